@@ -1,0 +1,1 @@
+"""Entry points for people who work on Email Sender, and what they share."""

@@ -1,0 +1,268 @@
+# What every entry point shares: saying what happens, and making sure the tools are there.
+#
+# Source it, do not run it:
+#
+#   . "$(dirname "$0")/lib/common.sh"
+#   ensure_venv requirements-dev.lock
+#
+# Every `ensure_*` function is idempotent, cheap when there is nothing to do, shows one line when
+# there is, and returns non-zero with one clear line when it cannot. Afterwards:
+#
+#   ROOT    the checkout                    CACHE   what is kept between checkouts
+#   VENV    $ROOT/.venv                     PY      its interpreter
+#   PG_BIN  PostgreSQL's server programs    CHROMIUM  the browser
+#
+# Bash 3.2 is enough (macOS).
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+CACHE=${EMAIL_SENDER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/email-sender}
+VENV=$ROOT/.venv
+PY=$VENV/bin/python
+PG_BIN=
+CHROMIUM=
+
+UV_LOCK=requirements-uv.lock
+RUNTIME_LOCK=requirements.lock
+DEV_LOCK=requirements-dev.lock
+
+say() { printf '==> %s\n' "$*" >&2; }
+warn() { printf 'warning: %s\n' "$*" >&2; }
+# complain TEXT: for functions, whose caller decides. die TEXT: for entry points.
+complain() {
+  printf 'error: %s\n' "$*" >&2
+  return 1
+}
+die() { complain "$@" || exit 1; }
+
+# hash_of FILE...: one digest of the files' contents.
+hash_of() {
+  if command -v sha256sum >/dev/null 2>&1; then
+    cat "$@" | sha256sum | cut -d' ' -f1
+  else
+    cat "$@" | shasum -a 256 | cut -d' ' -f1
+  fi
+}
+
+# run_quietly COMMAND...: shows the command's output only if it fails.
+run_quietly() {
+  local log status=0
+  log=$(mktemp)
+  "$@" >"$log" 2>&1 </dev/null || status=$?
+  [ "$status" -eq 0 ] || cat "$log" >&2
+  rm -f "$log"
+  return "$status"
+}
+
+# with_lock NAME COMMAND...: one process of this machine at a time, where flock exists. Two
+# terminals that both find the environment out of date must not both rebuild it.
+with_lock() {
+  local name=$1
+  shift
+  mkdir -p "$CACHE"
+  if command -v flock >/dev/null 2>&1; then
+    (
+      flock 9
+      "$@" 9>&-
+    ) 9>"$CACHE/$name.lock"
+  else
+    "$@"
+  fi
+}
+
+# --- Python -------------------------------------------------------------------------------------
+
+# find_python: prints the first interpreter that is new enough and can make environments.
+find_python() {
+  local candidate test
+  test='import sys; sys.exit(sys.version_info < (3, 11))
+import ensurepip, venv'
+  for candidate in ${PYTHON:-} python3 python python3.13 python3.12 python3.11; do
+    if command -v "$candidate" >/dev/null 2>&1 && "$candidate" -c "$test" >/dev/null 2>&1; then
+      command -v "$candidate"
+      return
+    fi
+  done
+  complain "Python 3.11 or newer with venv is needed (Debian: apt-get install python3 python3-venv);" \
+    "set PYTHON to its path if it is installed elsewhere"
+}
+
+# ensure_uv: the pinned installer, in an environment of its own: `uv pip sync` removes from an
+# environment whatever the lock does not list, so it cannot live in the one it manages.
+ensure_uv() {
+  local key home
+  key=$(hash_of "$ROOT/$UV_LOCK")
+  home=$CACHE/uv-${key:0:12}
+  UV=$home/bin/uv
+  [ -f "$home/.complete" ] && "$UV" --version >/dev/null 2>&1 && return
+  with_lock uv _install_uv "$home"
+}
+
+_install_uv() {
+  local home=$1 python
+  [ -f "$home/.complete" ] && "$home/bin/uv" --version >/dev/null 2>&1 && return
+  python=$(find_python) || return
+  say "Installing the package installer (about 10 s)"
+  rm -rf "$home"
+  run_quietly "$python" -m venv "$home" || return
+  run_quietly "$home/bin/python" -m pip install --disable-pip-version-check --no-input \
+    --require-hashes -r "$ROOT/$UV_LOCK" || return
+  touch "$home/.complete"
+}
+
+# A mirror or a private certificate that pip was told about holds for uv too.
+_share_pip_settings() {
+  if [ -z "${UV_DEFAULT_INDEX:-}${UV_INDEX_URL:-}" ]; then
+    local index
+    index=${PIP_INDEX_URL:-$("$PY" -m pip config get global.index-url 2>/dev/null || true)}
+    [ -z "$index" ] || export UV_DEFAULT_INDEX=$index
+  fi
+  if [ -z "${SSL_CERT_FILE:-}" ]; then
+    local certificates
+    certificates=${PIP_CERT:-$("$PY" -m pip config get global.cert 2>/dev/null || true)}
+    [ ! -f "$certificates" ] || export SSL_CERT_FILE=$certificates
+  fi
+}
+
+# ensure_venv LOCK: .venv holds exactly the packages of LOCK, and the project itself, editable.
+#
+# The development lock is a superset of the runtime lock with the same versions (a test holds them
+# to it), so an environment made for development also serves `ensure_venv requirements.lock` and is
+# not taken down to it.
+ensure_venv() {
+  _venv_holds "$1" || with_lock venv _build_venv "$1"
+}
+
+# What decides the environment: the lock, and the sections of pyproject.toml that say how the
+# project installs. A changed lint rule is no reason to install anything.
+_venv_key() {
+  awk '/^\[/ { kept = /^\[(build-system|project|tool\.hatch)/ } kept' "$ROOT/pyproject.toml" |
+    hash_of - "$ROOT/$1"
+}
+
+_venv_holds() {
+  local stamp
+  [ -x "$PY" ] && stamp=$(cat "$VENV/.stamp" 2>/dev/null) || return
+  [ "$stamp" = "$1 $(_venv_key "$1")" ] && return
+  [ "$1" = "$RUNTIME_LOCK" ] && [ "$stamp" = "$DEV_LOCK $(_venv_key "$DEV_LOCK")" ]
+}
+
+_build_venv() {
+  local lock=$1 python
+  _venv_holds "$lock" && return
+  ensure_uv || return
+  # An interpreter that was upgraded or removed leaves links that point nowhere.
+  if ! "$PY" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
+    python=$(find_python) || return
+    say "Making .venv with $("$python" --version)"
+    rm -rf "$VENV"
+    run_quietly "$python" -m venv "$VENV" || return
+  fi
+  rm -f "$VENV/.stamp"
+  say "Installing the packages of $lock (20 s to 2 min the first time)"
+  (
+    _share_pip_settings
+    cd "$ROOT" || exit
+    run_quietly "$UV" pip sync --python "$PY" --require-hashes "$lock" &&
+      # The build backend runs in an isolated environment; its version and hash are the lock's.
+      run_quietly "$UV" pip install --python "$PY" --no-deps \
+        --build-constraints "$DEV_LOCK" --editable .
+  ) || return
+  printf '%s %s\n' "$lock" "$(_venv_key "$lock")" >"$VENV/.stamp"
+}
+
+# --- System packages ----------------------------------------------------------------------------
+
+_can_apt() { [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; }
+
+# apt_install SECONDS PACKAGE...: only as root on Debian and its relatives.
+apt_install() {
+  local seconds=$1
+  shift
+  say "Installing $* (about $seconds s)"
+  export DEBIAN_FRONTEND=noninteractive
+  run_quietly apt-get update && run_quietly apt-get install -y --no-install-recommends "$@"
+}
+
+_find_postgresql() {
+  local folder
+  for folder in $(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -t/ -k5 -Vr) \
+    "$(pg_config --bindir 2>/dev/null)" "$(dirname "$(command -v initdb 2>/dev/null)" 2>/dev/null)"; do
+    if [ -x "$folder/initdb" ] && [ -x "$folder/pg_ctl" ] && [ -x "$folder/postgres" ]; then
+      PG_BIN=$folder
+      return
+    fi
+  done
+  return 1
+}
+
+# ensure_postgresql: sets PG_BIN. Starts nothing: the tests and the demo run servers of their own.
+ensure_postgresql() {
+  _find_postgresql && return
+  if ! _can_apt; then
+    complain "PostgreSQL's server programs are missing: install them (Debian: sudo apt-get install" \
+      "postgresql; macOS: brew install postgresql)"
+    return
+  fi
+  with_lock apt _install_postgresql && _find_postgresql
+}
+
+_install_postgresql() {
+  _find_postgresql && return
+  # The package would make and start a cluster on port 5432; nothing here wants it.
+  local settings=/etc/postgresql-common/createcluster.d
+  if [ ! -e "$settings" ]; then
+    mkdir -p "$settings"
+    echo 'create_main_cluster = false' >"$settings/email-sender.conf"
+  fi
+  apt_install 30 postgresql
+}
+
+_find_chromium() {
+  local candidate
+  for candidate in "${EMAIL_SENDER_CHROMIUM:-}" chromium chromium-browser google-chrome \
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"; do
+    if [ -n "$candidate" ] && command -v "$candidate" >/dev/null 2>&1; then
+      CHROMIUM=$(command -v "$candidate")
+      return
+    fi
+  done
+  return 1
+}
+
+# ensure_chromium: sets CHROMIUM. Fonts too, or a headless machine draws boxes for letters.
+ensure_chromium() {
+  _find_chromium && return
+  if ! _can_apt; then
+    complain "Chromium is missing: install it (Debian: sudo apt-get install chromium" \
+      "fonts-dejavu-core) or set EMAIL_SENDER_CHROMIUM to a Chromium or Chrome"
+    return
+  fi
+  with_lock apt _install_chromium && _find_chromium
+}
+
+_install_chromium() {
+  _find_chromium || apt_install 60 chromium fonts-dejavu-core fonts-noto-color-emoji
+}
+
+# --- Node ---------------------------------------------------------------------------------------
+
+# ensure_node_tools: Node and npm, and the development packages of n8n-nodes/ as locked.
+ensure_node_tools() {
+  local key stamp=$ROOT/n8n-nodes/node_modules/.stamp
+  if ! command -v npm >/dev/null 2>&1 ||
+    ! node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null; then
+    complain "Node 20 or newer with npm is needed for n8n-nodes/; install it from your system's packages"
+    return
+  fi
+  key=$(hash_of "$ROOT/n8n-nodes/package.json" "$ROOT/n8n-nodes/package-lock.json") || return
+  [ "$(cat "$stamp" 2>/dev/null)" = "$key" ] && return
+  with_lock node _install_node_tools "$key" "$stamp"
+}
+
+_install_node_tools() {
+  [ "$(cat "$2" 2>/dev/null)" = "$1" ] && return
+  say "Installing the packages of n8n-nodes/package-lock.json (about 90 s the first time)"
+  # --ignore-scripts: a development tool's install script is code nobody here has read.
+  (cd "$ROOT/n8n-nodes" && run_quietly npm ci --ignore-scripts --no-audit --no-fund) || return
+  printf '%s\n' "$1" >"$2"
+}

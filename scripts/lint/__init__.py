@@ -1,0 +1,1 @@
+"""The repository's own laws, as programs: import contracts and small lint rules."""
