@@ -1,0 +1,1 @@
+"""Ground floor: the vocabulary every manager shares. Imports nothing of ours."""

@@ -1,0 +1,110 @@
+"""The error families; a manager subclasses one family per public problem.
+
+Every failure leaves the process as RFC 9457 problem details built from these three class
+attributes. Codes are unique across the system and documented in ``docs/problems.md``.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+
+class AppError(Exception):
+    """A failure we foresaw. Anything else that escapes is a bug and becomes a bare 500.
+
+    ``detail`` reaches the caller, so it never quotes a library's exception or a secret.
+    """
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Internal error"
+    registry: ClassVar[dict[str, type["AppError"]]] = {}
+
+    def __init__(
+        self, detail: str = "", *, headers: Mapping[str, str] | None = None, **extra: Any
+    ) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail
+        self.headers = dict(headers or {})
+        self.extra = extra
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # One code, one meaning: a subclass that only specialises behaviour may keep its parent's.
+        known = AppError.registry.setdefault(cls.code, cls)
+        if known is not cls and not issubclass(cls, known):
+            if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+                msg = f"{cls.__qualname__} reuses code {cls.code!r} of {known.__qualname__}"
+                raise TypeError(msg)
+            AppError.registry[cls.code] = cls
+
+
+class MalformedError(AppError):
+    """The bytes are not what their content type claims."""
+
+    status, code, title = 400, "malformed_json", "The body is not valid JSON"
+
+
+class InvalidInputError(AppError):
+    """Well-formed, but a value is not acceptable."""
+
+    status, code, title = 422, "invalid_input", "The request is not valid"
+
+
+class UnauthenticatedError(AppError):
+    """No credential, or one that does not hold. Never says which (enumeration)."""
+
+    status, code, title = 401, "unauthenticated", "Authentication required"
+
+
+class ForbiddenError(AppError):
+    """Known caller, missing permission."""
+
+    status, code, title = 403, "forbidden", "Not permitted"
+
+
+class NotFoundError(AppError):
+    """Absent, or another tenant's: the caller cannot tell."""
+
+    status, code, title = 404, "not_found", "Not found"
+
+
+class ConflictError(AppError):
+    """The current state does not allow it."""
+
+    status, code, title = 409, "conflict", "Conflict with the current state"
+
+
+class PreconditionError(AppError):
+    """If-Match names a version that is no longer current."""
+
+    status, code, title = 412, "precondition_failed", "The resource has changed meanwhile"
+
+
+class TooLargeError(AppError):
+    """More bytes or items than the documented limit."""
+
+    status, code, title = 413, "too_large", "The request is too large"
+
+
+class RateLimitedError(AppError):
+    """Over the caller's rate; carries Retry-After."""
+
+    status, code, title = 429, "rate_limited", "Too many requests"
+
+
+class UpstreamError(AppError):
+    """A system we depend on answered wrongly."""
+
+    status, code, title = 502, "upstream", "A system behind this one failed"
+
+
+class UnavailableError(AppError):
+    """We cannot serve now; the same request may succeed shortly."""
+
+    status, code, title = 503, "unavailable", "Temporarily unavailable"
+
+
+class DeadlineError(AppError):
+    """The work did not end in its time."""
+
+    status, code, title = 504, "deadline", "The operation took too long"

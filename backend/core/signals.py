@@ -1,0 +1,192 @@
+"""Hints between processes: wake a worker, drop a cache. May be lost; receivers also poll.
+
+One object, two carriers chosen by configuration: ``LISTEN``/``NOTIFY`` on PostgreSQL, Unix
+datagram sockets in the data folder beside SQLite. Hints leave after commit and are coalesced, so
+that a burst of a thousand submits costs one notification: ``NOTIFY`` inside the committing
+transaction would serialise all commits of the database under load.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from backend.core.ids import uuid7
+
+psycopg: Any
+try:
+    import psycopg
+except ImportError:  # the embedded shape does not install it
+    psycopg = None
+
+logger = logging.getLogger(__name__)
+
+CHANNEL: Final = "email_sender"
+_COALESCE_SECONDS: Final = 0.003
+_MAX_DATAGRAM: Final = 7000
+
+
+class _Carrier(Protocol):
+    async def send(self, messages: list[str]) -> None: ...
+
+    def listening(self, receive: Callable[[str], None]) -> Any: ...
+
+
+class Signals:
+    """Publish a topic to every process, this one included."""
+
+    def __init__(self, carrier: "_Carrier | None" = None) -> None:
+        self._carrier = carrier
+        self._subscribers: dict[str, list[Callable[[str], None]]] = {}
+        self._outgoing: dict[str, None] = {}
+        self._pending = asyncio.Event()
+        self._id = uuid7()[-12:]
+
+    def subscribe(self, topic: str, callback: Callable[[str], None]) -> None:
+        """Call ``callback(payload)`` on this process's loop for each signal of ``topic``."""
+        self._subscribers.setdefault(topic, []).append(callback)
+
+    def publish(self, topic: str, payload: str = "") -> None:
+        """Deliver here at once and elsewhere within milliseconds. Never blocks, never raises."""
+        self._deliver(topic, payload)
+        if self._carrier is not None:
+            self._outgoing[f"{self._id} {topic} {payload}"] = None
+            self._pending.set()
+
+    def _deliver(self, topic: str, payload: str) -> None:
+        for callback in self._subscribers.get(topic, ()):
+            try:
+                callback(payload)
+            except Exception:
+                logger.exception("signal_handler_failed", extra={"topic": topic})
+
+    def _receive(self, message: str) -> None:
+        sender, _, rest = message.partition(" ")
+        topic, _, payload = rest.partition(" ")
+        if sender != self._id:
+            self._deliver(topic, payload)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Carry signals to and from the other processes while the block lasts."""
+        if self._carrier is None:
+            yield
+            return
+        async with self._carrier.listening(self._receive):
+            sender = asyncio.create_task(self._send_forever(self._carrier))
+            try:
+                yield
+            finally:
+                sender.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await sender
+
+    async def _send_forever(self, carrier: "_Carrier") -> None:
+        while True:
+            await self._pending.wait()
+            await asyncio.sleep(_COALESCE_SECONDS)
+            self._pending.clear()
+            messages, self._outgoing = list(self._outgoing), {}
+            try:
+                await carrier.send(messages)
+            except Exception as exc:  # noqa: BLE001 - a lost hint must not stop the next one
+                logger.warning("signal_not_sent", extra={"cause": type(exc).__name__})
+
+
+class UnixCarrier:
+    """Datagrams between the processes of one machine, one socket file a process."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    @asynccontextmanager
+    async def listening(self, receive: Callable[[str], None]) -> AsyncIterator[None]:
+        """Own ``<pid>-<random>.sock`` in the folder while the block lasts."""
+        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = self._directory / f"{os.getpid()}-{uuid7()[-6:]}.sock"
+        server = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        server.setblocking(False)
+        server.bind(str(path))
+
+        def drain() -> None:
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    receive(server.recv(_MAX_DATAGRAM + 1000).decode())
+
+        loop = asyncio.get_running_loop()
+        loop.add_reader(server, drain)
+        try:
+            yield
+        finally:
+            loop.remove_reader(server)
+            server.close()
+            path.unlink(missing_ok=True)
+
+    async def send(self, messages: list[str]) -> None:
+        """Send to every socket in the folder; files of dead processes are removed."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
+            client.setblocking(False)
+            for path in self._directory.glob("*.sock"):
+                for message in messages:
+                    try:
+                        client.sendto(message.encode()[:_MAX_DATAGRAM], str(path))
+                    except (ConnectionRefusedError, FileNotFoundError):
+                        path.unlink(missing_ok=True)
+                        break
+                    except BlockingIOError:
+                        break  # the receiver is busy and will poll
+
+
+class PostgresCarrier:
+    """LISTEN/NOTIFY over two session connections (a transaction pooler cannot carry LISTEN)."""
+
+    def __init__(self, dsn: str) -> None:
+        if psycopg is None:
+            msg = "PostgreSQL needs the 'cluster' extra: pip install email-sender[cluster]"
+            raise RuntimeError(msg)
+        self._dsn = dsn
+        self._sender: Any = None
+
+    @asynccontextmanager
+    async def listening(self, receive: Callable[[str], None]) -> AsyncIterator[None]:
+        """Listen on the channel while the block lasts, reconnecting when the server restarts."""
+        listener = asyncio.create_task(self._listen_forever(receive))
+        try:
+            yield
+        finally:
+            listener.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await listener
+            if self._sender is not None:
+                await self._sender.close()
+
+    async def _listen_forever(self, receive: Callable[[str], None]) -> None:
+        while True:
+            try:
+                async with await psycopg.AsyncConnection.connect(
+                    self._dsn, autocommit=True
+                ) as connection:
+                    await connection.execute(f"LISTEN {CHANNEL}")
+                    async for notice in connection.notifies():
+                        receive(notice.payload)
+            except (psycopg.Error, OSError) as exc:
+                logger.warning("signal_listener_restarted", extra={"cause": type(exc).__name__})
+            await asyncio.sleep(0.5)
+
+    async def send(self, messages: list[str]) -> None:
+        """Notify; a broken connection is replaced once."""
+        if self._sender is None or self._sender.closed:
+            self._sender = await psycopg.AsyncConnection.connect(self._dsn, autocommit=True)
+        try:
+            for message in messages:
+                await self._sender.execute(
+                    "SELECT pg_notify(%s, %s)", (CHANNEL, message[:_MAX_DATAGRAM])
+                )
+        except psycopg.Error:
+            await self._sender.close()
+            raise

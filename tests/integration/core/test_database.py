@@ -1,0 +1,206 @@
+"""Transactions, their confinement to a scope, leases and the database's clock."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from backend.core.context import Scope, SystemScope
+from backend.core.database import Database, TenantConfinementError, db_now
+from backend.core.ids import uuid7
+from backend.managers.email.models import TemplateRow
+from backend.managers.tenant.models import TenantRow
+
+ME, OTHER = uuid7(), uuid7()
+
+
+def scope(tenant: str = ME) -> Scope:
+    return Scope(actor="user:test", tenant_id=tenant)
+
+
+def template(tenant: str, name: str) -> TemplateRow:
+    return TemplateRow(
+        tenant_id=tenant, name=name, subject="s", text="t", html=None, updated_at=datetime.now(UTC)
+    )
+
+
+async def fill(database: Database) -> None:
+    for tenant in (ME, OTHER):
+        async with database.transaction(scope(tenant)) as tx:
+            tx.session.add(template(tenant, f"of-{tenant[-4:]}"))
+
+
+async def names(database: Database, tenant: str) -> list[str]:
+    async with database.read(scope(tenant)) as tx:
+        return [row.name for row in await tx.scalars(sa.select(TemplateRow))]
+
+
+class TestConfinement:
+    async def test_select_of_entities_columns_and_subqueries(self, database: Database) -> None:
+        await fill(database)
+        mine = [f"of-{ME[-4:]}"]
+        async with database.read(scope()) as tx:
+            assert [row.name for row in await tx.scalars(sa.select(TemplateRow))] == mine
+            assert list(await tx.scalars(sa.select(TemplateRow.name))) == mine
+            inner = sa.select(TemplateRow.name).subquery()
+            assert list(await tx.scalars(sa.select(inner.c.name))) == mine
+            assert await tx.session.get(TemplateRow, (OTHER, f"of-{OTHER[-4:]}")) is None
+
+    async def test_bulk_update_and_delete_stay_inside(self, database: Database) -> None:
+        await fill(database)
+        async with database.transaction(scope()) as tx:
+            await tx.execute(sa.update(TemplateRow).values(subject="taken"))
+            await tx.execute(sa.delete(TemplateRow))
+        assert await names(database, ME) == []
+        async with database.read(scope(OTHER)) as tx:
+            assert [row.subject for row in await tx.scalars(sa.select(TemplateRow))] == ["s"]
+
+    async def test_refuses_to_add_another_tenants_row(self, database: Database) -> None:
+        with pytest.raises(TenantConfinementError, match="another tenant"):
+            async with database.transaction(scope()) as tx:
+                tx.session.add(template(OTHER, "smuggled"))
+                await tx.session.flush()
+
+    async def test_refuses_bulk_insert_of_another_tenants_row(self, database: Database) -> None:
+        row = {"name": "x", "subject": "s", "text": "t", "html": None}
+        now = datetime.now(UTC)
+        with pytest.raises(TenantConfinementError, match="another tenant"):
+            async with database.transaction(scope()) as tx:
+                await tx.insert(
+                    TemplateRow,
+                    [
+                        {**row, "tenant_id": ME, "updated_at": now},
+                        {**row, "tenant_id": OTHER, "updated_at": now},
+                    ],
+                )
+        with pytest.raises(TenantConfinementError, match="another tenant"):
+            async with database.transaction(scope()) as tx:
+                await tx.insert_new(
+                    TemplateRow,
+                    {**row, "tenant_id": OTHER, "updated_at": now},
+                    conflict=["tenant_id", "name"],
+                )
+        assert await names(database, ME) == await names(database, OTHER) == []
+
+    async def test_refuses_an_insert_it_cannot_check(self, database: Database) -> None:
+        with pytest.raises(TenantConfinementError, match="cannot be checked"):
+            async with database.transaction(scope()) as tx:
+                await tx.execute(sa.insert(TemplateRow).values(tenant_id=OTHER, name="x"))
+
+    async def test_refuses_global_tables_to_a_tenant(self, database: Database) -> None:
+        async with database.read(scope()) as tx:
+            with pytest.raises(TenantConfinementError, match="belongs to no tenant"):
+                await tx.scalars(sa.select(TenantRow))
+
+    async def test_refuses_unlisted_tables_to_an_errand(self, database: Database) -> None:
+        async with database.read(SystemScope("sequencer")) as tx:
+            with pytest.raises(TenantConfinementError, match="email_templates"):
+                await tx.scalars(sa.select(TemplateRow))
+            with pytest.raises(TenantConfinementError, match="email_templates"):
+                hidden = sa.select(TemplateRow.name).scalar_subquery()
+                await tx.execute(sa.select(sa.literal(1)).where(hidden == "x"))
+
+    async def test_refuses_writes_in_a_read_transaction(self, database: Database) -> None:
+        async with database.read(scope()) as tx:
+            with pytest.raises(TenantConfinementError, match="read transaction"):
+                await tx.execute(sa.delete(TemplateRow))
+            tx.session.add(template(ME, "x"))
+            with pytest.raises(TenantConfinementError, match="read transaction"):
+                await tx.session.flush()
+            tx.session.expunge_all()
+
+    def test_refuses_an_errand_nobody_listed(self) -> None:
+        with pytest.raises(KeyError):
+            SystemScope("anything")
+
+
+class TestTransaction:
+    async def test_rolls_back_rows_audit_and_callbacks_together(self, database: Database) -> None:
+        called: list[str] = []
+        with pytest.raises(ZeroDivisionError):
+            async with database.transaction(scope()) as tx:
+                tx.session.add(template(ME, "doomed"))
+                tx.audit("email_template.saved", "email_template:doomed")
+                tx.after_commit(lambda: called.append("late"))
+                raise ZeroDivisionError
+        assert await names(database, ME) == []
+        assert called == []
+
+    async def test_a_failing_before_commit_step_undoes_everything(
+        self, database: Database
+    ) -> None:
+        async def refuse(_: object) -> None:
+            raise ValueError("no")
+
+        with pytest.raises(ValueError, match="no"):
+            async with database.transaction(scope()) as tx:
+                tx.session.add(template(ME, "doomed"))
+                tx.before_commit(refuse)
+        assert await names(database, ME) == []
+
+    async def test_a_failing_after_commit_callback_changes_nothing(
+        self, database: Database
+    ) -> None:
+        def fail() -> None:
+            raise RuntimeError("listener")
+
+        async with database.transaction(scope()) as tx:
+            tx.session.add(template(ME, "kept"))
+            tx.after_commit(fail)
+        assert await names(database, ME) == ["kept"]
+
+    async def test_concurrent_read_modify_write_loses_nothing(self, database: Database) -> None:
+        async with database.transaction(scope()) as tx:
+            tx.session.add(template(ME, "counter"))
+            await tx.session.flush()
+            await tx.execute(sa.update(TemplateRow).values(subject="0"))
+
+        async def add() -> None:
+            for _ in range(10):
+                async with database.transaction(scope()) as tx:
+                    row = await tx.scalar(sa.select(TemplateRow).with_for_update())
+                    row.subject = str(int(row.subject) + 1)
+
+        await asyncio.gather(*(add() for _ in range(4)))
+        async with database.read(scope()) as tx:
+            assert await tx.scalar(sa.select(TemplateRow.subject)) == "40"
+
+
+class TestClock:
+    async def test_the_databases_clock_is_aware_and_offsets_add_up(
+        self, database: Database
+    ) -> None:
+        async with database.read(scope()) as tx:
+            now, later = (await tx.execute(sa.select(db_now(), db_now(90)))).one()
+        assert now.tzinfo is UTC
+        assert abs(later - now - timedelta(seconds=90)) < timedelta(seconds=1)
+        assert abs(now - datetime.now(UTC)) < timedelta(seconds=5)
+
+    async def test_times_keep_their_microseconds(self, database: Database) -> None:
+        at = datetime(2026, 11, 22, 14, 0, 0, 123457, tzinfo=UTC)
+        async with database.transaction(scope()) as tx:
+            row = template(ME, "t")
+            row.updated_at = at
+            tx.session.add(row)
+        async with database.read(scope()) as tx:
+            assert await tx.scalar(sa.select(TemplateRow.updated_at)) == at
+
+    async def test_refuses_naive_times(self, database: Database) -> None:
+        with pytest.raises(sa.exc.StatementError, match="naive"):
+            async with database.transaction(scope()) as tx:
+                row = template(ME, "t")
+                row.updated_at = datetime(2026, 1, 1)  # noqa: DTZ001 - the point
+                tx.session.add(row)
+
+
+class TestLease:
+    async def test_one_holder_at_a_time_until_it_expires(self, database: Database) -> None:
+        errand = SystemScope("metrics")
+        async with database.transaction(errand) as tx:
+            assert await tx.take_lease("rollup", "one", 60)
+            assert not await tx.take_lease("rollup", "two", 60)
+            assert await tx.take_lease("rollup", "one", -1)
+        async with database.transaction(errand) as tx:
+            assert await tx.take_lease("rollup", "two", 60)
+            assert not await tx.take_lease("rollup", "one", 60)
