@@ -1,0 +1,1 @@
+"""The edge's toolkit: pipeline, problems, pagination. Knows core, no manager."""

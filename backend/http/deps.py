@@ -1,0 +1,101 @@
+"""What a handler may ask for: its manager, a database, the caller's scope."""
+
+from typing import Annotated, Any, TypeVar, cast
+from uuid import UUID
+
+from fastapi import Depends, Path, Request
+from pydantic import AfterValidator
+
+from backend.core.context import Principal, Scope, SystemScope
+from backend.core.database import Database
+from backend.core.errors import ForbiddenError, UnauthenticatedError
+from backend.core.ids import PLATFORM_TENANT
+
+T = TypeVar("T")
+
+
+def manager_of(kind: type[T]) -> Any:
+    """Inject the application's instance of ``kind``."""
+
+    def get(request: Request) -> T:
+        return cast("T", request.app.state.managers[kind])
+
+    return Depends(get)
+
+
+def _caller(request: Request) -> Principal:
+    principal: Principal | None = request.scope.get("principal")
+    if principal is None:
+        raise UnauthenticatedError(headers={"WWW-Authenticate": "Bearer"})
+    return principal
+
+
+Caller = Annotated[Principal, Depends(_caller)]
+
+
+def _refuse(permission: str, principal: Principal) -> None:
+    if permission not in principal.permissions:
+        detail = f"This needs the permission {permission}"
+        raise ForbiddenError(
+            detail,
+            headers={
+                "WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{permission}"'
+            },
+            permission=permission,
+        )
+
+
+def requires(permission: str) -> Any:
+    """The caller's scope, once the caller is known to hold ``permission``."""
+
+    def check(request: Request, principal: Caller) -> Scope:
+        _refuse(permission, principal)
+        return Scope(
+            actor=principal.subject,
+            tenant_id=principal.tenant_id,
+            request_id=request.scope.get("request_id", ""),
+            traceparent=request.scope.get("traceparent", ""),
+        )
+
+    check.permission = permission  # type: ignore[attr-defined]
+    return Depends(check)
+
+
+def requires_platform(permission: str, errand: str = "platform") -> Any:
+    """A system errand's scope, for acts on tables that belong to no tenant.
+
+    The errand "platform" speaks for the platform itself; any other ("members") speaks for the
+    caller's tenant, whose manager confines each statement by hand.
+    """
+
+    def check(request: Request, principal: Caller) -> SystemScope:
+        _refuse(permission, principal)
+        return SystemScope(
+            errand,
+            actor=principal.subject,
+            tenant_id=PLATFORM_TENANT if errand == "platform" else principal.tenant_id,
+            request_id=request.scope.get("request_id", ""),
+            traceparent=request.scope.get("traceparent", ""),
+        )
+
+    check.permission = permission  # type: ignore[attr-defined]
+    return Depends(check)
+
+
+def _database(request: Request) -> Database:
+    return cast("Database", request.app.state.database)
+
+
+Db = Annotated[Database, Depends(_database)]
+
+
+def canonical_id(text: str) -> str:
+    """A UUID's canonical text; ValueError (so 422) when it is none."""
+    return str(UUID(text))
+
+
+IdPath = Annotated[
+    str,
+    Path(description="UUIDv7", json_schema_extra={"format": "uuid"}),
+    AfterValidator(canonical_id),
+]

@@ -1,0 +1,67 @@
+"""Keyset pagination: opaque cursors over time-ordered ids, no totals."""
+
+import base64
+import binascii
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Protocol
+
+from fastapi import Depends, Query
+
+from backend.core.errors import InvalidInputError
+
+
+class CursorInvalidError(InvalidInputError):
+    """The cursor was not made by this list."""
+
+    code, title = "invalid_cursor", "The cursor is not valid"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """How much to read and where to go on; ``before_id`` is None on the first page."""
+
+    limit: int
+    before_id: str | None
+
+
+class _HasId(Protocol):
+    @property
+    def id(self) -> Any: ...
+
+
+def _page(
+    limit: Annotated[int, Query(ge=1, le=200, description="Items a page")] = 50,
+    cursor: Annotated[
+        str | None, Query(max_length=64, description="`next_cursor` of the page before")
+    ] = None,
+) -> Page:
+    return Page(limit, decode_cursor(cursor) if cursor else None)
+
+
+PageQuery = Annotated[Page, Depends(_page)]
+
+
+def encode_cursor(row_id: str) -> str:
+    """An opaque cursor that continues after the row with this id."""
+    return base64.urlsafe_b64encode(uuid.UUID(row_id).bytes).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str) -> str:
+    """The id inside a cursor.
+
+    Raises:
+        CursorInvalidError: It is not one of ours.
+    """
+    try:
+        return str(uuid.UUID(bytes=base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))))
+    except (ValueError, binascii.Error) as exc:
+        raise CursorInvalidError from exc
+
+
+def next_cursor(rows: Sequence[_HasId], page: Page) -> str | None:
+    """The cursor after ``rows``; callers read one row more than the limit to know if there is."""
+    if len(rows) <= page.limit:
+        return None
+    return encode_cursor(str(rows[page.limit - 1].id))

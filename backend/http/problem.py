@@ -1,0 +1,133 @@
+"""RFC 9457: the only place where an error becomes bytes."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from backend.core.errors import AppError
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+_FRAMEWORK = {
+    400: ("bad_request", "The request is not valid"),
+    404: ("not_found", "Not found"),
+    405: ("method_not_allowed", "Method not allowed"),
+    406: ("not_acceptable", "Not acceptable"),
+    413: ("too_large", "The request is too large"),
+    415: ("unsupported_media_type", "Unsupported media type"),
+}
+
+
+def problem_response(
+    path: str,
+    request_id: str,
+    *,
+    status: int,
+    code: str,
+    title: str,
+    detail: str = "",
+    headers: Mapping[str, str] | None = None,
+    **extra: Any,
+) -> Response:
+    """Problem details with our extension members ``code`` and ``request_id``."""
+    body: dict[str, Any] = {
+        "type": f"/problems/{code}",
+        "title": title,
+        "status": status,
+        "instance": path,
+        "code": code,
+        "request_id": request_id,
+        **extra,
+    }
+    if detail:
+        body["detail"] = detail
+    return Response(msgspec.json.encode(body), status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def error_response(exc: AppError, path: str, request_id: str) -> Response:
+    """The answer to a failure we foresaw."""
+    return problem_response(
+        path,
+        request_id,
+        status=exc.status,
+        code=exc.code,
+        title=exc.title,
+        detail=exc.detail,
+        headers=exc.headers,
+        **exc.extra,
+    )
+
+
+def bug_response(path: str, request_id: str) -> Response:
+    """The answer to a failure we did not foresee: nothing but the id to find it by."""
+    return problem_response(path, request_id, status=500, code="internal", title=AppError.title)
+
+
+def pointer(location: Sequence[int | str]) -> str:
+    """RFC 6901 pointer of a validation error; the first element says body, query, path."""
+    parts = [str(part).replace("~", "~0").replace("/", "~1") for part in location]
+    return "/" + "/".join(parts)
+
+
+def install(app: FastAPI) -> None:
+    """Make every failure of the control plane a problem, the framework's own included."""
+
+    def identify(request: Request, code: str) -> str:
+        request.scope["problem"] = code
+        return str(request.scope.get("request_id", ""))
+
+    @app.exception_handler(AppError)
+    async def _foreseen(request: Request, exc: AppError) -> Response:
+        return error_response(exc, request.url.path, identify(request, exc.code))
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(request: Request, exc: RequestValidationError) -> Response:
+        found = exc.errors()
+        if any(item["type"] == "json_invalid" for item in found):
+            return problem_response(
+                request.url.path,
+                identify(request, "malformed_json"),
+                status=400,
+                code="malformed_json",
+                title="The body is not valid JSON",
+                detail=str(found[0].get("ctx", {}).get("error", "")),
+            )
+        # The input itself is not echoed: it may hold a password.
+        errors = [{"pointer": pointer(item["loc"]), "detail": item["msg"]} for item in found]
+        return problem_response(
+            request.url.path,
+            identify(request, "invalid_input"),
+            status=422,
+            code="invalid_input",
+            title="The request is not valid",
+            detail=f"{len(errors)} problem(s) in the request",
+            errors=errors,
+        )
+
+    @app.exception_handler(HTTPException)
+    async def _framework(request: Request, exc: HTTPException) -> Response:
+        code, title = _FRAMEWORK.get(
+            exc.status_code, (f"http_{exc.status_code}", HTTPStatus(exc.status_code).phrase)
+        )
+        return problem_response(
+            request.url.path,
+            identify(request, code),
+            status=exc.status_code,
+            code=code,
+            title=title,
+            headers=exc.headers,
+        )
+
+    @app.exception_handler(Exception)
+    async def _bug(request: Request, _: Exception) -> Response:
+        # Starlette raises it again after this answer; the pipeline logs it there, once.
+        return bug_response(request.url.path, identify(request, "internal"))

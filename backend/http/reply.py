@@ -1,0 +1,80 @@
+"""Answers that are made inside the transaction, so that an idempotent replay cannot lose them."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Request, Response
+from pydantic import BaseModel
+
+from backend.core.database import Tx
+from backend.core.errors import ConflictError
+
+Remember = Callable[[Tx, int, dict[str, str], bytes], Awaitable[bool]]
+"""Stores an answer within the transaction; False when another request stored one first."""
+
+
+@dataclass(slots=True)
+class Idempotency:
+    """The caller's Idempotency-Key on its way through one request.
+
+    ``race`` is set when a concurrent request with the same key committed first: this one is
+    rolled back whole and the pipeline answers with the other's reply.
+    """
+
+    remember: Remember
+    race: bool = False
+
+
+class IdempotencyRaceError(ConflictError):
+    """Another request with the same key won; its answer is being fetched."""
+
+    code, title = "gateway.idempotency_in_progress", "The same request is being served"
+
+
+def reply(
+    request: Request,
+    tx: Tx,
+    body: BaseModel | None,
+    *,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+) -> Response:
+    """Shape the answer within the transaction that does the act.
+
+    When the request carries an Idempotency-Key the answer is stored in the same commit: a crash
+    either leaves neither the act nor the key, or both. The rejected alternative stores it
+    afterwards and must repeat or refuse the act after a crash between the two commits.
+    """
+    content = b"" if body is None else body.model_dump_json(by_alias=True).encode()
+    idempotency: Idempotency | None = request.scope.get("idempotency")
+    answer = dict(headers or {})
+    if idempotency is not None:
+        pending = idempotency
+
+        async def store(inner: Tx) -> None:
+            if not await pending.remember(inner, status, answer, content):
+                pending.race = True
+                raise IdempotencyRaceError(headers={"Retry-After": "1"})
+
+        tx.before_commit(store)
+    return Response(
+        content, status, headers=answer, media_type="application/json" if content else None
+    )
+
+
+def problems(*families: type[Any]) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI ``responses`` of a route for the error families it may answer with."""
+    found: dict[int | str, dict[str, Any]] = {}
+    for family in families:
+        entry = found.setdefault(family.status, {"description": family.title, "codes": []})
+        entry["codes"].append(family.code)
+    return {
+        status: {
+            "description": f"{entry['description']} (`{'`, `'.join(entry['codes'])}`)",
+            "content": {
+                "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
+            },
+        }
+        for status, entry in found.items()
+    }
