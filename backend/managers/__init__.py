@@ -1,0 +1,1 @@
+"""The rooms. Each package's ``__init__`` is its only door."""

@@ -1,0 +1,64 @@
+"""The read model of the overview page: one answer for one look."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from backend.core.database import ReadTx
+from backend.managers.email import EmailManager
+from backend.managers.metrics import MetricsManager, Series
+from backend.managers.orchestrator import OrchestratorManager
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Something a person should look at."""
+
+    at: datetime
+    kind: str
+    id: str
+    title: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What a stakeholder sees first. Counts are of the last 24 hours."""
+
+    series: Series
+    jobs: Mapping[str, int]
+    emails: Mapping[str, int]
+    failures: Sequence[Failure]
+
+
+class DashboardManager:
+    """Reads from the managers below through their doors; owns no table."""
+
+    def __init__(
+        self, metrics: MetricsManager, jobs: OrchestratorManager, emails: EmailManager
+    ) -> None:
+        self._metrics = metrics
+        self._jobs = jobs
+        self._emails = emails
+
+    async def read_overview(self, tx: ReadTx, *, minutes: int, failures: int = 10) -> Overview:
+        """Series over the last ``minutes``, counts over 24 hours, the newest failures."""
+        since = tx.now() - timedelta(hours=24)
+        dead = await self._jobs.list_jobs(tx, state="dead", limit=failures)
+        found = [
+            Failure(email.updated_at, "email", email.id, f"{email.state}: {email.subject}", said)
+            for email, said in await self._emails.list_failures(tx, failures)
+        ]
+        # A bounced e-mail and its dead job are one failure to whoever looks.
+        shown = {f"email:{failure.id}" for failure in found}
+        found += [
+            Failure(job.finished_at or job.created_at, "job", job.id, job.kind, job.error or "")
+            for job in dead[:failures]
+            if job.subject not in shown
+        ]
+        return Overview(
+            series=await self._metrics.read_series(tx, minutes=minutes),
+            jobs=await self._jobs.count_jobs(tx, since),
+            emails=await self._emails.count_emails(tx, since),
+            failures=sorted(found, key=lambda one: one.at, reverse=True)[:failures],
+        )

@@ -1,0 +1,815 @@
+"""Rules for sending e-mail and accounting for every recipient of it.
+
+What SMTP can promise: a 2xx answer to DATA means the server has taken responsibility. Between that
+answer and our record of it lies a window in which a crash makes us send the message again: at
+least once, always under the same Message-ID, so that receivers and people can tell the copies.
+"""
+
+import asyncio
+import base64
+import hashlib
+import ipaddress
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.orm import undefer
+
+from backend.core.clock import Clock
+from backend.core.database import ReadTx, Scope, Tx
+from backend.core.ids import uuid7
+from backend.managers.email import _template
+from backend.managers.email._address import Mailbox, dedupe, parse_address, parse_addresses
+from backend.managers.email._compose import Attachment, Content, check_content, make_message_id
+from backend.managers.email._sink import SinkCopy, read_copies
+from backend.managers.email._smtp import SmtpRelay
+from backend.managers.email.errors import (
+    EmailNotFoundError,
+    RelayNotAllowedError,
+    SettingsChangedError,
+    SinkDisabledError,
+    TemplateNotFoundError,
+)
+from backend.managers.email.models import (
+    EmailRow,
+    EventRow,
+    RecipientRow,
+    SettingsRow,
+    TemplateRow,
+)
+from backend.managers.email.settings import EmailSettings
+from backend.managers.orchestrator import OrchestratorManager
+from backend.managers.security import Keyring, SecurityManager
+
+JOB_KIND: Final = "email.send"
+OPEN_STATES: Final = ("queued", "sending", "deferred")
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """One message as its author asks for it; addresses as text, attachments decoded."""
+
+    to: Sequence[str]
+    cc: Sequence[str] = ()
+    bcc: Sequence[str] = ()
+    subject: str | None = None
+    text: str | None = None
+    html: str | None = None
+    reply_to: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    attachments: Sequence[Attachment] = ()
+    template: str | None = None
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    business_key: str | None = None
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One address and what the mail server said about it."""
+
+    address: str
+    kind: str
+    state: str
+    response_code: int | None
+    response: str | None
+    updated_at: datetime
+    display_name: str = ""
+
+    def __str__(self) -> str:
+        """The form people read."""
+        return str(Mailbox(self.display_name, self.address))
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One step on a message's way."""
+
+    at: datetime
+    event: str
+    attempt: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Email:
+    """A message as readers see it; ``first`` is False when a business key found an earlier one."""
+
+    id: str
+    message_id: str
+    job_id: str
+    state: str
+    subject: str
+    sender: str
+    business_key: str | None
+    attempts: int
+    size_bytes: int
+    created_at: datetime
+    updated_at: datetime
+    accepted_at: datetime | None
+    created_by: str
+    recipients: Sequence[Recipient]
+    first: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A named template."""
+
+    name: str
+    subject: str
+    text: str | None
+    html: str | None
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """How a tenant sends. ``version`` 0 means the platform's defaults."""
+
+    from_address: str
+    from_name: str
+    smtp_host: str | None
+    smtp_port: int | None
+    smtp_username: str | None
+    smtp_tls: str | None
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Everything one attempt needs, read in one short transaction before any network work."""
+
+    email_id: str
+    message_id: str
+    content: Content
+    sender: Mailbox
+    to: Sequence[Mailbox]
+    cc: Sequence[Mailbox]
+    created_at: datetime
+    pending: Mapping[int, str]
+    relay: SmtpRelay
+
+
+class EmailManager:
+    """Messages, templates and how each tenant sends."""
+
+    def __init__(
+        self,
+        security: SecurityManager,
+        orchestrator: OrchestratorManager,
+        settings: EmailSettings,
+        clock: Clock,
+    ) -> None:
+        self._security = security
+        self._jobs = orchestrator
+        self._settings = settings
+        self._clock = clock
+        self._default_relay = SmtpRelay.from_url(
+            settings.smtp_url.get_secret_value(), timeout_seconds=settings.smtp_timeout_seconds
+        )
+
+    @property
+    def settings(self) -> EmailSettings:
+        """The limits that hold for every tenant."""
+        return self._settings
+
+    @property
+    def default_relay(self) -> SmtpRelay:
+        """The platform's own mail server."""
+        return self._default_relay
+
+    async def send_emails(self, tx: Tx, drafts: Sequence[Draft]) -> list[Email]:
+        """Make each draft durable and submit its job, all in the caller's transaction.
+
+        A draft whose business key the tenant has used before is answered with the first message
+        under that key, whatever its content: the key names the act, not the bytes.
+
+        Raises:
+            InvalidInputError: An address, header, attachment or template is not acceptable; the
+                problem names the draft by its index.
+            TemplateNotFoundError: No such template.
+        """
+        sending = await self.get_sending(tx)
+        templates = await self._load_templates(tx, {d.template for d in drafts if d.template})
+        known = await self._find_by_keys(tx, [d.business_key for d in drafts if d.business_key])
+        # Everything refusable is refused before the first row is written.
+        prepared = {
+            index: self._prepare(draft, templates)
+            for index, draft in enumerate(drafts)
+            if draft.business_key not in known
+        }
+        keyring = await self._security.keyring(tx)
+        emails: list[Email] = []
+        rows: list[dict[str, Any]] = []
+        fresh: list[Email] = []
+        for index, draft in enumerate(drafts):
+            earlier = known.get(draft.business_key) if draft.business_key else None
+            if earlier is not None:
+                emails.append(earlier)
+                continue
+            email, row = self._row(tx, draft, prepared[index], keyring, sending=sending)
+            if draft.business_key is not None:
+                if not await tx.insert_new(EmailRow, row, conflict=["tenant_id", "business_key"]):
+                    # Somebody committed this key between our look and our insert.
+                    email = (await self._find_by_keys(tx, [draft.business_key]))[draft.business_key]
+                    emails.append(email)
+                    continue
+                known[draft.business_key] = _again(email)
+            else:
+                rows.append(row)
+            fresh.append(email)
+            emails.append(email)
+        await tx.insert(EmailRow, rows)
+        await tx.insert(RecipientRow, [row for e in fresh for row in _recipient_rows(tx, e)])
+        await self._jobs.submit_many(
+            tx,
+            JOB_KIND,
+            [
+                {
+                    "id": email.job_id,
+                    "args": {"email_id": email.id},
+                    "subject": f"email:{email.id}",
+                    "max_attempts": self._settings.max_attempts,
+                    "backoff_seconds": self._settings.backoff_seconds,
+                    "timeout_seconds": 6 * self._settings.smtp_timeout_seconds,
+                }
+                for email in fresh
+            ],
+        )
+        self._audit_submission(tx, fresh)
+        return emails
+
+    def _audit_submission(self, tx: Tx, fresh: Sequence[Email]) -> None:
+        if len(fresh) == 1:
+            email = fresh[0]
+            tx.audit(
+                "email.submitted",
+                f"email:{email.id}",
+                message_id=email.message_id,
+                recipients=len(email.recipients),
+                business_key=email.business_key,
+            )
+        elif fresh:
+            # One act, one record; the digest proves later which messages it covered.
+            ids = "\n".join(email.id for email in fresh)
+            tx.audit(
+                "email.batch_submitted",
+                f"email:{fresh[0].id}",
+                emails=len(fresh),
+                last=fresh[-1].id,
+                ids_sha256=hashlib.sha256(ids.encode()).hexdigest(),
+            )
+
+    def _prepare(self, draft: Draft, templates: Mapping[str, TemplateRow]) -> "_Ready":
+        recipients = dedupe(
+            parse_addresses(draft.to),
+            parse_addresses(draft.cc),
+            parse_addresses(draft.bcc),
+            max_recipients=self._settings.max_recipients,
+        )
+        subject, text, html = draft.subject or "", draft.text, draft.html
+        if draft.template is not None:
+            row = templates.get(draft.template)
+            if row is None:
+                detail = f"There is no template {draft.template!r}"
+                raise TemplateNotFoundError(detail)
+            rendered = _template.render(
+                _template.Template(row.subject, row.text, row.html), draft.variables
+            )
+            subject, text, html = rendered.subject, rendered.text, rendered.html
+        content = Content(
+            subject=subject,
+            text=text,
+            html=html,
+            reply_to=draft.reply_to,
+            headers=dict(draft.headers),
+            attachments=list(draft.attachments),
+        )
+        check_content(content, max_attachments_bytes=self._settings.max_attachments_bytes)
+        flat = [
+            (kind, mailbox)
+            for kind, group in zip(("to", "cc", "bcc"), recipients, strict=True)
+            for mailbox in group
+        ]
+        return _Ready(content, flat)
+
+    def _row(
+        self,
+        tx: Tx,
+        draft: Draft,
+        ready: "_Ready",
+        keyring: Keyring,
+        *,
+        sending: Sending,
+    ) -> tuple[Email, dict[str, Any]]:
+        email_id, now = uuid7(), tx.now()
+        content = ready.content.to_bytes()
+        sender = Mailbox(sending.from_name, sending.from_address)
+        email = Email(
+            id=email_id,
+            message_id=make_message_id(email_id, sender.domain),
+            job_id=uuid7(),
+            state="queued",
+            subject=ready.content.subject,
+            sender=str(sender),
+            business_key=draft.business_key,
+            attempts=0,
+            size_bytes=len(content),
+            created_at=now,
+            updated_at=now,
+            accepted_at=None,
+            created_by=tx.scope.actor,
+            recipients=[
+                Recipient(box.address, kind, "queued", None, None, now, box.display_name)
+                for kind, box in ready.recipients
+            ],
+        )
+        row = {
+            "id": email.id,
+            "tenant_id": tx.tenant_id,
+            "message_id": email.message_id,
+            "state": email.state,
+            "subject": email.subject,
+            "sender": email.sender,
+            "business_key": email.business_key,
+            "sealed_content": keyring.seal(_context(email_id), content),
+            "size_bytes": email.size_bytes,
+            "job_id": email.job_id,
+            "attempts": 0,
+            "created_by": email.created_by,
+            "created_at": now,
+            "updated_at": now,
+            "accepted_at": None,
+        }
+        return email, row
+
+    async def _find_by_keys(self, tx: ReadTx, keys: Iterable[str]) -> dict[str | None, Email]:
+        wanted = list(dict.fromkeys(keys))
+        if not wanted:
+            return {}
+        rows = await tx.scalars(sa.select(EmailRow).where(EmailRow.business_key.in_(wanted)))
+        emails = await self._with_recipients(tx, rows)
+        return {email.business_key: _again(email) for email in emails}
+
+    async def _load_templates(self, tx: ReadTx, names: set[str]) -> dict[str, TemplateRow]:
+        if not names:
+            return {}
+        rows = await tx.scalars(sa.select(TemplateRow).where(TemplateRow.name.in_(names)))
+        return {row.name: row for row in rows}
+
+    async def _with_recipients(self, tx: ReadTx, rows: Sequence[EmailRow]) -> list[Email]:
+        if not rows:
+            return []
+        found = await tx.scalars(
+            sa.select(RecipientRow)
+            .where(RecipientRow.email_id.in_([row.id for row in rows]))
+            .order_by(RecipientRow.email_id, RecipientRow.position)
+        )
+        by_email: dict[str, list[Recipient]] = {row.id: [] for row in rows}
+        for one in found:
+            by_email[one.email_id].append(
+                Recipient(
+                    one.address,
+                    one.kind,
+                    one.state,
+                    one.response_code,
+                    one.response,
+                    one.updated_at,
+                    one.display_name,
+                )
+            )
+        return [_email(row, by_email[row.id]) for row in rows]
+
+    async def get_email(self, tx: ReadTx, email_id: str) -> Email:
+        """One message with its recipients.
+
+        Raises:
+            EmailNotFoundError: No such message in this tenant.
+        """
+        return (await self._with_recipients(tx, [await self._load(tx, email_id)]))[0]
+
+    async def _load(self, tx: ReadTx, email_id: str, *, content: bool = False) -> EmailRow:
+        query = sa.select(EmailRow).where(EmailRow.id == email_id)
+        if content:
+            query = query.options(undefer(EmailRow.sealed_content))
+        row: EmailRow | None = await tx.scalar(query)
+        if row is None:
+            raise EmailNotFoundError
+        return row
+
+    async def list_events(self, tx: ReadTx, email: Email) -> list[Event]:
+        """The message's way so far, oldest first; it begins with being queued."""
+        rows = await tx.scalars(
+            sa.select(EventRow).where(EventRow.email_id == email.id).order_by(EventRow.id)
+        )
+        first = Event(email.created_at, "queued", 0, f"{len(email.recipients)} recipient(s)")
+        return [first, *(Event(row.at, row.event, row.attempt, row.detail) for row in rows)]
+
+    async def list_emails(
+        self,
+        tx: ReadTx,
+        *,
+        limit: int,
+        before_id: str | None = None,
+        state: str | None = None,
+        recipient: str | None = None,
+    ) -> list[Email]:
+        """Newest first, one more than ``limit``."""
+        query = sa.select(EmailRow)
+        if state is not None:
+            query = query.where(EmailRow.state == state)
+        if recipient is not None:
+            address = parse_address(recipient).address
+            query = query.where(
+                sa.exists().where(
+                    RecipientRow.tenant_id == tx.tenant_id,
+                    RecipientRow.email_id == EmailRow.id,
+                    RecipientRow.address == address,
+                )
+            )
+        if before_id is not None:
+            query = query.where(EmailRow.id < before_id)
+        rows = await tx.scalars(query.order_by(EmailRow.id.desc()).limit(limit + 1))
+        return await self._with_recipients(tx, rows)
+
+    async def read_content(self, tx: Tx, email_id: str) -> Content:
+        """Open a message's content; reading it is itself an audited act.
+
+        Raises:
+            EmailNotFoundError: No such message in this tenant.
+        """
+        row = await self._load(tx, email_id, content=True)
+        keyring = await self._security.keyring(tx)
+        tx.audit("email.content_read", f"email:{email_id}")
+        return Content.from_bytes(keyring.open(_context(email_id), row.sealed_content))
+
+    async def get_sink_directory(self, tx: ReadTx, email_id: str) -> tuple[Path, str]:
+        """Where the local sink keeps copies, and the Message-ID to look for.
+
+        Raises:
+            EmailNotFoundError: No such message in this tenant.
+            SinkDisabledError: There is no local sink.
+        """
+        row = await self._load(tx, email_id)
+        if self._settings.sink_directory is None:
+            raise SinkDisabledError
+        return self._settings.sink_directory, row.message_id
+
+    async def count_emails(self, tx: ReadTx, since: datetime) -> dict[str, int]:
+        """Messages made since then, by state."""
+        found = await tx.execute(
+            sa.select(EmailRow.state, sa.func.count())
+            .where(EmailRow.created_at >= since)
+            .group_by(EmailRow.state)
+        )
+        return dict(found.all())
+
+    async def list_failures(self, tx: ReadTx, limit: int) -> list[tuple[Email, str]]:
+        """The last messages that bounced or wait after a deferral, with the server's words."""
+        rows = await tx.scalars(
+            sa.select(EmailRow)
+            .where(EmailRow.state.in_(["bounced", "deferred", "partial"]))
+            .order_by(EmailRow.id.desc())
+            .limit(limit)
+        )
+        emails = await self._with_recipients(tx, rows)
+        return [
+            (
+                email,
+                next(
+                    (
+                        f"{r.address}: {r.response}"
+                        for r in email.recipients
+                        if r.state in {"bounced", "deferred"} and r.response
+                    ),
+                    "",
+                ),
+            )
+            for email in emails
+        ]
+
+    # --- delivery, used by the worker ---------------------------------------------------------
+
+    async def begin_delivery(self, tx: Tx, email_ids: Sequence[str]) -> list[Delivery]:
+        """Read what the attempts need and mark the messages as sending.
+
+        Messages that are already settled (a crash came after the server's answer was recorded)
+        are left out, so their jobs end without sending anything.
+        """
+        rows = await tx.scalars(
+            sa.select(EmailRow)
+            .where(EmailRow.id.in_(email_ids), EmailRow.state.in_(OPEN_STATES))
+            .options(undefer(EmailRow.sealed_content))
+        )
+        if not rows:
+            return []
+        keyring = await self._security.keyring(tx)
+        relay, sender = await self._relay(tx, keyring)
+        found = await tx.scalars(
+            sa.select(RecipientRow)
+            .where(RecipientRow.email_id.in_([row.id for row in rows]))
+            .order_by(RecipientRow.email_id, RecipientRow.position)
+        )
+        by_email: dict[str, list[RecipientRow]] = {row.id: [] for row in rows}
+        for one in found:
+            by_email[one.email_id].append(one)
+        now = tx.now()
+        await tx.execute(
+            sa.update(EmailRow)
+            .where(EmailRow.id.in_(list(by_email)))
+            .values(state="sending", attempts=EmailRow.attempts + 1, updated_at=now)
+            .execution_options(synchronize_session=False)
+        )
+        await tx.insert(
+            EventRow,
+            [
+                {
+                    "id": uuid7(),
+                    "tenant_id": tx.tenant_id,
+                    "email_id": row.id,
+                    "at": now,
+                    "event": "sending",
+                    "attempt": row.attempts + 1,
+                    "detail": f"{relay.host}:{relay.port}",
+                }
+                for row in rows
+            ],
+        )
+        return [
+            Delivery(
+                email_id=row.id,
+                message_id=row.message_id,
+                content=Content.from_bytes(keyring.open(_context(row.id), row.sealed_content)),
+                sender=parse_address(row.sender) if row.sender else sender,
+                to=[Mailbox(r.display_name, r.address) for r in by_email[row.id] if r.kind == "to"],
+                cc=[Mailbox(r.display_name, r.address) for r in by_email[row.id] if r.kind == "cc"],
+                created_at=row.created_at,
+                pending={r.position: r.address for r in by_email[row.id] if r.state in OPEN_STATES},
+                relay=relay,
+            )
+            for row in rows
+        ]
+
+    async def _relay(self, tx: ReadTx, keyring: Keyring) -> tuple[SmtpRelay, Mailbox]:
+        row = await tx.scalar(sa.select(SettingsRow))
+        if row is None or row.smtp_host is None:
+            sending = _sending(row, self._settings)
+            return self._default_relay, Mailbox(sending.from_name, sending.from_address)
+        password = (
+            keyring.open(_password_context(tx.tenant_id), row.sealed_password).decode()
+            if row.sealed_password
+            else None
+        )
+        relay = SmtpRelay(
+            host=row.smtp_host,
+            port=row.smtp_port,
+            username=row.smtp_username,
+            password=password,
+            tls=row.smtp_tls,
+            timeout_seconds=self._settings.smtp_timeout_seconds,
+        )
+        return relay, Mailbox(row.from_name, row.from_address)
+
+    # --- templates ----------------------------------------------------------------------------
+
+    async def list_templates(self, tx: ReadTx) -> list[Template]:
+        """All templates by name."""
+        rows = await tx.scalars(sa.select(TemplateRow).order_by(TemplateRow.name).limit(1000))
+        return [_as_template(row) for row in rows]
+
+    async def get_template(self, tx: ReadTx, name: str) -> Template:
+        """One template.
+
+        Raises:
+            TemplateNotFoundError: No such template in this tenant.
+        """
+        row = await tx.scalar(sa.select(TemplateRow).where(TemplateRow.name == name))
+        if row is None:
+            raise TemplateNotFoundError
+        return _as_template(row)
+
+    async def put_template(
+        self, tx: Tx, *, name: str, subject: str, text: str | None, html: str | None
+    ) -> Template:
+        """Create or replace a template, once it compiles in the sandbox.
+
+        Raises:
+            TemplateInvalidError: Syntax error, or something the sandbox never allows.
+        """
+        _template.compile_check(subject, text, html)
+        values = {"subject": subject, "text": text, "html": html, "updated_at": tx.now()}
+        await tx.upsert(
+            TemplateRow,
+            {"tenant_id": tx.tenant_id, "name": name, **values},
+            conflict=["tenant_id", "name"],
+            update=values,
+        )
+        tx.audit("email_template.saved", f"email_template:{name}")
+        return Template(name, subject, text, html, values["updated_at"])  # type: ignore[arg-type]
+
+    async def delete_template(self, tx: Tx, name: str) -> None:
+        """Delete a template; messages already made from it are not touched.
+
+        Raises:
+            TemplateNotFoundError: No such template in this tenant.
+        """
+        row = await tx.scalar(sa.select(TemplateRow).where(TemplateRow.name == name))
+        if row is None:
+            raise TemplateNotFoundError
+        await tx.session.delete(row)
+        tx.audit("email_template.deleted", f"email_template:{name}")
+
+    # --- how a tenant sends -------------------------------------------------------------------
+
+    async def get_sending(self, tx: ReadTx) -> Sending:
+        """The tenant's settings, or the platform's defaults as version 0."""
+        return _sending(await tx.scalar(sa.select(SettingsRow)), self._settings)
+
+    async def put_sending(
+        self,
+        tx: Tx,
+        *,
+        from_address: str,
+        from_name: str,
+        smtp: "RelayChoice | None",
+        expected_version: int | None,
+    ) -> Sending:
+        """Replace the tenant's settings. A relay without a password keeps the stored one.
+
+        Raises:
+            SettingsChangedError: The version is not the current one any more.
+            InvalidAddressError: The from address is none.
+        """
+        row = await tx.scalar(sa.select(SettingsRow).with_for_update())
+        current = row.version if row else 0
+        if expected_version is not None and expected_version != current:
+            raise SettingsChangedError
+        sender = parse_address(str(Mailbox(from_name, from_address)))
+        sealed = row.sealed_password if row and smtp and row.smtp_host == smtp.host else None
+        if smtp is not None and smtp.password is not None:
+            keyring = await self._security.keyring(tx)
+            sealed = keyring.seal(_password_context(tx.tenant_id), smtp.password.encode())
+        values: dict[str, Any] = {
+            "from_address": sender.address,
+            "from_name": sender.display_name,
+            "smtp_host": smtp.host if smtp else None,
+            "smtp_port": smtp.port if smtp else None,
+            "smtp_username": smtp.username if smtp else None,
+            "sealed_password": sealed if smtp else None,
+            "smtp_tls": smtp.tls if smtp else None,
+            "version": current + 1,
+            "updated_at": tx.now(),
+        }
+        await tx.upsert(
+            SettingsRow,
+            {"tenant_id": tx.tenant_id, **values},
+            conflict=["tenant_id"],
+            update=values,
+        )
+        tx.audit(
+            "email_settings.saved",
+            f"tenant:{tx.tenant_id}",
+            from_address=sender.address,
+            smtp_host=values["smtp_host"],
+            version=current + 1,
+        )
+        return Sending(
+            sender.address,
+            sender.display_name,
+            values["smtp_host"],
+            values["smtp_port"],
+            values["smtp_username"],
+            values["smtp_tls"],
+            current + 1,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RelayChoice:
+    """A tenant's own mail server; ``password`` None keeps what is stored for the same host."""
+
+    host: str
+    port: int
+    username: str | None
+    password: str | None
+    tls: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    content: Content
+    recipients: Sequence[tuple[str, Mailbox]]
+
+
+def scope_of(tenant_id: str) -> Scope:
+    """The worker's own scope inside one tenant."""
+    return Scope(actor="system:email", tenant_id=tenant_id)
+
+
+def attachment_from_base64(filename: str, content_type: str, content: str) -> Attachment:
+    """Decode an attachment as the API carries it.
+
+    Raises:
+        ValueError: Not base64.
+    """
+    return Attachment(filename, content_type, base64.b64decode(content, validate=True))
+
+
+def sink_copies(directory: Path, message_id: str) -> list[SinkCopy]:
+    """The copies the local sink received; reads files, so call it off the event loop."""
+    return read_copies(directory, message_id)
+
+
+def _context(email_id: str) -> str:
+    return f"email.content:{email_id}"
+
+
+def _password_context(tenant_id: str) -> str:
+    return f"email.smtp_password:{tenant_id}"
+
+
+def _recipient_rows(tx: Tx, email: Email) -> list[dict[str, Any]]:
+    return [
+        {
+            "email_id": email.id,
+            "tenant_id": tx.tenant_id,
+            "position": position,
+            "kind": one.kind,
+            "address": one.address,
+            "display_name": one.display_name,
+            "state": one.state,
+            "response_code": None,
+            "response": None,
+            "updated_at": one.updated_at,
+        }
+        for position, one in enumerate(email.recipients)
+    ]
+
+
+def _email(row: EmailRow, recipients: Sequence[Recipient]) -> Email:
+    return Email(
+        id=row.id,
+        message_id=row.message_id,
+        job_id=row.job_id,
+        state=row.state,
+        subject=row.subject,
+        sender=row.sender,
+        business_key=row.business_key,
+        attempts=row.attempts,
+        size_bytes=row.size_bytes,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        accepted_at=row.accepted_at,
+        created_by=row.created_by,
+        recipients=recipients,
+    )
+
+
+def _again(email: Email) -> Email:
+    return Email(
+        **{name: getattr(email, name) for name in email.__slots__ if name != "first"}, first=False
+    )
+
+
+def _as_template(row: TemplateRow) -> Template:
+    return Template(row.name, row.subject, row.text, row.html, row.updated_at)
+
+
+def _sending(row: SettingsRow | None, defaults: EmailSettings) -> Sending:
+    if row is None:
+        return Sending(defaults.from_address, defaults.from_name, None, None, None, None, 0)
+    return Sending(
+        row.from_address,
+        row.from_name,
+        row.smtp_host,
+        row.smtp_port,
+        row.smtp_username,
+        row.smtp_tls,
+        row.version,
+    )
+
+
+async def check_relay_host(host: str, settings: EmailSettings) -> None:
+    """Refuse a tenant's mail server on the platform's own network. Resolves: not in a transaction.
+
+    Called when the server is chosen and again by the worker before it connects, because a name
+    can be pointed elsewhere afterwards.
+
+    Raises:
+        RelayNotAllowedError: One of its addresses is not public.
+    """
+    if settings.allow_private_relays:
+        return
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, None)
+    except OSError:
+        return  # a name that does not resolve reaches nothing
+    for info in found:
+        address = str(info[4][0]).partition("%")[0]
+        if not ipaddress.ip_address(address).is_global:
+            detail = f"{host} is not a public mail server"
+            raise RelayNotAllowedError(detail)

@@ -1,0 +1,94 @@
+"""Tables of the e-mail manager. Private: other managers ask the manager."""
+
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from backend.core.database import Base, Id, TenantOwned
+
+
+class EmailRow(TenantOwned, Base):
+    """One message: its identity and state in the clear, its content sealed."""
+
+    __tablename__ = "email_messages"
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    message_id: Mapped[str]
+    state: Mapped[str]
+    subject: Mapped[str]
+    sender: Mapped[str]
+    business_key: Mapped[str | None]
+    sealed_content: Mapped[bytes] = mapped_column(sa.LargeBinary, deferred=True)
+    size_bytes: Mapped[int]
+    job_id: Mapped[str] = mapped_column(Id)
+    attempts: Mapped[int]
+    created_by: Mapped[str]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    accepted_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        sa.UniqueConstraint("tenant_id", "business_key"),
+        sa.Index(None, "tenant_id", "id"),
+        sa.Index(None, "tenant_id", "state", "id"),
+        sa.Index(None, "tenant_id", "created_at"),
+    )
+
+
+class RecipientRow(TenantOwned, Base):
+    """One address of one message and what the mail server said about it."""
+
+    __tablename__ = "email_recipients"
+    email_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    position: Mapped[int] = mapped_column(sa.Integer, primary_key=True)
+    kind: Mapped[str]
+    address: Mapped[str]
+    display_name: Mapped[str]
+    state: Mapped[str]
+    response_code: Mapped[int | None] = mapped_column(sa.Integer)
+    response: Mapped[str | None]
+    updated_at: Mapped[datetime]
+
+    __table_args__ = (sa.Index(None, "tenant_id", "address", "email_id"),)
+
+
+class EventRow(TenantOwned, Base):
+    """One step on a message's way; the first, ``queued``, is the message row itself."""
+
+    __tablename__ = "email_events"
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    email_id: Mapped[str] = mapped_column(Id)
+    at: Mapped[datetime]
+    event: Mapped[str]
+    attempt: Mapped[int] = mapped_column(sa.Integer)
+    detail: Mapped[str]
+
+    __table_args__ = (sa.Index(None, "email_id", "id"),)
+
+
+class TemplateRow(TenantOwned, Base):
+    """A named, sandboxed template."""
+
+    __tablename__ = "email_templates"
+    tenant_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    subject: Mapped[str]
+    text: Mapped[str | None]
+    html: Mapped[str | None]
+    updated_at: Mapped[datetime]
+
+
+class SettingsRow(TenantOwned, Base):
+    """How one tenant sends: its from address, and its own mail server if it has one."""
+
+    __tablename__ = "email_settings"
+    tenant_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    from_address: Mapped[str]
+    from_name: Mapped[str]
+    smtp_host: Mapped[str | None]
+    smtp_port: Mapped[int | None] = mapped_column(sa.Integer)
+    smtp_username: Mapped[str | None]
+    sealed_password: Mapped[bytes | None]
+    smtp_tls: Mapped[str | None]
+    version: Mapped[int] = mapped_column(sa.Integer)
+    updated_at: Mapped[datetime]

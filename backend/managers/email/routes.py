@@ -1,0 +1,275 @@
+"""HTTP face of e-mail: parse, call, shape. No rules here."""
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Path, Query, Request, Response
+
+from backend.core.context import Scope
+from backend.core.errors import ForbiddenError, UnauthenticatedError
+from backend.http.deps import Db, IdPath, manager_of, requires
+from backend.http.pagination import PageQuery, next_cursor
+from backend.http.reply import problems, reply
+from backend.managers.email.errors import (
+    EmailNotFoundError,
+    RelayNotAllowedError,
+    SettingsChangedError,
+    SinkDisabledError,
+    TemplateNotFoundError,
+)
+from backend.managers.email.manager import (
+    EmailManager,
+    RelayChoice,
+    Sending,
+    check_relay_host,
+    sink_copies,
+)
+from backend.managers.email.schemas import (
+    AttachmentOut,
+    BatchCreate,
+    BatchOut,
+    ContentOut,
+    EmailCreate,
+    EmailDetail,
+    EmailOut,
+    EmailPage,
+    SettingsOut,
+    SettingsPut,
+    SinkCopies,
+    SinkCopyOut,
+    SmtpOut,
+    State,
+    TemplateName,
+    TemplateOut,
+    TemplatePage,
+    TemplatePut,
+)
+
+router = APIRouter(prefix="/api/v1", tags=["email"])
+Emails = Annotated[EmailManager, manager_of(EmailManager)]
+Sender = Annotated[Scope, requires("email:send")]
+Reader = Annotated[Scope, requires("email:read")]
+ContentReader = Annotated[Scope, requires("email:read_content")]
+NamePath = Annotated[TemplateName, Path(description="Template name")]
+_DENIED = (UnauthenticatedError, ForbiddenError)
+
+
+@router.post(
+    "/emails",
+    status_code=202,
+    response_model=EmailOut,
+    responses={
+        200: {"model": EmailOut, "description": "The first message under this business key"},
+        **problems(*_DENIED, TemplateNotFoundError),
+    },
+)
+async def send_email(
+    request: Request, body: EmailCreate, scope: Sender, emails: Emails, db: Db
+) -> Response:
+    """Accept a message for delivery. It is durable when this answers."""
+    async with db.transaction(scope) as tx:
+        (email,) = await emails.send_emails(tx, [body.draft()])
+        return reply(request, tx, EmailOut.of(email), status=202 if email.first else 200)
+
+
+@router.post(
+    "/emails/batch",
+    status_code=202,
+    response_model=BatchOut,
+    responses=problems(*_DENIED, TemplateNotFoundError),
+)
+async def send_batch(
+    request: Request, body: BatchCreate, scope: Sender, emails: Emails, db: Db
+) -> Response:
+    """Accept up to 500 messages, all or none."""
+    async with db.transaction(scope) as tx:
+        made = await emails.send_emails(tx, [message.draft() for message in body.messages])
+        answer = BatchOut(items=[EmailOut.of(email) for email in made])
+        return reply(request, tx, answer, status=202)
+
+
+@router.get("/emails", responses=problems(*_DENIED))
+async def list_emails(
+    scope: Reader,
+    emails: Emails,
+    db: Db,
+    page: PageQuery,
+    state: State | None = None,
+    recipient: Annotated[str | None, Query(max_length=1000, description="Exact address")] = None,
+) -> EmailPage:
+    """List messages, newest first."""
+    async with db.read(scope) as tx:
+        rows = await emails.list_emails(
+            tx, limit=page.limit, before_id=page.before_id, state=state, recipient=recipient
+        )
+    items = [EmailOut.of(row) for row in rows[: page.limit]]
+    return EmailPage(items=items, next_cursor=next_cursor(rows, page))
+
+
+@router.get("/emails/{email_id}", responses=problems(*_DENIED, EmailNotFoundError))
+async def get_email(email_id: IdPath, scope: Reader, emails: Emails, db: Db) -> EmailDetail:
+    """Get one message with its recipients and its way."""
+    async with db.read(scope) as tx:
+        email = await emails.get_email(tx, email_id)
+        events = await emails.list_events(tx, email)
+    return EmailDetail.with_events(email, events)
+
+
+@router.get("/emails/{email_id}/content", responses=problems(*_DENIED, EmailNotFoundError))
+async def read_content(
+    email_id: IdPath, scope: ContentReader, emails: Emails, db: Db
+) -> ContentOut:
+    """Read what the author wrote. Reading is audited."""
+    async with db.transaction(scope) as tx:
+        content = await emails.read_content(tx, email_id)
+    return ContentOut(
+        text=content.text,
+        html=content.html,
+        headers=content.headers,
+        attachments=[
+            AttachmentOut(filename=a.filename, content_type=a.content_type, size_bytes=len(a.data))
+            for a in content.attachments
+        ],
+    )
+
+
+@router.get(
+    "/emails/{email_id}/sink",
+    responses=problems(*_DENIED, EmailNotFoundError, SinkDisabledError),
+)
+async def read_sink(email_id: IdPath, scope: ContentReader, emails: Emails, db: Db) -> SinkCopies:
+    """Read the copies the local mail sink received, oldest first."""
+    async with db.transaction(scope) as tx:
+        directory, message_id = await emails.get_sink_directory(tx, email_id)
+        tx.audit("email.content_read", f"email:{email_id}", source="sink")
+    copies = await asyncio.to_thread(sink_copies, directory, message_id)
+    return SinkCopies(copies=[SinkCopyOut.model_validate(copy) for copy in copies])
+
+
+@router.get("/email-templates", responses=problems(*_DENIED))
+async def list_templates(
+    scope: Annotated[Scope, requires("email_template:read")], emails: Emails, db: Db
+) -> TemplatePage:
+    """List the templates by name."""
+    async with db.read(scope) as tx:
+        rows = await emails.list_templates(tx)
+    return TemplatePage(items=[TemplateOut.model_validate(row) for row in rows])
+
+
+@router.get("/email-templates/{name}", responses=problems(*_DENIED, TemplateNotFoundError))
+async def get_template(
+    name: NamePath,
+    scope: Annotated[Scope, requires("email_template:read")],
+    emails: Emails,
+    db: Db,
+) -> TemplateOut:
+    """Get one template."""
+    async with db.read(scope) as tx:
+        return TemplateOut.model_validate(await emails.get_template(tx, name))
+
+
+@router.put("/email-templates/{name}", responses=problems(*_DENIED))
+async def put_template(
+    name: NamePath,
+    body: TemplatePut,
+    scope: Annotated[Scope, requires("email_template:write")],
+    emails: Emails,
+    db: Db,
+) -> TemplateOut:
+    """Create or replace a template; it must compile in the sandbox."""
+    async with db.transaction(scope) as tx:
+        made = await emails.put_template(
+            tx, name=name, subject=body.subject, text=body.text, html=body.html
+        )
+    return TemplateOut.model_validate(made)
+
+
+@router.delete(
+    "/email-templates/{name}",
+    status_code=204,
+    responses=problems(*_DENIED, TemplateNotFoundError),
+)
+async def delete_template(
+    name: NamePath,
+    scope: Annotated[Scope, requires("email_template:write")],
+    emails: Emails,
+    db: Db,
+) -> None:
+    """Delete a template."""
+    async with db.transaction(scope) as tx:
+        await emails.delete_template(tx, name)
+
+
+@router.get("/email-settings", responses=problems(*_DENIED))
+async def get_settings(
+    response: Response,
+    scope: Annotated[Scope, requires("email_settings:read")],
+    emails: Emails,
+    db: Db,
+) -> SettingsOut:
+    """Get how the tenant sends. The ETag goes into If-Match when changing it."""
+    async with db.read(scope) as tx:
+        sending = await emails.get_sending(tx)
+    response.headers["ETag"] = _etag(sending)
+    return _settings_out(sending)
+
+
+@router.put(
+    "/email-settings",
+    responses=problems(*_DENIED, SettingsChangedError, RelayNotAllowedError),
+)
+async def put_settings(
+    response: Response,
+    body: SettingsPut,
+    scope: Annotated[Scope, requires("email_settings:write")],
+    emails: Emails,
+    db: Db,
+    if_match: Annotated[str | None, Header(max_length=64)] = None,
+) -> SettingsOut:
+    """Replace how the tenant sends."""
+    smtp = None
+    if body.smtp is not None:
+        await check_relay_host(body.smtp.host, emails.settings)
+        password = body.smtp.password
+        smtp = RelayChoice(
+            host=body.smtp.host,
+            port=body.smtp.port,
+            username=body.smtp.username,
+            password=password.get_secret_value() if password else None,
+            tls=body.smtp.tls,
+        )
+    async with db.transaction(scope) as tx:
+        sending = await emails.put_sending(
+            tx,
+            from_address=body.from_address,
+            from_name=body.from_name,
+            smtp=smtp,
+            expected_version=_version(if_match),
+        )
+    response.headers["ETag"] = _etag(sending)
+    return _settings_out(sending)
+
+
+def _etag(sending: Sending) -> str:
+    return f'"v{sending.version}"'
+
+
+def _version(if_match: str | None) -> int | None:
+    if if_match is None or if_match.strip() == "*":
+        return None
+    text = if_match.strip()
+    if text.startswith('"v') and text.endswith('"') and text[2:-1].isdigit():
+        return int(text[2:-1])
+    raise SettingsChangedError
+
+
+def _settings_out(sending: Sending) -> SettingsOut:
+    smtp = None
+    if sending.smtp_host is not None:
+        smtp = SmtpOut(
+            host=sending.smtp_host,
+            port=sending.smtp_port or 0,
+            username=sending.smtp_username,
+            tls=sending.smtp_tls or "none",
+        )
+    return SettingsOut(from_address=sending.from_address, from_name=sending.from_name, smtp=smtp)

@@ -1,0 +1,346 @@
+"""Wire types of e-mail."""
+
+import base64
+import binascii
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from backend.managers.email._compose import Attachment
+from backend.managers.email.manager import Draft, Email, Event
+
+State = Literal["queued", "sending", "accepted", "deferred", "bounced", "partial", "cancelled"]
+Addresses = Annotated[list[Annotated[str, Field(max_length=1000)]], Field(max_length=1000)]
+TemplateName = Annotated[
+    str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+]
+
+
+def _base64(text: str) -> str:
+    try:
+        base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as exc:
+        msg = "not base64"
+        raise ValueError(msg) from exc
+    return text
+
+
+class AttachmentIn(BaseModel):
+    """One attached file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    filename: str = Field(min_length=1, max_length=255, examples=["invoice.pdf"])
+    content_type: str = Field(
+        "application/octet-stream", max_length=255, examples=["application/pdf"]
+    )
+    content: Annotated[str, AfterValidator(_base64)] = Field(
+        description="The bytes in base64", json_schema_extra={"contentEncoding": "base64"}
+    )
+
+
+class EmailCreate(BaseModel):
+    """A message to send, from the tenant's own address.
+
+    Give `subject` with `text`, `html` or both; or `template` with `variables`.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "to": ["Ada Lovelace <ada@example.test>"],
+                    "subject": "Your invoice",
+                    "text": "It is attached.",
+                    "business_key": "invoice-2026-0001",
+                }
+            ]
+        },
+    )
+
+    to: Addresses = Field(default_factory=list, description="`a@b.c` or `Name <a@b.c>`")
+    cc: Addresses = Field(default_factory=list)
+    bcc: Addresses = Field(default_factory=list, description="Never appear in the message")
+    subject: str | None = Field(None, max_length=998)
+    text: str | None = None
+    html: str | None = None
+    reply_to: str | None = Field(None, max_length=1000)
+    headers: dict[str, str] = Field(default_factory=dict, description="Extra header fields")
+    attachments: list[AttachmentIn] = Field(default_factory=list, max_length=100)
+    template: TemplateName | None = None
+    variables: dict[str, Any] = Field(default_factory=dict)
+    business_key: str | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        pattern=r"^[^\x00-\x1f\x7f]+$",
+        description="Names the act. A second message with the same key is not sent: the answer "
+        "is the first message under it.",
+    )
+
+    @model_validator(mode="after")
+    def _one_content(self) -> Self:
+        given = self.text is not None or self.html is not None
+        if self.template is not None and (given or self.subject is not None):
+            msg = "give either a template or subject, text and html"
+            raise ValueError(msg)
+        if self.template is None and not (given and self.subject is not None):
+            msg = "give subject and text or html, or a template"
+            raise ValueError(msg)
+        if self.variables and self.template is None:
+            msg = "variables need a template"
+            raise ValueError(msg)
+        if not (self.to or self.cc or self.bcc):
+            msg = "give at least one recipient"
+            raise ValueError(msg)
+        return self
+
+    def draft(self) -> Draft:
+        """The same, as the manager takes it."""
+        return Draft(
+            to=self.to,
+            cc=self.cc,
+            bcc=self.bcc,
+            subject=self.subject,
+            text=self.text,
+            html=self.html,
+            reply_to=self.reply_to,
+            headers=self.headers,
+            attachments=[
+                Attachment(a.filename, a.content_type, base64.b64decode(a.content))
+                for a in self.attachments
+            ],
+            template=self.template,
+            variables=self.variables,
+            business_key=self.business_key,
+        )
+
+
+class BatchCreate(BaseModel):
+    """Up to 500 messages that become durable together or not at all."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    messages: list[EmailCreate] = Field(min_length=1, max_length=500)
+
+
+class EmailOut(BaseModel):
+    """A message and how far it has come."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    id: str
+    message_id: str = Field(examples=["<0199c0de-0000-7000-8000-000000000001@acme.example>"])
+    job_id: str
+    state: State
+    subject: str
+    from_: str = Field(alias="from", serialization_alias="from")
+    to: list[str]
+    cc: list[str]
+    bcc: list[str]
+    business_key: str | None
+    attempts: int
+    size_bytes: int
+    created_at: datetime
+    updated_at: datetime
+    accepted_at: datetime | None
+    created_by: str
+
+    @classmethod
+    def facts(cls, email: Email) -> dict[str, Any]:
+        """The fields of a message, ready for this class and those that extend it."""
+        kinds: dict[str, list[str]] = {"to": [], "cc": [], "bcc": []}
+        for one in email.recipients:
+            kinds[one.kind].append(str(one))
+        return {
+            "id": email.id,
+            "message_id": email.message_id,
+            "job_id": email.job_id,
+            "state": email.state,
+            "subject": email.subject,
+            "from": email.sender,
+            **kinds,
+            "business_key": email.business_key,
+            "attempts": email.attempts,
+            "size_bytes": email.size_bytes,
+            "created_at": email.created_at,
+            "updated_at": email.updated_at,
+            "accepted_at": email.accepted_at,
+            "created_by": email.created_by,
+        }
+
+    @classmethod
+    def of(cls, email: Email) -> Self:
+        """Shape a message for the wire."""
+        return cls.model_validate(cls.facts(email))
+
+
+class EmailPage(BaseModel):
+    """Newest first."""
+
+    items: list[EmailOut]
+    next_cursor: str | None
+
+
+class BatchOut(BaseModel):
+    """The messages in the order they were given."""
+
+    items: list[EmailOut]
+
+
+class RecipientOut(BaseModel):
+    """One address and what the mail server said about it."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    address: str
+    kind: Literal["to", "cc", "bcc"]
+    state: State
+    response_code: int | None
+    response: str | None
+    updated_at: datetime
+
+
+class EventOut(BaseModel):
+    """One step on a message's way."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    at: datetime
+    event: State
+    attempt: int
+    detail: str
+
+
+class EmailDetail(EmailOut):
+    """A message with its recipients and its way."""
+
+    recipients: list[RecipientOut]
+    timeline: list[EventOut]
+
+    @classmethod
+    def with_events(cls, email: Email, events: list[Event]) -> Self:
+        """Shape a message and its way for the wire."""
+        return cls.model_validate(
+            {
+                **cls.facts(email),
+                "recipients": [RecipientOut.model_validate(one) for one in email.recipients],
+                "timeline": [EventOut.model_validate(one) for one in events],
+            }
+        )
+
+
+class AttachmentOut(BaseModel):
+    """An attachment without its bytes."""
+
+    filename: str
+    content_type: str
+    size_bytes: int
+
+
+class ContentOut(BaseModel):
+    """What the author wrote."""
+
+    text: str | None
+    html: str | None
+    headers: dict[str, str]
+    attachments: list[AttachmentOut]
+
+
+class SinkCopyOut(BaseModel):
+    """A copy as the local mail sink received it."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    received_at: datetime | None
+    envelope_from: str
+    envelope_to: list[str]
+    headers: list[tuple[str, str]]
+    text: str | None
+    html: str | None
+    size_bytes: int
+
+
+class SinkCopies(BaseModel):
+    """More than one copy means the message was handed over more than once."""
+
+    copies: list[SinkCopyOut]
+
+
+class TemplatePut(BaseModel):
+    """A template's text; Jinja2 in a sandbox without calls."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    subject: str = Field(min_length=1, max_length=998, examples=["Hello {{ name }}"])
+    text: str | None = Field(None, examples=["Dear {{ name }}, ..."])
+    html: str | None = None
+
+    @model_validator(mode="after")
+    def _some_body(self) -> Self:
+        if self.text is None and self.html is None:
+            msg = "give text, html or both"
+            raise ValueError(msg)
+        return self
+
+
+class TemplateOut(BaseModel):
+    """A template."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    name: str
+    subject: str
+    text: str | None
+    html: str | None
+    updated_at: datetime
+
+
+class TemplatePage(BaseModel):
+    """All templates by name."""
+
+    items: list[TemplateOut]
+    next_cursor: str | None = None
+
+
+class SmtpIn(BaseModel):
+    """The tenant's own mail server."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    host: str = Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9.:-]+$")
+    port: int = Field(587, ge=1, le=65535)
+    username: str | None = Field(None, max_length=320)
+    password: SecretStr | None = Field(
+        None, max_length=1000, description="Write-only; omitted keeps the stored one"
+    )
+    tls: Literal["none", "starttls", "implicit"] = "starttls"
+
+
+class SmtpOut(BaseModel):
+    """The tenant's own mail server, without its password."""
+
+    host: str
+    port: int
+    username: str | None
+    tls: str
+
+
+class SettingsPut(BaseModel):
+    """How the tenant sends."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    from_address: str = Field(max_length=254, examples=["billing@acme.example"])
+    from_name: str = Field("", max_length=100)
+    smtp: SmtpIn | None = Field(None, description="Null uses the platform's mail server")
+
+
+class SettingsOut(BaseModel):
+    """How the tenant sends; the ETag names this version."""
+
+    from_address: str
+    from_name: str
+    smtp: SmtpOut | None

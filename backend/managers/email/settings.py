@@ -1,0 +1,40 @@
+"""Limits of a message and the mail server it is handed to."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+
+class EmailSettings(BaseModel):
+    """Platform-wide; a tenant may bring its own from address and mail server."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    smtp_url: SecretStr = Field(
+        SecretStr("smtp://127.0.0.1:8402"),
+        description="Default mail server: smtp://user:password@host:port?tls=starttls or smtps://",
+    )
+    from_address: str = Field(
+        "no-reply@email-sender.example", description="Sender of tenants that set none."
+    )
+    from_name: str = Field("Email Sender", description="Display name beside it.")
+    sink_directory: Path | None = Field(
+        None, description="Where the local SMTP sink stores mail; unset without a sink."
+    )
+    max_recipients: int = Field(100, ge=1, le=1000, description="To, Cc and Bcc of one message.")
+    max_attachments_bytes: int = Field(
+        10 * 2**20, ge=0, description="All attachments of one message together, before base64."
+    )
+    max_batch_bytes: int = Field(
+        32 * 2**20, ge=1, description="HTTP body of one request that sends mail."
+    )
+    connections: int = Field(4, ge=1, le=64, description="SMTP connections a worker and server.")
+    smtp_timeout_seconds: float = Field(20.0, gt=0, description="Any one step with the server.")
+    max_attempts: int = Field(8, ge=1, le=50, description="Deliveries tried before giving up.")
+    backoff_seconds: float = Field(
+        5.0, gt=0, description="Wait after the first deferral; doubles with each."
+    )
+    allow_private_relays: bool = Field(
+        False,
+        description="Let tenants name mail servers on loopback and private networks.",
+    )

@@ -1,0 +1,111 @@
+"""Stored replies: the first answer to an Idempotency-Key, in the commit that did the act."""
+
+from datetime import timedelta
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from backend.core.context import Principal, Scope, SystemScope
+from backend.core.database import Database, Tx
+from backend.managers.gateway.errors import IdempotencyKeyReusedError
+from backend.managers.gateway.models import IdempotencyRecord
+from backend.managers.security import SecurityManager
+
+
+class Reply(NamedTuple):
+    """The first answer to an idempotency key."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class ReplyStore:
+    """Keys belong to one caller of one tenant: two callers may use the same one."""
+
+    def __init__(self, database: Database, security: SecurityManager, *, keep_seconds: int) -> None:
+        self._database = database
+        self._security = security
+        self._keep = timedelta(seconds=keep_seconds)
+
+    async def find(self, principal: Principal, key: str, fingerprint: bytes) -> Reply | None:
+        """The stored answer, if the key was used for this very request.
+
+        Raises:
+            IdempotencyKeyReusedError: It was used for another request.
+        """
+        scope = Scope(principal.subject, principal.tenant_id)
+        async with self._database.read(scope) as view:
+            found = (
+                await view.execute(
+                    sa.select(
+                        IdempotencyRecord.fingerprint,
+                        IdempotencyRecord.status,
+                        IdempotencyRecord.headers,
+                        IdempotencyRecord.sealed_by,
+                        IdempotencyRecord.sealed_body,
+                    ).where(
+                        IdempotencyRecord.tenant_id == principal.tenant_id,
+                        IdempotencyRecord.client == principal.subject,
+                        IdempotencyRecord.key == key,
+                        IdempotencyRecord.expires_at > view.now(),
+                    )
+                )
+            ).one_or_none()
+            if found is None:
+                return None
+            if found.fingerprint != fingerprint:
+                raise IdempotencyKeyReusedError
+            if found.sealed_by == principal.tenant_id:
+                keyring = await self._security.keyring(view)
+            else:
+                # An act of the platform: its transaction had the platform's keys at hand.
+                async with self._database.read(SystemScope("authenticate")) as platform:
+                    keyring = await self._security.keyring(platform)
+        body = keyring.open(_context(principal, key), found.sealed_body)
+        return Reply(found.status, dict(found.headers), body)
+
+    async def remember(  # noqa: PLR0917 - the signature the edge's toolkit calls
+        self,
+        principal: Principal,
+        key: str,
+        fingerprint: bytes,
+        tx: Tx,
+        status: int,
+        headers: dict[str, str],
+        body: bytes,
+    ) -> bool:
+        """Store the answer in the act's own transaction; False when another came first."""
+        keyring = await self._security.keyring(tx)
+        now = tx.now()
+        row = {
+            "tenant_id": principal.tenant_id,
+            "client": principal.subject,
+            "key": key,
+            "fingerprint": fingerprint,
+            "status": status,
+            "headers": headers,
+            "sealed_by": tx.tenant_id,
+            "sealed_body": keyring.seal(_context(principal, key), body),
+            "created_at": now,
+            "expires_at": now + self._keep,
+        }
+        conflict = ("tenant_id", "client", "key")
+        if await tx.insert_new(IdempotencyRecord, row, conflict=conflict):
+            return True
+        # The record in the way may be one that retention has not swept yet.
+        await tx.execute(
+            sa.delete(IdempotencyRecord)
+            .where(
+                IdempotencyRecord.tenant_id == principal.tenant_id,
+                IdempotencyRecord.client == principal.subject,
+                IdempotencyRecord.key == key,
+                IdempotencyRecord.expires_at <= now,
+            )
+            .execution_options(synchronize_session=False)
+        )
+        return await tx.insert_new(IdempotencyRecord, row, conflict=conflict)
+
+
+def _context(principal: Principal, key: str) -> str:
+    return f"idempotency:{principal.subject}:{key}"

@@ -1,0 +1,288 @@
+"""The OpenAPI fragment of the routes that FastAPI does not generate: OAuth and introspection."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from backend.core.errors import ForbiddenError, RateLimitedError, UnauthenticatedError
+from backend.http.reply import problems
+from backend.managers.gateway.manager import Introspection
+
+# From the very struct that is sent, so that the document cannot drift from the answer.
+_, _ANSWERS = msgspec.json.schema_components(
+    [Introspection], ref_template="#/components/schemas/{name}"
+)
+
+_TEXT: Final = {"type": "string"}
+_URI: Final = {"type": "string", "format": "uri"}
+_SECONDS: Final = {"type": "integer", "description": "Seconds"}
+
+
+def _ref(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _form(required: list[str], properties: Mapping[str, Any]) -> dict[str, Any]:
+    schema = {"type": "object", "required": required, "properties": dict(properties)}
+    return {"required": True, "content": {"application/x-www-form-urlencoded": {"schema": schema}}}
+
+
+def _json(description: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "description": description,
+        "content": {"application/json": {"schema": dict(schema)}},
+    }
+
+
+def _html(description: str) -> dict[str, Any]:
+    return {"description": description, "content": {"text/html": {"schema": _TEXT}}}
+
+
+def _query(name: str, *, required: bool = False, description: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {"name": name, "in": "query", "required": required, "schema": _TEXT}
+    return {**found, "description": description} if description else found
+
+
+_OAUTH_ERRORS: Final = {
+    "400": _json("The request is not valid (RFC 6749)", _ref("OAuthError")),
+    "401": _json("The client's authentication failed", _ref("OAuthError")),
+    "429": _json("Too many failed attempts; see Retry-After", _ref("OAuthError")),
+}
+# The client authenticates within the request, by Basic or by form fields.
+_CLIENT_AUTH: Final[list[dict[str, list[str]]]] = []
+_GATED: Final = {
+    str(status): answer
+    for status, answer in problems(UnauthenticatedError, ForbiddenError, RateLimitedError).items()
+}
+_METADATA: Final = {
+    "get": {
+        "tags": ["oauth"],
+        "summary": "Describe the issuer",
+        "operationId": "get_issuer_metadata",
+        "security": [],
+        "responses": {"200": _json("Endpoints and abilities", {"type": "object"})},
+    }
+}
+_LOG_OUT_PARAMETERS: Final = ("id_token_hint", "post_logout_redirect_uri", "state", "client_id")
+_AUTHORIZE_REQUIRED: Final = (
+    "response_type",
+    "client_id",
+    "redirect_uri",
+    "scope",
+    "nonce",
+    "code_challenge",
+    "code_challenge_method",
+)
+
+OPENAPI: Final[dict[str, Any]] = {
+    "paths": {
+        "/oauth/token": {
+            "post": {
+                "tags": ["oauth"],
+                "summary": "Get an access token",
+                "description": (
+                    "Client credentials, authorization code with PKCE, or (for the console) token"
+                    " exchange. The client authenticates by Basic or by `client_secret`."
+                ),
+                "operationId": "issue_token",
+                "security": _CLIENT_AUTH,
+                "requestBody": _form(
+                    ["grant_type"],
+                    {
+                        "grant_type": {
+                            "type": "string",
+                            "enum": [
+                                "client_credentials",
+                                "authorization_code",
+                                "urn:ietf:params:oauth:grant-type:token-exchange",
+                            ],
+                        },
+                        "client_id": _TEXT,
+                        "client_secret": {"type": "string", "format": "password"},
+                        "scope": {"type": "string", "description": "Permissions, by spaces"},
+                        "code": _TEXT,
+                        "redirect_uri": _URI,
+                        "code_verifier": _TEXT,
+                        "subject_token": _TEXT,
+                        "subject_token_type": _TEXT,
+                        "tenant": {"type": "string", "format": "uuid"},
+                    },
+                ),
+                "responses": {
+                    "200": _json("The token", _ref("TokenResponse")),
+                    **_OAUTH_ERRORS,
+                },
+            }
+        },
+        "/oauth/revoke": {
+            "post": {
+                "tags": ["oauth"],
+                "summary": "Make an access token void (RFC 7009)",
+                "operationId": "revoke_token",
+                "security": _CLIENT_AUTH,
+                "requestBody": _form(
+                    ["token"],
+                    {
+                        "token": _TEXT,
+                        "token_type_hint": _TEXT,
+                        "client_id": _TEXT,
+                        "client_secret": {"type": "string", "format": "password"},
+                    },
+                ),
+                "responses": {"200": {"description": "Void, or never valid"}, **_OAUTH_ERRORS},
+            }
+        },
+        "/oauth/introspect": {
+            "post": {
+                "tags": ["oauth"],
+                "summary": "Ask whether a token holds (RFC 7662)",
+                "description": "Needs the permission `token:introspect`.",
+                "operationId": "introspect_token",
+                "security": [{"bearer": []}, {"apiKey": []}],
+                "requestBody": _form(["token"], {"token": _TEXT, "token_type_hint": _TEXT}),
+                "responses": {
+                    "200": _json(
+                        "What the token says, or that it does not hold",
+                        {"anyOf": [_ref("Introspection"), _ref("InactiveToken")]},
+                    ),
+                    "400": _json("No field `token`, or several", _ref("OAuthError")),
+                    **_GATED,
+                },
+            }
+        },
+        "/oauth/authorize": {
+            "get": {
+                "tags": ["oauth"],
+                "summary": "Begin a log-in (OpenID Connect, code with PKCE)",
+                "operationId": "authorize",
+                "security": [],
+                "parameters": [
+                    *(_query(name, required=True) for name in _AUTHORIZE_REQUIRED),
+                    _query("state"),
+                    _query("prompt", description="`none`, `login` or `select_account`"),
+                    _query("max_age", description="Seconds since the last log-in"),
+                ],
+                "responses": {
+                    "303": {"description": "To the log-in page, or back to the client"},
+                    "400": _html("The client or its redirect URI is not registered"),
+                },
+            }
+        },
+        "/oauth/login": {
+            "get": {
+                "tags": ["oauth"],
+                "summary": "The log-in page",
+                "operationId": "show_log_in",
+                "security": [],
+                "parameters": [_query("return_to", required=True)],
+                "responses": {
+                    "200": _html("The form"),
+                    "400": _html("It leads back to no request of ours"),
+                },
+            },
+            "post": {
+                "tags": ["oauth"],
+                "summary": "Log in",
+                "operationId": "log_in",
+                "security": [],
+                "requestBody": _form(
+                    ["csrf", "return_to", "email", "password"],
+                    {
+                        "csrf": _TEXT,
+                        "return_to": _TEXT,
+                        "email": {"type": "string", "format": "email"},
+                        "password": {"type": "string", "format": "password"},
+                    },
+                ),
+                "responses": {
+                    "303": {"description": "Logged in; back to the authorization request"},
+                    "400": _html("It leads back to no request of ours"),
+                    "401": _html("The e-mail or the password is not right"),
+                    "403": _html("The form has expired"),
+                    "429": _html("Too many failed attempts; see Retry-After"),
+                },
+            },
+        },
+        "/oauth/logout": {
+            "get": {
+                "tags": ["oauth"],
+                "summary": "Log out (OpenID Connect RP-initiated)",
+                "operationId": "log_out",
+                "security": [],
+                "parameters": [_query(name) for name in _LOG_OUT_PARAMETERS],
+                "responses": {
+                    "200": _html("Logged out, or a question whether to"),
+                    "303": {"description": "Logged out; back to the client"},
+                },
+            }
+        },
+        "/oauth/userinfo": {
+            "get": {
+                "tags": ["oauth"],
+                "summary": "Claims about the person a token speaks for",
+                "operationId": "get_user_info",
+                "security": [{"bearer": []}],
+                "responses": {"200": _json("Claims", _ref("UserInfo")), **_GATED},
+            }
+        },
+        "/oauth/jwks": {
+            "get": {
+                "tags": ["oauth"],
+                "summary": "The public keys that verify our tokens",
+                "operationId": "get_jwks",
+                "security": [],
+                "responses": {
+                    "200": {
+                        "description": "RFC 7517",
+                        "content": {"application/jwk-set+json": {"schema": {"type": "object"}}},
+                    }
+                },
+            }
+        },
+        "/.well-known/openid-configuration": _METADATA,
+        "/.well-known/oauth-authorization-server": {
+            "get": {**_METADATA["get"], "operationId": "get_oauth_metadata"}
+        },
+    },
+    "components": {
+        "schemas": {
+            **_ANSWERS,
+            "InactiveToken": {
+                "type": "object",
+                "title": "InactiveToken",
+                "description": "All that is said of a token that does not hold, or is foreign.",
+                "properties": {"active": {"const": False}},
+                "required": ["active"],
+                "additionalProperties": False,
+            },
+            "OAuthError": {
+                "type": "object",
+                "title": "OAuthError",
+                "required": ["error"],
+                "properties": {"error": _TEXT, "error_description": _TEXT},
+            },
+            "TokenResponse": {
+                "type": "object",
+                "title": "TokenResponse",
+                "required": ["access_token", "token_type", "expires_in"],
+                "properties": {
+                    "access_token": _TEXT,
+                    "token_type": {"const": "Bearer"},
+                    "expires_in": _SECONDS,
+                    "scope": _TEXT,
+                    "id_token": _TEXT,
+                    "issued_token_type": _TEXT,
+                    "tenant": {"type": "string", "format": "uuid"},
+                },
+            },
+            "UserInfo": {
+                "type": "object",
+                "title": "UserInfo",
+                "required": ["sub"],
+                "properties": {"sub": _TEXT, "name": _TEXT, "email": _TEXT},
+            },
+        },
+    },
+}
+"""For the application to merge into its document: ``paths`` and ``components``."""

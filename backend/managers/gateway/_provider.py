@@ -1,0 +1,666 @@
+"""OAuth 2 and OpenID Connect: load a snapshot, let the grant decide, store what it left.
+
+Every flow has one shape. Errors leave as :class:`Answer` in the words of RFC 6749, because that is
+what clients of these endpoints parse; only the login page speaks to people.
+"""
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
+from urllib.parse import parse_qsl, unquote_plus, urlencode, urlsplit
+
+import sqlalchemy as sa
+from authlib.common.urls import add_params_to_uri
+from authlib.oauth2.rfc6749.errors import (
+    InvalidClientError,
+    InvalidGrantError,
+    InvalidRequestError,
+    InvalidScopeError,
+    OAuth2Error,
+)
+
+from backend.core.context import SystemScope
+from backend.core.database import Database, ReadTx
+from backend.core.errors import NotFoundError
+from backend.core.ids import PLATFORM_TENANT, uuid7
+from backend.managers.gateway import _oauth
+from backend.managers.gateway._failures import Failure, FailureAudit, FailureLimits
+from backend.managers.gateway._oauth import Answer, ClientSnapshot, Person, Server, Snapshot
+from backend.managers.gateway._tokens import (
+    IdClaims,
+    KeyStore,
+    TokenInvalidError,
+    UnknownKeyError,
+    read_access,
+    read_id,
+)
+from backend.managers.gateway.errors import LoginRefusedError, TooManyFailuresError
+from backend.managers.gateway.models import (
+    AuthorizationCode,
+    BrowserSession,
+    OauthClient,
+    RevokedToken,
+)
+from backend.managers.gateway.settings import GatewaySettings
+from backend.managers.tenant import PRINCIPALS, TenantManager, User, verify_password
+
+AUTHORIZE_PATH: Final = "/oauth/authorize"
+TOKEN_PATH: Final = "/oauth/token"
+_MAX_PASSWORD_BYTES: Final = 1024
+_INTERACTIVE: Final = frozenset({"login", "select_account"})
+
+Pairs = Sequence[tuple[str, str]]
+
+
+class Caller(NamedTuple):
+    """Where a request comes from."""
+
+    address: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogIn:
+    """One browser's log-in: who, since when, until when."""
+
+    session_id: str
+    user: User
+    started_at: datetime
+    expires_at: datetime
+
+
+class NewSession(NamedTuple):
+    """A fresh session's cookie value, kept nowhere else, and its lifetime."""
+
+    cookie: str
+    seconds: int
+
+
+class Redirect(NamedTuple):
+    """Send the browser there."""
+
+    location: str
+
+
+class AskLogIn(NamedTuple):
+    """Show the login page, which then returns to this local address."""
+
+    return_to: str
+
+
+class Refused(NamedTuple):
+    """Nothing may be sent to the client: its identity or its redirect URI does not hold."""
+
+    error: str
+    description: str
+
+
+class LogInContext(NamedTuple):
+    """What the login page shows and allows: the client waiting, and the origin it redirects to."""
+
+    client_name: str
+    redirect_origin: str
+
+
+class OpenIdProvider:
+    """The endpoints' rules. Opens its own transactions under the authenticate errand."""
+
+    def __init__(
+        self,
+        database: Database,
+        tenants: TenantManager,
+        settings: GatewaySettings,
+        *,
+        keys: KeyStore,
+        limits: FailureLimits,
+        failures: FailureAudit,
+    ) -> None:
+        self._database = database
+        self._tenants = tenants
+        self._settings = settings
+        self._keys = keys
+        self._limits = limits
+        self._failures = failures
+        self._password_slots = asyncio.Semaphore(settings.password_checks_at_once)
+
+    @property
+    def settings(self) -> GatewaySettings:
+        """Issuer and lifetimes, for metadata and cookies."""
+        return self._settings
+
+    async def public_keys(self) -> bytes:
+        """The JWKS document (RFC 7517): every key that still verifies."""
+        return (await self._keys.current()).jwks
+
+    # --- the token endpoint ----------------------------------------------------------------------
+
+    async def issue_token(self, form: Pairs, authorization: str | None, caller: Caller) -> Answer:
+        """Answer a token request.
+
+        Success of client credentials is not audited: a workflow asks every few minutes, each row
+        would be a durable write on a path that needs none, and what is done with the token is
+        audited under the client's name. Exchanges are: they are the moment a person enters a
+        tenant. Failures always are.
+        """
+        try:
+            given = _oauth.single_valued(form)
+            _oauth.refuse_unknown_grant(given.get("grant_type"))
+            snapshot, request = await self._authenticated(given, authorization, TOKEN_PATH, caller)
+            grant_type = given["grant_type"]
+            if snapshot.client is not None:
+                _oauth.refuse_unregistered(snapshot.client, grant_type)
+            snapshot.keys = await self._keys.current()
+            if grant_type == _oauth.AUTHORIZATION_CODE:
+                await self._claim_code(snapshot, given, caller)
+            elif grant_type == _oauth.TOKEN_EXCHANGE:
+                _oauth.refuse_foreign_exchange(given)
+                await self._load_exchange(snapshot, given)
+            answer: Answer = Server(snapshot).create_token_response(request)
+            if grant_type == _oauth.TOKEN_EXCHANGE and answer.status == 200:
+                await self._audit_exchange(snapshot, caller)
+            return answer
+        except TooManyFailuresError as exc:
+            return _slow_down(exc)
+        except OAuth2Error as exc:
+            return _oauth.refusal(exc)
+
+    async def _authenticated(
+        self, given: dict[str, str], authorization: str | None, path: str, caller: Caller
+    ) -> tuple[Snapshot, _oauth.Request]:
+        """A snapshot with the client, once its secret has been checked."""
+        basic_id = _basic_user(authorization)
+        if basic_id is not None and "client_secret" in given:
+            raise InvalidRequestError("Use one way of client authentication, not two")
+        client_id = basic_id or given.get("client_id", "")
+        account = f"client:{client_id}"
+        self._limits.refuse_exhausted(caller.address, account)
+        snapshot = Snapshot(
+            self._settings,
+            now=self._database.clock(),
+            token_id=secrets.token_urlsafe(16),
+            client=await self._find_client(client_id),
+        )
+        request = _oauth.Request(
+            "POST",
+            path,
+            given,
+            authorization if basic_id is not None else None,
+            self._settings.issuer,
+        )
+        try:
+            Server(snapshot).authenticate_client(request, _oauth.AUTH_METHODS)
+        except InvalidClientError:
+            await self._client_failed(snapshot.client, account, caller)
+            # One text for unknown, disabled and wrong: Authlib's own tells them apart.
+            raise InvalidClientError(
+                description="Client authentication failed", status_code=401
+            ) from None
+        return snapshot, request
+
+    async def _find_client(self, client_id: str) -> ClientSnapshot | None:
+        """The client, unless it is disabled or its tenant is not active."""
+        if not client_id:
+            return None
+        async with self._database.read(SystemScope("authenticate")) as view:
+            row: OauthClient | None = await view.scalar(
+                sa.select(OauthClient).where(OauthClient.client_id == client_id)
+            )
+            if row is None or row.disabled or not await self._is_active(view, row.tenant_id):
+                return None
+        return ClientSnapshot(
+            row.client_id,
+            tenant_id=row.tenant_id,
+            name=row.name,
+            role=row.role,
+            secret_hash=row.secret_hash,
+            redirect_uris=row.redirect_uris,
+            grant_types=row.grant_types,
+        )
+
+    async def _is_active(self, view: ReadTx, tenant_id: str) -> bool:
+        if tenant_id == PLATFORM_TENANT:
+            return True
+        try:
+            return (await self._tenants.get_tenant(view, tenant_id)).state == "active"
+        except NotFoundError:
+            return False
+
+    async def _client_failed(
+        self, client: ClientSnapshot | None, account: str, caller: Caller
+    ) -> None:
+        await self._failures.note(
+            Failure(
+                "client.authentication_failed",
+                f"client:{client.client_id}" if client else f"address:{caller.address}",
+                caller.address,
+                client.tenant_id if client else PLATFORM_TENANT,
+            ),
+            caller.request_id,
+        )
+        self._limits.charge(caller.address, account)
+
+    async def _claim_code(
+        self, snapshot: Snapshot, given: Mapping[str, str], caller: Caller
+    ) -> None:
+        """Claim the code for this request, atomically, before the grant looks at anything else.
+
+        Whatever the grant then finds wrong (redirect URI, verifier), the code stays spent. The
+        claim stores the id of the token it is about to make, so that a second use can revoke it
+        (RFC 6749, section 4.1.2).
+        """
+        client = snapshot.client
+        code_hash = hashlib.sha256(given.get("code", "").encode()).digest()
+        if client is None:
+            raise RuntimeError("the client is authenticated first")
+        scope = SystemScope(
+            "authenticate", actor=f"client:{client.client_id}", request_id=caller.request_id
+        )
+        async with self._database.transaction(scope) as tx:
+            row = await tx.scalar(
+                sa.update(AuthorizationCode)
+                .where(
+                    AuthorizationCode.code_hash == code_hash,
+                    AuthorizationCode.client_id == client.client_id,
+                    AuthorizationCode.jti.is_(None),
+                    AuthorizationCode.expires_at > snapshot.now,
+                )
+                .values(jti=snapshot.token_id)
+                .returning(AuthorizationCode)
+                .execution_options(synchronize_session=False)
+            )
+            if row is None:
+                spent = await tx.scalar(
+                    sa.select(AuthorizationCode).where(
+                        AuthorizationCode.code_hash == code_hash,
+                        AuthorizationCode.jti.is_not(None),
+                    )
+                )
+                if spent is not None:
+                    await tx.insert_new(
+                        RevokedToken,
+                        {
+                            "jti": spent.jti,
+                            "expires_at": snapshot.now
+                            + timedelta(seconds=self._settings.user_token_seconds),
+                        },
+                        conflict=["jti"],
+                    )
+                    tx.audit(
+                        "authorization_code.reused",
+                        f"user:{spent.user_id}",
+                        address=caller.address,
+                    )
+                    tx.signal(PRINCIPALS)
+                return
+            snapshot.code = _oauth.CodeSnapshot(
+                redirect_uri=row.redirect_uri,
+                scope=row.scope,
+                nonce=row.nonce,
+                code_challenge=row.code_challenge,
+                auth_time=row.auth_time,
+            )
+            await self._load_person(tx, snapshot, row.user_id, row.session_id)
+
+    async def _load_person(
+        self, view: ReadTx, snapshot: Snapshot, user_id: str, session_id: str
+    ) -> None:
+        """Put the person into the snapshot if they may act and their session lives."""
+        session: BrowserSession | None = await view.scalar(
+            sa.select(BrowserSession).where(
+                BrowserSession.id == session_id,
+                BrowserSession.user_id == user_id,
+                BrowserSession.expires_at > snapshot.now,
+            )
+        )
+        if session is None:
+            return
+        user = await self._tenants.get_user(view, user_id)
+        if not user.disabled:
+            snapshot.person = Person(user, session.id)
+            snapshot.session_expires_at = session.expires_at
+
+    async def _load_exchange(self, snapshot: Snapshot, given: Mapping[str, str]) -> None:
+        """Find out whom the subject token names and what they may be in the tenant."""
+        if snapshot.client is None:
+            raise RuntimeError("the client is authenticated first")
+        try:
+            claims = await self._read_id(given["subject_token"], snapshot.now)
+        except TokenInvalidError:
+            return
+        if claims.client_id != snapshot.client.client_id:
+            return
+        async with self._database.read(SystemScope("authenticate")) as view:
+            await self._load_person(view, snapshot, claims.user_id, claims.session_id)
+            if snapshot.person is None:
+                return
+            # Only tenants of membership, for platform administrators too: administering the
+            # platform is not a right to read its customers' mail.
+            wanted = given.get("tenant")
+            for tenant, role in await self._tenants.list_tenants_of(view, claims.user_id):
+                if wanted is None or tenant.id == wanted:
+                    snapshot.exchange = _oauth.ExchangeSubject(tenant.id, role)
+                    return
+
+    async def _read_id(self, token: str, now: datetime, *, expired_too: bool = False) -> IdClaims:
+        seconds, issuer = now.timestamp(), self._settings.issuer
+        keys = await self._keys.current()
+        try:
+            return read_id(keys, token, issuer=issuer, now=seconds, expired_too=expired_too)
+        except UnknownKeyError:
+            keys = await self._keys.reload()
+            return read_id(keys, token, issuer=issuer, now=seconds, expired_too=expired_too)
+
+    async def _audit_exchange(self, snapshot: Snapshot, caller: Caller) -> None:
+        person, target, client = snapshot.person, snapshot.exchange, snapshot.client
+        if person is None or target is None or client is None:
+            raise RuntimeError("only a successful exchange is audited")
+        actor = f"user:{person.user.id}"
+        scope = SystemScope("authenticate", actor=actor, request_id=caller.request_id)
+        async with self._database.transaction(scope) as tx:
+            tx.audit(
+                "token.issued",
+                f"token:{snapshot.token_id}",
+                tenant_id=target.tenant_id,
+                client=client.client_id,
+                role=target.role,
+                address=caller.address,
+            )
+
+    async def revoke_token(self, form: Pairs, authorization: str | None, caller: Caller) -> Answer:
+        """RFC 7009: make one access token void at once. A token that does not hold is no error."""
+        try:
+            given = _oauth.single_valued(form)
+            snapshot, _ = await self._authenticated(given, authorization, "/oauth/revoke", caller)
+            if "token" not in given:
+                raise InvalidRequestError("Missing 'token' in request.")
+            try:
+                claims = read_access(
+                    await self._keys.current(),
+                    given["token"],
+                    issuer=self._settings.issuer,
+                    audience=self._settings.audience,
+                    now=snapshot.now.timestamp(),
+                )
+            except TokenInvalidError:
+                return Answer(200, {}, {})
+            client = snapshot.client
+            if client is None or claims.client_id != client.client_id:
+                raise InvalidGrantError("The token was issued to another client")
+            scope = SystemScope(
+                "authenticate", actor=f"client:{client.client_id}", request_id=caller.request_id
+            )
+            async with self._database.transaction(scope) as tx:
+                revoked = await tx.insert_new(
+                    RevokedToken,
+                    {
+                        "jti": claims.token_id,
+                        "expires_at": snapshot.now
+                        + timedelta(seconds=claims.expires_at - snapshot.now.timestamp() + 1),
+                    },
+                    conflict=["jti"],
+                )
+                if revoked:
+                    tx.audit(
+                        "token.revoked",
+                        f"token:{claims.token_id}",
+                        tenant_id=claims.tenant_id,
+                        subject=claims.subject,
+                    )
+                    tx.signal(PRINCIPALS)
+            return Answer(200, {}, {})
+        except TooManyFailuresError as exc:
+            return _slow_down(exc)
+        except OAuth2Error as exc:
+            return _oauth.refusal(exc)
+
+    # --- the authorization endpoint --------------------------------------------------------------
+
+    async def authorize(
+        self, parameters: Pairs, log_in: LogIn | None, caller: Caller
+    ) -> Redirect | AskLogIn | Refused:
+        """Answer an authorization request of a browser that is, or is not, logged in.
+
+        There is no consent page: clients that log people in are registered by the operator.
+        """
+        try:
+            given = _oauth.single_valued(parameters)
+            client = await self._find_client(given.get("client_id", ""))
+            redirect_uri = given.get("redirect_uri", "")
+            if client is None or not client.check_redirect_uri(redirect_uri):
+                return Refused(
+                    "invalid_request", "The client or its redirect URI is not registered"
+                )
+            snapshot = Snapshot(
+                self._settings,
+                now=self._database.clock(),
+                token_id="",
+                client=client,
+                person=Person(log_in.user, log_in.session_id) if log_in else None,
+                auth_time=log_in.started_at if log_in else None,
+            )
+            server = Server(snapshot)
+            request = _oauth.Request("GET", AUTHORIZE_PATH, given, None, self._settings.issuer)
+            if "openid" not in given.get("scope", "").split():
+                raise InvalidScopeError("The scope must contain openid", redirect_uri=redirect_uri)
+            grant = server.get_consent_grant(request, snapshot.person)
+            if log_in is None or grant.prompt in _INTERACTIVE or _too_old(log_in, given, snapshot):
+                return AskLogIn(f"{AUTHORIZE_PATH}?{urlencode(given)}")
+            answer: Answer = server.create_authorization_response(request, snapshot.person, grant)
+        except OAuth2Error as exc:
+            return self._authorization_refused(exc, parameters)
+        if snapshot.new_code is not None:
+            await self._save_code(snapshot, client, log_in, caller)
+        return Redirect(self._identified(answer.headers["Location"]))
+
+    def _authorization_refused(self, error: OAuth2Error, parameters: Pairs) -> Redirect | Refused:
+        """Tell the client by redirect when its redirect URI held, else the person by a page."""
+        if not error.redirect_uri:
+            return Refused(str(error.error), str(error.get_error_description()))
+        error.state = dict(parameters).get("state")
+        _, _, headers = error()
+        return Redirect(self._identified(dict(headers)["Location"]))
+
+    def _identified(self, location: str) -> str:
+        """Say who answers (RFC 9207): a client of several servers must not be mixed up."""
+        return str(add_params_to_uri(location, [("iss", self._settings.issuer)]))
+
+    async def _save_code(
+        self, snapshot: Snapshot, client: ClientSnapshot, log_in: LogIn, caller: Caller
+    ) -> None:
+        if snapshot.new_code is None:
+            raise RuntimeError("the grant made no code")
+        code, facts = snapshot.new_code
+        scope = SystemScope(
+            "authenticate", actor=f"user:{log_in.user.id}", request_id=caller.request_id
+        )
+        async with self._database.transaction(scope) as tx:
+            tx.session.add(
+                AuthorizationCode(
+                    code_hash=hashlib.sha256(code.encode()).digest(),
+                    client_id=client.client_id,
+                    user_id=log_in.user.id,
+                    session_id=log_in.session_id,
+                    redirect_uri=facts.redirect_uri,
+                    scope=facts.scope,
+                    nonce=facts.nonce,
+                    code_challenge=facts.code_challenge,
+                    auth_time=log_in.started_at,
+                    expires_at=snapshot.now + timedelta(seconds=self._settings.code_seconds),
+                    jti=None,
+                )
+            )
+
+    # --- people ----------------------------------------------------------------------------------
+
+    async def log_in_context(self, return_to: str) -> LogInContext | None:
+        """Who waits behind the login page; None when ``return_to`` is not one of our requests."""
+        if not is_own_authorization(return_to):
+            return None
+        given = dict(parse_qsl(urlsplit(return_to).query))
+        client = await self._find_client(given.get("client_id", ""))
+        redirect_uri = given.get("redirect_uri", "")
+        if client is None or not client.check_redirect_uri(redirect_uri):
+            return None
+        target = urlsplit(redirect_uri)
+        return LogInContext(client.name, f"{target.scheme}://{target.netloc}")
+
+    async def log_in(
+        self, email: str, password: str, *, replaces: str | None, caller: Caller
+    ) -> NewSession:
+        """Check a password and start a session, ending the one the browser had.
+
+        The cookie is always a new one: a value planted before the log-in is worth nothing after.
+
+        Raises:
+            LoginRefusedError: Unknown, wrong or disabled, which take the same time and text.
+            TooManyFailuresError: From this address or for this account, before any hashing.
+        """
+        account = f"login:{email.strip().casefold()}"
+        # Charged before the hash is computed and given back on success: attempts in flight
+        # together must not all be looked at before the first has failed.
+        self._limits.charge(caller.address, account)
+        async with self._database.read(SystemScope("authenticate")) as view:
+            found = await self._tenants.find_login(view, email)
+        user, encoded = found or (None, None)
+        too_long = len(password.encode()) > _MAX_PASSWORD_BYTES
+        async with self._password_slots:
+            matches = await asyncio.to_thread(
+                verify_password, encoded, "" if too_long else password
+            )
+        if user is None or not matches or too_long or user.disabled:
+            target = f"user:{user.id}" if user else f"address:{caller.address}"
+            await self._failures.note(
+                Failure("login.failed", target, caller.address), caller.request_id
+            )
+            raise LoginRefusedError
+        self._limits.refund(caller.address, account)
+        cookie = secrets.token_urlsafe(32)
+        scope = SystemScope("authenticate", actor=f"user:{user.id}", request_id=caller.request_id)
+        async with self._database.transaction(scope) as tx:
+            now = tx.now()
+            if replaces is not None:
+                await tx.execute(
+                    sa.delete(BrowserSession)
+                    .where(BrowserSession.cookie_hash == _hash(replaces))
+                    .execution_options(synchronize_session=False)
+                )
+                tx.signal(PRINCIPALS)
+            session = BrowserSession(
+                id=uuid7(),
+                cookie_hash=_hash(cookie),
+                user_id=user.id,
+                created_at=now,
+                expires_at=now + timedelta(seconds=self._settings.session_seconds),
+            )
+            tx.session.add(session)
+            tx.audit(
+                "login.succeeded", f"user:{user.id}", address=caller.address, session=session.id
+            )
+        return NewSession(cookie, self._settings.session_seconds)
+
+    async def find_log_in(self, cookie: str | None) -> LogIn | None:
+        """The log-in that a browser's cookie stands for, while it lives."""
+        if not cookie:
+            return None
+        async with self._database.read(SystemScope("authenticate")) as view:
+            row: BrowserSession | None = await view.scalar(
+                sa.select(BrowserSession).where(
+                    BrowserSession.cookie_hash == _hash(cookie),
+                    BrowserSession.expires_at > view.now(),
+                )
+            )
+            if row is None:
+                return None
+            user = await self._tenants.get_user(view, row.user_id)
+        return None if user.disabled else LogIn(row.id, user, row.created_at, row.expires_at)
+
+    async def log_out(self, session_ids: Sequence[str], *, actor: str, caller: Caller) -> None:
+        """End sessions: their id tokens cannot be exchanged and their access tokens are void."""
+        scope = SystemScope("authenticate", actor=actor, request_id=caller.request_id)
+        async with self._database.transaction(scope) as tx:
+            ended = await tx.execute(
+                sa.delete(BrowserSession)
+                .where(BrowserSession.id.in_(session_ids))
+                .returning(BrowserSession.id, BrowserSession.user_id)
+                .execution_options(synchronize_session=False)
+            )
+            for session_id, user_id in ended.all():
+                tx.audit("session.ended", f"user:{user_id}", session=session_id)
+            tx.signal(PRINCIPALS)
+
+    async def read_log_out_hint(self, hint: str, redirect_uri: str) -> tuple[IdClaims, bool] | None:
+        """Whom an id token given to log-out names, and whether it may redirect there.
+
+        Expired ones count too: people log out late. None when it is not one of ours.
+        """
+        try:
+            claims = await self._read_id(hint, self._database.clock(), expired_too=True)
+        except TokenInvalidError:
+            return None
+        client = await self._find_client(claims.client_id)
+        return claims, client is not None and client.check_redirect_uri(redirect_uri)
+
+    async def user_info(self, subject: str) -> dict[str, Any]:
+        """OpenID's claims about the person a token speaks for."""
+        async with self._database.read(SystemScope("authenticate")) as view:
+            user = await self._tenants.get_user(view, subject.partition(":")[2])
+        return _oauth.user_claims(user, _oauth.IDENTITY_SCOPES)
+
+
+def is_own_authorization(address: str) -> bool:
+    """Whether a ``return_to`` leads to our own authorization endpoint and nowhere else."""
+    return (
+        address.startswith(f"{AUTHORIZE_PATH}?")
+        and address.isascii()
+        and address.isprintable()
+        and "\\" not in address
+    )
+
+
+def without_prompt(return_to: str) -> str:
+    """The same request without ``prompt`` and ``max_age``: the person has just logged in.
+
+    Kept, they would ask for another log-in, forever.
+    """
+    path, _, query = return_to.partition("?")
+    kept = [
+        (name, value)
+        for name, value in parse_qsl(query, keep_blank_values=True)
+        if name not in {"prompt", "max_age"}
+    ]
+    return f"{path}?{urlencode(kept)}"
+
+
+def _too_old(log_in: LogIn, given: Mapping[str, str], snapshot: Snapshot) -> bool:
+    max_age = given.get("max_age", "")
+    if not (max_age.isascii() and max_age.isdigit()):
+        return False
+    return snapshot.now - log_in.started_at > timedelta(seconds=min(int(max_age), 2**31))
+
+
+def _basic_user(authorization: str | None) -> str | None:
+    """The user of a sound Basic header; Authlib fails on one that is not UTF-8."""
+    scheme, _, encoded = (authorization or "").partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        user, colon, _ = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, ValueError):
+        return None
+    return unquote_plus(user) if colon else None
+
+
+def _slow_down(error: TooManyFailuresError) -> Answer:
+    """429 in the words of RFC 6749, with Retry-After."""
+    body = {"error": "temporarily_unavailable", "error_description": f"{error.title}: {error}"}
+    return Answer(429, body, {**error.headers, "Cache-Control": "no-store", "Pragma": "no-cache"})
+
+
+def _hash(cookie: str) -> bytes:
+    return hashlib.sha256(cookie.encode()).digest()

@@ -1,0 +1,401 @@
+"""Tokens: the signing keys with their overlap, signing, verifying, and what was verified before.
+
+Access tokens are JWTs of RFC 9068 signed with ES256. Their header says ``typ: at+jwt`` and their
+audience is this API; an id token has another type and another audience, so neither passes for the
+other. The key is chosen by the header's ``kid`` among ours alone, and the algorithm is fixed: what
+a token claims about its own algorithm is never followed.
+"""
+
+import asyncio
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+import sqlalchemy as sa
+from joserfc import jws, jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey
+
+from backend.core.context import Principal, SystemScope
+from backend.core.database import Database, ReadTx, Tx
+from backend.managers.gateway.models import SigningKey
+from backend.managers.security import SecurityManager
+
+logger = logging.getLogger(__name__)
+
+SIGNING_KEYS: Final = "signing_keys"
+"""The signal that says: a key was made or retired, load them again."""
+
+MAX_TOKEN_CHARACTERS: Final = 4096
+_ALGORITHM: Final = "ES256"
+_ACCESS_TYPE: Final = "at+jwt"
+_ID_TYPE: Final = "JWT"
+_RELOAD_SECONDS: Final = 60.0
+_UNKNOWN_KEY_RELOAD_SECONDS: Final = 1.0
+_SKEW_SECONDS: Final = 60
+
+
+class TokenInvalidError(ValueError):
+    """The token does not hold: malformed, forged, expired, for somebody else."""
+
+
+class UnknownKeyError(TokenInvalidError):
+    """The token names a key we do not have; another process may just have made it."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessClaims:
+    """What a verified access token says. Times are epoch seconds."""
+
+    subject: str
+    client_id: str
+    tenant_id: str
+    scope: str
+    token_id: str
+    issued_at: int
+    expires_at: int
+    session_id: str
+
+
+class KeySet:
+    """The keys at one moment: one signs, all verify. Immutable."""
+
+    __slots__ = ("_kid", "_private", "_public", "jwks")
+
+    def __init__(self, kid: str, private: ECKey, public: Mapping[str, Mapping[str, Any]]) -> None:
+        self._kid = kid
+        self._private = private
+        self._public = {name: ECKey.import_key(dict(jwk)) for name, jwk in public.items()}
+        self.jwks: bytes = msgspec.json.encode({"keys": list(public.values())})
+
+    def sign_access(self, claims: Mapping[str, Any]) -> str:
+        """A signed access token; 0.1 ms."""
+        return self._sign(_ACCESS_TYPE, claims)
+
+    def sign_id(self, claims: Mapping[str, Any]) -> str:
+        """A signed id token; 0.1 ms."""
+        return self._sign(_ID_TYPE, claims)
+
+    def _sign(self, kind: str, claims: Mapping[str, Any]) -> str:
+        header = {"alg": _ALGORITHM, "typ": kind, "kid": self._kid}
+        return jwt.encode(header, dict(claims), self._private, algorithms=[_ALGORITHM])
+
+    def verify(self, token: str, kind: str) -> dict[str, Any]:
+        """The claims of a token of ours, whatever they say.
+
+        Raises:
+            UnknownKeyError: Signed, perhaps, with a key that is not in this set.
+            TokenInvalidError: Everything else.
+        """
+        if len(token) > MAX_TOKEN_CHARACTERS or token.count(".") != 2:
+            raise TokenInvalidError("not a token of ours")
+        try:
+            header = jws.extract_compact(token.encode()).headers()
+            if header.get("typ") != kind or header.get("alg") != _ALGORITHM:
+                raise TokenInvalidError("another type or algorithm")
+            key = self._public.get(str(header.get("kid")))
+            if key is None:
+                raise UnknownKeyError("unknown key")
+            return dict(jwt.decode(token, key, algorithms=[_ALGORITHM]).claims)
+        except (JoseError, UnicodeEncodeError, ValueError, TypeError) as exc:
+            if isinstance(exc, TokenInvalidError):
+                raise
+            raise TokenInvalidError("malformed or forged") from exc
+
+
+class KeyStore:
+    """Keeps the current :class:`KeySet`; makes the first key when there is none."""
+
+    def __init__(
+        self,
+        database: Database,
+        security: SecurityManager,
+        *,
+        retire_after_seconds: int,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._database = database
+        self._security = security
+        self._retire_after = timedelta(seconds=retire_after_seconds + _SKEW_SECONDS)
+        self._monotonic = monotonic
+        self._keys: KeySet | None = None
+        self._loaded_at = 0.0
+        self._loading = asyncio.Lock()
+
+    def forget(self) -> None:
+        """Load again at next need."""
+        self._keys = None
+
+    async def current(self) -> KeySet:
+        """The keys, from memory unless they are a minute old."""
+        keys = self._keys
+        if keys is not None and self._monotonic() < self._loaded_at + _RELOAD_SECONDS:
+            return keys
+        return await self._load(_RELOAD_SECONDS)
+
+    async def reload(self) -> KeySet:
+        """The keys as the database has them now, at most one look a second.
+
+        Tokens that name unknown keys lead here, and anybody can send such tokens.
+        """
+        return await self._load(_UNKNOWN_KEY_RELOAD_SECONDS)
+
+    async def _load(self, age_seconds: float) -> KeySet:
+        async with self._loading:
+            keys = self._keys
+            if keys is not None and self._monotonic() < self._loaded_at + age_seconds:
+                return keys
+            scope = SystemScope("authenticate")
+            async with self._database.read(scope) as view:
+                keys = await self._read(view)
+            if keys is None:
+                async with self._database.transaction(scope) as tx:
+                    keys = await self._read(tx) or await self._begin(tx)
+            self._keys, self._loaded_at = keys, self._monotonic()
+            return keys
+
+    async def _read(self, tx: ReadTx) -> KeySet | None:
+        # Two processes that start together may both make a first key. Both verify, and all
+        # agree that the newest signs, so there is nothing to lock.
+        rows: Sequence[SigningKey] = await tx.scalars(
+            sa.select(SigningKey)
+            .where(sa.or_(SigningKey.not_after.is_(None), SigningKey.not_after > tx.now()))
+            .order_by(SigningKey.created_at.desc(), SigningKey.kid)
+        )
+        signer = next((row for row in rows if row.state == "active"), None)
+        if signer is None:
+            return None
+        keyring = await self._security.keyring(tx)
+        private = keyring.open(_seal_context(signer.kid), signer.sealed_private_jwk)
+        return KeySet(
+            signer.kid,
+            ECKey.import_key(json.loads(private)),
+            {row.kid: row.public_jwk for row in rows},
+        )
+
+    async def _begin(self, tx: Tx) -> KeySet:
+        row, private = await self._make(tx)
+        tx.audit("signing_key.created", f"signing_key:{row.kid}")
+        return KeySet(row.kid, private, {row.kid: row.public_jwk})
+
+    async def _make(self, tx: Tx) -> tuple[SigningKey, ECKey]:
+        private = ECKey.generate_key(
+            "P-256", parameters={"alg": _ALGORITHM, "use": "sig"}, auto_kid=True
+        )
+        kid = str(private.kid)
+        keyring = await self._security.keyring(tx)
+        row = SigningKey(
+            kid=kid,
+            state="active",
+            public_jwk=private.as_dict(private=False),
+            sealed_private_jwk=keyring.seal(
+                _seal_context(kid), json.dumps(private.as_dict(private=True)).encode()
+            ),
+            created_at=tx.now(),
+            not_after=None,
+        )
+        tx.session.add(row)
+        return row, private
+
+    async def rotate(self, tx: Tx) -> tuple[str, datetime]:
+        """Sign with a new key from now on; returns its id and when the old ones die.
+
+        Old keys verify until the last token they signed has expired. Keys already past that are
+        deleted here.
+        """
+        now = tx.now()
+        not_after = now + self._retire_after
+        await tx.execute(sa.delete(SigningKey).where(SigningKey.not_after <= now))
+        await tx.execute(
+            sa.update(SigningKey)
+            .where(SigningKey.state == "active")
+            .values(state="retiring", not_after=not_after)
+        )
+        row, _ = await self._make(tx)
+        tx.audit("signing_key.rotated", f"signing_key:{row.kid}", old_until=not_after.isoformat())
+        tx.signal(SIGNING_KEYS)
+        return row.kid, not_after
+
+
+def _seal_context(kid: str) -> str:
+    return f"signing_key:{kid}"
+
+
+def read_access(
+    keys: KeySet, token: str, *, issuer: str, audience: str, now: float
+) -> AccessClaims:
+    """Verify an access token: signature, type, issuer, audience, times, and that all claims exist.
+
+    Raises:
+        UnknownKeyError: See :meth:`KeySet.verify`.
+        TokenInvalidError: It does not hold.
+    """
+    claims = keys.verify(token, _ACCESS_TYPE)
+    found = AccessClaims(
+        subject=_text(claims, "sub"),
+        client_id=_text(claims, "client_id"),
+        tenant_id=_text(claims, "tenant"),
+        scope=_text(claims, "scope"),
+        token_id=_text(claims, "jti"),
+        issued_at=_time(claims, "iat"),
+        expires_at=_time(claims, "exp"),
+        session_id=_text(claims, "sid") if "sid" in claims else "",
+    )
+    if claims.get("iss") != issuer or claims.get("aud") != audience:
+        raise TokenInvalidError("another issuer or audience")
+    if found.expires_at <= now or found.issued_at > now + _SKEW_SECONDS:
+        raise TokenInvalidError("expired, or from the future")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class IdClaims:
+    """What a verified id token of ours says that we act upon."""
+
+    user_id: str
+    client_id: str
+    session_id: str
+
+
+def read_id(
+    keys: KeySet, token: str, *, issuer: str, now: float, expired_too: bool = False
+) -> IdClaims:
+    """Verify an id token of ours.
+
+    Args:
+        expired_too: For log-out: the hint names a session, and expired ones may be ended.
+
+    Raises:
+        UnknownKeyError: See :meth:`KeySet.verify`.
+        TokenInvalidError: It does not hold.
+    """
+    claims = keys.verify(token, _ID_TYPE)
+    audience = claims.get("aud")
+    if isinstance(audience, list) and len(audience) == 1:
+        audience = audience[0]
+    if claims.get("iss") != issuer or not isinstance(audience, str):
+        raise TokenInvalidError("another issuer or audience")
+    if _time(claims, "exp") <= now and not expired_too:
+        raise TokenInvalidError("expired")
+    return IdClaims(_text(claims, "sub"), audience, _text(claims, "sid"))
+
+
+def _text(claims: Mapping[str, Any], name: str) -> str:
+    value = claims.get(name)
+    if not isinstance(value, str):
+        raise TokenInvalidError(f"no text in {name}")
+    return value
+
+
+def _time(claims: Mapping[str, Any], name: str) -> int:
+    value = claims.get(name)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TokenInvalidError(f"no time in {name}")
+    return value
+
+
+class Known:
+    """One verified credential. ``claims`` is None for API keys, whose row says everything."""
+
+    __slots__ = ("answer", "claims", "generation", "good_until", "principal")
+
+    def __init__(
+        self,
+        principal: Principal,
+        claims: AccessClaims | None,
+        good_until: float,
+        generation: int,
+    ) -> None:
+        self.principal = principal
+        self.claims = claims
+        self.good_until = good_until
+        self.generation = generation
+        self.answer: bytes | None = None
+
+
+class CredentialCache:
+    """Credentials by SHA-256: those that held, with their principal, and those that did not.
+
+    Dropping everything is one increment: entries carry the generation they were made in. A
+    signature that held keeps holding across generations, so after a change only the database is
+    asked again, not the curve. Times are the monotonic clock's, in seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        entries: int,
+        refused_entries: int,
+        refused_seconds: float,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._known: dict[bytes, Known] = {}
+        self._refused: dict[bytes, tuple[float, int]] = {}
+        self._entries = entries
+        self._refused_entries = refused_entries
+        self._refused_seconds = refused_seconds
+        self._monotonic = monotonic
+        self.generation = 0
+
+    def find(self, credential: str) -> Known | None:
+        """What is known about a credential that holds right now; about a microsecond."""
+        known = self._known.get(hashlib.sha256(credential.encode()).digest())
+        if (
+            known is None
+            or known.generation != self.generation
+            or known.good_until <= self._monotonic()
+        ):
+            return None
+        return known
+
+    def find_claims(self, digest: bytes) -> AccessClaims | None:
+        """The claims of a token whose signature was verified before; they may have expired."""
+        known = self._known.get(digest)
+        return known.claims if known is not None else None
+
+    def is_refused(self, digest: bytes) -> bool:
+        """Whether the credential was refused moments ago and nothing has changed since."""
+        found = self._refused.get(digest)
+        return found is not None and found[1] == self.generation and found[0] > self._monotonic()
+
+    def keep(
+        self,
+        digest: bytes,
+        principal: Principal,
+        claims: AccessClaims | None,
+        seconds: float,
+        generation: int,
+    ) -> Known:
+        """Remember a credential for ``seconds``.
+
+        ``generation`` is the one in which the database was asked: when something changed
+        meanwhile the entry is stillborn, instead of outliving the change.
+        """
+        self._known.pop(digest, None)
+        if len(self._known) >= self._entries:
+            del self._known[next(iter(self._known))]
+        known = Known(principal, claims, self._monotonic() + seconds, generation)
+        self._known[digest] = known
+        return known
+
+    def refuse(self, digest: bytes, generation: int) -> None:
+        """Remember for a few seconds that a credential does not hold."""
+        self._known.pop(digest, None)
+        self._refused.pop(digest, None)
+        if len(self._refused) >= self._refused_entries:
+            del self._refused[next(iter(self._refused))]
+        self._refused[digest] = (self._monotonic() + self._refused_seconds, generation)
+
+    def drop(self) -> None:
+        """Somebody's rights changed: look at everybody again."""
+        self.generation += 1
+
+    def clear(self) -> None:
+        """A signing key changed: not even signatures are believed any more."""
+        self.generation += 1
+        self._known.clear()

@@ -1,0 +1,794 @@
+"""Rules of the gate: who a credential is, how much they may ask, and what they asked before."""
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import math
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache, partial
+from ipaddress import IPv6Address, IPv6Network
+from typing import Final
+
+import msgspec
+import sqlalchemy as sa
+
+from backend.core.clock import monotonic as system_monotonic
+from backend.core.context import Principal, SystemScope
+from backend.core.database import Database, ReadTx, Tx
+from backend.core.errors import AppError, NotFoundError
+from backend.core.ids import PLATFORM_TENANT, uuid7
+from backend.core.telemetry import RequestRecord
+from backend.managers.gateway import _keys
+from backend.managers.gateway._failures import Failure, FailureAudit, FailureLimits
+from backend.managers.gateway._idempotency import Reply, ReplyStore
+from backend.managers.gateway._limiter import GcraLimiter, Level, Verdict, policy_of
+from backend.managers.gateway._provider import OpenIdProvider
+from backend.managers.gateway._tokens import (
+    MAX_TOKEN_CHARACTERS,
+    SIGNING_KEYS,
+    AccessClaims,
+    CredentialCache,
+    KeyStore,
+    Known,
+    TokenInvalidError,
+    UnknownKeyError,
+    read_access,
+)
+from backend.managers.gateway.errors import (
+    ApiKeyNotFoundError,
+    ClientNotFoundError,
+    CredentialInvalidError,
+    ExpiryInvalidError,
+    RoleBeyondCallerError,
+    TenantlessTokenError,
+)
+from backend.managers.gateway.models import (
+    ApiKey,
+    AuthorizationCode,
+    BrowserSession,
+    IdempotencyRecord,
+    OauthClient,
+    RevokedToken,
+)
+from backend.managers.gateway.settings import GatewaySettings
+from backend.managers.security import SecurityManager
+from backend.managers.tenant import PRINCIPALS, TenantManager, permissions_of
+
+logger = logging.getLogger(__name__)
+
+CONSOLE: Final = "console"
+"""The client id of the console: the one client that logs people in and exchanges their tokens."""
+
+_FLUSH_SECONDS: Final = 10.0
+_USED_SECONDS: Final = 60.0
+_REFUSED: Final = frozenset({401, 403})
+_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """An OAuth client as its tenant sees it; never carries the secret."""
+
+    id: str
+    client_id: str
+    name: str
+    role: str
+    disabled: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An API key as its tenant sees it: the prefix, never the key."""
+
+    id: str
+    name: str
+    role: str
+    prefix: str
+    created_by: str
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class TenantRole:
+    """A tenant, and what the caller may be in it."""
+
+    id: str
+    slug: str
+    name: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallerView:
+    """Everything a caller may know about itself."""
+
+    principal: Principal
+    name: str
+    tenant: TenantRole
+    tenants: Sequence[TenantRole]
+
+
+class Introspection(msgspec.Struct, omit_defaults=True):
+    """An active token, as RFC 7662 tells it; times are epoch seconds."""
+
+    active: bool
+    sub: str
+    tenant: str
+    iss: str
+    aud: str
+    token_type: str
+    scope: str
+    client_id: str = ""
+    exp: int = 0
+    iat: int = 0
+    jti: str = ""
+
+
+INACTIVE: Final = b'{"active":false}'
+"""All that anybody learns about a token that does not hold, or is another tenant's."""
+
+
+class _RouteClass:
+    """The levels a request to one class of routes is charged to."""
+
+    __slots__ = ("level", "policy")
+
+    def __init__(self, tenant: Level, client: Level, level: Level) -> None:
+        self.level = level
+        self.policy = policy_of(tenant, client, level)
+
+
+class GatewayManager:
+    """Credentials, limits, idempotent replies, and the clients and keys that tenants manage.
+
+    It opens transactions of its own where a request has none yet: authentication comes before
+    any use case. ``provider`` speaks OAuth and OpenID Connect.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        security: SecurityManager,
+        tenants: TenantManager,
+        settings: GatewaySettings,
+        *,
+        monotonic: Callable[[], float] = system_monotonic,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._database = database
+        self._tenants = tenants
+        self._settings = settings
+        self._monotonic = monotonic
+        self._limiter = GcraLimiter(monotonic_ns)
+        self._make_levels(settings)
+        self._cache = CredentialCache(
+            entries=settings.principal_cache_entries,
+            refused_entries=settings.refused_cache_entries,
+            refused_seconds=settings.refused_cache_seconds,
+            monotonic=monotonic,
+        )
+        self._keys = KeyStore(
+            database,
+            security,
+            retire_after_seconds=settings.longest_token_seconds,
+            monotonic=monotonic,
+        )
+        self._replies = ReplyStore(database, security, keep_seconds=settings.idempotency_seconds)
+        self._failures = FailureAudit(database, monotonic)
+        self._noting: set[asyncio.Task[None]] = set()
+        self._looking: dict[bytes, asyncio.Task[Known]] = {}
+        self._used: dict[str, int] = {}
+        self._used_written_at = -math.inf
+        self.provider = OpenIdProvider(
+            database,
+            tenants,
+            settings,
+            keys=self._keys,
+            limits=FailureLimits(settings, self._limiter),
+            failures=self._failures,
+        )
+        database.signals.subscribe(PRINCIPALS, lambda _: self._cache.drop())
+        database.signals.subscribe(SIGNING_KEYS, self._forget_signing_keys)
+
+    def _make_levels(self, settings: GatewaySettings) -> None:
+        self._coarse = Level(
+            "address", settings.coarse_requests_per_second, settings.coarse_burst_requests
+        )
+        self._tenant = Level(
+            "tenant", settings.tenant_requests_per_second, settings.tenant_burst_requests
+        )
+        self._client = Level(
+            "client", settings.client_requests_per_second, settings.client_burst_requests
+        )
+        classes = {
+            "introspect": (
+                settings.introspect_requests_per_second,
+                settings.introspect_burst_requests,
+            ),
+            "emails": (settings.email_requests_per_second, settings.email_burst_requests),
+            "other": (settings.other_requests_per_second, settings.other_burst_requests),
+        }
+        self._introspect, self._emails, self._other = (
+            _RouteClass(self._tenant, self._client, Level(name, rate, burst))
+            for name, (rate, burst) in classes.items()
+        )
+
+    def _forget_signing_keys(self, _: str) -> None:
+        self._keys.forget()
+        self._cache.clear()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Write, every ten seconds and once at the end, what requests only noted."""
+        task = asyncio.create_task(self._flush_forever())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            await asyncio.gather(*self._noting)
+            await self.flush(everything=True)
+
+    async def _flush_forever(self) -> None:
+        while True:
+            await asyncio.sleep(_FLUSH_SECONDS)
+            try:
+                await self.flush()
+            except AppError as exc:
+                logger.warning("gateway_flush_failed", extra={"cause": exc.code})
+
+    def observe(self, records: Sequence[RequestRecord]) -> None:
+        """Note the use of API keys and audit refused requests; a consumer of the telemetry queue.
+
+        After the answer and coalesced: a refusal changes nothing, so its record need not share a
+        transaction, and a flood of them must cost the database a row in ten seconds, not each.
+        """
+        for record in records:
+            if record.actor.startswith("api_key:"):
+                self._used[record.actor.removeprefix("api_key:")] = record.started_ns
+        refused = [r for r in records if r.status in _REFUSED and not r.path.startswith("/oauth/")]
+        if refused:
+            task = asyncio.create_task(self._note_refusals(refused))
+            self._noting.add(task)
+            task.add_done_callback(self._noting.discard)
+
+    async def _note_refusals(self, refused: Sequence[RequestRecord]) -> None:
+        for record in refused:
+            failure = Failure(
+                "access.denied",
+                record.actor or f"address:{record.address}",
+                record.address,
+                record.tenant_id or PLATFORM_TENANT,
+            )
+            try:
+                await self._failures.note(failure, record.request_id)
+            except AppError as exc:
+                logger.warning("refusal_not_audited", extra={"cause": exc.code})
+
+    async def flush(self, *, everything: bool = False) -> None:
+        """Write counts of failed attempts and, once a minute, when API keys were last used."""
+        await self._failures.flush(everything=everything)
+        now = self._monotonic()
+        if not self._used or (now < self._used_written_at + _USED_SECONDS and not everything):
+            return
+        self._used_written_at = now
+        used, self._used = self._used, {}
+        async with self._database.transaction(SystemScope("authenticate")) as tx:
+            for key_id, started_ns in sorted(used.items()):
+                at = datetime.fromtimestamp(started_ns / 1e9, UTC)
+                await tx.execute(
+                    sa.update(ApiKey)
+                    .where(
+                        ApiKey.id == key_id,
+                        sa.or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at < at),
+                    )
+                    .values(last_used_at=at)
+                    .execution_options(synchronize_session=False)
+                )
+
+    # --- the gate: what the pipeline asks on every request ---------------------------------------
+
+    def coarse_limit(self, key: str) -> Verdict:
+        """Charge one request of an unknown caller to its address (its /64 network for IPv6)."""
+        if ":" in key:
+            key = _network_of(key)
+        return self._limiter.decide(((self._coarse, key),), self._coarse.policy)
+
+    def quota(self, principal: Principal, route: str) -> Verdict:
+        """Charge one request to the tenant, the caller and the caller's use of a route class."""
+        if route == "/oauth/introspect":
+            kind = self._introspect
+        elif route.startswith("/api/v1/emails"):
+            kind = self._emails
+        else:
+            kind = self._other
+        subject = principal.subject
+        return self._limiter.decide(
+            (
+                (self._tenant, principal.tenant_id),
+                (self._client, subject),
+                (kind.level, subject),
+            ),
+            kind.policy,
+        )
+
+    def cached_principal(self, credential: str) -> Principal | None:
+        """Who a recently verified credential is, without any I/O."""
+        known = self._cache.find(credential)
+        return known.principal if known is not None else None
+
+    async def authenticate(self, credential: str) -> Principal:
+        """Who a credential is, by signature and database.
+
+        Requests that arrive together with one credential share one look: a change of rights
+        drops everybody's entry at once, and a busy token must not ask a hundred times then.
+
+        Raises:
+            CredentialInvalidError: It does not hold, for whatever reason.
+        """
+        return (await self._known(credential)).principal
+
+    async def _known(self, credential: str) -> Known:
+        known = self._cache.find(credential)
+        if known is not None:
+            return known
+        if len(credential) > MAX_TOKEN_CHARACTERS:
+            raise CredentialInvalidError
+        digest = hashlib.sha256(credential.encode()).digest()
+        if self._cache.is_refused(digest):
+            raise CredentialInvalidError
+        if credential.startswith("es_") and not _keys.is_well_formed(credential):
+            raise CredentialInvalidError
+        task = self._looking.get(digest)
+        if task is None:
+            # A task of its own: the request that asked first may be cancelled, the others not.
+            task = asyncio.create_task(self._look(credential, digest))
+            self._looking[digest] = task
+            task.add_done_callback(partial(self._looked, digest))
+        return await asyncio.shield(task)
+
+    def _looked(self, digest: bytes, task: asyncio.Task[Known]) -> None:
+        self._looking.pop(digest, None)
+        if not task.cancelled():
+            # Taken here because every request that waited for it may be gone.
+            task.exception()
+
+    async def _look(self, credential: str, digest: bytes) -> Known:
+        generation = self._cache.generation
+        claims: AccessClaims | None = None
+        try:
+            if credential.startswith("es_"):
+                principal = await self._principal_of_key(digest)
+            else:
+                claims = await self._claims_of(credential, digest)
+                principal = await self._principal_of_token(claims)
+        except UnknownKeyError:
+            # Not remembered: the key may arrive in a moment, and no curve was computed.
+            raise CredentialInvalidError from None
+        except (TokenInvalidError, CredentialInvalidError, NotFoundError):
+            self._cache.refuse(digest, generation)
+            raise CredentialInvalidError from None
+        seconds = float(self._settings.principal_cache_seconds)
+        if principal.expires_at:
+            seconds = min(seconds, principal.expires_at - self._database.clock().timestamp())
+        return self._cache.keep(digest, principal, claims, seconds, generation)
+
+    async def _claims_of(self, token: str, digest: bytes) -> AccessClaims:
+        known = self._cache.find_claims(digest)
+        now = self._database.clock().timestamp()
+        if known is not None:
+            if known.expires_at <= now:
+                raise TokenInvalidError("expired")
+            return known
+        read = partial(
+            read_access,
+            token=token,
+            issuer=self._settings.issuer,
+            audience=self._settings.audience,
+            now=now,
+        )
+        try:
+            return read(await self._keys.current())
+        except UnknownKeyError:
+            return read(await self._keys.reload())
+
+    async def _principal_of_key(self, digest: bytes) -> Principal:
+        scope = SystemScope("authenticate")
+        async with self._database.read(scope) as view:
+            row = await view.scalar(sa.select(ApiKey).where(ApiKey.key_hash == digest))
+            now = view.now()
+            if row is None or (row.expires_at is not None and row.expires_at <= now):
+                raise CredentialInvalidError
+            await self._refuse_inactive(view, row.tenant_id)
+        return Principal(
+            subject=f"api_key:{row.id}",
+            kind="api_key",
+            tenant_id=row.tenant_id,
+            permissions=permissions_of(row.role),
+            name=row.name,
+            role=row.role,
+            expires_at=row.expires_at.timestamp() if row.expires_at is not None else 0.0,
+        )
+
+    async def _principal_of_token(self, claims: AccessClaims) -> Principal:
+        kind, _, identity = claims.subject.partition(":")
+        scope = SystemScope("authenticate")
+        async with self._database.read(scope) as view:
+            if await view.scalar(
+                sa.select(RevokedToken.jti).where(RevokedToken.jti == claims.token_id)
+            ):
+                raise CredentialInvalidError
+            client = await view.scalar(
+                sa.select(OauthClient).where(OauthClient.client_id == claims.client_id)
+            )
+            if client is None or client.disabled:
+                raise CredentialInvalidError
+            if claims.tenant_id != PLATFORM_TENANT:
+                await self._refuse_inactive(view, claims.tenant_id)
+            if kind == "user":
+                name, role, admin = await self._person(view, claims, identity)
+            elif kind == "client" and client.tenant_id == claims.tenant_id:
+                name, role, admin = client.name, client.role, False
+            else:
+                raise CredentialInvalidError
+        # The role as it is now, within what the token was given: a role that lost a permission
+        # takes it from running tokens, one that gained a permission does not widen them.
+        granted = permissions_of(role, platform_admin=admin) & set(claims.scope.split())
+        return Principal(
+            subject=claims.subject,
+            kind=kind,
+            tenant_id=claims.tenant_id,
+            permissions=granted,
+            name=name,
+            role=role,
+            platform_admin=admin,
+            expires_at=float(claims.expires_at),
+        )
+
+    async def _person(
+        self, view: ReadTx, claims: AccessClaims, user_id: str
+    ) -> tuple[str, str, bool]:
+        user = await self._tenants.get_user(view, user_id)
+        session = await view.scalar(
+            sa.select(BrowserSession.id).where(
+                BrowserSession.id == claims.session_id,
+                BrowserSession.user_id == user_id,
+                BrowserSession.expires_at > view.now(),
+            )
+        )
+        if user.disabled or session is None:
+            raise CredentialInvalidError
+        if claims.tenant_id == PLATFORM_TENANT:
+            return user.name, "", False
+        membership = await self._tenants.find_membership(view, claims.tenant_id, user_id)
+        if membership is None:
+            raise CredentialInvalidError
+        return user.name, membership.role, user.platform_admin
+
+    async def _refuse_inactive(self, view: ReadTx, tenant_id: str) -> None:
+        if (await self._tenants.get_tenant(view, tenant_id)).state != "active":
+            raise CredentialInvalidError
+
+    async def replay(self, principal: Principal, key: str, fingerprint: bytes) -> Reply | None:
+        """The first answer to an Idempotency-Key of this caller.
+
+        Raises:
+            IdempotencyKeyReusedError: The key belongs to another request.
+        """
+        return await self._replies.find(principal, key, fingerprint)
+
+    def rememberer(
+        self, principal: Principal, key: str, fingerprint: bytes
+    ) -> Callable[[Tx, int, dict[str, str], bytes], Awaitable[bool]]:
+        """A function that stores the answer within the transaction that did the act."""
+        return partial(self._replies.remember, principal, key, fingerprint)
+
+    # --- introspection ---------------------------------------------------------------------------
+
+    def cached_introspection(self, caller: Principal, token: str) -> bytes | None:
+        """The RFC 7662 answer about a recently verified token, without any I/O."""
+        known = self._cache.find(token)
+        return self._answer(caller, known) if known is not None else None
+
+    async def introspect(self, caller: Principal, token: str) -> bytes:
+        """The RFC 7662 answer about any token."""
+        try:
+            return self._answer(caller, await self._known(token))
+        except CredentialInvalidError:
+            return INACTIVE
+
+    def _answer(self, caller: Principal, known: Known) -> bytes:
+        if known.principal.tenant_id != caller.tenant_id:
+            return INACTIVE
+        if known.answer is None:
+            known.answer = self._introspection(known.principal, known.claims)
+        return known.answer
+
+    def _introspection(self, principal: Principal, claims: AccessClaims | None) -> bytes:
+        answer = Introspection(
+            active=True,
+            sub=principal.subject,
+            tenant=principal.tenant_id,
+            iss=self._settings.issuer,
+            aud=self._settings.audience,
+            token_type="Bearer" if claims is not None else "api_key",
+            scope=" ".join(sorted(principal.permissions)),
+            exp=int(principal.expires_at),
+        )
+        if claims is not None:
+            answer.client_id = claims.client_id
+            answer.iat = claims.issued_at
+            answer.jti = claims.token_id
+        return msgspec.json.encode(answer)
+
+    # --- what a caller may know about itself -----------------------------------------------------
+
+    async def describe_caller(self, tx: ReadTx, principal: Principal) -> CallerView:
+        """The caller's name, tenant and, for people, the tenants they may switch to.
+
+        Raises:
+            TenantlessTokenError: The token came from a log-in and was not exchanged yet.
+        """
+        if principal.tenant_id == PLATFORM_TENANT:
+            raise TenantlessTokenError
+        tenant = await self._tenants.get_tenant(tx, principal.tenant_id)
+        here = TenantRole(tenant.id, tenant.slug, tenant.name, principal.role)
+        tenants = [here]
+        if principal.kind == "user":
+            user_id = principal.subject.partition(":")[2]
+            tenants = [
+                TenantRole(found.id, found.slug, found.name, role)
+                for found, role in await self._tenants.list_tenants_of(tx, user_id)
+            ]
+        return CallerView(principal, principal.name, here, tenants)
+
+    # --- clients ---------------------------------------------------------------------------------
+
+    async def list_clients(
+        self, tx: ReadTx, *, limit: int, before_id: str | None = None
+    ) -> list[Client]:
+        """The tenant's clients, newest first, one more than ``limit``."""
+        query = sa.select(OauthClient).where(OauthClient.tenant_id == tx.tenant_id)
+        if before_id is not None:
+            query = query.where(OauthClient.id < before_id)
+        rows = await tx.scalars(query.order_by(OauthClient.id.desc()).limit(limit + 1))
+        return [_client(row) for row in rows]
+
+    async def create_client(
+        self, tx: Tx, *, name: str, role: str, granter: frozenset[str] | None
+    ) -> tuple[Client, str]:
+        """Create a client for programs; returns it with its secret, which is kept nowhere.
+
+        Args:
+            granter: The permissions of whoever creates it; None for the platform itself.
+
+        Raises:
+            RoleBeyondCallerError: The role has permissions the granter lacks.
+        """
+        _refuse_beyond(role, granter)
+        secret = _keys.mint(_keys.SECRET_TAG)
+        row = OauthClient(
+            id=(row_id := uuid7()),
+            client_id=f"es_{row_id.replace('-', '')}",
+            tenant_id=tx.tenant_id,
+            name=name,
+            role=role,
+            secret_hash=_keys.digest_of(secret),
+            redirect_uris=[],
+            grant_types=["client_credentials"],
+            disabled=False,
+            created_at=tx.now(),
+        )
+        tx.session.add(row)
+        tx.audit("client.created", f"client:{row.client_id}", name=name, role=role)
+        return _client(row), secret
+
+    async def rotate_client(
+        self, tx: Tx, client_row_id: str, *, granter: frozenset[str]
+    ) -> tuple[Client, str]:
+        """Give a client a new secret; the old one is void at once.
+
+        Access tokens made with the old secret run out within ten minutes: they prove nothing
+        about the secret, and cutting them would stop every workflow that is just running.
+
+        Raises:
+            ClientNotFoundError: No such client in this tenant.
+            RoleBeyondCallerError: Knowing its secret would give the caller more than they have.
+        """
+        row = await self._locked_client(tx, client_row_id)
+        _refuse_beyond(row.role, granter)
+        secret = _keys.mint(_keys.SECRET_TAG)
+        row.secret_hash = _keys.digest_of(secret)
+        tx.audit("client.rotated", f"client:{row.client_id}")
+        tx.signal(PRINCIPALS)
+        return _client(row), secret
+
+    async def delete_client(self, tx: Tx, client_row_id: str) -> None:
+        """Delete a client; its tokens stop working at once.
+
+        Raises:
+            ClientNotFoundError: No such client in this tenant.
+        """
+        row = await self._locked_client(tx, client_row_id)
+        await tx.session.delete(row)
+        tx.audit("client.deleted", f"client:{row.client_id}", name=row.name)
+        tx.signal(PRINCIPALS)
+
+    async def _locked_client(self, tx: Tx, client_row_id: str) -> OauthClient:
+        row: OauthClient | None = await tx.scalar(
+            sa.select(OauthClient)
+            .where(OauthClient.id == client_row_id, OauthClient.tenant_id == tx.tenant_id)
+            .with_for_update()
+        )
+        if row is None:
+            raise ClientNotFoundError
+        return row
+
+    async def put_console_client(
+        self, tx: Tx, *, secret: str, redirect_uris: Sequence[str]
+    ) -> None:
+        """Make the console's client be as given: it logs people in and exchanges their tokens.
+
+        Idempotent, for every start of the platform; needs the platform's own scope.
+
+        Raises:
+            ValueError: The secret has fewer than 32 characters.
+        """
+        if len(secret) < 32:
+            raise ValueError("the console's secret needs 32 random characters at least")
+        row: OauthClient | None = await tx.scalar(
+            sa.select(OauthClient).where(OauthClient.client_id == CONSOLE)
+        )
+        wanted = (_keys.digest_of(secret), list(redirect_uris))
+        if row is not None and (row.secret_hash, row.redirect_uris) == wanted:
+            return
+        if row is None:
+            await tx.insert_new(
+                OauthClient,
+                {
+                    "id": uuid7(),
+                    "client_id": CONSOLE,
+                    "tenant_id": PLATFORM_TENANT,
+                    "name": "Console",
+                    "role": "",
+                    "secret_hash": wanted[0],
+                    "redirect_uris": wanted[1],
+                    "grant_types": ["authorization_code", _EXCHANGE],
+                    "disabled": False,
+                    "created_at": tx.now(),
+                },
+                conflict=["client_id"],
+            )
+            tx.audit("client.created", f"client:{CONSOLE}", redirect_uris=wanted[1])
+        else:
+            row.secret_hash, row.redirect_uris = wanted
+            tx.audit("client.rotated", f"client:{CONSOLE}", redirect_uris=wanted[1])
+        tx.signal(PRINCIPALS)
+
+    # --- API keys --------------------------------------------------------------------------------
+
+    async def list_api_keys(
+        self, tx: ReadTx, *, limit: int, before_id: str | None = None
+    ) -> list[Key]:
+        """The tenant's API keys, newest first, one more than ``limit``."""
+        query = sa.select(ApiKey).where(ApiKey.tenant_id == tx.tenant_id)
+        if before_id is not None:
+            query = query.where(ApiKey.id < before_id)
+        rows = await tx.scalars(query.order_by(ApiKey.id.desc()).limit(limit + 1))
+        return [_key(row) for row in rows]
+
+    async def create_api_key(
+        self,
+        tx: Tx,
+        *,
+        name: str,
+        role: str,
+        expires_at: datetime | None,
+        granter: frozenset[str] | None,
+    ) -> tuple[Key, str]:
+        """Create an API key; returns it with the key itself, which is kept nowhere.
+
+        Raises:
+            RoleBeyondCallerError: The role has permissions the granter lacks.
+            ExpiryInvalidError: It would be dead already.
+        """
+        _refuse_beyond(role, granter)
+        if expires_at is not None and expires_at <= tx.now():
+            raise ExpiryInvalidError
+        key = _keys.mint(_keys.API_KEY_TAG)
+        row = ApiKey(
+            id=uuid7(),
+            tenant_id=tx.tenant_id,
+            name=name,
+            role=role,
+            prefix=_keys.shown_prefix(key),
+            key_hash=_keys.digest_of(key),
+            created_by=tx.scope.actor,
+            created_at=tx.now(),
+            expires_at=expires_at,
+            last_used_at=None,
+        )
+        tx.session.add(row)
+        tx.audit("api_key.created", f"api_key:{row.id}", name=name, role=role, prefix=row.prefix)
+        return _key(row), key
+
+    async def revoke_api_key(self, tx: Tx, key_id: str) -> None:
+        """Delete an API key; it stops working at once.
+
+        Raises:
+            ApiKeyNotFoundError: No such key in this tenant.
+        """
+        row: ApiKey | None = await tx.scalar(
+            sa.select(ApiKey)
+            .where(ApiKey.id == key_id, ApiKey.tenant_id == tx.tenant_id)
+            .with_for_update()
+        )
+        if row is None:
+            raise ApiKeyNotFoundError
+        await tx.session.delete(row)
+        tx.audit("api_key.revoked", f"api_key:{row.id}", name=row.name, prefix=row.prefix)
+        tx.signal(PRINCIPALS)
+
+    # --- upkeep ----------------------------------------------------------------------------------
+
+    async def rotate_signing_key(self, tx: Tx) -> tuple[str, datetime]:
+        """Sign with a new key from now on; returns its id and until when the old ones verify."""
+        return await self._keys.rotate(tx)
+
+    async def sweep_expired(self, tx: Tx) -> int:
+        """Delete what has expired: idempotent replies, codes, sessions, revocations.
+
+        Needs the retention errand; returns how many rows went.
+        """
+        now, gone = tx.now(), 0
+        for model in (IdempotencyRecord, AuthorizationCode, BrowserSession, RevokedToken):
+            result = await tx.execute(
+                sa.delete(model)
+                .where(model.expires_at <= now)
+                .execution_options(synchronize_session=False)
+            )
+            gone += result.rowcount  # type: ignore[attr-defined]
+        return gone
+
+
+@lru_cache(maxsize=4096)
+def _network_of(address: str) -> str:
+    """Whom an IPv6 address stands for: one host owns a whole /64, and could change every time."""
+    try:
+        parsed = IPv6Address(address)
+    except ValueError:
+        return address
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(IPv6Network((int(parsed), 64), strict=False))
+
+
+def _refuse_beyond(role: str, granter: frozenset[str] | None) -> None:
+    if granter is not None and not permissions_of(role) <= granter:
+        raise RoleBeyondCallerError
+
+
+def _client(row: OauthClient) -> Client:
+    return Client(row.id, row.client_id, row.name, row.role, row.disabled, row.created_at)
+
+
+def _key(row: ApiKey) -> Key:
+    return Key(
+        row.id,
+        row.name,
+        row.role,
+        row.prefix,
+        row.created_by,
+        row.created_at,
+        row.expires_at,
+        row.last_used_at,
+    )

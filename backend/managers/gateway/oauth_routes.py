@@ -1,0 +1,348 @@
+"""HTTP face of OAuth 2 and OpenID Connect: forms, cookies, redirects, metadata. No rules here."""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from backend.core.context import Principal
+from backend.managers.gateway import _pages
+from backend.managers.gateway._oauth import (
+    AUTH_METHODS,
+    AUTHORIZATION_CODE,
+    CLIENT_CREDENTIALS,
+    IDENTITY_SCOPES,
+    TOKEN_EXCHANGE,
+    Answer,
+)
+from backend.managers.gateway._provider import (
+    AskLogIn,
+    Caller,
+    OpenIdProvider,
+    Refused,
+    without_prompt,
+)
+from backend.managers.gateway.errors import (
+    CredentialInvalidError,
+    LoginRefusedError,
+    TooManyFailuresError,
+)
+from backend.managers.gateway.manager import GatewayManager
+from backend.managers.tenant import ROLES
+
+SESSION_COOKIE: Final = "email_sender_session"
+FORM_COOKIE: Final = "email_sender_form"
+_COOKIE_PATH: Final = "/oauth"
+_MAX_FIELDS: Final = 50
+_FORM: Final = "application/x-www-form-urlencoded"
+_METADATA_SECONDS: Final = 300
+_NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+
+Pairs = list[tuple[str, str]]
+
+
+def oauth_routes(gateway: GatewayManager) -> list[Route]:
+    """The Starlette routes of the issuer, for the application to mount at its root."""
+    face = _Face(gateway.provider)
+    return [
+        Route("/oauth/token", face.token, methods=["POST"]),
+        Route("/oauth/revoke", face.revoke, methods=["POST"]),
+        Route("/oauth/authorize", face.authorize, methods=["GET", "POST"]),
+        Route("/oauth/login", face.show_log_in, methods=["GET"]),
+        Route("/oauth/login", face.log_in, methods=["POST"]),
+        Route("/oauth/logout", face.log_out, methods=["GET", "POST"]),
+        Route("/oauth/userinfo", face.user_info, methods=["GET", "POST"]),
+        Route("/oauth/jwks", face.jwks, methods=["GET"]),
+        Route("/.well-known/openid-configuration", face.metadata, methods=["GET"]),
+        Route("/.well-known/oauth-authorization-server", face.metadata, methods=["GET"]),
+    ]
+
+
+class _Face:
+    """One method an endpoint."""
+
+    def __init__(self, provider: OpenIdProvider) -> None:
+        self._provider = provider
+        self._settings = provider.settings
+        self._metadata = msgspec.json.encode(metadata(self._settings.issuer))
+
+    async def token(self, request: Request) -> Response:
+        return await self._answer_form(request, self._provider.issue_token)
+
+    async def revoke(self, request: Request) -> Response:
+        return await self._answer_form(request, self._provider.revoke_token)
+
+    async def _answer_form(
+        self, request: Request, act: Callable[[Pairs, str | None, Caller], Awaitable[Answer]]
+    ) -> Response:
+        form = await _form(request)
+        if form is None:
+            return _json(
+                Answer(
+                    400,
+                    {"error": "invalid_request", "error_description": f"The body is not {_FORM}"},
+                    {},
+                )
+            )
+        return _json(await act(form, request.headers.get("authorization"), _caller(request)))
+
+    async def authorize(self, request: Request) -> Response:
+        parameters: Pairs | None = list(request.query_params.multi_items())
+        if request.method == "POST":
+            parameters = await _form(request)
+        if parameters is None:
+            return _refusal_page("invalid_request", f"The body is not {_FORM}")
+        log_in = await self._provider.find_log_in(request.cookies.get(SESSION_COOKIE))
+        outcome = await self._provider.authorize(parameters, log_in, _caller(request))
+        if isinstance(outcome, Refused):
+            return _refusal_page(outcome.error, outcome.description)
+        if isinstance(outcome, AskLogIn):
+            query = urlencode({"return_to": outcome.return_to})
+            return RedirectResponse(f"/oauth/login?{query}", 303, headers=_NO_STORE)
+        return RedirectResponse(outcome.location, 303, headers=_NO_STORE)
+
+    async def show_log_in(self, request: Request) -> Response:
+        return await self._log_in_page(request, request.query_params.get("return_to", ""))
+
+    async def log_in(self, request: Request) -> Response:
+        form = dict(await _form(request) or [])
+        return_to, email = form.get("return_to", ""), form.get("email", "")
+        context = await self._provider.log_in_context(return_to)
+        if context is None:
+            return await self._log_in_page(request, return_to)
+        if not _is_own_form(request, form):
+            problem = "The form has expired. Try again."
+            return await self._log_in_page(request, return_to, problem, email, status=403)
+        try:
+            session = await self._provider.log_in(
+                email,
+                form.get("password", ""),
+                replaces=request.cookies.get(SESSION_COOKIE),
+                caller=_caller(request),
+            )
+        except LoginRefusedError as exc:
+            return await self._log_in_page(request, return_to, f"{exc.title}.", email, status=401)
+        except TooManyFailuresError as exc:
+            problem = f"{exc.title}. {exc.detail}."
+            page = await self._log_in_page(request, return_to, problem, email, status=429)
+            page.headers.update(exc.headers)
+            return page
+        answer = RedirectResponse(without_prompt(return_to), 303, headers=_NO_STORE)
+        self._set_cookie(answer, SESSION_COOKIE, session.cookie, session.seconds)
+        answer.delete_cookie(FORM_COOKIE, path=_COOKIE_PATH)
+        return answer
+
+    async def _log_in_page(
+        self,
+        request: Request,
+        return_to: str,
+        problem: str = "",
+        email: str = "",
+        *,
+        status: int = 200,
+    ) -> Response:
+        context = await self._provider.log_in_context(return_to)
+        if context is None:
+            lead = "Open the page you want to use; it leads you here when a log-in is needed."
+            page = _pages.message_page(title="Nothing to log in to", lead=lead)
+            return HTMLResponse(page, 400, headers=_pages.headers())
+        cookie, csrf = _form_token(request)
+        page = _pages.log_in_page(
+            csrf=csrf,
+            return_to=return_to,
+            client_name=context.client_name,
+            email=email[:254],
+            problem=problem,
+        )
+        headers = _pages.headers(redirect_origin=context.redirect_origin)
+        answer = HTMLResponse(page, status, headers=headers)
+        self._set_cookie(answer, FORM_COOKIE, cookie, None)
+        return answer
+
+    async def log_out(self, request: Request) -> Response:
+        """RP-initiated log-out: at once for whoever brings an id token, else after asking."""
+        given = dict(request.query_params)
+        if request.method == "POST":
+            given = dict(await _form(request) or [])
+        log_in = await self._provider.find_log_in(request.cookies.get(SESSION_COOKIE))
+        redirect_uri = given.get("post_logout_redirect_uri", "")
+        hint = await self._provider.read_log_out_hint(given.get("id_token_hint", ""), redirect_uri)
+        ends: list[str] = []
+        actor = "system"
+        if hint is not None:
+            claims, may_redirect = hint
+            ends.append(claims.session_id)
+            actor = f"user:{claims.user_id}"
+            if log_in is not None and log_in.user.id == claims.user_id:
+                ends.append(log_in.session_id)
+        elif log_in is None:
+            may_redirect = False
+        elif request.method == "POST" and _is_own_form(request, given):
+            may_redirect = False
+            ends.append(log_in.session_id)
+            actor = f"user:{log_in.user.id}"
+        else:
+            cookie, csrf = _form_token(request)
+            page = _pages.log_out_page(csrf=csrf, name=log_in.user.name or log_in.user.email)
+            answer: Response = HTMLResponse(page, headers=_pages.headers())
+            self._set_cookie(answer, FORM_COOKIE, cookie, None)
+            return answer
+        if ends:
+            await self._provider.log_out(ends, actor=actor, caller=_caller(request))
+        if may_redirect:
+            state = {"state": given["state"]} if "state" in given else {}
+            joint = "&" if "?" in redirect_uri else "?"
+            target = f"{redirect_uri}{joint}{urlencode(state)}" if state else redirect_uri
+            answer = RedirectResponse(target, 303, headers=_NO_STORE)
+        else:
+            page = _pages.message_page(title="Logged out", lead="You can close this page.")
+            answer = HTMLResponse(page, headers=_pages.headers())
+        if log_in is not None and log_in.session_id in ends:
+            answer.delete_cookie(SESSION_COOKIE, path=_COOKIE_PATH)
+        return answer
+
+    async def user_info(self, request: Request) -> Response:
+        principal: Principal | None = request.scope.get("principal")
+        if principal is None or principal.kind != "user":
+            raise CredentialInvalidError
+        return _json(Answer(200, await self._provider.user_info(principal.subject), _NO_STORE))
+
+    async def jwks(self, request: Request) -> Response:
+        del request
+        # Short: whoever meets an unknown key id should find it here within the minute.
+        headers = {"Cache-Control": "public, max-age=60"}
+        keys = await self._provider.public_keys()
+        return Response(keys, headers=headers, media_type="application/jwk-set+json")
+
+    async def metadata(self, request: Request) -> Response:
+        del request
+        headers = {"Cache-Control": f"public, max-age={_METADATA_SECONDS}"}
+        return Response(self._metadata, headers=headers, media_type="application/json")
+
+    def _set_cookie(self, answer: Response, name: str, value: str, seconds: int | None) -> None:
+        answer.set_cookie(
+            name,
+            value,
+            max_age=seconds,
+            path=_COOKIE_PATH,
+            secure=self._settings.secure,
+            httponly=True,
+            samesite="lax",
+        )
+
+
+def metadata(issuer: str) -> dict[str, Any]:
+    """OpenID Connect Discovery 1.0 and RFC 8414 in one document."""
+    return {
+        "issuer": issuer,
+        "authorization_endpoint": f"{issuer}/oauth/authorize",
+        "token_endpoint": f"{issuer}/oauth/token",
+        "userinfo_endpoint": f"{issuer}/oauth/userinfo",
+        "jwks_uri": f"{issuer}/oauth/jwks",
+        "introspection_endpoint": f"{issuer}/oauth/introspect",
+        "revocation_endpoint": f"{issuer}/oauth/revoke",
+        "end_session_endpoint": f"{issuer}/oauth/logout",
+        "scopes_supported": [*IDENTITY_SCOPES, *sorted(set().union(*ROLES.values()))],
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "grant_types_supported": [AUTHORIZATION_CODE, CLIENT_CREDENTIALS, TOKEN_EXCHANGE],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["ES256"],
+        "token_endpoint_auth_methods_supported": AUTH_METHODS,
+        "revocation_endpoint_auth_methods_supported": AUTH_METHODS,
+        # RFC 7662 leaves the caller's own authorization open; ours is a bearer token.
+        "introspection_endpoint_auth_methods_supported": ["bearer"],
+        "code_challenge_methods_supported": ["S256"],
+        "claims_supported": [
+            "iss",
+            "sub",
+            "aud",
+            "exp",
+            "iat",
+            "nonce",
+            "auth_time",
+            "amr",
+            "sid",
+            "name",
+            "email",
+        ],
+        "prompt_values_supported": ["none", "login", "select_account"],
+        "authorization_response_iss_parameter_supported": True,
+        "request_parameter_supported": False,
+        "request_uri_parameter_supported": False,
+    }
+
+
+async def _form(request: Request) -> Pairs | None:
+    """The fields of a urlencoded body; None when it is something else.
+
+    The body's size is the pipeline's business. The multipart parser is never asked: no field of
+    ours is a file.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != _FORM:
+        return None
+    try:
+        text = (await request.body()).decode()
+        return parse_qsl(
+            text,
+            keep_blank_values=True,
+            encoding="utf-8",
+            errors="strict",
+            max_num_fields=_MAX_FIELDS,
+        )
+    except ValueError:
+        return None
+
+
+def _caller(request: Request) -> Caller:
+    client = request.client
+    address = request.scope.get("address") or (client.host if client else "")
+    return Caller(str(address), str(request.scope.get("request_id", "")))
+
+
+def _json(answer: Answer) -> Response:
+    content = msgspec.json.encode(answer.body) if answer.body else b""
+    headers = {**_NO_STORE, **answer.headers}
+    headers.pop("Content-Type", None)
+    media_type = "application/json" if content else None
+    return Response(content, answer.status, headers=headers, media_type=media_type)
+
+
+def _refusal_page(error: str, description: str) -> Response:
+    page = _pages.message_page(
+        title="This log-in cannot go on",
+        lead="The page that sent you here asked for something that is not allowed.",
+        problem=f"{description} ({error})",
+    )
+    return HTMLResponse(page, 400, headers=_pages.headers())
+
+
+def _form_token(request: Request) -> tuple[str, str]:
+    """The cookie that ties a form to this browser, and the value the form carries."""
+    cookie = request.cookies.get(FORM_COOKIE, "")
+    if len(cookie) != 43:
+        cookie = secrets.token_urlsafe(32)
+    return cookie, _token_of(cookie)
+
+
+def _token_of(cookie: str) -> str:
+    # Derived, not equal: a page that leaks its form does not leak the cookie.
+    return hashlib.sha256(f"form:{cookie}".encode()).hexdigest()
+
+
+def _is_own_form(request: Request, form: dict[str, str]) -> bool:
+    """Whether this browser got the form from us and sent it from our own page."""
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        return False
+    cookie = request.cookies.get(FORM_COOKIE, "")
+    given = form.get("csrf", "")
+    return bool(cookie) and hmac.compare_digest(_token_of(cookie).encode(), given.encode())

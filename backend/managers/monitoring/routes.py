@@ -1,0 +1,69 @@
+"""HTTP face of health and exposition. No authentication: probes and scrapers have none."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, cast
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict
+
+from backend.core.errors import UnavailableError
+from backend.http.deps import manager_of
+from backend.http.reply import problems
+from backend.managers.monitoring.manager import MonitoringManager
+
+router = APIRouter(tags=["monitoring"])
+Monitoring = Annotated[MonitoringManager, manager_of(MonitoringManager)]
+
+
+class HealthOut(BaseModel):
+    """One dependency."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    name: str
+    ok: bool
+    required: bool
+    milliseconds: float
+    detail: str
+
+
+class ReadyOut(BaseModel):
+    """Ready when every required dependency is."""
+
+    ready: bool
+    checks: list[HealthOut]
+
+
+class LiveOut(BaseModel):
+    """The process runs its event loop."""
+
+    live: bool = True
+
+
+@router.get("/livez")
+async def livez() -> LiveOut:
+    """Answer that the process is alive; asks nobody else."""
+    return LiveOut()
+
+
+@router.get("/readyz", responses={503: {"model": ReadyOut, "description": "Not ready"}})
+async def readyz(monitoring: Monitoring, response: Response) -> ReadyOut:
+    """Answer whether every required dependency works, each with its latency."""
+    found = await monitoring.check_health()
+    ready = all(health.ok for health in found if health.required)
+    response.status_code = 200 if ready else 503
+    return ReadyOut(ready=ready, checks=[HealthOut.model_validate(health) for health in found])
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={
+        200: {"content": {"text/plain": {}}, "description": "Prometheus text format"},
+        **problems(UnavailableError),
+    },
+)
+async def metrics(request: Request) -> Response:
+    """Expose this process's series for Prometheus."""
+    expose = cast("Callable[[], Awaitable[bytes]]", request.app.state.expose_metrics)
+    return Response(await expose(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -1,0 +1,337 @@
+"""Claiming: who is served next, how much of it, and the one statement that takes the jobs.
+
+Tenants are served least loaded first (running jobs divided by weight), then least recently. The
+rows of the chosen tenants stay locked until commit, so ``max_running`` and the rate are exact on
+any number of hosts; the rows of other tenants stay free for other workers (SKIP LOCKED). On SQLite
+the write transaction itself is the lock.
+"""
+
+import heapq
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.orm import aliased
+
+from backend.core.database import Id, ReadTx, Tx, UtcTime, db_now
+from backend.managers.orchestrator._rows import json_id, json_rows
+from backend.managers.orchestrator.kinds import Claim
+from backend.managers.orchestrator.models import READY, RUNNING, JobRow, TenantRow
+
+MAX_TENANTS: Final = 10
+"""Tenants served by one claim: bounds the work under lock; the others come first next time."""
+
+_EXECUTION: Final = {"synchronize_session": False}
+CLAIM_COLUMNS: Final = (
+    JobRow.id,
+    JobRow.tenant_id,
+    JobRow.kind,
+    JobRow.args,
+    JobRow.subject,
+    JobRow.attempt,
+    JobRow.crashes,
+    JobRow.max_attempts,
+    JobRow.backoff_seconds,
+    JobRow.timeout_seconds,
+    JobRow.traceparent,
+    JobRow.actor,
+    JobRow.priority,
+)
+
+
+@dataclass(slots=True)
+class _Candidate:
+    tenant_id: str
+    max_running: int | None
+    weight: float
+    rate: float | None
+    burst: int | None
+    open_at: datetime | None
+    running: int
+    now: datetime
+
+    def room(self, most: int) -> int:
+        """How many jobs this tenant may start now."""
+        room = most
+        if self.max_running is not None:
+            room = min(room, self.max_running - self.running)
+        if self.rate is not None:
+            room = min(room, self._tokens(self.rate))
+        return max(room, 0)
+
+    def _tokens(self, rate: float) -> int:
+        burst = self._burst(rate)
+        if self.open_at is None:
+            return burst
+        open_for = (self.now - self.open_at).total_seconds()
+        return 0 if open_for < 0 else min(burst, int(open_for * rate) + 1)
+
+    def _burst(self, rate: float) -> int:
+        return self.burst or max(1, int(rate))
+
+    def open_after(self, started: int) -> datetime | None:
+        """The instant of the next allowed start once ``started`` jobs have been taken (GCRA)."""
+        if self.rate is None:
+            return None
+        depth = timedelta(seconds=(self._burst(self.rate) - 1) / self.rate)
+        full = self.now - depth
+        base = full if self.open_at is None else max(self.open_at, full)
+        return base + timedelta(seconds=started / self.rate)
+
+
+def _now_once() -> sa.ScalarSelect[Any]:
+    # As a subquery the volatile clock is read once and can bound an index scan.
+    return sa.select(db_now()).scalar_subquery()
+
+
+def _due(dialect: str) -> sa.ColumnElement[bool]:
+    """Due by now, in the form that leaves the planner the index of the claiming order.
+
+    PostgreSQL's statistics find it; SQLite, which assumes a handful of rows per tenant, would
+    rather collect all due jobs and sort them: adding 0 hides the column from its other index.
+    """
+    if dialect == "sqlite":
+        micros = sa.type_coerce(JobRow.due_at, sa.BigInteger())
+        return micros + sa.literal_column("0") <= _now_once()
+    return JobRow.due_at <= _now_once()
+
+
+@cache
+def _candidates(*, lock: bool) -> Any:
+    """Tenants with due work and room, best served first.
+
+    The recursive part is a loose index scan: it jumps from tenant to tenant along the partial
+    index, so its cost follows the number of waiting tenants and not the backlog.
+    """
+    first = (
+        sa.select(JobRow.tenant_id)
+        .where(JobRow.state == READY)
+        # due_at only to leave the planners one index that is already in order.
+        .order_by(JobRow.tenant_id, JobRow.due_at)
+        .limit(1)
+        .scalar_subquery()
+    )
+    waiting = sa.select(first.label("tenant_id")).cte("waiting", recursive=True)
+    later = aliased(JobRow)
+    following = (
+        sa.select(later.tenant_id)
+        .where(later.state == READY, later.tenant_id > waiting.c.tenant_id)
+        .order_by(later.tenant_id, later.due_at)
+        .limit(1)
+        .scalar_subquery()
+    )
+    waiting = waiting.union_all(sa.select(following).where(waiting.c.tenant_id.is_not(None)))
+    busy = (
+        # Counting the column keeps every index but the one of running jobs from covering this.
+        sa.select(JobRow.tenant_id, sa.func.count(JobRow.worker).label("running"))
+        .where(JobRow.state == RUNNING)
+        .group_by(JobRow.tenant_id)
+        .subquery("busy")
+    )
+    running = sa.func.coalesce(busy.c.running, 0)
+    # The earliest due time rather than EXISTS: "some third of the table will do" makes
+    # PostgreSQL read the table from its oldest, long finished end.
+    next_due = (
+        sa.select(JobRow.due_at)
+        .where(
+            JobRow.tenant_id == TenantRow.tenant_id,
+            JobRow.state == READY,
+            JobRow.kind.in_(sa.bindparam("kinds", expanding=True)),
+        )
+        .order_by(JobRow.due_at)
+        .limit(1)
+        .correlate(TenantRow)
+        .scalar_subquery()
+    )
+    statement = (
+        sa.select(
+            TenantRow.tenant_id,
+            TenantRow.max_running,
+            TenantRow.weight,
+            TenantRow.rate,
+            TenantRow.burst,
+            TenantRow.open_at,
+            running,
+            db_now(),
+        )
+        .outerjoin(busy, busy.c.tenant_id == TenantRow.tenant_id)
+        .where(
+            TenantRow.tenant_id.in_(
+                sa.select(waiting.c.tenant_id).where(waiting.c.tenant_id.is_not(None))
+            ),
+            TenantRow.paused.is_(sa.false()),
+            sa.or_(TenantRow.max_running.is_(None), running < TenantRow.max_running),
+            sa.or_(TenantRow.open_at.is_(None), TenantRow.open_at <= _now_once()),
+            next_due <= db_now(),
+        )
+        .order_by(running / TenantRow.weight, TenantRow.last_claim_at.nulls_first())
+        .limit(MAX_TENANTS)
+    )
+    return statement.with_for_update(skip_locked=True, of=TenantRow) if lock else statement
+
+
+@cache
+def _recount() -> Any:
+    """How many jobs of these tenants run by now."""
+    return (
+        sa.select(JobRow.tenant_id, sa.func.count(JobRow.worker))
+        .where(
+            JobRow.state == RUNNING,
+            JobRow.tenant_id.in_(sa.bindparam("tenants", expanding=True)),
+        )
+        .group_by(JobRow.tenant_id)
+    )
+
+
+@cache
+def _take(dialect: str, tenants: int) -> Any:
+    """Turn the first jobs of each tenant into running ones and return them.
+
+    The choice is a materialised CTE: as a bare subquery the planner may evaluate it again for
+    each row it meets, and each evaluation would lock, and take, further jobs.
+    """
+    picks = []
+    for place in range(tenants):
+        first = (
+            sa.select(JobRow.id)
+            .where(
+                JobRow.tenant_id == sa.bindparam(f"tenant_{place}", type_=Id()),
+                JobRow.state == READY,
+                _due(dialect),
+                JobRow.kind.in_(sa.bindparam("kinds", expanding=True)),
+            )
+            .order_by(JobRow.priority.desc(), JobRow.due_at, JobRow.id)
+            .limit(sa.bindparam(f"share_{place}", type_=sa.BigInteger()))
+            .with_for_update(skip_locked=True)
+            .subquery(f"first_{place}")
+        )
+        picks.append(sa.select(first.c.id))
+    chosen = (
+        (sa.union_all(*picks) if tenants > 1 else picks[0])
+        .cte("chosen")
+        .prefix_with("MATERIALIZED", dialect="postgresql")
+    )
+    return (
+        sa.update(JobRow)
+        .where(JobRow.id.in_(sa.select(chosen.c.id)), JobRow.state == READY)
+        .values(
+            state=RUNNING,
+            worker=sa.bindparam("claiming_worker", type_=sa.Text()),
+            attempt=JobRow.attempt + 1,
+            started_at=sa.bindparam("claimed_at", type_=UtcTime()),
+            error=None,
+        )
+        .returning(*CLAIM_COLUMNS)
+        .execution_options(**_EXECUTION)
+    )
+
+
+@cache
+def _charge(dialect: str) -> Any:
+    rows = json_rows(dialect, {"tenant_id": sa.Uuid(), "wait": sa.Float()})
+    return (
+        sa.update(TenantRow)
+        .where(TenantRow.tenant_id == rows["tenant_id"])
+        .values(
+            last_claim_at=db_now(),
+            open_at=sa.case((rows["wait"].is_not(None), db_now(rows["wait"])), else_=None),
+        )
+        .execution_options(**_EXECUTION)
+    )
+
+
+async def has_candidates(tx: ReadTx, kinds: Sequence[str]) -> bool:
+    """Whether any tenant has work due and room for it. Takes no lock."""
+    found = await tx.execute(_candidates(lock=False), {"kinds": kinds})
+    return found.first() is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What one look for work gave: the jobs in starting order, and whether to look again at once.
+
+    ``more`` without claims means that other workers are serving the due tenants this moment.
+    """
+
+    claims: list[Claim]
+    more: bool
+
+
+async def claim(tx: Tx, worker: str, most: int, kinds: Sequence[str]) -> Claimed:
+    """Take up to ``most`` due jobs of these kinds, fairly between tenants."""
+    found = await tx.execute(_candidates(lock=True), {"kinds": kinds})
+    candidates = [_Candidate(*row) for row in found]
+    if not candidates:
+        locked = tx.dialect == "postgresql" and await has_candidates(tx, kinds)
+        return Claimed([], more=locked)
+    limited = [each.tenant_id for each in candidates if each.max_running is not None]
+    if limited and tx.dialect == "postgresql":
+        # READ COMMITTED: this statement sees what others committed before we had the locks.
+        recount = await tx.execute(_recount(), {"tenants": limited})
+        running = {str(tenant): int(count) for tenant, count in recount}
+        for each in candidates:
+            if each.max_running is not None:
+                each.running = running.get(each.tenant_id, 0)
+    shares = _share(candidates, most)
+    if not shares:
+        return Claimed([], more=False)
+    parameters: dict[str, Any] = {
+        "kinds": kinds,
+        "claiming_worker": worker,
+        "claimed_at": tx.now(),
+    }
+    for place, (candidate, share) in enumerate(shares):
+        parameters[f"tenant_{place}"] = candidate.tenant_id
+        parameters[f"share_{place}"] = share
+    taken = await tx.execute(_take(tx.dialect, len(shares)), parameters)
+    claims = [Claim(*row) for row in taken]
+    started = Counter(each.tenant_id for each in claims)
+    await _charge_tenants(tx, candidates, started)
+    # RETURNING has no order. UUIDv7 sorts by creation, which is the tie-break after priority.
+    claims.sort(key=lambda each: (-each.priority, each.id))
+    return Claimed(
+        claims,
+        # Somebody got all that was dealt to them, or there are tenants we have not looked at.
+        more=len(candidates) == MAX_TENANTS
+        or any(started[each.tenant_id] == share for each, share in shares),
+    )
+
+
+def _share(candidates: list[_Candidate], most: int) -> list[tuple[_Candidate, int]]:
+    """Deal ``most`` starts one by one, each to the tenant that is then least loaded."""
+    shares = [0] * len(candidates)
+    rooms = [candidate.room(most) for candidate in candidates]
+    heap = [
+        (each.running / each.weight, place)
+        for place, each in enumerate(candidates)
+        if rooms[place] > 0
+    ]
+    heapq.heapify(heap)
+    while most > 0 and heap:
+        _, place = heapq.heappop(heap)
+        shares[place] += 1
+        most -= 1
+        if shares[place] < rooms[place]:
+            each = candidates[place]
+            heapq.heappush(heap, ((each.running + shares[place]) / each.weight, place))
+    return [(each, share) for each, share in zip(candidates, shares, strict=True) if share]
+
+
+async def _charge_tenants(tx: Tx, candidates: list[_Candidate], started: Counter[str]) -> None:
+    # The time of the last claim only breaks ties between tenants: alone, there is no tie, and
+    # not writing it spares the hottest row of the database one update per claim.
+    if len(candidates) == 1 and candidates[0].rate is None:
+        return
+    rows = []
+    for candidate in candidates:
+        count = started[candidate.tenant_id]
+        if count:
+            opens = candidate.open_after(count)
+            wait = None if opens is None else (opens - candidate.now).total_seconds()
+            rows.append({"tenant_id": json_id(tx.dialect, candidate.tenant_id), "wait": wait})
+    if rows:
+        await tx.execute(_charge(tx.dialect), {"rows": rows})

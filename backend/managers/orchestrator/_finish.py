@@ -1,0 +1,170 @@
+"""Finishing: the fence, the rules of retrying, and the owner's effects, in one transaction."""
+
+import json
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any, Final, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from backend.core.database import Tx, UtcTime, db_now
+from backend.managers.orchestrator._rows import json_id, json_rows
+from backend.managers.orchestrator.kinds import Claim, JobKind, Outcome, Resolution, storable
+from backend.managers.orchestrator.models import READY, RUNNING, JobRow
+
+Hooks = Literal["all", "without apply", "none"]
+
+MAX_BACKOFF_SECONDS: Final = 3600.0
+_RESOLUTIONS: Final[dict[str, Resolution]] = {
+    "succeeded": "done",
+    "ready": "retrying",
+    "dead": "dead",
+    "cancelled": "cancelled",
+}
+
+
+def backoff(claim: Claim) -> float:
+    """Seconds until the next attempt: doubling per failure, at most an hour, 20 % jitter.
+
+    The jitter keeps jobs that failed together from coming back together.
+    """
+    failures = max(claim.attempt - claim.crashes, 1)
+    # The exponent is bounded first: 2.0 ** 1100 does not overflow to infinity, it raises.
+    doubled = claim.backoff_seconds * 2.0 ** min(failures - 1, 60)
+    return min(doubled, MAX_BACKOFF_SECONDS) * random.uniform(0.8, 1.2)  # noqa: S311 - not a secret
+
+
+def judge(claim: Claim, outcome: Outcome) -> tuple[str, float | None]:
+    """The state that the outcome leads to, and the delay when that is another attempt."""
+    if outcome.verdict == "done":
+        return "succeeded", None
+    if outcome.verdict == "cancel":
+        return "cancelled", None
+    if outcome.verdict == "retry" and claim.failures_left > 0:
+        delay = outcome.delay_seconds
+        return "ready", backoff(claim) if delay is None else max(delay, 0.0)
+    return "dead", None
+
+
+@cache
+def _record(dialect: str) -> Any:
+    rows = json_rows(
+        dialect,
+        {
+            "id": sa.Uuid(),
+            "attempt": sa.BigInteger(),
+            "state": sa.Text(),
+            "delay": sa.Float(),
+            "error": sa.Text(),
+            "result": sa.Text(),
+        },
+    )
+    again = sa.and_(rows["state"] == READY, JobRow.cancel_requested.is_(sa.false()))
+    if dialect == "postgresql":
+        result: Any = sa.cast(rows["result"], postgresql.JSONB)
+    else:
+        result = sa.type_coerce(rows["result"], sa.Text())
+    return (
+        sa.update(JobRow)
+        # The fence: whoever lost the job meanwhile, or holds an older attempt, changes nothing.
+        .where(
+            JobRow.id == rows["id"],
+            JobRow.attempt == rows["attempt"],
+            JobRow.worker == sa.bindparam("finishing_worker", type_=sa.Text()),
+            JobRow.state == RUNNING,
+        )
+        .values(
+            state=sa.case(
+                (again, READY),
+                # Cancelled while it ran and failed: it must not come back.
+                (rows["state"] == READY, sa.literal_column("'cancelled'", sa.Text())),
+                else_=rows["state"],
+            ),
+            due_at=sa.case((again, db_now(rows["delay"])), else_=JobRow.due_at),
+            worker=sa.case((again, sa.null()), else_=JobRow.worker),
+            finished_at=sa.case(
+                (again, sa.null()), else_=sa.bindparam("ended_at", type_=UtcTime())
+            ),
+            error=rows["error"],
+            result=result,
+        )
+        .returning(JobRow.id, JobRow.state)
+        .execution_options(synchronize_session=False)
+    )
+
+
+async def finish(
+    tx: Tx,
+    worker: str,
+    outcomes: Sequence[tuple[Claim, Outcome]],
+    kinds: Mapping[str, JobKind],
+    *,
+    hooks: Hooks = "all",
+) -> list[tuple[Claim, Outcome, float]]:
+    """Record the outcomes that pass the fence and run their kinds' hooks.
+
+    Returns the accepted ones, resolved, with the seconds until the next attempt (0 when there is
+    none). Statements do not grow with the batch, hooks aside. ``hooks`` is for outcomes that
+    replace ones that could not be recorded because a hook failed.
+    """
+    by_id: dict[str, tuple[Claim, Outcome, float]] = {}
+    rows = []
+    for claim, outcome in outcomes:
+        state, delay = judge(claim, outcome)
+        by_id[claim.id] = (claim, outcome, delay or 0.0)
+        rows.append(
+            {
+                "id": json_id(tx.dialect, claim.id),
+                "attempt": claim.attempt,
+                "state": state,
+                "delay": delay,
+                "error": None if outcome.error is None else storable(outcome.error),
+                "result": None if outcome.result is None else json.dumps(outcome.result),
+            }
+        )
+    recorded = await tx.execute(
+        _record(tx.dialect), {"rows": rows, "finishing_worker": worker, "ended_at": tx.now()}
+    )
+    accepted = []
+    for job_id, state in recorded:
+        claim, outcome, delay_seconds = by_id[job_id]
+        accepted.append((claim, outcome.resolved(_RESOLUTIONS[state]), delay_seconds))
+    if hooks != "none":
+        await _run_hooks(tx, accepted, kinds, apply=hooks == "all")
+    return accepted
+
+
+async def _run_hooks(
+    tx: Tx,
+    accepted: Iterable[tuple[Claim, Outcome, float]],
+    kinds: Mapping[str, JobKind],
+    *,
+    apply: bool,
+) -> None:
+    by_kind: dict[str, list[tuple[Claim, Outcome]]] = {}
+    for claim, outcome, _ in accepted:
+        by_kind.setdefault(claim.kind, []).append((claim, outcome))
+    for name, ended in by_kind.items():
+        kind = kinds[name]
+        applied = kind.apply is not None and apply
+        if kind.apply is not None and apply:
+            # A cancelled job may have acted before it was stopped: that too must be on record.
+            seen = [
+                (claim, outcome)
+                for claim, outcome in ended
+                if outcome.resolution != "cancelled" or outcome.effect is not None
+            ]
+            if seen:
+                await kind.apply(tx, seen)
+        cancelled = [claim for claim, outcome in ended if outcome.resolution == "cancelled"]
+        if cancelled and kind.on_cancel is not None:
+            await kind.on_cancel(tx, cancelled)
+        dead = [
+            (claim, outcome.error or "")
+            for claim, outcome in ended
+            if outcome.resolution == "dead" and not applied
+        ]
+        if dead and kind.on_dead is not None:
+            await kind.on_dead(tx, dead)

@@ -1,0 +1,199 @@
+"""Liveness: heartbeats, and what happens to the jobs of workers that no longer send any."""
+
+import os
+import socket
+from collections.abc import Collection, Iterable, Mapping
+from functools import cache
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from backend.core.database import ReadTx, Tx, UtcTime, db_now
+from backend.managers.orchestrator._claim import CLAIM_COLUMNS
+from backend.managers.orchestrator.kinds import Claim, JobKind
+from backend.managers.orchestrator.models import READY, RUNNING, JobRow, WorkerRow
+
+MAX_CRASHES: Final = 3
+"""A job that saw this many of its workers die is taken to be what kills them."""
+
+_REAP_LIMIT: Final = 1000
+
+
+async def beat(tx: Tx, worker: str) -> dict[str, tuple[int, bool]]:
+    """Say that ``worker`` lives; returns ``{job id: (attempt, cancel_requested)}`` of its jobs."""
+    await tx.upsert(
+        WorkerRow,
+        {
+            "id": worker,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "beat_at": db_now(),
+            "started_at": tx.now(),
+        },
+        conflict=["id"],
+        update={"beat_at": db_now()},
+    )
+    mine = await tx.execute(
+        sa.select(JobRow.id, JobRow.attempt, JobRow.cancel_requested).where(
+            JobRow.worker == worker, JobRow.state == RUNNING
+        )
+    )
+    return {job_id: (attempt, cancel) for job_id, attempt, cancel in mine}
+
+
+async def give_back(
+    tx: Tx, worker: str, kinds: Mapping[str, JobKind], job_ids: Collection[str] | None = None
+) -> int:
+    """Make running jobs of ``worker`` ready again as if they had not been claimed.
+
+    Only for jobs that this worker certainly does not run (any more): the attempt is taken back,
+    so the same pair of worker and attempt may be given out again. ``None`` means all its jobs.
+    Those whose cancellation was requested end cancelled. Returns how many were given back.
+    """
+    statement = sa.update(JobRow).where(JobRow.worker == worker, JobRow.state == RUNNING)
+    if job_ids is not None:
+        statement = statement.where(JobRow.id.in_(list(job_ids)))
+    changed = await tx.execute(
+        statement.values(
+            state=_ready_or_cancelled(),
+            attempt=JobRow.attempt - 1,
+            worker=None,
+            finished_at=_ended_if_cancelled(tx),
+        )
+        .returning(*CLAIM_COLUMNS, JobRow.state)
+        .execution_options(synchronize_session=False)
+    )
+    return len(await _after_release(tx, changed, kinds))
+
+
+def _ready_or_cancelled() -> sa.Case[str]:
+    return sa.case(
+        (JobRow.cancel_requested.is_(sa.true()), sa.literal_column("'cancelled'", sa.Text())),
+        else_=READY,
+    )
+
+
+def _ended_if_cancelled(tx: Tx) -> sa.Case[Any]:
+    return sa.case((JobRow.cancel_requested.is_(sa.true()), sa.literal(tx.now(), UtcTime())))
+
+
+async def _after_release(
+    tx: Tx, changed: Iterable[Any], kinds: Mapping[str, JobKind]
+) -> list[Claim]:
+    """Wake the fleet for what is ready, run the hooks of what is cancelled."""
+    back = []
+    cancelled: dict[str, list[Claim]] = {}
+    for *columns, state in changed:
+        claim = Claim(*columns)
+        if state == "ready":
+            back.append(claim)
+        else:
+            cancelled.setdefault(claim.kind, []).append(claim)
+    for name, claims in cancelled.items():
+        hook = kinds[name].on_cancel
+        if hook is not None:
+            await hook(tx, claims)
+    if back:
+        tx.signal("jobs")
+    return back
+
+
+async def forget_worker(tx: Tx, worker: str) -> None:
+    """Remove the heartbeat of a worker that has stopped."""
+    await tx.execute(
+        sa.delete(WorkerRow)
+        .where(WorkerRow.id == worker)
+        .execution_options(synchronize_session=False)
+    )
+
+
+@cache
+def _stranded() -> sa.Select[Any]:
+    """Running jobs without a live worker: the heartbeat is stale, or was never there.
+
+    Asking from the job's side also finds jobs of workers whose row is already gone.
+    """
+    alive = (
+        sa.select(WorkerRow.id)
+        .where(
+            WorkerRow.id == JobRow.worker,
+            WorkerRow.beat_at >= db_now(-sa.bindparam("ttl_seconds", type_=sa.Float())),
+        )
+        .exists()
+    )
+    return sa.select(*CLAIM_COLUMNS).where(
+        JobRow.state == RUNNING,
+        JobRow.kind.in_(sa.bindparam("kinds", expanding=True)),
+        ~alive,
+    )
+
+
+async def has_stranded(tx: ReadTx, ttl_seconds: float, kinds: Mapping[str, JobKind]) -> bool:
+    """Whether :func:`reap` would find anything. Takes no lock."""
+    found = await tx.execute(
+        _stranded().limit(1), {"ttl_seconds": ttl_seconds, "kinds": list(kinds)}
+    )
+    return found.first() is not None
+
+
+async def reap(
+    tx: Tx, ttl_seconds: float, kinds: Mapping[str, JobKind]
+) -> tuple[list[Claim], list[Claim]]:
+    """Give the jobs of dead workers to the living; returns (given back, dead).
+
+    A job whose worker died for the third time is dead: it probably kills them. Only kinds this
+    process knows are touched, because only for those it can run the owner's hook. A worker that
+    was merely frozen loses its jobs too; the fence refuses what it reports later.
+    """
+    found = await tx.execute(
+        _stranded().limit(_REAP_LIMIT).with_for_update(skip_locked=True, of=JobRow),
+        {"ttl_seconds": ttl_seconds, "kinds": list(kinds)},
+    )
+    stranded = [Claim(*row) for row in found]
+    poison = [each for each in stranded if each.crashes + 1 >= MAX_CRASHES]
+    others = [each.id for each in stranded if each.crashes + 1 < MAX_CRASHES]
+    back: list[Claim] = []
+    if others:
+        changed = await tx.execute(
+            sa.update(JobRow)
+            .where(JobRow.id.in_(others))
+            .values(
+                state=_ready_or_cancelled(),
+                crashes=JobRow.crashes + 1,
+                worker=None,
+                finished_at=_ended_if_cancelled(tx),
+            )
+            .returning(*CLAIM_COLUMNS, JobRow.state)
+            .execution_options(synchronize_session=False)
+        )
+        back = await _after_release(tx, changed, kinds)
+    if poison:
+        await _bury(tx, poison, kinds)
+    await tx.execute(
+        sa.delete(WorkerRow)
+        .where(
+            WorkerRow.beat_at < db_now(-ttl_seconds),
+            ~sa.select(JobRow.id)
+            .where(JobRow.worker == WorkerRow.id, JobRow.state == RUNNING)
+            .exists(),
+        )
+        .execution_options(synchronize_session=False)
+    )
+    return back, poison
+
+
+async def _bury(tx: Tx, poison: list[Claim], kinds: Mapping[str, JobKind]) -> None:
+    error = f"its worker died {MAX_CRASHES} times while running it"
+    await tx.execute(
+        sa.update(JobRow)
+        .where(JobRow.id.in_([each.id for each in poison]))
+        .values(state="dead", error=error, crashes=JobRow.crashes + 1, finished_at=tx.now())
+        .execution_options(synchronize_session=False)
+    )
+    by_kind: dict[str, list[tuple[Claim, str]]] = {}
+    for each in poison:
+        by_kind.setdefault(each.kind, []).append((each, error))
+    for name, dead in by_kind.items():
+        hook = kinds[name].on_dead
+        if hook is not None:
+            await hook(tx, dead)

@@ -1,0 +1,535 @@
+"""The worker: claims jobs, runs their handlers, records what became of them, and stays honest.
+
+Three loops share one dictionary of what this worker holds:
+
+* claiming, which takes work while there is room, and sleeps until a hint or the next poll;
+* flushing, which records outcomes in batches: what gathers during one commit goes with the next;
+* beating, which says that the worker lives, learns what was cancelled or lost, gives back claims
+  it never heard of (their COMMIT arrived, the answer did not), and reaps dead workers.
+
+None of them dies with the database: each waits and goes on where it was.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import secrets
+import socket
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any, Final
+
+from backend.core.clock import monotonic
+from backend.core.context import SystemScope
+from backend.core.database import Database, DatabaseUnavailableError
+from backend.managers.orchestrator._claim import Claimed, claim, has_candidates
+from backend.managers.orchestrator._finish import Hooks, finish
+from backend.managers.orchestrator._liveness import (
+    beat,
+    forget_worker,
+    give_back,
+    has_stranded,
+    reap,
+)
+from backend.managers.orchestrator.kinds import Batch, Claim, JobKind, Outcome, describe
+from backend.managers.orchestrator.manager import OrchestratorManager
+
+logger = logging.getLogger(__name__)
+
+_FLUSH_LIMIT: Final = 500
+_CLAIM_GAP_SECONDS: Final = 0.005
+_LAST_WORDS_SECONDS: Final = 10.0
+_HOOKS: Final[tuple[Hooks, ...]] = ("all", "without apply", "none")
+_UNREPORTED: Final = "the handler ended without reporting this job"
+
+OnEvent = Callable[..., None]
+
+
+def _ignore(name: str, **labels: Any) -> None:
+    """The metrics hook of those who want none."""
+
+
+class _Run:
+    """One call of a handler: a batch of claims and the task that works on them."""
+
+    __slots__ = (
+        "cancelled",
+        "claims",
+        "deadline",
+        "gone",
+        "kind",
+        "open",
+        "started",
+        "task",
+    )
+
+    def __init__(self, kind: JobKind, claims: list[Claim]) -> None:
+        self.kind = kind
+        self.claims = claims
+        self.open = {each.id: each for each in claims}
+        self.cancelled: set[str] = set()
+        self.gone: set[str] = set()
+        self.deadline: asyncio.Timeout | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.started = monotonic()
+
+    def patience(self) -> float:
+        """The longest time that any unreported claim may take."""
+        return max((each.timeout_seconds for each in self.open.values()), default=0.0)
+
+    def stop_if_idle(self) -> None:
+        """End the handler once nothing it could still report is wanted."""
+        if self.task is not None and not self.open.keys() - self.cancelled - self.gone:
+            self.task.cancel()
+
+
+class Worker:
+    """Runs jobs of the given kinds until :meth:`stop`.
+
+    Args:
+        database: Where the jobs are; its signals wake the worker.
+        manager: Registers the kinds, so that operators' verbs find their hooks.
+        kinds: What this worker runs; default: everything the manager knows when it starts.
+        scope: The errand for all its transactions, hooks included.
+        concurrency: Claims held at once. A batch keeps its places until its handler returns, so
+            that the next batch can be as large.
+        ttl_seconds: After this silence others take the jobs. A handler that blocks the event loop
+            for so long makes its worker look dead.
+        beat_seconds: Time between heartbeats: how soon a cancellation arrives without a hint.
+        poll_seconds: Time between looks for due work when no hint arrives.
+        grace_seconds: What running jobs get to end after :meth:`stop`.
+        name: Prefix of the worker's id; default the host's name.
+        on_event: Called as ``on_event(name, **labels)`` for metrics: ``job_claimed`` (kind,
+            count), ``job_finished`` (kind, outcome, seconds), ``job_refused`` (kind),
+            ``job_reaped`` (outcome, count), ``job_released`` (count), ``claim_ended`` (seconds,
+            count), ``database_lost`` (loop).
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        manager: OrchestratorManager,
+        kinds: Iterable[JobKind] | None = None,
+        *,
+        scope: SystemScope | None = None,
+        concurrency: int = 100,
+        ttl_seconds: float = 6.0,
+        beat_seconds: float = 2.0,
+        poll_seconds: float = 0.5,
+        grace_seconds: float = 20.0,
+        name: str | None = None,
+        on_event: OnEvent = _ignore,
+    ) -> None:
+        if not beat_seconds < ttl_seconds:
+            msg = "a worker must beat more often than its lease runs out"
+            raise ValueError(msg)
+        for kind in kinds or ():
+            manager.register(kind)
+        # Fresh for every start: what an earlier process of this name did can never be accepted.
+        self.id = f"{name or socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+        self._database = database
+        self._kinds = {each.name: each for each in kinds or manager.kinds.values()}
+        self._names = sorted(self._kinds)
+        self._scope = scope or SystemScope("worker")
+        self._concurrency = concurrency
+        self._ttl = ttl_seconds
+        self._beat_every = beat_seconds
+        self._poll = poll_seconds
+        self._grace = grace_seconds
+        self._on_event = on_event
+        self._runs: set[_Run] = set()
+        self._held: dict[str, _Run] = {}
+        self._busy = 0
+        self._outbox: list[tuple[_Run, Claim, Outcome]] = []
+        self._unflushed: set[str] = set()
+        self._suspects: set[tuple[str, int]] = set()
+        self._wake = asyncio.Event()
+        self._report_wake = asyncio.Event()
+        self._beat_wake = asyncio.Event()
+        self._flushed = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._closing = asyncio.Event()
+        database.signals.subscribe("jobs", lambda _: self._wake.set())
+        database.signals.subscribe("job_cancel", lambda _: self._beat_wake.set())
+
+    @property
+    def running(self) -> int:
+        """How many claims are being worked on."""
+        return self._busy
+
+    def stop(self) -> None:
+        """Ask :meth:`run` to end: claim nothing more, let running jobs end, give back the rest."""
+        self._stopping.set()
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Work until :meth:`stop`, then leave nothing behind.
+
+        Cancelling this coroutine instead is like killing the process: the jobs go to others when
+        the heartbeat has run out.
+        """
+        flusher = asyncio.create_task(self._restarting("flush", self._flush_forever))
+        beater: asyncio.Task[None] | None = None
+        try:
+            # Nothing is claimed before the first heartbeat: jobs of a worker that has none are
+            # taken for stranded.
+            await self._first_beat()
+            beater = asyncio.create_task(self._restarting("beat", self._beat_forever))
+            logger.info("worker_ready", extra={"worker": self.id, "kinds": self._names})
+            await self._restarting("claim", self._claim_until_stopped)
+            # The heart beats on while running jobs end, or others would take them.
+            await self._drain()
+            self._closing.set()
+            self._beat_wake.set()
+            await asyncio.wait([beater], timeout=_LAST_WORDS_SECONDS)
+        finally:
+            tasks = [flusher, *(run.task for run in self._runs if run.task is not None)]
+            if beater is not None:
+                tasks.append(beater)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        await self._leave()
+        logger.info("worker_left", extra={"worker": self.id})
+
+    # ------------------------------------------------------------------ claiming
+
+    async def _claim_until_stopped(self) -> None:
+        while not self._stopping.is_set():
+            self._wake.clear()
+            room = self._concurrency - self._busy
+            # Outcomes that the database has not taken yet count as well: when it is slow, work
+            # must not pile up here.
+            room = min(room, 2 * self._concurrency - len(self._held))
+            found = await self._claim(room) if room > 0 else Claimed([], more=False)
+            self._start(found.claims)
+            if found.claims:
+                # Lets the new tasks run, and lets places and work gather: one claim for ten jobs
+                # costs little more than one claim for a single job.
+                await asyncio.sleep(_CLAIM_GAP_SECONDS)
+            elif found.more:
+                await asyncio.sleep(random.uniform(0.002, 0.015))  # noqa: S311 - not a secret
+            if not found.more:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._poll):
+                        await self._wake.wait()
+
+    async def _claim(self, room: int) -> Claimed:
+        started = monotonic()
+        if self._database.dialect == "sqlite":
+            # One writer at a time: an idle worker looks without becoming it.
+            async with self._database.read(self._scope) as view:
+                if not await has_candidates(view, self._names):
+                    return Claimed([], more=False)
+        async with self._database.transaction(self._scope) as tx:
+            found = await claim(tx, self.id, room, self._names)
+        self._on_event("claim_ended", seconds=monotonic() - started, count=len(found.claims))
+        return found
+
+    def _start(self, claims: Sequence[Claim]) -> None:
+        groups: dict[tuple[str, str], list[Claim]] = {}
+        for each in claims:
+            stale = self._held.get(each.id)
+            if stale is not None:
+                # We hold an older attempt at this job, which is ours no more.
+                self._lose(stale, each.id)
+            kind = self._kinds[each.kind]
+            group = groups.setdefault((each.kind, each.tenant_id), [])
+            group.append(each)
+            if len(group) == kind.batch_size:
+                self._launch(kind, groups.pop((each.kind, each.tenant_id)))
+        for (name, _), group in groups.items():
+            self._launch(self._kinds[name], group)
+
+    def _launch(self, kind: JobKind, claims: list[Claim]) -> None:
+        run = _Run(kind, claims)
+        self._runs.add(run)
+        self._busy += len(claims)
+        for each in claims:
+            self._held[each.id] = run
+        self._on_event("job_claimed", kind=kind.name, count=len(claims))
+        run.task = asyncio.create_task(self._execute(run))
+
+    # ------------------------------------------------------------------ running
+
+    async def _execute(self, run: _Run) -> None:
+        batch = Batch(
+            run.claims,
+            lambda claim, outcome: self._report(run, claim, outcome),
+            lambda claim: claim.id in run.cancelled or claim.id in run.gone,
+        )
+        error = _UNREPORTED
+        try:
+            async with asyncio.timeout(run.patience()) as run.deadline:
+                await run.kind.run(batch)
+        except TimeoutError as exc:
+            ours = run.deadline is not None and run.deadline.expired()
+            error = f"timed out after {run.patience():g} s" if ours else describe(exc)
+        except asyncio.CancelledError as exc:
+            if run.task is None or not run.task.cancelling():
+                # Nobody cancelled us: something the handler awaited was, which is its failure.
+                error = describe(exc)
+            elif self._stopping.is_set() or not (run.cancelled or run.gone):
+                # The worker is ending: what is unreported goes back with everything else.
+                run.gone.update(run.open)
+                raise
+        except Exception as exc:
+            error = describe(exc)
+            if run.open:
+                logger.warning(
+                    "job_handler_failed",
+                    extra={"kind": run.kind.name, "jobs": list(run.open)[:10]},
+                    exc_info=True,
+                )
+        finally:
+            self._settle(run, error)
+
+    def _settle(self, run: _Run, error: str) -> None:
+        for each in list(run.open.values()):
+            if each.id in run.cancelled:
+                self._report(run, each, Outcome.cancelled())
+            else:
+                self._report(run, each, Outcome.retry(error))
+        self._runs.discard(run)
+        self._busy -= len(run.claims)
+        self._wake.set()
+
+    def _report(self, run: _Run, claim: Claim, outcome: Outcome) -> None:
+        if run.open.pop(claim.id, None) is not claim:
+            msg = f"job {claim.id} is not open in this batch"
+            raise ValueError(msg)
+        if claim.id in run.gone:
+            return
+        self._outbox.append((run, claim, outcome))
+        self._unflushed.add(claim.id)
+        self._report_wake.set()
+        if run.open and run.deadline is not None and not run.deadline.expired():
+            # The limit is per job: whoever reports one has earned the time for the next.
+            run.deadline.reschedule(asyncio.get_running_loop().time() + run.patience())
+
+    def _lose(self, run: _Run, job_id: str) -> None:
+        """The job belongs to somebody else by now: forget it, and stop working on it."""
+        run.gone.add(job_id)
+        self._unflushed.discard(job_id)
+        if self._held.get(job_id) is run:
+            del self._held[job_id]
+        self._on_event("job_refused", kind=run.kind.name)
+        logger.warning("job_lost", extra={"job": job_id, "worker": self.id})
+        run.stop_if_idle()
+
+    # ------------------------------------------------------------------ recording
+
+    async def _flush_forever(self) -> None:
+        while True:
+            await self._report_wake.wait()
+            while self._outbox:
+                batch = self._outbox[:_FLUSH_LIMIT]
+                await self._record(batch)
+                # Removed only now: when the database was away, the loop starts over with them.
+                del self._outbox[: len(batch)]
+            self._report_wake.clear()
+            self._flushed.set()
+
+    async def _record(self, batch: list[tuple[_Run, Claim, Outcome]]) -> None:
+        try:
+            await self._record_together(batch)
+        except DatabaseUnavailableError:
+            raise
+        except Exception:
+            # One outcome cannot be stored, or one hook fails on it. The others must not suffer.
+            logger.exception("outcomes_not_recorded", extra={"count": len(batch)})
+            for one in batch:
+                await self._record_alone(one)
+
+    async def _record_alone(self, one: tuple[_Run, Claim, Outcome]) -> None:
+        run, claim_, outcome = one
+        instead = outcome
+        # Less and less of what may fail, and at last only the state: a job that can never be
+        # recorded would be claimed and run for ever.
+        for hooks in _HOOKS:
+            try:
+                await self._record_together([(run, claim_, instead)], hooks)
+            except DatabaseUnavailableError:
+                raise
+            except Exception as exc:
+                if hooks == "none":
+                    raise
+                logger.exception(
+                    "outcome_not_recorded", extra={"job": claim_.id, "kind": claim_.kind}
+                )
+                instead = Outcome.retry(f"{outcome.verdict}, but not recorded: {describe(exc)}")
+            else:
+                return
+
+    async def _record_together(
+        self, batch: list[tuple[_Run, Claim, Outcome]], hooks: Hooks = "all"
+    ) -> None:
+        current = [(claim, outcome) for run, claim, outcome in batch if claim.id not in run.gone]
+        accepted: list[tuple[Claim, Outcome, float]] = []
+        if current:
+            async with self._database.transaction(self._scope) as tx:
+                accepted = await finish(tx, self.id, current, self._kinds, hooks=hooks)
+        runs = {claim.id: run for run, claim, _ in batch}
+        for claim_, outcome, delay in accepted:
+            self._note(runs.pop(claim_.id), claim_, outcome, delay)
+            self._drop(claim_.id)
+        for job_id, run in runs.items():
+            if job_id not in run.gone:
+                self._on_event("job_refused", kind=run.kind.name)
+                logger.warning("job_outcome_refused", extra={"job": job_id, "worker": self.id})
+                self._drop(job_id)
+        self._wake.set()
+
+    def _drop(self, job_id: str) -> None:
+        self._held.pop(job_id, None)
+        self._unflushed.discard(job_id)
+
+    def _note(self, run: _Run, claim: Claim, outcome: Outcome, delay: float) -> None:
+        self._on_event(
+            "job_finished",
+            kind=claim.kind,
+            outcome=outcome.resolution,
+            seconds=monotonic() - run.started,
+        )
+        if outcome.resolution == "retrying" and delay < self._poll:
+            asyncio.get_running_loop().call_later(delay, self._wake.set)
+        level = logging.DEBUG if outcome.resolution == "done" else logging.WARNING
+        if logger.isEnabledFor(level):
+            logger.log(
+                level,
+                "job_finished",
+                extra={
+                    "job": claim.id,
+                    "kind": claim.kind,
+                    "tenant_id": claim.tenant_id,
+                    "outcome": outcome.resolution,
+                    "attempt": claim.attempt,
+                    "error": outcome.error,
+                    "traceparent": claim.traceparent,
+                },
+            )
+
+    # ------------------------------------------------------------------ liveness
+
+    async def _first_beat(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                async with self._database.transaction(self._scope) as tx:
+                    await beat(tx, self.id)
+            except DatabaseUnavailableError:
+                await self._pause("start", 1)
+            else:
+                return
+
+    async def _beat_forever(self) -> None:
+        while not self._closing.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._beat_every):
+                    await self._beat_wake.wait()
+            self._beat_wake.clear()
+            if self._closing.is_set():
+                return
+            await self._beat()
+            await self._reap()
+
+    async def _beat(self) -> None:
+        held_before = dict(self._held)
+        async with self._database.transaction(self._scope) as tx:
+            mine = await beat(tx, self.id)
+        for job_id, (attempt, cancel) in mine.items():
+            run = self._held.get(job_id)
+            claim_ = run.open.get(job_id) if run is not None else None
+            if run is None or claim_ is None or claim_.attempt != attempt or not cancel:
+                continue
+            if job_id not in run.cancelled:
+                run.cancelled.add(job_id)
+                run.stop_if_idle()
+        for job_id, run in held_before.items():
+            # What was claimed, reported or recorded while we asked says nothing either way.
+            if self._held.get(job_id) is not run or job_id in self._unflushed:
+                continue
+            claim_ = run.open.get(job_id)
+            if claim_ is not None and mine.get(job_id, (None,))[0] != claim_.attempt:
+                self._lose(run, job_id)
+        await self._release_ghosts(mine)
+
+    async def _release_ghosts(self, mine: dict[str, tuple[int, bool]]) -> None:
+        """Give back claims that this worker never heard of.
+
+        A claim's COMMIT can reach the server while its answer is lost. Two beats in a row make
+        sure that it is not simply a claim on its way to us.
+        """
+        unknown = {
+            (job_id, attempt) for job_id, (attempt, _) in mine.items() if job_id not in self._held
+        }
+        ghosts = unknown & self._suspects
+        self._suspects = unknown
+        if ghosts:
+            async with self._database.transaction(self._scope) as tx:
+                await give_back(tx, self.id, self._kinds, {job_id for job_id, _ in ghosts})
+            self._on_event("job_released", count=len(ghosts))
+            logger.warning("claims_released", extra={"count": len(ghosts), "worker": self.id})
+
+    async def _reap(self) -> None:
+        async with self._database.read(self._scope) as view:
+            if not await has_stranded(view, self._ttl, self._kinds):
+                return
+        async with self._database.transaction(self._scope) as tx:
+            back, dead = await reap(tx, self._ttl, self._kinds)
+        for outcome, claims in (("ready", back), ("dead", dead)):
+            if claims:
+                self._on_event("job_reaped", outcome=outcome, count=len(claims))
+                logger.warning(
+                    "jobs_reaped",
+                    extra={"outcome": outcome, "count": len(claims), "worker": self.id},
+                )
+
+    # ------------------------------------------------------------------ ending
+
+    async def _drain(self) -> None:
+        """Let running handlers end, stop the others, and record what they reported."""
+        tasks = {run.task for run in self._runs if run.task is not None}
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=self._grace)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=_LAST_WORDS_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORDS_SECONDS):
+                while self._outbox:
+                    self._flushed.clear()
+                    self._report_wake.set()
+                    await self._flushed.wait()
+
+    async def _leave(self) -> None:
+        """Give back what is still ours and take the heartbeat away."""
+        try:
+            async with self._database.transaction(self._scope) as tx:
+                await give_back(tx, self.id, self._kinds)
+                await forget_worker(tx, self.id)
+        except DatabaseUnavailableError:
+            # The heartbeat runs out by itself and the others reap what is left.
+            logger.warning("worker_left_without_goodbye", extra={"worker": self.id})
+
+    async def _restarting(self, loop: str, body: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Keep a loop going through outages and bugs: a worker without one of them is a zombie."""
+        failures = 0
+        while True:
+            began = monotonic()
+            try:
+                await body()
+            except DatabaseUnavailableError:
+                failures = failures + 1 if monotonic() - began < self._ttl else 1
+                await self._pause(loop, failures)
+            except Exception:
+                logger.exception("worker_loop_failed", extra={"loop": loop, "worker": self.id})
+                failures = failures + 1 if monotonic() - began < self._ttl else 1
+                await self._pause(loop, failures)
+            else:
+                return
+
+    async def _pause(self, loop: str, failures: int) -> None:
+        self._on_event("database_lost", loop=loop)
+        await asyncio.sleep(min(2.0, 0.05 * 2.0 ** min(failures, 10)))

@@ -1,0 +1,224 @@
+"""The vocabulary of work: what a kind of job is, what its handler is given, what it answers."""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Literal, Self, TypedDict
+
+from backend.core.database import Tx
+
+State = Literal["blocked", "ready", "running", "succeeded", "dead", "cancelled", "skipped"]
+Resolution = Literal["", "done", "retrying", "dead", "cancelled"]
+
+MAX_ERROR_CHARS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as its tenant may see it."""
+
+    id: str
+    kind: str
+    state: State
+    attempt: int
+    max_attempts: int
+    priority: int
+    due_at: datetime
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    worker: str | None
+    error: str | None
+    result: Any
+    subject: str | None
+    cancel_requested: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Claim:
+    """One attempt at one job, held by one worker.
+
+    ``(worker, attempt)`` is the fence: an outcome is recorded only while both still match. Effects
+    should be made idempotent by ``id``, which stays the same over all attempts.
+    """
+
+    id: str
+    tenant_id: str
+    kind: str
+    args: dict[str, Any]
+    subject: str | None
+    attempt: int
+    crashes: int
+    max_attempts: int
+    backoff_seconds: float
+    timeout_seconds: float
+    traceparent: str
+    actor: str
+    priority: int = 0
+
+    @property
+    def failures_left(self) -> int:
+        """How many failures this job survives, the present attempt included.
+
+        Crashes of a worker do not count: they are limited on their own.
+        """
+        return self.max_attempts - (self.attempt - self.crashes)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a claim.
+
+    ``effect`` is handed to the kind's ``apply`` untouched. ``resolution`` is empty until the
+    outcome has passed the fence; then it says what the rules made of it.
+    """
+
+    verdict: Literal["done", "retry", "fail", "cancel"]
+    result: Any = None
+    error: str | None = None
+    delay_seconds: float | None = None
+    effect: Any = None
+    resolution: Resolution = ""
+
+    @classmethod
+    def done(cls, result: Any = None, effect: Any = None) -> Self:
+        """The work is done; ``result`` must be plain JSON.
+
+        Raises:
+            TypeError, ValueError: The result is not JSON.
+        """
+        if result is not None:
+            json.dumps(result, allow_nan=False)
+        return cls("done", result=result, effect=effect)
+
+    @classmethod
+    def retry(cls, error: str, delay_seconds: float | None = None, effect: Any = None) -> Self:
+        """Failed for now: again after ``delay_seconds``, or after the job's own backoff.
+
+        When no attempt is left the job is dead.
+        """
+        return cls("retry", error=error, delay_seconds=delay_seconds, effect=effect)
+
+    @classmethod
+    def fail(cls, error: str, effect: Any = None) -> Self:
+        """Failed for good, whatever attempts are left."""
+        return cls("fail", error=error, effect=effect)
+
+    @classmethod
+    def cancelled(cls, effect: Any = None) -> Self:
+        """Stopped because the job's cancellation was requested."""
+        return cls("cancel", error="cancelled", effect=effect)
+
+    def resolved(self, resolution: Resolution) -> Self:
+        """The same outcome with the verdict of the rules."""
+        return replace(self, resolution=resolution)
+
+
+class Batch:
+    """The claims that one call of a handler works on: all of one kind and one tenant."""
+
+    __slots__ = ("_cancelled", "_report", "claims")
+
+    def __init__(
+        self,
+        claims: Sequence[Claim],
+        report: Callable[[Claim, Outcome], None],
+        cancelled: Callable[[Claim], bool],
+    ) -> None:
+        self.claims = claims
+        self._report = report
+        self._cancelled = cancelled
+
+    def finish(self, claim: Claim, outcome: Outcome) -> None:
+        """Report one claim as soon as it is done; it is recorded within milliseconds.
+
+        Raises:
+            ValueError: The claim is not of this batch or has been reported before.
+        """
+        self._report(claim, outcome)
+
+    def is_cancelled(self, claim: Claim) -> bool:
+        """Whether the claim should not be started any more.
+
+        True when its cancellation was requested or it belongs to another worker by now. What
+        is left unreported is then recorded as cancelled, or dropped.
+        """
+        return self._cancelled(claim)
+
+
+Run = Callable[[Batch], Awaitable[None]]
+Apply = Callable[[Tx, list[tuple[Claim, Outcome]]], Awaitable[None]]
+ClaimsHook = Callable[[Tx, list[Claim]], Awaitable[None]]
+DeadHook = Callable[[Tx, list[tuple[Claim, str]]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JobKind:
+    """A named handler and the hooks that keep its owner's rows in step with its jobs.
+
+    Handlers are called at least once per job. All hooks run inside the transaction that changes
+    the job, so the job and what it stands for can never disagree:
+
+    * ``apply(tx, accepted)``: outcomes that passed the fence, with ``resolution`` ``done``,
+      ``retrying`` or ``dead``; also ``cancelled`` (before ``on_cancel``) when the handler reported
+      an effect. System scope of the worker, several tenants at once.
+    * ``on_dead(tx, [(claim, error)])``: jobs that died without ``apply`` seeing it: their workers
+      crashed too often, ``apply`` itself failed, or the kind has none.
+    * ``on_cancel(tx, claims)``: cancelled jobs, either at once by the caller (the caller's scope)
+      or later by the worker that ran them.
+    * ``on_retry(tx, claims)``: jobs an operator starts again (the caller's scope).
+    """
+
+    name: str
+    run: Run
+    batch_size: int = 1
+    apply: Apply | None = None
+    on_dead: DeadHook | None = None
+    on_cancel: ClaimsHook | None = None
+    on_retry: ClaimsHook | None = None
+
+    def __post_init__(self) -> None:
+        if not self.name or self.batch_size < 1:
+            msg = "a job kind needs a name and a batch size of at least 1"
+            raise ValueError(msg)
+
+    @classmethod
+    def simple(
+        cls, name: str, handle: Callable[[Claim], Awaitable[Any]], **hooks: Any
+    ) -> "JobKind":
+        """A kind whose handler takes one claim and returns its result (plain JSON or None)."""
+
+        async def run(batch: Batch) -> None:
+            (claim,) = batch.claims
+            batch.finish(claim, Outcome.done(await handle(claim)))
+
+        return cls(name, run, **hooks)
+
+
+class JobRequest(TypedDict, total=False):
+    """One row of :meth:`OrchestratorManager.submit_many`; all but ``args`` as for ``submit``.
+
+    ``id`` may be given by callers whose own rows refer to the job: a fresh UUIDv7.
+    """
+
+    id: str
+    args: Mapping[str, Any]
+    subject: str | None
+    priority: int
+    delay_seconds: float
+    max_attempts: int
+    backoff_seconds: float
+    timeout_seconds: float
+    dedup_key: str | None
+
+
+def describe(exc: BaseException) -> str:
+    """An exception as the job's error: its type and message."""
+    return f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
+
+
+def storable(error: str) -> str:
+    """The text cut to what a job keeps, without what PostgreSQL refuses to store."""
+    cut = error[:MAX_ERROR_CHARS].replace("\x00", "\ufffd")
+    return cut.encode("utf-8", "replace").decode()

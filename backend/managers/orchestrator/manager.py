@@ -1,0 +1,412 @@
+"""The orchestrator's verbs for everybody else: submit, look, cancel, retry."""
+
+import uuid
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from functools import cache
+from typing import Any, cast
+
+import sqlalchemy as sa
+
+from backend.core.database import ReadTx, Tx, db_now
+from backend.core.errors import InvalidInputError
+from backend.core.ids import uuid7
+from backend.managers.orchestrator.errors import (
+    JobNotCancellableError,
+    JobNotFoundError,
+    JobNotRetryableError,
+    UnknownKindError,
+)
+from backend.managers.orchestrator.kinds import Claim, Job, JobKind, JobRequest, State
+from backend.managers.orchestrator.models import READY, RUNNING, JobRow, TenantRow
+
+_DEDUP = ("tenant_id", "kind", "dedup_key")
+_STATES: tuple[State, ...] = (
+    "blocked",
+    "ready",
+    "running",
+    "succeeded",
+    "dead",
+    "cancelled",
+    "skipped",
+)
+
+
+@cache
+def _insert() -> Any:
+    # "raw": plain columns and one expression; the unit of work has nothing to add to it.
+    return (
+        sa.insert(JobRow)
+        .values(due_at=db_now(sa.bindparam("delay_seconds", type_=sa.Float())))
+        .execution_options(dml_strategy="raw")
+    )
+
+
+class OrchestratorManager:
+    """Durable jobs, submitted inside the caller's transaction and run by :class:`Worker`.
+
+    Every method acts within the scope of the transaction it is given: one tenant's jobs, or the
+    platform's own.
+    """
+
+    def __init__(self, kinds: Iterable[JobKind] = ()) -> None:
+        self.kinds: dict[str, JobKind] = {}
+        self._with_limits: set[str] = set()
+        for kind in kinds:
+            self.register(kind)
+
+    def register(self, kind: JobKind) -> None:
+        """Make a kind known to this process: to submit it, to run it, to call its hooks.
+
+        Raises:
+            ValueError: Another kind already has this name.
+        """
+        if self.kinds.setdefault(kind.name, kind) is not kind:
+            msg = f"two job kinds are called {kind.name!r}"
+            raise ValueError(msg)
+
+    async def submit(
+        self,
+        tx: Tx,
+        kind: str,
+        *,
+        args: Mapping[str, Any],
+        subject: str | None = None,
+        priority: int = 0,
+        delay_seconds: float = 0.0,
+        max_attempts: int = 5,
+        backoff_seconds: float = 1.0,
+        timeout_seconds: float = 60.0,
+        dedup_key: str | None = None,
+    ) -> str:
+        """Add one job; it exists, and starts, only if the caller's transaction commits.
+
+        Args:
+            tx: The caller's transaction; its tenant and actor become the job's.
+            kind: A registered kind.
+            args: Plain JSON for the handler. Visible to operators: no secrets.
+            subject: What the job is about, as ``<noun>:<id>``.
+            priority: Higher starts earlier within the tenant.
+            delay_seconds: Not due before this time has passed on the database's clock.
+            max_attempts: Failures after which the job is dead. Crashes are counted apart.
+            backoff_seconds: Delay after the first failure; doubles with each, at most an hour.
+            timeout_seconds: What one attempt may take.
+            dedup_key: At most one job per tenant, kind and key, for as long as the job is kept.
+
+        Returns:
+            The job's id; with a ``dedup_key`` already used, the id of that job.
+
+        Raises:
+            UnknownKindError: ``kind`` is not registered in this process.
+        """
+        row = self._row(
+            tx,
+            kind,
+            {
+                "args": args,
+                "subject": subject,
+                "priority": priority,
+                "delay_seconds": delay_seconds,
+                "max_attempts": max_attempts,
+                "backoff_seconds": backoff_seconds,
+                "timeout_seconds": timeout_seconds,
+                "dedup_key": dedup_key,
+            },
+        )
+        await self._ensure_limits_row(tx)
+        tx.signal("jobs")
+        if dedup_key is not None:
+            return await self._insert_once(tx, row)
+        await tx.execute(_insert(), row)
+        return cast("str", row["id"])
+
+    async def submit_many(self, tx: Tx, kind: str, rows: Iterable[JobRequest]) -> list[str]:
+        """Add many jobs of one kind with one statement; the keys of a row are those of ``submit``.
+
+        Rows with a ``dedup_key`` take one statement each. Returns the ids in the rows' order.
+
+        Raises:
+            UnknownKindError: ``kind`` is not registered in this process.
+        """
+        made = [self._row(tx, kind, row) for row in rows]
+        if not made:
+            return []
+        await self._ensure_limits_row(tx)
+        tx.signal("jobs")
+        plain = [row for row in made if row["dedup_key"] is None]
+        if plain:
+            await tx.execute(_insert(), plain)
+        return [
+            cast("str", row["id"]) if row["dedup_key"] is None else await self._insert_once(tx, row)
+            for row in made
+        ]
+
+    def _row(self, tx: Tx, kind: str, request: JobRequest) -> dict[str, Any]:
+        if kind not in self.kinds:
+            raise UnknownKindError(kind)
+        return {
+            "id": request.get("id") or uuid7(),
+            "tenant_id": tx.tenant_id,
+            "kind": kind,
+            "args": request["args"],
+            "subject": request.get("subject"),
+            "priority": request.get("priority", 0),
+            "delay_seconds": request.get("delay_seconds", 0.0),
+            "max_attempts": request.get("max_attempts", 5),
+            "backoff_seconds": request.get("backoff_seconds", 1.0),
+            "timeout_seconds": request.get("timeout_seconds", 60.0),
+            "dedup_key": request.get("dedup_key"),
+            "traceparent": tx.scope.traceparent,
+            "actor": tx.scope.actor,
+            "created_at": tx.now(),
+        }
+
+    async def _ensure_limits_row(self, tx: Tx) -> None:
+        """Every tenant with jobs has a row to lock while they are claimed.
+
+        Remembered only once it is committed: a first submit that rolls back takes the row along.
+        """
+        tenant = tx.tenant_id
+        if tenant in self._with_limits:
+            return
+        await tx.insert_new(
+            TenantRow,
+            {"tenant_id": tenant, "weight": 1.0, "paused": False},
+            conflict=["tenant_id"],
+        )
+        tx.after_commit(lambda: self._with_limits.add(tenant))
+
+    async def _insert_once(self, tx: Tx, row: dict[str, Any]) -> str:
+        values = dict(row)
+        values["due_at"] = db_now(values.pop("delay_seconds"))
+        while not await tx.insert_new(JobRow, values, conflict=_DEDUP):
+            known = await tx.scalar(
+                sa.select(JobRow.id).where(
+                    JobRow.kind == row["kind"], JobRow.dedup_key == row["dedup_key"]
+                )
+            )
+            # None: retention removed it between the two statements, so the key is free again.
+            if known is not None:
+                return cast("str", known)
+        return cast("str", row["id"])
+
+    async def get_job(self, tx: ReadTx, job_id: str) -> Job:
+        """One job.
+
+        Raises:
+            JobNotFoundError: No such job in this tenant.
+        """
+        return _view(await _load(tx, job_id))
+
+    async def list_jobs(
+        self,
+        tx: ReadTx,
+        *,
+        state: str | None = None,
+        kind: str | None = None,
+        limit: int = 50,
+        before_id: str | None = None,
+    ) -> list[Job]:
+        """Jobs after ``before_id``, newest first: one more than ``limit``, if there is one.
+
+        Raises:
+            InvalidInputError: ``before_id`` is not an id.
+        """
+        statement = sa.select(JobRow).order_by(JobRow.created_at.desc(), JobRow.id.desc())
+        if state is not None:
+            statement = statement.where(JobRow.state == state)
+        if kind is not None:
+            statement = statement.where(JobRow.kind == kind)
+        if before_id is not None:
+            if not _is_id(before_id):
+                detail = "The cursor is not one of ours."
+                raise InvalidInputError(detail)
+            anchor = await tx.scalar(sa.select(JobRow.created_at).where(JobRow.id == before_id))
+            if anchor is None:
+                return []
+            statement = statement.where(
+                JobRow.created_at <= anchor,
+                sa.or_(JobRow.created_at < anchor, JobRow.id < before_id),
+            )
+        return [_view(row) for row in await tx.scalars(statement.limit(limit + 1))]
+
+    async def count_jobs(self, tx: ReadTx, since: datetime) -> dict[str, int]:
+        """Jobs created at or after ``since``, by their present state; states without any are 0."""
+        rows = await tx.execute(
+            sa.select(JobRow.state, sa.func.count())
+            # Naming all states lets the index on (tenant, state, created_at) answer alone.
+            .where(JobRow.state.in_(_STATES), JobRow.created_at >= since)
+            .group_by(JobRow.state)
+        )
+        counts: dict[str, int] = dict.fromkeys(_STATES, 0)
+        counts.update((state, count) for state, count in rows)
+        return counts
+
+    async def count_waiting(self, tx: ReadTx) -> dict[str, int]:
+        """Unfinished jobs of every tenant by state, for the fleet's gauges: a system errand."""
+        counts: dict[str, int] = {}
+        # One statement a state: each is served by that state's partial index alone.
+        for state, condition in (("ready", READY), ("running", RUNNING)):
+            counts[state] = await tx.scalar(
+                sa.select(sa.func.count()).select_from(JobRow).where(JobRow.state == condition)
+            )
+        return counts
+
+    async def cancel_job(self, tx: Tx, job_id: str) -> Job:
+        """Cancel a job; audited as ``job.cancelled``.
+
+        A waiting job is cancelled at once and its kind's ``on_cancel`` runs. A running one is
+        asked to stop: its worker does so within a heartbeat, unless the job ends first.
+
+        Raises:
+            JobNotFoundError: No such job in this tenant.
+            JobNotCancellableError: The job has already ended.
+        """
+        job = await _load(tx, job_id, lock=True)
+        if job.state == "running":
+            job.cancel_requested = True
+            tx.signal("job_cancel")
+        elif job.state in ("ready", "blocked"):
+            job.state = "cancelled"
+            job.error = "cancelled"
+            job.finished_at = tx.now()
+            kind = self.kinds.get(job.kind)
+            if kind is not None and kind.on_cancel is not None:
+                await kind.on_cancel(tx, [_claim_of(job)])
+        else:
+            detail = f"The job is {job.state}."
+            raise JobNotCancellableError(detail)
+        tx.audit("job.cancelled", f"job:{job.id}", kind=job.kind, subject=job.subject)
+        return _view(job)
+
+    async def retry_job(self, tx: Tx, job_id: str) -> Job:
+        """Start a dead or cancelled job again with all its attempts; audited as ``job.retried``.
+
+        Raises:
+            JobNotFoundError: No such job in this tenant.
+            JobNotRetryableError: The job is neither dead nor cancelled.
+        """
+        job = await _load(tx, job_id, lock=True)
+        if job.state not in ("dead", "cancelled"):
+            detail = f"The job is {job.state}."
+            raise JobNotRetryableError(detail)
+        job.state = "ready"
+        job.attempt = job.crashes = 0
+        job.cancel_requested = False
+        job.worker = job.error = job.result = job.started_at = job.finished_at = None
+        job.due_at = cast("datetime", db_now())
+        kind = self.kinds.get(job.kind)
+        if kind is not None and kind.on_retry is not None:
+            await kind.on_retry(tx, [_claim_of(job)])
+        tx.audit("job.retried", f"job:{job.id}", kind=job.kind, subject=job.subject)
+        tx.signal("jobs")
+        await tx.session.flush()
+        await tx.session.refresh(job, ["due_at"])
+        return _view(job)
+
+    async def set_limits(
+        self,
+        tx: Tx,
+        *,
+        max_running: int | None = None,
+        weight: float = 1.0,
+        rate: float | None = None,
+        burst: int | None = None,
+        paused: bool = False,
+    ) -> None:
+        """Set what the transaction's tenant may use of the fleet; audited.
+
+        Args:
+            tx: The tenant's own scope, or a platform errand's.
+            max_running: Jobs running at once over all workers; exact. None: no limit.
+            weight: Share of the fleet relative to other tenants when all are busy.
+            rate: Starts per second. None: no limit.
+            burst: Starts allowed at once after a pause; default one second's worth.
+            paused: Start nothing new.
+
+        Raises:
+            InvalidInputError: A limit is not positive.
+        """
+        if any(value is not None and value <= 0 for value in (max_running, weight, rate, burst)):
+            detail = "Limits are positive numbers; to stop a tenant's jobs, pause it."
+            raise InvalidInputError(detail)
+        limits: dict[str, Any] = {
+            "max_running": max_running,
+            "weight": weight,
+            "rate": rate,
+            "burst": burst,
+            "paused": paused,
+        }
+        await tx.upsert(
+            TenantRow,
+            {"tenant_id": tx.tenant_id, **limits},
+            conflict=["tenant_id"],
+            update={**limits, "open_at": None},
+        )
+        tx.audit(
+            "job_limits.changed",
+            f"tenant:{tx.tenant_id}",
+            max_running=max_running,
+            weight=str(weight),
+            rate=None if rate is None else str(rate),
+            burst=burst,
+            paused=paused,
+        )
+        tx.signal("jobs")
+
+
+def _is_id(value: str) -> bool:
+    try:
+        # UUID() also reads braces and URNs, which the database would refuse.
+        return str(uuid.UUID(value)) == value
+    except ValueError:
+        return False
+
+
+async def _load(tx: ReadTx, job_id: str, *, lock: bool = False) -> JobRow:
+    statement = sa.select(JobRow).where(JobRow.id == job_id)
+    if lock:
+        statement = statement.with_for_update()
+    row: JobRow | None = await tx.scalar(statement) if _is_id(job_id) else None
+    if row is None:
+        raise JobNotFoundError
+    return row
+
+
+def _view(row: JobRow) -> Job:
+    return Job(
+        id=row.id,
+        kind=row.kind,
+        state=cast("State", row.state),
+        attempt=row.attempt,
+        max_attempts=row.max_attempts,
+        priority=row.priority,
+        due_at=row.due_at,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        worker=row.worker,
+        error=row.error,
+        result=row.result,
+        subject=row.subject,
+        cancel_requested=row.cancel_requested,
+    )
+
+
+def _claim_of(row: JobRow) -> Claim:
+    """The job as its kind's hooks see it; nobody holds it."""
+    return Claim(
+        id=row.id,
+        tenant_id=row.tenant_id,
+        kind=row.kind,
+        args=row.args,
+        subject=row.subject,
+        attempt=row.attempt,
+        crashes=row.crashes,
+        max_attempts=row.max_attempts,
+        backoff_seconds=row.backoff_seconds,
+        timeout_seconds=row.timeout_seconds,
+        traceparent=row.traceparent,
+        actor=row.actor,
+        priority=row.priority,
+    )

@@ -1,0 +1,135 @@
+"""The orchestrator's tables: jobs, their graphs, the limits per tenant, the live workers."""
+
+from datetime import datetime
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from backend.core.database import Base, Id, Json, TenantOwned
+
+# Literals, not binds: a partial index serves only a statement that spells its condition out
+# (SQLite always, PostgreSQL as soon as it plans generically).
+READY: Final[sa.ColumnElement[str]] = sa.literal_column("'ready'", sa.Text())
+RUNNING: Final[sa.ColumnElement[str]] = sa.literal_column("'running'", sa.Text())
+
+
+def _where(condition: str) -> dict[str, Any]:
+    clause = sa.literal_column(condition, sa.Boolean())
+    return {"sqlite_where": clause, "postgresql_where": clause}
+
+
+class JobRow(TenantOwned, Base):
+    """One piece of work and all that is known of it."""
+
+    __tablename__ = "jobs"
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(Id)
+    graph_id: Mapped[str | None] = mapped_column(Id)
+    key: Mapped[str | None]
+    kind: Mapped[str]
+    args: Mapped[dict[str, Any]]
+    subject: Mapped[str | None]
+    state: Mapped[str] = mapped_column(default="ready")
+    waiting: Mapped[int] = mapped_column(default=0)
+    priority: Mapped[int] = mapped_column(default=0)
+    due_at: Mapped[datetime] = mapped_column()
+    timeout_seconds: Mapped[float]
+    attempt: Mapped[int] = mapped_column(default=0)
+    crashes: Mapped[int] = mapped_column(default=0)
+    max_attempts: Mapped[int]
+    backoff_seconds: Mapped[float]
+    worker: Mapped[str | None] = mapped_column()
+    cancel_requested: Mapped[bool] = mapped_column(default=False)
+    result: Mapped[Any | None] = mapped_column(Json)
+    error: Mapped[str | None]
+    traceparent: Mapped[str]
+    actor: Mapped[str]
+    dedup_key: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column()
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        sa.UniqueConstraint("tenant_id", "kind", "dedup_key"),
+        # The order of claiming. Only ready rows: the index stays as small as the backlog.
+        sa.Index(
+            "ix_jobs_ready", tenant_id, priority.desc(), due_at, id, **_where("state = 'ready'")
+        ),
+        # "Does this tenant have anything due?" in one probe, however much waits for later.
+        sa.Index("ix_jobs_due", tenant_id, due_at, **_where("state = 'ready'")),
+        sa.Index("ix_jobs_running", tenant_id, worker, **_where("state = 'running'")),
+        sa.Index("ix_jobs_tenant_id_state_created_at", tenant_id, state, created_at, id),
+        sa.Index("ix_jobs_tenant_id_created_at", tenant_id, created_at, id),
+        # A queue table turns over completely many times a day: the default of 20 % dead rows
+        # before a vacuum would let claims wade through them.
+        {"postgresql_with": {"autovacuum_vacuum_scale_factor": "0.02", "fillfactor": "80"}},
+    )
+
+
+class GraphRow(TenantOwned, Base):
+    """A set of jobs that depend on each other and end together."""
+
+    __tablename__ = "job_graphs"
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    name: Mapped[str]
+    state: Mapped[str]
+    paused: Mapped[bool] = mapped_column(default=False)
+    total: Mapped[int] = mapped_column(default=0)
+    succeeded: Mapped[int] = mapped_column(default=0)
+    failed: Mapped[int] = mapped_column(default=0)
+    dedup_key: Mapped[str | None]
+    actor: Mapped[str]
+    created_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        sa.UniqueConstraint("tenant_id", "dedup_key"),
+        sa.Index("ix_job_graphs_tenant_id_created_at", "tenant_id", "created_at", "id"),
+    )
+
+
+class EdgeRow(TenantOwned, Base):
+    """``child`` waits for ``parent``."""
+
+    __tablename__ = "job_edges"
+    parent_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    child_id: Mapped[str] = mapped_column(Id, primary_key=True)
+
+    __table_args__ = (sa.Index("ix_job_edges_child_id", "child_id"),)
+
+
+class TenantRow(TenantOwned, Base):
+    """How much of the fleet one tenant may use. Locked while its jobs are claimed."""
+
+    __tablename__ = "job_tenants"
+    tenant_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    max_running: Mapped[int | None]
+    weight: Mapped[float] = mapped_column(default=1.0)
+    rate: Mapped[float | None]
+    burst: Mapped[int | None]
+    # The rate limit as one instant (GCRA): when the next start is allowed. Unlike a count of
+    # tokens it can be compared in SQL on every database, so a tenant without tokens is never
+    # a candidate and cannot crowd out the others.
+    open_at: Mapped[datetime | None]
+    last_claim_at: Mapped[datetime | None]
+    paused: Mapped[bool] = mapped_column(default=False)
+
+    __table_args__ = (
+        sa.CheckConstraint("weight > 0", name="weight_positive"),
+        sa.CheckConstraint("rate IS NULL OR rate > 0", name="rate_positive"),
+        {"postgresql_with": {"fillfactor": "50"}},
+    )
+
+
+class WorkerRow(Base):
+    """A process that claims jobs, alive as long as ``beat_at`` is fresh."""
+
+    __tablename__ = "job_workers"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    host: Mapped[str]
+    pid: Mapped[int]
+    beat_at: Mapped[datetime]
+    started_at: Mapped[datetime]
+
+    __table_args__ = ({"postgresql_with": {"fillfactor": "50"}},)

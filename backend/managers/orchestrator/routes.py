@@ -1,0 +1,76 @@
+"""HTTP face of jobs: parse, call, shape. No rules here."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from backend.core.context import Scope
+from backend.core.errors import ForbiddenError, UnauthenticatedError
+from backend.http.deps import Db, IdPath, manager_of, requires
+from backend.http.pagination import PageQuery, next_cursor
+from backend.http.reply import problems, reply
+from backend.managers.orchestrator.errors import (
+    JobNotCancellableError,
+    JobNotFoundError,
+    JobNotRetryableError,
+)
+from backend.managers.orchestrator.kinds import State
+from backend.managers.orchestrator.manager import OrchestratorManager
+from backend.managers.orchestrator.schemas import JobOut, JobPage
+
+router = APIRouter(prefix="/api/v1", tags=["job"])
+Jobs = Annotated[OrchestratorManager, manager_of(OrchestratorManager)]
+Reader = Annotated[Scope, requires("job:read")]
+Writer = Annotated[Scope, requires("job:write")]
+_DENIED = (UnauthenticatedError, ForbiddenError)
+
+
+@router.get("/jobs", responses=problems(*_DENIED))
+async def list_jobs(
+    scope: Reader,
+    jobs: Jobs,
+    db: Db,
+    page: PageQuery,
+    state: State | None = None,
+    kind: Annotated[str | None, Query(max_length=100, description="Exact kind")] = None,
+) -> JobPage:
+    """List jobs, newest first."""
+    async with db.read(scope) as tx:
+        rows = await jobs.list_jobs(
+            tx, state=state, kind=kind, limit=page.limit, before_id=page.before_id
+        )
+    items = [JobOut.of(row) for row in rows[: page.limit]]
+    return JobPage(items=items, next_cursor=next_cursor(rows, page))
+
+
+@router.get("/jobs/{job_id}", responses=problems(*_DENIED, JobNotFoundError))
+async def get_job(job_id: IdPath, scope: Reader, jobs: Jobs, db: Db) -> JobOut:
+    """Get one job."""
+    async with db.read(scope) as tx:
+        return JobOut.of(await jobs.get_job(tx, job_id))
+
+
+@router.post(
+    "/jobs/{job_id}/cancel",
+    response_model=JobOut,
+    responses=problems(*_DENIED, JobNotFoundError, JobNotCancellableError),
+)
+async def cancel_job(
+    job_id: IdPath, request: Request, scope: Writer, jobs: Jobs, db: Db
+) -> Response:
+    """Cancel a waiting job at once, or ask a running one to stop."""
+    async with db.transaction(scope) as tx:
+        return reply(request, tx, JobOut.of(await jobs.cancel_job(tx, job_id)))
+
+
+@router.post(
+    "/jobs/{job_id}/retry",
+    response_model=JobOut,
+    responses=problems(*_DENIED, JobNotFoundError, JobNotRetryableError),
+)
+async def retry_job(
+    job_id: IdPath, request: Request, scope: Writer, jobs: Jobs, db: Db
+) -> Response:
+    """Start a dead or cancelled job again with all its attempts."""
+    async with db.transaction(scope) as tx:
+        return reply(request, tx, JobOut.of(await jobs.retry_job(tx, job_id)))

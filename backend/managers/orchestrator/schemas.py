@@ -1,0 +1,41 @@
+"""Wire types of jobs."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from backend.managers.orchestrator.kinds import Job, State
+
+
+class JobOut(BaseModel):
+    """A job: one piece of background work and what became of it."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    kind: str = Field(examples=["email.send"])
+    state: State
+    attempt: int = Field(description="Attempts started so far")
+    max_attempts: int
+    priority: int = Field(description="Higher starts earlier within the tenant")
+    due_at: datetime
+    created_at: datetime
+    started_at: datetime | None = Field(description="Start of the latest attempt")
+    finished_at: datetime | None
+    worker: str | None
+    error: str | None = Field(description="Why the latest attempt failed")
+    result: Any
+    subject: str | None = Field(description="What the job is about, as `<noun>:<id>`")
+
+    @classmethod
+    def of(cls, job: Job) -> "JobOut":
+        """Shape a job for the wire."""
+        return cls.model_validate(job)
+
+
+class JobPage(BaseModel):
+    """One page of jobs, newest first."""
+
+    items: list[JobOut]
+    next_cursor: str | None

@@ -1,0 +1,21 @@
+"""How a worker paces itself: read once at start, frozen afterwards."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class OrchestratorSettings(BaseModel):
+    """Bounds are those at which the recovery rules still hold."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    concurrency: int = Field(default=100, ge=1, le=5000, description="Jobs one worker runs at once")
+    ttl_seconds: float = Field(
+        default=6.0, ge=1.0, le=600.0, description="Silence after which a worker counts as dead"
+    )
+    beat_seconds: float = Field(default=2.0, ge=0.1, le=60.0, description="Between heartbeats")
+    poll_seconds: float = Field(
+        default=0.5, ge=0.01, le=60.0, description="Between looks for work when no hint arrives"
+    )
+    grace_seconds: float = Field(
+        default=20.0, ge=0.0, le=600.0, description="What running jobs get to end at a stop"
+    )

@@ -1,0 +1,283 @@
+"""Rules for keys, sealed data and the audit trail."""
+
+import base64
+import binascii
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from backend.core.audit import GENESIS, AuditHead, AuditRecord, link
+from backend.core.database import ReadTx, Tx
+from backend.core.ids import PLATFORM_TENANT, uuid7
+from backend.managers.security import _envelope
+from backend.managers.security.errors import KeyUnavailableError, SealBrokenError
+from backend.managers.security.models import DataKey
+from backend.managers.security.settings import SecuritySettings
+
+_KEY_BYTES: Final = 32
+_VERIFY_PAGE: Final = 1000
+
+
+class Keyring:
+    """One tenant's unwrapped data keys: seals with the newest, opens with any."""
+
+    __slots__ = ("_ciphers", "_newest")
+
+    def __init__(self, keys: Sequence[tuple[str, bytes]]) -> None:
+        self._ciphers = {key_id: AESGCM(key) for key_id, key in keys}
+        self._newest = keys[-1][0]
+
+    def seal(self, context: str, plaintext: bytes) -> bytes:
+        """Encrypt for the place ``context``, for example ``email.content:<id>``."""
+        return _envelope.seal(self._ciphers[self._newest], self._newest, context, plaintext)
+
+    def open(self, context: str, sealed: bytes) -> bytes:
+        """Decrypt what was sealed for this tenant and this place.
+
+        Raises:
+            SealBrokenError: Another tenant's, another place's, or altered.
+        """
+        cipher = self._ciphers.get(_envelope.key_id_of(sealed))
+        if cipher is None:
+            raise SealBrokenError
+        return _envelope.unseal(cipher, context, sealed)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One audit record as readers see it; ``seq`` and ``hash`` follow within a second."""
+
+    id: str
+    seq: int | None
+    at: datetime
+    actor: str
+    action: str
+    target: str
+    data: Mapping[str, Any]
+    request_id: str
+    hash: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChainReport:
+    """What verifying one tenant's whole chain found."""
+
+    valid: bool
+    records: int
+    head_seq: int
+    head_hash: str | None
+    first_invalid_seq: int | None
+    unsequenced: int
+
+
+class SecurityManager:
+    """Data keys under one root key, and the reading and proving of the audit trail."""
+
+    def __init__(self, root_key: bytes) -> None:
+        if len(root_key) != _KEY_BYTES:
+            msg = "the root key must have 32 bytes"
+            raise ValueError(msg)
+        self._root = AESGCM(root_key)
+        self._keyrings: dict[str, Keyring] = {}
+
+    async def keyring(self, tx: ReadTx) -> Keyring:
+        """The keyring of the transaction's tenant; made at first need in a write transaction.
+
+        Raises:
+            KeyUnavailableError: The root key is not the one that wrapped it, or a read
+                transaction asked before any write had made a key.
+        """
+        tenant_id = tx.tenant_id
+        cached = self._keyrings.get(tenant_id)
+        if cached is not None:
+            return cached
+        rows = await self._load(tx, tenant_id)
+        if not rows:
+            if not isinstance(tx, Tx):
+                raise KeyUnavailableError
+            await self._create(tx, tenant_id)
+            rows = await self._load(tx, tenant_id)
+            keyring = self._unwrapped(rows)
+
+            # Not cached before commit: after a rollback the key would seal data nobody can open.
+            def keep() -> None:
+                self._keyrings[tenant_id] = keyring
+
+            tx.after_commit(keep)
+            return keyring
+        self._keyrings[tenant_id] = self._unwrapped(rows)
+        return self._keyrings[tenant_id]
+
+    async def _load(self, tx: ReadTx, tenant_id: str) -> Sequence[DataKey]:
+        rows: Sequence[DataKey] = await tx.scalars(
+            sa.select(DataKey).where(DataKey.tenant_id == tenant_id).order_by(DataKey.version)
+        )
+        return rows
+
+    async def _create(self, tx: Tx, tenant_id: str) -> None:
+        key_id = uuid7()
+        plain = AESGCM.generate_key(bit_length=256)
+        created = await tx.insert_new(
+            DataKey,
+            {
+                "id": key_id,
+                "tenant_id": tenant_id,
+                "version": 1,
+                "wrapped": _envelope.seal(self._root, key_id, _wrap_context(tenant_id), plain),
+                "created_at": tx.now(),
+            },
+            conflict=["tenant_id", "version"],
+        )
+        if created:
+            tx.audit("data_key.created", f"data_key:{key_id}", tenant_id=tenant_id, version=1)
+
+    def _unwrapped(self, rows: Sequence[DataKey]) -> Keyring:
+        try:
+            return Keyring(
+                [
+                    (
+                        row.id,
+                        _envelope.unseal(self._root, _wrap_context(row.tenant_id), row.wrapped),
+                    )
+                    for row in rows
+                ]
+            )
+        except SealBrokenError as exc:
+            raise KeyUnavailableError from exc
+
+    async def list_audit(
+        self,
+        tx: ReadTx,
+        *,
+        limit: int,
+        before_id: str | None = None,
+        action: str | None = None,
+        actor: str | None = None,
+        target: str | None = None,
+    ) -> list[AuditEntry]:
+        """Newest first, at most ``limit + 1`` so that the caller sees whether there is more.
+
+        ``action``, ``actor`` and ``target`` match exactly, or as a prefix when they end in ``*``.
+        """
+        query = sa.select(AuditRecord).where(AuditRecord.tenant_id == tx.tenant_id)
+        for column, wanted in (
+            (AuditRecord.action, action),
+            (AuditRecord.actor, actor),
+            (AuditRecord.target, target),
+        ):
+            if wanted is None:
+                continue
+            if wanted.endswith("*"):
+                query = query.where(column.startswith(wanted[:-1], autoescape=True))
+            else:
+                query = query.where(column == wanted)
+        if before_id is not None:
+            query = query.where(AuditRecord.id < before_id)
+        rows = await tx.scalars(query.order_by(AuditRecord.id.desc()).limit(limit + 1))
+        return [_entry(row) for row in rows]
+
+    async def verify_chain(self, tx: ReadTx) -> ChainReport:
+        """Recompute every link of the tenant's chain from the stored rows.
+
+        Finds altered, missing, reordered and truncated records. Whoever can also rewrite the
+        head and every link after a change can forge a whole chain: keep the head hash elsewhere.
+        """
+        head = await tx.scalar(sa.select(AuditHead).where(AuditHead.tenant_id == tx.tenant_id))
+        expected_seq, previous, bad = 0, GENESIS, None
+        while bad is None:
+            page = await tx.scalars(
+                sa.select(AuditRecord)
+                .where(AuditRecord.tenant_id == tx.tenant_id, AuditRecord.seq > expected_seq)
+                .order_by(AuditRecord.seq)
+                .limit(_VERIFY_PAGE)
+            )
+            if not page:
+                break
+            for record in page:
+                if (
+                    record.seq != expected_seq + 1
+                    or link(previous, record.seq, record) != record.chain_hash
+                ):
+                    bad = expected_seq + 1
+                    break
+                expected_seq, previous = record.seq, record.chain_hash
+        head_seq = head.seq if head else 0
+        if bad is None and (expected_seq != head_seq or (head and head.chain_hash != previous)):
+            bad = min(expected_seq, head_seq) + 1
+        waiting = await tx.scalar(
+            sa.select(sa.func.count())
+            .select_from(AuditRecord)
+            .where(AuditRecord.tenant_id == tx.tenant_id, AuditRecord.seq.is_(None))
+        )
+        return ChainReport(
+            valid=bad is None,
+            records=expected_seq,
+            head_seq=head_seq,
+            head_hash=head.chain_hash.hex() if head else None,
+            first_invalid_seq=bad,
+            unsequenced=int(waiting),
+        )
+
+    async def count_unsequenced(self, tx: ReadTx) -> int:
+        """Committed records of all tenants that wait for their number; needs a system errand."""
+        query = sa.select(sa.func.count()).select_from(AuditRecord).where(AuditRecord.seq.is_(None))
+        return int(await tx.scalar(query))
+
+
+def load_root_key(settings: SecuritySettings, default_file: Path) -> bytes:
+    """The root key from the environment or a file; a missing file is made once, mode 0600.
+
+    Raises:
+        ValueError: What is configured is not 32 bytes of base64, or the file is open to others.
+    """
+    if settings.root_key is not None:
+        return _decoded(settings.root_key.get_secret_value(), "EMAIL_SENDER__SECURITY__ROOT_KEY")
+    path = settings.root_key_file or default_file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(base64.b64encode(os.urandom(_KEY_BYTES)) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+    if path.stat().st_mode & 0o077:
+        msg = f"{path} is readable by others: chmod 600"
+        raise ValueError(msg)
+    return _decoded(path.read_text().strip(), str(path))
+
+
+def _decoded(text: str, source: str) -> bytes:
+    try:
+        key = base64.b64decode(text, validate=True)
+    except binascii.Error:
+        key = b""
+    if len(key) != _KEY_BYTES:
+        msg = f"{source} does not hold 32 bytes in base64"
+        raise ValueError(msg)
+    return key
+
+
+def _wrap_context(tenant_id: str) -> str:
+    scope = "platform" if tenant_id == PLATFORM_TENANT else tenant_id
+    return f"data_key:{scope}"
+
+
+def _entry(row: AuditRecord) -> AuditEntry:
+    return AuditEntry(
+        id=row.id,
+        seq=row.seq,
+        at=row.at,
+        actor=row.actor,
+        action=row.action,
+        target=row.target,
+        data=row.data,
+        request_id=row.request_id,
+        hash=row.chain_hash.hex() if row.chain_hash else None,
+    )

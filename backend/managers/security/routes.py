@@ -1,0 +1,81 @@
+"""HTTP face of the audit trail: parse, call, shape. No rules here."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from backend.core.context import Scope, SystemScope
+from backend.core.database import ReadTx
+from backend.core.errors import ForbiddenError, UnauthenticatedError
+from backend.http.deps import Db, manager_of, requires, requires_platform
+from backend.http.pagination import Page, PageQuery, next_cursor
+from backend.http.reply import problems, reply
+from backend.managers.security.manager import SecurityManager
+from backend.managers.security.schemas import AuditOut, AuditPage, ChainReportOut
+
+router = APIRouter(prefix="/api/v1", tags=["audit"])
+Security = Annotated[SecurityManager, manager_of(SecurityManager)]
+Filter = Annotated[str | None, Query(max_length=200, description="Exact, or a prefix with `*`")]
+_REFUSALS = problems(UnauthenticatedError, ForbiddenError)
+
+
+async def _page(
+    tx: ReadTx,
+    security: SecurityManager,
+    page: Page,
+    action: str | None,
+    actor: str | None,
+    target: str | None,
+) -> AuditPage:
+    rows = await security.list_audit(
+        tx, limit=page.limit, before_id=page.before_id, action=action, actor=actor, target=target
+    )
+    return AuditPage(
+        items=[AuditOut.model_validate(row) for row in rows[: page.limit]],
+        next_cursor=next_cursor(rows, page),
+    )
+
+
+@router.get("/audit", responses=_REFUSALS)
+async def list_audit(
+    scope: Annotated[Scope, requires("audit:read")],
+    security: Security,
+    db: Db,
+    page: PageQuery,
+    action: Filter = None,
+    actor: Filter = None,
+    target: Filter = None,
+) -> AuditPage:
+    """List the tenant's acts, newest first."""
+    async with db.read(scope) as tx:
+        return await _page(tx, security, page, action, actor, target)
+
+
+@router.post("/audit/verify", response_model=ChainReportOut, responses=_REFUSALS)
+async def verify_audit(
+    request: Request,
+    scope: Annotated[Scope, requires("audit:verify")],
+    security: Security,
+    db: Db,
+) -> Response:
+    """Recompute the tenant's whole hash chain and say where it first fails, if it does."""
+    async with db.read(scope) as view:
+        report = await security.verify_chain(view)
+    async with db.transaction(scope) as tx:
+        tx.audit("audit.verified", f"tenant:{scope.tenant_id}", valid=report.valid)
+        return reply(request, tx, ChainReportOut.model_validate(report))
+
+
+@router.get("/platform/audit", tags=["platform"], responses=_REFUSALS)
+async def list_platform_audit(
+    scope: Annotated[SystemScope, requires_platform("platform:read")],
+    security: Security,
+    db: Db,
+    page: PageQuery,
+    action: Filter = None,
+    actor: Filter = None,
+    target: Filter = None,
+) -> AuditPage:
+    """List the platform's own acts: tenants, log-ins, signing keys."""
+    async with db.read(scope) as tx:
+        return await _page(tx, security, page, action, actor, target)

@@ -1,0 +1,43 @@
+"""Tenants: who our customers are, the people in them and what their roles permit.
+
+Owns ``tenants``, ``users`` and ``memberships``. Signals ``principals`` when a role changes.
+"""
+
+from backend.managers.tenant._password import hash_password, verify_password
+from backend.managers.tenant._roles import PLATFORM_PERMISSIONS, ROLES, permissions_of
+from backend.managers.tenant.errors import (
+    LastOwnerError,
+    MemberExistsError,
+    MemberNotFoundError,
+    RoleTooHighError,
+    SlugTakenError,
+    TenantNotFoundError,
+)
+from backend.managers.tenant.manager import (
+    PRINCIPALS,
+    Member,
+    Membership,
+    Tenant,
+    TenantManager,
+    User,
+)
+
+__all__ = [
+    "PLATFORM_PERMISSIONS",
+    "PRINCIPALS",
+    "ROLES",
+    "LastOwnerError",
+    "Member",
+    "MemberExistsError",
+    "MemberNotFoundError",
+    "Membership",
+    "RoleTooHighError",
+    "SlugTakenError",
+    "Tenant",
+    "TenantManager",
+    "TenantNotFoundError",
+    "User",
+    "hash_password",
+    "permissions_of",
+    "verify_password",
+]

@@ -1,0 +1,59 @@
+"""The built-in roles over permissions ``noun:verb``."""
+
+from collections.abc import Mapping
+from typing import Final
+
+_READ: Final = frozenset(
+    {
+        "email:read",
+        "email_template:read",
+        "email_settings:read",
+        "job:read",
+        "audit:read",
+        "overview:read",
+        "member:read",
+        "role:read",
+    }
+)
+_OPERATE: Final = _READ | {
+    "email:send",
+    "email:read_content",
+    "email_template:write",
+    "job:write",
+    "audit:verify",
+    "client:read",
+    "api_key:read",
+}
+_ADMIN: Final = _OPERATE | {
+    "email_settings:write",
+    "member:write",
+    "client:write",
+    "api_key:write",
+    "token:introspect",
+}
+
+ROLES: Final[Mapping[str, frozenset[str]]] = {
+    "owner": _ADMIN,
+    "admin": _ADMIN,
+    "operator": _OPERATE,
+    "viewer": _READ,
+    "workflow": frozenset(
+        {
+            "email:send",
+            "email:read",
+            "email_template:read",
+            "job:read",
+            "job:write",
+            "token:introspect",
+        }
+    ),
+}
+"""Role to permissions. Owners differ from admins in one rule: only they make owners."""
+
+PLATFORM_PERMISSIONS: Final = frozenset({"platform:read", "platform:write"})
+
+
+def permissions_of(role: str, *, platform_admin: bool = False) -> frozenset[str]:
+    """What ``role`` permits; an unknown role permits nothing."""
+    permissions = ROLES.get(role, frozenset())
+    return permissions | PLATFORM_PERMISSIONS if platform_admin else permissions

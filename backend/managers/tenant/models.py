@@ -1,0 +1,48 @@
+"""Tables of the tenant manager. Private: other managers ask the manager."""
+
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from backend.core.database import Base, Id, TenantOwned
+
+
+class TenantRow(Base):
+    """A customer, or a department that must not see the others' data."""
+
+    __tablename__ = "tenants"
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    slug: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+    state: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class UserRow(Base):
+    """A person. Global: identity is issuer and subject, never linked by e-mail."""
+
+    __tablename__ = "users"
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    issuer: Mapped[str]
+    subject: Mapped[str]
+    email: Mapped[str]
+    name: Mapped[str]
+    password_hash: Mapped[str | None]
+    platform_admin: Mapped[bool]
+    disabled: Mapped[bool]
+    created_at: Mapped[datetime]
+
+    __table_args__ = (sa.UniqueConstraint("issuer", "subject"), sa.Index(None, "email"))
+
+
+class MembershipRow(TenantOwned, Base):
+    """One person's one role in one tenant."""
+
+    __tablename__ = "memberships"
+    tenant_id: Mapped[str] = mapped_column(Id, sa.ForeignKey("tenants.id"), primary_key=True)
+    user_id: Mapped[str] = mapped_column(Id, sa.ForeignKey("users.id"), primary_key=True)
+    role: Mapped[str]
+    created_at: Mapped[datetime]
+
+    __table_args__ = (sa.Index(None, "user_id"),)

@@ -1,0 +1,177 @@
+"""HTTP face of tenants and members: parse, call, shape. No rules here."""
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Request, Response
+
+from backend.core.context import Scope, SystemScope
+from backend.core.errors import ForbiddenError, UnauthenticatedError
+from backend.http.deps import Caller, Db, IdPath, manager_of, requires, requires_platform
+from backend.http.pagination import PageQuery, next_cursor
+from backend.http.reply import problems, reply
+from backend.managers.tenant._password import hash_password
+from backend.managers.tenant._roles import ROLES
+from backend.managers.tenant.errors import (
+    LastOwnerError,
+    MemberExistsError,
+    MemberNotFoundError,
+    RoleTooHighError,
+    SlugTakenError,
+    TenantNotFoundError,
+)
+from backend.managers.tenant.manager import TenantManager
+from backend.managers.tenant.schemas import (
+    MemberCreate,
+    MemberOut,
+    MemberPage,
+    MemberPatch,
+    RoleOut,
+    RolePage,
+    TenantCreate,
+    TenantOut,
+    TenantPage,
+)
+
+router = APIRouter(prefix="/api/v1")
+Tenants = Annotated[TenantManager, manager_of(TenantManager)]
+PlatformReader = Annotated[SystemScope, requires_platform("platform:read")]
+PlatformWriter = Annotated[SystemScope, requires_platform("platform:write")]
+MemberReader = Annotated[SystemScope, requires_platform("member:read", "members")]
+MemberWriter = Annotated[SystemScope, requires_platform("member:write", "members")]
+_DENIED = (UnauthenticatedError, ForbiddenError)
+
+
+@router.get("/platform/tenants", tags=["platform"], responses=problems(*_DENIED))
+async def list_tenants(
+    scope: PlatformReader, tenants: Tenants, db: Db, page: PageQuery
+) -> TenantPage:
+    """List all tenants, newest first."""
+    async with db.read(scope) as tx:
+        rows = await tenants.list_tenants(tx, limit=page.limit, before_id=page.before_id)
+    items = [TenantOut.model_validate(row) for row in rows[: page.limit]]
+    return TenantPage(items=items, next_cursor=next_cursor(rows, page))
+
+
+@router.post(
+    "/platform/tenants",
+    tags=["platform"],
+    status_code=201,
+    response_model=TenantOut,
+    responses=problems(*_DENIED, SlugTakenError, MemberNotFoundError),
+)
+async def create_tenant(
+    request: Request,
+    body: TenantCreate,
+    scope: PlatformWriter,
+    caller: Caller,
+    tenants: Tenants,
+    db: Db,
+) -> Response:
+    """Create a tenant and make somebody its owner: the caller, unless an e-mail says who."""
+    async with db.transaction(scope) as tx:
+        tenant = await tenants.create_tenant(tx, slug=body.slug, name=body.name)
+        await tenants.add_first_owner(
+            tx, tenant_id=tenant.id, email=body.owner_email, otherwise=caller.subject
+        )
+        return reply(request, tx, TenantOut.model_validate(tenant), status=201)
+
+
+@router.get(
+    "/platform/tenants/{tenant_id}",
+    tags=["platform"],
+    responses=problems(*_DENIED, TenantNotFoundError),
+)
+async def get_tenant(
+    tenant_id: IdPath, scope: PlatformReader, tenants: Tenants, db: Db
+) -> TenantOut:
+    """Get one tenant."""
+    async with db.read(scope) as tx:
+        return TenantOut.model_validate(await tenants.get_tenant(tx, tenant_id))
+
+
+@router.get("/roles", tags=["members"], responses=problems(*_DENIED))
+async def list_roles(_: Annotated[Scope, requires("role:read")]) -> RolePage:
+    """List the built-in roles and their permissions."""
+    return RolePage(
+        items=[
+            RoleOut(name=name, permissions=sorted(permissions))
+            for name, permissions in ROLES.items()
+        ]
+    )
+
+
+@router.get("/members", tags=["members"], responses=problems(*_DENIED))
+async def list_members(
+    scope: MemberReader, tenants: Tenants, db: Db, page: PageQuery
+) -> MemberPage:
+    """List the tenant's people, newest first."""
+    async with db.read(scope) as tx:
+        rows = await tenants.list_members(tx, limit=page.limit, before_id=page.before_id)
+    items = [MemberOut.model_validate(row) for row in rows[: page.limit]]
+    return MemberPage(items=items, next_cursor=next_cursor(rows, page))
+
+
+@router.post(
+    "/members",
+    tags=["members"],
+    status_code=201,
+    response_model=MemberOut,
+    responses=problems(*_DENIED, MemberExistsError, MemberNotFoundError, RoleTooHighError),
+)
+async def add_member(
+    request: Request,
+    body: MemberCreate,
+    scope: MemberWriter,
+    caller: Caller,
+    tenants: Tenants,
+    db: Db,
+) -> Response:
+    """Add a person: one known by e-mail, or a new one when a password is given."""
+    password = body.password.get_secret_value() if body.password else None
+    hashed = await asyncio.to_thread(hash_password, password) if password else None
+    async with db.transaction(scope) as tx:
+        member = await tenants.invite_member(
+            tx,
+            email=body.email,
+            name=body.name,
+            role=body.role,
+            password_hash=hashed,
+            granter_role=caller.role,
+        )
+        return reply(request, tx, MemberOut.model_validate(member), status=201)
+
+
+@router.put(
+    "/members/{user_id}",
+    tags=["members"],
+    responses=problems(*_DENIED, MemberNotFoundError, RoleTooHighError, LastOwnerError),
+)
+async def set_member_role(
+    user_id: IdPath,
+    body: MemberPatch,
+    scope: MemberWriter,
+    caller: Caller,
+    tenants: Tenants,
+    db: Db,
+) -> MemberOut:
+    """Change a member's role."""
+    async with db.transaction(scope) as tx:
+        member = await tenants.set_role(
+            tx, user_id=user_id, role=body.role, granter_role=caller.role
+        )
+    return MemberOut.model_validate(member)
+
+
+@router.delete(
+    "/members/{user_id}",
+    tags=["members"],
+    status_code=204,
+    responses=problems(*_DENIED, MemberNotFoundError, RoleTooHighError, LastOwnerError),
+)
+async def remove_member(
+    user_id: IdPath, scope: MemberWriter, caller: Caller, tenants: Tenants, db: Db
+) -> None:
+    """End a membership; tokens bound to it stop working at once."""
+    async with db.transaction(scope) as tx:
+        await tenants.remove_member(tx, user_id=user_id, remover_role=caller.role)

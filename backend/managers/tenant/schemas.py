@@ -1,0 +1,109 @@
+"""Wire types of tenants and members."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from email_validator import EmailNotValidError, validate_email
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+
+
+def _email(text: str) -> str:
+    try:
+        found = validate_email(
+            text, check_deliverability=False, test_environment=True, globally_deliverable=False
+        )
+    except EmailNotValidError as exc:
+        raise ValueError(str(exc)) from exc
+    return found.normalized
+
+
+Email = Annotated[
+    str, Field(max_length=254, json_schema_extra={"format": "email"}), AfterValidator(_email)
+]
+Role = Literal["owner", "admin", "operator", "viewer", "workflow"]
+Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+class TenantCreate(BaseModel):
+    """A new tenant, with its first owner if the person exists or is to be invited."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    slug: str = Field(
+        min_length=2, max_length=40, pattern=r"^[a-z][a-z0-9-]*[a-z0-9]$", examples=["acme"]
+    )
+    name: Name = Field(examples=["Acme Ltd"])
+    owner_email: Email | None = Field(
+        None, description="An existing person who becomes the owner; the caller when omitted"
+    )
+
+
+class TenantOut(BaseModel):
+    """A tenant."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    slug: str
+    name: str
+    state: str
+    created_at: datetime
+
+
+class TenantPage(BaseModel):
+    """Newest first."""
+
+    items: list[TenantOut]
+    next_cursor: str | None
+
+
+class MemberCreate(BaseModel):
+    """A person to add: somebody known by e-mail, or, with a password, a new log-in."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    email: Email
+    name: Name
+    role: Role
+    password: SecretStr | None = Field(None, min_length=12, max_length=200)
+
+
+class MemberPatch(BaseModel):
+    """The member's new role."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    role: Role
+
+
+class MemberOut(BaseModel):
+    """A person in this tenant; ``id`` is the user's."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    email: str
+    name: str
+    role: str
+    created_at: datetime
+
+
+class MemberPage(BaseModel):
+    """Newest first."""
+
+    items: list[MemberOut]
+    next_cursor: str | None
+
+
+class RoleOut(BaseModel):
+    """A built-in role and what it permits."""
+
+    name: str
+    permissions: list[str]
+
+
+class RolePage(BaseModel):
+    """All built-in roles."""
+
+    items: list[RoleOut]
+    next_cursor: str | None = None

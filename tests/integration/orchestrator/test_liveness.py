@@ -1,0 +1,156 @@
+"""Liveness: heartbeats, reaping, giving back."""
+
+import sqlalchemy as sa
+
+from backend.managers.orchestrator import JobKind, Outcome
+from backend.managers.orchestrator._liveness import (
+    beat,
+    forget_worker,
+    give_back,
+    has_stranded,
+    reap,
+)
+from backend.managers.orchestrator.models import WorkerRow
+
+
+async def reap_all(bench, ttl=6.0):
+    async with bench.database.transaction(bench.system) as tx:
+        back, dead = await reap(tx, ttl, bench.manager.kinds)
+    return sorted(one.id for one in back), sorted(one.id for one in dead)
+
+
+async def workers(bench):
+    async with bench.database.read(bench.system) as tx:
+        return sorted(await tx.scalars(sa.select(WorkerRow.id)))
+
+
+class TestBeat:
+    async def test_tells_what_the_worker_holds(self, bench):
+        job_id = await bench.submit()
+        await bench.submit(delay_seconds=60)
+        await bench.claim(worker="w")
+        assert await bench.beat("w") == {job_id: (1, False)}
+        assert await bench.beat("other") == {}
+        await bench.change(job_id, cancel_requested=True)
+        assert await bench.beat("w") == {job_id: (1, True)}
+
+
+class TestReap:
+    async def test_leaves_the_living_alone(self, bench):
+        await bench.submit_many(3)
+        await bench.claim()
+        async with bench.database.read(bench.system) as tx:
+            assert not await has_stranded(tx, 6.0, bench.manager.kinds)
+        assert await reap_all(bench) == ([], [])
+        assert await bench.states() == ["running"] * 3
+
+    async def test_gives_the_jobs_of_a_silent_worker_back(self, bench):
+        ids = await bench.submit_many(3)
+        await bench.claim(worker="dead")
+        kept = await bench.submit()
+        await bench.claim(worker="alive")
+        await bench.silence("dead")
+        async with bench.database.read(bench.system) as tx:
+            assert await has_stranded(tx, 6.0, bench.manager.kinds)
+        assert await reap_all(bench) == (sorted(ids), [])
+        rows = await bench.rows()
+        assert {(rows[one].state, rows[one].crashes) for one in ids} == {("ready", 1)}
+        assert rows[kept].state == "running"
+        assert await workers(bench) == ["alive"]
+
+    async def test_finds_jobs_whose_worker_left_no_row(self, bench):
+        job_id = await bench.submit()
+        await bench.claim(worker="gone")
+        async with bench.database.transaction(bench.system) as tx:
+            await forget_worker(tx, "gone")
+        assert await reap_all(bench) == ([job_id], [])
+
+    async def test_buries_a_job_after_three_crashes(self, bench):
+        buried = []
+
+        async def on_dead(tx, dead):
+            buried.extend((claim.id, error) for claim, error in dead)
+
+        async def run(batch):
+            raise AssertionError
+
+        bench.manager.register(JobKind("poison", run, on_dead=on_dead))
+        job_id = await bench.submit("poison")
+        for crash in range(1, 4):
+            assert len(await bench.claim(worker=f"w{crash}")) == 1
+            await bench.silence(f"w{crash}")
+            back, dead = await reap_all(bench)
+            assert (back, dead) == (([job_id], []) if crash < 3 else ([], [job_id]))
+        job = await bench.get(job_id)
+        assert job.state == "dead"
+        assert buried == [(job_id, job.error)]
+        assert "died 3 times" in job.error
+
+    async def test_ends_what_should_be_cancelled(self, bench):
+        job_id = await bench.submit()
+        await bench.claim(worker="dead")
+        await bench.change(job_id, cancel_requested=True)
+        await bench.silence("dead")
+        assert await reap_all(bench) == ([], [])
+        assert (await bench.row(job_id)).state == "cancelled"
+
+    async def test_leaves_kinds_it_does_not_know_to_others(self, bench):
+        job_id = await bench.submit()
+        await bench.claim(worker="dead")
+        await bench.silence("dead")
+        async with bench.database.transaction(bench.system) as tx:
+            assert await reap(tx, 6.0, {}) == ([], [])
+        assert (await bench.row(job_id)).state == "running"
+
+    async def test_a_reaped_worker_that_wakes_cannot_finish(self, bench):
+        job_id = await bench.submit()
+        (zombie,) = await bench.claim(worker="frozen")
+        await bench.silence("frozen")
+        await reap_all(bench)
+        assert await bench.finish((zombie, Outcome.done()), worker="frozen") == []
+        assert (await bench.row(job_id)).state == "ready"
+
+
+class TestGiveBack:
+    async def test_undoes_the_claim(self, bench):
+        ids = await bench.submit_many(2)
+        await bench.claim()
+        async with bench.database.transaction(bench.system) as tx:
+            assert await give_back(tx, "w", bench.manager.kinds, [ids[0]]) == 1
+        rows = await bench.rows()
+        assert (rows[ids[0]].state, rows[ids[0]].attempt, rows[ids[0]].crashes) == ("ready", 0, 0)
+        assert rows[ids[1]].state == "running"
+
+    async def test_touches_no_other_workers_jobs(self, bench):
+        await bench.submit()
+        await bench.claim(worker="other")
+        async with bench.database.transaction(bench.system) as tx:
+            assert await give_back(tx, "w", bench.manager.kinds) == 0
+        assert await bench.states() == ["running"]
+
+    async def test_ends_what_should_be_cancelled(self, bench):
+        cancelled = []
+
+        async def on_cancel(tx, claims):
+            cancelled.extend(one.id for one in claims)
+
+        async def run(batch):
+            raise AssertionError
+
+        bench.manager.register(JobKind("c", run, on_cancel=on_cancel))
+        job_id = await bench.submit("c")
+        await bench.claim()
+        await bench.change(job_id, cancel_requested=True)
+        async with bench.database.transaction(bench.system) as tx:
+            assert await give_back(tx, "w", bench.manager.kinds) == 0
+        assert (await bench.row(job_id)).state == "cancelled"
+        assert cancelled == [job_id]
+
+
+async def test_a_worker_row_is_made_by_its_first_beat(bench):
+    async with bench.database.transaction(bench.system) as tx:
+        await beat(tx, "w")
+    assert await workers(bench) == ["w"]
+    async with bench.database.transaction(bench.system) as tx:
+        await forget_worker(tx, "w")
+    assert await workers(bench) == []

@@ -1,0 +1,209 @@
+"""The operators' verbs: look, cancel, retry, limits."""
+
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from backend.core.audit import AuditRecord
+from backend.core.errors import InvalidInputError
+from backend.core.ids import uuid7
+from backend.managers.orchestrator import (
+    JobKind,
+    JobNotCancellableError,
+    JobNotFoundError,
+    JobNotRetryableError,
+    Outcome,
+)
+
+
+async def audited(bench):
+    async with bench.database.read(bench.scope) as tx:
+        rows = await tx.scalars(sa.select(AuditRecord).order_by(AuditRecord.id))
+    return [(row.action, row.target, row.actor) for row in rows]
+
+
+async def cancel(bench, job_id, scope=None):
+    async with bench.database.transaction(scope or bench.scope) as tx:
+        return await bench.manager.cancel_job(tx, job_id)
+
+
+async def retry(bench, job_id, scope=None):
+    async with bench.database.transaction(scope or bench.scope) as tx:
+        return await bench.manager.retry_job(tx, job_id)
+
+
+async def listed(bench, **query):
+    async with bench.database.read(bench.scope) as tx:
+        return [job.id for job in await bench.manager.list_jobs(tx, **query)]
+
+
+class TestGetJob:
+    @pytest.mark.parametrize("job_id", ["", "nonsense", "{01a203b8-7734-7195-ab49-ad5e324536c7}"])
+    async def test_refuses_what_is_no_id(self, bench, job_id):
+        with pytest.raises(JobNotFoundError):
+            await bench.get(job_id)
+
+    async def test_does_not_find_another_tenants_job(self, bench):
+        job_id = await bench.submit(tenant=uuid7())
+        with pytest.raises(JobNotFoundError):
+            await bench.get(job_id)
+
+
+class TestConfinement:
+    async def test_every_verb_treats_another_tenants_job_as_absent(self, bench):
+        other = uuid7()
+        ready, dead = [await bench.submit(tenant=other) for _ in range(2)]
+        await bench.change(dead, state="dead")
+        for verb, job_id in ((cancel, ready), (retry, dead)):
+            with pytest.raises(JobNotFoundError):
+                await verb(bench, job_id)
+        assert await listed(bench) == []
+        assert await listed(bench, before_id=ready) == []
+        async with bench.database.read(bench.scope) as tx:
+            since = tx.now() - timedelta(hours=1)
+            assert set((await bench.manager.count_jobs(tx, since)).values()) == {0}
+        assert (await bench.row(ready)).state == "ready"
+        assert (await bench.row(dead)).state == "dead"
+
+
+class TestListJobs:
+    async def test_pages_newest_first_without_gaps(self, bench):
+        ids = await bench.submit_many(25)
+        found, before = [], None
+        while True:
+            page = await listed(bench, limit=10, before_id=before)
+            found += page[:10]
+            if len(page) <= 10:
+                break
+            before = page[9]
+        assert found == ids[::-1]
+
+    async def test_filters_by_state_and_kind(self, bench):
+        bench.simple("other", lambda _: None)
+        first, second = await bench.submit(), await bench.submit("other")
+        await bench.change(first, state="dead")
+        assert await listed(bench, state="dead") == [first]
+        assert await listed(bench, kind="other") == [second]
+        assert await listed(bench, kind="other", state="dead") == []
+
+    async def test_refuses_a_cursor_that_is_no_id(self, bench):
+        with pytest.raises(InvalidInputError):
+            await listed(bench, before_id="x")
+
+
+class TestCountJobs:
+    async def test_counts_by_state_since(self, bench):
+        ids = await bench.submit_many(5)
+        await bench.change(ids[0], state="dead")
+        async with bench.database.read(bench.scope) as tx:
+            now = tx.now()
+            counts = await bench.manager.count_jobs(tx, now - timedelta(minutes=5))
+            later = await bench.manager.count_jobs(tx, now + timedelta(minutes=5))
+        assert (counts["ready"], counts["dead"], counts["running"]) == (4, 1, 0)
+        assert sum(later.values()) == 0
+
+    async def test_counts_what_waits_over_all_tenants(self, bench):
+        await bench.submit_many(3)
+        await bench.submit_many(2, tenant=uuid7())
+        await bench.claim(1)
+        async with bench.database.read(bench.system) as tx:
+            assert await bench.manager.count_waiting(tx) == {"ready": 4, "running": 1}
+
+
+class TestCancelJob:
+    @pytest.mark.parametrize("state", ["ready", "blocked"])
+    async def test_ends_a_waiting_job_at_once(self, bench, state):
+        job_id = await bench.submit()
+        await bench.change(job_id, state=state)
+        job = await cancel(bench, job_id)
+        assert (job.state, job.finished_at is not None) == ("cancelled", True)
+        assert await bench.claim() == []
+        assert await audited(bench) == [("job.cancelled", f"job:{job_id}", "user:1")]
+
+    async def test_asks_a_running_job_to_stop(self, bench):
+        job_id = await bench.submit()
+        await bench.claim()
+        job = await cancel(bench, job_id)
+        assert (job.state, job.cancel_requested) == ("running", True)
+
+    @pytest.mark.parametrize("state", ["succeeded", "dead", "cancelled", "skipped"])
+    async def test_refuses_a_job_that_has_ended(self, bench, state):
+        job_id = await bench.submit()
+        await bench.change(job_id, state=state)
+        with pytest.raises(JobNotCancellableError):
+            await cancel(bench, job_id)
+        assert await audited(bench) == []
+
+    async def test_takes_the_owners_rows_along_or_does_nothing(self, bench):
+        async def on_cancel(tx, claims):
+            assert [(one.id, one.args) for one in claims] == [(job_id, {"n": 1})]
+            raise ZeroDivisionError
+
+        async def run(batch):
+            raise AssertionError
+
+        bench.manager.register(JobKind("c", run, on_cancel=on_cancel))
+        job_id = await bench.submit("c", args={"n": 1})
+        with pytest.raises(ZeroDivisionError):
+            await cancel(bench, job_id)
+        assert (await bench.row(job_id)).state == "ready"
+
+
+class TestRetryJob:
+    @pytest.mark.parametrize("state", ["dead", "cancelled"])
+    async def test_starts_over_with_all_attempts(self, bench, state):
+        job_id = await bench.submit(max_attempts=1)
+        (taken,) = await bench.claim()
+        await bench.finish((taken, Outcome.fail("boom")))
+        await bench.change(job_id, state=state, crashes=3, cancel_requested=True)
+        job = await retry(bench, job_id)
+        assert (job.state, job.attempt, job.error, job.finished_at) == ("ready", 0, None, None)
+        (again,) = await bench.claim()
+        assert (again.attempt, again.crashes) == (1, 0)
+        await bench.finish((again, Outcome.done()))
+        assert (await bench.row(job_id)).state == "succeeded"
+        assert await audited(bench) == [("job.retried", f"job:{job_id}", "user:1")]
+
+    @pytest.mark.parametrize("state", ["ready", "running", "succeeded", "blocked", "skipped"])
+    async def test_refuses_other_states(self, bench, state):
+        job_id = await bench.submit()
+        await bench.change(job_id, state=state)
+        with pytest.raises(JobNotRetryableError):
+            await retry(bench, job_id)
+
+    async def test_takes_the_owners_rows_along(self, bench):
+        retried = []
+
+        async def on_retry(tx, claims):
+            retried.extend(one.id for one in claims)
+
+        async def run(batch):
+            raise AssertionError
+
+        bench.manager.register(JobKind("r", run, on_retry=on_retry))
+        job_id = await bench.submit("r")
+        await bench.change(job_id, state="dead")
+        await retry(bench, job_id)
+        assert retried == [job_id]
+
+
+class TestSetLimits:
+    @pytest.mark.parametrize(
+        "limits", [{"max_running": 0}, {"weight": 0.0}, {"rate": -1.0}, {"burst": 0}]
+    )
+    async def test_refuses_what_is_not_positive(self, bench, limits):
+        with pytest.raises(InvalidInputError):
+            await bench.limit(**limits)
+
+    async def test_is_audited(self, bench):
+        await bench.limit(max_running=3)
+        assert await audited(bench) == [
+            ("job_limits.changed", f"tenant:{bench.tenant_id}", "user:1")
+        ]
+
+
+class TestRegister:
+    def test_refuses_two_kinds_of_one_name(self, bench):
+        with pytest.raises(ValueError, match="noop"):
+            bench.simple("noop", lambda _: None)
