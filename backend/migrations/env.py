@@ -1,0 +1,50 @@
+"""Alembic's environment: knows every table, migrates one database at a time."""
+
+import sqlalchemy as sa
+from alembic import context
+
+from backend.core import audit as _audit
+from backend.core.database import Base
+from backend.managers.email import models as _email
+from backend.managers.gateway import models as _gateway
+from backend.managers.metrics import models as _metrics
+from backend.managers.orchestrator import models as _orchestrator
+from backend.managers.security import models as _security
+from backend.managers.tenant import models as _tenant
+
+MODELS = (_audit, _email, _gateway, _metrics, _orchestrator, _security, _tenant)
+_LOCK = 7_264_113_377  # any constant of ours: two migrations must not run at once
+
+
+def run() -> None:
+    """Migrate within one transaction, holding a lock that other migrations wait for."""
+    engine = sa.create_engine(context.config.attributes["url"])
+
+    if engine.dialect.name == "sqlite":
+        # Taken at BEGIN: two processes starting on one file must not both create its tables.
+        @sa.event.listens_for(engine, "connect")
+        def _manual(connection: sa.engine.interfaces.DBAPIConnection, _: object) -> None:
+            connection.isolation_level = None
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA busy_timeout=30000")
+
+        @sa.event.listens_for(engine, "begin")
+        def _begin(connection: sa.Connection) -> None:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        context.configure(
+            connection=connection,
+            target_metadata=Base.metadata,
+            compare_type=True,
+            render_as_batch=connection.dialect.name == "sqlite",
+            transactional_ddl=True,
+        )
+        with context.begin_transaction():
+            context.run_migrations()
+    engine.dispose()
+
+
+run()

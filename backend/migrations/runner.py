@@ -1,0 +1,70 @@
+"""Runs Alembic from code: up, down, and the grants the run-time role needs afterwards."""
+
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+_FOLDER: Final = Path(__file__).parent
+
+
+def sync_url(url: str) -> sa.URL:
+    """The same database through a synchronous driver; Alembic needs no event loop."""
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() == "postgresql":
+        return parsed.set(drivername="postgresql+psycopg")
+    return parsed.set(drivername="sqlite")
+
+
+def _config(url: str) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_FOLDER))
+    config.attributes["url"] = sync_url(url)
+    return config
+
+
+def upgrade(url: str, revision: str = "head") -> None:
+    """Migrate up. Concurrent calls wait for each other."""
+    command.upgrade(_config(url), revision)
+
+
+def downgrade(url: str, revision: str) -> None:
+    """Migrate down, to ``base`` or a revision."""
+    command.downgrade(_config(url), revision)
+
+
+def current_and_head(url: str) -> tuple[str | None, str | None]:
+    """The revision the database is at, and the newest this release knows."""
+    engine = sa.create_engine(sync_url(url))
+    try:
+        with engine.connect() as connection:
+            current = MigrationContext.configure(connection).get_current_revision()
+    finally:
+        engine.dispose()
+    return current, ScriptDirectory.from_config(_config(url)).get_current_head()
+
+
+def grant(owner_url: str, role: str) -> None:
+    """Let the run-time role read and write rows, and nothing else; PostgreSQL only.
+
+    It may append to the audit trail and set a record's place in the chain once; the triggers
+    refuse the rest to the owner as well.
+    """
+    engine = sa.create_engine(sync_url(owner_url))
+    try:
+        with engine.begin() as connection:
+            name = connection.dialect.identifier_preparer.quote(role)
+            for statement in (
+                f"GRANT USAGE ON SCHEMA public TO {name}",
+                f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {name}",
+                f"REVOKE UPDATE, DELETE ON audit_records FROM {name}",
+                f"GRANT UPDATE (seq, chain_hash) ON audit_records TO {name}",
+                f"REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM {name}",
+            ):
+                connection.execute(sa.text(statement))
+    finally:
+        engine.dispose()

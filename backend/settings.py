@@ -1,0 +1,100 @@
+"""All settings, read once at the front door and frozen: environment variables EMAIL_SENDER__*.
+
+Nested with a double underscore: ``EMAIL_SENDER__DATABASE__URL``. What may change while running is
+not here but in rows.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from backend.managers.email import EmailSettings
+from backend.managers.gateway import GatewaySettings
+from backend.managers.orchestrator import OrchestratorSettings
+from backend.managers.security import SecuritySettings
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DatabaseSettings(_Section):
+    """Two roles: the service owns nothing, the owner migrates."""
+
+    url: SecretStr | None = Field(
+        None,
+        description="Run-time DSN, postgresql:// or sqlite:///; unset: SQLite in the data folder.",
+    )
+    owner_url: SecretStr | None = Field(
+        None, description="DSN of the role that owns the tables, for migrations; unset is `url`."
+    )
+    pool_size: int = Field(10, ge=1, le=100, description="Connections a process keeps.")
+
+
+class HttpSettings(_Section):
+    """The listener of the API."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8400, ge=1, le=65535, description="Port to listen on.")
+    trusted_proxies: frozenset[str] = Field(
+        frozenset(), description="Addresses whose X-Forwarded-For is believed."
+    )
+    body_limit_bytes: int = Field(2**20, ge=1024, description="Request body, except for e-mail.")
+
+
+class TelemetrySettings(_Section):
+    """Logs, traces and the process's own metrics port."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least level written."
+    )
+    access_log: bool = Field(True, description="One line a request.")
+    otlp_endpoint: str | None = Field(
+        None, description="OTLP/HTTP traces endpoint, for example http://collector:4318/v1/traces."
+    )
+    trace_share: float = Field(
+        0.01, ge=0, le=1, description="Share of unremarkable traces that are kept."
+    )
+    slow_seconds: float = Field(1.0, gt=0, description="Slower requests always keep their trace.")
+    worker_metrics_port: int = Field(
+        8405, ge=0, le=65535, description="The worker's own /metrics; 0 switches it off."
+    )
+
+
+class Settings(BaseSettings):
+    """The whole configuration of one process."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="EMAIL_SENDER__", env_nested_delimiter="__", frozen=True, extra="forbid"
+    )
+
+    environment: Literal["development", "staging", "production"] = "development"
+    data_dir: Path = Field(
+        Path("data"), description="Root key, SQLite file, sockets, logs, sink mail."
+    )
+    database: DatabaseSettings = DatabaseSettings()
+    http: HttpSettings = HttpSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+    security: SecuritySettings = SecuritySettings()
+    gateway: GatewaySettings = GatewaySettings()
+    orchestrator: OrchestratorSettings = OrchestratorSettings()
+    email: EmailSettings = EmailSettings()
+
+    @property
+    def database_url(self) -> str:
+        """The run-time DSN."""
+        if self.database.url is not None:
+            return self.database.url.get_secret_value()
+        return f"sqlite:///{self.data_dir.resolve() / 'email-sender.db'}"
+
+    @property
+    def owner_url(self) -> str:
+        """The DSN that migrates."""
+        owner = self.database.owner_url
+        return owner.get_secret_value() if owner is not None else self.database_url
+
+    def redacted(self) -> dict[str, Any]:
+        """All values as text, secrets and passwords in URLs replaced by stars."""
+        return self.model_dump(mode="json")

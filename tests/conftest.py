@@ -1,0 +1,74 @@
+"""What every test may ask for: a database of either kind, an application, its document."""
+
+import secrets
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import sqlalchemy as sa
+
+from backend.cli import openapi_document
+from backend.core.audit import audit_row
+from backend.core.database import Database, make_engine
+from backend.core.ids import uuid7
+from backend.migrations import runner
+from backend.settings import Settings
+
+pytest_plugins = ["tests.support.postgres", "tests.support.platform"]
+
+KINDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)]
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file, copied for each test."""
+    path = tmp_path_factory.mktemp("template") / "template.db"
+    runner.upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: Any) -> Any:
+    """A server with a migrated database ``migrated``, the template of each test's own."""
+    made = postgres_server.create_database("migrated")
+    runner.upgrade(made.owner_url)
+    runner.grant(made.owner_url, str(sa.make_url(made.url).username))
+    return postgres_server
+
+
+@pytest.fixture(params=KINDS)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The run-time DSN of a migrated, empty database of either kind."""
+    if request.param == "sqlite":
+        template: Path = request.getfixturevalue("sqlite_template")
+        shutil.copy(template, tmp_path / "test.db")
+        yield f"sqlite:///{tmp_path / 'test.db'}"
+        return
+    server = request.getfixturevalue("postgres_template")
+    name = f"test_{secrets.token_hex(6)}"
+    yield server.create_database(name, template="migrated").url
+    server.drop_database(name)
+
+
+@pytest_asyncio.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """A migrated, empty database."""
+    made = Database(make_engine(database_url, pool_size=4), audit_row=audit_row)
+    yield made
+    await made.aclose()
+
+
+@pytest.fixture
+def tenant_id() -> str:
+    """A tenant id no other test uses."""
+    return uuid7()
+
+
+@pytest.fixture(scope="session")
+def openapi(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The OpenAPI document of this release."""
+    settings = Settings(data_dir=tmp_path_factory.mktemp("openapi"))
+    return openapi_document(settings)

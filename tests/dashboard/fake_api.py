@@ -1,0 +1,867 @@
+"""A stand-in for the platform: its public API and its login, in memory, after the HTTP contract.
+
+One set of rules with two faces: ``Platform.handle`` answers one call and is mounted both under
+``httpx`` (for tests of single pages) and as a Starlette application with an OpenID provider (for
+tests in a browser). Run it alone to look at the console without a backend:
+
+    python -m tests.dashboard.fake_api --port 8400 --console-url http://localhost:8401
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import hashlib
+import html
+import json
+import math
+import random
+import secrets
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+import httpx
+import uvicorn
+from joserfc import jwt
+from joserfc.jwk import ECKey, KeySet
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+Json = dict[str, Any]
+
+CLIENT_ID, CLIENT_SECRET = "console", "console-secret-for-tests"
+PASSWORD = "correct horse battery staple"
+
+_READS = [
+    "email:read",
+    "email:read_content",
+    "email_template:read",
+    "email_settings:read",
+    "job:read",
+    "audit:read",
+    "overview:read",
+    "member:read",
+    "client:read",
+    "api_key:read",
+    "role:read",
+]
+_WRITES = [
+    "email:send",
+    "email_template:write",
+    "email_settings:write",
+    "job:write",
+    "audit:verify",
+    "member:write",
+    "client:write",
+    "api_key:write",
+    "token:introspect",
+]
+ROLES: dict[str, list[str]] = {
+    "owner": _READS + _WRITES,
+    "admin": _READS + _WRITES,
+    "operator": [
+        "email:send",
+        "email:read",
+        "email:read_content",
+        "job:read",
+        "job:write",
+        "email_template:read",
+        "email_template:write",
+        "audit:read",
+        "overview:read",
+    ],
+    "viewer": [name for name in _READS if name != "email:read_content"],
+    "workflow": ["email:send", "email:read", "job:read", "job:write", "token:introspect"],
+}
+
+HOSTILE_HTML = (
+    "<h2>Hello Ada</h2><p>Your invoice <b>2026-118</b> is attached.</p>"
+    '<p style="color:#0f766e">Thank you.</p>'
+    '<img src="http://tracker.invalid/pixel.png" alt="tracking pixel" width="1" height="1">'
+    "<script>window.top.document.title='owned'</script>"
+    '<p><a href="http://tracker.invalid/">View online</a></p>'
+)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call that arrived, for tests to look at."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    body: Any
+    headers: dict[str, str]
+
+
+@dataclass
+class Person:
+    """A user: one password for all, a role per tenant."""
+
+    id: str
+    email: str
+    name: str
+    roles: dict[str, str]
+    platform_admin: bool = False
+
+
+@dataclass
+class Room:
+    """What one tenant has."""
+
+    id: str
+    slug: str
+    name: str
+    emails: list[Json] = field(default_factory=list)
+    jobs: list[Json] = field(default_factory=list)
+    audit: list[Json] = field(default_factory=list)
+    members: list[Json] = field(default_factory=list)
+    clients: list[Json] = field(default_factory=list)
+
+
+class Refusal(Exception):  # noqa: N818 - an answer, and no fault
+    """An answer that is a problem document."""
+
+    def __init__(self, status: int, code: str, title: str, detail: str = "", **more: Any) -> None:
+        super().__init__(title)
+        self.status = status
+        self.body: Json = {"type": f"/problems/{code}", "title": title, "code": code, **more}
+        if detail:
+            self.body["detail"] = detail
+
+
+class Platform:
+    """The rules, and everything the fake knows."""
+
+    def __init__(self, clock: Callable[[], float] = time.time, *, empty: bool = False) -> None:
+        self.clock = clock
+        self.calls: list[Call] = []
+        self.failures: dict[tuple[str, str], Refusal] = {}
+        self.token_seconds = 300
+        self.login_seconds = 3600
+        self.chain_broken_at: int | None = None
+        self.tokens: dict[str, tuple[str, str]] = {}
+        self.revoked_logins: set[str] = set()
+        self.key = ECKey.generate_key(
+            "P-256", parameters={"kid": "k1", "alg": "ES256", "use": "sig"}
+        )
+        self._random = random.Random(7)
+        self.rooms: dict[str, Room] = {}
+        for slug, name in (("acme", "Acme Industries"), ("globex", "Globex")):
+            room = Room(self._id(), slug, name)
+            self.rooms[room.id] = room
+        acme, globex = self.rooms
+        self.people = [
+            Person(
+                self._id(),
+                "ada@example.test",
+                "Ada Lovelace",
+                {acme: "owner", globex: "operator"},
+                True,
+            ),
+            Person(self._id(), "vic@example.test", "Vic Viewer", {acme: "viewer"}),
+        ]
+        self.tenants: list[Json] = [
+            {
+                "id": room.id,
+                "slug": room.slug,
+                "name": room.name,
+                "state": "active",
+                "created_at": self._at(86400 * 40),
+            }
+            for room in self.rooms.values()
+        ]
+        for room in self.rooms.values():
+            room.members = [
+                {"user_id": p.id, "email": p.email, "name": p.name, "role": p.roles[room.id]}
+                for p in self.people
+                if room.id in p.roles
+            ]
+        if not empty:
+            self._fill(self.rooms[acme], 137)
+            self._fill(self.rooms[globex], 4)
+
+    # --- what is there at the start
+
+    def _id(self) -> str:
+        head = int(self.clock() * 1000).to_bytes(6, "big").hex()
+        tail = f"{self._random.getrandbits(80):020x}"
+        return str(uuid.UUID(f"{head}7{tail[1:4]}8{tail[4:19]}"))
+
+    def _at(self, seconds_ago: float) -> str:
+        at = datetime.fromtimestamp(self.clock(), UTC) - timedelta(seconds=seconds_ago)
+        return at.isoformat().replace("+00:00", "Z")
+
+    def _fill(self, room: Room, count: int) -> None:
+        subjects = [
+            "Invoice 2026-118",
+            "Your order has shipped",
+            "Reset your password",
+            "Weekly report",
+            "Welcome to Acme",
+            "Payment reminder",
+            "Ticket #4821 updated",
+        ]
+        names = ["ada", "grace", "edsger", "barbara", "alan", "katherine", "donald"]
+        states = ["accepted"] * 10 + [
+            "bounced",
+            "deferred",
+            "queued",
+            "sending",
+            "partial",
+            "cancelled",
+        ]
+        for number in range(count):
+            ago = 40.0 + number * 611
+            state = "accepted" if number == 0 else self._random.choice(states)
+            to = f"{self._random.choice(names)}@example.test"
+            bounced = state in {"bounced", "deferred", "partial"}
+            job_state = {
+                "accepted": "succeeded",
+                "bounced": "dead",
+                "partial": "succeeded",
+                "deferred": "ready",
+                "queued": "ready",
+                "sending": "running",
+                "cancelled": "cancelled",
+            }[state]
+            job_id, email_id = self._id(), self._id()
+            answer = (
+                "550 5.1.1 No such mailbox" if state == "bounced" else "451 4.7.1 Try again later"
+            )
+            email = {
+                "id": email_id,
+                "message_id": f"<{email_id}@acme.test>",
+                "job_id": job_id,
+                "state": state,
+                "subject": subjects[number % len(subjects)],
+                "from": f"{room.name} <post@{room.slug}.test>",
+                "to": [to],
+                "cc": [],
+                "bcc": [],
+                "business_key": f"invoice-{1000 + number}" if number % 3 == 0 else None,
+                "attempts": 3 if bounced else (0 if state == "queued" else 1),
+                "size_bytes": 1800 + number,
+                "created_at": self._at(ago),
+                "updated_at": self._at(ago - 3),
+                "accepted_at": self._at(ago - 3) if state == "accepted" else None,
+                "created_by": "client:invoices",
+                "recipients": [
+                    {
+                        "address": to,
+                        "kind": "to",
+                        "state": "bounced" if state == "partial" else state,
+                        "response_code": int(answer[:3])
+                        if bounced
+                        else (250 if state == "accepted" else None),
+                        "response": answer
+                        if bounced
+                        else ("2.0.0 Ok: queued" if state == "accepted" else None),
+                        "updated_at": self._at(ago - 3),
+                    }
+                ],
+                "timeline": [{"at": self._at(ago), "event": "queued", "attempt": 0, "detail": ""}]
+                + (
+                    []
+                    if state == "queued"
+                    else [
+                        {
+                            "at": self._at(ago - 1),
+                            "event": "sending",
+                            "attempt": 1,
+                            "detail": "127.0.0.1:8402",
+                        },
+                        {
+                            "at": self._at(ago - 3),
+                            "event": "deferred" if state == "partial" else state,
+                            "attempt": 1,
+                            "detail": answer if bounced else "250 2.0.0 Ok: queued",
+                        },
+                    ]
+                ),
+            }
+            room.emails.append(email)
+            started = None if job_state == "ready" else self._at(ago - 1)
+            finished = (
+                self._at(ago - 2.4) if job_state in {"succeeded", "dead", "cancelled"} else None
+            )
+            room.jobs.append(
+                {
+                    "id": job_id,
+                    "kind": "email.send",
+                    "state": job_state,
+                    "attempt": email["attempts"],
+                    "max_attempts": 5,
+                    "priority": 0,
+                    "due_at": self._at(ago),
+                    "created_at": self._at(ago),
+                    "started_at": started,
+                    "finished_at": finished,
+                    "worker": "worker-1" if started else None,
+                    "error": answer if bounced else None,
+                    "result": {"accepted": 1} if job_state == "succeeded" else None,
+                    "subject": f"email:{email_id}",
+                }
+            )
+            digest = hashlib.sha256(email_id.encode()).hexdigest()
+            room.audit.append(
+                {
+                    "id": self._id(),
+                    "seq": None if number == 0 else count - number,
+                    "at": self._at(ago),
+                    "actor": "client:invoices",
+                    "action": "email.queued",
+                    "target": f"email:{email_id}",
+                    "data": {"recipients": 1},
+                    "request_id": f"req-{number:04d}",
+                    "hash": None if number == 0 else digest,
+                }
+            )
+        room.clients.append(
+            {
+                "id": self._id(),
+                "client_id": f"{room.slug}-invoices",
+                "name": "Invoices workflow",
+                "role": "workflow",
+                "created_at": self._at(86400 * 9),
+            }
+        )
+
+    # --- tests' handles
+
+    def fail(
+        self, method: str, path: str, status: int, code: str, title: str, detail: str = ""
+    ) -> None:
+        """Make every such call answer with this problem."""
+        self.failures[method, path] = Refusal(status, code, title, detail)
+
+    def called(self, method: str, path: str) -> list[Call]:
+        """The calls that arrived at a path."""
+        return [call for call in self.calls if (call.method, call.path) == (method, path)]
+
+    def person(self, email: str) -> Person:
+        """The person with this address."""
+        return next(person for person in self.people if person.email == email)
+
+    def room(self, slug: str) -> Room:
+        """The tenant with this slug."""
+        return next(room for room in self.rooms.values() if room.slug == slug)
+
+    # --- login and tokens
+
+    def id_token(
+        self, person: Person, issuer: str = "http://issuer.test", nonce: str | None = None
+    ) -> str:
+        """Issue a login."""
+        now = int(self.clock())
+        claims = {
+            "iss": issuer,
+            "aud": CLIENT_ID,
+            "sub": person.id,
+            "iat": now,
+            "exp": now + self.login_seconds,
+            "name": person.name,
+            "email": person.email,
+        }
+        if nonce:
+            claims["nonce"] = nonce
+        return jwt.encode({"alg": "ES256", "kid": "k1"}, claims, self.key)
+
+    def exchange(self, form: Json) -> tuple[int, Json]:
+        """RFC 8693, for the console alone."""
+        try:
+            claims = jwt.decode(form.get("subject_token", ""), KeySet([self.key])).claims
+        except Exception:  # noqa: BLE001 - any unreadable token is the same refusal
+            return 400, {"error": "invalid_grant", "error_description": "The login cannot be read."}
+        person = next((p for p in self.people if p.id == claims["sub"]), None)
+        if person is None or claims["exp"] <= self.clock() or claims["sub"] in self.revoked_logins:
+            return 400, {"error": "invalid_grant", "error_description": "The login has ended."}
+        tenant = form.get("tenant") or next(iter(person.roles), "")
+        if tenant not in person.roles:
+            return 400, {"error": "invalid_target", "error_description": "Not a member there."}
+        token = secrets.token_urlsafe(24)
+        self.tokens[token] = (person.id, tenant)
+        return 200, {
+            "access_token": token,
+            "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
+            "token_type": "Bearer",
+            "expires_in": self.token_seconds,
+            "tenant": tenant,
+        }
+
+    # --- the API
+
+    def handle(self, call: Call) -> tuple[int, Any]:
+        """Answer one call of the API: status and JSON."""
+        self.calls.append(call)
+        if call.path == "/oauth/token":
+            basic = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
+            if call.headers.get("authorization") != f"Basic {basic}":
+                return 401, {"error": "invalid_client", "error_description": "Unknown client."}
+            return self.exchange(call.body)
+        try:
+            failure = self.failures.get((call.method, call.path))
+            if failure:
+                raise failure
+            return self._route(call)
+        except Refusal as refusal:
+            return refusal.status, {
+                **refusal.body,
+                "status": refusal.status,
+                "instance": call.path,
+                "request_id": "req-from-the-fake",
+            }
+
+    def _route(self, call: Call) -> tuple[int, Any]:
+        scheme, _, token = call.headers.get("authorization", "").partition(" ")
+        if scheme != "Bearer" or token not in self.tokens:
+            raise Refusal(401, "unauthenticated", "Log in first.")
+        person_id, tenant_id = self.tokens[token]
+        person = next(p for p in self.people if p.id == person_id)
+        room = self.rooms[tenant_id]
+        permissions = set(ROLES[person.roles[tenant_id]])
+        if person.platform_admin:
+            permissions |= {"platform:read", "platform:write"}
+
+        def need(permission: str) -> None:
+            if permission not in permissions:
+                raise Refusal(403, "forbidden", "You may not do that.", f"It needs {permission}.")
+
+        parts = call.path.removeprefix("/api/v1/").split("/")
+        match (call.method, *parts):
+            case ("GET", "me"):
+                refs = [
+                    {"id": i, "slug": self.rooms[i].slug, "name": self.rooms[i].name, "role": r}
+                    for i, r in person.roles.items()
+                ]
+                return 200, {
+                    "subject": person.id,
+                    "kind": "user",
+                    "name": person.name,
+                    "tenant": {"id": room.id, "slug": room.slug, "name": room.name},
+                    "role": person.roles[tenant_id],
+                    "permissions": sorted(permissions),
+                    "platform_admin": person.platform_admin,
+                    "tenants": refs,
+                }
+            case ("GET", "overview"):
+                need("overview:read")
+                return 200, self._overview(room, int(call.query.get("minutes", "15")))
+            case ("GET", "emails"):
+                need("email:read")
+                state, to = call.query.get("state"), call.query.get("recipient")
+                found = [
+                    e
+                    for e in room.emails
+                    if (not state or e["state"] == state) and (not to or to in e["to"])
+                ]
+                bare = [
+                    {k: v for k, v in e.items() if k not in {"recipients", "timeline"}}
+                    for e in found
+                ]
+                return self._page(bare, call)
+            case ("GET", "emails", email_id):
+                need("email:read")
+                return 200, self._one(room.emails, email_id, "email.not_found", "No such e-mail.")
+            case ("GET", "emails", email_id, "content"):
+                need("email:read_content")
+                email = self._one(room.emails, email_id, "email.not_found", "No such e-mail.")
+                return 200, {
+                    "text": "Hello Ada\n\nYour invoice 2026-118 is attached.\n",
+                    "html": HOSTILE_HTML,
+                    "headers": {"X-Campaign": "invoices", "Reply-To": "billing@acme.test"},
+                    "attachments": [
+                        {
+                            "filename": "invoice-2026-118.pdf",
+                            "content_type": "application/pdf",
+                            "size_bytes": email["size_bytes"] * 20,
+                        }
+                    ],
+                }
+            case ("GET", "emails", email_id, "sink"):
+                need("email:read_content")
+                email = self._one(room.emails, email_id, "email.not_found", "No such e-mail.")
+                if email["state"] != "accepted":
+                    return 200, {"copies": []}
+                return 200, {
+                    "copies": [
+                        {
+                            "received_at": email["accepted_at"],
+                            "envelope_from": "post@acme.test",
+                            "envelope_to": email["to"],
+                            "size_bytes": email["size_bytes"],
+                            "headers": [
+                                ["Subject", email["subject"]],
+                                ["Message-ID", email["message_id"]],
+                            ],
+                            "text": "Hello Ada\n\nYour invoice 2026-118 is attached.\n",
+                            "html": None,
+                        }
+                    ]
+                }
+            case ("GET", "jobs"):
+                need("job:read")
+                state, kind = call.query.get("state"), call.query.get("kind")
+                return self._page(
+                    [
+                        j
+                        for j in room.jobs
+                        if (not state or j["state"] == state) and (not kind or j["kind"] == kind)
+                    ],
+                    call,
+                )
+            case ("GET", "jobs", job_id):
+                need("job:read")
+                return 200, self._one(
+                    room.jobs, job_id, "orchestrator.job_not_found", "No such job."
+                )
+            case ("POST", "jobs", job_id, verb) if verb in {"cancel", "retry"}:
+                need("job:write")
+                job = self._one(room.jobs, job_id, "orchestrator.job_not_found", "No such job.")
+                allowed = {
+                    "cancel": {"blocked", "ready", "running"},
+                    "retry": {"dead", "cancelled"},
+                }[verb]
+                if job["state"] not in allowed:
+                    ability = {"cancel": "cancellable", "retry": "retryable"}[verb]
+                    raise Refusal(
+                        409, f"orchestrator.job_not_{ability}", f"The job is not {ability}."
+                    )
+                job["state"] = {"cancel": "cancelled", "retry": "ready"}[verb]
+                return 200, job
+            case ("GET", "audit"):
+                need("audit:read")
+                found = [
+                    r
+                    for r in room.audit
+                    if all(
+                        not call.query.get(n) or r[n] == call.query[n]
+                        for n in ("action", "actor", "target")
+                    )
+                ]
+                return self._page(found, call)
+            case ("POST", "audit", "verify"):
+                need("audit:verify")
+                chained = [r for r in room.audit if r["seq"]]
+                return 200, {
+                    "valid": self.chain_broken_at is None,
+                    "records": len(chained),
+                    "head_seq": len(chained),
+                    "head_hash": chained[0]["hash"] if chained else None,
+                    "first_invalid_seq": self.chain_broken_at,
+                    "unsequenced": len(room.audit) - len(chained),
+                }
+            case ("GET", "roles"):
+                need("role:read")
+                return 200, {"items": [{"name": n, "permissions": p} for n, p in ROLES.items()]}
+            case ("GET", "members"):
+                need("member:read")
+                return self._page(room.members, call)
+            case ("POST", "members"):
+                need("member:write")
+                member = {
+                    "user_id": self._id(),
+                    **{k: call.body[k] for k in ("email", "name", "role")},
+                }
+                room.members.append(member)
+                return 201, member
+            case ("PUT" | "DELETE", "members", user_id):
+                need("member:write")
+                member = next((m for m in room.members if m["user_id"] == user_id), None)
+                if member is None:
+                    raise Refusal(404, "tenant.member_not_found", "No such member.")
+                if call.method == "DELETE":
+                    room.members.remove(member)
+                    return 204, None
+                member["role"] = call.body["role"]
+                return 200, member
+            case ("GET", "clients"):
+                need("client:read")
+                return self._page(room.clients, call)
+            case ("POST", "clients"):
+                need("client:write")
+                client = {
+                    "id": self._id(),
+                    "client_id": f"c-{len(room.clients)}",
+                    "name": call.body["name"],
+                    "role": call.body["role"],
+                    "created_at": self._at(0),
+                }
+                room.clients.append(client)
+                return 201, {**client, "client_secret": secrets.token_urlsafe(16)}
+            case ("POST", "clients", client_id, "rotate"):
+                need("client:write")
+                client = self._one(
+                    room.clients, client_id, "gateway.client_not_found", "No such client."
+                )
+                return 200, {**client, "client_secret": secrets.token_urlsafe(16)}
+            case ("DELETE", "clients", client_id):
+                need("client:write")
+                room.clients.remove(
+                    self._one(
+                        room.clients, client_id, "gateway.client_not_found", "No such client."
+                    )
+                )
+                return 204, None
+            case ("GET", "platform", "tenants"):
+                need("platform:read")
+                return self._page(self.tenants, call)
+            case ("POST", "platform", "tenants"):
+                need("platform:write")
+                if any(t["slug"] == call.body["slug"] for t in self.tenants):
+                    raise Refusal(
+                        409, "tenant.slug_taken", "This slug is in use.", "Choose another one."
+                    )
+                tenant = {
+                    "id": self._id(),
+                    "slug": call.body["slug"],
+                    "name": call.body["name"],
+                    "state": "active",
+                    "created_at": self._at(0),
+                }
+                self.tenants.insert(0, tenant)
+                return 201, tenant
+        raise Refusal(404, "not_found", "There is nothing at this address.")
+
+    @staticmethod
+    def _one(items: list[Json], wanted: str, code: str, title: str) -> Json:
+        for item in items:
+            if item["id"] == wanted:
+                return item
+        raise Refusal(404, code, title)
+
+    @staticmethod
+    def _page(items: list[Json], call: Call) -> tuple[int, Json]:
+        limit = int(call.query.get("limit", "50"))
+        if not 1 <= limit <= 200:
+            raise Refusal(
+                422,
+                "invalid_input",
+                "limit must be from 1 to 200.",
+                errors=[{"pointer": "/limit", "detail": "from 1 to 200"}],
+            )
+        start = (
+            int(base64.urlsafe_b64decode(call.query["cursor"])) if call.query.get("cursor") else 0
+        )
+        end = start + limit
+        more = base64.urlsafe_b64encode(str(end).encode()).decode() if end < len(items) else None
+        return 200, {"items": items[start:end], "next_cursor": more}
+
+    def _overview(self, room: Room, minutes: int) -> Json:
+        now, series = self.clock(), []
+        if room.emails:
+            for step in range(minutes * 6, 0, -1):
+                at = now - step * 10
+                wave = 14 + 6 * math.sin(at / 120) + 2 * math.sin(at / 17)
+                series.append(
+                    {
+                        "at": self._at(step * 10),
+                        "requests_per_second": round(wave, 2),
+                        "p95_ms": round(38 + 9 * math.sin(at / 90) + 6 * math.cos(at / 13), 1),
+                        "error_rate": 0.012 if step % 40 < 4 else 0.0,
+                    }
+                )
+
+        def count(items: list[Json]) -> dict[str, int]:
+            out: dict[str, int] = {}
+            for item in items:
+                out[item["state"]] = out.get(item["state"], 0) + 1
+            return out
+
+        failures = [
+            {
+                "at": e["updated_at"],
+                "kind": "email",
+                "id": e["id"],
+                "title": e["subject"],
+                "detail": e["recipients"][0]["response"],
+            }
+            for e in room.emails
+            if e["state"] == "bounced"
+        ]
+        failures += [
+            {
+                "at": j["finished_at"],
+                "kind": "job",
+                "id": j["id"],
+                "title": j["kind"],
+                "detail": j["error"],
+            }
+            for j in room.jobs
+            if j["state"] == "dead"
+        ]
+        failures.sort(key=lambda failure: str(failure["at"]), reverse=True)
+        return {
+            "window_seconds": minutes * 60,
+            "step_seconds": 10,
+            "requests": {
+                "per_second": 14.2 if series else 0.0,
+                "p95_ms": 46.0 if series else None,
+                "error_rate": 0.0012 if series else None,
+            },
+            "series": series,
+            "jobs": count(room.jobs),
+            "emails": count(room.emails),
+            "failures": failures[:10],
+        }
+
+
+# --- under httpx ------------------------------------------------------------------------------
+
+
+def transport(platform: Platform) -> httpx.MockTransport:
+    """Mount the platform under an ``httpx`` client."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        form = "x-www-form-urlencoded" in request.headers.get("content-type", "")
+        raw = request.content
+        body = dict(parse_qsl(raw.decode())) if form else (json.loads(raw) if raw else None)
+        call = Call(
+            request.method, request.url.path, dict(request.url.params), body, dict(request.headers)
+        )
+        status, content = platform.handle(call)
+        headers = {"X-Request-Id": "req-from-the-fake"}
+        if content is None:
+            return httpx.Response(status, headers=headers)
+        return httpx.Response(status, json=content, headers=headers)
+
+    return httpx.MockTransport(answer)
+
+
+# --- as a server ------------------------------------------------------------------------------
+
+_LOGIN = """<!doctype html>
+<html lang="en"><head><title>Log in</title><link rel="icon" href="data:,"></head><body><main>
+<h1>Log in</h1>{error}<form method="post">
+<p><label>E-mail <input name="email" type="email"></label></p>
+<p><label>Password <input name="password" type="password"></label></p>
+<button>Log in</button></form></main></body></html>"""
+
+
+def create_app(platform: Platform, issuer: str, console_url: str) -> Starlette:
+    """Serve the platform, and a login that knows one client: the console."""
+    codes: dict[str, Json] = {}
+    redirect_uri = f"{console_url}/oauth2callback"
+
+    async def api(request: Request) -> Response:
+        raw = await request.body()
+        body = json.loads(raw) if raw else None
+        call = Call(
+            request.method,
+            request.url.path,
+            dict(request.query_params),
+            body,
+            dict(request.headers),
+        )
+        status, content = platform.handle(call)
+        headers = {"X-Request-Id": "req-from-the-fake"}
+        return (
+            Response(status_code=status, headers=headers)
+            if content is None
+            else JSONResponse(content, status, headers)
+        )
+
+    async def authorize(request: Request) -> Response:
+        query = request.query_params
+        good = (
+            query.get("client_id") == CLIENT_ID
+            and query.get("redirect_uri") == redirect_uri
+            and query.get("code_challenge_method") == "S256"
+        )
+        if not good:
+            return HTMLResponse("<h1>This client is not known.</h1>", 400)
+        if request.method == "GET":
+            return HTMLResponse(_LOGIN.format(error=""))
+        form = await request.form()
+        person = next((p for p in platform.people if p.email == form.get("email")), None)
+        if person is None or form.get("password") != PASSWORD:
+            return HTMLResponse(_LOGIN.format(error="<p>E-mail or password is wrong.</p>"), 401)
+        code = secrets.token_urlsafe(16)
+        codes[code] = {
+            "person": person,
+            "challenge": query["code_challenge"],
+            "nonce": query.get("nonce"),
+        }
+        answer = urlencode({"code": code, "state": query.get("state", "")})
+        return RedirectResponse(f"{redirect_uri}?{answer}", 302)
+
+    async def token(request: Request) -> Response:
+        form = dict(await request.form())
+        if form.get("grant_type") != "authorization_code":
+            call = Call("POST", "/oauth/token", {}, form, dict(request.headers))
+            status, content = platform.handle(call)
+            return JSONResponse(content, status)
+        known = codes.pop(str(form.get("code")), None)
+        verifier = hashlib.sha256(str(form.get("code_verifier", "")).encode()).digest()
+        challenge = base64.urlsafe_b64encode(verifier).decode().rstrip("=")
+        if known is None or known["challenge"] != challenge:
+            return JSONResponse({"error": "invalid_grant"}, 400)
+        return JSONResponse(
+            {
+                "access_token": secrets.token_urlsafe(24),
+                "token_type": "Bearer",
+                "expires_in": 600,
+                "id_token": platform.id_token(known["person"], issuer, known["nonce"]),
+            }
+        )
+
+    async def logout(request: Request) -> Response:
+        return RedirectResponse(html.escape(request.query_params["post_logout_redirect_uri"]), 302)
+
+    async def metadata(_: Request) -> Response:
+        return JSONResponse(
+            {
+                "issuer": issuer,
+                "authorization_endpoint": f"{issuer}/oauth/authorize",
+                "token_endpoint": f"{issuer}/oauth/token",
+                "jwks_uri": f"{issuer}/oauth/jwks",
+                "end_session_endpoint": f"{issuer}/oauth/logout",
+                "response_types_supported": ["code"],
+                "subject_types_supported": ["public"],
+                "id_token_signing_alg_values_supported": ["ES256"],
+                "code_challenge_methods_supported": ["S256"],
+                "token_endpoint_auth_methods_supported": ["client_secret_basic"],
+            }
+        )
+
+    async def jwks(_: Request) -> Response:
+        return JSONResponse(KeySet([platform.key]).as_dict(private=False))
+
+    async def livez(_: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    return Starlette(
+        routes=[
+            Route("/livez", livez),
+            Route("/.well-known/openid-configuration", metadata),
+            Route("/oauth/jwks", jwks),
+            Route("/oauth/authorize", authorize, methods=["GET", "POST"]),
+            Route("/oauth/token", token, methods=["POST"]),
+            Route("/oauth/logout", logout),
+            Route("/api/v1/{rest:path}", api, methods=["GET", "POST", "PUT", "DELETE"]),
+        ]
+    )
+
+
+def main() -> None:
+    """Serve the fake on a loopback port."""
+    parser = argparse.ArgumentParser(description="Serve the fake platform.")
+    parser.add_argument("--port", type=int, default=8400)
+    parser.add_argument("--console-url", default="http://localhost:8401")
+    parser.add_argument("--empty", action="store_true", help="start without e-mails and jobs")
+    options = parser.parse_args()
+    app = create_app(
+        Platform(empty=options.empty), f"http://localhost:{options.port}", options.console_url
+    )
+    uvicorn.run(app, host="127.0.0.1", port=options.port, log_level="warning")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""The router: who sees what, how a login ends, what failure looks like."""
+
+from __future__ import annotations
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.dashboard.conftest import APP, Screen
+
+
+def open_signed_out() -> Screen:
+    app = AppTest.from_file(str(APP), default_timeout=20)
+    app.user = {"is_logged_in": False}
+    app.run()
+    assert not app.exception
+    return Screen(app)
+
+
+class TestSignedOut:
+    def test_offers_the_login_and_nothing_else(self, configured, platform):
+        screen = open_signed_out()
+        assert screen.text.startswith("Email Sender Log in to see")
+        assert [button.label for button in screen.app.button] == ["Log in"]
+        assert platform.calls == []
+
+
+class TestPages:
+    @pytest.mark.parametrize(
+        ("person", "absent"),
+        [("ada@example.test", []), ("vic@example.test", ["tenants"])],
+    )
+    def test_are_those_of_the_role(self, visit, person, absent):
+        every = ["overview", "emails", "jobs", "audit", "members", "clients", "tenants"]
+        screen = visit(person=person)
+        for view in every:
+            if view in absent:
+                # A page that is hidden and not absent would open here.
+                with pytest.raises(ValueError, match=view):
+                    screen.app.switch_page(f"views/{view}.py")
+            else:
+                screen.app.switch_page(f"views/{view}.py").run()
+                assert not screen.app.exception
+
+    def test_explain_a_role_that_opens_none(self, visit, platform, monkeypatch):
+        monkeypatch.setitem(platform.person("vic@example.test").roles, platform.room("acme").id, "mute")
+        monkeypatch.setitem(__import__("tests.dashboard.fake_api", fromlist=["ROLES"]).ROLES, "mute", [])
+        assert "Nothing to see yet" in visit(person="vic@example.test").text
+
+
+class TestSidebar:
+    def test_says_who_is_logged_in_and_as_what(self, visit):
+        assert "Ada Lovelace owner, platform administrator" in visit().text
+
+    def test_names_the_only_tenant_without_a_choice(self, visit):
+        screen = visit(person="vic@example.test")
+        assert "Vic Viewer viewer Acme Industries" in screen.text
+        assert not screen.app.sidebar.selectbox
+
+    def test_switches_the_tenant_by_a_new_exchange(self, visit, platform):
+        screen = visit("emails")
+        screen.app.text_input(key="emails-recipient").set_value("ada@example.test").run()
+        globex = platform.room("globex").id
+        screen.app.sidebar.selectbox(key="tenant").select(globex).run()
+        assert platform.called("POST", "/oauth/token")[-1].body["tenant"] == globex
+        assert len(screen.rows("emails")) == 4
+        assert screen.app.text_input(key="emails-recipient").value == ""
+        assert "Ada Lovelace operator" in screen.text
+
+    def test_stays_where_it_was_when_the_switch_is_refused(self, visit, platform):
+        screen = visit("emails")
+        globex = platform.room("globex").id
+        del platform.person("ada@example.test").roles[globex]
+        screen.app.sidebar.selectbox(key="tenant").select(globex).run()
+        assert "Not switched" in screen.text
+        assert screen.app.sidebar.selectbox(key="tenant").value == platform.room("acme").id
+        assert len(screen.rows("emails")) == 50
+
+
+class TestLogin:
+    def test_ends_with_the_id_token(self, visit, platform):
+        screen = visit("emails")
+        platform.revoked_logins.add(platform.person("ada@example.test").id)
+        platform.tokens.clear()
+        screen.app.run()
+        assert "Your login has ended" in screen.text
+        assert [button.label for button in screen.app.button] == ["Log in"]
+        assert "session" not in screen.app.session_state
+
+    def test_survives_a_token_that_died_early(self, visit, platform):
+        screen = visit("emails")
+        platform.tokens.clear()
+        screen.app.run()
+        assert len(screen.rows("emails")) == 50
+        assert len(platform.called("POST", "/oauth/token")) == 2
+
+    def test_shows_why_when_the_platform_cannot_answer(self, visit, platform):
+        platform.fail("GET", "/api/v1/me", 503, "unavailable", "The platform is restarting.")
+        screen = visit()
+        assert "The platform is restarting." in screen.text
+        assert "request req-from-the-fake" in screen.text
+        assert [button.label for button in screen.app.button] == ["Try again", "Log out"]
+        platform.failures.clear()
+        screen.click("try-again")
+        assert "Ada Lovelace" in screen.text

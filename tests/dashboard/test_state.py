@@ -1,0 +1,108 @@
+"""The session: one exchange per token, renewal before the end, the login's own end."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from dashboard import api, settings, state
+from tests.dashboard.fake_api import Platform, transport
+
+
+class Clock:
+    def __init__(self, now: float) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(platform: Platform) -> Clock:
+    made = Clock(platform.clock())
+    platform.clock = made
+    return made
+
+
+@pytest.fixture
+def session(platform: Platform, clock: Clock, configured: settings.Settings) -> state.Session:
+    gate = api.Gate(configured, httpx.Client(transport=transport(platform)))
+    login = platform.id_token(platform.person("ada@example.test"))
+    return state.Session(
+        gate,
+        login,
+        issued_at=int(clock.now),
+        expires_at=int(clock.now) + platform.login_seconds,
+        clock=clock,
+    )
+
+
+def exchanges(platform: Platform) -> int:
+    return len(platform.called("POST", "/oauth/token"))
+
+
+class TestBearer:
+    def test_keeps_a_token_while_it_is_good(self, session, platform, clock):
+        first = session.bearer()
+        clock.now += 200
+        assert session.bearer() == first
+        assert exchanges(platform) == 1
+
+    def test_renews_before_the_token_ends(self, session, platform, clock):
+        first = session.bearer()
+        clock.now += platform.token_seconds - 40
+        assert session.bearer() != first
+
+    def test_uses_a_very_short_token_for_half_its_life(self, session, platform, clock):
+        platform.token_seconds = 20
+        first = session.bearer()
+        clock.now += 9
+        assert session.bearer() == first
+        clock.now += 2
+        assert session.bearer() != first
+
+    def test_ends_with_the_login(self, session, platform, clock):
+        session.bearer()
+        clock.now += platform.login_seconds
+        with pytest.raises(state.SignedOut) as caught:
+            session.bearer()
+        assert caught.value.renewable
+        assert exchanges(platform) == 1
+
+    def test_does_not_send_a_fresh_login_in_circles(self, platform, clock, configured):
+        gate = api.Gate(configured, httpx.Client(transport=transport(platform)))
+        stale = state.Session(
+            gate, "login", issued_at=clock.now - 1, expires_at=clock.now - 1, clock=clock
+        )
+        with pytest.raises(state.SignedOut) as caught:
+            stale.bearer()
+        assert not caught.value.renewable
+
+    def test_ends_when_the_platform_refuses_the_login(self, session, platform):
+        platform.revoked_logins.add(platform.person("ada@example.test").id)
+        with pytest.raises(state.SignedOut) as caught:
+            session.bearer()
+        assert not caught.value.renewable
+
+
+class TestSwitchTenant:
+    def test_binds_a_new_token_to_the_tenant(self, session, platform):
+        assert session.me.tenant.slug == "acme"
+        session.switch_tenant(platform.room("globex").id)
+        assert (session.me.tenant.slug, session.me.role) == ("globex", "operator")
+        assert platform.called("POST", "/oauth/token")[-1].body["tenant"] == platform.room("globex").id
+
+    def test_keeps_the_old_tenant_when_refused(self, session):
+        assert session.me.tenant.slug == "acme"
+        with pytest.raises(api.ApiProblem) as caught:
+            session.switch_tenant("0198c1de-0000-7000-8000-000000000009")
+        assert caught.value.code == "invalid_target"
+        session.bearer(renew=True)
+        assert session.me.tenant.slug == "acme"
+
+
+class TestCan:
+    def test_follows_the_permissions_of_the_role(self, session, platform):
+        assert session.can("audit:verify")
+        session.switch_tenant(platform.room("globex").id)
+        assert not session.can("audit:verify")

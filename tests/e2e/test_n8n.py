@@ -1,0 +1,328 @@
+"""The packed node in a real n8n against a running Email Sender: what a workflow builder sees.
+
+Skipped, with the command to run, where `scripts/n8n/install.sh` has not installed n8n.
+"""
+
+import socket
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from scripts.n8n.driver import (
+    DEMO_PATH,
+    Credential,
+    Execution,
+    Installation,
+    N8nApi,
+    N8nError,
+    N8nServer,
+    connect,
+    make_node,
+    pack_nodes,
+    webhook_chain,
+)
+
+pytestmark = [pytest.mark.n8n, pytest.mark.slow, pytest.mark.timeout(300)]
+
+ADA = "ada@example.test"
+SEND = {
+    "resource": "email",
+    "operation": "send",
+    "to": "={{ $json.body.to }}",
+    "businessKey": "={{ $json.body.business_key }}",
+    "subject": "={{ $json.body.subject }}",
+    "text": "={{ $json.body.text }}",
+}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="module")
+def n8n(tmp_path_factory) -> Iterator[N8nApi]:
+    try:
+        installation = Installation.find()
+    except N8nError as error:
+        pytest.skip(str(error))
+    server = N8nServer(
+        tmp_path_factory.mktemp("n8n"),
+        port=free_port(),
+        broker_port=free_port(),
+        package=pack_nodes(),
+        installation=installation,
+    )
+    with server, server.open_api() as api:
+        yield api
+
+
+@pytest.fixture
+def api(platform) -> Iterator[httpx.Client]:
+    headers = {"Authorization": f"Bearer {platform.token()}"}
+    with httpx.Client(base_url=platform.api_url, headers=headers, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture
+def oauth2(n8n, platform) -> Credential:
+    return n8n.create_oauth2_credential(
+        platform.api_url, platform.client_id, platform.client_secret
+    )
+
+
+@pytest.fixture
+def api_key(n8n, platform, api) -> Credential:
+    made = api.post("/api/v1/api-keys", json={"name": f"n8n {uuid.uuid4()}", "role": "workflow"})
+    assert made.status_code == 201, made.text
+    return n8n.create_api_key_credential(platform.api_url, made.json()["key"])
+
+
+@pytest.fixture
+def run(n8n, oauth2) -> Callable[..., tuple[httpx.Response, Execution]]:
+    """Runs a workflow around one Email Sender node, under a webhook path of its own."""
+
+    def run_once(
+        parameters: dict[str, Any],
+        body: dict[str, Any] | None = None,
+        credential: Credential = oauth2,
+        **settings: Any,
+    ) -> tuple[httpx.Response, Execution]:
+        path = f"test-{uuid.uuid4()}"
+        nodes = webhook_chain(path, credential, parameters, **settings)
+        workflow = n8n.ensure_workflow(path, nodes)
+        return n8n.run_webhook(workflow, path, body or {})
+
+    return run_once
+
+
+def message(**more: object) -> dict[str, Any]:
+    return {"to": ADA, "subject": f"Hello {uuid.uuid4()}", "text": "Hi Ada", **more}
+
+
+class TestCredentials:
+    def test_accepts_a_client(self, n8n, oauth2):
+        assert n8n.test_credential(oauth2)["status"] == "OK"
+
+    def test_accepts_an_api_key(self, n8n, api_key):
+        assert n8n.test_credential(api_key)["status"] == "OK"
+
+    def test_refuses_a_wrong_secret(self, n8n, platform):
+        wrong = n8n.create_oauth2_credential(
+            platform.api_url, platform.client_id, "not the secret", name="wrong secret"
+        )
+        assert n8n.test_credential(wrong)["status"] == "Error"
+
+    def test_refuses_a_wrong_key(self, n8n, platform):
+        wrong = n8n.create_api_key_credential(platform.api_url, "es_not_a_key", name="wrong key")
+        assert n8n.test_credential(wrong)["status"] == "Error"
+
+
+class TestEmail:
+    def test_is_sent_and_delivered(self, run, api):
+        body = message()
+        response, execution = run({**SEND, "options": {"waitSeconds": 60}}, body)
+
+        assert execution.status == "success"
+        [email] = execution.items("Email Sender")
+        assert response.json() == [email]
+        assert email["state"] == "accepted"
+        assert email["to"] == [ADA]
+        assert [recipient["state"] for recipient in email["recipients"]] == ["accepted"]
+        [copy] = api.get(f"/api/v1/emails/{email['id']}/sink").json()["copies"]
+        assert ["Subject", body["subject"]] in copy["headers"]
+        assert copy["text"].strip() == "Hi Ada"
+
+    def test_is_sent_with_an_api_key(self, run, api_key):
+        _, execution = run(SEND, message(), credential=api_key)
+
+        assert execution.status == "success"
+        assert execution.items("Email Sender")[0]["to"] == [ADA]
+
+    def test_carries_everything_a_builder_gives(self, n8n, oauth2, api):
+        path = f"test-{uuid.uuid4()}"
+        hook, sender, respond = webhook_chain(
+            path,
+            oauth2,
+            {
+                "resource": "email",
+                "operation": "send",
+                "to": '="Lovelace, Ada" <ada@example.test>, grace@example.test',
+                "subject": "Everything",
+                "text": "plain",
+                "html": "<p>rich</p>",
+                "attachments": "data",
+                "options": {
+                    "cc": "cc@example.test",
+                    "bcc": "bcc@example.test",
+                    "replyTo": "reply@example.test",
+                    "headers": {"header": [{"name": "X-Campaign", "value": "spring"}]},
+                },
+            },
+        )
+        file = make_node(
+            path,
+            "File",
+            "n8n-nodes-base.convertToFile",
+            1.1,
+            {
+                "operation": "toText",
+                "sourceProperty": "body.note",
+                "options": {"fileName": "note.txt"},
+            },
+        )
+        workflow = n8n.ensure_workflow(path, [hook, file, sender, respond])
+        _, execution = n8n.run_webhook(workflow, path, {"note": "héllo"})
+
+        assert execution.status == "success", execution.error
+        [email] = execution.items("Email Sender")
+        assert len(email["to"]) == 2
+        assert (email["cc"], email["bcc"]) == (["cc@example.test"], ["bcc@example.test"])
+        content = api.get(f"/api/v1/emails/{email['id']}/content").json()
+        assert content["text"].strip() == "plain"
+        assert content["html"].strip() == "<p>rich</p>"
+        assert content["headers"]["X-Campaign"] == "spring"
+        [attachment] = content["attachments"]
+        assert attachment["filename"] == "note.txt"
+        assert attachment["size_bytes"] == len("héllo".encode())
+
+    def test_is_sent_once_per_business_key(self, n8n, oauth2):
+        workflow = n8n.ensure_demo_workflow(oauth2)
+        assert n8n.ensure_demo_workflow(oauth2) == workflow
+        body = message(business_key=f"invoice-{uuid.uuid4()}")
+        first, _ = n8n.run_webhook(workflow, DEMO_PATH, body)
+        second, execution = n8n.run_webhook(workflow, DEMO_PATH, {**body, "text": "Hi again"})
+
+        assert execution.status == "success"
+        assert [email["id"] for email in second.json()] == [email["id"] for email in first.json()]
+        assert second.json()[0]["business_key"] == body["business_key"]
+
+    def test_is_sent_each_time_without_a_business_key(self, run):
+        body = message()
+        first, _ = run(SEND, body)
+        second, _ = run(SEND, body)
+
+        assert first.json()[0]["id"] != second.json()[0]["id"]
+
+    def test_is_sent_in_every_turn_of_a_loop(self, n8n, oauth2, api):
+        path = f"test-{uuid.uuid4()}"
+        hook, sender, respond = webhook_chain(path, oauth2, {**SEND, "to": "={{ $json.to }}"})
+        sender["parameters"] |= {"businessKey": "", "subject": path, "text": "the same"}
+        split = make_node(
+            path, "Split Out", "n8n-nodes-base.splitOut", 1, {"fieldToSplitOut": "body.people"}
+        )
+        loop = make_node(path, "Loop", "n8n-nodes-base.splitInBatches", 3, {"options": {}})
+        workflow = n8n.ensure_workflow(
+            path,
+            [hook, split, loop, sender, respond],
+            connect(
+                ("Webhook", 0, "Split Out"),
+                ("Split Out", 0, "Loop"),
+                ("Loop", 0, "Respond"),
+                ("Loop", 1, "Email Sender"),
+                ("Email Sender", 0, "Loop"),
+            ),
+        )
+        response, execution = n8n.run_webhook(workflow, path, {"people": [{"to": ADA}] * 3})
+
+        assert execution.status == "success", execution.error
+        ids = {email["id"] for email in response.json()}
+        assert len(ids) == 3
+        newest = api.get("/api/v1/emails", params={"recipient": ADA, "limit": 20}).json()["items"]
+        assert {email["id"] for email in newest if email["subject"] == path} == ids
+
+    def test_can_be_got_again(self, run):
+        sent, _ = run(SEND, message())
+        _, execution = run(
+            {"resource": "email", "operation": "get", "emailId": sent.json()[0]["id"]}
+        )
+
+        assert execution.status == "success"
+        [email] = execution.items("Email Sender")
+        assert email["id"] == sent.json()[0]["id"]
+        assert email["timeline"][0]["event"] == "queued"
+
+    def test_is_listed_page_by_page(self, run):
+        recipient = f"{uuid.uuid4().hex}@example.test"
+        sent = {run(SEND, message(to=recipient))[0].json()[0]["id"] for _ in range(3)}
+        listing = {"resource": "email", "operation": "list", "filters": {"recipient": recipient}}
+        _, everything = run({**listing, "returnAll": True})
+        _, some = run({**listing, "limit": 2})
+
+        assert {email["id"] for email in everything.items("Email Sender")} == sent
+        assert len(some.items("Email Sender")) == 2
+
+
+class TestJob:
+    def test_can_be_got(self, run):
+        sent, _ = run(SEND, message())
+        email = sent.json()[0]
+        _, execution = run({"resource": "job", "operation": "get", "jobId": email["job_id"]})
+
+        assert execution.status == "success"
+        [job] = execution.items("Email Sender")
+        assert (job["id"], job["subject"]) == (email["job_id"], f"email:{email['id']}")
+
+
+class TestCustomApiCall:
+    def test_reaches_the_rest_of_the_api(self, run, platform):
+        _, execution = run({"resource": "customApiCall", "operation": "call", "path": "me"})
+
+        assert execution.status == "success"
+        [me] = execution.items("Email Sender")
+        assert me["kind"] == "client"
+        assert "email:send" in me["permissions"]
+
+
+class TestFailure:
+    def test_shows_the_problem_in_the_execution(self, run):
+        missing = str(uuid.uuid4())
+        response, execution = run({"resource": "email", "operation": "get", "emailId": missing})
+
+        assert response.status_code == 500
+        assert execution.status == "error"
+        assert execution.error["name"] == "NodeApiError"
+        assert execution.error["httpCode"] == "404"
+        problem = execution.error["context"]["data"]
+        assert execution.error["message"] == problem["title"]
+        assert f"Code: {problem['code']}" in execution.error["description"]
+        assert f"Request: {problem['request_id']}" in execution.error["description"]
+
+    def test_names_the_address_that_was_refused(self, run):
+        _, execution = run(SEND, message(to="nobody"))
+
+        assert execution.status == "error"
+        assert execution.error["httpCode"] == "422"
+        assert "nobody" in execution.error["description"]
+
+    def test_points_at_the_field_that_was_refused(self, run):
+        _, execution = run(SEND, message(subject="x" * 999))
+
+        assert execution.status == "error"
+        assert "/subject: " in execution.error["description"]
+
+    def test_lets_the_workflow_go_on_when_told_to(self, run):
+        missing = str(uuid.uuid4())
+        response, execution = run(
+            {"resource": "email", "operation": "get", "emailId": missing},
+            onError="continueRegularOutput",
+        )
+
+        assert execution.status == "success"
+        [item] = response.json()
+        assert item["details"]["status"] == 404
+        assert item["details"]["code"]
+        assert item["error"]
+
+    def test_tells_a_revoked_key(self, run, n8n, platform):
+        wrong = n8n.create_api_key_credential(platform.api_url, "es_gone", name="gone")
+        _, execution = run(SEND, message(), credential=wrong)
+
+        assert execution.status == "error"
+        assert execution.error["httpCode"] == "401"
+        assert "Code: unauthenticated" in execution.error["description"]

@@ -1,0 +1,107 @@
+"""A whole application in this process: real pipeline, managers and database, no sockets."""
+
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest_asyncio
+from pydantic import SecretStr
+
+from backend.app import Platform, compose, create_app
+from backend.core.audit import sequence
+from backend.core.context import Scope, SystemScope
+from backend.http.pipeline import Pipeline
+from backend.managers.email import EmailSettings
+from backend.managers.gateway import GatewaySettings
+from backend.managers.tenant import Tenant
+from backend.settings import DatabaseSettings, Settings, TelemetrySettings
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A client of one tenant, with a token."""
+
+    tenant: Tenant
+    client_id: str
+    client_secret: str
+    http: httpx.AsyncClient
+
+    async def audit(self, platform: Platform, action: str | None = None) -> list[Any]:
+        """The tenant's audit entries, newest first."""
+        async with platform.database.read(Scope("test", self.tenant.id)) as tx:
+            return await platform.security.list_audit(tx, limit=200, action=action)
+
+
+class App:
+    """The application and ways to call it."""
+
+    def __init__(self, platform: Platform, asgi: Pipeline) -> None:
+        self.platform = platform
+        self.asgi = asgi
+        self._open: list[httpx.AsyncClient] = []
+
+    def client(self, **headers: str) -> httpx.AsyncClient:
+        """An HTTP client without credentials, whose server errors are answers, not exceptions."""
+        made = httpx.AsyncClient(
+            transport=httpx.ASGITransport(self.asgi, raise_app_exceptions=False),
+            base_url="http://localhost:8400",
+            headers=headers,
+        )
+        self._open.append(made)
+        return made
+
+    async def caller(self, role: str = "owner", tenant: Tenant | None = None) -> Caller:
+        """A new client with this role; in a new tenant unless one is given."""
+        platform = self.platform
+        if tenant is None:
+            async with platform.database.transaction(SystemScope("platform")) as tx:
+                slug = f"t-{secrets.token_hex(4)}"
+                tenant = await platform.tenants.create_tenant(tx, slug=slug, name=slug)
+        async with platform.database.transaction(Scope("test", tenant.id)) as tx:
+            client, secret = await platform.gateway.create_client(
+                tx, name="test", role=role, granter=None
+            )
+        http = self.client()
+        answer = await http.post(
+            "/oauth/token",
+            data={"grant_type": "client_credentials"},
+            auth=(client.client_id, secret),
+        )
+        assert answer.status_code == 200, answer.text
+        http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        return Caller(tenant, client.client_id, secret, http)
+
+    async def sequence(self) -> None:
+        """Number all committed audit records, as the worker's tick does."""
+        while await sequence(self.platform.database):
+            pass
+
+    async def aclose(self) -> None:
+        """Close every client."""
+        for client in self._open:
+            await client.aclose()
+
+
+@pytest_asyncio.fixture
+async def app(database_url: str, tmp_path: Path) -> AsyncIterator[App]:
+    """The application on a migrated, empty database of either kind."""
+    settings = Settings(
+        data_dir=tmp_path / "data",
+        database=DatabaseSettings(url=SecretStr(database_url), pool_size=5),
+        telemetry=TelemetrySettings(access_log=False),
+        gateway=GatewaySettings(issuer="http://localhost:8400"),
+        email=EmailSettings(
+            smtp_url=SecretStr("smtp://127.0.0.1:9"), sink_directory=tmp_path / "sink"
+        ),
+    )
+    (tmp_path / "data").mkdir()
+    platform = compose(settings)
+    asgi = create_app(platform)
+    control = asgi.control_plane
+    made = App(platform, asgi)
+    async with control.router.lifespan_context(control):
+        yield made
+        await made.aclose()
