@@ -1,0 +1,702 @@
+"""The console's only door to the platform: a typed client of the public HTTP API.
+
+Two classes, because two things have two lifetimes. ``Gate`` is one per process and owns the
+connection pool; it can exchange a login for an access token. ``Api`` is one per session and speaks
+with that session's token. Everything that can go wrong leaves as one exception, ``ApiProblem``,
+that carries what a person needs in order to report it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+import httpx
+import msgspec
+
+from dashboard.settings import Settings
+
+_T = TypeVar("_T")
+
+GRANT_TOKEN_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
+TOKEN_TYPE_ID: Final = "urn:ietf:params:oauth:token-type:id_token"
+PAGE_LIMIT: Final = 50
+EXPORT_LIMIT: Final = 200
+_UNAUTHORIZED: Final = 401
+
+
+# --- what goes wrong ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldProblem:
+    """One refused field: where it is (a JSON pointer) and why it was refused."""
+
+    pointer: str = ""
+    detail: str = ""
+
+
+class ApiProblem(Exception):  # noqa: N818 - it is named after what it carries: a problem document
+    """The platform refused or could not answer.
+
+    Attributes:
+        title: One line for a person.
+        detail: More of it, or an empty string.
+        code: The stable code, such as ``forbidden``; ``console.*`` codes are the console's own.
+        status: The HTTP status, 0 when no answer came at all.
+        request_id: Names the request in the platform's logs; empty when no answer came.
+        errors: The refused fields of a 422.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        *,
+        detail: str = "",
+        code: str = "internal",
+        status: int = 0,
+        request_id: str = "",
+        errors: tuple[FieldProblem, ...] = (),
+    ) -> None:
+        """Carry the problem's members."""
+        super().__init__(title)
+        self.title = title
+        self.detail = detail
+        self.code = code
+        self.status = status
+        self.request_id = request_id
+        self.errors = errors
+
+
+# --- what the platform says -----------------------------------------------------------------
+# Fields that the contract may omit have defaults; unknown ones are ignored, because the API is
+# allowed to grow under a console that was not restarted.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page(Generic[_T]):
+    """A part of a list, and the cursor of the next part or None at the end."""
+
+    items: list[_T]
+    next_cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """An access token for one tenant, good for ``expires_in`` seconds."""
+
+    access_token: str = field(repr=False)
+    expires_in: int
+    tenant: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantRef:
+    """A tenant as seen by one of its members; ``role`` is theirs there."""
+
+    id: str
+    slug: str
+    name: str
+    role: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Me:
+    """Who the token speaks for, where, and what they may do."""
+
+    subject: str
+    kind: str
+    name: str
+    tenant: TenantRef
+    role: str
+    permissions: frozenset[str]
+    platform_admin: bool = False
+    tenants: list[TenantRef] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Email:
+    """A message and where it stands."""
+
+    id: str
+    message_id: str
+    job_id: str | None
+    state: str
+    subject: str
+    to: list[str]
+    created_at: datetime
+    updated_at: datetime
+    sender: str = ""
+    cc: list[str] = field(default_factory=list)
+    bcc: list[str] = field(default_factory=list)
+    business_key: str | None = None
+    attempts: int = 0
+    size_bytes: int | None = None
+    accepted_at: datetime | None = None
+    created_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipient:
+    """One address of a message and the answer of its mail server."""
+
+    address: str
+    kind: str
+    state: str
+    response_code: int | None = None
+    response: str | None = None
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimelineEntry:
+    """Something that happened to a message."""
+
+    at: datetime
+    event: str
+    attempt: int | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmailDetail(Email):
+    """A message with its recipients and its history."""
+
+    recipients: list[Recipient] = field(default_factory=list)
+    timeline: list[TimelineEntry] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """An attachment by name; its bytes are not shown in the console."""
+
+    filename: str
+    content_type: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmailContent:
+    """What a message says. ``html`` is hostile until it is sandboxed."""
+
+    text: str | None = None
+    html: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    attachments: list[Attachment] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SinkCopy:
+    """What the local mail sink received over SMTP: proof of what left the platform."""
+
+    received_at: datetime
+    envelope_from: str
+    envelope_to: list[str]
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    text: str | None = None
+    html: str | None = None
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SinkCopies:
+    """The sink's copies of one message."""
+
+    copies: list[SinkCopy]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A durable piece of work."""
+
+    id: str
+    kind: str
+    state: str
+    attempt: int
+    max_attempts: int
+    created_at: datetime
+    priority: int = 0
+    due_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    worker: str | None = None
+    error: Any = None
+    result: Any = None
+    subject: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRecord:
+    """One entry of the audit trail; ``seq`` and ``hash`` come within a second of the act."""
+
+    id: str
+    at: datetime
+    actor: str
+    action: str
+    target: str | None = None
+    seq: int | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+    request_id: str | None = None
+    hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditVerdict:
+    """The outcome of recomputing the whole chain."""
+
+    valid: bool
+    records: int
+    head_seq: int | None = None
+    head_hash: str | None = None
+    first_invalid_seq: int | None = None
+    unsequenced: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestFigures:
+    """Traffic over the window: a rate per second, milliseconds, and a share from 0 to 1."""
+
+    per_second: float
+    p95_ms: float | None = None
+    error_rate: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesPoint:
+    """One step of the traffic series; a gap is None, never a zero."""
+
+    at: datetime
+    requests_per_second: float | None = None
+    p95_ms: float | None = None
+    error_rate: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A message or a job that failed lately."""
+
+    at: datetime
+    kind: str
+    id: str
+    title: str
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """The figures of the first page."""
+
+    window_seconds: int
+    step_seconds: int
+    requests: RequestFigures
+    series: list[SeriesPoint] = field(default_factory=list)
+    jobs: dict[str, int] = field(default_factory=dict)
+    emails: dict[str, int] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tenant:
+    """A tenant as the platform's administrators see it."""
+
+    id: str
+    slug: str
+    name: str
+    state: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Role:
+    """A role and the permissions it carries."""
+
+    name: str
+    permissions: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A person in the tenant."""
+
+    user_id: str
+    email: str
+    name: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """A machine's credentials; ``client_secret`` is present once, right after it was made."""
+
+    id: str
+    client_id: str
+    name: str
+    role: str
+    created_at: datetime | None = None
+    client_secret: str | None = field(default=None, repr=False)
+
+
+# --- the process's half ---------------------------------------------------------------------
+
+
+class Gate:
+    """One connection pool to the platform, shared by every session of the process.
+
+    ``httpx.Client`` is safe to share between threads, and building one costs tens of
+    milliseconds, so a session must never make its own.
+    """
+
+    def __init__(self, settings: Settings, http: httpx.Client) -> None:
+        """Speak to ``settings.api_url`` through ``http``."""
+        self._settings = settings
+        self.http = http
+
+    def exchange(self, id_token: str, tenant: str | None = None) -> Grant:
+        """Trade the login's id token for an access token (RFC 8693).
+
+        Args:
+            id_token: As the provider issued it to this console.
+            tenant: The tenant the token shall be bound to; None means the person's first.
+
+        Raises:
+            ApiProblem: ``code`` is the OAuth error, such as ``invalid_grant`` for a login that
+                no longer holds.
+        """
+        form = {
+            "grant_type": GRANT_TOKEN_EXCHANGE,
+            "subject_token": id_token,
+            "subject_token_type": TOKEN_TYPE_ID,
+        }
+        if tenant:
+            form["tenant"] = tenant
+        response = send(
+            self.http,
+            "POST",
+            self._settings.token_url,
+            data=form,
+            auth=(self._settings.client_id, self._settings.client_secret),
+        )
+        return decode(response, Grant)
+
+
+def open_gate(settings: Settings) -> Gate:
+    """Open the pool; call once per process.
+
+    Redirects are not followed: the API never sends one, so one would be somebody else's answer,
+    and the bearer token must not travel there. Proxies from the environment are ignored for the
+    same reason.
+    """
+    http = httpx.Client(
+        timeout=httpx.Timeout(settings.timeout_seconds, connect=min(3.0, settings.timeout_seconds)),
+        headers={"User-Agent": "email-sender-console", "Accept": "application/json"},
+        follow_redirects=False,
+        trust_env=False,
+        limits=httpx.Limits(max_connections=64, max_keepalive_connections=16),
+        transport=httpx.HTTPTransport(retries=1),
+    )
+    return Gate(settings, http)
+
+
+# --- the session's half ---------------------------------------------------------------------
+
+
+class TokenSource(Protocol):
+    """Hands out the session's access token."""
+
+    def bearer(self, *, renew: bool = False) -> str:
+        """Return a token that is still good; with ``renew``, one fresher than the last."""
+
+
+class Api:
+    """The API as one session may use it. Every method may raise ``ApiProblem``."""
+
+    def __init__(self, settings: Settings, http: httpx.Client, tokens: TokenSource) -> None:
+        """Call ``settings.api_url`` with whatever token ``tokens`` holds."""
+        self._settings = settings
+        self._http = http
+        self._tokens = tokens
+
+    def me(self) -> Me:
+        """Return who this session is."""
+        return self._get("/api/v1/me", Me)
+
+    def overview(self, minutes: int) -> Overview:
+        """Return the figures of the last ``minutes``."""
+        return self._get("/api/v1/overview", Overview, minutes=minutes)
+
+    def list_emails(
+        self,
+        *,
+        state: str | None = None,
+        recipient: str | None = None,
+        cursor: str | None = None,
+        limit: int = PAGE_LIMIT,
+    ) -> Page[Email]:
+        """Return a page of messages, newest first."""
+        return self._get(
+            "/api/v1/emails",
+            Page[Email],
+            state=state,
+            recipient=recipient,
+            cursor=cursor,
+            limit=limit,
+        )
+
+    def get_email(self, email_id: str) -> EmailDetail:
+        """Return one message with its recipients and timeline."""
+        return self._get(f"/api/v1/emails/{_segment(email_id)}", EmailDetail)
+
+    def get_email_content(self, email_id: str) -> EmailContent:
+        """Return what the message says."""
+        return self._get(f"/api/v1/emails/{_segment(email_id)}/content", EmailContent)
+
+    def get_sink_copies(self, email_id: str) -> list[SinkCopy]:
+        """Return what the mail sink received of this message."""
+        return self._get(f"/api/v1/emails/{_segment(email_id)}/sink", SinkCopies).copies
+
+    def list_jobs(
+        self,
+        *,
+        state: str | None = None,
+        kind: str | None = None,
+        cursor: str | None = None,
+        limit: int = PAGE_LIMIT,
+    ) -> Page[Job]:
+        """Return a page of jobs, newest first."""
+        return self._get(
+            "/api/v1/jobs", Page[Job], state=state, kind=kind, cursor=cursor, limit=limit
+        )
+
+    def get_job(self, job_id: str) -> Job:
+        """Return one job."""
+        return self._get(f"/api/v1/jobs/{_segment(job_id)}", Job)
+
+    def cancel_job(self, job_id: str) -> Job:
+        """Cancel a job; refused with ``orchestrator.job_not_cancellable`` once it has ended."""
+        return self._post(f"/api/v1/jobs/{_segment(job_id)}/cancel", Job)
+
+    def retry_job(self, job_id: str) -> Job:
+        """Make a job that gave up ready again."""
+        return self._post(f"/api/v1/jobs/{_segment(job_id)}/retry", Job)
+
+    def list_audit(
+        self,
+        *,
+        action: str | None = None,
+        actor: str | None = None,
+        target: str | None = None,
+        cursor: str | None = None,
+        limit: int = PAGE_LIMIT,
+    ) -> Page[AuditRecord]:
+        """Return a page of the audit trail, newest first."""
+        return self._get(
+            "/api/v1/audit",
+            Page[AuditRecord],
+            action=action,
+            actor=actor,
+            target=target,
+            cursor=cursor,
+            limit=limit,
+        )
+
+    def verify_audit(self) -> AuditVerdict:
+        """Have the platform recompute the tenant's whole chain."""
+        return self._post("/api/v1/audit/verify", AuditVerdict)
+
+    def list_tenants(self, *, cursor: str | None = None, limit: int = PAGE_LIMIT) -> Page[Tenant]:
+        """Return a page of all tenants; platform administrators only."""
+        return self._get("/api/v1/platform/tenants", Page[Tenant], cursor=cursor, limit=limit)
+
+    def create_tenant(self, *, slug: str, name: str, owner_email: str | None = None) -> Tenant:
+        """Create a tenant; ``tenant.slug_taken`` when the slug is in use."""
+        body = {"slug": slug, "name": name}
+        if owner_email:
+            body["owner_email"] = owner_email
+        return self._post("/api/v1/platform/tenants", Tenant, body)
+
+    def list_roles(self) -> list[Role]:
+        """Return the roles a member or a client can have."""
+        return self._get("/api/v1/roles", Page[Role]).items
+
+    def list_members(self, *, cursor: str | None = None, limit: int = PAGE_LIMIT) -> Page[Member]:
+        """Return a page of the tenant's people."""
+        return self._get("/api/v1/members", Page[Member], cursor=cursor, limit=limit)
+
+    def add_member(self, *, email: str, name: str, role: str, password: str | None) -> Member:
+        """Add a person to the tenant."""
+        body = {"email": email, "name": name, "role": role}
+        if password:
+            body["password"] = password
+        return self._post("/api/v1/members", Member, body)
+
+    def change_member_role(self, user_id: str, role: str) -> Member:
+        """Give a member another role; it holds from their next access token on."""
+        response = self._call("PUT", f"/api/v1/members/{_segment(user_id)}", json={"role": role})
+        return decode(response, Member)
+
+    def remove_member(self, user_id: str) -> None:
+        """Take a person out of the tenant."""
+        self._call("DELETE", f"/api/v1/members/{_segment(user_id)}")
+
+    def list_clients(self, *, cursor: str | None = None) -> Page[Client]:
+        """Return a page of the tenant's API clients."""
+        return self._get("/api/v1/clients", Page[Client], cursor=cursor)
+
+    def create_client(self, *, name: str, role: str) -> Client:
+        """Create an API client; the answer alone carries its secret."""
+        return self._post("/api/v1/clients", Client, {"name": name, "role": role})
+
+    def rotate_client(self, client_key: str) -> Client:
+        """Replace a client's secret; the answer alone carries the new one."""
+        return self._post(f"/api/v1/clients/{_segment(client_key)}/rotate", Client)
+
+    def delete_client(self, client_key: str) -> None:
+        """Delete an API client; its tokens stop working."""
+        self._call("DELETE", f"/api/v1/clients/{_segment(client_key)}")
+
+    def _get(self, path: str, shape: type[_T], **query: str | int | None) -> _T:
+        params = {name: value for name, value in query.items() if value not in (None, "")}
+        return decode(self._call("GET", path, params=params), shape)
+
+    def _post(self, path: str, shape: type[_T], body: Mapping[str, Any] | None = None) -> _T:
+        # A key per call, not per click: Streamlit runs a click once, and what is to be guarded
+        # against is the transport's own retry after a lost connection.
+        headers = {"Idempotency-Key": uuid.uuid4().hex}
+        if body is None:
+            return decode(self._call("POST", path, headers=headers), shape)
+        return decode(self._call("POST", path, headers=headers, json=body), shape)
+
+    def _call(self, method: str, path: str, **options: Any) -> httpx.Response:
+        headers = dict(options.pop("headers", {}))
+        url = self._settings.api_url + path
+        headers["Authorization"] = f"Bearer {self._tokens.bearer()}"
+        try:
+            return send(self._http, method, url, headers=headers, **options)
+        except ApiProblem as problem:
+            if problem.status != _UNAUTHORIZED:
+                raise
+        # The token died before its time (a role changed, a key was rotated). One fresh token,
+        # one more try; a second 401 is the answer.
+        headers["Authorization"] = f"Bearer {self._tokens.bearer(renew=True)}"
+        return send(self._http, method, url, headers=headers, **options)
+
+
+def walk(fetch: Callable[[str | None], Page[_T]]) -> Iterator[Page[_T]]:
+    """Yield every page of a list, starting at its first; ``fetch`` takes the cursor."""
+    cursor: str | None = None
+    while True:
+        page = fetch(cursor)
+        yield page
+        cursor = page.next_cursor
+        if cursor is None:
+            return
+
+
+# --- the wire -------------------------------------------------------------------------------
+
+
+def send(http: httpx.Client, method: str, url: str, **options: Any) -> httpx.Response:
+    """Send one request and return a 2xx answer.
+
+    Raises:
+        ApiProblem: Any other answer, or none.
+    """
+    try:
+        response = http.request(method, url, **options)
+    except httpx.TimeoutException as error:
+        raise ApiProblem(
+            "The platform did not answer in time.",
+            detail="It may be busy. Try again in a moment.",
+            code="console.timeout",
+        ) from error
+    except httpx.HTTPError as error:
+        raise ApiProblem(
+            "The platform cannot be reached.",
+            detail="The console is up, but its API is not answering.",
+            code="console.unreachable",
+        ) from error
+    if response.is_success:
+        return response
+    raise _problem(response)
+
+
+def decode(response: httpx.Response, shape: type[_T]) -> _T:
+    """Read a JSON answer as ``shape``.
+
+    Raises:
+        ApiProblem: ``console.unreadable`` when the answer has another form than agreed.
+    """
+    try:
+        value: _T = msgspec.convert(_renamed(msgspec.json.decode(response.content)), shape)
+    except msgspec.MsgspecError as error:
+        raise ApiProblem(
+            "The platform answered in a form this console does not know.",
+            detail=str(error),
+            code="console.unreadable",
+            status=response.status_code,
+            request_id=response.headers.get("X-Request-Id", ""),
+        ) from error
+    return value
+
+
+def _renamed(value: Any) -> Any:
+    """Give ``from`` a name that Python allows, in a message or in a list of them."""
+    if isinstance(value, dict):
+        if isinstance(value.get("items"), list):
+            return {**value, "items": [_renamed(item) for item in value["items"]]}
+        if "from" in value:
+            return {**value, "sender": value["from"]}
+    return value
+
+
+def _problem(response: httpx.Response) -> ApiProblem:
+    request_id = response.headers.get("X-Request-Id", "")
+    try:
+        body = msgspec.json.decode(response.content)
+    except msgspec.MsgspecError:
+        body = None
+    if not isinstance(body, dict):
+        return ApiProblem(
+            f"The platform answered {response.status_code} without an explanation.",
+            code="console.unexplained",
+            status=response.status_code,
+            request_id=request_id,
+        )
+    if "error" in body and "title" not in body:  # RFC 6749, from the OAuth endpoints
+        return ApiProblem(
+            "The login was not accepted by the platform.",
+            detail=str(body.get("error_description") or ""),
+            code=str(body["error"]),
+            status=response.status_code,
+            request_id=request_id,
+        )
+    raw = body.get("errors")
+    errors = tuple(
+        FieldProblem(pointer=str(item.get("pointer", "")), detail=str(item.get("detail", "")))
+        for item in (raw if isinstance(raw, list) else [])
+        if isinstance(item, dict)
+    )
+    return ApiProblem(
+        str(body.get("title") or f"The platform answered {response.status_code}."),
+        detail=str(body.get("detail") or ""),
+        code=str(body.get("code") or "internal"),
+        status=response.status_code,
+        request_id=str(body.get("request_id") or request_id),
+        errors=errors,
+    )
+
+
+def _segment(value: str) -> str:
+    """Keep an id from the address bar inside its own path segment."""
+    try:
+        return str(uuid.UUID(value))
+    except ValueError as error:
+        raise ApiProblem(
+            "There is nothing at this address.",
+            detail="The id in the address is not one of ours.",
+            code="not_found",
+            status=404,
+        ) from error

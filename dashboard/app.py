@@ -1,0 +1,168 @@
+"""The console's router: who is here, which pages they have, and the frame around those pages.
+
+Run by ``dashboard.launch``. Streamlit executes this file from the top on every interaction.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import streamlit as st
+
+from dashboard import api, state, theme
+from dashboard.widgets import confirm, markup, problems
+
+if TYPE_CHECKING:
+    from streamlit.navigation.page import Page
+
+_VIEWS: Final = Path(__file__).parent / "views"
+
+
+class Entry(NamedTuple):
+    """A page and the permission without which it is absent."""
+
+    file: str
+    title: str
+    icon: str
+    permission: str
+
+
+ENTRIES: Final = (
+    Entry("overview.py", "Overview", ":material/monitoring:", "overview:read"),
+    Entry("emails.py", "E-mails", ":material/mail:", "email:read"),
+    Entry("jobs.py", "Jobs", ":material/work_history:", "job:read"),
+    Entry("audit.py", "Audit", ":material/fact_check:", "audit:read"),
+    Entry("members.py", "Members", ":material/group:", "member:read"),
+    Entry("clients.py", "API clients", ":material/key:", "client:read"),
+    Entry("tenants.py", "Tenants", ":material/domain:", "platform:read"),
+)
+
+
+def allowed(me: api.Me) -> list[Entry]:
+    """Return the pages this person has.
+
+    A hidden page would still open by its address; an absent one does not exist.
+    """
+    return [entry for entry in ENTRIES if entry.permission in me.permissions]
+
+
+def main() -> None:
+    """Draw one run of the console."""
+    st.set_page_config(page_title=theme.PRODUCT, page_icon=theme.MARK, layout="wide")
+    theme.apply()
+    if not st.user.get("is_logged_in"):
+        state.forget()
+        signed_out("Log in to see your tenants, their e-mails, jobs and audit trail.")
+        return
+    ended = st.session_state.pop("signed_out", None)
+    try:
+        if isinstance(ended, state.SignedOut):
+            raise ended
+        session = state.open_session()
+        me = session.me
+    except state.SignedOut as outcome:
+        state.forget()
+        if outcome.renewable:
+            st.login()
+        signed_out("Your login has ended. Log in again to go on where you were.")
+        return
+    except api.ApiProblem as problem:
+        unavailable(problem)
+        return
+    entries = allowed(me)
+    pages = [st.Page(_VIEWS / entry.file, title=entry.title, icon=entry.icon) for entry in entries]
+    st.logo(theme.MARK, size="large")
+    chosen = st.navigation(pages or [_no_pages()])
+    sidebar(session, me)
+    confirm.say_pending()
+    with problems.guard():
+        chosen.run()
+
+
+def signed_out(text: str) -> None:
+    """Draw the page of somebody who is not logged in: a name, a sentence, a button."""
+    with st.container(key="card-login"):
+        st.html(
+            f'<div class="es-login"><img src="{theme.mark()}" alt=""><h1>{theme.PRODUCT}</h1>'
+            f"<p>{escape(text)}</p></div>"
+        )
+        # A callback, because it runs before this file does: by the time the button is drawn again
+        # the session behind it, and with it the click, may have been forgotten.
+        st.button("Log in", type="primary", key="log-in", on_click=st.login, width="stretch")
+
+
+def unavailable(problem: api.ApiProblem) -> None:
+    """Draw the page of somebody whose login is good while the platform is not."""
+    with st.container(key="card-login"):
+        st.html(
+            f'<div class="es-login"><img src="{theme.mark()}" alt=""><h1>{theme.PRODUCT}</h1></div>'
+        )
+        problems.show(problem)
+        with st.container(horizontal=True):
+            st.button("Try again", type="primary", key="try-again")
+            st.button("Log out", key="log-out", on_click=leave)
+
+
+def sidebar(session: state.Session, me: api.Me) -> None:
+    """Draw for which tenant one acts, who one is, and the way out."""
+    with st.sidebar:
+        if len(me.tenants) > 1:
+            names = {tenant.id: tenant.name for tenant in me.tenants}
+            ids = list(names)
+
+            def switch() -> None:
+                try:
+                    session.switch_tenant(str(st.session_state["tenant"]))
+                except api.ApiProblem as problem:
+                    st.session_state["switch_problem"] = problem
+                    st.session_state["tenant"] = me.tenant.id
+                    return
+                except state.SignedOut as outcome:
+                    st.session_state["signed_out"] = outcome
+                    return
+                state.forget_pages()
+                st.query_params.clear()
+
+            st.selectbox(
+                "Tenant",
+                ids,
+                index=ids.index(me.tenant.id) if me.tenant.id in names else 0,
+                format_func=lambda tenant_id: names[tenant_id],
+                key="tenant",
+                on_change=switch,
+            )
+            refused = st.session_state.pop("switch_problem", None)
+            if isinstance(refused, api.ApiProblem):
+                markup.note(f"Not switched: {refused.title}")
+            tenant_line = ""
+        else:
+            tenant_line = f'<p class="es-role">{escape(me.tenant.name)}</p>'
+        role = me.role + (", platform administrator" if me.platform_admin else "")
+        st.html(
+            f'<div class="es-who"><p class="es-name">{escape(me.name)}</p>'
+            f'<p class="es-role">{escape(role)}</p>{tenant_line}</div>'
+        )
+        st.button(
+            "Log out", key="log-out", icon=":material/logout:", on_click=leave, width="stretch"
+        )
+
+
+def leave() -> None:
+    """Forget the tokens here, then end the login at the provider."""
+    state.forget()
+    st.logout()
+
+
+def _no_pages() -> Page:
+    def nothing() -> None:
+        st.html(
+            '<div class="es-heading"><h1>Nothing to see yet</h1><p>Your role in this tenant opens '
+            "no page of the console. An owner or an admin of the tenant can change that.</p></div>"
+        )
+
+    return st.Page(nothing, title="Welcome")
+
+
+main()

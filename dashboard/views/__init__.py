@@ -1,0 +1,1 @@
+"""The console's pages, one file each. A page asks the API, draws, and stops."""

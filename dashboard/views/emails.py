@@ -1,0 +1,282 @@
+"""E-mails: what was sent, to whom, and what became of it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from dashboard import api, state, theme
+from dashboard.widgets import export, mail, markup, paging, problems, table
+
+ANY: Final = "Any state"
+_COLUMNS: Final = (
+    table.Column("subject", "Subject", "strong"),
+    table.Column("state", "State", "badge"),
+    table.Column("to", "To"),
+    table.Column("business_key", "Business key", "code"),
+    table.Column("attempts", "Attempts", "number"),
+    table.Column("created_at", "Created (UTC)", "time"),
+)
+_RECIPIENTS: Final = (
+    table.Column("address", "Address", "strong"),
+    table.Column("kind", "As"),
+    table.Column("state", "State", "badge"),
+    table.Column("code", "Code", "number"),
+    table.Column("response", "Answer of the mail server"),
+)
+_EXPORT: Final = (
+    "id", "message_id", "state", "subject", "from", "to", "cc", "bcc", "business_key",
+    "attempts", "size_bytes", "created_at", "updated_at", "accepted_at", "created_by", "job_id",
+)  # fmt: skip
+
+
+def page() -> None:
+    """Draw one message when the address names it, else the list."""
+    email_id = st.query_params.get("id")
+    if email_id:
+        detail(email_id)
+    else:
+        listing()
+
+
+def listing() -> None:
+    """Draw the filtered list."""
+    session = state.current()
+    markup.page_heading("E-mails", "Every message of this tenant, newest first.")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        chosen = st.selectbox("State", [ANY, *theme.EMAIL_STATES], key="emails-state", width=200)
+        recipient = st.text_input(
+            "Recipient",
+            key="emails-recipient",
+            placeholder="ada@example.test",
+            icon=":material/search:",
+            width=320,
+        ).strip()
+        wanted = None if chosen == ANY else chosen
+        fetch = partial(session.api.list_emails, state=wanted, recipient=recipient or None)
+        export.button(
+            "emails-export",
+            "emails.csv",
+            lambda cursor: fetch(cursor=cursor, limit=api.EXPORT_LIMIT),
+            _EXPORT,
+            _export_row,
+            filters=(wanted, recipient),
+        )
+    here = paging.place("emails-place", wanted, recipient)
+    with problems.guard():
+        found = fetch(cursor=here.cursor)
+        if not found.items:
+            if wanted or recipient:
+                markup.empty("No e-mail matches", "Take a filter away to see more.")
+            else:
+                markup.empty("No e-mail yet", "The first one a workflow sends appears here.")
+            return
+        opened = table.draw(
+            "emails", "E-mails", _COLUMNS, [_row(email) for email in found.items], opens=True
+        )
+        if opened:
+            st.query_params["id"] = opened
+            st.rerun()
+        paging.buttons("emails", here, found.next_cursor, len(found.items))
+
+
+def _row(email: api.Email) -> dict[str, str]:
+    everyone = [*email.to, *email.cc, *email.bcc]
+    first = everyone[0] if everyone else markup.NONE
+    return {
+        "id": email.id,
+        "subject": email.subject or "(no subject)",
+        "state": email.state,
+        "to": first if len(everyone) <= 1 else f"{first} and {len(everyone) - 1} more",
+        "business_key": email.business_key or markup.NONE,
+        "attempts": str(email.attempts),
+        "created_at": markup.when(email.created_at),
+    }
+
+
+def _export_row(email: api.Email) -> list[object]:
+    return [
+        email.id,
+        email.message_id,
+        email.state,
+        email.subject,
+        email.sender,
+        "; ".join(email.to),
+        "; ".join(email.cc),
+        "; ".join(email.bcc),
+        email.business_key,
+        email.attempts,
+        email.size_bytes,
+        email.created_at.isoformat(),
+        email.updated_at.isoformat(),
+        email.accepted_at.isoformat() if email.accepted_at else None,
+        email.created_by,
+        email.job_id,
+    ]
+
+
+def detail(email_id: str) -> None:
+    """Draw one message: where it stands, what it says, what the sink received."""
+    session = state.current()
+    st.button("All e-mails", key="emails-back", icon=":material/arrow_back:", on_click=_back)
+    with problems.guard():
+        email = session.api.get_email(email_id)
+        markup.object_heading(
+            email.subject or "(no subject)",
+            email.state,
+            f"From {email.sender} to {', '.join(email.to) or markup.NONE}",
+        )
+        left, right = st.columns([2, 1])
+        with left:
+            _recipients(email)
+            _content(session, email)
+            _sink(session, email)
+        with right:
+            with st.container(key="card-timeline"):
+                markup.section("Timeline")
+                markup.timeline((entry.at, entry.event, _remark(entry)) for entry in email.timeline)
+            with st.container(key="card-facts"):
+                markup.section("Details")
+                markup.facts(_facts(email))
+                if (
+                    email.job_id
+                    and session.can("job:read")
+                    and st.button("Open its job", key="emails-job", icon=":material/work_history:")
+                ):
+                    st.switch_page("views/jobs.py", query_params={"id": email.job_id})
+
+
+def _back() -> None:
+    st.query_params.clear()
+
+
+def _facts(email: api.EmailDetail) -> list[tuple[str, str]]:
+    return [
+        ("Created (UTC)", markup.when(email.created_at)),
+        ("Accepted (UTC)", markup.when(email.accepted_at)),
+        ("Created by", email.created_by or markup.NONE),
+        ("Business key", email.business_key or markup.NONE),
+        ("Attempts", str(email.attempts)),
+        ("Size", markup.size(email.size_bytes)),
+        ("Message-ID", email.message_id),
+        ("Id", email.id),
+    ]
+
+
+def _remark(entry: api.TimelineEntry) -> str:
+    attempt = f"Attempt {entry.attempt}" if entry.attempt else ""
+    return ": ".join(part for part in (attempt, entry.detail or "") if part)
+
+
+def _recipients(email: api.EmailDetail) -> None:
+    markup.section("Recipients")
+    table.draw(
+        "recipients",
+        "Recipients",
+        _RECIPIENTS,
+        [
+            {
+                "address": recipient.address,
+                "kind": recipient.kind,
+                "state": recipient.state,
+                "code": str(recipient.response_code or markup.NONE),
+                "response": recipient.response or markup.NONE,
+            }
+            for recipient in email.recipients
+        ],
+    )
+
+
+def _content(session: state.Session, email: api.Email) -> None:
+    markup.section("Content")
+    if not session.can("email:read_content"):
+        markup.empty("Not shown", "Your role sees that a message was sent, not what it says.")
+        return
+    with problems.guard():
+        content = session.api.get_email_content(email.id)
+        with st.container(key="card-content"):
+            _body("content", content.html, content.text)
+            if content.attachments:
+                table.draw(
+                    "attachments",
+                    "Attachments",
+                    (
+                        table.Column("filename", "Attachment", "strong"),
+                        table.Column("content_type", "Type", "code"),
+                        table.Column("size", "Size", "number"),
+                    ),
+                    [
+                        {
+                            "filename": attachment.filename,
+                            "content_type": attachment.content_type,
+                            "size": markup.size(attachment.size_bytes),
+                        }
+                        for attachment in content.attachments
+                    ],
+                )
+            if content.headers:
+                with st.expander("Headers"):
+                    _headers(list(content.headers.items()))
+
+
+def _body(key: str, html: str | None, text: str | None) -> None:
+    """Draw a message's text, and its HTML in a frame that may do nothing."""
+    as_html: DeltaGenerator
+    as_text: DeltaGenerator
+    if html and text:
+        as_html, as_text = st.tabs(["As sent (HTML)", "Plain text"])
+    else:
+        as_html = as_text = st.container()
+    if html:
+        with as_html:
+            mail.draw(f"{key}-html", "The message as HTML", html)
+            markup.note("Scripts do not run here and remote images are not loaded.")
+    if text:
+        with as_text:
+            st.code(text, language=None, wrap_lines=True)
+    if not html and not text:
+        markup.note("The message has no text.")
+
+
+def _headers(headers: list[tuple[str, str]]) -> None:
+    st.code(
+        "\n".join(f"{name}: {value}" for name, value in headers), language=None, wrap_lines=True
+    )
+
+
+def _sink(session: state.Session, email: api.Email) -> None:
+    if not session.can("email:read_content"):
+        return
+    try:
+        copies = session.api.get_sink_copies(email.id)
+    except api.ApiProblem as problem:
+        if problem.status == 404:
+            return
+        markup.section("In the mail sink")
+        problems.show(problem)
+        return
+    markup.section("In the mail sink")
+    if not copies:
+        markup.empty("Nothing received", "The sink has no copy of this message yet.")
+        return
+    markup.note("What arrived over SMTP, byte for byte what a mail server would have got.")
+    for number, copy in enumerate(copies, start=1):
+        label = f"Copy {number}, received {markup.when(copy.received_at)} UTC"
+        with st.expander(label, expanded=number == 1):
+            markup.facts(
+                [
+                    ("Envelope from", copy.envelope_from or "<>"),
+                    ("Envelope to", ", ".join(copy.envelope_to)),
+                    ("Size", markup.size(copy.size_bytes)),
+                ]
+            )
+            _body(f"sink-{number}", copy.html, copy.text)
+            if copy.headers:
+                _headers(copy.headers)
+
+
+if __name__ == "__main__":
+    page()

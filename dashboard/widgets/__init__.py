@@ -1,0 +1,1 @@
+"""What several pages draw with: tables, badges, charts, paging, export, questions, problems."""

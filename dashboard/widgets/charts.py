@@ -1,0 +1,199 @@
+"""Plotly figures in the console's colours, thinned on this side so a long window stays light."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from html import escape
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import plotly.graph_objects as go
+import streamlit as st
+
+from dashboard import theme
+
+MAX_POINTS: Final = 2000
+_MIN_MAX_RATIO: Final = 4
+_HEIGHT: Final = 220
+_CONFIG: Final = {
+    "displayModeBar": False,
+    "displaylogo": False,
+    "showSendToCloud": False,
+    "scrollZoom": False,
+    "doubleClick": "reset",
+}
+
+
+def thin(
+    x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], points: int = MAX_POINTS
+) -> npt.NDArray[np.intp]:
+    """Choose which samples to draw, keeping the curve's look: MinMaxLTTB.
+
+    First the extremes of many small buckets are kept (so no spike is lost), then largest-triangle-
+    three-buckets picks among them. After J. Van Der Donckt et al., "MinMaxLTTB: Leveraging
+    MinMax-Preselection to Scale LTTB" (2023) and S. Steinarsson's thesis (2013).
+
+    Args:
+        x: Ascending.
+        y: As long as ``x``, finite.
+        points: At least 3; how many to keep.
+
+    Returns:
+        Ascending indices, ``points`` of them at most, the first and the last among them.
+    """
+    if len(x) <= points:
+        return np.arange(len(x))
+    chosen = np.arange(len(x))
+    if len(x) > points * _MIN_MAX_RATIO * 2:
+        chosen = _extremes(y, points * _MIN_MAX_RATIO // 2)
+    return chosen[_largest_triangles(x[chosen], y[chosen], points)]
+
+
+def _extremes(y: npt.NDArray[np.float64], buckets: int) -> npt.NDArray[np.intp]:
+    edges = np.linspace(1, len(y) - 1, buckets + 1).astype(np.intp)
+    kept = {0, len(y) - 1}
+    for start, stop in pairwise(edges):
+        if stop > start:
+            part = y[start:stop]
+            kept.add(int(start + part.argmin()))
+            kept.add(int(start + part.argmax()))
+    return np.array(sorted(kept), dtype=np.intp)
+
+
+def _largest_triangles(
+    x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], points: int
+) -> npt.NDArray[np.intp]:
+    edges = np.linspace(1, len(x) - 1, points - 1).astype(np.intp)
+    kept = np.zeros(points, dtype=np.intp)
+    kept[-1] = len(x) - 1
+    at = 0
+    for bucket in range(points - 2):
+        start, stop = edges[bucket], edges[bucket + 1]
+        after = slice(stop, edges[bucket + 2]) if bucket < points - 3 else slice(-1, None)
+        mean_x, mean_y = x[after].mean(), y[after].mean()
+        area = np.abs(
+            (x[at] - mean_x) * (y[start:stop] - y[at]) - (x[at] - x[start:stop]) * (mean_y - y[at])
+        )
+        at = int(start + area.argmax())
+        kept[bucket + 1] = at
+    return kept
+
+
+def series(
+    key: str,
+    title: str,
+    times: Sequence[datetime],
+    values: Sequence[float | None],
+    *,
+    unit: str,
+    color: str,
+) -> None:
+    """Draw one quantity over time in a card. Gaps stay gaps."""
+    pairs = [(at, value) for at, value in zip(times, values, strict=True) if value is not None]
+    shown_times, shown_values = _drawn(times, values)
+    figure = go.Figure(
+        go.Scatter(
+            x=shown_times,
+            y=shown_values,
+            mode="lines",
+            name=title,
+            line={"color": color, "width": 2},
+            fill="tozeroy",
+            fillcolor=_faint(color),
+            connectgaps=False,
+            hovertemplate="%{x|%H:%M:%S} UTC<br><b>%{y:,.4~g}</b> " + unit + "<extra></extra>",
+        )
+    )
+    figure.update_layout(_layout())
+    figure.update_xaxes(showgrid=False, nticks=5, tickformat="%H:%M", fixedrange=True)
+    figure.update_yaxes(rangemode="tozero", nticks=4, fixedrange=True, zeroline=False)
+    if not any(value for _, value in pairs):
+        figure.update_yaxes(range=[0, 1])
+    with st.container(key=f"card-{key}", height="stretch", gap="xsmall"):
+        st.html(
+            f'<h2 class="es-section">{escape(title)} '
+            f'<span class="es-unit">{escape(unit)}</span></h2>'
+        )
+        if pairs:
+            last, top = pairs[-1][1], max(value for _, value in pairs)
+            alt = f"{title} over time: last {last:,.4g} {unit}, highest {top:,.4g} {unit}."
+        else:
+            alt = f"{title} over time: no measurement in this window."
+        st.plotly_chart(figure, key=key, config=_CONFIG, alt=alt)
+
+
+def by_state(
+    key: str, title: str, counts: Mapping[str, int], order: Sequence[str], *, nothing: str
+) -> None:
+    """Draw how many things are in each state, in a card, with the numbers written out."""
+    names = [name for name in order if name in counts]
+    names += sorted(set(counts) - set(order))
+    with st.container(key=f"card-{key}", height="stretch", gap="xsmall"):
+        st.html(f'<h2 class="es-section">{escape(title)}</h2>')
+        if not sum(counts.values()):
+            st.html(f'<div class="es-empty"><p>{escape(nothing)}</p></div>')
+            return
+        values = [counts[name] for name in names]
+        figure = go.Figure(
+            go.Bar(
+                x=values,
+                y=names,
+                orientation="h",
+                marker={"color": [theme.look(name).color for name in names], "cornerradius": 4},
+                text=[f"{value:,}" for value in values],
+                textposition="outside",
+                cliponaxis=False,
+                hovertemplate="%{y}: <b>%{x:,}</b><extra></extra>",
+            )
+        )
+        figure.update_layout(_layout(), bargap=0.35)
+        figure.update_layout(height=max(60 + 30 * len(names), 140))
+        figure.update_xaxes(visible=False, fixedrange=True, range=[0, max(values) * 1.15])
+        figure.update_yaxes(autorange="reversed", fixedrange=True, ticklabelstandoff=6)
+        words = ", ".join(f"{value:,} {name}" for name, value in zip(names, values, strict=True))
+        st.plotly_chart(figure, key=key, config=_CONFIG, alt=f"{title}: {words}.")
+
+
+def _drawn(
+    times: Sequence[datetime], values: Sequence[float | None]
+) -> tuple[list[datetime], list[float | None]]:
+    """Thin a series to what is worth sending, one missing value for each gap kept."""
+    known = [index for index, value in enumerate(values) if value is not None]
+    if len(known) <= MAX_POINTS:
+        return list(times), list(values)
+    keep = thin(
+        np.array([times[index].timestamp() for index in known]),
+        np.array([values[index] for index in known], dtype=np.float64),
+    )
+    missing = np.cumsum([value is None for value in values])
+    shown_times: list[datetime] = []
+    shown_values: list[float | None] = []
+    before = known[keep[0]]
+    for index in (known[position] for position in keep):
+        if missing[index] != missing[before]:
+            shown_times.append(times[before + 1])
+            shown_values.append(None)
+        shown_times.append(times[index])
+        shown_values.append(values[index])
+        before = index
+    return shown_times, shown_values
+
+
+def _layout() -> dict[str, object]:
+    return {
+        "height": _HEIGHT,
+        "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
+        "showlegend": False,
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "hovermode": "x",
+        "dragmode": False,
+    }
+
+
+def _faint(color: str) -> str:
+    red, green, blue = (int(color[index : index + 2], 16) for index in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.12)"

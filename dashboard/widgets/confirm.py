@@ -1,0 +1,54 @@
+"""Asks once before an act that cannot be undone by the next click.
+
+The question takes the place of the button, so nothing else can be pressed by the same habit, and
+it says what will happen instead of asking whether one is sure.
+"""
+
+from __future__ import annotations
+
+from html import escape
+
+import streamlit as st
+
+
+def ask(key: str, label: str, *, will: str, yes: str, icon: str | None = None) -> bool:
+    """Draw the button, or its question; return True on the run after "yes".
+
+    Args:
+        key: Unique on the page.
+        label: What the button says.
+        will: One or two sentences on what the act does and what it leaves alone.
+        yes: What the confirming button says: the act itself, not "OK".
+        icon: The button's icon.
+    """
+    place = f"{key}-asked"
+
+    def answer(now: str) -> None:
+        st.session_state[place] = now
+
+    # The answer is taken by a callback and acted upon here, before anything is drawn: the run that
+    # acts shows the button again, and not a question that was already answered.
+    confirmed = st.session_state.get(place) == "yes"
+    if confirmed:
+        answer("")
+    if st.session_state.get(place) != "asking":
+        st.button(label, key=f"{key}-start", icon=icon, on_click=answer, args=("asking",))
+        return confirmed
+    with st.container(key=f"card-{key}-question"):
+        st.html(f'<p class="es-question" role="alert">{escape(will)}</p>')
+        with st.container(horizontal=True):
+            st.button(yes, key=f"{key}-yes", type="primary", on_click=answer, args=("yes",))
+            st.button("Keep as it is", key=f"{key}-no", on_click=answer, args=("",))
+    return False
+
+
+def say_after_rerun(text: str) -> None:
+    """Say that something was done, on the page as it looks afterwards."""
+    st.session_state["notice"] = text
+
+
+def say_pending() -> None:
+    """Say what ``say_after_rerun`` left; the router calls this before each page."""
+    text = st.session_state.pop("notice", None)
+    if isinstance(text, str):
+        st.toast(text, icon=":material/check_circle:")

@@ -1,0 +1,119 @@
+"""Small pieces of HTML: headings, badges, facts, timelines. Everything given is escaped here.
+
+``st.html`` is used instead of Markdown wherever text comes from outside: a subject or a tenant's
+name must never be read as markup of either kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from html import escape
+from typing import Final
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from dashboard import theme
+
+NONE: Final = "–"
+_KILO: Final = 1024
+
+
+def when(at: datetime | None) -> str:
+    """Return a time to the second, in UTC, in a form that sorts."""
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if at else NONE
+
+
+def size(size_bytes: int | None) -> str:
+    """Return a number of bytes for people, in binary units."""
+    if size_bytes is None:
+        return NONE
+    if size_bytes < _KILO:
+        return f"{size_bytes} B"
+    if size_bytes < _KILO * _KILO:
+        return f"{size_bytes / _KILO:.1f} KiB"
+    return f"{size_bytes / _KILO / _KILO:.1f} MiB"
+
+
+def duration(start: datetime | None, end: datetime | None) -> str:
+    """Return how long something took, or a dash while it has not ended."""
+    if start is None or end is None:
+        return NONE
+    seconds = max((end - start).total_seconds(), 0.0)
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
+
+
+def badge_html(state: str) -> str:
+    """Return a state's badge: a dot and the word, so that colour is never the only sign."""
+    tone = theme.look(state).tone
+    return f'<span class="es-badge es-{tone}">{escape(state)}</span>'
+
+
+def page_heading(title: str, lead: str) -> None:
+    """Draw the page's one first-level heading and the sentence that says what the page is for."""
+    st.html(f'<div class="es-heading"><h1>{escape(title)}</h1><p>{escape(lead)}</p></div>')
+
+
+def heading_row() -> DeltaGenerator:
+    """Return the row of a heading and, at its right end, what can be done there."""
+    return st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+    )
+
+
+def object_heading(title: str, state: str, lead: str) -> None:
+    """Draw the heading of one thing with its state beside it."""
+    st.html(
+        f'<div class="es-heading"><div class="es-title-row"><h1>{escape(title)}</h1>'
+        f"{badge_html(state)}</div><p>{escape(lead)}</p></div>"
+    )
+
+
+def section(title: str) -> None:
+    """Draw a second-level heading."""
+    st.html(f'<h2 class="es-section">{escape(title)}</h2>')
+
+
+def note(text: str) -> None:
+    """Draw a remark in small type."""
+    st.html(f'<p class="es-note">{escape(text)}</p>')
+
+
+def facts(pairs: Iterable[tuple[str, str]]) -> None:
+    """Draw a list of names and values."""
+    rows = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in pairs
+    )
+    st.html(f'<dl class="es-facts">{rows}</dl>')
+
+
+def timeline(entries: Iterable[tuple[datetime, str, str]]) -> None:
+    """Draw what happened, oldest first: when, the event's name, and a remark."""
+    rows = "".join(
+        f'<li class="es-{theme.look(event).tone}"><div class="es-event">{badge_html(event)}'
+        f'<time datetime="{escape(at.isoformat())}">{escape(when(at))}</time></div>'
+        f"{f'<p>{escape(remark)}</p>' if remark else ''}</li>"
+        for at, event, remark in entries
+    )
+    st.html(f'<ol class="es-timeline">{rows}</ol>')
+
+
+def empty(title: str, text: str) -> None:
+    """Draw the place of a list that has nothing in it, and say what would fill it."""
+    st.html(
+        f'<div class="es-empty"><p class="es-empty-title">{escape(title)}</p>'
+        f"<p>{escape(text)}</p></div>"
+    )
+
+
+def verdict(*, good: bool, title: str, text: str) -> None:
+    """Draw the outcome of a check so that it cannot be misread."""
+    word, kind = ("Passed", "green") if good else ("Failed", "red")
+    st.html(
+        f'<div class="es-verdict es-{kind}" role="status"><p class="es-verdict-title">'
+        f'<span class="es-badge es-{kind}">{word}</span> {escape(title)}</p>'
+        f"<p>{escape(text)}</p></div>"
+    )

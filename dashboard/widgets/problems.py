@@ -1,0 +1,45 @@
+"""How failure looks: a title, a reason, and the request id to give to whoever can help."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from html import escape
+
+import streamlit as st
+
+from dashboard import api, state
+
+
+def show(problem: api.ApiProblem) -> None:
+    """Draw a problem in place."""
+    lines = [f'<p class="es-problem-title">{escape(problem.title)}</p>']
+    if problem.detail:
+        lines.append(f"<p>{escape(problem.detail)}</p>")
+    if problem.errors:
+        items = "".join(
+            f"<li><code>{escape(error.pointer or 'request')}</code> {escape(error.detail)}</li>"
+            for error in problem.errors
+        )
+        lines.append(f"<ul>{items}</ul>")
+    reference = f"Code {problem.code}"
+    if problem.request_id:
+        reference += f", request {problem.request_id}"
+    lines.append(f'<p class="es-problem-id">{escape(reference)}</p>')
+    st.html(f'<div class="es-problem" role="alert">{"".join(lines)}</div>')
+
+
+@contextmanager
+def guard() -> Iterator[None]:
+    """Draw whatever problem the block ends with, and go on after it.
+
+    A login that ended is not drawn here: the whole page starts over and asks for a new one. This
+    holds in a fragment too, which alone could only redraw itself.
+    """
+    try:
+        yield
+    except api.ApiProblem as problem:
+        show(problem)
+    except state.SignedOut as ended:
+        st.session_state["signed_out"] = ended
+        st.rerun(scope="app")

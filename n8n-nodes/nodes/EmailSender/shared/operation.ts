@@ -1,0 +1,101 @@
+/** What an operation is, and how the node runs one for each input item. */
+import type {
+	IDataObject,
+	IDisplayOptions,
+	IExecuteFunctions,
+	INodeExecutionData,
+	INodeProperties,
+	JsonObject,
+} from 'n8n-workflow';
+import { NodeApiError, NodeOperationError } from 'n8n-workflow';
+import type { Api } from './transport';
+import { openApi } from './transport';
+
+export interface Operation {
+	/** The path of the OpenAPI document that this operation calls. */
+	route: string;
+	fields: INodeProperties[];
+	/** Returns the items that come out for one input item. */
+	execute(context: IExecuteFunctions, item: number, api: Api): Promise<IDataObject[]>;
+}
+
+export type Resources = Record<string, Record<string, Operation>>;
+
+/** The fields of all operations of a resource, each shown for its own operation only. */
+export function fieldsOf(
+	resource: string,
+	operations: Record<string, Operation>,
+): INodeProperties[] {
+	return Object.entries(operations).flatMap(([operation, { fields }]) =>
+		fields.map((field) => {
+			const displayOptions: IDisplayOptions = {
+				...field.displayOptions,
+				show: { ...field.displayOptions?.show, resource: [resource], operation: [operation] },
+			};
+			return { ...field, displayOptions };
+		}),
+	);
+}
+
+/**
+ * Runs the chosen operation for every input item, in order, one at a time.
+ *
+ * With "On Error: Continue" a failed item comes out as its error and the others still run.
+ *
+ * @throws NodeApiError | NodeOperationError for the first item that fails otherwise
+ */
+export async function runForEachItem(
+	context: IExecuteFunctions,
+	resources: Resources,
+	open = openApi,
+): Promise<INodeExecutionData[][]> {
+	const bind = open(context);
+	const output: INodeExecutionData[] = [];
+
+	for (let item = 0; item < context.getInputData().length; item++) {
+		try {
+			const resource = context.getNodeParameter('resource', item) as string;
+			const operation = context.getNodeParameter('operation', item) as string;
+			const chosen = resources[resource]?.[operation];
+			if (!chosen) {
+				throw new NodeOperationError(
+					context.getNode(),
+					`There is no operation "${operation}" on "${resource}"`,
+					{ itemIndex: item },
+				);
+			}
+			const results = await chosen.execute(context, item, bind(item, `${resource}.${operation}`));
+			output.push(...results.map((json) => ({ json, pairedItem: { item } })));
+		} catch (thrown) {
+			const error =
+				thrown instanceof NodeApiError
+					? new NodeApiError(context.getNode(), thrown as unknown as JsonObject, {
+							itemIndex: item,
+						})
+					: new NodeOperationError(context.getNode(), thrown as Error, { itemIndex: item });
+			if (!context.continueOnFail()) throw error;
+			output.push({ json: describe(error), pairedItem: { item } });
+		}
+	}
+	return [output];
+}
+
+/**
+ * A failed item.
+ *
+ * n8n sends an item to the error output when it has no other keys than these three. The item's own `error` field would
+ * do the same, but makes n8n throw away everything except the message.
+ */
+function describe(error: NodeApiError | NodeOperationError): IDataObject {
+	const { code, request_id, errors } = (error.context.data ?? {}) as IDataObject;
+	const status =
+		error instanceof NodeApiError && error.httpCode ? Number(error.httpCode) : undefined;
+	const details = Object.entries({ status, code, request_id, errors }).filter(
+		([, value]) => value !== undefined,
+	);
+	return {
+		error: error.message,
+		...(error.description ? { message: error.description } : {}),
+		...(details.length > 0 ? { details: Object.fromEntries(details) } : {}),
+	};
+}

@@ -1,0 +1,415 @@
+/**
+ * The one way out of this package: every request to Email Sender passes here, so that authentication, waiting,
+ * idempotency, tracing and the wording of failures are decided once.
+ */
+import { createHash, randomUUID } from 'crypto';
+import type {
+	IDataObject,
+	IExecuteFunctions,
+	IHttpRequestMethods,
+	IHttpRequestOptions,
+	IN8nHttpFullResponse,
+	JsonObject,
+} from 'n8n-workflow';
+import { NodeApiError, NodeOperationError, sleep } from 'n8n-workflow';
+
+export const API_ROOT = '/api/v1';
+
+const REQUEST_TIMEOUT_MS = 60_000;
+const MAX_ATTEMPTS = 6;
+const MAX_TOTAL_WAIT_MS = 60_000;
+const FIRST_BACKOFF_MS = 500;
+
+/** Time as the transport sees it; the tests bring their own. */
+export interface Clock {
+	now(): number;
+	sleep(milliseconds: number, signal?: AbortSignal): Promise<void>;
+}
+
+const systemClock: Clock = { now: () => Date.now(), sleep };
+
+export interface Call {
+	/** `METHOD /path`, where `{name}` stands for a value in `params`. */
+	route: string;
+	params?: Record<string, string>;
+	query?: IDataObject;
+	body?: IDataObject | IDataObject[];
+	headers?: Record<string, string>;
+}
+
+export interface Answer {
+	status: number;
+	headers: IDataObject;
+	body: unknown;
+}
+
+/** The API as one operation on one input item sees it. */
+export interface Api {
+	/**
+	 * Sends one request and returns a 2xx answer.
+	 *
+	 * Waits and repeats on 429, on 503, and on a 409 that names a time: at most 6 attempts and 60 seconds of waiting.
+	 * A repeat carries the same idempotency key, so it cannot act twice.
+	 *
+	 * @throws NodeApiError with the problem's title, detail, code and request id
+	 */
+	call(request: Call): Promise<Answer>;
+	/** As `call`, for operations whose answer must be a JSON object. */
+	object(request: Call): Promise<IDataObject>;
+	/** Waits; ends at once when the execution is cancelled. */
+	pause(milliseconds: number): Promise<void>;
+	now(): number;
+}
+
+/**
+ * Opens the API for one run of the node.
+ *
+ * The returned function binds it to an input item and an operation, which is what tells one POST from another.
+ */
+export function openApi(
+	context: IExecuteFunctions,
+	clock: Clock = systemClock,
+): (item: number, operation: string) => Api {
+	const credential =
+		context.getNodeParameter('authentication', 0) === 'apiKey'
+			? 'emailSenderApi'
+			: 'emailSenderOAuth2Api';
+	const identity = identify(context);
+	const traceFromTrigger = once(() => findTriggerTrace(context));
+	const signal = context.getExecutionCancelSignal();
+
+	async function attempt(item: number, request: IHttpRequestOptions): Promise<Answer> {
+		try {
+			const answer = (await context.helpers.httpRequestWithAuthentication.call(
+				context,
+				credential,
+				// n8n writes into the options it is given; a repeat must start from clean ones.
+				{ ...request, headers: { ...request.headers } },
+			)) as IN8nHttpFullResponse;
+			return { status: answer.statusCode, headers: answer.headers, body: answer.body };
+		} catch (error) {
+			throw explainThrown(context, item, request, error as JsonObject);
+		}
+	}
+
+	return (item, operation) => {
+		let posts = 0;
+
+		async function call({ route, params = {}, query, body, headers = {} }: Call): Promise<Answer> {
+			const [method, template] = route.split(' ') as [IHttpRequestMethods, string];
+			const credentials = await context.getCredentials(credential, item);
+			const request: IHttpRequestOptions = {
+				method,
+				url: baseUrl(context, item, credentials.baseUrl) + fill(context, item, template, params),
+				qs: query,
+				headers: {
+					Accept: 'application/json, application/problem+json',
+					// Lower case on purpose: with n8n's own OpenTelemetry on, its span replaces this very header.
+					...traceHeaders(context, item, identity, traceFromTrigger),
+					...headers,
+				},
+				json: true,
+				returnFullResponse: true,
+				// 401 has to be thrown: that is the sign on which n8n fetches a fresh OAuth2 token and tries again.
+				ignoreHttpStatusErrors: { ignore: true, except: [401] },
+				// The API never redirects, and the token must not follow a host that does.
+				disableFollowRedirect: true,
+				sendCredentialsOnCrossOriginRedirect: false,
+				timeout: REQUEST_TIMEOUT_MS,
+			};
+			if (body !== undefined) {
+				// As text, because n8n silently drops an empty object.
+				request.body = JSON.stringify(body);
+				request.headers = { ...request.headers, 'Content-Type': 'application/json' };
+			}
+			if (method === 'POST') {
+				const key = idempotencyKey(identity, item, operation, posts++, request.body as string);
+				request.headers = { ...request.headers, 'Idempotency-Key': key };
+			}
+
+			let waited = 0;
+			for (let tries = 1; ; tries++) {
+				const answer = await attempt(item, request);
+				if (answer.status >= 200 && answer.status < 300) return answer;
+
+				const wait = waitBeforeRepeat(answer, tries, clock.now());
+				if (wait === undefined || tries === MAX_ATTEMPTS || waited + wait > MAX_TOTAL_WAIT_MS) {
+					throw explainAnswer(context, item, answer, tries, wait);
+				}
+				await pause(wait);
+				waited += wait;
+			}
+		}
+
+		async function object(request: Call): Promise<IDataObject> {
+			const { body, status } = await call(request);
+			if (typeof body === 'object' && body !== null && !Array.isArray(body)) {
+				return body as IDataObject;
+			}
+			throw new NodeOperationError(context.getNode(), 'The answer is not a JSON object', {
+				description: `Status ${status} from ${request.route}. Does the credential's Base URL point at Email Sender?`,
+				itemIndex: item,
+			});
+		}
+
+		async function pause(milliseconds: number): Promise<void> {
+			await clock.sleep(milliseconds, signal);
+		}
+
+		return { call, object, pause, now: () => clock.now() };
+	};
+}
+
+interface Identity {
+	/** Names this execution among all executions of all n8n instances. */
+	execution: string[];
+	/** Names this run of this node within the execution; empty for a tool, see `idempotencyKey`. */
+	run: string[];
+	isTool: boolean;
+}
+
+function identify(context: IExecuteFunctions): Identity {
+	const node = context.getNode();
+	// An execution id counts up from 1 in every n8n, hence the instance and the workflow beside it. Without an id nothing
+	// outlives this run of the node, so a random name is exact: repeats inside the run share it, nothing else can.
+	const execution = context.getExecutionId() || `unsaved-${randomUUID()}`;
+	const isTool = context.isToolExecution?.() === true;
+	const runIndex = isTool ? 'tool' : String(context.getWorkflowDataProxy(0).$runIndex);
+	return {
+		execution: [context.getInstanceId(), context.getWorkflow().id ?? '', execution],
+		run: [node.id || node.name, runIndex],
+		isTool,
+	};
+}
+
+/**
+ * The key under which the API does a POST at most once.
+ *
+ * Same execution, node, run index, item and operation give the same key: a repeat by this helper or by "Retry On Fail"
+ * is answered with the first result. A loop has another run index. An AI agent is different: n8n gives each retry of a
+ * tool a new run index and may give two parallel calls the same one, so there the content takes the index's place.
+ */
+function idempotencyKey(
+	{ execution, run, isTool }: Identity,
+	item: number,
+	operation: string,
+	nth: number,
+	body: string | undefined,
+): string {
+	const parts = [...execution, ...run, String(item), operation, String(nth)];
+	return digest(isTool ? [...parts, body ?? ''] : parts);
+}
+
+function digest(parts: string[]): string {
+	return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
+}
+
+interface Trace {
+	traceparent: string;
+	tracestate?: string;
+}
+
+function traceHeaders(
+	context: IExecuteFunctions,
+	item: number,
+	{ execution, run }: Identity,
+	fromTrigger: () => Trace | undefined,
+): Record<string, string> {
+	const received = readTrace(context.getInputData()[item]?.json) ?? fromTrigger();
+	if (received) return { ...received };
+	// Derived, not random: all nodes of one execution land in one trace without sharing any state.
+	const traceId = digest(['trace', ...execution]).slice(0, 32);
+	const spanId = digest(['span', ...execution, ...run, String(item)]).slice(0, 16);
+	return { traceparent: `00-${traceId}-${spanId}-01` };
+}
+
+function findTriggerTrace(context: IExecuteFunctions): Trace | undefined {
+	const starts = context
+		.getParentNodes(context.getNode().name)
+		.filter(({ type }) => /(webhook|trigger)$/i.test(type));
+	if (starts.length === 0) return undefined;
+	const proxy = context.getWorkflowDataProxy(0);
+	for (const { name } of starts) {
+		const start = proxy.$(name) as {
+			isExecuted: boolean;
+			first(): { json?: IDataObject } | undefined;
+		};
+		const trace = start.isExecuted ? readTrace(start.first()?.json) : undefined;
+		if (trace) return trace;
+	}
+	return undefined;
+}
+
+/** Reads a W3C trace context from a webhook item (`json.headers`) or from the item's own fields. */
+function readTrace(json: IDataObject | undefined): Trace | undefined {
+	for (const source of [json?.headers as IDataObject | undefined, json]) {
+		const { traceparent, tracestate } = source ?? {};
+		if (typeof traceparent !== 'string') continue;
+		const [, traceId, spanId] =
+			/^(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}$/.exec(traceparent) ?? [];
+		if (!traceId || /^0+$/.test(traceId) || /^0+$/.test(spanId)) continue;
+		const stateIsSafe = typeof tracestate === 'string' && /^[\x20-\x7e]{1,512}$/.test(tracestate);
+		return stateIsSafe ? { traceparent, tracestate: tracestate as string } : { traceparent };
+	}
+	return undefined;
+}
+
+/** How long to wait before asking again, in milliseconds; undefined when asking again is pointless. */
+function waitBeforeRepeat({ status, headers }: Answer, tries: number, now: number) {
+	const named = readRetryAfter(headers['retry-after'], now);
+	if (status === 409) return named;
+	if (status !== 429 && status !== 503) return undefined;
+	return named ?? readRateLimitReset(headers.ratelimit) ?? FIRST_BACKOFF_MS * 2 ** (tries - 1);
+}
+
+/** RFC 9110, section 10.2.3: seconds or a date. */
+function readRetryAfter(value: unknown, now: number): number | undefined {
+	if (typeof value !== 'string' || value === '') return undefined;
+	if (/^\d+$/.test(value)) return Number(value) * 1000;
+	const date = Date.parse(value);
+	return Number.isNaN(date) ? undefined : Math.max(0, date - now);
+}
+
+/** `RateLimit: "a";r=0;t=3, "b";r=9;t=60`: the latest reset among the limits that are used up. */
+function readRateLimitReset(value: unknown): number | undefined {
+	if (typeof value !== 'string') return undefined;
+	const resets = value
+		.split(',')
+		.filter((limit) => /;\s*r=0\s*(;|$)/.test(limit))
+		.map((limit) => Number(/;\s*t=(\d+)/.exec(limit)?.[1]))
+		.filter((seconds) => Number.isFinite(seconds));
+	return resets.length > 0 ? Math.max(...resets) * 1000 : undefined;
+}
+
+function baseUrl(context: IExecuteFunctions, item: number, value: unknown): string {
+	const url = String(value ?? '').replace(/\/+$/, '');
+	if (/^https?:\/\/[^/?#\s]+(\/[^?#\s]*)?$/.test(url)) return url;
+	throw new NodeOperationError(
+		context.getNode(),
+		"The credential's Base URL is not an http(s) address",
+		{
+			description: `It reads "${url}"; expected something like https://email.example.com`,
+			itemIndex: item,
+		},
+	);
+}
+
+function fill(
+	context: IExecuteFunctions,
+	item: number,
+	template: string,
+	params: Record<string, string>,
+): string {
+	return template.replace(/\{(\w+)\}/g, (_, name: string) => {
+		const value = String(params[name] ?? '').trim();
+		// Not merely escaped: "." and ".." survive escaping and would climb to another route.
+		if (/^[A-Za-z0-9_-]+$/.test(value)) return value;
+		throw new NodeOperationError(context.getNode(), `"${value}" is not an ID`, {
+			description: `Needed for ${template}: letters, digits, "-" and "_" only`,
+			itemIndex: item,
+		});
+	});
+}
+
+interface Problem extends IDataObject {
+	title?: string;
+	detail?: string;
+	code?: string;
+	request_id?: string;
+	errors?: IDataObject[];
+}
+
+function explainAnswer(
+	context: IExecuteFunctions,
+	item: number,
+	{ status, headers, body }: Answer,
+	tries: number,
+	wait: number | undefined,
+): NodeApiError {
+	const notes: string[] = [];
+	if (status >= 300 && status < 400) {
+		notes.push(
+			`Redirected to ${String(headers.location)}; redirects are not followed. Check the Base URL.`,
+		);
+	}
+	if (tries > 1) notes.push(`Gave up after ${tries} attempts.`);
+	if (wait !== undefined && wait > MAX_TOTAL_WAIT_MS) {
+		notes.push(`Asked to wait ${Math.ceil(wait / 1000)} s, more than this node waits.`);
+	}
+	return problemError(context, item, status, body, headers['x-request-id'], notes);
+}
+
+function explainThrown(
+	context: IExecuteFunctions,
+	item: number,
+	{ url }: IHttpRequestOptions,
+	error: JsonObject,
+): NodeApiError | NodeOperationError {
+	if (error instanceof NodeOperationError) return error;
+	if (error instanceof NodeApiError && error.httpCode === '401') {
+		const { data } = error.context;
+		return problemError(context, item, 401, data, undefined, []);
+	}
+	// No answer at all: refused, timed out, cancelled, or no token to be had. n8n has words for each of these.
+	const original =
+		error instanceof NodeApiError ? error : new NodeApiError(context.getNode(), error);
+	const known = original.description && original.message.includes(original.description);
+	const description = [
+		known ? undefined : original.description,
+		`While calling ${new URL(url).origin}`,
+	];
+	return new NodeApiError(
+		context.getNode(),
+		error instanceof Error ? { cause: error.message } : error,
+		{
+			message: original.message,
+			description: description.filter(Boolean).join('\n'),
+			httpCode: original.httpCode ?? undefined,
+			itemIndex: item,
+		},
+	);
+}
+
+function problemError(
+	context: IExecuteFunctions,
+	item: number,
+	status: number,
+	body: unknown,
+	requestId: unknown,
+	notes: string[],
+): NodeApiError {
+	const isProblem = typeof body === 'object' && body !== null;
+	const problem: Problem = isProblem ? { ...(body as Problem) } : {};
+	if (!problem.request_id && typeof requestId === 'string') problem.request_id = requestId;
+	const lines = [
+		problem.detail ?? (typeof body === 'string' ? body.slice(0, 300).trim() : ''),
+		...(Array.isArray(problem.errors) ? problem.errors : []).map(
+			({ pointer, detail }) => `${String(pointer)}: ${String(detail)}`,
+		),
+		...notes,
+		[
+			problem.code && `Code: ${problem.code}`,
+			`Status: ${status}`,
+			problem.request_id && `Request: ${problem.request_id}`,
+		]
+			.filter(Boolean)
+			.join(' · '),
+	];
+	// n8n keeps what stands under `response.data` with the error, where the execution view shows it.
+	const response = { data: { ...problem, status } } as JsonObject;
+	return new NodeApiError(
+		context.getNode(),
+		{ response },
+		{
+			message: problem.title ?? `Email Sender answered with status ${status}`,
+			description: lines.filter(Boolean).join('\n'),
+			httpCode: String(status),
+			itemIndex: item,
+		},
+	);
+}
+
+function once<T>(compute: () => T): () => T {
+	let result: { value: T } | undefined;
+	return () => (result ??= { value: compute() }).value;
+}

@@ -1,0 +1,203 @@
+import assert from 'node:assert/strict';
+import { readFileSync, readdirSync } from 'node:fs';
+import { describe, it } from 'node:test';
+import { NodeHelpers } from './support/n8n.mjs';
+import { EmailSender } from '../dist/nodes/EmailSender/EmailSender.node.js';
+import { EmailSenderApi } from '../dist/credentials/EmailSenderApi.credentials.js';
+import { EmailSenderOAuth2Api } from '../dist/credentials/EmailSenderOAuth2Api.credentials.js';
+import {
+	description,
+	failNode,
+	makeContext,
+	problem,
+	queued,
+	runNode,
+	sendParameters,
+} from './support/context.mjs';
+
+const items = [{ json: { n: 0 } }, { json: { n: 1 } }, { json: { n: 2 } }];
+
+describe('items', () => {
+	it('come out paired with the item they came from', async () => {
+		const answer = () => ({ status: 202, body: queued });
+		const output = await runNode(makeContext({ parameters: sendParameters, answer, items }));
+		assert.deepEqual(
+			output.map(({ pairedItem }) => pairedItem),
+			[{ item: 0 }, { item: 1 }, { item: 2 }],
+		);
+	});
+
+	it('are worked on one after another', async () => {
+		let running = 0;
+		const answer = async () => {
+			running += 1;
+			await Promise.resolve();
+			assert.equal(running, 1);
+			running -= 1;
+			return { status: 202, body: queued };
+		};
+		await runNode(makeContext({ parameters: sendParameters, answer, items }));
+	});
+
+	it('stop at the first failure', async () => {
+		const answer = (_, nth) =>
+			nth === 2 ? problem(404, 'not_found', 'No') : { status: 202, body: queued };
+		const context = makeContext({ parameters: sendParameters, answer, items });
+		await failNode(context);
+		assert.equal(context.requests.length, 2);
+	});
+
+	it('go on after a failure when told to, with the error in its place', async () => {
+		const answer = (_, nth) =>
+			nth === 2
+				? problem(404, 'email.not_found', 'No such e-mail', { body: { detail: 'Never seen' } })
+				: { status: 202, body: queued };
+		const context = makeContext({
+			parameters: sendParameters,
+			answer,
+			items,
+			continueOnFail: true,
+		});
+		const output = await runNode(context);
+		assert.equal(output.length, 3);
+		assert.deepEqual(output[0].json, queued);
+		assert.deepEqual(output[1].json, {
+			error: 'No such e-mail',
+			message: 'Never seen\nCode: email.not_found · Status: 404 · Request: req-1',
+			details: { status: 404, code: 'email.not_found', request_id: 'req-1' },
+		});
+		// Anything else beside `json` would make n8n reduce the item to its message.
+		assert.deepEqual(Object.keys(output[1]).sort(), ['json', 'pairedItem']);
+		assert.deepEqual(output[1].pairedItem, { item: 1 });
+		assert.deepEqual(output[2].json, queued);
+	});
+
+	it('go on after a mistake in the fields, too', async () => {
+		const parameters = (item) => ({ ...sendParameters, to: item === 0 ? '' : 'ada@example.test' });
+		const answer = () => ({ status: 202, body: queued });
+		const context = makeContext({ parameters, answer, items, continueOnFail: true });
+		const output = await runNode(context);
+		assert.deepEqual(output[0].json, { error: 'There is no recipient in "To"' });
+		assert.equal(output.length, 3);
+	});
+
+	it('refuses an operation that does not exist', async () => {
+		const parameters = { resource: 'email', operation: 'delete' };
+		const context = makeContext({ parameters, answer: () => assert.fail('no request expected') });
+		context.getNodeParameter = (name) => parameters[name];
+		const error = await failNode(context);
+		assert.match(error.message, /no operation "delete" on "email"/);
+	});
+});
+
+describe('node', () => {
+	it('runs through its own execute', async () => {
+		const answer = () => ({ status: 202, body: queued });
+		const context = makeContext({ parameters: sendParameters, answer });
+		const [output] = await new EmailSender().execute.call(context);
+		assert.deepEqual(output, [{ json: queued, pairedItem: { item: 0 } }]);
+	});
+
+	it('has a default operation for every resource', () => {
+		const { options } = description.properties.find(({ name }) => name === 'resource');
+		for (const { value } of options) {
+			const shown = NodeHelpers.getNodeParameters(
+				description.properties,
+				{ resource: value },
+				true,
+				false,
+				{ typeVersion: 1 },
+				description,
+			);
+			assert.ok(shown.operation, `resource ${value} has no operation`);
+		}
+	});
+
+	it('shows each field for the operations that read it only', () => {
+		for (const field of description.properties.slice(2)) {
+			assert.equal(field.displayOptions.show.resource.length, 1, field.name);
+			if (field.name !== 'operation') {
+				assert.equal(field.displayOptions.show.operation.length, 1, field.name);
+			}
+		}
+	});
+
+	it('offers its own custom API call where n8n would add one', () => {
+		const { options } = description.properties.find(({ name }) => name === 'resource');
+		assert.equal(options.at(-1).name, 'Custom API Call');
+	});
+
+	it('may be used by an AI agent', () => {
+		assert.equal(description.usableAsTool, true);
+	});
+
+	it('knows the credentials it asks for', () => {
+		const names = [new EmailSenderApi().name, new EmailSenderOAuth2Api().name].sort();
+		assert.deepEqual(description.credentials.map(({ name }) => name).sort(), names);
+	});
+});
+
+describe('credentials', () => {
+	for (const credential of [new EmailSenderApi(), new EmailSenderOAuth2Api()]) {
+		it(`${credential.name} is tested against /api/v1/me of its own base URL`, () => {
+			assert.deepEqual(credential.test.request, {
+				baseURL: '={{$credentials.baseUrl}}',
+				url: '/api/v1/me',
+			});
+		});
+	}
+
+	it('sends the API key as a bearer token', () => {
+		assert.deepEqual(new EmailSenderApi().authenticate.properties.headers, {
+			Authorization: '=Bearer {{$credentials.apiKey}}',
+		});
+	});
+
+	it('hides the API key in the editor', () => {
+		const field = new EmailSenderApi().properties.find(({ name }) => name === 'apiKey');
+		assert.equal(field.typeOptions.password, true);
+	});
+
+	it('asks for OAuth2 tokens as a client, without a person', () => {
+		const values = Object.fromEntries(
+			new EmailSenderOAuth2Api().properties.map(({ name, default: value }) => [name, value]),
+		);
+		assert.equal(values.grantType, 'clientCredentials');
+		assert.equal(values.authentication, 'header');
+		assert.match(values.accessTokenUrl, /\/oauth\/token$/);
+	});
+});
+
+describe('package', () => {
+	const read = (name) => readFileSync(new URL(`../${name}`, import.meta.url), 'utf8');
+	const manifest = JSON.parse(read('package.json'));
+
+	it('has no runtime dependency', () => {
+		assert.equal(manifest.dependencies, undefined);
+		assert.deepEqual(Object.keys(manifest.peerDependencies), ['n8n-workflow']);
+	});
+
+	it('lists files that the build makes', () => {
+		for (const file of [...manifest.n8n.nodes, ...manifest.n8n.credentials]) {
+			assert.ok(read(file).length > 0, file);
+		}
+	});
+
+	it('locks versions without naming where they come from', () => {
+		assert.ok(!read('package-lock.json').includes('"resolved"'));
+	});
+
+	it('has one route per operation, in a form that other tests can read', () => {
+		const folder = new URL('../nodes/EmailSender/resources/', import.meta.url);
+		const helpers = ['index.ts', 'addresses.ts', 'fields.ts'];
+		for (const noun of readdirSync(folder)) {
+			for (const file of readdirSync(new URL(`${noun}/`, folder))) {
+				if (helpers.includes(file)) continue;
+				const source = readFileSync(new URL(`${noun}/${file}`, folder), 'utf8');
+				const routes = [...source.matchAll(/^export const route = '([^']+)';$/gm)];
+				assert.equal(routes.length, 1, `${noun}/${file}`);
+				assert.match(routes[0][1], /^(GET|POST|\*) \/api\/v1\//);
+			}
+		}
+	});
+});

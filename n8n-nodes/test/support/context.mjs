@@ -1,0 +1,180 @@
+/** A hand-made `this` for the node: the part of n8n's execution context that the package uses, and nothing else. */
+import { NodeApiError, NodeHelpers, NodeOperationError } from './n8n.mjs';
+import { EmailSender } from '../../dist/nodes/EmailSender/EmailSender.node.js';
+import { operations as customApiCall } from '../../dist/nodes/EmailSender/resources/customApiCall/index.js';
+import { operations as email } from '../../dist/nodes/EmailSender/resources/email/index.js';
+import { operations as job } from '../../dist/nodes/EmailSender/resources/job/index.js';
+import { runForEachItem } from '../../dist/nodes/EmailSender/shared/operation.js';
+import { openApi } from '../../dist/nodes/EmailSender/shared/transport.js';
+
+export const description = new EmailSender().description;
+
+/** A clock that stands still, except for sleeping, which takes no time at all and is written down. */
+export function makeClock(start = Date.parse('2026-01-01T00:00:00Z')) {
+	let now = start;
+	const sleeps = [];
+	return {
+		sleeps,
+		now: () => now,
+		sleep: async (milliseconds) => {
+			sleeps.push(milliseconds);
+			now += milliseconds;
+		},
+	};
+}
+
+/**
+ * @param options.parameters what the builder filled in; fields left out have the node's own defaults, and fields that
+ *   the editor would not show cannot be read, as in n8n. A function is asked for each item.
+ * @param options.answer called with each request; returns `{status, headers?, body?}` or throws
+ */
+export function makeContext({
+	parameters,
+	answer,
+	items = [{ json: {} }],
+	baseUrl = 'http://127.0.0.1:8400',
+	executionId = '17',
+	instanceId = 'instance-1',
+	workflowId = 'workflow-1',
+	nodeId = 'node-1',
+	runIndex = 0,
+	isTool = false,
+	continueOnFail = false,
+	parents = [],
+	outputs = {},
+	binary = {},
+}) {
+	const requests = [];
+	const node = {
+		id: nodeId,
+		name: 'Email Sender',
+		type: 'n8n-nodes-email-sender.emailSender',
+		typeVersion: 1,
+		position: [0, 0],
+		parameters: {},
+	};
+	const valuesOf = (item) => (typeof parameters === 'function' ? parameters(item) : parameters);
+	const context = {
+		requests,
+		helpers: {
+			async httpRequestWithAuthentication(credential, options) {
+				if (this !== context) throw new Error('called without the context as "this"');
+				const url = new URL(options.url);
+				const request = {
+					credential,
+					options,
+					method: options.method,
+					path: url.pathname,
+					origin: url.origin,
+					query: options.qs,
+					headers: Object.fromEntries(
+						Object.entries(options.headers).map(([name, value]) => [name.toLowerCase(), value]),
+					),
+					body: options.body === undefined ? undefined : JSON.parse(options.body),
+				};
+				requests.push(request);
+				const { status, headers = {}, body } = await answer(request, requests.length);
+				if (status === 401) throw new NodeApiError(node, axiosError(status, body));
+				return { statusCode: status, headers, body };
+			},
+			assertBinaryData(item, name) {
+				if (!binary[name]) {
+					throw new NodeOperationError(
+						node,
+						`This operation expects the node's input data to contain a binary file '${name}'`,
+					);
+				}
+				return binary[name];
+			},
+			getBinaryDataBuffer: async (item, name) => Buffer.from(binary[name].content),
+		},
+		getNodeParameter(name, item) {
+			const shown = NodeHelpers.getNodeParameters(
+				description.properties,
+				{ authentication: 'oAuth2', ...valuesOf(item) },
+				true,
+				false,
+				node,
+				description,
+			);
+			if (!(name in shown)) throw new Error(`Could not get parameter "${name}"`);
+			return shown[name];
+		},
+		getCredentials: async (name) => ({ baseUrl, name }),
+		getExecutionId: () => executionId,
+		getExecutionCancelSignal: () => undefined,
+		getInputData: () => items,
+		getInstanceId: () => instanceId,
+		getNode: () => node,
+		getParentNodes: () => parents,
+		getWorkflow: () => ({ id: workflowId, name: 'A workflow', active: true }),
+		getWorkflowDataProxy: () => ({
+			$runIndex: runIndex,
+			$: (name) => ({
+				isExecuted: name in outputs,
+				first: () => outputs[name]?.[0],
+			}),
+		}),
+		isToolExecution: () => isTool,
+		continueOnFail: () => continueOnFail,
+	};
+	return context;
+}
+
+/** Runs the node as n8n would; returns the items of its only output. */
+export async function runNode(context, clock = makeClock()) {
+	const [output] = await runForEachItem(context, { email, job, customApiCall }, (opened) =>
+		openApi(opened, clock),
+	);
+	return output;
+}
+
+/** Runs the node and returns the error it fails with. */
+export async function failNode(context, clock = makeClock()) {
+	try {
+		await runNode(context, clock);
+	} catch (error) {
+		return error;
+	}
+	throw new Error('the node was expected to fail, but it succeeded');
+}
+
+export function problem(status, code, title, more = {}) {
+	return {
+		status,
+		headers: { 'content-type': 'application/problem+json', ...more.headers },
+		body: {
+			type: `/problems/${code}`,
+			title,
+			status,
+			instance: '/api/v1/emails',
+			code,
+			request_id: 'req-1',
+			...more.body,
+		},
+	};
+}
+
+export const queued = {
+	id: '0199c2a4-6f3e-7c1b-9d52-3f1f0c6b8a11',
+	job_id: '0199c2a4-6f3e-7c1b-9d52-3f1f0c6b8a12',
+	state: 'queued',
+	subject: 'Hello',
+	to: ['ada@example.test'],
+};
+
+export const sendParameters = {
+	resource: 'email',
+	operation: 'send',
+	to: 'ada@example.test',
+	subject: 'Hello',
+	text: 'Hi Ada',
+};
+
+function axiosError(status, data) {
+	class AxiosError extends Error {}
+	return Object.assign(new AxiosError(`Request failed with status code ${status}`), {
+		isAxiosError: true,
+		response: { status, data, headers: {} },
+	});
+}

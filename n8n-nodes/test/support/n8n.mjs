@@ -1,0 +1,7 @@
+// n8n-workflow as the compiled node loads it. Its ESM half cannot be imported by Node, and two copies would make every
+// `instanceof` fail.
+import { createRequire } from 'node:module';
+
+export const { NodeApiError, NodeHelpers, NodeOperationError } = createRequire(import.meta.url)(
+	'n8n-workflow',
+);

@@ -1,0 +1,1 @@
+"""A real n8n beside Email Sender: installed, packed for, started and driven without a browser."""

@@ -1,0 +1,664 @@
+"""Runs a real n8n without a browser: one server process, and the calls that set it up and use it.
+
+`scripts/run` shows it to people, `tests/e2e/test_n8n.py` holds the node package to its word with
+it. `scripts/n8n/install.sh` makes the installation, `scripts/n8n/pack.sh` the package it loads.
+"""
+
+import contextlib
+import ctypes
+import dataclasses
+import itertools
+import json
+import os
+import platform
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tarfile
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+from urllib.parse import urlencode
+
+import httpx
+
+VERSION = "2.41.1"
+PACKAGE = "n8n-nodes-email-sender"
+NODE_TYPE = f"{PACKAGE}.emailSender"
+OWNER_EMAIL = "owner@example.test"
+DEMO_NAME = "Email Sender demo"
+DEMO_PATH = "email-sender-demo"
+DEMO_PARAMETERS: Mapping[str, object] = {
+    "resource": "email",
+    "operation": "send",
+    "to": "={{ $json.body.to }}",
+    "businessKey": "={{ $json.body.business_key }}",
+    "content": "message",
+    "subject": "={{ $json.body.subject }}",
+    "text": "={{ $json.body.text }}",
+}
+
+_ROOT = Path(__file__).resolve().parents[2]
+_READY_SECONDS = 180.0
+_STOP_SECONDS = 20.0
+_PR_SET_PDEATHSIG = 1
+# Settings of another n8n, and secrets of Email Sender, have no business in this one.
+_FOREIGN_SETTINGS = ("N8N_", "DB_", "EXECUTIONS_", "QUEUE_", "WEBHOOK_", "EMAIL_SENDER")
+
+Json = dict[str, Any]
+
+
+class N8nError(RuntimeError):
+    """n8n could not be found, started or used; the message says which and what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Installation:
+    """Where n8n and its own Node are."""
+
+    node: Path
+    app: Path
+
+    @classmethod
+    def find(cls) -> Self:
+        """Find what `scripts/n8n/install.sh` made; installs nothing.
+
+        Raises:
+            N8nError: nothing complete is there; the message names the command that makes it.
+        """
+        check = subprocess.run(
+            [str(_ROOT / "scripts/n8n/install.sh"), "--check"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if check.returncode != 0:
+            raise N8nError(check.stderr.strip().removeprefix("error: "))
+        home = Path(check.stdout.strip())
+        machine = "arm64" if platform.machine() == "aarch64" else "x64"
+        return cls(
+            node=home / f"node24/node_modules/node-linux-{machine}/bin/node",
+            app=home / "app/node_modules",
+        )
+
+    def hash_password(self, password: str) -> str:
+        """Hash as n8n does, with n8n's own bcrypt; the password never shows in a process list."""
+        script = (
+            "const {hashSync} = require('bcryptjs');"
+            "process.stdout.write(hashSync(require('fs').readFileSync(0, 'utf8'), 10))"
+        )
+        return subprocess.run(
+            [str(self.node), "-e", script],
+            cwd=self.app.parent,
+            input=password,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+
+
+def pack_nodes() -> Path:
+    """Build and pack the node package if its sources changed; returns the tarball.
+
+    Raises:
+        N8nError: the tools are missing or the build fails.
+    """
+    packed = subprocess.run(
+        [str(_ROOT / "scripts/n8n/pack.sh")], capture_output=True, text=True, check=False
+    )
+    if packed.returncode != 0:
+        raise N8nError(f"the n8n node could not be packed: {packed.stderr.strip()[-2000:]}")
+    return Path(packed.stdout.strip())
+
+
+@dataclasses.dataclass(frozen=True)
+class _Secrets:
+    """What one data folder needs to stay usable; made once, kept in a file only its owner reads."""
+
+    encryption_key: str
+    password: str
+    password_hash: str
+
+    @classmethod
+    def load(cls, file: Path, installation: Installation) -> Self:
+        if file.exists():
+            return cls(**json.loads(file.read_text()))
+        # n8n asks for a capital letter and a digit.
+        password = f"E1-{secrets.token_urlsafe(18)}"
+        made = cls(secrets.token_hex(24), password, installation.hash_password(password))
+        # Written aside and renamed: a half-written file would lock the owner out for good.
+        draft = file.with_suffix(".new")
+        draft.unlink(missing_ok=True)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as stream:
+            json.dump(dataclasses.asdict(made), stream)
+        draft.rename(file)
+        return made
+
+
+class N8nServer:
+    """One n8n on 127.0.0.1 with the node package loaded as a real installation loads it.
+
+    The folder keeps its database, log and secrets; a later start on it continues where it was. The
+    server ends with the process that started it, even if that process is killed.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int,
+        broker_port: int,
+        package: Path,
+        installation: Installation | None = None,
+    ) -> None:
+        """Prepare; nothing is started yet.
+
+        Args:
+            folder: made if missing.
+            port: of the editor, the API and the webhooks.
+            broker_port: of the task broker; every n8n of a machine needs one of its own.
+            package: the tarball that `pack_nodes` returned.
+            installation: default `Installation.find()`.
+        """
+        self.folder = folder
+        self.url = f"http://127.0.0.1:{port}"
+        self.log_file = folder / "n8n.log"
+        self._ports = (port, broker_port)
+        self._package = package
+        self._installation = installation or Installation.find()
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._secrets = _Secrets.load(folder / "secrets.json", self._installation)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def owner_email(self) -> str:
+        """Who may log in to the editor."""
+        return OWNER_EMAIL
+
+    @property
+    def owner_password(self) -> str:
+        """The owner's password: random, and the same for the life of the folder."""
+        return self._secrets.password
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process while it runs."""
+        running = self._process is not None and self._process.poll() is None
+        return self._process.pid if self._process and running else None
+
+    def start(self) -> None:
+        """Start, and return once n8n answers requests (7-20 s).
+
+        Raises:
+            N8nError: a port is taken, n8n ends or is not ready in 180 s; with the end of its log.
+        """
+        if self.pid is not None:
+            raise N8nError("this n8n is running already")
+        for port in self._ports:
+            _require_free(port)
+        self._load_package()
+        libc = ctypes.CDLL(None)  # before the fork: after it, loading could wait for a lost lock
+        parent = os.getpid()
+
+        def die_with_parent() -> None:
+            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+            if os.getppid() != parent:  # it died before the line above: no signal will ever come
+                os._exit(1)
+
+        with self.log_file.open("ab") as log:
+            self._process = _spawn(
+                [
+                    str(self._installation.node),
+                    str(self._installation.app / "n8n/bin/n8n"),
+                    "start",
+                ],
+                env=self._environment(),
+                cwd=self.folder,
+                log=log,
+                before_exec=die_with_parent,
+            )
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Ask n8n to end, insist after 20 s; harmless when it is not running."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        process.wait()
+        # Its task runner shares its session, and outlives it only if it was killed.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+    def open_api(self) -> "N8nApi":
+        """Log in as the owner; the caller closes what it gets."""
+        api = N8nApi(self.url)
+        try:
+            api.login(self.owner_email, self.owner_password)
+            api.make_api_key()
+        except BaseException:
+            api.close()
+            raise
+        return api
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _load_package(self) -> None:
+        # The place and the loader of a real community package; only a restart makes n8n look.
+        target = self.folder / ".n8n/nodes/node_modules" / PACKAGE
+        shutil.rmtree(target, ignore_errors=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_name(f".{PACKAGE}.new")
+        shutil.rmtree(draft, ignore_errors=True)
+        with tarfile.open(self._package) as tarball:
+            tarball.extractall(draft, filter="data")
+        (draft / "package").rename(target)
+        draft.rmdir()
+
+    def _environment(self) -> dict[str, str]:
+        port, broker_port = self._ports
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(_FOREIGN_SETTINGS)
+        }
+        # A proxy cannot reach this machine's loopback.
+        direct = dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost")
+        off = dict.fromkeys(
+            (
+                "N8N_DIAGNOSTICS_ENABLED",
+                "N8N_VERSION_NOTIFICATIONS_ENABLED",
+                "N8N_VERSION_NOTIFICATIONS_WHATS_NEW_ENABLED",
+                "N8N_TEMPLATES_ENABLED",
+                "N8N_PERSONALIZATION_ENABLED",
+                "N8N_HIRING_BANNER_ENABLED",
+                "N8N_DYNAMIC_BANNERS_ENABLED",
+                "N8N_LICENSE_AUTO_RENEW_ENABLED",
+                "N8N_VERIFIED_PACKAGES_ENABLED",
+                "N8N_SECURE_COOKIE",
+                # Publishing then takes effect before it is answered.
+                "N8N_USE_WORKFLOW_PUBLICATION_SERVICE",
+            ),
+            "false",
+        )
+        return {
+            **inherited,
+            **direct,
+            **off,
+            "PATH": f"{self._installation.node.parent}:{os.environ.get('PATH', '')}",
+            "N8N_USER_FOLDER": str(self.folder),
+            "N8N_LISTEN_ADDRESS": "127.0.0.1",
+            "N8N_HOST": "127.0.0.1",
+            "N8N_PROTOCOL": "http",
+            "N8N_PORT": str(port),
+            "N8N_RUNNERS_BROKER_PORT": str(broker_port),
+            "N8N_EDITOR_BASE_URL": f"{self.url}/",
+            "N8N_WEBHOOK_URL": f"{self.url}/",
+            "N8N_ENCRYPTION_KEY": self._secrets.encryption_key,
+            "N8N_INSTANCE_OWNER_MANAGED_BY_ENV": "true",
+            "N8N_INSTANCE_OWNER_EMAIL": OWNER_EMAIL,
+            "N8N_INSTANCE_OWNER_FIRST_NAME": "Email",
+            "N8N_INSTANCE_OWNER_LAST_NAME": "Sender",
+            "N8N_INSTANCE_OWNER_PASSWORD_HASH": self._secrets.password_hash,
+            # These modules call home at every start.
+            "N8N_DISABLED_MODULES": "mcp-registry,instance-ai,agents,chat-hub,mcp",
+            "N8N_UNVERIFIED_PACKAGES_ENABLED": "true",
+            "EXTERNAL_FRONTEND_HOOKS_URLS": "",
+            "N8N_METRICS": "true",
+            "GENERIC_TIMEZONE": "UTC",
+            "N8N_LOG_LEVEL": "info",
+            "N8N_LOG_OUTPUT": "console",
+        }
+
+    def _wait_until_ready(self) -> None:
+        process = self._process
+        deadline = time.monotonic() + _READY_SECONDS
+        with httpx.Client(trust_env=False, timeout=5) as client:
+            while process is not None and process.poll() is None:
+                # Not /healthz: it answers seconds before the routes are there.
+                with contextlib.suppress(httpx.TransportError):
+                    if client.get(f"{self.url}/healthz/readiness").is_success:
+                        return
+                if time.monotonic() > deadline:
+                    raise N8nError(f"n8n is not ready after 180 s\n{self._end_of_log()}")
+                time.sleep(0.2)
+        raise N8nError(f"n8n ended while starting\n{self._end_of_log()}")
+
+    def _end_of_log(self) -> str:
+        lines = self.log_file.read_text(errors="replace").splitlines()[-20:]
+        return "\n".join([f"The end of {self.log_file}:", *lines])
+
+
+def _spawn(
+    command: list[str],
+    *,
+    env: dict[str, str],
+    cwd: Path,
+    log: IO[bytes],
+    before_exec: Callable[[], None],
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command,
+        env=env,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        # Ctrl-C in the terminal is for the parent, which then stops n8n in order.
+        start_new_session=True,
+        # Python has no other way to ask for the signal at the parent's death; the function does two
+        # system calls and takes no lock, which is what makes it safe beside threads.
+        preexec_fn=before_exec,  # noqa: PLW1509
+    )
+
+
+def _require_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise N8nError(f"n8n needs port {port} of 127.0.0.1: {error.strerror}") from error
+
+
+@dataclasses.dataclass(frozen=True)
+class Credential:
+    """A stored credential, as a node refers to it."""
+
+    id: str
+    name: str
+    type: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Execution:
+    """One run of a workflow."""
+
+    id: int
+    status: str
+    data: Json
+
+    @property
+    def error(self) -> Json:
+        """What the run failed with (`message`, `description`, `httpCode` ...); empty if nothing."""
+        error: Json = self.data["resultData"].get("error") or {}
+        return error
+
+    def items(self, node: str, output: int = 0) -> list[Json]:
+        """The JSON of the items that a node put out in its last run."""
+        runs = self.data["resultData"]["runData"][node]
+        return [item["json"] for item in runs[-1]["data"]["main"][output]]
+
+
+class N8nApi:
+    """n8n as its owner drives it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        # Loopback: no proxy of the environment may come between.
+        self._client = httpx.Client(base_url=url, timeout=60, trust_env=False)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def call(self, method: str, path: str, body: object = None) -> Any:
+        """Make one call and return its JSON.
+
+        Raises:
+            N8nError: any other answer than 2xx.
+        """
+        response = self._client.request(method, path, json=body)
+        if not response.is_success:
+            raise N8nError(f"{method} {path}: {response.status_code} {response.text[:600]}")
+        return response.json() if response.content else None
+
+    def login(self, email: str, password: str) -> None:
+        """Log in; the cookie serves the calls below /rest."""
+        self.call("POST", "/rest/login", {"emailOrLdapLoginId": email, "password": password})
+
+    def make_api_key(self) -> None:
+        """Make an API key for the calls below /api/v1, in place of the one of an earlier start."""
+        label = "email-sender driver"
+        # The key itself is shown once, so an old one is of no use to anybody.
+        for key in _listed(self.call("GET", "/rest/api-keys")["data"]):
+            if key["label"] == label:
+                self.call("DELETE", f"/rest/api-keys/{key['id']}")
+        scopes = self.call("GET", "/rest/api-keys/scopes")["data"]
+        made = self.call(
+            "POST", "/rest/api-keys", {"label": label, "expiresAt": None, "scopes": scopes}
+        )
+        self._client.headers["X-N8N-API-KEY"] = made["data"]["rawApiKey"]
+
+    def create_oauth2_credential(
+        self, base_url: str, client_id: str, client_secret: str, *, name: str = "Email Sender"
+    ) -> Credential:
+        """Store a client of Email Sender; n8n fetches its tokens by itself."""
+        return self._ensure_credential(
+            name,
+            "emailSenderOAuth2Api",
+            {"baseUrl": base_url, "clientId": client_id, "clientSecret": client_secret},
+        )
+
+    def create_api_key_credential(
+        self, base_url: str, api_key: str, *, name: str = "Email Sender key"
+    ) -> Credential:
+        """Store an API key of Email Sender."""
+        return self._ensure_credential(
+            name, "emailSenderApi", {"baseUrl": base_url, "apiKey": api_key}
+        )
+
+    def _ensure_credential(self, name: str, kind: str, data: Json) -> Credential:
+        # By name: a second start must not pile up credentials, and must bring the newest secret.
+        for stored in _listed(self.call("GET", "/rest/credentials")["data"]):
+            if stored["name"] == name and stored["type"] == kind:
+                self.call("PATCH", f"/api/v1/credentials/{stored['id']}", {"data": data})
+                return Credential(stored["id"], name, kind)
+        made = self.call("POST", "/api/v1/credentials", {"name": name, "type": kind, "data": data})
+        return Credential(made["id"], name, kind)
+
+    def test_credential(self, credential: Credential) -> Json:
+        """Run the credential's own test; returns `{"status": "OK" | "Error", "message"}`."""
+        outcome: Json = self.call("POST", f"/api/v1/credentials/{credential.id}/test")
+        return outcome
+
+    def ensure_workflow(
+        self, name: str, nodes: Sequence[Json], connections: Json | None = None
+    ) -> str:
+        """Make or renew the workflow of this name, and publish it; returns its id.
+
+        Args:
+            name: its identity across starts.
+            nodes: as `webhook_chain` makes them.
+            connections: default: each node feeds the next.
+        """
+        wanted = {
+            "name": name,
+            "nodes": nodes,
+            "connections": connections or _in_a_row(nodes),
+            "settings": {"executionOrder": "v1"},
+        }
+        found = self.call("GET", f"/api/v1/workflows?{urlencode({'name': name})}")["data"]
+        stored = next((workflow for workflow in found if workflow["name"] == name), None)
+        if stored is None:
+            stored = self.call("POST", "/api/v1/workflows", wanted)
+        else:
+            self.call("PUT", f"/api/v1/workflows/{stored['id']}", wanted)
+        workflow_id: str = stored["id"]
+        self.publish(workflow_id)
+        return workflow_id
+
+    def ensure_demo_workflow(self, credential: Credential) -> str:
+        """Make sure of the demo: `POST /webhook/email-sender-demo` sends; returns its id.
+
+        It takes `{"to", "subject", "text", "business_key"?}` and answers with the e-mail.
+        """
+        return self.ensure_workflow(
+            DEMO_NAME, webhook_chain(DEMO_PATH, credential, DEMO_PARAMETERS)
+        )
+
+    def publish(self, workflow_id: str) -> None:
+        """Publish: from here on the workflow's webhook answers."""
+        self.call("POST", f"/api/v1/workflows/{workflow_id}/publish", {})
+
+    def call_webhook(
+        self, path: str, body: object, headers: Mapping[str, str] | None = None
+    ) -> httpx.Response:
+        """Call a published webhook, as somebody who knows nothing but its address."""
+        return httpx.post(
+            f"{self.url}/webhook/{path}", json=body, headers=headers, timeout=60, trust_env=False
+        )
+
+    def run_webhook(
+        self, workflow_id: str, path: str, body: object, headers: Mapping[str, str] | None = None
+    ) -> tuple[httpx.Response, Execution]:
+        """Call a workflow's webhook; returns the answer and the very run that gave it."""
+        before = max(self._run_ids(workflow_id), default=0)
+        response = self.call_webhook(path, body, headers)
+        return response, self.last_execution(workflow_id, after=before)
+
+    def last_execution(self, workflow_id: str, *, after: int = 0, seconds: float = 10) -> Execution:
+        """The newest finished run of a workflow, with its data.
+
+        Args:
+            workflow_id: of the workflow.
+            after: id of an older run; this one is newer. n8n may store a run a moment after it
+                answered.
+            seconds: how long to wait for it.
+
+        Raises:
+            N8nError: no such run in time.
+        """
+        deadline = time.monotonic() + seconds
+        path = f"/api/v1/executions?workflowId={workflow_id}&limit=1&includeData=true"
+        while time.monotonic() < deadline:
+            for run in self.call("GET", path)["data"]:
+                finished = run["status"] not in {"new", "running", "waiting"}
+                if finished and int(run["id"]) > after:
+                    return Execution(int(run["id"]), run["status"], run["data"])
+            time.sleep(0.1)
+        raise N8nError(f"workflow {workflow_id} has no finished run after run {after}")
+
+    def _run_ids(self, workflow_id: str) -> list[int]:
+        found = self.call("GET", f"/api/v1/executions?workflowId={workflow_id}&limit=1")
+        return [int(run["id"]) for run in found["data"]]
+
+
+def _listed(value: Any) -> list[Json]:
+    """The rows of a list that n8n gives bare at some places and wrapped at others."""
+    rows: list[Json] = (
+        value if isinstance(value, list) else value.get("items", value.get("data", []))
+    )
+    return rows
+
+
+def webhook_chain(
+    path: str, credential: Credential, parameters: Mapping[str, object], **settings: object
+) -> list[Json]:
+    """The nodes Webhook, Email Sender and Respond.
+
+    `POST /webhook/<path>` then answers with all items that Email Sender gives.
+
+    Args:
+        path: of the webhook.
+        credential: for Email Sender; decides its `authentication`.
+        parameters: of Email Sender.
+        settings: of Email Sender, such as `onError` or `retryOnFail`.
+    """
+    authentication = "apiKey" if credential.type == "emailSenderApi" else "oAuth2"
+    return [
+        make_node(
+            path,
+            "Webhook",
+            "n8n-nodes-base.webhook",
+            2.1,
+            {"httpMethod": "POST", "path": path, "responseMode": "responseNode", "options": {}},
+            webhookId=f"wh-{path}",
+        ),
+        make_node(
+            path,
+            "Email Sender",
+            NODE_TYPE,
+            1,
+            {"authentication": authentication, **parameters},
+            credentials={credential.type: {"id": credential.id, "name": credential.name}},
+            **settings,
+        ),
+        make_node(
+            path,
+            "Respond",
+            "n8n-nodes-base.respondToWebhook",
+            1.4,
+            {"respondWith": "allIncomingItems", "options": {}},
+        ),
+    ]
+
+
+def make_node(
+    path: str, name: str, kind: str, version: float, parameters: Json, **settings: object
+) -> Json:
+    """One node of the workflow that belongs to a webhook path."""
+    # The id follows from the place, so that a renewed workflow keeps the identity of its nodes.
+    identity = uuid.uuid5(uuid.NAMESPACE_URL, f"{PACKAGE}/{path}/{name}")
+    return {
+        "id": str(identity),
+        "name": name,
+        "type": kind,
+        "typeVersion": version,
+        "position": [0, 0],
+        "parameters": parameters,
+        **settings,
+    }
+
+
+def connect(*links: tuple[str, int, str]) -> Json:
+    """Connections from (node, its output, next node) triples; order within an output is kept."""
+    outputs: dict[str, list[list[Json]]] = {}
+    for before, output, after in links:
+        branches = outputs.setdefault(before, [])
+        while len(branches) <= output:
+            branches.append([])
+        branches[output].append({"node": after, "type": "main", "index": 0})
+    return {name: {"main": branches} for name, branches in outputs.items()}
+
+
+def _in_a_row(nodes: Sequence[Json]) -> Json:
+    for place, node in enumerate(nodes):
+        node["position"] = [220 * place, 0]
+    return connect(*((a["name"], 0, b["name"]) for a, b in itertools.pairwise(nodes)))
