@@ -72,7 +72,7 @@ def main() -> None:
         unavailable(problem)
         return
     entries = allowed(me)
-    pages = [st.Page(_VIEWS / entry.file, title=entry.title, icon=entry.icon) for entry in entries]
+    pages = [_page(entry) for entry in entries]
     st.logo(theme.MARK, size="large")
     chosen = st.navigation(pages or [_no_pages()])
     sidebar(session, me)
@@ -81,8 +81,17 @@ def main() -> None:
         chosen.run()
 
 
+def without_navigation() -> None:
+    """Take the sidebar's pages away, and keep their addresses: none of them is run.
+
+    Without this a page that was open when the login ended would keep its navigation on show.
+    """
+    st.navigation([_page(entry) for entry in ENTRIES], position="hidden")
+
+
 def signed_out(text: str) -> None:
     """Draw the page of somebody who is not logged in: a name, a sentence, a button."""
+    without_navigation()
     with st.container(key="card-login"):
         st.html(
             f'<div class="es-login"><img src="{theme.mark()}" alt=""><h1>{theme.PRODUCT}</h1>'
@@ -95,6 +104,7 @@ def signed_out(text: str) -> None:
 
 def unavailable(problem: api.ApiProblem) -> None:
     """Draw the page of somebody whose login is good while the platform is not."""
+    without_navigation()
     with st.container(key="card-login"):
         st.html(
             f'<div class="es-login"><img src="{theme.mark()}" alt=""><h1>{theme.PRODUCT}</h1></div>'
@@ -153,6 +163,10 @@ def leave() -> None:
     """Forget the tokens here, then end the login at the provider."""
     state.forget()
     st.logout()
+
+
+def _page(entry: Entry) -> Page:
+    return st.Page(_VIEWS / entry.file, title=entry.title, icon=entry.icon)
 
 
 def _no_pages() -> Page:

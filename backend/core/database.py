@@ -249,14 +249,15 @@ class Tx(ReadTx):
     ) -> bool:
         """Insert unless a row with the same ``conflict`` columns exists; True when it was new."""
         _refuse_foreign_rows(self.scope, model, [row])
+        # RETURNING, not the row count: PostgreSQL's driver reports none for this statement.
         statement = (
             self._insert(model)
             .values(**row)
             .on_conflict_do_nothing(index_elements=list(conflict))
+            .returning(*sa.inspect(model).primary_key)
             .execution_options(scope_checked=True)
         )
-        result = await self.session.execute(statement)
-        return cast("sa.CursorResult[Any]", result).rowcount == 1
+        return (await self.session.execute(statement)).first() is not None
 
     async def upsert(
         self,

@@ -26,7 +26,6 @@ RUNTIME_LOCK=requirements.lock
 DEV_LOCK=requirements-dev.lock
 
 say() { printf '==> %s\n' "$*" >&2; }
-warn() { printf 'warning: %s\n' "$*" >&2; }
 # complain TEXT: for functions, whose caller decides. die TEXT: for entry points.
 complain() {
   printf 'error: %s\n' "$*" >&2
@@ -86,8 +85,8 @@ import ensurepip, venv'
     "set PYTHON to its path if it is installed elsewhere"
 }
 
-# ensure_uv: the pinned installer, in an environment of its own: `uv pip sync` removes from an
-# environment whatever the lock does not list, so it cannot live in the one it manages.
+# ensure_uv: sets UV to the pinned installer. It has an environment of its own, so that .venv holds
+# what the lock says and nothing else, and checkouts share its 60 MB.
 ensure_uv() {
   local key home
   key=$(hash_of "$ROOT/$UV_LOCK")

@@ -4,7 +4,7 @@
 #   scripts/n8n/install.sh          install what is missing; prints the folder
 #   scripts/n8n/install.sh --check  print the folder if all is there, else say so and fail; installs nothing
 #
-# The folder is $EMAIL_SENDER_CACHE (default ~/.cache/email-sender)/n8n-2.41.1: 3 GB, about 4 minutes the first time, nothing
+# The folder is $EMAIL_SENDER_CACHE (default ~/.cache/email-sender)/n8n-2.41.1: 3 GB, 4 to 7 minutes the first time, nothing
 # afterwards. Two calls at once take turns. A call that was interrupted is noticed and its work redone.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
@@ -112,7 +112,7 @@ case "$#:${1:-}" in
     is_complete || with_lock "n8n-$VERSION" "$BASH" "${BASH_SOURCE[0]}" --locked
     ;;
   1:--locked) install; exit ;;
-  1:--check) is_complete || die "n8n $VERSION is not installed: run scripts/n8n/install.sh (3 GB, about 4 min)" ;;
+  1:--check) is_complete || die "n8n $VERSION is not installed: run scripts/n8n/install.sh (3 GB, 4 to 7 min)" ;;
   *) die "usage: scripts/n8n/install.sh [--check]" ;;
 esac
 printf '%s\n' "$DEST"

@@ -574,9 +574,10 @@ class Platform:
                 return 201, member
             case ("PUT" | "DELETE", "members", user_id):
                 need("member:write")
-                member = next((m for m in room.members if m["user_id"] == user_id), None)
-                if member is None:
+                found_members = [m for m in room.members if m["user_id"] == user_id]
+                if not found_members:
                     raise Refusal(404, "tenant.member_not_found", "No such member.")
+                member = found_members[0]
                 if call.method == "DELETE":
                     room.members.remove(member)
                     return 204, None

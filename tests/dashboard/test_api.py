@@ -47,7 +47,10 @@ class TestProblem:
         with pytest.raises(api.ApiProblem) as caught:
             client(lambda _: httpx.Response(422, json=body)).create_tenant(slug="a", name="A")
         problem = caught.value
-        assert (problem.title, problem.detail) == ("The request is not valid.", "One field is wrong.")
+        assert (problem.title, problem.detail) == (
+            "The request is not valid.",
+            "One field is wrong.",
+        )
         assert (problem.code, problem.status, problem.request_id) == ("invalid_input", 422, "req-1")
         assert problem.errors == (api.FieldProblem(pointer="/slug", detail="too short"),)
 
@@ -86,7 +89,9 @@ class TestApi:
         def answer(request):
             seen.append(request.headers["Authorization"])
             if len(seen) == 1:
-                return httpx.Response(401, json={"title": "Log in first.", "code": "unauthenticated"})
+                return httpx.Response(
+                    401, json={"title": "Log in first.", "code": "unauthenticated"}
+                )
             return httpx.Response(200, json={"items": [], "next_cursor": None})
 
         assert client(answer).list_jobs().items == []

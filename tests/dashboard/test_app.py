@@ -42,8 +42,12 @@ class TestPages:
                 assert not screen.app.exception
 
     def test_explain_a_role_that_opens_none(self, visit, platform, monkeypatch):
-        monkeypatch.setitem(platform.person("vic@example.test").roles, platform.room("acme").id, "mute")
-        monkeypatch.setitem(__import__("tests.dashboard.fake_api", fromlist=["ROLES"]).ROLES, "mute", [])
+        monkeypatch.setitem(
+            platform.person("vic@example.test").roles, platform.room("acme").id, "mute"
+        )
+        monkeypatch.setitem(
+            __import__("tests.dashboard.fake_api", fromlist=["ROLES"]).ROLES, "mute", []
+        )
         assert "Nothing to see yet" in visit(person="vic@example.test").text
 
 

@@ -20,7 +20,9 @@ class TestClients:
         screen = visit("clients").click("clients-new")
         assert screen.app.selectbox(key="clients-role").value == "workflow"
         screen.app.text_input(key="clients-name").set_value("Reports")
-        next(button for button in screen.app.button if button.label == "Create client").click().run()
+        next(
+            button for button in screen.app.button if button.label == "Create client"
+        ).click().run()
         body = platform.called("POST", "/api/v1/clients")[0].body
         assert body == {"name": "Reports", "role": "workflow"}
         assert shown_secret(screen)

@@ -123,4 +123,6 @@ class TestDetail:
     @pytest.mark.parametrize("wanted", ["0198c1de-0000-7000-8000-000000000009", "../me"])
     def test_says_when_there_is_no_such_message(self, visit, wanted):
         screen = visit("emails", id=wanted)
-        assert "No such e-mail." in screen.text or "There is nothing at this address." in screen.text
+        assert (
+            "No such e-mail." in screen.text or "There is nothing at this address." in screen.text
+        )

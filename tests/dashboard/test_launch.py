@@ -78,7 +78,7 @@ class TestPrepare:
 
 class TestToToml:
     def test_refuses_what_toml_cannot_hold(self):
-        with pytest.raises(settings.SettingsError, match="auth.client_secret"):
+        with pytest.raises(settings.SettingsError, match=r"auth\.client_secret"):
             launch.to_toml({"auth": {"client_secret": "a\x7fb"}})
 
 

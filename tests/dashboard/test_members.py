@@ -24,7 +24,9 @@ class TestMembers:
         screen.app.text_input(key="members-email").set_value("grace@example.test")
         screen.app.text_input(key="members-name").set_value("Grace Hopper")
         screen.app.selectbox(key="members-role").select("operator")
-        next(b for b in screen.app.button if b.label == "Add member" and b.key != "members-new").click()
+        next(
+            b for b in screen.app.button if b.label == "Add member" and b.key != "members-new"
+        ).click()
         screen.app.run()
         assert platform.called("POST", "/api/v1/members")[0].body == {
             "email": "grace@example.test",

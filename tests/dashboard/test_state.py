@@ -90,7 +90,9 @@ class TestSwitchTenant:
         assert session.me.tenant.slug == "acme"
         session.switch_tenant(platform.room("globex").id)
         assert (session.me.tenant.slug, session.me.role) == ("globex", "operator")
-        assert platform.called("POST", "/oauth/token")[-1].body["tenant"] == platform.room("globex").id
+        assert (
+            platform.called("POST", "/oauth/token")[-1].body["tenant"] == platform.room("globex").id
+        )
 
     def test_keeps_the_old_tenant_when_refused(self, session):
         assert session.me.tenant.slug == "acme"

@@ -92,7 +92,11 @@ async def app(database_url: str, tmp_path: Path) -> AsyncIterator[App]:
         data_dir=tmp_path / "data",
         database=DatabaseSettings(url=SecretStr(database_url), pool_size=5),
         telemetry=TelemetrySettings(access_log=False),
-        gateway=GatewaySettings(issuer="http://localhost:8400"),
+        gateway=GatewaySettings(
+            issuer="http://localhost:8400",
+            other_requests_per_second=20,
+            other_burst_requests=200,
+        ),
         email=EmailSettings(
             smtp_url=SecretStr("smtp://127.0.0.1:9"), sink_directory=tmp_path / "sink"
         ),

@@ -49,8 +49,7 @@ _OAUTH_ERRORS: Final = {
     "401": _json("The client's authentication failed", _ref("OAuthError")),
     "429": _json("Too many failed attempts; see Retry-After", _ref("OAuthError")),
 }
-# The client authenticates within the request, by Basic or by form fields.
-_CLIENT_AUTH: Final[list[dict[str, list[str]]]] = []
+_CLIENT_AUTH: Final[list[dict[str, list[str]]]] = [{"clientBasic": []}, {}]
 _GATED: Final = {
     str(status): answer
     for status, answer in problems(UnauthenticatedError, ForbiddenError, RateLimitedError).items()
@@ -246,6 +245,13 @@ OPENAPI: Final[dict[str, Any]] = {
         },
     },
     "components": {
+        "securitySchemes": {
+            "clientBasic": {
+                "type": "http",
+                "scheme": "basic",
+                "description": "An OAuth client's id and secret",
+            }
+        },
         "schemas": {
             **_ANSWERS,
             "InactiveToken": {

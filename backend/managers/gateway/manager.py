@@ -184,7 +184,7 @@ class GatewayManager:
         self._replies = ReplyStore(database, security, keep_seconds=settings.idempotency_seconds)
         self._failures = FailureAudit(database, monotonic)
         self._noting: set[asyncio.Task[None]] = set()
-        self._looking: dict[bytes, asyncio.Task[Known]] = {}
+        self._looking: dict[tuple[bytes, int], asyncio.Task[Known]] = {}
         self._used: dict[str, int] = {}
         self._used_written_at = -math.inf
         self.provider = OpenIdProvider(
@@ -348,22 +348,23 @@ class GatewayManager:
             raise CredentialInvalidError
         if credential.startswith("es_") and not _keys.is_well_formed(credential):
             raise CredentialInvalidError
-        task = self._looking.get(digest)
+        # By generation too: who asks after a change must not get an answer from before it.
+        look = (digest, self._cache.generation)
+        task = self._looking.get(look)
         if task is None:
             # A task of its own: the request that asked first may be cancelled, the others not.
-            task = asyncio.create_task(self._look(credential, digest))
-            self._looking[digest] = task
-            task.add_done_callback(partial(self._looked, digest))
+            task = asyncio.create_task(self._look(credential, digest, self._cache.generation))
+            self._looking[look] = task
+            task.add_done_callback(partial(self._looked, look))
         return await asyncio.shield(task)
 
-    def _looked(self, digest: bytes, task: asyncio.Task[Known]) -> None:
-        self._looking.pop(digest, None)
+    def _looked(self, look: tuple[bytes, int], task: asyncio.Task[Known]) -> None:
+        del self._looking[look]
         if not task.cancelled():
             # Taken here because every request that waited for it may be gone.
             task.exception()
 
-    async def _look(self, credential: str, digest: bytes) -> Known:
-        generation = self._cache.generation
+    async def _look(self, credential: str, digest: bytes, generation: int) -> Known:
         claims: AccessClaims | None = None
         try:
             if credential.startswith("es_"):

@@ -95,7 +95,9 @@ class TestDecide:
         assert not ask(limiter, (level, "a"), charge=False).allowed
 
     def test_lists_every_policy(self, limiter):
-        verdict = ask(limiter, (Level("tenant", 2000, 4000), "t"), (Level("client", 500, 1000), "c"))
+        verdict = ask(
+            limiter, (Level("tenant", 2000, 4000), "t"), (Level("client", 500, 1000), "c")
+        )
         assert verdict.policy == b'"tenant";q=4000;w=2, "client";q=1000;w=2'
 
     @settings(max_examples=60, deadline=None)

@@ -1,0 +1,469 @@
+"""The console in Chromium: the real login, every page in light and dark, nothing it should not do.
+
+By default a fake platform and a console are started here. To run the same tests on a real one, set
+EMAIL_SENDER_TEST_CONSOLE_URL, EMAIL_SENDER_TEST_USER and EMAIL_SENDER_TEST_PASSWORD.
+EMAIL_SENDER_SCREENSHOTS names a folder for the screenshots.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
+
+from tests.dashboard.axe.find import script as axe_script
+from tests.dashboard.fake_api import CLIENT_SECRET, PASSWORD, Platform, create_app
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(240)]
+
+ROOT = Path(__file__).parents[2]
+WAIT = 30_000
+PAGES = ["Overview", "E-mails", "Jobs", "Audit", "Members", "API clients", "Tenants"]
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@dataclass
+class Target:
+    """A console to drive, and who to be there; ``platform`` only when it is the fake one."""
+
+    url: str
+    user: str
+    password: str
+    platform: Platform | None = None
+
+    def fake(self) -> Platform:
+        """The fake platform's inside, or a skip."""
+        if self.platform is None:
+            pytest.skip("needs the fake platform: unset EMAIL_SENDER_TEST_CONSOLE_URL")
+        return self.platform
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def wait_until(answers: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 60
+    while not answers():
+        assert time.monotonic() < deadline, f"{what} did not come up"
+        time.sleep(0.1)  # another process's start: there is no clock to pass
+
+
+@pytest.fixture(scope="session")
+def console_target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    """The console under test, with its platform."""
+    url = os.environ.get("EMAIL_SENDER_TEST_CONSOLE_URL")
+    if url:
+        user = os.environ["EMAIL_SENDER_TEST_USER"]
+        yield Target(url.rstrip("/"), user, os.environ["EMAIL_SENDER_TEST_PASSWORD"])
+        return
+    api_port, port = free_port(), free_port()
+    console, issuer = f"http://localhost:{port}", f"http://localhost:{api_port}"
+    platform = Platform()
+    app = create_app(platform, issuer, console)
+    server = uvicorn.Server(
+        uvicorn.Config(app, host="127.0.0.1", port=api_port, log_level="warning", ws="none")
+    )
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    folder = tmp_path_factory.mktemp("console")
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "EMAIL_SENDER_CONSOLE__API_URL": f"http://127.0.0.1:{api_port}",
+        "EMAIL_SENDER_CONSOLE__ISSUER_URL": issuer,
+        "EMAIL_SENDER_CONSOLE__CLIENT_SECRET": CLIENT_SECRET,
+    }
+    with (folder / "console.log").open("w") as log:
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "dashboard.launch",
+                "--port",
+                str(port),
+                "--data-dir",
+                str(folder),
+            ],
+            cwd=ROOT,
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+
+        def healthy() -> bool:
+            assert process.poll() is None, (folder / "console.log").read_text()
+            try:
+                health = f"http://127.0.0.1:{port}/_stcore/health"
+                return server.started and httpx.get(health).text == "ok"
+            except httpx.TransportError:
+                return False
+
+        wait_until(healthy, "the console")
+        yield Target(console, "ada@example.test", PASSWORD, platform)
+    finally:
+        process.terminate()
+        process.wait(20)
+        server.should_exit = True
+        thread.join(20)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("Chromium is missing; get it with `apt-get install chromium`")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(
+            executable_path=chromium, headless=True, args=ARGUMENTS
+        )
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="session")
+def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    named = os.environ.get("EMAIL_SENDER_SCREENSHOTS")
+    folder = Path(named) if named else tmp_path_factory.mktemp("screenshots")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@dataclass
+class Visitor:
+    """A person at a browser, and everything the browser complained about."""
+
+    page: Page
+    target: Target
+    shots: Path
+    scheme: str = "light"
+    complaints: list[str] = field(default_factory=list)
+    blocked: list[str] = field(default_factory=list)
+    external: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.set_default_timeout(WAIT)
+        self.page.on("console", self._hear)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", self._watch)
+        self.page.on("requestfailed", self._note_blocked)
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.complaints.append(message.text)
+
+    def _watch(self, request: Request) -> None:
+        parts = urlsplit(request.url)
+        if parts.scheme in {"http", "https", "ws"} and parts.hostname not in {
+            "localhost",
+            "127.0.0.1",
+        }:
+            self.external.append(request.url)
+
+    def _note_blocked(self, request: Request) -> None:
+        if request.failure == "csp":
+            self.blocked.append(request.url)
+
+    def log_in(self) -> Visitor:
+        """Go through the provider's login page."""
+        self.page.goto(self.target.url)
+        self.page.get_by_role("button", name="Log in").click()
+        self.give_password()
+        expect(self.page.get_by_role("heading", name="Overview", level=1)).to_be_visible(
+            timeout=WAIT
+        )
+        return self
+
+    def give_password(self) -> None:
+        self.page.get_by_label("E-mail").fill(self.target.user)
+        self.page.get_by_label("Password").fill(self.target.password)
+        self.page.get_by_role("button", name="Log in").click()
+
+    def open(self, name: str) -> None:
+        """Go to a page by the sidebar."""
+        self.page.get_by_role("link", name=name, exact=True).click()
+        expect(self.page.get_by_role("heading", name=name, level=1)).to_be_visible(timeout=WAIT)
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until the page is drawn: no script runs and no chart is still loading."""
+        script = self.page.get_by_test_id("stApp")
+        expect(script).to_have_attribute("data-test-script-state", "notRunning", timeout=WAIT)
+        expect(self.page.get_by_test_id("stSkeleton")).to_have_count(0, timeout=WAIT)
+        # Not wait_for_function: it polls by eval, which the console's policy forbids.
+        drawn = (
+            "document.fonts.status === 'loaded' && "
+            "[...document.querySelectorAll('[data-testid=stPlotlyChart]')]"
+            ".every(chart => chart.querySelector('.main-svg'))"
+        )
+        wait_until(lambda: bool(self.page.evaluate(drawn)), "the page's charts")
+
+    def picture(self, name: str) -> None:
+        """Keep a screenshot at two widths."""
+        for width in (1280, 1680):
+            self.page.set_viewport_size({"width": width, "height": 900})
+            self.settle()
+            self.page.screenshot(path=self.shots / f"{name}-{self.scheme}-{width}.png")
+        self.page.set_viewport_size({"width": 1280, "height": 900})
+
+    def check_accessibility(self, where: str) -> None:
+        """Run axe-core; nothing serious or critical may be found."""
+        self.settle()
+        self.page.evaluate(axe_script() + ";0")
+        found = self.page.evaluate(
+            "axe.run(document, {resultTypes: ['violations']}).then(result => result.violations"
+            ".filter(v => v.impact === 'serious' || v.impact === 'critical')"
+            ".map(v => v.id + ': ' + v.nodes.map(n => n.html.slice(0, 120)).join(' | ')))"
+        )
+        assert found == [], f"{where} ({self.scheme})"
+
+    def check_headings(self, where: str) -> None:
+        """One first-level heading, and no level left out."""
+        levels = self.page.eval_on_selector_all(
+            "h1,h2,h3,h4,h5,h6", "all => all.map(h => Number(h.tagName[1]))"
+        )
+        assert levels.count(1) == 1, where
+        assert all(after - before <= 1 for before, after in pairwise(levels)), where
+
+
+Enter = Callable[..., Visitor]
+
+
+@pytest.fixture
+def enter(browser: Browser, console_target: Target, screenshots: Path) -> Iterator[Enter]:
+    """Open a browser window: ``enter("dark")``; it must have nothing to complain about."""
+    visitors: list[Visitor] = []
+
+    def go(scheme: str = "light") -> Visitor:
+        context = browser.new_context(
+            color_scheme="dark" if scheme == "dark" else "light",
+            viewport={"width": 1280, "height": 900},
+        )
+        visitor = Visitor(context.new_page(), console_target, screenshots, scheme)
+        visitors.append(visitor)
+        return visitor
+
+    yield go
+    for visitor in visitors:
+        visitor.page.context.close()
+
+
+@pytest.fixture
+def untouched(console_target: Target) -> Iterator[Platform]:
+    """The fake platform, put back as it was afterwards."""
+    platform = console_target.fake()
+    before = platform.clock, platform.login_seconds
+    yield platform
+    platform.clock, platform.login_seconds = before
+    platform.failures.clear()
+    platform.revoked_logins.clear()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+class TestLooks:
+    def test_signed_out_page(self, enter: Enter, scheme: str):
+        visitor = enter(scheme)
+        visitor.page.goto(visitor.target.url)
+        expect(visitor.page.get_by_role("button")).to_have_count(1)
+        expect(visitor.page.get_by_role("button")).to_have_text("Log in")
+        visitor.check_accessibility("signed out")
+        visitor.check_headings("signed out")
+        visitor.picture("signed-out")
+        assert visitor.page.title() == "Email Sender"
+        assert visitor.page.evaluate("document.documentElement.lang") == "en"
+        assert (visitor.complaints, visitor.external) == ([], [])
+
+    def test_every_page(self, enter: Enter, scheme: str):
+        visitor = enter(scheme).log_in()
+        visitor.settle()
+        navigation = visitor.page.get_by_test_id("stSidebarNav").get_by_role("link")
+        names = [name for name in PAGES if name in "\n".join(navigation.all_inner_texts())]
+        assert names[:2] == ["Overview", "E-mails"]
+        for name in names:
+            visitor.open(name)
+            visitor.check_accessibility(name)
+            visitor.check_headings(name)
+            visitor.picture(name.lower().replace(" ", "-"))
+        for chrome in ("stAppDeployButton", "stMainMenu", "stMainMenuButton"):
+            expect(visitor.page.get_by_test_id(chrome)).to_have_count(0)
+        assert (visitor.complaints, visitor.external) == ([], [])
+
+    def test_one_of_each(self, enter: Enter, scheme: str):
+        visitor = enter(scheme).log_in()
+        for name, landmark in (("E-mails", "Timeline"), ("Jobs", "Details"), ("Audit", "Record")):
+            visitor.open(name)
+            rows = visitor.page.locator("tr.opens button")
+            expect(rows.first.or_(visitor.page.locator(".es-empty").first)).to_be_visible()
+            if rows.count() == 0:
+                pytest.skip(f"the platform has nothing to open on {name}: send an e-mail first")
+            rows.first.click()
+            expect(visitor.page.get_by_role("heading", name=landmark).first).to_be_visible()
+            visitor.check_accessibility(f"one of {name}")
+            visitor.check_headings(f"one of {name}")
+            visitor.picture(f"{name.lower()}-one")
+        assert visitor.external == visitor.blocked
+
+
+class TestLogin:
+    def test_by_another_loopback_name_ends_at_the_public_one(self, enter: Enter):
+        visitor = enter()
+        address = urlsplit(visitor.target.url)
+        if address.hostname != "localhost":
+            pytest.skip("the console is not reached by localhost here")
+        visitor.page.goto(f"http://127.0.0.1:{address.port}/")
+        expect(visitor.page.get_by_role("button", name="Log in")).to_be_visible()
+        assert urlsplit(visitor.page.url).hostname == "localhost"
+
+    def test_keeps_access_tokens_out_of_the_browser(self, enter: Enter):
+        visitor = enter().log_in()
+        platform = visitor.target.fake()
+        stored = str(visitor.page.context.cookies()) + visitor.page.evaluate(
+            "JSON.stringify([{...localStorage}, {...sessionStorage}])"
+        )
+        assert platform.tokens
+        assert not any(token in stored for token in platform.tokens)
+        ours = [c for c in visitor.page.context.cookies() if c["name"].startswith("email_sender")]
+        assert ours
+        assert all(cookie["httpOnly"] and cookie["sameSite"] == "Lax" for cookie in ours)
+
+    def test_log_out_ends_it(self, enter: Enter):
+        visitor = enter().log_in()
+        visitor.page.get_by_role("button", name="Log out").click()
+        expect(visitor.page.get_by_role("button", name="Log in")).to_be_visible(timeout=WAIT)
+        visitor.page.goto(visitor.target.url)
+        expect(visitor.page.get_by_role("button", name="Log in")).to_be_visible(timeout=WAIT)
+        names = [cookie["name"] for cookie in visitor.page.context.cookies()]
+        assert not any(name.startswith("email_sender_console_user") for name in names)
+
+    def test_that_has_expired_leads_to_the_provider_again(self, enter: Enter, untouched: Platform):
+        # An id token of ten minutes ago that ended half a minute ago: within what the login's own
+        # validation forgives, past what the console does.
+        untouched.clock = lambda: time.time() - 600
+        untouched.login_seconds = 570
+        visitor = enter()
+        visitor.page.goto(visitor.target.url)
+        visitor.page.get_by_role("button", name="Log in").click()
+        visitor.give_password()
+        visitor.page.wait_for_url(re.compile(r"/auth/login|/oauth2callback|/oauth/authorize"))
+        expect(visitor.page.get_by_label("Password")).to_be_visible(timeout=WAIT)
+        untouched.clock = time.time
+        visitor.give_password()
+        expect(visitor.page.get_by_role("heading", name="Overview")).to_be_visible(timeout=WAIT)
+
+    def test_that_was_revoked_says_so_on_a_page_that_lives(self, enter: Enter, untouched: Platform):
+        visitor = enter().log_in()
+        visitor.settle()
+        untouched.revoked_logins.add(untouched.person(visitor.target.user).id)
+        untouched.tokens.clear()
+        # The live figures meet the refusal by themselves.
+        expect(visitor.page.get_by_text("Your login has ended")).to_be_visible(timeout=WAIT)
+        expect(visitor.page.get_by_role("link", name="E-mails")).to_have_count(0)
+
+
+class TestActs:
+    def test_overview_renews_itself(self, enter: Enter):
+        visitor = enter()
+        platform = visitor.target.fake()
+        visitor.page.clock.install()
+        visitor.log_in()
+        visitor.settle()
+        before = len(platform.called("GET", "/api/v1/overview"))
+        visitor.page.clock.fast_forward(11_000)
+        wait_until(
+            lambda: len(platform.called("GET", "/api/v1/overview")) > before, "a second reading"
+        )
+
+    def test_export_hands_over_a_csv_file(self, enter: Enter):
+        visitor = enter().log_in()
+        visitor.open("E-mails")
+        visitor.page.get_by_role("button", name="Export").click()
+        visitor.page.get_by_role("button", name="Prepare file").click()
+        with visitor.page.expect_download() as download:
+            visitor.page.get_by_role("button", name=re.compile("Download .* rows")).click()
+        assert download.value.suggested_filename == "emails.csv"
+        with Path(download.value.path()).open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert rows
+        assert {"id", "state", "subject", "to"} <= set(rows[0])
+
+    def test_a_job_is_cancelled_after_one_question(self, enter: Enter):
+        visitor = enter().log_in()
+        platform = visitor.target.fake()
+        job = next(job for job in platform.room("acme").jobs if job["state"] == "ready")
+        visitor.page.goto(f"{visitor.target.url}/jobs?id={job['id']}")
+        visitor.page.get_by_role("button", name="Cancel job").click()
+        expect(visitor.page.get_by_text("takes it out of the queue for good")).to_be_visible()
+        visitor.check_accessibility("the question")
+        visitor.picture("jobs-question")
+        assert job["state"] == "ready"
+        visitor.page.get_by_role("button", name="Cancel this job").click()
+        expect(visitor.page.get_by_text("The job is cancelled.")).to_be_visible()
+        assert job["state"] == "cancelled"
+
+    def test_the_chain_is_verified(self, enter: Enter):
+        visitor = enter().log_in()
+        visitor.open("Audit")
+        visitor.page.get_by_role("button", name="Verify the chain").click()
+        expect(visitor.page.get_by_text("records are as they were written")).to_be_visible()
+        visitor.picture("audit-verified")
+
+    def test_a_row_opens_by_keyboard(self, enter: Enter):
+        visitor = enter().log_in()
+        visitor.open("E-mails")
+        row = visitor.page.locator("tr.opens button").first
+        subject = row.inner_text()
+        row.focus()
+        visitor.page.keyboard.press("Enter")
+        expect(visitor.page.get_by_role("heading", name=subject, level=1)).to_be_visible()
+
+    def test_the_tenant_is_switched(self, enter: Enter):
+        visitor = enter().log_in()
+        visitor.target.fake()
+        visitor.open("E-mails")
+        visitor.page.get_by_role("combobox", name=re.compile("Tenant")).click()
+        visitor.page.get_by_role("option", name="Globex").click()
+        expect(visitor.page.get_by_text("4 shown. That is all.")).to_be_visible()
+        expect(visitor.page.get_by_role("link", name="API clients")).to_have_count(0)
+
+
+class TestHostileMessage:
+    def test_neither_runs_nor_calls_home(self, enter: Enter):
+        visitor = enter().log_in()
+        email = visitor.target.fake().room("acme").emails[0]
+        visitor.page.goto(f"{visitor.target.url}/emails?id={email['id']}")
+        frame = visitor.page.frame_locator("iframe[title='The message as HTML']")
+        expect(frame.get_by_text("Your invoice")).to_be_visible()
+        visitor.settle()
+        frame.get_by_role("link", name="View online").click()
+        assert visitor.page.title() != "owned"
+        assert visitor.page.locator("iframe").first.get_attribute("sandbox") == ""
+        # The tracking image was asked for by the message and refused by the browser itself.
+        assert set(visitor.external) == set(visitor.blocked)
+        assert len(visitor.page.context.pages) == 1

@@ -1,0 +1,48 @@
+"""A worker process for the drills: ``worker_process.py <database url> <effects file>``.
+
+Appends ``<kind> <begin or end> <job id> <pid>`` to the file for each thing a handler does.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from backend.core.audit import audit_row
+from backend.core.database import Database, make_engine
+from backend.managers.orchestrator import Claim, JobKind, OrchestratorManager, Worker
+
+
+async def main(url: str, effects: Path) -> None:
+    def note(what: str, claim: Claim) -> None:
+        with effects.open("a") as file:
+            file.write(f"{claim.kind} {what} {claim.id} {os.getpid()}\n")
+
+    async def brief(claim: Claim) -> Any:
+        note("begin", claim)
+        await asyncio.sleep(0.05)
+        note("end", claim)
+
+    async def suicide(claim: Claim) -> Any:
+        note("begin", claim)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    kinds = [JobKind.simple("brief", brief), JobKind.simple("suicide", suicide)]
+    database = Database(make_engine(url), audit_row=audit_row)
+    worker = Worker(
+        database,
+        OrchestratorManager(kinds),
+        concurrency=10,
+        ttl_seconds=1.0,
+        beat_seconds=0.2,
+        poll_seconds=0.05,
+    )
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop)
+    await worker.run()
+    await database.aclose()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], Path(sys.argv[2])))
