@@ -1,0 +1,118 @@
+"""The two promises of the first command: it proves the main job, and it refuses clearly."""
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from backend.supervisor import PortTakenError, refuse_taken_ports
+from tests.e2e.conftest import Launcher, RunningPlatform, free_port_base
+
+pytestmark = [pytest.mark.slow, pytest.mark.drill, pytest.mark.timeout(180)]
+
+
+class TestOnce:
+    def test_verifies_the_main_job_twice_on_the_same_data(self, tmp_path: Path) -> None:
+        base = str(free_port_base())
+        results = []
+        for _ in range(2):
+            launcher = Launcher("--once", "--port-base", base, "--data-dir", str(tmp_path / "data"))
+            assert launcher.end() == 0, launcher.lines
+            output = "\n".join(launcher.lines)
+            results.append((output, json.loads(output.strip().splitlines()[-1])))
+        for _, result in results:
+            assert result["accepted"] is True
+            assert result["milliseconds"] > 0
+            assert result["n8n_execution"] is None
+        first, second = results[0][1], results[1][1]
+        assert first["message_id"] != second["message_id"]
+        assert second["audit_seq"] > first["audit_seq"]
+        secret = json.loads((tmp_path / "data" / "first-run.json").read_text())["client_secret"]
+        assert secret in results[0][0]
+        assert secret not in results[1][0]
+        for name in ("first-run.json", "console.json", "root.key"):
+            mode = stat.S_IMODE(os.stat(tmp_path / "data" / name).st_mode)
+            assert mode == 0o600, name
+        for log in (tmp_path / "data" / "logs").glob("*.log"):
+            assert secret not in log.read_text()
+        copies = list((tmp_path / "data" / "sink").rglob("*.eml"))
+        assert len(copies) == 2
+
+    def test_a_taken_port_is_a_clear_error(self, tmp_path: Path) -> None:
+        base = free_port_base()
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", base))
+            other.listen()
+            launcher = Launcher("--once", "--port-base", str(base), "--data-dir", str(tmp_path))
+            assert launcher.end() == 1
+        assert launcher.lines[-1] == (
+            f"scripts/run: port {base} (API) is taken; choose others with --port-base"
+        )
+
+    def test_a_mail_server_that_is_away_fails_the_verification(self, tmp_path: Path) -> None:
+        base = str(free_port_base())
+        launcher = Launcher(
+            "--once",
+            "--port-base",
+            base,
+            "--data-dir",
+            str(tmp_path),
+            "--smtp-url",
+            "smtp://127.0.0.1:9",
+        )
+        assert launcher.end() == 1
+        assert "the e-mail is deferred" in launcher.lines[-1]
+
+
+class TestRunning:
+    def test_ctrl_c_stops_everything(self, tmp_path: Path) -> None:
+        base = free_port_base()
+        launcher = Launcher("--port-base", str(base), "--data-dir", str(tmp_path))
+        seen = launcher.wait_for("Ctrl-C stops everything")
+        assert any(f"http://localhost:{base + 1}" in line for line in seen)
+        launcher.process.send_signal(signal.SIGINT)
+        assert launcher.end() == 0
+        refuse_taken_ports({str(port): port for port in range(base, base + 6)})
+
+    def test_no_process_outlives_a_killed_launcher(self, tmp_path: Path) -> None:
+        base = free_port_base()
+        launcher = Launcher("--port-base", str(base), "--data-dir", str(tmp_path))
+        launcher.wait_for("==> Running")
+        launcher.process.kill()
+        launcher.end()
+        deadline = time.monotonic() + 40
+        while True:
+            try:
+                refuse_taken_ports({str(port): port for port in range(base, base + 6)})
+                return
+            except PortTakenError:
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+
+    def test_the_command_line_answers(self, platform: RunningPlatform) -> None:
+        env = {**os.environ, "EMAIL_SENDER__DATA_DIR": str(platform.data_dir)}
+
+        def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                [sys.executable, "-m", "backend", *arguments],
+                env=env,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+
+        verify = run("audit-verify")
+        assert verify.returncode == 0, verify.stderr
+        assert "ok   demo" in verify.stdout
+        nobody = run("audit-verify", "--tenant", "nobody")
+        assert nobody.returncode == 2
+        assert nobody.stderr.strip().splitlines()[-1] == "email-sender: no tenant 'nobody'"
+        doctor = run("doctor")
+        assert platform.client_secret not in doctor.stdout
