@@ -66,7 +66,7 @@ def main() -> None:
         state.forget()
         if outcome.renewable:
             st.login()
-        signed_out("Your login has ended. Log in again to go on where you were.")
+        signed_out("Your login has ended. Log in again to go on.")
         return
     except api.ApiProblem as problem:
         unavailable(problem)

@@ -13,10 +13,10 @@ from dashboard.widgets import export, markup, paging, problems, table
 
 _COLUMNS: Final = (
     table.Column("action", "Action", "strong"),
+    table.Column("at", "When (UTC)", "time"),
     table.Column("seq", "Seq", "number"),
     table.Column("actor", "Actor"),
     table.Column("target", "Target", "code"),
-    table.Column("at", "When (UTC)", "time"),
 )
 _EXPORT: Final = ("seq", "id", "at", "actor", "action", "target", "data", "request_id", "hash")
 
@@ -33,7 +33,7 @@ def page() -> None:
         )
     _verdict(session, verify=verify)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        action = _filter("Action", "email.sent")
+        action = _filter("Action", "email.submitted")
         actor = _filter("Actor", "user:…")
         target = _filter("Target", "email:…")
         fetch = partial(

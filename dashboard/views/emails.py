@@ -262,7 +262,7 @@ def _sink(session: state.Session, email: api.Email) -> None:
     if not copies:
         markup.empty("Nothing received", "The sink has no copy of this message yet.")
         return
-    markup.note("What arrived over SMTP, byte for byte what a mail server would have got.")
+    markup.note("What the sink received over SMTP, in place of a mail server.")
     for number, copy in enumerate(copies, start=1):
         label = f"Copy {number}, received {markup.when(copy.received_at)} UTC"
         with st.expander(label, expanded=number == 1):

@@ -104,7 +104,9 @@ def indicators(overview: api.Overview, minutes: int) -> None:
     cells = st.columns(5)
     cells[0].metric(
         "Requests / s",
-        f"{requests.per_second:,.1f}",
+        f"{requests.per_second:,.1f}"
+        if requests.per_second >= 10
+        else f"{requests.per_second:.2f}",
         border=True,
         height="stretch",
         help=f"Mean of the last {WINDOWS.get(minutes, f'{minutes} minutes')}.",

@@ -98,10 +98,13 @@ def series(
         go.Scatter(
             x=shown_times,
             y=shown_values,
-            mode="lines",
+            mode="lines+markers",
             name=title,
             line={"color": color, "width": 2},
-            fill="tozeroy",
+            # A measurement between two gaps has no line to be part of: it gets a dot.
+            marker={"size": [6 if lone else 0 for lone in _alone(shown_values)], "opacity": 1},
+            # Plotly fills straight across a gap, which would draw what nobody measured.
+            fill=None if None in shown_values else "tozeroy",
             fillcolor=_faint(color),
             connectgaps=False,
             hovertemplate="%{x|%H:%M:%S} UTC<br><b>%{y:,.4~g}</b> " + unit + "<extra></extra>",
@@ -128,15 +131,17 @@ def series(
 def by_state(
     key: str, title: str, counts: Mapping[str, int], order: Sequence[str], *, nothing: str
 ) -> None:
-    """Draw how many things are in each state, in a card, with the numbers written out."""
-    names = [name for name in order if name in counts]
-    names += sorted(set(counts) - set(order))
+    """Draw how many things are in each state, in a card, with the numbers written out.
+
+    Every state of ``order`` has its bar, zeros included, so a bar keeps its place as work flows.
+    """
+    names = [*order, *sorted(set(counts) - set(order))]
     with st.container(key=f"card-{key}", height="stretch", gap="xsmall"):
         st.html(f'<h2 class="es-section">{escape(title)}</h2>')
         if not sum(counts.values()):
             st.html(f'<div class="es-empty"><p>{escape(nothing)}</p></div>')
             return
-        values = [counts[name] for name in names]
+        values = [counts.get(name, 0) for name in names]
         figure = go.Figure(
             go.Bar(
                 x=values,
@@ -153,8 +158,19 @@ def by_state(
         figure.update_layout(height=max(60 + 30 * len(names), 140))
         figure.update_xaxes(visible=False, fixedrange=True, range=[0, max(values) * 1.15])
         figure.update_yaxes(autorange="reversed", fixedrange=True, ticklabelstandoff=6)
-        words = ", ".join(f"{value:,} {name}" for name, value in zip(names, values, strict=True))
+        words = ", ".join(
+            f"{value:,} {name}" for name, value in zip(names, values, strict=True) if value
+        )
         st.plotly_chart(figure, key=key, config=_CONFIG, alt=f"{title}: {words}.")
+
+
+def _alone(values: Sequence[float | None]) -> list[bool]:
+    """Say of each value whether it is measured while both its neighbours are not."""
+    around = [None, *values, None]
+    return [
+        value is not None and before is None and after is None
+        for before, value, after in zip(around, values, around[2:], strict=False)
+    ]
 
 
 def _drawn(

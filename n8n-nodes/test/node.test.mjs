@@ -127,7 +127,7 @@ describe('node', () => {
 		assert.equal(options.at(-1).name, 'Custom API Call');
 	});
 
-	it('may be used by an AI agent', () => {
+	it('may be used as a tool', () => {
 		assert.equal(description.usableAsTool, true);
 	});
 

@@ -255,7 +255,7 @@ describe('idempotency key', () => {
 		assert.notEqual(keyOf(other.requests[0]), first);
 	});
 
-	it('follows the content, not the run index, when an agent uses the node as a tool', async () => {
+	it('follows the content, not the run index, when the node is used as a tool', async () => {
 		const tool = { isTool: true };
 		const other = { parameters: { ...sendParameters, text: 'Something else' } };
 		assert.deepEqual(
@@ -311,7 +311,7 @@ describe('trace context', () => {
 
 	it('ignores a trigger that did not start this execution', async () => {
 		const [trace] = await traceOf({ parents: [{ name: 'Hook', type: 'n8n-nodes-base.webhook' }] });
-		assert.match(trace, /^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/);
+		assert.match(trace, /^00-[0-9a-f]{32}-[0-9a-f]{16}-00$/);
 	});
 
 	it('is made up once per execution otherwise', async () => {
@@ -320,7 +320,7 @@ describe('trace context', () => {
 		const [elsewhere] = await traceOf({ items, nodeId: 'node-2' });
 		const [later] = await traceOf({ items, executionId: '18' });
 		const [trace, span] = [1, 2].map((part) => (text) => text.split('-')[part]);
-		assert.match(first, /^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/);
+		assert.match(first, /^00-[0-9a-f]{32}-[0-9a-f]{16}-00$/);
 		assert.equal(trace(first), trace(second));
 		assert.equal(trace(first), trace(elsewhere));
 		assert.notEqual(span(first), span(second));
@@ -338,7 +338,7 @@ describe('trace context', () => {
 		it(`does not pass on ${JSON.stringify(bad)}`, async () => {
 			const [trace] = await traceOf({ items: [{ json: { traceparent: bad } }] });
 			assert.notEqual(trace, bad);
-			assert.match(trace, /^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/);
+			assert.match(trace, /^00-[0-9a-f]{32}-[0-9a-f]{16}-00$/);
 		});
 	}
 

@@ -11,6 +11,7 @@
 #   ROOT    the checkout                    CACHE   what is kept between checkouts
 #   VENV    $ROOT/.venv                     PY      its interpreter
 #   PG_BIN  PostgreSQL's server programs    CHROMIUM  the browser
+#   WRK     the HTTP load generator
 #
 # Bash 3.2 is enough (macOS).
 
@@ -20,6 +21,7 @@ VENV=$ROOT/.venv
 PY=$VENV/bin/python
 PG_BIN=
 CHROMIUM=
+WRK=
 
 UV_LOCK=requirements-uv.lock
 RUNTIME_LOCK=requirements.lock
@@ -241,6 +243,24 @@ ensure_chromium() {
 
 _install_chromium() {
   _find_chromium || apt_install 60 chromium fonts-dejavu-core fonts-noto-color-emoji
+}
+
+_find_wrk() {
+  command -v wrk >/dev/null 2>&1 && WRK=$(command -v wrk)
+}
+
+# ensure_wrk: sets WRK, the HTTP load generator of the benchmarks.
+ensure_wrk() {
+  _find_wrk && return
+  if ! _can_apt; then
+    complain "wrk is missing: install it (Debian: sudo apt-get install wrk; macOS: brew install wrk)"
+    return
+  fi
+  with_lock apt _install_wrk && _find_wrk
+}
+
+_install_wrk() {
+  _find_wrk || apt_install 10 wrk
 }
 
 # --- Node ---------------------------------------------------------------------------------------

@@ -11,18 +11,20 @@ import itertools
 import json
 import os
 import platform
+import queue
 import secrets
 import shutil
 import signal
 import socket
 import subprocess
 import tarfile
+import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 from urllib.parse import urlencode
 
 import httpx
@@ -175,6 +177,7 @@ class N8nServer:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._secrets = _Secrets.load(folder / "secrets.json", self._installation)
         self._process: subprocess.Popen[bytes] | None = None
+        self._stopped = threading.Event()
 
     @property
     def owner_email(self) -> str:
@@ -203,26 +206,7 @@ class N8nServer:
         for port in self._ports:
             _require_free(port)
         self._load_package()
-        libc = ctypes.CDLL(None)  # before the fork: after it, loading could wait for a lost lock
-        parent = os.getpid()
-
-        def die_with_parent() -> None:
-            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-            if os.getppid() != parent:  # it died before the line above: no signal will ever come
-                os._exit(1)
-
-        with self.log_file.open("ab") as log:
-            self._process = _spawn(
-                [
-                    str(self._installation.node),
-                    str(self._installation.app / "n8n/bin/n8n"),
-                    "start",
-                ],
-                env=self._environment(),
-                cwd=self.folder,
-                log=log,
-                before_exec=die_with_parent,
-            )
+        self._process = self._spawn()
         try:
             self._wait_until_ready()
         except BaseException:
@@ -244,6 +228,8 @@ class N8nServer:
         # Its task runner shares its session, and outlives it only if it was killed.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+        # Not earlier: when the holding thread ends, n8n gets a second SIGTERM, which hurries it.
+        self._stopped.set()
 
     def open_api(self) -> "N8nApi":
         """Log in as the owner; the caller closes what it gets."""
@@ -267,6 +253,52 @@ class N8nServer:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        libc = ctypes.CDLL(None)  # before the fork: after it, loading could wait for a lost lock
+        parent = os.getpid()
+
+        def die_with_parent() -> None:
+            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+            if os.getppid() != parent:  # it died before the line above: no signal will ever come
+                os._exit(1)
+
+        outcome: queue.SimpleQueue[subprocess.Popen[bytes] | OSError] = queue.SimpleQueue()
+        self._stopped = stopped = threading.Event()
+
+        def hold() -> None:
+            try:
+                with self.log_file.open("ab") as log:
+                    process = subprocess.Popen(
+                        [
+                            str(self._installation.node),
+                            str(self._installation.app / "n8n/bin/n8n"),
+                            "start",
+                        ],
+                        env=self._environment(),
+                        cwd=self.folder,
+                        stdin=subprocess.DEVNULL,
+                        stdout=log,
+                        stderr=subprocess.STDOUT,
+                        # Ctrl-C in the terminal is for us, who then stop n8n in order.
+                        start_new_session=True,
+                        # Python has no other way to ask for the signal. The function does two
+                        # system calls and takes no lock, which makes it safe beside threads.
+                        preexec_fn=die_with_parent,  # noqa: PLW1509
+                    )
+            except OSError as error:
+                outcome.put(error)
+                return
+            outcome.put(process)
+            stopped.wait()
+
+        # To Linux the parent is the thread that forks: n8n would be ended with whatever pool thread
+        # happened to call start(). This thread lives as long as n8n, or as long as our process.
+        threading.Thread(target=hold, name="n8n", daemon=True).start()
+        process = outcome.get()
+        if isinstance(process, OSError):
+            raise N8nError(f"n8n could not be started: {process}") from process
+        return process
 
     def _load_package(self) -> None:
         # The place and the loader of a real community package; only a restart makes n8n look.
@@ -352,29 +384,6 @@ class N8nServer:
     def _end_of_log(self) -> str:
         lines = self.log_file.read_text(errors="replace").splitlines()[-20:]
         return "\n".join([f"The end of {self.log_file}:", *lines])
-
-
-def _spawn(
-    command: list[str],
-    *,
-    env: dict[str, str],
-    cwd: Path,
-    log: IO[bytes],
-    before_exec: Callable[[], None],
-) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        command,
-        env=env,
-        cwd=cwd,
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        # Ctrl-C in the terminal is for the parent, which then stops n8n in order.
-        start_new_session=True,
-        # Python has no other way to ask for the signal at the parent's death; the function does two
-        # system calls and takes no lock, which is what makes it safe beside threads.
-        preexec_fn=before_exec,  # noqa: PLW1509
-    )
 
 
 def _require_free(port: int) -> None:

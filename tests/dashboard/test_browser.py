@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -75,7 +76,7 @@ def wait_until(answers: Callable[[], bool], what: str) -> None:
         time.sleep(0.1)  # another process's start: there is no clock to pass
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def console_target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     """The console under test, with its platform."""
     url = os.environ.get("EMAIL_SENDER_TEST_CONSOLE_URL")
@@ -135,7 +136,9 @@ def console_target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]
         thread.join(20)
 
 
-@pytest.fixture(scope="session")
+# Not for the session: Playwright keeps an event loop running in this thread while it is up, and no
+# coroutine of another module could be run beside it.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium")
     if chromium is None:

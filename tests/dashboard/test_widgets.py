@@ -46,6 +46,18 @@ class TestDrawn:
         assert shown_times == sorted(shown_times)
 
 
+class TestAlone:
+    def test_finds_the_measurements_without_a_neighbour(self):
+        assert charts._alone([1.0, None, 2.0, None, 3.0, 4.0]) == [
+            True,
+            False,
+            True,
+            False,
+            False,
+            False,
+        ]
+
+
 class TestToCsv:
     @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
     def test_disarms_what_a_spreadsheet_would_run(self, start):

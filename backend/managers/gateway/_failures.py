@@ -52,13 +52,14 @@ class FailureLimits:
         )
         self._policy = policy_of(self._address, self._account)
 
-    def refuse_exhausted(self, address: str, account: str) -> None:
-        """Turn away who has failed too often; charges nothing.
+    def refuse_exhausted(self, address: str) -> None:
+        """Turn away an address that has failed too often, before any work; charges nothing.
 
         Raises:
             TooManyFailuresError: Whatever the credential would have been.
         """
-        verdict = self._limiter.decide(self._charges(address, account), self._policy, charge=False)
+        charges = ((self._address, address),)
+        verdict = self._limiter.decide(charges, self._policy, charge=False)
         if not verdict.allowed:
             raise TooManyFailuresError(verdict.retry_after)
 

@@ -178,8 +178,7 @@ class OpenIdProvider:
         if basic_id is not None and "client_secret" in given:
             raise InvalidRequestError("Use one way of client authentication, not two")
         client_id = basic_id or given.get("client_id", "")
-        account = f"client:{client_id}"
-        self._limits.refuse_exhausted(caller.address, account)
+        self._limits.refuse_exhausted(caller.address)
         snapshot = Snapshot(
             self._settings,
             now=self._database.clock(),
@@ -196,7 +195,7 @@ class OpenIdProvider:
         try:
             Server(snapshot).authenticate_client(request, _oauth.AUTH_METHODS)
         except InvalidClientError:
-            await self._client_failed(snapshot.client, account, caller)
+            await self._client_failed(snapshot.client, client_id, caller)
             # One text for unknown, disabled and wrong: Authlib's own tells them apart.
             raise InvalidClientError(
                 description="Client authentication failed", status_code=401
@@ -232,8 +231,17 @@ class OpenIdProvider:
             return False
 
     async def _client_failed(
-        self, client: ClientSnapshot | None, account: str, caller: Caller
+        self, client: ClientSnapshot | None, client_id: str, caller: Caller
     ) -> None:
+        """Audit the failure and count it against the address and the client.
+
+        An exhausted client only changes what failing attempts are told: the right secret passes.
+        It has 256 random bits, so nobody guesses it, and a lock that strangers can close would
+        let them shut the console out.
+
+        Raises:
+            TooManyFailuresError: One too many.
+        """
         await self._failures.note(
             Failure(
                 "client.authentication_failed",
@@ -243,7 +251,7 @@ class OpenIdProvider:
             ),
             caller.request_id,
         )
-        self._limits.charge(caller.address, account)
+        self._limits.charge(caller.address, f"client:{client_id}")
 
     async def _claim_code(
         self, snapshot: Snapshot, given: Mapping[str, str], caller: Caller
@@ -320,7 +328,10 @@ class OpenIdProvider:
         )
         if session is None:
             return
-        user = await self._tenants.get_user(view, user_id)
+        try:
+            user = await self._tenants.get_user(view, user_id)
+        except NotFoundError:
+            return
         if not user.disabled:
             snapshot.person = Person(user, session.id)
             snapshot.session_expires_at = session.expires_at
@@ -577,7 +588,10 @@ class OpenIdProvider:
             )
             if row is None:
                 return None
-            user = await self._tenants.get_user(view, row.user_id)
+            try:
+                user = await self._tenants.get_user(view, row.user_id)
+            except NotFoundError:
+                return None
         return None if user.disabled else LogIn(row.id, user, row.created_at, row.expires_at)
 
     async def log_out(self, session_ids: Sequence[str], *, actor: str, caller: Caller) -> None:
@@ -592,7 +606,7 @@ class OpenIdProvider:
             )
             for session_id, user_id in ended.all():
                 tx.audit("session.ended", f"user:{user_id}", session=session_id)
-            tx.signal(PRINCIPALS)
+                tx.signal(PRINCIPALS)
 
     async def read_log_out_hint(self, hint: str, redirect_uri: str) -> tuple[IdClaims, bool] | None:
         """Whom an id token given to log-out names, and whether it may redirect there.

@@ -143,7 +143,8 @@ class Worker:
         self._busy = 0
         self._outbox: list[tuple[_Run, Claim, Outcome]] = []
         self._unflushed: set[str] = set()
-        self._suspects: set[tuple[str, int]] = set()
+        self._claiming = False
+        self._suspects: dict[tuple[str, int], float] = {}
         self._wake = asyncio.Event()
         self._report_wake = asyncio.Event()
         self._beat_wake = asyncio.Event()
@@ -222,8 +223,12 @@ class Worker:
             async with self._database.read(self._scope) as view:
                 if not await has_candidates(view, self._names):
                     return Claimed([], more=False)
-        async with self._database.transaction(self._scope) as tx:
-            found = await claim(tx, self.id, room, self._names)
+        self._claiming = True
+        try:
+            async with self._database.transaction(self._scope) as tx:
+                found = await claim(tx, self.id, room, self._names)
+        finally:
+            self._claiming = False
         self._on_event("claim_ended", seconds=monotonic() - started, count=len(found.claims))
         return found
 
@@ -457,17 +462,26 @@ class Worker:
     async def _release_ghosts(self, mine: dict[str, tuple[int, bool]]) -> None:
         """Give back claims that this worker never heard of.
 
-        A claim's COMMIT can reach the server while its answer is lost. Two beats in a row make
-        sure that it is not simply a claim on its way to us.
+        A claim's COMMIT can reach the server while its answer is lost. Only what stays unknown
+        for a whole beat counts, and nothing while a claim is on its way to us.
         """
-        unknown = {
-            (job_id, attempt) for job_id, (attempt, _) in mine.items() if job_id not in self._held
+        if self._claiming:
+            return
+        now = monotonic()
+        self._suspects = {
+            (job_id, attempt): self._suspects.get((job_id, attempt), now)
+            for job_id, (attempt, _) in mine.items()
+            if job_id not in self._held
         }
-        ghosts = unknown & self._suspects
-        self._suspects = unknown
+        # Beats can come faster than their interval: each cancellation asks for one.
+        ghosts = [
+            job_id
+            for (job_id, _), since in self._suspects.items()
+            if now - since >= 0.9 * self._beat_every
+        ]
         if ghosts:
             async with self._database.transaction(self._scope) as tx:
-                await give_back(tx, self.id, self._kinds, {job_id for job_id, _ in ghosts})
+                await give_back(tx, self.id, self._kinds, ghosts)
             self._on_event("job_released", count=len(ghosts))
             logger.warning("claims_released", extra={"count": len(ghosts), "worker": self.id})
 

@@ -1,6 +1,8 @@
 """How a worker paces itself: read once at start, frozen afterwards."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class OrchestratorSettings(BaseModel):
@@ -19,3 +21,10 @@ class OrchestratorSettings(BaseModel):
     grace_seconds: float = Field(
         default=20.0, ge=0.0, le=600.0, description="What running jobs get to end at a stop"
     )
+
+    @model_validator(mode="after")
+    def _beat_within_the_lease(self) -> Self:
+        if self.beat_seconds * 2 > self.ttl_seconds:
+            msg = "beat_seconds must be at most half of ttl_seconds: one beat may be late"
+            raise ValueError(msg)
+        return self

@@ -229,9 +229,27 @@ class TestFailures:
         gate.clock.advance(10)
         await gate.gateway.flush()
         rows = await gate.acts("client.authentication_failed")
-        assert [row.data["count"] for row in rows] == [1, burst]
+        assert [row.data["count"] for row in rows] == [1, 29]
         assert {row.target for row in rows} == {f"client:{client.client_id}"}
         assert {row.tenant_id for row in rows} == {tenant.id}
+
+    async def test_lets_nobody_lock_a_client_out(self, gate):
+        client, secret = await gate.client(await gate.tenant())
+        wrong = basic(client.client_id, "wrong")
+        for _ in range(gate.settings.account_burst_failures):
+            assert (await gate.issue(wrong, grant_type="client_credentials")).status == 401
+        assert (await gate.issue(wrong, grant_type="client_credentials")).status == 429
+        assert await gate.token(client, secret)
+
+    async def test_closes_an_address_even_to_the_right_secret(self, gate):
+        client, secret = await gate.client(await gate.tenant())
+        for number in range(gate.settings.address_burst_failures):
+            wrong = basic(f"made-up-{number}", "wrong")
+            assert (await gate.issue(wrong, grant_type="client_credentials")).status == 401
+        right = basic(client.client_id, secret)
+        assert (await gate.issue(right, grant_type="client_credentials")).status == 429
+        gate.clock.advance(2)
+        assert (await gate.issue(right, grant_type="client_credentials")).status == 200
 
     async def test_says_when_to_come_back(self, gate):
         for _ in range(gate.settings.account_burst_failures):

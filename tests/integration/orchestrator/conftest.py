@@ -16,6 +16,7 @@ from backend.managers.orchestrator._finish import finish
 from backend.managers.orchestrator._liveness import beat
 from backend.managers.orchestrator.models import JobRow, WorkerRow
 
+
 class Bench:
     """Submits, claims, finishes and looks, each in its own transaction."""
 

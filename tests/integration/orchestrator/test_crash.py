@@ -3,12 +3,14 @@
 import asyncio
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -53,6 +55,39 @@ class Fleet:
 
         await bench.until(beating)
         return both
+
+    async def freeze(self, pid: int) -> None:
+        """Stop a process at a moment at which it holds no lock.
+
+        Locks of a frozen process are the server's business (its limit on idle transactions), and
+        on SQLite nobody's.
+        """
+        while True:
+            os.kill(pid, signal.SIGSTOP)
+            for _ in range(10):
+                if await asyncio.to_thread(self._nobody_is_in_a_transaction):
+                    return
+                await asyncio.sleep(0.02)
+            os.kill(pid, signal.SIGCONT)
+            await asyncio.sleep(0.01)
+
+    def _nobody_is_in_a_transaction(self) -> bool:
+        url = sa.make_url(self._url)
+        if url.get_backend_name() == "sqlite":
+            assert url.database is not None
+            with closing(sqlite3.connect(url.database, timeout=0.1)) as probe:
+                try:
+                    probe.execute("BEGIN IMMEDIATE")
+                except sqlite3.OperationalError:
+                    return False
+                return True
+        address = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        with psycopg.connect(address, autocommit=True) as probe:
+            row = probe.execute(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND state LIKE 'idle in transaction%'"
+            ).fetchone()
+            return row == (0,)
 
     def effects(self) -> list[tuple[str, str, str, int]]:
         if not self._effects.exists():
@@ -124,7 +159,7 @@ class TestKill:
             return len(fleet.held_by(frozen.pid)) >= 2
 
         await bench.until(busy)
-        os.kill(frozen.pid, signal.SIGSTOP)
+        await fleet.freeze(frozen.pid)
         await bench.until_all("succeeded", 60)
         before = {job_id: (row.worker, row.attempt) for job_id, row in (await bench.rows()).items()}
         os.kill(frozen.pid, signal.SIGCONT)

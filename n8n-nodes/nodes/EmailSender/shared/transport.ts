@@ -186,7 +186,7 @@ function identify(context: IExecuteFunctions): Identity {
  * The key under which the API does a POST at most once.
  *
  * Same execution, node, run index, item and operation give the same key: a repeat by this helper or by "Retry On Fail"
- * is answered with the first result. A loop has another run index. An AI agent is different: n8n gives each retry of a
+ * is answered with the first result. A loop has another run index. A tool call is different: n8n gives each retry of a
  * tool a new run index and may give two parallel calls the same one, so there the content takes the index's place.
  */
 function idempotencyKey(
@@ -220,7 +220,8 @@ function traceHeaders(
 	// Derived, not random: all nodes of one execution land in one trace without sharing any state.
 	const traceId = digest(['trace', ...execution]).slice(0, 32);
 	const spanId = digest(['span', ...execution, ...run, String(item)]).slice(0, 16);
-	return { traceparent: `00-${traceId}-${spanId}-01` };
+	// Not sampled: nobody upstream asked to keep this trace, so the platform decides at its end.
+	return { traceparent: `00-${traceId}-${spanId}-00` };
 }
 
 function findTriggerTrace(context: IExecuteFunctions): Trace | undefined {

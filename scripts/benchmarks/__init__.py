@@ -1,0 +1,1 @@
+"""Benchmarks: what the platform does in a second, beside a reference measured in the same run."""

@@ -1,0 +1,66 @@
+"""Measure the platform against a reference and print ratios, best read with docs/benchmarks.md."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final
+
+from scripts.benchmarks import email, jobs, pipeline
+from scripts.benchmarks.measure import MIN_ROUNDS, BenchmarkError, Result
+
+CASES: Final[Mapping[str, Callable[[int], Result]]] = {
+    "pipeline/introspect": partial(pipeline.run_introspect, seconds=5.0),
+    "email/single": lambda rounds: email.run_case("single", rounds, 600),
+    "email/batch100": lambda rounds: email.run_case("batch100", rounds, 2000),
+    "jobs/postgresql": lambda rounds: jobs.run_case(
+        "postgresql", rounds, jobs.Backlog(5000, 1500)
+    ),
+    "jobs/sqlite": lambda rounds: jobs.run_case("sqlite", rounds, jobs.Backlog(5000, 1500)),
+}
+"""Every case by its name. Sizes: seconds of work a run on a small machine."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the named benchmarks, all of them by default; 1 when one could not be measured."""
+    options = _options(arguments)
+    failed = False
+    for name in options.names:
+        sys.stderr.write(f"==> {name} ({options.rounds} rounds; load {os.getloadavg()[0]:.1f})\n")
+        try:
+            result = CASES[name](options.rounds)
+        except BenchmarkError as exc:
+            sys.stderr.write(f"scripts/bench: {name}: {exc}\n")
+            failed = True
+            continue
+        if options.json:
+            print(result.as_json(), flush=True)
+            sys.stderr.write(f"{result.as_text()}\n")
+        else:
+            print(result.as_text(), flush=True)
+    return int(failed)
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(CASES))
+    parser.add_argument("--json", action="store_true", help="one JSON object a line, nothing else")
+    parser.add_argument(
+        "--rounds", type=int, default=MIN_ROUNDS, help="alternating runs of each side (3)"
+    )
+    options = parser.parse_args(arguments)
+    if not MIN_ROUNDS <= options.rounds <= 50:
+        parser.error(f"--rounds must lie between {MIN_ROUNDS} and 50")
+    wanted = []
+    for name in options.names or CASES:
+        found = [case for case in CASES if case == name or case.partition("/")[0] == name]
+        if not found:
+            parser.error(f"no benchmark {name!r}; there are {', '.join(CASES)}")
+        wanted += [case for case in found if case not in wanted]
+    options.names = wanted
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())

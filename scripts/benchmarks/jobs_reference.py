@@ -1,0 +1,43 @@
+"""The reference of the job engine: a procrastinate worker that drains its queue and leaves."""
+
+import argparse
+from typing import Final
+
+import procrastinate
+import uvloop
+
+TASK: Final = "noop"
+_MAX_POOL: Final = 20
+
+
+def make_app(url: str, concurrency: int = 1) -> procrastinate.App:
+    """An application with one task that does nothing, and a connection for each running job."""
+    pool = min(concurrency, _MAX_POOL) + 2
+    connector = procrastinate.PsycopgConnector(conninfo=url, min_size=pool, max_size=pool)
+    app = procrastinate.App(connector=connector)
+
+    @app.task(name=TASK)
+    async def noop() -> None:
+        return None
+
+    return app
+
+
+async def drain(url: str, concurrency: int) -> None:
+    """Work until nothing is left."""
+    app = make_app(url, concurrency)
+    async with app.open_async():
+        await app.run_worker_async(concurrency=concurrency, wait=False)
+
+
+def main() -> None:
+    """Drain with the event loop that our worker uses."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("url")
+    parser.add_argument("--concurrency", type=int, required=True)
+    options = parser.parse_args()
+    uvloop.run(drain(options.url, options.concurrency))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""Turns alternating runs into one figure: medians, their ratio, and how far the runs lay apart.
+
+Two rates taken minutes apart on a shared machine compare the machine with itself. Taken in turns
+(ours, reference, ours, ...) both see the same neighbours, and the median forgets a bad second.
+"""
+
+import json
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+MIN_ROUNDS = 3
+
+
+class BenchmarkError(Exception):
+    """A benchmark that cannot be trusted or cannot run; the message is for the person at hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Rates of both sides in run order, in ``unit``; more is better."""
+
+    bench: str
+    case: str
+    ours: Sequence[float]
+    reference: Sequence[float]
+    reference_name: str
+    unit: str
+
+    @property
+    def ratio(self) -> float:
+        """The median of ours over the median of the reference; above 1 where ours is better."""
+        return statistics.median(self.ours) / statistics.median(self.reference)
+
+    def as_json(self) -> str:
+        """One line for programs."""
+        return json.dumps(
+            {
+                "bench": self.bench,
+                "case": self.case,
+                "ours": round(statistics.median(self.ours), 1),
+                "reference": round(statistics.median(self.reference), 1),
+                "reference_name": self.reference_name,
+                "unit": self.unit,
+                "ratio": round(self.ratio, 3),
+            }
+        )
+
+    def as_text(self) -> str:
+        """Two lines for people, with the lowest and highest run."""
+        return (
+            f"{self.bench}/{self.case}: {self.ratio:.2f} times {self.reference_name}\n"
+            f"    ours {_range(self.ours)}, reference {_range(self.reference)} {self.unit}"
+        )
+
+
+def _range(rates: Sequence[float]) -> str:
+    return f"{statistics.median(rates):,.0f} ({min(rates):,.0f} to {max(rates):,.0f})"
+
+
+def alternate(
+    rounds: int, ours: Callable[[], float], reference: Callable[[], float]
+) -> tuple[list[float], list[float]]:
+    """Run both in turns, ``rounds`` times each, and return their rates.
+
+    Raises:
+        ValueError: Fewer than three rounds: a median of two is the mean of one accident.
+    """
+    if rounds < MIN_ROUNDS:
+        raise ValueError(f"at least {MIN_ROUNDS} rounds make a median")
+    pairs = [(ours(), reference()) for _ in range(rounds)]
+    return [mine for mine, _ in pairs], [theirs for _, theirs in pairs]

@@ -1,0 +1,131 @@
+"""Hold drills and say in one line each what came of them; exit status 1 if any failed."""
+
+import argparse
+import asyncio
+import random
+import secrets
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from scripts.drills import services, workers
+from scripts.drills.rig import DrillError, Rig, Where, open_rig
+from tests.support.postgres import MISSING, PostgresServer, find_programs
+
+_LIMIT_SECONDS: Final = 240.0
+
+
+class Report(Protocol):
+    """What every drill ends with: a line for people, and what is wrong."""
+
+    def problems(self) -> list[str]:
+        """What is wrong; nothing, when all is well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drill:
+    """One way to break the installation."""
+
+    run: Callable[[Rig, random.Random], Awaitable[Report]]
+    settings: Mapping[str, str]
+    databases: tuple[str, ...] = ("sqlite", "postgresql")
+
+
+DRILLS: Final = {
+    "kill-worker": Drill(workers.kill_worker, workers.KILL_SETTINGS),
+    "crash-loop": Drill(workers.crash_loop, workers.CRASH_LOOP_SETTINGS),
+    "stop-worker": Drill(workers.stop_worker, workers.STOP_SETTINGS),
+    "kill-api": Drill(services.kill_api, services.API_SETTINGS),
+    "mail-server": Drill(services.stop_mail_server, services.MAIL_SERVER_SETTINGS),
+    "database": Drill(services.restart_database, services.DATABASE_SETTINGS, ("postgresql",)),
+}
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/drill", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(DRILLS)}; all")
+    parser.add_argument(
+        "--database", choices=["sqlite", "postgresql", "both"], default="both", help="both"
+    )
+    parser.add_argument(
+        "--seed", type=int, metavar="N", help="of all random choices; the output names the last"
+    )
+    parser.add_argument(
+        "--keep", action="store_true", help="keep the folder of a drill that failed, and name it"
+    )
+    options = parser.parse_args(arguments)
+    if unknown := [name for name in options.names if name not in DRILLS]:
+        parser.error(f"no drill {unknown[0]!r}; there are {', '.join(DRILLS)}")
+    return options
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+async def _hold(drill: Drill, where: Where, rng: random.Random, folder: Path) -> Report:
+    async with asyncio.timeout(_LIMIT_SECONDS), open_rig(folder, where, drill.settings) as rig:
+        return await drill.run(rig, rng)
+
+
+def _hold_and_tell(name: str, where: Where, seed: int, *, keep: bool) -> bool:
+    folder = Path(tempfile.mkdtemp(prefix="email-sender-drill-"))
+    began = time.monotonic()
+    try:
+        # Its own source: a drill held alone meets what it met among the others.
+        rng = random.Random(f"{seed} {name} {where.kind}")  # noqa: S311 - not a secret
+        report = asyncio.run(_hold(DRILLS[name], where, rng, folder / "rig"))
+        problems, told = report.problems(), str(report)
+    except DrillError as exc:
+        problems, told = [str(exc)], "not held to its end"
+    except TimeoutError:
+        problems, told = [f"not done after {_LIMIT_SECONDS:g} s"], "not held to its end"
+    finally:
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+    verdict = "FAIL" if problems else "ok  "
+    _say(f"{verdict} {name:<12} {where.kind:<10} {time.monotonic() - began:5.1f} s  {told}")
+    for problem in problems:
+        _say(f"     {problem}")
+    if keep:
+        _say(f"     kept in {folder}")
+    return not problems
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Hold the drills; the exit status."""
+    options = _options(arguments)
+    seed = secrets.randbelow(10**6) if options.seed is None else options.seed
+    kinds = ["sqlite", "postgresql"] if options.database == "both" else [options.database]
+    wanted = {
+        kind: [name for name in options.names or DRILLS if kind in DRILLS[name].databases]
+        for kind in kinds
+    }
+    if not any(wanted.values()):
+        sys.stderr.write("scripts/drill: none of these drills is about this database\n")
+        return 2
+    if wanted.get("postgresql") and find_programs() is None:
+        sys.stderr.write(f"scripts/drill: {MISSING}\n")
+        return 2
+    _say(f"seed {seed}")
+    passed = True
+    for kind, names in wanted.items():
+        with ExitStack() as stack:
+            server = None
+            if kind == "postgresql" and names:
+                server = stack.enter_context(PostgresServer(fsync=True))
+            for name in names:
+                where = Where(kind, server)
+                passed = _hold_and_tell(name, where, seed, keep=options.keep) and passed
+    return 0 if passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,500 @@
+"""One installation to break: real processes on ports and data of their own, gone afterwards.
+
+All that a drill knows it knows from outside: what the API answers, what the mail sink stored, what
+the processes wrote and how they ended.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, Self
+
+import httpx
+
+from backend.managers.email import count_copies, read_copies
+from tests.support.postgres import PostgresServer
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+_PREFIX: Final = "EMAIL_SENDER__"
+_READY_SECONDS: Final = 60.0
+_EXIT_SECONDS: Final = 60.0
+_PAGE: Final = 200
+# Below the range from which systems number outgoing connections: a port that is given up while its
+# process is dead must not be taken by somebody's connection.
+_PORTS: Final = range(28_100, 32_700)
+
+Json = dict[str, Any]
+
+
+class DrillError(Exception):
+    """The drill could not be held, or showed a failure; one line for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """The database of an installation; ``server`` is None for SQLite."""
+
+    kind: str
+    server: PostgresServer | None = None
+
+    def settings(self, name: str) -> dict[str, str]:
+        """Settings that lead to a new, empty database of this name."""
+        if self.server is None:
+            return {}
+        made = self.server.create_database(name)
+        return {"DATABASE__URL": made.url, "DATABASE__OWNER_URL": made.owner_url}
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Every accepted e-mail, accounted for."""
+
+    queued: int
+    lost: int
+    """E-mails of which the mail server has no copy."""
+    doubles: int
+    """Copies beyond the first of each e-mail; every one has the Message-ID of the first."""
+    doubled: frozenset[str]
+    """Ids of the e-mails that arrived more than once."""
+    strange: int
+    """Copies with a Message-ID that belongs to no e-mail, or in front of another recipient."""
+    states: Mapping[str, int]
+    open_jobs: Mapping[str, int]
+    """Jobs in any state but succeeded."""
+    implausible: Sequence[str]
+    """E-mails whose timeline contradicts what happened, with the reason."""
+    audit_valid: bool
+    errors: Sequence[str]
+    """What the processes logged as an error."""
+
+    def problems(self, most_doubles: int) -> list[str]:
+        """What is wrong; nothing, when all is well and at most so many copies are doubles."""
+        found = []
+        if self.lost:
+            found.append(f"{self.lost} of {self.queued} e-mails never arrived")
+        if self.doubles > most_doubles:
+            found.append(f"{self.doubles} doubles, of which only {most_doubles} can be explained")
+        if self.strange:
+            found.append(f"{self.strange} copies of nothing that was queued")
+        if self.states != {"accepted": self.queued}:
+            found.append(f"states {dict(self.states)}, not all accepted")
+        if self.open_jobs:
+            found.append(f"jobs left {dict(self.open_jobs)}")
+        if self.implausible:
+            found.append(f"{len(self.implausible)} odd timelines, first {self.implausible[0]}")
+        if not self.audit_valid:
+            found.append("the audit chain is broken")
+        if self.errors:
+            found.append(f"{len(self.errors)} errors in the logs, first {self.errors[0]}")
+        return found
+
+
+def free_ports(count: int) -> list[int]:
+    """So many ports of 127.0.0.1 on which nothing listens."""
+    found: list[int] = []
+    with contextlib.ExitStack() as stack:
+        for port in random.sample(_PORTS, len(_PORTS)):  # noqa: S311 - not a secret
+            probe = stack.enter_context(socket.socket())
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            found.append(port)
+            if len(found) == count:
+                return found
+    raise DrillError("no free ports")
+
+
+class Rig:
+    """A running installation; made by :func:`open_rig`."""
+
+    def __init__(self, folder: Path, where: Where, settings: Mapping[str, str]) -> None:
+        api, sink = free_ports(2)
+        self.where = where
+        self.sink_folder = folder / "data" / "sink"
+        self._sink_port = sink
+        self._logs = folder / "logs"
+        self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._worker_pid = 0
+        self._first: dict[str, str] = {}
+        values = {
+            "DATA_DIR": str(folder / "data"),
+            "HTTP__PORT": str(api),
+            "GATEWAY__ISSUER": f"http://localhost:{api}",
+            "EMAIL__SMTP_URL": f"smtp://127.0.0.1:{sink}",
+            "EMAIL__SINK_DIRECTORY": str(self.sink_folder),
+            "TELEMETRY__WORKER_METRICS_PORT": "0",
+            # Looking on is what a drill does; it must not be slowed down for it.
+            "GATEWAY__EMAIL_REQUESTS_PER_SECOND": "100000",
+            "GATEWAY__EMAIL_BURST_REQUESTS": "100000",
+            **settings,
+        }
+        # An operator's own settings must not leak in, least of all the address of a database.
+        outer = {key: value for key, value in os.environ.items() if not key.startswith(_PREFIX)}
+        self._env = outer | {_PREFIX + key: value for key, value in values.items()}
+        self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{api}", timeout=30)
+
+    async def __aenter__(self) -> Self:
+        self._logs.mkdir(parents=True)
+        await self.command("migrate")
+        self._first = json.loads(await self.command("bootstrap"))
+        await self.start("sink")
+        await self.start("api")
+        answer = await self.http.post(
+            "/oauth/token",
+            data={"grant_type": "client_credentials"},
+            auth=(self._first["client_id"], self._first["client_secret"]),
+        )
+        token = _expect(answer, 200)["access_token"]
+        self.http.headers["Authorization"] = f"Bearer {token}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.http.aclose()
+        for name in list(self._processes):
+            await self.kill(name)
+
+    # --- processes ----------------------------------------------------------------------------
+
+    async def command(self, *arguments: str) -> str:
+        """Run one command of the command line to its end; its standard output.
+
+        Raises:
+            DrillError: It failed.
+        """
+        process = await asyncio.create_subprocess_exec(
+            *_dying_with_us(sys.executable, "-m", "backend", *arguments),
+            env=self._env,
+            cwd=ROOT,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await process.communicate()
+        if process.returncode:
+            said = (err or out).decode(errors="replace").strip().splitlines()
+            raise DrillError(f"{arguments[0]} failed: {said[-1] if said else 'without a word'}")
+        return out.decode()
+
+    async def start(self, name: str) -> None:
+        """Start ``api``, ``worker`` or ``sink``; returns once it serves (the worker: at once).
+
+        Raises:
+            DrillError: It ended, or does not serve after a minute.
+        """
+        arguments = {
+            "api": ["serve"],
+            "worker": ["worker"],
+            "sink": ["sink", "--port", str(self._sink_port)],
+        }[name]
+        with self._log(name).open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                *_dying_with_us(sys.executable, "-m", "backend", *arguments),
+                env=self._env,
+                cwd=ROOT,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._processes[name] = process
+        if name == "worker":
+            self._worker_pid = process.pid
+        if name == "api":
+            await self.until(self._api_serves, _READY_SECONDS, "the API to serve", runs=process)
+        elif name == "sink":
+            await self.until(self._sink_serves, _READY_SECONDS, "the sink to serve", runs=process)
+
+    async def kill(self, name: str) -> None:
+        """Kill the process with SIGKILL; returns once it is gone. Gone already is fine."""
+        process = self._processes.pop(name, None)
+        if process is None:
+            return
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+    async def terminate(self, name: str) -> tuple[int, float]:
+        """Ask the process to end; its exit status and the seconds it took.
+
+        Raises:
+            DrillError: It still runs a minute later.
+        """
+        process = self._processes.pop(name)
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        try:
+            status = await asyncio.wait_for(process.wait(), _EXIT_SECONDS)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            raise DrillError(f"the {name} ignored SIGTERM") from None
+        return status, time.monotonic() - began
+
+    async def until_serving(self) -> None:
+        """Wait until the API answers that it is ready, its database included.
+
+        Raises:
+            DrillError: It does not within a minute.
+        """
+        await self.until(self._api_serves, _READY_SECONDS, "the API to be ready")
+
+    async def _api_serves(self) -> bool:
+        with contextlib.suppress(httpx.HTTPError):
+            return (await self.http.get("/readyz")).status_code == httpx.codes.OK
+        return False
+
+    async def _sink_serves(self) -> bool:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", self._sink_port)
+        except OSError:
+            return False
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+        return True
+
+    def _log(self, name: str) -> Path:
+        return self._logs / f"{name}.log"
+
+    def logged_errors(self, *, allowed_statuses: Collection[int] = ()) -> list[str]:
+        """Lines of all logs that are errors, or no log lines at all (a traceback, a crash)."""
+        found = []
+        for path in sorted(self._logs.glob("*.log")):
+            for line in path.read_text(errors="replace").splitlines():
+                try:
+                    entry = json.loads(line)
+                except ValueError:
+                    found.append(f"{path.stem}: {line}")
+                    continue
+                if entry.get("http.response.status_code") in allowed_statuses:
+                    continue
+                if entry["log.level"] in {"error", "critical"}:
+                    told = entry.get("error.message") or entry.get("http.response.status_code", "")
+                    found.append(f"{path.stem}: {entry['message']} {told}".rstrip())
+        return found
+
+    # --- the API ------------------------------------------------------------------------------
+
+    async def submit(self, messages: Sequence[Json], **headers: str) -> list[Json]:
+        """Queue messages in batches of up to 500; the e-mails as the API answered them."""
+        made: list[Json] = []
+        for start in range(0, len(messages), 500):
+            batch = {"messages": messages[start : start + 500]}
+            answer = await self.http.post("/api/v1/emails/batch", json=batch, headers=headers)
+            made += _expect(answer, 202)["items"]
+        return made
+
+    async def emails(self, state: str | None = None) -> list[Json]:
+        """All e-mails, or those in one state, newest first."""
+        return await self._all("/api/v1/emails", {"state": state} if state else {})
+
+    async def in_flight(self) -> set[str]:
+        """Ids of the e-mails in state ``sending`` whose job the last started worker holds.
+
+        The state alone would not do: what a dead worker left stays ``sending`` until another
+        takes it up.
+        """
+        holder = f":{self._worker_pid}:"
+        jobs = await self._all("/api/v1/jobs", {"state": "running"})
+        held = {job["subject"].removeprefix("email:") for job in jobs if holder in job["worker"]}
+        return {email["id"] for email in await self.emails("sending")} & held
+
+    async def _all(self, path: str, query: Mapping[str, Any]) -> list[Json]:
+        found: list[Json] = []
+        asked = {"limit": _PAGE, **query}
+        while True:
+            page = _expect(await self.http.get(path, params=asked), 200)
+            found += page["items"]
+            if page["next_cursor"] is None:
+                return found
+            asked["cursor"] = page["next_cursor"]
+
+    async def has_emails(self, *states: str) -> bool:
+        """Whether any e-mail is in one of these states."""
+        for state in states:
+            query = {"state": state, "limit": 1}
+            page = _expect(await self.http.get("/api/v1/emails", params=query), 200)
+            if page["items"]:
+                return True
+        return False
+
+    async def count_jobs(self, *states: str) -> dict[str, int]:
+        """How many jobs are in each of these states (up to 200), those with none left out."""
+        found = {}
+        for state in states:
+            query = {"state": state, "limit": _PAGE}
+            page = _expect(await self.http.get("/api/v1/jobs", params=query), 200)
+            if page["items"]:
+                found[state] = len(page["items"])
+        return found
+
+    async def until_in_flight(self, least: int, seconds: float = 60) -> set[str]:
+        """Wait until so many e-mails are in flight; their ids.
+
+        Raises:
+            DrillError: They were not in time.
+        """
+        seen: set[str] = set()
+
+        async def enough() -> bool:
+            seen.clear()
+            seen.update(await self.in_flight())
+            return len(seen) >= least
+
+        await self.until(enough, seconds, f"{least} e-mails in flight")
+        return seen
+
+    async def until_settled(self, seconds: float = 120) -> None:
+        """Wait until no e-mail is open any more, and no job.
+
+        Raises:
+            DrillError: Some still are after this time.
+        """
+
+        async def settled() -> bool:
+            if await self.has_emails("queued", "sending", "deferred"):
+                return False
+            return not await self.count_jobs("ready", "running", "blocked")
+
+        await self.until(settled, seconds, "every e-mail to be settled", pause=0.2)
+
+    async def until(
+        self,
+        condition: Callable[[], Awaitable[bool]],
+        seconds: float,
+        what: str,
+        *,
+        runs: asyncio.subprocess.Process | None = None,
+        pause: float = 0.05,
+    ) -> None:
+        """Wait for a condition, as long as the process that should bring it about runs.
+
+        Raises:
+            DrillError: It did not come true in time.
+        """
+        deadline = time.monotonic() + seconds
+        while not await condition():
+            if runs is not None and runs.returncode is not None:
+                last = "; ".join(self.logged_errors()[-1:]) or "nothing in its log"
+                raise DrillError(f"waiting for {what}: the process ended, {last}")
+            if time.monotonic() > deadline:
+                raise DrillError(f"waited {seconds:g} s in vain for {what}")
+            await asyncio.sleep(pause)
+
+    # --- accounting ---------------------------------------------------------------------------
+
+    def copies(self) -> int:
+        """How many messages the mail server holds by now."""
+        return sum(count_copies(self.sink_folder).values())
+
+    async def tally(
+        self, queued: Sequence[Json], *, allowed_statuses: Collection[int] = ()
+    ) -> Tally:
+        """Account for these e-mails, which must be all there are."""
+        now = await self.emails()
+        strange = abs(len(now) - len(queued))
+        total = self.copies()
+        copies: dict[str, int] = {}
+        for email in queued:
+            found = await asyncio.to_thread(read_copies, self.sink_folder, email["message_id"])
+            copies[email["id"]] = len(found)
+            strange += sum(copy.envelope_to != email["to"] for copy in found)
+        strange += total - sum(copies.values())
+        return Tally(
+            queued=len(queued),
+            lost=sum(count == 0 for count in copies.values()),
+            doubles=sum(max(0, count - 1) for count in copies.values()),
+            doubled=frozenset(id_ for id_, count in copies.items() if count > 1),
+            strange=strange,
+            states=Counter(email["state"] for email in now),
+            open_jobs=await self.count_jobs("blocked", "ready", "running", "dead", "cancelled"),
+            implausible=await self._implausible(copies),
+            audit_valid=await self._audit_valid(),
+            errors=self.logged_errors(allowed_statuses=allowed_statuses),
+        )
+
+    async def _implausible(self, copies: Mapping[str, int]) -> list[str]:
+        gate = asyncio.Semaphore(8)
+
+        async def check(email_id: str, count: int) -> str | None:
+            async with gate:
+                answer = await self.http.get(f"/api/v1/emails/{email_id}")
+            reason = _oddity(_expect(answer, 200), count)
+            return f"{email_id}: {reason}" if reason else None
+
+        found = await asyncio.gather(*(check(id_, count) for id_, count in copies.items()))
+        return [one for one in found if one]
+
+    async def _audit_valid(self) -> bool:
+        try:
+            return "FAIL" not in await self.command("audit-verify")
+        except DrillError:
+            return False
+
+    async def accepted_at(self, ids: Collection[str]) -> dict[str, datetime]:
+        """When the mail server's answer was recorded, for those of these e-mails that have one."""
+        return {
+            email["id"]: datetime.fromisoformat(email["accepted_at"])
+            for email in await self.emails("accepted")
+            if email["id"] in ids
+        }
+
+
+def _oddity(email: Json, copies: int) -> str | None:
+    """Why an e-mail's timeline cannot be true; None when it can."""
+    events = [event["event"] for event in email["timeline"]]
+    times = [datetime.fromisoformat(event["at"]) for event in email["timeline"]]
+    if events[0] != "queued" or events[-1] != "accepted" or events.count("accepted") != 1:
+        return f"it reads {', '.join(events)}"
+    if events.count("sending") != email["attempts"] or email["attempts"] < copies:
+        return f"{email['attempts']} attempts, {events.count('sending')} begun, {copies} copies"
+    if times != sorted(times):
+        return "its times run backwards"
+    return None
+
+
+def _expect(answer: httpx.Response, status: int) -> Json:
+    if answer.status_code != status:
+        where = f"{answer.request.method} {answer.request.url.path}"
+        raise DrillError(f"{where} answered {answer.status_code}: {answer.text[:300]}")
+    body: Json = answer.json()
+    return body
+
+
+def _dying_with_us(*command: str) -> list[str]:
+    # `setpriv` becomes the program instead of starting it, so the pid we hold is the program's.
+    setpriv = shutil.which("setpriv")
+    return [*([setpriv, "--pdeathsig=KILL"] if setpriv else []), *command]
+
+
+@asynccontextmanager
+async def open_rig(
+    folder: Path, where: Where, settings: Mapping[str, str] | None = None
+) -> AsyncIterator[Rig]:
+    """An installation with API and mail server, without a worker yet, in a new folder.
+
+    ``settings`` are environment variables without their prefix. Whatever happens, no process of
+    it is left, and the folder of its data is the caller's to remove.
+    """
+    name = f"drill_{os.urandom(6).hex()}"
+    async with AsyncExitStack() as stack:
+        database = await asyncio.to_thread(where.settings, name)
+        rig = Rig(folder, where, database | dict(settings or {}))
+        # Also when entering fails half way: what was started is stopped.
+        stack.push_async_exit(rig.__aexit__)
+        await rig.__aenter__()
+        yield rig

@@ -1,0 +1,69 @@
+"""A real mail server and a real worker beside the application."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest_asyncio
+from pydantic import SecretStr
+
+from backend.app import compose, create_app
+from backend.managers.email import EmailSettings, SmtpSink
+from backend.managers.gateway import GatewaySettings
+from backend.managers.orchestrator import Worker
+from backend.settings import DatabaseSettings, Settings, TelemetrySettings
+from tests.support.platform import App, Caller
+
+
+class Mailing(App):
+    """The application, its worker and its mail server, all in this process."""
+
+    def __init__(self, app: App, sink: SmtpSink, directory: Path) -> None:
+        super().__init__(app.platform, app.asgi)
+        self.sink = sink
+        self.directory = directory
+
+    async def settled(self, caller: Caller, email_id: str, state: str) -> dict[str, object]:
+        """The message once it is in this state."""
+        for _ in range(400):
+            answer = await caller.http.get(f"/api/v1/emails/{email_id}")
+            email: dict[str, object] = answer.json()
+            if email["state"] == state:
+                return email
+            await asyncio.sleep(0.05)
+        raise AssertionError(email)
+
+
+@pytest_asyncio.fixture
+async def mailing(database_url: str, tmp_path: Path) -> AsyncIterator[Mailing]:
+    """Application, worker and sink on a migrated, empty database of either kind."""
+    directory = tmp_path / "sink"
+    sink = SmtpSink(directory, port=0)
+    await sink.start()
+    settings = Settings(
+        data_dir=tmp_path / "data",
+        database=DatabaseSettings(url=SecretStr(database_url), pool_size=5),
+        telemetry=TelemetrySettings(access_log=False),
+        gateway=GatewaySettings(issuer="http://localhost:8400"),
+        email=EmailSettings(
+            smtp_url=SecretStr(f"smtp://127.0.0.1:{sink.port}"),
+            sink_directory=directory,
+            backoff_seconds=0.1,
+            max_attempts=3,
+        ),
+    )
+    (tmp_path / "data").mkdir()
+    platform = compose(settings)
+    asgi = create_app(platform)
+    made = Mailing(App(platform, asgi), sink, directory)
+    control = asgi.control_plane
+    async with control.router.lifespan_context(control):
+        worker = Worker(platform.database, platform.orchestrator, poll_seconds=0.05)
+        task = asyncio.create_task(worker.run())
+        yield made
+        await made.aclose()
+        worker.stop()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    await sink.stop()

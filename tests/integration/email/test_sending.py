@@ -1,0 +1,291 @@
+"""A message's whole way: request, job, mail server, record."""
+
+import asyncio
+import base64
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from backend.core.context import Scope
+from backend.managers.email import read_copies
+from backend.managers.email.models import EmailRow
+from tests.integration.email.conftest import Mailing
+from tests.support.platform import App
+
+EMAIL = {"to": ["Ada <ada@example.test>"], "subject": "Hällo", "text": "Grüße", "html": "<p>G</p>"}
+
+
+class TestSendEmail:
+    async def test_reaches_the_mail_server_and_is_accounted_for(self, mailing: Mailing) -> None:
+        ada = await mailing.caller()
+        answer = await ada.http.post(
+            "/api/v1/emails",
+            json={
+                **EMAIL,
+                "cc": ["bob@example.test"],
+                "bcc": ["eve@example.test", "ADA@example.test"],
+                "reply_to": "desk@example.test",
+                "headers": {"X-Order": "7"},
+                "attachments": [
+                    {
+                        "filename": "a.txt",
+                        "content_type": "text/plain",
+                        "content": base64.b64encode(b"attached").decode(),
+                    }
+                ],
+            },
+        )
+        assert answer.status_code == 202
+        made = answer.json()
+        assert made["state"] == "queued"
+        email = await mailing.settled(ada, made["id"], "accepted")
+        assert email["attempts"] == 1
+        assert [
+            (r["address"], r["kind"], r["state"], r["response_code"]) for r in email["recipients"]
+        ] == [
+            ("ada@example.test", "to", "accepted", 250),
+            ("bob@example.test", "cc", "accepted", 250),
+            ("eve@example.test", "bcc", "accepted", 250),
+        ]
+        assert [step["event"] for step in email["timeline"]] == ["queued", "sending", "accepted"]
+        sink = (await ada.http.get(f"/api/v1/emails/{made['id']}/sink")).json()
+        (copy,) = sink["copies"]
+        headers = {name.lower(): value for name, value in copy["headers"]}
+        assert headers["message-id"] == made["message_id"]
+        assert headers["x-order"] == "7"
+        assert "bcc" not in headers
+        assert sorted(copy["envelope_to"]) == [
+            "ada@example.test",
+            "bob@example.test",
+            "eve@example.test",
+        ]
+        assert copy["text"].strip() == "Grüße"
+        job = (await ada.http.get(f"/api/v1/jobs/{made['job_id']}")).json()
+        assert (job["state"], job["subject"]) == ("succeeded", f"email:{made['id']}")
+        (entry,) = await ada.audit(mailing.platform, "email.submitted")
+        assert entry.actor == f"client:{ada.client_id}"
+        assert entry.target == f"email:{made['id']}"
+
+    async def test_the_content_is_sealed_at_rest(self, app: App) -> None:
+        ada = await app.caller()
+        answer = await ada.http.post("/api/v1/emails", json={**EMAIL, "text": "needle-in-body"})
+        email_id = answer.json()["id"]
+        async with app.platform.database.read(Scope("t", ada.tenant.id)) as tx:
+            sealed = await tx.scalar(sa.select(EmailRow.sealed_content))
+        assert b"needle" not in sealed
+        content = (await ada.http.get(f"/api/v1/emails/{email_id}/content")).json()
+        assert content["text"] == "needle-in-body"
+        assert await ada.audit(app.platform, "email.content_read")
+
+    async def test_a_refused_recipient_bounces_and_the_others_do_not(
+        self, mailing: Mailing
+    ) -> None:
+        ada = await mailing.caller()
+        to = ["ada@example.test", "bounce@example.test"]
+        made = (await ada.http.post("/api/v1/emails", json={**EMAIL, "to": to})).json()
+        email = await mailing.settled(ada, made["id"], "partial")
+        states = {r["address"]: (r["state"], r["response_code"]) for r in email["recipients"]}
+        assert states == {
+            "ada@example.test": ("accepted", 250),
+            "bounce@example.test": ("bounced", 550),
+        }
+        job = (await ada.http.get(f"/api/v1/jobs/{made['job_id']}")).json()
+        assert (job["state"], job["attempt"]) == ("succeeded", 1)
+
+    async def test_a_bounce_is_not_retried_until_somebody_asks(self, mailing: Mailing) -> None:
+        ada = await mailing.caller()
+        made = (
+            await ada.http.post("/api/v1/emails", json={**EMAIL, "to": ["bounce@example.test"]})
+        ).json()
+        email = await mailing.settled(ada, made["id"], "bounced")
+        assert email["attempts"] == 1
+        job = (await ada.http.get(f"/api/v1/jobs/{made['job_id']}")).json()
+        assert job["state"] == "dead"
+        retried = await ada.http.post(f"/api/v1/jobs/{made['job_id']}/retry")
+        assert retried.status_code == 200
+        for _ in range(200):
+            email = (await ada.http.get(f"/api/v1/emails/{made['id']}")).json()
+            if email["attempts"] == 2 and email["state"] == "bounced":
+                break
+            await asyncio.sleep(0.05)
+        assert email["attempts"] == 2
+
+    async def test_a_deferral_is_retried_under_the_same_message_id(self, mailing: Mailing) -> None:
+        ada = await mailing.caller()
+        to = ["defer-once@example.test", "bob@example.test"]
+        made = (await ada.http.post("/api/v1/emails", json={**EMAIL, "to": to})).json()
+        email = await mailing.settled(ada, made["id"], "accepted")
+        assert email["attempts"] == 2
+        assert [step["event"] for step in email["timeline"]] == [
+            "queued",
+            "sending",
+            "deferred",
+            "accepted",
+            "sending",
+            "accepted",
+        ] or [step["event"] for step in email["timeline"]] == [
+            "queued",
+            "sending",
+            "accepted",
+            "deferred",
+            "sending",
+            "accepted",
+        ]
+        copies = await asyncio.to_thread(read_copies, mailing.directory, made["message_id"])
+        assert sorted(copy.envelope_to for copy in copies) == [
+            ["bob@example.test"],
+            ["defer-once@example.test"],
+        ]
+
+    async def test_deferrals_end_as_a_bounce(self, mailing: Mailing) -> None:
+        ada = await mailing.caller()
+        made = (
+            await ada.http.post("/api/v1/emails", json={**EMAIL, "to": ["defer@example.test"]})
+        ).json()
+        email = await mailing.settled(ada, made["id"], "bounced")
+        assert email["attempts"] == 3
+        assert email["recipients"][0]["response"].startswith("gave up after 3 attempts: ")
+
+    async def test_a_cancelled_job_cancels_its_message(self, app: App) -> None:
+        ada = await app.caller()
+        made = (await ada.http.post("/api/v1/emails", json=EMAIL)).json()
+        answer = await ada.http.post(f"/api/v1/jobs/{made['job_id']}/cancel")
+        assert answer.json()["state"] == "cancelled"
+        email = (await ada.http.get(f"/api/v1/emails/{made['id']}")).json()
+        assert email["state"] == "cancelled"
+        again = await ada.http.post(f"/api/v1/jobs/{made['job_id']}/cancel")
+        assert (again.status_code, again.json()["code"]) == (
+            409,
+            "orchestrator.job_not_cancellable",
+        )
+
+
+class TestBusinessKey:
+    async def test_the_second_use_answers_with_the_first(self, app: App) -> None:
+        ada, bob = await app.caller(), await app.caller()
+        keyed = {**EMAIL, "business_key": "invoice-1"}
+        first = await ada.http.post("/api/v1/emails", json=keyed)
+        second = await ada.http.post("/api/v1/emails", json={**keyed, "subject": "Other"})
+        assert (first.status_code, second.status_code) == (202, 200)
+        assert second.json() == first.json()
+        other = await bob.http.post("/api/v1/emails", json=keyed)
+        assert (other.status_code, other.json()["id"] != first.json()["id"]) == (202, True)
+
+    async def test_within_one_batch_and_across_batches(self, app: App) -> None:
+        ada = await app.caller()
+        keyed = {**EMAIL, "business_key": "k"}
+        batch = {"messages": [keyed, EMAIL, keyed]}
+        one = (await ada.http.post("/api/v1/emails/batch", json=batch)).json()["items"]
+        two = (await ada.http.post("/api/v1/emails/batch", json=batch)).json()["items"]
+        assert one[0]["id"] == one[2]["id"] == two[0]["id"] == two[2]["id"]
+        assert len({one[1]["id"], two[1]["id"], one[0]["id"]}) == 3
+
+    async def test_concurrent_requests_send_once(self, app: App) -> None:
+        ada = await app.caller()
+        keyed = {**EMAIL, "business_key": "k"}
+        answers = await asyncio.gather(
+            *(ada.http.post("/api/v1/emails", json=keyed) for _ in range(8))
+        )
+        assert sorted(answer.status_code for answer in answers) == [200] * 7 + [202]
+        assert len({answer.json()["id"] for answer in answers}) == 1
+        jobs = (await ada.http.get("/api/v1/jobs")).json()["items"]
+        assert len(jobs) == 1
+
+
+class TestListEmails:
+    async def test_pages_and_filters(self, app: App) -> None:
+        ada = await app.caller()
+        batch = {"messages": [{**EMAIL, "to": [f"a{n % 2}@example.test"]} for n in range(5)]}
+        made = (await ada.http.post("/api/v1/emails/batch", json=batch)).json()["items"]
+        seen: list[str] = []
+        cursor = None
+        while True:
+            params = {"limit": 2, **({"cursor": cursor} if cursor else {})}
+            page = (await ada.http.get("/api/v1/emails", params=params)).json()
+            seen += [item["id"] for item in page["items"]]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                break
+        assert seen == [item["id"] for item in reversed(made)]
+        found = await ada.http.get("/api/v1/emails", params={"recipient": "a1@example.test"})
+        assert len(found.json()["items"]) == 2
+        assert (await ada.http.get("/api/v1/emails", params={"state": "bounced"})).json()[
+            "items"
+        ] == []
+        bad = await ada.http.get("/api/v1/emails", params={"cursor": "x"})
+        assert (bad.status_code, bad.json()["code"]) == (422, "invalid_cursor")
+
+
+class TestTemplates:
+    async def test_saved_rendered_and_deleted(self, app: App) -> None:
+        ada = await app.caller()
+        body = {"subject": "Hi {{ name }}", "text": "Dear {{ name }}", "html": "<b>{{ name }}</b>"}
+        assert (await ada.http.put("/api/v1/email-templates/hi", json=body)).status_code == 200
+        answer = await ada.http.post(
+            "/api/v1/emails",
+            json={"to": ["a@example.test"], "template": "hi", "variables": {"name": "A<b>"}},
+        )
+        assert answer.json()["subject"] == "Hi A<b>"
+        content = (await ada.http.get(f"/api/v1/emails/{answer.json()['id']}/content")).json()
+        assert (content["text"], content["html"]) == ("Dear A<b>", "<b>A&lt;b&gt;</b>")
+        missing = await ada.http.post(
+            "/api/v1/emails", json={"to": ["a@example.test"], "template": "hi"}
+        )
+        assert (missing.status_code, missing.json()["code"]) == (422, "email.template_variables")
+        assert (await ada.http.delete("/api/v1/email-templates/hi")).status_code == 204
+        gone = await ada.http.get("/api/v1/email-templates/hi")
+        assert (gone.status_code, gone.json()["code"]) == (404, "email.template_not_found")
+
+    async def test_a_hostile_template_is_refused(self, app: App) -> None:
+        ada = await app.caller()
+        for text in ("{{ ''.__class__ }}", "{% for a in range(9) %}{% endfor %}", "{{ x( }}"):
+            answer = await ada.http.put(
+                "/api/v1/email-templates/bad", json={"subject": "s", "text": text}
+            )
+            assert (answer.status_code, answer.json()["code"]) == (422, "email.template_invalid")
+
+
+class TestSettings:
+    async def test_etag_guards_and_the_password_never_comes_back(self, app: App) -> None:
+        ada = await app.caller()
+        read = await ada.http.get("/api/v1/email-settings")
+        assert read.headers["etag"] == '"v0"'
+        body = {
+            "from_address": "billing@acme.example",
+            "from_name": "Acme",
+            "smtp": {
+                "host": "203.0.113.9",
+                "port": 587,
+                "username": "u",
+                "password": "needle-secret",
+                "tls": "starttls",
+            },
+        }
+        refused = await ada.http.put("/api/v1/email-settings", json=body)
+        assert refused.json()["code"] == "email.relay_not_allowed"
+        body["smtp"]["host"] = "8.8.8.8"  # type: ignore[index]
+        put = await ada.http.put("/api/v1/email-settings", json=body, headers={"If-Match": '"v0"'})
+        assert put.headers["etag"] == '"v1"'
+        assert "needle" not in put.text
+        stale = await ada.http.put(
+            "/api/v1/email-settings", json=body, headers={"If-Match": '"v0"'}
+        )
+        assert (stale.status_code, stale.json()["code"]) == (412, "email.settings_changed")
+        async with app.platform.database.engine.connect() as connection:
+            rows = await connection.execute(sa.text("SELECT sealed_password FROM email_settings"))
+            assert b"needle" not in bytes(rows.scalar_one())
+        made = (await ada.http.post("/api/v1/emails", json=EMAIL)).json()
+        assert made["from"] == '"Acme" <billing@acme.example>'
+        assert made["message_id"].endswith("@acme.example>")
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "10.0.0.1", "::1", "169.254.1.1"])
+    async def test_inner_networks_are_refused(self, app: App, host: str) -> None:
+        ada = await app.caller()
+        body = {"from_address": "a@acme.example", "smtp": {"host": host, "port": 25, "tls": "none"}}
+        answer = await ada.http.put("/api/v1/email-settings", json=body)
+        assert answer.json()["code"] == "email.relay_not_allowed"
+
+
+def test_no_copy_lies_outside_the_sink(tmp_path: Path) -> None:
+    assert read_copies(tmp_path, "<../../etc/passwd@x>") == []

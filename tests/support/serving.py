@@ -1,0 +1,168 @@
+"""The API behind a real socket, with the token of a person who may do everything.
+
+For tools that speak HTTP themselves. Server and managers live in this process, so a test sees what
+the server logged; the requests go through the parser of a deployed server.
+"""
+
+import asyncio
+import re
+import socket
+import threading
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import httpx
+import uvicorn
+
+from backend.app import compose, create_app
+from backend.cli import bootstrap
+from backend.managers.email import EmailSettings
+from backend.managers.gateway import GatewaySettings
+from backend.settings import Settings, TelemetrySettings
+
+CONSOLE_URL = "http://localhost:8401"
+_MUCH = 1_000_000
+
+
+@dataclass(frozen=True)
+class Served:
+    """A server that answers, and who may talk to it."""
+
+    base_url: str
+    tenant_id: str
+    client_id: str
+    client_secret: str
+    console_secret: str
+    email: str
+    password: str
+
+    def token(self) -> str:
+        """An access token of the first admin: owner of the tenant and admin of the platform."""
+        with httpx.Client(base_url=self.base_url) as http:
+            answer = http.post(
+                "/oauth/token",
+                data={
+                    "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+                    "subject_token": self.id_token(http),
+                    "subject_token_type": "urn:ietf:params:oauth:token-type:id_token",
+                },
+                auth=("console", self.console_secret),
+            )
+        return str(answer.raise_for_status().json()["access_token"])
+
+    def id_token(self, http: httpx.Client) -> str:
+        """Log in as the console would; ``http`` keeps the browser's cookies."""
+        verifier = "v" * 64
+        challenge = urlsafe_b64encode(sha256(verifier.encode()).digest()).decode().rstrip("=")
+        redirect = f"{CONSOLE_URL}/oauth2callback"
+        query = urlencode(
+            {
+                "response_type": "code",
+                "client_id": "console",
+                "redirect_uri": redirect,
+                "scope": "openid profile email",
+                "state": "s",
+                "nonce": "n",
+                "code_challenge": challenge,
+                "code_challenge_method": "S256",
+            }
+        )
+        return_to = f"/oauth/authorize?{query}"
+        page = http.get(http.get(return_to).headers["location"])
+        csrf = re.search(r'name="csrf"\s+value="([^"]+)"', page.text)
+        assert csrf is not None, page.text
+        form = {
+            "csrf": csrf[1],
+            "return_to": return_to,
+            "email": self.email,
+            "password": self.password,
+        }
+        logged_in = http.post("/oauth/login", data=form)
+        assert logged_in.status_code == 303, logged_in.text
+        code = parse_qs(urlsplit(http.get(return_to).headers["location"]).query)["code"][0]
+        answer = http.post(
+            "/oauth/token",
+            data={
+                "grant_type": "authorization_code",
+                "code": code,
+                "redirect_uri": redirect,
+                "code_verifier": verifier,
+            },
+            auth=("console", self.console_secret),
+        )
+        return str(answer.raise_for_status().json()["id_token"])
+
+
+def patient_settings(data_dir: Path, port: int) -> Settings:
+    """Settings under which a fuzzer meets its inputs' limits, not the clock's."""
+    return Settings(
+        data_dir=data_dir,
+        telemetry=TelemetrySettings(access_log=False),
+        gateway=GatewaySettings(
+            issuer=f"http://localhost:{port}",
+            user_token_seconds=3600,
+            coarse_requests_per_second=_MUCH,
+            coarse_burst_requests=_MUCH,
+            tenant_requests_per_second=_MUCH,
+            tenant_burst_requests=_MUCH,
+            client_requests_per_second=_MUCH,
+            client_burst_requests=_MUCH,
+            introspect_requests_per_second=_MUCH,
+            introspect_burst_requests=_MUCH,
+            email_requests_per_second=_MUCH,
+            email_burst_requests=_MUCH,
+            other_requests_per_second=_MUCH,
+            other_burst_requests=_MUCH,
+            account_failures_per_minute=6000,
+            account_burst_failures=10_000,
+            address_failures_per_minute=60_000,
+            address_burst_failures=100_000,
+        ),
+        email=EmailSettings(sink_directory=data_dir / "sink"),
+    )
+
+
+@contextmanager
+def serving(data_dir: Path) -> Iterator[Served]:
+    """Serve a bootstrapped installation over the migrated SQLite file in ``data_dir``."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        settings = patient_settings(data_dir, port)
+        made = asyncio.run(bootstrap(compose(settings), "ada@example.test", CONSOLE_URL))
+        console = (data_dir / "console.json").read_text()
+        secret = re.search(r'"client_secret": "([^"]+)"', console)
+        assert secret is not None
+        server = uvicorn.Server(
+            uvicorn.Config(
+                create_app(compose(settings)),
+                http="httptools",
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=5,
+            )
+        )
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        base_url = f"http://localhost:{port}".replace("localhost", "127.0.0.1")
+        httpx.get(f"{base_url}/livez", timeout=30).raise_for_status()
+        try:
+            yield Served(
+                base_url=base_url,
+                tenant_id=made["tenant_id"],
+                client_id=made["client_id"],
+                client_secret=made["client_secret"],
+                console_secret=secret[1],
+                email=made["admin_email"],
+                password=made["admin_password"],
+            )
+        finally:
+            server.should_exit = True
+            thread.join(timeout=30)
