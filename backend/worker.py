@@ -86,5 +86,10 @@ async def _sweep(platform: Platform) -> None:
         async with platform.database.transaction(SystemScope("retention")) as tx:
             await platform.gateway.sweep_expired(tx)
             await platform.metrics.sweep(tx, keep_days=_KEEP_ROLLUP_DAYS)
+        keep_days = platform.settings.orchestrator.keep_finished_days
+        gone = 1
+        while gone:
+            async with platform.database.transaction(SystemScope("retention")) as tx:
+                gone = await platform.orchestrator.sweep_finished(tx, keep_days=keep_days)
     except UnavailableError:
         logger.warning("retention_waits_for_the_database")

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -34,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 _BATCH: Final = 32
 _MAX_RESPONSE: Final = 500
+_LARGE_BYTES: Final = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,8 @@ class EmailDelivery:
         if pool is None:
             batch.finish(claim, Outcome.fail("the mail server is not allowed"))
             return
-        message = compose(
+        write = partial(
+            compose,
             delivery.content,
             message_id=delivery.message_id,
             from_mailbox=delivery.sender,
@@ -124,6 +127,10 @@ class EmailDelivery:
             date=delivery.created_at,
             max_attachments_bytes=self._emails.settings.max_attachments_bytes,
         )
+        # Ten megabytes take a tenth of a second: a worker that is deaf for longer than its lease
+        # looks dead to the others.
+        large = sum(len(one.data) for one in delivery.content.attachments) > _LARGE_BYTES
+        message = await asyncio.to_thread(write) if large else write()
         found = await pool.send(delivery.sender.address, list(delivery.pending.values()), message)
         said = {outcome.address: outcome for outcome in found}
         answers = [

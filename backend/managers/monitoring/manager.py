@@ -105,9 +105,9 @@ class MonitoringManager:
                 record.seconds
             )
 
-    def count_event(self, name: str, **labels: str) -> None:
-        """Count something the job engine did."""
-        self._events.labels(name, labels.get("kind", "")).inc()
+    def count_event(self, name: str, *, kind: str = "", count: int = 1, **_: object) -> None:
+        """Count something the job engine did; labels of no use to a counter are left out."""
+        self._events.labels(name, kind).inc(count)
 
     def expose(self, waiting: Mapping[str, int], unsequenced: int) -> bytes:
         """This process's series in the Prometheus text format."""

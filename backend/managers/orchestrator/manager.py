@@ -304,6 +304,26 @@ class OrchestratorManager:
         await tx.session.refresh(job, ["due_at"])
         return _view(job)
 
+    async def sweep_finished(self, tx: Tx, *, keep_days: int, limit: int = 5000) -> int:
+        """Forget up to ``limit`` jobs that ended before ``keep_days`` days; needs the errand.
+
+        What they did stays where it was recorded. Returns how many went, so that the caller can
+        go on in transactions that stay short.
+        """
+        old = (
+            sa.select(JobRow.id)
+            .where(JobRow.finished_at < db_now(-86_400.0 * keep_days))
+            .order_by(JobRow.finished_at)
+            .limit(limit)
+            .scalar_subquery()
+        )
+        result = await tx.execute(
+            sa.delete(JobRow)
+            .where(JobRow.id.in_(old))
+            .execution_options(synchronize_session=False)
+        )
+        return cast("sa.CursorResult[*tuple[Any, ...]]", result).rowcount
+
     async def set_limits(
         self,
         tx: Tx,

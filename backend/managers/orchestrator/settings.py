@@ -21,6 +21,9 @@ class OrchestratorSettings(BaseModel):
     grace_seconds: float = Field(
         default=20.0, ge=0.0, le=600.0, description="What running jobs get to end at a stop"
     )
+    keep_finished_days: int = Field(
+        default=30, ge=1, le=3650, description="How long finished jobs are kept"
+    )
 
     @model_validator(mode="after")
     def _beat_within_the_lease(self) -> Self:

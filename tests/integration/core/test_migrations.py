@@ -1,0 +1,66 @@
+"""Every migration goes up and down on both databases, and leads to exactly our tables."""
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from backend.core import audit
+from backend.core.database import Base
+from backend.managers.email import models as email
+from backend.managers.gateway import models as gateway
+from backend.managers.metrics import models as metrics
+from backend.managers.orchestrator import models as orchestrator
+from backend.managers.security import models as security
+from backend.managers.tenant import models as tenant
+from backend.migrations import runner
+
+MODELS = (audit, email, gateway, metrics, orchestrator, security, tenant)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The owner's DSN of a database without tables."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'empty.db'}"
+        return
+    server: Any = request.getfixturevalue("postgres_server")
+    name = f"empty_{secrets.token_hex(4)}"
+    yield server.create_database(name).owner_url
+    server.drop_database(name)
+
+
+def tables(url: str) -> set[str]:
+    engine = sa.create_engine(runner.sync_url(url))
+    try:
+        return set(sa.inspect(engine).get_table_names())
+    finally:
+        engine.dispose()
+
+
+def test_up_matches_the_models_and_down_leaves_nothing(empty_url: str) -> None:
+    for _ in range(2):
+        runner.upgrade(empty_url)
+        current, head = runner.current_and_head(empty_url)
+        assert current == head
+        engine = sa.create_engine(runner.sync_url(empty_url))
+        with engine.connect() as connection:
+            context = MigrationContext.configure(connection, opts={"compare_type": True})
+            assert compare_metadata(context, Base.metadata) == []
+        engine.dispose()
+        assert set(Base.metadata.tables) <= tables(empty_url)
+        runner.downgrade(empty_url, "base")
+        assert tables(empty_url) == {"alembic_version"}
+
+
+def test_each_revision_goes_down_and_up_again(empty_url: str) -> None:
+    runner.upgrade(empty_url)
+    runner.downgrade(empty_url, "-1")
+    runner.upgrade(empty_url)
+    current, head = runner.current_and_head(empty_url)
+    assert current == head
