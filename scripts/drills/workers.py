@@ -191,7 +191,7 @@ class StopReport:
 
 
 async def stop_worker(
-    rig: Rig, rng: random.Random, *, count: int = 200, stops: int = 3
+    rig: Rig, rng: random.Random, *, count: int = 400, stops: int = 3
 ) -> StopReport:
     """Ask the worker to stop in the middle of its work; start another. Nothing may be doubled."""
     queued = await rig.submit(messages(count, rng, slow_share=0.2))

@@ -318,9 +318,7 @@ class OrchestratorManager:
             .scalar_subquery()
         )
         result = await tx.execute(
-            sa.delete(JobRow)
-            .where(JobRow.id.in_(old))
-            .execution_options(synchronize_session=False)
+            sa.delete(JobRow).where(JobRow.id.in_(old)).execution_options(synchronize_session=False)
         )
         return cast("sa.CursorResult[*tuple[Any, ...]]", result).rowcount
 

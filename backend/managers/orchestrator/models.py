@@ -62,7 +62,7 @@ class JobRow(TenantOwned, Base):
         sa.Index("ix_jobs_tenant_id_state_created_at", tenant_id, state, created_at, id),
         sa.Index("ix_jobs_tenant_id_created_at", tenant_id, created_at, id),
         # What retention looks for, whatever the tenant.
-        sa.Index("ix_jobs_finished_at", finished_at, **_where("finished_at IS NOT NULL")),
+        sa.Index("ix_jobs_finished_at", "finished_at", **_where("finished_at IS NOT NULL")),
         # A queue table turns over completely many times a day: the default of 20 % dead rows
         # before a vacuum would let claims wade through them.
         {"postgresql_with": {"autovacuum_vacuum_scale_factor": "0.02", "fillfactor": "80"}},

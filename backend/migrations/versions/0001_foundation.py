@@ -349,6 +349,14 @@ def upgrade() -> None:
         postgresql_where=sa.text("state = 'ready'"),
     )
     op.create_index(
+        "ix_jobs_finished_at",
+        "jobs",
+        ["finished_at"],
+        unique=False,
+        sqlite_where=sa.text("finished_at IS NOT NULL"),
+        postgresql_where=sa.text("finished_at IS NOT NULL"),
+    )
+    op.create_index(
         "ix_jobs_ready",
         "jobs",
         ["tenant_id", sa.literal_column("priority DESC"), "due_at", "id"],
@@ -529,6 +537,12 @@ def downgrade() -> None:
         table_name="jobs",
         sqlite_where=sa.text("state = 'ready'"),
         postgresql_where=sa.text("state = 'ready'"),
+    )
+    op.drop_index(
+        "ix_jobs_finished_at",
+        table_name="jobs",
+        sqlite_where=sa.text("finished_at IS NOT NULL"),
+        postgresql_where=sa.text("finished_at IS NOT NULL"),
     )
     op.drop_index(
         "ix_jobs_due",

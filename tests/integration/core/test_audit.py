@@ -109,7 +109,12 @@ class TestVerify:
         await act(database, tenant_id, 1)
         async with database.read(Scope("a", tenant_id)) as tx:
             report = await security.verify_chain(tx)
-        assert (report.valid, report.records, report.head_seq, report.unsequenced) == (True, 5, 5, 1)
+        assert (report.valid, report.records, report.head_seq, report.unsequenced) == (
+            True,
+            5,
+            5,
+            1,
+        )
 
     @pytest.mark.parametrize(
         ("statement", "first_invalid"),

@@ -127,9 +127,7 @@ class TestTransaction:
         assert await names(database, ME) == []
         assert called == []
 
-    async def test_a_failing_before_commit_step_undoes_everything(
-        self, database: Database
-    ) -> None:
+    async def test_a_failing_before_commit_step_undoes_everything(self, database: Database) -> None:
         async def refuse(_: object) -> None:
             raise ValueError("no")
 
