@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl, unquote_plus, urlencode, urlsplit
 
@@ -53,6 +54,7 @@ from backend.managers.tenant import PRINCIPALS, TenantManager, User, verify_pass
 AUTHORIZE_PATH: Final = "/oauth/authorize"
 TOKEN_PATH: Final = "/oauth/token"
 _MAX_PASSWORD_BYTES: Final = 1024
+_MAX_ENTRIES: Final = 10_000
 _INTERACTIVE: Final = frozenset({"login", "select_account"})
 
 Pairs = Sequence[tuple[str, str]]
@@ -127,6 +129,7 @@ class OpenIdProvider:
         self._keys = keys
         self._limits = limits
         self._failures = failures
+        self._entered: dict[tuple[str, str, str], None] = {}
         self._password_slots = asyncio.Semaphore(settings.password_checks_at_once)
 
     @property
@@ -367,13 +370,27 @@ class OpenIdProvider:
             keys = await self._keys.reload()
             return read_id(keys, token, issuer=issuer, now=seconds, expired_too=expired_too)
 
+    def _remember_entry(self, entered: tuple[str, str, str]) -> None:
+        self._entered[entered] = None
+        while len(self._entered) > _MAX_ENTRIES:
+            del self._entered[next(iter(self._entered))]
+
     async def _audit_exchange(self, snapshot: Snapshot, caller: Caller) -> None:
+        """Record that a person entered a tenant, once a log-in and role.
+
+        Tokens last five minutes: a record of each renewal would bury the acts that matter under
+        one line every few minutes for every open tab.
+        """
         person, target, client = snapshot.person, snapshot.exchange, snapshot.client
         if person is None or target is None or client is None:
             raise RuntimeError("only a successful exchange is audited")
+        entered = (person.session_id, target.tenant_id, target.role)
+        if entered in self._entered:
+            return
         actor = f"user:{person.user.id}"
         scope = SystemScope("authenticate", actor=actor, request_id=caller.request_id)
         async with self._database.transaction(scope) as tx:
+            tx.after_commit(partial(self._remember_entry, entered))
             tx.audit(
                 "token.issued",
                 f"token:{snapshot.token_id}",

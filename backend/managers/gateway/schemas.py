@@ -1,23 +1,20 @@
 """Wire types of clients, API keys and the caller's own view."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field
 
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+from backend.http.schemas import Input, Name, Time
+
 Role = Literal["owner", "admin", "operator", "viewer", "workflow"]
-
-
-class _In(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class _Out(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
 
-class ClientCreate(_In):
+class ClientCreate(Input):
     """A program that will call the API."""
 
     name: Name = Field(examples=["Invoices workflow"])
@@ -48,12 +45,14 @@ class ClientPage(BaseModel):
     next_cursor: str | None
 
 
-class ApiKeyCreate(_In):
+class ApiKeyCreate(Input):
     """A long-lived credential for tools that cannot speak OAuth."""
 
     name: Name = Field(examples=["Nightly report"])
     role: Role = Field(examples=["viewer"])
-    expires_at: AwareDatetime | None = Field(None, description="RFC 3339; null: never")
+    expires_at: Time | None = Field(
+        None, description="RFC 3339; null: never", examples=["2099-12-31T23:59:59Z"]
+    )
 
 
 class ApiKeyOut(_Out):

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
+from backend.http.schemas import Input, Name
+
 
 def _email(text: str) -> str:
     try:
@@ -21,13 +23,10 @@ Email = Annotated[
     str, Field(max_length=254, json_schema_extra={"format": "email"}), AfterValidator(_email)
 ]
 Role = Literal["owner", "admin", "operator", "viewer", "workflow"]
-Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
-class TenantCreate(BaseModel):
+class TenantCreate(Input):
     """A new tenant, with its first owner if the person exists or is to be invited."""
-
-    model_config = ConfigDict(extra="forbid")
 
     slug: str = Field(
         min_length=2, max_length=40, pattern=r"^[a-z][a-z0-9-]*[a-z0-9]$", examples=["acme"]
@@ -57,10 +56,8 @@ class TenantPage(BaseModel):
     next_cursor: str | None
 
 
-class MemberCreate(BaseModel):
+class MemberCreate(Input):
     """A person to add: somebody known by e-mail, or, with a password, a new log-in."""
-
-    model_config = ConfigDict(extra="forbid")
 
     email: Email
     name: Name
@@ -68,10 +65,8 @@ class MemberCreate(BaseModel):
     password: SecretStr | None = Field(None, min_length=12, max_length=200)
 
 
-class MemberPatch(BaseModel):
+class MemberPatch(Input):
     """The member's new role."""
-
-    model_config = ConfigDict(extra="forbid")
 
     role: Role
 

@@ -495,6 +495,15 @@ class TestExchange:
         (row,) = await gate.acts("token.issued")
         assert (row.tenant_id, row.actor) == (tenant.id, f"user:{person.id}")
 
+    async def test_a_renewal_is_not_recorded_again(self, gate, person, id_token):
+        one, two = await gate.tenant(), await gate.tenant()
+        for tenant in (one, two):
+            await gate.member(tenant, person)
+        for tenant in (one, one, two, one):
+            await exchange(gate, id_token, tenant=tenant.id)
+        rows = await gate.acts("token.issued")
+        assert sorted(row.tenant_id for row in rows) == sorted([one.id, two.id])
+
     async def test_gives_the_tenant_asked_for(self, gate, person, id_token):
         await gate.member(await gate.tenant(), person)
         other = await gate.tenant()

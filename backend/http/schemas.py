@@ -1,0 +1,86 @@
+"""What every request body has in common, and the texts that several managers take."""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
+
+_RFC_3339: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.I)
+
+Name = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=100,
+        pattern=r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
+    ),
+]
+"""What people call a thing: no control characters, and something to see."""
+
+
+def _rfc_3339(value: Any) -> Any:
+    # Left alone, pydantic also takes numbers, as text or not, and guesses their unit by their size.
+    if isinstance(value, str) and not _RFC_3339.fullmatch(value):
+        raise ValueError("a time is written like 2027-01-31T12:00:00Z")
+    return value
+
+
+def _in_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError as exc:
+        raise ValueError("the time lies beyond the calendar") from exc
+
+
+Time = Annotated[
+    AwareDatetime,
+    # Outermost: what is no text is left to the strictness of the field.
+    BeforeValidator(_rfc_3339),
+    AfterValidator(_in_utc),
+]
+"""An RFC 3339 time, given back in UTC."""
+
+
+class Input(BaseModel):
+    """A request body: no unknown field, no conversion, no text that cannot be kept.
+
+    PostgreSQL has no NUL in text and nothing encodes half a surrogate pair; JSON can carry both.
+    Refused here for all fields at once, free-form ones included, so that every database and every
+    manager behind meets only texts that can be stored.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unsound_text(cls, data: Any) -> Any:
+        waiting = [data]
+        while waiting:
+            item = waiting.pop()
+            if isinstance(item, str):
+                _refuse_unsound(item)
+            elif isinstance(item, dict):
+                waiting += item.keys()
+                waiting += item.values()
+            elif isinstance(item, list):
+                waiting += item
+        return data
+
+
+def _refuse_unsound(text: str) -> None:
+    if "\x00" in text:
+        raise ValueError("a text may not contain the character U+0000")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as exc:
+            raise ValueError("a text may not contain half of a surrogate pair") from exc
