@@ -316,21 +316,25 @@ def _run_workflow(
 
 @contextlib.asynccontextmanager
 async def _n8n(
-    package: Path,
+    options: argparse.Namespace,
     ports: Ports,
-    data: Path,
+    package: Path,
+    *,
     first: Mapping[str, str],
     env: Mapping[str, str],
-    recipient: str,
 ) -> AsyncIterator[dict[str, Any]]:
     """n8n with our node while the block lasts; gives what its workflow did."""
     api = f"http://127.0.0.1:{ports.api}"
     _say("==> Starting n8n and running the demo workflow (about 30 s)")
-    server = N8nServer(data / "n8n", port=ports.n8n, broker_port=ports.n8n_broker, package=package)
-    began = time.perf_counter()
+    server = N8nServer(
+        options.data_dir.resolve() / "n8n",
+        port=ports.n8n,
+        broker_port=ports.n8n_broker,
+        package=package,
+    )
     try:
         email, execution, status = await asyncio.to_thread(
-            _run_workflow, server, api, first, recipient
+            _run_workflow, server, api, first, options.to
         )
         if status != "success":
             raise LaunchError(f"n8n's execution {execution} ended as {status}")
@@ -412,7 +416,7 @@ async def _launch(options: argparse.Namespace) -> None:
         _say(f"    accepted by the mail server in {result['milliseconds']} ms")
         _say(f"    audit     #{record['seq']} {record['action']} by {record['actor']}")
         if package is not None:
-            async with _n8n(package, ports, data, first, env, options.to) as found:
+            async with _n8n(options, ports, package, first=first, env=env) as found:
                 result |= found
                 await _finish(options, ports, stop)
         else:

@@ -191,7 +191,7 @@ class Pipeline:
             if path in _UNTOUCHED:
                 await self._control(scope, receive, send_marked)
             else:
-                await self._serve(scope, headers, path, address, added, receive, send_marked)
+                await self._serve(scope, headers, receive, send_marked, added=added)
         except AppError as exc:
             scope["problem"] = exc.code
             await error_response(exc, path, request_id)(scope, receive, send_marked)
@@ -226,12 +226,12 @@ class Pipeline:
         self,
         scope: Scope,
         headers: Mapping[bytes, bytes],
-        path: str,
-        address: str,
-        added: list[tuple[bytes, bytes]],
         receive: Receive,
         send: Send,
+        *,
+        added: list[tuple[bytes, bytes]],
     ) -> None:
+        path: str = scope["path"]
         limit = self._limits.of(path)
         length = headers.get(b"content-length")
         if length is not None and (not length.isdigit() or int(length) > limit):
@@ -249,7 +249,7 @@ class Pipeline:
         if principal is None:
             # Only what is not yet known pays the coarse limit: it protects the database from
             # floods of unknown callers, and known callers have their own quota below.
-            verdict = gate.coarse_limit(address)
+            verdict = gate.coarse_limit(scope["address"])
             if not verdict.allowed:
                 raise _limited(verdict, added)
             if credential is not None:
@@ -268,9 +268,7 @@ class Pipeline:
             if not verdict.allowed:
                 raise _limited(verdict, added)
             if scope["method"] == "POST" and b"idempotency-key" in headers:
-                await self._serve_once(
-                    scope, headers[b"idempotency-key"], principal, limit, receive, send
-                )
+                await self._serve_once(scope, headers[b"idempotency-key"], receive, send)
                 return
         await self._data.get(path, self._control)(scope, receive, send)
 
@@ -278,8 +276,6 @@ class Pipeline:
         self,
         scope: Scope,
         raw_key: bytes,
-        principal: Principal,
-        limit: int,
         receive: Receive,
         send: Send,
     ) -> None:
@@ -287,7 +283,8 @@ class Pipeline:
         if not _IDEMPOTENCY_KEY.match(raw_key):
             raise IdempotencyKeyInvalidError
         key = raw_key.decode()
-        body = await _read(receive, limit)
+        principal: Principal = scope["principal"]
+        body = await _read(receive, self._limits.of(scope["path"]))
         digest = hashlib.sha256()
         for part in (scope["method"].encode(), scope["path"].encode(), scope["query_string"], body):
             digest.update(len(part).to_bytes(8, "big") + part)

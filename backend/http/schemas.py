@@ -28,10 +28,12 @@ Name = Annotated[
 
 
 def _rfc_3339(value: Any) -> Any:
-    # Left alone, pydantic also takes numbers, as text or not, and guesses their unit by their size.
-    if isinstance(value, str) and not _RFC_3339.fullmatch(value):
+    # Left alone, pydantic also reads numbers, as text or not, and guesses their unit by their size.
+    if not isinstance(value, str):
+        return value
+    if not _RFC_3339.fullmatch(value):
         raise ValueError("a time is written like 2027-01-31T12:00:00Z")
-    return value
+    return datetime.fromisoformat(value.upper())
 
 
 def _in_utc(value: datetime) -> datetime:
@@ -41,12 +43,7 @@ def _in_utc(value: datetime) -> datetime:
         raise ValueError("the time lies beyond the calendar") from exc
 
 
-Time = Annotated[
-    AwareDatetime,
-    # Outermost: what is no text is left to the strictness of the field.
-    BeforeValidator(_rfc_3339),
-    AfterValidator(_in_utc),
-]
+Time = Annotated[AwareDatetime, BeforeValidator(_rfc_3339), AfterValidator(_in_utc)]
 """An RFC 3339 time, given back in UTC."""
 
 

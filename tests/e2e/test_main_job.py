@@ -38,7 +38,7 @@ class TestOnce:
         assert secret in results[0][0]
         assert secret not in results[1][0]
         for name in ("first-run.json", "console.json", "root.key"):
-            mode = stat.S_IMODE(os.stat(tmp_path / "data" / name).st_mode)
+            mode = stat.S_IMODE((tmp_path / "data" / name).stat().st_mode)
             assert mode == 0o600, name
         for log in (tmp_path / "data" / "logs").glob("*.log"):
             assert secret not in log.read_text()
