@@ -14,9 +14,7 @@ CASES: Final[Mapping[str, Callable[[int], Result]]] = {
     "pipeline/introspect": partial(pipeline.run_introspect, seconds=5.0),
     "email/single": lambda rounds: email.run_case("single", rounds, 600),
     "email/batch100": lambda rounds: email.run_case("batch100", rounds, 2000),
-    "jobs/postgresql": lambda rounds: jobs.run_case(
-        "postgresql", rounds, jobs.Backlog(5000, 1500)
-    ),
+    "jobs/postgresql": lambda rounds: jobs.run_case("postgresql", rounds, jobs.Backlog(5000, 1500)),
     "jobs/sqlite": lambda rounds: jobs.run_case("sqlite", rounds, jobs.Backlog(5000, 1500)),
 }
 """Every case by its name. Sizes: seconds of work a run on a small machine."""

@@ -315,7 +315,7 @@ class Rig:
 
     async def _all(self, path: str, query: Mapping[str, Any]) -> list[Json]:
         found: list[Json] = []
-        asked = {"limit": _PAGE, **query}
+        asked: dict[str, Any] = {"limit": _PAGE, **query}
         while True:
             page = _expect(await self.http.get(path, params=asked), 200)
             found += page["items"]
@@ -326,7 +326,7 @@ class Rig:
     async def has_emails(self, *states: str) -> bool:
         """Whether any e-mail is in one of these states."""
         for state in states:
-            query = {"state": state, "limit": 1}
+            query: dict[str, Any] = {"state": state, "limit": 1}
             page = _expect(await self.http.get("/api/v1/emails", params=query), 200)
             if page["items"]:
                 return True
@@ -336,7 +336,7 @@ class Rig:
         """How many jobs are in each of these states (up to 200), those with none left out."""
         found = {}
         for state in states:
-            query = {"state": state, "limit": _PAGE}
+            query: dict[str, Any] = {"state": state, "limit": _PAGE}
             page = _expect(await self.http.get("/api/v1/jobs", params=query), 200)
             if page["items"]:
                 found[state] = len(page["items"])

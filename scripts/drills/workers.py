@@ -95,7 +95,9 @@ async def kill_worker(
     return await _report(rig, queued, seen, repeated=kills + 5)
 
 
-async def crash_loop(rig: Rig, rng: random.Random, *, count: int = 25, kills: int = 5) -> KillReport:
+async def crash_loop(
+    rig: Rig, rng: random.Random, *, count: int = 25, kills: int = 5
+) -> KillReport:
     """Kill one worker after the other while they hold the very same e-mails.
 
     What survives a crash must survive a machine that crashes all evening: the e-mails are not what
@@ -105,9 +107,9 @@ async def crash_loop(rig: Rig, rng: random.Random, *, count: int = 25, kills: in
     queued = await rig.submit(asked)
     seen = []
     for _ in range(kills):
+        before = rig.copies()
         await rig.start("worker")
         await rig.until_in_flight(LEAST_IN_FLIGHT)
-        before = rig.copies()
 
         async def sent(before: int = before) -> bool:
             return rig.copies() > before
@@ -194,7 +196,7 @@ async def stop_worker(
     rig: Rig, rng: random.Random, *, count: int = 400, stops: int = 3
 ) -> StopReport:
     """Ask the worker to stop in the middle of its work; start another. Nothing may be doubled."""
-    queued = await rig.submit(messages(count, rng, slow_share=0.2))
+    queued = await rig.submit(messages(count, rng, slow_share=0.5))
     in_flight, statuses, seconds, left_running = [], [], [], 0
     for _ in range(stops):
         await rig.start("worker")

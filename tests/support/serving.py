@@ -18,12 +18,13 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 import uvicorn
+from pydantic import SecretStr
 
 from backend.app import compose, create_app
 from backend.cli import bootstrap
 from backend.managers.email import EmailSettings
 from backend.managers.gateway import GatewaySettings
-from backend.settings import Settings, TelemetrySettings
+from backend.settings import DatabaseSettings, Settings, TelemetrySettings
 
 CONSOLE_URL = "http://localhost:8401"
 _MUCH = 1_000_000
@@ -41,7 +42,7 @@ class Served:
     email: str
     password: str
 
-    def token(self) -> str:
+    def token(self, tenant_id: str | None = None) -> str:
         """An access token of the first admin: owner of the tenant and admin of the platform."""
         with httpx.Client(base_url=self.base_url) as http:
             answer = http.post(
@@ -50,10 +51,26 @@ class Served:
                     "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
                     "subject_token": self.id_token(http),
                     "subject_token_type": "urn:ietf:params:oauth:token-type:id_token",
+                    "tenant": tenant_id or self.tenant_id,
                 },
                 auth=("console", self.console_secret),
             )
         return str(answer.raise_for_status().json()["access_token"])
+
+    def foreign_client(self) -> tuple[str, str]:
+        """Id and secret of a client in another tenant, out of reach for callers in this one."""
+        with httpx.Client(base_url=f"{self.base_url}/api/v1/") as http:
+            tenant = http.post(
+                "platform/tenants",
+                json={"slug": "another", "name": "Another"},
+                headers={"Authorization": f"Bearer {self.token()}"},
+            ).raise_for_status()
+            client = http.post(
+                "clients",
+                json={"name": "apart", "role": "workflow"},
+                headers={"Authorization": f"Bearer {self.token(tenant.json()['id'])}"},
+            ).raise_for_status()
+        return client.json()["client_id"], client.json()["client_secret"]
 
     def id_token(self, http: httpx.Client) -> str:
         """Log in as the console would; ``http`` keeps the browser's cookies."""
@@ -98,10 +115,11 @@ class Served:
         return str(answer.raise_for_status().json()["id_token"])
 
 
-def patient_settings(data_dir: Path, port: int) -> Settings:
+def patient_settings(data_dir: Path, database_url: str, port: int) -> Settings:
     """Settings under which a fuzzer meets its inputs' limits, not the clock's."""
     return Settings(
         data_dir=data_dir,
+        database=DatabaseSettings(url=SecretStr(database_url), pool_size=5),
         telemetry=TelemetrySettings(access_log=False),
         gateway=GatewaySettings(
             issuer=f"http://localhost:{port}",
@@ -128,12 +146,12 @@ def patient_settings(data_dir: Path, port: int) -> Settings:
 
 
 @contextmanager
-def serving(data_dir: Path) -> Iterator[Served]:
-    """Serve a bootstrapped installation over the migrated SQLite file in ``data_dir``."""
+def serving(data_dir: Path, database_url: str) -> Iterator[Served]:
+    """Serve a bootstrapped installation over a migrated database."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-        settings = patient_settings(data_dir, port)
+        settings = patient_settings(data_dir, database_url, port)
         made = asyncio.run(bootstrap(compose(settings), "ada@example.test", CONSOLE_URL))
         console = (data_dir / "console.json").read_text()
         secret = re.search(r'"client_secret": "([^"]+)"', console)
@@ -151,7 +169,7 @@ def serving(data_dir: Path) -> Iterator[Served]:
         )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
-        base_url = f"http://localhost:{port}".replace("localhost", "127.0.0.1")
+        base_url = f"http://127.0.0.1:{port}"
         httpx.get(f"{base_url}/livez", timeout=30).raise_for_status()
         try:
             yield Served(

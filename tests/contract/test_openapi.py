@@ -1,0 +1,77 @@
+"""The API keeps to its OpenAPI document, whatever is sent to it.
+
+Schemathesis sends every operation of both planes valid, invalid and connected requests through a
+real socket, and applies all its checks to each answer. ``EMAIL_SENDER_SCHEMATHESIS_EXAMPLES`` says
+how many requests it draws for each operation in each phase, on top of the systematic ones.
+"""
+
+import base64
+import os
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+import schemathesis
+from schemathesis.config import SchemathesisConfig
+from schemathesis.engine import Status, events, from_schema
+
+from tests.support.serving import serving
+
+EXAMPLES = int(os.environ.get("EMAIL_SENDER_SCHEMATHESIS_EXAMPLES", "5"))
+CONFIG = Path(__file__).with_name("schemathesis.toml")
+
+
+class Report:
+    """What a run found, and how far it came."""
+
+    def __init__(self) -> None:
+        self.failures: dict[str, str] = {}
+        self.statuses: defaultdict[str, set[int]] = defaultdict(set)
+        self.errors: list[str] = []
+
+    def take(self, event: events.EngineEvent) -> None:
+        if isinstance(event, events.NonFatalError):
+            self.errors.append(f"{event.label}: {event.info.format()}")
+        elif isinstance(event, events.FatalError):
+            raise event.exception
+        elif isinstance(event, events.ScenarioFinished):
+            recorder = event.recorder
+            for case_id, interaction in recorder.interactions.items():
+                if interaction.response is not None:
+                    case = recorder.cases[case_id].value
+                    self.statuses[case.operation.label].add(interaction.response.status_code)
+            for checks in recorder.checks.values():
+                for check in checks:
+                    if check.status is Status.FAILURE and check.failure_info is not None:
+                        failure = check.failure_info.failure
+                        self.failures[
+                            f"{failure.operation}: {failure.title}\n{failure.message}"
+                        ] = check.failure_info.code_sample
+
+
+class TestEveryOperation:
+    @pytest.mark.timeout(60 + 60 * EXAMPLES)
+    def test_answers_as_documented_and_is_reached(
+        self, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        report = Report()
+        with serving(tmp_path, database_url) as served:
+            client_id, client_secret = served.foreign_client()
+            basic = base64.b64encode(f"{client_id}:{client_secret}".encode()).decode()
+            monkeypatch.setenv("EMAIL_SENDER_TOKEN", served.token())
+            monkeypatch.setenv("EMAIL_SENDER_BASIC", basic)
+            config = SchemathesisConfig.from_path(CONFIG)
+            config.projects.default.generation.update(max_examples=EXAMPLES)
+            schema = schemathesis.openapi.from_url(f"{served.base_url}/openapi.json", config=config)
+            for event in from_schema(schema).execute():
+                report.take(event)
+        assert not report.errors
+        found = "\n\n".join(f"{what}\n{how}" for what, how in report.failures.items())
+        assert not found, found
+        labels = {operation.ok().label for operation in schema.get_all_operations()}
+        missed = {
+            label: sorted(report.statuses[label])
+            for label in labels
+            if not any(200 <= status < 400 for status in report.statuses[label])
+        }
+        assert not missed, f"no success among the answers: {missed}"

@@ -1,0 +1,48 @@
+"""The console on the real platform: every page, light and dark, as the first admin sees it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import ROOT, RunningPlatform
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+def fill(platform: RunningPlatform) -> None:
+    """Some mail of every fate, so that the pages have something to show."""
+    headers = {"Authorization": f"Bearer {platform.token()}"}
+    names = ["ada", "bob", "bounce", "defer-once"]
+    batch = {
+        "messages": [
+            {"to": [f"{name}{n}@example.test"], "subject": f"Note {n}", "text": f"To {name}."}
+            for n in range(5)
+            for name in names
+        ]
+    }
+    answer = httpx.post(f"{platform.api_url}/api/v1/emails/batch", json=batch, headers=headers)
+    assert answer.status_code == 202, answer.text
+
+
+def test_every_page_in_a_real_browser(platform: RunningPlatform, tmp_path: Path) -> None:
+    fill(platform)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-rs", "tests/dashboard/test_browser.py"],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "EMAIL_SENDER_TEST_CONSOLE_URL": platform.console_url,
+            "EMAIL_SENDER_TEST_USER": platform.admin_email,
+            "EMAIL_SENDER_TEST_PASSWORD": platform.admin_password,
+            "EMAIL_SENDER_SCREENSHOTS": os.environ.get("EMAIL_SENDER_SCREENSHOTS", str(tmp_path)),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    assert "passed" in done.stdout

@@ -1,0 +1,36 @@
+"""UUIDv7: version, order, time."""
+
+import threading
+import time
+import uuid
+
+from backend.core.ids import uuid7
+
+
+class TestUuid7:
+    def test_is_a_version_7_of_the_rfc_variant(self):
+        made = uuid.UUID(uuid7())
+        assert made.version == 7
+        assert made.variant == uuid.RFC_4122
+
+    def test_begins_with_the_milliseconds_since_1970(self):
+        before = time.time_ns() // 1_000_000
+        made = uuid.UUID(uuid7()).int >> 80
+        assert before - 1 <= made <= time.time_ns() // 1_000_000 + 1000
+
+    def test_sorts_in_the_order_of_making_even_within_a_millisecond(self):
+        made = [uuid7() for _ in range(20_000)]
+        assert made == sorted(made)
+        assert len(set(made)) == len(made)
+
+    def test_threads_never_share_one(self):
+        made: list[str] = []
+        threads = [
+            threading.Thread(target=lambda: made.extend(uuid7() for _ in range(2000)))
+            for _ in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(set(made)) == 8000
