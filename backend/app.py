@@ -6,14 +6,16 @@ what earlier ones made, and splitting them would hide the order.
 """
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import sqlalchemy as sa
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
 from backend import __version__
 from backend.core.audit import audit_row
@@ -44,7 +46,7 @@ from backend.managers.security import SecurityManager, load_root_key
 from backend.managers.security.routes import router as audit_routes
 from backend.managers.tenant import TenantManager
 from backend.managers.tenant.routes import router as tenant_routes
-from backend.managers.tracing import TracingManager, otlp_exporter
+from backend.managers.tracing import Collector, TracingManager, otlp_exporter
 from backend.settings import Settings
 
 SERVICE: Final = "email-sender"
@@ -65,6 +67,7 @@ class Platform:
     metrics: MetricsManager
     monitoring: MonitoringManager
     dashboard: DashboardManager
+    collector: Collector | None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -73,6 +76,8 @@ class Platform:
             stack.push_async_callback(self.database.aclose)
             await stack.enter_async_context(self.database.signals.running())
             stack.push_async_callback(self.delivery.aclose)
+            if self.collector is not None:
+                stack.push_async_callback(self.collector.aclose)
             yield
 
 
@@ -106,6 +111,10 @@ def compose(settings: Settings, *, clock: Clock = system_clock) -> Platform:
 
     monitoring.add_check("database", check_database)
     monitoring.add_check("mail_server", check_mail_server, required=False)
+    collector: Collector | None = None
+    if settings.telemetry.otlp_endpoint:
+        collector = Collector(settings.telemetry.otlp_endpoint)
+        monitoring.add_check("trace_collector", collector.check, required=False)
     return Platform(
         settings=settings,
         database=database,
@@ -118,6 +127,23 @@ def compose(settings: Settings, *, clock: Clock = system_clock) -> Platform:
         metrics=metrics,
         monitoring=monitoring,
         dashboard=DashboardManager(metrics, orchestrator, emails),
+        collector=collector,
+    )
+
+
+def create_tracing(settings: Settings) -> TracingManager | None:
+    """What makes spans in this process, with a thread that exports them; None without a collector.
+
+    Raises:
+        RuntimeError: A collector is configured but the 'cluster' extra is not installed.
+    """
+    if not settings.telemetry.otlp_endpoint:
+        return None
+    return TracingManager(
+        otlp_exporter(settings.telemetry.otlp_endpoint),
+        service=SERVICE,
+        share=settings.telemetry.trace_share,
+        slow_seconds=settings.telemetry.slow_seconds,
     )
 
 
@@ -131,14 +157,8 @@ def create_app(platform: Platform) -> Pipeline:
     ]
     if settings.telemetry.access_log:
         consumers.append(access_logger(SERVICE))
-    tracing: TracingManager | None = None
-    if settings.telemetry.otlp_endpoint:
-        tracing = TracingManager(
-            otlp_exporter(settings.telemetry.otlp_endpoint),
-            service=SERVICE,
-            share=settings.telemetry.trace_share,
-            slow_seconds=settings.telemetry.slow_seconds,
-        )
+    tracing = create_tracing(settings)
+    if tracing is not None:
         consumers.append(tracing.observe)
     telemetry = Telemetry(consumers)
 
@@ -165,6 +185,9 @@ def create_app(platform: Platform) -> Pipeline:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        generate_unique_id_function=_name_of,
+        # It would send callers to whatever their Host header says.
+        redirect_slashes=False,
         strict_content_type=False,
     )
     app.state.database = database
@@ -179,13 +202,12 @@ def create_app(platform: Platform) -> Pipeline:
         DashboardManager: platform.dashboard,
     }
 
-    async def expose_metrics() -> bytes:
+    async def count_fleet() -> tuple[Mapping[str, int], int]:
         async with database.read(SystemScope("readiness")) as tx:
             waiting = await platform.orchestrator.count_waiting(tx)
-            unsequenced = await platform.security.count_unsequenced(tx)
-        return platform.monitoring.expose(waiting, unsequenced)
+            return waiting, await platform.security.count_unsequenced(tx)
 
-    app.state.expose_metrics = expose_metrics
+    app.state.expose_metrics = partial(platform.monitoring.expose_fleet, count_fleet)
     problem.install(app)
     for router in (
         monitoring_routes,
@@ -218,6 +240,11 @@ def create_app(platform: Platform) -> Pipeline:
         ),
         trusted_proxies=settings.http.trusted_proxies,
     )
+
+
+def _name_of(route: APIRoute) -> str:
+    """The operation's id: the handler's name, which the document's links and clients use."""
+    return route.name
 
 
 TICK_DEFAULTS: Final = {"coalesce": True, "max_instances": 1, "misfire_grace_time": 30}

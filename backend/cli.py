@@ -11,12 +11,14 @@ import os
 import secrets
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import sqlalchemy as sa
 import uvicorn
+from alembic.util import CommandError as MigrationError
 from pydantic import ValidationError
 
 from backend import __version__
@@ -25,6 +27,7 @@ from backend.core.context import Scope, SystemScope
 from backend.core.errors import AppError
 from backend.core.ids import PLATFORM_TENANT
 from backend.core.log import configure_logging
+from backend.http.server import BoundedProtocol
 from backend.managers.email import SmtpSink
 from backend.managers.security import AuditEntry
 from backend.managers.tenant import hash_password
@@ -49,11 +52,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         command(settings, options)
     except ValidationError as exc:
         first = exc.errors()[0]
+        said = first["msg"].removeprefix("Value error, ")
+        if not first["loc"]:
+            _fail(said)
         name = "EMAIL_SENDER__" + "__".join(str(part).upper() for part in first["loc"])
-        _fail(f"{name}: {first['msg']}")
+        if first["type"] == "extra_forbidden":
+            _fail(f"{name} is no setting of this release")
+        _fail(f"{name}: {said}")
     except AppError as exc:
         _fail(f"{exc.title}: {exc.detail}" if exc.detail else exc.title)
-    except (CommandError, ValueError, OSError, RuntimeError, sa.exc.SQLAlchemyError) as exc:
+    except (
+        CommandError,
+        MigrationError,
+        ValueError,
+        OSError,
+        RuntimeError,
+        sa.exc.SQLAlchemyError,
+    ) as exc:
         _fail(str(exc).splitlines()[0] if str(exc) else type(exc).__name__)
 
 
@@ -110,7 +125,8 @@ def _serve(settings: Settings, _: argparse.Namespace) -> None:
         host=settings.http.host,
         port=settings.http.port,
         loop="uvloop",
-        http="httptools",
+        http=BoundedProtocol,
+        ws="none",
         access_log=False,
         log_config=None,
         server_header=False,
@@ -250,13 +266,18 @@ def _doctor(settings: Settings, _: argparse.Namespace) -> None:
                 raise CommandError(msg)
             return f"at {current}"
 
+        async def check_root_key() -> str:
+            async with platform.database.read(SystemScope("platform")) as view:
+                return f"opens {await platform.security.check_keys(view)} data key(s)"
+
         platform.monitoring.add_check("schema", check_schema)
+        platform.monitoring.add_check("root_key", check_root_key)
         async with platform.running():
             found = await platform.monitoring.check_health()
         for health in found:
             mark = "ok  " if health.ok else "FAIL" if health.required else "warn"
             sys.stdout.write(
-                f"{mark} {health.name:<12} {health.milliseconds:8.1f} ms  {health.detail}\n"
+                f"{mark} {health.name:<16} {health.milliseconds:8.1f} ms  {health.detail}\n"
             )
         return all(health.ok for health in found if health.required)
 
@@ -330,19 +351,32 @@ def _reset_password(settings: Settings, options: argparse.Namespace) -> None:
     password = secrets.token_urlsafe(15)
 
     async def reset() -> None:
-        hashed = await asyncio.to_thread(hash_password, password)
-        async with (
-            platform.running(),
-            platform.database.transaction(SystemScope("platform", actor="system:operator")) as tx,
-        ):
-            await platform.tenants.set_password(tx, email=options.email, password_hash=hashed)
+        async with platform.running():
+            await reset_password(platform, options.email, password)
 
     _run(reset())
     sys.stdout.write(f"{password}\n")
 
 
+async def reset_password(platform: Platform, email: str, password: str) -> None:
+    """Replace a person's password and end every log-in that the old one began.
+
+    Raises:
+        MemberNotFoundError: Nobody logs in with this e-mail.
+    """
+    hashed = await asyncio.to_thread(hash_password, password)
+    scope = SystemScope("authenticate", actor="system:operator")
+    async with platform.database.transaction(scope) as tx:
+        user = await platform.tenants.set_password(tx, email=email, password_hash=hashed)
+        await platform.gateway.end_sessions(tx, user.id)
+
+
 def _openapi(settings: Settings, options: argparse.Namespace) -> None:
-    document = json.dumps(openapi_document(settings), indent=2, sort_keys=True) + "\n"
+    with (
+        tempfile.TemporaryDirectory() as nothing
+    ):  # the document depends on no data, and makes none
+        apart = settings.model_copy(update={"data_dir": Path(nothing)})
+        document = json.dumps(openapi_document(apart), indent=2, sort_keys=True) + "\n"
     if options.output:
         options.output.write_text(document)
     else:

@@ -4,16 +4,21 @@ Nested with a double underscore: ``EMAIL_SENDER__DATABASE__URL``. What may chang
 not here but in rows.
 """
 
+import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from backend.managers.email import EmailSettings
 from backend.managers.gateway import GatewaySettings
 from backend.managers.orchestrator import OrchestratorSettings
 from backend.managers.security import SecuritySettings
+
+_PREFIX: Final = "EMAIL_SENDER__"
+_STARS: Final = "*****"
 
 
 class _Section(BaseModel):
@@ -67,7 +72,7 @@ class Settings(BaseSettings):
     """The whole configuration of one process."""
 
     model_config = SettingsConfigDict(
-        env_prefix="EMAIL_SENDER__", env_nested_delimiter="__", frozen=True, extra="forbid"
+        env_prefix=_PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid"
     )
 
     environment: Literal["development", "staging", "production"] = "development"
@@ -81,6 +86,19 @@ class Settings(BaseSettings):
     gateway: GatewaySettings = GatewaySettings()
     orchestrator: OrchestratorSettings = OrchestratorSettings()
     email: EmailSettings = EmailSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_sections(cls, data: Any) -> Any:
+        """Refuse a variable that sets nothing, which the reader of the environment passes over.
+
+        ``EMAIL_SENDER__DATABSE__URL`` would otherwise start us on an empty SQLite file.
+        """
+        for name in sorted(os.environ):
+            section = name.upper().removeprefix(_PREFIX).partition("__")[0].lower()
+            if name.upper().startswith(_PREFIX) and section not in cls.model_fields:
+                raise ValueError(f"{name} is no setting of this release")
+        return data
 
     @property
     def database_url(self) -> str:
@@ -96,5 +114,39 @@ class Settings(BaseSettings):
         return owner.get_secret_value() if owner is not None else self.database_url
 
     def redacted(self) -> dict[str, Any]:
-        """All values as text, secrets and passwords in URLs replaced by stars."""
-        return self.model_dump(mode="json")
+        """All values as text; secrets, and in URLs everything that may be one, as stars.
+
+        Of a DSN the host and the role stay: they are what somebody who asks wants to compare.
+        """
+        shown: dict[str, Any] = _redacted(self.model_dump())
+        return shown
+
+
+def _redacted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _redacted(inner) for name, inner in value.items()}
+    if isinstance(value, set | frozenset | list | tuple):
+        return sorted(_redacted(inner) for inner in value)
+    if isinstance(value, SecretStr):
+        secret = value.get_secret_value()
+        return _redacted_url(secret) if "://" in secret else _STARS
+    if isinstance(value, str) and "://" in value:
+        return _redacted_url(value)
+    return str(value) if isinstance(value, Path) else value
+
+
+def _redacted_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        port = f":{parts.port}" if parts.port is not None else ""
+    except ValueError:
+        return _STARS
+    login = ""
+    if parts.username or parts.password:
+        # Mail providers hand out tokens that are user name and password at once.
+        role = f"{parts.username}:" if parts.scheme.startswith("postgresql") else ""
+        login = f"{role}{_STARS}@"
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
+    # A query may hold a password too (postgresql://host/db?password=...).
+    query = f"?{_STARS}" if parts.query or parts.fragment else ""
+    return f"{parts.scheme}://{login}{host}{port}{parts.path}{query}"

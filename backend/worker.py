@@ -8,12 +8,13 @@ import logging
 import signal
 import threading
 from contextlib import AsyncExitStack
+from typing import Any
 from wsgiref.simple_server import WSGIServer
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from prometheus_client import start_http_server
 
-from backend.app import TICK_DEFAULTS, Platform
+from backend.app import TICK_DEFAULTS, Platform, create_tracing
 from backend.core.audit import sequence
 from backend.core.context import SystemScope
 from backend.core.errors import UnavailableError
@@ -27,6 +28,13 @@ _KEEP_ROLLUP_DAYS = 30
 async def run_worker(platform: Platform) -> None:
     """Serve until SIGTERM or SIGINT, then let running jobs end and give the rest back."""
     settings = platform.settings.orchestrator
+    tracing = create_tracing(platform.settings)
+
+    def on_event(name: str, **labels: Any) -> None:
+        platform.monitoring.count_event(name, **labels)
+        if tracing is not None:
+            tracing.observe_attempt(name, **labels)
+
     worker = Worker(
         platform.database,
         platform.orchestrator,
@@ -35,13 +43,15 @@ async def run_worker(platform: Platform) -> None:
         beat_seconds=settings.beat_seconds,
         poll_seconds=settings.poll_seconds,
         grace_seconds=settings.grace_seconds,
-        on_event=platform.monitoring.count_event,
+        on_event=on_event,
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.stop)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(platform.running())
+        if tracing is not None:
+            stack.callback(tracing.close)
         _expose(platform, stack)
         scheduler = AsyncIOScheduler(timezone="UTC", job_defaults=TICK_DEFAULTS)
         scheduler.add_job(_sequence, "interval", seconds=0.3, args=[platform])

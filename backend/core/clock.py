@@ -17,11 +17,6 @@ def system_clock() -> datetime:
     return datetime.now(UTC)
 
 
-def epoch_seconds() -> float:
-    """Seconds since 1970 for protocols that speak epoch (JWT ``iat``, ``exp``)."""
-    return time.time()
-
-
 monotonic = time.monotonic
 perf_counter = time.perf_counter
 epoch_nanoseconds = time.time_ns

@@ -7,6 +7,9 @@ back. The transaction carries a scope, and three guards confine every statement 
 * a flush guard refuses rows of another tenant;
 * bulk inserts must name the scope's tenant in every row.
 
+Statements that none of the three could confine are refused: raw SQL, tables instead of entities,
+updates of many rows by primary key, and values that would move a row to another tenant.
+
 System errands instead name the tables they may touch (:data:`backend.core.context.SYSTEM_TABLES`).
 """
 
@@ -170,7 +173,7 @@ AfterCommit = Callable[[], Awaitable[None] | None]
 
 
 class ReadTx:
-    """A consistent view inside one scope; any attempt to write through it raises."""
+    """A view of one moment inside one scope; any attempt to write through it raises."""
 
     __slots__ = ("_database", "scope", "session")
 
@@ -270,13 +273,22 @@ class Tx(ReadTx):
     ) -> None:
         """Insert, or set ``update`` on the row that has the same ``conflict`` columns."""
         _refuse_foreign_rows(self.scope, model, [row])
+        _refuse_moving(self.scope, update)
+        # The row in the way may be another tenant's, where the conflict is not by tenant.
+        own = (
+            model.tenant_id == self.scope.tenant_id
+            if isinstance(self.scope, Scope) and issubclass(model, TenantOwned)
+            else None
+        )
         statement = (
             self._insert(model)
             .values(**row)
-            .on_conflict_do_update(index_elements=list(conflict), set_=dict(update))
+            .on_conflict_do_update(index_elements=list(conflict), set_=dict(update), where=own)
+            .returning(*sa.inspect(model).primary_key)
             .execution_options(scope_checked=True)
         )
-        await self.session.execute(statement)
+        if (await self.session.execute(statement)).first() is None:
+            raise TenantConfinementError(f"{model.__name__} of another tenant has this key")
 
     def _insert(self, model: type[Base]) -> Any:
         maker: Any = postgresql.insert if self.dialect == "postgresql" else sqlite.insert
@@ -323,8 +335,13 @@ class Database:
         self.dialect = engine.dialect.name
         self._writer = asyncio.Lock() if self.dialect == "sqlite" else None
         self._write_sessions = async_sessionmaker(engine, expire_on_commit=False)
+        reading: dict[str, Any] = {"read_only": True}
+        if self.dialect == "postgresql":
+            # One snapshot for all statements, as SQLite has anyway: who compares two tables, or
+            # pages through one, must not see a commit that came in between.
+            reading |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         self._read_sessions = async_sessionmaker(
-            engine.execution_options(read_only=True), expire_on_commit=False, autoflush=False
+            engine.execution_options(**reading), expire_on_commit=False, autoflush=False
         )
 
     @asynccontextmanager
@@ -367,7 +384,7 @@ class Database:
 
     @asynccontextmanager
     async def read(self, scope: AnyScope) -> AsyncIterator[ReadTx]:
-        """Open a read transaction; on SQLite it never takes the write lock.
+        """Open a read transaction: one moment of the database, and never the write lock.
 
         Raises:
             DatabaseUnavailableError: As for :meth:`transaction`.
@@ -402,6 +419,7 @@ def make_engine(url: str, *, pool_size: int = 10, synchronous: str = "FULL") -> 
             max_overflow=pool_size,
             pool_timeout=10,
             pool_recycle=1800,
+            hide_parameters=True,
         )
         _bound_idle_transactions(engine)
         return engine
@@ -411,6 +429,8 @@ def make_engine(url: str, *, pool_size: int = 10, synchronous: str = "FULL") -> 
         max_overflow=0,
         pool_timeout=30,
         connect_args={"timeout": 30},
+        # Errors quote them into logs: hashes of passwords, addresses, subjects.
+        hide_parameters=True,
     )
     _tame_sqlite(engine, synchronous)
     return engine
@@ -475,6 +495,11 @@ def _refuse_foreign_rows(
         raise TenantConfinementError(msg)
 
 
+def _refuse_moving(scope: AnyScope, columns: Iterable[str]) -> None:
+    if isinstance(scope, Scope) and "tenant_id" in set(columns):
+        raise TenantConfinementError("a row cannot be given to a tenant")
+
+
 def _refuse_unlisted(scope: SystemScope, tables: Iterable[str]) -> None:
     strange = sorted(set(tables) - scope.tables - {"leases"})
     if strange:
@@ -504,7 +529,7 @@ def _tables_of(statement: Any) -> frozenset[str]:
             include_crud=True,
             check_columns=True,
         )
-        known = frozenset(table.name for table in found if isinstance(table, sa.Table))
+        known = frozenset(table.name for table in found if isinstance(table, sa.TableClause))
         _known_tables[statement] = known
     return known
 
@@ -520,6 +545,8 @@ def _confine(state: orm.ORMExecuteState) -> None:
         raise TenantConfinementError(msg)
     if state.is_column_load or state.is_relationship_load:
         return
+    if isinstance(state.statement, sa.TextClause | sa.TextualSelect):
+        raise TenantConfinementError("raw SQL cannot be confined")
     if isinstance(scope, SystemScope):
         _refuse_unlisted(scope, _tables_of(state.statement))
         return
@@ -533,10 +560,7 @@ def _confine(state: orm.ORMExecuteState) -> None:
             raise TenantConfinementError(msg)
         _refuse_foreign_rows(scope, mapper.class_, [rows] if isinstance(rows, Mapping) else rows)
         return
-    for mapper in state.all_mappers:
-        if not issubclass(mapper.class_, TenantOwned | Lease | Shared):
-            msg = f"{mapper.class_.__name__} belongs to no tenant: use a system errand"
-            raise TenantConfinementError(msg)
+    _refuse_unconfinable(state, scope)
     tenant_id = scope.tenant_id
     state.statement = state.statement.options(
         with_loader_criteria(
@@ -545,8 +569,18 @@ def _confine(state: orm.ORMExecuteState) -> None:
     )
 
 
-class Shared:
-    """Mixin of the few global tables that any tenant may read (never write)."""
+def _refuse_unconfinable(state: orm.ORMExecuteState, scope: Scope) -> None:
+    """Refuse what would run as it is, because a loader criterion finds nothing to hold on to."""
+    if not state.is_orm_statement and _tables_of(state.statement):
+        raise TenantConfinementError("name entities: a bare table takes no criterion")
+    if state.is_update:
+        if isinstance(state.parameters, list):
+            raise TenantConfinementError("rows updated by primary key cannot be confined")
+        _refuse_moving(scope, (column.key for column in state.statement._values or ()))  # type: ignore[attr-defined]
+    for mapper in state.all_mappers:
+        if not issubclass(mapper.class_, TenantOwned | Lease):
+            msg = f"{mapper.class_.__name__} belongs to no tenant: use a system errand"
+            raise TenantConfinementError(msg)
 
 
 @event.listens_for(Session, "before_flush")
@@ -572,7 +606,6 @@ __all__ = [
     "Lease",
     "ReadTx",
     "Scope",
-    "Shared",
     "SystemScope",
     "TenantConfinementError",
     "TenantOwned",

@@ -11,8 +11,8 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 CHANNEL: Final = "email_sender"
 _COALESCE_SECONDS: Final = 0.003
 _MAX_DATAGRAM: Final = 7000
+_MAX_DIRECTORY: Final = 70
 
 
 class _Carrier(Protocol):
@@ -111,12 +112,13 @@ class UnixCarrier:
         path = self._directory / f"{os.getpid()}-{uuid7()[-6:]}.sock"
         server = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         server.setblocking(False)
-        server.bind(str(path))
+        with _reachable(self._directory) as directory:
+            server.bind(f"{directory}/{path.name}")
 
         def drain() -> None:
             with contextlib.suppress(BlockingIOError):
                 while True:
-                    receive(server.recv(_MAX_DATAGRAM + 1000).decode())
+                    receive(server.recv(_MAX_DATAGRAM).decode(errors="replace"))
 
         loop = asyncio.get_running_loop()
         loop.add_reader(server, drain)
@@ -129,17 +131,36 @@ class UnixCarrier:
 
     async def send(self, messages: list[str]) -> None:
         """Send to every socket in the folder; files of dead processes are removed."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
+        with (
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client,
+            _reachable(self._directory) as directory,
+        ):
             client.setblocking(False)
             for path in self._directory.glob("*.sock"):
                 for message in messages:
                     try:
-                        client.sendto(message.encode()[:_MAX_DATAGRAM], str(path))
+                        client.sendto(message.encode()[:_MAX_DATAGRAM], f"{directory}/{path.name}")
                     except (ConnectionRefusedError, FileNotFoundError):
                         path.unlink(missing_ok=True)
                         break
                     except BlockingIOError:
                         break  # the receiver is busy and will poll
+
+
+@contextmanager
+def _reachable(directory: Path) -> Iterator[str]:
+    """A name of ``directory`` short enough for a socket's address, which ends at 108 bytes.
+
+    A data folder may lie deeper than that; its open descriptor has a short name of its own.
+    """
+    if len(os.fsencode(directory)) <= _MAX_DIRECTORY or not Path("/proc/self/fd").exists():
+        yield str(directory)
+        return
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
 
 
 class PostgresCarrier:
@@ -179,14 +200,23 @@ class PostgresCarrier:
             await asyncio.sleep(0.5)
 
     async def send(self, messages: list[str]) -> None:
-        """Notify; a broken connection is replaced once."""
-        if self._sender is None or self._sender.closed:
-            self._sender = await psycopg.AsyncConnection.connect(self._dsn, autocommit=True)
+        """Notify; a connection that broke since the last time is replaced once."""
+        kept = self._sender is not None
         try:
-            for message in messages:
-                await self._sender.execute(
-                    "SELECT pg_notify(%s, %s)", (CHANNEL, message[:_MAX_DATAGRAM])
-                )
+            await self._notify(messages)
         except psycopg.Error:
-            await self._sender.close()
-            raise
+            if self._sender is not None:
+                await self._sender.close()
+                self._sender = None
+            if not kept:
+                raise
+            # A restarted server shows only on the next use. Saying something twice is harmless.
+            await self._notify(messages)
+
+    async def _notify(self, messages: list[str]) -> None:
+        if self._sender is None:
+            self._sender = await psycopg.AsyncConnection.connect(self._dsn, autocommit=True)
+        for message in messages:
+            await self._sender.execute(
+                "SELECT pg_notify(%s, %s)", (CHANNEL, message[:_MAX_DATAGRAM])
+            )

@@ -8,6 +8,7 @@ lines, rollups and, for the traces worth keeping, spans. Nothing is sampled out 
 import asyncio
 import contextlib
 import logging
+import re
 import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -17,6 +18,8 @@ from typing import Final, NamedTuple
 logger = logging.getLogger(__name__)
 
 _CAPACITY: Final = 100_000
+# Later versions may append fields; none may use capitals.
+_TRACEPARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 
 
 class RequestRecord(NamedTuple):
@@ -82,21 +85,15 @@ class Telemetry:
 
 def parse_traceparent(header: str) -> tuple[str, str, bool] | None:
     """(trace id, parent span id, sampled) of a W3C ``traceparent``, or None when it is invalid."""
-    parts = header.strip().split("-")
-    if len(parts) < 4 or len(parts[0]) != 2 or parts[0] == "ff":
+    found = _TRACEPARENT.fullmatch(header.strip())
+    if found is None:
         return None
-    version, trace_id, span_id, flags = parts[:4]
-    if version == "00" and len(parts) != 4:
+    version, trace_id, span_id, flags, more = found.groups()
+    if version == "ff" or (version == "00" and more):
         return None
-    if len(trace_id) != 32 or len(span_id) != 16 or len(flags) != 2:
+    if not (int(trace_id, 16) and int(span_id, 16)):
         return None
-    try:
-        numbers = int(trace_id, 16), int(span_id, 16), int(flags, 16), int(version, 16)
-    except ValueError:
-        return None
-    if not (numbers[0] and numbers[1]) or trace_id.lower() != trace_id:
-        return None
-    return trace_id, span_id, bool(numbers[2] & 1)
+    return trace_id, span_id, bool(int(flags, 16) & 1)
 
 
 def new_trace_id() -> str:

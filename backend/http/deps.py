@@ -50,6 +50,7 @@ def requires(permission: str) -> Any:
 
     def check(request: Request, principal: Caller) -> Scope:
         _refuse(permission, principal)
+        request.scope["permission"] = permission
         return Scope(
             actor=principal.subject,
             tenant_id=principal.tenant_id,
@@ -70,6 +71,7 @@ def requires_platform(permission: str, errand: str = "platform") -> Any:
 
     def check(request: Request, principal: Caller) -> SystemScope:
         _refuse(permission, principal)
+        request.scope["permission"] = permission
         return SystemScope(
             errand,
             actor=principal.subject,

@@ -1,9 +1,10 @@
 """The way of every request, on both planes, as one straight function.
 
 Order: request id and trace, body limit, coarse limit (before any database work), authentication,
-quota by tenant and client, idempotent replay, then the router. Whatever fails on the way becomes
-problem details. One flat callable instead of eight nested middlewares: each nesting costs a frame
-and a wrapped ``send`` on every request, and the order is easier to read when it is the code.
+quota by tenant and client, the body if it is large, idempotent replay, then the router. Whatever
+fails on the way becomes problem details. One flat callable instead of eight nested middlewares:
+each nesting costs a frame and a wrapped ``send`` on every request, and the order is easier to read
+when it is the code.
 """
 
 import hashlib
@@ -19,7 +20,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.core.clock import epoch_nanoseconds, perf_counter
 from backend.core.context import Principal
-from backend.core.errors import AppError, RateLimitedError, TooLargeError, UnauthenticatedError
+from backend.core.errors import (
+    AppError,
+    InvalidInputError,
+    RateLimitedError,
+    TooLargeError,
+    UnauthenticatedError,
+)
 from backend.core.ids import uuid7
 from backend.core.telemetry import (
     RequestRecord,
@@ -36,6 +43,12 @@ logger = logging.getLogger(__name__)
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,100}\Z")
 _IDEMPOTENCY_KEY: Final = re.compile(rb"[\x21-\x7e]{1,255}\Z")
 _UNTOUCHED: Final = frozenset({"/livez", "/readyz", "/metrics"})
+_API: Final = "/api/"
+# A form of OAuth is a token and some names.
+_STRANGER_BYTES: Final = 65_536
+# Each becomes an object of some hundred bytes: thirty megabytes of "{}," would become a gigabyte.
+_MAX_VALUES: Final = 500_000
+_STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 
 
 class BodyTooLargeError(TooLargeError):
@@ -163,6 +176,9 @@ class Pipeline:
         headers: dict[bytes, bytes] = {}
         for name, value in scope["headers"]:
             headers.setdefault(name, value)
+            if name == b"x-forwarded-for":
+                # The last line is the proxy's own; earlier ones came with the request.
+                headers[name] = value
         given = headers.get(b"x-request-id", b"")
         request_id = given.decode() if _REQUEST_ID.match(given) else uuid7()
         trace = parse_traceparent(headers.get(b"traceparent", b"").decode("latin-1"))
@@ -232,17 +248,31 @@ class Pipeline:
         added: list[tuple[bytes, bytes]],
     ) -> None:
         path: str = scope["path"]
+        if "\x00" in path or b"%00" in scope["query_string"]:
+            # As in a body (see Input): no text of ours holds it, and PostgreSQL cannot compare it.
+            raise InvalidInputError("An address may not contain the character U+0000")
         limit = self._limits.of(path)
         length = headers.get(b"content-length")
         if length is not None and (not length.isdigit() or int(length) > limit):
             raise _too_large(limit)
-        if length is None and b"transfer-encoding" in headers:
-            # Chunked: read it here, because a limit that fires inside a router's own body parser
-            # would come back as that parser's error.
-            receive = _replay_body(await _read(receive, limit))
+        principal = await self._admit(scope, _credential(headers), added)
+        if principal is None:
+            if path.startswith(_API):
+                # Here and not in the routes: the framework reads and parses a body before it asks
+                # who sent it, and a megabyte of JSON may become thirty of objects.
+                raise UnauthenticatedError(headers={"WWW-Authenticate": "Bearer"})
+            limit = min(limit, _STRANGER_BYTES)
+        receive = await self._bounded(headers, receive, limit)
+        if principal is not None and scope["method"] == "POST" and b"idempotency-key" in headers:
+            await self._serve_once(scope, headers[b"idempotency-key"], receive, send)
+            return
+        await self._data.get(path, self._control)(scope, receive, send)
 
+    async def _admit(
+        self, scope: Scope, credential: str | None, added: list[tuple[bytes, bytes]]
+    ) -> Principal | None:
+        """Who asks, once the limits allow the question; None for who shows no credential."""
         gate = self._gate
-        credential = _credential(headers)
         principal: Principal | None = None
         if credential is not None:
             principal = gate.cached_principal(credential)
@@ -252,25 +282,36 @@ class Pipeline:
             verdict = gate.coarse_limit(scope["address"])
             if not verdict.allowed:
                 raise _limited(verdict, added)
-            if credential is not None:
-                principal = await gate.authenticate(credential)
-        if principal is not None:
-            scope["principal"] = principal
-            verdict = gate.quota(principal, path)
-            added.append((b"ratelimit-policy", verdict.policy))
-            added.append(
-                (
-                    b"ratelimit",
-                    b'"%s";r=%d;t=%d'
-                    % (verdict.name.encode(), verdict.remaining, verdict.reset_seconds),
-                )
+            if credential is None:
+                return None
+            principal = await gate.authenticate(credential)
+        scope["principal"] = principal
+        verdict = gate.quota(principal, scope["path"])
+        added.append((b"ratelimit-policy", verdict.policy))
+        added.append(
+            (
+                b"ratelimit",
+                b'"%s";r=%d;t=%d'
+                % (verdict.name.encode(), verdict.remaining, verdict.reset_seconds),
             )
-            if not verdict.allowed:
-                raise _limited(verdict, added)
-            if scope["method"] == "POST" and b"idempotency-key" in headers:
-                await self._serve_once(scope, headers[b"idempotency-key"], receive, send)
-                return
-        await self._data.get(path, self._control)(scope, receive, send)
+        )
+        if not verdict.allowed:
+            raise _limited(verdict, added)
+        return principal
+
+    async def _bounded(
+        self, headers: Mapping[bytes, bytes], receive: Receive, limit: int
+    ) -> Receive:
+        """The body, read here where the routers' own parsers know no bound that would hold."""
+        length = headers.get(b"content-length")
+        if length is None:
+            if b"transfer-encoding" not in headers:
+                return receive
+        elif int(length) > limit:
+            raise _too_large(limit)
+        elif int(length) <= self._limits.default:
+            return receive
+        return _replay_body(_frugal(await _read(receive, limit)))
 
     async def _serve_once(
         self,
@@ -372,6 +413,21 @@ async def _read(receive: Receive, limit: int) -> bytes:
         if not message.get("more_body"):
             break
     return b"".join(chunks)
+
+
+def _frugal(body: bytes) -> bytes:
+    """The body itself, unless parsing it as JSON would make very many objects.
+
+    Raises:
+        BodyTooLargeError: It holds more values than any sensible request.
+    """
+    if _count_values(body) > _MAX_VALUES and _count_values(_STRING.sub(b"", body)) > _MAX_VALUES:
+        raise BodyTooLargeError(f"The body may hold {_MAX_VALUES} JSON values at most")
+    return body
+
+
+def _count_values(body: bytes) -> int:
+    return body.count(b",") + body.count(b"[") + body.count(b"{")
 
 
 def _replay_body(body: bytes) -> Callable[[], Awaitable[Message]]:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -16,12 +17,12 @@ from backend.core.errors import AppError
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+_MAX_ERRORS = 50
 
-_FRAMEWORK = {
+FRAMEWORK = {
     400: ("bad_request", "The request is not valid"),
     404: ("not_found", "Not found"),
     405: ("method_not_allowed", "Method not allowed"),
-    406: ("not_acceptable", "Not acceptable"),
     413: ("too_large", "The request is too large"),
     415: ("unsupported_media_type", "Unsupported media type"),
 }
@@ -78,56 +79,90 @@ def pointer(location: Sequence[int | str]) -> str:
     return "/" + "/".join(parts)
 
 
+def _methods_of(app: FastAPI, path: str) -> set[str]:
+    """The methods of the resource at ``path``.
+
+    The framework names those of the first route alone, though every method has its own route. A
+    route that spells the path out wins over one that takes a part of it for a parameter: with
+    ``/emails/batch`` there is no message of that name to get.
+    """
+    exact: set[str] = set()
+    matching: set[str] = set()
+    for route in iter_route_contexts(app.routes):
+        if route.path == path:
+            exact |= route.methods or set()
+        elif route.path_regex.match(path):
+            matching |= route.methods or set()
+    return exact or matching
+
+
+def _identify(request: Request, code: str) -> str:
+    request.scope["problem"] = code
+    return str(request.scope.get("request_id", ""))
+
+
+def _framework(request: Request, status: int, headers: Mapping[str, str] | None = None) -> Response:
+    code, title = FRAMEWORK.get(status, (f"http_{status}", HTTPStatus(status).phrase))
+    return problem_response(
+        request.url.path,
+        _identify(request, code),
+        status=status,
+        code=code,
+        title=title,
+        headers=headers,
+    )
+
+
+def _method_not_allowed(request: Request, methods: set[str]) -> Response:
+    return _framework(request, 405, {"Allow": ", ".join(sorted(methods))})
+
+
 def install(app: FastAPI) -> None:
     """Make every failure of the control plane a problem, the framework's own included."""
 
-    def identify(request: Request, code: str) -> str:
-        request.scope["problem"] = code
-        return str(request.scope.get("request_id", ""))
-
     @app.exception_handler(AppError)
     async def _foreseen(request: Request, exc: AppError) -> Response:
-        return error_response(exc, request.url.path, identify(request, exc.code))
+        return error_response(exc, request.url.path, _identify(request, exc.code))
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, exc: RequestValidationError) -> Response:
         found = exc.errors()
+        if isinstance(exc.body, bytes):  # the framework leaves what is not called JSON unparsed
+            return _framework(request, 415, {"Accept": "application/json"})
+        if found[0]["loc"][0] == "path":
+            methods = _methods_of(app, request.scope["path"])
+            if request.method not in methods:
+                return _method_not_allowed(request, methods)
         if any(item["type"] == "json_invalid" for item in found):
             return problem_response(
                 request.url.path,
-                identify(request, "malformed_json"),
+                _identify(request, "malformed_json"),
                 status=400,
                 code="malformed_json",
                 title="The body is not valid JSON",
                 detail=str(found[0].get("ctx", {}).get("error", "")),
             )
         # The input itself is not echoed: it may hold a password.
-        errors = [{"pointer": pointer(item["loc"]), "detail": item["msg"]} for item in found]
+        errors = [
+            {"pointer": pointer(item["loc"]), "detail": item["msg"]} for item in found[:_MAX_ERRORS]
+        ]
         return problem_response(
             request.url.path,
-            identify(request, "invalid_input"),
+            _identify(request, "invalid_input"),
             status=422,
             code="invalid_input",
             title="The request is not valid",
-            detail=f"{len(errors)} problem(s) in the request",
+            detail=f"{len(found)} problem(s) in the request",
             errors=errors,
         )
 
     @app.exception_handler(HTTPException)
-    async def _framework(request: Request, exc: HTTPException) -> Response:
-        code, title = _FRAMEWORK.get(
-            exc.status_code, (f"http_{exc.status_code}", HTTPStatus(exc.status_code).phrase)
-        )
-        return problem_response(
-            request.url.path,
-            identify(request, code),
-            status=exc.status_code,
-            code=code,
-            title=title,
-            headers=exc.headers,
-        )
+    async def _raised(request: Request, exc: HTTPException) -> Response:
+        if exc.status_code == 405:
+            return _method_not_allowed(request, _methods_of(app, request.scope["path"]))
+        return _framework(request, exc.status_code, exc.headers)
 
     @app.exception_handler(Exception)
     async def _bug(request: Request, _: Exception) -> Response:
         # Starlette raises it again after this answer; the pipeline logs it there, once.
-        return bug_response(request.url.path, identify(request, "internal"))
+        return bug_response(request.url.path, _identify(request, "internal"))

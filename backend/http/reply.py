@@ -10,8 +10,11 @@ from pydantic import BaseModel
 from backend.core.database import Tx
 from backend.core.errors import ConflictError
 
-Remember = Callable[[Tx, int, dict[str, str], bytes], Awaitable[bool]]
-"""Stores an answer within the transaction; False when another request stored one first."""
+Remember = Callable[[Tx, int, dict[str, str], bytes, str], Awaitable[bool]]
+"""Stores an answer within the transaction, with the permission that its act needed.
+
+False when another request stored one first.
+"""
 
 
 @dataclass(slots=True)
@@ -49,11 +52,12 @@ def reply(
     content = b"" if body is None else body.model_dump_json(by_alias=True).encode()
     idempotency: Idempotency | None = request.scope.get("idempotency")
     answer = dict(headers or {})
+    permission: str = request.scope.get("permission", "")
     if idempotency is not None:
         pending = idempotency
 
         async def store(inner: Tx) -> None:
-            if not await pending.remember(inner, status, answer, content):
+            if not await pending.remember(inner, status, answer, content, permission):
                 pending.race = True
                 raise IdempotencyRaceError(headers={"Retry-After": "1"})
 
@@ -61,6 +65,19 @@ def reply(
     return Response(
         content, status, headers=answer, media_type="application/json" if content else None
     )
+
+
+def leads_to(**operations: dict[str, str]) -> dict[str, Any]:
+    """OpenAPI links of a response: the operations that its values are for.
+
+    Each maps the operation's parameters to runtime expressions such as ``$response.body#/id``.
+    """
+    return {
+        "links": {
+            name: {"operationId": name, "parameters": parameters}
+            for name, parameters in operations.items()
+        }
+    }
 
 
 def problems(*families: type[Any]) -> dict[int | str, dict[str, Any]]:

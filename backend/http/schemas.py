@@ -14,7 +14,11 @@ from pydantic import (
     model_validator,
 )
 
-_RFC_3339: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.I)
+_RFC_3339: Final = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.IGNORECASE
+)
+
+_FEW_UNKNOWN: Final = 20
 
 Name = Annotated[
     str,
@@ -56,6 +60,15 @@ class Input(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_many_unknown(cls, data: Any) -> Any:
+        # A few are named one by one, which helps; describing a million would take a quarter of a
+        # minute.
+        if isinstance(data, dict) and len(data) > len(cls.model_fields) + _FEW_UNKNOWN:
+            raise ValueError(f"{len(data)} fields, where {len(cls.model_fields)} are known")
+        return data
 
     @model_validator(mode="before")
     @classmethod

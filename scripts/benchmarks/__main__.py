@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -23,6 +24,8 @@ CASES: Final[Mapping[str, Callable[[int], Result]]] = {
 def main(arguments: list[str] | None = None) -> int:
     """Run the named benchmarks, all of them by default; 1 when one could not be measured."""
     options = _options(arguments)
+    # The default would end us without the blocks that stop what we started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     failed = False
     for name in options.names:
         sys.stderr.write(f"==> {name} ({options.rounds} rounds; load {os.getloadavg()[0]:.1f})\n")
@@ -61,4 +64,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -6,8 +6,7 @@ their own tables tell it, so neither is charged for its start-up or its idle pol
 
 import contextlib
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import procrastinate
 import psycopg
@@ -156,7 +155,7 @@ class _Reference:
         )
         if ended != count:
             raise BenchmarkError(f"procrastinate ended {ended} of {count} jobs")
-        return count / float(seconds)
+        return float(count / seconds)
 
     async def _submit(self, count: int) -> None:
         app = make_app(self._url)
@@ -165,7 +164,7 @@ class _Reference:
                 size = min(_CHUNK, count - start)
                 await app.tasks[TASK].batch_defer_async(*({} for _ in range(size)))
 
-    def _query(self, statement: str) -> Sequence[object]:
+    def _query(self, statement: str) -> Sequence[Any]:
         with psycopg.connect(self._url, autocommit=True) as connection:
             cursor = connection.execute(statement.encode())
             return (cursor.fetchone() or ()) if cursor.description else ()

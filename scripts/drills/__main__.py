@@ -5,6 +5,7 @@ import asyncio
 import random
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -49,15 +50,17 @@ DRILLS: Final = {
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/drill", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(DRILLS)}; all")
     parser.add_argument(
-        "--database", choices=["sqlite", "postgresql", "both"], default="both", help="both"
+        "names", nargs="*", metavar="NAME", help=f"{', '.join(DRILLS)}; default: all"
     )
     parser.add_argument(
-        "--seed", type=int, metavar="N", help="of all random choices; the output names the last"
+        "--database", choices=["sqlite", "postgresql", "both"], default="both", help="default: both"
     )
     parser.add_argument(
-        "--keep", action="store_true", help="keep the folder of a drill that failed, and name it"
+        "--seed", type=int, metavar="N", help="of all random choices; else a new one, printed first"
+    )
+    parser.add_argument(
+        "--keep", action="store_true", help="keep each installation's data and logs, and say where"
     )
     options = parser.parse_args(arguments)
     if unknown := [name for name in options.names if name not in DRILLS]:
@@ -114,6 +117,8 @@ def main(arguments: list[str] | None = None) -> int:
     if wanted.get("postgresql") and find_programs() is None:
         sys.stderr.write(f"scripts/drill: {MISSING}\n")
         return 2
+    # Asked to stop, it stops as after Ctrl-C: with its processes and folders gone.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     _say(f"seed {seed}")
     passed = True
     for kind, names in wanted.items():
@@ -128,4 +133,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

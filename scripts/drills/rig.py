@@ -106,7 +106,7 @@ def free_ports(count: int) -> list[int]:
     """So many ports of 127.0.0.1 on which nothing listens."""
     found: list[int] = []
     with contextlib.ExitStack() as stack:
-        for port in random.sample(_PORTS, len(_PORTS)):  # noqa: S311 - not a secret
+        for port in random.sample(_PORTS, len(_PORTS)):
             probe = stack.enter_context(socket.socket())
             try:
                 probe.bind(("127.0.0.1", port))

@@ -18,7 +18,7 @@ bouncing a whole queue because of one mistyped password.
 import asyncio
 import re
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, Literal, Self
@@ -191,12 +191,18 @@ class SmtpPool:
         self._closed = False
 
     async def send(
-        self, sender: str, recipients: Sequence[str], message: bytes
+        self,
+        sender: str,
+        recipients: Sequence[str],
+        message: bytes,
+        *,
+        still_wanted: Callable[[], bool] = lambda: True,
     ) -> list[RecipientOutcome]:
         """Hand one message over; one outcome per recipient, in their order.
 
-        Waits for a free connection. ``sender`` and ``recipients`` are ASCII addresses; ``message``
-        needs no dot-stuffing. Never raises for what the relay or the network does.
+        Waits for a free connection; then ``still_wanted`` is asked a last time, and after a no
+        nothing is sent and no outcome returned. ``sender`` and ``recipients`` are ASCII addresses;
+        ``message`` needs no dot-stuffing. Never raises for what the relay or the network does.
 
         Raises:
             RuntimeError: The pool is closed.
@@ -206,6 +212,8 @@ class SmtpPool:
         if not recipients:
             return []
         async with self._slots:
+            if not still_wanted():
+                return []
             reused = self._take_idle()
             if reused is not None:
                 try:

@@ -48,6 +48,10 @@ MAX_CHARACTERS: Final = 8 * 1024 * 1024
 MAX_VARIABLES_CHARACTERS: Final = 1024 * 1024
 MAX_VARIABLES_VALUES: Final = 50_000
 MAX_VARIABLES_DEPTH: Final = 20
+# What all messages of one request may use up together. One part may take a second of hostile work,
+# and a request may bring five hundred messages of three parts.
+_PURSE_PARTS: Final = 4
+_PURSE_OUTPUT_CHARACTERS: Final = 32 * 1024 * 1024
 _MAX_TOKENS: Final = 15_000
 _MAX_DEPTH: Final = 50
 _MAX_LOOP_DEPTH: Final = 8
@@ -87,20 +91,58 @@ def compile_check(subject: str, text: str | None, html: str | None) -> None:
             _compile(source, part)
 
 
-def render(template: Template, variables: Mapping[str, Any]) -> Rendered:
+class Purse:
+    """What the messages of one request may use up together, over what bounds each by itself."""
+
+    __slots__ = ("_characters", "_compiled", "_output", "_steps", "_tokens", "_work")
+
+    def __init__(self) -> None:
+        self._steps = _PURSE_PARTS * MAX_LOOP_STEPS
+        self._work = _PURSE_PARTS * MAX_LOOP_WORK
+        self._characters = _PURSE_PARTS * MAX_CHARACTERS
+        self._tokens = _PURSE_PARTS * _MAX_TOKENS
+        self._output = _PURSE_OUTPUT_CHARACTERS
+        self._compiled: set[tuple[str, str]] = set()
+
+    def take(self, part: str, source: str, compiled: "_Compiled", budget: "_Budget") -> None:
+        """Take what one part has used of its own budget, and a new template's price.
+
+        Raises:
+            TemplateInvalidError: The purse is empty.
+        """
+        if (part, source) not in self._compiled:
+            # Also when it was compiled before: what a request may cost must not depend on others.
+            self._compiled.add((part, source))
+            self._tokens -= compiled.tokens
+        self._steps -= MAX_LOOP_STEPS - budget.steps
+        self._work -= MAX_LOOP_WORK - budget.work
+        self._characters -= MAX_CHARACTERS - budget.characters
+        self._output -= budget.output
+        if min(self._steps, self._work, self._characters, self._tokens, self._output) < 0:
+            raise TemplateInvalidError(
+                "The templates of this request take too much work together: send fewer messages "
+                "at a time.",
+                part=part,
+            )
+
+
+def render(
+    template: Template, variables: Mapping[str, Any], purse: Purse | None = None
+) -> Rendered:
     """Fill the template in; only the HTML body escapes what it inserts.
 
-    Runs up to a few tenths of a second on hostile input and some 50 us on a usual message, without
-    awaiting: hand templates of unknown authors to a thread.
+    Runs up to some seconds on hostile input and some 50 us on a usual message, without awaiting:
+    hand templates to a thread, and all of one request the same ``purse``.
 
     Raises:
-        TemplateInvalidError: As ``compile_check``, or the template exceeds its budget.
+        TemplateInvalidError: As ``compile_check``, or the template exceeds its budget or the purse.
         TemplateVariablesError: Variables are missing (``missing`` names them), are not JSON, have
             the wrong type for what the template does, or would break the subject's line.
     """
     _check_variables(variables)
     values = dict(variables)
-    subject = _render_part(template.subject, "subject", values).strip()
+    purse = purse or Purse()
+    subject = _render_part(template.subject, "subject", values, purse).strip()
     # Any of these would end the header line for some reader.
     if len(subject.splitlines()) > 1:
         raise TemplateVariablesError("The subject would contain a line break.", part="subject")
@@ -110,8 +152,8 @@ def render(template: Template, variables: Mapping[str, Any]) -> Rendered:
         )
     return Rendered(
         subject,
-        None if template.text is None else _render_part(template.text, "text", values),
-        None if template.html is None else _render_part(template.html, "html", values),
+        None if template.text is None else _render_part(template.text, "text", values, purse),
+        None if template.html is None else _render_part(template.html, "html", values, purse),
     )
 
 
@@ -129,9 +171,10 @@ class _ValueError(Exception):
 class _Budget:
     """What one part of one rendering may still use up; charged before the work is done."""
 
-    __slots__ = ("characters", "steps", "work")
+    __slots__ = ("characters", "output", "steps", "work")
 
     def __init__(self) -> None:
+        self.output = 0
         self.steps = MAX_LOOP_STEPS
         self.work = MAX_LOOP_WORK
         self.characters = MAX_CHARACTERS
@@ -762,6 +805,7 @@ _LITERALS: Final = (nodes.List, nodes.Tuple, nodes.Dict, nodes.Pair, nodes.Const
 class _Compiled:
     template: JinjaTemplate
     required: frozenset[str]
+    tokens: int
 
 
 # Keyed by the source itself: a tenant cannot reach another's entry, and an edit needs no eviction.
@@ -772,6 +816,7 @@ def _compile(source: str, part: str) -> _Compiled:
             f"The {part} has more than {MAX_SOURCE_CHARACTERS} characters.", part=part
         )
     environment = _ENVIRONMENTS[part]
+    count = 0
     try:
         # Counting first, lazily: parsing what has too many tokens would already be the damage.
         for count, _ in enumerate(environment.lexer.tokeniter(source, None)):
@@ -793,7 +838,7 @@ def _compile(source: str, part: str) -> _Compiled:
     except (RecursionError, SyntaxError, MemoryError, OverflowError, ValueError):
         # Nesting that exhausts the parser or Python's compiler, and numbers that Python refuses.
         raise TemplateInvalidError(f"The {part} is too complex.", part=part) from None
-    return _Compiled(JinjaTemplate.from_code(environment, code, {}), required)
+    return _Compiled(JinjaTemplate.from_code(environment, code, {}), required, count)
 
 
 def _check_syntax(tree: nodes.Template, part: str) -> None:
@@ -928,18 +973,17 @@ def _weigh(loop: nodes.For) -> tuple[int, int]:
 # --- Rendering ------------------------------------------------------------------------------------
 
 
-def _render_part(source: str, part: str, variables: dict[str, Any]) -> str:
+def _render_part(source: str, part: str, variables: dict[str, Any], purse: Purse) -> str:
     compiled = _compile(source, part)
     template = compiled.template
     context = template.new_context(variables)
     assert isinstance(context, _Context)  # noqa: S101 - tells the checker what context_class says
-    context.budget = _Budget()
+    budget = context.budget = _Budget()
     chunks: list[str] = []
-    size = 0
     try:
         for chunk in template.root_render_func(context):
-            size += len(chunk)
-            if size > MAX_OUTPUT_CHARACTERS:
+            budget.output += len(chunk)
+            if budget.output > MAX_OUTPUT_CHARACTERS:
                 raise _ExpensiveError(f"writes more than {MAX_OUTPUT_CHARACTERS} characters")
             chunks.append(chunk)
     except UndefinedError as error:
@@ -963,6 +1007,7 @@ def _render_part(source: str, part: str, variables: dict[str, Any]) -> str:
         raise TemplateVariablesError(
             f"The {part} cannot be rendered: line {line}: {reason}.", part=part, line=line
         ) from None
+    purse.take(part, source, compiled, budget)
     return "".join(chunks)
 
 

@@ -39,8 +39,15 @@ class TemplateVariablesError(InvalidInputError):
     title: ClassVar[str] = "The template's variables are not valid"
 
 
+class TemplatesTooLargeError(TooLargeError):
+    """The tenant's templates together exceed what one tenant may keep."""
+
+    code: ClassVar[str] = "email.templates_too_large"
+    title: ClassVar[str] = "The templates are too large together"
+
+
 class TooManyRecipientsError(InvalidInputError):
-    """More distinct recipients than one message may have."""
+    """More distinct recipients than one message, or one request, may have."""
 
     code: ClassVar[str] = "email.too_many_recipients"
     title: ClassVar[str] = "The message has too many recipients"

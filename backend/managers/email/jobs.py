@@ -34,6 +34,9 @@ from backend.managers.orchestrator import Batch, Claim, JobKind, Outcome
 logger = logging.getLogger(__name__)
 
 _BATCH: Final = 32
+# A machine that crashes all evening is likelier than a message that kills workers, and giving up
+# means bouncing mail that the server may have had since the first crash.
+_MAX_CRASHES: Final = 10
 _MAX_RESPONSE: Final = 500
 _LARGE_BYTES: Final = 256 * 1024
 
@@ -73,6 +76,7 @@ class EmailDelivery:
             on_dead=self.on_dead,
             on_cancel=on_cancel,
             on_retry=on_retry,
+            max_crashes=_MAX_CRASHES,
         )
 
     async def aclose(self) -> None:
@@ -131,7 +135,16 @@ class EmailDelivery:
         # looks dead to the others.
         large = sum(len(one.data) for one in delivery.content.attachments) > _LARGE_BYTES
         message = await asyncio.to_thread(write) if large else write()
-        found = await pool.send(delivery.sender.address, list(delivery.pending.values()), message)
+        found = await pool.send(
+            delivery.sender.address,
+            list(delivery.pending.values()),
+            message,
+            # Most of a batch waits for a connection. A worker that ends must not send all of that
+            # first: it would be killed in the middle, and what is in the middle arrives twice.
+            still_wanted=lambda: not (batch.is_stopping or batch.is_cancelled(claim)),
+        )
+        if not found:
+            return
         said = {outcome.address: outcome for outcome in found}
         answers = [
             _Answer(

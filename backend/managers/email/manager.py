@@ -9,17 +9,19 @@ import asyncio
 import base64
 import hashlib
 import ipaddress
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+from weakref import WeakValueDictionary
 
 import sqlalchemy as sa
 from sqlalchemy.orm import undefer
 
 from backend.core.clock import Clock
 from backend.core.database import ReadTx, Scope, Tx
+from backend.core.errors import AppError
 from backend.core.ids import uuid7
 from backend.managers.email import _template
 from backend.managers.email._address import Mailbox, dedupe, parse_address, parse_addresses
@@ -32,6 +34,8 @@ from backend.managers.email.errors import (
     SettingsChangedError,
     SinkDisabledError,
     TemplateNotFoundError,
+    TemplatesTooLargeError,
+    TooManyRecipientsError,
 )
 from backend.managers.email.models import (
     EmailRow,
@@ -46,6 +50,12 @@ from backend.managers.security import Keyring, SecurityManager
 
 JOB_KIND: Final = "email.send"
 OPEN_STATES: Final = ("queued", "sending", "deferred")
+# Threads that prepare messages, over all tenants. More would only fight for the interpreter.
+_PREPARING: Final = 4
+# Up to so many addresses a plain message is prepared where it is: a thread costs more.
+_FEW_ADDRESSES: Final = 10
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +182,9 @@ class EmailManager:
             settings.smtp_url.get_secret_value(), timeout_seconds=settings.smtp_timeout_seconds
         )
 
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._threads = asyncio.Semaphore(_PREPARING)
+
     @property
     def settings(self) -> EmailSettings:
         """The limits that hold for every tenant."""
@@ -182,26 +195,65 @@ class EmailManager:
         """The platform's own mail server."""
         return self._default_relay
 
-    async def send_emails(self, tx: Tx, drafts: Sequence[Draft]) -> list[Email]:
-        """Make each draft durable and submit its job, all in the caller's transaction.
+    async def load_templates(
+        self, tx: ReadTx, names: Iterable[str]
+    ) -> dict[str, "_template.Template"]:
+        """Those of the named templates that exist."""
+        rows = await tx.scalars(sa.select(TemplateRow).where(TemplateRow.name.in_(set(names))))
+        return {row.name: _template.Template(row.subject, row.text, row.html) for row in rows}
+
+    async def prepare_emails(
+        self, tenant_id: str, drafts: Sequence[Draft], templates: Mapping[str, "_template.Template"]
+    ) -> list["Prepared"]:
+        """Do what a message costs before it is written: fill in, parse, check.
+
+        Not in a transaction: a thousand hostile addresses or a large template take seconds. What a
+        draft with a business key is refused for waits until :meth:`send_emails` has seen whether
+        the key is known.
+
+        Raises:
+            InvalidInputError: An address, header, attachment or template is not acceptable.
+            TooManyRecipientsError: More than all messages of a request may have together.
+            TemplateNotFoundError: No such template.
+        """
+        addresses = sum(len(one.to) + len(one.cc) + len(one.bcc) for one in drafts)
+        if addresses > self._settings.max_batch_recipients:
+            raise TooManyRecipientsError(
+                f"{addresses} addresses, but one request may have "
+                f"{self._settings.max_batch_recipients}.",
+                limit=self._settings.max_batch_recipients,
+            )
+        if len(drafts) == 1 and addresses <= _FEW_ADDRESSES and drafts[0].template is None:
+            return [self._prepare(drafts[0], templates, None)]
+
+        def prepare() -> list[Prepared]:
+            purse = _template.Purse()
+            return [self._prepare(draft, templates, purse) for draft in drafts]
+
+        return await self._in_turn(tenant_id, prepare)
+
+    async def _in_turn(self, tenant_id: str, work: Callable[[], _T]) -> _T:
+        """Run costly work off the event loop, one at a time a tenant: nobody gets all threads."""
+        turn = self._turns.setdefault(tenant_id, asyncio.Lock())
+        async with turn, self._threads:
+            return await asyncio.to_thread(work)
+
+    async def send_emails(self, tx: Tx, prepared: Sequence["Prepared"]) -> list[Email]:
+        """Make each message durable and submit its job, all in the caller's transaction.
 
         A draft whose business key the tenant has used before is answered with the first message
         under that key, whatever its content: the key names the act, not the bytes.
 
         Raises:
-            InvalidInputError: An address, header, attachment or template is not acceptable; the
-                problem names the draft by its index.
-            TemplateNotFoundError: No such template.
+            InvalidInputError, TemplateNotFoundError: What :meth:`prepare_emails` put off.
         """
+        drafts = [one.draft for one in prepared]
         sending = await self.get_sending(tx)
-        templates = await self._load_templates(tx, {d.template for d in drafts if d.template})
         known = await self._find_by_keys(tx, [d.business_key for d in drafts if d.business_key])
         # Everything refusable is refused before the first row is written.
-        prepared = {
-            index: self._prepare(draft, templates)
-            for index, draft in enumerate(drafts)
-            if draft.business_key not in known
-        }
+        for one in prepared:
+            if one.refusal is not None and one.draft.business_key not in known:
+                raise one.refusal
         keyring = await self._security.keyring(tx)
         emails: list[Email] = []
         rows: list[dict[str, Any]] = []
@@ -211,7 +263,7 @@ class EmailManager:
             if earlier is not None:
                 emails.append(earlier)
                 continue
-            email, row = self._row(tx, draft, prepared[index], keyring, sending=sending)
+            email, row = self._row(tx, prepared[index], keyring, sending=sending)
             if draft.business_key is not None:
                 if not await tx.insert_new(EmailRow, row, conflict=["tenant_id", "business_key"]):
                     # Somebody committed this key between our look and our insert.
@@ -264,7 +316,25 @@ class EmailManager:
                 ids_sha256=hashlib.sha256(ids.encode()).hexdigest(),
             )
 
-    def _prepare(self, draft: Draft, templates: Mapping[str, TemplateRow]) -> "_Ready":
+    def _prepare(
+        self,
+        draft: Draft,
+        templates: Mapping[str, "_template.Template"],
+        purse: "_template.Purse | None",
+    ) -> "Prepared":
+        try:
+            return self._checked(draft, templates, purse)
+        except AppError as exc:
+            if draft.business_key is None:
+                raise
+            return Prepared(draft, Content(subject=""), (), exc)
+
+    def _checked(
+        self,
+        draft: Draft,
+        templates: Mapping[str, "_template.Template"],
+        purse: "_template.Purse | None",
+    ) -> "Prepared":
         recipients = dedupe(
             parse_addresses(draft.to),
             parse_addresses(draft.cc),
@@ -273,13 +343,11 @@ class EmailManager:
         )
         subject, text, html = draft.subject or "", draft.text, draft.html
         if draft.template is not None:
-            row = templates.get(draft.template)
-            if row is None:
+            template = templates.get(draft.template)
+            if template is None:
                 detail = f"There is no template {draft.template!r}"
                 raise TemplateNotFoundError(detail)
-            rendered = _template.render(
-                _template.Template(row.subject, row.text, row.html), draft.variables
-            )
+            rendered = _template.render(template, draft.variables, purse)
             subject, text, html = rendered.subject, rendered.text, rendered.html
         content = Content(
             subject=subject,
@@ -295,13 +363,12 @@ class EmailManager:
             for kind, group in zip(("to", "cc", "bcc"), recipients, strict=True)
             for mailbox in group
         ]
-        return _Ready(content, flat)
+        return Prepared(draft, content, flat)
 
     def _row(
         self,
         tx: Tx,
-        draft: Draft,
-        ready: "_Ready",
+        ready: "Prepared",
         keyring: Keyring,
         *,
         sending: Sending,
@@ -316,7 +383,7 @@ class EmailManager:
             state="queued",
             subject=ready.content.subject,
             sender=str(sender),
-            business_key=draft.business_key,
+            business_key=ready.draft.business_key,
             attempts=0,
             size_bytes=len(content),
             created_at=now,
@@ -354,12 +421,6 @@ class EmailManager:
         rows = await tx.scalars(sa.select(EmailRow).where(EmailRow.business_key.in_(wanted)))
         emails = await self._with_recipients(tx, rows)
         return {email.business_key: _again(email) for email in emails}
-
-    async def _load_templates(self, tx: ReadTx, names: set[str]) -> dict[str, TemplateRow]:
-        if not names:
-            return {}
-        rows = await tx.scalars(sa.select(TemplateRow).where(TemplateRow.name.in_(names)))
-        return {row.name: row for row in rows}
 
     async def _with_recipients(self, tx: ReadTx, rows: Sequence[EmailRow]) -> list[Email]:
         if not rows:
@@ -592,6 +653,16 @@ class EmailManager:
             raise TemplateNotFoundError
         return _as_template(row)
 
+    async def check_template(
+        self, tenant_id: str, *, subject: str, text: str | None, html: str | None
+    ) -> None:
+        """Compile a template, which takes a second if it is large. Not in a transaction.
+
+        Raises:
+            TemplateInvalidError: Syntax error, or something the sandbox never allows.
+        """
+        await self._in_turn(tenant_id, lambda: _template.compile_check(subject, text, html))
+
     async def put_template(
         self, tx: Tx, *, name: str, subject: str, text: str | None, html: str | None
     ) -> Template:
@@ -599,8 +670,27 @@ class EmailManager:
 
         Raises:
             TemplateInvalidError: Syntax error, or something the sandbox never allows.
+            TemplatesTooLargeError: With it the tenant's templates are more than one may keep.
         """
         _template.compile_check(subject, text, html)
+        # Two that are saved at once may pass the bound together by one of them; it bounds lists
+        # and disks, not a right.
+        others: Any = await tx.scalar(
+            sa.select(
+                sa.func.sum(
+                    sa.func.length(TemplateRow.subject)
+                    + sa.func.coalesce(sa.func.length(TemplateRow.text), 0)
+                    + sa.func.coalesce(sa.func.length(TemplateRow.html), 0)
+                )
+            ).where(TemplateRow.name != name)
+        )
+        size = int(others or 0) + len(subject) + len(text or "") + len(html or "")
+        if size > self._settings.max_templates_characters:
+            raise TemplatesTooLargeError(
+                f"A tenant's templates may have {self._settings.max_templates_characters} "
+                "characters together.",
+                limit=self._settings.max_templates_characters,
+            )
         values = {"subject": subject, "text": text, "html": html, "updated_at": tx.now()}
         await tx.upsert(
             TemplateRow,
@@ -700,9 +790,13 @@ class RelayChoice:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ready:
+class Prepared:
+    """A draft that has been filled in and checked, or what it is refused for."""
+
+    draft: Draft
     content: Content
     recipients: Sequence[tuple[str, Mailbox]]
+    refusal: AppError | None = None
 
 
 def scope_of(tenant_id: str) -> Scope:
@@ -800,12 +894,15 @@ async def check_relay_host(host: str, settings: EmailSettings) -> None:
     can be pointed elsewhere afterwards.
 
     Raises:
-        RelayNotAllowedError: One of its addresses is not public.
+        RelayNotAllowedError: One of its addresses is not public, or it can be no name of a host.
     """
     if settings.allow_private_relays:
         return
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, None)
+    except UnicodeError as exc:  # an empty label, or one of more than 63 characters
+        detail = f"{host} is not the name of a host"
+        raise RelayNotAllowedError(detail) from exc
     except OSError:
         return  # a name that does not resolve reaches nothing
     for info in found:

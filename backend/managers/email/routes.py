@@ -1,24 +1,36 @@
 """HTTP face of e-mail: parse, call, shape. No rules here."""
 
 import asyncio
-from typing import Annotated
+import re
+from collections.abc import Sequence
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 
 from backend.core.context import Scope
-from backend.core.errors import ForbiddenError, UnauthenticatedError
+from backend.core.database import Database
+from backend.core.errors import ForbiddenError, InvalidInputError, UnauthenticatedError
 from backend.http.deps import Db, IdPath, manager_of, requires
 from backend.http.pagination import PageQuery, next_cursor
-from backend.http.reply import problems, reply
+from backend.http.reply import leads_to, problems, reply
 from backend.managers.email.errors import (
+    AttachmentsTooLargeError,
     EmailNotFoundError,
+    InvalidAddressError,
+    InvalidHeaderError,
     RelayNotAllowedError,
     SettingsChangedError,
     SinkDisabledError,
+    TemplateInvalidError,
     TemplateNotFoundError,
+    TemplatesTooLargeError,
+    TemplateVariablesError,
+    TooManyRecipientsError,
 )
 from backend.managers.email.manager import (
+    Draft,
     EmailManager,
+    Prepared,
     RelayChoice,
     Sending,
     check_relay_host,
@@ -50,8 +62,29 @@ Emails = Annotated[EmailManager, manager_of(EmailManager)]
 Sender = Annotated[Scope, requires("email:send")]
 Reader = Annotated[Scope, requires("email:read")]
 ContentReader = Annotated[Scope, requires("email:read_content")]
-NamePath = Annotated[TemplateName, Path(description="Template name")]
+NamePath = Annotated[TemplateName, Path(description="Template name", examples=["welcome"])]
 _DENIED = (UnauthenticatedError, ForbiddenError)
+_NOT_SENDABLE = (
+    TemplateNotFoundError,
+    AttachmentsTooLargeError,
+    InvalidInputError,
+    InvalidAddressError,
+    InvalidHeaderError,
+    TemplateInvalidError,
+    TemplateVariablesError,
+    TooManyRecipientsError,
+)
+_EMAIL_ID: Final = {"email_id": "$response.body#/id"}
+_JOB_ID: Final = {"job_id": "$response.body#/job_id"}
+_ABOUT_EMAIL: Final = leads_to(
+    get_email=_EMAIL_ID,
+    read_content=_EMAIL_ID,
+    read_sink=_EMAIL_ID,
+    get_job=_JOB_ID,
+    cancel_job=_JOB_ID,
+)
+_NAMED: Final = {"name": "$request.path.name"}
+_VERSION: Final = re.compile(r'"v([0-9]{1,18})"')
 
 
 @router.post(
@@ -60,15 +93,17 @@ _DENIED = (UnauthenticatedError, ForbiddenError)
     response_model=EmailOut,
     responses={
         200: {"model": EmailOut, "description": "The first message under this business key"},
-        **problems(*_DENIED, TemplateNotFoundError),
+        202: _ABOUT_EMAIL,
+        **problems(*_DENIED, *_NOT_SENDABLE),
     },
 )
 async def send_email(
     request: Request, body: EmailCreate, scope: Sender, emails: Emails, db: Db
 ) -> Response:
     """Accept a message for delivery. It is durable when this answers."""
+    prepared = await _prepared(emails, db, scope, [body.draft()])
     async with db.transaction(scope) as tx:
-        (email,) = await emails.send_emails(tx, [body.draft()])
+        (email,) = await emails.send_emails(tx, prepared)
         return reply(request, tx, EmailOut.of(email), status=202 if email.first else 200)
 
 
@@ -76,14 +111,15 @@ async def send_email(
     "/emails/batch",
     status_code=202,
     response_model=BatchOut,
-    responses=problems(*_DENIED, TemplateNotFoundError),
+    responses=problems(*_DENIED, *_NOT_SENDABLE),
 )
 async def send_batch(
     request: Request, body: BatchCreate, scope: Sender, emails: Emails, db: Db
 ) -> Response:
     """Accept up to 500 messages, all or none."""
+    prepared = await _prepared(emails, db, scope, [message.draft() for message in body.messages])
     async with db.transaction(scope) as tx:
-        made = await emails.send_emails(tx, [message.draft() for message in body.messages])
+        made = await emails.send_emails(tx, prepared)
         answer = BatchOut(items=[EmailOut.of(email) for email in made])
         return reply(request, tx, answer, status=202)
 
@@ -168,7 +204,13 @@ async def get_template(
         return TemplateOut.model_validate(await emails.get_template(tx, name))
 
 
-@router.put("/email-templates/{name}", responses=problems(*_DENIED))
+@router.put(
+    "/email-templates/{name}",
+    responses={
+        200: leads_to(get_template=_NAMED, delete_template=_NAMED),
+        **problems(*_DENIED, InvalidInputError, TemplateInvalidError, TemplatesTooLargeError),
+    },
+)
 async def put_template(
     name: NamePath,
     body: TemplatePut,
@@ -177,6 +219,9 @@ async def put_template(
     db: Db,
 ) -> TemplateOut:
     """Create or replace a template; it must compile in the sandbox."""
+    await emails.check_template(
+        scope.tenant_id, subject=body.subject, text=body.text, html=body.html
+    )
     async with db.transaction(scope) as tx:
         made = await emails.put_template(
             tx, name=name, subject=body.subject, text=body.text, html=body.html
@@ -216,7 +261,9 @@ async def get_settings(
 
 @router.put(
     "/email-settings",
-    responses=problems(*_DENIED, SettingsChangedError, RelayNotAllowedError),
+    responses=problems(
+        *_DENIED, SettingsChangedError, InvalidInputError, InvalidAddressError, RelayNotAllowedError
+    ),
 )
 async def put_settings(
     response: Response,
@@ -224,7 +271,9 @@ async def put_settings(
     scope: Annotated[Scope, requires("email_settings:write")],
     emails: Emails,
     db: Db,
-    if_match: Annotated[str | None, Header(max_length=64)] = None,
+    if_match: Annotated[
+        str | None, Header(max_length=64, description="The ETag that was read")
+    ] = None,
 ) -> SettingsOut:
     """Replace how the tenant sends."""
     smtp = None
@@ -250,6 +299,16 @@ async def put_settings(
     return _settings_out(sending)
 
 
+async def _prepared(
+    emails: EmailManager, db: Database, scope: Scope, drafts: Sequence[Draft]
+) -> list[Prepared]:
+    templates = {}
+    if names := {draft.template for draft in drafts if draft.template}:
+        async with db.read(scope) as view:
+            templates = await emails.load_templates(view, names)
+    return await emails.prepare_emails(scope.tenant_id, drafts, templates)
+
+
 def _etag(sending: Sending) -> str:
     return f'"v{sending.version}"'
 
@@ -257,10 +316,10 @@ def _etag(sending: Sending) -> str:
 def _version(if_match: str | None) -> int | None:
     if if_match is None or if_match.strip() == "*":
         return None
-    text = if_match.strip()
-    if text.startswith('"v') and text.endswith('"') and text[2:-1].isdigit():
-        return int(text[2:-1])
-    raise SettingsChangedError
+    found = _VERSION.fullmatch(if_match.strip())
+    if found is None:
+        raise SettingsChangedError
+    return int(found[1])
 
 
 def _settings_out(sending: Sending) -> SettingsOut:

@@ -5,9 +5,18 @@ import binascii
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    model_validator,
+)
 
-from backend.managers.email._compose import Attachment
+from backend.http.schemas import Input
+from backend.managers.email._compose import MAX_HEADERS, Attachment
 from backend.managers.email.manager import Draft, Email, Event
 
 State = Literal["queued", "sending", "accepted", "deferred", "bounced", "partial", "cancelled"]
@@ -15,6 +24,20 @@ Addresses = Annotated[list[Annotated[str, Field(max_length=1000)]], Field(max_le
 TemplateName = Annotated[
     str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 ]
+
+
+def _with(*names: str, **bounds: int) -> dict[str, Any]:
+    """JSON Schema of an object that has these properties, none of them null."""
+    present = {"type": "array", **bounds} if bounds else {"type": "string"}
+    return {"required": list(names), "properties": dict.fromkeys(names, present)}
+
+
+def _few(headers: Any) -> Any:
+    # Before each is looked at: a refused field costs more than a good one.
+    if isinstance(headers, dict) and len(headers) > MAX_HEADERS:
+        msg = f"at most {MAX_HEADERS} headers"
+        raise ValueError(msg)
+    return headers
 
 
 def _base64(text: str) -> str:
@@ -26,28 +49,30 @@ def _base64(text: str) -> str:
     return text
 
 
-class AttachmentIn(BaseModel):
+class AttachmentIn(Input):
     """One attached file."""
-
-    model_config = ConfigDict(extra="forbid")
 
     filename: str = Field(min_length=1, max_length=255, examples=["invoice.pdf"])
     content_type: str = Field(
         "application/octet-stream", max_length=255, examples=["application/pdf"]
     )
     content: Annotated[str, AfterValidator(_base64)] = Field(
-        description="The bytes in base64", json_schema_extra={"contentEncoding": "base64"}
+        description="The bytes in base64",
+        examples=["SGVsbG8K"],
+        json_schema_extra={
+            "contentEncoding": "base64",
+            "pattern": "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
+        },
     )
 
 
-class EmailCreate(BaseModel):
+class EmailCreate(Input):
     """A message to send, from the tenant's own address.
 
     Give `subject` with `text`, `html` or both; or `template` with `variables`.
     """
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={
             "examples": [
                 {
@@ -56,7 +81,12 @@ class EmailCreate(BaseModel):
                     "text": "It is attached.",
                     "business_key": "invoice-2026-0001",
                 }
-            ]
+            ],
+            # The part of _one_content that a schema can say.
+            "allOf": [
+                {"anyOf": [_with("subject", "text"), _with("subject", "html"), _with("template")]},
+                {"anyOf": [_with(kind, minItems=1) for kind in ("to", "cc", "bcc")]},
+            ],
         },
     )
 
@@ -67,7 +97,9 @@ class EmailCreate(BaseModel):
     text: str | None = None
     html: str | None = None
     reply_to: str | None = Field(None, max_length=1000)
-    headers: dict[str, str] = Field(default_factory=dict, description="Extra header fields")
+    headers: Annotated[dict[str, str], BeforeValidator(_few)] = Field(
+        default_factory=dict, description="Extra header fields, 50 at most"
+    )
     attachments: list[AttachmentIn] = Field(default_factory=list, max_length=100)
     template: TemplateName | None = None
     variables: dict[str, Any] = Field(default_factory=dict)
@@ -118,12 +150,11 @@ class EmailCreate(BaseModel):
         )
 
 
-class BatchCreate(BaseModel):
+class BatchCreate(Input):
     """Up to 500 messages that become durable together or not at all."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    messages: list[EmailCreate] = Field(min_length=1, max_length=500)
+    # The first bad message is named, not all: five hundred may hold very many errors.
+    messages: list[EmailCreate] = Field(min_length=1, max_length=500, fail_fast=True)
 
 
 class EmailOut(BaseModel):
@@ -269,10 +300,10 @@ class SinkCopies(BaseModel):
     copies: list[SinkCopyOut]
 
 
-class TemplatePut(BaseModel):
+class TemplatePut(Input):
     """A template's text; Jinja2 in a sandbox without calls."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(json_schema_extra={"anyOf": [_with("text"), _with("html")]})
 
     subject: str = Field(min_length=1, max_length=998, examples=["Hello {{ name }}"])
     text: str | None = Field(None, examples=["Dear {{ name }}, ..."])
@@ -305,10 +336,8 @@ class TemplatePage(BaseModel):
     next_cursor: str | None = None
 
 
-class SmtpIn(BaseModel):
+class SmtpIn(Input):
     """The tenant's own mail server."""
-
-    model_config = ConfigDict(extra="forbid")
 
     host: str = Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9.:-]+$")
     port: int = Field(587, ge=1, le=65535)
@@ -328,12 +357,12 @@ class SmtpOut(BaseModel):
     tls: str
 
 
-class SettingsPut(BaseModel):
+class SettingsPut(Input):
     """How the tenant sends."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    from_address: str = Field(max_length=254, examples=["billing@acme.example"])
+    from_address: str = Field(
+        max_length=254, examples=["billing@acme.example"], json_schema_extra={"format": "email"}
+    )
     from_name: str = Field("", max_length=100)
     smtp: SmtpIn | None = Field(None, description="Null uses the platform's mail server")
 

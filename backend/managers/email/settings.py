@@ -22,8 +22,14 @@ class EmailSettings(BaseModel):
         None, description="Where the local SMTP sink stores mail; unset without a sink."
     )
     max_recipients: int = Field(100, ge=1, le=1000, description="To, Cc and Bcc of one message.")
+    max_batch_recipients: int = Field(
+        10_000, ge=1, description="The same of all messages of one request together."
+    )
     max_attachments_bytes: int = Field(
         10 * 2**20, ge=0, description="All attachments of one message together, before base64."
+    )
+    max_templates_characters: int = Field(
+        8 * 2**20, ge=2**20, description="All templates of one tenant together."
     )
     max_batch_bytes: int = Field(
         32 * 2**20, ge=1, description="HTTP body of one request that sends mail."

@@ -1,5 +1,6 @@
 """Failed log-ins and client authentications: limited, and audited without filling the table."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -78,7 +79,10 @@ class FailureLimits:
         self._limiter.refund(self._charges(address, account))
 
     def _charges(self, address: str, account: str) -> tuple[tuple[Level, str], ...]:
-        return (self._address, address), (self._account, account)
+        # The digest of what a stranger typed, not the text: it may have as much as a form holds,
+        # and a hundred thousand of them are remembered.
+        digest = hashlib.sha256(account.encode()).hexdigest()
+        return (self._address, address), (self._account, digest)
 
 
 class FailureAudit:

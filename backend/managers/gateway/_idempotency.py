@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from backend.core.context import Principal, Scope, SystemScope
 from backend.core.database import Database, Tx
+from backend.core.errors import ForbiddenError
 from backend.managers.gateway.errors import IdempotencyKeyReusedError
 from backend.managers.gateway.models import IdempotencyRecord
 from backend.managers.security import SecurityManager
@@ -31,7 +32,11 @@ class ReplyStore:
     async def find(self, principal: Principal, key: str, fingerprint: bytes) -> Reply | None:
         """The stored answer, if the key was used for this very request.
 
+        An answer may hold a secret. Whoever could not do the act today does not get it: their
+        role was lowered since, or this token carries less than the one that asked first.
+
         Raises:
+            ForbiddenError: The caller lacks the permission that the act needed.
             IdempotencyKeyReusedError: It was used for another request.
         """
         scope = Scope(principal.subject, principal.tenant_id)
@@ -62,7 +67,10 @@ class ReplyStore:
                 # An act of the platform: its transaction had the platform's keys at hand.
                 async with self._database.read(SystemScope("authenticate")) as platform:
                     keyring = await self._security.keyring(platform)
-        body = keyring.open(_context(principal, key), found.sealed_body)
+        opened = keyring.open(_context(principal, key), found.sealed_body)
+        permission, _, body = opened.partition(b"\n")
+        if permission and permission.decode() not in principal.permissions:
+            raise ForbiddenError(f"This needs the permission {permission.decode()}")
         return Reply(found.status, dict(found.headers), body)
 
     async def remember(  # noqa: PLR0917 - the signature the edge's toolkit calls
@@ -74,8 +82,12 @@ class ReplyStore:
         status: int,
         headers: dict[str, str],
         body: bytes,
+        permission: str,
     ) -> bool:
-        """Store the answer in the act's own transaction; False when another came first."""
+        """Store the answer in the act's own transaction; False when another came first.
+
+        ``permission`` is what the act needed, or nothing; it is sealed with the answer.
+        """
         keyring = await self._security.keyring(tx)
         now = tx.now()
         row = {
@@ -86,7 +98,9 @@ class ReplyStore:
             "status": status,
             "headers": headers,
             "sealed_by": tx.tenant_id,
-            "sealed_body": keyring.seal(_context(principal, key), body),
+            "sealed_body": keyring.seal(
+                _context(principal, key), permission.encode() + b"\n" + body
+            ),
             "created_at": now,
             "expires_at": now + self._keep,
         }

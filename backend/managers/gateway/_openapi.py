@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -24,8 +25,17 @@ def _ref(name: str) -> dict[str, Any]:
 
 
 def _form(required: list[str], properties: Mapping[str, Any]) -> dict[str, Any]:
-    schema = {"type": "object", "required": required, "properties": dict(properties)}
-    return {"required": True, "content": {"application/x-www-form-urlencoded": {"schema": schema}}}
+    # Unknown fields are ignored (RFC 6749, section 3.2); a field that is given twice is an error.
+    schema = {
+        "type": "object",
+        "required": required,
+        "properties": dict(properties),
+        "additionalProperties": _TEXT,
+    }
+    return {
+        "required": bool(required),
+        "content": {"application/x-www-form-urlencoded": {"schema": schema}},
+    }
 
 
 def _json(description: str, schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,9 +49,8 @@ def _html(description: str) -> dict[str, Any]:
     return {"description": description, "content": {"text/html": {"schema": _TEXT}}}
 
 
-def _query(name: str, *, required: bool = False, description: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {"name": name, "in": "query", "required": required, "schema": _TEXT}
-    return {**found, "description": description} if description else found
+def _query(name: str, schema: Mapping[str, Any], *, required: bool = False) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": required, "schema": dict(schema)}
 
 
 _OAUTH_ERRORS: Final = {
@@ -63,16 +72,56 @@ _METADATA: Final = {
         "responses": {"200": _json("Endpoints and abilities", {"type": "object"})},
     }
 }
-_LOG_OUT_PARAMETERS: Final = ("id_token_hint", "post_logout_redirect_uri", "state", "client_id")
-_AUTHORIZE_REQUIRED: Final = (
-    "response_type",
-    "client_id",
-    "redirect_uri",
-    "scope",
-    "nonce",
-    "code_challenge",
-    "code_challenge_method",
-)
+_CLIENT_ID: Final = {**_TEXT, "minLength": 1, "examples": ["console"]}
+_SOME_TEXT: Final = {**_TEXT, "minLength": 1}
+_LOG_OUT: Final[dict[str, dict[str, Any]]] = {
+    "id_token_hint": _TEXT,
+    "post_logout_redirect_uri": {**_TEXT, "description": "Followed if it is the client's own"},
+    "state": _TEXT,
+    "client_id": _TEXT,
+}
+_REQUIRED: Final[dict[str, dict[str, Any]]] = {
+    "response_type": {"const": "code"},
+    "client_id": _CLIENT_ID,
+    "redirect_uri": {**_URI, "examples": ["http://localhost:8401/oauth2callback"]},
+    "scope": {**_SOME_TEXT, "examples": ["openid profile email"]},
+    "nonce": {**_SOME_TEXT, "examples": ["n-0S6_WzA2Mj"]},
+    "code_challenge": {
+        **_TEXT,
+        "pattern": "^[A-Za-z0-9_-]{43}$",
+        "examples": ["E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"],
+    },
+    "code_challenge_method": {"const": "S256"},
+}
+_OPTIONAL: Final[dict[str, dict[str, Any]]] = {
+    "state": {**_TEXT, "examples": ["af0ifjsldkj"]},
+    "prompt": {**_TEXT, "description": "`none`, `login` or `select_account`"},
+    "max_age": {**_TEXT, "description": "Seconds since the last log-in"},
+}
+_AUTHORIZED: Final = {
+    "303": {"description": "To the log-in page, or back to the client"},
+    "400": _html("The client or its redirect URI is not registered"),
+}
+_RETURN_TO: Final = {
+    **_TEXT,
+    "description": "The authorization request that the log-in is for",
+    "examples": [
+        "/oauth/authorize?"
+        + urlencode(
+            {name: kind.get("const") or kind["examples"][0] for name, kind in _REQUIRED.items()}
+        )
+    ],
+}
+_LOGGED_OUT: Final = {
+    "200": _html("Logged out, or a question whether to"),
+    "303": {"description": "Logged out; back to the client"},
+}
+_USER_INFO: Final = {
+    "tags": ["oauth"],
+    "summary": "Claims about the person a token speaks for",
+    "security": [{"bearer": []}],
+    "responses": {"200": _json("Claims", _ref("UserInfo")), **_GATED},
+}
 
 OPENAPI: Final[dict[str, Any]] = {
     "paths": {
@@ -123,7 +172,7 @@ OPENAPI: Final[dict[str, Any]] = {
                 "requestBody": _form(
                     ["token"],
                     {
-                        "token": _TEXT,
+                        "token": _SOME_TEXT,
                         "token_type_hint": _TEXT,
                         "client_id": _TEXT,
                         "client_secret": {"type": "string", "format": "password"},
@@ -139,7 +188,7 @@ OPENAPI: Final[dict[str, Any]] = {
                 "description": "Needs the permission `token:introspect`.",
                 "operationId": "introspect_token",
                 "security": [{"bearer": []}, {"apiKey": []}],
-                "requestBody": _form(["token"], {"token": _TEXT, "token_type_hint": _TEXT}),
+                "requestBody": _form(["token"], {"token": _SOME_TEXT, "token_type_hint": _TEXT}),
                 "responses": {
                     "200": _json(
                         "What the token says, or that it does not hold",
@@ -157,16 +206,19 @@ OPENAPI: Final[dict[str, Any]] = {
                 "operationId": "authorize",
                 "security": [],
                 "parameters": [
-                    *(_query(name, required=True) for name in _AUTHORIZE_REQUIRED),
-                    _query("state"),
-                    _query("prompt", description="`none`, `login` or `select_account`"),
-                    _query("max_age", description="Seconds since the last log-in"),
+                    *(_query(name, kind, required=True) for name, kind in _REQUIRED.items()),
+                    *(_query(name, kind) for name, kind in _OPTIONAL.items()),
                 ],
-                "responses": {
-                    "303": {"description": "To the log-in page, or back to the client"},
-                    "400": _html("The client or its redirect URI is not registered"),
-                },
-            }
+                "responses": _AUTHORIZED,
+            },
+            "post": {
+                "tags": ["oauth"],
+                "summary": "Begin a log-in with a form",
+                "operationId": "authorize_by_form",
+                "security": [],
+                "requestBody": _form(list(_REQUIRED), {**_REQUIRED, **_OPTIONAL}),
+                "responses": _AUTHORIZED,
+            },
         },
         "/oauth/login": {
             "get": {
@@ -174,7 +226,7 @@ OPENAPI: Final[dict[str, Any]] = {
                 "summary": "The log-in page",
                 "operationId": "show_log_in",
                 "security": [],
-                "parameters": [_query("return_to", required=True)],
+                "parameters": [_query("return_to", _RETURN_TO, required=True)],
                 "responses": {
                     "200": _html("The form"),
                     "400": _html("It leads back to no request of ours"),
@@ -189,7 +241,7 @@ OPENAPI: Final[dict[str, Any]] = {
                     ["csrf", "return_to", "email", "password"],
                     {
                         "csrf": _TEXT,
-                        "return_to": _TEXT,
+                        "return_to": _RETURN_TO,
                         "email": {"type": "string", "format": "email"},
                         "password": {"type": "string", "format": "password"},
                     },
@@ -209,21 +261,21 @@ OPENAPI: Final[dict[str, Any]] = {
                 "summary": "Log out (OpenID Connect RP-initiated)",
                 "operationId": "log_out",
                 "security": [],
-                "parameters": [_query(name) for name in _LOG_OUT_PARAMETERS],
-                "responses": {
-                    "200": _html("Logged out, or a question whether to"),
-                    "303": {"description": "Logged out; back to the client"},
-                },
-            }
+                "parameters": [_query(name, kind) for name, kind in _LOG_OUT.items()],
+                "responses": _LOGGED_OUT,
+            },
+            "post": {
+                "tags": ["oauth"],
+                "summary": "Log out with a form",
+                "operationId": "log_out_by_form",
+                "security": [],
+                "requestBody": _form([], {**_LOG_OUT, "csrf": _TEXT}),
+                "responses": _LOGGED_OUT,
+            },
         },
         "/oauth/userinfo": {
-            "get": {
-                "tags": ["oauth"],
-                "summary": "Claims about the person a token speaks for",
-                "operationId": "get_user_info",
-                "security": [{"bearer": []}],
-                "responses": {"200": _json("Claims", _ref("UserInfo")), **_GATED},
-            }
+            "get": {**_USER_INFO, "operationId": "get_user_info"},
+            "post": {**_USER_INFO, "operationId": "post_user_info"},
         },
         "/oauth/jwks": {
             "get": {

@@ -676,7 +676,7 @@ def _too_old(log_in: LogIn, given: Mapping[str, str], snapshot: Snapshot) -> boo
 
 
 def _basic_user(authorization: str | None) -> str | None:
-    """The user of a sound Basic header; Authlib fails on one that is not UTF-8."""
+    """The user of a sound Basic header; Authlib fails on one that is not UTF-8, SQL on NUL."""
     scheme, _, encoded = (authorization or "").partition(" ")
     if scheme.lower() != "basic":
         return None
@@ -684,7 +684,8 @@ def _basic_user(authorization: str | None) -> str | None:
         user, colon, _ = base64.b64decode(encoded, validate=True).decode().partition(":")
     except (binascii.Error, ValueError):
         return None
-    return unquote_plus(user) if colon else None
+    user = unquote_plus(user)
+    return user if colon and "\x00" not in user else None
 
 
 def _slow_down(error: TooManyFailuresError) -> Answer:

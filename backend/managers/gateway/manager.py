@@ -483,13 +483,14 @@ class GatewayManager:
         """The first answer to an Idempotency-Key of this caller.
 
         Raises:
+            ForbiddenError: The caller has lost the permission that the act needed.
             IdempotencyKeyReusedError: The key belongs to another request.
         """
         return await self._replies.find(principal, key, fingerprint)
 
     def rememberer(
         self, principal: Principal, key: str, fingerprint: bytes
-    ) -> Callable[[Tx, int, dict[str, str], bytes], Awaitable[bool]]:
+    ) -> Callable[[Tx, int, dict[str, str], bytes, str], Awaitable[bool]]:
         """A function that stores the answer within the transaction that did the act."""
         return partial(self._replies.remember, principal, key, fingerprint)
 
@@ -674,6 +675,26 @@ class GatewayManager:
             row.secret_hash, row.redirect_uris = wanted
             tx.audit("client.rotated", f"client:{CONSOLE}", redirect_uris=wanted[1])
         tx.signal(PRINCIPALS)
+
+    # --- people ----------------------------------------------------------------------------------
+
+    async def end_sessions(self, tx: Tx, user_id: str) -> int:
+        """End all of a person's log-ins, and with them every token made from one; returns how many.
+
+        Needs the authenticate errand. For whoever resets a password: it may be reset because
+        somebody else knows it, and may be logged in with it.
+        """
+        ended = await tx.execute(
+            sa.delete(BrowserSession)
+            .where(BrowserSession.user_id == user_id)
+            .returning(BrowserSession.id)
+            .execution_options(synchronize_session=False)
+        )
+        sessions = ended.scalars().all()
+        for session_id in sessions:
+            tx.audit("session.ended", f"user:{user_id}", session=session_id)
+        tx.signal(PRINCIPALS)
+        return len(sessions)
 
     # --- API keys --------------------------------------------------------------------------------
 

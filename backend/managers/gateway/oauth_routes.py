@@ -281,7 +281,7 @@ def metadata(issuer: str) -> dict[str, Any]:
 
 
 async def _form(request: Request) -> Pairs | None:
-    """The fields of a urlencoded body; None when it is something else.
+    """The fields of a urlencoded body; None when it is something else, or holds a NUL.
 
     The body's size is the pipeline's business. The multipart parser is never asked: no field of
     ours is a file.
@@ -291,7 +291,7 @@ async def _form(request: Request) -> Pairs | None:
         return None
     try:
         text = (await request.body()).decode()
-        return parse_qsl(
+        pairs = parse_qsl(
             text,
             keep_blank_values=True,
             encoding="utf-8",
@@ -300,6 +300,7 @@ async def _form(request: Request) -> Pairs | None:
         )
     except ValueError:
         return None
+    return None if any("\x00" in value for _, value in pairs) else pairs
 
 
 def _caller(request: Request) -> Caller:

@@ -5,10 +5,10 @@ from typing import Annotated, Any, Final, Literal, cast
 from fastapi import APIRouter, Request, Response
 
 from backend.core.context import Scope, SystemScope
-from backend.core.errors import ForbiddenError, UnauthenticatedError
+from backend.core.errors import ForbiddenError, InvalidInputError, UnauthenticatedError
 from backend.http.deps import Caller, Db, IdPath, manager_of, requires, requires_platform
 from backend.http.pagination import PageQuery, next_cursor
-from backend.http.reply import problems, reply
+from backend.http.reply import leads_to, problems, reply
 from backend.managers.gateway.errors import (
     ApiKeyNotFoundError,
     ClientNotFoundError,
@@ -36,7 +36,8 @@ from backend.managers.gateway.schemas import (
 router = APIRouter(prefix="/api/v1")
 Gateway = Annotated[GatewayManager, manager_of(GatewayManager)]
 _DENIED: Final = (UnauthenticatedError, ForbiddenError)
-_POSTED: Final = (*_DENIED, IdempotencyKeyReusedError)
+_POSTED: Final = (*_DENIED, InvalidInputError, IdempotencyKeyReusedError)
+_CLIENT_ID: Final = {"client_row_id": "$response.body#/id"}
 _SHOWN_ONCE: Final = {"Cache-Control": "no-store"}
 
 
@@ -76,7 +77,10 @@ async def list_clients(
     tags=["clients"],
     status_code=201,
     response_model=ClientSecretOut,
-    responses=problems(*_POSTED, RoleBeyondCallerError),
+    responses={
+        201: leads_to(rotate_client=_CLIENT_ID, delete_client=_CLIENT_ID),
+        **problems(*_POSTED, RoleBeyondCallerError),
+    },
 )
 async def create_client(
     request: Request,
@@ -147,7 +151,10 @@ async def list_api_keys(
     tags=["api keys"],
     status_code=201,
     response_model=ApiKeySecretOut,
-    responses=problems(*_POSTED, RoleBeyondCallerError, ExpiryInvalidError),
+    responses={
+        201: leads_to(revoke_api_key={"key_id": "$response.body#/id"}),
+        **problems(*_POSTED, RoleBeyondCallerError, ExpiryInvalidError),
+    },
 )
 async def create_api_key(
     request: Request,

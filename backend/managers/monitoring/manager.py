@@ -18,6 +18,7 @@ Check = Callable[[], Awaitable[str]]
 
 _TIMEOUT_SECONDS: Final = 2.0
 _FRESH_SECONDS: Final = 1.0
+_METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ class MonitoringManager:
         self._checks: dict[str, tuple[Check, bool]] = {}
         self._latest: tuple[float, list[Health]] | None = None
         self._running = asyncio.Lock()
+        self._counting = asyncio.Lock()
+        self._counted: tuple[float, Mapping[str, int], int] | None = None
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._requests = Histogram(
@@ -49,20 +52,30 @@ class MonitoringManager:
         )
         self._events = Counter(
             "email_sender_orchestrator_events",
-            "What the job engine did: claimed, done, retrying, dead, reaped.",
-            ["event", "kind"],
+            "What this worker did with jobs: job_claimed, job_finished, job_reaped ...",
+            ["event", "kind", "outcome"],
             registry=self.registry,
         )
+        self._attempts = Histogram(
+            "email_sender_orchestrator_attempt_duration_seconds",
+            "Time from claiming a job to the record of what became of the attempt.",
+            ["kind", "outcome"],
+            registry=self.registry,
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
+        )
+        # Apart, because only who has just asked the database may expose them: in a process that
+        # never asks they would stand at a reassuring zero.
+        self._fleet = CollectorRegistry()
         self._waiting = Gauge(
             "email_sender_orchestrator_jobs",
             "Jobs that are not finished, by state.",
             ["state"],
-            registry=self.registry,
+            registry=self._fleet,
         )
         self._unsequenced = Gauge(
             "email_sender_security_audit_unsequenced_records",
             "Committed audit records that wait for their place in the chain.",
-            registry=self.registry,
+            registry=self._fleet,
         )
 
     def add_check(self, name: str, check: Check, *, required: bool = True) -> None:
@@ -101,17 +114,45 @@ class MonitoringManager:
     def observe(self, records: Sequence[RequestRecord]) -> None:
         """Add finished requests to the histogram; a consumer of the telemetry queue."""
         for record in records:
-            self._requests.labels(record.method, record.route, str(record.status)).observe(
-                record.seconds
-            )
+            # Callers choose methods, and every new one would stay a series for each route.
+            method = record.method if record.method in _METHODS else "other"
+            self._requests.labels(method, record.route, str(record.status)).observe(record.seconds)
 
-    def count_event(self, name: str, *, kind: str = "", count: int = 1, **_: object) -> None:
-        """Count something the job engine did; labels of no use to a counter are left out."""
-        self._events.labels(name, kind).inc(count)
+    def count_event(
+        self,
+        name: str,
+        *,
+        kind: str = "",
+        outcome: str = "",
+        count: int = 1,
+        seconds: float | None = None,
+        **_: object,
+    ) -> None:
+        """Count something a worker did, and how long an attempt took; further labels are ignored.
+
+        A label per job or tenant would give every one of them a series of its own.
+        """
+        self._events.labels(name, kind, outcome).inc(count)
+        if name == "job_finished" and seconds is not None:
+            self._attempts.labels(kind, outcome).observe(seconds)
+
+    async def expose_fleet(
+        self, count: Callable[[], Awaitable[tuple[Mapping[str, int], int]]]
+    ) -> bytes:
+        """The same with counts of the database that are a second old at most.
+
+        Scrapers do not authenticate and no limit holds for them: however many ask, the database
+        is asked once a second.
+        """
+        async with self._counting:
+            if self._counted is None or monotonic() - self._counted[0] >= _FRESH_SECONDS:
+                self._counted = (monotonic(), *await count())
+            _, waiting, unsequenced = self._counted
+        return self.expose(waiting, unsequenced)
 
     def expose(self, waiting: Mapping[str, int], unsequenced: int) -> bytes:
-        """This process's series in the Prometheus text format."""
+        """This process's series and the fleet's gauges in the Prometheus text format."""
         for state in ("ready", "running"):
             self._waiting.labels(state).set(waiting.get(state, 0))
         self._unsequenced.set(unsequenced)
-        return generate_latest(self.registry)
+        return generate_latest(self.registry) + generate_latest(self._fleet)

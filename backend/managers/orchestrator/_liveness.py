@@ -1,6 +1,7 @@
 """Liveness: heartbeats, and what happens to the jobs of workers that no longer send any."""
 
 import os
+import random
 import socket
 from collections.abc import Collection, Iterable, Mapping
 from functools import cache
@@ -10,12 +11,12 @@ import sqlalchemy as sa
 
 from backend.core.database import ReadTx, Tx, UtcTime, db_now
 from backend.managers.orchestrator._claim import CLAIM_COLUMNS
+from backend.managers.orchestrator._rows import json_id, json_rows
 from backend.managers.orchestrator.kinds import Claim, JobKind
 from backend.managers.orchestrator.models import READY, RUNNING, JobRow, WorkerRow
 
-MAX_CRASHES: Final = 3
-"""A job that saw this many of its workers die is taken to be what kills them."""
-
+_TOGETHER_CRASHES: Final = 2
+_MAX_APART_SECONDS: Final = 60.0
 _REAP_LIMIT: Final = 1000
 
 
@@ -141,30 +142,43 @@ async def reap(
 ) -> tuple[list[Claim], list[Claim]]:
     """Give the jobs of dead workers to the living; returns (given back, dead).
 
-    A job whose worker died for the third time is dead: it probably kills them. Only kinds this
-    process knows are touched, because only for those it can run the owner's hook. A worker that
-    was merely frozen loses its jobs too; the fence refuses what it reports later.
+    A job whose worker died as often as its kind allows is dead: it probably kills them. Only kinds
+    this process knows are touched, because only for those it can run the owner's hook. A worker
+    that was merely frozen loses its jobs too; the fence refuses what it reports later.
     """
     found = await tx.execute(
         _stranded().limit(_REAP_LIMIT).with_for_update(skip_locked=True, of=JobRow),
         {"ttl_seconds": ttl_seconds, "kinds": list(kinds)},
     )
     stranded = [Claim(*row) for row in found]
-    poison = [each for each in stranded if each.crashes + 1 >= MAX_CRASHES]
-    others = [each.id for each in stranded if each.crashes + 1 < MAX_CRASHES]
+    poison: list[Claim] = []
+    others: list[Claim] = []
+    for each in stranded:
+        crashed_enough = each.crashes + 1 >= kinds[each.kind].max_crashes
+        (poison if crashed_enough else others).append(each)
     back: list[Claim] = []
     if others:
+        rows = json_rows(tx.dialect, {"id": sa.Uuid(), "delay": sa.Float()})
         changed = await tx.execute(
             sa.update(JobRow)
-            .where(JobRow.id.in_(others))
+            .where(JobRow.id == rows["id"])
             .values(
                 state=_ready_or_cancelled(),
                 crashes=JobRow.crashes + 1,
                 worker=None,
+                due_at=sa.case(
+                    (rows["delay"].is_not(None), db_now(rows["delay"])), else_=JobRow.due_at
+                ),
                 finished_at=_ended_if_cancelled(tx),
             )
             .returning(*CLAIM_COLUMNS, JobRow.state)
-            .execution_options(synchronize_session=False)
+            .execution_options(synchronize_session=False),
+            {
+                "rows": [
+                    {"id": json_id(tx.dialect, each.id), "delay": _apart(each.crashes + 1)}
+                    for each in others
+                ]
+            },
         )
         back = await _after_release(tx, changed, kinds)
     if poison:
@@ -182,18 +196,29 @@ async def reap(
     return back, poison
 
 
+def _apart(crashes: int) -> float | None:
+    """Seconds until a job starts again after its n-th crash; None is at once.
+
+    A worker dies with all it holds, so whatever is claimed beside the job that kills it shares
+    its crashes. Coming back one by one, the innocent get done, and the killer dies alone.
+    """
+    if crashes <= _TOGETHER_CRASHES:
+        return None
+    return random.uniform(0.0, min(2.0**crashes, _MAX_APART_SECONDS))  # noqa: S311 - no secret
+
+
 async def _bury(tx: Tx, poison: list[Claim], kinds: Mapping[str, JobKind]) -> None:
-    error = f"its worker died {MAX_CRASHES} times while running it"
-    await tx.execute(
-        sa.update(JobRow)
-        .where(JobRow.id.in_([each.id for each in poison]))
-        .values(state="dead", error=error, crashes=JobRow.crashes + 1, finished_at=tx.now())
-        .execution_options(synchronize_session=False)
-    )
-    by_kind: dict[str, list[tuple[Claim, str]]] = {}
+    by_kind: dict[str, list[Claim]] = {}
     for each in poison:
-        by_kind.setdefault(each.kind, []).append((each, error))
+        by_kind.setdefault(each.kind, []).append(each)
     for name, dead in by_kind.items():
+        error = f"its worker died {kinds[name].max_crashes} times while running it"
+        await tx.execute(
+            sa.update(JobRow)
+            .where(JobRow.id.in_([each.id for each in dead]))
+            .values(state="dead", error=error, crashes=JobRow.crashes + 1, finished_at=tx.now())
+            .execution_options(synchronize_session=False)
+        )
         hook = kinds[name].on_dead
         if hook is not None:
-            await hook(tx, dead)
+            await hook(tx, [(each, error) for each in dead])

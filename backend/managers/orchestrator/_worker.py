@@ -101,9 +101,9 @@ class Worker:
         grace_seconds: What running jobs get to end after :meth:`stop`.
         name: Prefix of the worker's id; default the host's name.
         on_event: Called as ``on_event(name, **labels)`` for metrics: ``job_claimed`` (kind,
-            count), ``job_finished`` (kind, outcome, seconds), ``job_refused`` (kind),
-            ``job_reaped`` (outcome, count), ``job_released`` (count), ``claim_ended`` (seconds,
-            count), ``database_lost`` (loop).
+            count), ``job_finished`` (kind, outcome, seconds, traceparent, tenant, job, attempt),
+            ``job_refused`` (kind), ``job_reaped`` (outcome, count), ``job_released`` (count),
+            ``claim_ended`` (seconds, claimed), ``database_lost`` (loop).
     """
 
     def __init__(
@@ -229,7 +229,7 @@ class Worker:
                 found = await claim(tx, self.id, room, self._names)
         finally:
             self._claiming = False
-        self._on_event("claim_ended", seconds=monotonic() - started, count=len(found.claims))
+        self._on_event("claim_ended", seconds=monotonic() - started, claimed=len(found.claims))
         return found
 
     def _start(self, claims: Sequence[Claim]) -> None:
@@ -263,6 +263,7 @@ class Worker:
             run.claims,
             lambda claim, outcome: self._report(run, claim, outcome),
             lambda claim: claim.id in run.cancelled or claim.id in run.gone,
+            self._stopping.is_set,
         )
         error = _UNREPORTED
         try:
@@ -291,6 +292,9 @@ class Worker:
             self._settle(run, error)
 
     def _settle(self, run: _Run, error: str) -> None:
+        if error is _UNREPORTED and self._stopping.is_set():
+            # Not begun because we are ending: goes back with everything else that is ours.
+            run.gone.update(run.open.keys() - run.cancelled)
         for each in list(run.open.values()):
             if each.id in run.cancelled:
                 self._report(run, each, Outcome.cancelled())
@@ -396,6 +400,10 @@ class Worker:
             kind=claim.kind,
             outcome=outcome.resolution,
             seconds=monotonic() - run.started,
+            traceparent=claim.traceparent,
+            tenant=claim.tenant_id,
+            job=claim.id,
+            attempt=claim.attempt,
         )
         if outcome.resolution == "retrying" and delay < self._poll:
             asyncio.get_running_loop().call_later(delay, self._wake.set)

@@ -118,17 +118,27 @@ class Outcome:
 class Batch:
     """The claims that one call of a handler works on: all of one kind and one tenant."""
 
-    __slots__ = ("_cancelled", "_report", "claims")
+    __slots__ = ("_cancelled", "_report", "_stopping", "claims")
 
     def __init__(
         self,
         claims: Sequence[Claim],
         report: Callable[[Claim, Outcome], None],
         cancelled: Callable[[Claim], bool],
+        stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self.claims = claims
         self._report = report
         self._cancelled = cancelled
+        self._stopping = stopping
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the worker was asked to end: better not to begin another claim.
+
+        What a handler then leaves unreported goes back as if it had never been claimed.
+        """
+        return self._stopping()
 
     def finish(self, claim: Claim, outcome: Outcome) -> None:
         """Report one claim as soon as it is done; it is recorded within milliseconds.
@@ -168,6 +178,9 @@ class JobKind:
     * ``on_cancel(tx, claims)``: cancelled jobs, either at once by the caller (the caller's scope)
       or later by the worker that ran them.
     * ``on_retry(tx, claims)``: jobs an operator starts again (the caller's scope).
+
+    A job that saw ``max_crashes`` of its workers die is taken to be what kills them, and is dead.
+    Allow more where giving up costs more than a few further crashes.
     """
 
     name: str
@@ -177,10 +190,11 @@ class JobKind:
     on_dead: DeadHook | None = None
     on_cancel: ClaimsHook | None = None
     on_retry: ClaimsHook | None = None
+    max_crashes: int = 3
 
     def __post_init__(self) -> None:
-        if not self.name or self.batch_size < 1:
-            msg = "a job kind needs a name and a batch size of at least 1"
+        if not self.name or self.batch_size < 1 or self.max_crashes < 1:
+            msg = "a job kind needs a name, a batch size and a limit of crashes of at least 1"
             raise ValueError(msg)
 
     @classmethod

@@ -8,7 +8,7 @@ from backend.core.context import Scope
 from backend.core.errors import ForbiddenError, UnauthenticatedError
 from backend.http.deps import Db, IdPath, manager_of, requires
 from backend.http.pagination import PageQuery, next_cursor
-from backend.http.reply import problems, reply
+from backend.http.reply import leads_to, problems, reply
 from backend.managers.orchestrator.errors import (
     JobNotCancellableError,
     JobNotFoundError,
@@ -23,6 +23,7 @@ Jobs = Annotated[OrchestratorManager, manager_of(OrchestratorManager)]
 Reader = Annotated[Scope, requires("job:read")]
 Writer = Annotated[Scope, requires("job:write")]
 _DENIED = (UnauthenticatedError, ForbiddenError)
+_JOB_ID = {"job_id": "$response.body#/id"}
 
 
 @router.get("/jobs", responses=problems(*_DENIED))
@@ -53,7 +54,10 @@ async def get_job(job_id: IdPath, scope: Reader, jobs: Jobs, db: Db) -> JobOut:
 @router.post(
     "/jobs/{job_id}/cancel",
     response_model=JobOut,
-    responses=problems(*_DENIED, JobNotFoundError, JobNotCancellableError),
+    responses={
+        200: leads_to(get_job=_JOB_ID, retry_job=_JOB_ID),
+        **problems(*_DENIED, JobNotFoundError, JobNotCancellableError),
+    },
 )
 async def cancel_job(
     job_id: IdPath, request: Request, scope: Writer, jobs: Jobs, db: Db
@@ -66,7 +70,10 @@ async def cancel_job(
 @router.post(
     "/jobs/{job_id}/retry",
     response_model=JobOut,
-    responses=problems(*_DENIED, JobNotFoundError, JobNotRetryableError),
+    responses={
+        200: leads_to(get_job=_JOB_ID, cancel_job=_JOB_ID),
+        **problems(*_DENIED, JobNotFoundError, JobNotRetryableError),
+    },
 )
 async def retry_job(
     job_id: IdPath, request: Request, scope: Writer, jobs: Jobs, db: Db

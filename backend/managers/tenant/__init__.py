@@ -7,6 +7,7 @@ from backend.managers.tenant._password import hash_password, verify_password
 from backend.managers.tenant._roles import PLATFORM_PERMISSIONS, ROLES, permissions_of
 from backend.managers.tenant.errors import (
     LastOwnerError,
+    LoginExistsError,
     MemberExistsError,
     MemberNotFoundError,
     RoleTooHighError,
@@ -27,6 +28,7 @@ __all__ = [
     "PRINCIPALS",
     "ROLES",
     "LastOwnerError",
+    "LoginExistsError",
     "Member",
     "MemberExistsError",
     "MemberNotFoundError",

@@ -33,7 +33,9 @@ _ADMIN: Final = _OPERATE | {
 }
 
 ROLES: Final[Mapping[str, frozenset[str]]] = {
-    "owner": _ADMIN,
+    # A permission and not a rule about the name: whatever hands out roles compares permissions, so
+    # no way of handing them out (a member, a client, a key, a new secret) can forget it.
+    "owner": _ADMIN | {"owner:write"},
     "admin": _ADMIN,
     "operator": _OPERATE,
     "viewer": _READ,
@@ -48,7 +50,7 @@ ROLES: Final[Mapping[str, frozenset[str]]] = {
         }
     ),
 }
-"""Role to permissions. Owners differ from admins in one rule: only they make owners."""
+"""Role to permissions. Owners differ from admins in one: only they make, or unmake, owners."""
 
 PLATFORM_PERMISSIONS: Final = frozenset({"platform:read", "platform:write"})
 

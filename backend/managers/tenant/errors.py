@@ -27,6 +27,12 @@ class MemberExistsError(ConflictError):
     code, title = "tenant.member_exists", "Already a member"
 
 
+class LoginExistsError(ConflictError):
+    """The e-mail has a log-in already, and its password is known to whoever made it."""
+
+    code, title = "tenant.login_exists", "This e-mail has a log-in already"
+
+
 class LastOwnerError(ConflictError):
     """A tenant keeps at least one owner."""
 
@@ -34,6 +40,6 @@ class LastOwnerError(ConflictError):
 
 
 class RoleTooHighError(ForbiddenError):
-    """Nobody grants permissions they lack."""
+    """Nobody grants, or takes away, permissions they lack."""
 
     code, title = "tenant.role_too_high", "This role has permissions you lack"

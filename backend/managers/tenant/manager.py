@@ -11,6 +11,7 @@ from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.managers.tenant._roles import ROLES
 from backend.managers.tenant.errors import (
     LastOwnerError,
+    LoginExistsError,
     MemberExistsError,
     MemberNotFoundError,
     RoleTooHighError,
@@ -159,8 +160,8 @@ class TenantManager:
         )
         return (_user(row), row.password_hash) if row else None
 
-    async def set_password(self, tx: Tx, *, email: str, password_hash: str) -> None:
-        """Replace a local log-in's password.
+    async def set_password(self, tx: Tx, *, email: str, password_hash: str) -> User:
+        """Replace a local log-in's password. Sessions are the gateway's: it has to end them.
 
         Raises:
             MemberNotFoundError: Nobody logs in with this e-mail.
@@ -176,6 +177,7 @@ class TenantManager:
         row.password_hash = password_hash
         tx.audit("user.password_reset", f"user:{row.id}")
         tx.signal(PRINCIPALS)
+        return _user(row)
 
     async def get_user(self, tx: ReadTx, user_id: str) -> User:
         """One person.
@@ -281,17 +283,17 @@ class TenantManager:
         name: str,
         role: str,
         password_hash: str | None,
-        granter_role: str,
+        granter: frozenset[str],
     ) -> Member:
         """Add a person to the transaction's tenant, creating their log-in when a hash is given.
 
         Raises:
-            RoleTooHighError: The role has permissions the granter lacks, or only owners give it.
+            RoleTooHighError: The role has permissions the granter lacks.
             MemberNotFoundError: Nobody logs in with this e-mail and no password came with it.
-            MemberExistsError: They are a member already, or the e-mail has a log-in already.
+            LoginExistsError: A password came with an e-mail that has a log-in already.
+            MemberExistsError: They are a member already.
         """
-        if role == "owner" and granter_role != "owner":
-            raise RoleTooHighError
+        _refuse_higher(role, granter)
         found = await self.find_login(tx, email)
         if found is None and password_hash is None:
             detail = "Nobody logs in with this e-mail: give a password to create the log-in"
@@ -304,31 +306,36 @@ class TenantManager:
                 password_hash=password_hash,
                 audit_tenant_id=tx.tenant_id,
             )
+        elif password_hash is not None:
+            # An existing log-in keeps its own password: a tenant's admin must not be able to reset
+            # it for somebody who also belongs to other tenants. Nor may it be let in silently:
+            # another tenant's admin may have made it, with a password known to them, for this day.
+            detail = "It keeps its own password. Leave the password out to add whoever has it"
+            raise LoginExistsError(detail)
         else:
-            # An existing log-in keeps its own name and password: a tenant's admin must not be
-            # able to reset the password of somebody who also belongs to other tenants.
             user = found[0]
         await self.add_member(
             tx,
             tenant_id=tx.tenant_id,
             user_id=user.id,
             role=role,
-            granter=ROLES.get(granter_role, frozenset()),
+            granter=granter,
         )
         return Member(user.id, user.email, user.name, role, tx.now())
 
-    async def set_role(self, tx: Tx, *, user_id: str, role: str, granter_role: str) -> Member:
+    async def set_role(
+        self, tx: Tx, *, user_id: str, role: str, granter: frozenset[str]
+    ) -> Member:
         """Change a member's role.
 
         Raises:
             MemberNotFoundError: Not a member of this tenant.
-            RoleTooHighError: Only owners make, or unmake, owners.
+            RoleTooHighError: The old or the new role has permissions the granter lacks.
             LastOwnerError: It would leave the tenant without an owner.
         """
         user, row = await self._locked_member(tx, user_id)
-        if "owner" in {row.role, role} and granter_role != "owner":
-            raise RoleTooHighError
-        _refuse_higher(role, ROLES.get(granter_role, frozenset()))
+        _refuse_higher(row.role, granter)
+        _refuse_higher(role, granter)
         if row.role == "owner" and role != "owner":
             await self._refuse_last_owner(tx)
         before, row.role = row.role, role
@@ -336,18 +343,17 @@ class TenantManager:
         tx.signal(PRINCIPALS)
         return _member(user, row)
 
-    async def remove_member(self, tx: Tx, *, user_id: str, remover_role: str) -> None:
+    async def remove_member(self, tx: Tx, *, user_id: str, remover: frozenset[str]) -> None:
         """End a membership; tokens bound to it stop working at once.
 
         Raises:
             MemberNotFoundError: Not a member of this tenant.
-            RoleTooHighError: Only owners remove owners.
+            RoleTooHighError: The member has permissions the remover lacks.
             LastOwnerError: It would leave the tenant without an owner.
         """
         _, row = await self._locked_member(tx, user_id)
+        _refuse_higher(row.role, remover)
         if row.role == "owner":
-            if remover_role != "owner":
-                raise RoleTooHighError
             await self._refuse_last_owner(tx)
         await tx.session.delete(row)
         tx.audit("member.removed", f"user:{user_id}", role=row.role)

@@ -9,11 +9,12 @@ from backend.core.context import Scope, SystemScope
 from backend.core.errors import ForbiddenError, UnauthenticatedError
 from backend.http.deps import Caller, Db, IdPath, manager_of, requires, requires_platform
 from backend.http.pagination import PageQuery, next_cursor
-from backend.http.reply import problems, reply
+from backend.http.reply import leads_to, problems, reply
 from backend.managers.tenant._password import hash_password
 from backend.managers.tenant._roles import ROLES
 from backend.managers.tenant.errors import (
     LastOwnerError,
+    LoginExistsError,
     MemberExistsError,
     MemberNotFoundError,
     RoleTooHighError,
@@ -40,6 +41,7 @@ PlatformWriter = Annotated[SystemScope, requires_platform("platform:write")]
 MemberReader = Annotated[SystemScope, requires_platform("member:read", "members")]
 MemberWriter = Annotated[SystemScope, requires_platform("member:write", "members")]
 _DENIED = (UnauthenticatedError, ForbiddenError)
+_USER_ID = {"user_id": "$response.body#/id"}
 
 
 @router.get("/platform/tenants", tags=["platform"], responses=problems(*_DENIED))
@@ -58,7 +60,10 @@ async def list_tenants(
     tags=["platform"],
     status_code=201,
     response_model=TenantOut,
-    responses=problems(*_DENIED, SlugTakenError, MemberNotFoundError),
+    responses={
+        201: leads_to(get_tenant={"tenant_id": "$response.body#/id"}),
+        **problems(*_DENIED, SlugTakenError, MemberNotFoundError),
+    },
 )
 async def create_tenant(
     request: Request,
@@ -117,7 +122,12 @@ async def list_members(
     tags=["members"],
     status_code=201,
     response_model=MemberOut,
-    responses=problems(*_DENIED, MemberExistsError, MemberNotFoundError, RoleTooHighError),
+    responses={
+        201: leads_to(set_member_role=_USER_ID, remove_member=_USER_ID),
+        **problems(
+            *_DENIED, MemberExistsError, LoginExistsError, MemberNotFoundError, RoleTooHighError
+        ),
+    },
 )
 async def add_member(
     request: Request,
@@ -137,7 +147,7 @@ async def add_member(
             name=body.name,
             role=body.role,
             password_hash=hashed,
-            granter_role=caller.role,
+            granter=caller.permissions,
         )
         return reply(request, tx, MemberOut.model_validate(member), status=201)
 
@@ -158,7 +168,7 @@ async def set_member_role(
     """Change a member's role."""
     async with db.transaction(scope) as tx:
         member = await tenants.set_role(
-            tx, user_id=user_id, role=body.role, granter_role=caller.role
+            tx, user_id=user_id, role=body.role, granter=caller.permissions
         )
     return MemberOut.model_validate(member)
 
@@ -174,4 +184,4 @@ async def remove_member(
 ) -> None:
     """End a membership; tokens bound to it stop working at once."""
     async with db.transaction(scope) as tx:
-        await tenants.remove_member(tx, user_id=user_id, remover_role=caller.role)
+        await tenants.remove_member(tx, user_id=user_id, remover=caller.permissions)

@@ -59,10 +59,12 @@ class TenantPage(BaseModel):
 class MemberCreate(Input):
     """A person to add: somebody known by e-mail, or, with a password, a new log-in."""
 
-    email: Email
-    name: Name
-    role: Role
-    password: SecretStr | None = Field(None, min_length=12, max_length=200)
+    email: Email = Field(examples=["grace@example.test"])
+    name: Name = Field(examples=["Grace Hopper"])
+    role: Role = Field(examples=["viewer"])
+    password: SecretStr | None = Field(
+        None, min_length=12, max_length=200, examples=["correct horse battery staple"]
+    )
 
 
 class MemberPatch(Input):

@@ -1,5 +1,5 @@
-"""Tracing: which finished requests become OpenTelemetry spans, and where spans go."""
+"""Tracing: which requests and job attempts become OpenTelemetry spans, and where spans go."""
 
-from backend.managers.tracing.manager import TracingManager, otlp_exporter
+from backend.managers.tracing.manager import Collector, TracingManager, otlp_exporter
 
-__all__ = ["TracingManager", "otlp_exporter"]
+__all__ = ["Collector", "TracingManager", "otlp_exporter"]

@@ -1,19 +1,23 @@
-"""Rules for traces: which finished requests become spans, and where spans go.
+"""Rules for traces: which finished requests and job attempts become spans, and where they go.
 
 Tail sampling: the decision falls after the request, on what it turned out to be. Errors, slow
 requests and traces the caller forced are always kept, of the rest a fixed share chosen by the
 trace id, so that every process keeps the same traces.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+import httpx
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.util.types import AttributeValue
 
-from backend.core.telemetry import RequestRecord
+from backend.core.clock import epoch_nanoseconds
+from backend.core.errors import UpstreamError
+from backend.core.telemetry import RequestRecord, new_span_id, parse_traceparent
 
 try:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -46,40 +50,74 @@ class TracingManager:
         """Queue the spans of what is worth keeping; a consumer of the telemetry queue."""
         for record in records:
             if self.keeps(record):
-                self._processor.on_end(self._span(record))
+                self._processor.on_end(self._request_span(record))
 
     def keeps(self, record: RequestRecord) -> bool:
         """Whether this request's trace is worth keeping."""
-        return (
-            record.forced
-            or record.status >= _SERVER_ERROR
-            or record.seconds >= self._slow
-            # The last 56 bits are random in a W3C trace id (level 2).
-            or int(record.trace_id[-14:], 16) < self._threshold
+        return self._keeps(
+            record.trace_id,
+            record.seconds,
+            notable=record.forced or record.status >= _SERVER_ERROR,
+        )
+
+    def observe_attempt(
+        self,
+        name: str,
+        *,
+        traceparent: str = "",
+        kind: str = "",
+        outcome: str = "",
+        seconds: float = 0.0,
+        **labels: AttributeValue,
+    ) -> None:
+        """Queue the span of an attempt at a job, as a child of the request that submitted it.
+
+        A worker's event hook: of its events only ``job_finished`` is one. The choice falls by the
+        same rules, so a kept request keeps its successful jobs as well, unless it was kept for an
+        error or slowness of its own.
+        """
+        parsed = parse_traceparent(traceparent) if name == "job_finished" else None
+        if parsed is None:
+            return
+        trace_id, parent_id, forced = parsed
+        failed = outcome != "done"
+        if not self._keeps(trace_id, seconds, notable=forced or failed):
+            return
+        duration_ns = int(seconds * 1e9)
+        self._processor.on_end(
+            self._span(
+                f"job {kind}",
+                SpanKind.CONSUMER,
+                ids=(trace_id, new_span_id(), parent_id),
+                times=(epoch_nanoseconds() - duration_ns, duration_ns),
+                failed=failed,
+                attributes={
+                    "email_sender.job.kind": kind,
+                    "email_sender.job.outcome": outcome,
+                    **{f"email_sender.{label}": value for label, value in labels.items()},
+                },
+            )
         )
 
     def close(self) -> None:
         """Flush and end the exporter."""
         self._processor.shutdown()  # type: ignore[no-untyped-call]
 
-    def _span(self, record: RequestRecord) -> ReadableSpan:
-        trace_id = int(record.trace_id, 16)
-        parent = (
-            SpanContext(trace_id, int(record.parent_id, 16), is_remote=True, trace_flags=_SAMPLED)
-            if record.parent_id
-            else None
+    def _keeps(self, trace_id: str, seconds: float, *, notable: bool) -> bool:
+        return (
+            notable
+            or seconds >= self._slow
+            # The last 56 bits are random in a W3C trace id (level 2).
+            or int(trace_id[-14:], 16) < self._threshold
         )
-        return ReadableSpan(
-            name=f"{record.method} {record.route}",
-            context=SpanContext(
-                trace_id, int(record.span_id, 16), is_remote=False, trace_flags=_SAMPLED
-            ),
-            parent=parent,
-            resource=self._resource,
-            kind=SpanKind.SERVER,
-            start_time=record.started_ns,
-            end_time=record.started_ns + int(record.seconds * 1e9),
-            status=Status(StatusCode.ERROR if record.status >= _SERVER_ERROR else StatusCode.UNSET),
+
+    def _request_span(self, record: RequestRecord) -> ReadableSpan:
+        return self._span(
+            f"{record.method} {record.route}",
+            SpanKind.SERVER,
+            ids=(record.trace_id, record.span_id, record.parent_id),
+            times=(record.started_ns, int(record.seconds * 1e9)),
+            failed=record.status >= _SERVER_ERROR,
             attributes={
                 "http.request.method": record.method,
                 "http.route": record.route,
@@ -92,6 +130,64 @@ class TracingManager:
                 **({"error.type": record.problem} if record.problem else {}),
             },
         )
+
+    def _span(
+        self,
+        name: str,
+        kind: SpanKind,
+        *,
+        ids: tuple[str, str, str],
+        times: tuple[int, int],
+        failed: bool,
+        attributes: Mapping[str, AttributeValue],
+    ) -> ReadableSpan:
+        """``ids``: trace, span, parent or ''. ``times``: start and duration in nanoseconds."""
+        trace_id, span_id, parent_id = int(ids[0], 16), int(ids[1], 16), ids[2]
+        started_ns, duration_ns = times
+        parent = (
+            SpanContext(trace_id, int(parent_id, 16), is_remote=True, trace_flags=_SAMPLED)
+            if parent_id
+            else None
+        )
+        return ReadableSpan(
+            name=name,
+            context=SpanContext(trace_id, span_id, is_remote=False, trace_flags=_SAMPLED),
+            parent=parent,
+            resource=self._resource,
+            kind=kind,
+            start_time=started_ns,
+            end_time=started_ns + duration_ns,
+            status=Status(StatusCode.ERROR if failed else StatusCode.UNSET),
+            attributes=attributes,
+        )
+
+
+class Collector:
+    """The trace collector as a dependency to watch; keeps one connection to it."""
+
+    def __init__(self, endpoint: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._endpoint = endpoint
+        self._http = httpx.AsyncClient(timeout=2.0, transport=transport)
+
+    async def check(self) -> str:
+        """Hand over no spans at all, which a collector that works accepts.
+
+        Raises:
+            UpstreamError: It cannot be reached, or refuses.
+        """
+        try:
+            answer = await self._http.post(
+                self._endpoint, content=b"", headers={"Content-Type": "application/x-protobuf"}
+            )
+        except httpx.HTTPError as exc:
+            raise UpstreamError(f"no answer ({type(exc).__name__})") from exc
+        if not answer.is_success:
+            raise UpstreamError(f"answered {answer.status_code}")
+        return f"answered {answer.status_code}"
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self._http.aclose()
 
 
 def otlp_exporter(endpoint: str) -> SpanExporter:

@@ -116,6 +116,26 @@ class TestVerify:
             1,
         )
 
+    async def test_holds_while_the_chain_grows(self, database: Database, tenant_id: str) -> None:
+        # Head and records are read by several statements; a link forged in between is no fault.
+        security = SecurityManager(bytes(32))
+        growing = True
+
+        async def grow() -> None:
+            nonlocal growing
+            for _ in range(30):
+                await act(database, tenant_id)
+                await sequence(database)
+            growing = False
+
+        async def verify() -> None:
+            while growing:
+                async with database.read(Scope("a", tenant_id)) as tx:
+                    assert (await security.verify_chain(tx)).valid
+                await asyncio.sleep(0)
+
+        await asyncio.gather(grow(), verify(), verify())
+
     @pytest.mark.parametrize(
         ("statement", "first_invalid"),
         [

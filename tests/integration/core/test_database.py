@@ -2,12 +2,20 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
+from backend.core.audit import audit_row
 from backend.core.context import Scope, SystemScope
-from backend.core.database import Database, TenantConfinementError, db_now
+from backend.core.database import (
+    Database,
+    DatabaseUnavailableError,
+    TenantConfinementError,
+    db_now,
+    make_engine,
+)
 from backend.core.ids import uuid7
 from backend.managers.email.models import TemplateRow
 from backend.managers.tenant.models import TenantRow
@@ -148,6 +156,43 @@ class TestTransaction:
             tx.after_commit(fail)
         assert await names(database, ME) == ["kept"]
 
+    async def test_callbacks_and_signals_leave_after_the_commit_in_order(
+        self, database: Database
+    ) -> None:
+        seen: list[object] = []
+        database.signals.subscribe("things", seen.append)
+
+        async def look() -> None:
+            seen.append(await names(database, ME))
+
+        async with database.transaction(scope()) as tx:
+            tx.after_commit(look)
+            tx.after_commit(lambda: seen.append("last"))
+            tx.signal("things", "twice")
+            tx.signal("things", "twice")
+            tx.session.add(template(ME, "kept"))
+            assert seen == []
+        assert seen == ["twice", ["kept"], "last"]
+
+    async def test_a_read_sees_one_moment(self, database: Database) -> None:
+        async with database.read(scope()) as tx:
+            assert await tx.scalar(sa.select(sa.func.count()).select_from(TemplateRow)) == 0
+            async with database.transaction(scope()) as other:
+                other.session.add(template(ME, "meanwhile"))
+            assert await tx.scalar(sa.select(sa.func.count()).select_from(TemplateRow)) == 0
+        assert await names(database, ME) == ["meanwhile"]
+
+    async def test_a_database_that_is_away_is_unavailable(self, tmp_path: Path) -> None:
+        away = Database(make_engine(f"sqlite:///{tmp_path}/no/such.db"), audit_row=audit_row)
+        with pytest.raises(DatabaseUnavailableError) as read:
+            async with away.read(scope()) as tx:
+                await tx.scalars(sa.select(TemplateRow))
+        with pytest.raises(DatabaseUnavailableError):
+            async with away.transaction(scope()) as tx:
+                await tx.scalars(sa.select(TemplateRow))
+        assert read.value.headers == {"Retry-After": "1"}
+        await away.aclose()
+
     async def test_concurrent_read_modify_write_loses_nothing(self, database: Database) -> None:
         async with database.transaction(scope()) as tx:
             tx.session.add(template(ME, "counter"))
@@ -202,3 +247,20 @@ class TestLease:
         async with database.transaction(errand) as tx:
             assert await tx.take_lease("rollup", "two", 60)
             assert not await tx.take_lease("rollup", "one", 60)
+
+    async def test_of_many_that_ask_at_once_one_gets_it(self, database: Database) -> None:
+        async def ask(holder: str) -> bool:
+            async with database.transaction(SystemScope("metrics")) as tx:
+                return await tx.take_lease("rollup", holder, 60)
+
+        assert sorted(await asyncio.gather(*(ask(f"h{n}") for n in range(6)))) == [False] * 5 + [
+            True
+        ]
+
+    async def test_is_decided_by_the_databases_clock(self, database_url: str) -> None:
+        far = datetime(2100, 1, 1, tzinfo=UTC)
+        late = Database(make_engine(database_url), audit_row=audit_row, clock=lambda: far)
+        for holder, taken in (("one", True), ("two", False)):
+            async with late.transaction(SystemScope("metrics")) as tx:
+                assert await tx.take_lease("rollup", holder, 60) is taken
+        await late.aclose()

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest_asyncio
 from pydantic import SecretStr
@@ -24,11 +25,12 @@ class Mailing(App):
         self.sink = sink
         self.directory = directory
 
-    async def settled(self, caller: Caller, email_id: str, state: str) -> dict[str, object]:
+    async def settled(self, caller: Caller, email_id: str, state: str) -> dict[str, Any]:
         """The message once it is in this state."""
+        email: dict[str, Any] = {}
         for _ in range(400):
             answer = await caller.http.get(f"/api/v1/emails/{email_id}")
-            email: dict[str, object] = answer.json()
+            email = answer.json()
             if email["state"] == state:
                 return email
             await asyncio.sleep(0.05)

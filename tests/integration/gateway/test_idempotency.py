@@ -17,10 +17,12 @@ def caller(tenant, subject="client:a"):
     return Principal(subject, "client", tenant.id, frozenset())
 
 
-async def remember(gate, principal, key="k", fingerprint=PRINT, body=BODY, scope=None):
+async def remember(
+    gate, principal, key="k", fingerprint=PRINT, body=BODY, scope=None, permission=""
+):
     async with gate.database.transaction(scope or Scope("t", principal.tenant_id)) as tx:
         return await gate.gateway.rememberer(principal, key, fingerprint)(
-            tx, 201, {"location": "/x"}, body
+            tx, 201, {"location": "/x"}, body, permission
         )
 
 
@@ -86,7 +88,7 @@ class TestRemember:
 
         async def act():
             async with gate.database.transaction(Scope("t", principal.tenant_id)) as tx:
-                await gate.gateway.rememberer(principal, "k", PRINT)(tx, 201, {}, BODY)
+                await gate.gateway.rememberer(principal, "k", PRINT)(tx, 201, {}, BODY, "")
                 raise RuntimeError("the act failed")
 
         with pytest.raises(RuntimeError):

@@ -53,6 +53,7 @@ class TestRefusals:
         viewer = await app.caller("viewer")
         body = problem(await viewer.http.post("/api/v1/emails", json=EMAIL), 403, "forbidden")
         assert body["permission"] == "email:send"
+        denials: list[Any] = []
         for _ in range(100):
             denials = await viewer.audit(app.platform, "access.denied")
             if denials:

@@ -86,6 +86,42 @@ class TestReap:
         assert buried == [(job_id, job.error)]
         assert "died 3 times" in job.error
 
+    async def test_allows_as_many_crashes_as_the_kind_does(self, bench):
+        async def run(batch):
+            raise AssertionError
+
+        bench.manager.register(JobKind("hardy", run, max_crashes=5))
+        job_id = await bench.submit("hardy")
+        await bench.claim(worker="w")
+        await bench.change(job_id, crashes=3)
+        await bench.silence("w")
+        assert await reap_all(bench) == ([job_id], [])
+        await bench.change(job_id, state="running", worker="w")
+        assert await reap_all(bench) == ([], [job_id])
+        assert "died 5 times" in (await bench.get(job_id)).error
+
+    async def test_parts_what_died_together_three_times(self, bench):
+        async def run(batch):
+            raise AssertionError
+
+        bench.manager.register(JobKind("hardy", run, max_crashes=5))
+        ids = await bench.submit_many(20, "hardy")
+        await bench.claim(20, worker="w")
+        for one in ids:
+            await bench.change(one, crashes=1)
+        before = {one: row.due_at for one, row in (await bench.rows()).items()}
+        await bench.silence("w")
+        await reap_all(bench)
+        # Twice may be chance: a restart, and another one.
+        assert {one: row.due_at for one, row in (await bench.rows()).items()} == before
+        for one in ids:
+            await bench.change(one, state="running", worker="w")
+        await reap_all(bench)
+        rows = (await bench.rows()).values()
+        assert {(one.state, one.crashes) for one in rows} == {("ready", 3)}
+        assert len({one.due_at for one in rows}) == 20
+        assert min(one.due_at for one in rows) > max(before.values())
+
     async def test_ends_what_should_be_cancelled(self, bench):
         job_id = await bench.submit()
         await bench.claim(worker="dead")

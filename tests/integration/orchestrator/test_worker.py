@@ -412,6 +412,24 @@ class TestStop:
         async with bench.database.read(bench.system) as tx:
             assert await tx.scalars(sa.select(WorkerRow.id)) == []
 
+    async def test_gives_back_what_a_batch_did_not_begin(self, bench):
+        begun = asyncio.Event()
+
+        async def run(batch):
+            first, *_ = batch.claims
+            begun.set()
+            while not batch.is_stopping:
+                await asyncio.sleep(0.01)
+            batch.finish(first, Outcome.done())
+
+        bench.manager.register(JobKind("many", run, batch_size=3))
+        ids = await bench.submit_many(3, "many")
+        async with bench.working():
+            await begun.wait()
+        rows = await bench.rows()
+        ended = sorted((rows[one].state, rows[one].attempt, rows[one].crashes) for one in ids)
+        assert ended == [("ready", 0, 0), ("ready", 0, 0), ("succeeded", 1, 0)]
+
     async def test_ends_at_once_when_idle(self, bench):
         async with asyncio.timeout(10):
             async with bench.working(poll_seconds=60, grace_seconds=60):

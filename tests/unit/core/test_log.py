@@ -8,7 +8,7 @@ from backend.core.log import EcsFormatter
 
 
 def line(message, *arguments, exc_info=None, **extra):
-    logger = logging.Logger("backend.somewhere")
+    logger = logging.getLogger("backend.somewhere")
     made = logger.makeRecord(
         logger.name, logging.WARNING, "f.py", 1, message, arguments, exc_info, extra=extra
     )

@@ -286,6 +286,21 @@ class TestSend:
         ]
         assert handler.messages == [(SENDER, ["a@example.test", "b@example.test"], MESSAGE)]
 
+    async def test_sends_nothing_that_is_not_wanted_any_more(self) -> None:
+        handler = Recorder()
+        async with real_server(handler) as (port, _), pool_at(port, size=1) as pool:
+            wanted = [True, False]
+            sends = [
+                pool.send(
+                    SENDER, [f"{n}@example.test"], MESSAGE, still_wanted=lambda: wanted.pop(0)
+                )
+                for n in range(2)
+            ]
+            first, second = await asyncio.gather(*sends)
+        assert [one.address for one in first] == ["0@example.test"]
+        assert second == []
+        assert [to for _, to, _ in handler.messages] == [["0@example.test"]]
+
     async def test_each_recipient_gets_its_own_answer(self) -> None:
         handler = Recorder()
         handler.answers = {"no@example.test": "550 5.1.1 nobody", "later@example.test": "451 later"}

@@ -1,0 +1,230 @@
+"""The command line: what operators ask, and one line with exit code 2 for what cannot be done."""
+
+import asyncio
+import json
+import os
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from backend import cli
+from backend.app import compose
+from backend.core.audit import sequence
+from backend.core.context import SystemScope
+from backend.managers.tenant import verify_password
+from backend.migrations import runner
+from backend.settings import Settings
+
+
+class Shell:
+    """Runs commands as a shell would, in this process."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def run(self, *arguments: str) -> str:
+        """The standard output of a command that works."""
+        cli.main(arguments)
+        return self._capsys.readouterr().out
+
+    def fail(self, *arguments: str) -> str:
+        """The one line of a command that does not."""
+        with pytest.raises(SystemExit) as ended:
+            cli.main(arguments)
+        assert ended.value.code == 2
+        error = self._capsys.readouterr().err
+        said = [line for line in error.splitlines() if line.startswith("email-sender: ")]
+        assert len(said) == 1, error
+        assert "Traceback" not in error
+        return said[0].removeprefix("email-sender: ")
+
+
+@pytest.fixture
+def shell(
+    database_url: str,
+    tmp_path: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Shell:
+    """A shell whose environment names a migrated database and an empty data folder."""
+    for name in [name for name in os.environ if name.startswith("EMAIL_SENDER__")]:
+        monkeypatch.delenv(name)
+    (tmp_path / "data").mkdir()
+    monkeypatch.setenv("EMAIL_SENDER__DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("EMAIL_SENDER__DATABASE__URL", database_url)
+    monkeypatch.setenv("EMAIL_SENDER__EMAIL__SMTP_URL", "smtp://user:hunter2@127.0.0.1:9")
+    monkeypatch.setattr(cli, "configure_logging", lambda *_: None)
+    return Shell(capsys)
+
+
+class TestMain:
+    @pytest.mark.parametrize(
+        ("name", "value", "said"),
+        [
+            ("HTTP__PORT", "many", "EMAIL_SENDER__HTTP__PORT: "),
+            ("DATABASE__POOL_SIZE", "0", "EMAIL_SENDER__DATABASE__POOL_SIZE: "),
+            ("DATABSE__URL", "sqlite://", "EMAIL_SENDER__DATABSE__URL is no setting"),
+            ("HTTP__PROT", "8400", "EMAIL_SENDER__HTTP__PROT is no setting"),
+            ("SECURITY__ROOT_KEY", "c2hvcnQ=", "EMAIL_SENDER__SECURITY__ROOT_KEY does not hold"),
+            ("EMAIL__SMTP_URL", "gopher://x", ""),
+            ("DATABASE__URL", "mysql://x/y", ""),
+            ("DATABASE__URL", "nonsense", ""),
+            ("GATEWAY__ISSUER", "http://mail.example.org", "EMAIL_SENDER__GATEWAY__ISSUER: "),
+        ],
+    )
+    def test_a_setting_that_is_wrong_is_named(self, shell, monkeypatch, name, value, said):
+        monkeypatch.setenv(f"EMAIL_SENDER__{name}", value)
+        line = shell.fail("audit-verify")
+        assert line.startswith(said)
+        assert "c2hvcnQ=" not in line
+
+    @pytest.mark.parametrize("arguments", [(), ("dance",), ("migrate", "--sideways")])
+    def test_a_command_that_is_none_is_a_usage_error(self, shell, capsys, arguments):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(arguments)
+        assert ended.value.code == 2
+        assert "usage: email-sender" in capsys.readouterr().err
+
+
+class TestDoctor:
+    def test_shows_settings_without_secrets_and_every_dependency(self, shell, monkeypatch):
+        monkeypatch.setenv(
+            "EMAIL_SENDER__TELEMETRY__OTLP_ENDPOINT", "http://me:hunter2@127.0.0.1:9/v1/traces"
+        )
+        out = shell.run("doctor")
+        settings, _, checks = out.partition("\n}\n")
+        assert "hunter2" not in out
+        shown = json.loads(settings + "}")
+        assert shown["email"]["smtp_url"] == "smtp://*****@127.0.0.1:9"
+        assert shown["telemetry"]["otlp_endpoint"] == "http://*****@127.0.0.1:9/v1/traces"
+        found = {line.split()[1]: line.split()[0] for line in checks.splitlines()}
+        assert found == {
+            "database": "ok",
+            "mail_server": "warn",
+            "trace_collector": "warn",
+            "schema": "ok",
+            "root_key": "ok",
+        }
+
+    def test_names_a_database_of_another_release(self, shell, database_url, capsys):
+        engine = sa.create_engine(runner.sync_url(database_url))
+        if engine.dialect.name == "postgresql":
+            pytest.skip("the run-time role may not change the revision; shown on SQLite")
+        with engine.begin() as connection:
+            connection.execute(sa.text("UPDATE alembic_version SET version_num = '0000'"))
+        engine.dispose()
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["doctor"])
+        assert ended.value.code == 2
+        said = capsys.readouterr()
+        assert "FAIL schema" in said.out
+        assert said.err.endswith("a required dependency does not work\n")
+
+    def test_names_a_root_key_of_another_installation(self, shell, tmp_path, capsys):
+        async def use() -> None:
+            platform = compose(Settings())
+            async with platform.database.transaction(SystemScope("platform")) as tx:
+                await platform.security.keyring(tx)
+            await platform.database.aclose()
+
+        asyncio.run(use())
+        assert "opens 1 data key(s)" in shell.run("doctor")
+        (tmp_path / "data" / "root.key").unlink()
+        with pytest.raises(SystemExit):
+            cli.main(["doctor"])
+        assert "FAIL root_key" in capsys.readouterr().out
+
+
+class TestBootstrap:
+    def test_makes_secrets_once_and_keeps_them_private(self, shell, tmp_path):
+        first = json.loads(shell.run("bootstrap", "--admin-email", "ada@example.test"))
+        again = json.loads(shell.run("bootstrap", "--admin-email", "ada@example.test"))
+        assert first == again
+        assert first["admin_email"] == "ada@example.test"
+        assert first["tenant_slug"] == "demo"
+        for name in ("first-run.json", "console.json", "root.key"):
+            assert (tmp_path / "data" / name).stat().st_mode & 0o777 == 0o600
+        kept = (tmp_path / "data" / "console.json").read_text()
+        assert json.loads(kept)["client_id"] == "console"
+
+
+class TestAudit:
+    def test_lists_oldest_first_and_verifies(self, shell):
+        shell.run("bootstrap")
+
+        async def number() -> None:
+            platform = compose(Settings())
+            while await sequence(platform.database):
+                pass
+            await platform.database.aclose()
+
+        asyncio.run(number())
+        listed = [
+            json.loads(line)
+            for line in shell.run("audit-list", "--tenant", "platform").splitlines()
+        ]
+        assert [entry["seq"] for entry in listed] == list(range(1, len(listed) + 1))
+        assert {"tenant.created", "user.created", "client.created"} <= {
+            entry["action"] for entry in listed
+        }
+        (only,) = shell.run(
+            "audit-list", "--tenant", "platform", "--action", "tenant.*"
+        ).splitlines()
+        assert json.loads(only)["action"] == "tenant.created"
+        verified = shell.run("audit-verify").splitlines()
+        assert [line.split()[:2] for line in verified] == [["ok", "platform"], ["ok", "demo"]]
+        assert f" {len(listed)} records" in verified[0]
+        assert len(shell.run("audit-verify", "--tenant", "demo").splitlines()) == 1
+
+    def test_an_unknown_tenant_is_named(self, shell):
+        for command in ("audit-list", "audit-verify"):
+            assert shell.fail(command, "--tenant", "nobody") == "no tenant 'nobody'"
+
+
+class TestResetPassword:
+    def test_prints_a_new_one_that_works(self, shell):
+        made = json.loads(shell.run("bootstrap", "--admin-email", "ada@example.test"))
+        password = shell.run("reset-password", "Ada@example.test").strip()
+
+        async def stored() -> str | None:
+            platform = compose(Settings())
+            async with platform.database.read(SystemScope("authenticate")) as view:
+                found = await platform.tenants.find_login(view, "ada@example.test")
+            await platform.database.aclose()
+            assert found is not None
+            return found[1]
+
+        encoded = asyncio.run(stored())
+        assert verify_password(encoded, password)
+        assert not verify_password(encoded, made["admin_password"])
+
+    def test_nobody_of_this_name_is_one_line(self, shell):
+        assert "Nobody logs in with this e-mail" in shell.fail("reset-password", "x@example.test")
+
+
+class TestMigrate:
+    def test_goes_down_only_when_allowed_and_up_again(self, shell, database_url, monkeypatch):
+        if database_url.startswith("postgresql"):
+            pytest.skip("the owner's DSN is another; shown with both in core/test_migrations.py")
+        assert "hunter2" not in shell.fail("migrate", "--to", "no-such-revision")
+        shell.run("migrate", "--to", "base", "--down")
+        assert runner.current_and_head(database_url)[0] is None
+        shell.run("migrate")
+        current, head = runner.current_and_head(database_url)
+        assert current == head
+
+    def test_a_database_that_is_away_is_one_line_without_the_password(self, shell, monkeypatch):
+        monkeypatch.setenv(
+            "EMAIL_SENDER__DATABASE__URL", "postgresql://app:hunter2@127.0.0.1:9/nothing"
+        )
+        for command in (["migrate"], ["audit-verify"], ["bootstrap"]):
+            assert "hunter2" not in shell.fail(*command)
+
+
+class TestOpenapi:
+    def test_prints_or_writes_the_document(self, shell, tmp_path):
+        printed = json.loads(shell.run("openapi"))
+        shell.run("openapi", "--output", str(tmp_path / "openapi.json"))
+        assert json.loads((tmp_path / "openapi.json").read_text()) == printed
+        assert printed["openapi"].startswith("3.")

@@ -1,0 +1,76 @@
+"""The overview: figures, counts and failures of one tenant in one answer."""
+
+from datetime import datetime
+from itertools import pairwise
+
+import sqlalchemy as sa
+
+from backend.core.context import Scope
+from backend.managers.email.models import EmailRow, RecipientRow
+from backend.managers.orchestrator.models import JobRow
+from tests.support.platform import App, Caller
+
+EMAIL = {"to": ["ada@example.test"], "subject": "Hello", "text": "There"}
+
+
+async def fail(app: App, caller: Caller, email: dict[str, str], *, error: str) -> None:
+    """Make a message bounce and its job die, as delivery records it."""
+    async with app.platform.database.transaction(Scope("test", caller.tenant.id)) as tx:
+        at = tx.now()
+        await tx.execute(
+            sa.update(EmailRow).where(EmailRow.id == email["id"]).values(state="bounced")
+        )
+        await tx.execute(
+            sa.update(RecipientRow)
+            .where(RecipientRow.email_id == email["id"])
+            .values(state="bounced", response=error, updated_at=at)
+        )
+        await tx.execute(
+            sa.update(JobRow)
+            .where(JobRow.id == email["job_id"])
+            .values(state="dead", error=error, finished_at=at)
+        )
+
+
+class TestReadOverview:
+    async def test_a_new_tenant_has_zeros_everywhere(self, app: App) -> None:
+        ada = await app.caller()
+        found = (await ada.http.get("/api/v1/overview")).json()
+        assert (found["window_seconds"], found["step_seconds"]) == (900, 10)
+        assert len(found["series"]) == 90
+        assert found["requests"] == {"per_second": 0, "p95_ms": None, "error_rate": 0}
+        assert set(found["jobs"].values()) == {0}
+        assert found["emails"] == {}
+        assert found["failures"] == []
+
+    async def test_counts_by_state_and_shows_a_failure_once(self, app: App) -> None:
+        ada, eve = await app.caller(), await app.caller()
+        made = [(await ada.http.post("/api/v1/emails", json=EMAIL)).json() for _ in range(3)]
+        await fail(app, ada, made[0], error="550 no such user")
+        found = (await ada.http.get("/api/v1/overview?minutes=1")).json()
+        assert found["emails"] == {"queued": 2, "bounced": 1}
+        assert (found["jobs"]["ready"], found["jobs"]["dead"]) == (2, 1)
+        (failure,) = found["failures"]
+        assert (failure["kind"], failure["id"]) == ("email", made[0]["id"])
+        assert failure["title"] == "bounced: Hello"
+        assert failure["detail"] == "ada@example.test: 550 no such user"
+        assert (await eve.http.get("/api/v1/overview")).json()["failures"] == []
+
+    async def test_requests_appear_once_their_window_is_written(self, app: App) -> None:
+        ada = await app.caller()
+        for _ in range(5):
+            await ada.http.get("/api/v1/me")
+        app.asgi._telemetry.drain()
+        await app.platform.metrics.flush(app.platform.database, everything=True)
+        found = (await ada.http.get("/api/v1/overview?minutes=15")).json()
+        assert found["requests"]["per_second"] >= 5 / 900
+        assert found["requests"]["p95_ms"] > 0
+        times = [datetime.fromisoformat(point["at"]) for point in found["series"]]
+        assert times == sorted(times)
+        assert {(b - a).total_seconds() for a, b in pairwise(times)} == {10}
+
+    async def test_a_window_must_make_sense(self, app: App) -> None:
+        ada = await app.caller()
+        for minutes in ("0", "1441", "x"):
+            answer = await ada.http.get(f"/api/v1/overview?minutes={minutes}")
+            assert answer.status_code == 422

@@ -1,0 +1,90 @@
+"""Probes and exposition of the running application."""
+
+import pytest
+import sqlalchemy as sa
+from prometheus_client.parser import text_string_to_metric_families
+
+from backend.core.database import DatabaseUnavailableError
+from backend.core.ids import uuid7
+from tests.support.platform import App
+
+EMAIL = {"to": ["ada@example.test"], "subject": "Hello", "text": "There"}
+
+
+class TestLivez:
+    async def test_asks_nobody(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def away() -> None:
+            raise OSError
+
+        monkeypatch.setattr(app.platform.database, "ping", away)
+        async with app.client() as http:
+            answer = await http.get("/livez")
+        assert (answer.status_code, answer.json()) == (200, {"live": True})
+
+
+class TestReadyz:
+    async def test_is_ready_without_its_mail_server_and_says_so(self, app: App) -> None:
+        async with app.client() as http:
+            answer = await http.get("/readyz")
+        assert answer.status_code == 200
+        checks = {check["name"]: check for check in answer.json()["checks"]}
+        assert answer.json()["ready"] is True
+        assert checks["database"]["ok"] is True
+        assert checks["database"]["detail"] == app.platform.database.dialect
+        assert checks["database"]["milliseconds"] > 0
+        # Port 9 of this machine: nobody answers.
+        assert checks["mail_server"]["ok"] is False
+        assert checks["mail_server"]["required"] is False
+        assert checks["mail_server"]["detail"]
+
+    async def test_is_not_ready_without_its_database(
+        self, app: App, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def away() -> None:
+            raise sa.exc.OperationalError("SELECT 1", {}, OSError("password=secret"))
+
+        monkeypatch.setattr(app.platform.database, "ping", away)
+        async with app.client() as http:
+            answer = await http.get("/readyz")
+        assert answer.status_code == 503
+        checks = {check["name"]: check for check in answer.json()["checks"]}
+        assert (answer.json()["ready"], checks["database"]["ok"]) == (False, False)
+        assert "secret" not in answer.text
+
+
+class TestMetrics:
+    async def test_is_what_prometheus_reads(self, app: App) -> None:
+        ada = await app.caller()
+        await ada.http.post("/api/v1/emails", json=EMAIL)
+        await ada.http.get(f"/api/v1/emails/{uuid7()}")
+        app.asgi._telemetry.drain()
+        async with app.client() as http:
+            answer = await http.get("/metrics")
+        assert answer.headers["content-type"].startswith("text/plain")
+        found = {
+            (sample.name, *sorted(sample.labels.items())): sample.value
+            for family in text_string_to_metric_families(answer.text)
+            for sample in family.samples
+        }
+        for method, endpoint, status in (
+            ("POST", "/api/v1/emails", "202"),
+            ("GET", "/api/v1/emails/{email_id}", "404"),
+        ):
+            labels = (("endpoint", endpoint), ("method", method), ("status", status))
+            assert found["http_request_duration_seconds_count", *labels] == 1
+        assert found["email_sender_orchestrator_jobs", ("state", "ready")] == 1
+        assert found[("email_sender_security_audit_unsequenced_records",)] >= 2
+        # No series tells a tenant, a person or an object.
+        assert ada.tenant.id not in answer.text
+
+    async def test_a_database_that_is_away_is_a_problem(
+        self, app: App, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def away(_: object) -> None:
+            raise DatabaseUnavailableError(headers={"Retry-After": "1"})
+
+        monkeypatch.setattr(app.platform.database, "read", away)
+        async with app.client() as http:
+            answer = await http.get("/metrics")
+        assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
+        assert answer.headers["retry-after"] == "1"

@@ -1,0 +1,144 @@
+"""The supervisor with real processes: restarts with growing pauses, stops in order."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from backend import supervisor
+from backend.supervisor import PortTakenError, Program, Supervisor, refuse_taken_ports
+
+PATH = {"PATH": os.environ["PATH"]}
+
+
+def shell(name: str, script: str, **environment: str) -> Program:
+    return Program(name, ["/bin/sh", "-c", script], {**PATH, **environment})
+
+
+async def until(condition) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state not in {"Z", "X"}
+
+
+class TestRefuseTakenPorts:
+    def test_names_the_port_and_its_purpose_and_takes_none(self) -> None:
+        with socket.socket() as taken, socket.socket() as other:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            other.bind(("127.0.0.1", 0))
+            free = other.getsockname()[1]
+            other.close()
+            port = taken.getsockname()[1]
+            with pytest.raises(PortTakenError, match=rf"port {port} \(console\) is taken"):
+                refuse_taken_ports({"API": free, "console": port})
+            refuse_taken_ports({"API": free})
+
+
+class TestSupervisor:
+    async def test_a_program_that_dies_is_started_again(self, tmp_path: Path) -> None:
+        async with Supervisor([shell("api", "echo up; exec sleep 60")], tmp_path) as running:
+            first = running.pid("api")
+            assert first is not None
+            os.kill(first, signal.SIGKILL)
+            assert await asyncio.wait_for(running.failed.get(), 20) == "api ended with code -9"
+            await until(lambda: running.pid("api") not in {None, first})
+            await until(lambda: running.log_file("api").read_text() == "up\nup\n")
+            second = running.pid("api")
+        assert second is not None
+        assert not alive(second)
+        assert running.pid("api") is None
+
+    async def test_pauses_grow_to_a_bound_and_start_over_after_a_steady_time(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pauses: list[float] = []
+        enough = asyncio.Event()
+        now = [0.0]
+        sleep = asyncio.sleep
+
+        async def note(seconds: float) -> None:
+            pauses.append(seconds)
+            if len(pauses) == 8:
+                # The next life lasts longer than what counts as steady.
+                monkeypatch.setattr(
+                    supervisor, "monotonic", lambda: now.__setitem__(0, now[0] + 99) or now[0]
+                )
+            if len(pauses) == 9:
+                enough.set()
+                await sleep(60)
+            await sleep(0)
+
+        monkeypatch.setattr(supervisor, "monotonic", lambda: now[0])
+        monkeypatch.setattr(asyncio, "sleep", note)
+        async with Supervisor([shell("api", "exit 3")], tmp_path) as running:
+            await asyncio.wait_for(enough.wait(), 20)
+            assert running.failed.get_nowait() == "api ended with code 3"
+        assert pauses == [0.5, 1, 2, 4, 8, 15, 15, 15, 0.5]
+
+    async def test_stops_the_last_started_first_and_waits_for_each(self, tmp_path: Path) -> None:
+        order = tmp_path / "order"
+        script = (
+            "trap 'echo $NAME >> $ORDER; exit 0' TERM; echo ready; while :; do sleep 0.01; done"
+        )
+        programs = [shell(n, script, NAME=n, ORDER=str(order)) for n in ("sink", "worker", "api")]
+        async with Supervisor(programs, tmp_path) as running:
+            for program in programs:
+                log = running.log_file(program.name)
+                await until(lambda log=log: log.exists() and "ready" in log.read_text())
+        assert order.read_text().split() == ["api", "worker", "sink"]
+
+    async def test_kills_what_does_not_end(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(supervisor, "_STOP_SECONDS", 0.2)
+        deaf = shell("deaf", "trap '' TERM; echo ready; while :; do sleep 0.01; done")
+        async with Supervisor([deaf], tmp_path) as running:
+            await until(lambda: "ready" in running.log_file("deaf").read_text())
+            pid = running.pid("deaf")
+        assert pid is not None
+        assert not alive(pid)
+
+    async def test_a_program_gets_only_its_own_environment(self, tmp_path: Path) -> None:
+        program = shell("api", 'echo "$SECRET/$HOME"; exec sleep 60', SECRET="s")
+        async with Supervisor([program], tmp_path) as running:
+            await until(lambda: running.log_file("api").read_text() == "s/\n")
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's PR_SET_PDEATHSIG")
+    async def test_programs_die_with_a_supervisor_that_was_killed(self, tmp_path: Path) -> None:
+        code = (
+            "import asyncio, pathlib, sys\n"
+            "from backend.supervisor import Program, Supervisor\n"
+            "async def main():\n"
+            "    program = Program('api', ['/bin/sleep', '60'])\n"
+            "    async with Supervisor([program], pathlib.Path(sys.argv[1])) as running:\n"
+            "        print(running.pid('api'), flush=True)\n"
+            "        await asyncio.sleep(60)\n"
+            "asyncio.run(main())\n"
+        )
+        parent = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", code, str(tmp_path), stdout=asyncio.subprocess.PIPE
+        )
+        assert parent.stdout is not None
+        child = int(await asyncio.wait_for(parent.stdout.readline(), 30))
+        try:
+            assert alive(child)
+            parent.kill()
+            await parent.wait()
+            await until(lambda: not alive(child))
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)

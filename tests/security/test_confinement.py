@@ -1,0 +1,313 @@
+"""No statement, list, key or record of one tenant reaches another's rows."""
+
+import base64
+import uuid
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import aliased
+
+from backend.core.audit import AuditRecord
+from backend.core.context import SYSTEM_TABLES, Scope, SystemScope
+from backend.core.database import Id, TenantConfinementError
+from backend.core.ids import uuid7
+from backend.managers.email.models import EmailRow, RecipientRow, TemplateRow
+from backend.managers.orchestrator.models import JobRow
+
+OTHER = aliased(TemplateRow)
+ADA, EVE = uuid7(), uuid7()
+TABLE = TemplateRow.__table__
+
+
+def template(tenant, now, name="n"):
+    return {
+        "tenant_id": tenant,
+        "name": name,
+        "subject": "s",
+        "text": f"secret of {tenant}",
+        "html": None,
+        "updated_at": now,
+    }
+
+
+@pytest.fixture
+async def filled(database):
+    """A database with one template of Ada's and one of Eve's."""
+    for tenant in (ADA, EVE):
+        async with database.transaction(Scope("t", tenant)) as tx:
+            await tx.insert(TemplateRow, [template(tenant, tx.now())])
+    return database
+
+
+def _texts(statement):
+    return statement.subquery()
+
+
+SELECTS = {
+    "column": sa.select(TemplateRow.text),
+    "entity": sa.select(TemplateRow),
+    "alias": sa.select(OTHER.text),
+    "self join": sa.select(OTHER.text).join(TemplateRow, sa.true()),
+    "outer join": sa.select(OTHER.text).join(TemplateRow, sa.true(), isouter=True),
+    "where true": sa.select(TemplateRow.text).where(
+        sa.or_(TemplateRow.tenant_id == EVE, sa.true())
+    ),
+    "subquery": sa.select(_texts(sa.select(TemplateRow.text)).c.text),
+    "cte": sa.select(sa.select(TemplateRow.text).cte().c.text),
+    "union": sa.union_all(sa.select(TemplateRow.text), sa.select(OTHER.text)),
+    "union within": sa.select(
+        _texts(sa.union_all(sa.select(TemplateRow.text), sa.select(OTHER.text))).c.text
+    ),
+    "scalar subquery": sa.select(
+        sa.select(TemplateRow.text).where(TemplateRow.tenant_id == EVE).scalar_subquery()
+    ),
+    "in": sa.select(TemplateRow.text).where(
+        TemplateRow.name.in_(sa.select(OTHER.name).where(OTHER.tenant_id == EVE))
+    ),
+    "exists": sa.select(TemplateRow.text).where(sa.exists().where(OTHER.tenant_id == EVE)),
+    "update": sa.update(TemplateRow).values(subject="x").returning(TemplateRow.text),
+    "update theirs": sa.update(TemplateRow)
+    .where(TemplateRow.tenant_id == EVE)
+    .values(subject="x")
+    .returning(TemplateRow.text),
+    "delete theirs": sa.delete(TemplateRow)
+    .where(TemplateRow.tenant_id == EVE)
+    .returning(TemplateRow.text),
+}
+REFUSED = {
+    "raw": sa.text("SELECT text FROM email_templates"),
+    "raw as columns": sa.text("SELECT text FROM email_templates").columns(text=sa.Text),
+    "table": sa.select(TABLE.c.text),
+    "table alias": sa.select(TABLE.alias().c.text),
+    "count of a table": sa.select(sa.func.count()).select_from(TABLE),
+    "update of a table": sa.update(TABLE).values(subject="x"),
+    "delete of a table": sa.delete(TABLE),
+    "giving away": sa.update(TemplateRow).values(tenant_id=EVE, name="given"),
+    "insert": sa.insert(TemplateRow).values(template(EVE, None)),
+    "insert from select": sa.insert(TemplateRow).from_select(
+        ["tenant_id", "name", "subject", "text", "updated_at"],
+        sa.select(
+            sa.literal(ADA, Id()),
+            sa.literal("stolen"),
+            TemplateRow.subject,
+            TemplateRow.text,
+            TemplateRow.updated_at,
+        ),
+    ),
+    "no tenant's table": sa.select(sa.column("x")).select_from(sa.table("users")),
+}
+
+
+class TestStatements:
+    @pytest.mark.parametrize("name", SELECTS)
+    async def test_reach_the_scopes_rows_alone(self, filled, name):
+        async with filled.transaction(Scope("t", ADA)) as tx:
+            rows = await tx.scalars(SELECTS[name])
+            texts = [getattr(row, "text", row) for row in rows]
+        assert f"secret of {EVE}" not in texts
+        async with filled.read(Scope("t", EVE)) as view:
+            (kept,) = await view.scalars(sa.select(TemplateRow))
+            assert (kept.subject, kept.tenant_id) == ("s", EVE)
+
+    @pytest.mark.parametrize("name", REFUSED)
+    async def test_that_cannot_be_confined_are_refused(self, filled, name):
+        async with filled.transaction(Scope("t", ADA)) as tx:
+            with pytest.raises(TenantConfinementError):
+                await tx.execute(REFUSED[name])
+
+    async def test_do_not_write_where_they_only_read(self, filled):
+        for statement in (
+            sa.update(TemplateRow).values(subject="x"),
+            sa.delete(TemplateRow),
+            sa.update(TABLE).values(subject="x"),
+            sa.text("DELETE FROM email_templates"),
+        ):
+            async with filled.read(Scope("t", ADA)) as view:
+                with pytest.raises(TenantConfinementError):
+                    await view.execute(statement)
+
+
+class TestObjects:
+    async def test_get_and_merge_find_nothing_of_others(self, filled):
+        async with filled.transaction(Scope("t", ADA)) as tx:
+            assert await tx.session.get(TemplateRow, (EVE, "n")) is None
+        with pytest.raises(TenantConfinementError):
+            async with filled.transaction(Scope("t", ADA)) as tx:
+                await tx.session.merge(TemplateRow(**template(EVE, tx.now())))
+
+    async def test_a_row_does_not_change_hands(self, filled):
+        with pytest.raises(TenantConfinementError):
+            async with filled.transaction(Scope("t", ADA)) as tx:
+                (row,) = await tx.scalars(sa.select(TemplateRow))
+                row.tenant_id = EVE
+
+    async def test_many_rows_by_key(self, filled):
+        """By primary key alone: no criterion would hold, and the key may be another's."""
+        theirs = [{"tenant_id": EVE, "name": "n", "subject": "x"}]
+        async with filled.transaction(Scope("t", ADA)) as tx:
+            with pytest.raises(TenantConfinementError):
+                await tx.execute(sa.update(TemplateRow), theirs)
+            with pytest.raises(TenantConfinementError):
+                await tx.insert(TemplateRow, [template(EVE, tx.now(), "new")])
+
+    async def test_an_upsert_onto_anothers_row(self, filled):
+        email_id = uuid7()
+
+        def email(tenant, now):
+            return {
+                "id": email_id,
+                "tenant_id": tenant,
+                "message_id": "m",
+                "state": "queued",
+                "subject": "theirs",
+                "sender": "s",
+                "business_key": None,
+                "sealed_content": b"",
+                "size_bytes": 1,
+                "job_id": uuid7(),
+                "attempts": 0,
+                "created_by": "t",
+                "created_at": now,
+                "updated_at": now,
+                "accepted_at": None,
+            }
+
+        async with filled.transaction(Scope("t", EVE)) as tx:
+            await tx.insert(EmailRow, [email(EVE, tx.now())])
+        with pytest.raises(TenantConfinementError):
+            async with filled.transaction(Scope("t", ADA)) as tx:
+                await tx.upsert(
+                    EmailRow, email(ADA, tx.now()), conflict=["id"], update={"subject": "mine"}
+                )
+        with pytest.raises(TenantConfinementError):
+            async with filled.transaction(Scope("t", ADA)) as tx:
+                await tx.upsert(
+                    TemplateRow,
+                    template(ADA, tx.now()),
+                    conflict=["tenant_id", "name"],
+                    update={"tenant_id": EVE},
+                )
+        async with filled.read(Scope("t", EVE)) as view:
+            assert await view.scalar(sa.select(EmailRow.subject)) == "theirs"
+
+    async def test_a_record_in_anothers_trail(self, filled):
+        with pytest.raises(TenantConfinementError):
+            async with filled.transaction(Scope("t", ADA)) as tx:
+                tx.audit("email.sent", "email:1", tenant_id=EVE)
+        async with filled.read(SystemScope("sequencer")) as view:
+            assert await view.scalars(sa.select(AuditRecord)) == []
+
+
+class TestErrands:
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            sa.select(TemplateRow.text),
+            sa.select(OTHER.text),
+            sa.select(sa.func.max(TemplateRow.text)),
+            sa.select(TABLE.c.text),
+            sa.text("SELECT text FROM email_templates"),
+            sa.select(JobRow.id).where(JobRow.id.in_(sa.select(EmailRow.id))),
+            sa.select(JobRow.id).where(sa.exists().where(TemplateRow.name == "x")),
+            sa.select(JobRow.id).order_by(sa.select(TemplateRow.text).scalar_subquery()),
+            sa.select(sa.func.count()).select_from(sa.select(TemplateRow).cte()),
+            sa.update(JobRow).values(error=sa.select(TemplateRow.text).scalar_subquery()),
+            sa.delete(JobRow).returning(sa.select(TemplateRow.text).scalar_subquery()),
+            sa.delete(RecipientRow),
+        ],
+        ids=range(12),
+    )
+    async def test_touch_what_they_list_alone(self, filled, statement):
+        async with filled.transaction(SystemScope("orchestrator")) as tx:
+            with pytest.raises(TenantConfinementError):
+                await tx.execute(statement)
+
+    def test_no_request_reaches_mail_by_errand(self):
+        """Errands that requests run name no table of a tenant's mail, jobs or settings."""
+        for errand in ("authenticate", "platform", "members"):
+            mail = {table for table in SYSTEM_TABLES[errand] if table.startswith("email_")}
+            assert not mail
+            assert "jobs" not in SYSTEM_TABLES[errand]
+
+
+class TestApi:
+    """The same from outside: Eve knows every id, name, key and cursor of Ada's."""
+
+    async def test_nothing_of_anothers_exists(self, app, people):
+        ada, eve = await app.caller("owner"), await app.caller("owner")
+        mail = {"to": ["ada@example.test"], "subject": "s", "text": "t", "business_key": "k-1"}
+        email = (await ada.http.post("/api/v1/emails", json=mail)).json()
+        await ada.http.put("/api/v1/email-templates/mine", json={"subject": "s", "text": "t"})
+        client = (
+            await ada.http.post("/api/v1/clients", json={"name": "c", "role": "viewer"})
+        ).json()
+        key = (await ada.http.post("/api/v1/api-keys", json={"name": "k", "role": "viewer"})).json()
+        bob = await people.person()
+        await people.member(ada.tenant, bob, "viewer")
+        for method, path, body in (
+            ("GET", f"/api/v1/emails/{email['id']}", None),
+            ("GET", f"/api/v1/emails/{email['id']}/content", None),
+            ("GET", f"/api/v1/emails/{email['id']}/sink", None),
+            ("GET", f"/api/v1/jobs/{email['job_id']}", None),
+            ("POST", f"/api/v1/jobs/{email['job_id']}/cancel", None),
+            ("POST", f"/api/v1/jobs/{email['job_id']}/retry", None),
+            ("GET", "/api/v1/email-templates/mine", None),
+            ("DELETE", "/api/v1/email-templates/mine", None),
+            ("DELETE", f"/api/v1/clients/{client['id']}", None),
+            ("POST", f"/api/v1/clients/{client['id']}/rotate", None),
+            ("DELETE", f"/api/v1/api-keys/{key['id']}", None),
+            ("PUT", f"/api/v1/members/{bob.id}", {"role": "viewer"}),
+            ("DELETE", f"/api/v1/members/{bob.id}", None),
+        ):
+            answer = await eve.http.request(method, path, json=body)
+            assert answer.status_code == 404, (method, path, answer.text)
+        template = {"to": ["a@example.test"], "template": "mine"}
+        assert (await eve.http.post("/api/v1/emails", json=template)).status_code == 404
+        # The same business key names another act in another tenant.
+        theirs = await eve.http.post("/api/v1/emails", json=mail)
+        assert theirs.status_code == 202
+        assert theirs.json()["id"] != email["id"]
+
+    async def test_a_cursor_of_anothers_list_shows_nothing_of_it(self, app):
+        ada, eve = await app.caller("owner"), await app.caller("owner")
+        for n in range(3):
+            mail = {"to": ["ada@example.test"], "subject": f"s{n}", "text": "t"}
+            await ada.http.post("/api/v1/emails", json=mail)
+        ids = {one["id"] for one in (await ada.http.get("/api/v1/emails")).json()["items"]}
+        last = base64.urlsafe_b64encode(uuid.UUID(int=2**128 - 1).bytes).decode().rstrip("=")
+        for path in ("emails", "jobs", "audit", "clients", "api-keys", "members"):
+            theirs = (await ada.http.get(f"/api/v1/{path}?limit=1")).json()
+            for cursor in {theirs["next_cursor"] or last, last}:
+                answer = await eve.http.get(f"/api/v1/{path}", params={"cursor": cursor})
+                assert answer.status_code == 200, answer.text
+                assert not ids & {one["id"] for one in answer.json()["items"]}
+                assert ada.client_id not in answer.text
+                assert ada.tenant.id not in answer.text
+
+    async def test_an_idempotency_key_is_its_callers_own(self, app):
+        ada, eve = await app.caller("owner"), await app.caller("owner")
+        colleague = await app.caller("owner", ada.tenant)
+        body = {"name": "c", "role": "viewer"}
+        key = {"Idempotency-Key": "same"}
+        made = [
+            (await one.http.post("/api/v1/clients", json=body, headers=key)).json()["client_secret"]
+            for one in (ada, colleague, eve)
+        ]
+        assert len(set(made)) == 3
+
+    async def test_trails_and_overviews_are_apart(self, app):
+        ada, eve = await app.caller("owner"), await app.caller("owner")
+        mail = {"to": ["ada@example.test"], "subject": "private", "text": "t"}
+        email = (await ada.http.post("/api/v1/emails", json=mail)).json()
+        await app.sequence()
+        for path in (
+            "/api/v1/audit",
+            "/api/v1/overview",
+            f"/api/v1/audit?target=email:{email['id']}",
+        ):
+            answer = await eve.http.get(path)
+            assert email["id"] not in answer.text
+            assert "private" not in answer.text
+        for pattern in ("*", "%", "_", "email:%", "' OR ''='"):
+            found = (await eve.http.get("/api/v1/audit", params={"target": pattern})).json()
+            assert not [one for one in found["items"] if one["target"] == f"email:{email['id']}"]

@@ -1,0 +1,334 @@
+"""The edge: what strangers may send, what is believed of it, and what it leaves behind."""
+
+import asyncio
+import contextlib
+import json
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import uvicorn
+
+from backend.http.server import MAX_HEAD_BYTES, BoundedProtocol
+
+EMAIL = {"to": ["ada@example.test"], "subject": "Hello", "text": "There"}
+JSON = {"Content-Type": "application/json"}
+
+
+class Body:
+    """A request body that counts how much of it was taken."""
+
+    def __init__(self, chunks: int, size: int = 65_536) -> None:
+        self.taken = 0
+        self._chunks = chunks
+        self._chunk = b"[" + b"{}," * (size // 3)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for _ in range(self._chunks):
+            self.taken += len(self._chunk)
+            yield self._chunk
+
+
+class TestStrangers:
+    """Who has shown no credential is answered before anything of theirs is read or parsed."""
+
+    @pytest.mark.parametrize("path", ["/api/v1/emails", "/api/v1/emails/batch", "/api/v1/clients"])
+    async def test_a_body_without_a_token_is_not_parsed(self, app, monkeypatch, path):
+        parsed = []
+        monkeypatch.setattr(json, "loads", lambda text, **_: parsed.append(len(text)))
+        http = app.client()
+        answer = await http.post(path, content=b"[" + b"{}," * 100_000 + b"{}]", headers=JSON)
+        assert answer.status_code == 401
+        assert parsed == []
+
+    async def test_a_chunked_body_without_a_token_is_not_read(self, app):
+        for headers in ({}, {"Authorization": "Bearer nonsense"}):
+            body = Body(100)
+            answer = await app.client().post("/api/v1/emails", content=body, headers=headers)
+            assert answer.status_code == 401
+        sent: list[dict[str, object]] = []
+        taken = 0
+
+        async def receive() -> dict[str, object]:
+            nonlocal taken
+            taken += 1
+            return {"type": "http.request", "body": b"x" * 65_536, "more_body": True}
+
+        async def send(message: dict[str, object]) -> None:
+            sent.append(message)
+
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/api/v1/emails",
+            "raw_path": b"/api/v1/emails",
+            "query_string": b"",
+            "headers": [(b"transfer-encoding", b"chunked")],
+            "client": ("192.0.2.1", 1),
+            "server": ("localhost", 8400),
+            "scheme": "http",
+        }
+        await app.asgi(scope, receive, send)
+        assert sent[0]["status"] == 401
+        assert taken == 0
+
+    @pytest.mark.parametrize("path", ["/oauth/token", "/oauth/login", "/oauth/introspect"])
+    async def test_forms_of_strangers_are_small(self, app, path):
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        answer = await app.client().post(path, content=b"a=" + b"x" * 70_000, headers=form)
+        assert answer.status_code == 413
+        body = Body(100)
+        answer = await app.client().post(path, content=body, headers=form)
+        assert answer.status_code == 413
+
+    async def test_what_does_not_exist_is_not_told(self, app):
+        for path in ("/api/v1/emails/1", "/api/v1/nothing", "/api/v2", "/api/v1/platform/tenants"):
+            for method in ("GET", "PUT", "OPTIONS", "TRACE"):
+                answer = await app.client().request(method, path)
+                assert answer.status_code == 401, (method, path)
+
+    async def test_no_answer_invites_another_origin(self, app):
+        ada = await app.caller()
+        for http in (app.client(Origin="https://evil.example"), ada.http):
+            for method, path in (
+                ("OPTIONS", "/api/v1/me"),
+                ("GET", "/api/v1/me"),
+                ("GET", "/livez"),
+                ("GET", "/oauth/jwks"),
+                ("POST", "/oauth/token"),
+            ):
+                answer = await http.request(
+                    method,
+                    path,
+                    headers={
+                        "Origin": "https://evil.example",
+                        "Access-Control-Request-Method": "POST",
+                    },
+                )
+                assert not [name for name in answer.headers if name.startswith("access-control")]
+
+    async def test_a_host_header_leads_nowhere(self, app):
+        ada = await app.caller()
+        for path in ("/api/v1/emails/", "/oauth/authorize/", "//evil.example/", "/livez/"):
+            answer = await ada.http.get(path, headers={"Host": "evil.example"})
+            assert answer.status_code == 404, path
+
+
+class TestAddress:
+    """Limits and the audit trail go by the address that the proxy saw."""
+
+    @pytest.fixture
+    def addresses(self, app, monkeypatch):
+        seen = []
+        charged = app.platform.gateway.coarse_limit
+        monkeypatch.setattr(
+            app.platform.gateway, "coarse_limit", lambda key: seen.append(key) or charged(key)
+        )
+        return seen
+
+    async def test_of_two_header_lines_the_proxys_counts(self, app, addresses):
+        """HAProxy appends a line of its own and leaves the client's where it was."""
+        app.asgi._proxies = frozenset({"127.0.0.1"})
+        for lines in (
+            ["203.0.113.9"],
+            ["198.51.100.1", "203.0.113.9"],
+            ["198.51.100.1, 198.51.100.2", "203.0.113.9"],
+            ["198.51.100.1", "198.51.100.2, 203.0.113.9"],
+        ):
+            headers = [("X-Forwarded-For", line) for line in lines]
+            await app.client().get("/api/v1/me", headers=headers)
+        assert set(addresses) == {"203.0.113.9"}
+
+    async def test_nobody_but_a_proxy_is_believed(self, app, addresses):
+        await app.client().get("/api/v1/me", headers={"X-Forwarded-For": "203.0.113.9"})
+        assert addresses == ["127.0.0.1"]
+
+
+class TestBodies:
+    """Small requests that would cost much: as many values, fields or errors as fit."""
+
+    async def test_more_values_than_any_mail_has(self, app, monkeypatch):
+        ada = await app.caller()
+        parsed = []
+        loads = json.loads
+        monkeypatch.setattr(
+            json, "loads", lambda text, **more: parsed.append(len(text)) or loads(text, **more)
+        )
+        bomb = b'{"messages":[' + b"{}," * 700_000 + b"{}]}"
+        answer = await ada.http.post("/api/v1/emails/batch", content=bomb, headers=JSON)
+        assert answer.status_code == 413, answer.text
+        assert max(parsed, default=0) < 1000  # the parts of a token, not the bomb
+
+    async def test_commas_within_texts_are_no_values(self, app):
+        ada = await app.caller()
+        body = {**EMAIL, "text": 'a,{[\\"' * 300_000}
+        answer = await ada.http.post("/api/v1/emails", json=body)
+        assert answer.status_code == 202, answer.text
+
+    async def test_unknown_fields_are_one_error(self, app):
+        ada = await app.caller()
+        for body in (
+            {**EMAIL, **{f"x{n}": 0 for n in range(20_000)}},
+            {**EMAIL, "headers": {f"x{n}": 0 for n in range(20_000)}},
+            {**EMAIL, "attachments": [{f"x{n}": 0 for n in range(20_000)}]},
+        ):
+            answer = await ada.http.post("/api/v1/emails", json=body)
+            assert answer.status_code == 422
+            assert len(answer.content) < 2000
+        batch = {"messages": [{**EMAIL, "to": [1] * 900} for _ in range(100)]}
+        answer = await ada.http.post("/api/v1/emails/batch", json=batch)
+        assert answer.status_code == 422
+        assert len(answer.content) < 20_000
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"[" * 200_000,
+            b'{"a":' * 100_000,
+            b'{"to":' + b"9" * 10_000 + b"}",
+            b'{"to":[NaN]}',
+            b'{"to":["a@b.c"],"subject":"\\ud800","text":"t"}',
+            b'{"to":["a@b.c"],"subject":"\\u0000","text":"t"}',
+            b"\xff\xfe",
+            b'{"to":["a@b.c"],"subject":"s","text":"t","variables":{"a":NaN},"template":"t"}',
+            b'{"to":["a@b.c"],"subject":"s","text":1e999}',
+            b"null",
+            b'"x"',
+            b"",
+        ],
+        ids=range(12),
+    )
+    async def test_odd_json_is_refused_and_is_no_bug(self, app, body):
+        ada = await app.caller()
+        answer = await ada.http.post("/api/v1/emails", content=body, headers=JSON)
+        assert 400 <= answer.status_code < 500, answer.text
+
+    async def test_compressed_bodies_are_not_opened(self, app):
+        ada = await app.caller()
+        answer = await ada.http.post(
+            "/api/v1/emails", content=b"\x1f\x8b\x08", headers={**JSON, "Content-Encoding": "gzip"}
+        )
+        assert answer.status_code in {400, 415}
+
+
+class TestMethods:
+    async def test_a_method_is_no_label_of_its_own(self, app):
+        http = app.client()
+        methods = ["PROPFIND", "M-SEARCH", "BREW", *(f"X{n}" for n in range(50))]
+        for method in methods:
+            await http.request(method, "/livez")
+        await asyncio.sleep(0.6)
+        text = (await http.get("/metrics")).text
+        assert 'method="other"' in text
+        assert not [method for method in methods if f'method="{method}"' in text]
+
+    async def test_paths_are_no_labels(self, app):
+        http = app.client()
+        for n in range(50):
+            await http.get(f"/secret-{n}")
+            await http.get(f"/api/v1/emails/secret-{n}")
+        await asyncio.sleep(0.6)
+        assert "secret" not in (await http.get("/metrics")).text
+
+
+@contextlib.contextmanager
+def answering(**more: float) -> Iterator[int]:
+    """A server of ours, in front of an application that answers 204."""
+
+    class Protocol(BoundedProtocol):
+        head_seconds = more.get("head_seconds", BoundedProtocol.head_seconds)
+
+    async def reply(scope, receive, send):
+        if scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body"})
+
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(
+            uvicorn.Config(reply, http=Protocol, ws="none", lifespan="off", log_config=None)
+        )
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        yield listener.getsockname()[1]
+        server.should_exit = True
+        thread.join(timeout=20)
+
+
+def ask(port: int, *parts: bytes) -> bytes:
+    """Send the parts; what came back until the server closed, or the first 64 KiB."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        with contextlib.suppress(OSError):
+            for part in parts:
+                connection.sendall(part)
+        with contextlib.suppress(OSError):
+            return connection.recv(65_536)
+    return b""
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    """A server that stays up for all of its tests."""
+    with answering() as made:
+        yield made
+
+
+class TestServer:
+    """What an application never sees, because the server would have to keep it first."""
+
+    def test_serves(self, port):
+        request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+        assert ask(port, request).startswith(b"HTTP/1.1 204")
+        assert ask(port, request[:20], request[20:]).startswith(b"HTTP/1.1 204")
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\n\r\n"
+        assert ask(port, head, b"x" * 300_000).startswith(b"HTTP/1.1 204")
+
+    @pytest.mark.parametrize(
+        "parts",
+        [
+            [b"GET / HTTP/1.1\r\n", *[b"X: " + b"a" * 60_000 + b"\r\n"] * 400],
+            [b"GET / HTTP/1.1\r\nX: ", *[b"a" * 60_000] * 400],
+            [b"GET /", *[b"a" * 60_000] * 400],
+        ],
+        ids=["many headers", "one header", "path"],
+    )
+    def test_an_endless_head_is_cut(self, port, parts):
+        assert sum(map(len, parts)) > 100 * MAX_HEAD_BYTES
+        answer = ask(port, *parts)
+        assert answer == b"" or answer.startswith((b"HTTP/1.1 431", b"HTTP/1.1 400"))
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            sent = 0
+            with contextlib.suppress(OSError):
+                for part in parts:
+                    connection.sendall(part)
+                    sent += len(part)
+            assert sent < sum(map(len, parts))
+
+    def test_a_head_that_never_ends_is_closed(self):
+        with answering(head_seconds=0.2) as port:
+            for begun in (b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\n"):
+                with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+                    connection.sendall(begun)
+                    assert connection.recv(100) == b""
+
+    @pytest.mark.parametrize(
+        "request_",
+        [
+            b"POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET",
+            b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
+            b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+            b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+            b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: +5\r\n\r\nhello",
+            b"GET / HTTP/1.1\r\nHost: x\r\nX: a\nb: c\r\n\r\n",
+            b"GET / HTTP/1.1\nHost: x\n\n",
+            b"get / HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: x\r\nX-\x00: y\r\n\r\n",
+        ],
+        ids=range(9),
+    )
+    def test_what_two_servers_could_read_differently_is_refused(self, port, request_):
+        assert ask(port, request_).startswith(b"HTTP/1.1 400")

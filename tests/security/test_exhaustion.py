@@ -1,0 +1,166 @@
+"""One caller within their rate must not take the time, memory or disk of all the others."""
+
+import asyncio
+import time
+
+import pytest
+
+from backend.core.context import Scope
+from backend.managers.email import _template
+from backend.managers.email.errors import TemplateInvalidError
+from backend.managers.email.manager import Draft
+from backend.managers.gateway._failures import FailureLimits
+from backend.managers.gateway._limiter import GcraLimiter
+from backend.managers.gateway.settings import GatewaySettings
+
+# A second of work each, within the bounds of one part.
+COSTLY = (
+    "{% for i in v %}{% for j in w %}"
+    "{% if (i**3*7//3%11)+1 > 2 %}{% endif %}"
+    "{% endfor %}{% endfor %}"
+)
+VARIABLES = {"v": list(range(900)), "w": list(range(40))}
+
+
+class Heart:
+    """Notices how long the event loop was deaf."""
+
+    async def __aenter__(self):
+        self.longest = 0.0
+        self._task = asyncio.create_task(self._beat())
+        await asyncio.sleep(0)
+        return self
+
+    async def __aexit__(self, *_):
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _beat(self):
+        while True:
+            began = time.perf_counter()
+            await asyncio.sleep(0.005)
+            self.longest = max(self.longest, time.perf_counter() - began)
+
+
+class TestTemplates:
+    async def test_a_batch_has_one_purse(self, app):
+        """Five hundred messages of a second each would keep the process for eight minutes."""
+        ada = await app.caller("operator")
+        template = {"subject": "s", "text": COSTLY, "html": COSTLY}
+        saved = await ada.http.put("/api/v1/email-templates/costly", json=template)
+        assert saved.status_code == 200
+        message = {"to": ["a@example.test"], "template": "costly", "variables": VARIABLES}
+        loop = asyncio.get_running_loop()
+        async with Heart() as heart:
+            began = loop.time()
+            answer = await ada.http.post("/api/v1/emails/batch", json={"messages": [message] * 500})
+            taken = loop.time() - began
+        assert answer.status_code == 422, answer.text
+        assert answer.json()["code"] == "email.template_invalid"
+        # The work itself, of which there is a bounded amount, is done beside the event loop.
+        assert heart.longest < taken / 3
+
+    def test_new_templates_have_a_price(self):
+        purse = _template.Purse()
+        part = "{{ a|upper }}" * 1500
+        with pytest.raises(TemplateInvalidError, match="together"):
+            for n in range(9):
+                _template.render(_template.Template("s", f"{n}{part}"), {"a": "x"}, purse)
+
+    def test_static_output_has_a_price(self):
+        purse = _template.Purse()
+        template = _template.Template("s", "x" * 200_000, "y" * 200_000)
+        with pytest.raises(TemplateInvalidError, match="together"):
+            for _ in range(500):
+                _template.render(template, {}, purse)
+
+    def test_a_usual_batch_fits(self):
+        purse = _template.Purse()
+        rows = "{% for row in rows %}<tr><td>{{ row.name|e }}</td></tr>{% endfor %}"
+        template = _template.Template("Hello {{ name }}", "Dear {{ name }}" * 20, "<p>" + rows)
+        variables = {"name": "Ada", "rows": [{"name": f"row {n}"} for n in range(50)]}
+        for _ in range(500):
+            _template.render(template, variables, purse)
+
+    async def test_a_business_key_is_answered_before_its_content_is_judged(self, app):
+        ada = await app.caller("operator")
+        good = {"to": ["a@example.test"], "subject": "s", "text": "t", "business_key": "k"}
+        first = (await ada.http.post("/api/v1/emails", json=good)).json()
+        for bad in (
+            {**good, "to": ["no address"]},
+            {"to": ["a@example.test"], "template": "missing", "business_key": "k"},
+        ):
+            answer = await ada.http.post("/api/v1/emails", json=bad)
+            assert (answer.status_code, answer.json()["id"]) == (200, first["id"])
+        answer = await ada.http.post("/api/v1/emails", json={**bad, "business_key": "new"})
+        assert answer.status_code == 404
+
+
+class TestRecipients:
+    async def test_all_of_a_request_are_bounded(self, app):
+        ada = await app.caller("operator")
+        message = {"subject": "s", "text": "t"}
+        messages = [
+            {**message, "to": [f"a{n}-{m}@example.test" for n in range(100)]} for m in range(101)
+        ]
+        answer = await ada.http.post("/api/v1/emails/batch", json={"messages": messages})
+        assert answer.json()["code"] == "email.too_many_recipients"
+
+    async def test_odd_addresses_do_not_stop_the_others(self, app):
+        emails = app.platform.emails
+        drafts = [
+            Draft(to=[f"a@bücher{n}x{m}.example" for n in range(100)], subject="s", text="t")
+            for m in range(20)
+        ]
+        loop = asyncio.get_running_loop()
+        async with Heart() as heart:
+            began = loop.time()
+            await emails.prepare_emails("t", drafts, {})
+            taken = loop.time() - began
+        assert heart.longest < taken / 3
+
+
+class TestLimiters:
+    def test_a_key_is_short_whatever_a_stranger_calls_himself(self):
+        limits = FailureLimits(GatewaySettings(), GcraLimiter())
+        limits.charge("192.0.2.1", "login:" + "x" * 1_000_000)
+        assert max(len(key) for key in limits._account.fresh) < 100
+
+    async def test_lists_of_large_things_stay_small(self, app):
+        """A thousand templates of half a megabyte each would be one answer."""
+        ada = await app.caller("operator")
+        body = {"subject": "s", "text": "x" * 250_000, "html": "y" * 250_000}
+        codes = []
+        for n in range(60):
+            answer = await ada.http.put(f"/api/v1/email-templates/t{n}", json=body)
+            codes.append(answer.status_code)
+            if answer.status_code != 200:
+                assert answer.json()["code"] == "email.templates_too_large"
+                break
+        assert codes[-1] == 413, codes
+        assert len((await ada.http.get("/api/v1/email-templates")).content) < 20 * 2**20
+        # What is there can still be replaced, and removed to make room.
+        replaced = {"subject": "s", "text": "short"}
+        for _ in range(2):
+            answer = await ada.http.put("/api/v1/email-templates/t0", json=replaced)
+            assert answer.status_code == 200
+        async with app.platform.database.read(Scope("t", ada.tenant.id)) as tx:
+            found = await app.platform.emails.list_templates(tx)
+        assert len(found) == len(codes) - 1
+
+
+class TestProbes:
+    async def test_scrapes_share_one_look_at_the_database(self, app, monkeypatch):
+        """Nobody authenticates for /metrics and no limit holds there."""
+        looks = []
+        counted = app.platform.security.count_unsequenced
+
+        async def count(tx):
+            looks.append(1)
+            return await counted(tx)
+
+        monkeypatch.setattr(app.platform.security, "count_unsequenced", count)
+        http = app.client()
+        answers = await asyncio.gather(*(http.get("/metrics") for _ in range(40)))
+        assert {answer.status_code for answer in answers} == {200}
+        assert len(looks) <= 2
