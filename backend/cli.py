@@ -44,6 +44,9 @@ class CommandError(Exception):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; exits 0, or 2 with one line of explanation."""
+    # The database, its journal, logs and mail hold what every tenant sent: a folder that others
+    # may enter must not show them.
+    os.umask(0o077)
     options = _parser().parse_args(arguments)
     try:
         settings = Settings()

@@ -90,7 +90,9 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         "--data-dir", type=Path, default=ROOT / "data", help="where everything is kept"
     )
     parser.add_argument(
-        "--smtp-url", help="a real mail server instead of the sink: smtp://user:pass@host:587"
+        "--smtp-url",
+        help="a real mail server instead of the sink: smtp://host:587; with a password set "
+        "EMAIL_SENDER__EMAIL__SMTP_URL instead, because everybody here sees this line",
     )
     parser.add_argument(
         "--database-url", help="PostgreSQL instead of SQLite: postgresql://user@host/db"
@@ -442,6 +444,8 @@ async def _finish(options: argparse.Namespace, ports: Ports, stop: asyncio.Event
 
 def main(arguments: list[str] | None = None) -> None:
     """Launch; every failure is one clear line and a non-zero exit."""
+    # Also for what the processes log and keep: they inherit it.
+    os.umask(0o077)
     options = _options(arguments)
     try:
         asyncio.run(_launch(options))

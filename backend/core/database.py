@@ -44,6 +44,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, with
 from sqlalchemy.sql import util as sql_util
 from sqlalchemy.sql.functions import FunctionElement
 
+from backend.core import _sqlite
 from backend.core.clock import Clock, system_clock
 from backend.core.context import AnyScope, Scope, SystemScope
 from backend.core.errors import UnavailableError
@@ -246,7 +247,9 @@ class Tx(ReadTx):
     async def insert(self, model: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert many rows in one statement, each checked against the scope."""
         if rows:
-            await self.session.execute(sa.insert(model), list(rows))
+            # "raw": plain columns; the unit of work would only copy every row once more.
+            statement = sa.insert(model).execution_options(dml_strategy="raw")
+            await self.session.execute(statement, list(rows))
 
     async def insert_new(
         self, model: type[Base], row: Mapping[str, Any], *, conflict: Iterable[str]
@@ -428,7 +431,7 @@ def make_engine(url: str, *, pool_size: int = 10, synchronous: str = "FULL") -> 
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=30,
-        connect_args={"timeout": 30},
+        connect_args={"timeout": 30, "async_creator_fn": _sqlite.connect},
         # Errors quote them into logs: hashes of passwords, addresses, subjects.
         hide_parameters=True,
     )
@@ -529,7 +532,9 @@ def _tables_of(statement: Any) -> frozenset[str]:
             include_crud=True,
             check_columns=True,
         )
-        known = frozenset(table.name for table in found if isinstance(table, sa.TableClause))
+        known = frozenset(
+            table.name for table in cast("list[Any]", found) if isinstance(table, sa.TableClause)
+        )
         _known_tables[statement] = known
     return known
 

@@ -12,7 +12,7 @@ from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from backend.core.errors import AppError
+from backend.core.errors import AppError, MalformedError
 
 logger = logging.getLogger(__name__)
 
@@ -134,14 +134,8 @@ def install(app: FastAPI) -> None:
             if request.method not in methods:
                 return _method_not_allowed(request, methods)
         if any(item["type"] == "json_invalid" for item in found):
-            return problem_response(
-                request.url.path,
-                _identify(request, "malformed_json"),
-                status=400,
-                code="malformed_json",
-                title="The body is not valid JSON",
-                detail=str(found[0].get("ctx", {}).get("error", "")),
-            )
+            malformed = MalformedError(str(found[0].get("ctx", {}).get("error", "")))
+            return error_response(malformed, request.url.path, _identify(request, malformed.code))
         # The input itself is not echoed: it may hold a password.
         errors = [
             {"pointer": pointer(item["loc"]), "detail": item["msg"]} for item in found[:_MAX_ERRORS]

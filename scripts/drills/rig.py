@@ -370,7 +370,12 @@ class Rig:
                 return False
             return not await self.count_jobs("ready", "running", "blocked")
 
-        await self.until(settled, seconds, "every e-mail to be settled", pause=0.2)
+        try:
+            await self.until(settled, seconds, "every e-mail to be settled", pause=0.2)
+        except DrillError as exc:
+            states = dict(Counter(email["state"] for email in await self.emails()))
+            jobs = await self.count_jobs("ready", "running", "blocked")
+            raise DrillError(f"{exc}: e-mails {states}, open jobs {jobs}") from None
 
     async def until(
         self,

@@ -205,6 +205,13 @@ async def restart_database(
     in_flight, seconds_away = [], []
     back = time.monotonic()
     for _ in range(restarts):
+        # Each time it must have come to work again, not only to serve.
+        accepted = len(await rig.emails("accepted"))
+
+        async def works(accepted: int = accepted) -> bool:
+            return len(await rig.emails("accepted")) > accepted
+
+        await rig.until(works, 60, "the next e-mail to be accepted")
         await rig.until_in_flight(LEAST_IN_FLIGHT)
         await asyncio.sleep(rng.uniform(0.2, 1.5))
         in_flight.append(len(await rig.until_in_flight(LEAST_IN_FLIGHT)))

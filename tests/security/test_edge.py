@@ -15,6 +15,20 @@ from backend.http.server import MAX_HEAD_BYTES, BoundedProtocol
 
 EMAIL = {"to": ["ada@example.test"], "subject": "Hello", "text": "There"}
 JSON = {"Content-Type": "application/json"}
+ODD_BODIES = [
+    b"[" * 200_000,
+    b'{"a":' * 100_000,
+    b'{"to":' + b"9" * 10_000 + b"}",
+    b'{"to":[NaN]}',
+    b'{"to":["a@b.c"],"subject":"\\ud800","text":"t"}',
+    b'{"to":["a@b.c"],"subject":"\\u0000","text":"t"}',
+    b"\xff\xfe",
+    b'{"to":["a@b.c"],"subject":"s","text":"t","variables":{"a":NaN},"template":"t"}',
+    b'{"to":["a@b.c"],"subject":"s","text":1e999}',
+    b"null",
+    b'"x"',
+    b"",
+]
 
 
 class Body:
@@ -182,28 +196,11 @@ class TestBodies:
         assert answer.status_code == 422
         assert len(answer.content) < 20_000
 
-    @pytest.mark.parametrize(
-        "body",
-        [
-            b"[" * 200_000,
-            b'{"a":' * 100_000,
-            b'{"to":' + b"9" * 10_000 + b"}",
-            b'{"to":[NaN]}',
-            b'{"to":["a@b.c"],"subject":"\\ud800","text":"t"}',
-            b'{"to":["a@b.c"],"subject":"\\u0000","text":"t"}',
-            b"\xff\xfe",
-            b'{"to":["a@b.c"],"subject":"s","text":"t","variables":{"a":NaN},"template":"t"}',
-            b'{"to":["a@b.c"],"subject":"s","text":1e999}',
-            b"null",
-            b'"x"',
-            b"",
-        ],
-        ids=range(12),
-    )
-    async def test_odd_json_is_refused_and_is_no_bug(self, app, body):
+    async def test_odd_json_is_refused_and_is_no_bug(self, app):
         ada = await app.caller()
-        answer = await ada.http.post("/api/v1/emails", content=body, headers=JSON)
-        assert 400 <= answer.status_code < 500, answer.text
+        for body in ODD_BODIES:
+            answer = await ada.http.post("/api/v1/emails", content=body, headers=JSON)
+            assert 400 <= answer.status_code < 500, answer.text
 
     async def test_compressed_bodies_are_not_opened(self, app):
         ada = await app.caller()
@@ -318,7 +315,7 @@ class TestServer:
     @pytest.mark.parametrize(
         "request_",
         [
-            b"POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET",
+            b"POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
             b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
             b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
             b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",

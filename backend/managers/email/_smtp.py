@@ -16,18 +16,20 @@ bouncing a whole queue because of one mistyped password.
 """
 
 import asyncio
+import ipaddress
 import re
+import socket
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import aiosmtplib
 from aiosmtplib.protocol import normalize_message_line_endings
 
-from backend.managers.email.errors import RelayUnavailableError
+from backend.managers.email.errors import RelayNotAllowedError, RelayUnavailableError
 
 Tls = Literal["none", "starttls", "implicit"]
 State = Literal["accepted", "deferred", "bounced"]
@@ -46,6 +48,10 @@ _START_INPUT: Final = 354
 # A large message gets this long on top of the timeout, as if the line carried 64 KiB a second.
 _UPLOAD_BYTES_PER_SECOND: Final = 65_536
 _QUIT_SECONDS: Final = 1.0
+# The last four octets of these are an IPv4 address that a translator connects to: RFC 6052, and
+# the form that RFC 4291 deprecates. RFC 8215 is for translators within one's own network.
+_TRANSLATED: Final = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96"))
+_LOCAL_TRANSLATION: Final = ipaddress.IPv6Network("64:ff9b:1::/48")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,8 @@ class SmtpRelay:
     tls: Tls = "starttls"
     timeout_seconds: float = 30.0
     local_hostname: str | None = None
+    # For what tenants choose: no address of the platform's own network, whatever the name says.
+    public_only: bool = False
 
     def __post_init__(self) -> None:
         if not _HOST.fullmatch(self.host):
@@ -339,11 +347,18 @@ def _default_tls_context() -> ssl.SSLContext:
 async def _open(relay: SmtpRelay, tls_context: ssl.SSLContext | None) -> aiosmtplib.SMTP:
     """Connect, secure and log in, or raise _GoneError with a reason an operator can act on."""
     where = f"{relay.host}:{relay.port}"
+    try:
+        connected = await _connect_public(relay) if relay.public_only else None
+    except RelayNotAllowedError as error:
+        raise _GoneError(None, error.detail) from None
+    except OSError as error:
+        raise _GoneError(None, _tidy(f"No session with {where}: {_explain(error)}")) from None
     if tls_context is None and relay.tls != "none":
         tls_context = _default_tls_context()
     client = aiosmtplib.SMTP(
         hostname=relay.host,
-        port=relay.port,
+        port=None if connected is not None else relay.port,
+        sock=connected,
         username=relay.username,
         password=relay.password,
         local_hostname=relay.local_hostname,
@@ -380,6 +395,66 @@ async def _open(relay: SmtpRelay, tls_context: ssl.SSLContext | None) -> aiosmtp
         client.close()
         raise
     return client
+
+
+async def resolve_public(host: str, port: int | None) -> list[tuple[Any, ...]]:
+    """Look a host up, as ``getaddrinfo`` answers it, and refuse one with an address of ours.
+
+    Raises:
+        RelayNotAllowedError: One of its addresses is not public, or it can be no name of a host.
+        OSError: There is no such host.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError as exc:  # an empty label, or one of more than 63 characters
+        raise RelayNotAllowedError(f"{host} is not the name of a host") from exc
+    if not all(is_public(str(info[4][0])) for info in found):
+        raise RelayNotAllowedError(f"{host} is not a public mail server")
+    return [*found]
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address lies in the public Internet, also behind a translation of IPv4."""
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(parsed, ipaddress.IPv6Address):
+        inner = parsed.ipv4_mapped or parsed.sixtofour or (parsed.teredo or (None, None))[1]
+        if inner is None and any(parsed in network for network in _TRANSLATED):
+            inner = ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)
+        if inner is not None:
+            return is_public(str(inner))
+        if parsed.is_site_local or parsed in _LOCAL_TRANSLATION:
+            return False
+    return parsed.is_global and not parsed.is_multicast and not parsed.is_reserved
+
+
+async def _connect_public(relay: SmtpRelay) -> socket.socket:
+    """Connect to the very address that was judged.
+
+    A second look-up, which the library would make, may answer otherwise: whoever runs the name's
+    server decides when.
+
+    Raises:
+        RelayNotAllowedError: See :func:`resolve_public`.
+        OSError: No address can be connected to.
+    """
+    loop = asyncio.get_running_loop()
+    failure: OSError = OSError("no address")
+    for family, kind, protocol, _, address in await resolve_public(relay.host, relay.port):
+        connection = socket.socket(family, kind, protocol)
+        connection.setblocking(False)
+        try:
+            async with asyncio.timeout(relay.timeout_seconds):
+                await loop.sock_connect(connection, address)
+        except OSError as error:  # a timeout is one
+            connection.close()
+            failure = error
+        except BaseException:
+            connection.close()
+            raise
+        else:
+            return connection
+    raise failure
 
 
 async def _transact(

@@ -6,9 +6,8 @@ least once, always under the same Message-ID, so that receivers and people can t
 """
 
 import asyncio
-import base64
+import contextlib
 import hashlib
-import ipaddress
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,10 +26,9 @@ from backend.managers.email import _template
 from backend.managers.email._address import Mailbox, dedupe, parse_address, parse_addresses
 from backend.managers.email._compose import Attachment, Content, check_content, make_message_id
 from backend.managers.email._sink import SinkCopy, read_copies
-from backend.managers.email._smtp import SmtpRelay
+from backend.managers.email._smtp import SmtpRelay, resolve_public
 from backend.managers.email.errors import (
     EmailNotFoundError,
-    RelayNotAllowedError,
     SettingsChangedError,
     SinkDisabledError,
     TemplateNotFoundError,
@@ -632,6 +630,7 @@ class EmailManager:
             password=password,
             tls=row.smtp_tls,
             timeout_seconds=self._settings.smtp_timeout_seconds,
+            public_only=not self._settings.allow_private_relays,
         )
         return relay, Mailbox(row.from_name, row.from_address)
 
@@ -728,7 +727,7 @@ class EmailManager:
         smtp: "RelayChoice | None",
         expected_version: int | None,
     ) -> Sending:
-        """Replace the tenant's settings. A relay without a password keeps the stored one.
+        """Replace the tenant's settings. The same relay without a password keeps the stored one.
 
         Raises:
             SettingsChangedError: The version is not the current one any more.
@@ -739,7 +738,7 @@ class EmailManager:
         if expected_version is not None and expected_version != current:
             raise SettingsChangedError
         sender = parse_address(str(Mailbox(from_name, from_address)))
-        sealed = row.sealed_password if row and smtp and row.smtp_host == smtp.host else None
+        sealed = row.sealed_password if row and smtp and _takes_it_too(row, smtp) else None
         if smtp is not None and smtp.password is not None:
             keyring = await self._security.keyring(tx)
             sealed = keyring.seal(_password_context(tx.tenant_id), smtp.password.encode())
@@ -780,7 +779,7 @@ class EmailManager:
 
 @dataclass(frozen=True, slots=True)
 class RelayChoice:
-    """A tenant's own mail server; ``password`` None keeps what is stored for the same host."""
+    """A tenant's own mail server; ``password`` None keeps what is stored for the same one."""
 
     host: str
     port: int
@@ -804,15 +803,6 @@ def scope_of(tenant_id: str) -> Scope:
     return Scope(actor="system:email", tenant_id=tenant_id)
 
 
-def attachment_from_base64(filename: str, content_type: str, content: str) -> Attachment:
-    """Decode an attachment as the API carries it.
-
-    Raises:
-        ValueError: Not base64.
-    """
-    return Attachment(filename, content_type, base64.b64decode(content, validate=True))
-
-
 def sink_copies(directory: Path, message_id: str) -> list[SinkCopy]:
     """The copies the local sink received; reads files, so call it off the event loop."""
     return read_copies(directory, message_id)
@@ -820,6 +810,15 @@ def sink_copies(directory: Path, message_id: str) -> list[SinkCopy]:
 
 def _context(email_id: str) -> str:
     return f"email.content:{email_id}"
+
+
+def _takes_it_too(row: SettingsRow, smtp: RelayChoice) -> bool:
+    """Whether a stored password may go to this server: the same, and no less guarded on the way.
+
+    Otherwise whoever may change the settings could have it sent to where they can read it.
+    """
+    same = (row.smtp_host, row.smtp_port) == (smtp.host, smtp.port)
+    return same and (smtp.tls != "none" or row.smtp_tls == "none")
 
 
 def _password_context(tenant_id: str) -> str:
@@ -890,23 +889,13 @@ def _sending(row: SettingsRow | None, defaults: EmailSettings) -> Sending:
 async def check_relay_host(host: str, settings: EmailSettings) -> None:
     """Refuse a tenant's mail server on the platform's own network. Resolves: not in a transaction.
 
-    Called when the server is chosen and again by the worker before it connects, because a name
-    can be pointed elsewhere afterwards.
+    Called when the server is chosen and again by the worker, because a name can be pointed
+    elsewhere afterwards; whoever connects judges the address itself (``public_only``).
 
     Raises:
         RelayNotAllowedError: One of its addresses is not public, or it can be no name of a host.
     """
     if settings.allow_private_relays:
         return
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, None)
-    except UnicodeError as exc:  # an empty label, or one of more than 63 characters
-        detail = f"{host} is not the name of a host"
-        raise RelayNotAllowedError(detail) from exc
-    except OSError:
-        return  # a name that does not resolve reaches nothing
-    for info in found:
-        address = str(info[4][0]).partition("%")[0]
-        if not ipaddress.ip_address(address).is_global:
-            detail = f"{host} is not a public mail server"
-            raise RelayNotAllowedError(detail)
+    with contextlib.suppress(OSError):  # a name that does not resolve reaches nothing
+        await resolve_public(host, None)

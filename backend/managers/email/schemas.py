@@ -343,7 +343,9 @@ class SmtpIn(Input):
     port: int = Field(587, ge=1, le=65535)
     username: str | None = Field(None, max_length=320)
     password: SecretStr | None = Field(
-        None, max_length=1000, description="Write-only; omitted keeps the stored one"
+        None,
+        max_length=1000,
+        description="Write-only; omitted keeps the stored one for the same host and port",
     )
     tls: Literal["none", "starttls", "implicit"] = "starttls"
 

@@ -5,6 +5,7 @@ p95 of p95s means nothing. Bucket bounds grow by a quarter, so a quantile is off
 """
 
 import bisect
+import logging
 import os
 import socket
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from backend.core.database import Database, ReadTx, SystemScope, Tx
+from backend.core.database import Database, DatabaseUnavailableError, ReadTx, SystemScope, Tx
 from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.core.telemetry import RequestRecord
 from backend.managers.metrics.models import RollupRow
@@ -23,6 +24,9 @@ STEP_SECONDS: Final = 10
 _BOUNDS: Final = tuple(0.0005 * 1.25**step for step in range(52))  # 0.5 ms to about 44 s
 _SERVER_ERROR: Final = 500
 _CLIENT_ERROR: Final = 400
+_MAX_WAITING: Final = 10_000
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -32,6 +36,14 @@ class _Window:
     refusals: int = 0
     seconds_sum: float = 0.0
     buckets: list[int] = field(default_factory=lambda: [0] * (len(_BOUNDS) + 1))
+
+    def add(self, other: "_Window") -> None:
+        """Count the other's requests as well."""
+        self.requests += other.requests
+        self.errors += other.errors
+        self.refusals += other.refusals
+        self.seconds_sum += other.seconds_sum
+        self.buckets = [a + b for a, b in zip(self.buckets, other.buckets, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +91,23 @@ class MetricsManager:
         """Write windows that have ended (or all, at shutdown); returns how many rows.
 
         A late record of a written window opens a second row of it under the next process stamp,
-        so nothing is overwritten.
+        so nothing is overwritten. While the database is away windows wait for the next call, the
+        newest ten thousand of them.
         """
         current = int(database.clock().timestamp() // STEP_SECONDS)
         ready = [key for key in self._open if everything or key[0] < current]
-        rows = [self._row(key, self._open.pop(key)) for key in ready]
-        if rows:
+        taken = {key: self._open.pop(key) for key in ready}
+        if not taken:
+            return 0
+        try:
             async with database.transaction(SystemScope("metrics")) as tx:
-                await tx.insert(RollupRow, rows)
-        return len(rows)
+                await tx.insert(RollupRow, [self._row(*each) for each in taken.items()])
+        except DatabaseUnavailableError:
+            logger.warning("rollups_wait_for_the_database", extra={"windows": len(taken)})
+            for key in sorted(taken)[-_MAX_WAITING:]:
+                self._open.setdefault(key, _Window()).add(taken[key])
+            return 0
+        return len(taken)
 
     def _row(self, key: tuple[int, str], window: _Window) -> dict[str, Any]:
         step, tenant_id = key

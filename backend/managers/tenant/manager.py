@@ -323,9 +323,7 @@ class TenantManager:
         )
         return Member(user.id, user.email, user.name, role, tx.now())
 
-    async def set_role(
-        self, tx: Tx, *, user_id: str, role: str, granter: frozenset[str]
-    ) -> Member:
+    async def set_role(self, tx: Tx, *, user_id: str, role: str, granter: frozenset[str]) -> Member:
         """Change a member's role.
 
         Raises:

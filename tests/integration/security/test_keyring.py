@@ -6,6 +6,7 @@ import os
 
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 
 from backend.core.audit import AuditRecord
 from backend.core.context import Scope, SystemScope
@@ -103,7 +104,7 @@ class TestLoadRootKey:
         assert not (tmp_path / "other").exists()
 
     def test_the_environment_wins_and_leaves_no_file(self, tmp_path):
-        settings = SecuritySettings(root_key=base64.b64encode(ROOT).decode())
+        settings = SecuritySettings(root_key=SecretStr(base64.b64encode(ROOT).decode()))
         assert load_root_key(settings, tmp_path / "root.key") == ROOT
         assert not (tmp_path / "root.key").exists()
 

@@ -51,6 +51,7 @@ class TestRefuseTakenPorts:
 class TestSupervisor:
     async def test_a_program_that_dies_is_started_again(self, tmp_path: Path) -> None:
         async with Supervisor([shell("api", "echo up; exec sleep 60")], tmp_path) as running:
+            await until(lambda: running.log_file("api").read_text() == "up\n")
             first = running.pid("api")
             assert first is not None
             os.kill(first, signal.SIGKILL)

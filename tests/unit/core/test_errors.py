@@ -16,8 +16,10 @@ class TestAppError:
             type("OtherError", (ConflictError,), {"code": "tenant.slug_taken"})
 
     def test_lets_a_subclass_keep_its_parents_code(self):
-        made = type("GoneError", (NotFoundError,), {})
-        assert made.code == "not_found"
+        class GoneError(NotFoundError):
+            pass
+
+        assert GoneError.code == "not_found"
         assert AppError.registry["not_found"] is NotFoundError
 
     @pytest.mark.parametrize("code", sorted(AppError.registry))

@@ -31,7 +31,7 @@ class TestQuantileMs:
 
     def test_of_equal_values_stays_in_their_bucket(self):
         found = quantile_ms(histogram([0.1] * 100), 0.95)
-        assert 100 / 1.25 <= found <= 100 * 1.25
+        assert found == pytest.approx(100, rel=0.25)
 
     def test_beyond_the_last_bound_is_the_last_bound(self):
         assert quantile_ms(histogram([3600.0]), 0.95) == pytest.approx(1000 * BOUNDS[-1])
@@ -40,5 +40,5 @@ class TestQuantileMs:
         one, two = [0.01] * 95, [2.0] * 5
         together = [a + b for a, b in zip(histogram(one), histogram(two), strict=True)]
         assert together == histogram(one + two)
-        assert quantile_ms(together, 0.95) < 100
-        assert quantile_ms(together, 0.96) > 1000
+        assert quantile_ms(together, 0.95) == pytest.approx(10, rel=0.25)
+        assert quantile_ms(together, 0.96) == pytest.approx(2000, rel=0.25)

@@ -1,0 +1,70 @@
+"""The SQLite driver with one trip to its thread a statement.
+
+aiosqlite makes four: for the cursor, for the statement, for its rows, for closing the cursor. A
+trip costs up to 0.1 ms of CPU on both of its sides, ten times what most statements below it do.
+Making a cursor, handing out rows that are here already and letting go of a finished cursor need
+no thread. What touches the database still runs there, in the order it was asked for: a statement
+whose caller was cancelled is followed by its rollback, as before.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import islice
+from typing import Any, Final, Self
+
+import aiosqlite
+from aiosqlite.context import contextmanager
+
+_CHUNK_ROWS: Final = 64
+
+
+class _Cursor(aiosqlite.Cursor):
+    """Takes all rows along with the statement, and has nothing left to close afterwards."""
+
+    def __init__(self, connection: aiosqlite.Connection, cursor: sqlite3.Cursor) -> None:
+        super().__init__(connection, cursor)
+        self._rows: Iterator[Any] = iter(())
+
+    async def execute(self, sql: str, parameters: Iterable[Any] | None = None) -> Self:
+        trip = self._execute(_run, self._cursor, sql, parameters or ())  # type: ignore[no-untyped-call]
+        self._rows = iter(await trip)
+        return self
+
+    async def fetchone(self) -> sqlite3.Row | None:
+        return next(self._rows, None)
+
+    async def fetchmany(self, size: int | None = None) -> Iterable[sqlite3.Row]:
+        return list(islice(self._rows, self.arraysize if size is None else size))
+
+    async def fetchall(self) -> Iterable[sqlite3.Row]:
+        return list(self._rows)
+
+    async def close(self) -> None:
+        """A statement that gave all its rows is reset: it holds neither a lock nor a snapshot."""
+        self._rows = iter(())
+
+
+class _Connection(aiosqlite.Connection):
+    """Makes cursors without asking its thread."""
+
+    def __init__(self, database: str, options: dict[str, Any]) -> None:
+        # Made in its thread and used there; only cursors are made here, while it is idle for us.
+        connector = partial(sqlite3.connect, database, **{**options, "check_same_thread": False})
+        super().__init__(connector, _CHUNK_ROWS)
+        # A connection that was never closed must not keep the process from ending.
+        self._thread.daemon = True
+
+    @contextmanager
+    async def cursor(self) -> aiosqlite.Cursor:
+        return _Cursor(self, sqlite3.Cursor(self._conn))
+
+
+def _run(cursor: sqlite3.Cursor, sql: str, parameters: Any) -> list[Any]:
+    cursor.execute(sql, parameters)
+    return cursor.fetchall() if cursor.description else []
+
+
+def connect(database: str, **options: Any) -> aiosqlite.Connection:
+    """A connection to await; ``options`` are those of :func:`sqlite3.connect`."""
+    return _Connection(database, options)
