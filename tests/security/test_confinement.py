@@ -2,6 +2,7 @@
 
 import base64
 import uuid
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -16,7 +17,7 @@ from backend.managers.orchestrator.models import JobRow
 
 OTHER = aliased(TemplateRow)
 ADA, EVE = uuid7(), uuid7()
-TABLE = TemplateRow.__table__
+TABLE: Any = TemplateRow.__table__
 
 
 def template(tenant, now, name="n"):

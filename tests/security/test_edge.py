@@ -137,9 +137,12 @@ class TestAddress:
     def addresses(self, app, monkeypatch):
         seen = []
         charged = app.platform.gateway.coarse_limit
-        monkeypatch.setattr(
-            app.platform.gateway, "coarse_limit", lambda key: seen.append(key) or charged(key)
-        )
+
+        def charge(key):
+            seen.append(key)
+            return charged(key)
+
+        monkeypatch.setattr(app.platform.gateway, "coarse_limit", charge)
         return seen
 
     async def test_of_two_header_lines_the_proxys_counts(self, app, addresses):
@@ -167,9 +170,12 @@ class TestBodies:
         ada = await app.caller()
         parsed = []
         loads = json.loads
-        monkeypatch.setattr(
-            json, "loads", lambda text, **more: parsed.append(len(text)) or loads(text, **more)
-        )
+
+        def load(text, **more):
+            parsed.append(len(text))
+            return loads(text, **more)
+
+        monkeypatch.setattr(json, "loads", load)
         bomb = b'{"messages":[' + b"{}," * 700_000 + b"{}]}"
         answer = await ada.http.post("/api/v1/emails/batch", content=bomb, headers=JSON)
         assert answer.status_code == 413, answer.text

@@ -292,6 +292,9 @@ class Worker:
             self._settle(run, error)
 
     def _settle(self, run: _Run, error: str) -> None:
+        # The handler has ended: a timeout that is over cannot be moved any more, and trying to
+        # raises, which would leave all but the first claim held for ever.
+        run.deadline = None
         if error is _UNREPORTED and self._stopping.is_set():
             # Not begun because we are ending: goes back with everything else that is ours.
             run.gone.update(run.open.keys() - run.cancelled)

@@ -19,6 +19,10 @@ async def cancel(bench, job_id):
         await bench.manager.cancel_job(tx, job_id)
 
 
+async def idle(worker):
+    return worker.running == 0
+
+
 class TestRun:
     async def test_runs_what_is_submitted_and_keeps_the_result(self, bench):
         async def add(claim):
@@ -188,6 +192,23 @@ class TestFailure:
         async with bench.working():
             await bench.until_state(job_id, "succeeded")
         assert attempts == [1, 2, 3]
+
+    @pytest.mark.parametrize("fails", [True, False])
+    async def test_retries_every_claim_of_a_batch_that_ended_early(self, bench, fails):
+        async def run(batch):
+            if all(claim.attempt > 1 for claim in batch.claims):
+                for claim in batch.claims:
+                    batch.finish(claim, Outcome.done())
+            elif fails:
+                raise RuntimeError
+
+        bench.manager.register(JobKind("three", run, batch_size=3))
+        ids = await bench.submit_many(3, "three", backoff_seconds=0.01)
+        async with bench.working() as worker:
+            for job_id in ids:
+                row = await bench.until_state(job_id, "succeeded")
+                assert row.attempt > 1
+            await bench.until(lambda: idle(worker))
 
     async def test_keeps_the_last_error_of_a_dead_job(self, bench):
         async def bad(_):
