@@ -95,7 +95,7 @@ def compose(settings: Settings, *, clock: Clock = system_clock) -> Platform:
     security = SecurityManager(load_root_key(settings.security, settings.data_dir / "root.key"))
     tenants = TenantManager()
     orchestrator = OrchestratorManager()
-    emails = EmailManager(security, orchestrator, settings.email, clock)
+    emails = EmailManager(security, orchestrator, settings.email)
     delivery = EmailDelivery(database, emails)
     orchestrator.register(delivery.kind())
     gateway = GatewayManager(database, security, tenants, settings.gateway)

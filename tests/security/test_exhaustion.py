@@ -7,8 +7,8 @@ import pytest
 
 from backend.core.context import Scope
 from backend.managers.email import _template
+from backend.managers.email._values import Draft
 from backend.managers.email.errors import TemplateInvalidError
-from backend.managers.email.manager import Draft
 from backend.managers.gateway._failures import FailureLimits
 from backend.managers.gateway._limiter import GcraLimiter
 from backend.managers.gateway.settings import GatewaySettings

@@ -7,9 +7,9 @@ import pytest
 
 from backend.core.context import Scope
 from backend.managers.email import EmailSettings
+from backend.managers.email._sending import check_relay_host
 from backend.managers.email._smtp import SmtpPool, SmtpRelay, is_public
 from backend.managers.email.errors import RelayNotAllowedError
-from backend.managers.email.manager import check_relay_host
 
 SETTINGS = {"from_address": "a@example.test", "from_name": "A"}
 ELSEWHERE = {"host": "mail.evil.example", "port": 2525, "tls": "none"}

@@ -7,9 +7,10 @@ Owns ``email_messages``, ``email_recipients``, ``email_events``, ``email_templat
 from backend.managers.email._compose import Attachment
 from backend.managers.email._sink import SmtpSink, count_copies, read_copies
 from backend.managers.email._smtp import SmtpRelay, verify
+from backend.managers.email._values import Draft, Email
 from backend.managers.email.errors import EmailNotFoundError, TemplateNotFoundError
 from backend.managers.email.jobs import EmailDelivery
-from backend.managers.email.manager import JOB_KIND, Draft, Email, EmailManager, scope_of
+from backend.managers.email.manager import JOB_KIND, EmailManager, scope_of
 from backend.managers.email.settings import EmailSettings
 
 __all__ = [

@@ -18,16 +18,11 @@ import sqlalchemy as sa
 from backend.core.database import Database, Tx
 from backend.core.ids import uuid7
 from backend.managers.email._compose import compose
+from backend.managers.email._sending import check_relay_host
 from backend.managers.email._smtp import SmtpPool, SmtpRelay
+from backend.managers.email._values import Delivery
 from backend.managers.email.errors import RelayNotAllowedError
-from backend.managers.email.manager import (
-    JOB_KIND,
-    OPEN_STATES,
-    Delivery,
-    EmailManager,
-    check_relay_host,
-    scope_of,
-)
+from backend.managers.email.manager import JOB_KIND, OPEN_STATES, EmailManager, scope_of
 from backend.managers.email.models import EmailRow, EventRow, RecipientRow
 from backend.managers.orchestrator import Batch, Claim, JobKind, Outcome
 

@@ -5,164 +5,52 @@ answer and our record of it lies a window in which a crash makes us send the mes
 least once, always under the same Message-ID, so that receivers and people can tell the copies.
 """
 
-import asyncio
-import contextlib
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, TypeVar
-from weakref import WeakValueDictionary
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.orm import undefer
 
-from backend.core.clock import Clock
 from backend.core.database import ReadTx, Scope, Tx
 from backend.core.errors import AppError
 from backend.core.ids import uuid7
 from backend.managers.email import _template
 from backend.managers.email._address import Mailbox, dedupe, parse_address, parse_addresses
-from backend.managers.email._compose import Attachment, Content, check_content, make_message_id
+from backend.managers.email._compose import Content, check_content, make_message_id
+from backend.managers.email._sending import SendingOperations
 from backend.managers.email._sink import SinkCopy, read_copies
-from backend.managers.email._smtp import SmtpRelay, resolve_public
+from backend.managers.email._smtp import SmtpRelay
+from backend.managers.email._templates import TemplateOperations
+from backend.managers.email._values import (
+    Delivery,
+    Draft,
+    Email,
+    Event,
+    Prepared,
+    Recipient,
+    Sending,
+)
 from backend.managers.email.errors import (
     EmailNotFoundError,
-    SettingsChangedError,
     SinkDisabledError,
     TemplateNotFoundError,
-    TemplatesTooLargeError,
     TooManyRecipientsError,
 )
-from backend.managers.email.models import (
-    EmailRow,
-    EventRow,
-    RecipientRow,
-    SettingsRow,
-    TemplateRow,
-)
+from backend.managers.email.models import EmailRow, EventRow, RecipientRow
 from backend.managers.email.settings import EmailSettings
 from backend.managers.orchestrator import OrchestratorManager
 from backend.managers.security import Keyring, SecurityManager
 
 JOB_KIND: Final = "email.send"
 OPEN_STATES: Final = ("queued", "sending", "deferred")
-# Threads that prepare messages, over all tenants. More would only fight for the interpreter.
-_PREPARING: Final = 4
 # Up to so many addresses a plain message is prepared where it is: a thread costs more.
 _FEW_ADDRESSES: Final = 10
 
-_T = TypeVar("_T")
 
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """One message as its author asks for it; addresses as text, attachments decoded."""
-
-    to: Sequence[str]
-    cc: Sequence[str] = ()
-    bcc: Sequence[str] = ()
-    subject: str | None = None
-    text: str | None = None
-    html: str | None = None
-    reply_to: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    attachments: Sequence[Attachment] = ()
-    template: str | None = None
-    variables: Mapping[str, Any] = field(default_factory=dict)
-    business_key: str | None = None
-    priority: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Recipient:
-    """One address and what the mail server said about it."""
-
-    address: str
-    kind: str
-    state: str
-    response_code: int | None
-    response: str | None
-    updated_at: datetime
-    display_name: str = ""
-
-    def __str__(self) -> str:
-        """The form people read."""
-        return str(Mailbox(self.display_name, self.address))
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One step on a message's way."""
-
-    at: datetime
-    event: str
-    attempt: int
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Email:
-    """A message as readers see it; ``first`` is False when a business key found an earlier one."""
-
-    id: str
-    message_id: str
-    job_id: str
-    state: str
-    subject: str
-    sender: str
-    business_key: str | None
-    attempts: int
-    size_bytes: int
-    created_at: datetime
-    updated_at: datetime
-    accepted_at: datetime | None
-    created_by: str
-    recipients: Sequence[Recipient]
-    first: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Template:
-    """A named template."""
-
-    name: str
-    subject: str
-    text: str | None
-    html: str | None
-    updated_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Sending:
-    """How a tenant sends. ``version`` 0 means the platform's defaults."""
-
-    from_address: str
-    from_name: str
-    smtp_host: str | None
-    smtp_port: int | None
-    smtp_username: str | None
-    smtp_tls: str | None
-    version: int
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """Everything one attempt needs, read in one short transaction before any network work."""
-
-    email_id: str
-    message_id: str
-    content: Content
-    sender: Mailbox
-    to: Sequence[Mailbox]
-    cc: Sequence[Mailbox]
-    created_at: datetime
-    pending: Mapping[int, str]
-    relay: SmtpRelay
-
-
-class EmailManager:
+class EmailManager(TemplateOperations, SendingOperations):
     """Messages, templates and how each tenant sends."""
 
     def __init__(
@@ -170,18 +58,14 @@ class EmailManager:
         security: SecurityManager,
         orchestrator: OrchestratorManager,
         settings: EmailSettings,
-        clock: Clock,
     ) -> None:
+        super().__init__()
         self._security = security
         self._jobs = orchestrator
         self._settings = settings
-        self._clock = clock
         self._default_relay = SmtpRelay.from_url(
             settings.smtp_url.get_secret_value(), timeout_seconds=settings.smtp_timeout_seconds
         )
-
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._threads = asyncio.Semaphore(_PREPARING)
 
     @property
     def settings(self) -> EmailSettings:
@@ -193,16 +77,9 @@ class EmailManager:
         """The platform's own mail server."""
         return self._default_relay
 
-    async def load_templates(
-        self, tx: ReadTx, names: Iterable[str]
-    ) -> dict[str, "_template.Template"]:
-        """Those of the named templates that exist."""
-        rows = await tx.scalars(sa.select(TemplateRow).where(TemplateRow.name.in_(set(names))))
-        return {row.name: _template.Template(row.subject, row.text, row.html) for row in rows}
-
     async def prepare_emails(
-        self, tenant_id: str, drafts: Sequence[Draft], templates: Mapping[str, "_template.Template"]
-    ) -> list["Prepared"]:
+        self, tenant_id: str, drafts: Sequence[Draft], templates: Mapping[str, _template.Template]
+    ) -> list[Prepared]:
         """Do what a message costs before it is written: fill in, parse, check.
 
         Not in a transaction: a thousand hostile addresses or a large template take seconds. What a
@@ -230,13 +107,7 @@ class EmailManager:
 
         return await self._in_turn(tenant_id, prepare)
 
-    async def _in_turn(self, tenant_id: str, work: Callable[[], _T]) -> _T:
-        """Run costly work off the event loop, one at a time a tenant: nobody gets all threads."""
-        turn = self._turns.setdefault(tenant_id, asyncio.Lock())
-        async with turn, self._threads:
-            return await asyncio.to_thread(work)
-
-    async def send_emails(self, tx: Tx, prepared: Sequence["Prepared"]) -> list[Email]:
+    async def send_emails(self, tx: Tx, prepared: Sequence[Prepared]) -> list[Email]:
         """Make each message durable and submit its job, all in the caller's transaction.
 
         A draft whose business key the tenant has used before is answered with the first message
@@ -317,9 +188,9 @@ class EmailManager:
     def _prepare(
         self,
         draft: Draft,
-        templates: Mapping[str, "_template.Template"],
+        templates: Mapping[str, _template.Template],
         purse: "_template.Purse | None",
-    ) -> "Prepared":
+    ) -> Prepared:
         try:
             return self._checked(draft, templates, purse)
         except AppError as exc:
@@ -330,9 +201,9 @@ class EmailManager:
     def _checked(
         self,
         draft: Draft,
-        templates: Mapping[str, "_template.Template"],
+        templates: Mapping[str, _template.Template],
         purse: "_template.Purse | None",
-    ) -> "Prepared":
+    ) -> Prepared:
         recipients = dedupe(
             parse_addresses(draft.to),
             parse_addresses(draft.cc),
@@ -366,7 +237,7 @@ class EmailManager:
     def _row(
         self,
         tx: Tx,
-        ready: "Prepared",
+        ready: Prepared,
         keyring: Keyring,
         *,
         sending: Sending,
@@ -613,190 +484,6 @@ class EmailManager:
             for row in rows
         ]
 
-    async def _relay(self, tx: ReadTx, keyring: Keyring) -> tuple[SmtpRelay, Mailbox]:
-        row = await tx.scalar(sa.select(SettingsRow))
-        if row is None or row.smtp_host is None:
-            sending = _sending(row, self._settings)
-            return self._default_relay, Mailbox(sending.from_name, sending.from_address)
-        password = (
-            keyring.open(_password_context(tx.tenant_id), row.sealed_password).decode()
-            if row.sealed_password
-            else None
-        )
-        relay = SmtpRelay(
-            host=row.smtp_host,
-            port=row.smtp_port,
-            username=row.smtp_username,
-            password=password,
-            tls=row.smtp_tls,
-            timeout_seconds=self._settings.smtp_timeout_seconds,
-            public_only=not self._settings.allow_private_relays,
-        )
-        return relay, Mailbox(row.from_name, row.from_address)
-
-    # --- templates ----------------------------------------------------------------------------
-
-    async def list_templates(self, tx: ReadTx) -> list[Template]:
-        """All templates by name."""
-        rows = await tx.scalars(sa.select(TemplateRow).order_by(TemplateRow.name).limit(1000))
-        return [_as_template(row) for row in rows]
-
-    async def get_template(self, tx: ReadTx, name: str) -> Template:
-        """One template.
-
-        Raises:
-            TemplateNotFoundError: No such template in this tenant.
-        """
-        row = await tx.scalar(sa.select(TemplateRow).where(TemplateRow.name == name))
-        if row is None:
-            raise TemplateNotFoundError
-        return _as_template(row)
-
-    async def check_template(
-        self, tenant_id: str, *, subject: str, text: str | None, html: str | None
-    ) -> None:
-        """Compile a template, which takes a second if it is large. Not in a transaction.
-
-        Raises:
-            TemplateInvalidError: Syntax error, or something the sandbox never allows.
-        """
-        await self._in_turn(tenant_id, lambda: _template.compile_check(subject, text, html))
-
-    async def put_template(
-        self, tx: Tx, *, name: str, subject: str, text: str | None, html: str | None
-    ) -> Template:
-        """Create or replace a template, once it compiles in the sandbox.
-
-        Raises:
-            TemplateInvalidError: Syntax error, or something the sandbox never allows.
-            TemplatesTooLargeError: With it the tenant's templates are more than one may keep.
-        """
-        _template.compile_check(subject, text, html)
-        # Two that are saved at once may pass the bound together by one of them; it bounds lists
-        # and disks, not a right.
-        others: Any = await tx.scalar(
-            sa.select(
-                sa.func.sum(
-                    sa.func.length(TemplateRow.subject)
-                    + sa.func.coalesce(sa.func.length(TemplateRow.text), 0)
-                    + sa.func.coalesce(sa.func.length(TemplateRow.html), 0)
-                )
-            ).where(TemplateRow.name != name)
-        )
-        size = int(others or 0) + len(subject) + len(text or "") + len(html or "")
-        if size > self._settings.max_templates_characters:
-            raise TemplatesTooLargeError(
-                f"A tenant's templates may have {self._settings.max_templates_characters} "
-                "characters together.",
-                limit=self._settings.max_templates_characters,
-            )
-        values = {"subject": subject, "text": text, "html": html, "updated_at": tx.now()}
-        await tx.upsert(
-            TemplateRow,
-            {"tenant_id": tx.tenant_id, "name": name, **values},
-            conflict=["tenant_id", "name"],
-            update=values,
-        )
-        tx.audit("email_template.saved", f"email_template:{name}")
-        return Template(name, subject, text, html, values["updated_at"])  # type: ignore[arg-type]
-
-    async def delete_template(self, tx: Tx, name: str) -> None:
-        """Delete a template; messages already made from it are not touched.
-
-        Raises:
-            TemplateNotFoundError: No such template in this tenant.
-        """
-        row = await tx.scalar(sa.select(TemplateRow).where(TemplateRow.name == name))
-        if row is None:
-            raise TemplateNotFoundError
-        await tx.session.delete(row)
-        tx.audit("email_template.deleted", f"email_template:{name}")
-
-    # --- how a tenant sends -------------------------------------------------------------------
-
-    async def get_sending(self, tx: ReadTx) -> Sending:
-        """The tenant's settings, or the platform's defaults as version 0."""
-        return _sending(await tx.scalar(sa.select(SettingsRow)), self._settings)
-
-    async def put_sending(
-        self,
-        tx: Tx,
-        *,
-        from_address: str,
-        from_name: str,
-        smtp: "RelayChoice | None",
-        expected_version: int | None,
-    ) -> Sending:
-        """Replace the tenant's settings. The same relay without a password keeps the stored one.
-
-        Raises:
-            SettingsChangedError: The version is not the current one any more.
-            InvalidAddressError: The from address is none.
-        """
-        row = await tx.scalar(sa.select(SettingsRow).with_for_update())
-        current = row.version if row else 0
-        if expected_version is not None and expected_version != current:
-            raise SettingsChangedError
-        sender = parse_address(str(Mailbox(from_name, from_address)))
-        sealed = row.sealed_password if row and smtp and _takes_it_too(row, smtp) else None
-        if smtp is not None and smtp.password is not None:
-            keyring = await self._security.keyring(tx)
-            sealed = keyring.seal(_password_context(tx.tenant_id), smtp.password.encode())
-        values: dict[str, Any] = {
-            "from_address": sender.address,
-            "from_name": sender.display_name,
-            "smtp_host": smtp.host if smtp else None,
-            "smtp_port": smtp.port if smtp else None,
-            "smtp_username": smtp.username if smtp else None,
-            "sealed_password": sealed if smtp else None,
-            "smtp_tls": smtp.tls if smtp else None,
-            "version": current + 1,
-            "updated_at": tx.now(),
-        }
-        await tx.upsert(
-            SettingsRow,
-            {"tenant_id": tx.tenant_id, **values},
-            conflict=["tenant_id"],
-            update=values,
-        )
-        tx.audit(
-            "email_settings.saved",
-            f"tenant:{tx.tenant_id}",
-            from_address=sender.address,
-            smtp_host=values["smtp_host"],
-            version=current + 1,
-        )
-        return Sending(
-            sender.address,
-            sender.display_name,
-            values["smtp_host"],
-            values["smtp_port"],
-            values["smtp_username"],
-            values["smtp_tls"],
-            current + 1,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class RelayChoice:
-    """A tenant's own mail server; ``password`` None keeps what is stored for the same one."""
-
-    host: str
-    port: int
-    username: str | None
-    password: str | None
-    tls: str
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A draft that has been filled in and checked, or what it is refused for."""
-
-    draft: Draft
-    content: Content
-    recipients: Sequence[tuple[str, Mailbox]]
-    refusal: AppError | None = None
-
 
 def scope_of(tenant_id: str) -> Scope:
     """The worker's own scope inside one tenant."""
@@ -810,19 +497,6 @@ def sink_copies(directory: Path, message_id: str) -> list[SinkCopy]:
 
 def _context(email_id: str) -> str:
     return f"email.content:{email_id}"
-
-
-def _takes_it_too(row: SettingsRow, smtp: RelayChoice) -> bool:
-    """Whether a stored password may go to this server: the same, and no less guarded on the way.
-
-    Otherwise whoever may change the settings could have it sent to where they can read it.
-    """
-    same = (row.smtp_host, row.smtp_port) == (smtp.host, smtp.port)
-    return same and (smtp.tls != "none" or row.smtp_tls == "none")
-
-
-def _password_context(tenant_id: str) -> str:
-    return f"email.smtp_password:{tenant_id}"
 
 
 def _recipient_rows(tx: Tx, email: Email) -> list[dict[str, Any]]:
@@ -866,36 +540,3 @@ def _again(email: Email) -> Email:
     return Email(
         **{name: getattr(email, name) for name in email.__slots__ if name != "first"}, first=False
     )
-
-
-def _as_template(row: TemplateRow) -> Template:
-    return Template(row.name, row.subject, row.text, row.html, row.updated_at)
-
-
-def _sending(row: SettingsRow | None, defaults: EmailSettings) -> Sending:
-    if row is None:
-        return Sending(defaults.from_address, defaults.from_name, None, None, None, None, 0)
-    return Sending(
-        row.from_address,
-        row.from_name,
-        row.smtp_host,
-        row.smtp_port,
-        row.smtp_username,
-        row.smtp_tls,
-        row.version,
-    )
-
-
-async def check_relay_host(host: str, settings: EmailSettings) -> None:
-    """Refuse a tenant's mail server on the platform's own network. Resolves: not in a transaction.
-
-    Called when the server is chosen and again by the worker, because a name can be pointed
-    elsewhere afterwards; whoever connects judges the address itself (``public_only``).
-
-    Raises:
-        RelayNotAllowedError: One of its addresses is not public, or it can be no name of a host.
-    """
-    if settings.allow_private_relays:
-        return
-    with contextlib.suppress(OSError):  # a name that does not resolve reaches nothing
-        await resolve_public(host, None)

@@ -13,6 +13,8 @@ from backend.core.errors import ForbiddenError, InvalidInputError, Unauthenticat
 from backend.http.deps import Db, IdPath, manager_of, requires
 from backend.http.pagination import PageQuery, next_cursor
 from backend.http.reply import leads_to, problems, reply
+from backend.managers.email._sending import check_relay_host
+from backend.managers.email._values import Draft, Prepared, RelayChoice, Sending
 from backend.managers.email.errors import (
     AttachmentsTooLargeError,
     EmailNotFoundError,
@@ -27,15 +29,7 @@ from backend.managers.email.errors import (
     TemplateVariablesError,
     TooManyRecipientsError,
 )
-from backend.managers.email.manager import (
-    Draft,
-    EmailManager,
-    Prepared,
-    RelayChoice,
-    Sending,
-    check_relay_host,
-    sink_copies,
-)
+from backend.managers.email.manager import EmailManager, sink_copies
 from backend.managers.email.schemas import (
     AttachmentOut,
     BatchCreate,
@@ -219,13 +213,11 @@ async def put_template(
     db: Db,
 ) -> TemplateOut:
     """Create or replace a template; it must compile in the sandbox."""
-    await emails.check_template(
+    checked = await emails.check_template(
         scope.tenant_id, subject=body.subject, text=body.text, html=body.html
     )
     async with db.transaction(scope) as tx:
-        made = await emails.put_template(
-            tx, name=name, subject=body.subject, text=body.text, html=body.html
-        )
+        made = await emails.put_template(tx, name=name, checked=checked)
     return TemplateOut.model_validate(made)
 
 

@@ -17,7 +17,7 @@ from pydantic import (
 
 from backend.http.schemas import Input
 from backend.managers.email._compose import MAX_HEADERS, Attachment
-from backend.managers.email.manager import Draft, Email, Event
+from backend.managers.email._values import Draft, Email, Event
 
 State = Literal["queued", "sending", "accepted", "deferred", "bounced", "partial", "cancelled"]
 Addresses = Annotated[list[Annotated[str, Field(max_length=1000)]], Field(max_length=1000)]

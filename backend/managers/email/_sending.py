@@ -1,0 +1,148 @@
+"""Operations on how a tenant sends: its from address, and its own mail server if it has one."""
+
+import contextlib
+from typing import Any
+
+import sqlalchemy as sa
+
+from backend.core.database import ReadTx, Tx
+from backend.managers.email._address import Mailbox, parse_address
+from backend.managers.email._smtp import SmtpRelay, resolve_public
+from backend.managers.email._values import RelayChoice, Sending
+from backend.managers.email.errors import SettingsChangedError
+from backend.managers.email.models import SettingsRow
+from backend.managers.email.settings import EmailSettings
+from backend.managers.security import Keyring, SecurityManager
+
+
+class SendingOperations:
+    """Reading and replacing a tenant's settings, and the relay they lead to."""
+
+    _security: SecurityManager
+    _settings: EmailSettings
+    _default_relay: SmtpRelay
+
+    async def get_sending(self, tx: ReadTx) -> Sending:
+        """The tenant's settings, or the platform's defaults as version 0."""
+        return _sending(await tx.scalar(sa.select(SettingsRow)), self._settings)
+
+    async def put_sending(
+        self,
+        tx: Tx,
+        *,
+        from_address: str,
+        from_name: str,
+        smtp: "RelayChoice | None",
+        expected_version: int | None,
+    ) -> Sending:
+        """Replace the tenant's settings. The same relay without a password keeps the stored one.
+
+        Raises:
+            SettingsChangedError: The version is not the current one any more.
+            InvalidAddressError: The from address is none.
+        """
+        row = await tx.scalar(sa.select(SettingsRow).with_for_update())
+        current = row.version if row else 0
+        if expected_version is not None and expected_version != current:
+            raise SettingsChangedError
+        sender = parse_address(str(Mailbox(from_name, from_address)))
+        sealed = row.sealed_password if row and smtp and _takes_it_too(row, smtp) else None
+        if smtp is not None and smtp.password is not None:
+            keyring = await self._security.keyring(tx)
+            sealed = keyring.seal(_password_context(tx.tenant_id), smtp.password.encode())
+        values: dict[str, Any] = {
+            "from_address": sender.address,
+            "from_name": sender.display_name,
+            "smtp_host": smtp.host if smtp else None,
+            "smtp_port": smtp.port if smtp else None,
+            "smtp_username": smtp.username if smtp else None,
+            "sealed_password": sealed if smtp else None,
+            "smtp_tls": smtp.tls if smtp else None,
+            "version": current + 1,
+            "updated_at": tx.now(),
+        }
+        await tx.upsert(
+            SettingsRow,
+            {"tenant_id": tx.tenant_id, **values},
+            conflict=["tenant_id"],
+            update=values,
+        )
+        tx.audit(
+            "email_settings.saved",
+            f"tenant:{tx.tenant_id}",
+            from_address=sender.address,
+            smtp_host=values["smtp_host"],
+            version=current + 1,
+        )
+        return Sending(
+            sender.address,
+            sender.display_name,
+            values["smtp_host"],
+            values["smtp_port"],
+            values["smtp_username"],
+            values["smtp_tls"],
+            current + 1,
+        )
+
+    async def _relay(self, tx: ReadTx, keyring: Keyring) -> tuple[SmtpRelay, Mailbox]:
+        row = await tx.scalar(sa.select(SettingsRow))
+        if row is None or row.smtp_host is None:
+            sending = _sending(row, self._settings)
+            return self._default_relay, Mailbox(sending.from_name, sending.from_address)
+        password = (
+            keyring.open(_password_context(tx.tenant_id), row.sealed_password).decode()
+            if row.sealed_password
+            else None
+        )
+        relay = SmtpRelay(
+            host=row.smtp_host,
+            port=row.smtp_port,
+            username=row.smtp_username,
+            password=password,
+            tls=row.smtp_tls,
+            timeout_seconds=self._settings.smtp_timeout_seconds,
+            public_only=not self._settings.allow_private_relays,
+        )
+        return relay, Mailbox(row.from_name, row.from_address)
+
+
+def _takes_it_too(row: SettingsRow, smtp: RelayChoice) -> bool:
+    """Whether a stored password may go to this server: the same, and no less guarded on the way.
+
+    Otherwise whoever may change the settings could have it sent to where they can read it.
+    """
+    same = (row.smtp_host, row.smtp_port) == (smtp.host, smtp.port)
+    return same and (smtp.tls != "none" or row.smtp_tls == "none")
+
+
+def _password_context(tenant_id: str) -> str:
+    return f"email.smtp_password:{tenant_id}"
+
+
+def _sending(row: SettingsRow | None, defaults: EmailSettings) -> Sending:
+    if row is None:
+        return Sending(defaults.from_address, defaults.from_name, None, None, None, None, 0)
+    return Sending(
+        row.from_address,
+        row.from_name,
+        row.smtp_host,
+        row.smtp_port,
+        row.smtp_username,
+        row.smtp_tls,
+        row.version,
+    )
+
+
+async def check_relay_host(host: str, settings: EmailSettings) -> None:
+    """Refuse a tenant's mail server on the platform's own network. Resolves: not in a transaction.
+
+    Called when the server is chosen and again by the worker, because a name can be pointed
+    elsewhere afterwards; whoever connects judges the address itself (``public_only``).
+
+    Raises:
+        RelayNotAllowedError: One of its addresses is not public, or it can be no name of a host.
+    """
+    if settings.allow_private_relays:
+        return
+    with contextlib.suppress(OSError):  # a name that does not resolve reaches nothing
+        await resolve_public(host, None)

@@ -1,0 +1,147 @@
+"""What the e-mail manager is given and hands out: values without behaviour."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from backend.core.errors import AppError
+from backend.managers.email._address import Mailbox
+from backend.managers.email._compose import Attachment, Content
+from backend.managers.email._smtp import SmtpRelay
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """One message as its author asks for it; addresses as text, attachments decoded."""
+
+    to: Sequence[str]
+    cc: Sequence[str] = ()
+    bcc: Sequence[str] = ()
+    subject: str | None = None
+    text: str | None = None
+    html: str | None = None
+    reply_to: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    attachments: Sequence[Attachment] = ()
+    template: str | None = None
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    business_key: str | None = None
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One address and what the mail server said about it."""
+
+    address: str
+    kind: str
+    state: str
+    response_code: int | None
+    response: str | None
+    updated_at: datetime
+    display_name: str = ""
+
+    def __str__(self) -> str:
+        """The form people read."""
+        return str(Mailbox(self.display_name, self.address))
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One step on a message's way."""
+
+    at: datetime
+    event: str
+    attempt: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Email:
+    """A message as readers see it; ``first`` is False when a business key found an earlier one."""
+
+    id: str
+    message_id: str
+    job_id: str
+    state: str
+    subject: str
+    sender: str
+    business_key: str | None
+    attempts: int
+    size_bytes: int
+    created_at: datetime
+    updated_at: datetime
+    accepted_at: datetime | None
+    created_by: str
+    recipients: Sequence[Recipient]
+    first: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A named template."""
+
+    name: str
+    subject: str
+    text: str | None
+    html: str | None
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedTemplate:
+    """A template's text that is known to compile in the sandbox."""
+
+    subject: str
+    text: str | None
+    html: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """How a tenant sends. ``version`` 0 means the platform's defaults."""
+
+    from_address: str
+    from_name: str
+    smtp_host: str | None
+    smtp_port: int | None
+    smtp_username: str | None
+    smtp_tls: str | None
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Everything one attempt needs, read in one short transaction before any network work."""
+
+    email_id: str
+    message_id: str
+    content: Content
+    sender: Mailbox
+    to: Sequence[Mailbox]
+    cc: Sequence[Mailbox]
+    created_at: datetime
+    pending: Mapping[int, str]
+    relay: SmtpRelay
+
+
+@dataclass(frozen=True, slots=True)
+class RelayChoice:
+    """A tenant's own mail server; ``password`` None keeps what is stored for the same one."""
+
+    host: str
+    port: int
+    username: str | None
+    password: str | None
+    tls: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A draft that has been filled in and checked, or what it is refused for."""
+
+    draft: Draft
+    content: Content
+    recipients: Sequence[tuple[str, Mailbox]]
+    refusal: AppError | None = None
