@@ -150,6 +150,8 @@ def serving(data_dir: Path, database_url: str) -> Iterator[Served]:
     """Serve a bootstrapped installation over a migrated database."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
+        # From here on a request waits for the server instead of being refused.
+        listener.listen()
         port = listener.getsockname()[1]
         settings = patient_settings(data_dir, database_url, port)
         made = asyncio.run(bootstrap(compose(settings), "ada@example.test", CONSOLE_URL))
