@@ -1,7 +1,8 @@
 """The SQLite driver with one trip to its thread a statement.
 
 aiosqlite makes four: for the cursor, for the statement, for its rows, for closing the cursor. A
-trip costs up to 0.1 ms of CPU on both of its sides, ten times what most statements below it do.
+trip was measured at 0.02 ms of CPU on an idle machine and 0.1 ms on a busy one, and a transaction
+that accepts one message made twenty.
 Making a cursor, handing out rows that are here already and letting go of a finished cursor need
 no thread. What touches the database still runs there, in the order it was asked for: a statement
 whose caller was cancelled is followed by its rollback, as before.

@@ -247,9 +247,7 @@ class Tx(ReadTx):
     async def insert(self, model: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert many rows in one statement, each checked against the scope."""
         if rows:
-            # "raw": plain columns; the unit of work would only copy every row once more.
-            statement = sa.insert(model).execution_options(dml_strategy="raw")
-            await self.session.execute(statement, list(rows))
+            await self.session.execute(sa.insert(model), list(rows))
 
     async def insert_new(
         self, model: type[Base], row: Mapping[str, Any], *, conflict: Iterable[str]
