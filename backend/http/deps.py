@@ -1,4 +1,7 @@
-"""What a handler may ask for: its manager, a database, the caller's scope."""
+"""What a handler may ask for: its manager, a database, the caller's scope.
+
+All are coroutines although none waits: the framework sends plain functions to a thread each.
+"""
 
 from typing import Annotated, Any, TypeVar, cast
 from uuid import UUID
@@ -17,13 +20,13 @@ T = TypeVar("T")
 def manager_of(kind: type[T]) -> Any:
     """Inject the application's instance of ``kind``."""
 
-    def get(request: Request) -> T:
+    async def get(request: Request) -> T:
         return cast("T", request.app.state.managers[kind])
 
     return Depends(get)
 
 
-def _caller(request: Request) -> Principal:
+async def _caller(request: Request) -> Principal:
     principal: Principal | None = request.scope.get("principal")
     if principal is None:
         raise UnauthenticatedError(headers={"WWW-Authenticate": "Bearer"})
@@ -48,7 +51,7 @@ def _refuse(permission: str, principal: Principal) -> None:
 def requires(permission: str) -> Any:
     """The caller's scope, once the caller is known to hold ``permission``."""
 
-    def check(request: Request, principal: Caller) -> Scope:
+    async def check(request: Request, principal: Caller) -> Scope:
         _refuse(permission, principal)
         request.scope["permission"] = permission
         return Scope(
@@ -69,7 +72,7 @@ def requires_platform(permission: str, errand: str = "platform") -> Any:
     caller's tenant, whose manager confines each statement by hand.
     """
 
-    def check(request: Request, principal: Caller) -> SystemScope:
+    async def check(request: Request, principal: Caller) -> SystemScope:
         _refuse(permission, principal)
         request.scope["permission"] = permission
         return SystemScope(
@@ -84,7 +87,7 @@ def requires_platform(permission: str, errand: str = "platform") -> Any:
     return Depends(check)
 
 
-def _database(request: Request) -> Database:
+async def _database(request: Request) -> Database:
     return cast("Database", request.app.state.database)
 
 

@@ -34,7 +34,7 @@ class _HasId(Protocol):
     def id(self) -> Any: ...
 
 
-def _page(
+async def _page(
     limit: Annotated[int, Query(ge=1, le=200, description="Items a page")] = 50,
     cursor: Annotated[
         str | None,
