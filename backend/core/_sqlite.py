@@ -6,16 +6,25 @@ that accepts one message made twenty.
 Making a cursor, handing out rows that are here already and letting go of a finished cursor need
 no thread. What touches the database still runs there, in the order it was asked for: a statement
 whose caller was cancelled is followed by its rollback, as before.
+
+The thread may outlive the event loop that asked: aiosqlite stops a connection that could not open
+without waiting for it, and a loop may close over a cancelled statement. Nobody waits for such an
+answer, so it is dropped; aiosqlite's own thread would die of it with its connection still open.
 """
 
+import asyncio
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from itertools import islice
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any, Final, Self
 
 import aiosqlite
 from aiosqlite.context import contextmanager
+from aiosqlite.core import _STOP_RUNNING_SENTINEL, set_exception, set_result
 
 _CHUNK_ROWS: Final = 64
 
@@ -53,12 +62,33 @@ class _Connection(aiosqlite.Connection):
         # Made in its thread and used there; only cursors are made here, while it is idle for us.
         connector = partial(sqlite3.connect, database, **{**options, "check_same_thread": False})
         super().__init__(connector, _CHUNK_ROWS)
-        # A connection that was never closed must not keep the process from ending.
-        self._thread.daemon = True
+        # Daemon: a connection that was never closed must not keep the process from ending.
+        self._thread = Thread(target=_serve, args=(self._tx,), name="sqlite", daemon=True)
 
     @contextmanager
     async def cursor(self) -> aiosqlite.Cursor:
         return _Cursor(self, sqlite3.Cursor(self._conn))
+
+
+def _serve(asked: SimpleQueue[tuple[asyncio.Future[Any] | None, Callable[[], Any]]]) -> None:
+    """Does what is asked, in order, until it is asked to stop."""
+    result = None
+    while result is not _STOP_RUNNING_SENTINEL:
+        future, function = asked.get()
+        try:
+            result = function()
+            _answer(future, set_result, result)
+        except BaseException as error:  # noqa: BLE001 - belongs to whoever asked, like the result
+            _answer(future, set_exception, error)
+
+
+def _answer(
+    future: asyncio.Future[Any] | None, give: Callable[[asyncio.Future[Any], Any], None], what: Any
+) -> None:
+    """Gives ``what`` to whoever asked, if their loop still runs."""
+    if future is not None:
+        with suppress(RuntimeError):
+            future.get_loop().call_soon_threadsafe(give, future, what)
 
 
 def _run(cursor: sqlite3.Cursor, sql: str, parameters: Any) -> list[Any]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +100,40 @@ class TestStatement:
         (count,) = blocker.execute("SELECT count(*) FROM t").fetchone()
         blocker.close()
         assert count == 200
+
+
+class TestThread:
+    def test_outlives_the_loop_that_asked(self, tmp_path: Path):
+        entered, leave = threading.Event(), threading.Event()
+
+        def wait() -> int:
+            entered.set()
+            return int(leave.wait(30))
+
+        async def ask() -> Any:
+            connection = await _sqlite.connect(str(tmp_path / "test.db"))
+            await connection.create_function("wait", 0, wait)
+            statement = asyncio.create_task(connection.execute_fetchall("SELECT wait()"))
+            await asyncio.to_thread(entered.wait, 30)
+            statement.cancel()
+            return connection
+
+        # Were the answer to bring the thread down, pytest would report its exception here.
+        connection = asyncio.run(ask())
+        leave.set()
+        rows = asyncio.run(asyncio.wait_for(connection.execute_fetchall("SELECT 1"), 30))
+        assert rows == [(1,)]
+        asyncio.run(connection.close())
+        connection._thread.join(30)
+        assert not connection._thread.is_alive()
+
+    def test_is_stopped_after_a_database_that_did_not_open(self, tmp_path: Path):
+        connection = _sqlite.connect(str(tmp_path / "no" / "such.db"))
+
+        async def ask() -> None:
+            await connection
+
+        with pytest.raises(sqlite3.OperationalError):
+            asyncio.run(ask())
+        connection._thread.join(30)
+        assert not connection._thread.is_alive()
