@@ -64,19 +64,21 @@ class AuditHead(TenantOwned, Base):
 
 def audit_row(
     tx: Tx, action: str, target: str, tenant_id: str | None, data: dict[str, Any]
-) -> AuditRecord:
-    """Build the row that :meth:`Tx.audit` adds to its transaction."""
+) -> tuple[type[AuditRecord], dict[str, Any]]:
+    """Build the row that :meth:`Tx.audit` appends to its transaction."""
     _refuse_uncanonical(data)
-    return AuditRecord(
-        id=uuid7(),
-        tenant_id=tenant_id or tx.tenant_id,
-        at=tx.now(),
-        actor=tx.scope.actor,
-        action=action,
-        target=target,
-        data=data,
-        request_id=tx.scope.request_id,
-    )
+    return AuditRecord, {
+        "id": uuid7(),
+        "tenant_id": tenant_id or tx.tenant_id,
+        "at": tx.now(),
+        "actor": tx.scope.actor,
+        "action": action,
+        "target": target,
+        "data": data,
+        "request_id": tx.scope.request_id,
+        "seq": None,
+        "chain_hash": None,
+    }
 
 
 def _refuse_uncanonical(data: Any, depth: int = 0) -> None:

@@ -1,30 +1,20 @@
 """One transaction per use case: opened at the edge or by a job, committed on leaving the block.
 
 Managers receive a :class:`Tx` or :class:`ReadTx`; nobody outside this module commits or rolls
-back. The transaction carries a scope, and three guards confine every statement to it:
-
-* a loader criterion adds ``tenant_id = <scope's>`` to every ORM select, update and delete;
-* a flush guard refuses rows of another tenant;
-* bulk inserts must name the scope's tenant in every row.
-
-Statements that none of the three could confine are refused: raw SQL, tables instead of entities,
-updates of many rows by primary key, and values that would move a row to another tenant.
-
-System errands instead name the tables they may touch (:data:`backend.core.context.SYSTEM_TABLES`).
+back. The transaction carries a scope, and :mod:`backend.core._confinement` holds every statement
+to it.
 """
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar, Final, cast
-from weakref import WeakKeyDictionary
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from datetime import datetime
+from typing import Any, Final, TypeVar, cast
 
 import sqlalchemy as sa
-from sqlalchemy import event, orm
+from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import (
     IntegrityError,
     InterfaceError,
@@ -39,13 +29,15 @@ from sqlalchemy.ext.asyncio import (
     async_sessionmaker,
     create_async_engine,
 )
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, with_loader_criteria
-from sqlalchemy.sql import util as sql_util
-from sqlalchemy.sql.functions import FunctionElement
 
 from backend.core import _sqlite
+from backend.core._confinement import (
+    TenantConfinementError,
+    refuse_foreign_rows,
+    refuse_moving,
+)
 from backend.core.clock import Clock, system_clock
+from backend.core.columns import Base, Id, Json, Lease, TenantOwned, UtcTime, db_now
 from backend.core.context import AnyScope, Scope, SystemScope
 from backend.core.errors import UnavailableError
 from backend.core.signals import Signals
@@ -55,8 +47,6 @@ logger = logging.getLogger(__name__)
 Integrity: Final = IntegrityError
 """What a violated unique or foreign key raises; managers turn it into their own conflict."""
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
 
 class DatabaseUnavailableError(UnavailableError):
     """The database does not answer, or answered that it cannot serve now."""
@@ -64,112 +54,7 @@ class DatabaseUnavailableError(UnavailableError):
     code, title = "database_unavailable", "The database is not available"
 
 
-class Id(sa.types.TypeDecorator[str]):
-    """A UUID kept as text in Python and in the database's best native form below."""
-
-    impl = sa.Uuid(as_uuid=False)
-    cache_ok = True
-
-
-class UtcTime(sa.types.TypeDecorator[datetime]):
-    """Aware UTC datetimes: timestamptz on PostgreSQL, integer microseconds on SQLite."""
-
-    impl = sa.DateTime(timezone=True)
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> sa.types.TypeEngine[Any]:
-        """Choose the column type that keeps microseconds on this database."""
-        if dialect.name == "sqlite":
-            return dialect.type_descriptor(sa.BigInteger())
-        return dialect.type_descriptor(sa.DateTime(timezone=True))
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        """Refuse naive datetimes: silently assuming a zone is how due times drift."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            msg = "naive datetime"
-            raise ValueError(msg)
-        if dialect.name == "sqlite":
-            return (value - _EPOCH) // timedelta(microseconds=1)
-        return value
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        """Give back an aware UTC datetime whatever the session's time zone is."""
-        if value is None:
-            return None
-        if dialect.name == "sqlite":
-            return _EPOCH + timedelta(microseconds=value)
-        return cast("datetime", value).astimezone(UTC)
-
-
-Json: Final = sa.JSON(none_as_null=True).with_variant(
-    postgresql.JSONB(none_as_null=True), "postgresql"
-)
-
-
-class db_now(FunctionElement[datetime]):  # noqa: N801 - reads as the SQL function it is
-    """The database's clock, optionally ``seconds`` later: the time that decides leases and dues."""
-
-    inherit_cache = True
-    name = "db_now"
-
-    def __init__(self, seconds: Any = None) -> None:
-        super().__init__(*([] if seconds is None else [sa.cast(seconds, sa.Float)]))
-        self.type = UtcTime()
-
-
-@compiles(db_now, "postgresql")
-def _now_postgresql(element: db_now, compiler: Any, **kw: Any) -> str:
-    offset = compiler.process(element.clauses, **kw)
-    return (
-        f"(clock_timestamp() + make_interval(secs => {offset}))" if offset else "clock_timestamp()"
-    )
-
-
-@compiles(db_now, "sqlite")
-def _now_sqlite(element: db_now, compiler: Any, **kw: Any) -> str:
-    offset = compiler.process(element.clauses, **kw)
-    now = "CAST((julianday('now') - 2440587.5) * 86400000000.0 AS INTEGER)"
-    return f"({now} + CAST({offset} * 1000000 AS INTEGER))" if offset else now
-
-
-class Base(DeclarativeBase):
-    """Root of all tables; names constraints so that migrations can drop them by name."""
-
-    metadata = sa.MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    type_annotation_map: ClassVar[dict[Any, Any]] = {
-        datetime: UtcTime(),
-        dict[str, Any]: Json,
-        str: sa.Text(),
-        bytes: sa.LargeBinary(),
-        int: sa.BigInteger(),
-    }
-
-
-class TenantOwned:
-    """Mixin of every table whose rows belong to one tenant."""
-
-    tenant_id: Mapped[str] = mapped_column(Id)
-
-
-class Lease(Base):
-    """A named right that one holder has until a time of the database's clock."""
-
-    __tablename__ = "leases"
-    name: Mapped[str] = mapped_column(primary_key=True)
-    holder: Mapped[str]
-    expires_at: Mapped[datetime]
-
-
+T = TypeVar("T")
 AfterCommit = Callable[[], Awaitable[None] | None]
 
 
@@ -210,13 +95,30 @@ class ReadTx:
         return await self.session.scalar(statement)
 
 
+class _Shared:
+    """What all acts of one commit have in common."""
+
+    __slots__ = ("appended", "known")
+
+    def __init__(self) -> None:
+        self.appended: dict[Any, list[Mapping[str, Any]]] = {}
+        self.known: dict[str, Any] = {}
+
+
 class Tx(ReadTx):
     """A write transaction: rows, audit records and signals leave together or not at all."""
 
-    __slots__ = ("_after", "_before", "_signals")
+    __slots__ = ("_after", "_before", "_shared", "_signals")
 
-    def __init__(self, session: AsyncSession, scope: AnyScope, database: "Database") -> None:
+    def __init__(
+        self,
+        session: AsyncSession,
+        scope: AnyScope,
+        database: "Database",
+        shared: _Shared | None = None,
+    ) -> None:
         super().__init__(session, scope, database)
+        self._shared = shared or _Shared()
         self._after: list[AfterCommit] = []
         self._before: list[Callable[[Tx], Awaitable[None]]] = []
         self._signals: dict[tuple[str, str], None] = {}
@@ -230,14 +132,80 @@ class Tx(ReadTx):
             tenant_id: Only for system errands that act for one tenant.
             data: JSON scalars, lists and maps; no floats, no secrets.
         """
-        self.session.add(self._database.audit_row(self, action, target, tenant_id, data))
+        model, row = self._database.audit_row(self, action, target, tenant_id, data)
+        self.append(model, [row])
+
+    def append(self, target: Any, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Insert rows before the transaction's next statement that could see them, or its end.
+
+        Rows for the same target go in one statement, also those of other acts that share the
+        commit; targets are served in the order of their first row.
+
+        Args:
+            target: A model, or an insert statement made once and kept.
+            rows: Each checked against the scope, as for :meth:`insert`.
+        """
+        if waiting := list(rows):
+            self._shared.appended.setdefault(target, []).extend(waiting)
+
+    async def once(self, name: str, load: Callable[[], Awaitable[T]]) -> T:
+        """What ``load`` gives, asked for once however many acts share the commit.
+
+        Only for what none of them changes.
+        """
+        known = self._shared.known
+        if name not in known:
+            known[name] = await load()
+        return cast("T", known[name])
+
+    async def execute(self, statement: Any, parameters: Any = None) -> sa.Result[*tuple[Any, ...]]:
+        """Run one ORM-enabled statement inside the scope's confinement."""
+        await self._write_appended()
+        return await super().execute(statement, parameters)
+
+    async def scalars(self, statement: Any) -> Sequence[Any]:
+        """All first columns (or entities) of a select."""
+        await self._write_appended()
+        return await super().scalars(statement)
+
+    async def scalar(self, statement: Any) -> Any:
+        """The first column of the first row, or None."""
+        await self._write_appended()
+        return await super().scalar(statement)
+
+    async def _write_appended(self) -> None:
+        appended = self._shared.appended
+        while appended:
+            target = next(iter(appended))
+            rows = appended.pop(target)
+            statement = sa.insert(target) if isinstance(target, type) else target
+            await self.session.execute(statement, rows)
+
+    async def _end(self) -> None:
+        """What is left to do inside the transaction."""
+        for step in self._before:
+            await step(self)
+
+    async def _notify(self) -> None:
+        """Tell whoever asked to know of the commit."""
+        for callback in self._after:
+            # The change is durable: a failing listener must not look like a failed request.
+            try:
+                result = callback()
+                if result is not None:
+                    await result
+            except Exception:
+                logger.exception("after_commit_failed")
 
     def before_commit(self, step: Callable[["Tx"], Awaitable[None]]) -> None:
         """Run ``step`` last, still inside the transaction; it may raise and so undo everything."""
         self._before.append(step)
 
     def after_commit(self, callback: AfterCommit) -> None:
-        """Run ``callback`` once the change is durable; may be lost in a crash, cannot fail it."""
+        """Run ``callback`` once the change is durable; it cannot fail it.
+
+        Lost when the process dies or the caller leaves between the commit and the callback.
+        """
         self._after.append(callback)
 
     def signal(self, topic: str, payload: str = "") -> None:
@@ -253,7 +221,7 @@ class Tx(ReadTx):
         self, model: type[Base], row: Mapping[str, Any], *, conflict: Iterable[str]
     ) -> bool:
         """Insert unless a row with the same ``conflict`` columns exists; True when it was new."""
-        _refuse_foreign_rows(self.scope, model, [row])
+        refuse_foreign_rows(self.scope, model, [row])
         # RETURNING, not the row count: PostgreSQL's driver reports none for this statement.
         statement = (
             self._insert(model)
@@ -273,8 +241,8 @@ class Tx(ReadTx):
         update: Mapping[str, Any],
     ) -> None:
         """Insert, or set ``update`` on the row that has the same ``conflict`` columns."""
-        _refuse_foreign_rows(self.scope, model, [row])
-        _refuse_moving(self.scope, update)
+        refuse_foreign_rows(self.scope, model, [row])
+        refuse_moving(self.scope, update)
         # The row in the way may be another tenant's, where the conflict is not by tenant.
         own = (
             model.tenant_id == self.scope.tenant_id
@@ -311,7 +279,30 @@ class Tx(ReadTx):
         return cast("sa.CursorResult[Any]", result).rowcount == 1
 
 
-AuditRow = Callable[[Tx, str, str, str | None, dict[str, Any]], Base]
+AuditRow = Callable[
+    [Tx, str, str, str | None, dict[str, Any]], tuple[type[Base], Mapping[str, Any]]
+]
+
+_MOST_TOGETHER: Final = 64
+
+
+class _Act:
+    """One caller's part of a shared commit."""
+
+    __slots__ = ("answer", "run", "scope")
+
+    def __init__(self, scope: Scope, run: Callable[[Tx], Awaitable[Any]]) -> None:
+        self.scope = scope
+        self.run = run
+        self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    def give(self, result: Any) -> None:
+        if not self.answer.done():
+            self.answer.set_result(result)
+
+    def fail(self, error: Exception) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)
 
 
 class Database:
@@ -334,7 +325,11 @@ class Database:
         self.audit_row = audit_row
         self.signals = signals or Signals()
         self.dialect = engine.dialect.name
-        self._writer = asyncio.Lock() if self.dialect == "sqlite" else None
+        self._turn: AbstractAsyncContextManager[Any] = (
+            asyncio.Lock() if self.dialect == "sqlite" else nullcontext()
+        )
+        self._waiting: dict[str, list[_Act]] = {}
+        self._groups: set[asyncio.Task[None]] = set()
         self._write_sessions = async_sessionmaker(engine, expire_on_commit=False)
         reading: dict[str, Any] = {"read_only": True}
         if self.dialect == "postgresql":
@@ -352,36 +347,102 @@ class Database:
         Raises:
             DatabaseUnavailableError: The database is away, locked beyond its time, or restarted.
         """
-        if self._writer is not None:
-            async with self._writer:
-                tx = Tx(self._write_sessions(info={"scope": scope}), scope, self)
-                async with self._guarded(tx):
-                    yield tx
+        async with self._turn, self._guarded(scope) as tx:
+            yield tx
+            await tx._end()
+        self._publish([tx])
+        await tx._notify()
+
+    async def together(self, scope: Scope, act: Callable[[Tx], Awaitable[T]]) -> T:
+        """Run ``act`` in a transaction that it may share with other acts of its tenant.
+
+        Group commit: what arrives while one commit is on its way goes with the next, and each
+        caller is answered once its own rows are durable. Acts run one after another and see what
+        the earlier ones wrote. When one of them fails, nothing of the group is kept and each runs
+        again alone: so ``act`` may run twice, and must do all it does through its transaction.
+
+        Worth it for short acts that many callers do at once and that mostly append.
+
+        Raises:
+            DatabaseUnavailableError: As for :meth:`transaction`, and whatever ``act`` raises.
+        """
+        mine = _Act(scope, act)
+        waiting = self._waiting.get(scope.tenant_id)
+        if waiting is None:
+            self._waiting[scope.tenant_id] = [mine]
+            # A task of its own: the caller who came first may leave, the others still wait.
+            task = asyncio.create_task(self._commit_waiting(scope.tenant_id))
+            self._groups.add(task)
+            task.add_done_callback(self._groups.discard)
         else:
-            tx = Tx(self._write_sessions(info={"scope": scope}), scope, self)
-            async with self._guarded(tx):
-                yield tx
-        for topic, payload in tx._signals:
-            self.signals.publish(topic, payload)
-        for callback in tx._after:
-            # The change is durable: a failing listener must not look like a failed request.
+            waiting.append(mine)
+        part, result = await mine.answer
+        # By its own caller: a callback that writes would wait for whoever serves the group.
+        await part._notify()
+        return cast("T", result)
+
+    async def _commit_waiting(self, tenant_id: str) -> None:
+        waiting = self._waiting[tenant_id]
+        group: list[_Act] = []
+        try:
+            while waiting:
+                async with self._turn:
+                    # Only now: the longer the turn was awaited, the more go along.
+                    group = [act for act in waiting[:_MOST_TOGETHER] if not act.answer.done()]
+                    del waiting[:_MOST_TOGETHER]
+                    outcome = await self._commit_together(group)
+                # Whether a lost commit happened is unknown: its acts must not run again.
+                lost = isinstance(outcome, DatabaseUnavailableError)
+                if len(group) == 1 or lost or not isinstance(outcome, Exception):
+                    self._answer(group, outcome)
+                    continue
+                for act in group:
+                    async with self._turn:
+                        outcome = await self._commit_together([act])
+                    self._answer([act], outcome)
+        finally:
+            # Nobody waits for ever, also when this task is cancelled.
+            for act in [*group, *self._waiting.pop(tenant_id)]:
+                act.answer.cancel()
+
+    async def _commit_together(self, group: Sequence[_Act]) -> list[tuple[Tx, Any]] | Exception:
+        """Each act's part of the commit and its result, or why nothing was kept."""
+        done: list[tuple[Tx, Any]] = []
+        if group:
             try:
-                result = callback()
-                if result is not None:
-                    await result
-            except Exception:
-                logger.exception("after_commit_failed")
+                # Any scope of the tenant confines the statements alike; each act has its own.
+                async with self._guarded(group[0].scope) as tx:
+                    for act in group:
+                        part = Tx(tx.session, act.scope, self, tx._shared)
+                        done.append((part, await act.run(part)))
+                        await part._end()
+            except Exception as exc:  # noqa: BLE001 - belongs to whoever asked
+                return exc
+        return done
+
+    def _answer(self, group: Sequence[_Act], outcome: list[tuple[Tx, Any]] | Exception) -> None:
+        if isinstance(outcome, Exception):
+            for act in group:
+                act.fail(outcome)
+            return
+        self._publish([part for part, _ in outcome])
+        for act, answer in zip(group, outcome, strict=True):
+            act.give(answer)
 
     @asynccontextmanager
-    async def _guarded(self, tx: Tx) -> AsyncIterator[None]:
+    async def _guarded(self, scope: AnyScope) -> AsyncIterator[Tx]:
+        tx = Tx(self._write_sessions(info={"scope": scope}), scope, self)
         try:
             async with tx.session, tx.session.begin():
-                yield
-                for step in tx._before:
-                    await step(tx)
+                yield tx
+                await tx._write_appended()
         except (OperationalError, InterfaceError, PoolTimeout, OSError) as exc:
             logger.warning("database_unavailable", extra={"cause": type(exc).__name__})
             raise DatabaseUnavailableError(headers={"Retry-After": "1"}) from exc
+
+    def _publish(self, committed: Iterable[Tx]) -> None:
+        for topic, payload in dict.fromkeys(each for tx in committed for each in tx._signals):
+            self.signals.publish(topic, payload)
 
     @asynccontextmanager
     async def read(self, scope: AnyScope) -> AsyncIterator[ReadTx]:
@@ -403,11 +464,12 @@ class Database:
             await connection.execute(sa.select(1))
 
     async def aclose(self) -> None:
-        """Close all connections."""
+        """Close all connections, once nobody shares a commit any more."""
+        await asyncio.gather(*self._groups, return_exceptions=True)
         await self.engine.dispose()
 
 
-def make_engine(url: str, *, pool_size: int = 10, synchronous: str = "FULL") -> AsyncEngine:
+def make_engine(url: str, *, pool_size: int = 10) -> AsyncEngine:
     """An engine for ``postgresql+psycopg://`` or ``sqlite+aiosqlite://`` with our defaults.
 
     Plain ``postgresql://`` and ``sqlite://`` are accepted and given the right driver.
@@ -433,7 +495,7 @@ def make_engine(url: str, *, pool_size: int = 10, synchronous: str = "FULL") -> 
         # Errors quote them into logs: hashes of passwords, addresses, subjects.
         hide_parameters=True,
     )
-    _tame_sqlite(engine, synchronous)
+    _tame_sqlite(engine)
     return engine
 
 
@@ -453,7 +515,7 @@ def _bound_idle_transactions(engine: AsyncEngine) -> None:
         connection.commit()
 
 
-def _tame_sqlite(engine: AsyncEngine, synchronous: str) -> None:
+def _tame_sqlite(engine: AsyncEngine) -> None:
     """Open transactions ourselves, and at once for writers.
 
     The driver's default opens none before a SAVEPOINT (RELEASE then commits) and upgrades read
@@ -466,7 +528,7 @@ def _tame_sqlite(engine: AsyncEngine, synchronous: str) -> None:
         cursor = connection.cursor()
         for pragma in (
             "journal_mode=WAL",
-            f"synchronous={synchronous}",
+            "synchronous=FULL",
             "foreign_keys=ON",
             "busy_timeout=30000",
             "temp_store=MEMORY",
@@ -479,123 +541,6 @@ def _tame_sqlite(engine: AsyncEngine, synchronous: str) -> None:
     def _begin(connection: Any) -> None:
         read_only = connection.get_execution_options().get("read_only")
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
-
-
-def _refuse_foreign_rows(
-    scope: AnyScope | None, model: type[Any], rows: Iterable[Mapping[str, Any]]
-) -> None:
-    if isinstance(scope, SystemScope):
-        _refuse_unlisted(scope, {model.__tablename__})
-    elif scope is None or not issubclass(model, TenantOwned | Lease):
-        msg = f"{model.__name__} belongs to no tenant: use a system errand"
-        raise TenantConfinementError(msg)
-    elif issubclass(model, TenantOwned) and any(
-        row.get("tenant_id") != scope.tenant_id for row in rows
-    ):
-        msg = f"{model.__name__} of another tenant in this transaction"
-        raise TenantConfinementError(msg)
-
-
-def _refuse_moving(scope: AnyScope, columns: Iterable[str]) -> None:
-    if isinstance(scope, Scope) and "tenant_id" in set(columns):
-        raise TenantConfinementError("a row cannot be given to a tenant")
-
-
-def _refuse_unlisted(scope: SystemScope, tables: Iterable[str]) -> None:
-    strange = sorted(set(tables) - scope.tables - {"leases"})
-    if strange:
-        msg = f"the {scope.errand!r} errand may not touch {', '.join(strange)}"
-        raise TenantConfinementError(msg)
-
-
-class TenantConfinementError(RuntimeError):
-    """A statement tried to leave its scope: always a bug of ours, never a caller's fault."""
-
-
-_known_tables: WeakKeyDictionary[Any, frozenset[str]] = WeakKeyDictionary()
-
-
-def _tables_of(statement: Any) -> frozenset[str]:
-    """Every table a statement names, subqueries included; remembered while the statement lives.
-
-    Errands build their statements once and run them thousands of times, and looking through one
-    costs a tenth of running it.
-    """
-    known = _known_tables.get(statement)
-    if known is None:
-        found = sql_util.find_tables(
-            statement,
-            include_joins=True,
-            include_selects=True,
-            include_crud=True,
-            check_columns=True,
-        )
-        known = frozenset(
-            table.name for table in cast("list[Any]", found) if isinstance(table, sa.TableClause)
-        )
-        _known_tables[statement] = known
-    return known
-
-
-@event.listens_for(Session, "do_orm_execute")
-def _confine(state: orm.ORMExecuteState) -> None:
-    scope = state.session.info.get("scope")
-    if scope is None:
-        msg = "no scope on this session"
-        raise TenantConfinementError(msg)
-    if state.session.info.get("read_only") and not state.is_select:
-        msg = "write attempted in a read transaction"
-        raise TenantConfinementError(msg)
-    if state.is_column_load or state.is_relationship_load:
-        return
-    if isinstance(state.statement, sa.TextClause | sa.TextualSelect):
-        raise TenantConfinementError("raw SQL cannot be confined")
-    if isinstance(scope, SystemScope):
-        _refuse_unlisted(scope, _tables_of(state.statement))
-        return
-    if state.is_insert:
-        if state.execution_options.get("scope_checked"):
-            return
-        mapper = state.bind_mapper
-        rows = state.parameters
-        if mapper is None or rows is None:
-            msg = "insert through tx.insert or tx.insert_new: a bare insert cannot be checked"
-            raise TenantConfinementError(msg)
-        _refuse_foreign_rows(scope, mapper.class_, [rows] if isinstance(rows, Mapping) else rows)
-        return
-    _refuse_unconfinable(state, scope)
-    tenant_id = scope.tenant_id
-    state.statement = state.statement.options(
-        with_loader_criteria(
-            TenantOwned, lambda cls: cls.tenant_id == tenant_id, include_aliases=True
-        )
-    )
-
-
-def _refuse_unconfinable(state: orm.ORMExecuteState, scope: Scope) -> None:
-    """Refuse what would run as it is, because a loader criterion finds nothing to hold on to."""
-    if not state.is_orm_statement and _tables_of(state.statement):
-        raise TenantConfinementError("name entities: a bare table takes no criterion")
-    if state.is_update:
-        if isinstance(state.parameters, list):
-            raise TenantConfinementError("rows updated by primary key cannot be confined")
-        _refuse_moving(scope, (column.key for column in state.statement._values or ()))  # type: ignore[attr-defined]
-    for mapper in state.all_mappers:
-        if not issubclass(mapper.class_, TenantOwned | Lease):
-            msg = f"{mapper.class_.__name__} belongs to no tenant: use a system errand"
-            raise TenantConfinementError(msg)
-
-
-@event.listens_for(Session, "before_flush")
-def _guard_flush(session: Session, *_: object) -> None:
-    scope = session.info.get("scope")
-    touched = [*session.new, *session.dirty, *session.deleted]
-    if session.info.get("read_only") and touched:
-        msg = "write attempted in a read transaction"
-        raise TenantConfinementError(msg)
-    for row in touched:
-        owner = {"tenant_id": getattr(row, "tenant_id", None)}
-        _refuse_foreign_rows(scope, type(row), [owner])
 
 
 __all__ = [

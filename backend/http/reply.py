@@ -57,8 +57,9 @@ def reply(
         pending = idempotency
 
         async def store(inner: Tx) -> None:
-            if not await pending.remember(inner, status, answer, content, permission):
-                pending.race = True
+            # Said anew each time: an act that shares its commit may run again, and win.
+            pending.race = not await pending.remember(inner, status, answer, content, permission)
+            if pending.race:
                 raise IdempotencyRaceError(headers={"Retry-After": "1"})
 
         tx.before_commit(store)

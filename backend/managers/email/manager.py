@@ -117,7 +117,7 @@ class EmailManager(TemplateOperations, SendingOperations):
             InvalidInputError, TemplateNotFoundError: What :meth:`prepare_emails` put off.
         """
         drafts = [one.draft for one in prepared]
-        sending = await self.get_sending(tx)
+        sending = await tx.once("email.sending", lambda: self.get_sending(tx))
         known = await self._find_by_keys(tx, [d.business_key for d in drafts if d.business_key])
         # Everything refusable is refused before the first row is written.
         for one in prepared:
@@ -144,8 +144,8 @@ class EmailManager(TemplateOperations, SendingOperations):
                 rows.append(row)
             fresh.append(email)
             emails.append(email)
-        await tx.insert(EmailRow, rows)
-        await tx.insert(RecipientRow, [row for e in fresh for row in _recipient_rows(tx, e)])
+        tx.append(EmailRow, rows)
+        tx.append(RecipientRow, [row for e in fresh for row in _recipient_rows(tx, e)])
         await self._jobs.submit_many(
             tx,
             JOB_KIND,

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 
 from backend.core.context import Scope
-from backend.core.database import Database
+from backend.core.database import Database, Tx
 from backend.core.errors import ForbiddenError, InvalidInputError, UnauthenticatedError
 from backend.http.deps import Db, IdPath, manager_of, requires
 from backend.http.pagination import PageQuery, next_cursor
@@ -96,9 +96,12 @@ async def send_email(
 ) -> Response:
     """Accept a message for delivery. It is durable when this answers."""
     prepared = await _prepared(emails, db, scope, [body.draft()])
-    async with db.transaction(scope) as tx:
+
+    async def send(tx: Tx) -> Response:
         (email,) = await emails.send_emails(tx, prepared)
         return reply(request, tx, EmailOut.of(email), status=202 if email.first else 200)
+
+    return await db.together(scope, send)
 
 
 @router.post(

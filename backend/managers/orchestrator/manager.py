@@ -133,9 +133,7 @@ class OrchestratorManager:
             return []
         await self._ensure_limits_row(tx)
         tx.signal("jobs")
-        plain = [row for row in made if row["dedup_key"] is None]
-        if plain:
-            await tx.execute(_insert(), plain)
+        tx.append(_insert(), [row for row in made if row["dedup_key"] is None])
         return [
             cast("str", row["id"]) if row["dedup_key"] is None else await self._insert_once(tx, row)
             for row in made

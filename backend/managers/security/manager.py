@@ -103,16 +103,18 @@ class SecurityManager:
                 raise KeyUnavailableError
             await self._create(tx, tenant_id)
             rows = await self._load(tx, tenant_id)
-            keyring = self._unwrapped(rows)
+        keyring = self._unwrapped(rows)
 
-            # Not cached before commit: after a rollback the key would seal data nobody can open.
-            def keep() -> None:
-                self._keyrings[tenant_id] = keyring
+        def keep() -> None:
+            self._keyrings[tenant_id] = keyring
 
+        if isinstance(tx, Tx):
+            # Not before the commit: another act of the same one may have made the key, and after
+            # a rollback it would seal data nobody can open.
             tx.after_commit(keep)
-            return keyring
-        self._keyrings[tenant_id] = self._unwrapped(rows)
-        return self._keyrings[tenant_id]
+        else:
+            keep()
+        return keyring
 
     async def check_keys(self, tx: ReadTx) -> int:
         """Try the root key on every tenant's data keys; how many it opens. Needs a system errand.

@@ -192,6 +192,32 @@ class TestBusinessKey:
         jobs = (await ada.http.get("/api/v1/jobs")).json()["items"]
         assert len(jobs) == 1
 
+    async def test_what_is_refused_harms_nobody_it_shares_a_commit_with(self, app: App) -> None:
+        ada = await app.caller()
+        bob = await app.caller(tenant=ada.tenant)
+        # A known key would excuse the unknown template: so it is refused only while writing.
+        refused = {"to": EMAIL["to"], "template": "nowhere", "business_key": "new"}
+        bodies = [EMAIL, EMAIL, refused, {**EMAIL, "business_key": "k"}, EMAIL]
+        answers = await asyncio.gather(
+            *(who.http.post("/api/v1/emails", json=body) for body in bodies for who in (ada, bob))
+        )
+        statuses = [answer.status_code for answer in answers]
+        assert statuses[4:6] == [404, 404]
+        assert sorted(statuses[6:8]) == [200, 202]
+        assert statuses[:4] + statuses[8:] == [202] * 6
+        sent = {answer.json()["id"] for answer in answers if answer.status_code == 202}
+        listed = (await ada.http.get("/api/v1/emails")).json()["items"]
+        assert {item["id"] for item in listed} == sent
+        assert len((await ada.http.get("/api/v1/jobs")).json()["items"]) == len(sent) == 7
+        acts = await ada.audit(app.platform, "email.submitted")
+        assert {act.target for act in acts} == {f"email:{each}" for each in sent}
+        assert len(acts) == len(sent)
+        by_target = {act.target: act.actor for act in acts}
+        assert {by_target[f"email:{answers[place].json()['id']}"] for place in (0, 1)} == {
+            f"client:{ada.client_id}",
+            f"client:{bob.client_id}",
+        }
+
 
 class TestListEmails:
     async def test_pages_and_filters(self, app: App) -> None:

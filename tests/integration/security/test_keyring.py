@@ -56,6 +56,27 @@ class TestKeyring:
         with pytest.raises(SealBrokenError):
             kept.open("place", lost)
 
+    async def test_seen_by_the_next_act_is_forgotten_with_its_commit(self, database, tenant_id):
+        security, rings = SecurityManager(ROOT), []
+
+        async def make(tx):
+            rings.append(await security.keyring(tx))
+
+        async def fail(_):
+            raise ZeroDivisionError
+
+        outcomes = await asyncio.gather(
+            *(database.together(Scope("a", tenant_id), act) for act in (make, make, fail)),
+            return_exceptions=True,
+        )
+        assert [type(each) for each in outcomes] == [type(None), type(None), ZeroDivisionError]
+        # Two of the group that was undone, two of the acts that ran again.
+        assert len(rings) == 4
+        kept = await ring(database, security, tenant_id)
+        assert kept.open("place", rings[-1].seal("place", b"plain")) == b"plain"
+        with pytest.raises(SealBrokenError):
+            kept.open("place", rings[0].seal("place", b"plain"))
+
     async def test_another_tenants_does_not_open_it(self, database, tenant_id):
         security = SecurityManager(ROOT)
         sealed = (await ring(database, security, tenant_id)).seal("place", b"plain")
