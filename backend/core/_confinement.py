@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy import event, orm
 from sqlalchemy.orm import Session, with_loader_criteria
 from sqlalchemy.sql import util as sql_util
+from sqlalchemy.sql import visitors
 
 from backend.core.columns import Lease, TenantOwned
 from backend.core.context import AnyScope, Scope, SystemScope
@@ -79,6 +80,18 @@ def _tables_of(statement: Any) -> frozenset[str]:
     return known
 
 
+_known_readers: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
+
+
+def _reads(statement: Any) -> bool:
+    """Whether an insert takes values from rows; remembered like :func:`_tables_of`."""
+    known = _known_readers.get(statement)
+    if known is None:
+        known = any(isinstance(part, sa.SelectBase) for part in visitors.iterate(statement))
+        _known_readers[statement] = known
+    return known
+
+
 @event.listens_for(Session, "do_orm_execute")
 def _confine(state: orm.ORMExecuteState) -> None:
     scope = state.session.info.get("scope")
@@ -103,6 +116,8 @@ def _confine(state: orm.ORMExecuteState) -> None:
         if mapper is None or rows is None:
             msg = "insert through tx.insert or tx.insert_new: a bare insert cannot be checked"
             raise TenantConfinementError(msg)
+        if _reads(state.statement):
+            raise TenantConfinementError("an insert that reads other rows cannot be confined")
         refuse_foreign_rows(scope, mapper.class_, [rows] if isinstance(rows, Mapping) else rows)
         return
     _refuse_unconfinable(state, scope)

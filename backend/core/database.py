@@ -10,6 +10,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import datetime
+from functools import cache
 from typing import Any, Final, TypeVar, cast
 
 import sqlalchemy as sa
@@ -36,6 +37,7 @@ from backend.core._confinement import (
     refuse_foreign_rows,
     refuse_moving,
 )
+from backend.core._grouping import Act, Attempt, Groups
 from backend.core.clock import Clock, system_clock
 from backend.core.columns import Base, Id, Json, Lease, TenantOwned, UtcTime, db_now
 from backend.core.context import AnyScope, Scope, SystemScope
@@ -173,18 +175,34 @@ class Tx(ReadTx):
         await self._write_appended()
         return await super().scalar(statement)
 
-    async def _write_appended(self) -> None:
+    async def _write_appended(self, model: type[Base] | None = None) -> None:
+        """Write what was put off; given a model, only if some of it goes to that table."""
         appended = self._shared.appended
+        if model is not None and not any(_table(each) is model.__table__ for each in appended):
+            return
         while appended:
             target = next(iter(appended))
             rows = appended.pop(target)
-            statement = sa.insert(target) if isinstance(target, type) else target
-            await self.session.execute(statement, rows)
+            try:
+                statement = _insert_into(target) if isinstance(target, type) else target
+                await self.session.execute(statement, rows)
+            except BaseException:
+                # Whoever survives this must not commit without them.
+                self._shared.appended = {target: rows, **appended}
+                raise
 
     async def _end(self) -> None:
         """What is left to do inside the transaction."""
         for step in self._before:
             await step(self)
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """What fails inside is undone to here, and no further."""
+        await self._write_appended()
+        async with self.session.begin_nested():
+            yield
+            await self._write_appended()
 
     async def _notify(self) -> None:
         """Tell whoever asked to know of the commit."""
@@ -215,13 +233,15 @@ class Tx(ReadTx):
     async def insert(self, model: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert many rows in one statement, each checked against the scope."""
         if rows:
-            await self.session.execute(sa.insert(model), list(rows))
+            await self._write_appended(model)
+            await self.session.execute(_insert_into(model), list(rows))
 
     async def insert_new(
         self, model: type[Base], row: Mapping[str, Any], *, conflict: Iterable[str]
     ) -> bool:
         """Insert unless a row with the same ``conflict`` columns exists; True when it was new."""
         refuse_foreign_rows(self.scope, model, [row])
+        await self._write_appended(model)
         # RETURNING, not the row count: PostgreSQL's driver reports none for this statement.
         statement = (
             self._insert(model)
@@ -243,6 +263,7 @@ class Tx(ReadTx):
         """Insert, or set ``update`` on the row that has the same ``conflict`` columns."""
         refuse_foreign_rows(self.scope, model, [row])
         refuse_moving(self.scope, update)
+        await self._write_appended(model)
         # The row in the way may be another tenant's, where the conflict is not by tenant.
         own = (
             model.tenant_id == self.scope.tenant_id
@@ -279,30 +300,23 @@ class Tx(ReadTx):
         return cast("sa.CursorResult[Any]", result).rowcount == 1
 
 
+@cache
+def _insert_into(model: type[Base]) -> Any:
+    """The statement that inserts into a model; made once, so that its checks are remembered."""
+    return sa.insert(model)
+
+
+def _table(target: Any) -> Any:
+    return getattr(target, "__table__", None) if isinstance(target, type) else target.table
+
+
 AuditRow = Callable[
     [Tx, str, str, str | None, dict[str, Any]], tuple[type[Base], Mapping[str, Any]]
 ]
 
-_MOST_TOGETHER: Final = 64
-
-
-class _Act:
-    """One caller's part of a shared commit."""
-
-    __slots__ = ("answer", "run", "scope")
-
-    def __init__(self, scope: Scope, run: Callable[[Tx], Awaitable[Any]]) -> None:
-        self.scope = scope
-        self.run = run
-        self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-
-    def give(self, result: Any) -> None:
-        if not self.answer.done():
-            self.answer.set_result(result)
-
-    def fail(self, error: Exception) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(error)
+# SQLSTATEs after which the server has certainly rolled back, and trying again may help:
+# serialization failure, deadlock, lock not available, statement cancelled.
+_ROLLED_BACK: Final = frozenset({"40001", "40P01", "55P03", "57014"})
 
 
 class Database:
@@ -328,8 +342,7 @@ class Database:
         self._turn: AbstractAsyncContextManager[Any] = (
             asyncio.Lock() if self.dialect == "sqlite" else nullcontext()
         )
-        self._waiting: dict[str, list[_Act]] = {}
-        self._groups: set[asyncio.Task[None]] = set()
+        self._groups = Groups(self._turn, self._attempt, self._publish, DatabaseUnavailableError)
         self._write_sessions = async_sessionmaker(engine, expire_on_commit=False)
         reading: dict[str, Any] = {"read_only": True}
         if self.dialect == "postgresql":
@@ -350,84 +363,71 @@ class Database:
         async with self._turn, self._guarded(scope) as tx:
             yield tx
             await tx._end()
-        self._publish([tx])
+        self._publish([(tx, None)])
         await tx._notify()
 
-    async def together(self, scope: Scope, act: Callable[[Tx], Awaitable[T]]) -> T:
+    async def together(
+        self,
+        scope: Scope,
+        act: Callable[[Tx], Awaitable[T]],
+        *,
+        contends: bool = False,
+        size_bytes: int = 0,
+    ) -> T:
         """Run ``act`` in a transaction that it may share with other acts of its tenant.
 
         Group commit: what arrives while one commit is on its way goes with the next, and each
         caller is answered once its own rows are durable. Acts run one after another and see what
-        the earlier ones wrote. When one of them fails, nothing of the group is kept and each runs
-        again alone: so ``act`` may run twice, and must do all it does through its transaction.
+        the earlier ones wrote. When one of them fails, nothing of the group is kept and all run
+        again without it: so ``act`` may run twice, and must do all it does through its
+        transaction.
 
         Worth it for short acts that many callers do at once and that mostly append.
+
+        Args:
+            scope: The caller's.
+            act: What to do; its result is returned after the commit.
+            contends: It may wait for another transaction, as an insert under a unique key does.
+                Where there are several writers at once (PostgreSQL) it gets a transaction of its
+                own: its group would wait with it, and two groups could wait for each other.
+            size_bytes: About what it writes; a group is bounded by the sum.
 
         Raises:
             DatabaseUnavailableError: As for :meth:`transaction`, and whatever ``act`` raises.
         """
-        mine = _Act(scope, act)
-        waiting = self._waiting.get(scope.tenant_id)
-        if waiting is None:
-            self._waiting[scope.tenant_id] = [mine]
-            # A task of its own: the caller who came first may leave, the others still wait.
-            task = asyncio.create_task(self._commit_waiting(scope.tenant_id))
-            self._groups.add(task)
-            task.add_done_callback(self._groups.discard)
-        else:
-            waiting.append(mine)
-        part, result = await mine.answer
+        if not isinstance(scope, Scope):
+            raise TypeError("only acts of one tenant share a commit")
+        if contends and self.dialect == "postgresql":
+            async with self.transaction(scope) as tx:
+                return await act(tx)
+        part, result = await self._groups.join(scope.tenant_id, Act(scope, act, size_bytes))
         # By its own caller: a callback that writes would wait for whoever serves the group.
         await part._notify()
         return cast("T", result)
 
-    async def _commit_waiting(self, tenant_id: str) -> None:
-        waiting = self._waiting[tenant_id]
-        group: list[_Act] = []
+    async def _attempt(self, group: Sequence[Act]) -> Attempt:
+        """Commit a group; a result is the act's transaction and what it returned."""
+        results: list[tuple[Tx, Any]] = []
+        culprit: Act | None = None
+        if not group:
+            return Attempt()
         try:
-            while waiting:
-                async with self._turn:
-                    # Only now: the longer the turn was awaited, the more go along.
-                    group = [act for act in waiting[:_MOST_TOGETHER] if not act.answer.done()]
-                    del waiting[:_MOST_TOGETHER]
-                    outcome = await self._commit_together(group)
-                # Whether a lost commit happened is unknown: its acts must not run again.
-                lost = isinstance(outcome, DatabaseUnavailableError)
-                if len(group) == 1 or lost or not isinstance(outcome, Exception):
-                    self._answer(group, outcome)
-                    continue
-                for act in group:
-                    async with self._turn:
-                        outcome = await self._commit_together([act])
-                    self._answer([act], outcome)
-        finally:
-            # Nobody waits for ever, also when this task is cancelled.
-            for act in [*group, *self._waiting.pop(tenant_id)]:
-                act.answer.cancel()
-
-    async def _commit_together(self, group: Sequence[_Act]) -> list[tuple[Tx, Any]] | Exception:
-        """Each act's part of the commit and its result, or why nothing was kept."""
-        done: list[tuple[Tx, Any]] = []
-        if group:
-            try:
-                # Any scope of the tenant confines the statements alike; each act has its own.
-                async with self._guarded(group[0].scope) as tx:
-                    for act in group:
-                        part = Tx(tx.session, act.scope, self, tx._shared)
-                        done.append((part, await act.run(part)))
-                        await part._end()
-            except Exception as exc:  # noqa: BLE001 - belongs to whoever asked
-                return exc
-        return done
-
-    def _answer(self, group: Sequence[_Act], outcome: list[tuple[Tx, Any]] | Exception) -> None:
-        if isinstance(outcome, Exception):
-            for act in group:
-                act.fail(outcome)
-            return
-        self._publish([part for part, _ in outcome])
-        for act, answer in zip(group, outcome, strict=True):
-            act.give(answer)
+            # Any scope of the tenant confines the statements alike; each act has its own.
+            async with self._guarded(group[0].scope) as tx:
+                for culprit in group:
+                    part = Tx(tx.session, culprit.scope, self, tx._shared)
+                    results.append((part, await culprit.run(part)))
+                    await part._end()
+                culprit = None
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if culprit is None or (task is not None and task.cancelling()):
+                raise
+            # Not we were cancelled, but something that this act awaited.
+            return Attempt(error=RuntimeError("cancelled from within"), culprit=culprit)
+        except Exception as exc:  # noqa: BLE001 - belongs to whoever asked
+            return Attempt(error=exc, culprit=culprit, final=_is_final(exc))
+        return Attempt(results)
 
     @asynccontextmanager
     async def _guarded(self, scope: AnyScope) -> AsyncIterator[Tx]:
@@ -440,8 +440,8 @@ class Database:
             logger.warning("database_unavailable", extra={"cause": type(exc).__name__})
             raise DatabaseUnavailableError(headers={"Retry-After": "1"}) from exc
 
-    def _publish(self, committed: Iterable[Tx]) -> None:
-        for topic, payload in dict.fromkeys(each for tx in committed for each in tx._signals):
+    def _publish(self, committed: Iterable[tuple[Tx, Any]]) -> None:
+        for topic, payload in dict.fromkeys(each for tx, _ in committed for each in tx._signals):
             self.signals.publish(topic, payload)
 
     @asynccontextmanager
@@ -465,8 +465,15 @@ class Database:
 
     async def aclose(self) -> None:
         """Close all connections, once nobody shares a commit any more."""
-        await asyncio.gather(*self._groups, return_exceptions=True)
+        await self._groups.drain()
         await self.engine.dispose()
+
+
+def _is_final(error: Exception) -> bool:
+    """Whether an act must not run again: its commit may have happened, or the database is away."""
+    if not isinstance(error, DatabaseUnavailableError):
+        return False
+    return getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) not in _ROLLED_BACK
 
 
 def make_engine(url: str, *, pool_size: int = 10) -> AsyncEngine:
@@ -485,6 +492,7 @@ def make_engine(url: str, *, pool_size: int = 10) -> AsyncEngine:
             hide_parameters=True,
         )
         _bound_idle_transactions(engine)
+        _refuse_aborted_commits(engine)
         return engine
     engine = create_async_engine(
         parsed.set(drivername="sqlite+aiosqlite"),
@@ -513,6 +521,20 @@ def _bound_idle_transactions(engine: AsyncEngine) -> None:
         cursor.execute("SET idle_in_transaction_session_timeout = '30s'")
         cursor.close()
         connection.commit()
+
+
+def _refuse_aborted_commits(engine: AsyncEngine) -> None:
+    """Never take a rollback for a commit.
+
+    A transaction in which a statement failed is over, and PostgreSQL answers its COMMIT with a
+    ROLLBACK and no error: code that caught the failure and went on would be told that all is kept.
+    """
+
+    @event.listens_for(engine.sync_engine, "commit")
+    def _look(connection: sa.Connection) -> None:
+        driver: Any = connection.connection.driver_connection
+        if driver.info.transaction_status.name == "INERROR":
+            raise RuntimeError("a failed statement was passed over: nothing of this was kept")
 
 
 def _tame_sqlite(engine: AsyncEngine) -> None:

@@ -1,4 +1,4 @@
-"""Keyset pagination: opaque cursors over time-ordered ids, no totals."""
+"""Keyset pagination: opaque cursors over time-ordered ids or names, no totals."""
 
 import base64
 import re
@@ -13,6 +13,8 @@ from backend.core.errors import InvalidInputError
 
 # 16 bytes in 22 characters: of the last one only two bits carry anything.
 _CURSOR: Final = "^[A-Za-z0-9_-]{21}[AQgw]$"
+# Every string of this form is a cursor: schemas and programs agree about what is valid.
+_NAMED_CURSOR: Final = "^(?:[2-7][0-9a-f]){1,128}$"
 
 
 class CursorInvalidError(InvalidInputError):
@@ -29,13 +31,29 @@ class Page:
     before_id: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class NamedPage:
+    """The same for lists that are sorted by unique names."""
+
+    limit: int
+    after_name: str | None
+
+
 class _HasId(Protocol):
     @property
     def id(self) -> Any: ...
 
 
+class _HasName(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+_Limit = Annotated[int, Query(ge=1, le=200, description="Items a page")]
+
+
 async def _page(
-    limit: Annotated[int, Query(ge=1, le=200, description="Items a page")] = 50,
+    limit: _Limit = 50,
     cursor: Annotated[
         str | None,
         Query(
@@ -48,7 +66,22 @@ async def _page(
     return Page(limit, None if cursor is None else decode_cursor(cursor))
 
 
+async def _named_page(
+    limit: _Limit = 50,
+    cursor: Annotated[
+        str | None,
+        Query(
+            max_length=256,
+            description="`next_cursor` of the page before",
+            json_schema_extra={"pattern": _NAMED_CURSOR},
+        ),
+    ] = None,
+) -> NamedPage:
+    return NamedPage(limit, None if cursor is None else decode_named_cursor(cursor))
+
+
 PageQuery = Annotated[Page, Depends(_page)]
+NamedPageQuery = Annotated[NamedPage, Depends(_named_page)]
 
 
 def encode_cursor(row_id: str) -> str:
@@ -73,3 +106,24 @@ def next_cursor(rows: Sequence[_HasId], page: Page) -> str | None:
     if len(rows) <= page.limit:
         return None
     return encode_cursor(str(rows[page.limit - 1].id))
+
+
+def encode_named_cursor(name: str) -> str:
+    """An opaque cursor that continues after this name: ASCII, at most 128 characters."""
+    return name.encode("ascii").hex()
+
+
+def decode_named_cursor(cursor: str) -> str:
+    """The name inside a cursor.
+
+    Raises:
+        CursorInvalidError: It is not one of ours.
+    """
+    if not re.fullmatch(_NAMED_CURSOR, cursor):
+        raise CursorInvalidError
+    return bytes.fromhex(cursor).decode("ascii")
+
+
+def next_named_cursor(rows: Sequence[_HasName], page: NamedPage) -> str | None:
+    """As :func:`next_cursor`, for lists by name."""
+    return encode_named_cursor(rows[page.limit - 1].name) if len(rows) > page.limit else None

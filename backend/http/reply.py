@@ -68,6 +68,11 @@ def reply(
     )
 
 
+def is_keyed(request: Request) -> bool:
+    """Whether :func:`reply` will store the answer under the request's Idempotency-Key."""
+    return request.scope.get("idempotency") is not None
+
+
 def leads_to(**operations: dict[str, str]) -> dict[str, Any]:
     """OpenAPI links of a response: the operations that its values are for.
 

@@ -23,7 +23,7 @@ class SendingOperations:
     _default_relay: SmtpRelay
 
     async def get_sending(self, tx: ReadTx) -> Sending:
-        """The tenant's settings, or the platform's defaults as version 0."""
+        """The tenant's settings, or the platform's defaults as revision 0."""
         return _sending(await tx.scalar(sa.select(SettingsRow)), self._settings)
 
     async def put_sending(
@@ -33,7 +33,7 @@ class SendingOperations:
         from_address: str,
         from_name: str,
         smtp: "RelayChoice | None",
-        expected_version: int | None,
+        expected_version: str | None,
     ) -> Sending:
         """Replace the tenant's settings. The same relay without a password keeps the stored one.
 
@@ -42,8 +42,8 @@ class SendingOperations:
             InvalidAddressError: The from address is none.
         """
         row = await tx.scalar(sa.select(SettingsRow).with_for_update())
-        current = row.version if row else 0
-        if expected_version is not None and expected_version != current:
+        current = _sending(row, self._settings)
+        if expected_version is not None and expected_version != current.version:
             raise SettingsChangedError
         sender = parse_address(str(Mailbox(from_name, from_address)))
         sealed = row.sealed_password if row and smtp and _takes_it_too(row, smtp) else None
@@ -58,7 +58,7 @@ class SendingOperations:
             "smtp_username": smtp.username if smtp else None,
             "sealed_password": sealed if smtp else None,
             "smtp_tls": smtp.tls if smtp else None,
-            "version": current + 1,
+            "version": current.revision + 1,
             "updated_at": tx.now(),
         }
         await tx.upsert(
@@ -72,7 +72,7 @@ class SendingOperations:
             f"tenant:{tx.tenant_id}",
             from_address=sender.address,
             smtp_host=values["smtp_host"],
-            version=current + 1,
+            version=values["version"],
         )
         return Sending(
             sender.address,
@@ -81,7 +81,7 @@ class SendingOperations:
             values["smtp_port"],
             values["smtp_username"],
             values["smtp_tls"],
-            current + 1,
+            values["version"],
         )
 
     async def _relay(self, tx: ReadTx, keyring: Keyring) -> tuple[SmtpRelay, Mailbox]:

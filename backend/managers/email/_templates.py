@@ -10,7 +10,11 @@ import sqlalchemy as sa
 from backend.core.database import ReadTx, Tx
 from backend.managers.email import _template
 from backend.managers.email._values import CheckedTemplate, Template
-from backend.managers.email.errors import TemplateNotFoundError, TemplatesTooLargeError
+from backend.managers.email.errors import (
+    TemplateChangedError,
+    TemplateNotFoundError,
+    TemplatesTooLargeError,
+)
 from backend.managers.email.models import TemplateRow
 from backend.managers.email.settings import EmailSettings
 
@@ -43,9 +47,14 @@ class TemplateOperations:
         rows = await tx.scalars(sa.select(TemplateRow).where(TemplateRow.name.in_(set(names))))
         return {row.name: _template.Template(row.subject, row.text, row.html) for row in rows}
 
-    async def list_templates(self, tx: ReadTx) -> list[Template]:
-        """All templates by name."""
-        rows = await tx.scalars(sa.select(TemplateRow).order_by(TemplateRow.name).limit(1000))
+    async def list_templates(
+        self, tx: ReadTx, *, limit: int, after_name: str | None = None
+    ) -> list[Template]:
+        """Templates by name, one more than ``limit``."""
+        query = sa.select(TemplateRow)
+        if after_name is not None:
+            query = query.where(TemplateRow.name > after_name)
+        rows = await tx.scalars(query.order_by(TemplateRow.name).limit(limit + 1))
         return [_as_template(row) for row in rows]
 
     async def get_template(self, tx: ReadTx, name: str) -> Template:
@@ -70,10 +79,13 @@ class TemplateOperations:
         await self._in_turn(tenant_id, lambda: _template.compile_check(subject, text, html))
         return CheckedTemplate(subject, text, html)
 
-    async def put_template(self, tx: Tx, *, name: str, checked: CheckedTemplate) -> Template:
+    async def put_template(
+        self, tx: Tx, *, name: str, checked: CheckedTemplate, expected_version: str | None
+    ) -> Template:
         """Create or replace a template that :meth:`check_template` has passed.
 
         Raises:
+            TemplateChangedError: The version is not the current one any more.
             TemplatesTooLargeError: With it the tenant's templates are more than one may keep.
         """
         subject, text, html = checked.subject, checked.text, checked.html
@@ -95,8 +107,14 @@ class TemplateOperations:
                 "characters together.",
                 limit=self._settings.max_templates_characters,
             )
-        now = tx.now()
-        values = {"subject": subject, "text": text, "html": html, "updated_at": now}
+        if expected_version is not None:
+            row = await tx.scalar(
+                sa.select(TemplateRow).where(TemplateRow.name == name).with_for_update()
+            )
+            if row is None or _as_template(row).version != expected_version:
+                raise TemplateChangedError
+        made = Template(name, subject, text, html, tx.now())
+        values = {"subject": subject, "text": text, "html": html, "updated_at": made.updated_at}
         await tx.upsert(
             TemplateRow,
             {"tenant_id": tx.tenant_id, "name": name, **values},
@@ -104,7 +122,7 @@ class TemplateOperations:
             update=values,
         )
         tx.audit("email_template.saved", f"email_template:{name}")
-        return Template(name, subject, text, html, now)
+        return made
 
     async def delete_template(self, tx: Tx, name: str) -> None:
         """Delete a template; messages already made from it are not touched.

@@ -1,5 +1,7 @@
 """What the e-mail manager is given and hands out: values without behaviour."""
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -88,6 +90,12 @@ class Template:
     html: str | None
     updated_at: datetime
 
+    @property
+    def version(self) -> str:
+        """Changes with the content, and comes back only with it: a deleted name may be reused."""
+        content = json.dumps([self.subject, self.text, self.html])
+        return hashlib.sha256(content.encode()).hexdigest()[:32]
+
 
 @dataclass(frozen=True, slots=True)
 class CheckedTemplate:
@@ -100,7 +108,7 @@ class CheckedTemplate:
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """How a tenant sends. ``version`` 0 means the platform's defaults."""
+    """How a tenant sends. ``revision`` 0 means the platform's defaults."""
 
     from_address: str
     from_name: str
@@ -108,7 +116,12 @@ class Sending:
     smtp_port: int | None
     smtp_username: str | None
     smtp_tls: str | None
-    version: int
+    revision: int
+
+    @property
+    def version(self) -> str:
+        """Changes with every save."""
+        return f"v{self.revision}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,3 +158,9 @@ class Prepared:
     content: Content
     recipients: Sequence[tuple[str, Mailbox]]
     refusal: AppError | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """About what the content takes, at a byte a character."""
+        attached = sum(len(one.data) for one in self.content.attachments)
+        return len(self.content.text or "") + len(self.content.html or "") + attached

@@ -95,6 +95,13 @@ class SettingsChangedError(PreconditionError):
     title: ClassVar[str] = "The e-mail settings have changed meanwhile"
 
 
+class TemplateChangedError(PreconditionError):
+    """Somebody else changed or deleted the template since it was read."""
+
+    code: ClassVar[str] = "email.template_changed"
+    title: ClassVar[str] = "The template has changed meanwhile"
+
+
 class RelayNotAllowedError(InvalidInputError):
     """A tenant may not make the platform connect to its inner network."""
 

@@ -1,18 +1,18 @@
 """HTTP face of e-mail: parse, call, shape. No rules here."""
 
 import asyncio
-import re
 from collections.abc import Sequence
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from backend.core.context import Scope
 from backend.core.database import Database, Tx
 from backend.core.errors import ForbiddenError, InvalidInputError, UnauthenticatedError
 from backend.http.deps import Db, IdPath, manager_of, requires
-from backend.http.pagination import PageQuery, next_cursor
-from backend.http.reply import leads_to, problems, reply
+from backend.http.etag import IfMatch, etag, expected_version
+from backend.http.pagination import NamedPageQuery, PageQuery, next_cursor, next_named_cursor
+from backend.http.reply import is_keyed, leads_to, problems, reply
 from backend.managers.email._sending import check_relay_host
 from backend.managers.email._values import Draft, Prepared, RelayChoice, Sending
 from backend.managers.email.errors import (
@@ -23,6 +23,7 @@ from backend.managers.email.errors import (
     RelayNotAllowedError,
     SettingsChangedError,
     SinkDisabledError,
+    TemplateChangedError,
     TemplateInvalidError,
     TemplateNotFoundError,
     TemplatesTooLargeError,
@@ -78,7 +79,6 @@ _ABOUT_EMAIL: Final = leads_to(
     cancel_job=_JOB_ID,
 )
 _NAMED: Final = {"name": "$request.path.name"}
-_VERSION: Final = re.compile(r'"v([0-9]{1,18})"')
 
 
 @router.post(
@@ -101,7 +101,12 @@ async def send_email(
         (email,) = await emails.send_emails(tx, prepared)
         return reply(request, tx, EmailOut.of(email), status=202 if email.first else 200)
 
-    return await db.together(scope, send)
+    return await db.together(
+        scope,
+        send,
+        contends=body.business_key is not None or is_keyed(request),
+        size_bytes=prepared[0].size_bytes,
+    )
 
 
 @router.post(
@@ -181,46 +186,63 @@ async def read_sink(email_id: IdPath, scope: ContentReader, emails: Emails, db: 
 
 @router.get("/email-templates", responses=problems(*_DENIED))
 async def list_templates(
-    scope: Annotated[Scope, requires("email_template:read")], emails: Emails, db: Db
+    scope: Annotated[Scope, requires("email_template:read")],
+    emails: Emails,
+    db: Db,
+    page: NamedPageQuery,
 ) -> TemplatePage:
     """List the templates by name."""
     async with db.read(scope) as tx:
-        rows = await emails.list_templates(tx)
-    return TemplatePage(items=[TemplateOut.model_validate(row) for row in rows])
+        rows = await emails.list_templates(tx, limit=page.limit, after_name=page.after_name)
+    items = [TemplateOut.model_validate(row) for row in rows[: page.limit]]
+    return TemplatePage(items=items, next_cursor=next_named_cursor(rows, page))
 
 
 @router.get("/email-templates/{name}", responses=problems(*_DENIED, TemplateNotFoundError))
 async def get_template(
+    response: Response,
     name: NamePath,
     scope: Annotated[Scope, requires("email_template:read")],
     emails: Emails,
     db: Db,
 ) -> TemplateOut:
-    """Get one template."""
+    """Get one template. The ETag goes into If-Match when changing it."""
     async with db.read(scope) as tx:
-        return TemplateOut.model_validate(await emails.get_template(tx, name))
+        template = await emails.get_template(tx, name)
+    response.headers["ETag"] = etag(template.version)
+    return TemplateOut.model_validate(template)
 
 
 @router.put(
     "/email-templates/{name}",
     responses={
         200: leads_to(get_template=_NAMED, delete_template=_NAMED),
-        **problems(*_DENIED, InvalidInputError, TemplateInvalidError, TemplatesTooLargeError),
+        **problems(
+            *_DENIED,
+            TemplateChangedError,
+            InvalidInputError,
+            TemplateInvalidError,
+            TemplatesTooLargeError,
+        ),
     },
 )
 async def put_template(
+    response: Response,
     name: NamePath,
     body: TemplatePut,
     scope: Annotated[Scope, requires("email_template:write")],
     emails: Emails,
     db: Db,
+    if_match: IfMatch = None,
 ) -> TemplateOut:
     """Create or replace a template; it must compile in the sandbox."""
+    expected = expected_version(if_match, TemplateChangedError)
     checked = await emails.check_template(
         scope.tenant_id, subject=body.subject, text=body.text, html=body.html
     )
     async with db.transaction(scope) as tx:
-        made = await emails.put_template(tx, name=name, checked=checked)
+        made = await emails.put_template(tx, name=name, checked=checked, expected_version=expected)
+    response.headers["ETag"] = etag(made.version)
     return TemplateOut.model_validate(made)
 
 
@@ -250,7 +272,7 @@ async def get_settings(
     """Get how the tenant sends. The ETag goes into If-Match when changing it."""
     async with db.read(scope) as tx:
         sending = await emails.get_sending(tx)
-    response.headers["ETag"] = _etag(sending)
+    response.headers["ETag"] = etag(sending.version)
     return _settings_out(sending)
 
 
@@ -266,9 +288,7 @@ async def put_settings(
     scope: Annotated[Scope, requires("email_settings:write")],
     emails: Emails,
     db: Db,
-    if_match: Annotated[
-        str | None, Header(max_length=64, description="The ETag that was read")
-    ] = None,
+    if_match: IfMatch = None,
 ) -> SettingsOut:
     """Replace how the tenant sends."""
     smtp = None
@@ -288,9 +308,9 @@ async def put_settings(
             from_address=body.from_address,
             from_name=body.from_name,
             smtp=smtp,
-            expected_version=_version(if_match),
+            expected_version=expected_version(if_match, SettingsChangedError),
         )
-    response.headers["ETag"] = _etag(sending)
+    response.headers["ETag"] = etag(sending.version)
     return _settings_out(sending)
 
 
@@ -302,19 +322,6 @@ async def _prepared(
         async with db.read(scope) as view:
             templates = await emails.load_templates(view, names)
     return await emails.prepare_emails(scope.tenant_id, drafts, templates)
-
-
-def _etag(sending: Sending) -> str:
-    return f'"v{sending.version}"'
-
-
-def _version(if_match: str | None) -> int | None:
-    if if_match is None or if_match.strip() == "*":
-        return None
-    found = _VERSION.fullmatch(if_match.strip())
-    if found is None:
-        raise SettingsChangedError
-    return int(found[1])
 
 
 def _settings_out(sending: Sending) -> SettingsOut:

@@ -318,7 +318,7 @@ class TemplatePut(Input):
 
 
 class TemplateOut(BaseModel):
-    """A template."""
+    """A template; the ETag names this content."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -330,10 +330,10 @@ class TemplateOut(BaseModel):
 
 
 class TemplatePage(BaseModel):
-    """All templates by name."""
+    """Templates by name."""
 
     items: list[TemplateOut]
-    next_cursor: str | None = None
+    next_cursor: str | None
 
 
 class SmtpIn(Input):

@@ -78,7 +78,7 @@ class TenantManager:
         """
         row = TenantRow(id=uuid7(), slug=slug, name=name, state="active", created_at=tx.now())
         try:
-            async with tx.session.begin_nested():
+            async with tx.savepoint():
                 tx.session.add(row)
         except Integrity as exc:
             detail = f"There is a tenant {slug!r} already"
@@ -139,7 +139,7 @@ class TenantManager:
             created_at=tx.now(),
         )
         try:
-            async with tx.session.begin_nested():
+            async with tx.savepoint():
                 tx.session.add(row)
         except Integrity as exc:
             raise MemberExistsError from exc

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from backend.core.audit import AuditRecord, audit_row
-from backend.core.context import Scope
+from backend.core.context import Scope, SystemScope
 from backend.core.database import (
     Database,
     DatabaseUnavailableError,
@@ -240,6 +241,137 @@ class TestFailure:
         assert ran == ["a"]
         await away.aclose()
 
+    async def test_costs_the_others_one_commit_and_no_more(
+        self, database: Database, commits: list[None]
+    ) -> None:
+        async def refuse(_: Tx) -> None:
+            raise ValueError("no")
+
+        acts = [append(f"t{number}") for number in range(30)]
+        outcomes = await asyncio.gather(
+            *(database.together(scope(), act) for act in [*acts[:15], refuse, *acts[15:]]),
+            return_exceptions=True,
+        )
+        assert isinstance(outcomes.pop(15), ValueError)
+        assert outcomes == [f"t{number}" for number in range(30)]
+        assert len(commits) == 1
+
+    async def test_of_several_stays_with_each(self, database: Database) -> None:
+        def act(number: int) -> Callable[[Tx], Awaitable[int]]:
+            async def run(tx: Tx) -> int:
+                tx.append(TemplateRow, [row(f"t{number}")])
+                return 1 // (number % 3)
+
+            return run
+
+        outcomes = await asyncio.gather(
+            *(database.together(scope(), act(number)) for number in range(9)),
+            return_exceptions=True,
+        )
+        assert [type(each) for each in outcomes] == [ZeroDivisionError, int, int] * 3
+        assert await names(database) == {"t1", "t2", "t4", "t5", "t7", "t8"}
+
+    async def test_that_is_a_cancellation_from_within_is_the_acts_own(
+        self, database: Database
+    ) -> None:
+        async def cancelled(_: Tx) -> None:
+            raise asyncio.CancelledError
+
+        one, two, three = await asyncio.gather(
+            database.together(scope(), append("one")),
+            database.together(scope(), cancelled),
+            database.together(scope(), append("three")),
+            return_exceptions=True,
+        )
+        assert (one, three) == ("one", "three")
+        assert isinstance(two, RuntimeError)
+
+    async def test_passed_over_is_never_taken_for_a_commit(self, database: Database) -> None:
+        await database.together(scope(), append("there"))
+
+        async def careless(tx: Tx) -> None:
+            with suppress(Integrity):
+                await tx.insert(TemplateRow, [row("there")])
+
+        one, two = await asyncio.gather(
+            database.together(scope(), append("one")),
+            database.together(scope(), careless),
+            return_exceptions=True,
+        )
+        assert one == "one"
+        assert await names(database) == {"there", "one"}
+        # SQLite undoes the statement alone; PostgreSQL would undo everything and say nothing.
+        assert isinstance(two, RuntimeError) is (database.dialect == "postgresql")
+
+    async def test_of_the_process_tells_the_callers(self, database: Database) -> None:
+        entered = asyncio.Event()
+
+        async def slow(_: Tx) -> None:
+            entered.set()
+            await asyncio.Event().wait()
+
+        first = asyncio.create_task(database.together(scope(), slow))
+        await entered.wait()
+        second = asyncio.create_task(database.together(scope(), append("second")))
+        await asyncio.sleep(0)
+        for task in list(database._groups._tasks):
+            task.cancel()
+        outcomes = await asyncio.gather(first, second, return_exceptions=True)
+        assert [type(each) for each in outcomes] == [DatabaseUnavailableError] * 2
+        assert await names(database) == set()
+
+
+@pytest.mark.parametrize(
+    "database_url", [pytest.param("postgresql", marks=pytest.mark.postgresql)], indirect=True
+)
+class TestContention:
+    """SQLite has one writer: nobody waits for a key, and there are no deadlocks."""
+
+    async def test_that_waits_for_a_key_keeps_nobody_waiting(self, database: Database) -> None:
+        async with database.transaction(scope()) as held:
+            await held.insert(TemplateRow, [row("contended")])
+            waiting = asyncio.create_task(
+                database.together(scope(), append("contended"), contends=True)
+            )
+            done, _ = await asyncio.wait([waiting], timeout=0.2)
+            assert not done
+            assert await asyncio.wait_for(database.together(scope(), append("free")), 30) == "free"
+        with pytest.raises(Integrity):
+            await waiting
+
+    async def test_a_deadlock_is_not_the_end_of_the_group(self, database: Database) -> None:
+        other = Database(database.engine, audit_row=audit_row)
+
+        def keyed(name: str) -> Callable[[Tx], Awaitable[bool]]:
+            async def act(tx: Tx) -> bool:
+                new = await tx.insert_new(TemplateRow, row(name), conflict=["tenant_id", "name"])
+                await asyncio.sleep(0.1)
+                return new
+
+            return act
+
+        outcomes = await asyncio.gather(
+            *(database.together(scope(), act) for act in (keyed("a"), keyed("b"), append("c"))),
+            *(other.together(scope(), act) for act in (keyed("b"), keyed("a"), append("d"))),
+        )
+        assert outcomes[0] is not outcomes[4]
+        assert outcomes[1] is not outcomes[3]
+        assert await names(database) == {"a", "b", "c", "d"}
+
+
+class TestSize:
+    async def test_bounds_a_group(self, database: Database, commits: list[None]) -> None:
+        await asyncio.gather(
+            *(
+                database.together(scope(), append(f"t{number}"), size_bytes=400_000)
+                for number in range(6)
+            )
+        )
+        assert len(commits) == 3
+
+    async def test_of_one_act_may_be_any(self, database: Database) -> None:
+        assert await database.together(scope(), append("big"), size_bytes=1 << 40) == "big"
+
 
 class TestCaller:
     async def test_that_leaves_takes_nobody_along(self, database: Database) -> None:
@@ -280,8 +412,69 @@ class TestCaller:
         await database.aclose()
         assert await task == "last"
 
+    async def test_that_left_before_another_attempt_is_not_served(self, database: Database) -> None:
+        entered, go = asyncio.Event(), asyncio.Event()
+
+        async def fail(_: Tx) -> None:
+            entered.set()
+            await go.wait()
+            raise ValueError("no")
+
+        gone = asyncio.create_task(database.together(scope(), append("gone")))
+        failing = asyncio.create_task(database.together(scope(), fail))
+        kept = asyncio.create_task(database.together(scope(), append("kept")))
+        await entered.wait()
+        gone.cancel()
+        go.set()
+        await asyncio.gather(gone, failing, kept, return_exceptions=True)
+        assert await names(database) == {"kept"}
+
+    async def test_is_of_one_tenant(self, database: Database) -> None:
+        with pytest.raises(TypeError, match="one tenant"):
+            await database.together(SystemScope("platform"), append("x"))  # type: ignore[arg-type]
+
+
+class TestSavepoint:
+    async def test_undoes_what_came_after_it_and_no_more(self, database: Database) -> None:
+        async with database.transaction(scope()) as tx:
+            tx.append(TemplateRow, [row("before")])
+            with suppress(ZeroDivisionError):
+                async with tx.savepoint():
+                    tx.append(TemplateRow, [row("inside")])
+                    assert await tx.scalar(sa.select(sa.func.count()).select_from(TemplateRow)) == 2
+                    raise ZeroDivisionError
+            tx.append(TemplateRow, [row("after")])
+        assert await names(database) == {"before", "after"}
+
 
 class TestAppend:
+    async def test_is_written_before_an_insert_that_could_meet_it(self, database: Database) -> None:
+        async with database.transaction(scope()) as tx:
+            tx.append(TemplateRow, [row("there")])
+            key = ["tenant_id", "name"]
+            assert not await tx.insert_new(TemplateRow, row("there"), conflict=key)
+        assert await names(database) == {"there"}
+
+    async def test_that_failed_is_not_forgotten(self, database: Database) -> None:
+        await database.together(scope(), append("there"))
+        with pytest.raises((Integrity, sa.exc.DBAPIError, RuntimeError)):
+            async with database.transaction(scope()) as tx:
+                tx.append(TemplateRow, [row("new")])
+                tx.append(TemplateRow, [row("there")])
+                with suppress(Integrity):
+                    await tx.scalar(sa.select(sa.func.count()).select_from(TemplateRow))
+        assert await names(database) == {"there"}
+
+    async def test_reads_nobody_elses_rows(self, database: Database) -> None:
+        await database.together(scope(tenant=OTHER), append("secret", OTHER))
+        stolen = sa.select(TemplateRow.name).where(TemplateRow.tenant_id == OTHER).scalar_subquery()
+        with pytest.raises(TenantConfinementError, match="reads other rows"):
+            async with database.transaction(scope()) as tx:
+                values = row("x")
+                del values["text"]
+                tx.append(sa.insert(TemplateRow).values(text=stolen), [values])
+        assert await names(database) == set()
+
     async def test_keeps_the_order_of_the_targets(self, database: Database) -> None:
         statements: list[str] = []
 

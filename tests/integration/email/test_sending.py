@@ -271,6 +271,51 @@ class TestTemplates:
             )
             assert (answer.status_code, answer.json()["code"]) == (422, "email.template_invalid")
 
+    async def test_etag_guards_an_edit(self, app: App) -> None:
+        ada = await app.caller()
+        path = "/api/v1/email-templates/hi"
+        first = await ada.http.put(path, json={"subject": "s", "text": "one"})
+        tag = first.headers["etag"]
+        assert (await ada.http.get(path)).headers["etag"] == tag
+        for match in (tag, "*"):
+            put = await ada.http.put(
+                path, json={"subject": "s", "text": match}, headers={"If-Match": match}
+            )
+            assert put.status_code == 200
+            assert put.headers["etag"] != tag
+        for stale in (tag, '"of-nobody"', "no tag", 'W/"weak"'):
+            put = await ada.http.put(
+                path, json={"subject": "s", "text": "lost"}, headers={"If-Match": stale}
+            )
+            assert (put.status_code, put.json()["code"]) == (412, "email.template_changed")
+        assert (await ada.http.get(path)).json()["text"] == "*"
+        tag = (await ada.http.get(path)).headers["etag"]
+        await ada.http.delete(path)
+        gone = await ada.http.put(
+            path, json={"subject": "s", "text": "t"}, headers={"If-Match": tag}
+        )
+        assert gone.status_code == 412
+
+    async def test_pages_by_name(self, app: App) -> None:
+        ada = await app.caller()
+        wanted = [f"t{number}" for number in range(5)]
+        for name in reversed(wanted):
+            await ada.http.put(f"/api/v1/email-templates/{name}", json={"subject": "s", "text": ""})
+        seen: list[str] = []
+        cursor: dict[str, str] = {}
+        while True:
+            answer = await ada.http.get("/api/v1/email-templates", params={"limit": 2, **cursor})
+            page = answer.json()
+            assert len(page["items"]) <= 2
+            seen += [item["name"] for item in page["items"]]
+            if page["next_cursor"] is None:
+                break
+            cursor = {"cursor": page["next_cursor"]}
+        assert seen == wanted
+        for bad in ("", "x", "7", "7431=", "743", "ff", "0a", "7A"):
+            refused = await ada.http.get("/api/v1/email-templates", params={"cursor": bad})
+            assert (refused.status_code, refused.json()["code"]) == (422, "invalid_cursor")
+
 
 class TestSettings:
     async def test_etag_guards_and_the_password_never_comes_back(self, app: App) -> None:
