@@ -75,7 +75,6 @@ class Settings(BaseSettings):
         env_prefix=_PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid"
     )
 
-    environment: Literal["development", "staging", "production"] = "development"
     data_dir: Path = Field(
         Path("data"), description="Root key, SQLite file, sockets, logs, sink mail."
     )

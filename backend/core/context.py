@@ -62,7 +62,6 @@ SYSTEM_TABLES: Final[dict[str, frozenset[str]]] = {
             "oauth_clients",
             "signing_keys",
             "idempotency_records",
-            "job_tenants",
         }
     ),
     "members": frozenset(
@@ -75,7 +74,6 @@ SYSTEM_TABLES: Final[dict[str, frozenset[str]]] = {
             "idempotency_records",
         }
     ),
-    "orchestrator": frozenset({"jobs", "job_graphs", "job_edges", "job_tenants", "job_workers"}),
     "worker": frozenset(
         {
             "jobs",
@@ -99,7 +97,7 @@ SYSTEM_TABLES: Final[dict[str, frozenset[str]]] = {
             "jobs",
         }
     ),
-    "readiness": frozenset({"jobs", "audit_records", "email_messages"}),
+    "readiness": frozenset({"jobs", "audit_records"}),
 }
 """Every errand that spans tenants, and the only tables it may touch. Keep it short."""
 

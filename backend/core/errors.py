@@ -102,9 +102,3 @@ class UnavailableError(AppError):
     """We cannot serve now; the same request may succeed shortly."""
 
     status, code, title = 503, "unavailable", "Temporarily unavailable"
-
-
-class DeadlineError(AppError):
-    """The work did not end in its time."""
-
-    status, code, title = 504, "deadline", "The operation took too long"

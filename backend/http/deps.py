@@ -36,7 +36,12 @@ async def _caller(request: Request) -> Principal:
 Caller = Annotated[Principal, Depends(_caller)]
 
 
-def _refuse(permission: str, principal: Principal) -> None:
+def refuse_without(permission: str, principal: Principal) -> None:
+    """Refuse a caller that lacks the permission.
+
+    Raises:
+        ForbiddenError: With the challenge of RFC 6750 section 3.1.
+    """
     if permission not in principal.permissions:
         detail = f"This needs the permission {permission}"
         raise ForbiddenError(
@@ -48,40 +53,26 @@ def _refuse(permission: str, principal: Principal) -> None:
         )
 
 
-def requires(permission: str) -> Any:
-    """The caller's scope, once the caller is known to hold ``permission``."""
+def requires(permission: str, *, errand: str | None = None) -> Any:
+    """The caller's scope, once the caller is known to hold ``permission``.
 
-    async def check(request: Request, principal: Caller) -> Scope:
-        _refuse(permission, principal)
-        request.scope["permission"] = permission
-        return Scope(
-            actor=principal.subject,
-            tenant_id=principal.tenant_id,
-            request_id=request.scope.get("request_id", ""),
-            traceparent=request.scope.get("traceparent", ""),
-        )
-
-    check.permission = permission  # type: ignore[attr-defined]
-    return Depends(check)
-
-
-def requires_platform(permission: str, errand: str = "platform") -> Any:
-    """A system errand's scope, for acts on tables that belong to no tenant.
-
-    The errand "platform" speaks for the platform itself; any other ("members") speaks for the
-    caller's tenant, whose manager confines each statement by hand.
+    Args:
+        permission: ``noun:verb``.
+        errand: Gives a system errand's scope instead, for acts on tables that belong to no tenant.
+            "platform" speaks for the platform itself; any other speaks for the caller's tenant,
+            and its manager confines each statement by hand.
     """
 
-    async def check(request: Request, principal: Caller) -> SystemScope:
-        _refuse(permission, principal)
+    async def check(request: Request, principal: Caller) -> Scope | SystemScope:
+        refuse_without(permission, principal)
         request.scope["permission"] = permission
-        return SystemScope(
-            errand,
-            actor=principal.subject,
-            tenant_id=PLATFORM_TENANT if errand == "platform" else principal.tenant_id,
-            request_id=request.scope.get("request_id", ""),
-            traceparent=request.scope.get("traceparent", ""),
-        )
+        who = {
+            "actor": principal.subject,
+            "tenant_id": PLATFORM_TENANT if errand == "platform" else principal.tenant_id,
+            "request_id": request.scope.get("request_id", ""),
+            "traceparent": request.scope.get("traceparent", ""),
+        }
+        return Scope(**who) if errand is None else SystemScope(errand, **who)
 
     check.permission = permission  # type: ignore[attr-defined]
     return Depends(check)

@@ -219,7 +219,7 @@ class TestObjects:
 class TestErrands:
     async def test_touch_what_they_list_alone(self, filled):
         for statement in BEYOND_THE_ERRAND:
-            async with filled.transaction(SystemScope("orchestrator")) as tx:
+            async with filled.transaction(SystemScope("retention")) as tx:
                 with pytest.raises(TenantConfinementError):
                     await tx.execute(statement)
                     pytest.fail(str(statement))

@@ -22,7 +22,7 @@ class RequestsOut(BaseModel):
 
     per_second: float
     p95_ms: float | None
-    error_rate: float
+    error_rate: float | None
 
 
 class PointOut(BaseModel):
@@ -33,7 +33,7 @@ class PointOut(BaseModel):
     at: datetime
     requests_per_second: float
     p95_ms: float | None
-    error_rate: float
+    error_rate: float | None
 
 
 class FailureOut(BaseModel):

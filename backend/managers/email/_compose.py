@@ -27,7 +27,6 @@ from backend.managers.email._address import Mailbox, parse_address
 from backend.managers.email.errors import (
     AttachmentsTooLargeError,
     InvalidHeaderError,
-    TooManyRecipientsError,
 )
 
 MAX_HEADERS: Final = 50
@@ -132,7 +131,7 @@ _encoder: Final = msgspec.msgpack.Encoder()
 
 
 def check_content(
-    content: Content, *, max_attachments_bytes: int = DEFAULT_MAX_ATTACHMENTS_BYTES
+    content: Content, *, max_attachments_bytes: int | None = DEFAULT_MAX_ATTACHMENTS_BYTES
 ) -> None:
     """Refuse at acceptance whatever ``compose`` could not write later.
 
@@ -155,7 +154,7 @@ def check_content(
     for attachment in content.attachments:
         _check_attachment(attachment)
         total += len(attachment.data)
-    if total > max_attachments_bytes:
+    if max_attachments_bytes is not None and total > max_attachments_bytes:
         raise AttachmentsTooLargeError(
             f"The attachments have {total} bytes; at most {max_attachments_bytes} are allowed.",
             limit=max_attachments_bytes,
@@ -181,29 +180,21 @@ def compose(
     to: Sequence[Mailbox],
     cc: Sequence[Mailbox] = (),
     date: datetime,
-    max_attachments_bytes: int = DEFAULT_MAX_ATTACHMENTS_BYTES,
-    max_recipients: int = DEFAULT_MAX_RECIPIENTS,
 ) -> bytes:
     """Return the whole message; equal arguments give equal bytes in every process.
 
-    Blind recipients are no argument: what this function does not know it cannot leak. Their number
-    is the caller's to bound (``dedupe``); ``max_recipients`` bounds the visible ones.
+    Blind recipients are no argument: what this function does not know it cannot leak. How much a
+    message may hold was decided at acceptance: a limit that is lowered later bounces nothing.
 
     Raises:
         ValueError: ``date`` is naive or ``message_id`` malformed.
-        InvalidInputError, InvalidHeaderError, AttachmentsTooLargeError: As ``check_content``.
-        TooManyRecipientsError: More than ``max_recipients`` in ``to`` and ``cc``.
+        InvalidInputError, InvalidHeaderError: As ``check_content``.
     """
     if date.tzinfo is None:
         raise ValueError("The date of a message must be aware.")
     if not _MESSAGE_ID.fullmatch(message_id):
         raise ValueError("The message id is malformed.")
-    if len(to) + len(cc) > max_recipients:
-        raise TooManyRecipientsError(
-            f"{len(to) + len(cc)} visible recipients, but one message may have {max_recipients}.",
-            limit=max_recipients,
-        )
-    check_content(content, max_attachments_bytes=max_attachments_bytes)
+    check_content(content, max_attachments_bytes=None)
 
     lines = [
         f"Date: {format_datetime(date)}",

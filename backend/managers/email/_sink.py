@@ -28,7 +28,6 @@ import logging
 import os
 import re
 import secrets
-import shutil
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -307,12 +306,6 @@ def count_copies(directory: Path) -> dict[str, int]:
         if match is not None:
             counts[match[1]] = counts.get(match[1], 0) + 1
     return counts
-
-
-def clear(directory: Path) -> None:
-    """Remove all stored messages; safe while a sink is running on the directory."""
-    for folder in directory.glob("??"):
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def hash_message_id(message_id: str) -> str:

@@ -29,7 +29,6 @@ class Draft:
     template: str | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)
     business_key: str | None = None
-    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)

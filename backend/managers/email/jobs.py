@@ -16,14 +16,13 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from backend.core.database import Database, Tx
-from backend.core.ids import uuid7
 from backend.managers.email._compose import compose
 from backend.managers.email._sending import check_relay_host
 from backend.managers.email._smtp import SmtpPool, SmtpRelay
 from backend.managers.email._values import Delivery
 from backend.managers.email.errors import RelayNotAllowedError
 from backend.managers.email.manager import JOB_KIND, OPEN_STATES, EmailManager, scope_of
-from backend.managers.email.models import EmailRow, EventRow, RecipientRow
+from backend.managers.email.models import EmailRow, EventRow, RecipientRow, event_row
 from backend.managers.orchestrator import Batch, Claim, JobKind, Outcome
 
 logger = logging.getLogger(__name__)
@@ -32,7 +31,7 @@ _BATCH: Final = 32
 # A machine that crashes all evening is likelier than a message that kills workers, and giving up
 # means bouncing mail that the server may have had since the first crash.
 _MAX_CRASHES: Final = 10
-_MAX_RESPONSE: Final = 500
+_MAX_REASON: Final = 500
 _LARGE_BYTES: Final = 256 * 1024
 
 
@@ -50,7 +49,6 @@ class _Effect:
     """What one attempt found out, per recipient."""
 
     answers: Sequence[_Answer]
-    attempt: int
 
 
 class EmailDelivery:
@@ -124,7 +122,6 @@ class EmailDelivery:
             to=delivery.to,
             cc=delivery.cc,
             date=delivery.created_at,
-            max_attachments_bytes=self._emails.settings.max_attachments_bytes,
         )
         # Ten megabytes take a tenth of a second: a worker that is deaf for longer than its lease
         # looks dead to the others.
@@ -147,11 +144,11 @@ class EmailDelivery:
                 address,
                 said[address].state,
                 said[address].code,
-                said[address].response[:_MAX_RESPONSE],
+                said[address].response,
             )
             for position, address in delivery.pending.items()
         ]
-        batch.finish(claim, _outcome(answers, claim.attempt))
+        batch.finish(claim, _outcome(answers))
 
     async def apply(self, tx: Tx, accepted: list[tuple[Claim, Outcome]]) -> None:
         """Record what the attempts found out, in the transaction that ends their jobs."""
@@ -221,8 +218,8 @@ async def on_retry(tx: Tx, claims: list[Claim]) -> None:
     )
 
 
-def _outcome(answers: Sequence[_Answer], attempt: int) -> Outcome:
-    effect = _Effect(answers, attempt)
+def _outcome(answers: Sequence[_Answer]) -> Outcome:
+    effect = _Effect(answers)
     count = dict.fromkeys(("accepted", "deferred", "bounced"), 0)
     for one in answers:
         count[one.state] += 1
@@ -244,15 +241,14 @@ def _events(
         state = "bounced" if final and one.state == "deferred" else one.state
         by_state.setdefault(state, []).append(one)
     return [
-        {
-            "id": uuid7(),
-            "tenant_id": claim.tenant_id,
-            "email_id": email_id,
-            "at": now,
-            "event": state,
-            "attempt": claim.attempt,
-            "detail": f"{len(group)} recipient(s): {group[0].response}",
-        }
+        event_row(
+            claim.tenant_id,
+            email_id,
+            at=now,
+            event=state,
+            attempt=claim.attempt,
+            detail=f"{len(group)} recipient(s): {group[0].response}",
+        )
         for state, group in by_state.items()
     ]
 
@@ -266,21 +262,20 @@ async def _settle_open(tx: Tx, claims: Sequence[Claim], state: str, reason: str)
     await tx.execute(
         sa.update(RecipientRow)
         .where(RecipientRow.email_id.in_(ids), RecipientRow.state.in_(OPEN_STATES))
-        .values(state=state, response=reason[:_MAX_RESPONSE], updated_at=now)
+        .values(state=state, response=reason[:_MAX_REASON], updated_at=now)
         .execution_options(synchronize_session=False)
     )
     await tx.insert(
         EventRow,
         [
-            {
-                "id": uuid7(),
-                "tenant_id": claim.tenant_id,
-                "email_id": str(claim.args["email_id"]),
-                "at": now,
-                "event": state,
-                "attempt": claim.attempt,
-                "detail": reason[:_MAX_RESPONSE],
-            }
+            event_row(
+                claim.tenant_id,
+                str(claim.args["email_id"]),
+                at=now,
+                event=state,
+                attempt=claim.attempt,
+                detail=reason[:_MAX_REASON],
+            )
             for claim in claims
         ],
     )

@@ -21,7 +21,6 @@ from backend.managers.email import _template
 from backend.managers.email._address import Mailbox, dedupe, parse_address, parse_addresses
 from backend.managers.email._compose import Content, check_content, make_message_id
 from backend.managers.email._sending import SendingOperations
-from backend.managers.email._sink import SinkCopy, read_copies
 from backend.managers.email._smtp import SmtpRelay
 from backend.managers.email._templates import TemplateOperations
 from backend.managers.email._values import (
@@ -39,7 +38,7 @@ from backend.managers.email.errors import (
     TemplateNotFoundError,
     TooManyRecipientsError,
 )
-from backend.managers.email.models import EmailRow, EventRow, RecipientRow
+from backend.managers.email.models import EmailRow, EventRow, RecipientRow, event_row
 from backend.managers.email.settings import EmailSettings
 from backend.managers.orchestrator import OrchestratorManager
 from backend.managers.security import Keyring, SecurityManager
@@ -189,7 +188,7 @@ class EmailManager(TemplateOperations, SendingOperations):
         self,
         draft: Draft,
         templates: Mapping[str, _template.Template],
-        purse: "_template.Purse | None",
+        purse: _template.Purse | None,
     ) -> Prepared:
         try:
             return self._checked(draft, templates, purse)
@@ -202,7 +201,7 @@ class EmailManager(TemplateOperations, SendingOperations):
         self,
         draft: Draft,
         templates: Mapping[str, _template.Template],
-        purse: "_template.Purse | None",
+        purse: _template.Purse | None,
     ) -> Prepared:
         recipients = dedupe(
             parse_addresses(draft.to),
@@ -294,25 +293,22 @@ class EmailManager(TemplateOperations, SendingOperations):
     async def _with_recipients(self, tx: ReadTx, rows: Sequence[EmailRow]) -> list[Email]:
         if not rows:
             return []
+        by_email = await self._recipients(tx, rows)
+        return [_email(row, [_recipient(one) for one in by_email[row.id]]) for row in rows]
+
+    async def _recipients(
+        self, tx: ReadTx, rows: Sequence[EmailRow]
+    ) -> dict[str, list[RecipientRow]]:
+        """The recipients of each message in the order of its author."""
+        by_email: dict[str, list[RecipientRow]] = {row.id: [] for row in rows}
         found = await tx.scalars(
             sa.select(RecipientRow)
-            .where(RecipientRow.email_id.in_([row.id for row in rows]))
+            .where(RecipientRow.email_id.in_(list(by_email)))
             .order_by(RecipientRow.email_id, RecipientRow.position)
         )
-        by_email: dict[str, list[Recipient]] = {row.id: [] for row in rows}
         for one in found:
-            by_email[one.email_id].append(
-                Recipient(
-                    one.address,
-                    one.kind,
-                    one.state,
-                    one.response_code,
-                    one.response,
-                    one.updated_at,
-                    one.display_name,
-                )
-            )
-        return [_email(row, by_email[row.id]) for row in rows]
+            by_email[one.email_id].append(one)
+        return by_email
 
     async def get_email(self, tx: ReadTx, email_id: str) -> Email:
         """One message with its recipients.
@@ -439,15 +435,14 @@ class EmailManager(TemplateOperations, SendingOperations):
             return []
         keyring = await self._security.keyring(tx)
         relay, sender = await self._relay(tx, keyring)
-        found = await tx.scalars(
-            sa.select(RecipientRow)
-            .where(RecipientRow.email_id.in_([row.id for row in rows]))
-            .order_by(RecipientRow.email_id, RecipientRow.position)
-        )
-        by_email: dict[str, list[RecipientRow]] = {row.id: [] for row in rows}
-        for one in found:
-            by_email[one.email_id].append(one)
+        by_email = await self._recipients(tx, rows)
         now = tx.now()
+        await tx.execute(
+            sa.update(RecipientRow)
+            .where(RecipientRow.email_id.in_(list(by_email)), RecipientRow.state.in_(OPEN_STATES))
+            .values(state="sending", updated_at=now)
+            .execution_options(synchronize_session=False)
+        )
         await tx.execute(
             sa.update(EmailRow)
             .where(EmailRow.id.in_(list(by_email)))
@@ -457,15 +452,14 @@ class EmailManager(TemplateOperations, SendingOperations):
         await tx.insert(
             EventRow,
             [
-                {
-                    "id": uuid7(),
-                    "tenant_id": tx.tenant_id,
-                    "email_id": row.id,
-                    "at": now,
-                    "event": "sending",
-                    "attempt": row.attempts + 1,
-                    "detail": f"{relay.host}:{relay.port}",
-                }
+                event_row(
+                    tx.tenant_id,
+                    row.id,
+                    at=now,
+                    event="sending",
+                    attempt=row.attempts + 1,
+                    detail=f"{relay.host}:{relay.port}",
+                )
                 for row in rows
             ],
         )
@@ -490,11 +484,6 @@ def scope_of(tenant_id: str) -> Scope:
     return Scope(actor="system:email", tenant_id=tenant_id)
 
 
-def sink_copies(directory: Path, message_id: str) -> list[SinkCopy]:
-    """The copies the local sink received; reads files, so call it off the event loop."""
-    return read_copies(directory, message_id)
-
-
 def _context(email_id: str) -> str:
     return f"email.content:{email_id}"
 
@@ -515,6 +504,18 @@ def _recipient_rows(tx: Tx, email: Email) -> list[dict[str, Any]]:
         }
         for position, one in enumerate(email.recipients)
     ]
+
+
+def _recipient(row: RecipientRow) -> Recipient:
+    return Recipient(
+        row.address,
+        row.kind,
+        row.state,
+        row.response_code,
+        row.response,
+        row.updated_at,
+        row.display_name,
+    )
 
 
 def _email(row: EmailRow, recipients: Sequence[Recipient]) -> Email:

@@ -1,11 +1,13 @@
 """Tables of the e-mail manager. Private: other managers ask the manager."""
 
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.core.database import Base, Id, TenantOwned
+from backend.core.ids import uuid7
 
 
 class EmailRow(TenantOwned, Base):
@@ -64,6 +66,21 @@ class EventRow(TenantOwned, Base):
     detail: Mapped[str]
 
     __table_args__ = (sa.Index(None, "email_id", "id"),)
+
+
+def event_row(
+    tenant_id: str, email_id: str, *, at: datetime, event: str, attempt: int, detail: str
+) -> dict[str, Any]:
+    """One step, ready to be inserted."""
+    return {
+        "id": uuid7(),
+        "tenant_id": tenant_id,
+        "email_id": email_id,
+        "at": at,
+        "event": event,
+        "attempt": attempt,
+        "detail": detail,
+    }
 
 
 class TemplateRow(TenantOwned, Base):

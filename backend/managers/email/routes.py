@@ -14,6 +14,7 @@ from backend.http.etag import IfMatch, etag, expected_version
 from backend.http.pagination import NamedPageQuery, PageQuery, next_cursor, next_named_cursor
 from backend.http.reply import is_keyed, leads_to, problems, reply
 from backend.managers.email._sending import check_relay_host
+from backend.managers.email._sink import read_copies
 from backend.managers.email._values import Draft, Prepared, RelayChoice, Sending
 from backend.managers.email.errors import (
     AttachmentsTooLargeError,
@@ -30,7 +31,7 @@ from backend.managers.email.errors import (
     TemplateVariablesError,
     TooManyRecipientsError,
 )
-from backend.managers.email.manager import EmailManager, sink_copies
+from backend.managers.email.manager import EmailManager
 from backend.managers.email.schemas import (
     AttachmentOut,
     BatchCreate,
@@ -180,7 +181,7 @@ async def read_sink(email_id: IdPath, scope: ContentReader, emails: Emails, db: 
     async with db.transaction(scope) as tx:
         directory, message_id = await emails.get_sink_directory(tx, email_id)
         tx.audit("email.content_read", f"email:{email_id}", source="sink")
-    copies = await asyncio.to_thread(sink_copies, directory, message_id)
+    copies = await asyncio.to_thread(read_copies, directory, message_id)
     return SinkCopies(copies=[SinkCopyOut.model_validate(copy) for copy in copies])
 
 

@@ -5,6 +5,7 @@ Owns ``oauth_clients``, ``api_keys``, ``signing_keys``, ``sessions``, ``authoriz
 for clients, keys, sessions and revocations; sends and listens to ``signing_keys``.
 """
 
+from backend.managers.gateway._credentials import CONSOLE, Client, Key
 from backend.managers.gateway.errors import (
     ApiKeyNotFoundError,
     ClientNotFoundError,
@@ -12,11 +13,10 @@ from backend.managers.gateway.errors import (
     ExpiryInvalidError,
     IdempotencyKeyReusedError,
     LoginRefusedError,
-    RoleBeyondCallerError,
     TenantlessTokenError,
     TooManyFailuresError,
 )
-from backend.managers.gateway.manager import CONSOLE, CallerView, Client, GatewayManager, Key
+from backend.managers.gateway.manager import CallerView, GatewayManager
 from backend.managers.gateway.settings import GatewaySettings
 
 __all__ = [
@@ -32,7 +32,6 @@ __all__ = [
     "IdempotencyKeyReusedError",
     "Key",
     "LoginRefusedError",
-    "RoleBeyondCallerError",
     "TenantlessTokenError",
     "TooManyFailuresError",
 ]

@@ -8,6 +8,7 @@ import msgspec
 
 from backend.core.errors import ForbiddenError, RateLimitedError, UnauthenticatedError
 from backend.http.reply import problems
+from backend.managers.gateway._oauth import TOKEN_EXCHANGE
 from backend.managers.gateway.manager import Introspection
 
 # From the very struct that is sent, so that the document cannot drift from the answer.
@@ -143,7 +144,7 @@ OPENAPI: Final[dict[str, Any]] = {
                             "enum": [
                                 "client_credentials",
                                 "authorization_code",
-                                "urn:ietf:params:oauth:grant-type:token-exchange",
+                                TOKEN_EXCHANGE,
                             ],
                         },
                         "client_id": _TEXT,

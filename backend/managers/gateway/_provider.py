@@ -213,7 +213,11 @@ class OpenIdProvider:
             row: OauthClient | None = await view.scalar(
                 sa.select(OauthClient).where(OauthClient.client_id == client_id)
             )
-            if row is None or row.disabled or not await self._is_active(view, row.tenant_id):
+            if (
+                row is None
+                or row.disabled
+                or not await self._tenants.is_active(view, row.tenant_id)
+            ):
                 return None
         return ClientSnapshot(
             row.client_id,
@@ -224,14 +228,6 @@ class OpenIdProvider:
             redirect_uris=row.redirect_uris,
             grant_types=row.grant_types,
         )
-
-    async def _is_active(self, view: ReadTx, tenant_id: str) -> bool:
-        if tenant_id == PLATFORM_TENANT:
-            return True
-        try:
-            return (await self._tenants.get_tenant(view, tenant_id)).state == "active"
-        except NotFoundError:
-            return False
 
     async def _client_failed(
         self, client: ClientSnapshot | None, client_id: str, caller: Caller

@@ -10,7 +10,8 @@ from urllib.parse import parse_qsl
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from backend.core.context import Principal
-from backend.core.errors import ForbiddenError, UnauthenticatedError
+from backend.core.errors import UnauthenticatedError
+from backend.http.deps import refuse_without
 from backend.http.problem import problem_response
 from backend.managers.gateway._openapi import OPENAPI
 from backend.managers.gateway.manager import GatewayManager
@@ -43,14 +44,7 @@ class _Introspect:
         principal: Principal | None = scope.get("principal")
         if principal is None:
             raise UnauthenticatedError(headers={"WWW-Authenticate": "Bearer"})
-        if PERMISSION not in principal.permissions:
-            raise ForbiddenError(
-                f"This needs the permission {PERMISSION}",
-                headers={
-                    "WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{PERMISSION}"'
-                },
-                permission=PERMISSION,
-            )
+        refuse_without(PERMISSION, principal)
         message = await receive()
         body: bytes = message.get("body", b"")
         while message.get("more_body"):

@@ -43,12 +43,6 @@ class ApiKeyNotFoundError(NotFoundError):
     code, title = "gateway.api_key_not_found", "No such API key"
 
 
-class RoleBeyondCallerError(ForbiddenError):
-    """Nobody hands out, through a client or a key, permissions they lack."""
-
-    code, title = "gateway.role_beyond_caller", "This role has permissions you lack"
-
-
 class ExpiryInvalidError(InvalidInputError):
     """The expiry lies in the past."""
 

@@ -21,9 +21,10 @@ from backend.core.clock import monotonic as system_monotonic
 from backend.core.context import Principal, SystemScope
 from backend.core.database import Database, ReadTx, Tx
 from backend.core.errors import AppError, NotFoundError
-from backend.core.ids import PLATFORM_TENANT, uuid7
+from backend.core.ids import PLATFORM_TENANT
 from backend.core.telemetry import RequestRecord
 from backend.managers.gateway import _keys
+from backend.managers.gateway._credentials import CredentialOperations
 from backend.managers.gateway._failures import Failure, FailureAudit, FailureLimits
 from backend.managers.gateway._idempotency import Reply, ReplyStore
 from backend.managers.gateway._limiter import GcraLimiter, Level, Verdict, policy_of
@@ -40,11 +41,7 @@ from backend.managers.gateway._tokens import (
     read_access,
 )
 from backend.managers.gateway.errors import (
-    ApiKeyNotFoundError,
-    ClientNotFoundError,
     CredentialInvalidError,
-    ExpiryInvalidError,
-    RoleBeyondCallerError,
     TenantlessTokenError,
 )
 from backend.managers.gateway.models import (
@@ -61,39 +58,9 @@ from backend.managers.tenant import PRINCIPALS, TenantManager, permissions_of
 
 logger = logging.getLogger(__name__)
 
-CONSOLE: Final = "console"
-"""The client id of the console: the one client that logs people in and exchanges their tokens."""
-
 _FLUSH_SECONDS: Final = 10.0
 _USED_SECONDS: Final = 60.0
 _REFUSED: Final = frozenset({401, 403})
-_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
-
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """An OAuth client as its tenant sees it; never carries the secret."""
-
-    id: str
-    client_id: str
-    name: str
-    role: str
-    disabled: bool
-    created_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """An API key as its tenant sees it: the prefix, never the key."""
-
-    id: str
-    name: str
-    role: str
-    prefix: str
-    created_by: str
-    created_at: datetime
-    expires_at: datetime | None
-    last_used_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +113,7 @@ class _RouteClass:
         self.policy = policy_of(tenant, client, level)
 
 
-class GatewayManager:
+class GatewayManager(CredentialOperations):
     """Credentials, limits, idempotent replies, and the clients and keys that tenants manage.
 
     It opens transactions of its own where a request has none yet: authentication comes before
@@ -409,7 +376,8 @@ class GatewayManager:
             now = view.now()
             if row is None or (row.expires_at is not None and row.expires_at <= now):
                 raise CredentialInvalidError
-            await self._refuse_inactive(view, row.tenant_id)
+            if not await self._tenants.is_active(view, row.tenant_id):
+                raise CredentialInvalidError
         return Principal(
             subject=f"api_key:{row.id}",
             kind="api_key",
@@ -433,8 +401,8 @@ class GatewayManager:
             )
             if client is None or client.disabled:
                 raise CredentialInvalidError
-            if claims.tenant_id != PLATFORM_TENANT:
-                await self._refuse_inactive(view, claims.tenant_id)
+            if not await self._tenants.is_active(view, claims.tenant_id):
+                raise CredentialInvalidError
             if kind == "user":
                 name, role, admin = await self._person(view, claims, identity)
             elif kind == "client" and client.tenant_id == claims.tenant_id:
@@ -474,10 +442,6 @@ class GatewayManager:
         if membership is None:
             raise CredentialInvalidError
         return user.name, membership.role, user.platform_admin
-
-    async def _refuse_inactive(self, view: ReadTx, tenant_id: str) -> None:
-        if (await self._tenants.get_tenant(view, tenant_id)).state != "active":
-            raise CredentialInvalidError
 
     async def replay(self, principal: Principal, key: str, fingerprint: bytes) -> Reply | None:
         """The first answer to an Idempotency-Key of this caller.
@@ -553,129 +517,6 @@ class GatewayManager:
             ]
         return CallerView(principal, principal.name, here, tenants)
 
-    # --- clients ---------------------------------------------------------------------------------
-
-    async def list_clients(
-        self, tx: ReadTx, *, limit: int, before_id: str | None = None
-    ) -> list[Client]:
-        """The tenant's clients, newest first, one more than ``limit``."""
-        query = sa.select(OauthClient).where(OauthClient.tenant_id == tx.tenant_id)
-        if before_id is not None:
-            query = query.where(OauthClient.id < before_id)
-        rows = await tx.scalars(query.order_by(OauthClient.id.desc()).limit(limit + 1))
-        return [_client(row) for row in rows]
-
-    async def create_client(
-        self, tx: Tx, *, name: str, role: str, granter: frozenset[str] | None
-    ) -> tuple[Client, str]:
-        """Create a client for programs; returns it with its secret, which is kept nowhere.
-
-        Args:
-            granter: The permissions of whoever creates it; None for the platform itself.
-
-        Raises:
-            RoleBeyondCallerError: The role has permissions the granter lacks.
-        """
-        _refuse_beyond(role, granter)
-        secret = _keys.mint(_keys.SECRET_TAG)
-        row = OauthClient(
-            id=(row_id := uuid7()),
-            client_id=f"es_{row_id.replace('-', '')}",
-            tenant_id=tx.tenant_id,
-            name=name,
-            role=role,
-            secret_hash=_keys.digest_of(secret),
-            redirect_uris=[],
-            grant_types=["client_credentials"],
-            disabled=False,
-            created_at=tx.now(),
-        )
-        tx.session.add(row)
-        tx.audit("client.created", f"client:{row.client_id}", name=name, role=role)
-        return _client(row), secret
-
-    async def rotate_client(
-        self, tx: Tx, client_row_id: str, *, granter: frozenset[str]
-    ) -> tuple[Client, str]:
-        """Give a client a new secret; the old one is void at once.
-
-        Access tokens made with the old secret run out within ten minutes: they prove nothing
-        about the secret, and cutting them would stop every workflow that is just running.
-
-        Raises:
-            ClientNotFoundError: No such client in this tenant.
-            RoleBeyondCallerError: Knowing its secret would give the caller more than they have.
-        """
-        row = await self._locked_client(tx, client_row_id)
-        _refuse_beyond(row.role, granter)
-        secret = _keys.mint(_keys.SECRET_TAG)
-        row.secret_hash = _keys.digest_of(secret)
-        tx.audit("client.rotated", f"client:{row.client_id}")
-        tx.signal(PRINCIPALS)
-        return _client(row), secret
-
-    async def delete_client(self, tx: Tx, client_row_id: str) -> None:
-        """Delete a client; its tokens stop working at once.
-
-        Raises:
-            ClientNotFoundError: No such client in this tenant.
-        """
-        row = await self._locked_client(tx, client_row_id)
-        await tx.session.delete(row)
-        tx.audit("client.deleted", f"client:{row.client_id}", name=row.name)
-        tx.signal(PRINCIPALS)
-
-    async def _locked_client(self, tx: Tx, client_row_id: str) -> OauthClient:
-        row: OauthClient | None = await tx.scalar(
-            sa.select(OauthClient)
-            .where(OauthClient.id == client_row_id, OauthClient.tenant_id == tx.tenant_id)
-            .with_for_update()
-        )
-        if row is None:
-            raise ClientNotFoundError
-        return row
-
-    async def put_console_client(
-        self, tx: Tx, *, secret: str, redirect_uris: Sequence[str]
-    ) -> None:
-        """Make the console's client be as given: it logs people in and exchanges their tokens.
-
-        Idempotent, for every start of the platform; needs the platform's own scope.
-
-        Raises:
-            ValueError: The secret has fewer than 32 characters.
-        """
-        if len(secret) < 32:
-            raise ValueError("the console's secret needs 32 random characters at least")
-        row: OauthClient | None = await tx.scalar(
-            sa.select(OauthClient).where(OauthClient.client_id == CONSOLE)
-        )
-        wanted = (_keys.digest_of(secret), list(redirect_uris))
-        if row is not None and (row.secret_hash, row.redirect_uris) == wanted:
-            return
-        if row is None:
-            await tx.insert_new(
-                OauthClient,
-                {
-                    "id": uuid7(),
-                    "client_id": CONSOLE,
-                    "tenant_id": PLATFORM_TENANT,
-                    "name": "Console",
-                    "role": "",
-                    "secret_hash": wanted[0],
-                    "redirect_uris": wanted[1],
-                    "grant_types": ["authorization_code", _EXCHANGE],
-                    "disabled": False,
-                    "created_at": tx.now(),
-                },
-                conflict=["client_id"],
-            )
-            tx.audit("client.created", f"client:{CONSOLE}", redirect_uris=wanted[1])
-        else:
-            row.secret_hash, row.redirect_uris = wanted
-            tx.audit("client.rotated", f"client:{CONSOLE}", redirect_uris=wanted[1])
-        tx.signal(PRINCIPALS)
-
     # --- people ----------------------------------------------------------------------------------
 
     async def end_sessions(self, tx: Tx, user_id: str) -> int:
@@ -695,70 +536,6 @@ class GatewayManager:
             tx.audit("session.ended", f"user:{user_id}", session=session_id)
         tx.signal(PRINCIPALS)
         return len(sessions)
-
-    # --- API keys --------------------------------------------------------------------------------
-
-    async def list_api_keys(
-        self, tx: ReadTx, *, limit: int, before_id: str | None = None
-    ) -> list[Key]:
-        """The tenant's API keys, newest first, one more than ``limit``."""
-        query = sa.select(ApiKey).where(ApiKey.tenant_id == tx.tenant_id)
-        if before_id is not None:
-            query = query.where(ApiKey.id < before_id)
-        rows = await tx.scalars(query.order_by(ApiKey.id.desc()).limit(limit + 1))
-        return [_key(row) for row in rows]
-
-    async def create_api_key(
-        self,
-        tx: Tx,
-        *,
-        name: str,
-        role: str,
-        expires_at: datetime | None,
-        granter: frozenset[str] | None,
-    ) -> tuple[Key, str]:
-        """Create an API key; returns it with the key itself, which is kept nowhere.
-
-        Raises:
-            RoleBeyondCallerError: The role has permissions the granter lacks.
-            ExpiryInvalidError: It would be dead already.
-        """
-        _refuse_beyond(role, granter)
-        if expires_at is not None and expires_at <= tx.now():
-            raise ExpiryInvalidError
-        key = _keys.mint(_keys.API_KEY_TAG)
-        row = ApiKey(
-            id=uuid7(),
-            tenant_id=tx.tenant_id,
-            name=name,
-            role=role,
-            prefix=_keys.shown_prefix(key),
-            key_hash=_keys.digest_of(key),
-            created_by=tx.scope.actor,
-            created_at=tx.now(),
-            expires_at=expires_at,
-            last_used_at=None,
-        )
-        tx.session.add(row)
-        tx.audit("api_key.created", f"api_key:{row.id}", name=name, role=role, prefix=row.prefix)
-        return _key(row), key
-
-    async def revoke_api_key(self, tx: Tx, key_id: str) -> None:
-        """Delete an API key; it stops working at once.
-
-        Raises:
-            ApiKeyNotFoundError: No such key in this tenant.
-        """
-        row: ApiKey | None = await tx.scalar(
-            sa.select(ApiKey)
-            .where(ApiKey.id == key_id, ApiKey.tenant_id == tx.tenant_id)
-            .with_for_update()
-        )
-        if row is None:
-            raise ApiKeyNotFoundError
-        await tx.session.delete(row)
-        tx.audit("api_key.revoked", f"api_key:{row.id}", name=row.name, prefix=row.prefix)
-        tx.signal(PRINCIPALS)
 
     # --- upkeep ----------------------------------------------------------------------------------
 
@@ -792,25 +569,3 @@ def _network_of(address: str) -> str:
     if parsed.ipv4_mapped is not None:
         return str(parsed.ipv4_mapped)
     return str(IPv6Network((int(parsed), 64), strict=False))
-
-
-def _refuse_beyond(role: str, granter: frozenset[str] | None) -> None:
-    if granter is not None and not permissions_of(role) <= granter:
-        raise RoleBeyondCallerError
-
-
-def _client(row: OauthClient) -> Client:
-    return Client(row.id, row.client_id, row.name, row.role, row.disabled, row.created_at)
-
-
-def _key(row: ApiKey) -> Key:
-    return Key(
-        row.id,
-        row.name,
-        row.role,
-        row.prefix,
-        row.created_by,
-        row.created_at,
-        row.expires_at,
-        row.last_used_at,
-    )

@@ -6,18 +6,18 @@ from fastapi import APIRouter, Request, Response
 
 from backend.core.context import Scope, SystemScope
 from backend.core.errors import ForbiddenError, InvalidInputError, UnauthenticatedError
-from backend.http.deps import Caller, Db, IdPath, manager_of, requires, requires_platform
+from backend.http.deps import Caller, Db, IdPath, manager_of, requires
 from backend.http.pagination import PageQuery, next_cursor
 from backend.http.reply import leads_to, problems, reply
+from backend.managers.gateway._credentials import Client, Key
 from backend.managers.gateway.errors import (
     ApiKeyNotFoundError,
     ClientNotFoundError,
     ExpiryInvalidError,
     IdempotencyKeyReusedError,
-    RoleBeyondCallerError,
     TenantlessTokenError,
 )
-from backend.managers.gateway.manager import Client, GatewayManager, Key
+from backend.managers.gateway.manager import GatewayManager
 from backend.managers.gateway.schemas import (
     ApiKeyCreate,
     ApiKeyOut,
@@ -32,6 +32,7 @@ from backend.managers.gateway.schemas import (
     TenantRef,
     TenantRoleOut,
 )
+from backend.managers.tenant import RoleTooHighError
 
 router = APIRouter(prefix="/api/v1")
 Gateway = Annotated[GatewayManager, manager_of(GatewayManager)]
@@ -79,7 +80,7 @@ async def list_clients(
     response_model=ClientSecretOut,
     responses={
         201: leads_to(rotate_client=_CLIENT_ID, delete_client=_CLIENT_ID),
-        **problems(*_POSTED, RoleBeyondCallerError),
+        **problems(*_POSTED, RoleTooHighError),
     },
 )
 async def create_client(
@@ -102,7 +103,7 @@ async def create_client(
     "/clients/{client_row_id}/rotate",
     tags=["clients"],
     response_model=ClientSecretOut,
-    responses=problems(*_POSTED, ClientNotFoundError, RoleBeyondCallerError),
+    responses=problems(*_POSTED, ClientNotFoundError, RoleTooHighError),
 )
 async def rotate_client(
     request: Request,
@@ -153,7 +154,7 @@ async def list_api_keys(
     response_model=ApiKeySecretOut,
     responses={
         201: leads_to(revoke_api_key={"key_id": "$response.body#/id"}),
-        **problems(*_POSTED, RoleBeyondCallerError, ExpiryInvalidError),
+        **problems(*_POSTED, RoleTooHighError, ExpiryInvalidError),
     },
 )
 async def create_api_key(
@@ -201,7 +202,7 @@ async def revoke_api_key(
 )
 async def rotate_signing_key(
     request: Request,
-    scope: Annotated[SystemScope, requires_platform("platform:write")],
+    scope: Annotated[SystemScope, requires("platform:write", errand="platform")],
     gateway: Gateway,
     db: Db,
 ) -> Response:

@@ -6,8 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from backend.http.schemas import Input, Name, Time
-
-Role = Literal["owner", "admin", "operator", "viewer", "workflow"]
+from backend.managers.tenant import Role
 
 
 class _Out(BaseModel):

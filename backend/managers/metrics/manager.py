@@ -31,13 +31,19 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Window:
+    """What was counted; also the shape of a stored row."""
+
     requests: int = 0
     errors: int = 0
     refusals: int = 0
     seconds_sum: float = 0.0
     buckets: list[int] = field(default_factory=lambda: [0] * (len(_BOUNDS) + 1))
 
-    def add(self, other: "_Window") -> None:
+    @property
+    def error_rate(self) -> float | None:
+        return self.errors / self.requests if self.requests else None
+
+    def add(self, other: "_Window | RollupRow") -> None:
         """Count the other's requests as well."""
         self.requests += other.requests
         self.errors += other.errors
@@ -48,12 +54,12 @@ class _Window:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One step of the series; ``p95_ms`` is None where nothing was requested."""
+    """One step of the series; without requests there is neither a quantile nor a rate."""
 
     at: datetime
     requests_per_second: float
     p95_ms: float | None
-    error_rate: float
+    error_rate: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +69,7 @@ class Series:
     points: Sequence[Point]
     requests_per_second: float
     p95_ms: float | None
-    error_rate: float
+    error_rate: float | None
     window_seconds: int
 
 
@@ -123,7 +129,7 @@ class MetricsManager:
         }
 
     async def read_series(self, tx: ReadTx, *, minutes: int) -> Series:
-        """The tenant's requests over the last ``minutes``, one point a step, gaps as zeros."""
+        """The tenant's requests over the last ``minutes``, one point a step, gaps as None."""
         end = int(tx.now().timestamp() // STEP_SECONDS)
         begin = end - minutes * 60 // STEP_SECONDS
         rows = await tx.scalars(
@@ -137,16 +143,14 @@ class MetricsManager:
         for row in rows:
             step = int(row.window_at.timestamp() // STEP_SECONDS)
             for window in (by_step.setdefault(step, _Window()), total):
-                window.requests += row.requests
-                window.errors += row.errors
-                window.buckets = [a + b for a, b in zip(window.buckets, row.buckets, strict=True)]
+                window.add(row)
         points = [_point(step, by_step.get(step, _Window())) for step in range(begin, end)]
         seconds = minutes * 60
         return Series(
             points=points,
             requests_per_second=total.requests / seconds,
             p95_ms=quantile_ms(total.buckets, 0.95),
-            error_rate=total.errors / total.requests if total.requests else 0.0,
+            error_rate=total.error_rate,
             window_seconds=seconds,
         )
 
@@ -164,7 +168,7 @@ def _point(step: int, window: _Window) -> Point:
         at=datetime.fromtimestamp(step * STEP_SECONDS, UTC),
         requests_per_second=window.requests / STEP_SECONDS,
         p95_ms=quantile_ms(window.buckets, 0.95),
-        error_rate=window.errors / window.requests if window.requests else 0.0,
+        error_rate=window.error_rate,
     )
 
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from backend.core.context import Scope, SystemScope
 from backend.core.database import ReadTx
 from backend.core.errors import ForbiddenError, UnauthenticatedError
-from backend.http.deps import Db, manager_of, requires, requires_platform
+from backend.http.deps import Db, manager_of, requires
 from backend.http.pagination import Page, PageQuery, next_cursor
 from backend.http.reply import problems, reply
 from backend.managers.security.manager import SecurityManager
@@ -68,7 +68,7 @@ async def verify_audit(
 
 @router.get("/platform/audit", tags=["platform"], responses=_REFUSALS)
 async def list_platform_audit(
-    scope: Annotated[SystemScope, requires_platform("platform:read")],
+    scope: Annotated[SystemScope, requires("platform:read", errand="platform")],
     security: Security,
     db: Db,
     page: PageQuery,

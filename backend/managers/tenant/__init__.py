@@ -4,7 +4,13 @@ Owns ``tenants``, ``users`` and ``memberships``. Signals ``principals`` when a r
 """
 
 from backend.managers.tenant._password import hash_password, verify_password
-from backend.managers.tenant._roles import PLATFORM_PERMISSIONS, ROLES, permissions_of
+from backend.managers.tenant._roles import (
+    PLATFORM_PERMISSIONS,
+    ROLES,
+    Role,
+    permissions_of,
+    refuse_higher,
+)
 from backend.managers.tenant.errors import (
     LastOwnerError,
     LoginExistsError,
@@ -33,6 +39,7 @@ __all__ = [
     "MemberExistsError",
     "MemberNotFoundError",
     "Membership",
+    "Role",
     "RoleTooHighError",
     "SlugTakenError",
     "Tenant",
@@ -41,5 +48,6 @@ __all__ = [
     "User",
     "hash_password",
     "permissions_of",
+    "refuse_higher",
     "verify_password",
 ]

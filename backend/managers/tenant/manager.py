@@ -8,13 +8,12 @@ import sqlalchemy as sa
 
 from backend.core.database import Integrity, ReadTx, Tx
 from backend.core.ids import PLATFORM_TENANT, uuid7
-from backend.managers.tenant._roles import ROLES
+from backend.managers.tenant._roles import refuse_higher
 from backend.managers.tenant.errors import (
     LastOwnerError,
     LoginExistsError,
     MemberExistsError,
     MemberNotFoundError,
-    RoleTooHighError,
     SlugTakenError,
     TenantNotFoundError,
 )
@@ -102,6 +101,13 @@ class TenantManager:
         row = await tx.scalar(sa.select(TenantRow).where(TenantRow.slug == slug))
         return _tenant(row) if row else None
 
+    async def is_active(self, tx: ReadTx, tenant_id: str) -> bool:
+        """Whether the tenant exists and is not suspended; the platform's own always is."""
+        if tenant_id == PLATFORM_TENANT:
+            return True
+        state = await tx.scalar(sa.select(TenantRow.state).where(TenantRow.id == tenant_id))
+        return bool(state == "active")
+
     async def list_tenants(
         self, tx: ReadTx, *, limit: int, before_id: str | None = None
     ) -> list[Tenant]:
@@ -125,7 +131,7 @@ class TenantManager:
         """Create a person who logs in here with e-mail and password.
 
         Raises:
-            MemberExistsError: Somebody logs in with this e-mail already.
+            LoginExistsError: Somebody logs in with this e-mail already.
         """
         row = UserRow(
             id=uuid7(),
@@ -142,7 +148,7 @@ class TenantManager:
             async with tx.savepoint():
                 tx.session.add(row)
         except Integrity as exc:
-            raise MemberExistsError from exc
+            raise LoginExistsError from exc
         tx.audit(
             "user.created",
             f"user:{row.id}",
@@ -235,7 +241,7 @@ class TenantManager:
             RoleTooHighError: The role has permissions the granter lacks.
             MemberExistsError: They are a member already.
         """
-        _refuse_higher(role, granter)
+        refuse_higher(role, granter)
         created = await tx.insert_new(
             MembershipRow,
             {
@@ -255,10 +261,7 @@ class TenantManager:
     async def add_first_owner(
         self, tx: Tx, *, tenant_id: str, email: str | None, otherwise: str
     ) -> None:
-        """Make somebody the owner of a new tenant: who has ``email``, else the acting user.
-
-        A client that creates a tenant without naming an owner leaves it without one; a platform
-        administrator adds one later.
+        """Make somebody the owner of a new tenant: who has ``email``, else the user ``otherwise``.
 
         Raises:
             MemberNotFoundError: Nobody logs in with this e-mail.
@@ -270,9 +273,7 @@ class TenantManager:
                 raise MemberNotFoundError(detail)
             user_id = found[0].id
         else:
-            kind, _, user_id = otherwise.partition(":")
-            if kind != "user":
-                return
+            user_id = otherwise
         await self.add_member(tx, tenant_id=tenant_id, user_id=user_id, role="owner", granter=None)
 
     async def invite_member(
@@ -293,7 +294,7 @@ class TenantManager:
             LoginExistsError: A password came with an e-mail that has a log-in already.
             MemberExistsError: They are a member already.
         """
-        _refuse_higher(role, granter)
+        refuse_higher(role, granter)
         found = await self.find_login(tx, email)
         if found is None and password_hash is None:
             detail = "Nobody logs in with this e-mail: give a password to create the log-in"
@@ -332,8 +333,8 @@ class TenantManager:
             LastOwnerError: It would leave the tenant without an owner.
         """
         user, row = await self._locked_member(tx, user_id)
-        _refuse_higher(row.role, granter)
-        _refuse_higher(role, granter)
+        refuse_higher(row.role, granter)
+        refuse_higher(role, granter)
         if row.role == "owner" and role != "owner":
             await self._refuse_last_owner(tx)
         before, row.role = row.role, role
@@ -350,7 +351,7 @@ class TenantManager:
             LastOwnerError: It would leave the tenant without an owner.
         """
         _, row = await self._locked_member(tx, user_id)
-        _refuse_higher(row.role, remover)
+        refuse_higher(row.role, remover)
         if row.role == "owner":
             await self._refuse_last_owner(tx)
         await tx.session.delete(row)
@@ -385,11 +386,6 @@ class TenantManager:
         )
         if owners <= 1:
             raise LastOwnerError
-
-
-def _refuse_higher(role: str, granter: frozenset[str] | None) -> None:
-    if granter is not None and not ROLES[role] <= granter:
-        raise RoleTooHighError
 
 
 def _tenant(row: TenantRow) -> Tenant:

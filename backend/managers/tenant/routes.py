@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from backend.core.context import Scope, SystemScope
 from backend.core.errors import ForbiddenError, UnauthenticatedError
-from backend.http.deps import Caller, Db, IdPath, manager_of, requires, requires_platform
+from backend.http.deps import Caller, Db, IdPath, manager_of, requires
 from backend.http.pagination import PageQuery, next_cursor
 from backend.http.reply import leads_to, problems, reply
 from backend.managers.tenant._password import hash_password
@@ -36,10 +36,10 @@ from backend.managers.tenant.schemas import (
 
 router = APIRouter(prefix="/api/v1")
 Tenants = Annotated[TenantManager, manager_of(TenantManager)]
-PlatformReader = Annotated[SystemScope, requires_platform("platform:read")]
-PlatformWriter = Annotated[SystemScope, requires_platform("platform:write")]
-MemberReader = Annotated[SystemScope, requires_platform("member:read", "members")]
-MemberWriter = Annotated[SystemScope, requires_platform("member:write", "members")]
+PlatformReader = Annotated[SystemScope, requires("platform:read", errand="platform")]
+PlatformWriter = Annotated[SystemScope, requires("platform:write", errand="platform")]
+MemberReader = Annotated[SystemScope, requires("member:read", errand="members")]
+MemberWriter = Annotated[SystemScope, requires("member:write", errand="members")]
 _DENIED = (UnauthenticatedError, ForbiddenError)
 _USER_ID = {"user_id": "$response.body#/id"}
 
@@ -74,10 +74,12 @@ async def create_tenant(
     db: Db,
 ) -> Response:
     """Create a tenant and make somebody its owner: the caller, unless an e-mail says who."""
+    # Only people hold the platform's permissions.
+    user_id = caller.subject.removeprefix("user:")
     async with db.transaction(scope) as tx:
         tenant = await tenants.create_tenant(tx, slug=body.slug, name=body.name)
         await tenants.add_first_owner(
-            tx, tenant_id=tenant.id, email=body.owner_email, otherwise=caller.subject
+            tx, tenant_id=tenant.id, email=body.owner_email, otherwise=user_id
         )
         return reply(request, tx, TenantOut.model_validate(tenant), status=201)
 

@@ -1,12 +1,13 @@
 """Wire types of tenants and members."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from backend.http.schemas import Input, Name
+from backend.managers.tenant._roles import Role
 
 
 def _email(text: str) -> str:
@@ -22,11 +23,10 @@ def _email(text: str) -> str:
 Email = Annotated[
     str, Field(max_length=254, json_schema_extra={"format": "email"}), AfterValidator(_email)
 ]
-Role = Literal["owner", "admin", "operator", "viewer", "workflow"]
 
 
 class TenantCreate(Input):
-    """A new tenant, with its first owner if the person exists or is to be invited."""
+    """A new tenant, and who owns it first: a person who logs in here already."""
 
     slug: str = Field(
         min_length=2, max_length=40, pattern=r"^[a-z][a-z0-9-]*[a-z0-9]$", examples=["acme"]

@@ -38,7 +38,7 @@ class TestReadOverview:
         found = (await ada.http.get("/api/v1/overview")).json()
         assert (found["window_seconds"], found["step_seconds"]) == (900, 10)
         assert len(found["series"]) == 90
-        assert found["requests"] == {"per_second": 0, "p95_ms": None, "error_rate": 0}
+        assert found["requests"] == {"per_second": 0, "p95_ms": None, "error_rate": None}
         assert set(found["jobs"].values()) == {0}
         assert found["emails"] == {}
         assert found["failures"] == []

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from backend.core.context import Scope
 from backend.managers.email import read_copies
+from backend.managers.email.manager import scope_of
 from backend.managers.email.models import EmailRow
 from tests.integration.email.conftest import Mailing
 from tests.support.platform import App
@@ -217,6 +218,19 @@ class TestBusinessKey:
             f"client:{ada.client_id}",
             f"client:{bob.client_id}",
         }
+
+
+class TestBeginDelivery:
+    async def test_marks_who_is_being_sent_to(self, app: App) -> None:
+        ada = await app.caller()
+        body = {**EMAIL, "to": ["a@example.test"], "bcc": ["b@example.test"]}
+        made = (await ada.http.post("/api/v1/emails", json=body)).json()
+        async with app.platform.database.transaction(scope_of(ada.tenant.id)) as tx:
+            (delivery,) = await app.platform.emails.begin_delivery(tx, [made["id"]])
+        assert set(delivery.pending.values()) == {"a@example.test", "b@example.test"}
+        email = (await ada.http.get(f"/api/v1/emails/{made['id']}")).json()
+        assert email["state"] == "sending"
+        assert [one["state"] for one in email["recipients"]] == ["sending"] * 2
 
 
 class TestListEmails:

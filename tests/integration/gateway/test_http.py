@@ -482,7 +482,7 @@ class TestClients:
             await http.post(f"/api/v1/clients/{boss['id']}/rotate"),
         ):
             assert answer.status_code == 403
-            assert answer.json()["code"] == "gateway.role_beyond_caller"
+            assert answer.json()["code"] == "tenant.role_too_high"
 
     @pytest.mark.parametrize(
         "body",

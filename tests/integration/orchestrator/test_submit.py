@@ -72,7 +72,7 @@ class TestSubmit:
         assert await bench.rows() == {}
 
     async def test_serves_the_platform_itself(self, bench):
-        async with bench.database.transaction(SystemScope("orchestrator")) as tx:
+        async with bench.database.transaction(SystemScope("worker")) as tx:
             await bench.manager.submit(tx, "noop", args={})
         (claim,) = await bench.claim()
         assert claim.tenant_id == PLATFORM_TENANT

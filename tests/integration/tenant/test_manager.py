@@ -246,15 +246,9 @@ class TestAddFirstOwner:
                     tx, tenant_id=other.tenant.id, email="nobody@example.test", otherwise=""
                 )
             await other.tenants.add_first_owner(
-                tx, tenant_id=other.tenant.id, email=None, otherwise=f"user:{ada.id}"
+                tx, tenant_id=other.tenant.id, email=None, otherwise=ada.id
             )
         assert await other.roles() == {"Ada": "owner"}
-        third = await made(database, "third")
-        async with database.transaction(SystemScope("platform")) as tx:
-            await third.tenants.add_first_owner(
-                tx, tenant_id=third.tenant.id, email=None, otherwise="client:es_1"
-            )
-        assert await third.roles() == {}
 
 
 class TestSetPassword:

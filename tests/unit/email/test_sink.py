@@ -12,7 +12,6 @@ from backend.managers.email._address import Mailbox
 from backend.managers.email._compose import Attachment, Content, compose
 from backend.managers.email._sink import (
     SmtpSink,
-    clear,
     count_copies,
     hash_message_id,
     read_copies,
@@ -145,16 +144,6 @@ class TestStoring:
             assert count_copies(tmp_path) == kept
         assert not (folder / "half.eml.tmp").exists()
         assert (folder / "foreign.txt").exists()
-
-    async def test_clear_while_running(self, tmp_path: Path) -> None:
-        async with sink_in(tmp_path, keep=2) as (_, pool):
-            for _ in range(2):
-                await send(pool, make())
-            clear(tmp_path)
-            assert count_copies(tmp_path) == {}
-            for _ in range(3):
-                assert await send(pool, make()) == [("accepted", 250)]
-            assert sum(count_copies(tmp_path).values()) == 2
 
     async def test_write_failure_defers(self, tmp_path: Path) -> None:
         async with sink_in(tmp_path / "sink") as (sink, pool):

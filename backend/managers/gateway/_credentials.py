@@ -1,0 +1,257 @@
+"""What programs log in with: a tenant's clients and API keys, and the console's own client."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import sqlalchemy as sa
+
+from backend.core.database import ReadTx, Tx
+from backend.core.ids import PLATFORM_TENANT, uuid7
+from backend.managers.gateway import _keys
+from backend.managers.gateway._oauth import TOKEN_EXCHANGE
+from backend.managers.gateway.errors import (
+    ApiKeyNotFoundError,
+    ClientNotFoundError,
+    ExpiryInvalidError,
+)
+from backend.managers.gateway.models import ApiKey, OauthClient
+from backend.managers.tenant import PRINCIPALS, refuse_higher
+
+CONSOLE: Final = "console"
+"""The client id of the console: the one client that logs people in and exchanges their tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """An OAuth client as its tenant sees it; never carries the secret."""
+
+    id: str
+    client_id: str
+    name: str
+    role: str
+    disabled: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An API key as its tenant sees it: the prefix, never the key."""
+
+    id: str
+    name: str
+    role: str
+    prefix: str
+    created_by: str
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+
+
+class CredentialOperations:
+    """Making, renewing and revoking them; every change ends what was cached of the old."""
+
+    # --- clients ---------------------------------------------------------------------------------
+
+    async def list_clients(
+        self, tx: ReadTx, *, limit: int, before_id: str | None = None
+    ) -> list[Client]:
+        """The tenant's clients, newest first, one more than ``limit``."""
+        query = sa.select(OauthClient).where(OauthClient.tenant_id == tx.tenant_id)
+        if before_id is not None:
+            query = query.where(OauthClient.id < before_id)
+        rows = await tx.scalars(query.order_by(OauthClient.id.desc()).limit(limit + 1))
+        return [_client(row) for row in rows]
+
+    async def create_client(
+        self, tx: Tx, *, name: str, role: str, granter: frozenset[str] | None
+    ) -> tuple[Client, str]:
+        """Create a client for programs; returns it with its secret, which is kept nowhere.
+
+        Args:
+            granter: The permissions of whoever creates it; None for the platform itself.
+
+        Raises:
+            RoleTooHighError: The role has permissions the granter lacks.
+        """
+        refuse_higher(role, granter)
+        secret = _keys.mint(_keys.SECRET_TAG)
+        row = OauthClient(
+            id=(row_id := uuid7()),
+            client_id=f"es_{row_id.replace('-', '')}",
+            tenant_id=tx.tenant_id,
+            name=name,
+            role=role,
+            secret_hash=_keys.digest_of(secret),
+            redirect_uris=[],
+            grant_types=["client_credentials"],
+            disabled=False,
+            created_at=tx.now(),
+        )
+        tx.session.add(row)
+        tx.audit("client.created", f"client:{row.client_id}", name=name, role=role)
+        return _client(row), secret
+
+    async def rotate_client(
+        self, tx: Tx, client_row_id: str, *, granter: frozenset[str]
+    ) -> tuple[Client, str]:
+        """Give a client a new secret; the old one is void at once.
+
+        Access tokens made with the old secret run out within ten minutes: they prove nothing
+        about the secret, and cutting them would stop every workflow that is just running.
+
+        Raises:
+            ClientNotFoundError: No such client in this tenant.
+            RoleTooHighError: Knowing its secret would give the caller more than they have.
+        """
+        row = await self._locked_client(tx, client_row_id)
+        refuse_higher(row.role, granter)
+        secret = _keys.mint(_keys.SECRET_TAG)
+        row.secret_hash = _keys.digest_of(secret)
+        tx.audit("client.rotated", f"client:{row.client_id}")
+        tx.signal(PRINCIPALS)
+        return _client(row), secret
+
+    async def delete_client(self, tx: Tx, client_row_id: str) -> None:
+        """Delete a client; its tokens stop working at once.
+
+        Raises:
+            ClientNotFoundError: No such client in this tenant.
+        """
+        row = await self._locked_client(tx, client_row_id)
+        await tx.session.delete(row)
+        tx.audit("client.deleted", f"client:{row.client_id}", name=row.name)
+        tx.signal(PRINCIPALS)
+
+    async def _locked_client(self, tx: Tx, client_row_id: str) -> OauthClient:
+        row: OauthClient | None = await tx.scalar(
+            sa.select(OauthClient)
+            .where(OauthClient.id == client_row_id, OauthClient.tenant_id == tx.tenant_id)
+            .with_for_update()
+        )
+        if row is None:
+            raise ClientNotFoundError
+        return row
+
+    async def put_console_client(
+        self, tx: Tx, *, secret: str, redirect_uris: Sequence[str]
+    ) -> None:
+        """Make the console's client be as given: it logs people in and exchanges their tokens.
+
+        Idempotent, for every start of the platform; needs the platform's own scope.
+
+        Raises:
+            ValueError: The secret has fewer than 32 characters.
+        """
+        if len(secret) < 32:
+            raise ValueError("the console's secret needs 32 random characters at least")
+        row: OauthClient | None = await tx.scalar(
+            sa.select(OauthClient).where(OauthClient.client_id == CONSOLE)
+        )
+        wanted = (_keys.digest_of(secret), list(redirect_uris))
+        if row is not None and (row.secret_hash, row.redirect_uris) == wanted:
+            return
+        if row is None:
+            await tx.insert_new(
+                OauthClient,
+                {
+                    "id": uuid7(),
+                    "client_id": CONSOLE,
+                    "tenant_id": PLATFORM_TENANT,
+                    "name": "Console",
+                    "role": "",
+                    "secret_hash": wanted[0],
+                    "redirect_uris": wanted[1],
+                    "grant_types": ["authorization_code", TOKEN_EXCHANGE],
+                    "disabled": False,
+                    "created_at": tx.now(),
+                },
+                conflict=["client_id"],
+            )
+            tx.audit("client.created", f"client:{CONSOLE}", redirect_uris=wanted[1])
+        else:
+            row.secret_hash, row.redirect_uris = wanted
+            tx.audit("client.rotated", f"client:{CONSOLE}", redirect_uris=wanted[1])
+        tx.signal(PRINCIPALS)
+
+    # --- API keys --------------------------------------------------------------------------------
+
+    async def list_api_keys(
+        self, tx: ReadTx, *, limit: int, before_id: str | None = None
+    ) -> list[Key]:
+        """The tenant's API keys, newest first, one more than ``limit``."""
+        query = sa.select(ApiKey).where(ApiKey.tenant_id == tx.tenant_id)
+        if before_id is not None:
+            query = query.where(ApiKey.id < before_id)
+        rows = await tx.scalars(query.order_by(ApiKey.id.desc()).limit(limit + 1))
+        return [_key(row) for row in rows]
+
+    async def create_api_key(
+        self,
+        tx: Tx,
+        *,
+        name: str,
+        role: str,
+        expires_at: datetime | None,
+        granter: frozenset[str] | None,
+    ) -> tuple[Key, str]:
+        """Create an API key; returns it with the key itself, which is kept nowhere.
+
+        Raises:
+            RoleTooHighError: The role has permissions the granter lacks.
+            ExpiryInvalidError: It would be dead already.
+        """
+        refuse_higher(role, granter)
+        if expires_at is not None and expires_at <= tx.now():
+            raise ExpiryInvalidError
+        key = _keys.mint(_keys.API_KEY_TAG)
+        row = ApiKey(
+            id=uuid7(),
+            tenant_id=tx.tenant_id,
+            name=name,
+            role=role,
+            prefix=_keys.shown_prefix(key),
+            key_hash=_keys.digest_of(key),
+            created_by=tx.scope.actor,
+            created_at=tx.now(),
+            expires_at=expires_at,
+            last_used_at=None,
+        )
+        tx.session.add(row)
+        tx.audit("api_key.created", f"api_key:{row.id}", name=name, role=role, prefix=row.prefix)
+        return _key(row), key
+
+    async def revoke_api_key(self, tx: Tx, key_id: str) -> None:
+        """Delete an API key; it stops working at once.
+
+        Raises:
+            ApiKeyNotFoundError: No such key in this tenant.
+        """
+        row: ApiKey | None = await tx.scalar(
+            sa.select(ApiKey)
+            .where(ApiKey.id == key_id, ApiKey.tenant_id == tx.tenant_id)
+            .with_for_update()
+        )
+        if row is None:
+            raise ApiKeyNotFoundError
+        await tx.session.delete(row)
+        tx.audit("api_key.revoked", f"api_key:{row.id}", name=row.name, prefix=row.prefix)
+        tx.signal(PRINCIPALS)
+
+
+def _client(row: OauthClient) -> Client:
+    return Client(row.id, row.client_id, row.name, row.role, row.disabled, row.created_at)
+
+
+def _key(row: ApiKey) -> Key:
+    return Key(
+        row.id,
+        row.name,
+        row.role,
+        row.prefix,
+        row.created_by,
+        row.created_at,
+        row.expires_at,
+        row.last_used_at,
+    )

@@ -1,0 +1,94 @@
+"""What `scripts/run` decides before it starts anything, and how it says that it could not."""
+
+import argparse
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from scripts import launcher
+from scripts.launcher import LaunchError, MainJob, Ports, environment
+from scripts.n8n.api import N8nError
+from tests.e2e.conftest import free_port_base
+
+FIRST = {"client_id": "es_1", "client_secret": "s"}
+
+
+@pytest.fixture(autouse=True)
+def own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("EMAIL_SENDER__")]:
+        monkeypatch.delenv(name)
+
+
+def fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], launch) -> str:
+    """The one line of a launch that fails."""
+    monkeypatch.setattr(launcher, "_launch", launch)
+    with pytest.raises(SystemExit) as ended:
+        launcher.main([])
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1, said
+    return said.removeprefix("scripts/run: ").removesuffix("\n")
+
+
+class TestMain:
+    def test_a_folder_that_cannot_be_made_is_one_line(self, tmp_path, monkeypatch, capsys):
+        (tmp_path / "file").touch()
+        wanted = tmp_path / "file" / "data"
+        arguments = ["--once", "--port-base", str(free_port_base()), "--data-dir", str(wanted)]
+        launch = launcher._launch
+        said = fails(monkeypatch, capsys, lambda _: launch(launcher._options(arguments)))
+        assert said == f"{wanted}: Not a directory"
+
+    def test_an_api_that_is_gone_is_one_line(self, monkeypatch, capsys):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            api = f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+            async def launch(_: argparse.Namespace) -> None:
+                async with MainJob(api, FIRST):
+                    pytest.fail("somebody answered")
+
+            said = fails(monkeypatch, capsys, launch)
+        assert said.startswith(f"no answer from {api}/oauth/token: ")
+
+    @pytest.mark.parametrize("error", [LaunchError, N8nError])
+    def test_of_a_long_reason_it_says_the_first_line(self, monkeypatch, capsys, error):
+        async def launch(_: argparse.Namespace) -> None:
+            raise error("it failed\nThe end of its log")
+
+        assert fails(monkeypatch, capsys, launch) == "it failed"
+
+
+class TestEnvironment:
+    def test_is_what_the_options_decide(self, tmp_path):
+        options = launcher._options(["--data-dir", str(tmp_path), "--port-base", "9400"])
+        env = environment(options, Ports(9400))
+        assert env["EMAIL_SENDER__DATA_DIR"] == str(tmp_path)
+        assert env["EMAIL_SENDER__HTTP__PORT"] == "9400"
+        assert env["EMAIL_SENDER__GATEWAY__ISSUER"] == "http://localhost:9400"
+        assert env["EMAIL_SENDER__EMAIL__SMTP_URL"] == "smtp://127.0.0.1:9402"
+        assert env["EMAIL_SENDER__EMAIL__SINK_DIRECTORY"] == str(tmp_path / "sink")
+        assert "EMAIL_SENDER__DATABASE__URL" not in env
+
+    def test_an_operators_own_settings_stand_in_for_options(self, tmp_path, monkeypatch):
+        own = {
+            "DATA_DIR": str(tmp_path),
+            "EMAIL__SMTP_URL": "smtp://user:secret@mail.example.test",
+            "DATABASE__URL": "postgresql://user:secret@db/app",
+            "GATEWAY__ISSUER": "https://api.example.test",
+        }
+        for name, value in own.items():
+            monkeypatch.setenv(f"EMAIL_SENDER__{name}", value)
+        env = environment(launcher._options([]), Ports(8400))
+        assert {name: env[f"EMAIL_SENDER__{name}"] for name in own} == own
+        # Their mail server has no sink to look into.
+        assert "EMAIL_SENDER__EMAIL__SINK_DIRECTORY" not in env
+
+    def test_an_option_wins_over_a_setting(self, tmp_path: Path, monkeypatch):
+        monkeypatch.setenv("EMAIL_SENDER__DATA_DIR", "elsewhere")
+        monkeypatch.setenv("EMAIL_SENDER__HTTP__PORT", "1")
+        env = environment(launcher._options(["--data-dir", str(tmp_path)]), Ports(8400))
+        assert env["EMAIL_SENDER__DATA_DIR"] == str(tmp_path)
+        assert env["EMAIL_SENDER__HTTP__PORT"] == "8400"
