@@ -4,13 +4,11 @@ Every flow has one shape. Errors leave as :class:`Answer` in the words of RFC 67
 what clients of these endpoints parse; only the login page speaks to people.
 """
 
-import asyncio
 import base64
 import binascii
 import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -29,9 +27,10 @@ from authlib.oauth2.rfc6749.errors import (
 from backend.core.context import SystemScope
 from backend.core.database import Database, ReadTx
 from backend.core.errors import NotFoundError
-from backend.core.ids import PLATFORM_TENANT, uuid7
+from backend.core.ids import PLATFORM_TENANT
 from backend.managers.gateway import _oauth
 from backend.managers.gateway._failures import Failure, FailureAudit, FailureLimits
+from backend.managers.gateway._logins import Caller, LogIn, LogIns
 from backend.managers.gateway._oauth import Answer, ClientSnapshot, Person, Server, Snapshot
 from backend.managers.gateway._tokens import (
     IdClaims,
@@ -41,7 +40,7 @@ from backend.managers.gateway._tokens import (
     read_access,
     read_id,
 )
-from backend.managers.gateway.errors import LoginRefusedError, TooManyFailuresError
+from backend.managers.gateway.errors import TooManyFailuresError
 from backend.managers.gateway.models import (
     AuthorizationCode,
     BrowserSession,
@@ -49,39 +48,14 @@ from backend.managers.gateway.models import (
     RevokedToken,
 )
 from backend.managers.gateway.settings import GatewaySettings
-from backend.managers.tenant import PRINCIPALS, TenantManager, User, verify_password
+from backend.managers.tenant import PRINCIPALS, TenantManager
 
 AUTHORIZE_PATH: Final = "/oauth/authorize"
 TOKEN_PATH: Final = "/oauth/token"
-_MAX_PASSWORD_BYTES: Final = 1024
 _MAX_ENTRIES: Final = 10_000
 _INTERACTIVE: Final = frozenset({"login", "select_account"})
 
 Pairs = Sequence[tuple[str, str]]
-
-
-class Caller(NamedTuple):
-    """Where a request comes from."""
-
-    address: str
-    request_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class LogIn:
-    """One browser's log-in: who, since when, until when."""
-
-    session_id: str
-    user: User
-    started_at: datetime
-    expires_at: datetime
-
-
-class NewSession(NamedTuple):
-    """A fresh session's cookie value, kept nowhere else, and its lifetime."""
-
-    cookie: str
-    seconds: int
 
 
 class Redirect(NamedTuple):
@@ -130,7 +104,7 @@ class OpenIdProvider:
         self._limits = limits
         self._failures = failures
         self._entered: dict[tuple[str, str, str], None] = {}
-        self._password_slots = asyncio.Semaphore(settings.password_checks_at_once)
+        self.log_ins = LogIns(database, tenants, settings, limits=limits, failures=failures)
 
     @property
     def settings(self) -> GatewaySettings:
@@ -534,93 +508,6 @@ class OpenIdProvider:
         target = urlsplit(redirect_uri)
         return LogInContext(client.name, f"{target.scheme}://{target.netloc}")
 
-    async def log_in(
-        self, email: str, password: str, *, replaces: str | None, caller: Caller
-    ) -> NewSession:
-        """Check a password and start a session, ending the one the browser had.
-
-        The cookie is always a new one: a value planted before the log-in is worth nothing after.
-
-        Raises:
-            LoginRefusedError: Unknown, wrong or disabled, which take the same time and text.
-            TooManyFailuresError: From this address or for this account, before any hashing.
-        """
-        account = f"login:{email.strip().casefold()}"
-        # Charged before the hash is computed and given back on success: attempts in flight
-        # together must not all be looked at before the first has failed.
-        self._limits.charge(caller.address, account)
-        async with self._database.read(SystemScope("authenticate")) as view:
-            found = await self._tenants.find_login(view, email)
-        user, encoded = found or (None, None)
-        too_long = len(password.encode()) > _MAX_PASSWORD_BYTES
-        async with self._password_slots:
-            matches = await asyncio.to_thread(
-                verify_password, encoded, "" if too_long else password
-            )
-        if user is None or not matches or too_long or user.disabled:
-            target = f"user:{user.id}" if user else f"address:{caller.address}"
-            await self._failures.note(
-                Failure("login.failed", target, caller.address), caller.request_id
-            )
-            raise LoginRefusedError
-        self._limits.refund(caller.address, account)
-        cookie = secrets.token_urlsafe(32)
-        scope = SystemScope("authenticate", actor=f"user:{user.id}", request_id=caller.request_id)
-        async with self._database.transaction(scope) as tx:
-            now = tx.now()
-            if replaces is not None:
-                await tx.execute(
-                    sa.delete(BrowserSession)
-                    .where(BrowserSession.cookie_hash == _hash(replaces))
-                    .execution_options(synchronize_session=False)
-                )
-                tx.signal(PRINCIPALS)
-            session = BrowserSession(
-                id=uuid7(),
-                cookie_hash=_hash(cookie),
-                user_id=user.id,
-                created_at=now,
-                expires_at=now + timedelta(seconds=self._settings.session_seconds),
-            )
-            tx.session.add(session)
-            tx.audit(
-                "login.succeeded", f"user:{user.id}", address=caller.address, session=session.id
-            )
-        return NewSession(cookie, self._settings.session_seconds)
-
-    async def find_log_in(self, cookie: str | None) -> LogIn | None:
-        """The log-in that a browser's cookie stands for, while it lives."""
-        if not cookie:
-            return None
-        async with self._database.read(SystemScope("authenticate")) as view:
-            row: BrowserSession | None = await view.scalar(
-                sa.select(BrowserSession).where(
-                    BrowserSession.cookie_hash == _hash(cookie),
-                    BrowserSession.expires_at > view.now(),
-                )
-            )
-            if row is None:
-                return None
-            try:
-                user = await self._tenants.get_user(view, row.user_id)
-            except NotFoundError:
-                return None
-        return None if user.disabled else LogIn(row.id, user, row.created_at, row.expires_at)
-
-    async def log_out(self, session_ids: Sequence[str], *, actor: str, caller: Caller) -> None:
-        """End sessions: their id tokens cannot be exchanged and their access tokens are void."""
-        scope = SystemScope("authenticate", actor=actor, request_id=caller.request_id)
-        async with self._database.transaction(scope) as tx:
-            ended = await tx.execute(
-                sa.delete(BrowserSession)
-                .where(BrowserSession.id.in_(session_ids))
-                .returning(BrowserSession.id, BrowserSession.user_id)
-                .execution_options(synchronize_session=False)
-            )
-            for session_id, user_id in ended.all():
-                tx.audit("session.ended", f"user:{user_id}", session=session_id)
-                tx.signal(PRINCIPALS)
-
     async def read_log_out_hint(self, hint: str, redirect_uri: str) -> tuple[IdClaims, bool] | None:
         """Whom an id token given to log-out names, and whether it may redirect there.
 
@@ -688,7 +575,3 @@ def _slow_down(error: TooManyFailuresError) -> Answer:
     """429 in the words of RFC 6749, with Retry-After."""
     body = {"error": "temporarily_unavailable", "error_description": f"{error.title}: {error}"}
     return Answer(429, body, {**error.headers, "Cache-Control": "no-store", "Pragma": "no-cache"})
-
-
-def _hash(cookie: str) -> bytes:
-    return hashlib.sha256(cookie.encode()).digest()

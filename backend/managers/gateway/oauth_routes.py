@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from backend.core.context import Principal
 from backend.managers.gateway import _pages
+from backend.managers.gateway._logins import Caller
 from backend.managers.gateway._oauth import (
     AUTH_METHODS,
     AUTHORIZATION_CODE,
@@ -24,7 +25,6 @@ from backend.managers.gateway._oauth import (
 )
 from backend.managers.gateway._provider import (
     AskLogIn,
-    Caller,
     OpenIdProvider,
     Refused,
     without_prompt,
@@ -99,7 +99,7 @@ class _Face:
             parameters = await _form(request)
         if parameters is None:
             return _refusal_page("invalid_request", f"The body is not {_FORM}")
-        log_in = await self._provider.find_log_in(request.cookies.get(SESSION_COOKIE))
+        log_in = await self._provider.log_ins.find(request.cookies.get(SESSION_COOKIE))
         outcome = await self._provider.authorize(parameters, log_in, _caller(request))
         if isinstance(outcome, Refused):
             return _refusal_page(outcome.error, outcome.description)
@@ -121,7 +121,7 @@ class _Face:
             problem = "The form has expired. Try again."
             return await self._log_in_page(request, return_to, problem, email, status=403)
         try:
-            session = await self._provider.log_in(
+            session = await self._provider.log_ins.start(
                 email,
                 form.get("password", ""),
                 replaces=request.cookies.get(SESSION_COOKIE),
@@ -171,7 +171,7 @@ class _Face:
         given = dict(request.query_params)
         if request.method == "POST":
             given = dict(await _form(request) or [])
-        log_in = await self._provider.find_log_in(request.cookies.get(SESSION_COOKIE))
+        log_in = await self._provider.log_ins.find(request.cookies.get(SESSION_COOKIE))
         redirect_uri = given.get("post_logout_redirect_uri", "")
         hint = await self._provider.read_log_out_hint(given.get("id_token_hint", ""), redirect_uri)
         ends: list[str] = []
@@ -195,7 +195,7 @@ class _Face:
             self._set_cookie(answer, FORM_COOKIE, cookie, None)
             return answer
         if ends:
-            await self._provider.log_out(ends, actor=actor, caller=_caller(request))
+            await self._provider.log_ins.end(ends, actor=actor, caller=_caller(request))
         if may_redirect:
             state = {"state": given["state"]} if "state" in given else {}
             joint = "&" if "?" in redirect_uri else "?"

@@ -14,7 +14,7 @@ from backend.core.audit import AuditRecord, audit_row
 from backend.core.context import Scope, SystemScope
 from backend.core.database import Database, make_engine
 from backend.managers.gateway import Client, GatewayManager, GatewaySettings
-from backend.managers.gateway._provider import Caller
+from backend.managers.gateway._logins import Caller
 from backend.managers.security import SecurityManager
 from backend.managers.tenant import Tenant, TenantManager, User, hash_password
 

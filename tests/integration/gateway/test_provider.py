@@ -10,9 +10,9 @@ import sqlalchemy as sa
 
 from backend.core.context import SystemScope
 from backend.managers.gateway import CredentialInvalidError, LoginRefusedError, TooManyFailuresError
+from backend.managers.gateway._logins import Caller
 from backend.managers.gateway._provider import (
     AskLogIn,
-    Caller,
     Redirect,
     Refused,
     is_own_authorization,
@@ -62,12 +62,12 @@ def query_of(address):
 
 
 async def log_in(gate, email="ada@example.test", password=PASSWORD, replaces=None, caller=HERE):
-    return await gate.provider.log_in(email, password, replaces=replaces, caller=caller)
+    return await gate.provider.log_ins.start(email, password, replaces=replaces, caller=caller)
 
 
 async def authorize(gate, cookie=None, **changes):
     wanted = {name: value for name, value in (REQUEST | changes).items() if value is not None}
-    found = await gate.provider.find_log_in(cookie)
+    found = await gate.provider.log_ins.find(cookie)
     return await gate.provider.authorize(list(wanted.items()), found, HERE)
 
 
@@ -277,7 +277,7 @@ class TestFailures:
 class TestLogIn:
     async def test_starts_a_session(self, gate, person):
         session = await log_in(gate)
-        found = await gate.provider.find_log_in(session.cookie)
+        found = await gate.provider.log_ins.find(session.cookie)
         assert found.user == person
         (row,) = await gate.acts("login.succeeded")
         assert (row.actor, row.target) == (f"user:{person.id}", f"user:{person.id}")
@@ -327,8 +327,8 @@ class TestLogIn:
         first = await log_in(gate)
         second = await log_in(gate, replaces=first.cookie)
         assert second.cookie != first.cookie
-        assert await gate.provider.find_log_in(first.cookie) is None
-        assert await gate.provider.find_log_in(second.cookie)
+        assert await gate.provider.log_ins.find(first.cookie) is None
+        assert await gate.provider.log_ins.find(second.cookie)
 
     async def test_keeps_only_a_hash_of_the_cookie(self, gate, person):
         session = await log_in(gate)
@@ -338,7 +338,7 @@ class TestLogIn:
 
     async def test_ends_after_its_time(self, gate, cookie):
         gate.clock.advance(gate.settings.session_seconds)
-        assert await gate.provider.find_log_in(cookie) is None
+        assert await gate.provider.log_ins.find(cookie) is None
 
 
 class TestAuthorize:
@@ -412,7 +412,7 @@ class TestAuthorize:
         assert isinstance(await authorize(gate, cookie, **changes), Refused)
 
     async def test_refuses_a_parameter_given_twice(self, gate, cookie):
-        found = await gate.provider.find_log_in(cookie)
+        found = await gate.provider.log_ins.find(cookie)
         pairs = [*REQUEST.items(), ("redirect_uri", "https://evil.example/")]
         assert isinstance(await gate.provider.authorize(pairs, found, HERE), Refused)
 
@@ -469,8 +469,8 @@ class TestAuthorizationCode:
 
     async def test_dies_with_its_session(self, gate, cookie):
         given = await code(gate, cookie)
-        found = await gate.provider.find_log_in(cookie)
-        await gate.provider.log_out([found.session_id], actor="t", caller=HERE)
+        found = await gate.provider.log_ins.find(cookie)
+        await gate.provider.log_ins.end([found.session_id], actor="t", caller=HERE)
         assert (await redeem(gate, given)).body["error"] == "invalid_grant"
 
     async def test_refuses_made_up_codes(self, gate, person):
@@ -542,8 +542,8 @@ class TestExchange:
         await gate.member(await gate.tenant(), person)
         assert (await exchange(gate, id_token)).status == 200
         if end == "logged out":
-            found = await gate.provider.find_log_in(cookie)
-            await gate.provider.log_out([found.session_id], actor="t", caller=HERE)
+            found = await gate.provider.log_ins.find(cookie)
+            await gate.provider.log_ins.end([found.session_id], actor="t", caller=HERE)
         elif end == "session expired":
             gate.clock.advance(gate.settings.session_seconds)
         elif end == "disabled":
@@ -593,8 +593,8 @@ class TestExchange:
                 await tx.execute(sa.delete(MembershipRow))
                 tx.signal("principals")
         else:
-            found = await gate.provider.find_log_in(cookie)
-            await gate.provider.log_out([found.session_id], actor="t", caller=HERE)
+            found = await gate.provider.log_ins.find(cookie)
+            await gate.provider.log_ins.end([found.session_id], actor="t", caller=HERE)
         with pytest.raises(CredentialInvalidError):
             await gate.gateway.authenticate(token)
 
