@@ -10,7 +10,7 @@ memory or time. So what runs here is a smaller language, held in four places:
   forty lines of ``{% set a = [a, a] %}`` would print for years).
 - *Operations*: everything whose cost depends on a value (loops, concatenation, comparison, slices,
   arithmetic, filters, output) is rewritten to or intercepted by functions that charge a
-  ``_Budget`` before they work. Constant folding is off: it would run the template's arithmetic at
+  ``Budget`` before they work. Constant folding is off: it would run the template's arithmetic at
   compile time, before any budget exists.
 - *Totals*: source, tokens, nesting, loop steps, characters handled and output are bounded.
 
@@ -20,31 +20,49 @@ that computes cannot be interrupted.
 
 import math
 import operator
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import TracebackType
 from typing import Any, ClassVar, Final, NoReturn
-from urllib.parse import quote_plus
 
-from jinja2 import StrictUndefined, Undefined, UndefinedError, meta, nodes, pass_context
 from jinja2 import Template as JinjaTemplate
+from jinja2 import UndefinedError, meta, nodes
 from jinja2.exceptions import TemplateSyntaxError
 from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from markupsafe import Markup, escape
 
+from backend.managers.email._template_filters import (
+    FILTERS,
+    INTERNAL_FILTERS,
+    TESTS,
+    concat,
+    finalize,
+)
+from backend.managers.email._template_values import (
+    MAX_CHARACTERS,
+    MAX_EXPONENT,
+    MAX_INT_BITS,
+    MAX_LOOP_STEPS,
+    MAX_LOOP_WORK,
+    MAX_OUTPUT_CHARACTERS,
+    SCALARS,
+    Budget,
+    BudgetContext,
+    ExpensiveError,
+    NamedUndefined,
+    UnfitValueError,
+    bits,
+    bounded,
+    defined,
+    number,
+    refuse_value,
+    scalar_text,
+)
 from backend.managers.email.errors import TemplateInvalidError, TemplateVariablesError
 
 MAX_SOURCE_CHARACTERS: Final = 256 * 1024
-MAX_OUTPUT_CHARACTERS: Final = 1024 * 1024
 MAX_SUBJECT_CHARACTERS: Final = 900
-MAX_LOOP_STEPS: Final = 100_000
-# Nodes evaluated inside loops: 0.1 to 0.5 us each.
-MAX_LOOP_WORK: Final = 1_000_000
-# Characters built, scanned or compared: memory and time of everything that handles strings.
-MAX_CHARACTERS: Final = 8 * 1024 * 1024
 MAX_VARIABLES_CHARACTERS: Final = 1024 * 1024
 MAX_VARIABLES_VALUES: Final = 50_000
 MAX_VARIABLES_DEPTH: Final = 20
@@ -55,8 +73,6 @@ _PURSE_OUTPUT_CHARACTERS: Final = 32 * 1024 * 1024
 _MAX_TOKENS: Final = 15_000
 _MAX_DEPTH: Final = 50
 _MAX_LOOP_DEPTH: Final = 8
-_MAX_INT_BITS: Final = 256
-_MAX_EXPONENT: Final = 64
 _FILE_NAME: Final = "<template>"
 
 
@@ -104,7 +120,7 @@ class Purse:
         self._output = _PURSE_OUTPUT_CHARACTERS
         self._compiled: set[tuple[str, str]] = set()
 
-    def take(self, part: str, source: str, compiled: "_Compiled", budget: "_Budget") -> None:
+    def take(self, part: str, source: str, compiled: "_Compiled", budget: "Budget") -> None:
         """Take what one part has used of its own budget, and a new template's price.
 
         Raises:
@@ -157,520 +173,6 @@ def render(
     )
 
 
-# --- Budget ---------------------------------------------------------------------------------------
-
-
-class _ExpensiveError(Exception):
-    """The budget is spent; the message says which bound."""
-
-
-class _ValueError(Exception):
-    """A value does not fit what the template does with it; the message is ours."""
-
-
-class _Budget:
-    """What one part of one rendering may still use up; charged before the work is done."""
-
-    __slots__ = ("characters", "output", "steps", "work")
-
-    def __init__(self) -> None:
-        self.output = 0
-        self.steps = MAX_LOOP_STEPS
-        self.work = MAX_LOOP_WORK
-        self.characters = MAX_CHARACTERS
-
-    def charge(self, characters: int) -> None:
-        self.characters -= characters
-        if self.characters < 0:
-            raise _ExpensiveError(f"handles more than {MAX_CHARACTERS} characters")
-
-    def count(self, values: Iterable[Any], work: int, characters: int) -> Iterator[Any]:
-        """Yield the values of a loop, charging for each pass what its body holds."""
-        for value in values:
-            self.steps -= 1
-            self.work -= work
-            if self.steps < 0:
-                raise _ExpensiveError(f"takes more than {MAX_LOOP_STEPS} loop steps")
-            if self.work < 0:
-                raise _ExpensiveError("does too much work in its loops")
-            self.charge(characters)
-            yield value
-
-
-class _Context(Context):
-    """Jinja's context with the budget of this rendering on it."""
-
-    budget: _Budget
-
-
-class _Undefined(StrictUndefined):
-    """Fails on every use and then tells its name alone, so that the caller can list it."""
-
-    __slots__ = ()
-
-    @property
-    def _undefined_message(self) -> str:
-        return str(self._undefined_name)
-
-
-# --- Values ---------------------------------------------------------------------------------------
-
-_SCALARS: Final = (str, int, float, bool, type(None))
-_CONTAINERS: Final = (list, tuple, dict)
-
-
-def _refuse(message: str) -> NoReturn:
-    raise _ValueError(message)
-
-
-def _defined(value: Any) -> Any:
-    if isinstance(value, Undefined):
-        str(value)  # raises with the name
-    return value
-
-
-def _number(value: Any) -> Any:
-    _defined(value)
-    if not isinstance(value, int | float):
-        _refuse("a number is needed")
-    return value
-
-
-def _bounded(value: Any) -> Any:
-    if _bits(value) > _MAX_INT_BITS:
-        _refuse("a number is too large")
-    return value
-
-
-def _bits(value: Any) -> int:
-    return value.bit_length() if isinstance(value, int) else 0
-
-
-def _small(value: Any, most: int) -> int:
-    if not isinstance(value, int) or not 0 <= value <= most:
-        _refuse(f"a whole number from 0 to {most} is needed")
-    return int(value)
-
-
-def _scalar_text(value: Any) -> str:
-    """Return what printing the value shows; containers have no printed form."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, Undefined):
-        return str(value)  # raises with the name, unless it is an "if" without its "else"
-    if value is None:
-        return ""
-    if not isinstance(value, int | float):
-        _refuse("a list or mapping cannot be printed; loop over it or join it")
-    return str(_bounded(value))
-
-
-def _text(context: Context, value: Any) -> str:
-    text = _scalar_text(value)
-    _budget(context).charge(len(text))
-    return text
-
-
-def _listed(context: Context, value: Any) -> list[Any]:
-    _defined(value)
-    if not isinstance(value, list | tuple | dict | str):
-        _refuse("a list is needed")
-    _budget(context).charge(len(value) * 8)
-    return list(value)
-
-
-def _budget(context: Context) -> _Budget:
-    assert isinstance(context, _Context)  # noqa: S101 - tells the checker what context_class says
-    return context.budget
-
-
-def _field(value: Any, name: Any) -> Any:
-    # Not str() of whatever it is: the printed form of a list costs more than it is charged.
-    if not isinstance(name, str | int) or _size(name) > 200:
-        _refuse("an attribute is named by a short text or an index")
-    for step in str(_bounded(name)).split("."):
-        if isinstance(value, dict) and step in value:
-            value = value[step]
-        elif isinstance(value, list | tuple) and step.isdecimal() and int(step) < len(value):
-            value = value[int(step)]
-        else:
-            raise UndefinedError(step)
-    return value
-
-
-def _sort_key(context: Context, values: list[Any], attribute: Any) -> Callable[[Any], Any]:
-    def key(value: Any) -> Any:
-        found = value if attribute is None else _field(value, attribute)
-        return found.casefold() if isinstance(found, str) else found
-
-    found = [key(value) for value in values]
-    if not (
-        all(isinstance(value, str) for value in found)
-        or all(isinstance(value, int | float) for value in found)
-    ):
-        _refuse("only texts or only numbers can be sorted")
-    # A comparison may read whole strings, and there are n log n of them.
-    rounds = max(1, len(found).bit_length())
-    _budget(context).charge(rounds * sum(len(v) if isinstance(v, str) else 4 for v in found))
-    return key
-
-
-# --- Filters --------------------------------------------------------------------------------------
-# Every filter takes the context, which also exempts it from evaluation at compile time.
-
-
-@pass_context
-def _loop(context: Context, values: Any, work: int, characters: int) -> Iterator[Any]:
-    return _budget(context).count(_listed(context, values), work, characters)
-
-
-@pass_context
-def _concat(context: Context, values: list[Any]) -> str:
-    texts = [_text(context, value) for value in values]
-    if any(isinstance(text, Markup) for text in texts):
-        return Markup("").join(texts)  # escapes the plain ones
-    return "".join(texts)
-
-
-@pass_context
-def _slice(context: Context, value: Any, start: Any, stop: Any, step: Any) -> Any:
-    _defined(value)
-    if not isinstance(value, str | list | tuple):
-        _refuse("only texts and lists have slices")
-    _budget(context).charge(len(value))
-    return value[slice(start, stop, step)]
-
-
-@pass_context
-def _scalar(_context: Context, value: Any) -> Any:
-    _defined(value)
-    if not isinstance(value, _SCALARS):
-        _refuse("a list or mapping inside a list literal must be written out there")
-    return value
-
-
-_COMPARISONS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
-    "eq": operator.eq,
-    "ne": operator.ne,
-    "lt": operator.lt,
-    "lteq": operator.le,
-    "gt": operator.gt,
-    "gteq": operator.ge,
-}
-
-
-@pass_context
-def _compare(context: Context, values: list[Any], operators: str) -> bool:
-    budget = _budget(context)
-    left = _defined(values[0])
-    for name, right in zip(operators.split(), values[1:], strict=True):
-        _defined(right)
-        budget.charge(_size(left) + _size(right))
-        if name in {"in", "notin"}:
-            if not isinstance(left, _SCALARS) or not isinstance(right, str | list | tuple | dict):
-                _refuse("'in' looks for a text or number in a text, list or mapping")
-            holds = (left in right) == (name == "in")
-        else:
-            # Equal containers are compared element by element, without end or price.
-            if all(isinstance(side, _CONTAINERS) and side for side in (left, right)):
-                _refuse("lists and mappings cannot be compared")
-            holds = _COMPARISONS[name](left, right)
-        if not holds:
-            return False
-        left = right
-    return True
-
-
-def _size(value: Any) -> int:
-    return len(value) if isinstance(value, str | list | tuple | dict) else 1
-
-
-@pass_context
-def _finalize(context: Context, value: Any) -> str:
-    return _text(context, value)
-
-
-@pass_context
-def _default(_context: Context, value: Any, fallback: Any = "", boolean: Any = False) -> Any:  # noqa: FBT002 - Jinja's own signature
-    return fallback if isinstance(value, Undefined) or (boolean and not value) else value
-
-
-@pass_context
-def _upper(context: Context, value: Any) -> str:
-    return _text(context, value).upper()
-
-
-@pass_context
-def _lower(context: Context, value: Any) -> str:
-    return _text(context, value).lower()
-
-
-@pass_context
-def _title(context: Context, value: Any) -> str:
-    return _text(context, value).title()
-
-
-@pass_context
-def _capitalize(context: Context, value: Any) -> str:
-    return _text(context, value).capitalize()
-
-
-@pass_context
-def _trim(context: Context, value: Any) -> str:
-    return _text(context, value).strip()
-
-
-@pass_context
-def _string(context: Context, value: Any) -> str:
-    return _text(context, value)
-
-
-@pass_context
-def _escape(context: Context, value: Any) -> Markup:
-    return escape(_text(context, value))
-
-
-@pass_context
-def _nl2br(context: Context, value: Any) -> Markup:
-    return Markup("<br>\n").join(_text(context, value).splitlines())
-
-
-@pass_context
-def _urlencode(context: Context, value: Any) -> str:
-    text = _text(context, value)
-    _budget(context).charge(len(text) * 12)
-    return quote_plus(text)
-
-
-@pass_context
-def _replace(context: Context, value: Any, old: Any, new: Any) -> str:
-    text = _text(context, value)
-    old, new = _text(context, old), _text(context, new)
-    if not old:
-        _refuse("an empty text cannot be replaced")
-    if isinstance(text, Markup) or isinstance(new, Markup):
-        text, old, new = escape(text), escape(old), escape(new)
-    _budget(context).charge(len(text) + text.count(old) * len(new))
-    return text.replace(old, new)
-
-
-@pass_context
-def _truncate(context: Context, value: Any, length: Any = 255, end: Any = "...") -> str:
-    text, suffix = _text(context, value), _text(context, end)
-    length = _small(length, MAX_OUTPUT_CHARACTERS)
-    if len(text) <= length:
-        return text
-    return text[: max(0, length - len(suffix))].rstrip() + suffix
-
-
-@pass_context
-def _indent(context: Context, value: Any, width: Any = 4, first: Any = False) -> str:  # noqa: FBT002 - Jinja's own signature
-    text = _text(context, value)
-    space = " " * _small(width, 80)
-    lines = text.split("\n")
-    _budget(context).charge(len(lines) * len(space))
-    indented = ("\n" + space).join(lines)
-    indented = space + indented if first else indented
-    return Markup(indented) if isinstance(text, Markup) else indented  # noqa: S704 - was markup
-
-
-@pass_context
-def _join(context: Context, value: Any, separator: Any = "", attribute: Any = None) -> str:
-    values = _listed(context, value)
-    if attribute is not None:
-        values = [_field(item, attribute) for item in values]
-    separator = _text(context, separator)
-    _budget(context).charge(len(separator) * len(values))
-    texts = [_text(context, item) for item in values]
-    if isinstance(separator, Markup) or any(isinstance(text, Markup) for text in texts):
-        return escape(separator).join(texts)
-    return str(separator).join(texts)
-
-
-@pass_context
-def _length(_context: Context, value: Any) -> int:
-    _defined(value)
-    if not isinstance(value, str | list | tuple | dict):
-        _refuse("only texts, lists and mappings have a length")
-    return len(value)
-
-
-@pass_context
-def _first(context: Context, value: Any) -> Any:
-    return next(iter(_listed(context, value)), _Undefined(name="first"))
-
-
-@pass_context
-def _last(context: Context, value: Any) -> Any:
-    return next(reversed(_listed(context, value)), _Undefined(name="last"))
-
-
-@pass_context
-def _int(_context: Context, value: Any, default: Any = 0) -> Any:
-    _defined(value)
-    if not isinstance(value, str | int | float) or (isinstance(value, str) and len(value) > 60):
-        return default
-    try:
-        return _bounded(int(value))
-    except (ValueError, OverflowError):
-        return default
-
-
-@pass_context
-def _float(_context: Context, value: Any, default: Any = 0.0) -> Any:
-    _defined(value)
-    if not isinstance(value, str | int | float) or (isinstance(value, str) and len(value) > 60):
-        return default
-    try:
-        return float(value)
-    except (ValueError, OverflowError):
-        return default
-
-
-@pass_context
-def _round(_context: Context, value: Any, precision: Any = 0) -> Any:
-    return round(_number(value), _small(precision, 12))
-
-
-@pass_context
-def _abs(_context: Context, value: Any) -> Any:
-    return abs(_number(value))
-
-
-@pass_context
-def _sum(context: Context, value: Any, attribute: Any = None) -> Any:
-    values = _listed(context, value)
-    if attribute is not None:
-        values = [_field(item, attribute) for item in values]
-    return _bounded(sum(_bounded(_number(item)) for item in values))
-
-
-@pass_context
-def _min(context: Context, value: Any, attribute: Any = None) -> Any:
-    values = _listed(context, value)
-    return min(values, key=_sort_key(context, values, attribute))
-
-
-@pass_context
-def _max(context: Context, value: Any, attribute: Any = None) -> Any:
-    values = _listed(context, value)
-    return max(values, key=_sort_key(context, values, attribute))
-
-
-@pass_context
-def _sort(context: Context, value: Any, reverse: Any = False, attribute: Any = None) -> list[Any]:  # noqa: FBT002 - Jinja's own signature
-    values = _listed(context, value)
-    return sorted(values, key=_sort_key(context, values, attribute), reverse=bool(reverse))
-
-
-@pass_context
-def _reverse(context: Context, value: Any) -> Any:
-    return _listed(context, value)[::-1]
-
-
-@pass_context
-def _unique(context: Context, value: Any) -> list[Any]:
-    values = [_scalar(context, item) for item in _listed(context, value)]
-    _budget(context).charge(sum(map(_size, values)))
-    return list(dict.fromkeys(values))
-
-
-@pass_context
-def _map(context: Context, value: Any, attribute: Any) -> list[Any]:
-    return [_field(item, attribute) for item in _listed(context, value)]
-
-
-@pass_context
-def _items(context: Context, value: Any) -> list[Any]:
-    _defined(value)
-    if not isinstance(value, dict):
-        _refuse("a mapping is needed")
-    _budget(context).charge(len(value) * 16)
-    return list(value.items())
-
-
-@pass_context
-def _dictsort(context: Context, value: Any) -> list[Any]:
-    pairs = _items(context, value)
-    return sorted(pairs, key=_sort_key(context, pairs, "0"))
-
-
-_FORMAT: Final = re.compile(r"%(?:%|[-+ #0]{0,5}\d{0,2}(?:\.\d{1,2})?[sdifeEgGxXo])", re.ASCII)
-
-
-@pass_context
-def _format(context: Context, value: Any, *values: Any) -> str:
-    """Apply ``%`` with widths and precisions up to 99; without that bound it allocates at will."""
-    pattern = _text(context, value)
-    if "%" in _FORMAT.sub("", pattern):
-        _refuse("a format may use %s %d %i %f %e %g %x %o with widths up to 99")
-    _budget(context).charge(len(pattern) * 100)
-    for item in values:
-        _text(context, item)
-    filled: str = pattern % values
-    return filled
-
-
-_FILTERS: Final[dict[str, Callable[..., Any]]] = {
-    "abs": _abs,
-    "capitalize": _capitalize,
-    "count": _length,
-    "d": _default,
-    "default": _default,
-    "dictsort": _dictsort,
-    "e": _escape,
-    "escape": _escape,
-    "first": _first,
-    "float": _float,
-    "format": _format,
-    "indent": _indent,
-    "int": _int,
-    "items": _items,
-    "join": _join,
-    "last": _last,
-    "length": _length,
-    "lower": _lower,
-    "map": _map,
-    "max": _max,
-    "min": _min,
-    "nl2br": _nl2br,
-    "replace": _replace,
-    "reverse": _reverse,
-    "round": _round,
-    "sort": _sort,
-    "string": _string,
-    "sum": _sum,
-    "title": _title,
-    "trim": _trim,
-    "truncate": _truncate,
-    "unique": _unique,
-    "upper": _upper,
-    "urlencode": _urlencode,
-}
-# No name a template can write contains these brackets, so only the rewriting reaches them.
-_INTERNAL_FILTERS: Final[dict[str, Callable[..., Any]]] = {
-    "<compare>": _compare,
-    "<concat>": _concat,
-    "<loop>": _loop,
-    "<scalar>": _scalar,
-    "<slice>": _slice,
-}
-# Jinja's own even, odd and divisibleby apply "%", which formats when the value is a text.
-_TESTS: Final[dict[str, Callable[..., bool]]] = {
-    "boolean": lambda value: isinstance(value, bool),
-    "defined": lambda value: not isinstance(value, Undefined),
-    "divisibleby": lambda value, by: bool(_number(value) % _number(by) == 0),
-    "even": lambda value: bool(_number(value) % 2 == 0),
-    "mapping": lambda value: isinstance(value, dict),
-    "none": lambda value: value is None,
-    "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
-    "odd": lambda value: bool(_number(value) % 2 == 1),
-    "sequence": lambda value: isinstance(value, list | tuple),
-    "string": lambda value: isinstance(value, str),
-    "undefined": lambda value: isinstance(value, Undefined),
-}
-
-
 # --- Environment ----------------------------------------------------------------------------------
 
 _LOOP_ATTRIBUTES: Final = frozenset(
@@ -688,7 +190,7 @@ _ARITHMETIC: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
 class _Environment(ImmutableSandboxedEnvironment):
     """The sandbox with everything taken out that is not accounted for."""
 
-    context_class = _Context
+    context_class = BudgetContext
     intercepted_binops: ClassVar[frozenset[str]] = frozenset(  # type: ignore[misc]
         {"+", "-", "*", "/", "//", "%", "**"}
     )
@@ -696,16 +198,16 @@ class _Environment(ImmutableSandboxedEnvironment):
     def __init__(self, *, autoescape: bool) -> None:
         super().__init__(
             autoescape=autoescape,
-            undefined=_Undefined,
-            finalize=_finalize,
+            undefined=NamedUndefined,
+            finalize=finalize,
             trim_blocks=True,
             lstrip_blocks=True,
             optimized=False,
             cache_size=0,
         )
         self.globals.clear()
-        self.filters = {**_FILTERS, **_INTERNAL_FILTERS}
-        self.tests = dict(_TESTS)
+        self.filters = {**FILTERS, **INTERNAL_FILTERS}
+        self.tests = dict(TESTS)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """Look up a key of a mapping or one of the harmless attributes of ``loop``."""
@@ -713,42 +215,46 @@ class _Environment(ImmutableSandboxedEnvironment):
             return obj[attribute]
         if isinstance(obj, LoopContext) and attribute in _LOOP_ATTRIBUTES:
             return getattr(obj, attribute)
-        _defined(obj)
+        defined(obj)
         return self.undefined(obj=obj, name=attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
         """Look up a key or index; nothing else has items."""
-        _defined(obj)
-        _defined(argument)
-        if isinstance(obj, dict) and isinstance(argument, _SCALARS) and argument in obj:
+        defined(obj)
+        defined(argument)
+        if isinstance(obj, dict) and isinstance(argument, SCALARS) and argument in obj:
             return obj[argument]
         if isinstance(obj, list | tuple | str) and isinstance(argument, int):
             try:
                 return obj[argument]
             except IndexError:
                 pass
-        return self.undefined(obj=obj, name=_scalar_text(argument)[:80])
+        return self.undefined(obj=obj, name=scalar_text(argument)[:80])
 
     def call(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Never: no call passes the syntax check, and this is the second lock."""
-        _refuse("nothing can be called")
+        refuse_value("nothing can be called")
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Calculate with bounded numbers; texts know ``+`` alone."""
-        _defined(left)
-        _defined(right)
+        defined(left)
+        defined(right)
         if operator == "+":
             if isinstance(left, str) and isinstance(right, str):
-                return _concat(context, [left, right])
-            return _bounded(_number(left) + _number(right))
-        _number(left)
-        _number(right)
+                return concat(context, [left, right])
+            return bounded(number(left) + number(right))
+        number(left)
+        number(right)
         if operator == "**":
-            if abs(right) > _MAX_EXPONENT or abs(left) > 2.0**_MAX_EXPONENT:
-                _refuse("a power is too large")
+            if abs(right) > MAX_EXPONENT or abs(left) > 2.0**MAX_EXPONENT:
+                refuse_value("a power is too large")
             result = left**right
-            return _bounded(result) if isinstance(result, int | float) else _refuse("no real power")
-        return _bounded(_ARITHMETIC[operator](left, right))
+            return (
+                bounded(result)
+                if isinstance(result, int | float)
+                else refuse_value("no real power")
+            )
+        return bounded(_ARITHMETIC[operator](left, right))
 
 
 _ENVIRONMENTS: Final = {
@@ -868,7 +374,7 @@ def _check_node(node: nodes.Node, refuse: Callable[[nodes.Node, str], NoReturn])
     if not isinstance(node, _ALLOWED_NODES):
         refuse(node, f"{type(node).__name__} is not supported in templates")
     if isinstance(node, nodes.Filter | nodes.Test):
-        kind, known = ("filter", _FILTERS) if isinstance(node, nodes.Filter) else ("test", _TESTS)
+        kind, known = ("filter", FILTERS) if isinstance(node, nodes.Filter) else ("test", TESTS)
         if node.name not in known:
             refuse(node, f"there is no {kind} {node.name[:80]!r}")
         if node.dyn_args is not None or node.dyn_kwargs is not None:
@@ -881,7 +387,7 @@ def _check_node(node: nodes.Node, refuse: Callable[[nodes.Node, str], NoReturn])
         refuse(node, f"the name {node.name[:80]!r} is reserved")
     elif isinstance(node, nodes.Getattr) and node.attr.startswith("_"):
         refuse(node, f"the attribute {node.attr[:80]!r} is reserved")
-    elif isinstance(node, nodes.Const) and _bits(node.value) > _MAX_INT_BITS:
+    elif isinstance(node, nodes.Const) and bits(node.value) > MAX_INT_BITS:
         refuse(node, "a number is too large")
 
 
@@ -977,14 +483,14 @@ def _render_part(source: str, part: str, variables: dict[str, Any], purse: Purse
     compiled = _compile(source, part)
     template = compiled.template
     context = template.new_context(variables)
-    assert isinstance(context, _Context)  # noqa: S101 - tells the checker what context_class says
-    budget = context.budget = _Budget()
+    assert isinstance(context, BudgetContext)  # noqa: S101 - tells the checker what context_class says
+    budget = context.budget = Budget()
     chunks: list[str] = []
     try:
         for chunk in template.root_render_func(context):
             budget.output += len(chunk)
             if budget.output > MAX_OUTPUT_CHARACTERS:
-                raise _ExpensiveError(f"writes more than {MAX_OUTPUT_CHARACTERS} characters")
+                raise ExpensiveError(f"writes more than {MAX_OUTPUT_CHARACTERS} characters")
             chunks.append(chunk)
     except UndefinedError as error:
         name = str(error.message)[:80]
@@ -996,14 +502,14 @@ def _render_part(source: str, part: str, variables: dict[str, Any], purse: Purse
             line=_line(template, error.__traceback__),
             missing=missing[:100],
         ) from None
-    except (_ExpensiveError, MemoryError, RecursionError) as error:
-        bound = str(error) if isinstance(error, _ExpensiveError) else "needs too much memory"
+    except (ExpensiveError, MemoryError, RecursionError) as error:
+        bound = str(error) if isinstance(error, ExpensiveError) else "needs too much memory"
         raise TemplateInvalidError(f"The {part} {bound}.", part=part) from None
     # Whatever else values can provoke in expressions (division by zero, None in arithmetic, a bad
     # key) is the fault of template and variables together, never a failure of the service.
     except Exception as error:  # noqa: BLE001
         line = _line(template, error.__traceback__)
-        reason = str(error) if isinstance(error, _ValueError) else "a value has the wrong type"
+        reason = str(error) if isinstance(error, UnfitValueError) else "a value has the wrong type"
         raise TemplateVariablesError(
             f"The {part} cannot be rendered: line {line}: {reason}.", part=part, line=line
         ) from None
@@ -1050,7 +556,7 @@ def _check_variables(variables: Mapping[str, Any]) -> None:
 def _check_scalar(value: Any) -> None:
     if type(value) not in {int, float, bool, type(None)}:
         raise TemplateVariablesError("Variables must be JSON values.")
-    if _bits(value) > _MAX_INT_BITS:
+    if bits(value) > MAX_INT_BITS:
         raise TemplateVariablesError("A number among the variables is too large.")
     if isinstance(value, float) and not math.isfinite(value):
         raise TemplateVariablesError("A number among the variables is not finite.")
