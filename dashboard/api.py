@@ -10,13 +10,32 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import httpx
 import msgspec
 
+from dashboard.schemas import (
+    ApiKey,
+    AuditRecord,
+    AuditVerdict,
+    Client,
+    Email,
+    EmailContent,
+    EmailDetail,
+    Grant,
+    Job,
+    Me,
+    Member,
+    Overview,
+    Page,
+    Role,
+    SinkCopies,
+    SinkCopy,
+    Tenant,
+)
 from dashboard.settings import Settings
 
 _T = TypeVar("_T")
@@ -69,274 +88,6 @@ class ApiProblem(Exception):  # noqa: N818 - it is named after what it carries: 
         self.status = status
         self.request_id = request_id
         self.errors = errors
-
-
-# --- what the platform says -----------------------------------------------------------------
-# Fields that the contract may omit have defaults; unknown ones are ignored, because the API is
-# allowed to grow under a console that was not restarted.
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page(Generic[_T]):
-    """A part of a list, and the cursor of the next part or None at the end."""
-
-    items: list[_T]
-    next_cursor: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grant:
-    """An access token for one tenant, good for ``expires_in`` seconds."""
-
-    access_token: str = field(repr=False)
-    expires_in: int
-    tenant: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TenantRef:
-    """A tenant as seen by one of its members; ``role`` is theirs there."""
-
-    id: str
-    slug: str
-    name: str
-    role: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Me:
-    """Who the token speaks for, where, and what they may do."""
-
-    subject: str
-    kind: str
-    name: str
-    tenant: TenantRef
-    role: str
-    permissions: frozenset[str]
-    platform_admin: bool = False
-    tenants: list[TenantRef] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Email:
-    """A message and where it stands."""
-
-    id: str
-    message_id: str
-    job_id: str | None
-    state: str
-    subject: str
-    to: list[str]
-    created_at: datetime
-    updated_at: datetime
-    sender: str = ""
-    cc: list[str] = field(default_factory=list)
-    bcc: list[str] = field(default_factory=list)
-    business_key: str | None = None
-    attempts: int = 0
-    size_bytes: int | None = None
-    accepted_at: datetime | None = None
-    created_by: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipient:
-    """One address of a message and the answer of its mail server."""
-
-    address: str
-    kind: str
-    state: str
-    response_code: int | None = None
-    response: str | None = None
-    updated_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TimelineEntry:
-    """Something that happened to a message."""
-
-    at: datetime
-    event: str
-    attempt: int | None = None
-    detail: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EmailDetail(Email):
-    """A message with its recipients and its history."""
-
-    recipients: list[Recipient] = field(default_factory=list)
-    timeline: list[TimelineEntry] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attachment:
-    """An attachment by name; its bytes are not shown in the console."""
-
-    filename: str
-    content_type: str
-    size_bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EmailContent:
-    """What a message says. ``html`` is hostile until it is sandboxed."""
-
-    text: str | None = None
-    html: str | None = None
-    headers: dict[str, str] = field(default_factory=dict)
-    attachments: list[Attachment] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SinkCopy:
-    """What the local mail sink received over SMTP: proof of what left the platform."""
-
-    received_at: datetime
-    envelope_from: str
-    envelope_to: list[str]
-    headers: list[tuple[str, str]] = field(default_factory=list)
-    text: str | None = None
-    html: str | None = None
-    size_bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SinkCopies:
-    """The sink's copies of one message."""
-
-    copies: list[SinkCopy]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """A durable piece of work."""
-
-    id: str
-    kind: str
-    state: str
-    attempt: int
-    max_attempts: int
-    created_at: datetime
-    priority: int = 0
-    due_at: datetime | None = None
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-    worker: str | None = None
-    error: Any = None
-    result: Any = None
-    subject: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditRecord:
-    """One entry of the audit trail; ``seq`` and ``hash`` come within a second of the act."""
-
-    id: str
-    at: datetime
-    actor: str
-    action: str
-    target: str | None = None
-    seq: int | None = None
-    data: dict[str, Any] = field(default_factory=dict)
-    request_id: str | None = None
-    hash: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditVerdict:
-    """The outcome of recomputing the whole chain."""
-
-    valid: bool
-    records: int
-    head_seq: int | None = None
-    head_hash: str | None = None
-    first_invalid_seq: int | None = None
-    unsequenced: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestFigures:
-    """Traffic over the window: a rate per second, milliseconds, and a share from 0 to 1."""
-
-    per_second: float
-    p95_ms: float | None = None
-    error_rate: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeriesPoint:
-    """One step of the traffic series; a gap is None, never a zero."""
-
-    at: datetime
-    requests_per_second: float | None = None
-    p95_ms: float | None = None
-    error_rate: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """A message or a job that failed lately."""
-
-    at: datetime
-    kind: str
-    id: str
-    title: str
-    detail: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Overview:
-    """The figures of the first page."""
-
-    window_seconds: int
-    step_seconds: int
-    requests: RequestFigures
-    series: list[SeriesPoint] = field(default_factory=list)
-    jobs: dict[str, int] = field(default_factory=dict)
-    emails: dict[str, int] = field(default_factory=dict)
-    failures: list[Failure] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tenant:
-    """A tenant as the platform's administrators see it."""
-
-    id: str
-    slug: str
-    name: str
-    state: str
-    created_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Role:
-    """A role and the permissions it carries."""
-
-    name: str
-    permissions: list[str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
-    """A person in the tenant."""
-
-    user_id: str
-    email: str
-    name: str
-    role: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Client:
-    """A machine's credentials; ``client_secret`` is present once, right after it was made."""
-
-    id: str
-    client_id: str
-    name: str
-    role: str
-    created_at: datetime | None = None
-    client_secret: str | None = field(default=None, repr=False)
 
 
 # --- the process's half ---------------------------------------------------------------------
@@ -522,7 +273,7 @@ class Api:
         return self._get("/api/v1/roles", Page[Role]).items
 
     def list_members(self, *, cursor: str | None = None, limit: int = PAGE_LIMIT) -> Page[Member]:
-        """Return a page of the tenant's people."""
+        """Return a page of the tenant's people, newest first."""
         return self._get("/api/v1/members", Page[Member], cursor=cursor, limit=limit)
 
     def add_member(self, *, email: str, name: str, role: str, password: str | None) -> Member:
@@ -541,21 +292,36 @@ class Api:
         """Take a person out of the tenant."""
         self._call("DELETE", f"/api/v1/members/{_segment(user_id)}")
 
-    def list_clients(self, *, cursor: str | None = None) -> Page[Client]:
-        """Return a page of the tenant's API clients."""
-        return self._get("/api/v1/clients", Page[Client], cursor=cursor)
+    def list_clients(self, *, cursor: str | None = None, limit: int = PAGE_LIMIT) -> Page[Client]:
+        """Return a page of the tenant's API clients, newest first."""
+        return self._get("/api/v1/clients", Page[Client], cursor=cursor, limit=limit)
 
     def create_client(self, *, name: str, role: str) -> Client:
         """Create an API client; the answer alone carries its secret."""
         return self._post("/api/v1/clients", Client, {"name": name, "role": role})
 
-    def rotate_client(self, client_key: str) -> Client:
+    def rotate_client(self, client_row_id: str) -> Client:
         """Replace a client's secret; the answer alone carries the new one."""
-        return self._post(f"/api/v1/clients/{_segment(client_key)}/rotate", Client)
+        return self._post(f"/api/v1/clients/{_segment(client_row_id)}/rotate", Client)
 
-    def delete_client(self, client_key: str) -> None:
+    def delete_client(self, client_row_id: str) -> None:
         """Delete an API client; its tokens stop working."""
-        self._call("DELETE", f"/api/v1/clients/{_segment(client_key)}")
+        self._call("DELETE", f"/api/v1/clients/{_segment(client_row_id)}")
+
+    def list_api_keys(self, *, cursor: str | None = None, limit: int = PAGE_LIMIT) -> Page[ApiKey]:
+        """Return a page of the tenant's API keys, newest first."""
+        return self._get("/api/v1/api-keys", Page[ApiKey], cursor=cursor, limit=limit)
+
+    def create_api_key(self, *, name: str, role: str, expires_at: datetime | None) -> ApiKey:
+        """Create an API key; the answer alone carries the key. Without ``expires_at`` it lasts."""
+        body = {"name": name, "role": role}
+        if expires_at:
+            body["expires_at"] = expires_at.isoformat()
+        return self._post("/api/v1/api-keys", ApiKey, body)
+
+    def revoke_api_key(self, key_id: str) -> None:
+        """Revoke an API key; it stops working at once."""
+        self._call("DELETE", f"/api/v1/api-keys/{_segment(key_id)}")
 
     def _get(self, path: str, shape: type[_T], **query: str | int | None) -> _T:
         params = {name: value for name, value in query.items() if value not in (None, "")}
@@ -630,7 +396,7 @@ def decode(response: httpx.Response, shape: type[_T]) -> _T:
         ApiProblem: ``console.unreadable`` when the answer has another form than agreed.
     """
     try:
-        value: _T = msgspec.convert(_renamed(msgspec.json.decode(response.content)), shape)
+        return msgspec.json.decode(response.content, type=shape)
     except msgspec.MsgspecError as error:
         raise ApiProblem(
             "The platform answered in a form this console does not know.",
@@ -639,17 +405,6 @@ def decode(response: httpx.Response, shape: type[_T]) -> _T:
             status=response.status_code,
             request_id=response.headers.get("X-Request-Id", ""),
         ) from error
-    return value
-
-
-def _renamed(value: Any) -> Any:
-    """Give ``from`` a name that Python allows, in a message or in a list of them."""
-    if isinstance(value, dict):
-        if isinstance(value.get("items"), list):
-            return {**value, "items": [_renamed(item) for item in value["items"]]}
-        if "from" in value:
-            return {**value, "sender": value["from"]}
-    return value
 
 
 def _problem(response: httpx.Response) -> ApiProblem:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import streamlit as st
 
-from dashboard import api, state, theme
+from dashboard import api, schemas, state, theme
 from dashboard.widgets import confirm, markup, problems
 
 if TYPE_CHECKING:
@@ -35,12 +35,13 @@ ENTRIES: Final = (
     Entry("jobs.py", "Jobs", ":material/work_history:", "job:read"),
     Entry("audit.py", "Audit", ":material/fact_check:", "audit:read"),
     Entry("members.py", "Members", ":material/group:", "member:read"),
-    Entry("clients.py", "API clients", ":material/key:", "client:read"),
+    Entry("clients.py", "API clients", ":material/api:", "client:read"),
+    Entry("api_keys.py", "API keys", ":material/key:", "api_key:read"),
     Entry("tenants.py", "Tenants", ":material/domain:", "platform:read"),
 )
 
 
-def allowed(me: api.Me) -> list[Entry]:
+def allowed(me: schemas.Me) -> list[Entry]:
     """Return the pages this person has.
 
     A hidden page would still open by its address; an absent one does not exist.
@@ -115,7 +116,7 @@ def unavailable(problem: api.ApiProblem) -> None:
             st.button("Log out", key="log-out", on_click=leave)
 
 
-def sidebar(session: state.Session, me: api.Me) -> None:
+def sidebar(session: state.Session, me: schemas.Me) -> None:
     """Draw for which tenant one acts, who one is, and the way out."""
     with st.sidebar:
         if len(me.tenants) > 1:

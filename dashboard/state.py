@@ -15,7 +15,7 @@ from typing import Final
 
 import streamlit as st
 
-from dashboard import api, settings
+from dashboard import api, schemas, settings
 
 _KEY: Final = "session"
 _LEEWAY_SECONDS: Final = 45.0
@@ -71,7 +71,7 @@ class Session:
         self._tenant: str | None = None
         self._token = ""
         self._good_until = 0.0
-        self._me: api.Me | None = None
+        self._me: schemas.Me | None = None
         self.api = api.Api(settings.load(), gate.http, self)
 
     def bearer(self, *, renew: bool = False) -> str:
@@ -90,7 +90,7 @@ class Session:
             return self._token
 
     @property
-    def me(self) -> api.Me:
+    def me(self) -> schemas.Me:
         """Who is logged in; asked once per tenant and kept.
 
         Raises:

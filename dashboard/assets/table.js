@@ -16,24 +16,35 @@ export default function ({ parentElement, data, setTriggerValue }) {
   wrap.tabIndex = 0
   wrap.setAttribute("role", "region")
   wrap.setAttribute("aria-label", data.caption)
-  const table = element("table")
+  // The roles are said aloud because a narrow screen lays rows out as blocks, and a browser then no
+  // longer takes them for a table's.
+  const withRole = (made, role) => {
+    made.setAttribute("role", role)
+    return made
+  }
+  const table = withRole(element("table"), "table")
   table.append(element("caption", "", data.caption))
-  const head = element("tr")
+  const head = withRole(element("tr"), "row")
   for (const column of data.columns) {
-    const cell = element("th", column.kind, column.label)
+    const cell = withRole(element("th", column.kind, column.label), "columnheader")
     cell.scope = "col"
     head.append(cell)
   }
-  const thead = element("thead")
+  const thead = withRole(element("thead"), "rowgroup")
   thead.append(head)
 
-  const body = element("tbody")
+  const body = withRole(element("tbody"), "rowgroup")
   for (const row of data.rows) {
-    const line = element("tr", data.opens ? "opens" : "")
+    const line = withRole(element("tr", data.opens ? "opens" : ""), "row")
     data.columns.forEach((column, index) => {
       const text = row[column.key] ?? ""
-      const cell = element(index === 0 ? "th" : "td", column.kind)
+      const cell = withRole(
+        element(index === 0 ? "th" : "td", column.kind),
+        index === 0 ? "rowheader" : "cell",
+      )
       if (index === 0) cell.scope = "row"
+      cell.dataset.label = column.label
+      if (text.length > 28) cell.title = text
       if (index === 0 && data.opens) {
         const button = element("button", "", text)
         button.type = "button"
@@ -42,7 +53,6 @@ export default function ({ parentElement, data, setTriggerValue }) {
         cell.append(element("span", `state ${data.tones[text] ?? "gray"}`, text))
       } else {
         cell.textContent = text
-        if (text.length > 28) cell.title = text
       }
       line.append(cell)
     })

@@ -3,22 +3,45 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from typing import Final
 
 import streamlit as st
 
-from dashboard import api, state
-from dashboard.widgets import export, markup, paging, problems, table
+from dashboard import schemas, state
+from dashboard.widgets import listing, markup, problems, table
 
-_COLUMNS: Final = (
-    table.Column("action", "Action", "strong"),
-    table.Column("at", "When (UTC)", "time"),
-    table.Column("seq", "Seq", "number"),
-    table.Column("actor", "Actor"),
-    table.Column("target", "Target", "code"),
+
+def _row(record: schemas.AuditRecord) -> dict[str, str]:
+    return {
+        "id": record.id,
+        "action": record.action,
+        "seq": markup.NONE if record.seq is None else str(record.seq),
+        "actor": record.actor,
+        "target": record.target or markup.NONE,
+        "at": markup.when(record.at),
+    }
+
+
+_LIST: Final = listing.Listing(
+    key="audit",
+    title="Audit records",
+    noun="record",
+    nothing="The first change in this tenant appears here.",
+    columns=(
+        table.Column("action", "Action", "strong"),
+        table.Column("at", "When (UTC)", "time"),
+        table.Column("seq", "Seq", "number"),
+        table.Column("actor", "Actor"),
+        table.Column("target", "Target", "code"),
+    ),
+    row=_row,
+    export=("seq", "id", "at", "actor", "action", "target", "data", "request_id", "hash"),
+    filters=(
+        listing.Text(name="action", label="Action", example="email.submitted"),
+        listing.Text(name="actor", label="Actor", example="user:…"),
+        listing.Text(name="target", label="Target", example="email:…"),
+    ),
 )
-_EXPORT: Final = ("seq", "id", "at", "actor", "action", "target", "data", "request_id", "hash")
 
 
 def page() -> None:
@@ -32,51 +55,7 @@ def page() -> None:
             "Verify the chain", key="audit-verify", icon=":material/verified_user:"
         )
     _verdict(session, verify=verify)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        action = _filter("Action", "email.submitted")
-        actor = _filter("Actor", "user:…")
-        target = _filter("Target", "email:…")
-        fetch = partial(
-            session.api.list_audit,
-            action=action or None,
-            actor=actor or None,
-            target=target or None,
-        )
-        export.button(
-            "audit-export",
-            "audit.csv",
-            lambda cursor: fetch(cursor=cursor, limit=api.EXPORT_LIMIT),
-            _EXPORT,
-            _export_row,
-            filters=(action, actor, target),
-        )
-    here = paging.place("audit-place", action, actor, target)
-    with problems.guard():
-        found = fetch(cursor=here.cursor)
-        if not found.items:
-            if action or actor or target:
-                markup.empty("No record matches", "Take a filter away to see more.")
-            else:
-                markup.empty("No record yet", "The first change in this tenant appears here.")
-            return
-        above = st.container()
-        opened = table.draw(
-            "audit", "Audit records", _COLUMNS, [_row(record) for record in found.items], opens=True
-        )
-        if opened:
-            st.session_state["audit-open"] = opened
-        chosen = st.session_state.get("audit-open")
-        for record in found.items:
-            if record.id == chosen:
-                with above:
-                    _record(record)
-        paging.buttons("audit", here, found.next_cursor, len(found.items))
-
-
-def _filter(label: str, example: str) -> str:
-    return st.text_input(
-        label, key=f"audit-{label.lower()}", placeholder=example, width=220
-    ).strip()
+    listing.draw(_LIST, session.api.list_audit, card=_record)
 
 
 def _verdict(session: state.Session, *, verify: bool) -> None:
@@ -85,11 +64,11 @@ def _verdict(session: state.Session, *, verify: bool) -> None:
             with st.spinner("Recomputing every hash…"):
                 st.session_state["audit-verdict"] = session.api.verify_audit()
         verdict = st.session_state.get("audit-verdict")
-        if isinstance(verdict, api.AuditVerdict):
+        if isinstance(verdict, schemas.AuditVerdict):
             _show_verdict(verdict)
 
 
-def _show_verdict(verdict: api.AuditVerdict) -> None:
+def _show_verdict(verdict: schemas.AuditVerdict) -> None:
     waiting = (
         f" Newer records not yet chained: {verdict.unsequenced}; that takes about a second."
         if verdict.unsequenced
@@ -113,22 +92,9 @@ def _show_verdict(verdict: api.AuditVerdict) -> None:
         )
 
 
-def _row(record: api.AuditRecord) -> dict[str, str]:
-    return {
-        "id": record.id,
-        "action": record.action,
-        "seq": markup.NONE if record.seq is None else str(record.seq),
-        "actor": record.actor,
-        "target": record.target or markup.NONE,
-        "at": markup.when(record.at),
-    }
-
-
-def _record(record: api.AuditRecord) -> None:
-    with st.container(key="card-record"):
-        with markup.heading_row():
-            markup.section(f"Record {record.seq if record.seq is not None else 'not yet chained'}")
-            st.button("Close", key="audit-close", icon=":material/close:", on_click=_close)
+def _record(record: schemas.AuditRecord) -> None:
+    number = "not yet chained" if record.seq is None else str(record.seq)
+    with listing.open_card("audit", f"Record {number}"):
         markup.facts(
             [
                 ("Action", record.action),
@@ -146,24 +112,6 @@ def _record(record: api.AuditRecord) -> None:
                 language=None,
                 wrap_lines=True,
             )
-
-
-def _close() -> None:
-    st.session_state.pop("audit-open", None)
-
-
-def _export_row(record: api.AuditRecord) -> list[object]:
-    return [
-        record.seq,
-        record.id,
-        record.at.isoformat(),
-        record.actor,
-        record.action,
-        record.target,
-        json.dumps(record.data, ensure_ascii=False),
-        record.request_id,
-        record.hash,
-    ]
 
 
 if __name__ == "__main__":

@@ -1,19 +1,39 @@
-"""API clients: the credentials with which workflows call the platform."""
+"""API clients: the credentials with which workflows log in to the platform."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 import streamlit as st
 
-from dashboard import api, state
-from dashboard.widgets import confirm, markup, paging, problems, table
+from dashboard import schemas, state
+from dashboard.widgets import confirm, credentials, listing, markup, new, problems, table
 
-_COLUMNS: Final = (
-    table.Column("name", "Name", "strong"),
-    table.Column("client_id", "Client id", "code"),
-    table.Column("role", "Role"),
-    table.Column("created_at", "Created (UTC)", "time"),
+
+def _row(client: schemas.Client) -> dict[str, str]:
+    return {
+        "id": client.id,
+        "name": client.name,
+        "client_id": client.client_id,
+        "role": client.role,
+        "created_at": markup.when(client.created_at),
+    }
+
+
+_LIST: Final = listing.Listing(
+    key="clients",
+    title="API clients",
+    noun="client",
+    nothing="Create one for the credentials of a workflow.",
+    columns=(
+        table.Column("name", "Name", "strong"),
+        table.Column("client_id", "Client ID", "code"),
+        table.Column("role", "Role"),
+        table.Column("created_at", "Created (UTC)", "time"),
+    ),
+    row=_row,
+    export=("id", "client_id", "name", "role", "created_at"),
 )
 
 
@@ -23,128 +43,69 @@ def page() -> None:
     may_write = session.can("client:write")
     with markup.heading_row():
         markup.page_heading("API clients", "Credentials with which workflows call this tenant.")
-        if may_write and st.button(
-            "New client", key="clients-new", type="primary", icon=":material/add:"
-        ):
-            st.session_state["clients-creating"] = True
-    if may_write and st.session_state.get("clients-creating"):
-        _create(session)
-    _show_secret()
-    here = paging.place("clients-place")
-    with problems.guard():
-        found = session.api.list_clients(cursor=here.cursor)
-        if not found.items:
-            markup.empty("No client yet", "Create one for the credentials of a workflow.")
-            return
-        above = st.container()
-        opened = table.draw(
+        if may_write:
+            new.button("clients", "New client")
+    if may_write:
+        credentials.form(
             "clients",
-            "API clients",
-            _COLUMNS,
+            "client",
+            lambda wanted: _secret(session.api.create_client(name=wanted.name, role=wanted.role)),
+            example="Invoices workflow",
+            role="workflow",
+        )
+    credentials.draw("clients")
+    listing.draw(_LIST, session.api.list_clients, card=partial(_one, session))
+
+
+def _secret(client: schemas.Client) -> credentials.Secret:
+    return credentials.Secret(
+        client.name,
+        (("Client ID", client.client_id), ("Client Secret", client.client_secret or "")),
+    )
+
+
+def _one(session: state.Session, client: schemas.Client) -> None:
+    with problems.guard(), listing.open_card("clients", client.name):
+        markup.facts(
             [
-                {
-                    "id": client.id,
-                    "name": client.name,
-                    "client_id": client.client_id,
-                    "role": client.role,
-                    "created_at": markup.when(client.created_at),
-                }
-                for client in found.items
-            ],
-            opens=may_write,
+                ("Client ID", client.client_id),
+                ("Role", client.role),
+                ("Created (UTC)", markup.when(client.created_at)),
+                ("Id", client.id),
+            ]
         )
-        if opened:
-            st.session_state["clients-open"] = opened
-        for client in found.items:
-            if may_write and client.id == st.session_state.get("clients-open"):
-                with above:
-                    _change(session, client)
-        paging.buttons("clients", here, found.next_cursor, len(found.items))
+        if session.can("client:write"):
+            _acts(session, client)
 
 
-def _show_secret() -> None:
-    """Draw a secret that was just made, until the person says they have it."""
-    made = st.session_state.get("clients-made")
-    if not isinstance(made, api.Client) or made.client_secret is None:
-        return
-    with st.container(key="card-client-secret"):
-        markup.section(f"Credentials of {made.name}")
-        markup.note("The secret is shown this once. Copy it into the workflow's credentials now.")
-        st.code(
-            f"Client ID      {made.client_id}\nClient secret  {made.client_secret}", language=None
-        )
-        st.button("I have copied it", key="clients-copied", type="primary", on_click=_forget_secret)
-
-
-def _forget_secret() -> None:
-    st.session_state.pop("clients-made", None)
-
-
-def _create(session: state.Session) -> None:
-    with problems.guard(), st.container(key="card-new-client"):
-        markup.section("New client")
-        roles = [role.name for role in session.api.list_roles()]
-        with st.form("clients-form", border=False):
-            name = st.text_input("Name", key="clients-name", placeholder="Invoices workflow")
-            role = st.selectbox(
-                "Role",
-                roles,
-                index=roles.index("workflow") if "workflow" in roles else 0,
-                key="clients-role",
-            )
-            with st.container(horizontal=True):
-                create = st.form_submit_button("Create client", type="primary")
-                st.form_submit_button("Close", on_click=_close)
-        if not create:
-            return
-        if not name.strip() or not role:
-            st.warning("A client needs a name and a role.")
-            return
-        st.session_state["clients-made"] = session.api.create_client(name=name.strip(), role=role)
-        _close()
-        st.rerun()
-
-
-def _change(session: state.Session, client: api.Client) -> None:
-    with problems.guard(), st.container(key="card-client"):
-        with markup.heading_row():
-            markup.section(client.name)
-            st.button("Close", key="clients-close", icon=":material/close:", on_click=_close_client)
-        with st.container(horizontal=True):
-            if confirm.ask(
-                "clients-rotate",
-                "New secret",
-                will=(
-                    f"{client.name} gets a new secret and the old one stops working. Workflows "
-                    "that use it fail until the new one is in their credentials."
-                ),
-                yes="Replace the secret",
-                icon=":material/autorenew:",
-            ):
-                st.session_state["clients-made"] = session.api.rotate_client(client.id)
-                st.rerun()
-            if confirm.ask(
-                "clients-delete",
-                "Delete",
-                will=(
-                    f"{client.name} can no longer log in, and its tokens stop working. What it did "
-                    "stays in the audit trail. This cannot be undone."
-                ),
-                yes="Delete this client",
-                icon=":material/delete:",
-            ):
-                session.api.delete_client(client.id)
-                st.session_state.pop("clients-open", None)
-                confirm.say_after_rerun(f"{client.name} is deleted.")
-                st.rerun()
-
-
-def _close_client() -> None:
-    st.session_state.pop("clients-open", None)
-
-
-def _close() -> None:
-    st.session_state["clients-creating"] = False
+def _acts(session: state.Session, client: schemas.Client) -> None:
+    with st.container(horizontal=True):
+        if confirm.ask(
+            "clients-rotate",
+            "New secret",
+            will=(
+                f"{client.name} gets a new secret and the old one stops working. Workflows "
+                "that use it fail until the new one is in their credentials."
+            ),
+            yes="Replace the secret",
+            icon=":material/autorenew:",
+        ):
+            credentials.show("clients", _secret(session.api.rotate_client(client.id)))
+            st.rerun()
+        if confirm.ask(
+            "clients-delete",
+            "Delete",
+            will=(
+                f"{client.name} can no longer log in, and its tokens stop working. What it did "
+                "stays in the audit trail. This cannot be undone."
+            ),
+            yes="Delete this client",
+            icon=":material/delete:",
+        ):
+            session.api.delete_client(client.id)
+            listing.close("clients")
+            confirm.say_after_rerun(f"{client.name} is deleted.")
+            st.rerun()
 
 
 if __name__ == "__main__":

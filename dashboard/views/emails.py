@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Final
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard import api, state, theme
-from dashboard.widgets import export, mail, markup, paging, problems, table
+from dashboard import api, schemas, state, theme
+from dashboard.widgets import listing, mail, markup, problems, table
 
-ANY: Final = "Any state"
-_COLUMNS: Final = (
-    table.Column("subject", "Subject", "strong"),
-    table.Column("state", "State", "badge"),
-    table.Column("to", "To"),
-    table.Column("business_key", "Business key", "code"),
-    table.Column("attempts", "Attempts", "number"),
-    table.Column("created_at", "Created (UTC)", "time"),
-)
 _RECIPIENTS: Final = (
     table.Column("address", "Address", "strong"),
     table.Column("kind", "As"),
@@ -27,63 +17,9 @@ _RECIPIENTS: Final = (
     table.Column("code", "Code", "number"),
     table.Column("response", "Answer of the mail server"),
 )
-_EXPORT: Final = (
-    "id", "message_id", "state", "subject", "from", "to", "cc", "bcc", "business_key",
-    "attempts", "size_bytes", "created_at", "updated_at", "accepted_at", "created_by", "job_id",
-)  # fmt: skip
 
 
-def page() -> None:
-    """Draw one message when the address names it, else the list."""
-    email_id = st.query_params.get("id")
-    if email_id:
-        detail(email_id)
-    else:
-        listing()
-
-
-def listing() -> None:
-    """Draw the filtered list."""
-    session = state.current()
-    markup.page_heading("E-mails", "Every message of this tenant, newest first.")
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        chosen = st.selectbox("State", [ANY, *theme.EMAIL_STATES], key="emails-state", width=200)
-        recipient = st.text_input(
-            "Recipient",
-            key="emails-recipient",
-            placeholder="ada@example.test",
-            icon=":material/search:",
-            width=320,
-        ).strip()
-        wanted = None if chosen == ANY else chosen
-        fetch = partial(session.api.list_emails, state=wanted, recipient=recipient or None)
-        export.button(
-            "emails-export",
-            "emails.csv",
-            lambda cursor: fetch(cursor=cursor, limit=api.EXPORT_LIMIT),
-            _EXPORT,
-            _export_row,
-            filters=(wanted, recipient),
-        )
-    here = paging.place("emails-place", wanted, recipient)
-    with problems.guard():
-        found = fetch(cursor=here.cursor)
-        if not found.items:
-            if wanted or recipient:
-                markup.empty("No e-mail matches", "Take a filter away to see more.")
-            else:
-                markup.empty("No e-mail yet", "The first one a workflow sends appears here.")
-            return
-        opened = table.draw(
-            "emails", "E-mails", _COLUMNS, [_row(email) for email in found.items], opens=True
-        )
-        if opened:
-            st.query_params["id"] = opened
-            st.rerun()
-        paging.buttons("emails", here, found.next_cursor, len(found.items))
-
-
-def _row(email: api.Email) -> dict[str, str]:
+def _row(email: schemas.Email) -> dict[str, str]:
     everyone = [*email.to, *email.cc, *email.bcc]
     first = everyone[0] if everyone else markup.NONE
     return {
@@ -97,25 +33,42 @@ def _row(email: api.Email) -> dict[str, str]:
     }
 
 
-def _export_row(email: api.Email) -> list[object]:
-    return [
-        email.id,
-        email.message_id,
-        email.state,
-        email.subject,
-        email.sender,
-        "; ".join(email.to),
-        "; ".join(email.cc),
-        "; ".join(email.bcc),
-        email.business_key,
-        email.attempts,
-        email.size_bytes,
-        email.created_at.isoformat(),
-        email.updated_at.isoformat(),
-        email.accepted_at.isoformat() if email.accepted_at else None,
-        email.created_by,
-        email.job_id,
-    ]
+_LIST: Final = listing.Listing(
+    key="emails",
+    title="E-mails",
+    noun="e-mail",
+    nothing="The first one a workflow sends appears here.",
+    columns=(
+        table.Column("subject", "Subject", "strong"),
+        table.Column("state", "State", "badge"),
+        table.Column("to", "To"),
+        table.Column("business_key", "Business key", "code"),
+        table.Column("attempts", "Attempts", "number"),
+        table.Column("created_at", "Created (UTC)", "time"),
+    ),
+    row=_row,
+    export=(
+        "id", "message_id", "state", "subject", "from", "to", "cc", "bcc", "business_key",
+        "attempts", "size_bytes", "created_at", "updated_at", "accepted_at", "created_by", "job_id",
+    ),
+    filters=(
+        listing.Choice(name="state", label="State", values=theme.EMAIL_STATES),
+        listing.Text(name="recipient", label="Recipient", example="ada@example.test", width=320),
+    ),
+)  # fmt: skip
+
+
+def page() -> None:
+    """Draw one message when the address names it, else the list."""
+    email_id = st.query_params.get("id")
+    if email_id:
+        detail(email_id)
+        return
+    markup.page_heading("E-mails", "Every message of this tenant, newest first.")
+    opened = listing.draw(_LIST, state.current().api.list_emails, opens=True)
+    if opened:
+        st.query_params["id"] = opened
+        st.rerun()
 
 
 def detail(email_id: str) -> None:
@@ -153,7 +106,7 @@ def _back() -> None:
     st.query_params.clear()
 
 
-def _facts(email: api.EmailDetail) -> list[tuple[str, str]]:
+def _facts(email: schemas.EmailDetail) -> list[tuple[str, str]]:
     return [
         ("Created (UTC)", markup.when(email.created_at)),
         ("Accepted (UTC)", markup.when(email.accepted_at)),
@@ -166,12 +119,12 @@ def _facts(email: api.EmailDetail) -> list[tuple[str, str]]:
     ]
 
 
-def _remark(entry: api.TimelineEntry) -> str:
+def _remark(entry: schemas.TimelineEntry) -> str:
     attempt = f"Attempt {entry.attempt}" if entry.attempt else ""
     return ": ".join(part for part in (attempt, entry.detail or "") if part)
 
 
-def _recipients(email: api.EmailDetail) -> None:
+def _recipients(email: schemas.EmailDetail) -> None:
     markup.section("Recipients")
     table.draw(
         "recipients",
@@ -190,7 +143,7 @@ def _recipients(email: api.EmailDetail) -> None:
     )
 
 
-def _content(session: state.Session, email: api.Email) -> None:
+def _content(session: state.Session, email: schemas.Email) -> None:
     markup.section("Content")
     if not session.can("email:read_content"):
         markup.empty("Not shown", "Your role sees that a message was sent, not what it says.")
@@ -247,7 +200,7 @@ def _headers(headers: list[tuple[str, str]]) -> None:
     )
 
 
-def _sink(session: state.Session, email: api.Email) -> None:
+def _sink(session: state.Session, email: schemas.Email) -> None:
     if not session.can("email:read_content"):
         return
     try:
@@ -264,7 +217,9 @@ def _sink(session: state.Session, email: api.Email) -> None:
         return
     markup.note("What the sink received over SMTP, in place of a mail server.")
     for number, copy in enumerate(copies, start=1):
-        label = f"Copy {number}, received {markup.when(copy.received_at)} UTC"
+        label = f"Copy {number}"
+        if copy.received_at:
+            label += f", received {markup.when(copy.received_at)} UTC"
         with st.expander(label, expanded=number == 1):
             markup.facts(
                 [

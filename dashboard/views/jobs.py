@@ -3,29 +3,53 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from typing import Final
 
 import streamlit as st
 
-from dashboard import api, state, theme
-from dashboard.widgets import confirm, export, markup, paging, problems, table
+from dashboard import schemas, state, theme
+from dashboard.widgets import confirm, listing, markup, problems, table
 
-ANY: Final = "Any state"
 CANCELLABLE: Final = frozenset({"blocked", "ready", "running"})
 RETRYABLE: Final = frozenset({"dead", "cancelled"})
-_COLUMNS: Final = (
-    table.Column("kind", "Kind", "strong"),
-    table.Column("state", "State", "badge"),
-    table.Column("attempt", "Attempt", "number"),
-    table.Column("took", "Took", "number"),
-    table.Column("worker", "Worker", "code"),
-    table.Column("error", "Last error"),
-    table.Column("created_at", "Created (UTC)", "time"),
-)
-_EXPORT: Final = (
-    "id", "kind", "state", "attempt", "max_attempts", "priority", "due_at", "created_at",
-    "started_at", "finished_at", "worker", "error", "subject",
+
+
+def _row(job: schemas.Job) -> dict[str, str]:
+    return {
+        "id": job.id,
+        "kind": job.kind,
+        "state": job.state,
+        "attempt": f"{job.attempt} of {job.max_attempts}",
+        "took": markup.duration(job.started_at, job.finished_at),
+        "worker": job.worker or markup.NONE,
+        "error": job.error or markup.NONE,
+        "created_at": markup.when(job.created_at),
+    }
+
+
+_LIST: Final = listing.Listing(
+    key="jobs",
+    title="Jobs",
+    noun="job",
+    nothing="Sending an e-mail makes the first one.",
+    columns=(
+        table.Column("kind", "Kind", "strong"),
+        table.Column("state", "State", "badge"),
+        table.Column("attempt", "Attempt", "number"),
+        table.Column("took", "Took", "number"),
+        table.Column("worker", "Worker", "code"),
+        table.Column("error", "Last error"),
+        table.Column("created_at", "Created (UTC)", "time"),
+    ),
+    row=_row,
+    export=(
+        "id", "kind", "state", "attempt", "max_attempts", "priority", "due_at", "created_at",
+        "started_at", "finished_at", "worker", "error", "subject",
+    ),
+    filters=(
+        listing.Choice(name="state", label="State", values=theme.JOB_STATES),
+        listing.Text(name="kind", label="Kind", example="email.send", width=260),
+    ),
 )  # fmt: skip
 
 
@@ -34,76 +58,12 @@ def page() -> None:
     job_id = st.query_params.get("id")
     if job_id:
         detail(job_id)
-    else:
-        listing()
-
-
-def listing() -> None:
-    """Draw the filtered list."""
-    session = state.current()
+        return
     markup.page_heading("Jobs", "Work that survives a restart: waiting, running, done or given up.")
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        chosen = st.selectbox("State", [ANY, *theme.JOB_STATES], key="jobs-state", width=200)
-        kind = st.text_input(
-            "Kind", key="jobs-kind", placeholder="email.send", icon=":material/search:", width=260
-        ).strip()
-        wanted = None if chosen == ANY else chosen
-        fetch = partial(session.api.list_jobs, state=wanted, kind=kind or None)
-        export.button(
-            "jobs-export",
-            "jobs.csv",
-            lambda cursor: fetch(cursor=cursor, limit=api.EXPORT_LIMIT),
-            _EXPORT,
-            _export_row,
-            filters=(wanted, kind),
-        )
-    here = paging.place("jobs-place", wanted, kind)
-    with problems.guard():
-        found = fetch(cursor=here.cursor)
-        if not found.items:
-            if wanted or kind:
-                markup.empty("No job matches", "Take a filter away to see more.")
-            else:
-                markup.empty("No job yet", "Sending an e-mail makes the first one.")
-            return
-        opened = table.draw(
-            "jobs", "Jobs", _COLUMNS, [_row(job) for job in found.items], opens=True
-        )
-        if opened:
-            st.query_params["id"] = opened
-            st.rerun()
-        paging.buttons("jobs", here, found.next_cursor, len(found.items))
-
-
-def _row(job: api.Job) -> dict[str, str]:
-    return {
-        "id": job.id,
-        "kind": job.kind,
-        "state": job.state,
-        "attempt": f"{job.attempt} of {job.max_attempts}",
-        "took": markup.duration(job.started_at, job.finished_at),
-        "worker": job.worker or markup.NONE,
-        "error": _text(job.error) or markup.NONE,
-        "created_at": markup.when(job.created_at),
-    }
-
-
-def _export_row(job: api.Job) -> list[object]:
-    return [
-        job.id,
-        job.kind,
-        job.state,
-        job.attempt,
-        job.max_attempts,
-        job.priority,
-        *(
-            at.isoformat() if at else None
-            for at in (job.due_at, job.created_at, job.started_at, job.finished_at)
-        ),
-        job.worker,
-        _text(job.error),
-        job.subject,
-    ]
+    opened = listing.draw(_LIST, state.current().api.list_jobs, opens=True)
+    if opened:
+        st.query_params["id"] = opened
+        st.rerun()
 
 
 def detail(job_id: str) -> None:
@@ -127,13 +87,15 @@ def detail(job_id: str) -> None:
                 st.switch_page("views/emails.py", query_params={"id": subject})
         if job.error:
             markup.section("Last error")
-            st.code(_text(job.error, pretty=True), language=None, wrap_lines=True)
+            st.code(job.error, language=None, wrap_lines=True)
         if job.result is not None:
             markup.section("Result")
-            st.code(_text(job.result, pretty=True), language=None, wrap_lines=True)
+            st.code(
+                json.dumps(job.result, ensure_ascii=False, indent=2), language=None, wrap_lines=True
+            )
 
 
-def _acts(session: state.Session, job: api.Job) -> None:
+def _acts(session: state.Session, job: schemas.Job) -> None:
     with problems.guard(), st.container(horizontal=True):
         if job.state in RETRYABLE and st.button(
             "Run again", key="jobs-retry", type="primary", icon=":material/replay:"
@@ -153,7 +115,7 @@ def _acts(session: state.Session, job: api.Job) -> None:
             st.rerun()
 
 
-def _what_cancelling_does(job: api.Job) -> str:
+def _what_cancelling_does(job: schemas.Job) -> str:
     if job.state == "running":
         return (
             "This job is running. Cancelling asks its worker to stop; what it has already done, "
@@ -169,7 +131,7 @@ def _back() -> None:
     st.query_params.clear()
 
 
-def _facts(job: api.Job) -> list[tuple[str, str]]:
+def _facts(job: schemas.Job) -> list[tuple[str, str]]:
     return [
         ("Created (UTC)", markup.when(job.created_at)),
         ("Due (UTC)", markup.when(job.due_at)),
@@ -181,15 +143,6 @@ def _facts(job: api.Job) -> list[tuple[str, str]]:
         ("Subject", job.subject or markup.NONE),
         ("Id", job.id),
     ]
-
-
-def _text(value: object, *, pretty: bool = False) -> str:
-    """Return an error or a result, which the API gives as text or as JSON, as text."""
-    if value is None or isinstance(value, str):
-        return value or ""
-    if isinstance(value, dict) and not pretty and isinstance(value.get("message"), str):
-        return str(value["message"])
-    return json.dumps(value, ensure_ascii=False, indent=2 if pretty else None)
 
 
 if __name__ == "__main__":

@@ -107,12 +107,16 @@ def series(
             fill=None if None in shown_values else "tozeroy",
             fillcolor=_faint(color),
             connectgaps=False,
+            cliponaxis=False,  # a dot at zero stands on the axis, half of it below
             hovertemplate="%{x|%H:%M:%S} UTC<br><b>%{y:,.4~g}</b> " + unit + "<extra></extra>",
         )
     )
     figure.update_layout(_layout())
     figure.update_xaxes(showgrid=False, nticks=5, tickformat="%H:%M", fixedrange=True)
     figure.update_yaxes(rangemode="tozero", nticks=4, fixedrange=True, zeroline=False)
+    if times:
+        # Not from the measurements: charts side by side show the same time at the same place.
+        figure.update_xaxes(range=[times[0], times[-1]])
     if not any(value for _, value in pairs):
         figure.update_yaxes(range=[0, 1])
     with st.container(key=f"card-{key}", height="stretch", gap="xsmall"):

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
+import msgspec
 import streamlit as st
 
-from dashboard import api
+from dashboard import api, schemas
 from dashboard.widgets import markup, problems
 
 _T = TypeVar("_T")
@@ -34,32 +36,38 @@ def to_csv(names: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
 
 
 def _cell(value: object) -> object:
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        value = "; ".join(str(one) for one in value)
+    elif isinstance(value, dict):
+        value = json.dumps(value, ensure_ascii=False)
     if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
         return f"'{value}"
-    return "" if value is None else value
+    return value
 
 
 def button(
     key: str,
-    file_name: str,
-    fetch: Callable[[str | None], api.Page[_T]],
-    names: Sequence[str],
-    row: Callable[[_T], Sequence[object]],
+    fetch: Callable[[str | None], schemas.Page[_T]],
+    fields: Sequence[str],
     *,
-    filters: tuple[str | None, ...] = (),
+    filters: tuple[str | None, ...],
 ) -> None:
-    """Draw the export of the list that ``fetch`` pages through.
+    """Draw the export of the list ``key`` that ``fetch`` pages through.
 
-    A file prepared under other ``filters`` is not offered any more. At most ``MAX_ROWS`` rows are
-    taken, and the person is told when there were more.
+    The file has the named fields as they come over the wire: one name, and one way to write a
+    time, for whoever reads the file and the API. A file prepared under other ``filters`` is not
+    offered any more. At most ``MAX_ROWS`` rows are taken, and the person is told when there were
+    more.
     """
-    with st.popover("Export", icon=":material/download:", key=f"{key}-popover"):
+    with st.popover("Export", icon=":material/download:", key=f"{key}-export-popover"):
         markup.note(f"The list as filtered now, as CSV, up to {MAX_ROWS:,} rows.")
-        if st.button("Prepare file", key=f"{key}-prepare", width="stretch"):
+        if st.button("Prepare file", key=f"{key}-export-prepare", width="stretch"):
             with problems.guard():
-                st.session_state[f"{key}-file"] = (filters, *_collect(fetch, names, row))
+                st.session_state[f"{key}-export-file"] = (filters, *_collect(fetch, fields))
         ready: tuple[tuple[str | None, ...], bytes, int, bool] | None = st.session_state.get(
-            f"{key}-file"
+            f"{key}-export-file"
         )
         if ready is None or ready[0] != filters:
             return
@@ -67,9 +75,9 @@ def button(
         st.download_button(
             f"Download {count:,} rows",
             content,
-            file_name=file_name,
+            file_name=f"{key}.csv",
             mime="text/csv",
-            key=f"{key}-download",
+            key=f"{key}-export-download",
             on_click="ignore",
             type="primary",
             width="stretch",
@@ -79,19 +87,19 @@ def button(
 
 
 def _collect(
-    fetch: Callable[[str | None], api.Page[_T]],
-    names: Sequence[str],
-    row: Callable[[_T], Sequence[object]],
+    fetch: Callable[[str | None], schemas.Page[_T]], fields: Sequence[str]
 ) -> tuple[bytes, int, bool]:
     rows: list[Sequence[object]] = []
     progress = st.progress(0.0, text="Reading…")
     cut = False
     for page in api.walk(fetch):
-        rows.extend(row(item) for item in page.items)
+        for item in page.items:
+            written: dict[str, Any] = msgspec.to_builtins(item)
+            rows.append([written[name] for name in fields])
         progress.progress(min(len(rows) / MAX_ROWS, 1.0), text=f"Read {len(rows):,} rows…")
         if len(rows) >= MAX_ROWS:
             cut = len(rows) > MAX_ROWS or page.next_cursor is not None
             break
     progress.empty()
     kept = rows[:MAX_ROWS]
-    return to_csv(names, kept), len(kept), cut
+    return to_csv(fields, kept), len(kept), cut

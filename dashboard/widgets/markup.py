@@ -77,6 +77,11 @@ def section(title: str) -> None:
     st.html(f'<h2 class="es-section">{escape(title)}</h2>')
 
 
+def label(text: str) -> None:
+    """Draw the name of what stands below it."""
+    st.html(f'<p class="es-label">{escape(text)}</p>')
+
+
 def note(text: str) -> None:
     """Draw a remark in small type."""
     st.html(f'<p class="es-note">{escape(text)}</p>')

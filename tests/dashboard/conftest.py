@@ -39,10 +39,14 @@ class Screen:
     def text(self) -> str:
         """All words of the page's own HTML, style sheets left out."""
         parser = _Words()
-        for block in self.app.get("html"):
-            if not block.proto.body.lstrip().startswith("<style"):
-                parser.feed(block.proto.body)
+        parser.feed(self.markup)
         return " ".join(" ".join(parser.words).split())
+
+    @property
+    def markup(self) -> str:
+        """The page's own HTML, style sheets left out."""
+        bodies = (block.proto.body for block in self.app.get("html"))
+        return "".join(body for body in bodies if not body.lstrip().startswith("<style"))
 
     def component(self, wanted: str) -> dict[str, Any] | None:
         """The data handed to one of the console's components, by the component's key."""
@@ -60,6 +64,11 @@ class Screen:
     def click(self, key: str) -> Screen:
         """Press a button."""
         self.app.button(key=key).click().run()
+        return self
+
+    def press(self, label: str) -> Screen:
+        """Press the last button of this name: a form's, below the one that opened it."""
+        [button for button in self.app.button if button.label == label][-1].click().run()
         return self
 
     def has_button(self, key: str) -> bool:
@@ -93,6 +102,7 @@ def configured(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     st.cache_resource.clear()
     http.close()
     settings.forget()
+    assert platform.lies == []
 
 
 @pytest.fixture

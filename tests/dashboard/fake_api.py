@@ -2,7 +2,8 @@
 
 One set of rules with two faces: ``Platform.handle`` answers one call and is mounted both under
 ``httpx`` (for tests of single pages) and as a Starlette application with an OpenID provider (for
-tests in a browser). Run it alone to look at the console without a backend:
+tests in a browser). Each call and each answer is held to the published contract, so that a page
+that works here works on the platform. Run it alone to look at the console without a backend:
 
     python -m tests.dashboard.fake_api --port 8400 --console-url http://localhost:8401
 """
@@ -34,52 +35,16 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from backend.managers.tenant import ROLES as BUILT_IN
+from tests.dashboard import contract
+
 Json = dict[str, Any]
 
 CLIENT_ID, CLIENT_SECRET = "console", "console-secret-for-tests"
 PASSWORD = "correct horse battery staple"
 
-_READS = [
-    "email:read",
-    "email:read_content",
-    "email_template:read",
-    "email_settings:read",
-    "job:read",
-    "audit:read",
-    "overview:read",
-    "member:read",
-    "client:read",
-    "api_key:read",
-    "role:read",
-]
-_WRITES = [
-    "email:send",
-    "email_template:write",
-    "email_settings:write",
-    "job:write",
-    "audit:verify",
-    "member:write",
-    "client:write",
-    "api_key:write",
-    "token:introspect",
-]
-ROLES: dict[str, list[str]] = {
-    "owner": _READS + _WRITES,
-    "admin": _READS + _WRITES,
-    "operator": [
-        "email:send",
-        "email:read",
-        "email:read_content",
-        "job:read",
-        "job:write",
-        "email_template:read",
-        "email_template:write",
-        "audit:read",
-        "overview:read",
-    ],
-    "viewer": [name for name in _READS if name != "email:read_content"],
-    "workflow": ["email:send", "email:read", "job:read", "job:write", "token:introspect"],
-}
+# The platform's own, so that nobody is shown here what a real role may not see.
+ROLES: dict[str, list[str]] = {name: sorted(permissions) for name, permissions in BUILT_IN.items()}
 
 HOSTILE_HTML = (
     "<h2>Hello Ada</h2><p>Your invoice <b>2026-118</b> is attached.</p>"
@@ -124,6 +89,7 @@ class Room:
     audit: list[Json] = field(default_factory=list)
     members: list[Json] = field(default_factory=list)
     clients: list[Json] = field(default_factory=list)
+    api_keys: list[Json] = field(default_factory=list)
 
 
 class Refusal(Exception):  # noqa: N818 - an answer, and no fault
@@ -143,6 +109,8 @@ class Platform:
     def __init__(self, clock: Callable[[], float] = time.time, *, empty: bool = False) -> None:
         self.clock = clock
         self.calls: list[Call] = []
+        # A page's failure is drawn and not raised: whoever tests asks here whether one was ours.
+        self.lies: list[str] = []
         self.failures: dict[tuple[str, str], Refusal] = {}
         self.token_seconds = 300
         self.login_seconds = 3600
@@ -180,8 +148,14 @@ class Platform:
         ]
         for room in self.rooms.values():
             room.members = [
-                {"user_id": p.id, "email": p.email, "name": p.name, "role": p.roles[room.id]}
-                for p in self.people
+                {
+                    "id": p.id,
+                    "email": p.email,
+                    "name": p.name,
+                    "role": p.roles[room.id],
+                    "created_at": self._at(86400 * days),
+                }
+                for days, p in zip((12, 40), reversed(self.people), strict=True)
                 if room.id in p.roles
             ]
         if not empty:
@@ -324,15 +298,40 @@ class Platform:
                     "hash": None if number == 0 else digest,
                 }
             )
-        room.clients.append(
-            {
-                "id": self._id(),
-                "client_id": f"{room.slug}-invoices",
-                "name": "Invoices workflow",
-                "role": "workflow",
-                "created_at": self._at(86400 * 9),
-            }
-        )
+        for number, name in enumerate(("Order confirmations", "Invoices workflow")):
+            room.clients.append(self._client(name, "workflow", 86400 * (4 + 5 * number)))
+        for number, name in enumerate(("Dashboard wall", "Nightly report")):
+            key, _ = self._api_key(name, "viewer", None, 86400 * (3 + 30 * number))
+            if number:
+                key["expires_at"], key["last_used_at"] = self._at(-86400 * 60), self._at(3700)
+            room.api_keys.append(key)
+
+    def _client(self, name: str, role: str, seconds_ago: float) -> Json:
+        row_id = self._id()
+        return {
+            "id": row_id,
+            "client_id": f"es_{row_id.replace('-', '')}",
+            "name": name,
+            "role": role,
+            "disabled": False,
+            "created_at": self._at(seconds_ago),
+        }
+
+    def _api_key(
+        self, name: str, role: str, expires_at: str | None, seconds_ago: float
+    ) -> tuple[Json, str]:
+        key = f"es_key_{secrets.token_urlsafe(37)}"
+        made = {
+            "id": self._id(),
+            "name": name,
+            "role": role,
+            "prefix": key[:11],
+            "created_by": f"user:{self.people[0].id}",
+            "created_at": self._at(seconds_ago),
+            "expires_at": expires_at,
+            "last_used_at": None,
+        }
+        return made, key
 
     # --- tests' handles
 
@@ -399,8 +398,17 @@ class Platform:
     # --- the API
 
     def handle(self, call: Call) -> tuple[int, Any]:
-        """Answer one call of the API: status and JSON."""
+        """Answer one call of the API, status and JSON, and hold both to the contract."""
         self.calls.append(call)
+        status, content = self._answer(call)
+        try:
+            contract.hold(call.method, call.path, call.query, call.body, status, content)
+        except AssertionError as error:
+            self.lies.append(str(error))
+            raise
+        return status, content
+
+    def _answer(self, call: Call) -> tuple[int, Any]:
         if call.path == "/oauth/token":
             basic = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
             if call.headers.get("authorization") != f"Basic {basic}":
@@ -442,7 +450,7 @@ class Platform:
                     for i, r in person.roles.items()
                 ]
                 return 200, {
-                    "subject": person.id,
+                    "subject": f"user:{person.id}",
                     "kind": "user",
                     "name": person.name,
                     "tenant": {"id": room.id, "slug": room.slug, "name": room.name},
@@ -567,17 +575,17 @@ class Platform:
             case ("POST", "members"):
                 need("member:write")
                 member = {
-                    "user_id": self._id(),
+                    "id": self._id(),
                     **{k: call.body[k] for k in ("email", "name", "role")},
+                    "created_at": self._at(0),
                 }
-                room.members.append(member)
+                room.members.insert(0, member)
                 return 201, member
             case ("PUT" | "DELETE", "members", user_id):
                 need("member:write")
-                found_members = [m for m in room.members if m["user_id"] == user_id]
-                if not found_members:
-                    raise Refusal(404, "tenant.member_not_found", "No such member.")
-                member = found_members[0]
+                member = self._one(
+                    room.members, user_id, "tenant.member_not_found", "No such member."
+                )
                 if call.method == "DELETE":
                     room.members.remove(member)
                     return 204, None
@@ -588,14 +596,8 @@ class Platform:
                 return self._page(room.clients, call)
             case ("POST", "clients"):
                 need("client:write")
-                client = {
-                    "id": self._id(),
-                    "client_id": f"c-{len(room.clients)}",
-                    "name": call.body["name"],
-                    "role": call.body["role"],
-                    "created_at": self._at(0),
-                }
-                room.clients.append(client)
+                client = self._client(call.body["name"], call.body["role"], 0)
+                room.clients.insert(0, client)
                 return 201, {**client, "client_secret": secrets.token_urlsafe(16)}
             case ("POST", "clients", client_id, "rotate"):
                 need("client:write")
@@ -609,6 +611,23 @@ class Platform:
                     self._one(
                         room.clients, client_id, "gateway.client_not_found", "No such client."
                     )
+                )
+                return 204, None
+            case ("GET", "api-keys"):
+                need("api_key:read")
+                return self._page(room.api_keys, call)
+            case ("POST", "api-keys"):
+                need("api_key:write")
+                expires_at = call.body.get("expires_at")
+                if expires_at and datetime.fromisoformat(expires_at).timestamp() <= self.clock():
+                    raise Refusal(422, "gateway.expiry_invalid", "The expiry lies in the past.")
+                made, key = self._api_key(call.body["name"], call.body["role"], expires_at, 0)
+                room.api_keys.insert(0, made)
+                return 201, {**made, "key": key}
+            case ("DELETE", "api-keys", key_id):
+                need("api_key:write")
+                room.api_keys.remove(
+                    self._one(room.api_keys, key_id, "gateway.api_key_not_found", "No such key.")
                 )
                 return 204, None
             case ("GET", "platform", "tenants"):
@@ -661,12 +680,15 @@ class Platform:
             for step in range(minutes * 6, 0, -1):
                 at = now - step * 10
                 wave = 14 + 6 * math.sin(at / 120) + 2 * math.sin(at / 17)
+                latency = round(38 + 9 * math.sin(at / 90) + 6 * math.cos(at / 13), 1)
+                # Two minutes in which nobody asked for anything, but for one request.
+                quiet = 40 <= step < 52 and step != 46
                 series.append(
                     {
                         "at": self._at(step * 10),
-                        "requests_per_second": round(wave, 2),
-                        "p95_ms": round(38 + 9 * math.sin(at / 90) + 6 * math.cos(at / 13), 1),
-                        "error_rate": 0.012 if step % 40 < 4 else 0.0,
+                        "requests_per_second": 0.0 if quiet else round(wave, 2),
+                        "p95_ms": None if quiet else latency,
+                        "error_rate": None if quiet else 0.012 if step % 40 < 4 else 0.0,
                     }
                 )
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
+import json
+from datetime import UTC, datetime
+from typing import Any
+
 import httpx
 import pytest
 
-from dashboard import api, settings
+from dashboard import api, schemas, settings
+from tests.dashboard import contract
 
 SETTINGS = settings.Settings(
     api_url="http://api.test",
@@ -149,6 +155,80 @@ class TestApi:
         assert client(lambda _: httpx.Response(200, json=body)).list_audit().items[0].actor == "a"
 
 
+# Every call the console can make, with all it can carry.
+CALLS: dict[str, dict[str, Any]] = {
+    "me": {},
+    "overview": {"minutes": 15},
+    "list_emails": {"state": "bounced", "recipient": "ada@example.test", "cursor": "c"},
+    "get_email": {"email_id": ID},
+    "get_email_content": {"email_id": ID},
+    "get_sink_copies": {"email_id": ID},
+    "list_jobs": {"state": "dead", "kind": "email.send", "cursor": "c"},
+    "get_job": {"job_id": ID},
+    "cancel_job": {"job_id": ID},
+    "retry_job": {"job_id": ID},
+    "list_audit": {"action": "a.b", "actor": "user:1", "target": "email:1", "cursor": "c"},
+    "verify_audit": {},
+    "list_tenants": {"cursor": "c"},
+    "create_tenant": {"slug": "acme", "name": "Acme", "owner_email": "ada@example.test"},
+    "list_roles": {},
+    "list_members": {"cursor": "c"},
+    "add_member": {
+        "email": "ada@example.test", "name": "Ada", "role": "viewer", "password": "a" * 12
+    },
+    "change_member_role": {"user_id": ID, "role": "viewer"},
+    "remove_member": {"user_id": ID},
+    "list_clients": {"cursor": "c"},
+    "create_client": {"name": "Invoices", "role": "workflow"},
+    "rotate_client": {"client_row_id": ID},
+    "delete_client": {"client_row_id": ID},
+    "list_api_keys": {"cursor": "c"},
+    "create_api_key": {
+        "name": "Report", "role": "viewer", "expires_at": datetime(2099, 1, 1, tzinfo=UTC)
+    },
+    "revoke_api_key": {"key_id": ID},
+}  # fmt: skip
+
+
+class TestContract:
+    def test_is_held_for_every_call(self):
+        methods = {name for name, _ in inspect.getmembers(api.Api, inspect.isfunction)}
+        assert {name for name in methods if not name.startswith("_")} == set(CALLS)
+
+    @pytest.mark.parametrize("name", CALLS)
+    def test_is_understood_with_everything_left_out_that_may_be(self, name):
+        def answer(request):
+            call = (request.method, request.url.path)
+            schema = contract.answer_schema(*call)
+            status = 200 if schema else 204
+            if schema and "201" in contract.operation(*call)["responses"]:
+                status = 201
+            body = contract.barest(schema) if schema else None
+            asked = json.loads(request.content) if request.content else None
+            contract.hold(*call, dict(request.url.params), asked, status, body)
+            return httpx.Response(status, json=body) if schema else httpx.Response(status)
+
+        getattr(client(answer), name)(**CALLS[name])
+
+    @pytest.mark.parametrize(
+        "lie",
+        [
+            {"user_id": ID, "email": "a@x.test", "name": "A", "role": "viewer"},
+            {"id": 1, "email": "", "name": "", "role": "", "created_at": "2026-01-02T03:04:05Z"},
+            {"id": "", "email": "", "name": "", "role": "", "created_at": "yesterday"},
+            {
+                "id": "", "email": "", "name": "", "role": "",
+                "created_at": "2026-01-02T03:04:05Z", "more": 1,
+            },
+        ],
+    )  # fmt: skip
+    def test_refuses_a_fake_that_answers_something_else(self, lie):
+        with pytest.raises(AssertionError, match="GET /api/v1/members"):
+            contract.hold(
+                "GET", "/api/v1/members", {}, None, 200, {"items": [lie], "next_cursor": None}
+            )
+
+
 class TestGate:
     def test_exchanges_with_the_clients_credentials(self):
         seen = []
@@ -180,7 +260,7 @@ class TestGate:
 class TestWalk:
     def test_goes_from_cursor_to_cursor_until_there_is_none(self):
         pages = {
-            None: api.Page(items=[1, 2], next_cursor="b"),
-            "b": api.Page(items=[3], next_cursor=None),
+            None: schemas.Page(items=[1, 2], next_cursor="b"),
+            "b": schemas.Page(items=[3], next_cursor=None),
         }
         assert [page.items for page in api.walk(pages.__getitem__)] == [[1, 2], [3]]

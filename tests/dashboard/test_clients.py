@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 
-def opened(visit, platform):
+def opened(visit, platform, person="ada@example.test"):
     client = platform.room("acme").clients[0]
-    screen = visit("clients")
+    screen = visit("clients", person=person)
     screen.app.session_state["clients-open"] = client["id"]
     screen.app.run()
     return screen, client
-
-
-def shown_secret(screen):
-    return next((code.value for code in screen.app.code if "Client secret" in code.value), None)
 
 
 class TestClients:
     def test_shows_a_new_secret_until_it_is_copied(self, visit, platform):
         screen = visit("clients").click("clients-new")
         assert screen.app.selectbox(key="clients-role").value == "workflow"
-        screen.app.text_input(key="clients-name").set_value("Reports")
-        next(
-            button for button in screen.app.button if button.label == "Create client"
-        ).click().run()
+        screen.app.text_input(key="clients-name").set_value(" Reports ")
+        screen.press("Create client")
         body = platform.called("POST", "/api/v1/clients")[0].body
         assert body == {"name": "Reports", "role": "workflow"}
-        assert shown_secret(screen)
+        made = platform.room("acme").clients[0]
+        client_id, secret = [code.value for code in screen.app.code]
+        assert (client_id, bool(secret)) == (made["client_id"], True)
+        assert "Client ID Client Secret" in screen.text
         screen.click("clients-copied")
-        assert shown_secret(screen) is None
-        assert [row["name"] for row in screen.rows("clients")] == ["Invoices workflow", "Reports"]
+        assert not screen.app.code
+        assert screen.rows("clients")[0]["name"] == "Reports"
+
+    def test_sends_nothing_without_a_name(self, visit, platform):
+        screen = visit("clients").click("clients-new").press("Create client")
+        assert screen.app.warning[0].value == "It needs a name and a role."
+        assert not platform.called("POST", "/api/v1/clients")
 
     def test_replaces_a_secret_after_one_question(self, visit, platform):
         screen, client = opened(visit, platform)
@@ -37,7 +39,7 @@ class TestClients:
         assert not platform.called("POST", f"/api/v1/clients/{client['id']}/rotate")
         screen.click("clients-rotate-yes")
         assert len(platform.called("POST", f"/api/v1/clients/{client['id']}/rotate")) == 1
-        assert shown_secret(screen)
+        assert screen.app.code[0].value == client["client_id"]
 
     def test_deletes_after_one_question(self, visit, platform):
         screen, client = opened(visit, platform)
@@ -45,4 +47,18 @@ class TestClients:
         assert "This cannot be undone." in screen.text
         screen.click("clients-delete-yes")
         assert len(platform.called("DELETE", f"/api/v1/clients/{client['id']}")) == 1
-        assert "No client yet" in screen.text
+        assert client["name"] not in [row["name"] for row in screen.rows("clients")]
+
+    def test_are_exported_without_their_secrets(self, visit):
+        screen = visit("clients").click("clients-export-prepare")
+        _, content, count, _ = screen.app.session_state["clients-export-file"]
+        assert content.startswith(b"id,client_id,name,role,created_at\r\n")
+        assert count == 2
+
+    def test_are_only_looked_at_by_an_operator(self, visit, platform):
+        roles = platform.person("vic@example.test").roles
+        roles[platform.room("acme").id] = "operator"
+        screen, client = opened(visit, platform, "vic@example.test")
+        assert f"Client ID {client['client_id']} Role workflow" in screen.text
+        assert not screen.has_button("clients-new")
+        assert not screen.has_button("clients-delete-start")

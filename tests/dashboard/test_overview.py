@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.dashboard.fake_api import Platform
@@ -28,6 +30,17 @@ class TestOverview:
         alts = [chart.proto.alt for chart in charts]
         assert all(alts)
         assert any("accepted" in alt for alt in alts)
+
+    def test_leaves_out_of_the_curves_what_nobody_measured(self, visit, platform):
+        window = visit("overview").app.get("plotly_chart")[1:3]
+        for chart in window:
+            (curve,) = json.loads(chart.proto.spec)["data"]
+            values = curve["y"]
+            assert values.count(None) == 11
+            assert (curve["connectgaps"], curve.get("fill")) == (False, None)
+            # The one request between two gaps is a dot; no line would show it.
+            lone = [at for at, size in enumerate(curve["marker"]["size"]) if size]
+            assert [(values[at - 1], values[at + 1]) for at in lone] == [(None, None)]
 
     def test_asks_for_the_chosen_window(self, visit, platform):
         screen = visit("overview")
@@ -58,3 +71,4 @@ class TestEmptyPlatform:
         assert "Nothing failed" in screen.text
         shown = {metric.label: metric.value for metric in screen.app.metric}
         assert (shown["Latency, p95"], shown["Accepted, 24 h"]) == ("–", "0")
+        assert shown["Error rate"] == "–"

@@ -8,13 +8,27 @@ def fill(screen, name, slug, owner=""):
     screen.app.text_input(key="tenants-name").set_value(name)
     screen.app.text_input(key="tenants-slug").set_value(slug)
     screen.app.text_input(key="tenants-owner").set_value(owner)
-    next(button for button in screen.app.button if button.label == "Create tenant").click().run()
-    return screen
+    return screen.press("Create tenant")
 
 
 class TestTenants:
     def test_lists_all_of_them(self, visit):
         assert [row["slug"] for row in visit("tenants").rows("tenants")] == ["acme", "globex"]
+
+    def test_searches_the_page_on_show_and_exports_from_all(self, visit, platform):
+        template = platform.tenants[0]
+        platform.tenants[:0] = [
+            {**template, "id": f"id-{n}", "slug": f"filler-{n}"} for n in range(200)
+        ]
+        screen = visit("tenants")
+        assert len(screen.rows("tenants")) == 200
+        screen.app.text_input(key="tenants-words").set_value("globex").run()
+        assert "No tenant on this page matches" in screen.text
+        _, content, count, _ = screen.click("tenants-export-prepare").app.session_state[
+            "tenants-export-file"
+        ]
+        assert (count, b"globex" in content) == (1, True)
+        assert [row["slug"] for row in screen.click("tenants-older").rows("tenants")] == ["globex"]
 
     def test_creates_one(self, visit, platform):
         screen = fill(visit("tenants"), "Initech", "initech", "bill@initech.test")

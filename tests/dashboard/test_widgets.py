@@ -71,6 +71,13 @@ class TestToCsv:
         read = list(csv.reader(io.StringIO(content, newline="")))
         assert read[1] == ["a,b", 'say "hi"', "two\nlines", "7", ""]
 
+    def test_writes_lists_and_documents_into_one_cell(self):
+        content = export.to_csv(["to", "data"], [[["a@x.test", "b@x.test"], {"é": 1}]]).decode()
+        assert list(csv.reader(io.StringIO(content)))[1] == ["a@x.test; b@x.test", '{"é": 1}']
+
+    def test_disarms_a_list_that_begins_like_a_formula(self):
+        assert export.to_csv(["to"], [[["=cmd()", "b"]]]) == b"to\r\n'=cmd(); b\r\n"
+
 
 class TestDocument:
     def test_puts_the_policy_before_the_message(self):
