@@ -7,7 +7,7 @@ help: ## Show this help
 setup: ## Make .venv from the development lock, with the project in it
 	@scripts/setup
 
-run: ## Start API, worker, console, mail sink and n8n with demo data, on this machine only
+run: ## Start API, worker, console and mail sink with demo data, on this machine only
 	@scripts/run
 
 test: ## Everything that continuous integration checks

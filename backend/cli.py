@@ -29,13 +29,15 @@ from backend.core.ids import PLATFORM_TENANT
 from backend.core.log import configure_logging
 from backend.http.server import BoundedProtocol
 from backend.managers.email import SmtpSink
-from backend.managers.security import AuditEntry
-from backend.managers.tenant import hash_password
+from backend.managers.security import AuditEntry, KeyUnavailableError
+from backend.managers.tenant import Tenant, hash_password
 from backend.migrations import runner
 from backend.settings import Settings
 from backend.worker import run_worker
 
 _USAGE: Final = 2
+# What a program needs to send as the demo tenant.
+_DRIVING: Final = frozenset({"tenant_id", "tenant_slug", "client_id", "client_secret"})
 
 
 class CommandError(Exception):
@@ -64,6 +66,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(f"{name}: {said}")
     except AppError as exc:
         _fail(f"{exc.title}: {exc.detail}" if exc.detail else exc.title)
+    except ModuleNotFoundError as exc:
+        # SQLAlchemy imports a driver when it needs one, and no sooner.
+        if exc.name != "psycopg":
+            raise
+        extra = "pip install 'email-sender[cluster]', or scripts/setup in a checkout"
+        _fail(f"PostgreSQL needs a driver: {extra}")
     except (
         CommandError,
         MigrationError,
@@ -178,63 +186,62 @@ def _migrate(settings: Settings, options: argparse.Namespace) -> None:
 
 
 def _bootstrap(settings: Settings, options: argparse.Namespace) -> None:
-    """Print, once, what the first start needs; a second call changes nothing but the console."""
+    """Print what the demo is driven with; what a second call finds in its place, it leaves."""
     made = _run(bootstrap(compose(settings), options.admin_email, options.console_url))
     sys.stdout.write(json.dumps(made, indent=2) + "\n")
 
 
 async def bootstrap(platform: Platform, admin_email: str, console_url: str) -> dict[str, str]:
-    """Make the platform usable: the console's client always, the demo tenant only once.
+    """Make the platform usable: the console's client always, the demo tenant and its client once.
 
     The secrets are returned and written to ``first-run.json`` (mode 0600) in the data folder,
-    which later starts read to drive the demo; they are in no log.
+    which later starts read to drive the demo; they are in no log. Without that file an existing
+    demo tenant gets another client, and its people keep their passwords.
+
+    Raises:
+        CommandError: The database was sealed under another root key, or a file is damaged.
     """
     folder = platform.settings.data_dir
     console_file, first_file = folder / "console.json", folder / "first-run.json"
     async with platform.running():
-        tenants, gateway = platform.tenants, platform.gateway
+        # First: a new data folder makes a new root key, which opens nothing of an older database.
+        # No token could be signed then, and a new console secret would only cut the old console.
+        try:
+            async with platform.database.read(SystemScope("platform")) as view:
+                await platform.security.check_keys(view)
+        except KeyUnavailableError as exc:
+            msg = (
+                "this database was sealed under another root key: restore root.key in "
+                f"{folder}, or EMAIL_SENDER__SECURITY__ROOT_KEY"
+            )
+            raise CommandError(msg) from exc
         known = _read_private(console_file)
         console_secret = known.get("client_secret") or secrets.token_urlsafe(48)
         async with platform.database.transaction(SystemScope("authenticate")) as tx:
-            await gateway.put_console_client(
+            await platform.gateway.put_console_client(
                 tx,
                 secret=console_secret,
                 redirect_uris=[f"{console_url.rstrip('/')}/oauth2callback"],
             )
         _write_private(console_file, {"client_id": "console", "client_secret": console_secret})
         async with platform.database.read(SystemScope("platform")) as view:
-            existing = await tenants.find_tenant(view, "demo")
-        if existing is not None:
-            return _read_private(first_file)
-        password = secrets.token_urlsafe(15)
-        hashed = await asyncio.to_thread(hash_password, password)
-        async with platform.database.transaction(SystemScope("platform")) as tx:
-            tenant = await tenants.create_tenant(tx, slug="demo", name="Demo")
-            found = await tenants.find_login(tx, admin_email)
-            admin = (
-                found[0]
-                if found
-                else await tenants.create_user(
-                    tx,
-                    email=admin_email,
-                    name="First admin",
-                    password_hash=hashed,
-                    platform_admin=True,
-                )
-            )
-            await tenants.add_member(
-                tx, tenant_id=tenant.id, user_id=admin.id, role="owner", granter=None
-            )
+            tenant = await platform.tenants.find_tenant(view, "demo")
+        made = _read_private(first_file)
+        # A file of another database, when the folder is used with several, counts as none.
+        if tenant is not None and made.get("tenant_id") == tenant.id and made.keys() >= _DRIVING:
+            return made
+        made = {}
+        if tenant is None:
+            tenant, made = await _make_demo_tenant(platform, admin_email)
         demo = Scope(actor="system:bootstrap", tenant_id=tenant.id)
         async with platform.database.transaction(demo) as tx:
-            client, secret = await gateway.create_client(
+            # Never a new secret for the old client: somebody's workflows may be using it.
+            client, secret = await platform.gateway.create_client(
                 tx, name="n8n", role="workflow", granter=None
             )
-        made = {
-            "admin_email": admin_email,
-            "admin_password": password,
+        made |= {
             "tenant_id": tenant.id,
-            "tenant_slug": "demo",
+            "tenant_slug": tenant.slug,
             "client_id": client.client_id,
             "client_secret": secret,
         }
@@ -242,11 +249,42 @@ async def bootstrap(platform: Platform, admin_email: str, console_url: str) -> d
         return made
 
 
+async def _make_demo_tenant(platform: Platform, admin_email: str) -> tuple[Tenant, dict[str, str]]:
+    """The tenant, and how its owner logs in: with a new password, unless they have one."""
+    tenants = platform.tenants
+    password = secrets.token_urlsafe(15)
+    hashed = await asyncio.to_thread(hash_password, password)
+    made = {"admin_email": admin_email}
+    async with platform.database.transaction(SystemScope("platform")) as tx:
+        tenant = await tenants.create_tenant(tx, slug="demo", name="Demo")
+        found = await tenants.find_login(tx, admin_email)
+        if found:
+            admin = found[0]
+        else:
+            admin = await tenants.create_user(
+                tx,
+                email=admin_email,
+                name="First admin",
+                password_hash=hashed,
+                platform_admin=True,
+            )
+            made["admin_password"] = password
+        await tenants.add_member(
+            tx, tenant_id=tenant.id, user_id=admin.id, role="owner", granter=None
+        )
+    return tenant, made
+
+
 def _read_private(path: Path) -> dict[str, str]:
     try:
-        content: dict[str, str] = json.loads(path.read_text())
+        content = json.loads(path.read_text())
     except FileNotFoundError:
         return {}
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        msg = f"{path} is damaged: remove it, and bootstrap makes another"
+        raise CommandError(msg)
     return content
 
 

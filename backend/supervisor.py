@@ -12,7 +12,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
@@ -40,6 +40,29 @@ class Program:
 
 class PortTakenError(RuntimeError):
     """Something else listens where we would; it is never killed."""
+
+
+def die_with_parent(number: signal.Signals = signal.SIGTERM) -> Callable[[], None] | None:
+    """What a child runs before its program (``preexec_fn``) to get ``number`` when we die.
+
+    Two system calls and no lock, which makes it safe to run between fork and exec. To Linux the
+    parent is the *thread* that forks: fork from one that lives as long as the child should.
+
+    Returns:
+        None where the kernel has no such signal, which is everywhere but on Linux.
+    """
+    libc = _LIBC
+    if libc is None:
+        return None
+    # Taken here and not compared with 1: in a container the supervisor may be process 1 itself.
+    parent = os.getpid()
+
+    def ask() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, number)
+        if os.getppid() != parent:  # it died before the line above: no signal will ever come
+            os._exit(1)
+
+    return ask
 
 
 def refuse_taken_ports(ports: Mapping[str, int], host: str = "127.0.0.1") -> None:
@@ -102,7 +125,7 @@ class Supervisor:
                 env=dict(program.environment),
                 # Its own session: Ctrl-C in the terminal reaches us, and we stop them in order.
                 start_new_session=True,
-                preexec_fn=_die_with_parent if _LIBC else None,
+                preexec_fn=die_with_parent(),
             )
 
     async def _keep(self, program: Program) -> None:
@@ -131,9 +154,3 @@ class Supervisor:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
-
-
-def _die_with_parent() -> None:
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)  # type: ignore[union-attr]
-    if os.getppid() == 1:  # the parent died between fork and prctl
-        os._exit(1)

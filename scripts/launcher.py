@@ -17,14 +17,16 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, NoReturn, Self
 
 import httpx
 
 from backend.supervisor import PortTakenError, Program, Supervisor, refuse_taken_ports
-from scripts.n8n.driver import DEMO_PATH, N8nError, N8nServer, pack_nodes
+from scripts.n8n.api import DEMO_PATH, N8nError
+from scripts.n8n.server import N8nServer, pack_nodes
 
 ROOT: Final = Path(__file__).resolve().parent.parent
+_PREFIX: Final = "EMAIL_SENDER__"
 _READY_SECONDS: Final = 60.0
 _ACCEPT_SECONDS: Final = 30.0
 
@@ -87,15 +89,22 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         "--port-base", type=int, default=8400, metavar="N", help="first of six ports (8400)"
     )
     parser.add_argument(
-        "--data-dir", type=Path, default=ROOT / "data", help="where everything is kept"
+        "--data-dir",
+        type=Path,
+        default=_setting("DATA_DIR") or ROOT / "data",
+        help="where everything is kept (data)",
     )
     parser.add_argument(
         "--smtp-url",
+        default=_setting("EMAIL__SMTP_URL"),
         help="a real mail server instead of the sink: smtp://host:587; with a password set "
         "EMAIL_SENDER__EMAIL__SMTP_URL instead, because everybody here sees this line",
     )
     parser.add_argument(
-        "--database-url", help="PostgreSQL instead of SQLite: postgresql://user@host/db"
+        "--database-url",
+        default=_setting("DATABASE__URL"),
+        help="PostgreSQL instead of SQLite: postgresql://user@host/db; with a password set "
+        "EMAIL_SENDER__DATABASE__URL instead",
     )
     parser.add_argument("--to", default="ada@example.test", help="recipient of the first e-mail")
     options = parser.parse_args(arguments)
@@ -104,23 +113,28 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
+def _setting(name: str) -> str | None:
+    return os.environ.get(_PREFIX + name) or None
+
+
 def environment(options: argparse.Namespace, ports: Ports) -> dict[str, str]:
-    """What every process of the installation is started with."""
+    """What every process of the installation is started with: our own, unless we decide it."""
     data = options.data_dir.resolve()
-    prefix = "EMAIL_SENDER__"
-    wanted = {
+    decided = {
         "DATA_DIR": str(data),
         "HTTP__PORT": str(ports.api),
-        "GATEWAY__ISSUER": f"http://localhost:{ports.api}",
-        "EMAIL__SMTP_URL": options.smtp_url or f"smtp://127.0.0.1:{ports.sink}",
         "TELEMETRY__WORKER_METRICS_PORT": str(ports.worker),
+        "EMAIL__SMTP_URL": options.smtp_url or f"smtp://127.0.0.1:{ports.sink}",
     }
     if not options.smtp_url:
-        wanted["EMAIL__SINK_DIRECTORY"] = str(data / "sink")
+        decided["EMAIL__SINK_DIRECTORY"] = str(data / "sink")
     if options.database_url:
-        wanted["DATABASE__URL"] = options.database_url
-    # An operator's own EMAIL_SENDER__ variables win over these defaults.
-    return {**{prefix + key: value for key, value in wanted.items()}, **os.environ}
+        decided["DATABASE__URL"] = options.database_url
+    return {
+        f"{_PREFIX}GATEWAY__ISSUER": f"http://localhost:{ports.api}",
+        **os.environ,
+        **{_PREFIX + key: value for key, value in decided.items()},
+    }
 
 
 def programs(
@@ -150,7 +164,7 @@ def programs(
             {
                 **env,
                 "EMAIL_SENDER_CONSOLE__API_URL": f"http://127.0.0.1:{ports.api}",
-                "EMAIL_SENDER_CONSOLE__ISSUER_URL": f"http://localhost:{ports.api}",
+                "EMAIL_SENDER_CONSOLE__ISSUER_URL": env[f"{_PREFIX}GATEWAY__ISSUER"],
                 "EMAIL_SENDER_CONSOLE__PUBLIC_URL": f"http://localhost:{ports.console}",
                 "EMAIL_SENDER_CONSOLE__CLIENT_ID": "console",
                 "EMAIL_SENDER_CONSOLE__CLIENT_SECRET": console_secret,
@@ -209,6 +223,11 @@ class MainJob:
             data={"grant_type": "client_credentials"},
             auth=(self._first["client_id"], self._first["client_secret"]),
         )
+        if answer.status_code == httpx.codes.UNAUTHORIZED:
+            raise LaunchError(
+                f"the API refuses client {self._first['client_id']}: deleted, rotated, or its "
+                "tenant suspended; without first-run.json the next start makes another"
+            )
         token = self._expect(answer, 200, "a token")["access_token"]
         self._http.headers["Authorization"] = f"Bearer {token}"
         return self
@@ -354,7 +373,7 @@ async def _n8n(
             "n8n_execution": {"id": str(execution), "status": status},
         }
     except N8nError as exc:
-        raise LaunchError(f"n8n: {exc}") from exc
+        raise LaunchError(f"n8n: {str(exc).splitlines()[0]}; see {server.log_file}") from exc
     finally:
         await asyncio.to_thread(server.stop)
 
@@ -373,17 +392,15 @@ async def _launch(options: argparse.Namespace) -> None:
     package = await asyncio.to_thread(_install_n8n) if options.with_n8n else None
     _say("==> Migrating the database")
     await asyncio.to_thread(_command, env, "migrate")
-    fresh = not (data / "first-run.json").exists()
+    kept = data / "first-run.json"
+    before = kept.read_bytes() if kept.exists() else b""
     console_url = f"http://localhost:{ports.console}"
     first = json.loads(
         await asyncio.to_thread(_command, env, "bootstrap", "--console-url", console_url)
     )
     console_secret = json.loads((data / "console.json").read_text())["client_secret"]
-    if fresh:
-        _say("==> First start: keep these, they are shown once")
-        for name, value in first.items():
-            _say(f"    {name:<15} {value}")
-        _say(f"    (also in {data / 'first-run.json'}, readable by you alone)")
+    if first["client_secret"].encode() not in before:
+        _introduce(first, kept)
     _say("==> Starting the processes")
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -427,6 +444,19 @@ async def _launch(options: argparse.Namespace) -> None:
         _say(json.dumps(result))
 
 
+def _introduce(first: Mapping[str, str], kept: Path) -> None:
+    """Show new secrets, once."""
+    if "admin_password" in first:
+        _say("==> First start: keep these, they are shown once")
+    else:
+        _say("==> The demo tenant is there, its client's secret is not: here is another client")
+    for name, value in first.items():
+        _say(f"    {name:<15} {value}")
+    _say(f"    (also in {kept}, readable by you alone)")
+    if "admin_password" not in first:
+        _say("    People log in as before; `email-sender reset-password EMAIL` helps who cannot")
+
+
 async def _finish(options: argparse.Namespace, ports: Ports, stop: asyncio.Event) -> None:
     if options.once:
         _say("==> Verified; stopping")
@@ -442,6 +472,11 @@ async def _finish(options: argparse.Namespace, ports: Ports, stop: asyncio.Event
     _say("==> Stopping")
 
 
+def _fail(message: str) -> NoReturn:
+    sys.stderr.write(f"scripts/run: {message}\n")
+    sys.exit(1)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Launch; every failure is one clear line and a non-zero exit."""
     # Also for what the processes log and keep: they inherit it.
@@ -449,9 +484,12 @@ def main(arguments: list[str] | None = None) -> None:
     options = _options(arguments)
     try:
         asyncio.run(_launch(options))
-    except (LaunchError, PortTakenError) as exc:
-        sys.stderr.write(f"scripts/run: {exc}\n")
-        sys.exit(1)
+    except httpx.RequestError as exc:
+        _fail(f"no answer from {exc.request.url}: {str(exc) or type(exc).__name__}")
+    except OSError as exc:
+        _fail(f"{exc.filename}: {exc.strerror}" if exc.filename else repr(exc))
+    except (LaunchError, N8nError, PortTakenError) as exc:
+        _fail(str(exc).splitlines()[0])
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -1,5 +1,6 @@
 """What every test may ask for: a database of either kind, an application, its document."""
 
+import gc
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Iterator
@@ -20,6 +21,12 @@ from backend.settings import Settings
 pytest_plugins = ["tests.support.postgres", "tests.support.platform"]
 
 KINDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)]
+
+
+def pytest_collection_finish() -> None:
+    """Hide from the collector what the imports made: it is much, and lives to the end anyway."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

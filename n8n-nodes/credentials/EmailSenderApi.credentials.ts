@@ -33,7 +33,8 @@ export class EmailSenderApi implements ICredentialType {
 			type: 'string',
 			typeOptions: { password: true },
 			default: '',
-			description: 'Begins with es_; made in the console under API keys, with the role "workflow"',
+			description:
+				'Begins with es_key_; made with the role "workflow" in the console under API keys, or by POST /api/v1/api-keys',
 			required: true,
 		},
 	];

@@ -10,6 +10,7 @@ from typing import Final
 
 from scripts.benchmarks import email, jobs, pipeline
 from scripts.benchmarks.measure import MIN_ROUNDS, BenchmarkError, Result
+from scripts.installation import InstallationError
 
 CASES: Final[Mapping[str, Callable[[int], Result]]] = {
     "pipeline/introspect": partial(pipeline.run_introspect, seconds=5.0),
@@ -31,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"==> {name} ({options.rounds} rounds; load {os.getloadavg()[0]:.1f})\n")
         try:
             result = CASES[name](options.rounds)
-        except BenchmarkError as exc:
+        except (BenchmarkError, InstallationError) as exc:
             sys.stderr.write(f"scripts/bench: {name}: {exc}\n")
             failed = True
             continue

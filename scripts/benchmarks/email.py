@@ -23,7 +23,8 @@ from backend.core.clock import epoch_nanoseconds
 from backend.managers.email import EmailSettings
 from scripts.benchmarks.load import Request, post_all
 from scripts.benchmarks.measure import BenchmarkError, Result, alternate
-from scripts.benchmarks.processes import HOST, Installation, temporary_folder, wait_until
+from scripts.benchmarks.processes import installation, wait_until
+from scripts.installation import HOST
 
 REFERENCE: Final = "EmailMessage + aiosmtplib"
 _CLIENTS: Final = {"single": 16, "batch100": 4}
@@ -46,26 +47,22 @@ _TEXT: Final = (
 
 def run_case(case: str, rounds: int, messages: int) -> Result:
     """Messages a second that reach the sink in the embedded shape, SQLite and FULL."""
-    with temporary_folder() as folder, Installation(folder / "data") as platform:
-        client = platform.bootstrap()
-        platform.start_sink()
-        platform.start_api()
-        platform.start_worker()
-        token = platform.token(client)
+    with installation("sink", "api", "worker") as (platform, _):
+        token = platform.token()
 
         def ours(count: int = messages) -> float:
             requests = list(_requests(case, platform.api_port, token, count))
-            _clear(platform.sink_directory)
+            _clear(platform.sink_folder)
             began = post_all(requests, clients=_CLIENTS[case])
-            rate = count / _seconds_to_last(platform.sink_directory, began, count)
+            rate = count / _seconds_to_last(platform.sink_folder, began, count)
             # What still has to be recorded is part of our price, but not of the other's run.
             wait_until(lambda: _settled(platform.api_port), "the recording of all outcomes")
             return rate
 
         def reference(count: int = messages) -> float:
-            _clear(platform.sink_directory)
+            _clear(platform.sink_folder)
             began = uvloop.run(_send_plainly(platform.sink_port, count))
-            return count / _seconds_to_last(platform.sink_directory, began, count)
+            return count / _seconds_to_last(platform.sink_folder, began, count)
 
         for warm in (ours, reference):
             warm(_BATCH)

@@ -20,13 +20,8 @@ from backend.managers.orchestrator import Job, OrchestratorManager
 from scripts.benchmarks.jobs_reference import TASK, make_app
 from scripts.benchmarks.jobs_worker import NOOP
 from scripts.benchmarks.measure import BenchmarkError, Result, alternate
-from scripts.benchmarks.processes import (
-    Installation,
-    run_module,
-    started,
-    temporary_folder,
-    wait_until,
-)
+from scripts.benchmarks.processes import installation, started, wait_until
+from scripts.installation import Installation, run_module
 from tests.support.postgres import MISSING, PostgresServer, find_programs
 
 _CHUNK: Final = 500
@@ -51,15 +46,12 @@ def run_case(case: str, rounds: int, backlog: Backlog) -> Result:
     if find_programs() is None:
         raise BenchmarkError(MISSING)
     with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(temporary_folder())
         server = stack.enter_context(PostgresServer(fsync=True))
-        url = owner_url = ""
+        settings = {}
         if case == "postgresql":
             made = server.create_database("ours")
-            url, owner_url = made.url, made.owner_url
-        platform = stack.enter_context(
-            Installation(folder / "data", database_url=url, owner_url=owner_url)
-        )
+            settings = {"DATABASE__URL": made.url, "DATABASE__OWNER_URL": made.owner_url}
+        platform, _ = stack.enter_context(installation(settings=settings))
         other = _Reference(server.create_database("theirs").owner_url, platform)
         # Its best setting, by its own figures on this machine.
         best = max(_CONCURRENCIES, key=lambda n: other.measure(backlog.reference // 3, n))
@@ -79,7 +71,7 @@ def _measure_ours(platform: Installation, count: int) -> float:
     scope = Scope("bench", uuid7())
     manager = OrchestratorManager([NOOP])
     uvloop.run(_submit(platform, scope, manager, count))
-    log = platform.folder / "worker.log"
+    log = platform.logs / "worker.log"
     with started("scripts.benchmarks.jobs_worker", [], platform.env, log):
         wait_until(
             lambda: not uvloop.run(_count_open(platform, manager)),

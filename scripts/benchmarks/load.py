@@ -20,7 +20,7 @@ import uvloop
 
 from backend.core.clock import epoch_nanoseconds, monotonic
 from scripts.benchmarks.measure import BenchmarkError
-from scripts.benchmarks.processes import HOST
+from scripts.installation import HOST
 
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _PATIENCE_SECONDS: Final = 120.0

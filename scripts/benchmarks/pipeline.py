@@ -8,15 +8,8 @@ import httpx
 
 from scripts.benchmarks.load import Request, find_wrk, measure_rate
 from scripts.benchmarks.measure import BenchmarkError, Result, alternate
-from scripts.benchmarks.processes import (
-    HOST,
-    Installation,
-    accepts,
-    free_port,
-    started,
-    temporary_folder,
-    wait_until,
-)
+from scripts.benchmarks.processes import installation, started, wait_until
+from scripts.installation import HOST, accepts, free_ports
 
 PATH: Final = "/oauth/introspect"
 REFERENCE: Final = "bare Starlette + msgspec"
@@ -26,11 +19,9 @@ _WARM_SECONDS: Final = 1.0
 
 def run_introspect(rounds: int, seconds: float) -> Result:
     """Requests a second that one API process answers, everything switched on."""
-    with temporary_folder() as folder, Installation(folder / "data") as platform:
-        client = platform.bootstrap()
-        platform.start_api()
-        caller, token = platform.token(client), platform.token(client)
-        port = free_port()
+    with installation("api") as (platform, folder):
+        caller, token = platform.token(), platform.token()
+        (port,) = free_ports(1)
         known = _write_known(folder, platform.api_port, caller, token)
         arguments = ["--port", str(port), "--known", str(known)]
         log = folder / "reference.log"

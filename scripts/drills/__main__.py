@@ -17,6 +17,7 @@ from typing import Final, Protocol
 
 from scripts.drills import services, workers
 from scripts.drills.rig import DrillError, Rig, Where, open_rig
+from scripts.installation import InstallationError
 from tests.support.postgres import MISSING, PostgresServer, find_programs
 
 _LIMIT_SECONDS: Final = 240.0
@@ -86,7 +87,7 @@ def _hold_and_tell(name: str, where: Where, seed: int, *, keep: bool) -> bool:
         rng = random.Random(f"{seed} {name} {where.kind}")  # noqa: S311 - not a secret
         report = asyncio.run(_hold(DRILLS[name], where, rng, folder / "rig"))
         problems, told = report.problems(), str(report)
-    except DrillError as exc:
+    except (DrillError, InstallationError) as exc:
         problems, told = [str(exc)], "not held to its end"
     except TimeoutError:
         problems, told = [f"not done after {_LIMIT_SECONDS:g} s"], "not held to its end"

@@ -5,14 +5,10 @@ the processes wrote and how they ended.
 """
 
 import asyncio
-import contextlib
 import json
 import os
-import random
-import shutil
 import signal
-import socket
-import sys
+import subprocess
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
@@ -25,16 +21,12 @@ from typing import Any, Final, Self
 import httpx
 
 from backend.managers.email import count_copies, read_copies
+from scripts.installation import Installation, InstallationError
 from tests.support.postgres import PostgresServer
 
-ROOT: Final = Path(__file__).resolve().parents[2]
-_PREFIX: Final = "EMAIL_SENDER__"
 _READY_SECONDS: Final = 60.0
 _EXIT_SECONDS: Final = 60.0
 _PAGE: Final = 200
-# Below the range from which systems number outgoing connections: a port that is given up while its
-# process is dead must not be taken by somebody's connection.
-_PORTS: Final = range(28_100, 32_700)
 
 Json = dict[str, Any]
 
@@ -102,92 +94,42 @@ class Tally:
         return found
 
 
-def free_ports(count: int) -> list[int]:
-    """So many ports of 127.0.0.1 on which nothing listens."""
-    found: list[int] = []
-    with contextlib.ExitStack() as stack:
-        for port in random.sample(_PORTS, len(_PORTS)):
-            probe = stack.enter_context(socket.socket())
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            found.append(port)
-            if len(found) == count:
-                return found
-    raise DrillError("no free ports")
-
-
 class Rig:
     """A running installation; made by :func:`open_rig`."""
 
     def __init__(self, folder: Path, where: Where, settings: Mapping[str, str]) -> None:
-        api, sink = free_ports(2)
         self.where = where
-        self.sink_folder = folder / "data" / "sink"
-        self._sink_port = sink
-        self._logs = folder / "logs"
-        self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._installation = Installation(
+            folder,
+            {
+                # Nobody reads it, and a new worker must not wait for the port of a dead one.
+                "TELEMETRY__WORKER_METRICS_PORT": "0",
+                # Looking on is what a drill does; it must not be slowed down for it.
+                "GATEWAY__EMAIL_REQUESTS_PER_SECOND": "100000",
+                "GATEWAY__EMAIL_BURST_REQUESTS": "100000",
+                **settings,
+            },
+        )
+        self._sink_folder = self._installation.sink_folder
         self._worker_pid = 0
-        self._first: dict[str, str] = {}
-        values = {
-            "DATA_DIR": str(folder / "data"),
-            "HTTP__PORT": str(api),
-            "GATEWAY__ISSUER": f"http://localhost:{api}",
-            "EMAIL__SMTP_URL": f"smtp://127.0.0.1:{sink}",
-            "EMAIL__SINK_DIRECTORY": str(self.sink_folder),
-            "TELEMETRY__WORKER_METRICS_PORT": "0",
-            # Looking on is what a drill does; it must not be slowed down for it.
-            "GATEWAY__EMAIL_REQUESTS_PER_SECOND": "100000",
-            "GATEWAY__EMAIL_BURST_REQUESTS": "100000",
-            **settings,
-        }
-        # An operator's own settings must not leak in, least of all the address of a database.
-        outer = {key: value for key, value in os.environ.items() if not key.startswith(_PREFIX)}
-        self._env = outer | {_PREFIX + key: value for key, value in values.items()}
-        self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{api}", timeout=30)
+        self.http = httpx.AsyncClient(base_url=self._installation.url, timeout=30, trust_env=False)
 
     async def __aenter__(self) -> Self:
-        self._logs.mkdir(parents=True)
-        await self.command("migrate")
-        self._first = json.loads(await self.command("bootstrap"))
+        await asyncio.to_thread(self._installation.make)
         await self.start("sink")
         await self.start("api")
-        answer = await self.http.post(
-            "/oauth/token",
-            data={"grant_type": "client_credentials"},
-            auth=(self._first["client_id"], self._first["client_secret"]),
-        )
-        token = _expect(answer, 200)["access_token"]
+        token = await asyncio.to_thread(self._installation.token)
         self.http.headers["Authorization"] = f"Bearer {token}"
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.http.aclose()
-        for name in list(self._processes):
+        # What a drill has broken need not end in order.
+        for name in ("worker", "api", "sink"):
             await self.kill(name)
+        self._installation.close()
 
     # --- processes ----------------------------------------------------------------------------
-
-    async def command(self, *arguments: str) -> str:
-        """Run one command of the command line to its end; its standard output.
-
-        Raises:
-            DrillError: It failed.
-        """
-        process = await asyncio.create_subprocess_exec(
-            *_dying_with_us(sys.executable, "-m", "backend", *arguments),
-            env=self._env,
-            cwd=ROOT,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        out, err = await process.communicate()
-        if process.returncode:
-            said = (err or out).decode(errors="replace").strip().splitlines()
-            raise DrillError(f"{arguments[0]} failed: {said[-1] if said else 'without a word'}")
-        return out.decode()
 
     async def start(self, name: str) -> None:
         """Start ``api``, ``worker`` or ``sink``; returns once it serves (the worker: at once).
@@ -195,52 +137,36 @@ class Rig:
         Raises:
             DrillError: It ended, or does not serve after a minute.
         """
-        arguments = {
-            "api": ["serve"],
-            "worker": ["worker"],
-            "sink": ["sink", "--port", str(self._sink_port)],
-        }[name]
-        with self._log(name).open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
-                *_dying_with_us(sys.executable, "-m", "backend", *arguments),
-                env=self._env,
-                cwd=ROOT,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=asyncio.subprocess.STDOUT,
-                start_new_session=True,
-            )
-        self._processes[name] = process
+        # Not in a thread of its own: the process would be killed with it.
+        process = self._installation.start(name)
         if name == "worker":
             self._worker_pid = process.pid
-        if name == "api":
-            await self.until(self._api_serves, _READY_SECONDS, "the API to serve", runs=process)
-        elif name == "sink":
-            await self.until(self._sink_serves, _READY_SECONDS, "the sink to serve", runs=process)
+        else:
+            await self._until_serves(name, process)
 
     async def kill(self, name: str) -> None:
         """Kill the process with SIGKILL; returns once it is gone. Gone already is fine."""
-        process = self._processes.pop(name, None)
-        if process is None:
-            return
-        if process.returncode is None:
+        process = self._installation.take(name)
+        if process is not None:
             process.kill()
-        await process.wait()
+            await asyncio.to_thread(process.wait)
 
     async def terminate(self, name: str) -> tuple[int, float]:
         """Ask the process to end; its exit status and the seconds it took.
 
         Raises:
-            DrillError: It still runs a minute later.
+            DrillError: It does not run, or still runs a minute later.
         """
-        process = self._processes.pop(name)
+        process = self._installation.take(name)
+        if process is None:
+            raise DrillError(f"there is no {name} to end")
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
         try:
-            status = await asyncio.wait_for(process.wait(), _EXIT_SECONDS)
-        except TimeoutError:
+            status = await asyncio.to_thread(process.wait, _EXIT_SECONDS)
+        except subprocess.TimeoutExpired:
             process.kill()
-            await process.wait()
+            await asyncio.to_thread(process.wait)
             raise DrillError(f"the {name} ignored SIGTERM") from None
         return status, time.monotonic() - began
 
@@ -250,30 +176,20 @@ class Rig:
         Raises:
             DrillError: It does not within a minute.
         """
-        await self.until(self._api_serves, _READY_SECONDS, "the API to be ready")
+        await self._until_serves("api")
 
-    async def _api_serves(self) -> bool:
-        with contextlib.suppress(httpx.HTTPError):
-            return (await self.http.get("/readyz")).status_code == httpx.codes.OK
-        return False
+    async def _until_serves(
+        self, name: str, process: subprocess.Popen[bytes] | None = None
+    ) -> None:
+        async def serves() -> bool:
+            return await asyncio.to_thread(self._installation.serves, name)
 
-    async def _sink_serves(self) -> bool:
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", self._sink_port)
-        except OSError:
-            return False
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
-        return True
-
-    def _log(self, name: str) -> Path:
-        return self._logs / f"{name}.log"
+        await self.until(serves, _READY_SECONDS, f"the {name} to serve", runs=process)
 
     def logged_errors(self, *, allowed_statuses: Collection[int] = ()) -> list[str]:
         """Lines of all logs that are errors, or no log lines at all (a traceback, a crash)."""
         found = []
-        for path in sorted(self._logs.glob("*.log")):
+        for path in sorted(self._installation.logs.glob("*.log")):
             for line in path.read_text(errors="replace").splitlines():
                 try:
                     entry = json.loads(line)
@@ -383,7 +299,7 @@ class Rig:
         seconds: float,
         what: str,
         *,
-        runs: asyncio.subprocess.Process | None = None,
+        runs: subprocess.Popen[bytes] | None = None,
         pause: float = 0.05,
     ) -> None:
         """Wait for a condition, as long as the process that should bring it about runs.
@@ -393,7 +309,7 @@ class Rig:
         """
         deadline = time.monotonic() + seconds
         while not await condition():
-            if runs is not None and runs.returncode is not None:
+            if runs is not None and runs.poll() is not None:
                 last = "; ".join(self.logged_errors()[-1:]) or "nothing in its log"
                 raise DrillError(f"waiting for {what}: the process ended, {last}")
             if time.monotonic() > deadline:
@@ -404,7 +320,7 @@ class Rig:
 
     def copies(self) -> int:
         """How many messages the mail server holds by now."""
-        return sum(count_copies(self.sink_folder).values())
+        return sum(count_copies(self._sink_folder).values())
 
     async def tally(
         self, queued: Sequence[Json], *, allowed_statuses: Collection[int] = ()
@@ -415,7 +331,7 @@ class Rig:
         total = self.copies()
         copies: dict[str, int] = {}
         for email in queued:
-            found = await asyncio.to_thread(read_copies, self.sink_folder, email["message_id"])
+            found = await asyncio.to_thread(read_copies, self._sink_folder, email["message_id"])
             copies[email["id"]] = len(found)
             strange += sum(copy.envelope_to != email["to"] for copy in found)
         strange += total - sum(copies.values())
@@ -446,9 +362,10 @@ class Rig:
 
     async def _audit_valid(self) -> bool:
         try:
-            return "FAIL" not in await self.command("audit-verify")
-        except DrillError:
+            said = await asyncio.to_thread(self._installation.command, "audit-verify")
+        except InstallationError:
             return False
+        return "FAIL" not in said
 
     async def accepted_at(self, ids: Collection[str]) -> dict[str, datetime]:
         """When the mail server's answer was recorded, for those of these e-mails that have one."""
@@ -478,12 +395,6 @@ def _expect(answer: httpx.Response, status: int) -> Json:
         raise DrillError(f"{where} answered {answer.status_code}: {answer.text[:300]}")
     body: Json = answer.json()
     return body
-
-
-def _dying_with_us(*command: str) -> list[str]:
-    # `setpriv` becomes the program instead of starting it, so the pid we hold is the program's.
-    setpriv = shutil.which("setpriv")
-    return [*([setpriv, "--pdeathsig=KILL"] if setpriv else []), *command]
 
 
 @asynccontextmanager

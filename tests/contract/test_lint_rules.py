@@ -317,5 +317,6 @@ class TestMain:
         assert found.startswith(f"{IN_MANAGER}:2 transaction-in-core ")
         assert summary == "2 files, 1 broken rules"
 
+    @pytest.mark.slow  # scripts/test --quick has a stage for it
     def test_this_repository_keeps_the_rules(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert rules.main([str(ROOT)]) == 0, capsys.readouterr().out

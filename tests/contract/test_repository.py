@@ -14,7 +14,7 @@ from scripts.lint.rules import tracked_files
 ROOT = Path(__file__).resolve().parents[2]
 FILES = tracked_files(ROOT)
 
-# The house plan gives these; another one needs a decision record.
+# Another one needs a decision record that says why.
 TOP_LEVEL = {
     *("backend", "dashboard", "n8n-nodes", "scripts", "deploy", "tests", "docs", ".ci"),
     *("pyproject.toml", "docker-compose.yml", "Makefile", "LICENSE"),
@@ -46,7 +46,7 @@ SHELL = [
 
 
 class TestLayout:
-    def test_top_level_names_are_those_of_the_plan(self) -> None:
+    def test_top_level_names_are_known(self) -> None:
         assert {path.partition("/")[0] for path in FILES} - TOP_LEVEL == set()
 
     def test_every_manager_has_its_mandatory_files_and_no_layer_that_forwards(self) -> None:

@@ -19,31 +19,38 @@ pytestmark = [pytest.mark.slow, pytest.mark.drill, pytest.mark.timeout(180)]
 
 
 class TestOnce:
-    def test_verifies_the_main_job_twice_on_the_same_data(self, tmp_path: Path) -> None:
+    def test_verifies_the_main_job_again_and_again_on_the_same_data(self, tmp_path: Path) -> None:
         base = str(free_port_base())
+        file = tmp_path / "data" / "first-run.json"
         results = []
-        for _ in range(2):
+        secrets = []
+        for start in range(3):
+            if start == 2:
+                file.unlink()
             launcher = Launcher("--once", "--port-base", base, "--data-dir", str(tmp_path / "data"))
             assert launcher.end() == 0, launcher.lines
             output = "\n".join(launcher.lines)
             results.append((output, json.loads(output.strip().splitlines()[-1])))
+            secrets.append(json.loads(file.read_text())["client_secret"])
         for _, result in results:
             assert result["accepted"] is True
             assert result["milliseconds"] > 0
             assert result["n8n_execution"] is None
-        first, second = results[0][1], results[1][1]
-        assert first["message_id"] != second["message_id"]
-        assert second["audit_seq"] > first["audit_seq"]
-        secret = json.loads((tmp_path / "data" / "first-run.json").read_text())["client_secret"]
-        assert secret in results[0][0]
-        assert secret not in results[1][0]
+        assert len({result["message_id"] for _, result in results}) == 3
+        audited = [result["audit_seq"] for _, result in results]
+        assert audited == sorted(set(audited))
+        # Shown once; a new one in place of one that was lost.
+        assert secrets[0] == secrets[1] != secrets[2]
+        shown = [[secret in output for secret in secrets] for output, _ in results]
+        assert shown == [[True, True, False], [False, False, False], [False, False, True]]
+        assert ["==> First start" in output for output, _ in results] == [True, False, False]
         for name in ("first-run.json", "console.json", "root.key"):
             mode = stat.S_IMODE((tmp_path / "data" / name).stat().st_mode)
             assert mode == 0o600, name
         for log in (tmp_path / "data" / "logs").glob("*.log"):
-            assert secret not in log.read_text()
+            assert not any(secret in log.read_text() for secret in secrets)
         copies = list((tmp_path / "data" / "sink").rglob("*.eml"))
-        assert len(copies) == 2
+        assert len(copies) == 3
 
     def test_a_taken_port_is_a_clear_error(self, tmp_path: Path) -> None:
         base = free_port_base()

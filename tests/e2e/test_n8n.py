@@ -15,19 +15,17 @@ from typing import Any
 import httpx
 import pytest
 
-from scripts.n8n.driver import (
+from scripts.n8n.api import (
     DEMO_PATH,
     Credential,
     Execution,
-    Installation,
     N8nApi,
     N8nError,
-    N8nServer,
     connect,
     make_node,
-    pack_nodes,
     webhook_chain,
 )
+from scripts.n8n.server import Installation, N8nServer, pack_nodes
 
 pytestmark = [pytest.mark.n8n, pytest.mark.slow, pytest.mark.timeout(300)]
 

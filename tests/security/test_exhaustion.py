@@ -36,6 +36,7 @@ def threads_of_work(app, monkeypatch) -> set[int]:
 
 
 class TestTemplates:
+    @pytest.mark.slow
     async def test_a_batch_has_one_purse(self, app, monkeypatch):
         """Five hundred messages of a second each would keep the process for eight minutes."""
         ada = await app.caller("operator")
@@ -51,6 +52,7 @@ class TestTemplates:
         assert threads
         assert threading.get_ident() not in threads
 
+    @pytest.mark.slow
     def test_new_templates_have_a_price(self):
         purse = _template.Purse()
         part = "{{ a|upper }}" * 1500

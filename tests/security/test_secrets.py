@@ -276,6 +276,7 @@ class TestTrail:
 
 
 class TestFiles:
+    @pytest.mark.slow
     def test_nobody_else_can_read_what_a_start_makes(self, tmp_path):
         """Whatever the umask of the shell, and in a folder that is open to all."""
         data = tmp_path / "data"

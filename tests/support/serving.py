@@ -22,6 +22,7 @@ from pydantic import SecretStr
 
 from backend.app import compose, create_app
 from backend.cli import bootstrap
+from backend.http.server import BoundedProtocol
 from backend.managers.email import EmailSettings
 from backend.managers.gateway import GatewaySettings
 from backend.settings import DatabaseSettings, Settings, TelemetrySettings
@@ -161,7 +162,7 @@ def serving(data_dir: Path, database_url: str) -> Iterator[Served]:
         server = uvicorn.Server(
             uvicorn.Config(
                 create_app(compose(settings)),
-                http="httptools",
+                http=BoundedProtocol,
                 access_log=False,
                 log_config=None,
                 server_header=False,

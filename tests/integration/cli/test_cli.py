@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import sys
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import sqlalchemy as sa
 from backend import cli
 from backend.app import compose
 from backend.core.audit import sequence
-from backend.core.context import SystemScope
+from backend.core.context import Scope, SystemScope
 from backend.managers.tenant import verify_password
 from backend.migrations import runner
 from backend.settings import Settings
@@ -78,6 +79,12 @@ class TestMain:
         line = shell.fail("audit-verify")
         assert line.startswith(said)
         assert "c2hvcnQ=" not in line
+
+    def test_a_database_without_its_driver_is_one_line(self, shell, monkeypatch):
+        monkeypatch.setenv("EMAIL_SENDER__DATABASE__URL", "postgresql://app@127.0.0.1:9/nothing")
+        monkeypatch.setitem(sys.modules, "psycopg", None)
+        for command in ("migrate", "bootstrap"):
+            assert "email-sender[cluster]" in shell.fail(command)
 
     @pytest.mark.parametrize("arguments", [(), ("dance",), ("migrate", "--sideways")])
     def test_a_command_that_is_none_is_a_usage_error(self, shell, capsys, arguments):
@@ -147,6 +154,73 @@ class TestBootstrap:
             assert (tmp_path / "data" / name).stat().st_mode & 0o777 == 0o600
         kept = (tmp_path / "data" / "console.json").read_text()
         assert json.loads(kept)["client_id"] == "console"
+
+    def test_gives_a_demo_whose_secret_is_lost_another_client(self, shell, tmp_path):
+        first = json.loads(shell.run("bootstrap"))
+        file = tmp_path / "data" / "first-run.json"
+        file.unlink()
+        again = json.loads(shell.run("bootstrap"))
+        assert again.keys() == {"tenant_id", "tenant_slug", "client_id", "client_secret"}
+        assert again["tenant_id"] == first["tenant_id"]
+        assert again["client_id"] != first["client_id"]
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert json.loads(file.read_text()) == again
+        assert json.loads(shell.run("bootstrap")) == again
+
+        async def answers() -> list[bool]:
+            platform = compose(Settings())
+            demo = Scope("test", tenant_id=first["tenant_id"])
+            async with platform.database.read(demo) as view:
+                clients = await platform.gateway.list_clients(view, limit=10)
+            await platform.database.aclose()
+            return [made["client_id"] in {c.client_id for c in clients} for made in (first, again)]
+
+        # Workflows that know the old secret go on.
+        assert asyncio.run(answers()) == [True, True]
+
+    def test_takes_a_file_of_another_database_for_none(self, shell, tmp_path):
+        first = json.loads(shell.run("bootstrap"))
+        file = tmp_path / "data" / "first-run.json"
+        file.write_text(json.dumps({**first, "tenant_id": "another"}))
+        assert json.loads(shell.run("bootstrap"))["tenant_id"] == first["tenant_id"]
+
+    def test_shows_no_password_that_is_not_the_admins(self, shell, database_url):
+        async def make_admin() -> None:
+            platform = compose(Settings())
+            async with platform.database.transaction(SystemScope("platform")) as tx:
+                await platform.tenants.create_user(
+                    tx, email="ada@example.test", name="Ada", password_hash=None
+                )
+            await platform.database.aclose()
+
+        asyncio.run(make_admin())
+        made = json.loads(shell.run("bootstrap", "--admin-email", "ada@example.test"))
+        assert made["admin_email"] == "ada@example.test"
+        assert "admin_password" not in made
+
+    def test_a_root_key_of_another_installation_changes_nothing(self, shell, tmp_path):
+        shell.run("bootstrap")
+
+        async def use() -> None:
+            platform = compose(Settings())
+            async with platform.database.transaction(SystemScope("platform")) as tx:
+                await platform.security.keyring(tx)
+            await platform.database.aclose()
+
+        asyncio.run(use())
+        for name in ("root.key", "console.json", "first-run.json"):
+            (tmp_path / "data" / name).unlink()
+        said = shell.fail("bootstrap")
+        assert said.startswith("this database was sealed under another root key: restore root.key")
+        assert not (tmp_path / "data" / "console.json").exists()
+
+    @pytest.mark.parametrize("name", ["first-run.json", "console.json"])
+    def test_a_damaged_file_is_named(self, shell, tmp_path, name):
+        file = tmp_path / "data" / name
+        for content in ("", "[]", '{"client_id": '):
+            file.write_text(content)
+            said = shell.fail("bootstrap")
+            assert said == f"{file} is damaged: remove it, and bootstrap makes another"
 
 
 class TestAudit:

@@ -5,15 +5,23 @@ import contextlib
 import os
 import signal
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from backend import supervisor
-from backend.supervisor import PortTakenError, Program, Supervisor, refuse_taken_ports
+from backend.supervisor import (
+    PortTakenError,
+    Program,
+    Supervisor,
+    die_with_parent,
+    refuse_taken_ports,
+)
 
 PATH = {"PATH": os.environ["PATH"]}
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's PR_SET_PDEATHSIG")
 
 
 def shell(name: str, script: str, **environment: str) -> Program:
@@ -118,7 +126,7 @@ class TestSupervisor:
         async with Supervisor([program], tmp_path) as running:
             await until(lambda: running.log_file("api").read_text() == "s/\n")
 
-    @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's PR_SET_PDEATHSIG")
+    @LINUX
     async def test_programs_die_with_a_supervisor_that_was_killed(self, tmp_path: Path) -> None:
         code = (
             "import asyncio, pathlib, sys\n"
@@ -143,3 +151,46 @@ class TestSupervisor:
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
+
+    @LINUX
+    def test_programs_run_under_a_supervisor_that_is_process_1(self, tmp_path: Path) -> None:
+        # As root at once, else by way of a user namespace, where the system allows one.
+        unshare = ["unshare", "--pid", "--fork", "--kill-child"]
+        unshare += [] if os.geteuid() == 0 else ["--map-root-user"]
+        try:
+            subprocess.run([*unshare, "true"], check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError):
+            pytest.skip("no process namespace here: run it as root with util-linux's unshare")
+        code = (
+            "import asyncio, os, pathlib, sys\n"
+            "from backend.supervisor import Program, Supervisor\n"
+            "async def main():\n"
+            "    program = Program('api', ['/bin/sh', '-c', 'echo up; exec sleep 60'])\n"
+            "    async with Supervisor([program], pathlib.Path(sys.argv[1])) as running:\n"
+            "        while not running.log_file('api').read_text() and running.failed.empty():\n"
+            "            await asyncio.sleep(0.01)\n"
+            "        print(os.getpid(), running.log_file('api').read_text(), flush=True)\n"
+            "asyncio.run(main())\n"
+        )
+        said = subprocess.check_output(
+            [*unshare, sys.executable, "-c", code, str(tmp_path)], text=True, timeout=30
+        )
+        assert said.split() == ["1", "up"]
+
+
+class TestDieWithParent:
+    @LINUX
+    def test_a_child_whose_parent_died_before_it_could_ask_does_not_run(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ask = die_with_parent()
+        with monkeypatch.context() as another:
+            another.setattr(os, "getpid", lambda: 0)
+            late = die_with_parent()
+        for function, code in ((ask, 7), (late, 1)):
+            done = subprocess.run(
+                ["/bin/sh", "-c", "exit 7"],
+                preexec_fn=function,
+                check=False,
+            )
+            assert done.returncode == code

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[3]
 
 SUITE = """
@@ -20,6 +22,7 @@ def test_that_may_meet_others(n):
 """
 
 
+@pytest.mark.slow
 def test_groups_by_marker_across_files(tmp_path: Path) -> None:
     for marker in ("browser", "drill"):
         (tmp_path / f"test_{marker}.py").write_text(SUITE.replace("{marker}", marker))
