@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
+pytestmark = pytest.mark.page
+
 
 def opened(visit, platform, person="ada@example.test"):
     key = platform.room("acme").api_keys[1]

@@ -7,6 +7,8 @@ from streamlit.testing.v1 import AppTest
 
 from tests.dashboard.conftest import APP, Screen
 
+pytestmark = pytest.mark.page
+
 
 def open_signed_out() -> Screen:
     app = AppTest.from_file(str(APP), default_timeout=20)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
+pytestmark = pytest.mark.page
+
 
 class TestList:
     def test_filters_by_action_actor_and_target(self, visit, platform):

@@ -9,6 +9,8 @@ import pytest
 
 from tests.dashboard.fake_api import HOSTILE_HTML, Platform
 
+pytestmark = pytest.mark.page
+
 
 def one(platform: Platform, state: str = "accepted"):
     return next(email for email in platform.room("acme").emails if email["state"] == state)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
+pytestmark = pytest.mark.page
+
 
 def one(platform, state):
     return next(job for job in platform.room("acme").jobs if job["state"] == state)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
+pytestmark = pytest.mark.page
+
 
 def opened(visit, platform, person="ada@example.test"):
     vic = platform.person("vic@example.test")

@@ -8,6 +8,8 @@ import pytest
 
 from tests.dashboard.fake_api import Platform
 
+pytestmark = pytest.mark.page
+
 
 class TestOverview:
     def test_shows_the_key_figures(self, visit, platform):

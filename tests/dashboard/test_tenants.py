@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
+pytestmark = pytest.mark.page
+
 
 def fill(screen, name, slug, owner=""):
     screen.click("tenants-new")

@@ -15,6 +15,8 @@ from backend.core.ids import uuid7
 from backend.managers.email.models import EmailRow, RecipientRow, TemplateRow
 from backend.managers.orchestrator.models import JobRow
 
+pytestmark = pytest.mark.attack
+
 OTHER = aliased(TemplateRow)
 ADA, EVE = uuid7(), uuid7()
 TABLE: Any = TemplateRow.__table__

@@ -13,6 +13,8 @@ import uvicorn
 
 from backend.http.server import MAX_HEAD_BYTES, BoundedProtocol
 
+pytestmark = pytest.mark.attack
+
 EMAIL = {"to": ["ada@example.test"], "subject": "Hello", "text": "There"}
 JSON = {"Content-Type": "application/json"}
 ODD_BODIES = [

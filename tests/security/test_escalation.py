@@ -11,6 +11,8 @@ from backend.cli import reset_password
 from backend.core.context import SystemScope
 from backend.managers.tenant.models import TenantRow
 
+pytestmark = pytest.mark.attack
+
 
 class TestOwners:
     """An admin holds every permission of an owner but one right: making owners."""

@@ -13,6 +13,8 @@ from backend.managers.gateway._failures import FailureLimits
 from backend.managers.gateway._limiter import GcraLimiter
 from backend.managers.gateway.settings import GatewaySettings
 
+pytestmark = pytest.mark.attack
+
 # A second of work each, within the bounds of one part.
 COSTLY = (
     "{% for i in v %}{% for j in w %}"
@@ -36,7 +38,6 @@ def threads_of_work(app, monkeypatch) -> set[int]:
 
 
 class TestTemplates:
-    @pytest.mark.slow
     async def test_a_batch_has_one_purse(self, app, monkeypatch):
         """Five hundred messages of a second each would keep the process for eight minutes."""
         ada = await app.caller("operator")
@@ -52,7 +53,6 @@ class TestTemplates:
         assert threads
         assert threading.get_ident() not in threads
 
-    @pytest.mark.slow
     def test_new_templates_have_a_price(self):
         purse = _template.Purse()
         part = "{{ a|upper }}" * 1500

@@ -11,6 +11,8 @@ from backend.managers.email._sending import check_relay_host
 from backend.managers.email._smtp import SmtpPool, SmtpRelay, is_public
 from backend.managers.email.errors import RelayNotAllowedError
 
+pytestmark = pytest.mark.attack
+
 SETTINGS = {"from_address": "a@example.test", "from_name": "A"}
 ELSEWHERE = {"host": "mail.evil.example", "port": 2525, "tls": "none"}
 OUR_HOSTS = [

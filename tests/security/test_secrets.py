@@ -22,6 +22,8 @@ from backend.core.telemetry import RequestRecord
 from backend.managers.email import _sink
 from backend.managers.tenant.models import UserRow
 
+pytestmark = pytest.mark.attack
+
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "argon2id-of-somebody"
 ODD_QUERIES = [
@@ -276,7 +278,6 @@ class TestTrail:
 
 
 class TestFiles:
-    @pytest.mark.slow
     def test_nobody_else_can_read_what_a_start_makes(self, tmp_path):
         """Whatever the umask of the shell, and in a folder that is open to all."""
         data = tmp_path / "data"
