@@ -53,6 +53,9 @@ def main() -> None:
     """Draw one run of the console."""
     st.set_page_config(page_title=theme.PRODUCT, page_icon=theme.MARK, layout="wide")
     theme.apply()
+    if st.session_state.get("leaving"):
+        leaving()
+        return
     if not st.user.get("is_logged_in"):
         state.forget()
         signed_out("Log in to see your tenants, their e-mails, jobs and audit trail.")
@@ -101,6 +104,20 @@ def signed_out(text: str) -> None:
         # A callback, because it runs before this file does: by the time the button is drawn again
         # the session behind it, and with it the click, may have been forgotten.
         st.button("Log in", type="primary", key="log-in", on_click=st.login, width="stretch")
+
+
+def leaving() -> None:
+    """Draw what stands until the browser has ended the login and comes back.
+
+    Streamlit counts the login as ended at once, while the cookie goes only with the redirect: who
+    were told so and closed or reloaded the page at that moment would still be logged in.
+    """
+    without_navigation()
+    with st.container(key="card-login"):
+        st.html(
+            f'<div class="es-login"><img src="{theme.mark()}" alt=""><h1>{theme.PRODUCT}</h1>'
+            "<p>Logging out …</p></div>"
+        )
 
 
 def unavailable(problem: api.ApiProblem) -> None:
@@ -163,6 +180,7 @@ def sidebar(session: state.Session, me: schemas.Me) -> None:
 def leave() -> None:
     """Forget the tokens here, then end the login at the provider."""
     state.forget()
+    st.session_state["leaving"] = True
     st.logout()
 
 
