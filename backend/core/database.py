@@ -188,7 +188,9 @@ class Tx(ReadTx):
                 await self.session.execute(statement, rows)
             except BaseException:
                 # Whoever survives this must not commit without them.
-                self._shared.appended = {target: rows, **appended}
+                later = dict(appended)
+                appended.clear()
+                appended.update({target: rows, **later})
                 raise
 
     async def _end(self) -> None:
@@ -200,9 +202,14 @@ class Tx(ReadTx):
     async def savepoint(self) -> AsyncIterator[None]:
         """What fails inside is undone to here, and no further."""
         await self._write_appended()
-        async with self.session.begin_nested():
-            yield
-            await self._write_appended()
+        try:
+            async with self.session.begin_nested():
+                yield
+                await self._write_appended()
+        except BaseException:
+            # All that waits was put off since, and is undone as what was written is.
+            self._shared.appended.clear()
+            raise
 
     async def _notify(self) -> None:
         """Tell whoever asked to know of the commit."""

@@ -446,6 +446,17 @@ class TestSavepoint:
             tx.append(TemplateRow, [row("after")])
         assert await names(database) == {"before", "after"}
 
+    async def test_undoes_what_was_put_off_and_never_written(self, database: Database) -> None:
+        async with database.transaction(scope()) as tx:
+            tx.append(TemplateRow, [row("before")])
+            with suppress(ZeroDivisionError):
+                async with tx.savepoint():
+                    tx.append(TemplateRow, [row("inside")])
+                    tx.audit("email_template.saved", "email_template:inside")
+                    raise ZeroDivisionError
+        assert await names(database) == {"before"}
+        assert await actors(database) == {}
+
 
 class TestAppend:
     async def test_is_written_before_an_insert_that_could_meet_it(self, database: Database) -> None:
