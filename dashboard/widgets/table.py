@@ -8,6 +8,7 @@ Cells are put in as text by the script, never as markup.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final, Literal, NamedTuple
 
 import streamlit as st
@@ -47,8 +48,7 @@ def draw(
         caption: Names the table to a screen reader.
         columns: Left to right; the first one is the row's heading and holds the opening button.
         rows: Text by column key; ``id`` names the row when ``opens``.
-        opens: Whether rows can be opened. The id is returned once, for the run that the click
-            caused.
+        opens: Whether rows can be opened. The id is returned once.
     """
     tones = {
         row[column.key]: theme.look(row[column.key]).tone
@@ -56,7 +56,7 @@ def draw(
         if column.kind == "badge"
         for row in rows
     }
-    result = _mount(
+    _mount(
         key=key,
         data={
             "caption": caption,
@@ -65,11 +65,15 @@ def draw(
             "rows": [dict(row) for row in rows],
             "tones": tones,
         },
-        on_opened_change=_nothing,
+        on_opened_change=partial(_note, key),
     )
-    opened = result.get("opened")
+    opened = st.session_state.pop(f"{key}-opened", None)
     return opened if opens and isinstance(opened, str) else None
 
 
-def _nothing() -> None:
-    """Declare the trigger; Streamlit leaves an undeclared one out of the result."""
+def _note(key: str) -> None:
+    """Keep what a click opened until a run gets to the table.
+
+    Streamlit hands a click to one run alone, and another click ends that run wherever it is.
+    """
+    st.session_state[f"{key}-opened"] = st.session_state[key]["opened"]

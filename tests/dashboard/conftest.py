@@ -15,7 +15,8 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from dashboard import api, settings
-from tests.dashboard.fake_api import CLIENT_ID, CLIENT_SECRET, Platform, transport
+from tests.dashboard.fake_api import CLIENT_ID, CLIENT_SECRET, Platform
+from tests.dashboard.fake_server import transport
 
 APP = Path(__file__).parents[2] / "dashboard" / "app.py"
 

@@ -6,7 +6,8 @@ import httpx
 import pytest
 
 from dashboard import api, settings, state
-from tests.dashboard.fake_api import Platform, transport
+from tests.dashboard.fake_api import Platform
+from tests.dashboard.fake_server import transport
 
 
 class Clock:
