@@ -65,10 +65,7 @@ def page() -> None:
         detail(email_id)
         return
     markup.page_heading("E-mails", "Every message of this tenant, newest first.")
-    opened = listing.draw(_LIST, state.current().api.list_emails, opens=True)
-    if opened:
-        st.query_params["id"] = opened
-        st.rerun()
+    listing.draw(_LIST, state.current().api.list_emails, opens=True)
 
 
 def detail(email_id: str) -> None:

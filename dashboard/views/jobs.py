@@ -60,10 +60,7 @@ def page() -> None:
         detail(job_id)
         return
     markup.page_heading("Jobs", "Work that survives a restart: waiting, running, done or given up.")
-    opened = listing.draw(_LIST, state.current().api.list_jobs, opens=True)
-    if opened:
-        st.query_params["id"] = opened
-        st.rerun()
+    listing.draw(_LIST, state.current().api.list_jobs, opens=True)
 
 
 def detail(job_id: str) -> None:

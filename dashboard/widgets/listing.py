@@ -71,13 +71,13 @@ def draw(
     *,
     opens: bool = False,
     card: Callable[[_T], None] | None = None,
-) -> str | None:
-    """Draw the list and return the id of the row that was just opened.
+) -> None:
+    """Draw the list.
 
     Args:
         what: The list.
         fetch: Asks the API for a page; takes the filters' names, ``cursor`` and ``limit``.
-        opens: Whether rows can be opened.
+        opens: Whether a row opens a view of its own: its id goes into the page's address.
         card: Draws the open row's card, above the table and for as long as the row is open; with
             it rows can be opened.
     """
@@ -98,7 +98,6 @@ def draw(
         )
     here = paging.place(f"{what.key}-place", *wanted.values())
     limit = api.PAGE_LIMIT if what.filters else api.EXPORT_LIMIT
-    opened = None
     with problems.guard():
         found = fetch(**wanted, cursor=here.cursor, limit=limit)
         shown = _searched(what, found, words).items
@@ -113,11 +112,13 @@ def draw(
             )
             if card:
                 _keep_open(what, shown, opened, above, card)
+            elif opened:
+                st.query_params["id"] = opened
+                st.rerun()
         else:
             _say_nothing(what, filtered=any(wanted.values()), searched=bool(found.items))
         if shown or here.cursor or found.next_cursor:
             paging.buttons(what.key, here, found.next_cursor, len(shown))
-    return opened
 
 
 def open_card(key: str, title: str) -> DeltaGenerator:
