@@ -27,6 +27,7 @@ from backend.core.context import AnyScope, Scope, SystemScope
 def refuse_foreign_rows(
     scope: AnyScope | None, model: type[Any], rows: Iterable[Mapping[str, Any]]
 ) -> None:
+    """Refuse an insert of rows that are not the scope's, or into a table it does not list."""
     if isinstance(scope, SystemScope):
         _refuse_unlisted(scope, {model.__tablename__})
     elif scope is None or not issubclass(model, TenantOwned | Lease):
@@ -40,6 +41,7 @@ def refuse_foreign_rows(
 
 
 def refuse_moving(scope: AnyScope, columns: Iterable[str]) -> None:
+    """Refuse a tenant's update that would give a row to another."""
     if isinstance(scope, Scope) and "tenant_id" in set(columns):
         raise TenantConfinementError("a row cannot be given to a tenant")
 

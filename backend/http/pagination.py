@@ -49,34 +49,24 @@ class _HasName(Protocol):
     def name(self) -> str: ...
 
 
+def _cursor(pattern: str, max_length: int) -> Any:
+    return Query(
+        max_length=max_length,
+        description="`next_cursor` of the page before",
+        json_schema_extra={"pattern": pattern},
+    )
+
+
 _Limit = Annotated[int, Query(ge=1, le=200, description="Items a page")]
+_Cursor = Annotated[str | None, _cursor(_CURSOR, 64)]
+_NamedCursor = Annotated[str | None, _cursor(_NAMED_CURSOR, 256)]
 
 
-async def _page(
-    limit: _Limit = 50,
-    cursor: Annotated[
-        str | None,
-        Query(
-            max_length=64,
-            description="`next_cursor` of the page before",
-            json_schema_extra={"pattern": _CURSOR},
-        ),
-    ] = None,
-) -> Page:
+async def _page(limit: _Limit = 50, cursor: _Cursor = None) -> Page:
     return Page(limit, None if cursor is None else decode_cursor(cursor))
 
 
-async def _named_page(
-    limit: _Limit = 50,
-    cursor: Annotated[
-        str | None,
-        Query(
-            max_length=256,
-            description="`next_cursor` of the page before",
-            json_schema_extra={"pattern": _NAMED_CURSOR},
-        ),
-    ] = None,
-) -> NamedPage:
+async def _named_page(limit: _Limit = 50, cursor: _NamedCursor = None) -> NamedPage:
     return NamedPage(limit, None if cursor is None else decode_named_cursor(cursor))
 
 

@@ -32,7 +32,7 @@ class SendingOperations:
         *,
         from_address: str,
         from_name: str,
-        smtp: "RelayChoice | None",
+        smtp: RelayChoice | None,
         expected_version: str | None,
     ) -> Sending:
         """Replace the tenant's settings. The same relay without a password keeps the stored one.

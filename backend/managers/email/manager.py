@@ -17,6 +17,7 @@ from sqlalchemy.orm import undefer
 from backend.core.database import ReadTx, Scope, Tx
 from backend.core.errors import AppError
 from backend.core.ids import uuid7
+from backend.core.paging import newest
 from backend.managers.email import _template
 from backend.managers.email._address import Mailbox, dedupe, parse_address, parse_addresses
 from backend.managers.email._compose import Content, check_content, make_message_id
@@ -357,9 +358,7 @@ class EmailManager(TemplateOperations, SendingOperations):
                     RecipientRow.address == address,
                 )
             )
-        if before_id is not None:
-            query = query.where(EmailRow.id < before_id)
-        rows = await tx.scalars(query.order_by(EmailRow.id.desc()).limit(limit + 1))
+        rows = await tx.scalars(newest(query, EmailRow.id, limit, before_id))
         return await self._with_recipients(tx, rows)
 
     async def read_content(self, tx: Tx, email_id: str) -> Content:

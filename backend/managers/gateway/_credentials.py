@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from backend.core.database import ReadTx, Tx
 from backend.core.ids import PLATFORM_TENANT, uuid7
+from backend.core.paging import newest
 from backend.managers.gateway import _keys
 from backend.managers.gateway._oauth import TOKEN_EXCHANGE
 from backend.managers.gateway.errors import (
@@ -59,9 +60,7 @@ class CredentialOperations:
     ) -> list[Client]:
         """The tenant's clients, newest first, one more than ``limit``."""
         query = sa.select(OauthClient).where(OauthClient.tenant_id == tx.tenant_id)
-        if before_id is not None:
-            query = query.where(OauthClient.id < before_id)
-        rows = await tx.scalars(query.order_by(OauthClient.id.desc()).limit(limit + 1))
+        rows = await tx.scalars(newest(query, OauthClient.id, limit, before_id))
         return [_client(row) for row in rows]
 
     async def create_client(
@@ -182,9 +181,7 @@ class CredentialOperations:
     ) -> list[Key]:
         """The tenant's API keys, newest first, one more than ``limit``."""
         query = sa.select(ApiKey).where(ApiKey.tenant_id == tx.tenant_id)
-        if before_id is not None:
-            query = query.where(ApiKey.id < before_id)
-        rows = await tx.scalars(query.order_by(ApiKey.id.desc()).limit(limit + 1))
+        rows = await tx.scalars(newest(query, ApiKey.id, limit, before_id))
         return [_key(row) for row in rows]
 
     async def create_api_key(

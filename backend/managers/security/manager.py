@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from backend.core.audit import GENESIS, AuditHead, AuditRecord, link
 from backend.core.database import ReadTx, Tx
 from backend.core.ids import PLATFORM_TENANT, uuid7
+from backend.core.paging import newest
 from backend.managers.security import _envelope
 from backend.managers.security.errors import KeyUnavailableError, SealBrokenError
 from backend.managers.security.models import DataKey
@@ -190,9 +191,7 @@ class SecurityManager:
                 query = query.where(column.startswith(wanted[:-1], autoescape=True))
             else:
                 query = query.where(column == wanted)
-        if before_id is not None:
-            query = query.where(AuditRecord.id < before_id)
-        rows = await tx.scalars(query.order_by(AuditRecord.id.desc()).limit(limit + 1))
+        rows = await tx.scalars(newest(query, AuditRecord.id, limit, before_id))
         return [_entry(row) for row in rows]
 
     async def verify_chain(self, tx: ReadTx) -> ChainReport:

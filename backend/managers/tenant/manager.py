@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from backend.core.database import Integrity, ReadTx, Tx
 from backend.core.ids import PLATFORM_TENANT, uuid7
+from backend.core.paging import newest
 from backend.managers.tenant._roles import refuse_higher
 from backend.managers.tenant.errors import (
     LastOwnerError,
@@ -113,9 +114,7 @@ class TenantManager:
     ) -> list[Tenant]:
         """Newest first, one more than ``limit``; the platform's own tenant is not listed."""
         query = sa.select(TenantRow).where(TenantRow.id != PLATFORM_TENANT)
-        if before_id is not None:
-            query = query.where(TenantRow.id < before_id)
-        rows = await tx.scalars(query.order_by(TenantRow.id.desc()).limit(limit + 1))
+        rows = await tx.scalars(newest(query, TenantRow.id, limit, before_id))
         return [_tenant(row) for row in rows]
 
     async def create_user(
@@ -224,9 +223,7 @@ class TenantManager:
             .join(MembershipRow, MembershipRow.user_id == UserRow.id)
             .where(MembershipRow.tenant_id == tx.tenant_id)
         )
-        if before_id is not None:
-            query = query.where(UserRow.id < before_id)
-        found = await tx.execute(query.order_by(UserRow.id.desc()).limit(limit + 1))
+        found = await tx.execute(newest(query, UserRow.id, limit, before_id))
         return [_member(user, membership) for user, membership in found.all()]
 
     async def add_member(
