@@ -26,14 +26,15 @@ def ask(key: str, label: str, *, will: str, yes: str, icon: str | None = None) -
     def answer(now: str) -> None:
         st.session_state[place] = now
 
-    # The answer is taken by a callback and acted upon here, before anything is drawn: the run that
-    # acts shows the button again, and not a question that was already answered.
-    confirmed = st.session_state.get(place) == "yes"
-    if confirmed:
-        answer("")
-    if st.session_state.get(place) != "asking":
+    # The answer is taken by a callback and acted upon here: the run that acts shows the button
+    # again, and not a question that was already answered. It is forgotten after the button is
+    # drawn, where another click may end this run: the next one acts then.
+    now = st.session_state.get(place)
+    if now != "asking":
         st.button(label, key=f"{key}-start", icon=icon, on_click=answer, args=("asking",))
-        return confirmed
+        if now == "yes":
+            answer("")
+        return now == "yes"
     with st.container(key=f"card-{key}-question"):
         st.html(f'<p class="es-question" role="alert">{escape(will)}</p>')
         with st.container(horizontal=True):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from streamlit.runtime.scriptrunner import RerunData, RerunException
 
 from dashboard import theme
-from dashboard.widgets import charts, export, mail, markup
+from dashboard.widgets import charts, confirm, export, mail, markup
 
 
 class TestThin:
@@ -56,6 +58,23 @@ class TestAlone:
             False,
             False,
         ]
+
+
+class TestAsk:
+    def test_keeps_the_answer_when_another_click_ends_the_run(self, monkeypatch):
+        drawn = iter([RerunException(RerunData()), None, None])
+
+        def button(*_, **__):
+            now = next(drawn)
+            if now:
+                raise now
+
+        fake = SimpleNamespace(session_state={"end-asked": "yes"}, button=button)
+        monkeypatch.setattr("dashboard.widgets.confirm.st", fake)
+        with pytest.raises(RerunException):
+            confirm.ask("end", "End", will="It ends.", yes="End it")
+        assert confirm.ask("end", "End", will="It ends.", yes="End it")
+        assert not confirm.ask("end", "End", will="It ends.", yes="End it")
 
 
 class TestToCsv:
