@@ -27,7 +27,7 @@ from backend.core.context import Scope, SystemScope
 from backend.core.errors import AppError
 from backend.core.ids import PLATFORM_TENANT
 from backend.core.log import configure_logging
-from backend.http.server import BoundedProtocol
+from backend.http import server
 from backend.managers.email import SmtpSink
 from backend.managers.security import AuditEntry, KeyUnavailableError
 from backend.managers.tenant import Tenant, hash_password
@@ -136,13 +136,8 @@ def _serve(settings: Settings, _: argparse.Namespace) -> None:
         host=settings.http.host,
         port=settings.http.port,
         loop="uvloop",
-        http=BoundedProtocol,
-        ws="none",
-        access_log=False,
-        log_config=None,
-        server_header=False,
         timeout_graceful_shutdown=20,
-        proxy_headers=False,
+        **server.OPTIONS,
     )
 
 

@@ -145,8 +145,12 @@ def open_gate(settings: Settings) -> Gate:
         headers={"User-Agent": "email-sender-console", "Accept": "application/json"},
         follow_redirects=False,
         trust_env=False,
-        limits=httpx.Limits(max_connections=64, max_keepalive_connections=16),
-        transport=httpx.HTTPTransport(retries=1),
+        # The transport's own: beside one that is given, the client's limits mean nothing.
+        transport=httpx.HTTPTransport(
+            retries=1,
+            trust_env=False,
+            limits=httpx.Limits(max_connections=64, max_keepalive_connections=16),
+        ),
     )
     return Gate(settings, http)
 
@@ -329,7 +333,7 @@ class Api:
 
     def _post(self, path: str, shape: type[_T], body: Mapping[str, Any] | None = None) -> _T:
         # A key per call, not per click: Streamlit runs a click once, and what is to be guarded
-        # against is the transport's own retry after a lost connection.
+        # against is the second try after a lost connection.
         headers = {"Idempotency-Key": uuid.uuid4().hex}
         if body is None:
             return decode(self._call("POST", path, headers=headers), shape)
@@ -363,6 +367,8 @@ def walk(fetch: Callable[[str | None], Page[_T]]) -> Iterator[Page[_T]]:
 
 # --- the wire -------------------------------------------------------------------------------
 
+_LOST: Final = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
+
 
 def send(http: httpx.Client, method: str, url: str, **options: Any) -> httpx.Response:
     """Send one request and return a 2xx answer.
@@ -371,7 +377,13 @@ def send(http: httpx.Client, method: str, url: str, **options: Any) -> httpx.Res
         ApiProblem: Any other answer, or none.
     """
     try:
-        response = http.request(method, url, **options)
+        try:
+            response = http.request(method, url, **options)
+        except _LOST:
+            # A kept connection that the other side gives up just as it is used again ends so, and
+            # nothing tells whether the request was read. It may be sent twice (RFC 9110, 9.2.2):
+            # each POST to the API carries an idempotency key, an exchange gives another token.
+            response = http.request(method, url, **options)
     except httpx.TimeoutException as error:
         raise ApiProblem(
             "The platform did not answer in time.",

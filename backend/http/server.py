@@ -11,6 +11,9 @@ from typing import Any, ClassVar, Final
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD_BYTES: Final = 65_536
+# Longer than clients and proxies keep an idle connection (nginx and Kong: 60 s). The side that
+# sends must be the one to give it up, or what is sent at that moment is lost.
+_KEEP_ALIVE_SECONDS: Final = 75
 _REFUSAL: Final = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
     b"content-length: 0\r\nconnection: close\r\n\r\n"
@@ -78,3 +81,15 @@ class BoundedProtocol(HttpToolsProtocol):
         self._deadline = None
         if not self.transport.is_closing():
             self.transport.close()
+
+
+# How the API is served, in uvicorn's words.
+OPTIONS: Final[dict[str, Any]] = {
+    "http": BoundedProtocol,
+    "ws": "none",
+    "access_log": False,
+    "log_config": None,
+    "server_header": False,
+    "proxy_headers": False,
+    "timeout_keep_alive": _KEEP_ALIVE_SECONDS,
+}

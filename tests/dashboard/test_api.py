@@ -72,6 +72,7 @@ class TestProblem:
         [
             (httpx.ReadTimeout("slow"), "console.timeout"),
             (httpx.ConnectError("down"), "console.unreachable"),
+            (httpx.ReadError("reset"), "console.unreachable"),
         ],
     )
     def test_names_the_absence_of_an_answer(self, error, code):
@@ -108,6 +109,27 @@ class TestApi:
         with pytest.raises(api.ApiProblem) as caught:
             client(lambda _: refusal).list_jobs()
         assert caught.value.status == 401
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            httpx.RemoteProtocolError("Server disconnected without sending a response."),
+            httpx.ReadError("reset"),
+            httpx.WriteError("broken pipe"),
+        ],
+    )
+    def test_sends_again_what_a_kept_connection_lost(self, error):
+        seen = []
+
+        def answer(request):
+            seen.append((request.method, request.headers["Idempotency-Key"], request.content))
+            if len(seen) == 1:
+                raise error
+            return httpx.Response(200, json={"valid": True, "records": 3})
+
+        assert client(answer).verify_audit().valid
+        assert len(seen) == 2
+        assert seen[0] == seen[1]
 
     def test_sends_only_the_filters_that_are_set(self):
         seen = []

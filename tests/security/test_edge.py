@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import uvicorn
 
-from backend.http.server import MAX_HEAD_BYTES, BoundedProtocol
+from backend.http.server import MAX_HEAD_BYTES, OPTIONS, BoundedProtocol
 
 pytestmark = pytest.mark.attack
 
@@ -280,6 +280,10 @@ def port() -> Iterator[int]:
     """A server that stays up for all of its tests."""
     with answering() as made:
         yield made
+
+
+def test_clients_and_proxies_give_up_an_idle_connection_first():
+    assert OPTIONS["timeout_keep_alive"] > 60
 
 
 class TestServer:

@@ -22,7 +22,7 @@ from pydantic import SecretStr
 
 from backend.app import compose, create_app
 from backend.cli import bootstrap
-from backend.http.server import BoundedProtocol
+from backend.http.server import OPTIONS
 from backend.managers.email import EmailSettings
 from backend.managers.gateway import GatewaySettings
 from backend.settings import DatabaseSettings, Settings, TelemetrySettings
@@ -160,15 +160,7 @@ def serving(data_dir: Path, database_url: str) -> Iterator[Served]:
         secret = re.search(r'"client_secret": "([^"]+)"', console)
         assert secret is not None
         server = uvicorn.Server(
-            uvicorn.Config(
-                create_app(compose(settings)),
-                http=BoundedProtocol,
-                access_log=False,
-                log_config=None,
-                server_header=False,
-                proxy_headers=False,
-                timeout_graceful_shutdown=5,
-            )
+            uvicorn.Config(create_app(compose(settings)), timeout_graceful_shutdown=5, **OPTIONS)
         )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
