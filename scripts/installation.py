@@ -214,6 +214,11 @@ class Installation:
         """Give up a process to the caller, who ends it; None when there is none of this name."""
         return self._processes.pop(name, None)
 
+    def running(self, name: str) -> subprocess.Popen[bytes] | None:
+        """The process of this name, still ours to stop; None when there is none that runs."""
+        process = self._processes.get(name)
+        return process if process is not None and process.poll() is None else None
+
     def serves(self, name: str) -> bool:
         """Whether the process answers: the API with its database, the worker with its metrics."""
         if name == "sink":

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import pytest_asyncio
 import sqlalchemy as sa
@@ -19,6 +20,20 @@ from backend.migrations import runner
 from backend.settings import Settings
 
 pytest_plugins = ["tests.support.postgres", "tests.support.platform"]
+
+# The same examples on every machine, and as long as it takes for each: an example that fails
+# anywhere fails everywhere, and slowness is no failure. Hypothesis does so by itself only where it
+# takes the environment for continuous integration.
+hypothesis.settings.register_profile(
+    "everywhere",
+    hypothesis.settings.get_profile("default"),
+    derandomize=True,
+    database=None,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("everywhere")
 
 KINDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)]
 

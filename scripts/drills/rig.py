@@ -112,7 +112,16 @@ class Rig:
         )
         self._sink_folder = self._installation.sink_folder
         self._worker_pid = 0
-        self.http = httpx.AsyncClient(base_url=self._installation.url, timeout=30, trust_env=False)
+        self.http = httpx.AsyncClient(
+            base_url=self._installation.url,
+            timeout=30,
+            trust_env=False,
+            # An idle connection is let go long before the API does so, however late either of
+            # them gets to run: a request on one that is being closed would fail the drill.
+            limits=httpx.Limits(
+                max_connections=100, max_keepalive_connections=20, keepalive_expiry=2
+            ),
+        )
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(self._installation.make)
@@ -150,6 +159,33 @@ class Rig:
         if process is not None:
             process.kill()
             await asyncio.to_thread(process.wait)
+
+    async def freeze(self, name: str) -> None:
+        """Stop the process where it is; returns once it does nothing any more.
+
+        Raises:
+            DrillError: It does not run.
+        """
+        process = self._running(name)
+        process.send_signal(signal.SIGSTOP)
+        # The signal is delivered at once, but a thread on another processor obeys in its own time.
+        # Only looking: the exit status of one that has ended is for the one who takes it.
+        change = os.WSTOPPED | os.WEXITED | os.WNOWAIT
+        await asyncio.to_thread(os.waitid, os.P_PID, process.pid, change)
+
+    def thaw(self, name: str) -> None:
+        """Let a frozen process go on.
+
+        Raises:
+            DrillError: It does not run.
+        """
+        self._running(name).send_signal(signal.SIGCONT)
+
+    def _running(self, name: str) -> subprocess.Popen[bytes]:
+        process = self._installation.running(name)
+        if process is None:
+            raise DrillError(f"there is no {name}, or it has ended")
+        return process
 
     async def terminate(self, name: str) -> tuple[int, float]:
         """Ask the process to end; its exit status and the seconds it took.
@@ -274,7 +310,7 @@ class Rig:
         await self.until(enough, seconds, f"{least} e-mails in flight")
         return seen
 
-    async def until_settled(self, seconds: float = 120) -> None:
+    async def until_settled(self, seconds: float = 400) -> None:
         """Wait until no e-mail is open any more, and no job.
 
         Raises:

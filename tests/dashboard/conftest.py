@@ -113,7 +113,7 @@ def visit(platform: Platform, configured: settings.Settings) -> Visit:
     def go(view: str | None = None, person: str = "ada@example.test", **query: str) -> Screen:
         who = platform.person(person)
         now = platform.clock()
-        app = AppTest.from_file(str(APP), default_timeout=20)
+        app = AppTest.from_file(str(APP), default_timeout=60)
         app.user = {
             "is_logged_in": True,
             "sub": who.id,

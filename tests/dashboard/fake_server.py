@@ -27,6 +27,10 @@ from starlette.routing import Route
 
 from tests.dashboard.fake_api import CLIENT_ID, PASSWORD, Call, Json, Platform
 
+# Longer than the console keeps an idle connection, as with the real API: a request on one that is
+# being closed at that moment would be lost.
+KEEP_ALIVE_SECONDS = 75
+
 
 def transport(platform: Platform) -> httpx.MockTransport:
     """Mount the platform under an ``httpx`` client."""
@@ -173,7 +177,13 @@ def main() -> None:
     app = create_app(
         Platform(empty=options.empty), f"http://localhost:{options.port}", options.console_url
     )
-    uvicorn.run(app, host="127.0.0.1", port=options.port, log_level="warning")
+    uvicorn.run(
+        app,
+        host="127.0.0.1",
+        port=options.port,
+        log_level="warning",
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+    )
 
 
 if __name__ == "__main__":

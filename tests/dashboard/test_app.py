@@ -11,7 +11,7 @@ pytestmark = pytest.mark.page
 
 
 def open_signed_out() -> Screen:
-    app = AppTest.from_file(str(APP), default_timeout=20)
+    app = AppTest.from_file(str(APP), default_timeout=60)
     app.user = {"is_logged_in": False}
     app.run()
     assert not app.exception

@@ -30,12 +30,12 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, 
 
 from tests.dashboard.axe.find import script as axe_script
 from tests.dashboard.fake_api import CLIENT_SECRET, PASSWORD, Platform
-from tests.dashboard.fake_server import create_app
+from tests.dashboard.fake_server import KEEP_ALIVE_SECONDS, create_app
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
-WAIT = 30_000
+WAIT = 90_000
 expect.set_options(timeout=WAIT)
 PAGES = {
     "Overview": "",
@@ -82,7 +82,7 @@ def free_port() -> int:
 
 
 def wait_until(answers: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not answers():
         assert time.monotonic() < deadline, f"{what} did not come up"
         time.sleep(0.1)  # another process's start: there is no clock to pass
@@ -101,7 +101,14 @@ def console_target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]
     platform = Platform()
     app = create_app(platform, issuer, console)
     server = uvicorn.Server(
-        uvicorn.Config(app, host="127.0.0.1", port=api_port, log_level="warning", ws="none")
+        uvicorn.Config(
+            app,
+            host="127.0.0.1",
+            port=api_port,
+            log_level="warning",
+            ws="none",
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        )
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -143,9 +150,9 @@ def console_target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]
         yield Target(console, "ada@example.test", PASSWORD, platform)
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
         server.should_exit = True
-        thread.join(20)
+        thread.join(60)
     assert platform.lies == []
 
 
@@ -153,12 +160,15 @@ def console_target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]
 # coroutine of another module could be run beside it.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
+    chromium = os.environ.get("EMAIL_SENDER_CHROMIUM") or shutil.which("chromium")
     if chromium is None:
-        pytest.skip("Chromium is missing; get it with `apt-get install chromium`")
+        pytest.skip(
+            "Chromium is missing; get it with `apt-get install chromium`, or name one in"
+            " EMAIL_SENDER_CHROMIUM"
+        )
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(
-            executable_path=chromium, headless=True, args=ARGUMENTS
+            executable_path=chromium, headless=True, args=ARGUMENTS, timeout=WAIT
         )
         yield started
         started.close()

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -57,8 +58,13 @@ class RunningPlatform:
 
 
 def free_port_base(count: int = 6) -> int:
-    """The first of ``count`` free ports in a row, away from the ephemeral range."""
-    for base in range(18400, 28000, 10):
+    """The first of ``count`` free ports in a row, away from the ephemeral range.
+
+    Looked for at random: what is free now is only taken when the platform is up, and two who
+    searched upwards would both arrive at the same ports.
+    """
+    bases = range(18400, 28000, 10)
+    for base in random.sample(bases, len(bases)):
         with contextlib.ExitStack() as stack:
             try:
                 for port in range(base, base + count):
@@ -92,7 +98,7 @@ class Launcher:
         """What it has said so far."""
         return self._file.read_text().splitlines()
 
-    def wait_for(self, wanted: str, seconds: float = 90) -> list[str]:
+    def wait_for(self, wanted: str, seconds: float = 300) -> list[str]:
         """Wait for a line that contains ``wanted``; fails with the whole output when none comes."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and self.process.poll() is None:
@@ -103,7 +109,7 @@ class Launcher:
         self.process.wait()
         pytest.fail("\n".join(self.lines))
 
-    def end(self, seconds: float = 120) -> int:
+    def end(self, seconds: float = 400) -> int:
         """Its exit code; fails when it does not end."""
         try:
             return self.process.wait(timeout=seconds)

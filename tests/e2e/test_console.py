@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.conftest import ROOT, RunningPlatform
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(2400)]
 
 
 def fill(platform: RunningPlatform) -> None:

@@ -15,7 +15,7 @@ import pytest
 from backend.supervisor import PortTakenError, refuse_taken_ports
 from tests.e2e.conftest import Launcher, RunningPlatform, free_port_base
 
-pytestmark = [pytest.mark.slow, pytest.mark.drill, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.drill, pytest.mark.timeout(900)]
 
 
 class TestOnce:

@@ -23,7 +23,10 @@ class TestLivez:
 
 
 class TestReadyz:
-    async def test_is_ready_without_its_mail_server_and_says_so(self, app: App) -> None:
+    async def test_is_ready_without_its_mail_server_and_says_so(
+        self, app: App, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("backend.managers.monitoring.manager._TIMEOUT_SECONDS", 30)
         async with app.client() as http:
             answer = await http.get("/readyz")
         assert answer.status_code == 200

@@ -101,7 +101,7 @@ class Bench:
         worker = Worker(
             self.database,
             self.manager,
-            **{"beat_seconds": 0.1, "ttl_seconds": 2.0, "poll_seconds": 0.05, **options},
+            **{"beat_seconds": 0.1, "ttl_seconds": 30.0, "poll_seconds": 0.05, **options},
         )
         task = asyncio.create_task(worker.run())
         try:
@@ -110,7 +110,7 @@ class Bench:
             worker.stop()
             await task
 
-    async def until(self, condition: Callable[[], Awaitable[bool]], seconds: float = 30.0) -> None:
+    async def until(self, condition: Callable[[], Awaitable[bool]], seconds: float = 90.0) -> None:
         """Wait for what another task or process is about to do."""
         async with asyncio.timeout(seconds):
             while not await condition():
@@ -123,7 +123,7 @@ class Bench:
         await self.until(reached)
         return await self.row(job_id)
 
-    async def until_all(self, state: str, seconds: float = 30.0) -> None:
+    async def until_all(self, state: str, seconds: float = 90.0) -> None:
         async def reached() -> bool:
             return set(await self.states()) == {state}
 

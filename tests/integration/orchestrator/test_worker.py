@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 import sqlalchemy as sa
@@ -241,15 +242,24 @@ class TestFailure:
         assert row.error == "TimeoutError: the mail server"
 
     async def test_a_batch_earns_time_with_each_report(self, bench):
+        deadlines = []
+
         async def run(batch):
+            (mine,) = worker._runs
+            deadlines.append(mine.deadline.when())
             for claim in batch.claims:
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.01)
                 batch.finish(claim, Outcome.done())
+                deadlines.append(mine.deadline.when())
 
         bench.manager.register(JobKind("mail", run, batch_size=8))
-        await bench.submit_many(8, "mail", timeout_seconds=0.5, max_attempts=1)
-        async with bench.working():
+        await bench.submit_many(8, "mail", timeout_seconds=30, max_attempts=1)
+        async with bench.working() as worker:
             await bench.until_all("succeeded")
+        assert len(deadlines) == 9
+        assert all(before < after for before, after in pairwise(deadlines[:-1]))
+        # After the last report there is nothing left to earn time for.
+        assert deadlines[-1] == deadlines[-2]
 
     async def test_a_cancellation_inside_the_handler_is_its_failure(self, bench):
         async def confused(_):

@@ -22,7 +22,8 @@ async def main(url: str, effects: Path) -> None:
 
     async def brief(claim: Claim) -> Any:
         note("begin", claim)
-        await asyncio.sleep(0.05)
+        # Long enough for the test to see several held and strike before they have ended.
+        await asyncio.sleep(0.3)
         note("end", claim)
 
     async def suicide(claim: Claim) -> Any:
@@ -35,7 +36,7 @@ async def main(url: str, effects: Path) -> None:
         database,
         OrchestratorManager(kinds),
         concurrency=10,
-        ttl_seconds=1.0,
+        ttl_seconds=3.0,
         beat_seconds=0.2,
         poll_seconds=0.05,
     )

@@ -397,27 +397,27 @@ class TestAttacks:
     @pytest.mark.parametrize("source", list(ATTACKS.values()), ids=list(ATTACKS))
     def test_is_refused_at_once(self, source: str, part: str) -> None:
         template = Template("s", **{part: source})
-        started = time.perf_counter()
+        started = time.thread_time()
         with pytest.raises((TemplateInvalidError, TemplateVariablesError)) as caught:
             render(template, HOSTILE_VARIABLES)
-        # What it takes on an idle machine stays below half of this.
-        assert time.perf_counter() - started < 2
+        # Seconds of work, whoever else works on this machine; unbounded, it would be minutes.
+        assert time.thread_time() - started < 10
         assert "0x" not in caught.value.detail
         assert len(caught.value.detail) < 500
 
     def test_the_largest_legitimate_template_compiles(self) -> None:
         source = "{{ a }} some words between the placeholders\n" * 2_400
-        started = time.perf_counter()
+        started = time.thread_time()
         assert len(as_text(source, a="x")) > 90_000
-        assert time.perf_counter() - started < 5
+        assert time.thread_time() - started < 10
 
     def test_a_loop_to_its_bound_ends_quickly(self) -> None:
-        started = time.perf_counter()
+        started = time.thread_time()
         source = (
             "{% for a in l %}{% for b in [1,2,3,4,5,6,7,8,9,0] %}{{ b }}{% endfor %}{% endfor %}"
         )
         assert len(as_text(source, l=list(range(9_000)))) == 90_000
-        assert time.perf_counter() - started < 3
+        assert time.thread_time() - started < 10
 
     @settings(max_examples=300, deadline=None)
     @given(
