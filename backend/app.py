@@ -46,7 +46,7 @@ from backend.managers.security import SecurityManager, load_root_key
 from backend.managers.security.routes import router as audit_routes
 from backend.managers.tenant import TenantManager
 from backend.managers.tenant.routes import router as tenant_routes
-from backend.managers.tracing import Collector, TracingManager, otlp_exporter
+from backend.managers.tracing import Collector, TracingManager, can_export, otlp_exporter
 from backend.settings import Settings
 
 SERVICE: Final = "email-sender"
@@ -114,7 +114,9 @@ def compose(settings: Settings, *, clock: Clock = system_clock) -> Platform:
     collector: Collector | None = None
     if settings.telemetry.otlp_endpoint:
         collector = Collector(settings.telemetry.otlp_endpoint)
-        monitoring.add_check("trace_collector", collector.check, required=False)
+        # Spans may be lost, so the collector is not required; what sends them is, because neither
+        # the API nor a worker starts without it.
+        monitoring.add_check("trace_collector", collector.check, required=not can_export())
     return Platform(
         settings=settings,
         database=database,

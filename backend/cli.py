@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from backend import __version__
 from backend.app import SERVICE, Platform, compose, create_app
 from backend.core.context import Scope, SystemScope
-from backend.core.errors import AppError
+from backend.core.errors import AppError, UnavailableError
 from backend.core.ids import PLATFORM_TENANT
 from backend.core.log import configure_logging
 from backend.http import server
@@ -299,7 +299,7 @@ def _doctor(settings: Settings, _: argparse.Namespace) -> None:
             current, head = await asyncio.to_thread(runner.current_and_head, settings.owner_url)
             if current != head:
                 msg = f"at {current or 'nothing'}, this release needs {head}: email-sender migrate"
-                raise CommandError(msg)
+                raise UnavailableError(msg)
             return f"at {current}"
 
         async def check_root_key() -> str:

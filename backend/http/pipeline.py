@@ -37,6 +37,7 @@ from backend.core.telemetry import (
 )
 from backend.http.problem import bug_response, error_response
 from backend.http.reply import Idempotency, IdempotencyRaceError, Remember
+from backend.http.routing import Templates
 
 logger = logging.getLogger(__name__)
 
@@ -147,7 +148,10 @@ class BodyLimits:
 
 
 class Pipeline:
-    """Pure ASGI: the checks, then ``data_plane`` for its exact paths, else ``control_plane``."""
+    """Pure ASGI: the checks, then ``data_plane`` for its exact paths, else ``control_plane``.
+
+    The control plane has all its routes by now: their templates are read here, once.
+    """
 
     def __init__(
         self,
@@ -162,6 +166,7 @@ class Pipeline:
         self.control_plane = control_plane
         self._control: ASGIApp = control_plane
         self._data = dict(data_plane)
+        self._templates = Templates(control_plane.routes, self._data.keys())
         self._gate = gate
         self._telemetry = telemetry
         self._limits = limits
@@ -223,7 +228,7 @@ class Pipeline:
                     started_ns,
                     perf_counter() - started,
                     scope["method"],
-                    _route_of(scope),
+                    self._route_of(scope),
                     path,
                     status or 499,
                     principal.tenant_id if principal else "",
@@ -349,6 +354,17 @@ class Pipeline:
                 raise IdempotencyRaceError(headers={"Retry-After": "1"})
             await _replayed(stored)(scope, receive, send)
 
+    def _route_of(self, scope: Scope) -> str:
+        """The route's template: the raw path would give metrics one series an id."""
+        route: Any = scope.get("route")
+        template = getattr(route, "path_format", None) or getattr(route, "path", None)
+        if template is not None:
+            return str(template)
+        if "endpoint" in scope:
+            return str(scope["path"])
+        # Refused or replayed before a router had the request; the answer has left already.
+        return self._templates.find(scope["method"], scope["path"])
+
 
 def _replayed(stored: StoredReply) -> Response:
     return Response(
@@ -374,15 +390,6 @@ def _credential(headers: Mapping[bytes, bytes]) -> str | None:
         return None
     key = headers.get(b"x-api-key")
     return key.decode("latin-1").strip() if key is not None else None
-
-
-def _route_of(scope: Scope) -> str:
-    """The route's template: the raw path would give metrics one series an id."""
-    route: Any = scope.get("route")
-    template = getattr(route, "path_format", None) or getattr(route, "path", None)
-    if template is None and "endpoint" in scope:
-        return str(scope["path"])
-    return str(template or "(none)")
 
 
 def _limited(verdict: Verdict, added: list[tuple[bytes, bytes]]) -> RateLimitedError:

@@ -244,11 +244,15 @@ class TestTrail:
             "/oauth/token", data={"grant_type": "client_credentials"}, auth=(typed, typed)
         )
         await http.get("/api/v1/me", headers={"Authorization": f"Bearer {typed}"})
-        await asyncio.sleep(0.6)
+        await http.get(f"/api/v1/{typed}", params={"token": typed})
+        await http.request("HUNTER2", "/api/v1/me")
+        app.asgi._telemetry.drain()
+        await asyncio.gather(*app.platform.gateway._noting)
         async with app.platform.database.read(SystemScope("platform")) as view:
             found = await app.platform.security.list_audit(view, limit=200)
         assert {"access.denied", "client.authentication_failed"} <= {one.action for one in found}
         assert typed not in repr(found)
+        assert "HUNTER2" not in repr(found)
 
     async def test_names_cannot_pass_for_other_records(self, app):
         """A name is a value of its record; actor, action and target are ours."""

@@ -1,32 +1,72 @@
-"""Failed log-ins and client authentications: limited, and audited without filling the table."""
+"""Failed log-ins, client authentications and denied requests: limited, audited, never a flood."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
 
 from backend.core.context import SystemScope
 from backend.core.database import Database, Tx
 from backend.core.ids import PLATFORM_TENANT
+from backend.core.telemetry import RequestRecord
 from backend.managers.gateway._limiter import GcraLimiter, Level, policy_of
 from backend.managers.gateway.errors import TooManyFailuresError
 from backend.managers.gateway.settings import GatewaySettings
 
 _WINDOW_SECONDS = 10.0
 _MAX_OPEN = 1000
+_MAX_OF_TARGET = 10
+_METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+_ANY: Final = "*"
+
+
+class Denial(NamedTuple):
+    """What a request asked for in vain: the operation, and the status and problem it got."""
+
+    method: str
+    route: str
+    status: int
+    problem: str
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What failed: the audit action, and whom or what it concerns.
+    """What failed: the audit action, whom or what it concerns, and who did it.
 
     ``target`` is the client or user when they exist, else the address: what a stranger typed is
-    never recorded, because people type passwords into the wrong field.
+    never recorded, because people type passwords into the wrong field. ``actor`` is a caller whose
+    credential held; whoever only says who they are has not acted under that name.
     """
 
     action: str
     target: str
     address: str
     tenant_id: str = PLATFORM_TENANT
+    actor: str = "system"
+    denial: Denial | None = None
+
+    @property
+    def key(self) -> tuple[str, str, str, Denial | None]:
+        """Failures with the same key share a record; the address they come from may differ."""
+        return self.action, self.target, self.tenant_id, self.denial
+
+
+def denied(record: RequestRecord) -> Failure:
+    """The failure that a refused request is.
+
+    It names the route's template and a method that HTTP knows: the path, the query and a method
+    of one's own are texts of the caller.
+    """
+    method = record.method if record.method in _METHODS else "other"
+    return Failure(
+        "access.denied",
+        record.actor or f"address:{record.address}",
+        record.address,
+        record.tenant_id or PLATFORM_TENANT,
+        record.actor or "system",
+        Denial(method, record.route, record.status, record.problem),
+    )
 
 
 @dataclass(slots=True)
@@ -86,46 +126,72 @@ class FailureLimits:
 
 
 class FailureAudit:
-    """At most one row for the same target in ten seconds, carrying a count.
+    """At most one row for the same failure in ten seconds, carrying a count.
 
     The first failure is written at once, so that an attack shows while it runs; the rest of its
     window is counted and written by :meth:`flush`. A crash loses at most the counts of one window.
+
+    Whatever is tried, a thousand windows are open at most. Operations are told apart for ten of
+    a target and while half of the windows are free; beyond that a target has one for each problem,
+    so that whoever walks through all routes does not use up what shows the others.
     """
 
     def __init__(self, database: Database, monotonic: Callable[[], float]) -> None:
         self._database = database
         self._monotonic = monotonic
-        self._open: dict[tuple[str, str], _Window] = {}
+        self._open: dict[tuple[str, str, str, Denial | None], _Window] = {}
+        self._of_target: Counter[str] = Counter()
 
     async def note(self, failure: Failure, request_id: str) -> None:
         """Record one failure, now or with its window."""
         now = self._monotonic()
-        key = (failure.action, failure.target)
-        window = self._open.get(key)
-        if window is None and len(self._open) >= _MAX_OPEN:
-            # A thousand targets within ten seconds: one line for all the others together.
-            failure = Failure(failure.action, "address:*", "*")
-            key = (failure.action, failure.target)
-            window = self._open.get(key)
+        window = self._open.get(failure.key)
+        if window is None:
+            failure = self._within_bounds(failure)
+            window = self._open.get(failure.key)
         if window is not None and now < window.until:
             window.unwritten += 1
             return
-        count = 1 + (window.unwritten if window is not None else 0)
+        count = 1
+        if window is None:
+            self._of_target[failure.target] += 1
+        else:
+            count += window.unwritten
         # Opened before the first await: concurrent failures must find it.
-        self._open[key] = _Window(now + _WINDOW_SECONDS, 0, failure)
-        scope = SystemScope("authenticate", request_id=request_id)
+        self._open[failure.key] = _Window(now + _WINDOW_SECONDS, 0, failure)
+        scope = SystemScope("authenticate", actor=failure.actor, request_id=request_id)
         async with self._database.transaction(scope) as tx:
             _write(tx, failure, count)
+
+    def _within_bounds(self, failure: Failure) -> Failure:
+        """The same failure, or one that says less where there are too many to tell apart."""
+        crowded = (
+            self._of_target[failure.target] >= _MAX_OF_TARGET or len(self._open) >= _MAX_OPEN // 2
+        )
+        if crowded and failure.denial is not None:
+            failure = replace(failure, denial=failure.denial._replace(method=_ANY, route=_ANY))
+        if failure.key not in self._open and len(self._open) >= _MAX_OPEN:
+            # A thousand within ten seconds: one line for all the others together.
+            failure = Failure(failure.action, f"address:{_ANY}", _ANY)
+        return failure
 
     async def flush(self, *, everything: bool = False) -> None:
         """Write what closed windows have counted (all windows, when the process ends)."""
         now = self._monotonic()
         closed = [key for key, w in self._open.items() if everything or w.until <= now]
-        windows = [self._open.pop(key) for key in closed]
-        counted = [window for window in windows if window.unwritten]
-        if counted:
-            async with self._database.transaction(SystemScope("authenticate")) as tx:
-                for window in counted:
+        # A scope speaks for one actor. Strangers are all "system", and callers who are known are
+        # bounded by their quotas, so these are few.
+        counted: dict[str, list[_Window]] = {}
+        for key in closed:
+            window = self._open.pop(key)
+            self._of_target[window.failure.target] -= 1
+            if window.unwritten:
+                counted.setdefault(window.failure.actor, []).append(window)
+        self._of_target = +self._of_target
+        for actor, windows in counted.items():
+            scope = SystemScope("authenticate", actor=actor)
+            async with self._database.transaction(scope) as tx:
+                for window in windows:
                     _write(tx, window.failure, window.unwritten)
 
 
@@ -136,4 +202,5 @@ def _write(tx: Tx, failure: Failure, count: int) -> None:
         tenant_id=failure.tenant_id,
         address=failure.address,
         count=count,
+        **(failure.denial._asdict() if failure.denial is not None else {}),
     )

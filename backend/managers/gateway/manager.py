@@ -25,10 +25,10 @@ from backend.core.ids import PLATFORM_TENANT
 from backend.core.telemetry import RequestRecord
 from backend.managers.gateway import _keys
 from backend.managers.gateway._credentials import CredentialOperations
-from backend.managers.gateway._failures import Failure, FailureAudit, FailureLimits
+from backend.managers.gateway._failures import FailureAudit, FailureLimits, denied
 from backend.managers.gateway._idempotency import Reply, ReplyStore
 from backend.managers.gateway._limiter import GcraLimiter, Level, Verdict, policy_of
-from backend.managers.gateway._provider import OpenIdProvider
+from backend.managers.gateway._provider import TOKEN_PATH, OpenIdProvider
 from backend.managers.gateway._tokens import (
     MAX_TOKEN_CHARACTERS,
     SIGNING_KEYS,
@@ -61,6 +61,7 @@ logger = logging.getLogger(__name__)
 _FLUSH_SECONDS: Final = 10.0
 _USED_SECONDS: Final = 60.0
 _REFUSED: Final = frozenset({401, 403})
+_SELF_RECORDING: Final = frozenset({TOKEN_PATH, "/oauth/revoke", "/oauth/login"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +223,7 @@ class GatewayManager(CredentialOperations):
         for record in records:
             if record.actor.startswith("api_key:"):
                 self._used[record.actor.removeprefix("api_key:")] = record.started_ns
-        refused = [r for r in records if r.status in _REFUSED and not r.path.startswith("/oauth/")]
+        refused = [r for r in records if r.status in _REFUSED and not _is_recorded(r)]
         if refused:
             task = asyncio.create_task(self._note_refusals(refused))
             self._noting.add(task)
@@ -230,14 +231,8 @@ class GatewayManager(CredentialOperations):
 
     async def _note_refusals(self, refused: Sequence[RequestRecord]) -> None:
         for record in refused:
-            failure = Failure(
-                "access.denied",
-                record.actor or f"address:{record.address}",
-                record.address,
-                record.tenant_id or PLATFORM_TENANT,
-            )
             try:
-                await self._failures.note(failure, record.request_id)
+                await self._failures.note(denied(record), record.request_id)
             except AppError as exc:
                 logger.warning("refusal_not_audited", extra={"cause": exc.code})
 
@@ -557,6 +552,15 @@ class GatewayManager(CredentialOperations):
             )
             gone += result.rowcount  # type: ignore[attr-defined]
         return gone
+
+
+def _is_recorded(record: RequestRecord) -> bool:
+    """Whether the refusal has a record that says more: a failed log-in or client authentication.
+
+    These endpoints refuse in OAuth's words or by a page. A problem there is the pipeline's, about
+    a credential that came before they were asked, and nobody has recorded that one.
+    """
+    return record.path in _SELF_RECORDING and not record.problem
 
 
 @lru_cache(maxsize=4096)

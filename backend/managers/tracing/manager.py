@@ -27,6 +27,10 @@ except ImportError:  # the embedded shape does not install it
 _SERVER_ERROR: Final = 500
 _SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
 _SHARE_BITS: Final = 56
+_MISSING: Final = (
+    "OTLP export needs an exporter: pip install 'email-sender[cluster]', "
+    "or scripts/setup in a checkout"
+)
 
 
 class TracingManager:
@@ -173,8 +177,10 @@ class Collector:
         """Hand over no spans at all, which a collector that works accepts.
 
         Raises:
-            UpstreamError: It cannot be reached, or refuses.
+            UpstreamError: It cannot be reached, or refuses, or nothing here could export to it.
         """
+        if not can_export():
+            raise UpstreamError(_MISSING)
         try:
             answer = await self._http.post(
                 self._endpoint, content=b"", headers={"Content-Type": "application/x-protobuf"}
@@ -190,6 +196,11 @@ class Collector:
         await self._http.aclose()
 
 
+def can_export() -> bool:
+    """Whether the 'cluster' extra is installed. Without it no process starts that should export."""
+    return OTLPSpanExporter is not None
+
+
 def otlp_exporter(endpoint: str) -> SpanExporter:
     """An exporter over OTLP/HTTP.
 
@@ -197,6 +208,5 @@ def otlp_exporter(endpoint: str) -> SpanExporter:
         RuntimeError: The 'cluster' extra is not installed.
     """
     if OTLPSpanExporter is None:
-        msg = "OTLP export needs the 'cluster' extra: pip install email-sender[cluster]"
-        raise RuntimeError(msg)
+        raise RuntimeError(_MISSING)
     return OTLPSpanExporter(endpoint=endpoint, timeout=5)

@@ -1,11 +1,16 @@
 """Failed attempts in the audit trail: shown at once, counted after, never more than a few rows."""
 
 from backend.core.ids import PLATFORM_TENANT
-from backend.managers.gateway._failures import Failure
+from backend.managers.gateway._failures import Denial, Failure
 
 
 def failure(target="address:192.0.2.7", address="192.0.2.7"):
     return Failure("login.failed", target, address)
+
+
+def refusal(route, target="address:192.0.2.7"):
+    denial = Denial("GET", route, 401, "unauthenticated")
+    return Failure("access.denied", target, "192.0.2.7", denial=denial)
 
 
 class TestNote:
@@ -42,6 +47,49 @@ class TestNote:
         rows = await gate.acts("login.failed")
         assert [row.target for row in rows[3:]] == ["address:*", "address:*"]
         assert sum(row.data["count"] for row in rows) == 50
+
+    async def test_tells_ten_operations_of_a_target_apart_and_no_more(self, gate):
+        note = gate.gateway._failures.note
+        for number in range(30):
+            await note(refusal(f"/r{number}"), "")
+            await note(refusal(f"/r{number}"), "")
+        rows = await gate.acts("access.denied")
+        assert [row.data["route"] for row in rows] == [*(f"/r{n}" for n in range(10)), "*"]
+        await note(refusal("/r0", "client:es_1"), "")
+        assert (await gate.acts("access.denied"))[-1].data["route"] == "/r0"
+        gate.clock.advance(10)
+        await gate.gateway.flush()
+        rows = await gate.acts("access.denied")
+        assert sum(row.data["count"] for row in rows) == 61
+        # Ten seconds later there is room again.
+        await note(refusal("/r29"), "")
+        assert (await gate.acts("access.denied"))[-1].data["route"] == "/r29"
+
+    async def test_keeps_half_of_the_room_for_other_targets(self, gate, monkeypatch):
+        monkeypatch.setattr("backend.managers.gateway._failures._MAX_OPEN", 10)
+        for target in range(6):
+            for number in range(3):
+                await gate.gateway._failures.note(refusal(f"/r{number}", f"user:{target}"), "")
+        gate.clock.advance(10)
+        await gate.gateway.flush()
+        rows = await gate.acts("access.denied")
+        assert {row.target for row in rows} == {f"user:{target}" for target in range(6)}
+        assert sum(row.data["count"] for row in rows) == 18
+
+    async def test_names_each_actor_in_the_rest_of_its_window(self, gate):
+        for _ in range(2):
+            for actor in ("user:1", "client:es_1"):
+                made = Failure("access.denied", actor, "192.0.2.7", actor=actor)
+                await gate.gateway._failures.note(made, "")
+        gate.clock.advance(10)
+        await gate.gateway.flush()
+        rows = await gate.acts("access.denied")
+        assert sorted((row.actor, row.target) for row in rows) == [
+            ("client:es_1", "client:es_1"),
+            ("client:es_1", "client:es_1"),
+            ("user:1", "user:1"),
+            ("user:1", "user:1"),
+        ]
 
 
 class TestRunning:

@@ -123,11 +123,34 @@ class TestRecord:
         assert {r.tenant_id for r in records()[:2]} == {ada.tenant.id}
         assert {r.actor for r in records()[:2]} == {f"client:{ada.client_id}"}
 
-
-@pytest.fixture
-def stopped(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Time that does not pass for the limiter."""
-    monkeypatch.setattr(app.platform.gateway._limiter, "_now", lambda: 10**12)
+    async def test_what_no_router_saw_is_told_by_its_route_too(self, app: App, records) -> None:
+        ada, nobody = await app.caller(), app.client()
+        once = {"Idempotency-Key": "k-1"}
+        await ada.http.post("/api/v1/emails", json=EMAIL, headers=once)
+        big = b"x" * (2**20 + 1)
+        records().clear()
+        replayed = await ada.http.post("/api/v1/emails", json=EMAIL, headers=once)
+        assert replayed.headers["idempotency-replayed"] == "true"
+        await nobody.get(f"/api/v1/emails/{uuid7()}/content")
+        await nobody.get("/api/v1/emails/batch")
+        await nobody.delete("/api/v1/emails/batch/")
+        await nobody.put("/oauth/introspect", headers={"X-API-Key": "es_wrong"})
+        await nobody.post("/oauth/token", headers={"Authorization": "Bearer wrong"})
+        await ada.http.put(f"/api/v1/members/{uuid7()}", content=big)
+        await nobody.get(f"/api/v1/nowhere/{uuid7()}")
+        await nobody.request("BREW", "/api/v1/clients")
+        assert [(r.method, r.route, r.status) for r in records()] == [
+            ("POST", "/api/v1/emails", 202),
+            ("GET", "/api/v1/emails/{email_id}/content", 401),
+            # A message of that name, as the router would have taken it, and not another's 405.
+            ("GET", "/api/v1/emails/{email_id}", 401),
+            ("DELETE", "(none)", 401),
+            ("PUT", "/oauth/introspect", 401),
+            ("POST", "/oauth/token", 401),
+            ("PUT", "/api/v1/members/{user_id}", 413),
+            ("GET", "(none)", 401),
+            ("BREW", "/api/v1/clients", 401),
+        ]
 
 
 @pytest.mark.usefixtures("stopped")
@@ -165,5 +188,8 @@ class TestLimits:
             monkeypatch.setattr(app.platform.gateway, "authenticate", asked)
             token = {"Authorization": "Bearer nonsense"}
             assert (await http.get("/api/v1/me", headers=token)).status_code == 429
+            app.asgi._telemetry.drain()
+            exposed = (await http.get("/metrics")).text
+            assert 'endpoint="/api/v1/me",method="GET",status="429"' in exposed
             # Probes are never limited: a flood must not make the orchestrator restart us.
             assert (await http.get("/livez")).status_code == 200
