@@ -261,6 +261,30 @@ class Api:
         """Have the platform recompute the tenant's whole chain."""
         return self._post("/api/v1/audit/verify", AuditVerdict)
 
+    def list_platform_audit(
+        self,
+        *,
+        action: str | None = None,
+        actor: str | None = None,
+        target: str | None = None,
+        cursor: str | None = None,
+        limit: int = PAGE_LIMIT,
+    ) -> Page[AuditRecord]:
+        """Return a page of the platform's own trail, newest first; its administrators only."""
+        return self._get(
+            "/api/v1/platform/audit",
+            Page[AuditRecord],
+            action=action,
+            actor=actor,
+            target=target,
+            cursor=cursor,
+            limit=limit,
+        )
+
+    def verify_platform_audit(self) -> AuditVerdict:
+        """Have the platform recompute its own whole chain; its administrators only."""
+        return self._post("/api/v1/platform/audit/verify", AuditVerdict)
+
     def list_tenants(self, *, cursor: str | None = None, limit: int = PAGE_LIMIT) -> Page[Tenant]:
         """Return a page of all tenants; platform administrators only."""
         return self._get("/api/v1/platform/tenants", Page[Tenant], cursor=cursor, limit=limit)

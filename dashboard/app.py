@@ -21,23 +21,23 @@ _VIEWS: Final = Path(__file__).parent / "views"
 
 
 class Entry(NamedTuple):
-    """A page and the permission without which it is absent."""
+    """A page, and the permissions of which one is enough: without any it is absent."""
 
     file: str
     title: str
     icon: str
-    permission: str
+    permissions: frozenset[str]
 
 
 ENTRIES: Final = (
-    Entry("overview.py", "Overview", ":material/monitoring:", "overview:read"),
-    Entry("emails.py", "E-mails", ":material/mail:", "email:read"),
-    Entry("jobs.py", "Jobs", ":material/work_history:", "job:read"),
-    Entry("audit.py", "Audit", ":material/fact_check:", "audit:read"),
-    Entry("members.py", "Members", ":material/group:", "member:read"),
-    Entry("clients.py", "API clients", ":material/api:", "client:read"),
-    Entry("api_keys.py", "API keys", ":material/key:", "api_key:read"),
-    Entry("tenants.py", "Tenants", ":material/domain:", "platform:read"),
+    Entry("overview.py", "Overview", ":material/monitoring:", frozenset({"overview:read"})),
+    Entry("emails.py", "E-mails", ":material/mail:", frozenset({"email:read"})),
+    Entry("jobs.py", "Jobs", ":material/work_history:", frozenset({"job:read"})),
+    Entry("audit.py", "Audit", ":material/fact_check:", frozenset({"audit:read", "platform:read"})),
+    Entry("members.py", "Members", ":material/group:", frozenset({"member:read"})),
+    Entry("clients.py", "API clients", ":material/api:", frozenset({"client:read"})),
+    Entry("api_keys.py", "API keys", ":material/key:", frozenset({"api_key:read"})),
+    Entry("tenants.py", "Tenants", ":material/domain:", frozenset({"platform:read"})),
 )
 
 
@@ -46,7 +46,7 @@ def allowed(me: schemas.Me) -> list[Entry]:
 
     A hidden page would still open by its address; an absent one does not exist.
     """
-    return [entry for entry in ENTRIES if entry.permission in me.permissions]
+    return [entry for entry in ENTRIES if entry.permissions.intersection(me.permissions)]
 
 
 def main() -> None:

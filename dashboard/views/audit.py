@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import json
+from collections.abc import Callable
 from typing import Final
 
 import streamlit as st
 
-from dashboard import schemas, state
+from dashboard import api, schemas, state
 from dashboard.widgets import listing, markup, problems, table
 
 
@@ -44,26 +47,91 @@ _LIST: Final = listing.Listing(
 )
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Trail:
+    """One chain of records: what it is of, who may read and verify it, and by which calls."""
+
+    name: str
+    lead: str
+    read: str
+    verify: str
+    listing: listing.Listing[schemas.AuditRecord]
+    fetch: Callable[..., schemas.Page[schemas.AuditRecord]]
+    check: Callable[[api.Api], schemas.AuditVerdict]
+
+
+# Each with a key of its own: a filter, a place or a verdict of one says nothing about the other.
+_TENANT: Final = _Trail(
+    name="This tenant",
+    lead="Every change in this tenant. Each record carries a hash over all before it.",
+    read="audit:read",
+    verify="audit:verify",
+    listing=_LIST,
+    fetch=api.Api.list_audit,
+    check=api.Api.verify_audit,
+)
+_PLATFORM: Final = _Trail(
+    name="Platform",
+    lead=(
+        "What belongs to no tenant: log-ins, tenants made, signing keys. Each record carries a "
+        "hash over all before it."
+    ),
+    read="platform:read",
+    verify="platform:read",
+    listing=dataclasses.replace(
+        _LIST,
+        key="platform-audit",
+        title="The platform's audit records",
+        nothing="The first log-in appears here.",
+        filters=(
+            listing.Text(name="action", label="Action", example="login.failed"),
+            listing.Text(name="actor", label="Actor", example="user:…"),
+            listing.Text(name="target", label="Target", example="tenant:…"),
+        ),
+    ),
+    fetch=api.Api.list_platform_audit,
+    check=api.Api.verify_platform_audit,
+)
+
+
 def page() -> None:
-    """Draw the check and the filtered trail."""
+    """Draw the check and the filtered trail: the tenant's, or for those who may the platform's."""
     session = state.current()
-    with markup.heading_row():
-        markup.page_heading(
-            "Audit", "Every change in this tenant. Each record carries a hash over all before it."
+    trails = {each.name: each for each in (_TENANT, _PLATFORM) if session.can(each.read)}
+    head = st.container()
+    trail = trails[_chosen(list(trails))]
+    key = trail.listing.key
+    with head, markup.heading_row():
+        markup.page_heading("Audit", trail.lead)
+        verify = session.can(trail.verify) and st.button(
+            "Verify the chain", key=f"{key}-verify", icon=":material/verified_user:"
         )
-        verify = session.can("audit:verify") and st.button(
-            "Verify the chain", key="audit-verify", icon=":material/verified_user:"
-        )
-    _verdict(session, verify=verify)
-    listing.draw(_LIST, session.api.list_audit, card=_record)
+    _verdict(session, trail, verify=verify)
+    listing.draw(
+        trail.listing,
+        functools.partial(trail.fetch, session.api),
+        card=functools.partial(_record, key),
+    )
 
 
-def _verdict(session: state.Session, *, verify: bool) -> None:
+def _chosen(names: list[str]) -> str:
+    """Return the name of the trail on show; who may read one alone has nothing to choose."""
+    if len(names) == 1:
+        return names[0]
+    widget = "audit-trail"
+    listing.remember(widget)
+    st.session_state.setdefault(widget, names[0])
+    st.segmented_control("Trail", names, required=True, key=widget, label_visibility="collapsed")
+    return str(st.session_state[widget])
+
+
+def _verdict(session: state.Session, trail: _Trail, *, verify: bool) -> None:
+    kept = f"{trail.listing.key}-verdict"
     with problems.guard():
         if verify:
             with st.spinner("Recomputing every hash…"):
-                st.session_state["audit-verdict"] = session.api.verify_audit()
-        verdict = st.session_state.get("audit-verdict")
+                st.session_state[kept] = trail.check(session.api)
+        verdict = st.session_state.get(kept)
         if isinstance(verdict, schemas.AuditVerdict):
             _show_verdict(verdict)
 
@@ -92,9 +160,9 @@ def _show_verdict(verdict: schemas.AuditVerdict) -> None:
         )
 
 
-def _record(record: schemas.AuditRecord) -> None:
+def _record(key: str, record: schemas.AuditRecord) -> None:
     number = "not yet chained" if record.seq is None else str(record.seq)
-    with listing.open_card("audit", f"Record {number}"):
+    with listing.open_card(key, f"Record {number}"):
         markup.facts(
             [
                 ("Action", record.action),

@@ -153,7 +153,7 @@ def _keep_open(
 
 def _filter(key: str, one: Choice | Text) -> str | None:
     widget = f"{key}-{one.name}"
-    _remember(widget)
+    remember(widget)
     if isinstance(one, Choice):
         every = f"Any {one.label.lower()}"
         chosen = st.selectbox(one.label, [every, *one.values], key=widget, width=200)
@@ -171,7 +171,7 @@ def _filter(key: str, one: Choice | Text) -> str | None:
 
 def _search(key: str) -> str:
     widget = f"{key}-words"
-    _remember(widget)
+    remember(widget)
     return st.text_input(
         "Search this page",
         key=widget,
@@ -181,7 +181,7 @@ def _search(key: str) -> str:
     ).strip()
 
 
-def _remember(widget: str) -> None:
+def remember(widget: str) -> None:
     """Give a widget that is drawn again what it was set to before another page was drawn."""
     kept = f"{widget}-kept"
     if widget in st.session_state:

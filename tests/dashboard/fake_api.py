@@ -104,6 +104,7 @@ class Platform:
         self.token_seconds = 300
         self.login_seconds = 3600
         self.chain_broken_at: int | None = None
+        self.platform_chain_broken_at: int | None = None
         self.tokens: dict[str, tuple[str, str]] = {}
         self.revoked_logins: set[str] = set()
         self.key = ECKey.generate_key(
@@ -147,6 +148,7 @@ class Platform:
                 for days, p in zip((12, 40), reversed(self.people), strict=True)
                 if room.id in p.roles
             ]
+        self.audit: list[Json] = [] if empty else self._platform_acts(61)
         if not empty:
             self._fill(self.rooms[acme], 137)
             self._fill(self.rooms[globex], 4)
@@ -294,6 +296,41 @@ class Platform:
             if number:
                 key["expires_at"], key["last_used_at"] = self._at(-86400 * 60), self._at(3700)
             room.api_keys.append(key)
+
+    def _platform_acts(self, count: int) -> list[Json]:
+        ada = f"user:{self.people[0].id}"
+        came = {"address": "203.0.113.7"}
+        tenant = self.tenants[-1]
+        acts: list[tuple[str, str, str, Json]] = [
+            ("login.succeeded", ada, ada, {**came, "session": self._id()}),
+            ("login.failed", "system", ada, {**came, "count": 1}),
+            ("login.failed", "system", "address:203.0.113.7", {**came, "count": 14}),
+            ("signing_key.rotated", ada, "signing_key:k1", {"old_until": self._at(-600)}),
+            ("user.password_reset", "system", ada, {}),
+            (
+                "tenant.created",
+                ada,
+                f"tenant:{tenant['id']}",
+                {"slug": tenant["slug"], "name": tenant["name"]},
+            ),
+        ]
+        made = []
+        for number in range(count):
+            action, actor, target, data = acts[number % len(acts)]
+            made.append(
+                {
+                    "id": self._id(),
+                    "seq": None if number == 0 else count - number,
+                    "at": self._at(20.0 + number * 1733),
+                    "actor": actor,
+                    "action": action,
+                    "target": target,
+                    "data": data,
+                    "request_id": f"req-platform-{number:04d}",
+                    "hash": hashlib.sha256(f"{number}".encode()).hexdigest() if number else None,
+                }
+            )
+        return made
 
     def _client(self, name: str, role: str, seconds_ago: float) -> Json:
         row_id = self._id()
@@ -541,30 +578,24 @@ class Platform:
                     raise Refusal(
                         409, f"orchestrator.job_not_{ability}", f"The job is not {ability}."
                     )
-                job["state"] = {"cancel": "cancelled", "retry": "ready"}[verb]
+                # A running job is only asked to stop: it ends when its worker has heard of it.
+                if verb == "retry":
+                    job["state"] = "ready"
+                elif job["state"] != "running":
+                    job["state"] = "cancelled"
                 return 200, job
             case ("GET", "audit"):
                 need("audit:read")
-                found = [
-                    r
-                    for r in room.audit
-                    if all(
-                        not call.query.get(n) or r[n] == call.query[n]
-                        for n in ("action", "actor", "target")
-                    )
-                ]
-                return self._page(found, call)
+                return self._trail(room.audit, call)
             case ("POST", "audit", "verify"):
                 need("audit:verify")
-                chained = [r for r in room.audit if r["seq"]]
-                return 200, {
-                    "valid": self.chain_broken_at is None,
-                    "records": len(chained),
-                    "head_seq": len(chained),
-                    "head_hash": chained[0]["hash"] if chained else None,
-                    "first_invalid_seq": self.chain_broken_at,
-                    "unsequenced": len(room.audit) - len(chained),
-                }
+                return 200, self._verdict(room.audit, self.chain_broken_at)
+            case ("GET", "platform", "audit"):
+                need("platform:read")
+                return self._trail(self.audit, call)
+            case ("POST", "platform", "audit", "verify"):
+                need("platform:read")
+                return 200, self._verdict(self.audit, self.platform_chain_broken_at)
             case ("GET", "roles"):
                 need("role:read")
                 return 200, {"items": [{"name": n, "permissions": p} for n, p in ROLES.items()]}
@@ -648,6 +679,29 @@ class Platform:
                 self.tenants.insert(0, tenant)
                 return 201, tenant
         raise Refusal(404, "not_found", "There is nothing at this address.")
+
+    @classmethod
+    def _trail(cls, records: list[Json], call: Call) -> tuple[int, Json]:
+        def matches(value: str, wanted: str | None) -> bool:
+            if wanted and wanted.endswith("*"):
+                return value.startswith(wanted[:-1])
+            return not wanted or value == wanted
+
+        names = ("action", "actor", "target")
+        found = [r for r in records if all(matches(r[n], call.query.get(n)) for n in names)]
+        return cls._page(found, call)
+
+    @staticmethod
+    def _verdict(records: list[Json], broken_at: int | None) -> Json:
+        chained = [r for r in records if r["seq"]]
+        return {
+            "valid": broken_at is None,
+            "records": len(chained),
+            "head_seq": len(chained),
+            "head_hash": chained[0]["hash"] if chained else None,
+            "first_invalid_seq": broken_at,
+            "unsequenced": len(records) - len(chained),
+        }
 
     @staticmethod
     def _one(items: list[Json], wanted: str, code: str, title: str) -> Json:

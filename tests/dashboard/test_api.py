@@ -191,6 +191,8 @@ CALLS: dict[str, dict[str, Any]] = {
     "retry_job": {"job_id": ID},
     "list_audit": {"action": "a.b", "actor": "user:1", "target": "email:1", "cursor": "c"},
     "verify_audit": {},
+    "list_platform_audit": {"action": "a.b", "actor": "user:1", "target": "user:1", "cursor": "c"},
+    "verify_platform_audit": {},
     "list_tenants": {"cursor": "c"},
     "create_tenant": {"slug": "acme", "name": "Acme", "owner_email": "ada@example.test"},
     "list_roles": {},

@@ -62,6 +62,7 @@ ACTIONS = {
     "DELETE /api/v1/members/{user_id}": "member.removed",
     "POST /api/v1/platform/tenants": "tenant.created",
     "POST /api/v1/platform/signing-keys/rotate": "signing_key.rotated",
+    "POST /api/v1/platform/audit/verify": "audit.verified",
 }
 
 
@@ -116,6 +117,7 @@ async def test_every_act_is_recorded_with_who_did_it(
     tenant = {"slug": "acme", "name": "Acme", "owner_email": PERSON["email"]}
     await trail.act("POST", f"{api}/platform/tenants", tenant)
     await trail.act("POST", f"{api}/platform/signing-keys/rotate")
+    await trail.act("POST", f"{api}/platform/audit/verify")
 
     assert {op: [r.action for r in left] for op, left in trail.left.items() if not left} == {}
     assert trail.left.keys() == ACTIONS.keys()

@@ -44,6 +44,7 @@ PERMISSIONS = {
     "PUT /api/v1/members/{user_id}": "member:write",
     "DELETE /api/v1/members/{user_id}": "member:write",
     "GET /api/v1/platform/audit": "platform:read",
+    "POST /api/v1/platform/audit/verify": "platform:read",
     "GET /api/v1/platform/tenants": "platform:read",
     "POST /api/v1/platform/tenants": "platform:write",
     "GET /api/v1/platform/tenants/{tenant_id}": "platform:read",
