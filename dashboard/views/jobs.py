@@ -107,8 +107,11 @@ def _acts(session: state.Session, job: schemas.Job) -> None:
             yes="Cancel this job",
             icon=":material/cancel:",
         ):
-            session.api.cancel_job(job.id)
-            confirm.say_after_rerun("The job is cancelled.")
+            # It may have started or ended since the page was drawn: only the answer knows.
+            cancelled = session.api.cancel_job(job.id).state == "cancelled"
+            confirm.say_after_rerun(
+                "The job is cancelled." if cancelled else "The worker has been asked to stop."
+            )
             st.rerun()
 
 

@@ -51,6 +51,20 @@ class TestDetail:
         screen.click("jobs-cancel-yes")
         assert len(platform.called("POST", f"/api/v1/jobs/{job['id']}/cancel")) == 1
         assert job["state"] == "cancelled"
+        assert screen.app.toast[0].value == "The job is cancelled."
+
+    def test_does_not_call_a_running_job_cancelled(self, visit, platform):
+        job = one(platform, "running")
+        screen = visit("jobs", id=job["id"]).click("jobs-cancel-start").click("jobs-cancel-yes")
+        assert screen.app.toast[0].value == "The worker has been asked to stop."
+        assert job["state"] == "running"
+
+    def test_says_what_became_of_a_job_that_started_meanwhile(self, visit, platform):
+        job = one(platform, "ready")
+        screen = visit("jobs", id=job["id"]).click("jobs-cancel-start")
+        job["state"] = "running"
+        screen.click("jobs-cancel-yes")
+        assert screen.app.toast[0].value == "The worker has been asked to stop."
 
     def test_can_be_left_as_it_is(self, visit, platform):
         job = one(platform, "running")
