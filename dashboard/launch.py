@@ -10,6 +10,7 @@ behaves. Only the cookie secret is kept: with another one, every start would log
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import json
 import os
 import secrets
@@ -75,7 +76,16 @@ def streamlit_config(
 
 
 def login_secrets(current: settings.Settings, cookie_secret: str) -> Sections:
-    """Return what ``st.login`` needs to know of the provider."""
+    """Return what ``st.login`` needs to know of the provider.
+
+    An issuer at plain http on loopback is asked directly, whatever proxy the environment names: the
+    proxy would look for it on its own machine. Every other issuer is asked as the environment says,
+    which also tells where the authorities of an https one are.
+    """
+    # Streamlit hands these to the one client that asks for metadata, token and keys alike.
+    client: dict[str, object] = {"scope": "openid profile email"}
+    if _is_plain_loopback(current.issuer_url):
+        client["trust_env"] = False
     return {
         "auth": {
             "redirect_uri": current.redirect_uri,
@@ -85,8 +95,22 @@ def login_secrets(current: settings.Settings, cookie_secret: str) -> Sections:
             "server_metadata_url": current.metadata_url,
             "expose_tokens": ["id"],
         },
-        "auth.client_kwargs": {"scope": "openid profile email"},
+        "auth.client_kwargs": client,
     }
+
+
+def _is_plain_loopback(url: str) -> bool:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme != "http":
+        return False
+    # RFC 6761, 6.3: these names lead nowhere else.
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def to_toml(sections: Sections) -> str:
@@ -171,8 +195,7 @@ def main(
     except (settings.SettingsError, OSError) as error:
         print(f"console: {error}", file=sys.stderr)  # noqa: T201 - the start's own voice
         return _USAGE_ERROR
-    # Streamlit looks for its files under the working directory, and would read proxies of the
-    # login's metadata request from the environment.
+    # Streamlit looks for its files under the working directory.
     os.chdir(home)
     settings.use(current)
     server.build(current).run()

@@ -27,7 +27,7 @@ from scripts.n8n.server import N8nServer, pack_nodes
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 _PREFIX: Final = "EMAIL_SENDER__"
-_READY_SECONDS: Final = 60.0
+_READY_SECONDS: Final = 180.0
 _ACCEPT_SECONDS: Final = 30.0
 
 
@@ -189,12 +189,17 @@ def _command(env: Mapping[str, str], *arguments: str) -> str:
     return done.stdout
 
 
+def _direct(**options: Any) -> httpx.AsyncClient:
+    # All that is asked here listens on this machine's loopback, which no proxy can reach.
+    return httpx.AsyncClient(trust_env=False, **options)
+
+
 async def _ready(supervisor: Supervisor, checks: Mapping[str, str]) -> None:
     """Wait until every URL answers 200; a process that dies meanwhile ends the waiting."""
     deadline = time.monotonic() + _READY_SECONDS
     waiting = dict(checks)
-    async with httpx.AsyncClient(timeout=2) as http:
-        while waiting:
+    async with _direct(timeout=2) as http:
+        while True:
             if not supervisor.failed.empty():
                 reason = supervisor.failed.get_nowait()
                 raise LaunchError(f"{reason}; see {supervisor.log_file(reason.split()[0])}")
@@ -202,11 +207,12 @@ async def _ready(supervisor: Supervisor, checks: Mapping[str, str]) -> None:
                 with contextlib.suppress(httpx.HTTPError):
                     if (await http.get(url)).status_code == httpx.codes.OK:
                         del waiting[name]
+            if not waiting:
+                return
             if time.monotonic() > deadline:
                 name = next(iter(waiting))
                 raise LaunchError(f"{name} is not ready; see {supervisor.log_file(name)}")
-            if waiting:
-                await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)
 
 
 class MainJob:
@@ -215,7 +221,7 @@ class MainJob:
     def __init__(self, api: str, first: Mapping[str, str]) -> None:
         self._api = api
         self._first = first
-        self._http = httpx.AsyncClient(base_url=api, timeout=10)
+        self._http = _direct(base_url=api, timeout=10)
 
     async def __aenter__(self) -> Self:
         answer = await self._http.post(
@@ -282,16 +288,29 @@ class MainJob:
             await asyncio.sleep(0.02)
 
 
-async def find_audit(env: Mapping[str, str], tenant: str, target: str) -> dict[str, Any]:
-    """The audit record of the act, once the sequencer has given it its number."""
+async def find_audit(
+    env: Mapping[str, str], first: Mapping[str, str], target: str
+) -> dict[str, Any]:
+    """The audit record of what the demo client did, once the sequencer has numbered it.
+
+    Raises:
+        LaunchError: There is none in time, or it names somebody else.
+    """
+    wanted = f"client:{first['client_id']}"
     deadline = time.monotonic() + _ACCEPT_SECONDS
     while True:
         found = await asyncio.to_thread(
-            _command, env, "audit-list", "--tenant", tenant, "--target", target
+            _command, env, "audit-list", "--tenant", first["tenant_slug"], "--target", target
         )
         records: list[dict[str, Any]] = [json.loads(line) for line in found.splitlines()]
         if records and records[-1]["seq"] is not None:
-            return records[-1]
+            record = records[-1]
+            if record["actor"] != wanted:
+                raise LaunchError(
+                    f"the audit trail says {record['action']} of {target} was done by "
+                    f"{record['actor']}, not by {wanted}"
+                )
+            return record
         if time.monotonic() > deadline:
             raise LaunchError(f"the audit trail has no numbered record of {target}")
         await asyncio.sleep(0.3)
@@ -361,7 +380,7 @@ async def _n8n(
             raise LaunchError(f"n8n's execution {execution} ended as {status}")
         async with MainJob(api, first) as job:
             accepted = await job.accepted(email["id"])
-        record = await find_audit(env, first["tenant_slug"], f"email:{email['id']}")
+        record = await find_audit(env, first, f"email:{email['id']}")
         _say(f"    workflow  answered with {email['message_id']}")
         _say(f"    n8n       execution {execution} {status}")
         _say(f"    audit     #{record['seq']} {record['action']} by {record['actor']}")
@@ -421,7 +440,7 @@ async def _launch(options: argparse.Namespace) -> None:
         _say("==> Sending the first e-mail through the API")
         async with MainJob(api, first) as job:
             email = await job.send(options.to)
-        record = await find_audit(env, first["tenant_slug"], f"email:{email['id']}")
+        record = await find_audit(env, first, f"email:{email['id']}")
         result: dict[str, Any] = {
             "accepted": True,
             "message_id": email["message_id"],

@@ -202,7 +202,7 @@ class N8nApi:
         response = self.call_webhook(path, body, headers)
         return response, self.last_execution(workflow_id, after=before)
 
-    def last_execution(self, workflow_id: str, *, after: int = 0, seconds: float = 10) -> Execution:
+    def last_execution(self, workflow_id: str, *, after: int = 0, seconds: float = 60) -> Execution:
         """The newest finished run of a workflow, with its data.
 
         Args:

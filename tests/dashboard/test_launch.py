@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import stat
 import tomllib
+from collections.abc import AsyncIterator
 
 import pytest
+from streamlit.runtime.secrets import AttrDict
+from streamlit.web.server.starlette import starlette_auth_routes
 
 from dashboard import launch, settings
 
@@ -74,6 +79,63 @@ class TestPrepare:
         light, dark = config["theme"]["light"], config["theme"]["dark"]
         assert light["backgroundColor"] != dark["backgroundColor"]
         assert "backgroundColor" in dark["sidebar"]
+
+
+@pytest.fixture
+async def issuer() -> AsyncIterator[str]:
+    """A provider on loopback that knows its metadata and gives one token."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked = (await reader.readuntil(b"\r\n\r\n")).split(b" ")[1].decode()
+        # A proxy would be asked for the whole address.
+        body = {
+            "/.well-known/openid-configuration": {"token_endpoint": f"{url}/oauth/token"},
+            "/oauth/token": {"access_token": "t", "token_type": "Bearer"},
+        }[asked]
+        content = json.dumps(body).encode()
+        head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n"
+        writer.write(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server:
+        yield url
+
+
+class TestLoginSecrets:
+    async def test_reach_a_provider_on_loopback_past_a_proxy(self, tmp_path, monkeypatch, issuer):
+        _, found, _ = prepared(tmp_path, EMAIL_SENDER_CONSOLE__ISSUER_URL=issuer)
+        auth = AttrDict(found["auth"])
+        monkeypatch.setattr(starlette_auth_routes, "get_secrets_auth_section", lambda: auth)
+        for name in ("NO_PROXY", "no_proxy", "http_proxy", "all_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+        client, _ = starlette_auth_routes._create_oauth_client("default")
+        assert (await client.load_server_metadata())["token_endpoint"] == f"{issuer}/oauth/token"
+        token = await client.fetch_access_token(redirect_uri="http://localhost/", code="c")
+        assert token["access_token"] == "t"
+
+    @pytest.mark.parametrize(
+        ("issuer_url", "direct"),
+        [
+            ("http://localhost:8400", True),
+            ("http://es.localhost:8400", True),
+            ("http://127.0.0.2:8400", True),
+            ("http://[::1]:8400", True),
+            ("http://10.0.0.7:8400", False),
+            ("http://localhost.example.test", False),
+            # Without the environment its own authority would not be known.
+            ("https://localhost:8443", False),
+        ],
+    )
+    def test_leave_the_proxy_to_every_other_provider(self, tmp_path, issuer_url, direct):
+        _, found, _ = prepared(tmp_path, EMAIL_SENDER_CONSOLE__ISSUER_URL=issuer_url)
+        options = found["auth"]["client_kwargs"]
+        assert options == {"scope": "openid profile email"} | (
+            {"trust_env": False} if direct else {}
+        )
 
 
 class TestToToml:

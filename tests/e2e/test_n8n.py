@@ -3,14 +3,20 @@
 Skipped, with the command to run, where `scripts/n8n/install.sh` has not installed n8n.
 """
 
+import json
+import re
 import socket
+import time
 import uuid
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 import pytest
@@ -26,8 +32,9 @@ from scripts.n8n.api import (
     webhook_chain,
 )
 from scripts.n8n.server import Installation, N8nServer, pack_nodes
+from tests.e2e.conftest import RunningPlatform
 
-pytestmark = [pytest.mark.n8n, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.n8n, pytest.mark.slow, pytest.mark.timeout(900)]
 
 ADA = "ada@example.test"
 SEND = {
@@ -78,11 +85,77 @@ def oauth2(n8n, platform) -> Credential:
     )
 
 
+def log_in(platform: RunningPlatform) -> str:
+    """An access token of the first admin, who logs in as through the console."""
+    kept = json.loads((platform.data_dir / "console.json").read_text())
+    console = ("console", kept["client_secret"])
+    verifier, redirect = "v" * 64, f"{platform.console_url}/oauth2callback"
+    challenge = urlsafe_b64encode(sha256(verifier.encode()).digest()).decode().rstrip("=")
+    query = {
+        "response_type": "code",
+        "client_id": "console",
+        "redirect_uri": redirect,
+        "scope": "openid profile email",
+        "state": "s",
+        "nonce": "n",
+        "code_challenge": challenge,
+        "code_challenge_method": "S256",
+    }
+    authorize = f"/oauth/authorize?{urlencode(query)}"
+    # By the issuer's own name: cookies and the form's origin belong to it.
+    issuer = f"http://localhost:{platform.port_base}"
+    with httpx.Client(base_url=issuer, timeout=60, trust_env=False) as http:
+        form = http.get(http.get(authorize).headers["location"]).text
+        csrf = re.search(r'name="csrf"\s+value="([^"]+)"', form)
+        assert csrf is not None, form
+        person = {"email": platform.admin_email, "password": platform.admin_password}
+        http.post("/oauth/login", data={"csrf": csrf[1], "return_to": authorize, **person})
+        code = parse_qs(urlsplit(http.get(authorize).headers["location"]).query)["code"][0]
+        asked = {"grant_type": "authorization_code", "code": code, "code_verifier": verifier}
+        asked["redirect_uri"] = redirect
+        given = http.post("/oauth/token", data=asked, auth=console).raise_for_status().json()
+        exchange = {
+            "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+            "subject_token": given["id_token"],
+            "subject_token_type": "urn:ietf:params:oauth:token-type:id_token",
+        }
+        token = http.post("/oauth/token", data=exchange, auth=console).raise_for_status().json()
+    return str(token["access_token"])
+
+
 @pytest.fixture
-def api_key(n8n, platform) -> Credential:
-    # The credential sends whatever bearer it holds. An access token is one as well, and the demo
-    # client, which may only do what a workflow needs, is not allowed to make keys.
-    return n8n.create_api_key_credential(platform.api_url, platform.token())
+def admin(platform) -> Iterator[httpx.Client]:
+    """The first admin: may make keys and read the audit trail, which no workflow may."""
+    headers = {"Authorization": f"Bearer {log_in(platform)}"}
+    with httpx.Client(
+        base_url=platform.api_url, headers=headers, timeout=60, trust_env=False
+    ) as client:
+        yield client
+
+
+@pytest.fixture
+def made_key(admin) -> dict[str, Any]:
+    """A new API key that may do what a workflow needs."""
+    asked = {"name": f"n8n {uuid.uuid4()}", "role": "workflow"}
+    made: dict[str, Any] = admin.post("/api/v1/api-keys", json=asked).raise_for_status().json()
+    return made
+
+
+@pytest.fixture
+def api_key(n8n, platform, made_key) -> Credential:
+    return n8n.create_api_key_credential(platform.api_url, made_key["key"])
+
+
+def numbered(admin: httpx.Client, target: str) -> list[dict[str, Any]]:
+    """The audit records of a target, oldest first, once the sequencer has numbered all of them."""
+    deadline = time.monotonic() + 60
+    while True:
+        answer = admin.get("/api/v1/audit", params={"target": target}).raise_for_status()
+        records: list[dict[str, Any]] = answer.json()["items"]
+        if records and all(record["seq"] for record in records):
+            return records[::-1]
+        assert time.monotonic() < deadline, records
+        time.sleep(0.2)
 
 
 @pytest.fixture
@@ -135,6 +208,10 @@ class TestCredentials:
         )
         assert n8n.test_credential(wrong)["status"] == "Error"
 
+    def test_refuses_a_revoked_api_key(self, n8n, api_key, made_key, admin):
+        admin.delete(f"/api/v1/api-keys/{made_key['id']}").raise_for_status()
+        assert n8n.test_credential(api_key)["status"] == "Error"
+
     def test_refuses_a_wrong_key(self, n8n, platform):
         wrong = n8n.create_api_key_credential(platform.api_url, "es_not_a_key", name="wrong key")
         assert n8n.test_credential(wrong)["status"] == "Error"
@@ -162,11 +239,26 @@ class TestEmail:
         assert execution.status == "success"
         assert execution.items("Email Sender")[0]["state"] == "bounced"
 
-    def test_is_sent_with_an_api_key(self, run, api_key):
+    def test_is_on_record_as_the_clients_act(self, run, platform, admin):
+        _, execution = run(SEND, message())
+        [email] = execution.items("Email Sender")
+
+        [record] = numbered(admin, f"email:{email['id']}")
+        assert record["action"] == "email.submitted"
+        assert record["actor"] == f"client:{platform.client_id}"
+        assert record["target"] == f"email:{email['id']}"
+        verdict = admin.post("/api/v1/audit/verify").raise_for_status().json()
+        assert verdict["valid"]
+        assert verdict["head_seq"] >= record["seq"]
+
+    def test_is_sent_with_an_api_key(self, run, api_key, made_key, admin):
         _, execution = run(SEND, message(), credential=api_key)
 
         assert execution.status == "success"
-        assert execution.items("Email Sender")[0]["to"] == [ADA]
+        [email] = execution.items("Email Sender")
+        assert email["to"] == [ADA]
+        [record] = numbered(admin, f"email:{email['id']}")
+        assert record["actor"] == f"api_key:{made_key['id']}"
 
     def test_carries_everything_a_builder_gives(self, n8n, oauth2, platform):
         path = f"test-{uuid.uuid4()}"
@@ -294,6 +386,40 @@ class TestJob:
         assert execution.status == "success"
         [job] = execution.items("Email Sender")
         assert (job["id"], job["subject"]) == (email["job_id"], f"email:{email['id']}")
+
+    def test_can_be_cancelled_and_retried(self, run, api, admin, platform):
+        sent, _ = run(SEND, message(to=f"defer-{uuid.uuid4().hex}@example.test"))
+        job_id = sent.json()[0]["job_id"]
+        _, execution = run({"resource": "job", "operation": "cancel", "jobId": job_id})
+
+        assert execution.status == "success"
+        [job] = execution.items("Email Sender")
+        assert job["id"] == job_id
+        # A job that is being tried at this moment is only asked to stop.
+        deadline = time.monotonic() + 60
+        while job["state"] != "cancelled":
+            assert job["state"] == "running"
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+            job = api.get(f"/api/v1/jobs/{job_id}").raise_for_status().json()
+
+        _, execution = run({"resource": "job", "operation": "retry", "jobId": job_id})
+
+        assert execution.status == "success"
+        [job] = execution.items("Email Sender")
+        assert (job["id"], job["state"], job["attempt"]) == (job_id, "ready", 0)
+        acts = [(record["action"], record["actor"]) for record in numbered(admin, f"job:{job_id}")]
+        client = f"client:{platform.client_id}"
+        assert acts == [("job.cancelled", client), ("job.retried", client)]
+
+    def test_that_has_ended_cannot_be_cancelled(self, run):
+        sent, _ = run({**SEND, "options": {"waitSeconds": 60}}, message())
+        job_id = sent.json()[0]["job_id"]
+        _, execution = run({"resource": "job", "operation": "cancel", "jobId": job_id})
+
+        assert execution.status == "error"
+        assert execution.error["httpCode"] == "409"
+        assert "Code: orchestrator.job_not_cancellable" in execution.error["description"]
 
 
 class TestCustomApiCall:

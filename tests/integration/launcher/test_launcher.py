@@ -1,18 +1,24 @@
 """What `scripts/run` decides before it starts anything, and how it says that it could not."""
 
 import argparse
+import asyncio
+import contextlib
+import json
 import os
 import socket
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from backend.supervisor import Supervisor
 from scripts import launcher
 from scripts.launcher import LaunchError, MainJob, Ports, environment
 from scripts.n8n.api import N8nError
 from tests.e2e.conftest import free_port_base
 
-FIRST = {"client_id": "es_1", "client_secret": "s"}
+FIRST = {"client_id": "es_1", "client_secret": "s", "tenant_slug": "demo"}
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +36,68 @@ def fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], l
     said = capsys.readouterr().err
     assert said.count("\n") == 1, said
     return said.removeprefix("scripts/run: ").removesuffix("\n")
+
+
+@contextlib.asynccontextmanager
+async def answering(body: object) -> AsyncIterator[str]:
+    """The address of a server on loopback that answers everything with this JSON."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        content = json.dumps(body).encode()
+        head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n"
+        writer.write(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+class TestBehindAProxy:
+    @pytest.fixture(autouse=True)
+    def proxy(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("NO_PROXY", "no_proxy", "http_proxy", "all_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+
+    async def test_the_main_job_reaches_the_api(self):
+        async with answering({"access_token": "t"}) as api, MainJob(api, FIRST):
+            pass
+
+    async def test_the_started_processes_are_found_ready(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(launcher, "_READY_SECONDS", 0.0)
+        async with answering({}) as api, Supervisor([], tmp_path) as supervisor:
+            await launcher._ready(supervisor, {"api": f"{api}/readyz"})
+
+
+class TestFindAudit:
+    @staticmethod
+    def said(monkeypatch: pytest.MonkeyPatch, *records: Mapping[str, Any]) -> list[tuple[str, ...]]:
+        """Let `email-sender audit-list` print these, one more each time it is asked."""
+        asked: list[tuple[str, ...]] = []
+
+        def command(_: object, *arguments: str) -> str:
+            asked.append(arguments)
+            return json.dumps(records[min(len(asked), len(records)) - 1]) + "\n"
+
+        monkeypatch.setattr(launcher, "_command", command)
+        return asked
+
+    async def test_waits_for_the_number_of_what_the_client_did(self, monkeypatch):
+        record = {"seq": None, "action": "email.submitted", "actor": "client:es_1"}
+        asked = self.said(monkeypatch, record, {**record, "seq": 7})
+        found = await launcher.find_audit({}, FIRST, "email:1")
+        assert found == {**record, "seq": 7}
+        assert asked == [("audit-list", "--tenant", "demo", "--target", "email:1")] * 2
+
+    async def test_refuses_what_somebody_else_did(self, monkeypatch):
+        record = {"seq": 7, "action": "email.submitted", "actor": "client:es_2"}
+        self.said(monkeypatch, record)
+        wanted = "email.submitted of email:1 was done by client:es_2, not by client:es_1"
+        with pytest.raises(LaunchError, match=wanted):
+            await launcher.find_audit({}, FIRST, "email:1")
 
 
 class TestMain:
