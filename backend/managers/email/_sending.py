@@ -37,6 +37,8 @@ class SendingOperations:
     ) -> Sending:
         """Replace the tenant's settings. The same relay without a password keeps the stored one.
 
+        Without a user name no password is kept, given or stored: nobody could log in with it.
+
         Raises:
             SettingsChangedError: The version is not the current one any more.
             InvalidAddressError: The from address is none.
@@ -50,13 +52,15 @@ class SendingOperations:
         if smtp is not None and smtp.password is not None:
             keyring = await self._security.keyring(tx)
             sealed = keyring.seal(_password_context(tx.tenant_id), smtp.password.encode())
+        if smtp is None or smtp.username is None:
+            sealed = None
         values: dict[str, Any] = {
             "from_address": sender.address,
             "from_name": sender.display_name,
             "smtp_host": smtp.host if smtp else None,
             "smtp_port": smtp.port if smtp else None,
             "smtp_username": smtp.username if smtp else None,
-            "sealed_password": sealed if smtp else None,
+            "sealed_password": sealed,
             "smtp_tls": smtp.tls if smtp else None,
             "version": current.revision + 1,
             "updated_at": tx.now(),
@@ -91,7 +95,8 @@ class SendingOperations:
             return self._default_relay, Mailbox(sending.from_name, sending.from_address)
         password = (
             keyring.open(_password_context(tx.tenant_id), row.sealed_password).decode()
-            if row.sealed_password
+            # Earlier releases stored passwords of nobody, which the relay would refuse.
+            if row.sealed_password and row.smtp_username is not None
             else None
         )
         relay = SmtpRelay(

@@ -12,6 +12,8 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
@@ -337,7 +339,17 @@ class TemplatePage(BaseModel):
 
 
 class SmtpIn(Input):
-    """The tenant's own mail server."""
+    """The tenant's own mail server; a password belongs to a user name."""
+
+    model_config = ConfigDict(
+        # Not "dependentRequired": it counts a user name that is null, and a password that is.
+        json_schema_extra={
+            "not": {
+                "required": ["password"],
+                "properties": {"password": {"type": "string"}, "username": {"type": "null"}},
+            }
+        }
+    )
 
     host: str = Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9.:-]+$")
     port: int = Field(587, ge=1, le=65535)
@@ -345,9 +357,21 @@ class SmtpIn(Input):
     password: SecretStr | None = Field(
         None,
         max_length=1000,
-        description="Write-only; omitted keeps the stored one for the same host and port",
+        description=(
+            "Write-only; omitted keeps the stored one for the same host and port. "
+            "Without a user name there is none"
+        ),
     )
     tls: Literal["none", "starttls", "implicit"] = "starttls"
+
+    @field_validator("password")
+    @classmethod
+    def _of_somebody(cls, password: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        # A user name that was itself refused is missing here, and has its own error already.
+        if password is not None and info.data.get("username", "") is None:
+            msg = "a password needs a user name"
+            raise ValueError(msg)
+        return password
 
 
 class SmtpOut(BaseModel):

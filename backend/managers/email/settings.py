@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+from backend.managers.email._address import Mailbox, parse_address
+from backend.managers.email.errors import InvalidAddressError
 
 
 class EmailSettings(BaseModel):
@@ -44,3 +47,25 @@ class EmailSettings(BaseModel):
         False,
         description="Let tenants name mail servers on loopback and private networks.",
     )
+
+    @field_validator("from_address")
+    @classmethod
+    def _bare_address(cls, text: str) -> str:
+        # Here rather than with the first message of a tenant, which would be refused as our bug.
+        mailbox = _parsed(text)
+        if mailbox.display_name:
+            msg = "the address alone, please; from_name is for the name"
+            raise ValueError(msg)
+        return mailbox.address
+
+    @field_validator("from_name")
+    @classmethod
+    def _fits_an_address(cls, text: str) -> str:
+        return _parsed(str(Mailbox(text, "a@example.org"))).display_name
+
+
+def _parsed(text: str) -> Mailbox:
+    try:
+        return parse_address(text)
+    except InvalidAddressError as exc:
+        raise ValueError(exc.detail) from exc

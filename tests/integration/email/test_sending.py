@@ -364,6 +364,43 @@ class TestSettings:
         assert made["from"] == '"Acme" <billing@acme.example>'
         assert made["message_id"].endswith("@acme.example>")
 
+    async def test_a_password_of_nobody_is_refused(self, app: App) -> None:
+        ada = await app.caller()
+        for nobody in ({}, {"username": None}):
+            smtp = {"host": "8.8.8.8", "password": "needle-secret", **nobody}
+            body = {"from_address": "billing@acme.example", "smtp": smtp}
+            answer = await ada.http.put("/api/v1/email-settings", json=body)
+            assert answer.status_code == 422
+            assert [error["pointer"] for error in answer.json()["errors"]] == [
+                "/body/smtp/password"
+            ]
+            assert "needle" not in answer.text
+        assert (await ada.http.get("/api/v1/email-settings")).headers["etag"] == '"v0"'
+
+    async def test_the_password_goes_with_its_user_name(self, app: App) -> None:
+        ada = await app.caller()
+        smtp: dict[str, object] = {"host": "8.8.8.8", "username": "u", "password": "p"}
+        body = {"from_address": "billing@acme.example", "smtp": smtp}
+        assert (await ada.http.put("/api/v1/email-settings", json=body)).status_code == 200
+        for nobody in ({"username": None}, {}):
+            body["smtp"] = {"host": "8.8.8.8", **nobody}
+            assert (await ada.http.put("/api/v1/email-settings", json=body)).status_code == 200
+            async with app.platform.database.read(scope_of(ada.tenant.id)) as view:
+                row = await view.scalar(sa.select(SettingsRow))
+            assert (row.smtp_username, row.sealed_password) == (None, None)
+
+    async def test_a_stored_password_of_nobody_bounces_no_mail(self, app: App) -> None:
+        ada = await app.caller()
+        smtp = {"host": "8.8.8.8", "username": "u", "password": "p"}
+        body = {"from_address": "billing@acme.example", "smtp": smtp}
+        assert (await ada.http.put("/api/v1/email-settings", json=body)).status_code == 200
+        made = (await ada.http.post("/api/v1/emails", json=EMAIL)).json()
+        async with app.platform.database.transaction(scope_of(ada.tenant.id)) as tx:
+            await tx.execute(sa.update(SettingsRow).values(smtp_username=None))
+        async with app.platform.database.transaction(scope_of(ada.tenant.id)) as tx:
+            (delivery,) = await app.platform.emails.begin_delivery(tx, [made["id"]])
+        assert (delivery.relay.username, delivery.relay.password) == (None, None)
+
     @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "10.0.0.1", "::1", "169.254.1.1"])
     async def test_inner_networks_are_refused(self, app: App, host: str) -> None:
         ada = await app.caller()
