@@ -23,7 +23,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What a stakeholder sees first. Counts are of the last 24 hours."""
+    """What a stakeholder sees first.
+
+    Counts are of the last 24 hours, and of everything older that is not settled yet.
+    """
 
     series: Series
     jobs: Mapping[str, int]
@@ -42,7 +45,7 @@ class DashboardManager:
         self._emails = emails
 
     async def read_overview(self, tx: ReadTx, *, minutes: int, failures: int = 10) -> Overview:
-        """Series over the last ``minutes``, counts over 24 hours, the newest failures."""
+        """Series over the last ``minutes``, counts by state, the newest failures."""
         since = tx.now() - timedelta(hours=24)
         dead = await self._jobs.list_jobs(tx, state="dead", limit=failures)
         found = [

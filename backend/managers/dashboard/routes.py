@@ -49,7 +49,7 @@ class FailureOut(BaseModel):
 
 
 class OverviewOut(BaseModel):
-    """Series over the window; counts over the last 24 hours."""
+    """Series over the window; counts over the last 24 hours and of all that waits, however old."""
 
     window_seconds: int
     step_seconds: int = STEP_SECONDS

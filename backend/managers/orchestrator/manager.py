@@ -30,6 +30,8 @@ _STATES: tuple[State, ...] = (
     "cancelled",
     "skipped",
 )
+_OPEN_STATES: tuple[State, ...] = ("blocked", "ready", "running")
+_ENDED_STATES: tuple[State, ...] = tuple(each for each in _STATES if each not in _OPEN_STATES)
 
 
 @cache
@@ -229,12 +231,20 @@ class OrchestratorManager:
         return [_view(row) for row in await tx.scalars(statement.limit(limit + 1))]
 
     async def count_jobs(self, tx: ReadTx, since: datetime) -> dict[str, int]:
-        """Jobs created at or after ``since``, by their present state; states without any are 0."""
+        """Jobs by their present state; states without any are 0.
+
+        Of those that have ended only the ones created at or after ``since``. Those that have not
+        count whatever their age: the older a backlog is, the more it matters.
+        """
+        by_state = sa.select(JobRow.state, sa.func.count()).group_by(JobRow.state)
         rows = await tx.execute(
-            sa.select(JobRow.state, sa.func.count())
-            # Naming all states lets the index on (tenant, state, created_at) answer alone.
-            .where(JobRow.state.in_(_STATES), JobRow.created_at >= since)
-            .group_by(JobRow.state)
+            # Two halves, each of which the index on (tenant, state, created_at) answers alone: an
+            # OR would walk through every job that ever ended. One statement, so that a job that
+            # moves meanwhile is in one of them.
+            sa.union_all(
+                by_state.where(JobRow.state.in_(_OPEN_STATES)),
+                by_state.where(JobRow.state.in_(_ENDED_STATES), JobRow.created_at >= since),
+            )
         )
         counts: dict[str, int] = dict.fromkeys(_STATES, 0)
         counts.update((state, count) for state, count in rows)
@@ -254,7 +264,8 @@ class OrchestratorManager:
         """Cancel a job; audited as ``job.cancelled``.
 
         A waiting job is cancelled at once and its kind's ``on_cancel`` runs. A running one is
-        asked to stop: its worker does so within a heartbeat, unless the job ends first.
+        asked to stop: its worker does so within a heartbeat, unless the job ends first or has
+        begun what cannot be taken back (:meth:`Batch.begin`); then it ends as that ends.
 
         Raises:
             JobNotFoundError: No such job in this tenant.

@@ -1,6 +1,6 @@
 """The overview: figures, counts and failures of one tenant in one answer."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 
 import sqlalchemy as sa
@@ -13,13 +13,13 @@ from tests.support.platform import App, Caller
 EMAIL = {"to": ["ada@example.test"], "subject": "Hello", "text": "There"}
 
 
-async def fail(app: App, caller: Caller, email: dict[str, str], *, error: str) -> None:
+async def fail(
+    app: App, caller: Caller, email: dict[str, str], *, error: str, state: str = "bounced"
+) -> None:
     """Make a message bounce and its job die, as delivery records it."""
     async with app.platform.database.transaction(Scope("test", caller.tenant.id)) as tx:
         at = tx.now()
-        await tx.execute(
-            sa.update(EmailRow).where(EmailRow.id == email["id"]).values(state="bounced")
-        )
+        await tx.execute(sa.update(EmailRow).where(EmailRow.id == email["id"]).values(state=state))
         await tx.execute(
             sa.update(RecipientRow)
             .where(RecipientRow.email_id == email["id"])
@@ -55,6 +55,27 @@ class TestReadOverview:
         assert failure["title"] == "bounced: Hello"
         assert failure["detail"] == "ada@example.test: 550 no such user"
         assert (await eve.http.get("/api/v1/overview")).json()["failures"] == []
+
+    async def test_a_backlog_counts_whatever_its_age(self, app: App) -> None:
+        ada, eve = await app.caller(), await app.caller()
+        made = [(await ada.http.post("/api/v1/emails", json=EMAIL)).json() for _ in range(3)]
+        await eve.http.post("/api/v1/emails", json=EMAIL)
+        await fail(app, ada, made[0], error="550 no such user")
+        async with app.platform.database.transaction(Scope("test", ada.tenant.id)) as tx:
+            for model in (EmailRow, JobRow):
+                old = tx.now() - timedelta(days=3)
+                await tx.execute(sa.update(model).values(created_at=old))
+        found = (await ada.http.get("/api/v1/overview")).json()
+        assert found["emails"] == {"queued": 2}
+        assert {state: count for state, count in found["jobs"].items() if count} == {"ready": 2}
+
+    async def test_a_message_that_partly_bounced_is_one_failure(self, app: App) -> None:
+        ada = await app.caller()
+        made = (await ada.http.post("/api/v1/emails", json=EMAIL)).json()
+        await fail(app, ada, made, error="550 no such user", state="partial")
+        found = (await ada.http.get("/api/v1/overview")).json()
+        (failure,) = found["failures"]
+        assert (failure["kind"], failure["title"]) == ("email", "partial: Hello")
 
     async def test_requests_appear_once_their_window_is_written(self, app: App) -> None:
         ada = await app.caller()

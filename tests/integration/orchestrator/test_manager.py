@@ -94,14 +94,28 @@ class TestListJobs:
 
 class TestCountJobs:
     async def test_counts_by_state_since(self, bench):
+        ended = ["succeeded", "dead", "cancelled", "skipped"]
         ids = await bench.submit_many(5)
-        await bench.change(ids[0], state="dead")
+        for job_id, state in zip(ids, ended, strict=False):
+            await bench.change(job_id, state=state)
         async with bench.database.read(bench.scope) as tx:
             now = tx.now()
             counts = await bench.manager.count_jobs(tx, now - timedelta(minutes=5))
             later = await bench.manager.count_jobs(tx, now + timedelta(minutes=5))
-        assert (counts["ready"], counts["dead"], counts["running"]) == (4, 1, 0)
-        assert sum(later.values()) == 0
+        assert counts == {**dict.fromkeys(ended, 1), "ready": 1, "blocked": 0, "running": 0}
+        assert later == {**dict.fromkeys(ended, 0), "ready": 1, "blocked": 0, "running": 0}
+
+    async def test_counts_a_backlog_of_any_age(self, bench):
+        states = ["blocked", "ready", "running"]
+        ids = await bench.submit_many(3)
+        await bench.submit_many(2, tenant=uuid7())
+        for job_id, state in zip(ids, states, strict=True):
+            await bench.change(job_id, state=state)
+        async with bench.database.read(bench.scope) as tx:
+            counts = await bench.manager.count_jobs(tx, tx.now() + timedelta(days=30))
+        assert {state: count for state, count in counts.items() if count} == dict.fromkeys(
+            states, 1
+        )
 
     async def test_counts_what_waits_over_all_tenants(self, bench):
         await bench.submit_many(3)
