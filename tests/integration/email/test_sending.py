@@ -68,6 +68,24 @@ class TestSendEmail:
         assert entry.actor == f"client:{ada.client_id}"
         assert entry.target == f"email:{made['id']}"
 
+    async def test_each_message_of_a_batch_is_in_the_trail(self, app: App) -> None:
+        ada = await app.caller()
+        keyed = {**EMAIL, "business_key": "k", "to": ["a@example.test", "b@example.test"]}
+        batch = {"messages": [EMAIL, keyed, EMAIL, keyed]}
+        made = (await ada.http.post("/api/v1/emails/batch", json=batch)).json()["items"]
+        # The second use of the key made no message, so it is no act.
+        sent = {one["id"]: one for one in made}
+        entries = await ada.audit(app.platform, "email.submitted")
+        assert sorted(entry.target for entry in entries) == sorted(f"email:{one}" for one in sent)
+        for entry in entries:
+            email = sent[entry.target.removeprefix("email:")]
+            assert entry.actor == f"client:{ada.client_id}"
+            assert entry.data == {
+                "message_id": email["message_id"],
+                "recipients": 2 if email["business_key"] else 1,
+                "business_key": email["business_key"],
+            }
+
     async def test_the_content_is_sealed_at_rest(self, app: App) -> None:
         ada = await app.caller()
         answer = await ada.http.post("/api/v1/emails", json={**EMAIL, "text": "needle-in-body"})
