@@ -191,7 +191,7 @@ class Platform:
             job_state = {
                 "accepted": "succeeded",
                 "bounced": "dead",
-                "partial": "succeeded",
+                "partial": "dead",
                 "deferred": "ready",
                 "queued": "ready",
                 "sending": "running",
@@ -199,7 +199,9 @@ class Platform:
             }[state]
             job_id, email_id = self._id(), self._id()
             answer = (
-                "550 5.1.1 No such mailbox" if state == "bounced" else "451 4.7.1 Try again later"
+                "550 5.1.1 No such mailbox"
+                if state in {"bounced", "partial"}
+                else "451 4.7.1 Try again later"
             )
             email = {
                 "id": email_id,
@@ -245,7 +247,7 @@ class Platform:
                         },
                         {
                             "at": self._at(ago - 3),
-                            "event": "deferred" if state == "partial" else state,
+                            "event": "bounced" if state == "partial" else state,
                             "attempt": 1,
                             "detail": answer if bounced else "250 2.0.0 Ok: queued",
                         },

@@ -135,6 +135,8 @@ class Delivery:
     cc: Sequence[Mailbox]
     created_at: datetime
     pending: Mapping[int, str]
+    # Whoever an earlier attempt left for good, as "address: what the server said".
+    bounced: Sequence[str]
     relay: SmtpRelay
 
 

@@ -33,6 +33,7 @@ _BATCH: Final = 32
 _MAX_CRASHES: Final = 10
 _MAX_REASON: Final = 500
 _LARGE_BYTES: Final = 256 * 1024
+_UNANSWERED: Final = "stopped before the server answered: it may hold the message"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +128,32 @@ class EmailDelivery:
         # looks dead to the others.
         large = sum(len(one.data) for one in delivery.content.attachments) > _LARGE_BYTES
         message = await asyncio.to_thread(write) if large else write()
-        found = await pool.send(
-            delivery.sender.address,
-            list(delivery.pending.values()),
-            message,
-            # Most of a batch waits for a connection. A worker that ends must not send all of that
-            # first: it would be killed in the middle, and what is in the middle arrives twice.
-            still_wanted=lambda: not (batch.is_stopping or batch.is_cancelled(claim)),
-        )
+        begun = False
+
+        def begin() -> bool:
+            nonlocal begun
+            begun = batch.begin(claim)
+            return begun
+
+        try:
+            found = await pool.send(
+                delivery.sender.address,
+                list(delivery.pending.values()),
+                message,
+                # Most of a batch waits for a connection. A worker that ends must not send all of
+                # that first: it would be killed in the middle, and what is in the middle arrives
+                # twice. And what was cancelled while it waited must not be sent at all.
+                still_wanted=begin,
+            )
+        except asyncio.CancelledError:
+            if begun and batch.is_cancelled(claim):
+                # Out of time: the job ends cancelled, but the server may hold the message.
+                answers = [
+                    _Answer(position, address, "deferred", None, _UNANSWERED)
+                    for position, address in delivery.pending.items()
+                ]
+                batch.finish(claim, Outcome.retry(_UNANSWERED, effect=_Effect(answers)))
+            raise
         if not found:
             return
         said = {outcome.address: outcome for outcome in found}
@@ -148,7 +167,7 @@ class EmailDelivery:
             )
             for position, address in delivery.pending.items()
         ]
-        batch.finish(claim, _outcome(answers))
+        batch.finish(claim, _outcome(answers, delivery.bounced))
 
     async def apply(self, tx: Tx, accepted: list[tuple[Claim, Outcome]]) -> None:
         """Record what the attempts found out, in the transaction that ends their jobs."""
@@ -196,8 +215,12 @@ class EmailDelivery:
 
 
 async def on_cancel(tx: Tx, claims: list[Claim]) -> None:
-    """A cancelled job cancels what its message had not yet handed over."""
-    await _settle_open(tx, claims, "cancelled", "cancelled")
+    """A cancelled job cancels what its message had not yet handed over.
+
+    What was last said about a recipient stays: after an attempt without an answer it is the only
+    hint that the mail may have arrived.
+    """
+    await _settle_open(tx, claims, "cancelled", "cancelled", keep_words=True)
 
 
 async def on_retry(tx: Tx, claims: list[Claim]) -> None:
@@ -218,18 +241,20 @@ async def on_retry(tx: Tx, claims: list[Claim]) -> None:
     )
 
 
-def _outcome(answers: Sequence[_Answer]) -> Outcome:
+def _outcome(answers: Sequence[_Answer], bounced_before: Sequence[str]) -> Outcome:
+    """Retry while anybody is deferred; then fail if anybody bounced, in this attempt or before.
+
+    Only a job that failed can be retried, and that is how those who bounced get their mail at last.
+    """
     effect = _Effect(answers)
-    count = dict.fromkeys(("accepted", "deferred", "bounced"), 0)
+    said: dict[str, list[str]] = {"accepted": [], "deferred": [], "bounced": [*bounced_before]}
     for one in answers:
-        count[one.state] += 1
-    if count["deferred"]:
-        first = next(one for one in answers if one.state == "deferred")
-        return Outcome.retry(f"{first.address}: {first.response}", effect=effect)
-    if answers and not count["accepted"]:
-        first = answers[0]
-        return Outcome.fail(f"{first.address}: {first.response}", effect=effect)
-    return Outcome.done(count, effect=effect)
+        said[one.state].append(f"{one.address}: {one.response}")
+    if said["deferred"]:
+        return Outcome.retry(said["deferred"][0], effect=effect)
+    if said["bounced"]:
+        return Outcome.fail(said["bounced"][0], effect=effect)
+    return Outcome.done({state: len(group) for state, group in said.items()}, effect=effect)
 
 
 def _events(
@@ -253,16 +278,21 @@ def _events(
     ]
 
 
-async def _settle_open(tx: Tx, claims: Sequence[Claim], state: str, reason: str) -> None:
-    """Give every recipient without an answer of the server this state and reason."""
+async def _settle_open(
+    tx: Tx, claims: Sequence[Claim], state: str, reason: str, *, keep_words: bool = False
+) -> None:
+    """Give every recipient without a final answer of the server this state and reason."""
     if not claims:
         return
     ids = [str(claim.args["email_id"]) for claim in claims]
     now = tx.now()
+    said: Any = reason[:_MAX_REASON]
+    if keep_words:
+        said = sa.func.coalesce(RecipientRow.response, said)
     await tx.execute(
         sa.update(RecipientRow)
         .where(RecipientRow.email_id.in_(ids), RecipientRow.state.in_(OPEN_STATES))
-        .values(state=state, response=reason[:_MAX_REASON], updated_at=now)
+        .values(state=state, response=said, updated_at=now)
         .execution_options(synchronize_session=False)
     )
     await tx.insert(

@@ -462,6 +462,9 @@ class EmailManager(TemplateOperations, SendingOperations):
                 cc=[Mailbox(r.display_name, r.address) for r in by_email[row.id] if r.kind == "cc"],
                 created_at=row.created_at,
                 pending={r.position: r.address for r in by_email[row.id] if r.state in OPEN_STATES},
+                bounced=[
+                    f"{r.address}: {r.response}" for r in by_email[row.id] if r.state == "bounced"
+                ],
                 relay=relay,
             )
             for row in rows

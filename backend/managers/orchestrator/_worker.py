@@ -54,6 +54,7 @@ class _Run:
     """One call of a handler: a batch of claims and the task that works on them."""
 
     __slots__ = (
+        "begun",
         "cancelled",
         "claims",
         "deadline",
@@ -68,6 +69,7 @@ class _Run:
         self.kind = kind
         self.claims = claims
         self.open = {each.id: each for each in claims}
+        self.begun: set[str] = set()
         self.cancelled: set[str] = set()
         self.gone: set[str] = set()
         self.deadline: asyncio.Timeout | None = None
@@ -79,8 +81,12 @@ class _Run:
         return max((each.timeout_seconds for each in self.open.values()), default=0.0)
 
     def stop_if_idle(self) -> None:
-        """End the handler once nothing it could still report is wanted."""
-        if self.task is not None and not self.open.keys() - self.cancelled - self.gone:
+        """End the handler once nothing it could still report is wanted.
+
+        Of a cancelled claim that has begun it is: what became of it cannot be told otherwise.
+        """
+        unwanted = (self.cancelled - self.begun) | self.gone
+        if self.task is not None and not self.open.keys() - unwanted:
             self.task.cancel()
 
 
@@ -264,6 +270,7 @@ class Worker:
             lambda claim, outcome: self._report(run, claim, outcome),
             lambda claim: claim.id in run.cancelled or claim.id in run.gone,
             self._stopping.is_set,
+            lambda claim: run.begun.add(claim.id),
         )
         error = _UNREPORTED
         try:
@@ -299,7 +306,7 @@ class Worker:
             # Not begun because we are ending: goes back with everything else that is ours.
             run.gone.update(run.open.keys() - run.cancelled)
         for each in list(run.open.values()):
-            if each.id in run.cancelled:
+            if each.id in run.cancelled - run.begun:
                 self._report(run, each, Outcome.cancelled())
             else:
                 self._report(run, each, Outcome.retry(error))
@@ -319,6 +326,8 @@ class Worker:
         if run.open and run.deadline is not None and not run.deadline.expired():
             # The limit is per job: whoever reports one has earned the time for the next.
             run.deadline.reschedule(asyncio.get_running_loop().time() + run.patience())
+            # A cancelled claim that had begun may have been what kept the handler going.
+            run.stop_if_idle()
 
     def _lose(self, run: _Run, job_id: str) -> None:
         """The job belongs to somebody else by now: forget it, and stop working on it."""

@@ -118,7 +118,7 @@ class Outcome:
 class Batch:
     """The claims that one call of a handler works on: all of one kind and one tenant."""
 
-    __slots__ = ("_cancelled", "_report", "_stopping", "claims")
+    __slots__ = ("_begun", "_cancelled", "_report", "_stopping", "claims")
 
     def __init__(
         self,
@@ -126,8 +126,10 @@ class Batch:
         report: Callable[[Claim, Outcome], None],
         cancelled: Callable[[Claim], bool],
         stopping: Callable[[], bool] = lambda: False,
+        begun: Callable[[Claim], None] = lambda _: None,
     ) -> None:
         self.claims = claims
+        self._begun = begun
         self._report = report
         self._cancelled = cancelled
         self._stopping = stopping
@@ -139,6 +141,18 @@ class Batch:
         What a handler then leaves unreported goes back as if it had never been claimed.
         """
         return self._stopping()
+
+    def begin(self, claim: Claim) -> bool:
+        """Ask a last time before an act that cannot be taken back; False: leave it.
+
+        After True a cancellation no longer stops the handler until this claim is reported: what
+        has left the house happens, and has to be on record as it happened. The job's timeout and
+        the end of the worker stop it all the same.
+        """
+        if self.is_stopping or self.is_cancelled(claim):
+            return False
+        self._begun(claim)
+        return True
 
     def finish(self, claim: Claim, outcome: Outcome) -> None:
         """Report one claim as soon as it is done; it is recorded within milliseconds.
@@ -152,7 +166,7 @@ class Batch:
         """Whether the claim should not be started any more.
 
         True when its cancellation was requested or it belongs to another worker by now. What
-        is left unreported is then recorded as cancelled, or dropped.
+        is left unreported is then recorded as cancelled, unless it had begun, or dropped.
         """
         return self._cancelled(claim)
 

@@ -24,6 +24,7 @@ class Mailing(App):
         super().__init__(app.platform, app.asgi)
         self.sink = sink
         self.directory = directory
+        self.worker = Worker(self.platform.database, self.platform.orchestrator, poll_seconds=0.05)
 
     async def settled(self, caller: Caller, email_id: str, state: str) -> dict[str, Any]:
         """The message once it is in this state."""
@@ -35,6 +36,16 @@ class Mailing(App):
                 return email
             await asyncio.sleep(0.05)
         raise AssertionError(email)
+
+    async def ended(self, caller: Caller, job_id: str) -> dict[str, Any]:
+        """The job once it is neither waiting nor running."""
+        job: dict[str, Any] = {}
+        for _ in range(400):
+            job = (await caller.http.get(f"/api/v1/jobs/{job_id}")).json()
+            if job["state"] not in {"ready", "running"}:
+                return job
+            await asyncio.sleep(0.05)
+        raise AssertionError(job)
 
 
 @pytest_asyncio.fixture
@@ -61,11 +72,10 @@ async def mailing(database_url: str, tmp_path: Path) -> AsyncIterator[Mailing]:
     made = Mailing(App(platform, asgi), sink, directory)
     control = asgi.control_plane
     async with control.router.lifespan_context(control):
-        worker = Worker(platform.database, platform.orchestrator, poll_seconds=0.05)
-        task = asyncio.create_task(worker.run())
+        task = asyncio.create_task(made.worker.run())
         yield made
         await made.aclose()
-        worker.stop()
+        made.worker.stop()
         with contextlib.suppress(asyncio.CancelledError):
             await task
     await sink.stop()

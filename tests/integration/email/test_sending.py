@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from backend.core.context import Scope
 from backend.managers.email import read_copies
 from backend.managers.email.manager import scope_of
-from backend.managers.email.models import EmailRow
+from backend.managers.email.models import EmailRow, RecipientRow, SettingsRow
 from tests.integration.email.conftest import Mailing
 from tests.support.platform import App
 
@@ -110,7 +110,42 @@ class TestSendEmail:
             "bounce@example.test": ("bounced", 550),
         }
         job = (await ada.http.get(f"/api/v1/jobs/{made['job_id']}")).json()
+        assert (job["state"], job["attempt"]) == ("dead", 1)
+        assert job["error"].startswith("bounce@example.test: ")
+
+    async def test_a_retry_reaches_only_those_who_did_not_accept(self, mailing: Mailing) -> None:
+        ada = await mailing.caller()
+        to = ["ada@example.test", "bounce@example.test"]
+        made = (await ada.http.post("/api/v1/emails", json={**EMAIL, "to": to})).json()
+        await mailing.settled(ada, made["id"], "partial")
+        async with mailing.platform.database.transaction(scope_of(ada.tenant.id)) as tx:
+            # The address is mended at the receiving server, as far as this one can tell.
+            await tx.execute(
+                sa.update(RecipientRow)
+                .where(RecipientRow.address == "bounce@example.test")
+                .values(address="eve@example.test")
+            )
+        retried = await ada.http.post(f"/api/v1/jobs/{made['job_id']}/retry")
+        assert retried.status_code == 200, retried.text
+        email = await mailing.settled(ada, made["id"], "accepted")
+        assert email["attempts"] == 2
+        job = await mailing.ended(ada, made["job_id"])
         assert (job["state"], job["attempt"]) == ("succeeded", 1)
+        copies = await asyncio.to_thread(read_copies, mailing.directory, made["message_id"])
+        assert sorted(copy.envelope_to for copy in copies) == [
+            ["ada@example.test"],
+            ["eve@example.test"],
+        ]
+
+    async def test_a_bounce_of_an_earlier_attempt_is_not_forgotten(self, mailing: Mailing) -> None:
+        ada = await mailing.caller()
+        to = ["defer-once@example.test", "bounce@example.test"]
+        made = (await ada.http.post("/api/v1/emails", json={**EMAIL, "to": to})).json()
+        email = await mailing.settled(ada, made["id"], "partial")
+        assert email["attempts"] == 2
+        job = await mailing.ended(ada, made["job_id"])
+        assert (job["state"], job["attempt"]) == ("dead", 2)
+        assert job["error"].startswith("bounce@example.test: ")
 
     async def test_a_bounce_is_not_retried_until_somebody_asks(self, mailing: Mailing) -> None:
         ada = await mailing.caller()
