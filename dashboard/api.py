@@ -240,15 +240,25 @@ class Api:
     def list_audit(
         self,
         *,
+        platform: bool = False,
         action: str | None = None,
         actor: str | None = None,
         target: str | None = None,
         cursor: str | None = None,
         limit: int = PAGE_LIMIT,
     ) -> Page[AuditRecord]:
-        """Return a page of the audit trail, newest first."""
+        """Return a page of the audit trail, newest first.
+
+        Args:
+            platform: The platform's own instead of the tenant's; its administrators only.
+            action: Exact, or a prefix with ``*``; so are ``actor`` and ``target``.
+            actor: Who did it.
+            target: What it was done to.
+            cursor: Where the page before ended.
+            limit: How many records at most.
+        """
         return self._get(
-            "/api/v1/audit",
+            _trail(platform=platform),
             Page[AuditRecord],
             action=action,
             actor=actor,
@@ -257,33 +267,9 @@ class Api:
             limit=limit,
         )
 
-    def verify_audit(self) -> AuditVerdict:
-        """Have the platform recompute the tenant's whole chain."""
-        return self._post("/api/v1/audit/verify", AuditVerdict)
-
-    def list_platform_audit(
-        self,
-        *,
-        action: str | None = None,
-        actor: str | None = None,
-        target: str | None = None,
-        cursor: str | None = None,
-        limit: int = PAGE_LIMIT,
-    ) -> Page[AuditRecord]:
-        """Return a page of the platform's own trail, newest first; its administrators only."""
-        return self._get(
-            "/api/v1/platform/audit",
-            Page[AuditRecord],
-            action=action,
-            actor=actor,
-            target=target,
-            cursor=cursor,
-            limit=limit,
-        )
-
-    def verify_platform_audit(self) -> AuditVerdict:
-        """Have the platform recompute its own whole chain; its administrators only."""
-        return self._post("/api/v1/platform/audit/verify", AuditVerdict)
+    def verify_audit(self, *, platform: bool = False) -> AuditVerdict:
+        """Have the tenant's whole chain recomputed, or the platform's own."""
+        return self._post(f"{_trail(platform=platform)}/verify", AuditVerdict)
 
     def list_tenants(self, *, cursor: str | None = None, limit: int = PAGE_LIMIT) -> Page[Tenant]:
         """Return a page of all tenants; platform administrators only."""
@@ -478,6 +464,10 @@ def _problem(response: httpx.Response) -> ApiProblem:
         request_id=str(body.get("request_id") or request_id),
         errors=errors,
     )
+
+
+def _trail(*, platform: bool) -> str:
+    return "/api/v1/platform/audit" if platform else "/api/v1/audit"
 
 
 def _segment(value: str) -> str:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from collections.abc import Callable
 from typing import Final
 
 import streamlit as st
 
-from dashboard import api, schemas, state
+from dashboard import schemas, state
 from dashboard.widgets import listing, markup, problems, table
 
 
@@ -49,15 +48,14 @@ _LIST: Final = listing.Listing(
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class _Trail:
-    """One chain of records: what it is of, who may read and verify it, and by which calls."""
+    """One chain of records: what it is of, and who may read and verify it."""
 
     name: str
     lead: str
     read: str
     verify: str
     listing: listing.Listing[schemas.AuditRecord]
-    fetch: Callable[..., schemas.Page[schemas.AuditRecord]]
-    check: Callable[[api.Api], schemas.AuditVerdict]
+    platform: bool
 
 
 # Each with a key of its own: a filter, a place or a verdict of one says nothing about the other.
@@ -67,8 +65,7 @@ _TENANT: Final = _Trail(
     read="audit:read",
     verify="audit:verify",
     listing=_LIST,
-    fetch=api.Api.list_audit,
-    check=api.Api.verify_audit,
+    platform=False,
 )
 _PLATFORM: Final = _Trail(
     name="Platform",
@@ -89,8 +86,7 @@ _PLATFORM: Final = _Trail(
             listing.Text(name="target", label="Target", example="tenant:…"),
         ),
     ),
-    fetch=api.Api.list_platform_audit,
-    check=api.Api.verify_platform_audit,
+    platform=True,
 )
 
 
@@ -109,7 +105,7 @@ def page() -> None:
     _verdict(session, trail, verify=verify)
     listing.draw(
         trail.listing,
-        functools.partial(trail.fetch, session.api),
+        functools.partial(session.api.list_audit, platform=trail.platform),
         card=functools.partial(_record, key),
     )
 
@@ -130,7 +126,7 @@ def _verdict(session: state.Session, trail: _Trail, *, verify: bool) -> None:
     with problems.guard():
         if verify:
             with st.spinner("Recomputing every hash…"):
-                st.session_state[kept] = trail.check(session.api)
+                st.session_state[kept] = session.api.verify_audit(platform=trail.platform)
         verdict = st.session_state.get(kept)
         if isinstance(verdict, schemas.AuditVerdict):
             _show_verdict(verdict)
