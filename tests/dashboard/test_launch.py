@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import stat
 import tomllib
 from collections.abc import AsyncIterator
@@ -13,6 +11,7 @@ from streamlit.runtime.secrets import AttrDict
 from streamlit.web.server.starlette import starlette_auth_routes
 
 from dashboard import launch, settings
+from tests.support.loopback import answering
 
 SECRET = {"EMAIL_SENDER_CONSOLE__CLIENT_SECRET": 's3"cret\\n'}
 
@@ -84,23 +83,10 @@ class TestPrepare:
 @pytest.fixture
 async def issuer() -> AsyncIterator[str]:
     """A provider on loopback that knows its metadata and gives one token."""
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked = (await reader.readuntil(b"\r\n\r\n")).split(b" ")[1].decode()
-        # A proxy would be asked for the whole address.
-        body = {
-            "/.well-known/openid-configuration": {"token_endpoint": f"{url}/oauth/token"},
-            "/oauth/token": {"access_token": "t", "token_type": "Bearer"},
-        }[asked]
-        content = json.dumps(body).encode()
-        head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n"
-        writer.write(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
-        await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    async with server:
+    answers: dict[str, dict[str, str]] = {}
+    async with answering(answers.__getitem__) as url:
+        answers["/.well-known/openid-configuration"] = {"token_endpoint": f"{url}/oauth/token"}
+        answers["/oauth/token"] = {"access_token": "t", "token_type": "Bearer"}
         yield url
 
 

@@ -4,19 +4,15 @@ Skipped, with the command to run, where `scripts/n8n/install.sh` has not install
 """
 
 import json
-import re
 import socket
 import time
 import uuid
-from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 import pytest
@@ -33,6 +29,7 @@ from scripts.n8n.api import (
 )
 from scripts.n8n.server import Installation, N8nServer, pack_nodes
 from tests.e2e.conftest import RunningPlatform
+from tests.support.login import person_token
 
 pytestmark = [pytest.mark.n8n, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -88,39 +85,16 @@ def oauth2(n8n, platform) -> Credential:
 def log_in(platform: RunningPlatform) -> str:
     """An access token of the first admin, who logs in as through the console."""
     kept = json.loads((platform.data_dir / "console.json").read_text())
-    console = ("console", kept["client_secret"])
-    verifier, redirect = "v" * 64, f"{platform.console_url}/oauth2callback"
-    challenge = urlsafe_b64encode(sha256(verifier.encode()).digest()).decode().rstrip("=")
-    query = {
-        "response_type": "code",
-        "client_id": "console",
-        "redirect_uri": redirect,
-        "scope": "openid profile email",
-        "state": "s",
-        "nonce": "n",
-        "code_challenge": challenge,
-        "code_challenge_method": "S256",
-    }
-    authorize = f"/oauth/authorize?{urlencode(query)}"
     # By the issuer's own name: cookies and the form's origin belong to it.
     issuer = f"http://localhost:{platform.port_base}"
     with httpx.Client(base_url=issuer, timeout=60, trust_env=False) as http:
-        form = http.get(http.get(authorize).headers["location"]).text
-        csrf = re.search(r'name="csrf"\s+value="([^"]+)"', form)
-        assert csrf is not None, form
-        person = {"email": platform.admin_email, "password": platform.admin_password}
-        http.post("/oauth/login", data={"csrf": csrf[1], "return_to": authorize, **person})
-        code = parse_qs(urlsplit(http.get(authorize).headers["location"]).query)["code"][0]
-        asked = {"grant_type": "authorization_code", "code": code, "code_verifier": verifier}
-        asked["redirect_uri"] = redirect
-        given = http.post("/oauth/token", data=asked, auth=console).raise_for_status().json()
-        exchange = {
-            "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
-            "subject_token": given["id_token"],
-            "subject_token_type": "urn:ietf:params:oauth:token-type:id_token",
-        }
-        token = http.post("/oauth/token", data=exchange, auth=console).raise_for_status().json()
-    return str(token["access_token"])
+        return person_token(
+            http,
+            console_url=platform.console_url,
+            console_secret=kept["client_secret"],
+            email=platform.admin_email,
+            password=platform.admin_password,
+        )
 
 
 @pytest.fixture

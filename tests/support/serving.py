@@ -8,13 +8,10 @@ import asyncio
 import re
 import socket
 import threading
-from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
-from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 import uvicorn
@@ -26,6 +23,7 @@ from backend.http.server import OPTIONS
 from backend.managers.email import EmailSettings
 from backend.managers.gateway import GatewaySettings
 from backend.settings import DatabaseSettings, Settings, TelemetrySettings
+from tests.support.login import person_token
 
 CONSOLE_URL = "http://localhost:8401"
 _MUCH = 1_000_000
@@ -46,17 +44,14 @@ class Served:
     def token(self, tenant_id: str | None = None) -> str:
         """An access token of the first admin: owner of the tenant and admin of the platform."""
         with httpx.Client(base_url=self.base_url) as http:
-            answer = http.post(
-                "/oauth/token",
-                data={
-                    "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
-                    "subject_token": self.id_token(http),
-                    "subject_token_type": "urn:ietf:params:oauth:token-type:id_token",
-                    "tenant": tenant_id or self.tenant_id,
-                },
-                auth=("console", self.console_secret),
+            return person_token(
+                http,
+                console_url=CONSOLE_URL,
+                console_secret=self.console_secret,
+                email=self.email,
+                password=self.password,
+                tenant_id=tenant_id or self.tenant_id,
             )
-        return str(answer.raise_for_status().json()["access_token"])
 
     def foreign_client(self) -> tuple[str, str]:
         """Id and secret of a client in another tenant, out of reach for callers in this one."""
@@ -72,48 +67,6 @@ class Served:
                 headers={"Authorization": f"Bearer {self.token(tenant.json()['id'])}"},
             ).raise_for_status()
         return client.json()["client_id"], client.json()["client_secret"]
-
-    def id_token(self, http: httpx.Client) -> str:
-        """Log in as the console would; ``http`` keeps the browser's cookies."""
-        verifier = "v" * 64
-        challenge = urlsafe_b64encode(sha256(verifier.encode()).digest()).decode().rstrip("=")
-        redirect = f"{CONSOLE_URL}/oauth2callback"
-        query = urlencode(
-            {
-                "response_type": "code",
-                "client_id": "console",
-                "redirect_uri": redirect,
-                "scope": "openid profile email",
-                "state": "s",
-                "nonce": "n",
-                "code_challenge": challenge,
-                "code_challenge_method": "S256",
-            }
-        )
-        return_to = f"/oauth/authorize?{query}"
-        page = http.get(http.get(return_to).headers["location"])
-        csrf = re.search(r'name="csrf"\s+value="([^"]+)"', page.text)
-        assert csrf is not None, page.text
-        form = {
-            "csrf": csrf[1],
-            "return_to": return_to,
-            "email": self.email,
-            "password": self.password,
-        }
-        logged_in = http.post("/oauth/login", data=form)
-        assert logged_in.status_code == 303, logged_in.text
-        code = parse_qs(urlsplit(http.get(return_to).headers["location"]).query)["code"][0]
-        answer = http.post(
-            "/oauth/token",
-            data={
-                "grant_type": "authorization_code",
-                "code": code,
-                "redirect_uri": redirect,
-                "code_verifier": verifier,
-            },
-            auth=("console", self.console_secret),
-        )
-        return str(answer.raise_for_status().json()["id_token"])
 
 
 def patient_settings(data_dir: Path, database_url: str, port: int) -> Settings:

@@ -12,14 +12,8 @@ ENDPOINT = "http://127.0.0.1:9/v1/traces"
 
 
 @pytest.fixture
-def diagnosis(database_url, tmp_path, monkeypatch, capsys):
+def diagnosis(shell, capsys):
     """Runs the doctor; returns its exit code and, by name, the lines about dependencies."""
-    (tmp_path / "data").mkdir()
-    monkeypatch.setenv("EMAIL_SENDER__DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setenv("EMAIL_SENDER__DATABASE__URL", database_url)
-    monkeypatch.setenv("EMAIL_SENDER__EMAIL__SMTP_URL", "smtp://127.0.0.1:9")
-    monkeypatch.setattr(cli, "configure_logging", lambda *_: None)
-    monkeypatch.setattr("backend.managers.monitoring.manager._TIMEOUT_SECONDS", 30)
 
     def diagnose():
         try:

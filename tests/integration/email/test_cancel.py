@@ -47,6 +47,20 @@ async def cancel(mailing: Mailing, caller: Caller, *job_ids: str) -> None:
     await asyncio.sleep(0)  # what the worker would now stop, it has been told to
 
 
+async def cancelled(mailing: Mailing, caller: Caller, gate: Gate) -> dict[str, str]:
+    """A message whose job is cancelled while the server has it and has not answered."""
+    made: dict[str, str] = (await caller.http.post("/api/v1/emails", json=EMAIL)).json()
+    await gate.holds(1)
+    await cancel(mailing, caller, made["job_id"])
+    return made
+
+
+async def ended(mailing: Mailing, caller: Caller, made: dict[str, str]) -> tuple[Any, Any]:
+    """The job once it has ended, and its message."""
+    job = await mailing.ended(caller, made["job_id"])
+    return job, (await caller.http.get(f"/api/v1/emails/{made['id']}")).json()
+
+
 @pytest.fixture
 def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
     """Before the first session with the server begins."""
@@ -58,12 +72,9 @@ class TestCancelWhileSending:
         self, mailing: Mailing, gate: Gate
     ) -> None:
         ada = await mailing.caller()
-        made = (await ada.http.post("/api/v1/emails", json=EMAIL)).json()
-        await gate.holds(1)
-        await cancel(mailing, ada, made["job_id"])
+        made = await cancelled(mailing, ada, gate)
         gate.opened.set()
-        job = await mailing.ended(ada, made["job_id"])
-        email = (await ada.http.get(f"/api/v1/emails/{made['id']}")).json()
+        job, email = await ended(mailing, ada, made)
         assert (job["state"], email["state"]) == ("succeeded", "accepted")
         assert email["recipients"][0]["response_code"] == 250
 
@@ -72,12 +83,9 @@ class TestCancelWhileSending:
     ) -> None:
         gate.answer = "451 4.3.0 Try again later"
         ada = await mailing.caller()
-        made = (await ada.http.post("/api/v1/emails", json=EMAIL)).json()
-        await gate.holds(1)
-        await cancel(mailing, ada, made["job_id"])
+        made = await cancelled(mailing, ada, gate)
         gate.opened.set()
-        job = await mailing.ended(ada, made["job_id"])
-        email = (await ada.http.get(f"/api/v1/emails/{made['id']}")).json()
+        job, email = await ended(mailing, ada, made)
         assert (job["state"], email["state"], email["attempts"]) == ("cancelled", "cancelled", 1)
         assert email["recipients"][0]["response_code"] == 451
         assert "Try again later" in email["recipients"][0]["response"]
@@ -107,15 +115,12 @@ class TestCancelWhileSending:
         self, mailing: Mailing, gate: Gate
     ) -> None:
         ada = await mailing.caller()
-        made = (await ada.http.post("/api/v1/emails", json=EMAIL)).json()
-        await gate.holds(1)
-        await cancel(mailing, ada, made["job_id"])
+        made = await cancelled(mailing, ada, gate)
         deadline = mailing.worker._held[made["job_id"]].deadline
         assert deadline is not None
         deadline.reschedule(asyncio.get_running_loop().time())
-        job = await mailing.ended(ada, made["job_id"])
+        job, email = await ended(mailing, ada, made)
         gate.opened.set()
-        email = (await ada.http.get(f"/api/v1/emails/{made['id']}")).json()
         assert (job["state"], email["state"]) == ("cancelled", "cancelled")
         assert "may hold the message" in job["error"]
         assert "may hold the message" in email["recipients"][0]["response"]

@@ -1,12 +1,10 @@
 """What `scripts/run` decides before it starts anything, and how it says that it could not."""
 
 import argparse
-import asyncio
-import contextlib
 import json
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from scripts import launcher
 from scripts.launcher import LaunchError, MainJob, Ports, environment
 from scripts.n8n.api import N8nError
 from tests.e2e.conftest import free_port_base
+from tests.support.loopback import answering
 
 FIRST = {"client_id": "es_1", "client_secret": "s", "tenant_slug": "demo"}
 
@@ -38,23 +37,6 @@ def fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], l
     return said.removeprefix("scripts/run: ").removesuffix("\n")
 
 
-@contextlib.asynccontextmanager
-async def answering(body: object) -> AsyncIterator[str]:
-    """The address of a server on loopback that answers everything with this JSON."""
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        content = json.dumps(body).encode()
-        head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n"
-        writer.write(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
-        await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-
-
 class TestBehindAProxy:
     @pytest.fixture(autouse=True)
     def proxy(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,12 +45,12 @@ class TestBehindAProxy:
         monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
 
     async def test_the_main_job_reaches_the_api(self):
-        async with answering({"access_token": "t"}) as api, MainJob(api, FIRST):
+        async with answering(lambda _: {"access_token": "t"}) as api, MainJob(api, FIRST):
             pass
 
     async def test_the_started_processes_are_found_ready(self, tmp_path, monkeypatch):
         monkeypatch.setattr(launcher, "_READY_SECONDS", 0.0)
-        async with answering({}) as api, Supervisor([], tmp_path) as supervisor:
+        async with answering(lambda _: {}) as api, Supervisor([], tmp_path) as supervisor:
             await launcher._ready(supervisor, {"api": f"{api}/readyz"})
 
 
