@@ -28,9 +28,10 @@ from backend.core.telemetry import Consumer, Telemetry
 from backend.http import problem
 from backend.http.openapi import build_document
 from backend.http.pipeline import BodyLimits, Pipeline
+from backend.kit.smtp import verify
 from backend.managers.dashboard import DashboardManager
 from backend.managers.dashboard.routes import router as dashboard_routes
-from backend.managers.email import EmailDelivery, EmailManager, verify
+from backend.managers.email import EmailDelivery, EmailManager
 from backend.managers.email.routes import router as email_routes
 from backend.managers.gateway import GatewayManager
 from backend.managers.gateway.data_plane import OPENAPI as GATEWAY_OPENAPI

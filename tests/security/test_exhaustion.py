@@ -6,9 +6,8 @@ import threading
 import pytest
 
 from backend.core.context import Scope
-from backend.managers.email import _template
+from backend.kit.templating import Purse, TemplateInvalidError, TemplateSource, render
 from backend.managers.email._values import Draft
-from backend.managers.email.errors import TemplateInvalidError
 from backend.managers.gateway._failures import FailureLimits
 from backend.managers.gateway._limiter import GcraLimiter
 from backend.managers.gateway.settings import GatewaySettings
@@ -54,26 +53,26 @@ class TestTemplates:
         assert threading.get_ident() not in threads
 
     def test_new_templates_have_a_price(self):
-        purse = _template.Purse()
+        purse = Purse()
         part = "{{ a|upper }}" * 1500
         with pytest.raises(TemplateInvalidError, match="together"):
             for n in range(9):
-                _template.render(_template.Template("s", f"{n}{part}"), {"a": "x"}, purse)
+                render(TemplateSource("s", f"{n}{part}"), {"a": "x"}, purse)
 
     def test_static_output_has_a_price(self):
-        purse = _template.Purse()
-        template = _template.Template("s", "x" * 200_000, "y" * 200_000)
+        purse = Purse()
+        template = TemplateSource("s", "x" * 200_000, "y" * 200_000)
         with pytest.raises(TemplateInvalidError, match="together"):
             for _ in range(500):
-                _template.render(template, {}, purse)
+                render(template, {}, purse)
 
     def test_a_usual_batch_fits(self):
-        purse = _template.Purse()
+        purse = Purse()
         rows = "{% for row in rows %}<tr><td>{{ row.name|e }}</td></tr>{% endfor %}"
-        template = _template.Template("Hello {{ name }}", "Dear {{ name }}" * 20, "<p>" + rows)
+        template = TemplateSource("Hello {{ name }}", "Dear {{ name }}" * 20, "<p>" + rows)
         variables = {"name": "Ada", "rows": [{"name": f"row {n}"} for n in range(50)]}
         for _ in range(500):
-            _template.render(template, variables, purse)
+            render(template, variables, purse)
 
     async def test_a_business_key_is_answered_before_its_content_is_judged(self, app):
         ada = await app.caller("operator")

@@ -6,10 +6,9 @@ import socket
 import pytest
 
 from backend.core.context import Scope
+from backend.kit.smtp import RelayNotAllowedError, SmtpPool, SmtpRelay, is_public
 from backend.managers.email import EmailSettings
 from backend.managers.email._sending import check_relay_host
-from backend.managers.email._smtp import SmtpPool, SmtpRelay, is_public
-from backend.managers.email.errors import RelayNotAllowedError
 
 pytestmark = pytest.mark.attack
 
@@ -146,7 +145,7 @@ class TestRebinding:
         """The address that was judged is the one that is used: there is no second look."""
         looks = []
         real = socket.getaddrinfo
-        monkeypatch.setattr("backend.managers.email._smtp.is_public", lambda _: True)
+        monkeypatch.setattr("backend.kit.smtp._client.is_public", lambda _: True)
 
         def look_up(host, port, *more, **named):
             if host == ELSEWHERE["host"]:

@@ -4,9 +4,7 @@ Owns ``email_messages``, ``email_recipients``, ``email_events``, ``email_templat
 ``email_settings``. Its job kind ``email.send`` reaches the orchestrator through ``app``.
 """
 
-from backend.managers.email._compose import Attachment
 from backend.managers.email._sink import SmtpSink, count_copies, read_copies
-from backend.managers.email._smtp import SmtpRelay, verify
 from backend.managers.email._values import Draft, Email
 from backend.managers.email.errors import EmailNotFoundError, TemplateNotFoundError
 from backend.managers.email.jobs import EmailDelivery
@@ -15,18 +13,15 @@ from backend.managers.email.settings import EmailSettings
 
 __all__ = [
     "JOB_KIND",
-    "Attachment",
     "Draft",
     "Email",
     "EmailDelivery",
     "EmailManager",
     "EmailNotFoundError",
     "EmailSettings",
-    "SmtpRelay",
     "SmtpSink",
     "TemplateNotFoundError",
     "count_copies",
     "read_copies",
     "scope_of",
-    "verify",
 ]

@@ -6,8 +6,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from backend.core.database import ReadTx, Tx
-from backend.managers.email._address import Mailbox, parse_address
-from backend.managers.email._smtp import SmtpRelay, resolve_public
+from backend.kit.mime import Mailbox, parse_address
+from backend.kit.smtp import SmtpRelay, resolve_public
 from backend.managers.email._values import RelayChoice, Sending
 from backend.managers.email.errors import SettingsChangedError
 from backend.managers.email.models import SettingsRow

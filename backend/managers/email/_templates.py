@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 import sqlalchemy as sa
 
 from backend.core.database import ReadTx, Tx
-from backend.managers.email import _template
+from backend.kit.templating import TemplateSource, check_source
 from backend.managers.email._values import CheckedTemplate, Template
 from backend.managers.email.errors import (
     TemplateChangedError,
@@ -40,12 +40,10 @@ class TemplateOperations:
         async with turn, self._threads:
             return await asyncio.to_thread(work)
 
-    async def load_templates(
-        self, tx: ReadTx, names: Iterable[str]
-    ) -> dict[str, _template.Template]:
+    async def load_templates(self, tx: ReadTx, names: Iterable[str]) -> dict[str, TemplateSource]:
         """Those of the named templates that exist."""
         rows = await tx.scalars(sa.select(TemplateRow).where(TemplateRow.name.in_(set(names))))
-        return {row.name: _template.Template(row.subject, row.text, row.html) for row in rows}
+        return {row.name: TemplateSource(row.subject, row.text, row.html) for row in rows}
 
     async def list_templates(
         self, tx: ReadTx, *, limit: int, after_name: str | None = None
@@ -76,8 +74,9 @@ class TemplateOperations:
         Raises:
             TemplateInvalidError: Syntax error, or something the sandbox never allows.
         """
-        await self._in_turn(tenant_id, lambda: _template.compile_check(subject, text, html))
-        return CheckedTemplate(subject, text, html)
+        source = TemplateSource(subject, text, html)
+        await self._in_turn(tenant_id, lambda: check_source(source))
+        return CheckedTemplate(source)
 
     async def put_template(
         self, tx: Tx, *, name: str, checked: CheckedTemplate, expected_version: str | None

@@ -16,11 +16,10 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from backend.core.database import Database, Tx
-from backend.managers.email._compose import compose
+from backend.kit.mime import compose
+from backend.kit.smtp import RelayNotAllowedError, SmtpPool, SmtpRelay
 from backend.managers.email._sending import check_relay_host
-from backend.managers.email._smtp import SmtpPool, SmtpRelay
 from backend.managers.email._values import Delivery
-from backend.managers.email.errors import RelayNotAllowedError
 from backend.managers.email.manager import JOB_KIND, OPEN_STATES, EmailManager, scope_of
 from backend.managers.email.models import EmailRow, EventRow, RecipientRow, event_row
 from backend.managers.orchestrator import Batch, Claim, JobKind, Outcome

@@ -17,11 +17,18 @@ from backend.core.database import ReadTx, Scope, Tx
 from backend.core.errors import AppError
 from backend.core.ids import uuid7
 from backend.core.paging import newest
-from backend.managers.email import _template
-from backend.managers.email._address import Mailbox, dedupe, parse_address, parse_addresses
-from backend.managers.email._compose import Content, check_content, make_message_id
+from backend.kit.mime import (
+    Content,
+    Mailbox,
+    check_content,
+    make_message_id,
+    parse_address,
+    parse_addresses,
+)
+from backend.kit.smtp import SmtpRelay
+from backend.kit.templating import Purse, TemplateSource, render
+from backend.managers.email._recipients import dedupe
 from backend.managers.email._sending import SendingOperations
-from backend.managers.email._smtp import SmtpRelay
 from backend.managers.email._templates import TemplateOperations
 from backend.managers.email._values import (
     Delivery,
@@ -77,7 +84,7 @@ class EmailManager(TemplateOperations, SendingOperations):
         return self._default_relay
 
     async def prepare_emails(
-        self, tenant_id: str, drafts: Sequence[Draft], templates: Mapping[str, _template.Template]
+        self, tenant_id: str, drafts: Sequence[Draft], templates: Mapping[str, TemplateSource]
     ) -> list[Prepared]:
         """Do what a message costs before it is written: fill in, parse, check.
 
@@ -101,7 +108,7 @@ class EmailManager(TemplateOperations, SendingOperations):
             return [self._prepare(drafts[0], templates, None)]
 
         def prepare() -> list[Prepared]:
-            purse = _template.Purse()
+            purse = Purse()
             return [self._prepare(draft, templates, purse) for draft in drafts]
 
         return await self._in_turn(tenant_id, prepare)
@@ -175,8 +182,8 @@ class EmailManager(TemplateOperations, SendingOperations):
     def _prepare(
         self,
         draft: Draft,
-        templates: Mapping[str, _template.Template],
-        purse: _template.Purse | None,
+        templates: Mapping[str, TemplateSource],
+        purse: Purse | None,
     ) -> Prepared:
         try:
             return self._checked(draft, templates, purse)
@@ -188,8 +195,8 @@ class EmailManager(TemplateOperations, SendingOperations):
     def _checked(
         self,
         draft: Draft,
-        templates: Mapping[str, _template.Template],
-        purse: _template.Purse | None,
+        templates: Mapping[str, TemplateSource],
+        purse: Purse | None,
     ) -> Prepared:
         recipients = dedupe(
             parse_addresses(draft.to),
@@ -203,7 +210,7 @@ class EmailManager(TemplateOperations, SendingOperations):
             if template is None:
                 detail = f"There is no template {draft.template!r}"
                 raise TemplateNotFoundError(detail)
-            rendered = _template.render(template, draft.variables, purse)
+            rendered = render(template, draft.variables, purse)
             subject, text, html = rendered.subject, rendered.text, rendered.html
         content = Content(
             subject=subject,

@@ -13,22 +13,19 @@ from backend.http.deps import Db, IdPath, manager_of, requires
 from backend.http.etag import IfMatch, etag, expected_version
 from backend.http.pagination import NamedPageQuery, PageQuery, next_cursor, next_named_cursor
 from backend.http.reply import is_keyed, leads_to, problems, reply
+from backend.kit.mime import AttachmentsTooLargeError, InvalidAddressError, InvalidHeaderError
+from backend.kit.smtp import RelayNotAllowedError
+from backend.kit.templating import TemplateInvalidError, TemplateVariablesError
 from backend.managers.email._sending import check_relay_host
 from backend.managers.email._sink import read_copies
 from backend.managers.email._values import Draft, Prepared, RelayChoice, Sending
 from backend.managers.email.errors import (
-    AttachmentsTooLargeError,
     EmailNotFoundError,
-    InvalidAddressError,
-    InvalidHeaderError,
-    RelayNotAllowedError,
     SettingsChangedError,
     SinkDisabledError,
     TemplateChangedError,
-    TemplateInvalidError,
     TemplateNotFoundError,
     TemplatesTooLargeError,
-    TemplateVariablesError,
     TooManyRecipientsError,
 )
 from backend.managers.email.manager import EmailManager

@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from backend.http.schemas import Input
-from backend.managers.email._compose import MAX_HEADERS, Attachment
+from backend.kit.mime import MAX_HEADERS, Attachment
 from backend.managers.email._values import Draft, Email, Event
 
 State = Literal["queued", "sending", "accepted", "deferred", "bounced", "partial", "cancelled"]

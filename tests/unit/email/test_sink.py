@@ -8,15 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from backend.managers.email._address import Mailbox
-from backend.managers.email._compose import Attachment, Content, compose
+from backend.kit.mime import Attachment, Content, Mailbox, compose
+from backend.kit.smtp import SmtpPool, SmtpRelay
 from backend.managers.email._sink import (
     SmtpSink,
     count_copies,
     hash_message_id,
     read_copies,
 )
-from backend.managers.email._smtp import SmtpPool, SmtpRelay
 
 SENDER = "no-reply@example.test"
 STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -29,7 +29,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import aiosmtplib
 from aiosmtplib.protocol import normalize_message_line_endings
 
-from backend.managers.email.errors import RelayNotAllowedError, RelayUnavailableError
+from backend.kit.smtp.errors import RelayNotAllowedError, RelayUnavailableError
 
 Tls = Literal["none", "starttls", "implicit"]
 State = Literal["accepted", "deferred", "bounced"]

@@ -7,14 +7,13 @@ from email_validator import EmailNotValidError, validate_email
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.managers.email import _address
-from backend.managers.email._address import (
+from backend.kit.mime import _address
+from backend.kit.mime._address import (
     Mailbox,
-    dedupe,
     parse_address,
     parse_addresses,
 )
-from backend.managers.email.errors import InvalidAddressError, TooManyRecipientsError
+from backend.kit.mime.errors import InvalidAddressError
 
 
 def ask_library(address: str) -> str | None:
@@ -155,25 +154,3 @@ class TestParseAddresses:
             parse_addresses(["b@example.test", "nobody"])
         assert caught.value.extra == {"index": 1}
         assert "nobody" in caught.value.detail
-
-
-class TestDedupe:
-    def test_first_kind_wins(self) -> None:
-        a, b, c = parse_addresses(["a@example.test", "b@example.test", "c@example.test"])
-        found = dedupe([a, a, b], [b, c], [c, a])
-        assert found == ((a, b), (c,), ())
-
-    def test_ignores_case_and_name(self) -> None:
-        first, second = parse_addresses(["Ada <Ada@example.test>", "ada@EXAMPLE.test"])
-        assert dedupe([first], [second]) == ((first,), (), ())
-
-    def test_refuses_nobody(self) -> None:
-        with pytest.raises(InvalidAddressError):
-            dedupe([])
-
-    def test_counts_distinct_people(self) -> None:
-        people = [Mailbox("", f"p{n}@example.test") for n in range(5)]
-        assert len(dedupe(people, people, max_recipients=5).to) == 5
-        with pytest.raises(TooManyRecipientsError) as caught:
-            dedupe(people, [Mailbox("", "x@example.test")], max_recipients=5)
-        assert caught.value.extra == {"limit": 5}

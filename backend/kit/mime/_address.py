@@ -1,4 +1,4 @@
-"""Parses and validates mailboxes, so that nothing else in the manager meets a raw address.
+"""Parses and validates mailboxes, so that nothing else meets a raw one.
 
 Every address that leaves this module is ASCII (international domains become Punycode), fits the
 limits of RFC 5321 section 4.5.3.1 and contains no character that could end an SMTP command or a
@@ -7,15 +7,15 @@ header line. Local parts outside ASCII are refused: they need SMTPUTF8 on every 
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 from email_validator import EmailNotValidError, validate_email
 from email_validator.rfc_constants import CASE_INSENSITIVE_MAILBOX_NAMES
 
-from backend.managers.email.errors import InvalidAddressError, TooManyRecipientsError
+from backend.kit.mime.errors import InvalidAddressError
 
 MAX_ADDRESS_OCTETS: Final = 254
 MAX_LOCAL_OCTETS: Final = 64
@@ -74,14 +74,6 @@ class Mailbox:
         return self.address.lower()
 
 
-class Recipients(NamedTuple):
-    """The distinct recipients of one message by kind, in the caller's order."""
-
-    to: tuple[Mailbox, ...]
-    cc: tuple[Mailbox, ...]
-    bcc: tuple[Mailbox, ...]
-
-
 def parse_address(text: str) -> Mailbox:
     """Parse ``ada@example.test``, ``Ada <ada@example.test>`` or ``"Lovelace, Ada" <...>``.
 
@@ -111,39 +103,6 @@ def parse_addresses(texts: Iterable[str]) -> list[Mailbox]:
         except InvalidAddressError as error:
             raise InvalidAddressError(error.detail, index=index) from None
     return mailboxes
-
-
-def dedupe(
-    to: Sequence[Mailbox],
-    cc: Sequence[Mailbox] = (),
-    bcc: Sequence[Mailbox] = (),
-    *,
-    max_recipients: int = 500,
-) -> Recipients:
-    """Keep each person once, in the first of ``to``, ``cc``, ``bcc`` that names them.
-
-    Raises:
-        InvalidAddressError: Nobody is left to send to.
-        TooManyRecipientsError: More than ``max_recipients`` distinct people remain.
-    """
-    seen: set[str] = set()
-    kept: list[tuple[Mailbox, ...]] = []
-    for group in (to, cc, bcc):
-        fresh: list[Mailbox] = []
-        for mailbox in group:
-            identity = mailbox.identity
-            if identity not in seen:
-                seen.add(identity)
-                fresh.append(mailbox)
-        kept.append(tuple(fresh))
-    if not seen:
-        raise InvalidAddressError("A message needs at least one recipient.")
-    if len(seen) > max_recipients:
-        raise TooManyRecipientsError(
-            f"{len(seen)} recipients, but one message may have {max_recipients}.",
-            limit=max_recipients,
-        )
-    return Recipients(*kept)
 
 
 # A batch of 500 names the same people over and over; 8192 entries stay below a few megabytes.

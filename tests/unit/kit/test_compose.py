@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backend.core.errors import InvalidInputError
-from backend.managers.email._address import Mailbox
-from backend.managers.email._compose import (
+from backend.kit.mime._address import Mailbox
+from backend.kit.mime._compose import (
     DEFAULT_MAX_ATTACHMENTS_BYTES,
     Attachment,
     Content,
@@ -23,7 +23,7 @@ from backend.managers.email._compose import (
     compose,
     make_message_id,
 )
-from backend.managers.email.errors import (
+from backend.kit.mime.errors import (
     AttachmentsTooLargeError,
     InvalidAddressError,
     InvalidHeaderError,

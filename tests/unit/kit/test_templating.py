@@ -7,37 +7,37 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.managers.email import _template
-from backend.managers.email._template import Rendered, Template, compile_check, render
-from backend.managers.email.errors import TemplateInvalidError, TemplateVariablesError
+from backend.kit.templating import _sandbox
+from backend.kit.templating._sandbox import Rendered, TemplateSource, check_source, render
+from backend.kit.templating.errors import TemplateInvalidError, TemplateVariablesError
 
 
 def as_text(source: str, **variables) -> str:
-    result = render(Template("s", text=source), variables).text
+    result = render(TemplateSource("s", text=source), variables).text
     assert result is not None
     return result
 
 
 def as_html(source: str, **variables) -> str:
-    result = render(Template("s", html=source), variables).html
+    result = render(TemplateSource("s", html=source), variables).html
     assert result is not None
     return result
 
 
 @pytest.fixture(autouse=True)
 def fresh_cache():
-    _template._compile.cache_clear()
+    _sandbox._compile.cache_clear()
 
 
 class TestRender:
     def test_renders_the_parts_that_exist(self) -> None:
-        assert render(Template("Hi {{ n }}", "T {{ n }}"), {"n": 1}) == Rendered(
+        assert render(TemplateSource("Hi {{ n }}", "T {{ n }}"), {"n": 1}) == Rendered(
             "Hi 1", "T 1", None
         )
-        assert render(Template("S", None, "<b>"), {}) == Rendered("S", None, "<b>")
+        assert render(TemplateSource("S", None, "<b>"), {}) == Rendered("S", None, "<b>")
 
     def test_escapes_html_alone(self) -> None:
-        found = render(Template("{{ x }}", "{{ x }}", "<i>{{ x }}</i>"), {"x": "<a&b>"})
+        found = render(TemplateSource("{{ x }}", "{{ x }}", "<i>{{ x }}</i>"), {"x": "<a&b>"})
         assert found == Rendered("<a&b>", "<a&b>", "<i>&lt;a&amp;b&gt;</i>")
 
     @pytest.mark.parametrize(
@@ -189,15 +189,15 @@ class TestRender:
     @pytest.mark.parametrize("value", ["a\nb", "a\r\nBcc: x", "a\u2028b", "a\x0bb", "a\x85b"])
     def test_subject_stays_one_line(self, value: str) -> None:
         with pytest.raises(TemplateVariablesError) as caught:
-            render(Template("Hi {{ x }}", "t"), {"x": value})
+            render(TemplateSource("Hi {{ x }}", "t"), {"x": value})
         assert caught.value.extra == {"part": "subject"}
 
     def test_subject_is_bounded(self) -> None:
         with pytest.raises(TemplateVariablesError):
-            render(Template("{{ x }}", "t"), {"x": "y" * 901})
+            render(TemplateSource("{{ x }}", "t"), {"x": "y" * 901})
 
     def test_blank_lines_around_the_subject_go(self) -> None:
-        assert render(Template("\n {{ x }}\n\n", "t"), {"x": "y\n"}).subject == "y"
+        assert render(TemplateSource("\n {{ x }}\n\n", "t"), {"x": "y\n"}).subject == "y"
 
     @pytest.mark.parametrize(
         "variables",
@@ -217,7 +217,7 @@ class TestRender:
     )
     def test_refuses_variables_that_are_no_bounded_json(self, variables) -> None:
         with pytest.raises(TemplateVariablesError):
-            render(Template("s", "t"), variables)
+            render(TemplateSource("s", "t"), variables)
 
     def test_refuses_deep_and_shared_variables(self) -> None:
         deep: list = []
@@ -230,17 +230,17 @@ class TestRender:
         loop.append(loop)
         for value in (deep, shared, loop):
             with pytest.raises(TemplateVariablesError):
-                render(Template("s", "t"), {"x": value})
+                render(TemplateSource("s", "t"), {"x": value})
 
 
 class TestCompileCheck:
     def test_accepts(self) -> None:
-        compile_check("{{ a }}", "{{ b }}", None)
-        compile_check("{{ a }}", None, "{{ b }}")
+        check_source(TemplateSource("{{ a }}", "{{ b }}", None))
+        check_source(TemplateSource("{{ a }}", None, "{{ b }}"))
 
     def test_refuses_no_body(self) -> None:
         with pytest.raises(TemplateInvalidError):
-            compile_check("s", None, None)
+            check_source(TemplateSource("s", None, None))
 
     @pytest.mark.parametrize(
         "source",
@@ -258,13 +258,13 @@ class TestCompileCheck:
     )
     def test_names_part_and_line(self, source: str) -> None:
         with pytest.raises(TemplateInvalidError) as caught:
-            compile_check("s", "t", "one\ntwo\n" + source)
+            check_source(TemplateSource("s", "t", "one\ntwo\n" + source))
         assert caught.value.extra == {"part": "html", "line": 3}
 
     def test_bounds_the_source(self) -> None:
-        compile_check("s", "x" * (256 * 1024), None)
+        check_source(TemplateSource("s", "x" * (256 * 1024), None))
         with pytest.raises(TemplateInvalidError):
-            compile_check("s", "x" * (256 * 1024 + 1), None)
+            check_source(TemplateSource("s", "x" * (256 * 1024 + 1), None))
 
 
 BIG = "x" * 100_000
@@ -396,7 +396,7 @@ class TestAttacks:
     @pytest.mark.parametrize("part", ["text", "html"])
     @pytest.mark.parametrize("source", list(ATTACKS.values()), ids=list(ATTACKS))
     def test_is_refused_at_once(self, source: str, part: str) -> None:
-        template = Template("s", **{part: source})
+        template = TemplateSource("s", **{part: source})
         started = time.thread_time()
         with pytest.raises((TemplateInvalidError, TemplateVariablesError)) as caught:
             render(template, HOSTILE_VARIABLES)

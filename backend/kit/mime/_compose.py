@@ -23,11 +23,8 @@ from urllib.parse import quote
 import msgspec
 
 from backend.core.errors import InvalidInputError
-from backend.managers.email._address import Mailbox, parse_address
-from backend.managers.email.errors import (
-    AttachmentsTooLargeError,
-    InvalidHeaderError,
-)
+from backend.kit.mime._address import Mailbox, parse_address
+from backend.kit.mime.errors import AttachmentsTooLargeError, InvalidHeaderError
 
 MAX_HEADERS: Final = 50
 MAX_LINE_OCTETS: Final = 998

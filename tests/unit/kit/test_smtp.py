@@ -15,14 +15,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from backend.managers.email._smtp import (
+from backend.kit.smtp._client import (
     RecipientOutcome,
     SmtpPool,
     SmtpRelay,
     _prepare,
     verify,
 )
-from backend.managers.email.errors import RelayUnavailableError
+from backend.kit.smtp.errors import RelayUnavailableError
 
 SENDER = "no-reply@example.test"
 MESSAGE = b"Subject: s\r\n\r\nHello\r\n"

@@ -26,20 +26,19 @@ from functools import lru_cache
 from types import TracebackType
 from typing import Any, ClassVar, Final, NoReturn
 
-from jinja2 import Template as JinjaTemplate
-from jinja2 import UndefinedError, meta, nodes
+from jinja2 import Template, UndefinedError, meta, nodes
 from jinja2.exceptions import TemplateSyntaxError
 from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from backend.managers.email._template_filters import (
+from backend.kit.templating._filters import (
     FILTERS,
     INTERNAL_FILTERS,
     TESTS,
     concat,
     finalize,
 )
-from backend.managers.email._template_values import (
+from backend.kit.templating._values import (
     MAX_CHARACTERS,
     MAX_EXPONENT,
     MAX_INT_BITS,
@@ -59,7 +58,7 @@ from backend.managers.email._template_values import (
     refuse_value,
     scalar_text,
 )
-from backend.managers.email.errors import TemplateInvalidError, TemplateVariablesError
+from backend.kit.templating.errors import TemplateInvalidError, TemplateVariablesError
 
 MAX_SOURCE_CHARACTERS: Final = 256 * 1024
 MAX_SUBJECT_CHARACTERS: Final = 900
@@ -77,7 +76,7 @@ _FILE_NAME: Final = "<template>"
 
 
 @dataclass(frozen=True, slots=True)
-class Template:
+class TemplateSource:
     """The sources of one message; a body may be absent, the subject may not."""
 
     subject: str
@@ -94,17 +93,17 @@ class Rendered:
     html: str | None = None
 
 
-def compile_check(subject: str, text: str | None, html: str | None) -> None:
+def check_source(source: TemplateSource) -> None:
     """Refuse at storing time every template that ``render`` could not even begin.
 
     Raises:
         TemplateInvalidError: Carries ``part`` (subject, text or html) and ``line`` where known.
     """
-    if text is None and html is None:
+    if source.text is None and source.html is None:
         raise TemplateInvalidError("A template needs a text or an HTML body.")
-    for part, source in (("subject", subject), ("text", text), ("html", html)):
-        if source is not None:
-            _compile(source, part)
+    for part, text in (("subject", source.subject), ("text", source.text), ("html", source.html)):
+        if text is not None:
+            _compile(text, part)
 
 
 class Purse:
@@ -143,22 +142,22 @@ class Purse:
 
 
 def render(
-    template: Template, variables: Mapping[str, Any], purse: Purse | None = None
+    source: TemplateSource, variables: Mapping[str, Any], purse: Purse | None = None
 ) -> Rendered:
-    """Fill the template in; only the HTML body escapes what it inserts.
+    """Fill a template in; only the HTML body escapes what it inserts.
 
     Runs up to some seconds on hostile input and some 50 us on a usual message, without awaiting:
     hand templates to a thread, and all of one request the same ``purse``.
 
     Raises:
-        TemplateInvalidError: As ``compile_check``, or the template exceeds its budget or the purse.
+        TemplateInvalidError: As ``check_source``, or the template exceeds its budget or the purse.
         TemplateVariablesError: Variables are missing (``missing`` names them), are not JSON, have
             the wrong type for what the template does, or would break the subject's line.
     """
     _check_variables(variables)
     values = dict(variables)
     purse = purse or Purse()
-    subject = _render_part(template.subject, "subject", values, purse).strip()
+    subject = _render_part(source.subject, "subject", values, purse).strip()
     # Any of these would end the header line for some reader.
     if len(subject.splitlines()) > 1:
         raise TemplateVariablesError("The subject would contain a line break.", part="subject")
@@ -168,8 +167,8 @@ def render(
         )
     return Rendered(
         subject,
-        None if template.text is None else _render_part(template.text, "text", values, purse),
-        None if template.html is None else _render_part(template.html, "html", values, purse),
+        None if source.text is None else _render_part(source.text, "text", values, purse),
+        None if source.html is None else _render_part(source.html, "html", values, purse),
     )
 
 
@@ -309,7 +308,7 @@ _LITERALS: Final = (nodes.List, nodes.Tuple, nodes.Dict, nodes.Pair, nodes.Const
 
 @dataclass(frozen=True, slots=True)
 class _Compiled:
-    template: JinjaTemplate
+    template: Template
     required: frozenset[str]
     tokens: int
 
@@ -344,7 +343,7 @@ def _compile(source: str, part: str) -> _Compiled:
     except (RecursionError, SyntaxError, MemoryError, OverflowError, ValueError):
         # Nesting that exhausts the parser or Python's compiler, and numbers that Python refuses.
         raise TemplateInvalidError(f"The {part} is too complex.", part=part) from None
-    return _Compiled(JinjaTemplate.from_code(environment, code, {}), required, count)
+    return _Compiled(Template.from_code(environment, code, {}), required, count)
 
 
 def _check_syntax(tree: nodes.Template, part: str) -> None:
@@ -517,7 +516,7 @@ def _render_part(source: str, part: str, variables: dict[str, Any], purse: Purse
     return "".join(chunks)
 
 
-def _line(template: JinjaTemplate, traceback: TracebackType | None) -> int:
+def _line(template: Template, traceback: TracebackType | None) -> int:
     """Return the template's line that raised; 1 when none of its frames is on the traceback."""
     line = 1
     while traceback is not None:

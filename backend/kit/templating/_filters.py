@@ -10,7 +10,7 @@ from jinja2 import Undefined, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
-from backend.managers.email._template_values import (
+from backend.kit.templating._values import (
     CONTAINERS,
     MAX_OUTPUT_CHARACTERS,
     SCALARS,
