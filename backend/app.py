@@ -49,6 +49,7 @@ from backend.managers.tenant import TenantManager
 from backend.managers.tenant.routes import router as tenant_routes
 from backend.managers.tracing import Collector, TracingManager, can_export, otlp_exporter
 from backend.settings import Settings
+from backend.sink.routes import sink_routes
 
 SERVICE: Final = "email-sender"
 
@@ -222,6 +223,8 @@ def create_app(platform: Platform) -> Pipeline:
         tenant_routes,
     ):
         app.include_router(router)
+    if settings.email.sink_directory is not None:
+        app.include_router(sink_routes(settings.email.sink_directory))
     app.router.routes.extend(oauth_routes(platform.gateway))
 
     def openapi() -> dict[str, Any]:

@@ -28,11 +28,11 @@ from backend.core.errors import AppError, UnavailableError
 from backend.core.ids import PLATFORM_TENANT
 from backend.core.log import configure_logging
 from backend.http import server
-from backend.managers.email import SmtpSink
 from backend.managers.security import AuditEntry, KeyUnavailableError
 from backend.managers.tenant import Tenant, hash_password
 from backend.migrations import runner
 from backend.settings import Settings
+from backend.sink import SmtpSink
 from backend.worker import run_worker
 
 _USAGE: Final = 2

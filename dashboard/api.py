@@ -209,8 +209,8 @@ class Api:
         return self._get(f"/api/v1/emails/{_segment(email_id)}/content", EmailContent)
 
     def get_sink_copies(self, email_id: str) -> list[SinkCopy]:
-        """Return what the mail sink received of this message."""
-        return self._get(f"/api/v1/emails/{_segment(email_id)}/sink", SinkCopies).copies
+        """Return what the mail sink received; a platform without one answers 404."""
+        return self._get(f"/sink/emails/{_segment(email_id)}", SinkCopies).copies
 
     def list_jobs(
         self,

@@ -20,7 +20,7 @@ from typing import Any, Final, Self
 
 import httpx
 
-from backend.managers.email import count_copies, read_copies
+from backend.sink import count_copies, read_copies
 from scripts.installation import Installation, InstallationError
 from tests.support.postgres import PostgresServer
 

@@ -64,6 +64,8 @@ CLEAN = {
     "backend/managers/__init__.py": "",
     "backend/migrations/__init__.py": "",
     "backend/migrations/env.py": "import sqlalchemy\nimport backend.managers.tenant.models\n",
+    "backend/sink/__init__.py": "",
+    "backend/sink/routes.py": "import backend.http\nimport backend.managers.email\n",
     "dashboard/__init__.py": "",
     "dashboard/api.py": "import httpx\n",
 }
@@ -199,6 +201,18 @@ class TestContracts:
                 "floors", "backend/settings.py", "import backend.app", id="settings to app"
             ),
             pytest.param("floors", "backend/app.py", "import backend.worker", id="app to worker"),
+            pytest.param(
+                "floors",
+                "backend/managers/email/_copies.py",
+                "import backend.sink",
+                id="room to sink",
+            ),
+            pytest.param(
+                "doors",
+                "backend/sink/routes.py",
+                "import backend.managers.email.models",
+                id="sink past a door",
+            ),
             pytest.param("floors", "backend/helpers.py", "", id="module without a floor"),
             pytest.param(
                 "floors",

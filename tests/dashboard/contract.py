@@ -43,6 +43,8 @@ def hold(
     to read them.
     """
     where = f"{method} {path}"
+    if path.startswith("/sink/"):
+        return  # not promised: tests/integration/sink asks the platform itself
     known = operation(method, path)
     unknown = set(query) - {p["name"] for p in known.get("parameters", []) if p["in"] == "query"}
     assert not unknown, f"{where} takes no {unknown}"

@@ -531,7 +531,7 @@ class Platform:
                         }
                     ],
                 }
-            case ("GET", "emails", email_id, "sink"):
+            case ("GET", "", "sink", "emails", email_id):
                 need("email:read_content")
                 email = self._one(room.emails, email_id, "email.not_found", "No such e-mail.")
                 if email["state"] != "accepted":

@@ -162,6 +162,7 @@ def create_app(platform: Platform, issuer: str, console_url: str) -> Starlette:
             Route("/oauth/authorize", authorize, methods=["GET", "POST"]),
             Route("/oauth/token", token, methods=["POST"]),
             Route("/oauth/logout", logout),
+            Route("/sink/{rest:path}", api),
             Route("/api/v1/{rest:path}", api, methods=["GET", "POST", "PUT", "DELETE"]),
         ]
     )

@@ -88,7 +88,7 @@ class TestDetail:
         assert "Attempt 1: 250 2.0.0 Ok: queued" in screen.text
         assert screen.rows("attachments")[0]["filename"] == "invoice-2026-118.pdf"
         assert "In the mail sink" in screen.text
-        assert platform.called("GET", f"/api/v1/emails/{email['id']}/sink")
+        assert platform.called("GET", f"/sink/emails/{email['id']}")
 
     def test_gives_the_html_to_the_frame_behind_its_policy(self, visit, platform):
         screen = visit("emails", id=one(platform)["id"])
@@ -99,8 +99,8 @@ class TestDetail:
 
     def test_leaves_the_sink_out_when_there_is_none(self, visit, platform):
         email = one(platform)
-        path = f"/api/v1/emails/{email['id']}/sink"
-        platform.fail("GET", path, 404, "email.sink_disabled", "There is no sink.")
+        path = f"/sink/emails/{email['id']}"
+        platform.fail("GET", path, 404, "not_found", "There is no sink.")
         screen = visit("emails", id=email["id"])
         assert "In the mail sink" not in screen.text
         assert "There is no sink." not in screen.text
@@ -111,7 +111,7 @@ class TestDetail:
         assert "Your role sees that a message was sent, not what it says." in screen.text
         assert screen.component("content-html") is None
         assert not platform.called("GET", f"/api/v1/emails/{email['id']}/content")
-        assert not platform.called("GET", f"/api/v1/emails/{email['id']}/sink")
+        assert not platform.called("GET", f"/sink/emails/{email['id']}")
 
     def test_goes_back_to_the_list_as_it_was_left(self, visit, platform):
         screen = visit("emails")

@@ -4,24 +4,21 @@ Owns ``email_messages``, ``email_recipients``, ``email_events``, ``email_templat
 ``email_settings``. Its job kind ``email.send`` reaches the orchestrator through ``app``.
 """
 
-from backend.managers.email._sink import SmtpSink, count_copies, read_copies
 from backend.managers.email._values import Draft, Email
 from backend.managers.email.errors import EmailNotFoundError, TemplateNotFoundError
 from backend.managers.email.jobs import EmailDelivery
-from backend.managers.email.manager import JOB_KIND, EmailManager, scope_of
+from backend.managers.email.manager import JOB_KIND, READ_CONTENT, EmailManager, scope_of
 from backend.managers.email.settings import EmailSettings
 
 __all__ = [
     "JOB_KIND",
+    "READ_CONTENT",
     "Draft",
     "Email",
     "EmailDelivery",
     "EmailManager",
     "EmailNotFoundError",
     "EmailSettings",
-    "SmtpSink",
     "TemplateNotFoundError",
-    "count_copies",
-    "read_copies",
     "scope_of",
 ]

@@ -38,13 +38,6 @@ class TemplateNotFoundError(NotFoundError):
     title: ClassVar[str] = "No such template"
 
 
-class SinkDisabledError(NotFoundError):
-    """This installation sends to a real mail server and keeps no copies."""
-
-    code: ClassVar[str] = "email.sink_disabled"
-    title: ClassVar[str] = "There is no local mail sink"
-
-
 class SettingsChangedError(PreconditionError):
     """Somebody else changed the settings since they were read."""
 

@@ -7,7 +7,6 @@ least once, always under the same Message-ID, so that receivers and people can t
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -41,7 +40,6 @@ from backend.managers.email._values import (
 )
 from backend.managers.email.errors import (
     EmailNotFoundError,
-    SinkDisabledError,
     TemplateNotFoundError,
     TooManyRecipientsError,
 )
@@ -51,6 +49,8 @@ from backend.managers.orchestrator import OrchestratorManager
 from backend.managers.security import Keyring, SecurityManager
 
 JOB_KIND: Final = "email.send"
+READ_CONTENT: Final = "email:read_content"
+"""The permission to read what messages say, wherever a copy of it lies."""
 OPEN_STATES: Final = ("queued", "sending", "deferred")
 # Up to so many addresses a plain message is prepared where it is: a thread costs more.
 _FEW_ADDRESSES: Final = 10
@@ -366,17 +366,17 @@ class EmailManager(TemplateOperations, SendingOperations):
         tx.audit("email.content_read", f"email:{email_id}")
         return Content.from_bytes(keyring.open(_context(email_id), row.sealed_content))
 
-    async def get_sink_directory(self, tx: ReadTx, email_id: str) -> tuple[Path, str]:
-        """Where the local sink keeps copies, and the Message-ID to look for.
+    async def audit_reading(self, tx: Tx, email_id: str, *, source: str) -> str:
+        """Record that a message's content is read from ``source``; returns its Message-ID.
+
+        For whoever keeps copies of what was sent: to read one is to read the content.
 
         Raises:
             EmailNotFoundError: No such message in this tenant.
-            SinkDisabledError: There is no local sink.
         """
         row = await self._load(tx, email_id)
-        if self._settings.sink_directory is None:
-            raise SinkDisabledError
-        return self._settings.sink_directory, row.message_id
+        tx.audit("email.content_read", f"email:{email_id}", source=source)
+        return row.message_id
 
     async def count_emails(self, tx: ReadTx, since: datetime) -> dict[str, int]:
         """Messages by state: settled ones made since then, open ones whatever their age."""

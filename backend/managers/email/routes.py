@@ -1,6 +1,5 @@
 """HTTP face of e-mail: parse, call, shape. No rules here."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Annotated, Final
 
@@ -17,18 +16,16 @@ from backend.kit.mime import AttachmentsTooLargeError, InvalidAddressError, Inva
 from backend.kit.smtp import RelayNotAllowedError
 from backend.kit.templating import TemplateInvalidError, TemplateVariablesError
 from backend.managers.email._sending import check_relay_host
-from backend.managers.email._sink import read_copies
 from backend.managers.email._values import Draft, Prepared, RelayChoice, Sending
 from backend.managers.email.errors import (
     EmailNotFoundError,
     SettingsChangedError,
-    SinkDisabledError,
     TemplateChangedError,
     TemplateNotFoundError,
     TemplatesTooLargeError,
     TooManyRecipientsError,
 )
-from backend.managers.email.manager import EmailManager
+from backend.managers.email.manager import READ_CONTENT, EmailManager
 from backend.managers.email.schemas import (
     AttachmentOut,
     BatchCreate,
@@ -40,8 +37,6 @@ from backend.managers.email.schemas import (
     EmailPage,
     SettingsOut,
     SettingsPut,
-    SinkCopies,
-    SinkCopyOut,
     SmtpOut,
     State,
     TemplateName,
@@ -54,7 +49,7 @@ router = APIRouter(prefix="/api/v1", tags=["email"])
 Emails = Annotated[EmailManager, manager_of(EmailManager)]
 Sender = Annotated[Scope, requires("email:send")]
 Reader = Annotated[Scope, requires("email:read")]
-ContentReader = Annotated[Scope, requires("email:read_content")]
+ContentReader = Annotated[Scope, requires(READ_CONTENT)]
 NamePath = Annotated[TemplateName, Path(description="Template name", examples=["welcome"])]
 _DENIED = (UnauthenticatedError, ForbiddenError)
 _NOT_SENDABLE = (
@@ -72,7 +67,6 @@ _JOB_ID: Final = {"job_id": "$response.body#/job_id"}
 _ABOUT_EMAIL: Final = leads_to(
     get_email=_EMAIL_ID,
     read_content=_EMAIL_ID,
-    read_sink=_EMAIL_ID,
     get_job=_JOB_ID,
     cancel_job=_JOB_ID,
 )
@@ -167,19 +161,6 @@ async def read_content(
             for a in content.attachments
         ],
     )
-
-
-@router.get(
-    "/emails/{email_id}/sink",
-    responses=problems(*_DENIED, EmailNotFoundError, SinkDisabledError),
-)
-async def read_sink(email_id: IdPath, scope: ContentReader, emails: Emails, db: Db) -> SinkCopies:
-    """Read the copies the local mail sink received, oldest first."""
-    async with db.transaction(scope) as tx:
-        directory, message_id = await emails.get_sink_directory(tx, email_id)
-        tx.audit("email.content_read", f"email:{email_id}", source="sink")
-    copies = await asyncio.to_thread(read_copies, directory, message_id)
-    return SinkCopies(copies=[SinkCopyOut.model_validate(copy) for copy in copies])
 
 
 @router.get("/email-templates", responses=problems(*_DENIED))

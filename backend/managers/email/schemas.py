@@ -282,26 +282,6 @@ class ContentOut(BaseModel):
     attachments: list[AttachmentOut]
 
 
-class SinkCopyOut(BaseModel):
-    """A copy as the local mail sink received it."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    received_at: datetime | None
-    envelope_from: str
-    envelope_to: list[str]
-    headers: list[tuple[str, str]]
-    text: str | None
-    html: str | None
-    size_bytes: int
-
-
-class SinkCopies(BaseModel):
-    """More than one copy means the message was handed over more than once."""
-
-    copies: list[SinkCopyOut]
-
-
 class TemplatePut(Input):
     """A template's text; Jinja2 in a sandbox without calls."""
 

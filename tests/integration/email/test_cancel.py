@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from backend.managers.email import SmtpSink, read_copies
+from backend.sink import SmtpSink, read_copies
 from tests.integration.email.conftest import Mailing
 from tests.support.platform import Caller
 

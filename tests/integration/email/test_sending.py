@@ -8,9 +8,9 @@ import pytest
 import sqlalchemy as sa
 
 from backend.core.context import Scope
-from backend.managers.email import read_copies
 from backend.managers.email.manager import scope_of
 from backend.managers.email.models import EmailRow, RecipientRow, SettingsRow
+from backend.sink import read_copies
 from tests.integration.email.conftest import Mailing
 from tests.support.platform import App
 
@@ -50,7 +50,7 @@ class TestSendEmail:
             ("eve@example.test", "bcc", "accepted", 250),
         ]
         assert [step["event"] for step in email["timeline"]] == ["queued", "sending", "accepted"]
-        sink = (await ada.http.get(f"/api/v1/emails/{made['id']}/sink")).json()
+        sink = (await ada.http.get(f"/sink/emails/{made['id']}")).json()
         (copy,) = sink["copies"]
         headers = {name.lower(): value for name, value in copy["headers"]}
         assert headers["message-id"] == made["message_id"]

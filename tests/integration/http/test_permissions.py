@@ -24,7 +24,6 @@ PERMISSIONS = {
     "GET /api/v1/emails": "email:read",
     "GET /api/v1/emails/{email_id}": "email:read",
     "GET /api/v1/emails/{email_id}/content": "email:read_content",
-    "GET /api/v1/emails/{email_id}/sink": "email:read_content",
     "GET /api/v1/email-templates": "email_template:read",
     "GET /api/v1/email-templates/{name}": "email_template:read",
     "PUT /api/v1/email-templates/{name}": "email_template:write",

@@ -19,11 +19,12 @@ from backend.core.audit import AuditRecord
 from backend.core.context import Scope, SystemScope
 from backend.core.database import DatabaseUnavailableError
 from backend.core.ids import uuid7
-from backend.managers.email import Draft, EmailSettings, SmtpSink
+from backend.managers.email import Draft, EmailSettings
 from backend.managers.gateway.models import IdempotencyRecord
 from backend.managers.metrics.models import RollupRow
 from backend.managers.orchestrator.models import JobRow
 from backend.settings import DatabaseSettings, Settings, TelemetrySettings
+from backend.sink import SmtpSink
 
 
 def free_port() -> int:

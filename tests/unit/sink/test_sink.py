@@ -10,7 +10,7 @@ import pytest
 
 from backend.kit.mime import Attachment, Content, Mailbox, compose
 from backend.kit.smtp import SmtpPool, SmtpRelay
-from backend.managers.email._sink import (
+from backend.sink import (
     SmtpSink,
     count_copies,
     hash_message_id,
