@@ -135,7 +135,7 @@ class TestLimiters:
             answer = await ada.http.put("/api/v1/email-templates/t0", json=replaced)
             assert answer.status_code == 200
         async with app.platform.database.read(Scope("t", ada.tenant.id)) as tx:
-            found = await app.platform.emails.list_templates(tx, limit=1000)
+            found = await app.platform.emails.templates.list(tx, limit=1000)
         assert len(found) == len(codes) - 1
 
 

@@ -8,7 +8,7 @@ import pytest
 from backend.core.context import Scope
 from backend.kit.smtp import RelayNotAllowedError, SmtpPool, SmtpRelay, is_public
 from backend.managers.email import EmailSettings
-from backend.managers.email._sending import check_relay_host
+from backend.managers.email._email_settings import check_relay_host
 
 pytestmark = pytest.mark.attack
 
@@ -106,7 +106,7 @@ async def password_of(app, caller):
     emails = app.platform.emails
     async with app.platform.database.transaction(Scope("t", caller.tenant.id)) as tx:
         keyring = await app.platform.security.keyring(tx)
-        return (await emails._relay(tx, keyring))[0].password
+        return (await emails.email_settings.open_relay(tx, keyring))[0].password
 
 
 class TestRebinding:
@@ -178,6 +178,6 @@ class TestRebinding:
 
         async with app.platform.database.transaction(Scope("t", ada.tenant.id)) as tx:
             keyring = await app.platform.security.keyring(tx)
-            relay, _ = await app.platform.emails._relay(tx, keyring)
+            relay, _ = await app.platform.emails.email_settings.open_relay(tx, keyring)
         assert relay.public_only
         assert not app.platform.emails.default_relay.public_only

@@ -101,7 +101,7 @@ CheckedTemplate = NewType("CheckedTemplate", TemplateSource)
 
 
 @dataclass(frozen=True, slots=True)
-class Sending:
+class TenantEmailSettings:
     """How a tenant sends. ``revision`` 0 means the platform's defaults."""
 
     from_address: str

@@ -38,7 +38,7 @@ class TemplateNotFoundError(NotFoundError):
     title: ClassVar[str] = "No such template"
 
 
-class SettingsChangedError(PreconditionError):
+class EmailSettingsChangedError(PreconditionError):
     """Somebody else changed the settings since they were read."""
 
     code: ClassVar[str] = "email.settings_changed"

@@ -363,7 +363,7 @@ class SmtpOut(BaseModel):
     tls: str
 
 
-class SettingsPut(Input):
+class EmailSettingsPut(Input):
     """How the tenant sends."""
 
     from_address: str = Field(
@@ -373,7 +373,7 @@ class SettingsPut(Input):
     smtp: SmtpIn | None = Field(None, description="Null uses the platform's mail server")
 
 
-class SettingsOut(BaseModel):
+class EmailSettingsOut(BaseModel):
     """How the tenant sends; the ETag names this version."""
 
     from_address: str

@@ -72,7 +72,7 @@ class TestRunWorker:
         draft = Draft(to=["ada@example.test"], subject="Hello", text="There")
         prepared = await platform.emails.prepare_emails(tenant_id, [draft], {})
         async with platform.database.transaction(scope) as tx:
-            (email,) = await platform.emails.send_emails(tx, prepared)
+            (email,) = await platform.emails.queue_emails(tx, prepared)
         running = asyncio.create_task(worker.run_worker(platform))
 
         async def accepted() -> bool:

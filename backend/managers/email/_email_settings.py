@@ -1,4 +1,4 @@
-"""Operations on how a tenant sends: its from address, and its own mail server if it has one."""
+"""E-mail settings of a tenant: its from address, and its own mail server if it has one."""
 
 import contextlib
 from typing import Any
@@ -8,25 +8,29 @@ import sqlalchemy as sa
 from backend.core.database import ReadTx, Tx
 from backend.kit.mime import Mailbox, parse_address
 from backend.kit.smtp import SmtpRelay, resolve_public
-from backend.managers.email._values import RelayChoice, Sending
-from backend.managers.email.errors import SettingsChangedError
-from backend.managers.email.models import SettingsRow
+from backend.managers.email._values import RelayChoice, TenantEmailSettings
+from backend.managers.email.errors import EmailSettingsChangedError
+from backend.managers.email.models import EmailSettingsRow
 from backend.managers.email.settings import EmailSettings
 from backend.managers.security import Keyring, SecurityManager
 
 
-class SendingOperations:
+class EmailSettingsStore:
     """Reading and replacing a tenant's settings, and the relay they lead to."""
 
-    _security: SecurityManager
-    _settings: EmailSettings
-    _default_relay: SmtpRelay
+    def __init__(
+        self, security: SecurityManager, platform: EmailSettings, default_relay: SmtpRelay
+    ) -> None:
+        """What ``platform`` and ``default_relay`` say holds for tenants that say nothing."""
+        self._security = security
+        self._platform = platform
+        self._default_relay = default_relay
 
-    async def get_sending(self, tx: ReadTx) -> Sending:
+    async def get(self, tx: ReadTx) -> TenantEmailSettings:
         """The tenant's settings, or the platform's defaults as revision 0."""
-        return _sending(await tx.scalar(sa.select(SettingsRow)), self._settings)
+        return _as_settings(await tx.scalar(sa.select(EmailSettingsRow)), self._platform)
 
-    async def put_sending(
+    async def put(
         self,
         tx: Tx,
         *,
@@ -34,19 +38,19 @@ class SendingOperations:
         from_name: str,
         smtp: RelayChoice | None,
         expected_version: str | None,
-    ) -> Sending:
+    ) -> TenantEmailSettings:
         """Replace the tenant's settings. The same relay without a password keeps the stored one.
 
         Without a user name no password is kept, given or stored: nobody could log in with it.
 
         Raises:
-            SettingsChangedError: The version is not the current one any more.
+            EmailSettingsChangedError: The version is not the current one any more.
             InvalidAddressError: The from address is none.
         """
-        row = await tx.scalar(sa.select(SettingsRow).with_for_update())
-        current = _sending(row, self._settings)
+        row = await tx.scalar(sa.select(EmailSettingsRow).with_for_update())
+        current = _as_settings(row, self._platform)
         if expected_version is not None and expected_version != current.version:
-            raise SettingsChangedError
+            raise EmailSettingsChangedError
         sender = parse_address(str(Mailbox(from_name, from_address)))
         sealed = row.sealed_password if row and smtp and _takes_it_too(row, smtp) else None
         if smtp is not None and smtp.password is not None:
@@ -66,7 +70,7 @@ class SendingOperations:
             "updated_at": tx.now(),
         }
         await tx.upsert(
-            SettingsRow,
+            EmailSettingsRow,
             {"tenant_id": tx.tenant_id, **values},
             conflict=["tenant_id"],
             update=values,
@@ -78,7 +82,7 @@ class SendingOperations:
             smtp_host=values["smtp_host"],
             version=values["version"],
         )
-        return Sending(
+        return TenantEmailSettings(
             sender.address,
             sender.display_name,
             values["smtp_host"],
@@ -88,11 +92,12 @@ class SendingOperations:
             values["version"],
         )
 
-    async def _relay(self, tx: ReadTx, keyring: Keyring) -> tuple[SmtpRelay, Mailbox]:
-        row = await tx.scalar(sa.select(SettingsRow))
+    async def open_relay(self, tx: ReadTx, keyring: Keyring) -> tuple[SmtpRelay, Mailbox]:
+        """The mail server to hand messages to, its password opened, and who they are from."""
+        row = await tx.scalar(sa.select(EmailSettingsRow))
         if row is None or row.smtp_host is None:
-            sending = _sending(row, self._settings)
-            return self._default_relay, Mailbox(sending.from_name, sending.from_address)
+            found = _as_settings(row, self._platform)
+            return self._default_relay, Mailbox(found.from_name, found.from_address)
         password = (
             keyring.open(_password_context(tx.tenant_id), row.sealed_password).decode()
             # Earlier releases stored passwords of nobody, which the relay would refuse.
@@ -105,13 +110,13 @@ class SendingOperations:
             username=row.smtp_username,
             password=password,
             tls=row.smtp_tls,
-            timeout_seconds=self._settings.smtp_timeout_seconds,
-            public_only=not self._settings.allow_private_relays,
+            timeout_seconds=self._platform.smtp_timeout_seconds,
+            public_only=not self._platform.allow_private_relays,
         )
         return relay, Mailbox(row.from_name, row.from_address)
 
 
-def _takes_it_too(row: SettingsRow, smtp: RelayChoice) -> bool:
+def _takes_it_too(row: EmailSettingsRow, smtp: RelayChoice) -> bool:
     """Whether a stored password may go to this server: the same, and no less guarded on the way.
 
     Otherwise whoever may change the settings could have it sent to where they can read it.
@@ -124,10 +129,12 @@ def _password_context(tenant_id: str) -> str:
     return f"email.smtp_password:{tenant_id}"
 
 
-def _sending(row: SettingsRow | None, defaults: EmailSettings) -> Sending:
+def _as_settings(row: EmailSettingsRow | None, defaults: EmailSettings) -> TenantEmailSettings:
     if row is None:
-        return Sending(defaults.from_address, defaults.from_name, None, None, None, None, 0)
-    return Sending(
+        return TenantEmailSettings(
+            defaults.from_address, defaults.from_name, None, None, None, None, 0
+        )
+    return TenantEmailSettings(
         row.from_address,
         row.from_name,
         row.smtp_host,
