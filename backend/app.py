@@ -28,6 +28,7 @@ from backend.core.telemetry import Consumer, Telemetry
 from backend.http import problem
 from backend.http.openapi import build_document
 from backend.http.pipeline import BodyLimits, Pipeline
+from backend.kit.outbound import Outbound
 from backend.kit.smtp import verify
 from backend.managers.dashboard import DashboardManager
 from backend.managers.dashboard.routes import router as dashboard_routes
@@ -60,6 +61,7 @@ class Platform:
 
     settings: Settings
     database: Database
+    outbound: Outbound
     security: SecurityManager
     tenants: TenantManager
     orchestrator: OrchestratorManager
@@ -69,7 +71,6 @@ class Platform:
     metrics: MetricsManager
     monitoring: MonitoringManager
     dashboard: DashboardManager
-    collector: Collector | None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -77,9 +78,8 @@ class Platform:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.database.aclose)
             await stack.enter_async_context(self.database.signals.running())
+            stack.push_async_callback(self.outbound.aclose)
             stack.push_async_callback(self.delivery.aclose)
-            if self.collector is not None:
-                stack.push_async_callback(self.collector.aclose)
             yield
 
 
@@ -97,8 +97,9 @@ def compose(settings: Settings, *, clock: Clock = system_clock) -> Platform:
     security = SecurityManager(load_root_key(settings.security, settings.data_dir / "root.key"))
     tenants = TenantManager()
     orchestrator = OrchestratorManager()
-    emails = EmailManager(security, orchestrator, settings.email)
-    delivery = EmailDelivery(database, emails)
+    outbound = Outbound(settings.outbound)
+    emails = EmailManager(security, orchestrator, settings.email, outbound)
+    delivery = EmailDelivery(database, emails, outbound)
     orchestrator.register(delivery.kind())
     gateway = GatewayManager(database, security, tenants, settings.gateway)
     monitoring = MonitoringManager()
@@ -108,20 +109,20 @@ def compose(settings: Settings, *, clock: Clock = system_clock) -> Platform:
         return database.dialect
 
     async def check_mail_server() -> str:
-        milliseconds = await verify(emails.default_relay)
+        milliseconds = await verify(emails.default_relay, outbound)
         return f"greeting in {milliseconds:.0f} ms"
 
     monitoring.add_check("database", check_database)
     monitoring.add_check("mail_server", check_mail_server, required=False)
-    collector: Collector | None = None
     if settings.telemetry.otlp_endpoint:
-        collector = Collector(settings.telemetry.otlp_endpoint)
+        collector = Collector(settings.telemetry.otlp_endpoint, outbound)
         # Spans may be lost, so the collector is not required; what sends them is, because neither
         # the API nor a worker starts without it.
         monitoring.add_check("trace_collector", collector.check, required=not can_export())
     return Platform(
         settings=settings,
         database=database,
+        outbound=outbound,
         security=security,
         tenants=tenants,
         orchestrator=orchestrator,
@@ -131,7 +132,6 @@ def compose(settings: Settings, *, clock: Clock = system_clock) -> Platform:
         metrics=metrics,
         monitoring=monitoring,
         dashboard=DashboardManager(metrics, orchestrator, emails),
-        collector=collector,
     )
 
 

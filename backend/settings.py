@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from backend.kit.outbound import OutboundSettings
 from backend.managers.email import EmailSettings
 from backend.managers.gateway import GatewaySettings
 from backend.managers.orchestrator import OrchestratorSettings
@@ -85,6 +86,7 @@ class Settings(BaseSettings):
     gateway: GatewaySettings = GatewaySettings()
     orchestrator: OrchestratorSettings = OrchestratorSettings()
     email: EmailSettings = EmailSettings()
+    outbound: OutboundSettings = OutboundSettings()
 
     @model_validator(mode="before")
     @classmethod

@@ -4,19 +4,14 @@ from backend.kit.smtp._client import (
     RecipientOutcome,
     SmtpPool,
     SmtpRelay,
-    is_public,
-    resolve_public,
     verify,
 )
-from backend.kit.smtp.errors import RelayNotAllowedError, RelayUnavailableError
+from backend.kit.smtp.errors import RelayUnavailableError
 
 __all__ = [
     "RecipientOutcome",
-    "RelayNotAllowedError",
     "RelayUnavailableError",
     "SmtpPool",
     "SmtpRelay",
-    "is_public",
-    "resolve_public",
     "verify",
 ]

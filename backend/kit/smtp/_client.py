@@ -16,20 +16,19 @@ bouncing a whole queue because of one mistyped password.
 """
 
 import asyncio
-import ipaddress
 import re
-import socket
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any, Final, Literal, Self
+from typing import Final, Literal, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import aiosmtplib
 from aiosmtplib.protocol import normalize_message_line_endings
 
-from backend.kit.smtp.errors import RelayNotAllowedError, RelayUnavailableError
+from backend.kit.outbound import NotAllowedError, Outbound, UnreachableError
+from backend.kit.outbound import tls_context as default_tls_context
+from backend.kit.smtp.errors import RelayUnavailableError
 
 Tls = Literal["none", "starttls", "implicit"]
 State = Literal["accepted", "deferred", "bounced"]
@@ -48,10 +47,6 @@ _START_INPUT: Final = 354
 # A large message gets this long on top of the timeout, as if the line carried 64 KiB a second.
 _UPLOAD_BYTES_PER_SECOND: Final = 65_536
 _QUIT_SECONDS: Final = 1.0
-# The last four octets of these are an IPv4 address that a translator connects to: RFC 6052, and
-# the form that RFC 4291 deprecates. RFC 8215 is for translators within one's own network.
-_TRANSLATED: Final = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96"))
-_LOCAL_TRANSLATION: Final = ipaddress.IPv6Network("64:ff9b:1::/48")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +60,8 @@ class SmtpRelay:
     tls: Tls = "starttls"
     timeout_seconds: float = 30.0
     local_hostname: str | None = None
+    # Whose server this is, None for the platform's own: a tenant's failures are its own.
+    tenant_id: str | None = None
     # For what tenants choose: no address of the platform's own network, whatever the name says.
     public_only: bool = False
 
@@ -178,6 +175,7 @@ class SmtpPool:
     def __init__(
         self,
         relay: SmtpRelay,
+        outbound: Outbound,
         *,
         size: int = 4,
         idle_seconds: float = 30.0,
@@ -188,6 +186,7 @@ class SmtpPool:
         if size < 1 or messages_per_connection < 1:
             raise ValueError("A pool needs at least one connection and one message on it.")
         self.relay = relay
+        self._outbound = outbound
         self._size = size
         self._idle_seconds = idle_seconds
         self._messages_per_connection = messages_per_connection
@@ -230,7 +229,7 @@ class SmtpPool:
                     # Closed while idle. Its neighbours probably are as well, so not one of them.
                     pass
             try:
-                client = await _open(self.relay, self._tls_context)
+                client = await _open(self.relay, self._outbound, self._tls_context)
                 return await self._deliver(_Connection(client), sender, recipients, message)
             except _GoneError as error:
                 return [
@@ -310,7 +309,9 @@ class SmtpPool:
             task.add_done_callback(self._farewells.discard)
 
 
-async def verify(relay: SmtpRelay, *, tls_context: ssl.SSLContext | None = None) -> float:
+async def verify(
+    relay: SmtpRelay, outbound: Outbound, *, tls_context: ssl.SSLContext | None = None
+) -> float:
     """Connect as a message would (TLS and log-in included), greet, leave; the milliseconds it took.
 
     Raises:
@@ -320,7 +321,7 @@ async def verify(relay: SmtpRelay, *, tls_context: ssl.SSLContext | None = None)
     loop = asyncio.get_running_loop()
     started = loop.time()
     try:
-        client = await _open(relay, tls_context)
+        client = await _open(relay, outbound, tls_context)
     except _GoneError as error:
         raise RelayUnavailableError(error.response) from None
     try:
@@ -338,27 +339,50 @@ async def verify(relay: SmtpRelay, *, tls_context: ssl.SSLContext | None = None)
 # --- One session ----------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=1)
-def _default_tls_context() -> ssl.SSLContext:
-    """Load the system's trust once; it takes tens of milliseconds."""
-    return ssl.create_default_context(ssl.Purpose.SERVER_AUTH)
-
-
-async def _open(relay: SmtpRelay, tls_context: ssl.SSLContext | None) -> aiosmtplib.SMTP:
+async def _open(
+    relay: SmtpRelay, outbound: Outbound, tls_context: ssl.SSLContext | None
+) -> aiosmtplib.SMTP:
     """Connect, secure and log in, or raise _GoneError with a reason an operator can act on."""
     where = f"{relay.host}:{relay.port}"
     try:
-        connected = await _connect_public(relay) if relay.public_only else None
-    except RelayNotAllowedError as error:
-        raise _GoneError(None, error.detail) from None
-    except OSError as error:
-        raise _GoneError(None, _tidy(f"No session with {where}: {_explain(error)}")) from None
+        with outbound.guard(relay.host, relay.port, tenant_id=relay.tenant_id):
+            return await _greet(relay, outbound, tls_context)
+    except (NotAllowedError, UnreachableError) as error:
+        raise _GoneError(None, _tidy(f"No session with {where}: {error.detail}")) from None
+    except aiosmtplib.SMTPAuthenticationError as error:
+        raise _GoneError(
+            error.code, _tidy(f"{where} refused the log-in: {error.code} {error.message}")
+        ) from None
+    except aiosmtplib.SMTPResponseException as error:
+        raise _GoneError(
+            error.code if error.code > 0 else None,
+            _tidy(f"{where} refused the session: {error.code} {error.message}"),
+        ) from None
+
+
+async def _greet(
+    relay: SmtpRelay, outbound: Outbound, tls_context: ssl.SSLContext | None
+) -> aiosmtplib.SMTP:
+    """A session that is ready for messages.
+
+    Raises:
+        NotAllowedError, UnreachableError: There is nobody to speak with, or not in time.
+        aiosmtplib.SMTPResponseException: The relay says no.
+    """
     if tls_context is None and relay.tls != "none":
-        tls_context = _default_tls_context()
+        tls_context = default_tls_context()
     client = aiosmtplib.SMTP(
         hostname=relay.host,
-        port=None if connected is not None else relay.port,
-        sock=connected,
+        port=None,
+        # Connected to the very address that was judged. A second look-up, which the library would
+        # make, may answer otherwise: whoever runs the name's server decides when.
+        sock=await outbound.connect(
+            relay.host,
+            relay.port,
+            tenant_id=relay.tenant_id,
+            public_only=relay.public_only,
+            timeout_seconds=relay.timeout_seconds,
+        ),
         username=relay.username,
         password=relay.password,
         local_hostname=relay.local_hostname,
@@ -376,85 +400,17 @@ async def _open(relay: SmtpRelay, tls_context: ssl.SSLContext | None) -> aiosmtp
                 await client.ehlo()
             except aiosmtplib.SMTPHeloError:
                 await client.helo()
-    except aiosmtplib.SMTPAuthenticationError as error:
+    except aiosmtplib.SMTPResponseException:
         client.close()
-        raise _GoneError(
-            error.code, _tidy(f"{where} refused the log-in: {error.code} {error.message}")
-        ) from None
-    except aiosmtplib.SMTPResponseException as error:
-        client.close()
-        raise _GoneError(
-            error.code if error.code > 0 else None,
-            _tidy(f"{where} refused the session: {error.code} {error.message}"),
-        ) from None
-    # ValueError covers what the resolver and the TLS library refuse to even try (a bad host name).
+        raise
+    # ValueError covers what the TLS library refuses to even try (a bad host name).
     except (aiosmtplib.SMTPException, OSError, ValueError) as error:
         client.close()
-        raise _GoneError(None, _tidy(f"No session with {where}: {_explain(error)}")) from None
+        raise UnreachableError(_explain(error)) from error
     except BaseException:
         client.close()
         raise
     return client
-
-
-async def resolve_public(host: str, port: int | None) -> list[tuple[Any, ...]]:
-    """Look a host up, as ``getaddrinfo`` answers it, and refuse one with an address of ours.
-
-    Raises:
-        RelayNotAllowedError: One of its addresses is not public, or it can be no name of a host.
-        OSError: There is no such host.
-    """
-    loop = asyncio.get_running_loop()
-    try:
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except UnicodeError as exc:  # an empty label, or one of more than 63 characters
-        raise RelayNotAllowedError(f"{host} is not the name of a host") from exc
-    if not all(is_public(str(info[4][0])) for info in found):
-        raise RelayNotAllowedError(f"{host} is not a public mail server")
-    return [*found]
-
-
-def is_public(address: str) -> bool:
-    """Whether an IP address lies in the public Internet, also behind a translation of IPv4."""
-    parsed = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(parsed, ipaddress.IPv6Address):
-        inner = parsed.ipv4_mapped or parsed.sixtofour or (parsed.teredo or (None, None))[1]
-        if inner is None and any(parsed in network for network in _TRANSLATED):
-            inner = ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_public(str(inner))
-        if parsed.is_site_local or parsed in _LOCAL_TRANSLATION:
-            return False
-    return parsed.is_global and not parsed.is_multicast and not parsed.is_reserved
-
-
-async def _connect_public(relay: SmtpRelay) -> socket.socket:
-    """Connect to the very address that was judged.
-
-    A second look-up, which the library would make, may answer otherwise: whoever runs the name's
-    server decides when.
-
-    Raises:
-        RelayNotAllowedError: See :func:`resolve_public`.
-        OSError: No address can be connected to.
-    """
-    loop = asyncio.get_running_loop()
-    failure: OSError = OSError("no address")
-    for family, kind, protocol, _, address in await resolve_public(relay.host, relay.port):
-        connection = socket.socket(family, kind, protocol)
-        connection.setblocking(False)
-        try:
-            async with asyncio.timeout(relay.timeout_seconds):
-                await loop.sock_connect(connection, address)
-        except OSError as error:  # a timeout is one
-            connection.close()
-            failure = error
-        except BaseException:
-            connection.close()
-            raise
-        else:
-            return connection
-    raise failure
 
 
 async def _transact(

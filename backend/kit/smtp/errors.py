@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from backend.core.errors import InvalidInputError, UnavailableError
+from backend.core.errors import UnavailableError
 
 
 class RelayUnavailableError(UnavailableError):
@@ -10,10 +10,3 @@ class RelayUnavailableError(UnavailableError):
 
     code: ClassVar[str] = "email.relay_unavailable"
     title: ClassVar[str] = "The SMTP relay is not available"
-
-
-class RelayNotAllowedError(InvalidInputError):
-    """A tenant may not make the platform connect to its inner network."""
-
-    code: ClassVar[str] = "email.relay_not_allowed"
-    title: ClassVar[str] = "This mail server is not allowed"

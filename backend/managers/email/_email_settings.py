@@ -1,15 +1,15 @@
 """E-mail settings of a tenant: its from address, and its own mail server if it has one."""
 
-import contextlib
 from typing import Any
 
 import sqlalchemy as sa
 
 from backend.core.database import ReadTx, Tx
 from backend.kit.mime import Mailbox, parse_address
-from backend.kit.smtp import SmtpRelay, resolve_public
+from backend.kit.outbound import NotAllowedError, Outbound, UnreachableError
+from backend.kit.smtp import SmtpRelay
 from backend.managers.email._values import RelayChoice, TenantEmailSettings
-from backend.managers.email.errors import EmailSettingsChangedError
+from backend.managers.email.errors import EmailSettingsChangedError, RelayNotAllowedError
 from backend.managers.email.models import EmailSettingsRow
 from backend.managers.email.settings import EmailSettings
 from backend.managers.security import Keyring, SecurityManager
@@ -19,12 +19,17 @@ class EmailSettingsStore:
     """Reading and replacing a tenant's settings, and the relay they lead to."""
 
     def __init__(
-        self, security: SecurityManager, platform: EmailSettings, default_relay: SmtpRelay
+        self,
+        security: SecurityManager,
+        platform: EmailSettings,
+        default_relay: SmtpRelay,
+        outbound: Outbound,
     ) -> None:
         """What ``platform`` and ``default_relay`` say holds for tenants that say nothing."""
         self._security = security
         self._platform = platform
         self._default_relay = default_relay
+        self._outbound = outbound
 
     async def get(self, tx: ReadTx) -> TenantEmailSettings:
         """The tenant's settings, or the platform's defaults as revision 0."""
@@ -92,6 +97,25 @@ class EmailSettingsStore:
             values["version"],
         )
 
+    async def check_relay(self, tenant_id: str, host: str) -> None:
+        """Refuse a mail server on the platform's own network. Looks up: not in a transaction.
+
+        Called when the server is chosen and again by the worker, because a name can be pointed
+        elsewhere afterwards; whoever connects judges the address itself (``public_only``).
+
+        Raises:
+            RelayNotAllowedError: One of its addresses is not public, or it can be no name of a
+                host.
+        """
+        if self._platform.allow_private_relays:
+            return
+        try:
+            await self._outbound.look_up(host, tenant_id=tenant_id, public_only=True)
+        except NotAllowedError as exc:
+            raise RelayNotAllowedError(exc.detail) from None
+        except UnreachableError:
+            pass  # a name that nobody can look up reaches nothing
+
     async def open_relay(self, tx: ReadTx, keyring: Keyring) -> tuple[SmtpRelay, Mailbox]:
         """The mail server to hand messages to, its password opened, and who they are from."""
         row = await tx.scalar(sa.select(EmailSettingsRow))
@@ -111,6 +135,7 @@ class EmailSettingsStore:
             password=password,
             tls=row.smtp_tls,
             timeout_seconds=self._platform.smtp_timeout_seconds,
+            tenant_id=tx.tenant_id,
             public_only=not self._platform.allow_private_relays,
         )
         return relay, Mailbox(row.from_name, row.from_address)
@@ -143,18 +168,3 @@ def _as_settings(row: EmailSettingsRow | None, defaults: EmailSettings) -> Tenan
         row.smtp_tls,
         row.version,
     )
-
-
-async def check_relay_host(host: str, settings: EmailSettings) -> None:
-    """Refuse a tenant's mail server on the platform's own network. Resolves: not in a transaction.
-
-    Called when the server is chosen and again by the worker, because a name can be pointed
-    elsewhere afterwards; whoever connects judges the address itself (``public_only``).
-
-    Raises:
-        RelayNotAllowedError: One of its addresses is not public, or it can be no name of a host.
-    """
-    if settings.allow_private_relays:
-        return
-    with contextlib.suppress(OSError):  # a name that does not resolve reaches nothing
-        await resolve_public(host, None)

@@ -50,3 +50,10 @@ class TemplateChangedError(PreconditionError):
 
     code: ClassVar[str] = "email.template_changed"
     title: ClassVar[str] = "The template has changed meanwhile"
+
+
+class RelayNotAllowedError(InvalidInputError):
+    """A tenant may not make the platform connect to its inner network."""
+
+    code: ClassVar[str] = "email.relay_not_allowed"
+    title: ClassVar[str] = "This mail server is not allowed"

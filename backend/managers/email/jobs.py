@@ -13,11 +13,12 @@ from typing import Final
 
 from backend.core.database import Database
 from backend.kit.mime import compose
-from backend.kit.smtp import RelayNotAllowedError, SmtpPool, SmtpRelay
+from backend.kit.outbound import Outbound
+from backend.kit.smtp import SmtpPool, SmtpRelay
 from backend.managers.email import _states
-from backend.managers.email._email_settings import check_relay_host
 from backend.managers.email._states import Answer, Effect
 from backend.managers.email._values import Delivery
+from backend.managers.email.errors import RelayNotAllowedError
 from backend.managers.email.manager import JOB_KIND, EmailManager, scope_of
 from backend.managers.orchestrator import Batch, Claim, JobKind, Outcome
 
@@ -35,9 +36,10 @@ _UNANSWERED: Final = "stopped before the server answered: it may hold the messag
 class EmailDelivery:
     """The e-mail job kind and the connections it keeps."""
 
-    def __init__(self, database: Database, emails: EmailManager) -> None:
+    def __init__(self, database: Database, emails: EmailManager, outbound: Outbound) -> None:
         self._database = database
         self._emails = emails
+        self._outbound = outbound
         self._pools: dict[SmtpRelay, SmtpPool] = {}
 
     def kind(self) -> JobKind:
@@ -77,14 +79,16 @@ class EmailDelivery:
 
     async def _pool(self, relay: SmtpRelay) -> SmtpPool | None:
         """The kept connections to this server; None when tenants may not reach it."""
-        if relay != self._emails.default_relay:
+        if relay.tenant_id is not None:
             try:
-                await check_relay_host(relay.host, self._emails.settings)
+                await self._emails.email_settings.check_relay(relay.tenant_id, relay.host)
             except RelayNotAllowedError:
                 return None
         pool = self._pools.get(relay)
         if pool is None:
-            pool = self._pools[relay] = SmtpPool(relay, size=self._emails.settings.connections)
+            pool = self._pools[relay] = SmtpPool(
+                relay, self._outbound, size=self._emails.settings.connections
+            )
         return pool
 
     async def _deliver(

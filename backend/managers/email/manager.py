@@ -24,6 +24,7 @@ from backend.kit.mime import (
     parse_address,
     parse_addresses,
 )
+from backend.kit.outbound import Outbound
 from backend.kit.smtp import SmtpRelay
 from backend.kit.templating import Purse, TemplateSource, render
 from backend.managers.email import _states
@@ -66,6 +67,7 @@ class EmailManager:
         security: SecurityManager,
         orchestrator: OrchestratorManager,
         settings: EmailSettings,
+        outbound: Outbound,
     ) -> None:
         self._security = security
         self._jobs = orchestrator
@@ -75,7 +77,7 @@ class EmailManager:
         )
         self._turns = Turns()
         self.templates = TemplateStore(settings.max_templates_characters, self._turns)
-        self.email_settings = EmailSettingsStore(security, settings, self._default_relay)
+        self.email_settings = EmailSettingsStore(security, settings, self._default_relay, outbound)
 
     @property
     def settings(self) -> EmailSettings:

@@ -13,13 +13,12 @@ from backend.http.etag import IfMatch, etag, expected_version
 from backend.http.pagination import NamedPageQuery, PageQuery, next_cursor, next_named_cursor
 from backend.http.reply import is_keyed, leads_to, problems, reply
 from backend.kit.mime import AttachmentsTooLargeError, InvalidAddressError, InvalidHeaderError
-from backend.kit.smtp import RelayNotAllowedError
 from backend.kit.templating import TemplateInvalidError, TemplateVariablesError
-from backend.managers.email._email_settings import check_relay_host
 from backend.managers.email._values import Draft, Prepared, RelayChoice, TenantEmailSettings
 from backend.managers.email.errors import (
     EmailNotFoundError,
     EmailSettingsChangedError,
+    RelayNotAllowedError,
     TemplateChangedError,
     TemplateNotFoundError,
     TemplatesTooLargeError,
@@ -276,7 +275,7 @@ async def put_settings(
     """Replace how the tenant sends."""
     smtp = None
     if body.smtp is not None:
-        await check_relay_host(body.smtp.host, emails.settings)
+        await emails.email_settings.check_relay(scope.tenant_id, body.smtp.host)
         password = body.smtp.password
         smtp = RelayChoice(
             host=body.smtp.host,

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from backend.kit.outbound import Outbound
 from backend.kit.smtp._client import (
     RecipientOutcome,
     SmtpPool,
@@ -169,6 +170,7 @@ def relay_at(port: int, **options) -> SmtpRelay:
 async def pool_at(port: int, *, tls_context=None, size=1, idle=30.0, per_connection=100, **relay):
     pool = SmtpPool(
         relay_at(port, **relay),
+        Outbound(),
         size=size,
         idle_seconds=idle,
         messages_per_connection=per_connection,
@@ -716,11 +718,11 @@ class TestLogin:
 class TestVerify:
     async def test_returns_milliseconds(self) -> None:
         async with real_server(Recorder()) as (port, _):
-            assert 0 < await verify(relay_at(port)) < 5_000
+            assert 0 < await verify(relay_at(port), Outbound()) < 5_000
 
     async def test_unreachable(self, unused_tcp_port: int) -> None:
         with pytest.raises(RelayUnavailableError) as caught:
-            await verify(relay_at(unused_tcp_port))
+            await verify(relay_at(unused_tcp_port), Outbound())
         assert "No session" in caught.value.detail
 
     async def test_dies_after_the_greeting(self) -> None:
@@ -729,7 +731,7 @@ class TestVerify:
 
         async with scripted_server(script) as server:
             with pytest.raises(RelayUnavailableError):
-                await verify(relay_at(server.port))
+                await verify(relay_at(server.port), Outbound())
 
 
 class TestPrepare:

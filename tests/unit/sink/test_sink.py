@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from backend.kit.mime import Attachment, Content, Mailbox, compose
+from backend.kit.outbound import Outbound
 from backend.kit.smtp import SmtpPool, SmtpRelay
 from backend.sink import (
     SmtpSink,
@@ -38,7 +39,7 @@ async def sink_in(directory: Path, **options):
     sink = SmtpSink(directory, port=0, now_nanoseconds=lambda: next(ticks), **options)
     await sink.start()
     relay = SmtpRelay("127.0.0.1", sink.port, tls="none", local_hostname="client.test")
-    pool = SmtpPool(relay)
+    pool = SmtpPool(relay, Outbound())
     try:
         yield sink, pool
     finally:
@@ -207,7 +208,8 @@ class TestBehaviourOnRequest:
     async def test_accepts_any_login(self, tmp_path: Path) -> None:
         async with sink_in(tmp_path) as (sink, _):
             pool = SmtpPool(
-                SmtpRelay("127.0.0.1", sink.port, "u", "p", "none", local_hostname="c.test")
+                SmtpRelay("127.0.0.1", sink.port, "u", "p", "none", local_hostname="c.test"),
+                Outbound(),
             )
             assert await send(pool, make()) == [("accepted", 250)]
             await pool.aclose()
