@@ -180,3 +180,33 @@ class TestRebinding:
         assert relay.public_only
         assert relay.tenant_id == ada.tenant.id
         assert not app.platform.emails.default_relay.public_only
+
+
+class TestNames:
+    async def test_of_a_silent_server_hold_up_nobody_elses_request(self, app, tmp_path):
+        """Eight tenants name hosts that no server answers for; the ninth's request ends first."""
+
+        def put(caller, host):
+            body = {**SETTINGS, "smtp": {"host": host}}
+            return caller.http.put("/api/v1/email-settings", json=body)
+
+        hostile = [await app.caller("owner") for _ in range(8)]
+        ada = await app.caller("owner")
+        async with name_server(records={"mail.good.test": ["9.9.9.9"]}) as names:
+            settings = OutboundSettings(name_servers=(names.address,), lookup_seconds=60)
+            app.platform.outbound._resolver = Resolver(settings, hosts=tmp_path / "none")
+            hanging = [
+                asyncio.ensure_future(put(caller, f"m{n}.{caller.tenant.slug}.hole.test"))
+                for caller in hostile
+                for n in range(8)
+            ]
+            async with asyncio.timeout(30):
+                while len({entry.split(".")[1] for entry in names.asked}) < len(hostile):
+                    await asyncio.sleep(0)
+            for _ in range(3):
+                answer = await put(ada, "mail.good.test")
+                assert answer.status_code == 200, answer.text
+            assert not any(one.done() for one in hanging)
+            for one in hanging:
+                one.cancel()
+            await asyncio.gather(*hanging, return_exceptions=True)
