@@ -6,10 +6,11 @@ import socket
 import pytest
 
 from backend.core.context import Scope
-from backend.managers.email import EmailSettings
+from backend.managers.email import EmailManager, EmailSettings
 from backend.managers.email._sending import check_relay_host
 from backend.managers.email._smtp import SmtpPool, SmtpRelay, is_public
 from backend.managers.email.errors import RelayNotAllowedError
+from backend.managers.security import SecurityManager
 
 pytestmark = pytest.mark.attack
 
@@ -104,9 +105,9 @@ class TestSettings:
 
 async def password_of(app, caller):
     """What a delivery would log in with."""
-    emails = app.platform.emails
+    emails = app.platform.of(EmailManager)
     async with app.platform.database.transaction(Scope("t", caller.tenant.id)) as tx:
-        keyring = await app.platform.security.keyring(tx)
+        keyring = await app.platform.of(SecurityManager).keyring(tx)
         return (await emails._relay(tx, keyring))[0].password
 
 
@@ -178,7 +179,7 @@ class TestRebinding:
         await ada.http.put("/api/v1/email-settings", json=body)
 
         async with app.platform.database.transaction(Scope("t", ada.tenant.id)) as tx:
-            keyring = await app.platform.security.keyring(tx)
-            relay, _ = await app.platform.emails._relay(tx, keyring)
+            keyring = await app.platform.of(SecurityManager).keyring(tx)
+            relay, _ = await app.platform.of(EmailManager)._relay(tx, keyring)
         assert relay.public_only
-        assert not app.platform.emails.default_relay.public_only
+        assert not app.platform.of(EmailManager).default_relay.public_only

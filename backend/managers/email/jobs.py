@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from backend.core.columns import tables_of
 from backend.core.database import Database, Tx
 from backend.managers.email._compose import compose
 from backend.managers.email._sending import check_relay_host
@@ -71,6 +72,8 @@ class EmailDelivery:
             on_cancel=on_cancel,
             on_retry=on_retry,
             max_crashes=_MAX_CRASHES,
+            tables=tables_of(EmailRow, RecipientRow, EventRow),
+            aclose=self.aclose,
         )
 
     async def aclose(self) -> None:
@@ -347,3 +350,8 @@ def state_of(states: Mapping[str, int]) -> str:
             return state
     settled = [state for state, count in states.items() if count]
     return settled[0] if len(settled) == 1 else "partial"
+
+
+def delivery_kind(emails: EmailManager, database: Database) -> JobKind:
+    """The job kind of this room, for a process of its own connections."""
+    return EmailDelivery(database, emails).kind()

@@ -21,7 +21,7 @@ from backend.managers.email import _template
 from backend.managers.email._address import Mailbox, dedupe, parse_address, parse_addresses
 from backend.managers.email._compose import Content, check_content, make_message_id
 from backend.managers.email._sending import SendingOperations
-from backend.managers.email._smtp import SmtpRelay
+from backend.managers.email._smtp import SmtpRelay, verify
 from backend.managers.email._templates import TemplateOperations
 from backend.managers.email._values import (
     Delivery,
@@ -70,6 +70,14 @@ class EmailManager(TemplateOperations, SendingOperations):
     def settings(self) -> EmailSettings:
         """The limits that hold for every tenant."""
         return self._settings
+
+    async def check_default_relay(self) -> str:
+        """Greet the platform's mail server; a line for people.
+
+        Raises:
+            AppError: It does not answer as a mail server does.
+        """
+        return f"greeting in {await verify(self._default_relay):.0f} ms"
 
     @property
     def default_relay(self) -> SmtpRelay:
