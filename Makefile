@@ -21,6 +21,7 @@ lint: setup ## ruff, import contracts and the repository's own lint rules
 	@.venv/bin/ruff format --check .
 	@.venv/bin/lint-imports --no-logo
 	@.venv/bin/python -m scripts.lint.rules
+	@.venv/bin/python -m scripts.lint.rooms
 
 types: setup ## mypy, strict
 	@.venv/bin/mypy

@@ -1,16 +1,15 @@
-"""Composition root: the only module that knows every room.
+"""Composition root: builds the managers of any process and sums what their rooms declare.
 
-:func:`compose` builds the managers of any process in tier order and does no I/O; :func:`create_app`
-stands the two planes behind the pipeline. Both are one straight line on purpose: each step needs
-what earlier ones made, and splitting them would hide the order.
+:func:`compose` builds every manager in tier order and does no I/O; :func:`create_app` stands the
+two planes behind the pipeline. What a room needs around it (routes, ticks, sweeps, checks, job
+kinds, gauges) is taken from its ``ROOM``: no room's duty is written down here.
 """
 
-import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeVar, cast
 
 import sqlalchemy as sa
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -18,41 +17,34 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from backend import __version__
-from backend.core.audit import audit_row
+from backend.core.audit import SEQUENCER, audit_row
 from backend.core.clock import Clock, system_clock
 from backend.core.context import SystemScope
 from backend.core.database import Database, make_engine
 from backend.core.log import access_logger
+from backend.core.room import FleetGauge, House, Room
 from backend.core.signals import PostgresCarrier, Signals, UnixCarrier
 from backend.core.telemetry import Consumer, Telemetry
 from backend.http import problem
 from backend.http.openapi import build_document
-from backend.http.pipeline import BodyLimits, Pipeline
+from backend.http.pipeline import Pipeline, RouteRule, RouteRules
 from backend.kit.outbound import Outbound
-from backend.kit.smtp import verify
+from backend.managers.audit import AuditManager
 from backend.managers.dashboard import DashboardManager
-from backend.managers.dashboard.routes import router as dashboard_routes
-from backend.managers.email import EmailDelivery, EmailManager
-from backend.managers.email.routes import router as email_routes
+from backend.managers.email import EmailManager
 from backend.managers.gateway import GatewayManager
-from backend.managers.gateway.data_plane import OPENAPI as GATEWAY_OPENAPI
-from backend.managers.gateway.data_plane import gateway_data_plane
-from backend.managers.gateway.oauth_routes import oauth_routes
-from backend.managers.gateway.routes import router as gateway_routes
-from backend.managers.metrics import STEP_SECONDS, MetricsManager
+from backend.managers.metrics import MetricsManager
 from backend.managers.monitoring import MonitoringManager
-from backend.managers.monitoring.routes import router as monitoring_routes
 from backend.managers.orchestrator import OrchestratorManager
-from backend.managers.orchestrator.routes import router as job_routes
 from backend.managers.security import SecurityManager, load_root_key
-from backend.managers.security.routes import router as audit_routes
-from backend.managers.tenant import TenantManager
-from backend.managers.tenant.routes import router as tenant_routes
-from backend.managers.tracing import Collector, TracingManager, can_export, otlp_exporter
+from backend.managers.tenant import Roles, TenantManager
+from backend.managers.tracing import Collector, TracingManager, otlp_exporter
+from backend.rooms import ROOMS
 from backend.settings import Settings
 from backend.sink.routes import sink_routes
 
 SERVICE: Final = "email-sender"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +54,22 @@ class Platform:
     settings: Settings
     database: Database
     outbound: Outbound
-    security: SecurityManager
-    tenants: TenantManager
-    orchestrator: OrchestratorManager
-    emails: EmailManager
-    delivery: EmailDelivery
-    gateway: GatewayManager
-    metrics: MetricsManager
-    monitoring: MonitoringManager
-    dashboard: DashboardManager
+    house: House
+    managers: Mapping[type, Any]
+
+    def of(self, kind: type[T]) -> T:
+        """This process's instance of a manager.
+
+        Raises:
+            KeyError: The process has none: the room is switched off.
+        """
+        return cast("T", self.managers[kind])
+
+    def at_work(self) -> Iterator[tuple[Room[Any], Any]]:
+        """Each room that has its manager in this process, in tier order."""
+        for room in self.house.rooms:
+            if room.manager in self.managers:
+                yield room, self.managers[room.manager]
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -79,12 +78,54 @@ class Platform:
             stack.push_async_callback(self.database.aclose)
             await stack.enter_async_context(self.database.signals.running())
             stack.push_async_callback(self.outbound.aclose)
-            stack.push_async_callback(self.delivery.aclose)
+            for kind in self.of(OrchestratorManager).kinds.values():
+                if kind.aclose is not None:
+                    stack.push_async_callback(kind.aclose)
+            for room, manager in self.at_work():
+                if room.running is not None:
+                    await stack.enter_async_context(room.running(manager))
+            yield
+
+    @asynccontextmanager
+    async def serving(
+        self, process: Literal["api", "worker"], scheduler: AsyncIOScheduler
+    ) -> AsyncIterator[None]:
+        """What the rooms do by themselves while a process of this kind serves."""
+        async with AsyncExitStack() as stack:
+            for room, manager in self.at_work():
+                if room.serving is not None:
+                    await stack.enter_async_context(room.serving(manager, self.database))
+                for tick in room.ticks:
+                    if tick.process == process:
+                        scheduler.add_job(
+                            tick.run,
+                            "interval",
+                            seconds=tick.seconds,
+                            args=[manager, self.database],
+                            id=tick.name,
+                        )
+            scheduler.start()
+            stack.callback(scheduler.shutdown, wait=False)
             yield
 
 
-def compose(settings: Settings, *, clock: Clock = system_clock) -> Platform:
-    """Build every manager; no I/O but reading, or at the first start making, the root key."""
+def compose(
+    settings: Settings,
+    *,
+    clock: Clock = system_clock,
+    more: Sequence[tuple[Room[Any], Any]] = (),
+) -> Platform:
+    """Build every manager; no I/O but reading, or at the first start making, the root key.
+
+    Args:
+        settings: Of this process.
+        clock: What time it is.
+        more: Rooms above ours, each with its manager.
+
+    Raises:
+        RoomClashError: Two rooms claim the same.
+    """
+    house = House([*ROOMS, *(room for room, _ in more)], errands=[SEQUENCER])
     engine = make_engine(settings.database_url, pool_size=settings.database.pool_size)
     carrier: PostgresCarrier | UnixCarrier
     if engine.dialect.name == "postgresql":
@@ -93,94 +134,86 @@ def compose(settings: Settings, *, clock: Clock = system_clock) -> Platform:
     else:
         carrier = UnixCarrier(settings.data_dir / "signals")
     database = Database(engine, audit_row=audit_row, clock=clock, signals=Signals(carrier))
-    metrics = MetricsManager()
-    security = SecurityManager(load_root_key(settings.security, settings.data_dir / "root.key"))
-    tenants = TenantManager()
-    orchestrator = OrchestratorManager()
+
     outbound = Outbound(settings.outbound)
-    emails = EmailManager(security, orchestrator, settings.email, outbound)
-    delivery = EmailDelivery(database, emails, outbound)
-    orchestrator.register(delivery.kind())
-    gateway = GatewayManager(database, security, tenants, settings.gateway)
-    monitoring = MonitoringManager()
+    managers: dict[type, Any] = {}
+
+    def hold(manager: T) -> T:
+        managers[type(manager)] = manager
+        return manager
+
+    if settings.telemetry.otlp_endpoint:
+        hold(
+            TracingManager(
+                partial(otlp_exporter, settings.telemetry.otlp_endpoint),
+                service=SERVICE,
+                share=settings.telemetry.trace_share,
+                slow_seconds=settings.telemetry.slow_seconds,
+                collector=Collector(settings.telemetry.otlp_endpoint, outbound),
+            )
+        )
+    metrics = hold(MetricsManager())
+    root_key = load_root_key(settings.security, settings.data_dir / "root.key")
+    security = hold(SecurityManager(root_key))
+    hold(AuditManager())
+    tenants = hold(TenantManager(Roles(house.permissions)))
+    jobs = hold(OrchestratorManager(settings=settings.orchestrator))
+    monitoring = hold(MonitoringManager())
+    emails = hold(EmailManager(security, jobs, settings.email, outbound))
+    rates = {
+        one.name: one.rate(settings.of(room.name))
+        for room in house.rooms
+        for one in room.route_classes
+        if one.rate is not None
+    }
+    hold(GatewayManager(database, security, tenants, settings.gateway, rates=rates))
+    hold(DashboardManager(metrics, jobs, emails))
+    for _, manager in more:
+        hold(manager)
 
     async def check_database() -> str:
         await database.ping()
         return database.dialect
 
-    async def check_mail_server() -> str:
-        milliseconds = await verify(emails.default_relay, outbound)
-        return f"greeting in {milliseconds:.0f} ms"
+    async def count(gauge: FleetGauge[Any], manager: Any) -> Mapping[str, int]:
+        async with database.read(SystemScope(gauge.errand)) as tx:
+            return await gauge.count(manager, tx)
 
+    platform = Platform(settings, database, outbound, house, managers)
     monitoring.add_check("database", check_database)
-    monitoring.add_check("mail_server", check_mail_server, required=False)
-    if settings.telemetry.otlp_endpoint:
-        collector = Collector(settings.telemetry.otlp_endpoint, outbound)
-        # Spans may be lost, so the collector is not required; what sends them is, because neither
-        # the API nor a worker starts without it.
-        monitoring.add_check("trace_collector", collector.check, required=not can_export())
-    return Platform(
-        settings=settings,
-        database=database,
-        outbound=outbound,
-        security=security,
-        tenants=tenants,
-        orchestrator=orchestrator,
-        emails=emails,
-        delivery=delivery,
-        gateway=gateway,
-        metrics=metrics,
-        monitoring=monitoring,
-        dashboard=DashboardManager(metrics, orchestrator, emails),
-    )
-
-
-def create_tracing(settings: Settings) -> TracingManager | None:
-    """What makes spans in this process, with a thread that exports them; None without a collector.
-
-    Raises:
-        RuntimeError: A collector is configured but the 'cluster' extra is not installed.
-    """
-    if not settings.telemetry.otlp_endpoint:
-        return None
-    return TracingManager(
-        otlp_exporter(settings.telemetry.otlp_endpoint),
-        service=SERVICE,
-        share=settings.telemetry.trace_share,
-        slow_seconds=settings.telemetry.slow_seconds,
-    )
+    for room, manager in platform.at_work():
+        for make_kind in room.job_kinds:
+            jobs.register(make_kind(manager, database))
+        for check in room.checks:
+            monitoring.add_check(
+                check.name, partial(check.run, manager), required=check.required(manager)
+            )
+        for gauge in room.gauges:
+            monitoring.add_gauge(gauge, partial(count, gauge, manager))
+    return platform
 
 
 def create_app(platform: Platform) -> Pipeline:
     """The API of one process: pipeline, control plane, data plane, background writers."""
     settings, database = platform.settings, platform.database
     consumers: list[Consumer] = [
-        platform.monitoring.observe,
-        platform.metrics.observe,
-        platform.gateway.observe,
+        partial(room.observe, manager)
+        for room, manager in platform.at_work()
+        if room.observe is not None
     ]
     if settings.telemetry.access_log:
         consumers.append(access_logger(SERVICE))
-    tracing = create_tracing(settings)
-    if tracing is not None:
-        consumers.append(tracing.observe)
     telemetry = Telemetry(consumers)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(platform.running())
-            if tracing is not None:
-                stack.callback(tracing.close)
-            stack.push_async_callback(_flush_last, platform)
-            await stack.enter_async_context(platform.gateway.running())
-            await stack.enter_async_context(telemetry.running())
-            scheduler = AsyncIOScheduler(timezone="UTC", job_defaults=TICK_DEFAULTS)
-            scheduler.add_job(
-                platform.metrics.flush, "interval", seconds=STEP_SECONDS, args=[database]
-            )
-            scheduler.start()
-            stack.callback(scheduler.shutdown, wait=False)
+        scheduler = make_scheduler()
+        async with (
+            platform.running(),
+            platform.serving("api", scheduler),
+            # Innermost: what the last requests left is handed over before its takers end.
+            telemetry.running(),
+        ):
             yield
 
     app = FastAPI(
@@ -195,55 +228,39 @@ def create_app(platform: Platform) -> Pipeline:
         strict_content_type=False,
     )
     app.state.database = database
-    app.state.managers = {
-        SecurityManager: platform.security,
-        TenantManager: platform.tenants,
-        OrchestratorManager: platform.orchestrator,
-        EmailManager: platform.emails,
-        GatewayManager: platform.gateway,
-        MetricsManager: platform.metrics,
-        MonitoringManager: platform.monitoring,
-        DashboardManager: platform.dashboard,
-    }
-
-    async def count_fleet() -> tuple[Mapping[str, int], int]:
-        async with database.read(SystemScope("readiness")) as tx:
-            waiting = await platform.orchestrator.count_waiting(tx)
-            return waiting, await platform.security.count_unsequenced(tx)
-
-    app.state.expose_metrics = partial(platform.monitoring.expose_fleet, count_fleet)
+    app.state.managers = platform.managers
+    app.state.along = platform.house.along
     problem.install(app)
-    for router in (
-        monitoring_routes,
-        gateway_routes,
-        email_routes,
-        job_routes,
-        dashboard_routes,
-        audit_routes,
-        tenant_routes,
-    ):
-        app.include_router(router)
+    data_plane: dict[str, Any] = {}
+    rules = []
+    for room, manager in platform.at_work():
+        for router in room.routers:
+            app.include_router(router)
+        for make_routes in room.data_routes:
+            data_plane |= make_routes(manager)
+        for one in room.route_classes:
+            limit = one.body_bytes(settings.of(room.name)) if one.body_bytes else None
+            rules.append((one.prefix, RouteRule(one.name, limit or settings.http.body_limit_bytes)))
     if settings.email.sink_directory is not None:
         app.include_router(sink_routes(settings.email.sink_directory))
-    app.router.routes.extend(oauth_routes(platform.gateway))
+    for room, manager in platform.at_work():
+        if room.mounts is not None:
+            app.router.routes.extend(room.mounts(manager))
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             app.openapi_schema = build_document(
-                app, version=__version__, fragments=[GATEWAY_OPENAPI]
+                app, version=__version__, fragments=[plane.openapi for plane in data_plane.values()]
             )
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
     return Pipeline(
         app,
-        gateway_data_plane(platform.gateway),
-        gate=platform.gateway,
+        data_plane,
+        gate=platform.of(GatewayManager),
         telemetry=telemetry,
-        limits=BodyLimits(
-            settings.http.body_limit_bytes,
-            (("/api/v1/emails", settings.email.max_batch_bytes),),
-        ),
+        rules=RouteRules(RouteRule("other", settings.http.body_limit_bytes), rules),
         trusted_proxies=settings.http.trusted_proxies,
     )
 
@@ -253,11 +270,7 @@ def _name_of(route: APIRoute) -> str:
     return route.name
 
 
-TICK_DEFAULTS: Final = {"coalesce": True, "max_instances": 1, "misfire_grace_time": 30}
-"""APScheduler is the clock of idempotent ticks: a late tick runs once, never twice at a time."""
-
-
-async def _flush_last(platform: Platform) -> None:
-    """What telemetry collected since the last tick; a database that is gone keeps its silence."""
-    with contextlib.suppress(Exception):
-        await platform.metrics.flush(platform.database, everything=True)
+def make_scheduler() -> AsyncIOScheduler:
+    """The clock of idempotent ticks: a late tick runs once, never twice at a time."""
+    defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": 30}
+    return AsyncIOScheduler(timezone="UTC", job_defaults=defaults)

@@ -28,8 +28,11 @@ from backend.core.errors import AppError, UnavailableError
 from backend.core.ids import PLATFORM_TENANT
 from backend.core.log import configure_logging
 from backend.http import server
-from backend.managers.security import AuditEntry, KeyUnavailableError
-from backend.managers.tenant import Tenant, hash_password
+from backend.managers.audit import VERIFY, AuditEntry, AuditManager
+from backend.managers.gateway import AUTHENTICATE, GatewayManager
+from backend.managers.monitoring import MonitoringManager
+from backend.managers.security import CHECK_KEYS, KeyUnavailableError, SecurityManager
+from backend.managers.tenant import PLATFORM, Tenant, TenantManager, hash_password
 from backend.migrations import runner
 from backend.settings import Settings
 from backend.sink import SmtpSink
@@ -202,8 +205,8 @@ async def bootstrap(platform: Platform, admin_email: str, console_url: str) -> d
         # First: a new data folder makes a new root key, which opens nothing of an older database.
         # No token could be signed then, and a new console secret would only cut the old console.
         try:
-            async with platform.database.read(SystemScope("platform")) as view:
-                await platform.security.check_keys(view)
+            async with platform.database.read(SystemScope(CHECK_KEYS)) as view:
+                await platform.of(SecurityManager).check_keys(view)
         except KeyUnavailableError as exc:
             msg = (
                 "this database was sealed under another root key: restore root.key in "
@@ -212,15 +215,15 @@ async def bootstrap(platform: Platform, admin_email: str, console_url: str) -> d
             raise CommandError(msg) from exc
         known = _read_private(console_file)
         console_secret = known.get("client_secret") or secrets.token_urlsafe(48)
-        async with platform.database.transaction(SystemScope("authenticate")) as tx:
-            await platform.gateway.put_console_client(
+        async with platform.database.transaction(SystemScope(AUTHENTICATE)) as tx:
+            await platform.of(GatewayManager).put_console_client(
                 tx,
                 secret=console_secret,
                 redirect_uris=[f"{console_url.rstrip('/')}/oauth2callback"],
             )
         _write_private(console_file, {"client_id": "console", "client_secret": console_secret})
-        async with platform.database.read(SystemScope("platform")) as view:
-            tenant = await platform.tenants.find_tenant(view, "demo")
+        async with platform.database.read(SystemScope(PLATFORM)) as view:
+            tenant = await platform.of(TenantManager).find_tenant(view, "demo")
         made = _read_private(first_file)
         # A file of another database, when the folder is used with several, counts as none.
         if tenant is not None and made.get("tenant_id") == tenant.id and made.keys() >= _DRIVING:
@@ -231,7 +234,7 @@ async def bootstrap(platform: Platform, admin_email: str, console_url: str) -> d
         demo = Scope(actor="system:bootstrap", tenant_id=tenant.id)
         async with platform.database.transaction(demo) as tx:
             # Never a new secret for the old client: somebody's workflows may be using it.
-            client, secret = await platform.gateway.create_client(
+            client, secret = await platform.of(GatewayManager).create_client(
                 tx, name="n8n", role="workflow", granter=None
             )
         made |= {
@@ -246,11 +249,11 @@ async def bootstrap(platform: Platform, admin_email: str, console_url: str) -> d
 
 async def _make_demo_tenant(platform: Platform, admin_email: str) -> tuple[Tenant, dict[str, str]]:
     """The tenant, and how its owner logs in: with a new password, unless they have one."""
-    tenants = platform.tenants
+    tenants = platform.of(TenantManager)
     password = secrets.token_urlsafe(15)
     hashed = await asyncio.to_thread(hash_password, password)
     made = {"admin_email": admin_email}
-    async with platform.database.transaction(SystemScope("platform")) as tx:
+    async with platform.database.transaction(SystemScope(PLATFORM)) as tx:
         tenant = await tenants.create_tenant(tx, slug="demo", name="Demo")
         found = await tenants.find_login(tx, admin_email)
         if found:
@@ -293,6 +296,8 @@ def _doctor(settings: Settings, _: argparse.Namespace) -> None:
     """Exit 0 when every required dependency works, 2 otherwise."""
     sys.stdout.write(json.dumps(settings.redacted(), indent=2) + "\n")
     platform = compose(settings)
+    for name, errand in sorted(platform.house.errands.items()):
+        sys.stdout.write(f"errand {name:<24} {' '.join(sorted(errand.tables))}\n")
 
     async def check() -> bool:
         async def check_schema() -> str:
@@ -303,13 +308,13 @@ def _doctor(settings: Settings, _: argparse.Namespace) -> None:
             return f"at {current}"
 
         async def check_root_key() -> str:
-            async with platform.database.read(SystemScope("platform")) as view:
-                return f"opens {await platform.security.check_keys(view)} data key(s)"
+            async with platform.database.read(SystemScope(CHECK_KEYS)) as view:
+                return f"opens {await platform.of(SecurityManager).check_keys(view)} data key(s)"
 
-        platform.monitoring.add_check("schema", check_schema)
-        platform.monitoring.add_check("root_key", check_root_key)
+        platform.of(MonitoringManager).add_check("schema", check_schema)
+        platform.of(MonitoringManager).add_check("root_key", check_root_key)
         async with platform.running():
-            found = await platform.monitoring.check_health()
+            found = await platform.of(MonitoringManager).check_health()
         for health in found:
             mark = "ok  " if health.ok else "FAIL" if health.required else "warn"
             sys.stdout.write(
@@ -327,8 +332,8 @@ def _audit_verify(settings: Settings, options: argparse.Namespace) -> None:
 
     async def verify() -> bool:
         async with platform.running():
-            async with platform.database.read(SystemScope("platform")) as view:
-                found = await platform.tenants.list_tenants(view, limit=100_000)
+            async with platform.database.read(SystemScope(PLATFORM)) as view:
+                found = await platform.of(TenantManager).list_tenants(view, limit=100_000)
             chains = [("platform", PLATFORM_TENANT), *((one.slug, one.id) for one in found)]
             if options.tenant:
                 chains = [(slug, id_) for slug, id_ in chains if slug == options.tenant]
@@ -337,9 +342,9 @@ def _audit_verify(settings: Settings, options: argparse.Namespace) -> None:
                     raise CommandError(msg)
             valid = True
             for slug, tenant_id in chains:
-                scope = SystemScope("platform", tenant_id=tenant_id)
+                scope = SystemScope(VERIFY, tenant_id=tenant_id)
                 async with platform.database.read(scope) as view:
-                    report = await platform.security.verify_chain(view)
+                    report = await platform.of(AuditManager).verify_chain(view)
                 valid = valid and report.valid
                 broken = "" if report.valid else f"  first invalid seq {report.first_invalid_seq}"
                 sys.stdout.write(
@@ -361,15 +366,15 @@ def _audit_list(settings: Settings, options: argparse.Namespace) -> None:
         async with platform.running():
             tenant_id = PLATFORM_TENANT
             if options.tenant != "platform":
-                async with platform.database.read(SystemScope("platform")) as view:
-                    tenant = await platform.tenants.find_tenant(view, options.tenant)
+                async with platform.database.read(SystemScope(PLATFORM)) as view:
+                    tenant = await platform.of(TenantManager).find_tenant(view, options.tenant)
                 if tenant is None:
                     msg = f"no tenant {options.tenant!r}"
                     raise CommandError(msg)
                 tenant_id = tenant.id
-            scope = SystemScope("platform", tenant_id=tenant_id)
+            scope = SystemScope(VERIFY, tenant_id=tenant_id)
             async with platform.database.read(scope) as view:
-                return await platform.security.list_audit(
+                return await platform.of(AuditManager).list_records(
                     view,
                     limit=options.limit,
                     action=options.action,
@@ -401,10 +406,10 @@ async def reset_password(platform: Platform, email: str, password: str) -> None:
         MemberNotFoundError: Nobody logs in with this e-mail.
     """
     hashed = await asyncio.to_thread(hash_password, password)
-    scope = SystemScope("authenticate", actor="system:operator")
+    scope = SystemScope(AUTHENTICATE, actor="system:operator")
     async with platform.database.transaction(scope) as tx:
-        user = await platform.tenants.set_password(tx, email=email, password_hash=hashed)
-        await platform.gateway.end_sessions(tx, user.id)
+        user = await platform.of(TenantManager).set_password(tx, email=email, password_hash=hashed)
+        await platform.of(GatewayManager).end_sessions(tx, user.id)
 
 
 def _openapi(settings: Settings, options: argparse.Namespace) -> None:

@@ -101,6 +101,10 @@ class Settings(BaseSettings):
                 raise ValueError(f"{name} is no setting of this release")
         return data
 
+    def of(self, room: str) -> Any:
+        """The section of a room; None for one that has none."""
+        return getattr(self, room, None)
+
     @property
     def database_url(self) -> str:
         """The run-time DSN."""

@@ -11,33 +11,34 @@ from contextlib import AsyncExitStack
 from typing import Any
 from wsgiref.simple_server import WSGIServer
 
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from prometheus_client import start_http_server
 
-from backend.app import TICK_DEFAULTS, Platform, create_tracing
+from backend.app import Platform, make_scheduler
 from backend.core.audit import sequence
 from backend.core.context import SystemScope
 from backend.core.errors import UnavailableError
-from backend.managers.orchestrator import Worker
+from backend.managers.monitoring import MonitoringManager
+from backend.managers.orchestrator import OrchestratorManager, Worker
 
 logger = logging.getLogger(__name__)
-
-_KEEP_ROLLUP_DAYS = 30
 
 
 async def run_worker(platform: Platform) -> None:
     """Serve until SIGTERM or SIGINT, then let running jobs end and give the rest back."""
     settings = platform.settings.orchestrator
-    tracing = create_tracing(platform.settings)
+    observers = [
+        (room.observe_work, manager)
+        for room, manager in platform.at_work()
+        if room.observe_work is not None
+    ]
 
     def on_event(name: str, **labels: Any) -> None:
-        platform.monitoring.count_event(name, **labels)
-        if tracing is not None:
-            tracing.observe_attempt(name, **labels)
+        for observe, manager in observers:
+            observe(manager, name, **labels)
 
     worker = Worker(
         platform.database,
-        platform.orchestrator,
+        platform.of(OrchestratorManager),
         concurrency=settings.concurrency,
         ttl_seconds=settings.ttl_seconds,
         beat_seconds=settings.beat_seconds,
@@ -50,14 +51,11 @@ async def run_worker(platform: Platform) -> None:
         loop.add_signal_handler(number, worker.stop)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(platform.running())
-        if tracing is not None:
-            stack.callback(tracing.close)
         _expose(platform, stack)
-        scheduler = AsyncIOScheduler(timezone="UTC", job_defaults=TICK_DEFAULTS)
+        scheduler = make_scheduler()
         scheduler.add_job(_sequence, "interval", seconds=0.3, args=[platform])
-        scheduler.add_job(_sweep, "interval", minutes=10, args=[platform])
-        scheduler.start()
-        stack.callback(scheduler.shutdown, wait=False)
+        scheduler.add_job(sweep, "interval", minutes=10, args=[platform])
+        await stack.enter_async_context(platform.serving("worker", scheduler))
         logger.info("worker_started", extra={"worker": worker.id})
         await worker.run()
         await _sequence(platform)
@@ -71,7 +69,9 @@ def _expose(platform: Platform, stack: AsyncExitStack) -> None:
     server: WSGIServer
     thread: threading.Thread
     server, thread = start_http_server(
-        port, addr=platform.settings.http.host, registry=platform.monitoring.registry
+        port,
+        addr=platform.settings.http.host,
+        registry=platform.of(MonitoringManager).registry,
     )
 
     def close() -> None:
@@ -90,16 +90,16 @@ async def _sequence(platform: Platform) -> None:
         logger.warning("sequencer_waits_for_the_database")
 
 
-async def _sweep(platform: Platform) -> None:
-    """Forget what has expired."""
-    try:
-        async with platform.database.transaction(SystemScope("retention")) as tx:
-            await platform.gateway.sweep_expired(tx)
-            await platform.metrics.sweep(tx, keep_days=_KEEP_ROLLUP_DAYS)
-        keep_days = platform.settings.orchestrator.keep_finished_days
-        gone = 1
-        while gone:
-            async with platform.database.transaction(SystemScope("retention")) as tx:
-                gone = await platform.orchestrator.sweep_finished(tx, keep_days=keep_days)
-    except UnavailableError:
-        logger.warning("retention_waits_for_the_database")
+async def sweep(platform: Platform) -> None:
+    """Forget what has expired, room by room; one that fails keeps nobody else's."""
+    for room, manager in platform.at_work():
+        for duty in room.sweeps:
+            try:
+                gone = 1
+                while gone:
+                    async with platform.database.transaction(SystemScope(duty.errand)) as tx:
+                        gone = await duty.run(manager, tx)
+            except UnavailableError:
+                logger.warning("retention_waits_for_the_database", extra={"room": room.name})
+            except Exception:
+                logger.exception("retention_failed", extra={"room": room.name})

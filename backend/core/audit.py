@@ -20,6 +20,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
+from backend.core.columns import tables_of
+from backend.core.context import Errand
 from backend.core.database import Base, Database, Id, SystemScope, TenantOwned, Tx
 from backend.core.ids import uuid7
 
@@ -60,6 +62,10 @@ class AuditHead(TenantOwned, Base):
     tenant_id: Mapped[str] = mapped_column(Id, primary_key=True)
     seq: Mapped[int]
     chain_hash: Mapped[bytes]
+
+
+SEQUENCER: Final = Errand("core.sequencer", tables_of(AuditRecord, AuditHead))
+"""Numbering and linking what all tenants' transactions left."""
 
 
 def audit_row(
@@ -135,7 +141,7 @@ async def sequence(database: Database, limit: int = 2000) -> int:
     a second sequencer finds nothing left. A record that commits late is numbered late; order
     within the chain is the order of sequencing, and ``at`` keeps the order of acting.
     """
-    scope = SystemScope("sequencer")
+    scope = SystemScope(SEQUENCER)
     async with database.read(scope) as view:
         waiting = await view.scalars(
             sa.select(AuditRecord.tenant_id)

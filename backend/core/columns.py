@@ -117,3 +117,8 @@ class Lease(Base):
     name: Mapped[str] = mapped_column(primary_key=True)
     holder: Mapped[str]
     expires_at: Mapped[datetime]
+
+
+def tables_of(*models: type[Base]) -> frozenset[str]:
+    """The names of the models' tables."""
+    return frozenset(model.__tablename__ for model in models)

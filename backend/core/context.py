@@ -1,7 +1,6 @@
 """Who is asking, how far they may see, and the ids that tie their traces together."""
 
 from dataclasses import dataclass, field
-from typing import Final
 
 from backend.core.ids import PLATFORM_TENANT
 
@@ -34,87 +33,41 @@ class Scope:
     traceparent: str = ""
 
 
-SYSTEM_TABLES: Final[dict[str, frozenset[str]]] = {
-    "sequencer": frozenset({"audit_records", "audit_heads"}),
-    "authenticate": frozenset(
-        {
-            "users",
-            "memberships",
-            "tenants",
-            "oauth_clients",
-            "api_keys",
-            "signing_keys",
-            "sessions",
-            "authorization_codes",
-            "data_keys",
-            "audit_records",
-            "revoked_tokens",
-        }
-    ),
-    "platform": frozenset(
-        {
-            "tenants",
-            "users",
-            "memberships",
-            "data_keys",
-            "audit_records",
-            "audit_heads",
-            "oauth_clients",
-            "signing_keys",
-            "idempotency_records",
-        }
-    ),
-    "members": frozenset(
-        {
-            "tenants",
-            "users",
-            "memberships",
-            "data_keys",
-            "audit_records",
-            "idempotency_records",
-        }
-    ),
-    "worker": frozenset(
-        {
-            "jobs",
-            "job_graphs",
-            "job_edges",
-            "job_tenants",
-            "job_workers",
-            "email_messages",
-            "email_recipients",
-            "email_events",
-        }
-    ),
-    "metrics": frozenset({"metric_rollups"}),
-    "retention": frozenset(
-        {
-            "idempotency_records",
-            "sessions",
-            "authorization_codes",
-            "metric_rollups",
-            "revoked_tokens",
-            "jobs",
-        }
-    ),
-    "readiness": frozenset({"jobs", "audit_records"}),
-}
-"""Every errand that spans tenants, and the only tables it may touch. Keep it short."""
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """Work that spans tenants, declared by the room whose work it is, and the tables it may touch.
+
+    Appending to the audit trail and to the outbox needs no mention: every change may be recorded.
+
+    Attributes:
+        name: ``<room>.<what for>``; unique in the house.
+        tables: The only tables it may read or change.
+        of_platform: It speaks for the platform itself, whoever asks, and not for their tenant.
+    """
+
+    name: str
+    tables: frozenset[str]
+    of_platform: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SystemScope:
-    """Work of the platform itself across tenants, limited to the tables its errand lists."""
+    """Work of the platform itself across tenants, limited to the tables its errand lists.
 
-    errand: str
+    ``along`` are tables that whoever opens the transaction brings to every errand: what the edge
+    keeps of its answer, what the hooks of job kinds change.
+    """
+
+    errand: Errand
     actor: str = "system"
     request_id: str = ""
     traceparent: str = ""
     tenant_id: str = PLATFORM_TENANT
+    along: frozenset[str] = frozenset()
     tables: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "tables", SYSTEM_TABLES[self.errand])
+        object.__setattr__(self, "tables", self.errand.tables | self.along)
 
 
 AnyScope = Scope | SystemScope

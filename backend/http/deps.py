@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import Depends, Path, Request
 from pydantic import AfterValidator
 
-from backend.core.context import Principal, Scope, SystemScope
+from backend.core.context import Errand, Principal, Scope, SystemScope
 from backend.core.database import Database
 from backend.core.errors import ForbiddenError, UnauthenticatedError
 from backend.core.ids import PLATFORM_TENANT
@@ -53,14 +53,14 @@ def refuse_without(permission: str, principal: Principal) -> None:
         )
 
 
-def requires(permission: str, *, errand: str | None = None) -> Any:
+def requires(permission: str, *, errand: Errand | None = None) -> Any:
     """The caller's scope, once the caller is known to hold ``permission``.
 
     Args:
         permission: ``noun:verb``.
         errand: Gives a system errand's scope instead, for acts on tables that belong to no tenant.
-            "platform" speaks for the platform itself; any other speaks for the caller's tenant,
-            and its manager confines each statement by hand.
+            Unless it is of the platform it speaks for the caller's tenant, and its manager
+            confines each statement by hand.
     """
 
     async def check(request: Request, principal: Caller) -> Scope | SystemScope:
@@ -68,11 +68,13 @@ def requires(permission: str, *, errand: str | None = None) -> Any:
         request.scope["permission"] = permission
         who = {
             "actor": principal.subject,
-            "tenant_id": PLATFORM_TENANT if errand == "platform" else principal.tenant_id,
+            "tenant_id": PLATFORM_TENANT if errand and errand.of_platform else principal.tenant_id,
             "request_id": request.scope.get("request_id", ""),
             "traceparent": request.scope.get("traceparent", ""),
         }
-        return Scope(**who) if errand is None else SystemScope(errand, **who)
+        if errand is None:
+            return Scope(**who)
+        return SystemScope(errand, **who, along=request.app.state.along)
 
     check.permission = permission  # type: ignore[attr-defined]
     return Depends(check)

@@ -10,7 +10,7 @@ when it is the code.
 import hashlib
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -114,7 +114,7 @@ class Gate(Protocol):
     def coarse_limit(self, key: str) -> Verdict:
         """Charge an unknown caller's address."""
 
-    def quota(self, principal: Principal, route: str) -> Verdict:
+    def quota(self, principal: Principal, route_class: str) -> Verdict:
         """Charge a known caller."""
 
     def cached_principal(self, credential: str) -> Principal | None:
@@ -133,17 +133,25 @@ class Gate(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class BodyLimits:
-    """Bytes a request body may have: a default, and larger ones by path prefix."""
+class RouteRule:
+    """The quota class of a route and the bytes that a request body may have."""
 
-    default: int
-    by_prefix: tuple[tuple[str, int], ...] = ()
+    name: str
+    body_bytes: int
 
-    def of(self, path: str) -> int:
-        """The limit that holds for ``path``."""
-        for prefix, limit in self.by_prefix:
+
+class RouteRules:
+    """A rule for every path: a default, and others by prefix, the longest first."""
+
+    def __init__(self, default: RouteRule, by_prefix: Iterable[tuple[str, RouteRule]] = ()) -> None:
+        self.default = default
+        self._by_prefix = sorted(by_prefix, key=lambda one: len(one[0]), reverse=True)
+
+    def of(self, path: str) -> RouteRule:
+        """The rule that holds for ``path``."""
+        for prefix, rule in self._by_prefix:
             if path.startswith(prefix):
-                return limit
+                return rule
         return self.default
 
 
@@ -160,7 +168,7 @@ class Pipeline:
         *,
         gate: Gate,
         telemetry: Telemetry,
-        limits: BodyLimits,
+        rules: RouteRules,
         trusted_proxies: frozenset[str] = frozenset(),
     ) -> None:
         self.control_plane = control_plane
@@ -169,7 +177,7 @@ class Pipeline:
         self._templates = Templates(control_plane.routes, self._data.keys())
         self._gate = gate
         self._telemetry = telemetry
-        self._limits = limits
+        self._rules = rules
         self._proxies = trusted_proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -256,11 +264,12 @@ class Pipeline:
         if "\x00" in path or b"%00" in scope["query_string"]:
             # As in a body (see Input): no text of ours holds it, and PostgreSQL cannot compare it.
             raise InvalidInputError("An address may not contain the character U+0000")
-        limit = self._limits.of(path)
+        rule = self._rules.of(path)
+        limit = rule.body_bytes
         length = headers.get(b"content-length")
         if length is not None and (not length.isdigit() or int(length) > limit):
             raise _too_large(limit)
-        principal = await self._admit(scope, _credential(headers), added)
+        principal = await self._admit(scope, _credential(headers), rule, added)
         if principal is None:
             if path.startswith(_API):
                 # Here and not in the routes: the framework reads and parses a body before it asks
@@ -274,7 +283,11 @@ class Pipeline:
         await self._data.get(path, self._control)(scope, receive, send)
 
     async def _admit(
-        self, scope: Scope, credential: str | None, added: list[tuple[bytes, bytes]]
+        self,
+        scope: Scope,
+        credential: str | None,
+        rule: RouteRule,
+        added: list[tuple[bytes, bytes]],
     ) -> Principal | None:
         """Who asks, once the limits allow the question; None for who shows no credential."""
         gate = self._gate
@@ -291,7 +304,7 @@ class Pipeline:
                 return None
             principal = await gate.authenticate(credential)
         scope["principal"] = principal
-        verdict = gate.quota(principal, scope["path"])
+        verdict = gate.quota(principal, rule.name)
         added.append((b"ratelimit-policy", verdict.policy))
         added.append(
             (
@@ -314,7 +327,7 @@ class Pipeline:
                 return receive
         elif int(length) > limit:
             raise _too_large(limit)
-        elif int(length) <= self._limits.default:
+        elif int(length) <= self._rules.default.body_bytes:
             return receive
         return _replay_body(_frugal(await _read(receive, limit)))
 
@@ -330,7 +343,7 @@ class Pipeline:
             raise IdempotencyKeyInvalidError
         key = raw_key.decode()
         principal: Principal = scope["principal"]
-        body = await _read(receive, self._limits.of(scope["path"]))
+        body = await _read(receive, self._rules.of(scope["path"]).body_bytes)
         digest = hashlib.sha256()
         for part in (scope["method"].encode(), scope["path"].encode(), scope["query_string"], body):
             digest.update(len(part).to_bytes(8, "big") + part)

@@ -16,7 +16,7 @@ from backend.core.audit import audit_row
 from backend.core.context import Scope, SystemScope
 from backend.core.database import Database, make_engine
 from backend.core.ids import uuid7
-from backend.managers.orchestrator import Job, OrchestratorManager
+from backend.managers.orchestrator import COUNT, Job, OrchestratorManager
 from scripts.benchmarks.jobs_reference import TASK, make_app
 from scripts.benchmarks.jobs_worker import NOOP
 from scripts.benchmarks.measure import BenchmarkError, Result, alternate
@@ -107,7 +107,7 @@ async def _submit(
 
 
 async def _count_open(platform: Installation, manager: OrchestratorManager) -> int:
-    async with _open(platform) as database, database.read(SystemScope("readiness")) as tx:
+    async with _open(platform) as database, database.read(SystemScope(COUNT)) as tx:
         return sum((await manager.count_waiting(tx)).values())
 
 

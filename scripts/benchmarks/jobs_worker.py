@@ -7,7 +7,7 @@ import uvloop
 
 from backend.app import SERVICE, compose
 from backend.core.log import configure_logging
-from backend.managers.orchestrator import Claim, JobKind
+from backend.managers.orchestrator import Claim, JobKind, OrchestratorManager
 from backend.settings import Settings
 from backend.worker import run_worker
 
@@ -24,7 +24,7 @@ def main() -> None:
     settings = Settings()
     configure_logging(f"{SERVICE}-worker", settings.telemetry.log_level)
     platform = compose(settings)
-    platform.orchestrator.register(NOOP)
+    platform.of(OrchestratorManager).register(NOOP)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run_worker(platform))
 

@@ -23,8 +23,8 @@ from typing import Any
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet
 
-from backend.managers.tenant import ROLES as BUILT_IN
 from tests.dashboard import contract
+from tests.support.roles import ROLES as BUILT_IN
 
 Json = dict[str, Any]
 
@@ -32,7 +32,9 @@ CLIENT_ID, CLIENT_SECRET = "console", "console-secret-for-tests"
 PASSWORD = "correct horse battery staple"
 
 # The platform's own, so that nobody is shown here what a real role may not see.
-ROLES: dict[str, list[str]] = {name: sorted(permissions) for name, permissions in BUILT_IN.items()}
+ROLES: dict[str, list[str]] = {
+    name: sorted(permissions) for name, permissions in BUILT_IN.by_name.items()
+}
 
 HOSTILE_HTML = (
     "<h2>Hello Ada</h2><p>Your invoice <b>2026-118</b> is attached.</p>"

@@ -12,7 +12,9 @@ import httpx
 import pytest
 
 from backend.core.context import SystemScope
-from backend.managers.tenant import Tenant, User, hash_password
+from backend.managers.gateway import GatewayManager
+from backend.managers.tenant import Tenant, TenantManager, User, hash_password
+from tests.support.errands import EVERYTHING
 from tests.support.platform import App
 
 REDIRECT = "http://localhost:8401/oauth2callback"
@@ -32,11 +34,11 @@ class People:
     async def person(self, email: str | None = None, **more: Any) -> User:
         """Somebody with a log-in."""
         platform = self._app.platform
-        async with platform.database.transaction(SystemScope("platform")) as tx:
-            await platform.gateway.put_console_client(
+        async with platform.database.transaction(SystemScope(EVERYTHING)) as tx:
+            await platform.of(GatewayManager).put_console_client(
                 tx, secret=CONSOLE_SECRET, redirect_uris=[REDIRECT]
             )
-            return await platform.tenants.create_user(
+            return await platform.of(TenantManager).create_user(
                 tx,
                 email=email or f"{secrets.token_hex(4)}@example.test",
                 name="Ada",
@@ -46,8 +48,8 @@ class People:
 
     async def member(self, tenant: Tenant, user: User, role: str) -> None:
         """Give somebody a role in a tenant."""
-        async with self._app.platform.database.transaction(SystemScope("platform")) as tx:
-            await self._app.platform.tenants.add_member(
+        async with self._app.platform.database.transaction(SystemScope(EVERYTHING)) as tx:
+            await self._app.platform.of(TenantManager).add_member(
                 tx, tenant_id=tenant.id, user_id=user.id, role=role, granter=None
             )
 

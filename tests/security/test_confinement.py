@@ -8,15 +8,21 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import aliased
 
-from backend.core.audit import AuditRecord
-from backend.core.context import SYSTEM_TABLES, Scope, SystemScope
+from backend.core.audit import SEQUENCER, AuditRecord
+from backend.core.context import Scope, SystemScope
 from backend.core.database import Id, TenantConfinementError
 from backend.core.ids import uuid7
+from backend.core.room import House
+from backend.managers.audit import READ_PLATFORM
 from backend.managers.email.models import EmailRow, RecipientRow, TemplateRow
+from backend.managers.gateway import AUTHENTICATE, RETENTION, SIGNING_KEYS
 from backend.managers.orchestrator.models import JobRow
+from backend.managers.tenant import MEMBERS, PLATFORM
+from backend.rooms import ROOMS
 
 pytestmark = pytest.mark.attack
 
+HOUSE = House(ROOMS)
 OTHER = aliased(TemplateRow)
 ADA, EVE = uuid7(), uuid7()
 TABLE: Any = TemplateRow.__table__
@@ -214,24 +220,36 @@ class TestObjects:
         with pytest.raises(TenantConfinementError):
             async with filled.transaction(Scope("t", ADA)) as tx:
                 tx.audit("email.sent", "email:1", tenant_id=EVE)
-        async with filled.read(SystemScope("sequencer")) as view:
+        async with filled.read(SystemScope(SEQUENCER)) as view:
             assert await view.scalars(sa.select(AuditRecord)) == []
 
 
 class TestErrands:
     async def test_touch_what_they_list_alone(self, filled):
         for statement in BEYOND_THE_ERRAND:
-            async with filled.transaction(SystemScope("retention")) as tx:
+            async with filled.transaction(SystemScope(RETENTION)) as tx:
                 with pytest.raises(TenantConfinementError):
                     await tx.execute(statement)
                     pytest.fail(str(statement))
 
     def test_no_request_reaches_mail_by_errand(self):
         """Errands that requests run name no table of a tenant's mail, jobs or settings."""
-        for errand in ("authenticate", "platform", "members"):
-            mail = {table for table in SYSTEM_TABLES[errand] if table.startswith("email_")}
-            assert not mail
-            assert "jobs" not in SYSTEM_TABLES[errand]
+        for errand in (AUTHENTICATE, SIGNING_KEYS, PLATFORM, MEMBERS, READ_PLATFORM):
+            tables = errand.tables | HOUSE.along
+            assert not {table for table in tables if table.startswith("email_")}
+            assert "jobs" not in tables
+
+    async def test_leave_a_record_without_listing_the_trail_and_cannot_read_it(self, filled):
+        async with filled.transaction(SystemScope(RETENTION)) as tx:
+            tx.audit("thing.swept", "thing:1")
+        for statement in (
+            sa.select(AuditRecord),
+            sa.update(AuditRecord).values(actor="x"),
+            sa.delete(AuditRecord),
+        ):
+            async with filled.transaction(SystemScope(RETENTION)) as tx:
+                with pytest.raises(TenantConfinementError, match="audit_records"):
+                    await tx.execute(statement)
 
 
 class TestApi:

@@ -12,6 +12,7 @@ import pytest
 import uvicorn
 
 from backend.http.server import MAX_HEAD_BYTES, OPTIONS, BoundedProtocol
+from backend.managers.gateway import GatewayManager
 
 pytestmark = pytest.mark.attack
 
@@ -138,13 +139,13 @@ class TestAddress:
     @pytest.fixture
     def addresses(self, app, monkeypatch):
         seen = []
-        charged = app.platform.gateway.coarse_limit
+        charged = app.platform.of(GatewayManager).coarse_limit
 
         def charge(key):
             seen.append(key)
             return charged(key)
 
-        monkeypatch.setattr(app.platform.gateway, "coarse_limit", charge)
+        monkeypatch.setattr(app.platform.of(GatewayManager), "coarse_limit", charge)
         return seen
 
     async def test_of_two_header_lines_the_proxys_counts(self, app, addresses):

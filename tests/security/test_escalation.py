@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from backend.cli import reset_password
 from backend.core.context import SystemScope
 from backend.managers.tenant.models import TenantRow
+from tests.support.errands import EVERYTHING
 
 pytestmark = pytest.mark.attack
 
@@ -142,7 +143,7 @@ class TestPlatform:
         id_token = await people.id_token(user.email)
         key = (await ada.http.post("/api/v1/api-keys", json={"name": "k", "role": "owner"})).json()
         database = app.platform.database
-        async with database.transaction(SystemScope("platform")) as tx:
+        async with database.transaction(SystemScope(EVERYTHING)) as tx:
             await tx.execute(
                 sa.update(TenantRow).where(TenantRow.id == ada.tenant.id).values(state="suspended")
             )

@@ -7,6 +7,8 @@ import pytest
 
 from backend.core.context import Scope
 from backend.kit.templating import Purse, TemplateInvalidError, TemplateSource, render
+from backend.managers.audit import AuditManager
+from backend.managers.email import EmailManager
 from backend.managers.email._values import Draft
 from backend.managers.gateway._failures import FailureLimits
 from backend.managers.gateway._limiter import GcraLimiter
@@ -26,13 +28,13 @@ VARIABLES = {"v": list(range(900)), "w": list(range(40))}
 def threads_of_work(app, monkeypatch) -> set[int]:
     """The threads in which messages are prepared, known once they have been."""
     seen: set[int] = set()
-    prepare = app.platform.emails._prepare
+    prepare = app.platform.of(EmailManager)._prepare
 
     def noted(*arguments):
         seen.add(threading.get_ident())
         return prepare(*arguments)
 
-    monkeypatch.setattr(app.platform.emails, "_prepare", noted)
+    monkeypatch.setattr(app.platform.of(EmailManager), "_prepare", noted)
     return seen
 
 
@@ -99,7 +101,7 @@ class TestRecipients:
         assert answer.json()["code"] == "email.too_many_recipients"
 
     async def test_odd_addresses_do_not_stop_the_others(self, app, monkeypatch):
-        emails = app.platform.emails
+        emails = app.platform.of(EmailManager)
         drafts = [
             Draft(to=[f"a@bücher{n}x{m}.example" for n in range(100)], subject="s", text="t")
             for m in range(20)
@@ -135,7 +137,7 @@ class TestLimiters:
             answer = await ada.http.put("/api/v1/email-templates/t0", json=replaced)
             assert answer.status_code == 200
         async with app.platform.database.read(Scope("t", ada.tenant.id)) as tx:
-            found = await app.platform.emails.templates.list(tx, limit=1000)
+            found = await app.platform.of(EmailManager).templates.list(tx, limit=1000)
         assert len(found) == len(codes) - 1
 
 
@@ -143,13 +145,13 @@ class TestProbes:
     async def test_scrapes_share_one_look_at_the_database(self, app, monkeypatch):
         """Nobody authenticates for /metrics and no limit holds there."""
         looks = []
-        counted = app.platform.security.count_unsequenced
+        counted = app.platform.of(AuditManager).count_unsequenced
 
         async def count(tx):
             looks.append(1)
             return await counted(tx)
 
-        monkeypatch.setattr(app.platform.security, "count_unsequenced", count)
+        monkeypatch.setattr(app.platform.of(AuditManager), "count_unsequenced", count)
         # A count is good for a second; all of these scrapes happen within one.
         monkeypatch.setattr("backend.managers.monitoring.manager.monotonic", lambda: 1000.0)
         http = app.client()

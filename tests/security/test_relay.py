@@ -9,6 +9,8 @@ from backend.core.context import Scope
 from backend.kit.outbound import Outbound, OutboundSettings, is_public
 from backend.kit.outbound._resolver import Resolver
 from backend.kit.smtp import SmtpPool, SmtpRelay
+from backend.managers.email import EmailManager
+from backend.managers.security import SecurityManager
 from tests.support.names import name_server
 
 pytestmark = pytest.mark.attack
@@ -104,9 +106,9 @@ class TestSettings:
 
 async def password_of(app, caller):
     """What a delivery would log in with."""
-    emails = app.platform.emails
+    emails = app.platform.of(EmailManager)
     async with app.platform.database.transaction(Scope("t", caller.tenant.id)) as tx:
-        keyring = await app.platform.security.keyring(tx)
+        keyring = await app.platform.of(SecurityManager).keyring(tx)
         return (await emails.email_settings.open_relay(tx, keyring))[0].password
 
 
@@ -175,11 +177,11 @@ class TestRebinding:
         await ada.http.put("/api/v1/email-settings", json=body)
 
         async with app.platform.database.transaction(Scope("t", ada.tenant.id)) as tx:
-            keyring = await app.platform.security.keyring(tx)
-            relay, _ = await app.platform.emails.email_settings.open_relay(tx, keyring)
+            keyring = await app.platform.of(SecurityManager).keyring(tx)
+            relay, _ = await app.platform.of(EmailManager).email_settings.open_relay(tx, keyring)
         assert relay.public_only
         assert relay.tenant_id == ada.tenant.id
-        assert not app.platform.emails.default_relay.public_only
+        assert not app.platform.of(EmailManager).default_relay.public_only
 
 
 class TestNames:

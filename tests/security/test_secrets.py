@@ -19,8 +19,11 @@ from backend.core.ids import uuid7
 from backend.core.log import EcsFormatter, access_logger, configure_logging
 from backend.core.signals import UnixCarrier
 from backend.core.telemetry import RequestRecord
+from backend.managers.audit import READ_PLATFORM, AuditManager
+from backend.managers.gateway import GatewayManager
 from backend.managers.tenant.models import UserRow
 from backend.sink import read_copies
+from tests.support.errands import EVERYTHING
 
 pytestmark = pytest.mark.attack
 
@@ -81,7 +84,7 @@ class TestLogs:
         }
         formatter = EcsFormatter("test")
         with pytest.raises(sa.exc.IntegrityError) as caught:
-            async with database.transaction(SystemScope("platform")) as tx:
+            async with database.transaction(SystemScope(EVERYTHING)) as tx:
                 await tx.insert(UserRow, [row, {**row, "id": uuid7()}])
         record = logging.LogRecord("x", 40, "", 0, "failed", None, None)
         record.exc_info = (type(caught.value), caught.value, caught.tb)
@@ -247,9 +250,9 @@ class TestTrail:
         await http.get(f"/api/v1/{typed}", params={"token": typed})
         await http.request("HUNTER2", "/api/v1/me")
         app.asgi._telemetry.drain()
-        await asyncio.gather(*app.platform.gateway._noting)
-        async with app.platform.database.read(SystemScope("platform")) as view:
-            found = await app.platform.security.list_audit(view, limit=200)
+        await asyncio.gather(*app.platform.of(GatewayManager)._noting)
+        async with app.platform.database.read(SystemScope(READ_PLATFORM)) as view:
+            found = await app.platform.of(AuditManager).list_records(view, limit=200)
         assert {"access.denied", "client.authentication_failed"} <= {one.action for one in found}
         assert typed not in repr(found)
         assert "HUNTER2" not in repr(found)

@@ -14,9 +14,10 @@ from backend.app import Platform, compose, create_app
 from backend.core.audit import sequence
 from backend.core.context import Scope, SystemScope
 from backend.http.pipeline import Pipeline
+from backend.managers.audit import AuditManager
 from backend.managers.email import EmailSettings
-from backend.managers.gateway import GatewaySettings
-from backend.managers.tenant import Tenant
+from backend.managers.gateway import GatewayManager, GatewaySettings
+from backend.managers.tenant import PLATFORM, Tenant, TenantManager
 from backend.settings import DatabaseSettings, Settings, TelemetrySettings
 
 
@@ -32,7 +33,7 @@ class Caller:
     async def audit(self, platform: Platform, action: str | None = None) -> list[Any]:
         """The tenant's audit entries, newest first."""
         async with platform.database.read(Scope("test", self.tenant.id)) as tx:
-            return await platform.security.list_audit(tx, limit=200, action=action)
+            return await platform.of(AuditManager).list_records(tx, limit=200, action=action)
 
 
 class App:
@@ -57,11 +58,11 @@ class App:
         """A new client with this role; in a new tenant unless one is given."""
         platform = self.platform
         if tenant is None:
-            async with platform.database.transaction(SystemScope("platform")) as tx:
+            async with platform.database.transaction(SystemScope(PLATFORM)) as tx:
                 slug = f"t-{secrets.token_hex(4)}"
-                tenant = await platform.tenants.create_tenant(tx, slug=slug, name=slug)
+                tenant = await platform.of(TenantManager).create_tenant(tx, slug=slug, name=slug)
         async with platform.database.transaction(Scope("test", tenant.id)) as tx:
-            client, secret = await platform.gateway.create_client(
+            client, secret = await platform.of(GatewayManager).create_client(
                 tx, name="test", role=role, granter=None
             )
         http = self.client()

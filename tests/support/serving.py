@@ -86,8 +86,6 @@ def patient_settings(data_dir: Path, database_url: str, port: int) -> Settings:
             client_burst_requests=_MUCH,
             introspect_requests_per_second=_MUCH,
             introspect_burst_requests=_MUCH,
-            email_requests_per_second=_MUCH,
-            email_burst_requests=_MUCH,
             other_requests_per_second=_MUCH,
             other_burst_requests=_MUCH,
             account_failures_per_minute=6000,
@@ -95,7 +93,11 @@ def patient_settings(data_dir: Path, database_url: str, port: int) -> Settings:
             address_failures_per_minute=60_000,
             address_burst_failures=100_000,
         ),
-        email=EmailSettings(sink_directory=data_dir / "sink"),
+        email=EmailSettings(
+            sink_directory=data_dir / "sink",
+            requests_per_second=_MUCH,
+            burst_requests=_MUCH,
+        ),
     )
 
 

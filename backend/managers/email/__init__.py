@@ -4,15 +4,51 @@ Owns ``email_messages``, ``email_recipients``, ``email_events``, ``email_templat
 ``email_settings``. Its job kind ``email.send`` reaches the orchestrator through ``app``.
 """
 
+from backend.core.room import ADMIN, OPERATOR, VIEWER, WORKFLOW, ReadyCheck, Room, RouteClass
 from backend.managers.email._values import Draft, Email
 from backend.managers.email.errors import EmailNotFoundError, TemplateNotFoundError
-from backend.managers.email.jobs import EmailDelivery
+from backend.managers.email.jobs import EmailDelivery, delivery_kind
 from backend.managers.email.manager import JOB_KIND, READ_CONTENT, EmailManager, scope_of
+from backend.managers.email.models import (
+    EmailRow,
+    EmailSettingsRow,
+    EventRow,
+    RecipientRow,
+    TemplateRow,
+)
+from backend.managers.email.routes import router
 from backend.managers.email.settings import EmailSettings
+
+ROOM = Room(
+    name="email",
+    manager=EmailManager,
+    models=(EmailRow, RecipientRow, EventRow, TemplateRow, EmailSettingsRow),
+    permissions={
+        "email:read": VIEWER | WORKFLOW,
+        READ_CONTENT: OPERATOR,
+        "email:send": OPERATOR | WORKFLOW,
+        "email_template:read": VIEWER | WORKFLOW,
+        "email_template:write": OPERATOR,
+        "email_settings:read": VIEWER,
+        "email_settings:write": ADMIN,
+    },
+    routers=(router,),
+    route_classes=(
+        RouteClass(
+            "emails",
+            "/api/v1/emails",
+            body_bytes=lambda settings: settings.max_batch_bytes,
+            rate=lambda settings: (settings.requests_per_second, settings.burst_requests),
+        ),
+    ),
+    job_kinds=(delivery_kind,),
+    checks=(ReadyCheck("mail_server", EmailManager.check_default_relay, required=lambda _: False),),
+)
 
 __all__ = [
     "JOB_KIND",
     "READ_CONTENT",
+    "ROOM",
     "Draft",
     "Email",
     "EmailDelivery",

@@ -11,15 +11,16 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
+from backend.core.columns import tables_of
 from backend.core.database import Database
 from backend.kit.mime import compose
-from backend.kit.outbound import Outbound
 from backend.kit.smtp import SmtpPool, SmtpRelay
 from backend.managers.email import _states
 from backend.managers.email._states import Answer, Effect
 from backend.managers.email._values import Delivery
 from backend.managers.email.errors import RelayNotAllowedError
 from backend.managers.email.manager import JOB_KIND, EmailManager, scope_of
+from backend.managers.email.models import EmailRow, EventRow, RecipientRow
 from backend.managers.orchestrator import Batch, Claim, JobKind, Outcome
 
 logger = logging.getLogger(__name__)
@@ -36,10 +37,9 @@ _UNANSWERED: Final = "stopped before the server answered: it may hold the messag
 class EmailDelivery:
     """The e-mail job kind and the connections it keeps."""
 
-    def __init__(self, database: Database, emails: EmailManager, outbound: Outbound) -> None:
+    def __init__(self, database: Database, emails: EmailManager) -> None:
         self._database = database
         self._emails = emails
-        self._outbound = outbound
         self._pools: dict[SmtpRelay, SmtpPool] = {}
 
     def kind(self) -> JobKind:
@@ -53,6 +53,8 @@ class EmailDelivery:
             on_cancel=_states.cancel_open,
             on_retry=_states.requeue,
             max_crashes=_MAX_CRASHES,
+            tables=tables_of(EmailRow, RecipientRow, EventRow),
+            aclose=self.aclose,
         )
 
     async def aclose(self) -> None:
@@ -87,7 +89,7 @@ class EmailDelivery:
         pool = self._pools.get(relay)
         if pool is None:
             pool = self._pools[relay] = SmtpPool(
-                relay, self._outbound, size=self._emails.settings.connections
+                relay, self._emails.outbound, size=self._emails.settings.connections
             )
         return pool
 
@@ -168,3 +170,8 @@ def _outcome(answers: Sequence[Answer], bounced_before: Sequence[str]) -> Outcom
     if said["bounced"]:
         return Outcome.fail(said["bounced"][0], effect=effect)
     return Outcome.done({state: len(group) for state, group in said.items()}, effect=effect)
+
+
+def delivery_kind(emails: EmailManager, database: Database) -> JobKind:
+    """The job kind of this room, for a process of its own connections."""
+    return EmailDelivery(database, emails).kind()

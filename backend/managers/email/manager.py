@@ -25,7 +25,7 @@ from backend.kit.mime import (
     parse_addresses,
 )
 from backend.kit.outbound import Outbound
-from backend.kit.smtp import SmtpRelay
+from backend.kit.smtp import SmtpRelay, verify
 from backend.kit.templating import Purse, TemplateSource, render
 from backend.managers.email import _states
 from backend.managers.email._email_settings import EmailSettingsStore
@@ -75,6 +75,7 @@ class EmailManager:
         self._default_relay = SmtpRelay.from_url(
             settings.smtp_url.get_secret_value(), timeout_seconds=settings.smtp_timeout_seconds
         )
+        self.outbound = outbound
         self._turns = Turns()
         self.templates = TemplateStore(settings.max_templates_characters, self._turns)
         self.email_settings = EmailSettingsStore(security, settings, self._default_relay, outbound)
@@ -83,6 +84,14 @@ class EmailManager:
     def settings(self) -> EmailSettings:
         """The limits that hold for every tenant."""
         return self._settings
+
+    async def check_default_relay(self) -> str:
+        """Greet the platform's mail server; a line for people.
+
+        Raises:
+            AppError: It does not answer as a mail server does.
+        """
+        return f"greeting in {await verify(self._default_relay, self.outbound):.0f} ms"
 
     @property
     def default_relay(self) -> SmtpRelay:

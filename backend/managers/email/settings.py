@@ -36,6 +36,12 @@ class EmailSettings(BaseModel):
     max_batch_bytes: int = Field(
         32 * 2**20, ge=1, description="HTTP body of one request that sends mail."
     )
+    requests_per_second: float = Field(
+        500, gt=0, le=1_000_000, description="`/api/v1/emails` and below: rate per caller."
+    )
+    burst_requests: int = Field(
+        1000, ge=1, le=10_000_000, description="`/api/v1/emails` and below: burst per caller."
+    )
     connections: int = Field(4, ge=1, le=64, description="SMTP connections a worker and server.")
     smtp_timeout_seconds: float = Field(20.0, gt=0, description="Any one step with the server.")
     max_attempts: int = Field(8, ge=1, le=50, description="Deliveries tried before giving up.")

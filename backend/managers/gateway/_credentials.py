@@ -18,7 +18,7 @@ from backend.managers.gateway.errors import (
     ExpiryInvalidError,
 )
 from backend.managers.gateway.models import ApiKey, OauthClient
-from backend.managers.tenant import PRINCIPALS, refuse_higher
+from backend.managers.tenant import PRINCIPALS, TenantManager
 
 CONSOLE: Final = "console"
 """The client id of the console: the one client that logs people in and exchanges their tokens."""
@@ -53,6 +53,8 @@ class Key:
 class CredentialOperations:
     """Making, renewing and revoking them; every change ends what was cached of the old."""
 
+    _tenants: TenantManager
+
     # --- clients ---------------------------------------------------------------------------------
 
     async def list_clients(
@@ -74,7 +76,7 @@ class CredentialOperations:
         Raises:
             RoleTooHighError: The role has permissions the granter lacks.
         """
-        refuse_higher(role, granter)
+        self._tenants.roles.refuse_higher(role, granter)
         secret = _keys.mint(_keys.SECRET_TAG)
         row = OauthClient(
             id=(row_id := uuid7()),
@@ -105,7 +107,7 @@ class CredentialOperations:
             RoleTooHighError: Knowing its secret would give the caller more than they have.
         """
         row = await self._locked_client(tx, client_row_id)
-        refuse_higher(row.role, granter)
+        self._tenants.roles.refuse_higher(row.role, granter)
         secret = _keys.mint(_keys.SECRET_TAG)
         row.secret_hash = _keys.digest_of(secret)
         tx.audit("client.rotated", f"client:{row.client_id}")
@@ -199,7 +201,7 @@ class CredentialOperations:
             RoleTooHighError: The role has permissions the granter lacks.
             ExpiryInvalidError: It would be dead already.
         """
-        refuse_higher(role, granter)
+        self._tenants.roles.refuse_higher(role, granter)
         if expires_at is not None and expires_at <= tx.now():
             raise ExpiryInvalidError
         key = _keys.mint(_keys.API_KEY_TAG)

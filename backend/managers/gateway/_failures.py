@@ -11,6 +11,7 @@ from backend.core.database import Database, Tx
 from backend.core.ids import PLATFORM_TENANT
 from backend.core.telemetry import RequestRecord
 from backend.managers.gateway._limiter import GcraLimiter, Level, policy_of
+from backend.managers.gateway.errands import AUTHENTICATE
 from backend.managers.gateway.errors import TooManyFailuresError
 from backend.managers.gateway.settings import GatewaySettings
 
@@ -159,7 +160,7 @@ class FailureAudit:
             count += window.unwritten
         # Opened before the first await: concurrent failures must find it.
         self._open[failure.key] = _Window(now + _WINDOW_SECONDS, 0, failure)
-        scope = SystemScope("authenticate", actor=failure.actor, request_id=request_id)
+        scope = SystemScope(AUTHENTICATE, actor=failure.actor, request_id=request_id)
         async with self._database.transaction(scope) as tx:
             _write(tx, failure, count)
 
@@ -189,7 +190,7 @@ class FailureAudit:
                 counted.setdefault(window.failure.actor, []).append(window)
         self._of_target = +self._of_target
         for actor, windows in counted.items():
-            scope = SystemScope("authenticate", actor=actor)
+            scope = SystemScope(AUTHENTICATE, actor=actor)
             async with self._database.transaction(scope) as tx:
                 for window in windows:
                     _write(tx, window.failure, window.unwritten)

@@ -15,6 +15,7 @@ from backend.core.database import Database
 from backend.core.errors import NotFoundError
 from backend.core.ids import uuid7
 from backend.managers.gateway._failures import Failure, FailureAudit, FailureLimits
+from backend.managers.gateway.errands import AUTHENTICATE
 from backend.managers.gateway.errors import LoginRefusedError
 from backend.managers.gateway.models import BrowserSession
 from backend.managers.gateway.settings import GatewaySettings
@@ -81,7 +82,7 @@ class LogIns:
         # Charged before the hash is computed and given back on success: attempts in flight
         # together must not all be looked at before the first has failed.
         self._limits.charge(caller.address, account)
-        async with self._database.read(SystemScope("authenticate")) as view:
+        async with self._database.read(SystemScope(AUTHENTICATE)) as view:
             found = await self._tenants.find_login(view, email)
         user, encoded = found or (None, None)
         too_long = len(password.encode()) > _MAX_PASSWORD_BYTES
@@ -97,7 +98,7 @@ class LogIns:
             raise LoginRefusedError
         self._limits.refund(caller.address, account)
         cookie = secrets.token_urlsafe(32)
-        scope = SystemScope("authenticate", actor=f"user:{user.id}", request_id=caller.request_id)
+        scope = SystemScope(AUTHENTICATE, actor=f"user:{user.id}", request_id=caller.request_id)
         async with self._database.transaction(scope) as tx:
             now = tx.now()
             if replaces is not None:
@@ -124,7 +125,7 @@ class LogIns:
         """The log-in that a browser's cookie stands for, while it lives."""
         if not cookie:
             return None
-        async with self._database.read(SystemScope("authenticate")) as view:
+        async with self._database.read(SystemScope(AUTHENTICATE)) as view:
             row: BrowserSession | None = await view.scalar(
                 sa.select(BrowserSession).where(
                     BrowserSession.cookie_hash == _hash(cookie),
@@ -141,7 +142,7 @@ class LogIns:
 
     async def end(self, session_ids: Sequence[str], *, actor: str, caller: Caller) -> None:
         """End sessions: their id tokens cannot be exchanged and their access tokens are void."""
-        scope = SystemScope("authenticate", actor=actor, request_id=caller.request_id)
+        scope = SystemScope(AUTHENTICATE, actor=actor, request_id=caller.request_id)
         async with self._database.transaction(scope) as tx:
             ended = await tx.execute(
                 sa.delete(BrowserSession)

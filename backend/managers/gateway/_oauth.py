@@ -36,7 +36,7 @@ from backend.core.ids import PLATFORM_TENANT
 from backend.managers.gateway import _keys
 from backend.managers.gateway._tokens import KeySet
 from backend.managers.gateway.settings import GatewaySettings
-from backend.managers.tenant import User, permissions_of
+from backend.managers.tenant import User
 
 CLIENT_CREDENTIALS: Final = "client_credentials"
 AUTHORIZATION_CODE: Final = "authorization_code"
@@ -72,7 +72,7 @@ class ClientSnapshot(ClientMixin):  # type: ignore[misc]
         *,
         tenant_id: str,
         name: str,
-        role: str,
+        permissions: frozenset[str],
         secret_hash: bytes,
         redirect_uris: Sequence[str],
         grant_types: Sequence[str],
@@ -80,7 +80,7 @@ class ClientSnapshot(ClientMixin):  # type: ignore[misc]
         self.client_id = client_id
         self.tenant_id = tenant_id
         self.name = name
-        self.role = role
+        self._permissions = permissions
         self.redirect_uris = tuple(redirect_uris)
         self._secret_hash = secret_hash
         self._grant_types = frozenset(grant_types)
@@ -95,7 +95,7 @@ class ClientSnapshot(ClientMixin):  # type: ignore[misc]
 
     def get_allowed_scope(self, scope: str | None) -> str | None:
         """The scope to grant, or None when a part of what was asked for is beyond the client."""
-        own = permissions_of(self.role)
+        own = set(self._permissions)
         if AUTHORIZATION_CODE in self._grant_types:
             own |= set(IDENTITY_SCOPES)
         wanted = (scope or "").split() or sorted(own)
@@ -187,6 +187,7 @@ class ExchangeSubject:
 
     tenant_id: str
     role: str
+    permissions: frozenset[str]
 
 
 @dataclass(slots=True)
@@ -389,7 +390,7 @@ class _TokenExchange(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
         person, target = snapshot.person, snapshot.exchange
         if person is None or target is None:
             raise RuntimeError("validate_token_request comes first")
-        allowed = permissions_of(target.role, platform_admin=person.user.platform_admin)
+        allowed = target.permissions
         wanted = (self.request.payload.scope or "").split() or sorted(allowed)
         if not allowed.issuperset(wanted):
             raise InvalidScopeError

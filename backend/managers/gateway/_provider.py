@@ -40,6 +40,7 @@ from backend.managers.gateway._tokens import (
     read_access,
     read_id,
 )
+from backend.managers.gateway.errands import AUTHENTICATE
 from backend.managers.gateway.errors import TooManyFailuresError
 from backend.managers.gateway.models import (
     AuthorizationCode,
@@ -117,6 +118,11 @@ class OpenIdProvider:
 
     # --- the token endpoint ----------------------------------------------------------------------
 
+    @property
+    def permissions(self) -> frozenset[str]:
+        """All that a token may be for."""
+        return frozenset().union(*self._tenants.roles.by_name.values())
+
     async def issue_token(self, form: Pairs, authorization: str | None, caller: Caller) -> Answer:
         """Answer a token request.
 
@@ -183,7 +189,7 @@ class OpenIdProvider:
         """The client, unless it is disabled or its tenant is not active."""
         if not client_id:
             return None
-        async with self._database.read(SystemScope("authenticate")) as view:
+        async with self._database.read(SystemScope(AUTHENTICATE)) as view:
             row: OauthClient | None = await view.scalar(
                 sa.select(OauthClient).where(OauthClient.client_id == client_id)
             )
@@ -197,7 +203,7 @@ class OpenIdProvider:
             row.client_id,
             tenant_id=row.tenant_id,
             name=row.name,
-            role=row.role,
+            permissions=self._tenants.roles.permissions_of(row.role),
             secret_hash=row.secret_hash,
             redirect_uris=row.redirect_uris,
             grant_types=row.grant_types,
@@ -240,7 +246,7 @@ class OpenIdProvider:
         if client is None:
             raise RuntimeError("the client is authenticated first")
         scope = SystemScope(
-            "authenticate", actor=f"client:{client.client_id}", request_id=caller.request_id
+            AUTHENTICATE, actor=f"client:{client.client_id}", request_id=caller.request_id
         )
         async with self._database.transaction(scope) as tx:
             row = await tx.scalar(
@@ -319,7 +325,7 @@ class OpenIdProvider:
             return
         if claims.client_id != snapshot.client.client_id:
             return
-        async with self._database.read(SystemScope("authenticate")) as view:
+        async with self._database.read(SystemScope(AUTHENTICATE)) as view:
             await self._load_person(view, snapshot, claims.user_id, claims.session_id)
             if snapshot.person is None:
                 return
@@ -328,7 +334,13 @@ class OpenIdProvider:
             wanted = given.get("tenant")
             for tenant, role in await self._tenants.list_tenants_of(view, claims.user_id):
                 if wanted is None or tenant.id == wanted:
-                    snapshot.exchange = _oauth.ExchangeSubject(tenant.id, role)
+                    snapshot.exchange = _oauth.ExchangeSubject(
+                        tenant.id,
+                        role,
+                        self._tenants.roles.permissions_of(
+                            role, platform_admin=snapshot.person.user.platform_admin
+                        ),
+                    )
                     return
 
     async def _read_id(self, token: str, now: datetime, *, expired_too: bool = False) -> IdClaims:
@@ -358,7 +370,7 @@ class OpenIdProvider:
         if entered in self._entered:
             return
         actor = f"user:{person.user.id}"
-        scope = SystemScope("authenticate", actor=actor, request_id=caller.request_id)
+        scope = SystemScope(AUTHENTICATE, actor=actor, request_id=caller.request_id)
         async with self._database.transaction(scope) as tx:
             tx.after_commit(partial(self._remember_entry, entered))
             tx.audit(
@@ -391,7 +403,7 @@ class OpenIdProvider:
             if client is None or claims.client_id != client.client_id:
                 raise InvalidGrantError("The token was issued to another client")
             scope = SystemScope(
-                "authenticate", actor=f"client:{client.client_id}", request_id=caller.request_id
+                AUTHENTICATE, actor=f"client:{client.client_id}", request_id=caller.request_id
             )
             async with self._database.transaction(scope) as tx:
                 revoked = await tx.insert_new(
@@ -475,7 +487,7 @@ class OpenIdProvider:
             raise RuntimeError("the grant made no code")
         code, facts = snapshot.new_code
         scope = SystemScope(
-            "authenticate", actor=f"user:{log_in.user.id}", request_id=caller.request_id
+            AUTHENTICATE, actor=f"user:{log_in.user.id}", request_id=caller.request_id
         )
         async with self._database.transaction(scope) as tx:
             tx.session.add(
@@ -522,7 +534,7 @@ class OpenIdProvider:
 
     async def user_info(self, subject: str) -> dict[str, Any]:
         """OpenID's claims about the person a token speaks for."""
-        async with self._database.read(SystemScope("authenticate")) as view:
+        async with self._database.read(SystemScope(AUTHENTICATE)) as view:
             user = await self._tenants.get_user(view, subject.partition(":")[2])
         return _oauth.user_claims(user, _oauth.IDENTITY_SCOPES)
 

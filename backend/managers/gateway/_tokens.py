@@ -23,6 +23,7 @@ from joserfc.jwk import ECKey
 
 from backend.core.context import Principal, SystemScope
 from backend.core.database import Database, ReadTx, Tx
+from backend.managers.gateway.errands import AUTHENTICATE
 from backend.managers.gateway.models import SigningKey
 from backend.managers.security import SecurityManager
 
@@ -150,7 +151,7 @@ class KeyStore:
             keys = self._keys
             if keys is not None and self._monotonic() < self._loaded_at + age_seconds:
                 return keys
-            scope = SystemScope("authenticate")
+            scope = SystemScope(AUTHENTICATE)
             async with self._database.read(scope) as view:
                 keys = await self._read(view)
             if keys is None:

@@ -16,8 +16,6 @@ from backend.http.problem import problem_response
 from backend.managers.gateway._openapi import OPENAPI
 from backend.managers.gateway.manager import GatewayManager
 
-__all__ = ["OPENAPI", "gateway_data_plane"]
-
 PERMISSION: Final = "token:introspect"
 _NOT_A_FORM: Final = b'{"error":"invalid_request","error_description":"Send the form field token"}'
 _MAX_FIELDS: Final = 20
@@ -25,6 +23,8 @@ _MAX_FIELDS: Final = 20
 
 class _Introspect:
     """``POST /oauth/introspect`` for a caller that the pipeline has authenticated."""
+
+    openapi = OPENAPI
 
     def __init__(self, gateway: GatewayManager) -> None:
         self._gateway = gateway

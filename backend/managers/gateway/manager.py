@@ -6,12 +6,13 @@ import hashlib
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from ipaddress import IPv6Address, IPv6Network
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -40,6 +41,7 @@ from backend.managers.gateway._tokens import (
     UnknownKeyError,
     read_access,
 )
+from backend.managers.gateway.errands import AUTHENTICATE
 from backend.managers.gateway.errors import (
     CredentialInvalidError,
     TenantlessTokenError,
@@ -54,7 +56,7 @@ from backend.managers.gateway.models import (
 )
 from backend.managers.gateway.settings import GatewaySettings
 from backend.managers.security import SecurityManager
-from backend.managers.tenant import PRINCIPALS, TenantManager, permissions_of
+from backend.managers.tenant import PRINCIPALS, TenantManager
 
 logger = logging.getLogger(__name__)
 
@@ -128,6 +130,7 @@ class GatewayManager(CredentialOperations):
         tenants: TenantManager,
         settings: GatewaySettings,
         *,
+        rates: Mapping[str, tuple[float, int]] = MappingProxyType({}),
         monotonic: Callable[[], float] = system_monotonic,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
@@ -136,7 +139,7 @@ class GatewayManager(CredentialOperations):
         self._settings = settings
         self._monotonic = monotonic
         self._limiter = GcraLimiter(monotonic_ns)
-        self._make_levels(settings)
+        self._make_levels(settings, rates)
         self._cache = CredentialCache(
             entries=settings.principal_cache_entries,
             refused_entries=settings.refused_cache_entries,
@@ -166,7 +169,9 @@ class GatewayManager(CredentialOperations):
         database.signals.subscribe(PRINCIPALS, lambda _: self._cache.drop())
         database.signals.subscribe(SIGNING_KEYS, self._forget_signing_keys)
 
-    def _make_levels(self, settings: GatewaySettings) -> None:
+    def _make_levels(
+        self, settings: GatewaySettings, rates: Mapping[str, tuple[float, int]]
+    ) -> None:
         self._coarse = Level(
             "address", settings.coarse_requests_per_second, settings.coarse_burst_requests
         )
@@ -176,25 +181,22 @@ class GatewayManager(CredentialOperations):
         self._client = Level(
             "client", settings.client_requests_per_second, settings.client_burst_requests
         )
-        classes = {
-            "introspect": (
-                settings.introspect_requests_per_second,
-                settings.introspect_burst_requests,
-            ),
-            "emails": (settings.email_requests_per_second, settings.email_burst_requests),
-            "other": (settings.other_requests_per_second, settings.other_burst_requests),
-        }
-        self._introspect, self._emails, self._other = (
-            _RouteClass(self._tenant, self._client, Level(name, rate, burst))
-            for name, (rate, burst) in classes.items()
+        self._other = _RouteClass(
+            self._tenant,
+            self._client,
+            Level("other", settings.other_requests_per_second, settings.other_burst_requests),
         )
+        self._classes = {
+            name: _RouteClass(self._tenant, self._client, Level(name, rate, burst))
+            for name, (rate, burst) in rates.items()
+        }
 
     def _forget_signing_keys(self, _: str) -> None:
         self._keys.forget()
         self._cache.clear()
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def serving(self, _: Database) -> AsyncIterator[None]:
         """Write, every ten seconds and once at the end, what requests only noted."""
         task = asyncio.create_task(self._flush_forever())
         try:
@@ -244,7 +246,7 @@ class GatewayManager(CredentialOperations):
             return
         self._used_written_at = now
         used, self._used = self._used, {}
-        async with self._database.transaction(SystemScope("authenticate")) as tx:
+        async with self._database.transaction(SystemScope(AUTHENTICATE)) as tx:
             for key_id, started_ns in sorted(used.items()):
                 at = datetime.fromtimestamp(started_ns / 1e9, UTC)
                 await tx.execute(
@@ -265,14 +267,9 @@ class GatewayManager(CredentialOperations):
             key = _network_of(key)
         return self._limiter.decide(((self._coarse, key),), self._coarse.policy)
 
-    def quota(self, principal: Principal, route: str) -> Verdict:
+    def quota(self, principal: Principal, route_class: str) -> Verdict:
         """Charge one request to the tenant, the caller and the caller's use of a route class."""
-        if route == "/oauth/introspect":
-            kind = self._introspect
-        elif route.startswith("/api/v1/emails"):
-            kind = self._emails
-        else:
-            kind = self._other
+        kind = self._classes.get(route_class, self._other)
         subject = principal.subject
         return self._limiter.decide(
             (
@@ -365,7 +362,7 @@ class GatewayManager(CredentialOperations):
             return read(await self._keys.reload())
 
     async def _principal_of_key(self, digest: bytes) -> Principal:
-        scope = SystemScope("authenticate")
+        scope = SystemScope(AUTHENTICATE)
         async with self._database.read(scope) as view:
             row = await view.scalar(sa.select(ApiKey).where(ApiKey.key_hash == digest))
             now = view.now()
@@ -377,7 +374,7 @@ class GatewayManager(CredentialOperations):
             subject=f"api_key:{row.id}",
             kind="api_key",
             tenant_id=row.tenant_id,
-            permissions=permissions_of(row.role),
+            permissions=self._tenants.roles.permissions_of(row.role),
             name=row.name,
             role=row.role,
             expires_at=row.expires_at.timestamp() if row.expires_at is not None else 0.0,
@@ -385,7 +382,7 @@ class GatewayManager(CredentialOperations):
 
     async def _principal_of_token(self, claims: AccessClaims) -> Principal:
         kind, _, identity = claims.subject.partition(":")
-        scope = SystemScope("authenticate")
+        scope = SystemScope(AUTHENTICATE)
         async with self._database.read(scope) as view:
             if await view.scalar(
                 sa.select(RevokedToken.jti).where(RevokedToken.jti == claims.token_id)
@@ -406,7 +403,9 @@ class GatewayManager(CredentialOperations):
                 raise CredentialInvalidError
         # The role as it is now, within what the token was given: a role that lost a permission
         # takes it from running tokens, one that gained a permission does not widen them.
-        granted = permissions_of(role, platform_admin=admin) & set(claims.scope.split())
+        granted = self._tenants.roles.permissions_of(role, platform_admin=admin) & set(
+            claims.scope.split()
+        )
         return Principal(
             subject=claims.subject,
             kind=kind,

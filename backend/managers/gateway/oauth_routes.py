@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -35,7 +35,6 @@ from backend.managers.gateway.errors import (
     TooManyFailuresError,
 )
 from backend.managers.gateway.manager import GatewayManager
-from backend.managers.tenant import ROLES
 
 SESSION_COOKIE: Final = "email_sender_session"
 FORM_COOKIE: Final = "email_sender_form"
@@ -71,7 +70,7 @@ class _Face:
     def __init__(self, provider: OpenIdProvider) -> None:
         self._provider = provider
         self._settings = provider.settings
-        self._metadata = msgspec.json.encode(metadata(self._settings.issuer))
+        self._metadata = msgspec.json.encode(metadata(self._settings.issuer, provider.permissions))
 
     async def token(self, request: Request) -> Response:
         return await self._answer_form(request, self._provider.issue_token)
@@ -238,7 +237,7 @@ class _Face:
         )
 
 
-def metadata(issuer: str) -> dict[str, Any]:
+def metadata(issuer: str, permissions: Iterable[str]) -> dict[str, Any]:
     """OpenID Connect Discovery 1.0 and RFC 8414 in one document."""
     return {
         "issuer": issuer,
@@ -249,7 +248,7 @@ def metadata(issuer: str) -> dict[str, Any]:
         "introspection_endpoint": f"{issuer}/oauth/introspect",
         "revocation_endpoint": f"{issuer}/oauth/revoke",
         "end_session_endpoint": f"{issuer}/oauth/logout",
-        "scopes_supported": [*IDENTITY_SCOPES, *sorted(set().union(*ROLES.values()))],
+        "scopes_supported": [*IDENTITY_SCOPES, *sorted(permissions)],
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
         "grant_types_supported": [AUTHORIZATION_CODE, CLIENT_CREDENTIALS, TOKEN_EXCHANGE],

@@ -6,10 +6,12 @@ from fastapi import APIRouter, Request, Response
 
 from backend.core.context import Scope, SystemScope
 from backend.core.errors import ForbiddenError, InvalidInputError, UnauthenticatedError
+from backend.core.room import PLATFORM_WRITE
 from backend.http.deps import Caller, Db, IdPath, manager_of, requires
 from backend.http.pagination import PageQuery, next_cursor
 from backend.http.reply import leads_to, problems, reply
 from backend.managers.gateway._credentials import Client, Key
+from backend.managers.gateway.errands import AUTHENTICATE, SIGNING_KEYS
 from backend.managers.gateway.errors import (
     ApiKeyNotFoundError,
     ClientNotFoundError,
@@ -46,7 +48,7 @@ _SHOWN_ONCE: Final = {"Cache-Control": "no-store"}
 async def get_me(request: Request, caller: Caller, gateway: Gateway, db: Db) -> MeOut:
     """Say who the caller is, in which tenant, and what they may do."""
     scope = SystemScope(
-        "authenticate", actor=caller.subject, request_id=request.scope.get("request_id", "")
+        AUTHENTICATE, actor=caller.subject, request_id=request.scope.get("request_id", "")
     )
     async with db.read(scope) as tx:
         view = await gateway.describe_caller(tx, caller)
@@ -202,7 +204,7 @@ async def revoke_api_key(
 )
 async def rotate_signing_key(
     request: Request,
-    scope: Annotated[SystemScope, requires("platform:write", errand="platform")],
+    scope: Annotated[SystemScope, requires(PLATFORM_WRITE, errand=SIGNING_KEYS)],
     gateway: Gateway,
     db: Db,
 ) -> Response:

@@ -76,12 +76,6 @@ class GatewaySettings(BaseModel):
     introspect_burst_requests: int = Field(
         1000, ge=1, le=10_000_000, description="Token introspection: burst per caller."
     )
-    email_requests_per_second: float = Field(
-        500, gt=0, le=1_000_000, description="`/api/v1/emails` and below: rate per caller."
-    )
-    email_burst_requests: int = Field(
-        1000, ge=1, le=10_000_000, description="`/api/v1/emails` and below: burst per caller."
-    )
     other_requests_per_second: float = Field(
         250, gt=0, le=1_000_000, description="Every other route: rate per caller."
     )

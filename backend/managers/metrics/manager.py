@@ -5,10 +5,12 @@ p95 of p95s means nothing. Bucket bounds grow by a quarter, so a quantile is off
 """
 
 import bisect
+import contextlib
 import logging
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -18,6 +20,7 @@ import sqlalchemy as sa
 from backend.core.database import Database, DatabaseUnavailableError, ReadTx, SystemScope, Tx
 from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.core.telemetry import RequestRecord
+from backend.managers.metrics.errands import ROLLUPS
 from backend.managers.metrics.models import RollupRow
 
 STEP_SECONDS: Final = 10
@@ -25,6 +28,7 @@ _BOUNDS: Final = tuple(0.0005 * 1.25**step for step in range(52))  # 0.5 ms to a
 _SERVER_ERROR: Final = 500
 _CLIENT_ERROR: Final = 400
 _MAX_WAITING: Final = 10_000
+_KEEP: Final = timedelta(days=30)
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +110,7 @@ class MetricsManager:
         if not taken:
             return 0
         try:
-            async with database.transaction(SystemScope("metrics")) as tx:
+            async with database.transaction(SystemScope(ROLLUPS)) as tx:
                 await tx.insert(RollupRow, [self._row(*each) for each in taken.items()])
         except DatabaseUnavailableError:
             logger.warning("rollups_wait_for_the_database", extra={"windows": len(taken)})
@@ -154,13 +158,24 @@ class MetricsManager:
             window_seconds=seconds,
         )
 
-    async def sweep(self, tx: Tx, *, keep_days: int) -> None:
-        """Forget windows older than ``keep_days``."""
-        await tx.execute(
+    @asynccontextmanager
+    async def serving(self, database: Database) -> AsyncIterator[None]:
+        """Write at the end what was collected since the last flush."""
+        try:
+            yield
+        finally:
+            # A database that is gone keeps its silence: nobody is left to be told.
+            with contextlib.suppress(Exception):
+                await self.flush(database, everything=True)
+
+    async def sweep(self, tx: Tx) -> int:
+        """Forget windows older than thirty days; returns how many."""
+        result = await tx.execute(
             sa.delete(RollupRow)
-            .where(RollupRow.window_at < tx.now() - timedelta(days=keep_days))
+            .where(RollupRow.window_at < tx.now() - _KEEP)
             .execution_options(synchronize_session=False)
         )
+        return int(result.rowcount)  # type: ignore[attr-defined]
 
 
 def _point(step: int, window: _Window) -> Point:

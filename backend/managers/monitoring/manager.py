@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
@@ -11,10 +11,14 @@ from prometheus_client.process_collector import ProcessCollector
 
 from backend.core.clock import monotonic, perf_counter
 from backend.core.errors import AppError
+from backend.core.room import FleetGauge
 from backend.core.telemetry import RequestRecord
 
 Check = Callable[[], Awaitable[str]]
 """Returns a short remark when the dependency works; raises when it does not."""
+
+Count = Callable[[], Awaitable[Mapping[str, int]]]
+"""Counts something in the database, by label value."""
 
 _TIMEOUT_SECONDS: Final = 2.0
 _FRESH_SECONDS: Final = 1.0
@@ -40,7 +44,7 @@ class MonitoringManager:
         self._latest: tuple[float, list[Health]] | None = None
         self._running = asyncio.Lock()
         self._counting = asyncio.Lock()
-        self._counted: tuple[float, Mapping[str, int], int] | None = None
+        self._counted_at: float | None = None
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._requests = Histogram(
@@ -66,21 +70,17 @@ class MonitoringManager:
         # Apart, because only who has just asked the database may expose them: in a process that
         # never asks they would stand at a reassuring zero.
         self._fleet = CollectorRegistry()
-        self._waiting = Gauge(
-            "email_sender_orchestrator_jobs",
-            "Jobs that are not finished, by state.",
-            ["state"],
-            registry=self._fleet,
-        )
-        self._unsequenced = Gauge(
-            "email_sender_security_audit_unsequenced_records",
-            "Committed audit records that wait for their place in the chain.",
-            registry=self._fleet,
-        )
+        self._gauges: list[tuple[FleetGauge[Any], Gauge, Count]] = []
 
     def add_check(self, name: str, check: Check, *, required: bool = True) -> None:
         """Watch a dependency. One that is not required is shown but does not unready us."""
         self._checks[name] = (check, required)
+
+    def add_gauge(self, gauge: FleetGauge[Any], count: Count) -> None:
+        """Expose a figure of the fleet; ``count`` asks the database for it."""
+        labels = [gauge.label] if gauge.label else []
+        series = Gauge(gauge.name, gauge.text, labels, registry=self._fleet)
+        self._gauges.append((gauge, series, count))
 
     async def check_health(self) -> list[Health]:
         """Ask every dependency at once; answers younger than a second are reused.
@@ -136,23 +136,22 @@ class MonitoringManager:
         if name == "job_finished" and seconds is not None:
             self._attempts.labels(kind, outcome).observe(seconds)
 
-    async def expose_fleet(
-        self, count: Callable[[], Awaitable[tuple[Mapping[str, int], int]]]
-    ) -> bytes:
-        """The same with counts of the database that are a second old at most.
+    async def expose_fleet(self) -> bytes:
+        """This process's series, and the fleet's gauges a second old at most, for Prometheus.
 
         Scrapers do not authenticate and no limit holds for them: however many ask, the database
         is asked once a second.
+
+        Raises:
+            AppError: The database does not answer, and a figure that is not known is not shown.
         """
         async with self._counting:
-            if self._counted is None or monotonic() - self._counted[0] >= _FRESH_SECONDS:
-                self._counted = (monotonic(), *await count())
-            _, waiting, unsequenced = self._counted
-        return self.expose(waiting, unsequenced)
-
-    def expose(self, waiting: Mapping[str, int], unsequenced: int) -> bytes:
-        """This process's series and the fleet's gauges in the Prometheus text format."""
-        for state in ("ready", "running"):
-            self._waiting.labels(state).set(waiting.get(state, 0))
-        self._unsequenced.set(unsequenced)
+            if self._counted_at is None or monotonic() - self._counted_at >= _FRESH_SECONDS:
+                self._counted_at = None
+                counted = [await count() for _, _, count in self._gauges]
+                for (gauge, series, _), found in zip(self._gauges, counted, strict=True):
+                    for value in gauge.values:
+                        each = series.labels(value) if gauge.label else series
+                        each.set(found.get(value, 0))
+                self._counted_at = monotonic()
         return generate_latest(self.registry) + generate_latest(self._fleet)

@@ -1,9 +1,8 @@
 """HTTP face of health and exposition. No authentication: probes and scrapers have none."""
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, cast
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict
 
 from backend.core.errors import UnavailableError
@@ -63,7 +62,7 @@ async def readyz(monitoring: Monitoring, response: Response) -> ReadyOut:
         **problems(UnavailableError),
     },
 )
-async def metrics(request: Request) -> Response:
+async def metrics(monitoring: Monitoring) -> Response:
     """Expose this process's series for Prometheus."""
-    expose = cast("Callable[[], Awaitable[bytes]]", request.app.state.expose_metrics)
-    return Response(await expose(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    exposed = await monitoring.expose_fleet()
+    return Response(exposed, media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -8,7 +8,9 @@ Other managers describe their background work as a :class:`JobKind` and hand it 
 :meth:`OrchestratorManager.register`; :class:`Worker` runs it.
 """
 
+from backend.core.room import OPERATOR, VIEWER, WORKFLOW, FleetGauge, Room, Sweep
 from backend.managers.orchestrator._worker import OnEvent, Worker
+from backend.managers.orchestrator.errands import COUNT, RETENTION, WORK
 from backend.managers.orchestrator.errors import (
     JobNotCancellableError,
     JobNotFoundError,
@@ -17,9 +19,35 @@ from backend.managers.orchestrator.errors import (
 )
 from backend.managers.orchestrator.kinds import Batch, Claim, Job, JobKind, JobRequest, Outcome
 from backend.managers.orchestrator.manager import OrchestratorManager
+from backend.managers.orchestrator.models import EdgeRow, GraphRow, JobRow, TenantRow, WorkerRow
+from backend.managers.orchestrator.routes import router
 from backend.managers.orchestrator.settings import OrchestratorSettings
 
+ROOM = Room(
+    name="orchestrator",
+    manager=OrchestratorManager,
+    models=(JobRow, GraphRow, EdgeRow, TenantRow, WorkerRow),
+    permissions={"job:read": VIEWER | WORKFLOW, "job:write": OPERATOR | WORKFLOW},
+    errands=(WORK, COUNT, RETENTION),
+    routers=(router,),
+    sweeps=(Sweep(RETENTION, OrchestratorManager.sweep_finished),),
+    gauges=(
+        FleetGauge(
+            "email_sender_orchestrator_jobs",
+            "Jobs that are not finished, by state.",
+            COUNT,
+            OrchestratorManager.count_waiting,
+            label="state",
+            values=("ready", "running"),
+        ),
+    ),
+)
+
 __all__ = [
+    "COUNT",
+    "RETENTION",
+    "ROOM",
+    "WORK",
     "Batch",
     "Claim",
     "Job",

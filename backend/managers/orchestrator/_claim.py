@@ -181,7 +181,7 @@ def _recount() -> Any:
         sa.select(JobRow.tenant_id, sa.func.count(JobRow.worker))
         .where(
             JobRow.state == RUNNING,
-            JobRow.tenant_id.in_(sa.bindparam("tenants", expanding=True)),
+            JobRow.tenant_id.in_(sa.bindparam("limited", expanding=True)),
         )
         .group_by(JobRow.tenant_id)
     )
@@ -271,7 +271,7 @@ async def claim(tx: Tx, worker: str, most: int, kinds: Sequence[str]) -> Claimed
     limited = [each.tenant_id for each in candidates if each.max_running is not None]
     if limited and tx.dialect == "postgresql":
         # READ COMMITTED: this statement sees what others committed before we had the locks.
-        recount = await tx.execute(_recount(), {"tenants": limited})
+        recount = await tx.execute(_recount(), {"limited": limited})
         running = {str(tenant): int(count) for tenant, count in recount}
         for each in candidates:
             if each.max_running is not None:

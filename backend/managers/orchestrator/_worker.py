@@ -32,6 +32,7 @@ from backend.managers.orchestrator._liveness import (
     has_stranded,
     reap,
 )
+from backend.managers.orchestrator.errands import WORK
 from backend.managers.orchestrator.kinds import Batch, Claim, JobKind, Outcome, describe
 from backend.managers.orchestrator.manager import OrchestratorManager
 
@@ -137,7 +138,9 @@ class Worker:
         self._database = database
         self._kinds = {each.name: each for each in kinds or manager.kinds.values()}
         self._names = sorted(self._kinds)
-        self._scope = scope or SystemScope("worker")
+        self._scope = scope or SystemScope(
+            WORK, along=frozenset().union(*(kind.tables for kind in self._kinds.values()))
+        )
         self._concurrency = concurrency
         self._ttl = ttl_seconds
         self._beat_every = beat_seconds

@@ -193,6 +193,9 @@ class JobKind:
       or later by the worker that ran them.
     * ``on_retry(tx, claims)``: jobs an operator starts again (the caller's scope).
 
+    ``tables`` are those that ``apply`` and ``on_dead`` change: the worker's errand gets no others.
+    ``aclose`` gives up what the handler keeps, at the end of the process.
+
     A job that saw ``max_crashes`` of its workers die is taken to be what kills them, and is dead.
     Allow more where giving up costs more than a few further crashes.
     """
@@ -205,6 +208,8 @@ class JobKind:
     on_cancel: ClaimsHook | None = None
     on_retry: ClaimsHook | None = None
     max_crashes: int = 3
+    tables: frozenset[str] = frozenset()
+    aclose: Callable[[], Awaitable[None]] | None = None
 
     def __post_init__(self) -> None:
         if not self.name or self.batch_size < 1 or self.max_crashes < 1:

@@ -19,6 +19,7 @@ from backend.managers.orchestrator.errors import (
 )
 from backend.managers.orchestrator.kinds import Claim, Job, JobKind, JobRequest, State
 from backend.managers.orchestrator.models import READY, RUNNING, JobRow, TenantRow
+from backend.managers.orchestrator.settings import OrchestratorSettings
 
 _DEDUP = ("tenant_id", "kind", "dedup_key")
 _STATES: tuple[State, ...] = (
@@ -51,7 +52,12 @@ class OrchestratorManager:
     platform's own.
     """
 
-    def __init__(self, kinds: Iterable[JobKind] = ()) -> None:
+    def __init__(
+        self,
+        kinds: Iterable[JobKind] = (),
+        settings: OrchestratorSettings = OrchestratorSettings(),  # noqa: B008 - it is frozen
+    ) -> None:
+        self._settings = settings
         self.kinds: dict[str, JobKind] = {}
         self._with_limits: set[str] = set()
         for kind in kinds:
@@ -313,15 +319,15 @@ class OrchestratorManager:
         await tx.session.refresh(job, ["due_at"])
         return _view(job)
 
-    async def sweep_finished(self, tx: Tx, *, keep_days: int, limit: int = 5000) -> int:
-        """Forget up to ``limit`` jobs that ended before ``keep_days`` days; needs the errand.
+    async def sweep_finished(self, tx: Tx, *, limit: int = 5000) -> int:
+        """Forget up to ``limit`` jobs that ended too long ago; needs the errand.
 
         What they did stays where it was recorded. Returns how many went, so that the caller can
         go on in transactions that stay short.
         """
         old = (
             sa.select(JobRow.id)
-            .where(JobRow.finished_at < db_now(-86_400.0 * keep_days))
+            .where(JobRow.finished_at < db_now(-86_400.0 * self._settings.keep_finished_days))
             .order_by(JobRow.finished_at)
             .limit(limit)
             .scalar_subquery()

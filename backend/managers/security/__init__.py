@@ -1,21 +1,30 @@
-"""Security: data keys under one root key, sealed values, and the audit trail that proves itself.
+"""Security: data keys under one root key, and values sealed with them.
 
-Owns the table ``data_keys`` and reads ``audit_records`` and ``audit_heads`` of the core.
+Owns the table ``data_keys``.
 """
 
+from backend.core.room import Room
+from backend.managers.security.errands import CHECK_KEYS, SEALING
 from backend.managers.security.errors import KeyUnavailableError, SealBrokenError
 from backend.managers.security.manager import (
-    AuditEntry,
-    ChainReport,
     Keyring,
     SecurityManager,
     load_root_key,
 )
+from backend.managers.security.models import DataKey
 from backend.managers.security.settings import SecuritySettings
 
+ROOM = Room(
+    name="security",
+    manager=SecurityManager,
+    models=(DataKey,),
+    errands=(CHECK_KEYS,),
+)
+
 __all__ = [
-    "AuditEntry",
-    "ChainReport",
+    "CHECK_KEYS",
+    "ROOM",
+    "SEALING",
     "KeyUnavailableError",
     "Keyring",
     "SealBrokenError",

@@ -1,28 +1,23 @@
-"""Rules for keys, sealed data and the audit trail."""
+"""Rules for keys and sealed data."""
 
 import base64
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from backend.core.audit import GENESIS, AuditHead, AuditRecord, link
 from backend.core.database import ReadTx, Tx
 from backend.core.ids import PLATFORM_TENANT, uuid7
-from backend.core.paging import newest
 from backend.managers.security import _envelope
 from backend.managers.security.errors import KeyUnavailableError, SealBrokenError
 from backend.managers.security.models import DataKey
 from backend.managers.security.settings import SecuritySettings
 
 _KEY_BYTES: Final = 32
-_VERIFY_PAGE: Final = 1000
 
 
 class Keyring:
@@ -50,35 +45,8 @@ class Keyring:
         return _envelope.unseal(cipher, context, sealed)
 
 
-@dataclass(frozen=True, slots=True)
-class AuditEntry:
-    """One audit record as readers see it; ``seq`` and ``hash`` follow within a second."""
-
-    id: str
-    seq: int | None
-    at: datetime
-    actor: str
-    action: str
-    target: str
-    data: Mapping[str, Any]
-    request_id: str
-    hash: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class ChainReport:
-    """What verifying one tenant's whole chain found."""
-
-    valid: bool
-    records: int
-    head_seq: int
-    head_hash: str | None
-    first_invalid_seq: int | None
-    unsequenced: int
-
-
 class SecurityManager:
-    """Data keys under one root key, and the reading and proving of the audit trail."""
+    """Data keys under one root key."""
 
     def __init__(self, root_key: bytes) -> None:
         if len(root_key) != _KEY_BYTES:
@@ -165,82 +133,6 @@ class SecurityManager:
         except SealBrokenError as exc:
             raise KeyUnavailableError from exc
 
-    async def list_audit(
-        self,
-        tx: ReadTx,
-        *,
-        limit: int,
-        before_id: str | None = None,
-        action: str | None = None,
-        actor: str | None = None,
-        target: str | None = None,
-    ) -> list[AuditEntry]:
-        """Newest first, at most ``limit + 1`` so that the caller sees whether there is more.
-
-        ``action``, ``actor`` and ``target`` match exactly, or as a prefix when they end in ``*``.
-        """
-        query = sa.select(AuditRecord).where(AuditRecord.tenant_id == tx.tenant_id)
-        for column, wanted in (
-            (AuditRecord.action, action),
-            (AuditRecord.actor, actor),
-            (AuditRecord.target, target),
-        ):
-            if wanted is None:
-                continue
-            if wanted.endswith("*"):
-                query = query.where(column.startswith(wanted[:-1], autoescape=True))
-            else:
-                query = query.where(column == wanted)
-        rows = await tx.scalars(newest(query, AuditRecord.id, limit, before_id))
-        return [_entry(row) for row in rows]
-
-    async def verify_chain(self, tx: ReadTx) -> ChainReport:
-        """Recompute every link of the tenant's chain from the stored rows.
-
-        Finds altered, missing, reordered and truncated records. Whoever can also rewrite the
-        head and every link after a change can forge a whole chain: keep the head hash elsewhere.
-        """
-        head = await tx.scalar(sa.select(AuditHead).where(AuditHead.tenant_id == tx.tenant_id))
-        expected_seq, previous, bad = 0, GENESIS, None
-        while bad is None:
-            page = await tx.scalars(
-                sa.select(AuditRecord)
-                .where(AuditRecord.tenant_id == tx.tenant_id, AuditRecord.seq > expected_seq)
-                .order_by(AuditRecord.seq)
-                .limit(_VERIFY_PAGE)
-            )
-            if not page:
-                break
-            for record in page:
-                if (
-                    record.seq != expected_seq + 1
-                    or link(previous, record.seq, record) != record.chain_hash
-                ):
-                    bad = expected_seq + 1
-                    break
-                expected_seq, previous = record.seq, record.chain_hash
-        head_seq = head.seq if head else 0
-        if bad is None and (expected_seq != head_seq or (head and head.chain_hash != previous)):
-            bad = min(expected_seq, head_seq) + 1
-        waiting = await tx.scalar(
-            sa.select(sa.func.count())
-            .select_from(AuditRecord)
-            .where(AuditRecord.tenant_id == tx.tenant_id, AuditRecord.seq.is_(None))
-        )
-        return ChainReport(
-            valid=bad is None,
-            records=expected_seq,
-            head_seq=head_seq,
-            head_hash=head.chain_hash.hex() if head else None,
-            first_invalid_seq=bad,
-            unsequenced=int(waiting),
-        )
-
-    async def count_unsequenced(self, tx: ReadTx) -> int:
-        """Committed records of all tenants that wait for their number; needs a system errand."""
-        query = sa.select(sa.func.count()).select_from(AuditRecord).where(AuditRecord.seq.is_(None))
-        return int(await tx.scalar(query))
-
 
 def load_root_key(settings: SecuritySettings, default_file: Path) -> bytes:
     """The root key from the environment or a file; a missing file is made once, mode 0600.
@@ -278,17 +170,3 @@ def _decoded(text: str, source: str) -> bytes:
 def _wrap_context(tenant_id: str) -> str:
     scope = "platform" if tenant_id == PLATFORM_TENANT else tenant_id
     return f"data_key:{scope}"
-
-
-def _entry(row: AuditRecord) -> AuditEntry:
-    return AuditEntry(
-        id=row.id,
-        seq=row.seq,
-        at=row.at,
-        actor=row.actor,
-        action=row.action,
-        target=row.target,
-        data=row.data,
-        request_id=row.request_id,
-        hash=row.chain_hash.hex() if row.chain_hash else None,
-    )

@@ -3,14 +3,10 @@
 Owns ``tenants``, ``users`` and ``memberships``. Signals ``principals`` when a role changes.
 """
 
+from backend.core.room import ADMIN, OWNER, VIEWER, Room
 from backend.managers.tenant._password import hash_password, verify_password
-from backend.managers.tenant._roles import (
-    PLATFORM_PERMISSIONS,
-    ROLES,
-    Role,
-    permissions_of,
-    refuse_higher,
-)
+from backend.managers.tenant._roles import Role, Roles
+from backend.managers.tenant.errands import MEMBERS, PEOPLE, PLATFORM
 from backend.managers.tenant.errors import (
     LastOwnerError,
     LoginExistsError,
@@ -28,11 +24,29 @@ from backend.managers.tenant.manager import (
     TenantManager,
     User,
 )
+from backend.managers.tenant.models import MembershipRow, TenantRow, UserRow
+from backend.managers.tenant.routes import router
+
+ROOM = Room(
+    name="tenant",
+    manager=TenantManager,
+    models=(TenantRow, UserRow, MembershipRow),
+    permissions={
+        "member:read": VIEWER,
+        "member:write": ADMIN,
+        "role:read": VIEWER,
+        "owner:write": OWNER,
+    },
+    errands=(PLATFORM, MEMBERS),
+    routers=(router,),
+)
 
 __all__ = [
-    "PLATFORM_PERMISSIONS",
+    "MEMBERS",
+    "PEOPLE",
+    "PLATFORM",
     "PRINCIPALS",
-    "ROLES",
+    "ROOM",
     "LastOwnerError",
     "LoginExistsError",
     "Member",
@@ -41,13 +55,12 @@ __all__ = [
     "Membership",
     "Role",
     "RoleTooHighError",
+    "Roles",
     "SlugTakenError",
     "Tenant",
     "TenantManager",
     "TenantNotFoundError",
     "User",
     "hash_password",
-    "permissions_of",
-    "refuse_higher",
     "verify_password",
 ]

@@ -1,79 +1,56 @@
-"""The built-in roles over permissions ``noun:verb``."""
+"""The built-in roles, over the permissions that all rooms declare."""
 
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
+from backend.core.room import PLATFORM_ADMIN
 from backend.managers.tenant.errors import RoleTooHighError
 
 Role = Literal["owner", "admin", "operator", "viewer", "workflow"]
-
-_READ: Final = frozenset(
-    {
-        "email:read",
-        "email_template:read",
-        "email_settings:read",
-        "job:read",
-        "audit:read",
-        "overview:read",
-        "member:read",
-        "role:read",
-    }
-)
-_OPERATE: Final = _READ | {
-    "email:send",
-    "email:read_content",
-    "email_template:write",
-    "job:write",
-    "audit:verify",
-    "client:read",
-    "api_key:read",
-}
-_ADMIN: Final = _OPERATE | {
-    "email_settings:write",
-    "member:write",
-    "client:write",
-    "api_key:write",
-    "token:introspect",
-}
-
-ROLES: Final[Mapping[Role, frozenset[str]]] = {
-    # A permission and not a rule about the name: whatever hands out roles compares permissions, so
-    # no way of handing them out (a member, a client, a key, a new secret) can forget it.
-    "owner": _ADMIN | {"owner:write"},
-    "admin": _ADMIN,
-    "operator": _OPERATE,
-    "viewer": _READ,
-    "workflow": frozenset(
-        {
-            "email:send",
-            "email:read",
-            "email_template:read",
-            "job:read",
-            "job:write",
-            "token:introspect",
-        }
-    ),
-}
-"""Role to permissions. Owners differ from admins in one: only they make, or unmake, owners."""
-
-PLATFORM_PERMISSIONS: Final = frozenset({"platform:read", "platform:write"})
+NAMES: Final[tuple[Role, ...]] = get_args(Role)
 
 
-def permissions_of(role: str, *, platform_admin: bool = False) -> frozenset[str]:
-    """What ``role`` permits; an unknown role permits nothing."""
-    permissions = next((each for name, each in ROLES.items() if name == role), frozenset())
-    return permissions | PLATFORM_PERMISSIONS if platform_admin else permissions
+class Roles:
+    """Which role permits what.
 
-
-def refuse_higher(role: str, granter: frozenset[str] | None) -> None:
-    """Nobody hands out, to a person, a client or a key, what they lack themselves.
-
-    Args:
-        role: What is to be handed out.
-        granter: The permissions of whoever does it; None for the platform itself.
-
-    Raises:
-        RoleTooHighError: The role has permissions the granter lacks.
+    Owners differ from admins in one permission, ``owner:write``, and not by a rule about their
+    name: whatever hands out roles compares permissions, so no way of handing them out (a member, a
+    client, a key, a new secret) can forget it.
     """
-    if granter is not None and not permissions_of(role) <= granter:
-        raise RoleTooHighError
+
+    def __init__(self, holders: Mapping[str, frozenset[str]]) -> None:
+        """Turn permission to roles into role to permissions.
+
+        Raises:
+            ValueError: A permission is to be held by a role that is none.
+        """
+        strange = frozenset().union(*holders.values()) - set(NAMES) - PLATFORM_ADMIN
+        if strange:
+            msg = f"no built-in role is called {', '.join(sorted(strange))}"
+            raise ValueError(msg)
+        self.by_name: Mapping[Role, frozenset[str]] = {
+            role: frozenset(name for name, who in holders.items() if role in who) for role in NAMES
+        }
+        self.of_platform: Final = frozenset(
+            name for name, who in holders.items() if who & PLATFORM_ADMIN
+        )
+
+    def permissions_of(self, role: str, *, platform_admin: bool = False) -> frozenset[str]:
+        """What ``role`` permits; an unknown role permits nothing."""
+        permissions = next(
+            (each for name, each in self.by_name.items() if name == role), frozenset()
+        )
+        return permissions | self.of_platform if platform_admin else permissions
+
+    def refuse_higher(self, role: str, granter: frozenset[str] | None) -> None:
+        """Nobody hands out, to a person, a client or a key, what they lack themselves.
+
+        Args:
+            role: What is to be handed out.
+            granter: The permissions of whoever does it; None for the platform itself.
+
+        Raises:
+            RoleTooHighError: The role has permissions the granter lacks.
+        """
+        if granter is not None and not self.permissions_of(role) <= granter:
+            raise RoleTooHighError

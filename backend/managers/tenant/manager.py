@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from backend.core.database import Integrity, ReadTx, Tx
 from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.core.paging import newest
-from backend.managers.tenant._roles import refuse_higher
+from backend.managers.tenant._roles import Roles
 from backend.managers.tenant.errors import (
     LastOwnerError,
     LoginExistsError,
@@ -69,6 +69,14 @@ class Member:
 
 class TenantManager:
     """Tenants, users, memberships. Methods on users and tenants need a system errand."""
+
+    def __init__(self, roles: Roles) -> None:
+        """Keep to these roles.
+
+        Args:
+            roles: What each of the built-in ones permits.
+        """
+        self.roles = roles
 
     async def create_tenant(self, tx: Tx, *, slug: str, name: str) -> Tenant:
         """Create a tenant.
@@ -238,7 +246,7 @@ class TenantManager:
             RoleTooHighError: The role has permissions the granter lacks.
             MemberExistsError: They are a member already.
         """
-        refuse_higher(role, granter)
+        self.roles.refuse_higher(role, granter)
         created = await tx.insert_new(
             MembershipRow,
             {
@@ -291,7 +299,7 @@ class TenantManager:
             LoginExistsError: A password came with an e-mail that has a log-in already.
             MemberExistsError: They are a member already.
         """
-        refuse_higher(role, granter)
+        self.roles.refuse_higher(role, granter)
         found = await self.find_login(tx, email)
         if found is None and password_hash is None:
             detail = "Nobody logs in with this e-mail: give a password to create the log-in"
@@ -330,8 +338,8 @@ class TenantManager:
             LastOwnerError: It would leave the tenant without an owner.
         """
         user, row = await self._locked_member(tx, user_id)
-        refuse_higher(row.role, granter)
-        refuse_higher(role, granter)
+        self.roles.refuse_higher(row.role, granter)
+        self.roles.refuse_higher(role, granter)
         if row.role == "owner" and role != "owner":
             await self._refuse_last_owner(tx)
         before, row.role = row.role, role
@@ -348,7 +356,7 @@ class TenantManager:
             LastOwnerError: It would leave the tenant without an owner.
         """
         _, row = await self._locked_member(tx, user_id)
-        refuse_higher(row.role, remover)
+        self.roles.refuse_higher(row.role, remover)
         if row.role == "owner":
             await self._refuse_last_owner(tx)
         await tx.session.delete(row)

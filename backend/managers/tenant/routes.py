@@ -7,11 +7,12 @@ from fastapi import APIRouter, Request, Response
 
 from backend.core.context import Scope, SystemScope
 from backend.core.errors import ForbiddenError, UnauthenticatedError
+from backend.core.room import PLATFORM_READ, PLATFORM_WRITE
 from backend.http.deps import Caller, Db, IdPath, manager_of, requires
 from backend.http.pagination import PageQuery, next_cursor
 from backend.http.reply import leads_to, problems, reply
 from backend.managers.tenant._password import hash_password
-from backend.managers.tenant._roles import ROLES
+from backend.managers.tenant.errands import MEMBERS, PLATFORM
 from backend.managers.tenant.errors import (
     LastOwnerError,
     LoginExistsError,
@@ -36,10 +37,10 @@ from backend.managers.tenant.schemas import (
 
 router = APIRouter(prefix="/api/v1")
 Tenants = Annotated[TenantManager, manager_of(TenantManager)]
-PlatformReader = Annotated[SystemScope, requires("platform:read", errand="platform")]
-PlatformWriter = Annotated[SystemScope, requires("platform:write", errand="platform")]
-MemberReader = Annotated[SystemScope, requires("member:read", errand="members")]
-MemberWriter = Annotated[SystemScope, requires("member:write", errand="members")]
+PlatformReader = Annotated[SystemScope, requires(PLATFORM_READ, errand=PLATFORM)]
+PlatformWriter = Annotated[SystemScope, requires(PLATFORM_WRITE, errand=PLATFORM)]
+MemberReader = Annotated[SystemScope, requires("member:read", errand=MEMBERS)]
+MemberWriter = Annotated[SystemScope, requires("member:write", errand=MEMBERS)]
 _DENIED = (UnauthenticatedError, ForbiddenError)
 _USER_ID = {"user_id": "$response.body#/id"}
 
@@ -98,12 +99,12 @@ async def get_tenant(
 
 
 @router.get("/roles", tags=["members"], responses=problems(*_DENIED))
-async def list_roles(_: Annotated[Scope, requires("role:read")]) -> RolePage:
+async def list_roles(_: Annotated[Scope, requires("role:read")], tenants: Tenants) -> RolePage:
     """List the built-in roles and their permissions."""
     return RolePage(
         items=[
             RoleOut(name=name, permissions=sorted(permissions))
-            for name, permissions in ROLES.items()
+            for name, permissions in tenants.roles.by_name.items()
         ]
     )
 

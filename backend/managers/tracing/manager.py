@@ -5,7 +5,8 @@ requests and traces the caller forced are always kept, of the rest a fixed share
 trace id, so that every process keeps the same traces.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Final
 
 from opentelemetry.sdk.resources import Resource
@@ -15,6 +16,7 @@ from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, Trace
 from opentelemetry.util.types import AttributeValue
 
 from backend.core.clock import epoch_nanoseconds
+from backend.core.database import Database
 from backend.core.errors import UpstreamError
 from backend.core.telemetry import RequestRecord, new_span_id, parse_traceparent
 from backend.kit.outbound import Outbound
@@ -38,20 +40,61 @@ class TracingManager:
 
     def __init__(
         self,
-        exporter: SpanExporter,
+        make_exporter: Callable[[], SpanExporter],
         *,
         service: str,
         share: float,
         slow_seconds: float,
+        collector: "Collector | None" = None,
     ) -> None:
-        # Its own thread exports: a slow collector must not hold up the event loop.
-        self._processor = BatchSpanProcessor(exporter)
+        """Decide nothing yet; spans are dropped until :meth:`start`.
+
+        Args:
+            make_exporter: Where spans go; called by :meth:`start`, and may refuse.
+            service: The service that they are of.
+            share: Of unremarkable traces, from 0 to 1, that is kept.
+            slow_seconds: What takes longer is always kept.
+            collector: To be watched as a dependency.
+        """
+        self._make_exporter = make_exporter
+        self._processor: BatchSpanProcessor | None = None
+        self._collector = collector
         self._resource = Resource.create({"service.name": service})
         self._threshold = int(share * 2**_SHARE_BITS)
         self._slow = slow_seconds
 
+    def start(self) -> None:
+        """Begin to export.
+
+        Raises:
+            RuntimeError: The 'cluster' extra is not installed.
+        """
+        # Its own thread exports: a slow collector must not hold up the event loop.
+        self._processor = BatchSpanProcessor(self._make_exporter())
+
+    @asynccontextmanager
+    async def serving(self, _: Database) -> AsyncIterator[None]:
+        """Export while the block lasts, and what is left at its end."""
+        self.start()
+        try:
+            yield
+        finally:
+            self.close()
+
+    async def check_collector(self) -> str:
+        """Whether the collector takes spans; a line for people.
+
+        Raises:
+            UpstreamError: It does not, or nothing here could export to it.
+        """
+        if self._collector is None:
+            raise UpstreamError("no collector is configured")
+        return await self._collector.check()
+
     def observe(self, records: Sequence[RequestRecord]) -> None:
         """Queue the spans of what is worth keeping; a consumer of the telemetry queue."""
+        if self._processor is None:
+            return
         for record in records:
             if self.keeps(record):
                 self._processor.on_end(self._request_span(record))
@@ -81,7 +124,7 @@ class TracingManager:
         error or slowness of its own.
         """
         parsed = parse_traceparent(traceparent) if name == "job_finished" else None
-        if parsed is None:
+        if parsed is None or self._processor is None:
             return
         trace_id, parent_id, forced = parsed
         failed = outcome != "done"
@@ -104,8 +147,10 @@ class TracingManager:
         )
 
     def close(self) -> None:
-        """Flush and end the exporter."""
-        self._processor.shutdown()  # type: ignore[no-untyped-call]
+        """Flush and end the exporter, if there is one."""
+        if self._processor is not None:
+            self._processor.shutdown()  # type: ignore[no-untyped-call]
+            self._processor = None
 
     def _keeps(self, trace_id: str, seconds: float, *, notable: bool) -> bool:
         return (

@@ -11,9 +11,12 @@ from backend import cli
 from backend.app import compose
 from backend.core.audit import sequence
 from backend.core.context import Scope, SystemScope
-from backend.managers.tenant import verify_password
+from backend.managers.gateway import GatewayManager
+from backend.managers.security import SecurityManager
+from backend.managers.tenant import TenantManager, verify_password
 from backend.migrations import runner
 from backend.settings import Settings
+from tests.support.errands import EVERYTHING
 
 
 class TestMain:
@@ -62,7 +65,11 @@ class TestDoctor:
         shown = json.loads(settings + "}")
         assert shown["email"]["smtp_url"] == "smtp://*****@127.0.0.1:9"
         assert shown["telemetry"]["otlp_endpoint"] == "http://*****@127.0.0.1:9/v1/traces"
-        found = {line.split()[1]: line.split()[0] for line in checks.splitlines()}
+        lines = [line.split() for line in checks.splitlines()]
+        errands = {line[1]: line[2:] for line in lines if line[0] == "errand"}
+        assert errands["orchestrator.count"] == ["jobs"]
+        assert "email_messages" not in {table for tables in errands.values() for table in tables}
+        found = {line[1]: line[0] for line in lines if line[0] != "errand"}
         assert found == {
             "database": "ok",
             "mail_server": "warn",
@@ -88,8 +95,8 @@ class TestDoctor:
     def test_names_a_root_key_of_another_installation(self, shell, tmp_path, capsys):
         async def use() -> None:
             platform = compose(Settings())
-            async with platform.database.transaction(SystemScope("platform")) as tx:
-                await platform.security.keyring(tx)
+            async with platform.database.transaction(SystemScope(EVERYTHING)) as tx:
+                await platform.of(SecurityManager).keyring(tx)
             await platform.database.aclose()
 
         asyncio.run(use())
@@ -128,7 +135,7 @@ class TestBootstrap:
             platform = compose(Settings())
             demo = Scope("test", tenant_id=first["tenant_id"])
             async with platform.database.read(demo) as view:
-                clients = await platform.gateway.list_clients(view, limit=10)
+                clients = await platform.of(GatewayManager).list_clients(view, limit=10)
             await platform.database.aclose()
             return [made["client_id"] in {c.client_id for c in clients} for made in (first, again)]
 
@@ -144,8 +151,8 @@ class TestBootstrap:
     def test_shows_no_password_that_is_not_the_admins(self, shell, database_url):
         async def make_admin() -> None:
             platform = compose(Settings())
-            async with platform.database.transaction(SystemScope("platform")) as tx:
-                await platform.tenants.create_user(
+            async with platform.database.transaction(SystemScope(EVERYTHING)) as tx:
+                await platform.of(TenantManager).create_user(
                     tx, email="ada@example.test", name="Ada", password_hash=None
                 )
             await platform.database.aclose()
@@ -160,8 +167,8 @@ class TestBootstrap:
 
         async def use() -> None:
             platform = compose(Settings())
-            async with platform.database.transaction(SystemScope("platform")) as tx:
-                await platform.security.keyring(tx)
+            async with platform.database.transaction(SystemScope(EVERYTHING)) as tx:
+                await platform.of(SecurityManager).keyring(tx)
             await platform.database.aclose()
 
         asyncio.run(use())
@@ -220,8 +227,8 @@ class TestResetPassword:
 
         async def stored() -> str | None:
             platform = compose(Settings())
-            async with platform.database.read(SystemScope("authenticate")) as view:
-                found = await platform.tenants.find_login(view, "ada@example.test")
+            async with platform.database.read(SystemScope(EVERYTHING)) as view:
+                found = await platform.of(TenantManager).find_login(view, "ada@example.test")
             await platform.database.aclose()
             assert found is not None
             return found[1]

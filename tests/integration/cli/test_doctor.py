@@ -4,7 +4,8 @@ import pytest
 import sqlalchemy as sa
 
 from backend import cli
-from backend.app import create_tracing
+from backend.app import compose
+from backend.managers.tracing import TracingManager
 from backend.migrations import runner
 from backend.settings import Settings
 
@@ -38,7 +39,7 @@ class TestTraceCollector:
         monkeypatch.setenv("EMAIL_SENDER__TELEMETRY__OTLP_ENDPOINT", ENDPOINT)
         monkeypatch.setattr("backend.managers.tracing.manager.OTLPSpanExporter", None)
         with pytest.raises(RuntimeError, match="email-sender\\[cluster\\]"):
-            create_tracing(Settings())
+            compose(Settings()).of(TracingManager).start()
         code, lines = diagnosis()
         assert code == 2
         assert lines["trace_collector"].startswith("FAIL")

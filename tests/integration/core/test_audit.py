@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from backend.core.audit import AuditRecord, leaf_bytes, sequence
 from backend.core.context import Scope, SystemScope
 from backend.core.database import Database
-from backend.managers.security import SecurityManager
+from backend.managers.audit import READ_PLATFORM, AuditManager
 
 
 async def act(database: Database, tenant_id: str, count: int = 1) -> None:
@@ -103,12 +103,12 @@ class TestAppendOnly:
 
 class TestVerify:
     async def test_an_untouched_chain_holds(self, database: Database, tenant_id: str) -> None:
-        security = SecurityManager(bytes(32))
+        trail = AuditManager()
         await act(database, tenant_id, 5)
         await sequence(database)
         await act(database, tenant_id, 1)
         async with database.read(Scope("a", tenant_id)) as tx:
-            report = await security.verify_chain(tx)
+            report = await trail.verify_chain(tx)
         assert (report.valid, report.records, report.head_seq, report.unsequenced) == (
             True,
             5,
@@ -118,7 +118,7 @@ class TestVerify:
 
     async def test_holds_while_the_chain_grows(self, database: Database, tenant_id: str) -> None:
         # Head and records are read by several statements; a link forged in between is no fault.
-        security = SecurityManager(bytes(32))
+        trail = AuditManager()
         growing = True
 
         async def grow() -> None:
@@ -131,7 +131,7 @@ class TestVerify:
         async def verify() -> None:
             while growing:
                 async with database.read(Scope("a", tenant_id)) as tx:
-                    assert (await security.verify_chain(tx)).valid
+                    assert (await trail.verify_chain(tx)).valid
                 await asyncio.sleep(0)
 
         await asyncio.gather(grow(), verify(), verify())
@@ -150,7 +150,7 @@ class TestVerify:
     async def test_finds_what_a_database_owner_did(
         self, database: Database, tenant_id: str, statement: str, first_invalid: int
     ) -> None:
-        security = SecurityManager(bytes(32))
+        trail = AuditManager()
         await act(database, tenant_id, 5)
         await sequence(database)
         async with database.engine.begin() as connection:
@@ -158,15 +158,15 @@ class TestVerify:
                 await connection.execute(sa.text(f"DROP TRIGGER {trigger}"))
             await connection.execute(sa.text(statement))
         async with database.read(Scope("a", tenant_id)) as tx:
-            report = await security.verify_chain(tx)
+            report = await trail.verify_chain(tx)
         assert (report.valid, report.first_invalid_seq) == (False, first_invalid)
 
     async def test_a_tenant_reads_only_its_own(self, database: Database, tenant_id: str) -> None:
         await act(database, tenant_id, 2)
         await act(database, "00000000-0000-7000-8000-00000000000f", 2)
-        security = SecurityManager(bytes(32))
+        trail = AuditManager()
         async with database.read(Scope("a", tenant_id)) as tx:
-            found = await security.list_audit(tx, limit=10, target="thing:*")
+            found = await trail.list_records(tx, limit=10, target="thing:*")
         assert [entry.target for entry in found] == ["thing:1", "thing:0"]
-        async with database.read(SystemScope("platform")) as tx:
-            assert await security.list_audit(tx, limit=10) == []
+        async with database.read(SystemScope(READ_PLATFORM)) as tx:
+            assert await trail.list_records(tx, limit=10) == []

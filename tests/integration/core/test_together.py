@@ -22,6 +22,7 @@ from backend.core.database import (
 )
 from backend.core.ids import uuid7
 from backend.managers.email.models import TemplateRow
+from backend.managers.tenant import PLATFORM
 
 ME, OTHER = uuid7(), uuid7()
 
@@ -431,7 +432,7 @@ class TestCaller:
 
     async def test_is_of_one_tenant(self, database: Database) -> None:
         with pytest.raises(TypeError, match="one tenant"):
-            await database.together(SystemScope("platform"), append("x"))  # type: ignore[arg-type]
+            await database.together(SystemScope(PLATFORM), append("x"))  # type: ignore[arg-type]
 
 
 class TestSavepoint:

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from backend.core.context import Scope
 from backend.managers.email.models import EmailRow, RecipientRow
+from backend.managers.metrics import MetricsManager
 from backend.managers.orchestrator.models import JobRow
 from tests.support.platform import App, Caller
 
@@ -82,7 +83,7 @@ class TestReadOverview:
         for _ in range(5):
             await ada.http.get("/api/v1/me")
         app.asgi._telemetry.drain()
-        await app.platform.metrics.flush(app.platform.database, everything=True)
+        await app.platform.of(MetricsManager).flush(app.platform.database, everything=True)
         found = (await ada.http.get("/api/v1/overview?minutes=15")).json()
         assert found["requests"]["per_second"] >= 5 / 900
         assert found["requests"]["p95_ms"] > 0

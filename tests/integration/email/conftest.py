@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from backend.app import compose, create_app
 from backend.managers.email import EmailSettings
 from backend.managers.gateway import GatewaySettings
-from backend.managers.orchestrator import Worker
+from backend.managers.orchestrator import OrchestratorManager, Worker
 from backend.settings import DatabaseSettings, Settings, TelemetrySettings
 from backend.sink import SmtpSink
 from tests.support.platform import App, Caller
@@ -25,7 +25,9 @@ class Mailing(App):
         super().__init__(app.platform, app.asgi)
         self.sink = sink
         self.directory = directory
-        self.worker = Worker(self.platform.database, self.platform.orchestrator, poll_seconds=0.05)
+        self.worker = Worker(
+            self.platform.database, self.platform.of(OrchestratorManager), poll_seconds=0.05
+        )
 
     async def settled(self, caller: Caller, email_id: str, state: str) -> dict[str, Any]:
         """The message once it is in this state."""

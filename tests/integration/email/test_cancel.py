@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from backend.managers.email import EmailManager
 from backend.sink import SmtpSink, read_copies
 from tests.integration.email.conftest import Mailing
 from tests.support.platform import Caller
@@ -94,7 +95,7 @@ class TestCancelWhileSending:
         self, mailing: Mailing, gate: Gate
     ) -> None:
         ada = await mailing.caller()
-        connections = mailing.platform.emails.settings.connections
+        connections = mailing.platform.of(EmailManager).settings.connections
         count = connections + 3
         answer = await ada.http.post("/api/v1/emails/batch", json={"messages": [EMAIL] * count})
         made = answer.json()["items"]

@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from backend.core.context import Scope
+from backend.managers.email import EmailManager
 from backend.managers.email.manager import scope_of
 from backend.managers.email.models import EmailRow, EmailSettingsRow, RecipientRow
 from backend.sink import read_copies
@@ -279,7 +280,7 @@ class TestBeginDelivery:
         body = {**EMAIL, "to": ["a@example.test"], "bcc": ["b@example.test"]}
         made = (await ada.http.post("/api/v1/emails", json=body)).json()
         async with app.platform.database.transaction(scope_of(ada.tenant.id)) as tx:
-            (delivery,) = await app.platform.emails.begin_delivery(tx, [made["id"]])
+            (delivery,) = await app.platform.of(EmailManager).begin_delivery(tx, [made["id"]])
         assert set(delivery.pending.values()) == {"a@example.test", "b@example.test"}
         email = (await ada.http.get(f"/api/v1/emails/{made['id']}")).json()
         assert email["state"] == "sending"
@@ -451,7 +452,7 @@ class TestSettings:
         async with app.platform.database.transaction(scope_of(ada.tenant.id)) as tx:
             await tx.execute(sa.update(EmailSettingsRow).values(smtp_username=None))
         async with app.platform.database.transaction(scope_of(ada.tenant.id)) as tx:
-            (delivery,) = await app.platform.emails.begin_delivery(tx, [made["id"]])
+            (delivery,) = await app.platform.of(EmailManager).begin_delivery(tx, [made["id"]])
         assert (delivery.relay.username, delivery.relay.password) == (None, None)
 
     @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "10.0.0.1", "::1", "169.254.1.1"])

@@ -10,13 +10,15 @@ import pytest
 import pytest_asyncio
 import sqlalchemy as sa
 
-from backend.core.audit import AuditRecord, audit_row
+from backend.core.audit import SEQUENCER, AuditRecord, audit_row
 from backend.core.context import Scope, SystemScope
 from backend.core.database import Database, make_engine
 from backend.managers.gateway import Client, GatewayManager, GatewaySettings
 from backend.managers.gateway._logins import Caller
 from backend.managers.security import SecurityManager
 from backend.managers.tenant import Tenant, TenantManager, User, hash_password
+from tests.support.errands import EVERYTHING
+from tests.support.roles import ROLES
 
 REDIRECT = "http://localhost:8401/oauth2callback"
 CONSOLE_SECRET = "c" * 40
@@ -65,7 +67,7 @@ class Gate:
 
     async def tenant(self) -> Tenant:
         self.slugs.append(f"t{len(self.slugs)}")
-        async with self.database.transaction(SystemScope("platform")) as tx:
+        async with self.database.transaction(SystemScope(EVERYTHING)) as tx:
             return await self.tenants.create_tenant(tx, slug=self.slugs[-1], name="Tenant")
 
     async def client(self, tenant: Tenant, role: str = "workflow") -> tuple[Client, str]:
@@ -86,25 +88,25 @@ class Gate:
         return await self.provider.issue_token(list(form.items()), authorization, HERE)
 
     async def user(self, email: str = "ada@example.test", **more: Any) -> User:
-        async with self.database.transaction(SystemScope("platform")) as tx:
+        async with self.database.transaction(SystemScope(EVERYTHING)) as tx:
             return await self.tenants.create_user(
                 tx, email=email, name="Ada", password_hash=PASSWORD_HASH, **more
             )
 
     async def member(self, tenant: Tenant, user: User, role: str = "admin") -> None:
-        async with self.database.transaction(SystemScope("platform")) as tx:
+        async with self.database.transaction(SystemScope(EVERYTHING)) as tx:
             await self.tenants.add_member(
                 tx, tenant_id=tenant.id, user_id=user.id, role=role, granter=None
             )
 
     async def console(self) -> None:
-        async with self.database.transaction(SystemScope("platform")) as tx:
+        async with self.database.transaction(SystemScope(EVERYTHING)) as tx:
             await self.gateway.put_console_client(
                 tx, secret=CONSOLE_SECRET, redirect_uris=[REDIRECT]
             )
 
     async def acts(self, action: str) -> list[AuditRecord]:
-        async with self.database.read(SystemScope("sequencer")) as tx:
+        async with self.database.read(SystemScope(SEQUENCER)) as tx:
             rows = await tx.scalars(
                 sa.select(AuditRecord).where(AuditRecord.action == action).order_by(AuditRecord.id)
             )
@@ -118,6 +120,7 @@ class Gate:
             SecurityManager(self.root_key),
             self.tenants,
             self.settings,
+            rates={"emails": (500, 1000)},
             monotonic=self.clock.monotonic,
             monotonic_ns=self.clock.monotonic_ns,
         )
@@ -134,12 +137,13 @@ async def gate(database_url: str, clock: Clock) -> AsyncIterator[Gate]:
     database = Database(make_engine(database_url, pool_size=4), audit_row=audit_row, clock=clock)
     root_key = os.urandom(32)
     settings = GatewaySettings()
-    security, tenants = SecurityManager(root_key), TenantManager()
+    security, tenants = SecurityManager(root_key), TenantManager(ROLES)
     gateway = GatewayManager(
         database,
         security,
         tenants,
         settings,
+        rates={"emails": (500, 1000)},
         monotonic=clock.monotonic,
         monotonic_ns=clock.monotonic_ns,
     )

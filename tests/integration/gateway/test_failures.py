@@ -94,7 +94,7 @@ class TestNote:
 
 class TestRunning:
     async def test_writes_what_was_counted_when_it_ends(self, gate):
-        async with gate.gateway.running():
+        async with gate.gateway.serving(gate.database):
             for _ in range(5):
                 await gate.gateway._failures.note(failure(), "")
         assert [row.data["count"] for row in await gate.acts("login.failed")] == [1, 4]

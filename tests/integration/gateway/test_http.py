@@ -9,7 +9,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import pytest
 
 from backend.core.context import SystemScope
-from backend.managers.tenant import hash_password
+from backend.managers.gateway import GatewayManager
+from backend.managers.tenant import TenantManager, hash_password
+from tests.support.errands import EVERYTHING
 
 REDIRECT = "http://localhost:8401/oauth2callback"
 SECRET = "c" * 40
@@ -36,16 +38,18 @@ AUTHORIZE = f"/oauth/authorize?{urlencode(REQUEST)}"
 async def person(app):
     """Ada, who may log in to the console."""
     platform = app.platform
-    async with platform.database.transaction(SystemScope("platform")) as tx:
-        await platform.gateway.put_console_client(tx, secret=SECRET, redirect_uris=[REDIRECT])
-        return await platform.tenants.create_user(
+    async with platform.database.transaction(SystemScope(EVERYTHING)) as tx:
+        await platform.of(GatewayManager).put_console_client(
+            tx, secret=SECRET, redirect_uris=[REDIRECT]
+        )
+        return await platform.of(TenantManager).create_user(
             tx, email="ada@example.test", name="Ada", password_hash=hash_password(PASSWORD)
         )
 
 
 async def member(app, caller, person, role="admin"):
-    async with app.platform.database.transaction(SystemScope("platform")) as tx:
-        await app.platform.tenants.add_member(
+    async with app.platform.database.transaction(SystemScope(EVERYTHING)) as tx:
+        await app.platform.of(TenantManager).add_member(
             tx, tenant_id=caller.tenant.id, user_id=person.id, role=role, granter=None
         )
 
@@ -203,7 +207,7 @@ class TestLogInPage:
 
     async def test_tells_when_to_try_again(self, app, person, monkeypatch):
         # Each attempt hashes a password: on a busy machine one would be forgiven meanwhile.
-        monkeypatch.setattr(app.platform.gateway._limiter, "_now", lambda: 10**12)
+        monkeypatch.setattr(app.platform.of(GatewayManager)._limiter, "_now", lambda: 10**12)
         http = app.client()
         for _ in range(app.platform.settings.gateway.account_burst_failures):
             await submit(http, await open_form(http), password="wrong")
@@ -562,8 +566,8 @@ class TestSigningKeyRotation:
         caller = await app.caller()
         path = "/api/v1/platform/signing-keys/rotate"
         assert (await caller.http.post(path)).status_code == 403
-        async with app.platform.database.transaction(SystemScope("platform")) as tx:
-            admin = await app.platform.tenants.create_user(
+        async with app.platform.database.transaction(SystemScope(EVERYTHING)) as tx:
+            admin = await app.platform.of(TenantManager).create_user(
                 tx,
                 email="root@example.test",
                 name="Root",

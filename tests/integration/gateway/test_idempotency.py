@@ -6,8 +6,10 @@ import pytest
 import sqlalchemy as sa
 
 from backend.core.context import Principal, Scope, SystemScope
-from backend.managers.gateway import IdempotencyKeyReusedError
+from backend.managers.gateway import RETENTION, IdempotencyKeyReusedError
+from backend.managers.gateway.errands import ANSWERS
 from backend.managers.gateway.models import IdempotencyRecord
+from backend.managers.tenant import MEMBERS, PLATFORM
 
 PRINT = b"f" * 32
 BODY = b'{"secret":"only sealed"}'
@@ -58,12 +60,12 @@ class TestReplay:
 
     async def test_finds_what_a_platform_act_stored(self, gate):
         principal = caller(await gate.tenant())
-        assert await remember(gate, principal, scope=SystemScope("platform"))
+        assert await remember(gate, principal, scope=SystemScope(PLATFORM, along=ANSWERS))
         assert (await gate.gateway.replay(principal, "k", PRINT)).body == BODY
 
     async def test_finds_what_an_act_on_members_stored(self, gate):
         principal = caller(await gate.tenant())
-        scope = SystemScope("members", tenant_id=principal.tenant_id)
+        scope = SystemScope(MEMBERS, tenant_id=principal.tenant_id, along=ANSWERS)
         assert await remember(gate, principal, scope=scope)
         assert (await gate.gateway.replay(principal, "k", PRINT)).body == BODY
 
@@ -98,7 +100,7 @@ class TestRemember:
     async def test_seals_the_body(self, gate):
         principal = caller(await gate.tenant())
         await remember(gate, principal)
-        async with gate.database.read(SystemScope("retention")) as tx:
+        async with gate.database.read(SystemScope(RETENTION)) as tx:
             row = await tx.scalar(sa.select(IdempotencyRecord))
         assert BODY not in row.sealed_body
         assert b"only sealed" not in row.sealed_body
@@ -111,6 +113,6 @@ class TestSweep:
         gate.clock.advance(86_000)
         await remember(gate, principal, key="new")
         gate.clock.advance(400)
-        async with gate.database.transaction(SystemScope("retention")) as tx:
+        async with gate.database.transaction(SystemScope(RETENTION)) as tx:
             assert await gate.gateway.sweep_expired(tx) == 1
         assert await gate.gateway.replay(principal, "new", PRINT) is not None

@@ -9,7 +9,12 @@ import pytest
 import sqlalchemy as sa
 
 from backend.core.context import SystemScope
-from backend.managers.gateway import CredentialInvalidError, LoginRefusedError, TooManyFailuresError
+from backend.managers.gateway import (
+    RETENTION,
+    CredentialInvalidError,
+    LoginRefusedError,
+    TooManyFailuresError,
+)
 from backend.managers.gateway._logins import Caller
 from backend.managers.gateway._provider import (
     AskLogIn,
@@ -19,8 +24,9 @@ from backend.managers.gateway._provider import (
     without_prompt,
 )
 from backend.managers.gateway.models import BrowserSession, OauthClient
-from backend.managers.tenant import permissions_of
 from backend.managers.tenant.models import MembershipRow, TenantRow, UserRow
+from tests.support.errands import EVERYTHING
+from tests.support.roles import ROLES
 
 REDIRECT = "http://localhost:8401/oauth2callback"
 SECRET = "c" * 40
@@ -135,7 +141,7 @@ class TestClientCredentials:
         assert claims["sub"] == f"client:{client.client_id}"
         assert (claims["aud"], claims["client_id"]) == ("email-sender", client.client_id)
         assert (claims["iat"], claims["exp"], claims["tenant"]) == (now, now + 600, tenant.id)
-        assert set(claims["scope"].split()) == permissions_of("workflow")
+        assert set(claims["scope"].split()) == ROLES.permissions_of("workflow")
         assert answer.body["scope"] == claims["scope"]
 
     async def test_refuses_a_scope_beyond_the_role(self, gate):
@@ -155,10 +161,10 @@ class TestClientCredentials:
             await gate.issue(**form),
             await gate.issue(**form, client_id=client.client_id),
         ]
-        async with gate.database.transaction(SystemScope("platform")) as tx:
+        async with gate.database.transaction(SystemScope(EVERYTHING)) as tx:
             await tx.execute(sa.update(OauthClient).values(disabled=True))
         answers.append(await gate.issue(basic(client.client_id, secret), **form))
-        async with gate.database.transaction(SystemScope("platform")) as tx:
+        async with gate.database.transaction(SystemScope(EVERYTHING)) as tx:
             await tx.execute(sa.update(OauthClient).values(disabled=False))
             await tx.execute(sa.update(TenantRow).values(state="suspended"))
         answers.append(await gate.issue(basic(client.client_id, secret), **form))
@@ -207,9 +213,9 @@ class TestClientCredentials:
     async def test_old_secrets_are_void_after_rotation(self, gate):
         tenant = await gate.tenant()
         client, old = await gate.client(tenant)
-        async with gate.database.transaction(SystemScope("platform", tenant_id=tenant.id)) as tx:
+        async with gate.database.transaction(SystemScope(EVERYTHING, tenant_id=tenant.id)) as tx:
             _, new = await gate.gateway.rotate_client(
-                tx, client.id, granter=permissions_of("owner")
+                tx, client.id, granter=ROLES.permissions_of("owner")
             )
         form = {"grant_type": "client_credentials"}
         assert (await gate.issue(basic(client.client_id, old), **form)).status == 401
@@ -286,7 +292,7 @@ class TestLogIn:
         assert await log_in(gate, email=" Ada@Example.test ")
 
     async def test_refuses_unknown_wrong_and_disabled_alike(self, gate, person):
-        async with gate.database.transaction(SystemScope("platform")) as tx:
+        async with gate.database.transaction(SystemScope(EVERYTHING)) as tx:
             await gate.tenants.create_user(
                 tx, email="off@example.test", name="Off", password_hash=None
             )
@@ -300,7 +306,7 @@ class TestLogIn:
             with pytest.raises(LoginRefusedError) as caught:
                 await log_in(gate, email, password)
             refusals.append((caught.value.code, caught.value.detail, caught.value.title))
-        async with gate.database.transaction(SystemScope("platform")) as tx:
+        async with gate.database.transaction(SystemScope(EVERYTHING)) as tx:
             await tx.execute(sa.update(UserRow).values(disabled=True))
         with pytest.raises(LoginRefusedError):
             await log_in(gate)
@@ -332,7 +338,7 @@ class TestLogIn:
 
     async def test_keeps_only_a_hash_of_the_cookie(self, gate, person):
         session = await log_in(gate)
-        async with gate.database.read(SystemScope("authenticate")) as tx:
+        async with gate.database.read(SystemScope(EVERYTHING)) as tx:
             row = await tx.scalar(sa.select(BrowserSession))
         assert session.cookie not in repr(vars(row))
 
@@ -491,7 +497,7 @@ class TestExchange:
         principal = await gate.gateway.authenticate(answer.body["access_token"])
         assert (principal.subject, principal.kind) == (f"user:{person.id}", "user")
         assert (principal.tenant_id, principal.role) == (tenant.id, "operator")
-        assert principal.permissions == permissions_of("operator")
+        assert principal.permissions == ROLES.permissions_of("operator")
         (row,) = await gate.acts("token.issued")
         assert (row.tenant_id, row.actor) == (tenant.id, f"user:{person.id}")
 
@@ -513,7 +519,7 @@ class TestExchange:
 
     @pytest.mark.parametrize("admin", [False, True])
     async def test_gives_no_tenant_without_membership(self, gate, person, id_token, admin):
-        async with gate.database.transaction(SystemScope("platform")) as tx:
+        async with gate.database.transaction(SystemScope(EVERYTHING)) as tx:
             await tx.execute(sa.update(UserRow).values(platform_admin=admin))
         mine, foreign = await gate.tenant(), await gate.tenant()
         await gate.member(mine, person)
@@ -522,7 +528,7 @@ class TestExchange:
             assert (answer.status, answer.body["error"]) == (400, "invalid_target")
 
     async def test_gives_administrators_the_platform(self, gate, person, id_token):
-        async with gate.database.transaction(SystemScope("platform")) as tx:
+        async with gate.database.transaction(SystemScope(EVERYTHING)) as tx:
             await tx.execute(sa.update(UserRow).values(platform_admin=True))
         await gate.member(await gate.tenant(), person, "viewer")
         answer = await exchange(gate, id_token)
@@ -531,7 +537,7 @@ class TestExchange:
 
     async def test_refuses_suspended_tenants(self, gate, person, id_token):
         await gate.member(await gate.tenant(), person)
-        async with gate.database.transaction(SystemScope("platform")) as tx:
+        async with gate.database.transaction(SystemScope(EVERYTHING)) as tx:
             await tx.execute(sa.update(TenantRow).values(state="suspended"))
         assert (await exchange(gate, id_token)).body["error"] == "invalid_target"
 
@@ -547,7 +553,7 @@ class TestExchange:
         elif end == "session expired":
             gate.clock.advance(gate.settings.session_seconds)
         elif end == "disabled":
-            async with gate.database.transaction(SystemScope("platform")) as tx:
+            async with gate.database.transaction(SystemScope(EVERYTHING)) as tx:
                 await tx.execute(sa.update(UserRow).values(disabled=True))
         elif end == "forged":
             id_token = id_token[:-6] + "AAAAAA"
@@ -589,7 +595,7 @@ class TestExchange:
         token = (await exchange(gate, id_token)).body["access_token"]
         await gate.gateway.authenticate(token)
         if end == "membership":
-            async with gate.database.transaction(SystemScope("platform")) as tx:
+            async with gate.database.transaction(SystemScope(EVERYTHING)) as tx:
                 await tx.execute(sa.delete(MembershipRow))
                 tx.signal("principals")
         else:
@@ -637,10 +643,10 @@ class TestRevoke:
         token = await gate.token(client, secret)
         await self.revoke(gate, client, secret, token)
         gate.clock.advance(599)
-        async with gate.database.transaction(SystemScope("retention")) as tx:
+        async with gate.database.transaction(SystemScope(RETENTION)) as tx:
             assert await gate.gateway.sweep_expired(tx) == 0
         gate.clock.advance(3)
-        async with gate.database.transaction(SystemScope("retention")) as tx:
+        async with gate.database.transaction(SystemScope(RETENTION)) as tx:
             assert await gate.gateway.sweep_expired(tx) == 1
 
 
@@ -649,14 +655,14 @@ class TestConsoleClient:
         await gate.console()
         await gate.console()
         assert len(await gate.acts("client.created")) == 1
-        async with gate.database.transaction(SystemScope("platform")) as tx:
+        async with gate.database.transaction(SystemScope(EVERYTHING)) as tx:
             await gate.gateway.put_console_client(tx, secret="d" * 40, redirect_uris=[REDIRECT])
         form = {"grant_type": "client_credentials"}
         assert (await gate.issue(basic("console", SECRET), **form)).status == 401
         assert (await gate.issue(basic("console", "d" * 40), **form)).status == 400
 
     async def test_refuses_a_short_secret(self, gate):
-        async with gate.database.transaction(SystemScope("platform")) as tx:
+        async with gate.database.transaction(SystemScope(EVERYTHING)) as tx:
             with pytest.raises(ValueError, match="32"):
                 await gate.gateway.put_console_client(tx, secret="short", redirect_uris=[])
 

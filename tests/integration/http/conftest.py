@@ -5,13 +5,14 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from backend.managers.gateway import GatewayManager
 from tests.support.platform import App
 
 
 @pytest.fixture
 def stopped(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     """Time that does not pass for the limiter."""
-    monkeypatch.setattr(app.platform.gateway._limiter, "_now", lambda: 10**12)
+    monkeypatch.setattr(app.platform.of(GatewayManager)._limiter, "_now", lambda: 10**12)
 
 
 @pytest.fixture
@@ -20,6 +21,6 @@ def settled(app: App) -> Callable[[], Awaitable[None]]:
 
     async def settle() -> None:
         app.asgi._telemetry.drain()
-        await asyncio.gather(*app.platform.gateway._noting)
+        await asyncio.gather(*app.platform.of(GatewayManager)._noting)
 
     return settle

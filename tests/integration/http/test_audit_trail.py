@@ -6,11 +6,12 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from backend.core.audit import AuditRecord
+from backend.core.audit import SEQUENCER, AuditRecord
 from backend.core.context import Principal, SystemScope
 from backend.core.ids import PLATFORM_TENANT
-from backend.managers.tenant import PLATFORM_PERMISSIONS, ROLES
+from backend.managers.gateway import GatewayManager
 from tests.support.platform import App
+from tests.support.roles import ROLES
 
 EMAIL = {"to": ["ada@example.test"], "subject": "Hello", "text": "There"}
 PERSON = {"email": "bob@example.test", "name": "Bob", "role": "viewer", "password": "p" * 12}
@@ -34,7 +35,7 @@ class Trail:
         return answer.json() if answer.content else None
 
     async def _new(self) -> list[AuditRecord]:
-        async with self._app.platform.database.read(SystemScope("sequencer")) as tx:
+        async with self._app.platform.database.read(SystemScope(SEQUENCER)) as tx:
             rows = await tx.scalars(sa.select(AuditRecord).order_by(AuditRecord.id))
         fresh = [row for row in rows if row.id not in self._seen]
         self._seen.update(row.id for row in fresh)
@@ -84,10 +85,10 @@ async def test_every_act_is_recorded_with_who_did_it(
         subject=f"client:{ada.client_id}",
         kind="client",
         tenant_id=ada.tenant.id,
-        permissions=ROLES["owner"] | PLATFORM_PERMISSIONS,
+        permissions=ROLES.by_name["owner"] | ROLES.of_platform,
         role="owner",
     )
-    monkeypatch.setattr(app.platform.gateway, "cached_principal", lambda _: everybody)
+    monkeypatch.setattr(app.platform.of(GatewayManager), "cached_principal", lambda _: everybody)
     trail = Trail(app, ada.http)
     api = "/api/v1"
 

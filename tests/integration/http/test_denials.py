@@ -5,14 +5,15 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from backend.core.audit import AuditRecord
+from backend.core.audit import SEQUENCER, AuditRecord
 from backend.core.context import Principal, SystemScope
 from backend.core.ids import PLATFORM_TENANT, uuid7
+from backend.managers.gateway import GatewayManager
 from tests.support.platform import App
 
 
 async def trail(app: App) -> list[AuditRecord]:
-    async with app.platform.database.read(SystemScope("sequencer")) as tx:
+    async with app.platform.database.read(SystemScope(SEQUENCER)) as tx:
         rows = await tx.scalars(sa.select(AuditRecord).order_by(AuditRecord.id))
         return list(rows)
 
@@ -47,7 +48,7 @@ class TestRecord:
             await viewer.http.post("/api/v1/clients")
         await viewer.http.post("/api/v1/api-keys")
         await settled()
-        await app.platform.gateway.flush(everything=True)
+        await app.platform.of(GatewayManager).flush(everything=True)
         found = await owner.http.get(
             "/api/v1/audit", params={"actor": f"client:{viewer.client_id}", "action": "access.*"}
         )
@@ -84,7 +85,7 @@ class TestRecord:
                     assert answer.status_code == 401
                     asked += 1
         await settled()
-        await app.platform.gateway.flush(everything=True)
+        await app.platform.of(GatewayManager).flush(everything=True)
         found = await denials(app)
         assert asked > 40
         assert sum(row.data["count"] for row in found) == asked
@@ -144,7 +145,7 @@ class TestTenants:
         def principal(_: str) -> Principal:
             return Principal(subject, "user", tenant_id, frozenset())
 
-        monkeypatch.setattr(app.platform.gateway, "cached_principal", principal)
+        monkeypatch.setattr(app.platform.of(GatewayManager), "cached_principal", principal)
         for one in (first, second):
             tenant_id = one.tenant.id
             assert (await one.http.get("/api/v1/audit")).status_code == 403

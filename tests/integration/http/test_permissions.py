@@ -7,8 +7,9 @@ import pytest
 
 from backend.core.context import Principal
 from backend.core.ids import uuid7
-from backend.managers.tenant import PLATFORM_PERMISSIONS, ROLES
+from backend.managers.gateway import GatewayManager
 from tests.support.platform import App
+from tests.support.roles import ROLES
 
 # Who may do what is decided here, by a person: a new route without a line fails below.
 PERMISSIONS = {
@@ -54,7 +55,7 @@ PERMISSIONS = {
 FREE = {"GET /api/v1/me"}
 # Not an operation's: it decides whose role may be handed out (see the tenant manager).
 GRANTS = {"owner:write"}
-ALL = frozenset().union(*ROLES.values()) | PLATFORM_PERMISSIONS
+ALL = frozenset().union(*ROLES.by_name.values()) | ROLES.of_platform
 
 
 def operations(document: dict[str, Any]) -> set[str]:
@@ -92,7 +93,7 @@ async def test_every_operation_refuses_who_lacks_only_its_permission(
             role="owner",
         )
 
-    monkeypatch.setattr(app.platform.gateway, "cached_principal", principal)
+    monkeypatch.setattr(app.platform.of(GatewayManager), "cached_principal", principal)
     for operation, permission in PERMISSIONS.items():
         lacking = permission
         method, template = operation.split(" ")

@@ -9,6 +9,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from backend.core.context import Scope
 from backend.core.ids import uuid7
 from backend.core.telemetry import parse_traceparent
+from backend.managers.gateway import GatewayManager
 from backend.managers.orchestrator.models import JobRow
 from backend.managers.tracing import TracingManager
 from tests.support.platform import App
@@ -80,7 +81,8 @@ class TestTrace:
 
     async def test_kept_requests_become_spans_under_their_caller(self, app: App, records) -> None:
         exporter = InMemorySpanExporter()
-        tracing = TracingManager(exporter, service="email-sender", share=0, slow_seconds=60)
+        tracing = TracingManager(lambda: exporter, service="email-sender", share=0, slow_seconds=60)
+        tracing.start()
         app.asgi._telemetry._consumers.append(tracing.observe)
         ada = await app.caller()
         for flags in ("01", "00"):
@@ -185,7 +187,7 @@ class TestLimits:
             async def asked(*_: object) -> None:
                 raise AssertionError("asked the database")
 
-            monkeypatch.setattr(app.platform.gateway, "authenticate", asked)
+            monkeypatch.setattr(app.platform.of(GatewayManager), "authenticate", asked)
             token = {"Authorization": "Bearer nonsense"}
             assert (await http.get("/api/v1/me", headers=token)).status_code == 429
             app.asgi._telemetry.drain()

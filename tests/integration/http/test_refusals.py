@@ -9,7 +9,9 @@ import sqlalchemy as sa
 
 from backend.core.context import Scope, SystemScope
 from backend.core.ids import uuid7
+from backend.managers.email import EmailManager
 from backend.managers.email.models import EmailRow
+from backend.managers.gateway import RETENTION
 from tests.support.platform import App, Caller
 
 EMAIL = {"to": ["ada@example.test"], "subject": "Hello", "text": "There"}
@@ -153,7 +155,7 @@ class TestRefusals:
         async def fail(*_: object, **__: object) -> None:
             raise RuntimeError("secret detail")
 
-        monkeypatch.setattr(app.platform.emails, "list_emails", fail)
+        monkeypatch.setattr(app.platform.of(EmailManager), "list_emails", fail)
         answer = await ada.http.get("/api/v1/emails")
         body = problem(answer, 500, "internal")
         assert "secret" not in json.dumps(body)
@@ -240,7 +242,7 @@ class TestIdempotency:
             json={**EMAIL, "subject": "needle-in-answer"},
             headers={"Idempotency-Key": "k-1"},
         )
-        async with app.platform.database.read(SystemScope("retention")) as tx:
+        async with app.platform.database.read(SystemScope(RETENTION)) as tx:
             rows = await tx.execute(
                 sa.select(sa.literal_column("sealed_body")).select_from(
                     sa.table("idempotency_records")

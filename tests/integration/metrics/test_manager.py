@@ -10,7 +10,7 @@ from backend.core.context import Scope, SystemScope
 from backend.core.database import Database, make_engine
 from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.core.telemetry import RequestRecord
-from backend.managers.metrics import MetricsManager
+from backend.managers.metrics import ROLLUPS, MetricsManager
 from backend.managers.metrics.models import RollupRow
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -40,7 +40,7 @@ class World:
             return await self.metrics.read_series(tx, minutes=minutes)
 
     async def rows(self):
-        async with self.database.read(SystemScope("metrics")) as tx:
+        async with self.database.read(SystemScope(ROLLUPS)) as tx:
             return await tx.scalars(sa.select(RollupRow).order_by(RollupRow.window_at))
 
 
@@ -128,6 +128,6 @@ class TestSweep:
         for days in (0, 29, 31):
             world.request(NOON - timedelta(days=days, seconds=20))
         await world.metrics.flush(world.database)
-        async with world.database.transaction(SystemScope("retention")) as tx:
-            await world.metrics.sweep(tx, keep_days=30)
+        async with world.database.transaction(SystemScope(ROLLUPS)) as tx:
+            assert await world.metrics.sweep(tx) == 1
         assert [(NOON - row.window_at).days for row in await world.rows()] == [29, 0]

@@ -76,7 +76,7 @@ class TestMetrics:
             labels = (("endpoint", endpoint), ("method", method), ("status", status))
             assert found["http_request_duration_seconds_count", *labels] == 1
         assert found["email_sender_orchestrator_jobs", ("state", "ready")] == 1
-        assert found[("email_sender_security_audit_unsequenced_records",)] >= 2
+        assert found[("email_sender_audit_unsequenced_records",)] >= 2
         # No series tells a tenant, a person or an object.
         assert ada.tenant.id not in answer.text
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from backend.core.context import Scope, SystemScope
 from backend.core.database import Database, db_now
-from backend.managers.orchestrator import Claim, Job, JobKind, OrchestratorManager, Worker
+from backend.managers.orchestrator import WORK, Claim, Job, JobKind, OrchestratorManager, Worker
 from backend.managers.orchestrator._claim import claim
 from backend.managers.orchestrator._finish import finish
 from backend.managers.orchestrator._liveness import beat
@@ -20,7 +20,7 @@ from backend.managers.orchestrator.models import JobRow, WorkerRow
 class Bench:
     """Submits, claims, finishes and looks, each in its own transaction."""
 
-    system = SystemScope("worker")
+    system = SystemScope(WORK)
 
     def __init__(self, database: Database, tenant_id: str) -> None:
         self.database = database

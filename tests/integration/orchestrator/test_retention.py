@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from backend.core.context import Scope, SystemScope
 from backend.core.database import Database
-from backend.managers.orchestrator import JobKind, OrchestratorManager
+from backend.managers.orchestrator import RETENTION, JobKind, OrchestratorManager
 from backend.managers.orchestrator.models import JobRow
 
 
@@ -31,8 +31,8 @@ async def test_sweeps_in_bounded_steps(database: Database, tenant_id: str) -> No
         )
     swept = []
     for _ in range(3):
-        async with database.transaction(SystemScope("retention")) as tx:
-            swept.append(await manager.sweep_finished(tx, keep_days=30, limit=2))
+        async with database.transaction(SystemScope(RETENTION)) as tx:
+            swept.append(await manager.sweep_finished(tx, limit=2))
     assert swept == [2, 1, 0]
     async with database.read(scope) as view:
         left = await manager.list_jobs(view)

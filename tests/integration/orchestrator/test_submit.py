@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from backend.core.context import SystemScope
 from backend.core.database import TenantConfinementError
 from backend.core.ids import PLATFORM_TENANT, uuid7
-from backend.managers.orchestrator import UnknownKindError
+from backend.managers.orchestrator import WORK, UnknownKindError
 from backend.managers.orchestrator.models import TenantRow
 
 
@@ -72,7 +72,7 @@ class TestSubmit:
         assert await bench.rows() == {}
 
     async def test_serves_the_platform_itself(self, bench):
-        async with bench.database.transaction(SystemScope("worker")) as tx:
+        async with bench.database.transaction(SystemScope(WORK)) as tx:
             await bench.manager.submit(tx, "noop", args={})
         (claim,) = await bench.claim()
         assert claim.tenant_id == PLATFORM_TENANT

@@ -12,6 +12,7 @@ from backend.core.audit import AuditRecord
 from backend.core.context import Scope, SystemScope
 from backend.core.ids import uuid7
 from backend.managers.security import (
+    CHECK_KEYS,
     KeyUnavailableError,
     SealBrokenError,
     SecurityManager,
@@ -86,7 +87,7 @@ class TestKeyring:
     async def test_a_wrapped_key_moved_to_another_tenant_does_not_open(self, database, tenant_id):
         other = uuid7()
         await ring(database, SecurityManager(ROOT), tenant_id)
-        async with database.transaction(SystemScope("platform")) as tx:
+        async with database.transaction(SystemScope(CHECK_KEYS)) as tx:
             await tx.execute(sa.update(DataKey).values(tenant_id=other))
         with pytest.raises(KeyUnavailableError):
             await ring(database, SecurityManager(ROOT), other)
@@ -100,16 +101,16 @@ class TestKeyring:
 class TestCheckKeys:
     async def test_counts_what_the_root_key_opens(self, database):
         security = SecurityManager(ROOT)
-        async with database.read(SystemScope("platform")) as tx:
+        async with database.read(SystemScope(CHECK_KEYS)) as tx:
             assert await security.check_keys(tx) == 0
         for _ in range(3):
             await ring(database, security, uuid7())
-        async with database.read(SystemScope("platform")) as tx:
+        async with database.read(SystemScope(CHECK_KEYS)) as tx:
             assert await security.check_keys(tx) == 3
 
     async def test_refuses_another_installations_root_key(self, database, tenant_id):
         await ring(database, SecurityManager(ROOT), tenant_id)
-        async with database.read(SystemScope("platform")) as tx:
+        async with database.read(SystemScope(CHECK_KEYS)) as tx:
             with pytest.raises(KeyUnavailableError):
                 await SecurityManager(os.urandom(32)).check_keys(tx)
 

@@ -10,7 +10,6 @@ from backend.core.context import SystemScope
 from backend.core.ids import PLATFORM_TENANT
 from backend.managers.tenant import (
     PRINCIPALS,
-    ROLES,
     LastOwnerError,
     LoginExistsError,
     MemberExistsError,
@@ -20,9 +19,10 @@ from backend.managers.tenant import (
     TenantManager,
     TenantNotFoundError,
     hash_password,
-    permissions_of,
     verify_password,
 )
+from tests.support.errands import EVERYTHING
+from tests.support.roles import ROLES
 
 ABSENT = "00000000-0000-7000-8000-000000000000"
 
@@ -32,11 +32,11 @@ class House:
 
     def __init__(self, database, tenant):
         self.database = database
-        self.tenants = TenantManager()
+        self.tenants = TenantManager(ROLES)
         self.tenant = tenant
 
     def scope(self):
-        return SystemScope("members", actor="user:test", tenant_id=self.tenant.id)
+        return SystemScope(EVERYTHING, actor="user:test", tenant_id=self.tenant.id)
 
     async def invite(self, name, role, *, by="owner", password_hash: str | None = "x"):  # noqa: S107
         async with self.database.transaction(self.scope()) as tx:
@@ -46,18 +46,18 @@ class House:
                 name=name,
                 role=role,
                 password_hash=password_hash,
-                granter=permissions_of(by),
+                granter=ROLES.permissions_of(by),
             )
 
     async def set_role(self, user_id, role, *, by="owner"):
         async with self.database.transaction(self.scope()) as tx:
             return await self.tenants.set_role(
-                tx, user_id=user_id, role=role, granter=permissions_of(by)
+                tx, user_id=user_id, role=role, granter=ROLES.permissions_of(by)
             )
 
     async def remove(self, user_id, *, by="owner"):
         async with self.database.transaction(self.scope()) as tx:
-            await self.tenants.remove_member(tx, user_id=user_id, remover=permissions_of(by))
+            await self.tenants.remove_member(tx, user_id=user_id, remover=ROLES.permissions_of(by))
 
     async def roles(self):
         async with self.database.read(self.scope()) as tx:
@@ -74,8 +74,8 @@ class House:
 
 
 async def made(database, slug="acme"):
-    async with database.transaction(SystemScope("platform", actor="user:root")) as tx:
-        tenant = await TenantManager().create_tenant(tx, slug=slug, name=slug.title())
+    async with database.transaction(SystemScope(EVERYTHING, actor="user:root")) as tx:
+        tenant = await TenantManager(ROLES).create_tenant(tx, slug=slug, name=slug.title())
     return House(database, tenant)
 
 
@@ -86,7 +86,7 @@ async def house(database):
 
 class TestCreateTenant:
     async def test_is_an_act_of_the_platform(self, database, house):
-        async with database.read(SystemScope("platform")) as tx:
+        async with database.read(SystemScope(EVERYTHING)) as tx:
             (act,) = await tx.scalars(sa.select(AuditRecord))
         assert (act.tenant_id, act.actor, act.action) == (
             PLATFORM_TENANT,
@@ -96,12 +96,12 @@ class TestCreateTenant:
         assert act.target == f"tenant:{house.tenant.id}"
 
     async def test_refuses_a_taken_slug_and_goes_on(self, database, house):
-        async with database.transaction(SystemScope("platform")) as tx:
+        async with database.transaction(SystemScope(EVERYTHING)) as tx:
             with pytest.raises(SlugTakenError):
                 await house.tenants.create_tenant(tx, slug="acme", name="Other")
             # The savepoint took the failure back, not the whole transaction.
             await house.tenants.create_tenant(tx, slug="other", name="Other")
-        async with database.read(SystemScope("platform")) as tx:
+        async with database.read(SystemScope(EVERYTHING)) as tx:
             found = await house.tenants.list_tenants(tx, limit=10)
         assert [tenant.slug for tenant in found] == ["other", "acme"]
 
@@ -110,7 +110,7 @@ class TestListTenants:
     async def test_pages_newest_first_without_the_platform(self, database, house):
         for number in range(4):
             await made(database, f"t{number}")
-        async with database.read(SystemScope("platform")) as tx:
+        async with database.read(SystemScope(EVERYTHING)) as tx:
             first = await house.tenants.list_tenants(tx, limit=3)
             rest = await house.tenants.list_tenants(tx, limit=3, before_id=first[2].id)
         assert [tenant.slug for tenant in first] == ["t3", "t2", "t1", "t0"]
@@ -119,7 +119,7 @@ class TestListTenants:
 
 class TestGetTenant:
     async def test_refuses_unknown(self, database, house):
-        async with database.read(SystemScope("platform")) as tx:
+        async with database.read(SystemScope(EVERYTHING)) as tx:
             assert (await house.tenants.get_tenant(tx, house.tenant.id)).slug == "acme"
             with pytest.raises(TenantNotFoundError):
                 await house.tenants.get_tenant(tx, ABSENT)
@@ -132,7 +132,7 @@ class TestInviteMember:
         assert await house.roles() == {"Ada": "owner"}
         assert [action for action, _ in await house.acts()] == ["user.created", "member.added"]
         assert hashed not in str(await house.acts())
-        async with database.read(SystemScope("authenticate")) as tx:
+        async with database.read(SystemScope(EVERYTHING)) as tx:
             user, stored = await house.tenants.find_login(tx, " ADA@example.test ")
         assert user.id == ada.id
         assert verify_password(stored, "correct horse battery")
@@ -231,7 +231,7 @@ class TestRemoveMember:
         await house.remove(bob.id)
         assert await house.roles() == {"Ada": "owner"}
         assert (await house.acts())[-1] == ("member.removed", {"role": "viewer"})
-        async with database.read(SystemScope("authenticate")) as tx:
+        async with database.read(SystemScope(EVERYTHING)) as tx:
             assert (await house.tenants.get_user(tx, bob.id)).name == "Bob"
             assert await house.tenants.list_tenants_of(tx, bob.id) == []
 
@@ -240,7 +240,7 @@ class TestAddFirstOwner:
     async def test_names_somebody_known_or_the_acting_person(self, database, house):
         ada = await house.invite("Ada", "owner")
         other = await made(database, "other")
-        async with database.transaction(SystemScope("platform")) as tx:
+        async with database.transaction(SystemScope(EVERYTHING)) as tx:
             with pytest.raises(MemberNotFoundError):
                 await other.tenants.add_first_owner(
                     tx, tenant_id=other.tenant.id, email="nobody@example.test", otherwise=""
@@ -254,12 +254,12 @@ class TestAddFirstOwner:
 class TestSetPassword:
     async def test_replaces_it_and_audits_without_it(self, database, house):
         ada = await house.invite("Ada", "owner", password_hash="first")
-        async with database.transaction(SystemScope("platform", actor="system:operator")) as tx:
+        async with database.transaction(SystemScope(EVERYTHING, actor="system:operator")) as tx:
             await house.tenants.set_password(tx, email="Ada@Example.test", password_hash="second")
             assert (await house.tenants.find_login(tx, "ada@example.test"))[1] == "second"
             with pytest.raises(MemberNotFoundError):
                 await house.tenants.set_password(tx, email="x@example.test", password_hash="y")
-        async with database.read(SystemScope("platform")) as tx:
+        async with database.read(SystemScope(EVERYTHING)) as tx:
             act = await tx.scalar(
                 sa.select(AuditRecord).where(AuditRecord.action == "user.password_reset")
             )
@@ -268,10 +268,15 @@ class TestSetPassword:
 
 class TestRoles:
     def test_each_role_has_what_the_next_lower_has(self):
-        assert ROLES["viewer"] < ROLES["operator"] < ROLES["admin"] <= ROLES["owner"]
-        assert "email:read_content" not in ROLES["viewer"]
+        assert (
+            ROLES.by_name["viewer"]
+            < ROLES.by_name["operator"]
+            < ROLES.by_name["admin"]
+            <= ROLES.by_name["owner"]
+        )
+        assert "email:read_content" not in ROLES.by_name["viewer"]
 
     def test_only_platform_admins_hold_the_platforms_permissions(self):
-        assert not [role for role in ROLES if "platform:read" in permissions_of(role)]
-        assert "platform:write" in permissions_of("viewer", platform_admin=True)
-        assert permissions_of("nonsense") == frozenset()
+        assert not [role for role in ROLES.by_name if "platform:read" in ROLES.permissions_of(role)]
+        assert "platform:write" in ROLES.permissions_of("viewer", platform_admin=True)
+        assert ROLES.permissions_of("nonsense") == frozenset()

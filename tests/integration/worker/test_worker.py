@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,9 +20,11 @@ from backend.core.audit import AuditRecord
 from backend.core.context import Scope, SystemScope
 from backend.core.database import DatabaseUnavailableError
 from backend.core.ids import uuid7
-from backend.managers.email import Draft, EmailSettings
+from backend.core.room import House, Sweep
+from backend.managers.email import Draft, EmailManager, EmailSettings
 from backend.managers.gateway.models import IdempotencyRecord
 from backend.managers.metrics.models import RollupRow
+from backend.managers.orchestrator import OrchestratorManager
 from backend.managers.orchestrator.models import JobRow
 from backend.settings import DatabaseSettings, Settings, TelemetrySettings
 from backend.sink import SmtpSink
@@ -70,14 +73,14 @@ class TestRunWorker:
     ) -> None:
         scope = Scope("user:ada", tenant_id)
         draft = Draft(to=["ada@example.test"], subject="Hello", text="There")
-        prepared = await platform.emails.prepare_emails(tenant_id, [draft], {})
+        prepared = await platform.of(EmailManager).prepare_emails(tenant_id, [draft], {})
         async with platform.database.transaction(scope) as tx:
-            (email,) = await platform.emails.queue_emails(tx, prepared)
+            (email,) = await platform.of(EmailManager).queue_emails(tx, prepared)
         running = asyncio.create_task(worker.run_worker(platform))
 
         async def accepted() -> bool:
             async with platform.database.read(scope) as tx:
-                return (await platform.emails.get_email(tx, email.id)).state == "accepted"
+                return (await platform.of(EmailManager).get_email(tx, email.id)).state == "accepted"
 
         async def numbered() -> bool:
             async with platform.database.read(scope) as tx:
@@ -158,7 +161,9 @@ class TestSweep:
                 ],
             )
             jobs = [
-                await platform.orchestrator.submit(tx, "email.send", args={"email_id": uuid7()})
+                await platform.of(OrchestratorManager).submit(
+                    tx, "email.send", args={"email_id": uuid7()}
+                )
                 for _ in range(3)
             ]
             for job_id, days in zip(jobs, (31, 29), strict=False):
@@ -167,7 +172,7 @@ class TestSweep:
                     .where(JobRow.id == job_id)
                     .values(state="succeeded", finished_at=now - timedelta(days=days))
                 )
-        await worker._sweep(platform)
+        await worker.sweep(platform)
         async with database.read(scope) as tx:
             assert await tx.scalars(sa.select(IdempotencyRecord.key)) == ["new"]
             assert len(await tx.scalars(sa.select(RollupRow.window_at))) == 1
@@ -180,10 +185,32 @@ class TestSweep:
             raise DatabaseUnavailableError
 
         monkeypatch.setattr(platform.database, "transaction", away)
-        await worker._sweep(platform)
+        await worker.sweep(platform)
         assert "retention_waits_for_the_database" in caplog.messages
 
     async def test_may_touch_nothing_that_does_not_expire(self, platform: Platform) -> None:
-        assert SystemScope("retention").tables.isdisjoint(
-            {"audit_records", "audit_heads", "email_messages", "tenants", "users", "data_keys"}
-        )
+        kept = {"audit_records", "audit_heads", "email_messages", "tenants", "users", "data_keys"}
+        sweeps = [sweep for room in platform.house.rooms for sweep in room.sweeps]
+        assert len(sweeps) >= 3
+        for sweep in sweeps:
+            assert SystemScope(sweep.errand).tables.isdisjoint(kept), sweep
+
+    async def test_a_room_that_fails_keeps_nobody_elses(
+        self, platform: Platform, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        swept = []
+
+        async def fails(*_: object) -> int:
+            raise RuntimeError("broken")
+
+        async def works(*_: object) -> int:
+            swept.append(1)
+            return 0
+
+        first, second, *_ = (room for room in platform.house.rooms if room.sweeps)
+        broken = replace(first, sweeps=(Sweep(first.sweeps[0].errand, fails),))
+        whole = replace(second, sweeps=(Sweep(second.sweeps[0].errand, works),))
+        house = House([broken, whole])
+        await worker.sweep(replace(platform, house=house))
+        assert swept
+        assert "retention_failed" in caplog.messages

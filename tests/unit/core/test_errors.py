@@ -8,6 +8,7 @@ import backend.app  # noqa: F401 - defines every error of the platform
 from backend.core.errors import AppError, ConflictError, NotFoundError
 
 MANAGERS = "config|logging|tracing|metrics|security|tenant|orchestrator|email|gateway|dashboard"
+TOOLS = "outbound"
 
 
 class TestAppError:
@@ -29,6 +30,6 @@ class TestAppError:
         if manager is not None and not code.startswith("idempotency"):
             assert re.fullmatch(rf"{manager[1]}\.[a-z][a-z0-9_]*", code)
         else:
-            assert re.fullmatch(rf"((?:{MANAGERS})\.)?[a-z][a-z0-9_]*", code)
+            assert re.fullmatch(rf"((?:{MANAGERS}|{TOOLS})\.)?[a-z][a-z0-9_]*", code)
         assert 400 <= kind.status <= 599
         assert kind.title

@@ -5,7 +5,9 @@ import asyncio
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from backend.core.errors import UpstreamError
+from backend.core.context import Errand
+from backend.core.errors import UnavailableError, UpstreamError
+from backend.core.room import FleetGauge
 from backend.core.telemetry import RequestRecord
 from backend.managers.monitoring import MonitoringManager, manager
 
@@ -79,10 +81,15 @@ class TestCheckHealth:
         assert len(asked) == 2
 
 
+NOTHING = Errand("test.nothing", frozenset())
+STATES = FleetGauge("test_things", "Things.", NOTHING, None, "state", ("ready", "running"))  # type: ignore[arg-type]
+ONE = FleetGauge("test_waiting", "What waits.", NOTHING, None)  # type: ignore[arg-type]
+
+
 class TestExpose:
-    def test_requests_are_a_histogram_by_method_endpoint_and_status(self, monitoring):
+    async def test_requests_are_a_histogram_by_method_endpoint_and_status(self, monitoring):
         monitoring.observe([REQUEST, REQUEST._replace(status=404, seconds=20.0)])
-        found = samples(monitoring.expose({}, 0))
+        found = samples(await monitoring.expose_fleet())
         labels = (("endpoint", "/api/v1/jobs/{job_id}"), ("method", "GET"), ("status", "200"))
         name = "http_request_duration_seconds"
         assert found[f"{name}_count", labels] == 1
@@ -96,14 +103,14 @@ class TestExpose:
             f"{name}_{part}" for part in ("bucket", "count", "sum", "created")
         }
 
-    def test_attempts_count_by_kind_and_outcome(self, monitoring):
+    async def test_attempts_count_by_kind_and_outcome(self, monitoring):
         for outcome, seconds in (("done", 0.3), ("done", 0.4), ("dead", 2.0)):
             monitoring.count_event(
                 "job_finished", kind="email.send", outcome=outcome, seconds=seconds, job="j-1"
             )
         monitoring.count_event("job_claimed", kind="email.send", count=3)
         monitoring.count_event("claim_ended", seconds=0.1, claimed=3)
-        found = samples(monitoring.expose({}, 0))
+        found = samples(await monitoring.expose_fleet())
         done = (("kind", "email.send"), ("outcome", "done"))
         event = ("event", "job_finished")
         assert found["email_sender_orchestrator_events_total", (event, *done)] == 2
@@ -112,12 +119,36 @@ class TestExpose:
         assert found[f"{name}_sum", done] == pytest.approx(0.7)
         assert not [key for key in found if "j-1" in str(key)]
 
-    def test_the_fleets_gauges_are_absent_where_nobody_asked_the_database(self, monitoring):
-        found = samples(monitoring.expose({"ready": 7}, 3))
-        name = "email_sender_orchestrator_jobs"
-        assert found[name, (("state", "ready"),)] == 7
-        assert found[name, (("state", "running"),)] == 0
-        assert found["email_sender_security_audit_unsequenced_records", ()] == 3
+    async def test_the_fleets_gauges_are_absent_where_nobody_asked_the_database(self, monitoring):
+        async def count():
+            return {"ready": 7}
+
+        async def count_one():
+            return {"": 3}
+
+        monitoring.add_gauge(STATES, count)
+        monitoring.add_gauge(ONE, count_one)
+        found = samples(await monitoring.expose_fleet())
+        assert found[STATES.name, (("state", "ready"),)] == 7
+        assert found[STATES.name, (("state", "running"),)] == 0
+        assert found[ONE.name, ()] == 3
         own = {family.name for family in monitoring.registry.collect()}
-        assert name not in own
-        assert "email_sender_security_audit_unsequenced_records" not in own
+        assert not own & {STATES.name, ONE.name}
+
+    async def test_a_figure_that_is_not_known_is_not_shown(self, monitoring, monkeypatch):
+        now = [100.0]
+        monkeypatch.setattr(manager, "monotonic", lambda: now[0])
+        answers = [{"": 3}]
+
+        async def count():
+            if not answers:
+                raise UnavailableError
+            return answers.pop()
+
+        monitoring.add_gauge(ONE, count)
+        await monitoring.expose_fleet()
+        await monitoring.expose_fleet()  # within the second nobody asks again
+        now[0] += 1.1
+        for _ in range(2):
+            with pytest.raises(UnavailableError):
+                await monitoring.expose_fleet()

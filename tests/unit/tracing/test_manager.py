@@ -44,8 +44,9 @@ class Traces:
     def __init__(self, share=0.01):
         self._exporter = InMemorySpanExporter()
         self.manager = TracingManager(
-            self._exporter, service="email-sender", share=share, slow_seconds=1.0
+            lambda: self._exporter, service="email-sender", share=share, slow_seconds=1.0
         )
+        self.manager.start()
 
     def spans(self):
         self.manager.close()

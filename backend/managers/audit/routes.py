@@ -7,27 +7,29 @@ from fastapi import APIRouter, Query, Request, Response
 from backend.core.context import AnyScope, Scope, SystemScope
 from backend.core.database import ReadTx
 from backend.core.errors import ForbiddenError, UnauthenticatedError
+from backend.core.room import PLATFORM_READ
 from backend.http.deps import Db, manager_of, requires
 from backend.http.pagination import Page, PageQuery, next_cursor
 from backend.http.reply import problems, reply
-from backend.managers.security.manager import SecurityManager
-from backend.managers.security.schemas import AuditOut, AuditPage, ChainReportOut
+from backend.managers.audit.errands import READ_PLATFORM
+from backend.managers.audit.manager import AuditManager
+from backend.managers.audit.schemas import AuditOut, AuditPage, ChainReportOut
 
 router = APIRouter(prefix="/api/v1", tags=["audit"])
-Security = Annotated[SecurityManager, manager_of(SecurityManager)]
+Audit = Annotated[AuditManager, manager_of(AuditManager)]
 Filter = Annotated[str | None, Query(max_length=200, description="Exact, or a prefix with `*`")]
 _REFUSALS = problems(UnauthenticatedError, ForbiddenError)
 
 
 async def _page(
     tx: ReadTx,
-    security: SecurityManager,
+    audit: AuditManager,
     page: Page,
     action: str | None,
     actor: str | None,
     target: str | None,
 ) -> AuditPage:
-    rows = await security.list_audit(
+    rows = await audit.list_records(
         tx, limit=page.limit, before_id=page.before_id, action=action, actor=actor, target=target
     )
     return AuditPage(
@@ -36,11 +38,9 @@ async def _page(
     )
 
 
-async def _verified(
-    request: Request, scope: AnyScope, security: SecurityManager, db: Db
-) -> Response:
+async def _verified(request: Request, scope: AnyScope, audit: AuditManager, db: Db) -> Response:
     async with db.read(scope) as view:
-        report = await security.verify_chain(view)
+        report = await audit.verify_chain(view)
     # Two transactions: one that writes would hold its lock for as long as the chain is read.
     async with db.transaction(scope) as tx:
         tx.audit("audit.verified", f"tenant:{scope.tenant_id}", valid=report.valid)
@@ -50,7 +50,7 @@ async def _verified(
 @router.get("/audit", responses=_REFUSALS)
 async def list_audit(
     scope: Annotated[Scope, requires("audit:read")],
-    security: Security,
+    audit: Audit,
     db: Db,
     page: PageQuery,
     action: Filter = None,
@@ -59,24 +59,24 @@ async def list_audit(
 ) -> AuditPage:
     """List the tenant's acts, newest first."""
     async with db.read(scope) as tx:
-        return await _page(tx, security, page, action, actor, target)
+        return await _page(tx, audit, page, action, actor, target)
 
 
 @router.post("/audit/verify", response_model=ChainReportOut, responses=_REFUSALS)
 async def verify_audit(
     request: Request,
     scope: Annotated[Scope, requires("audit:verify")],
-    security: Security,
+    audit: Audit,
     db: Db,
 ) -> Response:
     """Recompute the tenant's whole hash chain and say where it first fails, if it does."""
-    return await _verified(request, scope, security, db)
+    return await _verified(request, scope, audit, db)
 
 
 @router.get("/platform/audit", tags=["platform"], responses=_REFUSALS)
 async def list_platform_audit(
-    scope: Annotated[SystemScope, requires("platform:read", errand="platform")],
-    security: Security,
+    scope: Annotated[SystemScope, requires(PLATFORM_READ, errand=READ_PLATFORM)],
+    audit: Audit,
     db: Db,
     page: PageQuery,
     action: Filter = None,
@@ -85,7 +85,7 @@ async def list_platform_audit(
 ) -> AuditPage:
     """List the platform's own acts: tenants, log-ins, signing keys."""
     async with db.read(scope) as tx:
-        return await _page(tx, security, page, action, actor, target)
+        return await _page(tx, audit, page, action, actor, target)
 
 
 @router.post(
@@ -96,9 +96,9 @@ async def list_platform_audit(
 )
 async def verify_platform_audit(
     request: Request,
-    scope: Annotated[SystemScope, requires("platform:read", errand="platform")],
-    security: Security,
+    scope: Annotated[SystemScope, requires(PLATFORM_READ, errand=READ_PLATFORM)],
+    audit: Audit,
     db: Db,
 ) -> Response:
     """Recompute the hash chain of the platform's own acts and say where it first fails."""
-    return await _verified(request, scope, security, db)
+    return await _verified(request, scope, audit, db)

@@ -6,7 +6,9 @@ import sqlalchemy as sa
 from backend.core.audit import AuditHead
 from backend.core.context import Principal, Scope, SystemScope
 from backend.core.ids import PLATFORM_TENANT
-from backend.managers.tenant import ROLES
+from backend.managers.audit import READ_PLATFORM, AuditManager
+from backend.managers.gateway import GatewayManager
+from tests.support.roles import ROLES
 
 TRAIL = "/api/v1/platform/audit"
 VERIFY = f"{TRAIL}/verify"
@@ -25,16 +27,16 @@ def root(app, tenant, monkeypatch):
         subject="user:root",
         kind="user",
         tenant_id=tenant.tenant.id,
-        permissions=ROLES["owner"] | {"platform:read"},
+        permissions=ROLES.by_name["owner"] | {"platform:read"},
         role="owner",
     )
-    monkeypatch.setattr(app.platform.gateway, "cached_principal", lambda _: principal)
+    monkeypatch.setattr(app.platform.of(GatewayManager), "cached_principal", lambda _: principal)
     return tenant.http
 
 
 async def own_records(app):
-    async with app.platform.database.read(SystemScope("platform")) as tx:
-        return await app.platform.security.list_audit(tx, limit=200)
+    async with app.platform.database.read(SystemScope(READ_PLATFORM)) as tx:
+        return await app.platform.of(AuditManager).list_records(tx, limit=200)
 
 
 class TestListPlatformAudit:

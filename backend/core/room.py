@@ -1,0 +1,227 @@
+"""What a room of the house declares of itself, once, so that nobody else has to spell it out.
+
+Each manager's door exports one frozen ``ROOM``. The composition root sums them: no table,
+permission, path, event or duty of a room is written down outside its own folder. Whatever works
+*for* a room without being called by one (a tick, a sweep, a check, a gauge) is given the room's
+manager by that sum.
+
+Roles, routes and job kinds are opaque here: the core knows neither HTTP nor any manager.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, Literal, TypeVar
+
+from backend.core.columns import Base, tables_of
+from backend.core.context import Errand
+from backend.core.database import Database, ReadTx, Tx
+from backend.core.telemetry import RequestRecord
+
+M = TypeVar("M")
+
+OWNER: Final = frozenset({"owner"})
+ADMIN: Final = OWNER | {"admin"}
+OPERATOR: Final = ADMIN | {"operator"}
+VIEWER: Final = OPERATOR | {"viewer"}
+WORKFLOW: Final = frozenset({"workflow"})
+PLATFORM_ADMIN: Final = frozenset({"platform_admin"})
+"""Built-in roles as sets of holders: whoever ranks higher holds what the lower do. A workflow
+stands apart from people; an admin of the platform is no role of a tenant."""
+
+PLATFORM_READ: Final = "platform:read"
+PLATFORM_WRITE: Final = "platform:write"
+PLATFORM_PERMISSIONS: Final[Mapping[str, frozenset[str]]] = {
+    PLATFORM_READ: PLATFORM_ADMIN,
+    PLATFORM_WRITE: PLATFORM_ADMIN,
+}
+"""Acts of the platform itself, below ``/api/v1/platform``: several rooms have some."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteClass:
+    """How much a request below a path may weigh, and how often one caller may send it.
+
+    Attributes:
+        name: The level that a limited caller is told of.
+        prefix: Paths that begin so belong to it; the longest prefix wins.
+        body_bytes: From the room's settings, the largest body; None: the edge's default.
+        rate: From the room's settings, requests a second and the burst, for each caller; None:
+            the gate's default.
+    """
+
+    name: str
+    prefix: str
+    body_bytes: Callable[[Any], int] | None = None
+    rate: Callable[[Any], tuple[float, int]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tick(Generic[M]):
+    """An idempotent duty that every process of a kind performs again and again."""
+
+    name: str
+    seconds: float
+    run: Callable[[M, Database], Awaitable[object]]
+    process: Literal["api", "worker"] = "worker"
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep(Generic[M]):
+    """Forgets what has expired, a bounded bite a transaction; repeated until it returns 0."""
+
+    errand: Errand
+    run: Callable[[M, Tx], Awaitable[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyCheck(Generic[M]):
+    """A dependency to be watched; answers with a line for people, raises when it does not work.
+
+    Attributes:
+        required: Whether the process is not ready without it; else it is shown and no more.
+    """
+
+    name: str
+    run: Callable[[M], Awaitable[str]]
+    required: Callable[[M], bool] = lambda _: True
+
+
+@dataclass(frozen=True, slots=True)
+class FleetGauge(Generic[M]):
+    """A figure of the whole fleet, counted in the database when somebody scrapes it.
+
+    Attributes:
+        name: ``email_sender_<room>_<what>_<unit>``.
+        text: Its help line.
+        errand: Under which it is counted.
+        count: The figure by label value; values that it does not name stand at 0.
+        label: The label's name; empty: one figure, counted under the value ``""``.
+        values: All values of the label.
+    """
+
+    name: str
+    text: str
+    errand: Errand
+    count: Callable[[M, ReadTx], Awaitable[Mapping[str, int]]]
+    label: str = ""
+    values: tuple[str, ...] = ("",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room(Generic[M]):
+    """One manager's declarations.
+
+    Attributes:
+        name: The folder's name; its section of the settings has the same.
+        manager: The class whose one instance a process has; what is declared here gets it.
+        models: The room's tables.
+        permissions: ``noun:verb`` to the built-in roles that hold it.
+        errands: Its work across tenants.
+        along: Tables of its own that every request's transaction may touch, whatever its errand.
+        routers: Routers of the control plane.
+        mounts: Plain routes that are made with the manager, outside the versioned document.
+        data_routes: Routes of the data plane.
+        route_classes: Body and quota classes of its paths.
+        ticks: Duties by the clock.
+        sweeps: What to forget, and how.
+        job_kinds: Makers of its kinds of jobs.
+        events: Events it emits to the permission that reading them takes.
+        checks: Dependencies to be watched.
+        gauges: Figures of the fleet.
+        observe: Takes finished requests, after their answers.
+        observe_work: Takes what a worker did with a job: the event's name, then its labels.
+        running: What has to be open in every process, the command line's included.
+        serving: What works while an API or a worker serves.
+    """
+
+    name: str
+    manager: type[M]
+    models: tuple[type[Base], ...] = ()
+    permissions: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    errands: tuple[Errand, ...] = ()
+    along: frozenset[str] = frozenset()
+    routers: tuple[Any, ...] = ()
+    mounts: Callable[[M], Iterable[Any]] | None = None
+    data_routes: tuple[Any, ...] = ()
+    route_classes: tuple[RouteClass, ...] = ()
+    ticks: tuple[Tick[M], ...] = ()
+    sweeps: tuple[Sweep[M], ...] = ()
+    job_kinds: tuple[Callable[[M, Database], Any], ...] = ()
+    events: Mapping[str, str] = field(default_factory=dict)
+    checks: tuple[ReadyCheck[M], ...] = ()
+    gauges: tuple[FleetGauge[M], ...] = ()
+    observe: Callable[[M, Sequence[RequestRecord]], None] | None = None
+    observe_work: Callable[..., None] | None = None
+    running: Callable[[M], AbstractAsyncContextManager[Any]] | None = None
+    serving: Callable[[M, Database], AbstractAsyncContextManager[Any]] | None = None
+
+
+class RoomClashError(RuntimeError):
+    """Two rooms claim the same thing, or one claims what it cannot have: nothing may start."""
+
+
+class House:
+    """The rooms of a process, summed.
+
+    Attributes:
+        rooms: In tier order, lower ones first.
+        permissions: Permission to the built-in roles that hold it.
+        events: Event to the permission that reading it takes.
+        errands: Errand by name.
+        along: Tables that every request's transaction may touch.
+    """
+
+    def __init__(self, rooms: Iterable[Room[Any]], *, errands: Iterable[Errand] = ()) -> None:
+        """Sum the rooms.
+
+        Args:
+            rooms: In tier order.
+            errands: Those of the core itself.
+
+        Raises:
+            RoomClashError: A name, permission, table, event, errand, class of routes or series is
+                claimed twice, or an event is to be read with a permission that nobody declares.
+        """
+        self.rooms = tuple(rooms)
+        claims: dict[tuple[str, str], str] = {}
+
+        def claim(what: str, name: str, by: str) -> None:
+            if (what, name) in claims:
+                one = claims[what, name]
+                both = f"the rooms {one} and {by} both claim" if one != by else f"{by} claims twice"
+                raise RoomClashError(f"{both} the {what} {name}")
+            claims[what, name] = by
+
+        self.permissions: dict[str, frozenset[str]] = dict(PLATFORM_PERMISSIONS)
+        self.events: dict[str, str] = {}
+        self.errands: dict[str, Errand] = {errand.name: errand for errand in errands}
+        self.along: frozenset[str] = frozenset().union(*(room.along for room in self.rooms))
+        for name in self.errands:
+            claim("errand", name, "core")
+        for name in self.permissions:
+            claim("permission", name, "core")
+        for room in self.rooms:
+            for kind, names in (
+                ("name", (room.name,)),
+                ("manager", (room.manager.__qualname__,)),
+                ("permission", room.permissions),
+                ("table", tables_of(*room.models)),
+                ("event", room.events),
+                ("errand", (errand.name for errand in room.errands)),
+                ("class of routes", (one.name for one in room.route_classes)),
+                ("class of routes below", (one.prefix for one in room.route_classes)),
+                ("tick", (tick.name for tick in room.ticks)),
+                ("check", (check.name for check in room.checks)),
+                ("series", (gauge.name for gauge in room.gauges)),
+            ):
+                for name in names:
+                    claim(kind, name, room.name)
+            self.permissions |= room.permissions
+            self.events |= room.events
+            self.errands |= {errand.name: errand for errand in room.errands}
+        for event, permission in self.events.items():
+            if permission not in self.permissions:
+                raise RoomClashError(
+                    f"no room declares {permission}, which reads the event {event}"
+                )

@@ -1,0 +1,18 @@
+"""The orchestrator's work across tenants."""
+
+from typing import Final
+
+from backend.core.columns import tables_of
+from backend.core.context import Errand
+from backend.managers.orchestrator.models import EdgeRow, GraphRow, JobRow, TenantRow, WorkerRow
+
+WORK: Final = Errand(
+    "orchestrator.work", tables_of(JobRow, GraphRow, EdgeRow, TenantRow, WorkerRow)
+)
+"""Claiming, finishing and reaping. The hooks of a kind bring the tables that they change."""
+
+COUNT: Final = Errand("orchestrator.count", tables_of(JobRow))
+"""Counting what waits."""
+
+RETENTION: Final = Errand("orchestrator.retention", tables_of(JobRow))
+"""Forgetting what has ended."""

@@ -1,0 +1,16 @@
+"""The tenant room's work across tenants: tenants and people belong to none."""
+
+from typing import Final
+
+from backend.core.columns import tables_of
+from backend.core.context import Errand
+from backend.managers.tenant.models import MembershipRow, TenantRow, UserRow
+
+PEOPLE: Final = tables_of(TenantRow, UserRow, MembershipRow)
+"""What looking up a tenant, a person or a membership reads: for the errands of upper rooms."""
+
+PLATFORM: Final = Errand("tenant.platform", PEOPLE, of_platform=True)
+"""Tenants as the platform keeps them."""
+
+MEMBERS: Final = Errand("tenant.members", PEOPLE)
+"""One tenant's people; each statement of the manager is confined by hand."""
