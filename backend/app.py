@@ -27,14 +27,15 @@ from backend.core.signals import PostgresCarrier, Signals, UnixCarrier
 from backend.core.telemetry import Consumer, Telemetry
 from backend.http import problem
 from backend.http.openapi import build_document
-from backend.http.pipeline import BodyLimits, Pipeline
+from backend.http.pipeline import Pipeline
+from backend.http.routing import RouteRule
 from backend.managers.dashboard import DashboardManager
 from backend.managers.dashboard.routes import router as dashboard_routes
 from backend.managers.email import EmailDelivery, EmailManager, verify
 from backend.managers.email.routes import router as email_routes
 from backend.managers.gateway import GatewayManager
-from backend.managers.gateway.data_plane import OPENAPI as GATEWAY_OPENAPI
-from backend.managers.gateway.data_plane import gateway_data_plane
+from backend.managers.gateway.data_plane import DATA_ROUTES
+from backend.managers.gateway.oauth_routes import OPENAPI as OAUTH_OPENAPI
 from backend.managers.gateway.oauth_routes import oauth_routes
 from backend.managers.gateway.routes import router as gateway_routes
 from backend.managers.metrics import STEP_SECONDS, MetricsManager
@@ -226,20 +227,21 @@ def create_app(platform: Platform) -> Pipeline:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             app.openapi_schema = build_document(
-                app, version=__version__, fragments=[GATEWAY_OPENAPI]
+                app, version=__version__, fragments=[OAUTH_OPENAPI], data_routes=DATA_ROUTES
             )
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
     return Pipeline(
         app,
-        gateway_data_plane(platform.gateway),
+        [route.bind(platform.gateway, database) for route in DATA_ROUTES],
         gate=platform.gateway,
         telemetry=telemetry,
-        limits=BodyLimits(
-            settings.http.body_limit_bytes,
-            (("/api/v1/emails", settings.email.max_batch_bytes),),
-        ),
+        body_bytes=settings.http.body_limit_bytes,
+        rules=[
+            RouteRule("emails", "/api/v1/emails", settings.email.max_batch_bytes),
+            RouteRule("introspect", "/oauth/introspect"),
+        ],
         trusted_proxies=settings.http.trusted_proxies,
     )
 

@@ -107,10 +107,11 @@ INACTIVE: Final = b'{"active":false}'
 class _RouteClass:
     """The levels a request to one class of routes is charged to."""
 
-    __slots__ = ("level", "policy")
+    __slots__ = ("level", "most", "policy")
 
     def __init__(self, tenant: Level, client: Level, level: Level) -> None:
         self.level = level
+        self.most = min(tenant.burst, client.burst, level.burst)
         self.policy = policy_of(tenant, client, level)
 
 
@@ -184,10 +185,11 @@ class GatewayManager(CredentialOperations):
             "emails": (settings.email_requests_per_second, settings.email_burst_requests),
             "other": (settings.other_requests_per_second, settings.other_burst_requests),
         }
-        self._introspect, self._emails, self._other = (
-            _RouteClass(self._tenant, self._client, Level(name, rate, burst))
+        self._classes = {
+            name: _RouteClass(self._tenant, self._client, Level(name, rate, burst))
             for name, (rate, burst) in classes.items()
-        )
+        }
+        self._other = self._classes["other"]
 
     def _forget_signing_keys(self, _: str) -> None:
         self._keys.forget()
@@ -265,14 +267,14 @@ class GatewayManager(CredentialOperations):
             key = _network_of(key)
         return self._limiter.decide(((self._coarse, key),), self._coarse.policy)
 
-    def quota(self, principal: Principal, route: str) -> Verdict:
-        """Charge one request to the tenant, the caller and the caller's use of a route class."""
-        if route == "/oauth/introspect":
-            kind = self._introspect
-        elif route.startswith("/api/v1/emails"):
-            kind = self._emails
-        else:
-            kind = self._other
+    def quota(self, principal: Principal, route_class: str, cost: int = 1) -> Verdict:
+        """Charge a request to the tenant, the caller and the caller's use of a class of routes.
+
+        A class without levels of its own is charged to "other". What costs more than the tightest
+        burst costs that burst: it could never pass otherwise.
+        """
+        kind = self._classes.get(route_class, self._other)
+        cost = min(cost, kind.most)
         subject = principal.subject
         return self._limiter.decide(
             (
@@ -281,6 +283,7 @@ class GatewayManager(CredentialOperations):
                 (kind.level, subject),
             ),
             kind.policy,
+            cost=cost,
         )
 
     def cached_principal(self, credential: str) -> Principal | None:
