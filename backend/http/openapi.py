@@ -123,16 +123,13 @@ def build_document(
         if path not in _OPEN:
             for method, operation in item.items():
                 _complete(method, operation)
-    for fragment in (*fragments, _fragment_of(data_routes)):
+    for fragment in (*fragments, *map(_fragment_of, data_routes)):
         for path, item in fragment.get("paths", {}).items():
             # One by one: two operations may be told by the same parts.
             operations = {method: copy.deepcopy(operation) for method, operation in item.items()}
             document["paths"].setdefault(path, {}).update(operations)
         for kind, entries in fragment.get("components", {}).items():
-            known = components.setdefault(kind, {})
-            for name, entry in entries.items():
-                if known.setdefault(name, entry) != entry:
-                    raise ValueError(f"there are two {kind} named {name}")
+            _add_new(components.setdefault(kind, {}), kind, entries)
     for path, item in document["paths"].items():
         for operation in item.values():
             _add_pipeline(operation, untouched=path in _OPEN)
@@ -140,50 +137,55 @@ def build_document(
     return document
 
 
-def _fragment_of(routes: Iterable[DataRoute[Any]]) -> dict[str, Any]:
-    """The operations of data routes, from the structs that they read and send."""
-    paths: dict[str, Any] = {}
-    structs: set[type[msgspec.Struct]] = set()
-    for route in routes:
-        answers = problems(UnauthenticatedError, ForbiddenError, RateLimitedError, *route.errors)
-        good: dict[str, Any] = {"description": "Successful Response"}
-        if route.answer is not None:
-            structs.add(route.answer)
-            good["content"] = {"application/json": {"schema": _ref(route.answer)}}
-        operation: dict[str, Any] = {
-            "tags": list(route.tags),
-            "summary": route.summary,
-            "description": f"Needs the permission `{route.permission}`.",
-            "operationId": route.handler.__name__,
-            "security": [{"bearer": []}, {"apiKey": []}],
-            "responses": {
-                str(route.status): good,
-                **{str(status): answer for status, answer in answers.items()},
-            },
-        }
-        if isinstance(route.body, Raw):
-            content = {route.body.media_type: {"schema": dict(route.body.schema)}}
-            operation["requestBody"] = {"required": True, "content": content}
-        elif route.body is not None:
-            structs.add(route.body)
-            content = {"application/json": {"schema": _ref(route.body)}}
-            operation["requestBody"] = {"required": True, "content": content}
-            operation["responses"][str(NotJsonError.status)] = _problem(_NOT_JSON)
-        if route.parameters is not None:
-            schema = msgspec.json.schema(route.parameters)["$defs"][route.parameters.__name__]
-            operation["parameters"] = [
-                {"name": name, "in": "path", "required": True, "schema": kind}
-                for name, kind in schema["properties"].items()
-            ]
-        if route.once:
-            _offer_idempotency(operation)
-        operation["responses"] |= {status: dict(said) for status, said in route.responses.items()}
-        paths.setdefault(route.path, {})[route.method.lower()] = operation
-    _, schemas = msgspec.json.schema_components(
-        sorted(structs, key=lambda struct: struct.__name__),
-        ref_template="#/components/schemas/{name}",
-    )
-    return {"paths": paths, "components": {"schemas": schemas}}
+def _add_new(known: dict[str, Any], kind: str, entries: Mapping[str, Any]) -> None:
+    for name, entry in entries.items():
+        if known.setdefault(name, entry) != entry:
+            raise ValueError(f"there are two {kind} named {name}")
+
+
+def _fragment_of(route: DataRoute[Any]) -> dict[str, Any]:
+    """A data route's operation, from the structs that it reads and sends."""
+    answers = problems(UnauthenticatedError, ForbiddenError, RateLimitedError, *route.errors)
+    good: dict[str, Any] = {"description": "Successful Response"}
+    operation: dict[str, Any] = {
+        "tags": list(route.tags),
+        "summary": route.summary,
+        "description": f"Needs the permission `{route.permission}`.",
+        "operationId": route.handler.__name__,
+        "security": [{"bearer": []}, {"apiKey": []}],
+        "responses": {
+            str(route.status): good,
+            **{str(status): answer for status, answer in answers.items()},
+        },
+    }
+    if route.answer is not None:
+        good["content"] = {"application/json": {"schema": _ref(route.answer)}}
+    if isinstance(route.body, Raw):
+        content = {route.body.media_type: {"schema": dict(route.body.schema)}}
+        operation["requestBody"] = {"required": True, "content": content}
+    elif route.body is not None:
+        content = {"application/json": {"schema": _ref(route.body)}}
+        operation["requestBody"] = {"required": True, "content": content}
+        operation["responses"][str(NotJsonError.status)] = _problem(_NOT_JSON)
+    if route.parameters is not None:
+        schema = msgspec.json.schema(route.parameters)["$defs"][route.parameters.__name__]
+        operation["parameters"] = [
+            {"name": name, "in": "path", "required": True, "schema": kind}
+            for name, kind in schema["properties"].items()
+        ]
+    if route.once:
+        _offer_idempotency(operation)
+    operation["responses"] |= {status: dict(said) for status, said in route.responses.items()}
+    schemas: dict[str, Any] = {}
+    for struct in (route.body_struct, route.answer):
+        if struct is not None:
+            template = "#/components/schemas/{name}"
+            _, found = msgspec.json.schema_components([struct], ref_template=template)
+            _add_new(schemas, "schemas", found)
+    return {
+        "paths": {route.path: {route.method.lower(): operation}},
+        "components": {"schemas": schemas},
+    }
 
 
 def _ref(struct: type[msgspec.Struct]) -> dict[str, str]:
