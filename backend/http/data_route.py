@@ -72,20 +72,21 @@ class Call(Generic[B]):
         principal: Who calls; holds the route's permission.
         body: Decoded as declared; the bytes of a :class:`Raw` one.
         parameters: The path's, in the struct that was declared for them.
-        database: For the transaction, if it takes one.
     """
 
-    __slots__ = ("_permission", "_scope", "body", "database", "parameters", "principal")
+    __slots__ = ("_route", "_scope", "body", "parameters", "principal")
 
-    def __init__(
-        self, scope: Scope, permission: str, body: B, parameters: Any, database: Database
-    ) -> None:
+    def __init__(self, scope: Scope, route: "BoundRoute[Any]", body: B, parameters: Any) -> None:
         self._scope = scope
-        self._permission = permission
+        self._route = route
         self.principal: Principal = scope["principal"]
         self.body = body
         self.parameters = parameters
-        self.database = database
+
+    @property
+    def database(self) -> Database:
+        """For the one transaction."""
+        return self._route.database
 
     @property
     def scope(self) -> TenantScope:
@@ -112,7 +113,7 @@ class Call(Generic[B]):
         """
         content = b"" if answer is None else msgspec.json.encode(answer)
         said = dict(headers or {})
-        keep_answer(self._scope, tx, status, said, content, permission=self._permission)
+        keep_answer(self._scope, tx, status, said, content, permission=self._route.permission)
         return Reply(status, content, said)
 
 
@@ -202,7 +203,7 @@ class BoundRoute(Generic[M]):
         self.app: ASGIApp = self._serve
         self._handler = route.handler
         self._manager = manager
-        self._database = database
+        self.database = database
         self._status = route.status
         self._reads = route.body is not None
         struct = route.body_struct
@@ -226,27 +227,28 @@ class BoundRoute(Generic[M]):
             if self._decoder is not None:
                 body = _decoded(self._decoder, scope, body)
         parameters = None if self._parameters is None else self._read_path(scope["path"])
-        call = Call(scope, self.permission, body, parameters, self._database)
+        call = Call(scope, self, body, parameters)
         answer: Any = self._handler(self._manager, call)
-        # Most answers of the hottest routes are bytes that were at hand.
-        if answer.__class__ is not bytes and isawaitable(answer):
-            answer = await answer
-        status, headers = self._status, self._json
         if answer.__class__ is bytes:
-            content: bytes = answer
-        elif isinstance(answer, msgspec.Struct):
-            content = msgspec.json.encode(answer)
-        elif isinstance(answer, Reply):
-            status, content = answer.status, answer.body
-            headers = _raw_headers(answer.headers)
-            if content and not any(name == b"content-type" for name, _ in headers):
-                headers.append((b"content-type", _JSON.encode()))
+            # Most answers of the hottest routes: at hand, and JSON already.
+            status, headers, content = self._status, self._json, answer
         else:
-            status, content, headers = 204, b"", self._headers
+            status, headers, content = self._shaped(await answer if isawaitable(answer) else answer)
         if status != 204:
             headers = [*headers, (b"content-length", b"%d" % len(content))]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
+
+    def _shaped(self, answer: Outcome) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        if answer is None:
+            return 204, self._headers, b""
+        if isinstance(answer, Reply):
+            headers = _raw_headers(answer.headers)
+            if answer.body and not any(name == b"content-type" for name, _ in headers):
+                headers.append((b"content-type", _JSON.encode()))
+            return answer.status, headers, answer.body
+        content = answer if isinstance(answer, bytes) else msgspec.json.encode(answer)
+        return self._status, self._json, content
 
     def _read_path(self, path: str) -> Any:
         segments = path.split("/")

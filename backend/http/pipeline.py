@@ -270,9 +270,9 @@ class Pipeline:
             raise _miss(target.allow)
         if principal is not None and target.permission:
             refuse_without(target.permission, principal)
-        # From here on the body may come.
-        length = headers.get(b"content-length")
-        if length is not None or b"transfer-encoding" in headers:
+        # From here on the body may come. The usual one is announced, and small.
+        length = headers.get(b"content-length", b"")
+        if not (length.isdigit() and int(length) <= self._body_bytes <= limit):
             receive = await bounded(headers, receive, limit=limit, harmless=self._body_bytes)
         if principal is not None and scope["method"] == "POST" and b"idempotency-key" in headers:
             key = headers[b"idempotency-key"]

@@ -274,9 +274,8 @@ class TestDocument:
         assert made["requestBody"]["content"] == {"application/json": {"schema": ref}}
         ref = {"$ref": "#/components/schemas/NoteOut"}
         assert made["responses"]["200"]["content"] == {"application/json": {"schema": ref}}
-        assert made["responses"].keys() == set(
-            ["200", "400", "401", "403", "409", "413", "415", "422", "429", "500", "503"]
-        )
+        statuses = "200 400 401 403 409 413 415 422 429 500 503"
+        assert " ".join(sorted(made["responses"])) == statuses
         assert [one["name"] for one in made["parameters"]] == ["Idempotency-Key"]
         assert document["components"]["schemas"]["NoteCreate"]["additionalProperties"] is False
         assert "Part" in document["components"]["schemas"]
