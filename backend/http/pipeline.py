@@ -344,7 +344,12 @@ class Pipeline:
             if not pending.race:
                 await send(message)
 
-        await target.app(scope, replayed(body), send_unless_raced)
+        try:
+            await target.app(scope, replayed(body), send_unless_raced)
+        except IdempotencyRaceError:
+            # The control plane makes an answer of it, which is dropped above; the other lets it be.
+            if not pending.race:
+                raise
         if pending.race:
             stored = await self._gate.replay(principal, key, fingerprint)
             if stored is None:
