@@ -105,21 +105,25 @@ _install_uv() {
   say "Installing the package installer (about 10 s)"
   rm -rf "$home"
   run_quietly "$python" -m venv "$home" || return
+  # Only a wheel: where the index has lost this machine's, building from source would take a compiler
+  # that nothing here asks for, and build tools that no lock names.
   run_quietly "$home/bin/python" -m pip install --disable-pip-version-check --no-input \
-    --require-hashes -r "$ROOT/$UV_LOCK" || return
+    --require-hashes --only-binary :all: -r "$ROOT/$UV_LOCK" ||
+    complain "the package installer ($UV_LOCK) cannot be installed; what pip said is above" || return
   touch "$home/.complete"
 }
 
-# A mirror or a private certificate that pip was told about holds for uv too.
+# A mirror or a private certificate that pip was told about holds for uv too. The pip asked is that of
+# UV's own environment: in .venv there need be none, after an interruption.
 _share_pip_settings() {
   if [ -z "${UV_DEFAULT_INDEX:-}${UV_INDEX_URL:-}" ]; then
     local index
-    index=${PIP_INDEX_URL:-$("$PY" -m pip config get global.index-url 2>/dev/null || true)}
+    index=${PIP_INDEX_URL:-$("${UV%/*}/python" -m pip config get global.index-url 2>/dev/null || true)}
     [ -z "$index" ] || export UV_DEFAULT_INDEX=$index
   fi
   if [ -z "${SSL_CERT_FILE:-}" ]; then
     local certificates
-    certificates=${PIP_CERT:-$("$PY" -m pip config get global.cert 2>/dev/null || true)}
+    certificates=${PIP_CERT:-$("${UV%/*}/python" -m pip config get global.cert 2>/dev/null || true)}
     [ ! -f "$certificates" ] || export SSL_CERT_FILE=$certificates
   fi
 }
@@ -163,11 +167,13 @@ _build_venv() {
   (
     _share_pip_settings
     cd "$ROOT" || exit
-    run_quietly "$UV" pip sync --python "$PY" --require-hashes "$lock" &&
-      # The build backend runs in an isolated environment; its version and hash are the lock's.
+    # Only wheels, as above.
+    run_quietly "$UV" pip sync --python "$PY" --require-hashes --only-binary :all: "$lock" &&
+      # The build backend runs in an isolated environment, and it and all that it asks for are the
+      # lock's: a build tool that the lock lacks is refused, not fetched as it is today.
       run_quietly "$UV" pip install --python "$PY" --no-deps \
-        --build-constraints "$DEV_LOCK" --editable .
-  ) || return
+        --build-constraints "$DEV_LOCK" --require-build-hashes --editable .
+  ) || complain "the packages of $lock cannot be installed; what uv said is above" || return
   printf '%s %s\n' "$lock" "$(_venv_key "$lock")" >"$VENV/.stamp"
 }
 
