@@ -287,17 +287,40 @@ ensure_node_tools() {
 _install_node_tools() {
   [ "$(cat "$2" 2>/dev/null)" = "$1" ] && return
   local kept=$CACHE/n8n-nodes-${1:0:12}
-  rm -rf "$ROOT/n8n-nodes/node_modules"
-  if [ -f "$kept/.complete" ]; then
+  # Not by a mark alone: whoever tidies caches by age removes a part of one.
+  if npm_compare "$ROOT/n8n-nodes" "$kept"; then
     say "Taking the packages of n8n-nodes/package-lock.json from the cache"
-    _copy_tree "$kept/node_modules" "$ROOT/n8n-nodes/node_modules" || return
+# npm_install SOURCE TARGET: TARGET/node_modules is what SOURCE/package-lock.json says for this
+# platform, whatever a registry has gained or lost since (scripts/npm_lock.py says how).
+# --ignore-scripts: an install script is code nobody here has read.
+npm_install() {
+  local source=$1 target=$2 python
+  python=$(find_python) || return
+  rm -rf "$target"
+  mkdir -p "$target"
+  "$python" "$ROOT/scripts/npm_lock.py" settle "$source/package-lock.json" "$target" || return
+  if ! (cd "$target" && run_quietly npm ci --ignore-scripts --no-audit --no-fund --include=optional); then
+    complain "npm could not install ${source#"$ROOT"/}/package-lock.json; what it said is above"
+    return
+  fi
+  npm_compare "$source" "$target" ||
+    complain "npm left $target other than ${source#"$ROOT"/}/package-lock.json: $NPM_DIFFERENCE"
+}
+
+# npm_compare SOURCE TARGET: whether TARGET/node_modules is what SOURCE/package-lock.json says for
+# this platform; if not, NPM_DIFFERENCE says what is wanted and what was found.
+npm_compare() {
+  local python
+  python=$(find_python) || return
+  NPM_DIFFERENCE=$("$python" "$ROOT/scripts/npm_lock.py" check "$1/package-lock.json" "$2" 2>&1) &&
+    return
+  NPM_DIFFERENCE=${NPM_DIFFERENCE//$'\n'/; }
+  return 1
+}
+
   else
     say "Installing the packages of n8n-nodes/package-lock.json (about 90 s the first time)"
-    # --ignore-scripts: a development tool's install script is code nobody here has read.
-    (cd "$ROOT/n8n-nodes" && run_quietly npm ci --ignore-scripts --no-audit --no-fund) || return
-    rm -rf "$kept"
-    mkdir -p "$kept"
-    _copy_tree "$ROOT/n8n-nodes/node_modules" "$kept/node_modules" && touch "$kept/.complete"
+    npm_install "$ROOT/n8n-nodes" "$kept" || return
   fi
   printf '%s\n' "$1" >"$2"
 }
@@ -315,16 +338,13 @@ ensure_axe() {
   key=$(hash_of "$source/package.json" "$source/package-lock.json") || return
   EMAIL_SENDER_AXE=$CACHE/axe-${key:0:12}
   export EMAIL_SENDER_AXE
-  [ -f "$EMAIL_SENDER_AXE/.complete" ] && return
-  with_lock axe _install_axe "$source" "$EMAIL_SENDER_AXE"
+  npm_compare "$source" "$EMAIL_SENDER_AXE" || with_lock axe _install_axe "$source" "$EMAIL_SENDER_AXE"
 }
 
+  rm -rf "$ROOT/n8n-nodes/node_modules"
+  _copy_tree "$kept/node_modules" "$ROOT/n8n-nodes/node_modules" || return
 _install_axe() {
-  [ -f "$2/.complete" ] && return
+  npm_compare "$1" "$2" && return
   say "Installing the accessibility checker"
-  rm -rf "$2"
-  mkdir -p "$2"
-  cp "$1/package.json" "$1/package-lock.json" "$1/.npmrc" "$2/" || return
-  (cd "$2" && run_quietly npm ci --ignore-scripts --no-audit --no-fund) || return
-  touch "$2/.complete"
+  npm_install "$1" "$2"
 }
