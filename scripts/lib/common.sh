@@ -181,13 +181,30 @@ _build_venv() {
 
 _can_apt() { [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; }
 
-# apt_install SECONDS PACKAGE...: only as root on Debian and its relatives.
+# apt_install SECONDS PACKAGE...: only as root on Debian and its relatives. A name with a question
+# mark before it, such as ?fonts-dejavu-core, is left out where no source has it.
 apt_install() {
   local seconds=$1
   shift
-  say "Installing $* (about $seconds s)"
+  say "Installing ${*//\?/} (about $seconds s)"
+  run_quietly _apt_install "$@" || complain "apt-get cannot install ${*//\?/}; what it said is above"
+}
+
+_apt_install() {
   export DEBIAN_FRONTEND=noninteractive
-  run_quietly apt-get update && run_quietly apt-get install -y --no-install-recommends "$@"
+  local name names=()
+  # Each may fail and all be well: a source that is down or whose key has expired is no reason to go
+  # without what the others have, and the lists of yesterday serve too.
+  apt-get update || true
+  # What an installation that was killed half-way leaves to be done before any other.
+  dpkg --configure -a || true
+  for name in "$@"; do
+    case $name in
+      \?*) ! apt-cache show "${name#\?}" >/dev/null || names+=("${name#\?}") ;;
+      *) names+=("$name") ;;
+    esac
+  done
+  apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=300 "${names[@]}"
 }
 
 _find_postgresql() {
@@ -210,7 +227,8 @@ ensure_postgresql() {
       "postgresql; macOS: brew install postgresql)"
     return
   fi
-  with_lock apt _install_postgresql && _find_postgresql
+  with_lock apt _install_postgresql || return
+  _find_postgresql || complain "postgresql is installed, but initdb, pg_ctl and postgres are not where Debian has them"
 }
 
 _install_postgresql() {
@@ -244,11 +262,12 @@ ensure_chromium() {
       "fonts-dejavu-core) or set EMAIL_SENDER_CHROMIUM to a Chromium or Chrome"
     return
   fi
-  with_lock apt _install_chromium && _find_chromium
+  with_lock apt _install_chromium || return
+  _find_chromium || complain "chromium is installed, but no command of that name; set EMAIL_SENDER_CHROMIUM"
 }
 
 _install_chromium() {
-  _find_chromium || apt_install 60 chromium fonts-dejavu-core fonts-noto-color-emoji
+  _find_chromium || apt_install 60 chromium \?fonts-dejavu-core \?fonts-noto-color-emoji
 }
 
 _find_wrk() {
@@ -262,7 +281,8 @@ ensure_wrk() {
     complain "wrk is missing: install it (Debian: sudo apt-get install wrk; macOS: brew install wrk)"
     return
   fi
-  with_lock apt _install_wrk && _find_wrk
+  with_lock apt _install_wrk || return
+  _find_wrk || complain "wrk is installed, but no command of that name"
 }
 
 _install_wrk() {
@@ -271,25 +291,6 @@ _install_wrk() {
 
 # --- Node ---------------------------------------------------------------------------------------
 
-# ensure_node_tools: Node and npm, and the development packages of n8n-nodes/ as locked.
-ensure_node_tools() {
-  local key stamp=$ROOT/n8n-nodes/node_modules/.stamp
-  if ! command -v npm >/dev/null 2>&1 ||
-    ! node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null; then
-    complain "Node 20 or newer with npm is needed for n8n-nodes/; install it from your system's packages"
-    return
-  fi
-  key=$(hash_of "$ROOT/n8n-nodes/package.json" "$ROOT/n8n-nodes/package-lock.json") || return
-  [ "$(cat "$stamp" 2>/dev/null)" = "$key" ] && return
-  with_lock node _install_node_tools "$key" "$stamp"
-}
-
-_install_node_tools() {
-  [ "$(cat "$2" 2>/dev/null)" = "$1" ] && return
-  local kept=$CACHE/n8n-nodes-${1:0:12}
-  # Not by a mark alone: whoever tidies caches by age removes a part of one.
-  if npm_compare "$ROOT/n8n-nodes" "$kept"; then
-    say "Taking the packages of n8n-nodes/package-lock.json from the cache"
 # npm_install SOURCE TARGET: TARGET/node_modules is what SOURCE/package-lock.json says for this
 # platform, whatever a registry has gained or lost since (scripts/npm_lock.py says how).
 # --ignore-scripts: an install script is code nobody here has read.
@@ -318,10 +319,31 @@ npm_compare() {
   return 1
 }
 
+# ensure_node_tools: Node and npm, and the development packages of n8n-nodes/ as locked.
+ensure_node_tools() {
+  local key stamp=$ROOT/n8n-nodes/node_modules/.stamp
+  if ! command -v npm >/dev/null 2>&1 ||
+    ! node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null; then
+    complain "Node 20 or newer with npm is needed for n8n-nodes/; install it from your system's packages"
+    return
+  fi
+  key=$(hash_of "$ROOT/n8n-nodes/package.json" "$ROOT/n8n-nodes/package-lock.json") || return
+  [ "$(cat "$stamp" 2>/dev/null)" = "$key" ] && return
+  with_lock node _install_node_tools "$key" "$stamp"
+}
+
+_install_node_tools() {
+  [ "$(cat "$2" 2>/dev/null)" = "$1" ] && return
+  local kept=$CACHE/n8n-nodes-${1:0:12}
+  # Not by a mark alone: whoever tidies caches by age removes a part of one.
+  if npm_compare "$ROOT/n8n-nodes" "$kept"; then
+    say "Taking the packages of n8n-nodes/package-lock.json from the cache"
   else
     say "Installing the packages of n8n-nodes/package-lock.json (about 90 s the first time)"
     npm_install "$ROOT/n8n-nodes" "$kept" || return
   fi
+  rm -rf "$ROOT/n8n-nodes/node_modules"
+  _copy_tree "$kept/node_modules" "$ROOT/n8n-nodes/node_modules" || return
   printf '%s\n' "$1" >"$2"
 }
 
@@ -341,8 +363,6 @@ ensure_axe() {
   npm_compare "$source" "$EMAIL_SENDER_AXE" || with_lock axe _install_axe "$source" "$EMAIL_SENDER_AXE"
 }
 
-  rm -rf "$ROOT/n8n-nodes/node_modules"
-  _copy_tree "$kept/node_modules" "$ROOT/n8n-nodes/node_modules" || return
 _install_axe() {
   npm_compare "$1" "$2" && return
   say "Installing the accessibility checker"

@@ -1,7 +1,7 @@
 """What `scripts/lib/common.sh` installs stays the same while package registries gain and lose.
 
 npm is real, and so is the registry that it talks to: a small one on the loopback, which the tests
-change between two installations.
+change between two installations. apt-get needs root and changes the machine: it is replaced.
 """
 
 import base64
@@ -245,3 +245,45 @@ class TestNpmInstall:
         done = npm_install(source, registry, both)
         assert (done.returncode, installed(source)) == (0, AS_LOCKED), done.stderr
         assert done.stderr.count("Installing") == 1
+
+
+APT = """
+_can_apt() { true; }
+dpkg() { true; }
+apt-cache() { [ "$2" != fonts-renamed ]; }
+apt-get() {
+  echo "$*" >>calls
+  case $1 in update) return "${UPDATE:-0}" ;; *) return "${INSTALL:-0}" ;; esac
+}
+"""
+
+
+class TestAptInstall:
+    def calls(self, folder: Path) -> list[str]:
+        return (folder / "calls").read_text().splitlines()
+
+    def test_goes_on_with_the_lists_that_are_there(self, tmp_path: Path) -> None:
+        done = bash(APT + "apt_install 10 wrk", tmp_path, UPDATE="100")
+        assert done.returncode == 0
+        assert done.stderr == "==> Installing wrk (about 10 s)\n"
+        assert self.calls(tmp_path)[-1].endswith(" wrk")
+
+    def test_leaves_out_what_may_be_missing_where_no_source_has_it(self, tmp_path: Path) -> None:
+        script = APT + "apt_install 10 chromium '?fonts-renamed' '?fonts-kept'"
+        assert bash(script, tmp_path).returncode == 0
+        assert self.calls(tmp_path)[-1].endswith(" chromium fonts-kept")
+
+    def test_says_what_apt_said_and_what_was_wanted(self, tmp_path: Path) -> None:
+        script = APT.replace("echo", "echo said; echo", 1) + "apt_install 10 a '?b'"
+        done = bash(script, tmp_path, INSTALL="100")
+        assert done.returncode == 1
+        assert "said" in done.stderr
+        assert done.stderr.splitlines()[-1].startswith("error: apt-get cannot install a b;")
+
+    def test_tells_when_what_was_installed_is_not_what_was_wanted(self, tmp_path: Path) -> None:
+        script = APT + "_find_wrk() { return 1; }\nensure_wrk"
+        done = bash(script, tmp_path)
+        assert done.returncode == 1
+        assert (
+            done.stderr.splitlines()[-1] == "error: wrk is installed, but no command of that name"
+        )
