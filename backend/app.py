@@ -27,7 +27,8 @@ from backend.core.signals import PostgresCarrier, Signals, UnixCarrier
 from backend.core.telemetry import Consumer, Telemetry
 from backend.http import problem
 from backend.http.openapi import build_document
-from backend.http.pipeline import Pipeline, RouteRule, RouteRules
+from backend.http.pipeline import Pipeline
+from backend.http.routing import RouteRule
 from backend.kit.outbound import Outbound
 from backend.managers.audit import AuditManager
 from backend.managers.dashboard import DashboardManager
@@ -231,16 +232,15 @@ def create_app(platform: Platform) -> Pipeline:
     app.state.managers = platform.managers
     app.state.along = platform.house.along
     problem.install(app)
-    data_plane: dict[str, Any] = {}
-    rules = []
+    data_routes: list[Any] = []
+    rules: list[RouteRule] = []
     for room, manager in platform.at_work():
         for router in room.routers:
             app.include_router(router)
-        for make_routes in room.data_routes:
-            data_plane |= make_routes(manager)
+        data_routes += [route.bind(manager, database) for route in room.data_routes]
         for one in room.route_classes:
             limit = one.body_bytes(settings.of(room.name)) if one.body_bytes else None
-            rules.append((one.prefix, RouteRule(one.name, limit or settings.http.body_limit_bytes)))
+            rules.append(RouteRule(one.name, one.prefix, limit))
     if settings.email.sink_directory is not None:
         app.include_router(sink_routes(settings.email.sink_directory))
     for room, manager in platform.at_work():
@@ -250,17 +250,23 @@ def create_app(platform: Platform) -> Pipeline:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             app.openapi_schema = build_document(
-                app, version=__version__, fragments=[plane.openapi for plane in data_plane.values()]
+                app,
+                version=__version__,
+                fragments=[room.document for room, _ in platform.at_work()],
+                data_routes=[route for room, _ in platform.at_work() for route in room.data_routes],
+                open_paths=platform.house.open_paths,
             )
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
     return Pipeline(
         app,
-        data_plane,
+        data_routes,
         gate=platform.of(GatewayManager),
         telemetry=telemetry,
-        rules=RouteRules(RouteRule("other", settings.http.body_limit_bytes), rules),
+        body_bytes=settings.http.body_limit_bytes,
+        rules=rules,
+        open_paths=platform.house.open_paths,
         trusted_proxies=settings.http.trusted_proxies,
     )
 

@@ -120,7 +120,9 @@ class Room(Generic[M]):
         errands: Its work across tenants.
         along: Tables of its own that every request's transaction may touch, whatever its errand.
         routers: Routers of the control plane.
-        mounts: Plain routes that are made with the manager, outside the versioned document.
+        mounts: Plain routes that are made with the manager.
+        document: What the OpenAPI document says of them: ``paths`` and ``components``.
+        open_paths: Paths that ask nobody who they are: probes and scrapers.
         data_routes: Routes of the data plane.
         route_classes: Body and quota classes of its paths.
         ticks: Duties by the clock.
@@ -143,6 +145,8 @@ class Room(Generic[M]):
     along: frozenset[str] = frozenset()
     routers: tuple[Any, ...] = ()
     mounts: Callable[[M], Iterable[Any]] | None = None
+    document: Mapping[str, Any] = field(default_factory=dict)
+    open_paths: frozenset[str] = frozenset()
     data_routes: tuple[Any, ...] = ()
     route_classes: tuple[RouteClass, ...] = ()
     ticks: tuple[Tick[M], ...] = ()
@@ -170,6 +174,7 @@ class House:
         events: Event to the permission that reading it takes.
         errands: Errand by name.
         along: Tables that every request's transaction may touch.
+        open_paths: Paths that ask nobody who they are.
     """
 
     def __init__(self, rooms: Iterable[Room[Any]], *, errands: Iterable[Errand] = ()) -> None:
@@ -197,6 +202,9 @@ class House:
         self.events: dict[str, str] = {}
         self.errands: dict[str, Errand] = {errand.name: errand for errand in errands}
         self.along: frozenset[str] = frozenset().union(*(room.along for room in self.rooms))
+        self.open_paths: frozenset[str] = frozenset().union(
+            *(room.open_paths for room in self.rooms)
+        )
         for name in self.errands:
             claim("errand", name, "core")
         for name in self.permissions:

@@ -1,11 +1,16 @@
 """One OpenAPI document for both planes, with the problems every operation may answer with."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+
+from backend.core.errors import ForbiddenError, RateLimitedError, UnauthenticatedError
+from backend.http.data_route import DataRoute, NotJsonError, Raw
+from backend.http.reply import problems
 
 _PROBLEM: Final[dict[str, Any]] = {
     "type": "object",
@@ -37,7 +42,7 @@ _COMMON: Final = {
     "500": "A bug; nothing was changed",
     "503": "Temporarily unavailable; see Retry-After",
 }
-_OPEN: Final = frozenset({"/livez", "/readyz", "/metrics"})
+_NOT_JSON: Final = "The body is not `application/json`"
 _SAID: Final = {"pattern", "format", "enum", "const"}
 _TEXT: Final = {"type": "string"}
 _SECONDS: Final = {"type": "integer", "minimum": 1}
@@ -66,9 +71,25 @@ _PROBLEM_CONTENT: Final = {
 
 
 def build_document(
-    app: FastAPI, *, version: str, fragments: Sequence[Mapping[str, Any]]
+    app: FastAPI,
+    *,
+    version: str,
+    fragments: Sequence[Mapping[str, Any]] = (),
+    data_routes: Iterable[DataRoute[Any]] = (),
+    open_paths: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
-    """The document of the control plane, with the paths of the other plane merged in."""
+    """The document of both planes: what the framework says, what data routes declare, the rest.
+
+    Args:
+        app: The control plane, with all its routes.
+        version: Of the release.
+        fragments: ``paths`` and ``components`` of plain routes, which declare nothing.
+        data_routes: The other plane.
+        open_paths: Those that the pipeline lets pass unasked.
+
+    Raises:
+        ValueError: Two different things have one name.
+    """
     document = get_openapi(
         title="Email Sender",
         version=version,
@@ -93,28 +114,78 @@ def build_document(
             "description": "An access token of /oauth/token, or an API key (es_...)",
         },
         "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-        "oauth2": {
-            "type": "oauth2",
-            "description": "How a client gets its access token; scopes are permissions",
-            "flows": {"clientCredentials": {"tokenUrl": "/oauth/token", "scopes": {}}},
-        },
     }
     for path, item in document["paths"].items():
-        if path not in _OPEN:
+        if path not in open_paths:
             for method, operation in item.items():
                 _complete(method, operation)
-    for fragment in fragments:
+    for fragment in (*fragments, *map(_fragment_of, data_routes)):
         for path, item in fragment.get("paths", {}).items():
-            document["paths"][path] = {
-                method: copy.deepcopy(operation) for method, operation in item.items()
-            }
+            # One by one: two operations may be told by the same parts.
+            operations = {method: copy.deepcopy(operation) for method, operation in item.items()}
+            document["paths"].setdefault(path, {}).update(operations)
         for kind, entries in fragment.get("components", {}).items():
-            components.setdefault(kind, {}).update(entries)
+            _add_new(components.setdefault(kind, {}), kind, entries)
     for path, item in document["paths"].items():
         for operation in item.values():
-            _add_pipeline(operation, untouched=path in _OPEN)
+            _add_pipeline(operation, untouched=path in open_paths)
             _forbid_nul(operation)
     return document
+
+
+def _add_new(known: dict[str, Any], kind: str, entries: Mapping[str, Any]) -> None:
+    for name, entry in entries.items():
+        if known.setdefault(name, entry) != entry:
+            raise ValueError(f"there are two {kind} named {name}")
+
+
+def _fragment_of(route: DataRoute[Any]) -> dict[str, Any]:
+    """A data route's operation, from the structs that it reads and sends."""
+    answers = problems(UnauthenticatedError, ForbiddenError, RateLimitedError, *route.errors)
+    good: dict[str, Any] = {"description": "Successful Response"}
+    operation: dict[str, Any] = {
+        "tags": list(route.tags),
+        "summary": route.summary,
+        "description": f"Needs the permission `{route.permission}`.",
+        "operationId": route.handler.__name__,
+        "security": [{"bearer": []}, {"apiKey": []}],
+        "responses": {
+            str(route.status): good,
+            **{str(status): answer for status, answer in answers.items()},
+        },
+    }
+    if route.answer is not None:
+        good["content"] = {"application/json": {"schema": _ref(route.answer)}}
+    if isinstance(route.body, Raw):
+        content = {route.body.media_type: {"schema": dict(route.body.schema)}}
+        operation["requestBody"] = {"required": True, "content": content}
+    elif route.body is not None:
+        content = {"application/json": {"schema": _ref(route.body)}}
+        operation["requestBody"] = {"required": True, "content": content}
+        operation["responses"][str(NotJsonError.status)] = _problem(_NOT_JSON)
+    if route.parameters is not None:
+        schema = msgspec.json.schema(route.parameters)["$defs"][route.parameters.__name__]
+        operation["parameters"] = [
+            {"name": name, "in": "path", "required": True, "schema": kind}
+            for name, kind in schema["properties"].items()
+        ]
+    if route.once:
+        _offer_idempotency(operation)
+    operation["responses"] |= {status: dict(said) for status, said in route.responses.items()}
+    schemas: dict[str, Any] = {}
+    for struct in (route.body_struct, route.answer):
+        if struct is not None:
+            template = "#/components/schemas/{name}"
+            _, found = msgspec.json.schema_components([struct], ref_template=template)
+            _add_new(schemas, "schemas", found)
+    return {
+        "paths": {route.path: {route.method.lower(): operation}},
+        "components": {"schemas": schemas},
+    }
+
+
+def _ref(struct: type[msgspec.Struct]) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{struct.__name__}"}
 
 
 def _complete(method: str, operation: dict[str, Any]) -> None:
@@ -124,20 +195,24 @@ def _complete(method: str, operation: dict[str, Any]) -> None:
     if "application/problem+json" not in responses.get("422", {}).get("content", {}):
         responses.pop("422", None)  # the framework's own
     if "requestBody" in operation:
-        responses["415"] = _problem("The body is not `application/json`")
+        responses["415"] = _problem(_NOT_JSON)
     if method == "post":
-        responses.setdefault(
-            "409", _problem("The same request, by its Idempotency-Key, is being served")
-        )
-        operation.setdefault("parameters", []).append(
-            {
-                "name": "Idempotency-Key",
-                "in": "header",
-                "required": False,
-                "description": "A retry with the same key and body gets the first answer",
-                "schema": {**_TEXT, "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
-            }
-        )
+        _offer_idempotency(operation)
+
+
+def _offer_idempotency(operation: dict[str, Any]) -> None:
+    operation["responses"].setdefault(
+        "409", _problem("The same request, by its Idempotency-Key, is being served")
+    )
+    operation.setdefault("parameters", []).append(
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "required": False,
+            "description": "A retry with the same key and body gets the first answer",
+            "schema": {**_TEXT, "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+        }
+    )
 
 
 def _problem(description: str) -> dict[str, Any]:

@@ -1,30 +1,32 @@
 """The way of every request, on both planes, as one straight function.
 
-Order: request id and trace, body limit, coarse limit (before any database work), authentication,
-quota by tenant and client, the body if it is large, idempotent replay, then the router. Whatever
-fails on the way becomes problem details. One flat callable instead of eight nested middlewares:
-each nesting costs a frame and a wrapped ``send`` on every request, and the order is easier to read
-when it is the code.
+Order: request id and trace, the route, coarse limit (before any database work), authentication,
+quota by tenant, client and class of route, 404 and 405, permission, and only then the body: its
+announced length, itself if it is large, idempotent replay, the router. Who is refused is refused by
+the head of the request alone: reading and parsing thirty megabytes for somebody who may not send
+them takes the time of everybody else. Whatever fails on the way becomes problem details. One flat
+callable instead of eight nested middlewares: each nesting costs a frame and a wrapped ``send`` on
+every request, and the order is easier to read when it is the code.
 """
 
 import hashlib
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from collections.abc import Iterable, Mapping
+from typing import Final, Protocol
 
 from fastapi import FastAPI
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from backend.core.clock import epoch_nanoseconds, perf_counter
 from backend.core.context import Principal
 from backend.core.errors import (
     AppError,
     InvalidInputError,
+    NotFoundError,
     RateLimitedError,
-    TooLargeError,
     UnauthenticatedError,
 )
 from backend.core.ids import uuid7
@@ -35,27 +37,19 @@ from backend.core.telemetry import (
     new_trace_id,
     parse_traceparent,
 )
-from backend.http.problem import bug_response, error_response
+from backend.http.body import bounded, read_body, replayed
+from backend.http.deps import refuse_without
+from backend.http.problem import MethodNotAllowedError, bug_response, error_response
 from backend.http.reply import Idempotency, IdempotencyRaceError, Remember
-from backend.http.routing import Templates
+from backend.http.routing import DataTarget, RouteRule, RouteTable, Target
 
 logger = logging.getLogger(__name__)
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,100}\Z")
 _IDEMPOTENCY_KEY: Final = re.compile(rb"[\x21-\x7e]{1,255}\Z")
-_UNTOUCHED: Final = frozenset({"/livez", "/readyz", "/metrics"})
 _API: Final = "/api/"
 # A form of OAuth is a token and some names.
 _STRANGER_BYTES: Final = 65_536
-# Each becomes an object of some hundred bytes: thirty megabytes of "{}," would become a gigabyte.
-_MAX_VALUES: Final = 500_000
-_STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
-
-
-class BodyTooLargeError(TooLargeError):
-    """The body is over the limit of this route."""
-
-    code, title = "too_large", "The request is too large"
 
 
 class IdempotencyKeyInvalidError(AppError):
@@ -114,8 +108,8 @@ class Gate(Protocol):
     def coarse_limit(self, key: str) -> Verdict:
         """Charge an unknown caller's address."""
 
-    def quota(self, principal: Principal, route_class: str) -> Verdict:
-        """Charge a known caller."""
+    def quota(self, principal: Principal, route_class: str, cost: int) -> Verdict:
+        """Charge a known caller ``cost`` requests to a class of routes."""
 
     def cached_principal(self, credential: str) -> Principal | None:
         """Who a recently verified credential is, without I/O."""
@@ -132,58 +126,55 @@ class Gate(Protocol):
         """What stores the answer within the transaction of the act."""
 
 
-@dataclass(frozen=True, slots=True)
-class RouteRule:
-    """The quota class of a route and the bytes that a request body may have."""
-
-    name: str
-    body_bytes: int
-
-
-class RouteRules:
-    """A rule for every path: a default, and others by prefix, the longest first."""
-
-    def __init__(self, default: RouteRule, by_prefix: Iterable[tuple[str, RouteRule]] = ()) -> None:
-        self.default = default
-        self._by_prefix = sorted(by_prefix, key=lambda one: len(one[0]), reverse=True)
-
-    def of(self, path: str) -> RouteRule:
-        """The rule that holds for ``path``."""
-        for prefix, rule in self._by_prefix:
-            if path.startswith(prefix):
-                return rule
-        return self.default
-
-
 class Pipeline:
-    """Pure ASGI: the checks, then ``data_plane`` for its exact paths, else ``control_plane``.
+    """Pure ASGI: the checks, then the data plane for its own routes, else the control plane.
 
-    The control plane has all its routes by now: their templates are read here, once.
+    The control plane has all its routes by now: they are read here, once.
     """
 
     def __init__(
         self,
         control_plane: FastAPI,
-        data_plane: Mapping[str, ASGIApp],
+        data_routes: Iterable[DataTarget],
         *,
         gate: Gate,
         telemetry: Telemetry,
-        rules: RouteRules,
+        body_bytes: int,
+        rules: Iterable[RouteRule] = (),
+        open_paths: frozenset[str] = frozenset(),
         trusted_proxies: frozenset[str] = frozenset(),
     ) -> None:
+        """Read the routes.
+
+        Args:
+            control_plane: With all its routes.
+            data_routes: Bound to their managers.
+            gate: Who may pass, and how often.
+            telemetry: Takes a record of each request.
+            body_bytes: The largest body where no rule says another.
+            rules: Classes of paths.
+            open_paths: Ask nobody who they are and are never limited: probes and scrapers.
+            trusted_proxies: Addresses whose X-Forwarded-For is believed.
+
+        Raises:
+            RouteClashError: See :class:`RouteTable`.
+        """
         self.control_plane = control_plane
-        self._control: ASGIApp = control_plane
-        self._data = dict(data_plane)
-        self._templates = Templates(control_plane.routes, self._data.keys())
+        self._routes = RouteTable(
+            control_plane, control_plane.routes, data_routes, body_bytes=body_bytes, rules=rules
+        )
+        # For the one answer that its own handlers cannot give without the other plane's routes.
+        control_plane.state.routes = self._routes
         self._gate = gate
         self._telemetry = telemetry
-        self._rules = rules
+        self._body_bytes = body_bytes
+        self._open = open_paths
         self._proxies = trusted_proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; lifespan and other protocols pass straight through."""
         if scope["type"] != "http":
-            await self._control(scope, receive, send)
+            await self.control_plane(scope, receive, send)
             return
         started_ns, started = epoch_nanoseconds(), perf_counter()
         headers: dict[bytes, bytes] = {}
@@ -216,14 +207,14 @@ class Pipeline:
             await send(message)
 
         path: str = scope["path"]
+        target = self._routes.find(scope["method"], path)
         try:
-            if path in _UNTOUCHED:
-                await self._control(scope, receive, send_marked)
-            else:
-                await self._serve(scope, headers, receive, send_marked, added=added)
+            await self._serve(scope, target, headers, receive, send_marked, added=added)
         except AppError as exc:
             scope["problem"] = exc.code
             await error_response(exc, path, request_id)(scope, receive, send_marked)
+        except ClientDisconnect:
+            pass  # nobody is left to be answered
         except Exception:
             logger.exception("request_failed", extra={"request_id": request_id})
             scope["problem"] = "internal"
@@ -236,7 +227,7 @@ class Pipeline:
                     started_ns,
                     perf_counter() - started,
                     scope["method"],
-                    self._route_of(scope),
+                    target.template,
                     path,
                     status or 499,
                     principal.tenant_id if principal else "",
@@ -254,6 +245,7 @@ class Pipeline:
     async def _serve(
         self,
         scope: Scope,
+        target: Target,
         headers: Mapping[bytes, bytes],
         receive: Receive,
         send: Send,
@@ -261,32 +253,40 @@ class Pipeline:
         added: list[tuple[bytes, bytes]],
     ) -> None:
         path: str = scope["path"]
+        if path in self._open:
+            if target.allow is not None:
+                raise _miss(target.allow)
+            await target.app(scope, receive, send)
+            return
         if "\x00" in path or b"%00" in scope["query_string"]:
             # As in a body (see Input): no text of ours holds it, and PostgreSQL cannot compare it.
             raise InvalidInputError("An address may not contain the character U+0000")
-        rule = self._rules.of(path)
-        limit = rule.body_bytes
-        length = headers.get(b"content-length")
-        if length is not None and (not length.isdigit() or int(length) > limit):
-            raise _too_large(limit)
-        principal = await self._admit(scope, _credential(headers), rule, added)
+        principal = await self._admit(scope, target, _credential(headers), added)
+        limit = target.body_bytes
         if principal is None:
-            if path.startswith(_API):
-                # Here and not in the routes: the framework reads and parses a body before it asks
-                # who sent it, and a megabyte of JSON may become thirty of objects.
+            # Below the API's root nobody's business either: what there is.
+            if target.permission or path.startswith(_API):
                 raise UnauthenticatedError(headers={"WWW-Authenticate": "Bearer"})
             limit = min(limit, _STRANGER_BYTES)
-        receive = await self._bounded(headers, receive, limit)
+        if target.allow is not None:
+            raise _miss(target.allow)
+        if principal is not None and target.permission:
+            refuse_without(target.permission, principal)
+        # From here on the body may come. The usual one is announced, and small.
+        length = headers.get(b"content-length", b"")
+        if not (length.isdigit() and int(length) <= self._body_bytes <= limit):
+            receive = await bounded(headers, receive, limit=limit, harmless=self._body_bytes)
         if principal is not None and scope["method"] == "POST" and b"idempotency-key" in headers:
-            await self._serve_once(scope, headers[b"idempotency-key"], receive, send)
+            key = headers[b"idempotency-key"]
+            await self._serve_once(scope, target, principal, key, receive, send)
             return
-        await self._data.get(path, self._control)(scope, receive, send)
+        await target.app(scope, receive, send)
 
     async def _admit(
         self,
         scope: Scope,
+        target: Target,
         credential: str | None,
-        rule: RouteRule,
         added: list[tuple[bytes, bytes]],
     ) -> Principal | None:
         """Who asks, once the limits allow the question; None for who shows no credential."""
@@ -304,7 +304,7 @@ class Pipeline:
                 return None
             principal = await gate.authenticate(credential)
         scope["principal"] = principal
-        verdict = gate.quota(principal, rule.name)
+        verdict = gate.quota(principal, target.route_class, target.cost)
         added.append((b"ratelimit-policy", verdict.policy))
         added.append(
             (
@@ -317,23 +317,11 @@ class Pipeline:
             raise _limited(verdict, added)
         return principal
 
-    async def _bounded(
-        self, headers: Mapping[bytes, bytes], receive: Receive, limit: int
-    ) -> Receive:
-        """The body, read here where the routers' own parsers know no bound that would hold."""
-        length = headers.get(b"content-length")
-        if length is None:
-            if b"transfer-encoding" not in headers:
-                return receive
-        elif int(length) > limit:
-            raise _too_large(limit)
-        elif int(length) <= self._rules.default.body_bytes:
-            return receive
-        return _replay_body(_frugal(await _read(receive, limit)))
-
-    async def _serve_once(
+    async def _serve_once(  # noqa: PLR0917 - the request, in parts that are at hand
         self,
         scope: Scope,
+        target: Target,
+        principal: Principal,
         raw_key: bytes,
         receive: Receive,
         send: Send,
@@ -342,8 +330,7 @@ class Pipeline:
         if not _IDEMPOTENCY_KEY.match(raw_key):
             raise IdempotencyKeyInvalidError
         key = raw_key.decode()
-        principal: Principal = scope["principal"]
-        body = await _read(receive, self._rules.of(scope["path"]).body_bytes)
+        body = await read_body(receive, target.body_bytes)
         digest = hashlib.sha256()
         for part in (scope["method"].encode(), scope["path"].encode(), scope["query_string"], body):
             digest.update(len(part).to_bytes(8, "big") + part)
@@ -359,24 +346,23 @@ class Pipeline:
             if not pending.race:
                 await send(message)
 
-        plane = self._data.get(scope["path"], self._control)
-        await plane(scope, _replay_body(body), send_unless_raced)
+        try:
+            await target.app(scope, replayed(body), send_unless_raced)
+        except IdempotencyRaceError:
+            # The control plane makes an answer of it, which is dropped above; the other lets it be.
+            if not pending.race:
+                raise
         if pending.race:
             stored = await self._gate.replay(principal, key, fingerprint)
             if stored is None:
                 raise IdempotencyRaceError(headers={"Retry-After": "1"})
             await _replayed(stored)(scope, receive, send)
 
-    def _route_of(self, scope: Scope) -> str:
-        """The route's template: the raw path would give metrics one series an id."""
-        route: Any = scope.get("route")
-        template = getattr(route, "path_format", None) or getattr(route, "path", None)
-        if template is not None:
-            return str(template)
-        if "endpoint" in scope:
-            return str(scope["path"])
-        # Refused or replayed before a router had the request; the answer has left already.
-        return self._templates.find(scope["method"], scope["path"])
+
+def _miss(allow: tuple[str, ...]) -> AppError:
+    if allow:
+        return MethodNotAllowedError(headers={"Allow": ", ".join(allow)})
+    return NotFoundError()
 
 
 def _replayed(stored: StoredReply) -> Response:
@@ -412,52 +398,3 @@ def _limited(verdict: Verdict, added: list[tuple[bytes, bytes]]) -> RateLimitedE
     return RateLimitedError(
         f"Over the {verdict.name} limit; try again in {wait} s", headers={"Retry-After": wait}
     )
-
-
-def _too_large(limit: int) -> BodyTooLargeError:
-    return BodyTooLargeError(f"The body may have {limit} bytes at most", limit_bytes=limit)
-
-
-async def _read(receive: Receive, limit: int) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            break
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size > limit:
-            raise _too_large(limit)
-        chunks.append(chunk)
-        if not message.get("more_body"):
-            break
-    return b"".join(chunks)
-
-
-def _frugal(body: bytes) -> bytes:
-    """The body itself, unless parsing it as JSON would make very many objects.
-
-    Raises:
-        BodyTooLargeError: It holds more values than any sensible request.
-    """
-    if _count_values(body) > _MAX_VALUES and _count_values(_STRING.sub(b"", body)) > _MAX_VALUES:
-        raise BodyTooLargeError(f"The body may hold {_MAX_VALUES} JSON values at most")
-    return body
-
-
-def _count_values(body: bytes) -> int:
-    return body.count(b",") + body.count(b"[") + body.count(b"{")
-
-
-def _replay_body(body: bytes) -> Callable[[], Awaitable[Message]]:
-    sent = False
-
-    async def receive() -> Message:
-        nonlocal sent
-        if sent:
-            return {"type": "http.disconnect"}
-        sent = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return receive

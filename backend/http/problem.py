@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -19,10 +18,16 @@ logger = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 _MAX_ERRORS = 50
 
+
+class MethodNotAllowedError(AppError):
+    """There is something at this path, but the method is none of its own (see Allow)."""
+
+    status, code, title = 405, "method_not_allowed", "Method not allowed"
+
+
 FRAMEWORK = {
     400: ("bad_request", "The request is not valid"),
     404: ("not_found", "Not found"),
-    405: ("method_not_allowed", "Method not allowed"),
     413: ("too_large", "The request is too large"),
     415: ("unsupported_media_type", "Unsupported media type"),
 }
@@ -79,23 +84,6 @@ def pointer(location: Sequence[int | str]) -> str:
     return "/" + "/".join(parts)
 
 
-def _methods_of(app: FastAPI, path: str) -> set[str]:
-    """The methods of the resource at ``path``.
-
-    The framework names those of the first route alone, though every method has its own route. A
-    route that spells the path out wins over one that takes a part of it for a parameter: with
-    ``/emails/batch`` there is no message of that name to get.
-    """
-    exact: set[str] = set()
-    matching: set[str] = set()
-    for route in iter_route_contexts(app.routes):
-        if route.path == path:
-            exact |= route.methods or set()
-        elif route.path_regex.match(path):
-            matching |= route.methods or set()
-    return exact or matching
-
-
 def _identify(request: Request, code: str) -> str:
     request.scope["problem"] = code
     return str(request.scope.get("request_id", ""))
@@ -113,10 +101,6 @@ def _framework(request: Request, status: int, headers: Mapping[str, str] | None 
     )
 
 
-def _method_not_allowed(request: Request, methods: set[str]) -> Response:
-    return _framework(request, 405, {"Allow": ", ".join(sorted(methods))})
-
-
 def install(app: FastAPI) -> None:
     """Make every failure of the control plane a problem, the framework's own included."""
 
@@ -130,9 +114,11 @@ def install(app: FastAPI) -> None:
         if isinstance(exc.body, bytes):  # the framework leaves what is not called JSON unparsed
             return _framework(request, 415, {"Accept": "application/json"})
         if found[0]["loc"][0] == "path":
-            methods = _methods_of(app, request.scope["path"])
+            # No id, but a route of its own that takes other methods.
+            methods = request.app.state.routes.methods_of(request.scope["path"])
             if request.method not in methods:
-                return _method_not_allowed(request, methods)
+                wrong = MethodNotAllowedError(headers={"Allow": ", ".join(methods)})
+                return error_response(wrong, request.url.path, _identify(request, wrong.code))
         if any(item["type"] == "json_invalid" for item in found):
             malformed = MalformedError(str(found[0].get("ctx", {}).get("error", "")))
             return error_response(malformed, request.url.path, _identify(request, malformed.code))
@@ -152,8 +138,6 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _raised(request: Request, exc: HTTPException) -> Response:
-        if exc.status_code == 405:
-            return _method_not_allowed(request, _methods_of(app, request.scope["path"]))
         return _framework(request, exc.status_code, exc.headers)
 
     @app.exception_handler(Exception)

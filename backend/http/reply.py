@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import Request, Response
 from pydantic import BaseModel
+from starlette.types import Scope
 
 from backend.core.database import Tx
 from backend.core.errors import ConflictError
@@ -50,22 +51,38 @@ def reply(
     afterwards and must repeat or refuse the act after a crash between the two commits.
     """
     content = b"" if body is None else body.model_dump_json(by_alias=True).encode()
-    idempotency: Idempotency | None = request.scope.get("idempotency")
     answer = dict(headers or {})
     permission: str = request.scope.get("permission", "")
-    if idempotency is not None:
-        pending = idempotency
-
-        async def store(inner: Tx) -> None:
-            # Said anew each time: an act that shares its commit may run again, and win.
-            pending.race = not await pending.remember(inner, status, answer, content, permission)
-            if pending.race:
-                raise IdempotencyRaceError(headers={"Retry-After": "1"})
-
-        tx.before_commit(store)
+    keep_answer(request.scope, tx, status, answer, content, permission=permission)
     return Response(
         content, status, headers=answer, media_type="application/json" if content else None
     )
+
+
+def keep_answer(
+    scope: Scope,
+    tx: Tx,
+    status: int,
+    headers: dict[str, str],
+    content: bytes,
+    *,
+    permission: str,
+) -> None:
+    """Have the answer stored by the commit of ``tx`` if the request carries an Idempotency-Key.
+
+    ``permission`` is what the act needed: a replay is for those who hold it then.
+    """
+    pending: Idempotency | None = scope.get("idempotency")
+    if pending is None:
+        return
+
+    async def store(inner: Tx) -> None:
+        # Said anew each time: an act that shares its commit may run again, and win.
+        pending.race = not await pending.remember(inner, status, headers, content, permission)
+        if pending.race:
+            raise IdempotencyRaceError(headers={"Retry-After": "1"})
+
+    tx.before_commit(store)
 
 
 def is_keyed(request: Request) -> bool:

@@ -1,51 +1,280 @@
-"""Route templates of requests that no router has seen, for metrics, logs, spans and the trail.
+"""One table of all routes, both planes': what a method and a path lead to, before a router looks.
 
-What the pipeline refuses or replays never reaches a router, and those are the requests that an
-operator looks for first: which route is limited, which one strangers try.
+Whatever is decided of a request by its head alone is decided from here: who may send it, how large
+it may be, what it is charged to, which plane serves it, and under which template metrics, logs,
+spans and the trail speak of it. No regular expression: a path is followed segment by segment
+through a tree, so that a path costs what its depth does, whatever a stranger writes into it.
 """
 
 import re
-from collections.abc import Collection, Sequence
-from typing import Final
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, Protocol
 
-from fastapi.routing import iter_route_contexts
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import RouteContext, iter_route_contexts
 from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
 
 UNKNOWN: Final = "(none)"
 """The template of a path that is no route's: the path itself would be a series for each typo."""
 
-# Longer than any address of ours. A stranger's may have sixty thousand characters, and a route
-# whose parameter is followed by more looks at them twice: a millisecond for each refusal.
-_MAX_CHARACTERS: Final = 1000
+OTHER: Final = "other"
+"""The class of whatever no rule names."""
+
+_PARAMETER: Final = re.compile(r"\{([a-z_][a-z0-9_]*)\}", re.IGNORECASE)
 
 
-class Templates:
-    """The templates of both planes, found as the routers themselves would find them."""
+class RouteClashError(RuntimeError):
+    """Two routes claim the same requests, or one is not to be told by its path alone."""
 
-    def __init__(self, routes: Sequence[BaseRoute], paths: Collection[str]) -> None:
-        self._paths = frozenset(paths)
-        self._routes: list[tuple[re.Pattern[str], Collection[str], str]] = [
-            (route.path_regex, route.methods or (), route.path_format)
-            for route in iter_route_contexts(routes)
-            if route.path_format
-        ]
 
-    def find(self, method: str, path: str) -> str:
-        """The template that the request would have been routed to, or :data:`UNKNOWN`.
+@dataclass(frozen=True, slots=True)
+class RouteRule:
+    """The class of all paths below a prefix; of two that hold, the longer one counts.
 
-        As in the router, the first route that takes the path and the method wins; the first that
-        takes the path alone is whose 405 it would have been. Costs some ten microseconds and
-        keeps nothing: a cache by path would be filled by whoever invents paths.
+    Attributes:
+        name: The class, as the gate knows it.
+        prefix: Whole segments: ``/api/v1/emails`` does not hold for ``/api/v1/emails-sent``.
+        body_bytes: The largest body; None: the table's default.
+    """
+
+    name: str
+    prefix: str
+    body_bytes: int | None = None
+
+
+class Target(NamedTuple):
+    """What a method and a path lead to.
+
+    Attributes:
+        template: The route's path with its parameters' names, or :data:`UNKNOWN`.
+        permission: What the caller must hold; empty: the route asks for none, or asks by itself.
+        body_bytes: The largest body.
+        route_class: What the gate charges.
+        cost: How many requests it counts for.
+        app: What serves it.
+        allow: None for a route. Else there is none, and these are the path's methods: 404 when
+            there are none either, 405 otherwise.
+    """
+
+    template: str
+    permission: str
+    body_bytes: int
+    route_class: str
+    cost: int
+    app: ASGIApp
+    allow: tuple[str, ...] | None = None
+
+
+class DataTarget(Protocol):
+    """What the table asks of a route of the data plane."""
+
+    @property
+    def method(self) -> str:
+        """The one method it takes."""
+
+    @property
+    def path(self) -> str:
+        """Its template."""
+
+    @property
+    def permission(self) -> str:
+        """What it takes to call it."""
+
+    @property
+    def cost(self) -> int:
+        """How many requests one counts for."""
+
+    @property
+    def app(self) -> ASGIApp:
+        """What serves it."""
+
+
+class _Node:
+    """A point within paths: what may follow, and the routes that end here by method."""
+
+    __slots__ = ("literals", "parameter", "targets")
+
+    def __init__(self) -> None:
+        self.literals: dict[str, _Node] = {}
+        self.parameter: _Node | None = None
+        self.targets: dict[str, Target] = {}
+
+
+class RouteTable:
+    """All routes, read once; finding one neither waits nor keeps anything.
+
+    Of two routes that take the same path and method the one wins that spells it out further. The
+    control plane's router lets the first one win instead: a table in which the two would differ is
+    refused, so that what was decided here is about the route that will run.
+    """
+
+    def __init__(
+        self,
+        control_plane: ASGIApp,
+        routes: Sequence[BaseRoute],
+        data_routes: Iterable[DataTarget],
+        *,
+        body_bytes: int,
+        rules: Iterable[RouteRule] = (),
+    ) -> None:
+        """Read the routes.
+
+        Args:
+            control_plane: What serves the routes that have no app of their own.
+            routes: The control plane's, in its order.
+            data_routes: The data plane's.
+            body_bytes: The largest body where no rule says another.
+            rules: Classes of paths.
+
+        Raises:
+            RouteClashError: Two routes claim the same method and path, one hides another, or one
+                is none that is told by its segments alone.
         """
-        if path in self._paths:
-            return path
-        if len(path) > _MAX_CHARACTERS:
-            return UNKNOWN
-        found = UNKNOWN
-        for pattern, methods, template in self._routes:
-            if pattern.match(path):
-                if method in methods:
-                    return template
-                if found == UNKNOWN:
-                    found = template
-        return found
+        self._control = control_plane
+        self._body_bytes = body_bytes
+        self._rules = sorted(rules, key=lambda rule: len(rule.prefix), reverse=True)
+        self._root = _Node()
+        self._spelled: dict[str, dict[str, Target]] = {}
+        self._depth = 1
+        before: list[tuple[str, tuple[str, ...]]] = []
+        for context in iter_route_contexts(routes):
+            path, methods = context.path, context.methods
+            if path is None or not methods:
+                raise RouteClashError(f"{path or repr(context.route)} is no route with methods")
+            permission = _permission_of(context)
+            for method in methods:
+                shape = self._add(method, path, permission, 1, control_plane)
+                _refuse_hidden(method, shape, before)
+                before.append((method, shape))
+        for route in data_routes:
+            self._add(route.method, route.path, route.permission, route.cost, route.app)
+
+    def _add(
+        self, method: str, path: str, permission: str, cost: int, app: ASGIApp
+    ) -> tuple[str, ...]:
+        if not path.startswith("/"):
+            raise RouteClashError(f"{path!r} does not begin with a slash")
+        node = self._root
+        shape: list[str] = []
+        for segment in path.split("/")[1:]:
+            if _PARAMETER.fullmatch(segment):
+                shape.append("{}")
+                node.parameter = node.parameter or _Node()
+                node = node.parameter
+            elif "{" in segment:
+                raise RouteClashError(
+                    f"{path}: a parameter is a whole segment, and converts nothing"
+                )
+            else:
+                shape.append(segment)
+                node = node.literals.setdefault(segment, _Node())
+        if method in node.targets:
+            other = node.targets[method].template
+            raise RouteClashError(f"{method} {path} is claimed twice, the other time as {other}")
+        rule = self._rule_of(path)
+        node.targets[method] = Target(path, permission, rule[1], rule[0], cost, app)
+        self._depth = max(self._depth, len(shape))
+        if "{}" not in shape:
+            self._spelled[path] = node.targets
+        return tuple(shape)
+
+    def _rule_of(self, path: str) -> tuple[str, int]:
+        for rule in self._rules:
+            if path == rule.prefix or path.startswith(f"{rule.prefix}/"):
+                limit = rule.body_bytes
+                return rule.name, self._body_bytes if limit is None else limit
+        return OTHER, self._body_bytes
+
+    def find(self, method: str, path: str) -> Target:
+        """What the request leads to; a target with ``allow`` when it is no route's.
+
+        The path is the decoded one. Costs a lookup for a path without parameters, and a few
+        microseconds for another.
+        """
+        targets = self._spelled.get(path)
+        if targets is not None:
+            target = targets.get(method)
+            if target is not None:
+                return target
+        for targets in self._takers(path):
+            target = targets.get(method)
+            if target is not None:
+                return target
+        return self._miss(path)
+
+    def methods_of(self, path: str) -> tuple[str, ...]:
+        """The methods of the resource at ``path``, sorted.
+
+        A route that spells the path out wins over those that take a part of it for a parameter:
+        with ``/emails/batch`` there is no message of that name to get.
+        """
+        spelled = self._spelled.get(path)
+        found = [spelled] if spelled is not None else self._takers(path)
+        return tuple(sorted({method for targets in found for method in targets}))
+
+    def _miss(self, path: str) -> Target:
+        name, limit = self._rule_of(path)
+        template = UNKNOWN
+        for targets in self._takers(path):
+            # The one it would be the 405 of.
+            template = next(iter(targets.values())).template
+            break
+        return Target(template, "", limit, name, 1, self._control, self.methods_of(path))
+
+    def _takers(self, path: str) -> Iterator[dict[str, Target]]:
+        """The routes that take the path, by method; those that spell more of it out first."""
+        # One segment more than any route has is enough to see that a path is too long.
+        start, *segments = path.split("/", self._depth + 1)
+        if start or not segments:
+            return
+        count = len(segments)
+        waiting = [(self._root, 0)]
+        while waiting:
+            node, at = waiting.pop()
+            while at < count:
+                segment = segments[at]
+                at += 1
+                # Nothing is no value of a parameter.
+                parameter = node.parameter if segment else None
+                following = node.literals.get(segment)
+                if following is None:
+                    if parameter is None:
+                        break
+                    following = parameter
+                elif parameter is not None:
+                    waiting.append((parameter, at))
+                node = following
+            else:
+                if node.targets:
+                    yield node.targets
+
+
+def _permission_of(context: RouteContext) -> str:
+    """What the route's ``requires(...)`` asks for, wherever among its dependencies it stands."""
+    found: set[str] = set()
+    waiting: list[Dependant] = [one for one in [getattr(context, "dependant", None)] if one]
+    while waiting:
+        dependant = waiting.pop()
+        permission: Any = getattr(dependant.call, "permission", None)
+        if permission is not None:
+            found.add(permission)
+        waiting += dependant.dependencies
+    if len(found) > 1:
+        raise RouteClashError(f"{context.path} requires {' and '.join(sorted(found))}: name one")
+    return found.pop() if found else ""
+
+
+def _refuse_hidden(
+    method: str, shape: tuple[str, ...], before: Collection[tuple[str, tuple[str, ...]]]
+) -> None:
+    """Refuse a route that the router would pass over for an earlier one that says less."""
+    for other_method, other in before:
+        if other_method != method or len(other) != len(shape) or other == shape:
+            continue
+        if all(a == b or "{}" in {a, b} for a, b in zip(shape, other, strict=True)):
+            first = next(n for n, (a, b) in enumerate(zip(shape, other, strict=True)) if a != b)
+            if other[first] == "{}":
+                late, early = "/" + "/".join(shape), "/" + "/".join(other)
+                raise RouteClashError(f"{method} {late} must stand before {early}, which hides it")

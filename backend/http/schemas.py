@@ -73,17 +73,26 @@ class Input(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _refuse_unsound_text(cls, data: Any) -> Any:
-        waiting = [data]
-        while waiting:
-            item = waiting.pop()
-            if isinstance(item, str):
-                _refuse_unsound(item)
-            elif isinstance(item, dict):
-                waiting += item.keys()
-                waiting += item.values()
-            elif isinstance(item, list):
-                waiting += item
+        refuse_unsound_text(data)
         return data
+
+
+def refuse_unsound_text(data: Any) -> None:
+    """Refuse text that cannot be kept, wherever in parsed JSON it stands.
+
+    Raises:
+        ValueError: There is a NUL or half of a surrogate pair.
+    """
+    waiting = [data]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, str):
+            _refuse_unsound(item)
+        elif isinstance(item, dict):
+            waiting += item.keys()
+            waiting += item.values()
+        elif isinstance(item, list):
+            waiting += item
 
 
 def _refuse_unsound(text: str) -> None:

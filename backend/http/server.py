@@ -8,9 +8,11 @@ line of an application runs.
 import asyncio
 from typing import Any, ClassVar, Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 MAX_HEAD_BYTES: Final = 65_536
+MAX_UNWANTED_BYTES: Final = 1_048_576
+"""What a request may still send once it has its answer; then its connection is closed."""
 # Longer than clients and proxies keep an idle connection (nginx and Kong: 60 s). The side that
 # sends must be the one to give it up, or what is sent at that moment is lost.
 _KEEP_ALIVE_SECONDS: Final = 75
@@ -24,7 +26,10 @@ class BoundedProtocol(HttpToolsProtocol):
     """uvicorn's protocol; a request's head has a greatest size and a time to arrive in.
 
     The size is checked between reads, so what one read brings (256 KiB) comes on top. Bodies are
-    bounded by the pipeline, which knows the route and the caller.
+    bounded by the pipeline, which knows the route and the caller. What it does not read because
+    it has refused the request already is thrown away here for a while: closing at once could lose
+    the refusal on its way (RFC 9112, section 9.6), and taking all of it would let who may send
+    nothing send for ever.
     """
 
     head_seconds: ClassVar[float] = 20.0
@@ -33,6 +38,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._in_head = False
         self._head_bytes = 0
+        self._unwanted_bytes = 0
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
@@ -46,9 +52,18 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse, and cut a head that grows too large."""
+        """Parse, and cut a head that grows too large or a body that nobody wants."""
         began_before = self._in_head
         super().data_received(data)
+        if self._in_unwanted_body():
+            self._unwanted_bytes += len(data)
+            # Whatever arrives stops the clock of idle connections; here nothing else starts it.
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+            if self._unwanted_bytes > MAX_UNWANTED_BYTES and not self.transport.is_closing():
+                self.transport.close()
         # A head that began within this read may stand behind a long body: it counts from the next.
         if began_before and self._in_head:
             self._head_bytes += len(data)
@@ -56,10 +71,15 @@ class BoundedProtocol(HttpToolsProtocol):
                 self.transport.write(_REFUSAL)
                 self.transport.close()
 
+    def _in_unwanted_body(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle  # none before the first head
+        # The parser tells an answered request nothing more, so that its body never seems to end.
+        return not self._in_head and cycle is not None and cycle.response_complete
+
     def on_message_begin(self) -> None:
         """Begin to count."""
         super().on_message_begin()
-        self._in_head, self._head_bytes = True, 0
+        self._in_head, self._head_bytes, self._unwanted_bytes = True, 0, 0
         if self._deadline is None:
             self._expect_head()
 

@@ -105,21 +105,25 @@ _install_uv() {
   say "Installing the package installer (about 10 s)"
   rm -rf "$home"
   run_quietly "$python" -m venv "$home" || return
+  # Only a wheel: where the index has lost this machine's, building from source would take a compiler
+  # that nothing here asks for, and build tools that no lock names.
   run_quietly "$home/bin/python" -m pip install --disable-pip-version-check --no-input \
-    --require-hashes -r "$ROOT/$UV_LOCK" || return
+    --require-hashes --only-binary :all: -r "$ROOT/$UV_LOCK" ||
+    complain "the package installer ($UV_LOCK) cannot be installed; what pip said is above" || return
   touch "$home/.complete"
 }
 
-# A mirror or a private certificate that pip was told about holds for uv too.
+# A mirror or a private certificate that pip was told about holds for uv too. The pip asked is that of
+# UV's own environment: in .venv there need be none, after an interruption.
 _share_pip_settings() {
   if [ -z "${UV_DEFAULT_INDEX:-}${UV_INDEX_URL:-}" ]; then
     local index
-    index=${PIP_INDEX_URL:-$("$PY" -m pip config get global.index-url 2>/dev/null || true)}
+    index=${PIP_INDEX_URL:-$("${UV%/*}/python" -m pip config get global.index-url 2>/dev/null || true)}
     [ -z "$index" ] || export UV_DEFAULT_INDEX=$index
   fi
   if [ -z "${SSL_CERT_FILE:-}" ]; then
     local certificates
-    certificates=${PIP_CERT:-$("$PY" -m pip config get global.cert 2>/dev/null || true)}
+    certificates=${PIP_CERT:-$("${UV%/*}/python" -m pip config get global.cert 2>/dev/null || true)}
     [ ! -f "$certificates" ] || export SSL_CERT_FILE=$certificates
   fi
 }
@@ -163,11 +167,13 @@ _build_venv() {
   (
     _share_pip_settings
     cd "$ROOT" || exit
-    run_quietly "$UV" pip sync --python "$PY" --require-hashes "$lock" &&
-      # The build backend runs in an isolated environment; its version and hash are the lock's.
+    # Only wheels, as above.
+    run_quietly "$UV" pip sync --python "$PY" --require-hashes --only-binary :all: "$lock" &&
+      # The build backend runs in an isolated environment, and it and all that it asks for are the
+      # lock's: a build tool that the lock lacks is refused, not fetched as it is today.
       run_quietly "$UV" pip install --python "$PY" --no-deps \
-        --build-constraints "$DEV_LOCK" --editable .
-  ) || return
+        --build-constraints "$DEV_LOCK" --require-build-hashes --editable .
+  ) || complain "the packages of $lock cannot be installed; what uv said is above" || return
   printf '%s %s\n' "$lock" "$(_venv_key "$lock")" >"$VENV/.stamp"
 }
 
@@ -175,13 +181,30 @@ _build_venv() {
 
 _can_apt() { [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; }
 
-# apt_install SECONDS PACKAGE...: only as root on Debian and its relatives.
+# apt_install SECONDS PACKAGE...: only as root on Debian and its relatives. A name with a question
+# mark before it, such as ?fonts-dejavu-core, is left out where no source has it.
 apt_install() {
   local seconds=$1
   shift
-  say "Installing $* (about $seconds s)"
+  say "Installing ${*//\?/} (about $seconds s)"
+  run_quietly _apt_install "$@" || complain "apt-get cannot install ${*//\?/}; what it said is above"
+}
+
+_apt_install() {
   export DEBIAN_FRONTEND=noninteractive
-  run_quietly apt-get update && run_quietly apt-get install -y --no-install-recommends "$@"
+  local name names=()
+  # Each may fail and all be well: a source that is down or whose key has expired is no reason to go
+  # without what the others have, and the lists of yesterday serve too.
+  apt-get update || true
+  # What an installation that was killed half-way leaves to be done before any other.
+  dpkg --configure -a || true
+  for name in "$@"; do
+    case $name in
+      \?*) ! apt-cache show "${name#\?}" >/dev/null || names+=("${name#\?}") ;;
+      *) names+=("$name") ;;
+    esac
+  done
+  apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=300 "${names[@]}"
 }
 
 _find_postgresql() {
@@ -204,7 +227,8 @@ ensure_postgresql() {
       "postgresql; macOS: brew install postgresql)"
     return
   fi
-  with_lock apt _install_postgresql && _find_postgresql
+  with_lock apt _install_postgresql || return
+  _find_postgresql || complain "postgresql is installed, but initdb, pg_ctl and postgres are not where Debian has them"
 }
 
 _install_postgresql() {
@@ -238,11 +262,12 @@ ensure_chromium() {
       "fonts-dejavu-core) or set EMAIL_SENDER_CHROMIUM to a Chromium or Chrome"
     return
   fi
-  with_lock apt _install_chromium && _find_chromium
+  with_lock apt _install_chromium || return
+  _find_chromium || complain "chromium is installed, but no command of that name; set EMAIL_SENDER_CHROMIUM"
 }
 
 _install_chromium() {
-  _find_chromium || apt_install 60 chromium fonts-dejavu-core fonts-noto-color-emoji
+  _find_chromium || apt_install 60 chromium \?fonts-dejavu-core \?fonts-noto-color-emoji
 }
 
 _find_wrk() {
@@ -256,7 +281,8 @@ ensure_wrk() {
     complain "wrk is missing: install it (Debian: sudo apt-get install wrk; macOS: brew install wrk)"
     return
   fi
-  with_lock apt _install_wrk && _find_wrk
+  with_lock apt _install_wrk || return
+  _find_wrk || complain "wrk is installed, but no command of that name"
 }
 
 _install_wrk() {
@@ -264,6 +290,34 @@ _install_wrk() {
 }
 
 # --- Node ---------------------------------------------------------------------------------------
+
+# npm_install SOURCE TARGET: TARGET/node_modules is what SOURCE/package-lock.json says for this
+# platform, whatever a registry has gained or lost since (scripts/npm_lock.py says how).
+# --ignore-scripts: an install script is code nobody here has read.
+npm_install() {
+  local source=$1 target=$2 python
+  python=$(find_python) || return
+  rm -rf "$target"
+  mkdir -p "$target"
+  "$python" "$ROOT/scripts/npm_lock.py" settle "$source/package-lock.json" "$target" || return
+  if ! (cd "$target" && run_quietly npm ci --ignore-scripts --no-audit --no-fund --include=optional); then
+    complain "npm could not install ${source#"$ROOT"/}/package-lock.json; what it said is above"
+    return
+  fi
+  npm_compare "$source" "$target" ||
+    complain "npm left $target other than ${source#"$ROOT"/}/package-lock.json: $NPM_DIFFERENCE"
+}
+
+# npm_compare SOURCE TARGET: whether TARGET/node_modules is what SOURCE/package-lock.json says for
+# this platform; if not, NPM_DIFFERENCE says what is wanted and what was found.
+npm_compare() {
+  local python
+  python=$(find_python) || return
+  NPM_DIFFERENCE=$("$python" "$ROOT/scripts/npm_lock.py" check "$1/package-lock.json" "$2" 2>&1) &&
+    return
+  NPM_DIFFERENCE=${NPM_DIFFERENCE//$'\n'/; }
+  return 1
+}
 
 # ensure_node_tools: Node and npm, and the development packages of n8n-nodes/ as locked.
 ensure_node_tools() {
@@ -281,18 +335,15 @@ ensure_node_tools() {
 _install_node_tools() {
   [ "$(cat "$2" 2>/dev/null)" = "$1" ] && return
   local kept=$CACHE/n8n-nodes-${1:0:12}
-  rm -rf "$ROOT/n8n-nodes/node_modules"
-  if [ -f "$kept/.complete" ]; then
+  # Not by a mark alone: whoever tidies caches by age removes a part of one.
+  if npm_compare "$ROOT/n8n-nodes" "$kept"; then
     say "Taking the packages of n8n-nodes/package-lock.json from the cache"
-    _copy_tree "$kept/node_modules" "$ROOT/n8n-nodes/node_modules" || return
   else
     say "Installing the packages of n8n-nodes/package-lock.json (about 90 s the first time)"
-    # --ignore-scripts: a development tool's install script is code nobody here has read.
-    (cd "$ROOT/n8n-nodes" && run_quietly npm ci --ignore-scripts --no-audit --no-fund) || return
-    rm -rf "$kept"
-    mkdir -p "$kept"
-    _copy_tree "$ROOT/n8n-nodes/node_modules" "$kept/node_modules" && touch "$kept/.complete"
+    npm_install "$ROOT/n8n-nodes" "$kept" || return
   fi
+  rm -rf "$ROOT/n8n-nodes/node_modules"
+  _copy_tree "$kept/node_modules" "$ROOT/n8n-nodes/node_modules" || return
   printf '%s\n' "$1" >"$2"
 }
 
@@ -309,16 +360,11 @@ ensure_axe() {
   key=$(hash_of "$source/package.json" "$source/package-lock.json") || return
   EMAIL_SENDER_AXE=$CACHE/axe-${key:0:12}
   export EMAIL_SENDER_AXE
-  [ -f "$EMAIL_SENDER_AXE/.complete" ] && return
-  with_lock axe _install_axe "$source" "$EMAIL_SENDER_AXE"
+  npm_compare "$source" "$EMAIL_SENDER_AXE" || with_lock axe _install_axe "$source" "$EMAIL_SENDER_AXE"
 }
 
 _install_axe() {
-  [ -f "$2/.complete" ] && return
+  npm_compare "$1" "$2" && return
   say "Installing the accessibility checker"
-  rm -rf "$2"
-  mkdir -p "$2"
-  cp "$1/package.json" "$1/package-lock.json" "$1/.npmrc" "$2/" || return
-  (cd "$2" && run_quietly npm ci --ignore-scripts --no-audit --no-fund) || return
-  touch "$2/.complete"
+  npm_install "$1" "$2"
 }

@@ -7,12 +7,16 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import uvicorn
+from starlette.types import Message
 
-from backend.http.server import MAX_HEAD_BYTES, OPTIONS, BoundedProtocol
+from backend.http.server import MAX_HEAD_BYTES, MAX_UNWANTED_BYTES, OPTIONS, BoundedProtocol
 from backend.managers.gateway import GatewayManager
+from tests.support.platform import App
 
 pytestmark = pytest.mark.attack
 
@@ -48,6 +52,47 @@ class Body:
             yield self._chunk
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What came back, and how often the application had asked for the body by then."""
+
+    status: int
+    headers: dict[str, str]
+    problem: dict[str, Any]
+    taken: int
+
+
+async def offer(app: App, method: str, path: str, headers: dict[str, str]) -> Answered:
+    """Offer a body without end to the bare application."""
+    sent: list[Message] = []
+    taken = 0
+
+    async def receive() -> Message:
+        nonlocal taken
+        taken += 1
+        return {"type": "http.request", "body": b"x" * 65_536, "more_body": True}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+        "client": ("192.0.2.1", 1),
+        "server": ("localhost", 8400),
+        "scheme": "http",
+    }
+    await app.asgi(scope, receive, send)
+    start, *parts = sent
+    body = b"".join(part["body"] for part in parts)
+    answered = {name.decode(): value.decode() for name, value in start["headers"]}
+    return Answered(start["status"], answered, json.loads(body), taken)
+
+
 class TestStrangers:
     """Who has shown no credential is answered before anything of theirs is read or parsed."""
 
@@ -65,33 +110,11 @@ class TestStrangers:
             body = Body(100)
             answer = await app.client().post("/api/v1/emails", content=body, headers=headers)
             assert answer.status_code == 401
-        sent: list[dict[str, object]] = []
-        taken = 0
+        for path in ("/api/v1/emails", "/oauth/introspect"):
+            answer = await offer(app, "POST", path, {"transfer-encoding": "chunked"})
+            assert (answer.status, answer.taken) == (401, 0), path
 
-        async def receive() -> dict[str, object]:
-            nonlocal taken
-            taken += 1
-            return {"type": "http.request", "body": b"x" * 65_536, "more_body": True}
-
-        async def send(message: dict[str, object]) -> None:
-            sent.append(message)
-
-        scope = {
-            "type": "http",
-            "method": "POST",
-            "path": "/api/v1/emails",
-            "raw_path": b"/api/v1/emails",
-            "query_string": b"",
-            "headers": [(b"transfer-encoding", b"chunked")],
-            "client": ("192.0.2.1", 1),
-            "server": ("localhost", 8400),
-            "scheme": "http",
-        }
-        await app.asgi(scope, receive, send)
-        assert sent[0]["status"] == 401
-        assert taken == 0
-
-    @pytest.mark.parametrize("path", ["/oauth/token", "/oauth/login", "/oauth/introspect"])
+    @pytest.mark.parametrize("path", ["/oauth/token", "/oauth/login"])
     async def test_forms_of_strangers_are_small(self, app, path):
         form = {"Content-Type": "application/x-www-form-urlencoded"}
         answer = await app.client().post(path, content=b"a=" + b"x" * 70_000, headers=form)
@@ -131,6 +154,105 @@ class TestStrangers:
         for path in ("/api/v1/emails/", "/oauth/authorize/", "//evil.example/", "/livez/"):
             answer = await ada.http.get(path, headers={"Host": "evil.example"})
             assert answer.status_code == 404, path
+
+
+LARGE = 30 * 2**20
+HOWEVER = [{"Content-Length": str(LARGE)}, {"Transfer-Encoding": "chunked"}]
+
+
+class TestRefusedByTheHead:
+    """Thirty megabytes of somebody who may not send them must not cost the time of the others."""
+
+    async def test_nothing_is_received_of_callers_who_may_not(self, app):
+        for viewer in [await app.caller("viewer") for _ in range(3)]:
+            token = {"Authorization": viewer.http.headers["Authorization"]}
+            for path, permission in (
+                ("/api/v1/emails", "email:send"),
+                ("/api/v1/emails/batch", "email:send"),
+                ("/api/v1/clients", "client:write"),
+                ("/oauth/introspect", "token:introspect"),
+            ):
+                for however in HOWEVER:
+                    for more in ({}, {"Idempotency-Key": "k"}):
+                        answer = await offer(app, "POST", path, {**token, **however, **more})
+                        assert (answer.status, answer.taken) == (403, 0), (path, however)
+                        assert answer.problem["permission"] == permission
+                        assert f'scope="{permission}"' in answer.headers["www-authenticate"]
+                        assert "ratelimit" in answer.headers
+
+    async def test_nothing_is_received_for_what_is_not_there(self, app):
+        owner = await app.caller()
+        token = {"Authorization": owner.http.headers["Authorization"]}
+        for method, path, status in (
+            ("POST", "/api/v1/nothing", 404),
+            ("DELETE", "/api/v1/emails", 405),
+            ("POST", "/livez", 405),
+            ("PUT", "/oauth/introspect", 405),
+            ("PUT", "/oauth/token", 405),
+        ):
+            for however in HOWEVER:
+                answer = await offer(app, method, path, {**token, **however})
+                assert (answer.status, answer.taken) == (status, 0), path
+
+    async def test_nothing_is_received_over_a_limit(self, app, monkeypatch):
+        monkeypatch.setattr(app.platform.of(GatewayManager)._limiter, "_now", lambda: 10**12)
+        owner = await app.caller()
+        token = {"Authorization": owner.http.headers["Authorization"]}
+        while (await owner.http.get("/api/v1/me")).status_code == 200:
+            pass
+        for path in ("/api/v1/clients", "/api/v1/platform/tenants", "/nothing"):
+            for however in HOWEVER:
+                answer = await offer(app, "POST", path, {**token, **however})
+                assert (answer.status, answer.taken) == (429, 0), path
+
+    async def test_nothing_is_received_of_what_is_announced_too_large(self, app):
+        owner = await app.caller()
+        token = {"Authorization": owner.http.headers["Authorization"]}
+        for path in ("/api/v1/clients", "/oauth/introspect", "/oauth/token"):
+            answer = await offer(app, "POST", path, {**token, **HOWEVER[0]})
+            assert (answer.status, answer.taken) == (413, 0), path
+            answer = await offer(app, "POST", path, {**token, **HOWEVER[1]})
+            assert (answer.status, answer.problem["limit_bytes"]) == (413, 2**20), path
+            assert answer.taken == 2**20 // 65_536 + 1
+
+    async def test_a_real_server_takes_no_more_than_it_throws_away(self, app):
+        viewer = await app.caller("viewer")
+        head = (
+            f"POST /api/v1/emails HTTP/1.1\r\nHost: x\r\nContent-Length: {LARGE}\r\n"
+            f"Content-Type: application/json\r\n"
+            f"Authorization: {viewer.http.headers['Authorization']}\r\n\r\n"
+        ).encode()
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            port = listener.getsockname()[1]
+            config = uvicorn.Config(app.asgi, lifespan="off", **OPTIONS)
+            server = uvicorn.Server(config)
+            serving = asyncio.create_task(server.serve([listener]))
+            answers = await asyncio.gather(
+                *(asyncio.to_thread(push, port, head, LARGE) for _ in range(3))
+            )
+            server.should_exit = True
+            await serving
+        for answer, pushed in answers:
+            assert answer.startswith(b"HTTP/1.1 403 ")
+            assert b'"permission":"email:send"' in answer
+            # Besides what the server threw away: what both ends of the connection keep.
+            assert pushed < LARGE
+
+
+def push(port: int, head: bytes, size: int, piece: bytes = b"x" * 65_536) -> tuple[bytes, int]:
+    """Send a head, wait for its answer and send a body; the answer, and what was taken of it."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(head)
+        answer = connection.recv(65_536)
+        while answer.startswith(b"HTTP/1.1 403 ") and not answer.endswith(b"}"):
+            answer += connection.recv(65_536)
+        pushed = 0
+        with contextlib.suppress(ConnectionError):
+            while pushed < size:
+                connection.sendall(piece)
+                pushed += len(piece)
+        return answer, pushed
 
 
 class TestAddress:
@@ -324,6 +446,20 @@ class TestServer:
                 with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
                     connection.sendall(begun)
                     assert connection.recv(100) == b""
+
+    def test_a_body_that_was_answered_already_is_thrown_away_within_bounds(self, port):
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            for _ in range(3):  # it counts anew for each request
+                connection.sendall(head % (MAX_UNWANTED_BYTES - 70_000))
+                assert connection.recv(65_536).startswith(b"HTTP/1.1 204")
+                connection.sendall(b"x" * (MAX_UNWANTED_BYTES - 70_000))
+        chunked = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        chunk = b"10000\r\n" + b"x" * 65_536 + b"\r\n"
+        for endless, piece in ((head % 10**12, chunk), (chunked, chunk)):
+            answer, pushed = push(port, endless, 100 * MAX_UNWANTED_BYTES, piece)
+            assert answer.startswith(b"HTTP/1.1 204")
+            assert pushed < 100 * MAX_UNWANTED_BYTES
 
     @pytest.mark.parametrize(
         "request_",

@@ -7,7 +7,7 @@ for clients, keys, sessions and revocations; sends and listens to ``signing_keys
 
 from backend.core.room import ADMIN, OPERATOR, WORKFLOW, Room, RouteClass, Sweep
 from backend.managers.gateway._credentials import CONSOLE, Client, Key
-from backend.managers.gateway.data_plane import gateway_data_plane
+from backend.managers.gateway.data_plane import DATA_ROUTES
 from backend.managers.gateway.errands import ANSWERS, AUTHENTICATE, RETENTION, SIGNING_KEYS
 from backend.managers.gateway.errors import (
     ApiKeyNotFoundError,
@@ -29,7 +29,7 @@ from backend.managers.gateway.models import (
     RevokedToken,
     SigningKey,
 )
-from backend.managers.gateway.oauth_routes import oauth_routes
+from backend.managers.gateway.oauth_routes import OPENAPI, oauth_routes
 from backend.managers.gateway.routes import router
 from backend.managers.gateway.settings import GatewaySettings
 
@@ -56,7 +56,8 @@ ROOM = Room(
     along=ANSWERS,
     routers=(router,),
     mounts=oauth_routes,
-    data_routes=(gateway_data_plane,),
+    document=OPENAPI,
+    data_routes=DATA_ROUTES,
     route_classes=(
         RouteClass(
             "introspect",

@@ -38,6 +38,7 @@ class Level:
     """
 
     __slots__ = (
+        "burst",
         "capacity",
         "fresh",
         "interval",
@@ -50,6 +51,7 @@ class Level:
 
     def __init__(self, name: str, per_second: float, burst: int, capacity: int = 100_000) -> None:
         self.name = name
+        self.burst = burst
         self.interval = max(1, round(_SECOND / per_second))
         self.tolerance = self.interval * burst
         window = max(1, -(-self.tolerance // _SECOND))
@@ -81,13 +83,16 @@ class GcraLimiter:
     def __init__(self, monotonic_ns: Callable[[], int] = time.monotonic_ns) -> None:
         self._now = monotonic_ns
 
-    def decide(self, charges: Charges, policy: bytes, *, charge: bool = True) -> Verdict:
-        """Charge one request to every level, or to none.
+    def decide(
+        self, charges: Charges, policy: bytes, *, charge: bool = True, cost: int = 1
+    ) -> Verdict:
+        """Charge a request to every level, or to none.
 
         Args:
             charges: Level and key, outermost first.
             policy: The RateLimit-Policy value that lists these levels, made once by the caller.
-            charge: False only looks: whether one request would be admitted now.
+            charge: False only looks: whether the request would be admitted now.
+            cost: How many requests it counts for; over a level's burst it is never admitted.
         """
         now = self._now()
         # Every request of a known caller runs this for three levels: locals instead of lookups,
@@ -106,7 +111,7 @@ class GcraLimiter:
                     level.rotate(now)
             if tat < now:  # noqa: PLR1730 - see above
                 tat = now
-            tat += interval
+            tat += interval * cost
             arrivals.append((level.fresh, key, tat))
             spare = level.tolerance + now - tat
             if spare < 0:

@@ -1,45 +1,46 @@
-"""The OpenAPI fragment of the routes that FastAPI does not generate: OAuth and introspection."""
+"""The OpenAPI fragment of the routes that neither plane generates: OAuth's and OpenID's own."""
 
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
-import msgspec
-
 from backend.core.errors import ForbiddenError, RateLimitedError, UnauthenticatedError
 from backend.http.reply import problems
 from backend.managers.gateway._oauth import TOKEN_EXCHANGE
-from backend.managers.gateway.manager import Introspection
 
-# From the very struct that is sent, so that the document cannot drift from the answer.
-_, _ANSWERS = msgspec.json.schema_components(
-    [Introspection], ref_template="#/components/schemas/{name}"
-)
-
-_TEXT: Final = {"type": "string"}
+TEXT: Final = {"type": "string"}
 _URI: Final = {"type": "string", "format": "uri"}
 _SECONDS: Final = {"type": "integer", "description": "Seconds"}
 
 
-def _ref(name: str) -> dict[str, Any]:
+def ref(name: str) -> dict[str, Any]:
+    """A reference to a schema of the document."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def _form(required: list[str], properties: Mapping[str, Any]) -> dict[str, Any]:
-    # Unknown fields are ignored (RFC 6749, section 3.2); a field that is given twice is an error.
-    schema = {
+def form_schema(required: list[str], properties: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a form: unknown ones are ignored, one that is given twice is an error.
+
+    Both by RFC 6749, section 3.2.
+    """
+    return {
         "type": "object",
         "required": required,
         "properties": dict(properties),
-        "additionalProperties": _TEXT,
+        "additionalProperties": TEXT,
     }
+
+
+def _form(required: list[str], properties: Mapping[str, Any]) -> dict[str, Any]:
+    schema = form_schema(required, properties)
     return {
         "required": bool(required),
         "content": {"application/x-www-form-urlencoded": {"schema": schema}},
     }
 
 
-def _json(description: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+def json_response(description: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A response with a JSON body."""
     return {
         "description": description,
         "content": {"application/json": {"schema": dict(schema)}},
@@ -47,7 +48,7 @@ def _json(description: str, schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _html(description: str) -> dict[str, Any]:
-    return {"description": description, "content": {"text/html": {"schema": _TEXT}}}
+    return {"description": description, "content": {"text/html": {"schema": TEXT}}}
 
 
 def _query(name: str, schema: Mapping[str, Any], *, required: bool = False) -> dict[str, Any]:
@@ -55,9 +56,9 @@ def _query(name: str, schema: Mapping[str, Any], *, required: bool = False) -> d
 
 
 _OAUTH_ERRORS: Final = {
-    "400": _json("The request is not valid (RFC 6749)", _ref("OAuthError")),
-    "401": _json("The client's authentication failed", _ref("OAuthError")),
-    "429": _json("Too many failed attempts; see Retry-After", _ref("OAuthError")),
+    "400": json_response("The request is not valid (RFC 6749)", ref("OAuthError")),
+    "401": json_response("The client's authentication failed", ref("OAuthError")),
+    "429": json_response("Too many failed attempts; see Retry-After", ref("OAuthError")),
 }
 _CLIENT_AUTH: Final[list[dict[str, list[str]]]] = [{"clientBasic": []}, {}]
 _GATED: Final = {
@@ -70,41 +71,41 @@ _METADATA: Final = {
         "summary": "Describe the issuer",
         "operationId": "get_issuer_metadata",
         "security": [],
-        "responses": {"200": _json("Endpoints and abilities", {"type": "object"})},
+        "responses": {"200": json_response("Endpoints and abilities", {"type": "object"})},
     }
 }
-_CLIENT_ID: Final = {**_TEXT, "minLength": 1, "examples": ["console"]}
-_SOME_TEXT: Final = {**_TEXT, "minLength": 1}
+_CLIENT_ID: Final = {**TEXT, "minLength": 1, "examples": ["console"]}
+SOME_TEXT: Final = {**TEXT, "minLength": 1}
 _LOG_OUT: Final[dict[str, dict[str, Any]]] = {
-    "id_token_hint": _TEXT,
-    "post_logout_redirect_uri": {**_TEXT, "description": "Followed if it is the client's own"},
-    "state": _TEXT,
-    "client_id": _TEXT,
+    "id_token_hint": TEXT,
+    "post_logout_redirect_uri": {**TEXT, "description": "Followed if it is the client's own"},
+    "state": TEXT,
+    "client_id": TEXT,
 }
 _REQUIRED: Final[dict[str, dict[str, Any]]] = {
     "response_type": {"const": "code"},
     "client_id": _CLIENT_ID,
     "redirect_uri": {**_URI, "examples": ["http://localhost:8401/oauth2callback"]},
-    "scope": {**_SOME_TEXT, "examples": ["openid profile email"]},
-    "nonce": {**_SOME_TEXT, "examples": ["n-0S6_WzA2Mj"]},
+    "scope": {**SOME_TEXT, "examples": ["openid profile email"]},
+    "nonce": {**SOME_TEXT, "examples": ["n-0S6_WzA2Mj"]},
     "code_challenge": {
-        **_TEXT,
+        **TEXT,
         "pattern": "^[A-Za-z0-9_-]{43}$",
         "examples": ["E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"],
     },
     "code_challenge_method": {"const": "S256"},
 }
 _OPTIONAL: Final[dict[str, dict[str, Any]]] = {
-    "state": {**_TEXT, "examples": ["af0ifjsldkj"]},
-    "prompt": {**_TEXT, "description": "`none`, `login` or `select_account`"},
-    "max_age": {**_TEXT, "description": "Seconds since the last log-in"},
+    "state": {**TEXT, "examples": ["af0ifjsldkj"]},
+    "prompt": {**TEXT, "description": "`none`, `login` or `select_account`"},
+    "max_age": {**TEXT, "description": "Seconds since the last log-in"},
 }
 _AUTHORIZED: Final = {
     "303": {"description": "To the log-in page, or back to the client"},
     "400": _html("The client or its redirect URI is not registered"),
 }
 _RETURN_TO: Final = {
-    **_TEXT,
+    **TEXT,
     "description": "The authorization request that the log-in is for",
     "examples": [
         "/oauth/authorize?"
@@ -121,7 +122,7 @@ _USER_INFO: Final = {
     "tags": ["oauth"],
     "summary": "Claims about the person a token speaks for",
     "security": [{"bearer": []}],
-    "responses": {"200": _json("Claims", _ref("UserInfo")), **_GATED},
+    "responses": {"200": json_response("Claims", ref("UserInfo")), **_GATED},
 }
 
 OPENAPI: Final[dict[str, Any]] = {
@@ -147,19 +148,19 @@ OPENAPI: Final[dict[str, Any]] = {
                                 TOKEN_EXCHANGE,
                             ],
                         },
-                        "client_id": _TEXT,
+                        "client_id": TEXT,
                         "client_secret": {"type": "string", "format": "password"},
                         "scope": {"type": "string", "description": "Permissions, by spaces"},
-                        "code": _TEXT,
+                        "code": TEXT,
                         "redirect_uri": _URI,
-                        "code_verifier": _TEXT,
-                        "subject_token": _TEXT,
-                        "subject_token_type": _TEXT,
+                        "code_verifier": TEXT,
+                        "subject_token": TEXT,
+                        "subject_token_type": TEXT,
                         "tenant": {"type": "string", "format": "uuid"},
                     },
                 ),
                 "responses": {
-                    "200": _json("The token", _ref("TokenResponse")),
+                    "200": json_response("The token", ref("TokenResponse")),
                     **_OAUTH_ERRORS,
                 },
             }
@@ -173,31 +174,13 @@ OPENAPI: Final[dict[str, Any]] = {
                 "requestBody": _form(
                     ["token"],
                     {
-                        "token": _SOME_TEXT,
-                        "token_type_hint": _TEXT,
-                        "client_id": _TEXT,
+                        "token": SOME_TEXT,
+                        "token_type_hint": TEXT,
+                        "client_id": TEXT,
                         "client_secret": {"type": "string", "format": "password"},
                     },
                 ),
                 "responses": {"200": {"description": "Void, or never valid"}, **_OAUTH_ERRORS},
-            }
-        },
-        "/oauth/introspect": {
-            "post": {
-                "tags": ["oauth"],
-                "summary": "Ask whether a token holds (RFC 7662)",
-                "description": "Needs the permission `token:introspect`.",
-                "operationId": "introspect_token",
-                "security": [{"bearer": []}, {"apiKey": []}],
-                "requestBody": _form(["token"], {"token": _SOME_TEXT, "token_type_hint": _TEXT}),
-                "responses": {
-                    "200": _json(
-                        "What the token says, or that it does not hold",
-                        {"anyOf": [_ref("Introspection"), _ref("InactiveToken")]},
-                    ),
-                    "400": _json("No field `token`, or several", _ref("OAuthError")),
-                    **_GATED,
-                },
             }
         },
         "/oauth/authorize": {
@@ -241,7 +224,7 @@ OPENAPI: Final[dict[str, Any]] = {
                 "requestBody": _form(
                     ["csrf", "return_to", "email", "password"],
                     {
-                        "csrf": _TEXT,
+                        "csrf": TEXT,
                         "return_to": _RETURN_TO,
                         "email": {"type": "string", "format": "email"},
                         "password": {"type": "string", "format": "password"},
@@ -270,7 +253,7 @@ OPENAPI: Final[dict[str, Any]] = {
                 "summary": "Log out with a form",
                 "operationId": "log_out_by_form",
                 "security": [],
-                "requestBody": _form([], {**_LOG_OUT, "csrf": _TEXT}),
+                "requestBody": _form([], {**_LOG_OUT, "csrf": TEXT}),
                 "responses": _LOGGED_OUT,
             },
         },
@@ -303,10 +286,14 @@ OPENAPI: Final[dict[str, Any]] = {
                 "type": "http",
                 "scheme": "basic",
                 "description": "An OAuth client's id and secret",
-            }
+            },
+            "oauth2": {
+                "type": "oauth2",
+                "description": "How a client gets its access token; scopes are permissions",
+                "flows": {"clientCredentials": {"tokenUrl": "/oauth/token", "scopes": {}}},
+            },
         },
         "schemas": {
-            **_ANSWERS,
             "InactiveToken": {
                 "type": "object",
                 "title": "InactiveToken",
@@ -319,19 +306,19 @@ OPENAPI: Final[dict[str, Any]] = {
                 "type": "object",
                 "title": "OAuthError",
                 "required": ["error"],
-                "properties": {"error": _TEXT, "error_description": _TEXT},
+                "properties": {"error": TEXT, "error_description": TEXT},
             },
             "TokenResponse": {
                 "type": "object",
                 "title": "TokenResponse",
                 "required": ["access_token", "token_type", "expires_in"],
                 "properties": {
-                    "access_token": _TEXT,
+                    "access_token": TEXT,
                     "token_type": {"const": "Bearer"},
                     "expires_in": _SECONDS,
-                    "scope": _TEXT,
-                    "id_token": _TEXT,
-                    "issued_token_type": _TEXT,
+                    "scope": TEXT,
+                    "id_token": TEXT,
+                    "issued_token_type": TEXT,
                     "tenant": {"type": "string", "format": "uuid"},
                 },
             },
@@ -339,7 +326,7 @@ OPENAPI: Final[dict[str, Any]] = {
                 "type": "object",
                 "title": "UserInfo",
                 "required": ["sub"],
-                "properties": {"sub": _TEXT, "name": _TEXT, "email": _TEXT},
+                "properties": {"sub": TEXT, "name": TEXT, "email": TEXT},
             },
         },
     },

@@ -1,68 +1,34 @@
 """Token introspection (RFC 7662) on the data plane: the hottest route, answered from memory.
 
-Plain ASGI: two messages out, no request object, no response object, no multipart parser. What is
-not in memory takes the same way as authentication, database and all.
+What is not in memory takes the same way as authentication, database and all.
 """
 
+from collections.abc import Awaitable
 from typing import Final
 from urllib.parse import parse_qsl
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from backend.http.data_route import Call, DataRoute, Raw, Reply
+from backend.managers.gateway._openapi import SOME_TEXT, TEXT, form_schema, json_response, ref
+from backend.managers.gateway.manager import GatewayManager, Introspection
 
-from backend.core.context import Principal
-from backend.core.errors import UnauthenticatedError
-from backend.http.deps import refuse_without
-from backend.http.problem import problem_response
-from backend.managers.gateway._openapi import OPENAPI
-from backend.managers.gateway.manager import GatewayManager
-
-PERMISSION: Final = "token:introspect"
-_NOT_A_FORM: Final = b'{"error":"invalid_request","error_description":"Send the form field token"}'
+_NO_STORE: Final = {"cache-control": "no-store"}
+_NOT_A_FORM: Final = Reply(
+    400,
+    b'{"error":"invalid_request","error_description":"Send the form field token"}',
+    _NO_STORE,
+)
 _MAX_FIELDS: Final = 20
 
 
-class _Introspect:
-    """``POST /oauth/introspect`` for a caller that the pipeline has authenticated."""
-
-    openapi = OPENAPI
-
-    def __init__(self, gateway: GatewayManager) -> None:
-        self._gateway = gateway
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["endpoint"] = self  # the path is a route of its own: metrics may carry it
-        if scope["method"] != "POST":
-            await problem_response(
-                scope["path"],
-                scope.get("request_id", ""),
-                status=405,
-                code="method_not_allowed",
-                title="Method not allowed",
-                headers={"Allow": "POST"},
-            )(scope, receive, send)
-            return
-        principal: Principal | None = scope.get("principal")
-        if principal is None:
-            raise UnauthenticatedError(headers={"WWW-Authenticate": "Bearer"})
-        refuse_without(PERMISSION, principal)
-        message = await receive()
-        body: bytes = message.get("body", b"")
-        while message.get("more_body"):
-            message = await receive()
-            body += message.get("body", b"")
-        token = _token_in(body)
-        if token is None:
-            await _send(send, 400, _NOT_A_FORM)
-            return
-        answer = self._gateway.cached_introspection(principal, token)
-        if answer is None:
-            answer = await self._gateway.introspect(principal, token)
-        await _send(send, 200, answer)
-
-
-def gateway_data_plane(gateway: GatewayManager) -> dict[str, ASGIApp]:
-    """The data plane's routes of this manager, by exact path."""
-    return {"/oauth/introspect": _Introspect(gateway)}
+def introspect_token(
+    gateway: GatewayManager, call: Call[bytes]
+) -> bytes | Reply | Awaitable[bytes]:
+    """What the token says, or that it does not hold."""
+    token = _token_in(call.body)
+    if token is None:
+        return _NOT_A_FORM
+    answer = gateway.cached_introspection(call.principal, token)
+    return answer if answer is not None else gateway.introspect(call.principal, token)
 
 
 def _token_in(body: bytes) -> str | None:
@@ -81,16 +47,30 @@ def _token_in(body: bytes) -> str | None:
     return found[0] if len(found) == 1 and found[0] else None
 
 
-async def _send(send: Send, status: int, body: bytes) -> None:
-    await send(
-        {
-            "type": "http.response.start",
-            "status": status,
-            "headers": [
-                (b"content-type", b"application/json"),
-                (b"content-length", b"%d" % len(body)),
-                (b"cache-control", b"no-store"),
-            ],
-        }
-    )
-    await send({"type": "http.response.body", "body": body})
+DATA_ROUTES: Final = (
+    DataRoute(
+        method="POST",
+        path="/oauth/introspect",
+        permission="token:introspect",
+        handler=introspect_token,
+        summary="Ask whether a token holds (RFC 7662)",
+        tags=("oauth",),
+        body=Raw(
+            "application/x-www-form-urlencoded",
+            form_schema(
+                ["token"],
+                {"token": SOME_TEXT, "token_type_hint": TEXT},
+            ),
+        ),
+        answer=Introspection,
+        headers=_NO_STORE,
+        responses={
+            "200": json_response(
+                "What the token says, or that it does not hold",
+                {"anyOf": [ref("Introspection"), ref("InactiveToken")]},
+            ),
+            "400": json_response("No field `token`, or several", ref("OAuthError")),
+        },
+    ),
+)
+"""What this manager serves on the data plane."""

@@ -109,10 +109,11 @@ INACTIVE: Final = b'{"active":false}'
 class _RouteClass:
     """The levels a request to one class of routes is charged to."""
 
-    __slots__ = ("level", "policy")
+    __slots__ = ("level", "most", "policy")
 
     def __init__(self, tenant: Level, client: Level, level: Level) -> None:
         self.level = level
+        self.most = min(tenant.burst, client.burst, level.burst)
         self.policy = policy_of(tenant, client, level)
 
 
@@ -267,9 +268,14 @@ class GatewayManager(CredentialOperations):
             key = _network_of(key)
         return self._limiter.decide(((self._coarse, key),), self._coarse.policy)
 
-    def quota(self, principal: Principal, route_class: str) -> Verdict:
-        """Charge one request to the tenant, the caller and the caller's use of a route class."""
+    def quota(self, principal: Principal, route_class: str, cost: int = 1) -> Verdict:
+        """Charge a request to the tenant, the caller and the caller's use of a class of routes.
+
+        A class without levels of its own is charged to "other". What costs more than the tightest
+        burst costs that burst: it could never pass otherwise.
+        """
         kind = self._classes.get(route_class, self._other)
+        cost = min(cost, kind.most)
         subject = principal.subject
         return self._limiter.decide(
             (
@@ -278,6 +284,7 @@ class GatewayManager(CredentialOperations):
                 (kind.level, subject),
             ),
             kind.policy,
+            cost=cost,
         )
 
     def cached_principal(self, credential: str) -> Principal | None:

@@ -23,6 +23,7 @@ from backend.managers.gateway._oauth import (
     TOKEN_EXCHANGE,
     Answer,
 )
+from backend.managers.gateway._openapi import OPENAPI
 from backend.managers.gateway._provider import (
     AskLogIn,
     OpenIdProvider,
@@ -35,6 +36,8 @@ from backend.managers.gateway.errors import (
     TooManyFailuresError,
 )
 from backend.managers.gateway.manager import GatewayManager
+
+__all__ = ["OPENAPI", "SESSION_COOKIE", "oauth_routes"]
 
 SESSION_COOKIE: Final = "email_sender_session"
 FORM_COOKIE: Final = "email_sender_form"

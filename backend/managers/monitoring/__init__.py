@@ -8,6 +8,7 @@ ROOM = Room(
     name="monitoring",
     manager=MonitoringManager,
     routers=(router,),
+    open_paths=frozenset({"/livez", "/readyz", "/metrics"}),
     observe=MonitoringManager.observe,
     observe_work=MonitoringManager.count_event,
 )
