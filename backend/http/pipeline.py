@@ -38,7 +38,7 @@ from backend.core.telemetry import (
     parse_traceparent,
 )
 from backend.http.body import bounded, read_body, replayed
-from backend.http.deps import refuse_without
+from backend.http.deps import lacks
 from backend.http.problem import MethodNotAllowedError, bug_response, error_response
 from backend.http.reply import Idempotency, IdempotencyRaceError, Remember
 from backend.http.routing import DataTarget, RouteRule, RouteTable, Target
@@ -268,10 +268,10 @@ class Pipeline:
             if target.permission or path.startswith(_API):
                 raise UnauthenticatedError(headers={"WWW-Authenticate": "Bearer"})
             limit = min(limit, _STRANGER_BYTES)
-        if target.allow is not None:
+        elif target.permission and target.permission not in principal.permissions:
+            raise lacks(target.permission)
+        if target.allow is not None:  # what is no route asks for no permission
             raise _miss(target.allow)
-        if principal is not None and target.permission:
-            refuse_without(target.permission, principal)
         # From here on the body may come. The usual one is announced, and small.
         length = headers.get(b"content-length", b"")
         if not (length.isdigit() and int(length) <= self._body_bytes <= limit):
