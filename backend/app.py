@@ -82,9 +82,6 @@ class Platform:
             for kind in self.of(OrchestratorManager).kinds.values():
                 if kind.aclose is not None:
                     stack.push_async_callback(kind.aclose)
-            for room, manager in self.at_work():
-                if room.running is not None:
-                    await stack.enter_async_context(room.running(manager))
             yield
 
     @asynccontextmanager

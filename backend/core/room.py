@@ -133,7 +133,6 @@ class Room(Generic[M]):
         gauges: Figures of the fleet.
         observe: Takes finished requests, after their answers.
         observe_work: Takes what a worker did with a job: the event's name, then its labels.
-        running: What has to be open in every process, the command line's included.
         serving: What works while an API or a worker serves.
     """
 
@@ -157,7 +156,6 @@ class Room(Generic[M]):
     gauges: tuple[FleetGauge[M], ...] = ()
     observe: Callable[[M, Sequence[RequestRecord]], None] | None = None
     observe_work: Callable[..., None] | None = None
-    running: Callable[[M], AbstractAsyncContextManager[Any]] | None = None
     serving: Callable[[M, Database], AbstractAsyncContextManager[Any]] | None = None
 
 
