@@ -35,7 +35,8 @@ class Scope:
 
 
 SYSTEM_TABLES: Final[dict[str, frozenset[str]]] = {
-    "sequencer": frozenset({"audit_records", "audit_heads"}),
+    "sequencer": frozenset({"audit_records", "audit_heads", "events", "event_heads"}),
+    "events": frozenset({"events", "event_heads", "event_cursors"}),
     "authenticate": frozenset(
         {
             "users",
@@ -48,6 +49,7 @@ SYSTEM_TABLES: Final[dict[str, frozenset[str]]] = {
             "authorization_codes",
             "data_keys",
             "audit_records",
+            "events",
             "revoked_tokens",
         }
     ),
@@ -59,6 +61,7 @@ SYSTEM_TABLES: Final[dict[str, frozenset[str]]] = {
             "data_keys",
             "audit_records",
             "audit_heads",
+            "events",
             "oauth_clients",
             "signing_keys",
             "idempotency_records",
@@ -71,6 +74,7 @@ SYSTEM_TABLES: Final[dict[str, frozenset[str]]] = {
             "memberships",
             "data_keys",
             "audit_records",
+            "events",
             "idempotency_records",
         }
     ),
@@ -84,6 +88,7 @@ SYSTEM_TABLES: Final[dict[str, frozenset[str]]] = {
             "email_messages",
             "email_recipients",
             "email_events",
+            "events",
         }
     ),
     "metrics": frozenset({"metric_rollups"}),
@@ -97,7 +102,7 @@ SYSTEM_TABLES: Final[dict[str, frozenset[str]]] = {
             "jobs",
         }
     ),
-    "readiness": frozenset({"jobs", "audit_records"}),
+    "readiness": frozenset({"jobs", "audit_records", "events", "event_heads", "event_cursors"}),
 }
 """Every errand that spans tenants, and the only tables it may touch. Keep it short."""
 
