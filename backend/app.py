@@ -8,7 +8,7 @@ what earlier ones made, and splitting them would hide the order.
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
@@ -21,35 +21,50 @@ from backend import __version__
 from backend.core.audit import audit_row
 from backend.core.clock import Clock, system_clock
 from backend.core.context import SystemScope
+from backend.core.cursors import EventConsumer, check_cursors, read_cursors
 from backend.core.database import Database, make_engine
+from backend.core.events import count_dropped_unread, event_maker
 from backend.core.log import access_logger
 from backend.core.signals import PostgresCarrier, Signals, UnixCarrier
 from backend.core.telemetry import Consumer, Telemetry
 from backend.http import problem
+from backend.http.event_stream import EventStreams, StreamLimits
+from backend.http.event_stream import router as event_routes
 from backend.http.openapi import build_document
 from backend.http.pipeline import BodyLimits, Pipeline
 from backend.managers.dashboard import DashboardManager
 from backend.managers.dashboard.routes import router as dashboard_routes
+from backend.managers.email import EVENTS as EMAIL_EVENTS
 from backend.managers.email import EmailDelivery, EmailManager, verify
 from backend.managers.email.routes import router as email_routes
+from backend.managers.gateway import EVENTS as GATEWAY_EVENTS
 from backend.managers.gateway import GatewayManager
 from backend.managers.gateway.data_plane import OPENAPI as GATEWAY_OPENAPI
 from backend.managers.gateway.data_plane import gateway_data_plane
 from backend.managers.gateway.oauth_routes import oauth_routes
 from backend.managers.gateway.routes import router as gateway_routes
 from backend.managers.metrics import STEP_SECONDS, MetricsManager
-from backend.managers.monitoring import MonitoringManager
+from backend.managers.monitoring import EventSeries, MonitoringManager
 from backend.managers.monitoring.routes import router as monitoring_routes
+from backend.managers.orchestrator import EVENTS as JOB_EVENTS
 from backend.managers.orchestrator import OrchestratorManager
 from backend.managers.orchestrator.routes import router as job_routes
 from backend.managers.security import SecurityManager, load_root_key
 from backend.managers.security.routes import router as audit_routes
+from backend.managers.tenant import EVENTS as TENANT_EVENTS
 from backend.managers.tenant import TenantManager
 from backend.managers.tenant.routes import router as tenant_routes
 from backend.managers.tracing import Collector, TracingManager, can_export, otlp_exporter
 from backend.settings import Settings
 
 SERVICE: Final = "email-sender"
+EVENTS: Final = {
+    **TENANT_EVENTS,
+    **JOB_EVENTS,
+    **EMAIL_EVENTS,
+    **GATEWAY_EVENTS,
+}
+"""Every event of the house and the permission that reading it takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +83,8 @@ class Platform:
     monitoring: MonitoringManager
     dashboard: DashboardManager
     collector: Collector | None
+    event_series: EventSeries
+    event_consumers: list[EventConsumer] = field(default_factory=list)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -90,7 +107,13 @@ def compose(settings: Settings, *, clock: Clock = system_clock) -> Platform:
         carrier = PostgresCarrier(url.render_as_string(hide_password=False))
     else:
         carrier = UnixCarrier(settings.data_dir / "signals")
-    database = Database(engine, audit_row=audit_row, clock=clock, signals=Signals(carrier))
+    database = Database(
+        engine,
+        audit_row=audit_row,
+        event_row=event_maker(EVENTS),
+        clock=clock,
+        signals=Signals(carrier),
+    )
     metrics = MetricsManager()
     security = SecurityManager(load_root_key(settings.security, settings.data_dir / "root.key"))
     tenants = TenantManager()
@@ -110,6 +133,7 @@ def compose(settings: Settings, *, clock: Clock = system_clock) -> Platform:
         return f"greeting in {milliseconds:.0f} ms"
 
     monitoring.add_check("database", check_database)
+    monitoring.add_check("events", partial(check_cursors, database), required=False)
     monitoring.add_check("mail_server", check_mail_server, required=False)
     collector: Collector | None = None
     if settings.telemetry.otlp_endpoint:
@@ -130,6 +154,7 @@ def compose(settings: Settings, *, clock: Clock = system_clock) -> Platform:
         monitoring=monitoring,
         dashboard=DashboardManager(metrics, orchestrator, emails),
         collector=collector,
+        event_series=EventSeries(monitoring.registry),
     )
 
 
@@ -206,9 +231,17 @@ def create_app(platform: Platform) -> Pipeline:
 
     async def count_fleet() -> tuple[Mapping[str, int], int]:
         async with database.read(SystemScope("readiness")) as tx:
+            platform.event_series.update(await read_cursors(tx), await count_dropped_unread(tx))
             waiting = await platform.orchestrator.count_waiting(tx)
             return waiting, await platform.security.count_unsequenced(tx)
 
+    limits = settings.events
+    app.state.event_streams = EventStreams(
+        database,
+        EVENTS,
+        platform.gateway.authenticate,
+        StreamLimits(limits.streams, limits.streams_per_tenant, limits.stream_seconds),
+    )
     app.state.expose_metrics = partial(platform.monitoring.expose_fleet, count_fleet)
     problem.install(app)
     for router in (
@@ -219,6 +252,7 @@ def create_app(platform: Platform) -> Pipeline:
         dashboard_routes,
         audit_routes,
         tenant_routes,
+        event_routes,
     ):
         app.include_router(router)
     app.router.routes.extend(oauth_routes(platform.gateway))

@@ -17,7 +17,9 @@ from prometheus_client import start_http_server
 from backend.app import TICK_DEFAULTS, Platform, create_tracing
 from backend.core.audit import sequence
 from backend.core.context import SystemScope
+from backend.core.cursors import EventDispatcher
 from backend.core.errors import UnavailableError
+from backend.core.events import Retention, sweep_events
 from backend.managers.orchestrator import Worker
 
 logger = logging.getLogger(__name__)
@@ -53,6 +55,12 @@ async def run_worker(platform: Platform) -> None:
         if tracing is not None:
             stack.callback(tracing.close)
         _expose(platform, stack)
+        dispatcher = EventDispatcher(
+            platform.database,
+            platform.event_consumers,
+            on_failure=platform.event_series.count_failure,
+        )
+        await stack.enter_async_context(dispatcher.running())
         scheduler = AsyncIOScheduler(timezone="UTC", job_defaults=TICK_DEFAULTS)
         scheduler.add_job(_sequence, "interval", seconds=0.3, args=[platform])
         scheduler.add_job(_sweep, "interval", minutes=10, args=[platform])
@@ -101,5 +109,11 @@ async def _sweep(platform: Platform) -> None:
         while gone:
             async with platform.database.transaction(SystemScope("retention")) as tx:
                 gone = await platform.orchestrator.sweep_finished(tx, keep_days=keep_days)
+        events = platform.settings.events
+        retention = Retention(events.keep_hours, events.keep_days, events.keep_rows)
+        gone = 1
+        while gone:
+            async with platform.database.transaction(SystemScope("events")) as tx:
+                gone = await sweep_events(tx, retention)
     except UnavailableError:
         logger.warning("retention_waits_for_the_database")

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 EVENTS: Final = "events"
 """The signal that there are newly numbered events: of one tenant, or with no payload of many."""
 
+_encode: Final = json.JSONEncoder(allow_nan=False).encode
 _MAX_DATA_BYTES: Final = 8192
 _MAX_SIGNALS: Final = 64
 _MAX_TENANTS_A_SWEEP: Final = 20
@@ -92,8 +93,7 @@ class EventCursor(TenantOwned, Base):
     error: Mapped[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One numbered event; ``seq`` is its place among its tenant's, without gaps."""
 
     seq: int
@@ -134,7 +134,7 @@ def event_maker(kinds: Collection[str]) -> RowMaker:
 
 
 def _refuse_unfit(data: Mapping[str, Any]) -> None:
-    text = json.dumps(data, allow_nan=False)
+    text = _encode(data)
     if len(text) > _MAX_DATA_BYTES:
         msg = "event data over 8 KiB"
         raise ValueError(msg)
@@ -238,7 +238,7 @@ async def read_events(view: ReadTx, *, after: int, limit: int) -> list[Event]:
         .order_by(EventRecord.seq)
         .limit(limit)
     )
-    return [Event(*row) for row in found]
+    return list(map(Event._make, found))
 
 
 async def read_span(view: ReadTx) -> tuple[int, int]:

@@ -226,7 +226,8 @@ class Pipeline:
             self._telemetry.append(
                 RequestRecord(
                     started_ns,
-                    perf_counter() - started,
+                    # How long a stream was open is no time that anybody waited for it.
+                    scope.get("streaming_since", perf_counter()) - started,
                     scope["method"],
                     self._route_of(scope),
                     path,
@@ -260,7 +261,7 @@ class Pipeline:
         length = headers.get(b"content-length")
         if length is not None and (not length.isdigit() or int(length) > limit):
             raise _too_large(limit)
-        principal = await self._admit(scope, _credential(headers), added)
+        principal = await self._admit(scope, credential_of(headers), added)
         if principal is None:
             if path.startswith(_API):
                 # Here and not in the routes: the framework reads and parses a body before it asks
@@ -375,7 +376,7 @@ def _replayed(stored: StoredReply) -> Response:
     )
 
 
-def _credential(headers: Mapping[bytes, bytes]) -> str | None:
+def credential_of(headers: Mapping[bytes, bytes]) -> str | None:
     """The bearer token or API key; None when there is none or the scheme is another's."""
     authorization = headers.get(b"authorization")
     if authorization is not None:

@@ -5,6 +5,8 @@ Owns ``oauth_clients``, ``api_keys``, ``signing_keys``, ``sessions``, ``authoriz
 for clients, keys, sessions and revocations; sends and listens to ``signing_keys``.
 """
 
+from typing import Final
+
 from backend.managers.gateway._credentials import CONSOLE, Client, Key
 from backend.managers.gateway.errors import (
     ApiKeyNotFoundError,
@@ -19,8 +21,20 @@ from backend.managers.gateway.errors import (
 from backend.managers.gateway.manager import CallerView, GatewayManager
 from backend.managers.gateway.settings import GatewaySettings
 
+EVENTS: Final = {
+    "login.succeeded": "platform:read",
+    "login.failed": "platform:read",
+    "client.created": "client:read",
+    "client.rotated": "client:read",
+    "client.deleted": "client:read",
+    "api_key.created": "api_key:read",
+    "api_key.revoked": "api_key:read",
+}
+"""What it tells, and the permission that reading it takes. Log-ins are the platform's own."""
+
 __all__ = [
     "CONSOLE",
+    "EVENTS",
     "ApiKeyNotFoundError",
     "CallerView",
     "Client",

@@ -8,6 +8,8 @@ Other managers describe their background work as a :class:`JobKind` and hand it 
 :meth:`OrchestratorManager.register`; :class:`Worker` runs it.
 """
 
+from typing import Final
+
 from backend.managers.orchestrator._worker import OnEvent, Worker
 from backend.managers.orchestrator.errors import (
     JobNotCancellableError,
@@ -19,7 +21,13 @@ from backend.managers.orchestrator.kinds import Batch, Claim, Job, JobKind, JobR
 from backend.managers.orchestrator.manager import OrchestratorManager
 from backend.managers.orchestrator.settings import OrchestratorSettings
 
+EVENTS: Final = dict.fromkeys(
+    ("job.succeeded", "job.dead", "job.cancelled", "job.retried"), "job:read"
+)
+"""What it tells of a job, and the permission that reading it takes."""
+
 __all__ = [
+    "EVENTS",
     "Batch",
     "Claim",
     "Job",

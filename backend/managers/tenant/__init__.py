@@ -3,6 +3,8 @@
 Owns ``tenants``, ``users`` and ``memberships``. Signals ``principals`` when a role changes.
 """
 
+from typing import Final
+
 from backend.managers.tenant._password import hash_password, verify_password
 from backend.managers.tenant._roles import (
     PLATFORM_PERMISSIONS,
@@ -29,7 +31,16 @@ from backend.managers.tenant.manager import (
     User,
 )
 
+EVENTS: Final = {
+    "tenant.created": "platform:read",
+    "member.added": "member:read",
+    "member.role_changed": "member:read",
+    "member.removed": "member:read",
+}
+"""What it tells, and the permission that reading it takes."""
+
 __all__ = [
+    "EVENTS",
     "PLATFORM_PERMISSIONS",
     "PRINCIPALS",
     "ROLES",
