@@ -12,9 +12,11 @@ import procrastinate
 import psycopg
 import uvloop
 
+from backend.app import EVENTS
 from backend.core.audit import audit_row
 from backend.core.context import Scope, SystemScope
 from backend.core.database import Database, make_engine
+from backend.core.events import event_maker
 from backend.core.ids import uuid7
 from backend.managers.orchestrator import Job, OrchestratorManager
 from scripts.benchmarks.jobs_reference import TASK, make_app
@@ -89,7 +91,11 @@ def _measure_ours(platform: Installation, count: int) -> float:
 
 @contextlib.asynccontextmanager
 async def _open(platform: Installation) -> AsyncIterator[Database]:
-    database = Database(make_engine(platform.database_url, pool_size=1), audit_row=audit_row)
+    database = Database(
+        make_engine(platform.database_url, pool_size=1),
+        audit_row=audit_row,
+        event_row=event_maker(EVENTS),
+    )
     try:
         yield database
     finally:

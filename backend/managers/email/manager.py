@@ -170,6 +170,7 @@ class EmailManager(TemplateOperations, SendingOperations):
                 recipients=len(email.recipients),
                 business_key=email.business_key,
             )
+            tx.emit("email.queued", f"email:{email.id}", business_key=email.business_key)
         return emails
 
     def _prepare(

@@ -90,6 +90,7 @@ class CredentialOperations:
         )
         tx.session.add(row)
         tx.audit("client.created", f"client:{row.client_id}", name=name, role=role)
+        tx.emit("client.created", f"client:{row.client_id}", name=name, role=role)
         return _client(row), secret
 
     async def rotate_client(
@@ -109,6 +110,7 @@ class CredentialOperations:
         secret = _keys.mint(_keys.SECRET_TAG)
         row.secret_hash = _keys.digest_of(secret)
         tx.audit("client.rotated", f"client:{row.client_id}")
+        tx.emit("client.rotated", f"client:{row.client_id}", name=row.name)
         tx.signal(PRINCIPALS)
         return _client(row), secret
 
@@ -121,6 +123,7 @@ class CredentialOperations:
         row = await self._locked_client(tx, client_row_id)
         await tx.session.delete(row)
         tx.audit("client.deleted", f"client:{row.client_id}", name=row.name)
+        tx.emit("client.deleted", f"client:{row.client_id}", name=row.name)
         tx.signal(PRINCIPALS)
 
     async def _locked_client(self, tx: Tx, client_row_id: str) -> OauthClient:
@@ -217,6 +220,7 @@ class CredentialOperations:
         )
         tx.session.add(row)
         tx.audit("api_key.created", f"api_key:{row.id}", name=name, role=role, prefix=row.prefix)
+        tx.emit("api_key.created", f"api_key:{row.id}", name=name, role=role)
         return _key(row), key
 
     async def revoke_api_key(self, tx: Tx, key_id: str) -> None:
@@ -234,6 +238,7 @@ class CredentialOperations:
             raise ApiKeyNotFoundError
         await tx.session.delete(row)
         tx.audit("api_key.revoked", f"api_key:{row.id}", name=row.name, prefix=row.prefix)
+        tx.emit("api_key.revoked", f"api_key:{row.id}", name=row.name)
         tx.signal(PRINCIPALS)
 
 
