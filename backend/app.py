@@ -7,7 +7,7 @@ kinds, gauges) is taken from its ``ROOM``: no room's duty is written down here.
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Literal, TypeVar, cast
 
@@ -17,15 +17,19 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from backend import __version__
-from backend.core.audit import SEQUENCER, audit_row
+from backend.core.audit import audit_row
 from backend.core.clock import Clock, system_clock
 from backend.core.context import SystemScope
+from backend.core.cursors import EventConsumer, check_cursors, read_cursors
 from backend.core.database import Database, make_engine
+from backend.core.events import OUTBOX, count_dropped_unread, event_maker
 from backend.core.log import access_logger
 from backend.core.room import FleetGauge, House, Room
 from backend.core.signals import PostgresCarrier, Signals, UnixCarrier
 from backend.core.telemetry import Consumer, Telemetry
 from backend.http import problem
+from backend.http.event_stream import EventStreams, StreamLimits
+from backend.http.event_stream import router as event_routes
 from backend.http.openapi import build_document
 from backend.http.pipeline import Pipeline
 from backend.http.routing import RouteRule
@@ -40,7 +44,7 @@ from backend.managers.orchestrator import OrchestratorManager
 from backend.managers.security import SecurityManager, load_root_key
 from backend.managers.tenant import Roles, TenantManager
 from backend.managers.tracing import Collector, TracingManager, otlp_exporter
-from backend.rooms import ROOMS
+from backend.rooms import CORE_ERRANDS, ROOMS
 from backend.settings import Settings
 from backend.sink.routes import sink_routes
 
@@ -57,6 +61,7 @@ class Platform:
     outbound: Outbound
     house: House
     managers: Mapping[type, Any]
+    event_consumers: list[EventConsumer] = field(default_factory=list)
 
     def of(self, kind: type[T]) -> T:
         """This process's instance of a manager.
@@ -123,7 +128,7 @@ def compose(
     Raises:
         RoomClashError: Two rooms claim the same.
     """
-    house = House([*ROOMS, *(room for room, _ in more)], errands=[SEQUENCER])
+    house = House([*ROOMS, *(room for room, _ in more)], errands=CORE_ERRANDS)
     engine = make_engine(settings.database_url, pool_size=settings.database.pool_size)
     carrier: PostgresCarrier | UnixCarrier
     if engine.dialect.name == "postgresql":
@@ -131,7 +136,13 @@ def compose(
         carrier = PostgresCarrier(url.render_as_string(hide_password=False))
     else:
         carrier = UnixCarrier(settings.data_dir / "signals")
-    database = Database(engine, audit_row=audit_row, clock=clock, signals=Signals(carrier))
+    database = Database(
+        engine,
+        audit_row=audit_row,
+        event_row=event_maker(house.events),
+        clock=clock,
+        signals=Signals(carrier),
+    )
 
     outbound = Outbound(settings.outbound)
     managers: dict[type, Any] = {}
@@ -177,11 +188,18 @@ def compose(
         async with database.read(SystemScope(gauge.errand)) as tx:
             return await gauge.count(manager, tx)
 
+    async def watch_cursors() -> None:
+        async with database.read(SystemScope(OUTBOX)) as tx:
+            monitoring.event_series.update(await read_cursors(tx), await count_dropped_unread(tx))
+
     platform = Platform(settings, database, outbound, house, managers)
     monitoring.add_check("database", check_database)
+    monitoring.add_check("events", partial(check_cursors, database), required=False)
+    monitoring.add_refresh(watch_cursors)
     for room, manager in platform.at_work():
         for make_kind in room.job_kinds:
             jobs.register(make_kind(manager, database))
+        platform.event_consumers.extend(make(manager, database) for make in room.consumers)
         for check in room.checks:
             monitoring.add_check(
                 check.name, partial(check.run, manager), required=check.required(manager)
@@ -228,7 +246,15 @@ def create_app(platform: Platform) -> Pipeline:
     app.state.database = database
     app.state.managers = platform.managers
     app.state.along = platform.house.along
+    limits = settings.events
+    app.state.event_streams = EventStreams(
+        database,
+        platform.house.events,
+        platform.of(GatewayManager).authenticate,
+        StreamLimits(limits.streams, limits.streams_per_tenant, limits.stream_seconds),
+    )
     problem.install(app)
+    app.include_router(event_routes)
     data_routes: list[Any] = []
     rules: list[RouteRule] = []
     for room, manager in platform.at_work():

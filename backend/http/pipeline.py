@@ -225,7 +225,8 @@ class Pipeline:
             self._telemetry.append(
                 RequestRecord(
                     started_ns,
-                    perf_counter() - started,
+                    # How long a stream was open is no time that anybody waited for it.
+                    scope.get("streaming_since", perf_counter()) - started,
                     scope["method"],
                     target.template,
                     path,
@@ -261,7 +262,7 @@ class Pipeline:
         if "\x00" in path or b"%00" in scope["query_string"]:
             # As in a body (see Input): no text of ours holds it, and PostgreSQL cannot compare it.
             raise InvalidInputError("An address may not contain the character U+0000")
-        principal = await self._admit(scope, target, _credential(headers), added)
+        principal = await self._admit(scope, target, credential_of(headers), added)
         limit = target.body_bytes
         if principal is None:
             # Below the API's root nobody's business either: what there is.
@@ -374,7 +375,7 @@ def _replayed(stored: StoredReply) -> Response:
     )
 
 
-def _credential(headers: Mapping[bytes, bytes]) -> str | None:
+def credential_of(headers: Mapping[bytes, bytes]) -> str | None:
     """The bearer token or API key; None when there is none or the scheme is another's."""
     authorization = headers.get(b"authorization")
     if authorization is not None:

@@ -99,6 +99,7 @@ class Rig:
 
     def __init__(self, folder: Path, where: Where, settings: Mapping[str, str]) -> None:
         self.where = where
+        self.folder = folder
         self._installation = Installation(
             folder,
             {
@@ -186,6 +187,11 @@ class Rig:
         if process is None:
             raise DrillError(f"there is no {name}, or it has ended")
         return process
+
+    @property
+    def database_url(self) -> str:
+        """The run-time DSN, for what a drill does beside the API."""
+        return self._installation.database_url
 
     async def terminate(self, name: str) -> tuple[int, float]:
         """Ask the process to end; its exit status and the seconds it took.

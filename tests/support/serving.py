@@ -22,7 +22,7 @@ from backend.cli import bootstrap
 from backend.http.server import OPTIONS
 from backend.managers.email import EmailSettings
 from backend.managers.gateway import GatewaySettings
-from backend.settings import DatabaseSettings, Settings, TelemetrySettings
+from backend.settings import DatabaseSettings, EventSettings, Settings, TelemetrySettings
 from tests.support.login import person_token
 
 CONSOLE_URL = "http://localhost:8401"
@@ -98,6 +98,8 @@ def patient_settings(data_dir: Path, database_url: str, port: int) -> Settings:
             requests_per_second=_MUCH,
             burst_requests=_MUCH,
         ),
+        # Streams end by themselves only after this.
+        events=EventSettings(stream_seconds=0.05, streams_per_tenant=1000, streams=1000),
     )
 
 

@@ -42,6 +42,17 @@ ROOM = Room(
         ),
     ),
     job_kinds=(delivery_kind,),
+    events=dict.fromkeys(
+        (
+            "email.queued",
+            "email.accepted",
+            "email.deferred",
+            "email.bounced",
+            "email.partial",
+            "email.cancelled",
+        ),
+        "email:read",
+    ),
     checks=(ReadyCheck("mail_server", EmailManager.check_default_relay, required=lambda _: False),),
 )
 

@@ -24,6 +24,7 @@ from backend.managers.orchestrator import Claim, Outcome
 QUEUED: Final = "queued"
 OPEN_STATES: Final = ("queued", "sending", "deferred")
 _MAX_REASON: Final = 500
+_TOLD: Final = frozenset({"accepted", "deferred", "bounced", "partial", "cancelled"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,16 +221,21 @@ async def _settle_open(
 async def _recount(tx: Tx, ids: Sequence[str], now: datetime) -> None:
     """Derive each message's state from its recipients': one rule, whatever led here."""
     found = await tx.execute(
-        sa.select(RecipientRow.email_id, RecipientRow.state, sa.func.count())
+        sa.select(
+            RecipientRow.tenant_id, RecipientRow.email_id, RecipientRow.state, sa.func.count()
+        )
         .where(RecipientRow.email_id.in_(ids))
-        .group_by(RecipientRow.email_id, RecipientRow.state)
+        .group_by(RecipientRow.tenant_id, RecipientRow.email_id, RecipientRow.state)
     )
-    counts: dict[str, dict[str, int]] = {}
-    for email_id, state, count in found.all():
-        counts.setdefault(email_id, {})[state] = count
+    counts: dict[tuple[str, str], dict[str, int]] = {}
+    for tenant_id, email_id, state, count in found.all():
+        counts.setdefault((tenant_id, email_id), {})[state] = count
     by_state: dict[str, list[str]] = {}
-    for email_id, states in counts.items():
-        by_state.setdefault(state_of(states), []).append(email_id)
+    for (tenant_id, email_id), states in counts.items():
+        state = state_of(states)
+        by_state.setdefault(state, []).append(email_id)
+        if state in _TOLD:
+            tx.emit(f"email.{state}", f"email:{email_id}", tenant_id=tenant_id, recipients=states)
     for state, group in by_state.items():
         values: dict[str, Any] = {"state": state, "updated_at": now}
         if state in {"accepted", "partial"}:

@@ -192,6 +192,7 @@ class EmailManager:
                 recipients=len(email.recipients),
                 business_key=email.business_key,
             )
+            tx.emit("email.queued", f"email:{email.id}", business_key=email.business_key)
         return emails
 
     def _prepare(

@@ -5,7 +5,7 @@ Owns ``oauth_clients``, ``api_keys``, ``signing_keys``, ``sessions``, ``authoriz
 for clients, keys, sessions and revocations; sends and listens to ``signing_keys``.
 """
 
-from backend.core.room import ADMIN, OPERATOR, WORKFLOW, Room, RouteClass, Sweep
+from backend.core.room import ADMIN, OPERATOR, PLATFORM_READ, WORKFLOW, Room, RouteClass, Sweep
 from backend.managers.gateway._credentials import CONSOLE, Client, Key
 from backend.managers.gateway.data_plane import DATA_ROUTES
 from backend.managers.gateway.errands import ANSWERS, AUTHENTICATE, RETENTION, SIGNING_KEYS
@@ -68,6 +68,16 @@ ROOM = Room(
             ),
         ),
     ),
+    # Log-ins are the platform's own.
+    events={
+        "login.succeeded": PLATFORM_READ,
+        "login.failed": PLATFORM_READ,
+        "client.created": "client:read",
+        "client.rotated": "client:read",
+        "client.deleted": "client:read",
+        "api_key.created": "api_key:read",
+        "api_key.revoked": "api_key:read",
+    },
     sweeps=(Sweep(RETENTION, GatewayManager.sweep_expired),),
     observe=GatewayManager.observe,
     serving=GatewayManager.serving,

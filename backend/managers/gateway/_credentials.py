@@ -92,6 +92,7 @@ class CredentialOperations:
         )
         tx.session.add(row)
         tx.audit("client.created", f"client:{row.client_id}", name=name, role=role)
+        tx.emit("client.created", f"client:{row.client_id}", name=name, role=role)
         return _client(row), secret
 
     async def rotate_client(
@@ -111,6 +112,7 @@ class CredentialOperations:
         secret = _keys.mint(_keys.SECRET_TAG)
         row.secret_hash = _keys.digest_of(secret)
         tx.audit("client.rotated", f"client:{row.client_id}")
+        tx.emit("client.rotated", f"client:{row.client_id}", name=row.name)
         tx.signal(PRINCIPALS)
         return _client(row), secret
 
@@ -123,6 +125,7 @@ class CredentialOperations:
         row = await self._locked_client(tx, client_row_id)
         await tx.session.delete(row)
         tx.audit("client.deleted", f"client:{row.client_id}", name=row.name)
+        tx.emit("client.deleted", f"client:{row.client_id}", name=row.name)
         tx.signal(PRINCIPALS)
 
     async def _locked_client(self, tx: Tx, client_row_id: str) -> OauthClient:
@@ -219,6 +222,7 @@ class CredentialOperations:
         )
         tx.session.add(row)
         tx.audit("api_key.created", f"api_key:{row.id}", name=name, role=role, prefix=row.prefix)
+        tx.emit("api_key.created", f"api_key:{row.id}", name=name, role=role)
         return _key(row), key
 
     async def revoke_api_key(self, tx: Tx, key_id: str) -> None:
@@ -236,6 +240,7 @@ class CredentialOperations:
             raise ApiKeyNotFoundError
         await tx.session.delete(row)
         tx.audit("api_key.revoked", f"api_key:{row.id}", name=row.name, prefix=row.prefix)
+        tx.emit("api_key.revoked", f"api_key:{row.id}", name=row.name)
         tx.signal(PRINCIPALS)
 
 

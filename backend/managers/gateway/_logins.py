@@ -119,6 +119,7 @@ class LogIns:
             tx.audit(
                 "login.succeeded", f"user:{user.id}", address=caller.address, session=session.id
             )
+            tx.emit("login.succeeded", f"user:{user.id}", address=caller.address)
         return NewSession(cookie, self._settings.session_seconds)
 
     async def find(self, cookie: str | None) -> LogIn | None:

@@ -13,10 +13,12 @@ import sqlalchemy as sa
 from backend.core.audit import SEQUENCER, AuditRecord, audit_row
 from backend.core.context import Scope, SystemScope
 from backend.core.database import Database, make_engine
+from backend.core.events import event_maker
 from backend.managers.gateway import Client, GatewayManager, GatewaySettings
 from backend.managers.gateway._logins import Caller
 from backend.managers.security import SecurityManager
 from backend.managers.tenant import Tenant, TenantManager, User, hash_password
+from backend.rooms import HOUSE
 from tests.support.errands import EVERYTHING
 from tests.support.roles import ROLES
 
@@ -114,7 +116,12 @@ class Gate:
 
     def second_process(self) -> GatewayManager:
         """Another gateway on the same database that hears no signals of this one."""
-        apart = Database(self.database.engine, audit_row=audit_row, clock=self.clock)
+        apart = Database(
+            self.database.engine,
+            audit_row=audit_row,
+            event_row=event_maker(HOUSE.events),
+            clock=self.clock,
+        )
         return GatewayManager(
             apart,
             SecurityManager(self.root_key),
@@ -134,7 +141,12 @@ def clock() -> Clock:
 @pytest_asyncio.fixture
 async def gate(database_url: str, clock: Clock) -> AsyncIterator[Gate]:
     """The gateway on a migrated, empty database."""
-    database = Database(make_engine(database_url, pool_size=4), audit_row=audit_row, clock=clock)
+    database = Database(
+        make_engine(database_url, pool_size=4),
+        audit_row=audit_row,
+        event_row=event_maker(HOUSE.events),
+        clock=clock,
+    )
     root_key = os.urandom(32)
     settings = GatewaySettings()
     security, tenants = SecurityManager(root_key), TenantManager(ROLES)
