@@ -65,6 +65,7 @@ class TestDoctor:
         found = {line.split()[1]: line.split()[0] for line in checks.splitlines()}
         assert found == {
             "database": "ok",
+            "events": "ok",
             "mail_server": "warn",
             "trace_collector": "warn",
             "schema": "ok",
