@@ -475,12 +475,3 @@ async def check_cursors(database: Database) -> str:
     if degraded := [str(state) for state in states if state.degraded]:
         raise CursorsDegradedError("; ".join(degraded))
     return f"{len(states)} cursors, {sum(state.behind for state in states)} events behind"
-
-
-async def forget_cursor(tx: Tx, name: str) -> None:
-    """Nobody will consume under this name again: events no longer wait for it."""
-    await tx.execute(
-        sa.delete(EventCursor)
-        .where(EventCursor.name == name)
-        .execution_options(synchronize_session=False)
-    )

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -9,12 +10,14 @@ from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 
 from backend.core.context import Scope, SystemScope
 from backend.core.events import OUTBOX, Retention, read_span, sweep_events
 from backend.core.ids import PLATFORM_TENANT
 from backend.http import event_stream
 from backend.http.event_stream import StreamLimits
+from backend.http.server import OPTIONS
 from backend.managers.gateway import GatewayManager
 from backend.rooms import HOUSE
 from tests.support.platform import App, Caller
@@ -347,6 +350,32 @@ class TestBounds:
         assert pool.checkedout() <= 2
         for each in open_:
             await each.leave()
+
+
+class TestServer:
+    async def test_does_not_wait_for_streams_when_it_ends(self, app: App, ada: Caller) -> None:
+        # No limit of its own: a stream that it waited for would keep it here.
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app.asgi, **{**OPTIONS, "lifespan": "off"}, timeout_graceful_shutdown=None
+            )
+        )
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            port = listener.getsockname()[1]
+            serving = asyncio.create_task(server.serve([listener]))
+            while not server.started:
+                await asyncio.sleep(0.01)
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            token = ada.http.headers["Authorization"]
+            head = f"GET /api/v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\n\r\n"
+            writer.write(head.encode())
+            async with asyncio.timeout(60):
+                await reader.readuntil(b": connected")
+                server.should_exit = True
+                await serving
+                assert await reader.read() is not None
+            writer.close()
 
 
 async def test_is_seen_in_the_document(openapi: dict[str, Any]) -> None:
