@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { NodeHelpers } from './support/n8n.mjs';
+import { readSnapshot, takeSnapshot } from './snapshot.mjs';
 import { EmailSender } from '../dist/nodes/EmailSender/EmailSender.node.js';
 import { EmailSenderApi } from '../dist/credentials/EmailSenderApi.credentials.js';
 import { EmailSenderOAuth2Api } from '../dist/credentials/EmailSenderOAuth2Api.credentials.js';
@@ -125,6 +126,11 @@ describe('node', () => {
 	it('offers its own custom API call where n8n would add one', () => {
 		const { options } = description.properties.find(({ name }) => name === 'resource');
 		assert.equal(options.at(-1).name, 'Custom API Call');
+	});
+
+	it('keeps what saved workflows are read with', () => {
+		// Meant to change? `node test/snapshot.mjs`, and read the difference: version 1 only grows.
+		assert.deepEqual(takeSnapshot(), readSnapshot());
 	});
 
 	it('may be used as a tool', () => {
