@@ -1,14 +1,16 @@
 /**
- * What the package has promised: the part of the node's description that saved workflows are read with.
+ * What the package has promised: what saved workflows are read with, and what each operation may send.
  *
  * Texts are left out, for they may change freely. Names, types, values, defaults and conditions may not: n8n saves only
- * what differs from a default, so another default changes the meaning of a workflow that exists already.
+ * what differs from a default, so another default changes the meaning of a workflow that exists already. What is sent is
+ * compared with the API's OpenAPI document by `tests/contract/test_n8n_paths.py`, which has no Node to build with.
  *
  * `node test/snapshot.mjs` writes the file anew from the build; version 1 of the node only grows.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { description } from './support/context.mjs';
+import { resources } from '../dist/nodes/EmailSender/resources/index.js';
 
 const file = new URL('snapshot.json', import.meta.url);
 const TEXTS = ['displayName', 'description', 'placeholder', 'hint', 'action'];
@@ -16,7 +18,16 @@ const TEXTS = ['displayName', 'description', 'placeholder', 'hint', 'action'];
 export const readSnapshot = () => JSON.parse(readFileSync(file, 'utf8'));
 
 export function takeSnapshot() {
-	return { parameters: description.properties.map(withoutTexts) };
+	const operations = resources.flatMap(({ value, operations: offered }) =>
+		Object.entries(offered).map(([name, { route, query = [], body = [] }]) => [
+			`${value}.${name}`,
+			{ route, query, body },
+		]),
+	);
+	return {
+		operations: Object.fromEntries(operations),
+		parameters: description.properties.map(withoutTexts),
+	};
 }
 
 function withoutTexts(value) {
