@@ -1,12 +1,10 @@
 import type { IDataObject, IExecuteFunctions, INodeProperties } from 'n8n-workflow';
 import { NodeOperationError } from 'n8n-workflow';
-import { readJson, readJsonObject } from '../../shared/json';
-import { API_ROOT, type Api } from '../../shared/transport';
+import { readJson, readJsonObject } from '../shared/json';
+import type { Resource } from '../shared/operation';
+import { API_ROOT, type Api } from '../shared/transport';
 
-/** Any method and any path of the document: the builder chooses both. */
-export const route = '* /api/v1/*';
-
-export const fields: INodeProperties[] = [
+const fields: INodeProperties[] = [
 	{
 		displayName: 'Method',
 		name: 'method',
@@ -71,11 +69,7 @@ export const fields: INodeProperties[] = [
 	},
 ];
 
-export async function execute(
-	context: IExecuteFunctions,
-	item: number,
-	api: Api,
-): Promise<IDataObject[]> {
+async function execute(context: IExecuteFunctions, item: number, api: Api): Promise<IDataObject[]> {
 	const method = context.getNodeParameter('method', item) as string;
 	const path = readPath(context, item);
 	const query = context.getNodeParameter('query', item);
@@ -119,3 +113,21 @@ function readPath(context: IExecuteFunctions, item: number): string {
 		itemIndex: item,
 	});
 }
+
+export const customApiCall: Resource = {
+	name: 'Custom API Call',
+	value: 'customApiCall',
+	default: 'call',
+	operations: {
+		call: {
+			// The name keeps n8n from adding its own entry, which would lead away to the HTTP Request node.
+			name: 'Custom API Call',
+			action: 'Make a custom API call',
+			description: 'Call any path of the API with this credential',
+			// Any method and any path of the document: the builder chooses both.
+			route: '* /api/v1/*',
+			fields,
+			execute,
+		},
+	},
+};
