@@ -15,7 +15,7 @@ from typing import Final
 
 import streamlit as st
 
-from dashboard import api, schemas, settings
+from dashboard import client, settings
 
 _KEY: Final = "session"
 _LEEWAY_SECONDS: Final = 45.0
@@ -46,7 +46,7 @@ class Session:
 
     def __init__(
         self,
-        gate: api.Gate,
+        gate: client.Gate,
         id_token: str,
         *,
         issued_at: float,
@@ -71,8 +71,8 @@ class Session:
         self._tenant: str | None = None
         self._token = ""
         self._good_until = 0.0
-        self._me: schemas.Me | None = None
-        self.api = api.Api(settings.load(), gate.http, self)
+        self._me: client.models.MeOut | None = None
+        self.api = client.Api(client.Connection(settings.load(), gate.http, self))
 
     def bearer(self, *, renew: bool = False) -> str:
         """Return an access token with at least half a minute to live.
@@ -90,7 +90,7 @@ class Session:
             return self._token
 
     @property
-    def me(self) -> schemas.Me:
+    def me(self) -> client.models.MeOut:
         """Who is logged in; asked once per tenant and kept.
 
         Raises:
@@ -98,7 +98,7 @@ class Session:
             ApiProblem: As ``bearer``.
         """
         if self._me is None:
-            self._me = self.api.me()
+            self._me = self.api.get_me()
         return self._me
 
     def can(self, permission: str) -> bool:
@@ -119,7 +119,7 @@ class Session:
             self._tenant = tenant_id
             try:
                 self._exchange()
-            except api.ApiProblem:
+            except client.ApiProblem:
                 self._tenant = before
                 raise
             self._me = None
@@ -131,7 +131,7 @@ class Session:
             raise SignedOut(renewable=not fresh_login)
         try:
             grant = self._gate.exchange(self.id_token, self._tenant)
-        except api.ApiProblem as problem:
+        except client.ApiProblem as problem:
             if problem.code in _LOGIN_REFUSED:
                 raise SignedOut(renewable=False) from problem
             raise
@@ -142,9 +142,9 @@ class Session:
 
 
 @st.cache_resource(show_spinner=False)
-def gate() -> api.Gate:
+def gate() -> client.Gate:
     """Return the process's connection pool."""
-    return api.open_gate(settings.load())
+    return client.open_gate(settings.load())
 
 
 def open_session() -> Session:

@@ -7,11 +7,11 @@ from typing import Final
 
 import streamlit as st
 
-from dashboard import schemas, state
+from dashboard import client, state
 from dashboard.widgets import confirm, credentials, listing, markup, new, problems, table
 
 
-def _row(key: schemas.ApiKey) -> dict[str, str]:
+def _row(key: client.models.ApiKeyOut) -> dict[str, str]:
     return {
         "id": key.id,
         "name": key.name,
@@ -23,11 +23,11 @@ def _row(key: schemas.ApiKey) -> dict[str, str]:
     }
 
 
-def _expiry(key: schemas.ApiKey) -> str:
+def _expiry(key: client.models.ApiKeyOut) -> str:
     return markup.when(key.expires_at) if key.expires_at else "never"
 
 
-def _last_use(key: schemas.ApiKey) -> str:
+def _last_use(key: client.models.ApiKeyOut) -> str:
     return markup.when(key.last_used_at) if key.last_used_at else "not yet"
 
 
@@ -73,12 +73,12 @@ def page() -> None:
 
 def _create(session: state.Session, wanted: credentials.Wanted) -> credentials.Secret:
     made = session.api.create_api_key(
-        name=wanted.name, role=wanted.role, expires_at=wanted.expires_at
+        client.models.ApiKeyCreate(name=wanted.name, role=wanted.role, expires_at=wanted.expires_at)
     )
-    return credentials.Secret(made.name, (("API Key", made.key or ""),))
+    return credentials.Secret(made.name, (("API Key", made.key),))
 
 
-def _one(session: state.Session, key: schemas.ApiKey) -> None:
+def _one(session: state.Session, key: client.models.ApiKeyOut) -> None:
     with problems.guard(), listing.open_card("api-keys", key.name):
         markup.facts(
             [

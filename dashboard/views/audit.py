@@ -9,11 +9,11 @@ from typing import Final
 
 import streamlit as st
 
-from dashboard import schemas, state
+from dashboard import client, state
 from dashboard.widgets import listing, markup, problems, table
 
 
-def _row(record: schemas.AuditRecord) -> dict[str, str]:
+def _row(record: client.models.AuditOut) -> dict[str, str]:
     return {
         "id": record.id,
         "action": record.action,
@@ -54,7 +54,7 @@ class _Trail:
     lead: str
     read: str
     verify: str
-    listing: listing.Listing[schemas.AuditRecord]
+    listing: listing.Listing[client.models.AuditOut]
     platform: bool
 
 
@@ -105,7 +105,7 @@ def page() -> None:
     _verdict(session, trail, verify=verify)
     listing.draw(
         trail.listing,
-        functools.partial(session.api.list_audit, platform=trail.platform),
+        session.api.list_platform_audit if trail.platform else session.api.list_audit,
         card=functools.partial(_record, key),
     )
 
@@ -126,13 +126,17 @@ def _verdict(session: state.Session, trail: _Trail, *, verify: bool) -> None:
     with problems.guard():
         if verify:
             with st.spinner("Recomputing every hash…"):
-                st.session_state[kept] = session.api.verify_audit(platform=trail.platform)
+                st.session_state[kept] = (
+                    session.api.verify_platform_audit()
+                    if trail.platform
+                    else session.api.verify_audit()
+                )
         verdict = st.session_state.get(kept)
-        if isinstance(verdict, schemas.AuditVerdict):
+        if isinstance(verdict, client.models.ChainReportOut):
             _show_verdict(verdict)
 
 
-def _show_verdict(verdict: schemas.AuditVerdict) -> None:
+def _show_verdict(verdict: client.models.ChainReportOut) -> None:
     waiting = (
         f" Newer records not yet chained: {verdict.unsequenced}; that takes about a second."
         if verdict.unsequenced
@@ -156,7 +160,7 @@ def _show_verdict(verdict: schemas.AuditVerdict) -> None:
         )
 
 
-def _record(key: str, record: schemas.AuditRecord) -> None:
+def _record(key: str, record: client.models.AuditOut) -> None:
     number = "not yet chained" if record.seq is None else str(record.seq)
     with listing.open_card(key, f"Record {number}"):
         markup.facts(

@@ -7,11 +7,12 @@ from typing import Final
 
 import streamlit as st
 
-from dashboard import schemas, state
+from dashboard import client as api
+from dashboard import state
 from dashboard.widgets import confirm, credentials, listing, markup, new, problems, table
 
 
-def _row(client: schemas.Client) -> dict[str, str]:
+def _row(client: api.models.ClientOut) -> dict[str, str]:
     return {
         "id": client.id,
         "name": client.name,
@@ -49,7 +50,11 @@ def page() -> None:
         credentials.form(
             "clients",
             "client",
-            lambda wanted: _secret(session.api.create_client(name=wanted.name, role=wanted.role)),
+            lambda wanted: _secret(
+                session.api.create_client(
+                    api.models.ClientCreate(name=wanted.name, role=wanted.role)
+                )
+            ),
             example="Invoices workflow",
             role="workflow",
         )
@@ -57,14 +62,14 @@ def page() -> None:
     listing.draw(_LIST, session.api.list_clients, card=partial(_one, session))
 
 
-def _secret(client: schemas.Client) -> credentials.Secret:
+def _secret(client: api.models.ClientSecretOut) -> credentials.Secret:
     return credentials.Secret(
         client.name,
-        (("Client ID", client.client_id), ("Client Secret", client.client_secret or "")),
+        (("Client ID", client.client_id), ("Client Secret", client.client_secret)),
     )
 
 
-def _one(session: state.Session, client: schemas.Client) -> None:
+def _one(session: state.Session, client: api.models.ClientOut) -> None:
     with problems.guard(), listing.open_card("clients", client.name):
         markup.facts(
             [
@@ -78,7 +83,7 @@ def _one(session: state.Session, client: schemas.Client) -> None:
             _acts(session, client)
 
 
-def _acts(session: state.Session, client: schemas.Client) -> None:
+def _acts(session: state.Session, client: api.models.ClientOut) -> None:
     with st.container(horizontal=True):
         if confirm.ask(
             "clients-rotate",

@@ -7,7 +7,7 @@ from typing import Final
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard import api, schemas, state, theme
+from dashboard import client, state, theme
 from dashboard.widgets import listing, mail, markup, problems, table
 
 _RECIPIENTS: Final = (
@@ -19,7 +19,7 @@ _RECIPIENTS: Final = (
 )
 
 
-def _row(email: schemas.Email) -> dict[str, str]:
+def _row(email: client.models.EmailOut) -> dict[str, str]:
     everyone = [*email.to, *email.cc, *email.bcc]
     first = everyone[0] if everyone else markup.NONE
     return {
@@ -77,7 +77,7 @@ def detail(email_id: str) -> None:
         markup.object_heading(
             email.subject or "(no subject)",
             email.state,
-            f"From {email.sender} to {', '.join(email.to) or markup.NONE}",
+            f"From {email.from_} to {', '.join(email.to) or markup.NONE}",
         )
         left, right = st.columns([2, 1])
         with left:
@@ -103,7 +103,7 @@ def _back() -> None:
     st.query_params.clear()
 
 
-def _facts(email: schemas.EmailDetail) -> list[tuple[str, str]]:
+def _facts(email: client.models.EmailDetail) -> list[tuple[str, str]]:
     return [
         ("Created (UTC)", markup.when(email.created_at)),
         ("Accepted (UTC)", markup.when(email.accepted_at)),
@@ -116,12 +116,12 @@ def _facts(email: schemas.EmailDetail) -> list[tuple[str, str]]:
     ]
 
 
-def _remark(entry: schemas.TimelineEntry) -> str:
+def _remark(entry: client.models.EventOut) -> str:
     attempt = f"Attempt {entry.attempt}" if entry.attempt else ""
     return ": ".join(part for part in (attempt, entry.detail or "") if part)
 
 
-def _recipients(email: schemas.EmailDetail) -> None:
+def _recipients(email: client.models.EmailDetail) -> None:
     markup.section("Recipients")
     table.draw(
         "recipients",
@@ -140,13 +140,13 @@ def _recipients(email: schemas.EmailDetail) -> None:
     )
 
 
-def _content(session: state.Session, email: schemas.Email) -> None:
+def _content(session: state.Session, email: client.models.EmailDetail) -> None:
     markup.section("Content")
     if not session.can("email:read_content"):
         markup.empty("Not shown", "Your role sees that a message was sent, not what it says.")
         return
     with problems.guard():
-        content = session.api.get_email_content(email.id)
+        content = session.api.read_content(email.id)
         with st.container(key="card-content"):
             _body("content", content.html, content.text)
             if content.attachments:
@@ -197,12 +197,12 @@ def _headers(headers: list[tuple[str, str]]) -> None:
     )
 
 
-def _sink(session: state.Session, email: schemas.Email) -> None:
+def _sink(session: state.Session, email: client.models.EmailDetail) -> None:
     if not session.can("email:read_content"):
         return
     try:
-        copies = session.api.get_sink_copies(email.id)
-    except api.ApiProblem as problem:
+        copies = client.read_sink_copies(session.api.connection, email.id)
+    except client.ApiProblem as problem:
         if problem.status == 404:
             return
         markup.section("In the mail sink")

@@ -7,14 +7,14 @@ from typing import Final
 
 import streamlit as st
 
-from dashboard import schemas, state, theme
+from dashboard import client, state, theme
 from dashboard.widgets import confirm, listing, markup, problems, table
 
 CANCELLABLE: Final = frozenset({"blocked", "ready", "running"})
 RETRYABLE: Final = frozenset({"dead", "cancelled"})
 
 
-def _row(job: schemas.Job) -> dict[str, str]:
+def _row(job: client.models.JobOut) -> dict[str, str]:
     return {
         "id": job.id,
         "kind": job.kind,
@@ -92,7 +92,7 @@ def detail(job_id: str) -> None:
             )
 
 
-def _acts(session: state.Session, job: schemas.Job) -> None:
+def _acts(session: state.Session, job: client.models.JobOut) -> None:
     with problems.guard(), st.container(horizontal=True):
         if job.state in RETRYABLE and st.button(
             "Run again", key="jobs-retry", type="primary", icon=":material/replay:"
@@ -115,7 +115,7 @@ def _acts(session: state.Session, job: schemas.Job) -> None:
             st.rerun()
 
 
-def _what_cancelling_does(job: schemas.Job) -> str:
+def _what_cancelling_does(job: client.models.JobOut) -> str:
     if job.state == "running":
         return (
             "This job is running. Cancelling asks its worker to stop; what it has already done, "
@@ -131,7 +131,7 @@ def _back() -> None:
     st.query_params.clear()
 
 
-def _facts(job: schemas.Job) -> list[tuple[str, str]]:
+def _facts(job: client.models.JobOut) -> list[tuple[str, str]]:
     return [
         ("Created (UTC)", markup.when(job.created_at)),
         ("Due (UTC)", markup.when(job.due_at)),

@@ -7,11 +7,11 @@ from typing import Final
 
 import streamlit as st
 
-from dashboard import schemas, state
+from dashboard import client, state
 from dashboard.widgets import confirm, listing, markup, new, problems, table
 
 
-def _row(member: schemas.Member) -> dict[str, str]:
+def _row(member: client.models.MemberOut) -> dict[str, str]:
     return {
         "id": member.id,
         "name": member.name,
@@ -52,7 +52,7 @@ def page() -> None:
 
 def _add(session: state.Session) -> None:
     with problems.guard():
-        roles = session.api.list_roles()
+        roles = session.api.list_roles().items
         with new.form("members", "New member", "Add member") as form:
             email = st.text_input("E-mail", key="members-email", placeholder="ada@example.test")
             name = st.text_input("Name", key="members-name")
@@ -71,15 +71,17 @@ def _add(session: state.Session) -> None:
                 st.warning("A member needs an e-mail address and a role.")
                 return
             made = session.api.add_member(
-                email=email.strip(),
-                name=name.strip() or email.strip(),
-                role=role,
-                password=password or None,
+                client.models.MemberCreate(
+                    email=email.strip(),
+                    name=name.strip() or email.strip(),
+                    role=role,
+                    password=password or None,
+                )
             )
             new.done("members", f"{made.name} is a member now.")
 
 
-def _one(session: state.Session, member: schemas.Member) -> None:
+def _one(session: state.Session, member: client.models.MemberOut) -> None:
     with problems.guard(), listing.open_card("members", member.name):
         markup.facts(
             [
@@ -93,8 +95,8 @@ def _one(session: state.Session, member: schemas.Member) -> None:
             _acts(session, member)
 
 
-def _acts(session: state.Session, member: schemas.Member) -> None:
-    roles = [role.name for role in session.api.list_roles()]
+def _acts(session: state.Session, member: client.models.MemberOut) -> None:
+    roles = [role.name for role in session.api.list_roles().items]
     if member.role not in roles:
         roles.insert(0, member.role)
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -106,7 +108,7 @@ def _acts(session: state.Session, member: schemas.Member) -> None:
             width=220,
         )
         if st.button("Save role", key="members-save", disabled=role == member.role):
-            session.api.change_member_role(member.id, role)
+            session.api.set_member_role(member.id, client.models.MemberPatch(role=role))
             confirm.say_after_rerun(f"{member.name} has the role {role} now.")
             st.rerun()
         if confirm.ask(

@@ -6,11 +6,11 @@ from typing import Final
 
 import streamlit as st
 
-from dashboard import schemas, state
+from dashboard import client, state
 from dashboard.widgets import listing, markup, new, problems, table
 
 
-def _row(tenant: schemas.Tenant) -> dict[str, str]:
+def _row(tenant: client.models.TenantOut) -> dict[str, str]:
     return {
         "id": tenant.id,
         "name": tenant.name,
@@ -71,7 +71,9 @@ def _create(session: state.Session) -> None:
             st.warning("A tenant needs a name and a slug.")
             return
         made = session.api.create_tenant(
-            slug=slug.strip(), name=name.strip(), owner_email=owner.strip() or None
+            client.models.TenantCreate(
+                slug=slug.strip(), name=name.strip(), owner_email=owner.strip() or None
+            )
         )
         new.done("tenants", f"Tenant {made.name} is created.")
 

@@ -54,7 +54,7 @@ def form(
     if not new.asked(key):
         return
     with problems.guard():
-        roles = state.current().api.list_roles()
+        roles = state.current().api.list_roles().items
         with new.form(key, f"New {noun}", f"Create {noun}") as asked:
             name = st.text_input("Name", key=f"{key}-name", placeholder=example)
             chosen = new.role(key, roles, role)

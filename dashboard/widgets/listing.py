@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard import api, schemas
+from dashboard import client
 from dashboard.widgets import export, markup, paging, problems, table
 
 _T = TypeVar("_T")
@@ -65,9 +65,17 @@ class Listing(Generic[_T]):
     filters: Sequence[Choice | Text] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Found(Generic[_T]):
+    """What a search left of a page."""
+
+    items: Sequence[_T]
+    next_cursor: str | None
+
+
 def draw(
     what: Listing[_T],
-    fetch: Callable[..., schemas.Page[_T]],
+    fetch: Callable[..., client.Page[_T]],
     *,
     opens: bool = False,
     card: Callable[[_T], None] | None = None,
@@ -91,13 +99,13 @@ def draw(
         export.button(
             what.key,
             lambda cursor: _searched(
-                what, fetch(**wanted, cursor=cursor, limit=api.EXPORT_LIMIT), words
+                what, fetch(**wanted, cursor=cursor, limit=client.EXPORT_LIMIT), words
             ),
             what.export,
             filters=(*wanted.values(), words),
         )
     here = paging.place(f"{what.key}-place", *wanted.values())
-    limit = api.PAGE_LIMIT if what.filters else api.EXPORT_LIMIT
+    limit = client.PAGE_LIMIT if what.filters else client.EXPORT_LIMIT
     with problems.guard():
         found = fetch(**wanted, cursor=here.cursor, limit=limit)
         shown = _searched(what, found, words).items
@@ -190,7 +198,7 @@ def remember(widget: str) -> None:
         st.session_state[widget] = st.session_state[kept]
 
 
-def _searched(what: Listing[_T], page: schemas.Page[_T], words: str) -> schemas.Page[_T]:
+def _searched(what: Listing[_T], page: client.Page[_T], words: str) -> client.Page[_T]:
     """Return the page with the things alone whose row holds every one of the words."""
     wanted = words.casefold().split()
     if not wanted:
@@ -200,7 +208,7 @@ def _searched(what: Listing[_T], page: schemas.Page[_T], words: str) -> schemas.
         text = "\n".join(what.row(item).values()).casefold()
         if all(word in text for word in wanted):
             items.append(item)
-    return schemas.Page(items=items, next_cursor=page.next_cursor)
+    return _Found(items, page.next_cursor)
 
 
 def _say_nothing(what: Listing[_T], *, filtered: bool, searched: bool) -> None:

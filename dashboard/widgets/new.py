@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard import schemas
+from dashboard import client
 from dashboard.widgets import confirm, markup
 
 
@@ -44,7 +44,7 @@ def form(key: str, title: str, submit: str) -> Iterator[Form]:
                 st.form_submit_button("Close", on_click=_close, args=(key,))
 
 
-def role(key: str, roles: Sequence[schemas.Role], usual: str) -> str | None:
+def role(key: str, roles: Sequence[client.models.RoleOut], usual: str) -> str | None:
     """Draw the choice of a role in a form, at first ``usual``: the mightiest is no default."""
     names = [role.name for role in roles]
     return st.selectbox(

@@ -14,7 +14,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from dashboard import api, settings
+from dashboard import client, settings
 from tests.dashboard.fake_api import CLIENT_ID, CLIENT_SECRET, Platform
 from tests.dashboard.fake_server import transport
 
@@ -97,7 +97,7 @@ def configured(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     )
     settings.use(current)
     http = httpx.Client(transport=transport(platform))
-    monkeypatch.setattr(api, "open_gate", lambda given: api.Gate(given, http))
+    monkeypatch.setattr(client, "open_gate", lambda given: client.Gate(given, http))
     st.cache_resource.clear()
     yield current
     st.cache_resource.clear()

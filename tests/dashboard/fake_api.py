@@ -275,6 +275,7 @@ class Platform:
                     "error": answer if bounced else None,
                     "result": {"accepted": 1} if job_state == "succeeded" else None,
                     "subject": f"email:{email_id}",
+                    "cancel_requested": False,
                 }
             )
             digest = hashlib.sha256(email_id.encode()).hexdigest()
@@ -581,6 +582,7 @@ class Platform:
                         409, f"orchestrator.job_not_{ability}", f"The job is not {ability}."
                     )
                 # A running job is only asked to stop: it ends when its worker has heard of it.
+                job["cancel_requested"] = verb == "cancel"
                 if verb == "retry":
                     job["state"] = "ready"
                 elif job["state"] != "running":

@@ -50,6 +50,7 @@ class TestMembers:
             "email": "grace@example.test",
             "name": "Grace Hopper",
             "role": "operator",
+            "password": None,
         }
         assert screen.rows("members")[0]["name"] == "Grace Hopper"
         assert screen.app.toast[0].value == "Grace Hopper is a member now."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from dashboard import api, settings, state
+from dashboard import client, settings, state
 from tests.dashboard.fake_api import Platform
 from tests.dashboard.fake_server import transport
 
@@ -27,7 +27,7 @@ def clock(platform: Platform) -> Clock:
 
 @pytest.fixture
 def session(platform: Platform, clock: Clock, configured: settings.Settings) -> state.Session:
-    gate = api.Gate(configured, httpx.Client(transport=transport(platform)))
+    gate = client.Gate(configured, httpx.Client(transport=transport(platform)))
     login = platform.id_token(platform.person("ada@example.test"))
     return state.Session(
         gate,
@@ -71,7 +71,7 @@ class TestBearer:
         assert exchanges(platform) == 1
 
     def test_does_not_send_a_fresh_login_in_circles(self, platform, clock, configured):
-        gate = api.Gate(configured, httpx.Client(transport=transport(platform)))
+        gate = client.Gate(configured, httpx.Client(transport=transport(platform)))
         stale = state.Session(
             gate, "login", issued_at=clock.now - 1, expires_at=clock.now - 1, clock=clock
         )
@@ -97,7 +97,7 @@ class TestSwitchTenant:
 
     def test_keeps_the_old_tenant_when_refused(self, session):
         assert session.me.tenant.slug == "acme"
-        with pytest.raises(api.ApiProblem) as caught:
+        with pytest.raises(client.ApiProblem) as caught:
             session.switch_tenant("0198c1de-0000-7000-8000-000000000009")
         assert caught.value.code == "invalid_target"
         session.bearer(renew=True)
