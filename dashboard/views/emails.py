@@ -148,7 +148,7 @@ def _content(session: state.Session, email: client.models.EmailDetail) -> None:
     with problems.guard():
         content = session.api.read_content(email.id)
         with st.container(key="card-content"):
-            _body("content", content.html, content.text)
+            _body("content", "The message", content.html, content.text)
             if content.attachments:
                 table.draw(
                     "attachments",
@@ -172,7 +172,7 @@ def _content(session: state.Session, email: client.models.EmailDetail) -> None:
                     _headers(list(content.headers.items()))
 
 
-def _body(key: str, html: str | None, text: str | None) -> None:
+def _body(key: str, name: str, html: str | None, text: str | None) -> None:
     """Draw a message's text, and its HTML in a frame that may do nothing."""
     as_html: DeltaGenerator
     as_text: DeltaGenerator
@@ -182,7 +182,7 @@ def _body(key: str, html: str | None, text: str | None) -> None:
         as_html = as_text = st.container()
     if html:
         with as_html:
-            mail.draw(f"{key}-html", "The message as HTML", html)
+            mail.draw(f"{key}-html", f"{name} as HTML", html)
             markup.note("Scripts do not run here and remote images are not loaded.")
     if text:
         with as_text:
@@ -225,7 +225,7 @@ def _sink(session: state.Session, email: client.models.EmailDetail) -> None:
                     ("Size", markup.size(copy.size_bytes)),
                 ]
             )
-            _body(f"sink-{number}", copy.html, copy.text)
+            _body(f"sink-{number}", f"Copy {number}", copy.html, copy.text)
             if copy.headers:
                 _headers(copy.headers)
 
