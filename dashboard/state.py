@@ -16,6 +16,7 @@ from typing import Final
 import streamlit as st
 
 from dashboard import client, settings
+from dashboard.names import Names
 
 _KEY: Final = "session"
 _LEEWAY_SECONDS: Final = 45.0
@@ -72,6 +73,7 @@ class Session:
         self._token = ""
         self._good_until = 0.0
         self._me: client.models.MeOut | None = None
+        self._names: Names | None = None
         self.api = client.Api(client.Connection(settings.load(), gate.http, self))
 
     def bearer(self, *, renew: bool = False) -> str:
@@ -101,6 +103,18 @@ class Session:
             self._me = self.api.get_me()
         return self._me
 
+    @property
+    def names(self) -> Names:
+        """The names of people and things in this tenant, as far as this person may know them.
+
+        Raises:
+            SignedOut: As ``bearer``.
+            ApiProblem: As ``bearer``.
+        """
+        if self._names is None:
+            self._names = Names(self.api, frozenset(self.me.permissions), self._clock)
+        return self._names
+
     def can(self, permission: str) -> bool:
         """Whether to show something. The API decides whether it happens."""
         return permission in self.me.permissions
@@ -122,7 +136,7 @@ class Session:
             except client.ApiProblem:
                 self._tenant = before
                 raise
-            self._me = None
+            self._me = self._names = None
 
     def _exchange(self) -> None:
         now = self._clock()

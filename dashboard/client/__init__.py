@@ -17,7 +17,7 @@ from dashboard.client.transport import (
     Gate,
     Page,
     open_gate,
-    pages,
+    walk,
 )
 
 __all__ = [
@@ -32,6 +32,6 @@ __all__ = [
     "SinkCopy",
     "models",
     "open_gate",
-    "pages",
     "read_sink_copies",
+    "walk",
 ]

@@ -253,7 +253,7 @@ class Connection:
         return send(self._http, method, url, params=params, headers=sent, content=content)
 
 
-def pages(fetch: Callable[[str | None], Page[_T]]) -> Iterator[Page[_T]]:
+def walk(fetch: Callable[[str | None], Page[_T]]) -> Iterator[Page[_T]]:
     """Yield every page of a list, starting at its first; ``fetch`` takes the cursor."""
     cursor: str | None = None
     while True:

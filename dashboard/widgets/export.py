@@ -92,7 +92,7 @@ def _collect(
     rows: list[Sequence[object]] = []
     progress = st.progress(0.0, text="Reading…")
     cut = False
-    for page in client.pages(fetch):
+    for page in client.walk(fetch):
         for item in page.items:
             written: dict[str, Any] = msgspec.to_builtins(item)
             rows.append([written[name] for name in fields])

@@ -22,7 +22,7 @@ def opened(visit, platform, person=ADA):
 def asked(visit, name, last_day=None):
     screen = visit("api_keys").click("api-keys-new")
     screen.app.text_input(key="api-keys-name").set_value(name)
-    screen.app.date_input(key="api-keys-last-day").set_value(last_day)
+    screen.app.date_input(key="api-keys-expires-at").set_value(last_day)
     return screen.press("Create API key")
 
 
@@ -71,7 +71,9 @@ class TestApiKeys:
     def test_are_exported_without_the_keys(self, visit):
         screen = visit("api_keys").click("api-keys-export-prepare")
         _, content, count, _ = screen.app.session_state["api-keys-export-file"]
-        assert content.startswith(b"id,name,prefix,role,created_by,created_at,")
+        assert content.startswith(
+            b"id,name,prefix,role,expires_at,last_used_at,created_at,created_by\r\n"
+        )
         assert count == 2
 
     def test_are_only_looked_at_by_an_operator(self, visit, platform):

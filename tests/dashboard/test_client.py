@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import httpx
@@ -181,6 +183,55 @@ class TestApi:
         assert caught.value.status == 404
 
 
+class TestConnection:
+    """What generated methods rest on, and no operation of today needs."""
+
+    def test_hands_over_a_file_with_the_name_it_was_given(self):
+        def answer(request):
+            assert dict(request.url.params) == {"since": "2026-01-02T03:04:05+00:00", "all": "true"}
+            headers = {
+                "Content-Type": "text/csv; charset=utf-8",
+                "Content-Disposition": 'attachment; filename="suppressions.csv"',
+            }
+            return httpx.Response(200, content=b"address\r\n", headers=headers)
+
+        query = {"since": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), "all": True, "cursor": None}
+        found = asking(answer).connection.download("GET", "/x", query=query)
+        assert (found.content, found.media_type) == (b"address\r\n", "text/csv")
+        assert found.filename == "suppressions.csv"
+
+    def test_sends_a_file_as_it_is(self):
+        seen = []
+
+        def answer(request):
+            seen.append((request.content, request.headers["Content-Type"]))
+            return httpx.Response(204)
+
+        asking(answer).connection.tell("POST", "/x", content=b"a,b", media_type="text/csv")
+        assert seen == [(b"a,b", "text/csv")]
+
+    def test_carries_a_tag_there_and_back(self):
+        template = {
+            "name": "hello",
+            "subject": "Hello",
+            "text": "Hi",
+            "html": None,
+            "updated_at": "2026-01-02T03:04:05Z",
+        }
+
+        def answer(request):
+            if request.method == "GET":
+                return httpx.Response(200, json=template, headers={"ETag": '"v1"'})
+            assert request.headers["If-Match"] == '"v1"'
+            assert json.loads(request.content) == {"subject": "Hello", "text": "Ho"}
+            return httpx.Response(200, json=template, headers={"ETag": '"v2"'})
+
+        api = asking(answer)
+        found = api.get_template("hello")
+        body = models.TemplatePut(subject=found.value.subject, text="Ho")
+        assert api.put_template("hello", body, if_match=found.etag).etag == '"v2"'
+
+
 class TestGate:
     def test_exchanges_with_the_clients_credentials(self):
         seen = []
@@ -214,7 +265,7 @@ class TestGate:
 LAST = SimpleNamespace(items=[3], next_cursor=None)
 
 
-class TestPages:
+class TestWalk:
     def test_goes_from_cursor_to_cursor_until_there_is_none(self):
         found = {None: SimpleNamespace(items=[1, 2], next_cursor="b"), "b": LAST}
-        assert [page.items for page in client.pages(found.__getitem__)] == [[1, 2], [3]]
+        assert [page.items for page in client.walk(found.__getitem__)] == [[1, 2], [3]]

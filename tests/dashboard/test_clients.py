@@ -60,7 +60,7 @@ class TestClients:
     def test_are_exported_without_their_secrets(self, visit):
         screen = visit("clients").click("clients-export-prepare")
         _, content, count, _ = screen.app.session_state["clients-export-file"]
-        assert content.startswith(b"id,client_id,name,role,")
+        assert content.startswith(b"id,name,client_id,role,disabled,created_at\r\n")
         assert count == 3
 
     def test_are_only_looked_at_by_an_operator(self, visit, platform):

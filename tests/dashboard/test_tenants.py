@@ -13,7 +13,7 @@ def fill(screen, name, slug, owner=""):
     screen.click("tenants-new")
     screen.app.text_input(key="tenants-name").set_value(name)
     screen.app.text_input(key="tenants-slug").set_value(slug)
-    screen.app.text_input(key="tenants-owner").set_value(owner)
+    screen.app.text_input(key="tenants-owner-email").set_value(owner)
     return screen.press("Create tenant")
 
 
