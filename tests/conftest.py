@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 import sqlalchemy as sa
 
-from backend.cli import openapi_document
+from backend.cli.document import openapi_document
 from backend.core.audit import audit_row
 from backend.core.database import Database, make_engine
 from backend.core.events import event_maker

@@ -44,7 +44,7 @@ configuration.configure()
 CLEAN = {
     "backend/__init__.py": "",
     "backend/__main__.py": "import backend.cli\n",
-    "backend/cli.py": "import backend.supervisor\nimport backend.worker\n",
+    "backend/cli/__init__.py": "import backend.supervisor\nimport backend.worker\n",
     "backend/supervisor.py": "import backend.settings\n",
     "backend/worker.py": "import backend.app\n",
     "backend/app.py": (
@@ -164,7 +164,8 @@ class TestContracts:
         for name in MANAGERS:
             if name not in {"tenant", "gateway", "email", "config"}:
                 shutil.rmtree(tree / "backend/managers" / name)
-        for name in ("__main__", "cli", "worker", "supervisor"):
+        shutil.rmtree(tree / "backend/cli")
+        for name in ("__main__", "worker", "supervisor"):
             (tree / f"backend/{name}.py").unlink()
         done = lint_imports(tree)
         assert done.kept, done.said

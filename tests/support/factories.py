@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 
 from backend.app import Platform, compose
-from backend.cli import bootstrap
+from backend.cli.installation import bootstrap
 from backend.core.audit import sequence
 from backend.core.telemetry import RequestRecord
 from backend.managers.email import EmailSettings

@@ -19,7 +19,7 @@ import uvicorn
 from pydantic import SecretStr
 
 from backend.app import compose, create_app
-from backend.cli import bootstrap
+from backend.cli.installation import bootstrap
 from backend.core.clock import Clock, system_clock
 from backend.http.server import OPTIONS
 from backend.managers.email import EmailSettings
