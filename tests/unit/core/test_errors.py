@@ -23,13 +23,12 @@ class TestAppError:
         assert GoneError.code == "not_found"
         assert AppError.registry["not_found"] is NotFoundError
 
-    @pytest.mark.parametrize("code", sorted(AppError.registry))
-    def test_every_code_names_its_manager_or_is_the_platforms_own(self, code):
-        kind = AppError.registry[code]
-        manager = re.match(r"backend\.managers\.(\w+)\.", kind.__module__)
-        if manager is not None and not code.startswith("idempotency"):
-            assert re.fullmatch(rf"{manager[1]}\.[a-z][a-z0-9_]*", code)
-        else:
-            assert re.fullmatch(rf"((?:{MANAGERS}|{TOOLS})\.)?[a-z][a-z0-9_]*", code)
-        assert 400 <= kind.status <= 599
-        assert kind.title
+    def test_every_code_names_its_manager_or_is_the_platforms_own(self):
+        for code, kind in AppError.registry.items():
+            manager = re.match(r"backend\.managers\.(\w+)\.", kind.__module__)
+            if manager is not None and not code.startswith("idempotency"):
+                assert re.fullmatch(rf"{manager[1]}\.[a-z][a-z0-9_]*", code), code
+            else:
+                assert re.fullmatch(rf"((?:{MANAGERS}|{TOOLS})\.)?[a-z][a-z0-9_]*", code), code
+            assert 400 <= kind.status <= 599, code
+            assert kind.title, code
