@@ -225,6 +225,13 @@ def visit(platform: Running, configured: settings.Settings) -> Visit:
         who = platform.seeds.people[person]
         claims = claims_of(who.id_token)
         app = AppTest.from_file(str(APP), default_timeout=60)
+        if view:
+            # Where nobody is logged in all pages are known and none is drawn, nor anything asked.
+            app.user = {"is_logged_in": False}
+            app.run()
+            app.switch_page(f"views/{view}.py")
+            for name, value in query.items():
+                app.query_params[name] = value
         app.user = {
             "is_logged_in": True,
             "sub": claims["sub"],
@@ -234,11 +241,6 @@ def visit(platform: Running, configured: settings.Settings) -> Visit:
             "tokens": {"id": who.id_token},
         }
         app.run()
-        if view:
-            app.switch_page(f"views/{view}.py")
-            for name, value in query.items():
-                app.query_params[name] = value
-            app.run()
         assert not app.exception
         return Screen(app)
 
