@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 import streamlit as st
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from backend.settings import Settings as BackendSettings
@@ -138,6 +140,18 @@ class Running:
         return Speaking(self.bridge, API, self.seeds.console_secret)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def components() -> Iterator[None]:
+    """Have Streamlit look once for components among all installed packages, not for every page.
+
+    It reads the metadata of each of them whenever it starts, which here is in every test.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        once = functools.cache(manifest_scanner.scan_component_manifests)
+        patch.setattr(manifest_scanner, "scan_component_manifests", once)
+        yield
+
+
 @pytest.fixture(scope="session")
 def loop() -> Iterator[Loop]:
     made = Loop()
@@ -211,6 +225,13 @@ def visit(platform: Running, configured: settings.Settings) -> Visit:
         who = platform.seeds.people[person]
         claims = claims_of(who.id_token)
         app = AppTest.from_file(str(APP), default_timeout=60)
+        if view:
+            # Where nobody is logged in all pages are known and none is drawn, nor anything asked.
+            app.user = {"is_logged_in": False}
+            app.run()
+            app.switch_page(f"views/{view}.py")
+            for name, value in query.items():
+                app.query_params[name] = value
         app.user = {
             "is_logged_in": True,
             "sub": claims["sub"],
@@ -220,11 +241,6 @@ def visit(platform: Running, configured: settings.Settings) -> Visit:
             "tokens": {"id": who.id_token},
         }
         app.run()
-        if view:
-            app.switch_page(f"views/{view}.py")
-            for name, value in query.items():
-                app.query_params[name] = value
-            app.run()
         assert not app.exception
         return Screen(app)
 

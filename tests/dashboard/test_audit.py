@@ -7,6 +7,7 @@ from contextlib import closing
 
 import pytest
 
+from dashboard import client
 from tests.dashboard.conftest import VIC
 
 pytestmark = pytest.mark.page
@@ -94,7 +95,8 @@ class TestPlatformTrail:
         assert not visit("audit", person=VIC).app.segmented_control
         assert not platform.called("GET", "platform/audit")
 
-    def test_is_listed_page_by_page(self, visit, platform):
+    def test_is_listed_page_by_page(self, visit, platform, monkeypatch):
+        monkeypatch.setattr(client, "PAGE_LIMIT", 12)
         screen = platform_trail(visit("audit"))
         assert "What belongs to no tenant: log-ins, tenants made, signing keys." in screen.text
         shown = screen.rows("platform-audit")

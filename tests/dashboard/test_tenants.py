@@ -24,9 +24,9 @@ class TestTenants:
         assert {"demo", "globex"} <= set(shown)
 
     def test_searches_the_page_on_show_and_exports_from_all(self, visit, monkeypatch):
-        monkeypatch.setattr(client, "EXPORT_LIMIT", 20)
+        monkeypatch.setattr(client, "EXPORT_LIMIT", 5)
         screen = visit("tenants")
-        assert len(screen.rows("tenants")) == 20
+        assert len(screen.rows("tenants")) == 5
         screen.app.text_input(key="tenants-words").set_value("demo").run()
         assert "No tenant on this page matches" in screen.text
         _, content, count, _ = screen.click("tenants-export-prepare").app.session_state[

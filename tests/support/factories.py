@@ -210,13 +210,13 @@ class Speaking:
 
 
 def seed(
-    loop: Loop, settings: Settings, console_url: str, *, emails: int = 60, tenants: int = 52
+    loop: Loop, settings: Settings, console_url: str, *, emails: int = 60, tenants: int = 12
 ) -> Seeds:
     """Fill a migrated SQLite database, and leave its application closed.
 
     The settings must name an SQLite file and a sink's folder. There is something in every state
-    that an e-mail or its job reaches by itself, a page and more of each long list, and one audit
-    record that is not yet chained.
+    that an e-mail or its job reaches by itself, more than a page of e-mails, jobs and records, and
+    one audit record at least that is not yet chained.
     """
     folder = settings.data_dir
     made = loop.run(bootstrap(compose(settings), "ada@example.test", console_url))
