@@ -6,12 +6,12 @@ import threading
 import pytest
 
 from backend.core.context import Scope
+from backend.kit.limiter import GcraLimiter
 from backend.managers.audit import AuditManager
 from backend.managers.email import EmailManager, _template
 from backend.managers.email._values import Draft
 from backend.managers.email.errors import TemplateInvalidError
 from backend.managers.gateway._failures import FailureLimits
-from backend.managers.gateway._limiter import GcraLimiter
 from backend.managers.gateway.settings import GatewaySettings
 from backend.managers.security import SecurityManager
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from backend.core.database import ReadTx, Tx
 from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.core.paging import newest
-from backend.managers.gateway import _keys
+from backend.kit import credentials
 from backend.managers.gateway._oauth import TOKEN_EXCHANGE
 from backend.managers.gateway.errors import (
     ApiKeyNotFoundError,
@@ -77,14 +77,14 @@ class CredentialOperations:
             RoleTooHighError: The role has permissions the granter lacks.
         """
         self._tenants.roles.refuse_higher(role, granter)
-        secret = _keys.mint(_keys.SECRET_TAG)
+        secret = credentials.mint(credentials.SECRET_TAG)
         row = OauthClient(
             id=(row_id := uuid7()),
             client_id=f"es_{row_id.replace('-', '')}",
             tenant_id=tx.tenant_id,
             name=name,
             role=role,
-            secret_hash=_keys.digest_of(secret),
+            secret_hash=credentials.digest_of(secret),
             redirect_uris=[],
             grant_types=["client_credentials"],
             disabled=False,
@@ -108,8 +108,8 @@ class CredentialOperations:
         """
         row = await self._locked_client(tx, client_row_id)
         self._tenants.roles.refuse_higher(row.role, granter)
-        secret = _keys.mint(_keys.SECRET_TAG)
-        row.secret_hash = _keys.digest_of(secret)
+        secret = credentials.mint(credentials.SECRET_TAG)
+        row.secret_hash = credentials.digest_of(secret)
         tx.audit("client.rotated", f"client:{row.client_id}")
         tx.signal(PRINCIPALS)
         return _client(row), secret
@@ -150,7 +150,7 @@ class CredentialOperations:
         row: OauthClient | None = await tx.scalar(
             sa.select(OauthClient).where(OauthClient.client_id == CONSOLE)
         )
-        wanted = (_keys.digest_of(secret), list(redirect_uris))
+        wanted = (credentials.digest_of(secret), list(redirect_uris))
         if row is not None and (row.secret_hash, row.redirect_uris) == wanted:
             return
         if row is None:
@@ -204,14 +204,14 @@ class CredentialOperations:
         self._tenants.roles.refuse_higher(role, granter)
         if expires_at is not None and expires_at <= tx.now():
             raise ExpiryInvalidError
-        key = _keys.mint(_keys.API_KEY_TAG)
+        key = credentials.mint(credentials.API_KEY_TAG)
         row = ApiKey(
             id=uuid7(),
             tenant_id=tx.tenant_id,
             name=name,
             role=role,
-            prefix=_keys.shown_prefix(key),
-            key_hash=_keys.digest_of(key),
+            prefix=credentials.shown_prefix(key),
+            key_hash=credentials.digest_of(key),
             created_by=tx.scope.actor,
             created_at=tx.now(),
             expires_at=expires_at,

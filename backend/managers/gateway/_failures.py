@@ -10,7 +10,7 @@ from backend.core.context import SystemScope
 from backend.core.database import Database, Tx
 from backend.core.ids import PLATFORM_TENANT
 from backend.core.telemetry import RequestRecord
-from backend.managers.gateway._limiter import GcraLimiter, Level, policy_of
+from backend.kit.limiter import GcraLimiter, Level, policy_of
 from backend.managers.gateway.errands import AUTHENTICATE
 from backend.managers.gateway.errors import TooManyFailuresError
 from backend.managers.gateway.settings import GatewaySettings

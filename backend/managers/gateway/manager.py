@@ -24,11 +24,11 @@ from backend.core.database import Database, ReadTx, Tx
 from backend.core.errors import AppError, NotFoundError
 from backend.core.ids import PLATFORM_TENANT
 from backend.core.telemetry import RequestRecord
-from backend.managers.gateway import _keys
+from backend.kit import credentials
+from backend.kit.limiter import GcraLimiter, Level, Verdict, policy_of
 from backend.managers.gateway._credentials import CredentialOperations
 from backend.managers.gateway._failures import FailureAudit, FailureLimits, denied
 from backend.managers.gateway._idempotency import Reply, ReplyStore
-from backend.managers.gateway._limiter import GcraLimiter, Level, Verdict, policy_of
 from backend.managers.gateway._provider import TOKEN_PATH, OpenIdProvider
 from backend.managers.gateway._tokens import (
     MAX_TOKEN_CHARACTERS,
@@ -312,7 +312,7 @@ class GatewayManager(CredentialOperations):
         digest = hashlib.sha256(credential.encode()).digest()
         if self._cache.is_refused(digest):
             raise CredentialInvalidError
-        if credential.startswith("es_") and not _keys.is_well_formed(credential):
+        if credential.startswith("es_") and not credentials.is_well_formed(credential):
             raise CredentialInvalidError
         # By generation too: who asks after a change must not get an answer from before it.
         look = (digest, self._cache.generation)
