@@ -25,12 +25,6 @@ class TenantlessTokenError(ForbiddenError):
     code, title = "gateway.token_without_tenant", "This token names no tenant: exchange it first"
 
 
-class IdempotencyKeyReusedError(InvalidInputError):
-    """The key was used with another request: method, path, query or body differ."""
-
-    code, title = "gateway.idempotency_key_reused", "The Idempotency-Key belongs to another request"
-
-
 class ClientNotFoundError(NotFoundError):
     """No such client in this tenant."""
 

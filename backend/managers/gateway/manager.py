@@ -444,14 +444,13 @@ class GatewayManager(CredentialOperations):
             raise CredentialInvalidError
         return user.name, membership.role, user.platform_admin
 
-    async def replay(self, principal: Principal, key: str, fingerprint: bytes) -> Reply | None:
+    async def replay(self, principal: Principal, key: str) -> Reply | None:
         """The first answer to an Idempotency-Key of this caller.
 
         Raises:
             ForbiddenError: The caller has lost the permission that the act needed.
-            IdempotencyKeyReusedError: The key belongs to another request.
         """
-        return await self._replies.find(principal, key, fingerprint)
+        return await self._replies.find(principal, key)
 
     def rememberer(
         self, principal: Principal, key: str, fingerprint: bytes

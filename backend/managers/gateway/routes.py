@@ -9,14 +9,13 @@ from backend.core.errors import ForbiddenError, InvalidInputError, Unauthenticat
 from backend.core.room import PLATFORM_WRITE
 from backend.http.deps import Caller, Db, IdPath, manager_of, requires
 from backend.http.pagination import PageQuery, next_cursor
-from backend.http.reply import leads_to, problems, reply
+from backend.http.reply import IdempotencyKeyReusedError, leads_to, problems, reply
 from backend.managers.gateway._credentials import Client, Key
 from backend.managers.gateway.errands import AUTHENTICATE, SIGNING_KEYS
 from backend.managers.gateway.errors import (
     ApiKeyNotFoundError,
     ClientNotFoundError,
     ExpiryInvalidError,
-    IdempotencyKeyReusedError,
     TenantlessTokenError,
 )
 from backend.managers.gateway.manager import GatewayManager
