@@ -30,7 +30,7 @@ from backend.core.log import configure_logging
 from backend.http import server
 from backend.managers.audit import VERIFY, AuditEntry, AuditManager
 from backend.managers.email import SmtpSink
-from backend.managers.gateway import AUTHENTICATE, GatewayManager
+from backend.managers.identity import AUTHENTICATE, IdentityManager
 from backend.managers.monitoring import MonitoringManager
 from backend.managers.security import CHECK_KEYS, KeyUnavailableError, SecurityManager
 from backend.managers.tenant import PLATFORM, Tenant, TenantManager, hash_password
@@ -216,7 +216,7 @@ async def bootstrap(platform: Platform, admin_email: str, console_url: str) -> d
         known = _read_private(console_file)
         console_secret = known.get("client_secret") or secrets.token_urlsafe(48)
         async with platform.database.transaction(SystemScope(AUTHENTICATE)) as tx:
-            await platform.of(GatewayManager).put_console_client(
+            await platform.of(IdentityManager).clients.put_console_client(
                 tx,
                 secret=console_secret,
                 redirect_uris=[f"{console_url.rstrip('/')}/oauth2callback"],
@@ -234,7 +234,7 @@ async def bootstrap(platform: Platform, admin_email: str, console_url: str) -> d
         demo = Scope(actor="system:bootstrap", tenant_id=tenant.id)
         async with platform.database.transaction(demo) as tx:
             # Never a new secret for the old client: somebody's workflows may be using it.
-            client, secret = await platform.of(GatewayManager).create_client(
+            client, secret = await platform.of(IdentityManager).clients.create_client(
                 tx, name="n8n", role="workflow", granter=None
             )
         made |= {
@@ -409,7 +409,7 @@ async def reset_password(platform: Platform, email: str, password: str) -> None:
     scope = SystemScope(AUTHENTICATE, actor="system:operator")
     async with platform.database.transaction(scope) as tx:
         user = await platform.of(TenantManager).set_password(tx, email=email, password_hash=hashed)
-        await platform.of(GatewayManager).end_sessions(tx, user.id)
+        await platform.of(IdentityManager).provider.log_ins.end_all(tx, user.id)
 
 
 def _openapi(settings: Settings, options: argparse.Namespace) -> None:

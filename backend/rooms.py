@@ -12,6 +12,7 @@ from backend.managers import (
     dashboard,
     email,
     gateway,
+    identity,
     metrics,
     monitoring,
     orchestrator,
@@ -29,6 +30,7 @@ ROOMS: Final[tuple[Room[Any], ...]] = (
     orchestrator.ROOM,
     monitoring.ROOM,
     email.ROOM,
+    identity.ROOM,
     gateway.ROOM,
     dashboard.ROOM,
 )

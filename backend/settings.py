@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from backend.managers.email import EmailSettings
 from backend.managers.gateway import GatewaySettings
+from backend.managers.identity import IdentitySettings
 from backend.managers.orchestrator import OrchestratorSettings
 from backend.managers.security import SecuritySettings
 
@@ -82,6 +83,7 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     security: SecuritySettings = SecuritySettings()
+    identity: IdentitySettings = IdentitySettings()
     gateway: GatewaySettings = GatewaySettings()
     orchestrator: OrchestratorSettings = OrchestratorSettings()
     email: EmailSettings = EmailSettings()

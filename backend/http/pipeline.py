@@ -112,7 +112,7 @@ class StoredReply(Protocol):
 
 
 class Gate(Protocol):
-    """What the pipeline asks of the gateway manager; ``app`` passes the manager in."""
+    """What the pipeline asks of the gate; ``app`` passes its manager in."""
 
     def coarse_limit(self, key: str) -> Verdict:
         """Charge an unknown caller's address."""

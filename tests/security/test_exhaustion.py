@@ -11,8 +11,8 @@ from backend.managers.audit import AuditManager
 from backend.managers.email import EmailManager, _template
 from backend.managers.email._values import Draft
 from backend.managers.email.errors import TemplateInvalidError
-from backend.managers.gateway._failures import FailureLimits
-from backend.managers.gateway.settings import GatewaySettings
+from backend.managers.identity._failures import FailureLimits
+from backend.managers.identity.settings import IdentitySettings
 from backend.managers.security import SecurityManager
 
 pytestmark = pytest.mark.attack
@@ -115,7 +115,7 @@ class TestRecipients:
 
 class TestLimiters:
     def test_a_key_is_short_whatever_a_stranger_calls_himself(self):
-        limits = FailureLimits(GatewaySettings(), GcraLimiter())
+        limits = FailureLimits(IdentitySettings(), GcraLimiter())
         limits.charge("192.0.2.1", "login:" + "x" * 1_000_000)
         assert max(len(key) for key in limits._account.fresh) < 100
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from backend.core.context import Principal, Scope, SystemScope
 from backend.core.database import Database, Tx
 from backend.core.errors import ForbiddenError
-from backend.managers.gateway.errands import AUTHENTICATE
+from backend.managers.gateway.errands import PLATFORM_ANSWERS
 from backend.managers.gateway.models import IdempotencyRecord
 from backend.managers.security import SecurityManager
 
@@ -63,7 +63,7 @@ class ReplyStore:
                 keyring = await self._security.keyring(view)
             else:
                 # An act of the platform: its transaction had the platform's keys at hand.
-                async with self._database.read(SystemScope(AUTHENTICATE)) as platform:
+                async with self._database.read(SystemScope(PLATFORM_ANSWERS)) as platform:
                     keyring = await self._security.keyring(platform)
         opened = keyring.open(_context(principal, key), found.sealed_body)
         permission, _, body = opened.partition(b"\n")

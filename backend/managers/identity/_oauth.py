@@ -34,8 +34,8 @@ from authlib.oidc.core import AuthorizationCodeMixin, OpenIDCode, UserInfo
 
 from backend.core.ids import PLATFORM_TENANT
 from backend.kit import credentials
-from backend.managers.gateway._tokens import KeySet
-from backend.managers.gateway.settings import GatewaySettings
+from backend.managers.identity._tokens import KeySet
+from backend.managers.identity.settings import IdentitySettings
 from backend.managers.tenant import User
 
 CLIENT_CREDENTIALS: Final = "client_credentials"
@@ -194,7 +194,7 @@ class ExchangeSubject:
 class Snapshot:
     """All that one request's grant may ask for, and what it leaves to be stored."""
 
-    settings: GatewaySettings
+    settings: IdentitySettings
     now: datetime
     token_id: str
     client: ClientSnapshot | None = None
