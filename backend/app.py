@@ -7,7 +7,7 @@ kinds, gauges) is taken from its ``ROOM``: no room's duty is written down here.
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Literal, TypeVar, cast
 
@@ -17,19 +17,24 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from backend import __version__
-from backend.core.audit import SEQUENCER, audit_row
+from backend.core.audit import audit_row
 from backend.core.clock import Clock, system_clock
 from backend.core.context import SystemScope
+from backend.core.cursors import EventConsumer, check_cursors, read_cursors
 from backend.core.database import Database, make_engine
+from backend.core.events import OUTBOX, count_dropped_unread, event_maker
 from backend.core.log import access_logger
 from backend.core.room import FleetGauge, House, Room
 from backend.core.signals import PostgresCarrier, Signals, UnixCarrier
 from backend.core.telemetry import Consumer, Telemetry
 from backend.http import problem
+from backend.http.event_stream import EventStreams, StreamLimits
+from backend.http.event_stream import router as event_routes
 from backend.http.openapi import build_document
 from backend.http.pipeline import Pipeline
 from backend.http.routing import RouteRule
 from backend.kit.limiter import GcraLimiter
+from backend.kit.outbound import Outbound
 from backend.managers.audit import AuditManager
 from backend.managers.dashboard import DashboardManager
 from backend.managers.email import EmailManager
@@ -41,8 +46,9 @@ from backend.managers.orchestrator import OrchestratorManager
 from backend.managers.security import SecurityManager, load_root_key
 from backend.managers.tenant import Roles, TenantManager
 from backend.managers.tracing import Collector, TracingManager, otlp_exporter
-from backend.rooms import ROOMS
+from backend.rooms import CORE_ERRANDS, ROOMS
 from backend.settings import Settings
+from backend.sink.routes import sink_routes
 
 SERVICE: Final = "email-sender"
 T = TypeVar("T")
@@ -54,8 +60,10 @@ class Platform:
 
     settings: Settings
     database: Database
+    outbound: Outbound
     house: House
     managers: Mapping[type, Any]
+    event_consumers: list[EventConsumer] = field(default_factory=list)
 
     def of(self, kind: type[T]) -> T:
         """This process's instance of a manager.
@@ -77,12 +85,10 @@ class Platform:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.database.aclose)
             await stack.enter_async_context(self.database.signals.running())
+            stack.push_async_callback(self.outbound.aclose)
             for kind in self.of(OrchestratorManager).kinds.values():
                 if kind.aclose is not None:
                     stack.push_async_callback(kind.aclose)
-            for room, manager in self.at_work():
-                if room.running is not None:
-                    await stack.enter_async_context(room.running(manager))
             yield
 
     @asynccontextmanager
@@ -124,7 +130,7 @@ def compose(
     Raises:
         RoomClashError: Two rooms claim the same.
     """
-    house = House([*ROOMS, *(room for room, _ in more)], errands=[SEQUENCER])
+    house = House([*ROOMS, *(room for room, _ in more)], errands=CORE_ERRANDS)
     engine = make_engine(settings.database_url, pool_size=settings.database.pool_size)
     carrier: PostgresCarrier | UnixCarrier
     if engine.dialect.name == "postgresql":
@@ -132,8 +138,15 @@ def compose(
         carrier = PostgresCarrier(url.render_as_string(hide_password=False))
     else:
         carrier = UnixCarrier(settings.data_dir / "signals")
-    database = Database(engine, audit_row=audit_row, clock=clock, signals=Signals(carrier))
+    database = Database(
+        engine,
+        audit_row=audit_row,
+        event_row=event_maker(house.events),
+        clock=clock,
+        signals=Signals(carrier),
+    )
 
+    outbound = Outbound(settings.outbound)
     managers: dict[type, Any] = {}
 
     def hold(manager: T) -> T:
@@ -147,7 +160,7 @@ def compose(
                 service=SERVICE,
                 share=settings.telemetry.trace_share,
                 slow_seconds=settings.telemetry.slow_seconds,
-                collector=Collector(settings.telemetry.otlp_endpoint),
+                collector=Collector(settings.telemetry.otlp_endpoint, outbound),
             )
         )
     metrics = hold(MetricsManager())
@@ -157,7 +170,7 @@ def compose(
     tenants = hold(TenantManager(Roles(house.permissions)))
     jobs = hold(OrchestratorManager(settings=settings.orchestrator))
     monitoring = hold(MonitoringManager())
-    emails = hold(EmailManager(security, jobs, settings.email))
+    emails = hold(EmailManager(security, jobs, settings.email, outbound))
     rates = {
         one.name: one.rate(settings.of(room.name))
         for room in house.rooms
@@ -192,11 +205,18 @@ def compose(
         async with database.read(SystemScope(gauge.errand)) as tx:
             return await gauge.count(manager, tx)
 
-    platform = Platform(settings, database, house, managers)
+    async def watch_cursors() -> None:
+        async with database.read(SystemScope(OUTBOX)) as tx:
+            monitoring.event_series.update(await read_cursors(tx), await count_dropped_unread(tx))
+
+    platform = Platform(settings, database, outbound, house, managers)
     monitoring.add_check("database", check_database)
+    monitoring.add_check("events", partial(check_cursors, database), required=False)
+    monitoring.add_refresh(watch_cursors)
     for room, manager in platform.at_work():
         for make_kind in room.job_kinds:
             jobs.register(make_kind(manager, database))
+        platform.event_consumers.extend(make(manager, database) for make in room.consumers)
         for check in room.checks:
             monitoring.add_check(
                 check.name, partial(check.run, manager), required=check.required(manager)
@@ -243,7 +263,15 @@ def create_app(platform: Platform) -> Pipeline:
     app.state.database = database
     app.state.managers = platform.managers
     app.state.along = platform.house.along
+    limits = settings.events
+    app.state.event_streams = EventStreams(
+        database,
+        platform.house.events,
+        platform.of(GatewayManager).authenticate,
+        StreamLimits(limits.streams, limits.streams_per_tenant, limits.stream_seconds),
+    )
     problem.install(app)
+    app.include_router(event_routes)
     data_routes: list[Any] = []
     rules: list[RouteRule] = []
     for room, manager in platform.at_work():
@@ -253,6 +281,8 @@ def create_app(platform: Platform) -> Pipeline:
         for one in room.route_classes:
             limit = one.body_bytes(settings.of(room.name)) if one.body_bytes else None
             rules.append(RouteRule(one.name, one.prefix, limit))
+    if settings.email.sink_directory is not None:
+        app.include_router(sink_routes(settings.email.sink_directory))
     for room, manager in platform.at_work():
         if room.mounts is not None:
             app.router.routes.extend(room.mounts(manager))

@@ -6,7 +6,10 @@ Who composes a process, reads the settings or migrates the database sums their d
 
 from typing import Any, Final
 
-from backend.core.room import Room
+from backend.core.audit import SEQUENCER
+from backend.core.context import Errand
+from backend.core.events import OUTBOX, PLATFORM_EVENTS
+from backend.core.room import House, Room
 from backend.managers import (
     audit,
     dashboard,
@@ -34,3 +37,8 @@ ROOMS: Final[tuple[Room[Any], ...]] = (
     gateway.ROOM,
     dashboard.ROOM,
 )
+
+CORE_ERRANDS: Final[tuple[Errand, ...]] = (SEQUENCER, OUTBOX, PLATFORM_EVENTS)
+
+HOUSE: Final = House(ROOMS, errands=CORE_ERRANDS)
+"""The sum for whoever needs no more than this release has."""

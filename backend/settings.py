@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from backend.kit.outbound import OutboundSettings
 from backend.managers.email import EmailSettings
 from backend.managers.gateway import GatewaySettings
 from backend.managers.identity import IdentitySettings
@@ -50,6 +51,19 @@ class HttpSettings(_Section):
     body_limit_bytes: int = Field(2**20, ge=1024, description="Request body, except for e-mail.")
 
 
+class EventSettings(_Section):
+    """How long events stay, and how many may be followed live."""
+
+    keep_hours: float = Field(
+        24, gt=0, description="Events that every consumer has read stay so long, for streams."
+    )
+    keep_days: float = Field(7, gt=0, description="Events go after so long, read or not.")
+    keep_rows: int = Field(1_000_000, ge=1000, description="Events kept of one tenant at most.")
+    streams: int = Field(200, ge=1, description="Streams that a process keeps open.")
+    streams_per_tenant: int = Field(20, ge=1, description="Of these, one tenant's.")
+    stream_seconds: float = Field(3600, gt=0, description="A stream's end; clients come back.")
+
+
 class TelemetrySettings(_Section):
     """Logs, traces and the process's own metrics port."""
 
@@ -81,12 +95,14 @@ class Settings(BaseSettings):
     )
     database: DatabaseSettings = DatabaseSettings()
     http: HttpSettings = HttpSettings()
+    events: EventSettings = EventSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     security: SecuritySettings = SecuritySettings()
     identity: IdentitySettings = IdentitySettings()
     gateway: GatewaySettings = GatewaySettings()
     orchestrator: OrchestratorSettings = OrchestratorSettings()
     email: EmailSettings = EmailSettings()
+    outbound: OutboundSettings = OutboundSettings()
 
     @model_validator(mode="before")
     @classmethod

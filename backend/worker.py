@@ -7,7 +7,9 @@ import asyncio
 import logging
 import signal
 import threading
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 from wsgiref.simple_server import WSGIServer
 
@@ -15,8 +17,11 @@ from prometheus_client import start_http_server
 
 from backend.app import Platform, make_scheduler
 from backend.core.audit import sequence
-from backend.core.context import SystemScope
+from backend.core.context import Errand, SystemScope
+from backend.core.cursors import EventDispatcher
+from backend.core.database import Tx
 from backend.core.errors import UnavailableError
+from backend.core.events import OUTBOX, Retention, sweep_events
 from backend.managers.monitoring import MonitoringManager
 from backend.managers.orchestrator import OrchestratorManager, Worker
 
@@ -52,6 +57,12 @@ async def run_worker(platform: Platform) -> None:
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(platform.running())
         _expose(platform, stack)
+        dispatcher = EventDispatcher(
+            platform.database,
+            platform.event_consumers,
+            on_failure=platform.of(MonitoringManager).event_series.count_failure,
+        )
+        await stack.enter_async_context(dispatcher.running())
         scheduler = make_scheduler()
         scheduler.add_job(_sequence, "interval", seconds=0.3, args=[platform])
         scheduler.add_job(sweep, "interval", minutes=10, args=[platform])
@@ -91,15 +102,24 @@ async def _sequence(platform: Platform) -> None:
 
 
 async def sweep(platform: Platform) -> None:
-    """Forget what has expired, room by room; one that fails keeps nobody else's."""
-    for room, manager in platform.at_work():
-        for duty in room.sweeps:
-            try:
-                gone = 1
-                while gone:
-                    async with platform.database.transaction(SystemScope(duty.errand)) as tx:
-                        gone = await duty.run(manager, tx)
-            except UnavailableError:
-                logger.warning("retention_waits_for_the_database", extra={"room": room.name})
-            except Exception:
-                logger.exception("retention_failed", extra={"room": room.name})
+    """Forget what has expired, the outbox's too; who fails keeps nobody else's."""
+    kept = platform.settings.events
+    retention = Retention(kept.keep_hours, kept.keep_days, kept.keep_rows)
+    duties: list[tuple[str, Errand, Callable[[Tx], Awaitable[int]]]] = [
+        ("core", OUTBOX, partial(sweep_events, retention=retention)),
+        *(
+            (room.name, sweep.errand, partial(sweep.run, manager))
+            for room, manager in platform.at_work()
+            for sweep in room.sweeps
+        ),
+    ]
+    for room, errand, run in duties:
+        try:
+            gone = 1
+            while gone:
+                async with platform.database.transaction(SystemScope(errand)) as tx:
+                    gone = await run(tx)
+        except UnavailableError:
+            logger.warning("retention_waits_for_the_database", extra={"room": room})
+        except Exception:
+            logger.exception("retention_failed", extra={"room": room})

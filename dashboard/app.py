@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import streamlit as st
 
-from dashboard import api, schemas, state, theme
+from dashboard import client, state, theme
 from dashboard.widgets import confirm, markup, problems
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ ENTRIES: Final = (
 )
 
 
-def allowed(me: schemas.Me) -> list[Entry]:
+def allowed(me: client.models.MeOut) -> list[Entry]:
     """Return the pages this person has.
 
     A hidden page would still open by its address; an absent one does not exist.
@@ -72,7 +72,7 @@ def main() -> None:
             st.login()
         signed_out("Your login has ended. Log in again to go on.")
         return
-    except api.ApiProblem as problem:
+    except client.ApiProblem as problem:
         unavailable(problem)
         return
     entries = allowed(me)
@@ -120,7 +120,7 @@ def leaving() -> None:
         )
 
 
-def unavailable(problem: api.ApiProblem) -> None:
+def unavailable(problem: client.ApiProblem) -> None:
     """Draw the page of somebody whose login is good while the platform is not."""
     without_navigation()
     with st.container(key="card-login"):
@@ -133,7 +133,7 @@ def unavailable(problem: api.ApiProblem) -> None:
             st.button("Log out", key="log-out", on_click=leave)
 
 
-def sidebar(session: state.Session, me: schemas.Me) -> None:
+def sidebar(session: state.Session, me: client.models.MeOut) -> None:
     """Draw for which tenant one acts, who one is, and the way out."""
     with st.sidebar:
         if len(me.tenants) > 1:
@@ -143,7 +143,7 @@ def sidebar(session: state.Session, me: schemas.Me) -> None:
             def switch() -> None:
                 try:
                     session.switch_tenant(str(st.session_state["tenant"]))
-                except api.ApiProblem as problem:
+                except client.ApiProblem as problem:
                     st.session_state["switch_problem"] = problem
                     st.session_state["tenant"] = me.tenant.id
                     return
@@ -162,7 +162,7 @@ def sidebar(session: state.Session, me: schemas.Me) -> None:
                 on_change=switch,
             )
             refused = st.session_state.pop("switch_problem", None)
-            if isinstance(refused, api.ApiProblem):
+            if isinstance(refused, client.ApiProblem):
                 markup.note(f"Not switched: {refused.title}")
             tenant_line = ""
         else:

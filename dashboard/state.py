@@ -15,7 +15,8 @@ from typing import Final
 
 import streamlit as st
 
-from dashboard import api, schemas, settings
+from dashboard import client, settings
+from dashboard.names import Names
 
 _KEY: Final = "session"
 _LEEWAY_SECONDS: Final = 45.0
@@ -46,7 +47,7 @@ class Session:
 
     def __init__(
         self,
-        gate: api.Gate,
+        gate: client.Gate,
         id_token: str,
         *,
         issued_at: float,
@@ -71,8 +72,9 @@ class Session:
         self._tenant: str | None = None
         self._token = ""
         self._good_until = 0.0
-        self._me: schemas.Me | None = None
-        self.api = api.Api(settings.load(), gate.http, self)
+        self._me: client.models.MeOut | None = None
+        self._names: Names | None = None
+        self.api = client.Api(client.Connection(settings.load(), gate.http, self))
 
     def bearer(self, *, renew: bool = False) -> str:
         """Return an access token with at least half a minute to live.
@@ -90,7 +92,7 @@ class Session:
             return self._token
 
     @property
-    def me(self) -> schemas.Me:
+    def me(self) -> client.models.MeOut:
         """Who is logged in; asked once per tenant and kept.
 
         Raises:
@@ -98,8 +100,20 @@ class Session:
             ApiProblem: As ``bearer``.
         """
         if self._me is None:
-            self._me = self.api.me()
+            self._me = self.api.get_me()
         return self._me
+
+    @property
+    def names(self) -> Names:
+        """The names of people and things in this tenant, as far as this person may know them.
+
+        Raises:
+            SignedOut: As ``bearer``.
+            ApiProblem: As ``bearer``.
+        """
+        if self._names is None:
+            self._names = Names(self.api, frozenset(self.me.permissions), self._clock)
+        return self._names
 
     def can(self, permission: str) -> bool:
         """Whether to show something. The API decides whether it happens."""
@@ -119,10 +133,10 @@ class Session:
             self._tenant = tenant_id
             try:
                 self._exchange()
-            except api.ApiProblem:
+            except client.ApiProblem:
                 self._tenant = before
                 raise
-            self._me = None
+            self._me = self._names = None
 
     def _exchange(self) -> None:
         now = self._clock()
@@ -131,7 +145,7 @@ class Session:
             raise SignedOut(renewable=not fresh_login)
         try:
             grant = self._gate.exchange(self.id_token, self._tenant)
-        except api.ApiProblem as problem:
+        except client.ApiProblem as problem:
             if problem.code in _LOGIN_REFUSED:
                 raise SignedOut(renewable=False) from problem
             raise
@@ -142,9 +156,9 @@ class Session:
 
 
 @st.cache_resource(show_spinner=False)
-def gate() -> api.Gate:
+def gate() -> client.Gate:
     """Return the process's connection pool."""
-    return api.open_gate(settings.load())
+    return client.open_gate(settings.load())
 
 
 def open_session() -> Session:

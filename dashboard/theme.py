@@ -46,6 +46,8 @@ STATES: Final[dict[str, Look]] = {
     "active": Look("green", "#1FA97A"),
     "suspended": Look("amber", "#D08A1D"),
     "deleted": Look("red", "#E0555F"),
+    # API clients
+    "disabled": _NEUTRAL,
 }
 
 EMAIL_STATES: Final = (

@@ -12,11 +12,13 @@ import pytest
 import pytest_asyncio
 import sqlalchemy as sa
 
-from backend.cli import openapi_document
+from backend.cli.document import openapi_document
 from backend.core.audit import audit_row
 from backend.core.database import Database, make_engine
+from backend.core.events import event_maker
 from backend.core.ids import uuid7
 from backend.migrations import runner
+from backend.rooms import HOUSE
 from backend.settings import Settings
 
 pytest_plugins = ["tests.support.postgres", "tests.support.platform"]
@@ -78,7 +80,11 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 @pytest_asyncio.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     """A migrated, empty database."""
-    made = Database(make_engine(database_url, pool_size=4), audit_row=audit_row)
+    made = Database(
+        make_engine(database_url, pool_size=4),
+        audit_row=audit_row,
+        event_row=event_maker(HOUSE.events),
+    )
     yield made
     await made.aclose()
 

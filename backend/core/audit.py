@@ -23,6 +23,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from backend.core.columns import tables_of
 from backend.core.context import Errand
 from backend.core.database import Base, Database, Id, SystemScope, TenantOwned, Tx
+from backend.core.events import EventHead, EventRecord, find_unnumbered, lock_heads, number
 from backend.core.ids import uuid7
 
 GENESIS: Final = bytes(32)
@@ -64,7 +65,9 @@ class AuditHead(TenantOwned, Base):
     chain_hash: Mapped[bytes]
 
 
-SEQUENCER: Final = Errand("core.sequencer", tables_of(AuditRecord, AuditHead))
+SEQUENCER: Final = Errand(
+    "core.sequencer", tables_of(AuditRecord, AuditHead, EventRecord, EventHead)
+)
 """Numbering and linking what all tenants' transactions left."""
 
 
@@ -135,11 +138,12 @@ def link(previous: bytes, seq: int, record: AuditRecord) -> bytes:
 
 
 async def sequence(database: Database, limit: int = 2000) -> int:
-    """Give up to ``limit`` committed records their seq and link; returns how many.
+    """Number committed audit records and events, up to ``limit`` of each; returns how many.
 
-    Safe to run in several processes: the heads are locked before the records are read again, so
-    a second sequencer finds nothing left. A record that commits late is numbered late; order
-    within the chain is the order of sequencing, and ``at`` keeps the order of acting.
+    One pass and one commit for both. Safe to run in several processes: the heads are locked before
+    the rows are read again, so a second sequencer finds nothing left. A row that commits late is
+    numbered late; order within a chain is the order of sequencing, and ``at`` keeps the order of
+    acting.
     """
     scope = SystemScope(SEQUENCER)
     async with database.read(scope) as view:
@@ -149,28 +153,16 @@ async def sequence(database: Database, limit: int = 2000) -> int:
             .order_by(AuditRecord.id)
             .limit(limit)
         )
-    if not waiting:
+        unnumbered = await find_unnumbered(view, limit)
+    if not waiting and not unnumbered:
         return 0
     async with database.transaction(scope) as tx:
-        return await _link_waiting(tx, sorted(set(waiting)), limit)
+        linked = await _link_waiting(tx, sorted(set(waiting)), limit) if waiting else 0
+        return linked + (await number(tx, unnumbered, limit) if unnumbered else 0)
 
 
 async def _link_waiting(tx: Tx, tenants: list[str], limit: int) -> int:
-    for tenant in tenants:
-        await tx.insert_new(
-            AuditHead,
-            {"tenant_id": tenant, "seq": 0, "chain_hash": GENESIS},
-            conflict=["tenant_id"],
-        )
-    heads = {
-        head.tenant_id: head
-        for head in await tx.scalars(
-            sa.select(AuditHead)
-            .where(AuditHead.tenant_id.in_(tenants))
-            .order_by(AuditHead.tenant_id)
-            .with_for_update()
-        )
-    }
+    heads = await lock_heads(tx, AuditHead, tenants, {"seq": 0, "chain_hash": GENESIS})
     # Read after the heads are locked: what another sequencer linked meanwhile is gone from here.
     records = await tx.scalars(
         sa.select(AuditRecord)

@@ -108,7 +108,7 @@ class _Shared:
 
 
 class Tx(ReadTx):
-    """A write transaction: rows, audit records and signals leave together or not at all."""
+    """A write transaction: rows, audit records, events and signals leave together or not at all."""
 
     __slots__ = ("_after", "_before", "_shared", "_signals")
 
@@ -135,6 +135,23 @@ class Tx(ReadTx):
             data: JSON scalars, lists and maps; no floats, no secrets.
         """
         model, row = self._database.audit_row(self, action, target, tenant_id, data)
+        self.append(model, [row])
+
+    def emit(
+        self, kind: str, subject: str, /, *, tenant_id: str | None = None, **data: Any
+    ) -> None:
+        """Tell whoever consumes events; the row commits with the change that it tells of.
+
+        Args:
+            kind: ``<noun>.<past>``, as a room declares it: ``email.bounced``.
+            subject: ``<noun>:<id>``.
+            tenant_id: Only for system errands that act for one tenant.
+            data: JSON of at most 8 KiB, no secrets.
+
+        Raises:
+            UnknownEventError: No room declares the kind.
+        """
+        model, row = self._database.event_row(self, kind, subject, tenant_id, data)
         self.append(model, [row])
 
     def append(self, target: Any, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -317,9 +334,15 @@ def _table(target: Any) -> Any:
     return getattr(target, "__table__", None) if isinstance(target, type) else target.table
 
 
-AuditRow = Callable[
+RowMaker = Callable[
     [Tx, str, str, str | None, dict[str, Any]], tuple[type[Base], Mapping[str, Any]]
 ]
+"""Makes what :meth:`Tx.audit` or :meth:`Tx.emit` appends, of the same arguments."""
+
+
+def _no_event(_: Tx, kind: str, *__: object) -> Any:
+    raise RuntimeError(f"this database was given no events, so not {kind!r} either")
+
 
 # SQLSTATEs after which the server has certainly rolled back, and trying again may help:
 # serialization failure, deadlock, lock not available, statement cancelled.
@@ -337,13 +360,15 @@ class Database:
         self,
         engine: AsyncEngine,
         *,
-        audit_row: AuditRow,
+        audit_row: RowMaker,
+        event_row: RowMaker = _no_event,
         clock: Clock = system_clock,
         signals: Signals | None = None,
     ) -> None:
         self.engine = engine
         self.clock = clock
         self.audit_row = audit_row
+        self.event_row = event_row
         self.signals = signals or Signals()
         self.dialect = engine.dialect.name
         self._turn: AbstractAsyncContextManager[Any] = (
@@ -582,6 +607,7 @@ __all__ = [
     "Json",
     "Lease",
     "ReadTx",
+    "RowMaker",
     "Scope",
     "SystemScope",
     "TenantConfinementError",

@@ -15,6 +15,7 @@ from typing import Any, Final, Generic, Literal, TypeVar
 
 from backend.core.columns import Base, tables_of
 from backend.core.context import Errand
+from backend.core.cursors import EventConsumer
 from backend.core.database import Database, ReadTx, Tx
 from backend.core.telemetry import RequestRecord
 
@@ -129,11 +130,11 @@ class Room(Generic[M]):
         sweeps: What to forget, and how.
         job_kinds: Makers of its kinds of jobs.
         events: Events it emits to the permission that reading them takes.
+        consumers: Makers of the consumers of events that it works by.
         checks: Dependencies to be watched.
         gauges: Figures of the fleet.
         observe: Takes finished requests, after their answers.
         observe_work: Takes what a worker did with a job: the event's name, then its labels.
-        running: What has to be open in every process, the command line's included.
         serving: What works while an API or a worker serves.
     """
 
@@ -153,11 +154,11 @@ class Room(Generic[M]):
     sweeps: tuple[Sweep[M], ...] = ()
     job_kinds: tuple[Callable[[M, Database], Any], ...] = ()
     events: Mapping[str, str] = field(default_factory=dict)
+    consumers: tuple[Callable[[M, Database], EventConsumer], ...] = ()
     checks: tuple[ReadyCheck[M], ...] = ()
     gauges: tuple[FleetGauge[M], ...] = ()
     observe: Callable[[M, Sequence[RequestRecord]], None] | None = None
     observe_work: Callable[..., None] | None = None
-    running: Callable[[M], AbstractAsyncContextManager[Any]] | None = None
     serving: Callable[[M, Database], AbstractAsyncContextManager[Any]] | None = None
 
 

@@ -38,7 +38,7 @@ from backend.core.telemetry import (
     parse_traceparent,
 )
 from backend.http.body import bounded, read_body, replayed
-from backend.http.deps import refuse_without
+from backend.http.deps import lacks
 from backend.http.problem import MethodNotAllowedError, bug_response, error_response
 from backend.http.reply import (
     Idempotency,
@@ -232,7 +232,8 @@ class Pipeline:
             self._telemetry.append(
                 RequestRecord(
                     started_ns,
-                    perf_counter() - started,
+                    # How long a stream was open is no time that anybody waited for it.
+                    scope.get("streaming_since", perf_counter()) - started,
                     scope["method"],
                     target.template,
                     path,
@@ -268,17 +269,17 @@ class Pipeline:
         if "\x00" in path or b"%00" in scope["query_string"]:
             # As in a body (see Input): no text of ours holds it, and PostgreSQL cannot compare it.
             raise InvalidInputError("An address may not contain the character U+0000")
-        principal = await self._admit(scope, target, _credential(headers), added)
+        principal = await self._admit(scope, target, credential_of(headers), added)
         limit = target.body_bytes
         if principal is None:
             # Below the API's root nobody's business either: what there is.
             if target.permission or path.startswith(_API):
                 raise UnauthenticatedError(headers={"WWW-Authenticate": "Bearer"})
             limit = min(limit, _STRANGER_BYTES)
-        if target.allow is not None:
+        elif target.permission and target.permission not in principal.permissions:
+            raise lacks(target.permission)
+        if target.allow is not None:  # what is no route asks for no permission
             raise _miss(target.allow)
-        if principal is not None and target.permission:
-            refuse_without(target.permission, principal)
         # From here on the body may come. The usual one is announced, and small.
         length = headers.get(b"content-length", b"")
         if not (length.isdigit() and int(length) <= self._body_bytes <= limit):
@@ -383,7 +384,7 @@ def _replayed(stored: StoredReply, fingerprint: bytes) -> Response:
     )
 
 
-def _credential(headers: Mapping[bytes, bytes]) -> str | None:
+def credential_of(headers: Mapping[bytes, bytes]) -> str | None:
     """The bearer token or API key; None when there is none or the scheme is another's."""
     authorization = headers.get(b"authorization")
     if authorization is not None:

@@ -51,6 +51,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self._forget_deadline()
         super().connection_lost(exc)
 
+    def shutdown(self) -> None:
+        """End streams at once: they never end by themselves, and their clients come back."""
+        super().shutdown()
+        cycle: Any = self.cycle
+        if cycle is not None and "streaming_since" in cycle.scope:
+            self.transport.close()
+
     def data_received(self, data: bytes) -> None:
         """Parse, and cut a head that grows too large or a body that nobody wants."""
         began_before = self._in_head

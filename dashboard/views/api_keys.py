@@ -1,111 +1,48 @@
 """API keys: long-lived credentials for tools that cannot log in as a client."""
 
-from __future__ import annotations
-
-from functools import partial
 from typing import Final
 
-import streamlit as st
+from dashboard import pages
+from dashboard.client import Api, models
+from dashboard.pages import Act, Column, Form, Input, ListPage
 
-from dashboard import schemas, state
-from dashboard.widgets import confirm, credentials, listing, markup, new, problems, table
-
-
-def _row(key: schemas.ApiKey) -> dict[str, str]:
-    return {
-        "id": key.id,
-        "name": key.name,
-        "prefix": key.prefix,
-        "role": key.role,
-        "expires_at": _expiry(key),
-        "last_used_at": _last_use(key),
-        "created_at": markup.when(key.created_at),
-    }
-
-
-def _expiry(key: schemas.ApiKey) -> str:
-    return markup.when(key.expires_at) if key.expires_at else "never"
-
-
-def _last_use(key: schemas.ApiKey) -> str:
-    return markup.when(key.last_used_at) if key.last_used_at else "not yet"
-
-
-_LIST: Final = listing.Listing(
+PAGE: Final = ListPage(
     key="api-keys",
+    of=models.ApiKeyOut,
     title="API keys",
+    lead="For tools that send a key with every request.",
     noun="API key",
     nothing="Create one for a tool that cannot log in as an API client.",
+    fetch=Api.list_api_keys,
+    write="api_key:write",
     columns=(
-        table.Column("name", "Name", "strong"),
-        table.Column("prefix", "Begins with", "code"),
-        table.Column("role", "Role"),
-        table.Column("expires_at", "Expires (UTC)", "time"),
-        table.Column("last_used_at", "Last used (UTC)", "time"),
-        table.Column("created_at", "Created (UTC)", "time"),
+        Column("name", "Name", "strong"),
+        Column("prefix", "Begins with", "code"),
+        Column("role", "Role"),
+        Column("expires_at", "Expires (UTC)", "time", none="never"),
+        Column("last_used_at", "Last used (UTC)", "time", none="not yet"),
+        Column("created_at", "Created (UTC)", "time"),
     ),
-    row=_row,
-    export=(
-        "id", "name", "prefix", "role", "created_by", "created_at", "expires_at", "last_used_at"
+    facts=(Column("created_by", "Created by", "who"),),
+    form=Form(
+        inputs=(
+            Input("name", "Name", example="Nightly report"),
+            Input("role", "Role", "role", usual="viewer"),
+            Input("expires_at", "Last day (optional)", "last_day", required=False),
+        ),
+        body=models.ApiKeyCreate,
+        call=Api.create_api_key,
+        shows=(("API Key", "key"),),
+    ),
+    acts=(
+        Act(
+            key="revoke", label="Revoke", icon=":material/key_off:",
+            call=Api.revoke_api_key, yes="Revoke this key", said="{0} is revoked.",
+            will="{0} stops working at once, and whatever sends it is refused. What was done with "
+            "it stays in the audit trail. This cannot be undone.",
+        ),
     ),
 )  # fmt: skip
 
-
-def page() -> None:
-    """Draw the list, the chosen key, and the way to a new one."""
-    session = state.current()
-    with markup.heading_row():
-        markup.page_heading("API keys", "For tools that send a key with every request.")
-        if session.can("api_key:write"):
-            new.button("api-keys", "New API key")
-    if session.can("api_key:write"):
-        credentials.form(
-            "api-keys",
-            "API key",
-            partial(_create, session),
-            example="Nightly report",
-            role="viewer",
-            expires=True,
-        )
-    credentials.draw("api-keys")
-    listing.draw(_LIST, session.api.list_api_keys, card=partial(_one, session))
-
-
-def _create(session: state.Session, wanted: credentials.Wanted) -> credentials.Secret:
-    made = session.api.create_api_key(
-        name=wanted.name, role=wanted.role, expires_at=wanted.expires_at
-    )
-    return credentials.Secret(made.name, (("API Key", made.key or ""),))
-
-
-def _one(session: state.Session, key: schemas.ApiKey) -> None:
-    with problems.guard(), listing.open_card("api-keys", key.name):
-        markup.facts(
-            [
-                ("Begins with", key.prefix),
-                ("Role", key.role),
-                ("Created by", key.created_by),
-                ("Created (UTC)", markup.when(key.created_at)),
-                ("Expires (UTC)", _expiry(key)),
-                ("Last used (UTC)", _last_use(key)),
-                ("Id", key.id),
-            ]
-        )
-        if session.can("api_key:write") and confirm.ask(
-            "api-keys-revoke",
-            "Revoke",
-            will=(
-                f"{key.name} stops working at once, and whatever sends it is refused. What was "
-                "done with it stays in the audit trail. This cannot be undone."
-            ),
-            yes="Revoke this key",
-            icon=":material/key_off:",
-        ):
-            session.api.revoke_api_key(key.id)
-            listing.close("api-keys")
-            confirm.say_after_rerun(f"{key.name} is revoked.")
-            st.rerun()
-
-
 if __name__ == "__main__":
-    page()
+    pages.draw(PAGE)

@@ -3,47 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import streamlit as st
 
-from dashboard import schemas, state
-from dashboard.widgets import listing, markup, problems, table
+from dashboard import pages, state
+from dashboard.client import Api, ApiProblem, models
+from dashboard.pages import Column, ListPage, Words
+from dashboard.widgets import markup, problems
 
 
-def _row(record: schemas.AuditRecord) -> dict[str, str]:
-    return {
-        "id": record.id,
-        "action": record.action,
-        "seq": markup.NONE if record.seq is None else str(record.seq),
-        "actor": record.actor,
-        "target": record.target or markup.NONE,
-        "at": markup.when(record.at),
-    }
+def _number(record: models.AuditOut) -> str:
+    return markup.NONE if record.seq is None else str(record.seq)
 
 
-_LIST: Final = listing.Listing(
-    key="audit",
-    title="Audit records",
-    noun="record",
-    nothing="The first change in this tenant appears here.",
-    columns=(
-        table.Column("action", "Action", "strong"),
-        table.Column("at", "When (UTC)", "time"),
-        table.Column("seq", "Seq", "number"),
-        table.Column("actor", "Actor"),
-        table.Column("target", "Target", "code"),
-    ),
-    row=_row,
-    export=("seq", "id", "at", "actor", "action", "target", "data", "request_id", "hash"),
-    filters=(
-        listing.Text(name="action", label="Action", example="email.submitted"),
-        listing.Text(name="actor", label="Actor", example="user:…"),
-        listing.Text(name="target", label="Target", example="email:…"),
-    ),
-)
+def _name(record: models.AuditOut) -> str:
+    return "Record not yet chained" if record.seq is None else f"Record {record.seq}"
+
+
+def _data(record: models.AuditOut) -> None:
+    if record.data:
+        st.code(
+            json.dumps(record.data, ensure_ascii=False, indent=2), language=None, wrap_lines=True
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,42 +36,64 @@ class _Trail:
     """One chain of records: what it is of, and who may read and verify it."""
 
     name: str
-    lead: str
     read: str
     verify: str
-    listing: listing.Listing[schemas.AuditRecord]
-    platform: bool
+    page: ListPage[models.AuditOut]
+    check: Callable[[Api], models.ChainReportOut]
 
 
 # Each with a key of its own: a filter, a place or a verdict of one says nothing about the other.
 _TENANT: Final = _Trail(
     name="This tenant",
-    lead="Every change in this tenant. Each record carries a hash over all before it.",
     read="audit:read",
     verify="audit:verify",
-    listing=_LIST,
-    platform=False,
+    check=Api.verify_audit,
+    page=ListPage(
+        key="audit",
+        of=models.AuditOut,
+        title="Audit",
+        lead="Every change in this tenant. Each record carries a hash over all before it.",
+        noun="record",
+        nothing="The first change in this tenant appears here.",
+        fetch=Api.list_audit,
+        name=_name,
+        columns=(
+            Column("action", "Action", "strong"),
+            Column("at", "When (UTC)", "time"),
+            Column("seq", "Seq", "number", _number),
+            Column("actor", "Actor", "who"),
+            Column("target", "Target", "who"),
+        ),
+        facts=(Column("request_id", "Request"), Column("hash", "Hash")),
+        export=("seq", "id", "at", "actor", "action", "target", "data", "request_id", "hash"),
+        filters=(
+            Words("action", "Action", "email.submitted"),
+            Words("actor", "Actor", "user:…"),
+            Words("target", "Target", "email:…"),
+        ),
+        below=_data,
+    ),
 )
 _PLATFORM: Final = _Trail(
     name="Platform",
-    lead=(
-        "What belongs to no tenant: log-ins, tenants made, signing keys. Each record carries a "
-        "hash over all before it."
-    ),
     read="platform:read",
     verify="platform:read",
-    listing=dataclasses.replace(
-        _LIST,
+    check=Api.verify_platform_audit,
+    page=dataclasses.replace(
+        _TENANT.page,
         key="platform-audit",
-        title="The platform's audit records",
+        lead=(
+            "What belongs to no tenant: log-ins, tenants made, signing keys. Each record carries a "
+            "hash over all before it."
+        ),
         nothing="The first log-in appears here.",
+        fetch=Api.list_platform_audit,
         filters=(
-            listing.Text(name="action", label="Action", example="login.failed"),
-            listing.Text(name="actor", label="Actor", example="user:…"),
-            listing.Text(name="target", label="Target", example="tenant:…"),
+            Words("action", "Action", "login.failed"),
+            Words("actor", "Actor", "user:…"),
+            Words("target", "Target", "tenant:…"),
         ),
     ),
-    platform=True,
 )
 
 
@@ -96,18 +103,27 @@ def page() -> None:
     trails = {each.name: each for each in (_TENANT, _PLATFORM) if session.can(each.read)}
     head = st.container()
     trail = trails[_chosen(list(trails))]
-    key = trail.listing.key
-    with head, markup.heading_row():
-        markup.page_heading("Audit", trail.lead)
-        verify = session.can(trail.verify) and st.button(
-            "Verify the chain", key=f"{key}-verify", icon=":material/verified_user:"
-        )
-    _verdict(session, trail, verify=verify)
-    listing.draw(
-        trail.listing,
-        functools.partial(session.api.list_audit, platform=trail.platform),
-        card=functools.partial(_record, key),
-    )
+    with head:
+        pages.heading(trail.page, partial(_verify, session, trail))
+    verdict = st.session_state.get(f"{trail.page.key}-verdict")
+    if isinstance(verdict, models.ChainReportOut):
+        _show_verdict(verdict)
+    elif isinstance(verdict, ApiProblem):
+        problems.show(verdict)
+    pages.draw_list(trail.page)
+
+
+def _verify(session: state.Session, trail: _Trail) -> None:
+    """Draw the button that has every hash recomputed, and keep what came of it."""
+    if not session.can(trail.verify):
+        return
+    key = trail.page.key
+    if st.button("Verify the chain", key=f"{key}-verify", icon=":material/verified_user:"):
+        with st.spinner("Recomputing every hash…"):
+            try:
+                st.session_state[f"{key}-verdict"] = trail.check(session.api)
+            except ApiProblem as problem:
+                st.session_state[f"{key}-verdict"] = problem
 
 
 def _chosen(names: list[str]) -> str:
@@ -115,24 +131,13 @@ def _chosen(names: list[str]) -> str:
     if len(names) == 1:
         return names[0]
     widget = "audit-trail"
-    listing.remember(widget)
+    pages.remember(widget)
     st.session_state.setdefault(widget, names[0])
     st.segmented_control("Trail", names, required=True, key=widget, label_visibility="collapsed")
     return str(st.session_state[widget])
 
 
-def _verdict(session: state.Session, trail: _Trail, *, verify: bool) -> None:
-    kept = f"{trail.listing.key}-verdict"
-    with problems.guard():
-        if verify:
-            with st.spinner("Recomputing every hash…"):
-                st.session_state[kept] = session.api.verify_audit(platform=trail.platform)
-        verdict = st.session_state.get(kept)
-        if isinstance(verdict, schemas.AuditVerdict):
-            _show_verdict(verdict)
-
-
-def _show_verdict(verdict: schemas.AuditVerdict) -> None:
+def _show_verdict(verdict: models.ChainReportOut) -> None:
     waiting = (
         f" Newer records not yet chained: {verdict.unsequenced}; that takes about a second."
         if verdict.unsequenced
@@ -154,28 +159,6 @@ def _show_verdict(verdict: schemas.AuditVerdict) -> None:
                 f"database as it is and compare with the last exported head.{waiting}"
             ),
         )
-
-
-def _record(key: str, record: schemas.AuditRecord) -> None:
-    number = "not yet chained" if record.seq is None else str(record.seq)
-    with listing.open_card(key, f"Record {number}"):
-        markup.facts(
-            [
-                ("Action", record.action),
-                ("When (UTC)", markup.when(record.at)),
-                ("Actor", record.actor),
-                ("Target", record.target or markup.NONE),
-                ("Request", record.request_id or markup.NONE),
-                ("Hash", record.hash or markup.NONE),
-                ("Id", record.id),
-            ]
-        )
-        if record.data:
-            st.code(
-                json.dumps(record.data, ensure_ascii=False, indent=2),
-                language=None,
-                wrap_lines=True,
-            )
 
 
 if __name__ == "__main__":

@@ -7,8 +7,10 @@ from typing import Final
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard import api, schemas, state, theme
-from dashboard.widgets import listing, mail, markup, problems, table
+from dashboard import client, pages, state, theme
+from dashboard.client import Api, models
+from dashboard.pages import Choice, Column, ListPage, Words
+from dashboard.widgets import mail, markup, problems, table
 
 _RECIPIENTS: Final = (
     table.Column("address", "Address", "strong"),
@@ -19,53 +21,10 @@ _RECIPIENTS: Final = (
 )
 
 
-def _row(email: schemas.Email) -> dict[str, str]:
+def _everyone(email: models.EmailOut) -> str:
     everyone = [*email.to, *email.cc, *email.bcc]
     first = everyone[0] if everyone else markup.NONE
-    return {
-        "id": email.id,
-        "subject": email.subject or "(no subject)",
-        "state": email.state,
-        "to": first if len(everyone) <= 1 else f"{first} and {len(everyone) - 1} more",
-        "business_key": email.business_key or markup.NONE,
-        "attempts": str(email.attempts),
-        "created_at": markup.when(email.created_at),
-    }
-
-
-_LIST: Final = listing.Listing(
-    key="emails",
-    title="E-mails",
-    noun="e-mail",
-    nothing="The first one a workflow sends appears here.",
-    columns=(
-        table.Column("subject", "Subject", "strong"),
-        table.Column("state", "State", "badge"),
-        table.Column("to", "To"),
-        table.Column("business_key", "Business key", "code"),
-        table.Column("attempts", "Attempts", "number"),
-        table.Column("created_at", "Created (UTC)", "time"),
-    ),
-    row=_row,
-    export=(
-        "id", "message_id", "state", "subject", "from", "to", "cc", "bcc", "business_key",
-        "attempts", "size_bytes", "created_at", "updated_at", "accepted_at", "created_by", "job_id",
-    ),
-    filters=(
-        listing.Choice(name="state", label="State", values=theme.EMAIL_STATES),
-        listing.Text(name="recipient", label="Recipient", example="ada@example.test", width=320),
-    ),
-)  # fmt: skip
-
-
-def page() -> None:
-    """Draw one message when the address names it, else the list."""
-    email_id = st.query_params.get("id")
-    if email_id:
-        detail(email_id)
-        return
-    markup.page_heading("E-mails", "Every message of this tenant, newest first.")
-    listing.draw(_LIST, state.current().api.list_emails, opens=True)
+    return first if len(everyone) <= 1 else f"{first} and {len(everyone) - 1} more"
 
 
 def detail(email_id: str) -> None:
@@ -77,7 +36,7 @@ def detail(email_id: str) -> None:
         markup.object_heading(
             email.subject or "(no subject)",
             email.state,
-            f"From {email.sender} to {', '.join(email.to) or markup.NONE}",
+            f"From {email.from_} to {', '.join(email.to) or markup.NONE}",
         )
         left, right = st.columns([2, 1])
         with left:
@@ -103,11 +62,11 @@ def _back() -> None:
     st.query_params.clear()
 
 
-def _facts(email: schemas.EmailDetail) -> list[tuple[str, str]]:
+def _facts(email: models.EmailDetail) -> list[tuple[str, str]]:
     return [
         ("Created (UTC)", markup.when(email.created_at)),
         ("Accepted (UTC)", markup.when(email.accepted_at)),
-        ("Created by", email.created_by or markup.NONE),
+        ("Created by", state.current().names.of(email.created_by)),
         ("Business key", email.business_key or markup.NONE),
         ("Attempts", str(email.attempts)),
         ("Size", markup.size(email.size_bytes)),
@@ -116,12 +75,12 @@ def _facts(email: schemas.EmailDetail) -> list[tuple[str, str]]:
     ]
 
 
-def _remark(entry: schemas.TimelineEntry) -> str:
+def _remark(entry: models.EventOut) -> str:
     attempt = f"Attempt {entry.attempt}" if entry.attempt else ""
     return ": ".join(part for part in (attempt, entry.detail or "") if part)
 
 
-def _recipients(email: schemas.EmailDetail) -> None:
+def _recipients(email: models.EmailDetail) -> None:
     markup.section("Recipients")
     table.draw(
         "recipients",
@@ -140,15 +99,15 @@ def _recipients(email: schemas.EmailDetail) -> None:
     )
 
 
-def _content(session: state.Session, email: schemas.Email) -> None:
+def _content(session: state.Session, email: models.EmailDetail) -> None:
     markup.section("Content")
     if not session.can("email:read_content"):
         markup.empty("Not shown", "Your role sees that a message was sent, not what it says.")
         return
     with problems.guard():
-        content = session.api.get_email_content(email.id)
+        content = session.api.read_content(email.id)
         with st.container(key="card-content"):
-            _body("content", content.html, content.text)
+            _body("content", "The message", content.html, content.text)
             if content.attachments:
                 table.draw(
                     "attachments",
@@ -172,7 +131,7 @@ def _content(session: state.Session, email: schemas.Email) -> None:
                     _headers(list(content.headers.items()))
 
 
-def _body(key: str, html: str | None, text: str | None) -> None:
+def _body(key: str, name: str, html: str | None, text: str | None) -> None:
     """Draw a message's text, and its HTML in a frame that may do nothing."""
     as_html: DeltaGenerator
     as_text: DeltaGenerator
@@ -182,7 +141,7 @@ def _body(key: str, html: str | None, text: str | None) -> None:
         as_html = as_text = st.container()
     if html:
         with as_html:
-            mail.draw(f"{key}-html", "The message as HTML", html)
+            mail.draw(f"{key}-html", f"{name} as HTML", html)
             markup.note("Scripts do not run here and remote images are not loaded.")
     if text:
         with as_text:
@@ -197,12 +156,12 @@ def _headers(headers: list[tuple[str, str]]) -> None:
     )
 
 
-def _sink(session: state.Session, email: schemas.Email) -> None:
+def _sink(session: state.Session, email: models.EmailDetail) -> None:
     if not session.can("email:read_content"):
         return
     try:
-        copies = session.api.get_sink_copies(email.id)
-    except api.ApiProblem as problem:
+        copies = client.read_sink_copies(session.api.connection, email.id)
+    except client.ApiProblem as problem:
         if problem.status == 404:
             return
         markup.section("In the mail sink")
@@ -225,10 +184,37 @@ def _sink(session: state.Session, email: schemas.Email) -> None:
                     ("Size", markup.size(copy.size_bytes)),
                 ]
             )
-            _body(f"sink-{number}", copy.html, copy.text)
+            _body(f"sink-{number}", f"Copy {number}", copy.html, copy.text)
             if copy.headers:
                 _headers(copy.headers)
 
 
+PAGE: Final = ListPage(
+    key="emails",
+    of=models.EmailOut,
+    title="E-mails",
+    lead="Every message of this tenant, newest first.",
+    noun="e-mail",
+    nothing="The first one a workflow sends appears here.",
+    fetch=Api.list_emails,
+    columns=(
+        Column("subject", "Subject", "strong", none="(no subject)"),
+        Column("state", "State", "badge"),
+        Column("to", "To", value=_everyone),
+        Column("business_key", "Business key", "code"),
+        Column("attempts", "Attempts", "number"),
+        Column("created_at", "Created (UTC)", "time"),
+    ),
+    export=(
+        "id", "message_id", "state", "subject", "from", "to", "cc", "bcc", "business_key",
+        "attempts", "size_bytes", "created_at", "updated_at", "accepted_at", "created_by", "job_id",
+    ),
+    filters=(
+        Choice("state", "State", theme.EMAIL_STATES),
+        Words("recipient", "Recipient", "ada@example.test", width=320),
+    ),
+    detail=detail,
+)  # fmt: skip
+
 if __name__ == "__main__":
-    page()
+    pages.draw(PAGE)

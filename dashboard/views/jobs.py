@@ -7,60 +7,13 @@ from typing import Final
 
 import streamlit as st
 
-from dashboard import schemas, state, theme
-from dashboard.widgets import confirm, listing, markup, problems, table
+from dashboard import pages, state, theme
+from dashboard.client import Api, models
+from dashboard.pages import Choice, Column, ListPage, Words
+from dashboard.widgets import confirm, markup, problems
 
 CANCELLABLE: Final = frozenset({"blocked", "ready", "running"})
 RETRYABLE: Final = frozenset({"dead", "cancelled"})
-
-
-def _row(job: schemas.Job) -> dict[str, str]:
-    return {
-        "id": job.id,
-        "kind": job.kind,
-        "state": job.state,
-        "attempt": f"{job.attempt} of {job.max_attempts}",
-        "took": markup.duration(job.started_at, job.finished_at),
-        "worker": job.worker or markup.NONE,
-        "error": job.error or markup.NONE,
-        "created_at": markup.when(job.created_at),
-    }
-
-
-_LIST: Final = listing.Listing(
-    key="jobs",
-    title="Jobs",
-    noun="job",
-    nothing="Sending an e-mail makes the first one.",
-    columns=(
-        table.Column("kind", "Kind", "strong"),
-        table.Column("state", "State", "badge"),
-        table.Column("attempt", "Attempt", "number"),
-        table.Column("took", "Took", "number"),
-        table.Column("worker", "Worker", "code"),
-        table.Column("error", "Last error"),
-        table.Column("created_at", "Created (UTC)", "time"),
-    ),
-    row=_row,
-    export=(
-        "id", "kind", "state", "attempt", "max_attempts", "priority", "due_at", "created_at",
-        "started_at", "finished_at", "worker", "error", "subject",
-    ),
-    filters=(
-        listing.Choice(name="state", label="State", values=theme.JOB_STATES),
-        listing.Text(name="kind", label="Kind", example="email.send", width=260),
-    ),
-)  # fmt: skip
-
-
-def page() -> None:
-    """Draw one job when the address names it, else the list."""
-    job_id = st.query_params.get("id")
-    if job_id:
-        detail(job_id)
-        return
-    markup.page_heading("Jobs", "Work that survives a restart: waiting, running, done or given up.")
-    listing.draw(_LIST, state.current().api.list_jobs, opens=True)
 
 
 def detail(job_id: str) -> None:
@@ -69,7 +22,10 @@ def detail(job_id: str) -> None:
     st.button("All jobs", key="jobs-back", icon=":material/arrow_back:", on_click=_back)
     with problems.guard():
         job = session.api.get_job(job_id)
-        markup.object_heading(job.kind, job.state, f"Attempt {job.attempt} of {job.max_attempts}")
+        lead = f"Attempt {job.attempt} of {job.max_attempts}"
+        if job.state == "running" and job.cancel_requested:
+            lead += ", asked to stop"
+        markup.object_heading(job.kind, job.state, lead)
         if session.can("job:write"):
             _acts(session, job)
         with st.container(key="card-facts"):
@@ -92,7 +48,7 @@ def detail(job_id: str) -> None:
             )
 
 
-def _acts(session: state.Session, job: schemas.Job) -> None:
+def _acts(session: state.Session, job: models.JobOut) -> None:
     with problems.guard(), st.container(horizontal=True):
         if job.state in RETRYABLE and st.button(
             "Run again", key="jobs-retry", type="primary", icon=":material/replay:"
@@ -100,12 +56,16 @@ def _acts(session: state.Session, job: schemas.Job) -> None:
             session.api.retry_job(job.id)
             confirm.say_after_rerun("The job is ready to run again.")
             st.rerun()
-        if job.state in CANCELLABLE and confirm.ask(
-            "jobs-cancel",
-            "Cancel job",
-            will=_what_cancelling_does(job),
-            yes="Cancel this job",
-            icon=":material/cancel:",
+        if (
+            job.state in CANCELLABLE
+            and not job.cancel_requested
+            and confirm.ask(
+                "jobs-cancel",
+                "Cancel job",
+                will=_what_cancelling_does(job),
+                yes="Cancel this job",
+                icon=":material/cancel:",
+            )
         ):
             # It may have started or ended since the page was drawn: only the answer knows.
             cancelled = session.api.cancel_job(job.id).state == "cancelled"
@@ -115,7 +75,7 @@ def _acts(session: state.Session, job: schemas.Job) -> None:
             st.rerun()
 
 
-def _what_cancelling_does(job: schemas.Job) -> str:
+def _what_cancelling_does(job: models.JobOut) -> str:
     if job.state == "running":
         return (
             "This job is running. Cancelling asks its worker to stop; what it has already done, "
@@ -131,7 +91,7 @@ def _back() -> None:
     st.query_params.clear()
 
 
-def _facts(job: schemas.Job) -> list[tuple[str, str]]:
+def _facts(job: models.JobOut) -> list[tuple[str, str]]:
     return [
         ("Created (UTC)", markup.when(job.created_at)),
         ("Due (UTC)", markup.when(job.due_at)),
@@ -145,5 +105,37 @@ def _facts(job: schemas.Job) -> list[tuple[str, str]]:
     ]
 
 
+PAGE: Final = ListPage(
+    key="jobs",
+    of=models.JobOut,
+    title="Jobs",
+    lead="Work that survives a restart: waiting, running, done or given up.",
+    noun="job",
+    nothing="Sending an e-mail makes the first one.",
+    fetch=Api.list_jobs,
+    columns=(
+        Column("kind", "Kind", "strong"),
+        Column("state", "State", "badge"),
+        Column(
+            "attempt", "Attempt", "number", lambda job: f"{job.attempt} of {job.max_attempts}"
+        ),
+        Column(
+            "took", "Took", "number", lambda job: markup.duration(job.started_at, job.finished_at)
+        ),
+        Column("worker", "Worker", "code"),
+        Column("error", "Last error"),
+        Column("created_at", "Created (UTC)", "time"),
+    ),
+    export=(
+        "id", "kind", "state", "attempt", "max_attempts", "priority", "due_at", "created_at",
+        "started_at", "finished_at", "worker", "error", "subject", "cancel_requested",
+    ),
+    filters=(
+        Choice("state", "State", theme.JOB_STATES),
+        Words("kind", "Kind", "email.send", width=260),
+    ),
+    detail=detail,
+)  # fmt: skip
+
 if __name__ == "__main__":
-    page()
+    pages.draw(PAGE)

@@ -1,100 +1,21 @@
 """Members: the people of this tenant and what each may do."""
 
-from __future__ import annotations
-
-from functools import partial
 from typing import Final
 
 import streamlit as st
 
-from dashboard import schemas, state
-from dashboard.widgets import confirm, listing, markup, new, problems, table
+from dashboard import pages, state
+from dashboard.client import Api, models
+from dashboard.pages import Act, Column, Form, Input, ListPage
+from dashboard.widgets import confirm
 
 
-def _row(member: schemas.Member) -> dict[str, str]:
-    return {
-        "id": member.id,
-        "name": member.name,
-        "email": member.email,
-        "role": member.role,
-        "created_at": markup.when(member.created_at),
-    }
-
-
-_LIST: Final = listing.Listing(
-    key="members",
-    title="Members",
-    noun="member",
-    nothing="Add the first person.",
-    columns=(
-        table.Column("name", "Name", "strong"),
-        table.Column("email", "E-mail"),
-        table.Column("role", "Role"),
-        table.Column("created_at", "Member since (UTC)", "time"),
-    ),
-    row=_row,
-    export=("id", "email", "name", "role", "created_at"),
-)
-
-
-def page() -> None:
-    """Draw the list, the chosen member, and the way to a new one."""
+def _change_role(member: models.MemberOut) -> None:
+    """Draw the choice of another role."""
     session = state.current()
-    may_write = session.can("member:write")
-    with markup.heading_row():
-        markup.page_heading("Members", "The people of this tenant and their roles.")
-        if may_write:
-            new.button("members", "Add member", icon=":material/person_add:")
-    if may_write and new.asked("members"):
-        _add(session)
-    listing.draw(_LIST, session.api.list_members, card=partial(_one, session))
-
-
-def _add(session: state.Session) -> None:
-    with problems.guard():
-        roles = session.api.list_roles()
-        with new.form("members", "New member", "Add member") as form:
-            email = st.text_input("E-mail", key="members-email", placeholder="ada@example.test")
-            name = st.text_input("Name", key="members-name")
-            role = new.role("members", roles, "viewer")
-            password = st.text_input(
-                "First password (optional)",
-                key="members-password",
-                type="password",
-                autocomplete="new-password",
-                help="Leave it empty for somebody who already has an account.",
-            )
-        if not form.sent:
-            return
-        with form.card, problems.guard():
-            if not email.strip() or not role:
-                st.warning("A member needs an e-mail address and a role.")
-                return
-            made = session.api.add_member(
-                email=email.strip(),
-                name=name.strip() or email.strip(),
-                role=role,
-                password=password or None,
-            )
-            new.done("members", f"{made.name} is a member now.")
-
-
-def _one(session: state.Session, member: schemas.Member) -> None:
-    with problems.guard(), listing.open_card("members", member.name):
-        markup.facts(
-            [
-                ("E-mail", member.email),
-                ("Role", member.role),
-                ("Member since (UTC)", markup.when(member.created_at)),
-                ("Id", member.id),
-            ]
-        )
-        if session.can("member:write"):
-            _acts(session, member)
-
-
-def _acts(session: state.Session, member: schemas.Member) -> None:
-    roles = [role.name for role in session.api.list_roles()]
+    if not session.can("member:write"):
+        return
+    roles = [role.name for role in session.api.list_roles().items]
     if member.role not in roles:
         roles.insert(0, member.role)
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -106,24 +27,54 @@ def _acts(session: state.Session, member: schemas.Member) -> None:
             width=220,
         )
         if st.button("Save role", key="members-save", disabled=role == member.role):
-            session.api.change_member_role(member.id, role)
+            session.api.set_member_role(member.id, models.MemberPatch(role=role))
             confirm.say_after_rerun(f"{member.name} has the role {role} now.")
             st.rerun()
-        if confirm.ask(
-            "members-remove",
-            "Remove",
-            will=(
-                f"{member.name} loses access to this tenant. Their account, and their place in "
-                "other tenants, stay as they are; so does everything they did here."
-            ),
-            yes="Remove this member",
-            icon=":material/person_remove:",
-        ):
-            session.api.remove_member(member.id)
-            listing.close("members")
-            confirm.say_after_rerun(f"{member.name} is no longer a member.")
-            st.rerun()
 
+
+PAGE: Final = ListPage(
+    key="members",
+    of=models.MemberOut,
+    title="Members",
+    lead="The people of this tenant and their roles.",
+    noun="member",
+    nothing="Add the first person.",
+    fetch=Api.list_members,
+    write="member:write",
+    columns=(
+        Column("name", "Name", "strong"),
+        Column("email", "E-mail"),
+        Column("role", "Role"),
+        Column("created_at", "Member since (UTC)", "time"),
+    ),
+    form=Form(
+        inputs=(
+            Input("email", "E-mail", example="ada@example.test"),
+            Input("name", "Name", example="Ada Lovelace"),
+            Input("role", "Role", "role", usual="viewer"),
+            Input(
+                "password", "First password (optional)", "password", required=False,
+                help="Leave it empty for somebody who already has an account.",
+            ),
+        ),
+        body=models.MemberCreate,
+        call=Api.add_member,
+        missing="A member needs an e-mail address, a name and a role.",
+        said="{0} is a member now.",
+        verb="Add",
+        button="Add member",
+        icon=":material/person_add:",
+    ),
+    acts=(
+        Act(
+            key="remove", label="Remove", icon=":material/person_remove:",
+            call=Api.remove_member, yes="Remove this member", said="{0} is no longer a member.",
+            will="{0} loses access to this tenant. Their account, and their place in other "
+            "tenants, stay as they are; so does everything they did here.",
+        ),
+    ),
+    below=_change_role,
+)  # fmt: skip
 
 if __name__ == "__main__":
-    page()
+    pages.draw(PAGE)

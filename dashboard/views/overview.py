@@ -6,7 +6,7 @@ from typing import Final
 
 import streamlit as st
 
-from dashboard import schemas, state, theme
+from dashboard import client, state, theme
 from dashboard.widgets import charts, markup, problems, table
 
 REFRESH_SECONDS: Final = 10
@@ -40,10 +40,10 @@ def page() -> None:
 def live(minutes: int) -> None:
     """Draw the figures; Streamlit runs this alone, again and again."""
     with problems.guard():
-        figures(state.current().api.overview(minutes), minutes)
+        figures(state.current().api.read_overview(minutes=minutes), minutes)
 
 
-def figures(overview: schemas.Overview, minutes: int) -> None:
+def figures(overview: client.models.OverviewOut, minutes: int) -> None:
     """Draw everything below the heading."""
     indicators(overview, minutes)
     times = [point.at for point in overview.series]
@@ -98,7 +98,7 @@ def figures(overview: schemas.Overview, minutes: int) -> None:
     failures(overview.failures)
 
 
-def indicators(overview: schemas.Overview, minutes: int) -> None:
+def indicators(overview: client.models.OverviewOut, minutes: int) -> None:
     """Draw the row of key figures."""
     requests = overview.requests
     cells = st.columns(5)
@@ -141,7 +141,7 @@ def indicators(overview: schemas.Overview, minutes: int) -> None:
     )
 
 
-def failures(found: list[schemas.Failure]) -> None:
+def failures(found: list[client.models.FailureOut]) -> None:
     """Draw what failed last; a row opens the e-mail or the job."""
     markup.section("Last failures")
     if not found:

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 import streamlit as st
 
-from dashboard import api, schemas
+from dashboard import client
 from dashboard.widgets import markup, problems
 
 _T = TypeVar("_T")
@@ -49,7 +49,7 @@ def _cell(value: object) -> object:
 
 def button(
     key: str,
-    fetch: Callable[[str | None], schemas.Page[_T]],
+    fetch: Callable[[str | None], client.Page[_T]],
     fields: Sequence[str],
     *,
     filters: tuple[str | None, ...],
@@ -87,12 +87,12 @@ def button(
 
 
 def _collect(
-    fetch: Callable[[str | None], schemas.Page[_T]], fields: Sequence[str]
+    fetch: Callable[[str | None], client.Page[_T]], fields: Sequence[str]
 ) -> tuple[bytes, int, bool]:
     rows: list[Sequence[object]] = []
     progress = st.progress(0.0, text="Reading…")
     cut = False
-    for page in api.walk(fetch):
+    for page in client.walk(fetch):
         for item in page.items:
             written: dict[str, Any] = msgspec.to_builtins(item)
             rows.append([written[name] for name in fields])

@@ -8,10 +8,10 @@ from html import escape
 
 import streamlit as st
 
-from dashboard import api, state
+from dashboard import client, state
 
 
-def show(problem: api.ApiProblem) -> None:
+def show(problem: client.ApiProblem) -> None:
     """Draw a problem in place."""
     lines = [f'<p class="es-problem-title">{escape(problem.title)}</p>']
     if problem.detail:
@@ -38,7 +38,7 @@ def guard() -> Iterator[None]:
     """
     try:
         yield
-    except api.ApiProblem as problem:
+    except client.ApiProblem as problem:
         show(problem)
     except state.SignedOut as ended:
         st.session_state["signed_out"] = ended

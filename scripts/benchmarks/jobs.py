@@ -15,8 +15,10 @@ import uvloop
 from backend.core.audit import audit_row
 from backend.core.context import Scope, SystemScope
 from backend.core.database import Database, make_engine
+from backend.core.events import event_maker
 from backend.core.ids import uuid7
 from backend.managers.orchestrator import COUNT, Job, OrchestratorManager
+from backend.rooms import HOUSE
 from scripts.benchmarks.jobs_reference import TASK, make_app
 from scripts.benchmarks.jobs_worker import NOOP
 from scripts.benchmarks.measure import BenchmarkError, Result, alternate
@@ -89,7 +91,11 @@ def _measure_ours(platform: Installation, count: int) -> float:
 
 @contextlib.asynccontextmanager
 async def _open(platform: Installation) -> AsyncIterator[Database]:
-    database = Database(make_engine(platform.database_url, pool_size=1), audit_row=audit_row)
+    database = Database(
+        make_engine(platform.database_url, pool_size=1),
+        audit_row=audit_row,
+        event_row=event_maker(HOUSE.events),
+    )
     try:
         yield database
     finally:

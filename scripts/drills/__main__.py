@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from scripts.drills import services, workers
+from scripts.drills import events, services, workers
 from scripts.drills.rig import DrillError, Rig, Where, open_rig
 from scripts.installation import InstallationError
 from tests.support.postgres import MISSING, PostgresServer, find_programs
@@ -45,6 +45,7 @@ DRILLS: Final = {
     "stop-worker": Drill(workers.stop_worker, workers.STOP_SETTINGS),
     "kill-api": Drill(services.kill_api, services.API_SETTINGS),
     "mail-server": Drill(services.stop_mail_server, services.MAIL_SERVER_SETTINGS),
+    "events": Drill(events.kill_consumers, events.SETTINGS),
     "database": Drill(services.restart_database, services.DATABASE_SETTINGS, ("postgresql",)),
 }
 

@@ -20,7 +20,7 @@ from typing import Any, Final, Self
 
 import httpx
 
-from backend.managers.email import count_copies, read_copies
+from backend.sink import count_copies, read_copies
 from scripts.installation import Installation, InstallationError
 from tests.support.postgres import PostgresServer
 
@@ -99,6 +99,7 @@ class Rig:
 
     def __init__(self, folder: Path, where: Where, settings: Mapping[str, str]) -> None:
         self.where = where
+        self.folder = folder
         self._installation = Installation(
             folder,
             {
@@ -186,6 +187,11 @@ class Rig:
         if process is None:
             raise DrillError(f"there is no {name}, or it has ended")
         return process
+
+    @property
+    def database_url(self) -> str:
+        """The run-time DSN, for what a drill does beside the API."""
+        return self._installation.database_url
 
     async def terminate(self, name: str) -> tuple[int, float]:
         """Ask the process to end; its exit status and the seconds it took.

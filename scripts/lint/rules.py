@@ -56,6 +56,36 @@ _NETWORK_FUNCTIONS = frozenset(
 )
 # What our own objects are called when they speak to another machine: `self._http.post(...)`.
 _NETWORK_NAMES = frozenset({"http", "http_client", "httpx_client", "smtp", "smtp_client"})
+# Who goes out by themselves: the way out, the mail client that takes its connections from it, and
+# the datagrams between the processes of one machine.
+_WAYS_OUT = ("backend/kit/outbound/", "backend/kit/smtp/", "backend/core/signals.py")
+_CLIENT_MODULES = frozenset(
+    {
+        "aiohttp",
+        "aiodns",
+        "aiosmtplib",
+        "dns",
+        "ftplib",
+        "http.client",
+        "httpcore",
+        "requests",
+        "smtplib",
+        "urllib.request",
+        "urllib3",
+    }
+)
+# Of an event loop or a socket, whatever it is called.
+_CLIENT_METHODS = frozenset(
+    {"create_connection", "create_datagram_endpoint", "getaddrinfo", "getnameinfo", "sock_connect"}
+)
+_CLIENTS = frozenset(
+    {"asyncio.open_connection"}
+    | {f"socket.{name}" for name in _CLIENT_METHODS}
+    | {f"socket.{name}" for name in ("gethostbyaddr", "gethostbyname", "gethostbyname_ex")}
+    | {f"httpx.{kind}{name}" for kind in ("", "Async") for name in ("Client", "HTTPTransport")}
+    | {f"httpx.{name}" for name in ("delete", "get", "head", "options", "patch", "post", "put")}
+    | {"httpx.request", "httpx.stream"}
+)
 _BLOCKS = frozenset({"transaction", "read"})
 
 _TYPE_IGNORE = re.compile(r"#\s*type:\s*ignore(?P<code>\[[^\]\s][^\]]*\])?")
@@ -238,6 +268,32 @@ def check_transactions(source: Source) -> Iterator[Finding]:
                 yield Finding(source.path, inner.lineno, "network-in-transaction", text)
 
 
+def check_outbound(source: Source) -> Iterator[Finding]:
+    """One way out: whoever makes a client of its own has no guard, no share and no deadline."""
+    if source.path.startswith(_WAYS_OUT):
+        return
+    for node in source.nodes:
+        found = ""
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+            found = next((name for name in names if _within(name, _CLIENT_MODULES)), "")
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            found = next((name for name in names if _within(name, _CLIENT_MODULES)), "")
+        elif isinstance(node, ast.Attribute | ast.Name):
+            name = source.resolve(node)
+            found = name if name in _CLIENTS else ""
+            if isinstance(node, ast.Attribute) and node.attr in _CLIENT_METHODS:
+                found = node.attr
+        if found:
+            text = f"{found}: go out by backend.kit.outbound"
+            yield Finding(source.path, getattr(node, "lineno", 1), "one-way-out", text)
+
+
+def _within(name: str, modules: Iterable[str]) -> bool:
+    return any(name == module or name.startswith(module + ".") for module in modules)
+
+
 def _opens_transaction(expression: ast.expr) -> bool:
     return (
         isinstance(expression, ast.Call)
@@ -326,7 +382,7 @@ def check_locks(source: Source) -> Iterator[Finding]:
 
 Rule = Callable[[Source], Iterator[Finding]]
 
-BACKEND: tuple[Rule, ...] = (check_sql, check_transactions)
+BACKEND: tuple[Rule, ...] = (check_sql, check_transactions, check_outbound)
 PRODUCT: tuple[Rule, ...] = (check_commits, check_clock, check_environment, check_imports)
 PYTHON: tuple[Rule, ...] = (check_type_ignores,)
 EVERY_FILE: tuple[Rule, ...] = (check_addresses, check_locks)

@@ -167,6 +167,54 @@ class TestCheckTransactions:
         assert lines(rules.check_transactions, IN_MANAGER, code) == []
 
 
+class TestCheckOutbound:
+    @pytest.mark.parametrize(
+        "code",
+        [
+            "import asyncio\nasyncio.get_running_loop().getaddrinfo(host, 25)",
+            "import socket\nsocket.getaddrinfo(host, 25)",
+            "from socket import create_connection\ncreate_connection(peer)",
+            "import asyncio\nasyncio.open_connection(host, 25)",
+            "loop = self._loop\nawait loop.sock_connect(connection, peer)",
+            "import httpx\nclient = httpx.AsyncClient()",
+            "from httpx import AsyncClient as C\nclient = C()",
+            "import httpx\nawait httpx.get(url)",
+            "import os\nimport smtplib",
+            "import os\nfrom aiosmtplib import SMTP",
+            "import os\nfrom http import client",
+            "import os\nimport dns.resolver",
+            "import os\nfrom urllib.request import urlopen",
+        ],
+    )
+    def test_finds_a_way_out_of_its_own(self, code: str) -> None:
+        assert lines(rules.check_outbound, IN_MANAGER, code) == [2]
+
+    @pytest.mark.parametrize(
+        "path",
+        ["backend/kit/outbound/_http.py", "backend/kit/smtp/_client.py", "backend/core/signals.py"],
+    )
+    def test_allows_the_way_out_itself(self, path: str) -> None:
+        code = "import aiosmtplib\nawait loop.sock_connect(connection, peer)"
+        assert lines(rules.check_outbound, path, code) == []
+
+    def test_allows_what_only_looks_like_it(self) -> None:
+        code = """
+            import socket
+            from http import HTTPStatus
+            from urllib.parse import urlsplit
+            import httpx
+            def f(self, answer: httpx.Response):
+                name = socket.gethostname()
+                self._outbound.request("GET", url)
+                self.requests.get(name)
+                await self._outbound.connect(name, 25)
+        """
+        assert lines(rules.check_outbound, IN_MANAGER, code) == []
+
+    def test_does_not_concern_the_console(self) -> None:
+        assert rules.check(Source(IN_CONSOLE, "import httpx\nhttpx.Client()\n")) == []
+
+
 class TestCheckImports:
     @pytest.mark.parametrize("path", [IN_MANAGER, IN_CONSOLE])
     def test_finds_an_import_inside_a_function(self, path: str) -> None:

@@ -1,8 +1,11 @@
-"""The console under test: pages over an in-memory platform, and a real one for the browser."""
+"""The console under test: pages over the real application, in this process."""
 
 from __future__ import annotations
 
+import base64
+import functools
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from html.parser import HTMLParser
@@ -12,12 +15,20 @@ from typing import Any
 import httpx
 import pytest
 import streamlit as st
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
-from dashboard import api, settings
-from tests.dashboard.fake_api import CLIENT_ID, CLIENT_SECRET, Platform
-from tests.dashboard.fake_server import transport
+from backend.settings import Settings as BackendSettings
+from dashboard import client, settings
+from tests.dashboard.wire import Call, Wire
+from tests.support.bridge import Bridge, Loop, in_process
+from tests.support.factories import Seeds, Speaking, seed
+from tests.support.serving import patient_settings
 
+API = "http://localhost:8400"
+PUBLIC_URL = "http://localhost:8401"
+ADA = "ada@example.test"
+VIC = "vic@example.test"
 APP = Path(__file__).parents[2] / "dashboard" / "app.py"
 
 
@@ -80,55 +91,164 @@ class Screen:
 Visit = Callable[..., Screen]
 
 
-@pytest.fixture
-def platform() -> Platform:
-    return Platform()
+@dataclass
+class Running:
+    """A filled installation in this process, and the wire by which the console reaches it."""
+
+    seeds: Seeds
+    database: Path
+    bridge: Bridge
+    wire: Wire
+
+    def anybody(self) -> httpx.Client:
+        """Return a client without credentials, past the wire."""
+        return self._speaking().anybody()
+
+    def api(self, person: str = ADA, tenant_id: str | None = None) -> httpx.Client:
+        """Return a client that speaks as somebody, past the wire."""
+        return self._speaking().bearing(
+            self.seeds.people[person].id_token, tenant_id or self.seeds.demo_id
+        )
+
+    def get(self, path: str, **query: Any) -> Any:
+        """Return what the platform tells Ada."""
+        http = self.api()
+        return http.get(f"/api/v1/{path}", params=query).raise_for_status().json()
+
+    def items(self, path: str, **query: Any) -> list[dict[str, Any]]:
+        """Return the items of a list, newest first."""
+        return list(self.get(path, limit=200, **query)["items"])
+
+    def called(self, method: str, path: str) -> list[Call]:
+        """Return the console's own calls of one route so far."""
+        return self.wire.called(method, f"/api/v1/{path}")
+
+    def give_role(self, person: str, role: str) -> None:
+        """Give a member of the tenant another role."""
+        member = next(one for one in self.items("members") if one["email"] == person)
+        http = self.api()
+        http.put(f"/api/v1/members/{member['id']}", json={"role": role}).raise_for_status()
+
+    def log_out(self, person: str) -> None:
+        """End somebody's session at the provider, from another window of their browser."""
+        who = self.seeds.people[person]
+        http = self.anybody()
+        http.cookies.update(dict(who.cookies))
+        http.get("/oauth/logout", params={"id_token_hint": who.id_token})
+
+    def _speaking(self) -> Speaking:
+        return Speaking(self.bridge, API, self.seeds.console_secret)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def components() -> Iterator[None]:
+    """Have Streamlit look once for components among all installed packages, not for every page.
+
+    It reads the metadata of each of them whenever it starts, which here is in every test.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        once = functools.cache(manifest_scanner.scan_component_manifests)
+        patch.setattr(manifest_scanner, "scan_component_manifests", once)
+        yield
+
+
+@pytest.fixture(scope="session")
+def loop() -> Iterator[Loop]:
+    made = Loop()
+    yield made
+    made.close()
+
+
+def settings_of(folder: Path) -> BackendSettings:
+    """Return the settings of an installation in one folder, with limits that no test meets."""
+    return patient_settings(folder, f"sqlite:///{folder / 'console.db'}", 8400)
+
+
+@pytest.fixture(scope="session")
+def seeds(loop: Loop, sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Seeds:
+    """A filled installation, to be copied and not used."""
+    folder = tmp_path_factory.mktemp("seeds")
+    shutil.copy(sqlite_template, folder / "console.db")
+    return seed(loop, settings_of(folder), PUBLIC_URL)
+
+
+def copy_of(seeds: Seeds, folder: Path) -> Path:
+    """Make a data folder of its own for a test; what the sink received is shared."""
+    shutil.copytree(seeds.folder, folder, ignore=shutil.ignore_patterns("signals", "sink"))
+    (folder / "sink").symlink_to(seeds.folder / "sink")
+    return folder
 
 
 @pytest.fixture
-def configured(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[settings.Settings]:
+def folder(seeds: Seeds, tmp_path: Path) -> Path:
+    """The data folder of the installation under test."""
+    return copy_of(seeds, tmp_path / "data")
+
+
+@pytest.fixture
+def backend(folder: Path) -> BackendSettings:
+    """How the installation under test is set."""
+    return settings_of(folder)
+
+
+@pytest.fixture
+def platform(loop: Loop, seeds: Seeds, folder: Path, backend: BackendSettings) -> Iterator[Running]:
+    with in_process(loop, backend) as (_, bridge):
+        yield Running(seeds, folder / "console.db", bridge, Wire(bridge))
+
+
+@pytest.fixture
+def configured(platform: Running, monkeypatch: pytest.MonkeyPatch) -> Iterator[settings.Settings]:
     current = settings.Settings(
-        api_url="http://api.test",
-        issuer_url="http://issuer.test",
-        client_id=CLIENT_ID,
-        client_secret=CLIENT_SECRET,
-        public_url="http://localhost:8401",
+        api_url=API,
+        issuer_url=API,
+        client_id="console",
+        client_secret=platform.seeds.console_secret,
+        public_url=PUBLIC_URL,
         timeout_seconds=5,
     )
     settings.use(current)
-    http = httpx.Client(transport=transport(platform))
-    monkeypatch.setattr(api, "open_gate", lambda given: api.Gate(given, http))
+    http = httpx.Client(transport=platform.wire, timeout=current.timeout_seconds)
+    monkeypatch.setattr(client, "open_gate", lambda given: client.Gate(given, http))
     st.cache_resource.clear()
     yield current
     st.cache_resource.clear()
     http.close()
     settings.forget()
-    assert platform.lies == []
 
 
 @pytest.fixture
-def visit(platform: Platform, configured: settings.Settings) -> Visit:
-    """Open a page as somebody: ``visit("emails", person="vic@example.test", id=...)``."""
+def visit(platform: Running, configured: settings.Settings) -> Visit:
+    """Open a page as somebody: ``visit("emails", person=VIC, id=...)``."""
 
-    def go(view: str | None = None, person: str = "ada@example.test", **query: str) -> Screen:
-        who = platform.person(person)
-        now = platform.clock()
+    def go(view: str | None = None, person: str = ADA, **query: str) -> Screen:
+        who = platform.seeds.people[person]
+        claims = claims_of(who.id_token)
         app = AppTest.from_file(str(APP), default_timeout=60)
-        app.user = {
-            "is_logged_in": True,
-            "sub": who.id,
-            "name": who.name,
-            "iat": int(now),
-            "exp": int(now) + platform.login_seconds,
-            "tokens": {"id": platform.id_token(who)},
-        }
-        app.run()
         if view:
+            # Where nobody is logged in all pages are known and none is drawn, nor anything asked.
+            app.user = {"is_logged_in": False}
+            app.run()
             app.switch_page(f"views/{view}.py")
             for name, value in query.items():
                 app.query_params[name] = value
-            app.run()
+        app.user = {
+            "is_logged_in": True,
+            "sub": claims["sub"],
+            "name": who.name,
+            "iat": claims["iat"],
+            "exp": claims["exp"],
+            "tokens": {"id": who.id_token},
+        }
+        app.run()
         assert not app.exception
         return Screen(app)
 
     return go
+
+
+def claims_of(id_token: str) -> dict[str, Any]:
+    """Return what an id token says."""
+    body = id_token.split(".")[1]
+    found: dict[str, Any] = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+    return found

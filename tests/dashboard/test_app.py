@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.dashboard.conftest import APP, Screen
+from tests.dashboard.conftest import ADA, APP, VIC, Screen
 
 pytestmark = pytest.mark.page
 
@@ -23,13 +23,12 @@ class TestSignedOut:
         screen = open_signed_out()
         assert screen.text.startswith("Email Sender Log in to see")
         assert [button.label for button in screen.app.button] == ["Log in"]
-        assert platform.calls == []
+        assert platform.wire.calls == []
 
 
 class TestPages:
     @pytest.mark.parametrize(
-        ("person", "absent"),
-        [("ada@example.test", []), ("vic@example.test", ["clients", "api_keys", "tenants"])],
+        ("person", "absent"), [(ADA, []), (VIC, ["clients", "api_keys", "tenants"])]
     )
     def test_are_those_of_the_role(self, visit, person, absent):
         screen = visit(person=person)
@@ -43,50 +42,47 @@ class TestPages:
                 assert not screen.app.exception
                 assert "es-problem" not in screen.markup
 
-    def test_explain_a_role_that_opens_none(self, visit, platform, monkeypatch):
-        monkeypatch.setitem(
-            platform.person("vic@example.test").roles, platform.room("acme").id, "mute"
-        )
-        monkeypatch.setitem(
-            __import__("tests.dashboard.fake_api", fromlist=["ROLES"]).ROLES, "mute", []
-        )
-        assert "Nothing to see yet" in visit(person="vic@example.test").text
+    def test_explain_a_role_that_opens_none(self, visit, platform):
+        platform.wire.alter("GET", "/api/v1/me", lambda me: {**me, "permissions": []})
+        assert "Nothing to see yet" in visit(person=VIC).text
 
 
 class TestSidebar:
     def test_says_who_is_logged_in_and_as_what(self, visit):
-        assert "Ada Lovelace owner, platform administrator" in visit().text
+        assert "First admin owner, platform administrator" in visit().text
 
     def test_names_the_only_tenant_without_a_choice(self, visit):
-        screen = visit(person="vic@example.test")
-        assert "Vic Viewer viewer Acme Industries" in screen.text
+        screen = visit(person=VIC)
+        assert "Vic Viewer viewer Demo" in screen.text
         assert not screen.app.sidebar.selectbox
 
     def test_switches_the_tenant_by_a_new_exchange(self, visit, platform):
         screen = visit("emails")
-        screen.app.text_input(key="emails-recipient").set_value("ada@example.test").run()
-        globex = platform.room("globex").id
+        screen.app.text_input(key="emails-recipient").set_value(ADA).run()
+        globex = platform.seeds.globex_id
         screen.app.sidebar.selectbox(key="tenant").select(globex).run()
-        assert platform.called("POST", "/oauth/token")[-1].body["tenant"] == globex
+        assert platform.wire.called("POST", "/oauth/token")[-1].body["tenant"] == globex
         assert len(screen.rows("emails")) == 4
         assert screen.app.text_input(key="emails-recipient").value == ""
-        assert "Ada Lovelace operator" in screen.text
+        assert "First admin operator" in screen.text
 
     def test_stays_where_it_was_when_the_switch_is_refused(self, visit, platform):
         screen = visit("emails")
-        globex = platform.room("globex").id
-        del platform.person("ada@example.test").roles[globex]
+        globex = platform.seeds.globex_id
+        http = platform.api("grace@example.test", globex)
+        members = http.get("/api/v1/members").json()["items"]
+        ada = next(one for one in members if one["email"] == ADA)
+        http.delete(f"/api/v1/members/{ada['id']}").raise_for_status()
         screen.app.sidebar.selectbox(key="tenant").select(globex).run()
         assert "Not switched" in screen.text
-        assert screen.app.sidebar.selectbox(key="tenant").value == platform.room("acme").id
+        assert screen.app.sidebar.selectbox(key="tenant").value == platform.seeds.demo_id
         assert len(screen.rows("emails")) == 50
 
 
 class TestLogin:
-    def test_ends_with_the_id_token(self, visit, platform):
+    def test_ends_with_the_session_at_the_provider(self, visit, platform):
         screen = visit("emails")
-        platform.revoked_logins.add(platform.person("ada@example.test").id)
-        platform.tokens.clear()
+        platform.log_out(ADA)
         screen.app.run()
         assert "Your login has ended" in screen.text
         assert [button.label for button in screen.app.button] == ["Log in"]
@@ -94,17 +90,19 @@ class TestLogin:
 
     def test_survives_a_token_that_died_early(self, visit, platform):
         screen = visit("emails")
-        platform.tokens.clear()
+        platform.wire.fail(
+            "GET", "/api/v1/emails", 401, "unauthenticated", "Log in first.", times=1
+        )
         screen.app.run()
         assert len(screen.rows("emails")) == 50
-        assert len(platform.called("POST", "/oauth/token")) == 2
+        assert len(platform.wire.called("POST", "/oauth/token")) == 2
 
     def test_shows_why_when_the_platform_cannot_answer(self, visit, platform):
-        platform.fail("GET", "/api/v1/me", 503, "unavailable", "The platform is restarting.")
+        platform.wire.fail("GET", "/api/v1/me", 503, "unavailable", "The platform is restarting.")
         screen = visit()
         assert "The platform is restarting." in screen.text
-        assert "request req-from-the-fake" in screen.text
+        assert "request req-on-purpose" in screen.text
         assert [button.label for button in screen.app.button] == ["Try again", "Log out"]
-        platform.failures.clear()
+        platform.wire.clear()
         screen.click("try-again")
-        assert "Ada Lovelace" in screen.text
+        assert "First admin" in screen.text

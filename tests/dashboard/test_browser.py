@@ -1,6 +1,6 @@
 """The console in Chromium: the real login, every page in light and dark, nothing it should not do.
 
-By default a fake platform and a console are started here. To run the same tests on a real one, as
+By default a filled platform and a console are started here. To run the same tests on a real one, as
 an owner who is a platform administrator, set EMAIL_SENDER_TEST_CONSOLE_URL, EMAIL_SENDER_TEST_USER
 and EMAIL_SENDER_TEST_PASSWORD.
 EMAIL_SENDER_SCREENSHOTS names a folder for the screenshots.
@@ -8,6 +8,7 @@ EMAIL_SENDER_SCREENSHOTS names a folder for the screenshots.
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import os
 import re
@@ -18,19 +19,23 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
+from backend.core.clock import system_clock
 from tests.dashboard.axe.find import script as axe_script
-from tests.dashboard.fake_api import CLIENT_SECRET, PASSWORD, Platform
-from tests.dashboard.fake_server import KEEP_ALIVE_SECONDS, create_app
+from tests.dashboard.conftest import copy_of
+from tests.support.factories import HOSTILE_SUBJECT
+from tests.support.serving import Served, patient_settings, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -58,19 +63,83 @@ ARGUMENTS = [
 ]
 
 
+class Watch:
+    """Stands before the served application: hears its callers and can keep them waiting."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str]] = []
+        self.tokens: set[str] = set()
+        self._held: dict[tuple[str, str], threading.Event] = {}
+
+    def around(self, app: Any) -> Any:
+        """Wrap the application."""
+
+        async def watched(scope: Any, receive: Any, send: Any) -> None:
+            if scope["type"] == "http":
+                call = scope["method"], scope["path"]
+                self.calls.append(call)
+                scheme, _, token = dict(scope["headers"]).get(b"authorization", b"").partition(b" ")
+                if scheme == b"Bearer":
+                    self.tokens.add(token.decode())
+                if call in self._held:
+                    await asyncio.to_thread(self._held[call].wait, 60)
+            await app(scope, receive, send)
+
+        return watched
+
+    def count(self, method: str, path: str) -> int:
+        """How often a route was asked."""
+        return self.calls.count((method, path))
+
+    @contextmanager
+    def holding(self, method: str, path: str) -> Iterator[None]:
+        """Answer this route only after the block."""
+        event = self._held[method, path] = threading.Event()
+        try:
+            yield
+        finally:
+            del self._held[method, path]
+            event.set()
+
+
+class MovedClock:
+    """The time, moved by so many seconds."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> datetime:
+        return system_clock() + timedelta(seconds=self.seconds)
+
+
+@dataclass(frozen=True)
+class Inside:
+    """A platform that these tests serve themselves."""
+
+    served: Served
+    watch: Watch
+    clock: MovedClock
+
+    def get(self, path: str, **query: Any) -> Any:
+        """What the platform tells the person who is logged in."""
+        headers = {"Authorization": f"Bearer {self.served.token()}"}
+        url = f"{self.served.base_url}/api/v1/{path}"
+        return httpx.get(url, params=query, headers=headers).raise_for_status().json()
+
+
 @dataclass
 class Target:
-    """A console to drive, and who to be there; ``platform`` only when it is the fake one."""
+    """A console to drive, and who to be there; ``platform`` only when these tests serve it."""
 
     url: str
     user: str
     password: str
-    platform: Platform | None = None
+    platform: Inside | None = None
 
-    def fake(self) -> Platform:
-        """The fake platform's inside, or a skip."""
+    def inside(self) -> Inside:
+        """The platform's inside, or a skip."""
         if self.platform is None:
-            pytest.skip("needs the fake platform: unset EMAIL_SENDER_TEST_CONSOLE_URL")
+            pytest.skip("needs a platform of its own: unset EMAIL_SENDER_TEST_CONSOLE_URL")
         return self.platform
 
 
@@ -88,49 +157,20 @@ def wait_until(answers: Callable[[], bool], what: str) -> None:
         time.sleep(0.1)  # another process's start: there is no clock to pass
 
 
-@pytest.fixture(scope="module")
-def console_target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    """The console under test, with its platform."""
-    url = os.environ.get("EMAIL_SENDER_TEST_CONSOLE_URL")
-    if url:
-        user = os.environ["EMAIL_SENDER_TEST_USER"]
-        yield Target(url.rstrip("/"), user, os.environ["EMAIL_SENDER_TEST_PASSWORD"])
-        return
-    api_port, port = free_port(), free_port()
-    console, issuer = f"http://localhost:{port}", f"http://localhost:{api_port}"
-    platform = Platform()
-    app = create_app(platform, issuer, console)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            host="127.0.0.1",
-            port=api_port,
-            log_level="warning",
-            ws="none",
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        )
-    )
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    folder = tmp_path_factory.mktemp("console")
+@contextmanager
+def console(served: Served, folder: Path, port: int) -> Iterator[None]:
+    """A console process for the platform."""
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
-        "EMAIL_SENDER_CONSOLE__API_URL": f"http://127.0.0.1:{api_port}",
-        "EMAIL_SENDER_CONSOLE__ISSUER_URL": issuer,
-        "EMAIL_SENDER_CONSOLE__CLIENT_SECRET": CLIENT_SECRET,
+        "EMAIL_SENDER_CONSOLE__API_URL": served.base_url,
+        "EMAIL_SENDER_CONSOLE__ISSUER_URL": served.base_url.replace("127.0.0.1", "localhost"),
+        "EMAIL_SENDER_CONSOLE__CLIENT_SECRET": served.console_secret,
     }
+    command = ["-m", "dashboard.launch", "--port", str(port), "--data-dir", str(folder)]
     with (folder / "console.log").open("w") as log:
         process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "dashboard.launch",
-                "--port",
-                str(port),
-                "--data-dir",
-                str(folder),
-            ],
+            [sys.executable, *command],
             cwd=ROOT,
             env=environment,
             stdout=log,
@@ -141,25 +181,47 @@ def console_target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]
         def healthy() -> bool:
             assert process.poll() is None, (folder / "console.log").read_text()
             try:
-                health = f"http://127.0.0.1:{port}/_stcore/health"
-                return server.started and httpx.get(health).text == "ok"
+                return httpx.get(f"http://127.0.0.1:{port}/_stcore/health").text == "ok"
             except httpx.TransportError:
                 return False
 
         wait_until(healthy, "the console")
-        yield Target(console, "ada@example.test", PASSWORD, platform)
+        yield
     finally:
         process.terminate()
         process.wait(60)
-        server.should_exit = True
-        thread.join(60)
-    assert platform.lies == []
+
+
+@pytest.fixture(scope="module")
+def console_target(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Target]:
+    """The console under test, with its platform."""
+    url = os.environ.get("EMAIL_SENDER_TEST_CONSOLE_URL")
+    if url:
+        user = os.environ["EMAIL_SENDER_TEST_USER"]
+        yield Target(url.rstrip("/"), user, os.environ["EMAIL_SENDER_TEST_PASSWORD"])
+        return
+    data = copy_of(request.getfixturevalue("seeds"), tmp_path_factory.mktemp("served") / "data")
+    port, watch, clock = free_port(), Watch(), MovedClock()
+    with (
+        serving(
+            data,
+            f"sqlite:///{data / 'console.db'}",
+            console_url=f"http://localhost:{port}",
+            clock=clock,
+            around=watch.around,
+        ) as served,
+        console(served, tmp_path_factory.mktemp("console"), port),
+    ):
+        inside = Inside(served, watch, clock)
+        yield Target(f"http://localhost:{port}", served.email, served.password, inside)
 
 
 # Not for the session: Playwright keeps an event loop running in this thread while it is up, and no
-# coroutine of another module could be run beside it.
+# coroutine of another module could be run beside it, nor the start of the platform.
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def browser(console_target: Target) -> Iterator[Browser]:
     chromium = os.environ.get("EMAIL_SENDER_CHROMIUM") or shutil.which("chromium")
     if chromium is None:
         pytest.skip(
@@ -312,17 +374,6 @@ def enter(browser: Browser, console_target: Target, screenshots: Path) -> Iterat
         visitor.page.context.close()
 
 
-@pytest.fixture
-def untouched(console_target: Target) -> Iterator[Platform]:
-    """The fake platform, put back as it was afterwards."""
-    platform = console_target.fake()
-    before = platform.clock, platform.login_seconds
-    yield platform
-    platform.clock, platform.login_seconds = before
-    platform.failures.clear()
-    platform.revoked_logins.clear()
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 class TestLooks:
     def test_signed_out_page(self, enter: Enter, scheme: str):
@@ -427,12 +478,12 @@ class TestLogin:
 
     def test_keeps_access_tokens_out_of_the_browser(self, enter: Enter):
         visitor = enter().log_in()
-        platform = visitor.target.fake()
+        tokens = visitor.target.inside().watch.tokens
         stored = str(visitor.page.context.cookies()) + visitor.page.evaluate(
             "JSON.stringify([{...localStorage}, {...sessionStorage}])"
         )
-        assert platform.tokens
-        assert not any(token in stored for token in platform.tokens)
+        assert tokens
+        assert not any(token in stored for token in tokens)
         ours = [c for c in visitor.page.context.cookies() if c["name"].startswith("email_sender")]
         assert ours
         assert all(cookie["httpOnly"] and cookie["sameSite"] == "Lax" for cookie in ours)
@@ -446,26 +497,36 @@ class TestLogin:
         names = [cookie["name"] for cookie in visitor.page.context.cookies()]
         assert not any(name.startswith("email_sender_console_user") for name in names)
 
-    def test_that_has_expired_leads_to_the_provider_again(self, enter: Enter, untouched: Platform):
-        # An id token of ten minutes ago that ended half a minute ago: within what the login's own
-        # validation forgives, past what the console does.
-        untouched.clock = lambda: time.time() - 600
-        untouched.login_seconds = 570
+    def test_that_has_expired_leads_to_the_provider_again(self, enter: Enter):
+        # An id token that ended half a minute ago: within what the login's own validation
+        # forgives, past what the console does.
         visitor = enter()
+        clock = visitor.target.inside().clock
+        life = patient_settings(Path(), "sqlite://", 0).identity.session_seconds
         visitor.page.goto(visitor.target.url)
-        visitor.page.get_by_role("button", name="Log in").click()
-        visitor.give_password()
-        visitor.page.wait_for_url(re.compile(r"/auth/login|/oauth2callback|/oauth/authorize"))
-        expect(visitor.page.get_by_label("Password")).to_be_visible()
-        untouched.clock = time.time
+        clock.seconds = -life - 30
+        try:
+            visitor.page.get_by_role("button", name="Log in").click()
+            visitor.give_password()
+            visitor.page.wait_for_url(re.compile(r"/auth/login|/oauth2callback|/oauth/"))
+            expect(visitor.page.get_by_label("Password")).to_be_visible()
+        finally:
+            clock.seconds = 0
+        visitor.page.goto(visitor.target.url)
+        visitor.page.wait_for_url(re.compile("/oauth/login"))
         visitor.give_password()
         expect(visitor.page.get_by_role("heading", name="Overview")).to_be_visible()
 
-    def test_that_was_revoked_says_so_on_a_page_that_lives(self, enter: Enter, untouched: Platform):
+    def test_that_ended_elsewhere_says_so_on_a_page_that_lives(self, enter: Enter):
         visitor = enter().log_in()
         visitor.settle()
-        untouched.revoked_logins.add(untouched.person(visitor.target.user).id)
-        untouched.tokens.clear()
+        other = visitor.page.context.new_page()
+        other.goto(
+            f"{visitor.target.inside().served.base_url}/oauth/logout".replace(
+                "127.0.0.1", "localhost"
+            )
+        )
+        other.get_by_role("button", name="Log out").click()
         # The live figures meet the refusal by themselves.
         expect(visitor.page.get_by_text("Your login has ended")).to_be_visible()
         expect(visitor.page.get_by_role("link", name="E-mails")).to_have_count(0)
@@ -474,15 +535,13 @@ class TestLogin:
 class TestActs:
     def test_overview_renews_itself(self, enter: Enter):
         visitor = enter()
-        platform = visitor.target.fake()
+        watch = visitor.target.inside().watch
         visitor.page.clock.install()
         visitor.log_in()
         visitor.settle()
-        before = len(platform.called("GET", "/api/v1/overview"))
+        before = watch.count("GET", "/api/v1/overview")
         visitor.page.clock.fast_forward(11_000)
-        wait_until(
-            lambda: len(platform.called("GET", "/api/v1/overview")) > before, "a second reading"
-        )
+        wait_until(lambda: watch.count("GET", "/api/v1/overview") > before, "a second reading")
 
     def test_export_hands_over_a_csv_file(self, enter: Enter):
         visitor = enter().log_in()
@@ -499,17 +558,17 @@ class TestActs:
 
     def test_a_job_is_cancelled_after_one_question(self, enter: Enter):
         visitor = enter().log_in()
-        platform = visitor.target.fake()
-        job = next(job for job in platform.room("acme").jobs if job["state"] == "ready")
+        platform = visitor.target.inside()
+        job = platform.get("jobs", state="ready")["items"][0]
         visitor.page.goto(f"{visitor.target.url}/jobs?id={job['id']}")
         visitor.page.get_by_role("button", name="Cancel job").click()
         expect(visitor.page.get_by_text("takes it out of the queue for good")).to_be_visible()
         visitor.check_accessibility("the question")
         visitor.picture("jobs-question")
-        assert job["state"] == "ready"
+        assert platform.get(f"jobs/{job['id']}")["state"] == "ready"
         visitor.page.get_by_role("button", name="Cancel this job").click()
         expect(visitor.page.get_by_text("The job is cancelled.")).to_be_visible()
-        assert job["state"] == "cancelled"
+        assert platform.get(f"jobs/{job['id']}")["state"] == "cancelled"
 
     def test_the_chain_is_verified(self, enter: Enter):
         visitor = enter().log_in()
@@ -529,21 +588,21 @@ class TestActs:
 
     def test_a_row_opens_though_something_else_is_clicked_at_once(self, enter: Enter):
         visitor = enter().log_in()
-        platform = visitor.target.fake()
-        page, key = visitor.page, platform.room("acme").api_keys[0]
+        watch = visitor.target.inside().watch
+        page, name, route = visitor.page, "Dashboard wall", ("GET", "/api/v1/api-keys")
         visitor.open("API keys")
-        before = len(platform.called("GET", "/api/v1/api-keys"))
-        with platform.holding("GET", "/api/v1/api-keys"):
-            page.get_by_role("button", name=key["name"]).click()
-            wait_until(lambda: len(platform.called("GET", "/api/v1/api-keys")) > before, "the list")
+        before = watch.count(*route)
+        with watch.holding(*route):
+            page.get_by_role("button", name=name).click()
+            wait_until(lambda: watch.count(*route) > before, "the list")
             page.get_by_role("button", name="New API key").click()
             page.wait_for_timeout(500)  # nothing tells when the second click has arrived
         expect(page.get_by_role("heading", name="New API key")).to_be_visible()
-        expect(page.get_by_role("heading", name=key["name"], level=2)).to_be_visible()
+        expect(page.get_by_role("heading", name=name, level=2)).to_be_visible()
 
     def test_the_tenant_is_switched(self, enter: Enter):
         visitor = enter().log_in()
-        visitor.target.fake()
+        visitor.target.inside()
         visitor.open("E-mails")
         visitor.page.get_by_role("combobox", name=re.compile("Tenant")).click()
         visitor.page.get_by_role("option", name="Globex").click()
@@ -555,7 +614,8 @@ class TestActs:
 class TestHostileMessage:
     def test_neither_runs_nor_calls_home(self, enter: Enter):
         visitor = enter().log_in()
-        email = visitor.target.fake().room("acme").emails[0]
+        found = visitor.target.inside().get("emails", state="accepted", limit=200)["items"]
+        email = next(one for one in found if one["subject"] == HOSTILE_SUBJECT)
         visitor.page.goto(f"{visitor.target.url}/emails?id={email['id']}")
         frame = visitor.page.frame_locator("iframe[title='The message as HTML']")
         expect(frame.get_by_text("Your invoice")).to_be_visible()

@@ -5,9 +5,8 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from dashboard import api, settings, state
-from tests.dashboard.fake_api import Platform
-from tests.dashboard.fake_server import transport
+from dashboard import client, settings, state
+from tests.dashboard.conftest import ADA, Running, claims_of
 
 
 class Clock:
@@ -19,27 +18,22 @@ class Clock:
 
 
 @pytest.fixture
-def clock(platform: Platform) -> Clock:
-    made = Clock(platform.clock())
-    platform.clock = made
-    return made
+def clock(platform: Running) -> Clock:
+    return Clock(claims_of(platform.seeds.people[ADA].id_token)["iat"])
 
 
 @pytest.fixture
-def session(platform: Platform, clock: Clock, configured: settings.Settings) -> state.Session:
-    gate = api.Gate(configured, httpx.Client(transport=transport(platform)))
-    login = platform.id_token(platform.person("ada@example.test"))
+def session(platform: Running, clock: Clock, configured: settings.Settings) -> state.Session:
+    gate = client.Gate(configured, httpx.Client(transport=platform.wire, timeout=5))
+    login = platform.seeds.people[ADA].id_token
+    claims = claims_of(login)
     return state.Session(
-        gate,
-        login,
-        issued_at=int(clock.now),
-        expires_at=int(clock.now) + platform.login_seconds,
-        clock=clock,
+        gate, login, issued_at=claims["iat"], expires_at=claims["exp"], clock=clock
     )
 
 
-def exchanges(platform: Platform) -> int:
-    return len(platform.called("POST", "/oauth/token"))
+def exchanges(platform: Running) -> int:
+    return len(platform.wire.called("POST", "/oauth/token"))
 
 
 class TestBearer:
@@ -51,11 +45,11 @@ class TestBearer:
 
     def test_renews_before_the_token_ends(self, session, platform, clock):
         first = session.bearer()
-        clock.now += platform.token_seconds - 40
+        clock.now += claims_of(first)["exp"] - claims_of(first)["iat"] - 40
         assert session.bearer() != first
 
     def test_uses_a_very_short_token_for_half_its_life(self, session, platform, clock):
-        platform.token_seconds = 20
+        platform.wire.alter("POST", "/oauth/token", lambda found: {**found, "expires_in": 20})
         first = session.bearer()
         clock.now += 9
         assert session.bearer() == first
@@ -64,14 +58,14 @@ class TestBearer:
 
     def test_ends_with_the_login(self, session, platform, clock):
         session.bearer()
-        clock.now += platform.login_seconds
+        clock.now = claims_of(session.id_token)["exp"]
         with pytest.raises(state.SignedOut) as caught:
             session.bearer()
         assert caught.value.renewable
         assert exchanges(platform) == 1
 
     def test_does_not_send_a_fresh_login_in_circles(self, platform, clock, configured):
-        gate = api.Gate(configured, httpx.Client(transport=transport(platform)))
+        gate = client.Gate(configured, httpx.Client(transport=platform.wire))
         stale = state.Session(
             gate, "login", issued_at=clock.now - 1, expires_at=clock.now - 1, clock=clock
         )
@@ -80,7 +74,7 @@ class TestBearer:
         assert not caught.value.renewable
 
     def test_ends_when_the_platform_refuses_the_login(self, session, platform):
-        platform.revoked_logins.add(platform.person("ada@example.test").id)
+        platform.log_out(ADA)
         with pytest.raises(state.SignedOut) as caught:
             session.bearer()
         assert not caught.value.renewable
@@ -88,24 +82,23 @@ class TestBearer:
 
 class TestSwitchTenant:
     def test_binds_a_new_token_to_the_tenant(self, session, platform):
-        assert session.me.tenant.slug == "acme"
-        session.switch_tenant(platform.room("globex").id)
+        assert session.me.tenant.slug == "demo"
+        session.switch_tenant(platform.seeds.globex_id)
         assert (session.me.tenant.slug, session.me.role) == ("globex", "operator")
-        assert (
-            platform.called("POST", "/oauth/token")[-1].body["tenant"] == platform.room("globex").id
-        )
+        asked = platform.wire.called("POST", "/oauth/token")[-1].body
+        assert asked["tenant"] == platform.seeds.globex_id
 
     def test_keeps_the_old_tenant_when_refused(self, session):
-        assert session.me.tenant.slug == "acme"
-        with pytest.raises(api.ApiProblem) as caught:
+        assert session.me.tenant.slug == "demo"
+        with pytest.raises(client.ApiProblem) as caught:
             session.switch_tenant("0198c1de-0000-7000-8000-000000000009")
         assert caught.value.code == "invalid_target"
         session.bearer(renew=True)
-        assert session.me.tenant.slug == "acme"
+        assert session.me.tenant.slug == "demo"
 
 
 class TestCan:
     def test_follows_the_permissions_of_the_role(self, session, platform):
         assert session.can("client:write")
-        session.switch_tenant(platform.room("globex").id)
+        session.switch_tenant(platform.seeds.globex_id)
         assert not session.can("client:write")

@@ -271,7 +271,7 @@ class TestApi:
         for method, path, body in (
             ("GET", f"/api/v1/emails/{email['id']}", None),
             ("GET", f"/api/v1/emails/{email['id']}/content", None),
-            ("GET", f"/api/v1/emails/{email['id']}/sink", None),
+            ("GET", f"/sink/emails/{email['id']}", None),
             ("GET", f"/api/v1/jobs/{email['job_id']}", None),
             ("POST", f"/api/v1/jobs/{email['job_id']}/cancel", None),
             ("POST", f"/api/v1/jobs/{email['job_id']}/retry", None),

@@ -7,7 +7,7 @@ import secrets
 import pytest
 import sqlalchemy as sa
 
-from backend.cli import reset_password
+from backend.cli.people import reset_password
 from backend.core.context import SystemScope
 from backend.managers.tenant.models import TenantRow
 from tests.support.errands import EVERYTHING

@@ -1,21 +1,22 @@
 """A tenant's own mail server is a way to make the platform connect somewhere."""
 
 import asyncio
-import socket
+from contextlib import asynccontextmanager
 
 import pytest
 
 from backend.core.context import Scope
-from backend.managers.email import EmailManager, EmailSettings
-from backend.managers.email._sending import check_relay_host
-from backend.managers.email._smtp import SmtpPool, SmtpRelay, is_public
-from backend.managers.email.errors import RelayNotAllowedError
+from backend.kit.outbound import Outbound, OutboundSettings, is_public
+from backend.kit.outbound._resolver import Resolver
+from backend.kit.smtp import SmtpPool, SmtpRelay
+from backend.managers.email import EmailManager
 from backend.managers.security import SecurityManager
+from tests.support.names import name_server
 
 pytestmark = pytest.mark.attack
 
 SETTINGS = {"from_address": "a@example.test", "from_name": "A"}
-ELSEWHERE = {"host": "mail.evil.example", "port": 2525, "tls": "none"}
+ELSEWHERE = {"host": "mail.evil.test"}
 OUR_HOSTS = [
     "localhost",
     "127.0.0.1",
@@ -108,54 +109,50 @@ async def password_of(app, caller):
     emails = app.platform.of(EmailManager)
     async with app.platform.database.transaction(Scope("t", caller.tenant.id)) as tx:
         keyring = await app.platform.of(SecurityManager).keyring(tx)
-        return (await emails._relay(tx, keyring))[0].password
+        return (await emails.email_settings.open_relay(tx, keyring))[0].password
 
 
 class TestRebinding:
     """A name that was public when it was looked at, and is loopback when it is connected to."""
 
-    @pytest.fixture
-    def names(self, monkeypatch):
-        answers = iter(["9.9.9.9", "127.0.0.1", "127.0.0.1"])
-        real = socket.getaddrinfo
+    @staticmethod
+    @asynccontextmanager
+    async def pool_to(server, port, tmp_path):
+        settings = OutboundSettings(name_servers=(server.address,))
+        outbound = Outbound(settings, resolver=Resolver(settings, hosts=tmp_path / "none"))
+        relay = SmtpRelay(ELSEWHERE["host"], port, tls="none", tenant_id="t", public_only=True)
+        pool = SmtpPool(relay, outbound)
+        try:
+            yield pool, outbound
+        finally:
+            await pool.aclose()
 
-        def look_up(host, port, *more, **named):
-            if host == ELSEWHERE["host"]:
-                host = next(answers)
-            return real(host, port, *more, **named)
-
-        monkeypatch.setattr(socket, "getaddrinfo", look_up)
-
-    async def test_is_not_connected_to(self, names):
+    async def test_is_not_connected_to(self, tmp_path):
         reached = []
         server = await asyncio.start_server(lambda *_: reached.append(1), "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        await check_relay_host(str(ELSEWHERE["host"]), EmailSettings())
-        relay = SmtpRelay(str(ELSEWHERE["host"]), port, tls="none", public_only=True)
-        pool = SmtpPool(relay)
-        (outcome,) = await pool.send("a@example.test", ["b@example.test"], b"x\r\n")
-        await pool.aclose()
+        answers = iter([["9.9.9.9"], ["127.0.0.1"]])
+        records = {ELSEWHERE["host"]: lambda: next(answers)}
+        async with (
+            name_server(records=records, ttl=0) as names,
+            self.pool_to(names, port, tmp_path) as (pool, outbound),
+        ):
+            await outbound.look_up(ELSEWHERE["host"], tenant_id="t", public_only=True)
+            (outcome,) = await pool.send("a@example.test", ["b@example.test"], b"x\r\n")
         assert outcome.state == "deferred"
-        assert "not a public mail server" in outcome.response
+        assert "not on the public Internet" in outcome.response
         assert reached == []
-        with pytest.raises(RelayNotAllowedError):
-            await check_relay_host(str(ELSEWHERE["host"]), EmailSettings())
         server.close()
         await server.wait_closed()
 
-    async def test_a_public_one_is_connected_to_as_it_was_looked_up(self, monkeypatch):
+    async def test_a_public_one_is_connected_to_as_it_was_looked_up(self, tmp_path, monkeypatch):
         """The address that was judged is the one that is used: there is no second look."""
         looks = []
-        real = socket.getaddrinfo
-        monkeypatch.setattr("backend.managers.email._smtp.is_public", lambda _: True)
+        monkeypatch.setattr("backend.kit.outbound._addresses.is_public", lambda _: True)
 
-        def look_up(host, port, *more, **named):
-            if host == ELSEWHERE["host"]:
-                looks.append(host)
-                host = "127.0.0.1"
-            return real(host, port, *more, **named)
-
-        monkeypatch.setattr(socket, "getaddrinfo", look_up)
+        def look():
+            looks.append(1)
+            return ["127.0.0.1"] if len(looks) == 1 else ["192.0.2.1"]
 
         async def greet(_, writer):
             writer.write(b"554 not today\r\n")
@@ -164,12 +161,13 @@ class TestRebinding:
 
         server = await asyncio.start_server(greet, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        relay = SmtpRelay(str(ELSEWHERE["host"]), port, tls="none", public_only=True)
-        pool = SmtpPool(relay)
-        (outcome,) = await pool.send("a@example.test", ["b@example.test"], b"x\r\n")
-        await pool.aclose()
+        async with (
+            name_server(records={ELSEWHERE["host"]: look}, ttl=0) as names,
+            self.pool_to(names, port, tmp_path) as (pool, _),
+        ):
+            (outcome,) = await pool.send("a@example.test", ["b@example.test"], b"x\r\n")
         assert outcome.code == 554
-        assert looks == [ELSEWHERE["host"]]
+        assert len(looks) == 1
         server.close()
         await server.wait_closed()
 
@@ -180,6 +178,37 @@ class TestRebinding:
 
         async with app.platform.database.transaction(Scope("t", ada.tenant.id)) as tx:
             keyring = await app.platform.of(SecurityManager).keyring(tx)
-            relay, _ = await app.platform.of(EmailManager)._relay(tx, keyring)
+            relay, _ = await app.platform.of(EmailManager).email_settings.open_relay(tx, keyring)
         assert relay.public_only
+        assert relay.tenant_id == ada.tenant.id
         assert not app.platform.of(EmailManager).default_relay.public_only
+
+
+class TestNames:
+    async def test_of_a_silent_server_hold_up_nobody_elses_request(self, app, tmp_path):
+        """Eight tenants name hosts that no server answers for; the ninth's request ends first."""
+
+        def put(caller, host):
+            body = {**SETTINGS, "smtp": {"host": host}}
+            return caller.http.put("/api/v1/email-settings", json=body)
+
+        hostile = [await app.caller("owner") for _ in range(8)]
+        ada = await app.caller("owner")
+        async with name_server(records={"mail.good.test": ["9.9.9.9"]}) as names:
+            settings = OutboundSettings(name_servers=(names.address,), lookup_seconds=60)
+            app.platform.outbound._resolver = Resolver(settings, hosts=tmp_path / "none")
+            hanging = [
+                asyncio.ensure_future(put(caller, f"m{n}.{caller.tenant.slug}.hole.test"))
+                for caller in hostile
+                for n in range(8)
+            ]
+            async with asyncio.timeout(30):
+                while len({entry.split(".")[1] for entry in names.asked}) < len(hostile):
+                    await asyncio.sleep(0)
+            for _ in range(3):
+                answer = await put(ada, "mail.good.test")
+                assert answer.status_code == 200, answer.text
+            assert not any(one.done() for one in hanging)
+            for one in hanging:
+                one.cancel()
+            await asyncio.gather(*hanging, return_exceptions=True)

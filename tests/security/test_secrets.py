@@ -20,9 +20,9 @@ from backend.core.log import EcsFormatter, access_logger, configure_logging
 from backend.core.signals import UnixCarrier
 from backend.core.telemetry import RequestRecord
 from backend.managers.audit import READ_PLATFORM, AuditManager
-from backend.managers.email import _sink
 from backend.managers.gateway import GatewayManager
 from backend.managers.tenant.models import UserRow
+from backend.sink import read_copies
 from tests.support.errands import EVERYTHING
 
 pytestmark = pytest.mark.attack
@@ -325,7 +325,7 @@ class TestFiles:
         sink = tmp_path / "sink"
         sink.mkdir()
         for message_id in ("../secret", "<../../secret@x>", "/etc/passwd", "<*@*>", "..", "\x00"):
-            assert _sink.read_copies(sink, message_id) == []
+            assert read_copies(sink, message_id) == []
 
     def test_settings_do_not_show_their_secrets(self):
         done = subprocess.run(

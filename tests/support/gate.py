@@ -13,12 +13,14 @@ import sqlalchemy as sa
 from backend.core.audit import SEQUENCER, AuditRecord, audit_row
 from backend.core.context import Scope, SystemScope
 from backend.core.database import Database, make_engine
+from backend.core.events import event_maker
 from backend.kit.limiter import GcraLimiter
 from backend.managers.gateway import GatewayManager, GatewaySettings
 from backend.managers.identity import Client, IdentityManager, IdentitySettings
 from backend.managers.identity._logins import Peer
 from backend.managers.security import SecurityManager
 from backend.managers.tenant import Tenant, TenantManager, User, hash_password
+from backend.rooms import HOUSE
 from tests.support.errands import EVERYTHING
 from tests.support.roles import ROLES
 
@@ -116,7 +118,12 @@ class Gate:
 
     def second_process(self) -> "Gate":
         """Another process on the same database that hears no signals of this one."""
-        apart = Database(self.database.engine, audit_row=audit_row, clock=self.clock)
+        apart = Database(
+            self.database.engine,
+            audit_row=audit_row,
+            event_row=event_maker(HOUSE.events),
+            clock=self.clock,
+        )
         return open_gate(apart, self.clock, self.root_key)
 
 
@@ -154,6 +161,11 @@ def clock() -> Clock:
 @pytest_asyncio.fixture
 async def gate(database_url: str, clock: Clock) -> AsyncIterator[Gate]:
     """Identity and the gate on a migrated, empty database."""
-    database = Database(make_engine(database_url, pool_size=4), audit_row=audit_row, clock=clock)
+    database = Database(
+        make_engine(database_url, pool_size=4),
+        audit_row=audit_row,
+        event_row=event_maker(HOUSE.events),
+        clock=clock,
+    )
     yield open_gate(database, clock, os.urandom(32))
     await database.aclose()

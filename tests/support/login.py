@@ -27,7 +27,20 @@ def person_token(
         password: Theirs.
         tenant_id: The tenant that the token shall be for.
     """
-    console = ("console", console_secret)
+    login = id_token(
+        http,
+        console_url=console_url,
+        console_secret=console_secret,
+        email=email,
+        password=password,
+    )
+    return exchange(http, login, console_secret=console_secret, tenant_id=tenant_id)
+
+
+def id_token(
+    http: httpx.Client, *, console_url: str, console_secret: str, email: str, password: str
+) -> str:
+    """What the provider gives the console when this person has logged in."""
     verifier, redirect = "v" * 64, f"{console_url}/oauth2callback"
     challenge = urlsafe_b64encode(sha256(verifier.encode()).digest()).decode().rstrip("=")
     query = urlencode(
@@ -51,12 +64,23 @@ def person_token(
     assert logged_in.status_code == 303, logged_in.text
     code = parse_qs(urlsplit(http.get(return_to).headers["location"]).query)["code"][0]
     grant = {"grant_type": "authorization_code", "code": code, "code_verifier": verifier}
-    given = http.post("/oauth/token", data={**grant, "redirect_uri": redirect}, auth=console)
-    exchange = {
+    given = http.post(
+        "/oauth/token",
+        data={**grant, "redirect_uri": redirect},
+        auth=("console", console_secret),
+    )
+    return str(given.raise_for_status().json()["id_token"])
+
+
+def exchange(
+    http: httpx.Client, login: str, *, console_secret: str, tenant_id: str | None = None
+) -> str:
+    """An access token for a log-in, as the console gets it."""
+    form = {
         "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
-        "subject_token": given.raise_for_status().json()["id_token"],
+        "subject_token": login,
         "subject_token_type": "urn:ietf:params:oauth:token-type:id_token",
         **({"tenant": tenant_id} if tenant_id else {}),
     }
-    answer = http.post("/oauth/token", data=exchange, auth=console)
+    answer = http.post("/oauth/token", data=form, auth=("console", console_secret))
     return str(answer.raise_for_status().json()["access_token"])

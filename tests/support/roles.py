@@ -2,8 +2,7 @@
 
 from typing import Final
 
-from backend.core.room import House
 from backend.managers.tenant import Roles
-from backend.rooms import ROOMS
+from backend.rooms import HOUSE
 
-ROLES: Final = Roles(House(ROOMS).permissions)
+ROLES: Final = Roles(HOUSE.permissions)

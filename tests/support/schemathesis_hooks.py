@@ -72,7 +72,6 @@ class Maker:
 _EXISTING: dict[str, tuple[str, Callable[[Maker], str]]] = {
     "get_email": ("email_id", Maker.email),
     "read_content": ("email_id", Maker.email),
-    "read_sink": ("email_id", Maker.email),
     "get_job": ("job_id", Maker.job),
     "cancel_job": ("job_id", Maker.job),
     "retry_job": ("job_id", Maker.cancelled_job),

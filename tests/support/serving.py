@@ -8,22 +8,24 @@ import asyncio
 import re
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import uvicorn
 from pydantic import SecretStr
 
 from backend.app import compose, create_app
-from backend.cli import bootstrap
+from backend.cli.installation import bootstrap
+from backend.core.clock import Clock, system_clock
 from backend.http.server import OPTIONS
 from backend.managers.email import EmailSettings
 from backend.managers.gateway import GatewaySettings
 from backend.managers.identity import IdentitySettings
-from backend.settings import DatabaseSettings, Settings, TelemetrySettings
+from backend.settings import DatabaseSettings, EventSettings, Settings, TelemetrySettings
 from tests.support.login import person_token
 
 CONSOLE_URL = "http://localhost:8401"
@@ -38,6 +40,7 @@ class Served:
     tenant_id: str
     client_id: str
     client_secret: str
+    console_url: str
     console_secret: str
     email: str
     password: str
@@ -47,7 +50,7 @@ class Served:
         with httpx.Client(base_url=self.base_url) as http:
             return person_token(
                 http,
-                console_url=CONSOLE_URL,
+                console_url=self.console_url,
                 console_secret=self.console_secret,
                 email=self.email,
                 password=self.password,
@@ -101,25 +104,41 @@ def patient_settings(data_dir: Path, database_url: str, port: int) -> Settings:
             requests_per_second=_MUCH,
             burst_requests=_MUCH,
         ),
+        # Streams end by themselves only after this.
+        events=EventSettings(stream_seconds=0.05, streams_per_tenant=1000, streams=1000),
     )
 
 
 @contextmanager
-def serving(data_dir: Path, database_url: str) -> Iterator[Served]:
-    """Serve a bootstrapped installation over a migrated database."""
+def serving(
+    data_dir: Path,
+    database_url: str,
+    *,
+    console_url: str = CONSOLE_URL,
+    clock: Clock = system_clock,
+    around: Callable[[Any], Any] = lambda app: app,
+) -> Iterator[Served]:
+    """Serve a bootstrapped installation over a migrated database.
+
+    Args:
+        data_dir: Its data folder, empty or of an earlier start.
+        database_url: The run-time DSN.
+        console_url: Where a console may be that people log in by.
+        clock: What the served application takes for the time.
+        around: Wraps the application, to see or hold what it is asked.
+    """
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         # From here on a request waits for the server instead of being refused.
         listener.listen()
         port = listener.getsockname()[1]
         settings = patient_settings(data_dir, database_url, port)
-        made = asyncio.run(bootstrap(compose(settings), "ada@example.test", CONSOLE_URL))
+        made = asyncio.run(bootstrap(compose(settings), "ada@example.test", console_url))
         console = (data_dir / "console.json").read_text()
         secret = re.search(r'"client_secret": "([^"]+)"', console)
         assert secret is not None
-        server = uvicorn.Server(
-            uvicorn.Config(create_app(compose(settings)), timeout_graceful_shutdown=5, **OPTIONS)
-        )
+        app = around(create_app(compose(settings, clock=clock)))
+        server = uvicorn.Server(uvicorn.Config(app, timeout_graceful_shutdown=5, **OPTIONS))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         base_url = f"http://127.0.0.1:{port}"
@@ -130,6 +149,7 @@ def serving(data_dir: Path, database_url: str) -> Iterator[Served]:
                 tenant_id=made["tenant_id"],
                 client_id=made["client_id"],
                 client_secret=made["client_secret"],
+                console_url=console_url,
                 console_secret=secret[1],
                 email=made["admin_email"],
                 password=made["admin_password"],

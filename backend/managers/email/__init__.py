@@ -5,18 +5,15 @@ Owns ``email_messages``, ``email_recipients``, ``email_events``, ``email_templat
 """
 
 from backend.core.room import ADMIN, OPERATOR, VIEWER, WORKFLOW, ReadyCheck, Room, RouteClass
-from backend.managers.email._compose import Attachment
-from backend.managers.email._sink import SmtpSink, count_copies, read_copies
-from backend.managers.email._smtp import SmtpRelay
 from backend.managers.email._values import Draft, Email
 from backend.managers.email.errors import EmailNotFoundError, TemplateNotFoundError
 from backend.managers.email.jobs import EmailDelivery, delivery_kind
-from backend.managers.email.manager import JOB_KIND, EmailManager, scope_of
+from backend.managers.email.manager import JOB_KIND, READ_CONTENT, EmailManager, scope_of
 from backend.managers.email.models import (
     EmailRow,
+    EmailSettingsRow,
     EventRow,
     RecipientRow,
-    SettingsRow,
     TemplateRow,
 )
 from backend.managers.email.routes import router
@@ -25,10 +22,10 @@ from backend.managers.email.settings import EmailSettings
 ROOM = Room(
     name="email",
     manager=EmailManager,
-    models=(EmailRow, RecipientRow, EventRow, TemplateRow, SettingsRow),
+    models=(EmailRow, RecipientRow, EventRow, TemplateRow, EmailSettingsRow),
     permissions={
         "email:read": VIEWER | WORKFLOW,
-        "email:read_content": OPERATOR,
+        READ_CONTENT: OPERATOR,
         "email:send": OPERATOR | WORKFLOW,
         "email_template:read": VIEWER | WORKFLOW,
         "email_template:write": OPERATOR,
@@ -45,23 +42,30 @@ ROOM = Room(
         ),
     ),
     job_kinds=(delivery_kind,),
+    events=dict.fromkeys(
+        (
+            "email.queued",
+            "email.accepted",
+            "email.deferred",
+            "email.bounced",
+            "email.partial",
+            "email.cancelled",
+        ),
+        "email:read",
+    ),
     checks=(ReadyCheck("mail_server", EmailManager.check_default_relay, required=lambda _: False),),
 )
 
 __all__ = [
     "JOB_KIND",
+    "READ_CONTENT",
     "ROOM",
-    "Attachment",
     "Draft",
     "Email",
     "EmailDelivery",
     "EmailManager",
     "EmailNotFoundError",
     "EmailSettings",
-    "SmtpRelay",
-    "SmtpSink",
     "TemplateNotFoundError",
-    "count_copies",
-    "read_copies",
     "scope_of",
 ]

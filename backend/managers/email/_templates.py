@@ -1,14 +1,13 @@
-"""Operations on templates: the part of the e-mail manager that keeps and fills them."""
+"""Templates that a tenant keeps by name."""
 
-import asyncio
-from collections.abc import Callable, Iterable
-from typing import Any, Final, TypeVar
-from weakref import WeakValueDictionary
+from collections.abc import Iterable
+from typing import Any
 
 import sqlalchemy as sa
 
 from backend.core.database import ReadTx, Tx
-from backend.managers.email import _template
+from backend.kit.templating import TemplateSource, check_source
+from backend.managers.email._turns import Turns
 from backend.managers.email._values import CheckedTemplate, Template
 from backend.managers.email.errors import (
     TemplateChangedError,
@@ -16,38 +15,22 @@ from backend.managers.email.errors import (
     TemplatesTooLargeError,
 )
 from backend.managers.email.models import TemplateRow
-from backend.managers.email.settings import EmailSettings
-
-# Threads that prepare messages and templates, over all tenants. More would only fight for the
-# interpreter.
-_PREPARING: Final = 4
-
-_T = TypeVar("_T")
 
 
-class TemplateOperations:
-    """Listing, saving and deleting templates, and the turns in which costly ones are filled."""
+class TemplateStore:
+    """Listing, saving and deleting the templates of a tenant."""
 
-    _settings: EmailSettings
+    def __init__(self, max_characters: int, turns: Turns) -> None:
+        """A tenant keeps up to ``max_characters`` in all its templates together."""
+        self._max_characters = max_characters
+        self._turns = turns
 
-    def __init__(self) -> None:
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._threads = asyncio.Semaphore(_PREPARING)
-
-    async def _in_turn(self, tenant_id: str, work: Callable[[], _T]) -> _T:
-        """Run costly work off the event loop, one at a time a tenant: nobody gets all threads."""
-        turn = self._turns.setdefault(tenant_id, asyncio.Lock())
-        async with turn, self._threads:
-            return await asyncio.to_thread(work)
-
-    async def load_templates(
-        self, tx: ReadTx, names: Iterable[str]
-    ) -> dict[str, _template.Template]:
+    async def load_sources(self, tx: ReadTx, names: Iterable[str]) -> dict[str, TemplateSource]:
         """Those of the named templates that exist."""
         rows = await tx.scalars(sa.select(TemplateRow).where(TemplateRow.name.in_(set(names))))
-        return {row.name: _template.Template(row.subject, row.text, row.html) for row in rows}
+        return {row.name: TemplateSource(row.subject, row.text, row.html) for row in rows}
 
-    async def list_templates(
+    async def list(
         self, tx: ReadTx, *, limit: int, after_name: str | None = None
     ) -> list[Template]:
         """Templates by name, one more than ``limit``."""
@@ -57,7 +40,7 @@ class TemplateOperations:
         rows = await tx.scalars(query.order_by(TemplateRow.name).limit(limit + 1))
         return [_as_template(row) for row in rows]
 
-    async def get_template(self, tx: ReadTx, name: str) -> Template:
+    async def get(self, tx: ReadTx, name: str) -> Template:
         """One template.
 
         Raises:
@@ -68,7 +51,7 @@ class TemplateOperations:
             raise TemplateNotFoundError
         return _as_template(row)
 
-    async def check_template(
+    async def check(
         self, tenant_id: str, *, subject: str, text: str | None, html: str | None
     ) -> CheckedTemplate:
         """Compile a template, which takes a second if it is large. Not in a transaction.
@@ -76,13 +59,14 @@ class TemplateOperations:
         Raises:
             TemplateInvalidError: Syntax error, or something the sandbox never allows.
         """
-        await self._in_turn(tenant_id, lambda: _template.compile_check(subject, text, html))
-        return CheckedTemplate(subject, text, html)
+        source = TemplateSource(subject, text, html)
+        await self._turns.run(tenant_id, lambda: check_source(source))
+        return CheckedTemplate(source)
 
-    async def put_template(
+    async def put(
         self, tx: Tx, *, name: str, checked: CheckedTemplate, expected_version: str | None
     ) -> Template:
-        """Create or replace a template that :meth:`check_template` has passed.
+        """Create or replace a template that :meth:`check` has passed.
 
         Raises:
             TemplateChangedError: The version is not the current one any more.
@@ -101,11 +85,10 @@ class TemplateOperations:
             ).where(TemplateRow.name != name)
         )
         size = int(others or 0) + len(subject) + len(text or "") + len(html or "")
-        if size > self._settings.max_templates_characters:
+        if size > self._max_characters:
             raise TemplatesTooLargeError(
-                f"A tenant's templates may have {self._settings.max_templates_characters} "
-                "characters together.",
-                limit=self._settings.max_templates_characters,
+                f"A tenant's templates may have {self._max_characters} characters together.",
+                limit=self._max_characters,
             )
         if expected_version is not None:
             row = await tx.scalar(
@@ -124,7 +107,7 @@ class TemplateOperations:
         tx.audit("email_template.saved", f"email_template:{name}")
         return made
 
-    async def delete_template(self, tx: Tx, name: str) -> None:
+    async def delete(self, tx: Tx, name: str) -> None:
         """Delete a template; messages already made from it are not touched.
 
         Raises:

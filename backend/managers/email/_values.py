@@ -5,12 +5,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NewType
 
 from backend.core.errors import AppError
-from backend.managers.email._address import Mailbox
-from backend.managers.email._compose import Attachment, Content
-from backend.managers.email._smtp import SmtpRelay
+from backend.kit.mime import Attachment, Content, Mailbox
+from backend.kit.smtp import SmtpRelay
+from backend.kit.templating import TemplateSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,17 +96,12 @@ class Template:
         return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedTemplate:
-    """A template's text that is known to compile in the sandbox."""
-
-    subject: str
-    text: str | None
-    html: str | None
+CheckedTemplate = NewType("CheckedTemplate", TemplateSource)
+"""A template's text that is known to compile in the sandbox."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sending:
+class TenantEmailSettings:
     """How a tenant sends. ``revision`` 0 means the platform's defaults."""
 
     from_address: str

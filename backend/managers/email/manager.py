@@ -7,7 +7,6 @@ least once, always under the same Message-ID, so that receivers and people can t
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -17,12 +16,23 @@ from backend.core.database import ReadTx, Scope, Tx
 from backend.core.errors import AppError
 from backend.core.ids import uuid7
 from backend.core.paging import newest
-from backend.managers.email import _template
-from backend.managers.email._address import Mailbox, dedupe, parse_address, parse_addresses
-from backend.managers.email._compose import Content, check_content, make_message_id
-from backend.managers.email._sending import SendingOperations
-from backend.managers.email._smtp import SmtpRelay, verify
-from backend.managers.email._templates import TemplateOperations
+from backend.kit.mime import (
+    Content,
+    Mailbox,
+    check_content,
+    make_message_id,
+    parse_address,
+    parse_addresses,
+)
+from backend.kit.outbound import Outbound
+from backend.kit.smtp import SmtpRelay, verify
+from backend.kit.templating import Purse, TemplateSource, render
+from backend.managers.email import _states
+from backend.managers.email._email_settings import EmailSettingsStore
+from backend.managers.email._recipients import dedupe
+from backend.managers.email._states import OPEN_STATES, QUEUED
+from backend.managers.email._templates import TemplateStore
+from backend.managers.email._turns import Turns
 from backend.managers.email._values import (
     Delivery,
     Draft,
@@ -30,41 +40,45 @@ from backend.managers.email._values import (
     Event,
     Prepared,
     Recipient,
-    Sending,
+    TenantEmailSettings,
 )
 from backend.managers.email.errors import (
     EmailNotFoundError,
-    SinkDisabledError,
     TemplateNotFoundError,
     TooManyRecipientsError,
 )
-from backend.managers.email.models import EmailRow, EventRow, RecipientRow, event_row
+from backend.managers.email.models import EmailRow, EventRow, RecipientRow
 from backend.managers.email.settings import EmailSettings
 from backend.managers.orchestrator import OrchestratorManager
 from backend.managers.security import Keyring, SecurityManager
 
 JOB_KIND: Final = "email.send"
-OPEN_STATES: Final = ("queued", "sending", "deferred")
+READ_CONTENT: Final = "email:read_content"
+"""The permission to read what messages say, wherever a copy of it lies."""
 # Up to so many addresses a plain message is prepared where it is: a thread costs more.
 _FEW_ADDRESSES: Final = 10
 
 
-class EmailManager(TemplateOperations, SendingOperations):
-    """Messages, templates and how each tenant sends."""
+class EmailManager:
+    """Messages; ``templates`` and ``email_settings`` are what a tenant sends them with."""
 
     def __init__(
         self,
         security: SecurityManager,
         orchestrator: OrchestratorManager,
         settings: EmailSettings,
+        outbound: Outbound,
     ) -> None:
-        super().__init__()
         self._security = security
         self._jobs = orchestrator
         self._settings = settings
         self._default_relay = SmtpRelay.from_url(
             settings.smtp_url.get_secret_value(), timeout_seconds=settings.smtp_timeout_seconds
         )
+        self.outbound = outbound
+        self._turns = Turns()
+        self.templates = TemplateStore(settings.max_templates_characters, self._turns)
+        self.email_settings = EmailSettingsStore(security, settings, self._default_relay, outbound)
 
     @property
     def settings(self) -> EmailSettings:
@@ -77,7 +91,7 @@ class EmailManager(TemplateOperations, SendingOperations):
         Raises:
             AppError: It does not answer as a mail server does.
         """
-        return f"greeting in {await verify(self._default_relay):.0f} ms"
+        return f"greeting in {await verify(self._default_relay, self.outbound):.0f} ms"
 
     @property
     def default_relay(self) -> SmtpRelay:
@@ -85,12 +99,12 @@ class EmailManager(TemplateOperations, SendingOperations):
         return self._default_relay
 
     async def prepare_emails(
-        self, tenant_id: str, drafts: Sequence[Draft], templates: Mapping[str, _template.Template]
+        self, tenant_id: str, drafts: Sequence[Draft], templates: Mapping[str, TemplateSource]
     ) -> list[Prepared]:
         """Do what a message costs before it is written: fill in, parse, check.
 
         Not in a transaction: a thousand hostile addresses or a large template take seconds. What a
-        draft with a business key is refused for waits until :meth:`send_emails` has seen whether
+        draft with a business key is refused for waits until :meth:`queue_emails` has seen whether
         the key is known.
 
         Raises:
@@ -109,12 +123,12 @@ class EmailManager(TemplateOperations, SendingOperations):
             return [self._prepare(drafts[0], templates, None)]
 
         def prepare() -> list[Prepared]:
-            purse = _template.Purse()
+            purse = Purse()
             return [self._prepare(draft, templates, purse) for draft in drafts]
 
-        return await self._in_turn(tenant_id, prepare)
+        return await self._turns.run(tenant_id, prepare)
 
-    async def send_emails(self, tx: Tx, prepared: Sequence[Prepared]) -> list[Email]:
+    async def queue_emails(self, tx: Tx, prepared: Sequence[Prepared]) -> list[Email]:
         """Make each message durable and submit its job, all in the caller's transaction.
 
         A draft whose business key the tenant has used before is answered with the first message
@@ -124,7 +138,7 @@ class EmailManager(TemplateOperations, SendingOperations):
             InvalidInputError, TemplateNotFoundError: What :meth:`prepare_emails` put off.
         """
         drafts = [one.draft for one in prepared]
-        sending = await tx.once("email.sending", lambda: self.get_sending(tx))
+        settings = await tx.once("email.settings", lambda: self.email_settings.get(tx))
         known = await self._find_by_keys(tx, [d.business_key for d in drafts if d.business_key])
         # Everything refusable is refused before the first row is written.
         for one in prepared:
@@ -139,7 +153,7 @@ class EmailManager(TemplateOperations, SendingOperations):
             if earlier is not None:
                 emails.append(earlier)
                 continue
-            email, row = self._row(tx, prepared[index], keyring, sending=sending)
+            email, row = self._row(tx, prepared[index], keyring, settings=settings)
             if draft.business_key is not None:
                 if not await tx.insert_new(EmailRow, row, conflict=["tenant_id", "business_key"]):
                     # Somebody committed this key between our look and our insert.
@@ -178,13 +192,14 @@ class EmailManager(TemplateOperations, SendingOperations):
                 recipients=len(email.recipients),
                 business_key=email.business_key,
             )
+            tx.emit("email.queued", f"email:{email.id}", business_key=email.business_key)
         return emails
 
     def _prepare(
         self,
         draft: Draft,
-        templates: Mapping[str, _template.Template],
-        purse: _template.Purse | None,
+        templates: Mapping[str, TemplateSource],
+        purse: Purse | None,
     ) -> Prepared:
         try:
             return self._checked(draft, templates, purse)
@@ -196,8 +211,8 @@ class EmailManager(TemplateOperations, SendingOperations):
     def _checked(
         self,
         draft: Draft,
-        templates: Mapping[str, _template.Template],
-        purse: _template.Purse | None,
+        templates: Mapping[str, TemplateSource],
+        purse: Purse | None,
     ) -> Prepared:
         recipients = dedupe(
             parse_addresses(draft.to),
@@ -211,7 +226,7 @@ class EmailManager(TemplateOperations, SendingOperations):
             if template is None:
                 detail = f"There is no template {draft.template!r}"
                 raise TemplateNotFoundError(detail)
-            rendered = _template.render(template, draft.variables, purse)
+            rendered = render(template, draft.variables, purse)
             subject, text, html = rendered.subject, rendered.text, rendered.html
         content = Content(
             subject=subject,
@@ -235,16 +250,16 @@ class EmailManager(TemplateOperations, SendingOperations):
         ready: Prepared,
         keyring: Keyring,
         *,
-        sending: Sending,
+        settings: TenantEmailSettings,
     ) -> tuple[Email, dict[str, Any]]:
         email_id, now = uuid7(), tx.now()
         content = ready.content.to_bytes()
-        sender = Mailbox(sending.from_name, sending.from_address)
+        sender = Mailbox(settings.from_name, settings.from_address)
         email = Email(
             id=email_id,
             message_id=make_message_id(email_id, sender.domain),
             job_id=uuid7(),
-            state="queued",
+            state=QUEUED,
             subject=ready.content.subject,
             sender=str(sender),
             business_key=ready.draft.business_key,
@@ -255,7 +270,7 @@ class EmailManager(TemplateOperations, SendingOperations):
             accepted_at=None,
             created_by=tx.scope.actor,
             recipients=[
-                Recipient(box.address, kind, "queued", None, None, now, box.display_name)
+                Recipient(box.address, kind, QUEUED, None, None, now, box.display_name)
                 for kind, box in ready.recipients
             ],
         )
@@ -328,7 +343,7 @@ class EmailManager(TemplateOperations, SendingOperations):
         rows = await tx.scalars(
             sa.select(EventRow).where(EventRow.email_id == email.id).order_by(EventRow.id)
         )
-        first = Event(email.created_at, "queued", 0, f"{len(email.recipients)} recipient(s)")
+        first = Event(email.created_at, QUEUED, 0, f"{len(email.recipients)} recipient(s)")
         return [first, *(Event(row.at, row.event, row.attempt, row.detail) for row in rows)]
 
     async def list_emails(
@@ -367,17 +382,17 @@ class EmailManager(TemplateOperations, SendingOperations):
         tx.audit("email.content_read", f"email:{email_id}")
         return Content.from_bytes(keyring.open(_context(email_id), row.sealed_content))
 
-    async def get_sink_directory(self, tx: ReadTx, email_id: str) -> tuple[Path, str]:
-        """Where the local sink keeps copies, and the Message-ID to look for.
+    async def audit_reading(self, tx: Tx, email_id: str, *, source: str) -> str:
+        """Record that a message's content is read from ``source``; returns its Message-ID.
+
+        For whoever keeps copies of what was sent: to read one is to read the content.
 
         Raises:
             EmailNotFoundError: No such message in this tenant.
-            SinkDisabledError: There is no local sink.
         """
         row = await self._load(tx, email_id)
-        if self._settings.sink_directory is None:
-            raise SinkDisabledError
-        return self._settings.sink_directory, row.message_id
+        tx.audit("email.content_read", f"email:{email_id}", source=source)
+        return row.message_id
 
     async def count_emails(self, tx: ReadTx, since: datetime) -> dict[str, int]:
         """Messages by state: settled ones made since then, open ones whatever their age."""
@@ -431,35 +446,9 @@ class EmailManager(TemplateOperations, SendingOperations):
         if not rows:
             return []
         keyring = await self._security.keyring(tx)
-        relay, sender = await self._relay(tx, keyring)
+        relay, sender = await self.email_settings.open_relay(tx, keyring)
         by_email = await self._recipients(tx, rows)
-        now = tx.now()
-        await tx.execute(
-            sa.update(RecipientRow)
-            .where(RecipientRow.email_id.in_(list(by_email)), RecipientRow.state.in_(OPEN_STATES))
-            .values(state="sending", updated_at=now)
-            .execution_options(synchronize_session=False)
-        )
-        await tx.execute(
-            sa.update(EmailRow)
-            .where(EmailRow.id.in_(list(by_email)))
-            .values(state="sending", attempts=EmailRow.attempts + 1, updated_at=now)
-            .execution_options(synchronize_session=False)
-        )
-        await tx.insert(
-            EventRow,
-            [
-                event_row(
-                    tx.tenant_id,
-                    row.id,
-                    at=now,
-                    event="sending",
-                    attempt=row.attempts + 1,
-                    detail=f"{relay.host}:{relay.port}",
-                )
-                for row in rows
-            ],
-        )
+        await _states.begin_sending(tx, rows, f"{relay.host}:{relay.port}")
         return [
             Delivery(
                 email_id=row.id,

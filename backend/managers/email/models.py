@@ -1,13 +1,11 @@
 """Tables of the e-mail manager. Private: other managers ask the manager."""
 
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.core.database import Base, Id, TenantOwned
-from backend.core.ids import uuid7
 
 
 class EmailRow(TenantOwned, Base):
@@ -68,21 +66,6 @@ class EventRow(TenantOwned, Base):
     __table_args__ = (sa.Index(None, "email_id", "id"),)
 
 
-def event_row(
-    tenant_id: str, email_id: str, *, at: datetime, event: str, attempt: int, detail: str
-) -> dict[str, Any]:
-    """One step, ready to be inserted."""
-    return {
-        "id": uuid7(),
-        "tenant_id": tenant_id,
-        "email_id": email_id,
-        "at": at,
-        "event": event,
-        "attempt": attempt,
-        "detail": detail,
-    }
-
-
 class TemplateRow(TenantOwned, Base):
     """A named, sandboxed template."""
 
@@ -95,8 +78,8 @@ class TemplateRow(TenantOwned, Base):
     updated_at: Mapped[datetime]
 
 
-class SettingsRow(TenantOwned, Base):
-    """How one tenant sends: its from address, and its own mail server if it has one."""
+class EmailSettingsRow(TenantOwned, Base):
+    """E-mail settings of one tenant: its from address, and its own mail server if it has one."""
 
     __tablename__ = "email_settings"
     tenant_id: Mapped[str] = mapped_column(Id, primary_key=True)

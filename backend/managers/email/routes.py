@@ -1,6 +1,5 @@
 """HTTP face of e-mail: parse, call, shape. No rules here."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Annotated, Final
 
@@ -13,25 +12,19 @@ from backend.http.deps import Db, IdPath, manager_of, requires
 from backend.http.etag import IfMatch, etag, expected_version
 from backend.http.pagination import NamedPageQuery, PageQuery, next_cursor, next_named_cursor
 from backend.http.reply import is_keyed, leads_to, problems, reply
-from backend.managers.email._sending import check_relay_host
-from backend.managers.email._sink import read_copies
-from backend.managers.email._values import Draft, Prepared, RelayChoice, Sending
+from backend.kit.mime import AttachmentsTooLargeError, InvalidAddressError, InvalidHeaderError
+from backend.kit.templating import TemplateInvalidError, TemplateVariablesError
+from backend.managers.email._values import Draft, Prepared, RelayChoice, TenantEmailSettings
 from backend.managers.email.errors import (
-    AttachmentsTooLargeError,
     EmailNotFoundError,
-    InvalidAddressError,
-    InvalidHeaderError,
+    EmailSettingsChangedError,
     RelayNotAllowedError,
-    SettingsChangedError,
-    SinkDisabledError,
     TemplateChangedError,
-    TemplateInvalidError,
     TemplateNotFoundError,
     TemplatesTooLargeError,
-    TemplateVariablesError,
     TooManyRecipientsError,
 )
-from backend.managers.email.manager import EmailManager
+from backend.managers.email.manager import READ_CONTENT, EmailManager
 from backend.managers.email.schemas import (
     AttachmentOut,
     BatchCreate,
@@ -41,10 +34,8 @@ from backend.managers.email.schemas import (
     EmailDetail,
     EmailOut,
     EmailPage,
-    SettingsOut,
-    SettingsPut,
-    SinkCopies,
-    SinkCopyOut,
+    EmailSettingsOut,
+    EmailSettingsPut,
     SmtpOut,
     State,
     TemplateName,
@@ -57,7 +48,7 @@ router = APIRouter(prefix="/api/v1", tags=["email"])
 Emails = Annotated[EmailManager, manager_of(EmailManager)]
 Sender = Annotated[Scope, requires("email:send")]
 Reader = Annotated[Scope, requires("email:read")]
-ContentReader = Annotated[Scope, requires("email:read_content")]
+ContentReader = Annotated[Scope, requires(READ_CONTENT)]
 NamePath = Annotated[TemplateName, Path(description="Template name", examples=["welcome"])]
 _DENIED = (UnauthenticatedError, ForbiddenError)
 _NOT_SENDABLE = (
@@ -75,7 +66,6 @@ _JOB_ID: Final = {"job_id": "$response.body#/job_id"}
 _ABOUT_EMAIL: Final = leads_to(
     get_email=_EMAIL_ID,
     read_content=_EMAIL_ID,
-    read_sink=_EMAIL_ID,
     get_job=_JOB_ID,
     cancel_job=_JOB_ID,
 )
@@ -99,7 +89,7 @@ async def send_email(
     prepared = await _prepared(emails, db, scope, [body.draft()])
 
     async def send(tx: Tx) -> Response:
-        (email,) = await emails.send_emails(tx, prepared)
+        (email,) = await emails.queue_emails(tx, prepared)
         return reply(request, tx, EmailOut.of(email), status=202 if email.first else 200)
 
     return await db.together(
@@ -122,7 +112,7 @@ async def send_batch(
     """Accept up to 500 messages, all or none."""
     prepared = await _prepared(emails, db, scope, [message.draft() for message in body.messages])
     async with db.transaction(scope) as tx:
-        made = await emails.send_emails(tx, prepared)
+        made = await emails.queue_emails(tx, prepared)
         answer = BatchOut(items=[EmailOut.of(email) for email in made])
         return reply(request, tx, answer, status=202)
 
@@ -172,19 +162,6 @@ async def read_content(
     )
 
 
-@router.get(
-    "/emails/{email_id}/sink",
-    responses=problems(*_DENIED, EmailNotFoundError, SinkDisabledError),
-)
-async def read_sink(email_id: IdPath, scope: ContentReader, emails: Emails, db: Db) -> SinkCopies:
-    """Read the copies the local mail sink received, oldest first."""
-    async with db.transaction(scope) as tx:
-        directory, message_id = await emails.get_sink_directory(tx, email_id)
-        tx.audit("email.content_read", f"email:{email_id}", source="sink")
-    copies = await asyncio.to_thread(read_copies, directory, message_id)
-    return SinkCopies(copies=[SinkCopyOut.model_validate(copy) for copy in copies])
-
-
 @router.get("/email-templates", responses=problems(*_DENIED))
 async def list_templates(
     scope: Annotated[Scope, requires("email_template:read")],
@@ -194,7 +171,7 @@ async def list_templates(
 ) -> TemplatePage:
     """List the templates by name."""
     async with db.read(scope) as tx:
-        rows = await emails.list_templates(tx, limit=page.limit, after_name=page.after_name)
+        rows = await emails.templates.list(tx, limit=page.limit, after_name=page.after_name)
     items = [TemplateOut.model_validate(row) for row in rows[: page.limit]]
     return TemplatePage(items=items, next_cursor=next_named_cursor(rows, page))
 
@@ -209,7 +186,7 @@ async def get_template(
 ) -> TemplateOut:
     """Get one template. The ETag goes into If-Match when changing it."""
     async with db.read(scope) as tx:
-        template = await emails.get_template(tx, name)
+        template = await emails.templates.get(tx, name)
     response.headers["ETag"] = etag(template.version)
     return TemplateOut.model_validate(template)
 
@@ -238,11 +215,11 @@ async def put_template(
 ) -> TemplateOut:
     """Create or replace a template; it must compile in the sandbox."""
     expected = expected_version(if_match, TemplateChangedError)
-    checked = await emails.check_template(
+    checked = await emails.templates.check(
         scope.tenant_id, subject=body.subject, text=body.text, html=body.html
     )
     async with db.transaction(scope) as tx:
-        made = await emails.put_template(tx, name=name, checked=checked, expected_version=expected)
+        made = await emails.templates.put(tx, name=name, checked=checked, expected_version=expected)
     response.headers["ETag"] = etag(made.version)
     return TemplateOut.model_validate(made)
 
@@ -260,7 +237,7 @@ async def delete_template(
 ) -> None:
     """Delete a template."""
     async with db.transaction(scope) as tx:
-        await emails.delete_template(tx, name)
+        await emails.templates.delete(tx, name)
 
 
 @router.get("/email-settings", responses=problems(*_DENIED))
@@ -269,32 +246,36 @@ async def get_settings(
     scope: Annotated[Scope, requires("email_settings:read")],
     emails: Emails,
     db: Db,
-) -> SettingsOut:
+) -> EmailSettingsOut:
     """Get how the tenant sends. The ETag goes into If-Match when changing it."""
     async with db.read(scope) as tx:
-        sending = await emails.get_sending(tx)
-    response.headers["ETag"] = etag(sending.version)
-    return _settings_out(sending)
+        found = await emails.email_settings.get(tx)
+    response.headers["ETag"] = etag(found.version)
+    return _settings_out(found)
 
 
 @router.put(
     "/email-settings",
     responses=problems(
-        *_DENIED, SettingsChangedError, InvalidInputError, InvalidAddressError, RelayNotAllowedError
+        *_DENIED,
+        EmailSettingsChangedError,
+        InvalidInputError,
+        InvalidAddressError,
+        RelayNotAllowedError,
     ),
 )
 async def put_settings(
     response: Response,
-    body: SettingsPut,
+    body: EmailSettingsPut,
     scope: Annotated[Scope, requires("email_settings:write")],
     emails: Emails,
     db: Db,
     if_match: IfMatch = None,
-) -> SettingsOut:
+) -> EmailSettingsOut:
     """Replace how the tenant sends."""
     smtp = None
     if body.smtp is not None:
-        await check_relay_host(body.smtp.host, emails.settings)
+        await emails.email_settings.check_relay(scope.tenant_id, body.smtp.host)
         password = body.smtp.password
         smtp = RelayChoice(
             host=body.smtp.host,
@@ -304,15 +285,15 @@ async def put_settings(
             tls=body.smtp.tls,
         )
     async with db.transaction(scope) as tx:
-        sending = await emails.put_sending(
+        found = await emails.email_settings.put(
             tx,
             from_address=body.from_address,
             from_name=body.from_name,
             smtp=smtp,
-            expected_version=expected_version(if_match, SettingsChangedError),
+            expected_version=expected_version(if_match, EmailSettingsChangedError),
         )
-    response.headers["ETag"] = etag(sending.version)
-    return _settings_out(sending)
+    response.headers["ETag"] = etag(found.version)
+    return _settings_out(found)
 
 
 async def _prepared(
@@ -321,17 +302,17 @@ async def _prepared(
     templates = {}
     if names := {draft.template for draft in drafts if draft.template}:
         async with db.read(scope) as view:
-            templates = await emails.load_templates(view, names)
+            templates = await emails.templates.load_sources(view, names)
     return await emails.prepare_emails(scope.tenant_id, drafts, templates)
 
 
-def _settings_out(sending: Sending) -> SettingsOut:
+def _settings_out(found: TenantEmailSettings) -> EmailSettingsOut:
     smtp = None
-    if sending.smtp_host is not None:
+    if found.smtp_host is not None:
         smtp = SmtpOut(
-            host=sending.smtp_host,
-            port=sending.smtp_port or 0,
-            username=sending.smtp_username,
-            tls=sending.smtp_tls or "none",
+            host=found.smtp_host,
+            port=found.smtp_port or 0,
+            username=found.smtp_username,
+            tls=found.smtp_tls or "none",
         )
-    return SettingsOut(from_address=sending.from_address, from_name=sending.from_name, smtp=smtp)
+    return EmailSettingsOut(from_address=found.from_address, from_name=found.from_name, smtp=smtp)

@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from backend.http.schemas import Input
-from backend.managers.email._compose import MAX_HEADERS, Attachment
+from backend.kit.mime import MAX_HEADERS, Attachment
 from backend.managers.email._values import Draft, Email, Event
 
 State = Literal["queued", "sending", "accepted", "deferred", "bounced", "partial", "cancelled"]
@@ -282,26 +282,6 @@ class ContentOut(BaseModel):
     attachments: list[AttachmentOut]
 
 
-class SinkCopyOut(BaseModel):
-    """A copy as the local mail sink received it."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    received_at: datetime | None
-    envelope_from: str
-    envelope_to: list[str]
-    headers: list[tuple[str, str]]
-    text: str | None
-    html: str | None
-    size_bytes: int
-
-
-class SinkCopies(BaseModel):
-    """More than one copy means the message was handed over more than once."""
-
-    copies: list[SinkCopyOut]
-
-
 class TemplatePut(Input):
     """A template's text; Jinja2 in a sandbox without calls."""
 
@@ -383,7 +363,7 @@ class SmtpOut(BaseModel):
     tls: str
 
 
-class SettingsPut(Input):
+class EmailSettingsPut(Input):
     """How the tenant sends."""
 
     from_address: str = Field(
@@ -393,7 +373,7 @@ class SettingsPut(Input):
     smtp: SmtpIn | None = Field(None, description="Null uses the platform's mail server")
 
 
-class SettingsOut(BaseModel):
+class EmailSettingsOut(BaseModel):
     """How the tenant sends; the ETag names this version."""
 
     from_address: str

@@ -4,8 +4,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-from backend.managers.email._address import Mailbox, parse_address
-from backend.managers.email.errors import InvalidAddressError
+from backend.kit.mime import InvalidAddressError, Mailbox, parse_address
 
 
 class EmailSettings(BaseModel):

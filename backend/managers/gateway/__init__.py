@@ -38,6 +38,10 @@ ROOM = Room(
             ),
         ),
     ),
+    events={
+        "api_key.created": "api_key:read",
+        "api_key.revoked": "api_key:read",
+    },
     ticks=(Tick("gateway.flush", 10, GatewayManager.flush, process="api"),),
     sweeps=(Sweep(RETENTION, GatewayManager.sweep_expired),),
     observe=GatewayManager.observe,

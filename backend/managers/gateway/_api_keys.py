@@ -91,6 +91,7 @@ class ApiKeys:
         )
         tx.session.add(row)
         tx.audit("api_key.created", f"api_key:{row.id}", name=name, role=role, prefix=row.prefix)
+        tx.emit("api_key.created", f"api_key:{row.id}", name=name, role=role)
         return _key(row), key
 
     async def revoke_api_key(self, tx: Tx, key_id: str) -> None:
@@ -108,6 +109,7 @@ class ApiKeys:
             raise ApiKeyNotFoundError
         await tx.session.delete(row)
         tx.audit("api_key.revoked", f"api_key:{row.id}", name=row.name, prefix=row.prefix)
+        tx.emit("api_key.revoked", f"api_key:{row.id}", name=row.name)
         tx.signal(PRINCIPALS)
 
     async def find_principal(self, digest: bytes) -> Principal:

@@ -5,7 +5,7 @@ Owns ``oauth_clients``, ``signing_keys``, ``sessions``, ``authorization_codes`` 
 listens to ``signing_keys``.
 """
 
-from backend.core.room import ADMIN, OPERATOR, Room, Sweep, Tick
+from backend.core.room import ADMIN, OPERATOR, PLATFORM_READ, Room, Sweep, Tick
 from backend.managers.identity._clients import CONSOLE, Client
 from backend.managers.identity._failures import Denial, Failure
 from backend.managers.identity._password import verify_password
@@ -46,6 +46,14 @@ ROOM = Room(
     routers=(router,),
     mounts=oauth_routes,
     document=OPENAPI,
+    # Log-ins are the platform's own.
+    events={
+        "login.succeeded": PLATFORM_READ,
+        "login.failed": PLATFORM_READ,
+        "client.created": "client:read",
+        "client.rotated": "client:read",
+        "client.deleted": "client:read",
+    },
     ticks=(Tick("identity.flush", 10, IdentityManager.flush, process="api"),),
     sweeps=(Sweep(RETENTION, IdentityManager.sweep_expired),),
     serving=IdentityManager.serving,

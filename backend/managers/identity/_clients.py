@@ -73,6 +73,7 @@ class Clients:
         )
         tx.session.add(row)
         tx.audit("client.created", f"client:{row.client_id}", name=name, role=role)
+        tx.emit("client.created", f"client:{row.client_id}", name=name, role=role)
         return _client(row), secret
 
     async def rotate_client(
@@ -92,6 +93,7 @@ class Clients:
         secret = credentials.mint(credentials.SECRET_TAG)
         row.secret_hash = credentials.digest_of(secret)
         tx.audit("client.rotated", f"client:{row.client_id}")
+        tx.emit("client.rotated", f"client:{row.client_id}", name=row.name)
         tx.signal(PRINCIPALS)
         return _client(row), secret
 
@@ -104,6 +106,7 @@ class Clients:
         row = await self._locked_client(tx, client_id)
         await tx.session.delete(row)
         tx.audit("client.deleted", f"client:{row.client_id}", name=row.name)
+        tx.emit("client.deleted", f"client:{row.client_id}", name=row.name)
         tx.signal(PRINCIPALS)
 
     async def _locked_client(self, tx: Tx, client_id: str) -> OauthClient:

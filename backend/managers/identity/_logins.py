@@ -118,6 +118,7 @@ class LogIns:
             )
             tx.session.add(session)
             tx.audit("login.succeeded", f"user:{user.id}", address=peer.address, session=session.id)
+            tx.emit("login.succeeded", f"user:{user.id}", address=peer.address)
         return NewSession(cookie, self._settings.session_seconds)
 
     async def find(self, cookie: str | None) -> LogIn | None:

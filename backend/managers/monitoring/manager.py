@@ -13,6 +13,7 @@ from backend.core.clock import monotonic, perf_counter
 from backend.core.errors import AppError
 from backend.core.room import FleetGauge
 from backend.core.telemetry import RequestRecord
+from backend.managers.monitoring._events import EventSeries
 
 Check = Callable[[], Awaitable[str]]
 """Returns a short remark when the dependency works; raises when it does not."""
@@ -70,6 +71,8 @@ class MonitoringManager:
         # Apart, because only who has just asked the database may expose them: in a process that
         # never asks they would stand at a reassuring zero.
         self._fleet = CollectorRegistry()
+        self.event_series = EventSeries(self._fleet, self.registry)
+        self._refreshes: list[Callable[[], Awaitable[None]]] = []
         self._gauges: list[tuple[FleetGauge[Any], Gauge, Count]] = []
 
     def add_check(self, name: str, check: Check, *, required: bool = True) -> None:
@@ -81,6 +84,10 @@ class MonitoringManager:
         labels = [gauge.label] if gauge.label else []
         series = Gauge(gauge.name, gauge.text, labels, registry=self._fleet)
         self._gauges.append((gauge, series, count))
+
+    def add_refresh(self, refresh: Callable[[], Awaitable[None]]) -> None:
+        """Have ``refresh`` bring series of its own up to date before they are exposed."""
+        self._refreshes.append(refresh)
 
     async def check_health(self) -> list[Health]:
         """Ask every dependency at once; answers younger than a second are reused.
@@ -153,5 +160,7 @@ class MonitoringManager:
                     for value in gauge.values:
                         each = series.labels(value) if gauge.label else series
                         each.set(found.get(value, 0))
+                for refresh in self._refreshes:
+                    await refresh()
                 self._counted_at = monotonic()
         return generate_latest(self.registry) + generate_latest(self._fleet)

@@ -30,6 +30,7 @@ ROOM = Room(
     permissions={"job:read": VIEWER | WORKFLOW, "job:write": OPERATOR | WORKFLOW},
     errands=(WORK, COUNT, RETENTION),
     routers=(router,),
+    events=dict.fromkeys(("job.succeeded", "job.dead", "job.cancelled", "job.retried"), "job:read"),
     sweeps=(Sweep(RETENTION, OrchestratorManager.sweep_finished),),
     gauges=(
         FleetGauge(

@@ -11,7 +11,14 @@ from sqlalchemy.dialects import postgresql
 
 from backend.core.database import Tx, UtcTime, db_now
 from backend.managers.orchestrator._rows import json_id, json_rows
-from backend.managers.orchestrator.kinds import Claim, JobKind, Outcome, Resolution, storable
+from backend.managers.orchestrator.kinds import (
+    Claim,
+    JobKind,
+    Outcome,
+    Resolution,
+    storable,
+    tell,
+)
 from backend.managers.orchestrator.models import READY, RUNNING, JobRow
 
 Hooks = Literal["all", "without apply", "none"]
@@ -22,6 +29,12 @@ _RESOLUTIONS: Final[dict[str, Resolution]] = {
     "ready": "retrying",
     "dead": "dead",
     "cancelled": "cancelled",
+}
+
+_EVENTS: Final[dict[Resolution, str]] = {
+    "done": "job.succeeded",
+    "dead": "job.dead",
+    "cancelled": "job.cancelled",
 }
 
 
@@ -131,6 +144,9 @@ async def finish(
     for job_id, state in recorded:
         claim, outcome, delay_seconds = by_id[job_id]
         accepted.append((claim, outcome.resolved(_RESOLUTIONS[state]), delay_seconds))
+        event = _EVENTS.get(_RESOLUTIONS[state])
+        if event is not None and (state != "succeeded" or kinds[claim.kind].announce):
+            tell(tx, event, [claim])
     if hooks != "none":
         await _run_hooks(tx, accepted, kinds, apply=hooks == "all")
     return accepted

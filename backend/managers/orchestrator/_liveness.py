@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from backend.core.database import ReadTx, Tx, UtcTime, db_now
 from backend.managers.orchestrator._claim import CLAIM_COLUMNS
 from backend.managers.orchestrator._rows import json_id, json_rows
-from backend.managers.orchestrator.kinds import Claim, JobKind
+from backend.managers.orchestrator.kinds import Claim, JobKind, tell
 from backend.managers.orchestrator.models import READY, RUNNING, JobRow, WorkerRow
 
 _TOGETHER_CRASHES: Final = 2
@@ -91,6 +91,7 @@ async def _after_release(
         else:
             cancelled.setdefault(claim.kind, []).append(claim)
     for name, claims in cancelled.items():
+        tell(tx, "job.cancelled", claims)
         hook = kinds[name].on_cancel
         if hook is not None:
             await hook(tx, claims)
@@ -219,6 +220,7 @@ async def _bury(tx: Tx, poison: list[Claim], kinds: Mapping[str, JobKind]) -> No
             .values(state="dead", error=error, crashes=JobRow.crashes + 1, finished_at=tx.now())
             .execution_options(synchronize_session=False)
         )
+        tell(tx, "job.dead", dead)
         hook = kinds[name].on_dead
         if hook is not None:
             await hook(tx, [(each, error) for each in dead])

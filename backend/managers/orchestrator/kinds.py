@@ -1,7 +1,7 @@
 """The vocabulary of work: what a kind of job is, what its handler is given, what it answers."""
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal, Self, TypedDict
@@ -198,6 +198,9 @@ class JobKind:
 
     A job that saw ``max_crashes`` of its workers die is taken to be what kills them, and is dead.
     Allow more where giving up costs more than a few further crashes.
+
+    ``job.dead``, ``job.cancelled`` and ``job.retried`` are told of every kind; ``job.succeeded`` of
+    those that ``announce`` it, because most owners tell of what the job was for themselves.
     """
 
     name: str
@@ -210,6 +213,7 @@ class JobKind:
     max_crashes: int = 3
     tables: frozenset[str] = frozenset()
     aclose: Callable[[], Awaitable[None]] | None = None
+    announce: bool = False
 
     def __post_init__(self) -> None:
         if not self.name or self.batch_size < 1 or self.max_crashes < 1:
@@ -244,6 +248,19 @@ class JobRequest(TypedDict, total=False):
     backoff_seconds: float
     timeout_seconds: float
     dedup_key: str | None
+
+
+def tell(tx: Tx, event: str, claims: Iterable[Claim]) -> None:
+    """Emit what became of jobs, each to its tenant."""
+    for claim in claims:
+        tx.emit(
+            event,
+            f"job:{claim.id}",
+            tenant_id=claim.tenant_id,
+            kind=claim.kind,
+            subject=claim.subject,
+            attempt=claim.attempt,
+        )
 
 
 def describe(exc: BaseException) -> str:

@@ -17,7 +17,7 @@ from backend.managers.orchestrator.errors import (
     JobNotRetryableError,
     UnknownKindError,
 )
-from backend.managers.orchestrator.kinds import Claim, Job, JobKind, JobRequest, State
+from backend.managers.orchestrator.kinds import Claim, Job, JobKind, JobRequest, State, tell
 from backend.managers.orchestrator.models import READY, RUNNING, JobRow, TenantRow
 from backend.managers.orchestrator.settings import OrchestratorSettings
 
@@ -285,6 +285,7 @@ class OrchestratorManager:
             job.state = "cancelled"
             job.error = "cancelled"
             job.finished_at = tx.now()
+            tell(tx, "job.cancelled", [_claim_of(job)])
             kind = self.kinds.get(job.kind)
             if kind is not None and kind.on_cancel is not None:
                 await kind.on_cancel(tx, [_claim_of(job)])
@@ -314,6 +315,7 @@ class OrchestratorManager:
         if kind is not None and kind.on_retry is not None:
             await kind.on_retry(tx, [_claim_of(job)])
         tx.audit("job.retried", f"job:{job.id}", kind=job.kind, subject=job.subject)
+        tx.emit("job.retried", f"job:{job.id}", kind=job.kind, subject=job.subject)
         tx.signal("jobs")
         await tx.session.flush()
         await tx.session.refresh(job, ["due_at"])

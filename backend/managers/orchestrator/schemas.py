@@ -27,6 +27,7 @@ class JobOut(BaseModel):
     error: str | None = Field(description="Why the latest attempt failed")
     result: Any
     subject: str | None = Field(description="What the job is about, as `<noun>:<id>`")
+    cancel_requested: bool = Field(description="Asked to stop; a running attempt may not have yet")
 
     @classmethod
     def of(cls, job: Job) -> "JobOut":

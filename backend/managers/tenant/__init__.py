@@ -3,7 +3,7 @@
 Owns ``tenants``, ``users`` and ``memberships``. Signals ``principals`` when a role changes.
 """
 
-from backend.core.room import ADMIN, OWNER, VIEWER, Room
+from backend.core.room import ADMIN, OWNER, PLATFORM_READ, VIEWER, Room
 from backend.managers.tenant._password import hash_password
 from backend.managers.tenant._roles import Role, Roles
 from backend.managers.tenant.errands import MEMBERS, PEOPLE, PLATFORM
@@ -38,6 +38,12 @@ ROOM = Room(
         "owner:write": OWNER,
     },
     errands=(PLATFORM, MEMBERS),
+    events={
+        "tenant.created": PLATFORM_READ,
+        "member.added": "member:read",
+        "member.role_changed": "member:read",
+        "member.removed": "member:read",
+    },
     routers=(router,),
 )
 

@@ -92,6 +92,7 @@ class TenantManager:
             detail = f"There is a tenant {slug!r} already"
             raise SlugTakenError(detail, slug=slug) from exc
         tx.audit("tenant.created", f"tenant:{row.id}", slug=slug, name=name)
+        tx.emit("tenant.created", f"tenant:{row.id}", slug=slug, name=name)
         return _tenant(row)
 
     async def get_tenant(self, tx: ReadTx, tenant_id: str) -> Tenant:
@@ -260,6 +261,7 @@ class TenantManager:
         if not created:
             raise MemberExistsError
         tx.audit("member.added", f"user:{user_id}", tenant_id=tenant_id, role=role)
+        tx.emit("member.added", f"user:{user_id}", tenant_id=tenant_id, role=role)
         tx.signal(PRINCIPALS)
         return Membership(tenant_id, user_id, role)
 
@@ -344,6 +346,7 @@ class TenantManager:
             await self._refuse_last_owner(tx)
         before, row.role = row.role, role
         tx.audit("member.role_changed", f"user:{user_id}", before=before, after=role)
+        tx.emit("member.role_changed", f"user:{user_id}", before=before, after=role)
         tx.signal(PRINCIPALS)
         return _member(user, row)
 
@@ -361,6 +364,7 @@ class TenantManager:
             await self._refuse_last_owner(tx)
         await tx.session.delete(row)
         tx.audit("member.removed", f"user:{user_id}", role=row.role)
+        tx.emit("member.removed", f"user:{user_id}", role=row.role)
         tx.signal(PRINCIPALS)
 
     async def _locked_member(self, tx: Tx, user_id: str) -> tuple[UserRow, MembershipRow]:

@@ -20,7 +20,6 @@ ROOM = Room(
     ),
     observe=TracingManager.observe,
     observe_work=TracingManager.observe_attempt,
-    running=TracingManager.running,
     serving=TracingManager.serving,
 )
 

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
-import httpx
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
@@ -20,6 +19,7 @@ from backend.core.clock import epoch_nanoseconds
 from backend.core.database import Database
 from backend.core.errors import UpstreamError
 from backend.core.telemetry import RequestRecord, new_span_id, parse_traceparent
+from backend.kit.outbound import Outbound
 
 try:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -80,15 +80,6 @@ class TracingManager:
             yield
         finally:
             self.close()
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Give up the connection of :meth:`check_collector` at the end."""
-        try:
-            yield
-        finally:
-            if self._collector is not None:
-                await self._collector.aclose()
 
     async def check_collector(self) -> str:
         """Whether the collector takes spans; a line for people.
@@ -221,11 +212,11 @@ class TracingManager:
 
 
 class Collector:
-    """The trace collector as a dependency to watch; keeps one connection to it."""
+    """The trace collector as a dependency to watch."""
 
-    def __init__(self, endpoint: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(self, endpoint: str, outbound: Outbound) -> None:
         self._endpoint = endpoint
-        self._http = httpx.AsyncClient(timeout=2.0, transport=transport)
+        self._outbound = outbound
 
     async def check(self) -> str:
         """Hand over no spans at all, which a collector that works accepts.
@@ -235,19 +226,17 @@ class Collector:
         """
         if not can_export():
             raise UpstreamError(_MISSING)
-        try:
-            answer = await self._http.post(
-                self._endpoint, content=b"", headers={"Content-Type": "application/x-protobuf"}
-            )
-        except httpx.HTTPError as exc:
-            raise UpstreamError(f"no answer ({type(exc).__name__})") from exc
+        answer = await self._outbound.request(
+            "POST",
+            self._endpoint,
+            tenant_id=None,
+            public_only=False,
+            headers={"Content-Type": "application/x-protobuf"},
+            timeout_seconds=2.0,
+        )
         if not answer.is_success:
-            raise UpstreamError(f"answered {answer.status_code}")
-        return f"answered {answer.status_code}"
-
-    async def aclose(self) -> None:
-        """Close the connection."""
-        await self._http.aclose()
+            raise UpstreamError(f"answered {answer.status}")
+        return f"answered {answer.status}"
 
 
 def can_export() -> bool:

@@ -5,10 +5,8 @@ import type {
 	INodeTypeDescription,
 } from 'n8n-workflow';
 import { NodeConnectionTypes } from 'n8n-workflow';
-import * as customApiCall from './resources/customApiCall';
-import * as email from './resources/email';
-import * as job from './resources/job';
-import { runForEachItem } from './shared/operation';
+import { resources } from './resources';
+import { propertiesOf, runForEachItem } from './shared/operation';
 
 export class EmailSender implements INodeType {
 	description: INodeTypeDescription = {
@@ -49,30 +47,11 @@ export class EmailSender implements INodeType {
 				],
 				default: 'oAuth2',
 			},
-			{
-				displayName: 'Resource',
-				name: 'resource',
-				type: 'options',
-				noDataExpression: true,
-				options: [
-					{ name: 'Email', value: 'email' },
-					{ name: 'Job', value: 'job' },
-					// n8n offers an entry of its own under this name, unless the list already ends with one.
-					{ name: 'Custom API Call', value: 'customApiCall' },
-				],
-				default: 'email',
-			},
-			...email.properties,
-			...job.properties,
-			...customApiCall.properties,
+			...propertiesOf(resources),
 		],
 	};
 
 	async execute(this: IExecuteFunctions): Promise<INodeExecutionData[][]> {
-		return await runForEachItem(this, {
-			email: email.operations,
-			job: job.operations,
-			customApiCall: customApiCall.operations,
-		});
+		return await runForEachItem(this, resources);
 	}
 }

@@ -1,10 +1,8 @@
 /** A hand-made `this` for the node: the part of n8n's execution context that the package uses, and nothing else. */
 import { NodeApiError, NodeHelpers, NodeOperationError } from './n8n.mjs';
 import { EmailSender } from '../../dist/nodes/EmailSender/EmailSender.node.js';
-import { operations as customApiCall } from '../../dist/nodes/EmailSender/resources/customApiCall/index.js';
-import { operations as email } from '../../dist/nodes/EmailSender/resources/email/index.js';
-import { operations as job } from '../../dist/nodes/EmailSender/resources/job/index.js';
-import { runForEachItem } from '../../dist/nodes/EmailSender/shared/operation.js';
+import { resources } from '../../dist/nodes/EmailSender/resources/index.js';
+import { propertiesOf, runForEachItem } from '../../dist/nodes/EmailSender/shared/operation.js';
 import { openApi } from '../../dist/nodes/EmailSender/shared/transport.js';
 
 export const description = new EmailSender().description;
@@ -26,6 +24,7 @@ export function makeClock(start = Date.parse('2026-01-01T00:00:00Z')) {
 /**
  * @param options.parameters what the builder filled in; fields left out have the node's own defaults, and fields that
  *   the editor would not show cannot be read, as in n8n. A function is asked for each item.
+ * @param options.offered the resources of the node, when they are not its own
  * @param options.answer called with each request; returns `{status, headers?, body?}` or throws
  */
 export function makeContext({
@@ -43,6 +42,7 @@ export function makeContext({
 	parents = [],
 	outputs = {},
 	binary = {},
+	offered = resources,
 }) {
 	const requests = [];
 	const node = {
@@ -54,8 +54,11 @@ export function makeContext({
 		parameters: {},
 	};
 	const valuesOf = (item) => (typeof parameters === 'function' ? parameters(item) : parameters);
+	const [authentication] = description.properties;
+	const properties = [authentication, ...propertiesOf(offered)];
 	const context = {
 		requests,
+		resources: offered,
 		helpers: {
 			async httpRequestWithAuthentication(credential, options) {
 				if (this !== context) throw new Error('called without the context as "this"');
@@ -90,7 +93,7 @@ export function makeContext({
 		},
 		getNodeParameter(name, item) {
 			const shown = NodeHelpers.getNodeParameters(
-				description.properties,
+				properties,
 				{ authentication: 'oAuth2', ...valuesOf(item) },
 				true,
 				false,
@@ -123,7 +126,7 @@ export function makeContext({
 
 /** Runs the node as n8n would; returns the items of its only output. */
 export async function runNode(context, clock = makeClock()) {
-	const [output] = await runForEachItem(context, { email, job, customApiCall }, (opened) =>
+	const [output] = await runForEachItem(context, context.resources, (opened) =>
 		openApi(opened, clock),
 	);
 	return output;

@@ -73,6 +73,7 @@ class TestDoctor:
         found = {line[1]: line[0] for line in lines if line[0] != "errand"}
         assert found == {
             "database": "ok",
+            "events": "ok",
             "mail_server": "warn",
             "trace_collector": "warn",
             "schema": "ok",

@@ -10,10 +10,11 @@ import pytest_asyncio
 from pydantic import SecretStr
 
 from backend.app import compose, create_app
-from backend.managers.email import EmailSettings, SmtpSink
+from backend.managers.email import EmailSettings
 from backend.managers.identity import IdentitySettings
 from backend.managers.orchestrator import OrchestratorManager, Worker
 from backend.settings import DatabaseSettings, Settings, TelemetrySettings
+from backend.sink import SmtpSink
 from tests.support.platform import App, Caller
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from backend.managers.email import EmailManager, SmtpSink, read_copies
+from backend.managers.email import EmailManager
+from backend.sink import SmtpSink, read_copies
 from tests.integration.email.conftest import Mailing
 from tests.support.platform import Caller
 

@@ -8,9 +8,10 @@ import pytest
 import sqlalchemy as sa
 
 from backend.core.context import Scope
-from backend.managers.email import EmailManager, read_copies
+from backend.managers.email import EmailManager
 from backend.managers.email.manager import scope_of
-from backend.managers.email.models import EmailRow, RecipientRow, SettingsRow
+from backend.managers.email.models import EmailRow, EmailSettingsRow, RecipientRow
+from backend.sink import read_copies
 from tests.integration.email.conftest import Mailing
 from tests.support.platform import App
 
@@ -50,7 +51,7 @@ class TestSendEmail:
             ("eve@example.test", "bcc", "accepted", 250),
         ]
         assert [step["event"] for step in email["timeline"]] == ["queued", "sending", "accepted"]
-        sink = (await ada.http.get(f"/api/v1/emails/{made['id']}/sink")).json()
+        sink = (await ada.http.get(f"/sink/emails/{made['id']}")).json()
         (copy,) = sink["copies"]
         headers = {name.lower(): value for name, value in copy["headers"]}
         assert headers["message-id"] == made["message_id"]
@@ -439,7 +440,7 @@ class TestSettings:
             body["smtp"] = {"host": "8.8.8.8", **nobody}
             assert (await ada.http.put("/api/v1/email-settings", json=body)).status_code == 200
             async with app.platform.database.read(scope_of(ada.tenant.id)) as view:
-                row = await view.scalar(sa.select(SettingsRow))
+                row = await view.scalar(sa.select(EmailSettingsRow))
             assert (row.smtp_username, row.sealed_password) == (None, None)
 
     async def test_a_stored_password_of_nobody_bounces_no_mail(self, app: App) -> None:
@@ -449,7 +450,7 @@ class TestSettings:
         assert (await ada.http.put("/api/v1/email-settings", json=body)).status_code == 200
         made = (await ada.http.post("/api/v1/emails", json=EMAIL)).json()
         async with app.platform.database.transaction(scope_of(ada.tenant.id)) as tx:
-            await tx.execute(sa.update(SettingsRow).values(smtp_username=None))
+            await tx.execute(sa.update(EmailSettingsRow).values(smtp_username=None))
         async with app.platform.database.transaction(scope_of(ada.tenant.id)) as tx:
             (delivery,) = await app.platform.of(EmailManager).begin_delivery(tx, [made["id"]])
         assert (delivery.relay.username, delivery.relay.password) == (None, None)

@@ -1,7 +1,7 @@
 """A room made up on the spot is registered by its ROOM alone, and has all that the others have."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +18,9 @@ from backend import worker
 from backend.app import compose, create_app, make_scheduler
 from backend.core.columns import Base, Id, TenantOwned, tables_of
 from backend.core.context import Errand, Scope, SystemScope
+from backend.core.cursors import EventConsumer, EventDispatcher
 from backend.core.database import Database, ReadTx, TenantConfinementError, Tx
+from backend.core.events import Event
 from backend.core.ids import uuid7
 from backend.core.room import (
     OPERATOR,
@@ -78,11 +80,13 @@ class PebbleManager:
     def __init__(self) -> None:
         self.ticks = 0
         self.counted: list[str] = []
+        self.heard: list[str] = []
 
     async def throw_pebble(self, tx: Tx, colour: str) -> str:
         row = PebbleRow(tenant_id=tx.tenant_id, id=uuid7(), colour=colour, expires_at=tx.now())
         tx.session.add(row)
         tx.audit("pebble.thrown", f"pebble:{row.id}", colour=colour)
+        tx.emit("pebble.thrown", f"pebble:{row.id}", colour=colour)
         return row.id
 
     async def list_pebbles(self, tx: ReadTx) -> list[PebbleRow]:
@@ -135,6 +139,14 @@ def count_kind(pebbles: PebbleManager, database: Database) -> JobKind:
     return JobKind.simple("pebble.count", handle)
 
 
+def hear_pebbles(pebbles: PebbleManager, _: Database) -> EventConsumer:
+    async def hear(_: str, events: Sequence[Event]) -> None:
+        thrown = (event for event in events if event.kind == "pebble.thrown")
+        pebbles.heard += [str(event.data["colour"]) for event in thrown]
+
+    return EventConsumer("pebble.ears", hear, start="beginning")
+
+
 ROOM = Room(
     name="pebble",
     manager=PebbleManager,
@@ -158,6 +170,7 @@ ROOM = Room(
     ticks=(Tick("pebble.tick", 3600.0, PebbleManager.tick),),
     sweeps=(Sweep(ALL_PEBBLES, PebbleManager.sweep),),
     job_kinds=(count_kind,),
+    consumers=(hear_pebbles,),
     events={"pebble.thrown": "pebble:read"},
     checks=(ReadyCheck("pebble_quarry", PebbleManager.check),),
     gauges=(FleetGauge("pebbles_lying", "Pebbles.", ALL_PEBBLES, PebbleManager.count),),
@@ -251,6 +264,18 @@ class TestTinyRoom:
             tick = works.get_job("pebble.tick")
             await tick.func(*tick.args)
         assert app.platform.of(PebbleManager).ticks == 1
+
+    async def test_hears_its_own_events(self, app: App) -> None:
+        ada = await app.caller("operator")
+        await ada.http.post("/pebbles/throw", json={"colour": "grey"})
+        await app.sequence()
+        dispatcher = EventDispatcher(
+            app.platform.database, app.platform.event_consumers, poll_seconds=0.05
+        )
+        async with dispatcher.running(), asyncio.timeout(60):
+            while not app.platform.of(PebbleManager).heard:
+                await asyncio.sleep(0.02)
+        assert app.platform.of(PebbleManager).heard == ["grey"]
 
     async def test_runs_its_jobs(self, app: App) -> None:
         ada = await app.caller("operator")

@@ -51,7 +51,7 @@ ACTIONS = {
     "POST /api/v1/emails": "email.submitted",
     "POST /api/v1/emails/batch": "email.submitted",
     "GET /api/v1/emails/{email_id}/content": "email.content_read",
-    "GET /api/v1/emails/{email_id}/sink": "email.content_read",
+    "GET /sink/emails/{email_id}": "email.content_read",
     "PUT /api/v1/email-templates/{name}": "email_template.saved",
     "DELETE /api/v1/email-templates/{name}": "email_template.deleted",
     "PUT /api/v1/email-settings": "email_settings.saved",
@@ -102,7 +102,7 @@ async def test_every_act_is_recorded_with_who_did_it(
     email = await trail.act("POST", f"{api}/emails", EMAIL)
     await trail.act("POST", f"{api}/emails/batch", {"messages": [EMAIL, EMAIL]})
     await trail.act("GET", api + "/emails/{email_id}/content", email_id=email["id"])
-    await trail.act("GET", api + "/emails/{email_id}/sink", email_id=email["id"])
+    await trail.act("GET", "/sink/emails/{email_id}", email_id=email["id"])
     await trail.act("POST", api + "/jobs/{job_id}/cancel", job_id=email["job_id"])
     await trail.act("POST", api + "/jobs/{job_id}/retry", job_id=email["job_id"])
     template = {"subject": "s", "text": "t", "html": None}

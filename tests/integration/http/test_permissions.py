@@ -25,7 +25,6 @@ PERMISSIONS = {
     "GET /api/v1/emails": "email:read",
     "GET /api/v1/emails/{email_id}": "email:read",
     "GET /api/v1/emails/{email_id}/content": "email:read_content",
-    "GET /api/v1/emails/{email_id}/sink": "email:read_content",
     "GET /api/v1/email-templates": "email_template:read",
     "GET /api/v1/email-templates/{name}": "email_template:read",
     "PUT /api/v1/email-templates/{name}": "email_template:write",
@@ -45,6 +44,7 @@ PERMISSIONS = {
     "PUT /api/v1/members/{user_id}": "member:write",
     "DELETE /api/v1/members/{user_id}": "member:write",
     "GET /api/v1/platform/audit": "platform:read",
+    "GET /api/v1/platform/events": "platform:read",
     "POST /api/v1/platform/audit/verify": "platform:read",
     "GET /api/v1/platform/tenants": "platform:read",
     "POST /api/v1/platform/tenants": "platform:write",
@@ -52,8 +52,9 @@ PERMISSIONS = {
     "POST /api/v1/platform/signing-keys/rotate": "platform:write",
     "POST /oauth/introspect": "token:introspect",
 }
-# What everybody may ask who is somebody: who am I.
-FREE = {"GET /api/v1/me"}
+# What everybody may ask who is somebody: who am I, and what happens. Each kind of event has a
+# permission of its own (tests/integration/http/test_event_stream.py).
+FREE = {"GET /api/v1/me", "GET /api/v1/events"}
 # Not an operation's: it decides whose role may be handed out (see the tenant manager).
 GRANTS = {"owner:write"}
 ALL = frozenset().union(*ROLES.by_name.values()) | ROLES.of_platform

@@ -1,11 +1,16 @@
 """Probes and exposition of the running application."""
 
+import asyncio
+import re
+
 import pytest
 import sqlalchemy as sa
 from prometheus_client.parser import text_string_to_metric_families
 
+from backend.core.cursors import EventConsumer, EventDispatcher
 from backend.core.database import DatabaseUnavailableError
 from backend.core.ids import uuid7
+from backend.managers.monitoring import MonitoringManager
 from tests.support.platform import App
 
 EMAIL = {"to": ["ada@example.test"], "subject": "Hello", "text": "There"}
@@ -91,3 +96,52 @@ class TestMetrics:
             answer = await http.get("/metrics")
         assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
         assert answer.headers["retry-after"] == "1"
+
+
+class TestEvents:
+    async def test_a_consumer_that_fails_degrades_and_unreadies_nothing(self, app: App) -> None:
+        async def fail(*_: object) -> None:
+            raise ConnectionError("password=secret")
+
+        async def take(*_: object) -> None:
+            return None
+
+        platform = app.platform
+        dispatcher = EventDispatcher(
+            platform.database,
+            [
+                EventConsumer("webhooks", fail, start="beginning", backoff_seconds=0.01),
+                EventConsumer("alerts", take, start="beginning"),
+            ],
+            poll_seconds=0.02,
+            on_failure=platform.of(MonitoringManager).event_series.count_failure,
+        )
+        await app.caller()
+        await app.sequence()
+        http = app.client()
+        async with dispatcher.running(), asyncio.timeout(60):
+            while True:
+                platform.of(MonitoringManager)._latest = None
+                answer = await http.get("/readyz")
+                checks = {check["name"]: check for check in answer.json()["checks"]}
+                if not checks["events"]["ok"]:
+                    break
+                await asyncio.sleep(0.02)
+        assert answer.status_code == 200
+        assert answer.json()["ready"] is True
+        assert re.fullmatch(
+            r"webhooks: \d+ events behind, \d+ s, ConnectionError for \d tenants",
+            checks["events"]["detail"],
+        )
+        assert "secret" not in answer.text
+        found = {
+            (sample.name, sample.labels.get("cursor")): sample.value
+            for family in text_string_to_metric_families((await http.get("/metrics")).text)
+            for sample in family.samples
+            if sample.name.startswith("email_sender_core_events")
+        }
+        assert found["email_sender_core_events_failures_total", "webhooks"] >= 3
+        assert found["email_sender_core_events_lag_events", "webhooks"] >= 2
+        assert found["email_sender_core_events_lag_events", "alerts"] == 0
+        assert found["email_sender_core_events_lag_seconds", "alerts"] == 0
+        assert found["email_sender_core_events_dropped_unread", None] == 0

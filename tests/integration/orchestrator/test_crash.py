@@ -17,9 +17,11 @@ import sqlalchemy as sa
 from backend.core.audit import audit_row
 from backend.core.context import Scope
 from backend.core.database import Base, Database, make_engine
+from backend.core.events import event_maker
 from backend.core.ids import uuid7
 from backend.managers.orchestrator import JobKind, OrchestratorManager, Worker
 from backend.managers.orchestrator.models import WorkerRow
+from backend.rooms import HOUSE
 from tests.support.postgres import MISSING, PostgresServer, find_programs
 
 pytestmark = [pytest.mark.drill, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -218,7 +220,9 @@ class TestServerRestart:
         manager = OrchestratorManager([JobKind.simple("brief", brief)])
         with PostgresServer() as server:
             url = server.create_database("restart").owner_url
-            database = Database(make_engine(url), audit_row=audit_row)
+            database = Database(
+                make_engine(url), audit_row=audit_row, event_row=event_maker(HOUSE.events)
+            )
             async with database.engine.begin() as connection:
                 await connection.run_sync(Base.metadata.create_all)
             scope = Scope("user:1", uuid7())

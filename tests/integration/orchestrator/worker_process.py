@@ -12,7 +12,9 @@ from typing import Any
 
 from backend.core.audit import audit_row
 from backend.core.database import Database, make_engine
+from backend.core.events import event_maker
 from backend.managers.orchestrator import Claim, JobKind, OrchestratorManager, Worker
+from backend.rooms import HOUSE
 
 
 async def main(url: str, effects: Path) -> None:
@@ -31,7 +33,7 @@ async def main(url: str, effects: Path) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     kinds = [JobKind.simple("brief", brief), JobKind.simple("suicide", suicide)]
-    database = Database(make_engine(url), audit_row=audit_row)
+    database = Database(make_engine(url), audit_row=audit_row, event_row=event_maker(HOUSE.events))
     worker = Worker(
         database,
         OrchestratorManager(kinds),

@@ -21,12 +21,13 @@ from backend.core.context import Scope, SystemScope
 from backend.core.database import DatabaseUnavailableError
 from backend.core.ids import uuid7
 from backend.core.room import House, Sweep
-from backend.managers.email import Draft, EmailManager, EmailSettings, SmtpSink
+from backend.managers.email import Draft, EmailManager, EmailSettings
 from backend.managers.gateway.models import IdempotencyRecord
 from backend.managers.metrics.models import RollupRow
 from backend.managers.orchestrator import OrchestratorManager
 from backend.managers.orchestrator.models import JobRow
 from backend.settings import DatabaseSettings, Settings, TelemetrySettings
+from backend.sink import SmtpSink
 
 
 def free_port() -> int:
@@ -74,7 +75,7 @@ class TestRunWorker:
         draft = Draft(to=["ada@example.test"], subject="Hello", text="There")
         prepared = await platform.of(EmailManager).prepare_emails(tenant_id, [draft], {})
         async with platform.database.transaction(scope) as tx:
-            (email,) = await platform.of(EmailManager).send_emails(tx, prepared)
+            (email,) = await platform.of(EmailManager).queue_emails(tx, prepared)
         running = asyncio.create_task(worker.run_worker(platform))
 
         async def accepted() -> bool:

@@ -3,9 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
+from backend.kit.mime import Mailbox, make_message_id, parse_address
 from backend.managers.email import EmailSettings
-from backend.managers.email._address import Mailbox, parse_address
-from backend.managers.email._compose import make_message_id
 
 
 class TestFromAddress:

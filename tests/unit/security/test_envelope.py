@@ -2,6 +2,7 @@
 
 import os
 import uuid
+from itertools import product
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -49,15 +50,15 @@ class TestSeal:
 
 
 class TestUnseal:
-    @pytest.mark.parametrize("position", range(34 + len(PLAIN) + 16))
-    def test_refuses_any_changed_byte(self, sealed, position):
+    def test_refuses_any_changed_byte(self, sealed):
         ring = Keyring([(KEY_ID, KEY)])
         assert ring.open(CONTEXT, sealed) == PLAIN
-        for bit in (0x01, 0x80):
+        for position, bit in product(range(34 + len(PLAIN) + 16), (0x01, 0x80)):
             altered = bytearray(sealed)
             altered[position] ^= bit
             with pytest.raises(SealBrokenError):
                 ring.open(CONTEXT, bytes(altered))
+                pytest.fail(f"bit {bit:#x} of byte {position}")
 
     def test_refuses_another_place(self, sealed):
         ring = Keyring([(KEY_ID, KEY)])

@@ -1,12 +1,15 @@
 """Which requests and job attempts become spans, and what the spans say."""
 
-import httpx
+import asyncio
+from contextlib import asynccontextmanager
+
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
 from backend.core.errors import UpstreamError
 from backend.core.telemetry import RequestRecord
+from backend.kit.outbound import Outbound
 from backend.managers.tracing import Collector, TracingManager
 
 # The last 56 bits decide: these are the lowest and the highest there are.
@@ -153,29 +156,39 @@ class TestObserveAttempt:
 
 class TestCollector:
     @staticmethod
-    def collector(answer):
-        return Collector("http://collector:4318/v1/traces", transport=httpx.MockTransport(answer))
-
-    async def test_takes_an_export_of_nothing(self):
+    @asynccontextmanager
+    async def answering(status):
+        """A server that gives each request this status, and what it was asked."""
         seen = []
 
-        def accept(request):
-            seen.append(request)
-            return httpx.Response(200)
+        async def serve(reader, writer):
+            seen.append(await reader.readuntil(b"\r\n\r\n"))
+            writer.write(b"HTTP/1.1 %d x\r\nContent-Length: 0\r\n\r\n" % status)
+            await writer.drain()
+            writer.close()
 
-        collector = self.collector(accept)
-        assert await collector.check() == "answered 200"
-        await collector.aclose()
-        assert seen[0].method == "POST"
-        assert seen[0].headers["content-type"] == "application/x-protobuf"
-        assert seen[0].content == b""
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        outbound = Outbound()
+        try:
+            yield Collector(f"http://127.0.0.1:{port}/v1/traces", outbound), seen
+        finally:
+            await outbound.aclose()
+            server.close()
+            await server.wait_closed()
 
-    async def test_says_what_is_wrong(self):
-        def refuse(_):
-            raise httpx.ConnectError("refused")
+    async def test_takes_an_export_of_nothing(self):
+        async with self.answering(200) as (collector, seen):
+            assert await collector.check() == "answered 200"
+        (head,) = seen
+        assert head.startswith(b"POST /v1/traces ")
+        assert b"content-type: application/x-protobuf" in head.lower()
+        assert b"content-length: 0" in head.lower()
 
-        for answer, detail in ((lambda _: httpx.Response(404), "404"), (refuse, "ConnectError")):
-            collector = self.collector(answer)
-            with pytest.raises(UpstreamError, match=detail):
+    async def test_says_what_is_wrong(self, unused_tcp_port):
+        async with self.answering(404) as (collector, _):
+            with pytest.raises(UpstreamError, match="404"):
                 await collector.check()
-            await collector.aclose()
+        nobody = Collector(f"http://127.0.0.1:{unused_tcp_port}/v1/traces", Outbound())
+        with pytest.raises(UpstreamError, match="nobody takes the connection"):
+            await nobody.check()

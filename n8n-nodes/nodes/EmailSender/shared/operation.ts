@@ -1,4 +1,4 @@
-/** What an operation is, and how the node runs one for each input item. */
+/** What resources and operations are, how the editor shows them, and how the node runs one for each input item. */
 import type {
 	IDataObject,
 	IDisplayOptions,
@@ -8,26 +8,70 @@ import type {
 	JsonObject,
 } from 'n8n-workflow';
 import { NodeApiError, NodeOperationError } from 'n8n-workflow';
+import { inTitleCase } from './names';
 import type { Api } from './transport';
 import { openApi } from './transport';
 
 export interface Operation {
-	/** The path of the OpenAPI document that this operation calls. */
+	/** What the list of operations says; the operation's own value, in words, when left out. */
+	name?: string;
+	/** What the list of actions says: "Send an email". */
+	action: string;
+	description: string;
+	/** The operation of the OpenAPI document that this one calls: `METHOD /path/{parameter}`. */
 	route: string;
+	/** Names of the query parameters and of the body's properties that it may send. */
+	query?: string[];
+	body?: string[];
 	fields: INodeProperties[];
 	/** Returns the items that come out for one input item. */
 	execute(context: IExecuteFunctions, item: number, api: Api): Promise<IDataObject[]>;
 }
 
-export type Resources = Record<string, Record<string, Operation>>;
+export interface Resource {
+	/** What the list of resources says. */
+	name: string;
+	/** What workflows are saved with. */
+	value: string;
+	/** By the value that workflows are saved with. */
+	operations: Record<string, Operation>;
+	/** The operation that is chosen at first. */
+	default: string;
+}
 
-/** The fields of all operations of a resource, each shown for its own operation only. */
-export function fieldsOf(
-	resource: string,
-	operations: Record<string, Operation>,
-): INodeProperties[] {
-	return Object.entries(operations).flatMap(([operation, { fields }]) =>
-		fields.map((field) => {
+/** The choice of a resource, for each the choice of an operation, and the fields, each shown for its operation only. */
+export function propertiesOf(resources: Resource[]): INodeProperties[] {
+	const [{ value: first }] = resources;
+	return [
+		{
+			displayName: 'Resource',
+			name: 'resource',
+			type: 'options',
+			noDataExpression: true,
+			options: resources.map(({ name, value }) => ({ name, value })),
+			default: first,
+		},
+		...resources.flatMap(operationsOf),
+	];
+}
+
+function operationsOf({ value: resource, operations, default: chosen }: Resource) {
+	const choice: INodeProperties = {
+		displayName: 'Operation',
+		name: 'operation',
+		type: 'options',
+		noDataExpression: true,
+		displayOptions: { show: { resource: [resource] } },
+		options: Object.entries(operations).map(([value, { name, description, action }]) => ({
+			name: name ?? inTitleCase(value),
+			value,
+			description,
+			action,
+		})),
+		default: chosen,
+	};
+	const fields = Object.entries(operations).flatMap(([operation, declared]) =>
+		declared.fields.map((field) => {
 			const displayOptions: IDisplayOptions = {
 				...field.displayOptions,
 				show: { ...field.displayOptions?.show, resource: [resource], operation: [operation] },
@@ -35,6 +79,7 @@ export function fieldsOf(
 			return { ...field, displayOptions };
 		}),
 	);
+	return [choice, ...fields];
 }
 
 /**
@@ -46,7 +91,7 @@ export function fieldsOf(
  */
 export async function runForEachItem(
 	context: IExecuteFunctions,
-	resources: Resources,
+	resources: Resource[],
 	open = openApi,
 ): Promise<INodeExecutionData[][]> {
 	const bind = open(context);
@@ -56,7 +101,7 @@ export async function runForEachItem(
 		try {
 			const resource = context.getNodeParameter('resource', item) as string;
 			const operation = context.getNodeParameter('operation', item) as string;
-			const chosen = resources[resource]?.[operation];
+			const chosen = resources.find(({ value }) => value === resource)?.operations[operation];
 			if (!chosen) {
 				throw new NodeOperationError(
 					context.getNode(),

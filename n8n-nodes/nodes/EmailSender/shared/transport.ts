@@ -56,6 +56,8 @@ export interface Api {
 	call(request: Call): Promise<Answer>;
 	/** As `call`, for operations whose answer must be a JSON object. */
 	object(request: Call): Promise<IDataObject>;
+	/** As `object`, but `undefined` for 204. Any other answer without an object is not from this API. */
+	objectOrNothing(request: Call): Promise<IDataObject | undefined>;
 	/** Waits; ends at once when the execution is cancelled. */
 	pause(milliseconds: number): Promise<void>;
 	now(): number;
@@ -142,12 +144,20 @@ export function openApi(
 		}
 
 		async function object(request: Call): Promise<IDataObject> {
-			const { body, status } = await call(request);
+			return asObject(request, await call(request));
+		}
+
+		async function objectOrNothing(request: Call): Promise<IDataObject | undefined> {
+			const answer = await call(request);
+			return answer.status === 204 ? undefined : asObject(request, answer);
+		}
+
+		function asObject({ route }: Call, { body, status }: Answer): IDataObject {
 			if (typeof body === 'object' && body !== null && !Array.isArray(body)) {
 				return body as IDataObject;
 			}
 			throw new NodeOperationError(context.getNode(), 'The answer is not a JSON object', {
-				description: `Status ${status} from ${request.route}. Does the credential's Base URL point at Email Sender?`,
+				description: `Status ${status} from ${route}. Does the credential's Base URL point at Email Sender?`,
 				itemIndex: item,
 			});
 		}
@@ -156,7 +166,7 @@ export function openApi(
 			await clock.sleep(milliseconds, signal);
 		}
 
-		return { call, object, pause, now: () => clock.now() };
+		return { call, object, objectOrNothing, pause, now: () => clock.now() };
 	};
 }
 

@@ -1,39 +1,49 @@
-import type { INodeProperties } from 'n8n-workflow';
-import { fieldsOf } from '../../shared/operation';
-import * as get from './get';
-import * as list from './list';
-import * as send from './send';
+import { byId, pages } from '../../shared/calls';
+import type { Resource } from '../../shared/operation';
+import { ONE_EMAIL, sendEmail } from './send';
 
-export const operations = { get, list, send };
-
-export const properties: INodeProperties[] = [
-	{
-		displayName: 'Operation',
-		name: 'operation',
-		type: 'options',
-		noDataExpression: true,
-		displayOptions: { show: { resource: ['email'] } },
-		options: [
-			{
-				name: 'Get',
-				value: 'get',
-				description: 'Get an e-mail with the state of each recipient and its timeline',
-				action: 'Get an email',
-			},
-			{
-				name: 'List',
-				value: 'list',
-				description: 'List e-mails, newest first',
-				action: 'List emails',
-			},
-			{
-				name: 'Send',
-				value: 'send',
-				description: 'Send an e-mail, at most once per business key',
-				action: 'Send an email',
-			},
-		],
-		default: 'send',
+export const email: Resource = {
+	name: 'Email',
+	value: 'email',
+	default: 'send',
+	operations: {
+		get: byId({
+			route: ONE_EMAIL,
+			action: 'Get an email',
+			description: 'Get an e-mail with the state of each recipient and its timeline',
+			id: 'The ID that Send or List gave',
+		}),
+		list: pages({
+			route: 'GET /api/v1/emails',
+			action: 'List emails',
+			description: 'List e-mails, newest first',
+			filters: [
+				{
+					displayName: 'Recipient',
+					name: 'recipient',
+					type: 'string',
+					default: '',
+					placeholder: 'ada@example.com',
+					description: 'Only e-mails to this address, whether as To, CC or BCC',
+				},
+				{
+					displayName: 'State',
+					name: 'state',
+					type: 'options',
+					options: [
+						{ name: 'Accepted', value: 'accepted' },
+						{ name: 'Bounced', value: 'bounced' },
+						{ name: 'Cancelled', value: 'cancelled' },
+						{ name: 'Deferred', value: 'deferred' },
+						{ name: 'Partial', value: 'partial' },
+						{ name: 'Queued', value: 'queued' },
+						{ name: 'Sending', value: 'sending' },
+					],
+					default: 'accepted',
+					description: 'Only e-mails in this state',
+				},
+			],
+		}),
+		send: sendEmail,
 	},
-	...fieldsOf('email', operations),
-];
+};

@@ -1,0 +1,170 @@
+"""E-mail settings of a tenant: its from address, and its own mail server if it has one."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from backend.core.database import ReadTx, Tx
+from backend.kit.mime import Mailbox, parse_address
+from backend.kit.outbound import NotAllowedError, Outbound, UnreachableError
+from backend.kit.smtp import SmtpRelay
+from backend.managers.email._values import RelayChoice, TenantEmailSettings
+from backend.managers.email.errors import EmailSettingsChangedError, RelayNotAllowedError
+from backend.managers.email.models import EmailSettingsRow
+from backend.managers.email.settings import EmailSettings
+from backend.managers.security import Keyring, SecurityManager
+
+
+class EmailSettingsStore:
+    """Reading and replacing a tenant's settings, and the relay they lead to."""
+
+    def __init__(
+        self,
+        security: SecurityManager,
+        platform: EmailSettings,
+        default_relay: SmtpRelay,
+        outbound: Outbound,
+    ) -> None:
+        """What ``platform`` and ``default_relay`` say holds for tenants that say nothing."""
+        self._security = security
+        self._platform = platform
+        self._default_relay = default_relay
+        self._outbound = outbound
+
+    async def get(self, tx: ReadTx) -> TenantEmailSettings:
+        """The tenant's settings, or the platform's defaults as revision 0."""
+        return _as_settings(await tx.scalar(sa.select(EmailSettingsRow)), self._platform)
+
+    async def put(
+        self,
+        tx: Tx,
+        *,
+        from_address: str,
+        from_name: str,
+        smtp: RelayChoice | None,
+        expected_version: str | None,
+    ) -> TenantEmailSettings:
+        """Replace the tenant's settings. The same relay without a password keeps the stored one.
+
+        Without a user name no password is kept, given or stored: nobody could log in with it.
+
+        Raises:
+            EmailSettingsChangedError: The version is not the current one any more.
+            InvalidAddressError: The from address is none.
+        """
+        row = await tx.scalar(sa.select(EmailSettingsRow).with_for_update())
+        current = _as_settings(row, self._platform)
+        if expected_version is not None and expected_version != current.version:
+            raise EmailSettingsChangedError
+        sender = parse_address(str(Mailbox(from_name, from_address)))
+        sealed = row.sealed_password if row and smtp and _takes_it_too(row, smtp) else None
+        if smtp is not None and smtp.password is not None:
+            keyring = await self._security.keyring(tx)
+            sealed = keyring.seal(_password_context(tx.tenant_id), smtp.password.encode())
+        if smtp is None or smtp.username is None:
+            sealed = None
+        values: dict[str, Any] = {
+            "from_address": sender.address,
+            "from_name": sender.display_name,
+            "smtp_host": smtp.host if smtp else None,
+            "smtp_port": smtp.port if smtp else None,
+            "smtp_username": smtp.username if smtp else None,
+            "sealed_password": sealed,
+            "smtp_tls": smtp.tls if smtp else None,
+            "version": current.revision + 1,
+            "updated_at": tx.now(),
+        }
+        await tx.upsert(
+            EmailSettingsRow,
+            {"tenant_id": tx.tenant_id, **values},
+            conflict=["tenant_id"],
+            update=values,
+        )
+        tx.audit(
+            "email_settings.saved",
+            f"tenant:{tx.tenant_id}",
+            from_address=sender.address,
+            smtp_host=values["smtp_host"],
+            version=values["version"],
+        )
+        return TenantEmailSettings(
+            sender.address,
+            sender.display_name,
+            values["smtp_host"],
+            values["smtp_port"],
+            values["smtp_username"],
+            values["smtp_tls"],
+            values["version"],
+        )
+
+    async def check_relay(self, tenant_id: str, host: str) -> None:
+        """Refuse a mail server on the platform's own network. Looks up: not in a transaction.
+
+        Called when the server is chosen and again by the worker, because a name can be pointed
+        elsewhere afterwards; whoever connects judges the address itself (``public_only``).
+
+        Raises:
+            RelayNotAllowedError: One of its addresses is not public, or it can be no name of a
+                host.
+        """
+        if self._platform.allow_private_relays:
+            return
+        try:
+            await self._outbound.look_up(host, tenant_id=tenant_id, public_only=True)
+        except NotAllowedError as exc:
+            raise RelayNotAllowedError(exc.detail) from None
+        except UnreachableError:
+            pass  # a name that nobody can look up reaches nothing
+
+    async def open_relay(self, tx: ReadTx, keyring: Keyring) -> tuple[SmtpRelay, Mailbox]:
+        """The mail server to hand messages to, its password opened, and who they are from."""
+        row = await tx.scalar(sa.select(EmailSettingsRow))
+        if row is None or row.smtp_host is None:
+            found = _as_settings(row, self._platform)
+            return self._default_relay, Mailbox(found.from_name, found.from_address)
+        password = (
+            keyring.open(_password_context(tx.tenant_id), row.sealed_password).decode()
+            # Earlier releases stored passwords of nobody, which the relay would refuse.
+            if row.sealed_password and row.smtp_username is not None
+            else None
+        )
+        relay = SmtpRelay(
+            host=row.smtp_host,
+            port=row.smtp_port,
+            username=row.smtp_username,
+            password=password,
+            tls=row.smtp_tls,
+            timeout_seconds=self._platform.smtp_timeout_seconds,
+            tenant_id=tx.tenant_id,
+            public_only=not self._platform.allow_private_relays,
+        )
+        return relay, Mailbox(row.from_name, row.from_address)
+
+
+def _takes_it_too(row: EmailSettingsRow, smtp: RelayChoice) -> bool:
+    """Whether a stored password may go to this server: the same, and no less guarded on the way.
+
+    Otherwise whoever may change the settings could have it sent to where they can read it.
+    """
+    same = (row.smtp_host, row.smtp_port) == (smtp.host, smtp.port)
+    return same and (smtp.tls != "none" or row.smtp_tls == "none")
+
+
+def _password_context(tenant_id: str) -> str:
+    return f"email.smtp_password:{tenant_id}"
+
+
+def _as_settings(row: EmailSettingsRow | None, defaults: EmailSettings) -> TenantEmailSettings:
+    if row is None:
+        return TenantEmailSettings(
+            defaults.from_address, defaults.from_name, None, None, None, None, 0
+        )
+    return TenantEmailSettings(
+        row.from_address,
+        row.from_name,
+        row.smtp_host,
+        row.smtp_port,
+        row.smtp_username,
+        row.smtp_tls,
+        row.version,
+    )

@@ -1,0 +1,263 @@
+"""The states of messages and recipients, and every way from one to the next.
+
+A recipient begins ``queued`` and is ``sending`` while it is handed over. The server's answer makes
+it ``accepted`` (2xx), ``deferred`` (4xx, or none: tried again) or ``bounced`` (5xx, or given up);
+a cancelled job makes what is open ``cancelled``; an operator's retry queues again whoever has not
+accepted. A message has no state of its own: it is always derived from its recipients.
+
+Each function here is one transition of many messages, in the transaction that begins or ends their
+jobs.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from backend.core.database import Tx
+from backend.core.ids import uuid7
+from backend.managers.email.models import EmailRow, EventRow, RecipientRow
+from backend.managers.orchestrator import Claim, Outcome
+
+QUEUED: Final = "queued"
+OPEN_STATES: Final = ("queued", "sending", "deferred")
+_MAX_REASON: Final = 500
+_TOLD: Final = frozenset({"accepted", "deferred", "bounced", "partial", "cancelled"})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one attempt found out about one recipient."""
+
+    position: int
+    address: str
+    state: str
+    code: int | None
+    response: str
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What one attempt found out, per recipient."""
+
+    answers: Sequence[Answer]
+
+
+async def begin_sending(tx: Tx, emails: Sequence[EmailRow], where: str) -> None:
+    """Open messages are about to be handed to the server at ``where``."""
+    ids = [email.id for email in emails]
+    now = tx.now()
+    await tx.execute(
+        sa.update(RecipientRow)
+        .where(RecipientRow.email_id.in_(ids), RecipientRow.state.in_(OPEN_STATES))
+        .values(state="sending", updated_at=now)
+        .execution_options(synchronize_session=False)
+    )
+    await tx.execute(
+        sa.update(EmailRow)
+        .where(EmailRow.id.in_(ids))
+        .values(state="sending", attempts=EmailRow.attempts + 1, updated_at=now)
+        .execution_options(synchronize_session=False)
+    )
+    await tx.insert(
+        EventRow,
+        [
+            _event_row(
+                tx.tenant_id,
+                email.id,
+                at=now,
+                event="sending",
+                attempt=email.attempts + 1,
+                detail=where,
+            )
+            for email in emails
+        ],
+    )
+
+
+async def record_attempts(tx: Tx, accepted: list[tuple[Claim, Outcome]]) -> None:
+    """Record what the attempts found out, in the transaction that ends their jobs."""
+    known = [(c, o) for c, o in accepted if isinstance(o.effect, Effect)]
+    unknown = [(c, o) for c, o in accepted if o.effect is None and o.resolution != "done"]
+    if known:
+        await _record(tx, known)
+    for claim, outcome in unknown:
+        # The attempt broke before the server could answer (a timeout, a bug, a bad relay).
+        final = outcome.resolution == "dead"
+        await _settle_open(tx, [claim], "bounced" if final else "deferred", outcome.error or "")
+
+
+async def bounce_open(tx: Tx, claims: list[tuple[Claim, str]]) -> None:
+    """Jobs that killed their workers too often: their messages bounce with that reason."""
+    for claim, error in claims:
+        await _settle_open(tx, [claim], "bounced", error)
+
+
+async def cancel_open(tx: Tx, claims: list[Claim]) -> None:
+    """A cancelled job cancels what its message had not yet handed over.
+
+    What was last said about a recipient stays: after an attempt without an answer it is the only
+    hint that the mail may have arrived.
+    """
+    await _settle_open(tx, claims, "cancelled", "cancelled", keep_words=True)
+
+
+async def requeue(tx: Tx, claims: list[Claim]) -> None:
+    """An operator's retry sends again to everybody who has not accepted."""
+    ids = [str(claim.args["email_id"]) for claim in claims]
+    now = tx.now()
+    await tx.execute(
+        sa.update(RecipientRow)
+        .where(RecipientRow.email_id.in_(ids), RecipientRow.state != "accepted")
+        .values(state=QUEUED, response_code=None, response=None, updated_at=now)
+        .execution_options(synchronize_session=False)
+    )
+    await tx.execute(
+        sa.update(EmailRow)
+        .where(EmailRow.id.in_(ids))
+        .values(state=QUEUED, updated_at=now)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def state_of(states: Mapping[str, int]) -> str:
+    """A message's state from the number of its recipients in each state.
+
+    What is still open wins (somebody will act on it); of what is settled, a mixture is ``partial``.
+    """
+    for state in ("sending", "queued", "deferred"):
+        if states.get(state):
+            return state
+    settled = [state for state, count in states.items() if count]
+    return settled[0] if len(settled) == 1 else "partial"
+
+
+async def _record(tx: Tx, known: Sequence[tuple[Claim, Outcome]]) -> None:
+    now = tx.now()
+    rows: list[dict[str, Any]] = []
+    events: list[dict[str, Any]] = []
+    for claim, outcome in known:
+        email_id = str(claim.args["email_id"])
+        final = outcome.resolution == "dead"
+        for one in outcome.effect.answers:
+            gave_up = final and one.state == "deferred"
+            rows.append(
+                {
+                    "email_id": email_id,
+                    "position": one.position,
+                    "state": "bounced" if gave_up else one.state,
+                    "response_code": one.code,
+                    "response": (
+                        f"gave up after {claim.attempt} attempts: {one.response}"
+                        if gave_up
+                        else one.response
+                    ),
+                    "updated_at": now,
+                }
+            )
+        events.extend(_attempt_events(claim, outcome, email_id, now, final=final))
+    await tx.execute(sa.update(RecipientRow), rows)
+    await tx.insert(EventRow, events)
+    await _recount(tx, [str(claim.args["email_id"]) for claim, _ in known], now)
+
+
+def _attempt_events(
+    claim: Claim, outcome: Outcome, email_id: str, now: datetime, *, final: bool
+) -> list[dict[str, Any]]:
+    """One event for each state the attempt led to, with the first server answer behind it."""
+    by_state: dict[str, list[Answer]] = {}
+    for one in outcome.effect.answers:
+        state = "bounced" if final and one.state == "deferred" else one.state
+        by_state.setdefault(state, []).append(one)
+    return [
+        _event_row(
+            claim.tenant_id,
+            email_id,
+            at=now,
+            event=state,
+            attempt=claim.attempt,
+            detail=f"{len(group)} recipient(s): {group[0].response}",
+        )
+        for state, group in by_state.items()
+    ]
+
+
+async def _settle_open(
+    tx: Tx, claims: Sequence[Claim], state: str, reason: str, *, keep_words: bool = False
+) -> None:
+    """Give every recipient without a final answer of the server this state and reason."""
+    if not claims:
+        return
+    ids = [str(claim.args["email_id"]) for claim in claims]
+    now = tx.now()
+    said: Any = reason[:_MAX_REASON]
+    if keep_words:
+        said = sa.func.coalesce(RecipientRow.response, said)
+    await tx.execute(
+        sa.update(RecipientRow)
+        .where(RecipientRow.email_id.in_(ids), RecipientRow.state.in_(OPEN_STATES))
+        .values(state=state, response=said, updated_at=now)
+        .execution_options(synchronize_session=False)
+    )
+    await tx.insert(
+        EventRow,
+        [
+            _event_row(
+                claim.tenant_id,
+                str(claim.args["email_id"]),
+                at=now,
+                event=state,
+                attempt=claim.attempt,
+                detail=reason[:_MAX_REASON],
+            )
+            for claim in claims
+        ],
+    )
+    await _recount(tx, ids, now)
+
+
+async def _recount(tx: Tx, ids: Sequence[str], now: datetime) -> None:
+    """Derive each message's state from its recipients': one rule, whatever led here."""
+    found = await tx.execute(
+        sa.select(
+            RecipientRow.tenant_id, RecipientRow.email_id, RecipientRow.state, sa.func.count()
+        )
+        .where(RecipientRow.email_id.in_(ids))
+        .group_by(RecipientRow.tenant_id, RecipientRow.email_id, RecipientRow.state)
+    )
+    counts: dict[tuple[str, str], dict[str, int]] = {}
+    for tenant_id, email_id, state, count in found.all():
+        counts.setdefault((tenant_id, email_id), {})[state] = count
+    by_state: dict[str, list[str]] = {}
+    for (tenant_id, email_id), states in counts.items():
+        state = state_of(states)
+        by_state.setdefault(state, []).append(email_id)
+        if state in _TOLD:
+            tx.emit(f"email.{state}", f"email:{email_id}", tenant_id=tenant_id, recipients=states)
+    for state, group in by_state.items():
+        values: dict[str, Any] = {"state": state, "updated_at": now}
+        if state in {"accepted", "partial"}:
+            values["accepted_at"] = now
+        await tx.execute(
+            sa.update(EmailRow)
+            .where(EmailRow.id.in_(group))
+            .values(**values)
+            .execution_options(synchronize_session=False)
+        )
+
+
+def _event_row(
+    tenant_id: str, email_id: str, *, at: datetime, event: str, attempt: int, detail: str
+) -> dict[str, Any]:
+    """One step, ready to be inserted."""
+    return {
+        "id": uuid7(),
+        "tenant_id": tenant_id,
+        "email_id": email_id,
+        "at": at,
+        "event": event,
+        "attempt": attempt,
+        "detail": detail,
+    }

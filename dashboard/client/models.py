@@ -1,0 +1,570 @@
+# Written by scripts/generate-client from tests/contract/openapi-v1.json.
+
+"""What goes over the wire, as the API's document tells it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from msgspec import UNSET, UnsetType, field
+
+from dashboard.client.wire import Wire
+
+
+class ApiKeyCreate(Wire, frozen=True, kw_only=True):
+    """A long-lived credential for tools that cannot speak OAuth."""
+
+    name: str
+    role: str
+    expires_at: datetime | None | UnsetType = UNSET
+
+
+class ApiKeyOut(Wire, frozen=True, kw_only=True):
+    """An API key without the key."""
+
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None
+    id: str
+    last_used_at: datetime | None
+    name: str
+    prefix: str
+    role: str
+
+
+class ApiKeyPage(Wire, frozen=True, kw_only=True):
+    """Newest first."""
+
+    items: list[ApiKeyOut]
+    next_cursor: str | None
+
+
+class ApiKeySecretOut(Wire, frozen=True, kw_only=True):
+    """An API key with the key, which is shown this once."""
+
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None
+    id: str
+    key: str
+    last_used_at: datetime | None
+    name: str
+    prefix: str
+    role: str
+
+
+class AttachmentIn(Wire, frozen=True, kw_only=True):
+    """One attached file."""
+
+    content: str
+    filename: str
+    content_type: str | UnsetType = "application/octet-stream"
+
+
+class AttachmentOut(Wire, frozen=True, kw_only=True):
+    """An attachment without its bytes."""
+
+    content_type: str
+    filename: str
+    size_bytes: int
+
+
+class AuditOut(Wire, frozen=True, kw_only=True):
+    """One act. ``seq`` and ``hash`` are null for the moment between commit and sequencing."""
+
+    action: str
+    actor: str
+    at: datetime
+    data: dict[str, Any]
+    hash: str | None
+    id: str
+    request_id: str
+    seq: int | None
+    target: str
+
+
+class AuditPage(Wire, frozen=True, kw_only=True):
+    """Newest first."""
+
+    items: list[AuditOut]
+    next_cursor: str | None
+
+
+class BatchCreate(Wire, frozen=True, kw_only=True):
+    """Up to 500 messages that become durable together or not at all."""
+
+    messages: list[EmailCreate]
+
+
+class BatchOut(Wire, frozen=True, kw_only=True):
+    """The messages in the order they were given."""
+
+    items: list[EmailOut]
+
+
+class ChainReportOut(Wire, frozen=True, kw_only=True):
+    """The result of recomputing the whole chain."""
+
+    first_invalid_seq: int | None
+    head_hash: str | None
+    head_seq: int
+    records: int
+    unsequenced: int
+    valid: bool
+
+
+class ClientCreate(Wire, frozen=True, kw_only=True):
+    """A program that will call the API."""
+
+    name: str
+    role: str
+
+
+class ClientOut(Wire, frozen=True, kw_only=True):
+    """A client without its secret."""
+
+    client_id: str
+    created_at: datetime
+    disabled: bool
+    id: str
+    name: str
+    role: str
+
+
+class ClientPage(Wire, frozen=True, kw_only=True):
+    """Newest first."""
+
+    items: list[ClientOut]
+    next_cursor: str | None
+
+
+class ClientSecretOut(Wire, frozen=True, kw_only=True):
+    """A client with its secret, which is shown this once."""
+
+    client_id: str
+    client_secret: str
+    created_at: datetime
+    disabled: bool
+    id: str
+    name: str
+    role: str
+
+
+class ContentOut(Wire, frozen=True, kw_only=True):
+    """What the author wrote."""
+
+    attachments: list[AttachmentOut]
+    headers: dict[str, str]
+    html: str | None
+    text: str | None
+
+
+class EmailCreate(Wire, frozen=True, kw_only=True):
+    """
+    A message to send, from the tenant's own address.
+
+    Give `subject` with `text`, `html` or both; or `template` with `variables`.
+    """
+
+    attachments: list[AttachmentIn] | UnsetType = UNSET
+    bcc: list[str] | UnsetType = UNSET
+    business_key: str | None | UnsetType = UNSET
+    cc: list[str] | UnsetType = UNSET
+    headers: dict[str, str] | UnsetType = UNSET
+    html: str | None | UnsetType = UNSET
+    reply_to: str | None | UnsetType = UNSET
+    subject: str | None | UnsetType = UNSET
+    template: str | None | UnsetType = UNSET
+    text: str | None | UnsetType = UNSET
+    to: list[str] | UnsetType = UNSET
+    variables: dict[str, Any] | UnsetType = UNSET
+
+
+class EmailDetail(Wire, frozen=True, kw_only=True):
+    """A message with its recipients and its way."""
+
+    accepted_at: datetime | None
+    attempts: int
+    bcc: list[str]
+    business_key: str | None
+    cc: list[str]
+    created_at: datetime
+    created_by: str
+    from_: str = field(name="from")
+    id: str
+    job_id: str
+    message_id: str
+    recipients: list[RecipientOut]
+    size_bytes: int
+    state: str
+    subject: str
+    timeline: list[EventOut]
+    to: list[str]
+    updated_at: datetime
+
+
+class EmailOut(Wire, frozen=True, kw_only=True):
+    """A message and how far it has come."""
+
+    accepted_at: datetime | None
+    attempts: int
+    bcc: list[str]
+    business_key: str | None
+    cc: list[str]
+    created_at: datetime
+    created_by: str
+    from_: str = field(name="from")
+    id: str
+    job_id: str
+    message_id: str
+    size_bytes: int
+    state: str
+    subject: str
+    to: list[str]
+    updated_at: datetime
+
+
+class EmailPage(Wire, frozen=True, kw_only=True):
+    """Newest first."""
+
+    items: list[EmailOut]
+    next_cursor: str | None
+
+
+class EmailSettingsOut(Wire, frozen=True, kw_only=True):
+    """How the tenant sends; the ETag names this version."""
+
+    from_address: str
+    from_name: str
+    smtp: SmtpOut | None
+
+
+class EmailSettingsPut(Wire, frozen=True, kw_only=True):
+    """How the tenant sends."""
+
+    from_address: str
+    from_name: str | UnsetType = ""
+    smtp: SmtpIn | None | UnsetType = UNSET
+
+
+class Error(Wire, frozen=True, kw_only=True):
+    detail: str | UnsetType = UNSET
+    pointer: str | UnsetType = UNSET
+
+
+class EventOut(Wire, frozen=True, kw_only=True):
+    """One step on a message's way."""
+
+    at: datetime
+    attempt: int
+    detail: str
+    event: str
+
+
+class FailureOut(Wire, frozen=True, kw_only=True):
+    """Something a person should look at."""
+
+    at: datetime
+    detail: str
+    id: str
+    kind: str
+    title: str
+
+
+class HealthOut(Wire, frozen=True, kw_only=True):
+    """One dependency."""
+
+    detail: str
+    milliseconds: float
+    name: str
+    ok: bool
+    required: bool
+
+
+class InactiveToken(Wire, frozen=True, kw_only=True):
+    """All that is said of a token that does not hold, or is foreign."""
+
+    active: bool
+
+
+class Introspection(Wire, frozen=True, kw_only=True):
+    """An active token, as RFC 7662 tells it; times are epoch seconds."""
+
+    active: bool
+    aud: str
+    iss: str
+    scope: str
+    sub: str
+    tenant: str
+    token_type: str
+    client_id: str | UnsetType = ""
+    exp: int | UnsetType = 0
+    iat: int | UnsetType = 0
+    jti: str | UnsetType = ""
+
+
+class JobOut(Wire, frozen=True, kw_only=True):
+    """A job: one piece of background work and what became of it."""
+
+    attempt: int
+    cancel_requested: bool
+    created_at: datetime
+    due_at: datetime
+    error: str | None
+    finished_at: datetime | None
+    id: str
+    kind: str
+    max_attempts: int
+    priority: int
+    result: Any
+    started_at: datetime | None
+    state: str
+    subject: str | None
+    worker: str | None
+
+
+class JobPage(Wire, frozen=True, kw_only=True):
+    """One page of jobs, newest first."""
+
+    items: list[JobOut]
+    next_cursor: str | None
+
+
+class LiveOut(Wire, frozen=True, kw_only=True):
+    """The process runs its event loop."""
+
+    live: bool | UnsetType = True
+
+
+class MeOut(Wire, frozen=True, kw_only=True):
+    """Who the caller is and what they may do here."""
+
+    kind: str
+    name: str
+    permissions: list[str]
+    platform_admin: bool
+    role: str
+    subject: str
+    tenant: TenantRef
+    tenants: list[TenantRoleOut]
+
+
+class MemberCreate(Wire, frozen=True, kw_only=True):
+    """A person to add: somebody known by e-mail, or, with a password, a new log-in."""
+
+    email: str
+    name: str
+    role: str
+    password: str | None | UnsetType = UNSET
+
+
+class MemberOut(Wire, frozen=True, kw_only=True):
+    """A person in this tenant; ``id`` is the user's."""
+
+    created_at: datetime
+    email: str
+    id: str
+    name: str
+    role: str
+
+
+class MemberPage(Wire, frozen=True, kw_only=True):
+    """Newest first."""
+
+    items: list[MemberOut]
+    next_cursor: str | None
+
+
+class MemberPatch(Wire, frozen=True, kw_only=True):
+    """The member's new role."""
+
+    role: str
+
+
+class OAuthError(Wire, frozen=True, kw_only=True):
+    error: str
+    error_description: str | UnsetType = UNSET
+
+
+class OverviewOut(Wire, frozen=True, kw_only=True):
+    """Series over the window; counts over the last 24 hours and of all that waits, however old."""
+
+    emails: dict[str, int]
+    failures: list[FailureOut]
+    jobs: dict[str, int]
+    requests: RequestsOut
+    series: list[PointOut]
+    window_seconds: int
+    step_seconds: int | UnsetType = 10
+
+
+class PointOut(Wire, frozen=True, kw_only=True):
+    """One step of the series."""
+
+    at: datetime
+    error_rate: float | None
+    p95_ms: float | None
+    requests_per_second: float
+
+
+class Problem(Wire, frozen=True, kw_only=True):
+    """RFC 9457 problem details"""
+
+    code: str
+    instance: str
+    request_id: str
+    status: int
+    title: str
+    type: str
+    detail: str | UnsetType = UNSET
+    errors: list[Error] | UnsetType = UNSET
+
+
+class ReadyOut(Wire, frozen=True, kw_only=True):
+    """Ready when every required dependency is."""
+
+    checks: list[HealthOut]
+    ready: bool
+
+
+class RecipientOut(Wire, frozen=True, kw_only=True):
+    """One address and what the mail server said about it."""
+
+    address: str
+    kind: str
+    response: str | None
+    response_code: int | None
+    state: str
+    updated_at: datetime
+
+
+class RequestsOut(Wire, frozen=True, kw_only=True):
+    """Figures over the whole window."""
+
+    error_rate: float | None
+    p95_ms: float | None
+    per_second: float
+
+
+class RoleOut(Wire, frozen=True, kw_only=True):
+    """A built-in role and what it permits."""
+
+    name: str
+    permissions: list[str]
+
+
+class RolePage(Wire, frozen=True, kw_only=True):
+    """All built-in roles."""
+
+    items: list[RoleOut]
+    next_cursor: str | None | UnsetType = UNSET
+
+
+class SigningKeyRotated(Wire, frozen=True, kw_only=True):
+    """The new signing key."""
+
+    kid: str
+    old_keys_until: datetime
+
+
+class SmtpIn(Wire, frozen=True, kw_only=True):
+    """The tenant's own mail server; a password belongs to a user name."""
+
+    host: str
+    password: str | None | UnsetType = UNSET
+    port: int | UnsetType = 587
+    tls: str | UnsetType = "starttls"
+    username: str | None | UnsetType = UNSET
+
+
+class SmtpOut(Wire, frozen=True, kw_only=True):
+    """The tenant's own mail server, without its password."""
+
+    host: str
+    port: int
+    tls: str
+    username: str | None
+
+
+class TemplateOut(Wire, frozen=True, kw_only=True):
+    """A template; the ETag names this content."""
+
+    html: str | None
+    name: str
+    subject: str
+    text: str | None
+    updated_at: datetime
+
+
+class TemplatePage(Wire, frozen=True, kw_only=True):
+    """Templates by name."""
+
+    items: list[TemplateOut]
+    next_cursor: str | None
+
+
+class TemplatePut(Wire, frozen=True, kw_only=True):
+    """A template's text; Jinja2 in a sandbox without calls."""
+
+    subject: str
+    html: str | None | UnsetType = UNSET
+    text: str | None | UnsetType = UNSET
+
+
+class TenantCreate(Wire, frozen=True, kw_only=True):
+    """A new tenant, and who owns it first: a person who logs in here already."""
+
+    name: str
+    slug: str
+    owner_email: str | None | UnsetType = UNSET
+
+
+class TenantOut(Wire, frozen=True, kw_only=True):
+    """A tenant."""
+
+    created_at: datetime
+    id: str
+    name: str
+    slug: str
+    state: str
+
+
+class TenantPage(Wire, frozen=True, kw_only=True):
+    """Newest first."""
+
+    items: list[TenantOut]
+    next_cursor: str | None
+
+
+class TenantRef(Wire, frozen=True, kw_only=True):
+    """The tenant the credential is bound to."""
+
+    id: str
+    name: str
+    slug: str
+
+
+class TenantRoleOut(Wire, frozen=True, kw_only=True):
+    """A tenant the caller may act in, and as what."""
+
+    id: str
+    name: str
+    role: str
+    slug: str
+
+
+class TokenResponse(Wire, frozen=True, kw_only=True):
+    access_token: str
+    expires_in: int
+    token_type: str
+    id_token: str | UnsetType = UNSET
+    issued_token_type: str | UnsetType = UNSET
+    scope: str | UnsetType = UNSET
+    tenant: str | UnsetType = UNSET
+
+
+class UserInfo(Wire, frozen=True, kw_only=True):
+    sub: str
+    email: str | UnsetType = UNSET
+    name: str | UnsetType = UNSET

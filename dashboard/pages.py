@@ -1,0 +1,551 @@
+"""A list page is a declaration: columns, facts, filters, acts, a form for a new one, an export.
+
+``ListPage`` says what the list is of; ``draw`` makes the page of it. So a filter, an empty list, an
+opened row, a question before an act and a file mean the same on each page, and a page's own module
+holds nothing but what is its own. What a filter was set to outlives the visit to another page:
+Streamlit forgets a widget that one run did not draw, and who comes back from a row wants the list
+they left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time
+from typing import Any, Final, Generic, Literal, TypeVar
+
+import msgspec
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from dashboard import client, state
+from dashboard.widgets import confirm, export, markup, paging, problems, table
+
+_T = TypeVar("_T", bound=msgspec.Struct)
+_END_OF_DAY: Final = time(23, 59, 59, tzinfo=UTC)
+
+
+# --- what a page says -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A field of the things on the page: how it is called and how it looks.
+
+    Attributes:
+        name: The field; the row's key.
+        label: What stands above it.
+        kind: As the table has them, or ``who`` for somebody or something that has a name.
+        value: Writes it, from the whole thing; without one the field is written by its type.
+        none: What stands for a missing value.
+    """
+
+    name: str
+    label: str
+    kind: table.Kind | Literal["who"] = "text"
+    value: Callable[[Any], str] | None = None
+    none: str = markup.NONE
+
+    def written(self, item: object) -> str:
+        """Return the field of ``item`` as text."""
+        if self.value:
+            return self.value(item)
+        found = getattr(item, self.name)
+        if found is None or found == "":
+            return self.none
+        if isinstance(found, datetime):
+            return markup.when(found)
+        if self.kind == "who":
+            return state.current().names.of(str(found))
+        return str(found)
+
+    def told(self, item: object) -> str:
+        """Return the field of ``item`` as a fact: beside a name stands what it is the name of."""
+        text = self.written(item)
+        if self.kind != "who" or self.value:
+            return text
+        reference = str(getattr(item, self.name) or text)
+        return text if text == reference else f"{text} ({reference})"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A filter of the API with few values; ``name`` is its query parameter."""
+
+    name: str
+    label: str
+    values: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A filter of the API that is typed in full; ``name`` is its query parameter."""
+
+    name: str
+    label: str
+    example: str
+    width: int = 240
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """What can be done with an opened thing, after one question.
+
+    Attributes:
+        key: Names the act on its page.
+        label: What the button says.
+        icon: The button's icon.
+        call: Does it, by the thing's id.
+        will: One or two sentences on what it does and what it leaves alone; ``{0}`` is its name.
+        yes: What the confirming button says: the act itself, not "OK".
+        said: What is said afterwards; ``{0}`` is the thing's name.
+        shows: Parts of the answer that are shown this once, as ``Form`` has them.
+        ends: Whether the thing is gone afterwards.
+    """
+
+    key: str
+    label: str
+    icon: str
+    call: Callable[[client.Api, str], Any]
+    will: str
+    yes: str
+    said: str = ""
+    shows: Sequence[tuple[str, str]] = ()
+    ends: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A field of a form; ``name`` is that of the request's body.
+
+    Attributes:
+        name: The body's field.
+        label: What stands above it.
+        kind: ``role`` offers the tenant's roles; ``last_day`` a day, until whose end it holds.
+        example: Shown in the empty field.
+        help: Said on request.
+        usual: The role chosen at first: the mightiest is no default.
+        required: Whether the form may be sent without it.
+    """
+
+    name: str
+    label: str
+    kind: Literal["text", "password", "role", "last_day"] = "text"
+    example: str = ""
+    help: str | None = None
+    usual: str = ""
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """The way to a new thing: a button in the page's heading, and the card that it opens.
+
+    Attributes:
+        inputs: The fields, top to bottom.
+        body: The request; the inputs are its fields.
+        call: Makes the thing.
+        missing: Said when a required field is empty.
+        said: What is said afterwards; ``{0}`` is the new thing's name.
+        shows: Parts of the answer that are shown this once: what each is called where it is
+            pasted, and its field.
+        verb: What the form's button does, as in "Create client".
+        button: What the heading's button says, when not "New" and the noun.
+        icon: That button's icon.
+    """
+
+    inputs: Sequence[Input]
+    body: Callable[..., msgspec.Struct]
+    call: Callable[[client.Api, Any], Any]
+    missing: str = "It needs a name and a role."
+    said: str = ""
+    shows: Sequence[tuple[str, str]] = ()
+    verb: str = "Create"
+    button: str = ""
+    icon: str = ":material/add:"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListPage(Generic[_T]):
+    """What a list page is of, and everything on it.
+
+    Attributes:
+        key: Names the list in the session, and its exported file.
+        of: The type of its things.
+        title: The page's heading.
+        lead: Says what the page is for.
+        noun: One of its things, as in "No e-mail yet".
+        nothing: Says what would fill the list while it is empty.
+        fetch: Asks the API for a page; takes the filters' names, ``cursor`` and ``limit``.
+        write: The permission without which there is neither form nor act.
+        columns: Left to right; the first is the row's heading.
+        facts: What the opened row tells beyond its columns. Its id is told too.
+        export: The fields that the file has, by their names on the wire; by default the id, the
+            columns and the facts.
+        filters: What the API can filter by. Without any the page on show is searched, and is as
+            long as the API allows: these lists are short, and one page is mostly all.
+        name: Names one thing; by default its ``name``.
+        form: The way to a new one.
+        acts: What can be done with one.
+        below: Draws the rest of an opened row.
+        detail: Draws one thing by its id in a view of its own, instead of a card above the list.
+    """
+
+    key: str
+    of: type[_T]
+    title: str
+    lead: str
+    noun: str
+    nothing: str
+    fetch: Callable[..., client.Page[_T]]
+    columns: Sequence[Column]
+    facts: Sequence[Column] = ()
+    export: Sequence[str] = ()
+    write: str = ""
+    filters: Sequence[Choice | Words] = ()
+    name: Callable[[Any], str] = lambda item: str(item.name)
+    form: Form | None = None
+    acts: Sequence[Act] = ()
+    below: Callable[[_T], None] | None = None
+    detail: Callable[[str], None] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a field that the API does not have, before anybody looks at the page.
+
+        Raises:
+            ValueError: A column or the export names one.
+        """
+        known = {one.name: one.encode_name for one in msgspec.structs.fields(self.of)}
+        told = [*self.columns, *self.facts]
+        unknown = {one.name for one in told if one.value is None} - known.keys()
+        unknown |= set(self.export) - set(known.values())
+        if unknown:
+            raise ValueError(f"{self.of.__name__} has no {', '.join(sorted(unknown))}")
+        if not self.export:
+            names = [known[one.name] for one in told if one.name in known]
+            object.__setattr__(self, "export", ("id", *names))
+
+
+@dataclass(frozen=True, slots=True)
+class _Secret:
+    """A credential's name and its parts, each with the name it has where it is pasted."""
+
+    name: str
+    parts: tuple[tuple[str, str], ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found(Generic[_T]):
+    """What a search left of a page."""
+
+    items: Sequence[_T]
+    next_cursor: str | None
+
+
+# --- the page -------------------------------------------------------------------------------
+
+
+def draw(page: ListPage[_T]) -> None:
+    """Draw the page: one thing when it has a view of its own and the address names it."""
+    wanted = st.query_params.get("id")
+    if page.detail and wanted:
+        page.detail(wanted)
+        return
+    heading(page)
+    draw_list(page)
+
+
+def heading(page: ListPage[_T], tools: Callable[[], None] | None = None) -> None:
+    """Draw the heading with the way to a new thing and with the page's own ``tools``."""
+    with markup.heading_row():
+        markup.page_heading(page.title, page.lead)
+        if tools:
+            tools()
+        if page.form and state.current().can(page.write):
+            st.button(
+                page.form.button or f"New {page.noun}",
+                key=f"{page.key}-new",
+                type="primary",
+                icon=page.form.icon,
+                on_click=_set,
+                args=(f"{page.key}-making", True),
+            )
+
+
+def draw_list(page: ListPage[_T]) -> None:
+    """Draw the open form, a secret that was just made, and the list with its open row."""
+    session = state.current()
+    if page.form and session.can(page.write):
+        _form(session, page, page.form)
+    _secret(page.key)
+
+    def fetch(**query: Any) -> client.Page[_T]:
+        return page.fetch(session.api, **query)
+
+    wanted: dict[str, str | None] = {}
+    words = ""
+    with st.container(horizontal=True, vertical_alignment="bottom", key=f"filters-{page.key}"):
+        for one in page.filters:
+            wanted[one.name] = _filter(page.key, one)
+        if not page.filters:
+            words = _search(page.key)
+        export.button(
+            page.key,
+            lambda cursor: _searched(
+                page, fetch(**wanted, cursor=cursor, limit=client.EXPORT_LIMIT), words
+            ),
+            page.export,
+            filters=(*wanted.values(), words),
+        )
+    here = paging.place(f"{page.key}-place", *wanted.values())
+    limit = client.PAGE_LIMIT if page.filters else client.EXPORT_LIMIT
+    with problems.guard():
+        found = fetch(**wanted, cursor=here.cursor, limit=limit)
+        shown = _searched(page, found, words).items
+        if shown:
+            above = st.container()
+            opened = table.draw(
+                page.key,
+                page.title,
+                [table.Column(one.name, one.label, _look(one)) for one in page.columns],
+                [_row(page, item) for item in shown],
+                opens=True,
+            )
+            if not page.detail:
+                _keep_open(session, page, shown, opened, above)
+            elif opened:
+                st.query_params["id"] = opened
+                st.rerun()
+        else:
+            _say_nothing(page, filtered=any(wanted.values()), searched=bool(found.items))
+        if shown or here.cursor or found.next_cursor:
+            paging.buttons(page.key, here, found.next_cursor, len(shown))
+
+
+def remember(widget: str) -> None:
+    """Give a widget that is drawn again what it was set to before another page was drawn."""
+    kept = f"{widget}-kept"
+    if widget in st.session_state:
+        st.session_state[kept] = st.session_state[widget]
+    elif kept in st.session_state:
+        st.session_state[widget] = st.session_state[kept]
+
+
+def _set(key: str, value: object) -> None:
+    st.session_state[key] = value
+
+
+# --- rows and the open one ------------------------------------------------------------------
+
+
+def _look(column: Column) -> table.Kind:
+    return "text" if column.kind == "who" else column.kind
+
+
+def _row(page: ListPage[_T], item: _T) -> dict[str, str]:
+    row = {column.name: column.written(item) for column in page.columns}
+    return {**row, "id": _id(item)}
+
+
+def _id(item: object) -> str:
+    return str(item.id)  # type: ignore[attr-defined]
+
+
+def _keep_open(
+    session: state.Session,
+    page: ListPage[_T],
+    shown: Sequence[_T],
+    opened: str | None,
+    above: DeltaGenerator,
+) -> None:
+    if opened:
+        st.session_state[f"{page.key}-open"] = opened
+    chosen = st.session_state.get(f"{page.key}-open")
+    for item in shown:
+        if _id(item) == chosen:
+            with above, st.container(key=f"card-{page.key}-open"):
+                _card(session, page, item)
+
+
+def _card(session: state.Session, page: ListPage[_T], item: _T) -> None:
+    title = page.name(item)
+    with markup.heading_row():
+        markup.section(title)
+        st.button(
+            "Close",
+            key=f"{page.key}-close",
+            icon=":material/close:",
+            on_click=_set,
+            args=(f"{page.key}-open", None),
+        )
+    told = [one for one in page.columns if one.written(item) != title]
+    markup.facts(
+        [
+            *((one.label, one.told(item)) for one in (*told, *page.facts)),
+            ("Id", _id(item)),
+        ]
+    )
+    with problems.guard():
+        if page.below:
+            page.below(item)
+        if page.acts and session.can(page.write):
+            with st.container(horizontal=True):
+                for act in page.acts:
+                    _act(session, page, act, item)
+
+
+def _act(session: state.Session, page: ListPage[_T], act: Act, item: _T) -> None:
+    if not confirm.ask(
+        f"{page.key}-{act.key}",
+        act.label,
+        will=act.will.format(page.name(item)),
+        yes=act.yes,
+        icon=act.icon,
+    ):
+        return
+    answer = act.call(session.api, _id(item))
+    if act.shows:
+        _show(page, answer, act.shows)
+    if act.ends:
+        _set(f"{page.key}-open", None)
+    if act.said:
+        confirm.say_after_rerun(act.said.format(page.name(item)))
+    st.rerun()
+
+
+# --- a new one ------------------------------------------------------------------------------
+
+
+def _form(session: state.Session, page: ListPage[_T], form: Form) -> None:
+    opened = f"{page.key}-making"
+    if not st.session_state.get(opened):
+        return
+    with problems.guard():
+        card = st.container(key=f"card-{page.key}-new")
+        with card:
+            markup.section(f"New {page.noun}")
+            with st.form(f"{page.key}-form", border=False):
+                given = {one.name: _input(session, page.key, one) for one in form.inputs}
+                with st.container(horizontal=True):
+                    sent = st.form_submit_button(f"{form.verb} {page.noun}", type="primary")
+                    st.form_submit_button("Close", on_click=_set, args=(opened, False))
+        if not sent:
+            return
+        with card, problems.guard():
+            if not all(given[one.name] for one in form.inputs if one.required):
+                st.warning(form.missing)
+                return
+            made = form.call(session.api, form.body(**given))
+            if form.shows:
+                _show(page, made, form.shows)
+            if form.said:
+                confirm.say_after_rerun(form.said.format(page.name(made)))
+            _set(opened, False)
+            st.rerun()
+
+
+def _input(session: state.Session, page: str, one: Input) -> str | datetime | None:
+    key = f"{page}-{one.name.replace('_', '-')}"
+    if one.kind == "role":
+        names = [role.name for role in session.api.list_roles().items]
+        first = names.index(one.usual) if one.usual in names else 0
+        return st.selectbox(one.label, names, index=first, key=key, help=one.help)
+    if one.kind == "last_day":
+        day: date | None = st.date_input(
+            one.label, value=None, key=key, format="YYYY-MM-DD", help=one.help
+        )
+        return datetime.combine(day, _END_OF_DAY) if day else None
+    hidden = one.kind == "password"
+    given = st.text_input(
+        one.label,
+        key=key,
+        placeholder=one.example or None,
+        help=one.help,
+        type="password" if hidden else "default",
+        autocomplete="new-password" if hidden else None,
+    )
+    return (given if hidden else given.strip()) or None
+
+
+def _show(page: ListPage[_T], answer: Any, parts: Sequence[tuple[str, str]]) -> None:
+    """Have ``_secret`` show these parts of an answer from the next run on."""
+    told = tuple((label, str(getattr(answer, name))) for label, name in parts)
+    _set(f"{page.key}-secret", _Secret(page.name(answer), told))
+
+
+def _secret(key: str) -> None:
+    """Draw the secret that was just made, until the person says they have it."""
+    secret = st.session_state.get(f"{key}-secret")
+    if not isinstance(secret, _Secret):
+        return
+    with st.container(key=f"card-{key}-secret"):
+        markup.section(f"Credentials of {secret.name}")
+        markup.note("Shown this once. Copy what you need now, to where it will be used.")
+        for label, value in secret.parts:
+            with st.container(gap="xxsmall"):
+                markup.label(label)
+                st.code(value, language=None, wrap_lines=True)
+        st.button(
+            "I have copied it",
+            key=f"{key}-copied",
+            type="primary",
+            on_click=_set,
+            args=(f"{key}-secret", None),
+        )
+
+
+# --- filters --------------------------------------------------------------------------------
+
+
+def _filter(key: str, one: Choice | Words) -> str | None:
+    widget = f"{key}-{one.name}"
+    remember(widget)
+    if isinstance(one, Choice):
+        every = f"Any {one.label.lower()}"
+        chosen = st.selectbox(one.label, [every, *one.values], key=widget, width=200)
+        value = "" if chosen == every else str(chosen)
+    else:
+        value = st.text_input(
+            one.label,
+            key=widget,
+            placeholder=one.example,
+            icon=":material/search:",
+            width=one.width,
+        ).strip()
+    return value or None
+
+
+def _search(key: str) -> str:
+    widget = f"{key}-words"
+    remember(widget)
+    return st.text_input(
+        "Search this page",
+        key=widget,
+        placeholder="Any word in a row",
+        icon=":material/search:",
+        width=320,
+    ).strip()
+
+
+def _searched(page: ListPage[_T], found: client.Page[_T], words: str) -> client.Page[_T]:
+    """Return the part with the things alone whose row holds every one of the words."""
+    wanted = words.casefold().split()
+    if not wanted:
+        return found
+    items = []
+    for item in found.items:
+        text = "\n".join(_row(page, item).values()).casefold()
+        if all(word in text for word in wanted):
+            items.append(item)
+    return _Found(items, found.next_cursor)
+
+
+def _say_nothing(page: ListPage[_T], *, filtered: bool, searched: bool) -> None:
+    if searched:
+        markup.empty(
+            f"No {page.noun} on this page matches", "The search looks at the rows of this page."
+        )
+    elif filtered:
+        markup.empty(f"No {page.noun} matches", "Take a filter away to see more.")
+    else:
+        markup.empty(f"No {page.noun} yet", page.nothing)

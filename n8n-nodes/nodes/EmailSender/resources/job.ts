@@ -1,0 +1,30 @@
+import { byId } from '../shared/calls';
+import type { Resource } from '../shared/operation';
+
+const id = 'The ID of the job; an e-mail names its own as job_id';
+
+export const job: Resource = {
+	name: 'Job',
+	value: 'job',
+	default: 'get',
+	operations: {
+		cancel: byId({
+			route: 'POST /api/v1/jobs/{job_id}/cancel',
+			action: 'Cancel a job',
+			description: 'Cancel a job that has not finished',
+			id,
+		}),
+		get: byId({
+			route: 'GET /api/v1/jobs/{job_id}',
+			action: 'Get a job',
+			description: 'Get the state of a job',
+			id,
+		}),
+		retry: byId({
+			route: 'POST /api/v1/jobs/{job_id}/retry',
+			action: 'Retry a job',
+			description: 'Run a dead job once more',
+			id,
+		}),
+	},
+};

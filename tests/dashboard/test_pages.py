@@ -1,0 +1,152 @@
+"""List pages as declarations: what they refuse, and whom they call by name."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from dashboard import client, pages
+from dashboard.client import Api, models
+from dashboard.names import Names
+from tests.dashboard.conftest import VIC
+
+
+def page_of(**more):
+    given = {
+        "key": "clients",
+        "of": models.ClientOut,
+        "title": "API clients",
+        "lead": "",
+        "noun": "client",
+        "nothing": "",
+        "fetch": Api.list_clients,
+        "columns": (pages.Column("name", "Name", "strong"),),
+    }
+    return pages.ListPage(**{**given, **more})
+
+
+class TestListPage:
+    @pytest.mark.parametrize(
+        "more",
+        [
+            {"columns": (pages.Column("nmae", "Name"),)},
+            {"facts": (pages.Column("secret", "Secret"),)},
+            {"export": ("id", "client_secret")},
+        ],
+    )
+    def test_refuses_a_field_that_the_api_does_not_have(self, more):
+        with pytest.raises(ValueError, match=r"ClientOut has no (nmae|secret|client_secret)"):
+            page_of(**more)
+
+    def test_exports_what_it_shows_unless_it_says_otherwise(self):
+        computed = pages.Column("disabled", "State", "badge", lambda _: "active")
+        invented = pages.Column("took", "Took", "number", lambda _: "1 s")
+        columns = (pages.Column("name", "Name"), computed, invented)
+        assert page_of(columns=columns).export == ("id", "name", "disabled")
+
+    def test_knows_fields_by_their_names_on_the_wire(self):
+        with_sender = page_of(of=models.EmailOut, columns=(pages.Column("from_", "From"),))
+        assert with_sender.export == ("id", "from")
+
+
+@pytest.mark.page
+class TestClientsPage:
+    def test_tells_a_disabled_client_from_an_active_one(self, visit, platform):
+        def disabled(page):
+            first, *others = page["items"]
+            return {**page, "items": [{**first, "disabled": True}, *others]}
+
+        platform.wire.alter("GET", "/api/v1/clients", disabled)
+        shown = [row["disabled"] for row in visit("clients").rows("clients")]
+        assert shown == ["disabled", "active", "active"]
+
+
+@pytest.mark.page
+class TestJobsPage:
+    def test_says_that_a_running_job_was_asked_to_stop(self, visit, platform):
+        job = platform.items("jobs", state="running")[0]
+        platform.api().post(f"/api/v1/jobs/{job['id']}/cancel").raise_for_status()
+        screen = visit("jobs", id=job["id"])
+        assert "running Attempt 1 of 8, asked to stop" in screen.text
+        assert not screen.has_button("jobs-cancel-start")
+
+
+@pytest.mark.page
+class TestNames:
+    def test_stand_for_who_did_something_and_for_what_they_did_it_to(self, visit, platform):
+        screen = visit("audit")
+        screen.app.text_input(key="audit-action").set_value("client.created").run()
+        row = screen.rows("audit")[0]
+        assert (row["actor"], row["target"]) == ("First admin", "Order confirmations")
+        record = platform.items("audit", action="client.created")[0]
+        screen.app.session_state["audit-open"] = record["id"]
+        screen.app.run()
+        assert f"Actor First admin ({record['actor']})" in screen.text
+        assert f"Target Order confirmations ({record['target']})" in screen.text
+
+    def test_are_asked_for_once_and_not_with_every_page(self, visit, platform):
+        screen = visit("audit")
+        screen.app.run()
+        screen.app.switch_page("views/api_keys.py").run()
+        assert len(platform.called("GET", "members")) == 1
+
+    def test_are_left_out_where_a_role_may_not_ask(self, visit, platform):
+        screen = visit("audit", person=VIC)
+        screen.app.text_input(key="audit-action").set_value("client.created").run()
+        row = screen.rows("audit")[0]
+        assert row["actor"] == "First admin"
+        assert row["target"].startswith("client:")
+        assert not platform.called("GET", "clients")
+
+    def test_are_no_reason_for_a_page_to_fail(self, visit, platform):
+        platform.wire.fail("GET", "/api/v1/members", 503, "unavailable", "The database is away.")
+        screen = visit("audit")
+        assert screen.rows("audit")[0]["actor"].startswith("user:")
+        assert "es-problem" not in screen.markup
+
+    def test_stand_in_a_message_and_a_key_too(self, visit, platform):
+        screen = visit("api_keys")
+        screen.app.session_state["api-keys-open"] = platform.items("api-keys")[0]["id"]
+        screen.app.run()
+        assert "Created by First admin (user:" in screen.text
+        email = platform.items("emails")[0]
+        assert "Created by First admin" in visit("emails", id=email["id"]).text
+
+
+class TestNamesOf:
+    def test_asks_again_for_somebody_new_after_a_minute_and_not_before(self):
+        now, people = [0.0], [SimpleNamespace(id="1", name="Ada")]
+        asked = []
+
+        def list_members(**_):
+            asked.append(now[0])
+            return SimpleNamespace(items=list(people), next_cursor=None)
+
+        api: Any = SimpleNamespace(
+            list_members=list_members, list_clients=None, list_api_keys=None, list_tenants=None
+        )
+        names = Names(api, {"member:read"}, lambda: now[0])
+        assert (names.of("user:1"), names.of("user:2")) == ("Ada", "user:2")
+        people.append(SimpleNamespace(id="2", name="Grace"))
+        assert names.of("user:2") == "user:2"
+        now[0] = 61
+        assert names.of("user:2") == "Grace"
+        assert asked == [0, 61]
+        assert names.of("system") == "the platform"
+        assert names.of("client:1") == "client:1"
+
+    def test_reads_a_long_list_to_its_bound(self):
+        pages_asked = []
+
+        def list_members(*, cursor, limit):
+            pages_asked.append(cursor)
+            items = [SimpleNamespace(id="1", name="Ada")] * limit
+            return SimpleNamespace(items=items, next_cursor="more")
+
+        api: Any = SimpleNamespace(
+            list_members=list_members, list_clients=None, list_api_keys=None, list_tenants=None
+        )
+        assert Names(api, {"member:read"}).of("user:9") == "user:9"
+        assert len(pages_asked) == 1000 // client.EXPORT_LIMIT
