@@ -33,11 +33,13 @@ from backend.http.event_stream import router as event_routes
 from backend.http.openapi import build_document
 from backend.http.pipeline import Pipeline
 from backend.http.routing import RouteRule
+from backend.kit.limiter import GcraLimiter
 from backend.kit.outbound import Outbound
 from backend.managers.audit import AuditManager
 from backend.managers.dashboard import DashboardManager
 from backend.managers.email import EmailManager
 from backend.managers.gateway import GatewayManager
+from backend.managers.identity import IdentityManager
 from backend.managers.metrics import MetricsManager
 from backend.managers.monitoring import MonitoringManager
 from backend.managers.orchestrator import OrchestratorManager
@@ -175,7 +177,22 @@ def compose(
         for one in room.route_classes
         if one.rate is not None
     }
-    hold(GatewayManager(database, security, tenants, settings.gateway, rates=rates))
+    # One for both: who fails and who asks too often are turned away by one clock.
+    limiter = GcraLimiter()
+    identity = hold(
+        IdentityManager(database, security, tenants, settings.identity, limiter=limiter)
+    )
+    hold(
+        GatewayManager(
+            database,
+            security,
+            tenants,
+            identity,
+            settings.gateway,
+            limiter=limiter,
+            rates=rates,
+        )
+    )
     hold(DashboardManager(metrics, jobs, emails))
     for _, manager in more:
         hold(manager)

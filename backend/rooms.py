@@ -15,6 +15,7 @@ from backend.managers import (
     dashboard,
     email,
     gateway,
+    identity,
     metrics,
     monitoring,
     orchestrator,
@@ -32,6 +33,7 @@ ROOMS: Final[tuple[Room[Any], ...]] = (
     orchestrator.ROOM,
     monitoring.ROOM,
     email.ROOM,
+    identity.ROOM,
     gateway.ROOM,
     dashboard.ROOM,
 )

@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from backend.kit.outbound import OutboundSettings
 from backend.managers.email import EmailSettings
 from backend.managers.gateway import GatewaySettings
+from backend.managers.identity import IdentitySettings
 from backend.managers.orchestrator import OrchestratorSettings
 from backend.managers.security import SecuritySettings
 
@@ -97,6 +98,7 @@ class Settings(BaseSettings):
     events: EventSettings = EventSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     security: SecuritySettings = SecuritySettings()
+    identity: IdentitySettings = IdentitySettings()
     gateway: GatewaySettings = GatewaySettings()
     orchestrator: OrchestratorSettings = OrchestratorSettings()
     email: EmailSettings = EmailSettings()

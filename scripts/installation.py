@@ -152,7 +152,7 @@ class Installation:
         wanted = {
             "DATA_DIR": str(data),
             "HTTP__PORT": str(self.api_port),
-            "GATEWAY__ISSUER": f"http://localhost:{self.api_port}",
+            "IDENTITY__ISSUER": f"http://localhost:{self.api_port}",
             "EMAIL__SMTP_URL": f"smtp://{HOST}:{self.sink_port}",
             "EMAIL__SINK_DIRECTORY": str(self.sink_folder),
             "TELEMETRY__WORKER_METRICS_PORT": str(self._worker_port),

@@ -131,7 +131,7 @@ def environment(options: argparse.Namespace, ports: Ports) -> dict[str, str]:
     if options.database_url:
         decided["DATABASE__URL"] = options.database_url
     return {
-        f"{_PREFIX}GATEWAY__ISSUER": f"http://localhost:{ports.api}",
+        f"{_PREFIX}IDENTITY__ISSUER": f"http://localhost:{ports.api}",
         **os.environ,
         **{_PREFIX + key: value for key, value in decided.items()},
     }
@@ -164,7 +164,7 @@ def programs(
             {
                 **env,
                 "EMAIL_SENDER_CONSOLE__API_URL": f"http://127.0.0.1:{ports.api}",
-                "EMAIL_SENDER_CONSOLE__ISSUER_URL": env[f"{_PREFIX}GATEWAY__ISSUER"],
+                "EMAIL_SENDER_CONSOLE__ISSUER_URL": env[f"{_PREFIX}IDENTITY__ISSUER"],
                 "EMAIL_SENDER_CONSOLE__PUBLIC_URL": f"http://localhost:{ports.console}",
                 "EMAIL_SENDER_CONSOLE__CLIENT_ID": "console",
                 "EMAIL_SENDER_CONSOLE__CLIENT_SECRET": console_secret,

@@ -13,7 +13,7 @@ from backend.app import Platform, compose
 from backend.cli.command import Command, CommandError, run_async
 from backend.core.context import Scope, SystemScope
 from backend.core.errors import UnavailableError
-from backend.managers.gateway import AUTHENTICATE, GatewayManager
+from backend.managers.identity import AUTHENTICATE, IdentityManager
 from backend.managers.monitoring import MonitoringManager
 from backend.managers.security import CHECK_KEYS, KeyUnavailableError, SecurityManager
 from backend.managers.tenant import PLATFORM, Tenant, TenantManager, hash_password
@@ -57,7 +57,7 @@ async def bootstrap(platform: Platform, admin_email: str, console_url: str) -> d
         known = _read_private(console_file)
         console_secret = known.get("client_secret") or secrets.token_urlsafe(48)
         async with platform.database.transaction(SystemScope(AUTHENTICATE)) as tx:
-            await platform.of(GatewayManager).put_console_client(
+            await platform.of(IdentityManager).clients.put_console_client(
                 tx,
                 secret=console_secret,
                 redirect_uris=[f"{console_url.rstrip('/')}/oauth2callback"],
@@ -75,7 +75,7 @@ async def bootstrap(platform: Platform, admin_email: str, console_url: str) -> d
         demo = Scope(actor="system:bootstrap", tenant_id=tenant.id)
         async with platform.database.transaction(demo) as tx:
             # Never a new secret for the old client: somebody's workflows may be using it.
-            client, secret = await platform.of(GatewayManager).create_client(
+            client, secret = await platform.of(IdentityManager).clients.create_client(
                 tx, name="n8n", role="workflow", granter=None
             )
         made |= {

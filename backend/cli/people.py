@@ -9,7 +9,7 @@ from typing import Final
 from backend.app import Platform, compose
 from backend.cli.command import Command, run_async
 from backend.core.context import SystemScope
-from backend.managers.gateway import AUTHENTICATE, GatewayManager
+from backend.managers.identity import AUTHENTICATE, IdentityManager
 from backend.managers.tenant import TenantManager, hash_password
 from backend.settings import Settings
 
@@ -36,7 +36,7 @@ async def reset_password(platform: Platform, email: str, password: str) -> None:
     scope = SystemScope(AUTHENTICATE, actor="system:operator")
     async with platform.database.transaction(scope) as tx:
         user = await platform.of(TenantManager).set_password(tx, email=email, password_hash=hashed)
-        await platform.of(GatewayManager).end_sessions(tx, user.id)
+        await platform.of(IdentityManager).provider.log_ins.end_all(tx, user.id)
 
 
 def _options(parser: argparse.ArgumentParser) -> None:

@@ -155,12 +155,12 @@ def _fragment_of(route: DataRoute[Any]) -> dict[str, Any]:
         },
     }
     if route.answer is not None:
-        good["content"] = {"application/json": {"schema": _ref(route.answer)}}
+        good["content"] = {"application/json": {"schema": ref(route.answer.__name__)}}
     if isinstance(route.body, Raw):
         content = {route.body.media_type: {"schema": dict(route.body.schema)}}
         operation["requestBody"] = {"required": True, "content": content}
     elif route.body is not None:
-        content = {"application/json": {"schema": _ref(route.body)}}
+        content = {"application/json": {"schema": ref(route.body.__name__)}}
         operation["requestBody"] = {"required": True, "content": content}
         operation["responses"][str(NotJsonError.status)] = _problem(_NOT_JSON)
     if route.parameters is not None:
@@ -184,8 +184,30 @@ def _fragment_of(route: DataRoute[Any]) -> dict[str, Any]:
     }
 
 
-def _ref(struct: type[msgspec.Struct]) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{struct.__name__}"}
+def ref(name: str) -> dict[str, Any]:
+    """A reference to a schema of the document."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def form_schema(required: list[str], properties: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a form: unknown ones are ignored, one that is given twice is an error.
+
+    Both by RFC 6749, section 3.2.
+    """
+    return {
+        "type": "object",
+        "required": required,
+        "properties": dict(properties),
+        "additionalProperties": _TEXT,
+    }
+
+
+def json_response(description: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A response with a JSON body."""
+    return {
+        "description": description,
+        "content": {"application/json": {"schema": dict(schema)}},
+    }
 
 
 def _complete(method: str, operation: dict[str, Any]) -> None:

@@ -40,7 +40,12 @@ from backend.core.telemetry import (
 from backend.http.body import bounded, read_body, replayed
 from backend.http.deps import lacks
 from backend.http.problem import MethodNotAllowedError, bug_response, error_response
-from backend.http.reply import Idempotency, IdempotencyRaceError, Remember
+from backend.http.reply import (
+    Idempotency,
+    IdempotencyKeyReusedError,
+    IdempotencyRaceError,
+    Remember,
+)
 from backend.http.routing import DataTarget, RouteRule, RouteTable, Target
 
 logger = logging.getLogger(__name__)
@@ -90,6 +95,10 @@ class StoredReply(Protocol):
     """The first answer to an idempotency key."""
 
     @property
+    def fingerprint(self) -> bytes:
+        """Of the request that it answered."""
+
+    @property
     def status(self) -> int:
         """The HTTP status."""
 
@@ -103,7 +112,7 @@ class StoredReply(Protocol):
 
 
 class Gate(Protocol):
-    """What the pipeline asks of the gateway manager; ``app`` passes the manager in."""
+    """What the pipeline asks of the gate; ``app`` passes its manager in."""
 
     def coarse_limit(self, key: str) -> Verdict:
         """Charge an unknown caller's address."""
@@ -117,9 +126,7 @@ class Gate(Protocol):
     async def authenticate(self, credential: str) -> Principal:
         """Who a credential is; raises UnauthenticatedError."""
 
-    async def replay(
-        self, principal: Principal, key: str, fingerprint: bytes
-    ) -> StoredReply | None:
+    async def replay(self, principal: Principal, key: str) -> StoredReply | None:
         """The first answer to this key, if there is one."""
 
     def rememberer(self, principal: Principal, key: str, fingerprint: bytes) -> Remember:
@@ -336,9 +343,9 @@ class Pipeline:
         for part in (scope["method"].encode(), scope["path"].encode(), scope["query_string"], body):
             digest.update(len(part).to_bytes(8, "big") + part)
         fingerprint = digest.digest()
-        stored = await self._gate.replay(principal, key, fingerprint)
+        stored = await self._gate.replay(principal, key)
         if stored is not None:
-            await _replayed(stored)(scope, receive, send)
+            await _replayed(stored, fingerprint)(scope, receive, send)
             return
         pending = Idempotency(self._gate.rememberer(principal, key, fingerprint))
         scope["idempotency"] = pending
@@ -354,10 +361,10 @@ class Pipeline:
             if not pending.race:
                 raise
         if pending.race:
-            stored = await self._gate.replay(principal, key, fingerprint)
+            stored = await self._gate.replay(principal, key)
             if stored is None:
                 raise IdempotencyRaceError(headers={"Retry-After": "1"})
-            await _replayed(stored)(scope, receive, send)
+            await _replayed(stored, fingerprint)(scope, receive, send)
 
 
 def _miss(allow: tuple[str, ...]) -> AppError:
@@ -366,7 +373,9 @@ def _miss(allow: tuple[str, ...]) -> AppError:
     return NotFoundError()
 
 
-def _replayed(stored: StoredReply) -> Response:
+def _replayed(stored: StoredReply, fingerprint: bytes) -> Response:
+    if stored.fingerprint != fingerprint:
+        raise IdempotencyKeyReusedError
     return Response(
         stored.body,
         stored.status,

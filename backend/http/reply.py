@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from starlette.types import Scope
 
 from backend.core.database import Tx
-from backend.core.errors import ConflictError
+from backend.core.errors import ConflictError, InvalidInputError
 
 Remember = Callable[[Tx, int, dict[str, str], bytes, str], Awaitable[bool]]
 """Stores an answer within the transaction, with the permission that its act needed.
@@ -34,6 +34,12 @@ class IdempotencyRaceError(ConflictError):
     """Another request with the same key won; its answer is being fetched."""
 
     code, title = "gateway.idempotency_in_progress", "The same request is being served"
+
+
+class IdempotencyKeyReusedError(InvalidInputError):
+    """The key was used with another request: method, path, query or body differ."""
+
+    code, title = "gateway.idempotency_key_reused", "The Idempotency-Key belongs to another request"
 
 
 def reply(

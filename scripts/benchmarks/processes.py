@@ -18,8 +18,11 @@ _POLL_SECONDS: Final = 0.1
 
 # The limiter stays in the way of every request and decides on each; it only never says no.
 _GENEROUS: Final = {
-    f"GATEWAY__{level}_{what}": str(value)
-    for level in ("COARSE", "TENANT", "CLIENT", "INTROSPECT", "EMAIL", "OTHER")
+    f"{level}{what}": str(value)
+    for level in (
+        *("GATEWAY__COARSE_", "GATEWAY__TENANT_", "GATEWAY__CLIENT_", "GATEWAY__INTROSPECT_"),
+        *("GATEWAY__OTHER_", "EMAIL__"),
+    )
     for what, value in (("REQUESTS_PER_SECOND", 1_000_000), ("BURST_REQUESTS", 10_000_000))
 }
 

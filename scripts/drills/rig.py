@@ -106,8 +106,8 @@ class Rig:
                 # Nobody reads it, and a new worker must not wait for the port of a dead one.
                 "TELEMETRY__WORKER_METRICS_PORT": "0",
                 # Looking on is what a drill does; it must not be slowed down for it.
-                "GATEWAY__EMAIL_REQUESTS_PER_SECOND": "100000",
-                "GATEWAY__EMAIL_BURST_REQUESTS": "100000",
+                "EMAIL__REQUESTS_PER_SECOND": "100000",
+                "EMAIL__BURST_REQUESTS": "100000",
                 **settings,
             },
         )

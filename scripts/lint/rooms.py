@@ -9,7 +9,7 @@ Unlike the rules beside it this one looks at all files at once.
 
 import ast
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final, NamedTuple
 
@@ -38,8 +38,24 @@ def room_of(path: str) -> str:
     return parts[2] if path.startswith(_ROOMS) and len(parts) > 3 else ""
 
 
-def claims_of(source: Source) -> Iterator[Claim]:
-    """What one file of a room declares."""
+def constants_of(source: Source) -> Iterator[tuple[str, str]]:
+    """Names that a file gives to texts which may be paths."""
+    for node in source.nodes:
+        match node:
+            case (
+                ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=str() as text))
+                | ast.AnnAssign(target=ast.Name(id=name), value=ast.Constant(value=str() as text))
+            ) if text.startswith("/"):
+                yield name, text
+
+
+def claims_of(source: Source, constants: Mapping[str, str]) -> Iterator[Claim]:
+    """What one file of a room declares.
+
+    Args:
+        source: The file.
+        constants: Texts of its room by name, for paths that are declared by one.
+    """
     room = room_of(source.path)
     prefix = ""
     for node in source.nodes:
@@ -55,10 +71,22 @@ def claims_of(source: Source) -> Iterator[Claim]:
             case ast.Call(func=ast.Attribute(attr=attribute), args=[ast.Constant(value=str(path))]):
                 if attribute in _METHODS and path.startswith("/"):
                     yield from _path(room, prefix + path)
-            case ast.Call(func=ast.Name(id=called), args=arguments) if called in _ROUTES:
-                for argument in arguments:
-                    if isinstance(argument, ast.Constant) and str(argument.value).startswith("/"):
-                        yield from _path(room, str(argument.value))
+            case ast.Call(func=ast.Name(id=called), args=arguments, keywords=keywords) if (
+                called in _ROUTES
+            ):
+                for argument in (*arguments, *(each.value for each in keywords)):
+                    path = _text(argument, constants)
+                    if path.startswith("/"):
+                        yield from _path(room, path)
+
+
+def _text(node: ast.expr, constants: Mapping[str, str]) -> str:
+    match node:
+        case ast.Constant(value=str() as text):
+            return text
+        case ast.Name(id=name):
+            return constants.get(name, "")
+    return ""
 
 
 def _declared(room: str, keywords: Iterable[ast.keyword]) -> Iterator[Claim]:
@@ -97,9 +125,12 @@ def check_rooms(sources: Iterable[Source]) -> Iterator[Finding]:
     ]
     exact: dict[str, Claim] = {}
     paths: dict[str, Claim] = {}
+    constants: dict[str, dict[str, str]] = {}
+    for source in backend:
+        constants.setdefault(room_of(source.path), {}).update(constants_of(source))
     for source in backend:
         if room_of(source.path):
-            for each in claims_of(source):
+            for each in claims_of(source, constants[room_of(source.path)]):
                 (paths if each.kind == "path" else exact)[each.name] = each
     for source in backend:
         own = room_of(source.path)

@@ -20,8 +20,16 @@ ROOM = {
             name="mail",
             permissions={"letter:send": OPERATOR},
             events={"letter.sent": "letter:send"},
-            data_routes=(DataRoute("POST", "/stamp/{id}", handle),),
+            data_routes=(
+                DataRoute(method="POST", path="/stamp/{id}", handler=handle),
+                DataRoute(method="POST", path=SEAL_PATH, handler=handle),
+            ),
+            mounts=lambda manager: [Route("/frank", manager.frank)],
         )
+    """,
+    "backend/managers/mail/_seal.py": """
+        SEAL_PATH: Final = "/seal"
+        COOKIE_PATH: Final = "/wax"
     """,
     "backend/managers/mail/routes.py": '''
         """HTTP face."""
@@ -39,6 +47,8 @@ SPELLED_OUT = (
     ('url = "/api/v1/letters/7/content"', "path /api/v1/letters"),
     ('url = f"/api/v1/letters/{number}"', "path /api/v1/letters"),
     ('KEPT = "/stamp"', "path /stamp"),
+    ('KEPT = "/seal"', "path /seal"),
+    ('KEPT = "/frank/now"', "path /frank"),
 )
 INNOCENT = (
     '"""Speaks of letters and of /api/v1/letters: ``letter:send``."""',
@@ -46,6 +56,7 @@ INNOCENT = (
     'HINT = "write letters to /api/v1/letters"',
     'url = "/api/v1/lettershops"',
     "letters = 3",
+    'WAX = "/wax"',
 )
 ELSEWHERE = (
     "backend/core/context.py",

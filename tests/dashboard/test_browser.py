@@ -502,7 +502,7 @@ class TestLogin:
         # forgives, past what the console does.
         visitor = enter()
         clock = visitor.target.inside().clock
-        life = patient_settings(Path(), "sqlite://", 0).gateway.session_seconds
+        life = patient_settings(Path(), "sqlite://", 0).identity.session_seconds
         visitor.page.goto(visitor.target.url)
         clock.seconds = -life - 30
         try:

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from backend.core.context import SystemScope
-from backend.managers.gateway import GatewayManager
+from backend.managers.identity import IdentityManager
 from backend.managers.tenant import Tenant, TenantManager, User, hash_password
 from tests.support.errands import EVERYTHING
 from tests.support.platform import App
@@ -35,7 +35,7 @@ class People:
         """Somebody with a log-in."""
         platform = self._app.platform
         async with platform.database.transaction(SystemScope(EVERYTHING)) as tx:
-            await platform.of(GatewayManager).put_console_client(
+            await platform.of(IdentityManager).clients.put_console_client(
                 tx, secret=CONSOLE_SECRET, redirect_uris=[REDIRECT]
             )
             return await platform.of(TenantManager).create_user(

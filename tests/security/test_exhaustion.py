@@ -6,12 +6,12 @@ import threading
 import pytest
 
 from backend.core.context import Scope
+from backend.kit.limiter import GcraLimiter
 from backend.kit.templating import Purse, TemplateInvalidError, TemplateSource, render
 from backend.managers.email import EmailManager
 from backend.managers.email._values import Draft
-from backend.managers.gateway._failures import FailureLimits
-from backend.managers.gateway._limiter import GcraLimiter
-from backend.managers.gateway.settings import GatewaySettings
+from backend.managers.identity import IdentitySettings
+from backend.managers.identity._failures import FailureLimits
 
 pytestmark = pytest.mark.attack
 
@@ -113,7 +113,7 @@ class TestRecipients:
 
 class TestLimiters:
     def test_a_key_is_short_whatever_a_stranger_calls_himself(self):
-        limits = FailureLimits(GatewaySettings(), GcraLimiter())
+        limits = FailureLimits(IdentitySettings(), GcraLimiter())
         limits.charge("192.0.2.1", "login:" + "x" * 1_000_000)
         assert max(len(key) for key in limits._account.fresh) < 100
 

@@ -222,7 +222,7 @@ def seed(
     made = loop.run(bootstrap(compose(settings), "ada@example.test", console_url))
     secret = str(json.loads((folder / "console.json").read_text())["client_secret"])
     with _delivering(loop, settings) as bridge:
-        speaking = Speaking(bridge, settings.gateway.issuer, secret)
+        speaking = Speaking(bridge, settings.identity.issuer, secret)
         ada = speaking.log_in(
             console_url, made["admin_email"], "First admin", made["admin_password"]
         )
@@ -275,7 +275,7 @@ def seed(
     for leftover in ("-wal", "-shm"):
         database.with_name(database.name + leftover).unlink(missing_ok=True)
     with in_process(loop, settings) as (platform, bridge):
-        speaking = Speaking(bridge, settings.gateway.issuer, secret)
+        speaking = Speaking(bridge, settings.identity.issuer, secret)
         demo = speaking.bearing(ada.id_token, made["tenant_id"])
         make_traffic(platform, made["tenant_id"])
         cancelled = make_email(demo, subject="Sent by mistake")

@@ -16,7 +16,8 @@ from backend.core.context import Scope, SystemScope
 from backend.http.pipeline import Pipeline
 from backend.managers.audit import AuditManager
 from backend.managers.email import EmailSettings
-from backend.managers.gateway import GatewayManager, GatewaySettings
+from backend.managers.gateway import GatewaySettings
+from backend.managers.identity import IdentityManager
 from backend.managers.tenant import PLATFORM, Tenant, TenantManager
 from backend.settings import DatabaseSettings, Settings, TelemetrySettings
 
@@ -62,7 +63,7 @@ class App:
                 slug = f"t-{secrets.token_hex(4)}"
                 tenant = await platform.of(TenantManager).create_tenant(tx, slug=slug, name=slug)
         async with platform.database.transaction(Scope("test", tenant.id)) as tx:
-            client, secret = await platform.of(GatewayManager).create_client(
+            client, secret = await platform.of(IdentityManager).clients.create_client(
                 tx, name="test", role=role, granter=None
             )
         http = self.client()
@@ -94,7 +95,6 @@ async def app(database_url: str, tmp_path: Path) -> AsyncIterator[App]:
         database=DatabaseSettings(url=SecretStr(database_url), pool_size=5),
         telemetry=TelemetrySettings(access_log=False),
         gateway=GatewaySettings(
-            issuer="http://localhost:8400",
             other_requests_per_second=20,
             other_burst_requests=200,
         ),

@@ -24,6 +24,7 @@ from backend.core.clock import Clock, system_clock
 from backend.http.server import OPTIONS
 from backend.managers.email import EmailSettings
 from backend.managers.gateway import GatewaySettings
+from backend.managers.identity import IdentitySettings
 from backend.settings import DatabaseSettings, EventSettings, Settings, TelemetrySettings
 from tests.support.login import person_token
 
@@ -78,9 +79,15 @@ def patient_settings(data_dir: Path, database_url: str, port: int) -> Settings:
         data_dir=data_dir,
         database=DatabaseSettings(url=SecretStr(database_url), pool_size=5),
         telemetry=TelemetrySettings(access_log=False),
-        gateway=GatewaySettings(
+        identity=IdentitySettings(
             issuer=f"http://localhost:{port}",
             user_token_seconds=3600,
+            account_failures_per_minute=6000,
+            account_burst_failures=10_000,
+            address_failures_per_minute=60_000,
+            address_burst_failures=100_000,
+        ),
+        gateway=GatewaySettings(
             coarse_requests_per_second=_MUCH,
             coarse_burst_requests=_MUCH,
             tenant_requests_per_second=_MUCH,
@@ -91,10 +98,6 @@ def patient_settings(data_dir: Path, database_url: str, port: int) -> Settings:
             introspect_burst_requests=_MUCH,
             other_requests_per_second=_MUCH,
             other_burst_requests=_MUCH,
-            account_failures_per_minute=6000,
-            account_burst_failures=10_000,
-            address_failures_per_minute=60_000,
-            address_burst_failures=100_000,
         ),
         email=EmailSettings(
             sink_directory=data_dir / "sink",

@@ -1,105 +1,61 @@
-"""The gate: OAuth 2 and OpenID Connect, API keys, rate limits, idempotent replies.
+"""The gate: credentials looked at once, API keys, rate limits, idempotent replies.
 
-Owns ``oauth_clients``, ``api_keys``, ``signing_keys``, ``sessions``, ``authorization_codes``,
-``revoked_tokens`` and ``idempotency_records``. Listens to the signal ``principals`` and sends it
-for clients, keys, sessions and revocations; sends and listens to ``signing_keys``.
+Owns ``api_keys`` and ``idempotency_records``. Listens to the signals ``principals`` and
+``signing_keys``; sends ``principals`` for API keys.
 """
 
-from backend.core.room import ADMIN, OPERATOR, PLATFORM_READ, WORKFLOW, Room, RouteClass, Sweep
-from backend.managers.gateway._credentials import CONSOLE, Client, Key
-from backend.managers.gateway.data_plane import DATA_ROUTES
-from backend.managers.gateway.errands import ANSWERS, AUTHENTICATE, RETENTION, SIGNING_KEYS
-from backend.managers.gateway.errors import (
-    ApiKeyNotFoundError,
-    ClientNotFoundError,
-    CredentialInvalidError,
-    ExpiryInvalidError,
-    IdempotencyKeyReusedError,
-    LoginRefusedError,
-    TenantlessTokenError,
-    TooManyFailuresError,
-)
-from backend.managers.gateway.manager import CallerView, GatewayManager
-from backend.managers.gateway.models import (
-    ApiKey,
-    AuthorizationCode,
-    BrowserSession,
-    IdempotencyRecord,
-    OauthClient,
-    RevokedToken,
-    SigningKey,
-)
-from backend.managers.gateway.oauth_routes import OPENAPI, oauth_routes
+from backend.core.room import ADMIN, OPERATOR, WORKFLOW, Room, RouteClass, Sweep, Tick
+from backend.managers.gateway._api_keys import Key
+from backend.managers.gateway.data_plane import DATA_ROUTES, OPENAPI
+from backend.managers.gateway.errands import ANSWERS, API_KEYS, PLATFORM_ANSWERS, RETENTION
+from backend.managers.gateway.errors import ApiKeyNotFoundError, ExpiryInvalidError
+from backend.managers.gateway.manager import INTROSPECTION_PATH, GatewayManager
+from backend.managers.gateway.models import ApiKey, IdempotencyRecord
 from backend.managers.gateway.routes import router
 from backend.managers.gateway.settings import GatewaySettings
 
 ROOM = Room(
     name="gateway",
     manager=GatewayManager,
-    models=(
-        OauthClient,
-        ApiKey,
-        SigningKey,
-        BrowserSession,
-        AuthorizationCode,
-        RevokedToken,
-        IdempotencyRecord,
-    ),
+    models=(ApiKey, IdempotencyRecord),
     permissions={
-        "client:read": OPERATOR,
-        "client:write": ADMIN,
         "api_key:read": OPERATOR,
         "api_key:write": ADMIN,
         "token:introspect": ADMIN | WORKFLOW,
     },
-    errands=(AUTHENTICATE, SIGNING_KEYS, RETENTION),
+    errands=(API_KEYS, PLATFORM_ANSWERS, RETENTION),
     along=ANSWERS,
     routers=(router,),
-    mounts=oauth_routes,
     document=OPENAPI,
     data_routes=DATA_ROUTES,
     route_classes=(
         RouteClass(
             "introspect",
-            "/oauth/introspect",
+            INTROSPECTION_PATH,
             rate=lambda settings: (
                 settings.introspect_requests_per_second,
                 settings.introspect_burst_requests,
             ),
         ),
     ),
-    # Log-ins are the platform's own.
     events={
-        "login.succeeded": PLATFORM_READ,
-        "login.failed": PLATFORM_READ,
-        "client.created": "client:read",
-        "client.rotated": "client:read",
-        "client.deleted": "client:read",
         "api_key.created": "api_key:read",
         "api_key.revoked": "api_key:read",
     },
+    ticks=(Tick("gateway.flush", 10, GatewayManager.flush, process="api"),),
     sweeps=(Sweep(RETENTION, GatewayManager.sweep_expired),),
     observe=GatewayManager.observe,
     serving=GatewayManager.serving,
 )
 
 __all__ = [
-    "AUTHENTICATE",
-    "CONSOLE",
+    "API_KEYS",
+    "PLATFORM_ANSWERS",
     "RETENTION",
     "ROOM",
-    "SIGNING_KEYS",
     "ApiKeyNotFoundError",
-    "CallerView",
-    "Client",
-    "ClientNotFoundError",
-    "CredentialInvalidError",
     "ExpiryInvalidError",
     "GatewayManager",
     "GatewaySettings",
-    "IdempotencyKeyReusedError",
     "Key",
-    "LoginRefusedError",
-    "TenantlessTokenError",
-    "TooManyFailuresError",
 ]

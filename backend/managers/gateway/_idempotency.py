@@ -8,15 +8,15 @@ import sqlalchemy as sa
 from backend.core.context import Principal, Scope, SystemScope
 from backend.core.database import Database, Tx
 from backend.core.errors import ForbiddenError
-from backend.managers.gateway.errands import AUTHENTICATE
-from backend.managers.gateway.errors import IdempotencyKeyReusedError
+from backend.managers.gateway.errands import PLATFORM_ANSWERS
 from backend.managers.gateway.models import IdempotencyRecord
 from backend.managers.security import SecurityManager
 
 
 class Reply(NamedTuple):
-    """The first answer to an idempotency key."""
+    """The first answer to an idempotency key, and the fingerprint of the request that it is for."""
 
+    fingerprint: bytes
     status: int
     headers: dict[str, str]
     body: bytes
@@ -30,15 +30,14 @@ class ReplyStore:
         self._security = security
         self._keep = timedelta(seconds=keep_seconds)
 
-    async def find(self, principal: Principal, key: str, fingerprint: bytes) -> Reply | None:
-        """The stored answer, if the key was used for this very request.
+    async def find(self, principal: Principal, key: str) -> Reply | None:
+        """The stored answer, if the key was used.
 
         An answer may hold a secret. Whoever could not do the act today does not get it: their
         role was lowered since, or this token carries less than the one that asked first.
 
         Raises:
             ForbiddenError: The caller lacks the permission that the act needed.
-            IdempotencyKeyReusedError: It was used for another request.
         """
         scope = Scope(principal.subject, principal.tenant_id)
         async with self._database.read(scope) as view:
@@ -60,19 +59,17 @@ class ReplyStore:
             ).one_or_none()
             if found is None:
                 return None
-            if found.fingerprint != fingerprint:
-                raise IdempotencyKeyReusedError
             if found.sealed_by == principal.tenant_id:
                 keyring = await self._security.keyring(view)
             else:
                 # An act of the platform: its transaction had the platform's keys at hand.
-                async with self._database.read(SystemScope(AUTHENTICATE)) as platform:
+                async with self._database.read(SystemScope(PLATFORM_ANSWERS)) as platform:
                     keyring = await self._security.keyring(platform)
         opened = keyring.open(_context(principal, key), found.sealed_body)
         permission, _, body = opened.partition(b"\n")
         if permission and permission.decode() not in principal.permissions:
             raise ForbiddenError(f"This needs the permission {permission.decode()}")
-        return Reply(found.status, dict(found.headers), body)
+        return Reply(found.fingerprint, found.status, dict(found.headers), body)
 
     async def remember(  # noqa: PLR0917 - the signature the edge's toolkit calls
         self,

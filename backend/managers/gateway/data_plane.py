@@ -8,8 +8,8 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from backend.http.data_route import Call, DataRoute, Raw, Reply
-from backend.managers.gateway._openapi import SOME_TEXT, TEXT, form_schema, json_response, ref
-from backend.managers.gateway.manager import GatewayManager, Introspection
+from backend.http.openapi import form_schema, json_response, ref
+from backend.managers.gateway.manager import INTROSPECTION_PATH, GatewayManager, Introspection
 
 _NO_STORE: Final = {"cache-control": "no-store"}
 _NOT_A_FORM: Final = Reply(
@@ -18,6 +18,7 @@ _NOT_A_FORM: Final = Reply(
     _NO_STORE,
 )
 _MAX_FIELDS: Final = 20
+_TEXT: Final = {"type": "string"}
 
 
 def introspect_token(
@@ -50,7 +51,7 @@ def _token_in(body: bytes) -> str | None:
 DATA_ROUTES: Final = (
     DataRoute(
         method="POST",
-        path="/oauth/introspect",
+        path=INTROSPECTION_PATH,
         permission="token:introspect",
         handler=introspect_token,
         summary="Ask whether a token holds (RFC 7662)",
@@ -59,7 +60,7 @@ DATA_ROUTES: Final = (
             "application/x-www-form-urlencoded",
             form_schema(
                 ["token"],
-                {"token": SOME_TEXT, "token_type_hint": TEXT},
+                {"token": {**_TEXT, "minLength": 1}, "token_type_hint": _TEXT},
             ),
         ),
         answer=Introspection,
@@ -74,3 +75,19 @@ DATA_ROUTES: Final = (
     ),
 )
 """What this manager serves on the data plane."""
+
+OPENAPI: Final = {
+    "components": {
+        "schemas": {
+            "InactiveToken": {
+                "type": "object",
+                "title": "InactiveToken",
+                "description": "All that is said of a token that does not hold, or is foreign.",
+                "properties": {"active": {"const": False}},
+                "required": ["active"],
+                "additionalProperties": False,
+            },
+        }
+    }
+}
+"""What the document says beside the routes themselves."""

@@ -1,38 +1,20 @@
-"""The gate's work across tenants: who somebody is has to be known before their tenant is."""
+"""The gate's work across tenants: whose key it is has to be known before its tenant is."""
 
 from typing import Final
 
 from backend.core.columns import tables_of
 from backend.core.context import Errand
-from backend.managers.gateway.models import (
-    ApiKey,
-    AuthorizationCode,
-    BrowserSession,
-    IdempotencyRecord,
-    OauthClient,
-    RevokedToken,
-    SigningKey,
-)
+from backend.managers.gateway.models import ApiKey, IdempotencyRecord
 from backend.managers.security import SEALING
 from backend.managers.tenant import PEOPLE
 
-AUTHENTICATE: Final = Errand(
-    "gateway.authenticate",
-    tables_of(OauthClient, ApiKey, SigningKey, BrowserSession, AuthorizationCode, RevokedToken)
-    | PEOPLE
-    | SEALING,
-)
-"""Log-ins, tokens and everything that decides who a credential is."""
+API_KEYS: Final = Errand("gateway.api_keys", tables_of(ApiKey) | PEOPLE)
+"""Finding an API key and its tenant, and noting when it was used."""
 
-SIGNING_KEYS: Final = Errand(
-    "gateway.signing_keys", tables_of(SigningKey) | SEALING, of_platform=True
-)
-"""Making another signing key."""
+PLATFORM_ANSWERS: Final = Errand("gateway.platform_answers", SEALING, of_platform=True)
+"""Opening the answer to an act of the platform, which its own keys seal."""
 
-RETENTION: Final = Errand(
-    "gateway.retention",
-    tables_of(IdempotencyRecord, AuthorizationCode, BrowserSession, RevokedToken),
-)
+RETENTION: Final = Errand("gateway.retention", tables_of(IdempotencyRecord))
 """Forgetting what has expired."""
 
 ANSWERS: Final = tables_of(IdempotencyRecord) | SEALING

@@ -1,15 +1,10 @@
 """Rules of the gate: who a credential is, how much they may ask, and what they asked before."""
 
 import asyncio
-import contextlib
 import hashlib
 import logging
-import math
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import lru_cache, partial
 from ipaddress import IPv6Address, IPv6Network
 from types import MappingProxyType
@@ -19,71 +14,38 @@ import msgspec
 import sqlalchemy as sa
 
 from backend.core.clock import monotonic as system_monotonic
-from backend.core.context import Principal, SystemScope
-from backend.core.database import Database, ReadTx, Tx
-from backend.core.errors import AppError, NotFoundError
+from backend.core.context import Principal
+from backend.core.database import Database, Tx
+from backend.core.errors import AppError
 from backend.core.ids import PLATFORM_TENANT
 from backend.core.telemetry import RequestRecord
-from backend.managers.gateway import _keys
-from backend.managers.gateway._credentials import CredentialOperations
-from backend.managers.gateway._failures import FailureAudit, FailureLimits, denied
+from backend.kit import credentials
+from backend.kit.limiter import GcraLimiter, Level, Verdict, policy_of
+from backend.managers.gateway._api_keys import ApiKeys
+from backend.managers.gateway._cache import CredentialCache, Known
 from backend.managers.gateway._idempotency import Reply, ReplyStore
-from backend.managers.gateway._limiter import GcraLimiter, Level, Verdict, policy_of
-from backend.managers.gateway._provider import TOKEN_PATH, OpenIdProvider
-from backend.managers.gateway._tokens import (
+from backend.managers.gateway.models import IdempotencyRecord
+from backend.managers.gateway.settings import GatewaySettings
+from backend.managers.identity import (
     MAX_TOKEN_CHARACTERS,
-    SIGNING_KEYS,
+    RECORDS_ITS_REFUSALS,
+    SIGNING_KEYS_CHANGED,
     AccessClaims,
-    CredentialCache,
-    KeyStore,
-    Known,
+    CredentialInvalidError,
+    Denial,
+    Failure,
+    IdentityManager,
     TokenInvalidError,
     UnknownKeyError,
-    read_access,
 )
-from backend.managers.gateway.errands import AUTHENTICATE
-from backend.managers.gateway.errors import (
-    CredentialInvalidError,
-    TenantlessTokenError,
-)
-from backend.managers.gateway.models import (
-    ApiKey,
-    AuthorizationCode,
-    BrowserSession,
-    IdempotencyRecord,
-    OauthClient,
-    RevokedToken,
-)
-from backend.managers.gateway.settings import GatewaySettings
 from backend.managers.security import SecurityManager
 from backend.managers.tenant import PRINCIPALS, TenantManager
 
 logger = logging.getLogger(__name__)
 
-_FLUSH_SECONDS: Final = 10.0
-_USED_SECONDS: Final = 60.0
+INTROSPECTION_PATH: Final = "/oauth/introspect"
 _REFUSED: Final = frozenset({401, 403})
-_SELF_RECORDING: Final = frozenset({TOKEN_PATH, "/oauth/revoke", "/oauth/login"})
-
-
-@dataclass(frozen=True, slots=True)
-class TenantRole:
-    """A tenant, and what the caller may be in it."""
-
-    id: str
-    slug: str
-    name: str
-    role: str
-
-
-@dataclass(frozen=True, slots=True)
-class CallerView:
-    """Everything a caller may know about itself."""
-
-    principal: Principal
-    name: str
-    tenant: TenantRole
-    tenants: Sequence[TenantRole]
+_METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 
 class Introspection(msgspec.Struct, omit_defaults=True):
@@ -117,11 +79,14 @@ class _RouteClass:
         self.policy = policy_of(tenant, client, level)
 
 
-class GatewayManager(CredentialOperations):
-    """Credentials, limits, idempotent replies, and the clients and keys that tenants manage.
+class GatewayManager:
+    """Verified credentials, limits, idempotent replies, and the API keys that tenants manage.
 
     It opens transactions of its own where a request has none yet: authentication comes before
-    any use case. ``provider`` speaks OAuth and OpenID Connect.
+    any use case.
+
+    Attributes:
+        api_keys: The keys that tenants manage.
     """
 
     def __init__(
@@ -129,17 +94,17 @@ class GatewayManager(CredentialOperations):
         database: Database,
         security: SecurityManager,
         tenants: TenantManager,
+        identity: IdentityManager,
         settings: GatewaySettings,
         *,
+        limiter: GcraLimiter,
         rates: Mapping[str, tuple[float, int]] = MappingProxyType({}),
         monotonic: Callable[[], float] = system_monotonic,
-        monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._database = database
-        self._tenants = tenants
+        self._identity = identity
         self._settings = settings
-        self._monotonic = monotonic
-        self._limiter = GcraLimiter(monotonic_ns)
+        self._limiter = limiter
         self._make_levels(settings, rates)
         self._cache = CredentialCache(
             entries=settings.principal_cache_entries,
@@ -147,28 +112,17 @@ class GatewayManager(CredentialOperations):
             refused_seconds=settings.refused_cache_seconds,
             monotonic=monotonic,
         )
-        self._keys = KeyStore(
-            database,
-            security,
-            retire_after_seconds=settings.longest_token_seconds,
-            monotonic=monotonic,
-        )
         self._replies = ReplyStore(database, security, keep_seconds=settings.idempotency_seconds)
-        self._failures = FailureAudit(database, monotonic)
         self._noting: set[asyncio.Task[None]] = set()
         self._looking: dict[tuple[bytes, int], asyncio.Task[Known]] = {}
-        self._used: dict[str, int] = {}
-        self._used_written_at = -math.inf
-        self.provider = OpenIdProvider(
-            database,
-            tenants,
-            settings,
-            keys=self._keys,
-            limits=FailureLimits(settings, self._limiter),
-            failures=self._failures,
+        self.api_keys = ApiKeys(database, tenants, monotonic)
+        # RFC 7662 leaves the caller's own authorization open; ours is a bearer token.
+        identity.provider.advertise(
+            {"introspection_endpoint": INTROSPECTION_PATH},
+            introspection_endpoint_auth_methods_supported=["bearer"],
         )
         database.signals.subscribe(PRINCIPALS, lambda _: self._cache.drop())
-        database.signals.subscribe(SIGNING_KEYS, self._forget_signing_keys)
+        database.signals.subscribe(SIGNING_KEYS_CHANGED, lambda _: self._cache.clear())
 
     def _make_levels(
         self, settings: GatewaySettings, rates: Mapping[str, tuple[float, int]]
@@ -192,30 +146,21 @@ class GatewayManager(CredentialOperations):
             for name, (rate, burst) in rates.items()
         }
 
-    def _forget_signing_keys(self, _: str) -> None:
-        self._keys.forget()
-        self._cache.clear()
-
     @asynccontextmanager
     async def serving(self, _: Database) -> AsyncIterator[None]:
-        """Write, every ten seconds and once at the end, what requests only noted."""
-        task = asyncio.create_task(self._flush_forever())
+        """Write, at the end, what requests only noted."""
         try:
             yield
         finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
             await asyncio.gather(*self._noting)
-            await self.flush(everything=True)
+            await self.api_keys.flush(everything=True)
 
-    async def _flush_forever(self) -> None:
-        while True:
-            await asyncio.sleep(_FLUSH_SECONDS)
-            try:
-                await self.flush()
-            except AppError as exc:
-                logger.warning("gateway_flush_failed", extra={"cause": exc.code})
+    async def flush(self, _: Database) -> None:
+        """Write what requests only noted."""
+        try:
+            await self.api_keys.flush()
+        except AppError as exc:
+            logger.warning("key_use_not_written", extra={"cause": exc.code})
 
     def observe(self, records: Sequence[RequestRecord]) -> None:
         """Note the use of API keys and audit refused requests; a consumer of the telemetry queue.
@@ -224,8 +169,7 @@ class GatewayManager(CredentialOperations):
         transaction, and a flood of them must cost the database a row in ten seconds, not each.
         """
         for record in records:
-            if record.actor.startswith("api_key:"):
-                self._used[record.actor.removeprefix("api_key:")] = record.started_ns
+            self.api_keys.note_use(record)
         refused = [r for r in records if r.status in _REFUSED and not _is_recorded(r)]
         if refused:
             task = asyncio.create_task(self._note_refusals(refused))
@@ -235,30 +179,9 @@ class GatewayManager(CredentialOperations):
     async def _note_refusals(self, refused: Sequence[RequestRecord]) -> None:
         for record in refused:
             try:
-                await self._failures.note(denied(record), record.request_id)
+                await self._identity.failures.note(_denied(record), record.request_id)
             except AppError as exc:
                 logger.warning("refusal_not_audited", extra={"cause": exc.code})
-
-    async def flush(self, *, everything: bool = False) -> None:
-        """Write counts of failed attempts and, once a minute, when API keys were last used."""
-        await self._failures.flush(everything=everything)
-        now = self._monotonic()
-        if not self._used or (now < self._used_written_at + _USED_SECONDS and not everything):
-            return
-        self._used_written_at = now
-        used, self._used = self._used, {}
-        async with self._database.transaction(SystemScope(AUTHENTICATE)) as tx:
-            for key_id, started_ns in sorted(used.items()):
-                at = datetime.fromtimestamp(started_ns / 1e9, UTC)
-                await tx.execute(
-                    sa.update(ApiKey)
-                    .where(
-                        ApiKey.id == key_id,
-                        sa.or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at < at),
-                    )
-                    .values(last_used_at=at)
-                    .execution_options(synchronize_session=False)
-                )
 
     # --- the gate: what the pipeline asks on every request ---------------------------------------
 
@@ -312,7 +235,7 @@ class GatewayManager(CredentialOperations):
         digest = hashlib.sha256(credential.encode()).digest()
         if self._cache.is_refused(digest):
             raise CredentialInvalidError
-        if credential.startswith("es_") and not _keys.is_well_formed(credential):
+        if credential.startswith("es_") and not credentials.is_well_formed(credential):
             raise CredentialInvalidError
         # By generation too: who asks after a change must not get an answer from before it.
         look = (digest, self._cache.generation)
@@ -334,14 +257,15 @@ class GatewayManager(CredentialOperations):
         claims: AccessClaims | None = None
         try:
             if credential.startswith("es_"):
-                principal = await self._principal_of_key(digest)
+                principal = await self.api_keys.find_principal(digest)
             else:
-                claims = await self._claims_of(credential, digest)
-                principal = await self._principal_of_token(claims)
+                claims = self._cache.find_claims(digest)
+                claims = claims or await self._identity.verify_token(credential)
+                principal = await self._identity.find_principal(claims)
         except UnknownKeyError:
             # Not remembered: the key may arrive in a moment, and no curve was computed.
             raise CredentialInvalidError from None
-        except (TokenInvalidError, CredentialInvalidError, NotFoundError):
+        except (TokenInvalidError, CredentialInvalidError):
             self._cache.refuse(digest, generation)
             raise CredentialInvalidError from None
         seconds = float(self._settings.principal_cache_seconds)
@@ -349,109 +273,13 @@ class GatewayManager(CredentialOperations):
             seconds = min(seconds, principal.expires_at - self._database.clock().timestamp())
         return self._cache.keep(digest, principal, claims, seconds, generation)
 
-    async def _claims_of(self, token: str, digest: bytes) -> AccessClaims:
-        known = self._cache.find_claims(digest)
-        now = self._database.clock().timestamp()
-        if known is not None:
-            if known.expires_at <= now:
-                raise TokenInvalidError("expired")
-            return known
-        read = partial(
-            read_access,
-            token=token,
-            issuer=self._settings.issuer,
-            audience=self._settings.audience,
-            now=now,
-        )
-        try:
-            return read(await self._keys.current())
-        except UnknownKeyError:
-            return read(await self._keys.reload())
-
-    async def _principal_of_key(self, digest: bytes) -> Principal:
-        scope = SystemScope(AUTHENTICATE)
-        async with self._database.read(scope) as view:
-            row = await view.scalar(sa.select(ApiKey).where(ApiKey.key_hash == digest))
-            now = view.now()
-            if row is None or (row.expires_at is not None and row.expires_at <= now):
-                raise CredentialInvalidError
-            if not await self._tenants.is_active(view, row.tenant_id):
-                raise CredentialInvalidError
-        return Principal(
-            subject=f"api_key:{row.id}",
-            kind="api_key",
-            tenant_id=row.tenant_id,
-            permissions=self._tenants.roles.permissions_of(row.role),
-            name=row.name,
-            role=row.role,
-            expires_at=row.expires_at.timestamp() if row.expires_at is not None else 0.0,
-        )
-
-    async def _principal_of_token(self, claims: AccessClaims) -> Principal:
-        kind, _, identity = claims.subject.partition(":")
-        scope = SystemScope(AUTHENTICATE)
-        async with self._database.read(scope) as view:
-            if await view.scalar(
-                sa.select(RevokedToken.jti).where(RevokedToken.jti == claims.token_id)
-            ):
-                raise CredentialInvalidError
-            client = await view.scalar(
-                sa.select(OauthClient).where(OauthClient.client_id == claims.client_id)
-            )
-            if client is None or client.disabled:
-                raise CredentialInvalidError
-            if not await self._tenants.is_active(view, claims.tenant_id):
-                raise CredentialInvalidError
-            if kind == "user":
-                name, role, admin = await self._person(view, claims, identity)
-            elif kind == "client" and client.tenant_id == claims.tenant_id:
-                name, role, admin = client.name, client.role, False
-            else:
-                raise CredentialInvalidError
-        # The role as it is now, within what the token was given: a role that lost a permission
-        # takes it from running tokens, one that gained a permission does not widen them.
-        granted = self._tenants.roles.permissions_of(role, platform_admin=admin) & set(
-            claims.scope.split()
-        )
-        return Principal(
-            subject=claims.subject,
-            kind=kind,
-            tenant_id=claims.tenant_id,
-            permissions=granted,
-            name=name,
-            role=role,
-            platform_admin=admin,
-            expires_at=float(claims.expires_at),
-        )
-
-    async def _person(
-        self, view: ReadTx, claims: AccessClaims, user_id: str
-    ) -> tuple[str, str, bool]:
-        user = await self._tenants.get_user(view, user_id)
-        session = await view.scalar(
-            sa.select(BrowserSession.id).where(
-                BrowserSession.id == claims.session_id,
-                BrowserSession.user_id == user_id,
-                BrowserSession.expires_at > view.now(),
-            )
-        )
-        if user.disabled or session is None:
-            raise CredentialInvalidError
-        if claims.tenant_id == PLATFORM_TENANT:
-            return user.name, "", False
-        membership = await self._tenants.find_membership(view, claims.tenant_id, user_id)
-        if membership is None:
-            raise CredentialInvalidError
-        return user.name, membership.role, user.platform_admin
-
-    async def replay(self, principal: Principal, key: str, fingerprint: bytes) -> Reply | None:
+    async def replay(self, principal: Principal, key: str) -> Reply | None:
         """The first answer to an Idempotency-Key of this caller.
 
         Raises:
             ForbiddenError: The caller has lost the permission that the act needed.
-            IdempotencyKeyReusedError: The key belongs to another request.
         """
-        return await self._replies.find(principal, key, fingerprint)
+        return await self._replies.find(principal, key)
 
     def rememberer(
         self, principal: Principal, key: str, fingerprint: bytes
@@ -485,8 +313,8 @@ class GatewayManager(CredentialOperations):
             active=True,
             sub=principal.subject,
             tenant=principal.tenant_id,
-            iss=self._settings.issuer,
-            aud=self._settings.audience,
+            iss=self._identity.settings.issuer,
+            aud=self._identity.settings.audience,
             token_type="Bearer" if claims is not None else "api_key",
             scope=" ".join(sorted(principal.permissions)),
             exp=int(principal.expires_at),
@@ -497,66 +325,16 @@ class GatewayManager(CredentialOperations):
             answer.jti = claims.token_id
         return msgspec.json.encode(answer)
 
-    # --- what a caller may know about itself -----------------------------------------------------
-
-    async def describe_caller(self, tx: ReadTx, principal: Principal) -> CallerView:
-        """The caller's name, tenant and, for people, the tenants they may switch to.
-
-        Raises:
-            TenantlessTokenError: The token came from a log-in and was not exchanged yet.
-        """
-        if principal.tenant_id == PLATFORM_TENANT:
-            raise TenantlessTokenError
-        tenant = await self._tenants.get_tenant(tx, principal.tenant_id)
-        here = TenantRole(tenant.id, tenant.slug, tenant.name, principal.role)
-        tenants = [here]
-        if principal.kind == "user":
-            user_id = principal.subject.partition(":")[2]
-            tenants = [
-                TenantRole(found.id, found.slug, found.name, role)
-                for found, role in await self._tenants.list_tenants_of(tx, user_id)
-            ]
-        return CallerView(principal, principal.name, here, tenants)
-
-    # --- people ----------------------------------------------------------------------------------
-
-    async def end_sessions(self, tx: Tx, user_id: str) -> int:
-        """End all of a person's log-ins, and with them every token made from one; returns how many.
-
-        Needs the authenticate errand. For whoever resets a password: it may be reset because
-        somebody else knows it, and may be logged in with it.
-        """
-        ended = await tx.execute(
-            sa.delete(BrowserSession)
-            .where(BrowserSession.user_id == user_id)
-            .returning(BrowserSession.id)
-            .execution_options(synchronize_session=False)
-        )
-        sessions = ended.scalars().all()
-        for session_id in sessions:
-            tx.audit("session.ended", f"user:{user_id}", session=session_id)
-        tx.signal(PRINCIPALS)
-        return len(sessions)
-
     # --- upkeep ----------------------------------------------------------------------------------
 
-    async def rotate_signing_key(self, tx: Tx) -> tuple[str, datetime]:
-        """Sign with a new key from now on; returns its id and until when the old ones verify."""
-        return await self._keys.rotate(tx)
-
     async def sweep_expired(self, tx: Tx) -> int:
-        """Delete what has expired: idempotent replies, codes, sessions, revocations.
-
-        Needs the retention errand; returns how many rows went.
-        """
-        now, gone = tx.now(), 0
-        for model in (IdempotencyRecord, AuthorizationCode, BrowserSession, RevokedToken):
-            result = await tx.execute(
-                sa.delete(model)
-                .where(model.expires_at <= now)
-                .execution_options(synchronize_session=False)
-            )
-            gone += result.rowcount  # type: ignore[attr-defined]
+        """Delete answers that have expired; needs the retention errand, returns how many went."""
+        result = await tx.execute(
+            sa.delete(IdempotencyRecord)
+            .where(IdempotencyRecord.expires_at <= tx.now())
+            .execution_options(synchronize_session=False)
+        )
+        gone: int = result.rowcount  # type: ignore[attr-defined]
         return gone
 
 
@@ -566,7 +344,24 @@ def _is_recorded(record: RequestRecord) -> bool:
     These endpoints refuse in OAuth's words or by a page. A problem there is the pipeline's, about
     a credential that came before they were asked, and nobody has recorded that one.
     """
-    return record.path in _SELF_RECORDING and not record.problem
+    return record.path in RECORDS_ITS_REFUSALS and not record.problem
+
+
+def _denied(record: RequestRecord) -> Failure:
+    """The failure that a refused request is.
+
+    It names the route's template and a method that HTTP knows: the path, the query and a method
+    of one's own are texts of the caller.
+    """
+    method = record.method if record.method in _METHODS else "other"
+    return Failure(
+        "access.denied",
+        record.actor or f"address:{record.address}",
+        record.address,
+        record.tenant_id or PLATFORM_TENANT,
+        record.actor or "system",
+        Denial(method, record.route, record.status, record.problem),
+    )
 
 
 @lru_cache(maxsize=4096)

@@ -1,10 +1,6 @@
-"""Limits and lifetimes of the gate."""
+"""Limits of the gate, and how long it remembers."""
 
-from urllib.parse import urlsplit
-
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class GatewaySettings(BaseModel):
@@ -12,29 +8,6 @@ class GatewaySettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    issuer: str = Field(
-        "http://localhost:8400",
-        description="The OAuth issuer: scheme, host and port under which browsers reach the API.",
-    )
-    audience: str = Field(
-        "email-sender", min_length=1, description="The `aud` of access tokens for this API."
-    )
-
-    client_token_seconds: int = Field(
-        600, ge=60, le=3600, description="Lifetime of access tokens from client credentials."
-    )
-    user_token_seconds: int = Field(
-        300, ge=60, le=3600, description="Lifetime of access tokens from log-ins and exchanges."
-    )
-    session_seconds: int = Field(
-        43_200,
-        ge=300,
-        le=2_592_000,
-        description="Lifetime of a browser's log-in, and so of the id tokens made from it.",
-    )
-    code_seconds: int = Field(
-        60, ge=10, le=600, description="Lifetime of an authorization code; it works once."
-    )
     idempotency_seconds: int = Field(
         86_400, ge=60, le=2_592_000, description="How long an Idempotency-Key is remembered."
     )
@@ -82,41 +55,3 @@ class GatewaySettings(BaseModel):
     other_burst_requests: int = Field(
         500, ge=1, le=10_000_000, description="Every other route: burst per caller."
     )
-
-    account_failures_per_minute: float = Field(
-        6, gt=0, le=6000, description="Failed log-ins or client authentications per account."
-    )
-    account_burst_failures: int = Field(
-        10, ge=1, le=10_000, description="The same: how many at once before the rate holds."
-    )
-    address_failures_per_minute: float = Field(
-        30, gt=0, le=60_000, description="Failed log-ins or client authentications per address."
-    )
-    address_burst_failures: int = Field(
-        50, ge=1, le=100_000, description="The same: how many at once before the rate holds."
-    )
-    password_checks_at_once: int = Field(
-        4, ge=1, le=64, description="Password hashes computed in parallel, 19 MiB and 25 ms each."
-    )
-
-    @field_validator("issuer")
-    @classmethod
-    def _issuer_is_an_origin(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError("the issuer is an origin such as https://mail.example.org")
-        if parts.path or parts.query or parts.fragment or parts.username:
-            raise ValueError("the issuer has no path, query, fragment or user, not even a slash")
-        if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
-            raise ValueError("an issuer that is not on localhost must be https")
-        return value
-
-    @property
-    def secure(self) -> bool:
-        """Whether browsers reach us by TLS only, so that cookies may say ``Secure``."""
-        return self.issuer.startswith("https:")
-
-    @property
-    def longest_token_seconds(self) -> int:
-        """How long the last signature of a key may be in use: what a retiring key waits for."""
-        return max(self.client_token_seconds, self.user_token_seconds, self.session_seconds)

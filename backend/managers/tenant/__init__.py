@@ -4,7 +4,7 @@ Owns ``tenants``, ``users`` and ``memberships``. Signals ``principals`` when a r
 """
 
 from backend.core.room import ADMIN, OWNER, PLATFORM_READ, VIEWER, Room
-from backend.managers.tenant._password import hash_password, verify_password
+from backend.managers.tenant._password import hash_password
 from backend.managers.tenant._roles import Role, Roles
 from backend.managers.tenant.errands import MEMBERS, PEOPLE, PLATFORM
 from backend.managers.tenant.errors import (
@@ -68,5 +68,4 @@ __all__ = [
     "TenantNotFoundError",
     "User",
     "hash_password",
-    "verify_password",
 ]

@@ -175,7 +175,7 @@ class TenantManager:
         return (_user(row), row.password_hash) if row else None
 
     async def set_password(self, tx: Tx, *, email: str, password_hash: str) -> User:
-        """Replace a local log-in's password. Sessions are the gateway's: it has to end them.
+        """Replace a local log-in's password. Log-ins that it began go on: the caller ends them.
 
         Raises:
             MemberNotFoundError: Nobody logs in with this e-mail.

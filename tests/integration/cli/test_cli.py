@@ -11,9 +11,9 @@ from backend import cli
 from backend.app import compose
 from backend.core.audit import sequence
 from backend.core.context import Scope, SystemScope
-from backend.managers.gateway import GatewayManager
+from backend.managers.identity import IdentityManager, verify_password
 from backend.managers.security import SecurityManager
-from backend.managers.tenant import TenantManager, verify_password
+from backend.managers.tenant import TenantManager
 from backend.migrations import runner
 from backend.settings import Settings
 from tests.support.errands import EVERYTHING
@@ -31,7 +31,8 @@ class TestMain:
             ("EMAIL__SMTP_URL", "gopher://x", ""),
             ("DATABASE__URL", "mysql://x/y", ""),
             ("DATABASE__URL", "nonsense", ""),
-            ("GATEWAY__ISSUER", "http://mail.example.org", "EMAIL_SENDER__GATEWAY__ISSUER: "),
+            ("IDENTITY__ISSUER", "http://mail.example.org", "EMAIL_SENDER__IDENTITY__ISSUER: "),
+            ("GATEWAY__ISSUER", "http://localhost:8400", "EMAIL_SENDER__GATEWAY__ISSUER is no set"),
         ],
     )
     def test_a_setting_that_is_wrong_is_named(self, shell, monkeypatch, name, value, said):
@@ -136,7 +137,7 @@ class TestBootstrap:
             platform = compose(Settings())
             demo = Scope("test", tenant_id=first["tenant_id"])
             async with platform.database.read(demo) as view:
-                clients = await platform.of(GatewayManager).list_clients(view, limit=10)
+                clients = await platform.of(IdentityManager).clients.list_clients(view, limit=10)
             await platform.database.aclose()
             return [made["client_id"] in {c.client_id for c in clients} for made in (first, again)]
 

@@ -14,13 +14,14 @@ from backend.core import audit
 from backend.core.database import Base
 from backend.managers.email import models as email
 from backend.managers.gateway import models as gateway
+from backend.managers.identity import models as identity
 from backend.managers.metrics import models as metrics
 from backend.managers.orchestrator import models as orchestrator
 from backend.managers.security import models as security
 from backend.managers.tenant import models as tenant
 from backend.migrations import runner
 
-MODELS = (audit, email, gateway, metrics, orchestrator, security, tenant)
+MODELS = (audit, email, gateway, identity, metrics, orchestrator, security, tenant)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])

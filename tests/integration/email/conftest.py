@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from backend.app import compose, create_app
 from backend.managers.email import EmailSettings
-from backend.managers.gateway import GatewaySettings
+from backend.managers.identity import IdentitySettings
 from backend.managers.orchestrator import OrchestratorManager, Worker
 from backend.settings import DatabaseSettings, Settings, TelemetrySettings
 from backend.sink import SmtpSink
@@ -61,7 +61,7 @@ async def mailing(database_url: str, tmp_path: Path) -> AsyncIterator[Mailing]:
         data_dir=tmp_path / "data",
         database=DatabaseSettings(url=SecretStr(database_url), pool_size=5),
         telemetry=TelemetrySettings(access_log=False),
-        gateway=GatewaySettings(issuer="http://localhost:8400"),
+        identity=IdentitySettings(issuer="http://localhost:8400"),
         email=EmailSettings(
             smtp_url=SecretStr(f"smtp://127.0.0.1:{sink.port}"),
             sink_directory=directory,

@@ -10,8 +10,9 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey
 
 from backend.core.context import Scope, SystemScope
-from backend.managers.gateway import CredentialInvalidError
-from backend.managers.gateway.models import ApiKey, OauthClient, SigningKey
+from backend.managers.gateway.models import ApiKey
+from backend.managers.identity import CredentialInvalidError
+from backend.managers.identity.models import OauthClient, SigningKey
 from backend.managers.tenant.models import TenantRow
 from tests.support.errands import EVERYTHING
 from tests.support.roles import ROLES
@@ -19,7 +20,7 @@ from tests.support.roles import ROLES
 
 async def api_key(gate, tenant, role="viewer", expires_at=None):
     async with gate.database.transaction(Scope("user:x", tenant.id)) as tx:
-        return await gate.gateway.create_api_key(
+        return await gate.gateway.api_keys.create_api_key(
             tx, name="k", role=role, expires_at=expires_at, granter=None
         )
 
@@ -81,7 +82,7 @@ class TestClientToken:
         scope = Scope("t", tenant.id) if end == "deleted" else SystemScope(EVERYTHING)
         async with gate.database.transaction(scope) as tx:
             if end == "deleted":
-                await gate.gateway.delete_client(tx, client.id)
+                await gate.identity.clients.delete_client(tx, client.id)
             elif end == "disabled":
                 await tx.execute(sa.update(OauthClient).values(disabled=True))
             else:
@@ -95,10 +96,10 @@ class TestClientToken:
         tenant = await gate.tenant()
         client, secret = await gate.client(tenant)
         token = await gate.token(client, secret)
-        other = gate.second_process()
+        other = gate.second_process().gateway
         await other.authenticate(token)
         async with gate.database.transaction(Scope("t", tenant.id)) as tx:
-            await gate.gateway.delete_client(tx, client.id)
+            await gate.identity.clients.delete_client(tx, client.id)
         assert other.cached_principal(token) is not None
         gate.clock.advance(60)
         with pytest.raises(CredentialInvalidError):
@@ -222,19 +223,19 @@ class TestForgery:
     async def test_refuses_claims_that_do_not_fit(self, gate, token, change):
         _, claims = self.parts(token)
         changed = {name: value for name, value in (claims | change).items() if value is not None}
-        keys = await gate.gateway._keys.current()
+        keys = await gate.identity._keys.current()
         assert await gate.gateway.authenticate(keys.sign_access(claims))
         await self.refused(gate, keys.sign_access(changed))
 
     async def test_refuses_an_id_token_as_access_token(self, gate, token):
         _, claims = self.parts(token)
-        keys = await gate.gateway._keys.current()
+        keys = await gate.identity._keys.current()
         await self.refused(gate, keys.sign_id(claims))
 
     async def test_refuses_a_client_of_one_tenant_in_another(self, gate, token):
         other = await gate.tenant()
         _, claims = self.parts(token)
-        keys = await gate.gateway._keys.current()
+        keys = await gate.identity._keys.current()
         await self.refused(gate, keys.sign_access(claims | {"tenant": other.id}))
 
     @pytest.mark.parametrize(
@@ -251,7 +252,7 @@ class TestForgery:
             verified.append(args)
             return decode(*args, **options)
 
-        monkeypatch.setattr("backend.managers.gateway._tokens.jwt.decode", counted)
+        monkeypatch.setattr("backend.managers.identity._tokens.jwt.decode", counted)
         bad = token[:-8] + "AAAAAAAA"
         for _ in range(20):
             await self.refused(gate, bad)
@@ -292,7 +293,7 @@ class TestApiKey:
         made, key = await api_key(gate, tenant)
         await gate.gateway.authenticate(key)
         async with gate.database.transaction(Scope("t", tenant.id)) as tx:
-            await gate.gateway.revoke_api_key(tx, made.id)
+            await gate.gateway.api_keys.revoke_api_key(tx, made.id)
         with pytest.raises(CredentialInvalidError):
             await gate.gateway.authenticate(key)
 
@@ -303,60 +304,6 @@ class TestApiKey:
         stored = repr(vars(row))
         assert key not in stored
         assert key[12:40] not in stored
-
-
-class TestSigningKeys:
-    async def test_processes_that_begin_together_trust_each_other(self, gate):
-        client, secret = await gate.client(await gate.tenant())
-        other = gate.second_process()
-        await asyncio.gather(gate.provider.public_keys(), other.provider.public_keys())
-        token = await gate.token(client, secret)
-        gate.clock.advance(2)
-        assert (await other.authenticate(token)).kind == "client"
-
-    async def test_rotation_overlaps(self, gate):
-        client, secret = await gate.client(await gate.tenant())
-        before = await gate.token(client, secret)
-        async with gate.database.transaction(SystemScope(EVERYTHING)) as tx:
-            kid, until = await gate.gateway.rotate_signing_key(tx)
-        after = await gate.token(client, secret)
-        assert json.loads(base64.urlsafe_b64decode(after.split(".")[0] + "=="))["kid"] == kid
-        for token in (before, after):
-            await gate.gateway.authenticate(token)
-        assert len(json.loads(await gate.provider.public_keys())["keys"]) == 2
-        gate.clock.now = until
-        gate.clock.advance(61)
-        assert len(json.loads(await gate.provider.public_keys())["keys"]) == 1
-
-    async def test_another_process_learns_of_a_new_key_from_a_token(self, gate):
-        client, secret = await gate.client(await gate.tenant())
-        other = gate.second_process()
-        await other.authenticate(await gate.token(client, secret))
-        async with gate.database.transaction(SystemScope(EVERYTHING)) as tx:
-            await gate.gateway.rotate_signing_key(tx)
-        gate.clock.advance(2)
-        assert (await other.authenticate(await gate.token(client, secret))).kind == "client"
-
-    async def test_unknown_keys_cost_one_look_a_second(self, gate):
-        client, secret = await gate.client(await gate.tenant())
-        header = {"alg": "ES256", "typ": "at+jwt", "kid": "made-up"}
-        await gate.token(client, secret)
-        gate.clock.advance(2)
-        reads = count_reads(gate)
-        for number in range(20):
-            token = jwt.encode(
-                header, {"n": number}, ECKey.generate_key("P-256"), algorithms=["ES256"]
-            )
-            with pytest.raises(CredentialInvalidError):
-                await gate.gateway.authenticate(token)
-        assert len(reads) == 1
-
-    async def test_private_keys_are_sealed(self, gate):
-        await gate.provider.public_keys()
-        async with gate.database.read(SystemScope(EVERYTHING)) as tx:
-            row = await tx.scalar(sa.select(SigningKey))
-        assert "d" not in row.public_jwk
-        assert b'"d"' not in row.sealed_private_jwk
 
 
 class TestLimits:
@@ -371,13 +318,13 @@ class TestLimits:
             b'"other"',
         ]
         allowed = sum(gate.gateway.quota(principal, "jobs").allowed for _ in range(600))
-        assert allowed == gate.settings.other_burst_requests - 1
+        assert allowed == gate.gateway._settings.other_burst_requests - 1
         assert gate.gateway.quota(principal, "emails").allowed
 
     async def test_a_request_may_cost_more_than_one_and_no_more_than_can_be_had(self, gate):
         client, secret = await gate.client(await gate.tenant())
         principal = await gate.gateway.authenticate(await gate.token(client, secret))
-        burst = gate.settings.other_burst_requests
+        burst = gate.gateway._settings.other_burst_requests
         first = gate.gateway.quota(principal, "jobs", 1)
         assert gate.gateway.quota(principal, "jobs", 10).remaining <= first.remaining - 10
         assert not gate.gateway.quota(principal, "jobs", burst).allowed
@@ -404,7 +351,7 @@ class TestObserve:
             started_ns = int(gate.clock.now.timestamp() * 1e9)
 
         gate.gateway.observe([Record()])
-        await gate.gateway.flush()
+        await gate.gateway.flush(gate.database)
         async with gate.database.read(Scope("t", tenant.id)) as tx:
-            (key,) = await gate.gateway.list_api_keys(tx, limit=5)
+            (key,) = await gate.gateway.api_keys.list_api_keys(tx, limit=5)
         assert key.last_used_at == gate.clock.now

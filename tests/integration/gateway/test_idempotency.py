@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from backend.core.context import Principal, Scope, SystemScope
-from backend.managers.gateway import RETENTION, IdempotencyKeyReusedError
+from backend.managers.gateway import RETENTION
 from backend.managers.gateway.errands import ANSWERS
 from backend.managers.gateway.models import IdempotencyRecord
 from backend.managers.tenant import MEMBERS, PLATFORM
@@ -30,44 +30,43 @@ async def remember(
 
 class TestReplay:
     async def test_knows_nothing_at_first(self, gate):
-        assert await gate.gateway.replay(caller(await gate.tenant()), "k", PRINT) is None
+        assert await gate.gateway.replay(caller(await gate.tenant()), "k") is None
 
     async def test_gives_the_first_answer(self, gate):
         principal = caller(await gate.tenant())
         assert await remember(gate, principal)
-        stored = await gate.gateway.replay(principal, "k", PRINT)
+        stored = await gate.gateway.replay(principal, "k")
         assert (stored.status, stored.headers, stored.body) == (201, {"location": "/x"}, BODY)
 
-    async def test_refuses_another_request(self, gate):
+    async def test_says_which_request_it_answered(self, gate):
         principal = caller(await gate.tenant())
         await remember(gate, principal)
-        with pytest.raises(IdempotencyKeyReusedError):
-            await gate.gateway.replay(principal, "k", b"g" * 32)
+        assert (await gate.gateway.replay(principal, "k")).fingerprint == PRINT
 
     async def test_keeps_callers_and_tenants_apart(self, gate):
         here, there = await gate.tenant(), await gate.tenant()
         await remember(gate, caller(here))
-        assert await gate.gateway.replay(caller(here, "client:b"), "k", PRINT) is None
-        assert await gate.gateway.replay(caller(there), "k", PRINT) is None
+        assert await gate.gateway.replay(caller(here, "client:b"), "k") is None
+        assert await gate.gateway.replay(caller(there), "k") is None
 
     async def test_forgets_after_a_day(self, gate):
         principal = caller(await gate.tenant())
         await remember(gate, principal)
         gate.clock.advance(86_400)
-        assert await gate.gateway.replay(principal, "k", PRINT) is None
+        assert await gate.gateway.replay(principal, "k") is None
         assert await remember(gate, principal, body=b"second")
-        assert (await gate.gateway.replay(principal, "k", PRINT)).body == b"second"
+        assert (await gate.gateway.replay(principal, "k")).body == b"second"
 
     async def test_finds_what_a_platform_act_stored(self, gate):
         principal = caller(await gate.tenant())
         assert await remember(gate, principal, scope=SystemScope(PLATFORM, along=ANSWERS))
-        assert (await gate.gateway.replay(principal, "k", PRINT)).body == BODY
+        assert (await gate.gateway.replay(principal, "k")).body == BODY
 
     async def test_finds_what_an_act_on_members_stored(self, gate):
         principal = caller(await gate.tenant())
         scope = SystemScope(MEMBERS, tenant_id=principal.tenant_id, along=ANSWERS)
         assert await remember(gate, principal, scope=scope)
-        assert (await gate.gateway.replay(principal, "k", PRINT)).body == BODY
+        assert (await gate.gateway.replay(principal, "k")).body == BODY
 
 
 class TestRemember:
@@ -75,14 +74,14 @@ class TestRemember:
         principal = caller(await gate.tenant())
         assert await remember(gate, principal)
         assert not await remember(gate, principal, body=b"other")
-        assert (await gate.gateway.replay(principal, "k", PRINT)).body == BODY
+        assert (await gate.gateway.replay(principal, "k")).body == BODY
 
     async def test_lets_one_of_many_win(self, gate):
         principal = caller(await gate.tenant())
         bodies = [str(number).encode() for number in range(8)]
         won = await asyncio.gather(*(remember(gate, principal, body=body) for body in bodies))
         assert sum(won) == 1
-        stored = await gate.gateway.replay(principal, "k", PRINT)
+        stored = await gate.gateway.replay(principal, "k")
         assert stored.body == bodies[won.index(True)]
 
     async def test_is_undone_with_its_act(self, gate):
@@ -95,7 +94,7 @@ class TestRemember:
 
         with pytest.raises(RuntimeError):
             await act()
-        assert await gate.gateway.replay(principal, "k", PRINT) is None
+        assert await gate.gateway.replay(principal, "k") is None
 
     async def test_seals_the_body(self, gate):
         principal = caller(await gate.tenant())
@@ -115,4 +114,4 @@ class TestSweep:
         gate.clock.advance(400)
         async with gate.database.transaction(SystemScope(RETENTION)) as tx:
             assert await gate.gateway.sweep_expired(tx) == 1
-        assert await gate.gateway.replay(principal, "new", PRINT) is not None
+        assert await gate.gateway.replay(principal, "new") is not None

@@ -9,6 +9,7 @@ from backend.core.audit import SEQUENCER, AuditRecord
 from backend.core.context import Principal, SystemScope
 from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.managers.gateway import GatewayManager
+from backend.managers.identity import IdentityManager
 from tests.support.platform import App
 
 
@@ -48,7 +49,7 @@ class TestRecord:
             await viewer.http.post("/api/v1/clients")
         await viewer.http.post("/api/v1/api-keys")
         await settled()
-        await app.platform.of(GatewayManager).flush(everything=True)
+        await app.platform.of(IdentityManager).failures.flush(everything=True)
         found = await owner.http.get(
             "/api/v1/audit", params={"actor": f"client:{viewer.client_id}", "action": "access.*"}
         )
@@ -85,7 +86,7 @@ class TestRecord:
                     assert answer.status_code == 401
                     asked += 1
         await settled()
-        await app.platform.of(GatewayManager).flush(everything=True)
+        await app.platform.of(IdentityManager).failures.flush(everything=True)
         found = await denials(app)
         assert asked > 40
         assert sum(row.data["count"] for row in found) == asked

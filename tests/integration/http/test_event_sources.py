@@ -6,8 +6,8 @@ from contextlib import suppress
 from backend.core.context import Scope, SystemScope
 from backend.core.events import Event, read_events
 from backend.core.ids import PLATFORM_TENANT
-from backend.managers.gateway import GatewayManager, LoginRefusedError
-from backend.managers.gateway._logins import Caller as Visitor
+from backend.managers.identity import IdentityManager, LoginRefusedError
+from backend.managers.identity._logins import Peer
 from backend.managers.tenant import PLATFORM, TenantManager, hash_password
 from tests.support.platform import App, Caller
 from tests.support.roles import ROLES
@@ -89,13 +89,13 @@ async def test_log_ins(app: App) -> None:
         user = await platform.of(TenantManager).create_user(
             tx, email="ada@example.test", name="Ada", password_hash=hash_password("correct horse")
         )
-    logins = platform.of(GatewayManager).provider.log_ins
-    who = Visitor("10.0.0.1", "")
+    logins = platform.of(IdentityManager).provider.log_ins
+    who = Peer("10.0.0.1", "")
     for password in ("wrong", "wrong", "correct horse"):
         with suppress(LoginRefusedError):
-            await logins.start("ada@example.test", password, replaces=None, caller=who)
+            await logins.start("ada@example.test", password, replaces=None, peer=who)
     # Coalesced as the trail is: the first at once, the others with their window.
-    await platform.of(GatewayManager).flush(everything=True)
+    await platform.of(IdentityManager).failures.flush(everything=True)
     events = await told(app, PLATFORM_TENANT, "login")
     assert [(event.kind, event.data.get("count")) for event in events] == [
         ("login.failed", 1),

@@ -117,7 +117,7 @@ class TestEnvironment:
         env = environment(options, Ports(9400))
         assert env["EMAIL_SENDER__DATA_DIR"] == str(tmp_path)
         assert env["EMAIL_SENDER__HTTP__PORT"] == "9400"
-        assert env["EMAIL_SENDER__GATEWAY__ISSUER"] == "http://localhost:9400"
+        assert env["EMAIL_SENDER__IDENTITY__ISSUER"] == "http://localhost:9400"
         assert env["EMAIL_SENDER__EMAIL__SMTP_URL"] == "smtp://127.0.0.1:9402"
         assert env["EMAIL_SENDER__EMAIL__SINK_DIRECTORY"] == str(tmp_path / "sink")
         assert "EMAIL_SENDER__DATABASE__URL" not in env
@@ -127,7 +127,7 @@ class TestEnvironment:
             "DATA_DIR": str(tmp_path),
             "EMAIL__SMTP_URL": "smtp://user:secret@mail.example.test",
             "DATABASE__URL": "postgresql://user:secret@db/app",
-            "GATEWAY__ISSUER": "https://api.example.test",
+            "IDENTITY__ISSUER": "https://api.example.test",
         }
         for name, value in own.items():
             monkeypatch.setenv(f"EMAIL_SENDER__{name}", value)

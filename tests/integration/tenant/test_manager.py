@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from backend.core.audit import AuditRecord
 from backend.core.context import SystemScope
 from backend.core.ids import PLATFORM_TENANT
+from backend.managers.identity import verify_password
 from backend.managers.tenant import (
     PRINCIPALS,
     LastOwnerError,
@@ -19,7 +20,6 @@ from backend.managers.tenant import (
     TenantManager,
     TenantNotFoundError,
     hash_password,
-    verify_password,
 )
 from tests.support.errands import EVERYTHING
 from tests.support.roles import ROLES

@@ -9,16 +9,14 @@ from typing import Final, NamedTuple
 from backend.core.context import SystemScope
 from backend.core.database import Database, Tx
 from backend.core.ids import PLATFORM_TENANT
-from backend.core.telemetry import RequestRecord
-from backend.managers.gateway._limiter import GcraLimiter, Level, policy_of
-from backend.managers.gateway.errands import AUTHENTICATE
-from backend.managers.gateway.errors import TooManyFailuresError
-from backend.managers.gateway.settings import GatewaySettings
+from backend.kit.limiter import GcraLimiter, Level, policy_of
+from backend.managers.identity.errands import AUTHENTICATE
+from backend.managers.identity.errors import TooManyFailuresError
+from backend.managers.identity.settings import IdentitySettings
 
 _WINDOW_SECONDS = 10.0
 _MAX_OPEN = 1000
 _MAX_OF_TARGET = 10
-_METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 _ANY: Final = "*"
 
 
@@ -53,23 +51,6 @@ class Failure:
         return self.action, self.target, self.tenant_id, self.denial
 
 
-def denied(record: RequestRecord) -> Failure:
-    """The failure that a refused request is.
-
-    It names the route's template and a method that HTTP knows: the path, the query and a method
-    of one's own are texts of the caller.
-    """
-    method = record.method if record.method in _METHODS else "other"
-    return Failure(
-        "access.denied",
-        record.actor or f"address:{record.address}",
-        record.address,
-        record.tenant_id or PLATFORM_TENANT,
-        record.actor or "system",
-        Denial(method, record.route, record.status, record.problem),
-    )
-
-
 @dataclass(slots=True)
 class _Window:
     until: float
@@ -80,7 +61,7 @@ class _Window:
 class FailureLimits:
     """How many failed attempts an address and an account have before they are turned away."""
 
-    def __init__(self, settings: GatewaySettings, limiter: GcraLimiter) -> None:
+    def __init__(self, settings: IdentitySettings, limiter: GcraLimiter) -> None:
         self._limiter = limiter
         self._address = Level(
             "failures_by_address",

@@ -4,7 +4,7 @@ import string
 
 import pytest
 
-from backend.managers.gateway._keys import digest_of, is_well_formed, mint, shown_prefix
+from backend.kit.credentials import digest_of, is_well_formed, mint, shown_prefix
 
 
 class TestMint:

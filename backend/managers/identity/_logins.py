@@ -11,21 +11,22 @@ from typing import Final, NamedTuple
 import sqlalchemy as sa
 
 from backend.core.context import SystemScope
-from backend.core.database import Database
+from backend.core.database import Database, Tx
 from backend.core.errors import NotFoundError
 from backend.core.ids import uuid7
-from backend.managers.gateway._failures import Failure, FailureAudit, FailureLimits
-from backend.managers.gateway.errands import AUTHENTICATE
-from backend.managers.gateway.errors import LoginRefusedError
-from backend.managers.gateway.models import BrowserSession
-from backend.managers.gateway.settings import GatewaySettings
-from backend.managers.tenant import PRINCIPALS, TenantManager, User, verify_password
+from backend.managers.identity._failures import Failure, FailureAudit, FailureLimits
+from backend.managers.identity._password import verify_password
+from backend.managers.identity.errands import AUTHENTICATE
+from backend.managers.identity.errors import LoginRefusedError
+from backend.managers.identity.models import BrowserSession
+from backend.managers.identity.settings import IdentitySettings
+from backend.managers.tenant import PRINCIPALS, TenantManager, User
 
 _MAX_PASSWORD_BYTES: Final = 1024
 
 
-class Caller(NamedTuple):
-    """Where a request comes from."""
+class Peer(NamedTuple):
+    """Where a request comes from; it may act for nobody yet."""
 
     address: str
     request_id: str
@@ -55,7 +56,7 @@ class LogIns:
         self,
         database: Database,
         tenants: TenantManager,
-        settings: GatewaySettings,
+        settings: IdentitySettings,
         *,
         limits: FailureLimits,
         failures: FailureAudit,
@@ -68,7 +69,7 @@ class LogIns:
         self._password_slots = asyncio.Semaphore(settings.password_checks_at_once)
 
     async def start(
-        self, email: str, password: str, *, replaces: str | None, caller: Caller
+        self, email: str, password: str, *, replaces: str | None, peer: Peer
     ) -> NewSession:
         """Check a password and start a session, ending the one the browser had.
 
@@ -81,7 +82,7 @@ class LogIns:
         account = f"login:{email.strip().casefold()}"
         # Charged before the hash is computed and given back on success: attempts in flight
         # together must not all be looked at before the first has failed.
-        self._limits.charge(caller.address, account)
+        self._limits.charge(peer.address, account)
         async with self._database.read(SystemScope(AUTHENTICATE)) as view:
             found = await self._tenants.find_login(view, email)
         user, encoded = found or (None, None)
@@ -91,14 +92,14 @@ class LogIns:
                 verify_password, encoded, "" if too_long else password
             )
         if user is None or not matches or too_long or user.disabled:
-            target = f"user:{user.id}" if user else f"address:{caller.address}"
+            target = f"user:{user.id}" if user else f"address:{peer.address}"
             await self._failures.note(
-                Failure("login.failed", target, caller.address), caller.request_id
+                Failure("login.failed", target, peer.address), peer.request_id
             )
             raise LoginRefusedError
-        self._limits.refund(caller.address, account)
+        self._limits.refund(peer.address, account)
         cookie = secrets.token_urlsafe(32)
-        scope = SystemScope(AUTHENTICATE, actor=f"user:{user.id}", request_id=caller.request_id)
+        scope = SystemScope(AUTHENTICATE, actor=f"user:{user.id}", request_id=peer.request_id)
         async with self._database.transaction(scope) as tx:
             now = tx.now()
             if replaces is not None:
@@ -116,10 +117,8 @@ class LogIns:
                 expires_at=now + timedelta(seconds=self._settings.session_seconds),
             )
             tx.session.add(session)
-            tx.audit(
-                "login.succeeded", f"user:{user.id}", address=caller.address, session=session.id
-            )
-            tx.emit("login.succeeded", f"user:{user.id}", address=caller.address)
+            tx.audit("login.succeeded", f"user:{user.id}", address=peer.address, session=session.id)
+            tx.emit("login.succeeded", f"user:{user.id}", address=peer.address)
         return NewSession(cookie, self._settings.session_seconds)
 
     async def find(self, cookie: str | None) -> LogIn | None:
@@ -141,9 +140,9 @@ class LogIns:
                 return None
         return None if user.disabled else LogIn(row.id, user, row.created_at, row.expires_at)
 
-    async def end(self, session_ids: Sequence[str], *, actor: str, caller: Caller) -> None:
+    async def end(self, session_ids: Sequence[str], *, actor: str, peer: Peer) -> None:
         """End sessions: their id tokens cannot be exchanged and their access tokens are void."""
-        scope = SystemScope(AUTHENTICATE, actor=actor, request_id=caller.request_id)
+        scope = SystemScope(AUTHENTICATE, actor=actor, request_id=peer.request_id)
         async with self._database.transaction(scope) as tx:
             ended = await tx.execute(
                 sa.delete(BrowserSession)
@@ -154,6 +153,24 @@ class LogIns:
             for session_id, user_id in ended.all():
                 tx.audit("session.ended", f"user:{user_id}", session=session_id)
                 tx.signal(PRINCIPALS)
+
+    async def end_all(self, tx: Tx, user_id: str) -> int:
+        """End all of a person's log-ins, and with them every token made from one; returns how many.
+
+        Needs the authenticate errand. For whoever resets a password: it may be reset because
+        somebody else knows it, and may be logged in with it.
+        """
+        ended = await tx.execute(
+            sa.delete(BrowserSession)
+            .where(BrowserSession.user_id == user_id)
+            .returning(BrowserSession.id)
+            .execution_options(synchronize_session=False)
+        )
+        sessions = ended.scalars().all()
+        for session_id in sessions:
+            tx.audit("session.ended", f"user:{user_id}", session=session_id)
+        tx.signal(PRINCIPALS)
+        return len(sessions)
 
 
 def _hash(cookie: str) -> bytes:

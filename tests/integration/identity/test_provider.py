@@ -9,21 +9,21 @@ import pytest
 import sqlalchemy as sa
 
 from backend.core.context import SystemScope
-from backend.managers.gateway import (
+from backend.managers.identity import (
     RETENTION,
     CredentialInvalidError,
     LoginRefusedError,
     TooManyFailuresError,
 )
-from backend.managers.gateway._logins import Caller
-from backend.managers.gateway._provider import (
+from backend.managers.identity._logins import Peer
+from backend.managers.identity._provider import (
     AskLogIn,
     Redirect,
     Refused,
     is_own_authorization,
     without_prompt,
 )
-from backend.managers.gateway.models import BrowserSession, OauthClient
+from backend.managers.identity.models import BrowserSession, OauthClient
 from backend.managers.tenant.models import MembershipRow, TenantRow, UserRow
 from tests.support.errands import EVERYTHING
 from tests.support.roles import ROLES
@@ -31,7 +31,7 @@ from tests.support.roles import ROLES
 REDIRECT = "http://localhost:8401/oauth2callback"
 SECRET = "c" * 40
 PASSWORD = "correct horse battery"
-HERE = Caller("192.0.2.7", "req-1")
+HERE = Peer("192.0.2.7", "req-1")
 VERIFIER = "v" * 64
 CHALLENGE = (
     base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).decode().rstrip("=")
@@ -67,8 +67,8 @@ def query_of(address):
     return dict(parse_qsl(urlsplit(address).query))
 
 
-async def log_in(gate, email="ada@example.test", password=PASSWORD, replaces=None, caller=HERE):
-    return await gate.provider.log_ins.start(email, password, replaces=replaces, caller=caller)
+async def log_in(gate, email="ada@example.test", password=PASSWORD, replaces=None, peer=HERE):
+    return await gate.provider.log_ins.start(email, password, replaces=replaces, peer=peer)
 
 
 async def authorize(gate, cookie=None, **changes):
@@ -214,7 +214,7 @@ class TestClientCredentials:
         tenant = await gate.tenant()
         client, old = await gate.client(tenant)
         async with gate.database.transaction(SystemScope(EVERYTHING, tenant_id=tenant.id)) as tx:
-            _, new = await gate.gateway.rotate_client(
+            _, new = await gate.identity.clients.rotate_client(
                 tx, client.id, granter=ROLES.permissions_of("owner")
             )
         form = {"grant_type": "client_credentials"}
@@ -230,10 +230,10 @@ class TestFailures:
         statuses = [
             (await gate.issue(wrong, grant_type="client_credentials")).status for _ in range(30)
         ]
-        burst = gate.settings.account_burst_failures
+        burst = gate.identity.settings.account_burst_failures
         assert statuses == [401] * burst + [429] * (30 - burst)
         gate.clock.advance(10)
-        await gate.gateway.flush()
+        await gate.identity.failures.flush()
         rows = await gate.acts("client.authentication_failed")
         assert [row.data["count"] for row in rows] == [1, 29]
         assert {row.target for row in rows} == {f"client:{client.client_id}"}
@@ -242,14 +242,14 @@ class TestFailures:
     async def test_lets_nobody_lock_a_client_out(self, gate):
         client, secret = await gate.client(await gate.tenant())
         wrong = basic(client.client_id, "wrong")
-        for _ in range(gate.settings.account_burst_failures):
+        for _ in range(gate.identity.settings.account_burst_failures):
             assert (await gate.issue(wrong, grant_type="client_credentials")).status == 401
         assert (await gate.issue(wrong, grant_type="client_credentials")).status == 429
         assert await gate.token(client, secret)
 
     async def test_closes_an_address_even_to_the_right_secret(self, gate):
         client, secret = await gate.client(await gate.tenant())
-        for number in range(gate.settings.address_burst_failures):
+        for number in range(gate.identity.settings.address_burst_failures):
             wrong = basic(f"made-up-{number}", "wrong")
             assert (await gate.issue(wrong, grant_type="client_credentials")).status == 401
         right = basic(client.client_id, secret)
@@ -258,7 +258,7 @@ class TestFailures:
         assert (await gate.issue(right, grant_type="client_credentials")).status == 200
 
     async def test_says_when_to_come_back(self, gate):
-        for _ in range(gate.settings.account_burst_failures):
+        for _ in range(gate.identity.settings.account_burst_failures):
             await gate.issue(basic("x", "wrong"), grant_type="client_credentials")
         answer = await gate.issue(basic("x", "wrong"), grant_type="client_credentials")
         assert (answer.status, answer.headers["Retry-After"]) == (429, "10")
@@ -276,7 +276,7 @@ class TestFailures:
 
     async def test_successes_do_not_use_up_the_failures(self, gate):
         client, secret = await gate.client(await gate.tenant())
-        for _ in range(gate.settings.address_burst_failures + 10):
+        for _ in range(gate.identity.settings.address_burst_failures + 10):
             await gate.token(client, secret)
 
 
@@ -313,7 +313,7 @@ class TestLogIn:
         assert len(set(refusals)) == 1
 
     async def test_closes_an_account_and_opens_it_again(self, gate, person):
-        for _ in range(gate.settings.account_burst_failures):
+        for _ in range(gate.identity.settings.account_burst_failures):
             with pytest.raises(LoginRefusedError):
                 await log_in(gate, password="wrong")
         with pytest.raises(TooManyFailuresError) as caught:
@@ -322,12 +322,12 @@ class TestLogIn:
         assert await log_in(gate)
 
     async def test_closes_an_address_that_tries_many_accounts(self, gate, person):
-        burst = gate.settings.address_burst_failures
+        burst = gate.identity.settings.address_burst_failures
         for number in range(burst):
             gate.provider._limits.charge(HERE.address, f"login:{number}")
         with pytest.raises(TooManyFailuresError):
             await log_in(gate)
-        assert await log_in(gate, caller=Caller("198.51.100.1", ""))
+        assert await log_in(gate, peer=Peer("198.51.100.1", ""))
 
     async def test_gives_a_new_cookie_and_ends_the_old_session(self, gate, person):
         first = await log_in(gate)
@@ -343,7 +343,7 @@ class TestLogIn:
         assert session.cookie not in repr(vars(row))
 
     async def test_ends_after_its_time(self, gate, cookie):
-        gate.clock.advance(gate.settings.session_seconds)
+        gate.clock.advance(gate.identity.settings.session_seconds)
         assert await gate.provider.log_ins.find(cookie) is None
 
 
@@ -432,7 +432,7 @@ class TestAuthorizationCode:
         assert (claims["iss"], claims["sub"]) == ("http://localhost:8400", person.id)
         assert (claims["aud"], claims["nonce"], claims["auth_time"]) == ("console", "n-1", now)
         assert (claims["name"], claims["email"]) == ("Ada", "ada@example.test")
-        assert claims["exp"] == now + gate.settings.session_seconds
+        assert claims["exp"] == now + gate.identity.settings.session_seconds
         principal = await gate.gateway.authenticate(answer.body["access_token"])
         assert (principal.subject, principal.permissions) == (f"user:{person.id}", frozenset())
 
@@ -476,7 +476,7 @@ class TestAuthorizationCode:
     async def test_dies_with_its_session(self, gate, cookie):
         given = await code(gate, cookie)
         found = await gate.provider.log_ins.find(cookie)
-        await gate.provider.log_ins.end([found.session_id], actor="t", caller=HERE)
+        await gate.provider.log_ins.end([found.session_id], actor="t", peer=HERE)
         assert (await redeem(gate, given)).body["error"] == "invalid_grant"
 
     async def test_refuses_made_up_codes(self, gate, person):
@@ -549,9 +549,9 @@ class TestExchange:
         assert (await exchange(gate, id_token)).status == 200
         if end == "logged out":
             found = await gate.provider.log_ins.find(cookie)
-            await gate.provider.log_ins.end([found.session_id], actor="t", caller=HERE)
+            await gate.provider.log_ins.end([found.session_id], actor="t", peer=HERE)
         elif end == "session expired":
-            gate.clock.advance(gate.settings.session_seconds)
+            gate.clock.advance(gate.identity.settings.session_seconds)
         elif end == "disabled":
             async with gate.database.transaction(SystemScope(EVERYTHING)) as tx:
                 await tx.execute(sa.update(UserRow).values(disabled=True))
@@ -566,7 +566,7 @@ class TestExchange:
         await gate.member(await gate.tenant(), person)
         tokens = (await redeem(gate, await code(gate, cookie))).body
         assert (await exchange(gate, tokens["access_token"])).status == 400
-        keys = await gate.gateway._keys.current()
+        keys = await gate.identity._keys.current()
         foreign = keys.sign_id(claims_of(tokens["id_token"]) | {"aud": "another"})
         assert (await exchange(gate, foreign)).status == 400
         assert (await exchange(gate, tokens["id_token"])).status == 200
@@ -600,7 +600,7 @@ class TestExchange:
                 tx.signal("principals")
         else:
             found = await gate.provider.log_ins.find(cookie)
-            await gate.provider.log_ins.end([found.session_id], actor="t", caller=HERE)
+            await gate.provider.log_ins.end([found.session_id], actor="t", peer=HERE)
         with pytest.raises(CredentialInvalidError):
             await gate.gateway.authenticate(token)
 
@@ -644,10 +644,10 @@ class TestRevoke:
         await self.revoke(gate, client, secret, token)
         gate.clock.advance(599)
         async with gate.database.transaction(SystemScope(RETENTION)) as tx:
-            assert await gate.gateway.sweep_expired(tx) == 0
+            assert await gate.identity.sweep_expired(tx) == 0
         gate.clock.advance(3)
         async with gate.database.transaction(SystemScope(RETENTION)) as tx:
-            assert await gate.gateway.sweep_expired(tx) == 1
+            assert await gate.identity.sweep_expired(tx) == 1
 
 
 class TestConsoleClient:
@@ -656,7 +656,9 @@ class TestConsoleClient:
         await gate.console()
         assert len(await gate.acts("client.created")) == 1
         async with gate.database.transaction(SystemScope(EVERYTHING)) as tx:
-            await gate.gateway.put_console_client(tx, secret="d" * 40, redirect_uris=[REDIRECT])
+            await gate.identity.clients.put_console_client(
+                tx, secret="d" * 40, redirect_uris=[REDIRECT]
+            )
         form = {"grant_type": "client_credentials"}
         assert (await gate.issue(basic("console", SECRET), **form)).status == 401
         assert (await gate.issue(basic("console", "d" * 40), **form)).status == 400
@@ -664,7 +666,7 @@ class TestConsoleClient:
     async def test_refuses_a_short_secret(self, gate):
         async with gate.database.transaction(SystemScope(EVERYTHING)) as tx:
             with pytest.raises(ValueError, match="32"):
-                await gate.gateway.put_console_client(tx, secret="short", redirect_uris=[])
+                await gate.identity.clients.put_console_client(tx, secret="short", redirect_uris=[])
 
 
 class TestReturnTo:

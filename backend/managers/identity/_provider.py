@@ -28,31 +28,34 @@ from backend.core.context import SystemScope
 from backend.core.database import Database, ReadTx
 from backend.core.errors import NotFoundError
 from backend.core.ids import PLATFORM_TENANT
-from backend.managers.gateway import _oauth
-from backend.managers.gateway._failures import Failure, FailureAudit, FailureLimits
-from backend.managers.gateway._logins import Caller, LogIn, LogIns
-from backend.managers.gateway._oauth import Answer, ClientSnapshot, Person, Server, Snapshot
-from backend.managers.gateway._tokens import (
+from backend.managers.identity import _oauth
+from backend.managers.identity._failures import Failure, FailureAudit, FailureLimits
+from backend.managers.identity._logins import LogIn, LogIns, Peer
+from backend.managers.identity._oauth import Answer, ClientSnapshot, Person, Server, Snapshot
+from backend.managers.identity._tokens import (
     IdClaims,
     KeyStore,
     TokenInvalidError,
-    UnknownKeyError,
     read_access,
     read_id,
 )
-from backend.managers.gateway.errands import AUTHENTICATE
-from backend.managers.gateway.errors import TooManyFailuresError
-from backend.managers.gateway.models import (
+from backend.managers.identity.errands import AUTHENTICATE
+from backend.managers.identity.errors import TooManyFailuresError
+from backend.managers.identity.models import (
     AuthorizationCode,
     BrowserSession,
     OauthClient,
     RevokedToken,
 )
-from backend.managers.gateway.settings import GatewaySettings
+from backend.managers.identity.settings import IdentitySettings
 from backend.managers.tenant import PRINCIPALS, TenantManager
 
 AUTHORIZE_PATH: Final = "/oauth/authorize"
 TOKEN_PATH: Final = "/oauth/token"
+REVOKE_PATH: Final = "/oauth/revoke"
+LOGIN_PATH: Final = "/oauth/login"
+RECORDS_ITS_REFUSALS: Final = frozenset({TOKEN_PATH, REVOKE_PATH, LOGIN_PATH})
+"""Endpoints that audit what they refuse, and say more of it than its status does."""
 _MAX_ENTRIES: Final = 10_000
 _INTERACTIVE: Final = frozenset({"login", "select_account"})
 
@@ -92,7 +95,7 @@ class OpenIdProvider:
         self,
         database: Database,
         tenants: TenantManager,
-        settings: GatewaySettings,
+        settings: IdentitySettings,
         *,
         keys: KeyStore,
         limits: FailureLimits,
@@ -105,12 +108,29 @@ class OpenIdProvider:
         self._limits = limits
         self._failures = failures
         self._entered: dict[tuple[str, str, str], None] = {}
+        self._advertised: dict[str, Any] = {}
         self.log_ins = LogIns(database, tenants, settings, limits=limits, failures=failures)
 
     @property
-    def settings(self) -> GatewaySettings:
+    def settings(self) -> IdentitySettings:
         """Issuer and lifetimes, for metadata and cookies."""
         return self._settings
+
+    def advertise(self, endpoints: Mapping[str, str], **abilities: Any) -> None:
+        """Have the metadata tell of what an upper room serves for this issuer.
+
+        Args:
+            endpoints: Their names by RFC 8414, with the path of each.
+            abilities: What else the metadata says of them.
+        """
+        issuer = self._settings.issuer
+        self._advertised |= {name: f"{issuer}{path}" for name, path in endpoints.items()}
+        self._advertised |= abilities
+
+    @property
+    def advertised(self) -> Mapping[str, Any]:
+        """Members of the metadata that upper rooms added."""
+        return self._advertised
 
     async def public_keys(self) -> bytes:
         """The JWKS document (RFC 7517): every key that still verifies."""
@@ -123,7 +143,7 @@ class OpenIdProvider:
         """All that a token may be for."""
         return frozenset().union(*self._tenants.roles.by_name.values())
 
-    async def issue_token(self, form: Pairs, authorization: str | None, caller: Caller) -> Answer:
+    async def issue_token(self, form: Pairs, authorization: str | None, peer: Peer) -> Answer:
         """Answer a token request.
 
         Success of client credentials is not audited: a workflow asks every few minutes, each row
@@ -134,19 +154,19 @@ class OpenIdProvider:
         try:
             given = _oauth.single_valued(form)
             _oauth.refuse_unknown_grant(given.get("grant_type"))
-            snapshot, request = await self._authenticated(given, authorization, TOKEN_PATH, caller)
+            snapshot, request = await self._authenticated(given, authorization, TOKEN_PATH, peer)
             grant_type = given["grant_type"]
             if snapshot.client is not None:
                 _oauth.refuse_unregistered(snapshot.client, grant_type)
             snapshot.keys = await self._keys.current()
             if grant_type == _oauth.AUTHORIZATION_CODE:
-                await self._claim_code(snapshot, given, caller)
+                await self._claim_code(snapshot, given, peer)
             elif grant_type == _oauth.TOKEN_EXCHANGE:
                 _oauth.refuse_foreign_exchange(given)
                 await self._load_exchange(snapshot, given)
             answer: Answer = Server(snapshot).create_token_response(request)
             if grant_type == _oauth.TOKEN_EXCHANGE and answer.status == 200:
-                await self._audit_exchange(snapshot, caller)
+                await self._audit_exchange(snapshot, peer)
             return answer
         except TooManyFailuresError as exc:
             return _slow_down(exc)
@@ -154,14 +174,14 @@ class OpenIdProvider:
             return _oauth.refusal(exc)
 
     async def _authenticated(
-        self, given: dict[str, str], authorization: str | None, path: str, caller: Caller
+        self, given: dict[str, str], authorization: str | None, path: str, peer: Peer
     ) -> tuple[Snapshot, _oauth.Request]:
         """A snapshot with the client, once its secret has been checked."""
         basic_id = _basic_user(authorization)
         if basic_id is not None and "client_secret" in given:
             raise InvalidRequestError("Use one way of client authentication, not two")
         client_id = basic_id or given.get("client_id", "")
-        self._limits.refuse_exhausted(caller.address)
+        self._limits.refuse_exhausted(peer.address)
         snapshot = Snapshot(
             self._settings,
             now=self._database.clock(),
@@ -178,7 +198,7 @@ class OpenIdProvider:
         try:
             Server(snapshot).authenticate_client(request, _oauth.AUTH_METHODS)
         except InvalidClientError:
-            await self._client_failed(snapshot.client, client_id, caller)
+            await self._client_failed(snapshot.client, client_id, peer)
             # One text for unknown, disabled and wrong: Authlib's own tells them apart.
             raise InvalidClientError(
                 description="Client authentication failed", status_code=401
@@ -210,7 +230,7 @@ class OpenIdProvider:
         )
 
     async def _client_failed(
-        self, client: ClientSnapshot | None, client_id: str, caller: Caller
+        self, client: ClientSnapshot | None, client_id: str, peer: Peer
     ) -> None:
         """Audit the failure and count it against the address and the client.
 
@@ -224,17 +244,15 @@ class OpenIdProvider:
         await self._failures.note(
             Failure(
                 "client.authentication_failed",
-                f"client:{client.client_id}" if client else f"address:{caller.address}",
-                caller.address,
+                f"client:{client.client_id}" if client else f"address:{peer.address}",
+                peer.address,
                 client.tenant_id if client else PLATFORM_TENANT,
             ),
-            caller.request_id,
+            peer.request_id,
         )
-        self._limits.charge(caller.address, f"client:{client_id}")
+        self._limits.charge(peer.address, f"client:{client_id}")
 
-    async def _claim_code(
-        self, snapshot: Snapshot, given: Mapping[str, str], caller: Caller
-    ) -> None:
+    async def _claim_code(self, snapshot: Snapshot, given: Mapping[str, str], peer: Peer) -> None:
         """Claim the code for this request, atomically, before the grant looks at anything else.
 
         Whatever the grant then finds wrong (redirect URI, verifier), the code stays spent. The
@@ -246,7 +264,7 @@ class OpenIdProvider:
         if client is None:
             raise RuntimeError("the client is authenticated first")
         scope = SystemScope(
-            AUTHENTICATE, actor=f"client:{client.client_id}", request_id=caller.request_id
+            AUTHENTICATE, actor=f"client:{client.client_id}", request_id=peer.request_id
         )
         async with self._database.transaction(scope) as tx:
             row = await tx.scalar(
@@ -281,7 +299,7 @@ class OpenIdProvider:
                     tx.audit(
                         "authorization_code.reused",
                         f"user:{spent.user_id}",
-                        address=caller.address,
+                        address=peer.address,
                     )
                     tx.signal(PRINCIPALS)
                 return
@@ -344,20 +362,21 @@ class OpenIdProvider:
                     return
 
     async def _read_id(self, token: str, now: datetime, *, expired_too: bool = False) -> IdClaims:
-        seconds, issuer = now.timestamp(), self._settings.issuer
-        keys = await self._keys.current()
-        try:
-            return read_id(keys, token, issuer=issuer, now=seconds, expired_too=expired_too)
-        except UnknownKeyError:
-            keys = await self._keys.reload()
-            return read_id(keys, token, issuer=issuer, now=seconds, expired_too=expired_too)
+        read = partial(
+            read_id,
+            token=token,
+            issuer=self._settings.issuer,
+            now=now.timestamp(),
+            expired_too=expired_too,
+        )
+        return await self._keys.apply(read)
 
     def _remember_entry(self, entered: tuple[str, str, str]) -> None:
         self._entered[entered] = None
         while len(self._entered) > _MAX_ENTRIES:
             del self._entered[next(iter(self._entered))]
 
-    async def _audit_exchange(self, snapshot: Snapshot, caller: Caller) -> None:
+    async def _audit_exchange(self, snapshot: Snapshot, peer: Peer) -> None:
         """Record that a person entered a tenant, once a log-in and role.
 
         Tokens last five minutes: a record of each renewal would bury the acts that matter under
@@ -370,7 +389,7 @@ class OpenIdProvider:
         if entered in self._entered:
             return
         actor = f"user:{person.user.id}"
-        scope = SystemScope(AUTHENTICATE, actor=actor, request_id=caller.request_id)
+        scope = SystemScope(AUTHENTICATE, actor=actor, request_id=peer.request_id)
         async with self._database.transaction(scope) as tx:
             tx.after_commit(partial(self._remember_entry, entered))
             tx.audit(
@@ -379,14 +398,14 @@ class OpenIdProvider:
                 tenant_id=target.tenant_id,
                 client=client.client_id,
                 role=target.role,
-                address=caller.address,
+                address=peer.address,
             )
 
-    async def revoke_token(self, form: Pairs, authorization: str | None, caller: Caller) -> Answer:
+    async def revoke_token(self, form: Pairs, authorization: str | None, peer: Peer) -> Answer:
         """RFC 7009: make one access token void at once. A token that does not hold is no error."""
         try:
             given = _oauth.single_valued(form)
-            snapshot, _ = await self._authenticated(given, authorization, "/oauth/revoke", caller)
+            snapshot, _ = await self._authenticated(given, authorization, REVOKE_PATH, peer)
             if "token" not in given:
                 raise InvalidRequestError("Missing 'token' in request.")
             try:
@@ -403,7 +422,7 @@ class OpenIdProvider:
             if client is None or claims.client_id != client.client_id:
                 raise InvalidGrantError("The token was issued to another client")
             scope = SystemScope(
-                AUTHENTICATE, actor=f"client:{client.client_id}", request_id=caller.request_id
+                AUTHENTICATE, actor=f"client:{client.client_id}", request_id=peer.request_id
             )
             async with self._database.transaction(scope) as tx:
                 revoked = await tx.insert_new(
@@ -432,7 +451,7 @@ class OpenIdProvider:
     # --- the authorization endpoint --------------------------------------------------------------
 
     async def authorize(
-        self, parameters: Pairs, log_in: LogIn | None, caller: Caller
+        self, parameters: Pairs, log_in: LogIn | None, peer: Peer
     ) -> Redirect | AskLogIn | Refused:
         """Answer an authorization request of a browser that is, or is not, logged in.
 
@@ -465,7 +484,7 @@ class OpenIdProvider:
         except OAuth2Error as exc:
             return self._authorization_refused(exc, parameters)
         if snapshot.new_code is not None:
-            await self._save_code(snapshot, client, log_in, caller)
+            await self._save_code(snapshot, client, log_in, peer)
         return Redirect(self._identified(answer.headers["Location"]))
 
     def _authorization_refused(self, error: OAuth2Error, parameters: Pairs) -> Redirect | Refused:
@@ -481,13 +500,13 @@ class OpenIdProvider:
         return str(add_params_to_uri(location, [("iss", self._settings.issuer)]))
 
     async def _save_code(
-        self, snapshot: Snapshot, client: ClientSnapshot, log_in: LogIn, caller: Caller
+        self, snapshot: Snapshot, client: ClientSnapshot, log_in: LogIn, peer: Peer
     ) -> None:
         if snapshot.new_code is None:
             raise RuntimeError("the grant made no code")
         code, facts = snapshot.new_code
         scope = SystemScope(
-            AUTHENTICATE, actor=f"user:{log_in.user.id}", request_id=caller.request_id
+            AUTHENTICATE, actor=f"user:{log_in.user.id}", request_id=peer.request_id
         )
         async with self._database.transaction(scope) as tx:
             tx.session.add(

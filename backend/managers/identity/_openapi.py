@@ -5,30 +5,13 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from backend.core.errors import ForbiddenError, RateLimitedError, UnauthenticatedError
+from backend.http.openapi import form_schema, json_response, ref
 from backend.http.reply import problems
-from backend.managers.gateway._oauth import TOKEN_EXCHANGE
+from backend.managers.identity._oauth import TOKEN_EXCHANGE
 
-TEXT: Final = {"type": "string"}
+_TEXT: Final = {"type": "string"}
 _URI: Final = {"type": "string", "format": "uri"}
 _SECONDS: Final = {"type": "integer", "description": "Seconds"}
-
-
-def ref(name: str) -> dict[str, Any]:
-    """A reference to a schema of the document."""
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def form_schema(required: list[str], properties: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a form: unknown ones are ignored, one that is given twice is an error.
-
-    Both by RFC 6749, section 3.2.
-    """
-    return {
-        "type": "object",
-        "required": required,
-        "properties": dict(properties),
-        "additionalProperties": TEXT,
-    }
 
 
 def _form(required: list[str], properties: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,16 +22,8 @@ def _form(required: list[str], properties: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def json_response(description: str, schema: Mapping[str, Any]) -> dict[str, Any]:
-    """A response with a JSON body."""
-    return {
-        "description": description,
-        "content": {"application/json": {"schema": dict(schema)}},
-    }
-
-
 def _html(description: str) -> dict[str, Any]:
-    return {"description": description, "content": {"text/html": {"schema": TEXT}}}
+    return {"description": description, "content": {"text/html": {"schema": _TEXT}}}
 
 
 def _query(name: str, schema: Mapping[str, Any], *, required: bool = False) -> dict[str, Any]:
@@ -74,38 +49,38 @@ _METADATA: Final = {
         "responses": {"200": json_response("Endpoints and abilities", {"type": "object"})},
     }
 }
-_CLIENT_ID: Final = {**TEXT, "minLength": 1, "examples": ["console"]}
-SOME_TEXT: Final = {**TEXT, "minLength": 1}
+_CLIENT_ID: Final = {**_TEXT, "minLength": 1, "examples": ["console"]}
+_SOME_TEXT: Final = {**_TEXT, "minLength": 1}
 _LOG_OUT: Final[dict[str, dict[str, Any]]] = {
-    "id_token_hint": TEXT,
-    "post_logout_redirect_uri": {**TEXT, "description": "Followed if it is the client's own"},
-    "state": TEXT,
-    "client_id": TEXT,
+    "id_token_hint": _TEXT,
+    "post_logout_redirect_uri": {**_TEXT, "description": "Followed if it is the client's own"},
+    "state": _TEXT,
+    "client_id": _TEXT,
 }
 _REQUIRED: Final[dict[str, dict[str, Any]]] = {
     "response_type": {"const": "code"},
     "client_id": _CLIENT_ID,
     "redirect_uri": {**_URI, "examples": ["http://localhost:8401/oauth2callback"]},
-    "scope": {**SOME_TEXT, "examples": ["openid profile email"]},
-    "nonce": {**SOME_TEXT, "examples": ["n-0S6_WzA2Mj"]},
+    "scope": {**_SOME_TEXT, "examples": ["openid profile email"]},
+    "nonce": {**_SOME_TEXT, "examples": ["n-0S6_WzA2Mj"]},
     "code_challenge": {
-        **TEXT,
+        **_TEXT,
         "pattern": "^[A-Za-z0-9_-]{43}$",
         "examples": ["E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"],
     },
     "code_challenge_method": {"const": "S256"},
 }
 _OPTIONAL: Final[dict[str, dict[str, Any]]] = {
-    "state": {**TEXT, "examples": ["af0ifjsldkj"]},
-    "prompt": {**TEXT, "description": "`none`, `login` or `select_account`"},
-    "max_age": {**TEXT, "description": "Seconds since the last log-in"},
+    "state": {**_TEXT, "examples": ["af0ifjsldkj"]},
+    "prompt": {**_TEXT, "description": "`none`, `login` or `select_account`"},
+    "max_age": {**_TEXT, "description": "Seconds since the last log-in"},
 }
 _AUTHORIZED: Final = {
     "303": {"description": "To the log-in page, or back to the client"},
     "400": _html("The client or its redirect URI is not registered"),
 }
 _RETURN_TO: Final = {
-    **TEXT,
+    **_TEXT,
     "description": "The authorization request that the log-in is for",
     "examples": [
         "/oauth/authorize?"
@@ -148,14 +123,14 @@ OPENAPI: Final[dict[str, Any]] = {
                                 TOKEN_EXCHANGE,
                             ],
                         },
-                        "client_id": TEXT,
+                        "client_id": _TEXT,
                         "client_secret": {"type": "string", "format": "password"},
                         "scope": {"type": "string", "description": "Permissions, by spaces"},
-                        "code": TEXT,
+                        "code": _TEXT,
                         "redirect_uri": _URI,
-                        "code_verifier": TEXT,
-                        "subject_token": TEXT,
-                        "subject_token_type": TEXT,
+                        "code_verifier": _TEXT,
+                        "subject_token": _TEXT,
+                        "subject_token_type": _TEXT,
                         "tenant": {"type": "string", "format": "uuid"},
                     },
                 ),
@@ -174,9 +149,9 @@ OPENAPI: Final[dict[str, Any]] = {
                 "requestBody": _form(
                     ["token"],
                     {
-                        "token": SOME_TEXT,
-                        "token_type_hint": TEXT,
-                        "client_id": TEXT,
+                        "token": _SOME_TEXT,
+                        "token_type_hint": _TEXT,
+                        "client_id": _TEXT,
                         "client_secret": {"type": "string", "format": "password"},
                     },
                 ),
@@ -224,7 +199,7 @@ OPENAPI: Final[dict[str, Any]] = {
                 "requestBody": _form(
                     ["csrf", "return_to", "email", "password"],
                     {
-                        "csrf": TEXT,
+                        "csrf": _TEXT,
                         "return_to": _RETURN_TO,
                         "email": {"type": "string", "format": "email"},
                         "password": {"type": "string", "format": "password"},
@@ -253,7 +228,7 @@ OPENAPI: Final[dict[str, Any]] = {
                 "summary": "Log out with a form",
                 "operationId": "log_out_by_form",
                 "security": [],
-                "requestBody": _form([], {**_LOG_OUT, "csrf": TEXT}),
+                "requestBody": _form([], {**_LOG_OUT, "csrf": _TEXT}),
                 "responses": _LOGGED_OUT,
             },
         },
@@ -294,31 +269,23 @@ OPENAPI: Final[dict[str, Any]] = {
             },
         },
         "schemas": {
-            "InactiveToken": {
-                "type": "object",
-                "title": "InactiveToken",
-                "description": "All that is said of a token that does not hold, or is foreign.",
-                "properties": {"active": {"const": False}},
-                "required": ["active"],
-                "additionalProperties": False,
-            },
             "OAuthError": {
                 "type": "object",
                 "title": "OAuthError",
                 "required": ["error"],
-                "properties": {"error": TEXT, "error_description": TEXT},
+                "properties": {"error": _TEXT, "error_description": _TEXT},
             },
             "TokenResponse": {
                 "type": "object",
                 "title": "TokenResponse",
                 "required": ["access_token", "token_type", "expires_in"],
                 "properties": {
-                    "access_token": TEXT,
+                    "access_token": _TEXT,
                     "token_type": {"const": "Bearer"},
                     "expires_in": _SECONDS,
-                    "scope": TEXT,
-                    "id_token": TEXT,
-                    "issued_token_type": TEXT,
+                    "scope": _TEXT,
+                    "id_token": _TEXT,
+                    "issued_token_type": _TEXT,
                     "tenant": {"type": "string", "format": "uuid"},
                 },
             },
@@ -326,7 +293,7 @@ OPENAPI: Final[dict[str, Any]] = {
                 "type": "object",
                 "title": "UserInfo",
                 "required": ["sub"],
-                "properties": {"sub": TEXT, "name": TEXT, "email": TEXT},
+                "properties": {"sub": _TEXT, "name": _TEXT, "email": _TEXT},
             },
         },
     },

@@ -1,4 +1,4 @@
-"""Tokens: the signing keys with their overlap, signing, verifying, and what was verified before.
+"""Tokens: the signing keys with their overlap, signing, verifying.
 
 Access tokens are JWTs of RFC 9068 signed with ES256. Their header says ``typ: at+jwt`` and their
 audience is this API; an id token has another type and another audience, so neither passes for the
@@ -7,13 +7,12 @@ a token claims about its own algorithm is never followed.
 """
 
 import asyncio
-import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 import sqlalchemy as sa
@@ -21,15 +20,17 @@ from joserfc import jws, jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
-from backend.core.context import Principal, SystemScope
+from backend.core.context import SystemScope
 from backend.core.database import Database, ReadTx, Tx
-from backend.managers.gateway.errands import AUTHENTICATE
-from backend.managers.gateway.models import SigningKey
+from backend.managers.identity.errands import AUTHENTICATE
+from backend.managers.identity.models import SigningKey
 from backend.managers.security import SecurityManager
 
 logger = logging.getLogger(__name__)
 
-SIGNING_KEYS: Final = "signing_keys"
+T = TypeVar("T")
+
+SIGNING_KEYS_CHANGED: Final = "signing_keys"
 """The signal that says: a key was made or retired, load them again."""
 
 MAX_TOKEN_CHARACTERS: Final = 4096
@@ -146,6 +147,13 @@ class KeyStore:
         """
         return await self._load(_UNKNOWN_KEY_RELOAD_SECONDS)
 
+    async def apply(self, read: Callable[[KeySet], T]) -> T:
+        """What ``read`` makes of the keys, asked again with fresh ones when it misses one."""
+        try:
+            return read(await self.current())
+        except UnknownKeyError:
+            return read(await self.reload())
+
     async def _load(self, age_seconds: float) -> KeySet:
         async with self._loading:
             keys = self._keys
@@ -219,7 +227,7 @@ class KeyStore:
         )
         row, _ = await self._make(tx)
         tx.audit("signing_key.rotated", f"signing_key:{row.kid}", old_until=not_after.isoformat())
-        tx.signal(SIGNING_KEYS)
+        tx.signal(SIGNING_KEYS_CHANGED)
         return row.kid, not_after
 
 
@@ -298,105 +306,3 @@ def _time(claims: Mapping[str, Any], name: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise TokenInvalidError(f"no time in {name}")
     return value
-
-
-class Known:
-    """One verified credential. ``claims`` is None for API keys, whose row says everything."""
-
-    __slots__ = ("answer", "claims", "generation", "good_until", "principal")
-
-    def __init__(
-        self,
-        principal: Principal,
-        claims: AccessClaims | None,
-        good_until: float,
-        generation: int,
-    ) -> None:
-        self.principal = principal
-        self.claims = claims
-        self.good_until = good_until
-        self.generation = generation
-        self.answer: bytes | None = None
-
-
-class CredentialCache:
-    """Credentials by SHA-256: those that held, with their principal, and those that did not.
-
-    Dropping everything is one increment: entries carry the generation they were made in. A
-    signature that held keeps holding across generations, so after a change only the database is
-    asked again, not the curve. Times are the monotonic clock's, in seconds.
-    """
-
-    def __init__(
-        self,
-        *,
-        entries: int,
-        refused_entries: int,
-        refused_seconds: float,
-        monotonic: Callable[[], float],
-    ) -> None:
-        self._known: dict[bytes, Known] = {}
-        self._refused: dict[bytes, tuple[float, int]] = {}
-        self._entries = entries
-        self._refused_entries = refused_entries
-        self._refused_seconds = refused_seconds
-        self._monotonic = monotonic
-        self.generation = 0
-
-    def find(self, credential: str) -> Known | None:
-        """What is known about a credential that holds right now; about a microsecond."""
-        known = self._known.get(hashlib.sha256(credential.encode()).digest())
-        if (
-            known is None
-            or known.generation != self.generation
-            or known.good_until <= self._monotonic()
-        ):
-            return None
-        return known
-
-    def find_claims(self, digest: bytes) -> AccessClaims | None:
-        """The claims of a token whose signature was verified before; they may have expired."""
-        known = self._known.get(digest)
-        return known.claims if known is not None else None
-
-    def is_refused(self, digest: bytes) -> bool:
-        """Whether the credential was refused moments ago and nothing has changed since."""
-        found = self._refused.get(digest)
-        return found is not None and found[1] == self.generation and found[0] > self._monotonic()
-
-    def keep(
-        self,
-        digest: bytes,
-        principal: Principal,
-        claims: AccessClaims | None,
-        seconds: float,
-        generation: int,
-    ) -> Known:
-        """Remember a credential for ``seconds``.
-
-        ``generation`` is the one in which the database was asked: when something changed
-        meanwhile the entry is stillborn, instead of outliving the change.
-        """
-        self._known.pop(digest, None)
-        if len(self._known) >= self._entries:
-            del self._known[next(iter(self._known))]
-        known = Known(principal, claims, self._monotonic() + seconds, generation)
-        self._known[digest] = known
-        return known
-
-    def refuse(self, digest: bytes, generation: int) -> None:
-        """Remember for a few seconds that a credential does not hold."""
-        self._known.pop(digest, None)
-        self._refused.pop(digest, None)
-        if len(self._refused) >= self._refused_entries:
-            del self._refused[next(iter(self._refused))]
-        self._refused[digest] = (self._monotonic() + self._refused_seconds, generation)
-
-    def drop(self) -> None:
-        """Somebody's rights changed: look at everybody again."""
-        self.generation += 1
-
-    def clear(self) -> None:
-        """A signing key changed: not even signatures are believed any more."""
-        self.generation += 1
-        self._known.clear()

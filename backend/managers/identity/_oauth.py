@@ -33,9 +33,9 @@ from authlib.oauth2.rfc7636 import CodeChallenge
 from authlib.oidc.core import AuthorizationCodeMixin, OpenIDCode, UserInfo
 
 from backend.core.ids import PLATFORM_TENANT
-from backend.managers.gateway import _keys
-from backend.managers.gateway._tokens import KeySet
-from backend.managers.gateway.settings import GatewaySettings
+from backend.kit import credentials
+from backend.managers.identity._tokens import KeySet
+from backend.managers.identity.settings import IdentitySettings
 from backend.managers.tenant import User
 
 CLIENT_CREDENTIALS: Final = "client_credentials"
@@ -107,7 +107,7 @@ class ClientSnapshot(ClientMixin):  # type: ignore[misc]
 
     def check_client_secret(self, client_secret: str) -> bool:
         """Compare hashes in constant time."""
-        return hmac.compare_digest(self._secret_hash, _keys.digest_of(client_secret))
+        return hmac.compare_digest(self._secret_hash, credentials.digest_of(client_secret))
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
         """Secrets at every endpoint; a client without one does not exist here."""
@@ -194,7 +194,7 @@ class ExchangeSubject:
 class Snapshot:
     """All that one request's grant may ask for, and what it leaves to be stored."""
 
-    settings: GatewaySettings
+    settings: IdentitySettings
     now: datetime
     token_id: str
     client: ClientSnapshot | None = None

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.managers.gateway._limiter import GcraLimiter, Level, policy_of
+from backend.kit.limiter import GcraLimiter, Level, policy_of
 
 SECOND = 1_000_000_000
 

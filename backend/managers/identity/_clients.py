@@ -1,4 +1,4 @@
-"""What programs log in with: a tenant's clients and API keys, and the console's own client."""
+"""What programs log in with: a tenant's OAuth clients, and the console's own."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,15 +10,11 @@ import sqlalchemy as sa
 from backend.core.database import ReadTx, Tx
 from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.core.paging import newest
-from backend.managers.gateway import _keys
-from backend.managers.gateway._oauth import TOKEN_EXCHANGE
-from backend.managers.gateway.errors import (
-    ApiKeyNotFoundError,
-    ClientNotFoundError,
-    ExpiryInvalidError,
-)
-from backend.managers.gateway.models import ApiKey, OauthClient
-from backend.managers.tenant import PRINCIPALS, TenantManager
+from backend.kit import credentials
+from backend.managers.identity._oauth import TOKEN_EXCHANGE
+from backend.managers.identity.errors import ClientNotFoundError
+from backend.managers.identity.models import OauthClient
+from backend.managers.tenant import PRINCIPALS, Roles
 
 CONSOLE: Final = "console"
 """The client id of the console: the one client that logs people in and exchanges their tokens."""
@@ -36,26 +32,11 @@ class Client:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
-    """An API key as its tenant sees it: the prefix, never the key."""
+class Clients:
+    """Making, renewing and deleting them; every change ends what was cached of the old."""
 
-    id: str
-    name: str
-    role: str
-    prefix: str
-    created_by: str
-    created_at: datetime
-    expires_at: datetime | None
-    last_used_at: datetime | None
-
-
-class CredentialOperations:
-    """Making, renewing and revoking them; every change ends what was cached of the old."""
-
-    _tenants: TenantManager
-
-    # --- clients ---------------------------------------------------------------------------------
+    def __init__(self, roles: Roles) -> None:
+        self._roles = roles
 
     async def list_clients(
         self, tx: ReadTx, *, limit: int, before_id: str | None = None
@@ -76,15 +57,15 @@ class CredentialOperations:
         Raises:
             RoleTooHighError: The role has permissions the granter lacks.
         """
-        self._tenants.roles.refuse_higher(role, granter)
-        secret = _keys.mint(_keys.SECRET_TAG)
+        self._roles.refuse_higher(role, granter)
+        secret = credentials.mint(credentials.SECRET_TAG)
         row = OauthClient(
             id=(row_id := uuid7()),
             client_id=f"es_{row_id.replace('-', '')}",
             tenant_id=tx.tenant_id,
             name=name,
             role=role,
-            secret_hash=_keys.digest_of(secret),
+            secret_hash=credentials.digest_of(secret),
             redirect_uris=[],
             grant_types=["client_credentials"],
             disabled=False,
@@ -96,7 +77,7 @@ class CredentialOperations:
         return _client(row), secret
 
     async def rotate_client(
-        self, tx: Tx, client_row_id: str, *, granter: frozenset[str]
+        self, tx: Tx, client_id: str, *, granter: frozenset[str]
     ) -> tuple[Client, str]:
         """Give a client a new secret; the old one is void at once.
 
@@ -107,31 +88,31 @@ class CredentialOperations:
             ClientNotFoundError: No such client in this tenant.
             RoleTooHighError: Knowing its secret would give the caller more than they have.
         """
-        row = await self._locked_client(tx, client_row_id)
-        self._tenants.roles.refuse_higher(row.role, granter)
-        secret = _keys.mint(_keys.SECRET_TAG)
-        row.secret_hash = _keys.digest_of(secret)
+        row = await self._locked_client(tx, client_id)
+        self._roles.refuse_higher(row.role, granter)
+        secret = credentials.mint(credentials.SECRET_TAG)
+        row.secret_hash = credentials.digest_of(secret)
         tx.audit("client.rotated", f"client:{row.client_id}")
         tx.emit("client.rotated", f"client:{row.client_id}", name=row.name)
         tx.signal(PRINCIPALS)
         return _client(row), secret
 
-    async def delete_client(self, tx: Tx, client_row_id: str) -> None:
+    async def delete_client(self, tx: Tx, client_id: str) -> None:
         """Delete a client; its tokens stop working at once.
 
         Raises:
             ClientNotFoundError: No such client in this tenant.
         """
-        row = await self._locked_client(tx, client_row_id)
+        row = await self._locked_client(tx, client_id)
         await tx.session.delete(row)
         tx.audit("client.deleted", f"client:{row.client_id}", name=row.name)
         tx.emit("client.deleted", f"client:{row.client_id}", name=row.name)
         tx.signal(PRINCIPALS)
 
-    async def _locked_client(self, tx: Tx, client_row_id: str) -> OauthClient:
+    async def _locked_client(self, tx: Tx, client_id: str) -> OauthClient:
         row: OauthClient | None = await tx.scalar(
             sa.select(OauthClient)
-            .where(OauthClient.id == client_row_id, OauthClient.tenant_id == tx.tenant_id)
+            .where(OauthClient.id == client_id, OauthClient.tenant_id == tx.tenant_id)
             .with_for_update()
         )
         if row is None:
@@ -153,7 +134,7 @@ class CredentialOperations:
         row: OauthClient | None = await tx.scalar(
             sa.select(OauthClient).where(OauthClient.client_id == CONSOLE)
         )
-        wanted = (_keys.digest_of(secret), list(redirect_uris))
+        wanted = (credentials.digest_of(secret), list(redirect_uris))
         if row is not None and (row.secret_hash, row.redirect_uris) == wanted:
             return
         if row is None:
@@ -179,83 +160,6 @@ class CredentialOperations:
             tx.audit("client.rotated", f"client:{CONSOLE}", redirect_uris=wanted[1])
         tx.signal(PRINCIPALS)
 
-    # --- API keys --------------------------------------------------------------------------------
-
-    async def list_api_keys(
-        self, tx: ReadTx, *, limit: int, before_id: str | None = None
-    ) -> list[Key]:
-        """The tenant's API keys, newest first, one more than ``limit``."""
-        query = sa.select(ApiKey).where(ApiKey.tenant_id == tx.tenant_id)
-        rows = await tx.scalars(newest(query, ApiKey.id, limit, before_id))
-        return [_key(row) for row in rows]
-
-    async def create_api_key(
-        self,
-        tx: Tx,
-        *,
-        name: str,
-        role: str,
-        expires_at: datetime | None,
-        granter: frozenset[str] | None,
-    ) -> tuple[Key, str]:
-        """Create an API key; returns it with the key itself, which is kept nowhere.
-
-        Raises:
-            RoleTooHighError: The role has permissions the granter lacks.
-            ExpiryInvalidError: It would be dead already.
-        """
-        self._tenants.roles.refuse_higher(role, granter)
-        if expires_at is not None and expires_at <= tx.now():
-            raise ExpiryInvalidError
-        key = _keys.mint(_keys.API_KEY_TAG)
-        row = ApiKey(
-            id=uuid7(),
-            tenant_id=tx.tenant_id,
-            name=name,
-            role=role,
-            prefix=_keys.shown_prefix(key),
-            key_hash=_keys.digest_of(key),
-            created_by=tx.scope.actor,
-            created_at=tx.now(),
-            expires_at=expires_at,
-            last_used_at=None,
-        )
-        tx.session.add(row)
-        tx.audit("api_key.created", f"api_key:{row.id}", name=name, role=role, prefix=row.prefix)
-        tx.emit("api_key.created", f"api_key:{row.id}", name=name, role=role)
-        return _key(row), key
-
-    async def revoke_api_key(self, tx: Tx, key_id: str) -> None:
-        """Delete an API key; it stops working at once.
-
-        Raises:
-            ApiKeyNotFoundError: No such key in this tenant.
-        """
-        row: ApiKey | None = await tx.scalar(
-            sa.select(ApiKey)
-            .where(ApiKey.id == key_id, ApiKey.tenant_id == tx.tenant_id)
-            .with_for_update()
-        )
-        if row is None:
-            raise ApiKeyNotFoundError
-        await tx.session.delete(row)
-        tx.audit("api_key.revoked", f"api_key:{row.id}", name=row.name, prefix=row.prefix)
-        tx.emit("api_key.revoked", f"api_key:{row.id}", name=row.name)
-        tx.signal(PRINCIPALS)
-
 
 def _client(row: OauthClient) -> Client:
     return Client(row.id, row.client_id, row.name, row.role, row.disabled, row.created_at)
-
-
-def _key(row: ApiKey) -> Key:
-    return Key(
-        row.id,
-        row.name,
-        row.role,
-        row.prefix,
-        row.created_by,
-        row.created_at,
-        row.expires_at,
-        row.last_used_at,
-    )

@@ -13,9 +13,9 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from backend.core.context import Principal
-from backend.managers.gateway import _pages
-from backend.managers.gateway._logins import Caller
-from backend.managers.gateway._oauth import (
+from backend.managers.identity import _pages
+from backend.managers.identity._logins import Peer
+from backend.managers.identity._oauth import (
     AUTH_METHODS,
     AUTHORIZATION_CODE,
     CLIENT_CREDENTIALS,
@@ -23,19 +23,23 @@ from backend.managers.gateway._oauth import (
     TOKEN_EXCHANGE,
     Answer,
 )
-from backend.managers.gateway._openapi import OPENAPI
-from backend.managers.gateway._provider import (
+from backend.managers.identity._openapi import OPENAPI
+from backend.managers.identity._provider import (
+    AUTHORIZE_PATH,
+    LOGIN_PATH,
+    REVOKE_PATH,
+    TOKEN_PATH,
     AskLogIn,
     OpenIdProvider,
     Refused,
     without_prompt,
 )
-from backend.managers.gateway.errors import (
+from backend.managers.identity.errors import (
     CredentialInvalidError,
     LoginRefusedError,
     TooManyFailuresError,
 )
-from backend.managers.gateway.manager import GatewayManager
+from backend.managers.identity.manager import IdentityManager
 
 __all__ = ["OPENAPI", "SESSION_COOKIE", "oauth_routes"]
 
@@ -50,15 +54,15 @@ _NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 Pairs = list[tuple[str, str]]
 
 
-def oauth_routes(gateway: GatewayManager) -> list[Route]:
+def oauth_routes(identity: IdentityManager) -> list[Route]:
     """The Starlette routes of the issuer, for the application to mount at its root."""
-    face = _Face(gateway.provider)
+    face = _Face(identity.provider)
     return [
-        Route("/oauth/token", face.token, methods=["POST"]),
-        Route("/oauth/revoke", face.revoke, methods=["POST"]),
-        Route("/oauth/authorize", face.authorize, methods=["GET", "POST"]),
-        Route("/oauth/login", face.show_log_in, methods=["GET"]),
-        Route("/oauth/login", face.log_in, methods=["POST"]),
+        Route(TOKEN_PATH, face.token, methods=["POST"]),
+        Route(REVOKE_PATH, face.revoke, methods=["POST"]),
+        Route(AUTHORIZE_PATH, face.authorize, methods=["GET", "POST"]),
+        Route(LOGIN_PATH, face.show_log_in, methods=["GET"]),
+        Route(LOGIN_PATH, face.log_in, methods=["POST"]),
         Route("/oauth/logout", face.log_out, methods=["GET", "POST"]),
         Route("/oauth/userinfo", face.user_info, methods=["GET", "POST"]),
         Route("/oauth/jwks", face.jwks, methods=["GET"]),
@@ -73,7 +77,8 @@ class _Face:
     def __init__(self, provider: OpenIdProvider) -> None:
         self._provider = provider
         self._settings = provider.settings
-        self._metadata = msgspec.json.encode(metadata(self._settings.issuer, provider.permissions))
+        described = metadata(self._settings.issuer, provider.permissions)
+        self._metadata = msgspec.json.encode({**described, **provider.advertised})
 
     async def token(self, request: Request) -> Response:
         return await self._answer_form(request, self._provider.issue_token)
@@ -82,7 +87,7 @@ class _Face:
         return await self._answer_form(request, self._provider.revoke_token)
 
     async def _answer_form(
-        self, request: Request, act: Callable[[Pairs, str | None, Caller], Awaitable[Answer]]
+        self, request: Request, act: Callable[[Pairs, str | None, Peer], Awaitable[Answer]]
     ) -> Response:
         form = await _form(request)
         if form is None:
@@ -93,7 +98,7 @@ class _Face:
                     {},
                 )
             )
-        return _json(await act(form, request.headers.get("authorization"), _caller(request)))
+        return _json(await act(form, request.headers.get("authorization"), _peer(request)))
 
     async def authorize(self, request: Request) -> Response:
         parameters: Pairs | None = list(request.query_params.multi_items())
@@ -102,7 +107,7 @@ class _Face:
         if parameters is None:
             return _refusal_page("invalid_request", f"The body is not {_FORM}")
         log_in = await self._provider.log_ins.find(request.cookies.get(SESSION_COOKIE))
-        outcome = await self._provider.authorize(parameters, log_in, _caller(request))
+        outcome = await self._provider.authorize(parameters, log_in, _peer(request))
         if isinstance(outcome, Refused):
             return _refusal_page(outcome.error, outcome.description)
         if isinstance(outcome, AskLogIn):
@@ -127,7 +132,7 @@ class _Face:
                 email,
                 form.get("password", ""),
                 replaces=request.cookies.get(SESSION_COOKIE),
-                caller=_caller(request),
+                peer=_peer(request),
             )
         except LoginRefusedError as exc:
             return await self._log_in_page(request, return_to, f"{exc.title}.", email, status=401)
@@ -197,7 +202,7 @@ class _Face:
             self._set_cookie(answer, FORM_COOKIE, cookie, None)
             return answer
         if ends:
-            await self._provider.log_ins.end(ends, actor=actor, caller=_caller(request))
+            await self._provider.log_ins.end(ends, actor=actor, peer=_peer(request))
         if may_redirect:
             state = {"state": given["state"]} if "state" in given else {}
             joint = "&" if "?" in redirect_uri else "?"
@@ -248,7 +253,6 @@ def metadata(issuer: str, permissions: Iterable[str]) -> dict[str, Any]:
         "token_endpoint": f"{issuer}/oauth/token",
         "userinfo_endpoint": f"{issuer}/oauth/userinfo",
         "jwks_uri": f"{issuer}/oauth/jwks",
-        "introspection_endpoint": f"{issuer}/oauth/introspect",
         "revocation_endpoint": f"{issuer}/oauth/revoke",
         "end_session_endpoint": f"{issuer}/oauth/logout",
         "scopes_supported": [*IDENTITY_SCOPES, *sorted(permissions)],
@@ -259,8 +263,6 @@ def metadata(issuer: str, permissions: Iterable[str]) -> dict[str, Any]:
         "id_token_signing_alg_values_supported": ["ES256"],
         "token_endpoint_auth_methods_supported": AUTH_METHODS,
         "revocation_endpoint_auth_methods_supported": AUTH_METHODS,
-        # RFC 7662 leaves the caller's own authorization open; ours is a bearer token.
-        "introspection_endpoint_auth_methods_supported": ["bearer"],
         "code_challenge_methods_supported": ["S256"],
         "claims_supported": [
             "iss",
@@ -305,10 +307,10 @@ async def _form(request: Request) -> Pairs | None:
     return None if any("\x00" in value for _, value in pairs) else pairs
 
 
-def _caller(request: Request) -> Caller:
+def _peer(request: Request) -> Peer:
     client = request.client
     address = request.scope.get("address") or (client.host if client else "")
-    return Caller(str(address), str(request.scope.get("request_id", "")))
+    return Peer(str(address), str(request.scope.get("request_id", "")))
 
 
 def _json(answer: Answer) -> Response:

@@ -1,0 +1,161 @@
+"""HTTP face of clients, signing keys and the caller itself: parse, call, shape. No rules here."""
+
+from typing import Annotated, Any, Final, Literal, cast
+
+from fastapi import APIRouter, Path, Request, Response
+from pydantic import AfterValidator
+
+from backend.core.context import Scope, SystemScope
+from backend.core.errors import ForbiddenError, InvalidInputError, UnauthenticatedError
+from backend.core.room import PLATFORM_WRITE
+from backend.http.deps import Caller, Db, canonical_id, manager_of, requires
+from backend.http.pagination import PageQuery, next_cursor
+from backend.http.reply import IdempotencyKeyReusedError, leads_to, problems, reply
+from backend.managers.identity._clients import Client
+from backend.managers.identity.errands import AUTHENTICATE, SIGNING_KEYS
+from backend.managers.identity.errors import ClientNotFoundError, TenantlessTokenError
+from backend.managers.identity.manager import IdentityManager
+from backend.managers.identity.schemas import (
+    ClientCreate,
+    ClientOut,
+    ClientPage,
+    ClientSecretOut,
+    MeOut,
+    SigningKeyRotated,
+    TenantRef,
+    TenantRoleOut,
+)
+from backend.managers.tenant import RoleTooHighError
+
+router = APIRouter(prefix="/api/v1")
+Identity = Annotated[IdentityManager, manager_of(IdentityManager)]
+_DENIED: Final = (UnauthenticatedError, ForbiddenError)
+_POSTED: Final = (*_DENIED, InvalidInputError, IdempotencyKeyReusedError)
+# Version 1 published the parameter by this name.
+_CLIENT_ID: Final = "client_row_id"
+_LEADS_TO: Final = {_CLIENT_ID: "$response.body#/id"}
+ClientId = Annotated[
+    str,
+    Path(alias=_CLIENT_ID, description="UUIDv7", json_schema_extra={"format": "uuid"}),
+    AfterValidator(canonical_id),
+]
+_SHOWN_ONCE: Final = {"Cache-Control": "no-store"}
+
+
+@router.get("/me", tags=["me"], responses=problems(*_DENIED, TenantlessTokenError))
+async def get_me(request: Request, caller: Caller, identity: Identity, db: Db) -> MeOut:
+    """Say who the caller is, in which tenant, and what they may do."""
+    scope = SystemScope(
+        AUTHENTICATE, actor=caller.subject, request_id=request.scope.get("request_id", "")
+    )
+    async with db.read(scope) as tx:
+        view = await identity.describe_caller(tx, caller)
+    return MeOut(
+        subject=caller.subject,
+        kind=cast("Literal['user', 'client', 'api_key']", caller.kind),
+        name=view.name,
+        tenant=TenantRef.model_validate(view.tenant),
+        role=caller.role,
+        permissions=sorted(caller.permissions),
+        platform_admin=caller.platform_admin,
+        tenants=[TenantRoleOut.model_validate(tenant) for tenant in view.tenants],
+    )
+
+
+@router.get("/clients", tags=["clients"], responses=problems(*_DENIED))
+async def list_clients(
+    scope: Annotated[Scope, requires("client:read")], identity: Identity, db: Db, page: PageQuery
+) -> ClientPage:
+    """List the tenant's OAuth clients, newest first."""
+    async with db.read(scope) as tx:
+        rows = await identity.clients.list_clients(tx, limit=page.limit, before_id=page.before_id)
+    items = [ClientOut.model_validate(row) for row in rows[: page.limit]]
+    return ClientPage(items=items, next_cursor=next_cursor(rows, page))
+
+
+@router.post(
+    "/clients",
+    tags=["clients"],
+    status_code=201,
+    response_model=ClientSecretOut,
+    responses={
+        201: leads_to(rotate_client=_LEADS_TO, delete_client=_LEADS_TO),
+        **problems(*_POSTED, RoleTooHighError),
+    },
+)
+async def create_client(
+    request: Request,
+    body: ClientCreate,
+    scope: Annotated[Scope, requires("client:write")],
+    caller: Caller,
+    identity: Identity,
+    db: Db,
+) -> Response:
+    """Create an OAuth client; its secret is shown this once."""
+    async with db.transaction(scope) as tx:
+        client, secret = await identity.clients.create_client(
+            tx, name=body.name, role=body.role, granter=caller.permissions
+        )
+        return reply(request, tx, _with_secret(client, secret), status=201, headers=_SHOWN_ONCE)
+
+
+@router.post(
+    "/clients/{client_row_id}/rotate",  # noqa: FAST003 - see ClientId
+    tags=["clients"],
+    response_model=ClientSecretOut,
+    responses=problems(*_POSTED, ClientNotFoundError, RoleTooHighError),
+)
+async def rotate_client(
+    request: Request,
+    client_id: ClientId,
+    scope: Annotated[Scope, requires("client:write")],
+    caller: Caller,
+    identity: Identity,
+    db: Db,
+) -> Response:
+    """Give a client a new secret; the old one is void at once."""
+    async with db.transaction(scope) as tx:
+        client, secret = await identity.clients.rotate_client(
+            tx, client_id, granter=caller.permissions
+        )
+        return reply(request, tx, _with_secret(client, secret), headers=_SHOWN_ONCE)
+
+
+@router.delete(
+    "/clients/{client_row_id}",  # noqa: FAST003 - see ClientId
+    tags=["clients"],
+    status_code=204,
+    responses=problems(*_DENIED, ClientNotFoundError),
+)
+async def delete_client(
+    client_id: ClientId,
+    scope: Annotated[Scope, requires("client:write")],
+    identity: Identity,
+    db: Db,
+) -> None:
+    """Delete a client; its tokens stop working at once."""
+    async with db.transaction(scope) as tx:
+        await identity.clients.delete_client(tx, client_id)
+
+
+@router.post(
+    "/platform/signing-keys/rotate",
+    tags=["platform"],
+    response_model=SigningKeyRotated,
+    responses=problems(*_POSTED),
+)
+async def rotate_signing_key(
+    request: Request,
+    scope: Annotated[SystemScope, requires(PLATFORM_WRITE, errand=SIGNING_KEYS)],
+    identity: Identity,
+    db: Db,
+) -> Response:
+    """Sign tokens with a new key; the old ones verify until their last token has expired."""
+    async with db.transaction(scope) as tx:
+        kid, until = await identity.rotate_signing_key(tx)
+        return reply(request, tx, SigningKeyRotated(kid=kid, old_keys_until=until))
+
+
+def _with_secret(client: Client, secret: str) -> ClientSecretOut:
+    shown: dict[str, Any] = ClientOut.model_validate(client).model_dump()
+    return ClientSecretOut(**shown, client_secret=secret)

@@ -1,0 +1,82 @@
+"""Signing keys: their overlap, their way to other processes, and what is kept of them."""
+
+import asyncio
+import base64
+import json
+
+import pytest
+import sqlalchemy as sa
+from joserfc import jwt
+from joserfc.jwk import ECKey
+
+from backend.core.context import SystemScope
+from backend.managers.identity import CredentialInvalidError
+from backend.managers.identity.models import SigningKey
+from tests.support.errands import EVERYTHING
+
+
+def count_reads(gate):
+    """Counts transactions that authentication opens, by wrapping the one that opens them."""
+    calls = []
+    original = gate.database.read
+
+    def read(scope):
+        calls.append(scope)
+        return original(scope)
+
+    gate.database.read = read
+    return calls
+
+
+class TestSigningKeys:
+    async def test_processes_that_begin_together_trust_each_other(self, gate):
+        client, secret = await gate.client(await gate.tenant())
+        other = gate.second_process()
+        await asyncio.gather(gate.provider.public_keys(), other.provider.public_keys())
+        token = await gate.token(client, secret)
+        gate.clock.advance(2)
+        assert (await other.gateway.authenticate(token)).kind == "client"
+
+    async def test_rotation_overlaps(self, gate):
+        client, secret = await gate.client(await gate.tenant())
+        before = await gate.token(client, secret)
+        async with gate.database.transaction(SystemScope(EVERYTHING)) as tx:
+            kid, until = await gate.identity.rotate_signing_key(tx)
+        after = await gate.token(client, secret)
+        assert json.loads(base64.urlsafe_b64decode(after.split(".")[0] + "=="))["kid"] == kid
+        for token in (before, after):
+            await gate.gateway.authenticate(token)
+        assert len(json.loads(await gate.provider.public_keys())["keys"]) == 2
+        gate.clock.now = until
+        gate.clock.advance(61)
+        assert len(json.loads(await gate.provider.public_keys())["keys"]) == 1
+
+    async def test_another_process_learns_of_a_new_key_from_a_token(self, gate):
+        client, secret = await gate.client(await gate.tenant())
+        other = gate.second_process()
+        await other.gateway.authenticate(await gate.token(client, secret))
+        async with gate.database.transaction(SystemScope(EVERYTHING)) as tx:
+            await gate.identity.rotate_signing_key(tx)
+        gate.clock.advance(2)
+        assert (await other.gateway.authenticate(await gate.token(client, secret))).kind == "client"
+
+    async def test_unknown_keys_cost_one_look_a_second(self, gate):
+        client, secret = await gate.client(await gate.tenant())
+        header = {"alg": "ES256", "typ": "at+jwt", "kid": "made-up"}
+        await gate.token(client, secret)
+        gate.clock.advance(2)
+        reads = count_reads(gate)
+        for number in range(20):
+            token = jwt.encode(
+                header, {"n": number}, ECKey.generate_key("P-256"), algorithms=["ES256"]
+            )
+            with pytest.raises(CredentialInvalidError):
+                await gate.gateway.authenticate(token)
+        assert len(reads) == 1
+
+    async def test_private_keys_are_sealed(self, gate):
+        await gate.provider.public_keys()
+        async with gate.database.read(SystemScope(EVERYTHING)) as tx:
+            row = await tx.scalar(sa.select(SigningKey))
+        assert "d" not in row.public_jwk
+        assert b'"d"' not in row.sealed_private_jwk
