@@ -1,16 +1,16 @@
 """HTTP face of clients, API keys and the caller itself: parse, call, shape. No rules here."""
 
-from typing import Annotated, Any, Final, Literal, cast
+from typing import Annotated, Final, Literal, cast
 
 from fastapi import APIRouter, Request, Response
 
 from backend.core.context import Scope, SystemScope
-from backend.core.errors import ForbiddenError, InvalidInputError, UnauthenticatedError
+from backend.core.errors import InvalidInputError
 from backend.core.room import PLATFORM_WRITE
 from backend.http.deps import Caller, Db, IdPath, manager_of, requires
-from backend.http.pagination import PageQuery, next_cursor
+from backend.http.pagination import Page, PageQuery, page_of
 from backend.http.reply import leads_to, problems, reply
-from backend.managers.gateway._credentials import Client, Key
+from backend.http.schemas import view
 from backend.managers.gateway.errands import AUTHENTICATE, SIGNING_KEYS
 from backend.managers.gateway.errors import (
     ApiKeyNotFoundError,
@@ -23,11 +23,9 @@ from backend.managers.gateway.manager import GatewayManager
 from backend.managers.gateway.schemas import (
     ApiKeyCreate,
     ApiKeyOut,
-    ApiKeyPage,
     ApiKeySecretOut,
     ClientCreate,
     ClientOut,
-    ClientPage,
     ClientSecretOut,
     MeOut,
     SigningKeyRotated,
@@ -38,41 +36,39 @@ from backend.managers.tenant import RoleTooHighError
 
 router = APIRouter(prefix="/api/v1")
 Gateway = Annotated[GatewayManager, manager_of(GatewayManager)]
-_DENIED: Final = (UnauthenticatedError, ForbiddenError)
-_POSTED: Final = (*_DENIED, InvalidInputError, IdempotencyKeyReusedError)
+_POSTED: Final = (InvalidInputError, IdempotencyKeyReusedError)
 _CLIENT_ID: Final = {"client_row_id": "$response.body#/id"}
 _SHOWN_ONCE: Final = {"Cache-Control": "no-store"}
 
 
-@router.get("/me", tags=["me"], responses=problems(*_DENIED, TenantlessTokenError))
+@router.get("/me", tags=["me"], responses=problems(TenantlessTokenError))
 async def get_me(request: Request, caller: Caller, gateway: Gateway, db: Db) -> MeOut:
     """Say who the caller is, in which tenant, and what they may do."""
     scope = SystemScope(
         AUTHENTICATE, actor=caller.subject, request_id=request.scope.get("request_id", "")
     )
     async with db.read(scope) as tx:
-        view = await gateway.describe_caller(tx, caller)
+        found = await gateway.describe_caller(tx, caller)
     return MeOut(
         subject=caller.subject,
         kind=cast("Literal['user', 'client', 'api_key']", caller.kind),
-        name=view.name,
-        tenant=TenantRef.model_validate(view.tenant),
+        name=found.name,
+        tenant=view(TenantRef, found.tenant),
         role=caller.role,
         permissions=sorted(caller.permissions),
         platform_admin=caller.platform_admin,
-        tenants=[TenantRoleOut.model_validate(tenant) for tenant in view.tenants],
+        tenants=[view(TenantRoleOut, tenant) for tenant in found.tenants],
     )
 
 
-@router.get("/clients", tags=["clients"], responses=problems(*_DENIED))
+@router.get("/clients", tags=["clients"])
 async def list_clients(
     scope: Annotated[Scope, requires("client:read")], gateway: Gateway, db: Db, page: PageQuery
-) -> ClientPage:
+) -> Page[ClientOut]:
     """List the tenant's OAuth clients, newest first."""
     async with db.read(scope) as tx:
         rows = await gateway.list_clients(tx, limit=page.limit, before_id=page.before_id)
-    items = [ClientOut.model_validate(row) for row in rows[: page.limit]]
-    return ClientPage(items=items, next_cursor=next_cursor(rows, page))
+    return page_of(ClientOut, rows, page)
 
 
 @router.post(
@@ -98,7 +94,13 @@ async def create_client(
         client, secret = await gateway.create_client(
             tx, name=body.name, role=body.role, granter=caller.permissions
         )
-        return reply(request, tx, _with_secret(client, secret), status=201, headers=_SHOWN_ONCE)
+        return reply(
+            request,
+            tx,
+            view(ClientSecretOut, client, client_secret=secret),
+            status=201,
+            headers=_SHOWN_ONCE,
+        )
 
 
 @router.post(
@@ -118,14 +120,16 @@ async def rotate_client(
     """Give a client a new secret; the old one is void at once."""
     async with db.transaction(scope) as tx:
         client, secret = await gateway.rotate_client(tx, client_row_id, granter=caller.permissions)
-        return reply(request, tx, _with_secret(client, secret), headers=_SHOWN_ONCE)
+        return reply(
+            request, tx, view(ClientSecretOut, client, client_secret=secret), headers=_SHOWN_ONCE
+        )
 
 
 @router.delete(
     "/clients/{client_row_id}",
     tags=["clients"],
     status_code=204,
-    responses=problems(*_DENIED, ClientNotFoundError),
+    responses=problems(ClientNotFoundError),
 )
 async def delete_client(
     client_row_id: IdPath,
@@ -138,15 +142,14 @@ async def delete_client(
         await gateway.delete_client(tx, client_row_id)
 
 
-@router.get("/api-keys", tags=["api keys"], responses=problems(*_DENIED))
+@router.get("/api-keys", tags=["api keys"])
 async def list_api_keys(
     scope: Annotated[Scope, requires("api_key:read")], gateway: Gateway, db: Db, page: PageQuery
-) -> ApiKeyPage:
+) -> Page[ApiKeyOut]:
     """List the tenant's API keys, newest first."""
     async with db.read(scope) as tx:
         rows = await gateway.list_api_keys(tx, limit=page.limit, before_id=page.before_id)
-    items = [ApiKeyOut.model_validate(row) for row in rows[: page.limit]]
-    return ApiKeyPage(items=items, next_cursor=next_cursor(rows, page))
+    return page_of(ApiKeyOut, rows, page)
 
 
 @router.post(
@@ -176,14 +179,16 @@ async def create_api_key(
             expires_at=body.expires_at,
             granter=caller.permissions,
         )
-        return reply(request, tx, _with_key(made, key), status=201, headers=_SHOWN_ONCE)
+        return reply(
+            request, tx, view(ApiKeySecretOut, made, key=key), status=201, headers=_SHOWN_ONCE
+        )
 
 
 @router.delete(
     "/api-keys/{key_id}",
     tags=["api keys"],
     status_code=204,
-    responses=problems(*_DENIED, ApiKeyNotFoundError),
+    responses=problems(ApiKeyNotFoundError),
 )
 async def revoke_api_key(
     key_id: IdPath,
@@ -212,13 +217,3 @@ async def rotate_signing_key(
     async with db.transaction(scope) as tx:
         kid, until = await gateway.rotate_signing_key(tx)
         return reply(request, tx, SigningKeyRotated(kid=kid, old_keys_until=until))
-
-
-def _with_secret(client: Client, secret: str) -> ClientSecretOut:
-    shown: dict[str, Any] = ClientOut.model_validate(client).model_dump()
-    return ClientSecretOut(**shown, client_secret=secret)
-
-
-def _with_key(made: Key, key: str) -> ApiKeySecretOut:
-    shown: dict[str, Any] = ApiKeyOut.model_validate(made).model_dump()
-    return ApiKeySecretOut(**shown, key=key)
