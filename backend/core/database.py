@@ -549,10 +549,16 @@ def _bound_idle_transactions(engine: AsyncEngine) -> None:
 
     @event.listens_for(engine.sync_engine, "connect")
     def _set(connection: Any, _: object) -> None:
-        cursor = connection.cursor()
-        cursor.execute("SET idle_in_transaction_session_timeout = '30s'")
-        cursor.close()
-        connection.commit()
+        try:
+            cursor = connection.cursor()
+            cursor.execute("SET idle_in_transaction_session_timeout = '30s'")
+            cursor.close()
+            connection.commit()
+        except BaseException:
+            # Who waited has left (a deadline, a closed request): the pool does not know of the
+            # connection yet, and nobody else would close it.
+            connection.driver_connection.pgconn.finish()
+            raise
 
 
 def _refuse_aborted_commits(engine: AsyncEngine) -> None:

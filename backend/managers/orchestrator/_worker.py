@@ -230,16 +230,18 @@ class Worker:
         if self._database.dialect == "sqlite":
             # One writer at a time: an idle worker looks without becoming it.
             async with self._database.read(self._scope) as view:
-                if not await has_candidates(view, self._names):
-                    return Claimed([], more=False)
+                found = await has_candidates(view, self._names)
+            # Asked to end meanwhile: what is due now is for others.
+            if not found or self._stopping.is_set():
+                return Claimed([], more=False)
         self._claiming = True
         try:
             async with self._database.transaction(self._scope) as tx:
-                found = await claim(tx, self.id, room, self._names)
+                claimed = await claim(tx, self.id, room, self._names)
         finally:
             self._claiming = False
-        self._on_event("claim_ended", seconds=monotonic() - started, claimed=len(found.claims))
-        return found
+        self._on_event("claim_ended", seconds=monotonic() - started, claimed=len(claimed.claims))
+        return claimed
 
     def _start(self, claims: Sequence[Claim]) -> None:
         groups: dict[tuple[str, str], list[Claim]] = {}
