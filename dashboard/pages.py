@@ -485,7 +485,8 @@ def _upload(session: state.Session, key: str, upload: Upload) -> None:
 
 
 def _input(session: state.Session, page: str, one: Input) -> str | datetime | None:
-    key = f"{page}-{one.name.replace('_', '-')}"
+    # Apart from the filter of the same field.
+    key = f"{page}-new-{one.name.replace('_', '-')}"
     if one.kind == "role":
         names = [role.name for role in session.api.list_roles().items]
         first = names.index(one.usual) if one.usual in names else 0
