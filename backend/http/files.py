@@ -9,10 +9,12 @@ from fastapi.responses import StreamingResponse
 _CSV: Final = "text/csv"
 _SCHEMA: Final = {"schema": {"type": "string"}}
 
-CSV_BODY: Final[dict[str, Any]] = {
-    "requestBody": {"required": True, "content": {_CSV: _SCHEMA}},
-}
-"""``openapi_extra`` of a route that takes a :data:`CsvBody`."""
+
+def csv_body(example: str) -> dict[str, Any]:
+    """``openapi_extra`` of a route that takes a :data:`CsvBody`."""
+    content = {_CSV: {**_SCHEMA, "example": example}}
+    return {"requestBody": {"required": True, "content": content}}
+
 
 CSV_ANSWER: Final[dict[str, Any]] = {"content": {_CSV: _SCHEMA}, "description": "CSV, UTF-8"}
 """The 200 of a route that answers with :func:`csv_file`."""
