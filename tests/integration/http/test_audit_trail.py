@@ -29,7 +29,11 @@ class Trail:
 
     async def act(self, method: str, template: str, body: Any = None, **names: str) -> Any:
         await self._new()
-        answer = await self._http.request(method, template.format(**names), json=body)
+        if isinstance(body, bytes):
+            sent: dict[str, Any] = {"content": body, "headers": {"Content-Type": "text/csv"}}
+        else:
+            sent = {"json": body}
+        answer = await self._http.request(method, template.format(**names), **sent)
         assert answer.is_success, (method, template, answer.text)
         self.left[f"{method} {template}"] = await self._new()
         return answer.json() if answer.content else None
