@@ -306,16 +306,18 @@ def draw_list(page: ListPage[_T]) -> None:
             wanted[one.name] = _filter(page.key, one)
         if not page.filters:
             words = _search(page.key)
-        export.button(
-            page.key,
-            lambda cursor: _searched(
-                page, fetch(**wanted, cursor=cursor, limit=client.EXPORT_LIMIT), words
-            ),
-            page.export,
-            filters=(*wanted.values(), words),
-        )
-        if page.upload and session.can(page.write):
-            _upload(session, page.key, page.upload)
+        # Together at the row's end: what takes the list away, and what brings one.
+        with st.container(horizontal=True, width="content"):
+            export.button(
+                page.key,
+                lambda cursor: _searched(
+                    page, fetch(**wanted, cursor=cursor, limit=client.EXPORT_LIMIT), words
+                ),
+                page.export,
+                filters=(*wanted.values(), words),
+            )
+            if page.upload and session.can(page.write):
+                _upload(session, page.key, page.upload)
     here = paging.place(f"{page.key}-place", *wanted.values())
     limit = client.PAGE_LIMIT if page.filters else client.EXPORT_LIMIT
     with problems.guard():
