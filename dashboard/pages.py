@@ -166,6 +166,21 @@ class Form:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """The way to many new things at once: a CSV file.
+
+    Attributes:
+        note: Says what the file must look like.
+        call: Takes the file whole.
+        said: What is said afterwards, from the answer.
+    """
+
+    note: str
+    call: Callable[[client.Api, bytes], Any]
+    said: Callable[[Any], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ListPage(Generic[_T]):
     """What a list page is of, and everything on it.
 
@@ -186,6 +201,7 @@ class ListPage(Generic[_T]):
             long as the API allows: these lists are short, and one page is mostly all.
         name: Names one thing; by default its ``name``.
         form: The way to a new one.
+        upload: The way to many of them.
         acts: What can be done with one.
         below: Draws the rest of an opened row.
         detail: Draws one thing by its id in a view of its own, instead of a card above the list.
@@ -205,6 +221,7 @@ class ListPage(Generic[_T]):
     filters: Sequence[Choice | Words] = ()
     name: Callable[[Any], str] = lambda item: str(item.name)
     form: Form | None = None
+    upload: Upload | None = None
     acts: Sequence[Act] = ()
     below: Callable[[_T], None] | None = None
     detail: Callable[[str], None] | None = None
@@ -289,14 +306,18 @@ def draw_list(page: ListPage[_T]) -> None:
             wanted[one.name] = _filter(page.key, one)
         if not page.filters:
             words = _search(page.key)
-        export.button(
-            page.key,
-            lambda cursor: _searched(
-                page, fetch(**wanted, cursor=cursor, limit=client.EXPORT_LIMIT), words
-            ),
-            page.export,
-            filters=(*wanted.values(), words),
-        )
+        # Together at the row's end: what takes the list away, and what brings one.
+        with st.container(horizontal=True, width="content"):
+            export.button(
+                page.key,
+                lambda cursor: _searched(
+                    page, fetch(**wanted, cursor=cursor, limit=client.EXPORT_LIMIT), words
+                ),
+                page.export,
+                filters=(*wanted.values(), words),
+            )
+            if page.upload and session.can(page.write):
+                _upload(session, page.key, page.upload)
     here = paging.place(f"{page.key}-place", *wanted.values())
     limit = client.PAGE_LIMIT if page.filters else client.EXPORT_LIMIT
     with problems.guard():
@@ -444,8 +465,30 @@ def _form(session: state.Session, page: ListPage[_T], form: Form) -> None:
             st.rerun()
 
 
+def _upload(session: state.Session, key: str, upload: Upload) -> None:
+    with st.popover("Import", icon=":material/upload:", key=f"{key}-import-popover"):
+        markup.note(upload.note)
+        # A new widget after each file: the old one would offer to take it again.
+        turn = int(st.session_state.get(f"{key}-import-turn", 0))
+        given = st.file_uploader("CSV file", type="csv", key=f"{key}-import-file-{turn}")
+        if not st.button(
+            "Import file",
+            key=f"{key}-import-send",
+            type="primary",
+            disabled=given is None,
+            width="stretch",
+        ):
+            return
+        with problems.guard():
+            if given is not None:
+                confirm.say_after_rerun(upload.said(upload.call(session.api, given.getvalue())))
+                _set(f"{key}-import-turn", turn + 1)
+                st.rerun()
+
+
 def _input(session: state.Session, page: str, one: Input) -> str | datetime | None:
-    key = f"{page}-{one.name.replace('_', '-')}"
+    # Apart from the filter of the same field.
+    key = f"{page}-new-{one.name.replace('_', '-')}"
     if one.kind == "role":
         names = [role.name for role in session.api.list_roles().items]
         first = names.index(one.usual) if one.usual in names else 0

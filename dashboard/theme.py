@@ -35,6 +35,7 @@ STATES: Final[dict[str, Look]] = {
     "bounced": Look("red", "#E0555F"),
     "partial": Look("amber", "#D9703A"),
     "cancelled": _NEUTRAL,
+    "suppressed": Look("gray", "#9A8FB0"),
     # jobs
     "blocked": Look("gray", "#9A8FB0"),
     "ready": Look("blue", "#5B8DEF"),
@@ -57,6 +58,7 @@ EMAIL_STATES: Final = (
     "deferred",
     "partial",
     "bounced",
+    "suppressed",
     "cancelled",
 )
 JOB_STATES: Final = (

@@ -276,6 +276,21 @@ class Tx(ReadTx):
         )
         return (await self.session.execute(statement)).first() is not None
 
+    async def insert_missing(
+        self, model: type[Base], rows: Sequence[Mapping[str, Any]], *, conflict: Iterable[str]
+    ) -> None:
+        """Insert those rows whose ``conflict`` columns no other row has, and leave the others."""
+        if not rows:
+            return
+        refuse_foreign_rows(self.scope, model, rows)
+        await self._write_appended(model)
+        statement = (
+            self._insert(model)
+            .on_conflict_do_nothing(index_elements=list(conflict))
+            .execution_options(scope_checked=True)
+        )
+        await self.session.execute(statement, list(rows))
+
     async def upsert(
         self,
         model: type[Base],

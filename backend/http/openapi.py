@@ -229,7 +229,8 @@ def _complete(method: str, operation: dict[str, Any]) -> None:
     if "application/problem+json" not in responses.get("422", {}).get("content", {}):
         responses.pop("422", None)  # the framework's own
     if "requestBody" in operation:
-        responses["415"] = _problem(_NOT_JSON)
+        (media,) = operation["requestBody"]["content"]
+        responses["415"] = _problem(f"The body is not `{media}`")
     if method == "post":
         _offer_idempotency(operation)
 

@@ -230,6 +230,7 @@ class EmailSettingsOut(Wire, frozen=True, kw_only=True):
     from_address: str
     from_name: str
     smtp: SmtpOut | None
+    suppress_hard_bounces: bool
 
 
 class EmailSettingsPut(Wire, frozen=True, kw_only=True):
@@ -238,6 +239,7 @@ class EmailSettingsPut(Wire, frozen=True, kw_only=True):
     from_address: str
     from_name: str | UnsetType = ""
     smtp: SmtpIn | None | UnsetType = UNSET
+    suppress_hard_bounces: bool | UnsetType = False
 
 
 class Error(Wire, frozen=True, kw_only=True):
@@ -272,6 +274,13 @@ class HealthOut(Wire, frozen=True, kw_only=True):
     name: str
     ok: bool
     required: bool
+
+
+class ImportedOut(Wire, frozen=True, kw_only=True):
+    """What became of an imported file."""
+
+    added: int
+    known: int
 
 
 class InactiveToken(Wire, frozen=True, kw_only=True):
@@ -471,6 +480,31 @@ class SmtpOut(Wire, frozen=True, kw_only=True):
     port: int
     tls: str
     username: str | None
+
+
+class SuppressionCreate(Wire, frozen=True, kw_only=True):
+    """An address that is not to be mailed."""
+
+    address: str
+    comment: str | UnsetType = ""
+    expires_at: datetime | None | UnsetType = UNSET
+
+
+class SuppressionOut(Wire, frozen=True, kw_only=True):
+    """An address that is not mailed."""
+
+    address: str
+    comment: str
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None
+    id: str
+    reason: str
+
+
+class SuppressionPage(Wire, frozen=True, kw_only=True):
+    items: list[SuppressionOut]
+    next_cursor: str | None
 
 
 class TemplateOut(Wire, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dashboard.client import models
 from dashboard.client.transport import (
     Connection,
+    Download,
     Tagged,
     fresh_key,
     segment,
@@ -375,3 +376,58 @@ class Api:
     def list_roles(self) -> models.RolePage:
         """List the built-in roles and their permissions."""
         return self.connection.ask("GET", "/api/v1/roles", models.RolePage)
+
+    def list_suppressions(
+        self,
+        *,
+        address: str | None = None,
+        reason: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> models.SuppressionPage:
+        """List suppressed addresses, newest first."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/suppressions",
+            models.SuppressionPage,
+            query={"address": address, "reason": reason, "limit": limit, "cursor": cursor},
+        )
+
+    def add_suppression(
+        self, body: models.SuppressionCreate, *, idempotency_key: str | None = None
+    ) -> models.SuppressionOut:
+        """Never mail an address again; what was said of it before is replaced."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/suppressions",
+            models.SuppressionOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def export_suppressions(self) -> Download:
+        """Export the list as CSV, newest first; `import` takes it back."""
+        return self.connection.download("GET", "/api/v1/suppressions/export")
+
+    def import_suppressions(
+        self, body: bytes, *, idempotency_key: str | None = None
+    ) -> models.ImportedOut:
+        """Suppress the addresses of a CSV file (address, comment, expires_at), all or none."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/suppressions/import",
+            models.ImportedOut,
+            content=body,
+            media_type="text/csv",
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def remove_suppression(self, suppression_id: str) -> None:
+        """Let an address be mailed again."""
+        self.connection.tell("DELETE", f"/api/v1/suppressions/{uuid_segment(suppression_id)}")
+
+    def get_suppression(self, suppression_id: str) -> models.SuppressionOut:
+        """Get one suppressed address."""
+        return self.connection.ask(
+            "GET", f"/api/v1/suppressions/{uuid_segment(suppression_id)}", models.SuppressionOut
+        )

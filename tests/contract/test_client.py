@@ -82,6 +82,8 @@ def answer_barely(request: httpx.Request) -> httpx.Response:
             content = given.get("content")
             if content is None:
                 return httpx.Response(int(status))
+            if "application/json" not in content:
+                return httpx.Response(int(status), headers={"Content-Type": next(iter(content))})
             return httpx.Response(int(status), json=barest(content["application/json"]["schema"]))
     raise AssertionError("no success")
 
@@ -93,7 +95,7 @@ def made_up(annotation: str) -> Any:
         struct = getattr(models, kind.removeprefix("models."))
         schema = DOCUMENT["components"]["schemas"][struct.__name__]
         return msgspec.convert(barest(schema), type=struct)
-    return {"str": ID, "int": 1}[kind]
+    return {"str": ID, "int": 1, "bytes": b"x"}[kind]
 
 
 class TestGenerate:

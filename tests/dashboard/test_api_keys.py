@@ -21,8 +21,8 @@ def opened(visit, platform, person=ADA):
 
 def asked(visit, name, last_day=None):
     screen = visit("api_keys").click("api-keys-new")
-    screen.app.text_input(key="api-keys-name").set_value(name)
-    screen.app.date_input(key="api-keys-expires-at").set_value(last_day)
+    screen.app.text_input(key="api-keys-new-name").set_value(name)
+    screen.app.date_input(key="api-keys-new-expires-at").set_value(last_day)
     return screen.press("Create API key")
 
 
@@ -55,7 +55,7 @@ class TestApiKeys:
         day = (datetime.now(UTC) - timedelta(days=2)).date()
         screen = asked(visit, "Export", day)
         assert "Code gateway.expiry_invalid" in screen.text
-        assert screen.app.text_input(key="api-keys-name").value == "Export"
+        assert screen.app.text_input(key="api-keys-new-name").value == "Export"
         assert not screen.app.code
 
     def test_are_revoked_after_one_question(self, visit, platform):

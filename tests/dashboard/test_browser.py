@@ -45,6 +45,7 @@ expect.set_options(timeout=WAIT)
 PAGES = {
     "Overview": "",
     "E-mails": "emails",
+    "Suppressions": "suppressions",
     "Jobs": "jobs",
     "Audit": "audit",
     "Members": "members",

@@ -20,8 +20,8 @@ def opened(visit, platform, person=ADA):
 class TestClients:
     def test_shows_a_new_secret_until_it_is_copied(self, visit, platform):
         screen = visit("clients").click("clients-new")
-        assert screen.app.selectbox(key="clients-role").value == "workflow"
-        screen.app.text_input(key="clients-name").set_value(" Reports ")
+        assert screen.app.selectbox(key="clients-new-role").value == "workflow"
+        screen.app.text_input(key="clients-new-name").set_value(" Reports ")
         screen.press("Create client")
         assert platform.called("POST", "clients")[0].body == {"name": "Reports", "role": "workflow"}
         made = platform.items("clients")[0]

@@ -73,7 +73,7 @@ class TestAnotherForm:
         platform.wire.alter("GET", "/api/v1/overview", leaner)
         platform.wire.alter("GET", "/api/v1/roles", lambda page: {"items": page["items"]})
         assert visit("overview").app.metric
-        assert visit("members").click("members-new").app.selectbox(key="members-role").options
+        assert visit("members").click("members-new").app.selectbox(key="members-new-role").options
 
     def test_without_what_was_promised_is_a_problem_and_no_crash(self, visit, platform):
         platform.wire.alter("GET", "/api/v1/emails", lambda page: {"items": [{"id": 1}]})

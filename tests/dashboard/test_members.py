@@ -44,11 +44,11 @@ class TestMembers:
 
     def test_can_be_added(self, visit, platform):
         screen = visit("members").click("members-new")
-        assert screen.app.selectbox(key="members-role").value == "viewer"
-        screen.app.text_input(key="members-email").set_value("edsger@example.test")
-        screen.app.text_input(key="members-name").set_value("Edsger Dijkstra")
-        screen.app.text_input(key="members-password").set_value("goto is considered harmful")
-        screen.app.selectbox(key="members-role").select("operator")
+        assert screen.app.selectbox(key="members-new-role").value == "viewer"
+        screen.app.text_input(key="members-new-email").set_value("edsger@example.test")
+        screen.app.text_input(key="members-new-name").set_value("Edsger Dijkstra")
+        screen.app.text_input(key="members-new-password").set_value("goto is considered harmful")
+        screen.app.selectbox(key="members-new-role").select("operator")
         screen.press("Add member")
         made = platform.items("members")[0]
         assert (made["email"], made["role"]) == ("edsger@example.test", "operator")
@@ -57,11 +57,11 @@ class TestMembers:
 
     def test_keeps_the_form_when_the_platform_refuses(self, visit):
         screen = visit("members").click("members-new")
-        screen.app.text_input(key="members-email").set_value(VIC)
-        screen.app.text_input(key="members-name").set_value("Vic again")
+        screen.app.text_input(key="members-new-email").set_value(VIC)
+        screen.app.text_input(key="members-new-name").set_value("Vic again")
         screen.press("Add member")
         assert "Code tenant.member_exists" in screen.text
-        assert screen.app.text_input(key="members-email").value == VIC
+        assert screen.app.text_input(key="members-new-email").value == VIC
 
     def test_can_get_another_role(self, visit, platform):
         screen, vic = opened(visit, platform)

@@ -11,9 +11,9 @@ pytestmark = pytest.mark.page
 
 def fill(screen, name, slug, owner=""):
     screen.click("tenants-new")
-    screen.app.text_input(key="tenants-name").set_value(name)
-    screen.app.text_input(key="tenants-slug").set_value(slug)
-    screen.app.text_input(key="tenants-owner-email").set_value(owner)
+    screen.app.text_input(key="tenants-new-name").set_value(name)
+    screen.app.text_input(key="tenants-new-slug").set_value(slug)
+    screen.app.text_input(key="tenants-new-owner-email").set_value(owner)
     return screen.press("Create tenant")
 
 
@@ -51,7 +51,7 @@ class TestTenants:
     def test_keeps_the_form_when_the_slug_is_taken(self, visit):
         screen = fill(visit("tenants"), "Globex again", "globex")
         assert "Code tenant.slug_taken" in screen.text
-        assert screen.app.text_input(key="tenants-name").value == "Globex again"
+        assert screen.app.text_input(key="tenants-new-name").value == "Globex again"
 
     def test_sends_nothing_incomplete(self, visit, platform):
         screen = fill(visit("tenants"), "Nameless", " ")

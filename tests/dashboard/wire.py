@@ -35,8 +35,12 @@ class Wire(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Note the call and answer it, by a rule if there is one."""
         raw = request.read()
-        form = "x-www-form-urlencoded" in request.headers.get("content-type", "")
-        body = dict(parse_qsl(raw.decode())) if form else json.loads(raw) if raw else None
+        kind = request.headers.get("content-type", "")
+        body: Any = raw or None
+        if "x-www-form-urlencoded" in kind:
+            body = dict(parse_qsl(raw.decode()))
+        elif raw and "json" in kind:
+            body = json.loads(raw)
         path = request.url.path
         self.calls.append(Call(request.method, path, dict(request.url.params), body))
         handle: Handle = self._inner.handle_request

@@ -86,6 +86,11 @@ def make_api_key(
     return _made(http.post("/api/v1/api-keys", json=body))
 
 
+def make_suppression(http: httpx.Client, address: str, comment: str = "") -> Json:
+    """An address that is not mailed."""
+    return _made(http.post("/api/v1/suppressions", json={"address": address, "comment": comment}))
+
+
 def make_email(
     http: httpx.Client, to: str | Sequence[str] = "ada@example.test", **more: Any
 ) -> Json:
@@ -242,12 +247,14 @@ def seed(
             make_client(demo, name)
         make_api_key(demo, "Nightly report", expires_at="2098-12-31T23:59:59Z")
         make_api_key(demo, "Dashboard wall")
+        make_suppression(demo, "Margaret@example.test", "asked on the phone")
         for number in range(4):
             make_email(abroad, "hank@example.test", subject=f"Globex {number}")
         make_emails(demo, emails, lambda number: f"{_NAMES[number % 7]}@example.test")
         make_email(demo, "bounce@example.test", subject="Payment reminder")
         make_email(demo, "defer@example.test", subject="Weekly report")
         make_email(demo, ["ada@example.test", "bounce@example.test"], subject="Two of you")
+        make_email(demo, "margaret@example.test", subject="Not to be mailed")
         make_email(
             demo,
             subject=HOSTILE_SUBJECT,
@@ -264,7 +271,10 @@ def seed(
         )
         make_email(demo, "slow@example.test", subject="Held by its mail server")
         _wait_until(
-            lambda: _states(demo) == {"accepted", "bounced", "deferred", "partial", "sending"}
+            lambda: (
+                _states(demo)
+                == {"accepted", "bounced", "deferred", "partial", "sending", "suppressed"}
+            )
         )
         # What is being sent now stays so in the copy, with a worker that nobody will hear of again.
         copy = folder / "seeded.db"

@@ -63,6 +63,9 @@ class Maker:
         slug = f"t-{secrets.token_hex(6)}"
         return self._post("platform/tenants", {"slug": slug, "name": slug})
 
+    def suppression(self) -> str:
+        return self._post("suppressions", {"address": f"{secrets.token_hex(6)}@example.test"})
+
     def template(self) -> str:
         name = f"t-{secrets.token_hex(6)}"
         self._call("PUT", f"email-templates/{name}", TEMPLATE)
@@ -81,6 +84,8 @@ _EXISTING: dict[str, tuple[str, Callable[[Maker], str]]] = {
     "rotate_client": ("client_row_id", Maker.client),
     "delete_client": ("client_row_id", Maker.client),
     "revoke_api_key": ("key_id", Maker.api_key),
+    "get_suppression": ("suppression_id", Maker.suppression),
+    "remove_suppression": ("suppression_id", Maker.suppression),
     "set_member_role": ("user_id", Maker.member),
     "remove_member": ("user_id", Maker.member),
     "get_tenant": ("tenant_id", Maker.tenant),

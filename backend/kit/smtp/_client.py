@@ -19,7 +19,7 @@ import asyncio
 import re
 import ssl
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -42,6 +42,10 @@ _LEADING_DOT: Final = re.compile(rb"(?m)^\.")
 # Codes that speak about our credentials or the state of the session, never about a recipient:
 # 503 is what a restarted relay says to a session it has forgotten.
 _ABOUT_US: Final = frozenset({503, 530, 534, 535, 538})
+# What tells that a mailbox does not exist: see _is_unknown.
+_ENHANCED: Final = re.compile(r"\d\.\d{1,3}\.\d{1,3}", re.ASCII)
+_NO_MAILBOX: Final = re.compile(r"5\.1\.(?!0*[78]\Z)\d+|5\.2\.0*1")
+_MAILBOX_CODES: Final = frozenset({550, 551, 553})
 _CLOSING: Final = 421
 _START_INPUT: Final = 354
 # A large message gets this long on top of the timeout, as if the line carried 64 KiB a second.
@@ -134,7 +138,8 @@ class RecipientOutcome:
 
     ``code`` is None when there was no answer to quote; ``response`` is one printable line of at
     most 500 characters. ``uncertain`` marks a deferral after which the relay may hold the message
-    all the same.
+    all the same. ``unknown`` marks a refusal of this very recipient: the relay says that there is
+    no such mailbox, or none that takes mail any more.
     """
 
     address: str
@@ -142,6 +147,7 @@ class RecipientOutcome:
     code: int | None
     response: str
     uncertain: bool = False
+    unknown: bool = False
 
 
 class _GoneError(Exception):
@@ -433,7 +439,8 @@ async def _transact(
                 await client.rcpt(address)
             except aiosmtplib.SMTPRecipientRefused as error:
                 _raise_if_gone(error)
-                outcomes[index] = _judge(address, error.code, error.message)
+                said = _judge(address, error.code, error.message)
+                outcomes[index] = replace(said, unknown=_is_unknown(said, at_rcpt=True))
             else:
                 open_for.append(index)
         if not open_for:
@@ -455,8 +462,27 @@ async def _transact(
     if code == _START_INPUT:
         answer, text, uncertain = await _transmit(client, payload)
     for index in open_for:
-        outcomes[index] = _judge(recipients[index], answer, text, uncertain=uncertain)
+        said = _judge(recipients[index], answer, text, uncertain=uncertain)
+        # One answer for all of them tells nothing about each.
+        alone = len(open_for) == 1 and _is_unknown(said, at_rcpt=False)
+        outcomes[index] = replace(said, unknown=alone)
     return [outcomes[index] for index in range(len(recipients))]
+
+
+def _is_unknown(said: RecipientOutcome, *, at_rcpt: bool) -> bool:
+    """Whether a refusal says that the mailbox does not exist.
+
+    The enhanced code (RFC 3463) decides where there is one: 5.1.x is about the address, except for
+    the two that are about the sender's, and 5.2.1 a mailbox that was closed. A full mailbox, a
+    policy (5.7.x) or a message that is not liked is none of that. Without one, the answer to RCPT
+    counts if its code means the mailbox (RFC 5321, section 4.2.3).
+    """
+    if said.state != "bounced":
+        return False
+    enhanced = _ENHANCED.match(said.response)
+    if enhanced is not None:
+        return _NO_MAILBOX.fullmatch(enhanced[0]) is not None
+    return at_rcpt and said.code in _MAILBOX_CODES
 
 
 async def _transmit(client: aiosmtplib.SMTP, payload: bytes) -> tuple[int | None, str, bool]:

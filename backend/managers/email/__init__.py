@@ -1,10 +1,16 @@
 """E-mail: composing, sending and accounting for every recipient.
 
-Owns ``email_messages``, ``email_recipients``, ``email_events``, ``email_templates`` and
-``email_settings``. Its job kind ``email.send`` reaches the orchestrator through ``app``.
+Owns ``email_messages``, ``email_recipients``, ``email_events``, ``email_templates``,
+``email_settings`` and ``email_suppressions``. Its job kind ``email.send`` reaches the orchestrator
+through ``app``.
 """
 
-from backend.core.room import ADMIN, OPERATOR, VIEWER, WORKFLOW, ReadyCheck, Room, RouteClass
+from backend.core.room import ADMIN, OPERATOR, VIEWER, WORKFLOW, ReadyCheck, Room, RouteClass, Sweep
+from backend.managers.email._suppressions import (
+    MAX_IMPORT_BYTES,
+    RETENTION,
+    SuppressionList,
+)
 from backend.managers.email._values import Draft, Email
 from backend.managers.email.errors import EmailNotFoundError, TemplateNotFoundError
 from backend.managers.email.jobs import EmailDelivery, delivery_kind
@@ -14,15 +20,16 @@ from backend.managers.email.models import (
     EmailSettingsRow,
     EventRow,
     RecipientRow,
+    SuppressionRow,
     TemplateRow,
 )
-from backend.managers.email.routes import router
+from backend.managers.email.routes import router, suppressions
 from backend.managers.email.settings import EmailSettings
 
 ROOM = Room(
     name="email",
     manager=EmailManager,
-    models=(EmailRow, RecipientRow, EventRow, TemplateRow, EmailSettingsRow),
+    models=(EmailRow, RecipientRow, EventRow, TemplateRow, EmailSettingsRow, SuppressionRow),
     permissions={
         "email:read": VIEWER | WORKFLOW,
         READ_CONTENT: OPERATOR,
@@ -31,8 +38,11 @@ ROOM = Room(
         "email_template:write": OPERATOR,
         "email_settings:read": VIEWER,
         "email_settings:write": ADMIN,
+        "suppression:read": VIEWER | WORKFLOW,
+        "suppression:write": OPERATOR,
     },
-    routers=(router,),
+    errands=(RETENTION,),
+    routers=(router, suppressions),
     route_classes=(
         RouteClass(
             "emails",
@@ -40,7 +50,11 @@ ROOM = Room(
             body_bytes=lambda settings: settings.max_batch_bytes,
             rate=lambda settings: (settings.requests_per_second, settings.burst_requests),
         ),
+        RouteClass(
+            "suppressions", "/api/v1/suppressions/import", body_bytes=lambda _: MAX_IMPORT_BYTES
+        ),
     ),
+    sweeps=(Sweep(RETENTION, lambda emails, tx: emails.suppressions.sweep(tx)),),
     job_kinds=(delivery_kind,),
     events=dict.fromkeys(
         (
@@ -50,8 +64,12 @@ ROOM = Room(
             "email.bounced",
             "email.partial",
             "email.cancelled",
+            "email.suppressed",
         ),
         "email:read",
+    )
+    | dict.fromkeys(
+        ("suppression.added", "suppression.removed", "suppression.imported"), "suppression:read"
     ),
     checks=(ReadyCheck("mail_server", EmailManager.check_default_relay, required=lambda _: False),),
 )
@@ -66,6 +84,7 @@ __all__ = [
     "EmailManager",
     "EmailNotFoundError",
     "EmailSettings",
+    "SuppressionList",
     "TemplateNotFoundError",
     "scope_of",
 ]

@@ -35,6 +35,13 @@ class EmailSettingsStore:
         """The tenant's settings, or the platform's defaults as revision 0."""
         return _as_settings(await tx.scalar(sa.select(EmailSettingsRow)), self._platform)
 
+    async def get_with(
+        self, tx: ReadTx, also: sa.ColumnElement[bool]
+    ) -> tuple[TenantEmailSettings, bool]:
+        """The same, and what ``also`` is, in one statement: each one counts when mail is sent."""
+        row, found = await _load_with(tx, also)
+        return _as_settings(row, self._platform), found
+
     async def put(
         self,
         tx: Tx,
@@ -42,6 +49,7 @@ class EmailSettingsStore:
         from_address: str,
         from_name: str,
         smtp: RelayChoice | None,
+        suppress_hard_bounces: bool,
         expected_version: str | None,
     ) -> TenantEmailSettings:
         """Replace the tenant's settings. The same relay without a password keeps the stored one.
@@ -71,6 +79,7 @@ class EmailSettingsStore:
             "smtp_username": smtp.username if smtp else None,
             "sealed_password": sealed,
             "smtp_tls": smtp.tls if smtp else None,
+            "suppress_hard_bounces": suppress_hard_bounces,
             "version": current.revision + 1,
             "updated_at": tx.now(),
         }
@@ -85,6 +94,7 @@ class EmailSettingsStore:
             f"tenant:{tx.tenant_id}",
             from_address=sender.address,
             smtp_host=values["smtp_host"],
+            suppress_hard_bounces=suppress_hard_bounces,
             version=values["version"],
         )
         return TenantEmailSettings(
@@ -94,6 +104,7 @@ class EmailSettingsStore:
             values["smtp_port"],
             values["smtp_username"],
             values["smtp_tls"],
+            suppress_hard_bounces,
             values["version"],
         )
 
@@ -116,12 +127,17 @@ class EmailSettingsStore:
         except UnreachableError:
             pass  # a name that nobody can look up reaches nothing
 
-    async def open_relay(self, tx: ReadTx, keyring: Keyring) -> tuple[SmtpRelay, Mailbox]:
-        """The mail server to hand messages to, its password opened, and who they are from."""
-        row = await tx.scalar(sa.select(EmailSettingsRow))
+    async def open_relay(
+        self, tx: ReadTx, keyring: Keyring, also: sa.ColumnElement[bool]
+    ) -> tuple[SmtpRelay, Mailbox, bool]:
+        """The mail server to hand messages to, who they are from, and what ``also`` is.
+
+        The server's password is opened.
+        """
+        row, found = await _load_with(tx, also)
         if row is None or row.smtp_host is None:
-            found = _as_settings(row, self._platform)
-            return self._default_relay, Mailbox(found.from_name, found.from_address)
+            usual = _as_settings(row, self._platform)
+            return self._default_relay, Mailbox(usual.from_name, usual.from_address), found
         password = (
             keyring.open(_password_context(tx.tenant_id), row.sealed_password).decode()
             # Earlier releases stored passwords of nobody, which the relay would refuse.
@@ -138,7 +154,18 @@ class EmailSettingsStore:
             tenant_id=tx.tenant_id,
             public_only=not self._platform.allow_private_relays,
         )
-        return relay, Mailbox(row.from_name, row.from_address)
+        return relay, Mailbox(row.from_name, row.from_address), found
+
+
+async def _load_with(tx: ReadTx, also: sa.ColumnElement[bool]) -> tuple[Any, bool]:
+    # Joined to a row that is always there: most tenants have no settings.
+    always = sa.select(sa.literal(1).label("one")).subquery("always")
+    mine = EmailSettingsRow.tenant_id == tx.tenant_id
+    found = await tx.execute(
+        sa.select(EmailSettingsRow, also).select_from(always).outerjoin(EmailSettingsRow, mine)
+    )
+    row, answer = found.one()
+    return row, bool(answer)
 
 
 def _takes_it_too(row: EmailSettingsRow, smtp: RelayChoice) -> bool:
@@ -157,7 +184,7 @@ def _password_context(tenant_id: str) -> str:
 def _as_settings(row: EmailSettingsRow | None, defaults: EmailSettings) -> TenantEmailSettings:
     if row is None:
         return TenantEmailSettings(
-            defaults.from_address, defaults.from_name, None, None, None, None, 0
+            defaults.from_address, defaults.from_name, None, None, None, None, False, 0
         )
     return TenantEmailSettings(
         row.from_address,
@@ -166,5 +193,6 @@ def _as_settings(row: EmailSettingsRow | None, defaults: EmailSettings) -> Tenan
         row.smtp_port,
         row.smtp_username,
         row.smtp_tls,
+        row.suppress_hard_bounces,
         row.version,
     )

@@ -2,7 +2,8 @@
 
 A recipient begins ``queued`` and is ``sending`` while it is handed over. The server's answer makes
 it ``accepted`` (2xx), ``deferred`` (4xx, or none: tried again) or ``bounced`` (5xx, or given up);
-a cancelled job makes what is open ``cancelled``; an operator's retry queues again whoever has not
+who is on the tenant's list of suppressions is ``suppressed`` instead, and not handed over. A
+cancelled job makes what is open ``cancelled``; an operator's retry queues again whoever has not
 accepted. A message has no state of its own: it is always derived from its recipients.
 
 Each function here is one transition of many messages, in the transaction that begins or ends their
@@ -18,13 +19,15 @@ import sqlalchemy as sa
 
 from backend.core.database import Tx
 from backend.core.ids import uuid7
+from backend.managers.email._suppressions import suppress_bounced
 from backend.managers.email.models import EmailRow, EventRow, RecipientRow
 from backend.managers.orchestrator import Claim, Outcome
 
 QUEUED: Final = "queued"
+SUPPRESSED: Final = "suppressed"
 OPEN_STATES: Final = ("queued", "sending", "deferred")
 _MAX_REASON: Final = 500
-_TOLD: Final = frozenset({"accepted", "deferred", "bounced", "partial", "cancelled"})
+_TOLD: Final = frozenset({"accepted", "deferred", "bounced", "partial", "cancelled", SUPPRESSED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class Answer:
     state: str
     code: int | None
     response: str
+    unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,42 @@ async def begin_sending(tx: Tx, emails: Sequence[EmailRow], where: str) -> None:
             )
             for email in emails
         ],
+    )
+
+
+async def suppress(tx: Tx, emails: Sequence[EmailRow], held: Mapping[str, str]) -> None:
+    """Of open messages, settle recipients whose address in lower case is ``held``, for a reason.
+
+    Their messages' states are derived when their jobs end.
+    """
+    now = tx.now()
+    ids = [email.id for email in emails]
+    for reason in set(held.values()):
+        of_reason = [address for address, why in held.items() if why == reason]
+        await tx.execute(
+            sa.update(RecipientRow)
+            .where(
+                RecipientRow.email_id.in_(ids),
+                RecipientRow.state.in_(OPEN_STATES),
+                sa.func.lower(RecipientRow.address).in_(of_reason),
+            )
+            .values(state=SUPPRESSED, response_code=None, response=words_of(reason), updated_at=now)
+            .execution_options(synchronize_session=False)
+        )
+
+
+def words_of(reason: str) -> str:
+    """What stands in place of a mail server's answer."""
+    return f"not sent: on the list of suppressions ({reason})"
+
+
+def suppressed_event(
+    tx: Tx, email_id: str, responses: Sequence[str], *, attempt: int = 0
+) -> dict[str, Any]:
+    """The step of recipients that were suppressed, with what is said of each of them."""
+    detail = f"{len(responses)} recipient(s): {responses[0]}"
+    return _event_row(
+        tx.tenant_id, email_id, at=tx.now(), event=SUPPRESSED, attempt=attempt, detail=detail
     )
 
 
@@ -158,8 +198,17 @@ async def _record(tx: Tx, known: Sequence[tuple[Claim, Outcome]]) -> None:
                 }
             )
         events.extend(_attempt_events(claim, outcome, email_id, now, final=final))
-    await tx.execute(sa.update(RecipientRow), rows)
+    if rows:
+        await tx.execute(sa.update(RecipientRow), rows)
     await tx.insert(EventRow, events)
+    unknown = [
+        (claim.tenant_id, one.address, one.response)
+        for claim, outcome in known
+        for one in outcome.effect.answers
+        if one.unknown
+    ]
+    if unknown:
+        await suppress_bounced(tx, unknown)
     await _recount(tx, [str(claim.args["email_id"]) for claim, _ in known], now)
 
 

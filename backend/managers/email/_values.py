@@ -128,6 +128,7 @@ class TenantEmailSettings:
     smtp_port: int | None
     smtp_username: str | None
     smtp_tls: str | None
+    suppress_hard_bounces: bool
     revision: int
 
     @property

@@ -57,3 +57,24 @@ class RelayNotAllowedError(InvalidInputError):
 
     code: ClassVar[str] = "email.relay_not_allowed"
     title: ClassVar[str] = "This mail server is not allowed"
+
+
+class SuppressionNotFoundError(NotFoundError):
+    """No such entry on the tenant's list, or none that still holds."""
+
+    code: ClassVar[str] = "email.suppression_not_found"
+    title: ClassVar[str] = "No such suppression"
+
+
+class SuppressionExpiryError(InvalidInputError):
+    """An entry that would never hold."""
+
+    code: ClassVar[str] = "email.suppression_expiry_invalid"
+    title: ClassVar[str] = "The suppression's expiry is over already"
+
+
+class SuppressionImportError(InvalidInputError):
+    """A file of which some lines cannot be read; ``errors`` says which."""
+
+    code: ClassVar[str] = "email.suppression_import_invalid"
+    title: ClassVar[str] = "The file cannot be imported"

@@ -20,7 +20,13 @@ from backend.managers.email._states import Answer, Effect
 from backend.managers.email._values import Delivery
 from backend.managers.email.errors import RelayNotAllowedError
 from backend.managers.email.manager import JOB_KIND, EmailManager, scope_of
-from backend.managers.email.models import EmailRow, EventRow, RecipientRow
+from backend.managers.email.models import (
+    EmailRow,
+    EmailSettingsRow,
+    EventRow,
+    RecipientRow,
+    SuppressionRow,
+)
 from backend.managers.orchestrator import Batch, Claim, JobKind, Outcome
 
 logger = logging.getLogger(__name__)
@@ -53,7 +59,7 @@ class EmailDelivery:
             on_cancel=_states.cancel_open,
             on_retry=_states.requeue,
             max_crashes=_MAX_CRASHES,
-            tables=tables_of(EmailRow, RecipientRow, EventRow),
+            tables=tables_of(EmailRow, RecipientRow, EventRow, EmailSettingsRow, SuppressionRow),
             aclose=self.aclose,
         )
 
@@ -97,6 +103,9 @@ class EmailDelivery:
         self, batch: Batch, claim: Claim, delivery: Delivery, pool: SmtpPool | None
     ) -> None:
         if batch.is_cancelled(claim):
+            return
+        if not delivery.pending:  # all of them are suppressed by now
+            batch.finish(claim, _outcome([], delivery.bounced))
             return
         if pool is None:
             batch.finish(claim, Outcome.fail("the mail server is not allowed"))
@@ -150,6 +159,7 @@ class EmailDelivery:
                 said[address].state,
                 said[address].code,
                 said[address].response,
+                said[address].unknown,
             )
             for position, address in delivery.pending.items()
         ]

@@ -30,7 +30,8 @@ from backend.kit.templating import Purse, TemplateSource, render
 from backend.managers.email import _states
 from backend.managers.email._email_settings import EmailSettingsStore
 from backend.managers.email._recipients import dedupe
-from backend.managers.email._states import OPEN_STATES, QUEUED
+from backend.managers.email._states import OPEN_STATES, QUEUED, SUPPRESSED
+from backend.managers.email._suppressions import SuppressionList
 from backend.managers.email._templates import TemplateStore
 from backend.managers.email._turns import Turns
 from backend.managers.email._values import (
@@ -60,7 +61,10 @@ _FEW_ADDRESSES: Final = 10
 
 
 class EmailManager:
-    """Messages; ``templates`` and ``email_settings`` are what a tenant sends them with."""
+    """Messages; ``templates`` and ``email_settings`` are what a tenant sends them with.
+
+    ``suppressions`` says to whom it does not.
+    """
 
     def __init__(
         self,
@@ -78,6 +82,7 @@ class EmailManager:
         self.outbound = outbound
         self._turns = Turns()
         self.templates = TemplateStore(settings.max_templates_characters, self._turns)
+        self.suppressions = SuppressionList(self._turns)
         self.email_settings = EmailSettingsStore(security, settings, self._default_relay, outbound)
 
     @property
@@ -138,12 +143,20 @@ class EmailManager:
             InvalidInputError, TemplateNotFoundError: What :meth:`prepare_emails` put off.
         """
         drafts = [one.draft for one in prepared]
-        settings = await tx.once("email.settings", lambda: self.email_settings.get(tx))
+        settings, suppresses = await tx.once(
+            "email.settings",
+            lambda: self.email_settings.get_with(tx, self.suppressions.any_of(tx)),
+        )
         known = await self._find_by_keys(tx, [d.business_key for d in drafts if d.business_key])
         # Everything refusable is refused before the first row is written.
         for one in prepared:
             if one.refusal is not None and one.draft.business_key not in known:
                 raise one.refusal
+        held: Mapping[str, str] = {}
+        if suppresses:
+            held = await self.suppressions.find(
+                tx, (box.address for one in prepared for _, box in one.recipients)
+            )
         keyring = await self._security.keyring(tx)
         emails: list[Email] = []
         rows: list[dict[str, Any]] = []
@@ -153,7 +166,7 @@ class EmailManager:
             if earlier is not None:
                 emails.append(earlier)
                 continue
-            email, row = self._row(tx, prepared[index], keyring, settings=settings)
+            email, row = self._row(tx, prepared[index], keyring, settings=settings, held=held)
             if draft.business_key is not None:
                 if not await tx.insert_new(EmailRow, row, conflict=["tenant_id", "business_key"]):
                     # Somebody committed this key between our look and our insert.
@@ -193,6 +206,12 @@ class EmailManager:
                 business_key=email.business_key,
             )
             tx.emit("email.queued", f"email:{email.id}", business_key=email.business_key)
+            said = [r.response or "" for r in email.recipients if r.state == SUPPRESSED]
+            if said:
+                tx.append(EventRow, [_states.suppressed_event(tx, email.id, said)])
+            if email.state == SUPPRESSED:
+                counts = {SUPPRESSED: len(said)}
+                tx.emit("email.suppressed", f"email:{email.id}", recipients=counts)
         return emails
 
     def _prepare(
@@ -251,15 +270,17 @@ class EmailManager:
         keyring: Keyring,
         *,
         settings: TenantEmailSettings,
+        held: Mapping[str, str],
     ) -> tuple[Email, dict[str, Any]]:
         email_id, now = uuid7(), tx.now()
         content = ready.content.to_bytes()
         sender = Mailbox(settings.from_name, settings.from_address)
+        recipients = [_first_state(kind, box, held, now) for kind, box in ready.recipients]
         email = Email(
             id=email_id,
             message_id=make_message_id(email_id, sender.domain),
             job_id=uuid7(),
-            state=QUEUED,
+            state=QUEUED if any(r.state == QUEUED for r in recipients) else SUPPRESSED,
             subject=ready.content.subject,
             sender=str(sender),
             business_key=ready.draft.business_key,
@@ -269,10 +290,7 @@ class EmailManager:
             updated_at=now,
             accepted_at=None,
             created_by=tx.scope.actor,
-            recipients=[
-                Recipient(box.address, kind, QUEUED, None, None, now, box.display_name)
-                for kind, box in ready.recipients
-            ],
+            recipients=recipients,
         )
         row = {
             "id": email.id,
@@ -422,7 +440,7 @@ class EmailManager:
                     (
                         f"{r.address}: {r.response}"
                         for r in email.recipients
-                        if r.state in {"bounced", "deferred"} and r.response
+                        if r.state in {"bounced", "deferred", SUPPRESSED} and r.response
                     ),
                     "",
                 ),
@@ -436,7 +454,8 @@ class EmailManager:
         """Read what the attempts need and mark the messages as sending.
 
         Messages that are already settled (a crash came after the server's answer was recorded)
-        are left out, so their jobs end without sending anything.
+        are left out, so their jobs end without sending anything. Who was suppressed since the
+        message was accepted, or since the last attempt, is so now and not pending any more.
         """
         rows = await tx.scalars(
             sa.select(EmailRow)
@@ -446,9 +465,19 @@ class EmailManager:
         if not rows:
             return []
         keyring = await self._security.keyring(tx)
-        relay, sender = await self.email_settings.open_relay(tx, keyring)
+        relay, sender, suppresses = await self.email_settings.open_relay(
+            tx, keyring, self.suppressions.any_of(tx)
+        )
         by_email = await self._recipients(tx, rows)
-        await _states.begin_sending(tx, rows, f"{relay.host}:{relay.port}")
+        pending = {
+            row.id: {r.position: r.address for r in by_email[row.id] if r.state in OPEN_STATES}
+            for row in rows
+        }
+        if suppresses:
+            await self._suppress(tx, rows, pending)
+        wanted = [row for row in rows if pending[row.id]]
+        if wanted:
+            await _states.begin_sending(tx, wanted, f"{relay.host}:{relay.port}")
         return [
             Delivery(
                 email_id=row.id,
@@ -458,7 +487,7 @@ class EmailManager:
                 to=[Mailbox(r.display_name, r.address) for r in by_email[row.id] if r.kind == "to"],
                 cc=[Mailbox(r.display_name, r.address) for r in by_email[row.id] if r.kind == "cc"],
                 created_at=row.created_at,
-                pending={r.position: r.address for r in by_email[row.id] if r.state in OPEN_STATES},
+                pending=pending[row.id],
                 bounced=[
                     f"{r.address}: {r.response}" for r in by_email[row.id] if r.state == "bounced"
                 ],
@@ -466,6 +495,26 @@ class EmailManager:
             )
             for row in rows
         ]
+
+    async def _suppress(
+        self, tx: Tx, rows: Sequence[EmailRow], pending: Mapping[str, dict[int, str]]
+    ) -> None:
+        """Take out of ``pending`` who is suppressed, and record that they are."""
+        held = await self.suppressions.find(
+            tx, (address for group in pending.values() for address in group.values())
+        )
+        if not held:
+            return
+        await _states.suppress(tx, rows, held)
+        for row in rows:
+            group = pending[row.id]
+            gone = {at: address for at, address in group.items() if address.lower() in held}
+            for at in gone:
+                del group[at]
+            if gone:
+                said = [_states.words_of(held[address.lower()]) for address in gone.values()]
+                event = _states.suppressed_event(tx, row.id, said, attempt=row.attempts)
+                tx.append(EventRow, [event])
 
 
 def scope_of(tenant_id: str) -> Scope:
@@ -488,11 +537,19 @@ def _recipient_rows(tx: Tx, email: Email) -> list[dict[str, Any]]:
             "display_name": one.display_name,
             "state": one.state,
             "response_code": None,
-            "response": None,
+            "response": one.response,
             "updated_at": one.updated_at,
         }
         for position, one in enumerate(email.recipients)
     ]
+
+
+def _first_state(kind: str, box: Mailbox, held: Mapping[str, str], now: datetime) -> Recipient:
+    reason = held.get(box.identity)
+    if reason is None:
+        return Recipient(box.address, kind, QUEUED, None, None, now, box.display_name)
+    words = _states.words_of(reason)
+    return Recipient(box.address, kind, SUPPRESSED, None, words, now, box.display_name)
 
 
 def _recipient(row: RecipientRow) -> Recipient:

@@ -90,5 +90,38 @@ class EmailSettingsRow(TenantOwned, Base):
     smtp_username: Mapped[str | None]
     sealed_password: Mapped[bytes | None]
     smtp_tls: Mapped[str | None]
+    suppress_hard_bounces: Mapped[bool] = mapped_column(sa.Boolean)
     version: Mapped[int] = mapped_column(sa.Integer)
     updated_at: Mapped[datetime]
+
+
+class SuppressionRow(TenantOwned, Base):
+    """An address that is not mailed; ``address_key`` is what two spellings of it share."""
+
+    __tablename__ = "email_suppressions"
+    tenant_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    address: Mapped[str]
+    address_key: Mapped[str]
+    reason: Mapped[str]
+    comment: Mapped[str]
+    created_at: Mapped[datetime]
+    created_by: Mapped[str]
+    expires_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        sa.Index(
+            "ix_email_suppressions_address",
+            "tenant_id",
+            "address_key",
+            unique=True,
+            postgresql_ops={"address_key": "text_pattern_ops"},
+        ),
+        # The sweep's alone, which spans tenants.
+        sa.Index(
+            "ix_email_suppressions_expires_at",
+            "expires_at",
+            sqlite_where=sa.column("expires_at").is_not(None),
+            postgresql_where=sa.column("expires_at").is_not(None),
+        ),
+    )

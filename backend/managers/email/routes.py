@@ -1,6 +1,6 @@
 """HTTP face of e-mail: parse, call, shape. No rules here."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -10,16 +10,22 @@ from backend.core.database import Database, Tx
 from backend.core.errors import InvalidInputError
 from backend.http.deps import Db, IdPath, manager_of, requires
 from backend.http.etag import IfMatch, etag, expected_version
+from backend.http.files import CSV_ANSWER, CsvBody, csv_body, csv_file
 from backend.http.pagination import NamedPageQuery, Page, PageQuery, page_of
 from backend.http.reply import is_keyed, leads_to, problems, reply
 from backend.http.schemas import view
+from backend.kit.csv_table import write_rows
 from backend.kit.mime import AttachmentsTooLargeError, InvalidAddressError, InvalidHeaderError
 from backend.kit.templating import TemplateInvalidError, TemplateVariablesError
+from backend.managers.email._suppressions import Reason
 from backend.managers.email._values import Draft, Prepared, RelayChoice
 from backend.managers.email.errors import (
     EmailNotFoundError,
     EmailSettingsChangedError,
     RelayNotAllowedError,
+    SuppressionExpiryError,
+    SuppressionImportError,
+    SuppressionNotFoundError,
     TemplateChangedError,
     TemplateNotFoundError,
     TemplatesTooLargeError,
@@ -36,7 +42,10 @@ from backend.managers.email.schemas import (
     EmailOut,
     EmailSettingsOut,
     EmailSettingsPut,
+    ImportedOut,
     State,
+    SuppressionCreate,
+    SuppressionOut,
     TemplateName,
     TemplateOut,
     TemplatePut,
@@ -278,10 +287,112 @@ async def put_settings(
             from_address=body.from_address,
             from_name=body.from_name,
             smtp=smtp,
+            suppress_hard_bounces=body.suppress_hard_bounces,
             expected_version=expected_version(if_match, EmailSettingsChangedError),
         )
     response.headers["ETag"] = etag(found.version)
     return view(EmailSettingsOut, found)
+
+
+# --- suppressions ---------------------------------------------------------------------------
+
+suppressions = APIRouter(prefix="/api/v1/suppressions", tags=["suppression"])
+ListReader = Annotated[Scope, requires("suppression:read")]
+ListWriter = Annotated[Scope, requires("suppression:write")]
+_SUPPRESSION_ID: Final = {"suppression_id": "$response.body#/id"}
+_COLUMNS: Final = ("address", "reason", "comment", "created_at", "created_by", "expires_at")
+_PART: Final = 2000
+
+
+@suppressions.get("")
+async def list_suppressions(
+    scope: ListReader,
+    emails: Emails,
+    db: Db,
+    page: PageQuery,
+    address: Annotated[
+        str | None, Query(max_length=320, description="Exact, or a prefix with `*`")
+    ] = None,
+    reason: Reason | None = None,
+) -> Page[SuppressionOut]:
+    """List suppressed addresses, newest first."""
+    async with db.read(scope) as tx:
+        rows = await emails.suppressions.list(
+            tx, limit=page.limit, before_id=page.before_id, address=address, reason=reason
+        )
+    return page_of(SuppressionOut, rows, page)
+
+
+@suppressions.post(
+    "",
+    status_code=201,
+    response_model=SuppressionOut,
+    responses={
+        200: {"model": SuppressionOut, "description": "The address was on the list already"},
+        201: leads_to(get_suppression=_SUPPRESSION_ID, remove_suppression=_SUPPRESSION_ID),
+        **problems(InvalidInputError, InvalidAddressError, SuppressionExpiryError),
+    },
+)
+async def add_suppression(
+    request: Request, body: SuppressionCreate, scope: ListWriter, emails: Emails, db: Db
+) -> Response:
+    """Never mail an address again; what was said of it before is replaced."""
+    async with db.transaction(scope) as tx:
+        made, new = await emails.suppressions.add(tx, **body.model_dump())
+        return reply(request, tx, view(SuppressionOut, made), status=201 if new else 200)
+
+
+@suppressions.post(
+    "/import",
+    response_model=ImportedOut,
+    responses=problems(SuppressionImportError),
+    openapi_extra=csv_body("address,comment\r\nada@example.test,moved\r\n"),
+)
+async def import_suppressions(
+    request: Request, body: CsvBody, scope: ListWriter, emails: Emails, db: Db
+) -> Response:
+    """Suppress the addresses of a CSV file (address, comment, expires_at), all or none."""
+    lines = await emails.suppressions.read_file(scope.tenant_id, body)
+    async with db.transaction(scope) as tx:
+        found = await emails.suppressions.import_lines(tx, lines)
+        return reply(request, tx, view(ImportedOut, found))
+
+
+@suppressions.get("/export", response_class=Response, responses={200: CSV_ANSWER})
+async def export_suppressions(scope: ListReader, emails: Emails, db: Db) -> Response:
+    """Export the list as CSV, newest first; `import` takes it back."""
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield write_rows([_COLUMNS])
+        before, more = None, True
+        while more:
+            async with db.read(scope) as tx:
+                rows = await emails.suppressions.list(tx, limit=_PART, before_id=before)
+            more = len(rows) > _PART
+            before = rows[_PART - 1].id if more else None
+            yield write_rows([getattr(row, name) for name in _COLUMNS] for row in rows[:_PART])
+
+    return csv_file("suppressions.csv", parts())
+
+
+@suppressions.get("/{suppression_id}", responses=problems(SuppressionNotFoundError))
+async def get_suppression(
+    suppression_id: IdPath, scope: ListReader, emails: Emails, db: Db
+) -> SuppressionOut:
+    """Get one suppressed address."""
+    async with db.read(scope) as tx:
+        return view(SuppressionOut, await emails.suppressions.get(tx, suppression_id))
+
+
+@suppressions.delete(
+    "/{suppression_id}", status_code=204, responses=problems(SuppressionNotFoundError)
+)
+async def remove_suppression(
+    suppression_id: IdPath, scope: ListWriter, emails: Emails, db: Db
+) -> None:
+    """Let an address be mailed again."""
+    async with db.transaction(scope) as tx:
+        await emails.suppressions.remove(tx, suppression_id)
 
 
 async def _prepared(

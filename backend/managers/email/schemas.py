@@ -17,11 +17,14 @@ from pydantic import (
     model_validator,
 )
 
-from backend.http.schemas import Input
+from backend.http.schemas import Input, Time
 from backend.kit.mime import MAX_HEADERS, Attachment
+from backend.managers.email._suppressions import MAX_COMMENT, Reason
 from backend.managers.email._values import Draft
 
-State = Literal["queued", "sending", "accepted", "deferred", "bounced", "partial", "cancelled"]
+State = Literal[
+    "queued", "sending", "accepted", "deferred", "bounced", "partial", "cancelled", "suppressed"
+]
 Addresses = Annotated[list[Annotated[str, Field(max_length=1000)]], Field(max_length=1000)]
 TemplateName = Annotated[
     str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -310,6 +313,9 @@ class EmailSettingsPut(Input):
     )
     from_name: str = Field("", max_length=100)
     smtp: SmtpIn | None = Field(None, description="Null uses the platform's mail server")
+    suppress_hard_bounces: bool = Field(
+        False, description="Suppress an address when its mail server says that it does not exist"
+    )
 
 
 class EmailSettingsOut(BaseModel):
@@ -318,3 +324,33 @@ class EmailSettingsOut(BaseModel):
     from_address: str
     from_name: str
     smtp: SmtpOut | None
+    suppress_hard_bounces: bool
+
+
+class SuppressionCreate(Input):
+    """An address that is not to be mailed."""
+
+    address: str = Field(max_length=320, examples=["ada@example.test"])
+    comment: str = Field("", max_length=MAX_COMMENT, examples=["asked on the phone"])
+    expires_at: Time | None = Field(
+        None, description="RFC 3339; null: for ever", examples=["2099-12-31T23:59:59Z"]
+    )
+
+
+class SuppressionOut(BaseModel):
+    """An address that is not mailed."""
+
+    id: str
+    address: str
+    reason: Reason = Field(description="How it came onto the list")
+    comment: str = Field(description="Of who added it, or the mail server's words")
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None
+
+
+class ImportedOut(BaseModel):
+    """What became of an imported file."""
+
+    added: int
+    known: int = Field(description="Addresses that were on the list and stay as they are")

@@ -222,6 +222,33 @@ class TestAudit:
             assert shell.fail(command, "--tenant", "nobody") == "no tenant 'nobody'"
 
 
+class TestSuppressions:
+    def test_are_imported_listed_and_let_go_of(self, shell, tmp_path):
+        shell.run("bootstrap", "--admin-email", "ada@example.test")
+        file = tmp_path / "list.csv"
+        file.write_text("Ada@example.test,asked on the phone\nbob@example.test,,2099-01-31\n")
+        demo = ("--tenant", "demo")
+        said = shell.run("suppression-import", *demo, str(file))
+        assert said == "2 added, 0 were on the list\n"
+        assert shell.run("suppression-list", *demo, "--address", "ada*") == (
+            "Ada@example.test\timport\tnever\tasked on the phone\n"
+        )
+        shell.run("suppression-remove", *demo, "ada@EXAMPLE.test")
+        assert shell.run("suppression-list", *demo).split("\t")[0] == "bob@example.test"
+
+    def test_what_cannot_be_done_is_one_line(self, shell, tmp_path):
+        shell.run("bootstrap", "--admin-email", "ada@example.test")
+        file = tmp_path / "list.csv"
+        file.write_text("a@example.test\nnobody\n")
+        said = shell.fail("suppression-import", "--tenant", "demo", str(file))
+        assert "Line 2: " in said
+        assert shell.run("suppression-list", "--tenant", "demo") == ""
+        said = shell.fail("suppression-remove", "--tenant", "demo", "a@example.test")
+        assert said == "No such suppression"
+        assert shell.fail("suppression-list", "--tenant", "no") == "no tenant 'no'"
+        shell.fail("suppression-import", "--tenant", "demo", str(tmp_path / "none.csv"))
+
+
 class TestResetPassword:
     def test_prints_a_new_one_that_works(self, shell):
         made = json.loads(shell.run("bootstrap", "--admin-email", "ada@example.test"))

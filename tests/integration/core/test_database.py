@@ -92,6 +92,26 @@ class TestConfinement:
                 )
         assert await names(database, ME) == await names(database, OTHER) == []
 
+    async def test_inserts_what_is_missing_and_leaves_the_rest(self, database: Database) -> None:
+        content = {"subject": "s", "text": "t", "html": None}
+        row = {"tenant_id": ME, **content, "updated_at": datetime.now(UTC)}
+        async with database.transaction(scope()) as tx:
+            await tx.insert(TemplateRow, [{**row, "name": "old"}])
+            await tx.insert_missing(
+                TemplateRow,
+                [{**row, "name": "old", "subject": "new"}, {**row, "name": "new"}],
+                conflict=["tenant_id", "name"],
+            )
+            found = await tx.scalars(sa.select(TemplateRow).order_by(TemplateRow.name))
+            assert [(one.name, one.subject) for one in found] == [("new", "s"), ("old", "s")]
+        with pytest.raises(TenantConfinementError, match="another tenant"):
+            async with database.transaction(scope()) as tx:
+                await tx.insert_missing(
+                    TemplateRow,
+                    [{**row, "tenant_id": OTHER, "name": "x"}],
+                    conflict=["tenant_id", "name"],
+                )
+
     async def test_refuses_an_insert_it_cannot_check(self, database: Database) -> None:
         with pytest.raises(TenantConfinementError, match="cannot be checked"):
             async with database.transaction(scope()) as tx:

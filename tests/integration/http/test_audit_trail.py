@@ -29,7 +29,11 @@ class Trail:
 
     async def act(self, method: str, template: str, body: Any = None, **names: str) -> Any:
         await self._new()
-        answer = await self._http.request(method, template.format(**names), json=body)
+        if isinstance(body, bytes):
+            sent: dict[str, Any] = {"content": body, "headers": {"Content-Type": "text/csv"}}
+        else:
+            sent = {"json": body}
+        answer = await self._http.request(method, template.format(**names), **sent)
         assert answer.is_success, (method, template, answer.text)
         self.left[f"{method} {template}"] = await self._new()
         return answer.json() if answer.content else None
@@ -55,6 +59,9 @@ ACTIONS = {
     "PUT /api/v1/email-templates/{name}": "email_template.saved",
     "DELETE /api/v1/email-templates/{name}": "email_template.deleted",
     "PUT /api/v1/email-settings": "email_settings.saved",
+    "POST /api/v1/suppressions": "suppression.added",
+    "POST /api/v1/suppressions/import": "suppression.imported",
+    "DELETE /api/v1/suppressions/{suppression_id}": "suppression.removed",
     "POST /api/v1/jobs/{job_id}/cancel": "job.cancelled",
     "POST /api/v1/jobs/{job_id}/retry": "job.retried",
     "POST /api/v1/audit/verify": "audit.verified",
@@ -109,6 +116,11 @@ async def test_every_act_is_recorded_with_who_did_it(
     await trail.act("PUT", api + "/email-templates/{name}", template, name="welcome")
     await trail.act("DELETE", api + "/email-templates/{name}", name="welcome")
     await trail.act("PUT", f"{api}/email-settings", SETTINGS)
+
+    held = await trail.act("POST", f"{api}/suppressions", {"address": "bob@example.test"})
+    await trail.act("POST", f"{api}/suppressions/import", b"ada@example.test")
+    path = api + "/suppressions/{suppression_id}"
+    await trail.act("DELETE", path, suppression_id=held["id"])
 
     member = await trail.act("POST", f"{api}/members", PERSON)
     path = api + "/members/{user_id}"

@@ -317,6 +317,44 @@ class TestSend:
         ]
         assert handler.messages == [(SENDER, ["a@example.test"], MESSAGE)]
 
+    @pytest.mark.parametrize(
+        ("answer", "unknown"),
+        [
+            ("550 5.1.1 nobody", True),
+            ("550 5.1.10 takes no mail", True),
+            ("550 5.2.1 closed", True),
+            ("550 nobody", True),
+            ("553 no such name", True),
+            ("550 5.7.1 not from you", False),
+            ("552 5.2.2 full", False),
+            ("550 5.1.8 bad sender", False),
+            ("554 no", False),
+            ("450 4.1.1 nobody yet", False),
+            ("530 5.1.1 log in", False),
+        ],
+    )
+    async def test_tells_a_mailbox_that_does_not_exist(self, answer: str, unknown: bool) -> None:
+        handler = Recorder()
+        handler.answers = {"no@example.test": answer}
+        async with real_server(handler) as (port, _), pool_at(port) as pool:
+            assert (await send_one(pool, "no@example.test")).unknown is unknown
+
+    @pytest.mark.parametrize(
+        ("answer", "to", "unknown"),
+        [
+            ("550 5.1.1 nobody", ["a@example.test"], True),
+            ("550 5.1.1 nobody", ["a@example.test", "b@example.test"], False),
+            ("550 nobody", ["a@example.test"], False),
+        ],
+    )
+    async def test_an_answer_to_data_tells_it_of_one_alone(
+        self, answer: str, to: list[str], unknown: bool
+    ) -> None:
+        handler = Recorder()
+        handler.data_answer = answer
+        async with real_server(handler) as (port, _), pool_at(port) as pool:
+            assert {one.unknown for one in await pool.send(SENDER, to, MESSAGE)} == {unknown}
+
     async def test_all_refused_sends_no_data_and_keeps_the_connection(self) -> None:
         handler = Recorder()
         handler.answers = {"no@example.test": "550 nobody"}

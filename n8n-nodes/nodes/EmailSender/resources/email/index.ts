@@ -38,6 +38,7 @@ export const email: Resource = {
 						{ name: 'Partial', value: 'partial' },
 						{ name: 'Queued', value: 'queued' },
 						{ name: 'Sending', value: 'sending' },
+						{ name: 'Suppressed', value: 'suppressed' },
 					],
 					default: 'accepted',
 					description: 'Only e-mails in this state',

@@ -5,7 +5,8 @@ import { splitAddresses } from './addresses';
 
 export const ONE_EMAIL = 'GET /api/v1/emails/{email_id}';
 
-const SETTLED = ['accepted', 'bounced', 'partial', 'cancelled'];
+/** What comes after these is a result, whatever it is called. */
+const OPEN = ['queued', 'sending', 'deferred'];
 const FIRST_LOOK_MS = 250;
 const LONGEST_GAP_MS = 2_000;
 
@@ -165,7 +166,7 @@ export const sendEmail = send({
 					typeOptions: { minValue: 0, maxValue: 900 },
 					default: 30,
 					description:
-						'Wait until the e-mail is accepted, bounced, partial or cancelled, for at most this long. The node then gives the e-mail as it stands, with its recipients and timeline.',
+						'Wait until the e-mail is settled (accepted, bounced, partial ...), for at most this long. The node then gives the e-mail as it stands, with its recipients and timeline.',
 				},
 			],
 		},
@@ -227,7 +228,7 @@ async function waitUntilSettled(api: Api, sent: IDataObject, waitMs: number): Pr
 		const email = await api.object({ route: ONE_EMAIL, params: { email_id: sent.id as string } });
 		const left = end - api.now();
 		// Running out of time is not an error: the e-mail is on its way, and its state says how far it came.
-		if (SETTLED.includes(email.state as string) || left <= 0) return email;
+		if (!OPEN.includes(email.state as string) || left <= 0) return email;
 		await api.pause(Math.min(gap, left));
 		gap = Math.min(gap * 1.5, LONGEST_GAP_MS);
 	}

@@ -1,0 +1,347 @@
+"""Suppressions: addresses that a tenant never mails again, or not before a day.
+
+An address is on the list once, whatever the case of its letters. What was said last by a person
+holds: adding an address again replaces reason, comment and expiry. An import and a bounce leave
+alone what is there, so that neither shortens what a person decided.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime, time
+from typing import Any, Final, Literal
+
+import sqlalchemy as sa
+
+from backend.core.columns import tables_of
+from backend.core.context import Errand
+from backend.core.database import ReadTx, Tx
+from backend.core.ids import uuid7
+from backend.core.paging import newest
+from backend.kit.csv_table import CsvError, read_rows
+from backend.kit.mime import InvalidAddressError, Mailbox, parse_address
+from backend.managers.email._turns import Turns
+from backend.managers.email.errors import (
+    SuppressionExpiryError,
+    SuppressionImportError,
+    SuppressionNotFoundError,
+)
+from backend.managers.email.models import EmailSettingsRow, SuppressionRow
+
+Reason = Literal["manual", "import", "hard_bounce"]
+MAX_COMMENT: Final = 500
+MAX_IMPORT_ROWS: Final = 20_000
+MAX_IMPORT_BYTES: Final = 4 * 2**20
+RETENTION: Final = Errand("email.suppressions", tables_of(SuppressionRow))
+"""Forgetting suppressions that hold no more."""
+_MAX_ERRORS: Final = 50
+_SWEPT: Final = 5000
+_CONFLICT: Final = ("tenant_id", "address_key")
+
+
+@dataclass(frozen=True, slots=True)
+class Suppression:
+    """One address that is not mailed; ``expires_at`` None: for ever."""
+
+    id: str
+    address: str
+    reason: Reason
+    comment: str
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a file to import."""
+
+    number: int
+    mailbox: Mailbox
+    comment: str
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What became of a file: addresses that are new, and those that were on the list."""
+
+    added: int
+    known: int
+
+
+class SuppressionList:
+    """A tenant's list; it says nothing of entries that have expired."""
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+
+    async def add(
+        self, tx: Tx, *, address: str, comment: str = "", expires_at: datetime | None = None
+    ) -> tuple[Suppression, bool]:
+        """Put an address on the list, or replace what is said of it; whether it is new there.
+
+        Raises:
+            InvalidAddressError: It is no mailbox.
+            SuppressionExpiryError: The expiry is over already.
+        """
+        mailbox = parse_address(address)
+        if expires_at is not None and expires_at <= tx.now():
+            raise SuppressionExpiryError
+        said = {"reason": "manual", "comment": comment, "expires_at": expires_at}
+        row = _row(tx, tx.tenant_id, mailbox, **said)
+        await _forget_expired(tx, [tx.tenant_id], [mailbox.identity])
+        await tx.upsert(SuppressionRow, row, conflict=_CONFLICT, update=said)
+        found = await self._load(tx, SuppressionRow.address_key == mailbox.identity)
+        _tell_added(tx, row | {"id": found.id})
+        return found, found.id == row["id"]
+
+    async def get(self, tx: ReadTx, suppression_id: str) -> Suppression:
+        """One entry.
+
+        Raises:
+            SuppressionNotFoundError: No such entry in this tenant, or it has expired.
+        """
+        return await self._load(tx, SuppressionRow.id == suppression_id)
+
+    async def list(
+        self,
+        tx: ReadTx,
+        *,
+        limit: int,
+        before_id: str | None = None,
+        address: str | None = None,
+        reason: Reason | None = None,
+    ) -> Sequence[Suppression]:
+        """Newest first, one more than ``limit``; ``address`` is exact, or a prefix with ``*``."""
+        query = sa.select(SuppressionRow).where(_holds(tx))
+        if reason is not None:
+            query = query.where(SuppressionRow.reason == reason)
+        if address is not None:
+            query = query.where(_matches(tx, address.strip().lower()))
+        rows = await tx.scalars(newest(query, SuppressionRow.id, limit, before_id))
+        return [_value(row) for row in rows]
+
+    async def remove(self, tx: Tx, suppression_id: str) -> None:
+        """Let an address be mailed again.
+
+        Raises:
+            SuppressionNotFoundError: No such entry in this tenant, or it has expired.
+        """
+        found = await self.get(tx, suppression_id)
+        await tx.execute(sa.delete(SuppressionRow).where(SuppressionRow.id == found.id))
+        tx.audit("suppression.removed", f"suppression:{found.id}", address=found.address)
+        tx.emit("suppression.removed", f"suppression:{found.id}", address=found.address)
+
+    async def remove_address(self, tx: Tx, address: str) -> None:
+        """As :meth:`remove`, for who knows the address.
+
+        Raises:
+            InvalidAddressError: It is no mailbox.
+            SuppressionNotFoundError: It is not on the list.
+        """
+        key = parse_address(address).identity
+        await self.remove(tx, (await self._load(tx, SuppressionRow.address_key == key)).id)
+
+    async def read_file(self, tenant_id: str, data: bytes) -> Sequence[Line]:
+        """The lines of a CSV file with the columns address, comment, expires_at.
+
+        Reading 20 000 takes a second: not in a transaction, and a file of a tenant at a time.
+
+        Raises:
+            SuppressionImportError: Lines that cannot be read, by their numbers.
+        """
+        return await self._turns.run(tenant_id, lambda: _read_file(data))
+
+    async def import_lines(self, tx: Tx, lines: Sequence[Line]) -> Imported:
+        """Put all addresses on the list; those that are there stay as they are.
+
+        Raises:
+            SuppressionImportError: Lines whose expiry is over already, by their numbers.
+        """
+        now = tx.now()
+        over = [one.number for one in lines if one.expires_at and one.expires_at <= now]
+        _refuse([(number, "the expiry is over already") for number in over])
+        rows = {
+            one.mailbox.identity: _row(
+                tx,
+                tx.tenant_id,
+                one.mailbox,
+                reason="import",
+                comment=one.comment,
+                expires_at=one.expires_at,
+            )
+            for one in lines
+        }
+        await _forget_expired(tx, [tx.tenant_id], rows)
+        known = await self.find(tx, rows)
+        fresh = [row for key, row in rows.items() if key not in known]
+        await tx.insert_missing(SuppressionRow, fresh, conflict=_CONFLICT)
+        counts: dict[str, Any] = {"added": len(fresh), "known": len(known)}
+        tx.audit("suppression.imported", f"tenant:{tx.tenant_id}", **counts)
+        tx.emit("suppression.imported", f"tenant:{tx.tenant_id}", **counts)
+        return Imported(**counts)
+
+    def any_of(self, tx: ReadTx) -> sa.Exists:
+        """Whether the tenant has any entry, to be asked within another statement.
+
+        Most tenants have none, and need not :meth:`find`.
+        """
+        return sa.exists().where(SuppressionRow.tenant_id == tx.tenant_id)
+
+    async def find(self, tx: ReadTx, addresses: Iterable[str]) -> Mapping[str, Reason]:
+        """Those of the addresses that are suppressed, in lower case, and why; one statement."""
+        found = await tx.execute(
+            sa.select(SuppressionRow.address_key, SuppressionRow.reason).where(
+                SuppressionRow.address_key.in_({one.lower() for one in addresses}), _holds(tx)
+            )
+        )
+        return dict(found.all())
+
+    async def sweep(self, tx: Tx) -> int:
+        """Delete up to 5000 expired entries of all tenants; returns how many."""
+        gone = await tx.execute(
+            sa.delete(SuppressionRow)
+            .where(
+                SuppressionRow.id.in_(
+                    sa.select(SuppressionRow.id)
+                    .where(SuppressionRow.expires_at <= tx.now())
+                    .limit(_SWEPT)
+                )
+            )
+            .execution_options(synchronize_session=False)
+        )
+        return int(gone.rowcount)  # type: ignore[attr-defined]
+
+    async def _load(self, tx: ReadTx, which: sa.ColumnElement[bool]) -> Suppression:
+        row = await tx.scalar(sa.select(SuppressionRow).where(which, _holds(tx)))
+        if row is None:
+            raise SuppressionNotFoundError
+        return _value(row)
+
+
+async def suppress_bounced(tx: Tx, bounced: Sequence[tuple[str, str, str]]) -> None:
+    """Put addresses that do not exist on the lists of those tenants that asked for it.
+
+    Args:
+        tx: Of the worker, across tenants.
+        bounced: Tenant, address and the mail server's words.
+    """
+    tenants = {tenant_id for tenant_id, _, _ in bounced}
+    asked = await tx.scalars(
+        sa.select(EmailSettingsRow.tenant_id).where(
+            EmailSettingsRow.tenant_id.in_(tenants), EmailSettingsRow.suppress_hard_bounces
+        )
+    )
+    if not asked:
+        return
+    await _forget_expired(tx, asked, [address.lower() for _, address, _ in bounced])
+    for tenant_id, address, words in bounced:
+        if tenant_id in asked:
+            row = _row(
+                tx,
+                tenant_id,
+                Mailbox("", address),
+                reason="hard_bounce",
+                comment=words[:MAX_COMMENT],
+                expires_at=None,
+            )
+            if await tx.insert_new(SuppressionRow, row, conflict=_CONFLICT):
+                _tell_added(tx, row)
+
+
+def _row(tx: Tx, tenant_id: str, mailbox: Mailbox, **said: Any) -> dict[str, Any]:
+    return {
+        "tenant_id": tenant_id,
+        "id": uuid7(),
+        "address": mailbox.address,
+        "address_key": mailbox.identity,
+        "created_at": tx.now(),
+        "created_by": tx.scope.actor,
+        **said,
+    }
+
+
+def _tell_added(tx: Tx, row: Mapping[str, Any]) -> None:
+    told = {"address": row["address"], "reason": row["reason"]}
+    subject, tenant_id = f"suppression:{row['id']}", row["tenant_id"]
+    tx.audit("suppression.added", subject, tenant_id=tenant_id, **told)
+    tx.emit("suppression.added", subject, tenant_id=tenant_id, **told)
+
+
+def _value(row: SuppressionRow) -> Suppression:
+    return Suppression(**{one.name: getattr(row, one.name) for one in fields(Suppression)})
+
+
+def _holds(tx: ReadTx) -> sa.ColumnElement[bool]:
+    return sa.or_(SuppressionRow.expires_at.is_(None), SuppressionRow.expires_at > tx.now())
+
+
+def _matches(tx: ReadTx, address: str) -> sa.ColumnElement[bool]:
+    key = SuppressionRow.address_key
+    if not address.endswith("*"):
+        return key == address
+    prefix = address.removesuffix("*")
+    if tx.dialect == "postgresql":  # by text_pattern_ops: its collation may sort otherwise
+        return key.startswith(prefix, autoescape=True)
+    return sa.and_(key >= prefix, key < f"{prefix}\x7f")  # addresses are ASCII
+
+
+async def _forget_expired(tx: Tx, tenants: Collection[str], keys: Iterable[str]) -> None:
+    """Make room where an entry that holds no more waits for the sweep."""
+    await tx.execute(
+        sa.delete(SuppressionRow)
+        .where(
+            SuppressionRow.tenant_id.in_(tenants),
+            SuppressionRow.address_key.in_(list(keys)),
+            SuppressionRow.expires_at <= tx.now(),
+        )
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _read_file(data: bytes) -> list[Line]:
+    lines: list[Line] = []
+    wrong: list[tuple[int, str]] = []
+    try:
+        for number, cells in read_rows(data, ("address", "comment", "expires_at")):
+            if len(lines) == MAX_IMPORT_ROWS:
+                raise SuppressionImportError(f"A file may have {MAX_IMPORT_ROWS} addresses")
+            try:
+                lines.append(_read_line(number, *cells))
+            except (InvalidAddressError, ValueError) as error:
+                wrong.append((number, getattr(error, "detail", str(error))))
+    except CsvError as error:
+        raise SuppressionImportError(str(error)) from None
+    _refuse(wrong)
+    return lines
+
+
+def _read_line(number: int, address: str, comment: str, expires_at: str) -> Line:
+    if len(comment) > MAX_COMMENT or "\x00" in comment:
+        raise ValueError(f"a comment may have {MAX_COMMENT} characters, and no U+0000")
+    return Line(number, parse_address(address), comment, _read_expiry(expires_at))
+
+
+def _read_expiry(text: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+        if len(text) == len("2027-01-31"):  # a day holds until its end
+            at = datetime.combine(at.date(), time(23, 59, 59), UTC)
+        if at.tzinfo is None:
+            raise ValueError
+        return at.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError("a time is written like 2027-01-31T12:00:00Z, or 2027-01-31") from None
+
+
+def _refuse(wrong: Sequence[tuple[int, str]]) -> None:
+    if wrong:
+        raise SuppressionImportError(
+            f"{len(wrong)} line(s) cannot be imported, so none was",
+            errors=[
+                {"pointer": f"/{number}", "detail": f"Line {number}: {why}"}
+                for number, why in wrong[:_MAX_ERRORS]
+            ],
+        )
