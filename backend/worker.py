@@ -10,7 +10,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Any
+from typing import Any, Final
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import start_http_server
@@ -26,6 +26,8 @@ from backend.managers.monitoring import MonitoringManager
 from backend.managers.orchestrator import OrchestratorManager, Worker
 
 logger = logging.getLogger(__name__)
+
+_SWEEP_SECONDS: Final = 600.0
 
 
 async def run_worker(platform: Platform) -> None:
@@ -65,7 +67,7 @@ async def run_worker(platform: Platform) -> None:
         await stack.enter_async_context(dispatcher.running())
         scheduler = make_scheduler()
         scheduler.add_job(_sequence, "interval", seconds=0.3, args=[platform])
-        scheduler.add_job(sweep, "interval", minutes=10, args=[platform])
+        scheduler.add_job(sweep, "interval", seconds=_SWEEP_SECONDS, args=[platform, worker.id])
         await stack.enter_async_context(platform.serving("worker", scheduler))
         logger.info("worker_started", extra={"worker": worker.id})
         await worker.run()
@@ -101,10 +103,18 @@ async def _sequence(platform: Platform) -> None:
         logger.warning("sequencer_waits_for_the_database")
 
 
-async def sweep(platform: Platform) -> None:
+async def sweep(platform: Platform, holder: str) -> None:
     """Forget what has expired, the outbox's too; who fails keeps nobody else's."""
     kept = platform.settings.events
     retention = Retention(kept.keep_hours, kept.keep_days, kept.keep_rows)
+    try:
+        # Deleting is safe in several processes, and the same work in each of them.
+        async with platform.database.transaction(SystemScope(OUTBOX)) as tx:
+            if not await tx.take_lease("core.retention", holder, 0.9 * _SWEEP_SECONDS):
+                return
+    except UnavailableError:
+        logger.warning("retention_waits_for_the_database")
+        return
     duties: list[tuple[str, Errand, Callable[[Tx], Awaitable[int]]]] = [
         ("core", OUTBOX, partial(sweep_events, retention=retention)),
         *(

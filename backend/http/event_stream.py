@@ -24,10 +24,8 @@ from backend.core.context import Principal, Scope, SystemScope
 from backend.core.database import Database
 from backend.core.errors import (
     AppError,
-    ForbiddenError,
     InvalidInputError,
     RateLimitedError,
-    UnauthenticatedError,
     UnavailableError,
 )
 from backend.core.events import EVENTS, PLATFORM_EVENTS, Event, read_events, read_span
@@ -327,7 +325,7 @@ _ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
             }
         },
     },
-    **problems(UnauthenticatedError, ForbiddenError, RateLimitedError, StreamsExhaustedError),
+    **problems(RateLimitedError, StreamsExhaustedError),
 }
 
 

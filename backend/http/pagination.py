@@ -5,11 +5,15 @@ import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Protocol
+from typing import Annotated, Any, Final, Generic, TypeVar, cast
 
 from fastapi import Depends, Query
+from pydantic import BaseModel
 
 from backend.core.errors import InvalidInputError
+from backend.http.schemas import view
+
+_Out = TypeVar("_Out", bound=BaseModel)
 
 # 16 bytes in 22 characters: of the last one only two bits carry anything.
 _CURSOR: Final = "^[A-Za-z0-9_-]{21}[AQgw]$"
@@ -24,7 +28,7 @@ class CursorInvalidError(InvalidInputError):
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class Slice:
     """How much to read and where to go on; ``before_id`` is None on the first page."""
 
     limit: int
@@ -32,21 +36,23 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class NamedPage:
+class NamedSlice:
     """The same for lists that are sorted by unique names."""
 
     limit: int
     after_name: str | None
 
 
-class _HasId(Protocol):
-    @property
-    def id(self) -> Any: ...
+class Page(BaseModel, Generic[_Out]):
+    """A part of a list; `next_cursor` asks for the part after it, and is null on the last."""
 
+    items: list[_Out]
+    next_cursor: str | None
 
-class _HasName(Protocol):
-    @property
-    def name(self) -> str: ...
+    @classmethod
+    def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
+        """``EmailPage`` for a page of ``EmailOut``."""
+        return f"{params[0].__name__.removesuffix('Out')}Page"
 
 
 def _cursor(pattern: str, max_length: int) -> Any:
@@ -62,16 +68,16 @@ _Cursor = Annotated[str | None, _cursor(_CURSOR, 64)]
 _NamedCursor = Annotated[str | None, _cursor(_NAMED_CURSOR, 256)]
 
 
-async def _page(limit: _Limit = 50, cursor: _Cursor = None) -> Page:
-    return Page(limit, None if cursor is None else decode_cursor(cursor))
+async def _page(limit: _Limit = 50, cursor: _Cursor = None) -> Slice:
+    return Slice(limit, None if cursor is None else decode_cursor(cursor))
 
 
-async def _named_page(limit: _Limit = 50, cursor: _NamedCursor = None) -> NamedPage:
-    return NamedPage(limit, None if cursor is None else decode_named_cursor(cursor))
+async def _named_page(limit: _Limit = 50, cursor: _NamedCursor = None) -> NamedSlice:
+    return NamedSlice(limit, None if cursor is None else decode_named_cursor(cursor))
 
 
-PageQuery = Annotated[Page, Depends(_page)]
-NamedPageQuery = Annotated[NamedPage, Depends(_named_page)]
+PageQuery = Annotated[Slice, Depends(_page)]
+NamedPageQuery = Annotated[NamedSlice, Depends(_named_page)]
 
 
 def encode_cursor(row_id: str) -> str:
@@ -91,13 +97,6 @@ def decode_cursor(cursor: str) -> str:
     return str(uuid.UUID(bytes=base64.urlsafe_b64decode(cursor + "==")))
 
 
-def next_cursor(rows: Sequence[_HasId], page: Page) -> str | None:
-    """The cursor after ``rows``; callers read one row more than the limit to know if there is."""
-    if len(rows) <= page.limit:
-        return None
-    return encode_cursor(str(rows[page.limit - 1].id))
-
-
 def encode_named_cursor(name: str) -> str:
     """An opaque cursor that continues after this name: ASCII, at most 128 characters."""
     return name.encode("ascii").hex()
@@ -114,6 +113,16 @@ def decode_named_cursor(cursor: str) -> str:
     return bytes.fromhex(cursor).decode("ascii")
 
 
-def next_named_cursor(rows: Sequence[_HasName], page: NamedPage) -> str | None:
-    """As :func:`next_cursor`, for lists by name."""
-    return encode_named_cursor(rows[page.limit - 1].name) if len(rows) > page.limit else None
+def page_of(out: type[_Out], rows: Sequence[Any], wanted: Slice | NamedSlice) -> Page[_Out]:
+    """The rows as they go over the wire, and the cursor after them.
+
+    Callers read one row more than the limit: that is how it is known whether there are more.
+    """
+    after = None
+    if len(rows) > wanted.limit:
+        last = rows[wanted.limit - 1]
+        by_id = isinstance(wanted, Slice)
+        after = encode_cursor(last.id) if by_id else encode_named_cursor(last.name)
+    # The parametrised class, so that its schema is the one that the document names.
+    made = cast("type[Page[_Out]]", Page.__class_getitem__(out))
+    return made(items=[view(out, row) for row in rows[: wanted.limit]], next_cursor=after)

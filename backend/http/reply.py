@@ -9,7 +9,12 @@ from pydantic import BaseModel
 from starlette.types import Scope
 
 from backend.core.database import Tx
-from backend.core.errors import ConflictError, InvalidInputError
+from backend.core.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidInputError,
+    UnauthenticatedError,
+)
 
 Remember = Callable[[Tx, int, dict[str, str], bytes, str], Awaitable[bool]]
 """Stores an answer within the transaction, with the permission that its act needed.
@@ -109,10 +114,14 @@ def leads_to(**operations: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def problems(*families: type[Any]) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI ``responses`` of a route for the error families it may answer with."""
+def problems(*families: type[Any], of_all: bool = False) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI ``responses`` of a route for the errors it may answer with.
+
+    The refusals of strangers and of who may not are every route's that asks who calls: they stand
+    first, and nobody names them. ``of_all``: the route asks nobody.
+    """
     found: dict[int | str, dict[str, Any]] = {}
-    for family in families:
+    for family in (*(() if of_all else (UnauthenticatedError, ForbiddenError)), *families):
         entry = found.setdefault(family.status, {"description": family.title, "codes": []})
         entry["codes"].append(family.code)
     return {

@@ -1,8 +1,8 @@
-"""What every request body has in common, and the texts that several managers take."""
+"""What all request bodies have in common, what several managers take, how a value is shown."""
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -19,6 +19,8 @@ _RFC_3339: Final = re.compile(
 )
 
 _FEW_UNKNOWN: Final = 20
+
+_Out = TypeVar("_Out", bound=BaseModel)
 
 Name = Annotated[
     str,
@@ -103,3 +105,26 @@ def _refuse_unsound(text: str) -> None:
             text.encode()
         except UnicodeEncodeError as exc:
             raise ValueError("a text may not contain half of a surrogate pair") from exc
+
+
+def view(out: type[_Out], value: object, **more: Any) -> _Out:
+    """A manager's value as it goes over the wire: each field is the value's attribute of that name.
+
+    Args:
+        out: The wire type; what it nests is read the same way.
+        value: What the manager gave.
+        more: Fields that the value does not have, or not so.
+    """
+    shown = _With(value, more) if more else value
+    return out.model_validate(shown, from_attributes=True)
+
+
+class _With:
+    """A value and attributes that are not its own."""
+
+    def __init__(self, value: object, more: dict[str, Any]) -> None:
+        self._value = value
+        self.__dict__.update(more)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._value, name)

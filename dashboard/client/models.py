@@ -34,8 +34,6 @@ class ApiKeyOut(Wire, frozen=True, kw_only=True):
 
 
 class ApiKeyPage(Wire, frozen=True, kw_only=True):
-    """Newest first."""
-
     items: list[ApiKeyOut]
     next_cursor: str | None
 
@@ -85,8 +83,6 @@ class AuditOut(Wire, frozen=True, kw_only=True):
 
 
 class AuditPage(Wire, frozen=True, kw_only=True):
-    """Newest first."""
-
     items: list[AuditOut]
     next_cursor: str | None
 
@@ -133,8 +129,6 @@ class ClientOut(Wire, frozen=True, kw_only=True):
 
 
 class ClientPage(Wire, frozen=True, kw_only=True):
-    """Newest first."""
-
     items: list[ClientOut]
     next_cursor: str | None
 
@@ -226,8 +220,6 @@ class EmailOut(Wire, frozen=True, kw_only=True):
 
 
 class EmailPage(Wire, frozen=True, kw_only=True):
-    """Newest first."""
-
     items: list[EmailOut]
     next_cursor: str | None
 
@@ -325,8 +317,6 @@ class JobOut(Wire, frozen=True, kw_only=True):
 
 
 class JobPage(Wire, frozen=True, kw_only=True):
-    """One page of jobs, newest first."""
-
     items: list[JobOut]
     next_cursor: str | None
 
@@ -370,8 +360,6 @@ class MemberOut(Wire, frozen=True, kw_only=True):
 
 
 class MemberPage(Wire, frozen=True, kw_only=True):
-    """Newest first."""
-
     items: list[MemberOut]
     next_cursor: str | None
 
@@ -455,10 +443,8 @@ class RoleOut(Wire, frozen=True, kw_only=True):
 
 
 class RolePage(Wire, frozen=True, kw_only=True):
-    """All built-in roles."""
-
     items: list[RoleOut]
-    next_cursor: str | None | UnsetType = UNSET
+    next_cursor: str | None
 
 
 class SigningKeyRotated(Wire, frozen=True, kw_only=True):
@@ -498,8 +484,6 @@ class TemplateOut(Wire, frozen=True, kw_only=True):
 
 
 class TemplatePage(Wire, frozen=True, kw_only=True):
-    """Templates by name."""
-
     items: list[TemplateOut]
     next_cursor: str | None
 
@@ -531,8 +515,6 @@ class TenantOut(Wire, frozen=True, kw_only=True):
 
 
 class TenantPage(Wire, frozen=True, kw_only=True):
-    """Newest first."""
-
     items: list[TenantOut]
     next_cursor: str | None
 

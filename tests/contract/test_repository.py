@@ -21,7 +21,7 @@ TOP_LEVEL = {
     *("requirements.lock", "requirements-dev.lock", "requirements-uv.lock"),
     *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"),
     *(".gitignore", ".gitattributes", ".editorconfig", ".dockerignore", ".github"),
-    ".pre-commit-config.yaml",
+    *(".pre-commit-config.yaml", ".secrets.baseline"),
 }
 
 

@@ -6,48 +6,44 @@ from fastapi import APIRouter, Query, Request, Response
 
 from backend.core.context import AnyScope, Scope, SystemScope
 from backend.core.database import ReadTx
-from backend.core.errors import ForbiddenError, UnauthenticatedError
 from backend.core.room import PLATFORM_READ
 from backend.http.deps import Db, manager_of, requires
-from backend.http.pagination import Page, PageQuery, next_cursor
-from backend.http.reply import problems, reply
+from backend.http.pagination import Page, PageQuery, Slice, page_of
+from backend.http.reply import reply
+from backend.http.schemas import view
 from backend.managers.audit.errands import READ_PLATFORM
 from backend.managers.audit.manager import AuditManager
-from backend.managers.audit.schemas import AuditOut, AuditPage, ChainReportOut
+from backend.managers.audit.schemas import AuditOut, ChainReportOut
 
 router = APIRouter(prefix="/api/v1", tags=["audit"])
 Audit = Annotated[AuditManager, manager_of(AuditManager)]
 Filter = Annotated[str | None, Query(max_length=200, description="Exact, or a prefix with `*`")]
-_REFUSALS = problems(UnauthenticatedError, ForbiddenError)
 
 
 async def _page(
     tx: ReadTx,
     audit: AuditManager,
-    page: Page,
+    page: Slice,
     action: str | None,
     actor: str | None,
     target: str | None,
-) -> AuditPage:
+) -> Page[AuditOut]:
     rows = await audit.list_records(
         tx, limit=page.limit, before_id=page.before_id, action=action, actor=actor, target=target
     )
-    return AuditPage(
-        items=[AuditOut.model_validate(row) for row in rows[: page.limit]],
-        next_cursor=next_cursor(rows, page),
-    )
+    return page_of(AuditOut, rows, page)
 
 
 async def _verified(request: Request, scope: AnyScope, audit: AuditManager, db: Db) -> Response:
-    async with db.read(scope) as view:
-        report = await audit.verify_chain(view)
+    async with db.read(scope) as tx:
+        report = await audit.verify_chain(tx)
     # Two transactions: one that writes would hold its lock for as long as the chain is read.
     async with db.transaction(scope) as tx:
         tx.audit("audit.verified", f"tenant:{scope.tenant_id}", valid=report.valid)
-        return reply(request, tx, ChainReportOut.model_validate(report))
+        return reply(request, tx, view(ChainReportOut, report))
 
 
-@router.get("/audit", responses=_REFUSALS)
+@router.get("/audit")
 async def list_audit(
     scope: Annotated[Scope, requires("audit:read")],
     audit: Audit,
@@ -56,13 +52,13 @@ async def list_audit(
     action: Filter = None,
     actor: Filter = None,
     target: Filter = None,
-) -> AuditPage:
+) -> Page[AuditOut]:
     """List the tenant's acts, newest first."""
     async with db.read(scope) as tx:
         return await _page(tx, audit, page, action, actor, target)
 
 
-@router.post("/audit/verify", response_model=ChainReportOut, responses=_REFUSALS)
+@router.post("/audit/verify", response_model=ChainReportOut)
 async def verify_audit(
     request: Request,
     scope: Annotated[Scope, requires("audit:verify")],
@@ -73,7 +69,7 @@ async def verify_audit(
     return await _verified(request, scope, audit, db)
 
 
-@router.get("/platform/audit", tags=["platform"], responses=_REFUSALS)
+@router.get("/platform/audit", tags=["platform"])
 async def list_platform_audit(
     scope: Annotated[SystemScope, requires(PLATFORM_READ, errand=READ_PLATFORM)],
     audit: Audit,
@@ -82,7 +78,7 @@ async def list_platform_audit(
     action: Filter = None,
     actor: Filter = None,
     target: Filter = None,
-) -> AuditPage:
+) -> Page[AuditOut]:
     """List the platform's own acts: tenants, log-ins, signing keys."""
     async with db.read(scope) as tx:
         return await _page(tx, audit, page, action, actor, target)
@@ -92,7 +88,6 @@ async def list_platform_audit(
     "/platform/audit/verify",
     tags=["platform"],
     response_model=ChainReportOut,
-    responses=_REFUSALS,
 )
 async def verify_platform_audit(
     request: Request,

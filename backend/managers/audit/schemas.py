@@ -3,13 +3,11 @@
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 
 class AuditOut(BaseModel):
     """One act. ``seq`` and ``hash`` are null for the moment between commit and sequencing."""
-
-    model_config = ConfigDict(from_attributes=True)
 
     id: str
     seq: int | None
@@ -22,17 +20,8 @@ class AuditOut(BaseModel):
     hash: str | None = Field(description="Chain hash, hex; see docs/managers/security.md")
 
 
-class AuditPage(BaseModel):
-    """Newest first."""
-
-    items: list[AuditOut]
-    next_cursor: str | None
-
-
 class ChainReportOut(BaseModel):
     """The result of recomputing the whole chain."""
-
-    model_config = ConfigDict(from_attributes=True)
 
     valid: bool
     records: int = Field(description="Records whose links were recomputed and hold")

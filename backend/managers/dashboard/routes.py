@@ -4,12 +4,11 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from backend.core.context import Scope
-from backend.core.errors import ForbiddenError, UnauthenticatedError
 from backend.http.deps import Db, manager_of, requires
-from backend.http.reply import problems
+from backend.http.schemas import view
 from backend.managers.dashboard.manager import DashboardManager
 from backend.managers.metrics import STEP_SECONDS
 
@@ -28,8 +27,6 @@ class RequestsOut(BaseModel):
 class PointOut(BaseModel):
     """One step of the series."""
 
-    model_config = ConfigDict(from_attributes=True)
-
     at: datetime
     requests_per_second: float
     p95_ms: float | None
@@ -38,8 +35,6 @@ class PointOut(BaseModel):
 
 class FailureOut(BaseModel):
     """Something a person should look at."""
-
-    model_config = ConfigDict(from_attributes=True)
 
     at: datetime
     kind: Literal["email", "job"]
@@ -60,7 +55,7 @@ class OverviewOut(BaseModel):
     failures: list[FailureOut]
 
 
-@router.get("/overview", responses=problems(UnauthenticatedError, ForbiddenError))
+@router.get("/overview")
 async def read_overview(
     scope: Annotated[Scope, requires("overview:read")],
     dashboard: Dashboard,
@@ -77,8 +72,8 @@ async def read_overview(
             p95_ms=found.series.p95_ms,
             error_rate=found.series.error_rate,
         ),
-        series=[PointOut.model_validate(point) for point in found.series.points],
+        series=[view(PointOut, point) for point in found.series.points],
         jobs=dict(found.jobs),
         emails=dict(found.emails),
-        failures=[FailureOut.model_validate(failure) for failure in found.failures],
+        failures=[view(FailureOut, failure) for failure in found.failures],
     )

@@ -78,6 +78,24 @@ class Email:
     recipients: Sequence[Recipient]
     first: bool = True
 
+    @property
+    def to(self) -> list[str]:
+        """Who it is for, as people write addresses."""
+        return self._addressed("to")
+
+    @property
+    def cc(self) -> list[str]:
+        """Who gets a copy."""
+        return self._addressed("cc")
+
+    @property
+    def bcc(self) -> list[str]:
+        """Who gets one without the others' knowing."""
+        return self._addressed("bcc")
+
+    def _addressed(self, kind: str) -> list[str]:
+        return [str(one) for one in self.recipients if one.kind == kind]
+
 
 @dataclass(frozen=True, slots=True)
 class Template:
@@ -111,6 +129,19 @@ class TenantEmailSettings:
     smtp_username: str | None
     smtp_tls: str | None
     revision: int
+
+    @property
+    def smtp(self) -> "RelayChoice | None":
+        """Its own mail server, without the password."""
+        if self.smtp_host is None:
+            return None
+        return RelayChoice(
+            self.smtp_host,
+            self.smtp_port or 0,
+            self.smtp_username,
+            None,
+            self.smtp_tls or "none",
+        )
 
     @property
     def version(self) -> str:

@@ -7,14 +7,15 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from backend.core.context import Scope
 from backend.core.database import Database, Tx
-from backend.core.errors import ForbiddenError, InvalidInputError, UnauthenticatedError
+from backend.core.errors import InvalidInputError
 from backend.http.deps import Db, IdPath, manager_of, requires
 from backend.http.etag import IfMatch, etag, expected_version
-from backend.http.pagination import NamedPageQuery, PageQuery, next_cursor, next_named_cursor
+from backend.http.pagination import NamedPageQuery, Page, PageQuery, page_of
 from backend.http.reply import is_keyed, leads_to, problems, reply
+from backend.http.schemas import view
 from backend.kit.mime import AttachmentsTooLargeError, InvalidAddressError, InvalidHeaderError
 from backend.kit.templating import TemplateInvalidError, TemplateVariablesError
-from backend.managers.email._values import Draft, Prepared, RelayChoice, TenantEmailSettings
+from backend.managers.email._values import Draft, Prepared, RelayChoice
 from backend.managers.email.errors import (
     EmailNotFoundError,
     EmailSettingsChangedError,
@@ -33,14 +34,11 @@ from backend.managers.email.schemas import (
     EmailCreate,
     EmailDetail,
     EmailOut,
-    EmailPage,
     EmailSettingsOut,
     EmailSettingsPut,
-    SmtpOut,
     State,
     TemplateName,
     TemplateOut,
-    TemplatePage,
     TemplatePut,
 )
 
@@ -50,7 +48,6 @@ Sender = Annotated[Scope, requires("email:send")]
 Reader = Annotated[Scope, requires("email:read")]
 ContentReader = Annotated[Scope, requires(READ_CONTENT)]
 NamePath = Annotated[TemplateName, Path(description="Template name", examples=["welcome"])]
-_DENIED = (UnauthenticatedError, ForbiddenError)
 _NOT_SENDABLE = (
     TemplateNotFoundError,
     AttachmentsTooLargeError,
@@ -79,7 +76,7 @@ _NAMED: Final = {"name": "$request.path.name"}
     responses={
         200: {"model": EmailOut, "description": "The first message under this business key"},
         202: _ABOUT_EMAIL,
-        **problems(*_DENIED, *_NOT_SENDABLE),
+        **problems(*_NOT_SENDABLE),
     },
 )
 async def send_email(
@@ -90,7 +87,7 @@ async def send_email(
 
     async def send(tx: Tx) -> Response:
         (email,) = await emails.queue_emails(tx, prepared)
-        return reply(request, tx, EmailOut.of(email), status=202 if email.first else 200)
+        return reply(request, tx, view(EmailOut, email), status=202 if email.first else 200)
 
     return await db.together(
         scope,
@@ -104,7 +101,7 @@ async def send_email(
     "/emails/batch",
     status_code=202,
     response_model=BatchOut,
-    responses=problems(*_DENIED, *_NOT_SENDABLE),
+    responses=problems(*_NOT_SENDABLE),
 )
 async def send_batch(
     request: Request, body: BatchCreate, scope: Sender, emails: Emails, db: Db
@@ -113,11 +110,11 @@ async def send_batch(
     prepared = await _prepared(emails, db, scope, [message.draft() for message in body.messages])
     async with db.transaction(scope) as tx:
         made = await emails.queue_emails(tx, prepared)
-        answer = BatchOut(items=[EmailOut.of(email) for email in made])
+        answer = BatchOut(items=[view(EmailOut, email) for email in made])
         return reply(request, tx, answer, status=202)
 
 
-@router.get("/emails", responses=problems(*_DENIED))
+@router.get("/emails")
 async def list_emails(
     scope: Reader,
     emails: Emails,
@@ -125,58 +122,51 @@ async def list_emails(
     page: PageQuery,
     state: State | None = None,
     recipient: Annotated[str | None, Query(max_length=1000, description="Exact address")] = None,
-) -> EmailPage:
+) -> Page[EmailOut]:
     """List messages, newest first."""
     async with db.read(scope) as tx:
         rows = await emails.list_emails(
             tx, limit=page.limit, before_id=page.before_id, state=state, recipient=recipient
         )
-    items = [EmailOut.of(row) for row in rows[: page.limit]]
-    return EmailPage(items=items, next_cursor=next_cursor(rows, page))
+    return page_of(EmailOut, rows, page)
 
 
-@router.get("/emails/{email_id}", responses=problems(*_DENIED, EmailNotFoundError))
+@router.get("/emails/{email_id}", responses=problems(EmailNotFoundError))
 async def get_email(email_id: IdPath, scope: Reader, emails: Emails, db: Db) -> EmailDetail:
     """Get one message with its recipients and its way."""
     async with db.read(scope) as tx:
         email = await emails.get_email(tx, email_id)
         events = await emails.list_events(tx, email)
-    return EmailDetail.with_events(email, events)
+    return view(EmailDetail, email, timeline=events)
 
 
-@router.get("/emails/{email_id}/content", responses=problems(*_DENIED, EmailNotFoundError))
+@router.get("/emails/{email_id}/content", responses=problems(EmailNotFoundError))
 async def read_content(
     email_id: IdPath, scope: ContentReader, emails: Emails, db: Db
 ) -> ContentOut:
     """Read what the author wrote. Reading is audited."""
     async with db.transaction(scope) as tx:
         content = await emails.read_content(tx, email_id)
-    return ContentOut(
-        text=content.text,
-        html=content.html,
-        headers=content.headers,
-        attachments=[
-            AttachmentOut(filename=a.filename, content_type=a.content_type, size_bytes=len(a.data))
-            for a in content.attachments
-        ],
-    )
+    attachments = [
+        view(AttachmentOut, one, size_bytes=len(one.data)) for one in content.attachments
+    ]
+    return view(ContentOut, content, attachments=attachments)
 
 
-@router.get("/email-templates", responses=problems(*_DENIED))
+@router.get("/email-templates")
 async def list_templates(
     scope: Annotated[Scope, requires("email_template:read")],
     emails: Emails,
     db: Db,
     page: NamedPageQuery,
-) -> TemplatePage:
+) -> Page[TemplateOut]:
     """List the templates by name."""
     async with db.read(scope) as tx:
         rows = await emails.templates.list(tx, limit=page.limit, after_name=page.after_name)
-    items = [TemplateOut.model_validate(row) for row in rows[: page.limit]]
-    return TemplatePage(items=items, next_cursor=next_named_cursor(rows, page))
+    return page_of(TemplateOut, rows, page)
 
 
-@router.get("/email-templates/{name}", responses=problems(*_DENIED, TemplateNotFoundError))
+@router.get("/email-templates/{name}", responses=problems(TemplateNotFoundError))
 async def get_template(
     response: Response,
     name: NamePath,
@@ -188,7 +178,7 @@ async def get_template(
     async with db.read(scope) as tx:
         template = await emails.templates.get(tx, name)
     response.headers["ETag"] = etag(template.version)
-    return TemplateOut.model_validate(template)
+    return view(TemplateOut, template)
 
 
 @router.put(
@@ -196,7 +186,6 @@ async def get_template(
     responses={
         200: leads_to(get_template=_NAMED, delete_template=_NAMED),
         **problems(
-            *_DENIED,
             TemplateChangedError,
             InvalidInputError,
             TemplateInvalidError,
@@ -221,13 +210,13 @@ async def put_template(
     async with db.transaction(scope) as tx:
         made = await emails.templates.put(tx, name=name, checked=checked, expected_version=expected)
     response.headers["ETag"] = etag(made.version)
-    return TemplateOut.model_validate(made)
+    return view(TemplateOut, made)
 
 
 @router.delete(
     "/email-templates/{name}",
     status_code=204,
-    responses=problems(*_DENIED, TemplateNotFoundError),
+    responses=problems(TemplateNotFoundError),
 )
 async def delete_template(
     name: NamePath,
@@ -240,7 +229,7 @@ async def delete_template(
         await emails.templates.delete(tx, name)
 
 
-@router.get("/email-settings", responses=problems(*_DENIED))
+@router.get("/email-settings")
 async def get_settings(
     response: Response,
     scope: Annotated[Scope, requires("email_settings:read")],
@@ -251,13 +240,12 @@ async def get_settings(
     async with db.read(scope) as tx:
         found = await emails.email_settings.get(tx)
     response.headers["ETag"] = etag(found.version)
-    return _settings_out(found)
+    return view(EmailSettingsOut, found)
 
 
 @router.put(
     "/email-settings",
     responses=problems(
-        *_DENIED,
         EmailSettingsChangedError,
         InvalidInputError,
         InvalidAddressError,
@@ -293,7 +281,7 @@ async def put_settings(
             expected_version=expected_version(if_match, EmailSettingsChangedError),
         )
     response.headers["ETag"] = etag(found.version)
-    return _settings_out(found)
+    return view(EmailSettingsOut, found)
 
 
 async def _prepared(
@@ -301,18 +289,6 @@ async def _prepared(
 ) -> list[Prepared]:
     templates = {}
     if names := {draft.template for draft in drafts if draft.template}:
-        async with db.read(scope) as view:
-            templates = await emails.templates.load_sources(view, names)
+        async with db.read(scope) as tx:
+            templates = await emails.templates.load_sources(tx, names)
     return await emails.prepare_emails(scope.tenant_id, drafts, templates)
-
-
-def _settings_out(found: TenantEmailSettings) -> EmailSettingsOut:
-    smtp = None
-    if found.smtp_host is not None:
-        smtp = SmtpOut(
-            host=found.smtp_host,
-            port=found.smtp_port or 0,
-            username=found.smtp_username,
-            tls=found.smtp_tls or "none",
-        )
-    return EmailSettingsOut(from_address=found.from_address, from_name=found.from_name, smtp=smtp)

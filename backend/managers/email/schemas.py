@@ -19,7 +19,7 @@ from pydantic import (
 
 from backend.http.schemas import Input
 from backend.kit.mime import MAX_HEADERS, Attachment
-from backend.managers.email._values import Draft, Email, Event
+from backend.managers.email._values import Draft
 
 State = Literal["queued", "sending", "accepted", "deferred", "bounced", "partial", "cancelled"]
 Addresses = Annotated[list[Annotated[str, Field(max_length=1000)]], Field(max_length=1000)]
@@ -162,14 +162,12 @@ class BatchCreate(Input):
 class EmailOut(BaseModel):
     """A message and how far it has come."""
 
-    model_config = ConfigDict(populate_by_name=True)
-
     id: str
     message_id: str = Field(examples=["<0199c0de-0000-7000-8000-000000000001@acme.example>"])
     job_id: str
     state: State
     subject: str
-    from_: str = Field(alias="from", serialization_alias="from")
+    from_: str = Field(validation_alias="sender", serialization_alias="from")
     to: list[str]
     cc: list[str]
     bcc: list[str]
@@ -181,41 +179,6 @@ class EmailOut(BaseModel):
     accepted_at: datetime | None
     created_by: str
 
-    @classmethod
-    def facts(cls, email: Email) -> dict[str, Any]:
-        """The fields of a message, ready for this class and those that extend it."""
-        kinds: dict[str, list[str]] = {"to": [], "cc": [], "bcc": []}
-        for one in email.recipients:
-            kinds[one.kind].append(str(one))
-        return {
-            "id": email.id,
-            "message_id": email.message_id,
-            "job_id": email.job_id,
-            "state": email.state,
-            "subject": email.subject,
-            "from": email.sender,
-            **kinds,
-            "business_key": email.business_key,
-            "attempts": email.attempts,
-            "size_bytes": email.size_bytes,
-            "created_at": email.created_at,
-            "updated_at": email.updated_at,
-            "accepted_at": email.accepted_at,
-            "created_by": email.created_by,
-        }
-
-    @classmethod
-    def of(cls, email: Email) -> Self:
-        """Shape a message for the wire."""
-        return cls.model_validate(cls.facts(email))
-
-
-class EmailPage(BaseModel):
-    """Newest first."""
-
-    items: list[EmailOut]
-    next_cursor: str | None
-
 
 class BatchOut(BaseModel):
     """The messages in the order they were given."""
@@ -225,8 +188,6 @@ class BatchOut(BaseModel):
 
 class RecipientOut(BaseModel):
     """One address and what the mail server said about it."""
-
-    model_config = ConfigDict(from_attributes=True)
 
     address: str
     kind: Literal["to", "cc", "bcc"]
@@ -239,8 +200,6 @@ class RecipientOut(BaseModel):
 class EventOut(BaseModel):
     """One step on a message's way."""
 
-    model_config = ConfigDict(from_attributes=True)
-
     at: datetime
     event: State
     attempt: int
@@ -252,17 +211,6 @@ class EmailDetail(EmailOut):
 
     recipients: list[RecipientOut]
     timeline: list[EventOut]
-
-    @classmethod
-    def with_events(cls, email: Email, events: list[Event]) -> Self:
-        """Shape a message and its way for the wire."""
-        return cls.model_validate(
-            {
-                **cls.facts(email),
-                "recipients": [RecipientOut.model_validate(one) for one in email.recipients],
-                "timeline": [EventOut.model_validate(one) for one in events],
-            }
-        )
 
 
 class AttachmentOut(BaseModel):
@@ -302,20 +250,11 @@ class TemplatePut(Input):
 class TemplateOut(BaseModel):
     """A template; the ETag names this content."""
 
-    model_config = ConfigDict(from_attributes=True)
-
     name: str
     subject: str
     text: str | None
     html: str | None
     updated_at: datetime
-
-
-class TemplatePage(BaseModel):
-    """Templates by name."""
-
-    items: list[TemplateOut]
-    next_cursor: str | None
 
 
 class SmtpIn(Input):

@@ -1,36 +1,34 @@
 """HTTP face of API keys: parse, call, shape. No rules here."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Request, Response
 
 from backend.core.context import Scope
-from backend.core.errors import ForbiddenError, InvalidInputError, UnauthenticatedError
+from backend.core.errors import InvalidInputError
 from backend.http.deps import Caller, Db, IdPath, manager_of, requires
-from backend.http.pagination import PageQuery, next_cursor
+from backend.http.pagination import Page, PageQuery, page_of
 from backend.http.reply import IdempotencyKeyReusedError, leads_to, problems, reply
-from backend.managers.gateway._api_keys import Key
+from backend.http.schemas import view
 from backend.managers.gateway.errors import ApiKeyNotFoundError, ExpiryInvalidError
 from backend.managers.gateway.manager import GatewayManager
-from backend.managers.gateway.schemas import ApiKeyCreate, ApiKeyOut, ApiKeyPage, ApiKeySecretOut
+from backend.managers.gateway.schemas import ApiKeyCreate, ApiKeyOut, ApiKeySecretOut
 from backend.managers.tenant import RoleTooHighError
 
 router = APIRouter(prefix="/api/v1")
 Gateway = Annotated[GatewayManager, manager_of(GatewayManager)]
-_DENIED: Final = (UnauthenticatedError, ForbiddenError)
-_POSTED: Final = (*_DENIED, InvalidInputError, IdempotencyKeyReusedError)
+_POSTED: Final = (InvalidInputError, IdempotencyKeyReusedError)
 _SHOWN_ONCE: Final = {"Cache-Control": "no-store"}
 
 
-@router.get("/api-keys", tags=["api keys"], responses=problems(*_DENIED))
+@router.get("/api-keys", tags=["api keys"])
 async def list_api_keys(
     scope: Annotated[Scope, requires("api_key:read")], gateway: Gateway, db: Db, page: PageQuery
-) -> ApiKeyPage:
+) -> Page[ApiKeyOut]:
     """List the tenant's API keys, newest first."""
     async with db.read(scope) as tx:
         rows = await gateway.api_keys.list_api_keys(tx, limit=page.limit, before_id=page.before_id)
-    items = [ApiKeyOut.model_validate(row) for row in rows[: page.limit]]
-    return ApiKeyPage(items=items, next_cursor=next_cursor(rows, page))
+    return page_of(ApiKeyOut, rows, page)
 
 
 @router.post(
@@ -60,14 +58,16 @@ async def create_api_key(
             expires_at=body.expires_at,
             granter=caller.permissions,
         )
-        return reply(request, tx, _with_key(made, key), status=201, headers=_SHOWN_ONCE)
+        return reply(
+            request, tx, view(ApiKeySecretOut, made, key=key), status=201, headers=_SHOWN_ONCE
+        )
 
 
 @router.delete(
     "/api-keys/{key_id}",
     tags=["api keys"],
     status_code=204,
-    responses=problems(*_DENIED, ApiKeyNotFoundError),
+    responses=problems(ApiKeyNotFoundError),
 )
 async def revoke_api_key(
     key_id: IdPath,
@@ -78,8 +78,3 @@ async def revoke_api_key(
     """Revoke an API key; it stops working at once."""
     async with db.transaction(scope) as tx:
         await gateway.api_keys.revoke_api_key(tx, key_id)
-
-
-def _with_key(made: Key, key: str) -> ApiKeySecretOut:
-    shown: dict[str, Any] = ApiKeyOut.model_validate(made).model_dump()
-    return ApiKeySecretOut(**shown, key=key)

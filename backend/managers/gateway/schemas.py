@@ -2,14 +2,10 @@
 
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from backend.http.schemas import Input, Name, Time
 from backend.managers.tenant import Role
-
-
-class _Out(BaseModel):
-    model_config = ConfigDict(from_attributes=True)
 
 
 class ApiKeyCreate(Input):
@@ -22,7 +18,7 @@ class ApiKeyCreate(Input):
     )
 
 
-class ApiKeyOut(_Out):
+class ApiKeyOut(BaseModel):
     """An API key without the key."""
 
     id: str
@@ -39,10 +35,3 @@ class ApiKeySecretOut(ApiKeyOut):
     """An API key with the key, which is shown this once."""
 
     key: str = Field(description="Shown once; only its hash is kept")
-
-
-class ApiKeyPage(BaseModel):
-    """Newest first."""
-
-    items: list[ApiKeyOut]
-    next_cursor: str | None

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from backend.core.errors import ForbiddenError, RateLimitedError, UnauthenticatedError
+from backend.core.errors import RateLimitedError
 from backend.http.openapi import form_schema, json_response, ref
 from backend.http.reply import problems
 from backend.managers.identity._oauth import TOKEN_EXCHANGE
@@ -36,10 +36,7 @@ _OAUTH_ERRORS: Final = {
     "429": json_response("Too many failed attempts; see Retry-After", ref("OAuthError")),
 }
 _CLIENT_AUTH: Final[list[dict[str, list[str]]]] = [{"clientBasic": []}, {}]
-_GATED: Final = {
-    str(status): answer
-    for status, answer in problems(UnauthenticatedError, ForbiddenError, RateLimitedError).items()
-}
+_GATED: Final = {str(status): answer for status, answer in problems(RateLimitedError).items()}
 _METADATA: Final = {
     "get": {
         "tags": ["oauth"],

@@ -1,24 +1,23 @@
 """HTTP face of clients, signing keys and the caller itself: parse, call, shape. No rules here."""
 
-from typing import Annotated, Any, Final, Literal, cast
+from typing import Annotated, Final, Literal, cast
 
 from fastapi import APIRouter, Path, Request, Response
 from pydantic import AfterValidator
 
 from backend.core.context import Scope, SystemScope
-from backend.core.errors import ForbiddenError, InvalidInputError, UnauthenticatedError
+from backend.core.errors import InvalidInputError
 from backend.core.room import PLATFORM_WRITE
 from backend.http.deps import Caller, Db, canonical_id, manager_of, requires
-from backend.http.pagination import PageQuery, next_cursor
+from backend.http.pagination import Page, PageQuery, page_of
 from backend.http.reply import IdempotencyKeyReusedError, leads_to, problems, reply
-from backend.managers.identity._clients import Client
+from backend.http.schemas import view
 from backend.managers.identity.errands import AUTHENTICATE, SIGNING_KEYS
 from backend.managers.identity.errors import ClientNotFoundError, TenantlessTokenError
 from backend.managers.identity.manager import IdentityManager
 from backend.managers.identity.schemas import (
     ClientCreate,
     ClientOut,
-    ClientPage,
     ClientSecretOut,
     MeOut,
     SigningKeyRotated,
@@ -29,8 +28,7 @@ from backend.managers.tenant import RoleTooHighError
 
 router = APIRouter(prefix="/api/v1")
 Identity = Annotated[IdentityManager, manager_of(IdentityManager)]
-_DENIED: Final = (UnauthenticatedError, ForbiddenError)
-_POSTED: Final = (*_DENIED, InvalidInputError, IdempotencyKeyReusedError)
+_POSTED: Final = (InvalidInputError, IdempotencyKeyReusedError)
 # Version 1 published the parameter by this name.
 _CLIENT_ID: Final = "client_row_id"
 _LEADS_TO: Final = {_CLIENT_ID: "$response.body#/id"}
@@ -42,35 +40,34 @@ ClientId = Annotated[
 _SHOWN_ONCE: Final = {"Cache-Control": "no-store"}
 
 
-@router.get("/me", tags=["me"], responses=problems(*_DENIED, TenantlessTokenError))
+@router.get("/me", tags=["me"], responses=problems(TenantlessTokenError))
 async def get_me(request: Request, caller: Caller, identity: Identity, db: Db) -> MeOut:
     """Say who the caller is, in which tenant, and what they may do."""
     scope = SystemScope(
         AUTHENTICATE, actor=caller.subject, request_id=request.scope.get("request_id", "")
     )
     async with db.read(scope) as tx:
-        view = await identity.describe_caller(tx, caller)
+        found = await identity.describe_caller(tx, caller)
     return MeOut(
         subject=caller.subject,
         kind=cast("Literal['user', 'client', 'api_key']", caller.kind),
-        name=view.name,
-        tenant=TenantRef.model_validate(view.tenant),
+        name=found.name,
+        tenant=view(TenantRef, found.tenant),
         role=caller.role,
         permissions=sorted(caller.permissions),
         platform_admin=caller.platform_admin,
-        tenants=[TenantRoleOut.model_validate(tenant) for tenant in view.tenants],
+        tenants=[view(TenantRoleOut, tenant) for tenant in found.tenants],
     )
 
 
-@router.get("/clients", tags=["clients"], responses=problems(*_DENIED))
+@router.get("/clients", tags=["clients"])
 async def list_clients(
     scope: Annotated[Scope, requires("client:read")], identity: Identity, db: Db, page: PageQuery
-) -> ClientPage:
+) -> Page[ClientOut]:
     """List the tenant's OAuth clients, newest first."""
     async with db.read(scope) as tx:
         rows = await identity.clients.list_clients(tx, limit=page.limit, before_id=page.before_id)
-    items = [ClientOut.model_validate(row) for row in rows[: page.limit]]
-    return ClientPage(items=items, next_cursor=next_cursor(rows, page))
+    return page_of(ClientOut, rows, page)
 
 
 @router.post(
@@ -96,7 +93,13 @@ async def create_client(
         client, secret = await identity.clients.create_client(
             tx, name=body.name, role=body.role, granter=caller.permissions
         )
-        return reply(request, tx, _with_secret(client, secret), status=201, headers=_SHOWN_ONCE)
+        return reply(
+            request,
+            tx,
+            view(ClientSecretOut, client, client_secret=secret),
+            status=201,
+            headers=_SHOWN_ONCE,
+        )
 
 
 @router.post(
@@ -118,14 +121,16 @@ async def rotate_client(
         client, secret = await identity.clients.rotate_client(
             tx, client_id, granter=caller.permissions
         )
-        return reply(request, tx, _with_secret(client, secret), headers=_SHOWN_ONCE)
+        return reply(
+            request, tx, view(ClientSecretOut, client, client_secret=secret), headers=_SHOWN_ONCE
+        )
 
 
 @router.delete(
     "/clients/{client_row_id}",  # noqa: FAST003 - see ClientId
     tags=["clients"],
     status_code=204,
-    responses=problems(*_DENIED, ClientNotFoundError),
+    responses=problems(ClientNotFoundError),
 )
 async def delete_client(
     client_id: ClientId,
@@ -154,8 +159,3 @@ async def rotate_signing_key(
     async with db.transaction(scope) as tx:
         kid, until = await identity.rotate_signing_key(tx)
         return reply(request, tx, SigningKeyRotated(kid=kid, old_keys_until=until))
-
-
-def _with_secret(client: Client, secret: str) -> ClientSecretOut:
-    shown: dict[str, Any] = ClientOut.model_validate(client).model_dump()
-    return ClientSecretOut(**shown, client_secret=secret)

@@ -3,14 +3,10 @@
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from backend.http.schemas import Input, Name
 from backend.managers.tenant import Role
-
-
-class _Out(BaseModel):
-    model_config = ConfigDict(from_attributes=True)
 
 
 class ClientCreate(Input):
@@ -20,7 +16,7 @@ class ClientCreate(Input):
     role: Role = Field(examples=["workflow"])
 
 
-class ClientOut(_Out):
+class ClientOut(BaseModel):
     """A client without its secret."""
 
     id: str
@@ -37,14 +33,7 @@ class ClientSecretOut(ClientOut):
     client_secret: str = Field(description="Shown once; only its hash is kept")
 
 
-class ClientPage(BaseModel):
-    """Newest first."""
-
-    items: list[ClientOut]
-    next_cursor: str | None
-
-
-class TenantRef(_Out):
+class TenantRef(BaseModel):
     """The tenant the credential is bound to."""
 
     id: str

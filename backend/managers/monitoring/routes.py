@@ -3,11 +3,12 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from backend.core.errors import UnavailableError
 from backend.http.deps import manager_of
 from backend.http.reply import problems
+from backend.http.schemas import view
 from backend.managers.monitoring.manager import MonitoringManager
 
 router = APIRouter(tags=["monitoring"])
@@ -16,8 +17,6 @@ Monitoring = Annotated[MonitoringManager, manager_of(MonitoringManager)]
 
 class HealthOut(BaseModel):
     """One dependency."""
-
-    model_config = ConfigDict(from_attributes=True)
 
     name: str
     ok: bool
@@ -51,7 +50,7 @@ async def readyz(monitoring: Monitoring, response: Response) -> ReadyOut:
     found = await monitoring.check_health()
     ready = all(health.ok for health in found if health.required)
     response.status_code = 200 if ready else 503
-    return ReadyOut(ready=ready, checks=[HealthOut.model_validate(health) for health in found])
+    return ReadyOut(ready=ready, checks=[view(HealthOut, health) for health in found])
 
 
 @router.get(
@@ -59,7 +58,7 @@ async def readyz(monitoring: Monitoring, response: Response) -> ReadyOut:
     response_class=Response,
     responses={
         200: {"content": {"text/plain": {}}, "description": "Prometheus text format"},
-        **problems(UnavailableError),
+        **problems(UnavailableError, of_all=True),
     },
 )
 async def metrics(monitoring: Monitoring) -> Response:

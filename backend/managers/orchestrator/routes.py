@@ -5,10 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from backend.core.context import Scope
-from backend.core.errors import ForbiddenError, UnauthenticatedError
 from backend.http.deps import Db, IdPath, manager_of, requires
-from backend.http.pagination import PageQuery, next_cursor
+from backend.http.pagination import Page, PageQuery, page_of
 from backend.http.reply import leads_to, problems, reply
+from backend.http.schemas import view
 from backend.managers.orchestrator.errors import (
     JobNotCancellableError,
     JobNotFoundError,
@@ -16,17 +16,16 @@ from backend.managers.orchestrator.errors import (
 )
 from backend.managers.orchestrator.kinds import State
 from backend.managers.orchestrator.manager import OrchestratorManager
-from backend.managers.orchestrator.schemas import JobOut, JobPage
+from backend.managers.orchestrator.schemas import JobOut
 
 router = APIRouter(prefix="/api/v1", tags=["job"])
 Jobs = Annotated[OrchestratorManager, manager_of(OrchestratorManager)]
 Reader = Annotated[Scope, requires("job:read")]
 Writer = Annotated[Scope, requires("job:write")]
-_DENIED = (UnauthenticatedError, ForbiddenError)
 _JOB_ID = {"job_id": "$response.body#/id"}
 
 
-@router.get("/jobs", responses=problems(*_DENIED))
+@router.get("/jobs")
 async def list_jobs(
     scope: Reader,
     jobs: Jobs,
@@ -34,21 +33,20 @@ async def list_jobs(
     page: PageQuery,
     state: State | None = None,
     kind: Annotated[str | None, Query(max_length=100, description="Exact kind")] = None,
-) -> JobPage:
+) -> Page[JobOut]:
     """List jobs, newest first."""
     async with db.read(scope) as tx:
         rows = await jobs.list_jobs(
             tx, state=state, kind=kind, limit=page.limit, before_id=page.before_id
         )
-    items = [JobOut.of(row) for row in rows[: page.limit]]
-    return JobPage(items=items, next_cursor=next_cursor(rows, page))
+    return page_of(JobOut, rows, page)
 
 
-@router.get("/jobs/{job_id}", responses=problems(*_DENIED, JobNotFoundError))
+@router.get("/jobs/{job_id}", responses=problems(JobNotFoundError))
 async def get_job(job_id: IdPath, scope: Reader, jobs: Jobs, db: Db) -> JobOut:
     """Get one job."""
     async with db.read(scope) as tx:
-        return JobOut.of(await jobs.get_job(tx, job_id))
+        return view(JobOut, await jobs.get_job(tx, job_id))
 
 
 @router.post(
@@ -56,7 +54,7 @@ async def get_job(job_id: IdPath, scope: Reader, jobs: Jobs, db: Db) -> JobOut:
     response_model=JobOut,
     responses={
         200: leads_to(get_job=_JOB_ID, retry_job=_JOB_ID),
-        **problems(*_DENIED, JobNotFoundError, JobNotCancellableError),
+        **problems(JobNotFoundError, JobNotCancellableError),
     },
 )
 async def cancel_job(
@@ -64,7 +62,7 @@ async def cancel_job(
 ) -> Response:
     """Cancel a waiting job at once, or ask a running one to stop."""
     async with db.transaction(scope) as tx:
-        return reply(request, tx, JobOut.of(await jobs.cancel_job(tx, job_id)))
+        return reply(request, tx, view(JobOut, await jobs.cancel_job(tx, job_id)))
 
 
 @router.post(
@@ -72,7 +70,7 @@ async def cancel_job(
     response_model=JobOut,
     responses={
         200: leads_to(get_job=_JOB_ID, cancel_job=_JOB_ID),
-        **problems(*_DENIED, JobNotFoundError, JobNotRetryableError),
+        **problems(JobNotFoundError, JobNotRetryableError),
     },
 )
 async def retry_job(
@@ -80,4 +78,4 @@ async def retry_job(
 ) -> Response:
     """Start a dead or cancelled job again with all its attempts."""
     async with db.transaction(scope) as tx:
-        return reply(request, tx, JobOut.of(await jobs.retry_job(tx, job_id)))
+        return reply(request, tx, view(JobOut, await jobs.retry_job(tx, job_id)))

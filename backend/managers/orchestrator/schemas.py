@@ -3,15 +3,13 @@
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
-from backend.managers.orchestrator.kinds import Job, State
+from backend.managers.orchestrator.kinds import State
 
 
 class JobOut(BaseModel):
     """A job: one piece of background work and what became of it."""
-
-    model_config = ConfigDict(from_attributes=True)
 
     id: str
     kind: str = Field(examples=["email.send"])
@@ -28,15 +26,3 @@ class JobOut(BaseModel):
     result: Any
     subject: str | None = Field(description="What the job is about, as `<noun>:<id>`")
     cancel_requested: bool = Field(description="Asked to stop; a running attempt may not have yet")
-
-    @classmethod
-    def of(cls, job: Job) -> "JobOut":
-        """Shape a job for the wire."""
-        return cls.model_validate(job)
-
-
-class JobPage(BaseModel):
-    """One page of jobs, newest first."""
-
-    items: list[JobOut]
-    next_cursor: str | None

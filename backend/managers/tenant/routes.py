@@ -6,11 +6,11 @@ from typing import Annotated
 from fastapi import APIRouter, Request, Response
 
 from backend.core.context import Scope, SystemScope
-from backend.core.errors import ForbiddenError, UnauthenticatedError
 from backend.core.room import PLATFORM_READ, PLATFORM_WRITE
 from backend.http.deps import Caller, Db, IdPath, manager_of, requires
-from backend.http.pagination import PageQuery, next_cursor
+from backend.http.pagination import Page, PageQuery, page_of
 from backend.http.reply import leads_to, problems, reply
+from backend.http.schemas import view
 from backend.managers.tenant._password import hash_password
 from backend.managers.tenant.errands import MEMBERS, PLATFORM
 from backend.managers.tenant.errors import (
@@ -26,13 +26,10 @@ from backend.managers.tenant.manager import TenantManager
 from backend.managers.tenant.schemas import (
     MemberCreate,
     MemberOut,
-    MemberPage,
     MemberPatch,
     RoleOut,
-    RolePage,
     TenantCreate,
     TenantOut,
-    TenantPage,
 )
 
 router = APIRouter(prefix="/api/v1")
@@ -41,19 +38,17 @@ PlatformReader = Annotated[SystemScope, requires(PLATFORM_READ, errand=PLATFORM)
 PlatformWriter = Annotated[SystemScope, requires(PLATFORM_WRITE, errand=PLATFORM)]
 MemberReader = Annotated[SystemScope, requires("member:read", errand=MEMBERS)]
 MemberWriter = Annotated[SystemScope, requires("member:write", errand=MEMBERS)]
-_DENIED = (UnauthenticatedError, ForbiddenError)
 _USER_ID = {"user_id": "$response.body#/id"}
 
 
-@router.get("/platform/tenants", tags=["platform"], responses=problems(*_DENIED))
+@router.get("/platform/tenants", tags=["platform"])
 async def list_tenants(
     scope: PlatformReader, tenants: Tenants, db: Db, page: PageQuery
-) -> TenantPage:
+) -> Page[TenantOut]:
     """List all tenants, newest first."""
     async with db.read(scope) as tx:
         rows = await tenants.list_tenants(tx, limit=page.limit, before_id=page.before_id)
-    items = [TenantOut.model_validate(row) for row in rows[: page.limit]]
-    return TenantPage(items=items, next_cursor=next_cursor(rows, page))
+    return page_of(TenantOut, rows, page)
 
 
 @router.post(
@@ -63,7 +58,7 @@ async def list_tenants(
     response_model=TenantOut,
     responses={
         201: leads_to(get_tenant={"tenant_id": "$response.body#/id"}),
-        **problems(*_DENIED, SlugTakenError, MemberNotFoundError),
+        **problems(SlugTakenError, MemberNotFoundError),
     },
 )
 async def create_tenant(
@@ -82,42 +77,42 @@ async def create_tenant(
         await tenants.add_first_owner(
             tx, tenant_id=tenant.id, email=body.owner_email, otherwise=user_id
         )
-        return reply(request, tx, TenantOut.model_validate(tenant), status=201)
+        return reply(request, tx, view(TenantOut, tenant), status=201)
 
 
 @router.get(
     "/platform/tenants/{tenant_id}",
     tags=["platform"],
-    responses=problems(*_DENIED, TenantNotFoundError),
+    responses=problems(TenantNotFoundError),
 )
 async def get_tenant(
     tenant_id: IdPath, scope: PlatformReader, tenants: Tenants, db: Db
 ) -> TenantOut:
     """Get one tenant."""
     async with db.read(scope) as tx:
-        return TenantOut.model_validate(await tenants.get_tenant(tx, tenant_id))
+        return view(TenantOut, await tenants.get_tenant(tx, tenant_id))
 
 
-@router.get("/roles", tags=["members"], responses=problems(*_DENIED))
-async def list_roles(_: Annotated[Scope, requires("role:read")], tenants: Tenants) -> RolePage:
+@router.get("/roles", tags=["members"])
+async def list_roles(_: Annotated[Scope, requires("role:read")], tenants: Tenants) -> Page[RoleOut]:
     """List the built-in roles and their permissions."""
-    return RolePage(
+    return Page[RoleOut](
         items=[
             RoleOut(name=name, permissions=sorted(permissions))
             for name, permissions in tenants.roles.by_name.items()
-        ]
+        ],
+        next_cursor=None,
     )
 
 
-@router.get("/members", tags=["members"], responses=problems(*_DENIED))
+@router.get("/members", tags=["members"])
 async def list_members(
     scope: MemberReader, tenants: Tenants, db: Db, page: PageQuery
-) -> MemberPage:
+) -> Page[MemberOut]:
     """List the tenant's people, newest first."""
     async with db.read(scope) as tx:
         rows = await tenants.list_members(tx, limit=page.limit, before_id=page.before_id)
-    items = [MemberOut.model_validate(row) for row in rows[: page.limit]]
-    return MemberPage(items=items, next_cursor=next_cursor(rows, page))
+    return page_of(MemberOut, rows, page)
 
 
 @router.post(
@@ -127,9 +122,7 @@ async def list_members(
     response_model=MemberOut,
     responses={
         201: leads_to(set_member_role=_USER_ID, remove_member=_USER_ID),
-        **problems(
-            *_DENIED, MemberExistsError, LoginExistsError, MemberNotFoundError, RoleTooHighError
-        ),
+        **problems(MemberExistsError, LoginExistsError, MemberNotFoundError, RoleTooHighError),
     },
 )
 async def add_member(
@@ -152,13 +145,13 @@ async def add_member(
             password_hash=hashed,
             granter=caller.permissions,
         )
-        return reply(request, tx, MemberOut.model_validate(member), status=201)
+        return reply(request, tx, view(MemberOut, member), status=201)
 
 
 @router.put(
     "/members/{user_id}",
     tags=["members"],
-    responses=problems(*_DENIED, MemberNotFoundError, RoleTooHighError, LastOwnerError),
+    responses=problems(MemberNotFoundError, RoleTooHighError, LastOwnerError),
 )
 async def set_member_role(
     user_id: IdPath,
@@ -173,14 +166,14 @@ async def set_member_role(
         member = await tenants.set_role(
             tx, user_id=user_id, role=body.role, granter=caller.permissions
         )
-    return MemberOut.model_validate(member)
+    return view(MemberOut, member)
 
 
 @router.delete(
     "/members/{user_id}",
     tags=["members"],
     status_code=204,
-    responses=problems(*_DENIED, MemberNotFoundError, RoleTooHighError, LastOwnerError),
+    responses=problems(MemberNotFoundError, RoleTooHighError, LastOwnerError),
 )
 async def remove_member(
     user_id: IdPath, scope: MemberWriter, caller: Caller, tenants: Tenants, db: Db

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated
 
 from email_validator import EmailNotValidError, validate_email
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, Field, SecretStr
 
 from backend.http.schemas import Input, Name
 from backend.managers.tenant._roles import Role
@@ -40,20 +40,11 @@ class TenantCreate(Input):
 class TenantOut(BaseModel):
     """A tenant."""
 
-    model_config = ConfigDict(from_attributes=True)
-
     id: str
     slug: str
     name: str
     state: str
     created_at: datetime
-
-
-class TenantPage(BaseModel):
-    """Newest first."""
-
-    items: list[TenantOut]
-    next_cursor: str | None
 
 
 class MemberCreate(Input):
@@ -76,8 +67,6 @@ class MemberPatch(Input):
 class MemberOut(BaseModel):
     """A person in this tenant; ``id`` is the user's."""
 
-    model_config = ConfigDict(from_attributes=True)
-
     id: str
     email: str
     name: str
@@ -85,22 +74,8 @@ class MemberOut(BaseModel):
     created_at: datetime
 
 
-class MemberPage(BaseModel):
-    """Newest first."""
-
-    items: list[MemberOut]
-    next_cursor: str | None
-
-
 class RoleOut(BaseModel):
     """A built-in role and what it permits."""
 
     name: str
     permissions: list[str]
-
-
-class RolePage(BaseModel):
-    """All built-in roles."""
-
-    items: list[RoleOut]
-    next_cursor: str | None = None

@@ -256,7 +256,7 @@ class TestTinyRoom:
     async def test_is_swept_and_ticks_in_the_worker_alone(self, app: App) -> None:
         ada = await app.caller("operator")
         await ada.http.post("/pebbles/throw", json={"colour": "grey"})
-        await worker.sweep(app.platform)
+        await worker.sweep(app.platform, "worker-1")
         assert (await ada.http.get("/api/v1/pebbles")).json() == []
         api, works = make_scheduler(), make_scheduler()
         async with app.platform.serving("api", api), app.platform.serving("worker", works):

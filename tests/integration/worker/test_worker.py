@@ -107,6 +107,20 @@ class TestRunWorker:
 
 
 class TestSequence:
+    async def test_one_worker_sweeps_for_all(self, platform: Platform) -> None:
+        swept: list[str] = []
+
+        async def count(*_: object) -> int:
+            swept.append("")
+            return 0
+
+        (room, *_) = (room for room in platform.house.rooms if room.sweeps)
+        house = House([replace(room, sweeps=(Sweep(room.sweeps[0].errand, count),))])
+        watched = replace(platform, house=house)
+        for holder in ("worker-1", "worker-2", "worker-1"):
+            await worker.sweep(watched, holder)
+        assert len(swept) == 2
+
     async def test_waits_for_a_database_that_is_away(
         self, platform: Platform, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -172,7 +186,7 @@ class TestSweep:
                     .where(JobRow.id == job_id)
                     .values(state="succeeded", finished_at=now - timedelta(days=days))
                 )
-        await worker.sweep(platform)
+        await worker.sweep(platform, "worker-1")
         async with database.read(scope) as tx:
             assert await tx.scalars(sa.select(IdempotencyRecord.key)) == ["new"]
             assert len(await tx.scalars(sa.select(RollupRow.window_at))) == 1
@@ -185,7 +199,7 @@ class TestSweep:
             raise DatabaseUnavailableError
 
         monkeypatch.setattr(platform.database, "transaction", away)
-        await worker.sweep(platform)
+        await worker.sweep(platform, "worker-1")
         assert "retention_waits_for_the_database" in caplog.messages
 
     async def test_may_touch_nothing_that_does_not_expire(self, platform: Platform) -> None:
@@ -211,6 +225,6 @@ class TestSweep:
         broken = replace(first, sweeps=(Sweep(first.sweeps[0].errand, fails),))
         whole = replace(second, sweeps=(Sweep(second.sweeps[0].errand, works),))
         house = House([broken, whole])
-        await worker.sweep(replace(platform, house=house))
+        await worker.sweep(replace(platform, house=house), "worker-1")
         assert swept
         assert "retention_failed" in caplog.messages
