@@ -23,7 +23,7 @@ from backend.settings import DatabaseSettings, Settings, TelemetrySettings
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class TenantClient:
     """A client of one tenant, with a token."""
 
     tenant: Tenant
@@ -55,7 +55,7 @@ class App:
         self._open.append(made)
         return made
 
-    async def caller(self, role: str = "owner", tenant: Tenant | None = None) -> Caller:
+    async def caller(self, role: str = "owner", tenant: Tenant | None = None) -> TenantClient:
         """A new client with this role; in a new tenant unless one is given."""
         platform = self.platform
         if tenant is None:
@@ -74,7 +74,7 @@ class App:
         )
         assert answer.status_code == 200, answer.text
         http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
-        return Caller(tenant, client.client_id, secret, http)
+        return TenantClient(tenant, client.client_id, secret, http)
 
     async def sequence(self) -> None:
         """Number all committed audit records, as the worker's tick does."""

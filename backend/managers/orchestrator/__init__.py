@@ -19,14 +19,14 @@ from backend.managers.orchestrator.errors import (
 )
 from backend.managers.orchestrator.kinds import Batch, Claim, Job, JobKind, JobRequest, Outcome
 from backend.managers.orchestrator.manager import OrchestratorManager
-from backend.managers.orchestrator.models import EdgeRow, GraphRow, JobRow, TenantRow, WorkerRow
+from backend.managers.orchestrator.models import EdgeRow, GraphRow, JobLimitsRow, JobRow, WorkerRow
 from backend.managers.orchestrator.routes import router
 from backend.managers.orchestrator.settings import OrchestratorSettings
 
 ROOM = Room(
     name="orchestrator",
     manager=OrchestratorManager,
-    models=(JobRow, GraphRow, EdgeRow, TenantRow, WorkerRow),
+    models=(JobRow, GraphRow, EdgeRow, JobLimitsRow, WorkerRow),
     permissions={"job:read": VIEWER | WORKFLOW, "job:write": OPERATOR | WORKFLOW},
     errands=(WORK, COUNT, RETENTION),
     routers=(router,),

@@ -20,7 +20,7 @@ from sqlalchemy.orm import aliased
 from backend.core.database import Id, ReadTx, Tx, UtcTime, db_now
 from backend.managers.orchestrator._rows import json_id, json_rows
 from backend.managers.orchestrator.kinds import Claim
-from backend.managers.orchestrator.models import READY, RUNNING, JobRow, TenantRow
+from backend.managers.orchestrator.models import READY, RUNNING, JobLimitsRow, JobRow
 
 MAX_TENANTS: Final = 10
 """Tenants served by one claim: bounds the work under lock; the others come first next time."""
@@ -138,40 +138,40 @@ def _candidates(*, lock: bool) -> Any:
     next_due = (
         sa.select(JobRow.due_at)
         .where(
-            JobRow.tenant_id == TenantRow.tenant_id,
+            JobRow.tenant_id == JobLimitsRow.tenant_id,
             JobRow.state == READY,
             JobRow.kind.in_(sa.bindparam("kinds", expanding=True)),
         )
         .order_by(JobRow.due_at)
         .limit(1)
-        .correlate(TenantRow)
+        .correlate(JobLimitsRow)
         .scalar_subquery()
     )
     statement = (
         sa.select(
-            TenantRow.tenant_id,
-            TenantRow.max_running,
-            TenantRow.weight,
-            TenantRow.rate,
-            TenantRow.burst,
-            TenantRow.open_at,
+            JobLimitsRow.tenant_id,
+            JobLimitsRow.max_running,
+            JobLimitsRow.weight,
+            JobLimitsRow.rate,
+            JobLimitsRow.burst,
+            JobLimitsRow.open_at,
             running,
             db_now(),
         )
-        .outerjoin(busy, busy.c.tenant_id == TenantRow.tenant_id)
+        .outerjoin(busy, busy.c.tenant_id == JobLimitsRow.tenant_id)
         .where(
-            TenantRow.tenant_id.in_(
+            JobLimitsRow.tenant_id.in_(
                 sa.select(waiting.c.tenant_id).where(waiting.c.tenant_id.is_not(None))
             ),
-            TenantRow.paused.is_(sa.false()),
-            sa.or_(TenantRow.max_running.is_(None), running < TenantRow.max_running),
-            sa.or_(TenantRow.open_at.is_(None), TenantRow.open_at <= _now_once()),
+            JobLimitsRow.paused.is_(sa.false()),
+            sa.or_(JobLimitsRow.max_running.is_(None), running < JobLimitsRow.max_running),
+            sa.or_(JobLimitsRow.open_at.is_(None), JobLimitsRow.open_at <= _now_once()),
             next_due <= db_now(),
         )
-        .order_by(running / TenantRow.weight, TenantRow.last_claim_at.nulls_first())
+        .order_by(running / JobLimitsRow.weight, JobLimitsRow.last_claim_at.nulls_first())
         .limit(MAX_TENANTS)
     )
-    return statement.with_for_update(skip_locked=True, of=TenantRow) if lock else statement
+    return statement.with_for_update(skip_locked=True, of=JobLimitsRow) if lock else statement
 
 
 @cache
@@ -234,8 +234,8 @@ def _take(dialect: str, tenants: int) -> Any:
 def _charge(dialect: str) -> Any:
     rows = json_rows(dialect, {"tenant_id": sa.Uuid(), "wait": sa.Float()})
     return (
-        sa.update(TenantRow)
-        .where(TenantRow.tenant_id == rows["tenant_id"])
+        sa.update(JobLimitsRow)
+        .where(JobLimitsRow.tenant_id == rows["tenant_id"])
         .values(
             last_claim_at=db_now(),
             open_at=sa.case((rows["wait"].is_not(None), db_now(rows["wait"])), else_=None),

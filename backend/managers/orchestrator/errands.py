@@ -4,10 +4,10 @@ from typing import Final
 
 from backend.core.columns import tables_of
 from backend.core.context import Errand
-from backend.managers.orchestrator.models import EdgeRow, GraphRow, JobRow, TenantRow, WorkerRow
+from backend.managers.orchestrator.models import EdgeRow, GraphRow, JobLimitsRow, JobRow, WorkerRow
 
 WORK: Final = Errand(
-    "orchestrator.work", tables_of(JobRow, GraphRow, EdgeRow, TenantRow, WorkerRow)
+    "orchestrator.work", tables_of(JobRow, GraphRow, EdgeRow, JobLimitsRow, WorkerRow)
 )
 """Claiming, finishing and reaping. The hooks of a kind bring the tables that they change."""
 

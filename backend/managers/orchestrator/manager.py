@@ -18,7 +18,7 @@ from backend.managers.orchestrator.errors import (
     UnknownKindError,
 )
 from backend.managers.orchestrator.kinds import Claim, Job, JobKind, JobRequest, State, tell
-from backend.managers.orchestrator.models import READY, RUNNING, JobRow, TenantRow
+from backend.managers.orchestrator.models import READY, RUNNING, JobLimitsRow, JobRow
 from backend.managers.orchestrator.settings import OrchestratorSettings
 
 _DEDUP = ("tenant_id", "kind", "dedup_key")
@@ -176,7 +176,7 @@ class OrchestratorManager:
         if tenant in self._with_limits:
             return
         await tx.insert_new(
-            TenantRow,
+            JobLimitsRow,
             {"tenant_id": tenant, "weight": 1.0, "paused": False},
             conflict=["tenant_id"],
         )
@@ -373,7 +373,7 @@ class OrchestratorManager:
             "paused": paused,
         }
         await tx.upsert(
-            TenantRow,
+            JobLimitsRow,
             {"tenant_id": tx.tenant_id, **limits},
             conflict=["tenant_id"],
             update={**limits, "open_at": None},

@@ -101,7 +101,7 @@ class EdgeRow(TenantOwned, Base):
     __table_args__ = (sa.Index("ix_job_edges_child_id", "child_id"),)
 
 
-class TenantRow(TenantOwned, Base):
+class JobLimitsRow(TenantOwned, Base):
     """How much of the fleet one tenant may use. Locked while its jobs are claimed."""
 
     __tablename__ = "job_tenants"

@@ -9,13 +9,13 @@ from backend.core.context import Scope
 from backend.managers.email.models import EmailRow, RecipientRow
 from backend.managers.metrics import MetricsManager
 from backend.managers.orchestrator.models import JobRow
-from tests.support.platform import App, Caller
+from tests.support.platform import App, TenantClient
 
 EMAIL = {"to": ["ada@example.test"], "subject": "Hello", "text": "There"}
 
 
 async def fail(
-    app: App, caller: Caller, email: dict[str, str], *, error: str, state: str = "bounced"
+    app: App, caller: TenantClient, email: dict[str, str], *, error: str, state: str = "bounced"
 ) -> None:
     """Make a message bounce and its job die, as delivery records it."""
     async with app.platform.database.transaction(Scope("test", caller.tenant.id)) as tx:

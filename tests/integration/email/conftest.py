@@ -15,7 +15,7 @@ from backend.managers.identity import IdentitySettings
 from backend.managers.orchestrator import OrchestratorManager, Worker
 from backend.settings import DatabaseSettings, Settings, TelemetrySettings
 from backend.sink import SmtpSink
-from tests.support.platform import App, Caller
+from tests.support.platform import App, TenantClient
 
 
 class Mailing(App):
@@ -29,7 +29,7 @@ class Mailing(App):
             self.platform.database, self.platform.of(OrchestratorManager), poll_seconds=0.05
         )
 
-    async def settled(self, caller: Caller, email_id: str, state: str) -> dict[str, Any]:
+    async def settled(self, caller: TenantClient, email_id: str, state: str) -> dict[str, Any]:
         """The message once it is in this state."""
         email: dict[str, Any] = {}
         for _ in range(400):
@@ -40,7 +40,7 @@ class Mailing(App):
             await asyncio.sleep(0.05)
         raise AssertionError(email)
 
-    async def ended(self, caller: Caller, job_id: str) -> dict[str, Any]:
+    async def ended(self, caller: TenantClient, job_id: str) -> dict[str, Any]:
         """The job once it is neither waiting nor running."""
         job: dict[str, Any] = {}
         for _ in range(400):

@@ -8,7 +8,7 @@ import pytest
 from backend.managers.email import EmailManager
 from backend.sink import SmtpSink, read_copies
 from tests.integration.email.conftest import Mailing
-from tests.support.platform import Caller
+from tests.support.platform import TenantClient
 
 EMAIL = {"to": ["ada@example.test"], "subject": "Hello", "text": "There"}
 
@@ -36,7 +36,7 @@ class Gate:
                 await asyncio.sleep(0.01)
 
 
-async def cancel(mailing: Mailing, caller: Caller, *job_ids: str) -> None:
+async def cancel(mailing: Mailing, caller: TenantClient, *job_ids: str) -> None:
     """Ask for it, and wait until the worker knows."""
     for job_id in job_ids:
         answer = await caller.http.post(f"/api/v1/jobs/{job_id}/cancel")
@@ -48,7 +48,7 @@ async def cancel(mailing: Mailing, caller: Caller, *job_ids: str) -> None:
     await asyncio.sleep(0)  # what the worker would now stop, it has been told to
 
 
-async def cancelled(mailing: Mailing, caller: Caller, gate: Gate) -> dict[str, str]:
+async def cancelled(mailing: Mailing, caller: TenantClient, gate: Gate) -> dict[str, str]:
     """A message whose job is cancelled while the server has it and has not answered."""
     made: dict[str, str] = (await caller.http.post("/api/v1/emails", json=EMAIL)).json()
     await gate.holds(1)
@@ -56,7 +56,7 @@ async def cancelled(mailing: Mailing, caller: Caller, gate: Gate) -> dict[str, s
     return made
 
 
-async def ended(mailing: Mailing, caller: Caller, made: dict[str, str]) -> tuple[Any, Any]:
+async def ended(mailing: Mailing, caller: TenantClient, made: dict[str, str]) -> tuple[Any, Any]:
     """The job once it has ended, and its message."""
     job = await mailing.ended(caller, made["job_id"])
     return job, (await caller.http.get(f"/api/v1/emails/{made['id']}")).json()

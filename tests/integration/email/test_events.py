@@ -5,12 +5,12 @@ from typing import Any
 from backend.core.context import Scope
 from backend.core.events import Event, read_events
 from tests.integration.email.conftest import Mailing
-from tests.support.platform import App, Caller
+from tests.support.platform import App, TenantClient
 
 EMAIL: dict[str, Any] = {"to": ["ada@example.test"], "subject": "Hello", "text": "There"}
 
 
-async def told(app: App, ada: Caller, made: dict[str, Any]) -> list[Event]:
+async def told(app: App, ada: TenantClient, made: dict[str, Any]) -> list[Event]:
     await app.sequence()
     async with app.platform.database.read(Scope("test", ada.tenant.id)) as tx:
         found = await read_events(tx, after=0, limit=1000)

@@ -9,7 +9,7 @@ from backend.core.ids import PLATFORM_TENANT
 from backend.managers.identity import IdentityManager, LoginRefusedError
 from backend.managers.identity._logins import Peer
 from backend.managers.tenant import PLATFORM, TenantManager, hash_password
-from tests.support.platform import App, Caller
+from tests.support.platform import App, TenantClient
 from tests.support.roles import ROLES
 
 
@@ -49,7 +49,7 @@ async def test_api_keys(app: App) -> None:
     assert made["key"][:12] not in str(events)
 
 
-async def _member(app: App, ada: Caller) -> str:
+async def _member(app: App, ada: TenantClient) -> str:
     name = secrets.token_hex(4)
     body = {"email": f"{name}@example.test", "name": name, "role": "viewer"}
     answer = await ada.http.post("/api/v1/members", json={**body, "password": "correct horse 9"})

@@ -20,7 +20,7 @@ from backend.http.event_stream import StreamLimits
 from backend.http.server import OPTIONS
 from backend.managers.gateway import GatewayManager
 from backend.rooms import HOUSE
-from tests.support.platform import App, Caller
+from tests.support.platform import App, TenantClient
 from tests.support.roles import ROLES
 
 
@@ -96,7 +96,7 @@ class Stream:
 
 @asynccontextmanager
 async def stream(
-    app: App, caller: Caller, target: str = "/api/v1/events", **headers: str
+    app: App, caller: TenantClient, target: str = "/api/v1/events", **headers: str
 ) -> AsyncIterator[Stream]:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     made = Stream(app, {"Authorization": caller.http.headers["Authorization"], **named}, target)
@@ -117,7 +117,7 @@ async def emit(app: App, tenant_id: str, kind: str = "job.dead", count: int = 1)
 
 
 @pytest.fixture
-async def ada(app: App) -> Caller:
+async def ada(app: App) -> TenantClient:
     """An owner in a tenant whose first events are numbered: they tell of its making."""
     made = await app.caller()
     await app.sequence()
@@ -130,7 +130,7 @@ async def newest(app: App, tenant_id: str) -> int:
 
 
 class TestFollow:
-    async def test_sends_what_comes_as_it_comes(self, app: App, ada: Caller) -> None:
+    async def test_sends_what_comes_as_it_comes(self, app: App, ada: TenantClient) -> None:
         before = await newest(app, ada.tenant.id)
         async with stream(app, ada) as open_:
             assert open_.headers["content-type"].startswith("text/event-stream")
@@ -151,7 +151,7 @@ class TestFollow:
         )
 
     async def test_resumes_after_the_last_id_which_goes_before_the_address(
-        self, app: App, ada: Caller
+        self, app: App, ada: TenantClient
     ) -> None:
         before = await newest(app, ada.tenant.id)
         await emit(app, ada.tenant.id, count=5)
@@ -164,7 +164,7 @@ class TestFollow:
                 assert open_.seqs() == [before + each for each in wanted]
 
     async def test_pages_through_a_long_past(
-        self, app: App, ada: Caller, monkeypatch: pytest.MonkeyPatch
+        self, app: App, ada: TenantClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(event_stream, "_BATCH", 10)
         before = await newest(app, ada.tenant.id)
@@ -173,7 +173,7 @@ class TestFollow:
             await open_.until(lambda: len(open_.frames()) == 35)
             assert open_.seqs() == [before + 1 + n for n in range(35)]
 
-    async def test_of_another_tenant_stays_there(self, app: App, ada: Caller) -> None:
+    async def test_of_another_tenant_stays_there(self, app: App, ada: TenantClient) -> None:
         eve = await app.caller()
         async with stream(app, ada) as open_:
             await emit(app, eve.tenant.id)
@@ -182,7 +182,7 @@ class TestFollow:
             assert json.loads(open_.frames()[0]["data"])["seq"] == open_.seqs()[0]
             assert len(open_.frames()) == 1
 
-    async def test_takes_only_what_was_asked_for(self, app: App, ada: Caller) -> None:
+    async def test_takes_only_what_was_asked_for(self, app: App, ada: TenantClient) -> None:
         await emit(app, ada.tenant.id, "job.dead")
         start = await newest(app, ada.tenant.id)
         for kind in ("job.dead", "email.bounced", "email.accepted", "job.retried"):
@@ -194,7 +194,7 @@ class TestFollow:
             assert kinds == ["job.dead", "email.bounced", "email.accepted"]
 
     async def test_moves_the_place_past_what_it_does_not_send(
-        self, app: App, ada: Caller, monkeypatch: pytest.MonkeyPatch
+        self, app: App, ada: TenantClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(event_stream, "HEARTBEAT_SECONDS", 0.05)
         async with stream(app, ada, "/api/v1/events?kind=email.bounced") as open_:
@@ -206,7 +206,7 @@ class TestFollow:
 
 
 class TestGap:
-    async def test_is_told_first_and_is_so(self, app: App, ada: Caller) -> None:
+    async def test_is_told_first_and_is_so(self, app: App, ada: TenantClient) -> None:
         await emit(app, ada.tenant.id, count=6)
         last = await newest(app, ada.tenant.id)
         async with app.platform.database.transaction(SystemScope(OUTBOX)) as tx:
@@ -223,7 +223,7 @@ class TestGap:
         }
         assert [int(frame["id"]) for frame in rest] == [last - 1, last]
 
-    async def test_is_told_of_a_number_that_never_was(self, app: App, ada: Caller) -> None:
+    async def test_is_told_of_a_number_that_never_was(self, app: App, ada: TenantClient) -> None:
         last = await newest(app, ada.tenant.id)
         async with stream(app, ada, Last_Event_ID="99999") as open_:
             await open_.until(lambda: bool(open_.frames()))
@@ -232,7 +232,7 @@ class TestGap:
             await emit(app, ada.tenant.id)
             await open_.until(lambda: open_.seqs() == [last, last + 1])
 
-    async def test_is_none_where_nothing_is_missing(self, app: App, ada: Caller) -> None:
+    async def test_is_none_where_nothing_is_missing(self, app: App, ada: TenantClient) -> None:
         last = await newest(app, ada.tenant.id)
         async with stream(app, ada, Last_Event_ID=str(last)) as open_:
             await emit(app, ada.tenant.id)
@@ -245,7 +245,7 @@ class TestPermission:
         held = frozenset().union(*ROLES.by_name.values()) | ROLES.of_platform
         assert set(HOUSE.events.values()) <= held
 
-    async def test_hides_what_the_role_may_not_read(self, app: App, ada: Caller) -> None:
+    async def test_hides_what_the_role_may_not_read(self, app: App, ada: TenantClient) -> None:
         viewer = await app.caller("viewer", ada.tenant)
         await app.sequence()
         async with stream(app, viewer) as open_:
@@ -254,20 +254,20 @@ class TestPermission:
             await open_.until(lambda: bool(open_.frames()))
             assert [frame["event"] for frame in open_.frames()] == ["job.dead"]
 
-    async def test_refuses_who_may_read_nothing_of_it(self, app: App, ada: Caller) -> None:
+    async def test_refuses_who_may_read_nothing_of_it(self, app: App, ada: TenantClient) -> None:
         viewer = await app.caller("viewer", ada.tenant)
         answer = await viewer.http.get("/api/v1/events", params={"kind": "api_key.*"})
         assert (answer.status_code, answer.json()["permission"]) == (403, "api_key:read")
         answer = await viewer.http.get("/api/v1/platform/events")
         assert (answer.status_code, answer.json()["permission"]) == (403, "platform:read")
 
-    async def test_refuses_a_kind_that_nobody_emits(self, app: App, ada: Caller) -> None:
+    async def test_refuses_a_kind_that_nobody_emits(self, app: App, ada: TenantClient) -> None:
         for kind in ("email.bonced", "x*"):
             answer = await ada.http.get("/api/v1/events", params={"kind": kind})
             assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input")
 
     async def test_of_the_platform_reads_the_platforms(
-        self, app: App, ada: Caller, monkeypatch: pytest.MonkeyPatch
+        self, app: App, ada: TenantClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         principal = await app.platform.of(GatewayManager).authenticate(
             ada.http.headers["Authorization"].removeprefix("Bearer ")
@@ -291,7 +291,7 @@ class TestEnd:
     def _often(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(event_stream, "CHECK_SECONDS", 0.02)
 
-    async def test_comes_with_the_credentials(self, app: App, ada: Caller) -> None:
+    async def test_comes_with_the_credentials(self, app: App, ada: TenantClient) -> None:
         made = await ada.http.post("/api/v1/api-keys", json={"name": "k", "role": "viewer"})
         key = Stream(app, {"X-API-Key": made.json()["key"]}, "/api/v1/events")
         await key.until(lambda: "connected" in key.body)
@@ -300,7 +300,7 @@ class TestEnd:
         await key.leave()
 
     async def test_comes_with_the_tokens_time(
-        self, app: App, ada: Caller, monkeypatch: pytest.MonkeyPatch
+        self, app: App, ada: TenantClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async with stream(app, ada) as open_:
             now = app.platform.database.clock()
@@ -308,13 +308,13 @@ class TestEnd:
             app.platform.of(GatewayManager)._cache.drop()
             await open_.until(lambda: open_.ended)
 
-    async def test_comes_after_its_longest_time(self, app: App, ada: Caller) -> None:
+    async def test_comes_after_its_longest_time(self, app: App, ada: TenantClient) -> None:
         streams = app.asgi.control_plane.state.event_streams
         streams.limits = StreamLimits(longest_seconds=0.05)
         async with stream(app, ada) as open_:
             await open_.until(lambda: open_.ended)
 
-    async def test_is_no_slow_request(self, app: App, ada: Caller) -> None:
+    async def test_is_no_slow_request(self, app: App, ada: TenantClient) -> None:
         async with stream(app, ada):
             await asyncio.sleep(0.3)
         record = next(r for r in app.asgi._telemetry._records if r.route == "/api/v1/events")
@@ -323,7 +323,7 @@ class TestEnd:
 
 
 class TestBounds:
-    async def test_a_tenant_and_a_process_keep_so_many(self, app: App, ada: Caller) -> None:
+    async def test_a_tenant_and_a_process_keep_so_many(self, app: App, ada: TenantClient) -> None:
         eve = await app.caller()
         streams = app.asgi.control_plane.state.event_streams
         streams.limits = StreamLimits(most=3, most_of_tenant=2)
@@ -339,7 +339,7 @@ class TestBounds:
         async with stream(app, ada) as open_:
             assert open_.status == 200
 
-    async def test_holds_no_connection_while_it_waits(self, app: App, ada: Caller) -> None:
+    async def test_holds_no_connection_while_it_waits(self, app: App, ada: TenantClient) -> None:
         # The pool has five connections, or as many again on PostgreSQL.
         open_ = [Stream(app, dict(ada.http.headers), "/api/v1/events") for _ in range(12)]
         for each in open_:
@@ -355,7 +355,9 @@ class TestBounds:
 
 
 class TestServer:
-    async def test_does_not_wait_for_streams_when_it_ends(self, app: App, ada: Caller) -> None:
+    async def test_does_not_wait_for_streams_when_it_ends(
+        self, app: App, ada: TenantClient
+    ) -> None:
         # No limit of its own: a stream that it waited for would keep it here.
         server = uvicorn.Server(
             uvicorn.Config(

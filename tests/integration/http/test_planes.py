@@ -26,7 +26,7 @@ from backend.http.reply import reply
 from backend.http.routing import RouteRule
 from backend.http.schemas import Input
 from backend.managers.gateway import GatewayManager
-from tests.support.platform import App, Caller
+from tests.support.platform import App, TenantClient
 
 PERMISSION = "email:send"
 NOTE_ID = "0199c0de-0000-7000-8000-000000000001"
@@ -113,7 +113,7 @@ class Planes:
     records: list[RequestRecord]
     telemetry: Telemetry
 
-    def http(self, caller: Caller | None, **headers: str) -> httpx.AsyncClient:
+    def http(self, caller: TenantClient | None, **headers: str) -> httpx.AsyncClient:
         if caller is not None:
             headers["Authorization"] = caller.http.headers["Authorization"]
         return httpx.AsyncClient(

@@ -12,12 +12,12 @@ from backend.core.ids import uuid7
 from backend.managers.email import EmailManager
 from backend.managers.email.models import EmailRow
 from backend.managers.gateway import RETENTION
-from tests.support.platform import App, Caller
+from tests.support.platform import App, TenantClient
 
 EMAIL = {"to": ["ada@example.test"], "subject": "Hello", "text": "There"}
 
 
-async def emails(app: App, caller: Caller) -> int:
+async def emails(app: App, caller: TenantClient) -> int:
     async with app.platform.database.read(Scope("test", caller.tenant.id)) as tx:
         return int(await tx.scalar(sa.select(sa.func.count()).select_from(EmailRow)))
 

@@ -9,7 +9,7 @@ from backend.core.database import db_now
 from backend.core.ids import uuid7
 from backend.managers.orchestrator import Outcome
 from backend.managers.orchestrator._claim import claim, has_candidates
-from backend.managers.orchestrator.models import TenantRow
+from backend.managers.orchestrator.models import JobLimitsRow
 
 
 class TestClaim:
@@ -164,6 +164,6 @@ class TestLimits:
     async def _pass_time(self, bench, seconds):
         """Move the instant at which the tenant may start again instead of waiting for it."""
         async with bench.database.read(bench.system) as tx:
-            before, now = (await tx.execute(sa.select(TenantRow.open_at, db_now()))).one()
+            before, now = (await tx.execute(sa.select(JobLimitsRow.open_at, db_now()))).one()
         ahead = (before - now).total_seconds()
-        await bench._execute(sa.update(TenantRow).values(open_at=db_now(ahead - seconds)))
+        await bench._execute(sa.update(JobLimitsRow).values(open_at=db_now(ahead - seconds)))

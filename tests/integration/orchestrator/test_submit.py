@@ -7,7 +7,7 @@ from backend.core.context import SystemScope
 from backend.core.database import TenantConfinementError
 from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.managers.orchestrator import WORK, UnknownKindError
-from backend.managers.orchestrator.models import TenantRow
+from backend.managers.orchestrator.models import JobLimitsRow
 
 
 class TestSubmit:
@@ -81,7 +81,7 @@ class TestSubmit:
         for _ in range(3):
             await bench.submit()
         async with bench.database.read(bench.system) as tx:
-            assert await tx.scalars(sa.select(TenantRow.tenant_id)) == [bench.tenant_id]
+            assert await tx.scalars(sa.select(JobLimitsRow.tenant_id)) == [bench.tenant_id]
 
 
 class TestSubmitMany:
