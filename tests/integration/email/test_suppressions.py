@@ -20,7 +20,7 @@ from backend.migrations.runner import sync_url
 from backend.sink import read_copies
 from backend.worker import sweep
 from tests.integration.email.conftest import Mailing
-from tests.support.platform import App, Caller
+from tests.support.platform import App, TenantClient
 from tests.support.postgres import OWNER
 
 EMAIL: dict[str, Any] = {"to": ["ada@example.test"], "subject": "Hello", "text": "There"}
@@ -28,26 +28,26 @@ CSV = {"Content-Type": "text/csv"}
 LIST = "/api/v1/suppressions"
 
 
-async def suppress(caller: Caller, address: str, **more: Any) -> dict[str, Any]:
+async def suppress(caller: TenantClient, address: str, **more: Any) -> dict[str, Any]:
     answer = await caller.http.post(LIST, json={"address": address, **more})
     assert answer.is_success, answer.text
     found: dict[str, Any] = answer.json()
     return found
 
 
-async def listed(caller: Caller, **query: str) -> list[str]:
+async def listed(caller: TenantClient, **query: str) -> list[str]:
     answer = await caller.http.get(LIST, params=query)
     return [one["address"] for one in answer.json()["items"]]
 
 
-async def kinds(app: App, caller: Caller) -> list[str]:
+async def kinds(app: App, caller: TenantClient) -> list[str]:
     await app.sequence()
     async with app.platform.database.read(Scope("test", caller.tenant.id)) as tx:
         found = [event.kind for event in await read_events(tx, after=0, limit=1000)]
         return [kind for kind in found if kind.startswith(("suppression.", "email."))]
 
 
-async def fill(app: App, caller: Caller, count: int, *, expired: bool = False) -> None:
+async def fill(app: App, caller: TenantClient, count: int, *, expired: bool = False) -> None:
     async with app.platform.database.transaction(Scope("test", caller.tenant.id)) as tx:
         rows = [
             {
@@ -140,7 +140,7 @@ class TestTheList:
         again = await ada.http.post(LIST, json={"address": "0@example.test"})
         assert again.status_code == 201
         assert await listed(ada) == ["0@example.test"]
-        await sweep(app.platform)
+        await sweep(app.platform, "worker-1")
         async with app.platform.database.read(Scope("test", ada.tenant.id)) as tx:
             assert len(await tx.scalars(sa.select(SuppressionRow))) == 1
 
@@ -295,7 +295,7 @@ class TestSending:
 
 
 class TestHardBounces:
-    async def switch_on(self, caller: Caller) -> None:
+    async def switch_on(self, caller: TenantClient) -> None:
         body = {"from_address": "billing@acme.example", "suppress_hard_bounces": True}
         answer = await caller.http.put("/api/v1/email-settings", json=body)
         assert answer.json()["suppress_hard_bounces"] is True
