@@ -178,7 +178,7 @@ class TestRebinding:
 
         async with app.platform.database.transaction(Scope("t", ada.tenant.id)) as tx:
             keyring = await app.platform.of(SecurityManager).keyring(tx)
-            relay, _ = await app.platform.of(EmailManager).email_settings.open_relay(tx, keyring)
+            relay, *_ = await app.platform.of(EmailManager).email_settings.open_relay(tx, keyring)
         assert relay.public_only
         assert relay.tenant_id == ada.tenant.id
         assert not app.platform.of(EmailManager).default_relay.public_only

@@ -1,16 +1,16 @@
 """E-mail settings of a tenant: its from address, and its own mail server if it has one."""
 
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
-from backend.core.database import ReadTx, Tx
+from backend.core.database import Id, ReadTx, Tx
 from backend.kit.mime import Mailbox, parse_address
 from backend.kit.outbound import NotAllowedError, Outbound, UnreachableError
 from backend.kit.smtp import SmtpRelay
 from backend.managers.email._values import RelayChoice, TenantEmailSettings
 from backend.managers.email.errors import EmailSettingsChangedError, RelayNotAllowedError
-from backend.managers.email.models import EmailSettingsRow
+from backend.managers.email.models import EmailSettingsRow, SuppressionRow
 from backend.managers.email.settings import EmailSettings
 from backend.managers.security import Keyring, SecurityManager
 
@@ -35,12 +35,10 @@ class EmailSettingsStore:
         """The tenant's settings, or the platform's defaults as revision 0."""
         return _as_settings(await tx.scalar(sa.select(EmailSettingsRow)), self._platform)
 
-    async def get_with(
-        self, tx: ReadTx, also: sa.ColumnElement[bool]
-    ) -> tuple[TenantEmailSettings, bool]:
-        """The same, and what ``also`` is, in one statement: each one counts when mail is sent."""
-        row, found = await _load_with(tx, also)
-        return _as_settings(row, self._platform), found
+    async def get_for_sending(self, tx: ReadTx) -> tuple[TenantEmailSettings, bool]:
+        """The same, and whether the tenant has any suppressions, in one statement."""
+        row, suppresses = await _load_for_sending(tx)
+        return _as_settings(row, self._platform), suppresses
 
     async def put(
         self,
@@ -127,17 +125,15 @@ class EmailSettingsStore:
         except UnreachableError:
             pass  # a name that nobody can look up reaches nothing
 
-    async def open_relay(
-        self, tx: ReadTx, keyring: Keyring, also: sa.ColumnElement[bool]
-    ) -> tuple[SmtpRelay, Mailbox, bool]:
-        """The mail server to hand messages to, who they are from, and what ``also`` is.
+    async def open_relay(self, tx: ReadTx, keyring: Keyring) -> tuple[SmtpRelay, Mailbox, bool]:
+        """The mail server to hand messages to, its password opened, and who they are from.
 
-        The server's password is opened.
+        At last whether the tenant has any suppressions: one statement tells it all.
         """
-        row, found = await _load_with(tx, also)
+        row, suppresses = await _load_for_sending(tx)
         if row is None or row.smtp_host is None:
             usual = _as_settings(row, self._platform)
-            return self._default_relay, Mailbox(usual.from_name, usual.from_address), found
+            return self._default_relay, Mailbox(usual.from_name, usual.from_address), suppresses
         password = (
             keyring.open(_password_context(tx.tenant_id), row.sealed_password).decode()
             # Earlier releases stored passwords of nobody, which the relay would refuse.
@@ -154,18 +150,24 @@ class EmailSettingsStore:
             tenant_id=tx.tenant_id,
             public_only=not self._platform.allow_private_relays,
         )
-        return relay, Mailbox(row.from_name, row.from_address), found
+        return relay, Mailbox(row.from_name, row.from_address), suppresses
 
 
-async def _load_with(tx: ReadTx, also: sa.ColumnElement[bool]) -> tuple[Any, bool]:
-    # Joined to a row that is always there: most tenants have no settings.
-    always = sa.select(sa.literal(1).label("one")).subquery("always")
-    mine = EmailSettingsRow.tenant_id == tx.tenant_id
-    found = await tx.execute(
-        sa.select(EmailSettingsRow, also).select_from(always).outerjoin(EmailSettingsRow, mine)
-    )
-    row, answer = found.one()
-    return row, bool(answer)
+# Made once, because each request that sends runs it. Joined to a row that is always there: most
+# tenants have no settings.
+_TENANT: Final = sa.bindparam("tenant", type_=Id)
+_ALWAYS: Final = sa.select(sa.literal(1).label("one")).subquery("always")
+_FOR_SENDING: Final = (
+    sa.select(EmailSettingsRow, sa.exists().where(SuppressionRow.tenant_id == _TENANT))
+    .select_from(_ALWAYS)
+    .outerjoin(EmailSettingsRow, EmailSettingsRow.tenant_id == _TENANT)
+)
+
+
+async def _load_for_sending(tx: ReadTx) -> tuple[Any, bool]:
+    found = await tx.execute(_FOR_SENDING, {"tenant": tx.tenant_id})
+    row, suppresses = found.one()
+    return row, bool(suppresses)
 
 
 def _takes_it_too(row: EmailSettingsRow, smtp: RelayChoice) -> bool:

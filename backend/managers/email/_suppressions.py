@@ -181,13 +181,6 @@ class SuppressionList:
         tx.emit("suppression.imported", f"tenant:{tx.tenant_id}", **counts)
         return Imported(**counts)
 
-    def any_of(self, tx: ReadTx) -> sa.Exists:
-        """Whether the tenant has any entry, to be asked within another statement.
-
-        Most tenants have none, and need not :meth:`find`.
-        """
-        return sa.exists().where(SuppressionRow.tenant_id == tx.tenant_id)
-
     async def find(self, tx: ReadTx, addresses: Iterable[str]) -> Mapping[str, Reason]:
         """Those of the addresses that are suppressed, in lower case, and why; one statement."""
         found = await tx.execute(

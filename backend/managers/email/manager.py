@@ -144,8 +144,7 @@ class EmailManager:
         """
         drafts = [one.draft for one in prepared]
         settings, suppresses = await tx.once(
-            "email.settings",
-            lambda: self.email_settings.get_with(tx, self.suppressions.any_of(tx)),
+            "email.settings", lambda: self.email_settings.get_for_sending(tx)
         )
         known = await self._find_by_keys(tx, [d.business_key for d in drafts if d.business_key])
         # Everything refusable is refused before the first row is written.
@@ -465,9 +464,7 @@ class EmailManager:
         if not rows:
             return []
         keyring = await self._security.keyring(tx)
-        relay, sender, suppresses = await self.email_settings.open_relay(
-            tx, keyring, self.suppressions.any_of(tx)
-        )
+        relay, sender, suppresses = await self.email_settings.open_relay(tx, keyring)
         by_email = await self._recipients(tx, rows)
         pending = {
             row.id: {r.position: r.address for r in by_email[row.id] if r.state in OPEN_STATES}
