@@ -43,6 +43,6 @@ lock: ## Renew the three lock files (scripts/lock --upgrade takes newer versions
 	@scripts/lock
 
 clean: ## Remove .venv, caches and build results; keeps data
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .schemathesis
+	rm -rf .venv .coverage .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .schemathesis
 	rm -rf n8n-nodes/node_modules n8n-nodes/dist dist build
 	find backend dashboard scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
