@@ -22,10 +22,6 @@ ROOT = Path(__file__).resolve().parents[2]
 LINT_IMPORTS = Path(sys.executable).with_name("lint-imports")
 PACKAGES = {"backend", "dashboard"}
 
-# It takes the house's own packages out of the interpreter, and the tracer then asks of each line
-# anew whether it belongs to them: minutes, for nothing that runs here is ours.
-pytestmark = pytest.mark.no_cover
-
 MANAGERS = (
     *(
         "config",
