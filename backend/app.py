@@ -13,8 +13,10 @@ from typing import Any, Final, Literal, TypeVar, cast
 
 import sqlalchemy as sa
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
+from starlette.types import Lifespan
 
 from backend import __version__
 from backend.core.audit import audit_row
@@ -51,6 +53,7 @@ from backend.settings import Settings
 from backend.sink.routes import sink_routes
 
 SERVICE: Final = "email-sender"
+_included: Final[dict[int, tuple[APIRouter, Sequence[BaseRoute]]]] = {}
 T = TypeVar("T")
 
 
@@ -249,17 +252,7 @@ def create_app(platform: Platform) -> Pipeline:
         ):
             yield
 
-    app = FastAPI(
-        title="Email Sender",
-        version=__version__,
-        lifespan=lifespan,
-        docs_url=None,
-        redoc_url=None,
-        generate_unique_id_function=_name_of,
-        # It would send callers to whatever their Host header says.
-        redirect_slashes=False,
-        strict_content_type=False,
-    )
+    app = _make_api(lifespan)
     app.state.database = database
     app.state.managers = platform.managers
     app.state.along = platform.house.along
@@ -271,12 +264,12 @@ def create_app(platform: Platform) -> Pipeline:
         StreamLimits(limits.streams, limits.streams_per_tenant, limits.stream_seconds),
     )
     problem.install(app)
-    app.include_router(event_routes)
+    app.router.routes.extend(_routes_of(event_routes))
     data_routes: list[Any] = []
     rules: list[RouteRule] = []
     for room, manager in platform.at_work():
         for router in room.routers:
-            app.include_router(router)
+            app.router.routes.extend(_routes_of(router))
         data_routes += [route.bind(manager, database) for route in room.data_routes]
         for one in room.route_classes:
             limit = one.body_bytes(settings.of(room.name)) if one.body_bytes else None
@@ -309,6 +302,36 @@ def create_app(platform: Platform) -> Pipeline:
         open_paths=platform.house.open_paths,
         trusted_proxies=settings.http.trusted_proxies,
     )
+
+
+def _make_api(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
+    return FastAPI(
+        title="Email Sender",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=_name_of,
+        # It would send callers to whatever their Host header says.
+        redirect_slashes=False,
+        strict_content_type=False,
+    )
+
+
+def _routes_of(router: APIRouter) -> Sequence[BaseRoute]:
+    """A router's routes as an API includes them.
+
+    FastAPI reads every handler's signature when it does, a tenth of a second for all of them; which
+    platform they serve is not known before a request comes, so all APIs of a process share them.
+    """
+    known = _included.get(id(router))
+    if known is None:
+        api = _make_api()
+        before = len(api.router.routes)
+        api.include_router(router)
+        # The router is kept as well, or its number could become another's.
+        known = _included[id(router)] = (router, api.router.routes[before:])
+    return known[1]
 
 
 def _name_of(route: APIRoute) -> str:
