@@ -23,6 +23,11 @@ PG_BIN=
 CHROMIUM=
 WRK=
 
+# Compiled modules go beside the environment that they belong to, also where Python was told to leave
+# none in the tree: each of the many processes that the tests start would else compile all it imports.
+export PYTHONPYCACHEPREFIX=$VENV/pycache
+unset PYTHONDONTWRITEBYTECODE
+
 UV_LOCK=requirements-uv.lock
 RUNTIME_LOCK=requirements.lock
 DEV_LOCK=requirements-dev.lock
