@@ -345,7 +345,7 @@ async def add_suppression(
     "/import",
     response_model=ImportedOut,
     responses=problems(SuppressionImportError),
-    openapi_extra=csv_body("address,comment\r\nada@example.test,moved\r\n"),
+    openapi_extra=csv_body("address,comment\r\ngrace@example.test,moved\r\n"),
 )
 async def import_suppressions(
     request: Request, body: CsvBody, scope: ListWriter, emails: Emails, db: Db
