@@ -191,6 +191,12 @@ class Operations:
         return found
 
 
+def needed(operation: dict[str, Any]) -> frozenset[str]:
+    """The permissions that the document says an operation asks for."""
+    ways = operation["security"]
+    return frozenset(name for way in ways for names in way.values() for name in names)
+
+
 def _of_path(operation: dict[str, Any]) -> list[dict[str, Any]]:
     return [one for one in operation.get("parameters", ()) if one["in"] == "path"]
 
