@@ -199,4 +199,5 @@ def _no_pages() -> Page:
     return st.Page(nothing, title="Welcome")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,11 +1,13 @@
 """The ``email-sender`` command: everything an operator starts or asks from a shell.
 
-A module a noun, each with its ``COMMANDS``. Bad input and foreseeable failures are one line on
-standard error and exit code 2.
+A module a noun, each with its ``COMMANDS``: to add one is to add the file. Bad input and
+foreseeable failures are one line on standard error and exit code 2.
 """
 
 import argparse
+import importlib
 import os
+import pkgutil
 import sys
 from collections.abc import Sequence
 from typing import Final, NoReturn
@@ -16,22 +18,24 @@ from pydantic import ValidationError
 
 from backend import __version__
 from backend.app import SERVICE
-from backend.cli import audit, document, installation, people, processes, schema, suppressions
 from backend.cli.command import Command, CommandError
 from backend.core.errors import AppError
 from backend.core.log import configure_logging
 from backend.settings import Settings
 
 _USAGE: Final = 2
-COMMANDS: Final = (
-    *processes.COMMANDS,
-    *schema.COMMANDS,
-    *installation.COMMANDS,
-    *audit.COMMANDS,
-    *people.COMMANDS,
-    *suppressions.COMMANDS,
-    *document.COMMANDS,
-)
+# What an installation begins with; after these the help follows the names of the modules.
+_FIRST: Final = ("processes", "schema", "installation")
+
+
+def _commands() -> tuple[Command, ...]:
+    names = sorted(one.name for one in pkgutil.iter_modules(__path__))
+    ordered = [*_FIRST, *(name for name in names if name not in _FIRST)]
+    modules = [importlib.import_module(f"{__name__}.{name}") for name in ordered]
+    return tuple(one for module in modules for one in getattr(module, "COMMANDS", ()))
+
+
+COMMANDS: Final = _commands()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -55,7 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _fail(f"{name} is no setting of this release")
         _fail(f"{name}: {said}")
     except AppError as exc:
-        _fail(f"{exc.title}: {exc.detail}" if exc.detail else exc.title)
+        wrong = [str(one["detail"]) for one in exc.extra.get("errors", ())]
+        _fail("; ".join([f"{exc.title}: {exc.detail}" if exc.detail else exc.title, *wrong[:3]]))
     except ModuleNotFoundError as exc:
         # SQLAlchemy imports a driver when it needs one, and no sooner.
         if exc.name != "psycopg":

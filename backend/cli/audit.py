@@ -6,8 +6,8 @@ import json
 import sys
 from typing import Final
 
-from backend.app import compose
-from backend.cli.command import Command, CommandError, find_tenant, run_async
+from backend.app import Platform
+from backend.cli.command import Command, CommandError, find_tenant, run_on_platform
 from backend.core.context import SystemScope
 from backend.core.ids import PLATFORM_TENANT
 from backend.managers.audit import VERIFY, AuditEntry, AuditManager
@@ -16,62 +16,53 @@ from backend.settings import Settings
 
 
 def _audit_verify(settings: Settings, options: argparse.Namespace) -> None:
-    platform = compose(settings)
+    async def verify(platform: Platform) -> bool:
+        async with platform.database.read(SystemScope(PLATFORM)) as view:
+            found = await platform.of(TenantManager).list_tenants(view, limit=100_000)
+        chains = [("platform", PLATFORM_TENANT), *((one.slug, one.id) for one in found)]
+        if options.tenant:
+            chains = [(slug, id_) for slug, id_ in chains if slug == options.tenant]
+            if not chains:
+                msg = f"no tenant {options.tenant!r}"
+                raise CommandError(msg)
+        valid = True
+        for slug, tenant_id in chains:
+            scope = SystemScope(VERIFY, tenant_id=tenant_id)
+            async with platform.database.read(scope) as view:
+                report = await platform.of(AuditManager).verify_chain(view)
+            valid = valid and report.valid
+            broken = "" if report.valid else f"  first invalid seq {report.first_invalid_seq}"
+            sys.stdout.write(
+                f"{'ok  ' if report.valid else 'FAIL'} {slug:<24} {report.records} records"
+                f"  head {report.head_hash or '-'}{broken}\n"
+            )
+        return valid
 
-    async def verify() -> bool:
-        async with platform.running():
-            async with platform.database.read(SystemScope(PLATFORM)) as view:
-                found = await platform.of(TenantManager).list_tenants(view, limit=100_000)
-            chains = [("platform", PLATFORM_TENANT), *((one.slug, one.id) for one in found)]
-            if options.tenant:
-                chains = [(slug, id_) for slug, id_ in chains if slug == options.tenant]
-                if not chains:
-                    msg = f"no tenant {options.tenant!r}"
-                    raise CommandError(msg)
-            valid = True
-            for slug, tenant_id in chains:
-                scope = SystemScope(VERIFY, tenant_id=tenant_id)
-                async with platform.database.read(scope) as view:
-                    report = await platform.of(AuditManager).verify_chain(view)
-                valid = valid and report.valid
-                broken = "" if report.valid else f"  first invalid seq {report.first_invalid_seq}"
-                sys.stdout.write(
-                    f"{'ok  ' if report.valid else 'FAIL'} {slug:<24} {report.records} records"
-                    f"  head {report.head_hash or '-'}{broken}\n"
-                )
-            return valid
-
-    if not run_async(verify()):
+    if not run_on_platform(settings, verify):
         msg = "an audit chain does not hold"
         raise CommandError(msg)
 
 
 def _audit_list(settings: Settings, options: argparse.Namespace) -> None:
     """One JSON object a line, ready for a log shipper or jq."""
-    platform = compose(settings)
 
-    async def read() -> list[AuditEntry]:
-        async with platform.running():
-            tenant_id = PLATFORM_TENANT
-            if options.tenant != "platform":
-                tenant_id = (await find_tenant(platform, options.tenant)).id
-            scope = SystemScope(VERIFY, tenant_id=tenant_id)
-            async with platform.database.read(scope) as view:
-                return await platform.of(AuditManager).list_records(
-                    view,
-                    limit=options.limit,
-                    action=options.action,
-                    actor=options.actor,
-                    target=options.target,
-                )
+    async def read(platform: Platform) -> list[AuditEntry]:
+        tenant_id = PLATFORM_TENANT
+        if options.tenant != "platform":
+            tenant_id = (await find_tenant(platform, options.tenant)).id
+        scope = SystemScope(VERIFY, tenant_id=tenant_id)
+        async with platform.database.read(scope) as view:
+            return await platform.of(AuditManager).list_records(
+                view,
+                limit=options.limit,
+                action=options.action,
+                actor=options.actor,
+                target=options.target,
+            )
 
-    for entry in reversed(run_async(read())[: options.limit]):
+    for entry in reversed(run_on_platform(settings, read)[: options.limit]):
         record = {**dataclasses.asdict(entry), "at": entry.at.isoformat()}
         sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
-
-
-def _verify_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--tenant", help="slug of one tenant")
 
 
 def _list_options(parser: argparse.ArgumentParser) -> None:
@@ -83,7 +74,10 @@ def _list_options(parser: argparse.ArgumentParser) -> None:
 
 COMMANDS: Final = (
     Command(
-        "audit-verify", "recompute the audit chain of every tenant", _audit_verify, _verify_options
+        "audit-verify",
+        "recompute the audit chain of every tenant",
+        _audit_verify,
+        lambda parser: parser.add_argument("--tenant", help="slug of one tenant"),
     ),
     Command(
         "audit-list", "print a tenant's audit records, oldest first", _audit_list, _list_options

@@ -3,15 +3,21 @@
 import argparse
 import asyncio
 import dataclasses
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, TypeVar
 
 import uvicorn
 
-from backend.app import Platform
-from backend.core.context import SystemScope
+from backend.app import Platform, compose
+from backend.core.context import Scope, SystemScope
 from backend.managers.tenant import PLATFORM, Tenant, TenantManager
 from backend.settings import Settings
+
+OPERATOR: Final = "system:operator"
+"""Who acts, in the trail's words, when somebody with a shell does."""
+
+_T = TypeVar("_T")
+Options = Callable[[argparse.ArgumentParser], object]
 
 
 class CommandError(Exception):
@@ -32,10 +38,43 @@ class Command:
     name: str
     text: str
     run: Callable[[Settings, argparse.Namespace], None]
-    options: Callable[[argparse.ArgumentParser], None] = lambda _: None
+    options: Options = lambda _: None
 
 
-def run_async(work: Any) -> Any:
+def tenant_command(
+    name: str,
+    text: str,
+    work: Callable[[Platform, Scope, argparse.Namespace], Awaitable[None]],
+    options: Options = lambda _: None,
+) -> Command:
+    """A command for one tenant, which ``--tenant`` names: ``work`` acts in it as the operator."""
+
+    def run(settings: Settings, chosen: argparse.Namespace) -> None:
+        async def act(platform: Platform) -> None:
+            tenant = await find_tenant(platform, chosen.tenant)
+            await work(platform, Scope(actor=OPERATOR, tenant_id=tenant.id), chosen)
+
+        run_on_platform(settings, act)
+
+    def add(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--tenant", required=True, help="slug")
+        options(parser)
+
+    return Command(name, text, run, add)
+
+
+def run_on_platform(settings: Settings, work: Callable[[Platform], Awaitable[_T]]) -> _T:
+    """Run ``work`` to its end on a platform that is up for as long."""
+    platform = compose(settings)
+
+    async def run() -> _T:
+        async with platform.running():
+            return await work(platform)
+
+    return run_async(run())
+
+
+def run_async(work: Coroutine[Any, Any, _T]) -> _T:
     """Run a coroutine to its end, on the loop that the servers use."""
     with asyncio.Runner(
         loop_factory=uvicorn.Config("", loop="uvloop").get_loop_factory()

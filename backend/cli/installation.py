@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from backend.app import Platform, compose
-from backend.cli.command import Command, CommandError, run_async
+from backend.cli.command import Command, CommandError, run_async, run_on_platform
 from backend.core.context import Scope, SystemScope
 from backend.core.errors import UnavailableError
 from backend.managers.identity import AUTHENTICATE, IdentityManager
@@ -136,11 +136,11 @@ def _write_private(path: Path, content: dict[str, str]) -> None:
 def _doctor(settings: Settings, _: argparse.Namespace) -> None:
     """Exit 0 when every required dependency works, 2 otherwise."""
     sys.stdout.write(json.dumps(settings.redacted(), indent=2) + "\n")
-    platform = compose(settings)
-    for name, errand in sorted(platform.house.errands.items()):
-        sys.stdout.write(f"errand {name:<24} {' '.join(sorted(errand.tables))}\n")
 
-    async def check() -> bool:
+    async def check(platform: Platform) -> bool:
+        for name, errand in sorted(platform.house.errands.items()):
+            sys.stdout.write(f"errand {name:<24} {' '.join(sorted(errand.tables))}\n")
+
         async def check_schema() -> str:
             current, head = await asyncio.to_thread(runner.current_and_head, settings.owner_url)
             if current != head:
@@ -152,10 +152,10 @@ def _doctor(settings: Settings, _: argparse.Namespace) -> None:
             async with platform.database.read(SystemScope(CHECK_KEYS)) as view:
                 return f"opens {await platform.of(SecurityManager).check_keys(view)} data key(s)"
 
-        platform.of(MonitoringManager).add_check("schema", check_schema)
-        platform.of(MonitoringManager).add_check("root_key", check_root_key)
-        async with platform.running():
-            found = await platform.of(MonitoringManager).check_health()
+        monitoring = platform.of(MonitoringManager)
+        monitoring.add_check("schema", check_schema)
+        monitoring.add_check("root_key", check_root_key)
+        found = await monitoring.check_health()
         for health in found:
             mark = "ok  " if health.ok else "FAIL" if health.required else "warn"
             sys.stdout.write(
@@ -163,7 +163,7 @@ def _doctor(settings: Settings, _: argparse.Namespace) -> None:
             )
         return all(health.ok for health in found if health.required)
 
-    if not run_async(check()):
+    if not run_on_platform(settings, check):
         msg = "a required dependency does not work"
         raise CommandError(msg)
 

@@ -9,10 +9,12 @@ from typing import Any, Final, cast
 import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import iter_route_contexts
 
 from backend.core.errors import RateLimitedError
 from backend.http.data_route import DataRoute, NotJsonError, Raw
 from backend.http.reply import problems
+from backend.http.routing import permission_of
 
 _PROBLEM: Final[dict[str, Any]] = {
     "type": "object",
@@ -119,10 +121,15 @@ def build_document(
         },
         "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     }
+    permissions = {
+        (context.path, method.lower()): permission_of(context)
+        for context in iter_route_contexts(app.routes)
+        for method in context.methods or ()
+    }
     for path, item in document["paths"].items():
         if path not in open_paths:
             for method, operation in item.items():
-                _complete(method, operation)
+                _complete(method, operation, permissions[path, method])
     for fragment in (*fragments, *map(_fragment_of, data_routes)):
         for path, item in fragment.get("paths", {}).items():
             # One by one: two operations may be told by the same parts.
@@ -156,9 +163,8 @@ def _fragment_of(route: DataRoute[Any]) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "tags": list(route.tags),
         "summary": route.summary,
-        "description": f"Needs the permission `{route.permission}`.",
         "operationId": route.handler.__name__,
-        "security": [{"bearer": []}, {"apiKey": []}],
+        "security": _security(route.permission),
         "responses": {
             str(route.status): good,
             **{str(status): answer for status, answer in answers.items()},
@@ -220,9 +226,15 @@ def json_response(description: str, schema: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
-def _complete(method: str, operation: dict[str, Any]) -> None:
+def _security(permission: str) -> list[dict[str, list[str]]]:
+    """Who may call: the permission stands as the role that OpenAPI 3.1 lets a requirement name."""
+    needed = [permission] if permission else []
+    return [{"bearer": list(needed)}, {"apiKey": list(needed)}]
+
+
+def _complete(method: str, operation: dict[str, Any], permission: str) -> None:
     """What the framework cannot know of its own routes: how the edge's toolkit serves them."""
-    operation["security"] = [{"bearer": []}, {"apiKey": []}]
+    operation["security"] = _security(permission)
     responses = operation["responses"]
     for status, denial in problems().items():
         responses.setdefault(str(status), denial)

@@ -143,7 +143,7 @@ class RouteTable:
             path, methods = context.path, context.methods
             if path is None or not methods:
                 raise RouteClashError(f"{path or repr(context.route)} is no route with methods")
-            permission = _permission_of(context)
+            permission = permission_of(context)
             for method in methods:
                 shape = self._add(method, path, permission, 1, control_plane)
                 _refuse_hidden(method, shape, before)
@@ -251,7 +251,7 @@ class RouteTable:
                     yield node.targets
 
 
-def _permission_of(context: RouteContext) -> str:
+def permission_of(context: RouteContext) -> str:
     """What the route's ``requires(...)`` asks for, wherever among its dependencies it stands."""
     found: set[str] = set()
     waiting: list[Dependant] = [one for one in [getattr(context, "dependant", None)] if one]

@@ -13,6 +13,7 @@ FILES = {
     "n8n-nodes/nodes/EmailSender/resources/note.ts": 25,
     "n8n-nodes/test/snapshot.json": 300,
     "tests/contract/openapi-v1.json": 700,
+    "tests/contract/audit-v1.json": 9,
     "tests/integration/note/test_note.py": 50,
     "docs/managers/note.md": 15,
 }
@@ -45,5 +46,5 @@ def test_tells_parts_and_what_was_generated_apart(tmp_path: Path) -> None:
         "tests": ["1", "50", "0"],
         "docs": ["1", "15", "0"],
         "by hand": ["7", "190", "0"],
-        "generated": ["3", "1500", "0"],
+        "generated": ["4", "1509", "0"],
     }

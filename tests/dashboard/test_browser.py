@@ -32,6 +32,7 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from backend.core.clock import system_clock
+from dashboard.app import ENTRIES
 from tests.dashboard.axe.find import script as axe_script
 from tests.dashboard.conftest import copy_of
 from tests.support.factories import HOSTILE_SUBJECT
@@ -42,17 +43,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
 ROOT = Path(__file__).parents[2]
 WAIT = 90_000
 expect.set_options(timeout=WAIT)
-PAGES = {
-    "Overview": "",
-    "E-mails": "emails",
-    "Suppressions": "suppressions",
-    "Jobs": "jobs",
-    "Audit": "audit",
-    "Members": "members",
-    "API clients": "clients",
-    "API keys": "api_keys",
-    "Tenants": "tenants",
-}
+# The first is the one that an address without a path shows.
+PAGES = {entry.title: Path(entry.file).stem if entry is not ENTRIES[0] else "" for entry in ENTRIES}
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",

@@ -11,7 +11,7 @@ from backend.core.errors import InvalidInputError
 from backend.http.deps import Db, IdPath, manager_of, requires
 from backend.http.etag import IfMatch, etag, expected_version
 from backend.http.files import CSV_ANSWER, CsvBody, csv_body, csv_file
-from backend.http.pagination import NamedPageQuery, Page, PageQuery, page_of
+from backend.http.pagination import NamedPageQuery, Page, PageQuery, in_parts, page_of
 from backend.http.reply import is_keyed, leads_to, problems, reply
 from backend.http.schemas import view
 from backend.kit.csv_table import write_rows
@@ -301,7 +301,6 @@ ListReader = Annotated[Scope, requires("suppression:read")]
 ListWriter = Annotated[Scope, requires("suppression:write")]
 _SUPPRESSION_ID: Final = {"suppression_id": "$response.body#/id"}
 _COLUMNS: Final = ("address", "reason", "comment", "created_at", "created_by", "expires_at")
-_PART: Final = 2000
 
 
 @suppressions.get("")
@@ -346,7 +345,7 @@ async def add_suppression(
     "/import",
     response_model=ImportedOut,
     responses=problems(SuppressionImportError),
-    openapi_extra=csv_body("address,comment\r\nada@example.test,moved\r\n"),
+    openapi_extra=csv_body("address,comment\r\ngrace@example.test,moved\r\n"),
 )
 async def import_suppressions(
     request: Request, body: CsvBody, scope: ListWriter, emails: Emails, db: Db
@@ -364,13 +363,8 @@ async def export_suppressions(scope: ListReader, emails: Emails, db: Db) -> Resp
 
     async def parts() -> AsyncIterator[bytes]:
         yield write_rows([_COLUMNS])
-        before, more = None, True
-        while more:
-            async with db.read(scope) as tx:
-                rows = await emails.suppressions.list(tx, limit=_PART, before_id=before)
-            more = len(rows) > _PART
-            before = rows[_PART - 1].id if more else None
-            yield write_rows([getattr(row, name) for name in _COLUMNS] for row in rows[:_PART])
+        async for rows in in_parts(db, scope, emails.suppressions.list):
+            yield write_rows([getattr(row, name) for name in _COLUMNS] for row in rows)
 
     return csv_file("suppressions.csv", parts())
 

@@ -159,7 +159,17 @@ class BatchCreate(Input):
     """Up to 500 messages that become durable together or not at all."""
 
     # The first bad message is named, not all: five hundred may hold very many errors.
-    messages: list[EmailCreate] = Field(min_length=1, max_length=500, fail_fast=True)
+    messages: list[EmailCreate] = Field(
+        min_length=1,
+        max_length=500,
+        fail_fast=True,
+        examples=[
+            [
+                {"to": [f"{name}@example.test"], "subject": "Your invoice", "text": "Is attached."}
+                for name in ("ada", "grace")
+            ]
+        ],
+    )
 
 
 class EmailOut(BaseModel):

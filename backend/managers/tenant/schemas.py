@@ -61,7 +61,7 @@ class MemberCreate(Input):
 class MemberPatch(Input):
     """The member's new role."""
 
-    role: Role
+    role: Role = Field(examples=["operator"])
 
 
 class MemberOut(BaseModel):

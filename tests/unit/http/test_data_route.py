@@ -269,7 +269,7 @@ class TestDocument:
         )
         made = document["paths"]["/notes"]["post"]
         assert made["operationId"] == "note"
-        assert made["description"] == "Needs the permission `note:write`."
+        assert made["security"] == [{"bearer": ["note:write"]}, {"apiKey": ["note:write"]}]
         ref = {"$ref": "#/components/schemas/NoteCreate"}
         assert made["requestBody"]["content"] == {"application/json": {"schema": ref}}
         ref = {"$ref": "#/components/schemas/NoteOut"}

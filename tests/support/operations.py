@@ -1,0 +1,209 @@
+"""Any operation of the API, performed: what it takes is read from the API's own document.
+
+A body is made of the document's examples. What a path names is made by the operations whose links
+lead there, the shortest way first. Whoever adds an operation gives its schema examples and its
+maker a link (``leads_to``), and it is performed wherever all are.
+"""
+
+import json
+import re
+import secrets
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import httpx
+
+SNAPSHOT: Final = Path(__file__).parents[1] / "contract" / "openapi-v1.json"
+PROMISED: Final[dict[str, Any]] = json.loads(SNAPSHOT.read_text())
+"""The committed document: what a person has reviewed, whatever the application under test does."""
+
+_ABSENT: Final = object()
+_EXPRESSION: Final = re.compile(r"\$(response\.body#/|request\.path\.)(\w+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request for an operation, on things that exist."""
+
+    operation_id: str
+    method: str
+    template: str
+    path_parameters: Mapping[str, str]
+    body: Any = None
+    media_type: str | None = None
+
+
+class _Way(NamedTuple):
+    """The operation that makes the thing, and where its exchange says what the thing is called."""
+
+    maker: str
+    parameters: Mapping[str, str]
+
+
+class Operations:
+    """The operations of a document, asked of a server.
+
+    Args:
+        document: Resolved by nobody: its references are followed here.
+        http: With the credentials of a caller who may perform them.
+    """
+
+    def __init__(self, document: dict[str, Any], http: httpx.AsyncClient) -> None:
+        self._document = document
+        self._http = http
+        self._known = {
+            operation["operationId"]: (method.upper(), path, operation)
+            for path, item in document["paths"].items()
+            for method, operation in item.items()
+        }
+        self._ways = self._find_ways()
+
+    async def perform(self, operation_id: str) -> httpx.Response:
+        """Perform an operation on what is made for it.
+
+        Raises:
+            LookupError: The document does not say how: an example or a link is missing.
+            httpx.HTTPStatusError: It, or one on the way to it, was refused.
+        """
+        return await self.send(await self.prepare(operation_id))
+
+    async def prepare(self, operation_id: str) -> Prepared:
+        """Make what the operation acts on, and say how to ask for it; it is not asked itself.
+
+        Two calls give two things: no name, address or key is taken twice.
+
+        Raises:
+            LookupError: The document does not say how: an example or a link is missing.
+            httpx.HTTPStatusError: An operation on the way was refused.
+        """
+        method, template, operation = self._known[operation_id]
+        fresh = f"n{secrets.token_hex(4)}-"
+        way = self._ways.get(operation_id)
+        if way is None:
+            parameters = {
+                one["name"]: self._fresh(one["schema"], self._example(one["schema"]), fresh)
+                for one in _of_path(operation)
+            }
+        else:
+            made = await self.prepare(way.maker)
+            answer = await self.send(made)
+            parameters = {
+                name: self._value(expression, made, answer)
+                for name, expression in way.parameters.items()
+            }
+        if _ABSENT in parameters.values():
+            raise LookupError(f"no response leads to {operation_id}: say so with leads_to")
+        body, media_type = None, None
+        if "requestBody" in operation:
+            ((media_type, content),) = operation["requestBody"]["content"].items()
+            body = self._body(content, fresh)
+        return Prepared(operation_id, method, template, parameters, body, media_type)
+
+    async def send(self, prepared: Prepared) -> httpx.Response:
+        """Ask for it.
+
+        Raises:
+            httpx.HTTPStatusError: It was refused; the message holds the answer.
+        """
+        body: dict[str, Any] = {}
+        if prepared.media_type == "application/json":
+            body = {"json": prepared.body}
+        elif prepared.media_type is not None:
+            headers = {"Content-Type": prepared.media_type}
+            body = {"content": prepared.body, "headers": headers}
+        path = prepared.template.format_map(prepared.path_parameters)
+        answer = await self._http.request(prepared.method, path, **body)
+        if not answer.is_success:
+            what = f"{prepared.method} {path}: {answer.status_code} {answer.text}"
+            raise httpx.HTTPStatusError(what, request=answer.request, response=answer)
+        return answer
+
+    def _find_ways(self) -> dict[str, _Way]:
+        """How one comes to each operation that is led to; breadth first, so the shortest way."""
+        led_to = {link["operationId"] for *_, one in self._known.values() for link in _links(one)}
+        waiting = deque(
+            name
+            for name, (_, _, operation) in self._known.items()
+            if not _of_path(operation) or name not in led_to
+        )
+        ways: dict[str, _Way] = {}
+        while waiting:
+            maker = waiting.popleft()
+            for link in _links(self._known[maker][2]):
+                name = link["operationId"]
+                if name in led_to and name not in ways:
+                    ways[name] = _Way(maker, link["parameters"])
+                    waiting.append(name)
+        return ways
+
+    @staticmethod
+    def _value(expression: str, made: Prepared, answer: httpx.Response) -> str:
+        found = _EXPRESSION.fullmatch(expression)
+        if found is None:
+            raise LookupError(f"{expression} is no expression that is understood here")
+        of_path = found[1] == "request.path."
+        return str((made.path_parameters if of_path else answer.json())[found[2]])
+
+    def _body(self, content: dict[str, Any], fresh: str) -> Any:
+        schema = self._resolved(content["schema"])
+        body = content.get("example", _ABSENT)
+        if body is _ABSENT:
+            body = self._example(schema)
+        if body is _ABSENT:
+            raise LookupError(f"{schema.get('title')} has no examples")
+        if not isinstance(body, dict):
+            return body
+        properties = schema["properties"]
+        return {name: self._fresh(properties[name], value, fresh) for name, value in body.items()}
+
+    def _example(self, schema: dict[str, Any]) -> Any:
+        schema = self._resolved(schema)
+        if "examples" in schema:
+            return schema["examples"][0]
+        if "properties" not in schema:
+            return _ABSENT
+        found = {name: self._example(one) for name, one in schema["properties"].items()}
+        for name in schema.get("required", ()):
+            if found[name] is _ABSENT:
+                raise LookupError(f"{schema.get('title')} has no example of {name}")
+        return {name: value for name, value in found.items() if value is not _ABSENT}
+
+    def _fresh(self, schema: dict[str, Any], value: Any, fresh: str) -> Any:
+        """The value, as nobody has used it: a text that is free begins with something new.
+
+        An e-mail address stays one, and so does a slug.
+        """
+        branches = [self._resolved(one) for one in (schema, *schema.get("anyOf", ()))]
+        bound = any(
+            {"enum", "const"} & one.keys() or one.get("format", "email") != "email"
+            for one in branches
+        )
+        return value if bound or not isinstance(value, str) else fresh + value
+
+    def _resolved(self, schema: dict[str, Any]) -> dict[str, Any]:
+        if "$ref" not in schema:
+            return schema
+        name = schema["$ref"].rpartition("/")[2]
+        found: dict[str, Any] = self._document["components"]["schemas"][name]
+        return found
+
+
+def needed(operation: dict[str, Any]) -> frozenset[str]:
+    """The permissions that the document says an operation asks for."""
+    ways = operation["security"]
+    return frozenset(name for way in ways for names in way.values() for name in names)
+
+
+def _of_path(operation: dict[str, Any]) -> list[dict[str, Any]]:
+    return [one for one in operation.get("parameters", ()) if one["in"] == "path"]
+
+
+def _links(operation: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        link
+        for response in operation["responses"].values()
+        for link in response.get("links", {}).values()
+    ]
