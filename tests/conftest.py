@@ -35,6 +35,9 @@ hypothesis.settings.register_profile(
     print_blob=True,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
+hypothesis.settings.register_profile(
+    "quick", hypothesis.settings.get_profile("everywhere"), max_examples=20
+)
 hypothesis.settings.load_profile("everywhere")
 
 KINDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)]

@@ -99,6 +99,7 @@ def made_up(annotation: str) -> Any:
 
 
 class TestGenerate:
+    @pytest.mark.slow
     def test_gives_what_is_committed(self, tmp_path: Path) -> None:
         generator.generate(DOCUMENT, tmp_path)
         for name in ("models.py", "operations.py"):

@@ -8,6 +8,9 @@ import pytest
 from dashboard import client, settings, state
 from tests.dashboard.conftest import ADA, Running, claims_of
 
+# Every one asks the seeded platform.
+pytestmark = pytest.mark.page
+
 
 class Clock:
     def __init__(self, now: float) -> None:

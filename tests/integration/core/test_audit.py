@@ -116,6 +116,7 @@ class TestVerify:
             1,
         )
 
+    @pytest.mark.slow
     async def test_holds_while_the_chain_grows(self, database: Database, tenant_id: str) -> None:
         # Head and records are read by several statements; a link forged in between is no fault.
         trail = AuditManager()

@@ -273,6 +273,7 @@ class TestSequence:
         for each in others:
             await each.aclose()
 
+    @pytest.mark.slow
     async def test_looks_at_no_row_that_has_its_number(
         self, database: Database, tenant_id: str
     ) -> None:
@@ -402,6 +403,7 @@ class TestSweep:
 
 
 class TestDispatcher:
+    @pytest.mark.slow
     async def test_delivers_in_order_and_once_while_nothing_fails(
         self, database: Database, tenant_id: str
     ) -> None:

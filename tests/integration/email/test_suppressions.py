@@ -155,6 +155,7 @@ class TestTheList:
 
 
 class TestFiles:
+    @pytest.mark.slow
     async def test_what_is_exported_is_imported_again(self, app: App) -> None:
         ada, bob = await app.caller("operator"), await app.caller("operator")
         await fill(app, ada, 2100)
@@ -263,6 +264,7 @@ class TestSending:
         assert email["recipients"][0]["response"].endswith("suppressions (manual)")
         assert "email.suppressed" in await kinds(app, ada)
 
+    @pytest.mark.slow
     async def test_asks_for_the_list_in_one_statement_if_there_is_one(
         self, app: App, database_url: str
     ) -> None:

@@ -35,6 +35,7 @@ class TestRun:
             row = await bench.until_state(job_id, "succeeded")
         assert row.result == {"sum": 5}
 
+    @pytest.mark.slow
     async def test_runs_each_of_many_once_over_two_workers(self, bench):
         runs = Counter()
 
@@ -69,6 +70,7 @@ class TestRun:
             await bench.until_all("succeeded")
         assert most == 7
 
+    @pytest.mark.slow
     async def test_keeps_a_tenants_limit_with_two_workers(self, bench):
         running = Counter()
         most = Counter()
@@ -470,6 +472,7 @@ class TestStop:
 
 
 class TestOutage:
+    @pytest.mark.slow
     async def test_records_what_ended_while_the_database_was_away(self, bench, monkeypatch):
         failures = 3
 

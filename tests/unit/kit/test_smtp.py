@@ -578,7 +578,7 @@ class TestDeadConnection:
             assert server.connections == 1
         assert (found.state, found.code, found.uncertain) == ("deferred", None, False)
 
-    @pytest.mark.parametrize("end", ["reset", "silence"])
+    @pytest.mark.parametrize("end", ["reset", pytest.param("silence", marks=pytest.mark.slow)])
     async def test_after_the_message_left_nothing_is_repeated(self, end: str) -> None:
         async def swallowing(talk: Dialogue) -> None:
             await talk.greet()

@@ -393,6 +393,7 @@ HOSTILE_VARIABLES = {
 
 
 class TestAttacks:
+    @pytest.mark.attack
     @pytest.mark.parametrize("part", ["text", "html"])
     def test_is_refused_at_once(self, part: str) -> None:
         for name, source in ATTACKS.items():
