@@ -56,6 +56,12 @@ const note = {
 			id: 'The name',
 			placeholder: 'welcome',
 		}),
+		rename: send({
+			...told,
+			route: 'PUT /api/v1/notes/{note_id}',
+			id: 'The ID',
+			fields: [field('noteName', 'string', { required: true })],
+		}),
 		search: pages({
 			...told,
 			route: 'GET /api/v1/notes',
@@ -99,6 +105,7 @@ describe('a declaration', () => {
 				['List', 'list'],
 				['Pin Up', 'pinUp'],
 				['Remove', 'remove'],
+				['Rename', 'rename'],
 				['Search', 'search'],
 			],
 		);
@@ -223,6 +230,15 @@ describe('send', () => {
 		const answer = () => ({ status: 201, body: { id: 'n1' } });
 		const context = makeNoteContext('add', { noteText: 'Hi', loudly: true }, answer);
 		assert.deepEqual((await runNode(context))[0].json, { id: 'n1', loudly: true });
+	});
+
+	it('changes the object that the path names', async () => {
+		const answer = () => ({ status: 200, body: { id: 'n1', note_name: 'B' } });
+		const context = makeNoteContext('rename', { noteId: 'n1', noteName: 'B' }, answer);
+		assert.deepEqual((await runNode(context))[0].json, { id: 'n1', note_name: 'B' });
+		const [{ method, path, body }] = context.requests;
+		assert.equal(`${method} ${path}`, 'PUT /api/v1/notes/n1');
+		assert.deepEqual(body, { note_name: 'B' });
 	});
 
 	it('refuses before any request', async () => {

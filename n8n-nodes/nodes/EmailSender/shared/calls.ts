@@ -27,12 +27,15 @@ interface Declaration {
 	description: string;
 }
 
-export interface ById extends Declaration {
-	route: `${'GET' | 'POST' | 'DELETE'} ${string}/{${string}}${string}`;
+interface Named {
 	/** Where whoever fills in the ID finds it. */
 	id: string;
 	/** What an ID looks like, when it is no UUID. */
 	placeholder?: string;
+}
+
+export interface ById extends Declaration, Named {
+	route: `${'GET' | 'POST' | 'DELETE'} ${string}/{${string}}${string}`;
 }
 
 /**
@@ -42,23 +45,12 @@ export interface ById extends Declaration {
  * would stop there: `{ deleted: true }`, as nodes of n8n do, or `{ success: true }`.
  */
 export function byId({ id, placeholder, ...declared }: ById): Operation {
-	const [, parameter] = /\{(\w+)\}/.exec(declared.route) as RegExpExecArray;
-	const name = inCamelCase(parameter);
-	const field: INodeProperties = {
-		displayName: inTitleCase(name),
-		name,
-		type: 'string',
-		default: '',
-		required: true,
-		placeholder: placeholder ?? 'e.g. 0199c2a4-6f3e-7c1b-9d52-3f1f0c6b8a11',
-		description: id,
-	};
+	const field = idField(declared.route, { id, placeholder });
 	return {
 		...declared,
 		fields: [field],
 		async execute(context, item, api) {
-			const value = context.getNodeParameter(name, item) as string;
-			const request = { route: declared.route, params: { [parameter]: value } };
+			const request = { route: declared.route, params: paramsOf(field, context, item) };
 			const done = declared.route.startsWith('DELETE ') ? { deleted: true } : { success: true };
 			return [(await api.objectOrNothing(request)) ?? done];
 		},
@@ -142,8 +134,9 @@ export function pages({ filters = [], ...declared }: Pages): Operation {
 /** Turns what a field holds into what the API takes; `undefined` leaves it out. */
 export type Convert = (value: unknown, context: IExecuteFunctions, item: number) => unknown;
 
-export interface Send extends Declaration {
-	route: `POST ${string}`;
+export interface Send extends Declaration, Partial<Named> {
+	/** A parameter in it needs an `id`, as `byId` has it. */
+	route: `${'POST' | 'PUT'} ${string}`;
 	/** Each is a property of the body. */
 	fields: INodeProperties[];
 	/** Names of fields that only steer the node. */
@@ -157,12 +150,14 @@ export interface Send extends Declaration {
 }
 
 /**
- * One POST that creates or does something; the API's answer comes out.
+ * One POST that creates or does something, or one PUT that changes an object; the API's answer comes out.
  *
- * A repeat of the call cannot act twice: the transport names it by execution, node, run, item and operation. Across
+ * A repeat of a POST cannot act twice: the transport names it by execution, node, run, item and operation. Across
  * executions only a `businessKey` among the fields can tell.
  */
 export function send({
+	id,
+	placeholder,
 	unsent = [],
 	convert = {},
 	refuse = () => undefined,
@@ -170,15 +165,18 @@ export function send({
 	...declared
 }: Send): Operation {
 	const sent = leavesOf(declared.fields).filter(({ name }) => !unsent.includes(name));
+	const path = declared.route.includes('{') ? [idField(declared.route, { id, placeholder })] : [];
 	return {
 		...declared,
+		fields: [...path, ...declared.fields],
 		body: wireNames(sent),
 		async execute(context, item, api) {
 			const given = readFields(context, item, declared.fields);
 			const body = await toWire(context, item, sent, given, convert);
 			const refusal = refuse(body);
 			if (refusal) throw new NodeOperationError(context.getNode(), refusal, { itemIndex: item });
-			return [await finish(api, await api.object({ route: declared.route, body }), given)];
+			const params = Object.assign({}, ...path.map((field) => paramsOf(field, context, item)));
+			return [await finish(api, await api.object({ route: declared.route, params, body }), given)];
 		},
 	};
 }
@@ -193,6 +191,25 @@ export function businessKey(placeholder: string, description: string): INodeProp
 		placeholder,
 		description,
 	};
+}
+
+/** The field of the path's parameter, which is named after it. */
+function idField(route: string, { id, placeholder }: Partial<Named>): INodeProperties {
+	const [, parameter] = /\{(\w+)\}/.exec(route) as RegExpExecArray;
+	const name = inCamelCase(parameter);
+	return {
+		displayName: inTitleCase(name),
+		name,
+		type: 'string',
+		default: '',
+		required: true,
+		placeholder: placeholder ?? 'e.g. 0199c2a4-6f3e-7c1b-9d52-3f1f0c6b8a11',
+		description: id,
+	};
+}
+
+function paramsOf({ name }: INodeProperties, context: IExecuteFunctions, item: number) {
+	return { [inSnakeCase(name)]: context.getNodeParameter(name, item) as string };
 }
 
 /** The values of the fields that are shown, by name, those of collections among them. */
