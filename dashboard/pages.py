@@ -1,4 +1,4 @@
-"""A list page is a declaration: columns, facts, filters, acts, a form for a new one, an export.
+"""A list page is a declaration: columns, facts, filters, edits, acts, a form, an export.
 
 ``ListPage`` says what the list is of; ``draw`` makes the page of it. So a filter, an empty list, an
 opened row, a question before an act and a file mean the same on each page, and a page's own module
@@ -23,6 +23,7 @@ from dashboard.widgets import confirm, export, markup, paging, problems, table
 
 _T = TypeVar("_T", bound=msgspec.Struct)
 _END_OF_DAY: Final = time(23, 59, 59, tzinfo=UTC)
+_EDITED: Final = 320
 
 
 # --- what a page says -----------------------------------------------------------------------
@@ -138,6 +139,23 @@ class Input:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """A field of an opened thing that can be changed.
+
+    Attributes:
+        field: A text or a role; ``name`` is that of the thing and of the request's body.
+        body: The request; the field is all it has.
+        call: Changes the thing, by its id.
+        said: What is said afterwards; ``{0}`` is the thing's name and ``{1}`` the new value.
+    """
+
+    field: Input
+    body: Callable[..., msgspec.Struct]
+    call: Callable[[client.Api, str, Any], Any]
+    said: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
     """The way to a new thing: a button in the page's heading, and the card that it opens.
 
@@ -192,7 +210,7 @@ class ListPage(Generic[_T]):
         noun: One of its things, as in "No e-mail yet".
         nothing: Says what would fill the list while it is empty.
         fetch: Asks the API for a page; takes the filters' names, ``cursor`` and ``limit``.
-        write: The permission without which there is neither form nor act.
+        write: The permission without which there is neither form nor edit nor act.
         columns: Left to right; the first is the row's heading.
         facts: What the opened row tells beyond its columns. Its id is told too.
         export: The fields that the file has, by their names on the wire; by default the id, the
@@ -202,6 +220,7 @@ class ListPage(Generic[_T]):
         name: Names one thing; by default its ``name``.
         form: The way to a new one.
         upload: The way to many of them.
+        edits: What can be changed of one, field by field.
         acts: What can be done with one.
         below: Draws the rest of an opened row.
         detail: Draws one thing by its id in a view of its own, instead of a card above the list.
@@ -222,6 +241,7 @@ class ListPage(Generic[_T]):
     name: Callable[[Any], str] = lambda item: str(item.name)
     form: Form | None = None
     upload: Upload | None = None
+    edits: Sequence[Edit] = ()
     acts: Sequence[Act] = ()
     below: Callable[[_T], None] | None = None
     detail: Callable[[str], None] | None = None
@@ -230,11 +250,12 @@ class ListPage(Generic[_T]):
         """Refuse a field that the API does not have, before anybody looks at the page.
 
         Raises:
-            ValueError: A column or the export names one.
+            ValueError: A column, an edit or the export names one.
         """
         known = {one.name: one.encode_name for one in msgspec.structs.fields(self.of)}
         told = [*self.columns, *self.facts]
         unknown = {one.name for one in told if one.value is None} - known.keys()
+        unknown |= {one.field.name for one in self.edits} - known.keys()
         unknown |= set(self.export) - set(known.values())
         if unknown:
             raise ValueError(f"{self.of.__name__} has no {', '.join(sorted(unknown))}")
@@ -409,10 +430,25 @@ def _card(session: state.Session, page: ListPage[_T], item: _T) -> None:
     with problems.guard():
         if page.below:
             page.below(item)
+        if session.can(page.write):
+            for edit in page.edits:
+                _edit(session, page, edit, item)
         if page.acts and session.can(page.write):
             with st.container(horizontal=True):
                 for act in page.acts:
                     _act(session, page, act, item)
+
+
+def _edit(session: state.Session, page: ListPage[_T], edit: Edit, item: _T) -> None:
+    one = edit.field
+    now = str(getattr(item, one.name))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        key = f"{page.key}-{one.name.replace('_', '-')}"
+        given = _input(session, f"{key}-{_id(item)}", one, now)
+        if st.button(f"Save {one.label.lower()}", key=f"{key}-save", disabled=given in {None, now}):
+            edit.call(session.api, _id(item), edit.body(**{one.name: given}))
+            confirm.say_after_rerun(edit.said.format(page.name(item), given))
+            st.rerun()
 
 
 def _act(session: state.Session, page: ListPage[_T], act: Act, item: _T) -> None:
@@ -446,7 +482,10 @@ def _form(session: state.Session, page: ListPage[_T], form: Form) -> None:
         with card:
             markup.section(f"New {page.noun}")
             with st.form(f"{page.key}-form", border=False):
-                given = {one.name: _input(session, page.key, one) for one in form.inputs}
+                given = {
+                    one.name: _input(session, f"{page.key}-new-{one.name.replace('_', '-')}", one)
+                    for one in form.inputs
+                }
                 with st.container(horizontal=True):
                     sent = st.form_submit_button(f"{form.verb} {page.noun}", type="primary")
                     st.form_submit_button("Close", on_click=_set, args=(opened, False))
@@ -486,13 +525,15 @@ def _upload(session: state.Session, key: str, upload: Upload) -> None:
                 st.rerun()
 
 
-def _input(session: state.Session, page: str, one: Input) -> str | datetime | None:
-    # Apart from the filter of the same field.
-    key = f"{page}-new-{one.name.replace('_', '-')}"
+def _input(session: state.Session, key: str, one: Input, now: str = "") -> str | datetime | None:
+    width: int | Literal["stretch"] = _EDITED if now else "stretch"
     if one.kind == "role":
         names = [role.name for role in session.api.list_roles().items]
-        first = names.index(one.usual) if one.usual in names else 0
-        return st.selectbox(one.label, names, index=first, key=key, help=one.help)
+        if now and now not in names:
+            names.insert(0, now)
+        usual = now or one.usual
+        first = names.index(usual) if usual in names else 0
+        return st.selectbox(one.label, names, index=first, key=key, help=one.help, width=width)
     if one.kind == "last_day":
         day: date | None = st.date_input(
             one.label, value=None, key=key, format="YYYY-MM-DD", help=one.help
@@ -501,7 +542,9 @@ def _input(session: state.Session, page: str, one: Input) -> str | datetime | No
     hidden = one.kind == "password"
     given = st.text_input(
         one.label,
+        now,
         key=key,
+        width=width,
         placeholder=one.example or None,
         help=one.help,
         type="password" if hidden else "default",

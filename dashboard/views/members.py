@@ -2,35 +2,9 @@
 
 from typing import Final
 
-import streamlit as st
-
-from dashboard import pages, state
+from dashboard import pages
 from dashboard.client import Api, models
-from dashboard.pages import Act, Column, Form, Input, ListPage
-from dashboard.widgets import confirm
-
-
-def _change_role(member: models.MemberOut) -> None:
-    """Draw the choice of another role."""
-    session = state.current()
-    if not session.can("member:write"):
-        return
-    roles = [role.name for role in session.api.list_roles().items]
-    if member.role not in roles:
-        roles.insert(0, member.role)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        role = st.selectbox(
-            "Role",
-            roles,
-            index=roles.index(member.role),
-            key=f"members-role-{member.id}",
-            width=220,
-        )
-        if st.button("Save role", key="members-save", disabled=role == member.role):
-            session.api.set_member_role(member.id, models.MemberPatch(role=role))
-            confirm.say_after_rerun(f"{member.name} has the role {role} now.")
-            st.rerun()
-
+from dashboard.pages import Act, Column, Edit, Form, Input, ListPage
 
 PAGE: Final = ListPage(
     key="members",
@@ -65,6 +39,12 @@ PAGE: Final = ListPage(
         button="Add member",
         icon=":material/person_add:",
     ),
+    edits=(
+        Edit(
+            field=Input("role", "Role", "role"), body=models.MemberPatch, call=Api.set_member_role,
+            said="{0} has the role {1} now.",
+        ),
+    ),
     acts=(
         Act(
             key="remove", label="Remove", icon=":material/person_remove:",
@@ -73,7 +53,6 @@ PAGE: Final = ListPage(
             "tenants, stay as they are; so does everything they did here.",
         ),
     ),
-    below=_change_role,
 )  # fmt: skip
 
 if __name__ == "__main__":

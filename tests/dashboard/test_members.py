@@ -66,7 +66,8 @@ class TestMembers:
     def test_can_get_another_role(self, visit, platform):
         screen, vic = opened(visit, platform)
         screen.app.selectbox(key=f"members-role-{vic['id']}").select("operator").run()
-        screen.click("members-save")
+        screen.click("members-role-save")
+        assert screen.app.toast[0].value == "Vic Viewer has the role operator now."
         assert {"operator"} == {
             one["role"] for one in platform.items("members") if one["id"] == vic["id"]
         }
@@ -84,4 +85,5 @@ class TestMembers:
         screen, vic = opened(visit, platform, person=VIC)
         assert f"E-mail {vic['email']} Role viewer" in screen.text
         assert not screen.has_button("members-new")
+        assert not screen.has_button("members-role-save")
         assert not screen.has_button("members-remove-start")

@@ -5,12 +5,16 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
+from streamlit.testing.v1 import AppTest
 
-from dashboard import client, pages
+from dashboard import client, pages, state
 from dashboard.client import Api, models
 from dashboard.names import Names
 from tests.dashboard.conftest import VIC
+
+NOTHING: dict[str, Any] = {"body": models.MemberPatch, "call": Api.set_member_role, "said": ""}
 
 
 def page_of(**more):
@@ -34,6 +38,7 @@ class TestListPage:
             {"columns": (pages.Column("nmae", "Name"),)},
             {"facts": (pages.Column("secret", "Secret"),)},
             {"export": ("id", "client_secret")},
+            {"edits": (pages.Edit(field=pages.Input("nmae", "Name"), **NOTHING),)},
         ],
     )
     def test_refuses_a_field_that_the_api_does_not_have(self, more):
@@ -49,6 +54,41 @@ class TestListPage:
     def test_knows_fields_by_their_names_on_the_wire(self):
         with_sender = page_of(of=models.EmailOut, columns=(pages.Column("from_", "From"),))
         assert with_sender.export == ("id", "from")
+
+
+@pytest.mark.page
+class TestEdit:
+    def test_changes_a_text_of_the_opened_row(self, monkeypatch):
+        one = SimpleNamespace(id="1", name="Ada")
+        monkeypatch.setattr(
+            state, "current", lambda: SimpleNamespace(api=None, can=lambda what: what == "it")
+        )
+        edit = pages.Edit(
+            field=pages.Input("name", "Name"),
+            body=msgspec.defstruct("Renamed", [("name", str)]),
+            call=lambda _, given, body: setattr(one, "name", f"{body.name}{given}"),
+            said="{0} was {1}.",
+        )
+        page = page_of(
+            fetch=lambda *_, **__: SimpleNamespace(items=[one], next_cursor=None),
+            write="it",
+            edits=(edit,),
+        )
+
+        def script(draw, page):
+            draw(page)
+
+        app = AppTest.from_function(script, args=(pages.draw, page), default_timeout=60)
+        app.session_state["clients-open"] = "1"
+        app.run()
+        assert app.text_input(key="clients-name-1").value == "Ada"
+        assert app.button(key="clients-name-save").disabled
+        app.text_input(key="clients-name-1").set_value(" ").run()
+        assert app.button(key="clients-name-save").disabled
+        app.text_input(key="clients-name-1").set_value("Grace").run()
+        app.button(key="clients-name-save").click().run()
+        assert not app.exception
+        assert one.name == "Grace1"
 
 
 @pytest.mark.page
