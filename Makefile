@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run test quick lint types fmt bench drill client lock clean
+.PHONY: help setup run test quick lint types fmt bench drill renew client lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ bench: ## Measure against a reference in one run and print ratios
 
 drill: ## Break things on purpose and show that nothing is lost
 	@scripts/drill
+
+renew: ## Write anew all that is made of the code: document, client, snapshots
+	@scripts/renew
 
 client: ## Write the console's client anew from the API's document
 	@scripts/generate-client

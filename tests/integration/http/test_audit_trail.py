@@ -1,8 +1,8 @@
 """No audit row, no change: every operation that acts leaves the record of who did what.
 
 All operations of the document are performed, those that only read included, and what each leaves
-is pinned in ``tests/contract/audit-v1.json`` for a person to review. It is written anew by running
-this test with ``EMAIL_SENDER_RENEW=1``; an act without a record fails with or without that.
+is pinned in ``tests/contract/audit-v1.json`` for a person to review. ``scripts/renew`` writes it
+anew, by this test with ``EMAIL_SENDER_RENEW=1``; an act without a record fails all the same.
 """
 
 import json
@@ -115,7 +115,7 @@ async def test_every_act_is_recorded_with_who_did_it(
     said = {operation: actions for operation, actions in sorted(left.items()) if actions}
     if os.environ.get("EMAIL_SENDER_RENEW"):
         PINNED.write_text(json.dumps(said, indent=2) + "\n")
-    assert said == json.loads(PINNED.read_text()), "if it is meant: EMAIL_SENDER_RENEW=1"
+    assert said == json.loads(PINNED.read_text()), "if it is meant: scripts/renew"
 
 
 async def test_what_is_refused_leaves_no_record_of_an_act(app: App) -> None:
