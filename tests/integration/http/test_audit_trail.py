@@ -118,6 +118,27 @@ async def test_every_act_is_recorded_with_who_did_it(
     assert said == json.loads(PINNED.read_text()), "if it is meant: scripts/renew"
 
 
+async def test_a_repeated_post_is_answered_again_and_leaves_no_second_record(
+    app: App, openapi: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = await app.caller()
+    await become_everybody(app, ada, monkeypatch)
+    able = Operations(openapi, ada.http)
+    trail = Trail(app)
+    for operation_id, operation in operations(openapi).items():
+        if not operation.startswith("POST "):
+            continue
+        prepared = await able.prepare(operation_id)
+        ada.http.headers["Idempotency-Key"] = operation_id
+        first = await able.send(prepared)
+        await trail.new()
+        again = await able.send(prepared)
+        del ada.http.headers["Idempotency-Key"]
+        assert again.headers.get("idempotency-replayed") == "true", f"{operation}: no reply()"
+        assert (again.status_code, again.content) == (first.status_code, first.content)
+        assert await trail.new() == [], operation
+
+
 async def test_what_is_refused_leaves_no_record_of_an_act(app: App) -> None:
     ada = await app.caller()
     trail = Trail(app)
