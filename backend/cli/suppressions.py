@@ -9,7 +9,7 @@ from typing import Final
 from backend.app import Platform
 from backend.cli.command import tenant_command
 from backend.core.context import Scope
-from backend.http.pagination import in_parts
+from backend.core.paging import in_parts
 from backend.managers.email import EmailManager
 
 

@@ -3,15 +3,13 @@
 import base64
 import re
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Generic, TypeVar, cast
 
 from fastapi import Depends, Query
 from pydantic import BaseModel
 
-from backend.core.context import Scope
-from backend.core.database import Database
 from backend.core.errors import InvalidInputError
 from backend.http.schemas import view
 
@@ -21,8 +19,6 @@ _Out = TypeVar("_Out", bound=BaseModel)
 _CURSOR: Final = "^[A-Za-z0-9_-]{21}[AQgw]$"
 # Every string of this form is a cursor: schemas and programs agree about what is valid.
 _NAMED_CURSOR: Final = "^(?:[2-7][0-9a-f]){1,128}$"
-
-_PART: Final = 2000
 
 
 class CursorInvalidError(InvalidInputError):
@@ -130,20 +126,3 @@ def page_of(out: type[_Out], rows: Sequence[Any], wanted: Slice | NamedSlice) ->
     # The parametrised class, so that its schema is the one that the document names.
     made = cast("type[Page[_Out]]", Page.__class_getitem__(out))
     return made(items=[view(out, row) for row in rows[: wanted.limit]], next_cursor=after)
-
-
-async def in_parts(
-    db: Database, scope: Scope, read: Callable[..., Awaitable[Sequence[Any]]]
-) -> AsyncIterator[Sequence[Any]]:
-    """A whole list in the order of ``read``, at most 2000 rows at a time; no row comes twice.
-
-    ``read(tx, limit=, before_id=)`` gives one row more than the limit if there are more. Each part
-    is read in a transaction of its own, so that a slow reader of the file holds no connection.
-    """
-    before, more = None, True
-    while more:
-        async with db.read(scope) as tx:
-            rows = await read(tx, limit=_PART, before_id=before)
-        more = len(rows) > _PART
-        before = rows[_PART - 1].id if more else None
-        yield rows[:_PART]

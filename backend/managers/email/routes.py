@@ -8,10 +8,11 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from backend.core.context import Scope
 from backend.core.database import Database, Tx
 from backend.core.errors import InvalidInputError
+from backend.core.paging import in_parts
 from backend.http.deps import Db, IdPath, manager_of, requires
 from backend.http.etag import IfMatch, etag, expected_version
 from backend.http.files import CSV_ANSWER, CsvBody, csv_body, csv_file
-from backend.http.pagination import NamedPageQuery, Page, PageQuery, in_parts, page_of
+from backend.http.pagination import NamedPageQuery, Page, PageQuery, page_of
 from backend.http.reply import is_keyed, leads_to, problems, reply
 from backend.http.schemas import view
 from backend.kit.csv_table import write_rows
