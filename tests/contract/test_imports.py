@@ -143,6 +143,7 @@ def contract_name(contract_id: str) -> str:
 
 
 class TestThisRepository:
+    @pytest.mark.slow  # scripts/test --quick has a stage for it
     def test_keeps_every_contract(self) -> None:
         done = subprocess.run(
             [str(LINT_IMPORTS), "--no-logo", "--no-cache"],

@@ -72,6 +72,7 @@ def found(path: str, code: str) -> list[str]:
     return [finding.text for finding in rooms.check_rooms(sources) if finding.path == path]
 
 
+@pytest.mark.slow  # scripts/test --quick has a stage for it
 def test_this_repository_keeps_it() -> None:
     assert [str(finding) for finding in rooms.check_rooms(read_sources(ROOT))] == []
 

@@ -302,6 +302,7 @@ class TestHardBounces:
         answer = await caller.http.put("/api/v1/email-settings", json=body)
         assert answer.json()["suppress_hard_bounces"] is True
 
+    @pytest.mark.slow
     async def test_are_suppressed_where_the_tenant_asked_for_it(self, mailing: Mailing) -> None:
         ada, eve = await mailing.caller(), await mailing.caller()
         await self.switch_on(ada)

@@ -118,6 +118,7 @@ async def test_every_act_is_recorded_with_who_did_it(
     assert said == json.loads(PINNED.read_text()), "if it is meant: scripts/renew"
 
 
+@pytest.mark.slow
 async def test_a_repeated_post_is_answered_again_and_leaves_no_second_record(
     app: App, openapi: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

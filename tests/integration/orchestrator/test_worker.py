@@ -496,6 +496,7 @@ class TestOutage:
         assert failures == 0
         assert runs == dict.fromkeys(ids, 1)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("broken", ["claim", "beat", "reap"])
     async def test_survives_a_loop_that_fails(self, bench, monkeypatch, broken):
         real = getattr(worker_module, broken)

@@ -68,6 +68,7 @@ async def until(condition) -> None:
 
 
 class TestRunWorker:
+    @pytest.mark.slow
     async def test_delivers_numbers_counts_and_leaves_on_sigterm(
         self, platform: Platform, tenant_id: str
     ) -> None:
