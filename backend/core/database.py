@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar, cast
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.exc import (
     IntegrityError,
     InterfaceError,
@@ -319,6 +320,22 @@ class Tx(ReadTx):
         if (await self.session.execute(statement)).first() is None:
             raise TenantConfinementError(f"{model.__name__} of another tenant has this key")
 
+    async def delete_some(
+        self, model: type[Base], *conditions: sa.ColumnElement[bool], limit: int
+    ) -> int:
+        """Delete up to ``limit`` rows that meet all conditions; returns how many went.
+
+        For sweeps: a bite of what has expired, however much there is, and a short transaction.
+        """
+        key = sa.inspect(model).primary_key
+        some = sa.select(*key).where(*conditions).limit(limit)
+        gone = await self.execute(
+            sa.delete(model)
+            .where(sa.tuple_(*key).in_(some))
+            .execution_options(synchronize_session=False)
+        )
+        return cast("sa.CursorResult[*tuple[Any, ...]]", gone).rowcount
+
     def _insert(self, model: type[Base]) -> Any:
         maker: Any = postgresql.insert if self.dialect == "postgresql" else sqlite.insert
         return maker(model)
@@ -510,6 +527,19 @@ class Database:
         async with self.engine.connect() as connection:
             await connection.execute(sa.select(1))
 
+    async def gather_statistics(self) -> None:
+        """Let SQLite's planner know what is stored; PostgreSQL's autovacuum does so by itself.
+
+        A look at a thousand rows of each index, however many there are: it takes the write lock
+        for some milliseconds.
+        """
+        if self.dialect != "sqlite":
+            return
+        async with self._turn, self.engine.begin() as connection:
+            await connection.exec_driver_sql("PRAGMA analysis_limit = 1000")
+            # Not PRAGMA optimize: that looks only at what its own connection has asked for.
+            await connection.exec_driver_sql("ANALYZE")
+
     async def aclose(self) -> None:
         """Close all connections, once nobody shares a commit any more."""
         await self._groups.drain()
@@ -546,12 +576,22 @@ def make_engine(url: str, *, pool_size: int = 10) -> AsyncEngine:
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=30,
+        # A connection reads the planner's statistics once.
+        pool_recycle=1800,
         connect_args={"timeout": 30, "async_creator_fn": _sqlite.connect},
         # Errors quote them into logs: hashes of passwords, addresses, subjects.
         hide_parameters=True,
     )
+    engine.dialect.statement_compiler = _Compiler
     _tame_sqlite(engine)
     return engine
+
+
+class _Compiler(SQLiteCompiler):
+    """Writes the hints of a statement: ``INDEXED BY``, where no statistics lead to an index."""
+
+    def get_from_hint_text(self, table: Any, text: str | None) -> str | None:  # noqa: ARG002
+        return text
 
 
 def _bound_idle_transactions(engine: AsyncEngine) -> None:

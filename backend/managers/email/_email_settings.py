@@ -157,8 +157,17 @@ class EmailSettingsStore:
 # tenants have no settings.
 _TENANT: Final = sa.bindparam("tenant", type_=Id)
 _ALWAYS: Final = sa.select(sa.literal(1).label("one")).subquery("always")
+# The first in the order of the key, and not EXISTS: of that planners think that any row will do,
+# and read all tenants' until one comes.
+_ANY_SUPPRESSION: Final = (
+    sa.select(SuppressionRow.id)
+    .where(SuppressionRow.tenant_id == _TENANT)
+    .order_by(SuppressionRow.id)
+    .limit(1)
+    .scalar_subquery()
+)
 _FOR_SENDING: Final = (
-    sa.select(EmailSettingsRow, sa.exists().where(SuppressionRow.tenant_id == _TENANT))
+    sa.select(EmailSettingsRow, _ANY_SUPPRESSION.is_not(None))
     .select_from(_ALWAYS)
     .outerjoin(EmailSettingsRow, EmailSettingsRow.tenant_id == _TENANT)
 )

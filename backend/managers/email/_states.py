@@ -146,17 +146,19 @@ async def cancel_open(tx: Tx, claims: list[Claim]) -> None:
 
 async def requeue(tx: Tx, claims: list[Claim]) -> None:
     """An operator's retry sends again to everybody who has not accepted."""
-    ids = [str(claim.args["email_id"]) for claim in claims]
     now = tx.now()
     await tx.execute(
         sa.update(RecipientRow)
-        .where(RecipientRow.email_id.in_(ids), RecipientRow.state != "accepted")
+        .where(*_recipients_of(claims), RecipientRow.state != "accepted")
         .values(state=QUEUED, response_code=None, response=None, updated_at=now)
         .execution_options(synchronize_session=False)
     )
     await tx.execute(
         sa.update(EmailRow)
-        .where(EmailRow.id.in_(ids))
+        .where(
+            EmailRow.tenant_id.in_({claim.tenant_id for claim in claims}),
+            EmailRow.id.in_([str(claim.args["email_id"]) for claim in claims]),
+        )
         .values(state=QUEUED, updated_at=now)
         .execution_options(synchronize_session=False)
     )
@@ -185,6 +187,7 @@ async def _record(tx: Tx, known: Sequence[tuple[Claim, Outcome]]) -> None:
             gave_up = final and one.state == "deferred"
             rows.append(
                 {
+                    "tenant_id": claim.tenant_id,
                     "email_id": email_id,
                     "position": one.position,
                     "state": "bounced" if gave_up else one.state,
@@ -209,7 +212,7 @@ async def _record(tx: Tx, known: Sequence[tuple[Claim, Outcome]]) -> None:
     ]
     if unknown:
         await suppress_bounced(tx, unknown)
-    await _recount(tx, [str(claim.args["email_id"]) for claim, _ in known], now)
+    await _recount(tx, [claim for claim, _ in known], now)
 
 
 def _attempt_events(
@@ -239,14 +242,13 @@ async def _settle_open(
     """Give every recipient without a final answer of the server this state and reason."""
     if not claims:
         return
-    ids = [str(claim.args["email_id"]) for claim in claims]
     now = tx.now()
     said: Any = reason[:_MAX_REASON]
     if keep_words:
         said = sa.func.coalesce(RecipientRow.response, said)
     await tx.execute(
         sa.update(RecipientRow)
-        .where(RecipientRow.email_id.in_(ids), RecipientRow.state.in_(OPEN_STATES))
+        .where(*_recipients_of(claims), RecipientRow.state.in_(OPEN_STATES))
         .values(state=state, response=said, updated_at=now)
         .execution_options(synchronize_session=False)
     )
@@ -264,25 +266,33 @@ async def _settle_open(
             for claim in claims
         ],
     )
-    await _recount(tx, ids, now)
+    await _recount(tx, claims, now)
 
 
-async def _recount(tx: Tx, ids: Sequence[str], now: datetime) -> None:
+def _recipients_of(claims: Sequence[Claim]) -> tuple[sa.ColumnElement[bool], ...]:
+    """By tenant too: the key begins with it, and the claims are perhaps those of several."""
+    return (
+        RecipientRow.tenant_id.in_({claim.tenant_id for claim in claims}),
+        RecipientRow.email_id.in_([str(claim.args["email_id"]) for claim in claims]),
+    )
+
+
+async def _recount(tx: Tx, claims: Sequence[Claim], now: datetime) -> None:
     """Derive each message's state from its recipients': one rule, whatever led here."""
     found = await tx.execute(
         sa.select(
             RecipientRow.tenant_id, RecipientRow.email_id, RecipientRow.state, sa.func.count()
         )
-        .where(RecipientRow.email_id.in_(ids))
+        .where(*_recipients_of(claims))
         .group_by(RecipientRow.tenant_id, RecipientRow.email_id, RecipientRow.state)
     )
     counts: dict[tuple[str, str], dict[str, int]] = {}
     for tenant_id, email_id, state, count in found.all():
         counts.setdefault((tenant_id, email_id), {})[state] = count
-    by_state: dict[str, list[str]] = {}
+    by_state: dict[str, list[tuple[str, str]]] = {}
     for (tenant_id, email_id), states in counts.items():
         state = state_of(states)
-        by_state.setdefault(state, []).append(email_id)
+        by_state.setdefault(state, []).append((tenant_id, email_id))
         if state in _TOLD:
             tx.emit(f"email.{state}", f"email:{email_id}", tenant_id=tenant_id, recipients=states)
     for state, group in by_state.items():
@@ -291,7 +301,10 @@ async def _recount(tx: Tx, ids: Sequence[str], now: datetime) -> None:
             values["accepted_at"] = now
         await tx.execute(
             sa.update(EmailRow)
-            .where(EmailRow.id.in_(group))
+            .where(
+                EmailRow.tenant_id.in_({tenant_id for tenant_id, _ in group}),
+                EmailRow.id.in_([email_id for _, email_id in group]),
+            )
             .values(**values)
             .execution_options(synchronize_session=False)
         )

@@ -15,7 +15,7 @@ from sqlalchemy.orm import undefer
 from backend.core.database import ReadTx, Scope, Tx
 from backend.core.errors import AppError
 from backend.core.ids import uuid7
-from backend.core.paging import newest
+from backend.core.paging import Side, hidden, matches, newest, newest_of
 from backend.kit.mime import (
     Content,
     Mailbox,
@@ -372,20 +372,23 @@ class EmailManager:
         state: str | None = None,
         recipient: str | None = None,
     ) -> list[Email]:
-        """Newest first, one more than ``limit``."""
-        query = sa.select(EmailRow)
+        """Newest first, one more than ``limit``.
+
+        ``recipient`` is an address, or with a trailing ``*`` how one begins; the letters' case
+        does not matter.
+
+        Raises:
+            InvalidAddressError: ``recipient`` is neither.
+        """
+        sides = []
         if state is not None:
-            query = query.where(EmailRow.state == state)
-        if recipient is not None:
-            address = parse_address(recipient).address
-            query = query.where(
-                sa.exists().where(
-                    RecipientRow.tenant_id == tx.tenant_id,
-                    RecipientRow.email_id == EmailRow.id,
-                    RecipientRow.address == address,
-                )
-            )
-        rows = await tx.scalars(newest(query, EmailRow.id, limit, before_id))
+            own = sa.and_(EmailRow.tenant_id == tx.tenant_id, EmailRow.state == state)
+            check = hidden(EmailRow.state) == state
+            sides.append(Side(EmailRow.id, own, check, EmailRow.state, in_order=True))
+        if recipient is not None and recipient.strip() != "*":
+            sides.append(_sent_to(tx, recipient.strip()))
+        query = sa.select(EmailRow)
+        rows = await tx.scalars(await newest_of(tx, query, EmailRow.id, sides, limit, before_id))
         return await self._with_recipients(tx, rows)
 
     async def read_content(self, tx: Tx, email_id: str) -> Content:
@@ -413,21 +416,43 @@ class EmailManager:
 
     async def count_emails(self, tx: ReadTx, since: datetime) -> dict[str, int]:
         """Messages by state: settled ones made since then, open ones whatever their age."""
-        by_state = sa.select(EmailRow.state, sa.func.count()).group_by(EmailRow.state)
+        settled = hidden(EmailRow.state).label("settled")
         found = await tx.execute(
-            # Two halves for two indexes, (tenant, state) and (tenant, created_at); an OR uses none.
+            # Each open state is a range of one index, (tenant, state, id), and a day one of
+            # another, (tenant, created_at, state); an OR, or an IN, would read one of them to its
+            # end. So would grouping by the bare column, which the first has in order.
             sa.union_all(
-                by_state.where(EmailRow.state.in_(OPEN_STATES)),
-                by_state.where(EmailRow.state.not_in(OPEN_STATES), EmailRow.created_at >= since),
+                *(
+                    sa.select(sa.literal(state), sa.func.count(EmailRow.id)).where(
+                        EmailRow.state == state
+                    )
+                    for state in OPEN_STATES
+                ),
+                sa.select(settled, sa.func.count())
+                .where(settled.not_in(OPEN_STATES), EmailRow.created_at >= since)
+                .group_by(settled),
             )
         )
-        return dict(found.all())
+        return {state: count for state, count in found.all() if count}
 
     async def list_failures(self, tx: ReadTx, limit: int) -> list[tuple[Email, str]]:
         """The last messages that bounced or wait after a deferral, with the server's words."""
+        # The newest of each state: of all three together no index has an order.
+        each = [
+            newest(
+                sa.select(EmailRow.id).where(
+                    EmailRow.tenant_id == tx.tenant_id, EmailRow.state == state
+                ),
+                EmailRow.id,
+                limit,
+                None,
+            ).subquery(state)
+            for state in ("bounced", "deferred", "partial")
+        ]
+        found = sa.union_all(*(sa.select(one) for one in each))
         rows = await tx.scalars(
             sa.select(EmailRow)
-            .where(EmailRow.state.in_(["bounced", "deferred", "partial"]))
+            .where(EmailRow.id.in_(found))
             .order_by(EmailRow.id.desc())
             .limit(limit)
         )
@@ -514,6 +539,15 @@ class EmailManager:
                 tx.append(EventRow, [event])
 
 
+def _sent_to(tx: ReadTx, recipient: str) -> Side:
+    """Messages to an address, or to those that begin like it."""
+    wanted = recipient if recipient.endswith("*") else parse_address(recipient).identity
+    found, exact = matches(tx, RecipientRow.address_key, wanted.lower())
+    own = sa.and_(RecipientRow.tenant_id == tx.tenant_id, found)
+    check = sa.exists().where(RecipientRow.email_id == EmailRow.id, own)
+    return Side(RecipientRow.email_id, own, check, RecipientRow.address_key, exact)
+
+
 def scope_of(tenant_id: str) -> Scope:
     """The worker's own scope inside one tenant."""
     return Scope(actor="system:email", tenant_id=tenant_id)
@@ -531,6 +565,7 @@ def _recipient_rows(tx: Tx, email: Email) -> list[dict[str, Any]]:
             "position": position,
             "kind": one.kind,
             "address": one.address,
+            "address_key": one.address.lower(),
             "display_name": one.display_name,
             "state": one.state,
             "response_code": None,

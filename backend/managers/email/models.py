@@ -29,41 +29,51 @@ class EmailRow(TenantOwned, Base):
 
     __table_args__ = (
         sa.UniqueConstraint("tenant_id", "business_key"),
-        sa.Index(None, "tenant_id", "id"),
         sa.Index(None, "tenant_id", "state", "id"),
-        sa.Index(None, "tenant_id", "created_at"),
+        # With the state: counting a day's messages by it reads nothing else.
+        sa.Index("ix_email_messages_created_at", "tenant_id", "created_at", "state"),
     )
 
 
 class RecipientRow(TenantOwned, Base):
-    """One address of one message and what the mail server said about it."""
+    """One address of one message and what the mail server said about it.
+
+    ``address_key`` is what two spellings of the address share.
+    """
 
     __tablename__ = "email_recipients"
     email_id: Mapped[str] = mapped_column(Id, primary_key=True)
     position: Mapped[int] = mapped_column(sa.Integer, primary_key=True)
     kind: Mapped[str]
     address: Mapped[str]
+    address_key: Mapped[str]
     display_name: Mapped[str]
     state: Mapped[str]
     response_code: Mapped[int | None] = mapped_column(sa.Integer)
     response: Mapped[str | None]
     updated_at: Mapped[datetime]
 
-    __table_args__ = (sa.Index(None, "tenant_id", "address", "email_id"),)
+    __table_args__ = (
+        sa.Index(
+            "ix_email_recipients_address_key",
+            "tenant_id",
+            "address_key",
+            "email_id",
+            postgresql_ops={"address_key": "text_pattern_ops"},
+        ),
+    )
 
 
 class EventRow(TenantOwned, Base):
     """One step on a message's way; the first, ``queued``, is the message row itself."""
 
     __tablename__ = "email_events"
+    email_id: Mapped[str] = mapped_column(Id, primary_key=True)
     id: Mapped[str] = mapped_column(Id, primary_key=True)
-    email_id: Mapped[str] = mapped_column(Id)
     at: Mapped[datetime]
     event: Mapped[str]
     attempt: Mapped[int] = mapped_column(sa.Integer)
     detail: Mapped[str]
-
-    __table_args__ = (sa.Index(None, "email_id", "id"),)
 
 
 class TemplateRow(TenantOwned, Base):
@@ -117,6 +127,7 @@ class SuppressionRow(TenantOwned, Base):
             unique=True,
             postgresql_ops={"address_key": "text_pattern_ops"},
         ),
+        sa.Index("ix_email_suppressions_reason", "tenant_id", "reason", "id"),
         # The sweep's alone, which spans tenants.
         sa.Index(
             "ix_email_suppressions_expires_at",

@@ -130,7 +130,9 @@ async def list_emails(
     db: Db,
     page: PageQuery,
     state: State | None = None,
-    recipient: Annotated[str | None, Query(max_length=1000, description="Exact address")] = None,
+    recipient: Annotated[
+        str | None, Query(max_length=1000, description="Address, or how it begins: ada@*")
+    ] = None,
 ) -> Page[EmailOut]:
     """List messages, newest first."""
     async with db.read(scope) as tx:

@@ -47,7 +47,7 @@ class ApiKeys:
         self._database = database
         self._tenants = tenants
         self._monotonic = monotonic
-        self._used: dict[str, int] = {}
+        self._used: dict[tuple[str, str], int] = {}
         self._used_written_at = -math.inf
 
     async def list_api_keys(
@@ -139,7 +139,7 @@ class ApiKeys:
         """Remember, if a key made this request, when."""
         kind, _, key_id = record.actor.partition(":")
         if kind == _KIND:
-            self._used[key_id] = record.started_ns
+            self._used[record.tenant_id, key_id] = record.started_ns
 
     async def flush(self, *, everything: bool = False) -> None:
         """Write when keys were last used, once a minute."""
@@ -149,11 +149,12 @@ class ApiKeys:
         self._used_written_at = now
         used, self._used = self._used, {}
         async with self._database.transaction(SystemScope(API_KEYS)) as tx:
-            for key_id, started_ns in sorted(used.items()):
+            for (tenant_id, key_id), started_ns in sorted(used.items()):
                 at = datetime.fromtimestamp(started_ns / 1e9, UTC)
                 await tx.execute(
                     sa.update(ApiKey)
                     .where(
+                        ApiKey.tenant_id == tenant_id,
                         ApiKey.id == key_id,
                         sa.or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at < at),
                     )

@@ -11,7 +11,6 @@ from types import MappingProxyType
 from typing import Final
 
 import msgspec
-import sqlalchemy as sa
 
 from backend.core.clock import monotonic as system_monotonic
 from backend.core.context import Principal
@@ -45,6 +44,7 @@ logger = logging.getLogger(__name__)
 
 INTROSPECTION_PATH: Final = "/oauth/introspect"
 _REFUSED: Final = frozenset({401, 403})
+_SWEPT: Final = 1000
 _METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 
@@ -328,14 +328,10 @@ class GatewayManager:
     # --- upkeep ----------------------------------------------------------------------------------
 
     async def sweep_expired(self, tx: Tx) -> int:
-        """Delete answers that have expired; needs the retention errand, returns how many went."""
-        result = await tx.execute(
-            sa.delete(IdempotencyRecord)
-            .where(IdempotencyRecord.expires_at <= tx.now())
-            .execution_options(synchronize_session=False)
+        """Delete up to 1000 answers that have expired; needs the errand, returns how many went."""
+        return await tx.delete_some(
+            IdempotencyRecord, IdempotencyRecord.expires_at <= tx.now(), limit=_SWEPT
         )
-        gone: int = result.rowcount  # type: ignore[attr-defined]
-        return gone
 
 
 def _is_recorded(record: RequestRecord) -> bool:

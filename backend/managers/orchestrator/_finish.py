@@ -66,6 +66,7 @@ def _record(dialect: str) -> Any:
     rows = json_rows(
         dialect,
         {
+            "tenant_id": sa.Uuid(),
             "id": sa.Uuid(),
             "attempt": sa.BigInteger(),
             "state": sa.Text(),
@@ -83,6 +84,7 @@ def _record(dialect: str) -> Any:
         sa.update(JobRow)
         # The fence: whoever lost the job meanwhile, or holds an older attempt, changes nothing.
         .where(
+            JobRow.tenant_id == rows["tenant_id"],
             JobRow.id == rows["id"],
             JobRow.attempt == rows["attempt"],
             JobRow.worker == sa.bindparam("finishing_worker", type_=sa.Text()),
@@ -129,6 +131,7 @@ async def finish(
         by_id[claim.id] = (claim, outcome, delay or 0.0)
         rows.append(
             {
+                "tenant_id": json_id(tx.dialect, claim.tenant_id),
                 "id": json_id(tx.dialect, claim.id),
                 "attempt": claim.attempt,
                 "state": state,

@@ -159,10 +159,10 @@ async def reap(
         (poison if crashed_enough else others).append(each)
     back: list[Claim] = []
     if others:
-        rows = json_rows(tx.dialect, {"id": sa.Uuid(), "delay": sa.Float()})
+        rows = json_rows(tx.dialect, {"tenant_id": sa.Uuid(), "id": sa.Uuid(), "delay": sa.Float()})
         changed = await tx.execute(
             sa.update(JobRow)
-            .where(JobRow.id == rows["id"])
+            .where(JobRow.tenant_id == rows["tenant_id"], JobRow.id == rows["id"])
             .values(
                 state=_ready_or_cancelled(),
                 crashes=JobRow.crashes + 1,
@@ -176,7 +176,11 @@ async def reap(
             .execution_options(synchronize_session=False),
             {
                 "rows": [
-                    {"id": json_id(tx.dialect, each.id), "delay": _apart(each.crashes + 1)}
+                    {
+                        "tenant_id": json_id(tx.dialect, each.tenant_id),
+                        "id": json_id(tx.dialect, each.id),
+                        "delay": _apart(each.crashes + 1),
+                    }
                     for each in others
                 ]
             },
@@ -216,7 +220,10 @@ async def _bury(tx: Tx, poison: list[Claim], kinds: Mapping[str, JobKind]) -> No
         error = f"its worker died {kinds[name].max_crashes} times while running it"
         await tx.execute(
             sa.update(JobRow)
-            .where(JobRow.id.in_([each.id for each in dead]))
+            .where(
+                JobRow.tenant_id.in_({each.tenant_id for each in dead}),
+                JobRow.id.in_([each.id for each in dead]),
+            )
             .values(state="dead", error=error, crashes=JobRow.crashes + 1, finished_at=tx.now())
             .execution_options(synchronize_session=False)
         )

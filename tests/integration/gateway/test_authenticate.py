@@ -348,6 +348,7 @@ class TestObserve:
 
         class Record:
             actor, status, path = f"api_key:{made.id}", 200, "/api/v1/me"
+            tenant_id = tenant.id
             started_ns = int(gate.clock.now.timestamp() * 1e9)
 
         gate.gateway.observe([Record()])
