@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from backend.core.database import Id, ReadTx, Tx
 from backend.kit.mime import Mailbox, parse_address
 from backend.kit.outbound import NotAllowedError, Outbound, UnreachableError
-from backend.kit.smtp import SmtpRelay
+from backend.kit.smtp import SmtpRelay, limits_for
 from backend.managers.email._values import RelayChoice, TenantEmailSettings
 from backend.managers.email.errors import EmailSettingsChangedError, RelayNotAllowedError
 from backend.managers.email.models import EmailSettingsRow, SuppressionRow
@@ -146,7 +146,9 @@ class EmailSettingsStore:
             username=row.smtp_username,
             password=password,
             tls=row.smtp_tls,
-            timeout_seconds=self._platform.smtp_timeout_seconds,
+            timeouts=self._platform.smtp_timeouts,
+            local_hostname=self._platform.ehlo_name,
+            limits=limits_for(row.smtp_host, self._default_relay.limits),
             tenant_id=tx.tenant_id,
             public_only=not self._platform.allow_private_relays,
         )

@@ -94,9 +94,7 @@ class EmailDelivery:
                 return None
         pool = self._pools.get(relay)
         if pool is None:
-            pool = self._pools[relay] = SmtpPool(
-                relay, self._emails.outbound, size=self._emails.settings.connections
-            )
+            pool = self._pools[relay] = SmtpPool(relay, self._emails.outbound)
         return pool
 
     async def _deliver(

@@ -6,6 +6,7 @@ least once, always under the same Message-ID, so that receivers and people can t
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -25,7 +26,7 @@ from backend.kit.mime import (
     parse_addresses,
 )
 from backend.kit.outbound import Outbound
-from backend.kit.smtp import SmtpRelay, verify
+from backend.kit.smtp import Limits, SmtpRelay, limits_for, verify
 from backend.kit.templating import Purse, TemplateSource, render
 from backend.managers.email import _states
 from backend.managers.email._email_settings import EmailSettingsStore
@@ -56,6 +57,10 @@ from backend.managers.security import Keyring, SecurityManager
 JOB_KIND: Final = "email.send"
 READ_CONTENT: Final = "email:read_content"
 """The permission to read what messages say, wherever a copy of it lies."""
+# A conversation ends when a step of it does not come to its end, and by nothing else: a slow server
+# that goes on answering is heard out. This only ends what no server can mean.
+_CONVERSATION_SECONDS: Final = 86_400.0
+_MESSAGES_PER_SESSION: Final = 100
 # Up to so many addresses a plain message is prepared where it is: a thread costs more.
 _FEW_ADDRESSES: Final = 10
 
@@ -76,9 +81,7 @@ class EmailManager:
         self._security = security
         self._jobs = orchestrator
         self._settings = settings
-        self._default_relay = SmtpRelay.from_url(
-            settings.smtp_url.get_secret_value(), timeout_seconds=settings.smtp_timeout_seconds
-        )
+        self._default_relay = _default_relay(settings)
         self.outbound = outbound
         self._turns = Turns()
         self.templates = TemplateStore(settings.max_templates_characters, self._turns)
@@ -189,7 +192,7 @@ class EmailManager:
                     "subject": f"email:{email.id}",
                     "max_attempts": self._settings.max_attempts,
                     "backoff_seconds": self._settings.backoff_seconds,
-                    "timeout_seconds": 6 * self._settings.smtp_timeout_seconds,
+                    "timeout_seconds": _CONVERSATION_SECONDS,
                 }
                 for email in fresh
             ],
@@ -546,6 +549,19 @@ def _sent_to(tx: ReadTx, recipient: str) -> Side:
     own = sa.and_(RecipientRow.tenant_id == tx.tenant_id, found)
     check = sa.exists().where(RecipientRow.email_id == EmailRow.id, own)
     return Side(RecipientRow.email_id, own, check, RecipientRow.address_key, exact)
+
+
+def _default_relay(settings: EmailSettings) -> SmtpRelay:
+    relay = SmtpRelay.from_url(
+        settings.smtp_url.get_secret_value(),
+        timeouts=settings.smtp_timeouts,
+        limits=Limits(settings.connections, messages_per_session=_MESSAGES_PER_SESSION),
+    )
+    return replace(
+        relay,
+        local_hostname=relay.local_hostname or settings.ehlo_name,
+        limits=limits_for(relay.host, relay.limits),
+    )
 
 
 def scope_of(tenant_id: str) -> Scope:

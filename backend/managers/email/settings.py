@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from backend.kit.mime import InvalidAddressError, Mailbox, parse_address
+from backend.kit.smtp import SmtpTimeouts
 
 
 class EmailSettings(BaseModel):
@@ -43,7 +44,14 @@ class EmailSettings(BaseModel):
         1000, ge=1, le=10_000_000, description="`/api/v1/emails` and below: burst per caller."
     )
     connections: int = Field(4, ge=1, le=64, description="SMTP connections a worker and server.")
-    smtp_timeout_seconds: float = Field(20.0, gt=0, description="Any one step with the server.")
+    smtp_timeouts: SmtpTimeouts = Field(
+        SmtpTimeouts(), description="Of single steps with a server, as RFC 5321 wants them."
+    )
+    ehlo_name: str | None = Field(
+        None,
+        pattern=r"^[!-~]{1,255}$",
+        description="How we greet mail servers; unset: this host's full name, else its address.",
+    )
     max_attempts: int = Field(8, ge=1, le=50, description="Deliveries tried before giving up.")
     backoff_seconds: float = Field(
         5.0, gt=0, description="Wait after the first deferral; doubles with each."
