@@ -7,6 +7,7 @@ import { EmailSender } from '../dist/nodes/EmailSender/EmailSender.node.js';
 import { EmailSenderApi } from '../dist/credentials/EmailSenderApi.credentials.js';
 import { EmailSenderOAuth2Api } from '../dist/credentials/EmailSenderOAuth2Api.credentials.js';
 import {
+	accepted,
 	description,
 	failNode,
 	makeContext,
@@ -20,13 +21,17 @@ const items = [{ json: { n: 0 } }, { json: { n: 1 } }, { json: { n: 2 } }];
 
 describe('items', () => {
 	it('come out paired with the item they came from', async () => {
-		const answer = () => ({ status: 202, body: queued });
-		const output = await runNode(makeContext({ parameters: sendParameters, answer, items }));
+		const output = await runNode(
+			makeContext({ parameters: sendParameters, answer: accepted, items }),
+		);
 		assert.deepEqual(
 			output.map(({ pairedItem }) => pairedItem),
 			[{ item: 0 }, { item: 1 }, { item: 2 }],
 		);
 	});
+
+	const cancel = { resource: 'job', operation: 'cancel', jobId: 'j-1' };
+	const cancelled = () => ({ status: 200, body: { id: 'j-1' } });
 
 	it('are worked on one after another', async () => {
 		let running = 0;
@@ -35,15 +40,14 @@ describe('items', () => {
 			await Promise.resolve();
 			assert.equal(running, 1);
 			running -= 1;
-			return { status: 202, body: queued };
+			return cancelled();
 		};
-		await runNode(makeContext({ parameters: sendParameters, answer, items }));
+		await runNode(makeContext({ parameters: cancel, answer, items }));
 	});
 
 	it('stop at the first failure', async () => {
-		const answer = (_, nth) =>
-			nth === 2 ? problem(404, 'not_found', 'No') : { status: 202, body: queued };
-		const context = makeContext({ parameters: sendParameters, answer, items });
+		const answer = (_, nth) => (nth === 2 ? problem(404, 'not_found', 'No') : cancelled());
+		const context = makeContext({ parameters: cancel, answer, items });
 		await failNode(context);
 		assert.equal(context.requests.length, 2);
 	});
@@ -51,41 +55,53 @@ describe('items', () => {
 	it('go on after a failure when told to, with the error in its place', async () => {
 		const answer = (_, nth) =>
 			nth === 2
-				? problem(404, 'email.not_found', 'No such e-mail', { body: { detail: 'Never seen' } })
-				: { status: 202, body: queued };
-		const context = makeContext({
-			parameters: sendParameters,
-			answer,
-			items,
-			continueOnFail: true,
-		});
+				? problem(404, 'job.not_found', 'No such job', { body: { detail: 'Never seen' } })
+				: cancelled();
+		const context = makeContext({ parameters: cancel, answer, items, continueOnFail: true });
 		const output = await runNode(context);
 		assert.equal(output.length, 3);
-		assert.deepEqual(output[0].json, queued);
+		assert.deepEqual(output[0].json, { id: 'j-1' });
 		assert.deepEqual(output[1].json, {
-			error: 'No such e-mail',
-			message: 'Never seen\nCode: email.not_found · Status: 404 · Request: req-1',
-			details: { status: 404, code: 'email.not_found', request_id: 'req-1' },
+			error: 'No such job',
+			message: 'Never seen\nCode: job.not_found · Status: 404 · Request: req-1',
+			details: { status: 404, code: 'job.not_found', request_id: 'req-1' },
 		});
 		// Anything else beside `json` would make n8n reduce the item to its message.
 		assert.deepEqual(Object.keys(output[1]).sort(), ['json', 'pairedItem']);
 		assert.deepEqual(output[1].pairedItem, { item: 1 });
-		assert.deepEqual(output[2].json, queued);
+		assert.deepEqual(output[2].json, { id: 'j-1' });
 	});
 
 	it('go on after a mistake in the fields, too', async () => {
 		const parameters = (item) => ({ ...sendParameters, to: item === 0 ? '' : 'ada@example.test' });
-		const answer = () => ({ status: 202, body: queued });
-		const context = makeContext({ parameters, answer, items, continueOnFail: true });
+		const context = makeContext({ parameters, answer: accepted, items, continueOnFail: true });
 		const output = await runNode(context);
-		assert.deepEqual(output[0].json, { error: 'There is no recipient in "To"' });
+		assert.deepEqual(output[0].json, {
+			error: 'There is no recipient in "To", "CC" or "BCC"',
+		});
 		assert.equal(output.length, 3);
+	});
+
+	it('tell an agent in the message what is wrong, for it sees nothing else', async () => {
+		const answer = () =>
+			problem(422, 'invalid_input', 'The request is not valid', {
+				body: { errors: [{ pointer: '/body/to/0', detail: 'not an address' }] },
+			});
+		for (const tool of [{ isTool: true }, { nodeType: 'n8n-nodes-email-sender.emailSenderTool' }]) {
+			const error = await failNode(makeContext({ parameters: sendParameters, answer, ...tool }));
+			assert.match(error.message, /^The request is not valid: \/body\/to\/0: not an address/);
+		}
+	});
+
+	it('of which there are none give none', async () => {
+		const context = makeContext({ parameters: sendParameters, answer: accepted, items: [] });
+		assert.deepEqual(await runNode(context), []);
 	});
 
 	it('refuses an operation that does not exist', async () => {
 		const parameters = { resource: 'email', operation: 'delete' };
 		const context = makeContext({ parameters, answer: () => assert.fail('no request expected') });
-		context.getNodeParameter = (name) => parameters[name];
+		context.getNodeParameter = (name) => parameters[name] ?? 'oAuth2';
 		const error = await failNode(context);
 		assert.match(error.message, /no operation "delete" on "email"/);
 	});

@@ -17,7 +17,9 @@ export class EmailSender implements INodeType {
 			dark: 'file:../../icons/email-sender.dark.svg',
 		},
 		group: ['output'],
-		version: 1,
+		// 1.1: a business key whose expression gives nothing is an error.
+		version: [1, 1.1],
+		defaultVersion: 1.1,
 		subtitle: '={{$parameter["operation"] + ": " + $parameter["resource"]}}',
 		description: 'Send e-mail through Email Sender and follow it until it is delivered',
 		defaults: { name: 'Email Sender' },
