@@ -2,6 +2,10 @@
 
 export const API_ROOT = '/api/v1';
 
+/** What an address has to look like. */
+export const PLAIN_ADDRESS =
+	'Expected something like https://email.example.com: the address of the API as n8n reaches it.';
+
 /** The address without what people paste along with it, or undefined when it is no http(s) address. */
 export function readBaseUrl(value: unknown): string | undefined {
 	const url = String(value ?? '')
