@@ -96,7 +96,7 @@ class BatchCreate(Wire, frozen=True, kw_only=True):
 class BatchOut(Wire, frozen=True, kw_only=True):
     """The messages in the order they were given."""
 
-    items: list[EmailOut]
+    items: list[SubmittedOut]
 
 
 class ChainReportOut(Wire, frozen=True, kw_only=True):
@@ -167,6 +167,7 @@ class EmailCreate(Wire, frozen=True, kw_only=True):
     cc: list[str] | UnsetType = UNSET
     headers: dict[str, str] | UnsetType = UNSET
     html: str | None | UnsetType = UNSET
+    on_key_conflict: str | UnsetType = "refuse"
     reply_to: str | None | UnsetType = UNSET
     subject: str | None | UnsetType = UNSET
     template: str | None | UnsetType = UNSET
@@ -480,6 +481,28 @@ class SmtpOut(Wire, frozen=True, kw_only=True):
     port: int
     tls: str
     username: str | None
+
+
+class SubmittedOut(Wire, frozen=True, kw_only=True):
+    """A message as its sender sees it."""
+
+    accepted_at: datetime | None
+    attempts: int
+    bcc: list[str]
+    business_key: str | None
+    cc: list[str]
+    created_at: datetime
+    created_by: str
+    deduplicated: bool
+    from_: str = field(name="from")
+    id: str
+    job_id: str
+    message_id: str
+    size_bytes: int
+    state: str
+    subject: str
+    to: list[str]
+    updated_at: datetime
 
 
 class SuppressionCreate(Wire, frozen=True, kw_only=True):

@@ -16,13 +16,15 @@ import httpx
 
 PACKAGE = "n8n-nodes-email-sender"
 NODE_TYPE = f"{PACKAGE}.emailSender"
+NODE_VERSION = 1.1
 DEMO_NAME = "Email Sender demo"
 DEMO_PATH = "email-sender-demo"
 DEMO_PARAMETERS: Mapping[str, object] = {
     "resource": "email",
     "operation": "send",
     "to": "={{ $json.body.to }}",
-    "businessKey": "={{ $json.body.business_key }}",
+    # Every call without a key of its own is an occasion of its own.
+    "businessKey": "={{ $json.body.business_key ?? 'execution-' + $execution.id }}",
     "content": "message",
     "subject": "={{ $json.body.subject }}",
     "text": "={{ $json.body.text }}",
@@ -264,7 +266,7 @@ def webhook_chain(
             path,
             "Email Sender",
             NODE_TYPE,
-            1,
+            NODE_VERSION,
             {"authentication": authentication, **parameters},
             credentials={credential.type: {"id": credential.id, "name": credential.name}},
             **settings,

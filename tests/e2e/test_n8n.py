@@ -38,7 +38,7 @@ SEND = {
     "resource": "email",
     "operation": "send",
     "to": "={{ $json.body.to }}",
-    "businessKey": "={{ $json.body.business_key }}",
+    "businessKey": "={{ $json.body.business_key ?? $execution.id }}",
     "subject": "={{ $json.body.subject }}",
     "text": "={{ $json.body.text }}",
 }

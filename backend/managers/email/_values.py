@@ -29,6 +29,8 @@ class Draft:
     template: str | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)
     business_key: str | None = None
+    # What another message under the same key gets: the first one, instead of a refusal.
+    returns_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,11 @@ class Email:
     created_by: str
     recipients: Sequence[Recipient]
     first: bool = True
+
+    @property
+    def deduplicated(self) -> bool:
+        """Whether this is the first message under a business key that was used again."""
+        return not self.first
 
     @property
     def to(self) -> list[str]:
@@ -180,7 +187,10 @@ class RelayChoice:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A draft that has been filled in and checked, or what it is refused for."""
+    """A draft that has been filled in and checked, or what it is refused for.
+
+    Whoever is refused for what the message says still has ``recipients``.
+    """
 
     draft: Draft
     content: Content

@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from backend.core.errors import (
+    ConflictError,
     InvalidInputError,
     NotFoundError,
     PreconditionError,
@@ -22,6 +23,16 @@ class TooManyRecipientsError(InvalidInputError):
 
     code: ClassVar[str] = "email.too_many_recipients"
     title: ClassVar[str] = "The message has too many recipients"
+
+
+class BusinessKeyConflictError(ConflictError):
+    """The key names a message to other people or with another subject.
+
+    ``differs`` says which; ``first_fingerprint`` and ``fingerprint`` tell the two apart.
+    """
+
+    code: ClassVar[str] = "email.business_key_conflict"
+    title: ClassVar[str] = "The business key belongs to another message"
 
 
 class EmailNotFoundError(NotFoundError):

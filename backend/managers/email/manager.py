@@ -29,6 +29,7 @@ from backend.kit.outbound import Outbound
 from backend.kit.smtp import Limits, SmtpRelay, limits_for, verify
 from backend.kit.templating import Purse, TemplateSource, render
 from backend.managers.email import _states
+from backend.managers.email._business_key import hold_to_first, refuse
 from backend.managers.email._email_settings import EmailSettingsStore
 from backend.managers.email._recipients import dedupe
 from backend.managers.email._states import OPEN_STATES, QUEUED, SUPPRESSED
@@ -140,9 +141,12 @@ class EmailManager:
         """Make each message durable and submit its job, all in the caller's transaction.
 
         A draft whose business key the tenant has used before is answered with the first message
-        under that key, whatever its content: the key names the act, not the bytes.
+        under that key, if it is for the same people and has the same subject or its author wants
+        the first in any case. What else it says does not matter: the key names the act, not the
+        bytes.
 
         Raises:
+            BusinessKeyConflictError: A known key, other people or another subject.
             InvalidInputError, TemplateNotFoundError: What :meth:`prepare_emails` put off.
         """
         drafts = [one.draft for one in prepared]
@@ -151,9 +155,7 @@ class EmailManager:
         )
         known = await self._find_by_keys(tx, [d.business_key for d in drafts if d.business_key])
         # Everything refusable is refused before the first row is written.
-        for one in prepared:
-            if one.refusal is not None and one.draft.business_key not in known:
-                raise one.refusal
+        refuse(prepared, known)
         held: Mapping[str, str] = {}
         if suppresses:
             held = await self.suppressions.find(
@@ -173,6 +175,7 @@ class EmailManager:
                 if not await tx.insert_new(EmailRow, row, conflict=["tenant_id", "business_key"]):
                     # Somebody committed this key between our look and our insert.
                     email = (await self._find_by_keys(tx, [draft.business_key]))[draft.business_key]
+                    hold_to_first(prepared[index], email)
                     emails.append(email)
                     continue
                 known[draft.business_key] = _again(email)
@@ -222,25 +225,34 @@ class EmailManager:
         templates: Mapping[str, TemplateSource],
         purse: Purse | None,
     ) -> Prepared:
+        recipients: Sequence[tuple[str, Mailbox]] = ()
         try:
-            return self._checked(draft, templates, purse)
+            recipients = self._addressed(draft)
+            return Prepared(draft, self._content(draft, templates, purse), recipients)
         except AppError as exc:
             if draft.business_key is None:
                 raise
-            return Prepared(draft, Content(subject=""), (), exc)
+            return Prepared(draft, Content(subject=""), recipients, exc)
 
-    def _checked(
-        self,
-        draft: Draft,
-        templates: Mapping[str, TemplateSource],
-        purse: Purse | None,
-    ) -> Prepared:
+    def _addressed(self, draft: Draft) -> list[tuple[str, Mailbox]]:
         recipients = dedupe(
             parse_addresses(draft.to),
             parse_addresses(draft.cc),
             parse_addresses(draft.bcc),
             max_recipients=self._settings.max_recipients,
         )
+        return [
+            (kind, mailbox)
+            for kind, group in zip(("to", "cc", "bcc"), recipients, strict=True)
+            for mailbox in group
+        ]
+
+    def _content(
+        self,
+        draft: Draft,
+        templates: Mapping[str, TemplateSource],
+        purse: Purse | None,
+    ) -> Content:
         subject, text, html = draft.subject or "", draft.text, draft.html
         if draft.template is not None:
             template = templates.get(draft.template)
@@ -258,12 +270,7 @@ class EmailManager:
             attachments=list(draft.attachments),
         )
         check_content(content, max_attachments_bytes=self._settings.max_attachments_bytes)
-        flat = [
-            (kind, mailbox)
-            for kind, group in zip(("to", "cc", "bcc"), recipients, strict=True)
-            for mailbox in group
-        ]
-        return Prepared(draft, content, flat)
+        return content
 
     def _row(
         self,

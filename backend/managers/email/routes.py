@@ -20,6 +20,7 @@ from backend.kit.templating import TemplateInvalidError, TemplateVariablesError
 from backend.managers.email._suppressions import Reason
 from backend.managers.email._values import Draft, Prepared, RelayChoice
 from backend.managers.email.errors import (
+    BusinessKeyConflictError,
     EmailNotFoundError,
     EmailSettingsChangedError,
     RelayNotAllowedError,
@@ -44,6 +45,7 @@ from backend.managers.email.schemas import (
     EmailSettingsPut,
     ImportedOut,
     State,
+    SubmittedOut,
     SuppressionCreate,
     SuppressionOut,
     TemplateName,
@@ -59,6 +61,7 @@ ContentReader = Annotated[Scope, requires(READ_CONTENT)]
 NamePath = Annotated[TemplateName, Path(description="Template name", examples=["welcome"])]
 _NOT_SENDABLE = (
     TemplateNotFoundError,
+    BusinessKeyConflictError,
     AttachmentsTooLargeError,
     InvalidInputError,
     InvalidAddressError,
@@ -81,9 +84,9 @@ _NAMED: Final = {"name": "$request.path.name"}
 @router.post(
     "/emails",
     status_code=202,
-    response_model=EmailOut,
+    response_model=SubmittedOut,
     responses={
-        200: {"model": EmailOut, "description": "The first message under this business key"},
+        200: {"model": SubmittedOut, "description": "The first message under this business key"},
         202: _ABOUT_EMAIL,
         **problems(*_NOT_SENDABLE),
     },
@@ -96,7 +99,7 @@ async def send_email(
 
     async def send(tx: Tx) -> Response:
         (email,) = await emails.queue_emails(tx, prepared)
-        return reply(request, tx, view(EmailOut, email), status=202 if email.first else 200)
+        return reply(request, tx, view(SubmittedOut, email), status=202 if email.first else 200)
 
     return await db.together(
         scope,
@@ -119,7 +122,7 @@ async def send_batch(
     prepared = await _prepared(emails, db, scope, [message.draft() for message in body.messages])
     async with db.transaction(scope) as tx:
         made = await emails.queue_emails(tx, prepared)
-        answer = BatchOut(items=[view(EmailOut, email) for email in made])
+        answer = BatchOut(items=[view(SubmittedOut, email) for email in made])
         return reply(request, tx, answer, status=202)
 
 

@@ -2,7 +2,8 @@ import type { IDataObject, IExecuteFunctions, INodeProperties } from 'n8n-workfl
 import { NodeOperationError } from 'n8n-workflow';
 import { readJson, readJsonObject } from '../shared/json';
 import type { Resource } from '../shared/operation';
-import { API_ROOT, type Api } from '../shared/transport';
+import { API_ROOT } from '../shared/server';
+import type { Api } from '../shared/transport';
 
 const fields: INodeProperties[] = [
 	{
