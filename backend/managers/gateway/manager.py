@@ -277,13 +277,13 @@ class GatewayManager:
         """The first answer to an Idempotency-Key of this caller.
 
         Raises:
-            ForbiddenError: The caller has lost the permission that the act needed.
+            ForbiddenError: The caller lacks a permission that the act needed.
         """
         return await self._replies.find(principal, key)
 
     def rememberer(
         self, principal: Principal, key: str, fingerprint: bytes
-    ) -> Callable[[Tx, int, dict[str, str], bytes, str], Awaitable[bool]]:
+    ) -> Callable[[Tx, int, dict[str, str], bytes, frozenset[str]], Awaitable[bool]]:
         """A function that stores the answer within the transaction that did the act."""
         return partial(self._replies.remember, principal, key, fingerprint)
 
