@@ -56,6 +56,14 @@ class UnauthenticatedError(AppError):
     status, code, title = 401, "unauthenticated", "Authentication required"
 
 
+class ExpiredError(UnauthenticatedError):
+    """The credential was ours and its time is over; the caller is told no more than that it fails.
+
+    Its own kind for us: this is how programs find out that they need another token, every ten
+    minutes each, and nobody has tried anything.
+    """
+
+
 class ForbiddenError(AppError):
     """Known caller, missing permission."""
 
