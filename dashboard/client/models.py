@@ -233,6 +233,7 @@ class EmailSettingsOut(Wire, frozen=True, kw_only=True):
     from_name: str
     smtp: SmtpOut | None
     suppress_hard_bounces: bool
+    warning: str | None | UnsetType = UNSET
 
 
 class EmailSettingsPut(Wire, frozen=True, kw_only=True):

@@ -15,7 +15,10 @@ from backend.kit.templating import TemplateSource
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """One message as its author asks for it; addresses as text, attachments decoded."""
+    """One message as its author asks for it; addresses as text, attachments decoded.
+
+    ``place`` is where it stands in the request, for what it is refused for.
+    """
 
     to: Sequence[str]
     cc: Sequence[str] = ()
@@ -29,6 +32,7 @@ class Draft:
     template: str | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)
     business_key: str | None = None
+    place: tuple[int | str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import undefer
 
 from backend.core.database import ReadTx, Scope, Tx
-from backend.core.errors import AppError
+from backend.core.errors import AppError, placed
 from backend.core.ids import uuid7
 from backend.core.paging import newest
 from backend.kit.mime import (
@@ -26,7 +26,7 @@ from backend.kit.mime import (
 )
 from backend.kit.outbound import Outbound
 from backend.kit.smtp import SmtpRelay, verify
-from backend.kit.templating import Purse, TemplateSource, render
+from backend.kit.templating import Purse, TemplateSource, TemplateVariablesError, render
 from backend.managers.email import _states
 from backend.managers.email._email_settings import EmailSettingsStore
 from backend.managers.email._recipients import dedupe
@@ -220,7 +220,8 @@ class EmailManager:
         purse: Purse | None,
     ) -> Prepared:
         try:
-            return self._checked(draft, templates, purse)
+            with placed(*draft.place):
+                return self._checked(draft, templates, purse)
         except AppError as exc:
             if draft.business_key is None:
                 raise
@@ -232,10 +233,12 @@ class EmailManager:
         templates: Mapping[str, TemplateSource],
         purse: Purse | None,
     ) -> Prepared:
+        groups = []
+        for kind, texts in (("to", draft.to), ("cc", draft.cc), ("bcc", draft.bcc)):
+            with placed(kind):
+                groups.append(parse_addresses(texts))
         recipients = dedupe(
-            parse_addresses(draft.to),
-            parse_addresses(draft.cc),
-            parse_addresses(draft.bcc),
+            *groups,
             max_recipients=self._settings.max_recipients,
         )
         subject, text, html = draft.subject or "", draft.text, draft.html
@@ -243,8 +246,12 @@ class EmailManager:
             template = templates.get(draft.template)
             if template is None:
                 detail = f"There is no template {draft.template!r}"
-                raise TemplateNotFoundError(detail)
-            rendered = render(template, draft.variables, purse)
+                raise TemplateNotFoundError(detail).at("template")
+            try:
+                rendered = render(template, draft.variables, purse)
+            except AppError as exc:
+                exc.at("variables" if isinstance(exc, TemplateVariablesError) else "template")
+                raise
             subject, text, html = rendered.subject, rendered.text, rendered.html
         content = Content(
             subject=subject,

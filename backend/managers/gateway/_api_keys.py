@@ -75,7 +75,7 @@ class ApiKeys:
         """
         self._tenants.roles.refuse_higher(tx, role, granter)
         if expires_at is not None and expires_at <= tx.now():
-            raise ExpiryInvalidError
+            raise ExpiryInvalidError().at("expires_at")
         key = credentials.mint(credentials.API_KEY_TAG)
         row = ApiKey(
             id=uuid7(),
