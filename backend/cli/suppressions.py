@@ -93,6 +93,7 @@ COMMANDS: Final = (
         "print the addresses that a tenant never mails",
         _list,
         _options(("--address", {"help": "exact, or a prefix with *"})),
+        installation="looks",
     ),
     Command(
         "suppression-import",

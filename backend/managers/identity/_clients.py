@@ -80,7 +80,7 @@ class Clients:
         return _client(row), secret
 
     async def rotate_client(
-        self, tx: Tx, client_id: str, *, granter: frozenset[str]
+        self, tx: Tx, client_id: str, *, granter: frozenset[str] | None
     ) -> tuple[Client, str]:
         """Give a client a new secret; the old one is void at once.
 
