@@ -2,13 +2,15 @@
 
 import argparse
 import asyncio
+import errno
 import signal
+import socket
 from typing import Final
 
 import uvicorn
 
 from backend.app import compose, create_app
-from backend.cli.command import Command, run_async
+from backend.cli.command import Command, CommandError, run_async
 from backend.http import server
 from backend.settings import Settings
 from backend.sink import SmtpSink
@@ -16,15 +18,33 @@ from backend.worker import run_worker
 
 
 def _serve(settings: Settings, _: argparse.Namespace) -> None:
-    app = create_app(compose(settings))
-    uvicorn.run(
-        app,
-        host=settings.http.host,
-        port=settings.http.port,
-        loop="uvloop",
-        timeout_graceful_shutdown=20,
-        **server.OPTIONS,
+    # Before anything is begun: a server that finds its port taken has started everything else.
+    _refuse_taken(settings.http.host, settings.http.port)
+    made = uvicorn.Server(
+        uvicorn.Config(
+            create_app(compose(settings)),
+            host=settings.http.host,
+            port=settings.http.port,
+            loop="uvloop",
+            timeout_graceful_shutdown=20,
+            **server.OPTIONS,
+        )
     )
+    made.run()
+    if not made.started:
+        raise CommandError("the API did not start; its log says why")
+
+
+def _refuse_taken(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as exc:
+        if exc.errno == errno.EADDRINUSE:
+            hint = "choose another by EMAIL_SENDER__HTTP__PORT"
+            raise CommandError(f"port {port} of {host} is taken; {hint}") from None
+        said = exc.strerror or str(exc)
+        raise CommandError(f"cannot listen on {host}, port {port}: {said}") from None
 
 
 def _worker(settings: Settings, _: argparse.Namespace) -> None:
@@ -53,12 +73,13 @@ def _sink_options(parser: argparse.ArgumentParser) -> None:
 
 
 COMMANDS: Final = (
-    Command("serve", "serve the HTTP API", _serve),
-    Command("worker", "run jobs and the platform's own ticks", _worker),
+    Command("serve", "serve the HTTP API", _serve, installation="makes"),
+    Command("worker", "run jobs and the platform's own ticks", _worker, installation="makes"),
     Command(
         "sink",
         "run the local SMTP sink, which accepts everything and keeps it",
         _sink,
         _sink_options,
+        installation="makes",
     ),
 )

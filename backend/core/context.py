@@ -10,7 +10,7 @@ class Principal:
     """A verified caller, bound to exactly one tenant.
 
     ``subject`` is the stable id in audit rows: ``user:<uuid>``, ``client:<client id>`` or
-    ``api_key:<uuid>``.
+    ``api_key:<uuid>``. ``console`` says that a person looks on through the platform's own console.
     """
 
     subject: str
@@ -21,6 +21,7 @@ class Principal:
     role: str = ""
     platform_admin: bool = False
     expires_at: float = 0.0
+    console: bool = False
 
 
 @dataclass(frozen=True, slots=True)

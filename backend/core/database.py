@@ -111,7 +111,7 @@ class _Shared:
 class Tx(ReadTx):
     """A write transaction: rows, audit records, events and signals leave together or not at all."""
 
-    __slots__ = ("_after", "_before", "_shared", "_signals")
+    __slots__ = ("_after", "_before", "_shared", "_signals", "demanded")
 
     def __init__(
         self,
@@ -125,6 +125,15 @@ class Tx(ReadTx):
         self._after: list[AfterCommit] = []
         self._before: list[Callable[[Tx], Awaitable[None]]] = []
         self._signals: dict[tuple[str, str], None] = {}
+        self.demanded: frozenset[str] = frozenset()
+
+    def demand(self, permissions: frozenset[str]) -> None:
+        """Note that this act was refused to whoever lacks one of these permissions.
+
+        For what a rule asks beyond the permission of the route: a kept answer is given to nobody
+        whom the act would be refused to.
+        """
+        self.demanded |= permissions
 
     def audit(self, action: str, target: str, *, tenant_id: str | None = None, **data: Any) -> None:
         """Record the act in this transaction: no audit row, no change.

@@ -45,11 +45,12 @@ class ApiKeySecretOut(Wire, frozen=True, kw_only=True):
     created_by: str
     expires_at: datetime | None
     id: str
-    key: str
     last_used_at: datetime | None
     name: str
     prefix: str
     role: str
+    key: str | UnsetType = ""
+    secret_withheld: str | None | UnsetType = UNSET
 
 
 class AttachmentIn(Wire, frozen=True, kw_only=True):
@@ -137,12 +138,13 @@ class ClientSecretOut(Wire, frozen=True, kw_only=True):
     """A client with its secret, which is shown this once."""
 
     client_id: str
-    client_secret: str
     created_at: datetime
     disabled: bool
     id: str
     name: str
     role: str
+    client_secret: str | UnsetType = ""
+    secret_withheld: str | None | UnsetType = UNSET
 
 
 class ContentOut(Wire, frozen=True, kw_only=True):
@@ -232,6 +234,7 @@ class EmailSettingsOut(Wire, frozen=True, kw_only=True):
     from_name: str
     smtp: SmtpOut | None
     suppress_hard_bounces: bool
+    warning: str | None | UnsetType = UNSET
 
 
 class EmailSettingsPut(Wire, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from backend.core.database import Id, ReadTx, Tx
+from backend.core.errors import placed
 from backend.kit.mime import Mailbox, parse_address
 from backend.kit.outbound import NotAllowedError, Outbound, UnreachableError
 from backend.kit.smtp import SmtpRelay, limits_for
@@ -62,7 +63,8 @@ class EmailSettingsStore:
         current = _as_settings(row, self._platform)
         if expected_version is not None and expected_version != current.version:
             raise EmailSettingsChangedError
-        sender = parse_address(str(Mailbox(from_name, from_address)))
+        with placed("from_address"):
+            sender = parse_address(str(Mailbox(from_name, from_address)))
         sealed = row.sealed_password if row and smtp and _takes_it_too(row, smtp) else None
         if smtp is not None and smtp.password is not None:
             keyring = await self._security.keyring(tx)
@@ -109,21 +111,33 @@ class EmailSettingsStore:
     async def check_relay(self, tenant_id: str, host: str) -> None:
         """Refuse a mail server on the platform's own network. Looks up: not in a transaction.
 
-        Called when the server is chosen and again by the worker, because a name can be pointed
-        elsewhere afterwards; whoever connects judges the address itself (``public_only``).
+        Called by the worker, because a name can be pointed elsewhere after it was chosen; whoever
+        connects judges the address itself (``public_only``).
 
         Raises:
             RelayNotAllowedError: One of its addresses is not public, or it can be no name of a
                 host.
         """
-        if self._platform.allow_private_relays:
-            return
+        if not self._platform.allow_private_relays:
+            # A name that nobody can look up reaches nothing.
+            await self.judge_relay(tenant_id, host)
+
+    async def judge_relay(self, tenant_id: str, host: str) -> str | None:
+        """The same for who chooses the server; what they should know of it, if anything.
+
+        A name that has no address is taken, since it may get one: mail waits for it.
+
+        Raises:
+            RelayNotAllowedError: As for :meth:`check_relay`.
+        """
+        public_only = not self._platform.allow_private_relays
         try:
-            await self._outbound.look_up(host, tenant_id=tenant_id, public_only=True)
+            await self._outbound.look_up(host, tenant_id=tenant_id, public_only=public_only)
         except NotAllowedError as exc:
-            raise RelayNotAllowedError(exc.detail) from None
-        except UnreachableError:
-            pass  # a name that nobody can look up reaches nothing
+            raise RelayNotAllowedError(exc.detail).at("smtp", "host") from None
+        except UnreachableError as exc:
+            return f"The mail server cannot be found now, and mail waits until it is: {exc.detail}"
+        return None
 
     async def open_relay(self, tx: ReadTx, keyring: Keyring) -> tuple[SmtpRelay, Mailbox, bool]:
         """The mail server to hand messages to, its password opened, and who they are from.

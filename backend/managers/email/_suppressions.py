@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from backend.core.columns import tables_of
 from backend.core.context import Errand
 from backend.core.database import ReadTx, Tx
+from backend.core.errors import placed
 from backend.core.ids import uuid7
 from backend.core.paging import Side, hidden, matches, newest_of
 from backend.kit.csv_table import CsvError, read_rows
@@ -84,9 +85,10 @@ class SuppressionList:
             InvalidAddressError: It is no mailbox.
             SuppressionExpiryError: The expiry is over already.
         """
-        mailbox = parse_address(address)
+        with placed("address"):
+            mailbox = parse_address(address)
         if expires_at is not None and expires_at <= tx.now():
-            raise SuppressionExpiryError
+            raise SuppressionExpiryError().at("expires_at")
         said = {"reason": "manual", "comment": comment, "expires_at": expires_at}
         row = _row(tx, tx.tenant_id, mailbox, **said)
         await _forget_expired(tx, [tx.tenant_id], [mailbox.identity])

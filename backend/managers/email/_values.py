@@ -15,7 +15,10 @@ from backend.kit.templating import TemplateSource
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """One message as its author asks for it; addresses as text, attachments decoded."""
+    """One message as its author asks for it; addresses as text, attachments decoded.
+
+    ``place`` is where it stands in the request, for what it is refused for.
+    """
 
     to: Sequence[str]
     cc: Sequence[str] = ()
@@ -31,6 +34,7 @@ class Draft:
     business_key: str | None = None
     # What another message under the same key gets: the first one, instead of a refusal.
     returns_first: bool = False
+    place: tuple[int | str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

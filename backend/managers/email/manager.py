@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import undefer
 
 from backend.core.database import ReadTx, Scope, Tx
-from backend.core.errors import AppError
+from backend.core.errors import AppError, placed
 from backend.core.ids import uuid7
 from backend.core.paging import Side, hidden, matches, newest, newest_of
 from backend.kit.mime import (
@@ -27,7 +27,7 @@ from backend.kit.mime import (
 )
 from backend.kit.outbound import Outbound
 from backend.kit.smtp import Limits, SmtpRelay, limits_for, verify
-from backend.kit.templating import Purse, TemplateSource, render
+from backend.kit.templating import Purse, TemplateSource, TemplateVariablesError, render
 from backend.managers.email import _states
 from backend.managers.email._business_key import hold_to_first, refuse
 from backend.managers.email._email_settings import EmailSettingsStore
@@ -227,20 +227,20 @@ class EmailManager:
     ) -> Prepared:
         recipients: Sequence[tuple[str, Mailbox]] = ()
         try:
-            recipients = self._addressed(draft)
-            return Prepared(draft, self._content(draft, templates, purse), recipients)
+            with placed(*draft.place):
+                recipients = self._addressed(draft)
+                return Prepared(draft, self._content(draft, templates, purse), recipients)
         except AppError as exc:
             if draft.business_key is None:
                 raise
             return Prepared(draft, Content(subject=""), recipients, exc)
 
     def _addressed(self, draft: Draft) -> list[tuple[str, Mailbox]]:
-        recipients = dedupe(
-            parse_addresses(draft.to),
-            parse_addresses(draft.cc),
-            parse_addresses(draft.bcc),
-            max_recipients=self._settings.max_recipients,
-        )
+        groups = []
+        for kind, texts in (("to", draft.to), ("cc", draft.cc), ("bcc", draft.bcc)):
+            with placed(kind):
+                groups.append(parse_addresses(texts))
+        recipients = dedupe(*groups, max_recipients=self._settings.max_recipients)
         return [
             (kind, mailbox)
             for kind, group in zip(("to", "cc", "bcc"), recipients, strict=True)
@@ -258,8 +258,12 @@ class EmailManager:
             template = templates.get(draft.template)
             if template is None:
                 detail = f"There is no template {draft.template!r}"
-                raise TemplateNotFoundError(detail)
-            rendered = render(template, draft.variables, purse)
+                raise TemplateNotFoundError(detail).at("template")
+            try:
+                rendered = render(template, draft.variables, purse)
+            except AppError as exc:
+                exc.at("variables" if isinstance(exc, TemplateVariablesError) else "template")
+                raise
             subject, text, html = rendered.subject, rendered.text, rendered.html
         content = Content(
             subject=subject,

@@ -1,6 +1,7 @@
 """HTTP face of e-mail: parse, call, shape. No rules here."""
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -119,7 +120,11 @@ async def send_batch(
     request: Request, body: BatchCreate, scope: Sender, emails: Emails, db: Db
 ) -> Response:
     """Accept up to 500 messages, all or none."""
-    prepared = await _prepared(emails, db, scope, [message.draft() for message in body.messages])
+    drafts = [
+        replace(message.draft(), place=("messages", number))
+        for number, message in enumerate(body.messages)
+    ]
+    prepared = await _prepared(emails, db, scope, drafts)
     async with db.transaction(scope) as tx:
         made = await emails.queue_emails(tx, prepared)
         answer = BatchOut(items=[view(SubmittedOut, email) for email in made])
@@ -275,9 +280,9 @@ async def put_settings(
     if_match: IfMatch = None,
 ) -> EmailSettingsOut:
     """Replace how the tenant sends."""
-    smtp = None
+    smtp = warning = None
     if body.smtp is not None:
-        await emails.email_settings.check_relay(scope.tenant_id, body.smtp.host)
+        warning = await emails.email_settings.judge_relay(scope.tenant_id, body.smtp.host)
         password = body.smtp.password
         smtp = RelayChoice(
             host=body.smtp.host,
@@ -296,7 +301,7 @@ async def put_settings(
             expected_version=expected_version(if_match, EmailSettingsChangedError),
         )
     response.headers["ETag"] = etag(found.version)
-    return view(EmailSettingsOut, found)
+    return view(EmailSettingsOut, found, warning=warning)
 
 
 # --- suppressions ---------------------------------------------------------------------------

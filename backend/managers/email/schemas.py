@@ -350,6 +350,9 @@ class EmailSettingsOut(BaseModel):
     from_name: str
     smtp: SmtpOut | None
     suppress_hard_bounces: bool
+    warning: str | None = Field(
+        None, description="Of a change that was saved: what may keep mail from going out"
+    )
 
 
 class SuppressionCreate(Input):

@@ -73,9 +73,9 @@ class ApiKeys:
             RoleTooHighError: The role has permissions the granter lacks.
             ExpiryInvalidError: It would be dead already.
         """
-        self._tenants.roles.refuse_higher(role, granter)
+        self._tenants.roles.refuse_higher(tx, role, granter)
         if expires_at is not None and expires_at <= tx.now():
-            raise ExpiryInvalidError
+            raise ExpiryInvalidError().at("expires_at")
         key = credentials.mint(credentials.API_KEY_TAG)
         row = ApiKey(
             id=uuid7(),
@@ -94,11 +94,12 @@ class ApiKeys:
         tx.emit("api_key.created", f"api_key:{row.id}", name=name, role=role)
         return _key(row), key
 
-    async def revoke_api_key(self, tx: Tx, key_id: str) -> None:
+    async def revoke_api_key(self, tx: Tx, key_id: str, *, remover: frozenset[str] | None) -> None:
         """Delete an API key; it stops working at once.
 
         Raises:
             ApiKeyNotFoundError: No such key in this tenant.
+            RoleTooHighError: The key has permissions the remover lacks.
         """
         row: ApiKey | None = await tx.scalar(
             sa.select(ApiKey)
@@ -107,6 +108,7 @@ class ApiKeys:
         )
         if row is None:
             raise ApiKeyNotFoundError
+        self._tenants.roles.refuse_higher(tx, row.role, remover)
         await tx.session.delete(row)
         tx.audit("api_key.revoked", f"api_key:{row.id}", name=row.name, prefix=row.prefix)
         tx.emit("api_key.revoked", f"api_key:{row.id}", name=row.name)

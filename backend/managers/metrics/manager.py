@@ -86,8 +86,14 @@ class MetricsManager:
         self._process = f"{socket.gethostname()}:{os.getpid()}:{uuid7()[-4:]}"
 
     def observe(self, records: Sequence[RequestRecord]) -> None:
-        """Add finished requests to their windows; a consumer of the telemetry queue."""
+        """Add finished requests to their windows; a consumer of the telemetry queue.
+
+        What the console reads counts nowhere; what a person does by it is the tenant's.
+        """
         for record in records:
+            if record.looks_on:
+                # Somebody has the overview open: it would draw its own polling as traffic.
+                continue
             step = int(record.started_ns // (STEP_SECONDS * 1_000_000_000))
             window = self._open.setdefault((step, record.tenant_id or PLATFORM_TENANT), _Window())
             window.requests += 1

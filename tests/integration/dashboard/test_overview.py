@@ -8,7 +8,9 @@ import sqlalchemy as sa
 from backend.core.context import Scope
 from backend.managers.email.models import EmailRow, RecipientRow
 from backend.managers.metrics import MetricsManager
+from backend.managers.metrics.models import RollupRow
 from backend.managers.orchestrator.models import JobRow
+from tests.security.conftest import People
 from tests.support.platform import App, TenantClient
 
 EMAIL = {"to": ["ada@example.test"], "subject": "Hello", "text": "There"}
@@ -31,6 +33,15 @@ async def fail(
             .where(JobRow.id == email["job_id"])
             .values(state="dead", error=error, finished_at=at)
         )
+
+
+async def counted(app: App, caller: TenantClient) -> int:
+    """How many requests of the tenant the series count so far."""
+    app.asgi._telemetry.drain()
+    await app.platform.of(MetricsManager).flush(app.platform.database, everything=True)
+    async with app.platform.database.read(Scope("test", caller.tenant.id)) as tx:
+        rows = await tx.scalars(sa.select(RollupRow).where(RollupRow.tenant_id == caller.tenant.id))
+        return sum(row.requests for row in rows)
 
 
 class TestReadOverview:
@@ -90,6 +101,22 @@ class TestReadOverview:
         times = [datetime.fromisoformat(point["at"]) for point in found["series"]]
         assert times == sorted(times)
         assert {(b - a).total_seconds() for a, b in pairwise(times)} == {10}
+
+    async def test_what_the_console_reads_is_nobodys_traffic(self, app: App) -> None:
+        """A page left open would draw its own polling, and calm every rate that it shows."""
+        ada = await app.caller()
+        people = People(app)
+        person = await people.person()
+        await people.member(ada.tenant, person, "owner")
+        console = await people.acting(person)
+        for _ in range(5):
+            assert (await console.get("/api/v1/overview")).is_success
+            assert (await console.get("/api/v1/emails?limit=0")).status_code == 422
+        assert await counted(app, ada) == 0
+        # What a person does there is done in the tenant, and a program's reads are its own.
+        assert (await console.post("/api/v1/audit/verify")).is_success
+        assert (await ada.http.get("/api/v1/overview")).is_success
+        assert await counted(app, ada) == 2
 
     async def test_a_window_must_make_sense(self, app: App) -> None:
         ada = await app.caller()
