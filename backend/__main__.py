@@ -10,6 +10,8 @@ def load(module: str) -> Any:
 
     Python would answer it with a traceback of whatever is just being loaded.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        return importlib.import_module(module)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     loaded = importlib.import_module(module)
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -30,7 +30,10 @@ def _serve(settings: Settings, _: argparse.Namespace) -> None:
             **server.OPTIONS,
         )
     )
-    made.run()
+    try:
+        made.run()
+    except KeyboardInterrupt:
+        return  # it has ended in order, and says again how it was told to
     if not made.started:
         raise CommandError("the API did not start; its log says why")
 

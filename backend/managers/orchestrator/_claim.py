@@ -40,6 +40,7 @@ CLAIM_COLUMNS: Final = (
     JobRow.traceparent,
     JobRow.actor,
     JobRow.priority,
+    JobRow.forgiven,
 )
 
 

@@ -43,7 +43,7 @@ def backoff(claim: Claim) -> float:
 
     The jitter keeps jobs that failed together from coming back together.
     """
-    failures = max(claim.attempt - claim.crashes, 1)
+    failures = max(claim.failures, 1)
     # The exponent is bounded first: 2.0 ** 1100 does not overflow to infinity, it raises.
     doubled = claim.backoff_seconds * 2.0 ** min(failures - 1, 60)
     return min(doubled, MAX_BACKOFF_SECONDS) * random.uniform(0.8, 1.2)  # noqa: S311 - not a secret

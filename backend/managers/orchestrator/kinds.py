@@ -56,6 +56,12 @@ class Claim:
     traceparent: str
     actor: str
     priority: int = 0
+    forgiven: int = 0
+
+    @property
+    def failures(self) -> int:
+        """How often it has failed since it was last started anew, the present attempt included."""
+        return self.attempt - self.forgiven - self.crashes
 
     @property
     def failures_left(self) -> int:
@@ -63,7 +69,7 @@ class Claim:
 
         Crashes of a worker do not count: they are limited on their own.
         """
-        return self.max_attempts - (self.attempt - self.crashes)
+        return self.max_attempts - self.failures
 
 
 @dataclass(frozen=True, slots=True)

@@ -309,7 +309,8 @@ class OrchestratorManager:
             tx.signal("job_cancel")
         elif job.state in ("ready", "blocked"):
             job.state = "cancelled"
-            job.error = "cancelled"
+            # Why the latest attempt failed stays; that it was cancelled its state says.
+            job.error = job.error or "cancelled"
             job.finished_at = tx.now()
             tell(tx, "job.cancelled", [_claim_of(job)])
             kind = self.kinds.get(job.kind)
@@ -324,6 +325,8 @@ class OrchestratorManager:
     async def retry_job(self, tx: Tx, job_id: str) -> Job:
         """Start a dead or cancelled job again with all its attempts; audited as ``job.retried``.
 
+        The count goes on: the attempts that were made were made, and when the latest began stays.
+
         Raises:
             JobNotFoundError: No such job in this tenant.
             JobNotRetryableError: The job is neither dead nor cancelled.
@@ -333,9 +336,9 @@ class OrchestratorManager:
             detail = f"The job is {job.state}."
             raise JobNotRetryableError(detail)
         job.state = "ready"
-        job.attempt = job.crashes = 0
+        job.forgiven, job.crashes = job.attempt, 0
         job.cancel_requested = False
-        job.worker = job.error = job.result = job.started_at = job.finished_at = None
+        job.worker = job.error = job.result = job.finished_at = None
         job.due_at = cast("datetime", db_now())
         kind = self.kinds.get(job.kind)
         if kind is not None and kind.on_retry is not None:
@@ -431,7 +434,7 @@ def _view(row: JobRow) -> Job:
         kind=row.kind,
         state=cast("State", row.state),
         attempt=row.attempt,
-        max_attempts=row.max_attempts,
+        max_attempts=row.forgiven + row.max_attempts,
         priority=row.priority,
         due_at=row.due_at,
         created_at=row.created_at,
@@ -461,4 +464,5 @@ def _claim_of(row: JobRow) -> Claim:
         traceparent=row.traceparent,
         actor=row.actor,
         priority=row.priority,
+        forgiven=row.forgiven,
     )

@@ -37,6 +37,8 @@ class JobRow(TenantOwned, Base):
     timeout_seconds: Mapped[float]
     attempt: Mapped[int] = mapped_column(default=0)
     crashes: Mapped[int] = mapped_column(default=0)
+    # Attempts before the last retry: they are counted, and use up nothing any more.
+    forgiven: Mapped[int] = mapped_column(default=0)
     max_attempts: Mapped[int]
     backoff_seconds: Mapped[float]
     worker: Mapped[str | None] = mapped_column()
