@@ -386,6 +386,7 @@ async def _n8n(
         _say(f"    workflow  answered with {email['message_id']}")
         _say(f"    n8n       execution {execution} {status}")
         _say(f"    audit     #{record['seq']} {record['action']} by {record['actor']}")
+        _say(f"    log in to n8n as {server.owner_email}, password {server.owner_password}")
         yield {
             "message_id": email["message_id"],
             "job_id": email["job_id"],

@@ -10,6 +10,11 @@ import {
 	runNode,
 	sendParameters,
 } from './support/context.mjs';
+import {
+	getTemplates,
+	getTemplateVariables,
+	variablesIn,
+} from '../dist/nodes/EmailSender/resources/email/templates.js';
 import { splitAddresses } from '../dist/nodes/EmailSender/resources/email/addresses.js';
 
 async function sentBody(parameters, more = {}) {
@@ -143,6 +148,30 @@ describe('send', () => {
 		});
 		assert.deepEqual((await runNode(context))[0].json, { ...first, deduplicated: true });
 		assert.match(context.hints[0].message, /Nothing was sent for "Hello"/);
+	});
+
+	it('posts the variables that were given one by one', async () => {
+		const body = await sentBody({
+			content: 'template',
+			template: 'welcome',
+			variablesFrom: 'fields',
+			variables: {
+				variable: [{ name: 'name', value: 'Ada' }, { name: 'n', value: 7 }, { name: '' }],
+			},
+		});
+		assert.deepEqual(body.variables, { name: 'Ada', n: 7 });
+	});
+
+	it('posts the text or the HTML that is shown, as saved workflows do both', async () => {
+		const both = { text: 'Hi', html: '<p>Hi</p>' };
+		const sent = async (format) => {
+			const { text, html } = await sentBody({ ...both, ...format });
+			return [text, html];
+		};
+		assert.deepEqual(await sent({ format: 'text' }), ['Hi', undefined]);
+		assert.deepEqual(await sent({ format: 'html' }), [undefined, '<p>Hi</p>']);
+		assert.deepEqual(await sent({ format: 'both' }), ['Hi', '<p>Hi</p>']);
+		assert.deepEqual(await sent({}), ['Hi', '<p>Hi</p>']);
 	});
 
 	it('goes to BCC alone', async () => {
@@ -655,4 +684,103 @@ describe('many e-mails', () => {
 			people.map(() => '/api/v1/emails'),
 		);
 	});
+});
+
+describe('send batch', () => {
+	const make = (messages) =>
+		makeContext({
+			parameters: { resource: 'email', operation: 'sendBatch', messages },
+			answer: accepted,
+		});
+
+	it('sends a list together, and gives an item for each', async () => {
+		const messages = [
+			{ to: 'a@x.test; b@x.test', subject: 7, text: 'Hi', business_key: 42, cc: null },
+			{ to: [{ email: 'c@x.test' }], template: 'welcome', variables: { n: 1 } },
+		];
+		for (const given of [messages, JSON.stringify(messages)]) {
+			const context = make(given);
+			assert.equal((await runNode(context)).length, 2);
+			const [{ path, body, headers }] = context.requests;
+			assert.equal(path, '/api/v1/emails/batch');
+			assert.deepEqual(body.messages, [
+				{ to: ['a@x.test', 'b@x.test'], subject: '7', text: 'Hi', business_key: '42' },
+				{ to: ['c@x.test'], template: 'welcome', variables: { n: 1 } },
+			]);
+			assert.match(headers['idempotency-key'], /^[0-9a-f]{64}$/);
+		}
+	});
+
+	for (const [what, messages, told] of [
+		['no list', { to: 'a@x.test' }, /is an object, not a list/],
+		['an empty list', [], /is 0 e-mails/],
+		['too many', Array.from({ length: 501 }, () => ({})), /is 501 e-mails/],
+		['what is no e-mail', [{}, null], /"Messages 1" is nothing/],
+		['a key that is none', [{ business_key: { a: 1 } }], /"Messages 0: business_key" is an object/],
+		['a subject that is none', [{ subject: ['x'] }], /"Messages 0: subject" is a list/],
+	]) {
+		it(`refuses ${what} before any request`, async () => {
+			const context = make(messages);
+			assert.match((await failNode(context)).message, told);
+			assert.equal(context.requests.length, 0);
+		});
+	}
+});
+
+describe('templates', () => {
+	const asking = (answers, template) => {
+		const asked = [];
+		const context = {
+			asked,
+			getNodeParameter: () => 'apiKey',
+			getCurrentNodeParameter: () => template,
+			getCredentials: async () => ({ baseUrl: 'http://es.test/api/v1' }),
+			helpers: {
+				async httpRequestWithAuthentication(credential, { url, qs }) {
+					asked.push([credential, url, qs]);
+					return answers[asked.length - 1];
+				},
+			},
+		};
+		return context;
+	};
+
+	it('are offered by name, page by page', async () => {
+		const item = (name) => ({ name, subject: `About ${name}` });
+		const context = asking([
+			{ items: [item('a')], next_cursor: 'c1' },
+			{ items: [item('b')], next_cursor: null },
+		]);
+		assert.deepEqual(await getTemplates.call(context), [
+			{ name: 'a', value: 'a', description: 'About a' },
+			{ name: 'b', value: 'b', description: 'About b' },
+		]);
+		const url = 'http://es.test/api/v1/email-templates';
+		assert.deepEqual(context.asked, [
+			['emailSenderApi', url, { limit: 200 }],
+			['emailSenderApi', url, { limit: 200, cursor: 'c1' }],
+		]);
+	});
+
+	it('offer their variables', async () => {
+		const context = asking([{ subject: 'Hi {{ name }}', text: '{{ order.id }}', html: null }], 'w');
+		const offered = await getTemplateVariables.call(context);
+		assert.deepEqual(
+			offered.map(({ value }) => value),
+			['name', 'order'],
+		);
+		assert.deepEqual(await getTemplateVariables.call(asking([], '={{ $json.t }}')), []);
+	});
+
+	for (const [template, expected] of [
+		['{{ name|upper }} {{ name }}', ['name']],
+		['{% for row in rows %}{{ row.id }}{{ loop.index }}{% endfor %}', ['rows']],
+		['{% if a and not b is defined %}{{ c or "d e" }}{% endif %}', ['a', 'b', 'c']],
+		['{% set x = y %}{{ x }}{# {{ z }} #}', ['y']],
+		["{{ a|default('b') }}{{ c['d'] }}{{ 7 }}", ['a', 'c']],
+		['{% for k, v in pairs %}{{ k }}{{ v }}{{ other }}{% endfor %}', ['pairs', 'other']],
+		['plain', []],
+	]) {
+		it(`use the variables of ${template}`, () => assert.deepEqual(variablesIn(template), expected));
+	}
 });

@@ -353,6 +353,32 @@ describe('package', () => {
 		}
 	});
 
+	it('has the addresses of its manifest everywhere; scripts/n8n/addresses.sh sets them', () => {
+		const { homepage } = manifest;
+		const { resources: known } = JSON.parse(read('nodes/EmailSender/EmailSender.node.json'));
+		assert.deepEqual(known.primaryDocumentation, [{ url: homepage }]);
+		assert.deepEqual(known.credentialDocumentation, [{ url: `${homepage}#credentials` }]);
+		for (const credential of [new EmailSenderApi(), new EmailSenderOAuth2Api()]) {
+			assert.equal(credential.documentationUrl, `${homepage}#credentials`);
+		}
+		assert.ok(read('README.md').includes(`](${homepage})`));
+	});
+
+	it('has a README that leads nowhere outside of the package', () => {
+		const links = [...read('README.md').matchAll(/\]\(([^)]+)\)/g)].map(([, link]) => link);
+		assert.ok(links.length > 0);
+		for (const link of links) assert.match(link, /^(#|https:\/\/)/, link);
+		for (const heading of ['Compatibility', 'Resources', 'Version history']) {
+			assert.match(read('README.md'), new RegExp(`^## ${heading}$`, 'm'));
+		}
+	});
+
+	it('is found by what people search for', () => {
+		const { alias } = JSON.parse(read('nodes/EmailSender/EmailSender.node.json'));
+		for (const words of ['send email', 'e-mail', 'bounce', 'smtp'])
+			assert.ok(alias.includes(words));
+	});
+
 	it('locks versions without naming where they come from', () => {
 		assert.ok(!read('package-lock.json').includes('"resolved"'));
 	});

@@ -6,6 +6,7 @@ import type {
 } from 'n8n-workflow';
 import { NodeConnectionTypes } from 'n8n-workflow';
 import { resources } from './resources';
+import { getTemplates, getTemplateVariables } from './resources/email/templates';
 import { testApiKey, testClient } from './shared/credential';
 import { propertiesOf, runForEachItem } from './shared/operation';
 
@@ -56,7 +57,10 @@ export class EmailSender implements INodeType {
 		],
 	};
 
-	methods = { credentialTest: { testApiKey, testClient } };
+	methods = {
+		credentialTest: { testApiKey, testClient },
+		loadOptions: { getTemplates, getTemplateVariables },
+	};
 
 	async execute(this: IExecuteFunctions): Promise<INodeExecutionData[][]> {
 		return await runForEachItem(this, resources);

@@ -237,7 +237,8 @@ export function send({
 
 	async function prepare(context: IExecuteFunctions, item: number, open: Open): Promise<Ready> {
 		const given = readFields(context, item, declared.fields);
-		for (const { name, displayName: label } of leaves) {
+		const labels = new Map(leaves.map(({ name, displayName }) => [name, displayName]));
+		for (const [name, label] of labels) {
 			if (!(name in given && name in conversions)) continue;
 			const place = { context, item, label, written: writtenOf(context, declared.fields, name) };
 			given[name] = (await conversions[name](given[name], place)) as IDataObject;
@@ -480,5 +481,6 @@ function leavesOf(fields: INodeProperties[]): INodeProperties[] {
 }
 
 function wireNames(fields: INodeProperties[]): string[] {
-	return fields.map(({ name }) => inSnakeCase(name));
+	// A field may have two shapes, of which one is shown.
+	return [...new Set(fields.map(({ name }) => inSnakeCase(name)))];
 }

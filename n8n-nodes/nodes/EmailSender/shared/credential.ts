@@ -60,6 +60,11 @@ interface Told {
 /** Sends a request and gives any answer; throws when there is none. */
 type Ask = (asked: Asked) => Promise<Told>;
 
+/** The credential for a choice of "Authentication". */
+export function credentialOf(authentication: unknown): string {
+	return authentication === 'apiKey' ? 'emailSenderApi' : 'emailSenderOAuth2Api';
+}
+
 /** A fresh access token, kept with what it was asked with: other values in the credential need another one. */
 export async function renewToken(
 	this: IHttpRequestHelper,

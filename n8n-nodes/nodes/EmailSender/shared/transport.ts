@@ -12,6 +12,7 @@ import type {
 	JsonObject,
 } from 'n8n-workflow';
 import { NodeApiError, NodeOperationError, sleep } from 'n8n-workflow';
+import { credentialOf } from './credential';
 import { adviceFor, connectionCode, isBroken, readBaseUrl, trust, UNAUTHORIZED } from './server';
 
 const REQUEST_TIMEOUT_MS = 60_000;
@@ -88,10 +89,7 @@ export function openApi(
 	context: IExecuteFunctions,
 	clock: Clock = systemClock,
 ): (item: number, operation: string) => Api {
-	const credential =
-		context.getNodeParameter('authentication', 0) === 'apiKey'
-			? 'emailSenderApi'
-			: 'emailSenderOAuth2Api';
+	const credential = credentialOf(context.getNodeParameter('authentication', 0));
 	const identity = identify(context);
 	const traceFromTrigger = once(() => findTriggerTrace(context));
 	const signal = context.getExecutionCancelSignal();

@@ -1,6 +1,7 @@
 import { byId, pages } from '../../shared/calls';
 import type { Resource } from '../../shared/operation';
 import { ONE_EMAIL, sendEmail } from './send';
+import { sendBatch } from './sendBatch';
 
 export const email: Resource = {
 	name: 'Email',
@@ -11,12 +12,13 @@ export const email: Resource = {
 			route: ONE_EMAIL,
 			action: 'Get an email',
 			description: 'Get an e-mail with the state of each recipient and its timeline',
-			id: 'The ID that Send or List gave',
+			id: 'The ID that Send or Get Many gave',
 		}),
 		list: pages({
+			name: 'Get Many',
 			route: 'GET /api/v1/emails',
-			action: 'List emails',
-			description: 'List e-mails, newest first',
+			action: 'Get many emails',
+			description: 'Get many e-mails, newest first',
 			filters: [
 				{
 					displayName: 'Recipient',
@@ -46,5 +48,6 @@ export const email: Resource = {
 			],
 		}),
 		send: sendEmail,
+		sendBatch,
 	},
 };

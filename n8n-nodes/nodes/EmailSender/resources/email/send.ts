@@ -1,6 +1,7 @@
 import type { IDataObject } from 'n8n-workflow';
 import { NodeApiError } from 'n8n-workflow';
 import { businessKey, type Done, send } from '../../shared/calls';
+import { readJsonObject } from '../../shared/json';
 import { asNumber, asText, isNothing, nameOf, type Place, refuse } from '../../shared/values';
 import { splitAddresses } from './addresses';
 
@@ -59,11 +60,28 @@ export const sendEmail = send({
 			placeholder: 'Your invoice 2026-0042',
 		},
 		{
+			displayName: 'Format',
+			name: 'format',
+			type: 'options',
+			noDataExpression: true,
+			displayOptions: { show: { content: ['message'] } },
+			options: [
+				{ name: 'HTML', value: 'html' },
+				{ name: 'Text', value: 'text' },
+				{
+					name: 'Text and HTML',
+					value: 'both',
+					description: 'The reader shows what it can; either may stay empty',
+				},
+			],
+			default: 'both',
+		},
+		{
 			displayName: 'Text',
 			name: 'text',
 			type: 'string',
 			typeOptions: { rows: 5 },
-			displayOptions: { show: { content: ['message'] } },
+			displayOptions: { show: { content: ['message'], format: ['text', 'both'] } },
 			default: '',
 			description: 'Plain text of the e-mail. Give text, HTML or both.',
 		},
@@ -72,26 +90,75 @@ export const sendEmail = send({
 			name: 'html',
 			type: 'string',
 			typeOptions: { rows: 5 },
-			displayOptions: { show: { content: ['message'] } },
+			displayOptions: { show: { content: ['message'], format: ['html', 'both'] } },
 			default: '',
 			description: 'HTML of the e-mail. Give text, HTML or both.',
 		},
 		{
-			displayName: 'Template Name',
+			displayName: 'Template Name or ID',
 			name: 'template',
-			type: 'string',
+			type: 'options',
+			typeOptions: { loadOptionsMethod: 'getTemplates' },
 			displayOptions: { show: { content: ['template'] } },
 			default: '',
 			required: true,
-			placeholder: 'welcome',
+			description:
+				'Choose from the list, or specify an ID using an <a href="https://docs.n8n.io/code/expressions/">expression</a>',
+		},
+		{
+			displayName: 'Give Variables',
+			name: 'variablesFrom',
+			type: 'options',
+			noDataExpression: true,
+			displayOptions: { show: { content: ['template'] } },
+			options: [
+				{ name: 'As JSON', value: 'json' },
+				{ name: 'One by One', value: 'fields' },
+			],
+			default: 'json',
 		},
 		{
 			displayName: 'Variables',
 			name: 'variables',
 			type: 'json',
-			displayOptions: { show: { content: ['template'] } },
+			displayOptions: { show: { content: ['template'], variablesFrom: ['json'] } },
 			default: '{}',
 			description: 'JSON object whose values fill the template',
+		},
+		{
+			displayName: 'Variables',
+			name: 'variables',
+			type: 'fixedCollection',
+			typeOptions: { multipleValues: true },
+			displayOptions: { show: { content: ['template'], variablesFrom: ['fields'] } },
+			placeholder: 'Add Variable',
+			default: {},
+			options: [
+				{
+					displayName: 'Variable',
+					name: 'variable',
+					values: [
+						{
+							displayName: 'Name or ID',
+							name: 'name',
+							type: 'options',
+							typeOptions: {
+								loadOptionsMethod: 'getTemplateVariables',
+								loadOptionsDependsOn: ['template'],
+							},
+							default: '',
+							description:
+								'Choose from the list, or specify an ID using an <a href="https://docs.n8n.io/code/expressions/">expression</a>',
+						},
+						{
+							displayName: 'Value',
+							name: 'value',
+							type: 'string',
+							default: '',
+						},
+					],
+				},
+			],
 		},
 		{
 			displayName: 'Attachments',
@@ -193,13 +260,14 @@ export const sendEmail = send({
 			],
 		},
 	],
-	unsent: ['content', 'waitSeconds'],
+	unsent: ['content', 'format', 'variablesFrom', 'waitSeconds'],
 	convert: {
 		to: splitAddresses,
 		cc: splitAddresses,
 		bcc: splitAddresses,
 		headers: readHeaders,
 		attachments: readAttachments,
+		variables: readVariables,
 		waitSeconds: readSeconds,
 	},
 	refuse({ to, cc, bcc, template, text, html }) {
@@ -283,8 +351,18 @@ async function look(one: Done, end: number): Promise<boolean> {
 }
 
 function readSeconds(value: unknown, place: Place): number | undefined {
-	const text = typeof value === 'string' ? value.trim().replace(/\s*s(ec(ond)?s?)?$/i, '') : value;
+	const text = typeof value === 'string' ? value.trim().replace(/\s*(s|secs?|seconds?)$/i, '') : value;
 	return asNumber(place, text);
+}
+
+function readVariables(value: unknown, place: Place): IDataObject {
+	const { context, item, label } = place;
+	if (context.getNodeParameter('variablesFrom', item) === 'json') {
+		return readJsonObject(context, item, label, value);
+	}
+	const { variable } = (value ?? {}) as { variable?: Array<{ name: string; value: unknown }> };
+	const named = (variable ?? []).filter((one) => one?.name).map((one) => [one.name, one.value]);
+	return Object.fromEntries(named);
 }
 
 function readHeaders(value: unknown, place: Place): IDataObject | undefined {
