@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "20261126_orchestrator_forgiven"
-down_revision = "20261126_email_suppressions"
+down_revision = "20261126_core_tenant_first"
 branch_labels = None
 depends_on = None
 
