@@ -5,21 +5,43 @@ import asyncio
 import errno
 import signal
 import socket
+from contextlib import suppress
 from typing import Final
 
+import sqlalchemy as sa
 import uvicorn
 
 from backend.app import compose, create_app
 from backend.cli.command import Command, CommandError, run_async
+from backend.core.database import Base, make_engine
+from backend.core.row_security import check_role
 from backend.http import server
 from backend.settings import Settings
 from backend.sink import SmtpSink
 from backend.worker import run_worker
 
 
+async def _refuse_weak_role(settings: Settings) -> None:
+    """Serve nobody as a role that would not be kept to one tenant's rows.
+
+    A database that is away is asked again by the readiness check.
+
+    Raises:
+        WeakRoleError: The role passes row-level security.
+    """
+    engine = make_engine(settings.database_url, pool_size=1)
+    try:
+        if engine.dialect.name == "postgresql":
+            with suppress(sa.exc.OperationalError, sa.exc.InterfaceError):
+                await check_role(engine, Base.metadata.tables)
+    finally:
+        await engine.dispose()
+
+
 def _serve(settings: Settings, _: argparse.Namespace) -> None:
     # Before anything is begun: a server that finds its port taken has started everything else.
     _refuse_taken(settings.http.host, settings.http.port)
+    run_async(_refuse_weak_role(settings))
     made = uvicorn.Server(
         uvicorn.Config(
             create_app(compose(settings)),
@@ -51,6 +73,7 @@ def _refuse_taken(host: str, port: int) -> None:
 
 
 def _worker(settings: Settings, _: argparse.Namespace) -> None:
+    run_async(_refuse_weak_role(settings))
     run_async(run_worker(compose(settings)))
 
 

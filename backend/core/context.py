@@ -44,11 +44,13 @@ class Errand:
         name: ``<room>.<what for>``; unique in the house.
         tables: The only tables it may read or change.
         of_platform: It speaks for the platform itself, whoever asks, and not for their tenant.
+        confined: Of tables with tenants it reaches the rows of its scope's tenant alone.
     """
 
     name: str
     tables: frozenset[str]
     of_platform: bool = False
+    confined: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,11 +32,13 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
-from backend.core import _sqlite
+from backend.core import _sqlite, row_security
 from backend.core._confinement import (
     TenantConfinementError,
+    confines,
+    hold,
+    hold_to,
     refuse_foreign_rows,
-    refuse_moving,
 )
 from backend.core._grouping import Act, Attempt, Groups
 from backend.core.clock import Clock, system_clock
@@ -238,6 +240,35 @@ class Tx(ReadTx):
             self._shared.appended.clear()
             raise
 
+    @asynccontextmanager
+    async def within(self, tenant_id: str) -> AsyncIterator["Tx"]:
+        """A part of this transaction that reaches one tenant's rows alone, as its Scope would.
+
+        For errands that hand over to what works for a tenant. What the part does commits with the
+        rest; it knows no object that the errand has read.
+        """
+        await self._write_appended()
+        whole = self.scope
+        scope = Scope(whole.actor, tenant_id, whole.request_id, whole.traceparent)
+        connection = await self.session.connection()
+        session = AsyncSession(
+            connection,
+            info={"scope": scope},
+            expire_on_commit=False,
+            join_transaction_mode="rollback_only",
+        )
+        part = Tx(session, scope, self._database)
+        try:
+            async with session:
+                yield part
+                await part._end()
+                await part._write_appended()
+                await session.flush()
+        finally:
+            hold_to(cast("Any", connection.sync_connection), self.session.info)
+        self._after += part._after
+        self._signals |= part._signals
+
     async def _notify(self) -> None:
         """Tell whoever asked to know of the commit."""
         for callback in self._after:
@@ -282,7 +313,6 @@ class Tx(ReadTx):
             .values(**row)
             .on_conflict_do_nothing(index_elements=list(conflict))
             .returning(*sa.inspect(model).primary_key)
-            .execution_options(scope_checked=True)
         )
         return (await self.session.execute(statement)).first() is not None
 
@@ -292,13 +322,8 @@ class Tx(ReadTx):
         """Insert those rows whose ``conflict`` columns no other row has, and leave the others."""
         if not rows:
             return
-        refuse_foreign_rows(self.scope, model, rows)
         await self._write_appended(model)
-        statement = (
-            self._insert(model)
-            .on_conflict_do_nothing(index_elements=list(conflict))
-            .execution_options(scope_checked=True)
-        )
+        statement = self._insert(model).on_conflict_do_nothing(index_elements=list(conflict))
         await self.session.execute(statement, list(rows))
 
     async def upsert(
@@ -311,12 +336,11 @@ class Tx(ReadTx):
     ) -> None:
         """Insert, or set ``update`` on the row that has the same ``conflict`` columns."""
         refuse_foreign_rows(self.scope, model, [row])
-        refuse_moving(self.scope, update)
         await self._write_appended(model)
         # The row in the way may be another tenant's, where the conflict is not by tenant.
         own = (
             model.tenant_id == self.scope.tenant_id
-            if isinstance(self.scope, Scope) and issubclass(model, TenantOwned)
+            if confines(self.scope) and issubclass(model, TenantOwned)
             else None
         )
         statement = (
@@ -324,7 +348,6 @@ class Tx(ReadTx):
             .values(**row)
             .on_conflict_do_update(index_elements=list(conflict), set_=dict(update), where=own)
             .returning(*sa.inspect(model).primary_key)
-            .execution_options(scope_checked=True)
         )
         if (await self.session.execute(statement)).first() is None:
             raise TenantConfinementError(f"{model.__name__} of another tenant has this key")
@@ -549,6 +572,16 @@ class Database:
             # Not PRAGMA optimize: that looks only at what its own connection has asked for.
             await connection.exec_driver_sql("ANALYZE")
 
+    async def check_wall(self) -> str:
+        """What keeps tenants apart below our own criterion, in a line.
+
+        Raises:
+            WeakRoleError: PostgreSQL would not.
+        """
+        if self.dialect != "postgresql":
+            return self.dialect
+        return await row_security.check_role(self.engine, Base.metadata.tables)
+
     async def aclose(self) -> None:
         """Close all connections, once nobody shares a commit any more."""
         await self._groups.drain()
@@ -562,10 +595,11 @@ def _is_final(error: Exception) -> bool:
     return getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) not in _ROLLED_BACK
 
 
-def make_engine(url: str, *, pool_size: int = 10) -> AsyncEngine:
+def make_engine(url: str, *, pool_size: int = 10, prepared: bool = True) -> AsyncEngine:
     """An engine for ``postgresql+psycopg://`` or ``sqlite+aiosqlite://`` with our defaults.
 
-    Plain ``postgresql://`` and ``sqlite://`` are accepted and given the right driver.
+    Plain ``postgresql://`` and ``sqlite://`` are accepted and given the right driver. Statements
+    must not be ``prepared`` where a pooler hands out another connection for each transaction.
     """
     parsed = sa.make_url(url)
     if parsed.get_backend_name() == "postgresql":
@@ -576,7 +610,12 @@ def make_engine(url: str, *, pool_size: int = 10) -> AsyncEngine:
             pool_timeout=10,
             pool_recycle=1800,
             hide_parameters=True,
+            connect_args={
+                "async_creator_fn": row_security.Connection.connect,
+                **({} if prepared else {"prepare_threshold": None}),
+            },
         )
+        hold(engine.sync_engine)
         _bound_idle_transactions(engine)
         _refuse_aborted_commits(engine)
         return engine
@@ -592,6 +631,7 @@ def make_engine(url: str, *, pool_size: int = 10) -> AsyncEngine:
         hide_parameters=True,
     )
     engine.dialect.statement_compiler = _Compiler
+    hold(engine.sync_engine)
     _tame_sqlite(engine)
     return engine
 

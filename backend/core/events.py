@@ -102,7 +102,7 @@ OUTBOX: Final = Errand("core.events", tables_of(EventRecord, EventHead, EventCur
 """Reading all tenants' events by cursors, watching those, and forgetting what was read."""
 
 PLATFORM_EVENTS: Final = Errand(
-    "core.platform_events", tables_of(EventRecord, EventHead), of_platform=True
+    "core.platform_events", tables_of(EventRecord, EventHead), of_platform=True, confined=True
 )
 """Following the platform's own events."""
 

@@ -69,14 +69,21 @@ SELECTS = {
     "union within": sa.select(
         _texts(sa.union_all(sa.select(TemplateRow.text), sa.select(OTHER.text))).c.text
     ),
-    "scalar subquery": sa.select(
+    "scalar subquery": sa.select(sa.select(TemplateRow.text).limit(1).scalar_subquery()),
+    "in": sa.select(TemplateRow.text).where(TemplateRow.name.in_(sa.select(OTHER.name))),
+    "exists": sa.select(TemplateRow.text).where(sa.exists().where(OTHER.name == "n")),
+    "update": sa.update(TemplateRow).values(subject="x").returning(TemplateRow.text),
+}
+REFUSED = {
+    "scalar subquery of theirs": sa.select(
         sa.select(TemplateRow.text).where(TemplateRow.tenant_id == EVE).scalar_subquery()
     ),
-    "in": sa.select(TemplateRow.text).where(
+    "in theirs": sa.select(TemplateRow.text).where(
         TemplateRow.name.in_(sa.select(OTHER.name).where(OTHER.tenant_id == EVE))
     ),
-    "exists": sa.select(TemplateRow.text).where(sa.exists().where(OTHER.tenant_id == EVE)),
-    "update": sa.update(TemplateRow).values(subject="x").returning(TemplateRow.text),
+    "exists of theirs": sa.select(TemplateRow.text).where(
+        sa.exists().where(OTHER.tenant_id == EVE)
+    ),
     "update theirs": sa.update(TemplateRow)
     .where(TemplateRow.tenant_id == EVE)
     .values(subject="x")
@@ -84,8 +91,6 @@ SELECTS = {
     "delete theirs": sa.delete(TemplateRow)
     .where(TemplateRow.tenant_id == EVE)
     .returning(TemplateRow.text),
-}
-REFUSED = {
     "raw": sa.text("SELECT text FROM email_templates"),
     "raw as columns": sa.text("SELECT text FROM email_templates").columns(text=sa.Text),
     "table": sa.select(TABLE.c.text),
@@ -158,7 +163,8 @@ class TestStatements:
 class TestObjects:
     async def test_get_and_merge_find_nothing_of_others(self, filled):
         async with filled.transaction(Scope("t", ADA)) as tx:
-            assert await tx.session.get(TemplateRow, (EVE, "n")) is None
+            with pytest.raises(TenantConfinementError, match="another tenant"):
+                await tx.session.get(TemplateRow, (EVE, "n"))
         with pytest.raises(TenantConfinementError):
             async with filled.transaction(Scope("t", ADA)) as tx:
                 await tx.session.merge(TemplateRow(**template(EVE, tx.now())))

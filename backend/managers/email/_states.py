@@ -13,6 +13,7 @@ jobs.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -176,6 +177,20 @@ def state_of(states: Mapping[str, int]) -> str:
     return settled[0] if len(settled) == 1 else "partial"
 
 
+@cache
+def _settle_one() -> Any:
+    """One recipient's answer; run for many at once, so the tenant has to be in it."""
+    return (
+        sa.update(RecipientRow)
+        .where(
+            RecipientRow.tenant_id == sa.bindparam("of_tenant"),
+            RecipientRow.email_id == sa.bindparam("of_email"),
+            RecipientRow.position == sa.bindparam("at_position"),
+        )
+        .execution_options(dml_strategy="core_only", synchronize_session=False)
+    )
+
+
 async def _record(tx: Tx, known: Sequence[tuple[Claim, Outcome]]) -> None:
     now = tx.now()
     rows: list[dict[str, Any]] = []
@@ -187,9 +202,9 @@ async def _record(tx: Tx, known: Sequence[tuple[Claim, Outcome]]) -> None:
             gave_up = final and one.state == "deferred"
             rows.append(
                 {
-                    "tenant_id": claim.tenant_id,
-                    "email_id": email_id,
-                    "position": one.position,
+                    "of_tenant": claim.tenant_id,
+                    "of_email": email_id,
+                    "at_position": one.position,
                     "state": "bounced" if gave_up else one.state,
                     "response_code": one.code,
                     "response": (
@@ -202,7 +217,7 @@ async def _record(tx: Tx, known: Sequence[tuple[Claim, Outcome]]) -> None:
             )
         events.extend(_attempt_events(claim, outcome, email_id, now, final=final))
     if rows:
-        await tx.execute(sa.update(RecipientRow), rows)
+        await tx.execute(_settle_one(), rows)
     await tx.insert(EventRow, events)
     unknown = [
         (claim.tenant_id, one.address, one.response)

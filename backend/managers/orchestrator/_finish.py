@@ -16,6 +16,7 @@ from backend.managers.orchestrator.kinds import (
     JobKind,
     Outcome,
     Resolution,
+    by_owner,
     storable,
     tell,
 )
@@ -162,28 +163,28 @@ async def _run_hooks(
     *,
     apply: bool,
 ) -> None:
-    by_kind: dict[str, list[tuple[Claim, Outcome]]] = {}
-    for claim, outcome, _ in accepted:
-        by_kind.setdefault(claim.kind, []).append((claim, outcome))
-    for name, ended in by_kind.items():
+    for tenant_id, name, ended in by_owner(accepted, lambda each: each[0]):
         kind = kinds[name]
         applied = kind.apply is not None and apply
-        if kind.apply is not None and apply:
-            # A cancelled job may have acted before it was stopped: that too must be on record.
-            seen = [
-                (claim, outcome)
-                for claim, outcome in ended
-                if outcome.resolution != "cancelled" or outcome.effect is not None
-            ]
-            if seen:
-                await kind.apply(tx, seen)
-        cancelled = [claim for claim, outcome in ended if outcome.resolution == "cancelled"]
-        if cancelled and kind.on_cancel is not None:
-            await kind.on_cancel(tx, cancelled)
+        # A cancelled job may have acted before it was stopped: that too must be on record.
+        seen = [
+            (claim, outcome)
+            for claim, outcome, _ in ended
+            if applied and (outcome.resolution != "cancelled" or outcome.effect is not None)
+        ]
+        cancelled = [claim for claim, outcome, _ in ended if outcome.resolution == "cancelled"]
         dead = [
             (claim, outcome.error or "")
-            for claim, outcome in ended
+            for claim, outcome, _ in ended
             if outcome.resolution == "dead" and not applied
         ]
-        if dead and kind.on_dead is not None:
-            await kind.on_dead(tx, dead)
+        calls: list[tuple[Any, Sequence[Any]]] = [
+            (kind.apply, seen),
+            (kind.on_cancel, cancelled),
+            (kind.on_dead, dead),
+        ]
+        due = [(hook, group) for hook, group in calls if hook is not None and group]
+        if due:
+            async with tx.within(tenant_id) as part:
+                for hook, group in due:
+                    await hook(part, group)

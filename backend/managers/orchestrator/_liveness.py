@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from backend.core.database import ReadTx, Tx, UtcTime, db_now
 from backend.managers.orchestrator._claim import CLAIM_COLUMNS
 from backend.managers.orchestrator._rows import json_id, json_rows
-from backend.managers.orchestrator.kinds import Claim, JobKind, tell
+from backend.managers.orchestrator.kinds import Claim, JobKind, by_owner, tell
 from backend.managers.orchestrator.models import READY, RUNNING, JobRow, WorkerRow
 
 _TOGETHER_CRASHES: Final = 2
@@ -83,18 +83,19 @@ async def _after_release(
 ) -> list[Claim]:
     """Wake the fleet for what is ready, run the hooks of what is cancelled."""
     back = []
-    cancelled: dict[str, list[Claim]] = {}
+    cancelled = []
     for *columns, state in changed:
         claim = Claim(*columns)
         if state == "ready":
             back.append(claim)
         else:
-            cancelled.setdefault(claim.kind, []).append(claim)
-    for name, claims in cancelled.items():
-        tell(tx, "job.cancelled", claims)
+            cancelled.append(claim)
+    tell(tx, "job.cancelled", cancelled)
+    for tenant_id, name, claims in by_owner(cancelled, lambda each: each):
         hook = kinds[name].on_cancel
         if hook is not None:
-            await hook(tx, claims)
+            async with tx.within(tenant_id) as part:
+                await hook(part, claims)
     if back:
         tx.signal("jobs")
     return back
@@ -213,10 +214,7 @@ def _apart(crashes: int) -> float | None:
 
 
 async def _bury(tx: Tx, poison: list[Claim], kinds: Mapping[str, JobKind]) -> None:
-    by_kind: dict[str, list[Claim]] = {}
-    for each in poison:
-        by_kind.setdefault(each.kind, []).append(each)
-    for name, dead in by_kind.items():
+    for tenant_id, name, dead in by_owner(poison, lambda each: each):
         error = f"its worker died {kinds[name].max_crashes} times while running it"
         await tx.execute(
             sa.update(JobRow)
@@ -230,4 +228,5 @@ async def _bury(tx: Tx, poison: list[Claim], kinds: Mapping[str, JobKind]) -> No
         tell(tx, "job.dead", dead)
         hook = kinds[name].on_dead
         if hook is not None:
-            await hook(tx, [(each, error) for each in dead])
+            async with tx.within(tenant_id) as part:
+                await hook(part, [(each, error) for each in dead])

@@ -498,8 +498,8 @@ class TestSettings:
             "/api/v1/email-settings", json=body, headers={"If-Match": '"v0"'}
         )
         assert (stale.status_code, stale.json()["code"]) == (412, "email.settings_changed")
-        async with app.platform.database.engine.connect() as connection:
-            rows = await connection.execute(sa.text("SELECT sealed_password FROM email_settings"))
+        async with app.platform.database.read(Scope("test", ada.tenant.id)) as view:
+            rows = await view.execute(sa.select(EmailSettingsRow.sealed_password))
             assert b"needle" not in bytes(rows.scalar_one())
         made = (await ada.http.post("/api/v1/emails", json=EMAIL)).json()
         assert made["from"] == '"Acme" <billing@acme.example>'
