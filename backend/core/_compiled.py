@@ -44,6 +44,12 @@ _FUNCTIONS: Final = frozenset(
 _CONSTANT: Final = re.compile(r"\*|'[^'\\]*'|[0-9]+")
 """Literal SQL that can name nothing; the predicates of partial indexes have to be literal."""
 
+_ORDERS: Final = frozenset({"USING ~<~"})
+"""Orders that SQLAlchemy has no word for: that of an index by ``text_pattern_ops``."""
+
+_INDEX: Final = re.compile(r"INDEXED BY \w+")
+"""The one hint that a table may have: it names an index of it."""
+
 _KEYWORDS: Final = frozenset({"MATERIALIZED"})
 
 _ELEMENTS: Final = frozenset(
@@ -153,10 +159,15 @@ class _Watching:
     def _compose_select_body(self, text: str, select: Any, *rest: Any, **options: Any) -> str:
         froms = rest[2]
         self._hold(froms, list(_conjuncts(select._where_criteria)))
-        if select._hints or select._statement_hints:
+        if select._statement_hints or not all(map(_INDEX.fullmatch, select._hints.values())):
             self._raw("a hint")
         rendered: str = super()._compose_select_body(text, select, *rest, **options)  # type: ignore[misc]
         return rendered
+
+    def visit_custom_op_unary_modifier(self, element: Any, operator: Any, **options: Any) -> Any:
+        if operator.opstring not in _ORDERS:
+            self._raw("custom_op_unary_modifier")
+        return super().visit_custom_op_unary_modifier(element, operator, **options)  # type: ignore[misc]
 
     def _hold(self, froms: Iterable[Any], conditions: list[Any]) -> None:
         for each in froms:
@@ -332,7 +343,10 @@ def _watching(base: type[Any]) -> type[Any]:
     unknown = {
         name: _noting(name)
         for name in dir(base)
-        if name.startswith("visit_") and name not in _ELEMENTS and not _OPERATORS.fullmatch(name)
+        if name.startswith("visit_")
+        and name not in _ELEMENTS
+        and name not in vars(_Watching)
+        and not _OPERATORS.fullmatch(name)
     }
     made = type(f"Watching{base.__name__}", (_Watching, base), unknown)
     made.watching = made  # type: ignore[attr-defined]

@@ -131,7 +131,7 @@ class TestSendEmail:
         email = await mailing.settled(ada, made["id"], "accepted")
         assert email["attempts"] == 2
         job = await mailing.ended(ada, made["job_id"])
-        assert (job["state"], job["attempt"]) == ("succeeded", 1)
+        assert (job["state"], job["attempt"]) == ("succeeded", 2)
         copies = await asyncio.to_thread(read_copies, mailing.directory, made["message_id"])
         assert sorted(copy.envelope_to for copy in copies) == [
             ["ada@example.test"],
