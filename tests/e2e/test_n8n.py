@@ -22,6 +22,8 @@ import pytest
 
 from scripts.n8n.api import (
     DEMO_PATH,
+    NODE_TYPE,
+    NODE_VERSION,
     Credential,
     Execution,
     N8nApi,
@@ -435,6 +437,43 @@ class TestEmail:
         assert len(some.items("Email Sender")) == 2
 
 
+class TestTemplates:
+    def offered(self, n8n, credential, method, **parameters):
+        """What the editor would offer for a field of the node."""
+        asked = {
+            "nodeTypeAndVersion": {"name": NODE_TYPE, "version": NODE_VERSION},
+            "path": "parameters.template",
+            "methodName": method,
+            "currentNodeParameters": {"authentication": "oAuth2", **parameters},
+            "credentials": {credential.type: {"id": credential.id, "name": credential.name}},
+        }
+        found = n8n.call("POST", "/rest/dynamic-node-parameters/options", asked)["data"]
+        return [option["value"] for option in found]
+
+    def test_are_picked_from_a_list_with_their_variables(self, n8n, oauth2, admin, run):
+        name = f"t-{uuid.uuid4().hex}"
+        content = {"subject": "Order {{ order }}", "text": "Dear {{ name|upper }}"}
+        admin.put(f"/api/v1/email-templates/{name}", json=content).raise_for_status()
+
+        assert name in self.offered(n8n, oauth2, "getTemplates")
+        variables = self.offered(n8n, oauth2, "getTemplateVariables", template=name)
+        assert variables == ["order", "name"]
+
+        given = [{"name": "order", "value": 7}, {"name": "name", "value": "Ada"}]
+        parameters = {
+            "resource": "email",
+            "operation": "send",
+            "to": ADA,
+            "content": "template",
+            "template": name,
+            "variablesFrom": "fields",
+            "variables": {"variable": given},
+        }
+        _, execution = run(parameters)
+        assert execution.status == "success", execution.error
+        assert execution.items("Email Sender")[0]["subject"] == "Order 7"
+
+
 class TestBusinessKey:
     @pytest.mark.parametrize(
         "expression",
@@ -533,6 +572,27 @@ class TestManyEmails:
         assert execution.status == "error"
         assert execution.error["context"]["data"]["code"] == "email.invalid_address"
         assert self.sent(api, subject) == addresses[:2]
+
+    def test_of_one_list_go_as_a_batch(self, run):
+        messages = [
+            {"to": f"{name}@example.test", "subject": name, "text": "Hi", "business_key": None}
+            for name in ("a", "b", "c")
+        ]
+        parameters = {
+            "resource": "email",
+            "operation": "sendBatch",
+            "messages": "={{ $json.body.messages }}",
+        }
+        _, execution = run(parameters, {"messages": messages})
+        assert execution.status == "success", execution.error
+        subjects = [email["subject"] for email in execution.items("Email Sender")]
+        assert subjects == ["a", "b", "c"]
+
+    def test_have_jobs_that_are_listed(self, run):
+        run(SEND, message())
+        listing = {"resource": "job", "operation": "list", "limit": 2}
+        _, execution = run({**listing, "filters": {"kind": "email.send"}})
+        assert [job["kind"] for job in execution.items("Email Sender")] == ["email.send"] * 2
 
 
 class TestAgent:
@@ -668,6 +728,20 @@ class TestCustomApiCall:
         [me] = execution.items("Email Sender")
         assert me["kind"] == "client"
         assert "email:send" in me["permissions"]
+
+    def test_follows_a_list_and_splits_it(self, run):
+        recipient = f"{uuid.uuid4().hex}@example.test"
+        sent = {run(SEND, message(to=recipient))[0].json()[0]["id"] for _ in range(3)}
+        parameters = {
+            "resource": "customApiCall",
+            "operation": "call",
+            "path": "emails/",
+            "query": f'{{"limit": 1, "recipient": "{recipient}"}}',
+            "options": {"allPages": True, "splitIntoItems": True},
+        }
+        _, execution = run(parameters)
+        assert execution.status == "success", execution.error
+        assert {email["id"] for email in execution.items("Email Sender")} == sent
 
 
 class TestFailure:

@@ -16,7 +16,7 @@ import { NodeApiError, NodeHelpers, NodeOperationError } from 'n8n-workflow';
 import { readJsonObject } from './json';
 import { inCamelCase, inSnakeCase, inTitleCase } from './names';
 import { inOrder, type Open, type Operation, type Outcome } from './operation';
-import { type Answer, type Api, KEY_REUSED } from './transport';
+import type { Answer, Api } from './transport';
 import {
 	asBoolean,
 	asNumber,
@@ -282,7 +282,7 @@ export function send({
 		{ route, property }: Batch,
 	): Promise<Done[] | undefined> {
 		const request = { route, body: { [property]: group.map(({ body }) => body) } };
-		// Named by all that go in it: another company is another request.
+		// Named by all items in it: another group is another request.
 		const purpose = `batch.${group.map(({ item }) => item).join()}`;
 		const api = open(group[0].item, purpose);
 		const together = `${api.run} ${purpose}`;
@@ -294,7 +294,8 @@ export function send({
 			const { httpCode, context: told } = error as NodeApiError;
 			const { code } = (told?.data ?? {}) as IDataObject;
 			const isAboutOne = ['400', '404', '409', '413', '422'].includes(String(httpCode));
-			if (isAboutOne && code !== KEY_REUSED) {
+			// The gateway's own refusals speak of an earlier request under this key, which may have been done.
+			if (isAboutOne && !String(code).startsWith('gateway.')) {
 				keepOut(together);
 				return undefined;
 			}
@@ -367,11 +368,6 @@ export function send({
 		...declared,
 		body: wireNames(sent),
 		executeAll,
-		async execute(context, item, api) {
-			const done = await submit(await prepare(context, item, () => api));
-			await follow?.([done]);
-			return [done.result];
-		},
 	};
 }
 
