@@ -195,6 +195,26 @@ describe('pages', () => {
 		});
 	}
 
+	for (const [what, filters, told] of [
+		['nothing', undefined, /"Filters" gives nothing/],
+		['no filter', {}, /"Filters" gives nothing/],
+		['a misspelt one', { writtenby: 'Ada' }, /no filter "writtenby"/],
+		['one that is nothing', { writtenBy: null }, /"The writtenBy" is nothing/],
+	]) {
+		it(`refuses one expression for all filters that gives ${what}`, async () => {
+			const context = makeContext({
+				offered: [note],
+				parameters: { resource: 'note', operation: 'search' },
+				written: { filters: '={{ $json.filters }}' },
+				answer: nothing,
+			});
+			const { getNodeParameter } = context;
+			context.getNodeParameter = (name, item) =>
+				name === 'filters' ? filters : getNodeParameter(name, item);
+			assert.match((await failNode(context)).message, told);
+		});
+	}
+
 	it('reads filters and limits that are texts', async () => {
 		const filters = { pinned: 'false', minRank: '7' };
 		const context = makeNoteContext('search', { filters, limit: '3' }, empty);

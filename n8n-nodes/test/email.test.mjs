@@ -665,6 +665,21 @@ describe('many e-mails', () => {
 		);
 	});
 
+	it('are not sent one by one while they may be being sent together', async () => {
+		const context = makeContext({
+			parameters,
+			items,
+			answer: () =>
+				problem(409, 'gateway.idempotency_in_progress', 'The same request is being served', {
+					headers: { 'retry-after': '1' },
+				}),
+			continueOnFail: true,
+			executionId: 'in-progress',
+		});
+		await runNode(context);
+		assert.deepEqual(new Set(paths(context)), new Set(['/api/v1/emails/batch']));
+	});
+
 	it('are all refused before any is sent, when one has a mistake', async () => {
 		const context = makeContext({
 			parameters: (item) => ({ ...parameters(item), text: item === 3 ? '' : 'Hi' }),

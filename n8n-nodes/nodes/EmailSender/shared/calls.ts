@@ -16,7 +16,7 @@ import { NodeApiError, NodeHelpers, NodeOperationError } from 'n8n-workflow';
 import { readJsonObject } from './json';
 import { inCamelCase, inSnakeCase, inTitleCase } from './names';
 import { inOrder, type Open, type Operation, type Outcome } from './operation';
-import { type Answer, type Api, KEY_REUSED } from './transport';
+import type { Answer, Api } from './transport';
 import {
 	asBoolean,
 	asNumber,
@@ -127,15 +127,7 @@ export function pages({ filters = [], ...declared }: Pages): Operation {
 			const returnAll = context.getNodeParameter('returnAll', item) as boolean;
 			const wanted = returnAll ? Infinity : readLimit(context, item);
 			const given = readFields(context, item, filterFields);
-			// A filter that was added and comes out empty would list everything.
-			for (const { name, displayName } of filters.filter((one) => one.name in given)) {
-				const written = writtenIn(context, 'filters', name);
-				const place = { context, item, label: displayName, written };
-				refuseEmptyParts(place, given[name], ['string', 'number', 'boolean']);
-				if (given[name] === undefined || given[name] === null) {
-					throw refuse(place, `The filter "${displayName}" is nothing`);
-				}
-			}
+			refuseEmptyFilters(context, item, filters, given);
 			const filter = toWire(context, item, filters, given);
 
 			const found: IDataObject[] = [];
@@ -165,6 +157,34 @@ export function pages({ filters = [], ...declared }: Pages): Operation {
 			return returnAll ? found : found.slice(0, wanted);
 		},
 	};
+}
+
+/** A filter that was added and comes out empty would list everything, and so would one of another name. */
+function refuseEmptyFilters(
+	context: IExecuteFunctions,
+	item: number,
+	filters: INodeProperties[],
+	given: IDataObject,
+): void {
+	const all = { context, item, label: 'Filters', written: writtenIn(context, 'filters') };
+	const known = filters.map(({ name }) => name);
+	const strange = Object.keys(given).find((name) => !known.includes(name));
+	if (strange !== undefined) {
+		throw refuse(all, `There is no filter "${strange}"`, `There are: ${known.join(', ')}`);
+	}
+	if (isExpression(all.written) && Object.keys(given).length === 0) {
+		throw refuse(all, 'The expression in "Filters" gives nothing');
+	}
+	for (const { name, displayName: label } of filters.filter((one) => one.name in given)) {
+		const place = { ...all, label, written: writtenIn(context, 'filters', name) };
+		// One expression for all of them says nothing about each.
+		if (!isExpression(all.written)) {
+			refuseEmptyParts(place, given[name], ['string', 'number', 'boolean']);
+		}
+		if (given[name] === undefined || given[name] === null) {
+			throw refuse(place, `The filter "${label}" is nothing`);
+		}
+	}
 }
 
 function readLimit(context: IExecuteFunctions, item: number): number {
@@ -262,7 +282,7 @@ export function send({
 		{ route, property }: Batch,
 	): Promise<Done[] | undefined> {
 		const request = { route, body: { [property]: group.map(({ body }) => body) } };
-		// Named by all that go in it: another company is another request.
+		// Named by all items in it: another group is another request.
 		const purpose = `batch.${group.map(({ item }) => item).join()}`;
 		const api = open(group[0].item, purpose);
 		const together = `${api.run} ${purpose}`;
@@ -274,7 +294,8 @@ export function send({
 			const { httpCode, context: told } = error as NodeApiError;
 			const { code } = (told?.data ?? {}) as IDataObject;
 			const isAboutOne = ['400', '404', '409', '413', '422'].includes(String(httpCode));
-			if (isAboutOne && code !== KEY_REUSED) {
+			// The gateway's own refusals speak of an earlier request under this key, which may have been done.
+			if (isAboutOne && !String(code).startsWith('gateway.')) {
 				keepOut(together);
 				return undefined;
 			}
@@ -347,11 +368,6 @@ export function send({
 		...declared,
 		body: wireNames(sent),
 		executeAll,
-		async execute(context, item, api) {
-			const done = await submit(await prepare(context, item, () => api));
-			await follow?.([done]);
-			return [done.result];
-		},
 	};
 }
 

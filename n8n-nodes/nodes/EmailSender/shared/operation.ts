@@ -24,9 +24,9 @@ export interface Operation {
 	query?: string[];
 	body?: string[];
 	fields: INodeProperties[];
-	/** Returns the items that come out for one input item. */
-	execute(context: IExecuteFunctions, item: number, api: Api): Promise<IDataObject[]>;
-	/** The same for all input items at once, where that is faster; a place for each item, in order. */
+	/** Returns the items that come out for one input item; called for one after the other. */
+	execute?(context: IExecuteFunctions, item: number, api: Api): Promise<IDataObject[]>;
+	/** In its stead, for all input items at once; a place for each item, in order. */
 	executeAll?(context: IExecuteFunctions, items: number[], open: Open): Promise<Outcome[]>;
 }
 
@@ -115,7 +115,7 @@ export async function runForEachItem(
 				bind(item, purpose ? `${name}.${purpose}` : name),
 			)
 		: await inOrder(context, items, async (item) => {
-				if (chosen) return await chosen.execute(context, item, bind(item, name));
+				if (chosen?.execute) return await chosen.execute(context, item, bind(item, name));
 				throw new NodeOperationError(
 					context.getNode(),
 					`There is no operation "${operation}" on "${resource}"`,

@@ -22,7 +22,7 @@ const MAX_TOTAL_WAIT_MS = 60_000;
 const MAX_TOTAL_MS = 150_000;
 const FIRST_BACKOFF_MS = 500;
 /** The code of the API for an idempotency key that came with another content. */
-export const KEY_REUSED = 'gateway.idempotency_key_reused';
+const KEY_REUSED = 'gateway.idempotency_key_reused';
 /** Of the POSTs that may be repeated by "Retry On Fail", as many characters are remembered. */
 const MAX_REMEMBERED = 8_000_000;
 

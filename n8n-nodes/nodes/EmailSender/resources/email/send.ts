@@ -351,7 +351,8 @@ async function look(one: Done, end: number): Promise<boolean> {
 }
 
 function readSeconds(value: unknown, place: Place): number | undefined {
-	const text = typeof value === 'string' ? value.trim().replace(/\s*(s|secs?|seconds?)$/i, '') : value;
+	const text =
+		typeof value === 'string' ? value.trim().replace(/\s*(s|secs?|seconds?)$/i, '') : value;
 	return asNumber(place, text);
 }
 
