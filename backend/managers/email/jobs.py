@@ -21,6 +21,7 @@ from backend.managers.email._values import Delivery
 from backend.managers.email.errors import RelayNotAllowedError
 from backend.managers.email.manager import JOB_KIND, EmailManager, scope_of
 from backend.managers.email.models import (
+    ContentRow,
     EmailRow,
     EmailSettingsRow,
     EventRow,
@@ -59,7 +60,9 @@ class EmailDelivery:
             on_cancel=_states.cancel_open,
             on_retry=_states.requeue,
             max_crashes=_MAX_CRASHES,
-            tables=tables_of(EmailRow, RecipientRow, EventRow, EmailSettingsRow, SuppressionRow),
+            tables=tables_of(
+                EmailRow, ContentRow, RecipientRow, EventRow, EmailSettingsRow, SuppressionRow
+            ),
             aclose=self.aclose,
         )
 

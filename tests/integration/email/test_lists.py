@@ -97,7 +97,7 @@ async def test_jobs_of_a_kind_are_those_of_all_states(app: App) -> None:
         seen: list[str] = []
         cursor: dict[str, str] | None = {}
         while cursor is not None:
-            asked = {"limit": 2, **query, **cursor}
+            asked: dict[str, Any] = {"limit": 2, **query, **cursor}
             page = (await ada.http.get("/api/v1/jobs", params=asked)).json()
             seen += [job["id"] for job in page["items"]]
             cursor = {"cursor": page["next_cursor"]} if page["next_cursor"] else None
