@@ -359,7 +359,8 @@ class Tx(ReadTx):
 
         For sweeps: a bite of what has expired, however much there is, and a short transaction.
         """
-        key = sa.inspect(model).primary_key
+        mapper = sa.inspect(model)
+        key = [mapper.get_property_by_column(one).class_attribute for one in mapper.primary_key]
         some = sa.select(*key).where(*conditions).limit(limit)
         gone = await self.execute(
             sa.delete(model)

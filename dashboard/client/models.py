@@ -232,6 +232,8 @@ class EmailSettingsOut(Wire, frozen=True, kw_only=True):
 
     from_address: str
     from_name: str
+    keep_content_days: int | None
+    keep_days: int | None
     smtp: SmtpOut | None
     suppress_hard_bounces: bool
     warning: str | None | UnsetType = UNSET
@@ -242,6 +244,8 @@ class EmailSettingsPut(Wire, frozen=True, kw_only=True):
 
     from_address: str
     from_name: str | UnsetType = ""
+    keep_content_days: int | None | UnsetType = UNSET
+    keep_days: int | None | UnsetType = UNSET
     smtp: SmtpIn | None | UnsetType = UNSET
     suppress_hard_bounces: bool | UnsetType = False
 

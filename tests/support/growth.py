@@ -123,12 +123,16 @@ def _statements(s: _Speech, events: int) -> Iterator[str]:
     email = f"'email:' || {s.text_of(s.id(_EMAIL))}"
     yield (
         "INSERT INTO email_messages (tenant_id, id, message_id, state, subject, sender, "
-        "business_key, sealed_content, size_bytes, job_id, attempts, created_by, created_at, "
+        "business_key, size_bytes, job_id, attempts, created_by, created_at, "
         "updated_at, accepted_at) "
         f"SELECT {s.tenant}, {s.id(_EMAIL)}, '<' || {number} || '@example.test>', {state}, "
         f"'Your order ' || {number}, 'Acme <no-reply@example.test>', "
-        f"CASE WHEN i % 10 = 0 THEN 'order-' || {number} END, {s.noise}, 256, {s.id(_JOB)}, 1, "
+        f"CASE WHEN i % 10 = 0 THEN 'order-' || {number} END, 256, {s.id(_JOB)}, 1, "
         f"'client:filled', {s.at}, {s.at}, {s.at} FROM {everything}"
+    )
+    yield (
+        "INSERT INTO email_contents (tenant_id, email_id, sealed_content) "
+        f"SELECT {s.tenant}, {s.id(_EMAIL)}, {s.noise} FROM {everything}"
     )
     yield (
         "INSERT INTO email_recipients (tenant_id, email_id, position, kind, address, address_key, "

@@ -10,7 +10,11 @@ from backend.kit.mime import Mailbox, parse_address
 from backend.kit.outbound import NotAllowedError, Outbound, UnreachableError
 from backend.kit.smtp import SmtpRelay, limits_for
 from backend.managers.email._values import RelayChoice, TenantEmailSettings
-from backend.managers.email.errors import EmailSettingsChangedError, RelayNotAllowedError
+from backend.managers.email.errors import (
+    EmailSettingsChangedError,
+    RelayNotAllowedError,
+    RetentionError,
+)
 from backend.managers.email.models import EmailSettingsRow, SuppressionRow
 from backend.managers.email.settings import EmailSettings
 from backend.managers.security import Keyring, SecurityManager
@@ -49,6 +53,8 @@ class EmailSettingsStore:
         from_name: str,
         smtp: RelayChoice | None,
         suppress_hard_bounces: bool,
+        keep_content_days: int | None,
+        keep_days: int | None,
         expected_version: str | None,
     ) -> TenantEmailSettings:
         """Replace the tenant's settings. The same relay without a password keeps the stored one.
@@ -58,6 +64,7 @@ class EmailSettingsStore:
         Raises:
             EmailSettingsChangedError: The version is not the current one any more.
             InvalidAddressError: The from address is none.
+            RetentionError: It would keep mail for longer than the platform does.
         """
         row = await tx.scalar(sa.select(EmailSettingsRow).with_for_update())
         current = _as_settings(row, self._platform)
@@ -65,6 +72,7 @@ class EmailSettingsStore:
             raise EmailSettingsChangedError
         with placed("from_address"):
             sender = parse_address(str(Mailbox(from_name, from_address)))
+        self._check_retention(keep_content_days, keep_days)
         sealed = row.sealed_password if row and smtp and _takes_it_too(row, smtp) else None
         if smtp is not None and smtp.password is not None:
             keyring = await self._security.keyring(tx)
@@ -80,6 +88,8 @@ class EmailSettingsStore:
             "sealed_password": sealed,
             "smtp_tls": smtp.tls if smtp else None,
             "suppress_hard_bounces": suppress_hard_bounces,
+            "keep_content_days": keep_content_days,
+            "keep_days": keep_days,
             "version": current.revision + 1,
             "updated_at": tx.now(),
         }
@@ -95,6 +105,8 @@ class EmailSettingsStore:
             from_address=sender.address,
             smtp_host=values["smtp_host"],
             suppress_hard_bounces=suppress_hard_bounces,
+            keep_content_days=keep_content_days,
+            keep_days=keep_days,
             version=values["version"],
         )
         return TenantEmailSettings(
@@ -105,8 +117,17 @@ class EmailSettingsStore:
             values["smtp_username"],
             values["smtp_tls"],
             suppress_hard_bounces,
+            keep_content_days,
+            keep_days,
             values["version"],
         )
+
+    def _check_retention(self, content_days: int | None, days: int | None) -> None:
+        most, usual = self._platform.max_keep_days, self._platform.keep_days
+        if max(content_days or 0, days or 0) > most:
+            raise RetentionError(f"This platform keeps mail for {most} days at most.")
+        if content_days is not None and content_days > (days or usual):
+            raise RetentionError(f"The message itself goes after {days or usual} days.")
 
     async def check_relay(self, tenant_id: str, host: str) -> None:
         """Refuse a mail server on the platform's own network. Looks up: not in a transaction.
@@ -211,7 +232,16 @@ def _password_context(tenant_id: str) -> str:
 def _as_settings(row: EmailSettingsRow | None, defaults: EmailSettings) -> TenantEmailSettings:
     if row is None:
         return TenantEmailSettings(
-            defaults.from_address, defaults.from_name, None, None, None, None, False, 0
+            defaults.from_address,
+            defaults.from_name,
+            None,
+            None,
+            None,
+            None,
+            suppress_hard_bounces=False,
+            keep_content_days=None,
+            keep_days=None,
+            revision=0,
         )
     return TenantEmailSettings(
         row.from_address,
@@ -221,5 +251,7 @@ def _as_settings(row: EmailSettingsRow | None, defaults: EmailSettings) -> Tenan
         row.smtp_username,
         row.smtp_tls,
         row.suppress_hard_bounces,
+        row.keep_content_days,
+        row.keep_days,
         row.version,
     )

@@ -21,8 +21,8 @@ import sqlalchemy as sa
 from backend.core.database import Tx
 from backend.core.ids import uuid7
 from backend.managers.email._suppressions import suppress_bounced
-from backend.managers.email.models import EmailRow, EventRow, RecipientRow
-from backend.managers.orchestrator import Claim, Outcome
+from backend.managers.email.models import ContentRow, EmailRow, EventRow, RecipientRow
+from backend.managers.orchestrator import Claim, JobNotRetryableError, Outcome
 
 QUEUED: Final = "queued"
 SUPPRESSED: Final = "suppressed"
@@ -146,7 +146,11 @@ async def cancel_open(tx: Tx, claims: list[Claim]) -> None:
 
 
 async def requeue(tx: Tx, claims: list[Claim]) -> None:
-    """An operator's retry sends again to everybody who has not accepted."""
+    """An operator's retry sends again to everybody who has not accepted.
+
+    Raises:
+        JobNotRetryableError: What a message says is no longer kept.
+    """
     now = tx.now()
     await tx.execute(
         sa.update(RecipientRow)
@@ -163,6 +167,15 @@ async def requeue(tx: Tx, claims: list[Claim]) -> None:
         .values(state=QUEUED, updated_at=now)
         .execution_options(synchronize_session=False)
     )
+    # Last: the messages are locked now, so retention takes none of these contents any more.
+    kept = await tx.scalar(
+        sa.select(sa.func.count(ContentRow.email_id)).where(
+            ContentRow.tenant_id.in_({claim.tenant_id for claim in claims}),
+            ContentRow.email_id.in_([str(claim.args["email_id"]) for claim in claims]),
+        )
+    )
+    if kept < len(claims):
+        raise JobNotRetryableError("What the message said is no longer kept.")
 
 
 def state_of(states: Mapping[str, int]) -> str:

@@ -32,7 +32,7 @@ Reason = Literal["manual", "import", "hard_bounce"]
 MAX_COMMENT: Final = 500
 MAX_IMPORT_ROWS: Final = 20_000
 MAX_IMPORT_BYTES: Final = 4 * 2**20
-RETENTION: Final = Errand("email.suppressions", tables_of(SuppressionRow))
+SUPPRESSIONS: Final = Errand("email.suppressions", tables_of(SuppressionRow))
 """Forgetting suppressions that hold no more."""
 _MAX_ERRORS: Final = 50
 _SWEPT: Final = 5000

@@ -140,6 +140,8 @@ class TenantEmailSettings:
     smtp_username: str | None
     smtp_tls: str | None
     suppress_hard_bounces: bool
+    keep_content_days: int | None
+    keep_days: int | None
     revision: int
 
     @property

@@ -49,6 +49,20 @@ class TemplateNotFoundError(NotFoundError):
     title: ClassVar[str] = "No such template"
 
 
+class ContentForgottenError(NotFoundError):
+    """The message is known, but what it said is not kept any longer."""
+
+    code: ClassVar[str] = "email.content_forgotten"
+    title: ClassVar[str] = "The content is no longer kept"
+
+
+class RetentionError(InvalidInputError):
+    """A tenant asks for longer than the platform keeps, or for content without its message."""
+
+    code: ClassVar[str] = "email.retention_invalid"
+    title: ClassVar[str] = "Mail is not kept so long"
+
+
 class EmailSettingsChangedError(PreconditionError):
     """Somebody else changed the settings since they were read."""
 

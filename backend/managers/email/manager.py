@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.orm import undefer
 
 from backend.core.database import ReadTx, Scope, Tx
 from backend.core.errors import AppError, placed
@@ -32,6 +31,7 @@ from backend.managers.email import _states
 from backend.managers.email._business_key import hold_to_first, refuse
 from backend.managers.email._email_settings import EmailSettingsStore
 from backend.managers.email._recipients import dedupe
+from backend.managers.email._retention import MailRetention
 from backend.managers.email._states import OPEN_STATES, QUEUED, SUPPRESSED
 from backend.managers.email._suppressions import SuppressionList
 from backend.managers.email._templates import TemplateStore
@@ -46,11 +46,12 @@ from backend.managers.email._values import (
     TenantEmailSettings,
 )
 from backend.managers.email.errors import (
+    ContentForgottenError,
     EmailNotFoundError,
     TemplateNotFoundError,
     TooManyRecipientsError,
 )
-from backend.managers.email.models import EmailRow, EventRow, RecipientRow
+from backend.managers.email.models import ContentRow, EmailRow, EventRow, RecipientRow
 from backend.managers.email.settings import EmailSettings
 from backend.managers.orchestrator import OrchestratorManager
 from backend.managers.security import Keyring, SecurityManager
@@ -87,6 +88,7 @@ class EmailManager:
         self._turns = Turns()
         self.templates = TemplateStore(settings.max_templates_characters, self._turns)
         self.suppressions = SuppressionList(self._turns)
+        self.retention = MailRetention(settings)
         self.email_settings = EmailSettingsStore(security, settings, self._default_relay, outbound)
 
     @property
@@ -164,13 +166,16 @@ class EmailManager:
         keyring = await self._security.keyring(tx)
         emails: list[Email] = []
         rows: list[dict[str, Any]] = []
+        contents: list[dict[str, Any]] = []
         fresh: list[Email] = []
         for index, draft in enumerate(drafts):
             earlier = known.get(draft.business_key) if draft.business_key else None
             if earlier is not None:
                 emails.append(earlier)
                 continue
-            email, row = self._row(tx, prepared[index], keyring, settings=settings, held=held)
+            email, row, content = self._row(
+                tx, prepared[index], keyring, settings=settings, held=held
+            )
             if draft.business_key is not None:
                 if not await tx.insert_new(EmailRow, row, conflict=["tenant_id", "business_key"]):
                     # Somebody committed this key between our look and our insert.
@@ -183,7 +188,9 @@ class EmailManager:
                 rows.append(row)
             fresh.append(email)
             emails.append(email)
+            contents.append(content)
         tx.append(EmailRow, rows)
+        tx.append(ContentRow, contents)
         tx.append(RecipientRow, [row for e in fresh for row in _recipient_rows(tx, e)])
         await self._jobs.submit_many(
             tx,
@@ -284,7 +291,7 @@ class EmailManager:
         *,
         settings: TenantEmailSettings,
         held: Mapping[str, str],
-    ) -> tuple[Email, dict[str, Any]]:
+    ) -> tuple[Email, dict[str, Any], dict[str, Any]]:
         email_id, now = uuid7(), tx.now()
         content = ready.content.to_bytes()
         sender = Mailbox(settings.from_name, settings.from_address)
@@ -313,7 +320,6 @@ class EmailManager:
             "subject": email.subject,
             "sender": email.sender,
             "business_key": email.business_key,
-            "sealed_content": keyring.seal(_context(email_id), content),
             "size_bytes": email.size_bytes,
             "job_id": email.job_id,
             "attempts": 0,
@@ -322,7 +328,12 @@ class EmailManager:
             "updated_at": now,
             "accepted_at": None,
         }
-        return email, row
+        sealed = keyring.seal(_context(email_id), content)
+        return (
+            email,
+            row,
+            {"tenant_id": tx.tenant_id, "email_id": email_id, "sealed_content": sealed},
+        )
 
     async def _find_by_keys(self, tx: ReadTx, keys: Iterable[str]) -> dict[str | None, Email]:
         wanted = list(dict.fromkeys(keys))
@@ -360,11 +371,8 @@ class EmailManager:
         """
         return (await self._with_recipients(tx, [await self._load(tx, email_id)]))[0]
 
-    async def _load(self, tx: ReadTx, email_id: str, *, content: bool = False) -> EmailRow:
-        query = sa.select(EmailRow).where(EmailRow.id == email_id)
-        if content:
-            query = query.options(undefer(EmailRow.sealed_content))
-        row: EmailRow | None = await tx.scalar(query)
+    async def _load(self, tx: ReadTx, email_id: str) -> EmailRow:
+        row: EmailRow | None = await tx.scalar(sa.select(EmailRow).where(EmailRow.id == email_id))
         if row is None:
             raise EmailNotFoundError
         return row
@@ -410,11 +418,15 @@ class EmailManager:
 
         Raises:
             EmailNotFoundError: No such message in this tenant.
+            ContentForgottenError: Its content is no longer kept.
         """
-        row = await self._load(tx, email_id, content=True)
+        await self._load(tx, email_id)
+        sealed = (await _sealed(tx, [email_id])).get(email_id)
+        if sealed is None:
+            raise ContentForgottenError
         keyring = await self._security.keyring(tx)
         tx.audit("email.content_read", f"email:{email_id}")
-        return Content.from_bytes(keyring.open(_context(email_id), row.sealed_content))
+        return Content.from_bytes(keyring.open(_context(email_id), sealed))
 
     async def audit_reading(self, tx: Tx, email_id: str, *, source: str) -> str:
         """Record that a message's content is read from ``source``; returns its Message-ID.
@@ -496,15 +508,14 @@ class EmailManager:
         message was accepted, or since the last attempt, is so now and not pending any more.
         """
         rows = await tx.scalars(
-            sa.select(EmailRow)
-            .where(EmailRow.id.in_(email_ids), EmailRow.state.in_(OPEN_STATES))
-            .options(undefer(EmailRow.sealed_content))
+            sa.select(EmailRow).where(EmailRow.id.in_(email_ids), EmailRow.state.in_(OPEN_STATES))
         )
         if not rows:
             return []
         keyring = await self._security.keyring(tx)
         relay, sender, suppresses = await self.email_settings.open_relay(tx, keyring)
         by_email = await self._recipients(tx, rows)
+        sealed = await _sealed(tx, [row.id for row in rows])
         pending = {
             row.id: {r.position: r.address for r in by_email[row.id] if r.state in OPEN_STATES}
             for row in rows
@@ -518,7 +529,7 @@ class EmailManager:
             Delivery(
                 email_id=row.id,
                 message_id=row.message_id,
-                content=Content.from_bytes(keyring.open(_context(row.id), row.sealed_content)),
+                content=Content.from_bytes(keyring.open(_context(row.id), sealed[row.id])),
                 sender=parse_address(row.sender) if row.sender else sender,
                 to=[Mailbox(r.display_name, r.address) for r in by_email[row.id] if r.kind == "to"],
                 cc=[Mailbox(r.display_name, r.address) for r in by_email[row.id] if r.kind == "cc"],
@@ -551,6 +562,16 @@ class EmailManager:
                 said = [_states.words_of(held[address.lower()]) for address in gone.values()]
                 event = _states.suppressed_event(tx, row.id, said, attempt=row.attempts)
                 tx.append(EventRow, [event])
+
+
+async def _sealed(tx: ReadTx, email_ids: Sequence[str]) -> dict[str, bytes]:
+    """What these messages say, of those of which it is kept."""
+    found = await tx.execute(
+        sa.select(ContentRow.email_id, ContentRow.sealed_content).where(
+            ContentRow.email_id.in_(email_ids)
+        )
+    )
+    return dict(found.all())
 
 
 def _sent_to(tx: ReadTx, recipient: str) -> Side:

@@ -9,7 +9,7 @@ from backend.core.database import Base, Id, TenantOwned
 
 
 class EmailRow(TenantOwned, Base):
-    """One message: its identity and state in the clear, its content sealed."""
+    """One message: its identity and state, in the clear."""
 
     __tablename__ = "email_messages"
     id: Mapped[str] = mapped_column(Id, primary_key=True)
@@ -18,7 +18,6 @@ class EmailRow(TenantOwned, Base):
     subject: Mapped[str]
     sender: Mapped[str]
     business_key: Mapped[str | None]
-    sealed_content: Mapped[bytes] = mapped_column(sa.LargeBinary, deferred=True)
     size_bytes: Mapped[int]
     job_id: Mapped[str] = mapped_column(Id)
     attempts: Mapped[int]
@@ -33,6 +32,18 @@ class EmailRow(TenantOwned, Base):
         # With the state: counting a day's messages by it reads nothing else.
         sa.Index("ix_email_messages_created_at", "tenant_id", "created_at", "state"),
     )
+
+
+class ContentRow(TenantOwned, Base):
+    """What one message says, sealed.
+
+    Apart from the message, whose every change of state would else write it again, and which
+    outlives it.
+    """
+
+    __tablename__ = "email_contents"
+    email_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    sealed_content: Mapped[bytes]
 
 
 class RecipientRow(TenantOwned, Base):
@@ -101,6 +112,8 @@ class EmailSettingsRow(TenantOwned, Base):
     sealed_password: Mapped[bytes | None]
     smtp_tls: Mapped[str | None]
     suppress_hard_bounces: Mapped[bool] = mapped_column(sa.Boolean)
+    keep_content_days: Mapped[int | None] = mapped_column(sa.Integer)
+    keep_days: Mapped[int | None] = mapped_column(sa.Integer)
     version: Mapped[int] = mapped_column(sa.Integer)
     updated_at: Mapped[datetime]
 

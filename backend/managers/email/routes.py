@@ -22,9 +22,11 @@ from backend.managers.email._suppressions import Reason
 from backend.managers.email._values import Draft, Prepared, RelayChoice
 from backend.managers.email.errors import (
     BusinessKeyConflictError,
+    ContentForgottenError,
     EmailNotFoundError,
     EmailSettingsChangedError,
     RelayNotAllowedError,
+    RetentionError,
     SuppressionExpiryError,
     SuppressionImportError,
     SuppressionNotFoundError,
@@ -159,7 +161,9 @@ async def get_email(email_id: IdPath, scope: Reader, emails: Emails, db: Db) -> 
     return view(EmailDetail, email, timeline=events)
 
 
-@router.get("/emails/{email_id}/content", responses=problems(EmailNotFoundError))
+@router.get(
+    "/emails/{email_id}/content", responses=problems(EmailNotFoundError, ContentForgottenError)
+)
 async def read_content(
     email_id: IdPath, scope: ContentReader, emails: Emails, db: Db
 ) -> ContentOut:
@@ -269,6 +273,7 @@ async def get_settings(
         InvalidInputError,
         InvalidAddressError,
         RelayNotAllowedError,
+        RetentionError,
     ),
 )
 async def put_settings(
@@ -298,6 +303,8 @@ async def put_settings(
             from_name=body.from_name,
             smtp=smtp,
             suppress_hard_bounces=body.suppress_hard_bounces,
+            keep_content_days=body.keep_content_days,
+            keep_days=body.keep_days,
             expected_version=expected_version(if_match, EmailSettingsChangedError),
         )
     response.headers["ETag"] = etag(found.version)

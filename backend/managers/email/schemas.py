@@ -341,6 +341,15 @@ class EmailSettingsPut(Input):
     suppress_hard_bounces: bool = Field(
         False, description="Suppress an address when its mail server says that it does not exist"
     )
+    keep_content_days: int | None = Field(
+        None,
+        ge=1,
+        le=36_500,
+        description="What settled messages say is kept so long; null: the platform's",
+    )
+    keep_days: int | None = Field(
+        None, ge=1, le=36_500, description="The messages themselves; null: the platform's"
+    )
 
 
 class EmailSettingsOut(BaseModel):
@@ -350,6 +359,8 @@ class EmailSettingsOut(BaseModel):
     from_name: str
     smtp: SmtpOut | None
     suppress_hard_bounces: bool
+    keep_content_days: int | None
+    keep_days: int | None
     warning: str | None = Field(
         None, description="Of a change that was saved: what may keep mail from going out"
     )

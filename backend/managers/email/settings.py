@@ -1,8 +1,9 @@
 """Limits of a message and the mail server it is handed to."""
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from backend.kit.mime import InvalidAddressError, Mailbox, parse_address
 from backend.kit.smtp import SmtpTimeouts
@@ -56,10 +57,26 @@ class EmailSettings(BaseModel):
     backoff_seconds: float = Field(
         5.0, gt=0, description="Wait after the first deferral; doubles with each."
     )
+    keep_content_days: int = Field(
+        90, ge=1, description="What a settled message says is kept so long, if its tenant has none."
+    )
+    keep_days: int = Field(
+        365, ge=1, description="The message itself, with its recipients and its way."
+    )
+    max_keep_days: int = Field(
+        3650, ge=1, le=36_500, description="No tenant keeps either for longer."
+    )
     allow_private_relays: bool = Field(
         False,
         description="Let tenants name mail servers on loopback and private networks.",
     )
+
+    @model_validator(mode="after")
+    def _content_goes_first(self) -> Self:
+        if not self.keep_content_days <= self.keep_days <= self.max_keep_days:
+            msg = "keep_content_days <= keep_days <= max_keep_days, please"
+            raise ValueError(msg)
+        return self
 
     @field_validator("from_address")
     @classmethod

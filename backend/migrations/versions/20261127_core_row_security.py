@@ -3,7 +3,7 @@
 from backend.migrations.row_security import confine, release
 
 revision = "20261127_core_row_security"
-down_revision = "20261126_orchestrator_forgiven"
+down_revision = "20261126_email_retention"
 branch_labels = None
 depends_on = None
 
@@ -13,6 +13,7 @@ _TABLES = (
     "audit_records",
     "authorization_codes",
     "data_keys",
+    "email_contents",
     "email_events",
     "email_messages",
     "email_recipients",

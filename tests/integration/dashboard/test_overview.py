@@ -3,9 +3,11 @@
 from datetime import datetime, timedelta
 from itertools import pairwise
 
+import pytest
 import sqlalchemy as sa
 
 from backend.core.context import Scope
+from backend.managers.dashboard import DashboardManager, manager
 from backend.managers.email.models import EmailRow, RecipientRow
 from backend.managers.metrics import MetricsManager
 from backend.managers.metrics.models import RollupRow
@@ -67,6 +69,33 @@ class TestReadOverview:
         assert failure["title"] == "bounced: Hello"
         assert failure["detail"] == "ada@example.test: 550 no such user"
         assert (await eve.http.get("/api/v1/overview")).json()["failures"] == []
+
+    async def test_counts_of_many_are_told_again_for_a_while(
+        self, app: App, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(manager, "_COUNTED_AT_ONCE", 3)
+        monkeypatch.setattr(manager, "_COUNTED_A_SECOND", 1)
+        now = 1000.0
+        monkeypatch.setattr(app.platform.of(DashboardManager), "_monotonic", lambda: now)
+        ada, eve = await app.caller(), await app.caller()
+
+        async def counts(caller: TenantClient) -> list[int]:
+            found = (await caller.http.get("/api/v1/overview")).json()
+            return [found["emails"].get("queued", 0), found["jobs"]["ready"]]
+
+        async def send(caller: TenantClient) -> None:
+            assert (await caller.http.post("/api/v1/emails", json=EMAIL)).status_code == 202
+
+        await send(ada)
+        assert await counts(ada) == [1, 1]
+        await send(ada)
+        assert await counts(ada) == [2, 2]  # four in all: told again for four seconds
+        await send(ada)
+        now += 3.9
+        assert await counts(ada) == [2, 2]
+        assert await counts(eve) == [0, 0]
+        now += 0.2
+        assert await counts(ada) == [3, 3]
 
     async def test_a_backlog_counts_whatever_its_age(self, app: App) -> None:
         ada, eve = await app.caller(), await app.caller()

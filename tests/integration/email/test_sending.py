@@ -10,7 +10,11 @@ import sqlalchemy as sa
 from backend.core.context import Scope
 from backend.managers.email import EmailManager
 from backend.managers.email.manager import scope_of
-from backend.managers.email.models import EmailRow, EmailSettingsRow, RecipientRow
+from backend.managers.email.models import (
+    ContentRow,
+    EmailSettingsRow,
+    RecipientRow,
+)
 from backend.sink import read_copies
 from tests.integration.email.conftest import Mailing
 from tests.support.platform import App
@@ -92,7 +96,7 @@ class TestSendEmail:
         answer = await ada.http.post("/api/v1/emails", json={**EMAIL, "text": "needle-in-body"})
         email_id = answer.json()["id"]
         async with app.platform.database.read(Scope("t", ada.tenant.id)) as tx:
-            sealed = await tx.scalar(sa.select(EmailRow.sealed_content))
+            sealed = await tx.scalar(sa.select(ContentRow.sealed_content))
         assert b"needle" not in sealed
         content = (await ada.http.get(f"/api/v1/emails/{email_id}/content")).json()
         assert content["text"] == "needle-in-body"

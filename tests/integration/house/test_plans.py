@@ -44,6 +44,7 @@ MESSAGES = 20_000
 GROWING = frozenset(
     {
         "audit_records",
+        "email_contents",
         "email_events",
         "email_messages",
         "email_recipients",
@@ -247,8 +248,15 @@ async def use_everything(house: House, ada: TenantClient) -> None:
         done = await house.ask(ada, operation.format("/api/v1/jobs/{job_id}"), path=job)
         assert done.status_code == 200, done.text
     await house.ask(ada, "GET /api/v1/email-settings")
-    settings = {"from_address": "a@example.test", "suppress_hard_bounces": True}
-    await house.ask(ada, "PUT /api/v1/email-settings", json=settings)
+    # The sweep finds all contents to forget, and the oldest tenth of the messages.
+    settings = {
+        "from_address": "a@example.test",
+        "suppress_hard_bounces": True,
+        "keep_content_days": 1,
+        "keep_days": 20,
+    }
+    saved = await house.ask(ada, "PUT /api/v1/email-settings", json=settings)
+    assert saved.status_code == 200, saved.text
     body = {"address": "Margaret@example.test"}
     made = (await house.ask(ada, "POST /api/v1/suppressions", json=body)).json()
     one = {"suppression_id": made["id"]}

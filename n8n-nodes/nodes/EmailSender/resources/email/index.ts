@@ -26,7 +26,8 @@ export const email: Resource = {
 					type: 'string',
 					default: '',
 					placeholder: 'ada@example.com',
-					description: 'Only e-mails to this address, whether as To, CC or BCC',
+					description:
+						'Only e-mails to this address, whether as To, CC or BCC. With an asterisk at its end: to all that begin so.',
 				},
 				{
 					displayName: 'State',
