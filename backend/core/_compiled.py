@@ -47,7 +47,10 @@ _CONSTANT: Final = re.compile(r"\*|'[^'\\]*'|[0-9]+")
 _ORDERS: Final = frozenset({"USING ~<~"})
 """Orders that SQLAlchemy has no word for: that of an index by ``text_pattern_ops``."""
 
-_INDEX: Final = re.compile(r"INDEXED BY \w+")
+_COMPARISONS: Final = frozenset({"~>=~", "~<~"})
+"""And its comparisons, which are leakproof."""
+
+_INDEX: Final = re.compile(r"(INDEXED BY \w+)?")
 """The one hint that a table may have: it names an index of it."""
 
 _KEYWORDS: Final = frozenset({"MATERIALIZED"})
@@ -163,6 +166,11 @@ class _Watching:
             self._raw("a hint")
         rendered: str = super()._compose_select_body(text, select, *rest, **options)  # type: ignore[misc]
         return rendered
+
+    def visit_custom_op_binary(self, element: Any, operator: Any, **options: Any) -> Any:
+        if operator.opstring not in _COMPARISONS:
+            self._raw("custom_op_binary")
+        return super().visit_custom_op_binary(element, operator, **options)  # type: ignore[misc]
 
     def visit_custom_op_unary_modifier(self, element: Any, operator: Any, **options: Any) -> Any:
         if operator.opstring not in _ORDERS:

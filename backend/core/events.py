@@ -301,12 +301,16 @@ async def sweep_events(tx: Tx, retention: Retention, *, limit: int = 1000) -> in
     read_by = now - timedelta(hours=retention.read_hours)
     unread_by = now - timedelta(days=retention.unread_days)
     gone = 0
-    for tenant, newest, floor in await _find_overdue(tx, retention.rows, read_by, unread_by):
+    for tenant, newest, floor, oldest in await _find_overdue(
+        tx, retention.rows, read_by, unread_by
+    ):
         found = await tx.execute(
             sa.select(EventRecord.seq, EventRecord.at)
-            .where(EventRecord.tenant_id == tenant, EventRecord.seq.is_not(None))
+            .where(
+                EventRecord.tenant_id == tenant,
+                EventRecord.seq.between(oldest, oldest + limit - 1),
+            )
             .order_by(EventRecord.seq)
-            .limit(limit)
         )
         rows = found.all()
         last = 0
@@ -341,7 +345,10 @@ async def sweep_events(tx: Tx, retention: Retention, *, limit: int = 1000) -> in
 
 
 async def _find_overdue(tx: Tx, rows: int, read_by: datetime, unread_by: datetime) -> Sequence[Any]:
-    """Some tenants whose oldest event may go: id, newest number, and what all cursors are past."""
+    """Some tenants whose oldest event may go.
+
+    Their ids, newest numbers, what all cursors are past, and their oldest numbers.
+    """
     names = await tx.scalar(
         sa.select(sa.func.count())
         .select_from(EventCursor)
@@ -372,7 +379,7 @@ async def _find_overdue(tx: Tx, rows: int, read_by: datetime, unread_by: datetim
 
     oldest, at = of_oldest(EventRecord.seq), of_oldest(EventRecord.at)
     found = await tx.execute(
-        sa.select(EventHead.tenant_id, EventHead.seq, floor)
+        sa.select(EventHead.tenant_id, EventHead.seq, floor, oldest)
         .outerjoin(read, read.c.tenant_id == EventHead.tenant_id)
         .where(
             sa.or_(

@@ -60,8 +60,11 @@ def matches(tx: ReadTx, column: Any, wanted: str) -> tuple[sa.ColumnElement[bool
     if not wanted.endswith("*"):
         return column == wanted, True
     prefix = wanted.removesuffix("*")
-    if tx.dialect == "postgresql":  # by text_pattern_ops: its collation may sort otherwise
-        return column.startswith(prefix, autoescape=True), False
+    if tx.dialect == "postgresql":
+        # By text_pattern_ops: its collation may sort otherwise. Not LIKE, which is not leakproof:
+        # behind row-level security no index serves it.
+        begins, ends = column.bool_op("~>=~"), column.bool_op("~<~")
+        return sa.and_(begins(prefix), ends(prefix + _LAST)), False
     return sa.and_(column >= prefix, column < prefix + _LAST), False
 
 
@@ -88,10 +91,16 @@ async def newest_of(  # noqa: PLR0917 - newest() and two
     if first is None:
         return newest(query.where(*(side.check for side in sides)), row_id, limit, before_id)
     ids = sa.select(first.row_id).where(first.condition)
+    row_id_of: Any = first.row_id
+    if not first.in_order:
+        # They are few: all of them by the index, which no planner then takes for a detour.
+        few = _few(tx, first).subquery()
+        row_id_of = few.c[first.row_id.key]
+        ids = sa.select(row_id_of)
     others = [side.check for side in sides if side is not first]
     # One that stands alone gives the page itself, else all that others may leave of it. The limit
     # is also what keeps planners from making one search of both again.
-    page = newest(ids.distinct(), first.row_id, limit if not others else _FEW, before_id)
+    page = newest(ids.distinct(), row_id_of, limit if not others else _FEW, before_id)
     return newest(query.where(row_id.in_(page), *others), row_id, limit, None)
 
 
@@ -101,13 +110,20 @@ async def _most_selective(tx: ReadTx, sides: Sequence[Side]) -> Side | None:
         return sides[0]
     fewest: tuple[int, Side | None] = (_FEW, None)
     for side in sides:
-        # In the order of the index: without one a planner may hope for enough rows anywhere.
-        order = side.row_id if side.in_order else _in_bytes(tx, side.column)
-        some = sa.select(side.row_id).where(side.condition).order_by(order).limit(_FEW).subquery()
+        some = _few(tx, side).subquery()
         count = int(await tx.scalar(sa.select(sa.func.count()).select_from(some)))
         if count < fewest[0]:
             fewest = (count, side)
     return fewest[1]
+
+
+def _few(tx: ReadTx, side: Side) -> Any:
+    """What meets a side, up to some ten thousand.
+
+    In the order of the index: without one a planner may hope for enough rows anywhere.
+    """
+    order = side.row_id if side.in_order else _in_bytes(tx, side.column)
+    return sa.select(side.row_id).where(side.condition).order_by(order).limit(_FEW)
 
 
 def _in_bytes(tx: ReadTx, column: Any) -> Any:

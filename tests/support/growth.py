@@ -12,6 +12,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from backend.core.row_security import ERRAND_SETTING, TENANT_SETTING
 from backend.migrations import runner
 
 _SPAN: Final = timedelta(days=20)
@@ -41,10 +42,22 @@ def fill(url: str, tenant_id: str, messages: int) -> None:
     try:
         with engine.begin() as connection:
             speech = _Speech(connection.dialect.name == "postgresql", messages)
+            if speech.postgresql:
+                act_as(connection, tenant_id)
             for statement in _statements(speech, min(messages, _MAX_EVENTS)):
                 connection.execute(sa.text(statement), {"tenant": speech.id_parameter(tenant_id)})
     finally:
         engine.dispose()
+
+
+def act_as(connection: sa.Connection, tenant_id: str) -> None:
+    """Be let by PostgreSQL's row-level security at the tenant's rows until the transaction ends."""
+    connection.execute(
+        sa.select(
+            sa.func.set_config(TENANT_SETTING, tenant_id, True),
+            sa.func.set_config(ERRAND_SETTING, "", True),
+        )
+    )
 
 
 class _Speech:

@@ -66,6 +66,16 @@ def watch(engine: sa.Engine, plans: Plans) -> Iterator[Plans]:
         event.remove(engine, "after_cursor_execute", watcher.after)
 
 
+def ask(connection: sa.Connection, sql: str, given: Any) -> list[Any]:
+    """The answer of the driver itself: what a session sends may hold no text."""
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(sql, given)
+        return list(cursor.fetchall())
+    finally:
+        cursor.close()
+
+
 class _Watcher:
     def __init__(self, plans: Plans) -> None:
         self._plans = plans
@@ -106,8 +116,7 @@ class _Sqlite(_Watcher):
         self._steps: dict[int, int] = {}
 
     def look(self, connection: sa.Connection, sql: str, given: Any) -> None:
-        rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", given).all()
-        details = [str(row[3]) for row in rows]
+        details = [str(row[3]) for row in ask(connection, f"EXPLAIN QUERY PLAN {sql}", given)]
         sorts = any("TEMP B-TREE FOR ORDER" in detail for detail in details)
         ordered = "LIMIT" in sql and not sorts
         for detail in details:
@@ -145,9 +154,8 @@ class _Postgresql(_Watcher):
         if sql.lstrip().upper().startswith("INSERT") and "SELECT" not in sql.upper():
             return
         with connection.begin_nested() as savepoint:
-            found = connection.exec_driver_sql(
-                f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {sql}", given
-            ).scalar_one()
+            explain = f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {sql}"
+            found = ask(connection, explain, given)[0][0]
             savepoint.rollback()
         plan = found if isinstance(found, list) else json.loads(found)
         self._walk(sql, plan[0]["Plan"], ordered=False)
