@@ -1,6 +1,27 @@
-"""``python -m backend``: the same as the ``email-sender`` command."""
+"""The ``email-sender`` command, also as ``python -m backend``; light, so as to listen at once."""
 
-from backend.cli import main
+import importlib
+import signal
+from typing import Any
+
+
+def load(module: str) -> Any:
+    """Load a module that takes its time; a Ctrl-C meanwhile ends the process without a word.
+
+    Python would answer it with a traceback of whatever is just being loaded.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        return importlib.import_module(module)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    loaded = importlib.import_module(module)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    return loaded
+
+
+def main() -> None:
+    """Run one command."""
+    load("backend.cli").main()
+
 
 if __name__ == "__main__":
     main()

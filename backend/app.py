@@ -134,7 +134,11 @@ def compose(
         RoomClashError: Two rooms claim the same.
     """
     house = House([*ROOMS, *(room for room, _ in more)], errands=CORE_ERRANDS)
-    engine = make_engine(settings.database_url, pool_size=settings.database.pool_size)
+    engine = make_engine(
+        settings.database_url,
+        pool_size=settings.database.pool_size,
+        prepared=settings.database.prepared_statements,
+    )
     carrier: PostgresCarrier | UnixCarrier
     if engine.dialect.name == "postgresql":
         url = sa.make_url(settings.database_url).set(drivername="postgresql")
@@ -202,7 +206,7 @@ def compose(
 
     async def check_database() -> str:
         await database.ping()
-        return database.dialect
+        return await database.check_wall()
 
     async def count(gauge: FleetGauge[Any], manager: Any) -> Mapping[str, int]:
         async with database.read(SystemScope(gauge.errand)) as tx:

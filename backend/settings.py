@@ -38,6 +38,9 @@ class DatabaseSettings(_Section):
         None, description="DSN of the role that owns the tables, for migrations; unset is `url`."
     )
     pool_size: int = Field(10, ge=1, le=100, description="Connections a process keeps.")
+    prepared_statements: bool = Field(
+        True, description="Off behind a pooler in transaction mode, such as PgBouncer."
+    )
 
 
 class HttpSettings(_Section):

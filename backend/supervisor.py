@@ -7,24 +7,24 @@ not leave a worker running that nobody watches.
 import asyncio
 import contextlib
 import ctypes
-import logging
+import fcntl
+import json
 import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Self
+from typing import IO, Final, Self
 
 from backend.core.clock import monotonic
-
-logger = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG: Final = 1
 _STEADY_SECONDS: Final = 10.0
 _MAX_PAUSE_SECONDS: Final = 15.0
 _STOP_SECONDS: Final = 25.0
+_LOCK_FILE: Final = "in-use.lock"
 # Loaded before any fork: between fork and exec only async-signal-safe work is allowed.
 _LIBC: Final = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -65,6 +65,81 @@ def die_with_parent(number: signal.Signals = signal.SIGTERM) -> Callable[[], Non
     return ask
 
 
+class FolderInUseError(RuntimeError):
+    """Somebody else runs an installation out of this folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Holder:
+    pid: int
+    address: str
+
+
+@contextlib.contextmanager
+def hold_folder(folder: Path, address: str) -> Iterator[None]:
+    """Be the one that runs an installation out of ``folder`` while the block lasts.
+
+    The kernel's lock, which ends with the process however it dies. What stands in the file is for
+    people: an old one means nothing by itself.
+
+    Args:
+        folder: It exists.
+        address: Where the installation is found.
+
+    Raises:
+        FolderInUseError: Names who has it, and where they are found.
+    """
+    with (folder / _LOCK_FILE).open("a+") as file:
+        if not _locked(file):
+            raise FolderInUseError(_in_use(folder, _holder_of(file)))
+        file.truncate(0)
+        file.write(json.dumps({"pid": os.getpid(), "address": address}))
+        file.flush()
+        yield
+        # Not removed: whoever waits to open it must find the file that is locked.
+        file.truncate(0)
+
+
+def refuse_held_folder(folder: Path) -> None:
+    """Let only who holds the folder, and what it starts, change what its processes rely on.
+
+    Raises:
+        FolderInUseError: Somebody else holds it.
+    """
+    try:
+        file = (folder / _LOCK_FILE).open("r+")
+    except FileNotFoundError:
+        return
+    with file:
+        if not _locked(file):
+            holder = _holder_of(file)
+            if holder is None or holder.pid != os.getppid():
+                raise FolderInUseError(_in_use(folder, holder))
+
+
+def _locked(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _holder_of(file: IO[str]) -> _Holder | None:
+    """Who wrote themselves down; None in the moment before they do."""
+    file.seek(0)
+    try:
+        said = json.loads(file.read())
+        return _Holder(int(said["pid"]), str(said["address"]))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _in_use(folder: Path, holder: _Holder | None) -> str:
+    who = f"process {holder.pid} ({holder.address})" if holder else "another process"
+    return f"{folder} is in use by {who}; stop it, or use another folder"
+
+
 def refuse_taken_ports(ports: Mapping[str, int], host: str = "127.0.0.1") -> None:
     """Check, before anything starts, that every port is free.
 
@@ -82,11 +157,23 @@ def refuse_taken_ports(ports: Mapping[str, int], host: str = "127.0.0.1") -> Non
 
 
 class Supervisor:
-    """Keeps programs running inside an ``async with`` block; each logs to its own file."""
+    """Keeps programs running inside an ``async with`` block; each logs to its own file.
 
-    def __init__(self, programs: Sequence[Program], log_directory: Path) -> None:
+    Args:
+        programs: First started first.
+        log_directory: Where their output goes.
+        tell: Takes a line for people when one died, or would not end.
+    """
+
+    def __init__(
+        self,
+        programs: Sequence[Program],
+        log_directory: Path,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._programs = list(programs)
         self._logs = log_directory
+        self._tell = tell
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._keepers: list[asyncio.Task[None]] = []
         self.failed: asyncio.Queue[str] = asyncio.Queue()
@@ -135,8 +222,9 @@ class Supervisor:
             code = await self._processes[program.name].wait()
             if monotonic() - began > _STEADY_SECONDS:
                 pause = 0.5
-            logger.error("process_died", extra={"program": program.name, "code": code})
             self.failed.put_nowait(f"{program.name} ended with code {code}")
+            log = self.log_file(program.name)
+            self._tell(f"{program.name} ended with code {code} and is started again; see {log}")
             await asyncio.sleep(pause)
             pause = min(_MAX_PAUSE_SECONDS, 2 * pause)
             await self._start(program)
@@ -150,7 +238,7 @@ class Supervisor:
         try:
             await asyncio.wait_for(process.wait(), _STOP_SECONDS)
         except TimeoutError:
-            logger.exception("process_killed", extra={"program": name})
+            self._tell(f"{name} did not stop within {_STOP_SECONDS:g} s and is killed")
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()

@@ -14,6 +14,7 @@ from typing import Any, Final
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import start_http_server
+from sqlalchemy.exc import SQLAlchemyError
 
 from backend.app import Platform, make_scheduler
 from backend.core.audit import sequence
@@ -104,7 +105,10 @@ async def _sequence(platform: Platform) -> None:
 
 
 async def sweep(platform: Platform, holder: str) -> None:
-    """Forget what has expired, the outbox's too; who fails keeps nobody else's."""
+    """Forget what has expired, the outbox's too, and gather statistics of what is left.
+
+    Who fails keeps nobody else's.
+    """
     kept = platform.settings.events
     retention = Retention(kept.keep_hours, kept.keep_days, kept.keep_rows)
     try:
@@ -133,3 +137,7 @@ async def sweep(platform: Platform, holder: str) -> None:
             logger.warning("retention_waits_for_the_database", extra={"room": room})
         except Exception:
             logger.exception("retention_failed", extra={"room": room})
+    try:
+        await platform.database.gather_statistics()
+    except SQLAlchemyError:
+        logger.warning("statistics_wait_for_the_database")

@@ -266,10 +266,14 @@ class ListPage(Generic[_T]):
 
 @dataclass(frozen=True, slots=True)
 class _Secret:
-    """A credential's name and its parts, each with the name it has where it is pasted."""
+    """A credential's name and its parts, each with the name it has where it is pasted.
+
+    ``withheld`` says why one is missing: the answer that showed it was lost on its way to us.
+    """
 
     name: str
     parts: tuple[tuple[str, str], ...] = field(repr=False)
+    withheld: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -555,8 +559,10 @@ def _input(session: state.Session, key: str, one: Input, now: str = "") -> str |
 
 def _show(page: ListPage[_T], answer: Any, parts: Sequence[tuple[str, str]]) -> None:
     """Have ``_secret`` show these parts of an answer from the next run on."""
-    told = tuple((label, str(getattr(answer, name))) for label, name in parts)
-    _set(f"{page.key}-secret", _Secret(page.name(answer), told))
+    found = [(label, getattr(answer, name)) for label, name in parts]
+    told = tuple((label, value) for label, value in found if value)
+    withheld = getattr(answer, "secret_withheld", None) or ""
+    _set(f"{page.key}-secret", _Secret(page.name(answer), told, withheld))
 
 
 def _secret(key: str) -> None:
@@ -566,13 +572,16 @@ def _secret(key: str) -> None:
         return
     with st.container(key=f"card-{key}-secret"):
         markup.section(f"Credentials of {secret.name}")
-        markup.note("Shown this once. Copy what you need now, to where it will be used.")
+        if secret.withheld:
+            st.warning(secret.withheld)
+        else:
+            markup.note("Shown this once. Copy what you need now, to where it will be used.")
         for label, value in secret.parts:
             with st.container(gap="xxsmall"):
                 markup.label(label)
                 st.code(value, language=None, wrap_lines=True)
         st.button(
-            "I have copied it",
+            "I have read it" if secret.withheld else "I have copied it",
             key=f"{key}-copied",
             type="primary",
             on_click=_set,

@@ -162,6 +162,7 @@ class Installation:
         outer = {key: value for key, value in os.environ.items() if not key.startswith(_PREFIX)}
         self.env = outer | {_PREFIX + key: value for key, value in wanted.items()}
         self.client = Client("", "")
+        self.tenant_id = ""
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         # Loopback: no proxy of the environment may come between.
         self._http = httpx.Client(timeout=2, trust_env=False)
@@ -183,6 +184,7 @@ class Installation:
         self.command("migrate")
         made = json.loads(self.command("bootstrap"))
         self.client = Client(made["client_id"], made["client_secret"])
+        self.tenant_id = made["tenant_id"]
 
     def close(self) -> None:
         """Stop what runs."""
@@ -209,6 +211,12 @@ class Installation:
         process = spawn("backend", arguments, self.env, self.logs / f"{name}.log")
         self._processes[name] = process
         return process
+
+    def end(self, name: str) -> None:
+        """Stop a process in order; gone already, or never started, is fine."""
+        process = self.take(name)
+        if process is not None:
+            stop(process)
 
     def take(self, name: str) -> subprocess.Popen[bytes] | None:
         """Give up a process to the caller, who ends it; None when there is none of this name."""

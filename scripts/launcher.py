@@ -21,7 +21,14 @@ from typing import Any, Final, NoReturn, Self
 
 import httpx
 
-from backend.supervisor import PortTakenError, Program, Supervisor, refuse_taken_ports
+from backend.supervisor import (
+    FolderInUseError,
+    PortTakenError,
+    Program,
+    Supervisor,
+    hold_folder,
+    refuse_taken_ports,
+)
 from scripts.n8n.api import DEMO_PATH, N8nError
 from scripts.n8n.server import N8nServer, pack_nodes
 
@@ -218,22 +225,17 @@ async def _ready(supervisor: Supervisor, checks: Mapping[str, str]) -> None:
 class MainJob:
     """The main job through the public API, exactly as the node does it."""
 
-    def __init__(self, api: str, first: Mapping[str, str]) -> None:
+    def __init__(self, api: str, client: Mapping[str, str]) -> None:
         self._api = api
-        self._first = first
+        self._client = client
         self._http = _direct(base_url=api, timeout=10)
 
     async def __aenter__(self) -> Self:
         answer = await self._http.post(
             "/oauth/token",
             data={"grant_type": "client_credentials"},
-            auth=(self._first["client_id"], self._first["client_secret"]),
+            auth=(self._client["client_id"], self._client["client_secret"]),
         )
-        if answer.status_code == httpx.codes.UNAUTHORIZED:
-            raise LaunchError(
-                f"the API refuses client {self._first['client_id']}: deleted, rotated, or its "
-                "tenant suspended; without first-run.json the next start makes another"
-            )
         token = self._expect(answer, 200, "a token")["access_token"]
         self._http.headers["Authorization"] = f"Bearer {token}"
         return self
@@ -289,18 +291,18 @@ class MainJob:
 
 
 async def find_audit(
-    env: Mapping[str, str], first: Mapping[str, str], target: str
+    env: Mapping[str, str], client: Mapping[str, str], target: str
 ) -> dict[str, Any]:
-    """The audit record of what the demo client did, once the sequencer has numbered it.
+    """The audit record of what the start's client did, once the sequencer has numbered it.
 
     Raises:
         LaunchError: There is none in time, or it names somebody else.
     """
-    wanted = f"client:{first['client_id']}"
+    wanted = f"client:{client['client_id']}"
     deadline = time.monotonic() + _ACCEPT_SECONDS
     while True:
         found = await asyncio.to_thread(
-            _command, env, "audit-list", "--tenant", first["tenant_slug"], "--target", target
+            _command, env, "audit-list", "--tenant", client["tenant_slug"], "--target", target
         )
         records: list[dict[str, Any]] = [json.loads(line) for line in found.splitlines()]
         if records and records[-1]["seq"] is not None:
@@ -331,12 +333,12 @@ def _install_n8n() -> Path:
 
 
 def _run_workflow(
-    server: N8nServer, api: str, first: Mapping[str, str], recipient: str
+    server: N8nServer, api: str, client: Mapping[str, str], recipient: str
 ) -> tuple[dict[str, Any], int, str]:
     """Create credential and workflow by n8n's API, publish, call the webhook, find the run."""
     server.start()
     with server.open_api() as n8n:
-        credential = n8n.create_oauth2_credential(api, first["client_id"], first["client_secret"])
+        credential = n8n.create_oauth2_credential(api, client["client_id"], client["client_secret"])
         workflow = n8n.ensure_demo_workflow(credential)
         answer, execution = n8n.run_webhook(
             workflow,
@@ -360,7 +362,7 @@ async def _n8n(
     ports: Ports,
     package: Path,
     *,
-    first: Mapping[str, str],
+    client: Mapping[str, str],
     env: Mapping[str, str],
 ) -> AsyncIterator[dict[str, Any]]:
     """n8n with our node while the block lasts; gives what its workflow did."""
@@ -374,16 +376,17 @@ async def _n8n(
     )
     try:
         email, execution, status = await asyncio.to_thread(
-            _run_workflow, server, api, first, options.to
+            _run_workflow, server, api, client, options.to
         )
         if status != "success":
             raise LaunchError(f"n8n's execution {execution} ended as {status}")
-        async with MainJob(api, first) as job:
+        async with MainJob(api, client) as job:
             accepted = await job.accepted(email["id"])
-        record = await find_audit(env, first, f"email:{email['id']}")
+        record = await find_audit(env, client, f"email:{email['id']}")
         _say(f"    workflow  answered with {email['message_id']}")
         _say(f"    n8n       execution {execution} {status}")
         _say(f"    audit     #{record['seq']} {record['action']} by {record['actor']}")
+        _say(f"    log in to n8n as {server.owner_email}, password {server.owner_password}")
         yield {
             "message_id": email["message_id"],
             "job_id": email["job_id"],
@@ -398,6 +401,14 @@ async def _n8n(
 
 
 async def _launch(options: argparse.Namespace) -> None:
+    data = options.data_dir.resolve()
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # First of all: its holder's processes have the ports too, and are what there is to say.
+    with hold_folder(data, f"http://localhost:{Ports(options.port_base).console}"):
+        await _run(options, data)
+
+
+async def _run(options: argparse.Namespace, data: Path) -> None:
     ports = Ports(options.port_base)
     wanted = {"API": ports.api, "console": ports.console, "worker metrics": ports.worker}
     if not options.smtp_url:
@@ -405,30 +416,26 @@ async def _launch(options: argparse.Namespace) -> None:
     if options.with_n8n:
         wanted |= {"n8n": ports.n8n, "n8n task broker": ports.n8n_broker}
     refuse_taken_ports(wanted)
-    data = options.data_dir.resolve()
-    data.mkdir(parents=True, exist_ok=True, mode=0o700)
     env = environment(options, ports)
     package = await asyncio.to_thread(_install_n8n) if options.with_n8n else None
     _say("==> Migrating the database")
     await asyncio.to_thread(_command, env, "migrate")
-    kept = data / "first-run.json"
-    before = kept.read_bytes() if kept.exists() else b""
     console_url = f"http://localhost:{ports.console}"
     first = json.loads(
         await asyncio.to_thread(_command, env, "bootstrap", "--console-url", console_url)
     )
     console_secret = json.loads((data / "console.json").read_text())["client_secret"]
-    if first["client_secret"].encode() not in before:
-        _introduce(first, kept)
+    if "client_secret" in first:
+        _introduce(first, data / "first-run.json")
+    client = json.loads(await asyncio.to_thread(_command, env, "start-client"))
     _say("==> Starting the processes")
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     api = f"http://127.0.0.1:{ports.api}"
-    async with Supervisor(
-        programs(options, ports, env, console_secret), data / "logs"
-    ) as supervisor:
+    started = programs(options, ports, env, console_secret)
+    async with Supervisor(started, data / "logs", lambda said: _say(f"==> {said}")) as supervisor:
         await _ready(
             supervisor,
             {
@@ -438,9 +445,9 @@ async def _launch(options: argparse.Namespace) -> None:
             },
         )
         _say("==> Sending the first e-mail through the API")
-        async with MainJob(api, first) as job:
+        async with MainJob(api, client) as job:
             email = await job.send(options.to)
-        record = await find_audit(env, first, f"email:{email['id']}")
+        record = await find_audit(env, client, f"email:{email['id']}")
         result: dict[str, Any] = {
             "accepted": True,
             "message_id": email["message_id"],
@@ -454,7 +461,7 @@ async def _launch(options: argparse.Namespace) -> None:
         _say(f"    accepted by the mail server in {result['milliseconds']} ms")
         _say(f"    audit     #{record['seq']} {record['action']} by {record['actor']}")
         if package is not None:
-            async with _n8n(options, ports, package, first=first, env=env) as found:
+            async with _n8n(options, ports, package, client=client, env=env) as found:
                 result |= found
                 await _finish(options, ports, stop)
         else:
@@ -507,11 +514,7 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(f"no answer from {exc.request.url}: {str(exc) or type(exc).__name__}")
     except OSError as exc:
         _fail(f"{exc.filename}: {exc.strerror}" if exc.filename else repr(exc))
-    except (LaunchError, N8nError, PortTakenError) as exc:
+    except (FolderInUseError, LaunchError, N8nError, PortTakenError) as exc:
         _fail(str(exc).splitlines()[0])
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-if __name__ == "__main__":
-    main()

@@ -18,8 +18,10 @@ from backend.core.database import Database, make_engine
 from backend.core.events import event_maker
 from backend.core.ids import uuid7
 from backend.migrations import runner
+from backend.migrations.row_security import declare_errands
 from backend.rooms import HOUSE
 from backend.settings import Settings
+from tests.support.errands import EVERYTHING
 
 pytest_plugins = ["tests.support.postgres", "tests.support.platform"]
 
@@ -63,6 +65,10 @@ def postgres_template(postgres_server: Any) -> Any:
     made = postgres_server.create_database("migrated")
     runner.upgrade(made.owner_url)
     runner.grant(made.owner_url, str(sa.make_url(made.url).username))
+    engine = sa.create_engine(runner.sync_url(made.owner_url))
+    with engine.begin() as connection:
+        declare_errands(connection, [*HOUSE.errands.values(), EVERYTHING], HOUSE.along)
+    engine.dispose()
     return postgres_server
 
 

@@ -24,6 +24,7 @@ from backend.core.log import configure_logging
 from backend.settings import Settings
 
 _USAGE: Final = 2
+_INTERRUPTED: Final = 130
 # What an installation begins with; after these the help follows the names of the modules.
 _FIRST: Final = ("processes", "schema", "installation")
 
@@ -39,7 +40,7 @@ COMMANDS: Final = _commands()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command; exits 0, or 2 with one line of explanation."""
+    """Run one command; exits 0, 2 with one line of explanation, or 130 after a Ctrl-C."""
     # The database, its journal, logs and mail hold what every tenant sent: a folder that others
     # may enter must not show them.
     os.umask(0o077)
@@ -48,7 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         settings = Settings()
         configure_logging(f"{SERVICE}-{options.command}", settings.telemetry.log_level)
         command: Command = options.chosen
-        command.run(settings, options)
+        command.run(command.settings_for(settings), options)
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
     except ValidationError as exc:
         first = exc.errors()[0]
         said = first["msg"].removeprefix("Value error, ")

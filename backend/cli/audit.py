@@ -60,7 +60,12 @@ def _audit_list(settings: Settings, options: argparse.Namespace) -> None:
                 target=options.target,
             )
 
-    for entry in reversed(run_on_platform(settings, read)[: options.limit]):
+    found = run_on_platform(settings, read)
+    if len(found) > options.limit:
+        sys.stderr.write(
+            f"email-sender: these are the newest {options.limit}; there are older ones (--limit)\n"
+        )
+    for entry in reversed(found[: options.limit]):
         record = {**dataclasses.asdict(entry), "at": entry.at.isoformat()}
         sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
 
@@ -69,7 +74,16 @@ def _list_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tenant", required=True, help="slug, or 'platform'")
     for name in ("target", "action", "actor"):
         parser.add_argument(f"--{name}", help="exact, or a prefix with *")
-    parser.add_argument("--limit", type=int, default=200)
+    parser.add_argument(
+        "--limit", type=_positive, default=200, help="the newest so many (200); more are told of"
+    )
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
 
 
 COMMANDS: Final = (
@@ -78,8 +92,13 @@ COMMANDS: Final = (
         "recompute the audit chain of every tenant",
         _audit_verify,
         lambda parser: parser.add_argument("--tenant", help="slug of one tenant"),
+        installation="looks",
     ),
     Command(
-        "audit-list", "print a tenant's audit records, oldest first", _audit_list, _list_options
+        "audit-list",
+        "print a tenant's audit records, oldest first",
+        _audit_list,
+        _list_options,
+        installation="looks",
     ),
 )

@@ -2,11 +2,16 @@
 
 import argparse
 import asyncio
+import base64
 import dataclasses
+import os
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Final, TypeVar
+from pathlib import Path
+from typing import Any, Final, Literal, TypeVar
 
+import sqlalchemy as sa
 import uvicorn
+from pydantic import SecretStr
 
 from backend.app import Platform, compose
 from backend.core.context import Scope, SystemScope
@@ -18,6 +23,7 @@ OPERATOR: Final = "system:operator"
 
 _T = TypeVar("_T")
 Options = Callable[[argparse.ArgumentParser], object]
+Installation = Literal["makes", "changes", "looks"]
 
 
 class CommandError(Exception):
@@ -33,12 +39,49 @@ class Command:
         text: What it does, in a line.
         run: Does it; what it raises of ours becomes one line and exit status 2.
         options: Adds its arguments.
+        installation: What it does to one. ``makes``: it may be the first to make one. ``changes``:
+            there must be a whole one. ``looks``: there must be a database, and nothing is left.
     """
 
     name: str
     text: str
     run: Callable[[Settings, argparse.Namespace], None]
     options: Options = lambda _: None
+    installation: Installation = "changes"
+
+    def settings_for(self, settings: Settings) -> Settings:
+        """The settings, once there is what the command needs.
+
+        What only looks and finds no root key is given one of the moment, which opens nothing:
+        loading the configured one would make it, and a folder around it.
+
+        Raises:
+            CommandError: There is no installation; names where it was looked for.
+        """
+        if self.installation == "makes":
+            return settings
+        url = sa.make_url(settings.database_url)
+        if url.get_backend_name() == "sqlite" and url.database:
+            _expect(Path(url.database))
+        security = settings.security
+        key_file = security.root_key_file or settings.data_dir / "root.key"
+        if security.root_key is not None or key_file.exists():
+            return settings
+        if self.installation == "changes":
+            _expect(key_file.resolve())
+        passing = SecretStr(base64.b64encode(os.urandom(32)).decode())
+        return settings.model_copy(
+            update={"security": security.model_copy(update={"root_key": passing})}
+        )
+
+
+def _expect(path: Path) -> None:
+    if not path.exists():
+        msg = (
+            f"there is no installation here: {path} does not exist; run this where its data "
+            "folder is, or set EMAIL_SENDER__DATA_DIR"
+        )
+        raise CommandError(msg)
 
 
 def tenant_command(
@@ -46,6 +89,8 @@ def tenant_command(
     text: str,
     work: Callable[[Platform, Scope, argparse.Namespace], Awaitable[None]],
     options: Options = lambda _: None,
+    *,
+    installation: Installation = "changes",
 ) -> Command:
     """A command for one tenant, which ``--tenant`` names: ``work`` acts in it as the operator."""
 
@@ -60,7 +105,7 @@ def tenant_command(
         parser.add_argument("--tenant", required=True, help="slug")
         options(parser)
 
-    return Command(name, text, run, add)
+    return Command(name, text, run, add, installation)
 
 
 def run_on_platform(settings: Settings, work: Callable[[Platform], Awaitable[_T]]) -> _T:

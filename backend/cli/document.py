@@ -33,4 +33,6 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path)
 
 
-COMMANDS: Final = (Command("openapi", "print the OpenAPI document", _openapi, _options),)
+COMMANDS: Final = (
+    Command("openapi", "print the OpenAPI document", _openapi, _options, installation="makes"),
+)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from backend.app import Platform, compose
-from backend.cli.command import Command, CommandError, run_async, run_on_platform
+from backend.cli.command import Command, CommandError, find_tenant, run_async, run_on_platform
 from backend.core.context import Scope, SystemScope
 from backend.core.errors import UnavailableError
 from backend.managers.identity import AUTHENTICATE, IdentityManager
@@ -19,23 +19,59 @@ from backend.managers.security import CHECK_KEYS, KeyUnavailableError, SecurityM
 from backend.managers.tenant import PLATFORM, Tenant, TenantManager, hash_password
 from backend.migrations import runner
 from backend.settings import Settings
+from backend.supervisor import refuse_held_folder
 
 # What a program needs to send as the demo tenant.
+_DEMO: Final = "demo"
+_SHOWN_ONCE: Final = frozenset({"admin_password", "client_secret"})
 _DRIVING: Final = frozenset({"tenant_id", "tenant_slug", "client_id", "client_secret"})
 
 
 def _bootstrap(settings: Settings, options: argparse.Namespace) -> None:
-    """Print what the demo is driven with; what a second call finds in its place, it leaves."""
+    """Print what was made; what a second call finds in its place, it leaves, secrets untold."""
+    # The console that runs would have another secret than the API knows, or another address.
+    refuse_held_folder(settings.data_dir)
     made = run_async(bootstrap(compose(settings), options.admin_email, options.console_url))
     sys.stdout.write(json.dumps(made, indent=2) + "\n")
+
+
+def _start_client(settings: Settings, _: argparse.Namespace) -> None:
+    """Print the client, whose secret is kept nowhere."""
+    sys.stdout.write(json.dumps(run_async(renew_start_client(compose(settings))), indent=2) + "\n")
+
+
+async def renew_start_client(platform: Platform) -> dict[str, str]:
+    """The client by which a start proves the main job, with a secret of this moment.
+
+    Its own, because people rotate, disable and delete what the console shows them, the demo's
+    client among it: that must stop their workflows and no start.
+
+    Raises:
+        CommandError: There is no demo tenant.
+    """
+    async with platform.running():
+        tenant = await find_tenant(platform, _DEMO)
+        demo = Scope(actor="system:start", tenant_id=tenant.id)
+        async with platform.database.transaction(demo) as tx:
+            client, secret = await platform.of(IdentityManager).clients.renew_own_client(
+                tx,
+                f"es_start_{tenant.id.replace('-', '')}",
+                name="scripts/run: proof of the start",
+                role="workflow",
+            )
+    return {
+        "tenant_slug": tenant.slug,
+        "client_id": client.client_id,
+        "client_secret": secret,
+    }
 
 
 async def bootstrap(platform: Platform, admin_email: str, console_url: str) -> dict[str, str]:
     """Make the platform usable: the console's client always, the demo tenant and its client once.
 
-    The secrets are returned and written to ``first-run.json`` (mode 0600) in the data folder,
-    which later starts read to drive the demo; they are in no log. Without that file an existing
-    demo tenant gets another client, and its people keep their passwords.
+    Secrets that were made are returned, once, and written to ``first-run.json`` (mode 0600) in the
+    data folder; they are in no log. Without that file an existing demo tenant gets another client,
+    and its people keep their passwords.
 
     Raises:
         CommandError: The database was sealed under another root key, or a file is damaged.
@@ -64,11 +100,11 @@ async def bootstrap(platform: Platform, admin_email: str, console_url: str) -> d
             )
         _write_private(console_file, {"client_id": "console", "client_secret": console_secret})
         async with platform.database.read(SystemScope(PLATFORM)) as view:
-            tenant = await platform.of(TenantManager).find_tenant(view, "demo")
+            tenant = await platform.of(TenantManager).find_tenant(view, _DEMO)
         made = _read_private(first_file)
         # A file of another database, when the folder is used with several, counts as none.
         if tenant is not None and made.get("tenant_id") == tenant.id and made.keys() >= _DRIVING:
-            return made
+            return {name: value for name, value in made.items() if name not in _SHOWN_ONCE}
         made = {}
         if tenant is None:
             tenant, made = await _make_demo_tenant(platform, admin_email)
@@ -95,7 +131,7 @@ async def _make_demo_tenant(platform: Platform, admin_email: str) -> tuple[Tenan
     hashed = await asyncio.to_thread(hash_password, password)
     made = {"admin_email": admin_email}
     async with platform.database.transaction(SystemScope(PLATFORM)) as tx:
-        tenant = await tenants.create_tenant(tx, slug="demo", name="Demo")
+        tenant = await tenants.create_tenant(tx, slug=_DEMO, name="Demo")
         found = await tenants.find_login(tx, admin_email)
         if found:
             admin = found[0]
@@ -179,6 +215,17 @@ COMMANDS: Final = (
         "create the first admin, a demo tenant, its client",
         _bootstrap,
         _bootstrap_options,
+        installation="makes",
     ),
-    Command("doctor", "print the settings redacted and check every configured dependency", _doctor),
+    Command(
+        "start-client",
+        "renew the client by which scripts/run proves a start, and print it",
+        _start_client,
+    ),
+    Command(
+        "doctor",
+        "print the settings redacted and check every configured dependency",
+        _doctor,
+        installation="looks",
+    ),
 )

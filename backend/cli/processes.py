@@ -2,32 +2,78 @@
 
 import argparse
 import asyncio
+import errno
 import signal
+import socket
+from contextlib import suppress
 from typing import Final
 
+import sqlalchemy as sa
 import uvicorn
 
 from backend.app import compose, create_app
-from backend.cli.command import Command, run_async
+from backend.cli.command import Command, CommandError, run_async
+from backend.core.database import Base, make_engine
+from backend.core.row_security import check_role
 from backend.http import server
 from backend.settings import Settings
 from backend.sink import SmtpSink
 from backend.worker import run_worker
 
 
+async def _refuse_weak_role(settings: Settings) -> None:
+    """Serve nobody as a role that would not be kept to one tenant's rows.
+
+    A database that is away is asked again by the readiness check.
+
+    Raises:
+        WeakRoleError: The role passes row-level security.
+    """
+    engine = make_engine(settings.database_url, pool_size=1)
+    try:
+        if engine.dialect.name == "postgresql":
+            with suppress(sa.exc.OperationalError, sa.exc.InterfaceError):
+                await check_role(engine, Base.metadata.tables)
+    finally:
+        await engine.dispose()
+
+
 def _serve(settings: Settings, _: argparse.Namespace) -> None:
-    app = create_app(compose(settings))
-    uvicorn.run(
-        app,
-        host=settings.http.host,
-        port=settings.http.port,
-        loop="uvloop",
-        timeout_graceful_shutdown=20,
-        **server.OPTIONS,
+    # Before anything is begun: a server that finds its port taken has started everything else.
+    _refuse_taken(settings.http.host, settings.http.port)
+    run_async(_refuse_weak_role(settings))
+    made = uvicorn.Server(
+        uvicorn.Config(
+            create_app(compose(settings)),
+            host=settings.http.host,
+            port=settings.http.port,
+            loop="uvloop",
+            timeout_graceful_shutdown=20,
+            **server.OPTIONS,
+        )
     )
+    try:
+        made.run()
+    except KeyboardInterrupt:
+        return  # it has ended in order, and says again how it was told to
+    if not made.started:
+        raise CommandError("the API did not start; its log says why")
+
+
+def _refuse_taken(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as exc:
+        if exc.errno == errno.EADDRINUSE:
+            hint = "choose another by EMAIL_SENDER__HTTP__PORT"
+            raise CommandError(f"port {port} of {host} is taken; {hint}") from None
+        said = exc.strerror or str(exc)
+        raise CommandError(f"cannot listen on {host}, port {port}: {said}") from None
 
 
 def _worker(settings: Settings, _: argparse.Namespace) -> None:
+    run_async(_refuse_weak_role(settings))
     run_async(run_worker(compose(settings)))
 
 
@@ -53,12 +99,13 @@ def _sink_options(parser: argparse.ArgumentParser) -> None:
 
 
 COMMANDS: Final = (
-    Command("serve", "serve the HTTP API", _serve),
-    Command("worker", "run jobs and the platform's own ticks", _worker),
+    Command("serve", "serve the HTTP API", _serve, installation="makes"),
+    Command("worker", "run jobs and the platform's own ticks", _worker, installation="makes"),
     Command(
         "sink",
         "run the local SMTP sink, which accepts everything and keeps it",
         _sink,
         _sink_options,
+        installation="makes",
     ),
 )

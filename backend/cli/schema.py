@@ -29,4 +29,12 @@ def _options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-COMMANDS: Final = (Command("migrate", "migrate the database as its owner", _migrate, _options),)
+COMMANDS: Final = (
+    Command(
+        "migrate",
+        "migrate the database as its owner",
+        _migrate,
+        _options,
+        installation="makes",
+    ),
+)

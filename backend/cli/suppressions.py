@@ -42,6 +42,7 @@ COMMANDS: Final = (
         "print the addresses that a tenant never mails",
         _list,
         lambda parser: parser.add_argument("--address", help="exact, or a prefix with *"),
+        installation="looks",
     ),
     tenant_command(
         "suppression-import",

@@ -1,30 +1,47 @@
-"""The guards that confine every statement of a session to its scope.
+"""The guards that hold every statement of a session to its scope.
 
-* a loader criterion adds ``tenant_id = <scope's>`` to every ORM select, update and delete;
-* a flush guard refuses rows of another tenant;
-* bulk inserts must name the scope's tenant in every row.
+Whatever a session sends is looked at twice. When a statement is executed through the ORM, a loader
+criterion adds ``tenant_id = <scope's>`` to every entity that it names. When it is about to leave,
+however it was made, what the compiler saw of it is compared with the scope: a statement passes
+when each use of a table with tenants is held to the scope's tenant, every parameter that does so
+has that value, no table is named that has none, and nothing in it may hold any text
+(:mod:`backend.core._compiled`). So where the criterion finds nothing to hold on to, the statement
+is refused, and not run as it is.
 
-Statements that none of the three could confine are refused: raw SQL, tables instead of entities,
-updates of many rows by primary key, and values that would move a row to another tenant.
+Rows that the unit of work changes are named by key alone; what keeps them to the scope is that
+they were read in this session, or are new and say whose they are.
 
-System errands instead name the tables they may touch (:class:`backend.core.context.Errand`).
+Errands name the tables they may touch instead (:class:`backend.core.context.Errand`), and reach
+all tenants' rows in them unless they are confined.
 """
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final, cast
-from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 from sqlalchemy import event, orm
 from sqlalchemy.orm import Session, with_loader_criteria
-from sqlalchemy.sql import util as sql_util
-from sqlalchemy.sql import visitors
+from sqlalchemy.util.concurrency import await_
 
+from backend.core._compiled import Facts, watch
 from backend.core.columns import Lease, TenantOwned
 from backend.core.context import AnyScope, Scope, SystemScope
 
 _JOURNALS: Final = frozenset({"audit_records", "events"})
 """What every errand may append to, and none may read or change without listing it."""
+
+_EVERYBODYS: Final = frozenset({Lease.__tablename__})
+_HOLD: Final = "held_to"
+
+
+class TenantConfinementError(RuntimeError):
+    """A statement tried to leave its scope: always a bug of ours, never a caller's fault."""
+
+
+def confines(scope: AnyScope) -> bool:
+    """Whether the scope reaches one tenant's rows alone."""
+    return isinstance(scope, Scope) or scope.errand.confined
 
 
 def refuse_foreign_rows(
@@ -36,65 +53,30 @@ def refuse_foreign_rows(
     elif scope is None or not issubclass(model, TenantOwned | Lease):
         msg = f"{model.__name__} belongs to no tenant: use a system errand"
         raise TenantConfinementError(msg)
-    elif issubclass(model, TenantOwned) and any(
-        row.get("tenant_id") != scope.tenant_id for row in rows
+    if (
+        confines(scope)
+        and issubclass(model, TenantOwned)
+        and any(row.get("tenant_id") != scope.tenant_id for row in rows)
     ):
         msg = f"{model.__name__} of another tenant in this transaction"
         raise TenantConfinementError(msg)
 
 
-def refuse_moving(scope: AnyScope, columns: Iterable[str]) -> None:
-    """Refuse a tenant's update that would give a row to another."""
-    if isinstance(scope, Scope) and "tenant_id" in set(columns):
-        raise TenantConfinementError("a row cannot be given to a tenant")
-
-
 def _refuse_unlisted(scope: SystemScope, tables: Iterable[str]) -> None:
-    strange = sorted(set(tables) - scope.tables - {"leases"})
+    strange = sorted(set(tables) - scope.tables - _EVERYBODYS)
     if strange:
         msg = f"the {scope.errand.name!r} errand may not touch {', '.join(strange)}"
         raise TenantConfinementError(msg)
 
 
-class TenantConfinementError(RuntimeError):
-    """A statement tried to leave its scope: always a bug of ours, never a caller's fault."""
+# --- what is asked for: the criterion ---------------------------------------------------------
 
 
-_known_tables: WeakKeyDictionary[Any, frozenset[str]] = WeakKeyDictionary()
-
-
-def _tables_of(statement: Any) -> frozenset[str]:
-    """Every table a statement names, subqueries included; remembered while the statement lives.
-
-    Errands build their statements once and run them thousands of times, and looking through one
-    costs a tenth of running it.
-    """
-    known = _known_tables.get(statement)
-    if known is None:
-        found = sql_util.find_tables(
-            statement,
-            include_joins=True,
-            include_selects=True,
-            include_crud=True,
-            check_columns=True,
-        )
-        known = frozenset(
-            table.name for table in cast("list[Any]", found) if isinstance(table, sa.TableClause)
-        )
-        _known_tables[statement] = known
-    return known
-
-
-_known_readers: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
-
-
-def _reads(statement: Any) -> bool:
-    """Whether an insert takes values from rows; remembered like :func:`_tables_of`."""
-    known = _known_readers.get(statement)
-    if known is None:
-        known = any(isinstance(part, sa.SelectBase) for part in visitors.iterate(statement))
-        _known_readers[statement] = known
-    return known
+@lru_cache(maxsize=4096)
+def _criterion(tenant_id: str) -> orm.LoaderCriteriaOption:
+    return with_loader_criteria(
+        TenantOwned, lambda cls: cls.tenant_id == tenant_id, include_aliases=True
+    )
 
 
 @event.listens_for(Session, "do_orm_execute")
@@ -103,52 +85,115 @@ def _confine(state: orm.ORMExecuteState) -> None:
     if scope is None:
         msg = "no scope on this session"
         raise TenantConfinementError(msg)
-    if state.session.info.get("read_only") and not state.is_select:
-        msg = "write attempted in a read transaction"
-        raise TenantConfinementError(msg)
-    if state.is_column_load or state.is_relationship_load:
+    if state.is_insert or not confines(scope):
         return
-    if isinstance(state.statement, sa.TextClause | sa.TextualSelect):
+    if state.is_column_load:
+        # A row that is read again: loader criteria leave these alone.
+        model = cast("orm.Mapper[Any]", state.bind_mapper).class_
+        if issubclass(model, TenantOwned):
+            reading = cast("sa.Select[Any]", state.statement)
+            state.statement = reading.where(model.tenant_id == scope.tenant_id)
+        return
+    state.statement = state.statement.options(_criterion(scope.tenant_id))
+
+
+# --- what is sent: the allow-list -------------------------------------------------------------
+
+
+def hold(engine: sa.Engine) -> None:
+    """Hold every session of the engine to its scope."""
+    watch(engine.dialect)
+    event.listen(engine, "before_cursor_execute", _refuse_leaving)
+    if engine.dialect.name == "postgresql":
+        event.listen(engine, "before_cursor_execute", _name_scope)
+        event.listen(engine, "rollback_savepoint", _forget_named)
+        event.listen(engine.pool, "checkin", _let_go)
+
+
+def _refuse_leaving(connection: sa.Connection, *sent: Any) -> None:
+    held: Mapping[str, Any] | None = connection.get_execution_options().get(_HOLD)
+    if held is None:
+        # Not a session's: the core's own looks at the server.
+        return
+    context = sent[3]
+    facts: Facts | None = getattr(context.compiled, "facts", None)
+    if facts is None:
         raise TenantConfinementError("raw SQL cannot be confined")
+    if facts.raw:
+        raise TenantConfinementError(f"{facts.raw} cannot be confined")
+    if held.get("read_only") and facts.writes:
+        raise TenantConfinementError("write attempted in a read transaction")
+    scope: AnyScope = held["scope"]
+    _refuse_strange_tables(scope, facts)
+    if confines(scope):
+        _refuse_other_tenants(scope.tenant_id, facts, context, keyed=bool(held.get("flushing")))
+
+
+def _refuse_strange_tables(scope: AnyScope, facts: Facts) -> None:
     if isinstance(scope, SystemScope):
-        tables = _tables_of(state.statement)
         # Nobody has to be allowed to leave a record of what they did.
-        journal = _JOURNALS if state.is_insert and not _reads(state.statement) else frozenset()
-        _refuse_unlisted(scope, tables - journal)
-        return
-    if state.is_insert:
-        if state.execution_options.get("scope_checked"):
-            return
-        mapper = state.bind_mapper
-        rows = state.parameters
-        if mapper is None or rows is None:
-            msg = "insert through tx.insert or tx.insert_new: a bare insert cannot be checked"
-            raise TenantConfinementError(msg)
-        if _reads(state.statement):
-            raise TenantConfinementError("an insert that reads other rows cannot be confined")
-        refuse_foreign_rows(scope, mapper.class_, [rows] if isinstance(rows, Mapping) else rows)
-        return
-    _refuse_unconfinable(state, scope)
-    tenant_id = scope.tenant_id
-    state.statement = state.statement.options(
-        with_loader_criteria(
-            TenantOwned, lambda cls: cls.tenant_id == tenant_id, include_aliases=True
-        )
-    )
+        journal = _JOURNALS & facts.appended if facts.tables == facts.appended else frozenset()
+        _refuse_unlisted(scope, facts.tables - journal)
+    elif facts.without_tenant - _EVERYBODYS:
+        strange = ", ".join(sorted(facts.without_tenant - _EVERYBODYS))
+        raise TenantConfinementError(f"{strange} belongs to no tenant: use a system errand")
 
 
-def _refuse_unconfinable(state: orm.ORMExecuteState, scope: Scope) -> None:
-    """Refuse what would run as it is, because a loader criterion finds nothing to hold on to."""
-    if not state.is_orm_statement and _tables_of(state.statement):
-        raise TenantConfinementError("name entities: a bare table takes no criterion")
-    if state.is_update:
-        if isinstance(state.parameters, list):
-            raise TenantConfinementError("rows updated by primary key cannot be confined")
-        refuse_moving(scope, (column.key for column in state.statement._values or ()))  # type: ignore[attr-defined]
-    for mapper in state.all_mappers:
-        if not issubclass(mapper.class_, TenantOwned | Lease):
-            msg = f"{mapper.class_.__name__} belongs to no tenant: use a system errand"
-            raise TenantConfinementError(msg)
+def _refuse_other_tenants(tenant_id: str, facts: Facts, context: Any, *, keyed: bool) -> None:
+    if facts.moves:
+        raise TenantConfinementError("a row cannot be given to a tenant")
+    if loose := facts.loose - facts.keyed if keyed else facts.loose:
+        strange = ", ".join(sorted(loose))
+        raise TenantConfinementError(f"{strange}: not every use is held to the scope's tenant")
+    for name in context.compiled.tenant_names:
+        for values in context.compiled_parameters:
+            if values[name] != tenant_id:
+                raise TenantConfinementError("rows of another tenant in this transaction")
+
+
+def _name_scope(connection: sa.Connection, *_: Any) -> None:
+    """Tell PostgreSQL whose the next statement is, where BEGIN said something else."""
+    driver = _driver(connection)
+    if driver.misnamed:
+        await_(driver.rename())
+
+
+@event.listens_for(Session, "after_begin")
+def _take_hold(session: Session, _: Any, connection: sa.Connection) -> None:
+    if "scope" in session.info:
+        hold_to(connection, session.info)
+
+
+def hold_to(connection: sa.Connection, info: Mapping[str, Any]) -> None:
+    """From now on what is sent is held to the scope in ``info``, a session's."""
+    connection.execution_options(**{_HOLD: info})
+    if connection.dialect.name == "postgresql":
+        _driver(connection).scope = info["scope"]
+
+
+def _driver(connection: sa.Connection) -> Any:
+    return connection.connection.driver_connection
+
+
+def _let_go(dbapi_connection: Any, _: object) -> None:
+    if dbapi_connection is not None:  # one that broke comes back as nothing
+        dbapi_connection.driver_connection.scope = None
+
+
+def _forget_named(connection: sa.Connection, _: str, __: object) -> None:
+    # What was named inside the savepoint is undone with all else.
+    _driver(connection).named = None
+
+
+# --- the unit of work -------------------------------------------------------------------------
+
+
+@event.listens_for(Session, "before_attach")
+def _refuse_foreign_objects(session: Session, row: Any) -> None:
+    state = orm.attributes.instance_state(row)
+    if state.key is not None and state.session_id != session.hash_key:
+        # Its key would be all that says whose row is changed, and anybody may have made it up.
+        raise TenantConfinementError(f"{type(row).__name__} was not read in this transaction")
 
 
 @event.listens_for(Session, "before_flush")
@@ -161,3 +206,14 @@ def _guard_flush(session: Session, *_: object) -> None:
     for row in touched:
         owner = {"tenant_id": getattr(row, "tenant_id", None)}
         refuse_foreign_rows(scope, type(row), [owner])
+    session.info["flushing"] = True
+
+
+@event.listens_for(Session, "after_flush")
+def _end_flush(session: Session, _: object) -> None:
+    session.info["flushing"] = False
+
+
+@event.listens_for(Session, "after_soft_rollback")
+def _end_failed_flush(session: Session, _: object) -> None:
+    session.info["flushing"] = False

@@ -10,7 +10,7 @@ class Principal:
     """A verified caller, bound to exactly one tenant.
 
     ``subject`` is the stable id in audit rows: ``user:<uuid>``, ``client:<client id>`` or
-    ``api_key:<uuid>``.
+    ``api_key:<uuid>``. ``console`` says that a person looks on through the platform's own console.
     """
 
     subject: str
@@ -21,6 +21,7 @@ class Principal:
     role: str = ""
     platform_admin: bool = False
     expires_at: float = 0.0
+    console: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +44,13 @@ class Errand:
         name: ``<room>.<what for>``; unique in the house.
         tables: The only tables it may read or change.
         of_platform: It speaks for the platform itself, whoever asks, and not for their tenant.
+        confined: Of tables with tenants it reaches the rows of its scope's tenant alone.
     """
 
     name: str
     tables: frozenset[str]
     of_platform: bool = False
+    confined: bool = False
 
 
 @dataclass(frozen=True, slots=True)

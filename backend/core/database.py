@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar, cast
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.exc import (
     IntegrityError,
     InterfaceError,
@@ -31,11 +32,13 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
-from backend.core import _sqlite
+from backend.core import _sqlite, row_security
 from backend.core._confinement import (
     TenantConfinementError,
+    confines,
+    hold,
+    hold_to,
     refuse_foreign_rows,
-    refuse_moving,
 )
 from backend.core._grouping import Act, Attempt, Groups
 from backend.core.clock import Clock, system_clock
@@ -110,7 +113,7 @@ class _Shared:
 class Tx(ReadTx):
     """A write transaction: rows, audit records, events and signals leave together or not at all."""
 
-    __slots__ = ("_after", "_before", "_shared", "_signals")
+    __slots__ = ("_after", "_before", "_shared", "_signals", "demanded")
 
     def __init__(
         self,
@@ -124,6 +127,15 @@ class Tx(ReadTx):
         self._after: list[AfterCommit] = []
         self._before: list[Callable[[Tx], Awaitable[None]]] = []
         self._signals: dict[tuple[str, str], None] = {}
+        self.demanded: frozenset[str] = frozenset()
+
+    def demand(self, permissions: frozenset[str]) -> None:
+        """Note that this act was refused to whoever lacks one of these permissions.
+
+        For what a rule asks beyond the permission of the route: a kept answer is given to nobody
+        whom the act would be refused to.
+        """
+        self.demanded |= permissions
 
     def audit(self, action: str, target: str, *, tenant_id: str | None = None, **data: Any) -> None:
         """Record the act in this transaction: no audit row, no change.
@@ -228,6 +240,35 @@ class Tx(ReadTx):
             self._shared.appended.clear()
             raise
 
+    @asynccontextmanager
+    async def within(self, tenant_id: str) -> AsyncIterator["Tx"]:
+        """A part of this transaction that reaches one tenant's rows alone, as its Scope would.
+
+        For errands that hand over to what works for a tenant. What the part does commits with the
+        rest; it knows no object that the errand has read.
+        """
+        await self._write_appended()
+        whole = self.scope
+        scope = Scope(whole.actor, tenant_id, whole.request_id, whole.traceparent)
+        connection = await self.session.connection()
+        session = AsyncSession(
+            connection,
+            info={"scope": scope},
+            expire_on_commit=False,
+            join_transaction_mode="rollback_only",
+        )
+        part = Tx(session, scope, self._database)
+        try:
+            async with session:
+                yield part
+                await part._end()
+                await part._write_appended()
+                await session.flush()
+        finally:
+            hold_to(cast("Any", connection.sync_connection), self.session.info)
+        self._after += part._after
+        self._signals |= part._signals
+
     async def _notify(self) -> None:
         """Tell whoever asked to know of the commit."""
         for callback in self._after:
@@ -272,7 +313,6 @@ class Tx(ReadTx):
             .values(**row)
             .on_conflict_do_nothing(index_elements=list(conflict))
             .returning(*sa.inspect(model).primary_key)
-            .execution_options(scope_checked=True)
         )
         return (await self.session.execute(statement)).first() is not None
 
@@ -282,13 +322,8 @@ class Tx(ReadTx):
         """Insert those rows whose ``conflict`` columns no other row has, and leave the others."""
         if not rows:
             return
-        refuse_foreign_rows(self.scope, model, rows)
         await self._write_appended(model)
-        statement = (
-            self._insert(model)
-            .on_conflict_do_nothing(index_elements=list(conflict))
-            .execution_options(scope_checked=True)
-        )
+        statement = self._insert(model).on_conflict_do_nothing(index_elements=list(conflict))
         await self.session.execute(statement, list(rows))
 
     async def upsert(
@@ -301,12 +336,11 @@ class Tx(ReadTx):
     ) -> None:
         """Insert, or set ``update`` on the row that has the same ``conflict`` columns."""
         refuse_foreign_rows(self.scope, model, [row])
-        refuse_moving(self.scope, update)
         await self._write_appended(model)
         # The row in the way may be another tenant's, where the conflict is not by tenant.
         own = (
             model.tenant_id == self.scope.tenant_id
-            if isinstance(self.scope, Scope) and issubclass(model, TenantOwned)
+            if confines(self.scope) and issubclass(model, TenantOwned)
             else None
         )
         statement = (
@@ -314,10 +348,26 @@ class Tx(ReadTx):
             .values(**row)
             .on_conflict_do_update(index_elements=list(conflict), set_=dict(update), where=own)
             .returning(*sa.inspect(model).primary_key)
-            .execution_options(scope_checked=True)
         )
         if (await self.session.execute(statement)).first() is None:
             raise TenantConfinementError(f"{model.__name__} of another tenant has this key")
+
+    async def delete_some(
+        self, model: type[Base], *conditions: sa.ColumnElement[bool], limit: int
+    ) -> int:
+        """Delete up to ``limit`` rows that meet all conditions; returns how many went.
+
+        For sweeps: a bite of what has expired, however much there is, and a short transaction.
+        """
+        mapper = sa.inspect(model)
+        key = [mapper.get_property_by_column(one).class_attribute for one in mapper.primary_key]
+        some = sa.select(*key).where(*conditions).limit(limit)
+        gone = await self.execute(
+            sa.delete(model)
+            .where(sa.tuple_(*key).in_(some))
+            .execution_options(synchronize_session=False)
+        )
+        return cast("sa.CursorResult[*tuple[Any, ...]]", gone).rowcount
 
     def _insert(self, model: type[Base]) -> Any:
         maker: Any = postgresql.insert if self.dialect == "postgresql" else sqlite.insert
@@ -510,6 +560,29 @@ class Database:
         async with self.engine.connect() as connection:
             await connection.execute(sa.select(1))
 
+    async def gather_statistics(self) -> None:
+        """Let SQLite's planner know what is stored; PostgreSQL's autovacuum does so by itself.
+
+        A look at a thousand rows of each index, however many there are: it takes the write lock
+        for some milliseconds.
+        """
+        if self.dialect != "sqlite":
+            return
+        async with self._turn, self.engine.begin() as connection:
+            await connection.exec_driver_sql("PRAGMA analysis_limit = 1000")
+            # Not PRAGMA optimize: that looks only at what its own connection has asked for.
+            await connection.exec_driver_sql("ANALYZE")
+
+    async def check_wall(self) -> str:
+        """What keeps tenants apart below our own criterion, in a line.
+
+        Raises:
+            WeakRoleError: PostgreSQL would not.
+        """
+        if self.dialect != "postgresql":
+            return self.dialect
+        return await row_security.check_role(self.engine, Base.metadata.tables)
+
     async def aclose(self) -> None:
         """Close all connections, once nobody shares a commit any more."""
         await self._groups.drain()
@@ -523,10 +596,11 @@ def _is_final(error: Exception) -> bool:
     return getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) not in _ROLLED_BACK
 
 
-def make_engine(url: str, *, pool_size: int = 10) -> AsyncEngine:
+def make_engine(url: str, *, pool_size: int = 10, prepared: bool = True) -> AsyncEngine:
     """An engine for ``postgresql+psycopg://`` or ``sqlite+aiosqlite://`` with our defaults.
 
-    Plain ``postgresql://`` and ``sqlite://`` are accepted and given the right driver.
+    Plain ``postgresql://`` and ``sqlite://`` are accepted and given the right driver. Statements
+    must not be ``prepared`` where a pooler hands out another connection for each transaction.
     """
     parsed = sa.make_url(url)
     if parsed.get_backend_name() == "postgresql":
@@ -537,7 +611,12 @@ def make_engine(url: str, *, pool_size: int = 10) -> AsyncEngine:
             pool_timeout=10,
             pool_recycle=1800,
             hide_parameters=True,
+            connect_args={
+                "async_creator_fn": row_security.Connection.connect,
+                **({} if prepared else {"prepare_threshold": None}),
+            },
         )
+        hold(engine.sync_engine)
         _bound_idle_transactions(engine)
         _refuse_aborted_commits(engine)
         return engine
@@ -546,12 +625,23 @@ def make_engine(url: str, *, pool_size: int = 10) -> AsyncEngine:
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=30,
+        # A connection reads the planner's statistics once.
+        pool_recycle=1800,
         connect_args={"timeout": 30, "async_creator_fn": _sqlite.connect},
         # Errors quote them into logs: hashes of passwords, addresses, subjects.
         hide_parameters=True,
     )
+    engine.dialect.statement_compiler = _Compiler
+    hold(engine.sync_engine)
     _tame_sqlite(engine)
     return engine
+
+
+class _Compiler(SQLiteCompiler):
+    """Writes the hints of a statement: ``INDEXED BY``, where no statistics lead to an index."""
+
+    def get_from_hint_text(self, table: Any, text: str | None) -> str | None:  # noqa: ARG002
+        return text
 
 
 def _bound_idle_transactions(engine: AsyncEngine) -> None:

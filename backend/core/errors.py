@@ -4,8 +4,9 @@ Every failure leaves the process as RFC 9457 problem details built from these th
 attributes. Codes are unique across the system and documented in ``docs/problems.md``.
 """
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, ClassVar, Self
 
 
 class AppError(Exception):
@@ -26,6 +27,12 @@ class AppError(Exception):
         self.detail = detail
         self.headers = dict(headers or {})
         self.extra = extra
+        self.place: tuple[int | str, ...] = ()
+
+    def at(self, *place: int | str) -> Self:
+        """Say where in the request's body it is; told from the inside out, as the error rises."""
+        self.place = (*place, *self.place)
+        return self
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -36,6 +43,16 @@ class AppError(Exception):
                 msg = f"{cls.__qualname__} reuses code {cls.code!r} of {known.__qualname__}"
                 raise TypeError(msg)
             AppError.registry[cls.code] = cls
+
+
+@contextmanager
+def placed(*place: int | str) -> Iterator[None]:
+    """What fails inside is about this part of the body: :meth:`AppError.at`."""
+    try:
+        yield
+    except AppError as exc:
+        exc.at(*place)
+        raise
 
 
 class MalformedError(AppError):
@@ -54,6 +71,14 @@ class UnauthenticatedError(AppError):
     """No credential, or one that does not hold. Never says which (enumeration)."""
 
     status, code, title = 401, "unauthenticated", "Authentication required"
+
+
+class ExpiredError(UnauthenticatedError):
+    """The credential was ours and its time is over; the caller is told no more than that it fails.
+
+    Its own kind for us: this is how programs find out that they need another token, every ten
+    minutes each, and nobody has tried anything.
+    """
 
 
 class ForbiddenError(AppError):

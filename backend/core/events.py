@@ -33,6 +33,9 @@ _encode: Final = json.JSONEncoder(allow_nan=False).encode
 _MAX_DATA_BYTES: Final = 8192
 _MAX_SIGNALS: Final = 64
 _MAX_TENANTS_A_SWEEP: Final = 20
+# SQLite keeps no statistics of an index that was empty when they were gathered, and takes it for
+# one as large as its table.
+_WAITING: Final = "INDEXED BY ix_events_unsequenced"
 
 
 class EventRecord(TenantOwned, Base):
@@ -99,7 +102,7 @@ OUTBOX: Final = Errand("core.events", tables_of(EventRecord, EventHead, EventCur
 """Reading all tenants' events by cursors, watching those, and forgetting what was read."""
 
 PLATFORM_EVENTS: Final = Errand(
-    "core.platform_events", tables_of(EventRecord, EventHead), of_platform=True
+    "core.platform_events", tables_of(EventRecord, EventHead), of_platform=True, confined=True
 )
 """Following the platform's own events."""
 
@@ -174,6 +177,7 @@ async def find_unnumbered(view: ReadTx, limit: int) -> list[str]:
     """The tenants of the oldest ``limit`` committed events without a number, in order of id."""
     oldest = (
         sa.select(EventRecord.tenant_id)
+        .with_hint(EventRecord, _WAITING, "sqlite")
         .where(EventRecord.seq.is_(None))
         .order_by(EventRecord.id)
         .limit(limit)
@@ -193,6 +197,7 @@ async def number(tx: Tx, tenants: Sequence[str], limit: int) -> int:
     # Read after the heads are locked: what another sequencer numbered meanwhile is gone from here.
     waiting = (
         sa.select(EventRecord.tenant_id, EventRecord.id)
+        .with_hint(EventRecord, _WAITING, "sqlite")
         # Not by tenant: that leads planners to an index of all that the tenant ever told.
         .where(EventRecord.seq.is_(None))
         .order_by(EventRecord.id)
@@ -296,12 +301,16 @@ async def sweep_events(tx: Tx, retention: Retention, *, limit: int = 1000) -> in
     read_by = now - timedelta(hours=retention.read_hours)
     unread_by = now - timedelta(days=retention.unread_days)
     gone = 0
-    for tenant, newest, floor in await _find_overdue(tx, retention.rows, read_by, unread_by):
+    for tenant, newest, floor, oldest in await _find_overdue(
+        tx, retention.rows, read_by, unread_by
+    ):
         found = await tx.execute(
             sa.select(EventRecord.seq, EventRecord.at)
-            .where(EventRecord.tenant_id == tenant, EventRecord.seq.is_not(None))
+            .where(
+                EventRecord.tenant_id == tenant,
+                EventRecord.seq.between(oldest, oldest + limit - 1),
+            )
             .order_by(EventRecord.seq)
-            .limit(limit)
         )
         rows = found.all()
         last = 0
@@ -336,7 +345,10 @@ async def sweep_events(tx: Tx, retention: Retention, *, limit: int = 1000) -> in
 
 
 async def _find_overdue(tx: Tx, rows: int, read_by: datetime, unread_by: datetime) -> Sequence[Any]:
-    """Some tenants whose oldest event may go: id, newest number, and what all cursors are past."""
+    """Some tenants whose oldest event may go.
+
+    Their ids, newest numbers, what all cursors are past, and their oldest numbers.
+    """
     names = await tx.scalar(
         sa.select(sa.func.count())
         .select_from(EventCursor)
@@ -367,7 +379,7 @@ async def _find_overdue(tx: Tx, rows: int, read_by: datetime, unread_by: datetim
 
     oldest, at = of_oldest(EventRecord.seq), of_oldest(EventRecord.at)
     found = await tx.execute(
-        sa.select(EventHead.tenant_id, EventHead.seq, floor)
+        sa.select(EventHead.tenant_id, EventHead.seq, floor, oldest)
         .outerjoin(read, read.c.tenant_id == EventHead.tenant_id)
         .where(
             sa.or_(

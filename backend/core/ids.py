@@ -4,6 +4,7 @@ import secrets
 import threading
 import time
 import uuid
+from datetime import datetime
 
 PLATFORM_TENANT = "00000000-0000-0000-0000-000000000000"
 """The tenant of acts that belong to no customer: creating tenants, signing keys, log-ins."""
@@ -26,3 +27,8 @@ def uuid7() -> str:
         (stamp >> 12) << 80 | 0x7 << 76 | (stamp & 0xFFF) << 64 | 0b10 << 62 | secrets.randbits(62)
     )
     return str(uuid.UUID(int=value))
+
+
+def uuid7_at(at: datetime) -> str:
+    """What stands before every UUIDv7 made at this time or later, and after all earlier ones."""
+    return str(uuid.UUID(int=int(at.timestamp() * 1000) << 80 | 0x7 << 76))

@@ -23,7 +23,11 @@ _TRACEPARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-(
 
 
 class RequestRecord(NamedTuple):
-    """What one finished request leaves behind. Times: epoch nanoseconds and seconds."""
+    """What one finished request leaves behind. Times: epoch nanoseconds and seconds.
+
+    ``expired``: refused because its token had run out. ``looks_on``: the console read it to show
+    it, which is nobody's traffic.
+    """
 
     started_ns: int
     seconds: float
@@ -40,6 +44,8 @@ class RequestRecord(NamedTuple):
     parent_id: str
     forced: bool
     problem: str
+    expired: bool = False
+    looks_on: bool = False
 
 
 Consumer = Callable[[Sequence[RequestRecord]], None]

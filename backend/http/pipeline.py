@@ -1,7 +1,8 @@
 """The way of every request, on both planes, as one straight function.
 
-Order: request id and trace, the route, coarse limit (before any database work), authentication,
-quota by tenant, client and class of route, 404 and 405, permission, and only then the body: its
+Order: request id and trace, the route, the host, coarse limit (before any database work),
+authentication, quota by tenant, client and class of route, permission, 404 and 405, the parameters'
+names, and only then the body: its
 announced length, itself if it is large, idempotent replay, the router. Who is refused is refused by
 the head of the request alone: reading and parsing thirty megabytes for somebody who may not send
 them takes the time of everybody else. Whatever fails on the way becomes problem details. One flat
@@ -14,6 +15,7 @@ import logging
 import re
 from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
+from urllib.parse import quote
 
 from fastapi import FastAPI
 from starlette.requests import ClientDisconnect
@@ -24,6 +26,7 @@ from backend.core.clock import epoch_nanoseconds, perf_counter
 from backend.core.context import Principal
 from backend.core.errors import (
     AppError,
+    ExpiredError,
     InvalidInputError,
     NotFoundError,
     RateLimitedError,
@@ -39,6 +42,7 @@ from backend.core.telemetry import (
 )
 from backend.http.body import bounded, read_body, replayed
 from backend.http.deps import lacks
+from backend.http.head import refuse_host, refuse_unknown_parameters
 from backend.http.problem import MethodNotAllowedError, bug_response, error_response
 from backend.http.reply import (
     Idempotency,
@@ -47,12 +51,14 @@ from backend.http.reply import (
     Remember,
 )
 from backend.http.routing import DataTarget, RouteRule, RouteTable, Target
+from backend.kit.sources import canonical_address
 
 logger = logging.getLogger(__name__)
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,100}\Z")
 _IDEMPOTENCY_KEY: Final = re.compile(rb"[\x21-\x7e]{1,255}\Z")
 _API: Final = "/api/"
+_READS: Final = frozenset({"GET", "HEAD"})
 # A form of OAuth is a token and some names.
 _STRANGER_BYTES: Final = 65_536
 
@@ -176,7 +182,7 @@ class Pipeline:
         self._telemetry = telemetry
         self._body_bytes = body_bytes
         self._open = open_paths
-        self._proxies = trusted_proxies
+        self._proxies = frozenset(map(canonical_address, trusted_proxies))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; lifespan and other protocols pass straight through."""
@@ -184,12 +190,7 @@ class Pipeline:
             await self.control_plane(scope, receive, send)
             return
         started_ns, started = epoch_nanoseconds(), perf_counter()
-        headers: dict[bytes, bytes] = {}
-        for name, value in scope["headers"]:
-            headers.setdefault(name, value)
-            if name == b"x-forwarded-for":
-                # The last line is the proxy's own; earlier ones came with the request.
-                headers[name] = value
+        headers = _headers_of(scope)
         given = headers.get(b"x-request-id", b"")
         request_id = given.decode() if _REQUEST_ID.match(given) else uuid7()
         trace = parse_traceparent(headers.get(b"traceparent", b"").decode("latin-1"))
@@ -198,13 +199,13 @@ class Pipeline:
         scope["request_id"] = request_id
         scope["traceparent"] = f"00-{trace_id}-{span_id}-{'01' if forced else '00'}"
         client = scope.get("client")
-        address = client[0] if client else ""
+        address = canonical_address(client[0]) if client else ""
         if address in self._proxies:
             forwarded = headers.get(b"x-forwarded-for", b"").decode("latin-1")
-            address = forwarded.rpartition(",")[2].strip() or address
+            address = canonical_address(forwarded.rpartition(",")[2]) or address
         scope["address"] = address
         added: list[tuple[bytes, bytes]] = [(b"x-request-id", request_id.encode())]
-        status = 0
+        status, expired = 0, False
 
         async def send_marked(message: Message) -> None:
             nonlocal status
@@ -213,12 +214,12 @@ class Pipeline:
                 message["headers"] = [*message.get("headers", ()), *added]
             await send(message)
 
-        path: str = scope["path"]
-        target = self._routes.find(scope["method"], path)
+        path, target = self._find(scope)
         try:
+            refuse_host(headers.get(b"host"), scope["http_version"])
             await self._serve(scope, target, headers, receive, send_marked, added=added)
         except AppError as exc:
-            scope["problem"] = exc.code
+            scope["problem"], expired = exc.code, isinstance(exc, ExpiredError)
             await error_response(exc, path, request_id)(scope, receive, send_marked)
         except ClientDisconnect:
             pass  # nobody is left to be answered
@@ -247,8 +248,26 @@ class Pipeline:
                     parent_id,
                     forced,
                     scope.get("problem", ""),
+                    expired,
+                    principal is not None and principal.console and scope["method"] in _READS,
                 )
             )
+
+    def _find(self, scope: Scope) -> tuple[str, Target]:
+        """What the request leads to, and the path that it is of.
+
+        A slash too many at the end is passed over where nothing else has that path: the same
+        operation, and no redirect, which many clients would follow with another method or without
+        their credential.
+        """
+        path: str = scope["path"]
+        target = self._routes.find(scope["method"], path)
+        if target.allow == () and path.endswith("/"):
+            without = self._routes.find(scope["method"], path[:-1])
+            if without.allow != ():
+                path, target = path[:-1], without
+                scope["path"], scope["raw_path"] = path, quote(path).encode()
+        return path, target
 
     async def _serve(
         self,
@@ -280,6 +299,8 @@ class Pipeline:
             raise lacks(target.permission)
         if target.allow is not None:  # what is no route asks for no permission
             raise _miss(target.allow)
+        if scope["query_string"] and target.query is not None:
+            refuse_unknown_parameters(target.query, scope["query_string"])
         # From here on the body may come. The usual one is announced, and small.
         length = headers.get(b"content-length", b"")
         if not (length.isdigit() and int(length) <= self._body_bytes <= limit):
@@ -365,6 +386,21 @@ class Pipeline:
             if stored is None:
                 raise IdempotencyRaceError(headers={"Retry-After": "1"})
             await _replayed(stored, fingerprint)(scope, receive, send)
+
+
+def _headers_of(scope: Scope) -> dict[bytes, bytes]:
+    """The first line of each header, but for those of which another is what counts."""
+    headers: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        if name not in headers:
+            headers[name] = value
+        elif name == b"x-forwarded-for":
+            # The last line is the proxy's own; earlier ones came with the request.
+            headers[name] = value
+        elif name == b"host":
+            # As one list, which names no host: a request of two hosts is nobody's.
+            headers[name] += b", " + value
+    return headers
 
 
 def _miss(allow: tuple[str, ...]) -> AppError:

@@ -60,7 +60,11 @@ def problem_response(
 
 
 def error_response(exc: AppError, path: str, request_id: str) -> Response:
-    """The answer to a failure we foresaw."""
+    """The answer to a failure we foresaw; ``errors`` points at the value, if it is about one."""
+    extra = dict(exc.extra)
+    if exc.place:
+        found = {"pointer": pointer(["body", *exc.place]), "detail": exc.detail or exc.title}
+        extra.setdefault("errors", [found])
     return problem_response(
         path,
         request_id,
@@ -69,7 +73,7 @@ def error_response(exc: AppError, path: str, request_id: str) -> Response:
         title=exc.title,
         detail=exc.detail,
         headers=exc.headers,
-        **exc.extra,
+        **extra,
     )
 
 

@@ -15,9 +15,10 @@ from backend.core.errors import (
     InvalidInputError,
     UnauthenticatedError,
 )
+from backend.http.schemas import ShownOnce
 
-Remember = Callable[[Tx, int, dict[str, str], bytes, str], Awaitable[bool]]
-"""Stores an answer within the transaction, with the permission that its act needed.
+Remember = Callable[[Tx, int, dict[str, str], bytes, frozenset[str]], Awaitable[bool]]
+"""Stores an answer within the transaction, with the permissions that its act needed.
 
 False when another request stored one first.
 """
@@ -59,12 +60,14 @@ def reply(
 
     When the request carries an Idempotency-Key the answer is stored in the same commit: a crash
     either leaves neither the act nor the key, or both. The rejected alternative stores it
-    afterwards and must repeat or refuse the act after a crash between the two commits.
+    afterwards and must repeat or refuse the act after a crash between the two commits. Of a
+    :class:`ShownOnce` answer the secret is not stored.
     """
     content = b"" if body is None else body.model_dump_json(by_alias=True).encode()
     answer = dict(headers or {})
     permission: str = request.scope.get("permission", "")
-    keep_answer(request.scope, tx, status, answer, content, permission=permission)
+    kept = body.withheld() if isinstance(body, ShownOnce) else content
+    keep_answer(request.scope, tx, status, answer, kept, permission=permission)
     return Response(
         content, status, headers=answer, media_type="application/json" if content else None
     )
@@ -81,7 +84,8 @@ def keep_answer(
 ) -> None:
     """Have the answer stored by the commit of ``tx`` if the request carries an Idempotency-Key.
 
-    ``permission`` is what the act needed: a replay is for those who hold it then.
+    A replay is for those who then hold ``permission``, the route's, and whatever else the
+    transaction's rules demanded of the caller. ``content`` shows no secret.
     """
     pending: Idempotency | None = scope.get("idempotency")
     if pending is None:
@@ -89,7 +93,8 @@ def keep_answer(
 
     async def store(inner: Tx) -> None:
         # Said anew each time: an act that shares its commit may run again, and win.
-        pending.race = not await pending.remember(inner, status, headers, content, permission)
+        needed = inner.demanded | ({permission} if permission else frozenset())
+        pending.race = not await pending.remember(inner, status, headers, content, needed)
         if pending.race:
             raise IdempotencyRaceError(headers={"Retry-After": "1"})
 

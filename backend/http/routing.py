@@ -7,12 +7,13 @@ through a tree, so that a path costs what its depth does, whatever a stranger wr
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, get_args, get_origin
 
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import RouteContext, iter_route_contexts
+from pydantic import BaseModel
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
@@ -54,6 +55,8 @@ class Target(NamedTuple):
         route_class: What the gate charges.
         cost: How many requests it counts for.
         app: What serves it.
+        query: The parameters of its query by name, and whether one may be given several times;
+            None: it says itself what it takes.
         allow: None for a route. Else there is none, and these are the path's methods: 404 when
             there are none either, 405 otherwise.
     """
@@ -64,6 +67,7 @@ class Target(NamedTuple):
     route_class: str
     cost: int
     app: ASGIApp
+    query: Mapping[str, bool] | None = None
     allow: tuple[str, ...] | None = None
 
 
@@ -89,6 +93,10 @@ class DataTarget(Protocol):
     @property
     def app(self) -> ASGIApp:
         """What serves it."""
+
+    @property
+    def query(self) -> Mapping[str, bool] | None:
+        """The parameters of its query, as a target has them."""
 
 
 class _Node:
@@ -143,16 +151,24 @@ class RouteTable:
             path, methods = context.path, context.methods
             if path is None or not methods:
                 raise RouteClashError(f"{path or repr(context.route)} is no route with methods")
-            permission = permission_of(context)
+            permission, query = permission_of(context), _query_of(context)
             for method in methods:
-                shape = self._add(method, path, permission, 1, control_plane)
+                shape = self._add(method, path, permission, 1, control_plane, query)
                 _refuse_hidden(method, shape, before)
                 before.append((method, shape))
         for route in data_routes:
-            self._add(route.method, route.path, route.permission, route.cost, route.app)
+            self._add(
+                route.method, route.path, route.permission, route.cost, route.app, route.query
+            )
 
-    def _add(
-        self, method: str, path: str, permission: str, cost: int, app: ASGIApp
+    def _add(  # noqa: PLR0917 - a target's parts, in its order
+        self,
+        method: str,
+        path: str,
+        permission: str,
+        cost: int,
+        app: ASGIApp,
+        query: Mapping[str, bool] | None,
     ) -> tuple[str, ...]:
         if not path.startswith("/"):
             raise RouteClashError(f"{path!r} does not begin with a slash")
@@ -174,7 +190,7 @@ class RouteTable:
             other = node.targets[method].template
             raise RouteClashError(f"{method} {path} is claimed twice, the other time as {other}")
         rule = self._rule_of(path)
-        node.targets[method] = Target(path, permission, rule[1], rule[0], cost, app)
+        node.targets[method] = Target(path, permission, rule[1], rule[0], cost, app, query)
         self._depth = max(self._depth, len(shape))
         if "{}" not in shape:
             self._spelled[path] = node.targets
@@ -221,7 +237,7 @@ class RouteTable:
             # The one it would be the 405 of.
             template = next(iter(targets.values())).template
             break
-        return Target(template, "", limit, name, 1, self._control, self.methods_of(path))
+        return Target(template, "", limit, name, 1, self._control, allow=self.methods_of(path))
 
     def _takers(self, path: str) -> Iterator[dict[str, Target]]:
         """The routes that take the path, by method; those that spell more of it out first."""
@@ -253,17 +269,39 @@ class RouteTable:
 
 def permission_of(context: RouteContext) -> str:
     """What the route's ``requires(...)`` asks for, wherever among its dependencies it stands."""
-    found: set[str] = set()
-    waiting: list[Dependant] = [one for one in [getattr(context, "dependant", None)] if one]
-    while waiting:
-        dependant = waiting.pop()
-        permission: Any = getattr(dependant.call, "permission", None)
-        if permission is not None:
-            found.add(permission)
-        waiting += dependant.dependencies
+    calls = [dependant.call for dependant in _dependants_of(context)]
+    found = {permission for call in calls if (permission := getattr(call, "permission", None))}
     if len(found) > 1:
         raise RouteClashError(f"{context.path} requires {' and '.join(sorted(found))}: name one")
     return found.pop() if found else ""
+
+
+def _query_of(context: RouteContext) -> dict[str, bool] | None:
+    """The parameters that the route's functions declare; None for a route that declares nothing."""
+    dependants = list(_dependants_of(context))
+    if not dependants:
+        return None
+    found: dict[str, bool] = {}
+    for dependant in dependants:
+        for parameter in dependant.query_params:
+            kind = parameter.field_info.annotation
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                raise RouteClashError(f"{context.path} hides its parameters in a model")
+            found[parameter.alias] = _is_list(kind)
+    return found
+
+
+def _is_list(kind: Any) -> bool:
+    """Whether a list is among what the annotation allows."""
+    return get_origin(kind) is list or any(_is_list(part) for part in get_args(kind))
+
+
+def _dependants_of(context: RouteContext) -> Iterator[Dependant]:
+    waiting: list[Dependant] = [one for one in [getattr(context, "dependant", None)] if one]
+    while waiting:
+        dependant = waiting.pop()
+        yield dependant
+        waiting += dependant.dependencies
 
 
 def _refuse_hidden(

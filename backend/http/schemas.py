@@ -2,7 +2,7 @@
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, ClassVar, Final, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -77,6 +77,32 @@ class Input(BaseModel):
     def _refuse_unsound_text(cls, data: Any) -> Any:
         refuse_unsound_text(data)
         return data
+
+
+class ShownOnce(BaseModel):
+    """An answer that shows a secret, and is kept for replays without it.
+
+    What is kept could be asked for again for a day by whoever learns the Idempotency-Key, and
+    read by whoever has the database and its root key: nothing of ours is kept to be read.
+
+    Attributes:
+        secrets: The fields that are shown once.
+        another: What to do if the first answer was lost.
+    """
+
+    secrets: ClassVar[tuple[str, ...]]
+    another: ClassVar[str]
+
+    secret_withheld: str | None = Field(
+        None,
+        description="Only in a replay by Idempotency-Key, which lacks the secret: what to do",
+    )
+
+    def withheld(self) -> bytes:
+        """The answer as JSON without its secrets, which says that they were shown before."""
+        said = f"The secret was shown once, in the first answer to this request. {self.another}"
+        kept = self.model_copy(update={"secret_withheld": said})
+        return kept.model_dump_json(by_alias=True, exclude=set(self.secrets)).encode()
 
 
 def refuse_unsound_text(data: Any) -> None:

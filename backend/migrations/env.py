@@ -5,7 +5,8 @@ from alembic import context
 
 from backend.core import audit as _audit
 from backend.core.database import Base
-from backend.rooms import ROOMS
+from backend.migrations.row_security import declare_errands, pass_as_owner
+from backend.rooms import HOUSE, ROOMS
 
 # Imported for their tables: a model that no door declares would be dropped by the next comparison.
 MODELS = (_audit, *(model for room in ROOMS for model in room.models))
@@ -31,6 +32,7 @@ def run() -> None:
     with engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            pass_as_owner(connection)
         context.configure(
             connection=connection,
             target_metadata=Base.metadata,
@@ -40,6 +42,8 @@ def run() -> None:
         )
         with context.begin_transaction():
             context.run_migrations()
+        if connection.dialect.name == "postgresql":
+            declare_errands(connection, HOUSE.errands.values(), HOUSE.along)
     engine.dispose()
 
 

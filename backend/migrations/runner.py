@@ -48,6 +48,11 @@ def current_and_head(url: str) -> tuple[str | None, str | None]:
     return current, ScriptDirectory.from_config(_config(url)).get_current_head()
 
 
+def head() -> str:
+    """The newest revision this release knows."""
+    return str(ScriptDirectory.from_config(_config("sqlite://")).get_current_head())
+
+
 def grant(owner_url: str, role: str) -> None:
     """Let the run-time role read and write rows, and nothing else; PostgreSQL only.
 

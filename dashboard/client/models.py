@@ -45,11 +45,12 @@ class ApiKeySecretOut(Wire, frozen=True, kw_only=True):
     created_by: str
     expires_at: datetime | None
     id: str
-    key: str
     last_used_at: datetime | None
     name: str
     prefix: str
     role: str
+    key: str | UnsetType = ""
+    secret_withheld: str | None | UnsetType = UNSET
 
 
 class AttachmentIn(Wire, frozen=True, kw_only=True):
@@ -96,7 +97,7 @@ class BatchCreate(Wire, frozen=True, kw_only=True):
 class BatchOut(Wire, frozen=True, kw_only=True):
     """The messages in the order they were given."""
 
-    items: list[EmailOut]
+    items: list[SubmittedOut]
 
 
 class ChainReportOut(Wire, frozen=True, kw_only=True):
@@ -137,12 +138,13 @@ class ClientSecretOut(Wire, frozen=True, kw_only=True):
     """A client with its secret, which is shown this once."""
 
     client_id: str
-    client_secret: str
     created_at: datetime
     disabled: bool
     id: str
     name: str
     role: str
+    client_secret: str | UnsetType = ""
+    secret_withheld: str | None | UnsetType = UNSET
 
 
 class ContentOut(Wire, frozen=True, kw_only=True):
@@ -167,6 +169,7 @@ class EmailCreate(Wire, frozen=True, kw_only=True):
     cc: list[str] | UnsetType = UNSET
     headers: dict[str, str] | UnsetType = UNSET
     html: str | None | UnsetType = UNSET
+    on_key_conflict: str | UnsetType = "refuse"
     reply_to: str | None | UnsetType = UNSET
     subject: str | None | UnsetType = UNSET
     template: str | None | UnsetType = UNSET
@@ -229,8 +232,11 @@ class EmailSettingsOut(Wire, frozen=True, kw_only=True):
 
     from_address: str
     from_name: str
+    keep_content_days: int | None
+    keep_days: int | None
     smtp: SmtpOut | None
     suppress_hard_bounces: bool
+    warning: str | None | UnsetType = UNSET
 
 
 class EmailSettingsPut(Wire, frozen=True, kw_only=True):
@@ -238,6 +244,8 @@ class EmailSettingsPut(Wire, frozen=True, kw_only=True):
 
     from_address: str
     from_name: str | UnsetType = ""
+    keep_content_days: int | None | UnsetType = UNSET
+    keep_days: int | None | UnsetType = UNSET
     smtp: SmtpIn | None | UnsetType = UNSET
     suppress_hard_bounces: bool | UnsetType = False
 
@@ -480,6 +488,28 @@ class SmtpOut(Wire, frozen=True, kw_only=True):
     port: int
     tls: str
     username: str | None
+
+
+class SubmittedOut(Wire, frozen=True, kw_only=True):
+    """A message as its sender sees it."""
+
+    accepted_at: datetime | None
+    attempts: int
+    bcc: list[str]
+    business_key: str | None
+    cc: list[str]
+    created_at: datetime
+    created_by: str
+    deduplicated: bool
+    from_: str = field(name="from")
+    id: str
+    job_id: str
+    message_id: str
+    size_bytes: int
+    state: str
+    subject: str
+    to: list[str]
+    updated_at: datetime
 
 
 class SuppressionCreate(Wire, frozen=True, kw_only=True):

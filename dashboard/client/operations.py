@@ -185,7 +185,7 @@ class Api:
 
     def send_email(
         self, body: models.EmailCreate, *, idempotency_key: str | None = None
-    ) -> models.EmailOut:
+    ) -> models.SubmittedOut:
         """Accept a message for delivery.
 
         It is durable when this answers.
@@ -193,7 +193,7 @@ class Api:
         return self.connection.ask(
             "POST",
             "/api/v1/emails",
-            models.EmailOut,
+            models.SubmittedOut,
             body=body,
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )

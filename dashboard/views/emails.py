@@ -211,7 +211,7 @@ PAGE: Final = ListPage(
     ),
     filters=(
         Choice("state", "State", theme.EMAIL_STATES),
-        Words("recipient", "Recipient", "ada@example.test", width=320),
+        Words("recipient", "Recipient", "ada@example.test, or ada*", width=320),
     ),
     detail=detail,
 )  # fmt: skip

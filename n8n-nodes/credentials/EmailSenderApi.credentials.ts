@@ -1,9 +1,5 @@
-import type {
-	IAuthenticateGeneric,
-	ICredentialTestRequest,
-	ICredentialType,
-	INodeProperties,
-} from 'n8n-workflow';
+import type { IAuthenticateGeneric, ICredentialType, INodeProperties } from 'n8n-workflow';
+import { baseUrlField, caCertificateField } from '../nodes/EmailSender/shared/credential';
 
 export class EmailSenderApi implements ICredentialType {
 	name = 'emailSenderApi';
@@ -18,15 +14,7 @@ export class EmailSenderApi implements ICredentialType {
 	documentationUrl = 'https://email-sender.example/n8n#credentials';
 
 	properties: INodeProperties[] = [
-		{
-			displayName: 'Base URL',
-			name: 'baseUrl',
-			type: 'string',
-			default: 'http://127.0.0.1:8400',
-			placeholder: 'https://email.example.com',
-			description: 'Where Email Sender is reached from n8n, without /api/v1',
-			required: true,
-		},
+		baseUrlField,
 		{
 			displayName: 'API Key',
 			name: 'apiKey',
@@ -37,14 +25,11 @@ export class EmailSenderApi implements ICredentialType {
 				'Begins with es_key_; made with the role "workflow" in the console under API keys, or by POST /api/v1/api-keys',
 			required: true,
 		},
+		caCertificateField,
 	];
 
 	authenticate: IAuthenticateGeneric = {
 		type: 'generic',
 		properties: { headers: { Authorization: '=Bearer {{$credentials.apiKey}}' } },
-	};
-
-	test: ICredentialTestRequest = {
-		request: { baseURL: '={{$credentials.baseUrl}}', url: '/api/v1/me' },
 	};
 }

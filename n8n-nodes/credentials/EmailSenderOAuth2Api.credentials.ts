@@ -1,9 +1,26 @@
-import type { ICredentialTestRequest, ICredentialType, INodeProperties } from 'n8n-workflow';
+import type {
+	IAuthenticate,
+	ICredentialDataDecryptedObject,
+	ICredentialType,
+	IDataObject,
+	IHttpRequestHelper,
+	INodeProperties,
+} from 'n8n-workflow';
+import {
+	baseUrlField,
+	caCertificateField,
+	currentToken,
+	renewToken,
+} from '../nodes/EmailSender/shared/credential';
 
+/**
+ * A client of Email Sender by the client credentials grant.
+ *
+ * It does not extend n8n's `oAuth2Api`: that shows the address last, trusts no authority of one's own when it fetches a
+ * token, and blames the secret for a wrong address.
+ */
 export class EmailSenderOAuth2Api implements ICredentialType {
 	name = 'emailSenderOAuth2Api';
-
-	extends = ['oAuth2Api'];
 
 	displayName = 'Email Sender OAuth2 API';
 
@@ -15,43 +32,51 @@ export class EmailSenderOAuth2Api implements ICredentialType {
 	documentationUrl = 'https://email-sender.example/n8n#credentials';
 
 	properties: INodeProperties[] = [
+		baseUrlField,
 		{
-			displayName: 'Base URL',
-			name: 'baseUrl',
+			displayName: 'Client ID',
+			name: 'clientId',
 			type: 'string',
-			default: 'http://127.0.0.1:8400',
-			placeholder: 'https://email.example.com',
-			description: 'Where Email Sender is reached from n8n, without /api/v1',
+			default: '',
+			description:
+				'Of a client with the role "workflow", made in the console under API clients, or by POST /api/v1/clients',
 			required: true,
 		},
 		{
-			displayName: 'Grant Type',
-			name: 'grantType',
-			type: 'hidden',
-			default: 'clientCredentials',
-		},
-		{
-			displayName: 'Access Token URL',
-			name: 'accessTokenUrl',
-			type: 'hidden',
-			default: '={{$self["baseUrl"].replace(/\\/+$/, "")}}/oauth/token',
+			displayName: 'Client Secret',
+			name: 'clientSecret',
+			type: 'string',
+			typeOptions: { password: true },
+			default: '',
+			description: 'Shown once, when the client is made or its secret is renewed',
 			required: true,
 		},
+		caCertificateField,
 		{
-			displayName: 'Scope',
-			name: 'scope',
+			displayName: 'Access Token',
+			name: 'accessToken',
 			type: 'hidden',
+			// n8n renews it when it is empty, and when the API answers 401.
+			typeOptions: { expirable: true, password: true },
 			default: '',
 		},
 		{
-			displayName: 'Authentication',
-			name: 'authentication',
+			displayName: 'Asked With',
+			name: 'askedWith',
 			type: 'hidden',
-			default: 'header',
+			default: '',
 		},
 	];
 
-	test: ICredentialTestRequest = {
-		request: { baseURL: '={{$credentials.baseUrl}}', url: '/api/v1/me' },
-	};
+	async preAuthentication(
+		this: IHttpRequestHelper,
+		credentials: ICredentialDataDecryptedObject,
+	): Promise<IDataObject> {
+		return await renewToken.call(this, credentials);
+	}
+
+	authenticate: IAuthenticate = async (credentials, request) => ({
+		...request,
+		headers: { ...request.headers, Authorization: `Bearer ${currentToken(credentials)}` },
+	});
 }

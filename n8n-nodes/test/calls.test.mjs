@@ -46,7 +46,7 @@ const note = {
 			unsent: ['loudly'],
 			convert: { tags: (value) => value.split(',').filter(Boolean) },
 			refuse: ({ note_text: text }) => (text === 'no' ? 'Not this one' : undefined),
-			finish: async (_, answer, { loudly }) => ({ ...answer, loudly }),
+			shape: (object, _, { loudly }) => ({ ...object, loudly }),
 		}),
 		list: pages({ ...told, route: 'GET /api/v1/notes' }),
 		pinUp: byId({ ...told, route: 'POST /api/v1/notes/{note_id}/pin', id: 'The ID' }),
@@ -179,6 +179,65 @@ describe('pages', () => {
 		assert.deepEqual(await runNode(context), []);
 		assert.deepEqual(context.requests[0].query, { limit: 3 });
 	});
+
+	for (const [what, value, written] of [
+		['nothing', undefined, 'x'],
+		['null', null, 'x'],
+		['an empty text from an expression', '', '={{ $json.who }}'],
+		['an expression whose part is missing', 'undefined@x.test', '={{ $json.who }}@x.test'],
+	]) {
+		it(`refuses a filter that is ${what}`, async () => {
+			const context = makeContext({
+				offered: [note],
+				parameters: { resource: 'note', operation: 'search', filters: { writtenBy: value } },
+				written: { filters: { writtenBy: written } },
+				expressions: { '{{ $json.who }}': undefined },
+				answer: nothing,
+			});
+			const { getNodeParameter } = context;
+			context.getNodeParameter = (name, item) =>
+				name === 'filters' ? { writtenBy: value } : getNodeParameter(name, item);
+			assert.match((await failNode(context)).message, /"The writtenBy"/);
+			assert.equal(context.requests.length, 0);
+		});
+	}
+
+	for (const [what, filters, told] of [
+		['nothing', undefined, /"Filters" gives nothing/],
+		['no filter', {}, /"Filters" gives nothing/],
+		['a misspelt one', { writtenby: 'Ada' }, /no filter "writtenby"/],
+		['one that is nothing', { writtenBy: null }, /"The writtenBy" is nothing/],
+	]) {
+		it(`refuses one expression for all filters that gives ${what}`, async () => {
+			const context = makeContext({
+				offered: [note],
+				parameters: { resource: 'note', operation: 'search' },
+				written: { filters: '={{ $json.filters }}' },
+				answer: nothing,
+			});
+			const { getNodeParameter } = context;
+			context.getNodeParameter = (name, item) =>
+				name === 'filters' ? filters : getNodeParameter(name, item);
+			assert.match((await failNode(context)).message, told);
+		});
+	}
+
+	it('reads filters and limits that are texts', async () => {
+		const filters = { pinned: 'false', minRank: '7' };
+		const context = makeNoteContext('search', { filters, limit: '3' }, empty);
+		await runNode(context);
+		assert.deepEqual(context.requests[0].query, { limit: 3, pinned: false, min_rank: 7 });
+	});
+
+	for (const limit of [undefined, null, 0, 'many', '']) {
+		it(`refuses the limit ${JSON.stringify(limit)}`, async () => {
+			const context = makeNoteContext('list', {}, nothing);
+			const { getNodeParameter } = context;
+			context.getNodeParameter = (name, item) =>
+				name === 'limit' ? limit : getNodeParameter(name, item);
+			assert.match((await failNode(context)).message, /"Limit"/);
+		});
+	}
 
 	it('sends the filters that were added, false and 0 among them, and no empty one', async () => {
 		const filters = { writtenBy: '', pinned: false, minRank: 0 };

@@ -22,10 +22,32 @@ describe('request', () => {
 		'/email-templates/welcome',
 		'/api/v1/email-templates/welcome',
 		' email-templates/welcome ',
+		'email-templates/welcome/',
 	]) {
 		it(`takes the path as "${path}" as well`, async () => {
 			const { request } = await call({ path });
 			assert.equal(request.path, '/api/v1/email-templates/welcome');
+		});
+	}
+
+	for (const [what, query, written] of [
+		['nothing', { recipient: undefined }, 'x'],
+		['null', { recipient: null }, 'x'],
+		['an empty text from an expression', '{"recipient": ""}', '={"recipient": "{{ $json.who }}"}'],
+	]) {
+		it(`is not made with a query value that is ${what}`, async () => {
+			const context = makeContext({
+				parameters: { ...base, path: 'emails', query },
+				written: { query: written },
+				answer: () => assert.fail('no request expected'),
+			});
+			const { getNodeParameter } = context;
+			context.getNodeParameter = (name, item) =>
+				name === 'query' ? query : getNodeParameter(name, item);
+			assert.match(
+				(await failNode(context)).message,
+				/"recipient" in "Query Parameters" is nothing/,
+			);
 		});
 	}
 
@@ -71,7 +93,7 @@ describe('request', () => {
 		'../oauth/token',
 		'emails/../../oauth/token',
 		'emails//x',
-		'emails/',
+		'emails//',
 		'http://evil.test/',
 		'//evil.test',
 		'emails?limit=1',
@@ -138,5 +160,56 @@ describe('answer', () => {
 		assert.deepEqual(json, [
 			{ statusCode: 200, headers: { etag: '"7"' }, body: { from_name: 'A' } },
 		]);
+	});
+});
+
+describe('list', () => {
+	const pages = ({ query }) => {
+		const place = Number(query.cursor ?? 0);
+		const items = [{ id: `j${place}` }];
+		return { status: 200, body: { items, next_cursor: place < 2 ? String(place + 1) : null } };
+	};
+
+	async function list(options, answer = pages) {
+		const context = makeContext({
+			parameters: { ...base, path: 'jobs', query: '{"state":"dead"}', options },
+			answer,
+		});
+		return { context, json: (await runNode(context)).map(({ json }) => json) };
+	}
+
+	it('comes out as the API gives it, unless told otherwise', async () => {
+		const { json } = await list({});
+		assert.deepEqual(json, [{ items: [{ id: 'j0' }], next_cursor: '1' }]);
+	});
+
+	it('is followed to its end, with the same query', async () => {
+		const { context, json } = await list({ allPages: true });
+		assert.deepEqual(json, [
+			{ items: [{ id: 'j0' }, { id: 'j1' }, { id: 'j2' }], next_cursor: null },
+		]);
+		assert.deepEqual(
+			context.requests.map(({ query }) => query),
+			[{ state: 'dead' }, { state: 'dead', cursor: '1' }, { state: 'dead', cursor: '2' }],
+		);
+	});
+
+	it('is split into items', async () => {
+		const { json } = await list({ allPages: true, splitIntoItems: true });
+		assert.deepEqual(json, [{ id: 'j0' }, { id: 'j1' }, { id: 'j2' }]);
+		assert.deepEqual((await list({ splitIntoItems: true })).json, [{ id: 'j0' }]);
+	});
+
+	it('is no list when the answer has none', async () => {
+		const answer = () => ({ status: 200, body: { id: 'j0' } });
+		const { json } = await list({ allPages: true, splitIntoItems: true }, answer);
+		assert.deepEqual(json, [{ id: 'j0' }]);
+	});
+
+	it('fails rather than run in circles', async () => {
+		const answer = () => ({ status: 200, body: { items: [], next_cursor: 'same' } });
+		const parameters = { ...base, path: 'jobs', options: { allPages: true } };
+		const error = await failNode(makeContext({ parameters, answer }));
+		assert.match(error.message, /cursor was repeated/);
 	});
 });

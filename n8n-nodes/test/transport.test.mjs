@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { NodeApiError, NodeOperationError } from './support/n8n.mjs';
 import {
+	accepted,
 	failNode,
 	makeClock,
 	makeContext,
@@ -11,12 +12,11 @@ import {
 	sendParameters,
 } from './support/context.mjs';
 
-const accepted = () => ({ status: 202, body: queued });
 const keyOf = ({ headers }) => headers['idempotency-key'];
 
 /** Answers with each of these in turn, then with success. */
 function inTurn(...answers) {
-	return () => answers.shift() ?? accepted();
+	return (request) => answers.shift() ?? accepted(request);
 }
 
 async function keysOf(options, { parameters = sendParameters } = {}) {
@@ -61,6 +61,34 @@ describe('authentication', () => {
 });
 
 describe('base URL', () => {
+	for (const baseUrl of [
+		'https://example.test/api/v1',
+		' https://example.test/api/v1/ ',
+		'https://example.test/api',
+	]) {
+		it(`may be "${baseUrl}"`, async () => {
+			const context = makeContext({ parameters: sendParameters, answer: accepted, baseUrl });
+			await runNode(context);
+			assert.equal(context.requests[0].options.url, 'https://example.test/api/v1/emails');
+		});
+	}
+
+	it('is reached by trusting the authority of the credential', async () => {
+		const caCertificate = '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----';
+		for (const pasted of [caCertificate, caCertificate.replaceAll('\n', ' ')]) {
+			const context = makeContext({
+				parameters: sendParameters,
+				answer: accepted,
+				credentials: { caCertificate: pasted },
+			});
+			await runNode(context);
+			assert.equal(
+				context.requests[0].options.agentOptions.ca.replaceAll(' ', ''),
+				caCertificate.replaceAll(' ', ''),
+			);
+		}
+	});
+
 	it('may end with slashes and hold a path', async () => {
 		const context = makeContext({
 			parameters: sendParameters,
@@ -101,13 +129,31 @@ describe('waiting', () => {
 		assert.deepEqual(clock.sleeps, [9000]);
 	});
 
-	it('does not wait for a date that has passed', async () => {
+	it('pauses as usual for a date that has passed', async () => {
 		const clock = makeClock(Date.parse('2026-01-01T00:00:00Z'));
 		const headers = { 'retry-after': 'Wed, 31 Dec 2025 23:00:00 GMT' };
 		const answer = inTurn(problem(503, 'unavailable', 'Down', { headers }));
 		await runNode(makeContext({ parameters: sendParameters, answer }), clock);
-		assert.deepEqual(clock.sleeps, [0]);
+		assert.deepEqual(clock.sleeps, [500]);
 	});
+
+	for (const [value, expected] of [
+		['1.5', 1500],
+		['0', 500],
+		['0.0', 500],
+		[2, 2000],
+		['soon', 500],
+	]) {
+		it(`reads the Retry-After ${JSON.stringify(value)}`, async () => {
+			for (const status of [429, 503, 409]) {
+				const clock = makeClock();
+				const busy = problem(status, 'busy', 'Busy', { headers: { 'retry-after': value } });
+				const context = makeContext({ parameters: sendParameters, answer: inTurn(busy) });
+				await runNode(context, clock);
+				assert.deepEqual(clock.sleeps, [expected]);
+			}
+		});
+	}
 
 	it('reads the RateLimit header when there is no Retry-After', async () => {
 		const clock = makeClock();
@@ -168,7 +214,87 @@ describe('waiting', () => {
 		assert.match(error.description, /Asked to wait 3600 s/);
 	});
 
-	for (const status of [400, 403, 404, 422, 500, 502, 504]) {
+	for (const status of [500, 502, 504]) {
+		it(`repeats after ${status} under the same key`, async () => {
+			const clock = makeClock();
+			const answer = inTurn(problem(status, 'x', 'No'), { status, headers: {}, body: '<html>' });
+			const context = makeContext({ parameters: sendParameters, answer });
+			assert.deepEqual((await runNode(context, clock))[0].json, queued);
+			assert.equal(new Set(context.requests.map(keyOf)).size, 1);
+			assert.deepEqual(clock.sleeps, [500, 1000]);
+		});
+	}
+
+	const broken = (code) => () => {
+		throw Object.assign(new Error(`connect ${code}`), { code });
+	};
+	for (const code of [
+		'ECONNRESET',
+		'ECONNREFUSED',
+		'ETIMEDOUT',
+		'EPIPE',
+		'EAI_AGAIN',
+		'ECONNABORTED',
+	]) {
+		it(`repeats after ${code} under the same key, as it comes and as n8n wraps it`, async () => {
+			const answer = (request, nth) => {
+				if (nth === 1) broken(code)();
+				if (nth === 2) {
+					const wrapped = Object.assign(new Error(`connect ${code}`), { code });
+					throw new NodeApiError({ name: 'n', type: 't', parameters: {} }, wrapped);
+				}
+				return accepted(request);
+			};
+			const context = makeContext({ parameters: sendParameters, answer });
+			assert.deepEqual((await runNode(context))[0].json, queued);
+			assert.equal(context.requests.length, 3);
+			assert.equal(new Set(context.requests.map(keyOf)).size, 1);
+		});
+	}
+
+	for (const code of ['ENOTFOUND', 'DEPTH_ZERO_SELF_SIGNED_CERT', 'ERR_TLS_CERT_ALTNAME_INVALID']) {
+		it(`does not repeat after ${code}`, async () => {
+			const context = makeContext({ parameters: sendParameters, answer: broken(code) });
+			await failNode(context);
+			assert.equal(context.requests.length, 1);
+		});
+	}
+
+	it('does not repeat what could act twice', async () => {
+		const call = { resource: 'customApiCall', operation: 'call', path: 'x', body: '{}' };
+		for (const parameters of [
+			{ ...call, method: 'PATCH' },
+			{ ...call, method: 'PUT', options: { ifMatch: '"v1"' } },
+		]) {
+			for (const answer of [() => problem(502, 'x', 'No'), broken('ECONNRESET')]) {
+				const context = makeContext({ parameters, answer });
+				await failNode(context);
+				assert.equal(context.requests.length, 1);
+			}
+		}
+	});
+
+	it('takes what is gone after a lost answer for deleted', async () => {
+		const parameters = { resource: 'suppression', operation: 'remove', suppressionId: 's-1' };
+		const answer = (_, nth) => (nth === 1 ? problem(504, 'x', 'Lost') : problem(404, 'y', 'Gone'));
+		const context = makeContext({ parameters, answer });
+		assert.deepEqual((await runNode(context))[0].json, { deleted: true });
+		const gone = makeContext({ parameters, answer: () => problem(404, 'y', 'Gone') });
+		assert.equal((await failNode(gone)).message, 'Gone');
+	});
+
+	it('repeats what hangs until its time is over, but not for ever', async () => {
+		const clock = makeClock();
+		const answer = async () => {
+			await clock.sleep(60_000);
+			broken('ETIMEDOUT')();
+		};
+		const context = makeContext({ parameters: sendParameters, answer });
+		await failNode(context, clock);
+		assert.equal(context.requests.length, 3);
+	});
+
+	for (const status of [400, 403, 404, 422]) {
 		it(`does not repeat after ${status}`, async () => {
 			const context = makeContext({
 				parameters: sendParameters,
@@ -186,7 +312,7 @@ describe('waiting', () => {
 			answer: ({ options }, nth) => {
 				seen.push({ ...options.headers });
 				options.headers.Authorization = 'Bearer stale';
-				return nth === 1 ? problem(503, 'unavailable', 'Down') : accepted();
+				return nth === 1 ? problem(503, 'unavailable', 'Down') : { status: 202, body: queued };
 			},
 		});
 		await runNode(context);
@@ -212,7 +338,11 @@ describe('idempotency key', () => {
 	});
 
 	it('differs between the items of one run', async () => {
-		const keys = await keysOf({ items: [{ json: {} }, { json: {} }, { json: {} }] });
+		const parameters = { resource: 'job', operation: 'cancel', jobId: 'j-1' };
+		const keys = await keysOf(
+			{ items: [{ json: {} }, { json: {} }, { json: {} }] },
+			{ parameters },
+		);
 		assert.equal(new Set(keys).size, 3);
 	});
 
@@ -255,14 +385,57 @@ describe('idempotency key', () => {
 		assert.notEqual(keyOf(other.requests[0]), first);
 	});
 
-	it('follows the content, not the run index, when the node is used as a tool', async () => {
-		const tool = { isTool: true };
-		const other = { parameters: { ...sendParameters, text: 'Something else' } };
-		assert.deepEqual(
-			await keysOf({ ...tool, runIndex: 0 }),
-			await keysOf({ ...tool, runIndex: 1 }),
-		);
-		assert.notDeepEqual(await keysOf(tool), await keysOf(tool, other));
+	for (const [which, tool] of [
+		['says so', { isTool: true }],
+		[
+			'says nothing, as in agents of version 3',
+			{ nodeType: 'n8n-nodes-email-sender.emailSenderTool' },
+		],
+	])
+		it(`follows the content, not the run index, of a tool whose context ${which}`, async () => {
+			const other = { parameters: { ...sendParameters, text: 'Something else' } };
+			assert.deepEqual(
+				await keysOf({ ...tool, runIndex: 0 }),
+				await keysOf({ ...tool, runIndex: 1 }),
+			);
+			assert.notDeepEqual(await keysOf(tool), await keysOf(tool, other));
+		});
+
+	const reused = () => problem(422, 'gateway.idempotency_key_reused', 'The key belongs to another');
+
+	it('gets the first act again when n8n tries again with another content', async () => {
+		const first = makeContext({
+			parameters: { ...sendParameters, text: 'at 10:00:00' },
+			answer: () => problem(504, 'x', 'Lost'),
+			executionId: 'again',
+		});
+		await failNode(first);
+		const second = makeContext({
+			parameters: { ...sendParameters, text: 'at 10:00:01' },
+			answer: ({ body }) =>
+				body.text === 'at 10:00:00' ? { status: 202, body: queued } : reused(),
+			executionId: 'again',
+		});
+		const [{ json }] = await runNode(second);
+		assert.deepEqual(json, { ...queued, deduplicated: true });
+		assert.match(second.hints[0].message, /earlier try/);
+		assert.equal(new Set([...first.requests, ...second.requests].map(keyOf)).size, 1);
+	});
+
+	it('sends the new content when the first was refused', async () => {
+		const make = (text, answer) =>
+			makeContext({ parameters: { ...sendParameters, text }, answer, executionId: 'corrected' });
+		await failNode(make('bad', () => problem(422, 'invalid_input', 'No')));
+		const second = make('good', accepted);
+		await runNode(second);
+		assert.equal(second.requests[0].body.text, 'good');
+	});
+
+	it('says that the act was done when its first content is not known here', async () => {
+		const context = makeContext({ parameters: sendParameters, answer: reused, executionId: 'x' });
+		const error = await failNode(context);
+		assert.match(error.description, /An earlier try of this node did it already/);
+		assert.equal(context.requests.length, 1);
 	});
 
 	it('is not sent with requests that only read', async () => {
@@ -316,9 +489,10 @@ describe('trace context', () => {
 
 	it('is made up once per execution otherwise', async () => {
 		const items = [{ json: {} }, { json: {} }];
-		const [first, second] = await traceOf({ items });
-		const [elsewhere] = await traceOf({ items, nodeId: 'node-2' });
-		const [later] = await traceOf({ items, executionId: '18' });
+		const parameters = { resource: 'job', operation: 'cancel', jobId: 'j-1' };
+		const [first, second] = await traceOf({ parameters, items });
+		const [elsewhere] = await traceOf({ parameters, items, nodeId: 'node-2' });
+		const [later] = await traceOf({ parameters, items, executionId: '18' });
 		const [trace, span] = [1, 2].map((part) => (text) => text.split('-')[part]);
 		assert.match(first, /^00-[0-9a-f]{32}-[0-9a-f]{16}-00$/);
 		assert.equal(trace(first), trace(second));
@@ -396,6 +570,43 @@ describe('failure', () => {
 		assert.match(error.description, /Request: req-9/);
 	});
 
+	it('says the next step for a 401, and for what TLS and names say', async () => {
+		const describe = async (answer) =>
+			(await failNode(makeContext({ parameters: sendParameters, answer }))).description;
+		const unauthorized = await describe(() => problem(401, 'unauthenticated', 'Unauthorized'));
+		assert.match(unauthorized, /Make a new key under API keys/);
+		for (const [code, step] of [
+			['DEPTH_ZERO_SELF_SIGNED_CERT', /"CA Certificate"/],
+			['UNABLE_TO_VERIFY_LEAF_SIGNATURE', /"CA Certificate"/],
+			['CERT_HAS_EXPIRED', /expired/],
+			['ERR_TLS_CERT_ALTNAME_INVALID', /another name/],
+			['EPROTO', /http:\/\//],
+			['ECONNREFUSED', /In a container/],
+			['ENOTFOUND', /No machine has that name/],
+		]) {
+			const told = await describe(() => {
+				throw Object.assign(new Error(`request failed, ${code}`), { code });
+			});
+			assert.match(told, step, code);
+		}
+	});
+
+	it('speaks as people do, not as a validation library', async () => {
+		const said = [
+			['Input should be a valid string', 'must be a text'],
+			['Value error, give at least one recipient', 'give at least one recipient'],
+			['String should have at most 998 characters', 'may have 998 characters at most'],
+			['Field required', 'is missing'],
+			['Extra inputs are not permitted', 'is not known here'],
+			['Input should be less than or equal to 200', 'must be less than or equal to 200'],
+		];
+		const errors = said.map(([detail]) => ({ pointer: '/body/x', detail }));
+		const answer = () => problem(422, 'invalid_input', 'No', { body: { errors } });
+		const error = await failNode(makeContext({ parameters: sendParameters, answer }));
+		for (const [, meant] of said) assert.ok(error.description.includes(`/body/x: ${meant}`), meant);
+		assert.doesNotMatch(error.description, /[Ii]nput should|Value error|should have/);
+	});
+
 	it('names the address when nobody answers', async () => {
 		const answer = () => {
 			throw Object.assign(new Error('connect ECONNREFUSED 127.0.0.1:8400'), {
@@ -416,9 +627,13 @@ describe('failure', () => {
 	});
 
 	it('names the item that failed', async () => {
-		const answer = (_, nth) => (nth === 2 ? problem(404, 'not_found', 'No') : accepted());
+		const answer = (request) =>
+			request.body.messages || request.body.to[0] === 'no'
+				? problem(404, 'not_found', 'No')
+				: accepted(request);
 		const items = [{ json: {} }, { json: {} }];
-		const error = await failNode(makeContext({ parameters: sendParameters, answer, items }));
+		const parameters = (item) => ({ ...sendParameters, to: item ? 'no' : 'ada@example.test' });
+		const error = await failNode(makeContext({ parameters, answer, items }));
 		assert.equal(error.context.itemIndex, 1);
 	});
 });

@@ -247,6 +247,23 @@ _install_postgresql() {
   apt_install 30 postgresql
 }
 
+# ensure_pgbouncer: the pooler of one test, which skips itself without it.
+ensure_pgbouncer() {
+  _find_pgbouncer && return
+  if ! _can_apt; then
+    complain "pgbouncer is missing: install it (Debian: sudo apt-get install pgbouncer; macOS: brew install pgbouncer)"
+    return
+  fi
+  with_lock apt _install_pgbouncer || return
+  _find_pgbouncer || complain "pgbouncer is installed, but no command of that name"
+}
+
+_find_pgbouncer() { PATH=$PATH:/usr/sbin command -v pgbouncer >/dev/null 2>&1; }
+
+_install_pgbouncer() {
+  _find_pgbouncer || apt_install 10 pgbouncer
+}
+
 _find_chromium() {
   local candidate
   for candidate in "${EMAIL_SENDER_CHROMIUM:-}" chromium chromium-browser google-chrome \

@@ -16,13 +16,15 @@ import httpx
 
 PACKAGE = "n8n-nodes-email-sender"
 NODE_TYPE = f"{PACKAGE}.emailSender"
+NODE_VERSION = 1.1
 DEMO_NAME = "Email Sender demo"
 DEMO_PATH = "email-sender-demo"
 DEMO_PARAMETERS: Mapping[str, object] = {
     "resource": "email",
     "operation": "send",
     "to": "={{ $json.body.to }}",
-    "businessKey": "={{ $json.body.business_key }}",
+    # Every call without a key of its own is an occasion of its own.
+    "businessKey": "={{ $json.body.business_key ?? 'execution-' + $execution.id }}",
     "content": "message",
     "subject": "={{ $json.body.subject }}",
     "text": "={{ $json.body.text }}",
@@ -119,7 +121,7 @@ class N8nApi:
         self, base_url: str, client_id: str, client_secret: str, *, name: str = "Email Sender"
     ) -> Credential:
         """Store a client of Email Sender; n8n fetches its tokens by itself."""
-        return self._ensure_credential(
+        return self.ensure_credential(
             name,
             "emailSenderOAuth2Api",
             {"baseUrl": base_url, "clientId": client_id, "clientSecret": client_secret},
@@ -129,11 +131,12 @@ class N8nApi:
         self, base_url: str, api_key: str, *, name: str = "Email Sender key"
     ) -> Credential:
         """Store an API key of Email Sender."""
-        return self._ensure_credential(
+        return self.ensure_credential(
             name, "emailSenderApi", {"baseUrl": base_url, "apiKey": api_key}
         )
 
-    def _ensure_credential(self, name: str, kind: str, data: Json) -> Credential:
+    def ensure_credential(self, name: str, kind: str, data: Json) -> Credential:
+        """Store a credential of any type under its name, in place of an earlier one."""
         # By name: a second start must not pile up credentials, and must bring the newest secret.
         for stored in _listed(self.call("GET", "/rest/credentials")["data"]):
             if stored["name"] == name and stored["type"] == kind:
@@ -264,7 +267,7 @@ def webhook_chain(
             path,
             "Email Sender",
             NODE_TYPE,
-            1,
+            NODE_VERSION,
             {"authentication": authentication, **parameters},
             credentials={credential.type: {"id": credential.id, "name": credential.name}},
             **settings,

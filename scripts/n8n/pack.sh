@@ -6,6 +6,9 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
 
+# What a strict umask makes private is so in the package, where the n8n of another user could not read it.
+umask 022
+
 [ $# -eq 0 ] || die "usage: scripts/n8n/pack.sh"
 
 cd "$ROOT/n8n-nodes"
@@ -25,6 +28,7 @@ pack() {
   say "Building and packing n8n-nodes-email-sender (10 s)"
   # CI: no spinner. The build empties dist/ first, so nothing of a deleted source is packed.
   CI=true run_quietly npm run build || return
+  chmod -R u=rwX,go=rX dist && chmod 644 package.json README.md LICENSE.md || return
   tarball=$(npm pack --silent --ignore-scripts 2>/dev/null) || complain "npm pack failed in $PWD" || return
   printf '%s %s\n' "$(sources_key)" "$tarball" >"$STAMP.new" && mv "$STAMP.new" "$STAMP"
 }

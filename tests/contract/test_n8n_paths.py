@@ -55,7 +55,8 @@ def choices(name: str) -> Iterator[tuple[str, set[str]]]:
         shown = field.get("displayOptions", {}).get("show", {})
         if (shown.get("resource"), shown.get("operation")) == ([resource], [operation]):
             for leaf in field["options"] if field["type"] == "collection" else [field]:
-                if leaf["type"] == "options":
+                # What the editor asks the API for, such as templates, is no choice of the document.
+                if leaf["type"] == "options" and "options" in leaf:
                     snake = re.sub(r"[A-Z]", lambda letter: f"_{letter[0].lower()}", leaf["name"])
                     yield snake, {option["value"] for option in leaf["options"]}
 

@@ -35,6 +35,18 @@ class TestClients:
         assert not screen.app.code
         assert screen.rows("clients")[0]["name"] == "Reports"
 
+    def test_says_that_a_secret_was_lost_with_its_answer(self, visit, platform):
+        """The call is sent again with its key, and its answer is kept without the secret."""
+        screen = visit("clients").click("clients-new")
+        platform.wire.lose_answer("POST", "/api/v1/clients")
+        screen.app.text_input(key="clients-new-name").set_value("Reports")
+        screen.press("Create client")
+        made = platform.items("clients")[0]
+        assert [code.value for code in screen.app.code] == [made["client_id"]]
+        assert "Rotate the client to get another one." in screen.app.warning[0].value
+        screen.click("clients-copied")
+        assert not screen.app.warning
+
     def test_sends_nothing_without_a_name(self, visit, platform):
         screen = visit("clients").click("clients-new").press("Create client")
         assert screen.app.warning[0].value == "It needs a name and a role."

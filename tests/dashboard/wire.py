@@ -81,6 +81,22 @@ class Wire(httpx.BaseTransport):
 
         self._rules[method, path] = rule
 
+    def lose_answer(self, method: str, path: str) -> None:
+        """Carry the next call out, and lose its answer on the way back."""
+        lost = []
+
+        def rule(handle: Handle) -> Handle:
+            def answer(request: httpx.Request) -> httpx.Response:
+                found = handle(request)
+                if lost:
+                    return found
+                lost.append(found)
+                raise httpx.RemoteProtocolError("Server disconnected", request=request)
+
+            return answer
+
+        self._rules[method, path] = rule
+
     def delay(self, method: str, path: str, seconds: float) -> None:
         """Answer as much later: past the caller's patience it has gone, as on a real connection."""
 

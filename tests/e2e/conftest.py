@@ -85,7 +85,7 @@ class Launcher:
         self._file = Path(tempfile.mkstemp(prefix="launcher-", suffix=".log")[1])
         with self._file.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "scripts.launcher", *arguments],
+                [sys.executable, "-m", "scripts", *arguments],
                 cwd=ROOT,
                 env=clean,
                 stdout=log,

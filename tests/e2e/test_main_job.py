@@ -1,21 +1,54 @@
 """The two promises of the first command: it proves the main job, and it refuses clearly."""
 
+import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import stat
 import subprocess
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
+from backend.app import compose
+from backend.core.context import Scope
+from backend.core.database import Tx
+from backend.managers.identity import IdentityManager
+from backend.managers.identity._clients import Clients
+from backend.settings import Settings
 from backend.supervisor import PortTakenError, refuse_taken_ports
 from tests.e2e.conftest import Launcher, RunningPlatform, free_port_base
 
 pytestmark = [pytest.mark.slow, pytest.mark.drill, pytest.mark.timeout(900)]
+
+
+Change = Callable[[Clients, Tx, str], Awaitable[object]]
+
+
+async def rotate(clients: Clients, tx: Tx, row_id: str) -> None:
+    """As its button in the console does."""
+    await clients.rotate_client(tx, row_id, granter=None)
+
+
+async def delete(clients: Clients, tx: Tx, row_id: str) -> None:
+    """As its button in the console does."""
+    await clients.delete_client(tx, row_id, remover=None)
+
+
+async def change_clients(data: Path, change: Change) -> None:
+    """Do it to every client of the demo tenant."""
+    first = json.loads((data / "first-run.json").read_text())
+    platform = compose(Settings(data_dir=data))
+    clients = platform.of(IdentityManager).clients
+    scope = Scope("test", tenant_id=first["tenant_id"])
+    async with platform.running(), platform.database.transaction(scope) as tx:
+        for row in await clients.list_clients(tx, limit=100):
+            await change(clients, tx, row.id)
 
 
 class TestOnce:
@@ -51,6 +84,20 @@ class TestOnce:
             assert not any(secret in log.read_text() for secret in secrets)
         copies = list((tmp_path / "data" / "sink").rglob("*.eml"))
         assert len(copies) == 3
+
+    def test_needs_no_credential_that_people_can_change(self, tmp_path: Path) -> None:
+        """Whoever rotates or deletes clients in the console stops their workflows, and no start."""
+        data = tmp_path / "data"
+        start = ("--once", "--port-base", str(free_port_base()), "--data-dir", str(data))
+        shown = []
+        for change in (None, rotate, delete):
+            if change is not None:
+                asyncio.run(change_clients(data, change))
+            launcher = Launcher(*start)
+            assert launcher.end() == 0, launcher.lines
+            assert json.loads(launcher.lines[-1])["accepted"] is True
+            shown.append((data / "first-run.json").read_bytes())
+        assert len(set(shown)) == 1
 
     def test_a_taken_port_is_a_clear_error(self, tmp_path: Path) -> None:
         base = free_port_base()
@@ -102,6 +149,23 @@ class TestRunning:
             except PortTakenError:
                 assert time.monotonic() < deadline
                 time.sleep(0.2)
+
+    def test_a_second_start_on_its_folder_is_refused(self, platform: RunningPlatform) -> None:
+        """It took the console's configuration away, and every log-in of the first with it."""
+        files = [platform.data_dir / "console.json", platform.data_dir / "first-run.json"]
+        files += sorted((platform.data_dir / "console" / ".streamlit").iterdir())
+        before = [file.read_bytes() for file in files]
+        base = free_port_base()
+        start = ("--once", "--port-base", str(base), "--data-dir", str(platform.data_dir))
+        launcher = Launcher(*start)
+        assert launcher.end() == 1
+        (said,) = launcher.lines
+        assert re.fullmatch(
+            rf"scripts/run: {platform.data_dir} is in use by process \d+ "
+            rf"\(http://localhost:{platform.port_base + 1}\); stop it, or use another folder",
+            said,
+        )
+        assert [file.read_bytes() for file in files] == before
 
     def test_the_command_line_answers(self, platform: RunningPlatform) -> None:
         env = {**os.environ, "EMAIL_SENDER__DATA_DIR": str(platform.data_dir)}

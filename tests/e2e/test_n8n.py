@@ -5,6 +5,8 @@ Skipped, with the command to run, where `scripts/n8n/install.sh` has not install
 
 import json
 import socket
+import subprocess
+import tarfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -13,12 +15,15 @@ from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import httpx
 import pytest
 
 from scripts.n8n.api import (
     DEMO_PATH,
+    NODE_TYPE,
+    NODE_VERSION,
     Credential,
     Execution,
     N8nApi,
@@ -28,8 +33,10 @@ from scripts.n8n.api import (
     webhook_chain,
 )
 from scripts.n8n.server import Installation, N8nServer, pack_nodes
-from tests.e2e.conftest import RunningPlatform
+from tests.e2e.conftest import ROOT, RunningPlatform
+from tests.support.chat_model import chat_model
 from tests.support.login import person_token
+from tests.support.tls_front import tls_front
 
 pytestmark = [pytest.mark.n8n, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -38,7 +45,7 @@ SEND = {
     "resource": "email",
     "operation": "send",
     "to": "={{ $json.body.to }}",
-    "businessKey": "={{ $json.body.business_key }}",
+    "businessKey": "={{ $json.body.business_key ?? $execution.id }}",
     "subject": "={{ $json.body.subject }}",
     "text": "={{ $json.body.text }}",
 }
@@ -169,6 +176,16 @@ def message(**more: object) -> dict[str, Any]:
     return {"to": ADA, "subject": f"Hello {uuid.uuid4()}", "text": "Hi Ada", **more}
 
 
+class TestPackage:
+    def test_can_be_read_by_everybody_even_if_packed_under_a_strict_umask(self):
+        nodes = ROOT / "n8n-nodes"
+        (nodes / "node_modules/.packed").unlink(missing_ok=True)
+        (nodes / "README.md").chmod(0o600)
+        subprocess.run([ROOT / "scripts/n8n/pack.sh"], umask=0o077, check=True, capture_output=True)
+        with tarfile.open(pack_nodes()) as package:
+            assert {member.mode for member in package if member.isfile()} == {0o644}
+
+
 class TestCredentials:
     def test_accepts_a_client(self, n8n, oauth2):
         assert n8n.test_credential(oauth2)["status"] == "OK"
@@ -188,7 +205,76 @@ class TestCredentials:
 
     def test_refuses_a_wrong_key(self, n8n, platform):
         wrong = n8n.create_api_key_credential(platform.api_url, "es_not_a_key", name="wrong key")
-        assert n8n.test_credential(wrong)["status"] == "Error"
+        outcome = n8n.test_credential(wrong)
+        assert outcome["status"] == "Error"
+        assert "Make a new key" in outcome["message"]
+
+    @pytest.mark.parametrize("ending", ["/", "/api/v1", "/api/v1/"])
+    def test_accepts_what_is_pasted_along_with_the_address(
+        self, n8n, platform, made_key, run, ending
+    ):
+        url = platform.api_url + ending
+        key = n8n.create_api_key_credential(url, made_key["key"], name="pasted key")
+        client = n8n.create_oauth2_credential(
+            url, platform.client_id, platform.client_secret, name="pasted client"
+        )
+        for credential in (key, client):
+            assert n8n.test_credential(credential) == {"status": "OK", "message": ANY}
+            _, execution = run(SEND, message(), credential=credential)
+            assert execution.status == "success", execution.error
+
+    def test_refuses_the_address_of_the_console(self, n8n, platform, made_key):
+        url = f"http://127.0.0.1:{platform.port_base + 1}"
+        key = n8n.create_api_key_credential(url, made_key["key"], name="console key")
+        client = n8n.create_oauth2_credential(
+            url, platform.client_id, platform.client_secret, name="console client"
+        )
+        for credential in (key, client):
+            outcome = n8n.test_credential(credential)
+            assert outcome["status"] == "Error"
+            assert "not Email Sender's API" in outcome["message"]
+
+    def test_refuses_a_viewer_who_could_not_send(self, n8n, platform, admin):
+        asked = {"name": f"viewer {uuid.uuid4()}", "role": "viewer"}
+        key = admin.post("/api/v1/api-keys", json=asked).raise_for_status().json()["key"]
+        credential = n8n.create_api_key_credential(platform.api_url, key, name="viewer")
+        outcome = n8n.test_credential(credential)
+        assert outcome["status"] == "Error"
+        assert "may not send e-mail" in outcome["message"]
+
+    def test_trusts_a_private_authority_if_told_to(self, n8n, platform, run, tmp_path):
+        with tls_front(platform.port_base, tmp_path) as front:
+            data = {
+                "baseUrl": front.url,
+                "clientId": platform.client_id,
+                "clientSecret": platform.client_secret,
+            }
+            strange = n8n.ensure_credential("strange", "emailSenderOAuth2Api", data)
+            outcome = n8n.test_credential(strange)
+            assert outcome["status"] == "Error"
+            assert '"CA Certificate"' in outcome["message"]
+            _, execution = run(SEND, message(), credential=strange)
+            said = f"{execution.error['message']} {execution.error['description']}"
+            assert '"CA Certificate"' in said
+
+            data["caCertificate"] = front.ca_pem
+            trusted = n8n.ensure_credential("trusted", "emailSenderOAuth2Api", data)
+            assert n8n.test_credential(trusted)["status"] == "OK"
+            _, execution = run(SEND, message(), credential=trusted)
+            assert execution.status == "success", execution.error
+
+    def test_of_another_client_use_no_token_of_the_first(self, n8n, platform, run, admin):
+        first = n8n.create_oauth2_credential(
+            platform.api_url, platform.client_id, platform.client_secret, name="changed"
+        )
+        assert run(SEND, message(), credential=first)[1].status == "success"
+        asked = {"name": f"other {uuid.uuid4()}", "role": "workflow"}
+        other = admin.post("/api/v1/clients", json=asked).raise_for_status().json()
+        second = n8n.create_oauth2_credential(
+            platform.api_url, other["client_id"], other["client_secret"], name="changed"
+        )
+        _, execution = run(SEND, message(), credential=second)
+        assert execution.items("Email Sender")[0]["created_by"] == f"client:{other['client_id']}"
 
 
 class TestEmail:
@@ -351,6 +437,244 @@ class TestEmail:
         assert len(some.items("Email Sender")) == 2
 
 
+class TestTemplates:
+    def offered(self, n8n, credential, method, **parameters):
+        """What the editor would offer for a field of the node."""
+        asked = {
+            "nodeTypeAndVersion": {"name": NODE_TYPE, "version": NODE_VERSION},
+            "path": "parameters.template",
+            "methodName": method,
+            "currentNodeParameters": {"authentication": "oAuth2", **parameters},
+            "credentials": {credential.type: {"id": credential.id, "name": credential.name}},
+        }
+        found = n8n.call("POST", "/rest/dynamic-node-parameters/options", asked)["data"]
+        return [option["value"] for option in found]
+
+    def test_are_picked_from_a_list_with_their_variables(self, n8n, oauth2, admin, run):
+        name = f"t-{uuid.uuid4().hex}"
+        content = {"subject": "Order {{ order }}", "text": "Dear {{ name|upper }}"}
+        admin.put(f"/api/v1/email-templates/{name}", json=content).raise_for_status()
+
+        assert name in self.offered(n8n, oauth2, "getTemplates")
+        variables = self.offered(n8n, oauth2, "getTemplateVariables", template=name)
+        assert variables == ["order", "name"]
+
+        given = [{"name": "order", "value": 7}, {"name": "name", "value": "Ada"}]
+        parameters = {
+            "resource": "email",
+            "operation": "send",
+            "to": ADA,
+            "content": "template",
+            "template": name,
+            "variablesFrom": "fields",
+            "variables": {"variable": given},
+        }
+        _, execution = run(parameters)
+        assert execution.status == "success", execution.error
+        assert execution.items("Email Sender")[0]["subject"] == "Order 7"
+
+
+class TestBusinessKey:
+    @pytest.mark.parametrize(
+        "expression",
+        [
+            "={{ $json.body.order }}-shipped",
+            "={{ $json.body.order + '-shipped' }}",
+            "={{ $json.body.order }}",
+            "={{ $json.body }}",
+            "={{ $json.body.list }}",
+            "={{ $json.body.list }}-shipped",
+            "={{ $json.body.no }}",
+        ],
+    )
+    def test_made_of_nothing_sends_nothing(self, run, expression, api):
+        recipient = f"{uuid.uuid4().hex}@example.test"
+        body = message(to=recipient, list=["x", "y"], no=False)
+        _, execution = run({**SEND, "businessKey": expression}, body)
+
+        assert execution.status == "error"
+        assert '"Business Key"' in execution.error["message"]
+        sent = api.get("/api/v1/emails", params={"recipient": recipient}).json()
+        assert sent["items"] == []
+
+    def test_of_a_number_is_used(self, run):
+        number = uuid.uuid4().int
+        _, execution = run({**SEND, "businessKey": "={{ $json.body.n }}-x"}, message(n=str(number)))
+        assert execution.items("Email Sender")[0]["business_key"] == f"{number}-x"
+
+    def test_of_another_mail_is_refused_unless_chosen(self, run):
+        key = f"k-{uuid.uuid4()}"
+        first, _ = run(SEND, message(business_key=key))
+        other = message(business_key=key, to="grace@example.test")
+        _, execution = run(SEND, other)
+        assert execution.error["httpCode"] == "409"
+        told = execution.error["context"]["data"]
+        assert told["first_fingerprint"] != told["fingerprint"]
+
+        chosen = {**SEND, "options": {"onKeyConflict": "return_first"}}
+        second, execution = run(chosen, other)
+        assert second.json()[0]["id"] == first.json()[0]["id"]
+        assert second.json()[0]["deduplicated"] is True
+        [hint] = execution.data["resultData"]["runData"]["Email Sender"][0]["hints"]
+        assert "Nothing was sent" in hint["message"]
+
+
+class TestManyEmails:
+    def people(self, n8n, oauth2, addresses, *, more=None, **settings):
+        """Runs a workflow that sends one e-mail to each, in one run of the node."""
+        path = f"test-{uuid.uuid4()}"
+        parameters = {**SEND, "to": "={{ $json.to }}", "businessKey": "", "subject": path}
+        hook, sender, respond = webhook_chain(
+            path, oauth2, {**parameters, "text": "the same", **(more or {})}, **settings
+        )
+        split = make_node(
+            path, "Split Out", "n8n-nodes-base.splitOut", 1, {"fieldToSplitOut": "body.people"}
+        )
+        workflow = n8n.ensure_workflow(path, [hook, split, sender, respond])
+        body = {"people": [{"to": address} for address in addresses]}
+        _, execution = n8n.run_webhook(workflow, path, body)
+        return path, execution
+
+    def sent(self, api, subject):
+        """To whom mail of this subject was accepted, oldest first."""
+        newest = api.get("/api/v1/emails", params={"limit": 200}).json()["items"]
+        return [email["to"][0] for email in newest[::-1] if email["subject"] == subject]
+
+    def test_go_together_and_are_waited_for_together(self, n8n, oauth2, admin):
+        addresses = [f"many-{n}@example.test" for n in range(30)]
+        _, execution = self.people(n8n, oauth2, addresses, more={"options": {"waitSeconds": 60}})
+        assert execution.status == "success", execution.error
+        emails = execution.items("Email Sender")
+        assert [email["to"][0] for email in emails] == addresses
+        assert {email["state"] for email in emails} == {"accepted"}
+
+    def test_go_on_after_a_bad_one_when_told_to(self, n8n, oauth2, api):
+        addresses = ["a@example.test", "nobody", "b@example.test"]
+        subject, execution = self.people(n8n, oauth2, addresses, onError="continueRegularOutput")
+        assert execution.status == "success", execution.error
+        first, bad, last = execution.items("Email Sender")
+        assert (first["to"], last["to"]) == (["a@example.test"], ["b@example.test"])
+        assert bad["details"]["code"] == "email.invalid_address"
+        assert self.sent(api, subject) == ["a@example.test", "b@example.test"]
+
+    def test_are_sent_once_by_retry_on_fail_with_a_changing_text(self, n8n, oauth2, api):
+        addresses = ["a@example.test", "b@example.test", "nobody"]
+        subject, execution = self.people(
+            n8n,
+            oauth2,
+            addresses,
+            more={"text": "={{ $now.toMillis() }} {{ Math.random() }}"},
+            retryOnFail=True,
+            maxTries=2,
+            waitBetweenTries=1000,
+        )
+        # What is told is the fault of the third, and not that a key belongs to another request.
+        assert execution.status == "error"
+        assert execution.error["context"]["data"]["code"] == "email.invalid_address"
+        assert self.sent(api, subject) == addresses[:2]
+
+    def test_of_one_list_go_as_a_batch(self, run):
+        messages = [
+            {"to": f"{name}@example.test", "subject": name, "text": "Hi", "business_key": None}
+            for name in ("a", "b", "c")
+        ]
+        parameters = {
+            "resource": "email",
+            "operation": "sendBatch",
+            "messages": "={{ $json.body.messages }}",
+        }
+        _, execution = run(parameters, {"messages": messages})
+        assert execution.status == "success", execution.error
+        subjects = [email["subject"] for email in execution.items("Email Sender")]
+        assert subjects == ["a", "b", "c"]
+
+    def test_have_jobs_that_are_listed(self, run):
+        run(SEND, message())
+        listing = {"resource": "job", "operation": "list", "limit": 2}
+        _, execution = run({**listing, "filters": {"kind": "email.send"}})
+        assert [job["kind"] for job in execution.items("Email Sender")] == ["email.send"] * 2
+
+
+class TestAgent:
+    def ask(self, n8n, oauth2, model, **parameters):
+        """Runs n8n's agent with Email Sender as its only tool."""
+        path = f"agent-{uuid.uuid4()}"
+        key = n8n.call(
+            "POST",
+            "/api/v1/credentials",
+            {
+                "name": path,
+                "type": "openAiApi",
+                "data": {"apiKey": "none", "url": model.url},
+            },
+        )
+        hook, tool, respond = webhook_chain(path, oauth2, parameters)
+        tool["type"] += "Tool"
+        langchain = "@n8n/n8n-nodes-langchain"
+        agent = make_node(
+            path,
+            "Agent",
+            f"{langchain}.agent",
+            3.1,
+            {"promptType": "define", "text": "Tell Ada", "options": {}},
+        )
+        chat = make_node(
+            path,
+            "Chat Model",
+            f"{langchain}.lmChatOpenAi",
+            1.2,
+            {"model": {"__rl": True, "mode": "id", "value": "some"}, "options": {}},
+            credentials={"openAiApi": {"id": key["id"], "name": path}},
+        )
+        links = connect(("Webhook", 0, "Agent"), ("Agent", 0, "Respond"))
+        for name, kind in ((chat["name"], "ai_languageModel"), (tool["name"], "ai_tool")):
+            links[name] = {kind: [[{"node": "Agent", "type": kind, "index": 0}]]}
+        workflow = n8n.ensure_workflow(path, [hook, agent, chat, tool, respond], links)
+        return n8n.run_webhook(workflow, path, {})
+
+    def test_that_asks_twice_sends_once(self, n8n, oauth2, api):
+        subject = f"Once {uuid.uuid4()}"
+        arguments = {"Text": "Hello"}
+        with chat_model(arguments, arguments, "Told her.") as model:
+            _, execution = self.ask(
+                n8n,
+                oauth2,
+                model,
+                resource="email",
+                operation="send",
+                to=ADA,
+                subject=subject,
+                text="={{ $fromAI('Text', 'what to say', 'string') }}",
+            )
+        assert execution.status == "success", execution.error
+        assert len(model.requests) == 3, model.requests
+        newest = api.get("/api/v1/emails", params={"recipient": ADA, "limit": 50}).json()["items"]
+        assert [email["subject"] for email in newest].count(subject) == 1
+
+    def test_is_told_what_was_wrong(self, n8n, oauth2):
+        with chat_model({"To": "nobody"}, "I could not.") as model:
+            self.ask(
+                n8n,
+                oauth2,
+                model,
+                resource="email",
+                operation="send",
+                to="={{ $fromAI('To', 'the address', 'string') }}",
+                subject="Hello",
+                text="Hi",
+            )
+        assert "nobody" in model.heard()
+
+
+class TestList:
+    def test_with_a_filter_that_comes_out_empty_lists_nothing(self, run):
+        for recipient in ("={{ $json.body.missing }}", "={{ $json.body.missing }}@example.test"):
+            listing = {"resource": "email", "operation": "list"}
+            _, execution = run({**listing, "filters": {"recipient": recipient}}, message())
+            assert execution.status == "error"
+            assert '"Recipient"' in execution.error["message"]
+
+
 class TestJob:
     def test_can_be_got(self, run):
         sent, _ = run(SEND, message())
@@ -404,6 +728,20 @@ class TestCustomApiCall:
         [me] = execution.items("Email Sender")
         assert me["kind"] == "client"
         assert "email:send" in me["permissions"]
+
+    def test_follows_a_list_and_splits_it(self, run):
+        recipient = f"{uuid.uuid4().hex}@example.test"
+        sent = {run(SEND, message(to=recipient))[0].json()[0]["id"] for _ in range(3)}
+        parameters = {
+            "resource": "customApiCall",
+            "operation": "call",
+            "path": "emails/",
+            "query": f'{{"limit": 1, "recipient": "{recipient}"}}',
+            "options": {"allPages": True, "splitIntoItems": True},
+        }
+        _, execution = run(parameters)
+        assert execution.status == "success", execution.error
+        assert {email["id"] for email in execution.items("Email Sender")} == sent
 
 
 class TestFailure:

@@ -16,6 +16,7 @@ from backend.core.room import House
 from backend.managers.audit import READ_PLATFORM
 from backend.managers.email.models import EmailRow, RecipientRow, TemplateRow
 from backend.managers.gateway import API_KEYS, PLATFORM_ANSWERS, RETENTION
+from backend.managers.gateway.models import ApiKey
 from backend.managers.identity import AUTHENTICATE, SIGNING_KEYS
 from backend.managers.orchestrator.models import JobRow
 from backend.managers.tenant import MEMBERS, PLATFORM
@@ -68,14 +69,21 @@ SELECTS = {
     "union within": sa.select(
         _texts(sa.union_all(sa.select(TemplateRow.text), sa.select(OTHER.text))).c.text
     ),
-    "scalar subquery": sa.select(
+    "scalar subquery": sa.select(sa.select(TemplateRow.text).limit(1).scalar_subquery()),
+    "in": sa.select(TemplateRow.text).where(TemplateRow.name.in_(sa.select(OTHER.name))),
+    "exists": sa.select(TemplateRow.text).where(sa.exists().where(OTHER.name == "n")),
+    "update": sa.update(TemplateRow).values(subject="x").returning(TemplateRow.text),
+}
+REFUSED = {
+    "scalar subquery of theirs": sa.select(
         sa.select(TemplateRow.text).where(TemplateRow.tenant_id == EVE).scalar_subquery()
     ),
-    "in": sa.select(TemplateRow.text).where(
+    "in theirs": sa.select(TemplateRow.text).where(
         TemplateRow.name.in_(sa.select(OTHER.name).where(OTHER.tenant_id == EVE))
     ),
-    "exists": sa.select(TemplateRow.text).where(sa.exists().where(OTHER.tenant_id == EVE)),
-    "update": sa.update(TemplateRow).values(subject="x").returning(TemplateRow.text),
+    "exists of theirs": sa.select(TemplateRow.text).where(
+        sa.exists().where(OTHER.tenant_id == EVE)
+    ),
     "update theirs": sa.update(TemplateRow)
     .where(TemplateRow.tenant_id == EVE)
     .values(subject="x")
@@ -83,8 +91,6 @@ SELECTS = {
     "delete theirs": sa.delete(TemplateRow)
     .where(TemplateRow.tenant_id == EVE)
     .returning(TemplateRow.text),
-}
-REFUSED = {
     "raw": sa.text("SELECT text FROM email_templates"),
     "raw as columns": sa.text("SELECT text FROM email_templates").columns(text=sa.Text),
     "table": sa.select(TABLE.c.text),
@@ -157,7 +163,8 @@ class TestStatements:
 class TestObjects:
     async def test_get_and_merge_find_nothing_of_others(self, filled):
         async with filled.transaction(Scope("t", ADA)) as tx:
-            assert await tx.session.get(TemplateRow, (EVE, "n")) is None
+            with pytest.raises(TenantConfinementError, match="another tenant"):
+                await tx.session.get(TemplateRow, (EVE, "n"))
         with pytest.raises(TenantConfinementError):
             async with filled.transaction(Scope("t", ADA)) as tx:
                 await tx.session.merge(TemplateRow(**template(EVE, tx.now())))
@@ -178,33 +185,27 @@ class TestObjects:
                 await tx.insert(TemplateRow, [template(EVE, tx.now(), "new")])
 
     async def test_an_upsert_onto_anothers_row(self, filled):
-        email_id = uuid7()
-
-        def email(tenant, now):
+        def key(tenant, now):
             return {
-                "id": email_id,
+                "id": uuid7(),
                 "tenant_id": tenant,
-                "message_id": "m",
-                "state": "queued",
-                "subject": "theirs",
-                "sender": "s",
-                "business_key": None,
-                "sealed_content": b"",
-                "size_bytes": 1,
-                "job_id": uuid7(),
-                "attempts": 0,
+                "name": "theirs",
+                "role": "viewer",
+                "prefix": "es_",
+                # Unique whoever's it is: the one kind of conflict that another tenant's row can be.
+                "key_hash": b"h",
                 "created_by": "t",
                 "created_at": now,
-                "updated_at": now,
-                "accepted_at": None,
+                "expires_at": None,
+                "last_used_at": None,
             }
 
         async with filled.transaction(Scope("t", EVE)) as tx:
-            await tx.insert(EmailRow, [email(EVE, tx.now())])
+            await tx.insert(ApiKey, [key(EVE, tx.now())])
         with pytest.raises(TenantConfinementError):
             async with filled.transaction(Scope("t", ADA)) as tx:
                 await tx.upsert(
-                    EmailRow, email(ADA, tx.now()), conflict=["id"], update={"subject": "mine"}
+                    ApiKey, key(ADA, tx.now()), conflict=["key_hash"], update={"name": "mine"}
                 )
         with pytest.raises(TenantConfinementError):
             async with filled.transaction(Scope("t", ADA)) as tx:
@@ -215,7 +216,7 @@ class TestObjects:
                     update={"tenant_id": EVE},
                 )
         async with filled.read(Scope("t", EVE)) as view:
-            assert await view.scalar(sa.select(EmailRow.subject)) == "theirs"
+            assert await view.scalar(sa.select(ApiKey.name)) == "theirs"
 
     async def test_a_record_in_anothers_trail(self, filled):
         with pytest.raises(TenantConfinementError):

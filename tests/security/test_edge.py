@@ -3,19 +3,27 @@
 import asyncio
 import contextlib
 import json
+import re
+import secrets
 import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
+import httpx
 import pytest
+import sqlalchemy as sa
 import uvicorn
 from starlette.types import Message
 
+from backend.core.audit import SEQUENCER, AuditRecord
+from backend.core.context import SystemScope
 from backend.http.server import MAX_HEAD_BYTES, MAX_UNWANTED_BYTES, OPTIONS, BoundedProtocol
 from backend.managers.gateway import GatewayManager
+from tests.security.conftest import REDIRECT
 from tests.support.platform import App
 
 pytestmark = pytest.mark.attack
@@ -81,7 +89,11 @@ async def offer(app: App, method: str, path: str, headers: dict[str, str]) -> An
         "path": path,
         "raw_path": path.encode(),
         "query_string": b"",
-        "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+        "http_version": "1.1",
+        "headers": [
+            (name.lower().encode(), value.encode())
+            for name, value in {"host": "localhost", **headers}.items()
+        ],
         "client": ("192.0.2.1", 1),
         "server": ("localhost", 8400),
         "scheme": "http",
@@ -153,7 +165,8 @@ class TestStrangers:
         ada = await app.caller()
         for path in ("/api/v1/emails/", "/oauth/authorize/", "//evil.example/", "/livez/"):
             answer = await ada.http.get(path, headers={"Host": "evil.example"})
-            assert answer.status_code == 404, path
+            assert "evil.example" not in answer.headers.get("location", ""), path
+            assert answer.status_code != 307, path
 
 
 LARGE = 30 * 2**20
@@ -283,9 +296,227 @@ class TestAddress:
             await app.client().get("/api/v1/me", headers=headers)
         assert set(addresses) == {"203.0.113.9"}
 
+    async def test_an_address_is_the_same_in_all_its_spellings(self, app, addresses):
+        """A listener for both families shows IPv4 as IPv6, and some proxies add the port."""
+        app.asgi._proxies = frozenset({"127.0.0.1"})
+        mapped = "::ffff:203.0.113.9"
+        for peer in ("127.0.0.1", "::ffff:127.0.0.1"):
+            for said in ("203.0.113.9", mapped, "203.0.113.9:4711", f"[{mapped}]:4711"):
+                http = from_address(app, peer)
+                await http.get("/api/v1/me", headers={"X-Forwarded-For": said})
+        assert set(addresses) == {"203.0.113.9"}
+
     async def test_nobody_but_a_proxy_is_believed(self, app, addresses):
         await app.client().get("/api/v1/me", headers={"X-Forwarded-For": "203.0.113.9"})
         assert addresses == ["127.0.0.1"]
+
+    async def test_the_addresses_of_a_network_fail_together(self, app, people):
+        """One host has a /64 to itself: eighty of its addresses are one who guesses."""
+        await people.person()
+        for network, act in enumerate((guess_a_secret, guess_a_password)):
+            there = f"2001:db8:{network}:7"
+            answers = [await act(app, f"{there}::{number:x}") for number in range(80)]
+            assert answers[0] == 401
+            assert answers[-1] == 429, act
+            assert await act(app, "2001:db8:0:8::1") == 401, act
+
+    async def test_an_ipv4_address_fails_as_itself_in_ipv6(self, app):
+        spellings = ("198.51.100.7", "::ffff:198.51.100.7", "::ffff:c633:6407")
+        answers = [await guess_a_secret(app, spellings[number % 3]) for number in range(80)]
+        assert (answers[0], answers[-1]) == (401, 429)
+
+    async def test_the_addresses_of_a_network_share_their_records(self, app, people):
+        await people.person()
+        for number in range(20):
+            await from_address(app, f"2001:db8:0:9::{number:x}").get("/api/v1/me")
+            await guess_a_secret(app, f"2001:db8:0:9::{number:x}")
+            await guess_a_password(app, f"2001:db8:0:9::{number:x}")
+        app.asgi._telemetry.drain()
+        await asyncio.gather(*app.platform.of(GatewayManager)._noting)
+        async with app.platform.database.read(SystemScope(SEQUENCER)) as tx:
+            rows = await tx.scalars(sa.select(AuditRecord).order_by(AuditRecord.id))
+        rows = [row for row in rows if row.target.startswith("address:")]
+        assert sorted((row.action, row.target) for row in rows) == [
+            ("access.denied", "address:2001:db8:0:9::/64"),
+            ("client.authentication_failed", "address:2001:db8:0:9::/64"),
+            ("login.failed", "address:2001:db8:0:9::/64"),
+        ]
+        assert {row.data["address"] for row in rows} == {"2001:db8:0:9::"}
+
+
+def from_address(app: App, address: str) -> httpx.AsyncClient:
+    """A client that calls from there."""
+    transport = httpx.ASGITransport(app.asgi, client=(address, 4711))
+    return httpx.AsyncClient(transport=transport, base_url="http://localhost:8400")
+
+
+async def guess_a_secret(app: App, address: str) -> int:
+    """Try a client's secret; the status."""
+    answer = await from_address(app, address).post(
+        "/oauth/token",
+        data={"grant_type": "client_credentials"},
+        auth=(f"es_{secrets.token_hex(4)}", "guess"),
+    )
+    return answer.status_code
+
+
+def return_to() -> str:
+    """Where the log-in page goes on to: the console's request."""
+    asked = {
+        "response_type": "code",
+        "client_id": "console",
+        "redirect_uri": REDIRECT,
+        "scope": "openid profile email",
+        "state": "s",
+        "nonce": "n",
+        "code_challenge": "A" * 43,
+        "code_challenge_method": "S256",
+    }
+    return f"/oauth/authorize?{urlencode(asked)}"
+
+
+async def guess_a_password(app: App, address: str) -> int:
+    """Try a log-in's password, each time another's: no account is to run out; the status."""
+    http = from_address(app, address)
+    page = await http.get("/oauth/login", params={"return_to": return_to()})
+    csrf = re.search(r'name="csrf" value="([^"]+)"', page.text)
+    assert csrf is not None, page.text
+    form = {
+        "csrf": csrf[1],
+        "return_to": return_to(),
+        "email": f"{secrets.token_hex(4)}@example.test",
+        "password": "guess",
+    }
+    return (await http.post("/oauth/login", data=form)).status_code
+
+
+HOSTS = [
+    b"",
+    b" ",
+    b"a b",
+    b"a, b",
+    b"a/b",
+    b"http://a",
+    b"user@a",
+    b"a:port",
+    b"a:80:80",
+    b"a:-1",
+    b"a%zz",
+    b"a?b",
+    b"a#b",
+    b'"a"',
+    b"[::1",
+    b"::1",
+    b"[]",
+    b"[a]",
+    b"[::1]x",
+    b"[1:2:3]",
+    b"m\xc3\xbcnchen.example",
+    b"a\x00b",
+    b"a\\b",
+]
+GOOD_HOSTS = [
+    b"localhost",
+    b"localhost:8400",
+    b"a:",
+    b"A.EXAMPLE.test.",
+    b"192.0.2.1:80",
+    b"[::1]",
+    b"[2001:db8::1]:8400",
+    b"[::ffff:192.0.2.1]",
+    b"[v1.a:b]",
+    b"xn--mnchen-3ya.example",
+    b"service_name",
+    b"a%20b",
+]
+PLACES = [
+    ("GET", "/livez"),
+    ("GET", "/api/v1/me"),
+    ("POST", "/api/v1/emails"),
+    ("POST", "/oauth/introspect"),
+    ("POST", "/oauth/token"),
+    ("GET", "/oauth/login"),
+    ("GET", "/nothing"),
+]
+
+
+class TestHost:
+    """RFC 9112, section 3.2: no Host, more than one, or none that is a host: 400."""
+
+    async def asked(self, app, method, path, hosts, version="1.1", **more):
+        sent: list[Message] = []
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        headers = [(b"host", host) for host in hosts]
+        headers += [(name.encode(), value.encode()) for name, value in more.items()]
+        scope = {
+            "type": "http",
+            "http_version": version,
+            "method": method,
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": b"",
+            "root_path": "",
+            "headers": headers,
+            "client": ("192.0.2.1", 1),
+            "server": ("localhost", 8400),
+            "scheme": "http",
+        }
+        await app.asgi(scope, receive, send)
+        status = sent[0]["status"]
+        body = b"".join(part["body"] for part in sent[1:])
+        problem = dict(sent[0]["headers"]).get(b"content-type") == b"application/problem+json"
+        return status, json.loads(body)["code"] if problem else ""
+
+    async def test_none_or_two_are_refused_on_both_planes(self, app):
+        owner = await app.caller()
+        token = {"authorization": owner.http.headers["Authorization"]}
+        for method, path in PLACES:
+            for more in ({}, token):
+                for hosts in ([], [b"a", b"a"], [b"a", b"b"], [b"a", b""], [b"a", b"b", b"c"]):
+                    answer = await self.asked(app, method, path, hosts, **more)
+                    assert answer == (400, "invalid_host"), (method, path, hosts)
+                assert (await self.asked(app, method, path, [b"a"], **more))[1] != "invalid_host"
+
+    async def test_what_names_no_host_is_refused(self, app):
+        for host in HOSTS:
+            answer = await self.asked(app, "GET", "/livez", [host])
+            assert answer == (400, "invalid_host"), host
+
+    async def test_what_names_one_is_served(self, app):
+        for host in GOOD_HOSTS:
+            assert await self.asked(app, "GET", "/livez", [host]) == (200, ""), host
+
+    async def test_before_1_1_there_need_be_none(self, app):
+        assert (await self.asked(app, "GET", "/livez", [], "1.0"))[0] == 200
+        for hosts in ([b"a", b"b"], [b"a b"]):
+            assert (await self.asked(app, "GET", "/livez", hosts, "1.0"))[0] == 400, hosts
+
+    async def test_a_real_server_refuses_too(self, app):
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            port = listener.getsockname()[1]
+            server = uvicorn.Server(uvicorn.Config(app.asgi, lifespan="off", **OPTIONS))
+            serving = asyncio.create_task(server.serve([listener]))
+            while not server.started:
+                await asyncio.sleep(0.01)
+            for method, path in PLACES:
+                for head in (b"", b"Host: a\r\nHost: b\r\n", b"Host:\r\n", b"Host: a b\r\n"):
+                    line = f"{method} {path} HTTP/1.1\r\n".encode()
+                    request = line + head + b"Content-Length: 0\r\n\r\n"
+                    answer = await asyncio.to_thread(ask, port, request)
+                    assert answer.startswith(b"HTTP/1.1 400 "), (method, path, head)
+            good = b"GET http://a/livez HTTP/1.1\r\nHost: a\r\n\r\n"
+            assert (await asyncio.to_thread(ask, port, good)).startswith(b"HTTP/1.1 200 ")
+            old = b"GET /livez HTTP/1.0\r\n\r\n"
+            assert (await asyncio.to_thread(ask, port, old)).startswith(b"HTTP/1.1 200 ")
+            server.should_exit = True
+            await serving
 
 
 class TestBodies:

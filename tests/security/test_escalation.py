@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import secrets
 
 import pytest
@@ -9,6 +10,8 @@ import sqlalchemy as sa
 
 from backend.cli.people import reset_password
 from backend.core.context import SystemScope
+from backend.http.schemas import ShownOnce
+from backend.managers.gateway.models import IdempotencyRecord
 from backend.managers.tenant.models import TenantRow
 from tests.support.errands import EVERYTHING
 
@@ -56,6 +59,44 @@ class TestOwners:
         await people.member(owner.tenant, boss, "owner")
         answer = await owner.http.delete(f"/api/v1/members/{boss.id}")
         assert answer.json()["code"] == "tenant.last_owner"
+
+    async def test_an_admin_takes_nothing_from_an_owner(self, app, people):
+        """What they cannot hand out they cannot end: one rule for both."""
+        owner = await app.caller("owner")
+        admin = await app.caller("admin", owner.tenant)
+        boss = await people.person()
+        await people.member(owner.tenant, boss, "owner")
+        client = await made(owner.http, "/api/v1/clients", "owner")
+        key = await made(owner.http, "/api/v1/api-keys", "owner")
+        for method, path in (
+            ("DELETE", f"/api/v1/clients/{client['id']}"),
+            ("POST", f"/api/v1/clients/{client['id']}/rotate"),
+            ("DELETE", f"/api/v1/api-keys/{key['id']}"),
+            ("DELETE", f"/api/v1/members/{boss.id}"),
+        ):
+            answer = await admin.http.request(method, path)
+            assert answer.status_code == 403, path
+            assert answer.json()["code"] == "tenant.role_too_high", path
+        holder = app.client(**{"X-API-Key": key["key"]})
+        assert (await holder.get("/api/v1/me")).json()["role"] == "owner"
+        assert (await owner.http.delete(f"/api/v1/clients/{client['id']}")).status_code == 204
+        assert (await owner.http.delete(f"/api/v1/api-keys/{key['id']}")).status_code == 204
+
+    @pytest.mark.parametrize("role", ["admin", "operator", "viewer", "workflow"])
+    async def test_an_admin_ends_what_they_could_have_made(self, app, role):
+        owner = await app.caller("owner")
+        admin = await app.caller("admin", owner.tenant)
+        for path in ("/api/v1/clients", "/api/v1/api-keys"):
+            row = await made(owner.http, path, role)
+            assert (await admin.http.delete(f"{path}/{row['id']}")).status_code == 204, path
+
+    async def test_a_narrow_token_ends_nothing_above_it(self, app, token_of):
+        owner = await app.caller("owner")
+        scope = "client:write api_key:write"
+        narrow = await token_of(owner.client_id, owner.client_secret, scope=scope)
+        for path in ("/api/v1/clients", "/api/v1/api-keys"):
+            row = await made(owner.http, path, "viewer")
+            assert (await narrow.delete(f"{path}/{row['id']}")).status_code == 403, path
 
 
 class TestNarrowTokens:
@@ -197,7 +238,7 @@ class TestEndings:
         await people.id_token(user.email, PASSWORD_AFTER)
 
     async def test_a_replay_needs_the_permission_of_the_act(self, app, people, token_of):
-        """A lowered caller gets no secret out of the answers kept for their retries."""
+        """A lowered caller gets nothing out of the answers kept for their retries."""
         owner = await app.caller("owner")
         user = await people.person()
         await people.member(owner.tenant, user, "admin")
@@ -206,7 +247,7 @@ class TestEndings:
         body = {"name": "n8n", "role": "viewer"}
         first = await http.post("/api/v1/clients", json=body, headers=key)
         again = await http.post("/api/v1/clients", json=body, headers=key)
-        assert again.json() == first.json()
+        assert again.json()["id"] == first.json()["id"]
         assert again.headers["idempotency-replayed"] == "true"
         await owner.http.put(f"/api/v1/members/{user.id}", json={"role": "viewer"})
         lowered = await http.post("/api/v1/clients", json=body, headers=key)
@@ -216,6 +257,152 @@ class TestEndings:
         made = await owner.http.post("/api/v1/clients", json=body, headers=key)
         assert made.status_code == 201
         assert (await narrow.post("/api/v1/clients", json=body, headers=key)).status_code == 403
+
+
+class TestReplays:
+    """A kept answer is for who could do the act now, and holds no secret."""
+
+    SHOWING = (
+        ("/api/v1/clients", "client_secret", "client:write"),
+        ("/api/v1/api-keys", "key", "api_key:write"),
+    )
+
+    @pytest.mark.parametrize(("path", "field", "permission"), SHOWING)
+    async def test_a_narrow_token_gets_no_owner_out_of_one(
+        self, app, token_of, path, field, permission
+    ):
+        owner = await app.caller("owner")
+        key = {"Idempotency-Key": secrets.token_hex(8)}
+        body = {"name": "n", "role": "owner"}
+        first = (await owner.http.post(path, json=body, headers=key)).json()
+        narrow = await token_of(owner.client_id, owner.client_secret, scope=permission)
+        answer = await narrow.post(path, json=body, headers=key)
+        assert answer.status_code == 403, answer.text
+        assert first[field] not in answer.text
+        # As the act itself would be refused, with a key of its own.
+        fresh = {"Idempotency-Key": secrets.token_hex(8)}
+        assert (await narrow.post(path, json=body, headers=fresh)).status_code == 403
+
+    @pytest.mark.parametrize(("path", "field", "permission"), SHOWING)
+    async def test_a_demoted_owner_gets_none_either(self, app, people, path, field, permission):
+        owner = await app.caller("owner")
+        user = await people.person()
+        for each in (user, await people.person()):
+            await people.member(owner.tenant, each, "owner")
+        http = await people.acting(user)
+        key = {"Idempotency-Key": secrets.token_hex(8)}
+        body = {"name": "n", "role": "owner"}
+        first = (await http.post(path, json=body, headers=key)).json()
+        lowered = await owner.http.put(f"/api/v1/members/{user.id}", json={"role": "admin"})
+        assert lowered.is_success, lowered.text
+        answer = await http.post(path, json=body, headers=key)
+        assert answer.status_code == 403, answer.text
+        assert (
+            answer.json()["permission"] not in (await http.get("/api/v1/me")).json()["permissions"]
+        )
+        assert first[field] not in answer.text
+
+    async def test_neither_does_a_rotation_nor_a_member(self, app, people, token_of):
+        owner = await app.caller("owner")
+        client = await made(owner.http, "/api/v1/clients", "owner")
+        eve = await people.person()
+        for path, body, scope in (
+            (f"/api/v1/clients/{client['id']}/rotate", None, "client:write"),
+            (
+                "/api/v1/members",
+                {"email": eve.email, "name": "Eve", "role": "owner"},
+                "member:write",
+            ),
+        ):
+            key = {"Idempotency-Key": secrets.token_hex(8)}
+            first = await owner.http.post(path, json=body, headers=key)
+            assert first.is_success, first.text
+            narrow = await token_of(owner.client_id, owner.client_secret, scope=scope)
+            answer = await narrow.post(path, json=body, headers=key)
+            assert answer.status_code == 403, answer.text
+
+    async def test_who_could_do_the_act_gets_it_with_less_than_they_had(self, app, token_of):
+        """Only what the act asked for is asked again."""
+        owner = await app.caller("owner")
+        key = {"Idempotency-Key": secrets.token_hex(8)}
+        body = {"to": ["ada@example.test"], "subject": "s", "text": "t"}
+        first = await owner.http.post("/api/v1/emails", json=body, headers=key)
+        narrow = await token_of(owner.client_id, owner.client_secret, scope="email:send")
+        again = await narrow.post("/api/v1/emails", json=body, headers=key)
+        assert (again.status_code, again.json()) == (202, first.json())
+
+    async def test_a_replay_says_that_the_secret_was_shown(self, app):
+        owner = await app.caller("owner")
+        client = await made(owner.http, "/api/v1/clients", "viewer")
+        rotate = f"/api/v1/clients/{client['id']}/rotate"
+        for path, field, _ in (*self.SHOWING, (rotate, "client_secret", "")):
+            key = {"Idempotency-Key": secrets.token_hex(8)}
+            body = None if path == rotate else {"name": "n", "role": "viewer"}
+            first = await owner.http.post(path, json=body, headers=key)
+            assert first.json()["secret_withheld"] is None
+            again = await owner.http.post(path, json=body, headers=key)
+            assert (again.status_code, again.headers["idempotency-replayed"]) == (
+                first.status_code,
+                "true",
+            )
+            assert first.json()[field] not in again.text
+            assert field not in again.json()
+            assert "shown once" in again.json()["secret_withheld"]
+            kept = {**first.json(), "secret_withheld": again.json()["secret_withheld"]}
+            del kept[field]
+            assert again.json() == kept
+
+    async def test_nothing_that_is_kept_holds_a_secret(self, app, people):
+        """Every operation that makes something, with its key: what is stored opens to no secret."""
+        owner = await app.caller("owner")
+        root = await people.person(platform_admin=True)
+        await people.member(owner.tenant, root, "owner")
+        http = await people.acting(root)
+        client = await made(http, "/api/v1/clients", "viewer")
+        email = {"to": ["ada@example.test"], "subject": "s", "text": "t"}
+        sent = (await http.post("/api/v1/emails", json=email)).json()
+        acts = {
+            "/api/v1/clients": {"name": "n", "role": "viewer"},
+            f"/api/v1/clients/{client['id']}/rotate": None,
+            "/api/v1/api-keys": {"name": "n", "role": "viewer"},
+            "/api/v1/members": {
+                "email": "new@example.test",
+                "name": "N",
+                "role": "viewer",
+                "password": "a password of theirs",
+            },
+            "/api/v1/emails": email,
+            "/api/v1/emails/batch": {"messages": [email]},
+            "/api/v1/suppressions": {"address": "a@example.test"},
+            "/api/v1/platform/tenants": {"slug": "another", "name": "Another"},
+            "/api/v1/platform/signing-keys/rotate": None,
+            f"/api/v1/jobs/{sent['job_id']}/cancel": None,
+            f"/api/v1/jobs/{sent['job_id']}/retry": None,
+        }
+        database = app.platform.database
+        for path, body in acts.items():
+            key = {"Idempotency-Key": secrets.token_hex(8)}
+            answer = await http.post(path, json=body, headers=key)
+            assert answer.is_success, (path, answer.text)
+            again = await http.post(path, json=body, headers=key)
+            assert again.headers["idempotency-replayed"] == "true", path
+            assert not CREDENTIAL.search(again.text), path
+            assert "a password of theirs" not in again.text
+        async with database.read(SystemScope(EVERYTHING)) as tx:
+            kept = await tx.scalar(sa.select(sa.func.count()).select_from(IdempotencyRecord))
+        assert kept == len(acts)
+
+    def test_every_answer_with_a_secret_is_shown_once(self, openapi):
+        """By name and by type: who adds one has to say what its replay is."""
+        schemas = openapi["components"]["schemas"]
+        showing = {
+            name
+            for name, schema in schemas.items()
+            if name.endswith("Out")
+            and {"client_secret", "key", "secret", "password", "token"}
+            & schema["properties"].keys()
+        }
+        assert showing == {one.__name__ for one in ShownOnce.__subclasses__()}
 
 
 class TestTokens:
@@ -290,4 +477,12 @@ class TestTokens:
         assert answer.json()["active"] is True
 
 
+async def made(http, path, role):
+    """A client or key of this role."""
+    answer = await http.post(path, json={"name": "n", "role": role})
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+CREDENTIAL = re.compile(r"es_(?:secret|key)_[0-9A-Za-z]{40}")
 PASSWORD_AFTER = "a wholly different one"

@@ -101,7 +101,7 @@ def parse_addresses(texts: Iterable[str]) -> list[Mailbox]:
         try:
             mailboxes.append(parse_address(text))
         except InvalidAddressError as error:
-            raise InvalidAddressError(error.detail, index=index) from None
+            raise InvalidAddressError(error.detail, index=index).at(index) from None
     return mailboxes
 
 

@@ -22,7 +22,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from backend.core.errors import InvalidInputError
+from backend.core.errors import InvalidInputError, placed
 from backend.kit.mime._address import Mailbox, parse_address
 from backend.kit.mime.errors import AttachmentsTooLargeError, InvalidHeaderError
 
@@ -140,22 +140,25 @@ def check_content(
     """
     if content.text is None and content.html is None:
         raise InvalidInputError("A message needs a text or an HTML body.")
-    for body in (content.text, content.html):
+    for part, body in (("text", content.text), ("html", content.html)):
         if body is not None and _SURROGATE.search(body):
-            raise InvalidInputError("A body holds half of a surrogate pair.")
-    _check_header_text("Subject", content.subject)
+            raise InvalidInputError("A body holds half of a surrogate pair.").at(part)
+    with placed("subject"):
+        _check_header_text("Subject", content.subject)
     if content.reply_to is not None:
-        parse_address(content.reply_to)
+        with placed("reply_to"):
+            parse_address(content.reply_to)
     _check_headers(content.headers)
     total = 0
-    for attachment in content.attachments:
-        _check_attachment(attachment)
+    for index, attachment in enumerate(content.attachments):
+        with placed("attachments", index):
+            _check_attachment(attachment)
         total += len(attachment.data)
     if max_attachments_bytes is not None and total > max_attachments_bytes:
         raise AttachmentsTooLargeError(
             f"The attachments have {total} bytes; at most {max_attachments_bytes} are allowed.",
             limit=max_attachments_bytes,
-        )
+        ).at("attachments")
 
 
 def make_message_id(unique: str, domain: str) -> str:
@@ -217,18 +220,24 @@ def compose(
 
 def _check_headers(headers: Mapping[str, str]) -> None:
     if len(headers) > MAX_HEADERS:
-        raise InvalidHeaderError(f"A message may have at most {MAX_HEADERS} own headers.")
+        detail = f"A message may have at most {MAX_HEADERS} own headers."
+        raise InvalidHeaderError(detail).at("headers")
     seen: set[str] = set()
     for name, value in headers.items():
-        folded = name.lower()
-        if not _FIELD_NAME.fullmatch(name):
-            raise InvalidHeaderError(f"{name[:80]!r} is no header name.")
-        if folded in _RESERVED_NAMES or folded.startswith(_RESERVED_PREFIXES):
-            raise InvalidHeaderError(f"The header {name!r} is written by the system.", header=name)
-        if folded in seen:
-            raise InvalidHeaderError(f"The header {name!r} appears twice.", header=name)
-        seen.add(folded)
-        _check_header_text(name, value)
+        with placed("headers", name):
+            _check_header(name, value, seen)
+
+
+def _check_header(name: str, value: str, seen: set[str]) -> None:
+    folded = name.lower()
+    if not _FIELD_NAME.fullmatch(name):
+        raise InvalidHeaderError(f"{name[:80]!r} is no header name.")
+    if folded in _RESERVED_NAMES or folded.startswith(_RESERVED_PREFIXES):
+        raise InvalidHeaderError(f"The header {name!r} is written by the system.", header=name)
+    if folded in seen:
+        raise InvalidHeaderError(f"The header {name!r} appears twice.", header=name)
+    seen.add(folded)
+    _check_header_text(name, value)
 
 
 def _check_header_text(name: str, value: str) -> None:

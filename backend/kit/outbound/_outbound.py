@@ -4,7 +4,7 @@ import asyncio
 import socket
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
+from contextlib import AsyncExitStack
 from time import monotonic
 from typing import Final
 
@@ -62,16 +62,6 @@ class Outbound:
             raise NotAllowedError(f"{host} is not on the public Internet")
         return found
 
-    def guard(self, host: str, port: int, *, tenant_id: str | None) -> AbstractContextManager[None]:
-        """One try of a destination: an UnreachableError of the block counts against it.
-
-        Raises:
-            UnreachableError: The tenant's breaker for this destination is open.
-        """
-        if tenant_id is None:
-            return nullcontext()
-        return self._breaker.guard(tenant_id, f"{host}:{port}")
-
     async def connect(
         self,
         host: str,
@@ -82,8 +72,6 @@ class Outbound:
         timeout_seconds: float,
     ) -> socket.socket:
         """A connected, non-blocking socket, ``timeout_seconds`` after the call at the latest.
-
-        Belongs into ``guard``, with whatever else shows that the destination works.
 
         Raises:
             NotAllowedError, UnreachableError: As ``look_up``; or nobody takes the connection.

@@ -11,7 +11,7 @@ READ_PLATFORM: Final = Errand(
 )
 """Reading and proving the platform's own trail."""
 
-VERIFY: Final = Errand("audit.verify", tables_of(AuditRecord, AuditHead))
+VERIFY: Final = Errand("audit.verify", tables_of(AuditRecord, AuditHead), confined=True)
 """Proving one tenant's trail from a shell."""
 
 COUNT: Final = Errand("audit.count", tables_of(AuditRecord))

@@ -1,14 +1,15 @@
 """E-mail: composing, sending and accounting for every recipient.
 
-Owns ``email_messages``, ``email_recipients``, ``email_events``, ``email_templates``,
-``email_settings`` and ``email_suppressions``. Its job kind ``email.send`` reaches the orchestrator
-through ``app``.
+Owns ``email_messages``, ``email_contents``, ``email_recipients``, ``email_events``,
+``email_templates``, ``email_settings`` and ``email_suppressions``. Its job kind ``email.send``
+reaches the orchestrator through ``app``.
 """
 
 from backend.core.room import ADMIN, OPERATOR, VIEWER, WORKFLOW, ReadyCheck, Room, RouteClass, Sweep
+from backend.managers.email._retention import RETENTION
 from backend.managers.email._suppressions import (
     MAX_IMPORT_BYTES,
-    RETENTION,
+    SUPPRESSIONS,
     SuppressionList,
 )
 from backend.managers.email._values import Draft, Email
@@ -16,6 +17,7 @@ from backend.managers.email.errors import EmailNotFoundError, TemplateNotFoundEr
 from backend.managers.email.jobs import EmailDelivery, delivery_kind
 from backend.managers.email.manager import JOB_KIND, READ_CONTENT, EmailManager, scope_of
 from backend.managers.email.models import (
+    ContentRow,
     EmailRow,
     EmailSettingsRow,
     EventRow,
@@ -29,7 +31,15 @@ from backend.managers.email.settings import EmailSettings
 ROOM = Room(
     name="email",
     manager=EmailManager,
-    models=(EmailRow, RecipientRow, EventRow, TemplateRow, EmailSettingsRow, SuppressionRow),
+    models=(
+        EmailRow,
+        ContentRow,
+        RecipientRow,
+        EventRow,
+        TemplateRow,
+        EmailSettingsRow,
+        SuppressionRow,
+    ),
     permissions={
         "email:read": VIEWER | WORKFLOW,
         READ_CONTENT: OPERATOR,
@@ -41,7 +51,7 @@ ROOM = Room(
         "suppression:read": VIEWER | WORKFLOW,
         "suppression:write": OPERATOR,
     },
-    errands=(RETENTION,),
+    errands=(RETENTION, SUPPRESSIONS),
     routers=(router, suppressions),
     route_classes=(
         RouteClass(
@@ -54,7 +64,10 @@ ROOM = Room(
             "suppressions", "/api/v1/suppressions/import", body_bytes=lambda _: MAX_IMPORT_BYTES
         ),
     ),
-    sweeps=(Sweep(RETENTION, lambda emails, tx: emails.suppressions.sweep(tx)),),
+    sweeps=(
+        Sweep(RETENTION, lambda emails, tx: emails.retention.sweep(tx)),
+        Sweep(SUPPRESSIONS, lambda emails, tx: emails.suppressions.sweep(tx)),
+    ),
     job_kinds=(delivery_kind,),
     events=dict.fromkeys(
         (

@@ -5,11 +5,16 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from backend.core.database import Id, ReadTx, Tx
+from backend.core.errors import placed
 from backend.kit.mime import Mailbox, parse_address
 from backend.kit.outbound import NotAllowedError, Outbound, UnreachableError
-from backend.kit.smtp import SmtpRelay
+from backend.kit.smtp import SmtpRelay, limits_for
 from backend.managers.email._values import RelayChoice, TenantEmailSettings
-from backend.managers.email.errors import EmailSettingsChangedError, RelayNotAllowedError
+from backend.managers.email.errors import (
+    EmailSettingsChangedError,
+    RelayNotAllowedError,
+    RetentionError,
+)
 from backend.managers.email.models import EmailSettingsRow, SuppressionRow
 from backend.managers.email.settings import EmailSettings
 from backend.managers.security import Keyring, SecurityManager
@@ -48,6 +53,8 @@ class EmailSettingsStore:
         from_name: str,
         smtp: RelayChoice | None,
         suppress_hard_bounces: bool,
+        keep_content_days: int | None,
+        keep_days: int | None,
         expected_version: str | None,
     ) -> TenantEmailSettings:
         """Replace the tenant's settings. The same relay without a password keeps the stored one.
@@ -57,12 +64,15 @@ class EmailSettingsStore:
         Raises:
             EmailSettingsChangedError: The version is not the current one any more.
             InvalidAddressError: The from address is none.
+            RetentionError: It would keep mail for longer than the platform does.
         """
         row = await tx.scalar(sa.select(EmailSettingsRow).with_for_update())
         current = _as_settings(row, self._platform)
         if expected_version is not None and expected_version != current.version:
             raise EmailSettingsChangedError
-        sender = parse_address(str(Mailbox(from_name, from_address)))
+        with placed("from_address"):
+            sender = parse_address(str(Mailbox(from_name, from_address)))
+        self._check_retention(keep_content_days, keep_days)
         sealed = row.sealed_password if row and smtp and _takes_it_too(row, smtp) else None
         if smtp is not None and smtp.password is not None:
             keyring = await self._security.keyring(tx)
@@ -78,6 +88,8 @@ class EmailSettingsStore:
             "sealed_password": sealed,
             "smtp_tls": smtp.tls if smtp else None,
             "suppress_hard_bounces": suppress_hard_bounces,
+            "keep_content_days": keep_content_days,
+            "keep_days": keep_days,
             "version": current.revision + 1,
             "updated_at": tx.now(),
         }
@@ -93,6 +105,8 @@ class EmailSettingsStore:
             from_address=sender.address,
             smtp_host=values["smtp_host"],
             suppress_hard_bounces=suppress_hard_bounces,
+            keep_content_days=keep_content_days,
+            keep_days=keep_days,
             version=values["version"],
         )
         return TenantEmailSettings(
@@ -103,27 +117,48 @@ class EmailSettingsStore:
             values["smtp_username"],
             values["smtp_tls"],
             suppress_hard_bounces,
+            keep_content_days,
+            keep_days,
             values["version"],
         )
+
+    def _check_retention(self, content_days: int | None, days: int | None) -> None:
+        most, usual = self._platform.max_keep_days, self._platform.keep_days
+        if max(content_days or 0, days or 0) > most:
+            raise RetentionError(f"This platform keeps mail for {most} days at most.")
+        if content_days is not None and content_days > (days or usual):
+            raise RetentionError(f"The message itself goes after {days or usual} days.")
 
     async def check_relay(self, tenant_id: str, host: str) -> None:
         """Refuse a mail server on the platform's own network. Looks up: not in a transaction.
 
-        Called when the server is chosen and again by the worker, because a name can be pointed
-        elsewhere afterwards; whoever connects judges the address itself (``public_only``).
+        Called by the worker, because a name can be pointed elsewhere after it was chosen; whoever
+        connects judges the address itself (``public_only``).
 
         Raises:
             RelayNotAllowedError: One of its addresses is not public, or it can be no name of a
                 host.
         """
-        if self._platform.allow_private_relays:
-            return
+        if not self._platform.allow_private_relays:
+            # A name that nobody can look up reaches nothing.
+            await self.judge_relay(tenant_id, host)
+
+    async def judge_relay(self, tenant_id: str, host: str) -> str | None:
+        """The same for who chooses the server; what they should know of it, if anything.
+
+        A name that has no address is taken, since it may get one: mail waits for it.
+
+        Raises:
+            RelayNotAllowedError: As for :meth:`check_relay`.
+        """
+        public_only = not self._platform.allow_private_relays
         try:
-            await self._outbound.look_up(host, tenant_id=tenant_id, public_only=True)
+            await self._outbound.look_up(host, tenant_id=tenant_id, public_only=public_only)
         except NotAllowedError as exc:
-            raise RelayNotAllowedError(exc.detail) from None
-        except UnreachableError:
-            pass  # a name that nobody can look up reaches nothing
+            raise RelayNotAllowedError(exc.detail).at("smtp", "host") from None
+        except UnreachableError as exc:
+            return f"The mail server cannot be found now, and mail waits until it is: {exc.detail}"
+        return None
 
     async def open_relay(self, tx: ReadTx, keyring: Keyring) -> tuple[SmtpRelay, Mailbox, bool]:
         """The mail server to hand messages to, its password opened, and who they are from.
@@ -146,7 +181,9 @@ class EmailSettingsStore:
             username=row.smtp_username,
             password=password,
             tls=row.smtp_tls,
-            timeout_seconds=self._platform.smtp_timeout_seconds,
+            timeouts=self._platform.smtp_timeouts,
+            local_hostname=self._platform.ehlo_name,
+            limits=limits_for(row.smtp_host, self._default_relay.limits),
             tenant_id=tx.tenant_id,
             public_only=not self._platform.allow_private_relays,
         )
@@ -157,8 +194,17 @@ class EmailSettingsStore:
 # tenants have no settings.
 _TENANT: Final = sa.bindparam("tenant", type_=Id)
 _ALWAYS: Final = sa.select(sa.literal(1).label("one")).subquery("always")
+# The first in the order of the key, and not EXISTS: of that planners think that any row will do,
+# and read all tenants' until one comes.
+_ANY_SUPPRESSION: Final = (
+    sa.select(SuppressionRow.id)
+    .where(SuppressionRow.tenant_id == _TENANT)
+    .order_by(SuppressionRow.id)
+    .limit(1)
+    .scalar_subquery()
+)
 _FOR_SENDING: Final = (
-    sa.select(EmailSettingsRow, sa.exists().where(SuppressionRow.tenant_id == _TENANT))
+    sa.select(EmailSettingsRow, _ANY_SUPPRESSION.is_not(None))
     .select_from(_ALWAYS)
     .outerjoin(EmailSettingsRow, EmailSettingsRow.tenant_id == _TENANT)
 )
@@ -186,7 +232,16 @@ def _password_context(tenant_id: str) -> str:
 def _as_settings(row: EmailSettingsRow | None, defaults: EmailSettings) -> TenantEmailSettings:
     if row is None:
         return TenantEmailSettings(
-            defaults.from_address, defaults.from_name, None, None, None, None, False, 0
+            defaults.from_address,
+            defaults.from_name,
+            None,
+            None,
+            None,
+            None,
+            suppress_hard_bounces=False,
+            keep_content_days=None,
+            keep_days=None,
+            revision=0,
         )
     return TenantEmailSettings(
         row.from_address,
@@ -196,5 +251,7 @@ def _as_settings(row: EmailSettingsRow | None, defaults: EmailSettings) -> Tenan
         row.smtp_username,
         row.smtp_tls,
         row.suppress_hard_bounces,
+        row.keep_content_days,
+        row.keep_days,
         row.version,
     )

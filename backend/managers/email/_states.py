@@ -13,6 +13,7 @@ jobs.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -20,8 +21,8 @@ import sqlalchemy as sa
 from backend.core.database import Tx
 from backend.core.ids import uuid7
 from backend.managers.email._suppressions import suppress_bounced
-from backend.managers.email.models import EmailRow, EventRow, RecipientRow
-from backend.managers.orchestrator import Claim, Outcome
+from backend.managers.email.models import ContentRow, EmailRow, EventRow, RecipientRow
+from backend.managers.orchestrator import Claim, JobNotRetryableError, Outcome
 
 QUEUED: Final = "queued"
 SUPPRESSED: Final = "suppressed"
@@ -145,21 +146,36 @@ async def cancel_open(tx: Tx, claims: list[Claim]) -> None:
 
 
 async def requeue(tx: Tx, claims: list[Claim]) -> None:
-    """An operator's retry sends again to everybody who has not accepted."""
-    ids = [str(claim.args["email_id"]) for claim in claims]
+    """An operator's retry sends again to everybody who has not accepted.
+
+    Raises:
+        JobNotRetryableError: What a message says is no longer kept.
+    """
     now = tx.now()
     await tx.execute(
         sa.update(RecipientRow)
-        .where(RecipientRow.email_id.in_(ids), RecipientRow.state != "accepted")
+        .where(*_recipients_of(claims), RecipientRow.state != "accepted")
         .values(state=QUEUED, response_code=None, response=None, updated_at=now)
         .execution_options(synchronize_session=False)
     )
     await tx.execute(
         sa.update(EmailRow)
-        .where(EmailRow.id.in_(ids))
+        .where(
+            EmailRow.tenant_id.in_({claim.tenant_id for claim in claims}),
+            EmailRow.id.in_([str(claim.args["email_id"]) for claim in claims]),
+        )
         .values(state=QUEUED, updated_at=now)
         .execution_options(synchronize_session=False)
     )
+    # Last: the messages are locked now, so retention takes none of these contents any more.
+    kept = await tx.scalar(
+        sa.select(sa.func.count(ContentRow.email_id)).where(
+            ContentRow.tenant_id.in_({claim.tenant_id for claim in claims}),
+            ContentRow.email_id.in_([str(claim.args["email_id"]) for claim in claims]),
+        )
+    )
+    if kept < len(claims):
+        raise JobNotRetryableError("What the message said is no longer kept.")
 
 
 def state_of(states: Mapping[str, int]) -> str:
@@ -174,6 +190,20 @@ def state_of(states: Mapping[str, int]) -> str:
     return settled[0] if len(settled) == 1 else "partial"
 
 
+@cache
+def _settle_one() -> Any:
+    """One recipient's answer; run for many at once, so the tenant has to be in it."""
+    return (
+        sa.update(RecipientRow)
+        .where(
+            RecipientRow.tenant_id == sa.bindparam("of_tenant"),
+            RecipientRow.email_id == sa.bindparam("of_email"),
+            RecipientRow.position == sa.bindparam("at_position"),
+        )
+        .execution_options(dml_strategy="core_only", synchronize_session=False)
+    )
+
+
 async def _record(tx: Tx, known: Sequence[tuple[Claim, Outcome]]) -> None:
     now = tx.now()
     rows: list[dict[str, Any]] = []
@@ -185,8 +215,9 @@ async def _record(tx: Tx, known: Sequence[tuple[Claim, Outcome]]) -> None:
             gave_up = final and one.state == "deferred"
             rows.append(
                 {
-                    "email_id": email_id,
-                    "position": one.position,
+                    "of_tenant": claim.tenant_id,
+                    "of_email": email_id,
+                    "at_position": one.position,
                     "state": "bounced" if gave_up else one.state,
                     "response_code": one.code,
                     "response": (
@@ -199,7 +230,7 @@ async def _record(tx: Tx, known: Sequence[tuple[Claim, Outcome]]) -> None:
             )
         events.extend(_attempt_events(claim, outcome, email_id, now, final=final))
     if rows:
-        await tx.execute(sa.update(RecipientRow), rows)
+        await tx.execute(_settle_one(), rows)
     await tx.insert(EventRow, events)
     unknown = [
         (claim.tenant_id, one.address, one.response)
@@ -209,7 +240,7 @@ async def _record(tx: Tx, known: Sequence[tuple[Claim, Outcome]]) -> None:
     ]
     if unknown:
         await suppress_bounced(tx, unknown)
-    await _recount(tx, [str(claim.args["email_id"]) for claim, _ in known], now)
+    await _recount(tx, [claim for claim, _ in known], now)
 
 
 def _attempt_events(
@@ -239,14 +270,13 @@ async def _settle_open(
     """Give every recipient without a final answer of the server this state and reason."""
     if not claims:
         return
-    ids = [str(claim.args["email_id"]) for claim in claims]
     now = tx.now()
     said: Any = reason[:_MAX_REASON]
     if keep_words:
         said = sa.func.coalesce(RecipientRow.response, said)
     await tx.execute(
         sa.update(RecipientRow)
-        .where(RecipientRow.email_id.in_(ids), RecipientRow.state.in_(OPEN_STATES))
+        .where(*_recipients_of(claims), RecipientRow.state.in_(OPEN_STATES))
         .values(state=state, response=said, updated_at=now)
         .execution_options(synchronize_session=False)
     )
@@ -264,25 +294,33 @@ async def _settle_open(
             for claim in claims
         ],
     )
-    await _recount(tx, ids, now)
+    await _recount(tx, claims, now)
 
 
-async def _recount(tx: Tx, ids: Sequence[str], now: datetime) -> None:
+def _recipients_of(claims: Sequence[Claim]) -> tuple[sa.ColumnElement[bool], ...]:
+    """By tenant too: the key begins with it, and the claims are perhaps those of several."""
+    return (
+        RecipientRow.tenant_id.in_({claim.tenant_id for claim in claims}),
+        RecipientRow.email_id.in_([str(claim.args["email_id"]) for claim in claims]),
+    )
+
+
+async def _recount(tx: Tx, claims: Sequence[Claim], now: datetime) -> None:
     """Derive each message's state from its recipients': one rule, whatever led here."""
     found = await tx.execute(
         sa.select(
             RecipientRow.tenant_id, RecipientRow.email_id, RecipientRow.state, sa.func.count()
         )
-        .where(RecipientRow.email_id.in_(ids))
+        .where(*_recipients_of(claims))
         .group_by(RecipientRow.tenant_id, RecipientRow.email_id, RecipientRow.state)
     )
     counts: dict[tuple[str, str], dict[str, int]] = {}
     for tenant_id, email_id, state, count in found.all():
         counts.setdefault((tenant_id, email_id), {})[state] = count
-    by_state: dict[str, list[str]] = {}
+    by_state: dict[str, list[tuple[str, str]]] = {}
     for (tenant_id, email_id), states in counts.items():
         state = state_of(states)
-        by_state.setdefault(state, []).append(email_id)
+        by_state.setdefault(state, []).append((tenant_id, email_id))
         if state in _TOLD:
             tx.emit(f"email.{state}", f"email:{email_id}", tenant_id=tenant_id, recipients=states)
     for state, group in by_state.items():
@@ -291,7 +329,10 @@ async def _recount(tx: Tx, ids: Sequence[str], now: datetime) -> None:
             values["accepted_at"] = now
         await tx.execute(
             sa.update(EmailRow)
-            .where(EmailRow.id.in_(group))
+            .where(
+                EmailRow.tenant_id.in_({tenant_id for tenant_id, _ in group}),
+                EmailRow.id.in_([email_id for _, email_id in group]),
+            )
             .values(**values)
             .execution_options(synchronize_session=False)
         )

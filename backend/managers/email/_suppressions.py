@@ -15,8 +15,9 @@ import sqlalchemy as sa
 from backend.core.columns import tables_of
 from backend.core.context import Errand
 from backend.core.database import ReadTx, Tx
+from backend.core.errors import placed
 from backend.core.ids import uuid7
-from backend.core.paging import newest
+from backend.core.paging import Side, hidden, matches, newest_of
 from backend.kit.csv_table import CsvError, read_rows
 from backend.kit.mime import InvalidAddressError, Mailbox, parse_address
 from backend.managers.email._turns import Turns
@@ -31,7 +32,7 @@ Reason = Literal["manual", "import", "hard_bounce"]
 MAX_COMMENT: Final = 500
 MAX_IMPORT_ROWS: Final = 20_000
 MAX_IMPORT_BYTES: Final = 4 * 2**20
-RETENTION: Final = Errand("email.suppressions", tables_of(SuppressionRow))
+SUPPRESSIONS: Final = Errand("email.suppressions", tables_of(SuppressionRow))
 """Forgetting suppressions that hold no more."""
 _MAX_ERRORS: Final = 50
 _SWEPT: Final = 5000
@@ -84,9 +85,10 @@ class SuppressionList:
             InvalidAddressError: It is no mailbox.
             SuppressionExpiryError: The expiry is over already.
         """
-        mailbox = parse_address(address)
+        with placed("address"):
+            mailbox = parse_address(address)
         if expires_at is not None and expires_at <= tx.now():
-            raise SuppressionExpiryError
+            raise SuppressionExpiryError().at("expires_at")
         said = {"reason": "manual", "comment": comment, "expires_at": expires_at}
         row = _row(tx, tx.tenant_id, mailbox, **said)
         await _forget_expired(tx, [tx.tenant_id], [mailbox.identity])
@@ -113,12 +115,19 @@ class SuppressionList:
         reason: Reason | None = None,
     ) -> Sequence[Suppression]:
         """Newest first, one more than ``limit``; ``address`` is exact, or a prefix with ``*``."""
-        query = sa.select(SuppressionRow).where(_holds(tx))
+        own, key = SuppressionRow.tenant_id == tx.tenant_id, SuppressionRow.id
+        sides = []
         if reason is not None:
-            query = query.where(SuppressionRow.reason == reason)
-        if address is not None:
-            query = query.where(_matches(tx, address.strip().lower()))
-        rows = await tx.scalars(newest(query, SuppressionRow.id, limit, before_id))
+            column = SuppressionRow.reason
+            check = hidden(column) == reason
+            sides.append(Side(key, sa.and_(own, column == reason), check, column, in_order=True))
+        if address is not None and address.strip() != "*":
+            column = SuppressionRow.address_key
+            condition, _ = matches(tx, column, address.strip().lower())
+            check, _ = matches(tx, hidden(column), address.strip().lower())
+            sides.append(Side(key, sa.and_(own, condition), check, column, in_order=False))
+        query = sa.select(SuppressionRow).where(_holds(tx))
+        rows = await tx.scalars(await newest_of(tx, query, key, sides, limit, before_id))
         return [_value(row) for row in rows]
 
     async def remove(self, tx: Tx, suppression_id: str) -> None:
@@ -192,18 +201,9 @@ class SuppressionList:
 
     async def sweep(self, tx: Tx) -> int:
         """Delete up to 5000 expired entries of all tenants; returns how many."""
-        gone = await tx.execute(
-            sa.delete(SuppressionRow)
-            .where(
-                SuppressionRow.id.in_(
-                    sa.select(SuppressionRow.id)
-                    .where(SuppressionRow.expires_at <= tx.now())
-                    .limit(_SWEPT)
-                )
-            )
-            .execution_options(synchronize_session=False)
+        return await tx.delete_some(
+            SuppressionRow, SuppressionRow.expires_at <= tx.now(), limit=_SWEPT
         )
-        return int(gone.rowcount)  # type: ignore[attr-defined]
 
     async def _load(self, tx: ReadTx, which: sa.ColumnElement[bool]) -> Suppression:
         row = await tx.scalar(sa.select(SuppressionRow).where(which, _holds(tx)))
@@ -267,16 +267,6 @@ def _value(row: SuppressionRow) -> Suppression:
 
 def _holds(tx: ReadTx) -> sa.ColumnElement[bool]:
     return sa.or_(SuppressionRow.expires_at.is_(None), SuppressionRow.expires_at > tx.now())
-
-
-def _matches(tx: ReadTx, address: str) -> sa.ColumnElement[bool]:
-    key = SuppressionRow.address_key
-    if not address.endswith("*"):
-        return key == address
-    prefix = address.removesuffix("*")
-    if tx.dialect == "postgresql":  # by text_pattern_ops: its collation may sort otherwise
-        return key.startswith(prefix, autoescape=True)
-    return sa.and_(key >= prefix, key < f"{prefix}\x7f")  # addresses are ASCII
 
 
 async def _forget_expired(tx: Tx, tenants: Collection[str], keys: Iterable[str]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from backend.core.database import ReadTx, Tx
-from backend.kit.templating import TemplateSource, check_source
+from backend.kit.templating import TemplateInvalidError, TemplateSource, check_source
 from backend.managers.email._turns import Turns
 from backend.managers.email._values import CheckedTemplate, Template
 from backend.managers.email.errors import (
@@ -60,7 +60,12 @@ class TemplateStore:
             TemplateInvalidError: Syntax error, or something the sandbox never allows.
         """
         source = TemplateSource(subject, text, html)
-        await self._turns.run(tenant_id, lambda: check_source(source))
+        try:
+            await self._turns.run(tenant_id, lambda: check_source(source))
+        except TemplateInvalidError as exc:
+            if "part" in exc.extra:
+                exc.at(exc.extra["part"])
+            raise
         return CheckedTemplate(source)
 
     async def put(

@@ -15,7 +15,10 @@ from backend.kit.templating import TemplateSource
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """One message as its author asks for it; addresses as text, attachments decoded."""
+    """One message as its author asks for it; addresses as text, attachments decoded.
+
+    ``place`` is where it stands in the request, for what it is refused for.
+    """
 
     to: Sequence[str]
     cc: Sequence[str] = ()
@@ -29,6 +32,9 @@ class Draft:
     template: str | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)
     business_key: str | None = None
+    # What another message under the same key gets: the first one, instead of a refusal.
+    returns_first: bool = False
+    place: tuple[int | str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,11 @@ class Email:
     created_by: str
     recipients: Sequence[Recipient]
     first: bool = True
+
+    @property
+    def deduplicated(self) -> bool:
+        """Whether this is the first message under a business key that was used again."""
+        return not self.first
 
     @property
     def to(self) -> list[str]:
@@ -129,6 +140,8 @@ class TenantEmailSettings:
     smtp_username: str | None
     smtp_tls: str | None
     suppress_hard_bounces: bool
+    keep_content_days: int | None
+    keep_days: int | None
     revision: int
 
     @property
@@ -180,7 +193,10 @@ class RelayChoice:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A draft that has been filled in and checked, or what it is refused for."""
+    """A draft that has been filled in and checked, or what it is refused for.
+
+    Whoever is refused for what the message says still has ``recipients``.
+    """
 
     draft: Draft
     content: Content

@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from backend.core.errors import (
+    ConflictError,
     InvalidInputError,
     NotFoundError,
     PreconditionError,
@@ -24,6 +25,16 @@ class TooManyRecipientsError(InvalidInputError):
     title: ClassVar[str] = "The message has too many recipients"
 
 
+class BusinessKeyConflictError(ConflictError):
+    """The key names a message to other people or with another subject.
+
+    ``differs`` says which; ``first_fingerprint`` and ``fingerprint`` tell the two apart.
+    """
+
+    code: ClassVar[str] = "email.business_key_conflict"
+    title: ClassVar[str] = "The business key belongs to another message"
+
+
 class EmailNotFoundError(NotFoundError):
     """No such message in this tenant."""
 
@@ -36,6 +47,20 @@ class TemplateNotFoundError(NotFoundError):
 
     code: ClassVar[str] = "email.template_not_found"
     title: ClassVar[str] = "No such template"
+
+
+class ContentForgottenError(NotFoundError):
+    """The message is known, but what it said is not kept any longer."""
+
+    code: ClassVar[str] = "email.content_forgotten"
+    title: ClassVar[str] = "The content is no longer kept"
+
+
+class RetentionError(InvalidInputError):
+    """A tenant asks for longer than the platform keeps, or for content without its message."""
+
+    code: ClassVar[str] = "email.retention_invalid"
+    title: ClassVar[str] = "Mail is not kept so long"
 
 
 class EmailSettingsChangedError(PreconditionError):

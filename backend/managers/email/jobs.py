@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
-from backend.core.columns import tables_of
 from backend.core.database import Database
 from backend.kit.mime import compose
 from backend.kit.smtp import SmtpPool, SmtpRelay
@@ -20,13 +19,6 @@ from backend.managers.email._states import Answer, Effect
 from backend.managers.email._values import Delivery
 from backend.managers.email.errors import RelayNotAllowedError
 from backend.managers.email.manager import JOB_KIND, EmailManager, scope_of
-from backend.managers.email.models import (
-    EmailRow,
-    EmailSettingsRow,
-    EventRow,
-    RecipientRow,
-    SuppressionRow,
-)
 from backend.managers.orchestrator import Batch, Claim, JobKind, Outcome
 
 logger = logging.getLogger(__name__)
@@ -59,7 +51,6 @@ class EmailDelivery:
             on_cancel=_states.cancel_open,
             on_retry=_states.requeue,
             max_crashes=_MAX_CRASHES,
-            tables=tables_of(EmailRow, RecipientRow, EventRow, EmailSettingsRow, SuppressionRow),
             aclose=self.aclose,
         )
 
@@ -94,9 +85,7 @@ class EmailDelivery:
                 return None
         pool = self._pools.get(relay)
         if pool is None:
-            pool = self._pools[relay] = SmtpPool(
-                relay, self._emails.outbound, size=self._emails.settings.connections
-            )
+            pool = self._pools[relay] = SmtpPool(relay, self._emails.outbound)
         return pool
 
     async def _deliver(

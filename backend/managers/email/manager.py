@@ -6,16 +6,16 @@ least once, always under the same Message-ID, so that receivers and people can t
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.orm import undefer
 
 from backend.core.database import ReadTx, Scope, Tx
-from backend.core.errors import AppError
+from backend.core.errors import AppError, placed
 from backend.core.ids import uuid7
-from backend.core.paging import newest
+from backend.core.paging import Side, hidden, matches, newest, newest_of
 from backend.kit.mime import (
     Content,
     Mailbox,
@@ -25,11 +25,13 @@ from backend.kit.mime import (
     parse_addresses,
 )
 from backend.kit.outbound import Outbound
-from backend.kit.smtp import SmtpRelay, verify
-from backend.kit.templating import Purse, TemplateSource, render
+from backend.kit.smtp import Limits, SmtpRelay, limits_for, verify
+from backend.kit.templating import Purse, TemplateSource, TemplateVariablesError, render
 from backend.managers.email import _states
+from backend.managers.email._business_key import hold_to_first, refuse
 from backend.managers.email._email_settings import EmailSettingsStore
 from backend.managers.email._recipients import dedupe
+from backend.managers.email._retention import MailRetention
 from backend.managers.email._states import OPEN_STATES, QUEUED, SUPPRESSED
 from backend.managers.email._suppressions import SuppressionList
 from backend.managers.email._templates import TemplateStore
@@ -44,11 +46,12 @@ from backend.managers.email._values import (
     TenantEmailSettings,
 )
 from backend.managers.email.errors import (
+    ContentForgottenError,
     EmailNotFoundError,
     TemplateNotFoundError,
     TooManyRecipientsError,
 )
-from backend.managers.email.models import EmailRow, EventRow, RecipientRow
+from backend.managers.email.models import ContentRow, EmailRow, EventRow, RecipientRow
 from backend.managers.email.settings import EmailSettings
 from backend.managers.orchestrator import OrchestratorManager
 from backend.managers.security import Keyring, SecurityManager
@@ -56,6 +59,10 @@ from backend.managers.security import Keyring, SecurityManager
 JOB_KIND: Final = "email.send"
 READ_CONTENT: Final = "email:read_content"
 """The permission to read what messages say, wherever a copy of it lies."""
+# A conversation ends when a step of it does not come to its end, and by nothing else: a slow server
+# that goes on answering is heard out. This only ends what no server can mean.
+_CONVERSATION_SECONDS: Final = 86_400.0
+_MESSAGES_PER_SESSION: Final = 100
 # Up to so many addresses a plain message is prepared where it is: a thread costs more.
 _FEW_ADDRESSES: Final = 10
 
@@ -76,13 +83,12 @@ class EmailManager:
         self._security = security
         self._jobs = orchestrator
         self._settings = settings
-        self._default_relay = SmtpRelay.from_url(
-            settings.smtp_url.get_secret_value(), timeout_seconds=settings.smtp_timeout_seconds
-        )
+        self._default_relay = _default_relay(settings)
         self.outbound = outbound
         self._turns = Turns()
         self.templates = TemplateStore(settings.max_templates_characters, self._turns)
         self.suppressions = SuppressionList(self._turns)
+        self.retention = MailRetention(settings)
         self.email_settings = EmailSettingsStore(security, settings, self._default_relay, outbound)
 
     @property
@@ -137,9 +143,12 @@ class EmailManager:
         """Make each message durable and submit its job, all in the caller's transaction.
 
         A draft whose business key the tenant has used before is answered with the first message
-        under that key, whatever its content: the key names the act, not the bytes.
+        under that key, if it is for the same people and has the same subject or its author wants
+        the first in any case. What else it says does not matter: the key names the act, not the
+        bytes.
 
         Raises:
+            BusinessKeyConflictError: A known key, other people or another subject.
             InvalidInputError, TemplateNotFoundError: What :meth:`prepare_emails` put off.
         """
         drafts = [one.draft for one in prepared]
@@ -148,9 +157,7 @@ class EmailManager:
         )
         known = await self._find_by_keys(tx, [d.business_key for d in drafts if d.business_key])
         # Everything refusable is refused before the first row is written.
-        for one in prepared:
-            if one.refusal is not None and one.draft.business_key not in known:
-                raise one.refusal
+        refuse(prepared, known)
         held: Mapping[str, str] = {}
         if suppresses:
             held = await self.suppressions.find(
@@ -159,17 +166,21 @@ class EmailManager:
         keyring = await self._security.keyring(tx)
         emails: list[Email] = []
         rows: list[dict[str, Any]] = []
+        contents: list[dict[str, Any]] = []
         fresh: list[Email] = []
         for index, draft in enumerate(drafts):
             earlier = known.get(draft.business_key) if draft.business_key else None
             if earlier is not None:
                 emails.append(earlier)
                 continue
-            email, row = self._row(tx, prepared[index], keyring, settings=settings, held=held)
+            email, row, content = self._row(
+                tx, prepared[index], keyring, settings=settings, held=held
+            )
             if draft.business_key is not None:
                 if not await tx.insert_new(EmailRow, row, conflict=["tenant_id", "business_key"]):
                     # Somebody committed this key between our look and our insert.
                     email = (await self._find_by_keys(tx, [draft.business_key]))[draft.business_key]
+                    hold_to_first(prepared[index], email)
                     emails.append(email)
                     continue
                 known[draft.business_key] = _again(email)
@@ -177,7 +188,9 @@ class EmailManager:
                 rows.append(row)
             fresh.append(email)
             emails.append(email)
+            contents.append(content)
         tx.append(EmailRow, rows)
+        tx.append(ContentRow, contents)
         tx.append(RecipientRow, [row for e in fresh for row in _recipient_rows(tx, e)])
         await self._jobs.submit_many(
             tx,
@@ -189,7 +202,7 @@ class EmailManager:
                     "subject": f"email:{email.id}",
                     "max_attempts": self._settings.max_attempts,
                     "backoff_seconds": self._settings.backoff_seconds,
-                    "timeout_seconds": 6 * self._settings.smtp_timeout_seconds,
+                    "timeout_seconds": _CONVERSATION_SECONDS,
                 }
                 for email in fresh
             ],
@@ -219,32 +232,45 @@ class EmailManager:
         templates: Mapping[str, TemplateSource],
         purse: Purse | None,
     ) -> Prepared:
+        recipients: Sequence[tuple[str, Mailbox]] = ()
         try:
-            return self._checked(draft, templates, purse)
+            with placed(*draft.place):
+                recipients = self._addressed(draft)
+                return Prepared(draft, self._content(draft, templates, purse), recipients)
         except AppError as exc:
             if draft.business_key is None:
                 raise
-            return Prepared(draft, Content(subject=""), (), exc)
+            return Prepared(draft, Content(subject=""), recipients, exc)
 
-    def _checked(
+    def _addressed(self, draft: Draft) -> list[tuple[str, Mailbox]]:
+        groups = []
+        for kind, texts in (("to", draft.to), ("cc", draft.cc), ("bcc", draft.bcc)):
+            with placed(kind):
+                groups.append(parse_addresses(texts))
+        recipients = dedupe(*groups, max_recipients=self._settings.max_recipients)
+        return [
+            (kind, mailbox)
+            for kind, group in zip(("to", "cc", "bcc"), recipients, strict=True)
+            for mailbox in group
+        ]
+
+    def _content(
         self,
         draft: Draft,
         templates: Mapping[str, TemplateSource],
         purse: Purse | None,
-    ) -> Prepared:
-        recipients = dedupe(
-            parse_addresses(draft.to),
-            parse_addresses(draft.cc),
-            parse_addresses(draft.bcc),
-            max_recipients=self._settings.max_recipients,
-        )
+    ) -> Content:
         subject, text, html = draft.subject or "", draft.text, draft.html
         if draft.template is not None:
             template = templates.get(draft.template)
             if template is None:
                 detail = f"There is no template {draft.template!r}"
-                raise TemplateNotFoundError(detail)
-            rendered = render(template, draft.variables, purse)
+                raise TemplateNotFoundError(detail).at("template")
+            try:
+                rendered = render(template, draft.variables, purse)
+            except AppError as exc:
+                exc.at("variables" if isinstance(exc, TemplateVariablesError) else "template")
+                raise
             subject, text, html = rendered.subject, rendered.text, rendered.html
         content = Content(
             subject=subject,
@@ -255,12 +281,7 @@ class EmailManager:
             attachments=list(draft.attachments),
         )
         check_content(content, max_attachments_bytes=self._settings.max_attachments_bytes)
-        flat = [
-            (kind, mailbox)
-            for kind, group in zip(("to", "cc", "bcc"), recipients, strict=True)
-            for mailbox in group
-        ]
-        return Prepared(draft, content, flat)
+        return content
 
     def _row(
         self,
@@ -270,7 +291,7 @@ class EmailManager:
         *,
         settings: TenantEmailSettings,
         held: Mapping[str, str],
-    ) -> tuple[Email, dict[str, Any]]:
+    ) -> tuple[Email, dict[str, Any], dict[str, Any]]:
         email_id, now = uuid7(), tx.now()
         content = ready.content.to_bytes()
         sender = Mailbox(settings.from_name, settings.from_address)
@@ -299,7 +320,6 @@ class EmailManager:
             "subject": email.subject,
             "sender": email.sender,
             "business_key": email.business_key,
-            "sealed_content": keyring.seal(_context(email_id), content),
             "size_bytes": email.size_bytes,
             "job_id": email.job_id,
             "attempts": 0,
@@ -308,7 +328,12 @@ class EmailManager:
             "updated_at": now,
             "accepted_at": None,
         }
-        return email, row
+        sealed = keyring.seal(_context(email_id), content)
+        return (
+            email,
+            row,
+            {"tenant_id": tx.tenant_id, "email_id": email_id, "sealed_content": sealed},
+        )
 
     async def _find_by_keys(self, tx: ReadTx, keys: Iterable[str]) -> dict[str | None, Email]:
         wanted = list(dict.fromkeys(keys))
@@ -346,11 +371,8 @@ class EmailManager:
         """
         return (await self._with_recipients(tx, [await self._load(tx, email_id)]))[0]
 
-    async def _load(self, tx: ReadTx, email_id: str, *, content: bool = False) -> EmailRow:
-        query = sa.select(EmailRow).where(EmailRow.id == email_id)
-        if content:
-            query = query.options(undefer(EmailRow.sealed_content))
-        row: EmailRow | None = await tx.scalar(query)
+    async def _load(self, tx: ReadTx, email_id: str) -> EmailRow:
+        row: EmailRow | None = await tx.scalar(sa.select(EmailRow).where(EmailRow.id == email_id))
         if row is None:
             raise EmailNotFoundError
         return row
@@ -372,20 +394,23 @@ class EmailManager:
         state: str | None = None,
         recipient: str | None = None,
     ) -> list[Email]:
-        """Newest first, one more than ``limit``."""
-        query = sa.select(EmailRow)
+        """Newest first, one more than ``limit``.
+
+        ``recipient`` is an address, or with a trailing ``*`` how one begins; the letters' case
+        does not matter.
+
+        Raises:
+            InvalidAddressError: ``recipient`` is neither.
+        """
+        sides = []
         if state is not None:
-            query = query.where(EmailRow.state == state)
-        if recipient is not None:
-            address = parse_address(recipient).address
-            query = query.where(
-                sa.exists().where(
-                    RecipientRow.tenant_id == tx.tenant_id,
-                    RecipientRow.email_id == EmailRow.id,
-                    RecipientRow.address == address,
-                )
-            )
-        rows = await tx.scalars(newest(query, EmailRow.id, limit, before_id))
+            own = sa.and_(EmailRow.tenant_id == tx.tenant_id, EmailRow.state == state)
+            check = hidden(EmailRow.state) == state
+            sides.append(Side(EmailRow.id, own, check, EmailRow.state, in_order=True))
+        if recipient is not None and recipient.strip() != "*":
+            sides.append(_sent_to(tx, recipient.strip()))
+        query = sa.select(EmailRow)
+        rows = await tx.scalars(await newest_of(tx, query, EmailRow.id, sides, limit, before_id))
         return await self._with_recipients(tx, rows)
 
     async def read_content(self, tx: Tx, email_id: str) -> Content:
@@ -393,11 +418,15 @@ class EmailManager:
 
         Raises:
             EmailNotFoundError: No such message in this tenant.
+            ContentForgottenError: Its content is no longer kept.
         """
-        row = await self._load(tx, email_id, content=True)
+        await self._load(tx, email_id)
+        sealed = (await _sealed(tx, [email_id])).get(email_id)
+        if sealed is None:
+            raise ContentForgottenError
         keyring = await self._security.keyring(tx)
         tx.audit("email.content_read", f"email:{email_id}")
-        return Content.from_bytes(keyring.open(_context(email_id), row.sealed_content))
+        return Content.from_bytes(keyring.open(_context(email_id), sealed))
 
     async def audit_reading(self, tx: Tx, email_id: str, *, source: str) -> str:
         """Record that a message's content is read from ``source``; returns its Message-ID.
@@ -413,21 +442,43 @@ class EmailManager:
 
     async def count_emails(self, tx: ReadTx, since: datetime) -> dict[str, int]:
         """Messages by state: settled ones made since then, open ones whatever their age."""
-        by_state = sa.select(EmailRow.state, sa.func.count()).group_by(EmailRow.state)
+        settled = hidden(EmailRow.state).label("settled")
         found = await tx.execute(
-            # Two halves for two indexes, (tenant, state) and (tenant, created_at); an OR uses none.
+            # Each open state is a range of one index, (tenant, state, id), and a day one of
+            # another, (tenant, created_at, state); an OR, or an IN, would read one of them to its
+            # end. So would grouping by the bare column, which the first has in order.
             sa.union_all(
-                by_state.where(EmailRow.state.in_(OPEN_STATES)),
-                by_state.where(EmailRow.state.not_in(OPEN_STATES), EmailRow.created_at >= since),
+                *(
+                    sa.select(sa.literal(state), sa.func.count(EmailRow.id)).where(
+                        EmailRow.state == state
+                    )
+                    for state in OPEN_STATES
+                ),
+                sa.select(settled, sa.func.count())
+                .where(settled.not_in(OPEN_STATES), EmailRow.created_at >= since)
+                .group_by(settled),
             )
         )
-        return dict(found.all())
+        return {state: count for state, count in found.all() if count}
 
     async def list_failures(self, tx: ReadTx, limit: int) -> list[tuple[Email, str]]:
         """The last messages that bounced or wait after a deferral, with the server's words."""
+        # The newest of each state: of all three together no index has an order.
+        each = [
+            newest(
+                sa.select(EmailRow.id).where(
+                    EmailRow.tenant_id == tx.tenant_id, EmailRow.state == state
+                ),
+                EmailRow.id,
+                limit,
+                None,
+            ).subquery(state)
+            for state in ("bounced", "deferred", "partial")
+        ]
+        found = sa.union_all(*(sa.select(one) for one in each))
         rows = await tx.scalars(
             sa.select(EmailRow)
-            .where(EmailRow.state.in_(["bounced", "deferred", "partial"]))
+            .where(EmailRow.id.in_(found))
             .order_by(EmailRow.id.desc())
             .limit(limit)
         )
@@ -457,15 +508,14 @@ class EmailManager:
         message was accepted, or since the last attempt, is so now and not pending any more.
         """
         rows = await tx.scalars(
-            sa.select(EmailRow)
-            .where(EmailRow.id.in_(email_ids), EmailRow.state.in_(OPEN_STATES))
-            .options(undefer(EmailRow.sealed_content))
+            sa.select(EmailRow).where(EmailRow.id.in_(email_ids), EmailRow.state.in_(OPEN_STATES))
         )
         if not rows:
             return []
         keyring = await self._security.keyring(tx)
         relay, sender, suppresses = await self.email_settings.open_relay(tx, keyring)
         by_email = await self._recipients(tx, rows)
+        sealed = await _sealed(tx, [row.id for row in rows])
         pending = {
             row.id: {r.position: r.address for r in by_email[row.id] if r.state in OPEN_STATES}
             for row in rows
@@ -479,7 +529,7 @@ class EmailManager:
             Delivery(
                 email_id=row.id,
                 message_id=row.message_id,
-                content=Content.from_bytes(keyring.open(_context(row.id), row.sealed_content)),
+                content=Content.from_bytes(keyring.open(_context(row.id), sealed[row.id])),
                 sender=parse_address(row.sender) if row.sender else sender,
                 to=[Mailbox(r.display_name, r.address) for r in by_email[row.id] if r.kind == "to"],
                 cc=[Mailbox(r.display_name, r.address) for r in by_email[row.id] if r.kind == "cc"],
@@ -514,6 +564,38 @@ class EmailManager:
                 tx.append(EventRow, [event])
 
 
+async def _sealed(tx: ReadTx, email_ids: Sequence[str]) -> dict[str, bytes]:
+    """What these messages say, of those of which it is kept."""
+    found = await tx.execute(
+        sa.select(ContentRow.email_id, ContentRow.sealed_content).where(
+            ContentRow.email_id.in_(email_ids)
+        )
+    )
+    return dict(found.all())
+
+
+def _sent_to(tx: ReadTx, recipient: str) -> Side:
+    """Messages to an address, or to those that begin like it."""
+    wanted = recipient if recipient.endswith("*") else parse_address(recipient).identity
+    found, exact = matches(tx, RecipientRow.address_key, wanted.lower())
+    own = sa.and_(RecipientRow.tenant_id == tx.tenant_id, found)
+    check = sa.exists().where(RecipientRow.email_id == EmailRow.id, own)
+    return Side(RecipientRow.email_id, own, check, RecipientRow.address_key, exact)
+
+
+def _default_relay(settings: EmailSettings) -> SmtpRelay:
+    relay = SmtpRelay.from_url(
+        settings.smtp_url.get_secret_value(),
+        timeouts=settings.smtp_timeouts,
+        limits=Limits(settings.connections, messages_per_session=_MESSAGES_PER_SESSION),
+    )
+    return replace(
+        relay,
+        local_hostname=relay.local_hostname or settings.ehlo_name,
+        limits=limits_for(relay.host, relay.limits),
+    )
+
+
 def scope_of(tenant_id: str) -> Scope:
     """The worker's own scope inside one tenant."""
     return Scope(actor="system:email", tenant_id=tenant_id)
@@ -531,6 +613,7 @@ def _recipient_rows(tx: Tx, email: Email) -> list[dict[str, Any]]:
             "position": position,
             "kind": one.kind,
             "address": one.address,
+            "address_key": one.address.lower(),
             "display_name": one.display_name,
             "state": one.state,
             "response_code": None,

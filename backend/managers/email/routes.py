@@ -1,6 +1,7 @@
 """HTTP face of e-mail: parse, call, shape. No rules here."""
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -21,9 +22,12 @@ from backend.kit.templating import TemplateInvalidError, TemplateVariablesError
 from backend.managers.email._suppressions import Reason
 from backend.managers.email._values import Draft, Prepared, RelayChoice
 from backend.managers.email.errors import (
+    BusinessKeyConflictError,
+    ContentForgottenError,
     EmailNotFoundError,
     EmailSettingsChangedError,
     RelayNotAllowedError,
+    RetentionError,
     SuppressionExpiryError,
     SuppressionImportError,
     SuppressionNotFoundError,
@@ -45,6 +49,7 @@ from backend.managers.email.schemas import (
     EmailSettingsPut,
     ImportedOut,
     State,
+    SubmittedOut,
     SuppressionCreate,
     SuppressionOut,
     TemplateName,
@@ -60,6 +65,7 @@ ContentReader = Annotated[Scope, requires(READ_CONTENT)]
 NamePath = Annotated[TemplateName, Path(description="Template name", examples=["welcome"])]
 _NOT_SENDABLE = (
     TemplateNotFoundError,
+    BusinessKeyConflictError,
     AttachmentsTooLargeError,
     InvalidInputError,
     InvalidAddressError,
@@ -82,9 +88,9 @@ _NAMED: Final = {"name": "$request.path.name"}
 @router.post(
     "/emails",
     status_code=202,
-    response_model=EmailOut,
+    response_model=SubmittedOut,
     responses={
-        200: {"model": EmailOut, "description": "The first message under this business key"},
+        200: {"model": SubmittedOut, "description": "The first message under this business key"},
         202: _ABOUT_EMAIL,
         **problems(*_NOT_SENDABLE),
     },
@@ -97,7 +103,7 @@ async def send_email(
 
     async def send(tx: Tx) -> Response:
         (email,) = await emails.queue_emails(tx, prepared)
-        return reply(request, tx, view(EmailOut, email), status=202 if email.first else 200)
+        return reply(request, tx, view(SubmittedOut, email), status=202 if email.first else 200)
 
     return await db.together(
         scope,
@@ -117,10 +123,14 @@ async def send_batch(
     request: Request, body: BatchCreate, scope: Sender, emails: Emails, db: Db
 ) -> Response:
     """Accept up to 500 messages, all or none."""
-    prepared = await _prepared(emails, db, scope, [message.draft() for message in body.messages])
+    drafts = [
+        replace(message.draft(), place=("messages", number))
+        for number, message in enumerate(body.messages)
+    ]
+    prepared = await _prepared(emails, db, scope, drafts)
     async with db.transaction(scope) as tx:
         made = await emails.queue_emails(tx, prepared)
-        answer = BatchOut(items=[view(EmailOut, email) for email in made])
+        answer = BatchOut(items=[view(SubmittedOut, email) for email in made])
         return reply(request, tx, answer, status=202)
 
 
@@ -131,7 +141,9 @@ async def list_emails(
     db: Db,
     page: PageQuery,
     state: State | None = None,
-    recipient: Annotated[str | None, Query(max_length=1000, description="Exact address")] = None,
+    recipient: Annotated[
+        str | None, Query(max_length=1000, description="Address, or how it begins: ada@*")
+    ] = None,
 ) -> Page[EmailOut]:
     """List messages, newest first."""
     async with db.read(scope) as tx:
@@ -150,7 +162,9 @@ async def get_email(email_id: IdPath, scope: Reader, emails: Emails, db: Db) -> 
     return view(EmailDetail, email, timeline=events)
 
 
-@router.get("/emails/{email_id}/content", responses=problems(EmailNotFoundError))
+@router.get(
+    "/emails/{email_id}/content", responses=problems(EmailNotFoundError, ContentForgottenError)
+)
 async def read_content(
     email_id: IdPath, scope: ContentReader, emails: Emails, db: Db
 ) -> ContentOut:
@@ -260,6 +274,7 @@ async def get_settings(
         InvalidInputError,
         InvalidAddressError,
         RelayNotAllowedError,
+        RetentionError,
     ),
 )
 async def put_settings(
@@ -271,9 +286,9 @@ async def put_settings(
     if_match: IfMatch = None,
 ) -> EmailSettingsOut:
     """Replace how the tenant sends."""
-    smtp = None
+    smtp = warning = None
     if body.smtp is not None:
-        await emails.email_settings.check_relay(scope.tenant_id, body.smtp.host)
+        warning = await emails.email_settings.judge_relay(scope.tenant_id, body.smtp.host)
         password = body.smtp.password
         smtp = RelayChoice(
             host=body.smtp.host,
@@ -289,10 +304,12 @@ async def put_settings(
             from_name=body.from_name,
             smtp=smtp,
             suppress_hard_bounces=body.suppress_hard_bounces,
+            keep_content_days=body.keep_content_days,
+            keep_days=body.keep_days,
             expected_version=expected_version(if_match, EmailSettingsChangedError),
         )
     response.headers["ETag"] = etag(found.version)
-    return view(EmailSettingsOut, found)
+    return view(EmailSettingsOut, found, warning=warning)
 
 
 # --- suppressions ---------------------------------------------------------------------------

@@ -114,7 +114,12 @@ class EmailCreate(Input):
         max_length=200,
         pattern=r"^[^\x00-\x1f\x7f]+$",
         description="Names the act. A second message with the same key is not sent: the answer "
-        "is the first message under it.",
+        "is the first message under it, with `deduplicated` true.",
+    )
+    on_key_conflict: Literal["refuse", "return_first"] = Field(
+        "refuse",
+        description="What a second message under `business_key` gets when it has other recipients "
+        "or another subject than the first: a 409, or the first message all the same.",
     )
 
     @model_validator(mode="after")
@@ -152,6 +157,7 @@ class EmailCreate(Input):
             template=self.template,
             variables=self.variables,
             business_key=self.business_key,
+            returns_first=self.on_key_conflict == "return_first",
         )
 
 
@@ -193,10 +199,19 @@ class EmailOut(BaseModel):
     created_by: str
 
 
+class SubmittedOut(EmailOut):
+    """A message as its sender sees it."""
+
+    deduplicated: bool = Field(
+        description="The business key was used before: nothing was sent now, this is the first "
+        "message under it"
+    )
+
+
 class BatchOut(BaseModel):
     """The messages in the order they were given."""
 
-    items: list[EmailOut]
+    items: list[SubmittedOut]
 
 
 class RecipientOut(BaseModel):
@@ -326,6 +341,15 @@ class EmailSettingsPut(Input):
     suppress_hard_bounces: bool = Field(
         False, description="Suppress an address when its mail server says that it does not exist"
     )
+    keep_content_days: int | None = Field(
+        None,
+        ge=1,
+        le=36_500,
+        description="What settled messages say is kept so long; null: the platform's",
+    )
+    keep_days: int | None = Field(
+        None, ge=1, le=36_500, description="The messages themselves; null: the platform's"
+    )
 
 
 class EmailSettingsOut(BaseModel):
@@ -335,6 +359,11 @@ class EmailSettingsOut(BaseModel):
     from_name: str
     smtp: SmtpOut | None
     suppress_hard_bounces: bool
+    keep_content_days: int | None
+    keep_days: int | None
+    warning: str | None = Field(
+        None, description="Of a change that was saved: what may keep mail from going out"
+    )
 
 
 class SuppressionCreate(Input):

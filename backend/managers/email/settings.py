@@ -1,10 +1,12 @@
 """Limits of a message and the mail server it is handed to."""
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from backend.kit.mime import InvalidAddressError, Mailbox, parse_address
+from backend.kit.smtp import SmtpTimeouts
 
 
 class EmailSettings(BaseModel):
@@ -43,15 +45,38 @@ class EmailSettings(BaseModel):
         1000, ge=1, le=10_000_000, description="`/api/v1/emails` and below: burst per caller."
     )
     connections: int = Field(4, ge=1, le=64, description="SMTP connections a worker and server.")
-    smtp_timeout_seconds: float = Field(20.0, gt=0, description="Any one step with the server.")
+    smtp_timeouts: SmtpTimeouts = Field(
+        SmtpTimeouts(), description="Of single steps with a server, as RFC 5321 wants them."
+    )
+    ehlo_name: str | None = Field(
+        None,
+        pattern=r"^[!-~]{1,255}$",
+        description="How we greet mail servers; unset: this host's full name, else its address.",
+    )
     max_attempts: int = Field(8, ge=1, le=50, description="Deliveries tried before giving up.")
     backoff_seconds: float = Field(
         5.0, gt=0, description="Wait after the first deferral; doubles with each."
+    )
+    keep_content_days: int = Field(
+        90, ge=1, description="What a settled message says is kept so long, if its tenant has none."
+    )
+    keep_days: int = Field(
+        365, ge=1, description="The message itself, with its recipients and its way."
+    )
+    max_keep_days: int = Field(
+        3650, ge=1, le=36_500, description="No tenant keeps either for longer."
     )
     allow_private_relays: bool = Field(
         False,
         description="Let tenants name mail servers on loopback and private networks.",
     )
+
+    @model_validator(mode="after")
+    def _content_goes_first(self) -> Self:
+        if not self.keep_content_days <= self.keep_days <= self.max_keep_days:
+            msg = "keep_content_days <= keep_days <= max_keep_days, please"
+            raise ValueError(msg)
+        return self
 
     @field_validator("from_address")
     @classmethod

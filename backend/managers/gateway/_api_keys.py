@@ -47,7 +47,7 @@ class ApiKeys:
         self._database = database
         self._tenants = tenants
         self._monotonic = monotonic
-        self._used: dict[str, int] = {}
+        self._used: dict[tuple[str, str], int] = {}
         self._used_written_at = -math.inf
 
     async def list_api_keys(
@@ -73,9 +73,9 @@ class ApiKeys:
             RoleTooHighError: The role has permissions the granter lacks.
             ExpiryInvalidError: It would be dead already.
         """
-        self._tenants.roles.refuse_higher(role, granter)
+        self._tenants.roles.refuse_higher(tx, role, granter)
         if expires_at is not None and expires_at <= tx.now():
-            raise ExpiryInvalidError
+            raise ExpiryInvalidError().at("expires_at")
         key = credentials.mint(credentials.API_KEY_TAG)
         row = ApiKey(
             id=uuid7(),
@@ -94,11 +94,12 @@ class ApiKeys:
         tx.emit("api_key.created", f"api_key:{row.id}", name=name, role=role)
         return _key(row), key
 
-    async def revoke_api_key(self, tx: Tx, key_id: str) -> None:
+    async def revoke_api_key(self, tx: Tx, key_id: str, *, remover: frozenset[str] | None) -> None:
         """Delete an API key; it stops working at once.
 
         Raises:
             ApiKeyNotFoundError: No such key in this tenant.
+            RoleTooHighError: The key has permissions the remover lacks.
         """
         row: ApiKey | None = await tx.scalar(
             sa.select(ApiKey)
@@ -107,6 +108,7 @@ class ApiKeys:
         )
         if row is None:
             raise ApiKeyNotFoundError
+        self._tenants.roles.refuse_higher(tx, row.role, remover)
         await tx.session.delete(row)
         tx.audit("api_key.revoked", f"api_key:{row.id}", name=row.name, prefix=row.prefix)
         tx.emit("api_key.revoked", f"api_key:{row.id}", name=row.name)
@@ -139,7 +141,7 @@ class ApiKeys:
         """Remember, if a key made this request, when."""
         kind, _, key_id = record.actor.partition(":")
         if kind == _KIND:
-            self._used[key_id] = record.started_ns
+            self._used[record.tenant_id, key_id] = record.started_ns
 
     async def flush(self, *, everything: bool = False) -> None:
         """Write when keys were last used, once a minute."""
@@ -149,11 +151,12 @@ class ApiKeys:
         self._used_written_at = now
         used, self._used = self._used, {}
         async with self._database.transaction(SystemScope(API_KEYS)) as tx:
-            for key_id, started_ns in sorted(used.items()):
+            for (tenant_id, key_id), started_ns in sorted(used.items()):
                 at = datetime.fromtimestamp(started_ns / 1e9, UTC)
                 await tx.execute(
                     sa.update(ApiKey)
                     .where(
+                        ApiKey.tenant_id == tenant_id,
                         ApiKey.id == key_id,
                         sa.or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at < at),
                     )

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable
 
 from backend.core.context import Principal
-from backend.managers.identity import AccessClaims
+from backend.managers.identity import AccessClaims, CredentialInvalidError
 
 
 class Known:
@@ -43,7 +43,7 @@ class CredentialCache:
         monotonic: Callable[[], float],
     ) -> None:
         self._known: dict[bytes, Known] = {}
-        self._refused: dict[bytes, tuple[float, int]] = {}
+        self._refused: dict[bytes, tuple[float, int, type[CredentialInvalidError]]] = {}
         self._entries = entries
         self._refused_entries = refused_entries
         self._refused_seconds = refused_seconds
@@ -66,10 +66,12 @@ class CredentialCache:
         known = self._known.get(digest)
         return known.claims if known is not None else None
 
-    def is_refused(self, digest: bytes) -> bool:
-        """Whether the credential was refused moments ago and nothing has changed since."""
+    def refusal(self, digest: bytes) -> type[CredentialInvalidError] | None:
+        """How the credential was refused, if that was moments ago and nothing has changed since."""
         found = self._refused.get(digest)
-        return found is not None and found[1] == self.generation and found[0] > self._monotonic()
+        if found is None or found[1] != self.generation or found[0] <= self._monotonic():
+            return None
+        return found[2]
 
     def keep(
         self,
@@ -91,13 +93,14 @@ class CredentialCache:
         self._known[digest] = known
         return known
 
-    def refuse(self, digest: bytes, generation: int) -> None:
+    def refuse(self, digest: bytes, generation: int, refusal: type[CredentialInvalidError]) -> None:
         """Remember for a few seconds that a credential does not hold."""
         self._known.pop(digest, None)
         self._refused.pop(digest, None)
         if len(self._refused) >= self._refused_entries:
             del self._refused[next(iter(self._refused))]
-        self._refused[digest] = (self._monotonic() + self._refused_seconds, generation)
+        until = self._monotonic() + self._refused_seconds
+        self._refused[digest] = (until, generation, refusal)
 
     def drop(self) -> None:
         """Somebody's rights changed: look at everybody again."""

@@ -33,11 +33,12 @@ class ReplyStore:
     async def find(self, principal: Principal, key: str) -> Reply | None:
         """The stored answer, if the key was used.
 
-        An answer may hold a secret. Whoever could not do the act today does not get it: their
-        role was lowered since, or this token carries less than the one that asked first.
+        Whoever could not do the act today does not get its answer: their role was lowered since,
+        or this token carries less than the one that asked first. All that the act asked of its
+        caller is asked again, the permission of the route and what the manager's rules added.
 
         Raises:
-            ForbiddenError: The caller lacks the permission that the act needed.
+            ForbiddenError: The caller lacks a permission that the act needed.
         """
         scope = Scope(principal.subject, principal.tenant_id)
         async with self._database.read(scope) as view:
@@ -66,9 +67,12 @@ class ReplyStore:
                 async with self._database.read(SystemScope(PLATFORM_ANSWERS)) as platform:
                     keyring = await self._security.keyring(platform)
         opened = keyring.open(_context(principal, key), found.sealed_body)
-        permission, _, body = opened.partition(b"\n")
-        if permission and permission.decode() not in principal.permissions:
-            raise ForbiddenError(f"This needs the permission {permission.decode()}")
+        needed, _, body = opened.partition(b"\n")
+        for permission in needed.decode().split():
+            if permission not in principal.permissions:
+                raise ForbiddenError(
+                    f"This needs the permission {permission}", permission=permission
+                )
         return Reply(found.fingerprint, found.status, dict(found.headers), body)
 
     async def remember(  # noqa: PLR0917 - the signature the edge's toolkit calls
@@ -80,11 +84,11 @@ class ReplyStore:
         status: int,
         headers: dict[str, str],
         body: bytes,
-        permission: str,
+        needed: frozenset[str],
     ) -> bool:
         """Store the answer in the act's own transaction; False when another came first.
 
-        ``permission`` is what the act needed, or nothing; it is sealed with the answer.
+        ``needed`` are the permissions that the act asked for; they are sealed with the answer.
         """
         keyring = await self._security.keyring(tx)
         now = tx.now()
@@ -97,7 +101,7 @@ class ReplyStore:
             "headers": headers,
             "sealed_by": tx.tenant_id,
             "sealed_body": keyring.seal(
-                _context(principal, key), permission.encode() + b"\n" + body
+                _context(principal, key), " ".join(sorted(needed)).encode() + b"\n" + body
             ),
             "created_at": now,
             "expires_at": now + self._keep,

@@ -5,13 +5,11 @@ import hashlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import lru_cache, partial
-from ipaddress import IPv6Address, IPv6Network
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
 import msgspec
-import sqlalchemy as sa
 
 from backend.core.clock import monotonic as system_monotonic
 from backend.core.context import Principal
@@ -21,6 +19,7 @@ from backend.core.ids import PLATFORM_TENANT
 from backend.core.telemetry import RequestRecord
 from backend.kit import credentials
 from backend.kit.limiter import GcraLimiter, Level, Verdict, policy_of
+from backend.kit.sources import source_of
 from backend.managers.gateway._api_keys import ApiKeys
 from backend.managers.gateway._cache import CredentialCache, Known
 from backend.managers.gateway._idempotency import Reply, ReplyStore
@@ -31,12 +30,15 @@ from backend.managers.identity import (
     RECORDS_ITS_REFUSALS,
     SIGNING_KEYS_CHANGED,
     AccessClaims,
+    CredentialExpiredError,
     CredentialInvalidError,
     Denial,
     Failure,
     IdentityManager,
+    TokenExpiredError,
     TokenInvalidError,
     UnknownKeyError,
+    stranger,
 )
 from backend.managers.security import SecurityManager
 from backend.managers.tenant import PRINCIPALS, TenantManager
@@ -45,6 +47,7 @@ logger = logging.getLogger(__name__)
 
 INTROSPECTION_PATH: Final = "/oauth/introspect"
 _REFUSED: Final = frozenset({401, 403})
+_SWEPT: Final = 1000
 _METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 
@@ -170,7 +173,9 @@ class GatewayManager:
         """
         for record in records:
             self.api_keys.note_use(record)
-        refused = [r for r in records if r.status in _REFUSED and not _is_recorded(r)]
+        refused = [
+            r for r in records if r.status in _REFUSED and not (r.expired or _is_recorded(r))
+        ]
         if refused:
             task = asyncio.create_task(self._note_refusals(refused))
             self._noting.add(task)
@@ -187,9 +192,7 @@ class GatewayManager:
 
     def coarse_limit(self, key: str) -> Verdict:
         """Charge one request of an unknown caller to its address (its /64 network for IPv6)."""
-        if ":" in key:
-            key = _network_of(key)
-        return self._limiter.decide(((self._coarse, key),), self._coarse.policy)
+        return self._limiter.decide(((self._coarse, source_of(key)),), self._coarse.policy)
 
     def quota(self, principal: Principal, route_class: str, cost: int = 1) -> Verdict:
         """Charge a request to the tenant, the caller and the caller's use of a class of routes.
@@ -233,8 +236,8 @@ class GatewayManager:
         if len(credential) > MAX_TOKEN_CHARACTERS:
             raise CredentialInvalidError
         digest = hashlib.sha256(credential.encode()).digest()
-        if self._cache.is_refused(digest):
-            raise CredentialInvalidError
+        if (refused := self._cache.refusal(digest)) is not None:
+            raise refused
         if credential.startswith("es_") and not credentials.is_well_formed(credential):
             raise CredentialInvalidError
         # By generation too: who asks after a change must not get an answer from before it.
@@ -265,9 +268,11 @@ class GatewayManager:
         except UnknownKeyError:
             # Not remembered: the key may arrive in a moment, and no curve was computed.
             raise CredentialInvalidError from None
-        except (TokenInvalidError, CredentialInvalidError):
-            self._cache.refuse(digest, generation)
-            raise CredentialInvalidError from None
+        except (TokenInvalidError, CredentialInvalidError) as exc:
+            expired = isinstance(exc, (TokenExpiredError, CredentialExpiredError))
+            refusal = CredentialExpiredError if expired else CredentialInvalidError
+            self._cache.refuse(digest, generation, refusal)
+            raise refusal from None
         seconds = float(self._settings.principal_cache_seconds)
         if principal.expires_at:
             seconds = min(seconds, principal.expires_at - self._database.clock().timestamp())
@@ -277,13 +282,13 @@ class GatewayManager:
         """The first answer to an Idempotency-Key of this caller.
 
         Raises:
-            ForbiddenError: The caller has lost the permission that the act needed.
+            ForbiddenError: The caller lacks a permission that the act needed.
         """
         return await self._replies.find(principal, key)
 
     def rememberer(
         self, principal: Principal, key: str, fingerprint: bytes
-    ) -> Callable[[Tx, int, dict[str, str], bytes, str], Awaitable[bool]]:
+    ) -> Callable[[Tx, int, dict[str, str], bytes, frozenset[str]], Awaitable[bool]]:
         """A function that stores the answer within the transaction that did the act."""
         return partial(self._replies.remember, principal, key, fingerprint)
 
@@ -328,14 +333,10 @@ class GatewayManager:
     # --- upkeep ----------------------------------------------------------------------------------
 
     async def sweep_expired(self, tx: Tx) -> int:
-        """Delete answers that have expired; needs the retention errand, returns how many went."""
-        result = await tx.execute(
-            sa.delete(IdempotencyRecord)
-            .where(IdempotencyRecord.expires_at <= tx.now())
-            .execution_options(synchronize_session=False)
+        """Delete up to 1000 answers that have expired; needs the errand, returns how many went."""
+        return await tx.delete_some(
+            IdempotencyRecord, IdempotencyRecord.expires_at <= tx.now(), limit=_SWEPT
         )
-        gone: int = result.rowcount  # type: ignore[attr-defined]
-        return gone
 
 
 def _is_recorded(record: RequestRecord) -> bool:
@@ -356,21 +357,9 @@ def _denied(record: RequestRecord) -> Failure:
     method = record.method if record.method in _METHODS else "other"
     return Failure(
         "access.denied",
-        record.actor or f"address:{record.address}",
+        record.actor or stranger(record.address),
         record.address,
         record.tenant_id or PLATFORM_TENANT,
         record.actor or "system",
         Denial(method, record.route, record.status, record.problem),
     )
-
-
-@lru_cache(maxsize=4096)
-def _network_of(address: str) -> str:
-    """Whom an IPv6 address stands for: one host owns a whole /64, and could change every time."""
-    try:
-        parsed = IPv6Address(address)
-    except ValueError:
-        return address
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(IPv6Network((int(parsed), 64), strict=False))

@@ -3,7 +3,6 @@
 from datetime import datetime
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.core.database import Base, Id, TenantOwned
@@ -22,8 +21,6 @@ class ApiKey(TenantOwned, Base):
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
-
-    __table_args__ = (sa.Index("ix_api_keys_tenant_id_id", "tenant_id", "id"),)
 
 
 class IdempotencyRecord(TenantOwned, Base):

@@ -67,14 +67,15 @@ async def create_api_key(
     "/api-keys/{key_id}",
     tags=["api keys"],
     status_code=204,
-    responses=problems(ApiKeyNotFoundError),
+    responses=problems(ApiKeyNotFoundError, RoleTooHighError),
 )
 async def revoke_api_key(
     key_id: IdPath,
     scope: Annotated[Scope, requires("api_key:write")],
+    caller: Caller,
     gateway: Gateway,
     db: Db,
 ) -> None:
     """Revoke an API key; it stops working at once."""
     async with db.transaction(scope) as tx:
-        await gateway.api_keys.revoke_api_key(tx, key_id)
+        await gateway.api_keys.revoke_api_key(tx, key_id, remover=caller.permissions)

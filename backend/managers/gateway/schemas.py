@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
-from backend.http.schemas import Input, Name, Time
+from backend.http.schemas import Input, Name, ShownOnce, Time
 from backend.managers.tenant import Role
 
 
@@ -31,7 +31,10 @@ class ApiKeyOut(BaseModel):
     last_used_at: datetime | None = Field(description="Exact to about a minute")
 
 
-class ApiKeySecretOut(ApiKeyOut):
+class ApiKeySecretOut(ApiKeyOut, ShownOnce):
     """An API key with the key, which is shown this once."""
 
-    key: str = Field(description="Shown once; only its hash is kept")
+    secrets = ("key",)
+    another = "Revoke this key and create another one."
+
+    key: str = Field("", description="Shown once; only its hash is kept. Absent from a replay")

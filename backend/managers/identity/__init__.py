@@ -7,19 +7,21 @@ listens to ``signing_keys``.
 
 from backend.core.room import ADMIN, OPERATOR, PLATFORM_READ, Room, Sweep, Tick
 from backend.managers.identity._clients import CONSOLE, Client
-from backend.managers.identity._failures import Denial, Failure
+from backend.managers.identity._failures import Denial, Failure, stranger
 from backend.managers.identity._password import verify_password
 from backend.managers.identity._provider import RECORDS_ITS_REFUSALS
 from backend.managers.identity._tokens import (
     MAX_TOKEN_CHARACTERS,
     SIGNING_KEYS_CHANGED,
     AccessClaims,
+    TokenExpiredError,
     TokenInvalidError,
     UnknownKeyError,
 )
 from backend.managers.identity.errands import AUTHENTICATE, RETENTION, SIGNING_KEYS
 from backend.managers.identity.errors import (
     ClientNotFoundError,
+    CredentialExpiredError,
     CredentialInvalidError,
     LoginRefusedError,
     TenantlessTokenError,
@@ -72,6 +74,7 @@ __all__ = [
     "CallerView",
     "Client",
     "ClientNotFoundError",
+    "CredentialExpiredError",
     "CredentialInvalidError",
     "Denial",
     "Failure",
@@ -79,8 +82,10 @@ __all__ = [
     "IdentitySettings",
     "LoginRefusedError",
     "TenantlessTokenError",
+    "TokenExpiredError",
     "TokenInvalidError",
     "TooManyFailuresError",
     "UnknownKeyError",
+    "stranger",
     "verify_password",
 ]

@@ -57,11 +57,14 @@ class Clients:
         Raises:
             RoleTooHighError: The role has permissions the granter lacks.
         """
-        self._roles.refuse_higher(role, granter)
+        self._roles.refuse_higher(tx, role, granter)
+        return self._add(tx, client_id=None, name=name, role=role)
+
+    def _add(self, tx: Tx, *, client_id: str | None, name: str, role: str) -> tuple[Client, str]:
         secret = credentials.mint(credentials.SECRET_TAG)
         row = OauthClient(
             id=(row_id := uuid7()),
-            client_id=f"es_{row_id.replace('-', '')}",
+            client_id=client_id or f"es_{row_id.replace('-', '')}",
             tenant_id=tx.tenant_id,
             name=name,
             role=role,
@@ -77,7 +80,7 @@ class Clients:
         return _client(row), secret
 
     async def rotate_client(
-        self, tx: Tx, client_id: str, *, granter: frozenset[str]
+        self, tx: Tx, client_id: str, *, granter: frozenset[str] | None
     ) -> tuple[Client, str]:
         """Give a client a new secret; the old one is void at once.
 
@@ -89,7 +92,7 @@ class Clients:
             RoleTooHighError: Knowing its secret would give the caller more than they have.
         """
         row = await self._locked_client(tx, client_id)
-        self._roles.refuse_higher(row.role, granter)
+        self._roles.refuse_higher(tx, row.role, granter)
         secret = credentials.mint(credentials.SECRET_TAG)
         row.secret_hash = credentials.digest_of(secret)
         tx.audit("client.rotated", f"client:{row.client_id}")
@@ -97,13 +100,39 @@ class Clients:
         tx.signal(PRINCIPALS)
         return _client(row), secret
 
-    async def delete_client(self, tx: Tx, client_id: str) -> None:
+    async def renew_own_client(
+        self, tx: Tx, client_id: str, *, name: str, role: str
+    ) -> tuple[Client, str]:
+        """Make a client that the platform itself uses be as given, with a secret of now.
+
+        Whatever was done to it since: rotated, disabled, deleted.
+        """
+        row: OauthClient | None = await tx.scalar(
+            sa.select(OauthClient)
+            .where(OauthClient.client_id == client_id, OauthClient.tenant_id == tx.tenant_id)
+            .with_for_update()
+        )
+        if row is None:
+            return self._add(tx, client_id=client_id, name=name, role=role)
+        secret = credentials.mint(credentials.SECRET_TAG)
+        row.secret_hash = credentials.digest_of(secret)
+        row.name, row.role, row.disabled = name, role, False
+        tx.audit("client.rotated", f"client:{row.client_id}")
+        tx.emit("client.rotated", f"client:{row.client_id}", name=row.name)
+        tx.signal(PRINCIPALS)
+        return _client(row), secret
+
+    async def delete_client(
+        self, tx: Tx, client_id: str, *, remover: frozenset[str] | None
+    ) -> None:
         """Delete a client; its tokens stop working at once.
 
         Raises:
             ClientNotFoundError: No such client in this tenant.
+            RoleTooHighError: The client has permissions the remover lacks.
         """
         row = await self._locked_client(tx, client_id)
+        self._roles.refuse_higher(tx, row.role, remover)
         await tx.session.delete(row)
         tx.audit("client.deleted", f"client:{row.client_id}", name=row.name)
         tx.emit("client.deleted", f"client:{row.client_id}", name=row.name)

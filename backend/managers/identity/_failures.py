@@ -10,6 +10,7 @@ from backend.core.context import SystemScope
 from backend.core.database import Database, Tx
 from backend.core.ids import PLATFORM_TENANT
 from backend.kit.limiter import GcraLimiter, Level, policy_of
+from backend.kit.sources import source_of
 from backend.managers.identity.errands import AUTHENTICATE
 from backend.managers.identity.errors import TooManyFailuresError
 from backend.managers.identity.settings import IdentitySettings
@@ -33,7 +34,7 @@ class Denial(NamedTuple):
 class Failure:
     """What failed: the audit action, whom or what it concerns, and who did it.
 
-    ``target`` is the client or user when they exist, else the address: what a stranger typed is
+    ``target`` is the client or user when they exist, else the :func:`stranger`: what one typed is
     never recorded, because people type passwords into the wrong field. ``actor`` is a caller whose
     credential held; whoever only says who they are has not acted under that name.
     """
@@ -49,6 +50,15 @@ class Failure:
     def key(self) -> tuple[str, str, str, Denial | None]:
         """Failures with the same key share a record; the address they come from may differ."""
         return self.action, self.target, self.tenant_id, self.denial
+
+
+def stranger(address: str) -> str:
+    """The target of a failure that concerns nobody we know: where it came from.
+
+    By network where one party has the whole of it, so that its addresses share a record; the
+    record's data has the address of its first failure.
+    """
+    return f"address:{source_of(address)}"
 
 
 @dataclass(slots=True)
@@ -81,7 +91,7 @@ class FailureLimits:
         Raises:
             TooManyFailuresError: Whatever the credential would have been.
         """
-        charges = ((self._address, address),)
+        charges = ((self._address, source_of(address)),)
         verdict = self._limiter.decide(charges, self._policy, charge=False)
         if not verdict.allowed:
             raise TooManyFailuresError(verdict.retry_after)
@@ -104,7 +114,7 @@ class FailureLimits:
         # The digest of what a stranger typed, not the text: it may have as much as a form holds,
         # and a hundred thousand of them are remembered.
         digest = hashlib.sha256(account.encode()).hexdigest()
-        return (self._address, address), (self._account, digest)
+        return (self._address, source_of(address)), (self._account, digest)
 
 
 class FailureAudit:

@@ -14,7 +14,7 @@ from backend.core.context import SystemScope
 from backend.core.database import Database, Tx
 from backend.core.errors import NotFoundError
 from backend.core.ids import uuid7
-from backend.managers.identity._failures import Failure, FailureAudit, FailureLimits
+from backend.managers.identity._failures import Failure, FailureAudit, FailureLimits, stranger
 from backend.managers.identity._password import verify_password
 from backend.managers.identity.errands import AUTHENTICATE
 from backend.managers.identity.errors import LoginRefusedError
@@ -92,7 +92,7 @@ class LogIns:
                 verify_password, encoded, "" if too_long else password
             )
         if user is None or not matches or too_long or user.disabled:
-            target = f"user:{user.id}" if user else f"address:{peer.address}"
+            target = f"user:{user.id}" if user else stranger(peer.address)
             await self._failures.note(
                 Failure("login.failed", target, peer.address), peer.request_id
             )

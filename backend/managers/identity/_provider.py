@@ -29,7 +29,7 @@ from backend.core.database import Database, ReadTx
 from backend.core.errors import NotFoundError
 from backend.core.ids import PLATFORM_TENANT
 from backend.managers.identity import _oauth
-from backend.managers.identity._failures import Failure, FailureAudit, FailureLimits
+from backend.managers.identity._failures import Failure, FailureAudit, FailureLimits, stranger
 from backend.managers.identity._logins import LogIn, LogIns, Peer
 from backend.managers.identity._oauth import Answer, ClientSnapshot, Person, Server, Snapshot
 from backend.managers.identity._tokens import (
@@ -244,7 +244,7 @@ class OpenIdProvider:
         await self._failures.note(
             Failure(
                 "client.authentication_failed",
-                f"client:{client.client_id}" if client else f"address:{peer.address}",
+                f"client:{client.client_id}" if client else stranger(peer.address),
                 peer.address,
                 client.tenant_id if client else PLATFORM_TENANT,
             ),

@@ -46,6 +46,10 @@ class TokenInvalidError(ValueError):
     """The token does not hold: malformed, forged, expired, for somebody else."""
 
 
+class TokenExpiredError(TokenInvalidError):
+    """The access token is ours in every respect, and its time is over."""
+
+
 class UnknownKeyError(TokenInvalidError):
     """The token names a key we do not have; another process may just have made it."""
 
@@ -242,6 +246,7 @@ def read_access(
 
     Raises:
         UnknownKeyError: See :meth:`KeySet.verify`.
+        TokenExpiredError: It held.
         TokenInvalidError: It does not hold.
     """
     claims = keys.verify(token, _ACCESS_TYPE)
@@ -257,8 +262,10 @@ def read_access(
     )
     if claims.get("iss") != issuer or claims.get("aud") != audience:
         raise TokenInvalidError("another issuer or audience")
-    if found.expires_at <= now or found.issued_at > now + _SKEW_SECONDS:
-        raise TokenInvalidError("expired, or from the future")
+    if found.issued_at > now + _SKEW_SECONDS:
+        raise TokenInvalidError("from the future")
+    if found.expires_at <= now:
+        raise TokenExpiredError("expired")
     return found
 
 

@@ -4,6 +4,7 @@ The codes begin with ``gateway``, where these rules once stood: a published code
 """
 
 from backend.core.errors import (
+    ExpiredError,
     ForbiddenError,
     NotFoundError,
     RateLimitedError,
@@ -19,6 +20,10 @@ class CredentialInvalidError(UnauthenticatedError):
             "The credential is unknown, expired or revoked",
             headers={"WWW-Authenticate": 'Bearer error="invalid_token"'},
         )
+
+
+class CredentialExpiredError(CredentialInvalidError, ExpiredError):
+    """An access token of ours that ran out; it answers as the others do."""
 
 
 class TenantlessTokenError(ForbiddenError):

@@ -15,7 +15,7 @@ from backend.core.database import Database, ReadTx, Tx
 from backend.core.errors import AppError, NotFoundError
 from backend.core.ids import PLATFORM_TENANT
 from backend.kit.limiter import GcraLimiter
-from backend.managers.identity._clients import Clients
+from backend.managers.identity._clients import CONSOLE, Clients
 from backend.managers.identity._failures import FailureAudit, FailureLimits
 from backend.managers.identity._provider import OpenIdProvider
 from backend.managers.identity._tokens import (
@@ -25,7 +25,11 @@ from backend.managers.identity._tokens import (
     read_access,
 )
 from backend.managers.identity.errands import AUTHENTICATE
-from backend.managers.identity.errors import CredentialInvalidError, TenantlessTokenError
+from backend.managers.identity.errors import (
+    CredentialExpiredError,
+    CredentialInvalidError,
+    TenantlessTokenError,
+)
 from backend.managers.identity.models import (
     AuthorizationCode,
     BrowserSession,
@@ -125,6 +129,7 @@ class IdentityManager:
 
         Raises:
             UnknownKeyError: Signed, perhaps, with a key that another process is just making.
+            TokenExpiredError: It held.
             TokenInvalidError: It does not hold.
         """
         read = partial(
@@ -140,11 +145,12 @@ class IdentityManager:
         """Whom a verified token stands for, as the database has it now.
 
         Raises:
-            CredentialInvalidError: It has expired or was revoked, or its client, tenant, membership
-                or log-in is gone.
+            CredentialExpiredError: It has expired.
+            CredentialInvalidError: It was revoked, or its client, tenant, membership or log-in is
+                gone.
         """
         if claims.expires_at <= self._database.clock().timestamp():
-            raise CredentialInvalidError
+            raise CredentialExpiredError
         kind, _, identity = claims.subject.partition(":")
         async with self._database.read(SystemScope(AUTHENTICATE)) as view:
             if await view.scalar(
@@ -178,6 +184,7 @@ class IdentityManager:
             role=role,
             platform_admin=admin,
             expires_at=float(claims.expires_at),
+            console=claims.client_id == CONSOLE,
         )
 
     async def _person(

@@ -3,7 +3,6 @@
 from datetime import datetime
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.core.database import Base, Id, Json, TenantOwned
@@ -22,8 +21,6 @@ class OauthClient(TenantOwned, Base):
     grant_types: Mapped[list[str]] = mapped_column(Json)
     disabled: Mapped[bool]
     created_at: Mapped[datetime]
-
-    __table_args__ = (sa.Index("ix_oauth_clients_tenant_id_id", "tenant_id", "id"),)
 
 
 class SigningKey(Base):

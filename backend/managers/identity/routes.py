@@ -130,17 +130,18 @@ async def rotate_client(
     "/clients/{client_row_id}",  # noqa: FAST003 - see ClientId
     tags=["clients"],
     status_code=204,
-    responses=problems(ClientNotFoundError),
+    responses=problems(ClientNotFoundError, RoleTooHighError),
 )
 async def delete_client(
     client_id: ClientId,
     scope: Annotated[Scope, requires("client:write")],
+    caller: Caller,
     identity: Identity,
     db: Db,
 ) -> None:
     """Delete a client; its tokens stop working at once."""
     async with db.transaction(scope) as tx:
-        await identity.clients.delete_client(tx, client_id)
+        await identity.clients.delete_client(tx, client_id, remover=caller.permissions)
 
 
 @router.post(

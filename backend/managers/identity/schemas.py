@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from backend.http.schemas import Input, Name
+from backend.http.schemas import Input, Name, ShownOnce
 from backend.managers.tenant import Role
 
 
@@ -27,10 +27,15 @@ class ClientOut(BaseModel):
     created_at: datetime
 
 
-class ClientSecretOut(ClientOut):
+class ClientSecretOut(ClientOut, ShownOnce):
     """A client with its secret, which is shown this once."""
 
-    client_secret: str = Field(description="Shown once; only its hash is kept")
+    secrets = ("client_secret",)
+    another = "Rotate the client to get another one."
+
+    client_secret: str = Field(
+        "", description="Shown once; only its hash is kept. Absent from a replay"
+    )
 
 
 class TenantRef(BaseModel):

@@ -40,6 +40,7 @@ CLAIM_COLUMNS: Final = (
     JobRow.traceparent,
     JobRow.actor,
     JobRow.priority,
+    JobRow.forgiven,
 )
 
 
@@ -197,7 +198,7 @@ def _take(dialect: str, tenants: int) -> Any:
     picks = []
     for place in range(tenants):
         first = (
-            sa.select(JobRow.id)
+            sa.select(JobRow.tenant_id, JobRow.id)
             .where(
                 JobRow.tenant_id == sa.bindparam(f"tenant_{place}", type_=Id()),
                 JobRow.state == READY,
@@ -209,7 +210,7 @@ def _take(dialect: str, tenants: int) -> Any:
             .with_for_update(skip_locked=True)
             .subquery(f"first_{place}")
         )
-        picks.append(sa.select(first.c.id))
+        picks.append(sa.select(first.c.tenant_id, first.c.id))
     chosen = (
         (sa.union_all(*picks) if tenants > 1 else picks[0])
         .cte("chosen")
@@ -217,7 +218,10 @@ def _take(dialect: str, tenants: int) -> Any:
     )
     return (
         sa.update(JobRow)
-        .where(JobRow.id.in_(sa.select(chosen.c.id)), JobRow.state == READY)
+        .where(
+            sa.tuple_(JobRow.tenant_id, JobRow.id).in_(sa.select(chosen.c.tenant_id, chosen.c.id)),
+            JobRow.state == READY,
+        )
         .values(
             state=RUNNING,
             worker=sa.bindparam("claiming_worker", type_=sa.Text()),

@@ -16,6 +16,7 @@ from backend.managers.orchestrator.kinds import (
     JobKind,
     Outcome,
     Resolution,
+    by_owner,
     storable,
     tell,
 )
@@ -43,7 +44,7 @@ def backoff(claim: Claim) -> float:
 
     The jitter keeps jobs that failed together from coming back together.
     """
-    failures = max(claim.attempt - claim.crashes, 1)
+    failures = max(claim.failures, 1)
     # The exponent is bounded first: 2.0 ** 1100 does not overflow to infinity, it raises.
     doubled = claim.backoff_seconds * 2.0 ** min(failures - 1, 60)
     return min(doubled, MAX_BACKOFF_SECONDS) * random.uniform(0.8, 1.2)  # noqa: S311 - not a secret
@@ -66,6 +67,7 @@ def _record(dialect: str) -> Any:
     rows = json_rows(
         dialect,
         {
+            "tenant_id": sa.Uuid(),
             "id": sa.Uuid(),
             "attempt": sa.BigInteger(),
             "state": sa.Text(),
@@ -83,6 +85,7 @@ def _record(dialect: str) -> Any:
         sa.update(JobRow)
         # The fence: whoever lost the job meanwhile, or holds an older attempt, changes nothing.
         .where(
+            JobRow.tenant_id == rows["tenant_id"],
             JobRow.id == rows["id"],
             JobRow.attempt == rows["attempt"],
             JobRow.worker == sa.bindparam("finishing_worker", type_=sa.Text()),
@@ -129,6 +132,7 @@ async def finish(
         by_id[claim.id] = (claim, outcome, delay or 0.0)
         rows.append(
             {
+                "tenant_id": json_id(tx.dialect, claim.tenant_id),
                 "id": json_id(tx.dialect, claim.id),
                 "attempt": claim.attempt,
                 "state": state,
@@ -159,28 +163,28 @@ async def _run_hooks(
     *,
     apply: bool,
 ) -> None:
-    by_kind: dict[str, list[tuple[Claim, Outcome]]] = {}
-    for claim, outcome, _ in accepted:
-        by_kind.setdefault(claim.kind, []).append((claim, outcome))
-    for name, ended in by_kind.items():
+    for tenant_id, name, ended in by_owner(accepted, lambda each: each[0]):
         kind = kinds[name]
         applied = kind.apply is not None and apply
-        if kind.apply is not None and apply:
-            # A cancelled job may have acted before it was stopped: that too must be on record.
-            seen = [
-                (claim, outcome)
-                for claim, outcome in ended
-                if outcome.resolution != "cancelled" or outcome.effect is not None
-            ]
-            if seen:
-                await kind.apply(tx, seen)
-        cancelled = [claim for claim, outcome in ended if outcome.resolution == "cancelled"]
-        if cancelled and kind.on_cancel is not None:
-            await kind.on_cancel(tx, cancelled)
+        # A cancelled job may have acted before it was stopped: that too must be on record.
+        seen = [
+            (claim, outcome)
+            for claim, outcome, _ in ended
+            if applied and (outcome.resolution != "cancelled" or outcome.effect is not None)
+        ]
+        cancelled = [claim for claim, outcome, _ in ended if outcome.resolution == "cancelled"]
         dead = [
             (claim, outcome.error or "")
-            for claim, outcome in ended
+            for claim, outcome, _ in ended
             if outcome.resolution == "dead" and not applied
         ]
-        if dead and kind.on_dead is not None:
-            await kind.on_dead(tx, dead)
+        calls: list[tuple[Any, Sequence[Any]]] = [
+            (kind.apply, seen),
+            (kind.on_cancel, cancelled),
+            (kind.on_dead, dead),
+        ]
+        due = [(hook, group) for hook, group in calls if hook is not None and group]
+        if due:
+            async with tx.within(tenant_id) as part:
+                for hook, group in due:
+                    await hook(part, group)

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from backend.core.database import ReadTx, Tx, UtcTime, db_now
 from backend.managers.orchestrator._claim import CLAIM_COLUMNS
 from backend.managers.orchestrator._rows import json_id, json_rows
-from backend.managers.orchestrator.kinds import Claim, JobKind, tell
+from backend.managers.orchestrator.kinds import Claim, JobKind, by_owner, tell
 from backend.managers.orchestrator.models import READY, RUNNING, JobRow, WorkerRow
 
 _TOGETHER_CRASHES: Final = 2
@@ -83,18 +83,19 @@ async def _after_release(
 ) -> list[Claim]:
     """Wake the fleet for what is ready, run the hooks of what is cancelled."""
     back = []
-    cancelled: dict[str, list[Claim]] = {}
+    cancelled = []
     for *columns, state in changed:
         claim = Claim(*columns)
         if state == "ready":
             back.append(claim)
         else:
-            cancelled.setdefault(claim.kind, []).append(claim)
-    for name, claims in cancelled.items():
-        tell(tx, "job.cancelled", claims)
+            cancelled.append(claim)
+    tell(tx, "job.cancelled", cancelled)
+    for tenant_id, name, claims in by_owner(cancelled, lambda each: each):
         hook = kinds[name].on_cancel
         if hook is not None:
-            await hook(tx, claims)
+            async with tx.within(tenant_id) as part:
+                await hook(part, claims)
     if back:
         tx.signal("jobs")
     return back
@@ -159,10 +160,10 @@ async def reap(
         (poison if crashed_enough else others).append(each)
     back: list[Claim] = []
     if others:
-        rows = json_rows(tx.dialect, {"id": sa.Uuid(), "delay": sa.Float()})
+        rows = json_rows(tx.dialect, {"tenant_id": sa.Uuid(), "id": sa.Uuid(), "delay": sa.Float()})
         changed = await tx.execute(
             sa.update(JobRow)
-            .where(JobRow.id == rows["id"])
+            .where(JobRow.tenant_id == rows["tenant_id"], JobRow.id == rows["id"])
             .values(
                 state=_ready_or_cancelled(),
                 crashes=JobRow.crashes + 1,
@@ -176,7 +177,11 @@ async def reap(
             .execution_options(synchronize_session=False),
             {
                 "rows": [
-                    {"id": json_id(tx.dialect, each.id), "delay": _apart(each.crashes + 1)}
+                    {
+                        "tenant_id": json_id(tx.dialect, each.tenant_id),
+                        "id": json_id(tx.dialect, each.id),
+                        "delay": _apart(each.crashes + 1),
+                    }
                     for each in others
                 ]
             },
@@ -209,18 +214,19 @@ def _apart(crashes: int) -> float | None:
 
 
 async def _bury(tx: Tx, poison: list[Claim], kinds: Mapping[str, JobKind]) -> None:
-    by_kind: dict[str, list[Claim]] = {}
-    for each in poison:
-        by_kind.setdefault(each.kind, []).append(each)
-    for name, dead in by_kind.items():
+    for tenant_id, name, dead in by_owner(poison, lambda each: each):
         error = f"its worker died {kinds[name].max_crashes} times while running it"
         await tx.execute(
             sa.update(JobRow)
-            .where(JobRow.id.in_([each.id for each in dead]))
+            .where(
+                JobRow.tenant_id.in_({each.tenant_id for each in dead}),
+                JobRow.id.in_([each.id for each in dead]),
+            )
             .values(state="dead", error=error, crashes=JobRow.crashes + 1, finished_at=tx.now())
             .execution_options(synchronize_session=False)
         )
         tell(tx, "job.dead", dead)
         hook = kinds[name].on_dead
         if hook is not None:
-            await hook(tx, [(each, error) for each in dead])
+            async with tx.within(tenant_id) as part:
+                await hook(part, [(each, error) for each in dead])

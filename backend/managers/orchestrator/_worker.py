@@ -98,7 +98,7 @@ class Worker:
         database: Where the jobs are; its signals wake the worker.
         manager: Registers the kinds, so that operators' verbs find their hooks.
         kinds: What this worker runs; default: everything the manager knows when it starts.
-        scope: The errand for all its transactions, hooks included.
+        scope: The errand for all its transactions; hooks run in their jobs' tenants' scopes.
         concurrency: Claims held at once. A batch keeps its places until its handler returns, so
             that the next batch can be as large.
         ttl_seconds: After this silence others take the jobs. A handler that blocks the event loop
@@ -138,9 +138,7 @@ class Worker:
         self._database = database
         self._kinds = {each.name: each for each in kinds or manager.kinds.values()}
         self._names = sorted(self._kinds)
-        self._scope = scope or SystemScope(
-            WORK, along=frozenset().union(*(kind.tables for kind in self._kinds.values()))
-        )
+        self._scope = scope or SystemScope(WORK)
         self._concurrency = concurrency
         self._ttl = ttl_seconds
         self._beat_every = beat_seconds

@@ -9,7 +9,7 @@ from backend.managers.orchestrator.models import EdgeRow, GraphRow, JobLimitsRow
 WORK: Final = Errand(
     "orchestrator.work", tables_of(JobRow, GraphRow, EdgeRow, JobLimitsRow, WorkerRow)
 )
-"""Claiming, finishing and reaping. The hooks of a kind bring the tables that they change."""
+"""Claiming, finishing and reaping; the hooks of a kind run within their jobs' tenants instead."""
 
 COUNT: Final = Errand("orchestrator.count", tables_of(JobRow))
 """Counting what waits."""

@@ -4,9 +4,11 @@ import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal, Self, TypedDict
+from typing import Any, Literal, Self, TypedDict, TypeVar
 
 from backend.core.database import Tx
+
+T = TypeVar("T")
 
 State = Literal["blocked", "ready", "running", "succeeded", "dead", "cancelled", "skipped"]
 Resolution = Literal["", "done", "retrying", "dead", "cancelled"]
@@ -56,6 +58,12 @@ class Claim:
     traceparent: str
     actor: str
     priority: int = 0
+    forgiven: int = 0
+
+    @property
+    def failures(self) -> int:
+        """How often it has failed since it was last started anew, the present attempt included."""
+        return self.attempt - self.forgiven - self.crashes
 
     @property
     def failures_left(self) -> int:
@@ -63,7 +71,7 @@ class Claim:
 
         Crashes of a worker do not count: they are limited on their own.
         """
-        return self.max_attempts - (self.attempt - self.crashes)
+        return self.max_attempts - self.failures
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,14 +194,15 @@ class JobKind:
 
     * ``apply(tx, accepted)``: outcomes that passed the fence, with ``resolution`` ``done``,
       ``retrying`` or ``dead``; also ``cancelled`` (before ``on_cancel``) when the handler reported
-      an effect. System scope of the worker, several tenants at once.
+      an effect.
     * ``on_dead(tx, [(claim, error)])``: jobs that died without ``apply`` seeing it: their workers
       crashed too often, ``apply`` itself failed, or the kind has none.
-    * ``on_cancel(tx, claims)``: cancelled jobs, either at once by the caller (the caller's scope)
-      or later by the worker that ran them.
-    * ``on_retry(tx, claims)``: jobs an operator starts again (the caller's scope).
+    * ``on_cancel(tx, claims)``: cancelled jobs, either at once by the caller or later by the worker
+      that ran them.
+    * ``on_retry(tx, claims)``: jobs an operator starts again.
 
-    ``tables`` are those that ``apply`` and ``on_dead`` change: the worker's errand gets no others.
+    Each call is about jobs of one tenant, in that tenant's scope.
+
     ``aclose`` gives up what the handler keeps, at the end of the process.
 
     A job that saw ``max_crashes`` of its workers die is taken to be what kills them, and is dead.
@@ -211,7 +220,6 @@ class JobKind:
     on_cancel: ClaimsHook | None = None
     on_retry: ClaimsHook | None = None
     max_crashes: int = 3
-    tables: frozenset[str] = frozenset()
     aclose: Callable[[], Awaitable[None]] | None = None
     announce: bool = False
 
@@ -248,6 +256,17 @@ class JobRequest(TypedDict, total=False):
     backoff_seconds: float
     timeout_seconds: float
     dedup_key: str | None
+
+
+def by_owner(
+    ended: Iterable[T], claim_of: Callable[[T], Claim]
+) -> Iterable[tuple[str, str, list[T]]]:
+    """Tenant, kind and what is theirs: what one call of a hook may be given."""
+    groups: dict[tuple[str, str], list[T]] = {}
+    for each in ended:
+        claim = claim_of(each)
+        groups.setdefault((claim.tenant_id, claim.kind), []).append(each)
+    return [(tenant_id, kind, group) for (tenant_id, kind), group in groups.items()]
 
 
 def tell(tx: Tx, event: str, claims: Iterable[Claim]) -> None:

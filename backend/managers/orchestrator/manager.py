@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, cast
 
@@ -21,6 +21,7 @@ from backend.managers.orchestrator.kinds import Claim, Job, JobKind, JobRequest,
 from backend.managers.orchestrator.models import READY, RUNNING, JobLimitsRow, JobRow
 from backend.managers.orchestrator.settings import OrchestratorSettings
 
+_BY_KIND = "INDEXED BY ix_jobs_kind"
 _DEDUP = ("tenant_id", "kind", "dedup_key")
 _STATES: tuple[State, ...] = (
     "blocked",
@@ -32,7 +33,6 @@ _STATES: tuple[State, ...] = (
     "skipped",
 )
 _OPEN_STATES: tuple[State, ...] = ("blocked", "ready", "running")
-_ENDED_STATES: tuple[State, ...] = tuple(each for each in _STATES if each not in _OPEN_STATES)
 
 
 @cache
@@ -218,11 +218,7 @@ class OrchestratorManager:
         Raises:
             InvalidInputError: ``before_id`` is not an id.
         """
-        statement = sa.select(JobRow).order_by(JobRow.created_at.desc(), JobRow.id.desc())
-        if state is not None:
-            statement = statement.where(JobRow.state == state)
-        if kind is not None:
-            statement = statement.where(JobRow.kind == kind)
+        place: tuple[sa.ColumnElement[bool], ...] = ()
         if before_id is not None:
             if not _is_id(before_id):
                 detail = "The cursor is not one of ours."
@@ -230,11 +226,33 @@ class OrchestratorManager:
             anchor = await tx.scalar(sa.select(JobRow.created_at).where(JobRow.id == before_id))
             if anchor is None:
                 return []
-            statement = statement.where(
+            place = (
                 JobRow.created_at <= anchor,
                 sa.or_(JobRow.created_at < anchor, JobRow.id < before_id),
             )
-        return [_view(row) for row in await tx.scalars(statement.limit(limit + 1))]
+        newest_first = (JobRow.created_at.desc(), JobRow.id.desc())
+        # A list for each state, then the newest of them all: every one ends where its page is
+        # full, along an index that has the state, and perhaps the kind, before the time.
+        lists = [
+            sa.select(JobRow.id)
+            # Statistics of averages say that all kinds are alike, and no index better than another.
+            .with_hint(JobRow, _BY_KIND if kind is not None else "", "sqlite")
+            .where(
+                JobRow.tenant_id == tx.tenant_id,
+                JobRow.state == each,
+                *((JobRow.kind == kind,) if kind is not None else ()),
+                *place,
+            )
+            .order_by(*newest_first)
+            .limit(limit + 1)
+            .subquery(each)
+            for each in ([state] if state is not None else _STATES)
+        ]
+        found = sa.union_all(*(sa.select(each.c.id) for each in lists))
+        rows = await tx.scalars(
+            sa.select(JobRow).where(JobRow.id.in_(found)).order_by(*newest_first).limit(limit + 1)
+        )
+        return [_view(row) for row in rows]
 
     async def count_jobs(self, tx: ReadTx, since: datetime) -> dict[str, int]:
         """Jobs by their present state; states without any are 0.
@@ -242,14 +260,18 @@ class OrchestratorManager:
         Of those that have ended only the ones created at or after ``since``. Those that have not
         count whatever their age: the older a backlog is, the more it matters.
         """
-        by_state = sa.select(JobRow.state, sa.func.count()).group_by(JobRow.state)
         rows = await tx.execute(
-            # Two halves, each of which the index on (tenant, state, created_at) answers alone: an
-            # OR would walk through every job that ever ended. One statement, so that a job that
-            # moves meanwhile is in one of them.
+            # Each state is a range of the index on (tenant, state, created_at): an OR, or an IN,
+            # would walk through every job that ever ended. One statement, so that a job that moves
+            # meanwhile is in one of them.
             sa.union_all(
-                by_state.where(JobRow.state.in_(_OPEN_STATES)),
-                by_state.where(JobRow.state.in_(_ENDED_STATES), JobRow.created_at >= since),
+                *(
+                    sa.select(sa.literal(state), sa.func.count(JobRow.created_at)).where(
+                        JobRow.state == state,
+                        *(() if state in _OPEN_STATES else (JobRow.created_at >= since,)),
+                    )
+                    for state in _STATES
+                )
             )
         )
         counts: dict[str, int] = dict.fromkeys(_STATES, 0)
@@ -259,10 +281,14 @@ class OrchestratorManager:
     async def count_waiting(self, tx: ReadTx) -> dict[str, int]:
         """Unfinished jobs of every tenant by state, for the fleet's gauges: a system errand."""
         counts: dict[str, int] = {}
-        # One statement a state: each is served by that state's partial index alone.
-        for state, condition in (("ready", READY), ("running", RUNNING)):
+        # One statement a state, counting a column that no index but the partial one of that state
+        # covers: SQLite would else read the one that has all jobs.
+        for state, condition, column in (
+            ("ready", READY, JobRow.due_at),
+            ("running", RUNNING, JobRow.worker),
+        ):
             counts[state] = await tx.scalar(
-                sa.select(sa.func.count()).select_from(JobRow).where(JobRow.state == condition)
+                sa.select(sa.func.count(column)).where(JobRow.state == condition)
             )
         return counts
 
@@ -283,7 +309,8 @@ class OrchestratorManager:
             tx.signal("job_cancel")
         elif job.state in ("ready", "blocked"):
             job.state = "cancelled"
-            job.error = "cancelled"
+            # Why the latest attempt failed stays; that it was cancelled its state says.
+            job.error = job.error or "cancelled"
             job.finished_at = tx.now()
             tell(tx, "job.cancelled", [_claim_of(job)])
             kind = self.kinds.get(job.kind)
@@ -298,6 +325,8 @@ class OrchestratorManager:
     async def retry_job(self, tx: Tx, job_id: str) -> Job:
         """Start a dead or cancelled job again with all its attempts; audited as ``job.retried``.
 
+        The count goes on: the attempts that were made were made, and when the latest began stays.
+
         Raises:
             JobNotFoundError: No such job in this tenant.
             JobNotRetryableError: The job is neither dead nor cancelled.
@@ -307,9 +336,9 @@ class OrchestratorManager:
             detail = f"The job is {job.state}."
             raise JobNotRetryableError(detail)
         job.state = "ready"
-        job.attempt = job.crashes = 0
+        job.forgiven, job.crashes = job.attempt, 0
         job.cancel_requested = False
-        job.worker = job.error = job.result = job.started_at = job.finished_at = None
+        job.worker = job.error = job.result = job.finished_at = None
         job.due_at = cast("datetime", db_now())
         kind = self.kinds.get(job.kind)
         if kind is not None and kind.on_retry is not None:
@@ -327,17 +356,8 @@ class OrchestratorManager:
         What they did stays where it was recorded. Returns how many went, so that the caller can
         go on in transactions that stay short.
         """
-        old = (
-            sa.select(JobRow.id)
-            .where(JobRow.finished_at < db_now(-86_400.0 * self._settings.keep_finished_days))
-            .order_by(JobRow.finished_at)
-            .limit(limit)
-            .scalar_subquery()
-        )
-        result = await tx.execute(
-            sa.delete(JobRow).where(JobRow.id.in_(old)).execution_options(synchronize_session=False)
-        )
-        return cast("sa.CursorResult[*tuple[Any, ...]]", result).rowcount
+        before = tx.now() - timedelta(days=self._settings.keep_finished_days)
+        return await tx.delete_some(JobRow, JobRow.finished_at < before, limit=limit)
 
     async def set_limits(
         self,
@@ -414,7 +434,7 @@ def _view(row: JobRow) -> Job:
         kind=row.kind,
         state=cast("State", row.state),
         attempt=row.attempt,
-        max_attempts=row.max_attempts,
+        max_attempts=row.forgiven + row.max_attempts,
         priority=row.priority,
         due_at=row.due_at,
         created_at=row.created_at,
@@ -444,4 +464,5 @@ def _claim_of(row: JobRow) -> Claim:
         traceparent=row.traceparent,
         actor=row.actor,
         priority=row.priority,
+        forgiven=row.forgiven,
     )

@@ -23,11 +23,11 @@ class JobRow(TenantOwned, Base):
     """One piece of work and all that is known of it."""
 
     __tablename__ = "jobs"
+    tenant_id: Mapped[str] = mapped_column(Id, primary_key=True)
     id: Mapped[str] = mapped_column(Id, primary_key=True)
-    tenant_id: Mapped[str] = mapped_column(Id)
     graph_id: Mapped[str | None] = mapped_column(Id)
     key: Mapped[str | None]
-    kind: Mapped[str]
+    kind: Mapped[str] = mapped_column()
     args: Mapped[dict[str, Any]]
     subject: Mapped[str | None]
     state: Mapped[str] = mapped_column(default="ready")
@@ -37,6 +37,8 @@ class JobRow(TenantOwned, Base):
     timeout_seconds: Mapped[float]
     attempt: Mapped[int] = mapped_column(default=0)
     crashes: Mapped[int] = mapped_column(default=0)
+    # Attempts before the last retry: they are counted, and use up nothing any more.
+    forgiven: Mapped[int] = mapped_column(default=0)
     max_attempts: Mapped[int]
     backoff_seconds: Mapped[float]
     worker: Mapped[str | None] = mapped_column()
@@ -60,7 +62,7 @@ class JobRow(TenantOwned, Base):
         sa.Index("ix_jobs_due", tenant_id, due_at, **_where("state = 'ready'")),
         sa.Index("ix_jobs_running", tenant_id, worker, **_where("state = 'running'")),
         sa.Index("ix_jobs_tenant_id_state_created_at", tenant_id, state, created_at, id),
-        sa.Index("ix_jobs_tenant_id_created_at", tenant_id, created_at, id),
+        sa.Index("ix_jobs_kind", tenant_id, kind, state, created_at, id),
         # What retention looks for, whatever the tenant.
         sa.Index("ix_jobs_finished_at", "finished_at", **_where("finished_at IS NOT NULL")),
         # A queue table turns over completely many times a day: the default of 20 % dead rows
@@ -98,7 +100,7 @@ class EdgeRow(TenantOwned, Base):
     parent_id: Mapped[str] = mapped_column(Id, primary_key=True)
     child_id: Mapped[str] = mapped_column(Id, primary_key=True)
 
-    __table_args__ = (sa.Index("ix_job_edges_child_id", "child_id"),)
+    __table_args__ = (sa.Index("ix_job_edges_child_id", "tenant_id", "child_id"),)
 
 
 class JobLimitsRow(TenantOwned, Base):

@@ -14,12 +14,14 @@ class JobOut(BaseModel):
     id: str
     kind: str = Field(examples=["email.send"])
     state: State
-    attempt: int = Field(description="Attempts started so far")
-    max_attempts: int
+    attempt: int = Field(description="Attempts started so far; a retry counts on")
+    max_attempts: int = Field(
+        description="Of these, how many may have failed; a retry adds all anew"
+    )
     priority: int = Field(description="Higher starts earlier within the tenant")
     due_at: datetime
     created_at: datetime
-    started_at: datetime | None = Field(description="Start of the latest attempt")
+    started_at: datetime | None = Field(description="Start of the latest attempt; null: none yet")
     finished_at: datetime | None
     worker: str | None
     error: str | None = Field(description="Why the latest attempt failed")

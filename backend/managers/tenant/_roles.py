@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final, Literal, get_args
 
+from backend.core.database import Tx
 from backend.core.room import PLATFORM_ADMIN
 from backend.managers.tenant.errors import RoleTooHighError
 
@@ -14,7 +15,7 @@ class Roles:
     """Which role permits what.
 
     Owners differ from admins in one permission, ``owner:write``, and not by a rule about their
-    name: whatever hands out roles compares permissions, so no way of handing them out (a member, a
+    name: whatever hands out or takes away compares permissions, so no way of doing it (a member, a
     client, a key, a new secret) can forget it.
     """
 
@@ -42,15 +43,22 @@ class Roles:
         )
         return permissions | self.of_platform if platform_admin else permissions
 
-    def refuse_higher(self, role: str, granter: frozenset[str] | None) -> None:
-        """Nobody hands out, to a person, a client or a key, what they lack themselves.
+    def refuse_higher(self, tx: Tx, role: str, holder: frozenset[str] | None) -> None:
+        """Nobody hands out or takes away a role, of a person, client or key, that they lack.
+
+        The one rule of both directions. What it asked is noted in ``tx``, for kept answers.
 
         Args:
-            role: What is to be handed out.
-            granter: The permissions of whoever does it; None for the platform itself.
+            tx: The act's.
+            role: What is handed out, or what whoever is to lose something holds.
+            holder: The permissions of whoever does it; None for the platform itself.
 
         Raises:
-            RoleTooHighError: The role has permissions the granter lacks.
+            RoleTooHighError: The role has permissions the holder lacks.
         """
-        if granter is not None and not self.permissions_of(role) <= granter:
+        if holder is None:
+            return
+        needed = self.permissions_of(role)
+        if not needed <= holder:
             raise RoleTooHighError
+        tx.demand(needed)

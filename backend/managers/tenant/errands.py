@@ -12,5 +12,5 @@ PEOPLE: Final = tables_of(TenantRow, UserRow, MembershipRow)
 PLATFORM: Final = Errand("tenant.platform", PEOPLE, of_platform=True)
 """Tenants as the platform keeps them."""
 
-MEMBERS: Final = Errand("tenant.members", PEOPLE)
+MEMBERS: Final = Errand("tenant.members", PEOPLE, confined=True)
 """One tenant's people; each statement of the manager is confined by hand."""

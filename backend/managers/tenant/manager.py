@@ -247,7 +247,7 @@ class TenantManager:
             RoleTooHighError: The role has permissions the granter lacks.
             MemberExistsError: They are a member already.
         """
-        self.roles.refuse_higher(role, granter)
+        self.roles.refuse_higher(tx, role, granter)
         created = await tx.insert_new(
             MembershipRow,
             {
@@ -301,7 +301,7 @@ class TenantManager:
             LoginExistsError: A password came with an e-mail that has a log-in already.
             MemberExistsError: They are a member already.
         """
-        self.roles.refuse_higher(role, granter)
+        self.roles.refuse_higher(tx, role, granter)
         found = await self.find_login(tx, email)
         if found is None and password_hash is None:
             detail = "Nobody logs in with this e-mail: give a password to create the log-in"
@@ -340,8 +340,8 @@ class TenantManager:
             LastOwnerError: It would leave the tenant without an owner.
         """
         user, row = await self._locked_member(tx, user_id)
-        self.roles.refuse_higher(row.role, granter)
-        self.roles.refuse_higher(role, granter)
+        self.roles.refuse_higher(tx, row.role, granter)
+        self.roles.refuse_higher(tx, role, granter)
         if row.role == "owner" and role != "owner":
             await self._refuse_last_owner(tx)
         before, row.role = row.role, role
@@ -359,7 +359,7 @@ class TenantManager:
             LastOwnerError: It would leave the tenant without an owner.
         """
         _, row = await self._locked_member(tx, user_id)
-        self.roles.refuse_higher(row.role, remover)
+        self.roles.refuse_higher(tx, row.role, remover)
         if row.role == "owner":
             await self._refuse_last_owner(tx)
         await tx.session.delete(row)

@@ -45,4 +45,5 @@ class MembershipRow(TenantOwned, Base):
     role: Mapped[str]
     created_at: Mapped[datetime]
 
+    # A log-in's alone: which tenants is this person of?
     __table_args__ = (sa.Index(None, "user_id"),)

@@ -6,6 +6,8 @@ import type {
 } from 'n8n-workflow';
 import { NodeConnectionTypes } from 'n8n-workflow';
 import { resources } from './resources';
+import { getTemplates, getTemplateVariables } from './resources/email/templates';
+import { testApiKey, testClient } from './shared/credential';
 import { propertiesOf, runForEachItem } from './shared/operation';
 
 export class EmailSender implements INodeType {
@@ -17,7 +19,9 @@ export class EmailSender implements INodeType {
 			dark: 'file:../../icons/email-sender.dark.svg',
 		},
 		group: ['output'],
-		version: 1,
+		// 1.1: a business key whose expression gives nothing is an error.
+		version: [1, 1.1],
+		defaultVersion: 1.1,
 		subtitle: '={{$parameter["operation"] + ": " + $parameter["resource"]}}',
 		description: 'Send e-mail through Email Sender and follow it until it is delivered',
 		defaults: { name: 'Email Sender' },
@@ -28,11 +32,13 @@ export class EmailSender implements INodeType {
 			{
 				name: 'emailSenderOAuth2Api',
 				required: true,
+				testedBy: 'testClient',
 				displayOptions: { show: { authentication: ['oAuth2'] } },
 			},
 			{
 				name: 'emailSenderApi',
 				required: true,
+				testedBy: 'testApiKey',
 				displayOptions: { show: { authentication: ['apiKey'] } },
 			},
 		],
@@ -49,6 +55,11 @@ export class EmailSender implements INodeType {
 			},
 			...propertiesOf(resources),
 		],
+	};
+
+	methods = {
+		credentialTest: { testApiKey, testClient },
+		loadOptions: { getTemplates, getTemplateVariables },
 	};
 
 	async execute(this: IExecuteFunctions): Promise<INodeExecutionData[][]> {

@@ -24,6 +24,8 @@ export function makeClock(start = Date.parse('2026-01-01T00:00:00Z')) {
 /**
  * @param options.parameters what the builder filled in; fields left out have the node's own defaults, and fields that
  *   the editor would not show cannot be read, as in n8n. A function is asked for each item.
+ * @param options.written what the builder wrote, where that is an expression; `parameters` is what it gives
+ * @param options.expressions what each `{{ }}` gives by itself
  * @param options.offered the resources of the node, when they are not its own
  * @param options.answer called with each request; returns `{status, headers?, body?}` or throws
  */
@@ -43,21 +45,28 @@ export function makeContext({
 	outputs = {},
 	binary = {},
 	offered = resources,
+	nodeType = 'n8n-nodes-email-sender.emailSender',
+	typeVersion = 1,
+	written,
+	expressions = {},
+	credentials = {},
 }) {
 	const requests = [];
 	const node = {
 		id: nodeId,
 		name: 'Email Sender',
-		type: 'n8n-nodes-email-sender.emailSender',
-		typeVersion: 1,
+		type: nodeType,
+		typeVersion,
 		position: [0, 0],
-		parameters: {},
+		parameters: written ?? (typeof parameters === 'function' ? {} : parameters),
 	};
+	const hints = [];
 	const valuesOf = (item) => (typeof parameters === 'function' ? parameters(item) : parameters);
 	const [authentication] = description.properties;
 	const properties = [authentication, ...propertiesOf(offered)];
 	const context = {
 		requests,
+		hints,
 		resources: offered,
 		helpers: {
 			async httpRequestWithAuthentication(credential, options) {
@@ -103,7 +112,7 @@ export function makeContext({
 			if (!(name in shown)) throw new Error(`Could not get parameter "${name}"`);
 			return shown[name];
 		},
-		getCredentials: async (name) => ({ baseUrl, name }),
+		getCredentials: async (name) => ({ baseUrl, name, ...credentials }),
 		getExecutionId: () => executionId,
 		getExecutionCancelSignal: () => undefined,
 		getInputData: () => items,
@@ -118,6 +127,11 @@ export function makeContext({
 				first: () => outputs[name]?.[0],
 			}),
 		}),
+		addExecutionHints: (...more) => hints.push(...more),
+		evaluateExpression(expression) {
+			if (!(expression in expressions)) throw new Error(`nobody said what ${expression} gives`);
+			return expressions[expression];
+		},
 		isToolExecution: () => isTool,
 		continueOnFail: () => continueOnFail,
 	};
@@ -165,6 +179,13 @@ export const queued = {
 	subject: 'Hello',
 	to: ['ada@example.test'],
 };
+
+/** Takes e-mails as the API does, one by one or together. */
+export function accepted({ path, body }) {
+	if (!path?.endsWith('/batch')) return { status: 202, body: queued };
+	const items = body.messages.map(({ to, subject }) => ({ ...queued, to, subject }));
+	return { status: 202, body: { items } };
+}
 
 export const sendParameters = {
 	resource: 'email',

@@ -3,7 +3,7 @@
 import pytest
 import sqlalchemy as sa
 
-from backend.core.audit import AuditHead
+from backend.core.audit import SEQUENCER, AuditHead
 from backend.core.context import Principal, Scope, SystemScope
 from backend.core.ids import PLATFORM_TENANT
 from backend.managers.audit import READ_PLATFORM, AuditManager
@@ -79,8 +79,8 @@ class TestVerifyPlatformAudit:
         await app.sequence()
         numbered = (await own_records(app))[0].seq
         cut = sa.update(AuditHead).where(AuditHead.tenant_id == PLATFORM_TENANT)
-        async with app.platform.database.engine.begin() as connection:
-            await connection.execute(cut.values(seq=numbered - 1))
+        async with app.platform.database.transaction(SystemScope(SEQUENCER)) as tx:
+            await tx.execute(cut.values(seq=numbered - 1))
         report = (await root.post(VERIFY)).json()
         assert (report["valid"], report["first_invalid_seq"]) == (False, numbered)
 

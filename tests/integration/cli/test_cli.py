@@ -1,17 +1,25 @@
 """The command line: what operators ask, and one line with exit code 2 for what cannot be done."""
 
 import asyncio
+import contextlib
 import json
+import signal
+import socket
+import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
+import httpx
 import pytest
 import sqlalchemy as sa
 
 from backend import cli
-from backend.app import compose
+from backend.app import compose, create_app
 from backend.core.audit import sequence
 from backend.core.context import Scope, SystemScope
 from backend.managers.identity import IdentityManager, verify_password
+from backend.managers.identity.models import OauthClient
 from backend.managers.security import SecurityManager
 from backend.managers.tenant import TenantManager
 from backend.migrations import runner
@@ -69,7 +77,8 @@ class TestDoctor:
         lines = [line.split() for line in checks.splitlines()]
         errands = {line[1]: line[2:] for line in lines if line[0] == "errand"}
         assert errands["orchestrator.count"] == ["jobs"]
-        assert "email_messages" not in {table for tables in errands.values() for table in tables}
+        reach = {name for name, tables in errands.items() if "email_messages" in tables}
+        assert reach == {"email.retention"}
         found = {line[1]: line[0] for line in lines if line[0] != "errand"}
         assert found == {
             "database": "ok",
@@ -113,7 +122,10 @@ class TestBootstrap:
     def test_makes_secrets_once_and_keeps_them_private(self, shell, tmp_path):
         first = json.loads(shell.run("bootstrap", "--admin-email", "ada@example.test"))
         again = json.loads(shell.run("bootstrap", "--admin-email", "ada@example.test"))
-        assert first == again
+        shown_once = {"admin_password", "client_secret"}
+        assert shown_once < first.keys()
+        assert again == {name: first[name] for name in first if name not in shown_once}
+        assert json.loads((tmp_path / "data" / "first-run.json").read_text()) == first
         assert first["admin_email"] == "ada@example.test"
         assert first["tenant_slug"] == "demo"
         for name in ("first-run.json", "console.json", "root.key"):
@@ -131,7 +143,8 @@ class TestBootstrap:
         assert again["client_id"] != first["client_id"]
         assert file.stat().st_mode & 0o777 == 0o600
         assert json.loads(file.read_text()) == again
-        assert json.loads(shell.run("bootstrap")) == again
+        third = json.loads(shell.run("bootstrap"))
+        assert third == {name: again[name] for name in again if name != "client_secret"}
 
         async def answers() -> list[bool]:
             platform = compose(Settings())
@@ -143,6 +156,19 @@ class TestBootstrap:
 
         # Workflows that know the old secret go on.
         assert asyncio.run(answers()) == [True, True]
+
+    def test_leaves_alone_what_somebody_elses_processes_rely_on(self, shell, tmp_path):
+        """The console that runs would have another secret, or another address, than the API."""
+        shell.run("bootstrap")
+        kept = (tmp_path / "data" / "console.json").read_bytes()
+        with holding(tmp_path / "data") as holder:
+            said = shell.fail("bootstrap", "--console-url", "http://localhost:9999")
+        assert said == (
+            f"{tmp_path / 'data'} is in use by process {holder.pid} (http://localhost:8401); "
+            "stop it, or use another folder"
+        )
+        assert (tmp_path / "data" / "console.json").read_bytes() == kept
+        shell.run("bootstrap")
 
     def test_takes_a_file_of_another_database_for_none(self, shell, tmp_path):
         first = json.loads(shell.run("bootstrap"))
@@ -189,6 +215,155 @@ class TestBootstrap:
             assert said == f"{file} is damaged: remove it, and bootstrap makes another"
 
 
+class TestStartClient:
+    """A start proves itself by a client of its own, whatever was done to those of the console."""
+
+    def test_works_after_whatever_was_done_to_it(self, shell):
+        first = json.loads(shell.run("bootstrap"))
+        made = [json.loads(shell.run("start-client"))]
+
+        async def change(what: str) -> None:
+            platform = compose(Settings())
+            clients = platform.of(IdentityManager).clients
+            demo = Scope("test", tenant_id=first["tenant_id"])
+            async with platform.database.transaction(demo) as tx:
+                for row in await clients.list_clients(tx, limit=10):
+                    if what == "rotated":
+                        await clients.rotate_client(tx, row.id, granter=None)
+                    elif what == "deleted":
+                        await clients.delete_client(tx, row.id, remover=None)
+                if what == "disabled":
+                    await tx.execute(sa.update(OauthClient).values(disabled=True))
+            await platform.database.aclose()
+
+        for what in ("rotated", "disabled", "deleted"):
+            asyncio.run(change(what))
+            assert asyncio.run(token_status(made[-1])) == 401, what
+            made.append(json.loads(shell.run("start-client")))
+            assert asyncio.run(token_status(made[-1])) == 200, what
+            assert asyncio.run(token_status(first)) == 401, what
+        assert {one["client_id"] for one in made} == {made[0]["client_id"]}
+        assert len({one["client_secret"] for one in made}) == len(made)
+        assert {one["tenant_slug"] for one in made} == {"demo"}
+
+    def test_needs_a_demo_tenant(self, shell):
+        asyncio.run(make_root_key())
+        assert shell.fail("start-client") == "no tenant 'demo'"
+
+
+async def make_root_key() -> None:
+    """Leave the folder as a first start would."""
+    await compose(Settings()).database.aclose()
+
+
+async def token_status(client: dict[str, str]) -> int:
+    """What the API answers to the client's credentials."""
+    app = create_app(compose(Settings()))
+    transport = httpx.ASGITransport(app)
+    context = app.control_plane.router.lifespan_context(app.control_plane)
+    async with context, httpx.AsyncClient(transport=transport, base_url="http://x") as http:
+        answer = await http.post(
+            "/oauth/token",
+            data={"grant_type": "client_credentials"},
+            auth=(client["client_id"], client["client_secret"]),
+        )
+        return answer.status_code
+
+
+@contextlib.contextmanager
+def holding(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that runs an installation out of the folder."""
+    script = (
+        "import pathlib, sys\n"
+        "from backend.supervisor import hold_folder\n"
+        "with hold_folder(pathlib.Path(sys.argv[1]), 'http://localhost:8401'):\n"
+        "    print('held', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.communicate("")
+
+
+class TestElsewhere:
+    """Where there is no installation, commands say so, and leave nothing."""
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["doctor"],
+            ["audit-verify"],
+            ["audit-list", "--tenant", "platform"],
+            ["reset-password", "ada@example.test"],
+            ["suppression-list", "--tenant", "demo"],
+            ["suppression-remove", "--tenant", "demo", "a@example.test"],
+            ["start-client"],
+        ],
+        ids=lambda arguments: arguments[0],
+    )
+    def test_the_path_and_the_next_step_are_named(self, shell, tmp_path, monkeypatch, arguments):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "data").rmdir()
+        monkeypatch.delenv("EMAIL_SENDER__DATA_DIR")
+        monkeypatch.delenv("EMAIL_SENDER__DATABASE__URL")
+        before = sorted(tmp_path.iterdir())
+        assert shell.fail(*arguments) == (
+            f"there is no installation here: {tmp_path / 'data' / 'email-sender.db'} does not "
+            "exist; run this where its data folder is, or set EMAIL_SENDER__DATA_DIR"
+        )
+        assert sorted(tmp_path.iterdir()) == before
+
+    def test_what_only_looks_leaves_no_root_key(self, shell, tmp_path):
+        shell.run("doctor")
+        shell.run("audit-verify")
+        assert not (tmp_path / "data" / "root.key").exists()
+
+    def test_what_changes_something_needs_the_root_key(self, shell, tmp_path):
+        said = shell.fail("reset-password", "ada@example.test")
+        assert f"{tmp_path / 'data' / 'root.key'} does not exist" in said
+        assert not (tmp_path / "data" / "root.key").exists()
+
+
+class TestServe:
+    def test_a_taken_port_is_one_line(self, shell, monkeypatch, tmp_path):
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            port = other.getsockname()[1]
+            monkeypatch.setenv("EMAIL_SENDER__HTTP__PORT", str(port))
+            assert shell.fail("serve") == (
+                f"port {port} of 127.0.0.1 is taken; choose another by EMAIL_SENDER__HTTP__PORT"
+            )
+        assert not (tmp_path / "data" / "root.key").exists()
+
+    def test_an_address_of_somebody_else_is_one_line(self, shell, monkeypatch):
+        monkeypatch.setenv("EMAIL_SENDER__HTTP__HOST", "192.0.2.1")
+        assert shell.fail("serve").startswith("cannot listen on 192.0.2.1, port 8400: ")
+
+    @pytest.mark.parametrize("seconds", [0.1, 0.2, 0.3, 0.4, 0.5])
+    def test_an_early_ctrl_c_is_answered_without_a_word(self, tmp_path, seconds):
+        """Whatever is just being loaded: Python's own answer is a traceback of it."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "backend", "doctor"],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=60)
+        assert "Traceback" not in said
+
+
 class TestAudit:
     def test_lists_oldest_first_and_verifies(self, shell):
         shell.run("bootstrap")
@@ -216,6 +391,24 @@ class TestAudit:
         assert [line.split()[:2] for line in verified] == [["ok", "platform"], ["ok", "demo"]]
         assert f" {len(listed)} records" in verified[0]
         assert len(shell.run("audit-verify", "--tenant", "demo").splitlines()) == 1
+
+    def test_says_that_there_is_more_than_it_lists(self, shell, capsys):
+        shell.run("bootstrap")
+        cli.main(["audit-list", "--tenant", "platform", "--limit", "2"])
+        said = capsys.readouterr()
+        assert len(said.out.splitlines()) == 2
+        assert said.err == (
+            "email-sender: these are the newest 2; there are older ones (--limit)\n"
+        )
+        cli.main(["audit-list", "--tenant", "platform", "--limit", "1000"])
+        said = capsys.readouterr()
+        assert len(said.out.splitlines()) > 2
+        assert said.err == ""
+        for wrong in ("0", "-1", "x"):
+            with pytest.raises(SystemExit) as ended:
+                cli.main(["audit-list", "--tenant", "platform", "--limit", wrong])
+            assert ended.value.code == 2
+            assert "--limit" in capsys.readouterr().err
 
     def test_an_unknown_tenant_is_named(self, shell):
         for command in ("audit-list", "audit-verify"):
@@ -267,6 +460,7 @@ class TestResetPassword:
         assert not verify_password(encoded, made["admin_password"])
 
     def test_nobody_of_this_name_is_one_line(self, shell):
+        asyncio.run(make_root_key())
         assert "Nobody logs in with this e-mail" in shell.fail("reset-password", "x@example.test")
 
 

@@ -11,7 +11,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from backend.core import audit
-from backend.core.database import Base
+from backend.core.database import Base, TenantOwned
+from backend.core.ids import uuid7
 from backend.managers.email import models as email
 from backend.managers.gateway import models as gateway
 from backend.managers.identity import models as identity
@@ -20,6 +21,8 @@ from backend.managers.orchestrator import models as orchestrator
 from backend.managers.security import models as security
 from backend.managers.tenant import models as tenant
 from backend.migrations import runner
+from backend.migrations.row_security import pass_as_owner
+from tests.support.growth import fill
 
 MODELS = (audit, email, gateway, identity, metrics, orchestrator, security, tenant)
 
@@ -57,6 +60,80 @@ def test_up_matches_the_models_and_down_leaves_nothing(empty_url: str) -> None:
         assert set(Base.metadata.tables) <= tables(empty_url)
         runner.downgrade(empty_url, "base")
         assert tables(empty_url) == {"alembic_version"}
+
+
+# What finds rows before their tenant is known, or of all tenants: everything else serves one.
+ACROSS_TENANTS = {
+    "ix_audit_records_unsequenced": "the sequencer, in the order of acting",
+    "ix_email_suppressions_expires_at": "a sweep",
+    "ix_events_unsequenced": "the sequencer, in the order of telling",
+    "ix_idempotency_records_expires_at": "a sweep",
+    "ix_jobs_finished_at": "a sweep",
+    "ix_memberships_user_id": "a log-in: of which tenants is this person?",
+    "ix_metric_rollups_window_at": "a sweep",
+    "uq_api_keys_key_hash": "a key: whose is it?",
+    "uq_oauth_clients_client_id": "a log-in: whose client is this?",
+}
+
+
+def test_the_tenant_stands_first_in_every_key_of_its_tables(empty_url: str) -> None:
+    runner.upgrade(empty_url)
+    engine = sa.create_engine(runner.sync_url(empty_url))
+    found = sa.inspect(engine)
+    across = set()
+    for mapper in Base.registry.mappers:
+        if not issubclass(mapper.class_, TenantOwned):
+            continue
+        table: Any = mapper.local_table
+        if table.name not in tables(empty_url):  # a test's own
+            continue
+        key = found.get_pk_constraint(table.name)["constrained_columns"]
+        assert key == [column.name for column in table.primary_key], table.name
+        assert key[0] == "tenant_id", table.name
+        every: list[Any] = [
+            *found.get_indexes(table.name),
+            *found.get_unique_constraints(table.name),
+        ]
+        for one in every:
+            if one["column_names"][0] != "tenant_id":
+                across.add(one["name"])
+    engine.dispose()
+    assert across == ACROSS_TENANTS.keys()
+
+
+def test_rows_survive_the_way_down_and_up(empty_url: str) -> None:
+    """Copying a table keeps its rows, its indexes and the triggers that guard it."""
+    runner.upgrade(empty_url)
+    tenant_id = uuid7()
+    fill(empty_url, tenant_id, 50)
+    before = contents(empty_url)
+    runner.downgrade(empty_url, "20261126_email_suppressions")
+    runner.upgrade(empty_url)
+    assert contents(empty_url) == before
+    engine = sa.create_engine(runner.sync_url(empty_url))
+    for change in ("UPDATE audit_records SET actor = ''", "DELETE FROM audit_records"):
+        with pytest.raises(sa.exc.DBAPIError, match="append-only"), engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                pass_as_owner(connection)
+            connection.exec_driver_sql(change)
+    engine.dispose()
+
+
+def contents(url: str) -> dict[str, list[str]]:
+    """All rows of all tables, and what guards and finds them."""
+    engine = sa.create_engine(runner.sync_url(url))
+    found: dict[str, list[str]] = {}
+    with engine.connect() as connection:
+        if connection.dialect.name == "postgresql":
+            pass_as_owner(connection)
+        for name, table in Base.metadata.tables.items():
+            rows = connection.execute(sa.select(*table.columns)).all()
+            found[name] = sorted(map(repr, rows))
+            found[f"indexes of {name}"] = sorted(
+                str(one["name"]) for one in sa.inspect(connection).get_indexes(name)
+            )
+    engine.dispose()
+    return found
 
 
 def test_each_revision_goes_down_and_up_again(empty_url: str) -> None:

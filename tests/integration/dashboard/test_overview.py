@@ -3,12 +3,16 @@
 from datetime import datetime, timedelta
 from itertools import pairwise
 
+import pytest
 import sqlalchemy as sa
 
 from backend.core.context import Scope
+from backend.managers.dashboard import DashboardManager, manager
 from backend.managers.email.models import EmailRow, RecipientRow
 from backend.managers.metrics import MetricsManager
+from backend.managers.metrics.models import RollupRow
 from backend.managers.orchestrator.models import JobRow
+from tests.security.conftest import People
 from tests.support.platform import App, TenantClient
 
 EMAIL = {"to": ["ada@example.test"], "subject": "Hello", "text": "There"}
@@ -31,6 +35,15 @@ async def fail(
             .where(JobRow.id == email["job_id"])
             .values(state="dead", error=error, finished_at=at)
         )
+
+
+async def counted(app: App, caller: TenantClient) -> int:
+    """How many requests of the tenant the series count so far."""
+    app.asgi._telemetry.drain()
+    await app.platform.of(MetricsManager).flush(app.platform.database, everything=True)
+    async with app.platform.database.read(Scope("test", caller.tenant.id)) as tx:
+        rows = await tx.scalars(sa.select(RollupRow).where(RollupRow.tenant_id == caller.tenant.id))
+        return sum(row.requests for row in rows)
 
 
 class TestReadOverview:
@@ -56,6 +69,33 @@ class TestReadOverview:
         assert failure["title"] == "bounced: Hello"
         assert failure["detail"] == "ada@example.test: 550 no such user"
         assert (await eve.http.get("/api/v1/overview")).json()["failures"] == []
+
+    async def test_counts_of_many_are_told_again_for_a_while(
+        self, app: App, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(manager, "_COUNTED_AT_ONCE", 3)
+        monkeypatch.setattr(manager, "_COUNTED_A_SECOND", 1)
+        now = 1000.0
+        monkeypatch.setattr(app.platform.of(DashboardManager), "_monotonic", lambda: now)
+        ada, eve = await app.caller(), await app.caller()
+
+        async def counts(caller: TenantClient) -> list[int]:
+            found = (await caller.http.get("/api/v1/overview")).json()
+            return [found["emails"].get("queued", 0), found["jobs"]["ready"]]
+
+        async def send(caller: TenantClient) -> None:
+            assert (await caller.http.post("/api/v1/emails", json=EMAIL)).status_code == 202
+
+        await send(ada)
+        assert await counts(ada) == [1, 1]
+        await send(ada)
+        assert await counts(ada) == [2, 2]  # four in all: told again for four seconds
+        await send(ada)
+        now += 3.9
+        assert await counts(ada) == [2, 2]
+        assert await counts(eve) == [0, 0]
+        now += 0.2
+        assert await counts(ada) == [3, 3]
 
     async def test_a_backlog_counts_whatever_its_age(self, app: App) -> None:
         ada, eve = await app.caller(), await app.caller()
@@ -90,6 +130,22 @@ class TestReadOverview:
         times = [datetime.fromisoformat(point["at"]) for point in found["series"]]
         assert times == sorted(times)
         assert {(b - a).total_seconds() for a, b in pairwise(times)} == {10}
+
+    async def test_what_the_console_reads_is_nobodys_traffic(self, app: App) -> None:
+        """A page left open would draw its own polling, and calm every rate that it shows."""
+        ada = await app.caller()
+        people = People(app)
+        person = await people.person()
+        await people.member(ada.tenant, person, "owner")
+        console = await people.acting(person)
+        for _ in range(5):
+            assert (await console.get("/api/v1/overview")).is_success
+            assert (await console.get("/api/v1/emails?limit=0")).status_code == 422
+        assert await counted(app, ada) == 0
+        # What a person does there is done in the tenant, and a program's reads are its own.
+        assert (await console.post("/api/v1/audit/verify")).is_success
+        assert (await ada.http.get("/api/v1/overview")).is_success
+        assert await counted(app, ada) == 2
 
     async def test_a_window_must_make_sense(self, app: App) -> None:
         ada = await app.caller()

@@ -10,7 +10,11 @@ import sqlalchemy as sa
 from backend.core.context import Scope
 from backend.managers.email import EmailManager
 from backend.managers.email.manager import scope_of
-from backend.managers.email.models import EmailRow, EmailSettingsRow, RecipientRow
+from backend.managers.email.models import (
+    ContentRow,
+    EmailSettingsRow,
+    RecipientRow,
+)
 from backend.sink import read_copies
 from tests.integration.email.conftest import Mailing
 from tests.support.platform import App
@@ -92,7 +96,7 @@ class TestSendEmail:
         answer = await ada.http.post("/api/v1/emails", json={**EMAIL, "text": "needle-in-body"})
         email_id = answer.json()["id"]
         async with app.platform.database.read(Scope("t", ada.tenant.id)) as tx:
-            sealed = await tx.scalar(sa.select(EmailRow.sealed_content))
+            sealed = await tx.scalar(sa.select(ContentRow.sealed_content))
         assert b"needle" not in sealed
         content = (await ada.http.get(f"/api/v1/emails/{email_id}/content")).json()
         assert content["text"] == "needle-in-body"
@@ -131,7 +135,7 @@ class TestSendEmail:
         email = await mailing.settled(ada, made["id"], "accepted")
         assert email["attempts"] == 2
         job = await mailing.ended(ada, made["job_id"])
-        assert (job["state"], job["attempt"]) == ("succeeded", 1)
+        assert (job["state"], job["attempt"]) == ("succeeded", 2)
         copies = await asyncio.to_thread(read_copies, mailing.directory, made["message_id"])
         assert sorted(copy.envelope_to for copy in copies) == [
             ["ada@example.test"],
@@ -221,11 +225,98 @@ class TestBusinessKey:
         ada, bob = await app.caller(), await app.caller()
         keyed = {**EMAIL, "business_key": "invoice-1"}
         first = await ada.http.post("/api/v1/emails", json=keyed)
-        second = await ada.http.post("/api/v1/emails", json={**keyed, "subject": "Other"})
+        second = await ada.http.post("/api/v1/emails", json={**keyed, "text": "Other"})
         assert (first.status_code, second.status_code) == (202, 200)
-        assert second.json() == first.json()
+        assert first.json()["deduplicated"] is False
+        assert second.json() == {**first.json(), "deduplicated": True}
         other = await bob.http.post("/api/v1/emails", json=keyed)
         assert (other.status_code, other.json()["id"] != first.json()["id"]) == (202, True)
+
+    @pytest.mark.parametrize(
+        ("change", "differs"),
+        [
+            ({"to": ["bob@example.test"]}, ["recipients"]),
+            ({"to": [*EMAIL["to"], "bob@example.test"]}, ["recipients"]),
+            ({"to": [], "bcc": EMAIL["to"]}, ["recipients"]),
+            ({"subject": "Other"}, ["subject"]),
+            ({"to": ["bob@example.test"], "subject": "Other"}, ["recipients", "subject"]),
+        ],
+    )
+    async def test_another_message_is_refused_with_both_fingerprints(
+        self, app: App, change: dict[str, object], differs: list[str]
+    ) -> None:
+        ada = await app.caller()
+        keyed = {**EMAIL, "business_key": "undefined-shipped"}
+        first = (await ada.http.post("/api/v1/emails", json=keyed)).json()
+        other = {**keyed, **change}
+        for answer in (
+            await ada.http.post("/api/v1/emails", json=other),
+            await ada.http.post("/api/v1/emails/batch", json={"messages": [EMAIL, other]}),
+        ):
+            told = answer.json()
+            assert (answer.status_code, told["code"]) == (409, "email.business_key_conflict")
+            assert (told["differs"], told["email_id"]) == (differs, first["id"])
+            assert told["first_fingerprint"] != told["fingerprint"]
+            assert "undefined-shipped" in told["detail"]
+        assert len((await ada.http.get("/api/v1/emails")).json()["items"]) == 1
+
+    async def test_another_message_gets_the_first_if_the_caller_chose_so(self, app: App) -> None:
+        ada = await app.caller()
+        keyed = {**EMAIL, "business_key": "k"}
+        first = (await ada.http.post("/api/v1/emails", json=keyed)).json()
+        other = {**keyed, "to": ["bob@example.test"], "on_key_conflict": "return_first"}
+        answer = await ada.http.post("/api/v1/emails", json=other)
+        assert (answer.status_code, answer.json()["id"]) == (200, first["id"])
+        assert answer.json()["deduplicated"] is True
+
+    async def test_the_same_people_in_another_spelling_are_the_same(self, app: App) -> None:
+        ada = await app.caller()
+        keyed = {**EMAIL, "to": ["a@example.test", "Bob <b@example.test>"], "business_key": "k"}
+        await ada.http.post("/api/v1/emails", json=keyed)
+        again = {**keyed, "to": ["B@example.test", "a@example.test", "b@example.test"]}
+        assert (await ada.http.post("/api/v1/emails", json=again)).status_code == 200
+
+    async def test_a_template_is_compared_by_the_subject_it_makes(self, app: App) -> None:
+        ada = await app.caller("operator")
+        path = "/api/v1/email-templates/shipped"
+        await ada.http.put(path, json={"subject": "Order {{ n }}", "text": "{{ n }}"})
+        keyed = {"to": EMAIL["to"], "template": "shipped", "business_key": "k"}
+        send = "/api/v1/emails"
+        statuses = [
+            (await ada.http.post(send, json={**keyed, "variables": {"n": n}})).status_code
+            for n in (1, 1, 2)
+        ]
+        assert statuses == [202, 200, 409]
+        # Without its template nobody knows the subject; the people still count.
+        await ada.http.delete(path)
+        assert (await ada.http.post(send, json=keyed)).status_code == 200
+        keyed["to"] = ["bob@example.test"]
+        assert (await ada.http.post(send, json=keyed)).status_code == 409
+
+    async def test_two_messages_of_one_batch_are_compared_too(self, app: App) -> None:
+        ada = await app.caller()
+        keyed = {**EMAIL, "business_key": "k"}
+        other = {**keyed, "to": ["bob@example.test"]}
+        batch = "/api/v1/emails/batch"
+        answer = await ada.http.post(batch, json={"messages": [keyed, other]})
+        assert (answer.status_code, answer.json()["differs"]) == (409, ["recipients"])
+        chosen = {**other, "on_key_conflict": "return_first"}
+        answer = await ada.http.post(batch, json={"messages": [keyed, chosen]})
+        assert [one["deduplicated"] for one in answer.json()["items"]] == [False, True]
+
+    async def test_of_concurrent_messages_to_different_people_one_wins(self, app: App) -> None:
+        ada = await app.caller()
+        answers = await asyncio.gather(
+            *(
+                ada.http.post(
+                    "/api/v1/emails",
+                    json={**EMAIL, "to": [f"a{n}@example.test"], "business_key": "k"},
+                )
+                for n in range(8)
+            )
+        )
+        assert sorted(answer.status_code for answer in answers) == [202] + [409] * 7
+        assert len((await ada.http.get("/api/v1/jobs")).json()["items"]) == 1
 
     async def test_within_one_batch_and_across_batches(self, app: App) -> None:
         ada = await app.caller()
@@ -411,8 +502,8 @@ class TestSettings:
             "/api/v1/email-settings", json=body, headers={"If-Match": '"v0"'}
         )
         assert (stale.status_code, stale.json()["code"]) == (412, "email.settings_changed")
-        async with app.platform.database.engine.connect() as connection:
-            rows = await connection.execute(sa.text("SELECT sealed_password FROM email_settings"))
+        async with app.platform.database.read(Scope("test", ada.tenant.id)) as view:
+            rows = await view.execute(sa.select(EmailSettingsRow.sealed_password))
             assert b"needle" not in bytes(rows.scalar_one())
         made = (await ada.http.post("/api/v1/emails", json=EMAIL)).json()
         assert made["from"] == '"Acme" <billing@acme.example>'

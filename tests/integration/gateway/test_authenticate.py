@@ -82,7 +82,7 @@ class TestClientToken:
         scope = Scope("t", tenant.id) if end == "deleted" else SystemScope(EVERYTHING)
         async with gate.database.transaction(scope) as tx:
             if end == "deleted":
-                await gate.identity.clients.delete_client(tx, client.id)
+                await gate.identity.clients.delete_client(tx, client.id, remover=None)
             elif end == "disabled":
                 await tx.execute(sa.update(OauthClient).values(disabled=True))
             else:
@@ -99,7 +99,7 @@ class TestClientToken:
         other = gate.second_process().gateway
         await other.authenticate(token)
         async with gate.database.transaction(Scope("t", tenant.id)) as tx:
-            await gate.identity.clients.delete_client(tx, client.id)
+            await gate.identity.clients.delete_client(tx, client.id, remover=None)
         assert other.cached_principal(token) is not None
         gate.clock.advance(60)
         with pytest.raises(CredentialInvalidError):
@@ -293,7 +293,7 @@ class TestApiKey:
         made, key = await api_key(gate, tenant)
         await gate.gateway.authenticate(key)
         async with gate.database.transaction(Scope("t", tenant.id)) as tx:
-            await gate.gateway.api_keys.revoke_api_key(tx, made.id)
+            await gate.gateway.api_keys.revoke_api_key(tx, made.id, remover=None)
         with pytest.raises(CredentialInvalidError):
             await gate.gateway.authenticate(key)
 
@@ -348,6 +348,7 @@ class TestObserve:
 
         class Record:
             actor, status, path = f"api_key:{made.id}", 200, "/api/v1/me"
+            tenant_id = tenant.id
             started_ns = int(gate.clock.now.timestamp() * 1e9)
 
         gate.gateway.observe([Record()])

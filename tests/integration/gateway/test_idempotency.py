@@ -6,6 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from backend.core.context import Principal, Scope, SystemScope
+from backend.core.errors import ForbiddenError
 from backend.managers.gateway import RETENTION
 from backend.managers.gateway.errands import ANSWERS
 from backend.managers.gateway.models import IdempotencyRecord
@@ -15,16 +16,14 @@ PRINT = b"f" * 32
 BODY = b'{"secret":"only sealed"}'
 
 
-def caller(tenant, subject="client:a"):
-    return Principal(subject, "client", tenant.id, frozenset())
+def caller(tenant, subject="client:a", permissions=()):
+    return Principal(subject, "client", tenant.id, frozenset(permissions))
 
 
-async def remember(
-    gate, principal, key="k", fingerprint=PRINT, body=BODY, scope=None, permission=""
-):
+async def remember(gate, principal, key="k", fingerprint=PRINT, body=BODY, scope=None, needed=()):
     async with gate.database.transaction(scope or Scope("t", principal.tenant_id)) as tx:
         return await gate.gateway.rememberer(principal, key, fingerprint)(
-            tx, 201, {"location": "/x"}, body, permission
+            tx, 201, {"location": "/x"}, body, frozenset(needed)
         )
 
 
@@ -68,6 +67,16 @@ class TestReplay:
         assert await remember(gate, principal, scope=scope)
         assert (await gate.gateway.replay(principal, "k")).body == BODY
 
+    async def test_asks_again_for_all_that_the_act_needed(self, gate):
+        tenant = await gate.tenant()
+        may = caller(tenant, permissions={"a:write", "b:write", "c:read"})
+        await remember(gate, may, needed=("a:write", "b:write"))
+        assert (await gate.gateway.replay(may, "k")).body == BODY
+        for held in ({"a:write"}, {"b:write"}, {"c:read"}, set()):
+            with pytest.raises(ForbiddenError) as refused:
+                await gate.gateway.replay(caller(tenant, permissions=held), "k")
+            assert refused.value.extra["permission"] not in held
+
 
 class TestRemember:
     async def test_is_second_to_the_first(self, gate):
@@ -89,7 +98,7 @@ class TestRemember:
 
         async def act():
             async with gate.database.transaction(Scope("t", principal.tenant_id)) as tx:
-                await gate.gateway.rememberer(principal, "k", PRINT)(tx, 201, {}, BODY, "")
+                await gate.gateway.rememberer(principal, "k", PRINT)(tx, 201, {}, BODY, frozenset())
                 raise RuntimeError("the act failed")
 
         with pytest.raises(RuntimeError):

@@ -1,16 +1,24 @@
 """The record of a denial: who asked for what, in the trail of their tenant, however often."""
 
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from backend.core.audit import SEQUENCER, AuditRecord
+from backend.core.clock import monotonic
 from backend.core.context import Principal, SystemScope
 from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.managers.gateway import GatewayManager
 from backend.managers.identity import IdentityManager
 from tests.support.platform import App
+
+
+def later(seconds: float) -> Callable[[], float]:
+    """The monotonic clock, so much later."""
+    return lambda: monotonic() + seconds
 
 
 async def trail(app: App) -> list[AuditRecord]:
@@ -74,6 +82,57 @@ class TestRecord:
         assert {(row.data["status"], row.data["problem"]) for row in found} == {
             (401, "unauthenticated")
         }
+
+    async def test_a_token_that_ran_out_is_no_attempt(
+        self, app: App, settled: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """So every program finds out that it needs another: it was ours, and it held."""
+        owner = await app.caller()
+        old = await app.caller("viewer", owner.tenant)
+        await old.http.get("/api/v1/me")
+        never_seen = await app.caller("viewer", owner.tenant)
+        database = app.platform.database
+        now = database.clock()
+        monkeypatch.setattr(database, "clock", lambda: now + timedelta(seconds=601))
+        monkeypatch.setattr(app.platform.of(GatewayManager)._cache, "_monotonic", later(601))
+        for caller in (old, old, never_seen, never_seen):
+            answer = await caller.http.get("/api/v1/me")
+            assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
+            assert "expired or revoked" in answer.json()["detail"]
+        await settled()
+        assert await denials(app) == []
+        # What is forged, revoked or another's leaves its record, expired or not.
+        head, claims, _ = old.http.headers["Authorization"][7:].split(".")
+        for token in (f"{head}.{claims}.{'A' * 86}", "nonsense"):
+            http = app.client(Authorization=f"Bearer {token}")
+            assert (await http.get("/api/v1/me")).status_code == 401
+        await settled()
+        assert len(await denials(app)) == 1
+
+    async def test_a_deleted_clients_token_is_an_attempt(self, app: App, settled: Any) -> None:
+        owner = await app.caller()
+        gone = await app.caller("viewer", owner.tenant)
+        clients = (await owner.http.get("/api/v1/clients")).json()["items"]
+        row = next(one for one in clients if one["client_id"] == gone.client_id)
+        await owner.http.delete(f"/api/v1/clients/{row['id']}")
+        assert (await gone.http.get("/api/v1/me")).status_code == 401
+        await settled()
+        assert len(await denials(app)) == 1
+
+    async def test_an_api_key_that_ran_out_is_one(
+        self, app: App, settled: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nothing renews it by itself: whoever goes on using it should be seen."""
+        owner = await app.caller()
+        until = (app.platform.database.clock() + timedelta(seconds=60)).isoformat()
+        body = {"name": "k", "role": "viewer", "expires_at": until}
+        key = (await owner.http.post("/api/v1/api-keys", json=body)).json()["key"]
+        now = app.platform.database.clock()
+        monkeypatch.setattr(app.platform.database, "clock", lambda: now + timedelta(seconds=61))
+        http = app.client(**{"X-API-Key": key})
+        assert (await http.get("/api/v1/me")).status_code == 401
+        await settled()
+        assert len(await denials(app)) == 1
 
     async def test_one_who_tries_everything_writes_a_few_rows(
         self, app: App, settled: Any, openapi: dict[str, Any]

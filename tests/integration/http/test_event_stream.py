@@ -45,7 +45,10 @@ class Stream:
             "raw_path": path.encode(),
             "query_string": query.encode(),
             "root_path": "",
-            "headers": [(k.lower().encode(), v.encode()) for k, v in headers.items()],
+            "headers": [
+                (k.lower().encode(), v.encode())
+                for k, v in {"host": "localhost", **headers}.items()
+            ],
             "client": ("127.0.0.1", 1),
             "server": ("localhost", 8400),
         }

@@ -181,10 +181,9 @@ class TestMethods:
             refused(answer, 405, "method_not_allowed")
             assert answer.headers["allow"] == allowed, path
 
-    async def test_a_path_with_a_slash_too_many_is_another(self, app: App) -> None:
+    async def test_a_path_with_two_slashes_too_many_is_another(self, app: App) -> None:
         ada = await app.caller()
-        headers = {"Host": "elsewhere.example"}
-        refused(await ada.http.get("/api/v1/emails/", headers=headers), 404, "not_found")
+        refused(await ada.http.get("/api/v1/emails//"), 404, "not_found")
 
 
 class TestCursor:

@@ -146,7 +146,7 @@ class TestRecord:
             ("GET", "/api/v1/emails/{email_id}/content", 401),
             # A message of that name, as the router would have taken it, and not another's 405.
             ("GET", "/api/v1/emails/{email_id}", 401),
-            ("DELETE", "(none)", 401),
+            ("DELETE", "/api/v1/emails/batch", 401),
             ("PUT", "/oauth/introspect", 401),
             ("POST", "/oauth/token", 401),
             ("PUT", "/api/v1/members/{user_id}", 413),

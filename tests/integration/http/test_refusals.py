@@ -12,6 +12,7 @@ from backend.core.ids import uuid7
 from backend.managers.email import EmailManager
 from backend.managers.email.models import EmailRow
 from backend.managers.gateway import RETENTION
+from backend.managers.gateway.models import IdempotencyRecord
 from tests.support.platform import App, TenantClient
 
 EMAIL = {"to": ["ada@example.test"], "subject": "Hello", "text": "There"}
@@ -243,10 +244,5 @@ class TestIdempotency:
             headers={"Idempotency-Key": "k-1"},
         )
         async with app.platform.database.read(SystemScope(RETENTION)) as tx:
-            rows = await tx.execute(
-                sa.select(sa.literal_column("sealed_body")).select_from(
-                    sa.table("idempotency_records")
-                )
-            )
-            (body,) = rows.scalars().all()
+            (body,) = await tx.scalars(sa.select(IdempotencyRecord.sealed_body))
         assert b"needle-in-answer" not in bytes(body)

@@ -1,9 +1,12 @@
 """Finishing: the fence, retries, hooks."""
 
 import pytest
+import sqlalchemy as sa
 
-from backend.core.database import db_now
+from backend.core.database import TenantConfinementError, db_now
+from backend.core.ids import uuid7
 from backend.managers.orchestrator import JobKind, Outcome
+from backend.managers.orchestrator.models import JobRow, WorkerRow
 
 
 @pytest.fixture
@@ -200,3 +203,28 @@ class TestHooks:
         await hooked.change(job_id, cancel_requested=True)
         await hooked.finish((taken, Outcome.retry("half done", effect={"sent": 1})))
         assert seen == [("apply", job_id, "cancelled"), ("cancel", job_id, "")]
+
+
+class TestScope:
+    async def test_of_a_hook_is_its_jobs_tenants(self, bench):
+        """Two tenants' jobs end in one transaction, and neither hook sees the other's rows."""
+        seen = []
+
+        async def apply(tx, accepted):
+            rows = await tx.scalars(sa.select(JobRow.tenant_id))
+            tx.after_commit(lambda: seen.append((tx.tenant_id, set(rows))))
+            with pytest.raises(TenantConfinementError):
+                await tx.scalars(sa.select(WorkerRow.id))
+            assert {claim.tenant_id for claim, _ in accepted} == {tx.tenant_id}
+
+        async def run(batch):
+            raise AssertionError
+
+        other = uuid7()
+        bench.manager.register(JobKind("owned", run, apply=apply))
+        await bench.submit("owned")
+        await bench.submit("owned", tenant=other)
+        claims = await bench.claim()
+        assert len(claims) == 2
+        await bench.finish(*((each, Outcome.done()) for each in claims))
+        assert sorted(seen) == sorted((tenant, {tenant}) for tenant in (bench.tenant_id, other))

@@ -15,6 +15,7 @@ from backend.managers.orchestrator import (
     JobNotRetryableError,
     Outcome,
 )
+from backend.managers.orchestrator._finish import backoff
 
 
 async def audited(bench):
@@ -172,12 +173,53 @@ class TestRetryJob:
         await bench.finish((taken, Outcome.fail("boom")))
         await bench.change(job_id, state=state, crashes=3, cancel_requested=True)
         job = await retry(bench, job_id)
-        assert (job.state, job.attempt, job.error, job.finished_at) == ("ready", 0, None, None)
+        assert (job.state, job.attempt, job.error, job.finished_at) == ("ready", 1, None, None)
+        assert job.started_at is not None
         (again,) = await bench.claim()
-        assert (again.attempt, again.crashes) == (1, 0)
+        assert (again.attempt, again.crashes, again.failures_left) == (2, 0, 0)
         await bench.finish((again, Outcome.done()))
         assert (await bench.row(job_id)).state == "succeeded"
         assert await audited(bench) == [("job.retried", f"job:{job_id}", "user:1")]
+
+    async def test_counts_on_over_every_retry(self, bench):
+        """What was attempted was: the count neither restarts nor takes from what is left."""
+        job_id = await bench.submit(max_attempts=3, backoff_seconds=0)
+        for round_ in range(3):
+            for failure in range(3):
+                (taken,) = await bench.claim()
+                assert taken.attempt == 3 * round_ + failure + 1
+                assert taken.failures_left == 2 - failure
+                await bench.finish((taken, Outcome.retry("later", 0)))
+            job = await bench.get(job_id)
+            assert (job.state, job.attempt, job.max_attempts) == (
+                "dead",
+                3 * (round_ + 1),
+                3 * (round_ + 1),
+            )
+            job = await retry(bench, job_id)
+            assert (job.attempt, job.max_attempts) == (3 * (round_ + 1), 3 * (round_ + 2))
+
+    async def test_waits_between_attempts_as_at_the_first_time(self, bench):
+        job_id = await bench.submit(max_attempts=9, backoff_seconds=10)
+        await bench.change(job_id, state="dead", attempt=7, crashes=2)
+        await retry(bench, job_id)
+        (taken,) = await bench.claim()
+        assert (taken.attempt, taken.failures) == (8, 1)
+        assert 8 <= backoff(taken) <= 12
+
+    async def test_a_deferred_job_that_was_cancelled_says_what_it_did(self, bench):
+        """It has started, seven times; when, and why the last attempt failed, stays known."""
+        job_id = await bench.submit(max_attempts=8)
+        (taken,) = await bench.claim()
+        await bench.finish((taken, Outcome.retry("450 later", 60)))
+        await bench.change(job_id, attempt=7)
+        before = await bench.get(job_id)
+        job = await cancel(bench, job_id)
+        assert (job.state, job.attempt, job.max_attempts) == ("cancelled", 7, 8)
+        assert (job.started_at, job.error) == (before.started_at, "450 later")
+        job = await retry(bench, job_id)
+        assert (job.state, job.attempt, job.max_attempts) == ("ready", 7, 15)
+        assert job.started_at == before.started_at
 
     @pytest.mark.parametrize("state", ["ready", "running", "succeeded", "blocked", "skipped"])
     async def test_refuses_other_states(self, bench, state):

@@ -7,16 +7,20 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from backend import supervisor
 from backend.supervisor import (
+    FolderInUseError,
     PortTakenError,
     Program,
     Supervisor,
     die_with_parent,
+    hold_folder,
+    refuse_held_folder,
     refuse_taken_ports,
 )
 
@@ -56,6 +60,88 @@ class TestRefuseTakenPorts:
             refuse_taken_ports({"API": free})
 
 
+HOLD = (
+    "import pathlib, sys\n"
+    "from backend.supervisor import hold_folder\n"
+    "with hold_folder(pathlib.Path(sys.argv[1]), 'http://localhost:8401'):\n"
+    "    print('held', flush=True)\n"
+    "    sys.stdin.read()\n"
+)
+
+
+class TestHoldFolder:
+    """One installation runs out of a folder; the next one is told who has it."""
+
+    @pytest.fixture
+    def holder(self, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+        with subprocess.Popen(
+            [sys.executable, "-c", HOLD, str(tmp_path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "held\n"
+            yield process
+            process.kill()
+
+    def test_names_who_has_it(self, tmp_path, holder):
+        wanted = (
+            f"{tmp_path} is in use by process {holder.pid} (http://localhost:8401); "
+            "stop it, or use another folder"
+        )
+        for _ in range(2):
+            with pytest.raises(FolderInUseError) as refused, hold_folder(tmp_path, "elsewhere"):
+                pytest.fail("two hold it")
+            assert str(refused.value) == wanted
+        with pytest.raises(FolderInUseError) as refused:
+            refuse_held_folder(tmp_path)
+        assert str(refused.value) == wanted
+
+    def test_is_free_when_its_holder_is_killed(self, tmp_path, holder):
+        holder.kill()
+        holder.wait()
+        refuse_held_folder(tmp_path)
+        with hold_folder(tmp_path, "here"):
+            pass
+
+    def test_is_free_after_the_block_however_it_ends(self, tmp_path):
+        for _ in range(2):
+            with contextlib.suppress(ValueError), hold_folder(tmp_path, "here"):
+                raise ValueError
+        refuse_held_folder(tmp_path)
+
+    def test_what_the_holder_starts_may_change_the_folder(self, tmp_path):
+        ask = "import pathlib, sys; from backend.supervisor import refuse_held_folder as r; "
+        ask += "r(pathlib.Path(sys.argv[1]))"
+        with hold_folder(tmp_path, "here"):
+            done = subprocess.run(
+                [sys.executable, "-c", ask, str(tmp_path)], capture_output=True, check=False
+            )
+        assert done.returncode == 0, done.stderr
+
+    def test_what_it_starts_does_not_keep_it(self, tmp_path):
+        """A child that outlives its parent for a moment must not shut the next start out."""
+        with hold_folder(tmp_path, "here"):
+            child = subprocess.Popen(["sleep", "60"])
+        try:
+            refuse_held_folder(tmp_path)
+        finally:
+            child.kill()
+            child.wait()
+
+    def test_by_whatever_path_it_is_called(self, tmp_path, holder):
+        other = tmp_path.parent / f"{tmp_path.name}-link"
+        other.symlink_to(tmp_path)
+        with pytest.raises(FolderInUseError, match=str(holder.pid)):
+            refuse_held_folder(other)
+
+    def test_one_that_has_not_said_who_it_is(self, tmp_path, holder):
+        (tmp_path / "in-use.lock").write_text("")
+        with pytest.raises(FolderInUseError, match="in use by another process"):
+            refuse_held_folder(tmp_path)
+
+
 class TestSupervisor:
     async def test_a_program_that_dies_is_started_again(self, tmp_path: Path) -> None:
         async with Supervisor([shell("api", "echo up; exec sleep 60")], tmp_path) as running:
@@ -93,9 +179,13 @@ class TestSupervisor:
 
         monkeypatch.setattr(supervisor, "monotonic", lambda: now[0])
         monkeypatch.setattr(asyncio, "sleep", note)
-        async with Supervisor([shell("api", "exit 3")], tmp_path) as running:
+        told: list[str] = []
+        async with Supervisor([shell("api", "exit 3")], tmp_path, told.append) as running:
             await asyncio.wait_for(enough.wait(), 20)
             assert running.failed.get_nowait() == "api ended with code 3"
+        # People see which of them it was, and where its last words are.
+        log = tmp_path / "api.log"
+        assert set(told) == {f"api ended with code 3 and is started again; see {log}"}
         assert pauses == [0.5, 1, 2, 4, 8, 15, 15, 15, 0.5]
 
     async def test_stops_the_last_started_first_and_waits_for_each(self, tmp_path: Path) -> None:
@@ -115,11 +205,13 @@ class TestSupervisor:
     ) -> None:
         monkeypatch.setattr(supervisor, "_STOP_SECONDS", 0.2)
         deaf = shell("deaf", "trap '' TERM; echo ready; while :; do sleep 0.01; done")
-        async with Supervisor([deaf], tmp_path) as running:
+        told: list[str] = []
+        async with Supervisor([deaf], tmp_path, told.append) as running:
             await until(lambda: "ready" in running.log_file("deaf").read_text())
             pid = running.pid("deaf")
         assert pid is not None
         assert not alive(pid)
+        assert told == ["deaf did not stop within 0.2 s and is killed"]
 
     async def test_a_program_gets_only_its_own_environment(self, tmp_path: Path) -> None:
         program = shell("api", 'echo "$SECRET/$HOME"; exec sleep 60', SECRET="s")

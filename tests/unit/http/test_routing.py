@@ -19,7 +19,9 @@ async def hot(scope, receive, send):
 
 
 def data(method, path, permission="thing:read", cost=1):
-    return SimpleNamespace(method=method, path=path, permission=permission, cost=cost, app=hot)
+    return SimpleNamespace(
+        method=method, path=path, permission=permission, cost=cost, app=hot, query={}
+    )
 
 
 def table(*routes, data_routes=(), rules=()):

@@ -16,13 +16,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from backend.kit.outbound import Outbound
-from backend.kit.smtp._client import (
+from backend.kit.smtp import (
+    Limits,
+    Pacing,
     RecipientOutcome,
     SmtpPool,
     SmtpRelay,
-    _prepare,
+    SmtpTimeouts,
     verify,
 )
+from backend.kit.smtp._session import prepare
 from backend.kit.smtp.errors import RelayUnavailableError
 
 SENDER = "no-reply@example.test"
@@ -162,19 +165,33 @@ async def scripted_server(*scripts) -> AsyncIterator[Scripted]:
 
 
 def relay_at(port: int, **options) -> SmtpRelay:
-    given: dict[str, Any] = {"tls": "none", "timeout_seconds": 5, "local_hostname": "client.test"}
+    seconds = options.pop("timeout_seconds", 5)
+    given: dict[str, Any] = {
+        "tls": "none",
+        "timeouts": SmtpTimeouts().at_most(seconds),
+        "local_hostname": "client.test",
+    }
     return SmtpRelay("127.0.0.1", port, **(given | options))
 
 
 @asynccontextmanager
-async def pool_at(port: int, *, tls_context=None, size=1, idle=30.0, per_connection=100, **relay):
+async def pool_at(
+    port: int,
+    *,
+    tls_context=None,
+    size=1,
+    idle=30.0,
+    per_connection=100,
+    pacing=Pacing(hold_seconds=30, pause_seconds=0.2),  # noqa: B008 - it is frozen
+    **relay,
+):
+    limits = Limits(size, messages_per_session=per_connection)
     pool = SmtpPool(
-        relay_at(port, **relay),
+        relay_at(port, limits=limits, **relay),
         Outbound(),
-        size=size,
         idle_seconds=idle,
-        messages_per_connection=per_connection,
         tls_context=tls_context,
+        pacing=pacing,
     )
     try:
         yield pool
@@ -237,7 +254,15 @@ class TestSmtpRelay:
             ("smtps://mail.example.test", SmtpRelay("mail.example.test", 465, tls="implicit")),
             (
                 "smtp://us%40er:p%2Fw%3A@mail.test:26/?tls=starttls&timeout=9&local_hostname=me.test",
-                SmtpRelay("mail.test", 26, "us@er", "p/w:", "starttls", 9.0, "me.test"),
+                SmtpRelay(
+                    "mail.test",
+                    26,
+                    "us@er",
+                    "p/w:",
+                    "starttls",
+                    SmtpTimeouts().at_most(9.0),
+                    "me.test",
+                ),
             ),
         ],
     )
@@ -245,8 +270,10 @@ class TestSmtpRelay:
         assert SmtpRelay.from_url(url) == expected
 
     def test_takes_the_timeout_of_the_caller(self) -> None:
-        assert SmtpRelay.from_url("smtp://h.test", timeout_seconds=7).timeout_seconds == 7
-        assert SmtpRelay.from_url("smtp://h.test?timeout=8", timeout_seconds=7).timeout_seconds == 8
+        seven = SmtpTimeouts().at_most(7)
+        assert SmtpRelay.from_url("smtp://h.test", timeouts=seven).timeouts == seven
+        shorter = SmtpRelay.from_url("smtp://h.test?timeout=3", timeouts=seven).timeouts
+        assert shorter == SmtpTimeouts().at_most(3)
 
     @pytest.mark.parametrize(
         "url",
@@ -386,7 +413,8 @@ class TestSend:
     @pytest.mark.parametrize(
         ("answer", "state"),
         [
-            ("550 no such sender", "bounced"),
+            ("550 no such sender", "deferred"),
+            ("552 5.3.4 too big", "bounced"),
             ("451 later", "deferred"),
             ("530 log in", "deferred"),
             ("535 log in", "deferred"),
@@ -399,6 +427,7 @@ class TestSend:
             found = await send_one(pool)
             assert (found.state, found.code) == (state, int(answer[:3]))
             handler.mail_answer = None
+            await asyncio.sleep(found.retry_seconds or 0)
             assert (await send_one(pool)).state == "accepted"
 
     async def test_dots_and_stray_line_ends_arrive_mended(self) -> None:
@@ -674,7 +703,7 @@ class TestBadServers:
 
         async with scripted_server(script) as server, pool_at(server.port) as pool:
             found = await send_one(pool)
-        assert found.state == "bounced"
+        assert found.state == "deferred"
         assert found.response.startswith("first line [31mxxx")
         assert len(found.response) == 500
         assert found.response.isprintable()
@@ -786,4 +815,4 @@ class TestPrepare:
         ],
     )
     def test_cannot_end_early(self, message: bytes, expected: bytes) -> None:
-        assert _prepare(message) == expected
+        assert prepare(message) == expected

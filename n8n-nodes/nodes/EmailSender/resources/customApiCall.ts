@@ -2,7 +2,9 @@ import type { IDataObject, IExecuteFunctions, INodeProperties } from 'n8n-workfl
 import { NodeOperationError } from 'n8n-workflow';
 import { readJson, readJsonObject } from '../shared/json';
 import type { Resource } from '../shared/operation';
-import { API_ROOT, type Api } from '../shared/transport';
+import { API_ROOT } from '../shared/server';
+import type { Answer, Api, Call } from '../shared/transport';
+import { isExpression, isNothing, refuse, writtenIn } from '../shared/values';
 
 const fields: INodeProperties[] = [
 	{
@@ -50,6 +52,14 @@ const fields: INodeProperties[] = [
 		default: {},
 		options: [
 			{
+				displayName: 'All Pages',
+				name: 'allPages',
+				type: 'boolean',
+				default: false,
+				description:
+					'Whether to follow the cursor of a list to its end, and put the items of all pages together (GET only)',
+			},
+			{
 				displayName: 'Full Response',
 				name: 'fullResponse',
 				type: 'boolean',
@@ -65,6 +75,13 @@ const fields: INodeProperties[] = [
 				description:
 					'ETag of the version to change; the call fails when someone changed it meanwhile',
 			},
+			{
+				displayName: 'Split Into Items',
+				name: 'splitIntoItems',
+				type: 'boolean',
+				default: false,
+				description: 'Whether each object of a list comes out as an item of its own',
+			},
 		],
 	},
 ];
@@ -72,24 +89,72 @@ const fields: INodeProperties[] = [
 async function execute(context: IExecuteFunctions, item: number, api: Api): Promise<IDataObject[]> {
 	const method = context.getNodeParameter('method', item) as string;
 	const path = readPath(context, item);
-	const query = context.getNodeParameter('query', item);
-	const { fullResponse, ifMatch } = context.getNodeParameter('options', item) as IDataObject;
+	const options = context.getNodeParameter('options', item) as IDataObject;
+	const { fullResponse, ifMatch, allPages, splitIntoItems } = options;
 	const hasBody = ['PATCH', 'POST', 'PUT'].includes(method);
-
-	const answer = await api.call({
+	const request: Call = {
 		route: `${method} ${API_ROOT}/${path}`,
-		query: readJsonObject(context, item, 'Query Parameters', query),
+		query: readQuery(context, item),
 		...(hasBody ? { body: readBody(context, item) } : {}),
 		...(ifMatch ? { headers: { 'If-Match': String(ifMatch) } } : {}),
-	});
+	};
 
+	const answer = await api.call(request);
+	if (allPages && method === 'GET') await addPages(context, item, api, request, answer);
 	const { status: statusCode, headers } = answer;
 	const body = answer.body as IDataObject | IDataObject[] | string | undefined;
+	const list = (body as IDataObject | undefined)?.items;
+	if (splitIntoItems && Array.isArray(list)) return list as IDataObject[];
 	if (fullResponse) return [{ statusCode, headers, body: body || null }];
 	// An answer without content still gives an item, or the workflow would stop here.
 	if (body === undefined || body === '' || body === null) return [{ statusCode }];
 	if (Array.isArray(body)) return body;
 	return [typeof body === 'object' ? body : { statusCode, body }];
+}
+
+/** Follows the cursor from a first page, and puts the items of all others behind its own. */
+async function addPages(
+	context: IExecuteFunctions,
+	item: number,
+	api: Api,
+	request: Call,
+	first: Answer,
+): Promise<void> {
+	const page = first.body as IDataObject | undefined;
+	if (!Array.isArray(page?.items)) return;
+	const seen = new Set<unknown>();
+	for (let cursor = page.next_cursor; cursor; ) {
+		if (seen.has(cursor)) {
+			throw new NodeOperationError(
+				context.getNode(),
+				'The list does not end: a cursor was repeated',
+				{ itemIndex: item },
+			);
+		}
+		seen.add(cursor);
+		const next = await api.object({ ...request, query: { ...request.query, cursor } });
+		page.items.push(...((next.items ?? []) as IDataObject[]));
+		cursor = next.next_cursor;
+	}
+	page.next_cursor = null;
+}
+
+/** What is nothing would not be sent, and the list would be the whole. */
+function readQuery(context: IExecuteFunctions, item: number): IDataObject {
+	const label = 'Query Parameters';
+	const query = readJsonObject(context, item, label, context.getNodeParameter('query', item));
+	const place = { context, item, label, written: writtenIn(context, 'query') };
+	for (const [name, value] of Object.entries(query)) {
+		const cameOutEmpty = isExpression(place.written) && isNothing(value);
+		if (value === undefined || value === null || cameOutEmpty) {
+			throw refuse(
+				place,
+				`"${name}" in "${label}" is nothing`,
+				'Leave it out, or correct the name of the field in the expression.',
+			);
+		}
+	}
+	return query;
 }
 
 function readBody(context: IExecuteFunctions, item: number): IDataObject | IDataObject[] {
@@ -101,7 +166,7 @@ function readBody(context: IExecuteFunctions, item: number): IDataObject | IData
 function readPath(context: IExecuteFunctions, item: number): string {
 	const path = String(context.getNodeParameter('path', item) ?? '')
 		.trim()
-		.replace(/^\//, '')
+		.replace(/^\/|\/$/g, '')
 		.replace(/^api\/v1\//, '');
 	const segments = path.split('/');
 	if (segments.every((segment) => /^[A-Za-z0-9_~@:.-]+$/.test(segment) && !/^\.+$/.test(segment))) {

@@ -1,4 +1,4 @@
-import { byId } from '../shared/calls';
+import { byId, pages } from '../shared/calls';
 import type { Resource } from '../shared/operation';
 
 const id = 'The ID of the job; an e-mail names its own as job_id';
@@ -19,6 +19,38 @@ export const job: Resource = {
 			action: 'Get a job',
 			description: 'Get the state of a job',
 			id,
+		}),
+		list: pages({
+			name: 'Get Many',
+			route: 'GET /api/v1/jobs',
+			action: 'Get many jobs',
+			description: 'Get many jobs, newest first',
+			filters: [
+				{
+					displayName: 'Kind',
+					name: 'kind',
+					type: 'string',
+					default: '',
+					placeholder: 'email.send',
+					description: 'Only jobs of this kind',
+				},
+				{
+					displayName: 'State',
+					name: 'state',
+					type: 'options',
+					options: [
+						{ name: 'Blocked', value: 'blocked' },
+						{ name: 'Cancelled', value: 'cancelled' },
+						{ name: 'Dead', value: 'dead' },
+						{ name: 'Ready', value: 'ready' },
+						{ name: 'Running', value: 'running' },
+						{ name: 'Skipped', value: 'skipped' },
+						{ name: 'Succeeded', value: 'succeeded' },
+					],
+					default: 'dead',
+					description: 'Only jobs in this state',
+				},
+			],
 		}),
 		retry: byId({
 			route: 'POST /api/v1/jobs/{job_id}/retry',

@@ -37,9 +37,10 @@ export const suppression: Resource = {
 			],
 		}),
 		list: pages({
+			name: 'Get Many',
 			route: 'GET /api/v1/suppressions',
-			action: 'List suppressions',
-			description: 'List suppressed addresses, newest first',
+			action: 'Get many suppressions',
+			description: 'Get many suppressed addresses, newest first',
 			filters: [
 				{
 					displayName: 'Address',
@@ -67,7 +68,7 @@ export const suppression: Resource = {
 			route: 'DELETE /api/v1/suppressions/{suppression_id}',
 			action: 'Remove a suppression',
 			description: 'Let an address be sent to again',
-			id: 'The ID that Add or List gave',
+			id: 'The ID that Add or Get Many gave',
 		}),
 	},
 };

@@ -3,7 +3,8 @@
  *
  * A field's name is that of the API in camelCase: `replyTo` is sent as `reply_to`, and `{email_id}` in a path is the
  * field `emailId`. The children of a collection are sent like fields of their own, when they were added. Fields that the
- * editor does not show are not sent, nor are empty ones, unless they are required.
+ * editor does not show are not sent, nor are empty ones, unless they are required. What an expression gives is made into
+ * what the field takes: a number becomes a text, `"7"` a number.
  */
 import type {
 	IDataObject,
@@ -11,15 +12,30 @@ import type {
 	INodeParameters,
 	INodeProperties,
 } from 'n8n-workflow';
-import { NodeHelpers, NodeOperationError } from 'n8n-workflow';
+import { NodeApiError, NodeHelpers, NodeOperationError } from 'n8n-workflow';
 import { readJsonObject } from './json';
 import { inCamelCase, inSnakeCase, inTitleCase } from './names';
-import type { Operation } from './operation';
-import type { Api } from './transport';
+import { inOrder, type Open, type Operation, type Outcome } from './operation';
+import type { Answer, Api } from './transport';
+import {
+	asBoolean,
+	asNumber,
+	asText,
+	isExpression,
+	isNothing,
+	nameOf,
+	type Place,
+	refuse,
+	refuseEmptyParts,
+	shown,
+	writtenIn,
+} from './values';
 
 const LARGEST_PAGE = 200;
 
 interface Declaration {
+	/** What the list of operations says, when it is not the operation's own value in words. */
+	name?: string;
 	/** As the OpenAPI document spells it. */
 	route: string;
 	/** What the list of actions says: "Send an email". */
@@ -98,9 +114,10 @@ export function pages({ filters = [], ...declared }: Pages): Operation {
 		],
 		async execute(context, item, api) {
 			const returnAll = context.getNodeParameter('returnAll', item) as boolean;
-			const wanted = returnAll ? Infinity : (context.getNodeParameter('limit', item) as number);
+			const wanted = returnAll ? Infinity : readLimit(context, item);
 			const given = readFields(context, item, filterFields);
-			const filter = await toWire(context, item, filters, given);
+			refuseEmptyFilters(context, item, filters, given);
+			const filter = toWire(context, item, filters, given);
 
 			const found: IDataObject[] = [];
 			const seen = new Set<unknown>();
@@ -131,8 +148,43 @@ export function pages({ filters = [], ...declared }: Pages): Operation {
 	};
 }
 
+/** A filter that was added and comes out empty would list everything, and so would one of another name. */
+function refuseEmptyFilters(
+	context: IExecuteFunctions,
+	item: number,
+	filters: INodeProperties[],
+	given: IDataObject,
+): void {
+	const all = { context, item, label: 'Filters', written: writtenIn(context, 'filters') };
+	const known = filters.map(({ name }) => name);
+	const strange = Object.keys(given).find((name) => !known.includes(name));
+	if (strange !== undefined) {
+		throw refuse(all, `There is no filter "${strange}"`, `There are: ${known.join(', ')}`);
+	}
+	if (isExpression(all.written) && Object.keys(given).length === 0) {
+		throw refuse(all, 'The expression in "Filters" gives nothing');
+	}
+	for (const { name, displayName: label } of filters.filter((one) => one.name in given)) {
+		const place = { ...all, label, written: writtenIn(context, 'filters', name) };
+		// One expression for all of them says nothing about each.
+		if (!isExpression(all.written)) {
+			refuseEmptyParts(place, given[name], ['string', 'number', 'boolean']);
+		}
+		if (given[name] === undefined || given[name] === null) {
+			throw refuse(place, `The filter "${label}" is nothing`);
+		}
+	}
+}
+
+function readLimit(context: IExecuteFunctions, item: number): number {
+	const place = { context, item, label: 'Limit', written: writtenIn(context, 'limit') };
+	const limit = asNumber(place, context.getNodeParameter('limit', item));
+	if (limit !== undefined && limit >= 1) return Math.floor(limit);
+	throw refuse(place, `"Limit" is ${limit ?? 'nothing'}: give a number from 1 up`);
+}
+
 /** Turns what a field holds into what the API takes; `undefined` leaves it out. */
-export type Convert = (value: unknown, context: IExecuteFunctions, item: number) => unknown;
+export type Convert = (value: unknown, place: Place) => unknown;
 
 export interface Send extends Declaration, Partial<Named> {
 	/** A parameter in it needs an `id`, as `byId` has it. */
@@ -141,16 +193,41 @@ export interface Send extends Declaration, Partial<Named> {
 	fields: INodeProperties[];
 	/** Names of fields that only steer the node. */
 	unsent?: string[];
-	/** By field name, where the value is not sent as it is; JSON is read and a business key trimmed without being told. */
+	/** By field name, where its type does not say what is sent, of fields that are not sent, too. */
 	convert?: Record<string, Convert>;
 	/** Says why a body is not worth sending. */
 	refuse?: (body: IDataObject) => string | undefined;
-	/** Makes what comes out of the answer, given the values of the fields. */
-	finish?: (api: Api, answer: IDataObject, given: IDataObject) => Promise<IDataObject>;
+	/** How several items go in one request. */
+	batch?: Batch;
+	/** Makes the object that comes out, given the values of the fields. */
+	shape?: (object: IDataObject, answer: Answer, given: IDataObject) => IDataObject;
+	/** Goes on with what came out, of all items at once; it changes `result` and never throws. */
+	follow?: (done: Done[]) => Promise<void>;
+}
+
+export interface Batch {
+	/** Takes `{[property]: bodies}`, all or none, and answers with as many `items` in their order. */
+	route: `POST ${string}`;
+	property: string;
+	most: number;
+	/** Whether a body may go with others. */
+	takes: (body: IDataObject) => boolean;
+}
+
+/** One item that the API has done. */
+export interface Done {
+	api: Api;
+	context: IExecuteFunctions;
+	item: number;
+	given: IDataObject;
+	result: IDataObject;
 }
 
 /**
  * One POST that creates or does something, or one PUT that changes an object; the API's answer comes out.
+ *
+ * Everything refusable of all items is refused before the first request. Items that may go together do, in their order;
+ * when the API refuses them together, nothing of it was done, and each is asked for by itself, to tell which it is about.
  *
  * A repeat of a POST cannot act twice: the transport names it by execution, node, run, item and operation. Across
  * executions only a `businessKey` among the fields can tell.
@@ -160,25 +237,174 @@ export function send({
 	placeholder,
 	unsent = [],
 	convert = {},
-	refuse = () => undefined,
-	finish = async (_, answer) => answer,
+	refuse: refuseBody = () => undefined,
+	batch,
+	shape = (object) => object,
+	follow,
 	...declared
 }: Send): Operation {
-	const sent = leavesOf(declared.fields).filter(({ name }) => !unsent.includes(name));
+	const leaves = leavesOf(declared.fields);
+	const conversions: Record<string, Convert> = { businessKey: readBusinessKey, ...convert };
+	const sent = leaves.filter(({ name }) => !unsent.includes(name));
 	const path = declared.route.includes('{') ? [idField(declared.route, { id, placeholder })] : [];
+
+	async function prepare(context: IExecuteFunctions, item: number, open: Open): Promise<Ready> {
+		const given = readFields(context, item, declared.fields);
+		const labels = new Map(leaves.map(({ name, displayName }) => [name, displayName]));
+		for (const [name, label] of labels) {
+			if (!(name in given && name in conversions)) continue;
+			const place = { context, item, label, written: writtenOf(context, declared.fields, name) };
+			given[name] = (await conversions[name](given[name], place)) as IDataObject;
+		}
+		const body = toWire(context, item, sent, given, Object.keys(conversions));
+		const refusal = refuseBody(body);
+		if (refusal) throw new NodeOperationError(context.getNode(), refusal, { itemIndex: item });
+		const params = Object.assign({}, ...path.map((field) => paramsOf(field, context, item)));
+		return { api: open(item), context, item, given, params, body };
+	}
+
+	async function submit(ready: Ready): Promise<Done> {
+		const { params, body } = ready;
+		const request = { route: declared.route, params, body };
+		const answer = await ready.api.call(request);
+		return { ...ready, result: shape(ready.api.read(request, answer), answer, ready.given) };
+	}
+
+	/** `undefined` when the API refuses the items together, so that each is to be asked for by itself. */
+	async function submitTogether(
+		group: Ready[],
+		open: Open,
+		{ route, property }: Batch,
+	): Promise<Done[] | undefined> {
+		const request = { route, body: { [property]: group.map(({ body }) => body) } };
+		// Named by all items in it: another group is another request.
+		const purpose = `batch.${group.map(({ item }) => item).join()}`;
+		const api = open(group[0].item, purpose);
+		const together = `${api.run} ${purpose}`;
+		if (refusedTogether.has(together)) return undefined;
+		let answer: Answer;
+		try {
+			answer = await api.call(request);
+		} catch (error) {
+			const { httpCode, context: told } = error as NodeApiError;
+			const { code } = (told?.data ?? {}) as IDataObject;
+			const isAboutOne = ['400', '404', '409', '413', '422'].includes(String(httpCode));
+			// The gateway's own refusals speak of an earlier request under this key, which may have been done.
+			if (isAboutOne && !String(code).startsWith('gateway.')) {
+				keepOut(together);
+				return undefined;
+			}
+			throw error instanceof NodeApiError
+				? error
+				: new NodeOperationError(group[0].context.getNode(), error as Error);
+		}
+		const items = (api.read(request, answer).items ?? []) as IDataObject[];
+		if (items.length !== group.length) {
+			throw new NodeOperationError(
+				group[0].context.getNode(),
+				`Email Sender took ${group.length} together and answered for ${items.length}`,
+			);
+		}
+		return group.map((ready, place) => ({
+			...ready,
+			result: shape(items[place], answer, ready.given),
+		}));
+	}
+
+	async function submitAll(
+		context: IExecuteFunctions,
+		group: Ready[],
+		open: Open,
+	): Promise<Array<Done | Error>> {
+		const byItem = new Map(group.map((ready) => [ready.item, ready]));
+		const oneByOne = async () =>
+			await inOrder(
+				context,
+				[...byItem.keys()],
+				async (item) => await submit(byItem.get(item) as Ready),
+			);
+		if (!batch || group.length === 1 || group[0].api.isTool) return await oneByOne();
+		try {
+			return (await submitTogether(group, open, batch)) ?? (await oneByOne());
+		} catch (error) {
+			return group.map(() => error as Error);
+		}
+	}
+
+	async function executeAll(
+		context: IExecuteFunctions,
+		items: number[],
+		open: Open,
+	): Promise<Outcome[]> {
+		const prepared = await inOrder(
+			context,
+			items,
+			async (item) => await prepare(context, item, open),
+		);
+		const broken = prepared.find((one) => one instanceof Error);
+		// One that fails ends the run: then nothing is done for the others either.
+		if (broken && !context.continueOnFail())
+			return prepared.map((one) => (one === broken ? broken : []));
+
+		const outcomes: Array<Done | Error> = [...(prepared as Error[])];
+		const ready = prepared.filter((one): one is Ready => !(one instanceof Error));
+		for (const group of groupsOf(ready, batch)) {
+			const done = await submitAll(context, group, open);
+			done.forEach((one, place) => (outcomes[group[place].item] = one));
+			if (done.some((one) => one instanceof Error) && !context.continueOnFail()) {
+				return outcomes.map((one) => (one instanceof Error ? one : []));
+			}
+		}
+		await follow?.(outcomes.filter((one): one is Done => !(one instanceof Error)));
+		return outcomes.map((one) => (one instanceof Error ? one : [one.result]));
+	}
+
 	return {
 		...declared,
 		fields: [...path, ...declared.fields],
 		body: wireNames(sent),
-		async execute(context, item, api) {
-			const given = readFields(context, item, declared.fields);
-			const body = await toWire(context, item, sent, given, convert);
-			const refusal = refuse(body);
-			if (refusal) throw new NodeOperationError(context.getNode(), refusal, { itemIndex: item });
-			const params = Object.assign({}, ...path.map((field) => paramsOf(field, context, item)));
-			return [await finish(api, await api.object({ route: declared.route, params, body }), given)];
-		},
+		executeAll,
 	};
+}
+
+/**
+ * Runs whose items were refused together, and went one by one.
+ *
+ * When "Retry On Fail" runs the node again in this process, some are sent already; were they accepted together now, those
+ * would be sent again.
+ */
+const refusedTogether = new Set<string>();
+
+function keepOut(together: string): void {
+	refusedTogether.add(together);
+	const [oldest] = refusedTogether;
+	if (refusedTogether.size > 1_000) refusedTogether.delete(oldest);
+}
+
+interface Ready extends Omit<Done, 'result'> {
+	params: Record<string, string>;
+	body: IDataObject;
+}
+
+function groupsOf(all: Ready[], batch: Batch | undefined): Ready[][] {
+	const groups: Ready[][] = [];
+	let open: Ready[] | undefined;
+	for (const one of all) {
+		const joins = batch?.takes(one.body) === true;
+		if (joins && open && open.length < (batch as Batch).most) open.push(one);
+		else {
+			groups.push([one]);
+			open = joins ? groups[groups.length - 1] : undefined;
+		}
+	}
+	return groups;
+}
+
+function writtenOf(context: IExecuteFunctions, fields: INodeProperties[], name: string): unknown {
+	const holder = fields.find((field) =>
+		((field.type === 'collection' && field.options) || []).some((child) => child.name === name),
+	);
+	return writtenIn(context, ...(holder ? [holder.name, name] : [name]));
 }
 
 /** The field by which the API does a thing at most once, whichever execution asks for it. */
@@ -208,8 +434,38 @@ function idField(route: string, { id, placeholder }: Partial<Named>): INodePrope
 	};
 }
 
-function paramsOf({ name }: INodeProperties, context: IExecuteFunctions, item: number) {
-	return { [inSnakeCase(name)]: context.getNodeParameter(name, item) as string };
+function paramsOf(
+	{ name, displayName: label }: INodeProperties,
+	context: IExecuteFunctions,
+	item: number,
+): Record<string, string> {
+	const place = { context, item, label, written: writtenIn(context, name) };
+	const given = context.getNodeParameter(name, item);
+	refuseEmptyParts(place, given, ['string', 'number']);
+	return { [inSnakeCase(name)]: asText(place, given) };
+}
+
+/**
+ * What a business key may be: a text or a number. Anything else would name different occasions alike.
+ *
+ * An expression that gives nothing at all is refused, too; nodes of version 1 take it for no key, as they always did.
+ */
+export function readBusinessKey(value: unknown, place: Place): string | undefined {
+	const { context, label, written } = place;
+	if (isNothing(value)) {
+		if (!isExpression(written) || context.getNode().typeVersion < 1.1) return undefined;
+	}
+	refuseEmptyParts(place, value, ['string', 'number']);
+	if (isNothing(value)) return undefined;
+	const isNumber = typeof value === 'number' && Number.isFinite(value);
+	if (typeof value !== 'string' && !isNumber) {
+		throw refuse(
+			place,
+			`"${label}" is ${nameOf(value)}, not a text or a number`,
+			`It is ${shown(value)} for this item, which would name different occasions alike.`,
+		);
+	}
+	return String(value).trim();
 }
 
 /** The values of the fields that are shown, by name, those of collections among them. */
@@ -228,30 +484,33 @@ function readFields(
 	return given;
 }
 
-async function toWire(
+function toWire(
 	context: IExecuteFunctions,
 	item: number,
 	fields: INodeProperties[],
 	given: IDataObject,
-	convert: Record<string, Convert> = {},
-): Promise<IDataObject> {
+	converted: string[] = [],
+): IDataObject {
 	const wire: IDataObject = {};
 	for (const { name, type, displayName, required } of fields) {
 		if (!(name in given)) continue;
 		let value: unknown = given[name];
-		if (convert[name]) value = await convert[name](value, context, item);
-		else if (type === 'json') value = readJsonObject(context, item, displayName, value);
-		else if (name === 'businessKey') value = String(value ?? '').trim();
-		if (required || !isEmpty(type, value)) wire[inSnakeCase(name)] = value as IDataObject;
+		const place = { context, item, label: displayName, written: undefined };
+		if (!converted.includes(name)) value = byType(type, value, place);
+		if (required || !isEmpty(value)) wire[inSnakeCase(name)] = value as IDataObject;
 	}
 	return wire;
 }
 
-function isEmpty(type: string, value: unknown): boolean {
-	if (Array.isArray(value)) return value.length === 0;
-	if (type === 'number' || type === 'boolean')
-		return value === undefined || value === null || value === '';
-	return !value;
+function byType(type: string, value: unknown, place: Place): unknown {
+	if (type === 'json') return readJsonObject(place.context, place.item, place.label, value);
+	if (type === 'number') return asNumber(place, value);
+	if (type === 'boolean') return asBoolean(place, value);
+	return asText(place, value);
+}
+
+function isEmpty(value: unknown): boolean {
+	return Array.isArray(value) ? value.length === 0 : isNothing(value);
 }
 
 function leavesOf(fields: INodeProperties[]): INodeProperties[] {
@@ -261,5 +520,6 @@ function leavesOf(fields: INodeProperties[]): INodeProperties[] {
 }
 
 function wireNames(fields: INodeProperties[]): string[] {
-	return fields.map(({ name }) => inSnakeCase(name));
+	// A field may have two shapes, of which one is shown.
+	return [...new Set(fields.map(({ name }) => inSnakeCase(name)))];
 }

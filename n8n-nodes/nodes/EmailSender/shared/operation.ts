@@ -10,7 +10,7 @@ import type {
 import { NodeApiError, NodeOperationError } from 'n8n-workflow';
 import { inTitleCase } from './names';
 import type { Api } from './transport';
-import { openApi } from './transport';
+import { isToolRun, openApi } from './transport';
 
 export interface Operation {
 	/** What the list of operations says; the operation's own value, in words, when left out. */
@@ -24,9 +24,17 @@ export interface Operation {
 	query?: string[];
 	body?: string[];
 	fields: INodeProperties[];
-	/** Returns the items that come out for one input item. */
-	execute(context: IExecuteFunctions, item: number, api: Api): Promise<IDataObject[]>;
+	/** Returns the items that come out for one input item; called for one after the other. */
+	execute?(context: IExecuteFunctions, item: number, api: Api): Promise<IDataObject[]>;
+	/** In its stead, for all input items at once; a place for each item, in order. */
+	executeAll?(context: IExecuteFunctions, items: number[], open: Open): Promise<Outcome[]>;
 }
+
+/** The API for one item; for what is asked in the name of several, `purpose` tells it from what the first asks for itself. */
+export type Open = (item: number, purpose?: string) => Api;
+
+/** The items that come out for one input item, or what it failed with. */
+export type Outcome = IDataObject[] | Error;
 
 export interface Resource {
 	/** What the list of resources says. */
@@ -83,7 +91,7 @@ function operationsOf({ value: resource, operations, default: chosen }: Resource
 }
 
 /**
- * Runs the chosen operation for every input item, in order, one at a time.
+ * Runs the chosen operation for every input item; what comes out is in their order.
  *
  * With "On Error: Continue" a failed item comes out as its error and the others still run.
  *
@@ -94,35 +102,72 @@ export async function runForEachItem(
 	resources: Resource[],
 	open = openApi,
 ): Promise<INodeExecutionData[][]> {
+	const items = context.getInputData().map((_, item) => item);
+	if (items.length === 0) return [[]];
 	const bind = open(context);
-	const output: INodeExecutionData[] = [];
-
-	for (let item = 0; item < context.getInputData().length; item++) {
-		try {
-			const resource = context.getNodeParameter('resource', item) as string;
-			const operation = context.getNodeParameter('operation', item) as string;
-			const chosen = resources.find(({ value }) => value === resource)?.operations[operation];
-			if (!chosen) {
+	// Neither can be an expression: what one item says holds for all.
+	const resource = context.getNodeParameter('resource', 0) as string;
+	const operation = context.getNodeParameter('operation', 0) as string;
+	const chosen = resources.find(({ value }) => value === resource)?.operations[operation];
+	const name = `${resource}.${operation}`;
+	const outcomes = chosen?.executeAll
+		? await chosen.executeAll(context, items, (item, purpose) =>
+				bind(item, purpose ? `${name}.${purpose}` : name),
+			)
+		: await inOrder(context, items, async (item) => {
+				if (chosen?.execute) return await chosen.execute(context, item, bind(item, name));
 				throw new NodeOperationError(
 					context.getNode(),
 					`There is no operation "${operation}" on "${resource}"`,
-					{ itemIndex: item },
 				);
-			}
-			const results = await chosen.execute(context, item, bind(item, `${resource}.${operation}`));
-			output.push(...results.map((json) => ({ json, pairedItem: { item } })));
-		} catch (thrown) {
-			const error =
-				thrown instanceof NodeApiError
-					? new NodeApiError(context.getNode(), thrown as unknown as JsonObject, {
-							itemIndex: item,
-						})
-					: new NodeOperationError(context.getNode(), thrown as Error, { itemIndex: item });
-			if (!context.continueOnFail()) throw error;
-			output.push({ json: describe(error), pairedItem: { item } });
+			});
+
+	const output: INodeExecutionData[] = [];
+	for (const [item, outcome] of outcomes.entries()) {
+		const pairedItem = { item };
+		if (!(outcome instanceof Error)) {
+			output.push(...outcome.map((json) => ({ json, pairedItem })));
+			continue;
 		}
+		const error = asNodeError(context, item, outcome);
+		// An agent is told the message of an error and nothing else of it.
+		if (isToolRun(context) && error.description)
+			error.message = `${error.message}: ${error.description}`;
+		if (!context.continueOnFail()) throw error;
+		output.push({ json: describe(error), pairedItem });
 	}
 	return [output];
+}
+
+/** Does something for each item, one after the other; ends with the first failure unless failures are to be collected. */
+export async function inOrder<T>(
+	context: IExecuteFunctions,
+	items: number[],
+	work: (item: number) => Promise<T>,
+): Promise<Array<T | Error>> {
+	const outcomes: Array<T | Error> = [];
+	for (const item of items) {
+		try {
+			outcomes.push(await work(item));
+		} catch (thrown) {
+			outcomes.push(asNodeError(context, item, thrown));
+			if (!context.continueOnFail()) break;
+		}
+	}
+	return outcomes;
+}
+
+function asNodeError(
+	context: IExecuteFunctions,
+	item: number,
+	thrown: unknown,
+): NodeApiError | NodeOperationError {
+	if (thrown instanceof NodeApiError) {
+		return new NodeApiError(context.getNode(), thrown as unknown as JsonObject, {
+			itemIndex: item,
+		});
+	}
+	return new NodeOperationError(context.getNode(), thrown as Error, { itemIndex: item });
 }
 
 /**

@@ -12,13 +12,19 @@ import type {
 	JsonObject,
 } from 'n8n-workflow';
 import { NodeApiError, NodeOperationError, sleep } from 'n8n-workflow';
-
-export const API_ROOT = '/api/v1';
+import { credentialOf } from './credential';
+import { adviceFor, connectionCode, isBroken, readBaseUrl, trust, UNAUTHORIZED } from './server';
 
 const REQUEST_TIMEOUT_MS = 60_000;
 const MAX_ATTEMPTS = 6;
 const MAX_TOTAL_WAIT_MS = 60_000;
+/** A request that hangs until its time is over is repeated, but not six times. */
+const MAX_TOTAL_MS = 150_000;
 const FIRST_BACKOFF_MS = 500;
+/** The code of the API for an idempotency key that came with another content. */
+const KEY_REUSED = 'gateway.idempotency_key_reused';
+/** Of the POSTs that may be repeated by "Retry On Fail", as many characters are remembered. */
+const MAX_REMEMBERED = 8_000_000;
 
 /** Time as the transport sees it; the tests bring their own. */
 export interface Clock {
@@ -35,12 +41,16 @@ export interface Call {
 	query?: IDataObject;
 	body?: IDataObject | IDataObject[];
 	headers?: Record<string, string>;
+	/** How long to wait for repeats in all, when it is less than usual. */
+	patienceMs?: number;
 }
 
 export interface Answer {
 	status: number;
 	headers: IDataObject;
 	body: unknown;
+	/** The act of an earlier try of the same node on the same item, which said something else. */
+	isOfEarlierTry?: boolean;
 }
 
 /** The API as one operation on one input item sees it. */
@@ -48,12 +58,15 @@ export interface Api {
 	/**
 	 * Sends one request and returns a 2xx answer.
 	 *
-	 * Waits and repeats on 429, on 503, and on a 409 that names a time: at most 6 attempts and 60 seconds of waiting.
-	 * A repeat carries the same idempotency key, so it cannot act twice.
+	 * Waits and repeats on 429, on 503, on a 409 that names a time, and, where acting twice is impossible, on 500, 502, 504
+	 * and broken connections: at most 6 attempts and 60 seconds of waiting. A POST carries the same idempotency key each
+	 * time. Where "Retry On Fail" asks with another content for what was done already, the first content's answer is given.
 	 *
 	 * @throws NodeApiError with the problem's title, detail, code and request id
 	 */
 	call(request: Call): Promise<Answer>;
+	/** The JSON object in an answer. */
+	read(request: Call, answer: Answer): IDataObject;
 	/** As `call`, for operations whose answer must be a JSON object. */
 	object(request: Call): Promise<IDataObject>;
 	/** As `object`, but `undefined` for 204. Any other answer without an object is not from this API. */
@@ -61,6 +74,10 @@ export interface Api {
 	/** Waits; ends at once when the execution is cancelled. */
 	pause(milliseconds: number): Promise<void>;
 	now(): number;
+	/** Names this run of the node; the same when "Retry On Fail" runs it again. */
+	run: string;
+	/** Whether a language model asks. */
+	isTool: boolean;
 }
 
 /**
@@ -72,15 +89,13 @@ export function openApi(
 	context: IExecuteFunctions,
 	clock: Clock = systemClock,
 ): (item: number, operation: string) => Api {
-	const credential =
-		context.getNodeParameter('authentication', 0) === 'apiKey'
-			? 'emailSenderApi'
-			: 'emailSenderOAuth2Api';
+	const credential = credentialOf(context.getNodeParameter('authentication', 0));
 	const identity = identify(context);
 	const traceFromTrigger = once(() => findTriggerTrace(context));
 	const signal = context.getExecutionCancelSignal();
 
-	async function attempt(item: number, request: IHttpRequestOptions): Promise<Answer> {
+	/** An answer, or the error of a connection that broke before there was one. */
+	async function attempt(item: number, request: IHttpRequestOptions): Promise<Answer | Broken> {
 		try {
 			const answer = (await context.helpers.httpRequestWithAuthentication.call(
 				context,
@@ -89,18 +104,20 @@ export function openApi(
 				{ ...request, headers: { ...request.headers } },
 			)) as IN8nHttpFullResponse;
 			return { status: answer.statusCode, headers: answer.headers, body: answer.body };
-		} catch (error) {
-			throw explainThrown(context, item, request, error as JsonObject);
+		} catch (thrown) {
+			const error = explainThrown(context, item, request, thrown as JsonObject);
+			if (isBroken(connectionCode(thrown)) && !signal?.aborted) return { error };
+			throw error;
 		}
 	}
 
 	return (item, operation) => {
 		let posts = 0;
 
-		async function call({ route, params = {}, query, body, headers = {} }: Call): Promise<Answer> {
+		async function prepare({ route, params = {}, query, body, headers = {} }: Call) {
 			const [method, template] = route.split(' ') as [IHttpRequestMethods, string];
 			const credentials = await context.getCredentials(credential, item);
-			const request: IHttpRequestOptions = {
+			const request: IHttpRequestOptions & { headers: IDataObject } = {
 				method,
 				url: baseUrl(context, item, credentials.baseUrl) + fill(context, item, template, params),
 				qs: query,
@@ -112,31 +129,64 @@ export function openApi(
 				},
 				json: true,
 				returnFullResponse: true,
-				// 401 has to be thrown: that is the sign on which n8n fetches a fresh OAuth2 token and tries again.
+				// 401 has to be thrown: that is the sign on which n8n fetches a fresh token and tries again.
 				ignoreHttpStatusErrors: { ignore: true, except: [401] },
 				// The API never redirects, and the token must not follow a host that does.
 				disableFollowRedirect: true,
 				sendCredentialsOnCrossOriginRedirect: false,
 				timeout: REQUEST_TIMEOUT_MS,
+				...trust(credentials.caCertificate),
 			};
 			if (body !== undefined) {
 				// As text, because n8n silently drops an empty object.
 				request.body = JSON.stringify(body);
-				request.headers = { ...request.headers, 'Content-Type': 'application/json' };
+				request.headers['Content-Type'] = 'application/json';
 			}
 			if (method === 'POST') {
 				const key = idempotencyKey(identity, item, operation, posts++, request.body as string);
-				request.headers = { ...request.headers, 'Idempotency-Key': key };
+				request.headers['Idempotency-Key'] = key;
 			}
+			return request;
+		}
 
+		async function call(asked: Call): Promise<Answer> {
+			const request = await prepare(asked);
+			const method = request.method as string;
+			const key = request.headers['Idempotency-Key'] as string | undefined;
+			// Without a key, what was done twice may differ from what was done once: a PATCH, or a PUT of one version only.
+			const mayActTwice = method === 'PATCH' || 'If-Match' in request.headers;
+			const { patienceMs = MAX_TOTAL_WAIT_MS } = asked;
+			const started = clock.now();
 			let waited = 0;
+			let inDoubt = false;
+			let isOfEarlierTry = false;
 			for (let tries = 1; ; tries++) {
 				const answer = await attempt(item, request);
-				if (answer.status >= 200 && answer.status < 300) return answer;
+				if ('error' in answer || answer.status >= 500) inDoubt = true;
+				if (key && (inDoubt || isDone(answer)))
+					remember(key, request.body as string, isDone(answer));
+				if (isDone(answer)) return isOfEarlierTry ? { ...answer, isOfEarlierTry } : answer;
+				// What the lost answer was about is gone: that was the wish.
+				if (inDoubt && method === 'DELETE' && 'status' in answer && answer.status === 404) {
+					return { status: 204, headers: {}, body: undefined };
+				}
+				const first = key && isKeyReused(answer) ? remembered.get(key) : undefined;
+				if (first !== undefined && first !== request.body) {
+					request.body = first;
+					isOfEarlierTry = true;
+					continue;
+				}
 
-				const wait = waitBeforeRepeat(answer, tries, clock.now());
-				if (wait === undefined || tries === MAX_ATTEMPTS || waited + wait > MAX_TOTAL_WAIT_MS) {
-					throw explainAnswer(context, item, answer, tries, wait);
+				const wait = waitBeforeRepeat(answer, tries, clock.now(), !mayActTwice);
+				if (
+					wait === undefined ||
+					tries === MAX_ATTEMPTS ||
+					waited + wait > Math.min(patienceMs, MAX_TOTAL_WAIT_MS) ||
+					clock.now() - started + wait > MAX_TOTAL_MS
+				) {
+					throw 'error' in answer
+						? answer.error
+						: explainAnswer(context, item, answer, tries, wait);
 				}
 				await pause(wait);
 				waited += wait;
@@ -144,15 +194,15 @@ export function openApi(
 		}
 
 		async function object(request: Call): Promise<IDataObject> {
-			return asObject(request, await call(request));
+			return read(request, await call(request));
 		}
 
 		async function objectOrNothing(request: Call): Promise<IDataObject | undefined> {
 			const answer = await call(request);
-			return answer.status === 204 ? undefined : asObject(request, answer);
+			return answer.status === 204 ? undefined : read(request, answer);
 		}
 
-		function asObject({ route }: Call, { body, status }: Answer): IDataObject {
+		function read({ route }: Call, { body, status }: Answer): IDataObject {
 			if (typeof body === 'object' && body !== null && !Array.isArray(body)) {
 				return body as IDataObject;
 			}
@@ -166,8 +216,45 @@ export function openApi(
 			await clock.sleep(milliseconds, signal);
 		}
 
-		return { call, object, objectOrNothing, pause, now: () => clock.now() };
+		const { isTool } = identity;
+		const run = digest([...identity.execution, ...identity.run]);
+		return { call, read, object, objectOrNothing, pause, now: () => clock.now(), run, isTool };
 	};
+}
+
+interface Broken {
+	error: NodeApiError | NodeOperationError;
+}
+
+function isDone(answer: Answer | Broken): answer is Answer {
+	return 'status' in answer && answer.status >= 200 && answer.status < 300;
+}
+
+function isKeyReused(answer: Answer | Broken): boolean {
+	return 'status' in answer && (answer.body as Problem | undefined)?.code === KEY_REUSED;
+}
+
+/**
+ * What was asked for under an idempotency key, as long as this process lives and there is room.
+ *
+ * "Retry On Fail" runs a node again within seconds and in the same process. If the content has changed meanwhile (`$now`),
+ * the API refuses the key; asked with the first content it tells what became of the act.
+ */
+const remembered = new Map<string, string>();
+let rememberedCharacters = 0;
+
+function remember(key: string, body: string | undefined, isAnswered: boolean): void {
+	const earlier = remembered.get(key);
+	if (body === undefined || body.length > MAX_REMEMBERED / 8) return;
+	if (earlier === body || (earlier !== undefined && !isAnswered)) return;
+	remembered.delete(key);
+	remembered.set(key, body);
+	rememberedCharacters += body.length - (earlier?.length ?? 0);
+	for (const [oldest, text] of remembered) {
+		if (rememberedCharacters <= MAX_REMEMBERED) break;
+		remembered.delete(oldest);
+		rememberedCharacters -= text.length;
+	}
 }
 
 interface Identity {
@@ -183,13 +270,18 @@ function identify(context: IExecuteFunctions): Identity {
 	// An execution id counts up from 1 in every n8n, hence the instance and the workflow beside it. Without an id nothing
 	// outlives this run of the node, so a random name is exact: repeats inside the run share it, nothing else can.
 	const execution = context.getExecutionId() || `unsaved-${randomUUID()}`;
-	const isTool = context.isToolExecution?.() === true;
+	const isTool = isToolRun(context);
 	const runIndex = isTool ? 'tool' : String(context.getWorkflowDataProxy(0).$runIndex);
 	return {
 		execution: [context.getInstanceId(), context.getWorkflow().id ?? '', execution],
 		run: [node.id || node.name, runIndex],
 		isTool,
 	};
+}
+
+/** Agents of version 3 run a tool as a node of its own, whose context says that it is none; its type tells. */
+export function isToolRun(context: IExecuteFunctions): boolean {
+	return context.isToolExecution?.() === true || context.getNode().type.endsWith('Tool');
 }
 
 /**
@@ -265,20 +357,25 @@ function readTrace(json: IDataObject | undefined): Trace | undefined {
 	return undefined;
 }
 
-/** How long to wait before asking again, in milliseconds; undefined when asking again is pointless. */
-function waitBeforeRepeat({ status, headers }: Answer, tries: number, now: number) {
+/** How long to wait before asking again, in milliseconds; undefined when asking again is pointless or unsafe. */
+function waitBeforeRepeat(answer: Answer | Broken, tries: number, now: number, isSafe: boolean) {
+	const backoff = FIRST_BACKOFF_MS * 2 ** (tries - 1);
+	if ('error' in answer) return isSafe ? backoff : undefined;
+	const { status, headers } = answer;
 	const named = readRetryAfter(headers['retry-after'], now);
-	if (status === 409) return named;
+	if (status === 409) return headers['retry-after'] === undefined ? undefined : (named ?? backoff);
+	if ([500, 502, 504].includes(status)) return isSafe ? (named ?? backoff) : undefined;
 	if (status !== 429 && status !== 503) return undefined;
-	return named ?? readRateLimitReset(headers.ratelimit) ?? FIRST_BACKOFF_MS * 2 ** (tries - 1);
+	return named ?? readRateLimitReset(headers.ratelimit) ?? backoff;
 }
 
-/** RFC 9110, section 10.2.3: seconds or a date. */
+/** RFC 9110, section 10.2.3: seconds or a date. What is over already names no time to wait. */
 function readRetryAfter(value: unknown, now: number): number | undefined {
-	if (typeof value !== 'string' || value === '') return undefined;
-	if (/^\d+$/.test(value)) return Number(value) * 1000;
-	const date = Date.parse(value);
-	return Number.isNaN(date) ? undefined : Math.max(0, date - now);
+	const text = String(value ?? '').trim();
+	if (text === '') return undefined;
+	// Fractions are not in the RFC, but servers send them.
+	const milliseconds = /^\d+(\.\d+)?$/.test(text) ? Number(text) * 1000 : Date.parse(text) - now;
+	return milliseconds > 0 ? Math.ceil(milliseconds) : undefined;
 }
 
 /** `RateLimit: "a";r=0;t=3, "b";r=9;t=60`: the latest reset among the limits that are used up. */
@@ -293,13 +390,13 @@ function readRateLimitReset(value: unknown): number | undefined {
 }
 
 function baseUrl(context: IExecuteFunctions, item: number, value: unknown): string {
-	const url = String(value ?? '').replace(/\/+$/, '');
-	if (/^https?:\/\/[^/?#\s]+(\/[^?#\s]*)?$/.test(url)) return url;
+	const url = readBaseUrl(value);
+	if (url !== undefined) return url;
 	throw new NodeOperationError(
 		context.getNode(),
 		"The credential's Base URL is not an http(s) address",
 		{
-			description: `It reads "${url}"; expected something like https://email.example.com`,
+			description: `It reads "${String(value ?? '')}"; expected something like https://email.example.com`,
 			itemIndex: item,
 		},
 	);
@@ -343,6 +440,11 @@ function explainAnswer(
 			`Redirected to ${String(headers.location)}; redirects are not followed. Check the Base URL.`,
 		);
 	}
+	if ((body as Problem | undefined)?.code === KEY_REUSED) {
+		notes.push(
+			'An earlier try of this node did it already, with another content: nothing was lost, and nothing was done again. Keep values that change between tries ($now) out of a node with Retry On Fail.',
+		);
+	}
 	if (tries > 1) notes.push(`Gave up after ${tries} attempts.`);
 	if (wait !== undefined && wait > MAX_TOTAL_WAIT_MS) {
 		notes.push(`Asked to wait ${Math.ceil(wait / 1000)} s, more than this node waits.`);
@@ -359,7 +461,7 @@ function explainThrown(
 	if (error instanceof NodeOperationError) return error;
 	if (error instanceof NodeApiError && error.httpCode === '401') {
 		const { data } = error.context;
-		return problemError(context, item, 401, data, undefined, []);
+		return problemError(context, item, 401, data, undefined, [UNAUTHORIZED]);
 	}
 	// No answer at all: refused, timed out, cancelled, or no token to be had. n8n has words for each of these.
 	const original =
@@ -367,6 +469,7 @@ function explainThrown(
 	const known = original.description && original.message.includes(original.description);
 	const description = [
 		known ? undefined : original.description,
+		adviceFor(connectionCode(error)),
 		`While calling ${new URL(url).origin}`,
 	];
 	return new NodeApiError(
@@ -395,7 +498,7 @@ function problemError(
 	const lines = [
 		problem.detail ?? (typeof body === 'string' ? body.slice(0, 300).trim() : ''),
 		...(Array.isArray(problem.errors) ? problem.errors : []).map(
-			({ pointer, detail }) => `${String(pointer)}: ${String(detail)}`,
+			({ pointer, detail }) => `${String(pointer)}: ${inPlainWords(String(detail))}`,
 		),
 		...notes,
 		[
@@ -419,6 +522,27 @@ function problemError(
 		},
 	);
 }
+
+/** What a validation library says, as people would. */
+function inPlainWords(detail: string): string {
+	return WORDS.reduce((text, [said, meant]) => text.replace(said, meant), detail);
+}
+
+const WORDS: Array<[RegExp, string]> = [
+	[/^Value error, /, ''],
+	[/^Input should be a valid string$/, 'must be a text'],
+	[/^Input should be a valid (integer|number)\b.*/, 'must be a number'],
+	[/^Input should be a valid (dictionary|object)\b.*/, 'must be an object'],
+	[/^Input should be a valid list$/, 'must be a list'],
+	[/^Input should be a valid boolean\b.*/, 'must be true or false'],
+	[/^Input should be a valid (date\w*)\b.*/, 'must be a $1'],
+	[/^Input should be /, 'must be '],
+	[/^Field required$/, 'is missing'],
+	[/^Extra inputs are not permitted$/, 'is not known here'],
+	[/^(?:String|Value|List|Dictionary) should have at most (\d+) (\w+).*/, 'may have $1 $2 at most'],
+	[/^(?:String|Value|List|Dictionary) should have at least (\d+) (\w+).*/, 'needs $1 $2 at least'],
+	[/^String should match pattern .*/, 'is not of the right form'],
+];
 
 function once<T>(compute: () => T): () => T {
 	let result: { value: T } | undefined;

@@ -1,6 +1,7 @@
 import { byId, pages } from '../../shared/calls';
 import type { Resource } from '../../shared/operation';
 import { ONE_EMAIL, sendEmail } from './send';
+import { sendBatch } from './sendBatch';
 
 export const email: Resource = {
 	name: 'Email',
@@ -11,12 +12,13 @@ export const email: Resource = {
 			route: ONE_EMAIL,
 			action: 'Get an email',
 			description: 'Get an e-mail with the state of each recipient and its timeline',
-			id: 'The ID that Send or List gave',
+			id: 'The ID that Send or Get Many gave',
 		}),
 		list: pages({
+			name: 'Get Many',
 			route: 'GET /api/v1/emails',
-			action: 'List emails',
-			description: 'List e-mails, newest first',
+			action: 'Get many emails',
+			description: 'Get many e-mails, newest first',
 			filters: [
 				{
 					displayName: 'Recipient',
@@ -24,7 +26,8 @@ export const email: Resource = {
 					type: 'string',
 					default: '',
 					placeholder: 'ada@example.com',
-					description: 'Only e-mails to this address, whether as To, CC or BCC',
+					description:
+						'Only e-mails to this address, whether as To, CC or BCC. With an asterisk at its end: to all that begin so.',
 				},
 				{
 					displayName: 'State',
@@ -46,5 +49,6 @@ export const email: Resource = {
 			],
 		}),
 		send: sendEmail,
+		sendBatch,
 	},
 };

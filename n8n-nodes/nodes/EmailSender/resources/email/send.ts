@@ -1,6 +1,8 @@
-import type { IDataObject, IExecuteFunctions } from 'n8n-workflow';
-import { businessKey, send } from '../../shared/calls';
-import type { Api } from '../../shared/transport';
+import type { IDataObject } from 'n8n-workflow';
+import { NodeApiError } from 'n8n-workflow';
+import { businessKey, type Done, send } from '../../shared/calls';
+import { readJsonObject } from '../../shared/json';
+import { asNumber, asText, isNothing, nameOf, type Place, refuse } from '../../shared/values';
 import { splitAddresses } from './addresses';
 
 export const ONE_EMAIL = 'GET /api/v1/emails/{email_id}';
@@ -9,6 +11,7 @@ export const ONE_EMAIL = 'GET /api/v1/emails/{email_id}';
 const OPEN = ['queued', 'sending', 'deferred'];
 const FIRST_LOOK_MS = 250;
 const LONGEST_GAP_MS = 2_000;
+const MOST_TOGETHER = 100;
 
 export const sendEmail = send({
 	route: 'POST /api/v1/emails',
@@ -20,13 +23,13 @@ export const sendEmail = send({
 			name: 'to',
 			type: 'string',
 			default: '',
-			required: true,
 			placeholder: 'Ada Lovelace <ada@example.com>, grace@example.com',
-			description: 'Recipients, separated by commas; an expression may also give a list',
+			description:
+				'Recipients, separated by commas, semicolons or line ends; an expression may also give a list. Leave it empty for an e-mail with CC or BCC alone.',
 		},
 		businessKey(
 			'invoice-2026-0042',
-			'Unique per tenant: a second send with the same key answers with the first e-mail. Use what names the occasion (invoice number, order and event), and running the workflow again can never send twice.',
+			'Unique per tenant: a second send with the same key answers with the first e-mail and "deduplicated". Use what names the occasion (invoice number, order and event), and running the workflow again can never send twice.',
 		),
 		{
 			displayName: 'Content',
@@ -57,11 +60,28 @@ export const sendEmail = send({
 			placeholder: 'Your invoice 2026-0042',
 		},
 		{
+			displayName: 'Format',
+			name: 'format',
+			type: 'options',
+			noDataExpression: true,
+			displayOptions: { show: { content: ['message'] } },
+			options: [
+				{ name: 'HTML', value: 'html' },
+				{ name: 'Text', value: 'text' },
+				{
+					name: 'Text and HTML',
+					value: 'both',
+					description: 'The reader shows what it can; either may stay empty',
+				},
+			],
+			default: 'both',
+		},
+		{
 			displayName: 'Text',
 			name: 'text',
 			type: 'string',
 			typeOptions: { rows: 5 },
-			displayOptions: { show: { content: ['message'] } },
+			displayOptions: { show: { content: ['message'], format: ['text', 'both'] } },
 			default: '',
 			description: 'Plain text of the e-mail. Give text, HTML or both.',
 		},
@@ -70,26 +90,75 @@ export const sendEmail = send({
 			name: 'html',
 			type: 'string',
 			typeOptions: { rows: 5 },
-			displayOptions: { show: { content: ['message'] } },
+			displayOptions: { show: { content: ['message'], format: ['html', 'both'] } },
 			default: '',
 			description: 'HTML of the e-mail. Give text, HTML or both.',
 		},
 		{
-			displayName: 'Template Name',
+			displayName: 'Template Name or ID',
 			name: 'template',
-			type: 'string',
+			type: 'options',
+			typeOptions: { loadOptionsMethod: 'getTemplates' },
 			displayOptions: { show: { content: ['template'] } },
 			default: '',
 			required: true,
-			placeholder: 'welcome',
+			description:
+				'Choose from the list, or specify an ID using an <a href="https://docs.n8n.io/code/expressions/">expression</a>',
+		},
+		{
+			displayName: 'Give Variables',
+			name: 'variablesFrom',
+			type: 'options',
+			noDataExpression: true,
+			displayOptions: { show: { content: ['template'] } },
+			options: [
+				{ name: 'As JSON', value: 'json' },
+				{ name: 'One by One', value: 'fields' },
+			],
+			default: 'json',
 		},
 		{
 			displayName: 'Variables',
 			name: 'variables',
 			type: 'json',
-			displayOptions: { show: { content: ['template'] } },
+			displayOptions: { show: { content: ['template'], variablesFrom: ['json'] } },
 			default: '{}',
 			description: 'JSON object whose values fill the template',
+		},
+		{
+			displayName: 'Variables',
+			name: 'variables',
+			type: 'fixedCollection',
+			typeOptions: { multipleValues: true },
+			displayOptions: { show: { content: ['template'], variablesFrom: ['fields'] } },
+			placeholder: 'Add Variable',
+			default: {},
+			options: [
+				{
+					displayName: 'Variable',
+					name: 'variable',
+					values: [
+						{
+							displayName: 'Name or ID',
+							name: 'name',
+							type: 'options',
+							typeOptions: {
+								loadOptionsMethod: 'getTemplateVariables',
+								loadOptionsDependsOn: ['template'],
+							},
+							default: '',
+							description:
+								'Choose from the list, or specify an ID using an <a href="https://docs.n8n.io/code/expressions/">expression</a>',
+						},
+						{
+							displayName: 'Value',
+							name: 'value',
+							type: 'string',
+							default: '',
+						},
+					],
+				},
+			],
 		},
 		{
 			displayName: 'Attachments',
@@ -152,6 +221,26 @@ export const sendEmail = send({
 					],
 				},
 				{
+					displayName: 'If the Key Was Used for Another E-Mail',
+					name: 'onKeyConflict',
+					type: 'options',
+					options: [
+						{
+							name: 'Fail',
+							value: 'refuse',
+							description: 'Other recipients or another subject than at first is an error',
+						},
+						{
+							name: 'Return the First E-Mail',
+							value: 'return_first',
+							description: 'Whatever this one says, the first one comes out',
+						},
+					],
+					default: 'refuse',
+					description:
+						'What a business key does that names an e-mail to others, or with another subject',
+				},
+				{
 					displayName: 'Reply To',
 					name: 'replyTo',
 					type: 'string',
@@ -171,45 +260,137 @@ export const sendEmail = send({
 			],
 		},
 	],
-	unsent: ['content', 'waitSeconds'],
+	unsent: ['content', 'format', 'variablesFrom', 'waitSeconds'],
 	convert: {
 		to: splitAddresses,
 		cc: splitAddresses,
 		bcc: splitAddresses,
 		headers: readHeaders,
 		attachments: readAttachments,
+		variables: readVariables,
+		waitSeconds: readSeconds,
 	},
-	refuse({ to, template, text, html }) {
+	refuse({ to, cc, bcc, template, text, html }) {
 		if (template === undefined && !text && !html) {
 			return 'The e-mail is empty: give "Text", "HTML" or both';
 		}
-		return (to as string[]).length === 0 ? 'There is no recipient in "To"' : undefined;
+		return (to ?? cc ?? bcc) ? undefined : 'There is no recipient in "To", "CC" or "BCC"';
 	},
-	/** Waits until the e-mail is settled or time is up, if the builder wants that. */
-	async finish(api, email, { waitSeconds }) {
-		const waitMs = Number(waitSeconds ?? 0) * 1000;
-		return waitMs > 0 ? await waitUntilSettled(api, email, waitMs) : email;
+	batch: {
+		route: 'POST /api/v1/emails/batch',
+		property: 'messages',
+		most: MOST_TOGETHER,
+		// Files would make one request of any size.
+		takes: ({ attachments }) => attachments === undefined,
+	},
+	shape(email, { status, isOfEarlierTry }) {
+		const isRepetition = email.deduplicated === true || status === 200 || isOfEarlierTry === true;
+		return isRepetition ? { ...email, deduplicated: true } : email;
+	},
+	async follow(done) {
+		tellRepetitions(done);
+		await waitUntilSettled(done);
 	},
 });
 
-function readHeaders(value: unknown): IDataObject | undefined {
-	const { header = [] } = (value ?? {}) as { header?: Array<{ name: string; value: string }> };
-	const named = header
-		.filter(({ name }) => name)
-		.map(({ name, value: text }) => [name.trim(), text]);
-	return named.length > 0 ? Object.fromEntries(named) : undefined;
+/** Says beside the output what is easily overlooked in it. */
+function tellRepetitions(done: Done[]): void {
+	const repeated = done.filter(({ result }) => result.deduplicated);
+	if (repeated.length === 0) return;
+	const [{ context, result }] = repeated;
+	const which =
+		repeated.length === 1 ? `"${String(result.subject)}"` : `${repeated.length} e-mails`;
+	context.addExecutionHints?.({
+		message: `Nothing was sent for ${which}: the first e-mail under the same business key, or of an earlier try, came out ("deduplicated").`,
+		location: 'outputPane',
+		type: 'info',
+	});
 }
 
-async function readAttachments(
-	value: unknown,
-	context: IExecuteFunctions,
-	item: number,
-): Promise<IDataObject[]> {
-	const names = (Array.isArray(value) ? (value as string[]) : (value as string).split(','))
-		.map((name) => name.trim())
-		.filter(Boolean);
+/** Looks at all of them in turns until each is settled or its time is up; a look that fails harms none. */
+async function waitUntilSettled(done: Done[]): Promise<void> {
+	let waiting = done
+		.map((one) => ({ one, end: one.api.now() + Number(one.given.waitSeconds ?? 0) * 1000 }))
+		.filter(({ one, end }) => end > one.api.now());
+	let gap = FIRST_LOOK_MS;
+	while (waiting.length > 0) {
+		const still: typeof waiting = [];
+		for (const each of waiting) {
+			if (await look(each.one, each.end)) still.push(each);
+		}
+		waiting = still;
+		if (waiting.length === 0) return;
+		const { api } = waiting[0].one;
+		const left = Math.max(...waiting.map(({ end }) => end)) - api.now();
+		await api.pause(Math.max(0, Math.min(gap, left)));
+		gap = Math.min(gap * 1.5, LONGEST_GAP_MS);
+	}
+}
+
+/** Brings a result up to date; says whether to look again. */
+async function look(one: Done, end: number): Promise<boolean> {
+	const { api, result } = one;
+	const { deduplicated } = result;
+	let email: IDataObject;
+	try {
+		email = await api.object({
+			route: ONE_EMAIL,
+			params: { email_id: result.id as string },
+			patienceMs: Math.max(0, end - api.now()),
+		});
+	} catch (error) {
+		// The e-mail is accepted, whatever becomes of the looking: to fail here would have it sent again.
+		const { message, httpCode } = error as NodeApiError;
+		one.result = { ...result, wait_error: message };
+		const isForGood = /^4(?!29|08)\d\d$/.test(String(httpCode));
+		return !isForGood && api.now() < end;
+	}
+	one.result = deduplicated === undefined ? email : { ...email, deduplicated };
+	// Running out of time is not an error: the e-mail is on its way, and its state says how far it came.
+	return OPEN.includes(email.state as string) && api.now() < end;
+}
+
+function readSeconds(value: unknown, place: Place): number | undefined {
+	const text =
+		typeof value === 'string' ? value.trim().replace(/\s*(s|secs?|seconds?)$/i, '') : value;
+	return asNumber(place, text);
+}
+
+function readVariables(value: unknown, place: Place): IDataObject {
+	const { context, item, label } = place;
+	if (context.getNodeParameter('variablesFrom', item) === 'json') {
+		return readJsonObject(context, item, label, value);
+	}
+	const { variable } = (value ?? {}) as { variable?: Array<{ name: string; value: unknown }> };
+	const named = (variable ?? []).filter((one) => one?.name).map((one) => [one.name, one.value]);
+	return Object.fromEntries(named);
+}
+
+function readHeaders(value: unknown, place: Place): IDataObject | undefined {
+	const { header } = (value ?? {}) as { header?: unknown };
+	const headers: IDataObject = {};
+	const seen = new Set<string>();
+	for (const entry of Array.isArray(header) ? header : []) {
+		const { name: given, value: text } = (entry ?? {}) as { name?: unknown; value?: unknown };
+		const name = asText({ ...place, label: 'Name of a header' }, given).trim();
+		if (!name) continue;
+		if (seen.has(name.toLowerCase())) {
+			throw refuse(
+				place,
+				`The header "${name}" is given twice`,
+				'Put both values into one, or remove one.',
+			);
+		}
+		seen.add(name.toLowerCase());
+		headers[name] = asText({ ...place, label: `Header ${name}` }, text);
+	}
+	return seen.size > 0 ? headers : undefined;
+}
+
+async function readAttachments(value: unknown, place: Place): Promise<IDataObject[]> {
+	const { context, item } = place;
 	const attachments: IDataObject[] = [];
-	for (const name of names) {
+	for (const name of namesIn(value, place)) {
 		const file = context.helpers.assertBinaryData(item, name);
 		const content = await context.helpers.getBinaryDataBuffer(item, name);
 		attachments.push({
@@ -221,15 +402,18 @@ async function readAttachments(
 	return attachments;
 }
 
-async function waitUntilSettled(api: Api, sent: IDataObject, waitMs: number): Promise<IDataObject> {
-	const end = api.now() + waitMs;
-	let gap = FIRST_LOOK_MS;
-	for (;;) {
-		const email = await api.object({ route: ONE_EMAIL, params: { email_id: sent.id as string } });
-		const left = end - api.now();
-		// Running out of time is not an error: the e-mail is on its way, and its state says how far it came.
-		if (!OPEN.includes(email.state as string) || left <= 0) return email;
-		await api.pause(Math.min(gap, left));
-		gap = Math.min(gap * 1.5, LONGEST_GAP_MS);
+function namesIn(value: unknown, place: Place): string[] {
+	if (isNothing(value) || value === false) return [];
+	if (Array.isArray(value)) return value.flatMap((one) => namesIn(one, place));
+	if (typeof value === 'string' || typeof value === 'number') {
+		return String(value)
+			.split(',')
+			.map((name) => name.trim())
+			.filter(Boolean);
 	}
+	throw refuse(
+		place,
+		`"${place.label}" is ${nameOf(value)}, not the name of a binary field`,
+		'Give the names of the fields under Binary of the input, such as data, or a list of such names. The files themselves come from there.',
+	);
 }

@@ -1,0 +1,431 @@
+"""No statement's cost grows with what is stored: each is explained on a filled database.
+
+A tenant with twenty thousand settled messages, and all that belongs to them, is used by every
+operation of the API, by a worker with its ticks and by the sweeps. Watched are the statements
+that really run, with their parameters.
+"""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import sqlalchemy as sa
+from pydantic import SecretStr
+
+from backend.app import compose, create_app
+from backend.core.audit import sequence
+from backend.core.clock import monotonic
+from backend.core.context import Scope
+from backend.core.cursors import EventConsumer, EventDispatcher, check_cursors
+from backend.core.database import Base
+from backend.core.events import read_span
+from backend.core.ids import uuid7
+from backend.managers.email import EmailSettings
+from backend.managers.gateway import GatewayManager, GatewaySettings
+from backend.managers.identity import IdentitySettings
+from backend.managers.orchestrator import OrchestratorManager, Worker
+from backend.migrations import runner
+from backend.settings import DatabaseSettings, Settings, TelemetrySettings
+from backend.sink import SmtpSink
+from backend.worker import sweep
+from tests.integration.http.test_permissions import FREE, PERMISSIONS
+from tests.support.growth import address_of, fill
+from tests.support.plans import Plans, watch
+from tests.support.platform import App, TenantClient
+
+MESSAGES = 20_000
+# Tables whose rows come with use; the others have some for each tenant or each person.
+GROWING = frozenset(
+    {
+        "audit_records",
+        "email_contents",
+        "email_events",
+        "email_messages",
+        "email_recipients",
+        "email_suppressions",
+        "events",
+        "idempotency_records",
+        "jobs",
+        "metric_rollups",
+    }
+)
+# Errands walk these from one end to the other: they hold what is open, and no more.
+SPANNING = frozenset(
+    {
+        "ix_audit_records_unsequenced",
+        "ix_events_unsequenced",
+        "ix_jobs_due",
+        "ix_jobs_ready",
+        "ix_jobs_running",
+    }
+)
+
+
+class House(App):
+    """The application, its worker and its mail server; remembers which operations were used."""
+
+    used: set[str]
+
+    async def ask(self, caller: TenantClient, operation: str, **more: Any) -> httpx.Response:
+        """Use an operation, named as in the table of permissions."""
+        method, template = operation.split(" ")
+        self.used.add(operation)
+        path = template.format(**more.pop("path", {}))
+        return await caller.http.request(method, path, **more)
+
+
+@pytest.fixture
+async def house(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
+    sink = SmtpSink(tmp_path / "sink", port=0)
+    await sink.start()
+    platform = compose(
+        Settings(
+            data_dir=tmp_path / "data",
+            database=DatabaseSettings(url=SecretStr(database_url), pool_size=5),
+            telemetry=TelemetrySettings(access_log=False),
+            identity=IdentitySettings(issuer="http://localhost:8400"),
+            gateway=GatewaySettings(other_requests_per_second=10_000, other_burst_requests=10_000),
+            email=EmailSettings(
+                smtp_url=SecretStr(f"smtp://127.0.0.1:{sink.port}"),
+                sink_directory=tmp_path / "sink",
+                backoff_seconds=0.1,
+                max_attempts=2,
+            ),
+        )
+    )
+    asgi = create_app(platform)
+    made = House(platform, asgi)
+    made.used = set()
+    async with asgi.control_plane.router.lifespan_context(asgi.control_plane):
+        yield made
+        await made.aclose()
+    await sink.stop()
+
+
+async def gather_statistics(house: House, request: pytest.FixtureRequest) -> None:
+    """As the worker's sweep does on SQLite, and autovacuum on PostgreSQL."""
+    database = house.platform.database
+    await database.gather_statistics()
+    if database.dialect == "postgresql":
+        server = request.getfixturevalue("postgres_server")
+        url = server.url("email_sender_owner", database.engine.url.database)
+        owner = sa.create_engine(runner.sync_url(url), isolation_level="AUTOCOMMIT")
+        with owner.connect() as connection:
+            connection.exec_driver_sql("ANALYZE")
+        owner.dispose()
+    else:
+        # Statistics are read when a connection is opened.
+        await database.engine.dispose()
+
+
+async def test_no_statement_reads_more_than_it_needs(
+    house: House, database_url: str, request: pytest.FixtureRequest
+) -> None:
+    ada, eve = await house.caller(), await house.caller()
+    fill(database_url, ada.tenant.id, MESSAGES)
+    fill(database_url, eve.tenant.id, MESSAGES // 20)
+    await crowd(house, ada)
+    plans = Plans(GROWING, SPANNING)
+    # SQLite has none until the tick; PostgreSQL's own autovacuum sees to it within a minute.
+    for statistics in [False, True] if house.platform.database.dialect == "sqlite" else [True]:
+        if statistics:
+            await gather_statistics(house, request)
+            plans.statements.clear()
+        with watch(house.platform.database.engine.sync_engine, plans):
+            await use_everything(house, ada)
+            await work(house, ada)
+            await tick(house, ada)
+    streams = {"GET /api/v1/events", "GET /api/v1/platform/events"}  # below: read_span, a cursor
+    assert house.used == (PERMISSIONS.keys() | FREE) - streams
+    sys.stdout.write(f"{len(plans.statements)} statements explained\n")
+    assert len(plans.statements) > 100
+    assert not plans.findings, str(plans)
+
+
+async def crowd(house: House, caller: TenantClient) -> None:
+    """Rows of which :func:`tests.support.growth.fill` makes none: they are of no message."""
+    tenant_id, now = caller.tenant.id, datetime.now(UTC)
+    for start in range(0, MESSAGES, 2000):
+        numbers, fewer = range(start, start + 2000), range(start // 4, start // 4 + 500)
+        async with house.platform.database.transaction(Scope("test", tenant_id)) as tx:
+            for mapper in Base.registry.mappers:
+                model = mapper.class_
+                if model.__tablename__ == "email_suppressions":
+                    rows = [suppression(tenant_id, number, now) for number in numbers]
+                elif model.__tablename__ == "idempotency_records":
+                    rows = [answer(tenant_id, number, now) for number in fewer]
+                elif model.__tablename__ == "metric_rollups":
+                    rows = [rollup(tenant_id, number, now) for number in fewer]
+                else:
+                    continue
+                await tx.insert(model, rows)
+
+
+def suppression(tenant_id: str, number: int, now: datetime) -> dict[str, Any]:
+    address = f"gone-{number}@example.test"
+    return {
+        "tenant_id": tenant_id,
+        "id": uuid7(),
+        "address": address,
+        "address_key": address,
+        "reason": "import",
+        "comment": "",
+        "created_at": now,
+        "created_by": "test",
+        "expires_at": now + timedelta(days=9) if number % 2 else None,
+    }
+
+
+def answer(tenant_id: str, number: int, now: datetime) -> dict[str, Any]:
+    return {
+        "tenant_id": tenant_id,
+        "client": "client:filled",
+        "key": f"key-{number}",
+        "fingerprint": b"",
+        "status": 202,
+        "headers": {},
+        "sealed_by": tenant_id,
+        "sealed_body": b"",
+        "created_at": now,
+        "expires_at": now + timedelta(hours=1),
+    }
+
+
+def rollup(tenant_id: str, number: int, now: datetime) -> dict[str, Any]:
+    return {
+        "window_at": now - timedelta(days=1, seconds=10 * number),
+        "tenant_id": tenant_id,
+        "process": "filled",
+        "requests": 1,
+        "errors": 0,
+        "refusals": 0,
+        "seconds_sum": 0.1,
+        "buckets": [0] * 53,
+    }
+
+
+async def use_everything(house: House, ada: TenantClient) -> None:
+    """Every operation, every filter of a list and its second page."""
+    admin = await platform_admin(house, ada)
+    newest, oldest = address_of(MESSAGES - 1, MESSAGES), address_of(0, MESSAGES)
+    for operation, filters in LISTS.items():
+        caller = admin if "/platform/" in operation else ada
+        for wanted in filters:
+            query = {
+                name: value.format(newest=newest, oldest=oldest) for name, value in wanted.items()
+            }
+            page = (await house.ask(caller, operation, params={"limit": 10, **query})).json()
+            if page.get("next_cursor"):
+                query["cursor"] = page["next_cursor"]
+                again = await house.ask(caller, operation, params={"limit": 10, **query})
+                assert again.status_code == 200, again.text
+    email = {"to": ["ada@example.test"], "subject": "Hello", "text": "There"}
+    await house.ask(ada, "PUT /api/v1/email-templates/{name}", path={"name": "welcome"}, json=TEXT)
+    await house.ask(ada, "GET /api/v1/email-templates/{name}", path={"name": "welcome"})
+    await house.ask(ada, "DELETE /api/v1/email-templates/{name}", path={"name": "welcome"})
+    made = (await house.ask(ada, "POST /api/v1/emails", json=email)).json()
+    for key in ("order-1", "order-10"):
+        await house.ask(ada, "POST /api/v1/emails", json={**email, "business_key": key})
+    keyed = {"Idempotency-Key": '"once"'}
+    for _ in range(2):
+        await house.ask(ada, "POST /api/v1/emails", json=email, headers=keyed)
+    mixed = [
+        {**email, "to": [f"{who}@example.test", f"other-{who}@example.test"]}
+        for who in ("ada", "bounce", "defer", "gone-1", "grace", "alan")
+    ]
+    batch = await house.ask(ada, "POST /api/v1/emails/batch", json={"messages": mixed})
+    assert batch.status_code == 202, batch.text
+    await house.ask(ada, "GET /api/v1/emails/{email_id}", path={"email_id": made["id"]})
+    await house.ask(ada, "GET /api/v1/emails/{email_id}/content", path={"email_id": made["id"]})
+    job = {"job_id": batch.json()["items"][-1]["job_id"]}
+    for operation in ("GET {}", "POST {}/cancel", "POST {}/retry"):
+        done = await house.ask(ada, operation.format("/api/v1/jobs/{job_id}"), path=job)
+        assert done.status_code == 200, done.text
+    await house.ask(ada, "GET /api/v1/email-settings")
+    # The sweep finds all contents to forget, and the oldest tenth of the messages.
+    settings = {
+        "from_address": "a@example.test",
+        "suppress_hard_bounces": True,
+        "keep_content_days": 1,
+        "keep_days": 20,
+    }
+    saved = await house.ask(ada, "PUT /api/v1/email-settings", json=settings)
+    assert saved.status_code == 200, saved.text
+    body = {"address": "Margaret@example.test"}
+    made = (await house.ask(ada, "POST /api/v1/suppressions", json=body)).json()
+    one = {"suppression_id": made["id"]}
+    await house.ask(ada, "GET /api/v1/suppressions/{suppression_id}", path=one)
+    await house.ask(ada, "DELETE /api/v1/suppressions/{suppression_id}", path=one)
+    await house.ask(
+        ada,
+        "POST /api/v1/suppressions/import",
+        content="address,comment,expires_at\nmargaret@example.test,,\n",
+        headers={"Content-Type": "text/csv"},
+    )
+    await house.ask(ada, "GET /api/v1/suppressions/export")
+    await house.ask(ada, "GET /api/v1/overview")
+    await house.ask(ada, "POST /api/v1/audit/verify")
+    await house.ask(ada, "GET /api/v1/me")
+    await house.ask(ada, "GET /api/v1/roles")
+    await keep_people(house, ada)
+    await keep_the_platform(house, ada, admin)
+
+
+async def keep_people(house: House, ada: TenantClient) -> None:
+    member = {"email": f"{uuid7()}@example.test", "name": "Grace", "role": "viewer"}
+    member["password"] = "correct horse battery"
+    made = (await house.ask(ada, "POST /api/v1/members", json=member)).json()
+    person = {"user_id": made["id"]}
+    role = {"role": "operator"}
+    await house.ask(ada, "PUT /api/v1/members/{user_id}", path=person, json=role)
+    await house.ask(ada, "DELETE /api/v1/members/{user_id}", path=person)
+    client = {"name": "flow", "role": "workflow"}
+    made = (await house.ask(ada, "POST /api/v1/clients", json=client)).json()
+    which = {"client_row_id": made["id"]}
+    await house.ask(ada, "POST /api/v1/clients/{client_row_id}/rotate", path=which)
+    await house.ask(ada, "DELETE /api/v1/clients/{client_row_id}", path=which)
+    made = (await house.ask(ada, "POST /api/v1/api-keys", json=client)).json()
+    by_key = house.client(Authorization=f"Bearer {made['key']}")
+    answer = await by_key.get("/api/v1/emails", params={"limit": 1})
+    assert answer.status_code in {200, 403}, answer.text
+    await house.platform.of(GatewayManager).api_keys.flush(everything=True)
+    await house.ask(ada, "DELETE /api/v1/api-keys/{key_id}", path={"key_id": made["id"]})
+    credential = ada.http.headers["Authorization"].removeprefix("Bearer ")
+    await house.ask(ada, "POST /oauth/introspect", data={"token": credential})
+
+
+async def platform_admin(house: House, ada: TenantClient) -> TenantClient:
+    """Somebody who may do what the platform's administrators do."""
+    gateway = house.platform.of(GatewayManager)
+    principal = await gateway.authenticate(
+        ada.http.headers["Authorization"].removeprefix("Bearer ")
+    )
+    http = house.client(Authorization="Bearer admin")
+    known = gateway.cached_principal
+    rights = principal.permissions | {"platform:read", "platform:write"}
+
+    def cached(credential: str) -> Any:
+        if credential != "admin":
+            return known(credential)
+        return type(principal)(
+            subject=principal.subject,
+            kind=principal.kind,
+            tenant_id=principal.tenant_id,
+            permissions=rights,
+            role="owner",
+            platform_admin=True,
+        )
+
+    gateway.cached_principal = cached  # type: ignore[method-assign]
+    return TenantClient(ada.tenant, ada.client_id, ada.client_secret, http)
+
+
+async def keep_the_platform(house: House, ada: TenantClient, admin: TenantClient) -> None:
+    slug = {"slug": "initech", "name": "Initech", "owner_email": "grace@example.test"}
+    await house.ask(admin, "POST /api/v1/platform/tenants", json=slug)
+    which = {"tenant_id": ada.tenant.id}
+    await house.ask(admin, "GET /api/v1/platform/tenants/{tenant_id}", path=which)
+    await house.ask(admin, "POST /api/v1/platform/signing-keys/rotate")
+    await house.ask(admin, "POST /api/v1/platform/audit/verify")
+
+
+async def work(house: House, ada: TenantClient) -> None:
+    """Deliver, bounce, defer and give up, while events are numbered and consumed."""
+    seen: list[int] = []
+
+    async def take(_: str, events: Any) -> None:
+        seen.extend(event.seq for event in events)
+
+    dispatcher = EventDispatcher(house.platform.database, [EventConsumer("test", take)])
+    worker = Worker(
+        house.platform.database, house.platform.of(OrchestratorManager), poll_seconds=0.05
+    )
+    running = asyncio.create_task(worker.run())
+    deadline = monotonic() + 60
+    async with dispatcher.running():
+        while True:
+            await sequence(house.platform.database)
+            query: dict[str, Any] = {"limit": 50}
+            jobs = (await ada.http.get("/api/v1/jobs", params=query)).json()["items"]
+            open_jobs = [job for job in jobs if job["state"] in {"ready", "running"}]
+            if not open_jobs and seen:
+                break
+            assert monotonic() < deadline, open_jobs
+            await asyncio.sleep(0.02)
+    worker.stop()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+
+
+async def tick(house: House, ada: TenantClient) -> None:
+    """What happens by the clock: ticks, sweeps, checks, gauges."""
+    platform = house.platform
+    for room, manager in platform.at_work():
+        for one in room.ticks:
+            await one.run(manager, platform.database)
+    await sweep(platform, "test")
+    await check_cursors(platform.database)
+    async with platform.database.read(Scope("test", ada.tenant.id)) as view:
+        await read_span(view)
+    http = house.client()
+    for path in ("/metrics", "/readyz"):
+        assert (await http.get(path)).status_code in {200, 503}
+
+
+TEXT = {"subject": "Hello", "text": "There"}
+NOBODY = "nobody@example.test"
+# Lists and their filters, some of which find nothing: what is not there is looked for longest.
+LISTS: dict[str, list[dict[str, str]]] = {
+    "GET /api/v1/emails": [
+        {},
+        {"state": "bounced"},
+        {"state": "partial"},
+        {"state": "queued"},
+        {"recipient": "{newest}"},
+        {"recipient": "{oldest}"},
+        {"recipient": NOBODY},
+        {"recipient": "{oldest}", "state": "bounced"},
+        {"recipient": "{newest}", "state": "queued"},
+    ],
+    "GET /api/v1/jobs": [
+        {},
+        {"state": "dead"},
+        {"state": "blocked"},
+        {"kind": "email.send"},
+        {"kind": "nothing.such"},
+        {"kind": "nothing.such", "state": "succeeded"},
+    ],
+    "GET /api/v1/audit": [
+        {},
+        {"action": "email.submitted"},
+        {"action": "client.created"},
+        {"action": "client.*"},
+        {"action": "nothing.such"},
+        {"actor": "user:nobody"},
+        {"actor": "user:*"},
+        {"target": "email:nothing"},
+        {"target": "client:*"},
+        {"action": "email.submitted", "actor": "user:nobody"},
+        {"action": "email.*", "target": "client:*"},
+    ],
+    "GET /api/v1/suppressions": [
+        {},
+        {"reason": "manual"},
+        {"address": "gone-7@example.test"},
+        {"address": "gone-77*"},
+        {"address": "nobody*"},
+        {"address": "gone-*", "reason": "manual"},
+    ],
+    "GET /api/v1/email-templates": [{}],
+    "GET /api/v1/clients": [{}],
+    "GET /api/v1/api-keys": [{}],
+    "GET /api/v1/members": [{}],
+    "GET /api/v1/platform/tenants": [{}],
+    "GET /api/v1/platform/audit": [{}, {"action": "nothing.such"}],
+}
