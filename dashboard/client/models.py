@@ -229,6 +229,8 @@ class EmailSettingsOut(Wire, frozen=True, kw_only=True):
 
     from_address: str
     from_name: str
+    relay: RelayOut
+    retry: RetryOut | None
     smtp: SmtpOut | None
     suppress_hard_bounces: bool
 
@@ -238,6 +240,7 @@ class EmailSettingsPut(Wire, frozen=True, kw_only=True):
 
     from_address: str
     from_name: str | UnsetType = ""
+    retry: RetryIn | None | UnsetType = UNSET
     smtp: SmtpIn | None | UnsetType = UNSET
     suppress_hard_bounces: bool | UnsetType = False
 
@@ -436,12 +439,58 @@ class RecipientOut(Wire, frozen=True, kw_only=True):
     updated_at: datetime
 
 
+class RelayLimitsOut(Wire, frozen=True, kw_only=True):
+    """What the mail server is asked for at most; null is no limit."""
+
+    connections: int
+    messages_per_session: int | None
+    rate_per_second: float | None
+    recipients_per_transaction: int | None
+
+
+class RelayOut(Wire, frozen=True, kw_only=True):
+    """The mail server that the tenant's mail goes to, as its answers have shown it."""
+
+    limits: RelayLimitsOut
+    name: str
+    pauses: list[RelayPauseOut]
+    provider: str | None
+    state: str
+
+
+class RelayPauseOut(Wire, frozen=True, kw_only=True):
+    """Why nothing is handed to the mail server just now."""
+
+    code: int | None
+    kind: str
+    reason: str
+    sender: str | None
+    since: datetime
+    until: datetime
+
+
 class RequestsOut(Wire, frozen=True, kw_only=True):
     """Figures over the whole window."""
 
     error_rate: float | None
     p95_ms: float | None
     per_second: float
+
+
+class RetryIn(Wire, frozen=True, kw_only=True):
+    """When a deferred message is tried again, and for how long."""
+
+    waits_seconds: list[float]
+    delay_notice_after_seconds: float | UnsetType = 14400
+    give_up_after_seconds: float | UnsetType = 432000
+
+
+class RetryOut(Wire, frozen=True, kw_only=True):
+    """When a deferred message is tried again, and for how long."""
+
+    delay_notice_after_seconds: float
+    give_up_after_seconds: float
+    waits_seconds: list[float]
 
 
 class RoleOut(Wire, frozen=True, kw_only=True):
@@ -467,8 +516,15 @@ class SmtpIn(Wire, frozen=True, kw_only=True):
     """The tenant's own mail server; a password belongs to a user name."""
 
     host: str
+    ca_certificate: str | None | UnsetType = UNSET
+    connections: int | None | UnsetType = UNSET
+    ehlo_name: str | None | UnsetType = UNSET
+    login: str | UnsetType = "password"
+    messages_per_session: int | None | UnsetType = UNSET
     password: str | None | UnsetType = UNSET
     port: int | UnsetType = 587
+    rate_per_second: float | None | UnsetType = UNSET
+    recipients_per_transaction: int | None | UnsetType = UNSET
     tls: str | UnsetType = "starttls"
     username: str | None | UnsetType = UNSET
 
@@ -476,8 +532,15 @@ class SmtpIn(Wire, frozen=True, kw_only=True):
 class SmtpOut(Wire, frozen=True, kw_only=True):
     """The tenant's own mail server, without its password."""
 
+    ca_certificate: str | None
+    connections: int | None
+    ehlo_name: str | None
     host: str
+    login: str
+    messages_per_session: int | None
     port: int
+    rate_per_second: float | None
+    recipients_per_transaction: int | None
     tls: str
     username: str | None
 

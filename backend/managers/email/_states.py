@@ -44,9 +44,24 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What one attempt found out, per recipient."""
+    """What one attempt found out, per recipient.
+
+    ``starts_over``: the relay refused us, so the time that passed does not count against the
+    message. ``delayed``: it has waited so long that somebody is to know.
+    """
 
     answers: Sequence[Answer]
+    starts_over: bool = False
+    delayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """No attempt was made: its relay is paused or busy, for a reason."""
+
+    reason: str
+    code: int | None
+    starts_over: bool
 
 
 async def begin_sending(tx: Tx, emails: Sequence[EmailRow], where: str) -> None:
@@ -120,6 +135,7 @@ def suppressed_event(
 async def record_attempts(tx: Tx, accepted: list[tuple[Claim, Outcome]]) -> None:
     """Record what the attempts found out, in the transaction that ends their jobs."""
     known = [(c, o) for c, o in accepted if isinstance(o.effect, Effect)]
+    await _hold(tx, [(c, o.effect) for c, o in accepted if isinstance(o.effect, Held)])
     unknown = [(c, o) for c, o in accepted if o.effect is None and o.resolution != "done"]
     if known:
         await _record(tx, known)
@@ -157,8 +173,83 @@ async def requeue(tx: Tx, claims: list[Claim]) -> None:
     await tx.execute(
         sa.update(EmailRow)
         .where(EmailRow.id.in_(ids))
-        .values(state=QUEUED, updated_at=now)
+        .values(state=QUEUED, updated_at=now, tries_from=now, delayed_at=None)
         .execution_options(synchronize_session=False)
+    )
+
+
+async def _hold(tx: Tx, held: Sequence[tuple[Claim, Held]]) -> None:
+    """Say of messages why they wait; once, however often they are looked at meanwhile."""
+    now = tx.now()
+    groups: dict[Held, list[Claim]] = {}
+    for claim, why in held:
+        groups.setdefault(why, []).append(claim)
+    for why, claims in groups.items():
+        tenants = {str(claim.args["email_id"]): claim for claim in claims}
+        if why.starts_over:
+            await _start_over(tx, list(tenants), now)
+        changed = await tx.execute(
+            sa.update(RecipientRow)
+            .where(
+                RecipientRow.email_id.in_(list(tenants)),
+                RecipientRow.state.in_(OPEN_STATES),
+                sa.or_(RecipientRow.state != "deferred", RecipientRow.response != why.reason),
+            )
+            .values(state="deferred", response_code=why.code, response=why.reason, updated_at=now)
+            .returning(RecipientRow.email_id)
+            .execution_options(synchronize_session=False)
+        )
+        ids = {row.email_id for row in changed}
+        if not ids:
+            continue
+        events = [
+            _event_row(
+                tenants[one].tenant_id,
+                one,
+                at=now,
+                event="deferred",
+                attempt=tenants[one].attempt,
+                detail=why.reason,
+            )
+            for one in ids
+        ]
+        await tx.insert(EventRow, events)
+        await _recount(tx, list(ids), now)
+
+
+async def _start_over(tx: Tx, ids: Sequence[str], now: datetime) -> None:
+    await tx.execute(
+        sa.update(EmailRow)
+        .where(EmailRow.id.in_(ids))
+        .values(tries_from=now)
+        .execution_options(synchronize_session=False)
+    )
+
+
+async def _tell_of_delay(tx: Tx, claims: Sequence[Claim], now: datetime) -> None:
+    """Once a message: it waits longer than somebody would think."""
+    ids = {str(claim.args["email_id"]): claim for claim in claims}
+    await tx.execute(
+        sa.update(EmailRow)
+        .where(EmailRow.id.in_(list(ids)))
+        .values(delayed_at=now)
+        .execution_options(synchronize_session=False)
+    )
+    for email_id, claim in ids.items():
+        tx.emit("email.delayed", f"email:{email_id}", tenant_id=claim.tenant_id)
+    await tx.insert(
+        EventRow,
+        [
+            _event_row(
+                claim.tenant_id,
+                email_id,
+                at=now,
+                event="delayed",
+                attempt=claim.attempt,
+                detail="not delivered yet; it is tried again",
+            )
+            for email_id, claim in ids.items()
+        ],
     )
 
 
@@ -180,27 +271,27 @@ async def _record(tx: Tx, known: Sequence[tuple[Claim, Outcome]]) -> None:
     events: list[dict[str, Any]] = []
     for claim, outcome in known:
         email_id = str(claim.args["email_id"])
-        final = outcome.resolution == "dead"
-        for one in outcome.effect.answers:
-            gave_up = final and one.state == "deferred"
-            rows.append(
-                {
-                    "email_id": email_id,
-                    "position": one.position,
-                    "state": "bounced" if gave_up else one.state,
-                    "response_code": one.code,
-                    "response": (
-                        f"gave up after {claim.attempt} attempts: {one.response}"
-                        if gave_up
-                        else one.response
-                    ),
-                    "updated_at": now,
-                }
-            )
-        events.extend(_attempt_events(claim, outcome, email_id, now, final=final))
+        rows.extend(
+            {
+                "email_id": email_id,
+                "position": one.position,
+                "state": one.state,
+                "response_code": one.code,
+                "response": one.response,
+                "updated_at": now,
+            }
+            for one in outcome.effect.answers
+        )
+        events.extend(_attempt_events(claim, outcome, email_id, now))
     if rows:
         await tx.execute(sa.update(RecipientRow), rows)
     await tx.insert(EventRow, events)
+    over = [str(claim.args["email_id"]) for claim, one in known if one.effect.starts_over]
+    if over:
+        await _start_over(tx, over, now)
+    late = [claim for claim, one in known if one.effect.delayed and one.resolution == "retrying"]
+    if late:
+        await _tell_of_delay(tx, late, now)
     unknown = [
         (claim.tenant_id, one.address, one.response)
         for claim, outcome in known
@@ -213,13 +304,12 @@ async def _record(tx: Tx, known: Sequence[tuple[Claim, Outcome]]) -> None:
 
 
 def _attempt_events(
-    claim: Claim, outcome: Outcome, email_id: str, now: datetime, *, final: bool
+    claim: Claim, outcome: Outcome, email_id: str, now: datetime
 ) -> list[dict[str, Any]]:
     """One event for each state the attempt led to, with the first server answer behind it."""
     by_state: dict[str, list[Answer]] = {}
     for one in outcome.effect.answers:
-        state = "bounced" if final and one.state == "deferred" else one.state
-        by_state.setdefault(state, []).append(one)
+        by_state.setdefault(one.state, []).append(one)
     return [
         _event_row(
             claim.tenant_id,

@@ -29,8 +29,9 @@ from backend.kit.outbound import Outbound
 from backend.kit.smtp import Limits, SmtpRelay, limits_for, verify
 from backend.kit.templating import Purse, TemplateSource, render
 from backend.managers.email import _states
-from backend.managers.email._email_settings import EmailSettingsStore
+from backend.managers.email._email_settings import MESSAGES_PER_SESSION, EmailSettingsStore
 from backend.managers.email._recipients import dedupe
+from backend.managers.email._relays import RelayRecords
 from backend.managers.email._states import OPEN_STATES, QUEUED, SUPPRESSED
 from backend.managers.email._suppressions import SuppressionList
 from backend.managers.email._templates import TemplateStore
@@ -42,6 +43,7 @@ from backend.managers.email._values import (
     Event,
     Prepared,
     Recipient,
+    Route,
     TenantEmailSettings,
 )
 from backend.managers.email.errors import (
@@ -60,7 +62,8 @@ READ_CONTENT: Final = "email:read_content"
 # A conversation ends when a step of it does not come to its end, and by nothing else: a slow server
 # that goes on answering is heard out. This only ends what no server can mean.
 _CONVERSATION_SECONDS: Final = 86_400.0
-_MESSAGES_PER_SESSION: Final = 100
+# Patience is in time and not in tries: only what breaks before a message is looked at counts them.
+_MAX_ATTEMPTS: Final = 1_000_000
 # Up to so many addresses a plain message is prepared where it is: a thread costs more.
 _FEW_ADDRESSES: Final = 10
 
@@ -86,7 +89,10 @@ class EmailManager:
         self._turns = Turns()
         self.templates = TemplateStore(settings.max_templates_characters, self._turns)
         self.suppressions = SuppressionList(self._turns)
-        self.email_settings = EmailSettingsStore(security, settings, self._default_relay, outbound)
+        self.relays = RelayRecords()
+        self.email_settings = EmailSettingsStore(
+            security, settings, self._default_relay, outbound, self.relays
+        )
 
     @property
     def settings(self) -> EmailSettings:
@@ -190,7 +196,8 @@ class EmailManager:
                     "id": email.job_id,
                     "args": {"email_id": email.id},
                     "subject": f"email:{email.id}",
-                    "max_attempts": self._settings.max_attempts,
+                    "delay_seconds": _seconds_until(email.send_at, email.created_at),
+                    "max_attempts": _MAX_ATTEMPTS,
                     "backoff_seconds": self._settings.backoff_seconds,
                     "timeout_seconds": _CONVERSATION_SECONDS,
                 }
@@ -291,6 +298,7 @@ class EmailManager:
             created_at=now,
             updated_at=now,
             accepted_at=None,
+            send_at=ready.draft.send_at,
             created_by=tx.scope.actor,
             recipients=recipients,
         )
@@ -310,6 +318,9 @@ class EmailManager:
             "created_at": now,
             "updated_at": now,
             "accepted_at": None,
+            "tries_from": max(now, email.send_at or now),
+            "delayed_at": None,
+            "send_at": email.send_at,
         }
         return email, row
 
@@ -452,7 +463,13 @@ class EmailManager:
 
     # --- delivery, used by the worker ---------------------------------------------------------
 
-    async def begin_delivery(self, tx: Tx, email_ids: Sequence[str]) -> list[Delivery]:
+    async def open_route(self, tx: ReadTx) -> Route:
+        """Where the tenant's messages are handed over, and how patiently."""
+        return await self.email_settings.open_relay(tx, await self._security.keyring(tx))
+
+    async def begin_delivery(
+        self, tx: Tx, email_ids: Sequence[str], route: Route
+    ) -> list[Delivery]:
         """Read what the attempts need and mark the messages as sending.
 
         Messages that are already settled (a crash came after the server's answer was recorded)
@@ -467,23 +484,22 @@ class EmailManager:
         if not rows:
             return []
         keyring = await self._security.keyring(tx)
-        relay, sender, suppresses = await self.email_settings.open_relay(tx, keyring)
         by_email = await self._recipients(tx, rows)
         pending = {
             row.id: {r.position: r.address for r in by_email[row.id] if r.state in OPEN_STATES}
             for row in rows
         }
-        if suppresses:
+        if route.suppresses:
             await self._suppress(tx, rows, pending)
         wanted = [row for row in rows if pending[row.id]]
         if wanted:
-            await _states.begin_sending(tx, wanted, f"{relay.host}:{relay.port}")
+            await _states.begin_sending(tx, wanted, route.relay.where)
         return [
             Delivery(
                 email_id=row.id,
                 message_id=row.message_id,
                 content=Content.from_bytes(keyring.open(_context(row.id), row.sealed_content)),
-                sender=parse_address(row.sender) if row.sender else sender,
+                sender=parse_address(row.sender) if row.sender else route.sender,
                 to=[Mailbox(r.display_name, r.address) for r in by_email[row.id] if r.kind == "to"],
                 cc=[Mailbox(r.display_name, r.address) for r in by_email[row.id] if r.kind == "cc"],
                 created_at=row.created_at,
@@ -491,7 +507,12 @@ class EmailManager:
                 bounced=[
                     f"{r.address}: {r.response}" for r in by_email[row.id] if r.state == "bounced"
                 ],
-                relay=relay,
+                relay=route.relay,
+                retry=route.retry,
+                tries_from=row.tries_from,
+                due_at=row.send_at or row.created_at,
+                is_delayed=row.delayed_at is not None,
+                begun_at=tx.now(),
             )
             for row in rows
         ]
@@ -517,11 +538,15 @@ class EmailManager:
                 tx.append(EventRow, [event])
 
 
+def _seconds_until(moment: datetime | None, now: datetime) -> float:
+    return 0.0 if moment is None else max((moment - now).total_seconds(), 0.0)
+
+
 def _default_relay(settings: EmailSettings) -> SmtpRelay:
     relay = SmtpRelay.from_url(
         settings.smtp_url.get_secret_value(),
         timeouts=settings.smtp_timeouts,
-        limits=Limits(settings.connections, messages_per_session=_MESSAGES_PER_SESSION),
+        limits=Limits(settings.connections, messages_per_session=MESSAGES_PER_SESSION),
     )
     return replace(
         relay,
@@ -591,6 +616,7 @@ def _email(row: EmailRow, recipients: Sequence[Recipient]) -> Email:
         created_at=row.created_at,
         updated_at=row.updated_at,
         accepted_at=row.accepted_at,
+        send_at=row.send_at,
         created_by=row.created_by,
         recipients=recipients,
     )

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import ssl
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
@@ -204,7 +205,17 @@ class EventOut(BaseModel):
     """One step on a message's way."""
 
     at: datetime
-    event: State
+    event: Literal[
+        "queued",
+        "sending",
+        "accepted",
+        "deferred",
+        "delayed",
+        "bounced",
+        "partial",
+        "cancelled",
+        "suppressed",
+    ]
     attempt: int
     detail: str
 
@@ -260,7 +271,41 @@ class TemplateOut(BaseModel):
     updated_at: datetime
 
 
-class SmtpIn(Input):
+def _certificate(pem: str) -> str:
+    try:
+        found = ssl.create_default_context(cadata=pem).get_ca_certs()
+    except (ssl.SSLError, ValueError) as exc:
+        msg = "no certificate in PEM"
+        raise ValueError(msg) from exc
+    if not found:
+        msg = "no certificate of an authority"
+        raise ValueError(msg)
+    return pem
+
+
+class RelayOptionsIn(Input):
+    """How a mail server wants to be used; what is left out is learned from its answers."""
+
+    ehlo_name: str | None = Field(
+        None,
+        max_length=255,
+        pattern=r"^[A-Za-z0-9.\[\]:-]+$",
+        description="How it is greeted",
+        examples=["mail.acme.example"],
+    )
+    ca_certificate: Annotated[str, AfterValidator(_certificate)] | None = Field(
+        None, max_length=65_536, description="PEM of the authority to trust, for a private one"
+    )
+    login: Literal["password", "xoauth2"] = Field(
+        "password", description="With xoauth2 the password is an access token"
+    )
+    connections: int | None = Field(None, ge=1, le=64, description="Of one worker at once")
+    rate_per_second: float | None = Field(None, ge=0.001, le=10_000, description="Messages")
+    messages_per_session: int | None = Field(None, ge=1, le=100_000)
+    recipients_per_transaction: int | None = Field(None, ge=1, le=1000)
+
+
+class SmtpIn(RelayOptionsIn):
     """The tenant's own mail server; a password belongs to a user name."""
 
     model_config = ConfigDict(
@@ -303,6 +348,70 @@ class SmtpOut(BaseModel):
     port: int
     username: str | None
     tls: str
+    ehlo_name: str | None
+    ca_certificate: str | None
+    login: Literal["password", "xoauth2"]
+    connections: int | None
+    rate_per_second: float | None
+    messages_per_session: int | None
+    recipients_per_transaction: int | None
+
+
+class RetryIn(Input):
+    """When a deferred message is tried again, and for how long."""
+
+    waits_seconds: list[Annotated[float, Field(ge=1, le=86_400)]] = Field(
+        min_length=1,
+        max_length=50,
+        description="From one try to the next; the last repeats",
+        examples=[[60, 300, 900, 3600]],
+    )
+    give_up_after_seconds: float = Field(
+        432_000, ge=60, le=2_592_000, description="Then it bounces; RFC 5321 asks for 4 to 5 days"
+    )
+    delay_notice_after_seconds: float = Field(
+        14_400, ge=60, le=2_592_000, description="`email.delayed` tells of one that waits longer"
+    )
+
+
+class RetryOut(BaseModel):
+    """When a deferred message is tried again, and for how long."""
+
+    waits_seconds: list[float]
+    give_up_after_seconds: float
+    delay_notice_after_seconds: float
+
+
+class RelayPauseOut(BaseModel):
+    """Why nothing is handed to the mail server just now."""
+
+    sender: str | None = Field(description="Whose mail waits; null: everybody's")
+    kind: Literal["refused", "unreachable"] = Field(
+        description="`refused`: it will not have us, and only a person can mend that"
+    )
+    code: int | None
+    reason: str
+    since: datetime
+    until: datetime = Field(description="Then one message tries")
+
+
+class RelayLimitsOut(BaseModel):
+    """What the mail server is asked for at most; null is no limit."""
+
+    connections: int
+    rate_per_second: float | None
+    messages_per_session: int | None
+    recipients_per_transaction: int | None
+
+
+class RelayOut(BaseModel):
+    """The mail server that the tenant's mail goes to, as its answers have shown it."""
+
+    name: str = Field(description="Host and port", examples=["mail.acme.example:587"])
+    provider: str | None = Field(description="Whose it is, if it is a known one")
+    state: Literal["ok", "slowed", "paused"]
+    pauses: list[RelayPauseOut]
+    limits: RelayLimitsOut
 
 
 class EmailSettingsPut(Input):
@@ -316,6 +425,7 @@ class EmailSettingsPut(Input):
     suppress_hard_bounces: bool = Field(
         False, description="Suppress an address when its mail server says that it does not exist"
     )
+    retry: RetryIn | None = Field(None, description="Null: as the platform does")
 
 
 class EmailSettingsOut(BaseModel):
@@ -325,6 +435,8 @@ class EmailSettingsOut(BaseModel):
     from_name: str
     smtp: SmtpOut | None
     suppress_hard_bounces: bool
+    retry: RetryOut | None = Field(description="Null: as the platform does")
+    relay: RelayOut
 
 
 class SuppressionCreate(Input):
