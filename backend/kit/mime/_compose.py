@@ -24,10 +24,16 @@ import msgspec
 
 from backend.core.errors import InvalidInputError
 from backend.kit.mime._address import Mailbox, parse_address
+from backend.kit.mime._headers import (
+    MAX_LINE_OCTETS,
+    address_field,
+    check_text,
+    text_field,
+    write_field,
+)
 from backend.kit.mime.errors import AttachmentsTooLargeError, InvalidHeaderError
 
 MAX_HEADERS: Final = 50
-MAX_LINE_OCTETS: Final = 998
 MAX_FILENAME_OCTETS: Final = 255
 DEFAULT_MAX_ATTACHMENTS_BYTES: Final = 10 * 1024 * 1024
 DEFAULT_MAX_RECIPIENTS: Final = 1_000
@@ -36,21 +42,19 @@ DEFAULT_MAX_RECIPIENTS: Final = 1_000
 # and from_bytes keeps reading the old ones.
 _CONTENT_VERSION: Final = b"\x01"
 
-_FOLD_AT: Final = 76
 _CRLF: Final = b"\r\n"
 _FIELD_NAME: Final = re.compile(r"[!-9;-~]{1,76}", re.ASCII)
 _HEADER_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
-_WORD: Final = re.compile(r"[ \t]*[^ \t]+")
-_ATOM_PHRASE: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+", re.ASCII)
 _MESSAGE_ID: Final = re.compile(r"<[!-;=?-~]{1,480}@[!-;=?-~]{1,480}>", re.ASCII)
 _ID_PART: Final = re.compile(r"[A-Za-z0-9._-]{1,255}", re.ASCII)
 _TOKEN: Final = r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]+"
-_CONTENT_TYPE: Final = re.compile(
-    rf'{_TOKEN}/{_TOKEN}(?:; ?{_TOKEN}=(?:{_TOKEN}|"[ !#-\[\]-~]*"))*', re.ASCII
+_QUOTED: Final = r'"[ !#-\[\]-~]*"'
+_PARAMETER: Final = re.compile(
+    rf"[ \t]*;[ \t]*({_TOKEN})[ \t]*=[ \t]*({_TOKEN}|{_QUOTED})", re.ASCII
 )
-_Q_SAFE: Final = frozenset(
-    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!*+-/"  # RFC 2047 5 (3)
+_CONTENT_TYPE: Final = re.compile(
+    rf"[ \t]*({_TOKEN}/{_TOKEN})((?:{_PARAMETER.pattern})*)[ \t]*;?[ \t]*", re.ASCII
 )
 _LINE_BREAK: Final = re.compile(r"\r\n|\r|\n")
 
@@ -143,7 +147,9 @@ def check_content(
     for body in (content.text, content.html):
         if body is not None and _SURROGATE.search(body):
             raise InvalidInputError("A body holds half of a surrogate pair.")
-    _check_header_text("Subject", content.subject)
+    check_text("Subject", content.subject)
+    if len(content.subject) > MAX_LINE_OCTETS // 2:
+        write_field("Subject", content.subject)
     if content.reply_to is not None:
         parse_address(content.reply_to)
     _check_headers(content.headers)
@@ -195,18 +201,18 @@ def compose(
 
     lines = [
         f"Date: {format_datetime(date)}",
-        _address_header("From", (from_mailbox,)),
+        address_field("From", (from_mailbox,)),
         # RFC 5322 wants a destination even where all recipients are blind.
-        _address_header("To", to) if to or cc else "To: undisclosed-recipients:;",
+        address_field("To", to) if to or cc else "To: undisclosed-recipients:;",
     ]
     if cc and not to:
         lines.pop()
     if cc:
-        lines.append(_address_header("Cc", cc))
+        lines.append(address_field("Cc", cc))
     if content.reply_to is not None:
-        lines.append(_address_header("Reply-To", (parse_address(content.reply_to),)))
-    lines += (_text_header("Subject", content.subject), f"Message-ID: {message_id}")
-    lines += (_text_header(name, value) for name, value in content.headers.items())
+        lines.append(address_field("Reply-To", (parse_address(content.reply_to),)))
+    lines += (text_field("Subject", content.subject), f"Message-ID: {message_id}")
+    lines += (write_field(name, value) for name, value in content.headers.items())
     lines.append("MIME-Version: 1.0")
     head = "\r\n".join(lines).encode("ascii")
     return head + _CRLF + _write_body(content, message_id)
@@ -228,16 +234,8 @@ def _check_headers(headers: Mapping[str, str]) -> None:
         if folded in seen:
             raise InvalidHeaderError(f"The header {name!r} appears twice.", header=name)
         seen.add(folded)
-        _check_header_text(name, value)
-
-
-def _check_header_text(name: str, value: str) -> None:
-    if _HEADER_CONTROL.search(value):
-        raise InvalidHeaderError(f"{name} contains a line break or control character.", header=name)
-    if len(name) + 2 + len(value.encode()) > MAX_LINE_OCTETS:
-        raise InvalidHeaderError(
-            f"{name} is longer than {MAX_LINE_OCTETS} octets with its name.", header=name
-        )
+        check_text(name, value)
+        write_field(name, value)
 
 
 def _check_attachment(attachment: Attachment) -> None:
@@ -248,9 +246,7 @@ def _check_attachment(attachment: Attachment) -> None:
         raise InvalidHeaderError(f"The file name {name[:80]!r} contains a path.")
     if len(name.encode()) > MAX_FILENAME_OCTETS:
         raise InvalidHeaderError(f"A file name may have at most {MAX_FILENAME_OCTETS} octets.")
-    content_type = attachment.content_type
-    if len(content_type) > MAX_FILENAME_OCTETS or not _CONTENT_TYPE.fullmatch(content_type):
-        raise InvalidHeaderError(f"{content_type[:80]!r} is no content type.")
+    content_type = _canonical_type(attachment.content_type)
     # Both kinds may not be base64 (RFC 2046), and a multipart would start parts of its own.
     if content_type.lower().startswith(("multipart/", "message/")):
         raise InvalidHeaderError(
@@ -258,89 +254,17 @@ def _check_attachment(attachment: Attachment) -> None:
         )
 
 
-# --- Headers --------------------------------------------------------------------------------------
+def _canonical_type(text: str) -> str:
+    """The content type as it is written, whatever white space stands between its parts.
 
-
-def _text_header(name: str, value: str) -> str:
-    """Write an unstructured header: plain where it may be, folded or encoded where it must."""
-    value = value.strip(" \t")
-    # A plain "=?" would be decoded by readers into something the author did not write.
-    if value.isascii() and "=?" not in value:
-        if len(name) + 2 + len(value) <= _FOLD_AT:
-            return f"{name}: {value}"
-        return _fold(name, _WORD.findall(value))
-    words = _encode_words(value, first_room=_FOLD_AT - len(name) - 2)
-    return f"{name}: " + "\r\n ".join(words)
-
-
-def _address_header(name: str, mailboxes: Sequence[Mailbox]) -> str:
-    # Commas are joined on after encoding, so none can slip into an encoded word.
-    shown = [_format_mailbox(mailbox) for mailbox in mailboxes]
-    line = f"{name}: " + ", ".join(shown)
-    if len(line) <= _FOLD_AT and "\r" not in line:
-        return line
-    return f"{name}: " + ",\r\n ".join(shown)
-
-
-def _format_mailbox(mailbox: Mailbox) -> str:
-    name, address = mailbox.display_name, mailbox.address
-    if not name:
-        return address
-    if not name.isascii() or "=?" in name or _HEADER_CONTROL.search(name):
-        return "\r\n ".join((*_encode_words(name, first_room=60), f"<{address}>"))
-    if not _ATOM_PHRASE.fullmatch(name):
-        name = '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    # Names are at most 200 characters, so name and address stay far below 998 on one line, but
-    # readers like lines of 78.
-    return f"{name}\r\n <{address}>" if len(name) + len(address) > 66 else f"{name} <{address}>"
-
-
-def _fold(name: str, words: Sequence[str]) -> str:
-    lines: list[str] = []
-    line = f"{name}: " + (words[0] if words else "")
-    for word in words[1:]:
-        if len(line) + len(word) > _FOLD_AT:
-            lines.append(line)
-            line = word  # it begins with the space it was found with: unfolding restores the value
-        else:
-            line += word
-    lines.append(line)
-    return "\r\n".join(lines)
-
-
-def _encode_words(text: str, *, first_room: int) -> list[str]:
-    """Split text into RFC 2047 words of whole characters, each at most 75 octets."""
-    raw = text.encode()
-    escaped = sum(3 if byte not in _Q_SAFE and byte != 0x20 else 1 for byte in raw)
-    use_q = escaped <= len(raw) * 4 / 3
-    words: list[str] = []
-    # A long field name may leave no room; then the first line runs over 76, which is allowed.
-    room = max(first_room, 24) - 12
-    chunk: list[str] = []
-    used = 0
-    for char in text:
-        encoded = char.encode()
-        size = len(_q(encoded)) if use_q else len(encoded)
-        limit = room if use_q else room // 4 * 3
-        if chunk and used + size > limit:
-            words.append(_encoded_word("".join(chunk).encode(), use_q=use_q))
-            chunk, used, room = [], 0, 75 - 12
-        chunk.append(char)
-        used += size
-    words.append(_encoded_word("".join(chunk).encode(), use_q=use_q))
-    return words
-
-
-def _encoded_word(raw: bytes, *, use_q: bool) -> str:
-    if use_q:
-        return f"=?utf-8?q?{_q(raw)}?="
-    return f"=?utf-8?b?{binascii.b2a_base64(raw, newline=False).decode()}?="
-
-
-def _q(raw: bytes) -> str:
-    return "".join(
-        chr(byte) if byte in _Q_SAFE else "_" if byte == 0x20 else f"={byte:02X}" for byte in raw
-    )
+    Raises:
+        InvalidHeaderError: It is none.
+    """
+    found = _CONTENT_TYPE.fullmatch(text)
+    if found is None or len(text) > MAX_FILENAME_OCTETS:
+        raise InvalidHeaderError(f"{text[:80]!r} is no content type.")
+    parameters = _PARAMETER.findall(found[2])
+    return "; ".join([found[1], *(f"{name}={value}" for name, value in parameters)])
 
 
 # --- Body -----------------------------------------------------------------------------------------
@@ -414,7 +338,7 @@ def _attachment_part(attachment: Attachment) -> bytes:
         # 255 octets become at most 765 characters: no RFC 2231 continuation is ever needed.
         parameter = f"filename*=utf-8''{quote(name, safe='')}"
     head = (
-        f"Content-Type: {attachment.content_type}\r\n"
+        f"Content-Type: {_canonical_type(attachment.content_type)}\r\n"
         "Content-Transfer-Encoding: base64\r\n"
         f"Content-Disposition: attachment;\r\n {parameter}\r\n\r\n"
     )
