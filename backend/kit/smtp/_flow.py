@@ -7,7 +7,7 @@ other share a relay's limit. Nothing here sleeps or sends; time is the given clo
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from time import monotonic
 from typing import Final, Literal
@@ -116,25 +116,25 @@ class Flow:
         """Whoever is not sending at present, and why."""
         return tuple(self._pauses.values())
 
-    def paused(self, sender: str, *, trying: bool = False) -> Hold | None:
-        """Why this sender has to wait, if it has to.
-
-        With ``trying``, the first to ask after a pause is told to go on and the others to wait
-        until it has been seen what comes of that.
-        """
+    def paused(self, sender: str) -> Hold | None:
+        """Why this sender has to wait, if it has to."""
         now = self._clock()
         for key in (ALL_SENDERS, sender):
             pause = self._pauses.get(key)
-            if pause is None:
-                continue
-            if now < pause.until:
-                left = pause.until - now
-                refused = pause.kind == "refused"
-                return Hold(pause.reason, left, refused, pause.code)
-            if trying:
-                soon = now + self._pacing.hold_seconds
-                self._pauses[key] = _moved(pause, soon)
+            if pause is not None and now < pause.until:
+                return Hold(pause.reason, pause.until - now, pause.kind == "refused", pause.code)
         return None
+
+    def probe(self, sender: str) -> bool:
+        """Whether a pause is over and this message is to find out what has become of its reason.
+
+        The first to ask is; the others wait until that is seen.
+        """
+        soon = self._clock() + self._pacing.hold_seconds
+        over = [key for key in (ALL_SENDERS, sender) if key in self._pauses]
+        for key in over:
+            self._pauses[key] = replace(self._pauses[key], until=soon)
+        return bool(over)
 
     def turn(self, wait_seconds: float) -> float | Hold:
         """Take the next turn at the present rate; the seconds until it, at most ``wait_seconds``.
@@ -291,7 +291,3 @@ class Flow:
 
 def _whole(name: str, value: float) -> float:
     return value if name == "rate_per_second" else int(value)
-
-
-def _moved(pause: Pause, until: float) -> Pause:
-    return Pause(pause.sender, pause.kind, pause.code, pause.reason, until, pause.times)

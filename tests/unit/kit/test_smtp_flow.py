@@ -1,6 +1,7 @@
 """What a pool learns of its relay: nothing that speaks of the moment costs a message."""
 
 import asyncio
+import base64
 from collections import Counter
 from contextlib import asynccontextmanager
 
@@ -135,6 +136,15 @@ class TestRefusalOfUs:
             assert (one.state, one.refused_us, one.code) == ("deferred", True, int(said[:3]))
             assert one.retry_seconds is not None
         assert (pause.kind, pause.code) == ("refused", int(said[:3]))
+
+    async def test_is_not_asked_for_by_everybody_who_waits(self):
+        rules = answers("auth", "535 5.7.8 bad password")()
+        rules.extensions = ("AUTH PLAIN",)
+        pacing = Pacing(pause_seconds=30, hold_seconds=5)
+        async with pool_to(rules, username="u", password="p", pacing=pacing) as pool:
+            found = await asyncio.gather(*(send(pool) for _ in range(40)))
+        assert all(one.refused_us for (one,) in found)
+        assert sum(words.startswith("AUTH") for words in rules.heard) <= 2
 
     async def test_of_one_sender_leaves_the_others_alone(self):
         rules = Rules()
@@ -380,3 +390,13 @@ class TestName:
         name = rules.heard[0].removeprefix("EHLO ")
         assert "localhost" not in name
         assert name.startswith("[127.0.0.1]") or "." in name
+
+
+class TestLogin:
+    async def test_with_an_access_token(self):
+        rules = Rules()
+        rules.extensions = ("AUTH XOAUTH2",)
+        async with pool_to(rules, username="u@x.test", password="tok", login="xoauth2") as pool:
+            assert (await send(pool))[0].state == "accepted"
+        word = base64.b64encode(b"user=u@x.test\x01auth=Bearer tok\x01\x01").decode()
+        assert f"AUTH XOAUTH2 {word}" in rules.heard
