@@ -197,6 +197,7 @@ class TestObjects:
                 "created_at": now,
                 "updated_at": now,
                 "accepted_at": None,
+                "tries_from": now,
             }
 
         async with filled.transaction(Scope("t", EVE)) as tx:

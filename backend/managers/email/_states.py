@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from backend.core.database import Tx
+from backend.core.database import Tx, UtcTime
 from backend.core.ids import uuid7
 from backend.managers.email._suppressions import suppress_bounced
 from backend.managers.email.models import EmailRow, EventRow, RecipientRow
@@ -77,7 +77,15 @@ async def begin_sending(tx: Tx, emails: Sequence[EmailRow], where: str) -> None:
     await tx.execute(
         sa.update(EmailRow)
         .where(EmailRow.id.in_(ids))
-        .values(state="sending", attempts=EmailRow.attempts + 1, updated_at=now)
+        .values(
+            state="sending",
+            attempts=EmailRow.attempts + 1,
+            updated_at=now,
+            # A backlog, or a worker that was away, is no patience that its server has used up.
+            tries_from=sa.case(
+                (EmailRow.attempts == 0, sa.literal(now, UtcTime())), else_=EmailRow.tries_from
+            ),
+        )
         .execution_options(synchronize_session=False)
     )
     await tx.insert(
@@ -275,7 +283,7 @@ async def _record(tx: Tx, known: Sequence[tuple[Claim, Outcome]]) -> None:
             {
                 "email_id": email_id,
                 "position": one.position,
-                "state": one.state,
+                "state": _final(one, outcome),
                 "response_code": one.code,
                 "response": one.response,
                 "updated_at": now,
@@ -303,13 +311,19 @@ async def _record(tx: Tx, known: Sequence[tuple[Claim, Outcome]]) -> None:
     await _recount(tx, [str(claim.args["email_id"]) for claim, _ in known], now)
 
 
+def _final(one: Answer, outcome: Outcome) -> str:
+    """A job that is dead is not tried again, whatever ended it: nobody stays deferred."""
+    gave_up = outcome.resolution == "dead" and one.state == "deferred"
+    return "bounced" if gave_up else one.state
+
+
 def _attempt_events(
     claim: Claim, outcome: Outcome, email_id: str, now: datetime
 ) -> list[dict[str, Any]]:
     """One event for each state the attempt led to, with the first server answer behind it."""
     by_state: dict[str, list[Answer]] = {}
     for one in outcome.effect.answers:
-        by_state.setdefault(one.state, []).append(one)
+        by_state.setdefault(_final(one, outcome), []).append(one)
     return [
         _event_row(
             claim.tenant_id,

@@ -509,7 +509,7 @@ class EmailManager:
                 ],
                 relay=route.relay,
                 retry=route.retry,
-                tries_from=row.tries_from,
+                tries_from=row.tries_from if row.attempts else tx.now(),
                 due_at=row.send_at or row.created_at,
                 is_delayed=row.delayed_at is not None,
                 begun_at=tx.now(),

@@ -70,13 +70,24 @@ async def until(condition: Callable[[], Any]) -> None:
 
 
 class TestPatience:
-    async def test_is_in_time_and_not_in_tries(self, opened: Open) -> None:
-        rules = answers("rcpt", *["450 4.2.0 greylisted"] * 8, "250 2.1.5 OK")()
-        async with opened(rules, backoff_seconds=0.01) as mailing:
+    async def test_is_in_time_and_not_in_tries(
+        self, opened: Open, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("backend.managers.email._email_settings._MOST_WAIT_SECONDS", 0.1)
+        rules = answers("rcpt", *["450 4.2.0 greylisted"] * 12, "250 2.1.5 OK")()
+        async with opened(rules, backoff_seconds=0.08) as mailing:
             ada = await mailing.caller()
             made = await post(ada)
             email = await mailing.settled(ada, made["id"], "accepted")
-        assert email["attempts"] == 9  # one more than the eight of old
+        assert email["attempts"] == 13
+
+    async def test_begins_with_the_first_try(self, opened: Open) -> None:
+        rules = answers("rcpt", "450 4.2.0 greylisted", "250 2.1.5 OK")()
+        async with opened(rules, give_up_after_seconds=0.01) as mailing:
+            ada = await mailing.caller()
+            made = await post(ada)
+            email = await mailing.settled(ada, made["id"], "accepted")
+        assert email["attempts"] == 2
 
     async def test_a_delay_is_told_once(self, opened: Open) -> None:
         rules = answers("rcpt", *["450 4.2.0 greylisted"] * 6, "250 2.1.5 OK")()
