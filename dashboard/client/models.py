@@ -57,12 +57,14 @@ class AttachmentIn(Wire, frozen=True, kw_only=True):
 
     content: str
     filename: str
+    content_id: str | None | UnsetType = UNSET
     content_type: str | UnsetType = "application/octet-stream"
 
 
 class AttachmentOut(Wire, frozen=True, kw_only=True):
     """An attachment without its bytes."""
 
+    content_id: str | None
     content_type: str
     filename: str
     size_bytes: int
@@ -97,6 +99,13 @@ class BatchOut(Wire, frozen=True, kw_only=True):
     """The messages in the order they were given."""
 
     items: list[EmailOut]
+
+
+class CalendarIn(Wire, frozen=True, kw_only=True):
+    """An invitation that mail programs show with buttons to answer."""
+
+    content: str
+    method: str | UnsetType = "REQUEST"
 
 
 class ChainReportOut(Wire, frozen=True, kw_only=True):
@@ -164,10 +173,14 @@ class EmailCreate(Wire, frozen=True, kw_only=True):
     attachments: list[AttachmentIn] | UnsetType = UNSET
     bcc: list[str] | UnsetType = UNSET
     business_key: str | None | UnsetType = UNSET
+    calendar: CalendarIn | None | UnsetType = UNSET
     cc: list[str] | UnsetType = UNSET
+    from_: str | None | UnsetType = field(name="from", default=UNSET)
     headers: dict[str, str] | UnsetType = UNSET
     html: str | None | UnsetType = UNSET
-    reply_to: str | None | UnsetType = UNSET
+    message_id: str | None | UnsetType = UNSET
+    reply_to: str | list[str] | None | UnsetType = UNSET
+    send_at: datetime | None | UnsetType = UNSET
     subject: str | None | UnsetType = UNSET
     template: str | None | UnsetType = UNSET
     text: str | None | UnsetType = UNSET
@@ -190,6 +203,7 @@ class EmailDetail(Wire, frozen=True, kw_only=True):
     job_id: str
     message_id: str
     recipients: list[RecipientOut]
+    send_at: datetime | None
     size_bytes: int
     state: str
     subject: str
@@ -212,6 +226,7 @@ class EmailOut(Wire, frozen=True, kw_only=True):
     id: str
     job_id: str
     message_id: str
+    send_at: datetime | None
     size_bytes: int
     state: str
     subject: str
@@ -231,6 +246,7 @@ class EmailSettingsOut(Wire, frozen=True, kw_only=True):
     from_name: str
     relay: RelayOut
     retry: RetryOut | None
+    senders: list[str]
     smtp: SmtpOut | None
     suppress_hard_bounces: bool
 
@@ -241,6 +257,7 @@ class EmailSettingsPut(Wire, frozen=True, kw_only=True):
     from_address: str
     from_name: str | UnsetType = ""
     retry: RetryIn | None | UnsetType = UNSET
+    senders: list[str] | UnsetType = UNSET
     smtp: SmtpIn | None | UnsetType = UNSET
     suppress_hard_bounces: bool | UnsetType = False
 

@@ -23,7 +23,7 @@ from urllib.parse import quote
 import msgspec
 
 from backend.core.errors import InvalidInputError
-from backend.kit.mime._address import Mailbox, parse_address
+from backend.kit.mime._address import Mailbox, parse_addresses
 from backend.kit.mime._headers import (
     MAX_LINE_OCTETS,
     address_field,
@@ -47,6 +47,8 @@ _FIELD_NAME: Final = re.compile(r"[!-9;-~]{1,76}", re.ASCII)
 _HEADER_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _MESSAGE_ID: Final = re.compile(r"<[!-;=?-~]{1,480}@[!-;=?-~]{1,480}>", re.ASCII)
+_CONTENT_ID: Final = re.compile(r"[A-Za-z0-9._@+=-]{1,200}", re.ASCII)
+CALENDAR_METHODS: Final = ("PUBLISH", "REQUEST", "REPLY", "ADD", "CANCEL", "REFRESH", "COUNTER")
 _ID_PART: Final = re.compile(r"[A-Za-z0-9._-]{1,255}", re.ASCII)
 _TOKEN: Final = r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]+"
 _QUOTED: Final = r'"[ !#-\[\]-~]*"'
@@ -94,11 +96,22 @@ _RESERVED_PREFIXES: Final = (
 
 
 class Attachment(msgspec.Struct, frozen=True, array_like=True):
-    """One attached file; ``content_type`` may carry parameters."""
+    """One attached file; ``content_type`` may carry parameters.
+
+    With a ``content_id`` it belongs to the HTML, which shows it as ``cid:<content_id>``.
+    """
 
     filename: str
     content_type: str
     data: bytes
+    content_id: str | None = None
+
+
+class Calendar(msgspec.Struct, frozen=True, array_like=True):
+    """An invitation (RFC 5545) as a form of the message itself; ``method`` as in the text."""
+
+    method: str
+    text: str
 
 
 class Content(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
@@ -107,9 +120,17 @@ class Content(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     subject: str
     text: str | None = None
     html: str | None = None
-    reply_to: str | None = None
+    reply_to: str | list[str] | None = None
     headers: dict[str, str] = {}
     attachments: list[Attachment] = []
+    calendar: Calendar | None = None
+
+    @property
+    def replies_to(self) -> list[str]:
+        """The addresses that answers go to; none leaves them to the sender."""
+        if self.reply_to is None:
+            return []
+        return [self.reply_to] if isinstance(self.reply_to, str) else self.reply_to
 
     def to_bytes(self) -> bytes:
         """Return a compact form that ``from_bytes`` of this and later releases reads."""
@@ -150,18 +171,37 @@ def check_content(
     check_text("Subject", content.subject)
     if len(content.subject) > MAX_LINE_OCTETS // 2:
         write_field("Subject", content.subject)
-    if content.reply_to is not None:
-        parse_address(content.reply_to)
+    parse_addresses(content.replies_to)
     _check_headers(content.headers)
+    if content.calendar is not None:
+        _check_calendar(content.calendar)
     total = 0
+    inline: set[str] = set()
     for attachment in content.attachments:
         _check_attachment(attachment)
+        if attachment.content_id is not None:
+            if content.html is None:
+                raise InvalidInputError("An attachment with a content id needs an HTML body.")
+            if attachment.content_id in inline:
+                raise InvalidInputError(f"The content id {attachment.content_id} appears twice.")
+            inline.add(attachment.content_id)
         total += len(attachment.data)
     if max_attachments_bytes is not None and total > max_attachments_bytes:
         raise AttachmentsTooLargeError(
             f"The attachments have {total} bytes; at most {max_attachments_bytes} are allowed.",
             limit=max_attachments_bytes,
         )
+
+
+def check_message_id(text: str) -> str:
+    """A message id that its author chose.
+
+    Raises:
+        InvalidHeaderError: It is none; it needs its angle brackets.
+    """
+    if not _MESSAGE_ID.fullmatch(text):
+        raise InvalidHeaderError("A message id looks like <unique@example.org>.")
+    return text
 
 
 def make_message_id(unique: str, domain: str) -> str:
@@ -209,8 +249,8 @@ def compose(
         lines.pop()
     if cc:
         lines.append(address_field("Cc", cc))
-    if content.reply_to is not None:
-        lines.append(address_field("Reply-To", (parse_address(content.reply_to),)))
+    if content.replies_to:
+        lines.append(address_field("Reply-To", parse_addresses(content.replies_to)))
     lines += (text_field("Subject", content.subject), f"Message-ID: {message_id}")
     lines += (write_field(name, value) for name, value in content.headers.items())
     lines.append("MIME-Version: 1.0")
@@ -242,6 +282,9 @@ def _check_attachment(attachment: Attachment) -> None:
     name = attachment.filename
     if not name.strip() or _HEADER_CONTROL.search(name) or "\t" in name:
         raise InvalidHeaderError("An attachment's file name is empty or has control characters.")
+    content_id = attachment.content_id
+    if content_id is not None and not _CONTENT_ID.fullmatch(content_id):
+        raise InvalidHeaderError(f"{content_id[:80]!r} is no content id.")
     if "/" in name or "\\" in name or name in {".", ".."}:
         raise InvalidHeaderError(f"The file name {name[:80]!r} contains a path.")
     if len(name.encode()) > MAX_FILENAME_OCTETS:
@@ -252,6 +295,15 @@ def _check_attachment(attachment: Attachment) -> None:
         raise InvalidHeaderError(
             f"Attach {content_type[:80]!r} as application/octet-stream instead."
         )
+
+
+def _check_calendar(calendar: Calendar) -> None:
+    if _SURROGATE.search(calendar.text):
+        raise InvalidInputError("The calendar holds half of a surrogate pair.")
+    if not calendar.text.lstrip().upper().startswith("BEGIN:VCALENDAR"):
+        raise InvalidInputError("The calendar does not begin with BEGIN:VCALENDAR.")
+    if calendar.method not in CALENDAR_METHODS:
+        raise InvalidInputError(f"{calendar.method[:40]!r} is no method of a calendar.")
 
 
 def _canonical_type(text: str) -> str:
@@ -272,16 +324,20 @@ def _canonical_type(text: str) -> str:
 
 def _write_body(content: Content, message_id: str) -> bytes:
     """Return the remaining header lines, the empty line and the body."""
-    parts = [
-        _text_part(subtype, body)
-        for subtype, body in (("plain", content.text), ("html", content.html))
-        if body is not None
-    ]
-    body = parts[0] if len(parts) == 1 else _multipart("alternative", parts, message_id)
-    if not content.attachments:
-        return body
-    files = [_attachment_part(attachment) for attachment in content.attachments]
-    return _multipart("mixed", [body, *files], message_id)
+    inline = [one for one in content.attachments if one.content_id is not None]
+    forms: list[bytes] = []
+    if content.text is not None:
+        forms.append(_text_part("plain", content.text))
+    if content.html is not None:
+        html = _text_part("html", content.html)
+        shown = [_attachment_part(one) for one in inline]
+        forms.append(_multipart("related", [html, *shown], message_id) if shown else html)
+    if content.calendar is not None:
+        # The last form is the one that readers who know it prefer.
+        forms.append(_text_part("calendar", content.calendar.text, content.calendar.method))
+    body = forms[0] if len(forms) == 1 else _multipart("alternative", forms, message_id)
+    files = [_attachment_part(one) for one in content.attachments if one.content_id is None]
+    return _multipart("mixed", [body, *files], message_id) if files else body
 
 
 def _multipart(subtype: str, parts: Sequence[bytes], message_id: str) -> bytes:
@@ -304,14 +360,15 @@ def _multipart(subtype: str, parts: Sequence[bytes], message_id: str) -> bytes:
     return b"".join(pieces)
 
 
-def _text_part(subtype: str, text: str) -> bytes:
+def _text_part(subtype: str, text: str, method: str | None = None) -> bytes:
+    more = "" if method is None else f"; method={method}"
     if "\r" in text or "\n" in text:
         text = _LINE_BREAK.sub("\r\n", text)
     if not text.endswith("\r\n"):
         text += "\r\n"
     if text.isascii() and "\0" not in text and max(map(len, text.split("\r\n"))) <= MAX_LINE_OCTETS:
         return (
-            f'Content-Type: text/{subtype}; charset="us-ascii"\r\n'
+            f'Content-Type: text/{subtype}; charset="us-ascii"{more}\r\n'
             f"Content-Transfer-Encoding: 7bit\r\n\r\n{text}"
         ).encode("ascii")
     raw = text.encode()
@@ -323,7 +380,7 @@ def _text_part(subtype: str, text: str) -> bytes:
     else:
         encoding, body = "base64", _base64_lines(raw)
     head = (
-        f'Content-Type: text/{subtype}; charset="utf-8"\r\n'
+        f'Content-Type: text/{subtype}; charset="utf-8"{more}\r\n'
         f"Content-Transfer-Encoding: {encoding}\r\n\r\n"
     )
     return head.encode("ascii") + body
@@ -337,10 +394,13 @@ def _attachment_part(attachment: Attachment) -> bytes:
     else:
         # 255 octets become at most 765 characters: no RFC 2231 continuation is ever needed.
         parameter = f"filename*=utf-8''{quote(name, safe='')}"
+    place = "Content-Disposition: attachment"
+    if attachment.content_id is not None:
+        place = f"Content-ID: <{attachment.content_id}>\r\nContent-Disposition: inline"
     head = (
         f"Content-Type: {_canonical_type(attachment.content_type)}\r\n"
         "Content-Transfer-Encoding: base64\r\n"
-        f"Content-Disposition: attachment;\r\n {parameter}\r\n\r\n"
+        f"{place};\r\n {parameter}\r\n\r\n"
     )
     return head.encode("ascii") + _base64_lines(attachment.data)
 

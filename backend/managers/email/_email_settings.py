@@ -215,7 +215,9 @@ def _takes_it_too(row: EmailSettingsRow, smtp: RelayChoice) -> bool:
     Otherwise whoever may change the settings could have it sent to where they can read it.
     """
     same = (row.smtp_host, row.smtp_port) == (smtp.host, smtp.port)
-    return same and (smtp.tls != "none" or row.smtp_tls == "none")
+    trusted = {None, (row.smtp_options or {}).get("ca_certificate")}
+    guarded = smtp.tls != "none" and smtp.options.ca_certificate in trusted
+    return same and (guarded or row.smtp_tls == "none")
 
 
 def _password_context(tenant_id: str) -> str:

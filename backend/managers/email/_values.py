@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, NewType
 
 from backend.core.errors import AppError
-from backend.kit.mime import Attachment, Content, Mailbox
+from backend.kit.mime import Attachment, Calendar, Content, Mailbox
 from backend.kit.smtp import Limits, Login, SmtpRelay
 from backend.kit.templating import TemplateSource
 
@@ -23,7 +23,10 @@ class Draft:
     subject: str | None = None
     text: str | None = None
     html: str | None = None
-    reply_to: str | None = None
+    reply_to: str | Sequence[str] | None = None
+    sender: str | None = None
+    message_id: str | None = None
+    calendar: Calendar | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     attachments: Sequence[Attachment] = ()
     template: str | None = None
@@ -185,6 +188,12 @@ class TenantEmailSettings:
     own_retry: RetryPolicy | None = None
     senders: Sequence[str] = ()
 
+    def may_send_from(self, address: str) -> bool:
+        """Whether a message may be from this address, whatever the case of its letters."""
+        wanted = address.lower()
+        own = {self.from_address.lower(), *(one.lower() for one in self.senders)}
+        return wanted in own or f"@{wanted.rpartition('@')[2]}" in own
+
     @property
     def smtp(self) -> "RelayChoice | None":
         """Its own mail server, without the password."""
@@ -280,6 +289,7 @@ class Prepared:
     content: Content
     recipients: Sequence[tuple[str, Mailbox]]
     refusal: AppError | None = None
+    sender: Mailbox | None = None
 
     @property
     def size_bytes(self) -> int:

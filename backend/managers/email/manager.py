@@ -14,13 +14,14 @@ import sqlalchemy as sa
 from sqlalchemy.orm import undefer
 
 from backend.core.database import ReadTx, Scope, Tx
-from backend.core.errors import AppError
+from backend.core.errors import AppError, InvalidInputError
 from backend.core.ids import uuid7
 from backend.core.paging import newest
 from backend.kit.mime import (
     Content,
     Mailbox,
     check_content,
+    check_message_id,
     make_message_id,
     parse_address,
     parse_addresses,
@@ -48,6 +49,7 @@ from backend.managers.email._values import (
 )
 from backend.managers.email.errors import (
     EmailNotFoundError,
+    SenderNotAllowedError,
     TemplateNotFoundError,
     TooManyRecipientsError,
 )
@@ -64,6 +66,7 @@ READ_CONTENT: Final = "email:read_content"
 _CONVERSATION_SECONDS: Final = 86_400.0
 # Patience is in time and not in tries: only what breaks before a message is looked at counts them.
 _MAX_ATTEMPTS: Final = 1_000_000
+_MOST_AHEAD_SECONDS: Final = 366 * 86_400.0
 # Up to so many addresses a plain message is prepared where it is: a thread costs more.
 _FEW_ADDRESSES: Final = 10
 
@@ -150,6 +153,7 @@ class EmailManager:
 
         Raises:
             InvalidInputError, TemplateNotFoundError: What :meth:`prepare_emails` put off.
+            SenderNotAllowedError: A draft is from an address that the settings do not name.
         """
         drafts = [one.draft for one in prepared]
         settings, suppresses = await tx.once(
@@ -158,8 +162,9 @@ class EmailManager:
         known = await self._find_by_keys(tx, [d.business_key for d in drafts if d.business_key])
         # Everything refusable is refused before the first row is written.
         for one in prepared:
-            if one.refusal is not None and one.draft.business_key not in known:
-                raise one.refusal
+            if one.draft.business_key in known:
+                continue
+            _refuse(one, settings, tx.now())
         held: Mapping[str, str] = {}
         if suppresses:
             held = await self.suppressions.find(
@@ -260,7 +265,10 @@ class EmailManager:
             subject=subject,
             text=text,
             html=html,
-            reply_to=draft.reply_to,
+            reply_to=draft.reply_to
+            if draft.reply_to is None or isinstance(draft.reply_to, str)
+            else list(draft.reply_to),
+            calendar=draft.calendar,
             headers=dict(draft.headers),
             attachments=list(draft.attachments),
         )
@@ -270,7 +278,10 @@ class EmailManager:
             for kind, group in zip(("to", "cc", "bcc"), recipients, strict=True)
             for mailbox in group
         ]
-        return Prepared(draft, content, flat)
+        if draft.message_id is not None:
+            check_message_id(draft.message_id)
+        sender = None if draft.sender is None else parse_address(draft.sender)
+        return Prepared(draft, content, flat, sender=sender)
 
     def _row(
         self,
@@ -283,11 +294,13 @@ class EmailManager:
     ) -> tuple[Email, dict[str, Any]]:
         email_id, now = uuid7(), tx.now()
         content = ready.content.to_bytes()
-        sender = Mailbox(settings.from_name, settings.from_address)
+        sender = ready.sender or Mailbox(settings.from_name, settings.from_address)
+        if not sender.display_name and sender.address == settings.from_address:
+            sender = Mailbox(settings.from_name, sender.address)
         recipients = [_first_state(kind, box, held, now) for kind, box in ready.recipients]
         email = Email(
             id=email_id,
-            message_id=make_message_id(email_id, sender.domain),
+            message_id=ready.draft.message_id or make_message_id(email_id, sender.domain),
             job_id=uuid7(),
             state=QUEUED if any(r.state == QUEUED for r in recipients) else SUPPRESSED,
             subject=ready.content.subject,
@@ -536,6 +549,17 @@ class EmailManager:
                 said = [_states.words_of(held[address.lower()]) for address in gone.values()]
                 event = _states.suppressed_event(tx, row.id, said, attempt=row.attempts)
                 tx.append(EventRow, [event])
+
+
+def _refuse(one: Prepared, settings: TenantEmailSettings, now: datetime) -> None:
+    if one.refusal is not None:
+        raise one.refusal
+    if _seconds_until(one.draft.send_at, now) > _MOST_AHEAD_SECONDS:
+        raise InvalidInputError("A message may be sent at most a year later.")
+    if one.sender is not None and not settings.may_send_from(one.sender.address):
+        raise SenderNotAllowedError(
+            f"{one.sender.address} is neither the tenant's from address nor among its senders."
+        )
 
 
 def _seconds_until(moment: datetime | None, now: datetime) -> float:

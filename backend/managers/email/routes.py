@@ -32,6 +32,7 @@ from backend.managers.email.errors import (
     EmailNotFoundError,
     EmailSettingsChangedError,
     RelayNotAllowedError,
+    SenderNotAllowedError,
     SuppressionExpiryError,
     SuppressionImportError,
     SuppressionNotFoundError,
@@ -74,6 +75,7 @@ _NOT_SENDABLE = (
     InvalidInputError,
     InvalidAddressError,
     InvalidHeaderError,
+    SenderNotAllowedError,
     TemplateInvalidError,
     TemplateVariablesError,
     TooManyRecipientsError,
@@ -302,6 +304,7 @@ async def put_settings(
             from_name=body.from_name,
             smtp=smtp,
             suppress_hard_bounces=body.suppress_hard_bounces,
+            senders=body.senders,
             retry=None if body.retry is None else RetryPolicy(**body.retry.model_dump()),
             expected_version=expected_version(if_match, EmailSettingsChangedError),
         )

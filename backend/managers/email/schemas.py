@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from backend.http.schemas import Input, Time
-from backend.kit.mime import MAX_HEADERS, Attachment
+from backend.kit.mime import MAX_HEADERS, Attachment, Calendar
 from backend.managers.email._suppressions import MAX_COMMENT, Reason
 from backend.managers.email._values import Draft
 
@@ -27,6 +27,9 @@ State = Literal[
     "queued", "sending", "accepted", "deferred", "bounced", "partial", "cancelled", "suppressed"
 ]
 Addresses = Annotated[list[Annotated[str, Field(max_length=1000)]], Field(max_length=1000)]
+Replies = Annotated[
+    list[Annotated[str, Field(max_length=1000)]], Field(min_length=1, max_length=50)
+]
 TemplateName = Annotated[
     str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 ]
@@ -70,6 +73,25 @@ class AttachmentIn(Input):
             "pattern": "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
         },
     )
+    content_id: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9._@+=-]{1,200}$",
+        description="Shows it within the HTML, as `cid:` and this id",
+        examples=["logo"],
+    )
+
+
+class CalendarIn(Input):
+    """An invitation that mail programs show with buttons to answer."""
+
+    method: Literal["PUBLISH", "REQUEST", "REPLY", "ADD", "CANCEL", "REFRESH", "COUNTER"] = Field(
+        "REQUEST", description="The same as in the content"
+    )
+    content: str = Field(
+        max_length=500_000,
+        description="iCalendar (RFC 5545)",
+        examples=["BEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\nEND:VCALENDAR\r\n"],
+    )
 
 
 class EmailCreate(Input):
@@ -102,7 +124,23 @@ class EmailCreate(Input):
     subject: str | None = Field(None, max_length=998)
     text: str | None = None
     html: str | None = None
-    reply_to: str | None = Field(None, max_length=1000)
+    reply_to: Annotated[str, Field(max_length=1000)] | Replies | None = Field(
+        None, description="One address or several"
+    )
+    from_: Annotated[str, Field(max_length=1000)] | None = Field(
+        None,
+        alias="from",
+        description="`a@b.c` or `Name <a@b.c>`: the tenant's from address, or one of its `senders`",
+    )
+    message_id: Annotated[str, Field(max_length=998)] | None = Field(
+        None,
+        description="Chosen by you; null makes one",
+        examples=["<order-7@acme.example>"],
+    )
+    calendar: CalendarIn | None = None
+    send_at: Time | None = Field(
+        None, description="RFC 3339; not handed over before", examples=["2026-12-24T08:00:00Z"]
+    )
     headers: Annotated[dict[str, str], BeforeValidator(_few)] = Field(
         default_factory=dict, description="Extra header fields, 50 at most"
     )
@@ -145,9 +183,15 @@ class EmailCreate(Input):
             text=self.text,
             html=self.html,
             reply_to=self.reply_to,
+            sender=self.from_,
+            message_id=self.message_id,
+            calendar=None
+            if self.calendar is None
+            else Calendar(self.calendar.method, self.calendar.content),
+            send_at=self.send_at,
             headers=self.headers,
             attachments=[
-                Attachment(a.filename, a.content_type, base64.b64decode(a.content))
+                Attachment(a.filename, a.content_type, base64.b64decode(a.content), a.content_id)
                 for a in self.attachments
             ],
             template=self.template,
@@ -181,6 +225,7 @@ class EmailOut(BaseModel):
     created_at: datetime
     updated_at: datetime
     accepted_at: datetime | None
+    send_at: datetime | None
     created_by: str
 
 
@@ -232,6 +277,7 @@ class AttachmentOut(BaseModel):
 
     filename: str
     content_type: str
+    content_id: str | None
     size_bytes: int
 
 
@@ -273,13 +319,10 @@ class TemplateOut(BaseModel):
 
 def _certificate(pem: str) -> str:
     try:
-        found = ssl.create_default_context(cadata=pem).get_ca_certs()
+        ssl.create_default_context(cadata=pem)
     except (ssl.SSLError, ValueError) as exc:
         msg = "no certificate in PEM"
         raise ValueError(msg) from exc
-    if not found:
-        msg = "no certificate of an authority"
-        raise ValueError(msg)
     return pem
 
 
@@ -426,6 +469,12 @@ class EmailSettingsPut(Input):
         False, description="Suppress an address when its mail server says that it does not exist"
     )
     retry: RetryIn | None = Field(None, description="Null: as the platform does")
+    senders: list[Annotated[str, Field(max_length=254)]] = Field(
+        default_factory=list,
+        max_length=100,
+        description="Other addresses that a message may be from, or `@` and a domain",
+        examples=[["sales@acme.example", "@shop.acme.example"]],
+    )
 
 
 class EmailSettingsOut(BaseModel):
@@ -436,6 +485,7 @@ class EmailSettingsOut(BaseModel):
     smtp: SmtpOut | None
     suppress_hard_bounces: bool
     retry: RetryOut | None = Field(description="Null: as the platform does")
+    senders: list[str]
     relay: RelayOut
 
 

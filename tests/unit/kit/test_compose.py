@@ -9,6 +9,7 @@ from email.message import EmailMessage
 from email.policy import SMTP, default
 from email.utils import getaddresses
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from backend.kit.mime._address import Mailbox
 from backend.kit.mime._compose import (
     DEFAULT_MAX_ATTACHMENTS_BYTES,
     Attachment,
+    Calendar,
     Content,
     check_content,
     compose,
@@ -33,6 +35,7 @@ MESSAGE_ID = "<0190a0b0-0000-7000-8000-000000000001@example.test>"
 DATE = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SENDER = Mailbox("Acme", "no-reply@example.test")
 ADA = Mailbox("Ada", "ada@example.test")
+LOGO = Attachment("a", "image/png", b"x", "a")
 BOB = Mailbox("", "bob@example.test")
 
 printable = st.text(
@@ -550,3 +553,42 @@ class TestGrammar:
         content = Content(subject="s", text="t", attachments=[Attachment("a", given, b"x")])
         check_content(content)
         assert f"Content-Type: {written}\r\n".encode() in write(content)
+
+
+class TestForms:
+    """Text, HTML with what it shows, and an invitation are forms of one message."""
+
+    @pytest.mark.parametrize(
+        ("content", "kinds"),
+        [
+            (
+                Content(
+                    subject="s", html="h", attachments=[Attachment("a", "image/png", b"x", "a")]
+                ),
+                ["multipart/related", "text/html", "image/png"],
+            ),
+            (
+                Content(subject="s", text="t", calendar=Calendar("REQUEST", "BEGIN:VCALENDAR")),
+                ["multipart/alternative", "text/plain", "text/calendar"],
+            ),
+        ],
+    )
+    def test_stand_where_they_belong(self, content: Content, kinds: list[str]) -> None:
+        check_content(content)
+        assert [part.get_content_type() for part in read(write(content)).walk()] == kinds
+
+    def test_what_an_earlier_release_stored_is_read(self) -> None:
+        old = b"\x01" + msgspec.msgpack.encode(
+            ["s", "t", None, "a@x.test", {}, [["f", "a/b", b"d"]]]
+        )
+        content = Content.from_bytes(old)
+        assert content.replies_to == ["a@x.test"]
+        assert content.attachments == [Attachment("f", "a/b", b"d")]
+        assert content.calendar is None
+
+    @pytest.mark.parametrize("method", ["REQUEST; x=y", "", "request"])
+    def test_a_method_is_one_of_the_standards(self, method: str) -> None:
+        with pytest.raises(InvalidInputError):
+            check_content(
+                Content(subject="s", text="t", calendar=Calendar(method, "BEGIN:VCALENDAR"))
+            )
