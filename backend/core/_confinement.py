@@ -176,7 +176,8 @@ def _driver(connection: sa.Connection) -> Any:
 
 
 def _let_go(dbapi_connection: Any, _: object) -> None:
-    dbapi_connection.driver_connection.scope = None
+    if dbapi_connection is not None:  # one that broke comes back as nothing
+        dbapi_connection.driver_connection.scope = None
 
 
 def _forget_named(connection: sa.Connection, _: str, __: object) -> None:

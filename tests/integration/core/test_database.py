@@ -212,6 +212,14 @@ class TestTransaction:
         assert read.value.headers == {"Retry-After": "1"}
         await away.aclose()
 
+    async def test_a_connection_that_broke_is_replaced(self, database: Database) -> None:
+        with pytest.raises(RuntimeError, match="cancelled"):
+            async with database.transaction(scope()) as tx:
+                await tx.scalars(sa.select(TemplateRow))
+                await (await tx.session.connection()).invalidate()
+                raise RuntimeError("cancelled")
+        assert await names(database, ME) == []
+
     async def test_concurrent_read_modify_write_loses_nothing(self, database: Database) -> None:
         async with database.transaction(scope()) as tx:
             tx.session.add(template(ME, "counter"))
