@@ -345,7 +345,8 @@ class TemplateOut(BaseModel):
 def _certificate(pem: str) -> str:
     try:
         ssl.create_default_context(cadata=pem)
-    except (ssl.SSLError, ValueError) as exc:
+    # The last is what it has for text beyond ASCII.
+    except (ssl.SSLError, ValueError, TypeError) as exc:
         msg = "no certificate in PEM"
         raise ValueError(msg) from exc
     return pem
@@ -362,7 +363,10 @@ class RelayOptionsIn(Input):
         examples=["mail.acme.example"],
     )
     ca_certificate: Annotated[str, AfterValidator(_certificate)] | None = Field(
-        None, max_length=65_536, description="PEM of the authority to trust, for a private one"
+        None,
+        min_length=1,
+        max_length=65_536,
+        description="PEM of the authority to trust, for a private one",
     )
     login: Literal["password", "xoauth2"] = Field(
         "password", description="With xoauth2 the password is an access token"

@@ -14,7 +14,7 @@ from backend.kit.smtp import Pacing
 from backend.managers.email._values import RetryPolicy
 from tests.support.mail_server import Rules, Talk, answers, mail_server
 from tests.support.mailing import Mailing, open_mailing
-from tests.support.platform import TenantClient
+from tests.support.platform import App, TenantClient
 
 EMAIL: dict[str, Any] = {"to": ["ada@example.test"], "subject": "Hello", "text": "There"}
 QUICK = Pacing(recover_seconds=5, pause_seconds=0.2, most_pause_seconds=0.4, hold_seconds=0.2)
@@ -233,6 +233,16 @@ class TestRelayState:
         assert "EHLO mail.acme.example" in rules.heard
         assert rules.most_open == 1
         assert rules.sessions >= 3
+
+    @pytest.mark.parametrize("certificate", ["", "mine", "Grüße"])
+    async def test_a_certificate_that_is_none_is_refused(self, app: App, certificate: str) -> None:
+        ada = await app.caller("owner")
+        smtp = {"host": "192.0.32.10", "ca_certificate": certificate}
+        body = {"from_address": "a@acme.example", "smtp": smtp}
+        answer = await ada.http.put("/api/v1/email-settings", json=body)
+        assert answer.status_code == 422, answer.text
+        (found,) = answer.json()["errors"]
+        assert found["pointer"] == "/body/smtp/ca_certificate"
 
 
 async def slowed(caller: TenantClient) -> bool:
