@@ -14,6 +14,8 @@ from pathlib import Path
 from types import MethodType
 from typing import Any, Final
 
+import sqlalchemy as sa
+
 from backend.kit.smtp import Pacing, SmtpTimeouts
 from backend.migrations import runner
 from scripts.drills.rig import DrillError, Where
@@ -136,6 +138,7 @@ def _database(where: Where, folder: Path) -> str:
         return url
     made = where.server.create_database(f"drill_{secrets.token_hex(6)}")
     runner.upgrade(made.owner_url)
+    runner.grant(made.owner_url, str(sa.make_url(made.url).username))
     return made.url
 
 
