@@ -109,7 +109,7 @@ class TenantOwned:
 
     The tenant stands first in the primary key, and in every index that serves a tenant: else the
     scope's own criterion, the only thing all statements have in common, is what planners find an
-    index for, and then they read the whole tenant (record 0018).
+    index for, and then they read the whole tenant (record 0016).
     """
 
     tenant_id: Mapped[str] = mapped_column(Id, primary_key=True, sort_order=-1)

@@ -1,6 +1,6 @@
 """What migrations do to whole tables: tenants' tables are made, and made over, in one form.
 
-The tenant stands first in the primary key and in every index of its table (record 0018). Indexes
+The tenant stands first in the primary key and in every index of its table (record 0016). Indexes
 that an errand needs across tenants are made with ``op.create_index``, and argued in the model.
 """
 

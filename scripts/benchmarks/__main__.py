@@ -8,16 +8,18 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
-from scripts.benchmarks import email, events, jobs, pipeline
+from scripts.benchmarks import email, events, growth, jobs, pipeline
 from scripts.benchmarks.measure import MIN_ROUNDS, BenchmarkError, Result
 from scripts.installation import InstallationError
 
+_GROWTH: Final = growth.Growth()
 CASES: Final[Mapping[str, Callable[[int], Result]]] = {
     "pipeline/introspect": partial(pipeline.run_introspect, seconds=5.0),
     "email/single": lambda rounds: email.run_case("single", rounds, 600),
     "email/batch100": lambda rounds: email.run_case("batch100", rounds, 2000),
     "events/postgresql": lambda rounds: events.run_case("postgresql", rounds, 10_000),
     "events/sqlite": lambda rounds: events.run_case("sqlite", rounds, 10_000),
+    **_GROWTH.cases(),
     "jobs/postgresql": lambda rounds: jobs.run_case("postgresql", rounds, jobs.Backlog(5000, 1500)),
     "jobs/sqlite": lambda rounds: jobs.run_case("sqlite", rounds, jobs.Backlog(5000, 1500)),
 }
@@ -29,6 +31,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
     # The default would end us without the blocks that stop what we started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    _GROWTH.messages = options.messages
+    with _GROWTH:
+        return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
     failed = False
     for name in options.names:
         sys.stderr.write(f"==> {name} ({options.rounds} rounds; load {os.getloadavg()[0]:.1f})\n")
@@ -53,7 +61,15 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--rounds", type=int, default=MIN_ROUNDS, help="alternating runs of each side (3)"
     )
+    parser.add_argument(
+        "--messages",
+        type=int,
+        default=growth.MESSAGES,
+        help=f"stored by the full one of growth ({growth.MESSAGES}); fewer for trying",
+    )
     options = parser.parse_args(arguments)
+    if options.messages < growth.FEW:
+        parser.error(f"--messages must be {growth.FEW} at least")
     if not MIN_ROUNDS <= options.rounds <= 50:
         parser.error(f"--rounds must lie between {MIN_ROUNDS} and 50")
     wanted = []

@@ -21,10 +21,10 @@ import uvloop
 
 from backend.core.clock import epoch_nanoseconds
 from backend.managers.email import EmailSettings
-from scripts.benchmarks.load import Request, post_all
+from scripts.benchmarks.load import Request, send_all
 from scripts.benchmarks.measure import BenchmarkError, Result, alternate
 from scripts.benchmarks.processes import installation, wait_until
-from scripts.installation import HOST
+from scripts.installation import HOST, Installation
 
 REFERENCE: Final = "EmailMessage + aiosmtplib"
 _CLIENTS: Final = {"single": 16, "batch100": 4}
@@ -51,13 +51,7 @@ def run_case(case: str, rounds: int, messages: int) -> Result:
         token = platform.token()
 
         def ours(count: int = messages) -> float:
-            requests = list(_requests(case, platform.api_port, token, count))
-            _clear(platform.sink_folder)
-            began = post_all(requests, clients=_CLIENTS[case])
-            rate = count / _seconds_to_last(platform.sink_folder, began, count)
-            # What still has to be recorded is part of our price, but not of the other's run.
-            wait_until(lambda: _settled(platform.api_port), "the recording of all outcomes")
-            return rate
+            return deliver(case, platform, token, count)
 
         def reference(count: int = messages) -> float:
             _clear(platform.sink_folder)
@@ -70,6 +64,21 @@ def run_case(case: str, rounds: int, messages: int) -> Result:
     return Result("email", case, mine, theirs, REFERENCE, "messages/s")
 
 
+def deliver(case: str, platform: Installation, token: str, count: int) -> float:
+    """Messages a second that reach the sink, from the first request to the last one's arrival.
+
+    Raises:
+        BenchmarkError: They did not all arrive, or one arrived twice.
+    """
+    requests = list(requests_of(case, platform.api_port, token, count))
+    _clear(platform.sink_folder)
+    began = send_all(requests, clients=_CLIENTS[case])
+    rate = count / _seconds_to_last(platform.sink_folder, began, count)
+    # What still has to be recorded is part of our price, but not of the other's run.
+    wait_until(lambda: _settled(platform.api_port), "the recording of all outcomes")
+    return rate
+
+
 def _fields(number: int) -> tuple[str, str, str]:
     """Recipient, subject and text of one message: no two are alike."""
     name = f"Customer {number}"
@@ -80,7 +89,8 @@ def _fields(number: int) -> tuple[str, str, str]:
     )
 
 
-def _requests(case: str, port: int, token: str, count: int) -> Iterator[Request]:
+def requests_of(case: str, port: int, token: str, count: int) -> Iterator[Request]:
+    """The requests that send so many messages."""
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     messages = []
     for number in range(count):

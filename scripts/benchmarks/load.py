@@ -46,18 +46,19 @@ def find_wrk() -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One POST, the same every time."""
+    """One request, the same every time."""
 
     port: int
     path: str
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes = b""
+    method: str = "POST"
 
     def to_bytes(self) -> bytes:
         """As it goes over the wire."""
         head = "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())
         return (
-            f"POST {self.path} HTTP/1.1\r\nHost: {HOST}:{self.port}\r\n{head}"
+            f"{self.method} {self.path} HTTP/1.1\r\nHost: {HOST}:{self.port}\r\n{head}"
             f"Content-Length: {len(self.body)}\r\n\r\n"
         ).encode() + self.body
 
@@ -115,7 +116,7 @@ def _rate_of_own(request: Request, connections: int, seconds: float) -> float:
     return count / (monotonic() - began)
 
 
-def post_all(requests: Sequence[Request], *, clients: int) -> int:
+def send_all(requests: Sequence[Request], *, clients: int) -> int:
     """Send each request once over ``clients`` kept connections; the epoch ns of the first one.
 
     Returns when all are answered.

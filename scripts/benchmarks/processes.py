@@ -17,7 +17,7 @@ _READY_SECONDS: Final = 60.0
 _POLL_SECONDS: Final = 0.1
 
 # The limiter stays in the way of every request and decides on each; it only never says no.
-_GENEROUS: Final = {
+GENEROUS: Final = {
     f"{level}{what}": str(value)
     for level in (
         *("GATEWAY__COARSE_", "GATEWAY__TENANT_", "GATEWAY__CLIENT_", "GATEWAY__INTROSPECT_"),
@@ -65,7 +65,7 @@ def installation(
     """An installation with these programs serving, and a folder that is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="email-sender-bench-") as name:
         folder = Path(name)
-        with Installation(folder, {**_GENEROUS, **(settings or {})}) as platform:
+        with Installation(folder, {**GENEROUS, **(settings or {})}) as platform:
             for program in programs:
                 platform.start(program)
                 wait_until(partial(platform.serves, program), f"the {program}'s serving")

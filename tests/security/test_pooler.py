@@ -50,7 +50,8 @@ def pooler(postgres_template: Any) -> Iterator[int]:
     command = [_PROGRAM, str(folder / "settings")]
     if os.geteuid() == 0:
         # It refuses to run as root.
-        shutil.chown(folder, "postgres", "postgres")
+        for path in (folder, *folder.iterdir()):
+            shutil.chown(path, "postgres", "postgres")
         command = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", *command]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 20

@@ -28,7 +28,11 @@ from backend.core.ids import uuid7
 from backend.migrations import runner
 from tests.support.postgres import SUPERUSER
 
-pytestmark = pytest.mark.attack
+pytestmark = [
+    pytest.mark.attack,
+    # Some of the shapes are careless on purpose.
+    pytest.mark.filterwarnings("ignore:.*cartesian product:sqlalchemy.exc.SAWarning"),
+]
 
 MODELS = sorted(
     (

@@ -214,7 +214,7 @@ def rollup(tenant_id: str, number: int, now: datetime) -> dict[str, Any]:
 async def use_everything(house: House, ada: TenantClient) -> None:
     """Every operation, every filter of a list and its second page."""
     admin = await platform_admin(house, ada)
-    newest, oldest = address_of(MESSAGES - 1), address_of(0)
+    newest, oldest = address_of(MESSAGES - 1, MESSAGES), address_of(0, MESSAGES)
     for operation, filters in LISTS.items():
         caller = admin if "/platform/" in operation else ada
         for wanted in filters:
