@@ -58,12 +58,14 @@ class AttachmentIn(Wire, frozen=True, kw_only=True):
 
     content: str
     filename: str
+    content_id: str | None | UnsetType = UNSET
     content_type: str | UnsetType = "application/octet-stream"
 
 
 class AttachmentOut(Wire, frozen=True, kw_only=True):
     """An attachment without its bytes."""
 
+    content_id: str | None
     content_type: str
     filename: str
     size_bytes: int
@@ -98,6 +100,13 @@ class BatchOut(Wire, frozen=True, kw_only=True):
     """The messages in the order they were given."""
 
     items: list[SubmittedOut]
+
+
+class CalendarIn(Wire, frozen=True, kw_only=True):
+    """An invitation that mail programs show with buttons to answer."""
+
+    content: str
+    method: str | UnsetType = "REQUEST"
 
 
 class ChainReportOut(Wire, frozen=True, kw_only=True):
@@ -166,11 +175,15 @@ class EmailCreate(Wire, frozen=True, kw_only=True):
     attachments: list[AttachmentIn] | UnsetType = UNSET
     bcc: list[str] | UnsetType = UNSET
     business_key: str | None | UnsetType = UNSET
+    calendar: CalendarIn | None | UnsetType = UNSET
     cc: list[str] | UnsetType = UNSET
+    from_: str | None | UnsetType = field(name="from", default=UNSET)
     headers: dict[str, str] | UnsetType = UNSET
     html: str | None | UnsetType = UNSET
+    message_id: str | None | UnsetType = UNSET
     on_key_conflict: str | UnsetType = "refuse"
-    reply_to: str | None | UnsetType = UNSET
+    reply_to: str | list[str] | None | UnsetType = UNSET
+    send_at: datetime | None | UnsetType = UNSET
     subject: str | None | UnsetType = UNSET
     template: str | None | UnsetType = UNSET
     text: str | None | UnsetType = UNSET
@@ -193,6 +206,7 @@ class EmailDetail(Wire, frozen=True, kw_only=True):
     job_id: str
     message_id: str
     recipients: list[RecipientOut]
+    send_at: datetime | None
     size_bytes: int
     state: str
     subject: str
@@ -215,6 +229,7 @@ class EmailOut(Wire, frozen=True, kw_only=True):
     id: str
     job_id: str
     message_id: str
+    send_at: datetime | None
     size_bytes: int
     state: str
     subject: str
@@ -234,6 +249,9 @@ class EmailSettingsOut(Wire, frozen=True, kw_only=True):
     from_name: str
     keep_content_days: int | None
     keep_days: int | None
+    relay: RelayOut
+    retry: RetryOut | None
+    senders: list[str]
     smtp: SmtpOut | None
     suppress_hard_bounces: bool
     warning: str | None | UnsetType = UNSET
@@ -246,6 +264,8 @@ class EmailSettingsPut(Wire, frozen=True, kw_only=True):
     from_name: str | UnsetType = ""
     keep_content_days: int | None | UnsetType = UNSET
     keep_days: int | None | UnsetType = UNSET
+    retry: RetryIn | None | UnsetType = UNSET
+    senders: list[str] | UnsetType = UNSET
     smtp: SmtpIn | None | UnsetType = UNSET
     suppress_hard_bounces: bool | UnsetType = False
 
@@ -444,12 +464,58 @@ class RecipientOut(Wire, frozen=True, kw_only=True):
     updated_at: datetime
 
 
+class RelayLimitsOut(Wire, frozen=True, kw_only=True):
+    """What the mail server is asked for at most; null is no limit."""
+
+    connections: int
+    messages_per_session: int | None
+    rate_per_second: float | None
+    recipients_per_transaction: int | None
+
+
+class RelayOut(Wire, frozen=True, kw_only=True):
+    """The mail server that the tenant's mail goes to, as its answers have shown it."""
+
+    limits: RelayLimitsOut
+    name: str
+    pauses: list[RelayPauseOut]
+    provider: str | None
+    state: str
+
+
+class RelayPauseOut(Wire, frozen=True, kw_only=True):
+    """Why nothing is handed to the mail server just now."""
+
+    code: int | None
+    kind: str
+    reason: str
+    sender: str | None
+    since: datetime
+    until: datetime
+
+
 class RequestsOut(Wire, frozen=True, kw_only=True):
     """Figures over the whole window."""
 
     error_rate: float | None
     p95_ms: float | None
     per_second: float
+
+
+class RetryIn(Wire, frozen=True, kw_only=True):
+    """When a deferred message is tried again, and for how long."""
+
+    waits_seconds: list[float]
+    delay_notice_after_seconds: float | UnsetType = 14400
+    give_up_after_seconds: float | UnsetType = 432000
+
+
+class RetryOut(Wire, frozen=True, kw_only=True):
+    """When a deferred message is tried again, and for how long."""
+
+    delay_notice_after_seconds: float
+    give_up_after_seconds: float
+    waits_seconds: list[float]
 
 
 class RoleOut(Wire, frozen=True, kw_only=True):
@@ -475,8 +541,15 @@ class SmtpIn(Wire, frozen=True, kw_only=True):
     """The tenant's own mail server; a password belongs to a user name."""
 
     host: str
+    ca_certificate: str | None | UnsetType = UNSET
+    connections: int | None | UnsetType = UNSET
+    ehlo_name: str | None | UnsetType = UNSET
+    login: str | UnsetType = "password"
+    messages_per_session: int | None | UnsetType = UNSET
     password: str | None | UnsetType = UNSET
     port: int | UnsetType = 587
+    rate_per_second: float | None | UnsetType = UNSET
+    recipients_per_transaction: int | None | UnsetType = UNSET
     tls: str | UnsetType = "starttls"
     username: str | None | UnsetType = UNSET
 
@@ -484,8 +557,15 @@ class SmtpIn(Wire, frozen=True, kw_only=True):
 class SmtpOut(Wire, frozen=True, kw_only=True):
     """The tenant's own mail server, without its password."""
 
+    ca_certificate: str | None
+    connections: int | None
+    ehlo_name: str | None
     host: str
+    login: str
+    messages_per_session: int | None
     port: int
+    rate_per_second: float | None
+    recipients_per_transaction: int | None
     tls: str
     username: str | None
 
@@ -505,6 +585,7 @@ class SubmittedOut(Wire, frozen=True, kw_only=True):
     id: str
     job_id: str
     message_id: str
+    send_at: datetime | None
     size_bytes: int
     state: str
     subject: str

@@ -14,6 +14,13 @@ from dashboard.widgets import confirm, markup, problems
 
 CANCELLABLE: Final = frozenset({"blocked", "ready", "running"})
 RETRYABLE: Final = frozenset({"dead", "cancelled"})
+# E-mail is tried for a time and not so many times; its jobs have a limit that none will meet.
+UNCOUNTED: Final = 1_000_000
+
+
+def _attempt(job: models.JobOut) -> str:
+    counted = job.max_attempts < UNCOUNTED
+    return f"{job.attempt} of {job.max_attempts}" if counted else str(job.attempt)
 
 
 def detail(job_id: str) -> None:
@@ -22,7 +29,7 @@ def detail(job_id: str) -> None:
     st.button("All jobs", key="jobs-back", icon=":material/arrow_back:", on_click=_back)
     with problems.guard():
         job = session.api.get_job(job_id)
-        lead = f"Attempt {job.attempt} of {job.max_attempts}"
+        lead = f"Attempt {_attempt(job)}"
         if job.state == "running" and job.cancel_requested:
             lead += ", asked to stop"
         markup.object_heading(job.kind, job.state, lead)
@@ -116,9 +123,7 @@ PAGE: Final = ListPage(
     columns=(
         Column("kind", "Kind", "strong"),
         Column("state", "State", "badge"),
-        Column(
-            "attempt", "Attempt", "number", lambda job: f"{job.attempt} of {job.max_attempts}"
-        ),
+        Column("attempt", "Attempt", "number", _attempt),
         Column(
             "took", "Took", "number", lambda job: markup.duration(job.started_at, job.finished_at)
         ),

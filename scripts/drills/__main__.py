@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from scripts.drills import events, services, workers
+from scripts.drills import events, services, smtp, workers
 from scripts.drills.rig import DrillError, Rig, Where, open_rig
 from scripts.installation import InstallationError
 from tests.support.postgres import MISSING, PostgresServer, find_programs
@@ -39,13 +39,22 @@ class Drill:
     databases: tuple[str, ...] = ("sqlite", "postgresql")
 
 
-DRILLS: Final = {
+@dataclass(frozen=True, slots=True)
+class BareDrill:
+    """One that makes what it breaks by itself."""
+
+    run: Callable[[Where, random.Random, Path], Awaitable[Report]]
+    databases: tuple[str, ...] = ("sqlite", "postgresql")
+
+
+DRILLS: Final[dict[str, Drill | BareDrill]] = {
     "kill-worker": Drill(workers.kill_worker, workers.KILL_SETTINGS),
     "crash-loop": Drill(workers.crash_loop, workers.CRASH_LOOP_SETTINGS),
     "stop-worker": Drill(workers.stop_worker, workers.STOP_SETTINGS),
     "kill-api": Drill(services.kill_api, services.API_SETTINGS),
     "mail-server": Drill(services.stop_mail_server, services.MAIL_SERVER_SETTINGS),
     "events": Drill(events.kill_consumers, events.SETTINGS),
+    "smtp": BareDrill(smtp.play_servers),
     "database": Drill(services.restart_database, services.DATABASE_SETTINGS, ("postgresql",)),
 }
 
@@ -75,7 +84,10 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
-async def _hold(drill: Drill, where: Where, rng: random.Random, folder: Path) -> Report:
+async def _hold(drill: Drill | BareDrill, where: Where, rng: random.Random, folder: Path) -> Report:
+    if isinstance(drill, BareDrill):
+        async with asyncio.timeout(_LIMIT_SECONDS):
+            return await drill.run(where, rng, folder)
     async with asyncio.timeout(_LIMIT_SECONDS), open_rig(folder, where, drill.settings) as rig:
         return await drill.run(rig, rng)
 

@@ -30,7 +30,9 @@ class TestList:
         screen = visit("jobs")
         screen.app.selectbox(key="jobs-state").select("dead").run()
         row, job = screen.rows("jobs")[0], one(platform, "dead")
-        assert row["attempt"] == f"1 of {job['max_attempts']}"
+        # E-mail is tried for a time: a number of tries would be one that nobody meets.
+        assert job["kind"] == "email.send"
+        assert row["attempt"] == "1"
         assert "No such mailbox" in row["error"]
 
     def test_exports_the_whole_list(self, visit, platform):

@@ -142,11 +142,11 @@ def _statements(s: _Speech, events: int) -> Iterator[str]:
     yield (
         "INSERT INTO email_messages (tenant_id, id, message_id, state, subject, sender, "
         "business_key, size_bytes, job_id, attempts, created_by, created_at, "
-        "updated_at, accepted_at) "
+        "updated_at, accepted_at, tries_from) "
         f"SELECT {s.tenant}, {s.id(_EMAIL)}, '<' || {number} || '@example.test>', {state}, "
         f"'Your order ' || {number}, 'Acme <no-reply@example.test>', "
         f"CASE WHEN i % 10 = 0 THEN 'order-' || {number} END, 256, {s.id(_JOB)}, 1, "
-        f"'client:filled', {s.at}, {s.at}, {s.at} FROM {everything}"
+        f"'client:filled', {s.at}, {s.at}, {s.at}, {s.at} FROM {everything}"
     )
     yield (
         "INSERT INTO email_contents (tenant_id, email_id, sealed_content) "

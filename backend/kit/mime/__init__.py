@@ -2,10 +2,13 @@
 
 from backend.kit.mime._address import Mailbox, parse_address, parse_addresses
 from backend.kit.mime._compose import (
+    CALENDAR_METHODS,
     MAX_HEADERS,
     Attachment,
+    Calendar,
     Content,
     check_content,
+    check_message_id,
     compose,
     make_message_id,
 )
@@ -16,14 +19,17 @@ from backend.kit.mime.errors import (
 )
 
 __all__ = [
+    "CALENDAR_METHODS",
     "MAX_HEADERS",
     "Attachment",
     "AttachmentsTooLargeError",
+    "Calendar",
     "Content",
     "InvalidAddressError",
     "InvalidHeaderError",
     "Mailbox",
     "check_content",
+    "check_message_id",
     "compose",
     "make_message_id",
     "parse_address",

@@ -23,11 +23,17 @@ from urllib.parse import quote
 import msgspec
 
 from backend.core.errors import InvalidInputError, placed
-from backend.kit.mime._address import Mailbox, parse_address
+from backend.kit.mime._address import Mailbox, parse_address, parse_addresses
+from backend.kit.mime._headers import (
+    MAX_LINE_OCTETS,
+    address_field,
+    check_text,
+    text_field,
+    write_field,
+)
 from backend.kit.mime.errors import AttachmentsTooLargeError, InvalidHeaderError
 
 MAX_HEADERS: Final = 50
-MAX_LINE_OCTETS: Final = 998
 MAX_FILENAME_OCTETS: Final = 255
 DEFAULT_MAX_ATTACHMENTS_BYTES: Final = 10 * 1024 * 1024
 DEFAULT_MAX_RECIPIENTS: Final = 1_000
@@ -36,21 +42,21 @@ DEFAULT_MAX_RECIPIENTS: Final = 1_000
 # and from_bytes keeps reading the old ones.
 _CONTENT_VERSION: Final = b"\x01"
 
-_FOLD_AT: Final = 76
 _CRLF: Final = b"\r\n"
 _FIELD_NAME: Final = re.compile(r"[!-9;-~]{1,76}", re.ASCII)
 _HEADER_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
-_WORD: Final = re.compile(r"[ \t]*[^ \t]+")
-_ATOM_PHRASE: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+", re.ASCII)
 _MESSAGE_ID: Final = re.compile(r"<[!-;=?-~]{1,480}@[!-;=?-~]{1,480}>", re.ASCII)
+_CONTENT_ID: Final = re.compile(r"[A-Za-z0-9._@+=-]{1,200}", re.ASCII)
+CALENDAR_METHODS: Final = ("PUBLISH", "REQUEST", "REPLY", "ADD", "CANCEL", "REFRESH", "COUNTER")
 _ID_PART: Final = re.compile(r"[A-Za-z0-9._-]{1,255}", re.ASCII)
 _TOKEN: Final = r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]+"
-_CONTENT_TYPE: Final = re.compile(
-    rf'{_TOKEN}/{_TOKEN}(?:; ?{_TOKEN}=(?:{_TOKEN}|"[ !#-\[\]-~]*"))*', re.ASCII
+_QUOTED: Final = r'"[ !#-\[\]-~]*"'
+_PARAMETER: Final = re.compile(
+    rf"[ \t]*;[ \t]*({_TOKEN})[ \t]*=[ \t]*({_TOKEN}|{_QUOTED})", re.ASCII
 )
-_Q_SAFE: Final = frozenset(
-    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!*+-/"  # RFC 2047 5 (3)
+_CONTENT_TYPE: Final = re.compile(
+    rf"[ \t]*({_TOKEN}/{_TOKEN})((?:{_PARAMETER.pattern})*)[ \t]*;?[ \t]*", re.ASCII
 )
 _LINE_BREAK: Final = re.compile(r"\r\n|\r|\n")
 
@@ -90,11 +96,22 @@ _RESERVED_PREFIXES: Final = (
 
 
 class Attachment(msgspec.Struct, frozen=True, array_like=True):
-    """One attached file; ``content_type`` may carry parameters."""
+    """One attached file; ``content_type`` may carry parameters.
+
+    With a ``content_id`` it belongs to the HTML, which shows it as ``cid:<content_id>``.
+    """
 
     filename: str
     content_type: str
     data: bytes
+    content_id: str | None = None
+
+
+class Calendar(msgspec.Struct, frozen=True, array_like=True):
+    """An invitation (RFC 5545) as a form of the message itself; ``method`` as in the text."""
+
+    method: str
+    text: str
 
 
 class Content(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
@@ -103,9 +120,17 @@ class Content(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     subject: str
     text: str | None = None
     html: str | None = None
-    reply_to: str | None = None
+    reply_to: str | list[str] | None = None
     headers: dict[str, str] = {}
     attachments: list[Attachment] = []
+    calendar: Calendar | None = None
+
+    @property
+    def replies_to(self) -> list[str]:
+        """The addresses that answers go to; none leaves them to the sender."""
+        if self.reply_to is None:
+            return []
+        return [self.reply_to] if isinstance(self.reply_to, str) else self.reply_to
 
     def to_bytes(self) -> bytes:
         """Return a compact form that ``from_bytes`` of this and later releases reads."""
@@ -144,21 +169,43 @@ def check_content(
         if body is not None and _SURROGATE.search(body):
             raise InvalidInputError("A body holds half of a surrogate pair.").at(part)
     with placed("subject"):
-        _check_header_text("Subject", content.subject)
-    if content.reply_to is not None:
-        with placed("reply_to"):
+        check_text("Subject", content.subject)
+        if len(content.subject) > MAX_LINE_OCTETS // 2:
+            write_field("Subject", content.subject)
+    with placed("reply_to"):
+        if isinstance(content.reply_to, str):
             parse_address(content.reply_to)
+        else:
+            parse_addresses(content.replies_to)
     _check_headers(content.headers)
+    if content.calendar is not None:
+        with placed("calendar"):
+            _check_calendar(content.calendar)
     total = 0
+    inline: set[str] = set()
     for index, attachment in enumerate(content.attachments):
         with placed("attachments", index):
             _check_attachment(attachment)
+            if attachment.content_id is not None:
+                with placed("content_id"):
+                    _check_inline(attachment.content_id, inline, content.html)
         total += len(attachment.data)
     if max_attachments_bytes is not None and total > max_attachments_bytes:
         raise AttachmentsTooLargeError(
             f"The attachments have {total} bytes; at most {max_attachments_bytes} are allowed.",
             limit=max_attachments_bytes,
         ).at("attachments")
+
+
+def check_message_id(text: str) -> str:
+    """A message id that its author chose.
+
+    Raises:
+        InvalidHeaderError: It is none; it needs its angle brackets.
+    """
+    if not _MESSAGE_ID.fullmatch(text):
+        raise InvalidHeaderError("A message id looks like <unique@example.org>.")
+    return text
 
 
 def make_message_id(unique: str, domain: str) -> str:
@@ -198,18 +245,18 @@ def compose(
 
     lines = [
         f"Date: {format_datetime(date)}",
-        _address_header("From", (from_mailbox,)),
+        address_field("From", (from_mailbox,)),
         # RFC 5322 wants a destination even where all recipients are blind.
-        _address_header("To", to) if to or cc else "To: undisclosed-recipients:;",
+        address_field("To", to) if to or cc else "To: undisclosed-recipients:;",
     ]
     if cc and not to:
         lines.pop()
     if cc:
-        lines.append(_address_header("Cc", cc))
-    if content.reply_to is not None:
-        lines.append(_address_header("Reply-To", (parse_address(content.reply_to),)))
-    lines += (_text_header("Subject", content.subject), f"Message-ID: {message_id}")
-    lines += (_text_header(name, value) for name, value in content.headers.items())
+        lines.append(address_field("Cc", cc))
+    if content.replies_to:
+        lines.append(address_field("Reply-To", parse_addresses(content.replies_to)))
+    lines += (text_field("Subject", content.subject), f"Message-ID: {message_id}")
+    lines += (write_field(name, value) for name, value in content.headers.items())
     lines.append("MIME-Version: 1.0")
     head = "\r\n".join(lines).encode("ascii")
     return head + _CRLF + _write_body(content, message_id)
@@ -237,16 +284,8 @@ def _check_header(name: str, value: str, seen: set[str]) -> None:
     if folded in seen:
         raise InvalidHeaderError(f"The header {name!r} appears twice.", header=name)
     seen.add(folded)
-    _check_header_text(name, value)
-
-
-def _check_header_text(name: str, value: str) -> None:
-    if _HEADER_CONTROL.search(value):
-        raise InvalidHeaderError(f"{name} contains a line break or control character.", header=name)
-    if len(name) + 2 + len(value.encode()) > MAX_LINE_OCTETS:
-        raise InvalidHeaderError(
-            f"{name} is longer than {MAX_LINE_OCTETS} octets with its name.", header=name
-        )
+    check_text(name, value)
+    write_field(name, value)
 
 
 def _check_attachment(attachment: Attachment) -> None:
@@ -257,9 +296,7 @@ def _check_attachment(attachment: Attachment) -> None:
         raise InvalidHeaderError(f"The file name {name[:80]!r} contains a path.")
     if len(name.encode()) > MAX_FILENAME_OCTETS:
         raise InvalidHeaderError(f"A file name may have at most {MAX_FILENAME_OCTETS} octets.")
-    content_type = attachment.content_type
-    if len(content_type) > MAX_FILENAME_OCTETS or not _CONTENT_TYPE.fullmatch(content_type):
-        raise InvalidHeaderError(f"{content_type[:80]!r} is no content type.")
+    content_type = _canonical_type(attachment.content_type)
     # Both kinds may not be base64 (RFC 2046), and a multipart would start parts of its own.
     if content_type.lower().startswith(("multipart/", "message/")):
         raise InvalidHeaderError(
@@ -267,89 +304,36 @@ def _check_attachment(attachment: Attachment) -> None:
         )
 
 
-# --- Headers --------------------------------------------------------------------------------------
+def _check_inline(content_id: str, seen: set[str], html: str | None) -> None:
+    if not _CONTENT_ID.fullmatch(content_id):
+        raise InvalidHeaderError(f"{content_id[:80]!r} is no content id.")
+    if html is None:
+        raise InvalidInputError("An attachment with a content id needs an HTML body.")
+    if content_id in seen:
+        raise InvalidInputError(f"The content id {content_id} appears twice.")
+    seen.add(content_id)
 
 
-def _text_header(name: str, value: str) -> str:
-    """Write an unstructured header: plain where it may be, folded or encoded where it must."""
-    value = value.strip(" \t")
-    # A plain "=?" would be decoded by readers into something the author did not write.
-    if value.isascii() and "=?" not in value:
-        if len(name) + 2 + len(value) <= _FOLD_AT:
-            return f"{name}: {value}"
-        return _fold(name, _WORD.findall(value))
-    words = _encode_words(value, first_room=_FOLD_AT - len(name) - 2)
-    return f"{name}: " + "\r\n ".join(words)
+def _check_calendar(calendar: Calendar) -> None:
+    if _SURROGATE.search(calendar.text):
+        raise InvalidInputError("The calendar holds half of a surrogate pair.")
+    if not calendar.text.lstrip().upper().startswith("BEGIN:VCALENDAR"):
+        raise InvalidInputError("The calendar does not begin with BEGIN:VCALENDAR.")
+    if calendar.method not in CALENDAR_METHODS:
+        raise InvalidInputError(f"{calendar.method[:40]!r} is no method of a calendar.")
 
 
-def _address_header(name: str, mailboxes: Sequence[Mailbox]) -> str:
-    # Commas are joined on after encoding, so none can slip into an encoded word.
-    shown = [_format_mailbox(mailbox) for mailbox in mailboxes]
-    line = f"{name}: " + ", ".join(shown)
-    if len(line) <= _FOLD_AT and "\r" not in line:
-        return line
-    return f"{name}: " + ",\r\n ".join(shown)
+def _canonical_type(text: str) -> str:
+    """The content type as it is written, whatever white space stands between its parts.
 
-
-def _format_mailbox(mailbox: Mailbox) -> str:
-    name, address = mailbox.display_name, mailbox.address
-    if not name:
-        return address
-    if not name.isascii() or "=?" in name or _HEADER_CONTROL.search(name):
-        return "\r\n ".join((*_encode_words(name, first_room=60), f"<{address}>"))
-    if not _ATOM_PHRASE.fullmatch(name):
-        name = '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    # Names are at most 200 characters, so name and address stay far below 998 on one line, but
-    # readers like lines of 78.
-    return f"{name}\r\n <{address}>" if len(name) + len(address) > 66 else f"{name} <{address}>"
-
-
-def _fold(name: str, words: Sequence[str]) -> str:
-    lines: list[str] = []
-    line = f"{name}: " + (words[0] if words else "")
-    for word in words[1:]:
-        if len(line) + len(word) > _FOLD_AT:
-            lines.append(line)
-            line = word  # it begins with the space it was found with: unfolding restores the value
-        else:
-            line += word
-    lines.append(line)
-    return "\r\n".join(lines)
-
-
-def _encode_words(text: str, *, first_room: int) -> list[str]:
-    """Split text into RFC 2047 words of whole characters, each at most 75 octets."""
-    raw = text.encode()
-    escaped = sum(3 if byte not in _Q_SAFE and byte != 0x20 else 1 for byte in raw)
-    use_q = escaped <= len(raw) * 4 / 3
-    words: list[str] = []
-    # A long field name may leave no room; then the first line runs over 76, which is allowed.
-    room = max(first_room, 24) - 12
-    chunk: list[str] = []
-    used = 0
-    for char in text:
-        encoded = char.encode()
-        size = len(_q(encoded)) if use_q else len(encoded)
-        limit = room if use_q else room // 4 * 3
-        if chunk and used + size > limit:
-            words.append(_encoded_word("".join(chunk).encode(), use_q=use_q))
-            chunk, used, room = [], 0, 75 - 12
-        chunk.append(char)
-        used += size
-    words.append(_encoded_word("".join(chunk).encode(), use_q=use_q))
-    return words
-
-
-def _encoded_word(raw: bytes, *, use_q: bool) -> str:
-    if use_q:
-        return f"=?utf-8?q?{_q(raw)}?="
-    return f"=?utf-8?b?{binascii.b2a_base64(raw, newline=False).decode()}?="
-
-
-def _q(raw: bytes) -> str:
-    return "".join(
-        chr(byte) if byte in _Q_SAFE else "_" if byte == 0x20 else f"={byte:02X}" for byte in raw
-    )
+    Raises:
+        InvalidHeaderError: It is none.
+    """
+    found = _CONTENT_TYPE.fullmatch(text)
+    if found is None or len(text) > MAX_FILENAME_OCTETS:
+        raise InvalidHeaderError(f"{text[:80]!r} is no content type.")
+    parameters = _PARAMETER.findall(found[2])
+    return "; ".join([found[1], *(f"{name}={value}" for name, value in parameters)])
 
 
 # --- Body -----------------------------------------------------------------------------------------
@@ -357,16 +341,20 @@ def _q(raw: bytes) -> str:
 
 def _write_body(content: Content, message_id: str) -> bytes:
     """Return the remaining header lines, the empty line and the body."""
-    parts = [
-        _text_part(subtype, body)
-        for subtype, body in (("plain", content.text), ("html", content.html))
-        if body is not None
-    ]
-    body = parts[0] if len(parts) == 1 else _multipart("alternative", parts, message_id)
-    if not content.attachments:
-        return body
-    files = [_attachment_part(attachment) for attachment in content.attachments]
-    return _multipart("mixed", [body, *files], message_id)
+    inline = [one for one in content.attachments if one.content_id is not None]
+    forms: list[bytes] = []
+    if content.text is not None:
+        forms.append(_text_part("plain", content.text))
+    if content.html is not None:
+        html = _text_part("html", content.html)
+        shown = [_attachment_part(one) for one in inline]
+        forms.append(_multipart("related", [html, *shown], message_id) if shown else html)
+    if content.calendar is not None:
+        # The last form is the one that readers who know it prefer.
+        forms.append(_text_part("calendar", content.calendar.text, content.calendar.method))
+    body = forms[0] if len(forms) == 1 else _multipart("alternative", forms, message_id)
+    files = [_attachment_part(one) for one in content.attachments if one.content_id is None]
+    return _multipart("mixed", [body, *files], message_id) if files else body
 
 
 def _multipart(subtype: str, parts: Sequence[bytes], message_id: str) -> bytes:
@@ -389,14 +377,15 @@ def _multipart(subtype: str, parts: Sequence[bytes], message_id: str) -> bytes:
     return b"".join(pieces)
 
 
-def _text_part(subtype: str, text: str) -> bytes:
+def _text_part(subtype: str, text: str, method: str | None = None) -> bytes:
+    more = "" if method is None else f"; method={method}"
     if "\r" in text or "\n" in text:
         text = _LINE_BREAK.sub("\r\n", text)
     if not text.endswith("\r\n"):
         text += "\r\n"
     if text.isascii() and "\0" not in text and max(map(len, text.split("\r\n"))) <= MAX_LINE_OCTETS:
         return (
-            f'Content-Type: text/{subtype}; charset="us-ascii"\r\n'
+            f'Content-Type: text/{subtype}; charset="us-ascii"{more}\r\n'
             f"Content-Transfer-Encoding: 7bit\r\n\r\n{text}"
         ).encode("ascii")
     raw = text.encode()
@@ -408,7 +397,7 @@ def _text_part(subtype: str, text: str) -> bytes:
     else:
         encoding, body = "base64", _base64_lines(raw)
     head = (
-        f'Content-Type: text/{subtype}; charset="utf-8"\r\n'
+        f'Content-Type: text/{subtype}; charset="utf-8"{more}\r\n'
         f"Content-Transfer-Encoding: {encoding}\r\n\r\n"
     )
     return head.encode("ascii") + body
@@ -422,10 +411,13 @@ def _attachment_part(attachment: Attachment) -> bytes:
     else:
         # 255 octets become at most 765 characters: no RFC 2231 continuation is ever needed.
         parameter = f"filename*=utf-8''{quote(name, safe='')}"
+    place = "Content-Disposition: attachment"
+    if attachment.content_id is not None:
+        place = f"Content-ID: <{attachment.content_id}>\r\nContent-Disposition: inline"
     head = (
-        f"Content-Type: {attachment.content_type}\r\n"
+        f"Content-Type: {_canonical_type(attachment.content_type)}\r\n"
         "Content-Transfer-Encoding: base64\r\n"
-        f"Content-Disposition: attachment;\r\n {parameter}\r\n\r\n"
+        f"{place};\r\n {parameter}\r\n\r\n"
     )
     return head.encode("ascii") + _base64_lines(attachment.data)
 

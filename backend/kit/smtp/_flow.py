@@ -6,21 +6,21 @@ other share a relay's limit. Nothing here sleeps or sends; time is the given clo
 """
 
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from math import inf
 from time import monotonic
 from typing import Final, Literal
 
 from backend.kit.smtp._relay import Limits
 
-Kind = Literal["refused", "unreachable"]
+PauseKind = Literal["refused", "unreachable"]
 ALL_SENDERS: Final = ""
 
 _LEAST_RATE: Final = 1 / 60
 _SEEN_SECONDS: Final = 10.0
 _FAILURES: Final = 3
-_MOST_DOUBLINGS: Final = 6
+_MOST_DOUBLINGS: Final = 10
 # Until one session has worked, so few may try at once: a server that takes connections and says
 # nothing holds no more of us.
 _UNPROVEN: Final = 2
@@ -32,8 +32,9 @@ class Pacing:
 
     # Without a refusal, a learned limit is given up step by step.
     recover_seconds: float = 60.0
-    # The first pause of a relay that refuses us or is not reached; doubles up to the second.
+    # The first pause of a relay that refuses us, and of one that is not reached; both double.
     pause_seconds: float = 60.0
+    rest_seconds: float = 5.0
     most_pause_seconds: float = 900.0
     # A message waits so long for a connection that does not move, or for its turn; then it goes
     # back, so that nobody else's work waits behind it.
@@ -45,7 +46,7 @@ class Pause:
     """Nothing is sent before ``until`` on the flow's clock, by one sender or by all ("")."""
 
     sender: str
-    kind: Kind
+    kind: PauseKind
     code: int | None
     reason: str
     until: float
@@ -99,10 +100,10 @@ class Flow:
         return self._most.within(self._as_limits())
 
     @property
-    def learned(self) -> Limits | None:
-        """The limits below the given ones that its answers taught us."""
+    def learned(self) -> dict[str, float]:
+        """The limits that its answers taught us, by the names of :class:`Limits`."""
         self._recover()
-        return self._as_limits() if self._learned else None
+        return {name: _whole(name, value) for name, value in self._learned.items()}
 
     @property
     def connections(self) -> int:
@@ -115,25 +116,25 @@ class Flow:
         """Whoever is not sending at present, and why."""
         return tuple(self._pauses.values())
 
-    def paused(self, sender: str, *, trying: bool = False) -> Hold | None:
-        """Why this sender has to wait, if it has to.
-
-        With ``trying``, the first to ask after a pause is told to go on and the others to wait
-        until it has been seen what comes of that.
-        """
+    def paused(self, sender: str) -> Hold | None:
+        """Why this sender has to wait, if it has to."""
         now = self._clock()
         for key in (ALL_SENDERS, sender):
             pause = self._pauses.get(key)
-            if pause is None:
-                continue
-            if now < pause.until:
-                left = pause.until - now
-                refused = pause.kind == "refused"
-                return Hold(pause.reason, left, refused, pause.code)
-            if trying:
-                soon = now + self._pacing.hold_seconds
-                self._pauses[key] = _moved(pause, soon)
+            if pause is not None and now < pause.until:
+                return Hold(pause.reason, pause.until - now, pause.kind == "refused", pause.code)
         return None
+
+    def probe(self, sender: str) -> bool:
+        """Whether a pause is over and this message is to find out what has become of its reason.
+
+        The first to ask is; the others wait until that is seen.
+        """
+        soon = self._clock() + self._pacing.hold_seconds
+        over = [key for key in (ALL_SENDERS, sender) if key in self._pauses]
+        for key in over:
+            self._pauses[key] = replace(self._pauses[key], until=soon)
+        return bool(over)
 
     def turn(self, wait_seconds: float) -> float | Hold:
         """Take the next turn at the present rate; the seconds until it, at most ``wait_seconds``.
@@ -181,11 +182,12 @@ class Flow:
             return  # said to a message that was begun before the rate fell
         while self._accepted and self._accepted[0] < now - _SEEN_SECONDS:
             self._accepted.popleft()
-        if self._accepted:
-            seen = len(self._accepted) / max(now - self._accepted[0], 1.0)
-        else:
-            seen = 1.0 if held is None else held / 2
-        rate = max(0.8 * min(seen, inf if held is None else held), _LEAST_RATE)
+        seen = len(self._accepted) / max(now - self._accepted[0], 1.0) if self._accepted else 0.0
+        base = seen or 1.0
+        if held is not None:
+            # What it took of late it will take again, unless it was that which was too much.
+            base = min(max(seen, held / 2), held)
+        rate = max(0.8 * base, _LEAST_RATE)
         self._learn("rate_per_second", rate)
         self._next_turn = now + 1 / rate
         self._queue_ends = self._next_turn
@@ -205,16 +207,16 @@ class Flow:
         if self._failures >= _FAILURES or ALL_SENDERS in self._pauses:
             self.pause(ALL_SENDERS, "unreachable", None, reason)
 
-    def pause(self, sender: str, kind: Kind, code: int | None, reason: str) -> Pause:
+    def pause(self, sender: str, kind: PauseKind, code: int | None, reason: str) -> Pause:
         """Leave the relay alone for a while, longer each time in a row."""
         now = self._clock()
         before = self._pauses.get(sender)
         if before is not None and before.kind == kind and now < before.until - self._soon():
             return before  # said to somebody who was on the way already
         times = before.times + 1 if before is not None and before.kind == kind else 1
+        first = self._pacing.pause_seconds if kind == "refused" else self._pacing.rest_seconds
         seconds = min(
-            self._pacing.pause_seconds * 2.0 ** min(times - 1, _MOST_DOUBLINGS),
-            self._pacing.most_pause_seconds,
+            first * 2.0 ** min(times - 1, _MOST_DOUBLINGS), self._pacing.most_pause_seconds
         )
         made = Pause(sender, kind, code, reason, now + seconds, times)
         self._pauses[sender] = made
@@ -233,11 +235,10 @@ class Flow:
         """Somebody, or another process, ended the pause."""
         self._pauses.pop(sender, None)
 
-    def adopt_limits(self, learned: Limits) -> None:
+    def adopt_limits(self, learned: Mapping[str, float]) -> None:
         """What another process learned: the stricter holds."""
-        for name in Limits.__slots__:
-            value = getattr(learned, name)
-            if value is not None and value < self._learned.get(name, inf):
+        for name, value in learned.items():
+            if value < self._learned.get(name, inf):
                 self._note(name, value)
 
     # --- inside -------------------------------------------------------------------------------
@@ -245,7 +246,7 @@ class Flow:
     def _soon(self) -> float:
         return self._pacing.hold_seconds
 
-    def _end_pause(self, sender: str, kind: Kind) -> None:
+    def _end_pause(self, sender: str, kind: PauseKind) -> None:
         pause = self._pauses.get(sender)
         if pause is not None and pause.kind == kind:
             del self._pauses[sender]
@@ -273,7 +274,7 @@ class Flow:
             if now < self._rise_at[name]:
                 continue
             self._rise_at[name] = now + self._pacing.recover_seconds
-            risen = value * 1.5 if name == "rate_per_second" else value + max(1, value // 4)
+            risen = value * 2 if name == "rate_per_second" else value + max(1, value // 4)
             most = getattr(self._most, name)
             # Where nothing is given as the most, a limit that is never met any more is forgotten.
             if risen >= (most if most is not None else 1_000):
@@ -283,12 +284,10 @@ class Flow:
             self.revision += 1
 
     def _as_limits(self) -> Limits:
-        whole = {
-            name: value if name == "rate_per_second" else int(value)
-            for name, value in self._learned.items()
-        }
-        return Limits(**({"connections": self._most.connections} | whole))  # type: ignore[arg-type]  # by name
+        most: dict[str, float] = {"connections": self._most.connections}
+        whole = {name: _whole(name, value) for name, value in self._learned.items()}
+        return Limits(**(most | whole))  # type: ignore[arg-type]  # each as its field has it
 
 
-def _moved(pause: Pause, until: float) -> Pause:
-    return Pause(pause.sender, pause.kind, pause.code, pause.reason, until, pause.times)
+def _whole(name: str, value: float) -> float:
+    return value if name == "rate_per_second" else int(value)

@@ -39,7 +39,7 @@ from backend.kit.smtp._session import (
 # How often one message may change sessions before it goes back to the queue.
 _MOST_TRIES: Final = 8
 _BUSY_SECONDS: Final = 15.0
-_STOPPED: Final = "not handed over: the worker was asked to stop"
+_STOPPED: Final = "not handed over: it was asked to stop"
 _INSUFFICIENT: Final = 452
 _WORDS_OF_SESSIONS: Final = re.compile(r"connection|session|concurren", re.IGNORECASE)
 # A relay that has taken something within this time is not one that refuses us.
@@ -125,18 +125,23 @@ class SmtpPool:
         letter = _Letter(sender, recipients, prepare(message))
         while letter.open:
             try:
-                await self._wait_for_turn(sender)
+                self._refuse_paused(letter)
+                await self._wait_for_turn()
                 await self._enter(holder)
             except _HeldError as held:
                 letter.hold(held.hold)
                 break
             try:
+                # Refused to somebody else meanwhile: a wrong password is not tried thirty times.
+                self._refuse_paused(letter)
                 if not still_wanted():
                     if not letter.outcomes:
                         return []
                     letter.hold(Hold(_STOPPED, 0.0))
                     break
                 await self._hand_over(letter)
+            except _HeldError as held:
+                letter.hold(held.hold)
             finally:
                 self._leave()
             if letter.tries > _MOST_TRIES:
@@ -159,10 +164,15 @@ class SmtpPool:
 
     # --- waiting ------------------------------------------------------------------------------
 
-    async def _wait_for_turn(self, sender: str) -> None:
-        paused = self.flow.paused(sender, trying=True)
+    def _refuse_paused(self, letter: "_Letter") -> None:
+        if letter.probes:
+            return
+        paused = self.flow.paused(letter.sender)
         if paused is not None:
             raise _HeldError(paused)
+        letter.probes = self.flow.probe(letter.sender)
+
+    async def _wait_for_turn(self) -> None:
         turn = self.flow.turn(self._pacing.hold_seconds)
         if isinstance(turn, Hold):
             raise _HeldError(turn)
@@ -319,7 +329,7 @@ class SmtpPool:
         for index, said in found.said.items():
             letter.settle(index, said)
             keep = keep and (said.verdict != "later" or _is_of_mailbox(said.reply))
-        if found.taken or any(one.verdict == "refused" for one in found.said.values()):
+        if found.said and found.refused is None:
             self.flow.took(letter.sender)
         if found.taken:
             self._took_at = self._clock()
@@ -414,6 +424,7 @@ class _Letter:
         "fresh",
         "outcomes",
         "payload",
+        "probes",
         "sender",
         "suspect",
         "tries",
@@ -424,6 +435,8 @@ class _Letter:
         self.payload = payload
         self.outcomes: dict[int, RecipientOutcome] = {}
         self.tries = 0
+        # Whether it is the one that finds out if a pause may end.
+        self.probes = False
         # Whether it needs a new session, and after how many messages an old one refused it.
         self.fresh = False
         self.suspect = 0

@@ -1,8 +1,8 @@
 """E-mail: composing, sending and accounting for every recipient.
 
 Owns ``email_messages``, ``email_contents``, ``email_recipients``, ``email_events``,
-``email_templates``, ``email_settings`` and ``email_suppressions``. Its job kind ``email.send``
-reaches the orchestrator through ``app``.
+``email_templates``, ``email_settings``, ``email_relays`` and ``email_suppressions``. Its job kind
+``email.send`` reaches the orchestrator through ``app``.
 """
 
 from backend.core.room import ADMIN, OPERATOR, VIEWER, WORKFLOW, ReadyCheck, Room, RouteClass, Sweep
@@ -22,6 +22,7 @@ from backend.managers.email.models import (
     EmailSettingsRow,
     EventRow,
     RecipientRow,
+    RelayRow,
     SuppressionRow,
     TemplateRow,
 )
@@ -38,6 +39,7 @@ ROOM = Room(
         EventRow,
         TemplateRow,
         EmailSettingsRow,
+        RelayRow,
         SuppressionRow,
     ),
     permissions={
@@ -74,6 +76,7 @@ ROOM = Room(
             "email.queued",
             "email.accepted",
             "email.deferred",
+            "email.delayed",
             "email.bounced",
             "email.partial",
             "email.cancelled",
@@ -83,7 +86,8 @@ ROOM = Room(
     )
     | dict.fromkeys(
         ("suppression.added", "suppression.removed", "suppression.imported"), "suppression:read"
-    ),
+    )
+    | dict.fromkeys(("relay.paused", "relay.resumed"), "email_settings:read"),
     checks=(ReadyCheck("mail_server", EmailManager.check_default_relay, required=lambda _: False),),
 )
 

@@ -1,5 +1,8 @@
 """E-mail settings of a tenant: its from address, and its own mail server if it has one."""
 
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from functools import cache
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -8,8 +11,16 @@ from backend.core.database import Id, ReadTx, Tx
 from backend.core.errors import placed
 from backend.kit.mime import Mailbox, parse_address
 from backend.kit.outbound import NotAllowedError, Outbound, UnreachableError
-from backend.kit.smtp import SmtpRelay, limits_for
-from backend.managers.email._values import RelayChoice, TenantEmailSettings
+from backend.kit.smtp import Limits, SmtpRelay, limits_for
+from backend.managers.email._relays import RelayRecords
+from backend.managers.email._values import (
+    RelayChoice,
+    RelayOptions,
+    RelayState,
+    RetryPolicy,
+    Route,
+    TenantEmailSettings,
+)
 from backend.managers.email.errors import (
     EmailSettingsChangedError,
     RelayNotAllowedError,
@@ -18,6 +29,9 @@ from backend.managers.email.errors import (
 from backend.managers.email.models import EmailSettingsRow, SuppressionRow
 from backend.managers.email.settings import EmailSettings
 from backend.managers.security import Keyring, SecurityManager
+
+MESSAGES_PER_SESSION: Final = 100
+_MOST_WAIT_SECONDS: Final = 3_600.0
 
 
 class EmailSettingsStore:
@@ -29,12 +43,21 @@ class EmailSettingsStore:
         platform: EmailSettings,
         default_relay: SmtpRelay,
         outbound: Outbound,
+        relays: RelayRecords,
     ) -> None:
         """What ``platform`` and ``default_relay`` say holds for tenants that say nothing."""
         self._security = security
         self._platform = platform
         self._default_relay = default_relay
+        self._default_limits = Limits(
+            platform.connections, messages_per_session=MESSAGES_PER_SESSION
+        )
         self._outbound = outbound
+        self._relays = relays
+
+    async def show_relay(self, tx: ReadTx, settings: TenantEmailSettings) -> RelayState:
+        """The mail server that the tenant's mail goes to, as its answers have shown it."""
+        return await self._relays.show(tx, self.relay_of(settings))
 
     async def get(self, tx: ReadTx) -> TenantEmailSettings:
         """The tenant's settings, or the platform's defaults as revision 0."""
@@ -55,15 +78,18 @@ class EmailSettingsStore:
         suppress_hard_bounces: bool,
         keep_content_days: int | None,
         keep_days: int | None,
+        retry: RetryPolicy | None = None,
+        senders: Sequence[str] = (),
         expected_version: str | None,
     ) -> TenantEmailSettings:
         """Replace the tenant's settings. The same relay without a password keeps the stored one.
 
-        Without a user name no password is kept, given or stored: nobody could log in with it.
+        Without a user name no password is kept, given or stored: nobody could log in with it. The
+        relay before and the one from now on are tried anew, whatever they refused.
 
         Raises:
             EmailSettingsChangedError: The version is not the current one any more.
-            InvalidAddressError: The from address is none.
+            InvalidAddressError: The from address, or a sender, is none.
             RetentionError: It would keep mail for longer than the platform does.
         """
         row = await tx.scalar(sa.select(EmailSettingsRow).with_for_update())
@@ -90,6 +116,9 @@ class EmailSettingsStore:
             "suppress_hard_bounces": suppress_hard_bounces,
             "keep_content_days": keep_content_days,
             "keep_days": keep_days,
+            "smtp_options": asdict(smtp.options) if smtp else None,
+            "retry": asdict(retry) if retry else None,
+            "senders": _parse_senders(senders) or None,
             "version": current.revision + 1,
             "updated_at": tx.now(),
         }
@@ -109,17 +138,27 @@ class EmailSettingsStore:
             keep_days=keep_days,
             version=values["version"],
         )
-        return TenantEmailSettings(
-            sender.address,
-            sender.display_name,
-            values["smtp_host"],
-            values["smtp_port"],
-            values["smtp_username"],
-            values["smtp_tls"],
-            suppress_hard_bounces,
-            keep_content_days,
-            keep_days,
-            values["version"],
+        made = _as_settings(EmailSettingsRow(**values), self._platform)
+        for where in {self.relay_of(one).where for one in (current, made)}:
+            await self._relays.forget(tx, where)
+        return made
+
+    def relay_of(self, settings: TenantEmailSettings) -> SmtpRelay:
+        """The mail server that settings lead to, without the password."""
+        smtp = settings.smtp
+        if smtp is None:
+            return self._default_relay
+        options = smtp.options
+        return SmtpRelay(
+            host=smtp.host,
+            port=smtp.port,
+            username=smtp.username,
+            tls=smtp.tls,  # type: ignore[arg-type]  # the edge takes no other
+            timeouts=self._platform.smtp_timeouts,
+            local_hostname=options.ehlo_name or self._platform.ehlo_name,
+            limits=limits_for(smtp.host, options.within(self._default_limits)),
+            login=options.login,
+            ca_certificate=options.ca_certificate,
         )
 
     def _check_retention(self, content_days: int | None, days: int | None) -> None:
@@ -160,34 +199,30 @@ class EmailSettingsStore:
             return f"The mail server cannot be found now, and mail waits until it is: {exc.detail}"
         return None
 
-    async def open_relay(self, tx: ReadTx, keyring: Keyring) -> tuple[SmtpRelay, Mailbox, bool]:
+    async def open_relay(self, tx: ReadTx, keyring: Keyring) -> Route:
         """The mail server to hand messages to, its password opened, and who they are from.
 
-        At last whether the tenant has any suppressions: one statement tells it all.
+        Also how patiently, and whether the tenant has any suppressions: one statement tells it all.
         """
         row, suppresses = await _load_for_sending(tx)
+        usual = _as_settings(row, self._platform)
+        sender = Mailbox(usual.from_name, usual.from_address)
+        relay = self.relay_of(usual)
         if row is None or row.smtp_host is None:
-            usual = _as_settings(row, self._platform)
-            return self._default_relay, Mailbox(usual.from_name, usual.from_address), suppresses
+            return Route(relay, sender, suppresses, usual.retry)
         password = (
             keyring.open(_password_context(tx.tenant_id), row.sealed_password).decode()
             # Earlier releases stored passwords of nobody, which the relay would refuse.
             if row.sealed_password and row.smtp_username is not None
             else None
         )
-        relay = SmtpRelay(
-            host=row.smtp_host,
-            port=row.smtp_port,
-            username=row.smtp_username,
+        own = replace(
+            relay,
             password=password,
-            tls=row.smtp_tls,
-            timeouts=self._platform.smtp_timeouts,
-            local_hostname=self._platform.ehlo_name,
-            limits=limits_for(row.smtp_host, self._default_relay.limits),
             tenant_id=tx.tenant_id,
             public_only=not self._platform.allow_private_relays,
         )
-        return relay, Mailbox(row.from_name, row.from_address), suppresses
+        return Route(own, sender, suppresses, usual.retry)
 
 
 # Made once, because each request that sends runs it. Joined to a row that is always there: most
@@ -222,7 +257,9 @@ def _takes_it_too(row: EmailSettingsRow, smtp: RelayChoice) -> bool:
     Otherwise whoever may change the settings could have it sent to where they can read it.
     """
     same = (row.smtp_host, row.smtp_port) == (smtp.host, smtp.port)
-    return same and (smtp.tls != "none" or row.smtp_tls == "none")
+    trusted = {None, (row.smtp_options or {}).get("ca_certificate")}
+    guarded = smtp.tls != "none" and smtp.options.ca_certificate in trusted
+    return same and (guarded or row.smtp_tls == "none")
 
 
 def _password_context(tenant_id: str) -> str:
@@ -230,28 +267,68 @@ def _password_context(tenant_id: str) -> str:
 
 
 def _as_settings(row: EmailSettingsRow | None, defaults: EmailSettings) -> TenantEmailSettings:
+    usual = RetryPolicy(
+        _doubling(defaults.backoff_seconds),
+        defaults.give_up_after_seconds,
+        defaults.delay_notice_after_seconds,
+    )
     if row is None:
         return TenantEmailSettings(
-            defaults.from_address,
-            defaults.from_name,
-            None,
-            None,
-            None,
-            None,
+            from_address=defaults.from_address,
+            from_name=defaults.from_name,
+            smtp_host=None,
+            smtp_port=None,
+            smtp_username=None,
+            smtp_tls=None,
             suppress_hard_bounces=False,
             keep_content_days=None,
             keep_days=None,
             revision=0,
+            smtp_options=RelayOptions(),
+            retry=usual,
         )
+    own = RetryPolicy(**row.retry) if row.retry else None
     return TenantEmailSettings(
-        row.from_address,
-        row.from_name,
-        row.smtp_host,
-        row.smtp_port,
-        row.smtp_username,
-        row.smtp_tls,
-        row.suppress_hard_bounces,
-        row.keep_content_days,
-        row.keep_days,
-        row.version,
+        from_address=row.from_address,
+        from_name=row.from_name,
+        smtp_host=row.smtp_host,
+        smtp_port=row.smtp_port,
+        smtp_username=row.smtp_username,
+        smtp_tls=row.smtp_tls,
+        suppress_hard_bounces=row.suppress_hard_bounces,
+        keep_content_days=row.keep_content_days,
+        keep_days=row.keep_days,
+        revision=row.version,
+        smtp_options=RelayOptions(**(row.smtp_options or {})),
+        retry=own or usual,
+        own_retry=own,
+        senders=row.senders or (),
     )
+
+
+@cache
+def _doubling(first: float) -> tuple[float, ...]:
+    """Waits that double up to an hour."""
+    waits = [first]
+    while waits[-1] < _MOST_WAIT_SECONDS:
+        waits.append(min(2 * waits[-1], _MOST_WAIT_SECONDS))
+    return tuple(waits)
+
+
+def _parse_senders(texts: Sequence[str]) -> list[str]:
+    senders = []
+    for index, text in enumerate(texts):
+        with placed("senders", index):
+            senders.append(_parse_sender(text))
+    return senders
+
+
+def _parse_sender(text: str) -> str:
+    """An address that mail may be from, or ``@`` and a domain for all of its addresses.
+
+    Raises:
+        InvalidAddressError: It is neither.
+    """
+    if text.startswith("@"):
+        return f"@{parse_address(f'a{text}').domain}"
+    return parse_address(text).address

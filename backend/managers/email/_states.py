@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from backend.core.database import Tx
+from backend.core.database import Tx, UtcTime
 from backend.core.ids import uuid7
 from backend.managers.email._suppressions import suppress_bounced
 from backend.managers.email.models import ContentRow, EmailRow, EventRow, RecipientRow
@@ -45,9 +45,24 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What one attempt found out, per recipient."""
+    """What one attempt found out, per recipient.
+
+    ``starts_over``: the relay refused us, so the time that passed does not count against the
+    message. ``delayed``: it has waited so long that somebody is to know.
+    """
 
     answers: Sequence[Answer]
+    starts_over: bool = False
+    delayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """No attempt was made: its relay is paused or busy, for a reason."""
+
+    reason: str
+    code: int | None
+    starts_over: bool
 
 
 async def begin_sending(tx: Tx, emails: Sequence[EmailRow], where: str) -> None:
@@ -63,7 +78,15 @@ async def begin_sending(tx: Tx, emails: Sequence[EmailRow], where: str) -> None:
     await tx.execute(
         sa.update(EmailRow)
         .where(EmailRow.id.in_(ids))
-        .values(state="sending", attempts=EmailRow.attempts + 1, updated_at=now)
+        .values(
+            state="sending",
+            attempts=EmailRow.attempts + 1,
+            updated_at=now,
+            # A backlog, or a worker that was away, is no patience that its server has used up.
+            tries_from=sa.case(
+                (EmailRow.attempts == 0, sa.literal(now, UtcTime())), else_=EmailRow.tries_from
+            ),
+        )
         .execution_options(synchronize_session=False)
     )
     await tx.insert(
@@ -121,6 +144,7 @@ def suppressed_event(
 async def record_attempts(tx: Tx, accepted: list[tuple[Claim, Outcome]]) -> None:
     """Record what the attempts found out, in the transaction that ends their jobs."""
     known = [(c, o) for c, o in accepted if isinstance(o.effect, Effect)]
+    await _hold(tx, [(c, o.effect) for c, o in accepted if isinstance(o.effect, Held)])
     unknown = [(c, o) for c, o in accepted if o.effect is None and o.resolution != "done"]
     if known:
         await _record(tx, known)
@@ -160,11 +184,8 @@ async def requeue(tx: Tx, claims: list[Claim]) -> None:
     )
     await tx.execute(
         sa.update(EmailRow)
-        .where(
-            EmailRow.tenant_id.in_({claim.tenant_id for claim in claims}),
-            EmailRow.id.in_([str(claim.args["email_id"]) for claim in claims]),
-        )
-        .values(state=QUEUED, updated_at=now)
+        .where(*_emails_of(claims))
+        .values(state=QUEUED, updated_at=now, tries_from=now, delayed_at=None)
         .execution_options(synchronize_session=False)
     )
     # Last: the messages are locked now, so retention takes none of these contents any more.
@@ -176,6 +197,81 @@ async def requeue(tx: Tx, claims: list[Claim]) -> None:
     )
     if kept < len(claims):
         raise JobNotRetryableError("What the message said is no longer kept.")
+
+
+async def _hold(tx: Tx, held: Sequence[tuple[Claim, Held]]) -> None:
+    """Say of messages why they wait; once, however often they are looked at meanwhile."""
+    now = tx.now()
+    groups: dict[Held, list[Claim]] = {}
+    for claim, why in held:
+        groups.setdefault(why, []).append(claim)
+    for why, claims in groups.items():
+        if why.starts_over:
+            await _start_over(tx, claims, now)
+        changed = await tx.execute(
+            sa.update(RecipientRow)
+            .where(
+                *_recipients_of(claims),
+                RecipientRow.state.in_(OPEN_STATES),
+                sa.or_(RecipientRow.state != "deferred", RecipientRow.response != why.reason),
+            )
+            .values(state="deferred", response_code=why.code, response=why.reason, updated_at=now)
+            .returning(RecipientRow.email_id)
+            .execution_options(synchronize_session=False)
+        )
+        ids = {row.email_id for row in changed}
+        told = [claim for claim in claims if str(claim.args["email_id"]) in ids]
+        if not told:
+            continue
+        events = [
+            _event_row(
+                claim.tenant_id,
+                str(claim.args["email_id"]),
+                at=now,
+                event="deferred",
+                attempt=claim.attempt,
+                detail=why.reason,
+            )
+            for claim in told
+        ]
+        await tx.insert(EventRow, events)
+        await _recount(tx, told, now)
+
+
+async def _start_over(tx: Tx, claims: Sequence[Claim], now: datetime) -> None:
+    await tx.execute(
+        sa.update(EmailRow)
+        .where(*_emails_of(claims))
+        .values(tries_from=now)
+        .execution_options(synchronize_session=False)
+    )
+
+
+async def _tell_of_delay(tx: Tx, claims: Sequence[Claim], now: datetime) -> None:
+    """Once a message: it waits longer than somebody would think."""
+    ids = {str(claim.args["email_id"]): claim for claim in claims}
+    await tx.execute(
+        sa.update(EmailRow)
+        .where(*_emails_of(claims))
+        .values(delayed_at=now)
+        .execution_options(synchronize_session=False)
+    )
+    for email_id, claim in ids.items():
+        tx.emit("email.delayed", f"email:{email_id}", tenant_id=claim.tenant_id)
+    await tx.insert(
+        EventRow,
+        [
+            _event_row(
+                claim.tenant_id,
+                email_id,
+                at=now,
+                event="delayed",
+                attempt=claim.attempt,
+                detail="not delivered yet; it is tried again",
+            )
+            for email_id, claim in ids.items()
+        ],
+    )
 
 
 def state_of(states: Mapping[str, int]) -> str:
@@ -210,28 +306,28 @@ async def _record(tx: Tx, known: Sequence[tuple[Claim, Outcome]]) -> None:
     events: list[dict[str, Any]] = []
     for claim, outcome in known:
         email_id = str(claim.args["email_id"])
-        final = outcome.resolution == "dead"
-        for one in outcome.effect.answers:
-            gave_up = final and one.state == "deferred"
-            rows.append(
-                {
-                    "of_tenant": claim.tenant_id,
-                    "of_email": email_id,
-                    "at_position": one.position,
-                    "state": "bounced" if gave_up else one.state,
-                    "response_code": one.code,
-                    "response": (
-                        f"gave up after {claim.attempt} attempts: {one.response}"
-                        if gave_up
-                        else one.response
-                    ),
-                    "updated_at": now,
-                }
-            )
-        events.extend(_attempt_events(claim, outcome, email_id, now, final=final))
+        rows.extend(
+            {
+                "of_tenant": claim.tenant_id,
+                "of_email": email_id,
+                "at_position": one.position,
+                "state": _final(one, outcome),
+                "response_code": one.code,
+                "response": one.response,
+                "updated_at": now,
+            }
+            for one in outcome.effect.answers
+        )
+        events.extend(_attempt_events(claim, outcome, email_id, now))
     if rows:
         await tx.execute(_settle_one(), rows)
     await tx.insert(EventRow, events)
+    over = [claim for claim, one in known if one.effect.starts_over]
+    if over:
+        await _start_over(tx, over, now)
+    late = [claim for claim, one in known if one.effect.delayed and one.resolution == "retrying"]
+    if late:
+        await _tell_of_delay(tx, late, now)
     unknown = [
         (claim.tenant_id, one.address, one.response)
         for claim, outcome in known
@@ -243,14 +339,19 @@ async def _record(tx: Tx, known: Sequence[tuple[Claim, Outcome]]) -> None:
     await _recount(tx, [claim for claim, _ in known], now)
 
 
+def _final(one: Answer, outcome: Outcome) -> str:
+    """A job that is dead is not tried again, whatever ended it: nobody stays deferred."""
+    gave_up = outcome.resolution == "dead" and one.state == "deferred"
+    return "bounced" if gave_up else one.state
+
+
 def _attempt_events(
-    claim: Claim, outcome: Outcome, email_id: str, now: datetime, *, final: bool
+    claim: Claim, outcome: Outcome, email_id: str, now: datetime
 ) -> list[dict[str, Any]]:
     """One event for each state the attempt led to, with the first server answer behind it."""
     by_state: dict[str, list[Answer]] = {}
     for one in outcome.effect.answers:
-        state = "bounced" if final and one.state == "deferred" else one.state
-        by_state.setdefault(state, []).append(one)
+        by_state.setdefault(_final(one, outcome), []).append(one)
     return [
         _event_row(
             claim.tenant_id,
@@ -302,6 +403,13 @@ def _recipients_of(claims: Sequence[Claim]) -> tuple[sa.ColumnElement[bool], ...
     return (
         RecipientRow.tenant_id.in_({claim.tenant_id for claim in claims}),
         RecipientRow.email_id.in_([str(claim.args["email_id"]) for claim in claims]),
+    )
+
+
+def _emails_of(claims: Sequence[Claim]) -> tuple[sa.ColumnElement[bool], ...]:
+    return (
+        EmailRow.tenant_id.in_({claim.tenant_id for claim in claims}),
+        EmailRow.id.in_([str(claim.args["email_id"]) for claim in claims]),
     )
 
 

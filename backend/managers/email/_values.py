@@ -5,11 +5,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NewType
+from typing import Any, NamedTuple, NewType
 
 from backend.core.errors import AppError
-from backend.kit.mime import Attachment, Content, Mailbox
-from backend.kit.smtp import SmtpRelay
+from backend.kit.mime import Attachment, Calendar, Content, Mailbox
+from backend.kit.smtp import Limits, Login, SmtpRelay
 from backend.kit.templating import TemplateSource
 
 
@@ -26,7 +26,10 @@ class Draft:
     subject: str | None = None
     text: str | None = None
     html: str | None = None
-    reply_to: str | None = None
+    reply_to: str | Sequence[str] | None = None
+    sender: str | None = None
+    message_id: str | None = None
+    calendar: Calendar | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     attachments: Sequence[Attachment] = ()
     template: str | None = None
@@ -34,6 +37,7 @@ class Draft:
     business_key: str | None = None
     # What another message under the same key gets: the first one, instead of a refusal.
     returns_first: bool = False
+    send_at: datetime | None = None
     place: tuple[int | str, ...] = ()
 
 
@@ -80,6 +84,7 @@ class Email:
     created_at: datetime
     updated_at: datetime
     accepted_at: datetime | None
+    send_at: datetime | None
     created_by: str
     recipients: Sequence[Recipient]
     first: bool = True
@@ -130,6 +135,54 @@ CheckedTemplate = NewType("CheckedTemplate", TemplateSource)
 
 
 @dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How long, and when, a message is tried again; all in seconds.
+
+    The last of ``waits_seconds`` repeats until ``give_up_after_seconds`` are over.
+    """
+
+    waits_seconds: Sequence[float]
+    give_up_after_seconds: float
+    delay_notice_after_seconds: float
+
+    def wait_after(self, elapsed_seconds: float) -> float:
+        """How long to wait after a try that began so long after the first.
+
+        The tries of a message lie on one grid, so that a pause of its relay makes no burst of them.
+        """
+        point = 0.0
+        for wait in self.waits_seconds:
+            point += wait
+            if point > elapsed_seconds:
+                return point - elapsed_seconds
+        last = self.waits_seconds[-1]
+        return last - (elapsed_seconds - point) % last
+
+
+@dataclass(frozen=True, slots=True)
+class RelayOptions:
+    """What a tenant may say of its mail server beside where it is; None leaves it to us."""
+
+    ehlo_name: str | None = None
+    ca_certificate: str | None = None
+    login: Login = "password"
+    connections: int | None = None
+    rate_per_second: float | None = None
+    messages_per_session: int | None = None
+    recipients_per_transaction: int | None = None
+
+    def within(self, most: Limits) -> Limits:
+        """The limits that follow from what was set and the platform's."""
+        own = Limits(
+            self.connections or most.connections,
+            self.rate_per_second,
+            self.messages_per_session,
+            self.recipients_per_transaction,
+        )
+        return own.within(most)
+
+
+@dataclass(frozen=True, slots=True)
 class TenantEmailSettings:
     """How a tenant sends. ``revision`` 0 means the platform's defaults."""
 
@@ -143,6 +196,16 @@ class TenantEmailSettings:
     keep_content_days: int | None
     keep_days: int | None
     revision: int
+    smtp_options: RelayOptions
+    retry: RetryPolicy
+    own_retry: RetryPolicy | None = None
+    senders: Sequence[str] = ()
+
+    def may_send_from(self, address: str) -> bool:
+        """Whether a message may be from this address, whatever the case of its letters."""
+        wanted = address.lower()
+        own = {self.from_address.lower(), *(one.lower() for one in self.senders)}
+        return wanted in own or f"@{wanted.rpartition('@')[2]}" in own
 
     @property
     def smtp(self) -> "RelayChoice | None":
@@ -155,12 +218,45 @@ class TenantEmailSettings:
             self.smtp_username,
             None,
             self.smtp_tls or "none",
+            self.smtp_options,
         )
 
     @property
     def version(self) -> str:
         """Changes with every save."""
         return f"v{self.revision}"
+
+
+class Route(NamedTuple):
+    """The way out for a tenant's messages, read in one statement."""
+
+    relay: SmtpRelay
+    sender: Mailbox
+    suppresses: bool
+    retry: RetryPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class RelayPause:
+    """Why nothing is handed to a relay just now; ``sender`` None means nobody's mail."""
+
+    sender: str | None
+    kind: str
+    code: int | None
+    reason: str
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RelayState:
+    """What is known of the relay that a tenant's mail goes to."""
+
+    name: str
+    provider: str | None
+    state: str
+    pauses: Sequence[RelayPause]
+    limits: Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +274,12 @@ class Delivery:
     # Whoever an earlier attempt left for good, as "address: what the server said".
     bounced: Sequence[str]
     relay: SmtpRelay
+    retry: RetryPolicy
+    # Patience counts from the one, the notice of a delay from the other, if none was given yet.
+    tries_from: datetime
+    due_at: datetime
+    is_delayed: bool
+    begun_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +291,7 @@ class RelayChoice:
     username: str | None
     password: str | None
     tls: str
+    options: RelayOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +305,7 @@ class Prepared:
     content: Content
     recipients: Sequence[tuple[str, Mailbox]]
     refusal: AppError | None = None
+    sender: Mailbox | None = None
 
     @property
     def size_bytes(self) -> int:

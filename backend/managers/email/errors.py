@@ -84,6 +84,13 @@ class RelayNotAllowedError(InvalidInputError):
     title: ClassVar[str] = "This mail server is not allowed"
 
 
+class SenderNotAllowedError(InvalidInputError):
+    """A message from an address that the tenant's settings do not name."""
+
+    code: ClassVar[str] = "email.sender_not_allowed"
+    title: ClassVar[str] = "The tenant may not send from this address"
+
+
 class SuppressionNotFoundError(NotFoundError):
     """No such entry on the tenant's list, or none that still holds."""
 

@@ -7,15 +7,17 @@ so a crash repeats at most what was in flight.
 
 import asyncio
 import logging
+import random
 from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
 from backend.core.database import Database
+from backend.core.errors import AppError
 from backend.kit.mime import compose
-from backend.kit.smtp import SmtpPool, SmtpRelay
+from backend.kit.smtp import Hold, RecipientOutcome, SmtpPool, SmtpRelay
 from backend.managers.email import _states
-from backend.managers.email._states import Answer, Effect
+from backend.managers.email._states import Answer, Effect, Held
 from backend.managers.email._values import Delivery
 from backend.managers.email.errors import RelayNotAllowedError
 from backend.managers.email.manager import JOB_KIND, EmailManager, scope_of
@@ -27,7 +29,6 @@ _BATCH: Final = 32
 # A machine that crashes all evening is likelier than a message that kills workers, and giving up
 # means bouncing mail that the server may have had since the first crash.
 _MAX_CRASHES: Final = 10
-_MAX_REASON: Final = 500
 _LARGE_BYTES: Final = 256 * 1024
 _UNANSWERED: Final = "stopped before the server answered: it may hold the message"
 
@@ -39,6 +40,7 @@ class EmailDelivery:
         self._database = database
         self._emails = emails
         self._pools: dict[SmtpRelay, SmtpPool] = {}
+        self._recording = asyncio.Lock()
 
     def kind(self) -> JobKind:
         """The job kind to register with the worker."""
@@ -64,29 +66,46 @@ class EmailDelivery:
         by_email = {str(claim.args["email_id"]): claim for claim in batch.claims}
         tenant_id = batch.claims[0].tenant_id
         async with self._database.transaction(scope_of(tenant_id)) as tx:
-            deliveries = await self._emails.begin_delivery(tx, list(by_email))
+            route = await self._emails.open_route(tx)
+            pool = self._pool(route.relay)
+            await self._emails.relays.refresh(tx, route.relay, pool.flow)
+            hold = pool.hold(route.sender.address)
+            deliveries = (
+                await self._emails.begin_delivery(tx, list(by_email), route) if hold is None else []
+            )
+        if hold is not None:
+            for claim in batch.claims:
+                batch.finish(claim, _held(hold))
+            return
         for email_id in by_email.keys() - {delivery.email_id for delivery in deliveries}:
             # Settled before: a crash came between our record and the end of the job.
             batch.finish(by_email[email_id], Outcome.done({"already": "settled"}))
         if not deliveries:
             return
-        pool = await self._pool(deliveries[0].relay)
+        allowed = await self._is_allowed(route.relay)
         async with asyncio.TaskGroup() as group:
             for delivery in deliveries:
                 claim = by_email[delivery.email_id]
-                group.create_task(self._deliver(batch, claim, delivery, pool))
+                group.create_task(self._deliver(batch, claim, delivery, pool if allowed else None))
 
-    async def _pool(self, relay: SmtpRelay) -> SmtpPool | None:
-        """The kept connections to this server; None when tenants may not reach it."""
-        if relay.tenant_id is not None:
-            try:
-                await self._emails.email_settings.check_relay(relay.tenant_id, relay.host)
-            except RelayNotAllowedError:
-                return None
+    def _pool(self, relay: SmtpRelay) -> SmtpPool:
+        """The kept connections to this server."""
         pool = self._pools.get(relay)
         if pool is None:
-            pool = self._pools[relay] = SmtpPool(relay, self._emails.outbound)
+            pool = self._pools[relay] = SmtpPool(
+                relay, self._emails.outbound, pacing=self._emails.settings.pacing
+            )
         return pool
+
+    async def _is_allowed(self, relay: SmtpRelay) -> bool:
+        """Whether tenants may reach it."""
+        if relay.tenant_id is None:
+            return True
+        try:
+            await self._emails.email_settings.check_relay(relay.tenant_id, relay.host)
+        except RelayNotAllowedError:
+            return False
+        return True
 
     async def _deliver(
         self, batch: Batch, claim: Claim, delivery: Delivery, pool: SmtpPool | None
@@ -94,24 +113,11 @@ class EmailDelivery:
         if batch.is_cancelled(claim):
             return
         if not delivery.pending:  # all of them are suppressed by now
-            batch.finish(claim, _outcome([], delivery.bounced))
+            batch.finish(claim, _outcome(delivery, []))
             return
         if pool is None:
             batch.finish(claim, Outcome.fail("the mail server is not allowed"))
             return
-        write = partial(
-            compose,
-            delivery.content,
-            message_id=delivery.message_id,
-            from_mailbox=delivery.sender,
-            to=delivery.to,
-            cc=delivery.cc,
-            date=delivery.created_at,
-        )
-        # Ten megabytes take a tenth of a second: a worker that is deaf for longer than its lease
-        # looks dead to the others.
-        large = sum(len(one.data) for one in delivery.content.attachments) > _LARGE_BYTES
-        message = await asyncio.to_thread(write) if large else write()
         begun = False
 
         def begin() -> bool:
@@ -123,11 +129,12 @@ class EmailDelivery:
             found = await pool.send(
                 delivery.sender.address,
                 list(delivery.pending.values()),
-                message,
+                await _write(delivery),
                 # Most of a batch waits for a connection. A worker that ends must not send all of
                 # that first: it would be killed in the middle, and what is in the middle arrives
                 # twice. And what was cancelled while it waited must not be sent at all.
                 still_wanted=begin,
+                holder=claim.tenant_id,
             )
         except asyncio.CancelledError:
             if begun and batch.is_cancelled(claim):
@@ -138,37 +145,109 @@ class EmailDelivery:
                 ]
                 batch.finish(claim, Outcome.retry(_UNANSWERED, effect=Effect(answers)))
             raise
+        except Exception as exc:
+            # A message that cannot be written must not cut the others off in the middle.
+            logger.exception("delivery_failed", extra={"email": delivery.email_id})
+            found = [
+                RecipientOutcome(address, "deferred", None, f"{type(exc).__name__}: {exc}"[:500])
+                for address in delivery.pending.values()
+            ]
         if not found:
             return
-        said = {outcome.address: outcome for outcome in found}
-        answers = [
-            Answer(
-                position,
-                address,
-                said[address].state,
-                said[address].code,
-                said[address].response,
-                said[address].unknown,
-            )
-            for position, address in delivery.pending.items()
-        ]
-        batch.finish(claim, _outcome(answers, delivery.bounced))
+        batch.finish(claim, _outcome(delivery, found))
+        await self._record(claim.tenant_id, pool)
+
+    async def _record(self, tenant_id: str, pool: SmtpPool) -> None:
+        """Write what was learned of the relay; one at a time, and the others find it written."""
+        if not self._emails.relays.has_news(tenant_id, pool.relay, pool.flow):
+            return
+        async with self._recording:
+            if not self._emails.relays.has_news(tenant_id, pool.relay, pool.flow):
+                return
+            try:
+                async with self._database.transaction(scope_of(tenant_id)) as tx:
+                    await self._emails.relays.write(tx, pool.relay, pool.flow)
+            except AppError:
+                # The messages are settled; the next one that is tries this again.
+                self._emails.relays.unsettle(tenant_id, pool.relay)
+                logger.warning("relay_not_recorded", extra={"relay": pool.relay.where})
 
 
-def _outcome(answers: Sequence[Answer], bounced_before: Sequence[str]) -> Outcome:
+async def _write(delivery: Delivery) -> bytes:
+    """The whole message, the same bytes each time."""
+    write = partial(
+        compose,
+        delivery.content,
+        message_id=delivery.message_id,
+        from_mailbox=delivery.sender,
+        to=delivery.to,
+        cc=delivery.cc,
+        date=delivery.created_at,
+    )
+    # Ten megabytes take a tenth of a second: a worker that is deaf for longer than its lease
+    # looks dead to the others.
+    large = sum(len(one.data) for one in delivery.content.attachments) > _LARGE_BYTES
+    return await asyncio.to_thread(write) if large else write()
+
+
+def _held(hold: Hold) -> Outcome:
+    """Nothing was tried; everybody comes back in time, and not all at the same moment."""
+    effect = Held(hold.reason, hold.code, hold.refused_us)
+    return Outcome.retry(hold.reason, delay_seconds=_spread(hold.seconds), effect=effect)
+
+
+def _outcome(delivery: Delivery, found: Sequence[RecipientOutcome]) -> Outcome:
     """Retry while anybody is deferred; then fail if anybody bounced, in this attempt or before.
 
     Only a job that failed can be retried, and that is how those who bounced get their mail at last.
+    Patience is in time. It ends by an answer about the message or a recipient only: as long as the
+    relay refuses us, or the message's turn has not come, no time has passed.
     """
-    effect = Effect(answers)
-    said: dict[str, list[str]] = {"accepted": [], "deferred": [], "bounced": [*bounced_before]}
-    for one in answers:
-        said[one.state].append(f"{one.address}: {one.response}")
-    if said["deferred"]:
-        return Outcome.retry(said["deferred"][0], effect=effect)
+    tried = (delivery.begun_at - delivery.tries_from).total_seconds()
+    waited = (delivery.begun_at - delivery.due_at).total_seconds()
+    over = tried >= delivery.retry.give_up_after_seconds
+    said: dict[str, list[str]] = {"accepted": [], "deferred": [], "bounced": [*delivery.bounced]}
+    answers: list[Answer] = []
+    by_address = {one.address: one for one in found}
+    pending = delivery.pending.items() if found else ()
+    waits: list[float] = []
+    for position, address in pending:
+        one = by_address[address]
+        state, words = one.state, one.response
+        if state == "deferred" and one.retry_seconds is None and over:
+            state, words = "bounced", f"gave up after {_span(tried)}: {words}"
+        elif state == "deferred":
+            waits.append(
+                delivery.retry.wait_after(max(tried, 0.0))
+                if one.retry_seconds is None
+                else one.retry_seconds
+            )
+        answers.append(Answer(position, address, state, one.code, words[:500], one.unknown))
+        said[state].append(f"{address}: {words}")
+    effect = Effect(
+        answers,
+        starts_over=any(one.refused_us for one in found),
+        delayed=not delivery.is_delayed and waited >= delivery.retry.delay_notice_after_seconds,
+    )
+    if waits:
+        return Outcome.retry(said["deferred"][0], delay_seconds=_spread(min(waits)), effect=effect)
     if said["bounced"]:
         return Outcome.fail(said["bounced"][0], effect=effect)
     return Outcome.done({state: len(group) for state, group in said.items()}, effect=effect)
+
+
+def _spread(seconds: float) -> float:
+    """A little later, so that what waited together does not come back together."""
+    return seconds * random.uniform(1.0, 1.2)  # noqa: S311 - not a secret
+
+
+def _span(seconds: float) -> str:
+    """So many days, hours or less, as people say it."""
+    for size, name in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= size:
+            count = round(seconds / size)
+            return f"{count} {name}{'s' if count > 1 else ''}"
+    return f"{seconds:.3g} seconds"
 
 
 def delivery_kind(emails: EmailManager, database: Database) -> JobKind:

@@ -13,13 +13,14 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from backend.core.database import ReadTx, Scope, Tx
-from backend.core.errors import AppError, placed
+from backend.core.errors import AppError, InvalidInputError, placed
 from backend.core.ids import uuid7
 from backend.core.paging import Side, hidden, matches, newest, newest_of
 from backend.kit.mime import (
     Content,
     Mailbox,
     check_content,
+    check_message_id,
     make_message_id,
     parse_address,
     parse_addresses,
@@ -29,8 +30,9 @@ from backend.kit.smtp import Limits, SmtpRelay, limits_for, verify
 from backend.kit.templating import Purse, TemplateSource, TemplateVariablesError, render
 from backend.managers.email import _states
 from backend.managers.email._business_key import hold_to_first, refuse
-from backend.managers.email._email_settings import EmailSettingsStore
+from backend.managers.email._email_settings import MESSAGES_PER_SESSION, EmailSettingsStore
 from backend.managers.email._recipients import dedupe
+from backend.managers.email._relays import RelayRecords
 from backend.managers.email._retention import MailRetention
 from backend.managers.email._states import OPEN_STATES, QUEUED, SUPPRESSED
 from backend.managers.email._suppressions import SuppressionList
@@ -43,11 +45,13 @@ from backend.managers.email._values import (
     Event,
     Prepared,
     Recipient,
+    Route,
     TenantEmailSettings,
 )
 from backend.managers.email.errors import (
     ContentForgottenError,
     EmailNotFoundError,
+    SenderNotAllowedError,
     TemplateNotFoundError,
     TooManyRecipientsError,
 )
@@ -62,7 +66,9 @@ READ_CONTENT: Final = "email:read_content"
 # A conversation ends when a step of it does not come to its end, and by nothing else: a slow server
 # that goes on answering is heard out. This only ends what no server can mean.
 _CONVERSATION_SECONDS: Final = 86_400.0
-_MESSAGES_PER_SESSION: Final = 100
+# Patience is in time and not in tries: only what breaks before a message is looked at counts them.
+_MAX_ATTEMPTS: Final = 1_000_000
+_MOST_AHEAD_SECONDS: Final = 366 * 86_400.0
 # Up to so many addresses a plain message is prepared where it is: a thread costs more.
 _FEW_ADDRESSES: Final = 10
 
@@ -89,7 +95,10 @@ class EmailManager:
         self.templates = TemplateStore(settings.max_templates_characters, self._turns)
         self.suppressions = SuppressionList(self._turns)
         self.retention = MailRetention(settings)
-        self.email_settings = EmailSettingsStore(security, settings, self._default_relay, outbound)
+        self.relays = RelayRecords()
+        self.email_settings = EmailSettingsStore(
+            security, settings, self._default_relay, outbound, self.relays
+        )
 
     @property
     def settings(self) -> EmailSettings:
@@ -150,6 +159,7 @@ class EmailManager:
         Raises:
             BusinessKeyConflictError: A known key, other people or another subject.
             InvalidInputError, TemplateNotFoundError: What :meth:`prepare_emails` put off.
+            SenderNotAllowedError: A draft is from an address that the settings do not name.
         """
         drafts = [one.draft for one in prepared]
         settings, suppresses = await tx.once(
@@ -158,6 +168,10 @@ class EmailManager:
         known = await self._find_by_keys(tx, [d.business_key for d in drafts if d.business_key])
         # Everything refusable is refused before the first row is written.
         refuse(prepared, known)
+        for one in prepared:
+            if one.draft.business_key not in known:
+                with placed(*one.draft.place):
+                    _refuse_by_settings(one, settings, tx.now())
         held: Mapping[str, str] = {}
         if suppresses:
             held = await self.suppressions.find(
@@ -200,7 +214,8 @@ class EmailManager:
                     "id": email.job_id,
                     "args": {"email_id": email.id},
                     "subject": f"email:{email.id}",
-                    "max_attempts": self._settings.max_attempts,
+                    "delay_seconds": _seconds_until(email.send_at, email.created_at),
+                    "max_attempts": _MAX_ATTEMPTS,
                     "backoff_seconds": self._settings.backoff_seconds,
                     "timeout_seconds": _CONVERSATION_SECONDS,
                 }
@@ -236,7 +251,8 @@ class EmailManager:
         try:
             with placed(*draft.place):
                 recipients = self._addressed(draft)
-                return Prepared(draft, self._content(draft, templates, purse), recipients)
+                content = self._content(draft, templates, purse)
+                return Prepared(draft, content, recipients, sender=_sender(draft))
         except AppError as exc:
             if draft.business_key is None:
                 raise
@@ -276,7 +292,10 @@ class EmailManager:
             subject=subject,
             text=text,
             html=html,
-            reply_to=draft.reply_to,
+            reply_to=draft.reply_to
+            if draft.reply_to is None or isinstance(draft.reply_to, str)
+            else list(draft.reply_to),
+            calendar=draft.calendar,
             headers=dict(draft.headers),
             attachments=list(draft.attachments),
         )
@@ -294,11 +313,13 @@ class EmailManager:
     ) -> tuple[Email, dict[str, Any], dict[str, Any]]:
         email_id, now = uuid7(), tx.now()
         content = ready.content.to_bytes()
-        sender = Mailbox(settings.from_name, settings.from_address)
+        sender = ready.sender or Mailbox(settings.from_name, settings.from_address)
+        if not sender.display_name and sender.address == settings.from_address:
+            sender = Mailbox(settings.from_name, sender.address)
         recipients = [_first_state(kind, box, held, now) for kind, box in ready.recipients]
         email = Email(
             id=email_id,
-            message_id=make_message_id(email_id, sender.domain),
+            message_id=ready.draft.message_id or make_message_id(email_id, sender.domain),
             job_id=uuid7(),
             state=QUEUED if any(r.state == QUEUED for r in recipients) else SUPPRESSED,
             subject=ready.content.subject,
@@ -309,6 +330,7 @@ class EmailManager:
             created_at=now,
             updated_at=now,
             accepted_at=None,
+            send_at=ready.draft.send_at,
             created_by=tx.scope.actor,
             recipients=recipients,
         )
@@ -327,6 +349,9 @@ class EmailManager:
             "created_at": now,
             "updated_at": now,
             "accepted_at": None,
+            "tries_from": max(now, email.send_at or now),
+            "delayed_at": None,
+            "send_at": email.send_at,
         }
         sealed = keyring.seal(_context(email_id), content)
         return (
@@ -500,7 +525,13 @@ class EmailManager:
 
     # --- delivery, used by the worker ---------------------------------------------------------
 
-    async def begin_delivery(self, tx: Tx, email_ids: Sequence[str]) -> list[Delivery]:
+    async def open_route(self, tx: ReadTx) -> Route:
+        """Where the tenant's messages are handed over, and how patiently."""
+        return await self.email_settings.open_relay(tx, await self._security.keyring(tx))
+
+    async def begin_delivery(
+        self, tx: Tx, email_ids: Sequence[str], route: Route
+    ) -> list[Delivery]:
         """Read what the attempts need and mark the messages as sending.
 
         Messages that are already settled (a crash came after the server's answer was recorded)
@@ -513,24 +544,23 @@ class EmailManager:
         if not rows:
             return []
         keyring = await self._security.keyring(tx)
-        relay, sender, suppresses = await self.email_settings.open_relay(tx, keyring)
         by_email = await self._recipients(tx, rows)
         sealed = await _sealed(tx, [row.id for row in rows])
         pending = {
             row.id: {r.position: r.address for r in by_email[row.id] if r.state in OPEN_STATES}
             for row in rows
         }
-        if suppresses:
+        if route.suppresses:
             await self._suppress(tx, rows, pending)
         wanted = [row for row in rows if pending[row.id]]
         if wanted:
-            await _states.begin_sending(tx, wanted, f"{relay.host}:{relay.port}")
+            await _states.begin_sending(tx, wanted, route.relay.where)
         return [
             Delivery(
                 email_id=row.id,
                 message_id=row.message_id,
                 content=Content.from_bytes(keyring.open(_context(row.id), sealed[row.id])),
-                sender=parse_address(row.sender) if row.sender else sender,
+                sender=parse_address(row.sender) if row.sender else route.sender,
                 to=[Mailbox(r.display_name, r.address) for r in by_email[row.id] if r.kind == "to"],
                 cc=[Mailbox(r.display_name, r.address) for r in by_email[row.id] if r.kind == "cc"],
                 created_at=row.created_at,
@@ -538,7 +568,12 @@ class EmailManager:
                 bounced=[
                     f"{r.address}: {r.response}" for r in by_email[row.id] if r.state == "bounced"
                 ],
-                relay=relay,
+                relay=route.relay,
+                retry=route.retry,
+                tries_from=row.tries_from if row.attempts else tx.now(),
+                due_at=row.send_at or row.created_at,
+                is_delayed=row.delayed_at is not None,
+                begun_at=tx.now(),
             )
             for row in rows
         ]
@@ -583,11 +618,35 @@ def _sent_to(tx: ReadTx, recipient: str) -> Side:
     return Side(RecipientRow.email_id, own, check, RecipientRow.address_key, exact)
 
 
+def _sender(draft: Draft) -> Mailbox | None:
+    """Who the message says it is from; its own id is looked at with it."""
+    if draft.message_id is not None:
+        with placed("message_id"):
+            check_message_id(draft.message_id)
+    if draft.sender is None:
+        return None
+    with placed("from"):
+        return parse_address(draft.sender)
+
+
+def _refuse_by_settings(one: Prepared, settings: TenantEmailSettings, now: datetime) -> None:
+    if _seconds_until(one.draft.send_at, now) > _MOST_AHEAD_SECONDS:
+        raise InvalidInputError("A message may be sent at most a year later.").at("send_at")
+    if one.sender is not None and not settings.may_send_from(one.sender.address):
+        raise SenderNotAllowedError(
+            f"{one.sender.address} is neither the tenant's from address nor among its senders."
+        ).at("from")
+
+
+def _seconds_until(moment: datetime | None, now: datetime) -> float:
+    return 0.0 if moment is None else max((moment - now).total_seconds(), 0.0)
+
+
 def _default_relay(settings: EmailSettings) -> SmtpRelay:
     relay = SmtpRelay.from_url(
         settings.smtp_url.get_secret_value(),
         timeouts=settings.smtp_timeouts,
-        limits=Limits(settings.connections, messages_per_session=_MESSAGES_PER_SESSION),
+        limits=Limits(settings.connections, messages_per_session=MESSAGES_PER_SESSION),
     )
     return replace(
         relay,
@@ -658,6 +717,7 @@ def _email(row: EmailRow, recipients: Sequence[Recipient]) -> Email:
         created_at=row.created_at,
         updated_at=row.updated_at,
         accepted_at=row.accepted_at,
+        send_at=row.send_at,
         created_by=row.created_by,
         recipients=recipients,
     )

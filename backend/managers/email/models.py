@@ -1,11 +1,12 @@
 """Tables of the e-mail manager. Private: other managers ask the manager."""
 
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from backend.core.database import Base, Id, TenantOwned
+from backend.core.database import Base, Id, Json, TenantOwned
 
 
 class EmailRow(TenantOwned, Base):
@@ -25,6 +26,10 @@ class EmailRow(TenantOwned, Base):
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     accepted_at: Mapped[datetime | None]
+    # When the present round of tries began: what patience counts from.
+    tries_from: Mapped[datetime]
+    delayed_at: Mapped[datetime | None]
+    send_at: Mapped[datetime | None]
 
     __table_args__ = (
         sa.UniqueConstraint("tenant_id", "business_key"),
@@ -114,7 +119,35 @@ class EmailSettingsRow(TenantOwned, Base):
     suppress_hard_bounces: Mapped[bool] = mapped_column(sa.Boolean)
     keep_content_days: Mapped[int | None] = mapped_column(sa.Integer)
     keep_days: Mapped[int | None] = mapped_column(sa.Integer)
+    # Each a structure of _values, with what the tenant has set of it.
+    smtp_options: Mapped[dict[str, Any] | None]
+    retry: Mapped[dict[str, Any] | None]
+    senders: Mapped[list[str] | None] = mapped_column(Json)
     version: Mapped[int] = mapped_column(sa.Integer)
+    updated_at: Mapped[datetime]
+
+
+class RelayRow(TenantOwned, Base):
+    """What one tenant's workers know of a relay: its pause, for one sender or all, and its limits.
+
+    ``sender`` is "" for all senders; that row alone holds the limits. A row without ``kind`` is no
+    pause.
+    """
+
+    __tablename__ = "email_relays"
+    tenant_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    relay: Mapped[str] = mapped_column(primary_key=True)
+    sender: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str | None]
+    code: Mapped[int | None] = mapped_column(sa.Integer)
+    reason: Mapped[str | None]
+    since: Mapped[datetime | None]
+    until: Mapped[datetime | None]
+    times: Mapped[int] = mapped_column(sa.Integer)
+    connections: Mapped[int | None] = mapped_column(sa.Integer)
+    rate_per_second: Mapped[float | None]
+    messages_per_session: Mapped[int | None] = mapped_column(sa.Integer)
+    recipients_per_transaction: Mapped[int | None] = mapped_column(sa.Integer)
     updated_at: Mapped[datetime]
 
 

@@ -1,7 +1,7 @@
 """HTTP face of e-mail: parse, call, shape. No rules here."""
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -19,7 +19,15 @@ from backend.kit.csv_table import write_rows
 from backend.kit.mime import AttachmentsTooLargeError, InvalidAddressError, InvalidHeaderError
 from backend.kit.templating import TemplateInvalidError, TemplateVariablesError
 from backend.managers.email._suppressions import Reason
-from backend.managers.email._values import Draft, Prepared, RelayChoice
+from backend.managers.email._values import (
+    Draft,
+    Prepared,
+    RelayChoice,
+    RelayOptions,
+    RelayState,
+    RetryPolicy,
+    TenantEmailSettings,
+)
 from backend.managers.email.errors import (
     BusinessKeyConflictError,
     ContentForgottenError,
@@ -27,6 +35,7 @@ from backend.managers.email.errors import (
     EmailSettingsChangedError,
     RelayNotAllowedError,
     RetentionError,
+    SenderNotAllowedError,
     SuppressionExpiryError,
     SuppressionImportError,
     SuppressionNotFoundError,
@@ -47,6 +56,8 @@ from backend.managers.email.schemas import (
     EmailSettingsOut,
     EmailSettingsPut,
     ImportedOut,
+    RelayOptionsIn,
+    SmtpOut,
     State,
     SubmittedOut,
     SuppressionCreate,
@@ -69,10 +80,12 @@ _NOT_SENDABLE = (
     InvalidInputError,
     InvalidAddressError,
     InvalidHeaderError,
+    SenderNotAllowedError,
     TemplateInvalidError,
     TemplateVariablesError,
     TooManyRecipientsError,
 )
+_OPTIONS: Final = set(RelayOptionsIn.model_fields)
 _EMAIL_ID: Final = {"email_id": "$response.body#/id"}
 _JOB_ID: Final = {"job_id": "$response.body#/job_id"}
 _ABOUT_EMAIL: Final = leads_to(
@@ -262,8 +275,9 @@ async def get_settings(
     """Get how the tenant sends. The ETag goes into If-Match when changing it."""
     async with db.read(scope) as tx:
         found = await emails.email_settings.get(tx)
+        relay = await emails.email_settings.show_relay(tx, found)
     response.headers["ETag"] = etag(found.version)
-    return view(EmailSettingsOut, found)
+    return _settings(found, relay)
 
 
 @router.put(
@@ -295,6 +309,7 @@ async def put_settings(
             username=body.smtp.username,
             password=password.get_secret_value() if password else None,
             tls=body.smtp.tls,
+            options=RelayOptions(**body.smtp.model_dump(include=_OPTIONS)),
         )
     async with db.transaction(scope) as tx:
         found = await emails.email_settings.put(
@@ -305,10 +320,27 @@ async def put_settings(
             suppress_hard_bounces=body.suppress_hard_bounces,
             keep_content_days=body.keep_content_days,
             keep_days=body.keep_days,
+            senders=body.senders,
+            retry=None if body.retry is None else RetryPolicy(**body.retry.model_dump()),
             expected_version=expected_version(if_match, EmailSettingsChangedError),
         )
+        relay = await emails.email_settings.show_relay(tx, found)
     response.headers["ETag"] = etag(found.version)
-    return view(EmailSettingsOut, found, warning=warning)
+    return _settings(found, relay, warning)
+
+
+def _settings(
+    found: TenantEmailSettings, relay: RelayState, warning: str | None = None
+) -> EmailSettingsOut:
+    smtp = found.smtp
+    return view(
+        EmailSettingsOut,
+        found,
+        smtp=None if smtp is None else view(SmtpOut, smtp, **asdict(smtp.options)),
+        retry=found.own_retry,
+        relay=relay,
+        warning=warning,
+    )
 
 
 # --- suppressions ---------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import ssl
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
@@ -18,7 +19,7 @@ from pydantic import (
 )
 
 from backend.http.schemas import Input, Time
-from backend.kit.mime import MAX_HEADERS, Attachment
+from backend.kit.mime import MAX_HEADERS, Attachment, Calendar
 from backend.managers.email._suppressions import MAX_COMMENT, Reason
 from backend.managers.email._values import Draft
 
@@ -26,6 +27,9 @@ State = Literal[
     "queued", "sending", "accepted", "deferred", "bounced", "partial", "cancelled", "suppressed"
 ]
 Addresses = Annotated[list[Annotated[str, Field(max_length=1000)]], Field(max_length=1000)]
+Replies = Annotated[
+    list[Annotated[str, Field(max_length=1000)]], Field(min_length=1, max_length=50)
+]
 TemplateName = Annotated[
     str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 ]
@@ -69,6 +73,25 @@ class AttachmentIn(Input):
             "pattern": "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
         },
     )
+    content_id: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9._@+=-]{1,200}$",
+        description="Shows it within the HTML, as `cid:` and this id",
+        examples=["logo"],
+    )
+
+
+class CalendarIn(Input):
+    """An invitation that mail programs show with buttons to answer."""
+
+    method: Literal["PUBLISH", "REQUEST", "REPLY", "ADD", "CANCEL", "REFRESH", "COUNTER"] = Field(
+        "REQUEST", description="The same as in the content"
+    )
+    content: str = Field(
+        max_length=500_000,
+        description="iCalendar (RFC 5545)",
+        examples=["BEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\nEND:VCALENDAR\r\n"],
+    )
 
 
 class EmailCreate(Input):
@@ -101,7 +124,23 @@ class EmailCreate(Input):
     subject: str | None = Field(None, max_length=998)
     text: str | None = None
     html: str | None = None
-    reply_to: str | None = Field(None, max_length=1000)
+    reply_to: Annotated[str, Field(max_length=1000)] | Replies | None = Field(
+        None, description="One address or several"
+    )
+    from_: Annotated[str, Field(max_length=1000)] | None = Field(
+        None,
+        alias="from",
+        description="`a@b.c` or `Name <a@b.c>`: the tenant's from address, or one of its `senders`",
+    )
+    message_id: Annotated[str, Field(max_length=998)] | None = Field(
+        None,
+        description="Chosen by you; null makes one",
+        examples=["<order-7@acme.example>"],
+    )
+    calendar: CalendarIn | None = None
+    send_at: Time | None = Field(
+        None, description="RFC 3339; not handed over before", examples=["2026-12-24T08:00:00Z"]
+    )
     headers: Annotated[dict[str, str], BeforeValidator(_few)] = Field(
         default_factory=dict, description="Extra header fields, 50 at most"
     )
@@ -149,9 +188,15 @@ class EmailCreate(Input):
             text=self.text,
             html=self.html,
             reply_to=self.reply_to,
+            sender=self.from_,
+            message_id=self.message_id,
+            calendar=None
+            if self.calendar is None
+            else Calendar(self.calendar.method, self.calendar.content),
+            send_at=self.send_at,
             headers=self.headers,
             attachments=[
-                Attachment(a.filename, a.content_type, base64.b64decode(a.content))
+                Attachment(a.filename, a.content_type, base64.b64decode(a.content), a.content_id)
                 for a in self.attachments
             ],
             template=self.template,
@@ -196,6 +241,7 @@ class EmailOut(BaseModel):
     created_at: datetime
     updated_at: datetime
     accepted_at: datetime | None
+    send_at: datetime | None
     created_by: str
 
 
@@ -229,7 +275,17 @@ class EventOut(BaseModel):
     """One step on a message's way."""
 
     at: datetime
-    event: State
+    event: Literal[
+        "queued",
+        "sending",
+        "accepted",
+        "deferred",
+        "delayed",
+        "bounced",
+        "partial",
+        "cancelled",
+        "suppressed",
+    ]
     attempt: int
     detail: str
 
@@ -246,6 +302,7 @@ class AttachmentOut(BaseModel):
 
     filename: str
     content_type: str
+    content_id: str | None
     size_bytes: int
 
 
@@ -285,7 +342,38 @@ class TemplateOut(BaseModel):
     updated_at: datetime
 
 
-class SmtpIn(Input):
+def _certificate(pem: str) -> str:
+    try:
+        ssl.create_default_context(cadata=pem)
+    except (ssl.SSLError, ValueError) as exc:
+        msg = "no certificate in PEM"
+        raise ValueError(msg) from exc
+    return pem
+
+
+class RelayOptionsIn(Input):
+    """How a mail server wants to be used; what is left out is learned from its answers."""
+
+    ehlo_name: str | None = Field(
+        None,
+        max_length=255,
+        pattern=r"^[A-Za-z0-9.\[\]:-]+$",
+        description="How it is greeted",
+        examples=["mail.acme.example"],
+    )
+    ca_certificate: Annotated[str, AfterValidator(_certificate)] | None = Field(
+        None, max_length=65_536, description="PEM of the authority to trust, for a private one"
+    )
+    login: Literal["password", "xoauth2"] = Field(
+        "password", description="With xoauth2 the password is an access token"
+    )
+    connections: int | None = Field(None, ge=1, le=64, description="Of one worker at once")
+    rate_per_second: float | None = Field(None, ge=0.001, le=10_000, description="Messages")
+    messages_per_session: int | None = Field(None, ge=1, le=100_000)
+    recipients_per_transaction: int | None = Field(None, ge=1, le=1000)
+
+
+class SmtpIn(RelayOptionsIn):
     """The tenant's own mail server; a password belongs to a user name."""
 
     model_config = ConfigDict(
@@ -328,6 +416,70 @@ class SmtpOut(BaseModel):
     port: int
     username: str | None
     tls: str
+    ehlo_name: str | None
+    ca_certificate: str | None
+    login: Literal["password", "xoauth2"]
+    connections: int | None
+    rate_per_second: float | None
+    messages_per_session: int | None
+    recipients_per_transaction: int | None
+
+
+class RetryIn(Input):
+    """When a deferred message is tried again, and for how long."""
+
+    waits_seconds: list[Annotated[float, Field(ge=1, le=86_400)]] = Field(
+        min_length=1,
+        max_length=50,
+        description="From one try to the next; the last repeats",
+        examples=[[60, 300, 900, 3600]],
+    )
+    give_up_after_seconds: float = Field(
+        432_000, ge=60, le=2_592_000, description="Then it bounces; RFC 5321 asks for 4 to 5 days"
+    )
+    delay_notice_after_seconds: float = Field(
+        14_400, ge=60, le=2_592_000, description="`email.delayed` tells of one that waits longer"
+    )
+
+
+class RetryOut(BaseModel):
+    """When a deferred message is tried again, and for how long."""
+
+    waits_seconds: list[float]
+    give_up_after_seconds: float
+    delay_notice_after_seconds: float
+
+
+class RelayPauseOut(BaseModel):
+    """Why nothing is handed to the mail server just now."""
+
+    sender: str | None = Field(description="Whose mail waits; null: everybody's")
+    kind: Literal["refused", "unreachable"] = Field(
+        description="`refused`: it will not have us, and only a person can mend that"
+    )
+    code: int | None
+    reason: str
+    since: datetime
+    until: datetime = Field(description="Then one message tries")
+
+
+class RelayLimitsOut(BaseModel):
+    """What the mail server is asked for at most; null is no limit."""
+
+    connections: int
+    rate_per_second: float | None
+    messages_per_session: int | None
+    recipients_per_transaction: int | None
+
+
+class RelayOut(BaseModel):
+    """The mail server that the tenant's mail goes to, as its answers have shown it."""
+
+    name: str = Field(description="Host and port", examples=["mail.acme.example:587"])
+    provider: str | None = Field(description="Whose it is, if it is a known one")
+    state: Literal["ok", "slowed", "paused"]
+    pauses: list[RelayPauseOut]
+    limits: RelayLimitsOut
 
 
 class EmailSettingsPut(Input):
@@ -350,6 +502,13 @@ class EmailSettingsPut(Input):
     keep_days: int | None = Field(
         None, ge=1, le=36_500, description="The messages themselves; null: the platform's"
     )
+    retry: RetryIn | None = Field(None, description="Null: as the platform does")
+    senders: list[Annotated[str, Field(max_length=254)]] = Field(
+        default_factory=list,
+        max_length=100,
+        description="Other addresses that a message may be from, or `@` and a domain",
+        examples=[["sales@acme.example", "@shop.acme.example"]],
+    )
 
 
 class EmailSettingsOut(BaseModel):
@@ -361,6 +520,9 @@ class EmailSettingsOut(BaseModel):
     suppress_hard_bounces: bool
     keep_content_days: int | None
     keep_days: int | None
+    retry: RetryOut | None = Field(description="Null: as the platform does")
+    senders: list[str]
+    relay: RelayOut
     warning: str | None = Field(
         None, description="Of a change that was saved: what may keep mail from going out"
     )

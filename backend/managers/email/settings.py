@@ -6,7 +6,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from backend.kit.mime import InvalidAddressError, Mailbox, parse_address
-from backend.kit.smtp import SmtpTimeouts
+from backend.kit.smtp import Pacing, SmtpTimeouts
 
 
 class EmailSettings(BaseModel):
@@ -53,9 +53,15 @@ class EmailSettings(BaseModel):
         pattern=r"^[!-~]{1,255}$",
         description="How we greet mail servers; unset: this host's full name, else its address.",
     )
-    max_attempts: int = Field(8, ge=1, le=50, description="Deliveries tried before giving up.")
+    pacing: Pacing = Field(Pacing(), description="How relays are paused and their limits rise.")
     backoff_seconds: float = Field(
-        5.0, gt=0, description="Wait after the first deferral; doubles with each."
+        5.0, gt=0, description="Wait after the first deferral; doubles with each, up to an hour."
+    )
+    give_up_after_seconds: float = Field(
+        5 * 86_400.0, gt=0, description="A message that is still deferred then bounces."
+    )
+    delay_notice_after_seconds: float = Field(
+        4 * 3_600.0, gt=0, description="The event `email.delayed` tells of one that waits longer."
     )
     keep_content_days: int = Field(
         90, ge=1, description="What a settled message says is kept so long, if its tenant has none."

@@ -7,7 +7,7 @@ import pytest
 
 from backend.managers.email import EmailManager
 from backend.sink import SmtpSink, read_copies
-from tests.integration.email.conftest import Mailing
+from tests.support.mailing import Mailing
 from tests.support.platform import TenantClient
 
 EMAIL = {"to": ["ada@example.test"], "subject": "Hello", "text": "There"}

@@ -4,7 +4,7 @@ from typing import Any
 
 from backend.core.context import Scope
 from backend.core.events import Event, read_events
-from tests.integration.email.conftest import Mailing
+from tests.support.mailing import Mailing
 from tests.support.platform import App, TenantClient
 
 EMAIL: dict[str, Any] = {"to": ["ada@example.test"], "subject": "Hello", "text": "There"}

@@ -15,6 +15,12 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"cc": ["nobody"]}, "email.invalid_address", "/cc/0"),
     ({"bcc": ["a@example.test", "b@example.test", "@"]}, "email.invalid_address", "/bcc/2"),
     ({"reply_to": "nobody"}, "email.invalid_address", "/reply_to"),
+    ({"reply_to": ["ada@example.test", "nobody"]}, "email.invalid_address", "/reply_to/1"),
+    ({"from": "nobody"}, "email.invalid_address", "/from"),
+    ({"from": "eve@example.test"}, "email.sender_not_allowed", "/from"),
+    ({"message_id": "mine"}, "email.invalid_header", "/message_id"),
+    ({"send_at": "2999-01-01T00:00:00Z"}, "invalid_input", "/send_at"),
+    ({"calendar": {"content": "BEGIN"}}, "invalid_input", "/calendar"),
     ({"subject": "a\r\nBcc: b@example.test"}, "email.invalid_header", "/subject"),
     ({"headers": {"X-Good": "1", "From": "me"}}, "email.invalid_header", "/headers/From"),
     ({"headers": {"X Y/": "1"}}, "email.invalid_header", "/headers/X Y~1"),
@@ -22,6 +28,11 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
         {"attachments": [FILE, {**FILE, "filename": "../a"}]},
         "email.invalid_header",
         "/attachments/1",
+    ),
+    (
+        {"attachments": [FILE, {**FILE, "content_id": "logo"}]},
+        "invalid_input",
+        "/attachments/1/content_id",
     ),
     (
         {"subject": None, "text": None, "template": "nothing"},
@@ -106,6 +117,12 @@ class TestElsewhere:
                 "email-settings",
                 {"from_address": "a@example.test", "smtp": smtp},
                 "/body/smtp/host",
+            ),
+            (
+                "PUT",
+                "email-settings",
+                {"from_address": "a@example.test", "senders": ["@example.test", "nobody"]},
+                "/body/senders/1",
             ),
             ("POST", "suppressions", {"address": "nobody"}, "/body/address"),
             (

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import re
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from backend.managers.email.models import (
     RecipientRow,
 )
 from backend.sink import read_copies
-from tests.integration.email.conftest import Mailing
+from tests.support.mailing import Mailing
 from tests.support.platform import App
 
 EMAIL = {"to": ["Ada <ada@example.test>"], "subject": "Hällo", "text": "Grüße", "html": "<p>G</p>"}
@@ -203,8 +204,8 @@ class TestSendEmail:
             await ada.http.post("/api/v1/emails", json={**EMAIL, "to": ["defer@example.test"]})
         ).json()
         email = await mailing.settled(ada, made["id"], "bounced")
-        assert email["attempts"] == 3
-        assert email["recipients"][0]["response"].startswith("gave up after 3 attempts: ")
+        assert email["attempts"] > 1
+        assert re.match(r"gave up after [\d.]+ seconds: 4.2.1 ", email["recipients"][0]["response"])
 
     async def test_a_cancelled_job_cancels_its_message(self, app: App) -> None:
         ada = await app.caller()
@@ -371,7 +372,9 @@ class TestBeginDelivery:
         body = {**EMAIL, "to": ["a@example.test"], "bcc": ["b@example.test"]}
         made = (await ada.http.post("/api/v1/emails", json=body)).json()
         async with app.platform.database.transaction(scope_of(ada.tenant.id)) as tx:
-            (delivery,) = await app.platform.of(EmailManager).begin_delivery(tx, [made["id"]])
+            emails = app.platform.of(EmailManager)
+            route = await emails.open_route(tx)
+            (delivery,) = await emails.begin_delivery(tx, [made["id"]], route)
         assert set(delivery.pending.values()) == {"a@example.test", "b@example.test"}
         email = (await ada.http.get(f"/api/v1/emails/{made['id']}")).json()
         assert email["state"] == "sending"
@@ -543,7 +546,9 @@ class TestSettings:
         async with app.platform.database.transaction(scope_of(ada.tenant.id)) as tx:
             await tx.execute(sa.update(EmailSettingsRow).values(smtp_username=None))
         async with app.platform.database.transaction(scope_of(ada.tenant.id)) as tx:
-            (delivery,) = await app.platform.of(EmailManager).begin_delivery(tx, [made["id"]])
+            emails = app.platform.of(EmailManager)
+            route = await emails.open_route(tx)
+            (delivery,) = await emails.begin_delivery(tx, [made["id"]], route)
         assert (delivery.relay.username, delivery.relay.password) == (None, None)
 
     @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "10.0.0.1", "::1", "169.254.1.1"])

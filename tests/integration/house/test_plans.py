@@ -95,7 +95,8 @@ async def house(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
                 smtp_url=SecretStr(f"smtp://127.0.0.1:{sink.port}"),
                 sink_directory=tmp_path / "sink",
                 backoff_seconds=0.1,
-                max_attempts=2,
+                delay_notice_after_seconds=0.1,
+                give_up_after_seconds=0.3,
             ),
         )
     )

@@ -9,6 +9,7 @@ from email.message import EmailMessage
 from email.policy import SMTP, default
 from email.utils import getaddresses
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from backend.kit.mime._address import Mailbox
 from backend.kit.mime._compose import (
     DEFAULT_MAX_ATTACHMENTS_BYTES,
     Attachment,
+    Calendar,
     Content,
     check_content,
     compose,
@@ -33,6 +35,7 @@ MESSAGE_ID = "<0190a0b0-0000-7000-8000-000000000001@example.test>"
 DATE = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SENDER = Mailbox("Acme", "no-reply@example.test")
 ADA = Mailbox("Ada", "ada@example.test")
+LOGO = Attachment("a", "image/png", b"x", "a")
 BOB = Mailbox("", "bob@example.test")
 
 printable = st.text(
@@ -436,3 +439,156 @@ class TestMakeMessageId:
     def test_refuses(self, unique: str, domain: str) -> None:
         with pytest.raises(ValueError, match="message id"):
             make_message_id(unique, domain)
+
+
+class TestGrammar:
+    """A header is encoded by what it is, and folded; only words for people become encoded words."""
+
+    @staticmethod
+    def lines(name: str, value: str) -> list[str]:
+        raw = write(Content(subject="s", text="t", headers={name: value}))
+        field = raw.decode().partition(f"\r\n{name}: ")[2]
+        head = re.split(r"\r\n(?![ \t])", f"{name}: {field}")[0]
+        return head.split("\r\n")
+
+    def whole(self, name: str, value: str) -> str:
+        return "".join(self.lines(name, value))
+
+    def test_an_identifier_is_never_encoded(self) -> None:
+        found = self.whole("List-Id", "Nachrichten für Übersetzer <news.example.test>")
+        assert found.endswith(" <news.example.test>")
+        phrase = found.removeprefix("List-Id: ").removesuffix(" <news.example.test>")
+        assert str(make_header(decode_header(phrase))) == "Nachrichten für Übersetzer"
+
+    @pytest.mark.parametrize(
+        ("value", "expected"),
+        [
+            ("<a.test>", "List-Id: <a.test>"),
+            ("News <a.test>", "List-Id: News <a.test>"),
+            ('"News, all" <a.test>', 'List-Id: "News, all" <a.test>'),
+            ("News, all <a.test>", 'List-Id: "News, all" <a.test>'),
+            ("plain.example.test", "List-Id: plain.example.test"),
+        ],
+    )
+    def test_list_id(self, value: str, expected: str) -> None:
+        assert self.whole("List-Id", value) == expected
+
+    @pytest.mark.parametrize("name", ["References", "In-Reply-To", "references"])
+    def test_the_limit_is_a_lines_and_not_a_fields(self, name: str) -> None:
+        ids = " ".join(f"<{n:040}@mail.example.test>" for n in range(40))
+        lines = self.lines(name, ids)
+        assert max(map(len, lines)) <= 78
+        assert "".join(lines) == f"{name}: {ids}"
+
+    def test_free_text_may_be_long(self) -> None:
+        for text in ("word " * 1_000, "ü" * 5_000):
+            value = text.strip()
+            raw = write(Content(subject="s", text="t", headers={"X-Long": value}))
+            assert max(map(len, raw.split(b"\r\n"))) <= 78
+            assert read(raw)["X-Long"] == value
+
+    def test_urls_are_escaped_and_folded_between(self) -> None:
+        one, two = "mailto:weg@example.test?subject=Tschüß", "https://example.test/a,b?x=1&y=ü"
+        found = self.lines("List-Unsubscribe", f"<{one}>, <{two}>")
+        assert found == [
+            "List-Unsubscribe: <mailto:weg@example.test?subject=Tsch%C3%BC%C3%9F>,",
+            " <https://example.test/a,b?x=1&y=%C3%BC>",
+        ]
+
+    def test_what_is_escaped_already_stays(self) -> None:
+        url = "<https://example.test/?u=%C3%BC&t=a%2Cb>"
+        assert self.whole("List-Unsubscribe", url) == f"List-Unsubscribe: {url}"
+
+    def test_addresses(self) -> None:
+        value = 'Jürgen <j@example.test>, "Lovelace, Ada" <a@example.test>, b@bücher.test'
+        found = read(
+            write(Content(subject="s", text="t", headers={"Disposition-Notification-To": value}))
+        )["Disposition-Notification-To"]
+        pairs = [
+            (str(make_header(decode_header(name))), address)
+            for name, address in getaddresses([str(found)])
+        ]
+        assert pairs == [
+            ("Jürgen", "j@example.test"),
+            ("Lovelace, Ada", "a@example.test"),
+            ("", "b@xn--bcher-kva.test"),
+        ]
+
+    def test_keywords_keep_their_commas(self) -> None:
+        found = self.whole("Keywords", "Grüße, plain words, a.b")
+        parts = found.removeprefix("Keywords: ").split(", ")
+        assert [str(make_header(decode_header(one))) for one in parts] == [
+            "Grüße",
+            "plain words",
+            '"a.b"',
+        ]
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("References", "<ü@example.test>"),
+            ("List-Id", "News <nüws.example.test>"),
+            ("List-Unsubscribe", "weg über https://example.test"),
+            ("Auto-Submitted", "auto-gemäß"),
+            ("X-Priority", "höchste"),
+            ("Disposition-Notification-To", "nobody"),
+            ("X-Token", "x" * 1_000),
+            ("X-Long", "word " * 4_000),
+        ],
+    )
+    def test_refuses_what_it_cannot_say(self, name: str, value: str) -> None:
+        with pytest.raises(InvalidHeaderError):
+            check_content(Content(subject="s", text="t", headers={name: value}))
+
+    @pytest.mark.parametrize(
+        ("given", "written"),
+        [
+            ("text/html ; charset=utf-8", "text/html; charset=utf-8"),
+            ("text/html;charset=utf-8", "text/html; charset=utf-8"),
+            (" text/html; charset = utf-8 ; ", "text/html; charset=utf-8"),
+            ('text/html; name="a; b" ;x=y', 'text/html; name="a; b"; x=y'),
+        ],
+    )
+    def test_white_space_in_a_content_type(self, given: str, written: str) -> None:
+        content = Content(subject="s", text="t", attachments=[Attachment("a", given, b"x")])
+        check_content(content)
+        assert f"Content-Type: {written}\r\n".encode() in write(content)
+
+
+class TestForms:
+    """Text, HTML with what it shows, and an invitation are forms of one message."""
+
+    @pytest.mark.parametrize(
+        ("content", "kinds"),
+        [
+            (
+                Content(
+                    subject="s", html="h", attachments=[Attachment("a", "image/png", b"x", "a")]
+                ),
+                ["multipart/related", "text/html", "image/png"],
+            ),
+            (
+                Content(subject="s", text="t", calendar=Calendar("REQUEST", "BEGIN:VCALENDAR")),
+                ["multipart/alternative", "text/plain", "text/calendar"],
+            ),
+        ],
+    )
+    def test_stand_where_they_belong(self, content: Content, kinds: list[str]) -> None:
+        check_content(content)
+        assert [part.get_content_type() for part in read(write(content)).walk()] == kinds
+
+    def test_what_an_earlier_release_stored_is_read(self) -> None:
+        old = b"\x01" + msgspec.msgpack.encode(
+            ["s", "t", None, "a@x.test", {}, [["f", "a/b", b"d"]]]
+        )
+        content = Content.from_bytes(old)
+        assert content.replies_to == ["a@x.test"]
+        assert content.attachments == [Attachment("f", "a/b", b"d")]
+        assert content.calendar is None
+
+    @pytest.mark.parametrize("method", ["REQUEST; x=y", "", "request"])
+    def test_a_method_is_one_of_the_standards(self, method: str) -> None:
+        with pytest.raises(InvalidInputError):
+            check_content(
+                Content(subject="s", text="t", calendar=Calendar(method, "BEGIN:VCALENDAR"))
+            )

@@ -730,6 +730,16 @@ class TestTls:
         ):
             assert (await send_one(pool)).state == "accepted"
 
+    async def test_the_relays_own_authority_is_trusted(self, certificate) -> None:
+        server_tls, client_tls = certificate
+        pem = ssl.DER_cert_to_PEM_cert(client_tls.get_ca_certs(binary_form=True)[0])
+        handler = Recorder()
+        async with (
+            real_server(handler, tls=server_tls) as (port, _),
+            pool_at(port, tls="implicit", ca_certificate=pem) as pool,
+        ):
+            assert (await send_one(pool)).state == "accepted"
+
     @pytest.mark.parametrize("tls", ["starttls", "implicit"])
     async def test_unknown_certificate_is_refused(self, certificate, tls: str) -> None:
         server_tls, _ = certificate

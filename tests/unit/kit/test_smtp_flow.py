@@ -1,6 +1,7 @@
 """What a pool learns of its relay: nothing that speaks of the moment costs a message."""
 
 import asyncio
+import base64
 from collections import Counter
 from contextlib import asynccontextmanager
 
@@ -136,6 +137,15 @@ class TestRefusalOfUs:
             assert one.retry_seconds is not None
         assert (pause.kind, pause.code) == ("refused", int(said[:3]))
 
+    async def test_is_not_asked_for_by_everybody_who_waits(self):
+        rules = answers("auth", "535 5.7.8 bad password")()
+        rules.extensions = ("AUTH PLAIN",)
+        pacing = Pacing(pause_seconds=30, hold_seconds=5)
+        async with pool_to(rules, username="u", password="p", pacing=pacing) as pool:
+            found = await asyncio.gather(*(send(pool) for _ in range(40)))
+        assert all(one.refused_us for (one,) in found)
+        assert sum(words.startswith("AUTH") for words in rules.heard) <= 2
+
     async def test_of_one_sender_leaves_the_others_alone(self):
         rules = Rules()
 
@@ -187,8 +197,7 @@ class TestFlow:
         rules.play(greet=greet, mail=slow)
         async with pool_to(rules, limits=Limits(8)) as pool:
             found = await asyncio.gather(*(send(pool) for _ in range(60)))
-            assert pool.flow.learned is not None
-            assert pool.flow.learned.connections <= 2
+            assert pool.flow.learned["connections"] <= 2
         assert {one.state for (one,) in found} == {"accepted"}
 
     async def test_ten_messages_a_session(self):
@@ -233,8 +242,7 @@ class TestFlow:
         pacing = Pacing(recover_seconds=600, hold_seconds=2)
         async with pool_to(rules, pacing=pacing) as pool:
             states, _ = await send_all(pool, 8)
-            assert pool.flow.learned is not None
-            assert pool.flow.learned.rate_per_second is not None
+            assert "rate_per_second" in pool.flow.learned
         assert states == {"accepted": 8}
 
     async def test_what_refused_rests(self):
@@ -252,7 +260,7 @@ class TestFlow:
         rules = answers("rcpt", "450 4.2.0 greylisted")()
         async with pool_to(rules) as pool:
             found = [(await send(pool))[0] for _ in range(3)]
-            assert pool.flow.learned is None
+            assert pool.flow.learned == {}
             assert pool.flow.pauses == ()
         assert {(one.state, one.retry_seconds) for one in found} == {("deferred", None)}
         assert rules.sessions == 1
@@ -272,7 +280,7 @@ class TestFlow:
         for _ in range(60):
             now[0] += 61
             assert flow.limits.connections == 4
-        assert flow.learned is None
+        assert flow.learned == {}
 
     def test_a_rate_tells_when_to_come_back(self):
         now = [0.0]
@@ -382,3 +390,13 @@ class TestName:
         name = rules.heard[0].removeprefix("EHLO ")
         assert "localhost" not in name
         assert name.startswith("[127.0.0.1]") or "." in name
+
+
+class TestLogin:
+    async def test_with_an_access_token(self):
+        rules = Rules()
+        rules.extensions = ("AUTH XOAUTH2",)
+        async with pool_to(rules, username="u@x.test", password="tok", login="xoauth2") as pool:
+            assert (await send(pool))[0].state == "accepted"
+        word = base64.b64encode(b"user=u@x.test\x01auth=Bearer tok\x01\x01").decode()
+        assert f"AUTH XOAUTH2 {word}" in rules.heard

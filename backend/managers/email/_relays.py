@@ -1,0 +1,195 @@
+"""What is known of a tenant's relays, in the database: shared between workers, shown to people.
+
+A worker learns in memory (``kit.smtp``). What it learned is written when it changes and read at
+most every few seconds, so a pause that one worker met stops the others, and one that somebody ended
+ends everywhere. Limits only ever follow a newer record, and the stricter of both: the rest they
+settle with the relay itself.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final, cast
+
+import sqlalchemy as sa
+
+from backend.core.clock import monotonic
+from backend.core.database import ReadTx, Tx
+from backend.kit.smtp import (
+    ALL_SENDERS,
+    Flow,
+    Limits,
+    Pause,
+    PauseKind,
+    SmtpRelay,
+    provider_of,
+)
+from backend.managers.email._values import RelayPause, RelayState
+from backend.managers.email.models import RelayRow
+
+_READ_SECONDS: Final = 5.0
+_LIMITS: Final = (
+    "connections",
+    "rate_per_second",
+    "messages_per_session",
+    "recipients_per_transaction",
+)
+
+
+@dataclass(slots=True)
+class _Known:
+    """What this process last read or wrote for one tenant and relay."""
+
+    read_at: float = -_READ_SECONDS
+    revision: int = 0
+    limits_at: datetime | None = None
+    stored: set[str] = field(default_factory=set)
+
+
+class RelayRecords:
+    """The records of relays; one for each process."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._known: dict[tuple[str, SmtpRelay], _Known] = {}
+
+    def has_news(self, tenant_id: str, relay: SmtpRelay, flow: Flow) -> bool:
+        """Whether something was learned that this tenant's record does not say."""
+        return self._of(tenant_id, relay).revision != flow.revision
+
+    def unsettle(self, tenant_id: str, relay: SmtpRelay) -> None:
+        """What was to be written is not."""
+        self._of(tenant_id, relay).revision = -1
+
+    async def refresh(self, tx: ReadTx, relay: SmtpRelay, flow: Flow) -> None:
+        """Let the flow know what others wrote, at most every few seconds."""
+        known = self._of(tx.tenant_id, relay)
+        now = self._clock()
+        if now - known.read_at < _READ_SECONDS:
+            return
+        known.read_at = now
+        rows = await _rows(tx, relay.where)
+        paused = {row.sender for row in rows if row.kind is not None}
+        for sender in known.stored - paused:
+            flow.drop_pause(sender)
+        known.stored = paused
+        for row in rows:
+            if row.kind is not None and row.until is not None:
+                left = (row.until - tx.now()).total_seconds()
+                kind = cast("PauseKind", row.kind)
+                flow.adopt_pause(
+                    Pause(row.sender, kind, row.code, row.reason or "", now + left, row.times)
+                )
+            if row.sender == ALL_SENDERS and row.updated_at != known.limits_at:
+                known.limits_at = row.updated_at
+                flow.adopt_limits(_learned(row))
+
+    async def write(self, tx: Tx, relay: SmtpRelay, flow: Flow) -> None:
+        """Record what the flow has learned, and tell of pauses that began or ended."""
+        known = self._of(tx.tenant_id, relay)
+        known.revision = flow.revision
+        before = {row.sender: row for row in await _rows(tx, relay.where)}
+        pauses = {pause.sender: pause for pause in flow.pauses}
+        learned = flow.learned
+        now, moment = tx.now(), self._clock()
+        for sender in pauses.keys() | {s for s, row in before.items() if row.kind} | {ALL_SENDERS}:
+            row, pause = before.get(sender), pauses.get(sender)
+            was_paused = row is not None and row.kind is not None
+            if pause is None and sender != ALL_SENDERS:
+                await _delete(tx, relay.where, sender)
+            else:
+                since = row.since if row is not None and was_paused else now
+                values = _values(pause, since, now + _span(pause, moment), now)
+                if sender == ALL_SENDERS:
+                    values |= {name: learned.get(name) for name in _LIMITS}
+                key = {"tenant_id": tx.tenant_id, "relay": relay.where, "sender": sender}
+                await tx.upsert(
+                    RelayRow,
+                    key | dict.fromkeys(_LIMITS) | values,
+                    conflict=["tenant_id", "relay", "sender"],
+                    update=values,
+                )
+            if pause is not None and not was_paused:
+                tx.emit(
+                    "relay.paused",
+                    f"relay:{relay.where}",
+                    sender=sender or None,
+                    reason_kind=pause.kind,
+                    code=pause.code,
+                    reason=pause.reason,
+                )
+            elif pause is None and was_paused:
+                tx.emit("relay.resumed", f"relay:{relay.where}", sender=sender or None)
+        known.stored = set(pauses)
+        known.limits_at = now
+        known.read_at = moment
+
+    async def forget(self, tx: Tx, where: str) -> None:
+        """Somebody changed how the relay is used: it is tried anew, by every worker."""
+        for row in await _rows(tx, where):
+            if row.kind is not None:
+                tx.emit("relay.resumed", f"relay:{where}", sender=row.sender or None)
+            await _delete(tx, where, row.sender)
+
+    async def show(self, tx: ReadTx, relay: SmtpRelay) -> RelayState:
+        """What people may see of it."""
+        rows = await _rows(tx, relay.where)
+        pauses = [
+            RelayPause(
+                row.sender or None, row.kind, row.code, row.reason or "", row.since, row.until
+            )
+            for row in rows
+            if row.kind is not None and row.since is not None and row.until is not None
+        ]
+        shared = next((row for row in rows if row.sender == ALL_SENDERS), None)
+        learned = {} if shared is None else _learned(shared)
+        taught = Limits(**({"connections": relay.limits.connections} | learned))
+        provider = provider_of(relay.host)
+        return RelayState(
+            name=relay.where,
+            provider=None if provider is None else provider.name,
+            state="paused" if pauses else "slowed" if learned else "ok",
+            pauses=pauses,
+            limits=taught.within(relay.limits),
+        )
+
+    def _of(self, tenant_id: str, relay: SmtpRelay) -> _Known:
+        return self._known.setdefault((tenant_id, relay), _Known())
+
+
+async def _rows(tx: ReadTx, where: str) -> list[RelayRow]:
+    return list(await tx.scalars(sa.select(RelayRow).where(RelayRow.relay == where)))
+
+
+async def _delete(tx: Tx, where: str, sender: str) -> None:
+    await tx.execute(
+        sa.delete(RelayRow)
+        .where(RelayRow.relay == where, RelayRow.sender == sender)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _learned(row: RelayRow) -> dict[str, Any]:
+    given = {name: getattr(row, name) for name in _LIMITS}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _span(pause: Pause | None, moment: float) -> timedelta:
+    return timedelta(seconds=0.0 if pause is None else max(pause.until - moment, 0.0))
+
+
+def _values(
+    pause: Pause | None, since: datetime | None, until: datetime, now: datetime
+) -> dict[str, Any]:
+    if pause is None:
+        told: dict[str, Any] = dict.fromkeys(("kind", "code", "reason", "since", "until"))
+        return {**told, "times": 0, "updated_at": now}
+    return {
+        "kind": pause.kind,
+        "code": pause.code,
+        "reason": pause.reason,
+        "since": since,
+        "until": until,
+        "times": pause.times,
+        "updated_at": now,
+    }
