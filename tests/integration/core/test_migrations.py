@@ -1,6 +1,8 @@
 """Every migration goes up and down on both databases, and leads to exactly our tables."""
 
 import secrets
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from backend.managers.orchestrator import models as orchestrator
 from backend.managers.security import models as security
 from backend.managers.tenant import models as tenant
 from backend.migrations import runner
+from tests.support.postgres import RUNTIME
 
 MODELS = (audit, email, gateway, identity, metrics, orchestrator, security, tenant)
 
@@ -57,6 +60,34 @@ def test_up_matches_the_models_and_down_leaves_nothing(empty_url: str) -> None:
         assert set(Base.metadata.tables) <= tables(empty_url)
         runner.downgrade(empty_url, "base")
         assert tables(empty_url) == {"alembic_version"}
+
+
+def test_several_starters_take_turns(empty_url: str) -> None:
+    """Every replica of a deployment migrates before it starts, all at once."""
+    role = RUNTIME if empty_url.startswith("postgresql") else ""
+    program = (
+        "import sys\n"
+        "from backend.migrations import runner\n"
+        "sys.stdin.readline()\n"
+        "runner.upgrade(sys.argv[1], role=sys.argv[2] or None)\n"
+    )
+    starters = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, empty_url, role],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(5)
+    ]
+    for one in starters:
+        assert one.stdin is not None
+        one.stdin.write("go\n")
+        one.stdin.flush()
+    told = [one.communicate()[1] for one in starters]
+    assert [one.returncode for one in starters] == [0] * 5, told
+    current, head = runner.current_and_head(empty_url)
+    assert current == head
 
 
 def test_each_revision_goes_down_and_up_again(empty_url: str) -> None:
