@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from backend import __version__
 from backend.app import SERVICE
-from backend.cli import audit, document, installation, people, processes, schema, suppressions
+from backend.cli import audit, document, installation, jobs, people, processes, schema, suppressions
 from backend.cli.command import Command, CommandError
 from backend.core.errors import AppError
 from backend.core.log import configure_logging
@@ -29,6 +29,7 @@ COMMANDS: Final = (
     *installation.COMMANDS,
     *audit.COMMANDS,
     *people.COMMANDS,
+    *jobs.COMMANDS,
     *suppressions.COMMANDS,
     *document.COMMANDS,
 )
