@@ -53,6 +53,25 @@ class TestTemplates:
         assert threads
         assert threading.get_ident() not in threads
 
+    async def test_an_empty_purse_ends_the_request_whatever_its_keys(self, app, monkeypatch):
+        """The refusal of one message must not be what lets the next one render."""
+        ada = await app.caller("operator")
+        template = {"subject": "s", "text": COSTLY, "html": COSTLY}
+        await ada.http.put("/api/v1/email-templates/costly", json=template)
+        message = {"to": ["a@example.test"], "template": "costly", "variables": VARIABLES}
+        rendered = []
+
+        def noted(*arguments):
+            rendered.append(1)
+            return render(*arguments)
+
+        monkeypatch.setattr("backend.managers.email.manager.render", noted)
+        keyed = [{**message, "business_key": f"k{n}"} for n in range(100)]
+        answer = await ada.http.post("/api/v1/emails/batch", json={"messages": keyed})
+        assert (answer.status_code, answer.json()["code"]) == (422, "email.template_invalid")
+        assert "together" in answer.json()["detail"]
+        assert 1 <= len(rendered) < 20
+
     def test_new_templates_have_a_price(self):
         purse = Purse()
         part = "{{ a|upper }}" * 1500

@@ -26,7 +26,7 @@ from backend.kit.mime import (
 )
 from backend.kit.outbound import Outbound
 from backend.kit.smtp import SmtpRelay, verify
-from backend.kit.templating import Purse, TemplateSource, render
+from backend.kit.templating import Purse, TemplateSource, TemplatesTooCostlyError, render
 from backend.managers.email import _states
 from backend.managers.email._email_settings import EmailSettingsStore
 from backend.managers.email._recipients import dedupe
@@ -221,6 +221,9 @@ class EmailManager:
     ) -> Prepared:
         try:
             return self._checked(draft, templates, purse)
+        except TemplatesTooCostlyError:
+            # Of the request and not of this draft: no other one is worked on, whatever its key.
+            raise
         except AppError as exc:
             if draft.business_key is None:
                 raise
