@@ -198,7 +198,7 @@ def compose(
         hold(manager)
 
     async def check_database() -> str:
-        await database.ping()
+        await database.check_writable(settings.database.min_free_bytes)
         return database.dialect
 
     async def count(gauge: FleetGauge[Any], manager: Any) -> Mapping[str, int]:

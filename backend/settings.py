@@ -38,6 +38,9 @@ class DatabaseSettings(_Section):
         None, description="DSN of the role that owns the tables, for migrations; unset is `url`."
     )
     pool_size: int = Field(10, ge=1, le=100, description="Connections a process keeps.")
+    min_free_bytes: int = Field(
+        64 * 2**20, ge=0, description="Free space on SQLite's disk below which we are not ready."
+    )
 
 
 class HttpSettings(_Section):
