@@ -10,11 +10,11 @@ from backend.app import Platform, compose
 from backend.cli.command import Command, CommandError, find_tenant, run_async
 from backend.core.context import Scope
 from backend.core.errors import AppError
-from backend.managers.email import EmailManager, SuppressionList
+from backend.managers.email import EmailManager, Imported, SuppressionList
 from backend.settings import Settings
 
 _T = TypeVar("_T")
-_PART: Final = 2000
+_PART: Final = 500
 
 
 def _list(settings: Settings, options: argparse.Namespace) -> None:
@@ -41,8 +41,10 @@ def _import(settings: Settings, options: argparse.Namespace) -> None:
     async def take(platform: Platform, scope: Scope, held: SuppressionList) -> str:
         try:
             lines = await held.read_file(scope.tenant_id, data)
-            async with platform.database.transaction(scope) as tx:
-                found = await held.import_lines(tx, lines)
+            found = Imported()
+            for part in held.in_parts(lines, platform.database.clock()):
+                async with platform.database.transaction(scope) as tx:
+                    found += await held.import_part(tx, part)
         except AppError as exc:
             wrong = [str(one["detail"]) for one in exc.extra.get("errors", [])]
             raise CommandError("; ".join([exc.detail, *wrong[:3]])) from None
@@ -96,7 +98,7 @@ COMMANDS: Final = (
     ),
     Command(
         "suppression-import",
-        "never mail the addresses of a CSV file, all or none",
+        "never mail the addresses of a CSV file",
         _import,
         _options(("file", {"type": Path})),
     ),

@@ -4,8 +4,11 @@ import asyncio
 import threading
 
 import pytest
+import sqlalchemy as sa
 
+from backend.core.audit import sequence
 from backend.core.context import Scope
+from backend.core.database import ReadTx
 from backend.kit.limiter import GcraLimiter
 from backend.kit.templating import Purse, TemplateInvalidError, TemplateSource, render
 from backend.managers.email import EmailManager
@@ -176,3 +179,53 @@ class TestProbes:
         answers = await asyncio.gather(*(http.get("/metrics") for _ in range(40)))
         assert {answer.status_code for answer in answers} == {200}
         assert len(looks) == len(set(looks)) > 1
+
+
+class TestSteps:
+    """Long work goes in steps: between two of them the event loop, or the writer, is others'."""
+
+    MOST_ROWS = 501
+
+    async def test_reading_much_takes_few_rows_at_a_time(self, app, monkeypatch):
+        ada = await app.caller("admin")
+        scope = Scope("test", ada.tenant.id)
+        file = "address\n" + "".join(f"{n}@example.test\n" for n in range(1300))
+        csv = {"Content-Type": "text/csv"}
+        imported = await ada.http.post("/api/v1/suppressions/import", content=file, headers=csv)
+        assert imported.json() == {"added": 1300, "known": 0}
+        async with app.platform.database.transaction(scope) as tx:
+            for n in range(1300):
+                tx.audit("test.done", f"test:{n}")
+        while await sequence(app.platform.database):
+            pass
+        steps = []
+        real = ReadTx.scalars
+
+        async def noted(tx, *arguments):
+            found = await real(tx, *arguments)
+            steps.append(len(found))
+            return found
+
+        monkeypatch.setattr(ReadTx, "scalars", noted)
+        exported = await ada.http.get("/api/v1/suppressions/export")
+        assert len(exported.text.splitlines()) == 1301
+        assert sum(steps) >= 1300
+        steps_of_export = len(steps)
+        verified = (await ada.http.post("/api/v1/audit/verify")).json()
+        assert verified["valid"] is True
+        assert verified["records"] > 1300
+        assert len(steps) > steps_of_export + 2
+        assert max(steps) <= self.MOST_ROWS
+
+    async def test_writing_much_takes_few_rows_at_a_time(self, app):
+        ada = await app.caller("admin")
+        commits = []
+        engine = app.platform.database.engine.sync_engine
+        note = commits.append
+        sa.event.listen(engine, "commit", note)
+        file = "address\n" + "".join(f"{n}@example.test\n" for n in range(1300))
+        csv = {"Content-Type": "text/csv"}
+        await ada.http.post("/api/v1/suppressions/import", content=file, headers=csv)
+        sa.event.remove(engine, "commit", note)
+        # 500, 500 and 300 rows, each committed before the next begin.
+        assert len(commits) >= 3

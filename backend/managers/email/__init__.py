@@ -9,6 +9,7 @@ from backend.core.room import ADMIN, OPERATOR, VIEWER, WORKFLOW, ReadyCheck, Roo
 from backend.managers.email._suppressions import (
     MAX_IMPORT_BYTES,
     RETENTION,
+    Imported,
     SuppressionList,
 )
 from backend.managers.email._values import Draft, Email
@@ -84,6 +85,7 @@ __all__ = [
     "EmailManager",
     "EmailNotFoundError",
     "EmailSettings",
+    "Imported",
     "SuppressionList",
     "TemplateNotFoundError",
     "scope_of",

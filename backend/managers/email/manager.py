@@ -5,6 +5,7 @@ answer and our record of it lies a window in which a crash makes us send the mes
 least once, always under the same Message-ID, so that receivers and people can tell the copies.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -58,6 +59,7 @@ READ_CONTENT: Final = "email:read_content"
 """The permission to read what messages say, wherever a copy of it lies."""
 # Up to so many addresses a plain message is prepared where it is: a thread costs more.
 _FEW_ADDRESSES: Final = 10
+_ROWS_AT_ONCE: Final = 32
 
 
 class EmailManager:
@@ -175,6 +177,9 @@ class EmailManager:
                 known[draft.business_key] = _again(email)
             else:
                 rows.append(row)
+                if not len(rows) % _ROWS_AT_ONCE:
+                    # Sealing is work, and everybody else waits for this event loop.
+                    await asyncio.sleep(0)
             fresh.append(email)
             emails.append(email)
         tx.append(EmailRow, rows)
