@@ -22,7 +22,7 @@ _CURSOR: Final = "^[A-Za-z0-9_-]{21}[AQgw]$"
 # Every string of this form is a cursor: schemas and programs agree about what is valid.
 _NAMED_CURSOR: Final = "^(?:[2-7][0-9a-f]){1,128}$"
 
-_PART: Final = 2000
+_PART: Final = 500
 
 
 class CursorInvalidError(InvalidInputError):
@@ -135,7 +135,7 @@ def page_of(out: type[_Out], rows: Sequence[Any], wanted: Slice | NamedSlice) ->
 async def in_parts(
     db: Database, scope: Scope, read: Callable[..., Awaitable[Sequence[Any]]]
 ) -> AsyncIterator[Sequence[Any]]:
-    """A whole list in the order of ``read``, at most 2000 rows at a time; no row comes twice.
+    """A whole list in the order of ``read``, at most 500 rows at a time; no row comes twice.
 
     ``read(tx, limit=, before_id=)`` gives one row more than the limit if there are more. Each part
     is read in a transaction of its own, so that a slow reader of the file holds no connection.
