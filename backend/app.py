@@ -205,7 +205,7 @@ def compose(
         hold(manager)
 
     async def check_database() -> str:
-        await database.ping()
+        await database.check_writable(settings.database.min_free_bytes)
         return await database.check_wall()
 
     async def count(gauge: FleetGauge[Any], manager: Any) -> Mapping[str, int]:

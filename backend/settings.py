@@ -41,6 +41,9 @@ class DatabaseSettings(_Section):
     prepared_statements: bool = Field(
         True, description="Off behind a pooler in transaction mode, such as PgBouncer."
     )
+    min_free_bytes: int = Field(
+        64 * 2**20, ge=0, description="Free space on SQLite's disk below which we are not ready."
+    )
 
 
 class HttpSettings(_Section):

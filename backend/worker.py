@@ -48,6 +48,7 @@ async def run_worker(platform: Platform) -> None:
         platform.database,
         platform.of(OrchestratorManager),
         concurrency=settings.concurrency,
+        tenant_share=settings.tenant_share,
         ttl_seconds=settings.ttl_seconds,
         beat_seconds=settings.beat_seconds,
         poll_seconds=settings.poll_seconds,

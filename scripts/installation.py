@@ -202,12 +202,15 @@ class Installation:
         return run_module("backend", arguments, self.env)
 
     def start(self, name: str) -> subprocess.Popen[bytes]:
-        """Start ``api``, ``worker`` or ``sink``; :meth:`serves` tells when it can be used."""
+        """Start ``api``, ``worker`` or ``sink``; :meth:`serves` tells when it can be used.
+
+        A further worker is ``worker-2`` and so on; none of them may then have a port for metrics.
+        """
         arguments = {
             "api": ["serve"],
             "worker": ["worker"],
             "sink": ["sink", "--port", str(self.sink_port)],
-        }[name]
+        }[name.partition("-")[0]]
         process = spawn("backend", arguments, self.env, self.logs / f"{name}.log")
         self._processes[name] = process
         return process

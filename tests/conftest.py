@@ -63,8 +63,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def postgres_template(postgres_server: Any) -> Any:
     """A server with a migrated database ``migrated``, the template of each test's own."""
     made = postgres_server.create_database("migrated")
-    runner.upgrade(made.owner_url)
-    runner.grant(made.owner_url, str(sa.make_url(made.url).username))
+    runner.upgrade(made.owner_url, role=str(sa.make_url(made.url).username))
     engine = sa.create_engine(runner.sync_url(made.owner_url))
     with engine.begin() as connection:
         declare_errands(connection, [*HOUSE.errands.values(), EVERYTHING], HOUSE.along)

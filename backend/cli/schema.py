@@ -16,10 +16,9 @@ def _migrate(settings: Settings, options: argparse.Namespace) -> None:
         return
     if sa.make_url(settings.owner_url).get_backend_name() == "sqlite":
         settings.data_dir.mkdir(parents=True, exist_ok=True)
-    runner.upgrade(settings.owner_url, options.to)
     role = sa.make_url(settings.database_url).username
-    if role and role != sa.make_url(settings.owner_url).username:
-        runner.grant(settings.owner_url, role)
+    is_owner = role == sa.make_url(settings.owner_url).username
+    runner.upgrade(settings.owner_url, options.to, role=None if is_owner else role)
 
 
 def _options(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ from backend.app import Platform
 from backend.cli.command import tenant_command
 from backend.core.context import Scope
 from backend.core.paging import in_parts
-from backend.managers.email import EmailManager
+from backend.managers.email import EmailManager, Imported
 
 
 async def _list(platform: Platform, scope: Scope, options: argparse.Namespace) -> None:
@@ -26,8 +26,10 @@ async def _list(platform: Platform, scope: Scope, options: argparse.Namespace) -
 async def _import(platform: Platform, scope: Scope, options: argparse.Namespace) -> None:
     held = platform.of(EmailManager).suppressions
     lines = await held.read_file(scope.tenant_id, options.file.read_bytes())
-    async with platform.database.transaction(scope) as tx:
-        found = await held.import_lines(tx, lines)
+    found = Imported()
+    for part in held.in_parts(lines, platform.database.clock()):
+        async with platform.database.transaction(scope) as tx:
+            found += await held.import_part(tx, part)
     sys.stdout.write(f"{found.added} added, {found.known} were on the list\n")
 
 
@@ -46,7 +48,7 @@ COMMANDS: Final = (
     ),
     tenant_command(
         "suppression-import",
-        "never mail the addresses of a CSV file, all or none",
+        "never mail the addresses of a CSV file",
         _import,
         lambda parser: parser.add_argument("file", type=Path),
     ),

@@ -149,8 +149,10 @@ def link(previous: bytes, seq: int, record: AuditRecord) -> bytes:
     return hashlib.sha256(b"\x01" + previous + seq.to_bytes(8, "big") + leaf).digest()
 
 
-async def sequence(database: Database, limit: int = 2000) -> int:
+async def sequence(database: Database, limit: int = 250) -> int:
     """Number committed audit records and events, up to ``limit`` of each; returns how many.
+
+    On SQLite all other writers wait for a pass: larger ones would be felt.
 
     One pass and one commit for both. Safe to run in several processes: the heads are locked before
     the rows are read again, so a second sequencer finds nothing left. A row that commits late is

@@ -7,10 +7,12 @@ to it.
 
 import asyncio
 import logging
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import datetime
 from functools import cache
+from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 import sqlalchemy as sa
@@ -555,10 +557,32 @@ class Database:
             logger.warning("database_unavailable", extra={"cause": type(exc).__name__})
             raise DatabaseUnavailableError(headers={"Retry-After": "1"}) from exc
 
-    async def ping(self) -> None:
-        """One round trip; raises what the driver raises."""
-        async with self.engine.connect() as connection:
-            await connection.execute(sa.select(1))
+    async def check_writable(self, min_free_bytes: int) -> None:
+        """Write a row and commit it, as every change must; raises what the driver raises.
+
+        Reading works on a full disk, on a standby and behind a lock that nobody lets go of. On
+        SQLite the file's disk must have ``min_free_bytes`` left as well: what grows the log by a
+        page still succeeds when what grows it by a message no longer does.
+
+        Raises:
+            DatabaseUnavailableError: The disk is nearly full, or as for :meth:`transaction`.
+        """
+        path = self.engine.url.database
+        if self.dialect == "sqlite" and path:
+            free = (await asyncio.to_thread(shutil.disk_usage, Path(path).parent)).free
+            if free < min_free_bytes:
+                mib = 1024 * 1024
+                raise DatabaseUnavailableError(
+                    f"{free // mib} MiB free on its disk, but {min_free_bytes // mib} are needed"
+                )
+        async with self._turn, self.engine.begin() as connection:
+            values = {"name": "core.writable", "holder": "", "expires_at": db_now()}
+            insert = sqlite.insert if self.dialect == "sqlite" else postgresql.insert
+            await connection.execute(
+                insert(Lease)
+                .values(values)
+                .on_conflict_do_update(index_elements=["name"], set_={"expires_at": db_now()})
+            )
 
     async def gather_statistics(self) -> None:
         """Let SQLite's planner know what is stored; PostgreSQL's autovacuum does so by itself.

@@ -12,7 +12,7 @@ from sqlalchemy.sql.operators import custom_op
 from backend.core.context import Scope
 from backend.core.database import Database, ReadTx
 
-_PART: Final = 2000
+_PART: Final = 500
 _Columns = TypeVarTuple("_Columns")
 _FEW: Final = 10_000
 """What is looked through, to find a page of it, rather than all rows looked at: either takes some
@@ -38,7 +38,7 @@ def newest(
 async def in_parts(
     db: Database, scope: Scope, read: Callable[..., Awaitable[Sequence[Any]]]
 ) -> AsyncIterator[Sequence[Any]]:
-    """A whole list in the order of ``read``, at most 2000 rows at a time; no row comes twice.
+    """A whole list in the order of ``read``, at most 500 rows at a time; no row comes twice.
 
     ``read(tx, limit=, before_id=)`` gives one row more than the limit if there are more. Each part
     is read in a transaction of its own, so that a slow reader of the file holds no connection.

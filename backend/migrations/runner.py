@@ -1,5 +1,8 @@
 """Runs Alembic from code: up, down, and the grants the run-time role needs afterwards."""
 
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 _FOLDER: Final = Path(__file__).parent
+_LOCK: Final = 7_264_113_377  # any constant of ours
 
 
 def sync_url(url: str) -> sa.URL:
@@ -27,14 +31,38 @@ def _config(url: str) -> Config:
     return config
 
 
-def upgrade(url: str, revision: str = "head") -> None:
-    """Migrate up. Concurrent calls wait for each other."""
-    command.upgrade(_config(url), revision)
+@contextmanager
+def _alone(url: str) -> Iterator[None]:
+    """Hold off all other migrations of this database, from before the first look at it.
+
+    A lock inside the migration's transaction comes too late: two that switch a new SQLite file to
+    its journal at once fail without waiting, and so do two that grant rights on one table.
+    """
+    parsed = sync_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        with Path(f"{parsed.database}.migrating").open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+        return
+    engine = sa.create_engine(parsed, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        # Of the session: closing the connection lets it go, however this ends.
+        connection.execute(sa.text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
+        yield
+
+
+def upgrade(url: str, revision: str = "head", *, role: str | None = None) -> None:
+    """Migrate up, then grant ``role`` its rights (PostgreSQL). Concurrent calls wait."""
+    with _alone(url):
+        command.upgrade(_config(url), revision)
+        if role is not None:
+            _grant(url, role)
 
 
 def downgrade(url: str, revision: str) -> None:
-    """Migrate down, to ``base`` or a revision."""
-    command.downgrade(_config(url), revision)
+    """Migrate down, to ``base`` or a revision. Concurrent calls wait."""
+    with _alone(url):
+        command.downgrade(_config(url), revision)
 
 
 def current_and_head(url: str) -> tuple[str | None, str | None]:
@@ -53,7 +81,7 @@ def head() -> str:
     return str(ScriptDirectory.from_config(_config("sqlite://")).get_current_head())
 
 
-def grant(owner_url: str, role: str) -> None:
+def _grant(owner_url: str, role: str) -> None:
     """Let the run-time role read and write rows, and nothing else; PostgreSQL only.
 
     It may append to the audit trail and set a record's place in the chain once; the triggers

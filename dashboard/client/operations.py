@@ -412,7 +412,7 @@ class Api:
     def import_suppressions(
         self, body: bytes, *, idempotency_key: str | None = None
     ) -> models.ImportedOut:
-        """Suppress the addresses of a CSV file (address, comment, expires_at), all or none."""
+        """Suppress the addresses of a CSV file (address, comment, expires_at)."""
         return self.connection.ask(
             "POST",
             "/api/v1/suppressions/import",

@@ -15,12 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from scripts.drills import events, services, smtp, workers
-from scripts.drills.rig import DrillError, Rig, Where, open_rig
+from scripts.drills import events, fairness, outages, services, smtp, workers
+from scripts.drills.rig import DrillError, Where, open_rig
 from scripts.installation import InstallationError
 from tests.support.postgres import MISSING, PostgresServer, find_programs
-
-_LIMIT_SECONDS: Final = 240.0
 
 
 class Report(Protocol):
@@ -34,9 +32,12 @@ class Report(Protocol):
 class Drill:
     """One way to break the installation."""
 
-    run: Callable[[Rig, random.Random], Awaitable[Report]]
-    settings: Mapping[str, str]
+    run: Callable[..., Awaitable[Report]]
+    settings: Mapping[str, str] | Callable[[], Mapping[str, str]]
     databases: tuple[str, ...] = ("sqlite", "postgresql")
+    limit_seconds: float = 240.0
+    takes: tuple[str, ...] = ()
+    """Options of the command line that it is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class BareDrill:
 
     run: Callable[[Where, random.Random, Path], Awaitable[Report]]
     databases: tuple[str, ...] = ("sqlite", "postgresql")
+    limit_seconds: float = 240.0
+    takes: tuple[str, ...] = ()
 
 
 DRILLS: Final[dict[str, Drill | BareDrill]] = {
@@ -55,6 +58,10 @@ DRILLS: Final[dict[str, Drill | BareDrill]] = {
     "mail-server": Drill(services.stop_mail_server, services.MAIL_SERVER_SETTINGS),
     "events": Drill(events.kill_consumers, events.SETTINGS),
     "smtp": BareDrill(smtp.play_servers),
+    "outage": Drill(outages.outages, outages.SETTINGS, limit_seconds=3600.0, takes=("rounds",)),
+    "fairness": Drill(
+        fairness.fairness, fairness.settings, limit_seconds=900.0, takes=("seconds",)
+    ),
     "database": Drill(services.restart_database, services.DATABASE_SETTINGS, ("postgresql",)),
 }
 
@@ -73,6 +80,12 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--keep", action="store_true", help="keep each installation's data and logs, and say where"
     )
+    parser.add_argument(
+        "--rounds", type=int, default=20, metavar="N", help="outages of `outage`; default: 20"
+    )
+    parser.add_argument(
+        "--seconds", type=int, default=120, metavar="N", help="of load in `fairness`; default: 120"
+    )
     options = parser.parse_args(arguments)
     if unknown := [name for name in options.names if name not in DRILLS]:
         parser.error(f"no drill {unknown[0]!r}; there are {', '.join(DRILLS)}")
@@ -84,34 +97,43 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
-async def _hold(drill: Drill | BareDrill, where: Where, rng: random.Random, folder: Path) -> Report:
-    if isinstance(drill, BareDrill):
-        async with asyncio.timeout(_LIMIT_SECONDS):
+async def _hold(
+    drill: Drill | BareDrill,
+    where: Where,
+    rng: random.Random,
+    folder: Path,
+    given: Mapping[str, int],
+) -> Report:
+    async with asyncio.timeout(drill.limit_seconds):
+        if isinstance(drill, BareDrill):
             return await drill.run(where, rng, folder)
-    async with asyncio.timeout(_LIMIT_SECONDS), open_rig(folder, where, drill.settings) as rig:
-        return await drill.run(rig, rng)
+        settings = drill.settings() if callable(drill.settings) else drill.settings
+        async with open_rig(folder, where, settings) as rig:
+            return await drill.run(rig, rng, **given)
 
 
-def _hold_and_tell(name: str, where: Where, seed: int, *, keep: bool) -> bool:
+def _hold_and_tell(name: str, where: Where, seed: int, options: argparse.Namespace) -> bool:
+    drill = DRILLS[name]
     folder = Path(tempfile.mkdtemp(prefix="email-sender-drill-"))
     began = time.monotonic()
     try:
         # Its own source: a drill held alone meets what it met among the others.
         rng = random.Random(f"{seed} {name} {where.kind}")  # noqa: S311 - not a secret
-        report = asyncio.run(_hold(DRILLS[name], where, rng, folder / "rig"))
+        given = {option: getattr(options, option) for option in drill.takes}
+        report = asyncio.run(_hold(drill, where, rng, folder / "rig", given))
         problems, told = report.problems(), str(report)
     except (DrillError, InstallationError) as exc:
         problems, told = [str(exc)], "not held to its end"
     except TimeoutError:
-        problems, told = [f"not done after {_LIMIT_SECONDS:g} s"], "not held to its end"
+        problems, told = [f"not done after {drill.limit_seconds:g} s"], "not held to its end"
     finally:
-        if not keep:
+        if not options.keep:
             shutil.rmtree(folder, ignore_errors=True)
     verdict = "FAIL" if problems else "ok  "
     _say(f"{verdict} {name:<12} {where.kind:<10} {time.monotonic() - began:5.1f} s  {told}")
     for problem in problems:
         _say(f"     {problem}")
-    if keep:
+    if options.keep:
         _say(f"     kept in {folder}")
     return not problems
 
@@ -142,7 +164,7 @@ def main(arguments: list[str] | None = None) -> int:
                 server = stack.enter_context(PostgresServer(fsync=True))
             for name in names:
                 where = Where(kind, server)
-                passed = _hold_and_tell(name, where, seed, keep=options.keep) and passed
+                passed = _hold_and_tell(name, where, seed, options) and passed
     return 0 if passed else 1
 
 

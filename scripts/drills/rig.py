@@ -21,7 +21,7 @@ from typing import Any, Final, Self
 import httpx
 
 from backend.sink import count_copies, read_copies
-from scripts.installation import Installation, InstallationError
+from scripts.installation import Installation, InstallationError, run_module
 from tests.support.postgres import PostgresServer
 
 _READY_SECONDS: Final = 60.0
@@ -135,21 +135,24 @@ class Rig:
     async def __aexit__(self, *_: object) -> None:
         await self.http.aclose()
         # What a drill has broken need not end in order.
-        for name in ("worker", "api", "sink"):
+        for name in ("worker", "worker-2", "api", "sink"):
+            # A stopped one too: SIGKILL needs no thaw.
             await self.kill(name)
         self._installation.close()
 
     # --- processes ----------------------------------------------------------------------------
 
     async def start(self, name: str) -> None:
-        """Start ``api``, ``worker`` or ``sink``; returns once it serves (the worker: at once).
+        """Start ``api``, ``worker`` or ``sink``; returns once it serves (a worker: at once).
+
+        A further worker is ``worker-2`` and so on.
 
         Raises:
             DrillError: It ended, or does not serve after a minute.
         """
         # Not in a thread of its own: the process would be killed with it.
         process = self._installation.start(name)
-        if name == "worker":
+        if name.startswith("worker"):
             self._worker_pid = process.pid
         else:
             await self._until_serves(name, process)
@@ -187,6 +190,23 @@ class Rig:
         if process is None:
             raise DrillError(f"there is no {name}, or it has ended")
         return process
+
+    @property
+    def sink_port(self) -> int:
+        """Where the mail sink listens."""
+        return self._installation.sink_port
+
+    def setting(self, name: str) -> str:
+        """What the processes are told under this name, without its prefix."""
+        return self._installation.env[f"EMAIL_SENDER__{name}"]
+
+    def run_module(self, module: str, *arguments: str) -> str:
+        """Run a program of ours on this installation to its end; its standard output.
+
+        Raises:
+            InstallationError: It failed.
+        """
+        return run_module(module, arguments, self._installation.env)
 
     @property
     def database_url(self) -> str:

@@ -4,8 +4,11 @@ import asyncio
 import threading
 
 import pytest
+import sqlalchemy as sa
 
+from backend.core.audit import sequence
 from backend.core.context import Scope
+from backend.core.database import ReadTx
 from backend.kit.limiter import GcraLimiter
 from backend.kit.templating import Purse, TemplateInvalidError, TemplateSource, render
 from backend.managers.email import EmailManager
@@ -52,6 +55,25 @@ class TestTemplates:
         # The work itself, of which there is a bounded amount, is done beside the event loop.
         assert threads
         assert threading.get_ident() not in threads
+
+    async def test_an_empty_purse_ends_the_request_whatever_its_keys(self, app, monkeypatch):
+        """The refusal of one message must not be what lets the next one render."""
+        ada = await app.caller("operator")
+        template = {"subject": "s", "text": COSTLY, "html": COSTLY}
+        await ada.http.put("/api/v1/email-templates/costly", json=template)
+        message = {"to": ["a@example.test"], "template": "costly", "variables": VARIABLES}
+        rendered = []
+
+        def noted(*arguments):
+            rendered.append(1)
+            return render(*arguments)
+
+        monkeypatch.setattr("backend.managers.email.manager.render", noted)
+        keyed = [{**message, "business_key": f"k{n}"} for n in range(100)]
+        answer = await ada.http.post("/api/v1/emails/batch", json={"messages": keyed})
+        assert (answer.status_code, answer.json()["code"]) == (422, "email.template_invalid")
+        assert "together" in answer.json()["detail"]
+        assert 1 <= len(rendered) < 20
 
     def test_new_templates_have_a_price(self):
         purse = Purse()
@@ -157,3 +179,53 @@ class TestProbes:
         answers = await asyncio.gather(*(http.get("/metrics") for _ in range(40)))
         assert {answer.status_code for answer in answers} == {200}
         assert len(looks) == len(set(looks)) > 1
+
+
+class TestSteps:
+    """Long work goes in steps: between two of them the event loop, or the writer, is others'."""
+
+    MOST_ROWS = 501
+
+    async def test_reading_much_takes_few_rows_at_a_time(self, app, monkeypatch):
+        ada = await app.caller("admin")
+        scope = Scope("test", ada.tenant.id)
+        file = "address\n" + "".join(f"{n}@example.test\n" for n in range(1300))
+        csv = {"Content-Type": "text/csv"}
+        imported = await ada.http.post("/api/v1/suppressions/import", content=file, headers=csv)
+        assert imported.json() == {"added": 1300, "known": 0}
+        async with app.platform.database.transaction(scope) as tx:
+            for n in range(1300):
+                tx.audit("test.done", f"test:{n}")
+        while await sequence(app.platform.database):
+            pass
+        steps = []
+        real = ReadTx.scalars
+
+        async def noted(tx, *arguments):
+            found = await real(tx, *arguments)
+            steps.append(len(found))
+            return found
+
+        monkeypatch.setattr(ReadTx, "scalars", noted)
+        exported = await ada.http.get("/api/v1/suppressions/export")
+        assert len(exported.text.splitlines()) == 1301
+        assert sum(steps) >= 1300
+        steps_of_export = len(steps)
+        verified = (await ada.http.post("/api/v1/audit/verify")).json()
+        assert verified["valid"] is True
+        assert verified["records"] > 1300
+        assert len(steps) > steps_of_export + 2
+        assert max(steps) <= self.MOST_ROWS
+
+    async def test_writing_much_takes_few_rows_at_a_time(self, app):
+        ada = await app.caller("admin")
+        commits = []
+        engine = app.platform.database.engine.sync_engine
+        note = commits.append
+        sa.event.listen(engine, "commit", note)
+        file = "address\n" + "".join(f"{n}@example.test\n" for n in range(1300))
+        csv = {"Content-Type": "text/csv"}
+        await ada.http.post("/api/v1/suppressions/import", content=file, headers=csv)
+        sa.event.remove(engine, "commit", note)
+        # 500, 500 and 300 rows, each committed before the next begin.
+        assert len(commits) >= 3

@@ -1,10 +1,15 @@
 """Templates that people write, filled in within bounds: a language without calls, and a budget.
 
-Compiling and rendering take up to seconds of hostile input and never wait: run them in a thread.
+Compiling and rendering take up to a second of hostile input and never wait: run them in a thread.
 """
 
-from backend.kit.templating._sandbox import Purse, Rendered, TemplateSource, check_source, render
-from backend.kit.templating.errors import TemplateInvalidError, TemplateVariablesError
+from backend.kit.templating._sandbox import Rendered, TemplateSource, check_source, render
+from backend.kit.templating._values import Purse
+from backend.kit.templating.errors import (
+    TemplateInvalidError,
+    TemplatesTooCostlyError,
+    TemplateVariablesError,
+)
 
 __all__ = [
     "Purse",
@@ -12,6 +17,7 @@ __all__ = [
     "TemplateInvalidError",
     "TemplateSource",
     "TemplateVariablesError",
+    "TemplatesTooCostlyError",
     "check_source",
     "render",
 ]

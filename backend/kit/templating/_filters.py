@@ -11,20 +11,31 @@ from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
 from backend.kit.templating._values import (
+    CASE,
     CONTAINERS,
+    DIGITS,
+    ESCAPE,
+    FORMAT,
+    ITEM,
     MAX_OUTPUT_CHARACTERS,
+    QUOTE,
+    READ,
     SCALARS,
+    SEARCH,
+    SPLIT,
+    STEP,
+    Budget,
     NamedUndefined,
     bounded,
     budget_of,
     defined,
-    field_of,
+    fields_of,
+    in_order,
     listed,
     number,
     refuse_value,
     size_of,
     small,
-    sort_key,
     text_of,
 )
 
@@ -38,10 +49,16 @@ def _loop(context: Context, values: Any, work: int, characters: int) -> Iterator
 
 @pass_context
 def concat(context: Context, values: list[Any]) -> str:
-    texts = [text_of(context, value) for value in values]
-    if any(isinstance(text, Markup) for text in texts):
-        return Markup("").join(texts)  # escapes the plain ones
-    return "".join(texts)
+    budget_of(context).charge_items(len(values), STEP)
+    return _joined(context, "", [text_of(context, value) for value in values])
+
+
+def _joined(context: Context, separator: str, texts: list[str]) -> str:
+    """The texts in one; where one of them is markup, the plain ones are escaped."""
+    if not isinstance(separator, Markup) and not any(isinstance(text, Markup) for text in texts):
+        return str(separator).join(texts)
+    budget_of(context).charge(sum(map(len, texts)), ESCAPE)
+    return escape(separator).join(texts)
 
 
 @pass_context
@@ -49,7 +66,10 @@ def _slice(context: Context, value: Any, start: Any, stop: Any, step: Any) -> An
     defined(value)
     if not isinstance(value, str | list | tuple):
         refuse_value("only texts and lists have slices")
-    budget_of(context).charge(len(value))
+    if isinstance(value, str):
+        budget_of(context).charge(len(value))
+    else:
+        budget_of(context).charge_items(len(value), ITEM)
     return value[slice(start, stop, step)]
 
 
@@ -77,12 +97,13 @@ def _compare(context: Context, values: list[Any], operators: str) -> bool:
     left = defined(values[0])
     for name, right in zip(operators.split(), values[1:], strict=True):
         defined(right)
-        budget.charge(size_of(left) + size_of(right))
         if name in {"in", "notin"}:
             if not isinstance(left, SCALARS) or not isinstance(right, str | list | tuple | dict):
                 refuse_value("'in' looks for a text or number in a text, list or mapping")
+            _charge_search(budget, left, right)
             holds = (left in right) == (name == "in")
         else:
+            budget.charge(size_of(left) + size_of(right))
             # Equal containers are compared element by element, without end or price.
             if all(isinstance(side, CONTAINERS) and side for side in (left, right)):
                 refuse_value("lists and mappings cannot be compared")
@@ -93,9 +114,24 @@ def _compare(context: Context, values: list[Any], operators: str) -> bool:
     return True
 
 
+def _charge_search(budget: Budget, needle: Any, place: Any) -> None:
+    if isinstance(place, str):
+        budget.charge(size_of(needle) + len(place), SEARCH)
+        return
+    budget.charge_items(len(place), STEP)
+    if isinstance(needle, str):
+        # Texts of one length are compared to their end.
+        budget.charge(len(needle) + sum(len(one) for one in place if _as_long(one, needle)))
+
+
+def _as_long(one: Any, text: str) -> bool:
+    return isinstance(one, str) and len(one) == len(text)
+
+
 @pass_context
 def finalize(context: Context, value: Any) -> str:
-    return text_of(context, value)
+    # Written out, and in HTML escaped on the way.
+    return text_of(context, value, READ if isinstance(value, Markup) else ESCAPE)
 
 
 @pass_context
@@ -105,22 +141,22 @@ def _default(_context: Context, value: Any, fallback: Any = "", boolean: Any = F
 
 @pass_context
 def _upper(context: Context, value: Any) -> str:
-    return text_of(context, value).upper()
+    return text_of(context, value, CASE).upper()
 
 
 @pass_context
 def _lower(context: Context, value: Any) -> str:
-    return text_of(context, value).lower()
+    return text_of(context, value, CASE).lower()
 
 
 @pass_context
 def _title(context: Context, value: Any) -> str:
-    return text_of(context, value).title()
+    return text_of(context, value, CASE).title()
 
 
 @pass_context
 def _capitalize(context: Context, value: Any) -> str:
-    return text_of(context, value).capitalize()
+    return text_of(context, value, CASE).capitalize()
 
 
 @pass_context
@@ -135,18 +171,22 @@ def _string(context: Context, value: Any) -> str:
 
 @pass_context
 def _escape(context: Context, value: Any) -> Markup:
-    return escape(text_of(context, value))
+    return escape(text_of(context, value, ESCAPE))
 
 
 @pass_context
 def _nl2br(context: Context, value: Any) -> Markup:
-    return Markup("<br>\n").join(text_of(context, value).splitlines())
+    # Escaped in one go: Markup's own join escapes line by line, in Python code.
+    lines = str(escape(text_of(context, value, ESCAPE + SPLIT))).splitlines()
+    budget_of(context).charge(len(lines) * len("<br>\n"))
+    return Markup("<br>\n".join(lines))  # noqa: S704 - escaped above
 
 
 @pass_context
 def _urlencode(context: Context, value: Any) -> str:
     text = text_of(context, value)
-    budget_of(context).charge(len(text) * 12)
+    budget_of(context).charge(len(text) * 12, 0)
+    budget_of(context).charge(len(text), QUOTE)
     return quote_plus(text)
 
 
@@ -156,9 +196,13 @@ def _replace(context: Context, value: Any, old: Any, new: Any) -> str:
     old, new = text_of(context, old), text_of(context, new)
     if not old:
         refuse_value("an empty text cannot be replaced")
+    budget = budget_of(context)
     if isinstance(text, Markup) or isinstance(new, Markup):
+        budget.charge(len(text) + len(old) + len(new), ESCAPE)
         text, old, new = escape(text), escape(old), escape(new)
-    budget_of(context).charge(len(text) + text.count(old) * len(new))
+    # Once to count what is found, once to replace it.
+    budget.charge(2 * len(text), SEARCH)
+    budget.charge(text.count(old) * len(new))
     return text.replace(old, new)
 
 
@@ -175,6 +219,7 @@ def _truncate(context: Context, value: Any, length: Any = 255, end: Any = "...")
 def _indent(context: Context, value: Any, width: Any = 4, first: Any = False) -> str:  # noqa: FBT002 - Jinja's own signature
     text = text_of(context, value)
     space = " " * small(width, 80)
+    budget_of(context).charge(len(text), SPLIT)
     lines = text.split("\n")
     budget_of(context).charge(len(lines) * len(space))
     indented = ("\n" + space).join(lines)
@@ -184,15 +229,11 @@ def _indent(context: Context, value: Any, width: Any = 4, first: Any = False) ->
 
 @pass_context
 def _join(context: Context, value: Any, separator: Any = "", attribute: Any = None) -> str:
-    values = listed(context, value)
-    if attribute is not None:
-        values = [field_of(item, attribute) for item in values]
+    values = fields_of(context, value, attribute)
     separator = text_of(context, separator)
     budget_of(context).charge(len(separator) * len(values))
-    texts = [text_of(context, item) for item in values]
-    if isinstance(separator, Markup) or any(isinstance(text, Markup) for text in texts):
-        return escape(separator).join(texts)
-    return str(separator).join(texts)
+    budget_of(context).charge_items(len(values), STEP)
+    return _joined(context, separator, [text_of(context, item) for item in values])
 
 
 @pass_context
@@ -247,28 +288,28 @@ def _abs(_context: Context, value: Any) -> Any:
 
 @pass_context
 def _sum(context: Context, value: Any, attribute: Any = None) -> Any:
-    values = listed(context, value)
-    if attribute is not None:
-        values = [field_of(item, attribute) for item in values]
+    values = fields_of(context, value, attribute)
+    budget_of(context).charge_items(len(values), STEP)
     return bounded(sum(bounded(number(item)) for item in values))
+
+
+_ORDER: Final = operator.itemgetter(0)
 
 
 @pass_context
 def _min(context: Context, value: Any, attribute: Any = None) -> Any:
-    values = listed(context, value)
-    return min(values, key=sort_key(context, values, attribute))
+    return min(in_order(context, value, attribute), key=_ORDER)[1]
 
 
 @pass_context
 def _max(context: Context, value: Any, attribute: Any = None) -> Any:
-    values = listed(context, value)
-    return max(values, key=sort_key(context, values, attribute))
+    return max(in_order(context, value, attribute), key=_ORDER)[1]
 
 
 @pass_context
 def _sort(context: Context, value: Any, reverse: Any = False, attribute: Any = None) -> list[Any]:  # noqa: FBT002 - Jinja's own signature
-    values = listed(context, value)
-    return sorted(values, key=sort_key(context, values, attribute), reverse=bool(reverse))
+    ordered = sorted(in_order(context, value, attribute), key=_ORDER, reverse=bool(reverse))
+    return [one for _, one in ordered]
 
 
 @pass_context
@@ -278,14 +319,14 @@ def _reverse(context: Context, value: Any) -> Any:
 
 @pass_context
 def _unique(context: Context, value: Any) -> list[Any]:
-    values = [_scalar(context, item) for item in listed(context, value)]
+    values = [_scalar(context, item) for item in listed(context, value, STEP)]
     budget_of(context).charge(sum(map(size_of, values)))
     return list(dict.fromkeys(values))
 
 
 @pass_context
 def _map(context: Context, value: Any, attribute: Any) -> list[Any]:
-    return [field_of(item, attribute) for item in listed(context, value)]
+    return fields_of(context, value, attribute)
 
 
 @pass_context
@@ -293,26 +334,32 @@ def _items(context: Context, value: Any) -> list[Any]:
     defined(value)
     if not isinstance(value, dict):
         refuse_value("a mapping is needed")
-    budget_of(context).charge(len(value) * 16)
+    budget_of(context).charge_items(2 * len(value), ITEM)
     return list(value.items())
 
 
 @pass_context
 def _dictsort(context: Context, value: Any) -> list[Any]:
-    pairs = _items(context, value)
-    return sorted(pairs, key=sort_key(context, pairs, "0"))
+    ordered = sorted(in_order(context, _items(context, value), "0"), key=_ORDER)
+    return [pair for _, pair in ordered]
 
 
 _FORMAT: Final = re.compile(r"%(?:%|[-+ #0]{0,5}\d{0,2}(?:\.\d{1,2})?[sdifeEgGxXo])", re.ASCII)
 
 
+def _is_extreme(value: Any) -> bool:
+    return isinstance(value, int | float) and value != 0 and not 1e-16 < abs(value) < 1e16
+
+
 @pass_context
 def _format(context: Context, value: Any, *values: Any) -> str:
     """Apply ``%`` with widths and precisions up to 99; without that bound it allocates at will."""
-    pattern = text_of(context, value)
+    pattern = text_of(context, value, FORMAT)
     if "%" in _FORMAT.sub("", pattern):
         refuse_value("a format may use %s %d %i %f %e %g %x %o with widths up to 99")
     budget_of(context).charge(len(pattern) * 100)
+    budget_of(context).charge_items(len(values), STEP)
+    budget_of(context).charge_items(sum(map(_is_extreme, values)), DIGITS)
     for item in values:
         text_of(context, item)
     filled: str = pattern % values

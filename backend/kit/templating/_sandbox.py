@@ -12,10 +12,12 @@ memory or time. So what runs here is a smaller language, held in four places:
   arithmetic, filters, output) is rewritten to or intercepted by functions that charge a
   ``Budget`` before they work. Constant folding is off: it would run the template's arithmetic at
   compile time, before any budget exists.
-- *Totals*: source, tokens, nesting, loop steps, characters handled and output are bounded.
+- *Totals*: source, tokens, nesting, loop steps, characters handled and output are bounded for each
+  part, and what all of a request cost together by a ``Purse``.
 
 The cost of a hostile template is bounded by these numbers and not by a timeout, because a thread
-that computes cannot be interrupted.
+that computes cannot be interrupted. An empty purse ends the request, whatever else it wants:
+``TemplatesTooCostlyError`` is not the fault of the one message at which it was empty.
 """
 
 import math
@@ -39,17 +41,22 @@ from backend.kit.templating._filters import (
     finalize,
 )
 from backend.kit.templating._values import (
-    MAX_CHARACTERS,
+    EVALUATED,
     MAX_EXPONENT,
     MAX_INT_BITS,
-    MAX_LOOP_STEPS,
-    MAX_LOOP_WORK,
     MAX_OUTPUT_CHARACTERS,
+    NODE,
+    READ,
     SCALARS,
+    SEARCH,
+    TOKEN,
+    WRITE,
     Budget,
     BudgetContext,
     ExpensiveError,
     NamedUndefined,
+    Purse,
+    SpentError,
     UnfitValueError,
     bits,
     bounded,
@@ -58,21 +65,24 @@ from backend.kit.templating._values import (
     refuse_value,
     scalar_text,
 )
-from backend.kit.templating.errors import TemplateInvalidError, TemplateVariablesError
+from backend.kit.templating.errors import (
+    TemplateInvalidError,
+    TemplatesTooCostlyError,
+    TemplateVariablesError,
+)
 
 MAX_SOURCE_CHARACTERS: Final = 256 * 1024
 MAX_SUBJECT_CHARACTERS: Final = 900
 MAX_VARIABLES_CHARACTERS: Final = 1024 * 1024
 MAX_VARIABLES_VALUES: Final = 50_000
 MAX_VARIABLES_DEPTH: Final = 20
-# What all messages of one request may use up together. One part may take a second of hostile work,
-# and a request may bring five hundred messages of three parts.
-_PURSE_PARTS: Final = 4
-_PURSE_OUTPUT_CHARACTERS: Final = 32 * 1024 * 1024
 _MAX_TOKENS: Final = 15_000
 _MAX_DEPTH: Final = 50
 _MAX_LOOP_DEPTH: Final = 8
 _FILE_NAME: Final = "<template>"
+_SPENT: Final = (
+    "The templates of this request take too much work together: send fewer messages at a time."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,48 +107,15 @@ def check_source(source: TemplateSource) -> None:
     """Refuse at storing time every template that ``render`` could not even begin.
 
     Raises:
+        TemplatesTooCostlyError: Its parts take too long to compile.
         TemplateInvalidError: Carries ``part`` (subject, text or html) and ``line`` where known.
     """
     if source.text is None and source.html is None:
         raise TemplateInvalidError("A template needs a text or an HTML body.")
+    purse = Purse()
     for part, text in (("subject", source.subject), ("text", source.text), ("html", source.html)):
         if text is not None:
-            _compile(text, part)
-
-
-class Purse:
-    """What the messages of one request may use up together, over what bounds each by itself."""
-
-    __slots__ = ("_characters", "_compiled", "_output", "_steps", "_tokens", "_work")
-
-    def __init__(self) -> None:
-        self._steps = _PURSE_PARTS * MAX_LOOP_STEPS
-        self._work = _PURSE_PARTS * MAX_LOOP_WORK
-        self._characters = _PURSE_PARTS * MAX_CHARACTERS
-        self._tokens = _PURSE_PARTS * _MAX_TOKENS
-        self._output = _PURSE_OUTPUT_CHARACTERS
-        self._compiled: set[tuple[str, str]] = set()
-
-    def take(self, part: str, source: str, compiled: "_Compiled", budget: "Budget") -> None:
-        """Take what one part has used of its own budget, and a new template's price.
-
-        Raises:
-            TemplateInvalidError: The purse is empty.
-        """
-        if (part, source) not in self._compiled:
-            # Also when it was compiled before: what a request may cost must not depend on others.
-            self._compiled.add((part, source))
-            self._tokens -= compiled.tokens
-        self._steps -= MAX_LOOP_STEPS - budget.steps
-        self._work -= MAX_LOOP_WORK - budget.work
-        self._characters -= MAX_CHARACTERS - budget.characters
-        self._output -= budget.output
-        if min(self._steps, self._work, self._characters, self._tokens, self._output) < 0:
-            raise TemplateInvalidError(
-                "The templates of this request take too much work together: send fewer messages "
-                "at a time.",
-                part=part,
-            )
+            _prepare(text, part, purse)
 
 
 def render(
@@ -146,17 +123,21 @@ def render(
 ) -> Rendered:
     """Fill a template in; only the HTML body escapes what it inserts.
 
-    Runs up to some seconds on hostile input and some 50 us on a usual message, without awaiting:
-    hand templates to a thread, and all of one request the same ``purse``.
+    Runs up to a second on hostile input and some 50 us on a usual message, without awaiting: hand
+    templates to a thread, and all of one request the same ``purse``.
 
     Raises:
-        TemplateInvalidError: As ``check_source``, or the template exceeds its budget or the purse.
+        TemplateInvalidError: As ``check_source``, or the template exceeds its budget.
+        TemplatesTooCostlyError: The purse is empty: end the request, nothing more is rendered.
         TemplateVariablesError: Variables are missing (``missing`` names them), are not JSON, have
             the wrong type for what the template does, or would break the subject's line.
     """
-    _check_variables(variables)
-    values = dict(variables)
     purse = purse or Purse()
+    try:
+        _check_variables(variables, purse)
+    except SpentError:
+        raise TemplatesTooCostlyError(_SPENT, part="variables") from None
+    values = dict(variables)
     subject = _render_part(source.subject, "subject", values, purse).strip()
     # Any of these would end the header line for some reader.
     if len(subject.splitlines()) > 1:
@@ -313,33 +294,60 @@ class _Compiled:
     tokens: int
 
 
-# Keyed by the source itself: a tenant cannot reach another's entry, and an edit needs no eviction.
-@lru_cache(maxsize=128)
-def _compile(source: str, part: str) -> _Compiled:
+def _prepare(source: str, part: str, purse: Purse) -> _Compiled:
+    """The compiled template, paid for before it is compiled."""
     if len(source) > MAX_SOURCE_CHARACTERS:
         raise TemplateInvalidError(
             f"The {part} has more than {MAX_SOURCE_CHARACTERS} characters.", part=part
         )
-    environment = _ENVIRONMENTS[part]
+    try:
+        if purse.is_first(part, source):
+            # Whoever looks for the tokens reads all of it.
+            purse.pay(len(source) * SEARCH)
+            purse.pay(_count_tokens(source, part) * TOKEN)
+    except SpentError:
+        raise TemplatesTooCostlyError(_SPENT, part=part) from None
+    return _compile(source, part)
+
+
+@lru_cache(maxsize=128)
+def _count_tokens(source: str, part: str) -> int:
     count = 0
     try:
-        # Counting first, lazily: parsing what has too many tokens would already be the damage.
-        for count, _ in enumerate(environment.lexer.tokeniter(source, None)):
+        for count, _ in enumerate(_ENVIRONMENTS[part].lexer.tokeniter(source, None), 1):
             if count > _MAX_TOKENS:
                 raise TemplateInvalidError(f"The {part} is too complex.", part=part)
+    except TemplateSyntaxError as error:
+        raise _unparsable(error, part) from None
+    except (RecursionError, ValueError):
+        raise TemplateInvalidError(f"The {part} is too complex.", part=part) from None
+    return count
+
+
+def _unparsable(error: TemplateSyntaxError, part: str) -> TemplateInvalidError:
+    # Quoted although it is a library's: it speaks about the author's own source, and nothing else
+    # would help to find the mistake.
+    return TemplateInvalidError(
+        f"The {part} cannot be parsed: line {error.lineno}: {error.message}",
+        part=part,
+        line=error.lineno,
+    )
+
+
+# Keyed by the source itself: a tenant cannot reach another's entry, and an edit needs no eviction.
+@lru_cache(maxsize=128)
+def _compile(source: str, part: str) -> _Compiled:
+    environment = _ENVIRONMENTS[part]
+    # Counted first, lazily: parsing what has too many tokens would already be the damage.
+    count = _count_tokens(source, part)
+    try:
         tree = environment.parse(source)
         _check_syntax(tree, part)
         required = _find_required(tree)
         _rewrite(tree, environment)
         code = environment.compile(tree, filename=_FILE_NAME)
     except TemplateSyntaxError as error:
-        # Quoted although it is a library's: it speaks about the author's own source, and nothing
-        # else would help to find the mistake.
-        raise TemplateInvalidError(
-            f"The {part} cannot be parsed: line {error.lineno}: {error.message}",
-            part=part,
-            line=error.lineno,
-        ) from None
+        raise _unparsable(error, part) from None
     except (RecursionError, SyntaxError, MemoryError, OverflowError, ValueError):
         # Nesting that exhausts the parser or Python's compiler, and numbers that Python refuses.
         raise TemplateInvalidError(f"The {part} is too complex.", part=part) from None
@@ -479,15 +487,17 @@ def _weigh(loop: nodes.For) -> tuple[int, int]:
 
 
 def _render_part(source: str, part: str, variables: dict[str, Any], purse: Purse) -> str:
-    compiled = _compile(source, part)
+    compiled = _prepare(source, part, purse)
     template = compiled.template
     context = template.new_context(variables)
     assert isinstance(context, BudgetContext)  # noqa: S101 - tells the checker what context_class says
-    budget = context.budget = Budget()
+    budget = context.budget = Budget(purse)
     chunks: list[str] = []
     try:
+        purse.pay(compiled.tokens * EVALUATED + len(source) * READ)
         for chunk in template.root_render_func(context):
             budget.output += len(chunk)
+            purse.pay(len(chunk) * WRITE)
             if budget.output > MAX_OUTPUT_CHARACTERS:
                 raise ExpensiveError(f"writes more than {MAX_OUTPUT_CHARACTERS} characters")
             chunks.append(chunk)
@@ -501,6 +511,8 @@ def _render_part(source: str, part: str, variables: dict[str, Any], purse: Purse
             line=_line(template, error.__traceback__),
             missing=missing[:100],
         ) from None
+    except SpentError:
+        raise TemplatesTooCostlyError(_SPENT, part=part) from None
     except (ExpensiveError, MemoryError, RecursionError) as error:
         bound = str(error) if isinstance(error, ExpensiveError) else "needs too much memory"
         raise TemplateInvalidError(f"The {part} {bound}.", part=part) from None
@@ -512,7 +524,6 @@ def _render_part(source: str, part: str, variables: dict[str, Any], purse: Purse
         raise TemplateVariablesError(
             f"The {part} cannot be rendered: line {line}: {reason}.", part=part, line=line
         ) from None
-    purse.take(part, source, compiled, budget)
     return "".join(chunks)
 
 
@@ -526,13 +537,14 @@ def _line(template: Template, traceback: TracebackType | None) -> int:
     return line
 
 
-def _check_variables(variables: Mapping[str, Any]) -> None:
+def _check_variables(variables: Mapping[str, Any], purse: Purse) -> None:
     """Refuse what is not JSON of bounded size; exact types only, since subclasses bring methods."""
     pending: list[tuple[Any, int]] = [(dict(variables), 0)]
     characters = count = 0
     while pending:
         value, depth = pending.pop()
         count += 1
+        purse.pay(NODE)
         kind = type(value)
         if kind is str:
             characters += len(value)

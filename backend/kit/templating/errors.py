@@ -12,6 +12,10 @@ class TemplateInvalidError(InvalidInputError):
     title: ClassVar[str] = "The template is not valid"
 
 
+class TemplatesTooCostlyError(TemplateInvalidError):
+    """All templates of a request take too much together: nothing of it is done."""
+
+
 class TemplateVariablesError(InvalidInputError):
     """The template is sound but cannot be rendered with these variables."""
 

@@ -11,7 +11,7 @@ from backend.core.audit import GENESIS, AuditHead, AuditRecord, link
 from backend.core.database import ReadTx
 from backend.core.paging import Side, hidden, matches, newest_of
 
-_VERIFY_PAGE: Final = 1000
+_VERIFY_PAGE: Final = 250
 
 
 @dataclass(frozen=True, slots=True)

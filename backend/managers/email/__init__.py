@@ -10,6 +10,7 @@ from backend.managers.email._retention import RETENTION
 from backend.managers.email._suppressions import (
     MAX_IMPORT_BYTES,
     SUPPRESSIONS,
+    Imported,
     SuppressionList,
 )
 from backend.managers.email._values import Draft, Email
@@ -101,6 +102,7 @@ __all__ = [
     "EmailManager",
     "EmailNotFoundError",
     "EmailSettings",
+    "Imported",
     "SuppressionList",
     "TemplateNotFoundError",
     "scope_of",

@@ -35,7 +35,9 @@ MAX_IMPORT_BYTES: Final = 4 * 2**20
 SUPPRESSIONS: Final = Errand("email.suppressions", tables_of(SuppressionRow))
 """Forgetting suppressions that hold no more."""
 _MAX_ERRORS: Final = 50
-_SWEPT: Final = 5000
+_SWEPT: Final = 1000
+_IMPORTED: Final = 500
+"""Rows a transaction: on SQLite all other writers wait for it."""
 _CONFLICT: Final = ("tenant_id", "address_key")
 
 
@@ -66,8 +68,11 @@ class Line:
 class Imported:
     """What became of a file: addresses that are new, and those that were on the list."""
 
-    added: int
-    known: int
+    added: int = 0
+    known: int = 0
+
+    def __add__(self, other: "Imported") -> "Imported":
+        return Imported(self.added + other.added, self.known + other.known)
 
 
 class SuppressionList:
@@ -161,15 +166,21 @@ class SuppressionList:
         """
         return await self._turns.run(tenant_id, lambda: _read_file(data))
 
-    async def import_lines(self, tx: Tx, lines: Sequence[Line]) -> Imported:
-        """Put all addresses on the list; those that are there stay as they are.
+    def in_parts(self, lines: Sequence[Line], now: datetime) -> Sequence[Sequence[Line]]:
+        """The lines, each address once, in parts of which each is to be imported by itself.
+
+        At least one part, and in none so many lines that writing them keeps others waiting.
 
         Raises:
             SuppressionImportError: Lines whose expiry is over already, by their numbers.
         """
-        now = tx.now()
         over = [one.number for one in lines if one.expires_at and one.expires_at <= now]
         _refuse([(number, "the expiry is over already") for number in over])
+        once = list({one.mailbox.identity: one for one in lines}.values())
+        return [once[at : at + _IMPORTED] for at in range(0, max(len(once), 1), _IMPORTED)]
+
+    async def import_part(self, tx: Tx, lines: Sequence[Line]) -> Imported:
+        """Put the addresses of a part on the list; those that are there stay as they are."""
         rows = {
             one.mailbox.identity: _row(
                 tx,
@@ -200,7 +211,7 @@ class SuppressionList:
         return dict(found.all())
 
     async def sweep(self, tx: Tx) -> int:
-        """Delete up to 5000 expired entries of all tenants; returns how many."""
+        """Delete up to 1000 expired entries of all tenants; returns how many."""
         return await tx.delete_some(
             SuppressionRow, SuppressionRow.expires_at <= tx.now(), limit=_SWEPT
         )

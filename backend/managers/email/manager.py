@@ -5,6 +5,7 @@ answer and our record of it lies a window in which a crash makes us send the mes
 least once, always under the same Message-ID, so that receivers and people can tell the copies.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -27,7 +28,13 @@ from backend.kit.mime import (
 )
 from backend.kit.outbound import Outbound
 from backend.kit.smtp import Limits, SmtpRelay, limits_for, verify
-from backend.kit.templating import Purse, TemplateSource, TemplateVariablesError, render
+from backend.kit.templating import (
+    Purse,
+    TemplateSource,
+    TemplatesTooCostlyError,
+    TemplateVariablesError,
+    render,
+)
 from backend.managers.email import _states
 from backend.managers.email._business_key import hold_to_first, refuse
 from backend.managers.email._email_settings import MESSAGES_PER_SESSION, EmailSettingsStore
@@ -71,6 +78,7 @@ _MAX_ATTEMPTS: Final = 1_000_000
 _MOST_AHEAD_SECONDS: Final = 366 * 86_400.0
 # Up to so many addresses a plain message is prepared where it is: a thread costs more.
 _FEW_ADDRESSES: Final = 10
+_ROWS_AT_ONCE: Final = 32
 
 
 class EmailManager:
@@ -200,6 +208,9 @@ class EmailManager:
                 known[draft.business_key] = _again(email)
             else:
                 rows.append(row)
+                if not len(rows) % _ROWS_AT_ONCE:
+                    # Sealing is work, and everybody else waits for this event loop.
+                    await asyncio.sleep(0)
             fresh.append(email)
             emails.append(email)
             contents.append(content)
@@ -253,6 +264,9 @@ class EmailManager:
                 recipients = self._addressed(draft)
                 content = self._content(draft, templates, purse)
                 return Prepared(draft, content, recipients, sender=_sender(draft))
+        except TemplatesTooCostlyError:
+            # Of the request and not of this draft: no other one is worked on, whatever its key.
+            raise
         except AppError as exc:
             if draft.business_key is None:
                 raise

@@ -19,7 +19,7 @@ from backend.http.schemas import view
 from backend.kit.csv_table import write_rows
 from backend.kit.mime import AttachmentsTooLargeError, InvalidAddressError, InvalidHeaderError
 from backend.kit.templating import TemplateInvalidError, TemplateVariablesError
-from backend.managers.email._suppressions import Reason
+from backend.managers.email._suppressions import Imported, Reason
 from backend.managers.email._values import (
     Draft,
     Prepared,
@@ -400,10 +400,19 @@ async def add_suppression(
 async def import_suppressions(
     request: Request, body: CsvBody, scope: ListWriter, emails: Emails, db: Db
 ) -> Response:
-    """Suppress the addresses of a CSV file (address, comment, expires_at), all or none."""
+    """Suppress the addresses of a CSV file (address, comment, expires_at).
+
+    A line that is wrong refuses the whole file. The others are added in parts: after a failure in
+    the middle, import the file again.
+    """
     lines = await emails.suppressions.read_file(scope.tenant_id, body)
+    *parts, last = emails.suppressions.in_parts(lines, db.clock())
+    found = Imported()
+    for part in parts:
+        async with db.transaction(scope) as tx:
+            found += await emails.suppressions.import_part(tx, part)
     async with db.transaction(scope) as tx:
-        found = await emails.suppressions.import_lines(tx, lines)
+        found += await emails.suppressions.import_part(tx, last)
         return reply(request, tx, view(ImportedOut, found))
 
 

@@ -4,12 +4,16 @@ Tenants are served least loaded first (running jobs divided by weight), then lea
 rows of the chosen tenants stay locked until commit, so ``max_running`` and the rate are exact on
 any number of hosts; the rows of other tenants stay free for other workers (SKIP LOCKED). On SQLite
 the write transaction itself is the lock.
+
+A tenant that nobody competes with may use a worker's idle places only so far as a newcomer still
+finds some at once (:class:`Places`): jobs that hang give theirs back to nobody, so what is lent out
+entirely cannot be shared any more. Each worker keeps this for itself, and so the fleet does.
 """
 
 import heapq
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Final
@@ -44,6 +48,52 @@ CLAIM_COLUMNS: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The places of one worker, and who has how many of them.
+
+    A tenant with none gets one as long as any is free. Who has some may take one more only while
+    what it then has stays within ``eagerness * weight`` times what is left free (dynamic
+    thresholds: Choudhury and Hahne, 1998). One tenant of weight 1 with endless work ends at
+    ``share`` of all places; those that come after it leave less and less, so half of the rest is
+    for those alone that have nothing.
+
+    ``share`` of 1 keeps nothing free.
+    """
+
+    total: int
+    held: Mapping[str, int] = field(default_factory=dict)
+    share: float = 1.0
+
+    @property
+    def free(self) -> int:
+        """How many nobody has."""
+        return self.total - sum(self.held.values())
+
+    @property
+    def reserve(self) -> int:
+        """How many are for tenants that have none."""
+        return int(self.total * (1.0 - self.share) / 2)
+
+    @property
+    def eagerness(self) -> float | None:
+        """What a tenant may have, as a multiple of what it leaves; None is any amount."""
+        alone = self.share * self.total
+        left = self.total - self.reserve - alone
+        return alone / left if self.share < 1.0 else None
+
+    def parameters(self, dialect: str) -> dict[str, Any]:
+        """What the choice of candidates binds."""
+        return {
+            "eagerness": self.eagerness,
+            "left": self.free - 1 - self.reserve,
+            "rows": [
+                {"tenant_id": json_id(dialect, tenant), "held": held}
+                for tenant, held in self.held.items()
+            ],
+        }
+
+
 @dataclass(slots=True)
 class _Candidate:
     tenant_id: str
@@ -54,6 +104,12 @@ class _Candidate:
     open_at: datetime | None
     running: int
     now: datetime
+    held: int = 0
+    """The places it has at the worker that claims."""
+
+    def may_have(self, places: int, left: int, eagerness: float | None) -> bool:
+        """Whether it may have so many places of a worker that then has ``left`` for it."""
+        return places <= 1 or eagerness is None or places <= eagerness * self.weight * left
 
     def room(self, most: int) -> int:
         """How many jobs this tenant may start now."""
@@ -102,7 +158,7 @@ def _due(dialect: str) -> sa.ColumnElement[bool]:
 
 
 @cache
-def _candidates(*, lock: bool) -> Any:
+def _candidates(dialect: str, *, lock: bool) -> Any:
     """Tenants with due work and room, best served first.
 
     The recursive part is a loose index scan: it jumps from tenant to tenant along the partial
@@ -148,6 +204,13 @@ def _candidates(*, lock: bool) -> Any:
         .correlate(JobLimitsRow)
         .scalar_subquery()
     )
+    rows = json_rows(dialect, {"tenant_id": sa.Uuid(), "held": sa.BigInteger()})
+    mine = (
+        sa.select(rows["held"]).where(rows["tenant_id"] == JobLimitsRow.tenant_id).scalar_subquery()
+    )
+    held = sa.func.coalesce(mine, 0)
+    eagerness = sa.bindparam("eagerness", type_=sa.Float())
+    left = sa.bindparam("left", type_=sa.BigInteger())
     statement = (
         sa.select(
             JobLimitsRow.tenant_id,
@@ -158,6 +221,7 @@ def _candidates(*, lock: bool) -> Any:
             JobLimitsRow.open_at,
             running,
             db_now(),
+            held,
         )
         .outerjoin(busy, busy.c.tenant_id == JobLimitsRow.tenant_id)
         .where(
@@ -167,6 +231,13 @@ def _candidates(*, lock: bool) -> Any:
             JobLimitsRow.paused.is_(sa.false()),
             sa.or_(JobLimitsRow.max_running.is_(None), running < JobLimitsRow.max_running),
             sa.or_(JobLimitsRow.open_at.is_(None), JobLimitsRow.open_at <= _now_once()),
+            # Here as well as in the dealing: tenants that may take nothing more of this worker
+            # must not crowd out those that may, nor make an idle worker look for a write.
+            sa.or_(
+                held == 0,
+                sa.cast(eagerness, sa.Float()).is_(None),
+                held + 1 <= eagerness * JobLimitsRow.weight * left,
+            ),
             next_due <= db_now(),
         )
         .order_by(running / JobLimitsRow.weight, JobLimitsRow.last_claim_at.nulls_first())
@@ -248,9 +319,11 @@ def _charge(dialect: str) -> Any:
     )
 
 
-async def has_candidates(tx: ReadTx, kinds: Sequence[str]) -> bool:
+async def has_candidates(tx: ReadTx, places: Places, kinds: Sequence[str]) -> bool:
     """Whether any tenant has work due and room for it. Takes no lock."""
-    found = await tx.execute(_candidates(lock=False), {"kinds": kinds})
+    found = await tx.execute(
+        _candidates(tx.dialect, lock=False), {"kinds": kinds, **places.parameters(tx.dialect)}
+    )
     return found.first() is not None
 
 
@@ -265,12 +338,20 @@ class Claimed:
     more: bool
 
 
-async def claim(tx: Tx, worker: str, most: int, kinds: Sequence[str]) -> Claimed:
-    """Take up to ``most`` due jobs of these kinds, fairly between tenants."""
-    found = await tx.execute(_candidates(lock=True), {"kinds": kinds})
+async def claim(
+    tx: Tx, worker: str, places: Places, kinds: Sequence[str], *, most: int | None = None
+) -> Claimed:
+    """Take due jobs of these kinds, fairly between tenants: what has a place, and at most ``most``.
+
+    Places may become free meanwhile, but nobody else may take any.
+    """
+    most = places.free if most is None else min(most, places.free)
+    found = await tx.execute(
+        _candidates(tx.dialect, lock=True), {"kinds": kinds, **places.parameters(tx.dialect)}
+    )
     candidates = [_Candidate(*row) for row in found]
     if not candidates:
-        locked = tx.dialect == "postgresql" and await has_candidates(tx, kinds)
+        locked = tx.dialect == "postgresql" and await has_candidates(tx, places, kinds)
         return Claimed([], more=locked)
     limited = [each.tenant_id for each in candidates if each.max_running is not None]
     if limited and tx.dialect == "postgresql":
@@ -280,7 +361,7 @@ async def claim(tx: Tx, worker: str, most: int, kinds: Sequence[str]) -> Claimed
         for each in candidates:
             if each.max_running is not None:
                 each.running = running.get(each.tenant_id, 0)
-    shares = _share(candidates, most)
+    shares = _share(candidates, most, places)
     if not shares:
         return Claimed([], more=False)
     parameters: dict[str, Any] = {
@@ -305,10 +386,14 @@ async def claim(tx: Tx, worker: str, most: int, kinds: Sequence[str]) -> Claimed
     )
 
 
-def _share(candidates: list[_Candidate], most: int) -> list[tuple[_Candidate, int]]:
-    """Deal ``most`` starts one by one, each to the tenant that is then least loaded."""
+def _share(candidates: list[_Candidate], most: int, places: Places) -> list[tuple[_Candidate, int]]:
+    """Deal ``most`` starts one by one, each to the tenant that is then least loaded.
+
+    A start is a place less for everybody: who may not have the next one may have none later.
+    """
     shares = [0] * len(candidates)
     rooms = [candidate.room(most) for candidate in candidates]
+    left, eagerness = places.free - places.reserve, places.eagerness
     heap = [
         (each.running / each.weight, place)
         for place, each in enumerate(candidates)
@@ -317,10 +402,13 @@ def _share(candidates: list[_Candidate], most: int) -> list[tuple[_Candidate, in
     heapq.heapify(heap)
     while most > 0 and heap:
         _, place = heapq.heappop(heap)
+        each = candidates[place]
+        if not each.may_have(each.held + shares[place] + 1, left - 1, eagerness):
+            continue
         shares[place] += 1
         most -= 1
+        left -= 1
         if shares[place] < rooms[place]:
-            each = candidates[place]
             heapq.heappush(heap, ((each.running + shares[place]) / each.weight, place))
     return [(each, share) for each, share in zip(candidates, shares, strict=True) if share]
 

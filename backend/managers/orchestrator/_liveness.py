@@ -1,9 +1,17 @@
-"""Liveness: heartbeats, and what happens to the jobs of workers that no longer send any."""
+"""Liveness: heartbeats, and what happens to the jobs of workers that no longer send any.
 
+Two clocks are trusted, and no third: a worker knows by its own how long its heartbeat holds
+(:class:`Lease`), and whoever watches knows by theirs how long it saw the same one (:class:`Watch`).
+What time a heartbeat carries decides nothing: the database's clock may jump, and one from the
+future would keep the dead alive until it has come.
+"""
+
+import math
 import os
 import random
 import socket
 from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
 from functools import cache
 from typing import Any, Final
 
@@ -18,6 +26,74 @@ from backend.managers.orchestrator.models import READY, RUNNING, JobRow, WorkerR
 _TOGETHER_CRASHES: Final = 2
 _MAX_APART_SECONDS: Final = 60.0
 _REAP_LIMIT: Final = 1000
+
+
+class Lease:
+    """How long a worker's own heartbeat holds, by the worker's clock.
+
+    A heartbeat holds for ``ttl_seconds`` from when it was asked for: nobody can have seen it
+    earlier, and who saw it waits for as long. A *term* is a time in which the lease never ran out:
+    in it nobody can have taken the worker's jobs. What was claimed in an earlier term may be
+    somebody else's by now, whatever the database said in between.
+    """
+
+    __slots__ = ("_ttl", "_until", "term")
+
+    def __init__(self, ttl_seconds: float) -> None:
+        self._ttl = ttl_seconds
+        self._until = -math.inf
+        self.term = 0
+
+    def renewed(self, asked_at: float, now: float) -> None:
+        """The heartbeat that was asked for at ``asked_at`` is committed at ``now``."""
+        if now >= self._until:
+            self.term += 1
+        self._until = asked_at + self._ttl
+
+    def holds(self, now: float, seconds: float = 0.0) -> bool:
+        """Whether it holds, and for longer than ``seconds``."""
+        return now + seconds < self._until
+
+    def age(self, now: float) -> float:
+        """Seconds since the heartbeat that holds, or held, was asked for."""
+        return now - (self._until - self._ttl)
+
+
+class Watch:
+    """Who has fallen silent, by what this process saw itself.
+
+    A worker is silent when its heartbeat has not changed for ``ttl_seconds`` in which it was looked
+    at. A time in which nobody could look (an outage, a frozen process) counts as one interval: the
+    others could not beat then either, and get as long as ever to do so now. Only at the first look
+    the heartbeat's own age counts, so that a fresh fleet does not wait for the long dead; but two
+    intervals remain for those that live.
+    """
+
+    def __init__(self, ttl_seconds: float, beat_seconds: float) -> None:
+        self._ttl = ttl_seconds
+        self._interval = 1.5 * beat_seconds
+        self._credit = max(ttl_seconds - 2 * beat_seconds, 0.0)
+        self._looked_at: float | None = None
+        self._seen: dict[str, tuple[datetime, float]] = {}
+
+    async def look(self, tx: ReadTx, now: float) -> dict[str, datetime]:
+        """The silent workers, each with the heartbeat it stopped at; ``now`` is monotonic."""
+        found = await tx.execute(sa.select(WorkerRow.id, WorkerRow.beat_at, db_now()))
+        first = self._looked_at is None
+        passed = 0.0 if self._looked_at is None else min(now - self._looked_at, self._interval)
+        seen = {}
+        for worker, beat_at, at in found:
+            known_beat, silence = self._seen.get(worker, (None, 0.0))
+            if known_beat == beat_at:
+                silence += passed
+            else:
+                age = (at - beat_at).total_seconds() if first else 0.0
+                silence = min(max(age, 0.0), self._credit)
+            seen[worker] = (beat_at, silence)
+        self._seen, self._looked_at = seen, now
+        return {
+            worker: beat_at for worker, (beat_at, silence) in seen.items() if silence >= self._ttl
+        }
 
 
 async def beat(tx: Tx, worker: str) -> dict[str, tuple[int, bool]]:
@@ -112,7 +188,7 @@ async def forget_worker(tx: Tx, worker: str) -> None:
 
 @cache
 def _stranded() -> sa.Select[Any]:
-    """Running jobs without a live worker: the heartbeat is stale, or was never there.
+    """Running jobs without a live worker: it is silent, or was never there.
 
     Asking from the job's side also finds jobs of workers whose row is already gone.
     """
@@ -120,7 +196,7 @@ def _stranded() -> sa.Select[Any]:
         sa.select(WorkerRow.id)
         .where(
             WorkerRow.id == JobRow.worker,
-            WorkerRow.beat_at >= db_now(-sa.bindparam("ttl_seconds", type_=sa.Float())),
+            WorkerRow.id.not_in(sa.bindparam("silent", expanding=True)),
         )
         .exists()
     )
@@ -131,26 +207,35 @@ def _stranded() -> sa.Select[Any]:
     )
 
 
-async def has_stranded(tx: ReadTx, ttl_seconds: float, kinds: Mapping[str, JobKind]) -> bool:
+async def has_stranded(tx: ReadTx, silent: Collection[str], kinds: Mapping[str, JobKind]) -> bool:
     """Whether :func:`reap` would find anything. Takes no lock."""
-    found = await tx.execute(
-        _stranded().limit(1), {"ttl_seconds": ttl_seconds, "kinds": list(kinds)}
-    )
+    found = await tx.execute(_stranded().limit(1), {"silent": list(silent), "kinds": list(kinds)})
     return found.first() is not None
 
 
 async def reap(
-    tx: Tx, ttl_seconds: float, kinds: Mapping[str, JobKind]
+    tx: Tx, silent: Mapping[str, datetime], kinds: Mapping[str, JobKind]
 ) -> tuple[list[Claim], list[Claim]]:
     """Give the jobs of dead workers to the living; returns (given back, dead).
+
+    ``silent`` are the workers that somebody watched, each with the heartbeat it stopped at; one
+    that has beaten since keeps its jobs.
 
     A job whose worker died as often as its kind allows is dead: it probably kills them. Only kinds
     this process knows are touched, because only for those it can run the owner's hook. A worker
     that was merely frozen loses its jobs too; the fence refuses what it reports later.
     """
+    # Locked: a heartbeat on its way now waits, and learns what has become of its jobs.
+    beats = await tx.execute(
+        sa.select(WorkerRow.id, WorkerRow.beat_at)
+        .where(WorkerRow.id.in_(list(silent)))
+        .order_by(WorkerRow.id)
+        .with_for_update()
+    )
+    gone = [worker for worker, beat_at in beats if silent[worker] == beat_at]
     found = await tx.execute(
         _stranded().limit(_REAP_LIMIT).with_for_update(skip_locked=True, of=JobRow),
-        {"ttl_seconds": ttl_seconds, "kinds": list(kinds)},
+        {"silent": gone, "kinds": list(kinds)},
     )
     stranded = [Claim(*row) for row in found]
     poison: list[Claim] = []
@@ -192,7 +277,7 @@ async def reap(
     await tx.execute(
         sa.delete(WorkerRow)
         .where(
-            WorkerRow.beat_at < db_now(-ttl_seconds),
+            WorkerRow.id.in_(gone),
             ~sa.select(JobRow.id)
             .where(JobRow.worker == WorkerRow.id, JobRow.state == RUNNING)
             .exists(),

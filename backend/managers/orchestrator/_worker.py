@@ -8,6 +8,11 @@ Three loops share one dictionary of what this worker holds:
   it never heard of (their COMMIT arrived, the answer did not), and reaps dead workers.
 
 None of them dies with the database: each waits and goes on where it was.
+
+Nothing is begun that somebody else may have: work is claimed, launched and begun only while this
+worker's own heartbeat is known to hold (:class:`Lease`). What is claimed or waits while it does not
+is dropped, and given back uncounted by a later beat. So after an outage, or a time in which this
+process was frozen, at most what was in the middle of being done is done twice.
 """
 
 import asyncio
@@ -17,15 +22,18 @@ import os
 import random
 import secrets
 import socket
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Final
 
-from backend.core.clock import monotonic
+from backend.core.clock import elapsed, monotonic
 from backend.core.context import SystemScope
 from backend.core.database import Database, DatabaseUnavailableError
-from backend.managers.orchestrator._claim import Claimed, claim, has_candidates
+from backend.managers.orchestrator._claim import Claimed, Places, claim, has_candidates
 from backend.managers.orchestrator._finish import Hooks, finish
 from backend.managers.orchestrator._liveness import (
+    Lease,
+    Watch,
     beat,
     forget_worker,
     give_back,
@@ -41,6 +49,8 @@ logger = logging.getLogger(__name__)
 _FLUSH_LIMIT: Final = 500
 _CLAIM_GAP_SECONDS: Final = 0.005
 _LAST_WORDS_SECONDS: Final = 10.0
+# What lies between asking and doing: a few steps of the event loop. A quarter of a short lease.
+_BEGIN_SECONDS: Final = 1.0
 _HOOKS: Final[tuple[Hooks, ...]] = ("all", "without apply", "none")
 _UNREPORTED: Final = "the handler ended without reporting this job"
 
@@ -64,10 +74,12 @@ class _Run:
         "open",
         "started",
         "task",
+        "term",
     )
 
-    def __init__(self, kind: JobKind, claims: list[Claim]) -> None:
+    def __init__(self, kind: JobKind, claims: list[Claim], term: int) -> None:
         self.kind = kind
+        self.term = term
         self.claims = claims
         self.open = {each.id: each for each in claims}
         self.begun: set[str] = set()
@@ -101,6 +113,7 @@ class Worker:
         scope: The errand for all its transactions; hooks run in their jobs' tenants' scopes.
         concurrency: Claims held at once. A batch keeps its places until its handler returns, so
             that the next batch can be as large.
+        tenant_share: Share of them that one tenant alone may hold (:class:`Places`).
         ttl_seconds: After this silence others take the jobs. A handler that blocks the event loop
             for so long makes its worker look dead.
         beat_seconds: Time between heartbeats: how soon a cancellation arrives without a hint.
@@ -120,7 +133,8 @@ class Worker:
         kinds: Iterable[JobKind] | None = None,
         *,
         scope: SystemScope | None = None,
-        concurrency: int = 100,
+        concurrency: int = 125,
+        tenant_share: float = 0.8,
         ttl_seconds: float = 6.0,
         beat_seconds: float = 2.0,
         poll_seconds: float = 0.5,
@@ -140,14 +154,18 @@ class Worker:
         self._names = sorted(self._kinds)
         self._scope = scope or SystemScope(WORK)
         self._concurrency = concurrency
+        self._tenant_share = tenant_share
         self._ttl = ttl_seconds
+        self._lease = Lease(ttl_seconds)
+        self._watch = Watch(ttl_seconds, beat_seconds)
+        self._begin_seconds = min(_BEGIN_SECONDS, (ttl_seconds - beat_seconds) / 4)
         self._beat_every = beat_seconds
         self._poll = poll_seconds
         self._grace = grace_seconds
         self._on_event = on_event
         self._runs: set[_Run] = set()
         self._held: dict[str, _Run] = {}
-        self._busy = 0
+        self._busy: Counter[str] = Counter()
         self._outbox: list[tuple[_Run, Claim, Outcome]] = []
         self._unflushed: set[str] = set()
         self._claiming = False
@@ -155,6 +173,7 @@ class Worker:
         self._wake = asyncio.Event()
         self._report_wake = asyncio.Event()
         self._beat_wake = asyncio.Event()
+        self._renewed = asyncio.Event()
         self._flushed = asyncio.Event()
         self._stopping = asyncio.Event()
         self._closing = asyncio.Event()
@@ -164,12 +183,13 @@ class Worker:
     @property
     def running(self) -> int:
         """How many claims are being worked on."""
-        return self._busy
+        return self._busy.total()
 
     def stop(self) -> None:
         """Ask :meth:`run` to end: claim nothing more, let running jobs end, give back the rest."""
         self._stopping.set()
         self._wake.set()
+        self._renewed.set()
 
     async def run(self) -> None:
         """Work until :meth:`stop`, then leave nothing behind.
@@ -178,13 +198,8 @@ class Worker:
         the heartbeat has run out.
         """
         flusher = asyncio.create_task(self._restarting("flush", self._flush_forever))
-        beater: asyncio.Task[None] | None = None
+        beater = asyncio.create_task(self._restarting("beat", self._beat_forever))
         try:
-            # Nothing is claimed before the first heartbeat: jobs of a worker that has none are
-            # taken for stranded.
-            await self._first_beat()
-            beater = asyncio.create_task(self._restarting("beat", self._beat_forever))
-            logger.info("worker_ready", extra={"worker": self.id, "kinds": self._names})
             await self._restarting("claim", self._claim_until_stopped)
             # The heart beats on while running jobs end, or others would take them.
             await self._drain()
@@ -192,9 +207,7 @@ class Worker:
             self._beat_wake.set()
             await asyncio.wait([beater], timeout=_LAST_WORDS_SECONDS)
         finally:
-            tasks = [flusher, *(run.task for run in self._runs if run.task is not None)]
-            if beater is not None:
-                tasks.append(beater)
+            tasks = [flusher, beater, *(run.task for run in self._runs if run.task is not None)]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -206,12 +219,15 @@ class Worker:
     async def _claim_until_stopped(self) -> None:
         while not self._stopping.is_set():
             self._wake.clear()
-            room = self._concurrency - self._busy
+            # Nothing is claimed without a heartbeat: the others would take it for stranded.
+            if not self._lease.holds(elapsed(), self._begin_seconds):
+                await self._until_renewed()
+                continue
+            room = self._concurrency - self.running
             # Outcomes that the database has not taken yet count as well: when it is slow, work
             # must not pile up here.
             room = min(room, 2 * self._concurrency - len(self._held))
             found = await self._claim(room) if room > 0 else Claimed([], more=False)
-            self._start(found.claims)
             if found.claims:
                 # Lets the new tasks run, and lets places and work gather: one claim for ten jobs
                 # costs little more than one claim for a single job.
@@ -223,22 +239,34 @@ class Worker:
                     async with asyncio.timeout(self._poll):
                         await self._wake.wait()
 
+    async def _until_renewed(self) -> None:
+        self._renewed.clear()
+        self._beat_wake.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._poll):
+                await self._renewed.wait()
+
     async def _claim(self, room: int) -> Claimed:
         started = monotonic()
+        term = self._lease.term
+        places = Places(self._concurrency, self._busy, self._tenant_share)
         if self._database.dialect == "sqlite":
             # One writer at a time: an idle worker looks without becoming it.
             async with self._database.read(self._scope) as view:
-                found = await has_candidates(view, self._names)
+                found = await has_candidates(view, places, self._names)
             # Asked to end meanwhile: what is due now is for others.
             if not found or self._stopping.is_set():
                 return Claimed([], more=False)
         self._claiming = True
         try:
             async with self._database.transaction(self._scope) as tx:
-                claimed = await claim(tx, self.id, room, self._names)
+                claimed = await claim(tx, self.id, places, self._names, most=room)
         finally:
             self._claiming = False
         self._on_event("claim_ended", seconds=monotonic() - started, claimed=len(claimed.claims))
+        if self._is_certain(term):
+            self._start(claimed.claims)
+        # Else others may have reaped it already: what is still ours a later beat gives back.
         return claimed
 
     def _start(self, claims: Sequence[Claim]) -> None:
@@ -257,9 +285,9 @@ class Worker:
             self._launch(self._kinds[name], group)
 
     def _launch(self, kind: JobKind, claims: list[Claim]) -> None:
-        run = _Run(kind, claims)
+        run = _Run(kind, claims, self._lease.term)
         self._runs.add(run)
-        self._busy += len(claims)
+        self._busy[claims[0].tenant_id] += len(claims)
         for each in claims:
             self._held[each.id] = run
         self._on_event("job_claimed", kind=kind.name, count=len(claims))
@@ -273,10 +301,14 @@ class Worker:
             lambda claim, outcome: self._report(run, claim, outcome),
             lambda claim: claim.id in run.cancelled or claim.id in run.gone,
             self._stopping.is_set,
-            lambda claim: run.begun.add(claim.id),
+            lambda claim: self._begin(run, claim),
         )
         error = _UNREPORTED
         try:
+            if not self._is_certain(run.term):  # frozen since it was launched
+                for each in run.claims:
+                    self._begin(run, each)
+                return
             async with asyncio.timeout(run.patience()) as run.deadline:
                 await run.kind.run(batch)
         except TimeoutError as exc:
@@ -301,6 +333,20 @@ class Worker:
         finally:
             self._settle(run, error)
 
+    def _is_certain(self, term: int) -> bool:
+        """Whether what was claimed in this term is ours for as long as it takes to begin."""
+        return term == self._lease.term and self._lease.holds(elapsed(), self._begin_seconds)
+
+    def _begin(self, run: _Run, claim: Claim) -> bool:
+        if self._is_certain(run.term):
+            run.begun.add(claim.id)
+            return True
+        # Certainly not begun: a beat that still finds it ours gives it back.
+        run.gone.add(claim.id)
+        if self._held.get(claim.id) is run:
+            del self._held[claim.id]
+        return False
+
     def _settle(self, run: _Run, error: str) -> None:
         # The handler has ended: a timeout that is over cannot be moved any more, and trying to
         # raises, which would leave all but the first claim held for ever.
@@ -314,7 +360,10 @@ class Worker:
             else:
                 self._report(run, each, Outcome.retry(error))
         self._runs.discard(run)
-        self._busy -= len(run.claims)
+        tenant = run.claims[0].tenant_id
+        self._busy[tenant] -= len(run.claims)
+        if not self._busy[tenant]:
+            del self._busy[tenant]
         self._wake.set()
 
     def _report(self, run: _Run, claim: Claim, outcome: Outcome) -> None:
@@ -440,21 +489,14 @@ class Worker:
 
     # ------------------------------------------------------------------ liveness
 
-    async def _first_beat(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                async with self._database.transaction(self._scope) as tx:
-                    await beat(tx, self.id)
-            except DatabaseUnavailableError:
-                await self._pause("start", 1)
-            else:
-                return
-
     async def _beat_forever(self) -> None:
         while not self._closing.is_set():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._beat_every):
-                    await self._beat_wake.wait()
+            # Counted from the last one that was kept: after an outage it is due at once.
+            due = self._beat_every - self._lease.age(elapsed())
+            if due > 0:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(due):
+                        await self._beat_wake.wait()
             self._beat_wake.clear()
             if self._closing.is_set():
                 return
@@ -463,8 +505,14 @@ class Worker:
 
     async def _beat(self) -> None:
         held_before = dict(self._held)
+        asked_at = elapsed()
         async with self._database.transaction(self._scope) as tx:
             mine = await beat(tx, self.id)
+        first = self._lease.term == 0
+        self._lease.renewed(asked_at, elapsed())
+        self._renewed.set()
+        if first:
+            logger.info("worker_ready", extra={"worker": self.id, "kinds": self._names})
         for job_id, (attempt, cancel) in mine.items():
             run = self._held.get(job_id)
             claim_ = run.open.get(job_id) if run is not None else None
@@ -510,10 +558,11 @@ class Worker:
 
     async def _reap(self) -> None:
         async with self._database.read(self._scope) as view:
-            if not await has_stranded(view, self._ttl, self._kinds):
+            silent = await self._watch.look(view, elapsed())
+            if not await has_stranded(view, silent, self._kinds):
                 return
         async with self._database.transaction(self._scope) as tx:
-            back, dead = await reap(tx, self._ttl, self._kinds)
+            back, dead = await reap(tx, silent, self._kinds)
         for outcome, claims in (("ready", back), ("dead", dead)):
             if claims:
                 self._on_event("job_reaped", outcome=outcome, count=len(claims))

@@ -134,7 +134,7 @@ class Batch:
         report: Callable[[Claim, Outcome], None],
         cancelled: Callable[[Claim], bool],
         stopping: Callable[[], bool] = lambda: False,
-        begun: Callable[[Claim], None] = lambda _: None,
+        begun: Callable[[Claim], bool] = lambda _: True,
     ) -> None:
         self.claims = claims
         self._begun = begun
@@ -153,14 +153,15 @@ class Batch:
     def begin(self, claim: Claim) -> bool:
         """Ask a last time before an act that cannot be taken back; False: leave it.
 
+        True only while nobody else can have the job: the worker's heartbeat holds for longer than
+        it takes to begin, and has held since the claim. A claim left for that goes back uncounted.
         After True a cancellation no longer stops the handler until this claim is reported: what
         has left the house happens, and has to be on record as it happened. The job's timeout and
         the end of the worker stop it all the same.
         """
         if self.is_stopping or self.is_cancelled(claim):
             return False
-        self._begun(claim)
-        return True
+        return self._begun(claim)
 
     def finish(self, claim: Claim, outcome: Outcome) -> None:
         """Report one claim as soon as it is done; it is recorded within milliseconds.

@@ -127,7 +127,7 @@ class JobLimitsRow(TenantOwned, Base):
 
 
 class WorkerRow(Base):
-    """A process that claims jobs, alive as long as ``beat_at`` is fresh."""
+    """A process that claims jobs, alive as long as ``beat_at`` keeps changing."""
 
     __tablename__ = "job_workers"
     id: Mapped[str] = mapped_column(primary_key=True)

@@ -10,7 +10,13 @@ class OrchestratorSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    concurrency: int = Field(default=100, ge=1, le=5000, description="Jobs one worker runs at once")
+    concurrency: int = Field(default=125, ge=1, le=5000, description="Jobs one worker runs at once")
+    tenant_share: float = Field(
+        default=0.8,
+        gt=0.0,
+        le=1.0,
+        description="Share of a worker's places that one tenant alone may hold; 1: all of them",
+    )
     ttl_seconds: float = Field(
         default=6.0, ge=1.0, le=600.0, description="Silence after which a worker counts as dead"
     )

@@ -442,6 +442,27 @@ class TestSuppressions:
         shell.fail("suppression-import", "--tenant", "demo", str(tmp_path / "none.csv"))
 
 
+class TestJobLimits:
+    def test_are_set_all_anew(self, shell):
+        shell.run("bootstrap", "--admin-email", "ada@example.test")
+        shell.run("job-limits", "--tenant", "demo", "--max-running", "3", "--pause")
+        shell.run("job-limits", "--tenant", "demo", "--weight", "2.5")
+        told = [
+            json.loads(line)["data"]
+            for line in shell.run("audit-list", "--tenant", "demo").splitlines()
+            if json.loads(line)["action"] == "job_limits.changed"
+        ]
+        assert {(one["max_running"], one["weight"], one["paused"]) for one in told} == {
+            (3, "1.0", True),
+            (None, "2.5", False),
+        }
+
+    def test_what_is_no_limit_is_one_line(self, shell):
+        shell.run("bootstrap", "--admin-email", "ada@example.test")
+        said = shell.fail("job-limits", "--tenant", "demo", "--max-running", "0")
+        assert "positive" in said
+
+
 class TestResetPassword:
     def test_prints_a_new_one_that_works(self, shell):
         made = json.loads(shell.run("bootstrap", "--admin-email", "ada@example.test"))

@@ -1,6 +1,8 @@
 """Every migration goes up and down on both databases, and leads to exactly our tables."""
 
 import secrets
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from backend.managers.tenant import models as tenant
 from backend.migrations import runner
 from backend.migrations.row_security import pass_as_owner
 from tests.support.growth import fill
+from tests.support.postgres import RUNTIME
 
 MODELS = (audit, email, gateway, identity, metrics, orchestrator, security, tenant)
 
@@ -134,6 +137,34 @@ def contents(url: str) -> dict[str, list[str]]:
             )
     engine.dispose()
     return found
+
+
+def test_several_starters_take_turns(empty_url: str) -> None:
+    """Every replica of a deployment migrates before it starts, all at once."""
+    role = RUNTIME if empty_url.startswith("postgresql") else ""
+    program = (
+        "import sys\n"
+        "from backend.migrations import runner\n"
+        "sys.stdin.readline()\n"
+        "runner.upgrade(sys.argv[1], role=sys.argv[2] or None)\n"
+    )
+    starters = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, empty_url, role],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(5)
+    ]
+    for one in starters:
+        assert one.stdin is not None
+        one.stdin.write("go\n")
+        one.stdin.flush()
+    told = [one.communicate()[1] for one in starters]
+    assert [one.returncode for one in starters] == [0] * 5, told
+    current, head = runner.current_and_head(empty_url)
+    assert current == head
 
 
 def test_each_revision_goes_down_and_up_again(empty_url: str) -> None:

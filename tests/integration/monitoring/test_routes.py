@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import shutil
 
 import pytest
 import sqlalchemy as sa
@@ -21,7 +22,7 @@ class TestLivez:
         async def away() -> None:
             raise OSError
 
-        monkeypatch.setattr(app.platform.database, "ping", away)
+        monkeypatch.setattr(app.platform.database, "check_writable", lambda _: away())
         async with app.client() as http:
             answer = await http.get("/livez")
         assert (answer.status_code, answer.json()) == (200, {"live": True})
@@ -51,13 +52,49 @@ class TestReadyz:
         async def away() -> None:
             raise sa.exc.OperationalError("SELECT 1", {}, OSError("password=secret"))
 
-        monkeypatch.setattr(app.platform.database, "ping", away)
+        monkeypatch.setattr(app.platform.database, "check_writable", lambda _: away())
         async with app.client() as http:
             answer = await http.get("/readyz")
         assert answer.status_code == 503
         checks = {check["name"]: check for check in answer.json()["checks"]}
         assert (answer.json()["ready"], checks["database"]["ok"]) == (False, False)
         assert "secret" not in answer.text
+
+    async def test_is_not_ready_when_nothing_can_be_written(
+        self, app: App, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A disk that is full answers every SELECT."""
+        full = {
+            "sqlite": "database or disk is full",
+            "postgresql": "could not extend file: No space left on device",
+        }
+
+        def refuse(_c: object, _cur: object, statement: str, *_: object) -> None:
+            if statement.lstrip().startswith("INSERT"):
+                cause = OSError(full[app.platform.database.dialect])
+                raise sa.exc.OperationalError(statement, {}, cause)
+
+        engine = app.platform.database.engine.sync_engine
+        sa.event.listen(engine, "before_cursor_execute", refuse)
+        async with app.client() as http:
+            answer = await http.get("/readyz")
+        sa.event.remove(engine, "before_cursor_execute", refuse)
+        checks = {check["name"]: check for check in answer.json()["checks"]}
+        assert answer.status_code == 503
+        assert (checks["database"]["ok"], checks["database"]["required"]) == (False, True)
+
+    async def test_is_not_ready_with_little_space_left(
+        self, app: App, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        usage = shutil.disk_usage("/")._replace(free=5 * 2**20)
+        monkeypatch.setattr("backend.core.database.shutil.disk_usage", lambda _: usage)
+        async with app.client() as http:
+            answer = await http.get("/readyz")
+        (found,) = (one for one in answer.json()["checks"] if one["name"] == "database")
+        # How full the disk of a PostgreSQL is, only its own machine knows.
+        assert found["ok"] is (app.platform.database.dialect == "postgresql")
+        if not found["ok"]:
+            assert found["detail"] == "5 MiB free on its disk, but 64 are needed"
 
 
 class TestMetrics:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import sqlalchemy as sa
 from backend.core.context import Scope, SystemScope
 from backend.core.database import Database, db_now
 from backend.managers.orchestrator import WORK, Claim, Job, JobKind, OrchestratorManager, Worker
-from backend.managers.orchestrator._claim import claim
+from backend.managers.orchestrator._claim import Places, claim
 from backend.managers.orchestrator._finish import finish
 from backend.managers.orchestrator._liveness import beat
 from backend.managers.orchestrator.models import JobRow, WorkerRow
@@ -58,11 +59,14 @@ class Bench:
         async with self.database.transaction(self.system) as tx:
             return await beat(tx, worker)
 
-    async def claim(self, most: int = 100, *, worker: str = "w") -> list[Claim]:
-        """Claim as a worker with a heartbeat would."""
+    async def claim(
+        self, most: int = 100, *, worker: str = "w", places: Places | None = None
+    ) -> list[Claim]:
+        """Claim as a worker with a heartbeat would; with so many places free, or these."""
         await self.beat(worker)
+        places = places or Places(most)
         async with self.database.transaction(self.system) as tx:
-            return (await claim(tx, worker, most, list(self.manager.kinds))).claims
+            return (await claim(tx, worker, places, list(self.manager.kinds))).claims
 
     async def finish(self, *outcomes: tuple[Claim, Any], worker: str = "w") -> Sequence[Any]:
         async with self.database.transaction(self.system) as tx:
@@ -90,6 +94,14 @@ class Bench:
         await self._execute(
             sa.update(WorkerRow).where(WorkerRow.id == worker).values(beat_at=db_now(-seconds))
         )
+
+    async def silent(self, *workers: str) -> dict[str, datetime]:
+        """These workers as somebody sees them who has watched them beat no more."""
+        async with self.database.read(self.system) as tx:
+            found = await tx.execute(
+                sa.select(WorkerRow.id, WorkerRow.beat_at).where(WorkerRow.id.in_(workers))
+            )
+            return {row.id: row.beat_at for row in found}
 
     async def _execute(self, statement: Any) -> None:
         async with self.database.transaction(self.system) as tx:

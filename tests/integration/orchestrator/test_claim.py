@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from backend.core.database import db_now
 from backend.core.ids import uuid7
 from backend.managers.orchestrator import Outcome
-from backend.managers.orchestrator._claim import claim, has_candidates
-from backend.managers.orchestrator.models import JobLimitsRow
+from backend.managers.orchestrator._claim import Places, claim, has_candidates
+from backend.managers.orchestrator.models import JobLimitsRow, JobRow
 
 
 class TestClaim:
@@ -43,18 +43,18 @@ class TestClaim:
         await bench.submit("other")
         wanted = await bench.submit("noop")
         async with bench.database.transaction(bench.system) as tx:
-            found = await claim(tx, "w", 10, ["noop"])
+            found = await claim(tx, "w", Places(10), ["noop"])
         assert [one.id for one in found.claims] == [wanted]
         async with bench.database.read(bench.system) as tx:
-            assert not await has_candidates(tx, ["noop"])
-            assert await has_candidates(tx, ["noop", "other"])
+            assert not await has_candidates(tx, Places(1), ["noop"])
+            assert await has_candidates(tx, Places(1), ["noop", "other"])
 
     async def test_says_whether_there_may_be_more(self, bench):
         await bench.submit_many(5)
         async with bench.database.transaction(bench.system) as tx:
-            assert (await claim(tx, "w", 3, ["noop"])).more
+            assert (await claim(tx, "w", Places(3), ["noop"])).more
         async with bench.database.transaction(bench.system) as tx:
-            assert not (await claim(tx, "w", 3, ["noop"])).more
+            assert not (await claim(tx, "w", Places(3), ["noop"])).more
 
     async def test_statements_do_not_grow_with_the_batch(self, bench):
         await bench.submit_many(300)
@@ -68,7 +68,7 @@ class TestClaim:
 
             sa.event.listen(engine, "before_cursor_execute", note)
             async with bench.database.transaction(bench.system) as tx:
-                assert len((await claim(tx, "w", most, ["noop"])).claims) == most
+                assert len((await claim(tx, "w", Places(most), ["noop"])).claims) == most
             sa.event.remove(engine, "before_cursor_execute", note)
             counts.append(len([one for one in seen if not one.startswith("BEGIN")]))
         assert counts == [2, 2, 2]
@@ -114,6 +114,62 @@ class TestFairness:
         for _ in range(4):
             served |= {one.tenant_id for one in await bench.claim(100)}
         assert served == tenants
+
+
+class TestPlaces:
+    """What is left of one worker for those who have nothing, however much the others want."""
+
+    async def test_one_tenant_alone_leaves_a_share_free(self, bench):
+        await bench.submit_many(200)
+        assert len(await bench.claim(places=Places(100, share=0.8))) == 80
+        held = {bench.tenant_id: 80}
+        assert await bench.claim(places=Places(100, held, 0.8)) == []
+
+    async def test_a_newcomer_finds_places_beside_tenants_that_hang(self, bench):
+        held = {}
+        for number in range(12):
+            tenant = uuid7()
+            await bench.submit_many(200, tenant=tenant)
+            taken = Counter(
+                one.tenant_id for one in await bench.claim(places=Places(100, held, 0.8))
+            )
+            assert taken[tenant] >= 1, number
+            for name, count in taken.items():
+                held[name] = held.get(name, 0) + count
+        assert Places(100, held, 0.8).free >= 1
+
+    async def test_who_has_nothing_gets_the_last_place(self, bench):
+        other = uuid7()
+        await bench.submit_many(5)
+        await bench.submit_many(5, tenant=other)
+        taken = await bench.claim(places=Places(7, {bench.tenant_id: 6}, 0.8))
+        assert [one.tenant_id for one in taken] == [other]
+
+    async def test_weights_count_in_what_is_left_as_well(self, bench):
+        heavy, light = uuid7(), uuid7()
+        await bench.limit(tenant=heavy, weight=3.0)
+        for tenant in (heavy, light):
+            await bench.submit_many(200, tenant=tenant)
+        taken = Counter(one.tenant_id for one in await bench.claim(places=Places(100, share=0.8)))
+        assert sum(taken.values()) < 100
+        assert 2.5 <= taken[heavy] / taken[light] <= 3.5
+
+    async def test_tenants_that_may_take_no_more_crowd_nobody_out(self, bench):
+        hogs = [uuid7() for _ in range(15)]
+        for tenant in hogs:
+            await bench.submit_many(20, tenant=tenant)
+        held = dict.fromkeys(hogs, 6)
+        # Busier over all workers than the hogs, and with nothing at this one.
+        elsewhere = uuid7()
+        await bench.submit_many(20, tenant=elsewhere)
+        async with bench.database.read(bench.system) as tx:
+            ids = await tx.scalars(sa.select(JobRow.id).where(JobRow.tenant_id == elsewhere))
+        for one in ids[:9]:
+            await bench.change(one, state="running", worker="other", attempt=1)
+        taken = {one.tenant_id for one in await bench.claim(places=Places(92, held, 0.8))}
+        assert taken == {elsewhere}
+        async with bench.database.read(bench.system) as tx:
+            assert not await has_candidates(tx, Places(92, held | {elsewhere: 1}, 0.8), ["noop"])
 
 
 class TestLimits:

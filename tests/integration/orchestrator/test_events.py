@@ -62,9 +62,9 @@ class TestEvents:
         job_id = await bench.submit("quiet")
         await bench.change(job_id, crashes=2)
         await bench.claim()
-        await bench.silence("w")
+        silent = await bench.silent("w")
         async with bench.database.transaction(bench.system) as tx:
-            await reap(tx, 30.0, bench.manager.kinds)
+            await reap(tx, silent, bench.manager.kinds)
         assert [kind for kind, *_ in await told(bench)] == ["job.dead"]
 
     async def test_tell_of_a_cancellation_that_a_dead_worker_never_heard(self, announced):
@@ -72,7 +72,7 @@ class TestEvents:
         job_id = await bench.submit("quiet")
         await bench.claim()
         await bench.change(job_id, cancel_requested=True)
-        await bench.silence("w")
+        silent = await bench.silent("w")
         async with bench.database.transaction(bench.system) as tx:
-            await reap(tx, 30.0, bench.manager.kinds)
+            await reap(tx, silent, bench.manager.kinds)
         assert await told(bench) == [("job.cancelled", job_id, bench.tenant_id)]

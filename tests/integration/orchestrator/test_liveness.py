@@ -1,9 +1,12 @@
 """Liveness: heartbeats, reaping, giving back."""
 
+import pytest
 import sqlalchemy as sa
 
 from backend.managers.orchestrator import JobKind, Outcome
 from backend.managers.orchestrator._liveness import (
+    Lease,
+    Watch,
     beat,
     forget_worker,
     give_back,
@@ -13,9 +16,10 @@ from backend.managers.orchestrator._liveness import (
 from backend.managers.orchestrator.models import WorkerRow
 
 
-async def reap_all(bench, ttl=6.0):
+async def reap_all(bench, *silent):
+    seen = await bench.silent(*silent)
     async with bench.database.transaction(bench.system) as tx:
-        back, dead = await reap(tx, ttl, bench.manager.kinds)
+        back, dead = await reap(tx, seen, bench.manager.kinds)
     return sorted(one.id for one in back), sorted(one.id for one in dead)
 
 
@@ -40,7 +44,7 @@ class TestReap:
         await bench.submit_many(3)
         await bench.claim()
         async with bench.database.read(bench.system) as tx:
-            assert not await has_stranded(tx, 6.0, bench.manager.kinds)
+            assert not await has_stranded(tx, {}, bench.manager.kinds)
         assert await reap_all(bench) == ([], [])
         assert await bench.states() == ["running"] * 3
 
@@ -49,10 +53,9 @@ class TestReap:
         await bench.claim(worker="dead")
         kept = await bench.submit()
         await bench.claim(worker="alive")
-        await bench.silence("dead")
         async with bench.database.read(bench.system) as tx:
-            assert await has_stranded(tx, 6.0, bench.manager.kinds)
-        assert await reap_all(bench) == (sorted(ids), [])
+            assert await has_stranded(tx, ["dead"], bench.manager.kinds)
+        assert await reap_all(bench, "dead") == (sorted(ids), [])
         rows = await bench.rows()
         assert {(rows[one].state, rows[one].crashes) for one in ids} == {("ready", 1)}
         assert rows[kept].state == "running"
@@ -78,8 +81,7 @@ class TestReap:
         job_id = await bench.submit("poison")
         for crash in range(1, 4):
             assert len(await bench.claim(worker=f"w{crash}")) == 1
-            await bench.silence(f"w{crash}")
-            back, dead = await reap_all(bench)
+            back, dead = await reap_all(bench, f"w{crash}")
             assert (back, dead) == (([job_id], []) if crash < 3 else ([], [job_id]))
         job = await bench.get(job_id)
         assert job.state == "dead"
@@ -94,8 +96,7 @@ class TestReap:
         job_id = await bench.submit("hardy")
         await bench.claim(worker="w")
         await bench.change(job_id, crashes=3)
-        await bench.silence("w")
-        assert await reap_all(bench) == ([job_id], [])
+        assert await reap_all(bench, "w") == ([job_id], [])
         await bench.change(job_id, state="running", worker="w")
         assert await reap_all(bench) == ([], [job_id])
         assert "died 5 times" in (await bench.get(job_id)).error
@@ -110,8 +111,7 @@ class TestReap:
         for one in ids:
             await bench.change(one, crashes=1)
         before = {one: row.due_at for one, row in (await bench.rows()).items()}
-        await bench.silence("w")
-        await reap_all(bench)
+        await reap_all(bench, "w")
         # Twice may be chance: a restart, and another one.
         assert {one: row.due_at for one, row in (await bench.rows()).items()} == before
         for one in ids:
@@ -126,25 +126,110 @@ class TestReap:
         job_id = await bench.submit()
         await bench.claim(worker="dead")
         await bench.change(job_id, cancel_requested=True)
-        await bench.silence("dead")
-        assert await reap_all(bench) == ([], [])
+        assert await reap_all(bench, "dead") == ([], [])
         assert (await bench.row(job_id)).state == "cancelled"
 
     async def test_leaves_kinds_it_does_not_know_to_others(self, bench):
         job_id = await bench.submit()
         await bench.claim(worker="dead")
-        await bench.silence("dead")
+        silent = await bench.silent("dead")
         async with bench.database.transaction(bench.system) as tx:
-            assert await reap(tx, 6.0, {}) == ([], [])
+            assert await reap(tx, silent, {}) == ([], [])
         assert (await bench.row(job_id)).state == "running"
 
     async def test_a_reaped_worker_that_wakes_cannot_finish(self, bench):
         job_id = await bench.submit()
         (zombie,) = await bench.claim(worker="frozen")
-        await bench.silence("frozen")
-        await reap_all(bench)
+        await reap_all(bench, "frozen")
         assert await bench.finish((zombie, Outcome.done()), worker="frozen") == []
         assert (await bench.row(job_id)).state == "ready"
+
+    async def test_leaves_a_worker_alone_that_has_beaten_since_it_was_watched(self, bench):
+        await bench.submit()
+        await bench.claim(worker="late")
+        seen = await bench.silent("late")
+        await bench.beat("late")
+        async with bench.database.transaction(bench.system) as tx:
+            assert await reap(tx, seen, bench.manager.kinds) == ([], [])
+        assert (await bench.states(), await workers(bench)) == (["running"], ["late"])
+
+
+class Watcher:
+    """Looks at the workers at times of its own clock."""
+
+    def __init__(self, bench, ttl=6.0, beat=2.0):
+        self.bench = bench
+        self.watch = Watch(ttl, beat)
+        self.now = 1000.0
+
+    async def look(self, after):
+        self.now += after
+        async with self.bench.database.read(self.bench.system) as tx:
+            return sorted(await self.watch.look(tx, self.now))
+
+
+class TestWatch:
+    async def test_a_worker_that_stops_beating_falls_silent_after_its_lease(self, bench):
+        await bench.beat("w")
+        watcher = Watcher(bench)
+        assert await watcher.look(0) == []
+        assert [await watcher.look(2) for _ in range(3)] == [[], [], ["w"]]
+
+    async def test_a_heartbeat_ends_the_silence(self, bench):
+        watcher = Watcher(bench)
+        for _ in range(5):
+            await bench.beat("w")
+            assert await watcher.look(2) == []
+
+    @pytest.mark.parametrize("seconds", [3600.0, -3600.0], ids=["ahead", "behind"])
+    async def test_the_time_in_a_heartbeat_decides_nothing(self, bench, seconds):
+        """The database's clock was wrong when the worker died, and was set right since."""
+        watcher = Watcher(bench)
+        await bench.beat("w")
+        await watcher.look(2)
+        await bench.silence("w", -seconds)
+        assert [await watcher.look(2) for _ in range(4)] == [[], [], [], ["w"]]
+
+    async def test_who_starts_believes_no_heartbeat_from_the_future(self, bench):
+        await bench.beat("w")
+        await bench.silence("w", -3600.0)
+        watcher = Watcher(bench)
+        assert [await watcher.look(2) for _ in range(4)] == [[], [], [], ["w"]]
+
+    async def test_who_starts_gives_the_long_dead_two_intervals(self, bench):
+        await bench.beat("w")
+        await bench.silence("w", 3600.0)
+        watcher = Watcher(bench)
+        assert [await watcher.look(2) for _ in range(3)] == [[], [], ["w"]]
+
+    async def test_what_nobody_could_see_counts_as_one_interval(self, bench):
+        """After an outage the others were as silent as we: they get the time to beat again."""
+        await bench.beat("w")
+        watcher = Watcher(bench)
+        await watcher.look(0)
+        assert await watcher.look(60) == []
+        await bench.beat("w")
+        assert await watcher.look(2) == []
+        assert [await watcher.look(60) for _ in range(2)] == [[], ["w"]]
+
+
+class TestLease:
+    def test_holds_from_the_asking_and_not_from_the_answer(self):
+        lease = Lease(6.0)
+        assert not lease.holds(0.0)
+        lease.renewed(asked_at=10.0, now=13.0)
+        assert lease.holds(15.9)
+        assert not lease.holds(16.0)
+        assert not lease.holds(15.0, seconds=1.0)
+
+    def test_a_term_lasts_while_it_never_runs_out(self):
+        lease = Lease(6.0)
+        terms = []
+        for asked_at, now in ((0, 0), (2, 2), (4, 7.9), (10, 10), (12, 20), (20, 20), (22, 22)):
+            lease.renewed(asked_at, now)
+            terms.append(lease.term)
+        # Answered at 20 what was asked at 12: run out before it was known, and again by then.
+        assert terms == [1, 1, 1, 2, 3, 4, 4]
 
 
 class TestGiveBack:

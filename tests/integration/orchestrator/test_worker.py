@@ -7,11 +7,14 @@ from itertools import pairwise
 import pytest
 import sqlalchemy as sa
 
+from backend.core.clock import elapsed as real_elapsed
 from backend.core.database import DatabaseUnavailableError, db_now
 from backend.core.ids import uuid7
 from backend.managers.orchestrator import JobKind, Outcome, Worker
 from backend.managers.orchestrator import _worker as worker_module
+from backend.managers.orchestrator._claim import claim as real_claim
 from backend.managers.orchestrator._finish import finish as real_finish
+from backend.managers.orchestrator._liveness import beat as real_beat
 from backend.managers.orchestrator.models import WorkerRow
 
 
@@ -66,7 +69,7 @@ class TestRun:
 
         bench.simple("watch", watch)
         await bench.submit_many(60, "watch")
-        async with bench.working(concurrency=7):
+        async with bench.working(concurrency=7, tenant_share=1.0):
             await bench.until_all("succeeded")
         assert most == 7
 
@@ -110,6 +113,36 @@ class TestRun:
 async def has_worker(bench):
     async with bench.database.read(bench.system) as tx:
         return await tx.scalar(sa.select(WorkerRow.id)) is not None
+
+
+class TestShares:
+    async def test_jobs_that_hang_leave_places_for_who_has_none(self, bench):
+        """A mail server that accepts connections and stays silent, and four hundred mails to it."""
+        let_go = asyncio.Event()
+
+        async def hang(batch):
+            await let_go.wait()
+            for claim in batch.claims:
+                batch.finish(claim, Outcome.done())
+
+        bench.manager.register(JobKind("hang", hang, batch_size=32))
+        await bench.submit_many(400, "hang")
+        places = {"concurrency": 40, "poll_seconds": 60}
+        async with bench.working(name="a", **places) as a, bench.working(name="b", **places) as b:
+            # Until both have taken all they may.
+            await bench.until(lambda: full(a, b, 32))
+            for _ in range(3):
+                other = uuid7()
+                ids = await bench.submit_many(5, tenant=other)
+                for job_id in ids:
+                    await bench.until_state(job_id, "succeeded")
+            assert (a.running, b.running) == (32, 32)
+            let_go.set()
+            await bench.until_all("succeeded")
+
+
+async def full(a, b, places):
+    return a.running == b.running == places
 
 
 class TestBatches:
@@ -407,6 +440,117 @@ class TestOwnership:
         async with bench.working():
             row = await bench.until_state(job_id, "succeeded")
         assert (row.attempt, row.crashes) == (2, 1)
+
+
+class TestLease:
+    """What a worker does that cannot be sure any more that its jobs are its own."""
+
+    @pytest.fixture
+    def sleep(self, monkeypatch):
+        """Let every process here have been frozen for so long."""
+        slept = 0.0
+
+        def add(seconds):
+            nonlocal slept
+            slept += seconds
+
+        monkeypatch.setattr(worker_module, "elapsed", lambda: real_elapsed() + slept)
+        return add
+
+    async def test_begins_nothing_of_what_it_held_when_it_was_frozen(self, bench, sleep):
+        answers = []
+
+        async def run(batch):
+            first, *rest = batch.claims
+            answers.append(batch.begin(first))
+            if len(batch.claims) == 3:
+                sleep(60)
+            answers.extend([batch.begin(claim) for claim in rest])
+            for claim, begun in zip(batch.claims, answers[-len(batch.claims) :], strict=True):
+                if begun:
+                    batch.finish(claim, Outcome.done())
+
+        bench.manager.register(JobKind("act", run, batch_size=3))
+        ids = await bench.submit_many(3, "act")
+        async with bench.working():
+            await bench.until_all("succeeded")
+        assert answers[:3] == [True, False, False]
+        assert answers[3:] == [True, True]
+        rows = await bench.rows()
+        # Given back as if they had never been claimed.
+        assert {(rows[one].attempt, rows[one].crashes) for one in ids} == {(1, 0)}
+
+    async def test_what_was_only_launched_is_not_run(self, bench, sleep, monkeypatch):
+        real_launch = Worker._launch
+        runs = Counter()
+
+        def launch(worker, kind, claims):
+            real_launch(worker, kind, claims)
+            if not runs["frozen"]:
+                runs["frozen"] += 1
+                sleep(60)
+
+        async def note(claim):
+            runs[claim.id] += 1
+
+        monkeypatch.setattr(Worker, "_launch", launch)
+        bench.simple("note", note)
+        job_id = await bench.submit("note")
+        async with bench.working():
+            row = await bench.until_state(job_id, "succeeded")
+        assert runs == {"frozen": 1, job_id: 1}
+        assert (row.attempt, row.crashes) == (1, 0)
+
+    async def test_claims_nothing_before_its_heart_beats_again(self, bench, sleep, monkeypatch):
+        failures = 0
+        away = asyncio.Event()
+
+        async def flaky(*args):
+            nonlocal failures
+            if away.is_set():
+                failures += 1
+                raise DatabaseUnavailableError
+            return await real_beat(*args)
+
+        async def more_than(count):
+            return failures > count
+
+        monkeypatch.setattr(worker_module, "beat", flaky)
+        async with bench.working() as worker:
+            await bench.until(lambda: has_worker(bench))
+            away.set()
+            await bench.until(lambda: more_than(0))
+            sleep(60)
+            job_id = await bench.submit()
+            seen = failures
+            await bench.until(lambda: more_than(seen + 2))
+            assert (await bench.row(job_id)).state == "ready"
+            assert worker.running == 0
+            away.clear()
+            await bench.until_state(job_id, "succeeded")
+
+    async def test_what_it_claimed_too_late_goes_back(self, bench, sleep, monkeypatch):
+        slow = [True]
+
+        async def late(*args, **kwargs):
+            claimed = await real_claim(*args, **kwargs)
+            if claimed.claims and slow:
+                slow.clear()
+                sleep(60)
+            return claimed
+
+        monkeypatch.setattr(worker_module, "claim", late)
+        runs = Counter()
+
+        async def note(claim):
+            runs[claim.id] += 1
+
+        bench.simple("note", note)
+        job_id = await bench.submit("note")
+        async with bench.working():
+            row = await bench.until_state(job_id, "succeeded")
+        assert runs == {job_id: 1}
+        assert (row.attempt, row.crashes) == (1, 0)
 
 
 class TestStop:

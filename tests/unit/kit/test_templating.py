@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.kit.templating import _sandbox
+from backend.kit.templating import TemplatesTooCostlyError, _sandbox
 from backend.kit.templating._sandbox import Rendered, TemplateSource, check_source, render
+from backend.kit.templating._values import MAX_COST, READ, Purse
 from backend.kit.templating.errors import TemplateInvalidError, TemplateVariablesError
 
 
@@ -27,6 +28,7 @@ def as_html(source: str, **variables) -> str:
 @pytest.fixture(autouse=True)
 def fresh_cache():
     _sandbox._compile.cache_clear()
+    _sandbox._count_tokens.cache_clear()
 
 
 class TestRender:
@@ -383,6 +385,43 @@ ATTACKS = {
     "nul": "{{ '\0' }}{% for \0 in l %}{% endfor %}",
 }  # fmt: skip
 
+# One for every operation that a value can make dear, and a price each.
+COSTLY = {
+    **{
+        name: f"{{% set x = v|{name} %}}"
+        for name in ("upper", "lower", "title", "capitalize", "trim", "e", "nl2br", "urlencode",
+                     "string", "indent", "unique", "sort", "min", "max", "reverse",
+                     "last", "join", "truncate(9)")
+    },
+    "first": "{% set x = v|first %}",
+    "html nl2br": "{% set x = (v|e)|nl2br %}",
+    "replace": "{% set x = v|replace('a', 'bb') %}",
+    "replace of markup": "{% set x = (v|e)|replace('a', '<') %}",
+    "replace with a hard needle": "{% set x = v|replace(needle[1:40] ~ 'b', 'c') %}",
+    "search": "{% set x = (v[1:40] ~ 'b' ~ v[1:40]) in v %}",
+    "search in a list": "{% set x = v in [" + "big2, " * 4_000 + "big] %}",
+    "compare": "{% set x = v == big2 %}",
+    "sort of copies": "{% set x = [" + "v, " * 3_000 + "v]|sort %}",
+    "min of copies": "{% set x = [" + "v, " * 3_000 + "v]|min %}",
+    "join of copies": "{% set x = [" + "v, " * 3_000 + "v]|join('<'|e) %}",
+    "join of many": "{% set x = many|join('<'|e) %}{% set y = v %}",
+    "map": "{% set x = many|map(attribute='" + "0." * 90 + "0')|join %}{% set y = v %}",
+    "sum": "{% set x = l|sum %}{% set y = v %}",
+    "slice": "{% set x = v[::-1] %}",
+    "concat": "{% set x = v ~ (v|e) %}",
+    "plus": "{% set x = v + v %}",
+    "loop": "{% for a in v %}{{ a }}{% endfor %}",
+    "loop over many": "{% for a in many %}{{ loop.index }}{{ a|e }}{% endfor %}{% set y = v %}",
+    "format": "{% set x = '" + "%.99f" * 400 + "'|format(" + "1e300," * 399 + "1e300) %}"
+    "{% set y = v %}",
+    "output": "{{ v }}",
+    "markup output": "{{ v|e }}",
+    "block": "{% set x %}{{ v }}{% endset %}{{ x }}",
+}  # fmt: skip
+COSTLY_VALUES = [
+    each * 200_000 for each in ("\n", "a", '"', "\N{LATIN SMALL LIGATURE FFI}", "\N{GRINNING FACE}")
+]
+
 HOSTILE_VARIABLES = {
     "x": "text",
     "l": list(range(5_000)),
@@ -406,6 +445,47 @@ class TestAttacks:
             assert time.thread_time() - started < 10, name
             assert "0x" not in caught.value.detail, name
             assert len(caught.value.detail) < 500, name
+
+    @pytest.mark.parametrize("part", ["text", "html"])
+    def test_costs_no_more_than_the_purse_holds(self, part: str) -> None:
+        """Charged before the work: what is refused is not done, whatever it would have taken."""
+        for name, source in COSTLY.items():
+            purse = Purse()
+            for value in COSTLY_VALUES:
+                variables = {**HOSTILE_VARIABLES, "v": value, "many": ["k"] * 40_000}
+                with suppress(TemplateInvalidError, TemplateVariablesError):
+                    for _ in range(3):
+                        render(TemplateSource("s", **{part: source}), variables, purse)
+            assert purse.left < MAX_COST - READ * len(BIG), name
+
+    def test_a_nanosecond_of_the_purse_is_no_more_than_that(self) -> None:
+        """One measurement, with a generous ratio: prices must be above what things cost."""
+        worst: dict[str, float] = {}
+        for name, source in COSTLY.items():
+            for value in COSTLY_VALUES:
+                variables = {**HOSTILE_VARIABLES, "v": value, "many": ["k"] * 40_000}
+                purse = Purse()
+                template = TemplateSource("s", html=source)
+                began = time.thread_time()
+                with suppress(TemplateInvalidError, TemplateVariablesError):
+                    render(template, variables, purse)
+                took = time.thread_time() - began
+                paid = (MAX_COST - purse.left) / 1e9
+                worst[name] = max(worst.get(name, 0.0), took / max(paid, 0.01))
+        assert max(worst.values()) < 4, sorted(worst.items(), key=lambda one: -one[1])[:5]
+
+    def test_an_empty_purse_stays_empty(self) -> None:
+        purse = Purse()
+        hungry = TemplateSource("s", text="{% for a in many %}{{ v|upper }}{% endfor %}")
+        variables = {"v": BIG, "many": [1] * 40_000}
+        with pytest.raises(TemplateInvalidError):
+            render(hungry, variables, purse)
+        for _ in range(500):
+            with suppress(TemplateInvalidError):
+                render(hungry, variables, purse)
+        assert purse.left < 0
+        with pytest.raises(TemplatesTooCostlyError, match="together"):
+            render(TemplateSource("s", text="cheap"), {}, purse)
 
     def test_the_largest_legitimate_template_compiles(self) -> None:
         source = "{{ a }} some words between the placeholders\n" * 2_400

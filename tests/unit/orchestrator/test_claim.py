@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.managers.orchestrator._claim import _Candidate, _share
+from backend.managers.orchestrator._claim import Places, _Candidate, _share
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -38,23 +38,34 @@ candidates = st.lists(
 class TestShare:
     @given(candidates, st.integers(1, 200))
     def test_stays_within_every_bound(self, tenants, most):
-        shares = _share(tenants, most)
+        shares = _share(tenants, most, Places(most))
         assert sum(share for _, share in shares) <= most
         assert all(0 < share <= tenant.room(most) for tenant, share in shares)
 
     @given(candidates, st.integers(1, 200))
     def test_wastes_nothing(self, tenants, most):
-        dealt = sum(share for _, share in _share(tenants, most))
+        dealt = sum(share for _, share in _share(tenants, most, Places(most)))
         assert dealt == min(most, sum(tenant.room(most) for tenant in tenants))
 
     @given(st.lists(st.integers(0, 50), min_size=2, max_size=10), st.integers(1, 200))
     def test_evens_the_load_out(self, loads, most):
         tenants = [candidate(str(n), running=load) for n, load in enumerate(loads)]
-        shares = {tenant.tenant_id: share for tenant, share in _share(tenants, most)}
+        shares = {tenant.tenant_id: share for tenant, share in _share(tenants, most, Places(most))}
         after = {one.tenant_id: one.running + shares.get(one.tenant_id, 0) for one in tenants}
         # Nobody who was given something ends above another by more than the last start.
         highest = max(after[name] for name in shares)
         assert highest <= min(after.values()) + 1
+
+    @given(candidates, st.integers(1, 200), st.floats(0.1, 0.95))
+    def test_leaves_something_for_who_comes_next(self, tenants, total, share):
+        dealt = sum(count for _, count in _share(tenants, total, Places(total, share=share)))
+        # As many tenants as places may each have its one, and there is nothing left to leave.
+        assert dealt < total or total <= len(tenants)
+
+    def test_one_tenant_alone_gets_its_share(self):
+        for total in (1, 5, 7, 100, 125, 5000):
+            ((_, count),) = _share([candidate()], total, Places(total, share=0.8))
+            assert max(1, 0.8 * total - 2) <= count <= max(1, 0.8 * total)
 
 
 class TestRate:
