@@ -41,7 +41,7 @@ from backend.managers.audit import AuditManager
 from backend.managers.dashboard import DashboardManager
 from backend.managers.email import EmailManager
 from backend.managers.gateway import GatewayManager
-from backend.managers.identity import IdentityManager
+from backend.managers.identity import CONSOLE, IdentityManager
 from backend.managers.metrics import MetricsManager
 from backend.managers.monitoring import MonitoringManager
 from backend.managers.orchestrator import OrchestratorManager
@@ -166,7 +166,7 @@ def compose(
                 collector=Collector(settings.telemetry.otlp_endpoint, outbound),
             )
         )
-    metrics = hold(MetricsManager())
+    metrics = hold(MetricsManager(onlookers=frozenset({CONSOLE})))
     root_key = load_root_key(settings.security, settings.data_dir / "root.key")
     security = hold(SecurityManager(root_key))
     hold(AuditManager())

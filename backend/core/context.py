@@ -10,7 +10,8 @@ class Principal:
     """A verified caller, bound to exactly one tenant.
 
     ``subject`` is the stable id in audit rows: ``user:<uuid>``, ``client:<client id>`` or
-    ``api_key:<uuid>``.
+    ``api_key:<uuid>``. ``client`` is the id of the OAuth client that a token was given to, for a
+    person that by which they came; an API key has none.
     """
 
     subject: str
@@ -21,6 +22,7 @@ class Principal:
     role: str = ""
     platform_admin: bool = False
     expires_at: float = 0.0
+    client: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ class RequestRecord(NamedTuple):
     parent_id: str
     forced: bool
     problem: str
+    client: str = ""
 
 
 Consumer = Callable[[Sequence[RequestRecord]], None]

@@ -247,6 +247,7 @@ class Pipeline:
                     parent_id,
                     forced,
                     scope.get("problem", ""),
+                    principal.client if principal else "",
                 )
             )
 

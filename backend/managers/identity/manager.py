@@ -178,6 +178,7 @@ class IdentityManager:
             role=role,
             platform_admin=admin,
             expires_at=float(claims.expires_at),
+            client=claims.client_id,
         )
 
     async def _person(
