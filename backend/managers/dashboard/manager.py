@@ -22,15 +22,39 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Delivery:
+    """What became of the messages of a window, as far as it is known.
+
+    A message is settled with its last recipient; a cancelled one is not among them.
+    """
+
+    accepted: int
+    partial: int
+    bounced: int
+    suppressed: int
+
+    @property
+    def settled(self) -> int:
+        """All of them."""
+        return self.accepted + self.partial + self.bounced + self.suppressed
+
+    @property
+    def accepted_share(self) -> float | None:
+        """Those that every recipient's mail server took, over all; None where there are none."""
+        return self.accepted / self.settled if self.settled else None
+
+
+@dataclass(frozen=True, slots=True)
 class Overview:
     """What a stakeholder sees first.
 
-    Counts are of the last 24 hours, and of everything older that is not settled yet.
+    Counts are of what was made in the window, and of everything older that is not settled yet.
     """
 
     series: Series
     jobs: Mapping[str, int]
     emails: Mapping[str, int]
+    delivery: Delivery
     failures: Sequence[Failure]
 
 
@@ -45,8 +69,8 @@ class DashboardManager:
         self._emails = emails
 
     async def read_overview(self, tx: ReadTx, *, minutes: int, failures: int = 10) -> Overview:
-        """Series over the last ``minutes``, counts by state, the newest failures."""
-        since = tx.now() - timedelta(hours=24)
+        """Series and counts by state over the last ``minutes``, the newest failures."""
+        since = tx.now() - timedelta(minutes=minutes)
         dead = await self._jobs.list_jobs(tx, state="dead", limit=failures)
         found = [
             Failure(email.updated_at, "email", email.id, f"{email.state}: {email.subject}", said)
@@ -59,9 +83,16 @@ class DashboardManager:
             for job in dead[:failures]
             if job.subject not in shown
         ]
+        emails = await self._emails.count_emails(tx, since)
         return Overview(
             series=await self._metrics.read_series(tx, minutes=minutes),
             jobs=await self._jobs.count_jobs(tx, since),
-            emails=await self._emails.count_emails(tx, since),
+            emails=emails,
+            delivery=Delivery(
+                accepted=emails.get("accepted", 0),
+                partial=emails.get("partial", 0),
+                bounced=emails.get("bounced", 0),
+                suppressed=emails.get("suppressed", 0),
+            ),
             failures=sorted(found, key=lambda one: one.at, reverse=True)[:failures],
         )
