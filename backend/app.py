@@ -5,7 +5,7 @@ two planes behind the pipeline. What a room needs around it (routes, ticks, swee
 kinds, gauges) is taken from its ``ROOM``: no room's duty is written down here.
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,12 +21,12 @@ from starlette.types import Lifespan
 from backend import __version__
 from backend.core.audit import audit_row
 from backend.core.clock import Clock, system_clock
-from backend.core.context import SystemScope
+from backend.core.context import Errand, SystemScope
 from backend.core.cursors import EventConsumer, check_cursors, read_cursors
-from backend.core.database import Database, make_engine
+from backend.core.database import Database, ReadTx, make_engine
 from backend.core.events import OUTBOX, count_dropped_unread, event_maker
 from backend.core.log import access_logger
-from backend.core.room import FleetGauge, House, Room
+from backend.core.room import House, Room
 from backend.core.signals import PostgresCarrier, Signals, UnixCarrier
 from backend.core.telemetry import Consumer, Telemetry
 from backend.http import problem
@@ -208,10 +208,6 @@ def compose(
         await database.check_writable(settings.database.min_free_bytes)
         return await database.check_wall()
 
-    async def count(gauge: FleetGauge[Any], manager: Any) -> Mapping[str, int]:
-        async with database.read(SystemScope(gauge.errand)) as tx:
-            return await gauge.count(manager, tx)
-
     async def watch_cursors() -> None:
         async with database.read(SystemScope(OUTBOX)) as tx:
             monitoring.event_series.update(await read_cursors(tx), await count_dropped_unread(tx))
@@ -224,13 +220,27 @@ def compose(
         for make_kind in room.job_kinds:
             jobs.register(make_kind(manager, database))
         platform.event_consumers.extend(make(manager, database) for make in room.consumers)
-        for check in room.checks:
-            monitoring.add_check(
-                check.name, partial(check.run, manager), required=check.required(manager)
-            )
-        for gauge in room.gauges:
-            monitoring.add_gauge(gauge, partial(count, gauge, manager))
+        _watch(platform, room, manager)
     return platform
+
+
+def _watch(platform: Platform, room: Room[Any], manager: Any) -> None:
+    """Have what the room declares checked and counted."""
+    monitoring = platform.of(MonitoringManager)
+
+    async def look(errand: Errand, run: Callable[[Any, ReadTx], Awaitable[T]]) -> T:
+        async with platform.database.read(SystemScope(errand)) as tx:
+            return await run(manager, tx)
+
+    for check in room.checks:
+        monitoring.add_check(
+            check.name, partial(check.run, manager), required=check.required(manager)
+        )
+    for of_fleet in room.fleet_checks:
+        seen = partial(look, of_fleet.errand, of_fleet.run)
+        monitoring.add_check(of_fleet.name, seen, required=False)
+    for gauge in room.gauges:
+        monitoring.add_gauge(gauge, partial(look, gauge.errand, gauge.count))
 
 
 def create_app(platform: Platform) -> Pipeline:

@@ -5,6 +5,7 @@ Run by ``dashboard.launch``. Streamlit executes this file from the top on every 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import streamlit as st
 
 from dashboard import client, state, theme
-from dashboard.widgets import confirm, markup, problems
+from dashboard.widgets import confirm, drawer, markup, problems
 
 if TYPE_CHECKING:
     from streamlit.navigation.page import Page
@@ -66,7 +67,13 @@ def main() -> None:
         if isinstance(ended, state.SignedOut):
             raise ended
         session = state.open_session()
+        wanted = st.query_params.get(state.TENANT)
+        if wanted and session.enter(wanted):
+            state.forget_pages()
         me = session.me
+    except state.NoMembership as outcome:
+        no_membership(outcome)
+        return
     except state.SignedOut as outcome:
         state.forget()
         if outcome.renewable:
@@ -76,11 +83,14 @@ def main() -> None:
     except client.ApiProblem as problem:
         unavailable(problem)
         return
-    entries = allowed(me)
-    pages = [_page(entry) for entry in entries]
+    pages = [_page(entry) for entry in allowed(me)] or [_no_pages()]
     st.logo(theme.MARK, size="large")
-    chosen = st.navigation(pages or [_no_pages()])
-    sidebar(session, me)
+    # Drawn by the sidebar itself: Streamlit's own links lead to addresses without a tenant.
+    chosen = st.navigation(pages, position="hidden")
+    # Said on each run, though it stands there mostly: the link of the page on show changes what
+    # this run was asked for and leaves the browser's address as it was.
+    st.query_params[state.TENANT] = me.tenant.slug
+    sidebar(session, me, pages, chosen)
     confirm.say_pending()
     with problems.guard():
         chosen.run()
@@ -134,48 +144,84 @@ def unavailable(problem: client.ApiProblem) -> None:
             st.button("Log out", key="log-out", on_click=leave)
 
 
-def sidebar(session: state.Session, me: client.models.MeOut) -> None:
-    """Draw for which tenant one acts, who one is, and the way out."""
-    with st.sidebar:
-        if len(me.tenants) > 1:
-            names = {tenant.id: tenant.name for tenant in me.tenants}
-            ids = list(names)
-
-            def switch() -> None:
-                try:
-                    session.switch_tenant(str(st.session_state["tenant"]))
-                except client.ApiProblem as problem:
-                    st.session_state["switch_problem"] = problem
-                    st.session_state["tenant"] = me.tenant.id
-                    return
-                except state.SignedOut as outcome:
-                    st.session_state["signed_out"] = outcome
-                    return
-                state.forget_pages()
-                st.query_params.clear()
-
-            st.selectbox(
-                "Tenant",
-                ids,
-                index=ids.index(me.tenant.id) if me.tenant.id in names else 0,
-                format_func=lambda tenant_id: names[tenant_id],
-                key="tenant",
-                on_change=switch,
-            )
-            refused = st.session_state.pop("switch_problem", None)
-            if isinstance(refused, client.ApiProblem):
-                markup.note(f"Not switched: {refused.title}")
-            tenant_line = ""
-        else:
-            tenant_line = f'<p class="es-role">{escape(me.tenant.name)}</p>'
-        role = me.role + (", platform administrator" if me.platform_admin else "")
+def no_membership(outcome: state.NoMembership) -> None:
+    """Draw the page of an address whose tenant is not the person's: said, and not replaced."""
+    without_navigation()
+    names = {tenant.slug: tenant.name for tenant in outcome.tenants}
+    with st.container(key="card-login"):
         st.html(
-            f'<div class="es-who"><p class="es-name">{escape(me.name)}</p>'
-            f'<p class="es-role">{escape(role)}</p>{tenant_line}</div>'
+            f'<div class="es-login"><img src="{theme.mark()}" alt=""><h1>Not your tenant</h1>'
+            f"<p>You are not a member of <b>{escape(outcome.slug)}</b>, which this address names, "
+            "or there is no such tenant. An owner or an admin of it can add you. Nothing was "
+            "opened in its place.</p></div>"
         )
-        st.button(
-            "Log out", key="log-out", icon=":material/logout:", on_click=leave, width="stretch"
-        )
+        if names:
+            slug = st.selectbox(
+                "Your tenants", list(names), format_func=names.__getitem__, key="other-tenant"
+            )
+            st.button(
+                f"Open {names[slug]}",
+                type="primary",
+                key="open-other-tenant",
+                on_click=st.query_params.from_dict,
+                args=({state.TENANT: slug},),
+                width="stretch",
+            )
+        st.button("Log out", key="log-out", on_click=leave, width="stretch")
+
+
+def sidebar(
+    session: state.Session, me: client.models.MeOut, pages: Sequence[Page], chosen: Page
+) -> None:
+    """Draw for which tenant one acts, the pages there, who one is, and the way out."""
+    with st.sidebar:
+        with st.container(key="side-tenant", gap="xxsmall"):
+            _tenant(session, me)
+        with st.container(key="side-pages", gap=None):
+            for page in pages:
+                st.page_link(page, query_params=state.address())
+        role = me.role + (", platform administrator" if me.platform_admin else "")
+        with st.container(key="side-who"):
+            st.html(
+                f'<div class="es-who"><p class="es-name">{escape(me.name)}</p>'
+                f'<p class="es-role">{escape(role)}</p></div>'
+            )
+            st.button(
+                "Log out", key="log-out", icon=":material/logout:", on_click=leave, width="stretch"
+            )
+        drawer.close_after(f"{chosen.url_path}?{me.tenant.slug}")
+
+
+def _tenant(session: state.Session, me: client.models.MeOut) -> None:
+    """Draw the tenant's name; who has several chooses."""
+    names = {tenant.id: tenant.name for tenant in me.tenants}
+    names.setdefault(me.tenant.id, me.tenant.name)
+    if len(names) == 1:
+        markup.label("Tenant")
+        st.html(f'<p class="es-tenant">{escape(me.tenant.name)}</p>')
+        return
+
+    def switch() -> None:
+        try:
+            session.switch_tenant(str(st.session_state["tenant"]))
+        except client.ApiProblem as problem:
+            st.session_state["switch_problem"] = problem
+            return
+        except state.SignedOut as outcome:
+            st.session_state["signed_out"] = outcome
+            return
+        state.forget_pages()
+        # What else stands in the address is the other tenant's.
+        st.query_params.from_dict(state.address())
+
+    # The session says which it is, also when the choice was refused or the address was changed.
+    st.session_state["tenant"] = me.tenant.id
+    st.selectbox(
+        "Tenant", list(names), format_func=names.__getitem__, key="tenant", on_change=switch
+    )
+    refused = st.session_state.pop("switch_problem", None)
+    if isinstance(refused, client.ApiProblem):
+        markup.note(f"Not switched: {refused.title}")
 
 
 def leave() -> None:

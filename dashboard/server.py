@@ -1,8 +1,9 @@
 """The console as an ASGI application: Streamlit behind the headers and cookies it lacks.
 
 Streamlit sends no Content-Security-Policy and lets any site frame it; it calls its cookies the
-same on every port, so two Streamlit servers on one host log each other's people out. Both are put
-right here, outside of it, without touching its internals.
+same on every port, so two Streamlit servers on one host log each other's people out; and it comes
+back from every login to its root. All are put right here, outside of it, without touching its
+internals.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ import re
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import streamlit as st
+from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
+from starlette.requests import Request
 from starlette.responses import RedirectResponse
 
 if TYPE_CHECKING:
@@ -82,7 +85,8 @@ class SecurityHeaders:
             (b"content-security-policy", policy.encode()),
             (b"x-frame-options", b"DENY"),
             (b"x-content-type-options", b"nosniff"),
-            (b"referrer-policy", b"no-referrer"),
+            # To ourselves alone: KeepsPlace reads from where a login was asked for.
+            (b"referrer-policy", b"same-origin"),
             (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=()"),
             (b"cross-origin-opener-policy", b"same-origin"),
         ]
@@ -158,6 +162,59 @@ class OwnCookies:
         return text.encode("latin-1")
 
 
+class KeepsPlace:
+    """Brings a browser that logs in or out back to the address where it did.
+
+    Streamlit returns from the provider to its root, whatever page and tenant it was asked on.
+    Where that was is said by the browser itself when it goes, and kept in a cookie until it is
+    back.
+    """
+
+    _COOKIE: Final = "email_sender_console_place"
+    _LEAVES: Final = frozenset({"/auth/login", "/auth/logout"})
+    _RETURNS: Final = "/oauth2callback"
+    _SECONDS: Final = 3600
+    # One of the console's own pages, with parameters as a browser writes them: nothing that could
+    # be read as another host, and not the way that leads here.
+    _PLACE: Final = re.compile(r"/(?!oauth2callback)[A-Za-z0-9_-]*(\?[A-Za-z0-9_.~%=&+-]*)?")
+
+    def __init__(self, app: ASGIApp, *, public_url: str) -> None:
+        """Wrap ``app``, which people open at ``public_url``."""
+        self._app = app
+        self._root = public_url
+        self._secure = public_url.startswith("https://")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve; on the way to the provider note the place, on the way back lead to it."""
+        path = scope.get("path")
+        if scope["type"] != "http" or (path not in self._LEAVES and path != self._RETURNS):
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        if path == self._RETURNS:
+            place, seconds = unquote(request.cookies.get(self._COOKIE, "")), 0
+        else:
+            came_from = request.headers.get("referer", "")
+            place, seconds = came_from.removeprefix(self._root), self._SECONDS
+        if not self._PLACE.fullmatch(place):
+            place, seconds = "/", 0
+
+        async def placed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                if path == self._RETURNS and headers.get("location") == "/":
+                    headers["location"] = place
+                headers.append("set-cookie", self._cookie(place, seconds))
+            await send(message)
+
+        await self._app(scope, receive, placed)
+
+    def _cookie(self, place: str, seconds: int) -> str:
+        ends = f"Max-Age={seconds}; Path=/; HttpOnly; SameSite=Lax"
+        secure = "; Secure" if self._secure else ""
+        return f"{self._COOKIE}={quote(place, safe='')}; {ends}{secure}"
+
+
 class OneHost:
     """Sends a browser that came by another loopback name to the public address.
 
@@ -176,7 +233,9 @@ class OneHost:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve, or redirect a page load."""
         if scope["type"] == "http" and self._strays(scope):
-            response = RedirectResponse(self._public_url + scope["path"], status_code=307)
+            query = scope["query_string"].decode("latin-1")
+            place = scope["path"] + (f"?{query}" if query else "")
+            response = RedirectResponse(self._public_url + place, status_code=307)
             await response(scope, receive, send)
             return
         await self._app(scope, receive, send)
@@ -210,6 +269,7 @@ def build(current: settings.Settings) -> st.App:
         middleware=[
             Middleware(SecurityHeaders),
             Middleware(OneHost, public_url=current.public_url),
+            Middleware(KeepsPlace, public_url=current.public_url),
             Middleware(OwnCookies, secure=current.public_url.startswith("https://")),
         ],
         on_script_error=on_script_error,

@@ -1,5 +1,8 @@
 """A session: whose login this browser tab holds, for which tenant, and with what token.
 
+The address names the tenant, and the session follows it: a reload, a link and the browser's way
+back act for the tenant that stands there, or for none.
+
 The browser keeps the login's id token (signed by Streamlit, for thirty days, never checked for
 expiry). It never sees an access token: those are exchanged for here, live a few minutes in this
 process's memory, and are replaced shortly before they end. The id token's own ``exp`` is the
@@ -10,7 +13,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import streamlit as st
@@ -22,6 +25,10 @@ _KEY: Final = "session"
 _LEEWAY_SECONDS: Final = 45.0
 _RELOGIN_GUARD_SECONDS: Final = 120.0
 _LOGIN_REFUSED: Final = frozenset({"invalid_grant", "invalid_request", "unauthenticated"})
+_TENANT_REFUSED: Final = "invalid_target"
+_NOWHERE: Final = "You are not a member of any tenant."
+TENANT: Final = "tenant"
+"""The parameter of every address of the console: the slug of the tenant that one acts for."""
 
 
 class SignedOut(Exception):  # noqa: N818 - an outcome, like StopIteration, and no fault
@@ -36,6 +43,21 @@ class SignedOut(Exception):  # noqa: N818 - an outcome, like StopIteration, and 
         """Say whether the browser may be sent to the provider without a click."""
         super().__init__("The login has ended.")
         self.renewable = renewable
+
+
+class NoMembership(Exception):  # noqa: N818 - an outcome as well
+    """An address names a tenant that this person may not act for, or that is none.
+
+    Attributes:
+        slug: As the address has it.
+        tenants: Those that the person may choose instead.
+    """
+
+    def __init__(self, slug: str, tenants: Sequence[client.models.TenantRoleOut]) -> None:
+        """Carry what is to be told."""
+        super().__init__(f"No membership of {slug!r}.")
+        self.slug = slug
+        self.tenants = tenants
 
 
 class Session:
@@ -103,6 +125,10 @@ class Session:
             self._me = self.api.get_me()
         return self._me
 
+    def look_again(self) -> None:
+        """Have ``me`` asked anew: the person's tenants or their role may have changed."""
+        self._me = None
+
     @property
     def names(self) -> Names:
         """The names of people and things in this tenant, as far as this person may know them.
@@ -138,6 +164,31 @@ class Session:
                 raise
             self._me = self._names = None
 
+    def enter(self, slug: str) -> bool:
+        """Act for the tenant that an address names; returns whether that was another till now.
+
+        Raises:
+            NoMembership: The person has none there. Whom they act for stays as it was.
+            SignedOut: As ``bearer``.
+            ApiProblem: As ``bearer``.
+        """
+        if self.me.tenant.slug == slug:
+            return False
+        if not any(tenant.slug == slug for tenant in self.me.tenants):
+            self.look_again()  # a membership may be younger than what was asked
+        tenants = self.me.tenants
+        found = next((tenant for tenant in tenants if tenant.slug == slug), None)
+        if found is None:
+            raise NoMembership(slug, tenants)
+        try:
+            self.switch_tenant(found.id)
+        except client.ApiProblem as problem:
+            if problem.code == _TENANT_REFUSED:
+                others = [tenant for tenant in tenants if tenant is not found]
+                raise NoMembership(slug, others) from problem
+            raise
+        return True
+
     def _exchange(self) -> None:
         now = self._clock()
         fresh_login = now - self._issued_at < _RELOGIN_GUARD_SECONDS
@@ -148,6 +199,15 @@ class Session:
         except client.ApiProblem as problem:
             if problem.code in _LOGIN_REFUSED:
                 raise SignedOut(renewable=False) from problem
+            if problem.code == _TENANT_REFUSED:
+                # OAuth's answer speaks of the login, which is good.
+                raise client.ApiProblem(
+                    "You are not a member of this tenant." if self._tenant else _NOWHERE,
+                    detail="An owner or an admin of the tenant can add you.",
+                    code=problem.code,
+                    status=problem.status,
+                    request_id=problem.request_id,
+                ) from problem
             raise
         self._token = grant.access_token
         # A short token must still be usable: never call it stale before half its life is over.
@@ -190,6 +250,11 @@ def current() -> Session:
     if not isinstance(session, Session):
         raise TypeError(_KEY)
     return session
+
+
+def address(**more: str) -> dict[str, str]:
+    """Return the parameters of a page's address: the tenant, and what else names what is shown."""
+    return {TENANT: current().me.tenant.slug, **more}
 
 
 def forget() -> None:

@@ -89,6 +89,23 @@ class ReadyCheck(Generic[M]):
 
 
 @dataclass(frozen=True, slots=True)
+class FleetCheck(Generic[M]):
+    """Something of the whole fleet to be watched, looked up in the database.
+
+    Never required: a process that serves is no worse for what another one lacks.
+
+    Attributes:
+        name: As a ready check's.
+        errand: Under which it is looked up.
+        run: Answers with a line for people, raises when something is wrong.
+    """
+
+    name: str
+    errand: Errand
+    run: Callable[[M, ReadTx], Awaitable[str]]
+
+
+@dataclass(frozen=True, slots=True)
 class FleetGauge(Generic[M]):
     """A figure of the whole fleet, counted in the database when somebody scrapes it.
 
@@ -132,6 +149,7 @@ class Room(Generic[M]):
         events: Events it emits to the permission that reading them takes.
         consumers: Makers of the consumers of events that it works by.
         checks: Dependencies to be watched.
+        fleet_checks: Things of the fleet to be watched.
         gauges: Figures of the fleet.
         observe: Takes finished requests, after their answers.
         observe_work: Takes what a worker did with a job: the event's name, then its labels.
@@ -156,6 +174,7 @@ class Room(Generic[M]):
     events: Mapping[str, str] = field(default_factory=dict)
     consumers: tuple[Callable[[M, Database], EventConsumer], ...] = ()
     checks: tuple[ReadyCheck[M], ...] = ()
+    fleet_checks: tuple[FleetCheck[M], ...] = ()
     gauges: tuple[FleetGauge[M], ...] = ()
     observe: Callable[[M, Sequence[RequestRecord]], None] | None = None
     observe_work: Callable[..., None] | None = None
@@ -222,6 +241,7 @@ class House:
                 ("class of routes below", (one.prefix for one in room.route_classes)),
                 ("tick", (tick.name for tick in room.ticks)),
                 ("check", (check.name for check in room.checks)),
+                ("check", (check.name for check in room.fleet_checks)),
                 ("series", (gauge.name for gauge in room.gauges)),
             ):
                 for name in names:

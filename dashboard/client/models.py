@@ -165,6 +165,17 @@ class ContentOut(Wire, frozen=True, kw_only=True):
     text: str | None
 
 
+class DeliveryOut(Wire, frozen=True, kw_only=True):
+    """What became of the messages made in the window, as far as they are settled."""
+
+    accepted: int
+    accepted_share: float | None
+    bounced: int
+    partial: int
+    settled: int
+    suppressed: int
+
+
 class EmailCreate(Wire, frozen=True, kw_only=True):
     """
     A message to send, from the tenant's own address.
@@ -413,14 +424,16 @@ class OAuthError(Wire, frozen=True, kw_only=True):
 
 
 class OverviewOut(Wire, frozen=True, kw_only=True):
-    """Series over the window; counts over the last 24 hours and of all that waits, however old."""
+    """Series over the window; counts of what was made in it, and of all that waits, however old."""
 
+    delivery: DeliveryOut
     emails: dict[str, int]
     failures: list[FailureOut]
     jobs: dict[str, int]
     requests: RequestsOut
     series: list[PointOut]
     window_seconds: int
+    workers: WorkersOut
     step_seconds: int | UnsetType = 10
 
 
@@ -447,10 +460,11 @@ class Problem(Wire, frozen=True, kw_only=True):
 
 
 class ReadyOut(Wire, frozen=True, kw_only=True):
-    """Ready when every required dependency is."""
+    """Ready when every required dependency is; degraded when another one is not."""
 
     checks: list[HealthOut]
     ready: bool
+    status: str
 
 
 class RecipientOut(Wire, frozen=True, kw_only=True):
@@ -495,7 +509,7 @@ class RelayPauseOut(Wire, frozen=True, kw_only=True):
 
 
 class RequestsOut(Wire, frozen=True, kw_only=True):
-    """Figures over the whole window."""
+    """Figures of API requests over the whole window; those of the console are not among them."""
 
     error_rate: float | None
     p95_ms: float | None
@@ -695,3 +709,10 @@ class UserInfo(Wire, frozen=True, kw_only=True):
     sub: str
     email: str | UnsetType = UNSET
     name: str | UnsetType = UNSET
+
+
+class WorkersOut(Wire, frozen=True, kw_only=True):
+    """The platform's workers, without which no tenant's mail goes out."""
+
+    alive: int
+    seen_at: datetime | None

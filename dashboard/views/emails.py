@@ -12,6 +12,7 @@ from dashboard.client import Api, models
 from dashboard.pages import Choice, Column, ListPage, Words
 from dashboard.widgets import mail, markup, problems, table
 
+_READ: Final = "emails-read"
 _RECIPIENTS: Final = (
     table.Column("address", "Address", "strong"),
     table.Column("kind", "As"),
@@ -28,7 +29,7 @@ def _everyone(email: models.EmailOut) -> str:
 
 
 def detail(email_id: str) -> None:
-    """Draw one message: where it stands, what it says, what the sink received."""
+    """Draw one message: where it stands, and, when asked for, what it says."""
     session = state.current()
     st.button("All e-mails", key="emails-back", icon=":material/arrow_back:", on_click=_back)
     with problems.guard():
@@ -42,7 +43,6 @@ def detail(email_id: str) -> None:
         with left:
             _recipients(email)
             _content(session, email)
-            _sink(session, email)
         with right:
             with st.container(key="card-timeline"):
                 markup.section("Timeline")
@@ -55,11 +55,11 @@ def detail(email_id: str) -> None:
                     and session.can("job:read")
                     and st.button("Open its job", key="emails-job", icon=":material/work_history:")
                 ):
-                    st.switch_page("views/jobs.py", query_params={"id": email.job_id})
+                    st.switch_page("views/jobs.py", query_params=state.address(id=email.job_id))
 
 
 def _back() -> None:
-    st.query_params.clear()
+    st.query_params.from_dict(state.address())
 
 
 def _facts(email: models.EmailDetail) -> list[tuple[str, str]]:
@@ -104,8 +104,28 @@ def _content(session: state.Session, email: models.EmailDetail) -> None:
     if not session.can("email:read_content"):
         markup.empty("Not shown", "Your role sees that a message was sent, not what it says.")
         return
+    read_id, content, copies = st.session_state.get(_READ, ("", None, None))
+    if read_id != email.id:
+        _forget_content()
+        with st.container(key="card-content"):
+            markup.note(
+                "What the message says is shown when you ask for it; the audit trail then records "
+                "that you read it."
+            )
+            if st.button("Show content", key="emails-content", icon=":material/visibility:"):
+                with problems.guard():
+                    # Kept, so that the page is drawn again without reading, and recording, again.
+                    content = session.api.read_content(email.id)
+                    st.session_state[_READ] = email.id, content, _read_sink(session, email.id)
+                    st.rerun()
+        return
+    st.button(
+        "Hide content",
+        key="emails-content-hide",
+        icon=":material/visibility_off:",
+        on_click=_forget_content,
+    )
     with problems.guard():
-        content = session.api.read_content(email.id)
         with st.container(key="card-content"):
             _body("content", "The message", content.html, content.text)
             if content.attachments:
@@ -129,6 +149,11 @@ def _content(session: state.Session, email: models.EmailDetail) -> None:
             if content.headers:
                 with st.expander("Headers"):
                     _headers(list(content.headers.items()))
+        _sink(copies)
+
+
+def _forget_content() -> None:
+    st.session_state.pop(_READ, None)
 
 
 def _body(key: str, name: str, html: str | None, text: str | None) -> None:
@@ -156,18 +181,23 @@ def _headers(headers: list[tuple[str, str]]) -> None:
     )
 
 
-def _sink(session: state.Session, email: models.EmailDetail) -> None:
-    if not session.can("email:read_content"):
-        return
+def _read_sink(
+    session: state.Session, email_id: str
+) -> list[client.SinkCopy] | client.ApiProblem | None:
+    """Return what the sink has of the message, or why that is not known; None: there is no sink."""
     try:
-        copies = client.read_sink_copies(session.api.connection, email.id)
+        return client.read_sink_copies(session.api.connection, email_id)
     except client.ApiProblem as problem:
-        if problem.status == 404:
-            return
-        markup.section("In the mail sink")
-        problems.show(problem)
+        return None if problem.status == 404 else problem
+
+
+def _sink(copies: list[client.SinkCopy] | client.ApiProblem | None) -> None:
+    if copies is None:
         return
     markup.section("In the mail sink")
+    if isinstance(copies, client.ApiProblem):
+        problems.show(copies)
+        return
     if not copies:
         markup.empty("Nothing received", "The sink has no copy of this message yet.")
         return
@@ -217,4 +247,6 @@ PAGE: Final = ListPage(
 )  # fmt: skip
 
 if __name__ == "__main__":
+    if "id" not in st.query_params:
+        _forget_content()
     pages.draw(PAGE)

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Final
 
 import streamlit as st
 
 from dashboard import pages, state, theme
-from dashboard.client import Api, models
+from dashboard.client import Api, ApiProblem, models
 from dashboard.pages import Choice, Column, ListPage, Words
 from dashboard.widgets import confirm, markup, problems
 
 CANCELLABLE: Final = frozenset({"blocked", "ready", "running"})
 RETRYABLE: Final = frozenset({"dead", "cancelled"})
+_ACTED: Final = "jobs-acted"
+_ENDS: Final = {"dead": "gave up", "cancelled": "was cancelled"}
 # E-mail is tried for a time and not so many times; its jobs have a limit that none will meet.
 UNCOUNTED: Final = 1_000_000
-
-
-def _attempt(job: models.JobOut) -> str:
-    counted = job.max_attempts < UNCOUNTED
-    return f"{job.attempt} of {job.max_attempts}" if counted else str(job.attempt)
 
 
 def detail(job_id: str) -> None:
@@ -29,23 +27,21 @@ def detail(job_id: str) -> None:
     st.button("All jobs", key="jobs-back", icon=":material/arrow_back:", on_click=_back)
     with problems.guard():
         job = session.api.get_job(job_id)
-        lead = f"Attempt {_attempt(job)}"
-        if job.state == "running" and job.cancel_requested:
-            lead += ", asked to stop"
-        markup.object_heading(job.kind, job.state, lead)
+        _say_what_became_of(job)
+        markup.object_heading(job.kind, job.state, _attempts(job))
         if session.can("job:write"):
             _acts(session, job)
         with st.container(key="card-facts"):
             markup.section("Details")
             markup.facts(_facts(job))
-            kind, _, subject = (job.subject or "").partition(":")
+            email_id = _email_of(job)
             if (
-                kind == "email"
+                email_id
                 and session.can("email:read")
                 and st.button("Open its e-mail", key="jobs-email", icon=":material/mail:")
             ):
-                st.switch_page("views/emails.py", query_params={"id": subject})
-        if job.error:
+                st.switch_page("views/emails.py", query_params=state.address(id=email_id))
+        if job.error and job.error != job.state:  # "cancelled" is no error of a cancelled job
             markup.section("Last error")
             st.code(job.error, language=None, wrap_lines=True)
         if job.result is not None:
@@ -55,13 +51,53 @@ def detail(job_id: str) -> None:
             )
 
 
+def _email_of(job: models.JobOut) -> str | None:
+    kind, _, subject = (job.subject or "").partition(":")
+    return subject if kind == "email" else None
+
+
+def _counted(job: models.JobOut) -> bool:
+    return job.max_attempts < UNCOUNTED
+
+
+def _tried(job: models.JobOut) -> str:
+    return f"{job.attempt} of {job.max_attempts}" if _counted(job) else str(job.attempt)
+
+
+def _attempts(job: models.JobOut) -> str:
+    """Return how far the job came, as it is and not as it will be."""
+    if job.state == "running":
+        asked = ", asked to stop" if job.cancel_requested else ""
+        return f"Attempt {_tried(job)} is running{asked}"
+    if not job.attempt:
+        most = f"; {job.max_attempts} attempts at most" if _counted(job) else ""
+        return f"Not started{most}"
+    one = job.attempt == 1 and not _counted(job)
+    made = f"{_tried(job)} {'attempt' if one else 'attempts'} made"
+    return f"{made}, the next is due {markup.when(job.due_at)} UTC" if _waits(job) else made
+
+
+def _waits(job: models.JobOut) -> bool:
+    return job.state in {"ready", "blocked"}
+
+
+def _took(job: models.JobOut) -> str:
+    """Return how long the last attempt took, where that is known.
+
+    A job that was cancelled while it waited has an end that is none of an attempt.
+    """
+    if job.state == "cancelled" and not job.cancel_requested:
+        return markup.NONE
+    return markup.duration(job.started_at, job.finished_at)
+
+
 def _acts(session: state.Session, job: models.JobOut) -> None:
     with problems.guard(), st.container(horizontal=True):
         if job.state in RETRYABLE and st.button(
             "Run again", key="jobs-retry", type="primary", icon=":material/replay:"
         ):
             session.api.retry_job(job.id)
-            confirm.say_after_rerun("The job is ready to run again.")
+            st.session_state[_ACTED] = "retry", job.id, job.attempt
             st.rerun()
         if (
             job.state in CANCELLABLE
@@ -69,42 +105,83 @@ def _acts(session: state.Session, job: models.JobOut) -> None:
             and confirm.ask(
                 "jobs-cancel",
                 "Cancel job",
-                will=_what_cancelling_does(job),
+                will=partial(_what_cancelling_does, session, job),
                 yes="Cancel this job",
                 icon=":material/cancel:",
             )
         ):
-            # It may have started or ended since the page was drawn: only the answer knows.
-            cancelled = session.api.cancel_job(job.id).state == "cancelled"
-            confirm.say_after_rerun(
-                "The job is cancelled." if cancelled else "The worker has been asked to stop."
-            )
+            session.api.cancel_job(job.id)
+            st.session_state[_ACTED] = "cancel", job.id, job.attempt
             st.rerun()
 
 
-def _what_cancelling_does(job: models.JobOut) -> str:
+def _say_what_became_of(job: models.JobOut) -> None:
+    """Say what an act came to: a worker may have been quicker than this page."""
+    act, job_id, before = st.session_state.pop(_ACTED, ("", "", 0))
+    if job_id != job.id:
+        return
+    if act == "cancel" and job.state == "running":
+        said = "The worker has been asked to stop."
+    elif act == "cancel":
+        said = f"The job is {job.state}."
+    elif job.state == "ready" and job.attempt == before:  # a retry counts on
+        said = f"The job waits for a worker{', with all its attempts' if _counted(job) else ''}."
+    elif job.state == "ready":
+        said = f"The job ran again and failed; the next attempt is due {markup.when(job.due_at)}."
+    elif job.state == "running":
+        said = "The job runs again."
+    else:
+        said = f"The job ran again and {_ENDS.get(job.state, job.state)}."
+    st.toast(said, icon=":material/info:")
+
+
+def _what_cancelling_does(session: state.Session, job: models.JobOut) -> str:
     if job.state == "running":
         return (
-            "This job is running. Cancelling asks its worker to stop; what it has already done, "
-            "such as an e-mail handed to a mail server, stays done. It will not be tried again."
+            f"Attempt {job.attempt} of this job is running. Cancelling asks its worker to stop; "
+            f"what was done stays done. {_delivered(session, job)}It will not be tried again."
         )
+    ends = "takes it out of the queue for good, and jobs that wait for it are skipped."
+    if not job.attempt:
+        return f"This job has not started. Cancelling {ends} Nothing it would have done happens."
+    made = "1 attempt was" if job.attempt == 1 else f"{job.attempt} attempts were"
     return (
-        "This job has not started. Cancelling takes it out of the queue for good, and jobs that "
-        "wait for it are skipped. Nothing it would have done happens."
+        f"{made} made, and the next is due {markup.when(job.due_at)} UTC. Cancelling {ends} What "
+        f"those attempts did stays done. {_delivered(session, job)}"
+    )
+
+
+def _delivered(session: state.Session, job: models.JobOut) -> str:
+    """Return a sentence on who may have the message of the job already; empty for other jobs."""
+    email_id = _email_of(job)
+    if not email_id:
+        return ""
+    if not session.can("email:read"):
+        return "Some recipients may have the message already. "
+    try:
+        recipients = session.api.get_email(email_id).recipients
+    except ApiProblem:  # what is not known does not keep anybody from cancelling
+        return "Some recipients may have the message already. "
+    accepted = sum(recipient.state == "accepted" for recipient in recipients)
+    if accepted:
+        return f"The message was accepted for {accepted} of {len(recipients)} recipients already. "
+    return (
+        "No recipient's mail server has confirmed the message; one that broke off at the end may "
+        "have it nevertheless. "
     )
 
 
 def _back() -> None:
-    st.query_params.clear()
+    st.query_params.from_dict(state.address())
 
 
 def _facts(job: models.JobOut) -> list[tuple[str, str]]:
     return [
         ("Created (UTC)", markup.when(job.created_at)),
         ("Due (UTC)", markup.when(job.due_at)),
-        ("Started (UTC)", markup.when(job.started_at)),
+        ("Last attempt began (UTC)", markup.when(job.started_at)),
         ("Finished (UTC)", markup.when(job.finished_at)),
-        ("Took", markup.duration(job.started_at, job.finished_at)),
+        ("Last attempt took", _took(job)),
         ("Priority", str(job.priority)),
         ("Worker", job.worker or markup.NONE),
         ("Subject", job.subject or markup.NONE),
@@ -123,10 +200,8 @@ PAGE: Final = ListPage(
     columns=(
         Column("kind", "Kind", "strong"),
         Column("state", "State", "badge"),
-        Column("attempt", "Attempt", "number", _attempt),
-        Column(
-            "took", "Took", "number", lambda job: markup.duration(job.started_at, job.finished_at)
-        ),
+        Column("attempt", "Attempts", "number", _tried),
+        Column("took", "Took", "number", _took),
         Column("worker", "Worker", "code"),
         Column("error", "Last error"),
         Column("created_at", "Created (UTC)", "time"),

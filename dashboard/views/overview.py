@@ -1,16 +1,18 @@
-"""Overview: is it up, is it fast, does the work succeed. Redrawn every ten seconds."""
+"""Overview: does mail arrive, does a worker live, is the API well. Redrawn every ten seconds."""
 
 from __future__ import annotations
 
 from typing import Final
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from dashboard import client, state, theme
+from dashboard import client, pages, state, theme
 from dashboard.widgets import charts, markup, problems, table
 
 REFRESH_SECONDS: Final = 10
-WINDOWS: Final = {15: "15 minutes", 60: "1 hour", 360: "6 hours"}
+WINDOWS: Final = {15: "15 minutes", 60: "hour", 360: "6 hours"}
+_USUAL_WINDOW: Final = 15
 _WAITING: Final = ("blocked", "ready")
 _FAILURES: Final = (
     table.Column("title", "What", "strong"),
@@ -24,16 +26,17 @@ _PAGES: Final = {"email": "views/emails.py", "job": "views/jobs.py"}
 def page() -> None:
     """Draw the page."""
     with markup.heading_row():
-        markup.page_heading("Overview", "Traffic, e-mails and jobs of this tenant, live.")
+        markup.page_heading("Overview", "Mail, jobs and API requests of this tenant, live.")
+        pages.remember("overview-window")
+        st.session_state.setdefault("overview-window", _USUAL_WINDOW)
         minutes = st.segmented_control(
             "Window",
             list(WINDOWS),
-            default=15,
             required=True,
             format_func=WINDOWS.__getitem__,
             key="overview-window",
         )
-    live(int(minutes or 15))
+    live(int(minutes or _USUAL_WINDOW))
 
 
 @st.fragment(run_every=REFRESH_SECONDS)
@@ -45,16 +48,119 @@ def live(minutes: int) -> None:
 
 def figures(overview: client.models.OverviewOut, minutes: int) -> None:
     """Draw everything below the heading."""
-    indicators(overview, minutes)
+    window = f"the last {WINDOWS.get(minutes, f'{minutes} minutes')}"
+    markup.status(*verdict(overview, window))
+    mail(overview, window)
+    emails, jobs = st.columns(2)
+    with emails:
+        charts.by_state(
+            "emails-by-state",
+            "E-mails by state",
+            overview.emails,
+            theme.EMAIL_STATES,
+            unit=f"made in {window}, and all that wait",
+            nothing=f"No e-mail in {window}, and none waits.",
+        )
+    with jobs:
+        charts.by_state(
+            "jobs-by-state",
+            "Jobs by state",
+            overview.jobs,
+            theme.JOB_STATES,
+            unit=f"made in {window}, and all that wait",
+            nothing=f"No job in {window}, and none waits.",
+        )
+    requests(overview, window)
+    failures(overview.failures)
+
+
+def verdict(overview: client.models.OverviewOut, window: str) -> tuple[str, str, str]:
+    """Return how it stands, as a tone, a word and a sentence: the worst that is known first."""
+    waiting = sum(overview.jobs.get(name, 0) for name in _WAITING)
+    if not overview.workers.alive:
+        waits = f" Jobs of this tenant that wait: {waiting:,}." if waiting else ""
+        return "red", "Stopped", f"Nothing is sent: {_last_seen(overview.workers)}.{waits}"
+    mail, dead = overview.delivery, overview.jobs.get("dead", 0)
+    troubles = [
+        f"{count:,} {what}"
+        for count, what in (
+            (mail.bounced, "bounced"),
+            (mail.partial, "accepted for some recipients only"),
+            (mail.suppressed, "suppressed"),
+        )
+        if count
+    ]
+    if mail.settled:
+        came = ", ".join([f"{mail.accepted:,} accepted", *troubles])
+        said = f"Settled mail of {window}: {came}."
+    else:
+        said = f"No mail settled: none of {window} has an outcome."
+    if dead:
+        said += f" {_count(dead, 'job')} gave up."
+    if overview.requests.error_rate:
+        said += f" The API failed to serve {_percent(overview.requests.error_rate)} of requests."
+    if mail.bounced or mail.partial or dead or overview.requests.error_rate:
+        return "amber", "Look here", said
+    return ("green", "Well", said) if mail.settled else ("gray", "Quiet", said)
+
+
+def mail(overview: client.models.OverviewOut, window: str) -> None:
+    """Draw what became of the mail, and what waits."""
+    found = overview.delivery
+    waiting = sum(overview.jobs.get(name, 0) for name in _WAITING)
+    running = overview.jobs.get("running", 0)
+    cells = st.columns(4)
+    _figure(
+        cells[0],
+        "Mail accepted",
+        markup.NONE if found.accepted_share is None else _percent(found.accepted_share),
+        f"{found.accepted:,} of {found.settled:,} settled" if found.settled else "no mail settled",
+        "Of the e-mails made in "
+        f"{window} whose outcome is known: those that the mail server of every recipient took "
+        "over. What happens behind that server is not seen.",
+    )
+    _figure(
+        cells[1],
+        "Bounced",
+        f"{found.bounced:,}" if found.settled else markup.NONE,
+        f"{found.partial:,} accepted in part" if found.settled else "no mail settled",
+        "E-mails that no recipient's mail server took over. Beside them those that some took.",
+    )
+    _figure(
+        cells[2],
+        "Suppressed",
+        f"{found.suppressed:,}" if found.settled else markup.NONE,
+        "not sent on purpose" if found.settled else "no mail settled",
+        "E-mails of which every recipient is on the suppression list.",
+    )
+    _figure(
+        cells[3],
+        "Jobs waiting",
+        f"{waiting:,}",
+        f"{running:,} running, {_count(overview.workers.alive, 'worker')}"
+        if overview.workers.alive
+        else _last_seen(overview.workers),
+        "Ready to run, due later, or blocked by another job; however old. The workers are the "
+        "platform's and serve all tenants.",
+    )
+
+
+def requests(overview: client.models.OverviewOut, window: str) -> None:
+    """Draw how the API served this tenant."""
+    markup.section("API requests")
+    markup.note(f"By this tenant's clients and keys in {window}. The console's own do not count.")
+    found = overview.requests
     times = [point.at for point in overview.series]
     traffic, latency, errors = st.columns(3)
+    rate = f"{found.per_second:,.1f}" if found.per_second >= 10 else f"{found.per_second:.2f}"
     with traffic:
         charts.series(
             "requests",
             "Requests",
             times,
             [point.requests_per_second for point in overview.series],
-            unit="per second",
+            unit=f"per second, mean {rate}",
+            of="per second",
             color="#1FA97A",
         )
     with latency:
@@ -63,82 +169,57 @@ def figures(overview: client.models.OverviewOut, minutes: int) -> None:
             "Latency, p95",
             times,
             [point.p95_ms for point in overview.series],
-            unit="ms",
+            unit="ms" if found.p95_ms is None else f"ms, over all {found.p95_ms:,.0f}",
+            of="ms",
             color="#5B8DEF",
         )
     with errors:
         charts.series(
             "errors",
-            "Errors",
+            "Request errors (5xx)",
             times,
             [
                 None if point.error_rate is None else point.error_rate * 100
                 for point in overview.series
             ],
-            unit="% of requests",
+            unit="%"
+            if found.error_rate is None
+            else f"% of requests, over all {_percent(found.error_rate)}",
+            of="% of requests",
             color="#E0555F",
         )
-    emails, jobs = st.columns(2)
-    with emails:
-        charts.by_state(
-            "emails-by-state",
-            "E-mails by state",
-            overview.emails,
-            theme.EMAIL_STATES,
-            nothing="No e-mail yet. The first one a workflow sends appears here.",
-        )
-    with jobs:
-        charts.by_state(
-            "jobs-by-state",
-            "Jobs by state",
-            overview.jobs,
-            theme.JOB_STATES,
-            nothing="No job yet.",
-        )
-    failures(overview.failures)
 
 
-def indicators(overview: client.models.OverviewOut, minutes: int) -> None:
-    """Draw the row of key figures."""
-    requests = overview.requests
-    cells = st.columns(5)
-    cells[0].metric(
-        "Requests / s",
-        f"{requests.per_second:,.1f}"
-        if requests.per_second >= 10
-        else f"{requests.per_second:.2f}",
+def _figure(cell: DeltaGenerator, label: str, value: str, beside: str, about: str) -> None:
+    cell.metric(
+        label,
+        value,
+        beside,
+        delta_color="off",
+        delta_arrow="off",
         border=True,
         height="stretch",
-        help=f"Mean of the last {WINDOWS.get(minutes, f'{minutes} minutes')}.",
+        help=about,
     )
-    cells[1].metric(
-        "Latency, p95",
-        markup.NONE if requests.p95_ms is None else f"{requests.p95_ms:,.0f} ms",
-        border=True,
-        height="stretch",
-        help="Nineteen of twenty requests were answered within this time.",
-    )
-    cells[2].metric(
-        "Error rate",
-        markup.NONE if requests.error_rate is None else f"{requests.error_rate:.2%}",
-        border=True,
-        height="stretch",
-        help="Share of requests that the platform failed to serve.",
-    )
-    cells[3].metric(
-        "Accepted, 24 h",
-        f"{overview.emails.get('accepted', 0):,}",
-        border=True,
-        height="stretch",
-        help="E-mails taken over by the receiving mail server in the last 24 hours.",
-    )
-    cells[4].metric(
-        "Jobs waiting",
-        f"{sum(overview.jobs.get(name, 0) for name in _WAITING):,}",
-        border=True,
-        height="stretch",
-        help="Ready to run, or blocked by another job.",
-    )
+
+
+def _percent(share: float) -> str:
+    """Return a share in percent, rounded away from none and from all: neither is said lightly."""
+    if 0 < share < 0.0001:
+        return "< 0.01 %"
+    if 0.9999 < share < 1:
+        return "> 99.99 %"
+    return f"{share:.2%}".replace(".00%", "%").replace("%", " %")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _last_seen(workers: client.models.WorkersOut) -> str:
+    if workers.seen_at is None:
+        return "no worker was ever seen"
+    return f"no worker seen since {markup.when(workers.seen_at)} UTC"
 
 
 def failures(found: list[client.models.FailureOut]) -> None:
@@ -168,7 +249,7 @@ def failures(found: list[client.models.FailureOut]) -> None:
     if opened:
         kind, _, subject = opened.partition(":")
         if kind in _PAGES:
-            st.switch_page(_PAGES[kind], query_params={"id": subject})
+            st.switch_page(_PAGES[kind], query_params=state.address(id=subject))
 
 
 if __name__ == "__main__":

@@ -2,9 +2,16 @@
 
 from typing import Final
 
-from dashboard import pages
+from dashboard import pages, state
 from dashboard.client import Api, models
 from dashboard.pages import Column, Form, Input, ListPage
+
+
+def _create(api: Api, body: models.TenantCreate) -> models.TenantOut:
+    made = api.create_tenant(body)
+    state.current().look_again()  # it may be one more that this person can choose
+    return made
+
 
 PAGE: Final = ListPage(
     key="tenants",
@@ -34,7 +41,7 @@ PAGE: Final = ListPage(
             ),
         ),
         body=models.TenantCreate,
-        call=Api.create_tenant,
+        call=_create,
         missing="A tenant needs a name and a slug.",
         said="Tenant {0} is created.",
     ),

@@ -89,9 +89,21 @@ def series(
     values: Sequence[float | None],
     *,
     unit: str,
+    of: str = "",
     color: str,
 ) -> None:
-    """Draw one quantity over time in a card. Gaps stay gaps."""
+    """Draw one quantity over time in a card. Gaps stay gaps.
+
+    Args:
+        key: Unique on the page.
+        title: The card's heading.
+        times: Ascending.
+        values: As long as ``times``; None where nothing was measured.
+        unit: Stands beside the heading.
+        of: The unit of one value, where the heading says more than that.
+        color: Of the curve.
+    """
+    of = of or unit
     pairs = [(at, value) for at, value in zip(times, values, strict=True) if value is not None]
     shown_times, shown_values = _drawn(times, values)
     figure = go.Figure(
@@ -108,7 +120,7 @@ def series(
             fillcolor=_faint(color),
             connectgaps=False,
             cliponaxis=False,  # a dot at zero stands on the axis, half of it below
-            hovertemplate="%{x|%H:%M:%S} UTC<br><b>%{y:,.4~g}</b> " + unit + "<extra></extra>",
+            hovertemplate="%{x|%H:%M:%S} UTC<br><b>%{y:,.4~g}</b> " + of + "<extra></extra>",
         )
     )
     figure.update_layout(_layout())
@@ -120,20 +132,23 @@ def series(
     if not any(value for _, value in pairs):
         figure.update_yaxes(range=[0, 1])
     with st.container(key=f"card-{key}", height="stretch", gap="xsmall"):
-        st.html(
-            f'<h2 class="es-section">{escape(title)} '
-            f'<span class="es-unit">{escape(unit)}</span></h2>'
-        )
+        _heading(title, unit)
         if pairs:
             last, top = pairs[-1][1], max(value for _, value in pairs)
-            alt = f"{title} over time: last {last:,.4g} {unit}, highest {top:,.4g} {unit}."
+            alt = f"{title} over time: last {last:,.4g} {of}, highest {top:,.4g} {of}."
         else:
             alt = f"{title} over time: no measurement in this window."
         st.plotly_chart(figure, key=key, config=_CONFIG, alt=alt)
 
 
 def by_state(
-    key: str, title: str, counts: Mapping[str, int], order: Sequence[str], *, nothing: str
+    key: str,
+    title: str,
+    counts: Mapping[str, int],
+    order: Sequence[str],
+    *,
+    unit: str,
+    nothing: str,
 ) -> None:
     """Draw how many things are in each state, in a card, with the numbers written out.
 
@@ -141,7 +156,7 @@ def by_state(
     """
     names = [*order, *sorted(set(counts) - set(order))]
     with st.container(key=f"card-{key}", height="stretch", gap="xsmall"):
-        st.html(f'<h2 class="es-section">{escape(title)}</h2>')
+        _heading(title, unit)
         if not sum(counts.values()):
             st.html(f'<div class="es-empty"><p>{escape(nothing)}</p></div>')
             return
@@ -166,6 +181,12 @@ def by_state(
             f"{value:,} {name}" for name, value in zip(names, values, strict=True) if value
         )
         st.plotly_chart(figure, key=key, config=_CONFIG, alt=f"{title}: {words}.")
+
+
+def _heading(title: str, unit: str) -> None:
+    st.html(
+        f'<h2 class="es-section">{escape(title)} <span class="es-unit">{escape(unit)}</span></h2>'
+    )
 
 
 def _alone(values: Sequence[float | None]) -> list[bool]:

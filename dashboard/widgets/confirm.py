@@ -6,18 +6,22 @@ it says what will happen instead of asking whether one is sure.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from html import escape
 
 import streamlit as st
 
 
-def ask(key: str, label: str, *, will: str, yes: str, icon: str | None = None) -> bool:
+def ask(
+    key: str, label: str, *, will: str | Callable[[], str], yes: str, icon: str | None = None
+) -> bool:
     """Draw the button, or its question; return True on the run after "yes".
 
     Args:
         key: Unique on the page.
         label: What the button says.
-        will: One or two sentences on what the act does and what it leaves alone.
+        will: One or two sentences on what the act does and what it leaves alone; called when the
+            question is asked, if they must be looked up.
         yes: What the confirming button says: the act itself, not "OK".
         icon: The button's icon.
     """
@@ -36,7 +40,8 @@ def ask(key: str, label: str, *, will: str, yes: str, icon: str | None = None) -
             answer("")
         return now == "yes"
     with st.container(key=f"card-{key}-question"):
-        st.html(f'<p class="es-question" role="alert">{escape(will)}</p>')
+        said = will if isinstance(will, str) else will()
+        st.html(f'<p class="es-question" role="alert">{escape(said)}</p>')
         with st.container(horizontal=True):
             st.button(yes, key=f"{key}-yes", type="primary", on_click=answer, args=("yes",))
             st.button("Keep as it is", key=f"{key}-no", on_click=answer, args=("",))

@@ -114,6 +114,14 @@ def empty(title: str, text: str) -> None:
     )
 
 
+def status(tone: str, word: str, sentence: str) -> None:
+    """Draw how things stand, in a sentence: the first that is read on a page."""
+    st.html(
+        f'<p class="es-status es-{escape(tone)}" role="status">'
+        f'<span class="es-badge es-{escape(tone)}">{escape(word)}</span> {escape(sentence)}</p>'
+    )
+
+
 def verdict(*, good: bool, title: str, text: str) -> None:
     """Draw the outcome of a check so that it cannot be misread."""
     word, kind = ("Passed", "green") if good else ("Failed", "red")

@@ -76,6 +76,12 @@ class Screen:
         assert data is not None, f"there is no table {key!r}"
         return data["rows"]
 
+    @property
+    def address(self) -> dict[str, str]:
+        """The parameters of the page's address, each once."""
+        given = self.app.query_params
+        return {name: one if isinstance(one, str) else one[-1] for name, one in given.items()}
+
     def click(self, key: str) -> Screen:
         """Press a button."""
         self.app.button(key=key).click().run()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.dashboard.conftest import ADA, APP, VIC, Screen
+from dashboard.app import ENTRIES
+from tests.dashboard.conftest import ADA, APP, VIC, Running, Screen
+from tests.support.factories import make_member
 
 pytestmark = pytest.mark.page
 
@@ -16,6 +20,14 @@ def open_signed_out() -> Screen:
     app.run()
     assert not app.exception
     return Screen(app)
+
+
+def leave_globex(platform: Running) -> None:
+    """Take Ada's membership of Globex away."""
+    http = platform.api("grace@example.test", platform.seeds.globex_id)
+    members = http.get("/api/v1/members").json()["items"]
+    ada = next(one for one in members if one["email"] == ADA)
+    http.delete(f"/api/v1/members/{ada['id']}").raise_for_status()
 
 
 class TestSignedOut:
@@ -53,7 +65,7 @@ class TestSidebar:
 
     def test_names_the_only_tenant_without_a_choice(self, visit):
         screen = visit(person=VIC)
-        assert "Vic Viewer viewer Demo" in screen.text
+        assert "Tenant Demo Vic Viewer viewer" in screen.text
         assert not screen.app.sidebar.selectbox
 
     def test_switches_the_tenant_by_a_new_exchange(self, visit, platform):
@@ -69,14 +81,96 @@ class TestSidebar:
     def test_stays_where_it_was_when_the_switch_is_refused(self, visit, platform):
         screen = visit("emails")
         globex = platform.seeds.globex_id
-        http = platform.api("grace@example.test", globex)
-        members = http.get("/api/v1/members").json()["items"]
-        ada = next(one for one in members if one["email"] == ADA)
-        http.delete(f"/api/v1/members/{ada['id']}").raise_for_status()
+        leave_globex(platform)
         screen.app.sidebar.selectbox(key="tenant").select(globex).run()
-        assert "Not switched" in screen.text
+        assert "Not switched: You are not a member of this tenant." in screen.text
+        assert screen.address == {"tenant": "demo"}
         assert screen.app.sidebar.selectbox(key="tenant").value == platform.seeds.demo_id
         assert len(screen.rows("emails")) == 50
+
+
+class TestTenantInTheAddress:
+    @pytest.mark.parametrize("view", [Path(entry.file).stem for entry in ENTRIES])
+    def test_is_on_every_page(self, visit, view):
+        assert visit(view, tenant="demo").address == {"tenant": "demo"}
+        assert visit(view).address == {"tenant": "demo"}
+
+    def test_is_in_every_link_of_the_sidebar(self, visit):
+        links = visit("emails", tenant="globex").app.sidebar.get("page_link")
+        assert len(links) > 3
+        assert {link.proto.query_string for link in links} == {"tenant=globex"}
+
+    def test_decides_for_whom_one_acts(self, visit, platform):
+        screen = visit("emails", tenant="globex")
+        exchange = platform.wire.called("POST", "/oauth/token")[-1]
+        assert exchange.body["tenant"] == platform.seeds.globex_id
+        assert len(platform.called("GET", "emails")) == 1
+        assert len(screen.rows("emails")) == 4
+        assert screen.app.sidebar.selectbox(key="tenant").value == platform.seeds.globex_id
+        assert "First admin operator" in screen.text
+
+    def test_is_that_of_the_chosen_tenant_and_of_nothing_of_the_other(self, visit, platform):
+        screen = visit("emails", id=platform.items("emails")[0]["id"])
+        screen.app.sidebar.selectbox(key="tenant").select(platform.seeds.globex_id).run()
+        assert screen.address == {"tenant": "globex"}
+        assert len(screen.rows("emails")) == 4
+
+    def test_is_followed_on_the_way_back(self, visit, platform):
+        screen = visit("emails")
+        screen.app.sidebar.selectbox(key="tenant").select(platform.seeds.globex_id).run()
+        screen.app.text_input(key="emails-recipient").set_value("hank@example.test").run()
+        screen.app.query_params["tenant"] = "demo"
+        screen.app.run()
+        assert screen.app.sidebar.selectbox(key="tenant").value == platform.seeds.demo_id
+        assert screen.app.text_input(key="emails-recipient").value == ""
+        assert len(screen.rows("emails")) == 50
+
+    def test_stays_while_one_thing_is_shown_and_left(self, visit, platform):
+        email = platform.items("emails", state="bounced")[0]
+        screen = visit("emails", tenant="demo", id=email["id"])
+        assert screen.address == {"tenant": "demo", "id": email["id"]}
+        screen.click("emails-job")
+        assert screen.address == {"tenant": "demo", "id": email["job_id"]}
+        screen.click("jobs-back")
+        assert screen.address == {"tenant": "demo"}
+
+    @pytest.mark.parametrize("slug", ["globex", "nobody", "<b>"])
+    def test_of_another_is_told_and_not_replaced(self, visit, platform, slug):
+        screen = visit("emails", person=VIC, tenant=slug)
+        assert f"You are not a member of {slug} , which this address names" in screen.text
+        assert "<b><b>" not in screen.markup
+        assert not platform.called("GET", "emails")
+        assert not screen.app.sidebar.get("page_link")
+        assert screen.address == {"tenant": slug}
+        screen.click("open-other-tenant")
+        assert screen.address == {"tenant": "demo"}
+        assert len(screen.rows("emails")) == 50
+
+    def test_of_a_new_membership_opens_without_a_new_login(self, visit, platform):
+        screen = visit("emails", person=VIC)
+        make_member(
+            platform.api("grace@example.test", platform.seeds.globex_id),
+            VIC, "Vic Viewer", "viewer", None,
+        )  # fmt: skip
+        screen.app.query_params["tenant"] = "globex"
+        screen.app.run()
+        assert len(screen.rows("emails")) == 4
+
+    def test_of_a_lost_membership_shows_nothing_of_another(self, visit, platform):
+        screen = visit("emails", tenant="globex")
+        leave_globex(platform)
+        screen.app.run()
+        assert "You are not a member of this tenant." in screen.text
+        assert screen.component("emails") is None
+        assert screen.address == {"tenant": "globex"}
+
+    def test_of_a_membership_lost_while_elsewhere_is_told(self, visit, platform):
+        screen = visit("emails")
+        leave_globex(platform)
+        screen.app.query_params["tenant"] = "globex"
+        screen.app.run()
+        assert "You are not a member of globex" in screen.text
+        assert screen.component("emails") is None
 
 
 class TestLogin:

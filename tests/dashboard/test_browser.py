@@ -291,8 +291,9 @@ class Visitor:
         self.expect_page(name)
 
     def expect_page(self, name: str) -> None:
-        """Wait until the page is there, whole and without a problem."""
+        """Wait until the page is there, whole, without a problem, and with its tenant."""
         expect(self.page.get_by_role("heading", name=name, level=1)).to_be_visible()
+        expect(self.page).to_have_url(re.compile(r"[?&]tenant=[a-z0-9-]+"))
         self.settle()
         self.expect_no_problem()
 
@@ -384,7 +385,7 @@ class TestLooks:
     def test_every_page(self, enter: Enter, scheme: str):
         visitor = enter(scheme).log_in()
         visitor.settle()
-        navigation = visitor.page.get_by_test_id("stSidebarNav").get_by_role("link")
+        navigation = visitor.page.get_by_test_id("stSidebar").get_by_role("link")
         expect(navigation).to_have_count(len(PAGES))
         for name in PAGES:  # all of them first: what follows is skipped where axe is missing
             visitor.open(name)
@@ -409,6 +410,10 @@ class TestLooks:
             landmark = landmarks.get(name, rows.first.inner_text())
             rows.first.click()
             expect(visitor.page.get_by_role("heading", name=landmark).first).to_be_visible()
+            if name == "E-mails":
+                visitor.picture("emails-one-unread")
+                visitor.page.get_by_role("button", name="Show content").click()
+                expect(visitor.page.get_by_role("button", name="Hide content")).to_be_visible()
             visitor.check_accessibility(f"one of {name}")
             visitor.check_headings(f"one of {name}")
             visitor.picture(f"{PAGES[name]}-one")
@@ -446,11 +451,42 @@ class TestLooks:
         expect(page.get_by_role("button", name=name)).to_have_count(0)
         visitor.expect_no_problem()
 
+    def test_an_address_of_no_tenant_of_ones_own(self, enter: Enter, scheme: str):
+        for phone in (False, True):
+            visitor = enter(scheme, phone=phone).log_in()
+            visitor.page.goto(f"{visitor.target.url}/emails?tenant=initech")
+            expect(visitor.page.get_by_role("heading", name="Not your tenant")).to_be_visible()
+            expect(visitor.page.get_by_role("link", name="Jobs")).to_have_count(0)
+            visitor.check_accessibility("not your tenant")
+            visitor.check_headings("not your tenant")
+            shot = f"not-your-tenant-{scheme}{'-phone' if phone else ''}.png"
+            visitor.page.screenshot(path=visitor.shots / shot)
+
+    def test_a_phones_drawer_lies_over_no_page(self, enter: Enter, scheme: str):
+        visitor = enter(scheme, phone=True).log_in()
+        page = visitor.page
+        visitor.settle()
+        drawer = page.get_by_test_id("stSidebar")
+        for name in ("Jobs", "E-mails", "Overview"):
+            expect(drawer).to_have_attribute("data-collapsed", "true")
+            page.get_by_test_id("stExpandSidebarButton").click()
+            expect(drawer).to_have_attribute("data-collapsed", "false")
+            page.screenshot(path=visitor.shots / f"drawer-{scheme}-phone.png")
+            visitor.open(name)
+        expect(drawer).to_have_attribute("data-collapsed", "true")
+        page.get_by_test_id("stExpandSidebarButton").click()
+        expect(drawer).to_have_attribute("data-collapsed", "false")
+        page.reload()  # Streamlit remembers that it was open
+        visitor.expect_page("Overview")
+        expect(drawer).to_have_attribute("data-collapsed", "true")
+
     def test_every_page_on_a_phone(self, enter: Enter, scheme: str):
         visitor = enter(scheme, phone=True).log_in()
         for name, path in PAGES.items():
             visitor.page.goto(f"{visitor.target.url}/{path}")
             visitor.expect_page(name)
+            folded = visitor.page.get_by_test_id("stSidebar")
+            expect(folded).to_have_attribute("data-collapsed", "true")
             visitor.check_accessibility(f"{name} on a phone")
             shot = f"{path or 'overview'}-{scheme}-phone.png"
             visitor.page.screenshot(path=visitor.shots / shot)
@@ -598,10 +634,85 @@ class TestActs:
         visitor.target.inside()
         visitor.open("E-mails")
         visitor.page.get_by_role("combobox", name=re.compile("Tenant")).click()
-        visitor.page.get_by_role("option", name="Globex").click()
+        visitor.page.get_by_role("option", name="Globex", exact=True).click()
         expect(visitor.page.get_by_text("4 shown. That is all.")).to_be_visible()
         visitor.open("API clients")
         expect(visitor.page.get_by_role("button", name="New client")).to_have_count(0)
+
+
+class TestTenant:
+    """The address says for whom one acts, and whoever comes by it acts for that tenant."""
+
+    def at(self, visitor: Visitor, path: str, tenant: str = "globex") -> None:
+        expect(visitor.page).to_have_url(f"{visitor.target.url}/{path}?tenant={tenant}")
+
+    def choose(self, visitor: Visitor, name: str) -> None:
+        visitor.page.get_by_role("combobox", name=re.compile("Tenant")).click()
+        visitor.page.get_by_role("option", name=name, exact=True).click()
+
+    def test_is_kept_by_links_by_reload_and_in_a_new_tab(self, enter: Enter):
+        visitor = enter().log_in()
+        visitor.target.inside()
+        visitor.open("E-mails")
+        self.at(visitor, "emails", "demo")
+        self.choose(visitor, "Globex")
+        expect(visitor.page.get_by_text("4 shown. That is all.")).to_be_visible()
+        self.at(visitor, "emails")
+        visitor.open("Jobs")
+        self.at(visitor, "jobs")
+        visitor.page.reload()
+        visitor.expect_page("Jobs")
+        self.at(visitor, "jobs")
+        link = visitor.page.get_by_role("link", name="E-mails", exact=True)
+        other = visitor.page.context.new_page()
+        other.set_default_timeout(WAIT)
+        other.goto(visitor.page.evaluate("link => link.href", link.element_handle()))
+        expect(other.get_by_text("4 shown. That is all.")).to_be_visible()
+        expect(other).to_have_url(f"{visitor.target.url}/emails?tenant=globex")
+
+    def test_is_followed_by_the_browsers_way_back_and_forth(self, enter: Enter):
+        visitor = enter().log_in()
+        visitor.target.inside()
+        visitor.open("E-mails")
+        self.choose(visitor, "Globex")
+        expect(visitor.page.get_by_text("4 shown. That is all.")).to_be_visible()
+        visitor.page.go_back()
+        self.at(visitor, "emails", "demo")
+        expect(visitor.page.get_by_text("Page 1, 50 shown.")).to_be_visible()
+        visitor.page.go_back()
+        visitor.expect_page("Overview")
+        visitor.page.go_forward()
+        visitor.page.go_forward()
+        self.at(visitor, "emails")
+        expect(visitor.page.get_by_text("4 shown. That is all.")).to_be_visible()
+
+    def test_outlives_log_out_and_log_in(self, enter: Enter):
+        visitor = enter()
+        visitor.target.inside()
+        visitor.page.goto(f"{visitor.target.url}/emails?tenant=globex")
+        visitor.page.get_by_role("button", name="Log in").click()
+        visitor.give_password()
+        expect(visitor.page.get_by_text("4 shown. That is all.")).to_be_visible()
+        self.at(visitor, "emails")
+        visitor.open("Jobs")
+        visitor.page.get_by_role("button", name="Log out").click()
+        expect(visitor.page.get_by_role("button", name="Log in")).to_be_visible()
+        self.at(visitor, "jobs")
+        visitor.page.get_by_role("button", name="Log in").click()
+        visitor.give_password()
+        visitor.expect_page("Jobs")
+        self.at(visitor, "jobs")
+
+    def test_that_is_not_ones_own_is_left_by_choosing_another(self, enter: Enter):
+        visitor = enter().log_in()
+        visitor.target.inside()
+        visitor.page.goto(f"{visitor.target.url}/emails?tenant=initech&id=1")
+        page = visitor.page
+        page.get_by_role("combobox", name=re.compile("Your tenants")).click()
+        page.get_by_role("option", name="Globex", exact=True).click()
+        page.get_by_role("button", name="Open Globex").click()
+        expect(page.get_by_text("4 shown. That is all.")).to_be_visible()
+        self.at(visitor, "emails")
 
 
 class TestHostileMessage:
@@ -609,7 +720,8 @@ class TestHostileMessage:
         visitor = enter().log_in()
         found = visitor.target.inside().get("emails", state="accepted", limit=200)["items"]
         email = next(one for one in found if one["subject"] == HOSTILE_SUBJECT)
-        visitor.page.goto(f"{visitor.target.url}/emails?id={email['id']}")
+        visitor.page.goto(f"{visitor.target.url}/emails?tenant=demo&id={email['id']}")
+        visitor.page.get_by_role("button", name="Show content").click()
         frame = visitor.page.frame_locator("iframe[title='The message as HTML']")
         expect(frame.get_by_text("Your invoice")).to_be_visible()
         visitor.settle()

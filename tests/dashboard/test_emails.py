@@ -22,6 +22,13 @@ def with_html(platform):
     return next(email for email in found if email["subject"] == HOSTILE_SUBJECT)
 
 
+def readings(platform, email):
+    """What the trail says was read of the message: its own content, or the sink's copy."""
+    read = platform.items("audit", action="email.content_read")
+    here = [record for record in read if record["target"] == f"email:{email['id']}"]
+    return sorted(record["data"].get("source", "own") for record in here)
+
+
 class TestList:
     def test_shows_a_page_newest_first(self, visit, platform):
         rows = visit("emails").rows("emails")
@@ -78,9 +85,47 @@ class TestList:
 
 
 class TestDetail:
-    def test_shows_recipients_timeline_content_and_the_sinks_copy(self, visit, platform):
+    def test_reads_what_the_message_says_when_asked_and_once(self, visit, platform):
         email = with_html(platform)
         screen = visit("emails", id=email["id"])
+        assert f"{email['subject']} accepted" in screen.text
+        assert "Timeline" in screen.text
+        assert screen.component("content-html") is None
+        assert "In the mail sink" not in screen.text
+        assert readings(platform, email) == []
+        screen.click("emails-content")
+        assert screen.component("content-html") is not None
+        screen.app.run()
+        assert screen.component("content-html") is not None
+        assert readings(platform, email) == ["own", "sink"]
+        screen.click("emails-content-hide")
+        assert screen.component("content-html") is None
+        assert readings(platform, email) == ["own", "sink"]
+
+    def test_shows_no_content_of_one_that_was_asked_for_another(self, visit, platform):
+        first, second = platform.items("emails", state="accepted")[:2]
+        screen = visit("emails", id=first["id"]).click("emails-content")
+        screen.app.query_params["id"] = second["id"]
+        screen.app.run()
+        assert screen.has_button("emails-content")
+        screen.click("emails-back")
+        screen.app.query_params["id"] = first["id"]
+        screen.app.run()
+        assert screen.has_button("emails-content")
+        assert readings(platform, first) == ["own", "sink"]
+        assert readings(platform, second) == []
+
+    def test_shows_why_the_content_cannot_be_read(self, visit, platform):
+        email = one(platform)
+        path = f"/api/v1/emails/{email['id']}/content"
+        platform.wire.fail("GET", path, 503, "unavailable", "The key is away.")
+        screen = visit("emails", id=email["id"]).click("emails-content")
+        assert "The key is away." in screen.text
+        assert screen.has_button("emails-content")
+
+    def test_shows_recipients_timeline_content_and_the_sinks_copy(self, visit, platform):
+        email = with_html(platform)
+        screen = visit("emails", id=email["id"]).click("emails-content")
         assert f"{email['subject']} accepted" in screen.text
         assert screen.rows("recipients")[0]["address"] == email["to"][0]
         assert "queued" in screen.text
@@ -90,14 +135,14 @@ class TestDetail:
         assert "Envelope to ada@example.test" in screen.text
 
     def test_gives_the_html_to_the_frame_behind_its_policy(self, visit, platform):
-        screen = visit("emails", id=with_html(platform)["id"])
+        screen = visit("emails", id=with_html(platform)["id"]).click("emails-content")
         document = screen.component("content-html")["document"]
         assert document.endswith(HOSTILE_HTML)
         assert document.index("default-src 'none'") < document.index("<script>")
         assert HOSTILE_HTML not in "".join(block.proto.body for block in screen.app.get("html"))
 
     def test_says_when_the_sink_has_nothing(self, visit, platform):
-        screen = visit("emails", id=one(platform, "bounced")["id"])
+        screen = visit("emails", id=one(platform, "bounced")["id"]).click("emails-content")
         assert "The sink has no copy of this message yet." in screen.text
 
     def test_shows_each_recipients_own_answer(self, visit, platform):
@@ -112,6 +157,7 @@ class TestDetail:
         email = one(platform)
         screen = visit("emails", person=VIC, id=email["id"])
         assert "Your role sees that a message was sent, not what it says." in screen.text
+        assert not screen.has_button("emails-content")
         assert screen.component("content-html") is None
         assert "In the mail sink" not in screen.text
         assert not platform.called("GET", f"emails/{email['id']}/content")
@@ -145,7 +191,7 @@ class TestWithoutSink:
         )
 
     def test_leaves_it_out(self, visit, platform):
-        screen = visit("emails", id=one(platform)["id"])
+        screen = visit("emails", id=one(platform)["id"]).click("emails-content")
         assert "Content" in screen.text
         assert "In the mail sink" not in screen.text
         assert "es-problem" not in screen.markup

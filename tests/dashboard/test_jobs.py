@@ -17,6 +17,25 @@ def now(platform, job):
     return platform.get(f"jobs/{job['id']}")
 
 
+def deferred(platform, **facts):
+    """The job that waits after a deferral; ``facts`` are what the page is told instead."""
+    email = platform.items("emails", state="deferred")[0]
+    path = f"/api/v1/jobs/{email['job_id']}"
+    if facts:
+        platform.wire.alter("GET", path, lambda found: {**found, **facts})
+    return platform.get(f"jobs/{email['job_id']}")
+
+
+def after(platform, act, job, facts):
+    """Have the platform tell other facts of a job once the act was asked for."""
+    path = f"jobs/{job['id']}"
+
+    def told(found):
+        return {**found, **facts} if platform.called("POST", f"{path}/{act}") else found
+
+    platform.wire.alter("GET", f"/api/v1/{path}", told)
+
+
 class TestList:
     def test_filters_by_state_and_kind(self, visit, platform):
         screen = visit("jobs")
@@ -47,8 +66,28 @@ class TestDetail:
         assert not screen.has_button("jobs-cancel-start")
         screen.click("jobs-retry")
         assert now(platform, job)["state"] == "ready"
-        assert screen.app.toast[0].value == "The job is ready to run again."
+        assert screen.app.toast[0].value == "The job waits for a worker."
         assert not screen.has_button("jobs-retry")
+
+    @pytest.mark.parametrize(
+        ("facts", "said"),
+        [
+            ({"state": "dead", "attempt": 2}, "The job ran again and gave up."),
+            ({"state": "succeeded", "attempt": 2}, "The job ran again and succeeded."),
+            ({"state": "running", "attempt": 2}, "The job runs again."),
+            ({"state": "ready", "attempt": 2}, "The job ran again and failed; the next attempt"),
+            (
+                {"state": "ready", "attempt": 1, "max_attempts": 9},
+                "The job waits for a worker, with all its attempts.",
+            ),
+        ],
+    )
+    def test_says_after_another_run_how_it_stands(self, visit, platform, facts, said):
+        job = one(platform, "dead")
+        screen = visit("jobs", id=job["id"])
+        after(platform, "retry", job, facts)
+        screen.click("jobs-retry")
+        assert screen.app.toast[0].value.startswith(said)
 
     def test_asks_before_it_cancels_and_says_what_that_does(self, visit, platform):
         job = one(platform, "ready")
@@ -58,6 +97,7 @@ class TestDetail:
         screen.click("jobs-cancel-yes")
         assert now(platform, job)["state"] == "cancelled"
         assert screen.app.toast[0].value == "The job is cancelled."
+        assert "Last error" not in screen.text
 
     def test_does_not_call_a_running_job_cancelled(self, visit, platform):
         job = one(platform, "running")
@@ -69,11 +109,67 @@ class TestDetail:
     def test_says_what_became_of_a_job_that_started_meanwhile(self, visit, platform):
         job = one(platform, "ready")
         screen = visit("jobs", id=job["id"]).click("jobs-cancel-start")
-        platform.wire.alter(
-            "POST", f"/api/v1/jobs/{job['id']}/cancel", lambda found: {**found, "state": "running"}
-        )
+        running = {"state": "running", "cancel_requested": True}
+        after(platform, "cancel", job, running)
         screen.click("jobs-cancel-yes")
         assert screen.app.toast[0].value == "The worker has been asked to stop."
+
+    def test_of_a_deferred_job_says_what_was_tried_and_who_may_have_the_message(
+        self, visit, platform
+    ):
+        job = deferred(platform, attempt=7, max_attempts=8)
+        screen = visit("jobs", id=job["id"])
+        assert "7 of 8 attempts made, the next is due 20" in screen.text
+        screen.click("jobs-cancel-start")
+        assert "7 attempts were made, and the next is due 20" in screen.text
+        assert "takes it out of the queue for good" in screen.text
+        assert "What those attempts did stays done." in screen.text
+        assert "No recipient's mail server has confirmed the message" in screen.text
+        assert "has not started" not in screen.text
+        assert "happens" not in screen.text
+
+    def test_of_a_job_whose_message_some_have_counts_them(self, visit, platform):
+        job = deferred(platform, attempt=2)
+        email = f"/api/v1/emails/{job['subject'].removeprefix('email:')}"
+
+        def partly(found):
+            (first,) = found["recipients"]
+            return {**found, "recipients": [{**first, "state": "accepted"}, first]}
+
+        platform.wire.alter("GET", email, partly)
+        screen = visit("jobs", id=job["id"]).click("jobs-cancel-start")
+        assert "The message was accepted for 1 of 2 recipients already." in screen.text
+
+    def test_of_a_job_whose_message_cannot_be_read_is_possible_all_the_same(self, visit, platform):
+        job = deferred(platform)
+        email = f"/api/v1/emails/{job['subject'].removeprefix('email:')}"
+        platform.wire.fail("GET", email, 404, "email.not_found", "No such e-mail")
+        screen = visit("jobs", id=job["id"]).click("jobs-cancel-start")
+        assert "Some recipients may have the message already." in screen.text
+        screen.click("jobs-cancel-yes")
+        assert now(platform, job)["state"] == "cancelled"
+
+    def test_counts_no_waiting_as_work(self, visit, platform):
+        job = deferred(platform)
+        screen = visit("jobs", id=job["id"])
+        screen.click("jobs-cancel-start").click("jobs-cancel-yes")
+        ended = now(platform, job)
+        assert ended["started_at"]
+        assert ended["finished_at"]
+        assert "Last attempt took –" in screen.text
+        assert "1 attempt made" in screen.text
+        assert ended["error"] == job["error"]
+        assert screen.app.code[0].value == job["error"]
+        screen.click("jobs-back")
+        row = next(row for row in screen.rows("jobs") if row["id"] == job["id"])
+        assert row["took"] == "–"
+
+    def test_tells_how_long_an_attempt_took_that_was_stopped(self, visit, platform):
+        job = one(platform, "dead")
+        path = f"/api/v1/jobs/{job['id']}"
+        stopped = {"state": "cancelled", "cancel_requested": True}
+        platform.wire.alter("GET", path, lambda found: {**found, **stopped})
+        assert "Last attempt took –" not in visit("jobs", id=job["id"]).text
 
     def test_can_be_left_as_it_is(self, visit, platform):
         job = one(platform, "running")

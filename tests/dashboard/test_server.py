@@ -11,7 +11,7 @@ import pytest
 import streamlit as st
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.routing import Route
 
 from dashboard import server
@@ -57,7 +57,7 @@ class TestSecurityHeaders:
         answer = await ask(server.SecurityHeaders(plain), "/anything")
         assert answer.headers["x-frame-options"] == "DENY"
         assert answer.headers["x-content-type-options"] == "nosniff"
-        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["referrer-policy"] == "same-origin"
         assert "default-src 'self'" in answer.headers["content-security-policy"]
 
 
@@ -90,6 +90,11 @@ class TestOneHost:
         assert answer.status_code == 307
         assert answer.headers["location"] == "http://localhost:8401/emails"
 
+    async def test_keeps_the_parameters(self, app):
+        where = "/emails?tenant=globex&id=a%20b"
+        answer = await ask(app, where, base="http://127.0.0.1:8401", accept="text/html")
+        assert answer.headers["location"] == f"http://localhost:8401{where}"
+
     async def test_leaves_health_checks_alone(self, app):
         answer = await ask(app, "/_stcore/health", base="http://127.0.0.1:8401")
         assert answer.status_code == 200
@@ -98,3 +103,65 @@ class TestOneHost:
         for base in ("http://localhost:8401", "http://evil.test:8401"):
             answer = await ask(app, "/", base=base, accept="text/html")
             assert answer.status_code == 200
+
+
+class TestKeepsPlace:
+    @pytest.fixture
+    def app(self):
+        async def provider(_: Request) -> RedirectResponse:
+            return RedirectResponse("http://localhost:8400/oauth/authorize", 302)
+
+        async def back(_: Request) -> RedirectResponse:
+            return RedirectResponse("/", 302)
+
+        routes = [Route("/auth/login", provider), Route("/auth/logout", provider)]
+        return server.KeepsPlace(
+            Starlette(routes=[*routes, Route("/oauth2callback", back)]),
+            public_url="http://localhost:8401",
+        )
+
+    async def returned(self, app, came_from, way="/auth/login"):
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://localhost:8401"
+        ) as browser:
+            gone = await browser.get(way, headers={"Referer": came_from} if came_from else {})
+            assert gone.headers["location"] == "http://localhost:8400/oauth/authorize"
+            places = []
+            for _ in range(2):
+                answer = await browser.get("/oauth2callback?code=1")
+                places.append(answer.headers["location"])
+            return places
+
+    @pytest.mark.parametrize("way", ["/auth/login", "/auth/logout"])
+    async def test_comes_back_to_where_it_went_from_and_once(self, app, way):
+        place = "/emails?tenant=globex&id=0198c1de-0000-7000-8000-000000000009"
+        assert await self.returned(app, f"http://localhost:8401{place}", way) == [place, "/"]
+
+    @pytest.mark.parametrize(
+        "came_from",
+        [
+            "",
+            "http://evil.test/emails",
+            "http://localhost:8401.evil.test/emails",
+            "http://localhost:8401//evil.test",
+            "http://localhost:8401/\\evil.test",
+            "http://localhost:8401/@evil.test",
+            "http://localhost:8401/oauth2callback?code=1",
+        ],
+    )
+    async def test_leads_to_no_other_place(self, app, came_from):
+        assert await self.returned(app, came_from) == ["/", "/"]
+
+    async def test_believes_no_cookie_that_leads_away(self, app):
+        for place in ("//evil.test", "https:%2F%2Fevil.test", "%2F%2Fevil.test", "%2Fa%0D%0AB"):
+            cookie = f"email_sender_console_place={place}"
+            answer = await ask(app, "/oauth2callback", cookie=cookie)
+            assert answer.headers["location"] == "/"
+
+    async def test_hides_its_cookie_from_scripts(self, app):
+        headers = {"referer": "http://localhost:8401/jobs?tenant=demo"}
+        answer = await ask(app, "/auth/login", **headers)
+        assert answer.headers["set-cookie"] == (
+            "email_sender_console_place=%2Fjobs%3Ftenant%3Ddemo; "
+            "Max-Age=3600; Path=/; HttpOnly; SameSite=Lax"
+        )

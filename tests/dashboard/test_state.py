@@ -100,6 +100,30 @@ class TestSwitchTenant:
         assert session.me.tenant.slug == "demo"
 
 
+class TestEnter:
+    def test_acts_for_the_tenant_of_that_slug(self, session, platform):
+        assert session.enter("globex")
+        assert session.me.tenant.id == platform.seeds.globex_id
+
+    def test_costs_nothing_where_one_is(self, session, platform):
+        assert session.me.tenant.slug == "demo"
+        calls = len(platform.wire.calls)
+        assert not session.enter("demo")
+        assert len(platform.wire.calls) == calls
+
+    def test_refuses_another_and_stays_where_it_was(self, session):
+        with pytest.raises(state.NoMembership) as caught:
+            session.enter("initech")
+        assert caught.value.slug == "initech"
+        assert {tenant.slug for tenant in caught.value.tenants} == {"demo", "globex"}
+        assert session.me.tenant.slug == "demo"
+
+    def test_says_of_somebody_without_any_tenant_what_is_the_matter(self, session, platform):
+        platform.wire.fail("POST", "/oauth/token", 400, "invalid_target", "No tenant.")
+        with pytest.raises(client.ApiProblem, match="not a member of any tenant"):
+            session.enter("demo")
+
+
 class TestCan:
     def test_follows_the_permissions_of_the_role(self, session, platform):
         assert session.can("client:write")

@@ -48,6 +48,10 @@ class TestTenants:
         assert screen.rows("tenants")[0]["slug"] == "initech"
         assert not any(button.label == "Create tenant" for button in screen.app.button)
 
+    def test_offers_a_new_one_of_ones_own_at_once(self, visit):
+        screen = fill(visit("tenants"), "Initech", "initech")
+        assert "Initech" in screen.app.sidebar.selectbox(key="tenant").options
+
     def test_keeps_the_form_when_the_slug_is_taken(self, visit):
         screen = fill(visit("tenants"), "Globex again", "globex")
         assert "Code tenant.slug_taken" in screen.text

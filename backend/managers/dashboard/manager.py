@@ -28,16 +28,41 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Delivery:
+    """What became of the messages of a window, as far as it is known.
+
+    A message is settled with its last recipient; a cancelled one is not among them.
+    """
+
+    accepted: int
+    partial: int
+    bounced: int
+    suppressed: int
+
+    @property
+    def settled(self) -> int:
+        """All of them."""
+        return self.accepted + self.partial + self.bounced + self.suppressed
+
+    @property
+    def accepted_share(self) -> float | None:
+        """Those that every recipient's mail server took, over all; None where there are none."""
+        return self.accepted / self.settled if self.settled else None
+
+
+@dataclass(frozen=True, slots=True)
 class Overview:
     """What a stakeholder sees first.
 
-    Counts are of the last 24 hours, and of everything older that is not settled yet. Those of more
-    than ten thousand are up to a second old for each further hundred thousand, ten at most.
+    Counts are of what was made in the window, and of everything older that is not settled yet.
+    Those of more than ten thousand are up to a second old for each further hundred thousand, ten
+    at most.
     """
 
     series: Series
     jobs: Mapping[str, int]
     emails: Mapping[str, int]
+    delivery: Delivery
     failures: Sequence[Failure]
 
 
@@ -56,11 +81,13 @@ class DashboardManager:
         self._jobs = jobs
         self._emails = emails
         self._monotonic = monotonic
-        self._counted: dict[str, tuple[float, Mapping[str, int], Mapping[str, int]]] = {}
+        self._counted: dict[
+            tuple[str, int], tuple[float, Mapping[str, int], Mapping[str, int]]
+        ] = {}
 
     async def read_overview(self, tx: ReadTx, *, minutes: int, failures: int = 10) -> Overview:
-        """Series over the last ``minutes``, counts by state, the newest failures."""
-        jobs, emails = await self._count(tx, tx.now() - timedelta(hours=24))
+        """Series and counts by state over the last ``minutes``, the newest failures."""
+        jobs, emails = await self._count(tx, minutes)
         dead = await self._jobs.list_jobs(tx, state="dead", limit=failures)
         found = [
             Failure(email.updated_at, "email", email.id, f"{email.state}: {email.subject}", said)
@@ -77,29 +104,34 @@ class DashboardManager:
             series=await self._metrics.read_series(tx, minutes=minutes),
             jobs=jobs,
             emails=emails,
+            delivery=Delivery(
+                accepted=emails.get("accepted", 0),
+                partial=emails.get("partial", 0),
+                bounced=emails.get("bounced", 0),
+                suppressed=emails.get("suppressed", 0),
+            ),
             failures=sorted(found, key=lambda one: one.at, reverse=True)[:failures],
         )
 
-    async def _count(
-        self, tx: ReadTx, since: datetime
-    ) -> tuple[Mapping[str, int], Mapping[str, int]]:
-        """Jobs and messages by state.
+    async def _count(self, tx: ReadTx, minutes: int) -> tuple[Mapping[str, int], Mapping[str, int]]:
+        """Jobs and messages of the last ``minutes`` by state.
 
         Counting is the one thing here that grows with a day's work: a million are counted in a
         tenth of a second. What took long is told again for a while, so that many who look cost no
         more than one.
         """
-        now = self._monotonic()
-        until, jobs, emails = self._counted.get(tx.tenant_id, (now, {}, {}))
+        now, asked = self._monotonic(), (tx.tenant_id, minutes)
+        until, jobs, emails = self._counted.get(asked, (now, {}, {}))
         if now < until:
             return jobs, emails
+        since = tx.now() - timedelta(minutes=minutes)
         jobs = await self._jobs.count_jobs(tx, since)
         emails = await self._emails.count_emails(tx, since)
-        self._counted.pop(tx.tenant_id, None)
+        self._counted.pop(asked, None)
         counted = sum(jobs.values()) + sum(emails.values())
         if counted > _COUNTED_AT_ONCE:
             # Only who is busy now: the others are forgotten.
             self._counted = {key: kept for key, kept in self._counted.items() if kept[0] > now}
             keep = min(counted / _COUNTED_A_SECOND, _MAX_OLD_SECONDS)
-            self._counted[tx.tenant_id] = (now + keep, jobs, emails)
+            self._counted[asked] = (now + keep, jobs, emails)
         return jobs, emails

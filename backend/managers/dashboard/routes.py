@@ -4,24 +4,27 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
-from backend.core.context import Scope
+from backend.core.context import Scope, SystemScope
 from backend.http.deps import Db, manager_of, requires
 from backend.http.schemas import view
 from backend.managers.dashboard.manager import DashboardManager
 from backend.managers.metrics import STEP_SECONDS
+from backend.managers.orchestrator import WATCH, OrchestratorManager
 
 router = APIRouter(prefix="/api/v1", tags=["overview"])
 Dashboard = Annotated[DashboardManager, manager_of(DashboardManager)]
 
 
 class RequestsOut(BaseModel):
-    """Figures over the whole window."""
+    """Figures of API requests over the whole window; those of the console are not among them."""
 
     per_second: float
     p95_ms: float | None
-    error_rate: float | None
+    error_rate: float | None = Field(
+        description="Share that the platform failed to serve (5xx); says nothing of mail"
+    )
 
 
 class PointOut(BaseModel):
@@ -31,6 +34,26 @@ class PointOut(BaseModel):
     requests_per_second: float
     p95_ms: float | None
     error_rate: float | None
+
+
+class DeliveryOut(BaseModel):
+    """What became of the messages made in the window, as far as they are settled."""
+
+    settled: int = Field(description="Accepted, partial, bounced or suppressed; cancelled are not")
+    accepted: int = Field(description="Taken over by the mail server of every recipient")
+    partial: int = Field(description="Taken over for some recipients and not for others")
+    bounced: int = Field(description="Taken over for no recipient")
+    suppressed: int = Field(description="Never sent: every recipient is on the suppression list")
+    accepted_share: float | None = Field(
+        description="Accepted over settled; null while nothing is settled"
+    )
+
+
+class WorkersOut(BaseModel):
+    """The platform's workers, without which no tenant's mail goes out."""
+
+    alive: int
+    seen_at: datetime | None = Field(description="Last heartbeat of any; null: never one")
 
 
 class FailureOut(BaseModel):
@@ -44,7 +67,7 @@ class FailureOut(BaseModel):
 
 
 class OverviewOut(BaseModel):
-    """Series over the window; counts over the last 24 hours and of all that waits, however old."""
+    """Series over the window; counts of what was made in it, and of all that waits, however old."""
 
     window_seconds: int
     step_seconds: int = STEP_SECONDS
@@ -52,6 +75,8 @@ class OverviewOut(BaseModel):
     series: list[PointOut]
     jobs: dict[str, int]
     emails: dict[str, int]
+    delivery: DeliveryOut
+    workers: WorkersOut
     failures: list[FailureOut]
 
 
@@ -59,12 +84,15 @@ class OverviewOut(BaseModel):
 async def read_overview(
     scope: Annotated[Scope, requires("overview:read")],
     dashboard: Dashboard,
+    jobs: Annotated[OrchestratorManager, manager_of(OrchestratorManager)],
     db: Db,
     minutes: Annotated[int, Query(ge=1, le=1440)] = 15,
 ) -> OverviewOut:
     """Read the tenant's overview."""
     async with db.read(scope) as tx:
         found = await dashboard.read_overview(tx, minutes=minutes)
+    async with db.read(SystemScope(WATCH, scope.actor, scope.request_id)) as fleet_tx:
+        fleet = await jobs.read_fleet(fleet_tx)
     return OverviewOut(
         window_seconds=found.series.window_seconds,
         requests=RequestsOut(
@@ -75,5 +103,7 @@ async def read_overview(
         series=[view(PointOut, point) for point in found.series.points],
         jobs=dict(found.jobs),
         emails=dict(found.emails),
+        delivery=view(DeliveryOut, found.delivery),
+        workers=view(WorkersOut, fleet),
         failures=[view(FailureOut, failure) for failure in found.failures],
     )

@@ -1,6 +1,6 @@
 """HTTP face of health and exposition. No authentication: probes and scrapers have none."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
@@ -26,9 +26,10 @@ class HealthOut(BaseModel):
 
 
 class ReadyOut(BaseModel):
-    """Ready when every required dependency is."""
+    """Ready when every required dependency is; degraded when another one is not."""
 
     ready: bool
+    status: Literal["ready", "degraded", "not_ready"]
     checks: list[HealthOut]
 
 
@@ -50,7 +51,12 @@ async def readyz(monitoring: Monitoring, response: Response) -> ReadyOut:
     found = await monitoring.check_health()
     ready = all(health.ok for health in found if health.required)
     response.status_code = 200 if ready else 503
-    return ReadyOut(ready=ready, checks=[view(HealthOut, health) for health in found])
+    whole = all(health.ok for health in found)
+    return ReadyOut(
+        ready=ready,
+        status="ready" if whole else "degraded" if ready else "not_ready",
+        checks=[view(HealthOut, health) for health in found],
+    )
 
 
 @router.get(

@@ -8,16 +8,25 @@ Other managers describe their background work as a :class:`JobKind` and hand it 
 :meth:`OrchestratorManager.register`; :class:`Worker` runs it.
 """
 
-from backend.core.room import OPERATOR, VIEWER, WORKFLOW, FleetGauge, Room, Sweep
+from backend.core.room import OPERATOR, VIEWER, WORKFLOW, FleetCheck, FleetGauge, Room, Sweep
 from backend.managers.orchestrator._worker import OnEvent, Worker
-from backend.managers.orchestrator.errands import COUNT, RETENTION, WORK
+from backend.managers.orchestrator.errands import COUNT, RETENTION, WATCH, WORK
 from backend.managers.orchestrator.errors import (
     JobNotCancellableError,
     JobNotFoundError,
     JobNotRetryableError,
+    NoWorkerError,
     UnknownKindError,
 )
-from backend.managers.orchestrator.kinds import Batch, Claim, Job, JobKind, JobRequest, Outcome
+from backend.managers.orchestrator.kinds import (
+    Batch,
+    Claim,
+    Fleet,
+    Job,
+    JobKind,
+    JobRequest,
+    Outcome,
+)
 from backend.managers.orchestrator.manager import OrchestratorManager
 from backend.managers.orchestrator.models import EdgeRow, GraphRow, JobLimitsRow, JobRow, WorkerRow
 from backend.managers.orchestrator.routes import router
@@ -28,10 +37,11 @@ ROOM = Room(
     manager=OrchestratorManager,
     models=(JobRow, GraphRow, EdgeRow, JobLimitsRow, WorkerRow),
     permissions={"job:read": VIEWER | WORKFLOW, "job:write": OPERATOR | WORKFLOW},
-    errands=(WORK, COUNT, RETENTION),
+    errands=(WORK, COUNT, WATCH, RETENTION),
     routers=(router,),
     events=dict.fromkeys(("job.succeeded", "job.dead", "job.cancelled", "job.retried"), "job:read"),
     sweeps=(Sweep(RETENTION, OrchestratorManager.sweep_finished),),
+    fleet_checks=(FleetCheck("workers", WATCH, OrchestratorManager.check_workers),),
     gauges=(
         FleetGauge(
             "email_sender_orchestrator_jobs",
@@ -48,15 +58,18 @@ __all__ = [
     "COUNT",
     "RETENTION",
     "ROOM",
+    "WATCH",
     "WORK",
     "Batch",
     "Claim",
+    "Fleet",
     "Job",
     "JobKind",
     "JobNotCancellableError",
     "JobNotFoundError",
     "JobNotRetryableError",
     "JobRequest",
+    "NoWorkerError",
     "OnEvent",
     "OrchestratorManager",
     "OrchestratorSettings",

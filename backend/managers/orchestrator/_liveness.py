@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from backend.core.database import ReadTx, Tx, UtcTime, db_now
 from backend.managers.orchestrator._claim import CLAIM_COLUMNS
 from backend.managers.orchestrator._rows import json_id, json_rows
-from backend.managers.orchestrator.kinds import Claim, JobKind, by_owner, tell
+from backend.managers.orchestrator.kinds import Claim, Fleet, JobKind, by_owner, tell
 from backend.managers.orchestrator.models import READY, RUNNING, JobRow, WorkerRow
 
 _TOGETHER_CRASHES: Final = 2
@@ -177,13 +177,41 @@ async def _after_release(
     return back
 
 
-async def forget_worker(tx: Tx, worker: str) -> None:
-    """Remove the heartbeat of a worker that has stopped."""
+async def forget_silent(tx: Tx, ttl_seconds: float) -> None:
+    """Remove the heartbeats of workers that are gone and hold no job.
+
+    The caller's own has just been renewed or is not yet old, so one always stays: when nobody is
+    left it tells since when.
+    """
+    await _forget(tx, WorkerRow.beat_at < db_now(-ttl_seconds))
+
+
+async def _forget(tx: Tx, gone: sa.ColumnElement[bool]) -> None:
+    """Remove those of them that hold no job: who holds one is still to be reaped."""
     await tx.execute(
         sa.delete(WorkerRow)
-        .where(WorkerRow.id == worker)
+        .where(
+            gone,
+            ~sa.select(JobRow.id)
+            .where(JobRow.worker == WorkerRow.id, JobRow.state == RUNNING)
+            .exists(),
+        )
         .execution_options(synchronize_session=False)
     )
+
+
+async def read_fleet(tx: ReadTx, ttl_seconds: float) -> Fleet:
+    """Say who works, and whether anything waits for them; all by the database's clock."""
+    # One from the future is of a clock that was set back since, and says nothing.
+    fresh = WorkerRow.beat_at.between(db_now(-ttl_seconds), db_now(ttl_seconds))
+    alive, seen_at = (
+        await tx.execute(
+            sa.select(sa.func.count(sa.case((fresh, WorkerRow.id))), sa.func.max(WorkerRow.beat_at))
+        )
+    ).one()
+    due = sa.select(JobRow.id).where(JobRow.state == READY, JobRow.due_at <= db_now()).limit(1)
+    # Only asked when nobody works: a backlog that is due much later would be walked through.
+    return Fleet(alive, seen_at, due=not alive and await tx.scalar(due) is not None)
 
 
 @cache
@@ -274,16 +302,7 @@ async def reap(
         back = await _after_release(tx, changed, kinds)
     if poison:
         await _bury(tx, poison, kinds)
-    await tx.execute(
-        sa.delete(WorkerRow)
-        .where(
-            WorkerRow.id.in_(gone),
-            ~sa.select(JobRow.id)
-            .where(JobRow.worker == WorkerRow.id, JobRow.state == RUNNING)
-            .exists(),
-        )
-        .execution_options(synchronize_session=False)
-    )
+    await _forget(tx, WorkerRow.id.in_(gone))
     return back, poison
 
 

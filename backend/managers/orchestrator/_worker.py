@@ -35,7 +35,7 @@ from backend.managers.orchestrator._liveness import (
     Lease,
     Watch,
     beat,
-    forget_worker,
+    forget_silent,
     give_back,
     has_stranded,
     reap,
@@ -590,11 +590,11 @@ class Worker:
                     await self._flushed.wait()
 
     async def _leave(self) -> None:
-        """Give back what is still ours and take the heartbeat away."""
+        """Give back what is still ours. The heartbeat runs out: it tells when we were last here."""
         try:
             async with self._database.transaction(self._scope) as tx:
                 await give_back(tx, self.id, self._kinds)
-                await forget_worker(tx, self.id)
+                await forget_silent(tx, self._ttl)
         except DatabaseUnavailableError:
             # The heartbeat runs out by itself and the others reap what is left.
             logger.warning("worker_left_without_goodbye", extra={"worker": self.id})

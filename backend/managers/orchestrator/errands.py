@@ -14,5 +14,8 @@ WORK: Final = Errand(
 COUNT: Final = Errand("orchestrator.count", tables_of(JobRow))
 """Counting what waits."""
 
+WATCH: Final = Errand("orchestrator.watch", tables_of(JobRow, WorkerRow))
+"""Looking whether anybody works."""
+
 RETENTION: Final = Errand("orchestrator.retention", tables_of(JobRow))
 """Forgetting what has ended."""

@@ -1,6 +1,6 @@
 """What the orchestrator refuses, each with its own code."""
 
-from backend.core.errors import AppError, ConflictError, NotFoundError
+from backend.core.errors import AppError, ConflictError, NotFoundError, UnavailableError
 
 
 class JobNotFoundError(NotFoundError):
@@ -25,3 +25,9 @@ class UnknownKindError(AppError):
     """Our own code submitted a kind that nobody registered: a bug, never the caller's fault."""
 
     code, title = "orchestrator.unknown_kind", "Unknown job kind"
+
+
+class NoWorkerError(UnavailableError):
+    """Jobs are due and no worker lives; nobody is answered so, the readiness check says it."""
+
+    code, title = "orchestrator.no_worker", "No worker"

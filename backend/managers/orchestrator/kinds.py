@@ -37,6 +37,21 @@ class Job:
     cancel_requested: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """Who works: the workers that live, and when one was last heard of.
+
+    Attributes:
+        alive: Workers whose heartbeat is fresh.
+        seen_at: The youngest heartbeat, of a worker that is gone too; None: there never was one.
+        due: Nobody works, and there are jobs that could run now.
+    """
+
+    alive: int
+    seen_at: datetime | None
+    due: bool
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Claim:
     """One attempt at one job, held by one worker.

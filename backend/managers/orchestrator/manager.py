@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, cast
 
@@ -11,13 +11,23 @@ import sqlalchemy as sa
 from backend.core.database import ReadTx, Tx, db_now
 from backend.core.errors import InvalidInputError
 from backend.core.ids import uuid7
+from backend.managers.orchestrator._liveness import read_fleet
 from backend.managers.orchestrator.errors import (
     JobNotCancellableError,
     JobNotFoundError,
     JobNotRetryableError,
+    NoWorkerError,
     UnknownKindError,
 )
-from backend.managers.orchestrator.kinds import Claim, Job, JobKind, JobRequest, State, tell
+from backend.managers.orchestrator.kinds import (
+    Claim,
+    Fleet,
+    Job,
+    JobKind,
+    JobRequest,
+    State,
+    tell,
+)
 from backend.managers.orchestrator.models import READY, RUNNING, JobLimitsRow, JobRow
 from backend.managers.orchestrator.settings import OrchestratorSettings
 
@@ -292,6 +302,30 @@ class OrchestratorManager:
             )
         return counts
 
+    async def read_fleet(self, tx: ReadTx) -> Fleet:
+        """Who works, and whether anything waits for them: a system errand.
+
+        A worker that is stopped or killed counts as alive for ``ttl_seconds`` yet.
+        """
+        return await read_fleet(tx, self._settings.ttl_seconds)
+
+    async def check_workers(self, tx: ReadTx) -> str:
+        """Say how many work, for a person.
+
+        Raises:
+            NoWorkerError: Jobs are due and nobody works.
+        """
+        fleet = await self.read_fleet(tx)
+        if fleet.alive:
+            said = f"{fleet.alive} at work"
+            return f"{said}, last seen {_moment(fleet.seen_at)}" if fleet.seen_at else said
+        said = "no worker was ever seen"
+        if fleet.seen_at:
+            said = f"no worker seen since {_moment(fleet.seen_at)}"
+        if fleet.due:
+            raise NoWorkerError(f"{said}, and jobs are due")
+        return f"{said}; no job is due"
+
     async def cancel_job(self, tx: Tx, job_id: str) -> Job:
         """Cancel a job; audited as ``job.cancelled``.
 
@@ -408,6 +442,10 @@ class OrchestratorManager:
             paused=paused,
         )
         tx.signal("jobs")
+
+
+def _moment(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _is_id(value: str) -> bool:

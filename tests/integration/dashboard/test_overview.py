@@ -6,12 +6,15 @@ from itertools import pairwise
 import pytest
 import sqlalchemy as sa
 
-from backend.core.context import Scope
+from backend.core.context import Scope, SystemScope
+from backend.core.database import db_now
 from backend.managers.dashboard import DashboardManager, manager
 from backend.managers.email.models import EmailRow, RecipientRow
 from backend.managers.metrics import MetricsManager
 from backend.managers.metrics.models import RollupRow
-from backend.managers.orchestrator.models import JobRow
+from backend.managers.orchestrator import WORK
+from backend.managers.orchestrator._liveness import beat
+from backend.managers.orchestrator.models import JobRow, WorkerRow
 from tests.security.conftest import People
 from tests.support.platform import App, TenantClient
 
@@ -56,6 +59,60 @@ class TestReadOverview:
         assert set(found["jobs"].values()) == {0}
         assert found["emails"] == {}
         assert found["failures"] == []
+        assert found["delivery"] == {
+            "settled": 0, "accepted": 0, "partial": 0, "bounced": 0, "suppressed": 0,
+            "accepted_share": None,
+        }  # fmt: skip
+        assert found["workers"] == {"alive": 0, "seen_at": None}
+
+    async def test_tells_of_the_mail_what_became_of_it(self, app: App) -> None:
+        ada = await app.caller()
+        made = [(await ada.http.post("/api/v1/emails", json=EMAIL)).json() for _ in range(10)]
+        states = ["accepted"] * 4 + ["bounced"] * 2 + ["partial", "suppressed", "cancelled"]
+        async with app.platform.database.transaction(Scope("test", ada.tenant.id)) as tx:
+            for email, state in zip(made, states, strict=False):
+                await tx.execute(
+                    sa.update(EmailRow).where(EmailRow.id == email["id"]).values(state=state)
+                )
+        found = (await ada.http.get("/api/v1/overview")).json()
+        assert found["delivery"] == {
+            "settled": 8, "accepted": 4, "partial": 1, "bounced": 2, "suppressed": 1,
+            "accepted_share": 0.5,
+        }  # fmt: skip
+
+    async def test_counts_what_was_made_in_the_window(self, app: App) -> None:
+        ada = await app.caller()
+        for state, age in (("accepted", 5), ("bounced", 30), ("bounced", 90)):
+            email = (await ada.http.post("/api/v1/emails", json=EMAIL)).json()
+            async with app.platform.database.transaction(Scope("test", ada.tenant.id)) as tx:
+                then = tx.now() - timedelta(minutes=age)
+                await tx.execute(
+                    sa.update(EmailRow)
+                    .where(EmailRow.id == email["id"])
+                    .values(state=state, created_at=then)
+                )
+                await tx.execute(
+                    sa.update(JobRow)
+                    .where(JobRow.id == email["job_id"])
+                    .values(state="succeeded", created_at=then)
+                )
+        for minutes, shares in ((1, (None, 0)), (15, (1, 1)), (60, (0.5, 2)), (120, (1 / 3, 3))):
+            found = (await ada.http.get(f"/api/v1/overview?minutes={minutes}")).json()
+            told = (found["delivery"]["accepted_share"], found["jobs"]["succeeded"])
+            assert told == shares, minutes
+
+    async def test_tells_who_works_and_since_when_nobody_does(self, app: App) -> None:
+        ada = await app.caller()
+        database = app.platform.database
+        async with database.transaction(SystemScope(WORK)) as tx:
+            await beat(tx, "w")
+        found = (await ada.http.get("/api/v1/overview")).json()["workers"]
+        assert found["alive"] == 1
+        async with database.transaction(SystemScope(WORK)) as tx:
+            await tx.execute(sa.update(WorkerRow).values(beat_at=db_now(-60.0)))
+        gone = (await ada.http.get("/api/v1/overview")).json()["workers"]
+        assert gone["alive"] == 0
+        assert gone["seen_at"] < found["seen_at"]
 
     async def test_counts_by_state_and_shows_a_failure_once(self, app: App) -> None:
         ada, eve = await app.caller(), await app.caller()
@@ -79,8 +136,8 @@ class TestReadOverview:
         monkeypatch.setattr(app.platform.of(DashboardManager), "_monotonic", lambda: now)
         ada, eve = await app.caller(), await app.caller()
 
-        async def counts(caller: TenantClient) -> list[int]:
-            found = (await caller.http.get("/api/v1/overview")).json()
+        async def counts(caller: TenantClient, minutes: int = 15) -> list[int]:
+            found = (await caller.http.get(f"/api/v1/overview?minutes={minutes}")).json()
             return [found["emails"].get("queued", 0), found["jobs"]["ready"]]
 
         async def send(caller: TenantClient) -> None:
@@ -93,6 +150,7 @@ class TestReadOverview:
         await send(ada)
         now += 3.9
         assert await counts(ada) == [2, 2]
+        assert await counts(ada, minutes=60) == [3, 3]  # another question
         assert await counts(eve) == [0, 0]
         now += 0.2
         assert await counts(ada) == [3, 3]

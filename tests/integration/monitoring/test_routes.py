@@ -3,15 +3,20 @@
 import asyncio
 import re
 import shutil
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from prometheus_client.parser import text_string_to_metric_families
 
+from backend.core.context import Scope, SystemScope
 from backend.core.cursors import EventConsumer, EventDispatcher
-from backend.core.database import DatabaseUnavailableError
+from backend.core.database import DatabaseUnavailableError, db_now
 from backend.core.ids import uuid7
 from backend.managers.monitoring import MonitoringManager
+from backend.managers.orchestrator import WORK, OrchestratorManager, Worker
+from backend.managers.orchestrator.models import JobRow, WorkerRow
 from tests.support.platform import App
 
 EMAIL = {"to": ["ada@example.test"], "subject": "Hello", "text": "There"}
@@ -95,6 +100,65 @@ class TestReadyz:
         assert found["ok"] is (app.platform.database.dialect == "postgresql")
         if not found["ok"]:
             assert found["detail"] == "5 MiB free on its disk, but 64 are needed"
+
+
+class TestWorkers:
+    async def look(self, app: App) -> tuple[int, str, dict[str, Any]]:
+        """The answer's status and its word, and the check of the workers."""
+        app.platform.of(MonitoringManager)._latest = None
+        async with app.client() as http:
+            answer = await http.get("/readyz")
+        checks = {check["name"]: check for check in answer.json()["checks"]}
+        assert checks["workers"]["required"] is False
+        assert answer.json()["ready"] is True
+        return answer.status_code, answer.json()["status"], checks["workers"]
+
+    async def beat_at(self, app: App, at: Any) -> None:
+        """Let the last heartbeat have been then."""
+        async with app.platform.database.transaction(SystemScope(WORK)) as tx:
+            await tx.execute(
+                sa.update(WorkerRow).values(beat_at=at).execution_options(synchronize_session=False)
+            )
+
+    async def test_are_not_missed_while_nothing_is_due(self, app: App) -> None:
+        _, _, check = await self.look(app)
+        assert (check["ok"], check["detail"]) == (True, "no worker was ever seen; no job is due")
+
+    async def test_that_never_came_degrade_as_soon_as_a_job_is_due(self, app: App) -> None:
+        ada = await app.caller()
+        await ada.http.post("/api/v1/emails", json=EMAIL)
+        status, word, check = await self.look(app)
+        assert (status, word, check["ok"]) == (200, "degraded", False)
+        assert check["detail"] == "no worker was ever seen, and jobs are due"
+
+    async def test_that_stop_degrade_after_their_bound_and_tell_since_when(self, app: App) -> None:
+        platform = app.platform
+        worker = Worker(platform.database, platform.of(OrchestratorManager), poll_seconds=0.05)
+        task = asyncio.create_task(worker.run())
+        async with asyncio.timeout(60):
+            while not (check := (await self.look(app))[2])["detail"].startswith("1 at work"):
+                await asyncio.sleep(0.02)
+        assert check["ok"]
+        worker.stop()
+        await task
+        ada = await app.caller()
+        await ada.http.post("/api/v1/emails", json=EMAIL)
+        # A worker that said goodbye and one that died leave the same: a heartbeat that runs out.
+        jobs = platform.of(OrchestratorManager)
+        jobs._settings = jobs._settings.model_copy(update={"ttl_seconds": 3600.0})
+        await self.beat_at(app, db_now(-1800.0))
+        assert (await self.look(app))[2]["ok"]
+        await self.beat_at(app, datetime(2020, 2, 29, 9, 0, 5, tzinfo=UTC))
+        status, word, check = await self.look(app)
+        assert (status, word, check["ok"]) == (200, "degraded", False)
+        assert check["detail"] == "no worker seen since 2020-02-29T09:00:05Z, and jobs are due"
+
+    async def test_do_not_matter_to_jobs_that_are_due_later(self, app: App) -> None:
+        ada = await app.caller()
+        await ada.http.post("/api/v1/emails", json=EMAIL)
+        async with app.platform.database.transaction(Scope("test", ada.tenant.id)) as tx:
+            await tx.execute(sa.update(JobRow).values(due_at=tx.now() + timedelta(hours=1)))
+        assert (await self.look(app))[2]["ok"]
 
 
 class TestMetrics:

@@ -8,7 +8,7 @@ from backend.managers.orchestrator._liveness import (
     Lease,
     Watch,
     beat,
-    forget_worker,
+    forget_silent,
     give_back,
     has_stranded,
     reap,
@@ -65,7 +65,7 @@ class TestReap:
         job_id = await bench.submit()
         await bench.claim(worker="gone")
         async with bench.database.transaction(bench.system) as tx:
-            await forget_worker(tx, "gone")
+            await tx.execute(sa.delete(WorkerRow).execution_options(synchronize_session=False))
         assert await reap_all(bench) == ([job_id], [])
 
     async def test_buries_a_job_after_three_crashes(self, bench):
@@ -272,6 +272,17 @@ async def test_a_worker_row_is_made_by_its_first_beat(bench):
     async with bench.database.transaction(bench.system) as tx:
         await beat(tx, "w")
     assert await workers(bench) == ["w"]
+
+
+async def test_the_heartbeats_of_those_who_left_go_and_the_last_stays(bench):
+    job_id = await bench.submit()
+    await bench.claim(worker="holds")
+    for worker in ("left", "last"):
+        async with bench.database.transaction(bench.system) as tx:
+            await beat(tx, worker)
+    for worker in ("holds", "left"):
+        await bench.silence(worker)
     async with bench.database.transaction(bench.system) as tx:
-        await forget_worker(tx, "w")
-    assert await workers(bench) == []
+        await forget_silent(tx, 6.0)
+    assert await workers(bench) == ["holds", "last"]
+    assert (await bench.row(job_id)).worker == "holds"

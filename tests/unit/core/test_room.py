@@ -9,6 +9,7 @@ from backend.core.context import Errand
 from backend.core.room import (
     OPERATOR,
     VIEWER,
+    FleetCheck,
     FleetGauge,
     House,
     ReadyCheck,
@@ -44,6 +45,7 @@ FULL: Room[Any] = Room(
     ticks=(Tick("one.tick", 1.0, nothing),),
     events={"thing.made": "thing:read"},
     checks=(ReadyCheck("thing_server", nothing),),
+    fleet_checks=(FleetCheck("thing_makers", ERRAND, nothing),),
     gauges=(FleetGauge("things_waiting", "", ERRAND, nothing),),
 )
 CLAIMS = {
@@ -52,6 +54,7 @@ CLAIMS = {
     "errands": "the errand one.count",
     "ticks": "the tick one.tick",
     "checks": "the check thing_server",
+    "fleet_checks": "the check thing_makers",
     "gauges": "the series things_waiting",
 }
 
