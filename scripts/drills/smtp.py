@@ -137,8 +137,7 @@ def _database(where: Where, folder: Path) -> str:
         runner.upgrade(url)
         return url
     made = where.server.create_database(f"drill_{secrets.token_hex(6)}")
-    runner.upgrade(made.owner_url)
-    runner.grant(made.owner_url, str(sa.make_url(made.url).username))
+    runner.upgrade(made.owner_url, role=str(sa.make_url(made.url).username))
     return made.url
 
 

@@ -136,7 +136,15 @@ async def test_a_repeated_post_is_answered_again_and_leaves_no_second_record(
         again = await able.send(prepared)
         del ada.http.headers["Idempotency-Key"]
         assert again.headers.get("idempotency-replayed") == "true", f"{operation}: no reply()"
-        assert (again.status_code, again.content) == (first.status_code, first.content)
+        assert again.status_code == first.status_code
+        if "secret_withheld" in again.text:
+            # What is shown once is not kept to be shown again.
+            shown, repeated = first.json(), again.json()
+            assert repeated.pop("secret_withheld"), operation
+            assert repeated == {name: shown[name] for name in repeated}, operation
+            assert len(repeated) < len(shown) - 1, f"{operation}: withholds nothing"
+        else:
+            assert again.content == first.content, operation
         assert await trail.new() == [], operation
 
 
