@@ -229,6 +229,9 @@ class Session:
         answer = asyncio.ensure_future(protocol.read_response())
         early = False
         try:
+            # The library drops what comes before somebody listens, and loops look at their sockets
+            # before they begin a task.
+            await asyncio.sleep(0)
             for start in range(0, len(payload), _BLOCK_BYTES):
                 # Refused in the middle: the rest need not be sent.
                 if early := answer.done():
