@@ -121,9 +121,9 @@ def run_on_platform(settings: Settings, work: Callable[[Platform], Awaitable[_T]
 
 def run_async(work: Coroutine[Any, Any, _T]) -> _T:
     """Run a coroutine to its end, on the loop that the servers use."""
-    with asyncio.Runner(
-        loop_factory=uvicorn.Config("", loop="uvloop").get_loop_factory()
-    ) as runner:
+    # Without a configuration of its own for logs, which would stand beside ours from then on.
+    chosen = uvicorn.Config("", loop="uvloop", log_config=None)
+    with asyncio.Runner(loop_factory=chosen.get_loop_factory()) as runner:
         return runner.run(work)
 
 
