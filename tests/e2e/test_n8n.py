@@ -700,12 +700,13 @@ class TestJob:
             assert time.monotonic() < deadline
             time.sleep(0.2)
             job = api.get(f"/api/v1/jobs/{job_id}").raise_for_status().json()
+        tried = job["attempt"]
 
         _, execution = run({"resource": "job", "operation": "retry", "jobId": job_id})
 
         assert execution.status == "success"
         [job] = execution.items("Email Sender")
-        assert (job["id"], job["state"], job["attempt"]) == (job_id, "ready", 0)
+        assert (job["id"], job["state"], job["attempt"]) == (job_id, "ready", tried)
         acts = [(record["action"], record["actor"]) for record in numbered(admin, f"job:{job_id}")]
         client = f"client:{platform.client_id}"
         assert acts == [("job.cancelled", client), ("job.retried", client)]
