@@ -87,6 +87,7 @@ class TestDoctor:
             "trace_collector": "warn",
             "schema": "ok",
             "root_key": "ok",
+            "workers": "ok",
         }
 
     def test_names_a_database_of_another_release(self, shell, database_url, capsys):

@@ -538,7 +538,7 @@ async def good(talk: Dialogue) -> None:
 
 
 async def test_hears_an_answer_that_comes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """uvloop may read before it begins the task that listens, and the library drops what it reads.
+    """A loop may read before it begins the task that listens, and the library drops what is read.
 
     Between two processes that takes luck; so the last octet is answered here by whoever writes it.
     """

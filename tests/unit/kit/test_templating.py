@@ -2,6 +2,7 @@
 
 import time
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -459,20 +460,30 @@ class TestAttacks:
             assert purse.left < MAX_COST - READ * len(BIG), name
 
     def test_a_nanosecond_of_the_purse_is_no_more_than_that(self) -> None:
-        """One measurement, with a generous ratio: prices must be above what things cost."""
-        worst: dict[str, float] = {}
+        """Prices must be above what things cost, by a generous ratio.
+
+        Neighbours on the processor only make a thing dearer: it costs what it cost at its cheapest.
+        """
+
+        def ratio(source: str, value: Any) -> float:
+            variables = {**HOSTILE_VARIABLES, "v": value, "many": ["k"] * 40_000}
+            purse = Purse()
+            began = time.thread_time()
+            with suppress(TemplateInvalidError, TemplateVariablesError):
+                render(TemplateSource("s", html=source), variables, purse)
+            took = time.thread_time() - began
+            return took / max((MAX_COST - purse.left) / 1e9, 0.01)
+
+        dear = {}
         for name, source in COSTLY.items():
             for value in COSTLY_VALUES:
-                variables = {**HOSTILE_VARIABLES, "v": value, "many": ["k"] * 40_000}
-                purse = Purse()
-                template = TemplateSource("s", html=source)
-                began = time.thread_time()
-                with suppress(TemplateInvalidError, TemplateVariablesError):
-                    render(template, variables, purse)
-                took = time.thread_time() - began
-                paid = (MAX_COST - purse.left) / 1e9
-                worst[name] = max(worst.get(name, 0.0), took / max(paid, 0.01))
-        assert max(worst.values()) < 4, sorted(worst.items(), key=lambda one: -one[1])[:5]
+                found = ratio(source, value)
+                for _ in range(5):
+                    if found >= 4:
+                        found = min(found, ratio(source, value))
+                if found >= 4:
+                    dear[name] = found
+        assert dear == {}
 
     def test_an_empty_purse_stays_empty(self) -> None:
         purse = Purse()

@@ -188,11 +188,15 @@ class TestBehaviourOnRequest:
     ) -> None:
         asked: list[float] = []
         asleep, over = asyncio.Event(), asyncio.Event()
+        give_way = asyncio.sleep
 
         async def sleep(seconds: float) -> None:
-            asked.append(seconds)
-            asleep.set()
-            await over.wait()
+            if seconds == 0:
+                await give_way(0)
+            else:
+                asked.append(seconds)
+                asleep.set()
+                await over.wait()
 
         async with sink_in(tmp_path, slow_seconds=3) as (_, pool):
             # Time passes when the test says so: a busy machine could be slower than any delay.
