@@ -149,10 +149,11 @@ def link(previous: bytes, seq: int, record: AuditRecord) -> bytes:
     return hashlib.sha256(b"\x01" + previous + seq.to_bytes(8, "big") + leaf).digest()
 
 
-async def sequence(database: Database, limit: int = 250) -> int:
-    """Number committed audit records and events, up to ``limit`` of each; returns how many.
+async def sequence(database: Database, limit: int = 500, events: int = 2000) -> int:
+    """Number up to ``limit`` committed audit records and ``events`` events; returns how many.
 
-    On SQLite all other writers wait for a pass: larger ones would be felt.
+    On SQLite all other writers wait for a pass: larger ones would be felt. A record is hashed and
+    changed by itself, events are numbered by one statement.
 
     One pass and one commit for both. Safe to run in several processes: the heads are locked before
     the rows are read again, so a second sequencer finds nothing left. A row that commits late is
@@ -168,12 +169,12 @@ async def sequence(database: Database, limit: int = 250) -> int:
             .order_by(AuditRecord.id)
             .limit(limit)
         )
-        unnumbered = await find_unnumbered(view, limit)
+        unnumbered = await find_unnumbered(view, events)
     if not waiting and not unnumbered:
         return 0
     async with database.transaction(scope) as tx:
         linked = await _link_waiting(tx, sorted(set(waiting)), limit) if waiting else 0
-        return linked + (await number(tx, unnumbered, limit) if unnumbered else 0)
+        return linked + (await number(tx, unnumbered, events) if unnumbered else 0)
 
 
 async def _link_waiting(tx: Tx, tenants: list[str], limit: int) -> int:

@@ -246,9 +246,9 @@ class TestSequence:
         other = uuid7()
         await emit(database, tenant_id, 5)
         await emit(database, other, 5)
-        assert await sequence(database, limit=4) == 4
+        assert await sequence(database, events=4) == 4
         assert [len(await happened(database, each)) for each in (tenant_id, other)] == [4, 0]
-        assert await sequence(database, limit=4) == 4
+        assert await sequence(database, events=4) == 4
         assert [len(await happened(database, each)) for each in (tenant_id, other)] == [5, 3]
 
     async def test_by_several_processes_numbers_each_event_once(
@@ -262,7 +262,7 @@ class TestSequence:
                 await emit(database, tenant, 3)
 
         async def run(each: Database) -> int:
-            return sum([await sequence(each, limit=7) for _ in range(12)])
+            return sum([await sequence(each, events=7) for _ in range(12)])
 
         done = await asyncio.gather(*(run(each) for each in others), *map(write, tenants))
         await number_all(database)
