@@ -218,6 +218,7 @@ class ListPage(Generic[_T]):
         filters: What the API can filter by. Without any the page on show is searched, and is as
             long as the API allows: these lists are short, and one page is mostly all.
         name: Names one thing; by default its ``name``.
+        notice: Draws what must be known before the list, if anything.
         form: The way to a new one.
         upload: The way to many of them.
         edits: What can be changed of one, field by field.
@@ -239,6 +240,7 @@ class ListPage(Generic[_T]):
     write: str = ""
     filters: Sequence[Choice | Words] = ()
     name: Callable[[Any], str] = lambda item: str(item.name)
+    notice: Callable[[], None] | None = None
     form: Form | None = None
     upload: Upload | None = None
     edits: Sequence[Edit] = ()
@@ -294,6 +296,8 @@ def draw(page: ListPage[_T]) -> None:
         page.detail(wanted)
         return
     heading(page)
+    if page.notice:
+        page.notice()
     draw_list(page)
 
 
