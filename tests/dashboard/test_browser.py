@@ -618,6 +618,20 @@ class TestActs:
         expect(visitor.page.get_by_role("button", name="Run again")).to_be_visible()
         visitor.expect_no_problem()
 
+    def test_the_settings_are_saved_after_a_question(self, enter: Enter):
+        visitor = enter().log_in()
+        platform, page = visitor.target.inside(), visitor.page
+        visitor.open("E-mail settings")
+        page.get_by_role("spinbutton", name="Days to keep messages").fill("200")
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_text("messages older than 200 days")).to_be_visible()
+        visitor.check_accessibility("the question")
+        visitor.picture("email-settings-question")
+        assert platform.get("email-settings")["keep_days"] is None
+        page.get_by_role("button", name="Save and delete").click()
+        expect(page.get_by_text("messages for 200 days")).to_be_visible()
+        assert platform.get("email-settings")["keep_days"] == 200
+
     def test_the_chain_is_verified(self, enter: Enter):
         visitor = enter().log_in()
         visitor.open("Audit")
