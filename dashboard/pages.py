@@ -80,12 +80,17 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """A filter of the API that is typed in full; ``name`` is its query parameter."""
+    """A filter of the API that is typed; ``name`` is its query parameter.
+
+    Of ``addresses`` the API takes one in full, or how they begin with a ``*`` behind it. What has
+    no ``@`` is none in full, and is asked for as a beginning.
+    """
 
     name: str
     label: str
     example: str
     width: int = 240
+    addresses: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -611,6 +616,8 @@ def _filter(key: str, one: Choice | Words) -> str | None:
             icon=":material/search:",
             width=one.width,
         ).strip()
+        if one.addresses and value and "@" not in value and not value.endswith("*"):
+            value += "*"
     return value or None
 
 

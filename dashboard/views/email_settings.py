@@ -334,9 +334,8 @@ def _ask(session: state.Session, change: _Change) -> None:
 def _save(session: state.Session, change: _Change) -> None:
     saved = session.api.put_settings(change.body, if_match=change.version).value
     kept = saved.kept
-    confirm.say_after_rerun(
-        f"Saved. Content is kept for {_days(kept.content_days)}, messages for {_days(kept.days)}."
-    )
+    said = f"Content is kept for {_days(kept.content_days)}, messages for {_days(kept.days)}."
+    confirm.say_after_rerun(f"Saved. {said} {saved.warning or ''}".strip())
     st.rerun()
 
 

@@ -241,7 +241,7 @@ PAGE: Final = ListPage(
     ),
     filters=(
         Choice("state", "State", theme.EMAIL_STATES),
-        Words("recipient", "Recipient", "Address, or ada*", width=320),
+        Words("recipient", "Recipient", "Address, or ada*", width=320, addresses=True),
     ),
     notice=workers.warn,
     detail=detail,
