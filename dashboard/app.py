@@ -34,6 +34,12 @@ ENTRIES: Final = (
     Entry("overview.py", "Overview", ":material/monitoring:", frozenset({"overview:read"})),
     Entry("emails.py", "E-mails", ":material/mail:", frozenset({"email:read"})),
     Entry("suppressions.py", "Suppressions", ":material/block:", frozenset({"suppression:read"})),
+    Entry(
+        "email_settings.py",
+        "E-mail settings",
+        ":material/outgoing_mail:",
+        frozenset({"email_settings:read"}),
+    ),
     Entry("jobs.py", "Jobs", ":material/work_history:", frozenset({"job:read"})),
     Entry("audit.py", "Audit", ":material/fact_check:", frozenset({"audit:read", "platform:read"})),
     Entry("members.py", "Members", ":material/group:", frozenset({"member:read"})),

@@ -80,12 +80,17 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """A filter of the API that is typed in full; ``name`` is its query parameter."""
+    """A filter of the API that is typed; ``name`` is its query parameter.
+
+    Of ``addresses`` the API takes one in full, or how they begin with a ``*`` behind it. What has
+    no ``@`` is none in full, and is asked for as a beginning.
+    """
 
     name: str
     label: str
     example: str
     width: int = 240
+    addresses: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,6 +223,7 @@ class ListPage(Generic[_T]):
         filters: What the API can filter by. Without any the page on show is searched, and is as
             long as the API allows: these lists are short, and one page is mostly all.
         name: Names one thing; by default its ``name``.
+        notice: Draws what must be known before the list, if anything.
         form: The way to a new one.
         upload: The way to many of them.
         edits: What can be changed of one, field by field.
@@ -239,6 +245,7 @@ class ListPage(Generic[_T]):
     write: str = ""
     filters: Sequence[Choice | Words] = ()
     name: Callable[[Any], str] = lambda item: str(item.name)
+    notice: Callable[[], None] | None = None
     form: Form | None = None
     upload: Upload | None = None
     edits: Sequence[Edit] = ()
@@ -294,6 +301,8 @@ def draw(page: ListPage[_T]) -> None:
         page.detail(wanted)
         return
     heading(page)
+    if page.notice:
+        page.notice()
     draw_list(page)
 
 
@@ -607,6 +616,8 @@ def _filter(key: str, one: Choice | Words) -> str | None:
             icon=":material/search:",
             width=one.width,
         ).strip()
+        if one.addresses and value and "@" not in value and not value.endswith("*"):
+            value += "*"
     return value or None
 
 

@@ -16,6 +16,7 @@ from dashboard.client.transport import (
     FieldProblem,
     Gate,
     Page,
+    Tagged,
     open_gate,
     walk,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "Gate",
     "Page",
     "SinkCopy",
+    "Tagged",
     "models",
     "open_gate",
     "read_sink_copies",

@@ -260,6 +260,7 @@ class EmailSettingsOut(Wire, frozen=True, kw_only=True):
     from_name: str
     keep_content_days: int | None
     keep_days: int | None
+    kept: KeptOut
     relay: RelayOut
     retry: RetryOut | None
     senders: list[str]
@@ -367,6 +368,16 @@ class JobOut(Wire, frozen=True, kw_only=True):
 class JobPage(Wire, frozen=True, kw_only=True):
     items: list[JobOut]
     next_cursor: str | None
+
+
+class KeptOut(Wire, frozen=True, kw_only=True):
+    """For how many days mail is kept, whoever says so."""
+
+    content_days: int
+    days: int
+    most_days: int
+    usual_content_days: int
+    usual_days: int
 
 
 class LiveOut(Wire, frozen=True, kw_only=True):
@@ -490,11 +501,13 @@ class RelayLimitsOut(Wire, frozen=True, kw_only=True):
 class RelayOut(Wire, frozen=True, kw_only=True):
     """The mail server that the tenant's mail goes to, as its answers have shown it."""
 
+    accepted_at: datetime | None
     limits: RelayLimitsOut
     name: str
     pauses: list[RelayPauseOut]
     provider: str | None
     state: str
+    usual: RelayLimitsOut
 
 
 class RelayPauseOut(Wire, frozen=True, kw_only=True):
@@ -509,7 +522,7 @@ class RelayPauseOut(Wire, frozen=True, kw_only=True):
 
 
 class RequestsOut(Wire, frozen=True, kw_only=True):
-    """Figures of API requests over the whole window; those of the console are not among them."""
+    """Figures of API requests over the whole window; what the console reads is not among them."""
 
     error_rate: float | None
     p95_ms: float | None

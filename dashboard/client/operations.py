@@ -131,6 +131,15 @@ class Api:
             headers={"If-Match": if_match},
         )
 
+    def resume_relay(self, *, idempotency_key: str | None = None) -> models.RelayOut:
+        """End the pauses of the mail server that the tenant's mail goes to, and try what waits."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/email-settings/relay/resume",
+            models.RelayOut,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
     def list_templates(
         self, *, limit: int | None = None, cursor: str | None = None
     ) -> models.TemplatePage:

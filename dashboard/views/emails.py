@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 from dashboard import client, pages, state, theme
 from dashboard.client import Api, models
 from dashboard.pages import Choice, Column, ListPage, Words
-from dashboard.widgets import mail, markup, problems, table
+from dashboard.widgets import mail, markup, problems, table, workers
 
 _READ: Final = "emails-read"
 _RECIPIENTS: Final = (
@@ -241,8 +241,9 @@ PAGE: Final = ListPage(
     ),
     filters=(
         Choice("state", "State", theme.EMAIL_STATES),
-        Words("recipient", "Recipient", "ada@example.test, or ada*", width=320),
+        Words("recipient", "Recipient", "Address, or ada*", width=320, addresses=True),
     ),
+    notice=workers.warn,
     detail=detail,
 )  # fmt: skip
 

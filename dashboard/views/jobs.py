@@ -11,12 +11,14 @@ import streamlit as st
 from dashboard import pages, state, theme
 from dashboard.client import Api, ApiProblem, models
 from dashboard.pages import Choice, Column, ListPage, Words
-from dashboard.widgets import confirm, markup, problems
+from dashboard.widgets import confirm, markup, problems, workers
 
 CANCELLABLE: Final = frozenset({"blocked", "ready", "running"})
 RETRYABLE: Final = frozenset({"dead", "cancelled"})
+WATCH_SECONDS: Final = 3
 _ACTED: Final = "jobs-acted"
-_ENDS: Final = {"dead": "gave up", "cancelled": "was cancelled"}
+_DRAWN: Final = "jobs-drawn"
+_ENDS: Final = {"dead": "gave up", "cancelled": "was cancelled", "skipped": "was skipped"}
 # E-mail is tried for a time and not so many times; its jobs have a limit that none will meet.
 UNCOUNTED: Final = 1_000_000
 
@@ -28,6 +30,9 @@ def detail(job_id: str) -> None:
     with problems.guard():
         job = session.api.get_job(job_id)
         _say_what_became_of(job)
+        if job.state in CANCELLABLE:
+            st.session_state[_DRAWN] = True
+            _watch(job.id, job.state, job.attempt)
         markup.object_heading(job.kind, job.state, _attempts(job))
         if session.can("job:write"):
             _acts(session, job)
@@ -41,14 +46,30 @@ def detail(job_id: str) -> None:
                 and st.button("Open its e-mail", key="jobs-email", icon=":material/mail:")
             ):
                 st.switch_page("views/emails.py", query_params=state.address(id=email_id))
-        if job.error and job.error != job.state:  # "cancelled" is no error of a cancelled job
+        error = _error(job)
+        if error != markup.NONE:
             markup.section("Last error")
-            st.code(job.error, language=None, wrap_lines=True)
+            st.code(error, language=None, wrap_lines=True)
         if job.result is not None:
             markup.section("Result")
             st.code(
                 json.dumps(job.result, ensure_ascii=False, indent=2), language=None, wrap_lines=True
             )
+
+
+@st.fragment(run_every=WATCH_SECONDS)
+def _watch(job_id: str, state_shown: str, attempt_shown: int) -> None:
+    """Have the page drawn anew when the job is not any more what it shows.
+
+    Streamlit runs this alone, again and again; the first time with the page, which has just asked.
+    """
+    if st.session_state.pop(_DRAWN, False):
+        return
+    with problems.guard():
+        job = state.current().api.get_job(job_id)
+        if (job.state, job.attempt) != (state_shown, attempt_shown):
+            st.session_state[_ACTED] = "watch", job_id, attempt_shown
+            st.rerun(scope="app")
 
 
 def _email_of(job: models.JobOut) -> str | None:
@@ -91,6 +112,11 @@ def _took(job: models.JobOut) -> str:
     return markup.duration(job.started_at, job.finished_at)
 
 
+def _error(job: models.JobOut) -> str:
+    """Return why the latest attempt failed; that a job was cancelled is no error of it."""
+    return job.error if job.error and job.error != job.state else markup.NONE
+
+
 def _acts(session: state.Session, job: models.JobOut) -> None:
     with problems.guard(), st.container(horizontal=True):
         if job.state in RETRYABLE and st.button(
@@ -124,14 +150,16 @@ def _say_what_became_of(job: models.JobOut) -> None:
         said = "The worker has been asked to stop."
     elif act == "cancel":
         said = f"The job is {job.state}."
-    elif job.state == "ready" and job.attempt == before:  # a retry counts on
+    elif job.state == "ready" and (not job.attempt or (act, job.attempt) == ("retry", before)):
         said = f"The job waits for a worker{', with all its attempts' if _counted(job) else ''}."
     elif job.state == "ready":
-        said = f"The job ran again and failed; the next attempt is due {markup.when(job.due_at)}."
+        again = "ran again and failed" if act == "retry" else "failed"
+        said = f"The job {again}; the next attempt is due {markup.when(job.due_at)} UTC."
     elif job.state == "running":
-        said = "The job runs again."
+        said = "The job runs again." if act == "retry" else "The job runs."
     else:
-        said = f"The job ran again and {_ENDS.get(job.state, job.state)}."
+        again = "ran again and " if act == "retry" else ""
+        said = f"The job {again}{_ENDS.get(job.state, job.state)}."
     st.toast(said, icon=":material/info:")
 
 
@@ -139,9 +167,12 @@ def _what_cancelling_does(session: state.Session, job: models.JobOut) -> str:
     if job.state == "running":
         return (
             f"Attempt {job.attempt} of this job is running. Cancelling asks its worker to stop; "
-            f"what was done stays done. {_delivered(session, job)}It will not be tried again."
+            f"what was done stays done. {_delivered(session, job)}It is not tried again by itself."
         )
-    ends = "takes it out of the queue for good, and jobs that wait for it are skipped."
+    ends = (
+        "takes it out of the queue until somebody runs it again, and jobs that wait for it are "
+        "skipped."
+    )
     if not job.attempt:
         return f"This job has not started. Cancelling {ends} Nothing it would have done happens."
     made = "1 attempt was" if job.attempt == 1 else f"{job.attempt} attempts were"
@@ -203,7 +234,7 @@ PAGE: Final = ListPage(
         Column("attempt", "Attempts", "number", _tried),
         Column("took", "Took", "number", _took),
         Column("worker", "Worker", "code"),
-        Column("error", "Last error"),
+        Column("error", "Last error", value=_error),
         Column("created_at", "Created (UTC)", "time"),
     ),
     export=(
@@ -214,6 +245,7 @@ PAGE: Final = ListPage(
         Choice("state", "State", theme.JOB_STATES),
         Words("kind", "Kind", "email.send", width=260),
     ),
+    notice=workers.warn,
     detail=detail,
 )  # fmt: skip
 

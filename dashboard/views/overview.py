@@ -8,10 +8,10 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import client, pages, state, theme
-from dashboard.widgets import charts, markup, problems, table
+from dashboard.widgets import charts, markup, problems, table, workers
 
 REFRESH_SECONDS: Final = 10
-WINDOWS: Final = {15: "15 minutes", 60: "hour", 360: "6 hours"}
+WINDOWS: Final = {15: "15 minutes", 60: "1 hour", 360: "6 hours"}
 _USUAL_WINDOW: Final = 15
 _WAITING: Final = ("blocked", "ready")
 _FAILURES: Final = (
@@ -48,7 +48,7 @@ def live(minutes: int) -> None:
 
 def figures(overview: client.models.OverviewOut, minutes: int) -> None:
     """Draw everything below the heading."""
-    window = f"the last {WINDOWS.get(minutes, f'{minutes} minutes')}"
+    window = f"the last {WINDOWS.get(minutes, f'{minutes} minutes').removeprefix('1 ')}"
     markup.status(*verdict(overview, window))
     mail(overview, window)
     emails, jobs = st.columns(2)
@@ -79,7 +79,7 @@ def verdict(overview: client.models.OverviewOut, window: str) -> tuple[str, str,
     waiting = sum(overview.jobs.get(name, 0) for name in _WAITING)
     if not overview.workers.alive:
         waits = f" Jobs of this tenant that wait: {waiting:,}." if waiting else ""
-        return "red", "Stopped", f"Nothing is sent: {_last_seen(overview.workers)}.{waits}"
+        return "red", "Stopped", f"Nothing is sent: {workers.last_seen(overview.workers)}.{waits}"
     mail, dead = overview.delivery, overview.jobs.get("dead", 0)
     troubles = [
         f"{count:,} {what}"
@@ -95,11 +95,17 @@ def verdict(overview: client.models.OverviewOut, window: str) -> tuple[str, str,
         said = f"Settled mail of {window}: {came}."
     else:
         said = f"No mail settled: none of {window} has an outcome."
+    deferred = overview.emails.get("deferred", 0)
+    if deferred:
+        said += (
+            f" {_count(deferred, 'e-mail')} could not be handed over yet, and will be tried again."
+        )
     if dead:
         said += f" {_count(dead, 'job')} gave up."
     if overview.requests.error_rate:
         said += f" The API failed to serve {_percent(overview.requests.error_rate)} of requests."
-    if mail.bounced or mail.partial or dead or overview.requests.error_rate:
+    stuck = deferred and not mail.accepted
+    if mail.bounced or mail.partial or dead or stuck or overview.requests.error_rate:
         return "amber", "Look here", said
     return ("green", "Well", said) if mail.settled else ("gray", "Quiet", said)
 
@@ -139,7 +145,7 @@ def mail(overview: client.models.OverviewOut, window: str) -> None:
         f"{waiting:,}",
         f"{running:,} running, {_count(overview.workers.alive, 'worker')}"
         if overview.workers.alive
-        else _last_seen(overview.workers),
+        else "no worker",
         "Ready to run, due later, or blocked by another job; however old. The workers are the "
         "platform's and serve all tenants.",
     )
@@ -148,11 +154,14 @@ def mail(overview: client.models.OverviewOut, window: str) -> None:
 def requests(overview: client.models.OverviewOut, window: str) -> None:
     """Draw how the API served this tenant."""
     markup.section("API requests")
-    markup.note(f"By this tenant's clients and keys in {window}. The console's own do not count.")
+    markup.note(
+        f"By this tenant's clients, keys and people in {window}. What the console reads to show it "
+        "does not count."
+    )
     found = overview.requests
     times = [point.at for point in overview.series]
     traffic, latency, errors = st.columns(3)
-    rate = f"{found.per_second:,.1f}" if found.per_second >= 10 else f"{found.per_second:.2f}"
+    rate = _rate(found.per_second)
     with traffic:
         charts.series(
             "requests",
@@ -212,14 +221,15 @@ def _percent(share: float) -> str:
     return f"{share:.2%}".replace(".00%", "%").replace("%", " %")
 
 
+def _rate(per_second: float) -> str:
+    """Return so many a second, rounded away from none."""
+    if 0 < per_second < 0.01:
+        return "< 0.01"
+    return f"{per_second:,.1f}" if per_second >= 10 else f"{per_second:.2f}"
+
+
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _last_seen(workers: client.models.WorkersOut) -> str:
-    if workers.seen_at is None:
-        return "no worker was ever seen"
-    return f"no worker seen since {markup.when(workers.seen_at)} UTC"
 
 
 def failures(found: list[client.models.FailureOut]) -> None:

@@ -25,7 +25,7 @@ PAGE: Final = ListPage(
     ),
     facts=(Column("created_by", "Created by", "who"),),
     filters=(
-        Words("address", "Address", "ada@example.test, or ada*", width=320),
+        Words("address", "Address", "Address, or ada*", width=320, addresses=True),
         Choice("reason", "Reason", ("manual", "import", "hard_bounce")),
     ),
     form=Form(

@@ -115,9 +115,16 @@ class Inside:
 
     def get(self, path: str, **query: Any) -> Any:
         """What the platform tells the person who is logged in."""
+        return self._ask("GET", path, params=query)
+
+    def post(self, path: str) -> Any:
+        """What the platform answers when that person does something elsewhere."""
+        return self._ask("POST", path)
+
+    def _ask(self, method: str, path: str, **options: Any) -> Any:
         headers = {"Authorization": f"Bearer {self.served.token()}"}
         url = f"{self.served.base_url}/api/v1/{path}"
-        return httpx.get(url, params=query, headers=headers).raise_for_status().json()
+        return httpx.request(method, url, headers=headers, **options).raise_for_status().json()
 
 
 @dataclass
@@ -591,13 +598,39 @@ class TestActs:
         job = platform.get("jobs", state="ready")["items"][0]
         visitor.page.goto(f"{visitor.target.url}/jobs?id={job['id']}")
         visitor.page.get_by_role("button", name="Cancel job").click()
-        expect(visitor.page.get_by_text("takes it out of the queue for good")).to_be_visible()
+        expect(
+            visitor.page.get_by_text("takes it out of the queue until somebody runs it again")
+        ).to_be_visible()
         visitor.check_accessibility("the question")
         visitor.picture("jobs-question")
         assert platform.get(f"jobs/{job['id']}")["state"] == "ready"
         visitor.page.get_by_role("button", name="Cancel this job").click()
         expect(visitor.page.get_by_text("The job is cancelled.")).to_be_visible()
         assert platform.get(f"jobs/{job['id']}")["state"] == "cancelled"
+
+    def test_an_open_job_is_shown_as_it_becomes(self, enter: Enter):
+        visitor = enter().log_in()
+        platform = visitor.target.inside()
+        job = platform.get("jobs", state="ready")["items"][0]
+        visitor.page.goto(f"{visitor.target.url}/jobs?tenant=demo&id={job['id']}")
+        expect(visitor.page.get_by_role("button", name="Cancel job")).to_be_visible()
+        platform.post(f"jobs/{job['id']}/cancel")
+        expect(visitor.page.get_by_role("button", name="Run again")).to_be_visible()
+        visitor.expect_no_problem()
+
+    def test_the_settings_are_saved_after_a_question(self, enter: Enter):
+        visitor = enter().log_in()
+        platform, page = visitor.target.inside(), visitor.page
+        visitor.open("E-mail settings")
+        page.get_by_role("spinbutton", name="Days to keep messages").fill("200")
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_text("messages older than 200 days")).to_be_visible()
+        visitor.check_accessibility("the question")
+        visitor.picture("email-settings-question")
+        assert platform.get("email-settings")["keep_days"] is None
+        page.get_by_role("button", name="Save and delete").click()
+        expect(page.get_by_text("messages for 200 days")).to_be_visible()
+        assert platform.get("email-settings")["keep_days"] == 200
 
     def test_the_chain_is_verified(self, enter: Enter):
         visitor = enter().log_in()

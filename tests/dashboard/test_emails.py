@@ -35,6 +35,21 @@ class TestList:
         assert [row["id"] for row in rows] == [one["id"] for one in platform.items("emails")[:50]]
         assert platform.called("GET", "emails")[-1].query == {"limit": "50"}
 
+    @pytest.mark.parametrize(
+        ("typed", "asked"),
+        [
+            ("GRACE", "GRACE*"),
+            ("grace@*", "grace@*"),
+            ("grace*", "grace*"),
+            ("grace@example.test", "grace@example.test"),
+        ],
+    )
+    def test_finds_by_a_part_of_an_address(self, visit, platform, typed, asked):
+        screen = visit("emails")
+        screen.app.text_input(key="emails-recipient").set_value(typed).run()
+        assert {row["to"] for row in screen.rows("emails")} == {"grace@example.test"}
+        assert platform.called("GET", "emails")[-1].query["recipient"] == asked
+
     def test_filters_by_state_and_recipient(self, visit, platform):
         screen = visit("emails")
         screen.app.selectbox(key="emails-state").select("accepted").run()

@@ -89,10 +89,31 @@ class TestDetail:
         screen.click("jobs-retry")
         assert screen.app.toast[0].value.startswith(said)
 
+    @pytest.mark.parametrize(
+        ("facts", "said"),
+        [
+            ({"state": "dead"}, "The job gave up."),
+            ({"state": "succeeded"}, "The job succeeded."),
+            ({"state": "cancelled"}, "The job was cancelled."),
+            ({"state": "skipped", "attempt": 0}, "The job was skipped."),
+            ({"state": "ready"}, "The job failed; the next attempt is due 20"),
+            ({"state": "ready", "attempt": 0}, "The job waits for a worker."),
+            ({"state": "running", "attempt": 2}, "The job runs."),
+        ],
+    )
+    def test_says_what_became_of_a_job_that_was_watched(self, visit, platform, facts, said):
+        job = one(platform, "running")
+        screen = visit("jobs", id=job["id"])
+        platform.wire.alter("GET", f"/api/v1/jobs/{job['id']}", lambda found: {**found, **facts})
+        # What the watch leaves when it sees another state; a browser's test has it see one.
+        screen.app.session_state["jobs-acted"] = "watch", job["id"], job["attempt"]
+        screen.app.run()
+        assert screen.app.toast[0].value.startswith(said)
+
     def test_asks_before_it_cancels_and_says_what_that_does(self, visit, platform):
         job = one(platform, "ready")
         screen = visit("jobs", id=job["id"]).click("jobs-cancel-start")
-        assert "takes it out of the queue for good" in screen.text
+        assert "takes it out of the queue until somebody runs it again" in screen.text
         assert now(platform, job)["state"] == "ready"
         screen.click("jobs-cancel-yes")
         assert now(platform, job)["state"] == "cancelled"
@@ -122,7 +143,7 @@ class TestDetail:
         assert "7 of 8 attempts made, the next is due 20" in screen.text
         screen.click("jobs-cancel-start")
         assert "7 attempts were made, and the next is due 20" in screen.text
-        assert "takes it out of the queue for good" in screen.text
+        assert "takes it out of the queue until somebody runs it again" in screen.text
         assert "What those attempts did stays done." in screen.text
         assert "No recipient's mail server has confirmed the message" in screen.text
         assert "has not started" not in screen.text

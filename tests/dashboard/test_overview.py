@@ -38,7 +38,7 @@ class TestVerdict:
     @pytest.fixture(autouse=True)
     def no_jobs(self, platform):
         told(platform)
-        self.parts = {"jobs": {}, "requests": WELL, "workers": ALIVE}
+        self.parts = {"jobs": {}, "emails": {}, "requests": WELL, "workers": ALIVE}
 
     @pytest.mark.parametrize(
         ("parts", "tone", "said"),
@@ -62,6 +62,16 @@ class TestVerdict:
                 {"delivery": mail(5), "jobs": {"dead": 1}},
                 "amber",
                 "Settled mail of the last 15 minutes: 5 accepted. 1 job gave up.",
+            ),
+            (
+                {"delivery": mail(5), "emails": {"deferred": 1}},
+                "green",
+                "1 e-mail could not be handed over yet, and will be tried again.",
+            ),
+            (
+                {"emails": {"deferred": 31}},
+                "amber",
+                "31 e-mails could not be handed over yet, and will be tried again.",
             ),
             (
                 {"delivery": mail(5), "requests": {**WELL, "error_rate": 0.031}},
@@ -119,10 +129,17 @@ class TestOverview:
         told(platform, delivery={**mail(5), "accepted_share": share})
         assert visit("overview").app.metric[0].value == said
 
+    @pytest.mark.parametrize(
+        ("rate", "said"), [(0, "0.00"), (0.001, "< 0.01"), (9.994, "9.99"), (1234.5, "1,234.5")]
+    )
+    def test_rounds_no_request_away(self, visit, platform, rate, said):
+        told(platform, requests={**WELL, "per_second": rate})
+        assert f"Requests per second, mean {said} " in visit("overview").text.replace("  ", " ")
+
     def test_says_what_is_wrong_with_the_workers(self, visit, platform):
         told(platform, workers=GONE)
         waiting = visit("overview").app.metric[3]
-        assert waiting.delta == "no worker seen since 2026-11-26 09:00:05 UTC"
+        assert waiting.delta == "no worker"
         told(platform, workers=ALIVE, jobs={"ready": 2, "running": 1})
         assert visit("overview").app.metric[3].delta == "1 running, 2 workers"
 
@@ -130,7 +147,7 @@ class TestOverview:
         screen = visit("overview")
         assert "Request errors (5xx) % of requests, over all" in screen.text
         assert "Error rate" not in screen.text
-        assert "The console's own do not count." in screen.text
+        assert "What the console reads to show it does not count." in screen.text
 
     def test_draws_five_charts_each_with_words_for_those_who_do_not_see_it(self, visit):
         charts = visit("overview").app.get("plotly_chart")

@@ -18,7 +18,7 @@ Dashboard = Annotated[DashboardManager, manager_of(DashboardManager)]
 
 
 class RequestsOut(BaseModel):
-    """Figures of API requests over the whole window; those of the console are not among them."""
+    """Figures of API requests over the whole window; what the console reads is not among them."""
 
     per_second: float
     p95_ms: float | None

@@ -12,8 +12,10 @@ from backend.core.errors import placed
 from backend.kit.mime import Mailbox, parse_address
 from backend.kit.outbound import NotAllowedError, Outbound, UnreachableError
 from backend.kit.smtp import Limits, SmtpRelay, limits_for
-from backend.managers.email._relays import RelayRecords
+from backend.managers.email._relays import READ_BY_ALL_SECONDS, RelayRecords
+from backend.managers.email._states import DEFERRED
 from backend.managers.email._values import (
+    Kept,
     RelayChoice,
     RelayOptions,
     RelayState,
@@ -26,12 +28,14 @@ from backend.managers.email.errors import (
     RelayNotAllowedError,
     RetentionError,
 )
-from backend.managers.email.models import EmailSettingsRow, SuppressionRow
+from backend.managers.email.models import EmailRow, EmailSettingsRow, SuppressionRow
 from backend.managers.email.settings import EmailSettings
+from backend.managers.orchestrator import OrchestratorManager
 from backend.managers.security import Keyring, SecurityManager
 
 MESSAGES_PER_SESSION: Final = 100
 _MOST_WAIT_SECONDS: Final = 3_600.0
+_HASTENED: Final = 500
 
 
 class EmailSettingsStore:
@@ -43,7 +47,9 @@ class EmailSettingsStore:
         platform: EmailSettings,
         default_relay: SmtpRelay,
         outbound: Outbound,
+        *,
         relays: RelayRecords,
+        orchestrator: OrchestratorManager,
     ) -> None:
         """What ``platform`` and ``default_relay`` say holds for tenants that say nothing."""
         self._security = security
@@ -54,6 +60,7 @@ class EmailSettingsStore:
         )
         self._outbound = outbound
         self._relays = relays
+        self._jobs = orchestrator
 
     async def show_relay(self, tx: ReadTx, settings: TenantEmailSettings) -> RelayState:
         """The mail server that the tenant's mail goes to, as its answers have shown it."""
@@ -62,6 +69,18 @@ class EmailSettingsStore:
     async def get(self, tx: ReadTx) -> TenantEmailSettings:
         """The tenant's settings, or the platform's defaults as revision 0."""
         return _as_settings(await tx.scalar(sa.select(EmailSettingsRow)), self._platform)
+
+    def kept(self, settings: TenantEmailSettings) -> Kept:
+        """How long settings have mail kept, beside what the platform says of it."""
+        usual_content, usual = self._platform.keep_content_days, self._platform.keep_days
+        days = settings.keep_days or usual
+        return Kept(
+            content_days=min(settings.keep_content_days or usual_content, days),
+            days=days,
+            usual_content_days=usual_content,
+            usual_days=usual,
+            most_days=self._platform.max_keep_days,
+        )
 
     async def get_for_sending(self, tx: ReadTx) -> tuple[TenantEmailSettings, bool]:
         """The same, and whether the tenant has any suppressions, in one statement."""
@@ -85,7 +104,8 @@ class EmailSettingsStore:
         """Replace the tenant's settings. The same relay without a password keeps the stored one.
 
         Without a user name no password is kept, given or stored: nobody could log in with it. The
-        relay before and the one from now on are tried anew, whatever they refused.
+        relay before and the one from now on are tried anew, whatever they refused; where one was
+        paused, with what waited for it.
 
         Raises:
             EmailSettingsChangedError: The version is not the current one any more.
@@ -139,9 +159,34 @@ class EmailSettingsStore:
             version=values["version"],
         )
         made = _as_settings(EmailSettingsRow(**values), self._platform)
-        for where in {self.relay_of(one).where for one in (current, made)}:
-            await self._relays.forget(tx, where)
+        resumed = [
+            await self._relays.resume(tx, where, forgetting=True)
+            for where in {self.relay_of(one).where for one in (current, made)}
+        ]
+        if any(resumed):
+            await self._hasten(tx)
         return made
+
+    async def resume_relay(self, tx: Tx) -> RelayState:
+        """End the pauses of the tenant's relay, and try what waits; audited as ``relay.resumed``.
+
+        Up to 500 deferred messages, the oldest, are due as soon as every worker knows of it, in six
+        seconds; others keep their times. What the relay has taught of its limits stays.
+        """
+        settings = await self.get(tx)
+        where = self.relay_of(settings).where
+        await self._relays.resume(tx, where)
+        tx.audit("relay.resumed", f"relay:{where}", hastened=await self._hasten(tx))
+        return await self.show_relay(tx, settings)
+
+    async def _hasten(self, tx: Tx) -> int:
+        waiting = await tx.scalars(
+            sa.select(EmailRow.job_id)
+            .where(EmailRow.state == DEFERRED)
+            .order_by(EmailRow.id)
+            .limit(_HASTENED)
+        )
+        return await self._jobs.hasten(tx, list(waiting), delay_seconds=READ_BY_ALL_SECONDS)
 
     def relay_of(self, settings: TenantEmailSettings) -> SmtpRelay:
         """The mail server that settings lead to, without the password."""

@@ -28,6 +28,9 @@ from backend.managers.email._values import RelayPause, RelayState
 from backend.managers.email.models import RelayRow
 
 _READ_SECONDS: Final = 5.0
+READ_BY_ALL_SECONDS: Final = _READ_SECONDS + 1
+"""What is written now, every worker knows after so long."""
+_ACCEPTED_SECONDS: Final = 60.0
 _LIMITS: Final = (
     "connections",
     "rate_per_second",
@@ -44,6 +47,9 @@ class _Known:
     revision: int = 0
     limits_at: datetime | None = None
     stored: set[str] = field(default_factory=set)
+    # An acceptance that is to be recorded, and when one last was.
+    accepted_at: float | None = None
+    told_at: float = -_ACCEPTED_SECONDS
 
 
 class RelayRecords:
@@ -55,7 +61,14 @@ class RelayRecords:
 
     def has_news(self, tenant_id: str, relay: SmtpRelay, flow: Flow) -> bool:
         """Whether something was learned that this tenant's record does not say."""
-        return self._of(tenant_id, relay).revision != flow.revision
+        known = self._of(tenant_id, relay)
+        return known.revision != flow.revision or known.accepted_at is not None
+
+    def accepted(self, tenant_id: str, relay: SmtpRelay) -> None:
+        """The relay took a message of this tenant; worth a record once a minute."""
+        known, now = self._of(tenant_id, relay), self._clock()
+        if now - known.told_at >= _ACCEPTED_SECONDS:
+            known.accepted_at = now
 
     def unsettle(self, tenant_id: str, relay: SmtpRelay) -> None:
         """What was to be written is not."""
@@ -87,6 +100,10 @@ class RelayRecords:
     async def write(self, tx: Tx, relay: SmtpRelay, flow: Flow) -> None:
         """Record what the flow has learned, and tell of pauses that began or ended."""
         known = self._of(tx.tenant_id, relay)
+        if known.accepted_at is not None:
+            await self._write_acceptance(tx, relay.where, known)
+        if known.revision == flow.revision:
+            return
         known.revision = flow.revision
         before = {row.sender: row for row in await _rows(tx, relay.where)}
         pauses = {pause.sender: pause for pause in flow.pauses}
@@ -102,13 +119,7 @@ class RelayRecords:
                 values = _values(pause, since, now + _span(pause, moment), now)
                 if sender == ALL_SENDERS:
                     values |= {name: learned.get(name) for name in _LIMITS}
-                key = {"tenant_id": tx.tenant_id, "relay": relay.where, "sender": sender}
-                await tx.upsert(
-                    RelayRow,
-                    key | dict.fromkeys(_LIMITS) | values,
-                    conflict=["tenant_id", "relay", "sender"],
-                    update=values,
-                )
+                await _upsert(tx, relay.where, sender, values)
             if pause is not None and not was_paused:
                 tx.emit(
                     "relay.paused",
@@ -124,12 +135,22 @@ class RelayRecords:
         known.limits_at = now
         known.read_at = moment
 
-    async def forget(self, tx: Tx, where: str) -> None:
-        """Somebody changed how the relay is used: it is tried anew, by every worker."""
-        for row in await _rows(tx, where):
+    async def resume(self, tx: Tx, where: str, *, forgetting: bool = False) -> bool:
+        """End all pauses of a relay: it is tried anew, by every worker. Returns if there was any.
+
+        ``forgetting`` its limits too: somebody changed how it is used.
+        """
+        rows = await _rows(tx, where)
+        for row in rows:
             if row.kind is not None:
                 tx.emit("relay.resumed", f"relay:{where}", sender=row.sender or None)
-            await _delete(tx, where, row.sender)
+            if row.sender != ALL_SENDERS:
+                await _delete(tx, where, row.sender)
+                continue
+            now = tx.now()
+            limits = dict.fromkeys(_LIMITS) if forgetting else {}
+            await _upsert(tx, where, ALL_SENDERS, _values(None, None, now, now) | limits)
+        return any(row.kind is not None for row in rows)
 
     async def show(self, tx: ReadTx, relay: SmtpRelay) -> RelayState:
         """What people may see of it."""
@@ -143,15 +164,25 @@ class RelayRecords:
         ]
         shared = next((row for row in rows if row.sender == ALL_SENDERS), None)
         learned = {} if shared is None else _learned(shared)
-        taught = Limits(**({"connections": relay.limits.connections} | learned))
+        usual = relay.limits
+        taught = Limits(**({"connections": usual.connections} | learned))
         provider = provider_of(relay.host)
         return RelayState(
             name=relay.where,
             provider=None if provider is None else provider.name,
             state="paused" if pauses else "slowed" if learned else "ok",
             pauses=pauses,
-            limits=taught.within(relay.limits),
+            limits=taught.within(usual),
+            usual=usual,
+            accepted_at=None if shared is None else shared.accepted_at,
         )
+
+    async def _write_acceptance(self, tx: Tx, where: str, known: _Known) -> None:
+        # Its column alone: limits that another worker is just giving up must not come back.
+        moment = self._clock()
+        at = tx.now() - timedelta(seconds=moment - (known.accepted_at or moment))
+        known.accepted_at, known.told_at = None, moment
+        await _upsert(tx, where, ALL_SENDERS, {"accepted_at": at})
 
     def _of(self, tenant_id: str, relay: SmtpRelay) -> _Known:
         return self._known.setdefault((tenant_id, relay), _Known())
@@ -159,6 +190,18 @@ class RelayRecords:
 
 async def _rows(tx: ReadTx, where: str) -> list[RelayRow]:
     return list(await tx.scalars(sa.select(RelayRow).where(RelayRow.relay == where)))
+
+
+async def _upsert(tx: Tx, where: str, sender: str, values: dict[str, Any]) -> None:
+    key = {"tenant_id": tx.tenant_id, "relay": where, "sender": sender}
+    new = {"times": 0, "updated_at": tx.now(), "accepted_at": None} | dict.fromkeys(_LIMITS)
+    pause = dict.fromkeys(("kind", "code", "reason", "since", "until"))
+    await tx.upsert(
+        RelayRow,
+        key | pause | new | values,
+        conflict=["tenant_id", "relay", "sender"],
+        update=values,
+    )
 
 
 async def _delete(tx: Tx, where: str, sender: str) -> None:

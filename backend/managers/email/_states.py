@@ -25,8 +25,9 @@ from backend.managers.email.models import ContentRow, EmailRow, EventRow, Recipi
 from backend.managers.orchestrator import Claim, JobNotRetryableError, Outcome
 
 QUEUED: Final = "queued"
+DEFERRED: Final = "deferred"
 SUPPRESSED: Final = "suppressed"
-OPEN_STATES: Final = ("queued", "sending", "deferred")
+OPEN_STATES: Final = (QUEUED, "sending", DEFERRED)
 _MAX_REASON: Final = 500
 _TOLD: Final = frozenset({"accepted", "deferred", "bounced", "partial", "cancelled", SUPPRESSED})
 

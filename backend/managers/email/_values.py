@@ -227,6 +227,16 @@ class TenantEmailSettings:
         return f"v{self.revision}"
 
 
+class Kept(NamedTuple):
+    """For how many days a tenant's mail is kept, how many are usual, and the most there may be."""
+
+    content_days: int
+    days: int
+    usual_content_days: int
+    usual_days: int
+    most_days: int
+
+
 class Route(NamedTuple):
     """The way out for a tenant's messages, read in one statement."""
 
@@ -250,13 +260,19 @@ class RelayPause:
 
 @dataclass(frozen=True, slots=True)
 class RelayState:
-    """What is known of the relay that a tenant's mail goes to."""
+    """What is known of the relay that a tenant's mail goes to.
+
+    ``limits`` are those of now; ``usual`` those without what its answers taught. ``accepted_at``,
+    when it last took a message of the tenant, is kept to the minute.
+    """
 
     name: str
     provider: str | None
     state: str
     pauses: Sequence[RelayPause]
     limits: Limits
+    usual: Limits
+    accepted_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,6 +155,8 @@ class EmailDelivery:
         if not found:
             return
         batch.finish(claim, _outcome(delivery, found))
+        if any(one.state == "accepted" for one in found):
+            self._emails.relays.accepted(claim.tenant_id, pool.relay)
         await self._record(claim.tenant_id, pool)
 
     async def _record(self, tenant_id: str, pool: SmtpPool) -> None:

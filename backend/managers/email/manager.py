@@ -105,7 +105,12 @@ class EmailManager:
         self.retention = MailRetention(settings)
         self.relays = RelayRecords()
         self.email_settings = EmailSettingsStore(
-            security, settings, self._default_relay, outbound, self.relays
+            security,
+            settings,
+            self._default_relay,
+            outbound,
+            relays=self.relays,
+            orchestrator=orchestrator,
         )
 
     @property

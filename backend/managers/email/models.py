@@ -130,8 +130,8 @@ class EmailSettingsRow(TenantOwned, Base):
 class RelayRow(TenantOwned, Base):
     """What one tenant's workers know of a relay: its pause, for one sender or all, and its limits.
 
-    ``sender`` is "" for all senders; that row alone holds the limits. A row without ``kind`` is no
-    pause.
+    ``sender`` is "" for all senders; that row alone holds the limits, and when the relay last took
+    a message of the tenant. A row without ``kind`` is no pause.
     """
 
     __tablename__ = "email_relays"
@@ -148,6 +148,7 @@ class RelayRow(TenantOwned, Base):
     rate_per_second: Mapped[float | None]
     messages_per_session: Mapped[int | None] = mapped_column(sa.Integer)
     recipients_per_transaction: Mapped[int | None] = mapped_column(sa.Integer)
+    accepted_at: Mapped[datetime | None]
     updated_at: Mapped[datetime]
 
 

@@ -58,6 +58,7 @@ from backend.managers.email.schemas import (
     EmailSettingsPut,
     ImportedOut,
     RelayOptionsIn,
+    RelayOut,
     SmtpOut,
     State,
     SubmittedOut,
@@ -278,7 +279,7 @@ async def get_settings(
         found = await emails.email_settings.get(tx)
         relay = await emails.email_settings.show_relay(tx, found)
     response.headers["ETag"] = etag(found.version)
-    return _settings(found, relay)
+    return _settings(emails, found, relay)
 
 
 @router.put(
@@ -327,11 +328,26 @@ async def put_settings(
         )
         relay = await emails.email_settings.show_relay(tx, found)
     response.headers["ETag"] = etag(found.version)
-    return _settings(found, relay, warning)
+    return _settings(emails, found, relay, warning)
+
+
+@router.post("/email-settings/relay/resume", response_model=RelayOut, responses=problems())
+async def resume_relay(
+    request: Request,
+    scope: Annotated[Scope, requires("email_settings:write")],
+    emails: Emails,
+    db: Db,
+) -> Response:
+    """End the pauses of the mail server that the tenant's mail goes to, and try what waits."""
+    async with db.transaction(scope) as tx:
+        return reply(request, tx, view(RelayOut, await emails.email_settings.resume_relay(tx)))
 
 
 def _settings(
-    found: TenantEmailSettings, relay: RelayState, warning: str | None = None
+    emails: EmailManager,
+    found: TenantEmailSettings,
+    relay: RelayState,
+    warning: str | None = None,
 ) -> EmailSettingsOut:
     smtp = found.smtp
     return view(
@@ -339,6 +355,7 @@ def _settings(
         found,
         smtp=None if smtp is None else view(SmtpOut, smtp, **asdict(smtp.options)),
         retry=found.own_retry,
+        kept=emails.email_settings.kept(found),
         relay=relay,
         warning=warning,
     )

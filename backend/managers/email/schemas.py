@@ -483,7 +483,24 @@ class RelayOut(BaseModel):
     provider: str | None = Field(description="Whose it is, if it is a known one")
     state: Literal["ok", "slowed", "paused"]
     pauses: list[RelayPauseOut]
-    limits: RelayLimitsOut
+    limits: RelayLimitsOut = Field(description="Of now")
+    usual: RelayLimitsOut = Field(
+        description="What the settings, its provider and the platform allow: `limits`, without what"
+        " its answers taught"
+    )
+    accepted_at: datetime | None = Field(
+        description="When it last took a message of this tenant, to the minute"
+    )
+
+
+class KeptOut(BaseModel):
+    """For how many days mail is kept, whoever says so."""
+
+    content_days: int
+    days: int
+    usual_content_days: int = Field(description="Where the tenant says nothing")
+    usual_days: int
+    most_days: int = Field(description="What a tenant may ask for at most")
 
 
 class EmailSettingsPut(Input):
@@ -524,6 +541,7 @@ class EmailSettingsOut(BaseModel):
     suppress_hard_bounces: bool
     keep_content_days: int | None
     keep_days: int | None
+    kept: KeptOut
     retry: RetryOut | None = Field(description="Null: as the platform does")
     senders: list[str]
     relay: RelayOut

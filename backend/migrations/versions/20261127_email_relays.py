@@ -29,6 +29,7 @@ def upgrade() -> None:
         sa.Column("rate_per_second", sa.Double(), nullable=True),
         sa.Column("messages_per_session", sa.Integer(), nullable=True),
         sa.Column("recipients_per_transaction", sa.Integer(), nullable=True),
+        sa.Column("accepted_at", UtcTime(), nullable=True),
         sa.Column("updated_at", UtcTime(), nullable=False),
         key=("relay", "sender"),
     )

@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from backend.core.clock import system_clock
 from backend.core.context import Scope
 from backend.core.events import read_events
 from backend.kit.smtp import Pacing
@@ -192,7 +194,84 @@ async def told(mailing: Mailing, caller: TenantClient, kind: str) -> bool:
     return kind in await kinds(mailing, caller)
 
 
+class TestResume:
+    """An administrator mended what the relay refused, and does not wait for the pause to end."""
+
+    LONG = Pacing(pause_seconds=600, most_pause_seconds=900)
+
+    @pytest.fixture(autouse=True)
+    def known_soon(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("backend.managers.email._relays._READ_SECONDS", 0.2)
+        monkeypatch.setattr("backend.managers.email._email_settings.READ_BY_ALL_SECONDS", 0.3)
+
+    async def test_tries_at_once_what_waits(self, opened: Open) -> None:
+        rules = answers("mail", "550 5.4.5 daily limit")()
+        async with opened(rules, pacing=self.LONG) as mailing:
+            ada = await mailing.caller("owner")
+            made = [await post(ada) for _ in range(3)]
+            await until(lambda: told(mailing, ada, "relay.paused"))
+            for one in made:
+                await mailing.settled(ada, one["id"], "deferred")
+            rules.play(mail=Rules().mail)
+            answer = await ada.http.post("/api/v1/email-settings/relay/resume")
+            assert (answer.status_code, answer.json()["state"]) == (200, "ok")
+            for one in made:
+                await mailing.settled(ada, one["id"], "accepted")
+            (record,) = (
+                await ada.http.get("/api/v1/audit", params={"action": "relay.resumed"})
+            ).json()["items"]
+            assert record["data"]["hastened"] == 3
+
+    async def test_that_is_refused_again_pauses_again(self, opened: Open) -> None:
+        rules = answers("mail", "550 5.4.5 daily limit")()
+        async with opened(rules, pacing=self.LONG) as mailing:
+            ada = await mailing.caller("owner")
+            made = await post(ada)
+            await mailing.settled(ada, made["id"], "deferred")
+            await ada.http.post("/api/v1/email-settings/relay/resume")
+            await until(lambda: paused(ada))
+            assert (await mailing.settled(ada, made["id"], "deferred"))["attempts"] == 2
+
+    async def test_by_saved_settings_tries_what_waits_too(self, opened: Open) -> None:
+        rules = answers("mail", "553 5.7.1 not your address")()
+        async with opened(rules, pacing=self.LONG) as mailing:
+            ada = await mailing.caller("owner")
+            made = await post(ada)
+            await until(lambda: paused(ada))
+            rules.play(mail=Rules().mail)
+            await ada.http.put("/api/v1/email-settings", json={"from_address": "b@acme.example"})
+            await mailing.settled(ada, made["id"], "accepted")
+
+    async def test_leaves_alone_what_is_to_go_later(self, opened: Open) -> None:
+        async with opened(Rules()) as mailing:
+            ada = await mailing.caller("owner")
+            at = (system_clock() + timedelta(hours=1)).isoformat()
+            made = await post(ada, send_at=at)
+            before = (await ada.http.get(f"/api/v1/jobs/{made['job_id']}")).json()
+            await ada.http.post("/api/v1/email-settings/relay/resume")
+            after = (await ada.http.get(f"/api/v1/jobs/{made['job_id']}")).json()
+            assert (after["due_at"], after["state"]) == (before["due_at"], "ready")
+
+
+async def paused(caller: TenantClient) -> bool:
+    return (await relay_of(caller))["state"] == "paused"
+
+
 class TestRelayState:
+    async def test_shows_when_it_last_took_a_message_of_the_tenant(self, opened: Open) -> None:
+        async with opened(Rules()) as mailing:
+            ada, bob = await mailing.caller("owner"), await mailing.caller("owner")
+            assert (await relay_of(ada))["accepted_at"] is None
+            email = await mailing.settled(ada, (await post(ada))["id"], "accepted")
+            await until(lambda: has_accepted(ada))
+            shown = (await relay_of(ada))["accepted_at"]
+            apart = datetime.fromisoformat(shown) - datetime.fromisoformat(email["accepted_at"])
+            assert abs(apart) < timedelta(minutes=1)
+            assert (await relay_of(bob))["accepted_at"] is None
+            body = {"from_address": "b@acme.example"}
+            answer = await ada.http.put("/api/v1/email-settings", json=body)
+            assert answer.json()["relay"]["accepted_at"] == shown
+
     async def test_shows_what_was_learned(self, opened: Open) -> None:
         rules = Rules()
 
@@ -273,3 +352,7 @@ class TestTarpit:
             assert silent.most_open <= 2
             state = (await ada.http.get("/api/v1/emails?state=deferred")).json()
             assert state["items"]
+
+
+async def has_accepted(caller: TenantClient) -> bool:
+    return (await relay_of(caller))["accepted_at"] is not None

@@ -141,6 +141,8 @@ async def test_no_statement_reads_more_than_it_needs(
         with watch(house.platform.database.engine.sync_engine, plans):
             await use_everything(house, ada)
             await work(house, ada)
+            # Now something is deferred, which is to be tried again.
+            await house.ask(ada, "POST /api/v1/email-settings/relay/resume")
             await tick(house, ada)
     streams = {"GET /api/v1/events", "GET /api/v1/platform/events"}  # below: read_span, a cursor
     assert house.used == (PERMISSIONS.keys() | FREE) - streams

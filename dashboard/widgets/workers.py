@@ -1,0 +1,33 @@
+"""Whether anybody works: without a worker nothing goes out, whatever a page says of what waits."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dashboard import client, state
+from dashboard.widgets import markup
+
+_SHORTEST_MINUTES: Final = 1
+
+
+def last_seen(workers: client.models.WorkersOut) -> str:
+    """Return since when there is none."""
+    if workers.seen_at is None:
+        return "no worker was ever seen"
+    return f"no worker seen since {markup.when(workers.seen_at)} UTC"
+
+
+def warn() -> None:
+    """Draw a warning while nobody works, and nothing else; for who may know.
+
+    What is not known is no reason to draw anything: the page has its own figures.
+    """
+    session = state.current()
+    if not session.can("overview:read"):
+        return
+    try:
+        workers = session.api.read_overview(minutes=_SHORTEST_MINUTES).workers
+    except client.ApiProblem:
+        return
+    if not workers.alive:
+        markup.status("red", "Stopped", f"What waits is not done: {last_seen(workers)}.")
