@@ -132,6 +132,96 @@ describe('send', () => {
 		});
 	});
 
+	it('posts a sender, an ID, several replies, a time and an invitation', async () => {
+		const content = 'BEGIN:VCALENDAR\nMETHOD:CANCEL\nEND:VCALENDAR';
+		const body = await sentBody({
+			options: {
+				from: ' Acme Billing <billing@example.test> ',
+				messageId: '<order-7@example.test>',
+				replyTo: 'a@example.test; "B, C" <b@example.test>',
+				sendAt: '2026-12-24T08:00:00+01:00',
+				calendar: { invitation: { method: 'CANCEL', content } },
+			},
+		});
+		assert.deepEqual(body, {
+			to: ['ada@example.test'],
+			subject: 'Hello',
+			text: 'Hi Ada',
+			from: 'Acme Billing <billing@example.test>',
+			message_id: '<order-7@example.test>',
+			reply_to: ['a@example.test', '"B, C" <b@example.test>'],
+			send_at: '2026-12-24T07:00:00.000Z',
+			calendar: { method: 'CANCEL', content },
+		});
+	});
+
+	it('puts inline images behind the attachments, named as the HTML names them', async () => {
+		const image = (content) => ({ fileName: `${content}.png`, mimeType: 'image/png', content });
+		const body = await sentBody(
+			{
+				html: '<img src="cid:logo"><img src="cid:photo">',
+				attachments: 'data',
+				options: {
+					inlineImages: {
+						image: [{ binaryField: 'photo' }, { binaryField: 'data', contentId: 'logo' }],
+					},
+				},
+			},
+			{ binary: { data: image('one'), photo: image('two') } },
+		);
+		assert.deepEqual(
+			body.attachments.map(({ filename, content_id: id }) => [filename, id]),
+			[
+				['one.png', undefined],
+				['two.png', 'photo'],
+				['one.png', 'logo'],
+			],
+		);
+		assert.equal('inline_images' in body, false);
+	});
+
+	for (const [what, sendAt, expected] of [
+		['without an offset, in the time zone of the workflow', '2026-07-01T08:00:00', '06'],
+		['of SQL', '2026-07-01 08:00:00', '06'],
+		['with an offset', '2026-07-01T08:00:00-01:00', '09'],
+		['of another language', new Date('2026-07-01T08:00:00Z'), '08'],
+	]) {
+		it(`takes a time ${what}`, async () => {
+			const { send_at: told } = await sentBody({ options: { sendAt } });
+			assert.equal(told, `2026-07-01T${expected}:00:00.000Z`);
+		});
+	}
+
+	for (const [what, options, told] of [
+		['a number as a time', { sendAt: 1_790_000_000 }, /"Send At" is not a time: 1790000000/],
+		['a year as a time', { sendAt: '2026' }, /"Send At" is not a time/],
+		['a day that is none', { sendAt: '2026-02-31T08:00:00' }, /"Send At" is not a time/],
+		['an invitation without a text', { calendar: { invitation: {} } }, /has no text/],
+		['an image of no field', { inlineImages: { image: [{ contentId: 'x' }] } }, /no binary field/],
+		['an image that is not there', { inlineImages: { image: [{ binaryField: 'x' }] } }, /'x'/],
+	]) {
+		it(`refuses ${what} before any request`, async () => {
+			const context = makeContext({
+				parameters: { ...sendParameters, options },
+				answer: accepted,
+			});
+			assert.match((await failNode(context)).message, told);
+			assert.equal(context.requests.length, 0);
+		});
+	}
+
+	for (const name of ['sendAt', 'from', 'messageId']) {
+		it(`refuses an expression for ${name} that gives nothing`, async () => {
+			const context = makeContext({
+				parameters: { ...sendParameters, options: { [name]: '' } },
+				written: { options: { [name]: '={{ $json.missing }}' } },
+				answer: accepted,
+			});
+			assert.match((await failNode(context)).message, /The expression in ".*" gives nothing/);
+			assert.equal(context.requests.length, 0);
+		});
+	}
+
 	it('posts a template with variables, typed or built by an expression', async () => {
 		const template = { content: 'template', template: 'welcome' };
 		const expected = { to: ['ada@example.test'], template: 'welcome', variables: { name: 'Ada' } };
@@ -390,6 +480,25 @@ describe('waiting for delivery', () => {
 				: states('accepted')(request);
 		await runNode(makeContext({ parameters: waiting(30), answer }), clock);
 		assert.deepEqual(clock.sleeps, [3000]);
+	});
+
+	it('does not wait for what goes out later, and waits on for what goes out meanwhile', async () => {
+		const sent = async (seconds) => {
+			const clock = makeClock();
+			const later = new Date(clock.now() + seconds * 1000).toISOString();
+			const email = { ...queued, send_at: later };
+			const context = makeContext({
+				parameters: { ...sendParameters, options: { sendAt: later, waitSeconds: 30 } },
+				answer: ({ method }) =>
+					method === 'POST'
+						? { status: 202, body: email }
+						: { status: 200, body: { ...email, state: 'accepted' } },
+			});
+			const [{ json }] = await runNode(context, clock);
+			return [json.state, context.requests.length];
+		};
+		assert.deepEqual(await sent(3600), ['queued', 1]);
+		assert.deepEqual(await sent(10), ['accepted', 2]);
 	});
 });
 
@@ -712,15 +821,29 @@ describe('send batch', () => {
 		const messages = [
 			{ to: 'a@x.test; b@x.test', subject: 7, text: 'Hi', business_key: 42, cc: null },
 			{ to: [{ email: 'c@x.test' }], template: 'welcome', variables: { n: 1 } },
+			{
+				to: 'd@x.test',
+				template: 'welcome',
+				reply_to: ['e@x.test', { email: 'f@x.test' }],
+				send_at: '2026-07-01 08:00:00',
+				from: 'Acme <a@x.test>',
+			},
 		];
 		for (const given of [messages, JSON.stringify(messages)]) {
 			const context = make(given);
-			assert.equal((await runNode(context)).length, 2);
+			assert.equal((await runNode(context)).length, 3);
 			const [{ path, body, headers }] = context.requests;
 			assert.equal(path, '/api/v1/emails/batch');
 			assert.deepEqual(body.messages, [
 				{ to: ['a@x.test', 'b@x.test'], subject: '7', text: 'Hi', business_key: '42' },
 				{ to: ['c@x.test'], template: 'welcome', variables: { n: 1 } },
+				{
+					to: ['d@x.test'],
+					template: 'welcome',
+					reply_to: ['e@x.test', 'f@x.test'],
+					send_at: '2026-07-01T06:00:00.000Z',
+					from: 'Acme <a@x.test>',
+				},
 			]);
 			assert.match(headers['idempotency-key'], /^[0-9a-f]{64}$/);
 		}

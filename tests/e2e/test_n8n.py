@@ -370,6 +370,56 @@ class TestEmail:
         assert attachment.get_filename() == "note.txt"
         assert attachment.get_payload(decode=True) == "héllo".encode()
 
+    def test_is_from_whom_and_shows_what_its_builder_says(self, n8n, oauth2, platform, admin):
+        own = admin.get("/api/v1/email-settings").raise_for_status().json()["from_address"]
+        path = f"test-{uuid.uuid4()}"
+        lines = ("BEGIN:VCALENDAR", "VERSION:2.0", "METHOD:REQUEST", "END:VCALENDAR")
+        hook, sender, respond = webhook_chain(
+            path,
+            oauth2,
+            {
+                "resource": "email",
+                "operation": "send",
+                "to": ADA,
+                "subject": "You are invited",
+                "html": '<img src="cid:logo">',
+                "options": {
+                    "from": f"Acme Events <{own}>",
+                    "messageId": f"<{path}@acme.example>",
+                    "replyTo": "a@example.test, b@example.test",
+                    "sendAt": "={{ $now.plus({ seconds: 2 }) }}",
+                    "inlineImages": {"image": [{"binaryField": "data", "contentId": "logo"}]},
+                    "calendar": {"invitation": {"method": "REQUEST", "content": "\n".join(lines)}},
+                    "waitSeconds": 60,
+                },
+            },
+        )
+        file = make_node(
+            path,
+            "File",
+            "n8n-nodes-base.convertToFile",
+            1.1,
+            {
+                "operation": "toText",
+                "sourceProperty": "body.note",
+                "options": {"fileName": "logo.svg"},
+            },
+        )
+        workflow = n8n.ensure_workflow(path, [hook, file, sender, respond])
+        _, execution = n8n.run_webhook(workflow, path, {"note": "<svg/>"})
+
+        assert execution.status == "success", execution.error
+        [email] = execution.items("Email Sender")
+        assert email["state"] == "accepted"
+        assert email["created_at"] < email["send_at"] <= email["accepted_at"]
+        [mail] = received(platform.sink_dir, f"<{path}@acme.example>")
+        assert mail["From"] == f"Acme Events <{own}>"
+        assert mail["Reply-To"] == "a@example.test, b@example.test"
+        shown = {part["Content-ID"] for part in mail.walk() if part["Content-ID"]}
+        assert shown == {"<logo>"}
+        [invitation] = [p for p in mail.walk() if p.get_content_type() == "text/calendar"]
+        assert invitation.get_param("method") == "REQUEST"
+
     def test_is_sent_once_per_business_key(self, n8n, oauth2):
         workflow = n8n.ensure_demo_workflow(oauth2)
         assert n8n.ensure_demo_workflow(oauth2) == workflow

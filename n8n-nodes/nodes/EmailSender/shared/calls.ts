@@ -21,6 +21,7 @@ import {
 	asBoolean,
 	asNumber,
 	asText,
+	asTime,
 	isExpression,
 	isNothing,
 	nameOf,
@@ -32,6 +33,9 @@ import {
 } from './values';
 
 const LARGEST_PAGE = 200;
+const PLAIN = ['string', 'number', 'boolean'];
+/** An expression gives a time as an object of its own. */
+const TIMES = ['string', 'object'];
 
 interface Declaration {
 	/** What the list of operations says, when it is not the operation's own value in words. */
@@ -164,11 +168,11 @@ function refuseEmptyFilters(
 	if (isExpression(all.written) && Object.keys(given).length === 0) {
 		throw refuse(all, 'The expression in "Filters" gives nothing');
 	}
-	for (const { name, displayName: label } of filters.filter((one) => one.name in given)) {
+	for (const { name, type, displayName: label } of filters.filter((one) => one.name in given)) {
 		const place = { ...all, label, written: writtenIn(context, 'filters', name) };
 		// One expression for all of them says nothing about each.
 		if (!isExpression(all.written)) {
-			refuseEmptyParts(place, given[name], ['string', 'number', 'boolean']);
+			refuseEmptyParts(place, given[name], type === 'dateTime' ? TIMES : PLAIN);
 		}
 		if (given[name] === undefined || given[name] === null) {
 			throw refuse(place, `The filter "${label}" is nothing`);
@@ -193,6 +197,8 @@ export interface Send extends Declaration, Partial<Named> {
 	fields: INodeProperties[];
 	/** Names of fields that only steer the node. */
 	unsent?: string[];
+	/** By field name, the field whose list this one's list is put behind. */
+	joined?: Record<string, string>;
 	/** By field name, where its type does not say what is sent, of fields that are not sent, too. */
 	convert?: Record<string, Convert>;
 	/** Says why a body is not worth sending. */
@@ -236,6 +242,7 @@ export function send({
 	id,
 	placeholder,
 	unsent = [],
+	joined = {},
 	convert = {},
 	refuse: refuseBody = () => undefined,
 	batch,
@@ -245,7 +252,7 @@ export function send({
 }: Send): Operation {
 	const leaves = leavesOf(declared.fields);
 	const conversions: Record<string, Convert> = { businessKey: readBusinessKey, ...convert };
-	const sent = leaves.filter(({ name }) => !unsent.includes(name));
+	const sent = leaves.filter(({ name }) => !unsent.includes(name) && !(name in joined));
 	const path = declared.route.includes('{') ? [idField(declared.route, { id, placeholder })] : [];
 
 	async function prepare(context: IExecuteFunctions, item: number, open: Open): Promise<Ready> {
@@ -255,6 +262,10 @@ export function send({
 			if (!(name in given && name in conversions)) continue;
 			const place = { context, item, label, written: writtenOf(context, declared.fields, name) };
 			given[name] = (await conversions[name](given[name], place)) as IDataObject;
+		}
+		for (const [name, into] of Object.entries(joined)) {
+			const lists = [given[into], given[name]].filter(Array.isArray);
+			if (lists.length > 0) given[into] = lists.flat();
 		}
 		const body = toWire(context, item, sent, given, Object.keys(conversions));
 		const refusal = refuseBody(body);
@@ -506,6 +517,7 @@ function byType(type: string, value: unknown, place: Place): unknown {
 	if (type === 'json') return readJsonObject(place.context, place.item, place.label, value);
 	if (type === 'number') return asNumber(place, value);
 	if (type === 'boolean') return asBoolean(place, value);
+	if (type === 'dateTime') return asTime(place, value);
 	return asText(place, value);
 }
 
