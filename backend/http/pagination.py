@@ -11,7 +11,7 @@ from fastapi import Depends, Query
 from pydantic import BaseModel
 
 from backend.core.errors import InvalidInputError
-from backend.http.schemas import view
+from backend.http.schemas import Time, view
 
 _Out = TypeVar("_Out", bound=BaseModel)
 
@@ -76,6 +76,13 @@ async def _named_page(limit: _Limit = 50, cursor: _NamedCursor = None) -> NamedS
     return NamedSlice(limit, None if cursor is None else decode_named_cursor(cursor))
 
 
+CreatedAfter = Annotated[
+    Time | None,
+    Query(description="RFC 3339; made then or later", examples=["2026-01-31T08:00:00Z"]),
+]
+CreatedBefore = Annotated[
+    Time | None, Query(description="RFC 3339; made earlier", examples=["2026-02-01T08:00:00Z"])
+]
 PageQuery = Annotated[Slice, Depends(_page)]
 NamedPageQuery = Annotated[NamedSlice, Depends(_named_page)]
 

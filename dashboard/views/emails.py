@@ -242,6 +242,7 @@ PAGE: Final = ListPage(
     filters=(
         Choice("state", "State", theme.EMAIL_STATES),
         Words("recipient", "Recipient", "ada@example.test, or ada*", width=320),
+        Words("business_key", "Business key", "invoice-2026-0042"),
     ),
     detail=detail,
 )  # fmt: skip

@@ -17,6 +17,8 @@ import {
 } from '../dist/nodes/EmailSender/resources/email/templates.js';
 import { splitAddresses } from '../dist/nodes/EmailSender/resources/email/addresses.js';
 
+const NOON = new Date('2026-07-02T12:00:00Z');
+
 async function sentBody(parameters, more = {}) {
 	const context = makeContext({
 		parameters: { ...sendParameters, ...parameters },
@@ -524,6 +526,45 @@ describe('get', () => {
 			assert.match((await failNode(context)).message, /is not an ID/);
 		});
 	}
+
+	it('finds an e-mail by its business key', async () => {
+		const detail = { ...queued, recipients: [], timeline: [] };
+		const context = makeContext({
+			parameters: { ...parameters, getBy: 'businessKey', businessKey: ' invoice/1 ' },
+			answer: ({ path }) => ({
+				status: 200,
+				body: path.endsWith('/emails') ? { items: [queued], next_cursor: null } : detail,
+			}),
+		});
+		assert.deepEqual((await runNode(context))[0].json, detail);
+		assert.deepEqual(
+			context.requests.map(({ path, query }) => [path, query]),
+			[
+				['/api/v1/emails', { business_key: 'invoice/1' }],
+				[`/api/v1/emails/${queued.id}`, undefined],
+			],
+		);
+	});
+
+	it('says that no e-mail has the key, and asks for none without one', async () => {
+		const by = (businessKey, written) =>
+			makeContext({
+				parameters: { ...parameters, getBy: 'businessKey', businessKey },
+				written: { businessKey: written },
+				expressions: { '{{ $json.id }}': undefined },
+				answer: () => ({ status: 200, body: { items: [], next_cursor: null } }),
+			});
+		const error = await failNode(by('order-1', 'order-1'));
+		assert.equal(error.message, 'Nothing has the business key "order-1"');
+		for (const [given, written, told] of [
+			['', '', /"Business Key" is empty/],
+			['undefined-shipped', '={{ $json.id }}-shipped', /gives nothing/],
+		]) {
+			const context = by(given, written);
+			assert.match((await failNode(context)).message, told);
+			assert.equal(context.requests.length, 0);
+		}
+	});
 });
 
 describe('list', () => {
@@ -574,6 +615,24 @@ describe('list', () => {
 		assert.deepEqual(queries(context), [
 			{ limit: 200, ...filters },
 			{ limit: 200, ...filters, cursor: '200' },
+		]);
+	});
+
+	it('asks by key and by when e-mails were made, in UTC', async () => {
+		const filters = { businessKey: 7, createdAfter: '2026-07-01T00:00:00', createdBefore: NOON };
+		const context = makeContext({
+			parameters: { ...parameters, filters },
+			written: { filters: { createdBefore: '={{ $now }}' } },
+			answer: serve(0),
+		});
+		await runNode(context);
+		assert.deepEqual(queries(context), [
+			{
+				limit: 50,
+				business_key: '7',
+				created_after: '2026-06-30T22:00:00.000Z',
+				created_before: '2026-07-02T12:00:00.000Z',
+			},
 		]);
 	});
 

@@ -476,6 +476,27 @@ class TestEmail:
         assert email["id"] == sent.json()[0]["id"]
         assert email["timeline"][0]["event"] == "queued"
 
+    def test_is_got_by_its_business_key_and_listed_by_key_and_time(self, run):
+        key = f"order/{uuid.uuid4()}"
+        sent, _ = run(SEND, message(business_key=key))
+        getting = {"resource": "email", "operation": "get", "getBy": "businessKey"}
+        _, execution = run({**getting, "businessKey": "={{ $json.body.key }}"}, {"key": key})
+        assert execution.status == "success", execution.error
+        [email] = execution.items("Email Sender")
+        assert email["id"] == sent.json()[0]["id"]
+        assert email["timeline"][0]["event"] == "queued"
+
+        _, execution = run({**getting, "businessKey": "nothing-has-this"})
+        assert execution.status == "error"
+        assert "Nothing has the business key" in execution.error["message"]
+
+        listing = {"resource": "email", "operation": "list"}
+        for bound, found in (("createdAfter", [email["id"]]), ("createdBefore", [])):
+            filters = {"businessKey": key, bound: "={{ $now.minus({ hours: 1 }) }}"}
+            _, execution = run({**listing, "filters": filters})
+            assert execution.status == "success", execution.error
+            assert [one["id"] for one in execution.items("Email Sender")] == found
+
     def test_is_listed_page_by_page(self, run):
         recipient = f"{uuid.uuid4().hex}@example.test"
         sent = {run(SEND, message(to=recipient))[0].json()[0]["id"] for _ in range(3)}

@@ -220,15 +220,20 @@ class OrchestratorManager:
         *,
         state: str | None = None,
         kind: str | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
         limit: int = 50,
         before_id: str | None = None,
     ) -> list[Job]:
         """Jobs after ``before_id``, newest first: one more than ``limit``, if there is one.
 
+        ``created_after`` is the first moment that counts, ``created_before`` the first that does
+        not any more.
+
         Raises:
             InvalidInputError: ``before_id`` is not an id.
         """
-        place: tuple[sa.ColumnElement[bool], ...] = ()
+        place: list[sa.ColumnElement[bool]] = []
         if before_id is not None:
             if not _is_id(before_id):
                 detail = "The cursor is not one of ours."
@@ -236,10 +241,14 @@ class OrchestratorManager:
             anchor = await tx.scalar(sa.select(JobRow.created_at).where(JobRow.id == before_id))
             if anchor is None:
                 return []
-            place = (
+            place += [
                 JobRow.created_at <= anchor,
                 sa.or_(JobRow.created_at < anchor, JobRow.id < before_id),
-            )
+            ]
+        if created_after is not None:
+            place.append(JobRow.created_at >= created_after)
+        if created_before is not None:
+            place.append(JobRow.created_at < created_before)
         newest_first = (JobRow.created_at.desc(), JobRow.id.desc())
         # A list for each state, then the newest of them all: every one ends where its page is
         # full, along an index that has the state, and perhaps the kind, before the time.

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from backend.core.context import Scope
 from backend.http.deps import Db, IdPath, manager_of, requires
-from backend.http.pagination import Page, PageQuery, page_of
+from backend.http.pagination import CreatedAfter, CreatedBefore, Page, PageQuery, page_of
 from backend.http.reply import leads_to, problems, reply
 from backend.http.schemas import view
 from backend.managers.orchestrator.errors import (
@@ -33,11 +33,19 @@ async def list_jobs(
     page: PageQuery,
     state: State | None = None,
     kind: Annotated[str | None, Query(max_length=100, description="Exact kind")] = None,
+    created_after: CreatedAfter = None,
+    created_before: CreatedBefore = None,
 ) -> Page[JobOut]:
     """List jobs, newest first."""
     async with db.read(scope) as tx:
         rows = await jobs.list_jobs(
-            tx, state=state, kind=kind, limit=page.limit, before_id=page.before_id
+            tx,
+            state=state,
+            kind=kind,
+            created_after=created_after,
+            created_before=created_before,
+            limit=page.limit,
+            before_id=page.before_id,
         )
     return page_of(JobOut, rows, page)
 

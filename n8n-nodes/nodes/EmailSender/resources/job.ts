@@ -1,4 +1,4 @@
-import { byId, pages } from '../shared/calls';
+import { byId, createdBetween, pages } from '../shared/calls';
 import type { Resource } from '../shared/operation';
 
 const id = 'The ID of the job; an e-mail names its own as job_id';
@@ -26,6 +26,7 @@ export const job: Resource = {
 			action: 'Get many jobs',
 			description: 'Get many jobs, newest first',
 			filters: [
+				...createdBetween,
 				{
 					displayName: 'Kind',
 					name: 'kind',

@@ -56,6 +56,8 @@ interface Named {
 
 export interface ById extends Declaration, Named {
 	route: `${'GET' | 'POST' | 'DELETE'} ${string}/{${string}}${string}`;
+	/** What else names the object: a filter of a list, which at most one object passes. */
+	orBy?: { route: `GET ${string}`; field: INodeProperties };
 }
 
 /**
@@ -64,17 +66,65 @@ export interface ById extends Declaration, Named {
  * The object comes out as the API answers. A call that is answered without content still gives an item, or the workflow
  * would stop there: `{ deleted: true }`, as nodes of n8n do, or `{ success: true }`.
  */
-export function byId({ id, placeholder, ...declared }: ById): Operation {
+export function byId({ id, placeholder, orBy, ...declared }: ById): Operation {
 	const field = idField(declared.route, { id, placeholder });
 	return {
 		...declared,
-		fields: [field],
+		...(orBy ? { lookup: { route: orBy.route, query: [inSnakeCase(orBy.field.name)] } } : {}),
+		fields: orBy ? eitherOf(field, orBy.field) : [field],
 		async execute(context, item, api) {
-			const request = { route: declared.route, params: paramsOf(field, context, item) };
+			const isByOther = orBy && context.getNodeParameter('getBy', item) === orBy.field.name;
+			const params = isByOther
+				? { [inSnakeCase(field.name)]: await lookUp(context, item, api, orBy) }
+				: paramsOf(field, context, item);
+			const request = { route: declared.route, params };
 			const done = declared.route.startsWith('DELETE ') ? { deleted: true } : { success: true };
 			return [(await api.objectOrNothing(request)) ?? done];
 		},
 	};
+}
+
+/** The choice between two fields that name an object, and both of them. */
+function eitherOf(id: INodeProperties, other: INodeProperties): INodeProperties[] {
+	const shownFor = (choice: string, field: INodeProperties): INodeProperties => ({
+		...field,
+		required: true,
+		displayOptions: { show: { getBy: [choice] } },
+	});
+	return [
+		{
+			displayName: 'Get By',
+			name: 'getBy',
+			type: 'options',
+			noDataExpression: true,
+			options: [
+				{ name: 'ID', value: 'id' },
+				{ name: other.displayName, value: other.name },
+			],
+			default: 'id',
+		},
+		shownFor('id', id),
+		shownFor(other.name, other),
+	];
+}
+
+/** The ID of the object that a list has under what the field holds. */
+async function lookUp(
+	context: IExecuteFunctions,
+	item: number,
+	api: Api,
+	{ route, field }: Required<ById>['orBy'],
+): Promise<string> {
+	const { name, displayName: label } = field;
+	const place = { context, item, label, written: writtenIn(context, name) };
+	const given = context.getNodeParameter(name, item);
+	refuseEmptyParts(place, given, ['string', 'number']);
+	const value = asText(place, given).trim();
+	if (!value) throw refuse(place, `"${label}" is empty`);
+	const { items } = await api.object({ route, query: { [inSnakeCase(name)]: value } });
+	const [found] = (items ?? []) as IDataObject[];
+	if (found) return String(found.id);
+	throw refuse(place, `Nothing has the ${label.toLowerCase()} ${shown(value)}`);
 }
 
 export interface Pages extends Declaration {
@@ -82,6 +132,24 @@ export interface Pages extends Declaration {
 	/** Each is a query parameter; the editor offers them as one collection. */
 	filters?: INodeProperties[];
 }
+
+/** Filters by when a thing was made. */
+export const createdBetween: INodeProperties[] = [
+	{
+		displayName: 'Created After',
+		name: 'createdAfter',
+		type: 'dateTime',
+		default: '',
+		description: 'Only what was made then or later',
+	},
+	{
+		displayName: 'Created Before',
+		name: 'createdBefore',
+		type: 'dateTime',
+		default: '',
+		description: 'Only what was made earlier than that',
+	},
+];
 
 /** A list with an opaque cursor: all of it, or up to a limit; one item for each object, in the API's order. */
 export function pages({ filters = [], ...declared }: Pages): Operation {
