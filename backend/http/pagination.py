@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final, Generic, TypeVar, cast
 
 from fastapi import Depends, Query
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from backend.core.errors import InvalidInputError
 from backend.http.schemas import Time, view
@@ -66,6 +66,10 @@ def _cursor(pattern: str, max_length: int) -> Any:
 _Limit = Annotated[int, Query(ge=1, le=200, description="Items a page")]
 _Cursor = Annotated[str | None, _cursor(_CURSOR, 64)]
 _NamedCursor = Annotated[str | None, _cursor(_NAMED_CURSOR, 256)]
+
+
+CursorText = Annotated[str, Field(max_length=64, pattern=_CURSOR)]
+"""A cursor in a body, for what acts on a list."""
 
 
 async def _page(limit: _Limit = 50, cursor: _Cursor = None) -> Slice:

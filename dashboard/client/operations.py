@@ -263,6 +263,18 @@ class Api:
             },
         )
 
+    def retry_jobs(
+        self, body: models.JobsRetry, *, idempotency_key: str | None = None
+    ) -> models.JobsRetriedOut:
+        """Start a part of the dead or the cancelled jobs again, each with all its attempts."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/jobs/retry",
+            models.JobsRetriedOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
     def get_job(self, job_id: str) -> models.JobOut:
         """Get one job."""
         return self.connection.ask("GET", f"/api/v1/jobs/{uuid_segment(job_id)}", models.JobOut)

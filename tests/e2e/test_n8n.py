@@ -781,6 +781,22 @@ class TestJob:
         client = f"client:{platform.client_id}"
         assert acts == [("job.cancelled", client), ("job.retried", client)]
 
+    def test_those_that_gave_up_are_retried_together(self, run, api):
+        address = f"bounce-{uuid.uuid4().hex}@example.test"
+        sent = [
+            run({**SEND, "options": {"waitSeconds": 60}}, message(to=address))[0].json()[0]
+            for _ in range(2)
+        ]
+        filters = {"kind": "email.send", "createdAfter": sent[0]["created_at"]}
+        _, execution = run({"resource": "job", "operation": "retryMany", "filters": filters})
+
+        assert execution.status == "success", execution.error
+        assert execution.items("Email Sender") == [{"retried": 2, "refused": 0}]
+        for email in sent:
+            job = api.get(f"/api/v1/jobs/{email['job_id']}").raise_for_status().json()
+            assert job["max_attempts"] > 1
+            assert job["state"] != "dead" or job["attempt"] == 2
+
     def test_that_has_ended_cannot_be_cancelled(self, run):
         sent, _ = run({**SEND, "options": {"waitSeconds": 60}}, message())
         job_id = sent.json()[0]["job_id"]

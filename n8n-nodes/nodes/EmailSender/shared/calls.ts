@@ -153,15 +153,7 @@ export const createdBetween: INodeProperties[] = [
 
 /** A list with an opaque cursor: all of it, or up to a limit; one item for each object, in the API's order. */
 export function pages({ filters = [], ...declared }: Pages): Operation {
-	const collection: INodeProperties = {
-		displayName: 'Filters',
-		name: 'filters',
-		type: 'collection',
-		placeholder: 'Add Filter',
-		default: {},
-		options: filters,
-	};
-	const filterFields = filters.length > 0 ? [collection] : [];
+	const filterFields = collectionOf(filters);
 	return {
 		...declared,
 		query: ['limit', 'cursor', ...wireNames(filters)],
@@ -187,10 +179,7 @@ export function pages({ filters = [], ...declared }: Pages): Operation {
 		async execute(context, item, api) {
 			const returnAll = context.getNodeParameter('returnAll', item) as boolean;
 			const wanted = returnAll ? Infinity : readLimit(context, item);
-			const given = readFields(context, item, filterFields);
-			refuseEmptyFilters(context, item, filters, given);
-			const filter = toWire(context, item, filters, given);
-
+			const filter = readFilters(context, item, filters);
 			const found: IDataObject[] = [];
 			const seen = new Set<unknown>();
 			let cursor: unknown;
@@ -218,6 +207,60 @@ export function pages({ filters = [], ...declared }: Pages): Operation {
 			return returnAll ? found : found.slice(0, wanted);
 		},
 	};
+}
+
+export interface InParts extends Declaration {
+	/** Takes a list's filters and a `cursor`, acts on a part of the list and answers with `next_cursor`. */
+	route: `POST ${string}`;
+	/** Each is a property of the body; those of `filters` are offered as one collection. */
+	fields: INodeProperties[];
+	filters: INodeProperties[];
+	/** Numbers in the answers, whose sums come out. */
+	sums: string[];
+}
+
+/** One act on a whole list, part by part; the sums of what the parts answer come out as one item. */
+export function inParts({ fields, filters, sums, ...declared }: InParts): Operation {
+	return {
+		...declared,
+		body: [...wireNames([...fields, ...filters]), 'cursor'],
+		fields: [...fields, ...collectionOf(filters)],
+		async execute(context, item, api) {
+			const own = toWire(context, item, fields, readFields(context, item, fields));
+			const asked = { ...own, ...readFilters(context, item, filters) };
+			const total = Object.fromEntries(sums.map((name) => [name, 0]));
+			let cursor: unknown;
+			do {
+				const body = { ...asked, ...(cursor ? { cursor: cursor as string } : {}) };
+				const part = await api.object({ route: declared.route, body });
+				for (const name of sums) total[name] += Number(part[name]);
+				cursor = part.next_cursor;
+			} while (cursor);
+			return [total];
+		},
+	};
+}
+
+function collectionOf(filters: INodeProperties[]): INodeProperties[] {
+	const collection: INodeProperties = {
+		displayName: 'Filters',
+		name: 'filters',
+		type: 'collection',
+		placeholder: 'Add Filter',
+		default: {},
+		options: filters,
+	};
+	return filters.length > 0 ? [collection] : [];
+}
+
+function readFilters(
+	context: IExecuteFunctions,
+	item: number,
+	filters: INodeProperties[],
+): IDataObject {
+	const given = readFields(context, item, collectionOf(filters));
+	refuseEmptyFilters(context, item, filters, given);
+	return toWire(context, item, filters, given);
 }
 
 /** A filter that was added and comes out empty would list everything, and so would one of another name. */
