@@ -120,6 +120,20 @@ class TestSendEmail:
         assert (job["state"], job["attempt"]) == ("dead", 1)
         assert job["error"].startswith("bounce@example.test: ")
 
+    async def test_reaches_an_address_beyond_ascii(self, mailing: Mailing) -> None:
+        ada = await mailing.caller()
+        body = {**EMAIL, "to": ["Ädä <ädä@bücher.example>"], "cc": ["b@example.test"]}
+        made = (await ada.http.post("/api/v1/emails", json=body)).json()
+        assert made["to"] == ['"Ädä" <ädä@xn--bcher-kva.example>']
+        await mailing.settled(ada, made["id"], "accepted")
+        (copy,) = await asyncio.to_thread(read_copies, mailing.directory, made["message_id"])
+        assert copy.envelope_to == ["ädä@xn--bcher-kva.example", "b@example.test"]
+        assert dict(copy.headers)["To"] == "Ädä <ädä@xn--bcher-kva.example>"
+        # In whatever form its letters are written.
+        for recipient in ("ädä@bücher.example", "A\u0308da\u0308@bücher.example"):
+            answer = await ada.http.get("/api/v1/emails", params={"recipient": recipient})
+            assert [one["id"] for one in answer.json()["items"]] == [made["id"]], recipient
+
     async def test_a_retry_reaches_only_those_who_did_not_accept(self, mailing: Mailing) -> None:
         ada = await mailing.caller()
         to = ["ada@example.test", "bounce@example.test"]
