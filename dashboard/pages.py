@@ -9,7 +9,7 @@ they left.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from typing import Any, Final, Generic, Literal, TypeVar
@@ -120,6 +120,34 @@ class Act:
     ends: bool = True
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bulk:
+    """What can be done with the whole list that the filters leave, after one question.
+
+    Attributes:
+        key: Names the act on its page.
+        label: What the button says.
+        icon: The button's icon.
+        offered: Whether the list, as it is filtered, is one to act on; what the button is drawn by.
+        call: Does it to a part of the list; takes the filters' names and ``cursor``. The answer
+            has the ``next_cursor`` of the part after it.
+        will: Says what it does, by the filters.
+        yes: What the confirming button says.
+        sums: Numbers in the answers.
+        said: What is said afterwards, of their sums.
+    """
+
+    key: str
+    label: str
+    icon: str
+    offered: Callable[[Mapping[str, str | None]], bool]
+    call: Callable[..., Any]
+    will: Callable[[Mapping[str, str | None]], str]
+    yes: str
+    sums: Sequence[str]
+    said: Callable[..., str]
+
+
 @dataclass(frozen=True, slots=True)
 class Input:
     """A field of a form; ``name`` is that of the request's body.
@@ -228,6 +256,7 @@ class ListPage(Generic[_T]):
         upload: The way to many of them.
         edits: What can be changed of one, field by field.
         acts: What can be done with one.
+        bulk: What can be done with all that the filters leave.
         below: Draws the rest of an opened row.
         detail: Draws one thing by its id in a view of its own, instead of a card above the list.
     """
@@ -250,6 +279,7 @@ class ListPage(Generic[_T]):
     upload: Upload | None = None
     edits: Sequence[Edit] = ()
     acts: Sequence[Act] = ()
+    bulk: Bulk | None = None
     below: Callable[[_T], None] | None = None
     detail: Callable[[str], None] | None = None
 
@@ -352,6 +382,8 @@ def draw_list(page: ListPage[_T]) -> None:
             )
             if page.upload and session.can(page.write):
                 _upload(session, page.key, page.upload)
+    if page.bulk and session.can(page.write) and page.bulk.offered(wanted):
+        _bulk(session, page.key, page.bulk, wanted)
     here = paging.place(f"{page.key}-place", *wanted.values())
     limit = client.PAGE_LIMIT if page.filters else client.EXPORT_LIMIT
     with problems.guard():
@@ -481,6 +513,27 @@ def _act(session: state.Session, page: ListPage[_T], act: Act, item: _T) -> None
     if act.said:
         confirm.say_after_rerun(act.said.format(page.name(item)))
     st.rerun()
+
+
+def _bulk(session: state.Session, key: str, bulk: Bulk, wanted: Mapping[str, str | None]) -> None:
+    if not confirm.ask(
+        f"{key}-{bulk.key}",
+        bulk.label,
+        will=lambda: bulk.will(wanted),
+        yes=bulk.yes,
+        icon=bulk.icon,
+    ):
+        return
+    total = dict.fromkeys(bulk.sums, 0)
+    with problems.guard(), st.status(f"{bulk.label} …") as progress:
+        cursor, more = None, True
+        while more:
+            part = bulk.call(session.api, **wanted, cursor=cursor)
+            total = {name: count + getattr(part, name) for name, count in total.items()}
+            progress.update(label=bulk.said(**total))
+            cursor, more = part.next_cursor, part.next_cursor is not None
+        confirm.say_after_rerun(bulk.said(**total))
+        st.rerun()
 
 
 # --- a new one ------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
-"""Jobs: what a tenant may use of the workers."""
+"""Jobs: what a tenant may use of the workers, and a new start for many at once."""
 
 import argparse
+import sys
 from typing import Final
 
 from backend.app import Platform
@@ -33,11 +34,36 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pause", action="store_true", help="start nothing new")
 
 
+async def _retry(platform: Platform, scope: Scope, options: argparse.Namespace) -> None:
+    manager, database = platform.of(OrchestratorManager), platform.database
+    retried = refused = 0
+    last_id, more = None, True
+    while more:
+        async with database.transaction(scope) as tx:
+            done = await manager.retry_jobs(
+                tx, state=options.state, kind=options.kind, before_id=last_id
+            )
+        retried, refused = retried + done.retried, refused + done.refused
+        last_id, more = done.last_id, done.last_id is not None
+    sys.stdout.write(f"{retried} retried, {refused} refused\n")
+
+
+def _retry_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--state", choices=("dead", "cancelled"), default="dead")
+    parser.add_argument("--kind", help="exact, as email.send; default: all")
+
+
 COMMANDS: Final = (
     tenant_command(
         "job-limits",
         "set what a tenant may use of the workers, all of it anew",
         _limit,
         _options,
+    ),
+    tenant_command(
+        "job-retry",
+        "start a tenant's dead or cancelled jobs again",
+        _retry,
+        _retry_options,
     ),
 )

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVarTuple
 
 import sqlalchemy as sa
@@ -11,6 +12,7 @@ from sqlalchemy.sql.operators import custom_op
 
 from backend.core.context import Scope
 from backend.core.database import Database, ReadTx
+from backend.core.ids import uuid7_at
 
 _PART: Final = 500
 _Columns = TypeVarTuple("_Columns")
@@ -18,6 +20,10 @@ _FEW: Final = 10_000
 """What is looked through, to find a page of it, rather than all rows looked at: either takes some
 ten milliseconds at a million rows and no longer at more."""
 _LAST: Final = "\U0010ffff"
+_APART: Final = timedelta(minutes=5)
+"""How far a row's id and its own time may be from each other: a long transaction, a clock set."""
+_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC) + _APART
+_LATEST: Final = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def newest(
@@ -67,8 +73,39 @@ class Side:
     row_id: InstrumentedAttribute[str]
     condition: sa.ColumnElement[bool]
     check: sa.ColumnElement[bool]
-    column: InstrumentedAttribute[str]
+    column: InstrumentedAttribute[Any]
     in_order: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """When a list's rows were made: at ``after`` or later, and earlier than ``before``.
+
+    The rows' own time decides. Their ids, which are made with them, say what stretch of any index
+    that has ids in their order is looked at.
+    """
+
+    at: InstrumentedAttribute[datetime]
+    after: datetime | None = None
+    before: datetime | None = None
+
+    def exactly(self) -> list[sa.ColumnElement[bool]]:
+        """By the rows' own time."""
+        wanted = []
+        if self.after is not None:
+            wanted.append(self.at >= self.after)
+        if self.before is not None:
+            wanted.append(self.at < self.before)
+        return wanted
+
+    def about(self, row_id: InstrumentedAttribute[str]) -> list[sa.ColumnElement[bool]]:
+        """By their ids: all that :meth:`exactly` asks for, and some of before and after."""
+        wanted = []
+        if self.after is not None:
+            wanted.append(row_id >= uuid7_at(max(self.after, _EARLIEST) - _APART))
+        if self.before is not None:
+            wanted.append(row_id < uuid7_at(min(max(self.before, _EARLIEST), _LATEST) + _APART))
+        return wanted
 
 
 def matches(tx: ReadTx, column: Any, wanted: str) -> tuple[sa.ColumnElement[bool], bool]:
@@ -99,6 +136,7 @@ async def newest_of(  # noqa: PLR0917 - newest() and two
     sides: Sequence[Side],
     limit: int,
     before_id: str | None,
+    made: Made | None = None,
 ) -> sa.Select[*_Columns]:
     """As :func:`newest`, of the rows that meet all sides, beginning at the most selective one.
 
@@ -106,43 +144,55 @@ async def newest_of(  # noqa: PLR0917 - newest() and two
     most common values. So each side is counted, up to some ten thousand, and the fewest are looked
     through; where all have more, a page of them is near whatever the rest.
     """
-    first = await _most_selective(tx, sides)
+    exactly = made.exactly() if made is not None else []
+    first = await _most_selective(tx, sides, made)
     if first is None:
-        return newest(query.where(*(side.check for side in sides)), row_id, limit, before_id)
-    ids = sa.select(first.row_id).where(first.condition)
+        checks = [side.check for side in sides]
+        about = made.about(row_id) if made is not None else []
+        return newest(query.where(*checks, *about, *exactly), row_id, limit, before_id)
+    ids = sa.select(first.row_id).where(*_conditions(first, made))
+    if first.row_id is row_id:
+        # In the list's own table, which has the time.
+        ids, exactly = ids.where(*exactly), []
     row_id_of: Any = first.row_id
     if not first.in_order:
         # They are few: all of them by the index, which no planner then takes for a detour.
-        few = _few(tx, first).subquery()
+        few = _few(tx, first, made).subquery()
         row_id_of = few.c[first.row_id.key]
         ids = sa.select(row_id_of)
-    others = [side.check for side in sides if side is not first]
+    others = [*(side.check for side in sides if side is not first), *exactly]
     # One that stands alone gives the page itself, else all that others may leave of it. The limit
     # is also what keeps planners from making one search of both again.
     page = newest(ids.distinct(), row_id_of, limit if not others else _FEW, before_id)
     return newest(query.where(row_id.in_(page), *others), row_id, limit, None)
 
 
-async def _most_selective(tx: ReadTx, sides: Sequence[Side]) -> Side | None:
+async def _most_selective(
+    tx: ReadTx, sides: Sequence[Side], made: Made | None = None
+) -> Side | None:
     """The side with the fewest rows, if it has few, or if it is alone and in order."""
     if len(sides) == 1 and sides[0].in_order:
         return sides[0]
     fewest: tuple[int, Side | None] = (_FEW, None)
     for side in sides:
-        some = _few(tx, side).subquery()
+        some = _few(tx, side, made).subquery()
         count = int(await tx.scalar(sa.select(sa.func.count()).select_from(some)))
         if count < fewest[0]:
             fewest = (count, side)
     return fewest[1]
 
 
-def _few(tx: ReadTx, side: Side) -> Any:
+def _conditions(side: Side, made: Made | None) -> list[sa.ColumnElement[bool]]:
+    return [side.condition, *(made.about(side.row_id) if made is not None else ())]
+
+
+def _few(tx: ReadTx, side: Side, made: Made | None) -> Any:
     """What meets a side, up to some ten thousand.
 
     In the order of the index: without one a planner may hope for enough rows anywhere.
     """
     order = side.row_id if side.in_order else _in_bytes(tx, side.column)
-    return sa.select(side.row_id).where(side.condition).order_by(order).limit(_FEW)
+    return sa.select(side.row_id).where(*_conditions(side, made)).order_by(order).limit(_FEW)
 
 
 def _in_bytes(tx: ReadTx, column: Any) -> Any:

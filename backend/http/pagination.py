@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final, Generic, TypeVar, cast
 
 from fastapi import Depends, Query
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from backend.core.errors import InvalidInputError
-from backend.http.schemas import view
+from backend.http.schemas import Time, view
 
 _Out = TypeVar("_Out", bound=BaseModel)
 
@@ -68,6 +68,10 @@ _Cursor = Annotated[str | None, _cursor(_CURSOR, 64)]
 _NamedCursor = Annotated[str | None, _cursor(_NAMED_CURSOR, 256)]
 
 
+CursorText = Annotated[str, Field(max_length=64, pattern=_CURSOR)]
+"""A cursor in a body, for what acts on a list."""
+
+
 async def _page(limit: _Limit = 50, cursor: _Cursor = None) -> Slice:
     return Slice(limit, None if cursor is None else decode_cursor(cursor))
 
@@ -76,6 +80,13 @@ async def _named_page(limit: _Limit = 50, cursor: _NamedCursor = None) -> NamedS
     return NamedSlice(limit, None if cursor is None else decode_named_cursor(cursor))
 
 
+CreatedAfter = Annotated[
+    Time | None,
+    Query(description="RFC 3339; made then or later", examples=["2026-01-31T08:00:00Z"]),
+]
+CreatedBefore = Annotated[
+    Time | None, Query(description="RFC 3339; made earlier", examples=["2026-02-01T08:00:00Z"])
+]
 PageQuery = Annotated[Slice, Depends(_page)]
 NamedPageQuery = Annotated[NamedSlice, Depends(_named_page)]
 

@@ -221,6 +221,7 @@ class _SinkProtocol(SMTP):
             hostname="sink.localhost",
             ident="Email Sender sink",
             auth_require_tls=False,
+            enable_SMTPUTF8=True,
             authenticator=_accept_anyone,
             loop=loop,
         )

@@ -370,6 +370,25 @@ class JobPage(Wire, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
+class JobsRetriedOut(Wire, frozen=True, kw_only=True):
+    """What became of a part; `next_cursor` asks for the part after it, and is null on the last."""
+
+    next_cursor: str | None
+    refused: int
+    retried: int
+
+
+class JobsRetry(Wire, frozen=True, kw_only=True):
+    """Which jobs to start again: those that a list has with the same filters, newest first."""
+
+    created_after: datetime | None | UnsetType = UNSET
+    created_before: datetime | None | UnsetType = UNSET
+    cursor: str | None | UnsetType = UNSET
+    kind: str | None | UnsetType = UNSET
+    limit: int | UnsetType = 100
+    state: str | UnsetType = "dead"
+
+
 class KeptOut(Wire, frozen=True, kw_only=True):
     """For how many days mail is kept, whoever says so."""
 

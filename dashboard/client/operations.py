@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from dashboard.client import models
 from dashboard.client.transport import (
     Connection,
@@ -181,6 +183,9 @@ class Api:
         *,
         state: str | None = None,
         recipient: str | None = None,
+        business_key: str | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
         limit: int | None = None,
         cursor: str | None = None,
     ) -> models.EmailPage:
@@ -189,7 +194,15 @@ class Api:
             "GET",
             "/api/v1/emails",
             models.EmailPage,
-            query={"state": state, "recipient": recipient, "limit": limit, "cursor": cursor},
+            query={
+                "state": state,
+                "recipient": recipient,
+                "business_key": business_key,
+                "created_after": created_after,
+                "created_before": created_before,
+                "limit": limit,
+                "cursor": cursor,
+            },
         )
 
     def send_email(
@@ -239,6 +252,8 @@ class Api:
         *,
         state: str | None = None,
         kind: str | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
         limit: int | None = None,
         cursor: str | None = None,
     ) -> models.JobPage:
@@ -247,7 +262,26 @@ class Api:
             "GET",
             "/api/v1/jobs",
             models.JobPage,
-            query={"state": state, "kind": kind, "limit": limit, "cursor": cursor},
+            query={
+                "state": state,
+                "kind": kind,
+                "created_after": created_after,
+                "created_before": created_before,
+                "limit": limit,
+                "cursor": cursor,
+            },
+        )
+
+    def retry_jobs(
+        self, body: models.JobsRetry, *, idempotency_key: str | None = None
+    ) -> models.JobsRetriedOut:
+        """Start a part of the dead or the cancelled jobs again, each with all its attempts."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/jobs/retry",
+            models.JobsRetriedOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
 
     def get_job(self, job_id: str) -> models.JobOut:

@@ -242,6 +242,7 @@ PAGE: Final = ListPage(
     filters=(
         Choice("state", "State", theme.EMAIL_STATES),
         Words("recipient", "Recipient", "Address, or ada*", width=320, addresses=True),
+        Words("business_key", "Business key", "invoice-2026-0042"),
     ),
     notice=workers.warn,
     detail=detail,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import streamlit as st
 
 from dashboard import pages, state, theme
 from dashboard.client import Api, ApiProblem, models
-from dashboard.pages import Choice, Column, ListPage, Words
+from dashboard.pages import Bulk, Choice, Column, ListPage, Words
 from dashboard.widgets import confirm, markup, problems, workers
 
 CANCELLABLE: Final = frozenset({"blocked", "ready", "running"})
@@ -220,6 +221,25 @@ def _facts(job: models.JobOut) -> list[tuple[str, str]]:
     ]
 
 
+def _retry_part(api: Api, **asked: Any) -> models.JobsRetriedOut:
+    return api.retry_jobs(models.JobsRetry(**asked))
+
+
+def _what_retrying_does(wanted: Mapping[str, str | None]) -> str:
+    which = f" of the kind {wanted['kind']}" if wanted["kind"] else ""
+    mail = "A message is sent again to everybody whose server has not accepted it. "
+    return (
+        f"Every {wanted['state']} job{which} is started again with all its attempts, on all pages. "
+        f"{mail if not wanted['kind'] or wanted['kind'] == 'email.send' else ''}"
+        "Nothing else is touched."
+    )
+
+
+def _said_of_retried(retried: int, refused: int) -> str:
+    said = f"{retried:,} {'job waits' if retried == 1 else 'jobs wait'} for a worker"
+    return f"{said}; {refused:,} cannot be started again." if refused else f"{said}."
+
+
 PAGE: Final = ListPage(
     key="jobs",
     of=models.JobOut,
@@ -228,6 +248,18 @@ PAGE: Final = ListPage(
     noun="job",
     nothing="Sending an e-mail makes the first one.",
     fetch=Api.list_jobs,
+    write="job:write",
+    bulk=Bulk(
+        key="retry-all",
+        label="Run all again",
+        icon=":material/replay:",
+        offered=lambda wanted: wanted["state"] in RETRYABLE,
+        call=_retry_part,
+        will=_what_retrying_does,
+        yes="Run all of them again",
+        sums=("retried", "refused"),
+        said=_said_of_retried,
+    ),
     columns=(
         Column("kind", "Kind", "strong"),
         Column("state", "State", "badge"),

@@ -276,7 +276,7 @@ describe('send', () => {
 		assert.deepEqual(body, {
 			...least,
 			kind: 'timed',
-			expires_at: '2026-01-01T00:00:00Z',
+			expires_at: '2026-01-01T00:00:00.000Z',
 			labels: { a: 1 },
 			business_key: 'order-1',
 			written_by: 'Ada',

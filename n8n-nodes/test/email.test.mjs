@@ -17,6 +17,8 @@ import {
 } from '../dist/nodes/EmailSender/resources/email/templates.js';
 import { splitAddresses } from '../dist/nodes/EmailSender/resources/email/addresses.js';
 
+const NOON = new Date('2026-07-02T12:00:00Z');
+
 async function sentBody(parameters, more = {}) {
 	const context = makeContext({
 		parameters: { ...sendParameters, ...parameters },
@@ -131,6 +133,96 @@ describe('send', () => {
 			business_key: 'invoice-1',
 		});
 	});
+
+	it('posts a sender, an ID, several replies, a time and an invitation', async () => {
+		const content = 'BEGIN:VCALENDAR\nMETHOD:CANCEL\nEND:VCALENDAR';
+		const body = await sentBody({
+			options: {
+				from: ' Acme Billing <billing@example.test> ',
+				messageId: '<order-7@example.test>',
+				replyTo: 'a@example.test; "B, C" <b@example.test>',
+				sendAt: '2026-12-24T08:00:00+01:00',
+				calendar: { invitation: { method: 'CANCEL', content } },
+			},
+		});
+		assert.deepEqual(body, {
+			to: ['ada@example.test'],
+			subject: 'Hello',
+			text: 'Hi Ada',
+			from: 'Acme Billing <billing@example.test>',
+			message_id: '<order-7@example.test>',
+			reply_to: ['a@example.test', '"B, C" <b@example.test>'],
+			send_at: '2026-12-24T07:00:00.000Z',
+			calendar: { method: 'CANCEL', content },
+		});
+	});
+
+	it('puts inline images behind the attachments, named as the HTML names them', async () => {
+		const image = (content) => ({ fileName: `${content}.png`, mimeType: 'image/png', content });
+		const body = await sentBody(
+			{
+				html: '<img src="cid:logo"><img src="cid:photo">',
+				attachments: 'data',
+				options: {
+					inlineImages: {
+						image: [{ binaryField: 'photo' }, { binaryField: 'data', contentId: 'logo' }],
+					},
+				},
+			},
+			{ binary: { data: image('one'), photo: image('two') } },
+		);
+		assert.deepEqual(
+			body.attachments.map(({ filename, content_id: id }) => [filename, id]),
+			[
+				['one.png', undefined],
+				['two.png', 'photo'],
+				['one.png', 'logo'],
+			],
+		);
+		assert.equal('inline_images' in body, false);
+	});
+
+	for (const [what, sendAt, expected] of [
+		['without an offset, in the time zone of the workflow', '2026-07-01T08:00:00', '06'],
+		['of SQL', '2026-07-01 08:00:00', '06'],
+		['with an offset', '2026-07-01T08:00:00-01:00', '09'],
+		['of another language', new Date('2026-07-01T08:00:00Z'), '08'],
+	]) {
+		it(`takes a time ${what}`, async () => {
+			const { send_at: told } = await sentBody({ options: { sendAt } });
+			assert.equal(told, `2026-07-01T${expected}:00:00.000Z`);
+		});
+	}
+
+	for (const [what, options, told] of [
+		['a number as a time', { sendAt: 1_790_000_000 }, /"Send At" is not a time: 1790000000/],
+		['a year as a time', { sendAt: '2026' }, /"Send At" is not a time/],
+		['a day that is none', { sendAt: '2026-02-31T08:00:00' }, /"Send At" is not a time/],
+		['an invitation without a text', { calendar: { invitation: {} } }, /has no text/],
+		['an image of no field', { inlineImages: { image: [{ contentId: 'x' }] } }, /no binary field/],
+		['an image that is not there', { inlineImages: { image: [{ binaryField: 'x' }] } }, /'x'/],
+	]) {
+		it(`refuses ${what} before any request`, async () => {
+			const context = makeContext({
+				parameters: { ...sendParameters, options },
+				answer: accepted,
+			});
+			assert.match((await failNode(context)).message, told);
+			assert.equal(context.requests.length, 0);
+		});
+	}
+
+	for (const name of ['sendAt', 'from', 'messageId']) {
+		it(`refuses an expression for ${name} that gives nothing`, async () => {
+			const context = makeContext({
+				parameters: { ...sendParameters, options: { [name]: '' } },
+				written: { options: { [name]: '={{ $json.missing }}' } },
+				answer: accepted,
+			});
+			assert.match((await failNode(context)).message, /The expression in ".*" gives nothing/);
+			assert.equal(context.requests.length, 0);
+		});
+	}
 
 	it('posts a template with variables, typed or built by an expression', async () => {
 		const template = { content: 'template', template: 'welcome' };
@@ -391,6 +483,25 @@ describe('waiting for delivery', () => {
 		await runNode(makeContext({ parameters: waiting(30), answer }), clock);
 		assert.deepEqual(clock.sleeps, [3000]);
 	});
+
+	it('does not wait for what goes out later, and waits on for what goes out meanwhile', async () => {
+		const sent = async (seconds) => {
+			const clock = makeClock();
+			const later = new Date(clock.now() + seconds * 1000).toISOString();
+			const email = { ...queued, send_at: later };
+			const context = makeContext({
+				parameters: { ...sendParameters, options: { sendAt: later, waitSeconds: 30 } },
+				answer: ({ method }) =>
+					method === 'POST'
+						? { status: 202, body: email }
+						: { status: 200, body: { ...email, state: 'accepted' } },
+			});
+			const [{ json }] = await runNode(context, clock);
+			return [json.state, context.requests.length];
+		};
+		assert.deepEqual(await sent(3600), ['queued', 1]);
+		assert.deepEqual(await sent(10), ['accepted', 2]);
+	});
 });
 
 describe('get', () => {
@@ -415,6 +526,45 @@ describe('get', () => {
 			assert.match((await failNode(context)).message, /is not an ID/);
 		});
 	}
+
+	it('finds an e-mail by its business key', async () => {
+		const detail = { ...queued, recipients: [], timeline: [] };
+		const context = makeContext({
+			parameters: { ...parameters, getBy: 'businessKey', businessKey: ' invoice/1 ' },
+			answer: ({ path }) => ({
+				status: 200,
+				body: path.endsWith('/emails') ? { items: [queued], next_cursor: null } : detail,
+			}),
+		});
+		assert.deepEqual((await runNode(context))[0].json, detail);
+		assert.deepEqual(
+			context.requests.map(({ path, query }) => [path, query]),
+			[
+				['/api/v1/emails', { business_key: 'invoice/1' }],
+				[`/api/v1/emails/${queued.id}`, undefined],
+			],
+		);
+	});
+
+	it('says that no e-mail has the key, and asks for none without one', async () => {
+		const by = (businessKey, written) =>
+			makeContext({
+				parameters: { ...parameters, getBy: 'businessKey', businessKey },
+				written: { businessKey: written },
+				expressions: { '{{ $json.id }}': undefined },
+				answer: () => ({ status: 200, body: { items: [], next_cursor: null } }),
+			});
+		const error = await failNode(by('order-1', 'order-1'));
+		assert.equal(error.message, 'Nothing has the business key "order-1"');
+		for (const [given, written, told] of [
+			['', '', /"Business Key" is empty/],
+			['undefined-shipped', '={{ $json.id }}-shipped', /gives nothing/],
+		]) {
+			const context = by(given, written);
+			assert.match((await failNode(context)).message, told);
+			assert.equal(context.requests.length, 0);
+		}
+	});
 });
 
 describe('list', () => {
@@ -465,6 +615,24 @@ describe('list', () => {
 		assert.deepEqual(queries(context), [
 			{ limit: 200, ...filters },
 			{ limit: 200, ...filters, cursor: '200' },
+		]);
+	});
+
+	it('asks by key and by when e-mails were made, in UTC', async () => {
+		const filters = { businessKey: 7, createdAfter: '2026-07-01T00:00:00', createdBefore: NOON };
+		const context = makeContext({
+			parameters: { ...parameters, filters },
+			written: { filters: { createdBefore: '={{ $now }}' } },
+			answer: serve(0),
+		});
+		await runNode(context);
+		assert.deepEqual(queries(context), [
+			{
+				limit: 50,
+				business_key: '7',
+				created_after: '2026-06-30T22:00:00.000Z',
+				created_before: '2026-07-02T12:00:00.000Z',
+			},
 		]);
 	});
 
@@ -712,15 +880,29 @@ describe('send batch', () => {
 		const messages = [
 			{ to: 'a@x.test; b@x.test', subject: 7, text: 'Hi', business_key: 42, cc: null },
 			{ to: [{ email: 'c@x.test' }], template: 'welcome', variables: { n: 1 } },
+			{
+				to: 'd@x.test',
+				template: 'welcome',
+				reply_to: ['e@x.test', { email: 'f@x.test' }],
+				send_at: '2026-07-01 08:00:00',
+				from: 'Acme <a@x.test>',
+			},
 		];
 		for (const given of [messages, JSON.stringify(messages)]) {
 			const context = make(given);
-			assert.equal((await runNode(context)).length, 2);
+			assert.equal((await runNode(context)).length, 3);
 			const [{ path, body, headers }] = context.requests;
 			assert.equal(path, '/api/v1/emails/batch');
 			assert.deepEqual(body.messages, [
 				{ to: ['a@x.test', 'b@x.test'], subject: '7', text: 'Hi', business_key: '42' },
 				{ to: ['c@x.test'], template: 'welcome', variables: { n: 1 } },
+				{
+					to: ['d@x.test'],
+					template: 'welcome',
+					reply_to: ['e@x.test', 'f@x.test'],
+					send_at: '2026-07-01T06:00:00.000Z',
+					from: 'Acme <a@x.test>',
+				},
 			]);
 			assert.match(headers['idempotency-key'], /^[0-9a-f]{64}$/);
 		}

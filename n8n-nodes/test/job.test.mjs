@@ -37,3 +37,46 @@ for (const [operation, expected] of [
 		});
 	});
 }
+
+describe('retry many', () => {
+	const parameters = { resource: 'job', operation: 'retryMany' };
+
+	it('goes on part by part, each under a key of its own, and gives the sums', async () => {
+		const context = makeContext({
+			parameters: {
+				...parameters,
+				state: 'cancelled',
+				filters: { kind: 'email.send', createdAfter: '2026-07-01T00:00:00Z' },
+			},
+			answer: ({ body }) => ({
+				status: 200,
+				body: { retried: 100, refused: 1, next_cursor: body.cursor ? null : 'c1' },
+			}),
+		});
+		const [{ json }] = await runNode(context);
+		assert.deepEqual(json, { retried: 200, refused: 2 });
+		const asked = {
+			state: 'cancelled',
+			kind: 'email.send',
+			created_after: '2026-07-01T00:00:00.000Z',
+		};
+		assert.deepEqual(
+			context.requests.map(({ method, path, body }) => [`${method} ${path}`, body]),
+			[
+				['POST /api/v1/jobs/retry', asked],
+				['POST /api/v1/jobs/retry', { ...asked, cursor: 'c1' }],
+			],
+		);
+		const keys = context.requests.map(({ headers }) => headers['idempotency-key']);
+		assert.equal(new Set(keys).size, 2);
+	});
+
+	it('retries nothing when a filter comes out empty', async () => {
+		const context = makeContext({
+			parameters: { ...parameters, filters: { kind: '' } },
+			written: { filters: { kind: '={{ $json.kind }}' } },
+			answer: () => assert.fail('no request expected'),
+		});
+		assert.match((await failNode(context)).message, /The expression in "Kind" gives nothing/);
+	});
+});

@@ -19,9 +19,9 @@ export const readSnapshot = () => JSON.parse(readFileSync(file, 'utf8'));
 
 export function takeSnapshot() {
 	const operations = resources.flatMap(({ value, operations: offered }) =>
-		Object.entries(offered).map(([name, { route, query = [], body = [] }]) => [
-			`${value}.${name}`,
-			{ route, query, body },
+		Object.entries(offered).flatMap(([name, { route, lookup, query = [], body = [] }]) => [
+			[`${value}.${name}`, { route, query, body }],
+			...(lookup ? [[`${value}.${name}.lookup`, { ...lookup, body: [] }]] : []),
 		]),
 	);
 	return {

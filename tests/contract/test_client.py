@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ def made_up(annotation: str) -> Any:
         struct = getattr(models, kind.removeprefix("models."))
         schema = DOCUMENT["components"]["schemas"][struct.__name__]
         return msgspec.convert(barest(schema), type=struct)
-    return {"str": ID, "int": 1, "bytes": b"x"}[kind]
+    return {"str": ID, "int": 1, "bytes": b"x", "datetime": datetime.now(UTC)}[kind]
 
 
 class TestGenerate:

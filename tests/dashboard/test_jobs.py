@@ -59,6 +59,36 @@ class TestList:
         assert screen.app.session_state["jobs-export-file"][2] == len(platform.items("jobs"))
 
 
+class TestRunAllAgain:
+    def test_asks_once_and_runs_all_that_the_filters_leave(self, visit, platform):
+        dead, waiting = platform.items("jobs", state="dead"), one(platform, "ready")
+        screen = visit("jobs")
+        assert not screen.has_button("jobs-retry-all-start")
+        screen.app.selectbox(key="jobs-state").select("dead").run()
+        screen.click("jobs-retry-all-start")
+        assert "Every dead job is started again" in screen.text
+        assert platform.items("jobs", state="dead") == dead
+        screen.click("jobs-retry-all-yes")
+        assert not platform.items("jobs", state="dead")
+        assert {now(platform, job)["state"] for job in dead} == {"ready"}
+        assert now(platform, waiting) == waiting
+        assert screen.app.toast[0].value.startswith(f"{len(dead)} job")
+
+    def test_keeps_to_the_kind_that_is_chosen(self, visit, platform):
+        dead = platform.items("jobs", state="dead")
+        screen = visit("jobs")
+        screen.app.selectbox(key="jobs-state").select("dead").run()
+        screen.app.text_input(key="jobs-kind").set_value("nothing.such").run()
+        screen.click("jobs-retry-all-start").click("jobs-retry-all-yes")
+        assert platform.items("jobs", state="dead") == dead
+        assert screen.app.toast[0].value == "0 jobs wait for a worker."
+
+    def test_is_not_offered_to_who_may_not(self, visit):
+        screen = visit("jobs", VIC)
+        screen.app.selectbox(key="jobs-state").select("dead").run()
+        assert not screen.has_button("jobs-retry-all-start")
+
+
 class TestDetail:
     def test_runs_a_dead_job_again(self, visit, platform):
         job = one(platform, "dead")

@@ -370,6 +370,56 @@ class TestEmail:
         assert attachment.get_filename() == "note.txt"
         assert attachment.get_payload(decode=True) == "héllo".encode()
 
+    def test_is_from_whom_and_shows_what_its_builder_says(self, n8n, oauth2, platform, admin):
+        own = admin.get("/api/v1/email-settings").raise_for_status().json()["from_address"]
+        path = f"test-{uuid.uuid4()}"
+        lines = ("BEGIN:VCALENDAR", "VERSION:2.0", "METHOD:REQUEST", "END:VCALENDAR")
+        hook, sender, respond = webhook_chain(
+            path,
+            oauth2,
+            {
+                "resource": "email",
+                "operation": "send",
+                "to": ADA,
+                "subject": "You are invited",
+                "html": '<img src="cid:logo">',
+                "options": {
+                    "from": f"Acme Events <{own}>",
+                    "messageId": f"<{path}@acme.example>",
+                    "replyTo": "a@example.test, b@example.test",
+                    "sendAt": "={{ $now.plus({ seconds: 2 }) }}",
+                    "inlineImages": {"image": [{"binaryField": "data", "contentId": "logo"}]},
+                    "calendar": {"invitation": {"method": "REQUEST", "content": "\n".join(lines)}},
+                    "waitSeconds": 60,
+                },
+            },
+        )
+        file = make_node(
+            path,
+            "File",
+            "n8n-nodes-base.convertToFile",
+            1.1,
+            {
+                "operation": "toText",
+                "sourceProperty": "body.note",
+                "options": {"fileName": "logo.svg"},
+            },
+        )
+        workflow = n8n.ensure_workflow(path, [hook, file, sender, respond])
+        _, execution = n8n.run_webhook(workflow, path, {"note": "<svg/>"})
+
+        assert execution.status == "success", execution.error
+        [email] = execution.items("Email Sender")
+        assert email["state"] == "accepted"
+        assert email["created_at"] < email["send_at"] <= email["accepted_at"]
+        [mail] = received(platform.sink_dir, f"<{path}@acme.example>")
+        assert mail["From"] == f"Acme Events <{own}>"
+        assert mail["Reply-To"] == "a@example.test, b@example.test"
+        shown = {part["Content-ID"] for part in mail.walk() if part["Content-ID"]}
+        assert shown == {"<logo>"}
+        [invitation] = [p for p in mail.walk() if p.get_content_type() == "text/calendar"]
+        assert invitation.get_param("method") == "REQUEST"
+
     def test_is_sent_once_per_business_key(self, n8n, oauth2):
         workflow = n8n.ensure_demo_workflow(oauth2)
         assert n8n.ensure_demo_workflow(oauth2) == workflow
@@ -425,6 +475,27 @@ class TestEmail:
         [email] = execution.items("Email Sender")
         assert email["id"] == sent.json()[0]["id"]
         assert email["timeline"][0]["event"] == "queued"
+
+    def test_is_got_by_its_business_key_and_listed_by_key_and_time(self, run):
+        key = f"order/{uuid.uuid4()}"
+        sent, _ = run(SEND, message(business_key=key))
+        getting = {"resource": "email", "operation": "get", "getBy": "businessKey"}
+        _, execution = run({**getting, "businessKey": "={{ $json.body.key }}"}, {"key": key})
+        assert execution.status == "success", execution.error
+        [email] = execution.items("Email Sender")
+        assert email["id"] == sent.json()[0]["id"]
+        assert email["timeline"][0]["event"] == "queued"
+
+        _, execution = run({**getting, "businessKey": "nothing-has-this"})
+        assert execution.status == "error"
+        assert "Nothing has the business key" in execution.error["message"]
+
+        listing = {"resource": "email", "operation": "list"}
+        for bound, found in (("createdAfter", [email["id"]]), ("createdBefore", [])):
+            filters = {"businessKey": key, bound: "={{ $now.minus({ hours: 1 }) }}"}
+            _, execution = run({**listing, "filters": filters})
+            assert execution.status == "success", execution.error
+            assert [one["id"] for one in execution.items("Email Sender")] == found
 
     def test_is_listed_page_by_page(self, run):
         recipient = f"{uuid.uuid4().hex}@example.test"
@@ -710,6 +781,22 @@ class TestJob:
         acts = [(record["action"], record["actor"]) for record in numbered(admin, f"job:{job_id}")]
         client = f"client:{platform.client_id}"
         assert acts == [("job.cancelled", client), ("job.retried", client)]
+
+    def test_those_that_gave_up_are_retried_together(self, run, api):
+        address = f"bounce-{uuid.uuid4().hex}@example.test"
+        sent = [
+            run({**SEND, "options": {"waitSeconds": 60}}, message(to=address))[0].json()[0]
+            for _ in range(2)
+        ]
+        filters = {"kind": "email.send", "createdAfter": sent[0]["created_at"]}
+        _, execution = run({"resource": "job", "operation": "retryMany", "filters": filters})
+
+        assert execution.status == "success", execution.error
+        assert execution.items("Email Sender") == [{"retried": 2, "refused": 0}]
+        for email in sent:
+            job = api.get(f"/api/v1/jobs/{email['job_id']}").raise_for_status().json()
+            assert job["max_attempts"] > 1
+            assert job["state"] != "dead" or job["attempt"] == 2
 
     def test_that_has_ended_cannot_be_cancelled(self, run):
         sent, _ = run({**SEND, "options": {"waitSeconds": 60}}, message())

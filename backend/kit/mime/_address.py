@@ -1,8 +1,9 @@
 """Parses and validates mailboxes, so that nothing else meets a raw one.
 
-Every address that leaves this module is ASCII (international domains become Punycode), fits the
-limits of RFC 5321 section 4.5.3.1 and contains no character that could end an SMTP command or a
-header line. Local parts outside ASCII are refused: they need SMTPUTF8 on every hop.
+Every address that leaves this module has an ASCII domain (international ones become Punycode), fits
+the limits of RFC 5321 section 4.5.3.1 and contains no character that could end an SMTP command or a
+header line. A local part may be beyond ASCII (RFC 6531), in NFC: whether the way to its mailbox
+takes that, the mail server says.
 """
 
 import re
@@ -47,7 +48,7 @@ _JOINERS: Final = "\u200c\u200d"
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """A validated mailbox: an NFC display name, perhaps empty, and an ASCII address."""
+    """A validated mailbox: an NFC display name, perhaps empty, and an address."""
 
     display_name: str
     address: str
@@ -158,18 +159,16 @@ def _validate(address: str) -> str:
     local, at, domain = address.rpartition("@")
     if not at:
         raise InvalidAddressError(_describe(address, "the @ is missing"))
-    if not local.isascii():
-        raise InvalidAddressError(_describe(address, "letters before the @ must be ASCII"))
-    if len(local) > MAX_LOCAL_OCTETS:
+    local = unicodedata.normalize("NFC", local)
+    if _octets(local) > MAX_LOCAL_OCTETS:
         raise InvalidAddressError(
-            _describe(address, f"at most {MAX_LOCAL_OCTETS} characters may stand before the @")
+            _describe(address, f"at most {MAX_LOCAL_OCTETS} octets may stand before the @")
         )
     if len(address) > MAX_ADDRESS_OCTETS:
         raise InvalidAddressError(
-            _describe(address, f"an address has at most {MAX_ADDRESS_OCTETS} characters")
+            _describe(address, f"an address has at most {MAX_ADDRESS_OCTETS} octets")
         )
-    # Unquoted and ASCII, a local part is a dot-atom or nothing; only domains need the library.
-    if _PLAIN_LOCAL.fullmatch(local) is None:
+    if not _is_local(local):
         raise InvalidAddressError(_describe(address, "the part before the @ is malformed"))
     ascii_domain = _encode_domain(domain)
     if ascii_domain is None:
@@ -177,11 +176,31 @@ def _validate(address: str) -> str:
     if local.lower() in CASE_INSENSITIVE_MAILBOX_NAMES:
         local = local.lower()
     result = f"{local}@{ascii_domain}"
-    if len(result) > MAX_ADDRESS_OCTETS:
+    if _octets(result) > MAX_ADDRESS_OCTETS:
         raise InvalidAddressError(
-            _describe(address, f"an address has at most {MAX_ADDRESS_OCTETS} characters")
+            _describe(address, f"an address has at most {MAX_ADDRESS_OCTETS} octets")
         )
     return result
+
+
+def _octets(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def _is_local(local: str) -> bool:
+    """Whether it is a dot-atom, of RFC 6531 where it is not ASCII; never a quoted text."""
+    if local.isascii():
+        return _PLAIN_LOCAL.fullmatch(local) is not None
+    try:
+        validate_email(
+            f"{local}@example.test",
+            check_deliverability=False,
+            test_environment=True,
+            allow_smtputf8=True,
+        )
+    except EmailNotValidError:
+        return False
+    return True
 
 
 # Punycode and its checks cost 250 us a domain, and people share domains.

@@ -258,7 +258,8 @@ def compose(
     lines += (text_field("Subject", content.subject), f"Message-ID: {message_id}")
     lines += (write_field(name, value) for name, value in content.headers.items())
     lines.append("MIME-Version: 1.0")
-    head = "\r\n".join(lines).encode("ascii")
+    # Beyond ASCII are addresses alone, if any, as RFC 6532 has them; all else is encoded.
+    head = "\r\n".join(lines).encode()
     return head + _CRLF + _write_body(content, message_id)
 
 

@@ -114,7 +114,7 @@ class SmtpPool:
 
         Waits for a session, not longer than the relay moves; then ``still_wanted`` is asked a last
         time, before each transaction, and after a no nothing more is sent; when nothing was sent
-        before either, no outcome is returned. ``sender`` and ``recipients`` are ASCII addresses;
+        before either, no outcome is returned. ``sender`` and ``recipients`` are addresses;
         ``message`` needs no dot-stuffing. Never raises for what the relay or the network does.
 
         Raises:
@@ -329,7 +329,9 @@ class SmtpPool:
         for index, said in found.said.items():
             letter.settle(index, said)
             keep = keep and (said.verdict != "later" or _is_of_mailbox(said.reply))
-        if found.said and found.refused is None:
+        # What was refused in the server's place says nothing of how it takes our sender.
+        heard = any(said.reply.code is not None or said.uncertain for said in found.said.values())
+        if heard and found.refused is None:
             self.flow.took(letter.sender)
         if found.taken:
             self._took_at = self._clock()

@@ -26,6 +26,11 @@ from backend.kit.smtp.errors import RelayUnavailableError
 _LEADING_DOT: Final = re.compile(rb"(?m)^\.")
 _START_INPUT: Final = 354
 _BLOCK_BYTES: Final = 65_536
+_NOT_OFFERED: Final = Reply(
+    None,
+    "5.6.7 The mail server does not offer SMTPUTF8 (RFC 6531), without which no address with "
+    "letters beyond ASCII before its @ can be mailed, or stand in a message",
+)
 _QUIT_SECONDS: Final = 1.0
 _NAME_SECONDS: Final = 3.0
 _VERIFY_SECONDS: Final = 10.0
@@ -143,12 +148,23 @@ class Session:
     ) -> Transaction:
         """MAIL, RCPT and DATA with at most so many recipients.
 
+        What needs SMTPUTF8 is refused, in the server's place, if it does not offer that: some
+        recipients, or all where the sender or the header has such an address.
+
         Raises:
             GoneError: While nothing of the message was sent.
         """
         found = Transaction()
-        size = [b"SIZE=%d" % len(payload)] if self.supports("size") else []
-        reply = await self.command(b"MAIL", b"FROM:<%b>" % sender.encode(), *size, *options)
+        parameters = [b"SIZE=%d" % len(payload)] if self.supports("size") else []
+        needing = _needing_utf8(sender, recipients, payload)
+        if needing and self.supports("smtputf8"):
+            parameters += [b"BODY=8BITMIME", b"SMTPUTF8"]
+        elif needing:
+            found.said = dict.fromkeys(needing, Said(_NOT_OFFERED, "refused"))
+            recipients = [one for one in recipients if one[0] not in needing]
+            if not recipients:
+                return found
+        reply = await self.command(b"MAIL", b"FROM:<%b>" % sender.encode(), *parameters, *options)
         verdict = self._judge("mail", reply, delivering=delivering)
         if verdict != "yes":
             found.refused = ("mail", Said(reply, verdict))
@@ -352,6 +368,13 @@ async def verify(
         return elapsed
     finally:
         session.close()
+
+
+def _needing_utf8(sender: str, recipients: Sequence[tuple[int, str]], payload: bytes) -> set[int]:
+    """Who can be mailed by RFC 6531 alone."""
+    head = payload.partition(b"\r\n\r\n")[0]
+    whole = not (sender.isascii() and head.isascii())
+    return {index for index, address in recipients if whole or not address.isascii()}
 
 
 def prepare(message: bytes) -> bytes:

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from backend.core.database import ReadTx, Scope, Tx
 from backend.core.errors import AppError, InvalidInputError, placed
 from backend.core.ids import uuid7
-from backend.core.paging import Side, hidden, matches, newest, newest_of
+from backend.core.paging import Made, Side, hidden, matches, newest, newest_of
 from backend.kit.mime import (
     Content,
     Mailbox,
@@ -437,11 +437,16 @@ class EmailManager:
         before_id: str | None = None,
         state: str | None = None,
         recipient: str | None = None,
+        business_key: str | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
     ) -> list[Email]:
         """Newest first, one more than ``limit``.
 
         ``recipient`` is an address, or with a trailing ``*`` how one begins; the letters' case
-        does not matter.
+        does not matter. ``business_key`` is a whole one, which one message has at most.
+        ``created_after`` is the first moment that counts, ``created_before`` the first that
+        does not any more.
 
         Raises:
             InvalidAddressError: ``recipient`` is neither.
@@ -453,8 +458,17 @@ class EmailManager:
             sides.append(Side(EmailRow.id, own, check, EmailRow.state, in_order=True))
         if recipient is not None and recipient.strip() != "*":
             sides.append(_sent_to(tx, recipient.strip()))
+        if business_key is not None:
+            own = sa.and_(EmailRow.tenant_id == tx.tenant_id, EmailRow.business_key == business_key)
+            check = hidden(EmailRow.business_key) == business_key
+            sides.append(Side(EmailRow.id, own, check, EmailRow.business_key, in_order=True))
+        made = None
+        if created_after is not None or created_before is not None:
+            made = Made(EmailRow.created_at, created_after, created_before)
         query = sa.select(EmailRow)
-        rows = await tx.scalars(await newest_of(tx, query, EmailRow.id, sides, limit, before_id))
+        rows = await tx.scalars(
+            await newest_of(tx, query, EmailRow.id, sides, limit, before_id, made)
+        )
         return await self._with_recipients(tx, rows)
 
     async def read_content(self, tx: Tx, email_id: str) -> Content:

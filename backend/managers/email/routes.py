@@ -13,7 +13,14 @@ from backend.core.paging import in_parts
 from backend.http.deps import Db, IdPath, manager_of, requires
 from backend.http.etag import IfMatch, etag, expected_version
 from backend.http.files import CSV_ANSWER, CsvBody, csv_body, csv_file
-from backend.http.pagination import NamedPageQuery, Page, PageQuery, page_of
+from backend.http.pagination import (
+    CreatedAfter,
+    CreatedBefore,
+    NamedPageQuery,
+    Page,
+    PageQuery,
+    page_of,
+)
 from backend.http.reply import is_keyed, leads_to, problems, reply
 from backend.http.schemas import view
 from backend.kit.csv_table import write_rows
@@ -158,11 +165,23 @@ async def list_emails(
     recipient: Annotated[
         str | None, Query(max_length=1000, description="Address, or how it begins: ada@*")
     ] = None,
+    business_key: Annotated[
+        str | None, Query(max_length=200, description="Exact: one message has it, or none")
+    ] = None,
+    created_after: CreatedAfter = None,
+    created_before: CreatedBefore = None,
 ) -> Page[EmailOut]:
     """List messages, newest first."""
     async with db.read(scope) as tx:
         rows = await emails.list_emails(
-            tx, limit=page.limit, before_id=page.before_id, state=state, recipient=recipient
+            tx,
+            limit=page.limit,
+            before_id=page.before_id,
+            state=state,
+            recipient=recipient,
+            business_key=business_key,
+            created_after=created_after,
+            created_before=created_before,
         )
     return page_of(EmailOut, rows, page)
 

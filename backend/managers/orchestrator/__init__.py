@@ -1,7 +1,8 @@
 """Durable jobs: submitted in the caller's transaction, run at least once, recovered after crashes.
 
 Tables: ``jobs``, ``job_tenants``, ``job_workers``; ``job_graphs`` and ``job_edges`` hold the
-dependencies between jobs. Audits ``job.cancelled``, ``job.retried``, ``job_limits.changed``.
+dependencies between jobs. Audits ``job.cancelled``, ``job.retried``, ``job.bulk_retried``,
+``job_limits.changed``.
 Signals ``jobs`` (there may be work) and ``job_cancel`` (a running job should stop).
 
 Other managers describe their background work as a :class:`JobKind` and hand it to
@@ -26,6 +27,7 @@ from backend.managers.orchestrator.kinds import (
     JobKind,
     JobRequest,
     Outcome,
+    Retried,
 )
 from backend.managers.orchestrator.manager import OrchestratorManager
 from backend.managers.orchestrator.models import EdgeRow, GraphRow, JobLimitsRow, JobRow, WorkerRow
@@ -74,6 +76,7 @@ __all__ = [
     "OrchestratorManager",
     "OrchestratorSettings",
     "Outcome",
+    "Retried",
     "UnknownKindError",
     "Worker",
 ]

@@ -11,6 +11,7 @@ from backend.core.database import Tx
 T = TypeVar("T")
 
 State = Literal["blocked", "ready", "running", "succeeded", "dead", "cancelled", "skipped"]
+RetryableState = Literal["dead", "cancelled"]
 Resolution = Literal["", "done", "retrying", "dead", "cancelled"]
 
 MAX_ERROR_CHARS = 2000
@@ -35,6 +36,21 @@ class Job:
     result: Any
     subject: str | None
     cancel_requested: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """What became of a part of a list that was started again.
+
+    Attributes:
+        retried: Jobs that are ready again.
+        refused: Jobs that their kind does not start again.
+        last_id: Where the next part begins: after this job; None: there is none.
+    """
+
+    retried: int
+    refused: int
+    last_id: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,8 @@ from backend.managers.orchestrator.kinds import (
     Job,
     JobKind,
     JobRequest,
+    Retried,
+    RetryableState,
     State,
     tell,
 )
@@ -220,15 +222,20 @@ class OrchestratorManager:
         *,
         state: str | None = None,
         kind: str | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
         limit: int = 50,
         before_id: str | None = None,
     ) -> list[Job]:
         """Jobs after ``before_id``, newest first: one more than ``limit``, if there is one.
 
+        ``created_after`` is the first moment that counts, ``created_before`` the first that does
+        not any more.
+
         Raises:
             InvalidInputError: ``before_id`` is not an id.
         """
-        place: tuple[sa.ColumnElement[bool], ...] = ()
+        place: list[sa.ColumnElement[bool]] = []
         if before_id is not None:
             if not _is_id(before_id):
                 detail = "The cursor is not one of ours."
@@ -236,10 +243,14 @@ class OrchestratorManager:
             anchor = await tx.scalar(sa.select(JobRow.created_at).where(JobRow.id == before_id))
             if anchor is None:
                 return []
-            place = (
+            place += [
                 JobRow.created_at <= anchor,
                 sa.or_(JobRow.created_at < anchor, JobRow.id < before_id),
-            )
+            ]
+        if created_after is not None:
+            place.append(JobRow.created_at >= created_after)
+        if created_before is not None:
+            place.append(JobRow.created_at < created_before)
         newest_first = (JobRow.created_at.desc(), JobRow.id.desc())
         # A list for each state, then the newest of them all: every one ends where its page is
         # full, along an index that has the state, and perhaps the kind, before the time.
@@ -369,19 +380,7 @@ class OrchestratorManager:
         if job.state not in ("dead", "cancelled"):
             detail = f"The job is {job.state}."
             raise JobNotRetryableError(detail)
-        job.state = "ready"
-        job.forgiven, job.crashes = job.attempt, 0
-        job.cancel_requested = False
-        job.worker = job.error = job.result = job.finished_at = None
-        job.due_at = cast("datetime", db_now())
-        kind = self.kinds.get(job.kind)
-        if kind is not None and kind.on_retry is not None:
-            await kind.on_retry(tx, [_claim_of(job)])
-        tx.audit("job.retried", f"job:{job.id}", kind=job.kind, subject=job.subject)
-        tx.emit("job.retried", f"job:{job.id}", kind=job.kind, subject=job.subject)
-        tx.signal("jobs")
-        await tx.session.flush()
-        await tx.session.refresh(job, ["due_at"])
+        await self._start_over(tx, [job])
         return _view(job)
 
     async def hasten(self, tx: Tx, job_ids: Sequence[str], *, delay_seconds: float) -> int:
@@ -400,6 +399,110 @@ class OrchestratorManager:
             .execution_options(synchronize_session=False)
         )
         return len(changed.all())
+
+    async def retry_jobs(
+        self,
+        tx: Tx,
+        *,
+        state: RetryableState = "dead",
+        kind: str | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        limit: int = 100,
+        before_id: str | None = None,
+    ) -> Retried:
+        """Start a part of a list again, newest first: each job as :meth:`retry_job` would.
+
+        Looked at are up to ``limit`` jobs after ``before_id`` of what :meth:`list_jobs` gives for
+        the same filters. Whoever goes on from ``last_id`` until it is None comes past every job
+        once, also past those that meanwhile failed again. A job that its kind refuses stays as it
+        is, and is counted as refused. Audited as ``job.bulk_retried`` beside each job's own.
+
+        Raises:
+            InvalidInputError: ``before_id`` is not an id.
+        """
+        found = await self.list_jobs(
+            tx,
+            state=state,
+            kind=kind,
+            created_after=created_after,
+            created_before=created_before,
+            limit=limit,
+            before_id=before_id,
+        )
+        part = [job.id for job in found[:limit]]
+        jobs = await tx.scalars(
+            sa.select(JobRow)
+            # Another may have started some of them meanwhile.
+            .where(JobRow.id.in_(part), JobRow.state == state)
+            # In one order: two who retry the same part wait for each other.
+            .order_by(JobRow.id)
+            .with_for_update()
+        )
+        by_kind: dict[str, list[JobRow]] = {}
+        for job in jobs:
+            by_kind.setdefault(job.kind, []).append(job)
+        retried = 0
+        for same in by_kind.values():
+            retried += await self._retry_those_that_may(tx, same)
+        done = Retried(retried, len(jobs) - retried, part[-1] if len(found) > limit else None)
+        tx.audit(
+            "job.bulk_retried",
+            f"tenant:{tx.tenant_id}",
+            state=state,
+            kind=kind,
+            retried=done.retried,
+            refused=done.refused,
+        )
+        return done
+
+    async def _retry_those_that_may(self, tx: Tx, jobs: list[JobRow]) -> int:
+        try:
+            async with tx.savepoint():
+                await self._start_over(tx, jobs)
+        except JobNotRetryableError:
+            if len(jobs) == 1:
+                return 0
+            # The kind does not say which: by halves, few are asked for alone.
+            half = len(jobs) // 2
+            first = await self._retry_those_that_may(tx, jobs[:half])
+            return first + await self._retry_those_that_may(tx, jobs[half:])
+        return len(jobs)
+
+    async def _start_over(self, tx: Tx, jobs: Sequence[JobRow]) -> None:
+        """Make jobs of one kind, which are locked, ready again.
+
+        Raises:
+            JobNotRetryableError: Their kind refuses one of them; the caller undoes what was done.
+        """
+        ids = [job.id for job in jobs]
+        await tx.execute(
+            sa.update(JobRow)
+            .where(JobRow.id.in_(ids))
+            .values(
+                state="ready",
+                forgiven=JobRow.attempt,
+                crashes=0,
+                cancel_requested=False,
+                worker=None,
+                error=None,
+                result=None,
+                finished_at=None,
+                due_at=db_now(),
+            )
+            .execution_options(synchronize_session=False)
+        )
+        # Into the same objects.
+        await tx.scalars(
+            sa.select(JobRow).where(JobRow.id.in_(ids)).execution_options(populate_existing=True)
+        )
+        kind = self.kinds.get(jobs[0].kind)
+        if kind is not None and kind.on_retry is not None:
+            await kind.on_retry(tx, [_claim_of(job) for job in jobs])
+        for job in jobs:
+            tx.audit("job.retried", f"job:{job.id}", kind=job.kind, subject=job.subject)
+            tx.emit("job.retried", f"job:{job.id}", kind=job.kind, subject=job.subject)
+        tx.signal("jobs")
 
     async def sweep_finished(self, tx: Tx, *, limit: int = 5000) -> int:
         """Forget up to ``limit`` jobs that ended too long ago; needs the errand.

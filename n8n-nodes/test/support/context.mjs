@@ -119,6 +119,7 @@ export function makeContext({
 		getInstanceId: () => instanceId,
 		getNode: () => node,
 		getParentNodes: () => parents,
+		getTimezone: () => 'Europe/Berlin',
 		getWorkflow: () => ({ id: workflowId, name: 'A workflow', active: true }),
 		getWorkflowDataProxy: () => ({
 			$runIndex: runIndex,

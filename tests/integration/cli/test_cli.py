@@ -16,10 +16,12 @@ import sqlalchemy as sa
 
 from backend import cli
 from backend.app import compose, create_app
+from backend.cli.command import find_tenant
 from backend.core.audit import sequence
 from backend.core.context import Scope, SystemScope
 from backend.managers.identity import IdentityManager, verify_password
 from backend.managers.identity.models import OauthClient
+from backend.managers.orchestrator import Batch, JobKind, OrchestratorManager
 from backend.managers.security import SecurityManager
 from backend.managers.tenant import TenantManager
 from backend.migrations import runner
@@ -462,6 +464,32 @@ class TestJobLimits:
         shell.run("bootstrap", "--admin-email", "ada@example.test")
         said = shell.fail("job-limits", "--tenant", "demo", "--max-running", "0")
         assert "positive" in said
+
+
+class TestJobRetry:
+    def test_starts_all_again_that_the_state_and_the_kind_leave(self, shell):
+        shell.run("bootstrap", "--admin-email", "ada@example.test")
+
+        async def submit() -> None:
+            platform = compose(Settings())
+            jobs = platform.of(OrchestratorManager)
+            jobs.register(JobKind("probe", nothing))
+            tenant = await find_tenant(platform, "demo")
+            for _ in range(3):
+                async with platform.database.transaction(Scope("test", tenant.id)) as tx:
+                    await jobs.cancel_job(tx, await jobs.submit(tx, "probe", args={}))
+            await platform.database.aclose()
+
+        async def nothing(_: Batch) -> None:
+            raise AssertionError
+
+        asyncio.run(submit())
+        retry = ("job-retry", "--tenant", "demo")
+        assert shell.run(*retry) == "0 retried, 0 refused\n"
+        cancelled = (*retry, "--state", "cancelled")
+        assert shell.run(*cancelled, "--kind", "email.send") == "0 retried, 0 refused\n"
+        assert shell.run(*cancelled) == "3 retried, 0 refused\n"
+        assert shell.run(*cancelled) == "0 retried, 0 refused\n"
 
 
 class TestResetPassword:

@@ -67,6 +67,82 @@ class TestListEmails:
         assert await pages(ada, state="bounced", recipient="ada*") == []
 
 
+@pytest.mark.usefixtures("sides")
+class TestWhenMade:
+    async def test_is_asked_exactly_whatever_else_is(self, app: App) -> None:
+        ada = await app.caller()
+        made = []
+        for _ in range(3):
+            made += await send(ada, ["ada@example.test"], ["bob@example.test"])
+        at = {one: (await ada.http.get(f"/api/v1/emails/{one}")).json() for one in made}
+        newest = made[::-1]
+        await ada.http.post(f"/api/v1/jobs/{at[made[2]]['job_id']}/cancel")
+        for bound in (at[made[2]]["created_at"], at[made[5]]["created_at"]):
+            later = [one for one in newest if at[one]["created_at"] >= bound]
+            earlier = [one for one in newest if at[one]["created_at"] < bound]
+            assert await pages(ada, created_after=bound) == later
+            assert await pages(ada, created_before=bound) == earlier
+            for to in ("ada@example.test", "ada*"):
+                mine = [one for one in later if one in made[::2]]
+                assert await pages(ada, created_after=bound, recipient=to) == mine
+                mine = [one for one in earlier if one in made[::2]]
+                assert await pages(ada, created_before=bound, recipient=to) == mine
+            stopped = [one for one in later if one == made[2]]
+            assert await pages(ada, created_after=bound, state="cancelled") == stopped
+        between = {
+            "created_after": at[made[2]]["created_at"],
+            "created_before": at[made[4]]["created_at"],
+        }
+        assert await pages(ada, **between) == [made[3], made[2]]
+        assert await pages(ada, **between, state="queued", recipient="bob*") == [made[3]]
+
+    async def test_takes_every_moment_there_is(self, app: App) -> None:
+        ada = await app.caller()
+        made = await send(ada, ["ada@example.test"])
+        first, last = "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"
+        assert await pages(ada, created_after=first, created_before=last) == made
+        assert await pages(ada, created_before=first) == []
+        assert await pages(ada, created_after=last) == []
+        for wrong in ("yesterday", "2026-01-01", "1790000000", "2026-01-01T00:00:00"):
+            answer = await ada.http.get("/api/v1/emails", params={"created_after": wrong})
+            assert answer.status_code == 422, wrong
+
+
+@pytest.mark.usefixtures("sides")
+async def test_a_business_key_finds_its_message(app: App) -> None:
+    ada, eve = await app.caller(), await app.caller()
+    email = {"to": ["ada@example.test"], "subject": "Hello", "text": "There"}
+    made = {}
+    for caller, key in ((ada, "order/1 é"), (ada, "order"), (eve, "order")):
+        answer = await caller.http.post("/api/v1/emails", json={**email, "business_key": key})
+        made[caller, key] = answer.json()["id"]
+    await send(ada, ["ada@example.test"])
+    assert await pages(ada, business_key="order/1 é") == [made[ada, "order/1 é"]]
+    assert await pages(ada, business_key="order") == [made[ada, "order"]]
+    assert await pages(ada, business_key="order", state="bounced") == []
+    assert await pages(ada, business_key="order", recipient="ada*") == [made[ada, "order"]]
+    assert await pages(ada, business_key="order*") == []
+    assert await pages(ada, business_key="order", created_before="2020-01-01T00:00:00Z") == []
+
+
+async def test_jobs_are_listed_by_when_they_were_made(app: App) -> None:
+    ada = await app.caller()
+    for _ in range(3):
+        await send(ada, ["ada@example.test"])
+    jobs = (await ada.http.get("/api/v1/jobs")).json()["items"]
+    bound = jobs[1]["created_at"]
+
+    async def listed(**query: Any) -> list[str]:
+        answer = await ada.http.get("/api/v1/jobs", params=query)
+        return [one["id"] for one in answer.json()["items"]]
+
+    ids = [one["id"] for one in jobs]
+    assert await listed(created_after=bound) == ids[:2]
+    assert await listed(created_before=bound, state="ready") == ids[2:]
+    assert await listed(created_after=bound, kind="email.send", limit=1) == ids[:1]
+    assert await listed(created_after=bound, kind="nothing.such") == []
+
+
 async def test_the_trail_is_searched_by_several_sides(app: App, sides: None) -> None:
     ada = await app.caller()
     (first, second) = await send(ada, ["ada@example.test"], ["bob@example.test"])

@@ -90,8 +90,14 @@ class TestSweep:
             409,
             "orchestrator.job_not_retryable",
         )
-        found = (await ada.http.get(f"/api/v1/emails/{done['id']}")).json()
-        assert found["state"] == "cancelled"
+        kept = await settled(ada)
+        answer = await ada.http.post("/api/v1/jobs/retry", json={"state": "cancelled"})
+        assert answer.json() == {"retried": 1, "refused": 1, "next_cursor": None}
+        states = [
+            (await ada.http.get(f"/api/v1/emails/{one['id']}")).json()["state"]
+            for one in (done, kept)
+        ]
+        assert states == ["cancelled", "queued"]
 
     async def test_takes_the_message_with_all_that_is_of_it(self, app: App) -> None:
         ada, eve = await app.caller(), await app.caller()

@@ -217,11 +217,14 @@ async def use_everything(house: House, ada: TenantClient) -> None:
     """Every operation, every filter of a list and its second page."""
     admin = await platform_admin(house, ada)
     newest, oldest = address_of(MESSAGES - 1, MESSAGES), address_of(0, MESSAGES)
+    # Of the twenty days before yesterday that have messages: one of the first, one in the middle.
+    early, late = ((datetime.now(UTC) - timedelta(days=days)).isoformat() for days in (20, 10))
     for operation, filters in LISTS.items():
         caller = admin if "/platform/" in operation else ada
         for wanted in filters:
             query = {
-                name: value.format(newest=newest, oldest=oldest) for name, value in wanted.items()
+                name: value.format(newest=newest, oldest=oldest, early=early, late=late)
+                for name, value in wanted.items()
             }
             page = (await house.ask(caller, operation, params={"limit": 10, **query})).json()
             if page.get("next_cursor"):
@@ -250,6 +253,17 @@ async def use_everything(house: House, ada: TenantClient) -> None:
     for operation in ("GET {}", "POST {}/cancel", "POST {}/retry"):
         done = await house.ask(ada, operation.format("/api/v1/jobs/{job_id}"), path=job)
         assert done.status_code == 200, done.text
+    await house.ask(ada, "POST /api/v1/jobs/{job_id}/cancel", path=job)
+    yesterday = (datetime.now(UTC) - timedelta(days=1)).isoformat()
+    # None of the filled ones, which nobody can send.
+    for some, retried in (
+        ({"kind": "nothing.such"}, 0),
+        ({"kind": "nothing.such", "created_before": yesterday}, 0),
+        ({"created_after": yesterday}, 0),
+        ({"state": "cancelled"}, 1),
+    ):
+        done = await house.ask(ada, "POST /api/v1/jobs/retry", json=some)
+        assert done.json()["retried"] == retried, done.text
     await house.ask(ada, "GET /api/v1/email-settings")
     # The sweep finds all contents to forget, and the oldest tenth of the messages.
     settings = {
@@ -395,6 +409,15 @@ LISTS: dict[str, list[dict[str, str]]] = {
         {"recipient": NOBODY},
         {"recipient": "{oldest}", "state": "bounced"},
         {"recipient": "{newest}", "state": "queued"},
+        {"business_key": "order-1"},
+        {"business_key": "nothing"},
+        {"business_key": "order-1", "recipient": "{oldest}"},
+        {"created_before": "{early}"},
+        {"created_after": "{early}", "created_before": "{late}"},
+        {"created_before": "{early}", "state": "bounced"},
+        {"created_before": "{early}", "state": "queued"},
+        {"created_after": "{late}", "recipient": "{oldest}"},
+        {"created_before": "{early}", "recipient": "customer-*"},
     ],
     "GET /api/v1/jobs": [
         {},
@@ -403,6 +426,10 @@ LISTS: dict[str, list[dict[str, str]]] = {
         {"kind": "email.send"},
         {"kind": "nothing.such"},
         {"kind": "nothing.such", "state": "succeeded"},
+        {"created_before": "{early}"},
+        {"created_after": "{early}", "created_before": "{late}", "state": "dead"},
+        {"created_before": "{early}", "kind": "email.send"},
+        {"created_before": "{early}", "kind": "nothing.such", "state": "succeeded"},
     ],
     "GET /api/v1/audit": [
         {},

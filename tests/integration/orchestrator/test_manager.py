@@ -1,5 +1,6 @@
 """The operators' verbs: look, cancel, retry, limits."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -242,6 +243,109 @@ class TestRetryJob:
         await bench.change(job_id, state="dead")
         await retry(bench, job_id)
         assert retried == [job_id]
+
+
+class TestRetryJobs:
+    async def retry(self, bench, **asked):
+        async with bench.database.transaction(bench.scope) as tx:
+            return await bench.manager.retry_jobs(tx, **asked)
+
+    async def retry_all(self, bench, **asked):
+        parts, before_id = [], None
+        while True:
+            done = await self.retry(bench, before_id=before_id, **asked)
+            parts.append((done.retried, done.refused))
+            if done.last_id is None:
+                return parts
+            before_id = done.last_id
+
+    async def make(self, bench, count, **columns):
+        made = [await bench.submit() for _ in range(count)]
+        for job_id in made:
+            await bench.change(job_id, **{"state": "dead", **columns})
+        return made
+
+    async def test_starts_each_over_in_parts_and_says_so_of_each(self, bench):
+        made = await self.make(bench, 5, attempt=7, crashes=2, error="boom")
+        (cancelled,) = await self.make(bench, 1, state="cancelled")
+        running = await bench.submit()
+        await bench.change(running, state="running")
+        assert await self.retry_all(bench, limit=2) == [(2, 0), (2, 0), (1, 0)]
+        for job_id in made:
+            row = await bench.row(job_id)
+            assert (row.state, row.attempt, row.forgiven, row.crashes) == ("ready", 7, 7, 0)
+            assert (row.error, row.finished_at) == (None, None)
+        assert (await bench.row(cancelled)).state == "cancelled"
+        assert (await bench.row(running)).state == "running"
+        # Record for record what a retry of each by itself would have left.
+        expected = [("job.retried", f"job:{job_id}", "user:1") for job_id in made]
+        bulk = [("job.bulk_retried", f"tenant:{bench.tenant_id}", "user:1")] * 3
+        assert sorted(await audited(bench)) == sorted([*expected, *bulk])
+        assert len(await bench.claim(9)) == 5
+        assert await self.retry_all(bench, state="cancelled") == [(1, 0)]
+
+    async def test_comes_to_an_end_while_jobs_die_again(self, bench):
+        made = await self.make(bench, 4)
+        done = await self.retry(bench, limit=2)
+        for job_id in made:
+            await bench.change(job_id, state="dead")
+        done = await self.retry(bench, limit=2, before_id=done.last_id)
+        assert (done.retried, done.last_id) == (2, None)
+        states = [(await bench.row(job_id)).state for job_id in made]
+        assert states == ["ready", "ready", "dead", "dead"]
+
+    async def test_leaves_what_no_filter_names_and_what_is_anothers(self, bench):
+        first, second, third = await self.make(bench, 3)
+        other = await bench.submit(tenant=uuid7())
+        await bench.change(other, state="dead")
+        created = [(await bench.get(one)).created_at for one in (second, third)]
+        assert await self.retry_all(bench, kind="nothing.such") == [(0, 0)]
+        between = {"created_after": created[0], "created_before": created[1]}
+        assert await self.retry_all(bench, **between) == [(1, 0)]
+        assert await self.retry_all(bench, created_after=created[1]) == [(1, 0)]
+        states = [(await bench.row(one)).state for one in (first, second, third)]
+        assert states == ["dead", "ready", "ready"]
+        assert await self.retry_all(bench) == [(1, 0)]
+        assert (await bench.row(other)).state == "dead"
+
+    async def test_leaves_alone_and_counts_what_a_kind_refuses(self, bench):
+        refused: set[str] = set()
+        retried = []
+
+        async def on_retry(tx, claims):
+            if refused & {one.id for one in claims}:
+                raise JobNotRetryableError("Its mail is gone.")
+            retried.extend(one.id for one in claims)
+
+        async def run(batch):
+            raise AssertionError
+
+        bench.manager.register(JobKind("r", run, on_retry=on_retry))
+        made = await self.make(bench, 2)
+        mine = [await bench.submit("r") for _ in range(7)]
+        for job_id in mine:
+            await bench.change(job_id, state="dead", error="boom")
+        refused.update(mine[2:4])
+        assert await self.retry_all(bench) == [(7, 2)]
+        for job_id in [*made, *mine]:
+            row = await bench.row(job_id)
+            left = job_id in refused
+            assert (row.state, row.error) == (("dead", "boom") if left else ("ready", None))
+        assert {target for act, target, _ in await audited(bench) if act == "job.retried"} == {
+            f"job:{one}" for one in [*made, *mine] if one not in refused
+        }
+        assert set(mine) - refused <= set(retried)
+
+    async def test_of_two_at_once_each_job_is_started_once(self, bench):
+        made = await self.make(bench, 6)
+        both = await asyncio.gather(self.retry(bench), self.retry(bench))
+        assert sum(done.retried for done in both) == 6
+        told = [target for act, target, _ in await audited(bench) if act == "job.retried"]
+        assert sorted(told) == sorted(f"job:{one}" for one in made)
+
+    async def test_refuses_what_is_no_id(self, bench):
+        with pytest.raises(InvalidInputError):
+            await self.retry(bench, before_id="nonsense")
 
 
 class TestSetLimits:

@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta, timezone
 from email.header import decode_header, make_header
 from email.message import EmailMessage
-from email.policy import SMTP, default
+from email.policy import SMTP, SMTPUTF8, default
 from email.utils import getaddresses
 
 import msgspec
@@ -89,6 +89,23 @@ def check_wire(raw: bytes) -> None:
     assert not re.search(rb"(?<!\r)\n|\r(?!\n)", raw)
     assert raw.endswith(b"\r\n")
     assert max(map(len, raw.split(b"\r\n"))) <= 998
+
+
+class TestBeyondAscii:
+    def test_stands_in_addresses_as_it_is_and_nowhere_else(self) -> None:
+        raw = write(
+            Content(subject="Grüße", text="Hällo", reply_to="zoë@bücher.example"),
+            sender=Mailbox("Büro", "büro@example.test"),
+            to=[Mailbox("Ädä", "ädä@example.test"), BOB],
+        )
+        beyond = [line for line in raw.decode().split("\r\n") if not line.isascii()]
+        assert [line.partition("<")[2] or line for line in beyond] == [
+            "büro@example.test>",
+            "ädä@example.test>,",
+            "Reply-To: zoë@xn--bcher-kva.example",
+        ]
+        message = email.message_from_bytes(raw, policy=SMTPUTF8)
+        assert str(message["To"]) == f"Ädä <ädä@example.test>, {BOB.address}"
 
 
 class TestCompose:

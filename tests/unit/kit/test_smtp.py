@@ -456,6 +456,66 @@ class TestSend:
         await pool.aclose()
 
 
+class TestBeyondAscii:
+    INTERNATIONAL = "To: <ädä@example.test>\r\nSubject: s\r\n\r\nHello\r\n".encode()
+
+    async def send(self, *recipients: str, sender: str = SENDER, message: bytes, **options: Any):
+        handler = Recorder()
+        async with real_server(handler, **options) as (port, live), pool_at(port) as pool:
+            outcomes = await pool.send(sender, recipients, message)
+            again = await pool.send(SENDER, ["a@example.test"], MESSAGE)
+            assert [one.state for one in again] == ["accepted"]
+            handler.messages.pop()
+            # What cannot be sent costs no session.
+            assert len(live) == 1
+        return outcomes, handler.messages
+
+    @pytest.mark.parametrize("sender", [SENDER, "grüße@example.test"])
+    async def test_is_sent_where_it_is_offered(self, sender: str) -> None:
+        to = ["ädä@example.test", "b@example.test"]
+        outcomes, messages = await self.send(
+            *to, sender=sender, message=self.INTERNATIONAL, enable_SMTPUTF8=True
+        )
+        assert [one.state for one in outcomes] == ["accepted", "accepted"]
+        assert [(envelope, tos) for envelope, tos, _ in messages] == [(sender, to)]
+        assert "<ädä@example.test>".encode() in messages[0][2]
+
+    @pytest.mark.parametrize(
+        ("sender", "message", "refused"),
+        [
+            (SENDER, INTERNATIONAL, [True, True]),
+            ("grüße@example.test", MESSAGE, [True, True]),
+            # A blind copy stands in no header: the others get their message.
+            (SENDER, MESSAGE, [True, False]),
+        ],
+    )
+    async def test_bounces_where_it_is_not(
+        self, sender: str, message: bytes, refused: list[bool]
+    ) -> None:
+        outcomes, messages = await self.send(
+            "ädä@example.test", "b@example.test", sender=sender, message=message
+        )
+        states = ["bounced" if one else "accepted" for one in refused]
+        assert [one.state for one in outcomes] == states
+        assert outcomes[0].code is None
+        assert outcomes[0].response.startswith("5.6.7 The mail server does not offer SMTPUTF8")
+        # It is the server that lacks something: the mailbox may well be there.
+        assert not outcomes[0].unknown
+        assert [tos for _, tos, _ in messages] == ([] if all(refused) else [["b@example.test"]])
+
+    async def test_is_not_asked_for_without_need(self) -> None:
+        async def script(talk: Dialogue) -> None:
+            await talk.say("220 script ESMTP")
+            assert (await talk.hear()).startswith("EHLO")
+            await talk.say("250-script", "250-8BITMIME", "250 SMTPUTF8")
+            said = await talk.hear()
+            assert "SMTPUTF8" not in said, said
+            await talk.say("550 5.1.1 enough was seen")
+
+        async with scripted_server(script) as server, pool_at(server.port) as pool:
+            assert (await send_one(pool)).response == "5.1.1 enough was seen"
+
+
 class TestReuse:
     async def test_one_connection_serves_many_messages(self) -> None:
         handler = Recorder()

@@ -1,7 +1,17 @@
-import { byId, pages } from '../shared/calls';
+import type { INodeProperties } from 'n8n-workflow';
+import { byId, createdBetween, inParts, pages } from '../shared/calls';
 import type { Resource } from '../shared/operation';
 
 const id = 'The ID of the job; an e-mail names its own as job_id';
+
+const kind: INodeProperties = {
+	displayName: 'Kind',
+	name: 'kind',
+	type: 'string',
+	default: '',
+	placeholder: 'email.send',
+	description: 'Only jobs of this kind',
+};
 
 export const job: Resource = {
 	name: 'Job',
@@ -26,14 +36,8 @@ export const job: Resource = {
 			action: 'Get many jobs',
 			description: 'Get many jobs, newest first',
 			filters: [
-				{
-					displayName: 'Kind',
-					name: 'kind',
-					type: 'string',
-					default: '',
-					placeholder: 'email.send',
-					description: 'Only jobs of this kind',
-				},
+				...createdBetween,
+				kind,
 				{
 					displayName: 'State',
 					name: 'state',
@@ -57,6 +61,29 @@ export const job: Resource = {
 			action: 'Retry a job',
 			description: 'Run a dead job once more',
 			id,
+		}),
+		retryMany: inParts({
+			route: 'POST /api/v1/jobs/retry',
+			action: 'Retry many jobs',
+			description: 'Run all dead or all cancelled jobs once more, or those that filters leave',
+			fields: [
+				{
+					displayName: 'State',
+					name: 'state',
+					type: 'options',
+					options: [
+						{ name: 'Cancelled', value: 'cancelled' },
+						{
+							name: 'Dead',
+							value: 'dead',
+							description: 'Those that gave up; the job of a bounced e-mail is dead',
+						},
+					],
+					default: 'dead',
+				},
+			],
+			filters: [...createdBetween, kind],
+			sums: ['retried', 'refused'],
 		}),
 	},
 };

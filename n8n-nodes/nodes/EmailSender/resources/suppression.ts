@@ -29,9 +29,8 @@ export const suppression: Resource = {
 				{
 					displayName: 'Expires At',
 					name: 'expiresAt',
-					type: 'string',
+					type: 'dateTime',
 					default: '',
-					placeholder: '2027-01-31T12:00:00Z',
 					description: 'When the address may be mailed again; leave empty for never',
 				},
 			],

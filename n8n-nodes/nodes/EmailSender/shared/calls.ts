@@ -21,6 +21,7 @@ import {
 	asBoolean,
 	asNumber,
 	asText,
+	asTime,
 	isExpression,
 	isNothing,
 	nameOf,
@@ -32,6 +33,9 @@ import {
 } from './values';
 
 const LARGEST_PAGE = 200;
+const PLAIN = ['string', 'number', 'boolean'];
+/** An expression gives a time as an object of its own. */
+const TIMES = ['string', 'object'];
 
 interface Declaration {
 	/** What the list of operations says, when it is not the operation's own value in words. */
@@ -52,6 +56,8 @@ interface Named {
 
 export interface ById extends Declaration, Named {
 	route: `${'GET' | 'POST' | 'DELETE'} ${string}/{${string}}${string}`;
+	/** What else names the object: a filter of a list, which at most one object passes. */
+	orBy?: { route: `GET ${string}`; field: INodeProperties };
 }
 
 /**
@@ -60,17 +66,65 @@ export interface ById extends Declaration, Named {
  * The object comes out as the API answers. A call that is answered without content still gives an item, or the workflow
  * would stop there: `{ deleted: true }`, as nodes of n8n do, or `{ success: true }`.
  */
-export function byId({ id, placeholder, ...declared }: ById): Operation {
+export function byId({ id, placeholder, orBy, ...declared }: ById): Operation {
 	const field = idField(declared.route, { id, placeholder });
 	return {
 		...declared,
-		fields: [field],
+		...(orBy ? { lookup: { route: orBy.route, query: [inSnakeCase(orBy.field.name)] } } : {}),
+		fields: orBy ? eitherOf(field, orBy.field) : [field],
 		async execute(context, item, api) {
-			const request = { route: declared.route, params: paramsOf(field, context, item) };
+			const isByOther = orBy && context.getNodeParameter('getBy', item) === orBy.field.name;
+			const params = isByOther
+				? { [inSnakeCase(field.name)]: await lookUp(context, item, api, orBy) }
+				: paramsOf(field, context, item);
+			const request = { route: declared.route, params };
 			const done = declared.route.startsWith('DELETE ') ? { deleted: true } : { success: true };
 			return [(await api.objectOrNothing(request)) ?? done];
 		},
 	};
+}
+
+/** The choice between two fields that name an object, and both of them. */
+function eitherOf(id: INodeProperties, other: INodeProperties): INodeProperties[] {
+	const shownFor = (choice: string, field: INodeProperties): INodeProperties => ({
+		...field,
+		required: true,
+		displayOptions: { show: { getBy: [choice] } },
+	});
+	return [
+		{
+			displayName: 'Get By',
+			name: 'getBy',
+			type: 'options',
+			noDataExpression: true,
+			options: [
+				{ name: 'ID', value: 'id' },
+				{ name: other.displayName, value: other.name },
+			],
+			default: 'id',
+		},
+		shownFor('id', id),
+		shownFor(other.name, other),
+	];
+}
+
+/** The ID of the object that a list has under what the field holds. */
+async function lookUp(
+	context: IExecuteFunctions,
+	item: number,
+	api: Api,
+	{ route, field }: Required<ById>['orBy'],
+): Promise<string> {
+	const { name, displayName: label } = field;
+	const place = { context, item, label, written: writtenIn(context, name) };
+	const given = context.getNodeParameter(name, item);
+	refuseEmptyParts(place, given, ['string', 'number']);
+	const value = asText(place, given).trim();
+	if (!value) throw refuse(place, `"${label}" is empty`);
+	const { items } = await api.object({ route, query: { [inSnakeCase(name)]: value } });
+	const [found] = (items ?? []) as IDataObject[];
+	if (found) return String(found.id);
+	throw refuse(place, `Nothing has the ${label.toLowerCase()} ${shown(value)}`);
 }
 
 export interface Pages extends Declaration {
@@ -79,17 +133,27 @@ export interface Pages extends Declaration {
 	filters?: INodeProperties[];
 }
 
+/** Filters by when a thing was made. */
+export const createdBetween: INodeProperties[] = [
+	{
+		displayName: 'Created After',
+		name: 'createdAfter',
+		type: 'dateTime',
+		default: '',
+		description: 'Only what was made then or later',
+	},
+	{
+		displayName: 'Created Before',
+		name: 'createdBefore',
+		type: 'dateTime',
+		default: '',
+		description: 'Only what was made earlier than that',
+	},
+];
+
 /** A list with an opaque cursor: all of it, or up to a limit; one item for each object, in the API's order. */
 export function pages({ filters = [], ...declared }: Pages): Operation {
-	const collection: INodeProperties = {
-		displayName: 'Filters',
-		name: 'filters',
-		type: 'collection',
-		placeholder: 'Add Filter',
-		default: {},
-		options: filters,
-	};
-	const filterFields = filters.length > 0 ? [collection] : [];
+	const filterFields = collectionOf(filters);
 	return {
 		...declared,
 		query: ['limit', 'cursor', ...wireNames(filters)],
@@ -115,10 +179,7 @@ export function pages({ filters = [], ...declared }: Pages): Operation {
 		async execute(context, item, api) {
 			const returnAll = context.getNodeParameter('returnAll', item) as boolean;
 			const wanted = returnAll ? Infinity : readLimit(context, item);
-			const given = readFields(context, item, filterFields);
-			refuseEmptyFilters(context, item, filters, given);
-			const filter = toWire(context, item, filters, given);
-
+			const filter = readFilters(context, item, filters);
 			const found: IDataObject[] = [];
 			const seen = new Set<unknown>();
 			let cursor: unknown;
@@ -148,6 +209,60 @@ export function pages({ filters = [], ...declared }: Pages): Operation {
 	};
 }
 
+export interface InParts extends Declaration {
+	/** Takes a list's filters and a `cursor`, acts on a part of the list and answers with `next_cursor`. */
+	route: `POST ${string}`;
+	/** Each is a property of the body; those of `filters` are offered as one collection. */
+	fields: INodeProperties[];
+	filters: INodeProperties[];
+	/** Numbers in the answers, whose sums come out. */
+	sums: string[];
+}
+
+/** One act on a whole list, part by part; the sums of what the parts answer come out as one item. */
+export function inParts({ fields, filters, sums, ...declared }: InParts): Operation {
+	return {
+		...declared,
+		body: [...wireNames([...fields, ...filters]), 'cursor'],
+		fields: [...fields, ...collectionOf(filters)],
+		async execute(context, item, api) {
+			const own = toWire(context, item, fields, readFields(context, item, fields));
+			const asked = { ...own, ...readFilters(context, item, filters) };
+			const total = Object.fromEntries(sums.map((name) => [name, 0]));
+			let cursor: unknown;
+			do {
+				const body = { ...asked, ...(cursor ? { cursor: cursor as string } : {}) };
+				const part = await api.object({ route: declared.route, body });
+				for (const name of sums) total[name] += Number(part[name]);
+				cursor = part.next_cursor;
+			} while (cursor);
+			return [total];
+		},
+	};
+}
+
+function collectionOf(filters: INodeProperties[]): INodeProperties[] {
+	const collection: INodeProperties = {
+		displayName: 'Filters',
+		name: 'filters',
+		type: 'collection',
+		placeholder: 'Add Filter',
+		default: {},
+		options: filters,
+	};
+	return filters.length > 0 ? [collection] : [];
+}
+
+function readFilters(
+	context: IExecuteFunctions,
+	item: number,
+	filters: INodeProperties[],
+): IDataObject {
+	const given = readFields(context, item, collectionOf(filters));
+	refuseEmptyFilters(context, item, filters, given);
+	return toWire(context, item, filters, given);
+}
+
 /** A filter that was added and comes out empty would list everything, and so would one of another name. */
 function refuseEmptyFilters(
 	context: IExecuteFunctions,
@@ -164,11 +279,11 @@ function refuseEmptyFilters(
 	if (isExpression(all.written) && Object.keys(given).length === 0) {
 		throw refuse(all, 'The expression in "Filters" gives nothing');
 	}
-	for (const { name, displayName: label } of filters.filter((one) => one.name in given)) {
+	for (const { name, type, displayName: label } of filters.filter((one) => one.name in given)) {
 		const place = { ...all, label, written: writtenIn(context, 'filters', name) };
 		// One expression for all of them says nothing about each.
 		if (!isExpression(all.written)) {
-			refuseEmptyParts(place, given[name], ['string', 'number', 'boolean']);
+			refuseEmptyParts(place, given[name], type === 'dateTime' ? TIMES : PLAIN);
 		}
 		if (given[name] === undefined || given[name] === null) {
 			throw refuse(place, `The filter "${label}" is nothing`);
@@ -193,6 +308,8 @@ export interface Send extends Declaration, Partial<Named> {
 	fields: INodeProperties[];
 	/** Names of fields that only steer the node. */
 	unsent?: string[];
+	/** By field name, the field whose list this one's list is put behind. */
+	joined?: Record<string, string>;
 	/** By field name, where its type does not say what is sent, of fields that are not sent, too. */
 	convert?: Record<string, Convert>;
 	/** Says why a body is not worth sending. */
@@ -236,6 +353,7 @@ export function send({
 	id,
 	placeholder,
 	unsent = [],
+	joined = {},
 	convert = {},
 	refuse: refuseBody = () => undefined,
 	batch,
@@ -245,7 +363,7 @@ export function send({
 }: Send): Operation {
 	const leaves = leavesOf(declared.fields);
 	const conversions: Record<string, Convert> = { businessKey: readBusinessKey, ...convert };
-	const sent = leaves.filter(({ name }) => !unsent.includes(name));
+	const sent = leaves.filter(({ name }) => !unsent.includes(name) && !(name in joined));
 	const path = declared.route.includes('{') ? [idField(declared.route, { id, placeholder })] : [];
 
 	async function prepare(context: IExecuteFunctions, item: number, open: Open): Promise<Ready> {
@@ -255,6 +373,10 @@ export function send({
 			if (!(name in given && name in conversions)) continue;
 			const place = { context, item, label, written: writtenOf(context, declared.fields, name) };
 			given[name] = (await conversions[name](given[name], place)) as IDataObject;
+		}
+		for (const [name, into] of Object.entries(joined)) {
+			const lists = [given[into], given[name]].filter(Array.isArray);
+			if (lists.length > 0) given[into] = lists.flat();
 		}
 		const body = toWire(context, item, sent, given, Object.keys(conversions));
 		const refusal = refuseBody(body);
@@ -506,6 +628,7 @@ function byType(type: string, value: unknown, place: Place): unknown {
 	if (type === 'json') return readJsonObject(place.context, place.item, place.label, value);
 	if (type === 'number') return asNumber(place, value);
 	if (type === 'boolean') return asBoolean(place, value);
+	if (type === 'dateTime') return asTime(place, value);
 	return asText(place, value);
 }
 

@@ -20,6 +20,8 @@ export interface Operation {
 	description: string;
 	/** The operation of the OpenAPI document that this one calls: `METHOD /path/{parameter}`. */
 	route: string;
+	/** What it asks for first, where that finds the thing. */
+	lookup?: { route: string; query: string[] };
 	/** Names of the query parameters and of the body's properties that it may send. */
 	query?: string[];
 	body?: string[];

@@ -4,7 +4,7 @@
  * What comes out empty is told from what was left empty: only an expression can mean something and give nothing.
  */
 import type { IDataObject, IExecuteFunctions } from 'n8n-workflow';
-import { ExpressionParser, NodeOperationError } from 'n8n-workflow';
+import { ExpressionParser, NodeOperationError, tryToParseDateTime } from 'n8n-workflow';
 
 /** Where a value stands: for which item, in which field, and what the builder wrote there. */
 export interface Place {
@@ -76,6 +76,34 @@ export function asBoolean(place: Place, value: unknown): boolean | undefined {
 	if (value === 'true' || value === 1) return true;
 	if (value === 'false' || value === 0) return false;
 	throw refuse(place, `"${place.label}" is neither true nor false: ${shown(value)}`);
+}
+
+/**
+ * A time in RFC 3339, in UTC; `undefined` for nothing.
+ *
+ * What is written without an offset is meant in the time zone of the workflow, as n8n shows it. A number is refused:
+ * whether it counts seconds or milliseconds nobody can tell.
+ */
+export function asTime(place: Place, value: unknown): string | undefined {
+	if (isNothing(value)) return undefined;
+	const { context, label } = place;
+	const text = typeof value === 'object' ? undefined : String(value).trim();
+	const [day] = /^\d{4}-\d\d-\d\d/.exec(text ?? '') ?? [];
+	if (text === undefined || day || /^[A-Z][a-z]{2}, /.test(text)) {
+		try {
+			const time = tryToParseDateTime(value, context.getTimezone());
+			const iso = time.toUTC().toISO();
+			// A day that is in no calendar would be taken for one of the next month.
+			if (iso !== null && (day === undefined || time.toISODate() === day)) return iso;
+		} catch {
+			// Said below, as for whatever is no time.
+		}
+	}
+	throw refuse(
+		place,
+		`"${label}" is not a time: ${shown(value)}`,
+		'Give something like 2026-12-24T08:00:00Z, or a time of an expression: {{ $now.plus({ hours: 2 }) }}',
+	);
 }
 
 /**

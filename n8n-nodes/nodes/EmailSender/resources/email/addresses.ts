@@ -1,4 +1,4 @@
-import { isNothing, nameOf, type Place, refuse } from '../../shared/values';
+import { asText, isNothing, nameOf, type Place, refuse } from '../../shared/values';
 
 /**
  * Splits a field of recipients into addresses; nothing among them counts for nothing.
@@ -14,6 +14,12 @@ export function splitAddresses(value: unknown, place: Place): string[] {
 		);
 	}
 	return typeof value === 'string' ? splitText(value) : entryOf(value, place);
+}
+
+/** Where answers go: one address as it is, several as a list. */
+export function readReplyTo(value: unknown, place: Place): string | string[] {
+	const all = splitAddresses(typeof value === 'object' ? value : asText(place, value), place);
+	return all.length > 1 ? all : (all[0] ?? '');
 }
 
 function entryOf(entry: unknown, place: Place): string[] {

@@ -1,7 +1,9 @@
-import { byId, pages } from '../../shared/calls';
+import { businessKey, byId, createdBetween, pages } from '../../shared/calls';
 import type { Resource } from '../../shared/operation';
 import { ONE_EMAIL, sendEmail } from './send';
 import { sendBatch } from './sendBatch';
+
+const EMAILS = 'GET /api/v1/emails';
 
 export const email: Resource = {
 	name: 'Email',
@@ -13,13 +15,26 @@ export const email: Resource = {
 			action: 'Get an email',
 			description: 'Get an e-mail with the state of each recipient and its timeline',
 			id: 'The ID that Send or Get Many gave',
+			orBy: {
+				route: EMAILS,
+				field: businessKey('invoice-2026-0042', 'The key that the e-mail was sent with'),
+			},
 		}),
 		list: pages({
 			name: 'Get Many',
-			route: 'GET /api/v1/emails',
+			route: EMAILS,
 			action: 'Get many emails',
 			description: 'Get many e-mails, newest first',
 			filters: [
+				{
+					displayName: 'Business Key',
+					name: 'businessKey',
+					type: 'string',
+					default: '',
+					placeholder: 'invoice-2026-0042',
+					description: 'Only the e-mail that was sent with this key',
+				},
+				...createdBetween,
 				{
 					displayName: 'Recipient',
 					name: 'recipient',

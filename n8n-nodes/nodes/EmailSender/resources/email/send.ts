@@ -2,8 +2,17 @@ import type { IDataObject } from 'n8n-workflow';
 import { NodeApiError } from 'n8n-workflow';
 import { businessKey, type Done, send } from '../../shared/calls';
 import { readJsonObject } from '../../shared/json';
-import { asNumber, asText, isNothing, nameOf, type Place, refuse } from '../../shared/values';
-import { splitAddresses } from './addresses';
+import {
+	asNumber,
+	asText,
+	asTime,
+	isNothing,
+	nameOf,
+	type Place,
+	refuse,
+	refuseEmptyParts,
+} from '../../shared/values';
+import { readReplyTo, splitAddresses } from './addresses';
 
 export const ONE_EMAIL = 'GET /api/v1/emails/{email_id}';
 
@@ -184,11 +193,61 @@ export const sendEmail = send({
 					description: 'Recipients the others do not see, separated by commas',
 				},
 				{
+					displayName: 'Calendar Invitation',
+					name: 'calendar',
+					type: 'fixedCollection',
+					placeholder: 'Add Invitation',
+					default: {},
+					description: 'An appointment that mail programs show with buttons to answer',
+					options: [
+						{
+							displayName: 'Invitation',
+							name: 'invitation',
+							values: [
+								{
+									displayName: 'Method',
+									name: 'method',
+									type: 'options',
+									options: [
+										{ name: 'Add', value: 'ADD' },
+										{ name: 'Cancel', value: 'CANCEL' },
+										{ name: 'Counter', value: 'COUNTER' },
+										{ name: 'Publish', value: 'PUBLISH' },
+										{ name: 'Refresh', value: 'REFRESH' },
+										{ name: 'Reply', value: 'REPLY' },
+										{ name: 'Request', value: 'REQUEST' },
+									],
+									default: 'REQUEST',
+									description: 'What it asks for; the same as METHOD in the text',
+								},
+								{
+									displayName: 'iCalendar',
+									name: 'content',
+									type: 'string',
+									typeOptions: { rows: 6 },
+									default: '',
+									placeholder: 'BEGIN:VCALENDAR',
+									description: 'The text of an .ics file',
+								},
+							],
+						},
+					],
+				},
+				{
 					displayName: 'CC',
 					name: 'cc',
 					type: 'string',
 					default: '',
 					description: 'Further recipients, separated by commas',
+				},
+				{
+					displayName: 'From',
+					name: 'from',
+					type: 'string',
+					default: '',
+					placeholder: 'Acme Billing <billing@example.com>',
+					description:
+						"Address, or name and address, when it is not the tenant's own. It has to be among the senders of the e-mail settings.",
 				},
 				{
 					displayName: 'Headers',
@@ -241,12 +300,65 @@ export const sendEmail = send({
 						'What a business key does that names an e-mail to others, or with another subject',
 				},
 				{
+					displayName: 'Inline Images',
+					name: 'inlineImages',
+					type: 'fixedCollection',
+					typeOptions: { multipleValues: true },
+					placeholder: 'Add Image',
+					default: {},
+					description:
+						'Images that the HTML shows itself, as &lt;img src="cid:logo"&gt; with the content ID "logo"',
+					options: [
+						{
+							displayName: 'Image',
+							name: 'image',
+							values: [
+								{
+									displayName: 'Input Binary Field',
+									name: 'binaryField',
+									type: 'string',
+									default: '',
+									placeholder: 'data',
+									description: 'Name of the binary field with the image',
+								},
+								{
+									displayName: 'Content ID',
+									name: 'contentId',
+									type: 'string',
+									default: '',
+									placeholder: 'logo',
+									description:
+										'What follows cid: in the HTML; the name of the field when left empty',
+								},
+							],
+						},
+					],
+				},
+				{
+					displayName: 'Message ID',
+					name: 'messageId',
+					type: 'string',
+					default: '',
+					placeholder: '<order-7@example.com>',
+					description:
+						'The Message-ID of the e-mail, when other systems have to know it beforehand',
+				},
+				{
 					displayName: 'Reply To',
 					name: 'replyTo',
 					type: 'string',
 					default: '',
 					placeholder: 'support@example.com',
-					description: 'Where answers go instead of the sender',
+					description:
+						'Where answers go instead of the sender: one address, or several separated by commas',
+				},
+				{
+					displayName: 'Send At',
+					name: 'sendAt',
+					type: 'dateTime',
+					default: '',
+					description:
+						"The e-mail is accepted now and goes out then, at most a year later. A time without an offset is meant in the workflow's time zone; cancel the e-mail's job to call it off.",
 				},
 				{
 					displayName: 'Wait for Delivery (Seconds)',
@@ -255,18 +367,25 @@ export const sendEmail = send({
 					typeOptions: { minValue: 0, maxValue: 900 },
 					default: 30,
 					description:
-						'Wait until the e-mail is settled (accepted, bounced, partial ...), for at most this long. The node then gives the e-mail as it stands, with its recipients and timeline.',
+						'Wait until the e-mail is settled (accepted, bounced, partial ...), for at most this long. The node then gives the e-mail as it stands, with its recipients and timeline. One that is sent later than that is not waited for.',
 				},
 			],
 		},
 	],
 	unsent: ['content', 'format', 'variablesFrom', 'waitSeconds'],
+	joined: { inlineImages: 'attachments' },
 	convert: {
 		to: splitAddresses,
 		cc: splitAddresses,
 		bcc: splitAddresses,
 		headers: readHeaders,
+		replyTo: readReplyTo,
+		from: readChosen,
+		messageId: readChosen,
+		sendAt: readSendAt,
+		calendar: readCalendar,
 		attachments: readAttachments,
+		inlineImages: readInlineImages,
 		variables: readVariables,
 		waitSeconds: readSeconds,
 	},
@@ -311,7 +430,7 @@ function tellRepetitions(done: Done[]): void {
 async function waitUntilSettled(done: Done[]): Promise<void> {
 	let waiting = done
 		.map((one) => ({ one, end: one.api.now() + Number(one.given.waitSeconds ?? 0) * 1000 }))
-		.filter(({ one, end }) => end > one.api.now());
+		.filter(({ one, end }) => end > Math.max(one.api.now(), startOf(one.result)));
 	let gap = FIRST_LOOK_MS;
 	while (waiting.length > 0) {
 		const still: typeof waiting = [];
@@ -325,6 +444,11 @@ async function waitUntilSettled(done: Done[]): Promise<void> {
 		await api.pause(Math.max(0, Math.min(gap, left)));
 		gap = Math.min(gap * 1.5, LONGEST_GAP_MS);
 	}
+}
+
+/** When an e-mail goes out at the earliest; at once unless it is sent later. */
+function startOf({ send_at: sendAt }: IDataObject): number {
+	return typeof sendAt === 'string' ? Date.parse(sendAt) : 0;
 }
 
 /** Brings a result up to date; says whether to look again. */
@@ -387,19 +511,57 @@ function readHeaders(value: unknown, place: Place): IDataObject | undefined {
 	return seen.size > 0 ? headers : undefined;
 }
 
+/** What stands in for the tenant's own: an expression that gives nothing would have that instead, unseen. */
+function readChosen(value: unknown, place: Place): string {
+	refuseEmptyParts(place, value, ['string']);
+	return asText(place, value).trim();
+}
+
+/** What is to go out later would go out at once if the time were nothing. */
+function readSendAt(value: unknown, place: Place): string | undefined {
+	refuseEmptyParts(place, value, ['string', 'object']);
+	return asTime(place, value);
+}
+
+function readCalendar(value: unknown, place: Place): IDataObject | undefined {
+	const { invitation } = (value ?? {}) as { invitation?: IDataObject };
+	if (!invitation) return undefined;
+	const content = asText({ ...place, label: 'iCalendar' }, invitation.content);
+	if (content.trim()) return { method: invitation.method, content };
+	throw refuse(
+		place,
+		`"${place.label}" has no text`,
+		'Give the text of an .ics file as iCalendar.',
+	);
+}
+
 async function readAttachments(value: unknown, place: Place): Promise<IDataObject[]> {
-	const { context, item } = place;
 	const attachments: IDataObject[] = [];
-	for (const name of namesIn(value, place)) {
-		const file = context.helpers.assertBinaryData(item, name);
-		const content = await context.helpers.getBinaryDataBuffer(item, name);
-		attachments.push({
-			filename: file.fileName ?? `${name}${file.fileExtension ? `.${file.fileExtension}` : ''}`,
-			content_type: file.mimeType,
-			content: content.toString('base64'),
-		});
-	}
+	for (const name of namesIn(value, place)) attachments.push(await readFile(name, place));
 	return attachments;
+}
+
+async function readInlineImages(value: unknown, place: Place): Promise<IDataObject[]> {
+	const { image } = (value ?? {}) as { image?: unknown };
+	const images: IDataObject[] = [];
+	for (const entry of Array.isArray(image) ? image : []) {
+		const { binaryField, contentId } = (entry ?? {}) as IDataObject;
+		const name = asText({ ...place, label: 'Input Binary Field' }, binaryField).trim();
+		if (!name) throw refuse(place, `An image of "${place.label}" names no binary field`);
+		const id = asText({ ...place, label: 'Content ID' }, contentId).trim();
+		images.push({ ...(await readFile(name, place)), content_id: id || name });
+	}
+	return images;
+}
+
+async function readFile(name: string, { context, item }: Place): Promise<IDataObject> {
+	const file = context.helpers.assertBinaryData(item, name);
+	const content = await context.helpers.getBinaryDataBuffer(item, name);
+	return {
+		filename: file.fileName ?? `${name}${file.fileExtension ? `.${file.fileExtension}` : ''}`,
+		content_type: file.mimeType,
+		content: content.toString('base64'),
+	};
 }
 
 function namesIn(value: unknown, place: Place): string[] {

@@ -2,11 +2,11 @@ import type { IDataObject, IExecuteFunctions } from 'n8n-workflow';
 import { NodeOperationError } from 'n8n-workflow';
 import { readJson } from '../../shared/json';
 import type { Operation } from '../../shared/operation';
-import { asText, nameOf, type Place, refuse } from '../../shared/values';
-import { splitAddresses } from './addresses';
+import { asText, asTime, nameOf, type Place, refuse } from '../../shared/values';
+import { readReplyTo, splitAddresses } from './addresses';
 
 const MOST = 500;
-const TEXTS = ['subject', 'text', 'html', 'reply_to', 'template', 'business_key'];
+const TEXTS = ['subject', 'text', 'html', 'from', 'message_id', 'template'];
 
 /** Sends a list that one item holds: all of it or nothing, one item out for each e-mail. */
 export const sendBatch: Operation = {
@@ -24,7 +24,7 @@ export const sendBatch: Operation = {
 			required: true,
 			placeholder: '[{"to": "ada@example.com", "subject": "Hello", "text": "Hi Ada"}]',
 			description:
-				'List of e-mails with the names of the API: to, cc, bcc, subject, text, html, template, variables, headers, reply_to, business_key. Send, with many items, does the same for items of their own.',
+				'List of e-mails with the names of the API: to, cc, bcc, subject, text, html, template, variables, headers, from, reply_to, send_at, message_id, business_key. Send, with many items, does the same for items of their own.',
 		},
 	],
 	async execute(context, item, api) {
@@ -62,6 +62,8 @@ function readMessage(message: unknown, place: Place): IDataObject {
 		const there = { ...place, label: `${place.label}: ${name}` };
 		if (value === null || value === undefined) delete body[name];
 		else if (['to', 'cc', 'bcc'].includes(name)) body[name] = splitAddresses(value, there);
+		else if (name === 'reply_to') body[name] = readReplyTo(value, there);
+		else if (name === 'send_at') body[name] = asTime(there, value);
 		else if (name === 'business_key') body[name] = readKey(value, there);
 		else if (TEXTS.includes(name)) body[name] = asText(there, value);
 	}
