@@ -37,6 +37,7 @@ from backend.http.pipeline import Pipeline
 from backend.http.routing import RouteRule
 from backend.kit.limiter import GcraLimiter
 from backend.kit.outbound import Outbound
+from backend.kit.turns import Turns
 from backend.managers.audit import AuditManager
 from backend.managers.dashboard import DashboardManager
 from backend.managers.email import EmailManager
@@ -64,6 +65,7 @@ class Platform:
     settings: Settings
     database: Database
     outbound: Outbound
+    turns: Turns
     house: House
     managers: Mapping[type, Any]
     event_consumers: list[EventConsumer] = field(default_factory=list)
@@ -154,6 +156,7 @@ def compose(
     )
 
     outbound = Outbound(settings.outbound)
+    turns = Turns()
     managers: dict[type, Any] = {}
 
     def hold(manager: T) -> T:
@@ -177,7 +180,7 @@ def compose(
     tenants = hold(TenantManager(Roles(house.permissions)))
     jobs = hold(OrchestratorManager(settings=settings.orchestrator))
     monitoring = hold(MonitoringManager())
-    emails = hold(EmailManager(security, jobs, settings.email, outbound))
+    emails = hold(EmailManager(security, jobs, settings.email, outbound, turns))
     rates = {
         one.name: one.rate(settings.of(room.name))
         for room in house.rooms
@@ -212,7 +215,7 @@ def compose(
         async with database.read(SystemScope(OUTBOX)) as tx:
             monitoring.event_series.update(await read_cursors(tx), await count_dropped_unread(tx))
 
-    platform = Platform(settings, database, outbound, house, managers)
+    platform = Platform(settings, database, outbound, turns, house, managers)
     monitoring.add_check("database", check_database)
     monitoring.add_check("events", partial(check_cursors, database), required=False)
     monitoring.add_refresh(watch_cursors)
@@ -311,6 +314,7 @@ def create_app(platform: Platform) -> Pipeline:
         data_routes,
         gate=platform.of(GatewayManager),
         telemetry=telemetry,
+        turns=platform.turns,
         body_bytes=settings.http.body_limit_bytes,
         rules=rules,
         open_paths=platform.house.open_paths,

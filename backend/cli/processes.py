@@ -5,6 +5,7 @@ import asyncio
 import errno
 import signal
 import socket
+import sys
 from contextlib import suppress
 from typing import Final
 
@@ -19,6 +20,11 @@ from backend.http import server
 from backend.settings import Settings
 from backend.sink import SmtpSink
 from backend.worker import run_worker
+
+# Templates and large bodies are worked on in threads, and whoever wants the interpreter while one
+# computes waits for this long, at each of the several hand-overs of a request. Python's own 5 ms
+# are for throughput: beside such a thread a hand-over takes 2.8 ms, with this 0.15 ms (measured).
+_SWITCH_SECONDS: Final = 0.0005
 
 
 async def _refuse_weak_role(settings: Settings) -> None:
@@ -39,6 +45,7 @@ async def _refuse_weak_role(settings: Settings) -> None:
 
 
 def _serve(settings: Settings, _: argparse.Namespace) -> None:
+    sys.setswitchinterval(_SWITCH_SECONDS)
     # Before anything is begun: a server that finds its port taken has started everything else.
     _refuse_taken(settings.http.host, settings.http.port)
     run_async(_refuse_weak_role(settings))
@@ -73,6 +80,7 @@ def _refuse_taken(host: str, port: int) -> None:
 
 
 def _worker(settings: Settings, _: argparse.Namespace) -> None:
+    sys.setswitchinterval(_SWITCH_SECONDS)
     run_async(_refuse_weak_role(settings))
     run_async(run_worker(compose(settings)))
 

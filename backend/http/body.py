@@ -1,20 +1,25 @@
 """Reading bodies: never more than was allowed for, and nothing that would grow when parsed.
 
-Whoever calls this has decided from the head alone that the body may come at all.
+Whoever calls this has decided from the head alone that the body may come at all. What takes time is
+done beside the event loop, in pieces that let it have the interpreter.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Final
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
 
 from backend.core.errors import TooLargeError
+from backend.kit.turns import Turns
 
 # Each becomes an object of some hundred bytes: thirty megabytes of "{}," would become a gigabyte.
 _MAX_VALUES: Final = 500_000
-_STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_IN_STRING: Final = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
+_PIECE: Final = 2**20
+_QUOTE: Final = ord('"')
 
 
 class BodyTooLargeError(TooLargeError):
@@ -46,7 +51,13 @@ async def read_body(receive: Receive, limit: int) -> bytes:
 
 
 async def bounded(
-    headers: Mapping[bytes, bytes], receive: Receive, *, limit: int, harmless: int
+    headers: Mapping[bytes, bytes],
+    receive: Receive,
+    *,
+    limit: int,
+    harmless: int,
+    turns: Turns,
+    tenant_id: str,
 ) -> Receive:
     """What the body may be received from, once it is known to keep to ``limit`` bytes.
 
@@ -67,7 +78,7 @@ async def bounded(
     elif int(length) <= harmless:
         return receive
     body = await read_body(receive, limit)
-    if _count_values(body) > _MAX_VALUES and _count_values(_STRING.sub(b"", body)) > _MAX_VALUES:
+    if len(body) > _MAX_VALUES and await turns.run(tenant_id, partial(_holds_too_much, body)):
         raise BodyTooLargeError(f"The body may hold {_MAX_VALUES} JSON values at most")
     return replayed(body)
 
@@ -90,5 +101,37 @@ def _too_large(limit: int) -> BodyTooLargeError:
     return BodyTooLargeError(f"The body may have {limit} bytes at most", limit_bytes=limit)
 
 
-def _count_values(body: bytes) -> int:
-    return body.count(b",") + body.count(b"[") + body.count(b"{")
+def _holds_too_much(body: bytes) -> bool:
+    pieces = range(0, len(body), _PIECE)
+    if sum(_count_values(body, at, at + _PIECE) for at in pieces) <= _MAX_VALUES:
+        return False
+    values = 0
+    for start, end in _between_strings(body):
+        values += _count_values(body, start, end)
+        if values > _MAX_VALUES:
+            return True
+    return False
+
+
+def _count_values(body: bytes, start: int, end: int) -> int:
+    return sum(body.count(sign, start, end) for sign in (b",", b"[", b"{"))
+
+
+def _between_strings(body: bytes) -> Iterator[tuple[int, int]]:
+    """Where JSON is structure. An unfinished string goes on to the end: each byte is read once."""
+    at = 0
+    while (quote := body.find(b'"', at)) >= 0:
+        yield at, quote
+        at = _end_of_string(body, quote + 1)
+    yield at, len(body)
+
+
+def _end_of_string(body: bytes, at: int) -> int:
+    while found := _IN_STRING.match(body, at, at + _PIECE):
+        end = found.end()
+        if end < len(body) and body[end] == _QUOTE:
+            return end + 1
+        if end == at:  # nothing is left, or half an escape
+            break
+        at = end
+    return len(body)

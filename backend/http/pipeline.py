@@ -14,6 +14,7 @@ import hashlib
 import logging
 import re
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Final, Protocol
 from urllib.parse import quote
 
@@ -52,6 +53,7 @@ from backend.http.reply import (
 )
 from backend.http.routing import DataTarget, RouteRule, RouteTable, Target
 from backend.kit.sources import canonical_address
+from backend.kit.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -153,6 +155,7 @@ class Pipeline:
         gate: Gate,
         telemetry: Telemetry,
         body_bytes: int,
+        turns: Turns | None = None,
         rules: Iterable[RouteRule] = (),
         open_paths: frozenset[str] = frozenset(),
         trusted_proxies: frozenset[str] = frozenset(),
@@ -165,6 +168,7 @@ class Pipeline:
             gate: Who may pass, and how often.
             telemetry: Takes a record of each request.
             body_bytes: The largest body where no rule says another.
+            turns: Of costly work; None: its own.
             rules: Classes of paths.
             open_paths: Ask nobody who they are and are never limited: probes and scrapers.
             trusted_proxies: Addresses whose X-Forwarded-For is believed.
@@ -178,6 +182,8 @@ class Pipeline:
         )
         # For the one answer that its own handlers cannot give without the other plane's routes.
         control_plane.state.routes = self._routes
+        # And for what a route of theirs works on in a thread.
+        control_plane.state.turns = self._turns = turns or Turns()
         self._gate = gate
         self._telemetry = telemetry
         self._body_bytes = body_bytes
@@ -304,7 +310,14 @@ class Pipeline:
         # From here on the body may come. The usual one is announced, and small.
         length = headers.get(b"content-length", b"")
         if not (length.isdigit() and int(length) <= self._body_bytes <= limit):
-            receive = await bounded(headers, receive, limit=limit, harmless=self._body_bytes)
+            receive = await bounded(
+                headers,
+                receive,
+                limit=limit,
+                harmless=self._body_bytes,
+                turns=self._turns,
+                tenant_id="" if principal is None else principal.tenant_id,
+            )
         if principal is not None and scope["method"] == "POST" and b"idempotency-key" in headers:
             key = headers[b"idempotency-key"]
             await self._serve_once(scope, target, principal, key, receive, send)
@@ -360,10 +373,12 @@ class Pipeline:
             raise IdempotencyKeyInvalidError
         key = raw_key.decode()
         body = await read_body(receive, target.body_bytes)
-        digest = hashlib.sha256()
-        for part in (scope["method"].encode(), scope["path"].encode(), scope["query_string"], body):
-            digest.update(len(part).to_bytes(8, "big") + part)
-        fingerprint = digest.digest()
+        parts = (scope["method"].encode(), scope["path"].encode(), scope["query_string"], body)
+        fingerprint = (
+            _fingerprint(parts)
+            if len(body) <= self._body_bytes
+            else await self._turns.run(principal.tenant_id, partial(_fingerprint, parts))
+        )
         stored = await self._gate.replay(principal, key)
         if stored is not None:
             await _replayed(stored, fingerprint)(scope, receive, send)
@@ -401,6 +416,14 @@ def _headers_of(scope: Scope) -> dict[bytes, bytes]:
             # As one list, which names no host: a request of two hosts is nobody's.
             headers[name] += b", " + value
     return headers
+
+
+def _fingerprint(parts: Iterable[bytes]) -> bytes:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    return digest.digest()
 
 
 def _miss(allow: tuple[str, ...]) -> AppError:

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import random
 import secrets
 import shutil
@@ -115,6 +116,8 @@ async def _hold(
 def _hold_and_tell(name: str, where: Where, seed: int, options: argparse.Namespace) -> bool:
     drill = DRILLS[name]
     folder = Path(tempfile.mkdtemp(prefix="email-sender-drill-"))
+    # What runs in this process logs as well; the others have files of their own.
+    logging.basicConfig(filename=folder / "drill.log", force=True)
     began = time.monotonic()
     try:
         # Its own source: a drill held alone meets what it met among the others.

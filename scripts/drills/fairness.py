@@ -3,6 +3,10 @@
 Tenant A names a mail server that accepts connections and stays silent, hosts that a name server
 never answers for, templates made to cost, a batch of 500 messages and bodies of 30 MB, all at once.
 Tenant B sends a message now and then and looks what became of it.
+
+A's programs run with the least priority: in life they have a machine of their own. Limits of rates
+are those of an installation that was left as it is; only the mail server's silence ends after a
+minute instead of five, so that in the end A's mail is accounted for within minutes.
 """
 
 import asyncio
@@ -24,12 +28,14 @@ import httpx
 
 from backend.app import compose
 from backend.core.context import Scope, SystemScope
+from backend.managers.email import EmailSettings
 from backend.managers.identity import IdentityManager
 from backend.managers.tenant import PLATFORM, TenantManager
 from backend.settings import Settings
 from scripts.drills.rig import DrillError, Json, Rig
 from scripts.installation import free_ports
 
+_WARM_SECONDS: Final = 8.0
 _QUIET_SECONDS: Final = 15.0
 _BATCH: Final = 500
 _PAUSE_SECONDS: Final = 0.05
@@ -37,6 +43,7 @@ _MOST_RATIO: Final = 3.0
 _MOST_SECONDS: Final = 0.25
 _MOST_ACCEPTANCE_SECONDS: Final = 3.0
 _BODY: Final = 30 * 10**6
+_FITTING: Final = 20
 _COSTLY: Final = "{% for a in many %}{{ big|upper|nl2br|urlencode|length }}{% endfor %}"
 
 
@@ -45,6 +52,9 @@ def settings() -> Mapping[str, str]:
     (port,) = free_ports(1)
     return {
         "EMAIL__ALLOW_PRIVATE_RELAYS": "true",
+        "EMAIL__REQUESTS_PER_SECOND": str(EmailSettings().requests_per_second),
+        "EMAIL__BURST_REQUESTS": str(EmailSettings().burst_requests),
+        "EMAIL__SMTP_TIMEOUTS__GREETING_SECONDS": "60",
         "EMAIL__BACKOFF_SECONDS": "0.5",
         "OUTBOUND__NAME_SERVERS": json.dumps([f"127.0.0.1#{port}"]),
     }
@@ -56,6 +66,8 @@ class Seen:
 
     answers: Sequence[float]
     acceptances: Sequence[float]
+    probes: Sequence[float]
+    """Of a route that waits for nothing but the API's event loop."""
 
     @property
     def p50(self) -> float:
@@ -108,8 +120,10 @@ class FairnessReport:
             f"{1000 * quiet.p95:.0f} -> {1000 * loaded.p95:.0f} ms "
             f"({loaded.p95 / quiet.p95:.1f} times, {len(loaded.answers)} answers); its mail "
             f"accepted after {quiet.acceptance_p95:.2f} -> {loaded.acceptance_p95:.2f} s (p95 of "
-            f"{len(loaded.acceptances)}); A got {dict(self.answers)}, its {self.sent} messages "
-            f"ended {dict(self.states)}"
+            f"{len(loaded.acceptances)}); the API's event loop kept others waiting for "
+            f"{1000 * quantiles(loaded.probes, n=20)[18]:.0f} ms (p95), at most "
+            f"{1000 * max(loaded.probes):.0f} ms; A got {dict(self.answers)}, its {self.sent} "
+            f"messages ended {dict(self.states)}"
         )
 
 
@@ -118,8 +132,12 @@ async def fairness(rig: Rig, _: random.Random, *, seconds: int = 120) -> Fairnes
     made = json.loads(await asyncio.to_thread(rig.run_module, __name__, "tenant"))
     await rig.start("worker")
     async with _Attacker(rig, made) as attacker, _silence(rig) as tarpit:
+        # A worker that begins and caches that are cold are no quiet installation.
+        await _use(rig, _WARM_SECONDS)
         quiet = await _use(rig, _QUIET_SECONDS)
         load = await asyncio.create_subprocess_exec(
+            "nice",
+            "-n19",
             sys.executable,
             "-m",
             "scripts.drills.fairness",
@@ -147,6 +165,7 @@ async def _use(rig: Rig, seconds: float) -> Seen:
     """B at work: a message every half a second, and a look at the list as often as it answers."""
     answers: list[float] = []
     acceptances: list[float] = []
+    probes: list[float] = []
     end = time.monotonic() + seconds
 
     async def ask(method: str, path: str, **more: Any) -> Json:
@@ -167,7 +186,15 @@ async def _use(rig: Rig, seconds: float) -> Seen:
             email = await ask("GET", f"/api/v1/emails/{email['id']}")
         acceptances.append(time.monotonic() - began)
 
+    async def probe() -> None:
+        while time.monotonic() < end:
+            began = time.monotonic()
+            await rig.http.get("/livez")
+            probes.append(time.monotonic() - began)
+            await asyncio.sleep(_PAUSE_SECONDS)
+
     async with asyncio.TaskGroup() as group:
+        group.create_task(probe())
         number = 0
         while time.monotonic() < end:
             group.create_task(mail(number))
@@ -176,7 +203,7 @@ async def _use(rig: Rig, seconds: float) -> Seen:
             while time.monotonic() < next_mail:
                 await ask("GET", "/api/v1/emails?limit=20")
                 await asyncio.sleep(_PAUSE_SECONDS)
-    return Seen(answers, acceptances)
+    return Seen(answers, acceptances, probes)
 
 
 @contextlib.asynccontextmanager
@@ -246,6 +273,16 @@ def _settings(port: int, host: str = "127.0.0.1") -> Json:
     return {"from_address": "a@a.test", "from_name": "A", "smtp": smtp}
 
 
+def _large(size: int) -> Json:
+    octets = base64.b64encode(b"x" * size).decode()
+    return {
+        "to": ["a@a.test"],
+        "subject": "large",
+        "text": "large",
+        "attachments": [{"filename": "a.bin", "content": octets}],
+    }
+
+
 async def _load(url: str, token: str, tarpit: int, seconds: float) -> Json:
     """Do all of it at once for so long; how many messages were taken, and what was answered."""
     answers: Counter[str] = Counter()
@@ -282,6 +319,13 @@ async def _load(url: str, token: str, tarpit: int, seconds: float) -> Json:
                 # Back to the server that hangs: it is the worse of the two for the worker.
                 await ask("settings", "PUT", "/api/v1/email-settings", json=_settings(tarpit))
 
+        async def send_large(body: bytes, times: int) -> None:
+            head = {"Content-Type": "application/json"}
+            while time.monotonic() < end and times:
+                times -= 1
+                await ask("large", "POST", "/api/v1/emails/batch", content=body, headers=head)
+                await asyncio.sleep(_PAUSE_SECONDS)
+
         await ask("settings", "PUT", "/api/v1/email-settings", json=_settings(tarpit))
         batch = [{"to": [f"a-{n}@a.test"], "subject": "A", "text": "A"} for n in range(_BATCH)]
         await ask("batch", "POST", "/api/v1/emails/batch", json={"messages": batch})
@@ -289,29 +333,18 @@ async def _load(url: str, token: str, tarpit: int, seconds: float) -> Json:
         await ask("template", "PUT", "/api/v1/email-templates/costly", json=costly)
         variables = {"many": list(range(1000)), "big": "\n" * 100_000}
         bomb = {"to": ["a@a.test"], "template": "costly", "variables": variables}
-        octets = base64.b64encode(b"x" * (_BODY * 3 // 4)).decode()
-        large = {
-            "to": ["a@a.test"],
-            "subject": "large",
-            "text": "large",
-            "attachments": [{"filename": "a.bin", "content": octets}],
-        }
-        body = json.dumps({"messages": [large]}).encode()
+        # One that may be sent, as often as it may be stored here, and one that is refused.
+        fitting, refused = (
+            json.dumps({"messages": [_large(size)] * count}).encode()
+            for size, count in ((_BODY // 3, 2), (_BODY * 3 // 4, 1))
+        )
         async with asyncio.TaskGroup() as group:
             for _ in range(4):
                 group.create_task(unknown_hosts())
             for _ in range(2):
                 group.create_task(again("bomb", "POST", "/api/v1/emails", json=bomb))
-            for _ in range(2):
-                group.create_task(
-                    again(
-                        "large",
-                        "POST",
-                        "/api/v1/emails/batch",
-                        content=body,
-                        headers={"Content-Type": "application/json"},
-                    )
-                )
+            group.create_task(send_large(fitting, _FITTING))
+            group.create_task(send_large(refused, sys.maxsize))
     return {"sent": sent, "answers": answers}
 
 

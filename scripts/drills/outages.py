@@ -1,11 +1,13 @@
-"""Drills on what keeps two live workers from doing one job twice: databases away, workers frozen.
+"""Drills on what keeps two workers from doing one job twice: databases away, workers frozen.
 
 A worker that cannot renew its heartbeat must not begin anything, and what it holds is not for
 others as long as they could not look either. So an outage of the database doubles nothing, however
-long it is; a frozen worker doubles at most what it was in the middle of.
+long it is; a frozen worker doubles at most what it was in the middle of, and so does one that is
+killed. If that was while the clock was an hour ahead, nobody waits for the hour.
 """
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
@@ -16,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import psycopg
 import sqlalchemy as sa
 
 from scripts.drills.messages import messages
@@ -74,17 +77,30 @@ class RoundsReport:
         return "\n".join([head, *table])
 
 
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """Something that happens to one of the workers or to both."""
+
+    what: str
+    strike: Callable[[float, str], Awaitable[None]]
+    most_doubles: int = 0
+    seconds: float | None = None
+    """How long it takes; None: as long as is drawn."""
+
+
 async def outages(
     rig: Rig, rng: random.Random, *, rounds: int = 20, longest: float = _LONGEST
 ) -> RoundsReport:
     """Take the database away or freeze a worker in the middle of the work, again and again."""
     ways = _ways(rig)
+    turns = [ways[number % len(ways)] for number in range(rounds)]
+    # The longest for certain.
+    last = max(number for number, way in enumerate(turns) if way.seconds is None)
     for name in _WORKERS:
         await rig.start(name)
     queued: list[Json] = []
     done = []
-    for number in range(rounds):
-        what, most_doubles, strike = ways[number % len(ways)]
+    for number, way in enumerate(turns):
         before = rig.copies()
         queued += await rig.submit(messages(_EACH, rng, slow_share=1.0, name=f"round-{number}"))
 
@@ -93,41 +109,53 @@ async def outages(
 
         await rig.until(at_work, 60, "the first e-mail of a round to arrive", pause=0.02)
         await asyncio.sleep(rng.uniform(0, 1))
-        seconds = _FROZEN_SECONDS if most_doubles else _length(rng, longest, number, rounds)
-        await strike(seconds, rng.choice(_WORKERS))
+        seconds = way.seconds
+        if seconds is None:
+            seconds = longest if number == last else _length(rng, longest)
+        await way.strike(seconds, rng.choice(_WORKERS))
         began = time.monotonic()
         await rig.until_serving()
         await rig.until_settled()
         settled = time.monotonic() - began
-        done.append(Round(what, seconds, rig.copies() - before - _EACH, most_doubles, settled))
+        doubles = rig.copies() - before - _EACH
+        done.append(Round(way.what, seconds, doubles, way.most_doubles, settled))
     return RoundsReport(await rig.tally(queued, allowed_statuses={503}), done)
 
 
-def _length(rng: random.Random, longest: float, number: int, rounds: int) -> float:
-    # Around the lease, where it hurts, as often as anywhere; the longest for certain.
-    if number == rounds - 1:
-        return longest
+def _length(rng: random.Random, longest: float) -> float:
+    # Around the lease, where it hurts, as often as anywhere.
     often = min(15.0, longest)
     return rng.uniform(_SHORTEST, often) if rng.random() < 0.8 else rng.uniform(often, longest)
 
 
-def _ways(rig: Rig) -> list[tuple[str, int, Callable[[float, str], Awaitable[None]]]]:
-    """What can happen: its name, how much it may double, and how to do it."""
+def _ways(rig: Rig) -> list[_Way]:
+    """What happens on this database, in turn."""
 
     async def freeze(seconds: float, name: str) -> None:
         await rig.freeze(name)
         await asyncio.sleep(seconds)
         rig.thaw(name)
 
+    async def kill_ahead(_: float, name: str) -> None:
+        pid = rig.pid(name)
+        await rig.kill(name)
+        await asyncio.to_thread(_set_ahead, rig.database_url, pid)
+        await rig.start(name)
+
     # What each connection had in the middle, and what it had just ended and was not on record yet.
-    frozen = ("a worker frozen", 2 * _CONNECTIONS, freeze)
+    most = 2 * _CONNECTIONS
+    others = [
+        _Way("a worker frozen", freeze, most, _FROZEN_SECONDS),
+        _Way("killed an hour ahead", kill_ahead, most, 0.0),
+    ]
     server = rig.where.server
     if server is None:
 
         async def lock(seconds: float, _: str) -> None:
             await asyncio.to_thread(_hold_lock, rig.database_url, seconds)
 
-        return [("SQLite locked", 0, lock), frozen]
+        locked = _Way("SQLite locked", lock)
+        return [locked, *others, locked, locked]
 
     async def stop(seconds: float, _: str) -> None:
         family = [server.pid, *_children(server.pid)]
@@ -142,11 +170,25 @@ def _ways(rig: Rig) -> list[tuple[str, int, Callable[[float, str], Awaitable[Non
         await asyncio.sleep(seconds)
         await asyncio.to_thread(server.start)
 
-    return [
-        ("PostgreSQL stopped", 0, stop),
-        ("PostgreSQL crashed", 0, crash),
-        frozen,
-    ]
+    away = [_Way("PostgreSQL stopped", stop), _Way("PostgreSQL crashed", crash)]
+    return [*away, *others, *away]
+
+
+def _set_ahead(url: str, pid: int) -> None:
+    """Let this worker's last heartbeat be of a clock that was an hour ahead then."""
+    made = sa.make_url(url)
+    if made.get_backend_name() == "sqlite":
+        with contextlib.closing(sqlite3.connect(str(made.database), timeout=_LONGEST)) as file:
+            file.execute(
+                "UPDATE job_workers SET beat_at = beat_at + 3600000000 WHERE pid = ?", (pid,)
+            )
+            file.commit()
+        return
+    dsn = made.set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(dsn) as connection:
+        connection.execute(
+            "UPDATE job_workers SET beat_at = beat_at + interval '1 hour' WHERE pid = %s", (pid,)
+        )
 
 
 def _children(parent: int) -> list[int]:

@@ -185,6 +185,14 @@ class Rig:
         """
         self._running(name).send_signal(signal.SIGCONT)
 
+    def pid(self, name: str) -> int:
+        """The id of the process.
+
+        Raises:
+            DrillError: It does not run.
+        """
+        return self._running(name).pid
+
     def _running(self, name: str) -> subprocess.Popen[bytes]:
         process = self._installation.running(name)
         if process is None:

@@ -7,7 +7,7 @@ import asyncio
 import random
 import secrets
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from tests.support.platform import TenantClient
 
 _OPEN: Final = ("queued", "sending", "deferred")
 _CASE_SECONDS: Final = 150.0
+_BATCH: Final = 500
 _LIFE: Final = SmtpTimeouts()
 SETTINGS: Final[dict[str, Any]] = {
     "allow_private_relays": True,
@@ -51,6 +52,8 @@ class Result:
     """The most of one message that one recipient got."""
     lost: int
     """Recipients that were told as accepted, of whom the server knows nothing."""
+    garbled: int
+    """Copies without what every message has in it."""
     paused: bool
     learned: float | None
     seconds: float
@@ -66,6 +69,8 @@ class Result:
             found.append(f"{self.accepted} accepted and {self.bounced} bounced of {whole}")
         if self.lost:
             found.append(f"{self.lost} told as accepted and never sent")
+        if self.garbled:
+            found.append(f"{self.garbled} copies without {case.shows!r}")
         if self.copies > case.most_copies:
             found.append(f"{self.copies} copies of a message")
         if self.paused != case.pauses:
@@ -145,33 +150,29 @@ async def _hold(mailing: Mailing, case: Case) -> Result:
     rules = case.rules()
     began = rules.now
     async with AsyncExitStack() as stack:
-        port = await stack.enter_async_context(mail_server(rules))
+        port = await stack.enter_async_context(mail_server(rules, most_bytes=case.line_bytes))
         caller = await mailing.caller("owner")
         await _choose(caller, port, case)
-        batch = {"messages": [_message(case, index) for index in range(case.messages)]}
-        answer = await caller.http.post("/api/v1/emails/batch", json=batch)
-        if answer.status_code != 202:
-            raise DrillError(f"{case.name}: {answer.status_code} {answer.text[:200]}")
+        await _submit(caller, case)
+        seen_paused = asyncio.Event()
         mending = None
-        if case.mended_seconds is not None:
-            mending = asyncio.ensure_future(_mend(rules, case.mended_seconds))
         states = {"accepted", "bounced", "partial"}
-        paused = False
         learned: float | None = None
         with suppress(TimeoutError):
             async with asyncio.timeout(_CASE_SECONDS):
                 while not await _is_settled(caller):
+                    if mending is None and case.mended_seconds is not None and rules.sessions:
+                        mending = asyncio.create_task(_mend(rules, case, seen_paused))
                     relay = await _relay(caller)
-                    paused = paused or any(one["kind"] == "refused" for one in relay["pauses"])
+                    if any(one["kind"] == "refused" for one in relay["pauses"]):
+                        seen_paused.set()
                     if case.learned is not None:
-                        now = relay["limits"][case.learned[0]]
-                        learned = now if learned is None or now is None else min(learned, now)
-                    await asyncio.sleep(0.1)
+                        learned = _least(learned, relay["limits"][case.learned[0]])
+                    await asyncio.sleep(0.2)
         if mending is not None:
-            await mending
+            mending.cancel()
         if case.learned is not None:
-            now = (await _relay(caller))["limits"][case.learned[0]]
-            learned = min((one for one in (learned, now) if one is not None), default=None)
+            learned = _least(learned, (await _relay(caller))["limits"][case.learned[0]])
         told = await _recipients(caller, states)
     got = Counter((_number(letter.content), one) for letter in rules.letters for one in letter.to)
     if "cut after the dot" in case.name:
@@ -182,8 +183,9 @@ async def _hold(mailing: Mailing, case: Case) -> Result:
         accepted=sum(state == "accepted" for state in told.values()),
         bounced=sum(state == "bounced" for state in told.values()),
         copies=max(got.values(), default=0),
+        garbled=sum(case.shows not in letter.content for letter in rules.letters),
         lost=sum(state == "accepted" and key not in got for key, state in told.items()),
-        paused=paused,
+        paused=seen_paused.is_set(),
         learned=learned,
         seconds=rules.now - began,
     )
@@ -199,16 +201,33 @@ async def _choose(caller: TenantClient, port: int, case: Case) -> None:
         raise DrillError(f"{case.name}: {answer.status_code} {answer.text[:200]}")
 
 
+def _least(*limits: float | None) -> float | None:
+    return min((one for one in limits if one is not None), default=None)
+
+
+async def _submit(caller: TenantClient, case: Case) -> None:
+    for start in range(0, case.messages, _BATCH):
+        numbers = range(start, min(start + _BATCH, case.messages))
+        batch = {"messages": [_message(case, index) for index in numbers]}
+        answer = await caller.http.post("/api/v1/emails/batch", json=batch)
+        if answer.status_code != 202:
+            raise DrillError(f"{case.name}: {answer.status_code} {answer.text[:200]}")
+
+
 def _message(case: Case, index: int) -> dict[str, Any]:
     return {
         "to": [f"{index}-{one}@drill.example" for one in range(case.recipients)],
         "subject": f"number {index}.",
         "text": "x" * max(case.bytes_each, 20),
+        "headers": dict(case.headers),
     }
 
 
-async def _mend(rules: Rules, seconds: float) -> None:
-    await asyncio.sleep(seconds)
+async def _mend(rules: Rules, case: Case, seen_paused: asyncio.Event) -> None:
+    """See to the server after its time, but not before we have seen what came of it."""
+    await asyncio.sleep(case.mended_seconds or 0.0)
+    if case.pauses:
+        await seen_paused.wait()
     hooks = ("greet", "hello", "auth", "mail", "rcpt", "data", "end", "block")
     rules.play(**{hook: MethodType(getattr(Rules, hook), rules) for hook in hooks})
 
@@ -231,8 +250,7 @@ async def _recipients(caller: TenantClient, states: set[str]) -> dict[tuple[str,
     """The state of each recipient of each message, by the message's number and the address."""
     found: dict[tuple[str, str], str] = {}
     for state in sorted(states | set(_OPEN)):
-        page = await caller.http.get("/api/v1/emails", params={"state": state, "limit": 200})
-        for email in page.json()["items"]:
+        async for email in _emails(caller, state):
             if state in {"accepted", "bounced"}:
                 told = dict.fromkeys(email["to"], state)
             else:
@@ -241,6 +259,17 @@ async def _recipients(caller: TenantClient, states: set[str]) -> dict[tuple[str,
             number = email["subject"].removeprefix("number ").removesuffix(".")
             found |= {(number, address): one for address, one in told.items()}
     return found
+
+
+async def _emails(caller: TenantClient, state: str) -> AsyncIterator[dict[str, Any]]:
+    query: dict[str, Any] = {"state": state, "limit": 200}
+    while True:
+        page = (await caller.http.get("/api/v1/emails", params=query)).json()
+        for email in page["items"]:
+            yield email
+        if page["next_cursor"] is None:
+            return
+        query["cursor"] = page["next_cursor"]
 
 
 def _number(content: bytes) -> str:

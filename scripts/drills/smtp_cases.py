@@ -4,8 +4,8 @@ Each is what some server really does; most are harmless to whoever is as patient
 """
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from tests.support.mail_server import Hangup, Rules, Talk
@@ -28,12 +28,17 @@ class Case:
     most_copies: int = 1
     """Of one message for one recipient: more than one only where nobody can know."""
     mended_seconds: float | None = None
-    """After this time the server behaves, as when somebody has seen to it."""
+    """So long after the first session the server behaves, as when somebody has seen to it."""
     learned: tuple[str, float] | None = None
     """A limit that is known in the end, and the most that it may be."""
     pauses: bool = False
     password: bool = False
     bytes_each: int = 0
+    line_bytes: int = 2**26
+    """What the server takes from the line before it has read it."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    shows: bytes = b""
+    """What every message has in it as the server sees it."""
 
 
 def _says(hook: str, said: str, *, extensions: tuple[str, ...] = ()) -> Callable[[], Rules]:
@@ -163,6 +168,20 @@ class SlowLine(Rules):
         await asyncio.sleep(120 / SCALE)
 
 
+class NarrowLine(Rules):
+    """Reads 90 kB a second."""
+
+    async def read(self, reader: asyncio.StreamReader) -> bytes:
+        content = bytearray()
+        while not content.endswith(b"\r\n.\r\n"):
+            piece = await reader.read(90_000)
+            if not piece:
+                raise Hangup
+            content += piece
+            await asyncio.sleep(len(piece) / (90_000 * SCALE))
+        return bytes(content)
+
+
 class Silent(Rules):
     """Takes connections and says nothing."""
 
@@ -196,8 +215,8 @@ class CutAfterTheDot(Rules):
 CASES: Final = (
     Case("252 to RCPT", _says("rcpt", "252 2.1.5 Cannot verify, will try")),
     Case("greylisting for 15 min", Greylisting),
-    Case("454 above a rate", OneASecond, messages=40, learned=("rate_per_second", 15)),
-    Case("two connections", TwoSessions, messages=200, learned=("connections", 3)),
+    Case("454 above a rate", OneASecond, messages=537, learned=("rate_per_second", 15)),
+    Case("two connections", TwoSessions, messages=1000, learned=("connections", 2)),
     Case("ten messages a session", TenASession, messages=200, learned=("messages_per_session", 10)),
     Case(
         "ten recipients (452 4.5.3)",
@@ -233,7 +252,7 @@ CASES: Final = (
     ),
     Case("the dot takes 7.5 min", SlowDot, messages=4),
     Case("80 recipients, 5 s each", SlowRecipients, messages=2, recipients=80),
-    Case("a full line for 2 min", SlowLine, messages=2, bytes_each=6 * 2**20),
+    Case("10 MiB at 90 kB/s", NarrowLine, messages=2, bytes_each=10 * 2**20, line_bytes=2**16),
     Case("a machine out of order", OneBadSession, messages=40),
     # --- siblings -----------------------------------------------------------------------------
     Case("251 to RCPT", _says("rcpt", "251 2.1.5 Will forward")),
@@ -260,6 +279,21 @@ CASES: Final = (
         _says("end", "550 5.7.26 Not authenticated (DMARC)"),
         mended_seconds=2,
         pauses=True,
+    ),
+    Case("a full line for 2 min", SlowLine, messages=2, bytes_each=6 * 2**20),
+    Case(
+        "a List-Id in German",
+        Rules,
+        messages=2,
+        headers={"List-Id": "Nachrichten für Übersetzer <news.example.test>"},
+        shows=b" <news.example.test>\r\n",
+    ),
+    Case(
+        "40 references",
+        Rules,
+        messages=2,
+        headers={"References": " ".join(f"<{n}.{'x' * 30}@ids.example.test>" for n in range(40))},
+        shows=f"<39.{'x' * 30}@ids.example.test>\r\n".encode(),
     ),
     Case("451 to every MAIL", _says("mail", "451 4.3.0 Overloaded"), mended_seconds=3),
     Case("a silent server", Silent, messages=100, mended_seconds=4),

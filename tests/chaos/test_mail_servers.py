@@ -3,6 +3,7 @@
 import asyncio
 import random
 import secrets
+from dataclasses import replace
 
 import pytest
 
@@ -27,7 +28,10 @@ SAMPLE = {
 
 def test_every_server_is_handled_as_expected(durable, tmp_path_factory) -> None:
     seed = secrets.randbelow(10**6)
-    cases = [case for case in CASES if case.name in SAMPLE]
+    # A hundred messages meet every limit; the drill sends as many as those who reported it did.
+    cases = [
+        replace(case, messages=min(case.messages, 100)) for case in CASES if case.name in SAMPLE
+    ]
     assert len(cases) == len(SAMPLE)
     folder = tmp_path_factory.mktemp("drill")
     rng = random.Random(seed)

@@ -21,7 +21,7 @@ def report(durable, tmp_path_factory) -> RoundsReport:
     """One drill: each way once, none much longer than a lease."""
     seed = secrets.randbelow(10**6)
     logger.warning("seed %s", seed)
-    ways = 2 if durable.server is None else 3
+    ways = 3 if durable.server is None else 4
 
     async def hold() -> RoundsReport:
         folder = tmp_path_factory.mktemp("drill") / "rig"
@@ -39,6 +39,6 @@ class TestOutage:
         assert report.tally.open_jobs == {}
         assert report.tally.audit_valid
 
-    def test_doubles_only_what_a_frozen_worker_was_in_the_middle_of(self, report):
+    def test_doubles_only_what_a_stopped_worker_was_in_the_middle_of(self, report):
         assert report.problems() == []
         assert {one.doubles for one in report.rounds if one.most_doubles == 0} == {0}

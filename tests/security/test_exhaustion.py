@@ -1,7 +1,9 @@
 """One caller within their rate must not take the time, memory or disk of all the others."""
 
 import asyncio
+import base64
 import threading
+from typing import ClassVar
 
 import pytest
 import sqlalchemy as sa
@@ -9,6 +11,7 @@ import sqlalchemy as sa
 from backend.core.audit import sequence
 from backend.core.context import Scope
 from backend.core.database import ReadTx
+from backend.http import body, large
 from backend.kit.limiter import GcraLimiter
 from backend.kit.templating import Purse, TemplateInvalidError, TemplateSource, render
 from backend.managers.email import EmailManager
@@ -38,6 +41,16 @@ def threads_of_work(app, monkeypatch) -> set[int]:
 
     monkeypatch.setattr(app.platform.of(EmailManager), "_prepare", noted)
     return seen
+
+
+def noting(seen: dict[str, int], function):
+    """The function, which notes in which thread it ran."""
+
+    def noted(*arguments):
+        seen[function.__name__] = threading.get_ident()
+        return function(*arguments)
+
+    return noted
 
 
 class TestTemplates:
@@ -131,6 +144,87 @@ class TestRecipients:
         await emails.prepare_emails("t", drafts, {})
         assert threads
         assert threading.get_ident() not in threads
+
+
+class TestBodies:
+    """Large ones: each costs its own tenant time, and the event loop next to none."""
+
+    MESSAGE: ClassVar = {"to": ["a@example.test"], "subject": "s", "text": "x" * 2**19}
+
+    async def test_are_read_beside_the_event_loop(self, app, monkeypatch):
+        ada = await app.caller("operator")
+        seen: dict[str, int] = {}
+        for module, name in ((large, "_read"), (body, "_holds_too_much")):
+            monkeypatch.setattr(module, name, noting(seen, getattr(module, name)))
+        octets = base64.b64encode(b"ab" * 2**20).decode()
+        letter = {**self.MESSAGE, "attachments": [{"filename": "a", "content": octets}]}
+        answer = await ada.http.post("/api/v1/emails/batch", json={"messages": [letter]})
+        assert answer.status_code == 202, answer.text
+        assert seen.keys() == {"_read", "_holds_too_much"}
+        assert threading.get_ident() not in seen.values()
+        (email,) = answer.json()["items"]
+        content = await ada.http.get(f"/api/v1/emails/{email['id']}/content")
+        assert [one["size_bytes"] for one in content.json()["attachments"]] == [2**21]
+
+    @pytest.mark.parametrize(
+        "broken",
+        [
+            {"to": "a@example.test"},
+            {"unknown": 1},
+            {"attachments": [{"filename": "a", "content": "a=aa"}]},
+            {"attachments": [{"filename": "a", "content": 1}]},
+            {"subject": "\x00"},
+        ],
+    )
+    async def test_are_refused_as_small_ones_are(self, app, broken):
+        ada = await app.caller("operator")
+        answers = [
+            (await ada.http.post("/api/v1/emails", json={**message, **broken})).json()
+            for message in ({**self.MESSAGE, "text": "t"}, self.MESSAGE)
+        ]
+        small, big = ({**one, "request_id": ""} for one in answers)
+        assert small == big
+        assert small["status"] == 422
+
+    @pytest.mark.parametrize("sent", [b"{", b"\xff", b"[" * 100_000])
+    async def test_that_are_no_json_are_refused_as_small_ones_are(self, app, sent):
+        ada = await app.caller("operator")
+        head = {"Content-Type": "application/json"}
+        small, big = [
+            await ada.http.post("/api/v1/emails", content=padding + sent, headers=head)
+            for padding in (b" ", b" " * 2**19)
+        ]
+        assert small.status_code == big.status_code == 400
+        assert small.json()["code"] == big.json()["code"]
+
+    async def test_base64_is_padded_at_its_end_only(self, app):
+        ada = await app.caller("operator")
+        one = base64.b64encode(b"x" * 196_607).decode()
+        assert len(one) == 2**18
+        assert one.endswith("=")
+        letter = {**self.MESSAGE, "attachments": [{"filename": "a", "content": one * 2}]}
+        assert (await ada.http.post("/api/v1/emails", json=letter)).status_code == 422
+
+    async def test_a_string_without_an_end_is_read_once(self, app):
+        """A search for strings that began again at each quotation mark would take days."""
+        ada = await app.caller("operator")
+        sent = b"," * 600_000 + b'"' + b'\\"' * 2_000_000
+        head = {"Content-Type": "application/json"}
+        answer = await ada.http.post("/api/v1/emails", content=sent, headers=head)
+        assert answer.status_code == 413
+
+    @pytest.mark.parametrize(
+        ("sent", "too_much"),
+        [
+            (b'["' + b"," * 600_000 + b'"]', False),
+            (b'["\\\\", "' + b'\\"' * 2**20 + b"," * 600_000 + b'"]', False),
+            (b'["\\\\",' + b"1," * 600_000 + b"1]", True),
+            (b'"a",' * 600_000, True),
+            (b'"' + b"," * 600_000 + b"\\", False),
+        ],
+    )
+    def test_values_are_counted_and_texts_are_not(self, sent, too_much):
+        assert body._holds_too_much(sent) is too_much
 
 
 class TestLimiters:

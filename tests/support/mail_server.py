@@ -91,6 +91,10 @@ class Rules:
     async def block(self, talk: Talk) -> None:
         """Before the message is read."""
 
+    async def read(self, reader: asyncio.StreamReader) -> bytes:
+        """Read the message to its end."""
+        return await reader.readuntil(b"\r\n.\r\n")
+
 
 async def _serve(rules: Rules, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     talk = Talk(rules.sessions)
@@ -129,7 +133,7 @@ async def _serve(rules: Rules, reader: asyncio.StreamReader, writer: asyncio.Str
                 await say(answer)
                 if answer.startswith("354"):
                     await rules.block(talk)
-                    content = await reader.readuntil(b"\r\n.\r\n")
+                    content = await rules.read(reader)
                     answer = await rules.end(talk, content)
                     if answer.startswith("2"):
                         talk.messages += 1

@@ -8,7 +8,7 @@ other share a relay's limit. Nothing here sleeps or sends; time is the given clo
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from math import inf
+from math import inf, log2
 from time import monotonic
 from typing import Final, Literal
 
@@ -151,7 +151,13 @@ class Flow:
             return wait
         # Those who come back are spread over the time that they all need.
         self._queue_ends = max(self._queue_ends, self._next_turn) + 1 / rate
-        return Hold(f"{self._where} takes {rate:.3g} messages a second", self._queue_ends - now)
+        seconds = self._queue_ends - now
+        if "rate_per_second" in self._learned:
+            # It will double again and again. Who trusted a rate that was learned from a first
+            # refusal would still wait when the relay has long been found to take ten times more.
+            step = self._pacing.recover_seconds
+            seconds = min(seconds, step * log2(1 + seconds / step))
+        return Hold(f"{self._where} takes {rate:.3g} messages a second", seconds)
 
     # --- what is learned ----------------------------------------------------------------------
 
@@ -277,6 +283,8 @@ class Flow:
             risen = value * 2 if name == "rate_per_second" else value + max(1, value // 4)
             most = getattr(self._most, name)
             # Where nothing is given as the most, a limit that is never met any more is forgotten.
+            if name == "rate_per_second":
+                self._queue_ends = now + max(self._queue_ends - now, 0.0) / 2
             if risen >= (most if most is not None else 1_000):
                 del self._learned[name]
             else:

@@ -18,7 +18,7 @@ import asyncio
 import re
 import ssl
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from time import monotonic
 from typing import Final
 
@@ -39,6 +39,7 @@ from backend.kit.smtp._session import (
 # How often one message may change sessions before it goes back to the queue.
 _MOST_TRIES: Final = 8
 _BUSY_SECONDS: Final = 15.0
+_LARGE_BYTES: Final = 256 * 1024
 _STOPPED: Final = "not handed over: it was asked to stop"
 _INSUFFICIENT: Final = 452
 _WORDS_OF_SESSIONS: Final = re.compile(r"connection|session|concurren", re.IGNORECASE)
@@ -105,7 +106,7 @@ class SmtpPool:
         self,
         sender: str,
         recipients: Sequence[str],
-        message: bytes,
+        message: bytes | Callable[[], Awaitable[bytes]],
         *,
         still_wanted: Callable[[], bool] = lambda: True,
         holder: Hashable = None,
@@ -115,14 +116,17 @@ class SmtpPool:
         Waits for a session, not longer than the relay moves; then ``still_wanted`` is asked a last
         time, before each transaction, and after a no nothing more is sent; when nothing was sent
         before either, no outcome is returned. ``sender`` and ``recipients`` are addresses;
-        ``message`` needs no dot-stuffing. Never raises for what the relay or the network does.
+        ``message`` needs no dot-stuffing, and may be what makes it: it is asked once there is a
+        place, so that only messages on their way are held. Never raises for what the relay or the
+        network does.
 
         Raises:
             RuntimeError: The pool is closed.
+            Exception: Whatever ``message`` raises.
         """
         if self._closed:
             raise RuntimeError("The SMTP pool is closed.")
-        letter = _Letter(sender, recipients, prepare(message))
+        letter = _Letter(sender, recipients)
         while letter.open:
             try:
                 self._refuse_paused(letter)
@@ -134,6 +138,8 @@ class SmtpPool:
             try:
                 # Refused to somebody else meanwhile: a wrong password is not tried thirty times.
                 self._refuse_paused(letter)
+                if not letter.payload:
+                    letter.payload = await _prepared(message)
                 if not still_wanted():
                     if not letter.outcomes:
                         return []
@@ -432,9 +438,9 @@ class _Letter:
         "tries",
     )
 
-    def __init__(self, sender: str, recipients: Sequence[str], payload: bytes) -> None:
+    def __init__(self, sender: str, recipients: Sequence[str]) -> None:
         self.sender = sender
-        self.payload = payload
+        self.payload = b""
         self.outcomes: dict[int, RecipientOutcome] = {}
         self.tries = 0
         # Whether it is the one that finds out if a pause may end.
@@ -498,6 +504,13 @@ class _Letter:
                 refused_us=hold.refused_us,
             )
         self._open.clear()
+
+
+async def _prepared(message: bytes | Callable[[], Awaitable[bytes]]) -> bytes:
+    written = message if isinstance(message, bytes) else await message()
+    if len(written) <= _LARGE_BYTES:
+        return prepare(written)
+    return await asyncio.to_thread(prepare, written)
 
 
 def _is_of_mailbox(reply: Reply) -> bool:

@@ -20,7 +20,7 @@ from backend.core.ids import uuid7
 from backend.core.paging import Side, hidden, matches, newest_of
 from backend.kit.csv_table import CsvError, read_rows
 from backend.kit.mime import InvalidAddressError, Mailbox, parse_address
-from backend.managers.email._turns import Turns
+from backend.kit.turns import Turns
 from backend.managers.email.errors import (
     SuppressionExpiryError,
     SuppressionImportError,

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from backend.core.database import ReadTx, Tx
 from backend.kit.templating import TemplateInvalidError, TemplateSource, check_source
-from backend.managers.email._turns import Turns
+from backend.kit.turns import Turns
 from backend.managers.email._values import CheckedTemplate, Template
 from backend.managers.email.errors import (
     TemplateChangedError,

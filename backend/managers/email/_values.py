@@ -277,11 +277,14 @@ class RelayState:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """Everything one attempt needs, read in one short transaction before any network work."""
+    """Everything one attempt needs, read in one short transaction before any network work.
+
+    But for a large ``content``: None is read when the message's turn has come.
+    """
 
     email_id: str
     message_id: str
-    content: Content
+    content: Content | None
     sender: Mailbox
     to: Sequence[Mailbox]
     cc: Sequence[Mailbox]

@@ -14,7 +14,7 @@ from typing import Final
 
 from backend.core.database import Database
 from backend.core.errors import AppError
-from backend.kit.mime import compose
+from backend.kit.mime import Content, compose
 from backend.kit.smtp import Hold, RecipientOutcome, SmtpPool, SmtpRelay
 from backend.managers.email import _states
 from backend.managers.email._states import Answer, Effect, Held
@@ -29,7 +29,6 @@ _BATCH: Final = 32
 # A machine that crashes all evening is likelier than a message that kills workers, and giving up
 # means bouncing mail that the server may have had since the first crash.
 _MAX_CRASHES: Final = 10
-_LARGE_BYTES: Final = 256 * 1024
 _UNANSWERED: Final = "stopped before the server answered: it may hold the message"
 
 
@@ -129,7 +128,7 @@ class EmailDelivery:
             found = await pool.send(
                 delivery.sender.address,
                 list(delivery.pending.values()),
-                await _write(delivery),
+                partial(self._write, claim.tenant_id, delivery),
                 # Most of a batch waits for a connection. A worker that ends must not send all of
                 # that first: it would be killed in the middle, and what is in the middle arrives
                 # twice. And what was cancelled while it waited must not be sent at all.
@@ -159,6 +158,15 @@ class EmailDelivery:
             self._emails.relays.accepted(claim.tenant_id, pool.relay)
         await self._record(claim.tenant_id, pool)
 
+    async def _write(self, tenant_id: str, delivery: Delivery) -> bytes:
+        if delivery.content is not None:
+            return _compose(delivery, delivery.content)
+        async with self._database.read(scope_of(tenant_id)) as tx:
+            open_content = await self._emails.find_content(tx, delivery.email_id)
+        # Ten megabytes take a tenth of a second: a worker that is deaf for longer than its lease
+        # looks dead to the others.
+        return await asyncio.to_thread(lambda: _compose(delivery, open_content()))
+
     async def _record(self, tenant_id: str, pool: SmtpPool) -> None:
         """Write what was learned of the relay; one at a time, and the others find it written."""
         if not self._emails.relays.has_news(tenant_id, pool.relay, pool.flow):
@@ -175,21 +183,16 @@ class EmailDelivery:
                 logger.warning("relay_not_recorded", extra={"relay": pool.relay.where})
 
 
-async def _write(delivery: Delivery) -> bytes:
+def _compose(delivery: Delivery, content: Content) -> bytes:
     """The whole message, the same bytes each time."""
-    write = partial(
-        compose,
-        delivery.content,
+    return compose(
+        content,
         message_id=delivery.message_id,
         from_mailbox=delivery.sender,
         to=delivery.to,
         cc=delivery.cc,
         date=delivery.created_at,
     )
-    # Ten megabytes take a tenth of a second: a worker that is deaf for longer than its lease
-    # looks dead to the others.
-    large = sum(len(one.data) for one in delivery.content.attachments) > _LARGE_BYTES
-    return await asyncio.to_thread(write) if large else write()
 
 
 def _held(hold: Hold) -> Outcome:

@@ -6,9 +6,10 @@ least once, always under the same Message-ID, so that receivers and people can t
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -35,6 +36,7 @@ from backend.kit.templating import (
     TemplateVariablesError,
     render,
 )
+from backend.kit.turns import Turns
 from backend.managers.email import _states
 from backend.managers.email._business_key import hold_to_first, refuse
 from backend.managers.email._email_settings import MESSAGES_PER_SESSION, EmailSettingsStore
@@ -44,7 +46,6 @@ from backend.managers.email._retention import MailRetention
 from backend.managers.email._states import OPEN_STATES, QUEUED, SUPPRESSED
 from backend.managers.email._suppressions import SuppressionList
 from backend.managers.email._templates import TemplateStore
-from backend.managers.email._turns import Turns
 from backend.managers.email._values import (
     Delivery,
     Draft,
@@ -79,6 +80,8 @@ _MOST_AHEAD_SECONDS: Final = 366 * 86_400.0
 # Up to so many addresses a plain message is prepared where it is: a thread costs more.
 _FEW_ADDRESSES: Final = 10
 _ROWS_AT_ONCE: Final = 32
+# Work on more than that is done beside the event loop and outside of write transactions.
+_LARGE_BYTES: Final = 256 * 1024
 
 
 class EmailManager:
@@ -93,15 +96,16 @@ class EmailManager:
         orchestrator: OrchestratorManager,
         settings: EmailSettings,
         outbound: Outbound,
+        turns: Turns,
     ) -> None:
         self._security = security
         self._jobs = orchestrator
         self._settings = settings
         self._default_relay = _default_relay(settings)
         self.outbound = outbound
-        self._turns = Turns()
-        self.templates = TemplateStore(settings.max_templates_characters, self._turns)
-        self.suppressions = SuppressionList(self._turns)
+        self._turns = turns
+        self.templates = TemplateStore(settings.max_templates_characters, turns)
+        self.suppressions = SuppressionList(turns)
         self.retention = MailRetention(settings)
         self.relays = RelayRecords()
         self.email_settings = EmailSettingsStore(
@@ -152,7 +156,7 @@ class EmailManager:
                 f"{self._settings.max_batch_recipients}.",
                 limit=self._settings.max_batch_recipients,
             )
-        if len(drafts) == 1 and addresses <= _FEW_ADDRESSES and drafts[0].template is None:
+        if len(drafts) == 1 and addresses <= _FEW_ADDRESSES and _is_plain(drafts[0]):
             return [self._prepare(drafts[0], templates, None)]
 
         def prepare() -> list[Prepared]:
@@ -200,9 +204,10 @@ class EmailManager:
             if earlier is not None:
                 emails.append(earlier)
                 continue
-            email, row, content = self._row(
-                tx, prepared[index], keyring, settings=settings, held=held
-            )
+            make = partial(self._row, tx, prepared[index], keyring, settings=settings, held=held)
+            # Sealing is work, and everybody else waits for this event loop.
+            large = prepared[index].size_bytes > _LARGE_BYTES
+            email, row, content = await asyncio.to_thread(make) if large else make()
             if draft.business_key is not None:
                 if not await tx.insert_new(EmailRow, row, conflict=["tenant_id", "business_key"]):
                     # Somebody committed this key between our look and our insert.
@@ -214,7 +219,6 @@ class EmailManager:
             else:
                 rows.append(row)
                 if not len(rows) % _ROWS_AT_ONCE:
-                    # Sealing is work, and everybody else waits for this event loop.
                     await asyncio.sleep(0)
             fresh.append(email)
             emails.append(email)
@@ -479,12 +483,9 @@ class EmailManager:
             ContentForgottenError: Its content is no longer kept.
         """
         await self._load(tx, email_id)
-        sealed = (await _sealed(tx, [email_id])).get(email_id)
-        if sealed is None:
-            raise ContentForgottenError
-        keyring = await self._security.keyring(tx)
+        open_content = await self.find_content(tx, email_id)
         tx.audit("email.content_read", f"email:{email_id}")
-        return Content.from_bytes(keyring.open(_context(email_id), sealed))
+        return open_content()
 
     async def audit_reading(self, tx: Tx, email_id: str, *, source: str) -> str:
         """Record that a message's content is read from ``source``; returns its Message-ID.
@@ -578,7 +579,12 @@ class EmailManager:
             return []
         keyring = await self._security.keyring(tx)
         by_email = await self._recipients(tx, rows)
-        sealed = await _sealed(tx, [row.id for row in rows])
+        # Some are waited for by everybody else who writes, and held while they wait for a session.
+        small = [row.id for row in rows if row.size_bytes <= _LARGE_BYTES]
+        sealed = await _sealed(tx, small)
+        contents = dict.fromkeys((row.id for row in rows), None) | {
+            email_id: _open(keyring, email_id, sealed[email_id]) for email_id in small
+        }
         pending = {
             row.id: {r.position: r.address for r in by_email[row.id] if r.state in OPEN_STATES}
             for row in rows
@@ -592,7 +598,7 @@ class EmailManager:
             Delivery(
                 email_id=row.id,
                 message_id=row.message_id,
-                content=Content.from_bytes(keyring.open(_context(row.id), sealed[row.id])),
+                content=contents[row.id],
                 sender=parse_address(row.sender) if row.sender else route.sender,
                 to=[Mailbox(r.display_name, r.address) for r in by_email[row.id] if r.kind == "to"],
                 cc=[Mailbox(r.display_name, r.address) for r in by_email[row.id] if r.kind == "cc"],
@@ -610,6 +616,17 @@ class EmailManager:
             )
             for row in rows
         ]
+
+    async def find_content(self, tx: ReadTx, email_id: str) -> Callable[[], Content]:
+        """What opens a content that :meth:`begin_delivery` left out: work for another thread.
+
+        Raises:
+            ContentForgottenError: It is no longer kept.
+        """
+        sealed = (await _sealed(tx, [email_id])).get(email_id)
+        if sealed is None:
+            raise ContentForgottenError
+        return partial(_open, await self._security.keyring(tx), email_id, sealed)
 
     async def _suppress(
         self, tx: Tx, rows: Sequence[EmailRow], pending: Mapping[str, dict[int, str]]
@@ -642,6 +659,10 @@ async def _sealed(tx: ReadTx, email_ids: Sequence[str]) -> dict[str, bytes]:
     return dict(found.all())
 
 
+def _open(keyring: Keyring, email_id: str, sealed: bytes) -> Content:
+    return Content.from_bytes(keyring.open(_context(email_id), sealed))
+
+
 def _sent_to(tx: ReadTx, recipient: str) -> Side:
     """Messages to an address, or to those that begin like it."""
     wanted = recipient if recipient.endswith("*") else parse_address(recipient).identity
@@ -669,6 +690,12 @@ def _refuse_by_settings(one: Prepared, settings: TenantEmailSettings, now: datet
         raise SenderNotAllowedError(
             f"{one.sender.address} is neither the tenant's from address nor among its senders."
         ).at("from")
+
+
+def _is_plain(draft: Draft) -> bool:
+    said = len(draft.text or "") + len(draft.html or "")
+    attached = sum(len(one.data) for one in draft.attachments)
+    return draft.template is None and said + attached <= _LARGE_BYTES
 
 
 def _seconds_until(moment: datetime | None, now: datetime) -> float:

@@ -13,6 +13,7 @@ from backend.core.paging import in_parts
 from backend.http.deps import Db, IdPath, manager_of, requires
 from backend.http.etag import IfMatch, etag, expected_version
 from backend.http.files import CSV_ANSWER, CsvBody, csv_body, csv_file
+from backend.http.large import LargeBodyRoute
 from backend.http.pagination import (
     CreatedAfter,
     CreatedBefore,
@@ -76,7 +77,7 @@ from backend.managers.email.schemas import (
     TemplatePut,
 )
 
-router = APIRouter(prefix="/api/v1", tags=["email"])
+router = APIRouter(prefix="/api/v1", tags=["email"], route_class=LargeBodyRoute)
 Emails = Annotated[EmailManager, manager_of(EmailManager)]
 Sender = Annotated[Scope, requires("email:send")]
 Reader = Annotated[Scope, requires("email:read")]

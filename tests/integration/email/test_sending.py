@@ -445,6 +445,25 @@ class TestBeginDelivery:
         assert email["state"] == "sending"
         assert [one["state"] for one in email["recipients"]] == ["sending"] * 2
 
+    async def test_leaves_out_what_is_large(self, app: App) -> None:
+        """Forty of ten megabytes would be read while all other writers wait, and held for long."""
+        ada = await app.caller()
+        messages = [{**EMAIL, "text": "x" * size} for size in (10, 2**20)]
+        batch = await ada.http.post("/api/v1/emails/batch", json={"messages": messages})
+        small, large = (email["id"] for email in batch.json()["items"])
+        emails, database = app.platform.of(EmailManager), app.platform.database
+        async with database.transaction(scope_of(ada.tenant.id)) as tx:
+            route = await emails.open_route(tx)
+            found = await emails.begin_delivery(tx, [small, large], route)
+        contents = {one.email_id: one.content for one in found}
+        assert contents[large] is None
+        kept = contents[small]
+        assert kept is not None
+        assert kept.text == "x" * 10
+        async with database.read(scope_of(ada.tenant.id)) as tx:
+            open_content = await emails.find_content(tx, large)
+        assert open_content().text == "x" * 2**20
+
 
 class TestListEmails:
     async def test_pages_and_filters(self, app: App) -> None:

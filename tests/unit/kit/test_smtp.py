@@ -331,6 +331,33 @@ class TestSend:
         assert second == []
         assert [to for _, to, _ in handler.messages] == [["0@example.test"]]
 
+    async def test_a_message_is_made_when_its_turn_has_come(self) -> None:
+        handler = Recorder()
+        async with real_server(handler) as (port, _), pool_at(port, size=1) as pool:
+            made = []
+
+            async def make() -> bytes:
+                # Whoever came before has been answered: at most one of them is held.
+                made.append(len(handler.messages))
+                return MESSAGE
+
+            sends = [pool.send(SENDER, [f"{n}@example.test"], make) for n in range(3)]
+            await asyncio.gather(*sends)
+        assert made == [0, 1, 2]
+        assert [content for *_, content in handler.messages] == [MESSAGE] * 3
+
+    async def test_a_message_that_cannot_be_made_holds_no_place(self) -> None:
+        handler = Recorder()
+
+        async def fail() -> bytes:
+            raise ValueError("cannot be written")
+
+        async with real_server(handler) as (port, _), pool_at(port, size=1) as pool:
+            with pytest.raises(ValueError, match="written"):
+                await pool.send(SENDER, ["a@example.test"], fail)
+            (found,) = await pool.send(SENDER, ["a@example.test"], MESSAGE)
+        assert found.state == "accepted"
+
     async def test_each_recipient_gets_its_own_answer(self) -> None:
         handler = Recorder()
         handler.answers = {"no@example.test": "550 5.1.1 nobody", "later@example.test": "451 later"}

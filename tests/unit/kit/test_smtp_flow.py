@@ -291,6 +291,26 @@ class TestFlow:
         assert all(isinstance(one, Hold) for one in held)
         assert [one.seconds for one in held if isinstance(one, Hold)] == [2.0, 2.5, 3.0]
 
+    def test_who_waits_for_a_learned_rate_reckons_with_its_recovery(self):
+        """One refusal after the first message of a thousand is no reason to wait for an hour."""
+        now = [0.0]
+        flow = Flow("h:25", Limits(4), Pacing(recover_seconds=60), clock=lambda: now[0])
+        flow.took("us@x.test")
+        flow.refused_rate()
+        assert flow.learned == {"rate_per_second": 0.8}
+        held = [flow.turn(-1.0) for _ in range(1_000)]
+        waits = [one.seconds for one in held if isinstance(one, Hold)]
+        assert len(waits) == 1_000
+        assert waits == sorted(waits)
+        # By then the rate has doubled four times, and all of them have had their turn.
+        assert 240 < waits[-1] < 300
+        assert waits[40] == pytest.approx(42 / 0.8)
+        # Whoever asks later is told of the rate that holds then.
+        now[0] = 61
+        later = flow.turn(-1.0)
+        assert isinstance(later, Hold)
+        assert later.seconds < 240
+
     def test_known_providers(self):
         found = limits_for("SMTP.office365.com.", Limits(8, messages_per_session=100))
         assert found == Limits(3, 0.5, 100, 500)
