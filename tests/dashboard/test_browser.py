@@ -478,6 +478,7 @@ class TestLooks:
             expect(drawer).to_have_attribute("data-collapsed", "true")
             page.get_by_test_id("stExpandSidebarButton").click()
             expect(drawer).to_have_attribute("data-collapsed", "false")
+            wait_until(lambda: (drawer.bounding_box() or {}).get("x") == 0, "the drawer")
             page.screenshot(path=visitor.shots / f"drawer-{scheme}-phone.png")
             visitor.open(name)
         expect(drawer).to_have_attribute("data-collapsed", "true")
