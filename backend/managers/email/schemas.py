@@ -58,7 +58,7 @@ def _base64(text: Any) -> bytes:
         raise PydanticKnownError("string_type")
     starts = range(0, len(text), _PIECE_CHARACTERS)
     try:
-        if starts and "=" in text[: starts[-1]]:
+        if starts and text.find("=", 0, starts[-1]) >= 0:
             raise ValueError("only its end may be padded")
         pieces = [
             base64.b64decode(text[at : at + _PIECE_CHARACTERS], validate=True) for at in starts
