@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from datetime import datetime
 from typing import Final
 
 from backend.app import Platform
@@ -41,16 +42,30 @@ async def _retry(platform: Platform, scope: Scope, options: argparse.Namespace) 
     while more:
         async with database.transaction(scope) as tx:
             done = await manager.retry_jobs(
-                tx, state=options.state, kind=options.kind, before_id=last_id
+                tx,
+                state=options.state,
+                kind=options.kind,
+                created_after=options.created_after,
+                created_before=options.created_before,
+                before_id=last_id,
             )
         retried, refused = retried + done.retried, refused + done.refused
         last_id, more = done.last_id, done.last_id is not None
     sys.stdout.write(f"{retried} retried, {refused} refused\n")
 
 
+def _time(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise argparse.ArgumentTypeError("a time is written like 2027-01-31T12:00:00Z")
+    return at
+
+
 def _retry_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", choices=("dead", "cancelled"), default="dead")
     parser.add_argument("--kind", help="exact, as email.send; default: all")
+    parser.add_argument("--created-after", type=_time, metavar="TIME", help="made then or later")
+    parser.add_argument("--created-before", type=_time, metavar="TIME", help="made earlier")
 
 
 COMMANDS: Final = (

@@ -90,12 +90,13 @@ class Made:
     before: datetime | None = None
 
     def exactly(self) -> list[sa.ColumnElement[bool]]:
-        """By the rows' own time."""
+        """By the rows' own time; by no index, which would give them in an order of its own."""
+        at = sa.func.coalesce(self.at, self.at)
         wanted = []
         if self.after is not None:
-            wanted.append(self.at >= self.after)
+            wanted.append(at >= self.after)
         if self.before is not None:
-            wanted.append(self.at < self.before)
+            wanted.append(at < self.before)
         return wanted
 
     def about(self, row_id: InstrumentedAttribute[str]) -> list[sa.ColumnElement[bool]]:
@@ -145,11 +146,13 @@ async def newest_of(  # noqa: PLR0917 - newest() and two
     through; where all have more, a page of them is near whatever the rest.
     """
     exactly = made.exactly() if made is not None else []
+    if made is not None:
+        # Also beside the ids that a side finds: joined with those, a walk begins where they may be.
+        query = query.where(*made.about(row_id))
     first = await _most_selective(tx, sides, made)
     if first is None:
         checks = [side.check for side in sides]
-        about = made.about(row_id) if made is not None else []
-        return newest(query.where(*checks, *about, *exactly), row_id, limit, before_id)
+        return newest(query.where(*checks, *exactly), row_id, limit, before_id)
     ids = sa.select(first.row_id).where(*_conditions(first, made))
     if first.row_id is row_id:
         # In the list's own table, which has the time.

@@ -474,11 +474,16 @@ class TestLooks:
         page = visitor.page
         visitor.settle()
         drawer = page.get_by_test_id("stSidebar")
+
+        def is_out() -> bool:
+            box = drawer.bounding_box()
+            return box is not None and box["x"] == 0
+
         for name in ("Jobs", "E-mails", "Overview"):
             expect(drawer).to_have_attribute("data-collapsed", "true")
             page.get_by_test_id("stExpandSidebarButton").click()
             expect(drawer).to_have_attribute("data-collapsed", "false")
-            wait_until(lambda: (drawer.bounding_box() or {}).get("x") == 0, "the drawer")
+            wait_until(is_out, "the drawer")
             page.screenshot(path=visitor.shots / f"drawer-{scheme}-phone.png")
             visitor.open(name)
         expect(drawer).to_have_attribute("data-collapsed", "true")

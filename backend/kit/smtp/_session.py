@@ -372,7 +372,8 @@ async def verify(
 
 def _needing_utf8(sender: str, recipients: Sequence[tuple[int, str]], payload: bytes) -> set[int]:
     """Who can be mailed by RFC 6531 alone."""
-    head = payload.partition(b"\r\n\r\n")[0]
+    # Not by partition(): it would copy the rest, which may be megabytes.
+    head = payload[: payload.find(b"\r\n\r\n")]
     whole = not (sender.isascii() and head.isascii())
     return {index for index, address in recipients if whole or not address.isascii()}
 

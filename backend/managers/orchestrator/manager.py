@@ -431,7 +431,7 @@ class OrchestratorManager:
             before_id=before_id,
         )
         part = [job.id for job in found[:limit]]
-        jobs = await tx.scalars(
+        statement = (
             sa.select(JobRow)
             # Another may have started some of them meanwhile.
             .where(JobRow.id.in_(part), JobRow.state == state)
@@ -439,6 +439,8 @@ class OrchestratorManager:
             .order_by(JobRow.id)
             .with_for_update()
         )
+        # For nobody, planners would look at all there are.
+        jobs = await tx.scalars(statement) if part else []
         by_kind: dict[str, list[JobRow]] = {}
         for job in jobs:
             by_kind.setdefault(job.kind, []).append(job)

@@ -488,7 +488,13 @@ class TestJobRetry:
         assert shell.run(*retry) == "0 retried, 0 refused\n"
         cancelled = (*retry, "--state", "cancelled")
         assert shell.run(*cancelled, "--kind", "email.send") == "0 retried, 0 refused\n"
-        assert shell.run(*cancelled) == "3 retried, 0 refused\n"
+        early = ("--created-before", "2026-01-31T12:00:00Z")
+        assert shell.run(*cancelled, *early) == "0 retried, 0 refused\n"
+        with pytest.raises(SystemExit) as ended:
+            cli.main([*cancelled, "--created-after", "2026-01-31"])
+        assert ended.value.code == 2
+        late = ("--created-after", "2026-01-31T12:00:00Z")
+        assert shell.run(*cancelled, *late) == "3 retried, 0 refused\n"
         assert shell.run(*cancelled) == "0 retried, 0 refused\n"
 
 

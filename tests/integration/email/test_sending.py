@@ -4,6 +4,7 @@ import asyncio
 import base64
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -119,6 +120,20 @@ class TestSendEmail:
         assert (job["state"], job["attempt"]) == ("dead", 1)
         assert job["error"].startswith("bounce@example.test: ")
 
+    async def test_reaches_an_address_beyond_ascii(self, mailing: Mailing) -> None:
+        ada = await mailing.caller()
+        body = {**EMAIL, "to": ["Ädä <ädä@bücher.example>"], "cc": ["b@example.test"]}
+        made = (await ada.http.post("/api/v1/emails", json=body)).json()
+        assert made["to"] == ['"Ädä" <ädä@xn--bcher-kva.example>']
+        await mailing.settled(ada, made["id"], "accepted")
+        (copy,) = await asyncio.to_thread(read_copies, mailing.directory, made["message_id"])
+        assert copy.envelope_to == ["ädä@xn--bcher-kva.example", "b@example.test"]
+        assert dict(copy.headers)["To"] == "Ädä <ädä@xn--bcher-kva.example>"
+        # In whatever form its letters are written.
+        for recipient in ("ädä@bücher.example", "A\u0308da\u0308@bücher.example"):
+            answer = await ada.http.get("/api/v1/emails", params={"recipient": recipient})
+            assert [one["id"] for one in answer.json()["items"]] == [made["id"]], recipient
+
     async def test_a_retry_reaches_only_those_who_did_not_accept(self, mailing: Mailing) -> None:
         ada = await mailing.caller()
         to = ["ada@example.test", "bounce@example.test"]
@@ -170,6 +185,56 @@ class TestSendEmail:
                 break
             await asyncio.sleep(0.05)
         assert email["attempts"] == 2
+
+    async def test_all_that_bounced_is_sent_again_when_somebody_asks(
+        self, mailing: Mailing
+    ) -> None:
+        ada, eve = await mailing.caller(), await mailing.caller()
+        bad = {**EMAIL, "to": ["bounce@example.test"]}
+        batch = {"messages": [bad, bad, {**EMAIL, "to": ["ada@example.test"]}]}
+        made = (await ada.http.post("/api/v1/emails/batch", json=batch)).json()["items"]
+        other = (await eve.http.post("/api/v1/emails", json=bad)).json()
+        for one, state in zip(made, ("bounced", "bounced", "accepted"), strict=True):
+            await mailing.settled(ada, one["id"], state)
+        await mailing.settled(eve, other["id"], "bounced")
+        asked: dict[str, Any] = {"kind": "email.send", "limit": 1}
+        counts = []
+        while True:
+            answer = await ada.http.post("/api/v1/jobs/retry", json=asked)
+            assert answer.status_code == 200, answer.text
+            counts.append((answer.json()["retried"], answer.json()["refused"]))
+            asked["cursor"] = answer.json()["next_cursor"]
+            if asked["cursor"] is None:
+                break
+        # Once each, though the first may have bounced again before the second was asked for.
+        assert counts == [(1, 0), (1, 0)]
+        emails: list[dict[str, Any]] = []
+        for _ in range(200):
+            emails = [(await ada.http.get(f"/api/v1/emails/{one['id']}")).json() for one in made]
+            if [one["attempts"] for one in emails] == [2, 2, 1]:
+                break
+            await asyncio.sleep(0.05)
+        assert [one["attempts"] for one in emails] == [2, 2, 1]
+        assert (await eve.http.get(f"/api/v1/emails/{other['id']}")).json()["attempts"] == 1
+        acts = [one.action for one in await ada.audit(mailing.platform, "job.retried")]
+        assert acts == ["job.retried"] * 2
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"state": "succeeded"},
+            {"limit": 0},
+            {"limit": 201},
+            {"cursor": "nonsense"},
+            {"created_after": "yesterday"},
+            {"ids": []},
+        ],
+    )
+    async def test_what_is_no_part_of_a_list_is_refused(
+        self, mailing: Mailing, wrong: dict[str, Any]
+    ) -> None:
+        ada = await mailing.caller()
+        assert (await ada.http.post("/api/v1/jobs/retry", json=wrong)).status_code == 422
 
     async def test_a_deferral_is_retried_under_the_same_message_id(self, mailing: Mailing) -> None:
         ada = await mailing.caller()
@@ -392,9 +457,9 @@ class TestBeginDelivery:
             found = await emails.begin_delivery(tx, [small, large], route)
         contents = {one.email_id: one.content for one in found}
         assert contents[large] is None
-        said = contents[small]
-        assert said is not None
-        assert said.text == "x" * 10
+        kept = contents[small]
+        assert kept is not None
+        assert kept.text == "x" * 10
         async with database.read(scope_of(ada.tenant.id)) as tx:
             open_content = await emails.find_content(tx, large)
         assert open_content().text == "x" * 2**20
