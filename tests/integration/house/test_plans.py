@@ -256,15 +256,15 @@ async def use_everything(house: House, ada: TenantClient) -> None:
     await house.ask(ada, "POST /api/v1/jobs/{job_id}/cancel", path=job)
     yesterday = (datetime.now(UTC) - timedelta(days=1)).isoformat()
     # None of the filled ones, which nobody can send.
-    for some in (
+    parts = (
         {"kind": "nothing.such"},
         {"kind": "nothing.such", "created_before": yesterday},
         {"created_after": yesterday},
         {"state": "cancelled"},
-    ):
-        done = await house.ask(ada, "POST /api/v1/jobs/retry", json=some)
-        assert done.status_code == 200, done.text
-    assert done.json()["retried"] == 1, done.text
+    )
+    done = [await house.ask(ada, "POST /api/v1/jobs/retry", json=part) for part in parts]
+    assert [one.status_code for one in done] == [200] * len(parts)
+    assert done[-1].json()["retried"] == 1, done[-1].text
     await house.ask(ada, "GET /api/v1/email-settings")
     # The sweep finds all contents to forget, and the oldest tenth of the messages.
     settings = {

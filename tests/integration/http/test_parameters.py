@@ -49,7 +49,10 @@ class TestUnknownParameters:
         owner = await app.caller()
         answer = await owner.http.get("/api/v1/emails?State=bounced")
         detail = answer.json()["errors"][0]["detail"]
-        assert detail == ("No such parameter; this operation takes cursor, limit, recipient, state")
+        assert detail == (
+            "No such parameter; this operation takes business_key, created_after, created_before, "
+            "cursor, limit, recipient, state"
+        )
         answer = await owner.http.get("/api/v1/me?fields=name")
         assert answer.json()["errors"][0]["detail"].endswith("takes none")
 
