@@ -9,9 +9,9 @@ from backend.core.clock import monotonic
 # Threads over all tenants. More would only fight for the interpreter.
 _THREADS: Final = 4
 # A thread that computes takes the interpreter from the event loop for as long as a call into C
-# lasts, again and again. Whoever always has the next piece of work ready gets a third of the time;
-# so much of it may be had at once.
-_SHARE: Final = 1 / 3
+# lasts, again and again. Whoever always has the next piece of work ready gets a quarter of the
+# time; so much of it may be had at once.
+_SHARE: Final = 1 / 4
 _BURST_SECONDS: Final = 0.5
 _MOST_REST_SECONDS: Final = 2.0
 _FORGET_AT: Final = 256
@@ -31,7 +31,7 @@ class _Turn:
 
 
 class Turns:
-    """Runs costly work off the event loop, one at a time a tenant and a third of the time at most.
+    """Runs costly work off the event loop, one at a time a tenant and a quarter of its time.
 
     What is over that delays the tenant's own next work, by two seconds at most. Belongs to one
     event loop.
