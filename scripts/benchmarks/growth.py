@@ -26,7 +26,7 @@ from scripts.benchmarks.load import Request, send_all
 from scripts.benchmarks.measure import BenchmarkError, Result, alternate
 from scripts.benchmarks.processes import GENEROUS, wait_until
 from scripts.installation import Client, Installation
-from tests.support.growth import address_of, fill
+from tests.support.growth import act_as, address_of, fill
 from tests.support.postgres import MISSING, PostgresServer, find_programs
 
 MESSAGES: Final = 1_000_000
@@ -193,7 +193,7 @@ class _Filled(Installation):
             super().make()
             url = self._owner_url or self.database_url
             fill(url, self.tenant_id, self._messages)
-            _settle(url, self.client.client_id)
+            _settle(url, self.tenant_id, self.client.client_id)
             if kept is not None:
                 self._keep(kept)
         sys.stderr.write(f"    {self._messages:,} messages stored in {monotonic() - began:.0f} s\n")
@@ -210,17 +210,19 @@ class _Filled(Installation):
         (kept / "client.json").write_text(json.dumps(client))
 
 
-def _settle(url: str, client_id: str) -> None:
+def _settle(url: str, tenant_id: str, client_id: str) -> None:
     """Let the client ask for everything, and the database do what it does by itself later."""
-    engine = sa.create_engine(runner.sync_url(url), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
+    engine = sa.create_engine(runner.sync_url(url))
+    is_postgresql = engine.dialect.name == "postgresql"
+    with engine.begin() as connection:
+        if is_postgresql:
+            act_as(connection, tenant_id)
         # The demo client may neither see the overview nor the trail.
         promote = sa.text("UPDATE oauth_clients SET role = 'owner' WHERE client_id = :client")
         connection.execute(promote, {"client": client_id})
-        if engine.dialect.name == "postgresql":
-            connection.exec_driver_sql("VACUUM ANALYZE")
-        else:
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        tidy = "VACUUM ANALYZE" if is_postgresql else "PRAGMA wal_checkpoint(TRUNCATE)"
+        connection.exec_driver_sql(tidy)
     engine.dispose()
 
 
