@@ -6,17 +6,14 @@ The framework does both where everybody waits: thirty megabytes are half a secon
 import json
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from fastapi import HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
 from backend.core.context import Principal
-from backend.kit.turns import Turns
-
-# Below, a thread costs more than it saves.
-_LARGE_BYTES: Final = 256 * 1024
+from backend.kit.turns import LARGE_BYTES, Turns
 
 
 class LargeBodyRoute(APIRoute):
@@ -30,7 +27,7 @@ class LargeBodyRoute(APIRoute):
             return handle
 
         async def handle_large(request: Request) -> Response:
-            if _says_json(request) and len(body := await request.body()) > _LARGE_BYTES:
+            if _says_json(request) and len(body := await request.body()) > LARGE_BYTES:
                 principal: Principal = request.scope["principal"]
                 turns: Turns = request.app.state.turns
                 # What the framework would keep there after parsing. It takes a value that is

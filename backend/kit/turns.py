@@ -6,6 +6,8 @@ from typing import Final, TypeVar
 
 from backend.core.clock import monotonic
 
+LARGE_BYTES: Final = 256 * 1024
+"""Work on more than this is done in a thread; below, a thread costs more than it saves."""
 # Threads over all tenants. More would only fight for the interpreter.
 _THREADS: Final = 4
 # A thread that computes takes the interpreter from the event loop for as long as a call into C
@@ -31,7 +33,7 @@ class _Turn:
 
 
 class Turns:
-    """Runs costly work off the event loop, one at a time a tenant and a quarter of its time.
+    """Runs costly work off the event loop: a tenant's one at a time, for a quarter of the time.
 
     What is over that delays the tenant's own next work, by two seconds at most. Belongs to one
     event loop.

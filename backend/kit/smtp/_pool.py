@@ -35,11 +35,11 @@ from backend.kit.smtp._session import (
     open_session,
     prepare,
 )
+from backend.kit.turns import LARGE_BYTES
 
 # How often one message may change sessions before it goes back to the queue.
 _MOST_TRIES: Final = 8
 _BUSY_SECONDS: Final = 15.0
-_LARGE_BYTES: Final = 256 * 1024
 _STOPPED: Final = "not handed over: it was asked to stop"
 _INSUFFICIENT: Final = 452
 _WORDS_OF_SESSIONS: Final = re.compile(r"connection|session|concurren", re.IGNORECASE)
@@ -508,7 +508,7 @@ class _Letter:
 
 async def _prepared(message: bytes | Callable[[], Awaitable[bytes]]) -> bytes:
     written = message if isinstance(message, bytes) else await message()
-    if len(written) <= _LARGE_BYTES:
+    if len(written) <= LARGE_BYTES:
         return prepare(written)
     return await asyncio.to_thread(prepare, written)
 

@@ -36,7 +36,7 @@ from backend.kit.templating import (
     TemplateVariablesError,
     render,
 )
-from backend.kit.turns import Turns
+from backend.kit.turns import LARGE_BYTES, Turns
 from backend.managers.email import _states
 from backend.managers.email._business_key import hold_to_first, refuse
 from backend.managers.email._email_settings import MESSAGES_PER_SESSION, EmailSettingsStore
@@ -80,8 +80,6 @@ _MOST_AHEAD_SECONDS: Final = 366 * 86_400.0
 # Up to so many addresses a plain message is prepared where it is: a thread costs more.
 _FEW_ADDRESSES: Final = 10
 _ROWS_AT_ONCE: Final = 32
-# Work on more than that is done beside the event loop and outside of write transactions.
-_LARGE_BYTES: Final = 256 * 1024
 
 
 class EmailManager:
@@ -206,7 +204,7 @@ class EmailManager:
                 continue
             make = partial(self._row, tx, prepared[index], keyring, settings=settings, held=held)
             # Sealing is work, and everybody else waits for this event loop.
-            large = prepared[index].size_bytes > _LARGE_BYTES
+            large = prepared[index].size_bytes > LARGE_BYTES
             email, row, content = await asyncio.to_thread(make) if large else make()
             if draft.business_key is not None:
                 if not await tx.insert_new(EmailRow, row, conflict=["tenant_id", "business_key"]):
@@ -580,7 +578,7 @@ class EmailManager:
         keyring = await self._security.keyring(tx)
         by_email = await self._recipients(tx, rows)
         # Some are waited for by everybody else who writes, and held while they wait for a session.
-        small = [row.id for row in rows if row.size_bytes <= _LARGE_BYTES]
+        small = [row.id for row in rows if row.size_bytes <= LARGE_BYTES]
         sealed = await _sealed(tx, small)
         contents = dict.fromkeys((row.id for row in rows), None) | {
             email_id: _open(keyring, email_id, sealed[email_id]) for email_id in small
@@ -695,7 +693,7 @@ def _refuse_by_settings(one: Prepared, settings: TenantEmailSettings, now: datet
 def _is_plain(draft: Draft) -> bool:
     said = len(draft.text or "") + len(draft.html or "")
     attached = sum(len(one.data) for one in draft.attachments)
-    return draft.template is None and said + attached <= _LARGE_BYTES
+    return draft.template is None and said + attached <= LARGE_BYTES
 
 
 def _seconds_until(moment: datetime | None, now: datetime) -> float:
