@@ -91,7 +91,7 @@ class Made:
 
     def exactly(self) -> list[sa.ColumnElement[bool]]:
         """By the rows' own time; by no index, which would give them in an order of its own."""
-        at = sa.func.coalesce(self.at, self.at)
+        at = hidden(self.at)
         wanted = []
         if self.after is not None:
             wanted.append(at >= self.after)
@@ -127,7 +127,7 @@ def matches(tx: ReadTx, column: Any, wanted: str) -> tuple[sa.ColumnElement[bool
 
 def hidden(column: Any) -> Any:
     """The column as planners do not know it: of no index."""
-    return column.concat("")
+    return sa.func.coalesce(column, column)
 
 
 async def newest_of(  # noqa: PLR0917 - newest() and two
