@@ -2,10 +2,10 @@
 
 from backend.kit.mime._address import Mailbox, parse_address, parse_addresses
 from backend.kit.mime._compose import (
-    CALENDAR_METHODS,
     MAX_HEADERS,
     Attachment,
     Calendar,
+    CalendarMethod,
     Content,
     check_content,
     check_message_id,
@@ -19,11 +19,11 @@ from backend.kit.mime.errors import (
 )
 
 __all__ = [
-    "CALENDAR_METHODS",
     "MAX_HEADERS",
     "Attachment",
     "AttachmentsTooLargeError",
     "Calendar",
+    "CalendarMethod",
     "Content",
     "InvalidAddressError",
     "InvalidHeaderError",

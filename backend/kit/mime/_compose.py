@@ -17,7 +17,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from email.utils import format_datetime
-from typing import Final, Self
+from typing import Final, Literal, Self, get_args
 from urllib.parse import quote
 
 import msgspec
@@ -48,7 +48,7 @@ _HEADER_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029\ud
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _MESSAGE_ID: Final = re.compile(r"<[!-;=?-~]{1,480}@[!-;=?-~]{1,480}>", re.ASCII)
 _CONTENT_ID: Final = re.compile(r"[A-Za-z0-9._@+=-]{1,200}", re.ASCII)
-CALENDAR_METHODS: Final = ("PUBLISH", "REQUEST", "REPLY", "ADD", "CANCEL", "REFRESH", "COUNTER")
+CalendarMethod = Literal["PUBLISH", "REQUEST", "REPLY", "ADD", "CANCEL", "REFRESH", "COUNTER"]
 _ID_PART: Final = re.compile(r"[A-Za-z0-9._-]{1,255}", re.ASCII)
 _TOKEN: Final = r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]+"
 _QUOTED: Final = r'"[ !#-\[\]-~]*"'
@@ -320,7 +320,7 @@ def _check_calendar(calendar: Calendar) -> None:
         raise InvalidInputError("The calendar holds half of a surrogate pair.")
     if not calendar.text.lstrip().upper().startswith("BEGIN:VCALENDAR"):
         raise InvalidInputError("The calendar does not begin with BEGIN:VCALENDAR.")
-    if calendar.method not in CALENDAR_METHODS:
+    if calendar.method not in get_args(CalendarMethod):
         raise InvalidInputError(f"{calendar.method[:40]!r} is no method of a calendar.")
 
 

@@ -20,7 +20,8 @@ from pydantic import (
 from pydantic_core import PydanticKnownError
 
 from backend.http.schemas import Input, Time
-from backend.kit.mime import MAX_HEADERS, Attachment, Calendar
+from backend.kit.mime import MAX_HEADERS, Attachment, Calendar, CalendarMethod
+from backend.kit.smtp import Login, PauseKind
 from backend.managers.email._suppressions import MAX_COMMENT, Reason
 from backend.managers.email._values import Draft
 
@@ -94,9 +95,7 @@ class AttachmentIn(Input):
 class CalendarIn(Input):
     """An invitation that mail programs show with buttons to answer."""
 
-    method: Literal["PUBLISH", "REQUEST", "REPLY", "ADD", "CANCEL", "REFRESH", "COUNTER"] = Field(
-        "REQUEST", description="The same as in the content"
-    )
+    method: CalendarMethod = Field("REQUEST", description="The same as in the content")
     content: str = Field(
         max_length=500_000,
         description="iCalendar (RFC 5545)",
@@ -378,9 +377,7 @@ class RelayOptionsIn(Input):
         max_length=65_536,
         description="PEM of the authority to trust, for a private one",
     )
-    login: Literal["password", "xoauth2"] = Field(
-        "password", description="With xoauth2 the password is an access token"
-    )
+    login: Login = Field("password", description="With xoauth2 the password is an access token")
     connections: int | None = Field(None, ge=1, le=64, description="Of one worker at once")
     rate_per_second: float | None = Field(None, ge=0.001, le=10_000, description="Messages")
     messages_per_session: int | None = Field(None, ge=1, le=100_000)
@@ -432,7 +429,7 @@ class SmtpOut(BaseModel):
     tls: str
     ehlo_name: str | None
     ca_certificate: str | None
-    login: Literal["password", "xoauth2"]
+    login: Login
     connections: int | None
     rate_per_second: float | None
     messages_per_session: int | None
@@ -468,7 +465,7 @@ class RelayPauseOut(BaseModel):
     """Why nothing is handed to the mail server just now."""
 
     sender: str | None = Field(description="Whose mail waits; null: everybody's")
-    kind: Literal["refused", "unreachable"] = Field(
+    kind: PauseKind = Field(
         description="`refused`: it will not have us, and only a person can mend that"
     )
     code: int | None
