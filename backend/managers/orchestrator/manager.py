@@ -28,6 +28,7 @@ from backend.managers.orchestrator.kinds import (
     Retried,
     RetryableState,
     State,
+    by_owner,
     tell,
 )
 from backend.managers.orchestrator.models import READY, RUNNING, JobLimitsRow, JobRow
@@ -441,11 +442,8 @@ class OrchestratorManager:
         )
         # For nobody, planners would look at all there are.
         jobs = await tx.scalars(statement) if part else []
-        by_kind: dict[str, list[JobRow]] = {}
-        for job in jobs:
-            by_kind.setdefault(job.kind, []).append(job)
         retried = 0
-        for same in by_kind.values():
+        for _, _, same in by_owner(jobs, _claim_of):
             retried += await self._retry_those_that_may(tx, same)
         done = Retried(retried, len(jobs) - retried, part[-1] if len(found) > limit else None)
         tx.audit(
@@ -498,12 +496,13 @@ class OrchestratorManager:
         await tx.scalars(
             sa.select(JobRow).where(JobRow.id.in_(ids)).execution_options(populate_existing=True)
         )
+        claims = [_claim_of(job) for job in jobs]
         kind = self.kinds.get(jobs[0].kind)
         if kind is not None and kind.on_retry is not None:
-            await kind.on_retry(tx, [_claim_of(job) for job in jobs])
+            await kind.on_retry(tx, claims)
         for job in jobs:
             tx.audit("job.retried", f"job:{job.id}", kind=job.kind, subject=job.subject)
-            tx.emit("job.retried", f"job:{job.id}", kind=job.kind, subject=job.subject)
+        tell(tx, "job.retried", claims)
         tx.signal("jobs")
 
     async def sweep_finished(self, tx: Tx, *, limit: int = 5000) -> int:
