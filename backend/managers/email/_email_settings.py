@@ -139,6 +139,9 @@ class EmailSettingsStore:
             "smtp_options": asdict(smtp.options) if smtp else None,
             "retry": asdict(retry) if retry else None,
             "senders": _parse_senders(senders) or None,
+        }
+        changed = sorted(name for name, now in values.items() if getattr(row, name, None) != now)
+        values |= {
             "version": current.revision + 1,
             "updated_at": tx.now(),
         }
@@ -156,6 +159,8 @@ class EmailSettingsStore:
             suppress_hard_bounces=suppress_hard_bounces,
             keep_content_days=keep_content_days,
             keep_days=keep_days,
+            # By name alone: lists of senders and authorities are larger than a record may be.
+            changed=changed,
             version=values["version"],
         )
         made = _as_settings(EmailSettingsRow(**values), self._platform)

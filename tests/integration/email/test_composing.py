@@ -55,6 +55,16 @@ class TestSender:
         assert answer.status_code == 202, answer.text
         assert answer.json()["from"].replace('"', "") == shown
 
+    async def test_who_may_be_one_is_on_record_when_it_changes(self, app: App) -> None:
+        ada = await app.caller("owner")
+        await put_settings(ada)
+        await put_settings(ada)
+        await put_settings(ada, senders=["eve@acme.example"])
+        saved = await ada.audit(app.platform, "email_settings.saved")
+        changed = [record.data["changed"] for record in reversed(saved)]
+        assert "senders" in changed[0]
+        assert changed[1:] == [[], ["senders"]]
+
     @pytest.mark.parametrize(
         "given",
         ["eve@evil.example", "a@b.shop.acme.example", "a@xshop.acme.example", "a@acme.example"],
