@@ -144,7 +144,6 @@ class Session:
         *,
         delivering: bool,
         most: int | None,
-        options: Sequence[bytes] = (),
     ) -> Transaction:
         """MAIL, RCPT and DATA with at most so many recipients.
 
@@ -164,7 +163,7 @@ class Session:
             recipients = [one for one in recipients if one[0] not in needing]
             if not recipients:
                 return found
-        reply = await self.command(b"MAIL", b"FROM:<%b>" % sender.encode(), *parameters, *options)
+        reply = await self.command(b"MAIL", b"FROM:<%b>" % sender.encode(), *parameters)
         verdict = self._judge("mail", reply, delivering=delivering)
         if verdict != "yes":
             found.refused = ("mail", Said(reply, verdict))

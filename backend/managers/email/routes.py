@@ -351,7 +351,7 @@ async def put_settings(
     return _settings(emails, found, relay, warning)
 
 
-@router.post("/email-settings/relay/resume", response_model=RelayOut, responses=problems())
+@router.post("/email-settings/relay/resume", response_model=RelayOut)
 async def resume_relay(
     request: Request,
     scope: Annotated[Scope, requires("email_settings:write")],
