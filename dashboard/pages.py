@@ -526,12 +526,14 @@ def _bulk(session: state.Session, key: str, bulk: Bulk, wanted: Mapping[str, str
         return
     total = dict.fromkeys(bulk.sums, 0)
     with problems.guard(), st.status(f"{bulk.label} …") as progress:
-        cursor, more = None, True
-        while more:
+        cursor: str | None = None
+        while True:
             part = bulk.call(session.api, **wanted, cursor=cursor)
             total = {name: count + getattr(part, name) for name, count in total.items()}
             progress.update(label=bulk.said(**total))
-            cursor, more = part.next_cursor, part.next_cursor is not None
+            cursor = part.next_cursor
+            if cursor is None:
+                break
         confirm.say_after_rerun(bulk.said(**total))
         st.rerun()
 

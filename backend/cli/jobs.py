@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
@@ -38,8 +39,8 @@ def _options(parser: argparse.ArgumentParser) -> None:
 async def _retry(platform: Platform, scope: Scope, options: argparse.Namespace) -> None:
     manager, database = platform.of(OrchestratorManager), platform.database
     retried = refused = 0
-    last_id, more = None, True
-    while more:
+    last_id: str | None = None
+    while True:
         async with database.transaction(scope) as tx:
             done = await manager.retry_jobs(
                 tx,
@@ -50,15 +51,18 @@ async def _retry(platform: Platform, scope: Scope, options: argparse.Namespace) 
                 before_id=last_id,
             )
         retried, refused = retried + done.retried, refused + done.refused
-        last_id, more = done.last_id, done.last_id is not None
+        last_id = done.last_id
+        if last_id is None:
+            break
     sys.stdout.write(f"{retried} retried, {refused} refused\n")
 
 
 def _time(text: str) -> datetime:
-    at = datetime.fromisoformat(text)
-    if at.tzinfo is None:
-        raise argparse.ArgumentTypeError("a time is written like 2027-01-31T12:00:00Z")
-    return at
+    with suppress(ValueError):
+        at = datetime.fromisoformat(text)
+        if at.tzinfo is not None:
+            return at
+    raise argparse.ArgumentTypeError("a time is written like 2027-01-31T12:00:00Z")
 
 
 def _retry_options(parser: argparse.ArgumentParser) -> None:
