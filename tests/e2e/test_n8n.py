@@ -58,6 +58,16 @@ def free_port() -> int:
         return port
 
 
+def make_file(path: str, name: str) -> dict[str, Any]:
+    """A node that makes a file of the note that the webhook was called with."""
+    parameters = {
+        "operation": "toText",
+        "sourceProperty": "body.note",
+        "options": {"fileName": name},
+    }
+    return make_node(path, "File", "n8n-nodes-base.convertToFile", 1.1, parameters)
+
+
 @pytest.fixture(scope="module")
 def n8n(tmp_path_factory) -> Iterator[N8nApi]:
     try:
@@ -342,17 +352,7 @@ class TestEmail:
                 },
             },
         )
-        file = make_node(
-            path,
-            "File",
-            "n8n-nodes-base.convertToFile",
-            1.1,
-            {
-                "operation": "toText",
-                "sourceProperty": "body.note",
-                "options": {"fileName": "note.txt"},
-            },
-        )
+        file = make_file(path, "note.txt")
         workflow = n8n.ensure_workflow(path, [hook, file, sender, respond])
         _, execution = n8n.run_webhook(workflow, path, {"note": "héllo"})
 
@@ -394,17 +394,7 @@ class TestEmail:
                 },
             },
         )
-        file = make_node(
-            path,
-            "File",
-            "n8n-nodes-base.convertToFile",
-            1.1,
-            {
-                "operation": "toText",
-                "sourceProperty": "body.note",
-                "options": {"fileName": "logo.svg"},
-            },
-        )
+        file = make_file(path, "logo.svg")
         workflow = n8n.ensure_workflow(path, [hook, file, sender, respond])
         _, execution = n8n.run_webhook(workflow, path, {"note": "<svg/>"})
 
