@@ -27,6 +27,7 @@ from tests.support.postgres import PostgresServer
 _READY_SECONDS: Final = 60.0
 _EXIT_SECONDS: Final = 60.0
 _PAGE: Final = 200
+_OPEN: Final = ("queued", "sending", "deferred")
 
 Json = dict[str, Any]
 
@@ -352,7 +353,10 @@ class Rig:
         """
 
         async def settled() -> bool:
-            if await self.has_emails("queued", "sending", "deferred"):
+            if await self.has_emails(*_OPEN):
+                return False
+            # One that changed states between those questions was not seen by them.
+            if any(email["state"] in _OPEN for email in await self.emails()):
                 return False
             return not await self.count_jobs("ready", "running", "blocked")
 

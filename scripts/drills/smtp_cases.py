@@ -40,6 +40,12 @@ class Case:
     shows: bytes = b""
     """What every message has in it as the server sees it."""
 
+    @property
+    def most_learned(self) -> float:
+        """The most that its limit may be when it is read: a step of recovery may have come."""
+        most = self.learned[1] if self.learned is not None else 0.0
+        return most + max(1, most // 4)
+
 
 def _says(hook: str, said: str, *, extensions: tuple[str, ...] = ()) -> Callable[[], Rules]:
     """A server that says this at one step, always."""
