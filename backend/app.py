@@ -27,6 +27,7 @@ from backend.core.database import Database, ReadTx, make_engine
 from backend.core.events import OUTBOX, count_dropped_unread, event_maker
 from backend.core.log import access_logger
 from backend.core.room import House, Room
+from backend.core.signal_log import SignalLog
 from backend.core.signals import PostgresCarrier, Signals, UnixCarrier
 from backend.core.telemetry import Consumer, Telemetry
 from backend.http import problem
@@ -102,6 +103,8 @@ class Platform:
     ) -> AsyncIterator[None]:
         """What the rooms do by themselves while a process of this kind serves."""
         async with AsyncExitStack() as stack:
+            log = SignalLog(self.database, self.house.durable_topics)
+            await stack.enter_async_context(log.followed())
             for room, manager in self.at_work():
                 if room.serving is not None:
                     await stack.enter_async_context(room.serving(manager, self.database))
@@ -153,6 +156,7 @@ def compose(
         event_row=event_maker(house.events),
         clock=clock,
         signals=Signals(carrier),
+        durable_topics=house.durable_topics,
     )
 
     outbound = Outbound(settings.outbound)

@@ -10,6 +10,7 @@ from backend.core.audit import SEQUENCER
 from backend.core.context import Errand
 from backend.core.events import OUTBOX, PLATFORM_EVENTS
 from backend.core.room import House, Room
+from backend.core.signal_log import SIGNALS
 from backend.managers import (
     audit,
     dashboard,
@@ -38,7 +39,7 @@ ROOMS: Final[tuple[Room[Any], ...]] = (
     dashboard.ROOM,
 )
 
-CORE_ERRANDS: Final[tuple[Errand, ...]] = (SEQUENCER, OUTBOX, PLATFORM_EVENTS)
+CORE_ERRANDS: Final[tuple[Errand, ...]] = (SEQUENCER, OUTBOX, PLATFORM_EVENTS, SIGNALS)
 
 HOUSE: Final = House(ROOMS, errands=CORE_ERRANDS)
 """The sum for whoever needs no more than this release has."""

@@ -23,6 +23,7 @@ from backend.core.cursors import EventDispatcher
 from backend.core.database import Tx
 from backend.core.errors import UnavailableError
 from backend.core.events import OUTBOX, Retention, sweep_events
+from backend.core.signal_log import SIGNALS, sweep_signals
 from backend.managers.monitoring import MonitoringManager
 from backend.managers.orchestrator import OrchestratorManager, Worker
 
@@ -122,6 +123,7 @@ async def sweep(platform: Platform, holder: str) -> None:
         return
     duties: list[tuple[str, Errand, Callable[[Tx], Awaitable[int]]]] = [
         ("core", OUTBOX, partial(sweep_events, retention=retention)),
+        ("core", SIGNALS, sweep_signals),
         *(
             (room.name, sweep.errand, partial(sweep.run, manager))
             for room, manager in platform.at_work()

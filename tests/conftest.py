@@ -92,6 +92,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
         make_engine(database_url, pool_size=4),
         audit_row=audit_row,
         event_row=event_maker(HOUSE.events),
+        durable_topics=HOUSE.durable_topics,
     )
     yield made
     await made.aclose()

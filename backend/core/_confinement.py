@@ -28,7 +28,7 @@ from backend.core._compiled import Facts, watch
 from backend.core.columns import Lease, TenantOwned
 from backend.core.context import AnyScope, Scope, SystemScope
 
-_JOURNALS: Final = frozenset({"audit_records", "events"})
+_JOURNALS: Final = frozenset({"audit_records", "events", "signals"})
 """What every errand may append to, and none may read or change without listing it."""
 
 _EVERYBODYS: Final = frozenset({Lease.__tablename__})

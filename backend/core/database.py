@@ -8,7 +8,15 @@ to it.
 import asyncio
 import logging
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import datetime
 from functools import cache
@@ -47,7 +55,8 @@ from backend.core.clock import Clock, system_clock
 from backend.core.columns import Base, Id, Json, Lease, TenantOwned, UtcTime, db_now
 from backend.core.context import AnyScope, Scope, SystemScope
 from backend.core.errors import UnavailableError
-from backend.core.signals import Signals
+from backend.core.ids import uuid7
+from backend.core.signals import SignalRecord, Signals
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +137,7 @@ class Tx(ReadTx):
         self._shared = shared or _Shared()
         self._after: list[AfterCommit] = []
         self._before: list[Callable[[Tx], Awaitable[None]]] = []
-        self._signals: dict[tuple[str, str], None] = {}
+        self._signals: dict[tuple[str, str], str] = {}
         self.demanded: frozenset[str] = frozenset()
 
     def demand(self, permissions: frozenset[str]) -> None:
@@ -228,6 +237,12 @@ class Tx(ReadTx):
         """What is left to do inside the transaction."""
         for step in self._before:
             await step(self)
+        # Last, so that little time lies between a record's time and the commit that shows it.
+        for (topic, payload), record in self._signals.items():
+            if topic in self._database.durable_topics and not record:
+                row = {"id": uuid7(), "tenant_id": self.tenant_id}
+                self._signals[topic, payload] = row["id"]
+                self.append(SignalRecord, [row | {"topic": topic, "payload": payload}])
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
@@ -294,8 +309,12 @@ class Tx(ReadTx):
         self._after.append(callback)
 
     def signal(self, topic: str, payload: str = "") -> None:
-        """Tell every process of the fleet, after commit. A hint: receivers also poll."""
-        self._signals[topic, payload] = None
+        """Tell every process of the fleet, after commit.
+
+        A hint: receivers also poll. Of a durable topic they need not: it is kept with the change,
+        and reaches every process that serves within seconds, whatever was lost.
+        """
+        self._signals.setdefault((topic, payload), "")
 
     async def insert(self, model: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert many rows in one statement, each checked against the scope."""
@@ -431,12 +450,14 @@ class Database:
         event_row: RowMaker = _no_event,
         clock: Clock = system_clock,
         signals: Signals | None = None,
+        durable_topics: Collection[str] = (),
     ) -> None:
         self.engine = engine
         self.clock = clock
         self.audit_row = audit_row
         self.event_row = event_row
         self.signals = signals or Signals()
+        self.durable_topics = frozenset(durable_topics)
         self.dialect = engine.dialect.name
         self._turn: AbstractAsyncContextManager[Any] = (
             asyncio.Lock() if self.dialect == "sqlite" else nullcontext()
@@ -540,8 +561,9 @@ class Database:
             raise DatabaseUnavailableError(headers={"Retry-After": "1"}) from exc
 
     def _publish(self, committed: Iterable[tuple[Tx, Any]]) -> None:
-        for topic, payload in dict.fromkeys(each for tx, _ in committed for each in tx._signals):
-            self.signals.publish(topic, payload)
+        signals = (each for tx, _ in committed for each in tx._signals.items())
+        for (topic, payload), record in dict.fromkeys(signals):
+            self.signals.publish(topic, payload, record)
 
     @asynccontextmanager
     async def read(self, scope: AnyScope) -> AsyncIterator[ReadTx]:

@@ -154,6 +154,7 @@ class Room(Generic[M]):
         observe: Takes finished requests, after their answers.
         observe_work: Takes what a worker did with a job: the event's name, then its labels.
         serving: What works while an API or a worker serves.
+        durable_topics: Signals that must not be lost: what they end would go on without them.
     """
 
     name: str
@@ -179,6 +180,7 @@ class Room(Generic[M]):
     observe: Callable[[M, Sequence[RequestRecord]], None] | None = None
     observe_work: Callable[..., None] | None = None
     serving: Callable[[M, Database], AbstractAsyncContextManager[Any]] | None = None
+    durable_topics: tuple[str, ...] = ()
 
 
 class RoomClashError(RuntimeError):
@@ -195,6 +197,7 @@ class House:
         errands: Errand by name.
         along: Tables that every request's transaction may touch.
         open_paths: Paths that ask nobody who they are.
+        durable_topics: Signals that must not be lost.
     """
 
     def __init__(self, rooms: Iterable[Room[Any]], *, errands: Iterable[Errand] = ()) -> None:
@@ -225,6 +228,9 @@ class House:
         self.open_paths: frozenset[str] = frozenset().union(
             *(room.open_paths for room in self.rooms)
         )
+        self.durable_topics: frozenset[str] = frozenset().union(
+            *(room.durable_topics for room in self.rooms)
+        )
         for name in self.errands:
             claim("errand", name, "core")
         for name in self.permissions:
@@ -239,6 +245,7 @@ class House:
                 ("errand", (errand.name for errand in room.errands)),
                 ("class of routes", (one.name for one in room.route_classes)),
                 ("class of routes below", (one.prefix for one in room.route_classes)),
+                ("durable topic", room.durable_topics),
                 ("tick", (tick.name for tick in room.ticks)),
                 ("check", (check.name for check in room.checks)),
                 ("check", (check.name for check in room.fleet_checks)),

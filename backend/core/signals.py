@@ -1,5 +1,9 @@
 """Hints between processes: wake a worker, drop a cache. May be lost; receivers also poll.
 
+Where nothing else would be polled, as with a cache that is asked before the database is, the topic
+is durable: its signals are written down in the transaction that they tell of, and each process
+reads those that no carrier brought (:mod:`backend.core.signal_log`).
+
 One object, two carriers chosen by configuration: ``LISTEN``/``NOTIFY`` on PostgreSQL, Unix
 datagram sockets in the data folder beside SQLite. Hints leave after commit and are coalesced, so
 that a burst of a thousand submits costs one notification: ``NOTIFY`` inside the committing
@@ -13,9 +17,14 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from backend.core.columns import Base, Id, TenantOwned, db_now
 from backend.core.ids import uuid7
 
 psycopg: Any
@@ -30,6 +39,21 @@ CHANNEL: Final = "email_sender"
 _COALESCE_SECONDS: Final = 0.003
 _MAX_DATAGRAM: Final = 7000
 _MAX_DIRECTORY: Final = 70
+_REMEMBERED: Final = 10_000
+
+
+class SignalRecord(TenantOwned, Base):
+    """A signal of a durable topic, committed with the change that it tells of."""
+
+    __tablename__ = "signals"
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    # By the database's clock: those of several hosts need not agree.
+    at: Mapped[datetime] = mapped_column(default=db_now())
+    topic: Mapped[str]
+    payload: Mapped[str]
+
+    # Every process reads the last seconds of all tenants.
+    __table_args__ = (sa.Index("ix_signals_at", "at"),)
 
 
 class _Carrier(Protocol):
@@ -45,6 +69,7 @@ class Signals:
         self._carrier = carrier
         self._subscribers: dict[str, list[Callable[[str], None]]] = {}
         self._outgoing: dict[str, None] = {}
+        self._delivered: dict[str, None] = {}
         self._pending = asyncio.Event()
         self._id = uuid7()[-12:]
 
@@ -52,14 +77,28 @@ class Signals:
         """Call ``callback(payload)`` on this process's loop for each signal of ``topic``."""
         self._subscribers.setdefault(topic, []).append(callback)
 
-    def publish(self, topic: str, payload: str = "") -> None:
-        """Deliver here at once and elsewhere within milliseconds. Never blocks, never raises."""
-        self._deliver(topic, payload)
+    def publish(self, topic: str, payload: str = "", record: str = "") -> None:
+        """Deliver here at once and elsewhere within milliseconds. Never blocks, never raises.
+
+        Args:
+            topic: What kind of thing happened.
+            payload: What it concerns.
+            record: The id of its :class:`SignalRecord`, if it has one.
+        """
+        self.deliver(topic, payload, record)
         if self._carrier is not None:
-            self._outgoing[f"{self._id} {topic} {payload}"] = None
+            self._outgoing[f"{self._id} {topic} {record} {payload}"] = None
             self._pending.set()
 
-    def _deliver(self, topic: str, payload: str) -> None:
+    def deliver(self, topic: str, payload: str, record: str = "") -> None:
+        """Call this process's subscribers; for a record that they have been told of, nobody."""
+        if record:
+            if record in self._delivered:
+                return
+            self._delivered[record] = None
+            if len(self._delivered) > 2 * _REMEMBERED:
+                # Half at once: looking for the oldest key passes over all that went before it.
+                self._delivered = dict.fromkeys(list(self._delivered)[_REMEMBERED:])
         for callback in self._subscribers.get(topic, ()):
             try:
                 callback(payload)
@@ -68,9 +107,10 @@ class Signals:
 
     def _receive(self, message: str) -> None:
         sender, _, rest = message.partition(" ")
-        topic, _, payload = rest.partition(" ")
+        topic, _, rest = rest.partition(" ")
+        record, _, payload = rest.partition(" ")
         if sender != self._id:
-            self._deliver(topic, payload)
+            self.deliver(topic, payload, record)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

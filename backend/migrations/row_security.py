@@ -21,7 +21,7 @@ from backend.core.row_security import ERRAND_SETTING, NO_TENANT, TENANT_SETTING,
 MIGRATION: Final = "core.migration"
 """What a migration names; only the role that owns the tables may."""
 
-_JOURNALS: Final = frozenset({"audit_records", "events"})
+_JOURNALS: Final = frozenset({"audit_records", "events", "signals"})
 _POLICY: Final = "scope"
 _APPENDING: Final = "journal"
 _OWNERS: Final = "migration"

@@ -123,6 +123,7 @@ class Gate:
             audit_row=audit_row,
             event_row=event_maker(HOUSE.events),
             clock=self.clock,
+            durable_topics=HOUSE.durable_topics,
         )
         return open_gate(apart, self.clock, self.root_key)
 
@@ -166,6 +167,7 @@ async def gate(database_url: str, clock: Clock) -> AsyncIterator[Gate]:
         audit_row=audit_row,
         event_row=event_maker(HOUSE.events),
         clock=clock,
+        durable_topics=HOUSE.durable_topics,
     )
     yield open_gate(database, clock, os.urandom(32))
     await database.aclose()

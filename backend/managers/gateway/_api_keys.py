@@ -112,7 +112,7 @@ class ApiKeys:
         await tx.session.delete(row)
         tx.audit("api_key.revoked", f"api_key:{row.id}", name=row.name, prefix=row.prefix)
         tx.emit("api_key.revoked", f"api_key:{row.id}", name=row.name)
-        tx.signal(PRINCIPALS)
+        tx.signal(PRINCIPALS, f"api_key:{row.id}")
 
     async def find_principal(self, digest: bytes) -> Principal:
         """Whom the key with this SHA-256 stands for.

@@ -1,16 +1,30 @@
 """What was verified before, and what was refused: a hot request asks nobody else."""
 
 import hashlib
+import logging
 from collections.abc import Callable
+from typing import Final
 
 from backend.core.context import Principal
 from backend.managers.identity import AccessClaims, CredentialInvalidError
+
+logger = logging.getLogger(__name__)
+
+_CONCERNS: Final = frozenset({"tenant", "user", "client", "api_key"})
+
+Concerns = tuple[str, ...]
+"""Whose changes end what is known of a credential, as the signal ``principals`` names them."""
+
+
+def concerns_of(claims: AccessClaims) -> Concerns:
+    """Those of a token: its subject, its tenant, and the client that it was issued to."""
+    return claims.subject, f"tenant:{claims.tenant_id}", f"client:{claims.client_id}"
 
 
 class Known:
     """One verified credential. ``claims`` is None for API keys, whose row says everything."""
 
-    __slots__ = ("answer", "claims", "generation", "good_until", "principal")
+    __slots__ = ("answer", "claims", "concerns", "generation", "good_until", "principal")
 
     def __init__(
         self,
@@ -20,6 +34,11 @@ class Known:
         generation: int,
     ) -> None:
         self.principal = principal
+        self.concerns: Concerns = (
+            concerns_of(claims)
+            if claims is not None
+            else (principal.subject, f"tenant:{principal.tenant_id}")
+        )
         self.claims = claims
         self.good_until = good_until
         self.generation = generation
@@ -29,9 +48,11 @@ class Known:
 class CredentialCache:
     """Credentials by SHA-256: those that held, with their principal, and those that did not.
 
-    Dropping everything is one increment: entries carry the generation they were made in. A
-    signature that held keeps holding across generations, so after a change only the database is
-    asked again, not the curve. Times are the monotonic clock's, in seconds.
+    Each change begins a generation, and entries carry the one they were asked for in: one that is
+    older than the last change of anything that it concerns is not believed. So a change costs as
+    much whatever is cached, ends only what it concerns, and ends what is being looked up just then
+    as well. A signature that held keeps holding, so after a change only the database is asked
+    again, not the curve. Times are the monotonic clock's, in seconds.
     """
 
     def __init__(
@@ -43,7 +64,11 @@ class CredentialCache:
         monotonic: Callable[[], float],
     ) -> None:
         self._known: dict[bytes, Known] = {}
-        self._refused: dict[bytes, tuple[float, int, type[CredentialInvalidError]]] = {}
+        self._refused: dict[
+            bytes, tuple[float, int, Concerns | None, type[CredentialInvalidError]]
+        ] = {}
+        self._changed: dict[str, int] = {}
+        self._all_changed = self._cleared = 0
         self._entries = entries
         self._refused_entries = refused_entries
         self._refused_seconds = refused_seconds
@@ -53,25 +78,39 @@ class CredentialCache:
     def find(self, credential: str) -> Known | None:
         """What is known about a credential that holds right now; about a microsecond."""
         known = self._known.get(hashlib.sha256(credential.encode()).digest())
-        if (
-            known is None
-            or known.generation != self.generation
-            or known.good_until <= self._monotonic()
-        ):
+        if known is None or known.good_until <= self._monotonic():
             return None
+        if known.generation != self.generation:
+            if self._concerned(known.concerns, known.generation):
+                return None
+            known.generation = self.generation
         return known
+
+    def _concerned(self, concerns: Concerns, generation: int) -> bool:
+        """Whether anything of it has changed since that generation."""
+        return generation < self._all_changed or any(
+            generation < self._changed.get(each, 0) for each in concerns
+        )
 
     def find_claims(self, digest: bytes) -> AccessClaims | None:
         """The claims of a token whose signature was verified before; they may have expired."""
         known = self._known.get(digest)
-        return known.claims if known is not None else None
+        # An entry from before a signing key changed may have been on its way then.
+        return known.claims if known is not None and known.generation >= self._cleared else None
 
     def refusal(self, digest: bytes) -> type[CredentialInvalidError] | None:
         """How the credential was refused, if that was moments ago and nothing has changed since."""
         found = self._refused.get(digest)
-        if found is None or found[1] != self.generation or found[0] <= self._monotonic():
+        if found is None:
             return None
-        return found[2]
+        until, generation, concerns, refusal = found
+        if until <= self._monotonic() or (
+            generation != self.generation
+            if concerns is None
+            else self._concerned(concerns, generation)
+        ):
+            return None
+        return refusal
 
     def keep(
         self,
@@ -83,7 +122,7 @@ class CredentialCache:
     ) -> Known:
         """Remember a credential for ``seconds``.
 
-        ``generation`` is the one in which the database was asked: when something changed
+        ``generation`` is the one in which the database was asked: when something of it changed
         meanwhile the entry is stillborn, instead of outliving the change.
         """
         self._known.pop(digest, None)
@@ -93,20 +132,41 @@ class CredentialCache:
         self._known[digest] = known
         return known
 
-    def refuse(self, digest: bytes, generation: int, refusal: type[CredentialInvalidError]) -> None:
-        """Remember for a few seconds that a credential does not hold."""
+    def refuse(
+        self,
+        digest: bytes,
+        generation: int,
+        refusal: type[CredentialInvalidError],
+        concerns: Concerns | None,
+    ) -> None:
+        """Remember for a few seconds that a credential does not hold.
+
+        ``concerns`` is whose changes could make it hold: empty when nobody's could, None when it is
+        not known whom it stands for, so that any change may be the one.
+        """
         self._known.pop(digest, None)
         self._refused.pop(digest, None)
         if len(self._refused) >= self._refused_entries:
             del self._refused[next(iter(self._refused))]
         until = self._monotonic() + self._refused_seconds
-        self._refused[digest] = (until, generation, refusal)
+        self._refused[digest] = (until, generation, concerns, refusal)
 
-    def drop(self) -> None:
-        """Somebody's rights changed: look at everybody again."""
+    def drop(self, about: str) -> None:
+        """Rights changed: look again at whom it concerns; at everybody if ``about`` is empty."""
         self.generation += 1
+        kind, _, identity = about.partition(":")
+        if about and not (kind in _CONCERNS and identity):
+            logger.error("change_of_unknown_kind", extra={"about": about})
+            about = ""
+        if about and len(self._changed) < self._entries:
+            self._changed[about] = self.generation
+        else:
+            self._all_changed = self.generation
+            self._changed.clear()
 
     def clear(self) -> None:
         """A signing key changed: not even signatures are believed any more."""
-        self.generation += 1
+        self.drop("")
+        self._cleared = self.generation
         self._known.clear()
+        self._refused.clear()

@@ -21,7 +21,7 @@ from backend.kit import credentials
 from backend.kit.limiter import GcraLimiter, Level, Verdict, policy_of
 from backend.kit.sources import source_of
 from backend.managers.gateway._api_keys import ApiKeys
-from backend.managers.gateway._cache import CredentialCache, Known
+from backend.managers.gateway._cache import Concerns, CredentialCache, Known, concerns_of
 from backend.managers.gateway._idempotency import Reply, ReplyStore
 from backend.managers.gateway.models import IdempotencyRecord
 from backend.managers.gateway.settings import GatewaySettings
@@ -124,7 +124,7 @@ class GatewayManager:
             {"introspection_endpoint": INTROSPECTION_PATH},
             introspection_endpoint_auth_methods_supported=["bearer"],
         )
-        database.signals.subscribe(PRINCIPALS, lambda _: self._cache.drop())
+        database.signals.subscribe(PRINCIPALS, self._cache.drop)
         database.signals.subscribe(SIGNING_KEYS_CHANGED, lambda _: self._cache.clear())
 
     def _make_levels(
@@ -221,8 +221,8 @@ class GatewayManager:
     async def authenticate(self, credential: str) -> Principal:
         """Who a credential is, by signature and database.
 
-        Requests that arrive together with one credential share one look: a change of rights
-        drops everybody's entry at once, and a busy token must not ask a hundred times then.
+        Requests that arrive together with one credential share one look: after a change of its
+        rights a busy token must not ask a hundred times.
 
         Raises:
             CredentialInvalidError: It does not hold, for whatever reason.
@@ -258,12 +258,15 @@ class GatewayManager:
 
     async def _look(self, credential: str, digest: bytes, generation: int) -> Known:
         claims: AccessClaims | None = None
+        concerns: Concerns | None = None
         try:
             if credential.startswith("es_"):
                 principal = await self.api_keys.find_principal(digest)
             else:
+                concerns = ()
                 claims = self._cache.find_claims(digest)
                 claims = claims or await self._identity.verify_token(credential)
+                concerns = concerns_of(claims)
                 principal = await self._identity.find_principal(claims)
         except UnknownKeyError:
             # Not remembered: the key may arrive in a moment, and no curve was computed.
@@ -271,7 +274,7 @@ class GatewayManager:
         except (TokenInvalidError, CredentialInvalidError) as exc:
             expired = isinstance(exc, (TokenExpiredError, CredentialExpiredError))
             refusal = CredentialExpiredError if expired else CredentialInvalidError
-            self._cache.refuse(digest, generation, refusal)
+            self._cache.refuse(digest, generation, refusal, concerns)
             raise refusal from None
         seconds = float(self._settings.principal_cache_seconds)
         if principal.expires_at:

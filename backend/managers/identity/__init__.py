@@ -59,6 +59,7 @@ ROOM = Room(
     ticks=(Tick("identity.flush", 10, IdentityManager.flush, process="api"),),
     sweeps=(Sweep(RETENTION, IdentityManager.sweep_expired),),
     serving=IdentityManager.serving,
+    durable_topics=(SIGNING_KEYS_CHANGED,),
 )
 
 __all__ = [

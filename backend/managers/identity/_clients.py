@@ -97,7 +97,7 @@ class Clients:
         row.secret_hash = credentials.digest_of(secret)
         tx.audit("client.rotated", f"client:{row.client_id}")
         tx.emit("client.rotated", f"client:{row.client_id}", name=row.name)
-        tx.signal(PRINCIPALS)
+        tx.signal(PRINCIPALS, f"client:{row.client_id}")
         return _client(row), secret
 
     async def renew_own_client(
@@ -119,7 +119,7 @@ class Clients:
         row.name, row.role, row.disabled = name, role, False
         tx.audit("client.rotated", f"client:{row.client_id}")
         tx.emit("client.rotated", f"client:{row.client_id}", name=row.name)
-        tx.signal(PRINCIPALS)
+        tx.signal(PRINCIPALS, f"client:{row.client_id}")
         return _client(row), secret
 
     async def delete_client(
@@ -136,7 +136,7 @@ class Clients:
         await tx.session.delete(row)
         tx.audit("client.deleted", f"client:{row.client_id}", name=row.name)
         tx.emit("client.deleted", f"client:{row.client_id}", name=row.name)
-        tx.signal(PRINCIPALS)
+        tx.signal(PRINCIPALS, f"client:{row.client_id}")
 
     async def _locked_client(self, tx: Tx, client_id: str) -> OauthClient:
         row: OauthClient | None = await tx.scalar(
@@ -187,7 +187,7 @@ class Clients:
         else:
             row.secret_hash, row.redirect_uris = wanted
             tx.audit("client.rotated", f"client:{CONSOLE}", redirect_uris=wanted[1])
-        tx.signal(PRINCIPALS)
+        tx.signal(PRINCIPALS, f"client:{CONSOLE}")
 
 
 def _client(row: OauthClient) -> Client:

@@ -103,12 +103,14 @@ class LogIns:
         async with self._database.transaction(scope) as tx:
             now = tx.now()
             if replaces is not None:
-                await tx.execute(
+                whose = await tx.scalar(
                     sa.delete(BrowserSession)
                     .where(BrowserSession.cookie_hash == _hash(replaces))
+                    .returning(BrowserSession.user_id)
                     .execution_options(synchronize_session=False)
                 )
-                tx.signal(PRINCIPALS)
+                if whose is not None:
+                    tx.signal(PRINCIPALS, f"user:{whose}")
             session = BrowserSession(
                 id=uuid7(),
                 cookie_hash=_hash(cookie),
@@ -152,7 +154,7 @@ class LogIns:
             )
             for session_id, user_id in ended.all():
                 tx.audit("session.ended", f"user:{user_id}", session=session_id)
-                tx.signal(PRINCIPALS)
+                tx.signal(PRINCIPALS, f"user:{user_id}")
 
     async def end_all(self, tx: Tx, user_id: str) -> int:
         """End all of a person's log-ins, and with them every token made from one; returns how many.
@@ -169,7 +171,7 @@ class LogIns:
         sessions = ended.scalars().all()
         for session_id in sessions:
             tx.audit("session.ended", f"user:{user_id}", session=session_id)
-        tx.signal(PRINCIPALS)
+        tx.signal(PRINCIPALS, f"user:{user_id}")
         return len(sessions)
 
 

@@ -301,7 +301,7 @@ class OpenIdProvider:
                         f"user:{spent.user_id}",
                         address=peer.address,
                     )
-                    tx.signal(PRINCIPALS)
+                    tx.signal(PRINCIPALS, f"user:{spent.user_id}")
                 return
             snapshot.code = _oauth.CodeSnapshot(
                 redirect_uri=row.redirect_uri,
@@ -441,7 +441,7 @@ class OpenIdProvider:
                         tenant_id=claims.tenant_id,
                         subject=claims.subject,
                     )
-                    tx.signal(PRINCIPALS)
+                    tx.signal(PRINCIPALS, claims.subject)
             return Answer(200, {}, {})
         except TooManyFailuresError as exc:
             return _slow_down(exc)

@@ -131,11 +131,13 @@ class KeyStore:
         self._monotonic = monotonic
         self._keys: KeySet | None = None
         self._loaded_at = 0.0
+        self._forgotten = 0
         self._loading = asyncio.Lock()
 
     def forget(self) -> None:
-        """Load again at next need."""
+        """Load again at next need; what is being read just now is used and not kept."""
         self._keys = None
+        self._forgotten += 1
 
     async def current(self) -> KeySet:
         """The keys, from memory unless they are a minute old."""
@@ -163,13 +165,15 @@ class KeyStore:
             keys = self._keys
             if keys is not None and self._monotonic() < self._loaded_at + age_seconds:
                 return keys
+            forgotten = self._forgotten
             scope = SystemScope(AUTHENTICATE)
             async with self._database.read(scope) as view:
                 keys = await self._read(view)
             if keys is None:
                 async with self._database.transaction(scope) as tx:
                     keys = await self._read(tx) or await self._begin(tx)
-            self._keys, self._loaded_at = keys, self._monotonic()
+            if forgotten == self._forgotten:
+                self._keys, self._loaded_at = keys, self._monotonic()
             return keys
 
     async def _read(self, tx: ReadTx) -> KeySet | None:

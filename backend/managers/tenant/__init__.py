@@ -45,6 +45,7 @@ ROOM = Room(
         "member.removed": "member:read",
     },
     routers=(router,),
+    durable_topics=(PRINCIPALS,),
 )
 
 __all__ = [

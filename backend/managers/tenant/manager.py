@@ -22,7 +22,11 @@ from backend.managers.tenant.models import MembershipRow, TenantRow, UserRow
 
 LOCAL_ISSUER: Final = "local"
 PRINCIPALS: Final = "principals"
-"""The signal that says: roles, memberships or credentials changed, drop what you cached."""
+"""The signal that says: roles, memberships or credentials changed, drop what you cached of it.
+
+Its payload says whose, as narrowly as is true: ``tenant:<id>``, ``user:<id>``, ``client:<client
+id>``, ``api_key:<id>``; empty for everybody's.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +194,7 @@ class TenantManager:
             raise MemberNotFoundError(detail)
         row.password_hash = password_hash
         tx.audit("user.password_reset", f"user:{row.id}")
-        tx.signal(PRINCIPALS)
+        tx.signal(PRINCIPALS, f"user:{row.id}")
         return _user(row)
 
     async def get_user(self, tx: ReadTx, user_id: str) -> User:
@@ -262,7 +266,7 @@ class TenantManager:
             raise MemberExistsError
         tx.audit("member.added", f"user:{user_id}", tenant_id=tenant_id, role=role)
         tx.emit("member.added", f"user:{user_id}", tenant_id=tenant_id, role=role)
-        tx.signal(PRINCIPALS)
+        tx.signal(PRINCIPALS, f"user:{user_id}")
         return Membership(tenant_id, user_id, role)
 
     async def add_first_owner(
@@ -347,7 +351,7 @@ class TenantManager:
         before, row.role = row.role, role
         tx.audit("member.role_changed", f"user:{user_id}", before=before, after=role)
         tx.emit("member.role_changed", f"user:{user_id}", before=before, after=role)
-        tx.signal(PRINCIPALS)
+        tx.signal(PRINCIPALS, f"user:{user_id}")
         return _member(user, row)
 
     async def remove_member(self, tx: Tx, *, user_id: str, remover: frozenset[str]) -> None:
@@ -365,7 +369,7 @@ class TenantManager:
         await tx.session.delete(row)
         tx.audit("member.removed", f"user:{user_id}", role=row.role)
         tx.emit("member.removed", f"user:{user_id}", role=row.role)
-        tx.signal(PRINCIPALS)
+        tx.signal(PRINCIPALS, f"user:{user_id}")
 
     async def _locked_member(self, tx: Tx, user_id: str) -> tuple[UserRow, MembershipRow]:
         # All of the tenant's memberships, not one row: two owners leaving at the same moment

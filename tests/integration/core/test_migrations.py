@@ -74,6 +74,7 @@ ACROSS_TENANTS = {
     "ix_jobs_finished_at": "a sweep",
     "ix_memberships_user_id": "a log-in: of which tenants is this person?",
     "ix_metric_rollups_window_at": "a sweep",
+    "ix_signals_at": "every process, of whatever tenant it is told",
     "uq_api_keys_key_hash": "a key: whose is it?",
     "uq_oauth_clients_client_id": "a log-in: whose client is this?",
 }

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import hashlib
 import json
 
 import pytest
@@ -10,10 +11,12 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey
 
 from backend.core.context import Scope, SystemScope
+from backend.core.signal_log import SignalLog
 from backend.managers.gateway.models import ApiKey
 from backend.managers.identity import CredentialInvalidError
 from backend.managers.identity.models import OauthClient, SigningKey
 from backend.managers.tenant.models import TenantRow
+from backend.rooms import HOUSE
 from tests.support.errands import EVERYTHING
 from tests.support.roles import ROLES
 
@@ -105,6 +108,21 @@ class TestClientToken:
         with pytest.raises(CredentialInvalidError):
             await other.authenticate(token)
 
+    async def test_notices_a_change_without_a_signal_by_its_record(self, gate):
+        tenant = await gate.tenant()
+        client, secret = await gate.client(tenant)
+        token = await gate.token(client, secret)
+        other = gate.second_process()
+        log = SignalLog(other.database, HOUSE.durable_topics)
+        await other.gateway.authenticate(token)
+        async with gate.database.transaction(Scope("t", tenant.id)) as tx:
+            await gate.identity.clients.delete_client(tx, client.id, remover=None)
+        assert other.gateway.cached_principal(token) is not None
+        await log.look()
+        assert other.gateway.cached_principal(token) is None
+        with pytest.raises(CredentialInvalidError):
+            await other.gateway.authenticate(token)
+
     async def test_loses_what_the_role_loses_and_does_not_gain(self, gate):
         client, secret = await gate.client(await gate.tenant(), role="viewer")
         token = await gate.token(client, secret)
@@ -156,6 +174,116 @@ class TestClientToken:
         after = asyncio.create_task(gate.gateway.authenticate(token))
         await asyncio.gather(before, after)
         assert len(reads) == 2
+
+
+class TestChange:
+    """What a change ends, and what it leaves."""
+
+    @pytest.fixture
+    async def known(self, gate):
+        """A client and a key of one tenant, a client of another, and a person: all known."""
+        ours, theirs = await gate.tenant(), await gate.tenant()
+        (one, one_secret), (two, two_secret) = await gate.client(ours), await gate.client(theirs)
+        made, key = await api_key(gate, ours)
+        credentials = {
+            "one": await gate.token(one, one_secret),
+            "two": await gate.token(two, two_secret),
+            "key": key,
+        }
+        for credential in credentials.values():
+            await gate.gateway.authenticate(credential)
+        return credentials, {
+            "": set(),
+            f"client:{one.client_id}": {"two", "key"},
+            f"client:{two.client_id}": {"one", "key"},
+            f"api_key:{made.id}": {"one", "two"},
+            f"tenant:{ours.id}": {"two"},
+            f"tenant:{theirs.id}": {"one", "key"},
+            "user:0199c0de-0000-7000-8000-000000000001": {"one", "two", "key"},
+            "client:nobody": {"one", "two", "key"},
+            # Nobody knows what this is about, so it is about everybody.
+            "nonsense": set(),
+            "group:7": set(),
+        }
+
+    async def test_ends_what_it_concerns_and_nothing_else(self, gate, known):
+        credentials, left = known
+        for about, wanted in left.items():
+            for credential in credentials.values():
+                await gate.gateway.authenticate(credential)
+            gate.database.signals.publish("principals", about)
+            found = {n for n, c in credentials.items() if gate.gateway.cached_principal(c)}
+            assert found == wanted, about
+
+    async def test_of_somebody_else_is_no_reason_to_ask_again(self, gate, known):
+        credentials, _ = known
+        reads = count_reads(gate)
+        for number in range(50):
+            gate.database.signals.publish("principals", f"client:{number}")
+            for credential in credentials.values():
+                await gate.gateway.authenticate(credential)
+        assert reads == []
+
+    async def test_beyond_what_can_be_remembered_is_everybodys(self, gate, known):
+        credentials, _ = known
+        cache = gate.gateway._cache
+        cache._entries = 10
+        for number in range(11):
+            gate.database.signals.publish("principals", f"client:{number}")
+        assert not any(map(gate.gateway.cached_principal, credentials.values()))
+        assert len(cache._changed) <= 10
+
+    async def test_makes_a_refused_token_good_again_at_once(self, gate):
+        client, secret = await gate.client(await gate.tenant())
+        token = await gate.token(client, secret)
+
+        async def set_disabled(value):
+            async with gate.database.transaction(SystemScope(EVERYTHING)) as tx:
+                await tx.execute(
+                    sa.update(OauthClient).where(OauthClient.id == client.id).values(disabled=value)
+                )
+                tx.signal("principals", f"client:{client.client_id}")
+
+        await set_disabled(True)
+        with pytest.raises(CredentialInvalidError):
+            await gate.gateway.authenticate(token)
+        reads = count_reads(gate)
+        gate.database.signals.publish("principals", "client:another")
+        with pytest.raises(CredentialInvalidError):
+            await gate.gateway.authenticate(token)
+        assert reads == []
+        await set_disabled(False)
+        assert (await gate.gateway.authenticate(token)).kind == "client"
+
+    async def test_of_somebody_else_meanwhile_leaves_the_answer(self, gate):
+        client, secret = await gate.client(await gate.tenant())
+        token = await gate.token(client, secret)
+        original = gate.database.read
+
+        def read(scope):
+            gate.database.signals.publish("principals", "client:another")
+            return original(scope)
+
+        gate.database.read = read
+        await gate.gateway.authenticate(token)
+        assert gate.gateway.cached_principal(token) is not None
+
+    async def test_of_the_signing_keys_leaves_no_signature_that_was_on_its_way(self, gate):
+        """Verified with the keys from before, kept after they were forgotten."""
+        client, secret = await gate.client(await gate.tenant())
+        token = await gate.token(client, secret)
+        original = gate.database.read
+
+        def read(scope):
+            gate.database.read = original
+            gate.database.signals.publish("signing_keys")
+            return original(scope)
+
+        await gate.identity._keys.current()
+        gate.database.read = read
+        await gate.gateway.authenticate(token)
+        digest = hashlib.sha256(token.encode()).digest()
+        assert gate.gateway._cache.find_claims(digest) is None
 
 
 class TestForgery:

@@ -308,7 +308,7 @@ class TestEnd:
         async with stream(app, ada) as open_:
             now = app.platform.database.clock()
             monkeypatch.setattr(app.platform.database, "clock", lambda: now + timedelta(hours=2))
-            app.platform.of(GatewayManager)._cache.drop()
+            app.platform.of(GatewayManager)._cache.drop("")
             await open_.until(lambda: open_.ended)
 
     async def test_comes_after_its_longest_time(self, app: App, ada: TenantClient) -> None:

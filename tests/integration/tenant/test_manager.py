@@ -181,7 +181,7 @@ class TestSetRole:
         told.clear()
         assert (await house.set_role(bob.id, "admin")).role == "admin"
         assert await house.roles() == {"Ada": "owner", "Bob": "admin"}
-        assert told == [""]
+        assert told == [f"user:{bob.id}"]
         assert (await house.acts())[-1] == (
             "member.role_changed",
             {"before": "viewer", "after": "admin"},
