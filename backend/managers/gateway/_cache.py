@@ -4,7 +4,11 @@ import hashlib
 from collections.abc import Callable
 
 from backend.core.context import Principal
-from backend.managers.identity import AccessClaims, CredentialInvalidError
+from backend.core.errors import AppError
+from backend.managers.identity import AccessClaims
+
+Refusal = Callable[[], AppError]
+"""Makes what a refused caller is told."""
 
 
 class Known:
@@ -43,7 +47,7 @@ class CredentialCache:
         monotonic: Callable[[], float],
     ) -> None:
         self._known: dict[bytes, Known] = {}
-        self._refused: dict[bytes, tuple[float, int, type[CredentialInvalidError]]] = {}
+        self._refused: dict[bytes, tuple[float, int, Refusal]] = {}
         self._entries = entries
         self._refused_entries = refused_entries
         self._refused_seconds = refused_seconds
@@ -66,7 +70,7 @@ class CredentialCache:
         known = self._known.get(digest)
         return known.claims if known is not None else None
 
-    def refusal(self, digest: bytes) -> type[CredentialInvalidError] | None:
+    def refusal(self, digest: bytes) -> Refusal | None:
         """How the credential was refused, if that was moments ago and nothing has changed since."""
         found = self._refused.get(digest)
         if found is None or found[1] != self.generation or found[0] <= self._monotonic():
@@ -93,8 +97,8 @@ class CredentialCache:
         self._known[digest] = known
         return known
 
-    def refuse(self, digest: bytes, generation: int, refusal: type[CredentialInvalidError]) -> None:
-        """Remember for a few seconds that a credential does not hold."""
+    def refuse(self, digest: bytes, generation: int, refusal: Refusal) -> None:
+        """Remember for a few seconds that a credential does not hold, or may do nothing."""
         self._known.pop(digest, None)
         self._refused.pop(digest, None)
         if len(self._refused) >= self._refused_entries:
