@@ -26,7 +26,7 @@ from backend.core.cursors import EventConsumer, check_cursors, read_cursors
 from backend.core.database import Database, ReadTx, make_engine
 from backend.core.events import OUTBOX, count_dropped_unread, event_maker
 from backend.core.log import access_logger
-from backend.core.room import House, Room
+from backend.core.room import CORE_PURGES, House, Room
 from backend.core.signal_log import SignalLog
 from backend.core.signals import PostgresCarrier, Signals, UnixCarrier
 from backend.core.telemetry import Consumer, Telemetry
@@ -47,7 +47,7 @@ from backend.managers.identity import IdentityManager
 from backend.managers.metrics import MetricsManager
 from backend.managers.monitoring import MonitoringManager
 from backend.managers.orchestrator import OrchestratorManager
-from backend.managers.security import SecurityManager, load_root_key
+from backend.managers.security import KEYS_GONE, SecurityManager, load_root_key
 from backend.managers.tenant import Roles, TenantManager
 from backend.managers.tracing import Collector, TracingManager, otlp_exporter
 from backend.rooms import CORE_ERRANDS, ROOMS
@@ -180,8 +180,9 @@ def compose(
     metrics = hold(MetricsManager())
     root_key = load_root_key(settings.security, settings.data_dir / "root.key")
     security = hold(SecurityManager(root_key))
+    database.signals.subscribe(KEYS_GONE, security.forget)
     hold(AuditManager())
-    tenants = hold(TenantManager(Roles(house.permissions)))
+    tenants = hold(TenantManager(Roles(house.permissions), settings.tenant))
     jobs = hold(OrchestratorManager(settings=settings.orchestrator))
     monitoring = hold(MonitoringManager())
     emails = hold(EmailManager(security, jobs, settings.email, outbound, turns))
@@ -220,6 +221,18 @@ def compose(
             monitoring.event_series.update(await read_cursors(tx), await count_dropped_unread(tx))
 
     platform = Platform(settings, database, outbound, turns, house, managers)
+    at_work = list(platform.at_work())
+    tenants.lifecycle.connect(
+        [partial(room.standing, one) for room, one in at_work if room.standing is not None],
+        {
+            **{
+                name: partial(purge, one)
+                for room, one in at_work
+                for name, purge in house.purges_of(room).items()
+            },
+            **{name: partial(purge, None) for name, purge in CORE_PURGES.items()},
+        },
+    )
     monitoring.add_check("database", check_database)
     monitoring.add_check("events", partial(check_cursors, database), required=False)
     monitoring.add_refresh(watch_cursors)

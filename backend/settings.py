@@ -18,6 +18,7 @@ from backend.managers.gateway import GatewaySettings
 from backend.managers.identity import IdentitySettings
 from backend.managers.orchestrator import OrchestratorSettings
 from backend.managers.security import SecuritySettings
+from backend.managers.tenant import TenantSettings
 
 _PREFIX: Final = "EMAIL_SENDER__"
 _STARS: Final = "*****"
@@ -106,6 +107,7 @@ class Settings(BaseSettings):
     security: SecuritySettings = SecuritySettings()
     identity: IdentitySettings = IdentitySettings()
     gateway: GatewaySettings = GatewaySettings()
+    tenant: TenantSettings = TenantSettings()
     orchestrator: OrchestratorSettings = OrchestratorSettings()
     email: EmailSettings = EmailSettings()
     outbound: OutboundSettings = OutboundSettings()

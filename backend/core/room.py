@@ -16,7 +16,8 @@ from typing import Any, Final, Generic, Literal, TypeVar
 from backend.core.columns import Base, tables_of
 from backend.core.context import Errand
 from backend.core.cursors import EventConsumer
-from backend.core.database import Database, ReadTx, Tx
+from backend.core.database import Database, ReadTx, TenantOwned, Tx
+from backend.core.events import EventCursor, EventHead, EventRecord
 from backend.core.telemetry import RequestRecord
 
 M = TypeVar("M")
@@ -126,6 +127,24 @@ class FleetGauge(Generic[M]):
     values: tuple[str, ...] = ("",)
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a tenant may at all, for rooms that have to know it where they work.
+
+    Attributes:
+        active: Neither suspended nor being deleted.
+    """
+
+    active: bool
+
+
+Purge = Callable[[M, Tx], Awaitable[int]]
+"""Removes a bounded bite of what a room keeps of the transaction's tenant, which is leaving.
+
+Repeated until it returns 0; it returns how much went.
+"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room(Generic[M]):
     """One manager's declarations.
@@ -145,6 +164,10 @@ class Room(Generic[M]):
         route_classes: Body and quota classes of its paths.
         ticks: Duties by the clock.
         sweeps: What to forget, and how.
+        purges: What of a tenant goes with it in another way than its rows of ``models``, which
+            go by themselves: by table, or by a name of the room's own for what is no table.
+        standing: Takes what a tenant may when that changes, in the tenant's own scope and in the
+            transaction that changes it.
         job_kinds: Makers of its kinds of jobs.
         events: Events it emits to the permission that reading them takes.
         consumers: Makers of the consumers of events that it works by.
@@ -171,6 +194,8 @@ class Room(Generic[M]):
     route_classes: tuple[RouteClass, ...] = ()
     ticks: tuple[Tick[M], ...] = ()
     sweeps: tuple[Sweep[M], ...] = ()
+    purges: Mapping[str, Purge[M]] = field(default_factory=dict)
+    standing: Callable[[M, Tx, Standing], Awaitable[None]] | None = None
     job_kinds: tuple[Callable[[M, Database], Any], ...] = ()
     events: Mapping[str, str] = field(default_factory=dict)
     consumers: tuple[Callable[[M, Database], EventConsumer], ...] = ()
@@ -261,3 +286,28 @@ class House:
                 raise RoomClashError(
                     f"no room declares {permission}, which reads the event {event}"
                 )
+
+    def purges_of(self, room: Room[Any]) -> Mapping[str, Purge[Any]]:
+        """How all that a room keeps of one tenant goes, by table."""
+        by_rows = {
+            model.__tablename__: _rows_of(model)
+            for model in room.models
+            if issubclass(model, TenantOwned)
+        }
+        return by_rows | dict(room.purges)
+
+
+_BITE: Final = 1000
+
+
+def _rows_of(model: type[Any]) -> Purge[Any]:
+    async def purge(_: object, tx: Tx) -> int:
+        return await tx.delete_some(model, model.tenant_id == tx.tenant_id, limit=_BITE)
+
+    return purge
+
+
+CORE_PURGES: Final[Mapping[str, Purge[Any]]] = {
+    model.__tablename__: _rows_of(model) for model in (EventRecord, EventCursor, EventHead)
+}
+"""How the core's own rows of one tenant go. Its audit trail stays, as anybody's does."""

@@ -109,6 +109,28 @@ class CalendarIn(Wire, frozen=True, kw_only=True):
     method: str | UnsetType = "REQUEST"
 
 
+class CertificateOut(Wire, frozen=True, kw_only=True):
+    """What went of a tenant that left, and the last link of its audit trail, which stays."""
+
+    audit_root: str
+    audit_seq: int
+    begun_at: datetime
+    counts: dict[str, int]
+    deleted_at: datetime
+    deleted_by: str
+    finished_at: datetime
+    id: str
+    name: str
+    slug: str
+    tenant_created_at: datetime
+    tenant_id: str
+
+
+class CertificatePage(Wire, frozen=True, kw_only=True):
+    items: list[CertificateOut]
+    next_cursor: str | None
+
+
 class ChainReportOut(Wire, frozen=True, kw_only=True):
     """The result of recomputing the whole chain."""
 
@@ -450,6 +472,8 @@ class MemberPatch(Wire, frozen=True, kw_only=True):
 
 class OAuthError(Wire, frozen=True, kw_only=True):
     error: str
+    code: str | UnsetType = UNSET
+    detail: str | UnsetType = UNSET
     error_description: str | UnsetType = UNSET
 
 
@@ -701,13 +725,23 @@ class TenantOut(Wire, frozen=True, kw_only=True):
     created_at: datetime
     id: str
     name: str
+    purge_at: datetime | None
+    reason: str | None
     slug: str
     state: str
+    state_since: datetime | None
 
 
 class TenantPage(Wire, frozen=True, kw_only=True):
     items: list[TenantOut]
     next_cursor: str | None
+
+
+class TenantPatch(Wire, frozen=True, kw_only=True):
+    """Another name, another slug; what is left out stays."""
+
+    name: str | None | UnsetType = UNSET
+    slug: str | None | UnsetType = UNSET
 
 
 class TenantRef(Wire, frozen=True, kw_only=True):
@@ -725,6 +759,12 @@ class TenantRoleOut(Wire, frozen=True, kw_only=True):
     name: str
     role: str
     slug: str
+
+
+class TenantSuspend(Wire, frozen=True, kw_only=True):
+    """Why a tenant is suspended: its own people and programs are told so."""
+
+    reason: str
 
 
 class TokenResponse(Wire, frozen=True, kw_only=True):

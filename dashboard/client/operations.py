@@ -387,6 +387,17 @@ class Api:
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
 
+    def list_tenant_certificates(
+        self, *, limit: int | None = None, cursor: str | None = None
+    ) -> models.CertificatePage:
+        """List what went of tenants whose data is gone, newest deletion first."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/platform/tenant-certificates",
+            models.CertificatePage,
+            query={"limit": limit, "cursor": cursor},
+        )
+
     def list_tenants(
         self, *, limit: int | None = None, cursor: str | None = None
     ) -> models.TenantPage:
@@ -410,10 +421,62 @@ class Api:
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
 
+    def delete_tenant(self, tenant_id: str, *, slug: str) -> models.TenantOut:
+        """Refuse everybody of a tenant, and remove its data once the grace period is over."""
+        return self.connection.ask(
+            "DELETE",
+            f"/api/v1/platform/tenants/{uuid_segment(tenant_id)}",
+            models.TenantOut,
+            query={"slug": slug},
+        )
+
     def get_tenant(self, tenant_id: str) -> models.TenantOut:
         """Get one tenant."""
         return self.connection.ask(
             "GET", f"/api/v1/platform/tenants/{uuid_segment(tenant_id)}", models.TenantOut
+        )
+
+    def rename_tenant(self, tenant_id: str, body: models.TenantPatch) -> models.TenantOut:
+        """Give a tenant another name or slug; addresses with the old slug lead nowhere then."""
+        return self.connection.ask(
+            "PUT",
+            f"/api/v1/platform/tenants/{uuid_segment(tenant_id)}",
+            models.TenantOut,
+            body=body,
+        )
+
+    def restore_tenant(
+        self, tenant_id: str, *, idempotency_key: str | None = None
+    ) -> models.TenantOut:
+        """Call back a tenant that is being deleted: it is what it was before."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/platform/tenants/{uuid_segment(tenant_id)}/restore",
+            models.TenantOut,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def resume_tenant(
+        self, tenant_id: str, *, idempotency_key: str | None = None
+    ) -> models.TenantOut:
+        """End a suspension: what waited goes on."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/platform/tenants/{uuid_segment(tenant_id)}/resume",
+            models.TenantOut,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def suspend_tenant(
+        self, tenant_id: str, body: models.TenantSuspend, *, idempotency_key: str | None = None
+    ) -> models.TenantOut:
+        """Refuse everybody of a tenant, with the reason; its jobs wait and running ones end."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/platform/tenants/{uuid_segment(tenant_id)}/suspend",
+            models.TenantOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
 
     def list_roles(self) -> models.RolePage:

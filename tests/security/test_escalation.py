@@ -186,19 +186,28 @@ class TestPlatform:
         database = app.platform.database
         async with database.transaction(SystemScope(EVERYTHING)) as tx:
             await tx.execute(
-                sa.update(TenantRow).where(TenantRow.id == ada.tenant.id).values(state="suspended")
+                sa.update(TenantRow)
+                .where(TenantRow.id == ada.tenant.id)
+                .values(state="suspended", reason="unpaid")
             )
             tx.signal("principals")
-        assert (await ada.http.get("/api/v1/me")).status_code == 401
+        # Whoever has shown who they are is told why; a wrong secret tells nobody anything.
+        assert (await ada.http.get("/api/v1/me")).status_code == 403
         with_key = app.client(**{"X-API-Key": key["key"]})
-        assert (await with_key.get("/api/v1/me")).status_code == 401
-        assert (await people.exchange(id_token)).status_code == 400
+        assert (await with_key.get("/api/v1/me")).json()["detail"] == "unpaid"
+        assert (await people.exchange(id_token)).status_code == 403
+        answer = await app.client().post(
+            "/oauth/token",
+            data={"grant_type": "client_credentials"},
+            auth=(ada.client_id, "wrong"),
+        )
+        assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
         answer = await app.client().post(
             "/oauth/token",
             data={"grant_type": "client_credentials"},
             auth=(ada.client_id, ada.client_secret),
         )
-        assert answer.status_code == 401
+        assert (answer.status_code, answer.json()["detail"]) == (403, "unpaid")
 
 
 class TestEndings:

@@ -115,7 +115,13 @@ class Operations:
             headers = {"Content-Type": prepared.media_type}
             body = {"content": prepared.body, "headers": headers}
         path = prepared.template.format_map(prepared.path_parameters)
-        answer = await self._http.request(prepared.method, path, **body)
+        # What a link gives beside the path's parameters is the query's.
+        query = {
+            name: value
+            for name, value in prepared.path_parameters.items()
+            if f"{{{name}}}" not in prepared.template
+        }
+        answer = await self._http.request(prepared.method, path, params=query, **body)
         if not answer.is_success:
             what = f"{prepared.method} {path}: {answer.status_code} {answer.text}"
             raise httpx.HTTPStatusError(what, request=answer.request, response=answer)

@@ -118,14 +118,15 @@ class ApiKeys:
         """Whom the key with this SHA-256 stands for.
 
         Raises:
-            CredentialInvalidError: There is none, it has expired, or its tenant is not active.
+            CredentialInvalidError: There is none, it has expired, or its tenant is gone.
+            TenantSuspendedError: It holds, and its tenant is not active.
         """
         async with self._database.read(SystemScope(API_KEYS)) as view:
             row = await view.scalar(sa.select(ApiKey).where(ApiKey.key_hash == digest))
             now = view.now()
             if row is None or (row.expires_at is not None and row.expires_at <= now):
                 raise CredentialInvalidError
-            if not await self._tenants.is_active(view, row.tenant_id):
+            if not await self._tenants.lifecycle.admits(view, row.tenant_id):
                 raise CredentialInvalidError
         return Principal(
             subject=f"{_KIND}:{row.id}",

@@ -6,7 +6,11 @@ from collections.abc import Callable
 from typing import Final
 
 from backend.core.context import Principal
-from backend.managers.identity import AccessClaims, CredentialInvalidError
+from backend.core.errors import AppError
+from backend.managers.identity import AccessClaims
+
+Refusal = Callable[[], AppError]
+"""Makes what a refused caller is told."""
 
 logger = logging.getLogger(__name__)
 
@@ -64,9 +68,7 @@ class CredentialCache:
         monotonic: Callable[[], float],
     ) -> None:
         self._known: dict[bytes, Known] = {}
-        self._refused: dict[
-            bytes, tuple[float, int, Concerns | None, type[CredentialInvalidError]]
-        ] = {}
+        self._refused: dict[bytes, tuple[float, int, Concerns | None, Refusal]] = {}
         self._changed: dict[str, int] = {}
         self._all_changed = self._cleared = 0
         self._entries = entries
@@ -98,7 +100,7 @@ class CredentialCache:
         # An entry from before a signing key changed may have been on its way then.
         return known.claims if known is not None and known.generation >= self._cleared else None
 
-    def refusal(self, digest: bytes) -> type[CredentialInvalidError] | None:
+    def refusal(self, digest: bytes) -> Refusal | None:
         """How the credential was refused, if that was moments ago and nothing has changed since."""
         found = self._refused.get(digest)
         if found is None:
@@ -133,13 +135,9 @@ class CredentialCache:
         return known
 
     def refuse(
-        self,
-        digest: bytes,
-        generation: int,
-        refusal: type[CredentialInvalidError],
-        concerns: Concerns | None,
+        self, digest: bytes, generation: int, refusal: Refusal, concerns: Concerns | None
     ) -> None:
-        """Remember for a few seconds that a credential does not hold.
+        """Remember for a few seconds that a credential does not hold, or may do nothing.
 
         ``concerns`` is whose changes could make it hold: empty when nobody's could, None when it is
         not known whom it stands for, so that any change may be the one.

@@ -41,7 +41,7 @@ from backend.managers.identity import (
     stranger,
 )
 from backend.managers.security import SecurityManager
-from backend.managers.tenant import PRINCIPALS, TenantManager
+from backend.managers.tenant import PRINCIPALS, TenantManager, TenantSuspendedError
 
 logger = logging.getLogger(__name__)
 
@@ -226,6 +226,7 @@ class GatewayManager:
 
         Raises:
             CredentialInvalidError: It does not hold, for whatever reason.
+            TenantSuspendedError: It holds, and its tenant is not active.
         """
         return (await self._known(credential)).principal
 
@@ -237,7 +238,7 @@ class GatewayManager:
             raise CredentialInvalidError
         digest = hashlib.sha256(credential.encode()).digest()
         if (refused := self._cache.refusal(digest)) is not None:
-            raise refused
+            raise refused()
         if credential.startswith("es_") and not credentials.is_well_formed(credential):
             raise CredentialInvalidError
         # By generation too: who asks after a change must not get an answer from before it.
@@ -276,6 +277,9 @@ class GatewayManager:
             refusal = CredentialExpiredError if expired else CredentialInvalidError
             self._cache.refuse(digest, generation, refusal, concerns)
             raise refusal from None
+        except TenantSuspendedError as exc:
+            self._cache.refuse(digest, generation, exc.again, concerns)
+            raise
         seconds = float(self._settings.principal_cache_seconds)
         if principal.expires_at:
             seconds = min(seconds, principal.expires_at - self._database.clock().timestamp())
@@ -306,7 +310,7 @@ class GatewayManager:
         """The RFC 7662 answer about any token."""
         try:
             return self._answer(caller, await self._known(token))
-        except CredentialInvalidError:
+        except (CredentialInvalidError, TenantSuspendedError):
             return INACTIVE
 
     def _answer(self, caller: Principal, known: Known) -> bytes:

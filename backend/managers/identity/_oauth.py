@@ -36,7 +36,7 @@ from backend.core.ids import PLATFORM_TENANT
 from backend.kit import credentials
 from backend.managers.identity._tokens import KeySet
 from backend.managers.identity.settings import IdentitySettings
-from backend.managers.tenant import User
+from backend.managers.tenant import TenantSuspendedError, User
 
 CLIENT_CREDENTIALS: Final = "client_credentials"
 AUTHORIZATION_CODE: Final = "authorization_code"
@@ -76,7 +76,9 @@ class ClientSnapshot(ClientMixin):  # type: ignore[misc]
         secret_hash: bytes,
         redirect_uris: Sequence[str],
         grant_types: Sequence[str],
+        suspended: TenantSuspendedError | None = None,
     ) -> None:
+        self.suspended = suspended
         self.client_id = client_id
         self.tenant_id = tenant_id
         self.name = name
@@ -458,6 +460,23 @@ class Server(AuthorizationServer):  # type: ignore[misc]
     def handle_response(self, status: int, body: Any, headers: Sequence[tuple[str, str]]) -> Answer:
         """Keep the parts: the edge makes bytes of them."""
         return Answer(status, body if isinstance(body, dict) else {}, dict(headers))
+
+
+def suspended(error: TenantSuspendedError) -> Answer:
+    """403 to whoever has authenticated: in OAuth's words, and in a problem's for the reason.
+
+    RFC 6749 allows an ``error_description`` some ASCII alone, and reasons are free text.
+    """
+    body = {
+        "error": "access_denied",
+        "error_description": error.title,
+        "title": error.title,
+        "status": error.status,
+        "code": error.code,
+        "detail": error.detail,
+        **error.extra,
+    }
+    return Answer(error.status, body, {"Cache-Control": "no-store", "Pragma": "no-cache"})
 
 
 def refusal(error: OAuth2Error) -> Answer:

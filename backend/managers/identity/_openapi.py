@@ -33,6 +33,7 @@ def _query(name: str, schema: Mapping[str, Any], *, required: bool = False) -> d
 _OAUTH_ERRORS: Final = {
     "400": json_response("The request is not valid (RFC 6749)", ref("OAuthError")),
     "401": json_response("The client's authentication failed", ref("OAuthError")),
+    "403": json_response("The client or the person is told why", ref("OAuthError")),
     "429": json_response("Too many failed attempts; see Retry-After", ref("OAuthError")),
 }
 _CLIENT_AUTH: Final[list[dict[str, list[str]]]] = [{"clientBasic": []}, {}]
@@ -270,7 +271,12 @@ OPENAPI: Final[dict[str, Any]] = {
                 "type": "object",
                 "title": "OAuthError",
                 "required": ["error"],
-                "properties": {"error": _TEXT, "error_description": _TEXT},
+                "properties": {
+                    "error": _TEXT,
+                    "error_description": _TEXT,
+                    "code": {**_TEXT, "description": "A problem's, such as `tenant.suspended`"},
+                    "detail": {**_TEXT, "description": "A problem's: why the tenant is suspended"},
+                },
             },
             "TokenResponse": {
                 "type": "object",

@@ -48,7 +48,7 @@ from backend.managers.identity.models import (
     RevokedToken,
 )
 from backend.managers.identity.settings import IdentitySettings
-from backend.managers.tenant import PRINCIPALS, TenantManager
+from backend.managers.tenant import PRINCIPALS, TenantManager, TenantSuspendedError
 
 AUTHORIZE_PATH: Final = "/oauth/authorize"
 TOKEN_PATH: Final = "/oauth/token"
@@ -170,13 +170,19 @@ class OpenIdProvider:
             return answer
         except TooManyFailuresError as exc:
             return _slow_down(exc)
+        except TenantSuspendedError as exc:
+            return _oauth.suspended(exc)
         except OAuth2Error as exc:
             return _oauth.refusal(exc)
 
     async def _authenticated(
         self, given: dict[str, str], authorization: str | None, path: str, peer: Peer
     ) -> tuple[Snapshot, _oauth.Request]:
-        """A snapshot with the client, once its secret has been checked."""
+        """A snapshot with the client, once its secret has been checked.
+
+        Raises:
+            TenantSuspendedError: It holds, and its tenant is not active.
+        """
         basic_id = _basic_user(authorization)
         if basic_id is not None and "client_secret" in given:
             raise InvalidRequestError("Use one way of client authentication, not two")
@@ -203,22 +209,27 @@ class OpenIdProvider:
             raise InvalidClientError(
                 description="Client authentication failed", status_code=401
             ) from None
+        if snapshot.client is not None and snapshot.client.suspended is not None:
+            raise snapshot.client.suspended
         return snapshot, request
 
     async def _find_client(self, client_id: str) -> ClientSnapshot | None:
-        """The client, unless it is disabled or its tenant is not active."""
+        """The client, unless it is disabled or its tenant gone."""
         if not client_id:
             return None
         async with self._database.read(SystemScope(AUTHENTICATE)) as view:
             row: OauthClient | None = await view.scalar(
                 sa.select(OauthClient).where(OauthClient.client_id == client_id)
             )
-            if (
-                row is None
-                or row.disabled
-                or not await self._tenants.is_active(view, row.tenant_id)
-            ):
+            if row is None or row.disabled:
                 return None
+            suspended: TenantSuspendedError | None = None
+            try:
+                if not await self._tenants.lifecycle.admits(view, row.tenant_id):
+                    return None
+            except TenantSuspendedError as exc:
+                # For whoever shows its secret; till then it is a client as any other.
+                suspended = exc
         return ClientSnapshot(
             row.client_id,
             tenant_id=row.tenant_id,
@@ -227,6 +238,7 @@ class OpenIdProvider:
             secret_hash=row.secret_hash,
             redirect_uris=row.redirect_uris,
             grant_types=row.grant_types,
+            suspended=suspended,
         )
 
     async def _client_failed(
@@ -360,6 +372,7 @@ class OpenIdProvider:
                         ),
                     )
                     return
+            await self._tenants.lifecycle.refuse_member(view, claims.user_id, wanted)
 
     async def _read_id(self, token: str, now: datetime, *, expired_too: bool = False) -> IdClaims:
         read = partial(
@@ -445,6 +458,8 @@ class OpenIdProvider:
             return Answer(200, {}, {})
         except TooManyFailuresError as exc:
             return _slow_down(exc)
+        except TenantSuspendedError as exc:
+            return _oauth.suspended(exc)
         except OAuth2Error as exc:
             return _oauth.refusal(exc)
 

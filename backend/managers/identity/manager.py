@@ -148,6 +148,7 @@ class IdentityManager:
             CredentialExpiredError: It has expired.
             CredentialInvalidError: It was revoked, or its client, tenant, membership or log-in is
                 gone.
+            TenantSuspendedError: It holds, and its tenant is not active.
         """
         if claims.expires_at <= self._database.clock().timestamp():
             raise CredentialExpiredError
@@ -162,13 +163,14 @@ class IdentityManager:
             )
             if client is None or client.disabled:
                 raise CredentialInvalidError
-            if not await self._tenants.is_active(view, claims.tenant_id):
-                raise CredentialInvalidError
             if kind == "user":
                 name, role, admin = await self._person(view, claims, identity)
             elif kind == "client" and client.tenant_id == claims.tenant_id:
                 name, role, admin = client.name, client.role, False
             else:
+                raise CredentialInvalidError
+            # Last: only whoever could act now if it were active learns why it is not.
+            if not await self._tenants.lifecycle.admits(view, claims.tenant_id):
                 raise CredentialInvalidError
         # The role as it is now, within what the token was given: a role that lost a permission
         # takes it from running tokens, one that gained a permission does not widen them.

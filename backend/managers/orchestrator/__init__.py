@@ -42,6 +42,7 @@ ROOM = Room(
     errands=(WORK, COUNT, WATCH, RETENTION),
     routers=(router,),
     events=dict.fromkeys(("job.succeeded", "job.dead", "job.cancelled", "job.retried"), "job:read"),
+    standing=OrchestratorManager.keep_standing,
     sweeps=(Sweep(RETENTION, OrchestratorManager.sweep_finished),),
     fleet_checks=(FleetCheck("workers", WATCH, OrchestratorManager.check_workers),),
     gauges=(

@@ -229,6 +229,7 @@ def _candidates(dialect: str, *, lock: bool) -> Any:
                 sa.select(waiting.c.tenant_id).where(waiting.c.tenant_id.is_not(None))
             ),
             JobLimitsRow.paused.is_(sa.false()),
+            JobLimitsRow.held.is_(sa.false()),
             sa.or_(JobLimitsRow.max_running.is_(None), running < JobLimitsRow.max_running),
             sa.or_(JobLimitsRow.open_at.is_(None), JobLimitsRow.open_at <= _now_once()),
             # Here as well as in the dealing: tenants that may take nothing more of this worker

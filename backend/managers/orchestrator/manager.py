@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from backend.core.database import ReadTx, Tx, db_now
 from backend.core.errors import InvalidInputError
 from backend.core.ids import uuid7
+from backend.core.room import Standing
 from backend.managers.orchestrator._liveness import read_fleet
 from backend.managers.orchestrator.errors import (
     JobNotCancellableError,
@@ -190,7 +191,7 @@ class OrchestratorManager:
             return
         await tx.insert_new(
             JobLimitsRow,
-            {"tenant_id": tenant, "weight": 1.0, "paused": False},
+            {"tenant_id": tenant, "weight": 1.0, "paused": False, "held": False},
             conflict=["tenant_id"],
         )
         tx.after_commit(lambda: self._with_limits.add(tenant))
@@ -549,7 +550,7 @@ class OrchestratorManager:
         }
         await tx.upsert(
             JobLimitsRow,
-            {"tenant_id": tx.tenant_id, **limits},
+            {"tenant_id": tx.tenant_id, "held": False, **limits},
             conflict=["tenant_id"],
             update={**limits, "open_at": None},
         )
@@ -561,6 +562,21 @@ class OrchestratorManager:
             rate=None if rate is None else str(rate),
             burst=burst,
             paused=paused,
+        )
+        tx.signal("jobs")
+
+    async def keep_standing(self, tx: Tx, standing: Standing) -> None:
+        """Start no job of the transaction's tenant while it is not active; running ones end.
+
+        Beside the limits that claims look at and lock anyway: who is held costs them nothing, and
+        no claim is between the change and its commit.
+        """
+        held = not standing.active
+        await tx.upsert(
+            JobLimitsRow,
+            {"tenant_id": tx.tenant_id, "weight": 1.0, "paused": False, "held": held},
+            conflict=["tenant_id"],
+            update={"held": held},
         )
         tx.signal("jobs")
 

@@ -118,6 +118,8 @@ class JobLimitsRow(TenantOwned, Base):
     open_at: Mapped[datetime | None]
     last_claim_at: Mapped[datetime | None]
     paused: Mapped[bool] = mapped_column(default=False)
+    # By the platform, whatever the tenant's own limits say: it is suspended, or leaves.
+    held: Mapped[bool] = mapped_column(default=False)
 
     __table_args__ = (
         sa.CheckConstraint("weight > 0", name="weight_positive"),

@@ -7,6 +7,7 @@ from backend.core.room import Room
 from backend.managers.security.errands import CHECK_KEYS, SEALING
 from backend.managers.security.errors import KeyUnavailableError, SealBrokenError
 from backend.managers.security.manager import (
+    KEYS_GONE,
     Keyring,
     SecurityManager,
     load_root_key,
@@ -19,10 +20,12 @@ ROOM = Room(
     manager=SecurityManager,
     models=(DataKey,),
     errands=(CHECK_KEYS,),
+    purges={DataKey.__tablename__: SecurityManager.purge_keys},
 )
 
 __all__ = [
     "CHECK_KEYS",
+    "KEYS_GONE",
     "ROOM",
     "SEALING",
     "KeyUnavailableError",

@@ -17,6 +17,8 @@ from backend.managers.security.errors import KeyUnavailableError, SealBrokenErro
 from backend.managers.security.models import DataKey
 from backend.managers.security.settings import SecuritySettings
 
+KEYS_GONE: Final = "data_keys"
+"""The signal that a tenant's keys were destroyed; its payload is the tenant's id."""
 _KEY_BYTES: Final = 32
 
 
@@ -84,6 +86,21 @@ class SecurityManager:
         else:
             keep()
         return keyring
+
+    async def purge_keys(self, tx: Tx) -> int:
+        """Destroy all keys of the transaction's tenant, which leaves; returns how many there were.
+
+        What they sealed cannot be opened any more, wherever a copy of it lies, but in a backup
+        that has the keys as well. Every process drops them from its memory.
+        """
+        gone = await tx.delete_some(DataKey, DataKey.tenant_id == tx.tenant_id, limit=1000)
+        if gone:
+            tx.signal(KEYS_GONE, tx.tenant_id)
+        return gone
+
+    def forget(self, tenant_id: str) -> None:
+        """Drop a tenant's keys from memory: whoever needs one asks the database."""
+        self._keyrings.pop(tenant_id, None)
 
     async def check_keys(self, tx: ReadTx) -> int:
         """Try the root key on every tenant's data keys; how many it opens. Needs a system errand.

@@ -1,36 +1,38 @@
 """Tenants: who our customers are, the people in them and what their roles permit.
 
-Owns ``tenants``, ``users`` and ``memberships``. Signals ``principals`` when a role changes.
+Owns ``tenants``, ``tenant_certificates``, ``users`` and ``memberships``. Signals ``principals``
+when a role or a tenant's state changes.
 """
 
-from backend.core.room import ADMIN, OWNER, PLATFORM_READ, VIEWER, Room
+from backend.core.room import ADMIN, OWNER, PLATFORM_READ, VIEWER, Room, Tick
+from backend.managers.tenant._lifecycle import Certificate
 from backend.managers.tenant._password import hash_password
 from backend.managers.tenant._roles import Role, Roles
+from backend.managers.tenant._values import PRINCIPALS, Tenant
 from backend.managers.tenant.errands import MEMBERS, PEOPLE, PLATFORM
 from backend.managers.tenant.errors import (
+    ConfirmationError,
     LastOwnerError,
     LoginExistsError,
     MemberExistsError,
     MemberNotFoundError,
     RoleTooHighError,
     SlugTakenError,
+    TenantNeededError,
     TenantNotFoundError,
+    TenantStateError,
+    TenantSuspendedError,
 )
-from backend.managers.tenant.manager import (
-    PRINCIPALS,
-    Member,
-    Membership,
-    Tenant,
-    TenantManager,
-    User,
-)
-from backend.managers.tenant.models import MembershipRow, TenantRow, UserRow
+from backend.managers.tenant.manager import Member, Membership, TenantManager, User
+from backend.managers.tenant.models import CertificateRow, MembershipRow, TenantRow, UserRow
+from backend.managers.tenant.platform_routes import router as platform_router
 from backend.managers.tenant.routes import router
+from backend.managers.tenant.settings import TenantSettings
 
 ROOM = Room(
     name="tenant",
     manager=TenantManager,
-    models=(TenantRow, UserRow, MembershipRow),
+    models=(TenantRow, CertificateRow, UserRow, MembershipRow),
     permissions={
         "member:read": VIEWER,
         "member:write": ADMIN,
@@ -40,12 +42,19 @@ ROOM = Room(
     errands=(PLATFORM, MEMBERS),
     events={
         "tenant.created": PLATFORM_READ,
+        "tenant.renamed": PLATFORM_READ,
+        "tenant.suspended": PLATFORM_READ,
+        "tenant.resumed": PLATFORM_READ,
+        "tenant.deleted": PLATFORM_READ,
+        "tenant.restored": PLATFORM_READ,
+        "tenant.purged": PLATFORM_READ,
         "member.added": "member:read",
         "member.role_changed": "member:read",
         "member.removed": "member:read",
     },
-    routers=(router,),
+    routers=(router, platform_router),
     durable_topics=(PRINCIPALS,),
+    ticks=(Tick("tenant.purge", 60, TenantManager.purge_due),),
 )
 
 __all__ = [
@@ -54,6 +63,8 @@ __all__ = [
     "PLATFORM",
     "PRINCIPALS",
     "ROOM",
+    "Certificate",
+    "ConfirmationError",
     "LastOwnerError",
     "LoginExistsError",
     "Member",
@@ -66,7 +77,11 @@ __all__ = [
     "SlugTakenError",
     "Tenant",
     "TenantManager",
+    "TenantNeededError",
     "TenantNotFoundError",
+    "TenantSettings",
+    "TenantStateError",
+    "TenantSuspendedError",
     "User",
     "hash_password",
 ]

@@ -4,12 +4,12 @@ from typing import Final
 
 from backend.core.columns import tables_of
 from backend.core.context import Errand
-from backend.managers.tenant.models import MembershipRow, TenantRow, UserRow
+from backend.managers.tenant.models import CertificateRow, MembershipRow, TenantRow, UserRow
 
 PEOPLE: Final = tables_of(TenantRow, UserRow, MembershipRow)
 """What looking up a tenant, a person or a membership reads: for the errands of upper rooms."""
 
-PLATFORM: Final = Errand("tenant.platform", PEOPLE, of_platform=True)
+PLATFORM: Final = Errand("tenant.platform", PEOPLE | tables_of(CertificateRow), of_platform=True)
 """Tenants as the platform keeps them."""
 
 MEMBERS: Final = Errand("tenant.members", PEOPLE, confined=True)

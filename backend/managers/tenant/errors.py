@@ -1,12 +1,40 @@
 """What can go wrong with tenants and their members, as a caller sees it."""
 
-from backend.core.errors import ConflictError, ForbiddenError, NotFoundError
+from backend.core.errors import ConflictError, ForbiddenError, InvalidInputError, NotFoundError
 
 
 class TenantNotFoundError(NotFoundError):
     """No such tenant, or not the caller's."""
 
     code, title = "tenant.not_found", "No such tenant"
+
+
+class TenantSuspendedError(ForbiddenError):
+    """The tenant exists and is not active; only for whoever has proven that they belong to it."""
+
+    code, title = "tenant.suspended", "The tenant is suspended"
+
+    def again(self) -> "TenantSuspendedError":
+        """The same, to be raised once more."""
+        return TenantSuspendedError(self.detail, **self.extra)
+
+
+class TenantStateError(ConflictError):
+    """The tenant is not in a state that allows it."""
+
+    code, title = "tenant.state", "The tenant's state does not allow it"
+
+
+class TenantNeededError(ConflictError):
+    """The platform's own tenant, or the one that the caller acts through, has to stay."""
+
+    code, title = "tenant.needed", "This tenant cannot be suspended or deleted"
+
+
+class ConfirmationError(InvalidInputError):
+    """What is typed to confirm is not the tenant's slug."""
+
+    code, title = "tenant.confirmation", "The confirmation is not the tenant's slug"
 
 
 class SlugTakenError(ConflictError):

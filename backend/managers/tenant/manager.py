@@ -1,15 +1,17 @@
 """Rules for tenants, the people in them and what their roles permit."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from backend.core.database import Integrity, ReadTx, Tx
+from backend.core.database import Database, Integrity, ReadTx, Tx
 from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.core.paging import newest
+from backend.managers.tenant._lifecycle import Lifecycle
 from backend.managers.tenant._roles import Roles
+from backend.managers.tenant._values import PRINCIPALS, Tenant, tenant_of
 from backend.managers.tenant.errors import (
     LastOwnerError,
     LoginExistsError,
@@ -19,25 +21,9 @@ from backend.managers.tenant.errors import (
     TenantNotFoundError,
 )
 from backend.managers.tenant.models import MembershipRow, TenantRow, UserRow
+from backend.managers.tenant.settings import TenantSettings
 
 LOCAL_ISSUER: Final = "local"
-PRINCIPALS: Final = "principals"
-"""The signal that says: roles, memberships or credentials changed, drop what you cached of it.
-
-Its payload says whose, as narrowly as is true: ``tenant:<id>``, ``user:<id>``, ``client:<client
-id>``, ``api_key:<id>``; empty for everybody's.
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Tenant:
-    """A tenant as others see it."""
-
-    id: str
-    slug: str
-    name: str
-    state: str
-    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +58,25 @@ class Member:
 
 
 class TenantManager:
-    """Tenants, users, memberships. Methods on users and tenants need a system errand."""
+    """Tenants, users, memberships. Methods on users and tenants need a system errand.
 
-    def __init__(self, roles: Roles) -> None:
+    Attributes:
+        lifecycle: What becomes of whole tenants, and who is refused meanwhile.
+    """
+
+    def __init__(self, roles: Roles, settings: TenantSettings = TenantSettings()) -> None:  # noqa: B008 - it is frozen
         """Keep to these roles.
 
         Args:
             roles: What each of the built-in ones permits.
+            settings: Of the room.
         """
         self.roles = roles
+        self.lifecycle = Lifecycle(timedelta(days=settings.deletion_grace_days))
+
+    async def purge_due(self, database: Database) -> None:
+        """Remove all data of tenants whose grace period is over."""
+        await self.lifecycle.purge_due(database)
 
     async def create_tenant(self, tx: Tx, *, slug: str, name: str) -> Tenant:
         """Create a tenant.
@@ -88,7 +84,16 @@ class TenantManager:
         Raises:
             SlugTakenError: Another tenant has the slug.
         """
-        row = TenantRow(id=uuid7(), slug=slug, name=name, state="active", created_at=tx.now())
+        row = TenantRow(
+            id=uuid7(),
+            slug=slug,
+            name=name,
+            state="active",
+            reason=None,
+            state_since=None,
+            purge_at=None,
+            created_at=tx.now(),
+        )
         try:
             async with tx.savepoint():
                 tx.session.add(row)
@@ -97,7 +102,7 @@ class TenantManager:
             raise SlugTakenError(detail, slug=slug) from exc
         tx.audit("tenant.created", f"tenant:{row.id}", slug=slug, name=name)
         tx.emit("tenant.created", f"tenant:{row.id}", slug=slug, name=name)
-        return _tenant(row)
+        return tenant_of(row)
 
     async def get_tenant(self, tx: ReadTx, tenant_id: str) -> Tenant:
         """One tenant.
@@ -108,12 +113,12 @@ class TenantManager:
         row = await tx.scalar(sa.select(TenantRow).where(TenantRow.id == tenant_id))
         if row is None:
             raise TenantNotFoundError
-        return _tenant(row)
+        return tenant_of(row)
 
     async def find_tenant(self, tx: ReadTx, slug: str) -> Tenant | None:
         """The tenant with this slug, if there is one."""
         row = await tx.scalar(sa.select(TenantRow).where(TenantRow.slug == slug))
-        return _tenant(row) if row else None
+        return tenant_of(row) if row else None
 
     async def is_active(self, tx: ReadTx, tenant_id: str) -> bool:
         """Whether the tenant exists and is not suspended; the platform's own always is."""
@@ -128,7 +133,7 @@ class TenantManager:
         """Newest first, one more than ``limit``; the platform's own tenant is not listed."""
         query = sa.select(TenantRow).where(TenantRow.id != PLATFORM_TENANT)
         rows = await tx.scalars(newest(query, TenantRow.id, limit, before_id))
-        return [_tenant(row) for row in rows]
+        return [tenant_of(row) for row in rows]
 
     async def create_user(
         self,
@@ -216,7 +221,7 @@ class TenantManager:
             .where(MembershipRow.user_id == user_id, TenantRow.state == "active")
             .order_by(MembershipRow.created_at, TenantRow.id)
         )
-        return [(_tenant(row), role) for row, role in found.all()]
+        return [(tenant_of(row), role) for row, role in found.all()]
 
     async def find_membership(self, tx: ReadTx, tenant_id: str, user_id: str) -> Membership | None:
         """The person's role in the tenant, if they have one."""
@@ -399,10 +404,6 @@ class TenantManager:
         )
         if owners <= 1:
             raise LastOwnerError
-
-
-def _tenant(row: TenantRow) -> Tenant:
-    return Tenant(row.id, row.slug, row.name, row.state, row.created_at)
 
 
 def _user(row: UserRow) -> User:

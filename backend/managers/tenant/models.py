@@ -1,6 +1,7 @@
 """Tables of the tenant manager. Private: other managers ask the manager."""
 
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
@@ -16,7 +17,30 @@ class TenantRow(Base):
     slug: Mapped[str] = mapped_column(unique=True)
     name: Mapped[str]
     state: Mapped[str]
+    # Why it was suspended; kept while it is to be deleted, and come back to when it is restored.
+    reason: Mapped[str | None]
+    state_since: Mapped[datetime | None]
+    purge_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
+
+
+class CertificateRow(Base):
+    """What is to go, or went, of a tenant. Itself of none: it outlives the one it names."""
+
+    __tablename__ = "tenant_certificates"
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    tenant: Mapped[str] = mapped_column(Id, unique=True)
+    slug: Mapped[str]
+    name: Mapped[str]
+    tenant_created_at: Mapped[datetime]
+    deleted_by: Mapped[str]
+    deleted_at: Mapped[datetime]
+    begun_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    counts: Mapped[dict[str, Any]]
+    # The trail that stays: its last number and link.
+    audit_seq: Mapped[int]
+    audit_root: Mapped[str]
 
 
 class UserRow(Base):

@@ -38,6 +38,7 @@ PlatformReader = Annotated[SystemScope, requires(PLATFORM_READ, errand=PLATFORM)
 PlatformWriter = Annotated[SystemScope, requires(PLATFORM_WRITE, errand=PLATFORM)]
 MemberReader = Annotated[SystemScope, requires("member:read", errand=MEMBERS)]
 MemberWriter = Annotated[SystemScope, requires("member:write", errand=MEMBERS)]
+_TENANT = {"tenant_id": "$response.body#/id"}
 _USER_ID = {"user_id": "$response.body#/id"}
 
 
@@ -57,7 +58,12 @@ async def list_tenants(
     status_code=201,
     response_model=TenantOut,
     responses={
-        201: leads_to(get_tenant={"tenant_id": "$response.body#/id"}),
+        201: leads_to(
+            get_tenant=_TENANT,
+            rename_tenant=_TENANT,
+            suspend_tenant=_TENANT,
+            delete_tenant={**_TENANT, "slug": "$response.body#/slug"},
+        ),
         **problems(SlugTakenError, MemberNotFoundError),
     },
 )

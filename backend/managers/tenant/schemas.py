@@ -25,12 +25,13 @@ Email = Annotated[
 ]
 
 
+Slug = Annotated[str, Field(min_length=2, max_length=40, pattern=r"^[a-z][a-z0-9-]*[a-z0-9]$")]
+
+
 class TenantCreate(Input):
     """A new tenant, and who owns it first: a person who logs in here already."""
 
-    slug: str = Field(
-        min_length=2, max_length=40, pattern=r"^[a-z][a-z0-9-]*[a-z0-9]$", examples=["acme"]
-    )
+    slug: Slug = Field(examples=["acme"])
     name: Name = Field(examples=["Acme Ltd"])
     owner_email: Email | None = Field(
         None, description="An existing person who becomes the owner; the caller when omitted"
@@ -43,8 +44,46 @@ class TenantOut(BaseModel):
     id: str
     slug: str
     name: str
-    state: str
+    state: str = Field(description="`active`, `suspended` or `deleting`")
     created_at: datetime
+    reason: str | None = Field(description="Why it is, or was before it is to go, suspended")
+    state_since: datetime | None = Field(description="Of the state; null since it was made")
+    purge_at: datetime | None = Field(description="When the data of a deleted tenant goes")
+
+
+class TenantPatch(Input):
+    """Another name, another slug; what is left out stays."""
+
+    slug: Slug | None = Field(None, examples=["acme-group"])
+    name: Name | None = Field(None, examples=["Acme Group"])
+
+
+class TenantSuspend(Input):
+    """Why a tenant is suspended: its own people and programs are told so."""
+
+    reason: str = Field(
+        min_length=3,
+        max_length=500,
+        pattern=r"\S",
+        examples=["The invoice of October is unpaid: write to billing@example.test"],
+    )
+
+
+class CertificateOut(BaseModel):
+    """What went of a tenant that left, and the last link of its audit trail, which stays."""
+
+    id: str
+    tenant_id: str
+    slug: str
+    name: str
+    tenant_created_at: datetime
+    deleted_by: str
+    deleted_at: datetime
+    begun_at: datetime
+    finished_at: datetime
+    counts: dict[str, int] = Field(description="Rows that went, by table")
+    audit_seq: int = Field(description="The number of the trail's last record")
+    audit_root: str = Field(description="Its chain hash, in hex")
 
 
 class MemberCreate(Input):

@@ -15,6 +15,7 @@ from backend.core.signal_log import SignalLog
 from backend.managers.gateway.models import ApiKey
 from backend.managers.identity import CredentialInvalidError
 from backend.managers.identity.models import OauthClient, SigningKey
+from backend.managers.tenant import TenantSuspendedError
 from backend.managers.tenant.models import TenantRow
 from backend.rooms import HOUSE
 from tests.support.errands import EVERYTHING
@@ -89,11 +90,15 @@ class TestClientToken:
             elif end == "disabled":
                 await tx.execute(sa.update(OauthClient).values(disabled=True))
             else:
-                await tx.execute(sa.update(TenantRow).values(state="suspended"))
+                await tx.execute(sa.update(TenantRow).values(state="suspended", reason="unpaid"))
             tx.signal("principals")
         assert gate.gateway.cached_principal(token) is None
-        with pytest.raises(CredentialInvalidError):
-            await gate.gateway.authenticate(token)
+        refusal = TenantSuspendedError if end == "suspended" else CredentialInvalidError
+        for _ in range(2):  # the second from memory
+            with pytest.raises(refusal) as told:
+                await gate.gateway.authenticate(token)
+            if end == "suspended":
+                assert told.value.detail == "unpaid"
 
     async def test_notices_a_change_without_a_signal_within_a_minute(self, gate):
         tenant = await gate.tenant()

@@ -166,8 +166,9 @@ class TestClientCredentials:
         answers.append(await gate.issue(basic(client.client_id, secret), **form))
         async with gate.database.transaction(SystemScope(EVERYTHING)) as tx:
             await tx.execute(sa.update(OauthClient).values(disabled=False))
-            await tx.execute(sa.update(TenantRow).values(state="suspended"))
-        answers.append(await gate.issue(basic(client.client_id, secret), **form))
+            await tx.execute(sa.update(TenantRow).values(state="suspended", reason="unpaid"))
+        # Why is for whoever has the secret.
+        answers.append(await gate.issue(basic(client.client_id, "wrong"), **form))
         assert len({str(answer) for answer in answers}) == 1
         assert answers[0].status == 401
         assert answers[0].body["error"] == "invalid_client"
@@ -538,8 +539,10 @@ class TestExchange:
     async def test_refuses_suspended_tenants(self, gate, person, id_token):
         await gate.member(await gate.tenant(), person)
         async with gate.database.transaction(SystemScope(EVERYTHING)) as tx:
-            await tx.execute(sa.update(TenantRow).values(state="suspended"))
-        assert (await exchange(gate, id_token)).body["error"] == "invalid_target"
+            await tx.execute(sa.update(TenantRow).values(state="suspended", reason="unpaid"))
+        answer = await exchange(gate, id_token)
+        assert (answer.status, answer.body["code"]) == (403, "tenant.suspended")
+        assert (answer.body["error"], answer.body["detail"]) == ("access_denied", "unpaid")
 
     @pytest.mark.parametrize(
         "end", ["logged out", "session expired", "disabled", "forged", "empty"]

@@ -1,0 +1,35 @@
+"""Tenants from a shell: listed, made, suspended, called back."""
+
+import pytest
+
+
+@pytest.fixture
+def installed(shell):
+    shell.run("bootstrap", "--admin-email", "ada@example.test")
+    return shell
+
+
+class TestTenants:
+    def test_are_made_suspended_resumed_and_listed(self, installed):
+        said = installed.run("tenant-create", "acme", "Acme Ltd", "--owner", "ada@example.test")
+        assert said == "acme\tactive\tAcme Ltd\t\n"
+        installed.run("tenant-suspend", "acme", "--reason", "unpaid")
+        assert installed.run("tenant-list") == (
+            "acme\tsuspended\tAcme Ltd\tunpaid\n" + "demo\tactive\tDemo\t\n"
+        )
+        assert installed.run("tenant-resume", "acme") == "acme\tactive\tAcme Ltd\t\n"
+        said = installed.run("tenant-rename", "acme", "--slug", "acme-group")
+        assert said == "acme-group\tactive\tAcme Ltd\t\n"
+
+    def test_are_deleted_by_their_slug_and_restored(self, installed):
+        said = installed.fail("tenant-delete", "demo", "--confirm", "acme")
+        assert said.startswith("The confirmation is not the tenant's slug")
+        said = installed.run("tenant-delete", "demo", "--confirm", "demo")
+        assert said.startswith("demo\tdeleting\t")
+        assert installed.run("tenant-restore", "demo").startswith("demo\tactive\t")
+
+    def test_what_cannot_be_done_is_one_line(self, installed):
+        assert installed.fail("tenant-resume", "nobody") == "no tenant 'nobody'"
+        assert "active" in installed.fail("tenant-resume", "demo")
+        said = installed.fail("tenant-create", "demo", "Again", "--owner", "ada@example.test")
+        assert said.startswith("The slug is taken")
