@@ -54,6 +54,7 @@ def run(checkout: Path, script: str, *arguments: str) -> subprocess.CompletedPro
 
 
 class TestAddresses:
+    @pytest.mark.slow
     def test_are_set_in_one_go(self, checkout):
         before = run(checkout, "addresses.sh").stdout.split()
         assert len(before) == 3

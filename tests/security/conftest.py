@@ -13,14 +13,16 @@ import pytest
 
 from backend.core.context import SystemScope
 from backend.managers.identity import IdentityManager
-from backend.managers.tenant import Tenant, TenantManager, User, hash_password
+from backend.managers.tenant import Tenant, TenantManager, User
 from tests.support.errands import EVERYTHING
+from tests.support.gate import clock, gate
+from tests.support.passwords import PASSWORD, PASSWORD_HASH
 from tests.support.platform import App
+
+__all__ = ["clock", "gate"]
 
 REDIRECT = "http://localhost:8401/oauth2callback"
 CONSOLE_SECRET = "c" * 40
-PASSWORD = "correct horse battery"
-PASSWORD_HASH = hash_password(PASSWORD)
 _VERIFIER = "v" * 64
 _CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(_VERIFIER.encode()).digest()).decode()
 
@@ -57,6 +59,12 @@ class People:
         self, email: str, password: str = PASSWORD, http: httpx.AsyncClient | None = None
     ) -> str:
         """Log in; returns what the console would keep."""
+        return str((await self.tokens(email, password, http))["id_token"])
+
+    async def tokens(
+        self, email: str, password: str = PASSWORD, http: httpx.AsyncClient | None = None
+    ) -> dict[str, Any]:
+        """Log in; returns all that the console gets for its code."""
         http = http or self._app.client()
         query = urlencode(
             {
@@ -97,7 +105,8 @@ class People:
             auth=("console", CONSOLE_SECRET),
         )
         assert answer.status_code == 200, answer.text
-        return str(answer.json()["id_token"])
+        found: dict[str, Any] = answer.json()
+        return found
 
     async def exchange(self, id_token: str, **more: str) -> httpx.Response:
         """Ask for an access token as the console does."""

@@ -19,15 +19,14 @@ from backend.managers.gateway import GatewayManager, GatewaySettings
 from backend.managers.identity import Client, IdentityManager, IdentitySettings
 from backend.managers.identity._logins import Peer
 from backend.managers.security import SecurityManager
-from backend.managers.tenant import Tenant, TenantManager, User, hash_password
+from backend.managers.tenant import Tenant, TenantManager, User
 from backend.rooms import HOUSE
 from tests.support.errands import EVERYTHING
+from tests.support.passwords import PASSWORD_HASH
 from tests.support.roles import ROLES
 
 REDIRECT = "http://localhost:8401/oauth2callback"
 CONSOLE_SECRET = "c" * 40
-PASSWORD = "correct horse battery"
-PASSWORD_HASH = hash_password(PASSWORD)
 HERE = Peer("192.0.2.7", "req-1")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
@@ -87,10 +88,10 @@ class App:
             await client.aclose()
 
 
-@pytest_asyncio.fixture
-async def app(database_url: str, tmp_path: Path) -> AsyncIterator[App]:
-    """The application on a migrated, empty database of either kind."""
-    settings = Settings(
+@pytest.fixture
+def app_settings(database_url: str, tmp_path: Path) -> Settings:
+    """Of the application under test; a module that needs others overrides it."""
+    return Settings(
         data_dir=tmp_path / "data",
         database=DatabaseSettings(url=SecretStr(database_url), pool_size=5),
         telemetry=TelemetrySettings(access_log=False),
@@ -102,8 +103,13 @@ async def app(database_url: str, tmp_path: Path) -> AsyncIterator[App]:
             smtp_url=SecretStr("smtp://127.0.0.1:9"), sink_directory=tmp_path / "sink"
         ),
     )
-    (tmp_path / "data").mkdir()
-    platform = compose(settings)
+
+
+@pytest_asyncio.fixture
+async def app(app_settings: Settings) -> AsyncIterator[App]:
+    """The application on a migrated, empty database of either kind."""
+    app_settings.data_dir.mkdir()
+    platform = compose(app_settings)
     asgi = create_app(platform)
     control = asgi.control_plane
     made = App(platform, asgi)

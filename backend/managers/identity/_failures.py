@@ -30,13 +30,18 @@ class Denial(NamedTuple):
     problem: str
 
 
+_Key = tuple[str, str, str, Denial | None, bytes]
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """What failed: the audit action, whom or what it concerns, and who did it.
 
     ``target`` is the client or user when they exist, else the :func:`stranger`: what one typed is
-    never recorded, because people type passwords into the wrong field. ``actor`` is a caller whose
-    credential held; whoever only says who they are has not acted under that name.
+    never recorded, because people type passwords into the wrong field. ``account`` is a digest of
+    it: an account that does not exist has windows of its own as one that does, else the time that a
+    row takes would tell who exists. ``actor`` is a caller whose credential held; whoever only says
+    who they are has not acted under that name.
     """
 
     action: str
@@ -45,11 +50,12 @@ class Failure:
     tenant_id: str = PLATFORM_TENANT
     actor: str = "system"
     denial: Denial | None = None
+    account: bytes = b""
 
     @property
-    def key(self) -> tuple[str, str, str, Denial | None]:
+    def key(self) -> _Key:
         """Failures with the same key share a record; the address they come from may differ."""
-        return self.action, self.target, self.tenant_id, self.denial
+        return self.action, self.target, self.tenant_id, self.denial, self.account
 
 
 def stranger(address: str) -> str:
@@ -59,6 +65,11 @@ def stranger(address: str) -> str:
     record's data has the address of its first failure.
     """
     return f"address:{source_of(address)}"
+
+
+def digest_of(account: str) -> bytes:
+    """What is remembered of what a stranger typed: it may have as much as a form holds."""
+    return hashlib.sha256(account.encode()).digest()
 
 
 @dataclass(slots=True)
@@ -111,10 +122,7 @@ class FailureLimits:
         self._limiter.refund(self._charges(address, account))
 
     def _charges(self, address: str, account: str) -> tuple[tuple[Level, str], ...]:
-        # The digest of what a stranger typed, not the text: it may have as much as a form holds,
-        # and a hundred thousand of them are remembered.
-        digest = hashlib.sha256(account.encode()).hexdigest()
-        return (self._address, source_of(address)), (self._account, digest)
+        return (self._address, source_of(address)), (self._account, digest_of(account).hex())
 
 
 class FailureAudit:
@@ -131,7 +139,7 @@ class FailureAudit:
     def __init__(self, database: Database, monotonic: Callable[[], float]) -> None:
         self._database = database
         self._monotonic = monotonic
-        self._open: dict[tuple[str, str, str, Denial | None], _Window] = {}
+        self._open: dict[_Key, _Window] = {}
         self._of_target: Counter[str] = Counter()
 
     async def note(self, failure: Failure, request_id: str) -> None:

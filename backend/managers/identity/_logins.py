@@ -14,7 +14,14 @@ from backend.core.context import SystemScope
 from backend.core.database import Database, Tx
 from backend.core.errors import NotFoundError
 from backend.core.ids import uuid7
-from backend.managers.identity._failures import Failure, FailureAudit, FailureLimits, stranger
+from backend.managers.identity._devices import Devices
+from backend.managers.identity._failures import (
+    Failure,
+    FailureAudit,
+    FailureLimits,
+    digest_of,
+    stranger,
+)
 from backend.managers.identity._password import verify_password
 from backend.managers.identity.errands import AUTHENTICATE
 from backend.managers.identity.errors import LoginRefusedError
@@ -43,10 +50,14 @@ class LogIn:
 
 
 class NewSession(NamedTuple):
-    """A fresh session's cookie value, kept nowhere else, and its lifetime."""
+    """A fresh session's cookie value, kept nowhere else, and its lifetime.
+
+    ``device`` is a second cookie, by which the browser is known at its next log-in.
+    """
 
     cookie: str
     seconds: int
+    device: str
 
 
 class LogIns:
@@ -58,18 +69,26 @@ class LogIns:
         tenants: TenantManager,
         settings: IdentitySettings,
         *,
+        devices: Devices,
         limits: FailureLimits,
         failures: FailureAudit,
     ) -> None:
         self._database = database
         self._tenants = tenants
         self._settings = settings
+        self._devices = devices
         self._limits = limits
         self._failures = failures
         self._password_slots = asyncio.Semaphore(settings.password_checks_at_once)
 
     async def start(
-        self, email: str, password: str, *, replaces: str | None, peer: Peer
+        self,
+        email: str,
+        password: str,
+        *,
+        replaces: str | None,
+        peer: Peer,
+        device: str | None = None,
     ) -> NewSession:
         """Check a password and start a session, ending the one the browser had.
 
@@ -77,12 +96,14 @@ class LogIns:
 
         Raises:
             LoginRefusedError: Unknown, wrong or disabled, which take the same time and text.
-            TooManyFailuresError: From this address or for this account, before any hashing.
+            TooManyFailuresError: From this address, or for this account by strangers, or from this
+                device, before any hashing.
         """
         account = f"login:{email.strip().casefold()}"
         # Charged before the hash is computed and given back on success: attempts in flight
         # together must not all be looked at before the first has failed.
-        self._limits.charge(peer.address, account)
+        payer = await self._devices.payer(device, account)
+        self._limits.charge(peer.address, payer)
         async with self._database.read(SystemScope(AUTHENTICATE)) as view:
             found = await self._tenants.find_login(view, email)
         user, encoded = found or (None, None)
@@ -94,10 +115,11 @@ class LogIns:
         if user is None or not matches or too_long or user.disabled:
             target = f"user:{user.id}" if user else stranger(peer.address)
             await self._failures.note(
-                Failure("login.failed", target, peer.address), peer.request_id
+                Failure("login.failed", target, peer.address, account=digest_of(account)),
+                peer.request_id,
             )
             raise LoginRefusedError
-        self._limits.refund(peer.address, account)
+        self._limits.refund(peer.address, payer)
         cookie = secrets.token_urlsafe(32)
         scope = SystemScope(AUTHENTICATE, actor=f"user:{user.id}", request_id=peer.request_id)
         async with self._database.transaction(scope) as tx:
@@ -121,7 +143,8 @@ class LogIns:
             tx.session.add(session)
             tx.audit("login.succeeded", f"user:{user.id}", address=peer.address, session=session.id)
             tx.emit("login.succeeded", f"user:{user.id}", address=peer.address)
-        return NewSession(cookie, self._settings.session_seconds)
+            known_by = await self._devices.remember(tx, account)
+        return NewSession(cookie, self._settings.session_seconds, known_by)
 
     async def find(self, cookie: str | None) -> LogIn | None:
         """The log-in that a browser's cookie stands for, while it lives."""

@@ -27,9 +27,16 @@ from authlib.oauth2.rfc6749.errors import (
 from backend.core.context import SystemScope
 from backend.core.database import Database, ReadTx
 from backend.core.errors import NotFoundError
-from backend.core.ids import PLATFORM_TENANT
+from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.managers.identity import _oauth
-from backend.managers.identity._failures import Failure, FailureAudit, FailureLimits, stranger
+from backend.managers.identity._devices import Devices
+from backend.managers.identity._failures import (
+    Failure,
+    FailureAudit,
+    FailureLimits,
+    digest_of,
+    stranger,
+)
 from backend.managers.identity._logins import LogIn, LogIns, Peer
 from backend.managers.identity._oauth import Answer, ClientSnapshot, Person, Server, Snapshot
 from backend.managers.identity._tokens import (
@@ -98,6 +105,7 @@ class OpenIdProvider:
         settings: IdentitySettings,
         *,
         keys: KeyStore,
+        devices: Devices,
         limits: FailureLimits,
         failures: FailureAudit,
     ) -> None:
@@ -109,7 +117,9 @@ class OpenIdProvider:
         self._failures = failures
         self._entered: dict[tuple[str, str, str], None] = {}
         self._advertised: dict[str, Any] = {}
-        self.log_ins = LogIns(database, tenants, settings, limits=limits, failures=failures)
+        self.log_ins = LogIns(
+            database, tenants, settings, devices=devices, limits=limits, failures=failures
+        )
 
     @property
     def settings(self) -> IdentitySettings:
@@ -221,15 +231,17 @@ class OpenIdProvider:
             row: OauthClient | None = await view.scalar(
                 sa.select(OauthClient).where(OauthClient.client_id == client_id)
             )
-            if row is None or row.disabled:
-                return None
             suspended: TenantSuspendedError | None = None
             try:
-                if not await self._tenants.lifecycle.admits(view, row.tenant_id):
-                    return None
+                # Asked for whoever is unknown too: the time of one look more would tell who is.
+                admitted = await self._tenants.lifecycle.admits(
+                    view, row.tenant_id if row else uuid7()
+                )
             except TenantSuspendedError as exc:
                 # For whoever shows its secret; till then it is a client as any other.
-                suspended = exc
+                suspended, admitted = exc, True
+            if row is None or row.disabled or not admitted:
+                return None
         return ClientSnapshot(
             row.client_id,
             tenant_id=row.tenant_id,
@@ -259,6 +271,7 @@ class OpenIdProvider:
                 f"client:{client.client_id}" if client else stranger(peer.address),
                 peer.address,
                 client.tenant_id if client else PLATFORM_TENANT,
+                account=digest_of(f"client:{client_id}"),
             ),
             peer.request_id,
         )

@@ -16,6 +16,7 @@ from backend.core.errors import AppError, NotFoundError
 from backend.core.ids import PLATFORM_TENANT
 from backend.kit.limiter import GcraLimiter
 from backend.managers.identity._clients import CONSOLE, Clients
+from backend.managers.identity._devices import Devices
 from backend.managers.identity._failures import FailureAudit, FailureLimits
 from backend.managers.identity._provider import OpenIdProvider
 from backend.managers.identity._tokens import (
@@ -102,6 +103,7 @@ class IdentityManager:
             tenants,
             settings,
             keys=self._keys,
+            devices=Devices(database, security),
             limits=FailureLimits(settings, limiter),
             failures=self.failures,
         )

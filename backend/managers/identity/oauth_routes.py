@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from backend.core.context import Principal
 from backend.managers.identity import _pages
+from backend.managers.identity._devices import DEVICE_SECONDS
 from backend.managers.identity._logins import Peer
 from backend.managers.identity._oauth import (
     AUTH_METHODS,
@@ -45,6 +46,7 @@ __all__ = ["OPENAPI", "SESSION_COOKIE", "oauth_routes"]
 
 SESSION_COOKIE: Final = "email_sender_session"
 FORM_COOKIE: Final = "email_sender_form"
+DEVICE_COOKIE: Final = "email_sender_device"
 _COOKIE_PATH: Final = "/oauth"
 _MAX_FIELDS: Final = 50
 _FORM: Final = "application/x-www-form-urlencoded"
@@ -133,6 +135,7 @@ class _Face:
                 form.get("password", ""),
                 replaces=request.cookies.get(SESSION_COOKIE),
                 peer=_peer(request),
+                device=request.cookies.get(DEVICE_COOKIE),
             )
         except LoginRefusedError as exc:
             return await self._log_in_page(request, return_to, f"{exc.title}.", email, status=401)
@@ -143,6 +146,7 @@ class _Face:
             return page
         answer = RedirectResponse(without_prompt(return_to), 303, headers=_NO_STORE)
         self._set_cookie(answer, SESSION_COOKIE, session.cookie, session.seconds)
+        self._set_cookie(answer, DEVICE_COOKIE, session.device, DEVICE_SECONDS)
         answer.delete_cookie(FORM_COOKIE, path=_COOKIE_PATH)
         return answer
 

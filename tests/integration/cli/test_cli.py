@@ -221,6 +221,7 @@ class TestBootstrap:
 class TestStartClient:
     """A start proves itself by a client of its own, whatever was done to those of the console."""
 
+    @pytest.mark.slow
     def test_works_after_whatever_was_done_to_it(self, shell):
         first = json.loads(shell.run("bootstrap"))
         made = [json.loads(shell.run("start-client"))]
@@ -350,6 +351,7 @@ class TestServe:
         monkeypatch.setenv("EMAIL_SENDER__HTTP__HOST", "192.0.2.1")
         assert shell.fail("serve").startswith("cannot listen on 192.0.2.1, port 8400: ")
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("seconds", [0.1, 0.2, 0.3, 0.4, 0.5])
     def test_an_early_ctrl_c_is_answered_without_a_word(self, tmp_path, seconds):
         """Whatever is just being loaded: Python's own answer is a traceback of it."""
@@ -521,6 +523,7 @@ class TestResetPassword:
 
 
 class TestMigrate:
+    @pytest.mark.slow
     def test_goes_down_only_when_allowed_and_up_again(self, shell, database_url, monkeypatch):
         if database_url.startswith("postgresql"):
             pytest.skip("the owner's DSN is another; shown with both in core/test_migrations.py")

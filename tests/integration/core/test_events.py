@@ -251,6 +251,7 @@ class TestSequence:
         assert await sequence(database, events=4) == 4
         assert [len(await happened(database, each)) for each in (tenant_id, other)] == [5, 3]
 
+    @pytest.mark.slow
     async def test_by_several_processes_numbers_each_event_once(
         self, database_url: str, database: Database, clock: Clock
     ) -> None:

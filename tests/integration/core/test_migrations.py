@@ -105,6 +105,7 @@ def test_the_tenant_stands_first_in_every_key_of_its_tables(empty_url: str) -> N
     assert across == ACROSS_TENANTS.keys()
 
 
+@pytest.mark.slow
 def test_rows_survive_the_way_down_and_up(empty_url: str) -> None:
     """Copying a table keeps its rows, its indexes and the triggers that guard it."""
     runner.upgrade(empty_url)
@@ -140,6 +141,7 @@ def contents(url: str) -> dict[str, list[str]]:
     return found
 
 
+@pytest.mark.slow
 def test_several_starters_take_turns(empty_url: str) -> None:
     """Every replica of a deployment migrates before it starts, all at once."""
     role = RUNTIME if empty_url.startswith("postgresql") else ""

@@ -154,6 +154,7 @@ class TestMessage:
 
 
 class TestLater:
+    @pytest.mark.slow
     async def test_is_not_handed_over_before_its_time(self, mailing: Mailing) -> None:
         ada = await mailing.caller()
         soon = system_clock() + timedelta(seconds=1.5)

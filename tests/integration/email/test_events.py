@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from backend.core.context import Scope
 from backend.core.events import Event, read_events
 from tests.support.mailing import Mailing
@@ -22,6 +24,7 @@ async def told(app: App, ada: TenantClient, made: dict[str, Any]) -> list[Event]
 
 
 class TestEvents:
+    @pytest.mark.slow
     async def test_tell_the_way_of_a_message(self, mailing: Mailing) -> None:
         for to, kinds, recipients in (
             (["ada@example.test", "bob@example.test"], ["email.accepted"], {"accepted": 2}),

@@ -18,6 +18,9 @@ from tests.support.mail_server import Rules, Talk, answers, mail_server
 from tests.support.mailing import Mailing, open_mailing
 from tests.support.platform import App, TenantClient
 
+# Mail that is tried again and again, by the clock.
+pytestmark = pytest.mark.slow
+
 EMAIL: dict[str, Any] = {"to": ["ada@example.test"], "subject": "Hello", "text": "There"}
 QUICK = Pacing(recover_seconds=5, pause_seconds=0.2, most_pause_seconds=0.4, hold_seconds=0.2)
 

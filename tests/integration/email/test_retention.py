@@ -113,6 +113,7 @@ class TestSweep:
         assert await counts(app, eve) == [0, 0, 0, 0]
         assert await counts(app, ada) == [2, 2, 2, 0]
 
+    @pytest.mark.slow
     async def test_takes_a_bite_at_a_time(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(_retention, "_SWEPT", 2)
         callers = [await app.caller(), await app.caller()]

@@ -186,6 +186,7 @@ class TestSendEmail:
             await asyncio.sleep(0.05)
         assert email["attempts"] == 2
 
+    @pytest.mark.slow
     async def test_all_that_bounced_is_sent_again_when_somebody_asks(
         self, mailing: Mailing
     ) -> None:
@@ -263,6 +264,7 @@ class TestSendEmail:
             ["defer-once@example.test"],
         ]
 
+    @pytest.mark.slow
     async def test_deferrals_end_as_a_bounce(self, mailing: Mailing) -> None:
         ada = await mailing.caller()
         made = (

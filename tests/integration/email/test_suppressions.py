@@ -241,6 +241,7 @@ class TestSending:
         found = await ada.http.get("/api/v1/emails", params={"state": "suppressed"})
         assert [one["id"] for one in found.json()["items"]] == [made["id"]]
 
+    @pytest.mark.slow
     async def test_looks_again_right_before_the_mail_is_handed_over(self, app: App) -> None:
         ada, eve = await app.caller(), await app.caller()
         body = {**EMAIL, "to": ["bob@example.test"], "cc": ["Ada@example.test"]}

@@ -125,6 +125,7 @@ async def gather_statistics(house: House, request: pytest.FixtureRequest) -> Non
         await database.engine.dispose()
 
 
+@pytest.mark.slow
 async def test_no_statement_reads_more_than_it_needs(
     house: House, database_url: str, request: pytest.FixtureRequest
 ) -> None:

@@ -10,12 +10,12 @@ import pytest
 from backend.core.context import SystemScope
 from backend.managers.gateway import GatewayManager
 from backend.managers.identity import IdentityManager
-from backend.managers.tenant import TenantManager, hash_password
+from backend.managers.tenant import TenantManager
 from tests.support.errands import EVERYTHING
+from tests.support.passwords import PASSWORD, PASSWORD_HASH
 
 REDIRECT = "http://localhost:8401/oauth2callback"
 SECRET = "c" * 40
-PASSWORD = "correct horse battery"
 VERIFIER = "v" * 64
 CHALLENGE = (
     base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).decode().rstrip("=")
@@ -43,7 +43,7 @@ async def person(app):
             tx, secret=SECRET, redirect_uris=[REDIRECT]
         )
         return await platform.of(TenantManager).create_user(
-            tx, email="ada@example.test", name="Ada", password_hash=hash_password(PASSWORD)
+            tx, email="ada@example.test", name="Ada", password_hash=PASSWORD_HASH
         )
 
 
@@ -464,7 +464,7 @@ class TestSigningKeyRotation:
                 tx,
                 email="root@example.test",
                 name="Root",
-                password_hash=hash_password(PASSWORD),
+                password_hash=PASSWORD_HASH,
                 platform_admin=True,
             )
         await member(app, caller, admin)

@@ -116,6 +116,7 @@ async def has_worker(bench):
 
 
 class TestShares:
+    @pytest.mark.slow
     async def test_jobs_that_hang_leave_places_for_who_has_none(self, bench):
         """A mail server that accepts connections and stays silent, and four hundred mails to it."""
         let_go = asyncio.Event()
@@ -501,6 +502,7 @@ class TestLease:
         assert runs == {"frozen": 1, job_id: 1}
         assert (row.attempt, row.crashes) == (1, 0)
 
+    @pytest.mark.slow
     async def test_claims_nothing_before_its_heart_beats_again(self, bench, sleep, monkeypatch):
         failures = 0
         away = asyncio.Event()

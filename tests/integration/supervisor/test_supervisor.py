@@ -143,6 +143,7 @@ class TestHoldFolder:
 
 
 class TestSupervisor:
+    @pytest.mark.slow
     async def test_a_program_that_dies_is_started_again(self, tmp_path: Path) -> None:
         async with Supervisor([shell("api", "echo up; exec sleep 60")], tmp_path) as running:
             await until(lambda: running.log_file("api").read_text() == "up\n")

@@ -141,6 +141,7 @@ class TestParseAddress:
         first = parse_address(str(Mailbox(name, "ada@example.test")))
         assert parse_address(str(first)) == first
 
+    @pytest.mark.slow
     @given(
         st.from_regex(r"[A-Za-z0-9._+'-]{1,12}@[A-Za-z0-9.-]{1,20}", fullmatch=True),
     )

@@ -438,6 +438,7 @@ class TestSend:
         ]
         assert not any(o.uncertain for o in found)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("answer", "state"),
         [

@@ -89,6 +89,7 @@ class TestAcceptance:
             (found,) = await send(pool)
         assert found.state == "deferred"
 
+    @pytest.mark.slow
     async def test_said_in_the_middle_of_the_message_is_none(self):
         rules = Rules()
 
@@ -159,6 +160,7 @@ class TestRefusalOfUs:
             assert (await send(pool, sender="no@x.test"))[0].refused_us
             assert [one.sender for one in pool.flow.pauses] == ["no@x.test"]
 
+    @pytest.mark.slow
     async def test_ends_when_it_is_mended(self):
         rules = answers("mail", "550 5.4.5 daily limit", "550 5.4.5 daily limit", "250 OK")()
         async with pool_to(rules) as pool:
@@ -228,6 +230,7 @@ class TestFlow:
         assert [(one.address, one.state) for one in found] == [(one, "accepted") for one in to]
         assert [len(one.to) for one in rules.letters] == [10, 10, 10, 5]
 
+    @pytest.mark.slow
     async def test_so_many_a_second(self):
         rules = Rules()
         taken = [-1.0]
@@ -318,6 +321,7 @@ class TestFlow:
 
 
 class TestTarpit:
+    @pytest.mark.slow
     async def test_holds_two_places_and_then_is_left_alone(self):
         rules = Rules()
 
@@ -361,6 +365,7 @@ class TestTarpit:
 
 
 class TestTimeouts:
+    @pytest.mark.slow
     async def test_each_step_has_its_own(self):
         rules = Rules()
 
@@ -386,6 +391,7 @@ class TestTimeouts:
         async with pool_to(rules, timeouts=timeouts) as pool:
             assert (await send(pool))[0].state == "accepted"
 
+    @pytest.mark.slow
     async def test_a_slow_line_is_no_silence(self):
         rules = Rules()
 

@@ -448,6 +448,7 @@ class TestAttacks:
             assert "0x" not in caught.value.detail, name
             assert len(caught.value.detail) < 500, name
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("part", ["text", "html"])
     def test_costs_no_more_than_the_purse_holds(self, part: str) -> None:
         """Charged before the work: what is refused is not done, whatever it would have taken."""
@@ -460,6 +461,7 @@ class TestAttacks:
                         render(TemplateSource("s", **{part: source}), variables, purse)
             assert purse.left < MAX_COST - READ * len(BIG), name
 
+    @pytest.mark.slow
     def test_a_nanosecond_of_the_purse_is_no_more_than_that(self) -> None:
         """Prices must be above what things cost, by a generous ratio.
 
