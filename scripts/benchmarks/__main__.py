@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
-from scripts.benchmarks import email, events, growth, jobs, pipeline
+from scripts.benchmarks import email, events, growth, jobs, limiter, pipeline
 from scripts.benchmarks.measure import MIN_ROUNDS, BenchmarkError, Result
 from scripts.installation import InstallationError
 
@@ -22,6 +22,8 @@ CASES: Final[Mapping[str, Callable[[int], Result]]] = {
     **_GROWTH.cases(),
     "jobs/postgresql": lambda rounds: jobs.run_case("postgresql", rounds, jobs.Backlog(5000, 1500)),
     "jobs/sqlite": lambda rounds: jobs.run_case("sqlite", rounds, jobs.Backlog(5000, 1500)),
+    "limiter/memory-3-levels": lambda rounds: limiter.run_memory(rounds, 200_000),
+    "limiter/redis-3-levels": lambda rounds: limiter.run_redis(rounds, 10_000),
 }
 """Every case by its name. Sizes: seconds of work a run on a small machine."""
 

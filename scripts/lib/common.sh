@@ -264,6 +264,24 @@ _install_pgbouncer() {
   _find_pgbouncer || apt_install 10 pgbouncer
 }
 
+# ensure_redis: the server that shared limits are tested and measured with; the tests skip themselves
+# without it.
+ensure_redis() {
+  _find_redis && return
+  if ! _can_apt; then
+    complain "redis-server is missing: install it (Debian: sudo apt-get install redis-server; macOS: brew install redis)"
+    return
+  fi
+  with_lock apt _install_redis || return
+  _find_redis || complain "redis-server is installed, but no command of that name"
+}
+
+_find_redis() { command -v redis-server >/dev/null 2>&1; }
+
+_install_redis() {
+  _find_redis || apt_install 10 redis-server
+}
+
 _find_chromium() {
   local candidate
   for candidate in "${EMAIL_SENDER_CHROMIUM:-}" chromium chromium-browser google-chrome \
