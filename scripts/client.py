@@ -189,10 +189,12 @@ def _method(verb: str, path: str, operation: Json, *, tagged: bool) -> Iterator[
     for kind, schema in _body(where, operation):
         positional.append("body: bytes" if kind != _JSON else f"body: models.{schema}")
         options.append("body=body" if kind == _JSON else f'content=body, media_type="{kind}"')
-    if query:
-        options.append(f"query={{{', '.join(query)}}}")
-    if headers:
-        options.append(f"headers={{{', '.join(headers)}}}")
+    given = {
+        "query": _mapping(query),
+        "headers": _mapping(headers),
+        "answer_seconds": operation.get("x-answer-seconds"),
+    }
+    options += [f"{option}={value}" for option, value in given.items() if value]
     call = f'"{verb}", {"f" if address != path else ""}"{address}"'
     if shape and tagged:
         returned, call = f"Tagged[models.{shape}]", f"ask_tagged({call}, models.{shape}"
@@ -211,6 +213,11 @@ def _method(verb: str, path: str, operation: Json, *, tagged: bool) -> Iterator[
             f"    {'return ' if returned != 'None' else ''}{call}",
         ]
     )
+
+
+def _mapping(pairs: list[str]) -> str:
+    """Return a dict's display, or nothing for an empty one."""
+    return f"{{{', '.join(pairs)}}}" if pairs else ""
 
 
 def _answer(where: str, operation: Json) -> tuple[str | None, str | None]:

@@ -16,6 +16,8 @@ from backend.http.data_route import DataRoute, NotJsonError, Raw
 from backend.http.reply import problems
 from backend.http.routing import permission_of
 
+ONLY_READS: Final = "x-only-reads"
+"""Said of a POST that is one for its body and changes nothing: no record, and no answer kept."""
 _PROBLEM: Final[dict[str, Any]] = {
     "type": "object",
     "description": "RFC 9457 problem details",
@@ -243,7 +245,7 @@ def _complete(method: str, operation: dict[str, Any], permission: str) -> None:
     if "requestBody" in operation:
         (media,) = operation["requestBody"]["content"]
         responses["415"] = _problem(f"The body is not `{media}`")
-    if method == "post":
+    if method == "post" and not operation.get(ONLY_READS):
         _offer_idempotency(operation)
 
 

@@ -142,6 +142,19 @@ class Api:
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
 
+    def test_settings(
+        self, body: models.EmailTestCreate, *, idempotency_key: str | None = None
+    ) -> models.EmailTestOut:
+        """Hand a test message to the mail server, now, and tell every step of it."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/email-settings/test",
+            models.EmailTestOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+            answer_seconds=65,
+        )
+
     def list_templates(
         self, *, limit: int | None = None, cursor: str | None = None
     ) -> models.TemplatePage:
@@ -151,6 +164,15 @@ class Api:
             "/api/v1/email-templates",
             models.TemplatePage,
             query={"limit": limit, "cursor": cursor},
+        )
+
+    def preview_template(self, body: models.TemplatePreviewCreate) -> models.TemplatePreviewOut:
+        """Fill in a template that need not be saved, and name its variables.
+
+        Nothing is kept of it.
+        """
+        return self.connection.ask(
+            "POST", "/api/v1/email-templates/preview", models.TemplatePreviewOut, body=body
         )
 
     def delete_template(self, name: str) -> None:
@@ -377,6 +399,10 @@ class Api:
             models.ChainReportOut,
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
+
+    def list_signing_keys(self) -> models.SigningKeyPage:
+        """List the keys that sign or still verify tokens, newest first: all there are."""
+        return self.connection.ask("GET", "/api/v1/platform/signing-keys", models.SigningKeyPage)
 
     def rotate_signing_key(self, *, idempotency_key: str | None = None) -> models.SigningKeyRotated:
         """Sign tokens with a new key; the old ones verify until their last token has expired."""

@@ -219,7 +219,8 @@ class Connection:
             method: In capitals.
             path: From ``/`` on, its parts quoted by ``segment`` or ``uuid_segment``.
             **options: ``query`` and ``headers`` by name, None left out; ``body``, written as JSON;
-                or ``content`` as it is, with its ``media_type``.
+                or ``content`` as it is, with its ``media_type``; ``answer_seconds`` for what
+                takes the platform longer than other calls.
         """
         self._call(method, path, **options)
 
@@ -233,6 +234,7 @@ class Connection:
         body: msgspec.Struct | None = None,
         content: bytes | None = None,
         media_type: str = "application/json",
+        answer_seconds: float | None = None,
     ) -> httpx.Response:
         sent = {name: value for name, value in (headers or {}).items() if value is not None}
         if body is not None:
@@ -242,15 +244,23 @@ class Connection:
         url = self._settings.api_url + path
         params = {name: _text(value) for name, value in (query or {}).items() if value is not None}
         sent["Authorization"] = f"Bearer {self._tokens.bearer()}"
+        more: dict[str, Any] = {}
+        if answer_seconds is not None:
+            usual = self._http.timeout
+            more["timeout"] = httpx.Timeout(
+                answer_seconds + (usual.read or 0), connect=usual.connect
+            )
         try:
-            return send(self._http, method, url, params=params, headers=sent, content=content)
+            return send(
+                self._http, method, url, params=params, headers=sent, content=content, **more
+            )
         except ApiProblem as problem:
             if problem.status != _UNAUTHORIZED:
                 raise
         # The token died before its time (a role changed, a key was rotated). One fresh token,
         # one more try; a second 401 is the answer.
         sent["Authorization"] = f"Bearer {self._tokens.bearer(renew=True)}"
-        return send(self._http, method, url, params=params, headers=sent, content=content)
+        return send(self._http, method, url, params=params, headers=sent, content=content, **more)
 
 
 def walk(fetch: Callable[[str | None], Page[_T]]) -> Iterator[Page[_T]]:

@@ -9,9 +9,10 @@ import functools
 import re
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, NamedTuple, cast
 
 import aiosmtplib
@@ -301,8 +302,43 @@ async def open_session(
     Raises:
         NoSessionError: Not possible, with a reason that an operator can act on.
     """
+    client = await open_client(relay, partial(dial, relay, outbound), tls_context, moved)
+    return Session(client, relay.timeouts, moved)
+
+
+async def dial(relay: SmtpRelay, outbound: Outbound) -> socket.socket:
+    """A connection to the server, at the very address that was judged.
+
+    A second look-up, which the library would make, may answer otherwise: whoever runs the name's
+    server decides when.
+
+    Raises:
+        NotAllowedError, UnreachableError: As :meth:`Outbound.connect`.
+    """
+    return await outbound.connect(
+        relay.host,
+        relay.port,
+        tenant_id=relay.tenant_id,
+        public_only=relay.public_only,
+        timeout_seconds=relay.timeouts.connect_seconds,
+    )
+
+
+async def open_client(
+    relay: SmtpRelay,
+    connect: Callable[[], Awaitable[socket.socket]],
+    tls_context: ssl.SSLContext | None,
+    moved: Callable[[], None] = lambda: None,
+    *,
+    make: Callable[..., aiosmtplib.SMTP] = aiosmtplib.SMTP,
+) -> aiosmtplib.SMTP:
+    """What a session speaks through, logged in; ``make`` builds it over what ``connect`` gives.
+
+    Raises:
+        NoSessionError: As :func:`open_session`.
+    """
     try:
-        client = await _connect(relay, outbound, tls_context)
+        client = await _connect(relay, connect, tls_context, make)
     except (NotAllowedError, UnreachableError) as error:
         raise _no_session(relay, None, error.detail) from None
     moved()
@@ -333,7 +369,7 @@ async def open_session(
             raise _no_session(relay, None, explain(error), refused=True) from None
         raise
     moved()
-    return Session(client, relay.timeouts, moved)
+    return client
 
 
 async def verify(
@@ -404,21 +440,16 @@ def explain(error: BaseException) -> str:
 
 
 async def _connect(
-    relay: SmtpRelay, outbound: Outbound, tls_context: ssl.SSLContext | None
+    relay: SmtpRelay,
+    connect: Callable[[], Awaitable[socket.socket]],
+    tls_context: ssl.SSLContext | None,
+    make: Callable[..., aiosmtplib.SMTP],
 ) -> aiosmtplib.SMTP:
     if tls_context is None and relay.tls != "none":
         tls_context = _trust(relay.ca_certificate)
-    # Connected to the very address that was judged. A second look-up, which the library would
-    # make, may answer otherwise: whoever runs the name's server decides when.
-    sock = await outbound.connect(
-        relay.host,
-        relay.port,
-        tenant_id=relay.tenant_id,
-        public_only=relay.public_only,
-        timeout_seconds=relay.timeouts.connect_seconds,
-    )
+    sock = await connect()
     try:
-        return aiosmtplib.SMTP(
+        return make(
             hostname=relay.host,
             port=None,
             sock=sock,

@@ -3,7 +3,13 @@
 Compiling and rendering take up to a second of hostile input and never wait: run them in a thread.
 """
 
-from backend.kit.templating._sandbox import Rendered, TemplateSource, check_source, render
+from backend.kit.templating._sandbox import (
+    Rendered,
+    TemplateSource,
+    check_source,
+    find_variables,
+    render,
+)
 from backend.kit.templating._values import Purse
 from backend.kit.templating.errors import (
     TemplateInvalidError,
@@ -19,5 +25,6 @@ __all__ = [
     "TemplateVariablesError",
     "TemplatesTooCostlyError",
     "check_source",
+    "find_variables",
     "render",
 ]

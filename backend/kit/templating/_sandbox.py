@@ -118,6 +118,22 @@ def check_source(source: TemplateSource) -> None:
             _prepare(text, part, purse)
 
 
+def find_variables(source: TemplateSource, purse: Purse | None = None) -> dict[str, bool]:
+    """The variables that a template uses, by name, and whether it cannot do without.
+
+    Raises:
+        TemplateInvalidError, TemplatesTooCostlyError: As ``check_source``.
+    """
+    purse = purse or Purse()
+    found: dict[str, bool] = {}
+    for part, text in (("subject", source.subject), ("text", source.text), ("html", source.html)):
+        if text is not None:
+            compiled = _prepare(text, part, purse)
+            for name in compiled.variables:
+                found[name] = found.get(name, False) or name in compiled.required
+    return dict(sorted(found.items()))
+
+
 def render(
     source: TemplateSource, variables: Mapping[str, Any], purse: Purse | None = None
 ) -> Rendered:
@@ -290,6 +306,7 @@ _LITERALS: Final = (nodes.List, nodes.Tuple, nodes.Dict, nodes.Pair, nodes.Const
 @dataclass(frozen=True, slots=True)
 class _Compiled:
     template: Template
+    variables: frozenset[str]
     required: frozenset[str]
     tokens: int
 
@@ -343,7 +360,8 @@ def _compile(source: str, part: str) -> _Compiled:
     try:
         tree = environment.parse(source)
         _check_syntax(tree, part)
-        required = _find_required(tree)
+        variables = frozenset(meta.find_undeclared_variables(tree))
+        required = variables - _find_guarded(tree)
         _rewrite(tree, environment)
         code = environment.compile(tree, filename=_FILE_NAME)
     except TemplateSyntaxError as error:
@@ -351,7 +369,8 @@ def _compile(source: str, part: str) -> _Compiled:
     except (RecursionError, SyntaxError, MemoryError, OverflowError, ValueError):
         # Nesting that exhausts the parser or Python's compiler, and numbers that Python refuses.
         raise TemplateInvalidError(f"The {part} is too complex.", part=part) from None
-    return _Compiled(Template.from_code(environment, code, {}), required, count)
+    made = Template.from_code(environment, code, {})
+    return _Compiled(made, variables, required, count)
 
 
 def _check_syntax(tree: nodes.Template, part: str) -> None:
@@ -398,15 +417,14 @@ def _check_node(node: nodes.Node, refuse: Callable[[nodes.Node, str], NoReturn])
         refuse(node, "a number is too large")
 
 
-def _find_required(tree: nodes.Template) -> frozenset[str]:
-    """Return the variables that are used and nowhere guarded by ``default`` or ``is defined``."""
-    guarded = {
+def _find_guarded(tree: nodes.Template) -> frozenset[str]:
+    """Return the variables that are somewhere guarded by ``default`` or ``is defined``."""
+    return frozenset(
         node.node.name
         for node in tree.find_all((nodes.Filter, nodes.Test))
         if node.name in {"d", "default", "defined", "undefined"}
         and isinstance(node.node, nodes.Name)
-    }
-    return frozenset(meta.find_undeclared_variables(tree) - guarded)
+    )
 
 
 def _rewrite(node: nodes.Node, environment: _Environment) -> None:

@@ -21,6 +21,7 @@ from backend.managers.email._values import (
     RelayState,
     RetryPolicy,
     Route,
+    SettingsChange,
     TenantEmailSettings,
 )
 from backend.managers.email.errors import (
@@ -90,15 +91,8 @@ class EmailSettingsStore:
     async def put(
         self,
         tx: Tx,
+        change: SettingsChange,
         *,
-        from_address: str,
-        from_name: str,
-        smtp: RelayChoice | None,
-        suppress_hard_bounces: bool,
-        keep_content_days: int | None,
-        keep_days: int | None,
-        retry: RetryPolicy | None = None,
-        senders: Sequence[str] = (),
         expected_version: str | None,
     ) -> TenantEmailSettings:
         """Replace the tenant's settings. The same relay without a password keeps the stored one.
@@ -116,9 +110,8 @@ class EmailSettingsStore:
         current = _as_settings(row, self._platform)
         if expected_version is not None and expected_version != current.version:
             raise EmailSettingsChangedError
-        with placed("from_address"):
-            sender = parse_address(str(Mailbox(from_name, from_address)))
-        self._check_retention(keep_content_days, keep_days)
+        sender, allowed = self._checked(change)
+        smtp = change.smtp
         sealed = row.sealed_password if row and smtp and _takes_it_too(row, smtp) else None
         if smtp is not None and smtp.password is not None:
             keyring = await self._security.keyring(tx)
@@ -133,12 +126,12 @@ class EmailSettingsStore:
             "smtp_username": smtp.username if smtp else None,
             "sealed_password": sealed,
             "smtp_tls": smtp.tls if smtp else None,
-            "suppress_hard_bounces": suppress_hard_bounces,
-            "keep_content_days": keep_content_days,
-            "keep_days": keep_days,
+            "suppress_hard_bounces": change.suppress_hard_bounces,
+            "keep_content_days": change.keep_content_days,
+            "keep_days": change.keep_days,
             "smtp_options": asdict(smtp.options) if smtp else None,
-            "retry": asdict(retry) if retry else None,
-            "senders": _parse_senders(senders) or None,
+            "retry": asdict(change.retry) if change.retry else None,
+            "senders": allowed or None,
         }
         changed = sorted(name for name, now in values.items() if getattr(row, name, None) != now)
         values |= {
@@ -156,9 +149,9 @@ class EmailSettingsStore:
             f"tenant:{tx.tenant_id}",
             from_address=sender.address,
             smtp_host=values["smtp_host"],
-            suppress_hard_bounces=suppress_hard_bounces,
-            keep_content_days=keep_content_days,
-            keep_days=keep_days,
+            suppress_hard_bounces=change.suppress_hard_bounces,
+            keep_content_days=change.keep_content_days,
+            keep_days=change.keep_days,
             # By name alone: lists of senders and authorities are larger than a record may be.
             changed=changed,
             version=values["version"],
@@ -171,6 +164,38 @@ class EmailSettingsStore:
         if any(resumed):
             await self._hasten(tx)
         return made
+
+    def _checked(self, change: SettingsChange) -> tuple[Mailbox, list[str]]:
+        """Who mail is from and may be from, once all that can be refused is not."""
+        with placed("from_address"):
+            sender = parse_address(str(Mailbox(change.from_name, change.from_address)))
+        self._check_retention(change.keep_content_days, change.keep_days)
+        return sender, _parse_senders(change.senders)
+
+    async def open_relay_if(self, tx: ReadTx, keyring: Keyring, change: SettingsChange) -> Route:
+        """The way that mail would take if :meth:`put` had saved these; nothing is changed.
+
+        Raises:
+            InvalidAddressError, RetentionError: As :meth:`put`.
+        """
+        row, suppresses = await _load_for_sending(tx)
+        sender, _ = self._checked(change)
+        retry = change.retry or _as_settings(None, self._platform).retry
+        smtp = change.smtp
+        if smtp is None:
+            return Route(self._default_relay, sender, suppresses, retry)
+        password = smtp.password
+        if password is None and smtp.username is not None and row and _takes_it_too(row, smtp):
+            password = _opened(tx.tenant_id, row, keyring)
+        return Route(self._own(tx.tenant_id, smtp, password), sender, suppresses, retry)
+
+    def _own(self, tenant_id: str, smtp: RelayChoice, password: str | None) -> SmtpRelay:
+        return replace(
+            self._relay_at(smtp),
+            password=password,
+            tenant_id=tenant_id,
+            public_only=not self._platform.allow_private_relays,
+        )
 
     async def resume_relay(self, tx: Tx) -> RelayState:
         """End the pauses of the tenant's relay, and try what waits; audited as ``relay.resumed``.
@@ -196,8 +221,9 @@ class EmailSettingsStore:
     def relay_of(self, settings: TenantEmailSettings) -> SmtpRelay:
         """The mail server that settings lead to, without the password."""
         smtp = settings.smtp
-        if smtp is None:
-            return self._default_relay
+        return self._default_relay if smtp is None else self._relay_at(smtp)
+
+    def _relay_at(self, smtp: RelayChoice) -> SmtpRelay:
         options = smtp.options
         return SmtpRelay(
             host=smtp.host,
@@ -213,10 +239,13 @@ class EmailSettingsStore:
 
     def _check_retention(self, content_days: int | None, days: int | None) -> None:
         most, usual = self._platform.max_keep_days, self._platform.keep_days
-        if max(content_days or 0, days or 0) > most:
-            raise RetentionError(f"This platform keeps mail for {most} days at most.")
+        for name, asked in (("keep_days", days), ("keep_content_days", content_days)):
+            if (asked or 0) > most:
+                said = f"This platform keeps mail for {most} days at most."
+                raise RetentionError(said).at(name)
         if content_days is not None and content_days > (days or usual):
-            raise RetentionError(f"The message itself goes after {days or usual} days.")
+            said = f"The message itself goes after {days or usual} days."
+            raise RetentionError(said).at("keep_content_days")
 
     async def check_relay(self, tenant_id: str, host: str) -> None:
         """Refuse a mail server on the platform's own network. Looks up: not in a transaction.
@@ -257,22 +286,12 @@ class EmailSettingsStore:
         row, suppresses = await _load_for_sending(tx)
         usual = _as_settings(row, self._platform)
         sender = Mailbox(usual.from_name, usual.from_address)
-        relay = self.relay_of(usual)
-        if row is None or row.smtp_host is None:
-            return Route(relay, sender, suppresses, usual.retry)
-        password = (
-            keyring.open(_password_context(tx.tenant_id), row.sealed_password).decode()
-            # Earlier releases stored passwords of nobody, which the relay would refuse.
-            if row.sealed_password and row.smtp_username is not None
-            else None
-        )
-        own = replace(
-            relay,
-            password=password,
-            tenant_id=tx.tenant_id,
-            public_only=not self._platform.allow_private_relays,
-        )
-        return Route(own, sender, suppresses, usual.retry)
+        smtp = usual.smtp
+        if row is None or smtp is None:
+            return Route(self.relay_of(usual), sender, suppresses, usual.retry)
+        # Earlier releases stored passwords of nobody, which the relay would refuse.
+        password = _opened(tx.tenant_id, row, keyring) if smtp.username is not None else None
+        return Route(self._own(tx.tenant_id, smtp, password), sender, suppresses, usual.retry)
 
 
 # Made once, because each request that sends runs it. Joined to a row that is always there: most
@@ -310,6 +329,12 @@ def _takes_it_too(row: EmailSettingsRow, smtp: RelayChoice) -> bool:
     trusted = {None, (row.smtp_options or {}).get("ca_certificate")}
     guarded = smtp.tls != "none" and smtp.options.ca_certificate in trusted
     return same and (guarded or row.smtp_tls == "none")
+
+
+def _opened(tenant_id: str, row: EmailSettingsRow, keyring: Keyring) -> str | None:
+    if row.sealed_password is None:
+        return None
+    return keyring.open(_password_context(tenant_id), row.sealed_password).decode()
 
 
 def _password_context(tenant_id: str) -> str:

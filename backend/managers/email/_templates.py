@@ -1,14 +1,22 @@
 """Templates that a tenant keeps by name."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
 
 from backend.core.database import ReadTx, Tx
-from backend.kit.templating import TemplateInvalidError, TemplateSource, check_source
+from backend.kit.templating import (
+    Purse,
+    TemplateInvalidError,
+    TemplateSource,
+    TemplateVariablesError,
+    check_source,
+    find_variables,
+    render,
+)
 from backend.kit.turns import Turns
-from backend.managers.email._values import CheckedTemplate, Template
+from backend.managers.email._values import CheckedTemplate, Template, TemplatePreview
 from backend.managers.email.errors import (
     TemplateChangedError,
     TemplateNotFoundError,
@@ -67,6 +75,45 @@ class TemplateStore:
                 exc.at(exc.extra["part"])
             raise
         return CheckedTemplate(source)
+
+    async def preview(
+        self,
+        tenant_id: str,
+        *,
+        subject: str,
+        text: str | None,
+        html: str | None,
+        variables: Mapping[str, Any],
+    ) -> TemplatePreview:
+        """Fill a template in that need not be saved. Not in a transaction.
+
+        What lacks variables is not filled in, and says which.
+
+        Raises:
+            TemplateInvalidError: As :meth:`check`, or it exceeds its budget.
+            TemplateVariablesError: The variables are there and do not fit.
+        """
+        source = TemplateSource(subject, text, html)
+
+        def fill_in() -> TemplatePreview:
+            purse = Purse()
+            used = find_variables(source, purse)
+            try:
+                return TemplatePreview(used, render(source, variables, purse), ())
+            except TemplateVariablesError as exc:
+                if not exc.extra.get("missing"):
+                    raise exc.at("variables")  # noqa: B904 - it is the same one
+                # Those of the other parts as well, which were not come to.
+                needed = {name for name, is_needed in used.items() if is_needed} - variables.keys()
+                missing = sorted({*exc.extra["missing"], *needed})
+                return TemplatePreview(used, None, tuple(missing))
+
+        try:
+            return await self._turns.run(tenant_id, fill_in)
+        except TemplateInvalidError as exc:
+            if "part" in exc.extra:
+                exc.at(exc.extra["part"])
+            raise
 
     async def put(
         self, tx: Tx, *, name: str, checked: CheckedTemplate, expected_version: str | None

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, NewType
 from backend.core.errors import AppError
 from backend.kit.mime import Attachment, Calendar, Content, Mailbox
 from backend.kit.smtp import Limits, Login, SmtpRelay
-from backend.kit.templating import TemplateSource
+from backend.kit.templating import Rendered, TemplateSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +128,18 @@ class Template:
         """Changes with the content, and comes back only with it: a deleted name may be reused."""
         content = json.dumps([self.subject, self.text, self.html])
         return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class TemplatePreview:
+    """A template filled in, unless some of its variables are ``missing``.
+
+    ``variables`` maps each that it uses to whether it cannot do without.
+    """
+
+    variables: Mapping[str, bool]
+    rendered: Rendered | None
+    missing: Sequence[str]
 
 
 CheckedTemplate = NewType("CheckedTemplate", TemplateSource)
@@ -311,6 +323,20 @@ class RelayChoice:
     password: str | None
     tls: str
     options: RelayOptions
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsChange:
+    """Settings as somebody wants them, before anything of them is checked."""
+
+    from_address: str
+    from_name: str
+    smtp: RelayChoice | None
+    suppress_hard_bounces: bool
+    keep_content_days: int | None
+    keep_days: int | None
+    retry: RetryPolicy | None
+    senders: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)

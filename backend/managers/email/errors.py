@@ -84,6 +84,13 @@ class RelayNotAllowedError(InvalidInputError):
     title: ClassVar[str] = "This mail server is not allowed"
 
 
+class EmailTestRunningError(ConflictError):
+    """A tenant tries its mail server once at a time."""
+
+    code: ClassVar[str] = "email.test_running"
+    title: ClassVar[str] = "Another test of the mail server is running"
+
+
 class SenderNotAllowedError(InvalidInputError):
     """A message from an address that the tenant's settings do not name."""
 

@@ -46,6 +46,7 @@ from backend.managers.email._retention import MailRetention
 from backend.managers.email._states import OPEN_STATES, QUEUED, SUPPRESSED
 from backend.managers.email._suppressions import SuppressionList
 from backend.managers.email._templates import TemplateStore
+from backend.managers.email._trials import Trials
 from backend.managers.email._values import (
     Delivery,
     Draft,
@@ -85,7 +86,7 @@ _ROWS_AT_ONCE: Final = 32
 class EmailManager:
     """Messages; ``templates`` and ``email_settings`` are what a tenant sends them with.
 
-    ``suppressions`` says to whom it does not.
+    ``suppressions`` says to whom it does not, ``trials`` whether it can at all.
     """
 
     def __init__(
@@ -114,6 +115,7 @@ class EmailManager:
             relays=self.relays,
             orchestrator=orchestrator,
         )
+        self.trials = Trials(security, self.email_settings, self.suppressions, outbound)
 
     @property
     def settings(self) -> EmailSettings:

@@ -8,12 +8,13 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from backend.core.context import Scope
 from backend.core.database import Database, Tx
-from backend.core.errors import InvalidInputError
+from backend.core.errors import InvalidInputError, placed
 from backend.core.paging import in_parts
 from backend.http.deps import Db, IdPath, manager_of, requires
 from backend.http.etag import IfMatch, etag, expected_version
 from backend.http.files import CSV_ANSWER, CsvBody, csv_body, csv_file
 from backend.http.large import LargeBodyRoute
+from backend.http.openapi import ONLY_READS
 from backend.http.pagination import (
     CreatedAfter,
     CreatedBefore,
@@ -28,20 +29,14 @@ from backend.kit.csv_table import write_rows
 from backend.kit.mime import AttachmentsTooLargeError, InvalidAddressError, InvalidHeaderError
 from backend.kit.templating import TemplateInvalidError, TemplateVariablesError
 from backend.managers.email._suppressions import Imported, Reason
-from backend.managers.email._values import (
-    Draft,
-    Prepared,
-    RelayChoice,
-    RelayOptions,
-    RelayState,
-    RetryPolicy,
-    TenantEmailSettings,
-)
+from backend.managers.email._trials import ANSWER_SECONDS
+from backend.managers.email._values import Draft, Prepared, RelayState, TenantEmailSettings
 from backend.managers.email.errors import (
     BusinessKeyConflictError,
     ContentForgottenError,
     EmailNotFoundError,
     EmailSettingsChangedError,
+    EmailTestRunningError,
     RelayNotAllowedError,
     RetentionError,
     SenderNotAllowedError,
@@ -64,8 +59,9 @@ from backend.managers.email.schemas import (
     EmailOut,
     EmailSettingsOut,
     EmailSettingsPut,
+    EmailTestCreate,
+    EmailTestOut,
     ImportedOut,
-    RelayOptionsIn,
     RelayOut,
     SmtpOut,
     State,
@@ -74,7 +70,10 @@ from backend.managers.email.schemas import (
     SuppressionOut,
     TemplateName,
     TemplateOut,
+    TemplatePreviewCreate,
+    TemplatePreviewOut,
     TemplatePut,
+    VariableOut,
 )
 
 router = APIRouter(prefix="/api/v1", tags=["email"], route_class=LargeBodyRoute)
@@ -95,7 +94,6 @@ _NOT_SENDABLE = (
     TemplateVariablesError,
     TooManyRecipientsError,
 )
-_OPTIONS: Final = set(RelayOptionsIn.model_fields)
 _EMAIL_ID: Final = {"email_id": "$response.body#/id"}
 _JOB_ID: Final = {"job_id": "$response.body#/job_id"}
 _ABOUT_EMAIL: Final = leads_to(
@@ -224,6 +222,34 @@ async def list_templates(
     return page_of(TemplateOut, rows, page)
 
 
+@router.post(
+    "/email-templates/preview",
+    responses=problems(InvalidInputError, TemplateInvalidError, TemplateVariablesError),
+    openapi_extra={ONLY_READS: True},
+)
+async def preview_template(
+    body: TemplatePreviewCreate,
+    scope: Annotated[Scope, requires("email_template:write")],
+    emails: Emails,
+) -> TemplatePreviewOut:
+    """Fill in a template that need not be saved, and name its variables. Nothing is kept of it."""
+    found = await emails.templates.preview(
+        scope.tenant_id,
+        subject=body.subject,
+        text=body.text,
+        html=body.html,
+        variables=body.variables,
+    )
+    made = found.rendered
+    return TemplatePreviewOut(
+        subject=made.subject if made else None,
+        text=made.text if made else None,
+        html=made.html if made else None,
+        variables=[VariableOut(name=name, required=need) for name, need in found.variables.items()],
+        missing=list(found.missing),
+    )
+
+
 @router.get("/email-templates/{name}", responses=problems(TemplateNotFoundError))
 async def get_template(
     response: Response,
@@ -321,34 +347,54 @@ async def put_settings(
     if_match: IfMatch = None,
 ) -> EmailSettingsOut:
     """Replace how the tenant sends."""
-    smtp = warning = None
-    if body.smtp is not None:
-        warning = await emails.email_settings.judge_relay(scope.tenant_id, body.smtp.host)
-        password = body.smtp.password
-        smtp = RelayChoice(
-            host=body.smtp.host,
-            port=body.smtp.port,
-            username=body.smtp.username,
-            password=password.get_secret_value() if password else None,
-            tls=body.smtp.tls,
-            options=RelayOptions(**body.smtp.model_dump(include=_OPTIONS)),
-        )
+    change, warning = body.change(), None
+    if change.smtp is not None:
+        warning = await emails.email_settings.judge_relay(scope.tenant_id, change.smtp.host)
     async with db.transaction(scope) as tx:
         found = await emails.email_settings.put(
             tx,
-            from_address=body.from_address,
-            from_name=body.from_name,
-            smtp=smtp,
-            suppress_hard_bounces=body.suppress_hard_bounces,
-            keep_content_days=body.keep_content_days,
-            keep_days=body.keep_days,
-            senders=body.senders,
-            retry=None if body.retry is None else RetryPolicy(**body.retry.model_dump()),
+            change,
             expected_version=expected_version(if_match, EmailSettingsChangedError),
         )
         relay = await emails.email_settings.show_relay(tx, found)
     response.headers["ETag"] = etag(found.version)
     return _settings(emails, found, relay, warning)
+
+
+@router.post(
+    "/email-settings/test",
+    response_model=EmailTestOut,
+    responses=problems(
+        InvalidInputError,
+        InvalidAddressError,
+        RelayNotAllowedError,
+        RetentionError,
+        EmailTestRunningError,
+    ),
+    openapi_extra={"x-answer-seconds": ANSWER_SECONDS},
+)
+async def test_settings(
+    request: Request,
+    body: EmailTestCreate,
+    scope: Annotated[Scope, requires("email_settings:write")],
+    emails: Emails,
+    db: Db,
+) -> Response:
+    """Hand a test message to the mail server, now, and tell every step of it.
+
+    With `settings` as it would go out if they were saved; they are not. The answer is 200 whatever
+    the mail server says, and comes within 65 seconds.
+    """
+    change = None if body.settings is None else body.settings.change()
+    with placed("settings"):
+        if change is not None and change.smtp is not None:
+            await emails.email_settings.judge_relay(scope.tenant_id, change.smtp.host)
+    async with db.transaction(scope) as tx:
+        trial = await emails.trials.begin(tx, body.to, change)
+    done = await emails.trials.run(trial)
+    async with db.transaction(scope) as tx:
+        await emails.trials.end(tx, trial)
+        return reply(request, tx, view(EmailTestOut, done))
 
 
 @router.post("/email-settings/relay/resume", response_model=RelayOut)

@@ -21,9 +21,15 @@ from pydantic_core import PydanticKnownError
 
 from backend.http.schemas import Input, Time
 from backend.kit.mime import MAX_HEADERS, Attachment, Calendar, CalendarMethod
-from backend.kit.smtp import Login, PauseKind
+from backend.kit.smtp import Login, PauseKind, Result, StepName
 from backend.managers.email._suppressions import MAX_COMMENT, Reason
-from backend.managers.email._values import Draft
+from backend.managers.email._values import (
+    Draft,
+    RelayChoice,
+    RelayOptions,
+    RetryPolicy,
+    SettingsChange,
+)
 
 State = Literal[
     "queued", "sending", "accepted", "deferred", "bounced", "partial", "cancelled", "suppressed"
@@ -341,6 +347,29 @@ class TemplatePut(Input):
         return self
 
 
+class TemplatePreviewCreate(TemplatePut):
+    """A template as it is written now, and what to fill in."""
+
+    variables: dict[str, Any] = Field(default_factory=dict, examples=[{"name": "Ada"}])
+
+
+class VariableOut(BaseModel):
+    """A variable that a template uses."""
+
+    name: str
+    required: bool = Field(description="False where it has a `default` or is asked whether it is")
+
+
+class TemplatePreviewOut(BaseModel):
+    """What a template becomes; the texts are null where variables are missing, or it has none."""
+
+    subject: str | None
+    text: str | None
+    html: str | None
+    variables: list[VariableOut]
+    missing: list[str]
+
+
 class TemplateOut(BaseModel):
     """A template; the ETag names this content."""
 
@@ -538,6 +567,29 @@ class EmailSettingsPut(Input):
         examples=[["sales@acme.example", "@shop.acme.example"]],
     )
 
+    def change(self) -> SettingsChange:
+        """The same, as the manager takes it."""
+        smtp = self.smtp
+        return SettingsChange(
+            from_address=self.from_address,
+            from_name=self.from_name,
+            smtp=None
+            if smtp is None
+            else RelayChoice(
+                host=smtp.host,
+                port=smtp.port,
+                username=smtp.username,
+                password=smtp.password.get_secret_value() if smtp.password else None,
+                tls=smtp.tls,
+                options=RelayOptions(**smtp.model_dump(include=set(RelayOptionsIn.model_fields))),
+            ),
+            suppress_hard_bounces=self.suppress_hard_bounces,
+            keep_content_days=self.keep_content_days,
+            keep_days=self.keep_days,
+            retry=None if self.retry is None else RetryPolicy(**self.retry.model_dump()),
+            senders=self.senders,
+        )
+
 
 class EmailSettingsOut(BaseModel):
     """How the tenant sends; the ETag names this version."""
@@ -555,6 +607,63 @@ class EmailSettingsOut(BaseModel):
     warning: str | None = Field(
         None, description="Of a change that was saved: what may keep mail from going out"
     )
+
+
+class EmailTestCreate(Input):
+    """A test message, and the settings to send it by if not those that are saved."""
+
+    to: str = Field(
+        max_length=1000, examples=["ada@example.test"], json_schema_extra={"format": "email"}
+    )
+    settings: EmailSettingsPut | None = Field(
+        None, description="As if these were saved; null: as it is saved now"
+    )
+
+
+class DialogueStepOut(BaseModel):
+    """One thing that was done with the mail server, and what it said to that."""
+
+    name: StepName
+    at_ms: float = Field(description="Since the beginning")
+    took_ms: float
+    sent: str = Field(description="The line that went out; log-ins are hidden")
+    code: int | None
+    said: str = Field(description="The answer's lines, or what went wrong where there was none")
+    ok: bool
+
+
+class CertificateOut(BaseModel):
+    """Who the mail server proved to be, and how the line is encrypted."""
+
+    subject: str
+    issuer: str
+    names: list[str]
+    not_before: datetime
+    not_after: datetime
+    sha256: str = Field(description="Fingerprint, in hexadecimal digits")
+    protocol: str = Field(examples=["TLSv1.3"])
+    cipher: str
+
+
+class EmailTestOut(BaseModel):
+    """What became of a test message, step by step."""
+
+    result: Result = Field(
+        description="`accepted`: the mail server took it. `refused` and `later` are its own words; "
+        "`unsure`: the message was sent and nothing was said of it"
+    )
+    step: StepName = Field(description="Where it was decided")
+    summary: str = Field(description="The result in a sentence, for people")
+    advice: str = Field(description="What can be done about it; empty when there is nothing to do")
+    code: int | None
+    said: str = Field(description="The words that decided")
+    server: str = Field(description="Host and port", examples=["mail.acme.example:587"])
+    sender: str
+    to: str
+    message_id: str
+    took_ms: float
+    steps: list[DialogueStepOut]
+    certificate: CertificateOut | None = Field(description="Null: the line was not encrypted")
 
 
 class SuppressionCreate(Input):

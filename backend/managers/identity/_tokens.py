@@ -68,6 +68,21 @@ class AccessClaims:
     session_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class SigningKeyState:
+    """What may be known of a signing key: all but the key.
+
+    The ``active`` one signs. A ``retiring`` one verifies what it signed, up to ``until``; one that
+    another process made at the same moment as the first has no end until the next rotation.
+    """
+
+    kid: str
+    state: str
+    algorithm: str
+    created_at: datetime
+    until: datetime | None
+
+
 class KeySet:
     """The keys at one moment: one signs, all verify. Immutable."""
 
@@ -179,12 +194,8 @@ class KeyStore:
     async def _read(self, tx: ReadTx) -> KeySet | None:
         # Two processes that start together may both make a first key. Both verify, and all
         # agree that the newest signs, so there is nothing to lock.
-        rows: Sequence[SigningKey] = await tx.scalars(
-            sa.select(SigningKey)
-            .where(sa.or_(SigningKey.not_after.is_(None), SigningKey.not_after > tx.now()))
-            .order_by(SigningKey.created_at.desc(), SigningKey.kid)
-        )
-        signer = next((row for row in rows if row.state == "active"), None)
+        rows = await _good_keys(tx)
+        signer = _signer(rows)
         if signer is None:
             return None
         keyring = await self._security.keyring(tx)
@@ -219,6 +230,21 @@ class KeyStore:
         tx.session.add(row)
         return row, private
 
+    async def show(self, tx: ReadTx) -> list[SigningKeyState]:
+        """The keys that sign or still verify, newest first."""
+        rows = await _good_keys(tx)
+        signer = _signer(rows)
+        return [
+            SigningKeyState(
+                kid=row.kid,
+                state="active" if row is signer else "retiring",
+                algorithm=_ALGORITHM,
+                created_at=row.created_at,
+                until=row.not_after,
+            )
+            for row in rows
+        ]
+
     async def rotate(self, tx: Tx) -> tuple[str, datetime]:
         """Sign with a new key from now on; returns its id and when the old ones die.
 
@@ -237,6 +263,20 @@ class KeyStore:
         tx.audit("signing_key.rotated", f"signing_key:{row.kid}", old_until=not_after.isoformat())
         tx.signal(SIGNING_KEYS_CHANGED)
         return row.kid, not_after
+
+
+async def _good_keys(tx: ReadTx) -> Sequence[SigningKey]:
+    """The keys that verify, newest first; one of them signs."""
+    rows: Sequence[SigningKey] = await tx.scalars(
+        sa.select(SigningKey)
+        .where(sa.or_(SigningKey.not_after.is_(None), SigningKey.not_after > tx.now()))
+        .order_by(SigningKey.created_at.desc(), SigningKey.kid)
+    )
+    return rows
+
+
+def _signer(rows: Sequence[SigningKey]) -> SigningKey | None:
+    return next((row for row in rows if row.state == "active"), None)
 
 
 def _seal_context(kid: str) -> str:

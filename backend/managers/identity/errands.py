@@ -25,7 +25,7 @@ AUTHENTICATE: Final = Errand(
 SIGNING_KEYS: Final = Errand(
     "identity.signing_keys", tables_of(SigningKey) | SEALING, of_platform=True
 )
-"""Making another signing key."""
+"""Looking at the signing keys, and making another."""
 
 RETENTION: Final = Errand(
     "identity.retention", tables_of(AuthorizationCode, BrowserSession, RevokedToken)

@@ -23,6 +23,7 @@ from backend.managers.identity._tokens import (
     SIGNING_KEYS_CHANGED,
     AccessClaims,
     KeyStore,
+    SigningKeyState,
     read_access,
 )
 from backend.managers.identity.errands import AUTHENTICATE
@@ -236,6 +237,10 @@ class IdentityManager:
         return CallerView(principal, principal.name, here, tenants)
 
     # --- upkeep ----------------------------------------------------------------------------------
+
+    async def list_signing_keys(self, tx: ReadTx) -> Sequence[SigningKeyState]:
+        """The keys that sign or verify tokens, newest first; nothing of them but their state."""
+        return await self._keys.show(tx)
 
     async def rotate_signing_key(self, tx: Tx) -> tuple[str, datetime]:
         """Sign with a new key from now on; returns its id and until when the old ones verify."""

@@ -7,7 +7,7 @@ from pydantic import AfterValidator
 
 from backend.core.context import Scope, SystemScope
 from backend.core.errors import InvalidInputError
-from backend.core.room import PLATFORM_WRITE
+from backend.core.room import PLATFORM_READ, PLATFORM_WRITE
 from backend.http.deps import Caller, Db, canonical_id, manager_of, requires
 from backend.http.pagination import Page, PageQuery, page_of
 from backend.http.reply import IdempotencyKeyReusedError, leads_to, problems, reply
@@ -20,6 +20,7 @@ from backend.managers.identity.schemas import (
     ClientOut,
     ClientSecretOut,
     MeOut,
+    SigningKeyOut,
     SigningKeyRotated,
     TenantRef,
     TenantRoleOut,
@@ -142,6 +143,18 @@ async def delete_client(
     """Delete a client; its tokens stop working at once."""
     async with db.transaction(scope) as tx:
         await identity.clients.delete_client(tx, client_id, remover=caller.permissions)
+
+
+@router.get("/platform/signing-keys", tags=["platform"])
+async def list_signing_keys(
+    scope: Annotated[SystemScope, requires(PLATFORM_READ, errand=SIGNING_KEYS)],
+    identity: Identity,
+    db: Db,
+) -> Page[SigningKeyOut]:
+    """List the keys that sign or still verify tokens, newest first: all there are."""
+    async with db.read(scope) as tx:
+        keys = await identity.list_signing_keys(tx)
+    return Page[SigningKeyOut](items=[view(SigningKeyOut, key) for key in keys], next_cursor=None)
 
 
 @router.post(

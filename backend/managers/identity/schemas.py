@@ -65,6 +65,20 @@ class MeOut(BaseModel):
     tenants: list[TenantRoleOut] = Field(description="Where a person may switch to by exchange")
 
 
+class SigningKeyOut(BaseModel):
+    """A key that signs tokens, or verifies those it has signed; nothing private."""
+
+    kid: str = Field(description="As tokens and `/oauth/jwks` name it")
+    state: Literal["active", "retiring"] = Field(
+        description="`active` signs; `retiring` verifies what it signed"
+    )
+    algorithm: str = Field(examples=["ES256"])
+    created_at: datetime
+    until: datetime | None = Field(
+        description="When it stops verifying; null: not before the next rotation"
+    )
+
+
 class SigningKeyRotated(BaseModel):
     """The new signing key."""
 

@@ -459,6 +459,8 @@ class TestSigningKeyRotation:
         caller = await app.caller()
         path = "/api/v1/platform/signing-keys/rotate"
         assert (await caller.http.post(path)).status_code == 403
+        listing = "/api/v1/platform/signing-keys"
+        assert (await caller.http.get(listing)).status_code == 403
         async with app.platform.database.transaction(SystemScope(EVERYTHING)) as tx:
             admin = await app.platform.of(TenantManager).create_user(
                 tx,
@@ -490,4 +492,9 @@ class TestSigningKeyRotation:
         keys = (await http.get("/oauth/jwks")).json()["keys"]
         assert {item["kid"] for item in keys} >= {first.json()["kid"]}
         assert len(keys) == 2
+        shown = (await root.get(listing)).json()["items"]
+        assert {one["kid"] for one in shown} == {one["kid"] for one in keys}
+        assert [one["state"] for one in shown] == ["active", "retiring"]
+        assert shown[0].keys() == {"kid", "state", "algorithm", "created_at", "until"}
+        assert shown[1]["until"] == first.json()["old_keys_until"]
         assert (await root.get("/api/v1/me")).status_code == 200

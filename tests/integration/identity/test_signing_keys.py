@@ -51,6 +51,33 @@ class TestSigningKeys:
         gate.clock.advance(61)
         assert len(json.loads(await gate.provider.public_keys())["keys"]) == 1
 
+    async def test_are_shown_by_their_state_alone(self, gate):
+        await gate.provider.public_keys()
+        async with gate.database.read(SystemScope(EVERYTHING)) as tx:
+            (first,) = await gate.identity.list_signing_keys(tx)
+        assert (first.state, first.algorithm, first.until) == ("active", "ES256", None)
+        gate.clock.advance(1)
+        async with gate.database.transaction(SystemScope(EVERYTHING)) as tx:
+            kid, until = await gate.identity.rotate_signing_key(tx)
+        async with gate.database.read(SystemScope(EVERYTHING)) as tx:
+            found = await gate.identity.list_signing_keys(tx)
+        assert [(key.kid, key.state, key.until) for key in found] == [
+            (kid, "active", None),
+            (first.kid, "retiring", until),
+        ]
+        gate.clock.now = until
+        gate.clock.advance(1)
+        async with gate.database.read(SystemScope(EVERYTHING)) as tx:
+            found = await gate.identity.list_signing_keys(tx)
+        assert [key.kid for key in found] == [kid]
+
+    async def test_one_signs_where_two_processes_began_together(self, gate):
+        other = gate.second_process()
+        await asyncio.gather(gate.provider.public_keys(), other.provider.public_keys())
+        async with gate.database.read(SystemScope(EVERYTHING)) as tx:
+            found = await gate.identity.list_signing_keys(tx)
+        assert [key.state for key in found].count("active") == 1
+
     async def test_another_process_learns_of_a_new_key_from_a_token(self, gate):
         client, secret = await gate.client(await gate.tenant())
         other = gate.second_process()
