@@ -225,7 +225,7 @@ class BoundRoute(Generic[M]):
             message = await receive()
             body = message.get("body", b"")
             if message.get("more_body") or message["type"] == "http.disconnect":
-                body = await read_body(_after(message, receive), _BOUNDED)
+                body = bytes(await read_body(_after(message, receive), _BOUNDED))
             if self._decoder is not None:
                 body = _decoded(self._decoder, scope, body)
         parameters = None if self._parameters is None else self._read_path(scope["path"])

@@ -4,6 +4,7 @@ The framework does both where everybody waits: thirty megabytes are half a secon
 """
 
 import json
+import sys
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
@@ -11,8 +12,10 @@ from typing import Any
 from fastapi import HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from pydantic_core import from_json
 
 from backend.core.context import Principal
+from backend.http.body import read_body
 from backend.kit.turns import LARGE_BYTES, Turns
 
 
@@ -27,7 +30,12 @@ class LargeBodyRoute(APIRoute):
             return handle
 
         async def handle_large(request: Request) -> Response:
-            if _says_json(request) and len(body := await request.body()) > LARGE_BYTES:
+            if not _says_json(request):
+                return await handle(request)
+            # Where the request would keep it, having copied it. How much may come is known.
+            body = await read_body(request.receive, sys.maxsize)
+            request._body = body  # type: ignore[assignment]  # noqa: SLF001 - as below
+            if len(body) > LARGE_BYTES:
                 principal: Principal = request.scope["principal"]
                 turns: Turns = request.app.state.turns
                 # What the framework would keep there after parsing. It takes a value that is
@@ -40,10 +48,10 @@ class LargeBodyRoute(APIRoute):
         return handle_large
 
 
-def _read(validate: Callable[..., tuple[Any, list[Any]]], body: bytes) -> Any:
+def _read(validate: Callable[..., tuple[Any, list[Any]]], body: bytes | bytearray) -> Any:
     """The body as its type, refused as the framework would."""
     try:
-        value = json.loads(body)
+        value = _parse(body)
     except json.JSONDecodeError as exc:
         found = {"type": "json_invalid", "loc": ("body", exc.pos), "ctx": {"error": exc.msg}}
         raise RequestValidationError([found]) from exc
@@ -53,6 +61,15 @@ def _read(validate: Callable[..., tuple[Any, list[Any]]], body: bytes) -> Any:
     if errors:
         raise RequestValidationError(errors)
     return read
+
+
+def _parse(body: bytes | bytearray) -> Any:
+    try:
+        # One call that nothing interrupts, whoever waits: this one takes a quarter of the time.
+        return from_json(body)
+    except ValueError:
+        # It takes less than the framework's parser, and says less of what it does not take.
+        return json.loads(body)
 
 
 def _says_json(request: Request) -> bool:

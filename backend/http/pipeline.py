@@ -418,7 +418,7 @@ def _headers_of(scope: Scope) -> dict[bytes, bytes]:
     return headers
 
 
-def _fingerprint(parts: Iterable[bytes]) -> bytes:
+def _fingerprint(parts: Iterable[bytes | bytearray]) -> bytes:
     digest = hashlib.sha256()
     for part in parts:
         digest.update(len(part).to_bytes(8, "big"))

@@ -368,6 +368,10 @@ class Api:
             "GET", "/api/v1/overview", models.OverviewOut, query={"minutes": minutes}
         )
 
+    def read_workers(self) -> models.WorkersOut:
+        """Read whether anybody works; the rest of the overview costs more."""
+        return self.connection.ask("GET", "/api/v1/overview/workers", models.WorkersOut)
+
     def list_platform_audit(
         self,
         *,

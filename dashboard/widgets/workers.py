@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from dashboard import client, state
 from dashboard.widgets import markup
-
-_SHORTEST_MINUTES: Final = 1
 
 
 def last_seen(workers: client.models.WorkersOut) -> str:
@@ -26,7 +22,7 @@ def warn() -> None:
     if not session.can("overview:read"):
         return
     try:
-        workers = session.api.read_overview(minutes=_SHORTEST_MINUTES).workers
+        workers = session.api.read_workers()
     except client.ApiProblem:
         return
     if not workers.alive:

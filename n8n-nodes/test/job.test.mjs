@@ -71,6 +71,20 @@ describe('retry many', () => {
 		assert.equal(new Set(keys).size, 2);
 	});
 
+	it('does not go round in circles', async () => {
+		let asked = 0;
+		const context = makeContext({
+			parameters: { ...parameters, state: 'dead' },
+			answer: () => {
+				asked += 1;
+				assert.ok(asked < 4, 'it goes on and on');
+				return { status: 200, body: { retried: 1, refused: 0, next_cursor: 'c1' } };
+			},
+		});
+		assert.match((await failNode(context)).message, /cursor was repeated/);
+		assert.equal(asked, 2);
+	});
+
 	it('retries nothing when a filter comes out empty', async () => {
 		const context = makeContext({
 			parameters: { ...parameters, filters: { kind: '' } },

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 import threading
 from typing import ClassVar
 
@@ -196,6 +197,21 @@ class TestBodies:
         ]
         assert small.status_code == big.status_code == 400
         assert small.json()["code"] == big.json()["code"]
+
+    @pytest.mark.parametrize(
+        "sent",
+        [
+            b'{"a": 1, "b": 2, "a": 3}',
+            b"[NaN, -Infinity, 1e400, -0, -0.0, 1E5, 0.1]",
+            b"[12345678901234567890123, 123456789012345678]",
+            b'"\\ud800 \\ud83d\\ude00 \\u00e9"',
+            b"\xef\xbb\xbf{}",
+            '{"a": "b"}'.encode("utf-16"),
+            b"[" * 300 + b"]" * 300,
+        ],
+    )
+    def test_are_parsed_as_small_ones_are(self, sent):
+        assert repr(large._parse(sent)) == repr(json.loads(sent))
 
     async def test_base64_is_padded_at_its_end_only(self, app):
         ada = await app.caller("operator")

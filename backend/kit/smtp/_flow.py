@@ -96,6 +96,8 @@ class Flow:
     @property
     def limits(self) -> Limits:
         """What the relay may be asked for now."""
+        if not self._learned:
+            return self._most  # asked several times for each message
         self._recover()
         return self._most.within(self._as_limits())
 

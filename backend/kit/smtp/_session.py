@@ -242,15 +242,14 @@ class Session:
     async def _transmit(self, payload: bytes, *, delivering: bool) -> Said:
         """Send the message itself and hear what is said of it, and of nothing before its end."""
         protocol = cast("SMTPProtocol", self._client.protocol)
-        answer = asyncio.ensure_future(protocol.read_response())
         early = False
         try:
-            # The library drops what comes before somebody listens, and loops look at their sockets
-            # before they begin a task.
-            await asyncio.sleep(0)
+            # The library drops what comes while it expects nothing.
+            protocol._response_pending = True  # noqa: SLF001
+            answer = protocol._response_waiter  # noqa: SLF001
             for start in range(0, len(payload), _BLOCK_BYTES):
                 # Refused in the middle: the rest need not be sent.
-                if early := answer.done():
+                if early := answer is not None and answer.done():
                     break
                 protocol.write(payload[start : start + _BLOCK_BYTES])
                 async with asyncio.timeout(self._timeouts.block_seconds):
@@ -258,7 +257,7 @@ class Session:
                     await protocol._drain_helper()  # noqa: SLF001 - it is what drain() calls
                 self._moved()
             async with asyncio.timeout(self._timeouts.end_of_data_seconds):
-                code, text = await answer
+                code, text = await protocol.read_response()
         except (aiosmtplib.SMTPException, OSError) as error:
             self.close()
             return Said(
@@ -266,11 +265,6 @@ class Session:
                 "later",
                 uncertain=True,
             )
-        finally:
-            if not answer.done():
-                answer.cancel()
-                with suppress(BaseException):
-                    await answer
         self._moved()
         reply = Reply(code, tidy(text))
         verdict = judge("data", reply, delivering=delivering)

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from backend.core.context import Scope, SystemScope
+from backend.core.database import Database
 from backend.http.deps import Db, manager_of, requires
 from backend.http.schemas import view
 from backend.managers.dashboard.manager import DashboardManager
@@ -15,6 +16,8 @@ from backend.managers.orchestrator import WATCH, OrchestratorManager
 
 router = APIRouter(prefix="/api/v1", tags=["overview"])
 Dashboard = Annotated[DashboardManager, manager_of(DashboardManager)]
+Jobs = Annotated[OrchestratorManager, manager_of(OrchestratorManager)]
+Reader = Annotated[Scope, requires("overview:read")]
 
 
 class RequestsOut(BaseModel):
@@ -82,17 +85,15 @@ class OverviewOut(BaseModel):
 
 @router.get("/overview")
 async def read_overview(
-    scope: Annotated[Scope, requires("overview:read")],
+    scope: Reader,
     dashboard: Dashboard,
-    jobs: Annotated[OrchestratorManager, manager_of(OrchestratorManager)],
+    jobs: Jobs,
     db: Db,
     minutes: Annotated[int, Query(ge=1, le=1440)] = 15,
 ) -> OverviewOut:
     """Read the tenant's overview."""
     async with db.read(scope) as tx:
         found = await dashboard.read_overview(tx, minutes=minutes)
-    async with db.read(SystemScope(WATCH, scope.actor, scope.request_id)) as fleet_tx:
-        fleet = await jobs.read_fleet(fleet_tx)
     return OverviewOut(
         window_seconds=found.series.window_seconds,
         requests=RequestsOut(
@@ -104,6 +105,17 @@ async def read_overview(
         jobs=dict(found.jobs),
         emails=dict(found.emails),
         delivery=view(DeliveryOut, found.delivery),
-        workers=view(WorkersOut, fleet),
+        workers=await _workers(scope, jobs, db),
         failures=[view(FailureOut, failure) for failure in found.failures],
     )
+
+
+@router.get("/overview/workers")
+async def read_workers(scope: Reader, jobs: Jobs, db: Db) -> WorkersOut:
+    """Read whether anybody works; the rest of the overview costs more."""
+    return await _workers(scope, jobs, db)
+
+
+async def _workers(scope: Scope, jobs: OrchestratorManager, db: Database) -> WorkersOut:
+    async with db.read(SystemScope(WATCH, scope.actor, scope.request_id)) as tx:
+        return view(WorkersOut, await jobs.read_fleet(tx))

@@ -8,16 +8,17 @@ from backend.core.columns import Base
 from backend.migrations import runner
 from tests.support.postgres import OWNER, RUNTIME, SUPERUSER
 
-pytestmark = pytest.mark.postgresql
+# SQLite has no roles.
+pytestmark = [
+    pytest.mark.postgresql,
+    pytest.mark.parametrize("database_url", ["postgresql"], indirect=True),
+]
 
 
 @pytest.fixture
-def url_of(request, database_url):
+def url_of(postgres_server, database_url):
     """The database for another role."""
-    if not database_url.startswith("postgresql"):
-        pytest.skip("SQLite has no roles")
-    server = request.getfixturevalue("postgres_server")
-    return lambda role: server.url(role, str(sa.make_url(database_url).database))
+    return lambda role: postgres_server.url(role, str(sa.make_url(database_url).database))
 
 
 @pytest.fixture

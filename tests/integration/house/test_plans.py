@@ -289,6 +289,7 @@ async def use_everything(house: House, ada: TenantClient) -> None:
     )
     await house.ask(ada, "GET /api/v1/suppressions/export")
     await house.ask(ada, "GET /api/v1/overview")
+    await house.ask(ada, "GET /api/v1/overview/workers")
     await house.ask(ada, "POST /api/v1/audit/verify")
     await house.ask(ada, "GET /api/v1/me")
     await house.ask(ada, "GET /api/v1/roles")

@@ -181,7 +181,7 @@ export function pages({ filters = [], ...declared }: Pages): Operation {
 			const wanted = returnAll ? Infinity : readLimit(context, item);
 			const filter = readFilters(context, item, filters);
 			const found: IDataObject[] = [];
-			const seen = new Set<unknown>();
+			const isNext = endlessGuard(context, item);
 			let cursor: unknown;
 			do {
 				const query: IDataObject = {
@@ -193,16 +193,7 @@ export function pages({ filters = [], ...declared }: Pages): Operation {
 				found.push(...((page.items ?? []) as IDataObject[]));
 
 				cursor = page.next_cursor;
-				// A cursor that comes back would turn Return All into an endless loop over the same page.
-				if (cursor && seen.has(cursor)) {
-					throw new NodeOperationError(
-						context.getNode(),
-						'The list does not end: a cursor was repeated',
-						{ itemIndex: item },
-					);
-				}
-				seen.add(cursor);
-			} while (cursor && found.length < wanted);
+			} while (isNext(cursor) && found.length < wanted);
 
 			return returnAll ? found : found.slice(0, wanted);
 		},
@@ -229,15 +220,32 @@ export function inParts({ fields, filters, sums, ...declared }: InParts): Operat
 			const own = toWire(context, item, fields, readFields(context, item, fields));
 			const asked = { ...own, ...readFilters(context, item, filters) };
 			const total = Object.fromEntries(sums.map((name) => [name, 0]));
+			const isNext = endlessGuard(context, item);
 			let cursor: unknown;
 			do {
 				const body = { ...asked, ...(cursor ? { cursor: cursor as string } : {}) };
 				const part = await api.object({ route: declared.route, body });
 				for (const name of sums) total[name] += Number(part[name]);
 				cursor = part.next_cursor;
-			} while (cursor);
+			} while (isNext(cursor));
 			return [total];
 		},
+	};
+}
+
+/** Says whether a cursor leads on; one that comes back would be an endless loop over the same part. */
+function endlessGuard(context: IExecuteFunctions, itemIndex: number): (cursor: unknown) => boolean {
+	const seen = new Set<unknown>();
+	return (cursor) => {
+		if (cursor && seen.has(cursor)) {
+			throw new NodeOperationError(
+				context.getNode(),
+				'The list does not end: a cursor was repeated',
+				{ itemIndex },
+			);
+		}
+		seen.add(cursor);
+		return Boolean(cursor);
 	};
 }
 
