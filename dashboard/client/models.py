@@ -90,6 +90,36 @@ class AuditPage(Wire, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
+class BackendManagersEmailSchemasCertificateOut(Wire, frozen=True, kw_only=True):
+    """Who the mail server proved to be, and how the line is encrypted."""
+
+    cipher: str
+    issuer: str
+    names: list[str]
+    not_after: datetime
+    not_before: datetime
+    protocol: str
+    sha256: str
+    subject: str
+
+
+class BackendManagersTenantSchemasCertificateOut(Wire, frozen=True, kw_only=True):
+    """What went of a tenant that left, and the last link of its audit trail, which stays."""
+
+    audit_root: str
+    audit_seq: int
+    begun_at: datetime
+    counts: dict[str, int]
+    deleted_at: datetime
+    deleted_by: str
+    finished_at: datetime
+    id: str
+    name: str
+    slug: str
+    tenant_created_at: datetime
+    tenant_id: str
+
+
 class BatchCreate(Wire, frozen=True, kw_only=True):
     """Up to 500 messages that become durable together or not at all."""
 
@@ -109,25 +139,8 @@ class CalendarIn(Wire, frozen=True, kw_only=True):
     method: str | UnsetType = "REQUEST"
 
 
-class CertificateOut(Wire, frozen=True, kw_only=True):
-    """What went of a tenant that left, and the last link of its audit trail, which stays."""
-
-    audit_root: str
-    audit_seq: int
-    begun_at: datetime
-    counts: dict[str, int]
-    deleted_at: datetime
-    deleted_by: str
-    finished_at: datetime
-    id: str
-    name: str
-    slug: str
-    tenant_created_at: datetime
-    tenant_id: str
-
-
 class CertificatePage(Wire, frozen=True, kw_only=True):
-    items: list[CertificateOut]
+    items: list[BackendManagersTenantSchemasCertificateOut]
     next_cursor: str | None
 
 
@@ -196,6 +209,18 @@ class DeliveryOut(Wire, frozen=True, kw_only=True):
     partial: int
     settled: int
     suppressed: int
+
+
+class DialogueStepOut(Wire, frozen=True, kw_only=True):
+    """One thing that was done with the mail server, and what it said to that."""
+
+    at_ms: float
+    code: int | None
+    name: str
+    ok: bool
+    said: str
+    sent: str
+    took_ms: float
 
 
 class EmailCreate(Wire, frozen=True, kw_only=True):
@@ -302,6 +327,31 @@ class EmailSettingsPut(Wire, frozen=True, kw_only=True):
     senders: list[str] | UnsetType = UNSET
     smtp: SmtpIn | None | UnsetType = UNSET
     suppress_hard_bounces: bool | UnsetType = False
+
+
+class EmailTestCreate(Wire, frozen=True, kw_only=True):
+    """A test message, and the settings to send it by if not those that are saved."""
+
+    to: str
+    settings: EmailSettingsPut | None | UnsetType = UNSET
+
+
+class EmailTestOut(Wire, frozen=True, kw_only=True):
+    """What became of a test message, step by step."""
+
+    advice: str
+    certificate: BackendManagersEmailSchemasCertificateOut | None
+    code: int | None
+    message_id: str
+    result: str
+    said: str
+    sender: str
+    server: str
+    step: str
+    steps: list[DialogueStepOut]
+    summary: str
+    to: str
+    took_ms: float
 
 
 class Error(Wire, frozen=True, kw_only=True):
@@ -600,6 +650,21 @@ class RolePage(Wire, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
+class SigningKeyOut(Wire, frozen=True, kw_only=True):
+    """A key that signs tokens, or verifies those it has signed; nothing private."""
+
+    algorithm: str
+    created_at: datetime
+    kid: str
+    state: str
+    until: datetime | None
+
+
+class SigningKeyPage(Wire, frozen=True, kw_only=True):
+    items: list[SigningKeyOut]
+    next_cursor: str | None
+
+
 class SigningKeyRotated(Wire, frozen=True, kw_only=True):
     """The new signing key."""
 
@@ -703,6 +768,25 @@ class TemplatePage(Wire, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
+class TemplatePreviewCreate(Wire, frozen=True, kw_only=True):
+    """A template as it is written now, and what to fill in."""
+
+    subject: str
+    html: str | None | UnsetType = UNSET
+    text: str | None | UnsetType = UNSET
+    variables: dict[str, Any] | UnsetType = UNSET
+
+
+class TemplatePreviewOut(Wire, frozen=True, kw_only=True):
+    """What a template becomes; the texts are null where variables are missing, or it has none."""
+
+    html: str | None
+    missing: list[str]
+    subject: str | None
+    text: str | None
+    variables: list[VariableOut]
+
+
 class TemplatePut(Wire, frozen=True, kw_only=True):
     """A template's text; Jinja2 in a sandbox without calls."""
 
@@ -781,6 +865,13 @@ class UserInfo(Wire, frozen=True, kw_only=True):
     sub: str
     email: str | UnsetType = UNSET
     name: str | UnsetType = UNSET
+
+
+class VariableOut(Wire, frozen=True, kw_only=True):
+    """A variable that a template uses."""
+
+    name: str
+    required: bool
 
 
 class WorkersOut(Wire, frozen=True, kw_only=True):
