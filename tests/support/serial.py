@@ -1,7 +1,8 @@
 """pytest plugin: under xdist, tests that must not meet run one after the other in one process.
 
 A browser, an n8n and a drill each want the whole machine, and some of them its fixed ports. All
-other tests are spread by class or module, which keeps their fixtures together.
+other tests are spread by class or module, which keeps their fixtures together. What takes longest
+begins first, or the last process would still work on it when the others have nothing left.
 
 xdist's own ``loadgroup`` marks a test's group in its node id, which pytest 9.2 no longer lets it
 change: groups fall apart without a word. So the processes that collect tell the one that
@@ -18,23 +19,38 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 ALONE = ("browser", "n8n", "drill")
+SLOW = (*ALONE, "slow", "page")
 
 _INPUT = "alone_file"
+_TOGETHER = "alone"
 
 
 class _Scheduling(LoadScopeScheduling):
-    """Gives all tests that must run alone one scope, and so one process."""
+    """Gives all tests that must run alone one scope, and so one process; the heaviest go first."""
 
     def __init__(self, config: pytest.Config, log: Any, alone_file: Path) -> None:
         super().__init__(config, log)
         self._alone_file = alone_file
-        self._alone: frozenset[str] | None = None
+        self._marked: dict[str, frozenset[str]] = {}
+
+    def _is(self, what: str, nodeid: str) -> bool:
+        if not self._marked:
+            # Every process has reported by now: nothing is scheduled before the last one has.
+            reported = json.loads(self._alone_file.read_text())
+            self._marked = {name: frozenset(nodeids) for name, nodeids in reported.items()}
+        return nodeid in self._marked[what]
 
     def _split_scope(self, nodeid: str) -> str:
-        if self._alone is None:
-            # Every process has reported by now: nothing is scheduled before the last one has.
-            self._alone = frozenset(json.loads(self._alone_file.read_text()))
-        return "alone" if nodeid in self._alone else super()._split_scope(nodeid)
+        return _TOGETHER if self._is("alone", nodeid) else super()._split_scope(nodeid)
+
+    def _weight(self, scope: str) -> tuple[bool, int, int]:
+        nodeids = self.workqueue[scope]
+        slow = sum(self._is("slow", nodeid) for nodeid in nodeids)
+        return scope == _TOGETHER, slow, len(nodeids)
+
+    def _assign_work_unit(self, node: Any) -> None:
+        self.workqueue.move_to_end(max(self.workqueue, key=self._weight), last=False)
+        super()._assign_work_unit(node)
 
 
 class SerialPlugin:
@@ -66,16 +82,19 @@ def pytest_cmdline_main(config: pytest.Config) -> Iterator[None]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """On the collecting side: report which tests must run alone. All processes write the same."""
+    """On the collecting side: report which tests are marked how. All processes write the same."""
     target = getattr(session.config, "workerinput", {}).get(_INPUT)
     if target is None:
         return
-    alone = [
-        item.nodeid
-        for item in session.items
-        if any(item.get_closest_marker(name) for name in ALONE)
-    ]
+    marked = {
+        what: [
+            item.nodeid
+            for item in session.items
+            if any(item.get_closest_marker(name) for name in names)
+        ]
+        for what, names in (("alone", ALONE), ("slow", SLOW))
+    }
     # A rename is atomic: two processes may report at the same moment.
     with tempfile.NamedTemporaryFile("w", dir=Path(target).parent, delete=False) as draft:
-        json.dump(alone, draft)
+        json.dump(marked, draft)
     Path(draft.name).replace(target)

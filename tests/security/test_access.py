@@ -1,0 +1,299 @@
+"""Who may do what: every operation of the document, by every role, in every situation.
+
+Allowed and refused are both asserted, from the committed rows of ``tests/contract/access-v1.json``
+and not from the application under test. An operation without a row fails, and so does one that the
+tests cannot perform for want of an example or a link.
+"""
+
+import copy
+import json
+import os
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from backend.core.clock import monotonic
+from backend.core.context import SystemScope
+from backend.managers.gateway import GatewayManager
+from backend.managers.tenant import PRINCIPALS
+from backend.managers.tenant.models import TenantRow, UserRow
+from backend.settings import Settings
+from tests.security.conftest import CONSOLE_SECRET, People
+from tests.support.access import (
+    ANYBODY,
+    OF_PLATFORM,
+    Caller,
+    Cast,
+    Ground,
+    Walk,
+    belongings,
+    ids_in,
+    matrix,
+    operations,
+    platform_role,
+    rows,
+    unlimited,
+    write_matrix,
+)
+from tests.support.errands import EVERYTHING
+from tests.support.operations import PROMISED
+from tests.support.platform import App
+
+pytestmark = pytest.mark.attack
+
+ROWS = matrix()
+ASKED = [one for one in operations(PROMISED) if ROWS.get(one.name, ANYBODY) != ANYBODY]
+NOT_WHAT_IT_TAKES = {"after": "not a number"}
+"""What gets past the gate and no further: a stream would have no end."""
+LATER = 601
+"""Seconds after which every token and key of the cast is over."""
+
+
+@pytest.fixture
+def app_settings(app_settings: Settings) -> Settings:
+    return unlimited(app_settings)
+
+
+@pytest.fixture
+def cast(app: App, people: People, openapi: dict[str, Any]) -> Cast:
+    return Cast(app, people, openapi)
+
+
+def test_every_operation_has_its_row(openapi: dict[str, Any]) -> None:
+    declared = rows(openapi)
+    if os.environ.get("EMAIL_SENDER_RENEW"):
+        write_matrix(declared)
+    assert declared == matrix(), "if it is meant: scripts/renew"
+
+
+async def test_in_ones_own_tenant(cast: Cast) -> None:
+    walk = Walk("own tenant")
+    ground = await cast.ground()
+    callers = await cast.of(ground)
+    for operation in ASKED:
+        row = ROWS[operation.name]
+        for caller in callers:
+            if not caller.may(row):
+                answer = await caller.ask(operation)
+                held = answer.status_code == 403 and (
+                    answer.json()["permission"] == operation.permission
+                    and f'scope="{operation.permission}"' in answer.headers["www-authenticate"]
+                )
+                if operation.template == "/oauth/userinfo":
+                    held = answer.status_code == 401
+            elif operation.streams:
+                answer = await caller.ask(operation, params=NOT_WHAT_IT_TAKES)
+                held = answer.status_code == 422
+            elif operation.template.startswith("/oauth/"):
+                answer = await caller.ask(operation, data={"token": "t"})
+                held = answer.status_code == 200
+            else:
+                prepared = await ground.able.prepare(operation.id)
+                answer = await cast.send(caller, prepared)
+                held = answer.is_success
+            walk.expect(held, caller.name, operation.name, answer)
+    walk.close()
+
+
+async def test_with_the_ids_of_anothers_tenant(app: App, cast: Cast) -> None:
+    """Eve's people ask for what is Ada's by its path."""
+    walk = Walk("foreign ids in paths")
+    ada, eve = await cast.ground(), await cast.ground()
+    callers = await cast.of(eve)
+    prepared = [
+        (one, await ada.able.prepare(one.id))
+        for one in ASKED
+        if one.parameters("path") and not one.streams
+    ]
+    hers = await belongings(app, ada.tenant)
+    for operation, thing in prepared:
+        row = ROWS[operation.name]
+        for caller in callers:
+            answer = await cast.send(caller, thing)
+            if not caller.may(row):
+                held = answer.status_code == 403
+            elif operation.of_platform:
+                held = answer.is_success
+            elif operation.parameters("path") == ["name"] and operation.method == "PUT":
+                # What is called by a name of one's own is another thing in each tenant.
+                held = answer.is_success
+            else:
+                held = answer.status_code == 404
+            walk.expect(held, caller.name, operation.name, answer)
+    walk.expect_same(hers, await belongings(app, ada.tenant))
+    walk.close()
+
+
+async def test_with_the_ids_of_anothers_tenant_elsewhere(app: App, cast: Cast) -> None:
+    """Eve's owner names it in every parameter of a query and every text of a body."""
+    walk = Walk("foreign ids in queries and bodies")
+    ada, eve = await cast.ground(), await cast.ground()
+    owner = await cast.client(eve, "owner")
+    things = await _things(ada)
+    hers = await belongings(app, ada.tenant)
+    secret = (ids_in(hers) | set(things)) - ids_in(await belongings(app, eve.tenant))
+    for operation in ASKED:
+        if operation.streams or not owner.may(ROWS[operation.name]):
+            continue
+        for name in operation.parameters("query"):
+            for thing in things:
+                answer = await owner.ask(operation, params={name: thing})
+                walk.expect(
+                    answer.status_code < 500 and not _told(secret, answer, thing),
+                    f"{name}={thing}",
+                    operation.name,
+                    answer,
+                )
+        if "application/json" not in operation.described.get("requestBody", {}).get("content", {}):
+            continue
+        prepared = await eve.able.prepare(operation.id)
+        for body, thing in _with_each(prepared.body, things):
+            asked = replace(prepared, body=body)
+            answer = await cast.send(owner, asked)
+            walk.expect(
+                answer.status_code < 500 and not _told(secret, answer, thing),
+                json.dumps(body),
+                operation.name,
+                answer,
+            )
+    walk.expect_same(hers, await belongings(app, ada.tenant))
+    walk.close()
+
+
+async def _things(ground: Ground) -> list[str]:
+    """What a tenant's things are called: one of each, by id, name and cursor."""
+    http = ground.owner.http
+    found = [ground.tenant.id, ground.tenant.slug]
+    for operation in ASKED:
+        if operation.parameters("path") and not operation.of_platform:
+            found += (await ground.able.prepare(operation.id)).path_parameters.values()
+    for operation in ASKED:
+        if "cursor" in operation.parameters("query") and not operation.of_platform:
+            listed = (await http.get(operation.template, params={"limit": 1})).json()
+            found += [listed["next_cursor"]] if listed["next_cursor"] else []
+    return list(dict.fromkeys(found))
+
+
+def _with_each(body: Any, things: list[str]) -> Iterator[tuple[Any, str]]:
+    """The body with each of its texts replaced by each of the things, one at a time."""
+    for place, value in body.items() if isinstance(body, dict) else enumerate(body):
+        if isinstance(value, str):
+            for thing in things:
+                yield _set(body, place, thing), thing
+        elif isinstance(value, dict | list):
+            for inner, thing in _with_each(value, things):
+                yield _set(body, place, inner), thing
+
+
+def _set(body: Any, place: Any, value: Any) -> Any:
+    changed = copy.copy(body)
+    changed[place] = value
+    return changed
+
+
+def _told(secret: set[str], answer: Any, given: str) -> set[str]:
+    """What an answer has of the secret that the question had not."""
+    return {one for one in secret if one in answer.text and one not in given}
+
+
+@pytest.mark.parametrize("situation", ["suspended", "expired", "revoked", "removed", "disabled"])
+async def test_when_it_is_over(
+    app: App, cast: Cast, situation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever could ask a moment ago cannot any more, for nothing at all."""
+    walk = Walk(situation)
+    ground = await cast.ground()
+    callers = await cast.of(ground)
+    if situation == "disabled":
+        callers = [one for one in callers if one.user is not None]
+    for caller in callers:
+        answer = await caller.http.get("/api/v1/me")
+        walk.expect(answer.status_code == 200, caller.name, "before", answer)
+    await ENDINGS[situation](app, ground, callers, monkeypatch)
+    for operation in ASKED:
+        for caller in callers:
+            answer = await caller.ask(operation)
+            refused = answer.status_code == 401 or (
+                situation == "suspended" and answer.json()["code"] == "tenant.suspended"
+            )
+            walk.expect(refused, caller.name, operation.name, answer)
+    walk.close()
+
+
+async def _suspend(app: App, ground: Ground, *_: Any) -> None:
+    async with app.platform.database.transaction(SystemScope(EVERYTHING)) as tx:
+        await tx.execute(
+            sa.update(TenantRow).where(TenantRow.id == ground.tenant.id).values(state="suspended")
+        )
+        tx.signal(PRINCIPALS)
+
+
+async def _disable(app: App, _: Ground, callers: list[Caller], *__: Any) -> None:
+    async with app.platform.database.transaction(SystemScope(EVERYTHING)) as tx:
+        ids = [one.user.id for one in callers if one.user is not None]
+        await tx.execute(sa.update(UserRow).where(UserRow.id.in_(ids)).values(disabled=True))
+        tx.signal(PRINCIPALS)
+
+
+async def _expire(app: App, _: Ground, __: list[Caller], monkeypatch: pytest.MonkeyPatch) -> None:
+    database, cache = app.platform.database, app.platform.of(GatewayManager)._cache
+    now, then = database.clock(), monotonic() + LATER
+    monkeypatch.setattr(database, "clock", lambda: now + timedelta(seconds=LATER))
+    monkeypatch.setattr(cache, "_monotonic", lambda: then)
+
+
+async def _revoke(app: App, ground: Ground, callers: list[Caller], *_: Any) -> None:
+    for caller in callers:
+        if caller.by == "key":
+            answer = await ground.owner.http.delete(f"/api/v1/api-keys/{caller.row}")
+        else:
+            token = caller.http.headers["authorization"].removeprefix("Bearer ")
+            credential = caller.client if caller.by == "client" else ("console", CONSOLE_SECRET)
+            answer = await app.client().post(
+                "/oauth/revoke", data={"token": token}, auth=credential
+            )
+        assert answer.is_success, answer.text
+
+
+async def _remove(_: App, ground: Ground, callers: list[Caller], *__: Any) -> None:
+    lists = {"client": "clients", "key": "api-keys", "person": "members"}
+    for caller in callers:
+        answer = await ground.owner.http.delete(f"/api/v1/{lists[caller.by]}/{caller.row}")
+        assert answer.is_success, answer.text
+
+
+ENDINGS: dict[str, Callable[..., Awaitable[None]]] = {
+    "suspended": _suspend,
+    "expired": _expire,
+    "revoked": _revoke,
+    "removed": _remove,
+    "disabled": _disable,
+}
+
+
+async def test_without_a_tenant(cast: Cast, app: App, people: People) -> None:
+    """A log-in alone, of nobody's member, is no right: the platform's people included."""
+    walk = Walk("no tenant")
+    for role in ("", *OF_PLATFORM):
+        name = role or "nobody's member"
+        user = await people.person(**platform_role(role))
+        tokens = await people.tokens(user.email)
+        answer = await people.exchange(tokens["id_token"])
+        walk.expect(answer.json()["error"] == "invalid_target", name, "exchange", answer)
+        for token, refusal in ((tokens["access_token"], 403), (tokens["id_token"], 401)):
+            http = app.client(Authorization=f"Bearer {token}")
+            for operation in ASKED:
+                answer = await http.request(operation.method, operation.somewhere)
+                held = answer.status_code == refusal
+                if operation.template == "/oauth/userinfo" and refusal == 403:
+                    held = answer.status_code == 200
+                walk.expect(held, name, operation.name, answer)
+    stranger = app.client()
+    for operation in ASKED:
+        answer = await stranger.request(operation.method, operation.somewhere)
+        walk.expect(answer.status_code == 401, "a stranger", operation.name, answer)
+    walk.close()
