@@ -164,6 +164,9 @@ class TestApi:
                     "name": "A",
                     "state": "active",
                     "created_at": "2026-01-02T03:04:05Z",
+                    "reason": None,
+                    "state_since": None,
+                    "purge_at": None,
                 },
             )
 

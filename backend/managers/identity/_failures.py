@@ -30,7 +30,7 @@ class Denial(NamedTuple):
     problem: str
 
 
-_Key = tuple[str, str, str, Denial | None, bytes]
+_Key = tuple[str, str, str, Denial | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +38,9 @@ class Failure:
     """What failed: the audit action, whom or what it concerns, and who did it.
 
     ``target`` is the client or user when they exist, else the :func:`stranger`: what one typed is
-    never recorded, because people type passwords into the wrong field. ``account`` is a digest of
-    it: an account that does not exist has windows of its own as one that does, else the time that a
-    row takes would tell who exists. ``actor`` is a caller whose credential held; whoever only says
-    who they are has not acted under that name.
+    never recorded, because people type passwords into the wrong field. ``guessed`` says that it is
+    a name that somebody typed. ``actor`` is a caller whose credential held; whoever only says who
+    they are has not acted under that name.
     """
 
     action: str
@@ -50,12 +49,12 @@ class Failure:
     tenant_id: str = PLATFORM_TENANT
     actor: str = "system"
     denial: Denial | None = None
-    account: bytes = b""
+    guessed: bool = False
 
     @property
     def key(self) -> _Key:
         """Failures with the same key share a record; the address they come from may differ."""
-        return self.action, self.target, self.tenant_id, self.denial, self.account
+        return self.action, self.target, self.tenant_id, self.denial
 
 
 def stranger(address: str) -> str:
@@ -134,12 +133,17 @@ class FailureAudit:
     Whatever is tried, a thousand windows are open at most. Operations are told apart for ten of
     a target and while half of the windows are free; beyond that a target has one for each problem,
     so that whoever walks through all routes does not use up what shows the others.
+
+    Of guessed names the first from an address is written at once, and whatever else comes from
+    there within ten seconds when its window is closed: would a name have a row at once for being
+    somebody's, the time that the row takes would tell.
     """
 
     def __init__(self, database: Database, monotonic: Callable[[], float]) -> None:
         self._database = database
         self._monotonic = monotonic
         self._open: dict[_Key, _Window] = {}
+        self._shown: dict[tuple[str, str], float] = {}
         self._of_target: Counter[str] = Counter()
 
     async def note(self, failure: Failure, request_id: str) -> None:
@@ -149,7 +153,11 @@ class FailureAudit:
         if window is None:
             failure = self._within_bounds(failure)
             window = self._open.get(failure.key)
-        if window is not None and now < window.until:
+        if failure.guessed:
+            later = not self._shows(failure, now)
+        else:
+            later = window is not None and now < window.until
+        if later and window is not None:
             window.unwritten += 1
             return
         count = 1
@@ -158,10 +166,22 @@ class FailureAudit:
         else:
             count += window.unwritten
         # Opened before the first await: concurrent failures must find it.
-        self._open[failure.key] = _Window(now + _WINDOW_SECONDS, 0, failure)
+        self._open[failure.key] = _Window(now + _WINDOW_SECONDS, int(later), failure)
+        if later:
+            return
         scope = SystemScope(AUTHENTICATE, actor=failure.actor, request_id=request_id)
         async with self._database.transaction(scope) as tx:
             _write(tx, failure, count)
+
+    def _shows(self, failure: Failure, now: float) -> bool:
+        """Whether it is the first guess from there, for ten seconds; whatever the name."""
+        guesser = failure.action, source_of(failure.address)
+        if now < self._shown.get(guesser, now):
+            return False
+        if len(self._shown) >= _MAX_OPEN:
+            return False
+        self._shown[guesser] = now + _WINDOW_SECONDS
+        return True
 
     def _within_bounds(self, failure: Failure) -> Failure:
         """The same failure, or one that says less where there are too many to tell apart."""
@@ -188,6 +208,7 @@ class FailureAudit:
             if window.unwritten:
                 counted.setdefault(window.failure.actor, []).append(window)
         self._of_target = +self._of_target
+        self._shown = {guesser: until for guesser, until in self._shown.items() if until > now}
         for actor, windows in counted.items():
             scope = SystemScope(AUTHENTICATE, actor=actor)
             async with self._database.transaction(scope) as tx:

@@ -19,7 +19,6 @@ from backend.managers.identity._failures import (
     Failure,
     FailureAudit,
     FailureLimits,
-    digest_of,
     stranger,
 )
 from backend.managers.identity._password import verify_password
@@ -115,7 +114,7 @@ class LogIns:
         if user is None or not matches or too_long or user.disabled:
             target = f"user:{user.id}" if user else stranger(peer.address)
             await self._failures.note(
-                Failure("login.failed", target, peer.address, account=digest_of(account)),
+                Failure("login.failed", target, peer.address, guessed=True),
                 peer.request_id,
             )
             raise LoginRefusedError

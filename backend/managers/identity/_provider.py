@@ -34,7 +34,6 @@ from backend.managers.identity._failures import (
     Failure,
     FailureAudit,
     FailureLimits,
-    digest_of,
     stranger,
 )
 from backend.managers.identity._logins import LogIn, LogIns, Peer
@@ -271,7 +270,7 @@ class OpenIdProvider:
                 f"client:{client.client_id}" if client else stranger(peer.address),
                 peer.address,
                 client.tenant_id if client else PLATFORM_TENANT,
-                account=digest_of(f"client:{client_id}"),
+                guessed=True,
             ),
             peer.request_id,
         )
