@@ -177,7 +177,7 @@ def compose(
     root_key = load_root_key(settings.security, settings.data_dir / "root.key")
     security = hold(SecurityManager(root_key))
     hold(AuditManager())
-    tenants = hold(TenantManager(Roles(house.permissions)))
+    tenants = hold(TenantManager(Roles(house.permissions, house.role_holders)))
     jobs = hold(OrchestratorManager(settings=settings.orchestrator))
     monitoring = hold(MonitoringManager())
     emails = hold(EmailManager(security, jobs, settings.email, outbound, turns))

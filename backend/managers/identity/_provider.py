@@ -141,7 +141,7 @@ class OpenIdProvider:
     @property
     def permissions(self) -> frozenset[str]:
         """All that a token may be for."""
-        return frozenset().union(*self._tenants.roles.by_name.values())
+        return self._tenants.roles.grantable
 
     async def issue_token(self, form: Pairs, authorization: str | None, peer: Peer) -> Answer:
         """Answer a token request.
@@ -219,11 +219,14 @@ class OpenIdProvider:
                 or not await self._tenants.is_active(view, row.tenant_id)
             ):
                 return None
+            permissions = await self._tenants.roles.permissions_of(
+                view, row.role, tenant_id=row.tenant_id
+            )
         return ClientSnapshot(
             row.client_id,
             tenant_id=row.tenant_id,
             name=row.name,
-            permissions=self._tenants.roles.permissions_of(row.role),
+            permissions=permissions,
             secret_hash=row.secret_hash,
             redirect_uris=row.redirect_uris,
             grant_types=row.grant_types,
@@ -355,8 +358,11 @@ class OpenIdProvider:
                     snapshot.exchange = _oauth.ExchangeSubject(
                         tenant.id,
                         role,
-                        self._tenants.roles.permissions_of(
-                            role, platform_admin=snapshot.person.user.platform_admin
+                        await self._tenants.roles.permissions_of(
+                            view,
+                            role,
+                            tenant_id=tenant.id,
+                            platform_role=snapshot.person.user.platform_role or "",
                         ),
                     )
                     return

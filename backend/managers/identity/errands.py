@@ -27,6 +27,13 @@ SIGNING_KEYS: Final = Errand(
 )
 """Making another signing key."""
 
+PLATFORM_CLIENTS: Final = Errand(
+    "identity.platform_clients",
+    tables_of(OauthClient) | PEOPLE,
+    of_platform=True,
+)
+"""The clients of the platform itself; each statement names its tenant by hand."""
+
 RETENTION: Final = Errand(
     "identity.retention", tables_of(AuthorizationCode, BrowserSession, RevokedToken)
 )
