@@ -182,7 +182,7 @@ def compose(
     security = hold(SecurityManager(root_key))
     database.signals.subscribe(KEYS_GONE, security.forget)
     hold(AuditManager())
-    tenants = hold(TenantManager(Roles(house.permissions), settings.tenant))
+    tenants = hold(TenantManager(Roles(house.permissions, house.role_holders), settings.tenant))
     jobs = hold(OrchestratorManager(settings=settings.orchestrator))
     monitoring = hold(MonitoringManager())
     emails = hold(EmailManager(security, jobs, settings.email, outbound, turns))

@@ -41,7 +41,12 @@ ENTRIES: Final = (
         frozenset({"email_settings:read"}),
     ),
     Entry("jobs.py", "Jobs", ":material/work_history:", frozenset({"job:read"})),
-    Entry("audit.py", "Audit", ":material/fact_check:", frozenset({"audit:read", "platform:read"})),
+    Entry(
+        "audit.py",
+        "Audit",
+        ":material/fact_check:",
+        frozenset({"audit:read", "platform_audit:read"}),
+    ),
     Entry("members.py", "Members", ":material/group:", frozenset({"member:read"})),
     Entry("clients.py", "API clients", ":material/api:", frozenset({"client:read"})),
     Entry("api_keys.py", "API keys", ":material/key:", frozenset({"api_key:read"})),
@@ -186,7 +191,7 @@ def sidebar(
         with st.container(key="side-pages", gap=None):
             for page in pages:
                 st.page_link(page, query_params=state.address())
-        role = me.role + (", platform administrator" if me.platform_admin else "")
+        role = me.role + (f", platform {me.platform_role}" if me.platform_role else "")
         with st.container(key="side-who"):
             st.html(
                 f'<div class="es-who"><p class="es-name">{escape(me.name)}</p>'

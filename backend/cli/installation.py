@@ -141,7 +141,7 @@ async def _make_demo_tenant(platform: Platform, admin_email: str) -> tuple[Tenan
                 email=admin_email,
                 name="First admin",
                 password_hash=hashed,
-                platform_admin=True,
+                platform_role="administrator",
             )
             made["admin_password"] = password
         await tenants.add_member(

@@ -10,7 +10,8 @@ class Principal:
     """A verified caller, bound to exactly one tenant.
 
     ``subject`` is the stable id in audit rows: ``user:<uuid>``, ``client:<client id>`` or
-    ``api_key:<uuid>``. ``console`` says that a person looks on through the platform's own console.
+    ``api_key:<uuid>``. ``platform_role`` is what they are to the platform, if anything;
+    ``console`` says that a person looks on through the platform's own console.
     """
 
     subject: str
@@ -19,7 +20,7 @@ class Principal:
     permissions: frozenset[str]
     name: str = ""
     role: str = ""
-    platform_admin: bool = False
+    platform_role: str = ""
     expires_at: float = 0.0
     console: bool = False
 

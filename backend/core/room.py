@@ -27,14 +27,16 @@ ADMIN: Final = OWNER | {"admin"}
 OPERATOR: Final = ADMIN | {"operator"}
 VIEWER: Final = OPERATOR | {"viewer"}
 WORKFLOW: Final = frozenset({"workflow"})
-PLATFORM_ADMIN: Final = frozenset({"platform_admin"})
+PLATFORM_ADMIN: Final = frozenset({"administrator"})
+PLATFORM_AUDITOR: Final = PLATFORM_ADMIN | {"auditor"}
+PLATFORM_STAFF: Final = PLATFORM_AUDITOR | {"support"}
 """Built-in roles as sets of holders: whoever ranks higher holds what the lower do. A workflow
-stands apart from people; an admin of the platform is no role of a tenant."""
+stands apart from people; the platform's roles are no tenant's, and hold nothing in one."""
 
 PLATFORM_READ: Final = "platform:read"
 PLATFORM_WRITE: Final = "platform:write"
 PLATFORM_PERMISSIONS: Final[Mapping[str, frozenset[str]]] = {
-    PLATFORM_READ: PLATFORM_ADMIN,
+    PLATFORM_READ: PLATFORM_STAFF,
     PLATFORM_WRITE: PLATFORM_ADMIN,
 }
 """Acts of the platform itself, below ``/api/v1/platform``: several rooms have some."""
@@ -153,6 +155,7 @@ class Room(Generic[M]):
         name: The folder's name; its section of the settings has the same.
         manager: The class whose one instance a process has; what is declared here gets it.
         models: The room's tables.
+        role_holders: Those of them whose rows hold a role of their tenant, in the column ``role``.
         permissions: ``noun:verb`` to the built-in roles that hold it.
         errands: Its work across tenants.
         along: Tables of its own that every request's transaction may touch, whatever its errand.
@@ -183,6 +186,7 @@ class Room(Generic[M]):
     name: str
     manager: type[M]
     models: tuple[type[Base], ...] = ()
+    role_holders: tuple[type[Base], ...] = ()
     permissions: Mapping[str, frozenset[str]] = field(default_factory=dict)
     errands: tuple[Errand, ...] = ()
     along: frozenset[str] = frozenset()
@@ -218,6 +222,7 @@ class House:
     Attributes:
         rooms: In tier order, lower ones first.
         permissions: Permission to the built-in roles that hold it.
+        role_holders: Models whose rows hold a role.
         events: Event to the permission that reading it takes.
         errands: Errand by name.
         along: Tables that every request's transaction may touch.
@@ -247,6 +252,7 @@ class House:
             claims[what, name] = by
 
         self.permissions: dict[str, frozenset[str]] = dict(PLATFORM_PERMISSIONS)
+        self.role_holders = tuple(one for room in self.rooms for one in room.role_holders)
         self.events: dict[str, str] = {}
         self.errands: dict[str, Errand] = {errand.name: errand for errand in errands}
         self.along: frozenset[str] = frozenset().union(*(room.along for room in self.rooms))

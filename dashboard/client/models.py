@@ -484,6 +484,7 @@ class MeOut(Wire, frozen=True, kw_only=True):
     name: str
     permissions: list[str]
     platform_admin: bool
+    platform_role: str | None
     role: str
     subject: str
     tenant: TenantRef
@@ -539,6 +540,37 @@ class OverviewOut(Wire, frozen=True, kw_only=True):
     window_seconds: int
     workers: WorkersOut
     step_seconds: int | UnsetType = 10
+
+
+class PlatformApiKeyCreate(Wire, frozen=True, kw_only=True):
+    """A long-lived credential for tools that act on the platform itself, in no tenant."""
+
+    name: str
+    role: str
+    expires_at: datetime | None | UnsetType = UNSET
+
+
+class PlatformClientCreate(Wire, frozen=True, kw_only=True):
+    """A program that will act on the platform itself, in no tenant."""
+
+    name: str
+    role: str
+
+
+class PlatformRolePut(Wire, frozen=True, kw_only=True):
+    """What the person is to the platform from now on."""
+
+    platform_role: str | None
+
+
+class PlatformUserOut(Wire, frozen=True, kw_only=True):
+    """A person as the platform sees them."""
+
+    disabled: bool
+    email: str
+    id: str
+    name: str
+    platform_role: str | None
 
 
 class PointOut(Wire, frozen=True, kw_only=True):
@@ -639,15 +671,26 @@ class RetryOut(Wire, frozen=True, kw_only=True):
 
 
 class RoleOut(Wire, frozen=True, kw_only=True):
-    """A built-in role and what it permits."""
+    """A role and what it permits."""
 
+    built_in: bool
+    description: str
     name: str
     permissions: list[str]
+    updated_at: datetime | None
+    version: int
 
 
 class RolePage(Wire, frozen=True, kw_only=True):
     items: list[RoleOut]
     next_cursor: str | None
+
+
+class RolePut(Wire, frozen=True, kw_only=True):
+    """What a role of the tenant's own permits."""
+
+    permissions: list[str]
+    description: str | UnsetType = ""
 
 
 class SigningKeyOut(Wire, frozen=True, kw_only=True):

@@ -372,6 +372,33 @@ class Api:
         """Read whether anybody works; the rest of the overview costs more."""
         return self.connection.ask("GET", "/api/v1/overview/workers", models.WorkersOut)
 
+    def list_platform_api_keys(
+        self, *, limit: int | None = None, cursor: str | None = None
+    ) -> models.ApiKeyPage:
+        """List the API keys that act on the platform itself, newest first."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/platform/api-keys",
+            models.ApiKeyPage,
+            query={"limit": limit, "cursor": cursor},
+        )
+
+    def create_platform_api_key(
+        self, body: models.PlatformApiKeyCreate, *, idempotency_key: str | None = None
+    ) -> models.ApiKeySecretOut:
+        """Create an API key that acts on the platform itself; the key is shown this once."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/platform/api-keys",
+            models.ApiKeySecretOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def revoke_platform_api_key(self, key_id: str) -> None:
+        """Revoke an API key of the platform; it stops working at once."""
+        self.connection.tell("DELETE", f"/api/v1/platform/api-keys/{uuid_segment(key_id)}")
+
     def list_platform_audit(
         self,
         *,
@@ -403,6 +430,48 @@ class Api:
             models.ChainReportOut,
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
+
+    def list_platform_clients(
+        self, *, limit: int | None = None, cursor: str | None = None
+    ) -> models.ClientPage:
+        """List the clients that act on the platform itself, newest first."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/platform/clients",
+            models.ClientPage,
+            query={"limit": limit, "cursor": cursor},
+        )
+
+    def create_platform_client(
+        self, body: models.PlatformClientCreate, *, idempotency_key: str | None = None
+    ) -> models.ClientSecretOut:
+        """Create a client that acts on the platform itself; its secret is shown this once."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/platform/clients",
+            models.ClientSecretOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def delete_platform_client(self, client_row_id: str) -> None:
+        """Delete a client of the platform; its tokens stop working at once."""
+        self.connection.tell("DELETE", f"/api/v1/platform/clients/{uuid_segment(client_row_id)}")
+
+    def rotate_platform_client(
+        self, client_row_id: str, *, idempotency_key: str | None = None
+    ) -> models.ClientSecretOut:
+        """Give a client of the platform a new secret; the old one is void at once."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/platform/clients/{uuid_segment(client_row_id)}/rotate",
+            models.ClientSecretOut,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def list_platform_roles(self) -> models.RolePage:
+        """List the platform's own roles and their permissions."""
+        return self.connection.ask("GET", "/api/v1/platform/roles", models.RolePage)
 
     def list_signing_keys(self) -> models.SigningKeyPage:
         """List the keys that sign or still verify tokens, newest first: all there are."""
@@ -509,9 +578,43 @@ class Api:
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
 
+    def set_platform_role(
+        self, user_id: str, body: models.PlatformRolePut
+    ) -> models.PlatformUserOut:
+        """Make a person administrator, auditor or support of the platform, or none of them."""
+        return self.connection.ask(
+            "PUT",
+            f"/api/v1/platform/users/{uuid_segment(user_id)}/role",
+            models.PlatformUserOut,
+            body=body,
+        )
+
     def list_roles(self) -> models.RolePage:
-        """List the built-in roles and their permissions."""
+        """List all roles and their permissions: the built-in ones, then the tenant's own."""
         return self.connection.ask("GET", "/api/v1/roles", models.RolePage)
+
+    def delete_role(self, name: str) -> None:
+        """Delete a role of the tenant's own that nobody holds."""
+        self.connection.tell("DELETE", f"/api/v1/roles/{segment(name)}")
+
+    def get_role(self, name: str) -> Tagged[models.RoleOut]:
+        """Get one role.
+
+        The ETag goes into If-Match when changing it.
+        """
+        return self.connection.ask_tagged("GET", f"/api/v1/roles/{segment(name)}", models.RoleOut)
+
+    def put_role(
+        self, name: str, body: models.RolePut, *, if_match: str | None = None
+    ) -> Tagged[models.RoleOut]:
+        """Make a role of the tenant's own, or change it for all who hold it, at once."""
+        return self.connection.ask_tagged(
+            "PUT",
+            f"/api/v1/roles/{segment(name)}",
+            models.RoleOut,
+            body=body,
+            headers={"If-Match": if_match},
+        )
 
     def list_suppressions(
         self,

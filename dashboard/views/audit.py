@@ -76,8 +76,8 @@ _TENANT: Final = _Trail(
 )
 _PLATFORM: Final = _Trail(
     name="Platform",
-    read="platform:read",
-    verify="platform:read",
+    read="platform_audit:read",
+    verify="platform_audit:read",
     check=Api.verify_platform_audit,
     page=dataclasses.replace(
         _TENANT.page,

@@ -168,7 +168,7 @@ class TestBreaking:
             del schemas[out]["properties"]["state"]
         schemas["ClientCreate"]["properties"]["purpose"] = {"type": "string"}
         schemas["ClientCreate"]["required"].append("purpose")
-        schemas["MemberPatch"]["properties"]["role"]["enum"].remove("viewer")
+        schemas["PlatformClientCreate"]["properties"]["role"]["enum"].remove("support")
         del schemas["TenantCreate"]["properties"]["owner_email"]
         found = set(breaking(openapi, changed))
         assert found >= {
@@ -176,7 +176,7 @@ class TestBreaking:
             "POST /api/v1/emails no longer answers /state",
             "GET /api/v1/emails no longer answers /items/*/state",
             "POST /api/v1/clients now demands /purpose",
-            "PUT /api/v1/members/{user_id} no longer takes ['viewer'] as /role",
+            "POST /api/v1/platform/clients no longer takes ['support'] as /role",
             "POST /api/v1/platform/tenants no longer takes /owner_email",
         }
 

@@ -155,7 +155,7 @@ class TestPlatformTrail:
 
     def test_is_all_there_is_for_who_may_not_read_the_tenants(self, visit, platform):
         platform.wire.alter(
-            "GET", "/api/v1/me", lambda me: {**me, "permissions": ["platform:read"]}
+            "GET", "/api/v1/me", lambda me: {**me, "permissions": ["platform_audit:read"]}
         )
         screen = visit("audit")
         assert not screen.app.segmented_control

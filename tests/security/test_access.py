@@ -34,7 +34,6 @@ from tests.support.access import (
     ids_in,
     matrix,
     operations,
-    platform_role,
     rows,
     unlimited,
     write_matrix,
@@ -280,7 +279,7 @@ async def test_without_a_tenant(cast: Cast, app: App, people: People) -> None:
     walk = Walk("no tenant")
     for role in ("", *OF_PLATFORM):
         name = role or "nobody's member"
-        user = await people.person(**platform_role(role))
+        user = await people.person(platform_role=role or None)
         tokens = await people.tokens(user.email)
         answer = await people.exchange(tokens["id_token"])
         walk.expect(answer.json()["error"] == "invalid_target", name, "exchange", answer)

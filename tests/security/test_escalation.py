@@ -160,14 +160,14 @@ class TestForeignLogIns:
 class TestPlatform:
     async def test_administering_the_platform_is_no_membership(self, app, people):
         ada = await app.caller("owner")
-        root = await people.person(platform_admin=True)
+        root = await people.person(platform_role="administrator")
         answer = await people.exchange(await people.id_token(root.email), tenant=ada.tenant.id)
         assert answer.json()["error"] == "invalid_target"
         answer = await people.exchange(await people.id_token(root.email))
         assert answer.json()["error"] == "invalid_target"
 
     async def test_platform_rights_cannot_be_handed_to_programs(self, app, people):
-        root = await people.person(platform_admin=True)
+        root = await people.person(platform_role="administrator")
         ada = await app.caller("owner")
         await people.member(ada.tenant, root, "owner")
         http = await people.acting(root)
@@ -364,7 +364,7 @@ class TestReplays:
     async def test_nothing_that_is_kept_holds_a_secret(self, app, people):
         """Every operation that makes something, with its key: what is stored opens to no secret."""
         owner = await app.caller("owner")
-        root = await people.person(platform_admin=True)
+        root = await people.person(platform_role="administrator")
         await people.member(owner.tenant, root, "owner")
         http = await people.acting(root)
         client = await made(http, "/api/v1/clients", "viewer")

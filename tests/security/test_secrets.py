@@ -78,7 +78,7 @@ class TestLogs:
             "email": "ada@example.test",
             "name": "Ada",
             "password_hash": SECRET,
-            "platform_admin": False,
+            "platform_role": None,
             "disabled": False,
             "created_at": database.clock(),
         }

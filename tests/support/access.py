@@ -198,7 +198,7 @@ class Cast:
     async def ground(self) -> Ground:
         """A new tenant."""
         client = await self._app.caller("owner")
-        maker = await self.person(client.tenant, "owner", "platform_admin")
+        maker = await self.person(client.tenant, "owner", "administrator")
         return Ground(client.tenant, maker, Operations(self._document, maker.http))
 
     async def of(self, ground: Ground) -> list[Caller]:
@@ -232,17 +232,12 @@ class Cast:
 
     async def person(self, tenant: Tenant, role: str, of_platform: str = "") -> Caller:
         """A member who has logged in to the tenant, and what they are to the platform besides."""
-        user = await self._people.person(**platform_role(of_platform))
+        user = await self._people.person(platform_role=of_platform or None)
         await self._people.member(tenant, user, role)
         http = await self._people.acting(user, tenant=tenant.id)
         roles = {role, _PERSON} | ({of_platform} if of_platform else set())
         name = f"{role} by log-in" + (f", {of_platform}" if of_platform else "")
         return Caller(name, frozenset(roles), http, _PERSON, user.id, user=user)
-
-
-def platform_role(name: str) -> dict[str, Any]:
-    """What makes somebody it."""
-    return {"platform_admin": bool(name)}
 
 
 async def belongings(app: App, tenant: Tenant) -> dict[str, list[dict[str, Any]]]:

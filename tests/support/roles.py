@@ -5,4 +5,4 @@ from typing import Final
 from backend.managers.tenant import Roles
 from backend.rooms import HOUSE
 
-ROLES: Final = Roles(HOUSE.permissions)
+ROLES: Final = Roles(HOUSE.permissions, HOUSE.role_holders)

@@ -4,7 +4,7 @@ Owns no table: ``audit_records`` and ``audit_heads`` are the core's, because eve
 writes them.
 """
 
-from backend.core.room import OPERATOR, VIEWER, FleetGauge, Room
+from backend.core.room import OPERATOR, PLATFORM_AUDITOR, VIEWER, FleetGauge, Room
 from backend.managers.audit.errands import COUNT, READ_PLATFORM, VERIFY
 from backend.managers.audit.manager import AuditEntry, AuditManager, ChainReport
 from backend.managers.audit.routes import router
@@ -12,7 +12,11 @@ from backend.managers.audit.routes import router
 ROOM = Room(
     name="audit",
     manager=AuditManager,
-    permissions={"audit:read": VIEWER, "audit:verify": OPERATOR},
+    permissions={
+        "audit:read": VIEWER,
+        "audit:verify": OPERATOR,
+        "platform_audit:read": PLATFORM_AUDITOR,
+    },
     errands=(READ_PLATFORM, VERIFY, COUNT),
     routers=(router,),
     gauges=(

@@ -6,7 +6,6 @@ from fastapi import APIRouter, Query, Request, Response
 
 from backend.core.context import AnyScope, Scope, SystemScope
 from backend.core.database import ReadTx
-from backend.core.room import PLATFORM_READ
 from backend.http.deps import Db, manager_of, requires
 from backend.http.pagination import Page, PageQuery, Slice, page_of
 from backend.http.reply import reply
@@ -71,7 +70,7 @@ async def verify_audit(
 
 @router.get("/platform/audit", tags=["platform"])
 async def list_platform_audit(
-    scope: Annotated[SystemScope, requires(PLATFORM_READ, errand=READ_PLATFORM)],
+    scope: Annotated[SystemScope, requires("platform_audit:read", errand=READ_PLATFORM)],
     audit: Audit,
     db: Db,
     page: PageQuery,
@@ -91,7 +90,7 @@ async def list_platform_audit(
 )
 async def verify_platform_audit(
     request: Request,
-    scope: Annotated[SystemScope, requires(PLATFORM_READ, errand=READ_PLATFORM)],
+    scope: Annotated[SystemScope, requires("platform_audit:read", errand=READ_PLATFORM)],
     audit: Audit,
     db: Db,
 ) -> Response:

@@ -4,10 +4,26 @@ Owns ``api_keys`` and ``idempotency_records``. Listens to the signals ``principa
 ``signing_keys``; sends ``principals`` for API keys.
 """
 
-from backend.core.room import ADMIN, OPERATOR, WORKFLOW, Room, RouteClass, Sweep, Tick
+from backend.core.room import (
+    ADMIN,
+    OPERATOR,
+    PLATFORM_ADMIN,
+    PLATFORM_AUDITOR,
+    WORKFLOW,
+    Room,
+    RouteClass,
+    Sweep,
+    Tick,
+)
 from backend.managers.gateway._api_keys import Key
 from backend.managers.gateway.data_plane import DATA_ROUTES, OPENAPI
-from backend.managers.gateway.errands import ANSWERS, API_KEYS, PLATFORM_ANSWERS, RETENTION
+from backend.managers.gateway.errands import (
+    ANSWERS,
+    API_KEYS,
+    PLATFORM_ANSWERS,
+    PLATFORM_KEYS,
+    RETENTION,
+)
 from backend.managers.gateway.errors import ApiKeyNotFoundError, ExpiryInvalidError
 from backend.managers.gateway.manager import INTROSPECTION_PATH, GatewayManager
 from backend.managers.gateway.models import ApiKey, IdempotencyRecord
@@ -18,12 +34,15 @@ ROOM = Room(
     name="gateway",
     manager=GatewayManager,
     models=(ApiKey, IdempotencyRecord),
+    role_holders=(ApiKey,),
     permissions={
         "api_key:read": OPERATOR,
         "api_key:write": ADMIN,
         "token:introspect": ADMIN | WORKFLOW,
+        "platform_api_key:read": PLATFORM_AUDITOR,
+        "platform_api_key:write": PLATFORM_ADMIN,
     },
-    errands=(API_KEYS, PLATFORM_ANSWERS, RETENTION),
+    errands=(API_KEYS, PLATFORM_KEYS, PLATFORM_ANSWERS, RETENTION),
     along=ANSWERS,
     routers=(router,),
     document=OPENAPI,

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from backend.core.context import Principal, SystemScope
 from backend.core.database import Database, ReadTx, Tx
-from backend.core.ids import uuid7
+from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.core.paging import newest
 from backend.core.telemetry import RequestRecord
 from backend.kit import credentials
@@ -70,10 +70,11 @@ class ApiKeys:
         """Create an API key; returns it with the key itself, which is kept nowhere.
 
         Raises:
+            RoleUnknownError: The tenant has no such role.
             RoleTooHighError: The role has permissions the granter lacks.
             ExpiryInvalidError: It would be dead already.
         """
-        self._tenants.roles.refuse_higher(tx, role, granter)
+        await self._tenants.roles.refuse_higher(tx, role, granter)
         if expires_at is not None and expires_at <= tx.now():
             raise ExpiryInvalidError().at("expires_at")
         key = credentials.mint(credentials.API_KEY_TAG)
@@ -108,7 +109,7 @@ class ApiKeys:
         )
         if row is None:
             raise ApiKeyNotFoundError
-        self._tenants.roles.refuse_higher(tx, row.role, remover)
+        await self._tenants.roles.refuse_higher(tx, row.role, remover, taken=True)
         await tx.session.delete(row)
         tx.audit("api_key.revoked", f"api_key:{row.id}", name=row.name, prefix=row.prefix)
         tx.emit("api_key.revoked", f"api_key:{row.id}", name=row.name)
@@ -128,13 +129,17 @@ class ApiKeys:
                 raise CredentialInvalidError
             if not await self._tenants.lifecycle.admits(view, row.tenant_id):
                 raise CredentialInvalidError
+            permissions = await self._tenants.roles.permissions_of(
+                view, row.role, tenant_id=row.tenant_id
+            )
         return Principal(
             subject=f"{_KIND}:{row.id}",
             kind=_KIND,
             tenant_id=row.tenant_id,
-            permissions=self._tenants.roles.permissions_of(row.role),
+            permissions=permissions,
             name=row.name,
             role=row.role,
+            platform_role=row.role if row.tenant_id == PLATFORM_TENANT else "",
             expires_at=row.expires_at.timestamp() if row.expires_at is not None else 0.0,
         )
 

@@ -11,6 +11,9 @@ from backend.managers.tenant import PEOPLE
 API_KEYS: Final = Errand("gateway.api_keys", tables_of(ApiKey) | PEOPLE)
 """Finding an API key and its tenant, and noting when it was used."""
 
+PLATFORM_KEYS: Final = Errand("gateway.platform_keys", tables_of(ApiKey) | PEOPLE, of_platform=True)
+"""The API keys of the platform itself; each statement names its tenant by hand."""
+
 PLATFORM_ANSWERS: Final = Errand("gateway.platform_answers", SEALING, of_platform=True)
 """Opening the answer to an act of the platform, which its own keys seal."""
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from pydantic import BaseModel, Field
 
 from backend.http.schemas import Input, Name, ShownOnce, Time
-from backend.managers.tenant import Role
+from backend.managers.tenant import PlatformRole, Role
 
 
 class ApiKeyCreate(Input):
@@ -16,6 +16,12 @@ class ApiKeyCreate(Input):
     expires_at: Time | None = Field(
         None, description="RFC 3339; null: never", examples=["2099-12-31T23:59:59Z"]
     )
+
+
+class PlatformApiKeyCreate(ApiKeyCreate):
+    """A long-lived credential for tools that act on the platform itself, in no tenant."""
+
+    role: PlatformRole = Field(examples=["auditor"])
 
 
 class ApiKeyOut(BaseModel):

@@ -5,7 +5,16 @@ Owns ``oauth_clients``, ``signing_keys``, ``sessions``, ``authorization_codes`` 
 listens to ``signing_keys``.
 """
 
-from backend.core.room import ADMIN, OPERATOR, PLATFORM_READ, Room, Sweep, Tick
+from backend.core.room import (
+    ADMIN,
+    OPERATOR,
+    PLATFORM_ADMIN,
+    PLATFORM_AUDITOR,
+    PLATFORM_READ,
+    Room,
+    Sweep,
+    Tick,
+)
 from backend.managers.identity._clients import CONSOLE, Client
 from backend.managers.identity._failures import Denial, Failure, stranger
 from backend.managers.identity._password import verify_password
@@ -18,7 +27,12 @@ from backend.managers.identity._tokens import (
     TokenInvalidError,
     UnknownKeyError,
 )
-from backend.managers.identity.errands import AUTHENTICATE, RETENTION, SIGNING_KEYS
+from backend.managers.identity.errands import (
+    AUTHENTICATE,
+    PLATFORM_CLIENTS,
+    RETENTION,
+    SIGNING_KEYS,
+)
 from backend.managers.identity.errors import (
     ClientNotFoundError,
     CredentialExpiredError,
@@ -43,8 +57,14 @@ ROOM = Room(
     name="identity",
     manager=IdentityManager,
     models=(OauthClient, SigningKey, BrowserSession, AuthorizationCode, RevokedToken),
-    permissions={"client:read": OPERATOR, "client:write": ADMIN},
-    errands=(AUTHENTICATE, SIGNING_KEYS, RETENTION),
+    role_holders=(OauthClient,),
+    permissions={
+        "client:read": OPERATOR,
+        "client:write": ADMIN,
+        "platform_client:read": PLATFORM_AUDITOR,
+        "platform_client:write": PLATFORM_ADMIN,
+    },
+    errands=(AUTHENTICATE, PLATFORM_CLIENTS, SIGNING_KEYS, RETENTION),
     routers=(router,),
     mounts=oauth_routes,
     document=OPENAPI,

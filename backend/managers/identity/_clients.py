@@ -42,7 +42,9 @@ class Clients:
         self, tx: ReadTx, *, limit: int, before_id: str | None = None
     ) -> list[Client]:
         """The tenant's clients, newest first, one more than ``limit``."""
-        query = sa.select(OauthClient).where(OauthClient.tenant_id == tx.tenant_id)
+        query = sa.select(OauthClient).where(
+            OauthClient.tenant_id == tx.tenant_id, OauthClient.client_id != CONSOLE
+        )
         rows = await tx.scalars(newest(query, OauthClient.id, limit, before_id))
         return [_client(row) for row in rows]
 
@@ -55,9 +57,10 @@ class Clients:
             granter: The permissions of whoever creates it; None for the platform itself.
 
         Raises:
+            RoleUnknownError: The tenant has no such role.
             RoleTooHighError: The role has permissions the granter lacks.
         """
-        self._roles.refuse_higher(tx, role, granter)
+        await self._roles.refuse_higher(tx, role, granter)
         return self._add(tx, client_id=None, name=name, role=role)
 
     def _add(self, tx: Tx, *, client_id: str | None, name: str, role: str) -> tuple[Client, str]:
@@ -92,7 +95,7 @@ class Clients:
             RoleTooHighError: Knowing its secret would give the caller more than they have.
         """
         row = await self._locked_client(tx, client_id)
-        self._roles.refuse_higher(tx, row.role, granter)
+        await self._roles.refuse_higher(tx, row.role, granter, taken=True)
         secret = credentials.mint(credentials.SECRET_TAG)
         row.secret_hash = credentials.digest_of(secret)
         tx.audit("client.rotated", f"client:{row.client_id}")
@@ -132,7 +135,7 @@ class Clients:
             RoleTooHighError: The client has permissions the remover lacks.
         """
         row = await self._locked_client(tx, client_id)
-        self._roles.refuse_higher(tx, row.role, remover)
+        await self._roles.refuse_higher(tx, row.role, remover, taken=True)
         await tx.session.delete(row)
         tx.audit("client.deleted", f"client:{row.client_id}", name=row.name)
         tx.emit("client.deleted", f"client:{row.client_id}", name=row.name)
@@ -141,7 +144,12 @@ class Clients:
     async def _locked_client(self, tx: Tx, client_id: str) -> OauthClient:
         row: OauthClient | None = await tx.scalar(
             sa.select(OauthClient)
-            .where(OauthClient.id == client_id, OauthClient.tenant_id == tx.tenant_id)
+            .where(
+                OauthClient.id == client_id,
+                OauthClient.tenant_id == tx.tenant_id,
+                # Of the platform's tenant, and made by every start: nobody's to rotate or delete.
+                OauthClient.client_id != CONSOLE,
+            )
             .with_for_update()
         )
         if row is None:

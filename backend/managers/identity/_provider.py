@@ -150,7 +150,7 @@ class OpenIdProvider:
     @property
     def permissions(self) -> frozenset[str]:
         """All that a token may be for."""
-        return frozenset().union(*self._tenants.roles.by_name.values())
+        return self._tenants.roles.grantable
 
     async def issue_token(self, form: Pairs, authorization: str | None, peer: Peer) -> Answer:
         """Answer a token request.
@@ -241,11 +241,14 @@ class OpenIdProvider:
                 suspended, admitted = exc, True
             if row is None or row.disabled or not admitted:
                 return None
+            permissions = await self._tenants.roles.permissions_of(
+                view, row.role, tenant_id=row.tenant_id
+            )
         return ClientSnapshot(
             row.client_id,
             tenant_id=row.tenant_id,
             name=row.name,
-            permissions=self._tenants.roles.permissions_of(row.role),
+            permissions=permissions,
             secret_hash=row.secret_hash,
             redirect_uris=row.redirect_uris,
             grant_types=row.grant_types,
@@ -379,8 +382,11 @@ class OpenIdProvider:
                     snapshot.exchange = _oauth.ExchangeSubject(
                         tenant.id,
                         role,
-                        self._tenants.roles.permissions_of(
-                            role, platform_admin=snapshot.person.user.platform_admin
+                        await self._tenants.roles.permissions_of(
+                            view,
+                            role,
+                            tenant_id=tenant.id,
+                            platform_role=snapshot.person.user.platform_role or "",
                         ),
                     )
                     return

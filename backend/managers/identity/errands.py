@@ -27,6 +27,13 @@ SIGNING_KEYS: Final = Errand(
 )
 """Looking at the signing keys, and making another."""
 
+PLATFORM_CLIENTS: Final = Errand(
+    "identity.platform_clients",
+    tables_of(OauthClient) | PEOPLE,
+    of_platform=True,
+)
+"""The clients of the platform itself; each statement names its tenant by hand."""
+
 RETENTION: Final = Errand(
     "identity.retention", tables_of(AuthorizationCode, BrowserSession, RevokedToken)
 )

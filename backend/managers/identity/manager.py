@@ -167,19 +167,22 @@ class IdentityManager:
             if client is None or client.disabled:
                 raise CredentialInvalidError
             if kind == "user":
-                name, role, admin = await self._person(view, claims, identity)
+                name, role, platform_role = await self._person(view, claims, identity)
             elif kind == "client" and client.tenant_id == claims.tenant_id:
-                name, role, admin = client.name, client.role, False
+                name, role = client.name, client.role
+                # The platform's own clients hold a role of the platform and no other.
+                platform_role = role if client.tenant_id == PLATFORM_TENANT else ""
             else:
                 raise CredentialInvalidError
+            permissions = await self._tenants.roles.permissions_of(
+                view, role, tenant_id=claims.tenant_id, platform_role=platform_role
+            )
             # Last: only whoever could act now if it were active learns why it is not.
             if not await self._tenants.lifecycle.admits(view, claims.tenant_id):
                 raise CredentialInvalidError
         # The role as it is now, within what the token was given: a role that lost a permission
         # takes it from running tokens, one that gained a permission does not widen them.
-        granted = self._tenants.roles.permissions_of(role, platform_admin=admin) & set(
-            claims.scope.split()
-        )
+        granted = permissions & set(claims.scope.split())
         return Principal(
             subject=claims.subject,
             kind=kind,
@@ -187,14 +190,14 @@ class IdentityManager:
             permissions=granted,
             name=name,
             role=role,
-            platform_admin=admin,
+            platform_role=platform_role,
             expires_at=float(claims.expires_at),
             console=claims.client_id == CONSOLE,
         )
 
     async def _person(
         self, view: ReadTx, claims: AccessClaims, user_id: str
-    ) -> tuple[str, str, bool]:
+    ) -> tuple[str, str, str]:
         try:
             user = await self._tenants.get_user(view, user_id)
         except NotFoundError:
@@ -209,22 +212,27 @@ class IdentityManager:
         if user.disabled or session is None:
             raise CredentialInvalidError
         if claims.tenant_id == PLATFORM_TENANT:
-            return user.name, "", False
+            return user.name, "", ""
         membership = await self._tenants.find_membership(view, claims.tenant_id, user_id)
         if membership is None:
             raise CredentialInvalidError
-        return user.name, membership.role, user.platform_admin
+        return user.name, membership.role, user.platform_role or ""
 
     # --- what a caller may know about itself -----------------------------------------------------
 
     async def describe_caller(self, tx: ReadTx, principal: Principal) -> CallerView:
         """The caller's name, tenant and, for people, the tenants they may switch to.
 
+        The platform's own programs are at home in the platform, which is no tenant of anybody's.
+
         Raises:
             TenantlessTokenError: The token came from a log-in and was not exchanged yet.
         """
         if principal.tenant_id == PLATFORM_TENANT:
-            raise TenantlessTokenError
+            if principal.kind == "user":
+                raise TenantlessTokenError
+            here = TenantRole(PLATFORM_TENANT, "platform", "Platform", principal.role)
+            return CallerView(principal, principal.name, here, [here])
         tenant = await self._tenants.get_tenant(tx, principal.tenant_id)
         here = TenantRole(tenant.id, tenant.slug, tenant.name, principal.role)
         tenants = [here]

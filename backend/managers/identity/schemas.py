@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from backend.http.schemas import Input, Name, ShownOnce
-from backend.managers.tenant import Role
+from backend.managers.tenant import PlatformRole, Role
 
 
 class ClientCreate(Input):
@@ -14,6 +14,12 @@ class ClientCreate(Input):
 
     name: Name = Field(examples=["Invoices workflow"])
     role: Role = Field(examples=["workflow"])
+
+
+class PlatformClientCreate(ClientCreate):
+    """A program that will act on the platform itself, in no tenant."""
+
+    role: PlatformRole = Field(examples=["auditor"])
 
 
 class ClientOut(BaseModel):
@@ -61,7 +67,8 @@ class MeOut(BaseModel):
     tenant: TenantRef
     role: str
     permissions: list[str]
-    platform_admin: bool
+    platform_admin: bool = Field(description="Whether the platform role is administrator")
+    platform_role: PlatformRole | None = Field(description="What the caller is to the platform")
     tenants: list[TenantRoleOut] = Field(description="Where a person may switch to by exchange")
 
 

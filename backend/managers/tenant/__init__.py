@@ -1,30 +1,45 @@
 """Tenants: who our customers are, the people in them and what their roles permit.
 
-Owns ``tenants``, ``tenant_certificates``, ``users`` and ``memberships``. Signals ``principals``
-when a role or a tenant's state changes.
+Owns ``tenants``, ``tenant_certificates``, ``users``, ``memberships``, ``roles`` and
+``role_matrices``. Signals ``principals`` when a role, who holds it, or a tenant's state changes.
 """
 
-from backend.core.room import ADMIN, OWNER, PLATFORM_READ, VIEWER, Room, Tick
+from backend.core.room import ADMIN, OWNER, PLATFORM_ADMIN, PLATFORM_READ, VIEWER, Room, Tick
 from backend.managers.tenant._lifecycle import Certificate
 from backend.managers.tenant._password import hash_password
-from backend.managers.tenant._roles import Role, Roles
+from backend.managers.tenant._roles import PlatformRole, Role, RoleDefinition, Roles
 from backend.managers.tenant._values import PRINCIPALS, Tenant
 from backend.managers.tenant.errands import MEMBERS, PEOPLE, PLATFORM
 from backend.managers.tenant.errors import (
     ConfirmationError,
+    LastAdministratorError,
     LastOwnerError,
     LoginExistsError,
     MemberExistsError,
     MemberNotFoundError,
+    PermissionUnknownError,
+    RoleBuiltInError,
+    RoleChangedError,
+    RoleHeldError,
+    RoleNotFoundError,
     RoleTooHighError,
+    RoleUnknownError,
     SlugTakenError,
     TenantNeededError,
     TenantNotFoundError,
     TenantStateError,
     TenantSuspendedError,
+    TooManyRolesError,
 )
 from backend.managers.tenant.manager import Member, Membership, TenantManager, User
-from backend.managers.tenant.models import CertificateRow, MembershipRow, TenantRow, UserRow
+from backend.managers.tenant.models import (
+    CertificateRow,
+    MatrixRow,
+    MembershipRow,
+    RoleRow,
+    TenantRow,
+    UserRow,
+)
 from backend.managers.tenant.platform_routes import router as platform_router
 from backend.managers.tenant.routes import router
 from backend.managers.tenant.settings import TenantSettings
@@ -32,12 +47,15 @@ from backend.managers.tenant.settings import TenantSettings
 ROOM = Room(
     name="tenant",
     manager=TenantManager,
-    models=(TenantRow, CertificateRow, UserRow, MembershipRow),
+    models=(TenantRow, CertificateRow, UserRow, MembershipRow, RoleRow, MatrixRow),
+    role_holders=(MembershipRow,),
     permissions={
         "member:read": VIEWER,
         "member:write": ADMIN,
         "role:read": VIEWER,
+        "role:write": ADMIN,
         "owner:write": OWNER,
+        "platform_role:write": PLATFORM_ADMIN,
     },
     errands=(PLATFORM, MEMBERS),
     events={
@@ -48,9 +66,12 @@ ROOM = Room(
         "tenant.deleted": PLATFORM_READ,
         "tenant.restored": PLATFORM_READ,
         "tenant.purged": PLATFORM_READ,
+        "user.platform_role_changed": PLATFORM_READ,
         "member.added": "member:read",
         "member.role_changed": "member:read",
         "member.removed": "member:read",
+        "role.saved": "role:read",
+        "role.deleted": "role:read",
     },
     routers=(router, platform_router),
     durable_topics=(PRINCIPALS,),
@@ -65,14 +86,23 @@ __all__ = [
     "ROOM",
     "Certificate",
     "ConfirmationError",
+    "LastAdministratorError",
     "LastOwnerError",
     "LoginExistsError",
     "Member",
     "MemberExistsError",
     "MemberNotFoundError",
     "Membership",
+    "PermissionUnknownError",
+    "PlatformRole",
     "Role",
+    "RoleBuiltInError",
+    "RoleChangedError",
+    "RoleDefinition",
+    "RoleHeldError",
+    "RoleNotFoundError",
     "RoleTooHighError",
+    "RoleUnknownError",
     "Roles",
     "SlugTakenError",
     "Tenant",
@@ -82,6 +112,7 @@ __all__ = [
     "TenantSettings",
     "TenantStateError",
     "TenantSuspendedError",
+    "TooManyRolesError",
     "User",
     "hash_password",
 ]

@@ -4,10 +4,18 @@ from typing import Final
 
 from backend.core.columns import tables_of
 from backend.core.context import Errand
-from backend.managers.tenant.models import CertificateRow, MembershipRow, TenantRow, UserRow
+from backend.managers.tenant.models import (
+    CertificateRow,
+    MatrixRow,
+    MembershipRow,
+    RoleRow,
+    TenantRow,
+    UserRow,
+)
 
-PEOPLE: Final = tables_of(TenantRow, UserRow, MembershipRow)
-"""What looking up a tenant, a person or a membership reads: for the errands of upper rooms."""
+PEOPLE: Final = tables_of(TenantRow, UserRow, MembershipRow, RoleRow, MatrixRow)
+"""What looking up a tenant, a person, a membership or what its role permits reads: for the errands
+of upper rooms."""
 
 PLATFORM: Final = Errand("tenant.platform", PEOPLE | tables_of(CertificateRow), of_platform=True)
 """Tenants as the platform keeps them."""

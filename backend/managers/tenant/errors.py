@@ -1,6 +1,12 @@
 """What can go wrong with tenants and their members, as a caller sees it."""
 
-from backend.core.errors import ConflictError, ForbiddenError, InvalidInputError, NotFoundError
+from backend.core.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidInputError,
+    NotFoundError,
+    PreconditionError,
+)
 
 
 class TenantNotFoundError(NotFoundError):
@@ -71,3 +77,51 @@ class RoleTooHighError(ForbiddenError):
     """Nobody grants, or takes away, permissions they lack."""
 
     code, title = "tenant.role_too_high", "This role has permissions you lack"
+
+
+class RoleNotFoundError(NotFoundError):
+    """Neither a built-in role nor one of this tenant's own."""
+
+    code, title = "tenant.role_not_found", "No such role"
+
+
+class RoleUnknownError(InvalidInputError):
+    """What is to be handed out is no role of this tenant."""
+
+    code, title = "tenant.role_unknown", "There is no such role"
+
+
+class RoleBuiltInError(ConflictError):
+    """The built-in roles are the same everywhere."""
+
+    code, title = "tenant.role_built_in", "A built-in role cannot be changed"
+
+
+class RoleChangedError(PreconditionError):
+    """If-Match names a version of the role that is no longer current."""
+
+    code, title = "tenant.role_changed", "The role has changed meanwhile"
+
+
+class RoleHeldError(ConflictError):
+    """Members, clients or keys hold the role."""
+
+    code, title = "tenant.role_held", "Somebody holds this role"
+
+
+class TooManyRolesError(ConflictError):
+    """The tenant has as many roles of its own as it may have."""
+
+    code, title = "tenant.too_many_roles", "The tenant has too many roles"
+
+
+class PermissionUnknownError(InvalidInputError):
+    """No room declares the permission, or it is none of a tenant's."""
+
+    code, title = "tenant.permission_unknown", "There is no such permission for a role"
+
+
+class LastAdministratorError(ConflictError):
+    """The platform keeps at least one administrator."""
+
+    code, title = "tenant.last_administrator", "The last administrator cannot leave"

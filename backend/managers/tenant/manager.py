@@ -10,7 +10,8 @@ from backend.core.database import Database, Integrity, ReadTx, Tx
 from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.core.paging import newest
 from backend.managers.tenant._lifecycle import Lifecycle
-from backend.managers.tenant._roles import Roles
+from backend.managers.tenant._platform_roles import PlatformRoles
+from backend.managers.tenant._roles import PlatformRole, Roles
 from backend.managers.tenant._values import PRINCIPALS, Tenant, tenant_of
 from backend.managers.tenant.errors import (
     LastOwnerError,
@@ -33,7 +34,7 @@ class User:
     id: str
     email: str
     name: str
-    platform_admin: bool
+    platform_role: str | None
     disabled: bool
 
 
@@ -68,10 +69,11 @@ class TenantManager:
         """Keep to these roles.
 
         Args:
-            roles: What each of the built-in ones permits.
+            roles: What each of them permits.
             settings: Of the room.
         """
         self.roles = roles
+        self.platform_roles = PlatformRoles(roles)
         self.lifecycle = Lifecycle(timedelta(days=settings.deletion_grace_days))
 
     async def purge_due(self, database: Database) -> None:
@@ -142,7 +144,7 @@ class TenantManager:
         email: str,
         name: str,
         password_hash: str | None,
-        platform_admin: bool = False,
+        platform_role: PlatformRole | None = None,
         audit_tenant_id: str = PLATFORM_TENANT,
     ) -> User:
         """Create a person who logs in here with e-mail and password.
@@ -157,7 +159,7 @@ class TenantManager:
             email=email,
             name=name,
             password_hash=password_hash,
-            platform_admin=platform_admin,
+            platform_role=platform_role,
             disabled=False,
             created_at=tx.now(),
         )
@@ -170,7 +172,7 @@ class TenantManager:
             "user.created",
             f"user:{row.id}",
             tenant_id=audit_tenant_id,
-            platform_admin=platform_admin,
+            platform_role=platform_role,
         )
         return _user(row)
 
@@ -254,9 +256,10 @@ class TenantManager:
 
         Raises:
             RoleTooHighError: The role has permissions the granter lacks.
+            RoleUnknownError: The tenant has no such role.
             MemberExistsError: They are a member already.
         """
-        self.roles.refuse_higher(tx, role, granter)
+        await self.roles.refuse_higher(tx, role, granter, tenant_id=tenant_id)
         created = await tx.insert_new(
             MembershipRow,
             {
@@ -306,11 +309,12 @@ class TenantManager:
 
         Raises:
             RoleTooHighError: The role has permissions the granter lacks.
+            RoleUnknownError: The tenant has no such role.
             MemberNotFoundError: Nobody logs in with this e-mail and no password came with it.
             LoginExistsError: A password came with an e-mail that has a log-in already.
             MemberExistsError: They are a member already.
         """
-        self.roles.refuse_higher(tx, role, granter)
+        await self.roles.refuse_higher(tx, role, granter)
         found = await self.find_login(tx, email)
         if found is None and password_hash is None:
             detail = "Nobody logs in with this e-mail: give a password to create the log-in"
@@ -345,12 +349,13 @@ class TenantManager:
 
         Raises:
             MemberNotFoundError: Not a member of this tenant.
+            RoleUnknownError: The tenant has no such role.
             RoleTooHighError: The old or the new role has permissions the granter lacks.
             LastOwnerError: It would leave the tenant without an owner.
         """
         user, row = await self._locked_member(tx, user_id)
-        self.roles.refuse_higher(tx, row.role, granter)
-        self.roles.refuse_higher(tx, role, granter)
+        await self.roles.refuse_higher(tx, row.role, granter, taken=True)
+        await self.roles.refuse_higher(tx, role, granter)
         if row.role == "owner" and role != "owner":
             await self._refuse_last_owner(tx)
         before, row.role = row.role, role
@@ -368,7 +373,7 @@ class TenantManager:
             LastOwnerError: It would leave the tenant without an owner.
         """
         _, row = await self._locked_member(tx, user_id)
-        self.roles.refuse_higher(tx, row.role, remover)
+        await self.roles.refuse_higher(tx, row.role, remover, taken=True)
         if row.role == "owner":
             await self._refuse_last_owner(tx)
         await tx.session.delete(row)
@@ -407,7 +412,7 @@ class TenantManager:
 
 
 def _user(row: UserRow) -> User:
-    return User(row.id, row.email, row.name, row.platform_admin, row.disabled)
+    return User(row.id, row.email, row.name, row.platform_role, row.disabled)
 
 
 def _member(user: UserRow, membership: MembershipRow) -> Member:

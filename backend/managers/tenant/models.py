@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from backend.core.database import Base, Id, TenantOwned
+from backend.core.database import Base, Id, Json, TenantOwned
 
 
 class TenantRow(Base):
@@ -53,7 +53,7 @@ class UserRow(Base):
     email: Mapped[str]
     name: Mapped[str]
     password_hash: Mapped[str | None]
-    platform_admin: Mapped[bool]
+    platform_role: Mapped[str | None]
     disabled: Mapped[bool]
     created_at: Mapped[datetime]
 
@@ -71,3 +71,22 @@ class MembershipRow(TenantOwned, Base):
 
     # A log-in's alone: which tenants is this person of?
     __table_args__ = (sa.Index(None, "user_id"),)
+
+
+class RoleRow(TenantOwned, Base):
+    """A role of the tenant's own; ``version`` is the matrix's when it was changed last."""
+
+    __tablename__ = "roles"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    description: Mapped[str]
+    permissions: Mapped[list[str]] = mapped_column(Json)
+    version: Mapped[int]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class MatrixRow(TenantOwned, Base):
+    """How often the tenant's own roles have changed; never goes back, so that no two are alike."""
+
+    __tablename__ = "role_matrices"
+    version: Mapped[int]

@@ -3,31 +3,45 @@
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 
 from backend.core.context import Scope, SystemScope
+from backend.core.errors import InvalidInputError
 from backend.core.room import PLATFORM_READ, PLATFORM_WRITE
 from backend.http.deps import Caller, Db, IdPath, manager_of, requires
+from backend.http.etag import IfMatch, etag, expected_version
 from backend.http.pagination import Page, PageQuery, page_of
 from backend.http.reply import leads_to, problems, reply
 from backend.http.schemas import view
 from backend.managers.tenant._password import hash_password
+from backend.managers.tenant._roles import ROLE_PATTERN, RoleDefinition
 from backend.managers.tenant.errands import MEMBERS, PLATFORM
 from backend.managers.tenant.errors import (
+    LastAdministratorError,
     LastOwnerError,
     LoginExistsError,
     MemberExistsError,
     MemberNotFoundError,
+    PermissionUnknownError,
+    RoleBuiltInError,
+    RoleChangedError,
+    RoleHeldError,
+    RoleNotFoundError,
     RoleTooHighError,
+    RoleUnknownError,
     SlugTakenError,
     TenantNotFoundError,
+    TooManyRolesError,
 )
 from backend.managers.tenant.manager import TenantManager
 from backend.managers.tenant.schemas import (
     MemberCreate,
     MemberOut,
     MemberPatch,
+    PlatformRolePut,
+    PlatformUserOut,
     RoleOut,
+    RolePut,
     TenantCreate,
     TenantOut,
 )
@@ -39,7 +53,13 @@ PlatformWriter = Annotated[SystemScope, requires(PLATFORM_WRITE, errand=PLATFORM
 MemberReader = Annotated[SystemScope, requires("member:read", errand=MEMBERS)]
 MemberWriter = Annotated[SystemScope, requires("member:write", errand=MEMBERS)]
 _TENANT = {"tenant_id": "$response.body#/id"}
+RoleNamePath = Annotated[
+    str,
+    Path(description="Name of a role", pattern=ROLE_PATTERN, max_length=40, examples=["billing"]),
+]
 _USER_ID = {"user_id": "$response.body#/id"}
+RoleGranter = Annotated[SystemScope, requires("platform_role:write", errand=PLATFORM)]
+_ROLE_NAME = {"name": "$response.body#/name"}
 
 
 @router.get("/platform/tenants", tags=["platform"])
@@ -64,7 +84,7 @@ async def list_tenants(
             suspend_tenant=_TENANT,
             delete_tenant={**_TENANT, "slug": "$response.body#/slug"},
         ),
-        **problems(SlugTakenError, MemberNotFoundError),
+        **problems(SlugTakenError, MemberNotFoundError, InvalidInputError),
     },
 )
 async def create_tenant(
@@ -76,7 +96,8 @@ async def create_tenant(
     db: Db,
 ) -> Response:
     """Create a tenant and make somebody its owner: the caller, unless an e-mail says who."""
-    # Only people hold the platform's permissions.
+    if body.owner_email is None and caller.kind != "user":
+        raise InvalidInputError("A program owns nothing: name who does").at("owner_email")
     user_id = caller.subject.removeprefix("user:")
     async with db.transaction(scope) as tx:
         tenant = await tenants.create_tenant(tx, slug=body.slug, name=body.name)
@@ -100,15 +121,85 @@ async def get_tenant(
 
 
 @router.get("/roles", tags=["members"])
-async def list_roles(_: Annotated[Scope, requires("role:read")], tenants: Tenants) -> Page[RoleOut]:
-    """List the built-in roles and their permissions."""
-    return Page[RoleOut](
-        items=[
-            RoleOut(name=name, permissions=sorted(permissions))
-            for name, permissions in tenants.roles.by_name.items()
-        ],
-        next_cursor=None,
-    )
+async def list_roles(
+    scope: Annotated[Scope, requires("role:read")], tenants: Tenants, db: Db
+) -> Page[RoleOut]:
+    """List all roles and their permissions: the built-in ones, then the tenant's own."""
+    async with db.read(scope) as tx:
+        roles = await tenants.roles.list(tx)
+    return Page[RoleOut](items=[view(RoleOut, role) for role in roles], next_cursor=None)
+
+
+@router.get("/roles/{name}", tags=["members"], responses=problems(RoleNotFoundError))
+async def get_role(
+    response: Response,
+    name: RoleNamePath,
+    scope: Annotated[Scope, requires("role:read")],
+    tenants: Tenants,
+    db: Db,
+) -> RoleOut:
+    """Get one role. The ETag goes into If-Match when changing it."""
+    async with db.read(scope) as tx:
+        role = await tenants.roles.get(tx, name)
+    response.headers["ETag"] = etag(str(role.version))
+    return view(RoleOut, role)
+
+
+@router.put(
+    "/roles/{name}",
+    tags=["members"],
+    responses={
+        200: leads_to(get_role=_ROLE_NAME, delete_role=_ROLE_NAME),
+        **problems(
+            RoleBuiltInError,
+            TooManyRolesError,
+            RoleTooHighError,
+            RoleChangedError,
+            InvalidInputError,
+            PermissionUnknownError,
+        ),
+    },
+)
+async def put_role(
+    response: Response,
+    name: RoleNamePath,
+    body: RolePut,
+    scope: Annotated[Scope, requires("role:write")],
+    caller: Caller,
+    tenants: Tenants,
+    db: Db,
+    if_match: IfMatch = None,
+) -> RoleOut:
+    """Make a role of the tenant's own, or change it for all who hold it, at once."""
+    async with db.transaction(scope) as tx:
+        role = await tenants.roles.put(
+            tx,
+            name=name,
+            description=body.description,
+            permissions=frozenset(body.permissions),
+            expected_version=expected_version(if_match, RoleChangedError),
+            granter=caller.permissions,
+        )
+    response.headers["ETag"] = etag(str(role.version))
+    return view(RoleOut, role)
+
+
+@router.delete(
+    "/roles/{name}",
+    tags=["members"],
+    status_code=204,
+    responses=problems(RoleNotFoundError, RoleBuiltInError, RoleHeldError, RoleTooHighError),
+)
+async def delete_role(
+    name: RoleNamePath,
+    scope: Annotated[Scope, requires("role:write")],
+    caller: Caller,
+    tenants: Tenants,
+    db: Db,
+) -> None:
+    """Delete a role of the tenant's own that nobody holds."""
+    async with db.transaction(scope) as tx:
+        await tenants.roles.delete(tx, name, remover=caller.permissions)
 
 
 @router.get("/members", tags=["members"])
@@ -127,8 +218,15 @@ async def list_members(
     status_code=201,
     response_model=MemberOut,
     responses={
-        201: leads_to(set_member_role=_USER_ID, remove_member=_USER_ID),
-        **problems(MemberExistsError, LoginExistsError, MemberNotFoundError, RoleTooHighError),
+        201: leads_to(set_member_role=_USER_ID, remove_member=_USER_ID, set_platform_role=_USER_ID),
+        **problems(
+            MemberExistsError,
+            LoginExistsError,
+            MemberNotFoundError,
+            RoleTooHighError,
+            InvalidInputError,
+            RoleUnknownError,
+        ),
     },
 )
 async def add_member(
@@ -157,7 +255,9 @@ async def add_member(
 @router.put(
     "/members/{user_id}",
     tags=["members"],
-    responses=problems(MemberNotFoundError, RoleTooHighError, LastOwnerError),
+    responses=problems(
+        MemberNotFoundError, RoleTooHighError, LastOwnerError, InvalidInputError, RoleUnknownError
+    ),
 )
 async def set_member_role(
     user_id: IdPath,
@@ -187,3 +287,37 @@ async def remove_member(
     """End a membership; tokens bound to it stop working at once."""
     async with db.transaction(scope) as tx:
         await tenants.remove_member(tx, user_id=user_id, remover=caller.permissions)
+
+
+@router.get("/platform/roles", tags=["platform"])
+async def list_platform_roles(_: PlatformReader, tenants: Tenants) -> Page[RoleOut]:
+    """List the platform's own roles and their permissions."""
+    roles = [
+        RoleDefinition(name, True, "", permissions, 0, None)
+        for name, permissions in tenants.roles.by_platform.items()
+    ]
+    return Page[RoleOut](items=[view(RoleOut, role) for role in roles], next_cursor=None)
+
+
+@router.put(
+    "/platform/users/{user_id}/role",
+    tags=["platform"],
+    responses=problems(MemberNotFoundError, RoleTooHighError, LastAdministratorError),
+)
+async def set_platform_role(
+    user_id: IdPath,
+    body: PlatformRolePut,
+    scope: RoleGranter,
+    caller: Caller,
+    tenants: Tenants,
+    db: Db,
+) -> PlatformUserOut:
+    """Make a person administrator, auditor or support of the platform, or none of them."""
+    async with db.transaction(scope) as tx:
+        await tenants.platform_roles.set(
+            tx,
+            user_id=user_id,
+            platform_role=body.platform_role,
+            granter=caller.permissions,
+        )
+        return view(PlatformUserOut, await tenants.get_user(tx, user_id))

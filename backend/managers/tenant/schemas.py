@@ -4,10 +4,10 @@ from datetime import datetime
 from typing import Annotated
 
 from email_validator import EmailNotValidError, validate_email
-from pydantic import AfterValidator, BaseModel, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr
 
 from backend.http.schemas import Input, Name
-from backend.managers.tenant._roles import Role
+from backend.managers.tenant._roles import PlatformRole, Role
 
 
 def _email(text: str) -> str:
@@ -113,8 +113,37 @@ class MemberOut(BaseModel):
     created_at: datetime
 
 
+class PlatformRolePut(Input):
+    """What the person is to the platform from now on."""
+
+    platform_role: PlatformRole | None = Field(description="null: nothing", examples=["auditor"])
+
+
+class PlatformUserOut(BaseModel):
+    """A person as the platform sees them."""
+
+    id: str
+    email: str
+    name: str
+    platform_role: str | None
+    disabled: bool
+
+
+class RolePut(Input):
+    """What a role of the tenant's own permits."""
+
+    description: str = Field("", max_length=500, examples=["Sends invoices, sees no templates"])
+    permissions: list[Annotated[str, Field(max_length=100)]] = Field(
+        max_length=200, examples=[["member:read", "role:read"]]
+    )
+
+
 class RoleOut(BaseModel):
-    """A built-in role and what it permits."""
+    """A role and what it permits."""
 
     name: str
-    permissions: list[str]
+    permissions: Annotated[list[str], BeforeValidator(sorted)]
+    built_in: bool
+    description: str
+    version: int = Field(description="Of a role of the tenant's own; 0 of a built-in one")
+    updated_at: datetime | None

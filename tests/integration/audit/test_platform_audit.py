@@ -27,7 +27,7 @@ def root(app, tenant, monkeypatch):
         subject="user:root",
         kind="user",
         tenant_id=tenant.tenant.id,
-        permissions=ROLES.by_name["owner"] | {"platform:read"},
+        permissions=ROLES.by_name["owner"] | {"platform_audit:read"},
         role="owner",
     )
     monkeypatch.setattr(app.platform.of(GatewayManager), "cached_principal", lambda _: principal)
@@ -89,5 +89,5 @@ class TestVerifyPlatformAudit:
         before = len(await own_records(app))
         answer = await tenant.http.request(method, path)
         assert answer.status_code == 403
-        assert answer.json()["permission"] == "platform:read"
+        assert answer.json()["permission"] == "platform_audit:read"
         assert len(await own_records(app)) == before

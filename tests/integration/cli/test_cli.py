@@ -548,3 +548,27 @@ class TestOpenapi:
         shell.run("openapi", "--output", str(tmp_path / "openapi.json"))
         assert json.loads((tmp_path / "openapi.json").read_text()) == printed
         assert printed["openapi"].startswith("3.")
+
+
+class TestRoles:
+    def test_are_saved_listed_and_deleted(self, shell):
+        shell.run("bootstrap", "--admin-email", "ada@example.test")
+        demo = ("--tenant", "demo")
+        shell.run("role-save", *demo, "billing", "email:send", "email:read")
+        lines = shell.run("role-list", *demo).splitlines()
+        assert [line.split("\t")[0] for line in lines] == [
+            "owner", "admin", "operator", "viewer", "workflow", "billing",
+        ]  # fmt: skip
+        assert lines[-1] == "billing\temail:read email:send"
+        said = shell.fail("role-save", *demo, "billing", "platform:write")
+        assert "platform:write" in said
+        shell.run("role-delete", *demo, "billing")
+        assert shell.fail("role-delete", *demo, "billing") == "No such role"
+
+    def test_of_the_platform_are_given_but_not_the_last_taken(self, shell):
+        shell.run("bootstrap", "--admin-email", "ada@example.test")
+        said = shell.fail("platform-role", "ada@example.test", "none")
+        assert said == "The last administrator cannot leave"
+        shell.run("platform-role", "ada@example.test", "administrator")
+        said = shell.fail("platform-role", "bob@example.test", "support")
+        assert said == "nobody logs in as 'bob@example.test'"

@@ -49,7 +49,7 @@ class TestClientToken:
         principal = await gate.gateway.authenticate(await gate.token(client, secret))
         assert principal.subject == f"client:{client.client_id}"
         assert (principal.kind, principal.tenant_id) == ("client", tenant.id)
-        assert principal.permissions == ROLES.permissions_of("workflow")
+        assert principal.permissions == ROLES.by_name["workflow"]
 
     async def test_is_answered_from_memory_the_second_time(self, gate):
         client, secret = await gate.client(await gate.tenant())
@@ -135,9 +135,7 @@ class TestClientToken:
             await tx.execute(sa.update(OauthClient).values(role="workflow"))
             tx.signal("principals")
         principal = await gate.gateway.authenticate(token)
-        assert principal.permissions == ROLES.permissions_of("viewer") & ROLES.permissions_of(
-            "workflow"
-        )
+        assert principal.permissions == ROLES.by_name["viewer"] & ROLES.by_name["workflow"]
 
     async def test_asks_once_for_many_at_a_time(self, gate):
         client, secret = await gate.client(await gate.tenant())
@@ -402,7 +400,7 @@ class TestApiKey:
         principal = await gate.gateway.authenticate(key)
         assert principal.subject == f"api_key:{made.id}"
         assert (principal.kind, principal.tenant_id) == ("api_key", tenant.id)
-        assert principal.permissions == ROLES.permissions_of("viewer")
+        assert principal.permissions == ROLES.by_name["viewer"]
 
     async def test_costs_no_database_when_the_checksum_is_wrong(self, gate):
         _, key = await api_key(gate, await gate.tenant())

@@ -38,6 +38,7 @@ from tests.integration.http.test_permissions import FREE, PERMISSIONS
 from tests.support.growth import address_of, fill
 from tests.support.plans import Plans, watch
 from tests.support.platform import App, TenantClient
+from tests.support.roles import ROLES
 
 MESSAGES = 20_000
 # Tables whose rows come with use; the others have some for each tenant or each person.
@@ -292,9 +293,25 @@ async def use_everything(house: House, ada: TenantClient) -> None:
     await house.ask(ada, "GET /api/v1/overview/workers")
     await house.ask(ada, "POST /api/v1/audit/verify")
     await house.ask(ada, "GET /api/v1/me")
-    await house.ask(ada, "GET /api/v1/roles")
+    await keep_roles(house, ada)
     await keep_people(house, ada)
     await keep_the_platform(house, ada, admin)
+
+
+async def keep_roles(house: House, ada: TenantClient) -> None:
+    await house.ask(ada, "GET /api/v1/roles")
+    role, of = {"name": "billing"}, "/api/v1/roles/{name}"
+    permissions = {"permissions": ["email:read"]}
+    done = await house.ask(ada, f"PUT {of}", path=role, json=permissions)
+    assert done.status_code == 200, done.text
+    client = {"name": "own role", "role": "billing"}
+    made = (await ada.http.post("/api/v1/api-keys", json=client)).json()
+    by_key = house.client(Authorization=f"Bearer {made['key']}")
+    assert (await by_key.get("/api/v1/emails", params={"limit": 1})).status_code == 200
+    await ada.http.delete(f"/api/v1/api-keys/{made['id']}")
+    await house.ask(ada, f"GET {of}", path=role)
+    done = await house.ask(ada, f"DELETE {of}", path=role)
+    assert done.status_code == 204, done.text
 
 
 async def keep_people(house: House, ada: TenantClient) -> None:
@@ -328,7 +345,7 @@ async def platform_admin(house: House, ada: TenantClient) -> TenantClient:
     )
     http = house.client(Authorization="Bearer admin")
     known = gateway.cached_principal
-    rights = principal.permissions | {"platform:read", "platform:write"}
+    rights = principal.permissions | ROLES.of_platform
 
     def cached(credential: str) -> Any:
         if credential != "admin":
@@ -339,7 +356,7 @@ async def platform_admin(house: House, ada: TenantClient) -> TenantClient:
             tenant_id=principal.tenant_id,
             permissions=rights,
             role="owner",
-            platform_admin=True,
+            platform_role="administrator",
         )
 
     gateway.cached_principal = cached  # type: ignore[method-assign]
@@ -352,6 +369,19 @@ async def keep_the_platform(house: House, ada: TenantClient, admin: TenantClient
     which = {"tenant_id": ada.tenant.id}
     await house.ask(admin, "GET /api/v1/platform/tenants/{tenant_id}", path=which)
     await house.ask(admin, "POST /api/v1/platform/signing-keys/rotate")
+    await house.ask(admin, "GET /api/v1/platform/roles")
+    nobody, role = {"user_id": uuid7()}, {"platform_role": "auditor"}
+    put = "PUT /api/v1/platform/users/{user_id}/role"
+    assert (await house.ask(admin, put, path=nobody, json=role)).status_code == 404
+    program = {"name": "audits", "role": "auditor"}
+    made = (await house.ask(admin, "POST /api/v1/platform/clients", json=program)).json()
+    which, of = {"client_row_id": made["id"]}, "/api/v1/platform/clients/{client_row_id}"
+    for operation in (f"POST {of}/rotate", f"DELETE {of}"):
+        done = await house.ask(admin, operation, path=which)
+        assert done.is_success, done.text
+    made = (await house.ask(admin, "POST /api/v1/platform/api-keys", json=program)).json()
+    which = {"key_id": made["id"]}
+    await house.ask(admin, "DELETE /api/v1/platform/api-keys/{key_id}", path=which)
     await house.ask(admin, "POST /api/v1/platform/audit/verify")
 
 
@@ -460,5 +490,7 @@ LISTS: dict[str, list[dict[str, str]]] = {
     "GET /api/v1/api-keys": [{}],
     "GET /api/v1/members": [{}],
     "GET /api/v1/platform/tenants": [{}],
+    "GET /api/v1/platform/clients": [{}],
+    "GET /api/v1/platform/api-keys": [{}],
     "GET /api/v1/platform/audit": [{}, {"action": "nothing.such"}],
 }

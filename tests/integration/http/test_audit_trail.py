@@ -46,7 +46,11 @@ async def become_everybody(app: App, ada: TenantClient, monkeypatch: pytest.Monk
     tenants = app.platform.of(TenantManager)
     async with app.platform.database.transaction(SystemScope(PLATFORM)) as tx:
         user = await tenants.create_user(
-            tx, email="ada@example.test", name="Ada", password_hash=None, platform_admin=True
+            tx,
+            email="ada@example.test",
+            name="Ada",
+            password_hash=None,
+            platform_role="administrator",
         )
         await tenants.add_member(
             tx, tenant_id=ada.tenant.id, user_id=user.id, role="owner", granter=None

@@ -415,7 +415,7 @@ class TestClients:
             {"name": "n"},
             {"name": " ", "role": "viewer"},
             {"name": "n" * 101, "role": "viewer"},
-            {"name": "n", "role": "god"},
+            {"name": "n", "role": "God!"},
             {"name": "n", "role": "viewer", "extra": 1},
         ],
         ids=str,
@@ -467,7 +467,7 @@ class TestSigningKeyRotation:
                 email="root@example.test",
                 name="Root",
                 password_hash=PASSWORD_HASH,
-                platform_admin=True,
+                platform_role="administrator",
             )
         await member(app, caller, admin)
         http = app.client()

@@ -34,7 +34,7 @@ def people(app):
 async def root(app, people):
     """A client of a person who administers the platform, by a tenant of their own."""
     home = await app.caller()
-    person = await people.person(platform_admin=True)
+    person = await people.person(platform_role="administrator")
     await people.member(home.tenant, person, "owner")
     http = await people.acting(person)
     http.home = home.tenant
