@@ -90,6 +90,17 @@ class TelemetrySettings(_Section):
     )
 
 
+class CliSettings(_Section):
+    """The commands that speak to an API, wherever it is."""
+
+    profiles: Path = Field(
+        Path("~/.config/email-sender/profiles.json"), description="What `login` keeps, mode 0600."
+    )
+    secret: SecretStr | None = Field(
+        None, description="For `login`: a client's secret, or an API key."
+    )
+
+
 class Settings(BaseSettings):
     """The whole configuration of one process."""
 
@@ -111,6 +122,7 @@ class Settings(BaseSettings):
     orchestrator: OrchestratorSettings = OrchestratorSettings()
     email: EmailSettings = EmailSettings()
     outbound: OutboundSettings = OutboundSettings()
+    cli: CliSettings = CliSettings()
 
     @model_validator(mode="before")
     @classmethod

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -22,36 +23,41 @@ _VIEWS: Final = Path(__file__).parent / "views"
 
 
 class Entry(NamedTuple):
-    """A page, and the permissions of which one is enough: without any it is absent."""
+    """A page, the group it stands in, and the permissions of which one is enough.
 
+    Without any of them the page is absent.
+    """
+
+    group: str
     file: str
     title: str
     icon: str
     permissions: frozenset[str]
 
 
+def _entry(group: str, file: str, title: str, icon: str, *permissions: str) -> Entry:
+    return Entry(group, f"{file}.py", title, f":material/{icon}:", frozenset(permissions))
+
+
+_MAIL: Final = "Mail"
+_WORK: Final = "Work"
+_PEOPLE: Final = "People and access"
+_PLATFORM: Final = "Platform"
 ENTRIES: Final = (
-    Entry("overview.py", "Overview", ":material/monitoring:", frozenset({"overview:read"})),
-    Entry("emails.py", "E-mails", ":material/mail:", frozenset({"email:read"})),
-    Entry("suppressions.py", "Suppressions", ":material/block:", frozenset({"suppression:read"})),
-    Entry(
-        "email_settings.py",
-        "E-mail settings",
-        ":material/outgoing_mail:",
-        frozenset({"email_settings:read"}),
-    ),
-    Entry("jobs.py", "Jobs", ":material/work_history:", frozenset({"job:read"})),
-    Entry(
-        "audit.py",
-        "Audit",
-        ":material/fact_check:",
-        frozenset({"audit:read", "platform_audit:read"}),
-    ),
-    Entry("members.py", "Members", ":material/group:", frozenset({"member:read"})),
-    Entry("clients.py", "API clients", ":material/api:", frozenset({"client:read"})),
-    Entry("api_keys.py", "API keys", ":material/key:", frozenset({"api_key:read"})),
-    Entry("tenants.py", "Tenants", ":material/domain:", frozenset({"platform:read"})),
+    _entry("", "overview", "Overview", "monitoring", "overview:read"),
+    _entry(_MAIL, "emails", "E-mails", "mail", "email:read"),
+    _entry(_MAIL, "email_templates", "Templates", "draft", "email_template:read"),
+    _entry(_MAIL, "suppressions", "Suppressions", "block", "suppression:read"),
+    _entry(_MAIL, "email_settings", "E-mail settings", "outgoing_mail", "email_settings:read"),
+    _entry(_WORK, "jobs", "Jobs", "work_history", "job:read"),
+    _entry(_WORK, "audit", "Audit", "fact_check", "audit:read", "platform_audit:read"),
+    _entry(_PEOPLE, "members", "Members", "group", "member:read"),
+    _entry(_PEOPLE, "clients", "API clients", "api", "client:read"),
+    _entry(_PEOPLE, "api_keys", "API keys", "key", "api_key:read"),
+    _entry(_PLATFORM, "tenants", "Tenants", "domain", "platform:read"),
+    _entry(_PLATFORM, "signing_keys", "Signing keys", "encrypted", "platform:read"),
 )
+"""The pages in the order of the sidebar: a line each. Those of a group stand together."""
 
 
 def allowed(me: client.models.MeOut) -> list[Entry]:
@@ -94,14 +100,15 @@ def main() -> None:
     except client.ApiProblem as problem:
         unavailable(problem)
         return
-    pages = [_page(entry) for entry in allowed(me)] or [_no_pages()]
+    entries = allowed(me)
+    pages = [_page(entry) for entry in entries] or [_no_pages()]
     st.logo(theme.MARK, size="large")
     # Drawn by the sidebar itself: Streamlit's own links lead to addresses without a tenant.
     chosen = st.navigation(pages, position="hidden")
     # Said on each run, though it stands there mostly: the link of the page on show changes what
     # this run was asked for and leaves the browser's address as it was.
     st.query_params[state.TENANT] = me.tenant.slug
-    sidebar(session, me, pages, chosen)
+    sidebar(session, me, list(zip(entries, pages, strict=False)), chosen)
     confirm.say_pending()
     with problems.guard():
         chosen.run()
@@ -182,15 +189,21 @@ def no_membership(outcome: state.NoMembership) -> None:
 
 
 def sidebar(
-    session: state.Session, me: client.models.MeOut, pages: Sequence[Page], chosen: Page
+    session: state.Session,
+    me: client.models.MeOut,
+    pages: Sequence[tuple[Entry, Page]],
+    chosen: Page,
 ) -> None:
     """Draw for which tenant one acts, the pages there, who one is, and the way out."""
     with st.sidebar:
         with st.container(key="side-tenant", gap="xxsmall"):
             _tenant(session, me)
         with st.container(key="side-pages", gap=None):
-            for page in pages:
-                st.page_link(page, query_params=state.address())
+            for group, of_group in groupby(pages, key=lambda one: one[0].group):
+                if group:
+                    st.html(f'<p class="es-group">{escape(group)}</p>')
+                for _, page in of_group:
+                    st.page_link(page, query_params=state.address())
         role = me.role + (f", platform {me.platform_role}" if me.platform_role else "")
         with st.container(key="side-who"):
             st.html(

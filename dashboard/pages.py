@@ -250,6 +250,7 @@ class ListPage(Generic[_T]):
             columns and the facts.
         filters: What the API can filter by. Without any the page on show is searched, and is as
             long as the API allows: these lists are short, and one page is mostly all.
+        id: The field by which one thing is found again, in the address too.
         name: Names one thing; by default its ``name``.
         notice: Draws what must be known before the list, if anything.
         form: The way to a new one.
@@ -273,6 +274,7 @@ class ListPage(Generic[_T]):
     export: Sequence[str] = ()
     write: str = ""
     filters: Sequence[Choice | Words] = ()
+    id: str = "id"
     name: Callable[[Any], str] = lambda item: str(item.name)
     notice: Callable[[], None] | None = None
     form: Form | None = None
@@ -294,11 +296,12 @@ class ListPage(Generic[_T]):
         unknown = {one.name for one in told if one.value is None} - known.keys()
         unknown |= {one.field.name for one in self.edits} - known.keys()
         unknown |= set(self.export) - set(known.values())
+        unknown |= {self.id} - known.keys()
         if unknown:
             raise ValueError(f"{self.of.__name__} has no {', '.join(sorted(unknown))}")
         if not self.export:
             names = [known[one.name] for one in told if one.name in known]
-            object.__setattr__(self, "export", ("id", *names))
+            object.__setattr__(self, "export", tuple(dict.fromkeys((known[self.id], *names))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -431,11 +434,11 @@ def _look(column: Column) -> table.Kind:
 
 def _row(page: ListPage[_T], item: _T) -> dict[str, str]:
     row = {column.name: column.written(item) for column in page.columns}
-    return {**row, "id": _id(item)}
+    return {**row, "id": _id(page, item)}
 
 
-def _id(item: object) -> str:
-    return str(item.id)  # type: ignore[attr-defined]
+def _id(page: ListPage[_T], item: _T) -> str:
+    return str(getattr(item, page.id))
 
 
 def _keep_open(
@@ -449,7 +452,7 @@ def _keep_open(
         st.session_state[f"{page.key}-open"] = opened
     chosen = st.session_state.get(f"{page.key}-open")
     for item in shown:
-        if _id(item) == chosen:
+        if _id(page, item) == chosen:
             with above, st.container(key=f"card-{page.key}-open"):
                 _card(session, page, item)
 
@@ -469,7 +472,7 @@ def _card(session: state.Session, page: ListPage[_T], item: _T) -> None:
     markup.facts(
         [
             *((one.label, one.told(item)) for one in (*told, *page.facts)),
-            ("Id", _id(item)),
+            *([("Id", _id(page, item))] if _id(page, item) != title else []),
         ]
     )
     with problems.guard():
@@ -489,9 +492,9 @@ def _edit(session: state.Session, page: ListPage[_T], edit: Edit, item: _T) -> N
     now = str(getattr(item, one.name))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         key = f"{page.key}-{one.name.replace('_', '-')}"
-        given = _input(session, f"{key}-{_id(item)}", one, now)
+        given = _input(session, f"{key}-{_id(page, item)}", one, now)
         if st.button(f"Save {one.label.lower()}", key=f"{key}-save", disabled=given in {None, now}):
-            edit.call(session.api, _id(item), edit.body(**{one.name: given}))
+            edit.call(session.api, _id(page, item), edit.body(**{one.name: given}))
             confirm.say_after_rerun(edit.said.format(page.name(item), given))
             st.rerun()
 
@@ -505,7 +508,7 @@ def _act(session: state.Session, page: ListPage[_T], act: Act, item: _T) -> None
         icon=act.icon,
     ):
         return
-    answer = act.call(session.api, _id(item))
+    answer = act.call(session.api, _id(page, item))
     if act.shows:
         _show(page, answer, act.shows)
     if act.ends:

@@ -1,7 +1,9 @@
 """The ``email-sender`` command: everything an operator starts or asks from a shell.
 
-A module a noun, each with its ``COMMANDS``: to add one is to add the file. Bad input and
-foreseeable failures are one line on standard error and exit code 2.
+A module a noun, each with its ``COMMANDS``: to add one is to add the file. Most work on the
+database of the installation they are run in; those marked "by the API" ask an API that may be
+anywhere, as whoever logged in with ``login``. Bad input and foreseeable failures are one line on
+standard error and exit code 2.
 """
 
 import argparse
@@ -93,7 +95,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     words = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:
-        word = words.add_parser(command.name, help=command.text, description=command.text)
+        by_api = " (by the API)" if command.installation == "needs none" else ""
+        word = words.add_parser(
+            command.name, help=command.text + by_api, description=command.text + by_api
+        )
         word.set_defaults(chosen=command)
         command.options(word)
     return parser

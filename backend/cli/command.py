@@ -6,6 +6,8 @@ import base64
 import dataclasses
 import os
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
@@ -23,7 +25,7 @@ OPERATOR: Final = "system:operator"
 
 _T = TypeVar("_T")
 Options = Callable[[argparse.ArgumentParser], object]
-Installation = Literal["makes", "changes", "looks"]
+Installation = Literal["makes", "changes", "looks", "needs none"]
 
 
 class CommandError(Exception):
@@ -41,6 +43,7 @@ class Command:
         options: Adds its arguments.
         installation: What it does to one. ``makes``: it may be the first to make one. ``changes``:
             there must be a whole one. ``looks``: there must be a database, and nothing is left.
+            ``needs none``: it speaks to an API, which may be anywhere.
     """
 
     name: str
@@ -58,7 +61,7 @@ class Command:
         Raises:
             CommandError: There is no installation; names where it was looked for.
         """
-        if self.installation == "makes":
+        if self.installation in {"makes", "needs none"}:
             return settings
         url = sa.make_url(settings.database_url)
         if url.get_backend_name() == "sqlite" and url.database:
@@ -82,6 +85,19 @@ def _expect(path: Path) -> None:
             "folder is, or set EMAIL_SENDER__DATA_DIR"
         )
         raise CommandError(msg)
+
+
+def time_of(text: str) -> datetime:
+    """A time as an argument; it must say of which zone.
+
+    Raises:
+        argparse.ArgumentTypeError: It is none.
+    """
+    with suppress(ValueError):
+        at = datetime.fromisoformat(text)
+        if at.tzinfo is not None:
+            return at
+    raise argparse.ArgumentTypeError("a time is written like 2027-01-31T12:00:00Z")
 
 
 def tenant_command(

@@ -2,12 +2,10 @@
 
 import argparse
 import sys
-from contextlib import suppress
-from datetime import datetime
 from typing import Final
 
 from backend.app import Platform
-from backend.cli.command import tenant_command
+from backend.cli.command import tenant_command, time_of
 from backend.core.context import Scope
 from backend.managers.orchestrator import OrchestratorManager
 
@@ -57,19 +55,11 @@ async def _retry(platform: Platform, scope: Scope, options: argparse.Namespace) 
     sys.stdout.write(f"{retried} retried, {refused} refused\n")
 
 
-def _time(text: str) -> datetime:
-    with suppress(ValueError):
-        at = datetime.fromisoformat(text)
-        if at.tzinfo is not None:
-            return at
-    raise argparse.ArgumentTypeError("a time is written like 2027-01-31T12:00:00Z")
-
-
 def _retry_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", choices=("dead", "cancelled"), default="dead")
     parser.add_argument("--kind", help="exact, as email.send; default: all")
-    parser.add_argument("--created-after", type=_time, metavar="TIME", help="made then or later")
-    parser.add_argument("--created-before", type=_time, metavar="TIME", help="made earlier")
+    parser.add_argument("--created-after", type=time_of, metavar="TIME", help="made then or later")
+    parser.add_argument("--created-before", type=time_of, metavar="TIME", help="made earlier")
 
 
 COMMANDS: Final = (

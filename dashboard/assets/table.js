@@ -45,6 +45,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
       if (index === 0) cell.scope = "row"
       cell.dataset.label = column.label
       if (text.length > 28) cell.title = text
+      if (text === "–") cell.classList.add("none")
       if (index === 0 && data.opens) {
         const button = element("button", "", text)
         button.type = "button"

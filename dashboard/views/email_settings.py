@@ -1,24 +1,36 @@
-"""E-mail settings: how the tenant's mail server takes its mail now, and how long mail is kept."""
+"""E-mail settings: how the tenant's mail goes out, by which server, and how long it is kept.
+
+All that can be set is one body and is saved at once: no field is in a form of its own, so that a
+server can be tried before it is saved, with what stands in the fields.
+"""
 
 from __future__ import annotations
 
+import re
 from html import escape
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import streamlit as st
-from msgspec import structs
+from msgspec import UNSET, structs
 
 from dashboard import state
-from dashboard.client import Tagged, models
-from dashboard.widgets import confirm, markup, problems, table, workers
+from dashboard.client import ApiProblem, Tagged, models
+from dashboard.widgets import confirm, dialogue, markup, problems, table, workers
 
 REFRESH_SECONDS: Final = 10
 _WRITE: Final = "email_settings:write"
 _SEEN: Final = "email-settings-seen"
-_SAVE: Final = "email-settings-save"
-_PENDING: Final = "email-settings-pending"
+_TURN: Final = "email-settings-turn"
+_ASKED: Final = "email-settings-asked"
+_REFUSED: Final = "email-settings-refused"
+_TESTED: Final = "email-settings-tested"
 _SUPPRESSED: Final = {True: "are suppressed", False: "are not suppressed"}
-_TLS: Final = {"none": "none", "starttls": "STARTTLS", "implicit": "TLS from the start"}
+_TLS: Final = {
+    "starttls": "STARTTLS",
+    "implicit": "TLS from the start",
+    "none": "none",
+}
+_LOGINS: Final = {"password": "Password", "xoauth2": "Access token (XOAUTH2)"}
 _LIMITS: Final = (
     ("connections", "Sessions of one worker at once"),
     ("rate_per_second", "Messages a second"),
@@ -30,14 +42,22 @@ _USE: Final = (
     table.Column("now", "Now", "number"),
     table.Column("usual", "Usually", "number"),
 )
-
-
-class _Change(NamedTuple):
-    """Settings that are to be saved in place of a version, and what that deletes."""
-
-    body: models.EmailSettingsPut
-    version: str
-    loss: str
+_NO_SERVER: Final = models.SmtpOut(
+    host="",
+    port=587,
+    username=None,
+    tls="starttls",
+    ehlo_name=None,
+    ca_certificate=None,
+    login="password",
+    connections=None,
+    rate_per_second=None,
+    messages_per_session=None,
+    recipients_per_transaction=None,
+)
+_OURS, _OWN = "The platform's", "This tenant's own"
+_USUAL = "As the platform does"
+_HOUR: Final = 3600.0
 
 
 def page() -> None:
@@ -46,24 +66,41 @@ def page() -> None:
         "E-mail settings", "How mail of this tenant goes out, who it is from, how long it is kept."
     )
     workers.warn()
+    verdict_now()
+    with problems.guard():
+        session = state.current()
+        if session.can(_WRITE):
+            Editor(session).draw()
+        else:
+            settings = session.api.get_settings().value
+            with st.container(key="card-settings"):
+                markup.section("Sender and retention")
+                markup.facts(_kept_facts(settings))
     relay()
-    change()
+
+
+# --- how things stand -----------------------------------------------------------------------
+
+
+@st.fragment(run_every=REFRESH_SECONDS)
+def verdict_now() -> None:
+    """Draw how the mail server takes mail; Streamlit runs this alone, again and again."""
+    with problems.guard():
+        session = state.current()
+        found = session.api.get_settings().value.relay
+        markup.status(*verdict(found))
+        if found.pauses:
+            with st.container(key="card-pauses"):
+                _pauses(session, found)
 
 
 @st.fragment(run_every=REFRESH_SECONDS)
 def relay() -> None:
     """Draw what is known of the mail server; Streamlit runs this alone, again and again."""
-    with problems.guard():
-        session = state.current()
-        settings = session.api.get_settings().value
-        markup.status(*verdict(settings.relay))
-        if settings.relay.pauses:
-            with st.container(key="card-pauses"):
-                _pauses(session, settings.relay)
-        with st.container(key="card-relay"):
-            markup.section("Mail server")
-            markup.facts(_facts(settings))
-        markup.section("How it is used now")
+    with problems.guard(), st.container(key="card-relay"):
+        settings = state.current().api.get_settings().value
+        markup.section("The mail server as it is now")
+        markup.facts(_facts(settings))
         _use(settings.relay)
 
 
@@ -172,25 +209,6 @@ def _limit(value: float | None) -> str:
     return "no limit" if value is None else f"{value:,.3g}" if value < 1000 else f"{value:,.0f}"
 
 
-# --- what can be changed --------------------------------------------------------------------
-
-
-def change() -> None:
-    """Draw who mail is from and how long it is kept: a form, for who may change it."""
-    session = state.current()
-    with problems.guard():
-        if not session.can(_WRITE):
-            with st.container(key="card-settings"):
-                markup.section("Sender and retention")
-                markup.facts(_kept_facts(session.api.get_settings().value))
-            return
-        pending = st.session_state.get(_PENDING)
-        if pending:
-            _ask(session, _Change(*pending))
-        else:
-            _form(session)
-
-
 def _kept_facts(settings: models.EmailSettingsOut) -> list[tuple[str, str]]:
     return [
         ("From", settings.from_address),
@@ -202,105 +220,447 @@ def _kept_facts(settings: models.EmailSettingsOut) -> list[tuple[str, str]]:
     ]
 
 
-def _form(session: state.Session) -> None:
-    # A form that was sent is the one that the person saw, and so is its version: what somebody
-    # else saved meanwhile is refused by the platform, and not overwritten.
-    seen = st.session_state.get(_SEEN)
-    if not (isinstance(seen, Tagged) and st.session_state.get(_SAVE)):
-        seen = st.session_state[_SEEN] = session.api.get_settings()
-    settings: models.EmailSettingsOut = seen.value
-    with st.container(key="card-settings"), st.form("email-settings", border=False):
-        markup.section("Sender and retention")
-        given = _fields(settings, seen.etag)
-        if settings.relay.pauses:
-            markup.note("Saving tries the mail server again, with what waits for it.")
-        sent = st.form_submit_button("Save", key=_SAVE, type="primary")
-    if not sent:
-        return
-    change = _Change(_body(settings, given), seen.etag, _loss(settings, given))
-    if change.loss:
-        # A plain tuple: this file's own types are others on the next run.
-        st.session_state[_PENDING] = tuple(change)
-        st.rerun()
-    _save(session, change)
+# --- what can be changed --------------------------------------------------------------------
 
 
-def _fields(settings: models.EmailSettingsOut, version: str) -> dict[str, Any]:
-    def key(name: str) -> str:  # another version is another form, with its own values
-        return f"email-settings-{name}-{version}"
+class Editor:
+    """All that can be set, as somebody is changing it.
 
-    kept = settings.kept
+    The fields stay as they are until they are saved or dropped, whatever is refused meanwhile. What
+    they began with is remembered with its version: what somebody else saved since is not
+    overwritten unless one says so.
+    """
 
-    def days(name: str, label: str, now: int | None, usual: int, hint: str) -> int | None:
+    def __init__(self, session: state.Session) -> None:
+        """Look what is saved now, and what these fields began with."""
+        self._session = session
+        self._fresh = session.api.get_settings()
+        seen = st.session_state.get(_SEEN)
+        self._seen = seen if isinstance(seen, Tagged) else self._fresh
+        st.session_state[_SEEN] = self._seen
+        self._turn = int(st.session_state.get(_TURN, 0))
+        refused = st.session_state.get(_REFUSED)
+        self._refused = refused if isinstance(refused, ApiProblem) else None
+
+    @property
+    def _settings(self) -> models.EmailSettingsOut:
+        value: models.EmailSettingsOut = self._seen.value
+        return value
+
+    def draw(self) -> None:
+        """Draw the sections, the test and what becomes of changes."""
+        with st.container(key="card-sender"):
+            given = self._sender()
+        with st.container(key="card-server"):
+            given["smtp"] = self._server()
+        with st.container(key="card-retries"):
+            given["retry"] = self._retries()
+        with st.container(key="card-retention"):
+            given |= self._retention()
+        body = models.EmailSettingsPut(**given)
+        changed = body != _body(self._settings)
+        if not changed and (self._fresh.etag != self._seen.etag or self._refused):
+            # Nothing of one's own would be lost.
+            self._begin_with(self._fresh)
+            st.rerun()
+        with st.container(key="card-test"):
+            self._test(body if changed else None)
+        with st.container(key="savebar-email-settings"):
+            self._end(body, changed=changed)
+
+    # --- fields
+
+    def _key(self, name: str) -> str:
+        return f"email-settings-{name}-{self._turn}"
+
+    def _wrong(self, *place: str) -> None:
+        """Draw what was wrong with the field above, if it was."""
+        start = "/".join(("", "body", *place))
+        for one in self._refused.errors if self._refused else ():
+            if one.pointer == start or one.pointer.startswith(f"{start}/"):
+                line = one.pointer[len(start) + 1 :]
+                said = f"Line {int(line) + 1}: {one.detail}" if line.isdigit() else one.detail
+                markup.field_error(said)
+
+    def _text(self, place: tuple[str, ...], label: str, now: str | None, **more: Any) -> str:
+        key = self._key("-".join(place).replace("_", "-"))
+        given = str(st.text_input(label, now or "", key=key, **more) or "")
+        self._wrong(*place)
+        return given if more.get("type") == "password" else given.strip()
+
+    def _number(self, place: tuple[str, ...], label: str, now: float | None, **more: Any) -> Any:
+        key = self._key("-".join(place).replace("_", "-"))
         # Not by ``value``: only a field that began empty can be emptied again.
-        st.session_state.setdefault(key(name), now)
-        return st.number_input(
-            label,
-            min_value=1,
-            max_value=kept.most_days,
-            value=None,
-            step=1,
-            key=key(name),
-            placeholder=f"{usual}, as usual on this platform",
-            help=f"{hint} Empty: {_days(usual)}, as usual on this platform.",
-        )
+        st.session_state.setdefault(key, now)
+        given = st.number_input(label, value=None, key=key, **more)
+        self._wrong(*place)
+        return given
 
-    given: dict[str, Any] = {
-        "from_address": st.text_input(
-            "From address", settings.from_address, key=key("from-address")
-        ).strip(),
-        "from_name": st.text_input("From name", settings.from_name, key=key("from-name")).strip(),
-        "senders": st.text_area(
+    def _sender(self) -> dict[str, Any]:
+        settings = self._settings
+        markup.section("Sender")
+        left, right = st.columns(2)
+        with left:
+            address = self._text(("from_address",), "From address", settings.from_address)
+        with right:
+            name = self._text(("from_name",), "From name", settings.from_name)
+        senders = st.text_area(
             "Other senders",
             "\n".join(settings.senders),
-            key=key("senders"),
+            key=self._key("senders"),
             help="Addresses that a message may be from instead, one a line; an @ and a domain "
             "stands for all of its addresses.",
             placeholder="sales@acme.example\n@shop.acme.example",
-        ).split(),
-    }
-    given["keep_content_days"] = days(
-        "keep-content-days",
-        "Days to keep what messages say",
-        settings.keep_content_days,
-        kept.usual_content_days,
-        "Bodies, headers and attachments of settled messages, from when they were made. Without "
-        "them a message is still listed, but cannot be read or sent again.",
-    )
-    given["keep_days"] = days(
-        "keep-days",
-        "Days to keep messages",
-        settings.keep_days,
-        kept.usual_days,
-        "Subjects, recipients, states and business keys of settled messages, from when they were "
-        "made. Content is kept for no longer.",
-    )
-    markup.note(
-        f"Now content is kept for {_days(kept.content_days)} and messages for {_days(kept.days)}."
-    )
-    given["suppress_hard_bounces"] = st.checkbox(
-        "Suppress an address when its mail server says that it does not exist",
-        settings.suppress_hard_bounces,
-        key=key("suppress-hard-bounces"),
-    )
-    return given
+        ).split()
+        self._wrong("senders")
+        return {"from_address": address, "from_name": name, "senders": senders}
+
+    def _server(self) -> models.SmtpIn | None:
+        smtp = self._settings.smtp
+        markup.section("Mail server")
+        whose = st.segmented_control(
+            "Whose server takes the mail",
+            (_OURS, _OWN),
+            default=_OWN if smtp else _OURS,
+            required=True,
+            key=self._key("whose-server"),
+        )
+        self._wrong("smtp")
+        if whose != _OWN:
+            return None
+        now = smtp or _NO_SERVER
+        where, port, tls = st.columns((3, 1, 2))
+        with where:
+            host = self._text(("smtp", "host"), "Host", now.host, placeholder="mail.acme.example")
+        with port:
+            number = self._number(
+                ("smtp", "port"), "Port", now.port, min_value=1, max_value=65_535, step=1
+            )
+        with tls:
+            encryption = st.selectbox(
+                "Encryption",
+                list(_TLS),
+                index=list(_TLS).index(now.tls),
+                format_func=_TLS.__getitem__,
+                key=self._key("smtp-tls"),
+            )
+        who, secret = st.columns(2)
+        with who:
+            username = self._text(
+                ("smtp", "username"), "User name (optional)", now.username, autocomplete="off"
+            )
+        with secret:
+            password = self._text(
+                ("smtp", "password"),
+                "Password",
+                "",
+                type="password",
+                autocomplete="new-password",
+                placeholder="stays as it is" if smtp and smtp.username else None,
+                help="It is kept sealed and never shown. Left empty, the stored one stays, as long "
+                "as host and port stay the same.",
+            )
+        with st.expander("More about this server"):
+            more = self._more(now)
+        return models.SmtpIn(
+            host=host,
+            port=number or _NO_SERVER.port,
+            username=username or None,
+            tls=encryption,
+            # What is not sent stays as it is.
+            password=password or UNSET,
+            **more,
+        )
+
+    def _more(self, now: models.SmtpOut) -> dict[str, Any]:
+        left, right = st.columns(2)
+        with left:
+            ehlo_name = self._text(
+                ("smtp", "ehlo_name"),
+                "Greeted as (EHLO)",
+                now.ehlo_name,
+                placeholder="the platform's name",
+            )
+        with right:
+            login = st.selectbox(
+                "Log-in",
+                list(_LOGINS),
+                index=list(_LOGINS).index(now.login),
+                format_func=_LOGINS.__getitem__,
+                key=self._key("smtp-login"),
+            )
+        ca_certificate = st.text_area(
+            "Certificate of a private authority (PEM)",
+            now.ca_certificate or "",
+            key=self._key("smtp-ca-certificate"),
+            placeholder="-----BEGIN CERTIFICATE-----",
+        ).strip()
+        self._wrong("smtp", "ca_certificate")
+        given: dict[str, Any] = {
+            "ehlo_name": ehlo_name or None,
+            "login": login,
+            "ca_certificate": f"{ca_certificate}\n" if ca_certificate else None,
+        }
+        if ca_certificate == (now.ca_certificate or "").strip():
+            given["ca_certificate"] = now.ca_certificate
+        markup.note("Limits: empty ones are learned from the server's answers.")
+        columns = st.columns(2)
+        for number, (name, label) in enumerate(_LIMITS):
+            rate = name == "rate_per_second"
+            with columns[number % 2]:
+                given[name] = self._number(
+                    ("smtp", name),
+                    label,
+                    getattr(now, name),
+                    min_value=0.001 if rate else 1,
+                    step=1.0 if rate else 1,
+                    placeholder="learned",
+                )
+        return given
+
+    def _retries(self) -> models.RetryIn | None:
+        retry = self._settings.retry
+        markup.section("Deferred mail")
+        whose = st.segmented_control(
+            "When it is tried again",
+            (_USUAL, _OWN),
+            default=_OWN if retry else _USUAL,
+            required=True,
+            key=self._key("whose-retries"),
+        )
+        if whose != _OWN:
+            return None
+        now = retry or models.RetryOut(
+            waits_seconds=[60.0, 300.0, 900.0, 3600.0],
+            give_up_after_seconds=5 * 24 * _HOUR,
+            delay_notice_after_seconds=4 * _HOUR,
+        )
+        waits = self._text(
+            ("retry", "waits_seconds"),
+            "Seconds from one try to the next",
+            ", ".join(f"{wait:g}" for wait in now.waits_seconds),
+            help="The last one repeats.",
+        )
+        left, right = st.columns(2)
+        with left:
+            give_up = self._number(
+                ("retry", "give_up_after_seconds"),
+                "Hours until it bounces",
+                now.give_up_after_seconds / _HOUR,
+                step=1.0,
+                min_value=0.1,
+            )
+        with right:
+            notice = self._number(
+                ("retry", "delay_notice_after_seconds"),
+                "Hours until it is told of",
+                now.delay_notice_after_seconds / _HOUR,
+                step=1.0,
+                min_value=0.1,
+            )
+        return models.RetryIn(
+            waits_seconds=_numbers(waits),
+            give_up_after_seconds=_seconds(give_up, now.give_up_after_seconds),
+            delay_notice_after_seconds=_seconds(notice, now.delay_notice_after_seconds),
+        )
+
+    def _retention(self) -> dict[str, Any]:
+        settings = self._settings
+        kept = settings.kept
+
+        def days(name: str, label: str, now: int | None, usual: int, hint: str) -> int | None:
+            given: int | None = self._number(
+                (name,),
+                label,
+                now,
+                min_value=1,
+                max_value=kept.most_days,
+                step=1,
+                placeholder=f"{usual}, as usual on this platform",
+                help=f"{hint} Empty: {_days(usual)}, as usual on this platform.",
+            )
+            return given
+
+        markup.section("Retention")
+        given: dict[str, Any] = {}
+        left, right = st.columns(2)
+        with left:
+            given["keep_content_days"] = days(
+                "keep_content_days",
+                "Days to keep what messages say",
+                settings.keep_content_days,
+                kept.usual_content_days,
+                "Bodies, headers and attachments of settled messages, from when they were made. "
+                "Without them a message is still listed, but cannot be read or sent again.",
+            )
+        with right:
+            given["keep_days"] = days(
+                "keep_days",
+                "Days to keep messages",
+                settings.keep_days,
+                kept.usual_days,
+                "Subjects, recipients, states and business keys of settled messages, from when "
+                "they were made. Content is kept for no longer.",
+            )
+        markup.note(
+            f"Now content is kept for {_days(kept.content_days)} and messages for "
+            f"{_days(kept.days)}."
+        )
+        given["suppress_hard_bounces"] = st.checkbox(
+            "Suppress an address when its mail server says that it does not exist",
+            settings.suppress_hard_bounces,
+            key=self._key("suppress-hard-bounces"),
+        )
+        return given
+
+    # --- what becomes of them
+
+    def _begin_with(self, settings: Tagged[models.EmailSettingsOut]) -> None:
+        st.session_state[_SEEN] = settings
+        st.session_state[_TURN] = self._turn + 1
+        for key in (_REFUSED, _ASKED):
+            st.session_state.pop(key, None)
+
+    def _test(self, body: models.EmailSettingsPut | None) -> None:
+        """Draw the test message; ``body`` are the settings to try if they are not those saved."""
+        markup.section("Test message")
+        markup.note(
+            "Handed to the mail server now, with what stands in the fields above. You see every "
+            "word of it."
+            if body
+            else "Handed to the mail server now, and you see every word of it."
+        )
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            to = st.text_input(
+                "To", str(st.user.get("email") or ""), key="email-settings-test-to", width=340
+            ).strip()
+            # Never disabled: the click that ends the typing of the address would be lost.
+            sent = st.button(
+                "Send a test" if body is None else "Test without saving",
+                key="email-settings-test",
+                icon=":material/outgoing_mail:",
+            )
+        if sent and not to:
+            markup.field_error("To whom? An address of your own is best.")
+        elif sent:
+            st.session_state.pop(_TESTED, None)
+            with problems.guard(), st.spinner("Talking to the mail server: a minute at most …"):
+                asked = models.EmailTestCreate(to=to, settings=body)
+                st.session_state[_TESTED] = self._session.api.test_settings(asked)
+        found = st.session_state.get(_TESTED)
+        if isinstance(found, models.EmailTestOut):
+            dialogue.draw(found)
+
+    def _end(self, body: models.EmailSettingsPut, *, changed: bool) -> None:
+        """Draw what can be done with the changes; says what stands in the way."""
+        loss = _loss(self._settings, body)
+        if self._refused is not None:
+            problems.show(self._refused)
+        elif changed and self._fresh.etag != self._seen.etag:
+            markup.note("Somebody else has saved these settings since you opened them.")
+        if changed and self._fresh.etag != self._seen.etag:
+            self._settle_with_others()
+        if changed and loss and st.session_state.get(_ASKED):
+            self._ask(body, loss)
+            return
+        with st.container(horizontal=True, vertical_alignment="center"):
+            save = st.button("Save", key="email-settings-save", type="primary")
+            st.button(
+                "Discard changes",
+                key="email-settings-drop",
+                on_click=self._begin_with,
+                args=(self._fresh,),
+                disabled=not changed,
+            )
+            if changed:
+                paused = self._settings.relay.pauses
+                markup.note(
+                    "Unsaved changes."
+                    + (" Saving tries the mail server again, with what waits." if paused else "")
+                )
+        if save and not changed:
+            st.toast("There is nothing to save: all is as it was.")
+        elif save and loss:
+            st.session_state[_ASKED] = True
+            st.rerun()
+        elif save:
+            self._save(body)
+
+    def _settle_with_others(self) -> None:
+        def keep_mine() -> None:
+            st.session_state[_SEEN] = self._fresh
+            st.session_state.pop(_REFUSED, None)
+
+        with st.container(horizontal=True):
+            st.button(
+                "Take what they saved",
+                key="email-settings-theirs",
+                on_click=self._begin_with,
+                args=(self._fresh,),
+            )
+            st.button("Keep what I wrote", key="email-settings-mine", on_click=keep_mine)
+
+    def _ask(self, body: models.EmailSettingsPut, loss: str) -> None:
+        def drop() -> None:
+            st.session_state.pop(_ASKED, None)
+
+        st.html(f'<p class="es-question" role="alert">{escape(loss)}</p>')
+        with st.container(horizontal=True):
+            yes = st.button("Save and delete", key="email-settings-yes", type="primary")
+            st.button("Do not save yet", key="email-settings-no", on_click=drop)
+        if yes:
+            drop()
+            self._save(body)
+
+    def _save(self, body: models.EmailSettingsPut) -> None:
+        try:
+            saved = self._session.api.put_settings(body, if_match=self._seen.etag)
+        except ApiProblem as problem:
+            # Drawn by the next run, where each field stands.
+            st.session_state[_REFUSED] = problem
+            st.rerun()
+        self._begin_with(saved)
+        kept = saved.value.kept
+        said = f"Content is kept for {_days(kept.content_days)}, messages for {_days(kept.days)}."
+        confirm.say_after_rerun(f"Saved. {said} {saved.value.warning or ''}".strip())
+        st.rerun()
 
 
-def _body(settings: models.EmailSettingsOut, given: dict[str, Any]) -> models.EmailSettingsPut:
-    """Return the settings with what was given; the mail server keeps its password."""
+def _body(settings: models.EmailSettingsOut) -> models.EmailSettingsPut:
+    """Return what would be saved if nothing was changed; the mail server keeps its password."""
     smtp, retry = settings.smtp, settings.retry
     return models.EmailSettingsPut(
-        **given,
+        from_address=settings.from_address,
+        from_name=settings.from_name,
+        senders=list(settings.senders),
         smtp=None if smtp is None else models.SmtpIn(**structs.asdict(smtp)),
         retry=None if retry is None else models.RetryIn(**structs.asdict(retry)),
+        keep_content_days=settings.keep_content_days,
+        keep_days=settings.keep_days,
+        suppress_hard_bounces=settings.suppress_hard_bounces,
     )
 
 
-def _loss(settings: models.EmailSettingsOut, given: dict[str, Any]) -> str:
+def _seconds(hours: float | None, now: float) -> float:
+    """Return so many hours in seconds: exactly those of now, if nobody changed them."""
+    return now if hours == now / _HOUR else (hours or 0) * _HOUR
+
+
+def _numbers(text: str) -> list[float]:
+    """Return the numbers in a text; what is none makes the list empty, which the API refuses."""
+    words = re.split(r"[,;\s]+", text.strip())
+    return [float(word) for word in words] if all(map(_is_number, words)) else []
+
+
+def _is_number(word: str) -> bool:
+    return re.fullmatch(r"\d+(\.\d+)?", word) is not None
+
+
+def _loss(settings: models.EmailSettingsOut, body: models.EmailSettingsPut) -> str:
     """Return what a shorter time deletes; empty where nothing is kept for less than before."""
     kept = settings.kept
-    days = given["keep_days"] or kept.usual_days
-    content_days = min(given["keep_content_days"] or kept.usual_content_days, days)
+    days = body.keep_days or kept.usual_days
+    content_days = min(body.keep_content_days or kept.usual_content_days, days)
     shorter = [
         f"{what} older than {_days(now)}"
         for what, now, before in (
@@ -315,28 +675,6 @@ def _loss(settings: models.EmailSettingsOut, given: dict[str, Any]) -> str:
         f"Settled mail is deleted within minutes, for good: {' and '.join(shorter)}. "
         "What is still on its way stays, and so does the audit trail."
     )
-
-
-def _ask(session: state.Session, change: _Change) -> None:
-    def drop() -> None:
-        st.session_state.pop(_PENDING, None)
-
-    with st.container(key="card-settings-question"):
-        st.html(f'<p class="es-question" role="alert">{escape(change.loss)}</p>')
-        with st.container(horizontal=True):
-            yes = st.button("Save and delete", key="email-settings-yes", type="primary")
-            st.button("Keep as it is", key="email-settings-no", on_click=drop)
-    if yes:
-        drop()
-        _save(session, change)
-
-
-def _save(session: state.Session, change: _Change) -> None:
-    saved = session.api.put_settings(change.body, if_match=change.version).value
-    kept = saved.kept
-    said = f"Content is kept for {_days(kept.content_days)}, messages for {_days(kept.days)}."
-    confirm.say_after_rerun(f"Saved. {said} {saved.warning or ''}".strip())
-    st.rerun()
 
 
 def _days(count: int) -> str:

@@ -115,7 +115,8 @@ def mail(overview: client.models.OverviewOut, window: str) -> None:
     found = overview.delivery
     waiting = sum(overview.jobs.get(name, 0) for name in _WAITING)
     running = overview.jobs.get("running", 0)
-    cells = st.columns(4)
+    with st.container(key="figures"):
+        cells = st.columns(4)
     _figure(
         cells[0],
         "Mail accepted",

@@ -95,6 +95,16 @@ def facts(pairs: Iterable[tuple[str, str]]) -> None:
     st.html(f'<dl class="es-facts">{rows}</dl>')
 
 
+def chips(name: str, chips: Iterable[tuple[str, str, str]]) -> None:
+    """Draw short words in a row, each with its tone and a remark."""
+    items = "".join(
+        f'<li class="es-badge es-{escape(tone)}">{escape(word)}'
+        f"{f' <small>{escape(remark)}</small>' if remark else ''}</li>"
+        for word, tone, remark in chips
+    )
+    st.html(f'<p class="es-label">{escape(name)}</p><ul class="es-chips">{items}</ul>')
+
+
 def timeline(entries: Iterable[tuple[datetime, str, str]]) -> None:
     """Draw what happened, oldest first: when, the event's name, and a remark."""
     rows = "".join(
@@ -122,9 +132,15 @@ def status(tone: str, word: str, sentence: str) -> None:
     )
 
 
-def verdict(*, good: bool, title: str, text: str) -> None:
-    """Draw the outcome of a check so that it cannot be misread."""
-    word, kind = ("Passed", "green") if good else ("Failed", "red")
+def field_error(text: str) -> None:
+    """Draw what is wrong with the field above."""
+    st.html(f'<p class="es-field-error" role="alert">{escape(text)}</p>')
+
+
+def verdict(*, good: bool, title: str, text: str, word: str = "") -> None:
+    """Draw the outcome of a check so that it cannot be misread; ``word`` names it otherwise."""
+    usual, kind = ("Passed", "green") if good else ("Failed", "red")
+    word = escape(word or usual)
     st.html(
         f'<div class="es-verdict es-{kind}" role="status"><p class="es-verdict-title">'
         f'<span class="es-badge es-{kind}">{word}</span> {escape(title)}</p>'

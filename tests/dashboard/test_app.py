@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ class TestSignedOut:
 
 class TestPages:
     @pytest.mark.parametrize(
-        ("person", "absent"), [(ADA, []), (VIC, ["clients", "api_keys", "tenants"])]
+        ("person", "absent"), [(ADA, []), (VIC, ["clients", "api_keys", "tenants", "signing_keys"])]
     )
     def test_are_those_of_the_role(self, visit, person, absent):
         screen = visit(person=person)
@@ -65,8 +66,17 @@ class TestSidebar:
 
     def test_names_the_only_tenant_without_a_choice(self, visit):
         screen = visit(person=VIC)
-        assert "Tenant Demo Vic Viewer viewer" in screen.text
+        assert "Tenant Demo Mail Work People and access Vic Viewer viewer" in screen.text
         assert not screen.app.sidebar.selectbox
+
+    def test_groups_the_pages_and_leaves_out_groups_without_any(self, visit):
+        assert "Mail Work People and access Platform First admin" in visit().text
+        titles = [link.proto.label for link in visit().app.sidebar.get("page_link")]
+        assert titles == [entry.title for entry in ENTRIES]
+
+    def test_names_each_group_once(self):
+        groups = [group for group, _ in groupby(entry.group for entry in ENTRIES)]
+        assert len(groups) == len(set(groups))
 
     def test_switches_the_tenant_by_a_new_exchange(self, visit, platform):
         screen = visit("emails")

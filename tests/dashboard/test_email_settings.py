@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -40,10 +41,23 @@ def save(screen, **given: Any):
     """Fill fields in by the beginning of their keys, and save."""
     for name, value in given.items():
         start = f"email-settings-{name.replace('_', '-')}-"
-        every = (*screen.app.text_input, *screen.app.text_area, *screen.app.number_input)
-        (field,) = (one for one in (*every, *screen.app.checkbox) if one.key.startswith(start))
-        field.set_value(value)
+        field(screen, start).set_value(value)
     return screen.click("email-settings-save")
+
+
+def field(screen, start: str):
+    """The field whose key begins so; the rest of it changes with each version."""
+    app = screen.app
+    every = (*app.text_input, *app.text_area, *app.number_input, *app.checkbox, *app.selectbox)
+    (found,) = (one for one in every if one.key and re.fullmatch(rf"{start}\d+", one.key))
+    return found
+
+
+def choose(screen, start: str, value: str):
+    """Choose one of a few."""
+    (group,) = (one for one in screen.app.segmented_control if (one.key or "").startswith(start))
+    group.set_value(value).run()
+    return screen
 
 
 def put(platform, **more: Any) -> dict[str, Any]:
@@ -153,6 +167,7 @@ class TestChange:
         screen = save(visit("email_settings"), keep_days=30).click("email-settings-no")
         assert platform.get("email-settings")["keep_days"] is None
         assert screen.has_button("email-settings-save")
+        assert field(screen, "email-settings-keep-days-").value == 30
 
     def test_does_not_ask_before_mail_is_kept_for_longer(self, visit, platform):
         screen = save(visit("email_settings"), keep_days=700, suppress_hard_bounces=True)
@@ -170,6 +185,9 @@ class TestChange:
     def test_shows_why_it_was_refused(self, visit):
         screen = save(visit("email_settings"), keep_content_days=400)
         assert "The message itself goes after 365 days." in screen.text
+        said = '<p class="es-field-error" role="alert">The message itself goes after 365 days.</p>'
+        assert said in screen.markup
+        assert field(screen, "email-settings-keep-content-days-").value == 400
 
     def test_does_not_overwrite_what_somebody_else_saved(self, visit, platform):
         screen = visit("email_settings")
@@ -177,3 +195,160 @@ class TestChange:
         save(screen, from_name="Mine")
         assert "Code email.settings_changed" in screen.text
         assert platform.get("email-settings")["from_name"] == "Saved meanwhile"
+
+    def test_keeps_what_was_written_when_it_is_refused(self, visit, platform):
+        screen = save(visit("email_settings"), from_name="Acme", senders="a@b.example\nnobody")
+        assert "Line 2: " in screen.text
+        assert field(screen, "email-settings-senders-").value == "a@b.example\nnobody"
+        assert field(screen, "email-settings-from-name-").value == "Acme"
+        save(screen, senders="a@b.example")
+        assert screen.app.toast[0].value.startswith("Saved.")
+        found = platform.get("email-settings")
+        assert (found["from_name"], found["senders"]) == ("Acme", ["a@b.example"])
+
+    def test_can_be_dropped(self, visit, platform):
+        screen = visit("email_settings")
+        field(screen, "email-settings-from-name-").set_value("Mine").run()
+        assert "Unsaved changes." in screen.text
+        screen.click("email-settings-drop")
+        assert field(screen, "email-settings-from-name-").value != "Mine"
+        assert "Unsaved changes." not in screen.text
+        assert not platform.called("PUT", "email-settings")
+
+    def test_shows_what_somebody_else_saved_where_nothing_is_written(self, visit, platform):
+        screen = visit("email_settings")
+        put(platform, from_name="Saved meanwhile")
+        screen.app.run()
+        assert field(screen, "email-settings-from-name-").value == "Saved meanwhile"
+
+    @pytest.mark.parametrize(("button", "kept"), [("mine", "Mine"), ("theirs", "Theirs")])
+    def test_lets_one_choose_between_theirs_and_mine(self, visit, platform, button, kept):
+        screen = visit("email_settings")
+        put(platform, from_name="Theirs")
+        field(screen, "email-settings-from-name-").set_value("Mine").run()
+        assert "Somebody else has saved these settings since you opened them." in screen.text
+        screen.click(f"email-settings-{button}")
+        assert field(screen, "email-settings-from-name-").value == kept
+        if button == "mine":
+            save(screen)
+        assert platform.get("email-settings")["from_name"] == kept
+
+
+class TestServer:
+    def test_of_ones_own_is_set_whole(self, visit, platform):
+        screen = choose(
+            visit("email_settings"), "email-settings-whose-server-", "This tenant's own"
+        )
+        field(screen, "email-settings-smtp-host-").set_value("192.0.32.10")
+        field(screen, "email-settings-smtp-username-").set_value("ada").run()
+        field(screen, "email-settings-smtp-password-").set_value("secret")
+        field(screen, "email-settings-smtp-tls-").set_value("implicit")
+        save(screen, smtp_port=465, smtp_rate_per_second=2.5, smtp_ehlo_name="mail.acme.example")
+        assert screen.app.toast[0].value.startswith("Saved.")
+        found = platform.get("email-settings")["smtp"]
+        assert (found["host"], found["port"], found["username"]) == ("192.0.32.10", 465, "ada")
+        assert (found["tls"], found["rate_per_second"]) == ("implicit", 2.5)
+        assert found["ehlo_name"] == "mail.acme.example"
+        (call,) = platform.called("PUT", "email-settings")
+        assert call.body["smtp"]["password"] == "secret"
+        assert field(screen, "email-settings-smtp-password-").value == ""
+
+    def test_is_given_up_for_the_platforms(self, visit, platform):
+        put(platform, smtp={"host": "192.0.32.10"})
+        screen = choose(visit("email_settings"), "email-settings-whose-server-", "The platform's")
+        save(screen)
+        assert platform.get("email-settings")["smtp"] is None
+
+    def test_of_our_own_network_is_refused_at_its_field(self, visit):
+        screen = choose(
+            visit("email_settings"), "email-settings-whose-server-", "This tenant's own"
+        )
+        save(screen, smtp_host="127.0.0.1")
+        assert "127.0.0.1 is not on the public Internet" in screen.markup
+        assert "es-field-error" in screen.markup
+        assert field(screen, "email-settings-smtp-host-").value == "127.0.0.1"
+
+    def test_that_does_not_resolve_is_warned_of(self, visit):
+        screen = choose(
+            visit("email_settings"), "email-settings-whose-server-", "This tenant's own"
+        )
+        save(screen, smtp_host="mail.nowhere.invalid")
+        assert "The mail server cannot be found now" in screen.app.toast[0].value
+
+
+class TestRetries:
+    def test_of_ones_own_are_set(self, visit, platform):
+        screen = choose(
+            visit("email_settings"), "email-settings-whose-retries-", "This tenant's own"
+        )
+        save(screen, retry_waits_seconds="60, 600", retry_give_up_after_seconds=24.0)
+        assert platform.get("email-settings")["retry"] == {
+            "waits_seconds": [60, 600],
+            "give_up_after_seconds": 86_400,
+            "delay_notice_after_seconds": 14_400,
+        }
+
+    def test_that_are_no_numbers_are_refused_at_their_field(self, visit):
+        screen = choose(
+            visit("email_settings"), "email-settings-whose-retries-", "This tenant's own"
+        )
+        save(screen, retry_waits_seconds="soon")
+        assert "es-field-error" in screen.markup
+
+
+class TestTest:
+    def test_tells_every_step_and_what_it_means(self, visit, platform):
+        screen = visit("email_settings")
+        screen.app.text_input(key="email-settings-test-to").set_value("ada@example.test").run()
+        screen.click("email-settings-test")
+        (call,) = platform.called("POST", "email-settings/test")
+        assert call.body == {"to": "ada@example.test", "settings": None}
+        assert "Nobody takes the connection at 127.0.0.1:" in screen.text
+        assert "Not taken" in screen.text
+        assert 'class="es-dialogue"' in screen.markup
+        assert platform.items("audit", action="email_settings.tested")
+
+    def test_tries_what_is_written_without_saving_it(self, visit, platform):
+        screen = visit("email_settings")
+        field(screen, "email-settings-from-name-").set_value("Mine").run()
+        screen.app.text_input(key="email-settings-test-to").set_value("ada@example.test").run()
+        screen.click("email-settings-test")
+        (call,) = platform.called("POST", "email-settings/test")
+        assert call.body["settings"]["from_name"] == "Mine"
+        assert field(screen, "email-settings-from-name-").value == "Mine"
+        assert not platform.called("PUT", "email-settings")
+
+    def test_shows_what_a_server_says_as_text(self, visit, platform):
+        hostile = "<script>alert(1)</script>"
+        step = {"name": "greeting", "at_ms": 1, "took_ms": 1500, "sent": "", "code": 220}
+        told = {"result": "refused", "summary": hostile, "certificate": CERTIFICATE}
+        platform.wire.alter(
+            "POST",
+            f"{SETTINGS}/test",
+            lambda found: {**found, **told, "steps": [{**step, "said": hostile, "ok": True}]},
+        )
+        screen = visit("email_settings")
+        screen.app.text_input(key="email-settings-test-to").set_value("ada@example.test").run()
+        screen.click("email-settings-test")
+        assert hostile not in screen.markup
+        assert "1.5 s" in screen.text
+        assert "CN=part.test" in screen.text
+        assert "TLSv1.3, TLS_AES_256_GCM_SHA384" in screen.text
+
+    def test_says_why_it_is_refused(self, visit):
+        screen = visit("email_settings")
+        screen.app.text_input(key="email-settings-test-to").set_value("nobody").run()
+        screen.click("email-settings-test")
+        assert "/body/to" in screen.text
+
+
+CERTIFICATE = {
+    "subject": "CN=part.test",
+    "issuer": "CN=authority",
+    "names": ["part.test"],
+    "not_before": "2026-01-01T00:00:00Z",
+    "not_after": "2027-01-01T00:00:00Z",
+    "sha256": "00ff",
+    "protocol": "TLSv1.3",
+    "cipher": "TLS_AES_256_GCM_SHA384",
+}

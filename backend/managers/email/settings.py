@@ -38,6 +38,15 @@ class EmailSettings(BaseModel):
     max_batch_bytes: int = Field(
         32 * 2**20, ge=1, description="HTTP body of one request that sends mail."
     )
+    tests_requests_per_second: float = Field(
+        1 / 6,
+        gt=0,
+        le=1_000_000,
+        description="`/api/v1/email-settings/test`: rate per caller; each opens a connection.",
+    )
+    tests_burst_requests: int = Field(
+        10, ge=1, le=10_000_000, description="`/api/v1/email-settings/test`: burst per caller."
+    )
     requests_per_second: float = Field(
         500, gt=0, le=1_000_000, description="`/api/v1/emails` and below: rate per caller."
     )

@@ -1,0 +1,198 @@
+"""Commands that speak to an API over the wire, as whoever logged in."""
+
+import io
+import json
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from backend import cli
+from tests.support.serving import Served, serving
+
+
+@pytest.fixture
+def served(database_url: str, tmp_path: Path) -> Iterator[Served]:
+    """A platform behind a real socket."""
+    data = tmp_path / "served"
+    data.mkdir()
+    with serving(data, database_url) as made:
+        yield made
+
+
+@pytest.fixture
+def profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where ``login`` keeps what it was given."""
+    path = tmp_path / "home" / "profiles.json"
+    monkeypatch.setenv("EMAIL_SENDER__CLI__PROFILES", str(path))
+    return path
+
+
+@pytest.fixture
+def admin(served: Served) -> tuple[str, str]:
+    """Id and secret of an API client that may do all in its tenant."""
+    made = httpx.post(
+        f"{served.base_url}/api/v1/clients",
+        json={"name": "shell", "role": "admin"},
+        headers={"Authorization": f"Bearer {served.token()}"},
+    ).raise_for_status()
+    return made.json()["client_id"], made.json()["client_secret"]
+
+
+@pytest.fixture
+def logged_in(shell, served, admin, profiles, monkeypatch):
+    """A shell that acts as that client."""
+    client_id, secret = admin
+    monkeypatch.setenv("EMAIL_SENDER__CLI__SECRET", secret)
+    shell.run("login", "--url", served.base_url, "--client-id", client_id)
+    monkeypatch.delenv("EMAIL_SENDER__CLI__SECRET")
+    return shell
+
+
+def rows(out: str) -> list[list[str]]:
+    return [line.split("\t") for line in out.splitlines()]
+
+
+class TestLogin:
+    def test_keeps_the_secret_for_its_owner_alone(self, logged_in, profiles, admin):
+        assert stat.S_IMODE(profiles.stat().st_mode) == 0o600
+        assert stat.S_IMODE(profiles.parent.stat().st_mode) == 0o700
+        kept = json.loads(profiles.read_text())["default"]
+        assert (kept["client_id"], kept["secret"]) == admin
+        said = logged_in.run("whoami")
+        assert said.splitlines()[0].endswith("admin in demo")
+        assert "  email_settings:write" in said.splitlines()
+
+    def test_takes_the_secret_from_a_file_or_standard_input(
+        self, shell, served, admin, profiles, tmp_path, monkeypatch
+    ):
+        client_id, secret = admin
+        file = tmp_path / "secret"
+        file.write_text(f"{secret}\n")
+        at = ("--url", served.base_url, "--client-id", client_id)
+        assert "shell" in shell.run("login", *at, "--secret-file", str(file))
+        monkeypatch.setattr("sys.stdin", io.StringIO(f"{secret}\n"))
+        assert "shell" in shell.run("login", *at, "--secret-file", "-", "--profile", "piped")
+        assert json.loads(profiles.read_text()).keys() == {"default", "piped"}
+
+    def test_takes_an_api_key(self, logged_in, served, profiles, monkeypatch):
+        made = dict(rows(logged_in.run("key-create", "report", "--role", "viewer")))
+        monkeypatch.setenv("EMAIL_SENDER__CLI__SECRET", made["key"])
+        said = logged_in.run("login", "--url", served.base_url, "--profile", "report")
+        assert said == f"report (api_key:{made['id']}), viewer in demo\n"
+        assert logged_in.run("whoami", "--profile", "report").splitlines()[0] == said.strip()
+
+    def test_keeps_nothing_that_is_refused(self, shell, served, profiles, monkeypatch):
+        monkeypatch.setenv("EMAIL_SENDER__CLI__SECRET", "wrong")
+        said = shell.fail("login", "--url", served.base_url, "--client-id", "es_nobody")
+        assert said.startswith("the log-in is refused: ")
+        assert not profiles.exists()
+
+    def test_sends_no_secret_in_plain_text(self, shell, profiles, monkeypatch):
+        monkeypatch.setenv("EMAIL_SENDER__CLI__SECRET", "secret")
+        said = shell.fail("login", "--url", "http://mail.example.org")
+        assert said == "the secret would travel in plain text: the URL must be https://"
+
+    def test_without_a_secret_says_where_one_may_be(self, shell, profiles):
+        assert "EMAIL_SENDER__CLI__SECRET" in shell.fail("login", "--url", "https://example.org")
+
+    def test_refuses_a_file_that_others_may_read(self, logged_in, profiles):
+        profiles.chmod(0o640)
+        assert "may be read by others: chmod 600 it" in logged_in.fail("whoami")
+
+    def test_is_forgotten(self, logged_in, profiles):
+        logged_in.run("logout")
+        assert json.loads(profiles.read_text()) == {}
+        said = logged_in.fail("whoami")
+        assert said == "there is no profile 'default': log in with `email-sender login`"
+
+
+class TestWithoutAnInstallation:
+    def test_they_ask_from_anywhere(self, logged_in, tmp_path, monkeypatch):
+        """No data folder, no database, no root key."""
+        monkeypatch.setenv("EMAIL_SENDER__DATA_DIR", str(tmp_path / "nowhere"))
+        monkeypatch.delenv("EMAIL_SENDER__DATABASE__URL")
+        assert logged_in.run("whoami").splitlines()[0].endswith("admin in demo")
+        assert not (tmp_path / "nowhere").exists()
+
+    def test_an_api_that_is_not_there_is_one_line(self, logged_in, profiles, unused_tcp_port):
+        kept = json.loads(profiles.read_text())
+        kept["default"]["url"] = f"http://127.0.0.1:{unused_tcp_port}"
+        profiles.write_text(json.dumps(kept))
+        assert logged_in.fail("whoami").startswith("The destination cannot be reached: ")
+
+
+class TestClients:
+    def test_are_made_listed_rotated_and_deleted(self, logged_in, served, profiles):
+        made = dict(rows(logged_in.run("client-create", "invoices", "--role", "workflow")))
+        listed = {row[0]: row for row in rows(logged_in.run("client-list"))}
+        assert listed[made["id"]][1:] == [made["client_id"], "workflow", "False", "invoices"]
+        again = dict(rows(logged_in.run("client-rotate", made["id"])))
+        assert again["client_id"] == made["client_id"]
+        assert again["client_secret"] != made["client_secret"]
+        assert token_status(served, made) == 401
+        assert token_status(served, again) == 200
+        assert logged_in.run("client-delete", made["id"]) == ""
+        assert made["id"] not in logged_in.run("client-list")
+
+    def test_of_a_role_that_is_none_are_refused_in_one_line(self, logged_in):
+        said = logged_in.fail("client-create", "invoices", "--role", "king")
+        assert said.startswith("The request is not valid")
+        assert "/body/role" in said
+
+    def test_an_id_cannot_lead_elsewhere(self, logged_in):
+        for name in ("..", "../api-keys/x", "x?y"):
+            assert logged_in.fail("client-delete", name)
+        assert "shell" in logged_in.run("client-list")
+
+
+class TestKeys:
+    def test_are_made_listed_and_revoked(self, logged_in, served):
+        made = dict(
+            rows(
+                logged_in.run(
+                    *("key-create", "report", "--role", "viewer"),
+                    *("--expires", "2999-01-31T12:00:00Z"),
+                )
+            )
+        )
+        assert key_status(served, made["key"]) == 200
+        (row,) = rows(logged_in.run("key-list"))
+        assert (row[0], row[2], row[5]) == (made["id"], "viewer", "report")
+        assert made["key"].startswith(row[1])
+        assert row[3].startswith("2999-01-31T12:00:00")
+        logged_in.run("key-revoke", made["id"])
+        assert key_status(served, made["key"]) == 401
+
+
+class TestEmailSettings:
+    def test_are_tested_and_every_step_is_told(self, logged_in, tmp_path, capsys):
+        settings = {"from_address": "billing@acme.example", "smtp": {"host": "nobody.invalid"}}
+        file = tmp_path / "settings.json"
+        file.write_text(json.dumps(settings))
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["email-settings-test", "ada@example.test", "--settings", str(file)])
+        assert ended.value.code == 2
+        told = capsys.readouterr()
+        assert [line.split()[0] for line in told.out.splitlines()[1:]] == [">", "<"]
+        assert told.out.splitlines()[0].endswith("look_up")
+        assert told.out.splitlines()[1].endswith("> nobody.invalid")
+        assert told.err.startswith("email-sender: There is no address for nobody.invalid.")
+
+    def test_that_are_no_json_are_not_sent(self, logged_in, tmp_path):
+        file = tmp_path / "settings.json"
+        file.write_text("{")
+        said = logged_in.fail("email-settings-test", "a@example.test", "--settings", str(file))
+        assert said == f"{file} is no JSON"
+
+
+def token_status(served: Served, credentials: dict[str, str]) -> int:
+    auth = (credentials["client_id"], credentials["client_secret"])
+    form = {"grant_type": "client_credentials"}
+    return httpx.post(f"{served.base_url}/oauth/token", data=form, auth=auth).status_code
+
+
+def key_status(served: Served, key: str) -> int:
+    return httpx.get(f"{served.base_url}/api/v1/me", headers={"X-API-Key": key}).status_code
