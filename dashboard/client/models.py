@@ -90,36 +90,6 @@ class AuditPage(Wire, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
-class BackendManagersEmailSchemasCertificateOut(Wire, frozen=True, kw_only=True):
-    """Who the mail server proved to be, and how the line is encrypted."""
-
-    cipher: str
-    issuer: str
-    names: list[str]
-    not_after: datetime
-    not_before: datetime
-    protocol: str
-    sha256: str
-    subject: str
-
-
-class BackendManagersTenantSchemasCertificateOut(Wire, frozen=True, kw_only=True):
-    """What went of a tenant that left, and the last link of its audit trail, which stays."""
-
-    audit_root: str
-    audit_seq: int
-    begun_at: datetime
-    counts: dict[str, int]
-    deleted_at: datetime
-    deleted_by: str
-    finished_at: datetime
-    id: str
-    name: str
-    slug: str
-    tenant_created_at: datetime
-    tenant_id: str
-
-
 class BatchCreate(Wire, frozen=True, kw_only=True):
     """Up to 500 messages that become durable together or not at all."""
 
@@ -139,9 +109,17 @@ class CalendarIn(Wire, frozen=True, kw_only=True):
     method: str | UnsetType = "REQUEST"
 
 
-class CertificatePage(Wire, frozen=True, kw_only=True):
-    items: list[BackendManagersTenantSchemasCertificateOut]
-    next_cursor: str | None
+class CertificateOut(Wire, frozen=True, kw_only=True):
+    """Who the mail server proved to be, and how the line is encrypted."""
+
+    cipher: str
+    issuer: str
+    names: list[str]
+    not_after: datetime
+    not_before: datetime
+    protocol: str
+    sha256: str
+    subject: str
 
 
 class ChainReportOut(Wire, frozen=True, kw_only=True):
@@ -340,7 +318,7 @@ class EmailTestOut(Wire, frozen=True, kw_only=True):
     """What became of a test message, step by step."""
 
     advice: str
-    certificate: BackendManagersEmailSchemasCertificateOut | None
+    certificate: CertificateOut | None
     code: int | None
     message_id: str
     result: str
@@ -836,6 +814,28 @@ class TemplatePut(Wire, frozen=True, kw_only=True):
     subject: str
     html: str | None | UnsetType = UNSET
     text: str | None | UnsetType = UNSET
+
+
+class TenantCertificateOut(Wire, frozen=True, kw_only=True):
+    """What went of a tenant that left, and the last link of its audit trail, which stays."""
+
+    audit_root: str
+    audit_seq: int
+    begun_at: datetime
+    counts: dict[str, int]
+    deleted_at: datetime
+    deleted_by: str
+    finished_at: datetime
+    id: str
+    name: str
+    slug: str
+    tenant_created_at: datetime
+    tenant_id: str
+
+
+class TenantCertificatePage(Wire, frozen=True, kw_only=True):
+    items: list[TenantCertificateOut]
+    next_cursor: str | None
 
 
 class TenantCreate(Wire, frozen=True, kw_only=True):

@@ -488,12 +488,12 @@ class Api:
 
     def list_tenant_certificates(
         self, *, limit: int | None = None, cursor: str | None = None
-    ) -> models.CertificatePage:
+    ) -> models.TenantCertificatePage:
         """List what went of tenants whose data is gone, newest deletion first."""
         return self.connection.ask(
             "GET",
             "/api/v1/platform/tenant-certificates",
-            models.CertificatePage,
+            models.TenantCertificatePage,
             query={"limit": limit, "cursor": cursor},
         )
 

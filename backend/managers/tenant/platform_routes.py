@@ -17,7 +17,7 @@ from backend.managers.tenant.errors import (
 )
 from backend.managers.tenant.routes import PlatformReader, PlatformWriter, Tenants
 from backend.managers.tenant.schemas import (
-    CertificateOut,
+    TenantCertificateOut,
     TenantOut,
     TenantPatch,
     TenantSuspend,
@@ -109,10 +109,10 @@ async def restore_tenant(
 @router.get("/tenant-certificates")
 async def list_tenant_certificates(
     scope: PlatformReader, tenants: Tenants, db: Db, page: PageQuery
-) -> Page[CertificateOut]:
+) -> Page[TenantCertificateOut]:
     """List what went of tenants whose data is gone, newest deletion first."""
     async with db.read(scope) as tx:
         rows = await tenants.lifecycle.list_certificates(
             tx, limit=page.limit, before_id=page.before_id
         )
-    return page_of(CertificateOut, rows, page)
+    return page_of(TenantCertificateOut, rows, page)

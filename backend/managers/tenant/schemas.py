@@ -69,7 +69,7 @@ class TenantSuspend(Input):
     )
 
 
-class CertificateOut(BaseModel):
+class TenantCertificateOut(BaseModel):
     """What went of a tenant that left, and the last link of its audit trail, which stays."""
 
     id: str
