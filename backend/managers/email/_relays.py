@@ -6,10 +6,11 @@ ends everywhere. Limits only ever follow a newer record, and the stricter of bot
 settle with the relay itself.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
+from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 
@@ -41,12 +42,15 @@ _LIMITS: Final = (
 
 @dataclass(slots=True)
 class _Known:
-    """What this process last read or wrote for one tenant and relay."""
+    """What this process last read or wrote for one tenant and relay.
+
+    ``stored`` are the pauses, by sender: of which kind, and the how manieth in a row.
+    """
 
     read_at: float = -_READ_SECONDS
     revision: int = 0
     limits_at: datetime | None = None
-    stored: set[str] = field(default_factory=set)
+    stored: dict[str, tuple[str, int]] = field(default_factory=dict)
     # An acceptance that is to be recorded, and when one last was.
     accepted_at: float | None = None
     told_at: float = -_ACCEPTED_SECONDS
@@ -57,35 +61,34 @@ class RelayRecords:
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
-        self._known: dict[tuple[str, SmtpRelay], _Known] = {}
+        # Known for as long as the relay is in use.
+        self._known: WeakKeyDictionary[Flow, dict[str, _Known]] = WeakKeyDictionary()
 
-    def has_news(self, tenant_id: str, relay: SmtpRelay, flow: Flow) -> bool:
+    def has_news(self, tenant_id: str, flow: Flow) -> bool:
         """Whether something was learned that this tenant's record does not say."""
-        known = self._of(tenant_id, relay)
+        known = self._of(tenant_id, flow)
         return known.revision != flow.revision or known.accepted_at is not None
 
-    def accepted(self, tenant_id: str, relay: SmtpRelay) -> None:
+    def accepted(self, tenant_id: str, flow: Flow) -> None:
         """The relay took a message of this tenant; worth a record once a minute."""
-        known, now = self._of(tenant_id, relay), self._clock()
+        known, now = self._of(tenant_id, flow), self._clock()
         if now - known.told_at >= _ACCEPTED_SECONDS:
             known.accepted_at = now
 
-    def unsettle(self, tenant_id: str, relay: SmtpRelay) -> None:
+    def unsettle(self, tenant_id: str, flow: Flow) -> None:
         """What was to be written is not."""
-        self._of(tenant_id, relay).revision = -1
+        self._of(tenant_id, flow).revision = -1
 
     async def refresh(self, tx: ReadTx, relay: SmtpRelay, flow: Flow) -> None:
         """Let the flow know what others wrote, at most every few seconds."""
-        known = self._of(tx.tenant_id, relay)
+        known = self._of(tx.tenant_id, flow)
         now = self._clock()
         if now - known.read_at < _READ_SECONDS:
             return
         known.read_at = now
         rows = await _rows(tx, relay.where)
-        paused = {row.sender for row in rows if row.kind is not None}
-        for sender in known.stored - paused:
-            flow.drop_pause(sender)
-        known.stored = paused
+        _drop_ended(flow, known, rows)
+        known.stored = {row.sender: (row.kind, row.times) for row in rows if row.kind is not None}
         for row in rows:
             if row.kind is not None and row.until is not None:
                 left = (row.until - tx.now()).total_seconds()
@@ -99,13 +102,15 @@ class RelayRecords:
 
     async def write(self, tx: Tx, relay: SmtpRelay, flow: Flow) -> None:
         """Record what the flow has learned, and tell of pauses that began or ended."""
-        known = self._of(tx.tenant_id, relay)
+        known = self._of(tx.tenant_id, flow)
         if known.accepted_at is not None:
             await self._write_acceptance(tx, relay.where, known)
         if known.revision == flow.revision:
             return
         known.revision = flow.revision
         before = {row.sender: row for row in await _rows(tx, relay.where)}
+        # Somebody may have ended a pause since it was last read here: it is no news, and stays so.
+        _drop_ended(flow, known, before.values())
         pauses = {pause.sender: pause for pause in flow.pauses}
         learned = flow.learned
         now, moment = tx.now(), self._clock()
@@ -131,7 +136,7 @@ class RelayRecords:
                 )
             elif pause is None and was_paused:
                 tx.emit("relay.resumed", f"relay:{relay.where}", sender=sender or None)
-        known.stored = set(pauses)
+        known.stored = {sender: (pause.kind, pause.times) for sender, pause in pauses.items()}
         known.limits_at = now
         known.read_at = moment
 
@@ -184,8 +189,23 @@ class RelayRecords:
         known.accepted_at, known.told_at = None, moment
         await _upsert(tx, where, ALL_SENDERS, {"accepted_at": at})
 
-    def _of(self, tenant_id: str, relay: SmtpRelay) -> _Known:
-        return self._known.setdefault((tenant_id, relay), _Known())
+    def _of(self, tenant_id: str, flow: Flow) -> _Known:
+        of_relay = self._known.get(flow)
+        if of_relay is None:
+            of_relay = self._known[flow] = {}
+        known = of_relay.get(tenant_id)
+        if known is None:
+            known = of_relay[tenant_id] = _Known()
+        return known
+
+
+def _drop_ended(flow: Flow, known: _Known, rows: Iterable[RelayRow]) -> None:
+    """Forget pauses that were recorded and are not any more, unless they were met anew since."""
+    paused = {row.sender for row in rows if row.kind is not None}
+    for pause in flow.pauses:
+        kind, times = known.stored.get(pause.sender, ("", 0))
+        if pause.sender not in paused and pause.kind == kind and pause.times <= times:
+            flow.drop_pause(pause.sender)
 
 
 async def _rows(tx: ReadTx, where: str) -> list[RelayRow]:

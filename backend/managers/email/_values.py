@@ -11,6 +11,7 @@ from backend.core.errors import AppError
 from backend.kit.mime import Attachment, Calendar, Content, Mailbox
 from backend.kit.smtp import Limits, Login, SmtpRelay
 from backend.kit.templating import Rendered, TemplateSource
+from backend.kit.turns import LARGE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,6 +326,14 @@ class RelayChoice:
     options: RelayOptions
 
 
+class Sealed(NamedTuple):
+    """A content that is sealed already, for the message of this id."""
+
+    email_id: str
+    content: bytes
+    size_bytes: int
+
+
 @dataclass(frozen=True, slots=True)
 class SettingsChange:
     """Settings as somebody wants them, before anything of them is checked."""
@@ -351,9 +360,15 @@ class Prepared:
     recipients: Sequence[tuple[str, Mailbox]]
     refusal: AppError | None = None
     sender: Mailbox | None = None
+    sealed: Sealed | None = None
 
     @property
     def size_bytes(self) -> int:
         """About what the content takes, at a byte a character."""
         attached = sum(len(one.data) for one in self.content.attachments)
         return len(self.content.text or "") + len(self.content.html or "") + attached
+
+    @property
+    def is_large(self) -> bool:
+        """Whether what is done with the content is work for a thread."""
+        return self.size_bytes > LARGE_BYTES

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Final
 
@@ -17,6 +18,7 @@ from backend.core.errors import AppError
 from backend.kit.mime import Content, compose
 from backend.kit.smtp import Hold, RecipientOutcome, SmtpPool, SmtpRelay
 from backend.managers.email import _states
+from backend.managers.email._pools import RelayPools
 from backend.managers.email._states import Answer, Effect, Held
 from backend.managers.email._values import Delivery
 from backend.managers.email.errors import RelayNotAllowedError
@@ -38,7 +40,7 @@ class EmailDelivery:
     def __init__(self, database: Database, emails: EmailManager) -> None:
         self._database = database
         self._emails = emails
-        self._pools: dict[SmtpRelay, SmtpPool] = {}
+        self._pools = RelayPools(emails.outbound, emails.settings.pacing)
         self._recording = asyncio.Lock()
 
     def kind(self) -> JobKind:
@@ -52,49 +54,38 @@ class EmailDelivery:
             on_cancel=_states.cancel_open,
             on_retry=_states.requeue,
             max_crashes=_MAX_CRASHES,
-            aclose=self.aclose,
+            aclose=self._pools.aclose,
         )
-
-    async def aclose(self) -> None:
-        """Close all kept connections."""
-        for pool in self._pools.values():
-            await pool.aclose()
 
     async def run(self, batch: Batch) -> None:
         """Deliver a batch; each claim is reported the moment its message is settled."""
         by_email = {str(claim.args["email_id"]): claim for claim in batch.claims}
         tenant_id = batch.claims[0].tenant_id
-        async with self._database.transaction(scope_of(tenant_id)) as tx:
-            route = await self._emails.open_route(tx)
-            pool = self._pool(route.relay)
-            await self._emails.relays.refresh(tx, route.relay, pool.flow)
-            hold = pool.hold(route.sender.address)
-            deliveries = (
-                await self._emails.begin_delivery(tx, list(by_email), route) if hold is None else []
-            )
-        if hold is not None:
-            for claim in batch.claims:
-                batch.finish(claim, _held(hold))
-            return
-        for email_id in by_email.keys() - {delivery.email_id for delivery in deliveries}:
-            # Settled before: a crash came between our record and the end of the job.
-            batch.finish(by_email[email_id], Outcome.done({"already": "settled"}))
-        if not deliveries:
-            return
-        allowed = await self._is_allowed(route.relay)
-        async with asyncio.TaskGroup() as group:
-            for delivery in deliveries:
-                claim = by_email[delivery.email_id]
-                group.create_task(self._deliver(batch, claim, delivery, pool if allowed else None))
-
-    def _pool(self, relay: SmtpRelay) -> SmtpPool:
-        """The kept connections to this server."""
-        pool = self._pools.get(relay)
-        if pool is None:
-            pool = self._pools[relay] = SmtpPool(
-                relay, self._emails.outbound, pacing=self._emails.settings.pacing
-            )
-        return pool
+        with ExitStack() as used:
+            async with self._database.transaction(scope_of(tenant_id)) as tx:
+                route = await self._emails.open_route(tx)
+                pool = used.enter_context(self._pools.use(route.relay))
+                await self._emails.relays.refresh(tx, route.relay, pool.flow)
+                hold = pool.hold(route.sender.address)
+                deliveries = (
+                    await self._emails.begin_delivery(tx, list(by_email), route)
+                    if hold is None
+                    else []
+                )
+            if hold is not None:
+                for claim in batch.claims:
+                    batch.finish(claim, _held(hold))
+                return
+            for email_id in by_email.keys() - {delivery.email_id for delivery in deliveries}:
+                # Settled before: a crash came between our record and the end of the job.
+                batch.finish(by_email[email_id], Outcome.done({"already": "settled"}))
+            if not deliveries:
+                return
+            way = pool if await self._is_allowed(route.relay) else None
+            async with asyncio.TaskGroup() as group:
+                for delivery in deliveries:
+                    claim = by_email[delivery.email_id]
+                    group.create_task(self._deliver(batch, claim, delivery, way))
 
     async def _is_allowed(self, relay: SmtpRelay) -> bool:
         """Whether tenants may reach it."""
@@ -155,7 +146,7 @@ class EmailDelivery:
             return
         batch.finish(claim, _outcome(delivery, found))
         if any(one.state == "accepted" for one in found):
-            self._emails.relays.accepted(claim.tenant_id, pool.relay)
+            self._emails.relays.accepted(claim.tenant_id, pool.flow)
         await self._record(claim.tenant_id, pool)
 
     async def _write(self, tenant_id: str, delivery: Delivery) -> bytes:
@@ -169,17 +160,17 @@ class EmailDelivery:
 
     async def _record(self, tenant_id: str, pool: SmtpPool) -> None:
         """Write what was learned of the relay; one at a time, and the others find it written."""
-        if not self._emails.relays.has_news(tenant_id, pool.relay, pool.flow):
+        if not self._emails.relays.has_news(tenant_id, pool.flow):
             return
         async with self._recording:
-            if not self._emails.relays.has_news(tenant_id, pool.relay, pool.flow):
+            if not self._emails.relays.has_news(tenant_id, pool.flow):
                 return
             try:
                 async with self._database.transaction(scope_of(tenant_id)) as tx:
                     await self._emails.relays.write(tx, pool.relay, pool.flow)
             except AppError:
                 # The messages are settled; the next one that is tries this again.
-                self._emails.relays.unsettle(tenant_id, pool.relay)
+                self._emails.relays.unsettle(tenant_id, pool.flow)
                 logger.warning("relay_not_recorded", extra={"relay": pool.relay.where})
 
 

@@ -55,6 +55,7 @@ from backend.managers.email._values import (
     Prepared,
     Recipient,
     Route,
+    Sealed,
     TenantEmailSettings,
 )
 from backend.managers.email.errors import (
@@ -165,6 +166,23 @@ class EmailManager:
 
         return await self._turns.run(tenant_id, prepare)
 
+    async def seal_large(
+        self, tenant_id: str, prepared: Sequence[Prepared], keyring: Keyring
+    ) -> list[Prepared]:
+        """Seal what is large; not in a transaction, for whose end all others who write wait."""
+
+        def seal() -> list[Prepared]:
+            return [
+                replace(one, sealed=_seal(one.content, keyring)) if one.is_large else one
+                for one in prepared
+            ]
+
+        return await self._turns.run(tenant_id, seal)
+
+    async def keyring(self, tx: Tx) -> Keyring:
+        """What :meth:`seal_large` seals with."""
+        return await self._security.keyring(tx)
+
     async def queue_emails(self, tx: Tx, prepared: Sequence[Prepared]) -> list[Email]:
         """Make each message durable and submit its job, all in the caller's transaction.
 
@@ -204,10 +222,9 @@ class EmailManager:
             if earlier is not None:
                 emails.append(earlier)
                 continue
-            make = partial(self._row, tx, prepared[index], keyring, settings=settings, held=held)
-            # Sealing is work, and everybody else waits for this event loop.
-            large = prepared[index].size_bytes > LARGE_BYTES
-            email, row, content = await asyncio.to_thread(make) if large else make()
+            email, row, content = self._row(
+                tx, prepared[index], keyring, settings=settings, held=held
+            )
             if draft.business_key is not None:
                 if not await tx.insert_new(EmailRow, row, conflict=["tenant_id", "business_key"]):
                     # Somebody committed this key between our look and our insert.
@@ -334,8 +351,8 @@ class EmailManager:
         settings: TenantEmailSettings,
         held: Mapping[str, str],
     ) -> tuple[Email, dict[str, Any], dict[str, Any]]:
-        email_id, now = uuid7(), tx.now()
-        content = ready.content.to_bytes()
+        now = tx.now()
+        email_id, sealed, size_bytes = ready.sealed or _seal(ready.content, keyring)
         sender = ready.sender or Mailbox(settings.from_name, settings.from_address)
         if not sender.display_name and sender.address == settings.from_address:
             sender = Mailbox(settings.from_name, sender.address)
@@ -349,7 +366,7 @@ class EmailManager:
             sender=str(sender),
             business_key=ready.draft.business_key,
             attempts=0,
-            size_bytes=len(content),
+            size_bytes=size_bytes,
             created_at=now,
             updated_at=now,
             accepted_at=None,
@@ -376,7 +393,6 @@ class EmailManager:
             "delayed_at": None,
             "send_at": email.send_at,
         }
-        sealed = keyring.seal(_context(email_id), content)
         return (
             email,
             row,
@@ -572,19 +588,22 @@ class EmailManager:
         are left out, so their jobs end without sending anything. Who was suppressed since the
         message was accepted, or since the last attempt, is so now and not pending any more.
         """
-        rows = await tx.scalars(
-            sa.select(EmailRow).where(EmailRow.id.in_(email_ids), EmailRow.state.in_(OPEN_STATES))
+        found = await tx.execute(
+            sa.select(EmailRow, ContentRow.sealed_content)
+            # Large ones are waited for by everybody else who writes, and would be held while they
+            # wait for a session.
+            .outerjoin(
+                ContentRow,
+                sa.and_(ContentRow.email_id == EmailRow.id, EmailRow.size_bytes <= LARGE_BYTES),
+            )
+            .where(EmailRow.id.in_(email_ids), EmailRow.state.in_(OPEN_STATES))
         )
+        sealed: dict[EmailRow, bytes | None] = dict(found.all())
+        rows = list(sealed)
         if not rows:
             return []
         keyring = await self._security.keyring(tx)
         by_email = await self._recipients(tx, rows)
-        # Some are waited for by everybody else who writes, and held while they wait for a session.
-        small = [row.id for row in rows if row.size_bytes <= LARGE_BYTES]
-        sealed = await _sealed(tx, small)
-        contents = dict.fromkeys((row.id for row in rows), None) | {
-            email_id: _open(keyring, email_id, sealed[email_id]) for email_id in small
-        }
         pending = {
             row.id: {r.position: r.address for r in by_email[row.id] if r.state in OPEN_STATES}
             for row in rows
@@ -598,7 +617,7 @@ class EmailManager:
             Delivery(
                 email_id=row.id,
                 message_id=row.message_id,
-                content=contents[row.id],
+                content=None if content is None else _open(keyring, row.id, content),
                 sender=parse_address(row.sender) if row.sender else route.sender,
                 to=[Mailbox(r.display_name, r.address) for r in by_email[row.id] if r.kind == "to"],
                 cc=[Mailbox(r.display_name, r.address) for r in by_email[row.id] if r.kind == "cc"],
@@ -614,7 +633,7 @@ class EmailManager:
                 is_delayed=row.delayed_at is not None,
                 begun_at=tx.now(),
             )
-            for row in rows
+            for row, content in sealed.items()
         ]
 
     async def find_content(self, tx: ReadTx, email_id: str) -> Callable[[], Content]:
@@ -657,6 +676,11 @@ async def _sealed(tx: ReadTx, email_ids: Sequence[str]) -> dict[str, bytes]:
         )
     )
     return dict(found.all())
+
+
+def _seal(content: Content, keyring: Keyring) -> Sealed:
+    email_id, written = uuid7(), content.to_bytes()
+    return Sealed(email_id, keyring.seal(_context(email_id), written), len(written))
 
 
 def _open(keyring: Keyring, email_id: str, sealed: bytes) -> Content:

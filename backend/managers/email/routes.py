@@ -538,4 +538,9 @@ async def _prepared(
     if names := {draft.template for draft in drafts if draft.template}:
         async with db.read(scope) as tx:
             templates = await emails.templates.load_sources(tx, names)
-    return await emails.prepare_emails(scope.tenant_id, drafts, templates)
+    prepared = await emails.prepare_emails(scope.tenant_id, drafts, templates)
+    if not any(one.is_large for one in prepared):
+        return prepared
+    async with db.transaction(scope) as tx:  # it may have to make the key
+        keyring = await emails.keyring(tx)
+    return await emails.seal_large(scope.tenant_id, prepared, keyring)

@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from backend.core.context import Scope
+from backend.kit.turns import LARGE_BYTES
 from backend.managers.email import EmailManager
 from backend.managers.email.manager import scope_of
 from backend.managers.email.models import (
@@ -17,6 +18,7 @@ from backend.managers.email.models import (
     EmailSettingsRow,
     RecipientRow,
 )
+from backend.managers.security import Keyring
 from backend.sink import read_copies
 from tests.support.mailing import Mailing
 from tests.support.platform import App
@@ -103,6 +105,33 @@ class TestSendEmail:
         content = (await ada.http.get(f"/api/v1/emails/{email_id}/content")).json()
         assert content["text"] == "needle-in-body"
         assert await ada.audit(app.platform, "email.content_read")
+
+    async def test_a_large_content_is_sealed_while_others_write(
+        self, app: App, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ada = await app.caller("owner")
+        loop, seal = asyncio.get_running_loop(), Keyring.seal
+        written: list[int] = []
+
+        def seal_beside(keyring: Keyring, context: str, plaintext: bytes) -> bytes:
+            if len(plaintext) > LARGE_BYTES:
+                body = {"address": f"gone-{len(written)}@example.test"}
+                asked = ada.http.post("/api/v1/suppressions", json=body)
+                answer = asyncio.run_coroutine_threadsafe(asked, loop).result(10)
+                written.append(answer.status_code)
+            return seal(keyring, context, plaintext)
+
+        monkeypatch.setattr(Keyring, "seal", seal_beside)
+        large = {"to": ["ada@example.test"], "subject": "s", "text": "x" * (LARGE_BYTES + 1)}
+        small = {**large, "text": "x"}
+        answer = await ada.http.post("/api/v1/emails", json=large)
+        messages = [small, large, {**large, "business_key": "once"}]
+        batch = await ada.http.post("/api/v1/emails/batch", json={"messages": messages})
+        assert (answer.status_code, batch.status_code, written) == (202, 202, [201] * 3)
+        for made in (answer.json(), *batch.json()["items"]):
+            content = (await ada.http.get(f"/api/v1/emails/{made['id']}/content")).json()
+            assert set(content["text"]) == {"x"}
+            assert made["size_bytes"] > len(content["text"])
 
     async def test_a_refused_recipient_bounces_and_the_others_do_not(
         self, mailing: Mailing
