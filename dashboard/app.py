@@ -22,7 +22,10 @@ _VIEWS: Final = Path(__file__).parent / "views"
 
 
 class Entry(NamedTuple):
-    """A page, and the permissions of which one is enough: without any it is absent."""
+    """A page, and the permissions of which one is enough: without any it is absent.
+
+    A page that names none is everybody's own.
+    """
 
     file: str
     title: str
@@ -46,11 +49,12 @@ ENTRIES: Final = (
     Entry("clients.py", "API clients", ":material/api:", frozenset({"client:read"})),
     Entry("api_keys.py", "API keys", ":material/key:", frozenset({"api_key:read"})),
     Entry("tenants.py", "Tenants", ":material/domain:", frozenset({"platform:read"})),
+    Entry("second_factor.py", "Second factor", ":material/phonelink_lock:", frozenset()),
 )
 
 
 def allowed(me: client.models.MeOut) -> list[Entry]:
-    """Return the pages this person has.
+    """Return the pages that this person's permissions open.
 
     A hidden page would still open by its address; an absent one does not exist.
     """
@@ -90,6 +94,7 @@ def main() -> None:
         unavailable(problem)
         return
     pages = [_page(entry) for entry in allowed(me)] or [_no_pages()]
+    pages += [_page(entry) for entry in ENTRIES if not entry.permissions]
     st.logo(theme.MARK, size="large")
     # Drawn by the sidebar itself: Streamlit's own links lead to addresses without a tenant.
     chosen = st.navigation(pages, position="hidden")

@@ -9,8 +9,8 @@ from typing import Final
 from backend.app import Platform
 from backend.cli.command import OPERATOR, Command, run_on_platform
 from backend.core.context import SystemScope
-from backend.managers.identity import AUTHENTICATE, IdentityManager
-from backend.managers.tenant import TenantManager, hash_password
+from backend.managers.identity import AUTHENTICATE, SECOND_FACTOR, IdentityManager
+from backend.managers.tenant import MemberNotFoundError, TenantManager, hash_password
 from backend.settings import Settings
 
 
@@ -33,11 +33,36 @@ async def reset_password(platform: Platform, email: str, password: str) -> None:
         await platform.of(IdentityManager).provider.log_ins.end_all(tx, user.id)
 
 
+def _reset_totp(settings: Settings, options: argparse.Namespace) -> None:
+    had = run_on_platform(settings, lambda platform: reset_totp(platform, options.email))
+    sys.stdout.write("removed\n" if had else "there was none\n")
+
+
+async def reset_totp(platform: Platform, email: str) -> bool:
+    """Take a person's second factor away and end their log-ins; whether there was one.
+
+    Raises:
+        MemberNotFoundError: Nobody logs in with this e-mail.
+    """
+    scope = SystemScope(SECOND_FACTOR, actor=OPERATOR)
+    async with platform.database.transaction(scope) as tx:
+        found = await platform.of(TenantManager).find_login(tx, email)
+        if found is None:
+            raise MemberNotFoundError("Nobody logs in with this e-mail")
+        return await platform.of(IdentityManager).reset_second_factor(tx, found[0].id)
+
+
 COMMANDS: Final = (
     Command(
         "reset-password",
         "give a person a new random password",
         _reset_password,
+        lambda parser: parser.add_argument("email"),
+    ),
+    Command(
+        "reset-totp",
+        "take the second factor of a person who lost it",
+        _reset_totp,
         lambda parser: parser.add_argument("email"),
     ),
 )

@@ -405,6 +405,18 @@ class LiveOut(Wire, frozen=True, kw_only=True):
     live: bool | UnsetType = True
 
 
+class LoginPolicyOut(Wire, frozen=True, kw_only=True):
+    """What the tenant asks of its people's log-ins."""
+
+    require_second_factor: bool
+
+
+class LoginPolicyPut(Wire, frozen=True, kw_only=True):
+    """What the tenant asks of its people's log-ins."""
+
+    require_second_factor: bool
+
+
 class MeOut(Wire, frozen=True, kw_only=True):
     """Who the caller is and what they may do here."""
 
@@ -508,6 +520,13 @@ class RecipientOut(Wire, frozen=True, kw_only=True):
     updated_at: datetime
 
 
+class RecoveryCodesOut(Wire, frozen=True, kw_only=True):
+    """Ten codes, each of which lets in once without the device."""
+
+    recovery_codes: list[str] | UnsetType = UNSET
+    secret_withheld: str | None | UnsetType = UNSET
+
+
 class RelayLimitsOut(Wire, frozen=True, kw_only=True):
     """What the mail server is asked for at most; null is no limit."""
 
@@ -574,6 +593,16 @@ class RoleOut(Wire, frozen=True, kw_only=True):
 class RolePage(Wire, frozen=True, kw_only=True):
     items: list[RoleOut]
     next_cursor: str | None
+
+
+class SecondFactorOut(Wire, frozen=True, kw_only=True):
+    """What the caller has beside their password."""
+
+    enrolled: bool
+    enrolled_at: datetime | None
+    recovery_codes_left: int
+    required: bool
+    user_id: str
 
 
 class SigningKeyRotated(Wire, frozen=True, kw_only=True):
@@ -735,6 +764,21 @@ class TokenResponse(Wire, frozen=True, kw_only=True):
     issued_token_type: str | UnsetType = UNSET
     scope: str | UnsetType = UNSET
     tenant: str | UnsetType = UNSET
+
+
+class TotpCode(Wire, frozen=True, kw_only=True):
+    """What the authenticator app shows now."""
+
+    code: str
+
+
+class TotpEnrolmentOut(Wire, frozen=True, kw_only=True):
+    """A secret that counts once a code of it was given."""
+
+    qr_svg: str | UnsetType = ""
+    secret: str | UnsetType = ""
+    secret_withheld: str | None | UnsetType = UNSET
+    uri: str | UnsetType = ""
 
 
 class UserInfo(Wire, frozen=True, kw_only=True):

@@ -306,9 +306,57 @@ class Api:
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
 
+    def get_login_policy(self) -> models.LoginPolicyOut:
+        """Say what the tenant asks of its people's log-ins."""
+        return self.connection.ask("GET", "/api/v1/login-policy", models.LoginPolicyOut)
+
+    def put_login_policy(self, body: models.LoginPolicyPut) -> models.LoginPolicyOut:
+        """Set what the tenant asks of its people's log-ins, from their next token on."""
+        return self.connection.ask("PUT", "/api/v1/login-policy", models.LoginPolicyOut, body=body)
+
     def get_me(self) -> models.MeOut:
         """Say who the caller is, in which tenant, and what they may do."""
         return self.connection.ask("GET", "/api/v1/me", models.MeOut)
+
+    def remove_totp(self) -> None:
+        """Do without a second factor; where one is required, the next log-in sets up another."""
+        self.connection.tell("DELETE", "/api/v1/me/totp")
+
+    def get_totp(self) -> models.SecondFactorOut:
+        """Say whether the caller has a second factor, and whether one is required."""
+        return self.connection.ask("GET", "/api/v1/me/totp", models.SecondFactorOut)
+
+    def begin_totp(self, *, idempotency_key: str | None = None) -> models.TotpEnrolmentOut:
+        """Make a secret for an authenticator app; it counts once a code of it was given."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/me/totp",
+            models.TotpEnrolmentOut,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def confirm_totp(
+        self, body: models.TotpCode, *, idempotency_key: str | None = None
+    ) -> models.RecoveryCodesOut:
+        """Have the secret count from now on, by a code of it; the caller's other log-ins end."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/me/totp/confirm",
+            models.RecoveryCodesOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def renew_recovery_codes(
+        self, *, idempotency_key: str | None = None
+    ) -> models.RecoveryCodesOut:
+        """Make ten new recovery codes; the old ones are void at once."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/me/totp/recovery-codes",
+            models.RecoveryCodesOut,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
 
     def list_members(
         self, *, limit: int | None = None, cursor: str | None = None
@@ -415,6 +463,10 @@ class Api:
         return self.connection.ask(
             "GET", f"/api/v1/platform/tenants/{uuid_segment(tenant_id)}", models.TenantOut
         )
+
+    def reset_totp(self, user_id: str) -> None:
+        """Take somebody's second factor away who lost it; their log-ins end."""
+        self.connection.tell("DELETE", f"/api/v1/platform/users/{uuid_segment(user_id)}/totp")
 
     def list_roles(self) -> models.RolePage:
         """List the built-in roles and their permissions."""

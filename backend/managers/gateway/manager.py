@@ -278,6 +278,10 @@ class GatewayManager:
             seconds = min(seconds, principal.expires_at - self._database.clock().timestamp())
         return self._cache.keep(digest, principal, claims, seconds, generation)
 
+    def missed_max_age(self, principal: Principal) -> int | None:
+        """How recent, in seconds, a person's log-in must be for dangerous acts, if it is not."""
+        return self._identity.missed_max_age(principal)
+
     async def replay(self, principal: Principal, key: str) -> Reply | None:
         """The first answer to an Idempotency-Key of this caller.
 

@@ -1,11 +1,12 @@
 """Who somebody is: OAuth 2 and OpenID Connect, log-ins, tokens, the clients that ask for them.
 
-Owns ``oauth_clients``, ``signing_keys``, ``sessions``, ``authorization_codes`` and
-``revoked_tokens``. Sends the signal ``principals`` for clients, sessions and revocations; sends and
-listens to ``signing_keys``.
+Owns ``oauth_clients``, ``signing_keys``, ``sessions``, ``pending_log_ins``, ``totp_secrets``,
+``recovery_codes``, ``login_policies``, ``authorization_codes`` and ``revoked_tokens``. Sends the
+signal ``principals`` for clients, sessions, policies and revocations; sends and listens to
+``signing_keys``.
 """
 
-from backend.core.room import ADMIN, OPERATOR, PLATFORM_READ, Room, Sweep, Tick
+from backend.core.room import ADMIN, OPERATOR, PLATFORM_READ, VIEWER, Room, Sweep, Tick
 from backend.managers.identity._clients import CONSOLE, Client
 from backend.managers.identity._failures import Denial, Failure, stranger
 from backend.managers.identity._password import verify_password
@@ -18,12 +19,22 @@ from backend.managers.identity._tokens import (
     TokenInvalidError,
     UnknownKeyError,
 )
-from backend.managers.identity.errands import AUTHENTICATE, RETENTION, SIGNING_KEYS
+from backend.managers.identity.errands import (
+    AUTHENTICATE,
+    RETENTION,
+    SECOND_FACTOR,
+    SIGNING_KEYS,
+)
 from backend.managers.identity.errors import (
     ClientNotFoundError,
+    CodeRefusedError,
     CredentialExpiredError,
     CredentialInvalidError,
+    LogInExpiredError,
     LoginRefusedError,
+    SecondFactorExistsError,
+    SecondFactorMissingError,
+    SecondFactorNotFoundError,
     TenantlessTokenError,
     TooManyFailuresError,
 )
@@ -31,32 +42,61 @@ from backend.managers.identity.manager import CallerView, IdentityManager
 from backend.managers.identity.models import (
     AuthorizationCode,
     BrowserSession,
+    LoginPolicyRow,
     OauthClient,
+    PendingLogIn,
+    RecoveryCode,
     RevokedToken,
     SigningKey,
+    TotpSecret,
 )
 from backend.managers.identity.oauth_routes import OPENAPI, oauth_routes
 from backend.managers.identity.routes import router
+from backend.managers.identity.second_factor_routes import router as second_factor_router
 from backend.managers.identity.settings import IdentitySettings
 
 ROOM = Room(
     name="identity",
     manager=IdentityManager,
-    models=(OauthClient, SigningKey, BrowserSession, AuthorizationCode, RevokedToken),
-    permissions={"client:read": OPERATOR, "client:write": ADMIN},
-    errands=(AUTHENTICATE, SIGNING_KEYS, RETENTION),
-    routers=(router,),
+    models=(
+        OauthClient,
+        SigningKey,
+        BrowserSession,
+        PendingLogIn,
+        TotpSecret,
+        RecoveryCode,
+        LoginPolicyRow,
+        AuthorizationCode,
+        RevokedToken,
+    ),
+    permissions={
+        "client:read": OPERATOR,
+        "client:write": ADMIN,
+        "login_policy:read": VIEWER,
+        "login_policy:write": ADMIN,
+    },
+    errands=(AUTHENTICATE, SIGNING_KEYS, SECOND_FACTOR, RETENTION),
+    routers=(router, second_factor_router),
     mounts=oauth_routes,
     document=OPENAPI,
     # Log-ins are the platform's own.
     events={
         "login.succeeded": PLATFORM_READ,
         "login.failed": PLATFORM_READ,
+        "second_factor.enrolled": PLATFORM_READ,
+        "second_factor.failed": PLATFORM_READ,
+        "second_factor.removed": PLATFORM_READ,
+        "second_factor.cleared": PLATFORM_READ,
+        "recovery_code.used": PLATFORM_READ,
+        "login_policy.changed": "login_policy:read",
         "client.created": "client:read",
         "client.rotated": "client:read",
         "client.deleted": "client:read",
     },
-    ticks=(Tick("identity.flush", 10, IdentityManager.flush, process="api"),),
+    ticks=(
+        Tick("identity.flush", 10, IdentityManager.flush, process="api"),
+        Tick("identity.rotate_signing_key", 600, IdentityManager.rotate_when_due),
+    ),
     sweeps=(Sweep(RETENTION, IdentityManager.sweep_expired),),
     serving=IdentityManager.serving,
 )
@@ -68,19 +108,25 @@ __all__ = [
     "RECORDS_ITS_REFUSALS",
     "RETENTION",
     "ROOM",
+    "SECOND_FACTOR",
     "SIGNING_KEYS",
     "SIGNING_KEYS_CHANGED",
     "AccessClaims",
     "CallerView",
     "Client",
     "ClientNotFoundError",
+    "CodeRefusedError",
     "CredentialExpiredError",
     "CredentialInvalidError",
     "Denial",
     "Failure",
     "IdentityManager",
     "IdentitySettings",
+    "LogInExpiredError",
     "LoginRefusedError",
+    "SecondFactorExistsError",
+    "SecondFactorMissingError",
+    "SecondFactorNotFoundError",
     "TenantlessTokenError",
     "TokenExpiredError",
     "TokenInvalidError",

@@ -203,9 +203,47 @@ OPENAPI: Final[dict[str, Any]] = {
                     },
                 ),
                 "responses": {
-                    "303": {"description": "Logged in; back to the authorization request"},
+                    "303": {"description": "To the authorization request, or to the second factor"},
                     "400": _html("It leads back to no request of ours"),
                     "401": _html("The e-mail or the password is not right"),
+                    "403": _html("The form has expired"),
+                    "429": _html("Too many failed attempts; see Retry-After"),
+                },
+            },
+        },
+        "/oauth/second-factor": {
+            "get": {
+                "tags": ["oauth"],
+                "summary": "The page that asks for the second factor",
+                "operationId": "show_second_factor",
+                "security": [],
+                "parameters": [_query("return_to", _RETURN_TO, required=True)],
+                "responses": {
+                    "200": _html("The form; the log-in page where no log-in waits for it"),
+                    "400": _html("It leads back to no request of ours"),
+                },
+            },
+            "post": {
+                "tags": ["oauth"],
+                "summary": "Give the second factor",
+                "operationId": "give_second_factor",
+                "security": [],
+                "requestBody": _form(
+                    ["csrf", "return_to", "code"],
+                    {
+                        "csrf": _TEXT,
+                        "return_to": _RETURN_TO,
+                        "code": {
+                            "type": "string",
+                            "description": "Of the authenticator app, or a recovery code",
+                        },
+                    },
+                ),
+                "responses": {
+                    "200": _html("Logged in, and the recovery codes of a new second factor"),
+                    "303": {"description": "Logged in; back to the authorization request"},
+                    "400": _html("It leads back to no request of ours"),
+                    "401": _html("The code is not right, or no log-in waits for one"),
                     "403": _html("The form has expired"),
                     "429": _html("Too many failed attempts; see Retry-After"),
                 },

@@ -1,4 +1,6 @@
-"""The pages people see: log in, log out, and what went wrong. No script, one style sheet inside.
+"""The pages people see: log in, second factor, log out, and what went wrong.
+
+No script, one style sheet inside.
 
 The style is allowed by its hash, so the policy needs no nonce and the pages can be compared byte
 for byte. Every value goes through Jinja's escaping.
@@ -6,9 +8,12 @@ for byte. Every value goes through Jinja's escaping.
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from typing import Final
 
 import jinja2
+
+from backend.managers.identity._totp import Enrolment
 
 _STYLE: Final = """
 :root{color-scheme:light dark;--back:#f3f5f9;--card:#fff;--text:#172033;--soft:#55617a;
@@ -40,6 +45,11 @@ button:hover,.button:hover{filter:brightness(1.08)}
 .problem{background:var(--bad-back);color:var(--bad);border-left:4px solid var(--bad);
 border-radius:.5rem;padding:.75rem 1rem;margin:0 0 1.25rem}
 .problem h2{font-size:1rem;margin:0}.problem p{color:inherit;margin:.15rem 0 0}
+.qr{display:grid;place-items:center;margin:0 0 1.25rem}.qr svg{width:13rem;height:13rem;
+border-radius:.5rem}
+code{display:block;font:1rem/1.6 ui-monospace,Menlo,Consolas,monospace;color:var(--text);
+overflow-wrap:anywhere;margin:0 0 1.25rem}
+.codes{columns:2;padding:0;margin:0 0 1.25rem;list-style:none}.codes code{margin:0;font-size:.9rem}
 @media (forced-colors:active){main,button{border:1px solid}}
 """.strip()
 
@@ -92,8 +102,35 @@ _LOG_OUT: Final = """{% extends "page" %}{% block content %}
 </form>
 {% endblock %}"""
 
+_SECOND_FACTOR: Final = """{% extends "page" %}{% block content %}
+{% if qr %}<div class="qr" role="img" aria-label="QR code of the secret below">{{ qr|safe }}</div>
+<p>Or type this secret into the app:</p><code>{{ secret }}</code>{% endif %}
+<form method="post" action="/oauth/second-factor">
+<input type="hidden" name="csrf" value="{{ csrf }}">
+<input type="hidden" name="return_to" value="{{ return_to }}">
+<label for="code">{{ 'Code that the app shows' if qr else 'Code' }}</label>
+<input id="code" name="code" autocomplete="one-time-code" autocapitalize="off" spellcheck="false"
+required maxlength="64"{% if problem %} aria-invalid="true" aria-describedby="problem"{% endif %}
+ autofocus>
+<button type="submit">Continue</button>
+</form>
+{% endblock %}"""
+
+_RECOVERY_CODES: Final = """{% extends "page" %}{% block content %}
+<ul class="codes">{% for code in codes %}<li><code>{{ code }}</code></li>{% endfor %}</ul>
+<a class="button" href="{{ return_to }}">I have kept them: continue</a>
+{% endblock %}"""
+
 _pages: Final = jinja2.Environment(
-    loader=jinja2.DictLoader({"page": _PAGE, "log_in": _LOG_IN, "log_out": _LOG_OUT}),
+    loader=jinja2.DictLoader(
+        {
+            "page": _PAGE,
+            "log_in": _LOG_IN,
+            "log_out": _LOG_OUT,
+            "second_factor": _SECOND_FACTOR,
+            "recovery_codes": _RECOVERY_CODES,
+        }
+    ),
     autoescape=True,
     undefined=jinja2.StrictUndefined,
 )
@@ -111,6 +148,39 @@ def log_in_page(
         return_to=return_to,
         email=email,
         problem=problem,
+    )
+
+
+def second_factor_page(
+    *, csrf: str, return_to: str, enrolment: Enrolment | None, problem: str = ""
+) -> str:
+    """Asks for a code; of somebody who has no second factor yet, for the first one of a new one."""
+    if enrolment is None:
+        title = "Second factor"
+        lead = "Enter the code of your authenticator app, or one of your recovery codes."
+    else:
+        title = "Set up a second factor"
+        lead = "It is required here. Scan this with an authenticator app on your phone."
+    return _pages.get_template("second_factor").render(
+        title=title,
+        lead=lead,
+        csrf=csrf,
+        return_to=return_to,
+        qr=enrolment.qr_svg if enrolment else "",
+        secret=enrolment.secret if enrolment else "",
+        problem=problem,
+    )
+
+
+def recovery_codes_page(*, codes: Sequence[str], return_to: str) -> str:
+    """Shows the recovery codes, this once."""
+    return _pages.get_template("recovery_codes").render(
+        title="Recovery codes",
+        lead="Each lets you in once without your phone. Keep them where you would find them; "
+        "they are not shown again.",
+        codes=codes,
+        return_to=return_to,
+        problem="",
     )
 
 

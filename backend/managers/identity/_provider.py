@@ -32,6 +32,7 @@ from backend.managers.identity import _oauth
 from backend.managers.identity._failures import Failure, FailureAudit, FailureLimits, stranger
 from backend.managers.identity._logins import LogIn, LogIns, Peer
 from backend.managers.identity._oauth import Answer, ClientSnapshot, Person, Server, Snapshot
+from backend.managers.identity._policies import LoginPolicies, has_second_factor
 from backend.managers.identity._tokens import (
     IdClaims,
     KeyStore,
@@ -39,6 +40,7 @@ from backend.managers.identity._tokens import (
     read_access,
     read_id,
 )
+from backend.managers.identity._totp import SecondFactors
 from backend.managers.identity.errands import AUTHENTICATE
 from backend.managers.identity.errors import TooManyFailuresError
 from backend.managers.identity.models import (
@@ -48,13 +50,15 @@ from backend.managers.identity.models import (
     RevokedToken,
 )
 from backend.managers.identity.settings import IdentitySettings
+from backend.managers.security import SecurityManager
 from backend.managers.tenant import PRINCIPALS, TenantManager
 
 AUTHORIZE_PATH: Final = "/oauth/authorize"
 TOKEN_PATH: Final = "/oauth/token"
 REVOKE_PATH: Final = "/oauth/revoke"
 LOGIN_PATH: Final = "/oauth/login"
-RECORDS_ITS_REFUSALS: Final = frozenset({TOKEN_PATH, REVOKE_PATH, LOGIN_PATH})
+SECOND_FACTOR_PATH: Final = "/oauth/second-factor"
+RECORDS_ITS_REFUSALS: Final = frozenset({TOKEN_PATH, REVOKE_PATH, LOGIN_PATH, SECOND_FACTOR_PATH})
 """Endpoints that audit what they refuse, and say more of it than its status does."""
 _MAX_ENTRIES: Final = 10_000
 _INTERACTIVE: Final = frozenset({"login", "select_account"})
@@ -98,6 +102,9 @@ class OpenIdProvider:
         settings: IdentitySettings,
         *,
         keys: KeyStore,
+        security: SecurityManager,
+        second_factors: SecondFactors,
+        policies: LoginPolicies,
         limits: FailureLimits,
         failures: FailureAudit,
     ) -> None:
@@ -109,7 +116,17 @@ class OpenIdProvider:
         self._failures = failures
         self._entered: dict[tuple[str, str, str], None] = {}
         self._advertised: dict[str, Any] = {}
-        self.log_ins = LogIns(database, tenants, settings, limits=limits, failures=failures)
+        self._policies = policies
+        self.log_ins = LogIns(
+            database,
+            tenants,
+            settings,
+            security=security,
+            second_factors=second_factors,
+            policies=policies,
+            limits=limits,
+            failures=failures,
+        )
 
     @property
     def settings(self) -> IdentitySettings:
@@ -332,6 +349,9 @@ class OpenIdProvider:
         if not user.disabled:
             snapshot.person = Person(user, session.id)
             snapshot.session_expires_at = session.expires_at
+            snapshot.methods = session.methods
+            if snapshot.code is not None:
+                snapshot.code.methods = tuple(session.methods)
 
     async def _load_exchange(self, snapshot: Snapshot, given: Mapping[str, str]) -> None:
         """Find out whom the subject token names and what they may be in the tenant."""
@@ -352,6 +372,11 @@ class OpenIdProvider:
             wanted = given.get("tenant")
             for tenant, role in await self._tenants.list_tenants_of(view, claims.user_id):
                 if wanted is None or tenant.id == wanted:
+                    snapshot.lacks_second_factor = not has_second_factor(
+                        snapshot.methods
+                    ) and await self._policies.needs_second_factor(
+                        view, snapshot.person.user, tenant.id
+                    )
                     snapshot.exchange = _oauth.ExchangeSubject(
                         tenant.id,
                         role,
@@ -461,6 +486,9 @@ class OpenIdProvider:
             given = _oauth.single_valued(parameters)
             client = await self._find_client(given.get("client_id", ""))
             redirect_uri = given.get("redirect_uri", "")
+            if log_in is not None and not log_in.enough:
+                # Where a second factor is required, a log-in without one is none.
+                log_in = None
             if client is None or not client.check_redirect_uri(redirect_uri):
                 return Refused(
                     "invalid_request", "The client or its redirect URI is not registered"

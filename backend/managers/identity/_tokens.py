@@ -234,6 +234,23 @@ class KeyStore:
         tx.signal(SIGNING_KEYS_CHANGED)
         return row.kid, not_after
 
+    async def rotate_older_than(self, tx: Tx, age: timedelta) -> str | None:
+        """Rotate if the key that signs is at least so old; the new one's id, or None.
+
+        Of several processes that find it old at the same moment one rotates: the others wait for
+        its row, and then see that it no longer signs.
+        """
+        due: Sequence[SigningKey] = await tx.scalars(
+            sa.select(SigningKey)
+            .where(SigningKey.state == "active")
+            .order_by(SigningKey.kid)
+            .with_for_update()
+        )
+        if not due or any(row.created_at > tx.now() - age for row in due):
+            return None
+        kid, _ = await self.rotate(tx)
+        return kid
+
 
 def _seal_context(kid: str) -> str:
     return f"signing_key:{kid}"

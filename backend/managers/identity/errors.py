@@ -4,8 +4,10 @@ The codes begin with ``gateway``, where these rules once stood: a published code
 """
 
 from backend.core.errors import (
+    ConflictError,
     ExpiredError,
     ForbiddenError,
+    InvalidInputError,
     NotFoundError,
     RateLimitedError,
     UnauthenticatedError,
@@ -42,6 +44,36 @@ class LoginRefusedError(UnauthenticatedError):
     """Unknown person, wrong password or disabled: the caller cannot tell which."""
 
     code, title = "gateway.login_refused", "The e-mail or the password is not right"
+
+
+class LogInExpiredError(UnauthenticatedError):
+    """The password was given too long ago, elsewhere, or never: the log-in begins anew."""
+
+    code, title = "identity.log_in_expired", "The log-in took too long"
+
+
+class CodeRefusedError(InvalidInputError):
+    """The code is wrong, out of date or used: the caller cannot tell which."""
+
+    code, title = "identity.code_refused", "The code is not right"
+
+
+class SecondFactorExistsError(ConflictError):
+    """The person has a second factor already; whoever wants another removes it first."""
+
+    code, title = "identity.second_factor_exists", "There is a second factor already"
+
+
+class SecondFactorNotFoundError(NotFoundError):
+    """The person has no second factor, or none that waits for its first code."""
+
+    code, title = "identity.second_factor_not_found", "There is no second factor"
+
+
+class SecondFactorMissingError(ConflictError):
+    """Whoever asks everybody for a second factor has one first, or they would be shut out."""
+
+    code, title = "identity.second_factor_missing", "Set up your own second factor first"
 
 
 class TooManyFailuresError(RateLimitedError):

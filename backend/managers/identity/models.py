@@ -44,6 +44,53 @@ class BrowserSession(Base):
     user_id: Mapped[str] = mapped_column(Id, index=True)
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
+    # How they proved who they are, by RFC 8176.
+    methods: Mapped[list[str]] = mapped_column(Json)
+
+
+class PendingLogIn(Base):
+    """A log-in whose second factor is awaited; the value that finds it is one browser's.
+
+    ``sealed_secret`` is that of somebody who has no second factor yet and has to get one first.
+    """
+
+    __tablename__ = "pending_log_ins"
+    token_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    user_id: Mapped[str] = mapped_column(Id, index=True)
+    methods: Mapped[list[str]] = mapped_column(Json)
+    sealed_secret: Mapped[bytes | None]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class TotpSecret(Base):
+    """A person's second factor, from ``confirmed_at`` on.
+
+    ``last_step`` is the newest time step whose code was taken: none is taken twice.
+    """
+
+    __tablename__ = "totp_secrets"
+    user_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    sealed_secret: Mapped[bytes]
+    last_step: Mapped[int]
+    created_at: Mapped[datetime]
+    confirmed_at: Mapped[datetime | None]
+
+
+class RecoveryCode(Base):
+    """One way in without the device; the row goes when it is used."""
+
+    __tablename__ = "recovery_codes"
+    user_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    code_hash: Mapped[bytes] = mapped_column(primary_key=True)
+
+
+class LoginPolicyRow(TenantOwned, Base):
+    """What a tenant asks of its people's log-ins."""
+
+    __tablename__ = "login_policies"
+    tenant_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    require_second_factor: Mapped[bool]
+    updated_at: Mapped[datetime]
 
 
 class AuthorizationCode(Base):

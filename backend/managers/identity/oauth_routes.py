@@ -14,13 +14,16 @@ from starlette.routing import Route
 
 from backend.core.context import Principal
 from backend.managers.identity import _pages
-from backend.managers.identity._logins import Peer
+from backend.managers.identity._devices import DEVICE_SECONDS
+from backend.managers.identity._logins import HalfWay, NewSession, Peer
 from backend.managers.identity._oauth import (
     AUTH_METHODS,
     AUTHORIZATION_CODE,
     CLIENT_CREDENTIALS,
     IDENTITY_SCOPES,
+    ONE_FACTOR,
     TOKEN_EXCHANGE,
+    TWO_FACTORS,
     Answer,
 )
 from backend.managers.identity._openapi import OPENAPI
@@ -28,15 +31,20 @@ from backend.managers.identity._provider import (
     AUTHORIZE_PATH,
     LOGIN_PATH,
     REVOKE_PATH,
+    SECOND_FACTOR_PATH,
     TOKEN_PATH,
     AskLogIn,
     OpenIdProvider,
     Refused,
     without_prompt,
 )
+from backend.managers.identity._totp import enrolment_of
 from backend.managers.identity.errors import (
+    CodeRefusedError,
     CredentialInvalidError,
+    LogInExpiredError,
     LoginRefusedError,
+    SecondFactorExistsError,
     TooManyFailuresError,
 )
 from backend.managers.identity.manager import IdentityManager
@@ -45,6 +53,8 @@ __all__ = ["OPENAPI", "SESSION_COOKIE", "oauth_routes"]
 
 SESSION_COOKIE: Final = "email_sender_session"
 FORM_COOKIE: Final = "email_sender_form"
+SECOND_FACTOR_COOKIE: Final = "email_sender_second_factor"
+DEVICE_COOKIE: Final = "email_sender_device"
 _COOKIE_PATH: Final = "/oauth"
 _MAX_FIELDS: Final = 50
 _FORM: Final = "application/x-www-form-urlencoded"
@@ -63,6 +73,8 @@ def oauth_routes(identity: IdentityManager) -> list[Route]:
         Route(AUTHORIZE_PATH, face.authorize, methods=["GET", "POST"]),
         Route(LOGIN_PATH, face.show_log_in, methods=["GET"]),
         Route(LOGIN_PATH, face.log_in, methods=["POST"]),
+        Route(SECOND_FACTOR_PATH, face.show_second_factor, methods=["GET"]),
+        Route(SECOND_FACTOR_PATH, face.second_factor, methods=["POST"]),
         Route("/oauth/logout", face.log_out, methods=["GET", "POST"]),
         Route("/oauth/userinfo", face.user_info, methods=["GET", "POST"]),
         Route("/oauth/jwks", face.jwks, methods=["GET"]),
@@ -128,11 +140,12 @@ class _Face:
             problem = "The form has expired. Try again."
             return await self._log_in_page(request, return_to, problem, email, status=403)
         try:
-            session = await self._provider.log_ins.start(
+            outcome = await self._provider.log_ins.start(
                 email,
                 form.get("password", ""),
                 replaces=request.cookies.get(SESSION_COOKIE),
                 peer=_peer(request),
+                device=request.cookies.get(DEVICE_COOKIE),
             )
         except LoginRefusedError as exc:
             return await self._log_in_page(request, return_to, f"{exc.title}.", email, status=401)
@@ -141,9 +154,76 @@ class _Face:
             page = await self._log_in_page(request, return_to, problem, email, status=429)
             page.headers.update(exc.headers)
             return page
+        if isinstance(outcome, HalfWay):
+            query = urlencode({"return_to": return_to})
+            answer = RedirectResponse(f"{SECOND_FACTOR_PATH}?{query}", 303, headers=_NO_STORE)
+            self._set_cookie(answer, SECOND_FACTOR_COOKIE, outcome.token, outcome.seconds)
+            return answer
         answer = RedirectResponse(without_prompt(return_to), 303, headers=_NO_STORE)
+        return await self._logged_in(answer, outcome)
+
+    async def _logged_in(self, answer: Response, session: NewSession) -> Response:
         self._set_cookie(answer, SESSION_COOKIE, session.cookie, session.seconds)
-        answer.delete_cookie(FORM_COOKIE, path=_COOKIE_PATH)
+        device = await self._provider.log_ins.remember_device(session.email)
+        self._set_cookie(answer, DEVICE_COOKIE, device, DEVICE_SECONDS)
+        for name in (FORM_COOKIE, SECOND_FACTOR_COOKIE):
+            answer.delete_cookie(name, path=_COOKIE_PATH)
+        return answer
+
+    async def show_second_factor(self, request: Request) -> Response:
+        return await self._second_factor_page(request, request.query_params.get("return_to", ""))
+
+    async def second_factor(self, request: Request) -> Response:
+        form = dict(await _form(request) or [])
+        return_to = form.get("return_to", "")
+        if await self._provider.log_in_context(return_to) is None:
+            return await self._second_factor_page(request, return_to)
+        if not _is_own_form(request, form):
+            problem = "The form has expired. Try again."
+            return await self._second_factor_page(request, return_to, problem, status=403)
+        try:
+            session, codes = await self._provider.log_ins.finish(
+                request.cookies.get(SECOND_FACTOR_COOKIE, ""),
+                form.get("code", ""),
+                replaces=request.cookies.get(SESSION_COOKIE),
+                peer=_peer(request),
+                device=request.cookies.get(DEVICE_COOKIE),
+            )
+        except LogInExpiredError as exc:
+            return await self._log_in_page(request, return_to, f"{exc.title}.", status=401)
+        except (CodeRefusedError, SecondFactorExistsError) as exc:
+            problem = f"{exc.title}."
+            return await self._second_factor_page(request, return_to, problem, status=401)
+        except TooManyFailuresError as exc:
+            problem = f"{exc.title}. {exc.detail}."
+            page = await self._second_factor_page(request, return_to, problem, status=429)
+            page.headers.update(exc.headers)
+            return page
+        onward = without_prompt(return_to)
+        if codes:
+            shown = _pages.recovery_codes_page(codes=codes, return_to=onward)
+            answer: Response = HTMLResponse(shown, headers=_pages.headers())
+        else:
+            answer = RedirectResponse(onward, 303, headers=_NO_STORE)
+        return await self._logged_in(answer, session)
+
+    async def _second_factor_page(
+        self, request: Request, return_to: str, problem: str = "", *, status: int = 200
+    ) -> Response:
+        context = await self._provider.log_in_context(return_to)
+        token = request.cookies.get(SECOND_FACTOR_COOKIE)
+        awaited = await self._provider.log_ins.find_half_way(token)
+        if context is None or awaited is None:
+            # Nothing waits here, or no longer: from the beginning, where there is one.
+            return await self._log_in_page(request, return_to, problem, status=status)
+        cookie, csrf = _form_token(request)
+        enrolment = awaited.secret and enrolment_of(awaited.secret, awaited.user.email)
+        page = _pages.second_factor_page(
+            csrf=csrf, return_to=return_to, enrolment=enrolment or None, problem=problem
+        )
+        headers = _pages.headers(redirect_origin=context.redirect_origin)
+        answer = HTMLResponse(page, status, headers=headers)
+        self._set_cookie(answer, FORM_COOKIE, cookie, None)
         return answer
 
     async def _log_in_page(
@@ -273,10 +353,12 @@ def metadata(issuer: str, permissions: Iterable[str]) -> dict[str, Any]:
             "nonce",
             "auth_time",
             "amr",
+            "acr",
             "sid",
             "name",
             "email",
         ],
+        "acr_values_supported": [ONE_FACTOR, TWO_FACTORS],
         "prompt_values_supported": ["none", "login", "select_account"],
         "authorization_response_iss_parameter_supported": True,
         "request_parameter_supported": False,

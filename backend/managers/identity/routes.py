@@ -152,7 +152,7 @@ async def delete_client(
 )
 async def rotate_signing_key(
     request: Request,
-    scope: Annotated[SystemScope, requires(PLATFORM_WRITE, errand=SIGNING_KEYS)],
+    scope: Annotated[SystemScope, requires(PLATFORM_WRITE, errand=SIGNING_KEYS, fresh=True)],
     identity: Identity,
     db: Db,
 ) -> Response:

@@ -65,6 +65,56 @@ class MeOut(BaseModel):
     tenants: list[TenantRoleOut] = Field(description="Where a person may switch to by exchange")
 
 
+class SecondFactorOut(BaseModel):
+    """What the caller has beside their password."""
+
+    user_id: str
+    enrolled: bool
+    enrolled_at: datetime | None
+    recovery_codes_left: int
+    required: bool = Field(description="Whether the platform or one of their tenants asks for one")
+
+
+class TotpEnrolmentOut(ShownOnce):
+    """A secret that counts once a code of it was given."""
+
+    secrets = ("secret", "uri", "qr_svg")
+    another = "Begin again to get another one."
+
+    secret: str = Field("", description="Base32, to be typed into an authenticator app")
+    uri: str = Field("", description="The same as `otpauth://totp/...`")
+    qr_svg: str = Field("", description="The same as a picture")
+
+
+class TotpCode(Input):
+    """What the authenticator app shows now."""
+
+    code: str = Field(min_length=6, max_length=64, examples=["492039"])
+
+
+class RecoveryCodesOut(ShownOnce):
+    """Ten codes, each of which lets in once without the device."""
+
+    secrets = ("recovery_codes",)
+    another = "Ask for new ones."
+
+    recovery_codes: list[str] = Field(
+        default_factory=list, description="Shown once; only their hashes are kept"
+    )
+
+
+class LoginPolicyPut(Input):
+    """What the tenant asks of its people's log-ins."""
+
+    require_second_factor: bool = Field(examples=[False])
+
+
+class LoginPolicyOut(BaseModel):
+    """What the tenant asks of its people's log-ins."""
+
+    require_second_factor: bool
+
+
 class SigningKeyRotated(BaseModel):
     """The new signing key."""
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pyotp
 import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
@@ -302,6 +303,7 @@ async def keep_people(house: House, ada: TenantClient) -> None:
     person = {"user_id": made["id"]}
     role = {"role": "operator"}
     await house.ask(ada, "PUT /api/v1/members/{user_id}", path=person, json=role)
+    await keep_second_factors(house, ada, made["id"])
     await house.ask(ada, "DELETE /api/v1/members/{user_id}", path=person)
     client = {"name": "flow", "role": "workflow"}
     made = (await house.ask(ada, "POST /api/v1/clients", json=client)).json()
@@ -318,6 +320,22 @@ async def keep_people(house: House, ada: TenantClient) -> None:
     await house.ask(ada, "POST /oauth/introspect", data={"token": credential})
 
 
+async def keep_second_factors(house: House, ada: TenantClient, user_id: str) -> None:
+    """What a person does with theirs, until the platform takes it away."""
+    http = house.client(Authorization=f"Bearer user:{user_id}")
+    grace = TenantClient(ada.tenant, "", "", http)
+    secret = (await house.ask(grace, "POST /api/v1/me/totp")).json()["secret"]
+    code = {"code": pyotp.TOTP(secret).now()}
+    done = await house.ask(grace, "POST /api/v1/me/totp/confirm", json=code)
+    assert done.status_code == 200, done.text
+    for operation in ("GET {}", "POST {}/recovery-codes", "DELETE {}"):
+        done = await house.ask(grace, operation.format("/api/v1/me/totp"))
+        assert done.is_success, done.text
+    policy = {"require_second_factor": False}
+    await house.ask(ada, "PUT /api/v1/login-policy", json=policy)
+    await house.ask(ada, "GET /api/v1/login-policy")
+
+
 async def platform_admin(house: House, ada: TenantClient) -> TenantClient:
     """Somebody who may do what the platform's administrators do."""
     gateway = house.platform.of(GatewayManager)
@@ -329,6 +347,14 @@ async def platform_admin(house: House, ada: TenantClient) -> TenantClient:
     rights = principal.permissions | {"platform:read", "platform:write"}
 
     def cached(credential: str) -> Any:
+        if credential.startswith("user:"):
+            return type(principal)(
+                subject=credential,
+                kind="user",
+                tenant_id=principal.tenant_id,
+                permissions=frozenset(),
+                logged_in_at=datetime.now(UTC).timestamp(),
+            )
         if credential != "admin":
             return known(credential)
         return type(principal)(
@@ -350,6 +376,11 @@ async def keep_the_platform(house: House, ada: TenantClient, admin: TenantClient
     which = {"tenant_id": ada.tenant.id}
     await house.ask(admin, "GET /api/v1/platform/tenants/{tenant_id}", path=which)
     await house.ask(admin, "POST /api/v1/platform/signing-keys/rotate")
+    body = {"email": f"{uuid7()}@example.test", "name": "Grace", "role": "viewer"}
+    made = await ada.http.post("/api/v1/members", json=body | {"password": "correct horse b"})
+    person = {"user_id": made.json()["id"]}
+    reset = await house.ask(admin, "DELETE /api/v1/platform/users/{user_id}/totp", path=person)
+    assert reset.status_code == 204, reset.text
     await house.ask(admin, "POST /api/v1/platform/audit/verify")
 
 
