@@ -49,6 +49,12 @@ ENTRIES: Final = (
     Entry("clients.py", "API clients", ":material/api:", frozenset({"client:read"})),
     Entry("api_keys.py", "API keys", ":material/key:", frozenset({"api_key:read"})),
     Entry("tenants.py", "Tenants", ":material/domain:", frozenset({"platform:read"})),
+    Entry(
+        "identity_providers.py",
+        "Identity providers",
+        ":material/badge:",
+        frozenset({"identity_provider:read"}),
+    ),
     Entry("second_factor.py", "Second factor", ":material/phonelink_lock:", frozenset()),
 )
 

@@ -7,9 +7,9 @@ import sys
 from typing import Final
 
 from backend.app import Platform
-from backend.cli.command import OPERATOR, Command, run_on_platform
-from backend.core.context import SystemScope
-from backend.managers.identity import AUTHENTICATE, SECOND_FACTOR, IdentityManager
+from backend.cli.command import OPERATOR, Command, run_on_platform, tenant_command
+from backend.core.context import Scope, SystemScope
+from backend.managers.identity import AUTHENTICATE, PROVIDERS, SECOND_FACTOR, IdentityManager
 from backend.managers.tenant import MemberNotFoundError, TenantManager, hash_password
 from backend.settings import Settings
 
@@ -52,6 +52,13 @@ async def reset_totp(platform: Platform, email: str) -> bool:
         return await platform.of(IdentityManager).reset_second_factor(tx, found[0].id)
 
 
+async def _release_domain(platform: Platform, scope: Scope, _: argparse.Namespace) -> None:
+    system = SystemScope(PROVIDERS, actor=scope.actor, tenant_id=scope.tenant_id)
+    async with platform.database.transaction(system) as tx:
+        names = await platform.of(IdentityManager).providers.stop_enforcing(tx)
+    sys.stdout.write("".join(f"{name}: passwords open it again\n" for name in names))
+
+
 COMMANDS: Final = (
     Command(
         "reset-password",
@@ -64,5 +71,10 @@ COMMANDS: Final = (
         "take the second factor of a person who lost it",
         _reset_totp,
         lambda parser: parser.add_argument("email"),
+    ),
+    tenant_command(
+        "identity-provider-release",
+        "let a tenant's people log in with passwords again, when their provider fails",
+        _release_domain,
     ),
 )

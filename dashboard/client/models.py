@@ -316,6 +316,86 @@ class HealthOut(Wire, frozen=True, kw_only=True):
     required: bool
 
 
+class IdentityProviderCheck(Wire, frozen=True, kw_only=True):
+    """An identity provider that somebody looked at."""
+
+    client_id: str
+    created_at: datetime
+    default_role: str | None
+    disabled: bool
+    domain: str | None
+    domain_state: str
+    enforced: bool
+    groups_claim: str
+    id: str
+    issuer: str
+    name: str
+    problem: str | None
+    proof_name: str | None
+    proof_value: str | None
+    redirect_uri: str
+    roles_by_group: dict[str, str]
+    second_factor: bool
+
+
+class IdentityProviderCreate(Wire, frozen=True, kw_only=True):
+    """The tenant's own OpenID provider, at which we are registered as a client."""
+
+    client_id: str
+    client_secret: str
+    issuer: str
+    name: str
+    default_role: str | None | UnsetType = UNSET
+    disabled: bool | UnsetType = False
+    domain: str | None | UnsetType = UNSET
+    enforced: bool | UnsetType = False
+    groups_claim: str | UnsetType = "groups"
+    roles_by_group: dict[str, str] | UnsetType = UNSET
+    second_factor: bool | UnsetType = False
+
+
+class IdentityProviderOut(Wire, frozen=True, kw_only=True):
+    """An identity provider without its secret."""
+
+    client_id: str
+    created_at: datetime
+    default_role: str | None
+    disabled: bool
+    domain: str | None
+    domain_state: str
+    enforced: bool
+    groups_claim: str
+    id: str
+    issuer: str
+    name: str
+    proof_name: str | None
+    proof_value: str | None
+    redirect_uri: str
+    roles_by_group: dict[str, str]
+    second_factor: bool
+
+
+class IdentityProviderPage(Wire, frozen=True, kw_only=True):
+    items: list[IdentityProviderOut]
+    next_cursor: str | None
+
+
+class IdentityProviderPut(Wire, frozen=True, kw_only=True):
+    """All of it anew; the secret only if it changes."""
+
+    client_id: str
+    issuer: str
+    name: str
+    client_secret: str | None | UnsetType = UNSET
+    default_role: str | None | UnsetType = UNSET
+    disabled: bool | UnsetType = False
+    domain: str | None | UnsetType = UNSET
+    enforced: bool | UnsetType = False
+    groups_claim: str | UnsetType = "groups"
+    roles_by_group: dict[str, str] | UnsetType = UNSET
+    second_factor: bool | UnsetType = False
+
+
 class ImportedOut(Wire, frozen=True, kw_only=True):
     """What became of an imported file."""
 

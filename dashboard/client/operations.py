@@ -247,6 +247,74 @@ class Api:
             "GET", f"/api/v1/emails/{uuid_segment(email_id)}/content", models.ContentOut
         )
 
+    def list_identity_providers(
+        self, *, limit: int | None = None, cursor: str | None = None
+    ) -> models.IdentityProviderPage:
+        """List the tenant's identity providers, newest first."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/identity-providers",
+            models.IdentityProviderPage,
+            query={"limit": limit, "cursor": cursor},
+        )
+
+    def create_identity_provider(
+        self, body: models.IdentityProviderCreate, *, idempotency_key: str | None = None
+    ) -> models.IdentityProviderOut:
+        """Let people sign in with the tenant's own OpenID provider."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/identity-providers",
+            models.IdentityProviderOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def delete_identity_provider(self, provider_id: str) -> None:
+        """Forget an identity provider; log-ins through it end, memberships stay."""
+        self.connection.tell("DELETE", f"/api/v1/identity-providers/{uuid_segment(provider_id)}")
+
+    def get_identity_provider(self, provider_id: str) -> models.IdentityProviderOut:
+        """Get one identity provider, and how to prove its domain."""
+        return self.connection.ask(
+            "GET",
+            f"/api/v1/identity-providers/{uuid_segment(provider_id)}",
+            models.IdentityProviderOut,
+        )
+
+    def put_identity_provider(
+        self, provider_id: str, body: models.IdentityProviderPut
+    ) -> models.IdentityProviderOut:
+        """Replace what is said of an identity provider; another domain has to be proven anew."""
+        return self.connection.ask(
+            "PUT",
+            f"/api/v1/identity-providers/{uuid_segment(provider_id)}",
+            models.IdentityProviderOut,
+            body=body,
+        )
+
+    def check_identity_provider(
+        self, provider_id: str, *, idempotency_key: str | None = None
+    ) -> models.IdentityProviderCheck:
+        """Ask the provider what it can, and say what is missing."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/identity-providers/{uuid_segment(provider_id)}/check",
+            models.IdentityProviderCheck,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def prove_domain(
+        self, provider_id: str, *, idempotency_key: str | None = None
+    ) -> models.IdentityProviderCheck:
+        """Look into the DNS for the record that says the mail domain is the tenant's."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/identity-providers/{uuid_segment(provider_id)}/prove-domain",
+            models.IdentityProviderCheck,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
     def list_jobs(
         self,
         *,
@@ -423,6 +491,17 @@ class Api:
             "POST",
             "/api/v1/platform/audit/verify",
             models.ChainReportOut,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def confirm_domain(
+        self, provider_id: str, *, idempotency_key: str | None = None
+    ) -> models.IdentityProviderOut:
+        """Say for the platform that the mail domain is the tenant's, where DNS cannot."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/platform/identity-providers/{uuid_segment(provider_id)}/confirm-domain",
+            models.IdentityProviderOut,
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
 

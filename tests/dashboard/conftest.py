@@ -191,7 +191,8 @@ def copy_of(seeds: Seeds, folder: Path) -> Path:
         steps = int(age // 10) * 10 * 1_000_000
         copy.execute("UPDATE metric_rollups SET window_at = window_at + ?", (steps,))
         # Nor is a log-in a recent one for as long.
-        copy.execute("UPDATE sessions SET created_at = created_at + ?", (int(age) * 1_000_000,))
+        later = int(age) * 1_000_000
+        copy.execute("UPDATE sessions SET authenticated_at = authenticated_at + ?", (later,))
     return folder
 
 

@@ -40,7 +40,8 @@ class TestSignedOut:
 
 class TestPages:
     @pytest.mark.parametrize(
-        ("person", "absent"), [(ADA, []), (VIC, ["clients", "api_keys", "tenants"])]
+        ("person", "absent"),
+        [(ADA, []), (VIC, ["clients", "api_keys", "tenants", "identity_providers"])],
     )
     def test_are_those_of_the_role(self, visit, person, absent):
         screen = visit(person=person)

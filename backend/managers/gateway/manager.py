@@ -349,7 +349,7 @@ def _is_recorded(record: RequestRecord) -> bool:
     These endpoints refuse in OAuth's words or by a page. A problem there is the pipeline's, about
     a credential that came before they were asked, and nobody has recorded that one.
     """
-    return record.path in RECORDS_ITS_REFUSALS and not record.problem
+    return record.route in RECORDS_ITS_REFUSALS and not record.problem
 
 
 def _denied(record: RequestRecord) -> Failure:

@@ -1,7 +1,8 @@
 """Who somebody is: OAuth 2 and OpenID Connect, log-ins, tokens, the clients that ask for them.
 
 Owns ``oauth_clients``, ``signing_keys``, ``sessions``, ``pending_log_ins``, ``totp_secrets``,
-``recovery_codes``, ``login_policies``, ``authorization_codes`` and ``revoked_tokens``. Sends the
+``recovery_codes``, ``login_policies``, ``identity_providers``, ``external_log_ins``,
+``authorization_codes`` and ``revoked_tokens``. Sends the
 signal ``principals`` for clients, sessions, policies and revocations; sends and listens to
 ``signing_keys``.
 """
@@ -21,6 +22,8 @@ from backend.managers.identity._tokens import (
 )
 from backend.managers.identity.errands import (
     AUTHENTICATE,
+    DOMAINS,
+    PROVIDERS,
     RETENTION,
     SECOND_FACTOR,
     SIGNING_KEYS,
@@ -42,6 +45,8 @@ from backend.managers.identity.manager import CallerView, IdentityManager
 from backend.managers.identity.models import (
     AuthorizationCode,
     BrowserSession,
+    ExternalLogInRow,
+    IdentityProviderRow,
     LoginPolicyRow,
     OauthClient,
     PendingLogIn,
@@ -51,6 +56,7 @@ from backend.managers.identity.models import (
     TotpSecret,
 )
 from backend.managers.identity.oauth_routes import OPENAPI, oauth_routes
+from backend.managers.identity.provider_routes import router as provider_router
 from backend.managers.identity.routes import router
 from backend.managers.identity.second_factor_routes import router as second_factor_router
 from backend.managers.identity.settings import IdentitySettings
@@ -66,6 +72,8 @@ ROOM = Room(
         TotpSecret,
         RecoveryCode,
         LoginPolicyRow,
+        IdentityProviderRow,
+        ExternalLogInRow,
         AuthorizationCode,
         RevokedToken,
     ),
@@ -74,9 +82,11 @@ ROOM = Room(
         "client:write": ADMIN,
         "login_policy:read": VIEWER,
         "login_policy:write": ADMIN,
+        "identity_provider:read": ADMIN,
+        "identity_provider:write": ADMIN,
     },
-    errands=(AUTHENTICATE, SIGNING_KEYS, SECOND_FACTOR, RETENTION),
-    routers=(router, second_factor_router),
+    errands=(AUTHENTICATE, SIGNING_KEYS, SECOND_FACTOR, PROVIDERS, DOMAINS, RETENTION),
+    routers=(router, second_factor_router, provider_router),
     mounts=oauth_routes,
     document=OPENAPI,
     # Log-ins are the platform's own.
@@ -88,6 +98,11 @@ ROOM = Room(
         "second_factor.removed": PLATFORM_READ,
         "second_factor.cleared": PLATFORM_READ,
         "recovery_code.used": PLATFORM_READ,
+        "external_login.failed": PLATFORM_READ,
+        "identity_provider.created": "identity_provider:read",
+        "identity_provider.changed": "identity_provider:read",
+        "identity_provider.deleted": "identity_provider:read",
+        "domain.taken": "identity_provider:read",
         "login_policy.changed": "login_policy:read",
         "client.created": "client:read",
         "client.rotated": "client:read",
@@ -105,6 +120,7 @@ __all__ = [
     "AUTHENTICATE",
     "CONSOLE",
     "MAX_TOKEN_CHARACTERS",
+    "PROVIDERS",
     "RECORDS_ITS_REFUSALS",
     "RETENTION",
     "ROOM",

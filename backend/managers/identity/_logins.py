@@ -5,7 +5,7 @@ import hashlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
 import sqlalchemy as sa
@@ -31,6 +31,7 @@ from backend.managers.security import SecurityManager
 from backend.managers.tenant import PRINCIPALS, TenantManager, User
 
 PASSWORD: Final = ("pwd",)
+_LONG_AGO: Final = datetime.fromtimestamp(0, UTC)
 _MAX_PASSWORD_BYTES: Final = 1024
 
 
@@ -57,7 +58,10 @@ class LogIn:
 
 
 class NewSession(NamedTuple):
-    """A fresh session's cookie value, kept nowhere else, its lifetime, and whose it is."""
+    """A fresh session's cookie value, kept nowhere else, its lifetime, and whose password began it.
+
+    ``email`` is empty when none did.
+    """
 
     cookie: str
     seconds: int
@@ -69,6 +73,17 @@ class HalfWay(NamedTuple):
 
     token: str
     seconds: int
+
+
+class Through(NamedTuple):
+    """The tenant's provider that a log-in came by, and when the person proved who they are there.
+
+    None: it does not say, and may have known them for long.
+    """
+
+    provider_id: str
+    tenant_id: str
+    authenticated_at: datetime | None
 
 
 class Awaited(NamedTuple):
@@ -158,7 +173,13 @@ class LogIns:
         return await self.enter(user, PASSWORD, replaces=replaces, peer=peer)
 
     async def enter(
-        self, user: User, methods: Sequence[str], *, replaces: str | None, peer: Peer
+        self,
+        user: User,
+        methods: Sequence[str],
+        *,
+        replaces: str | None,
+        peer: Peer,
+        through: Through | None = None,
     ) -> NewSession | HalfWay:
         """Start the session of somebody who has proven who they are, or ask for what is missing.
 
@@ -170,15 +191,25 @@ class LogIns:
             methods: How they have proven it (RFC 8176).
             replaces: The cookie of the log-in that the browser had.
             peer: Where they are.
+            through: By which provider, if not by a password.
         """
         scope = SystemScope(AUTHENTICATE, actor=f"user:{user.id}", request_id=peer.request_id)
         async with self._database.transaction(scope) as tx:
-            enrolled = await self._second_factors.is_enrolled(tx, user.id)
-            if enrolled or await self._policies.needs_second_factor(tx, user):
-                return await self._wait(tx, user, methods, enrolled=enrolled)
-            return await self._begin(tx, user, methods, replaces, peer)
+            if not has_second_factor(methods):
+                enrolled = await self._second_factors.is_enrolled(tx, user.id)
+                if enrolled or await self._policies.needs_second_factor(tx, user):
+                    return await self._wait(tx, user, methods, through, enrolled=enrolled)
+            return await self._begin(tx, user, methods, through, replaces=replaces, peer=peer)
 
-    async def _wait(self, tx: Tx, user: User, methods: Sequence[str], *, enrolled: bool) -> HalfWay:
+    async def _wait(
+        self,
+        tx: Tx,
+        user: User,
+        methods: Sequence[str],
+        through: Through | None,
+        *,
+        enrolled: bool,
+    ) -> HalfWay:
         token = secrets.token_urlsafe(32)
         sealed: bytes | None = None
         if not enrolled:
@@ -192,6 +223,9 @@ class LogIns:
                 token_hash=_hash(token),
                 user_id=user.id,
                 methods=list(methods),
+                authenticated_at=through.authenticated_at if through else None,
+                provider_id=through.provider_id if through else None,
+                bound_to=through.tenant_id if through else None,
                 sealed_secret=sealed,
                 expires_at=tx.now() + timedelta(seconds=seconds),
             )
@@ -199,7 +233,14 @@ class LogIns:
         return HalfWay(token, seconds)
 
     async def _begin(
-        self, tx: Tx, user: User, methods: Sequence[str], replaces: str | None, peer: Peer
+        self,
+        tx: Tx,
+        user: User,
+        methods: Sequence[str],
+        through: Through | None,
+        *,
+        replaces: str | None,
+        peer: Peer,
     ) -> NewSession:
         now, cookie = tx.now(), secrets.token_urlsafe(32)
         if replaces is not None:
@@ -218,6 +259,9 @@ class LogIns:
             created_at=now,
             expires_at=now + timedelta(seconds=self._settings.session_seconds),
             methods=list(methods),
+            authenticated_at=_proven_at(through, now),
+            provider_id=through.provider_id if through else None,
+            bound_to=through.tenant_id if through else None,
         )
         tx.session.add(session)
         tx.audit(
@@ -228,7 +272,9 @@ class LogIns:
             methods=list(methods),
         )
         tx.emit("login.succeeded", f"user:{user.id}", address=peer.address)
-        return NewSession(cookie, self._settings.session_seconds, user.email)
+        # What a provider asserts of an address gives no browser attempts at its password.
+        email = user.email if through is None else ""
+        return NewSession(cookie, self._settings.session_seconds, email)
 
     async def find_half_way(self, token: str | None) -> Awaited | None:
         """What a log-in that waits for its second factor asks of the person; None when none does.
@@ -288,23 +334,32 @@ class LogIns:
         try:
             async with self._database.transaction(scope) as tx:
                 # Its row first: whoever comes second waits here, and then finds none.
-                methods = await tx.scalar(
+                row: PendingLogIn | None = await tx.scalar(
                     sa.delete(PendingLogIn)
                     .where(
                         PendingLogIn.token_hash == _hash(token),
                         PendingLogIn.expires_at > tx.now(),
                     )
-                    .returning(PendingLogIn.methods)
+                    .returning(PendingLogIn)
                     .execution_options(synchronize_session=False)
                 )
-                if methods is None:
+                if row is None:
                     raise LogInExpiredError
+                through: Through | None = None
+                if row.provider_id is not None and row.bound_to is not None:
+                    through = Through(row.provider_id, row.bound_to, row.authenticated_at)
                 if awaited.secret is None:
                     await self._second_factors.verify(tx, user.id, code)
                 else:
                     codes = await self._second_factors.adopt(tx, user.id, awaited.secret, code)
-                methods = [*methods, *SECOND_FACTOR_METHODS]
-                session = await self._begin(tx, user, methods, replaces, peer)
+                session = await self._begin(
+                    tx,
+                    user,
+                    [*row.methods, *SECOND_FACTOR_METHODS],
+                    through,
+                    replaces=replaces,
+                    peer=peer,
+                )
         except CodeRefusedError:
             await self._failures.note(
                 Failure("second_factor.failed", f"user:{user.id}", peer.address), peer.request_id
@@ -339,7 +394,7 @@ class LogIns:
             enough = has_second_factor(row.methods) or not (
                 await self._policies.needs_second_factor(view, user)
             )
-        return LogIn(row.id, user, row.created_at, row.expires_at, tuple(row.methods), enough)
+        return LogIn(row.id, user, row.authenticated_at, row.expires_at, tuple(row.methods), enough)
 
     async def end(self, session_ids: Sequence[str], *, actor: str, peer: Peer) -> None:
         """End sessions: their id tokens cannot be exchanged and their access tokens are void."""
@@ -383,6 +438,13 @@ class LogIns:
 
 def _account(email: str) -> str:
     return f"login:{email.strip().casefold()}"
+
+
+def _proven_at(through: Through | None, now: datetime) -> datetime:
+    """When the person proved who they are; long ago, if a provider does not say."""
+    if through is None:
+        return now
+    return min(through.authenticated_at or _LONG_AGO, now)
 
 
 def _secret_context(token: str) -> str:

@@ -216,6 +216,7 @@ class Snapshot:
     exchange: ExchangeSubject | None = None
     methods: Sequence[str] = ()
     lacks_second_factor: bool = False
+    bound_to: str | None = None
     new_code: tuple[str, CodeSnapshot] | None = None
 
     def access_token(

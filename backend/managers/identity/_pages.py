@@ -50,6 +50,7 @@ border-radius:.5rem}
 code{display:block;font:1rem/1.6 ui-monospace,Menlo,Consolas,monospace;color:var(--text);
 overflow-wrap:anywhere;margin:0 0 1.25rem}
 .codes{columns:2;padding:0;margin:0 0 1.25rem;list-style:none}.codes code{margin:0;font-size:.9rem}
+.other{display:block;text-align:center;margin:1.1rem 0 0;color:var(--accent)}
 @media (forced-colors:active){main,button{border:1px solid}}
 """.strip()
 
@@ -93,6 +94,21 @@ maxlength="1024"{% if problem %} aria-invalid="true" aria-describedby="problem"{
 {%- if email %} autofocus{% endif %}>
 <button type="submit">Log in</button>
 </form>
+{% if elsewhere %}<a class="other" href="{{ elsewhere }}">Sign in with your organisation</a>
+{% endif %}{% endblock %}"""
+
+_ELSEWHERE: Final = """{% extends "page" %}{% block content %}
+{% if address %}<a class="button" href="{{ address }}">Sign in with {{ name }}</a>{% else %}
+<form method="post" action="/oauth/external">
+<input type="hidden" name="csrf" value="{{ csrf }}">
+<input type="hidden" name="return_to" value="{{ return_to }}">
+<label for="email">E-mail at your organisation</label>
+<input id="email" name="email" type="email" autocomplete="username" required maxlength="254"
+value="{{ email }}"{% if problem %} aria-invalid="true" aria-describedby="problem"{% endif %}
+ autofocus>
+<button type="submit">Continue</button>
+</form>{% endif %}
+{% if return_to %}<a class="other" href="{{ back }}">Log in with a password</a>{% endif %}
 {% endblock %}"""
 
 _LOG_OUT: Final = """{% extends "page" %}{% block content %}
@@ -127,6 +143,7 @@ _pages: Final = jinja2.Environment(
             "page": _PAGE,
             "log_in": _LOG_IN,
             "log_out": _LOG_OUT,
+            "elsewhere": _ELSEWHERE,
             "second_factor": _SECOND_FACTOR,
             "recovery_codes": _RECOVERY_CODES,
         }
@@ -138,16 +155,68 @@ _pages.globals["style"] = _STYLE
 
 
 def log_in_page(
-    *, csrf: str, return_to: str, client_name: str, email: str = "", problem: str = ""
+    *,
+    csrf: str,
+    return_to: str,
+    client_name: str,
+    elsewhere: str = "",
+    email: str = "",
+    problem: str = "",
 ) -> str:
-    """The log-in form."""
+    """The log-in form.
+
+    Args:
+        csrf: Ties it to the browser.
+        return_to: Where it leads.
+        client_name: Who waits there.
+        elsewhere: Where one signs in with one's organisation, if anybody does.
+        email: What was typed before.
+        problem: What was wrong with it.
+    """
     return _pages.get_template("log_in").render(
         title="Log in",
         lead=f"to continue to {client_name}" if client_name else "",
         csrf=csrf,
         return_to=return_to,
+        elsewhere=elsewhere,
         email=email,
         problem=problem,
+    )
+
+
+def elsewhere_page(
+    *, csrf: str, return_to: str, back: str, email: str = "", problem: str = ""
+) -> str:
+    """Asks for an e-mail address, by whose domain the organisation is found."""
+    return _pages.get_template("elsewhere").render(
+        title="Sign in with your organisation",
+        lead="",
+        csrf=csrf,
+        return_to=return_to,
+        back=back,
+        email=email,
+        problem=problem,
+        address="",
+        name="",
+    )
+
+
+def departure_page(*, name: str, address: str, back: str, lead: str = "") -> str:
+    """The way to an organisation's own page.
+
+    A link and no redirect: a form may lead only to origins that its page names, and which one it
+    is, is known by what the form brings.
+    """
+    return _pages.get_template("elsewhere").render(
+        title="Sign in with your organisation",
+        lead=lead,
+        csrf="",
+        return_to=back,
+        back=back,
+        email="",
+        problem="",
+        address=address,
+        name=name,
     )
 
 

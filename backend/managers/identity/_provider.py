@@ -29,6 +29,7 @@ from backend.core.database import Database, ReadTx
 from backend.core.errors import NotFoundError
 from backend.core.ids import PLATFORM_TENANT
 from backend.managers.identity import _oauth
+from backend.managers.identity._external import EXTERNAL_PATH
 from backend.managers.identity._failures import Failure, FailureAudit, FailureLimits, stranger
 from backend.managers.identity._logins import LogIn, LogIns, Peer
 from backend.managers.identity._oauth import Answer, ClientSnapshot, Person, Server, Snapshot
@@ -58,7 +59,10 @@ TOKEN_PATH: Final = "/oauth/token"
 REVOKE_PATH: Final = "/oauth/revoke"
 LOGIN_PATH: Final = "/oauth/login"
 SECOND_FACTOR_PATH: Final = "/oauth/second-factor"
-RECORDS_ITS_REFUSALS: Final = frozenset({TOKEN_PATH, REVOKE_PATH, LOGIN_PATH, SECOND_FACTOR_PATH})
+CALLBACK_ROUTE: Final = f"{EXTERNAL_PATH}/{{provider_id}}/callback"
+RECORDS_ITS_REFUSALS: Final = frozenset(
+    {TOKEN_PATH, REVOKE_PATH, LOGIN_PATH, SECOND_FACTOR_PATH, CALLBACK_ROUTE}
+)
 """Endpoints that audit what they refuse, and say more of it than its status does."""
 _MAX_ENTRIES: Final = 10_000
 _INTERACTIVE: Final = frozenset({"login", "select_account"})
@@ -349,6 +353,7 @@ class OpenIdProvider:
         if not user.disabled:
             snapshot.person = Person(user, session.id)
             snapshot.session_expires_at = session.expires_at
+            snapshot.bound_to = session.bound_to
             snapshot.methods = session.methods
             if snapshot.code is not None:
                 snapshot.code.methods = tuple(session.methods)
@@ -371,6 +376,8 @@ class OpenIdProvider:
             # platform is not a right to read its customers' mail.
             wanted = given.get("tenant")
             for tenant, role in await self._tenants.list_tenants_of(view, claims.user_id):
+                if snapshot.bound_to not in {None, tenant.id}:
+                    continue
                 if wanted is None or tenant.id == wanted:
                     snapshot.lacks_second_factor = not has_second_factor(
                         snapshot.methods

@@ -7,6 +7,8 @@ from backend.core.context import Errand
 from backend.managers.identity.models import (
     AuthorizationCode,
     BrowserSession,
+    ExternalLogInRow,
+    IdentityProviderRow,
     LoginPolicyRow,
     OauthClient,
     PendingLogIn,
@@ -23,7 +25,7 @@ _SECOND_FACTORS: Final = tables_of(TotpSecret, RecoveryCode, PendingLogIn, Brows
 AUTHENTICATE: Final = Errand(
     "identity.authenticate",
     tables_of(OauthClient, SigningKey, BrowserSession, AuthorizationCode, RevokedToken)
-    | tables_of(LoginPolicyRow)
+    | tables_of(LoginPolicyRow, IdentityProviderRow, ExternalLogInRow)
     | _SECOND_FACTORS
     | PEOPLE
     | SEALING,
@@ -42,8 +44,16 @@ SECOND_FACTOR: Final = Errand(
 )
 """What people do to their own second factor, and the platform's administrators to others'."""
 
+_PROVIDERS: Final = tables_of(IdentityProviderRow, ExternalLogInRow, PendingLogIn, BrowserSession)
+
+PROVIDERS: Final = Errand("identity.providers", _PROVIDERS | SEALING, confined=True)
+"""One tenant's identity providers, and the log-ins that end with them."""
+
+DOMAINS: Final = Errand("identity.domains", tables_of(IdentityProviderRow), of_platform=True)
+"""Confirming that a provider speaks for a mail domain."""
+
 RETENTION: Final = Errand(
     "identity.retention",
-    tables_of(AuthorizationCode, BrowserSession, PendingLogIn, RevokedToken),
+    tables_of(AuthorizationCode, BrowserSession, ExternalLogInRow, PendingLogIn, RevokedToken),
 )
 """Forgetting what has expired."""

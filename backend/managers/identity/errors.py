@@ -76,6 +76,52 @@ class SecondFactorMissingError(ConflictError):
     code, title = "identity.second_factor_missing", "Set up your own second factor first"
 
 
+class ProviderNotFoundError(NotFoundError):
+    """No such identity provider in this tenant."""
+
+    code, title = "identity.provider_not_found", "No such identity provider"
+
+
+class ProviderUnusableError(InvalidInputError):
+    """What is said to be an identity provider cannot be used as one."""
+
+    code, title = "identity.provider_unusable", "This identity provider cannot be used"
+
+
+class OwnerByMappingError(InvalidInputError):
+    """Owners are made by owners, one by one, and by no group of another system."""
+
+    code, title = "identity.owner_by_mapping", "No group makes somebody owner"
+
+
+class DomainNotProvenError(ConflictError):
+    """Nothing in the DNS says yet that the domain is the tenant's, or no domain is claimed."""
+
+    code, title = "identity.domain_not_proven", "The domain is not proven"
+
+
+class DomainTakenError(ConflictError):
+    """Another identity provider speaks for this domain already."""
+
+    code, title = "identity.domain_taken", "The domain belongs to another identity provider"
+
+
+class ExternalLogInError(UnauthenticatedError):
+    """What came back from an identity provider does not hold; the person is told no more.
+
+    Attributes:
+        part: Which part does not hold, for the trail.
+        provider_id: Of the provider, once it is known.
+    """
+
+    code, title = "identity.external_log_in_failed", "The sign-in there did not work"
+
+    def __init__(self, part: str, provider_id: str = "") -> None:
+        super().__init__()
+        self.part = part
+        self.provider_id = provider_id
+
+
 class TooManyFailuresError(RateLimitedError):
     """Too many failed attempts from this address or for this account."""
 

@@ -15,10 +15,14 @@ from backend.core.database import Database, ReadTx, Tx
 from backend.core.errors import AppError, NotFoundError
 from backend.core.ids import PLATFORM_TENANT
 from backend.kit.limiter import GcraLimiter
+from backend.kit.outbound import Outbound
 from backend.managers.identity._clients import CONSOLE, Clients
+from backend.managers.identity._external import ExternalProviders
+from backend.managers.identity._external_log_ins import ExternalLogIns
 from backend.managers.identity._failures import FailureAudit, FailureLimits
 from backend.managers.identity._policies import LoginPolicies, has_second_factor
 from backend.managers.identity._provider import OpenIdProvider
+from backend.managers.identity._providers import IdentityProviders
 from backend.managers.identity._tokens import (
     SIGNING_KEYS_CHANGED,
     AccessClaims,
@@ -35,6 +39,7 @@ from backend.managers.identity.errors import (
 from backend.managers.identity.models import (
     AuthorizationCode,
     BrowserSession,
+    ExternalLogInRow,
     OauthClient,
     PendingLogIn,
     RevokedToken,
@@ -79,6 +84,8 @@ class IdentityManager:
         provider: Speaks OAuth and OpenID Connect.
         second_factors: What people have beside their password.
         policies: What tenants ask of log-ins.
+        providers: Tenants' own identity providers.
+        external_log_ins: Log-ins that come by them.
     """
 
     def __init__(
@@ -89,6 +96,7 @@ class IdentityManager:
         settings: IdentitySettings,
         *,
         limiter: GcraLimiter,
+        outbound: Outbound,
         monotonic: Callable[[], float] = system_monotonic,
     ) -> None:
         self._database = database
@@ -113,6 +121,22 @@ class IdentityManager:
             security=security,
             second_factors=self.second_factors,
             policies=self.policies,
+            limits=limits,
+            failures=self.failures,
+        )
+        external = ExternalProviders(
+            outbound,
+            issuer=settings.issuer,
+            allow_private=settings.allow_private_providers,
+            monotonic=monotonic,
+        )
+        self.providers = IdentityProviders(security, tenants.roles, outbound, external)
+        self.external_log_ins = ExternalLogIns(
+            database,
+            tenants,
+            self.providers,
+            external,
+            self.provider.log_ins,
             limits=limits,
             failures=self.failures,
         )
@@ -198,7 +222,7 @@ class IdentityManager:
             expires_at=float(claims.expires_at),
             console=claims.client_id == CONSOLE,
             session_id=claims.session_id,
-            logged_in_at=session.created_at.timestamp() if session else 0.0,
+            logged_in_at=session.authenticated_at.timestamp() if session else 0.0,
             second_factor=session is not None and has_second_factor(session.methods),
         )
 
@@ -217,6 +241,10 @@ class IdentityManager:
             )
         )
         if user.disabled or session is None:
+            raise CredentialInvalidError
+        if session.bound_to not in {None, claims.tenant_id} and (
+            claims.tenant_id != PLATFORM_TENANT
+        ):
             raise CredentialInvalidError
         if claims.tenant_id == PLATFORM_TENANT:
             return user.name, "", False, session
@@ -315,7 +343,13 @@ class IdentityManager:
         Needs the retention errand; returns how many rows went.
         """
         now, gone = tx.now(), 0
-        for model in (AuthorizationCode, BrowserSession, PendingLogIn, RevokedToken):
+        for model in (
+            AuthorizationCode,
+            BrowserSession,
+            PendingLogIn,
+            ExternalLogInRow,
+            RevokedToken,
+        ):
             result = await tx.execute(
                 sa.delete(model)
                 .where(model.expires_at <= now)

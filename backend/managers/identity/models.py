@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.core.database import Base, Id, Json, TenantOwned
@@ -44,8 +45,14 @@ class BrowserSession(Base):
     user_id: Mapped[str] = mapped_column(Id, index=True)
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
-    # How they proved who they are, by RFC 8176.
+    # How they proved who they are, by RFC 8176, and when: at a provider it may have been long ago.
     methods: Mapped[list[str]] = mapped_column(Json)
+    authenticated_at: Mapped[datetime]
+    # Through a tenant's provider, it is good for that tenant alone.
+    provider_id: Mapped[str | None] = mapped_column(Id)
+    bound_to: Mapped[str | None] = mapped_column(Id)
+
+    __table_args__ = (sa.Index(None, "provider_id"),)
 
 
 class PendingLogIn(Base):
@@ -58,6 +65,9 @@ class PendingLogIn(Base):
     token_hash: Mapped[bytes] = mapped_column(primary_key=True)
     user_id: Mapped[str] = mapped_column(Id, index=True)
     methods: Mapped[list[str]] = mapped_column(Json)
+    authenticated_at: Mapped[datetime | None]
+    provider_id: Mapped[str | None] = mapped_column(Id)
+    bound_to: Mapped[str | None] = mapped_column(Id)
     sealed_secret: Mapped[bytes | None]
     expires_at: Mapped[datetime] = mapped_column(index=True)
 
@@ -91,6 +101,51 @@ class LoginPolicyRow(TenantOwned, Base):
     tenant_id: Mapped[str] = mapped_column(Id, primary_key=True)
     require_second_factor: Mapped[bool]
     updated_at: Mapped[datetime]
+
+
+class IdentityProviderRow(TenantOwned, Base):
+    """A tenant's own OpenID provider; ``domain`` counts unless it is only ``claimed``."""
+
+    __tablename__ = "identity_providers"
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    name: Mapped[str]
+    issuer: Mapped[str]
+    client_id: Mapped[str]
+    sealed_secret: Mapped[bytes]
+    groups_claim: Mapped[str]
+    # Pairs of group and role: of several the first counts, and objects keep no order.
+    roles_by_group: Mapped[list[list[str]]] = mapped_column(Json)
+    default_role: Mapped[str | None]
+    second_factor: Mapped[bool]
+    domain: Mapped[str | None]
+    domain_state: Mapped[str]
+    domain_token: Mapped[str]
+    enforced: Mapped[bool]
+    disabled: Mapped[bool]
+    created_at: Mapped[datetime]
+
+    # A log-in's: whose domain is this? And of two that claim one, one has it.
+    __table_args__ = (
+        sa.Index(
+            "uq_identity_providers_domain",
+            "domain",
+            unique=True,
+            sqlite_where=sa.column("domain_state") != "claimed",
+            postgresql_where=sa.column("domain_state") != "claimed",
+        ),
+        sa.Index("ix_identity_providers_id", "id"),
+    )
+
+
+class ExternalLogInRow(Base):
+    """A browser on its way to a provider and back; one use."""
+
+    __tablename__ = "external_log_ins"
+    state_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    provider_id: Mapped[str] = mapped_column(Id, index=True)
+    return_to: Mapped[str]
+    max_age: Mapped[int | None]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class AuthorizationCode(Base):

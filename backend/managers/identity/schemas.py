@@ -3,9 +3,10 @@
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, SecretStr
 
 from backend.http.schemas import Input, Name, ShownOnce
+from backend.managers.identity._providers import ProviderFacts
 from backend.managers.tenant import Role
 
 
@@ -113,6 +114,87 @@ class LoginPolicyOut(BaseModel):
     """What the tenant asks of its people's log-ins."""
 
     require_second_factor: bool
+
+
+class _ProviderInput(Input):
+    name: Name = Field(examples=["Acme single sign-on"])
+    issuer: str = Field(
+        max_length=500,
+        pattern=r"^https?://[^\s\x00-\x1f]+$",
+        description="As its own metadata says it, to the letter",
+        examples=["https://login.acme.example"],
+        json_schema_extra={"format": "uri"},
+    )
+    client_id: str = Field(min_length=1, max_length=500, examples=["email-sender"])
+    groups_claim: str = Field(
+        "groups", min_length=1, max_length=100, description="Of id tokens; a list of texts"
+    )
+    roles_by_group: dict[str, Role] = Field(
+        default_factory=dict,
+        max_length=100,
+        description="Of several groups that somebody is in, the first here counts",
+    )
+    default_role: Role | None = Field(
+        None, description="Of who is in none of the groups; null: they may not enter"
+    )
+    second_factor: bool = Field(
+        False, description="Whether its log-ins count as with a second factor"
+    )
+    domain: str | None = Field(
+        None,
+        max_length=253,
+        description="Mail domain it speaks for, once that is proven or confirmed",
+        examples=["acme.example"],
+    )
+    enforced: bool = Field(
+        False, description="Whether nobody of that domain logs in with a password"
+    )
+    disabled: bool = False
+
+    def facts(self) -> ProviderFacts:
+        """What it says, without the secret."""
+        return ProviderFacts(**self.model_dump(exclude={"client_secret"}))
+
+
+class IdentityProviderCreate(_ProviderInput):
+    """The tenant's own OpenID provider, at which we are registered as a client."""
+
+    client_secret: SecretStr = Field(
+        min_length=1, max_length=1000, examples=["a secret of the provider's"]
+    )
+
+
+class IdentityProviderPut(_ProviderInput):
+    """All of it anew; the secret only if it changes."""
+
+    client_secret: SecretStr | None = Field(None, min_length=1, max_length=1000)
+
+
+class IdentityProviderOut(BaseModel):
+    """An identity provider without its secret."""
+
+    id: str
+    name: str
+    issuer: str
+    client_id: str
+    redirect_uri: str = Field(description="To be registered there")
+    groups_claim: str
+    roles_by_group: dict[str, str]
+    default_role: str | None
+    second_factor: bool
+    domain: str | None
+    domain_state: Literal["none", "claimed", "proven", "confirmed"]
+    proof_name: str | None = Field(description="The name of a TXT record that proves the domain")
+    proof_value: str | None = Field(description="What it has to say")
+    enforced: bool
+    disabled: bool
+    created_at: datetime
+
+
+class IdentityProviderCheck(IdentityProviderOut):
+    """An identity provider that somebody looked at."""
+
+    problem: str | None = Field(description="What is missing; null: nothing")
 
 
 class SigningKeyRotated(BaseModel):

@@ -53,6 +53,13 @@ class IdentitySettings(BaseModel):
         le=86_400,
         description="How old a log-in may be for dangerous acts; older ones are asked again.",
     )
+    allow_private_providers: bool = Field(
+        False,
+        description=(
+            "Let tenants name identity providers on loopback and private networks, on loopback"
+            " without TLS too."
+        ),
+    )
     signing_key_days: int = Field(
         30, ge=1, le=3650, description="After so many days tokens are signed with a new key."
     )

@@ -29,7 +29,7 @@ from backend.core.events import read_span
 from backend.core.ids import uuid7
 from backend.managers.email import EmailSettings
 from backend.managers.gateway import GatewayManager, GatewaySettings
-from backend.managers.identity import IdentitySettings
+from backend.managers.identity import IdentityManager, IdentitySettings
 from backend.managers.orchestrator import OrchestratorManager, Worker
 from backend.migrations import runner
 from backend.settings import DatabaseSettings, Settings, TelemetrySettings
@@ -293,6 +293,7 @@ async def use_everything(house: House, ada: TenantClient) -> None:
     await house.ask(ada, "GET /api/v1/me")
     await house.ask(ada, "GET /api/v1/roles")
     await keep_people(house, ada)
+    await keep_providers(house, ada, admin)
     await keep_the_platform(house, ada, admin)
 
 
@@ -334,6 +335,31 @@ async def keep_second_factors(house: House, ada: TenantClient, user_id: str) -> 
     policy = {"require_second_factor": False}
     await house.ask(ada, "PUT /api/v1/login-policy", json=policy)
     await house.ask(ada, "GET /api/v1/login-policy")
+
+
+async def keep_providers(house: House, ada: TenantClient, admin: TenantClient) -> None:
+    """A provider from its making to its end, and somebody who looks whose domain it is."""
+    body = {"name": "Acme", "issuer": "https://login.acme.invalid", "client_id": "c"}
+    domain = {"domain": "acme.invalid", "client_secret": "s"}
+    made = await house.ask(ada, "POST /api/v1/identity-providers", json=body | domain)
+    one = {"provider_id": made.json()["id"]}
+    await house.ask(ada, "GET /api/v1/identity-providers/{provider_id}", path=one)
+    put = await house.ask(
+        ada, "PUT /api/v1/identity-providers/{provider_id}", path=one, json=body | domain
+    )
+    assert put.status_code == 200, put.text
+    for act in ("check", "prove-domain"):
+        done = await house.ask(
+            ada, f"POST /api/v1/identity-providers/{{provider_id}}/{act}", path=one
+        )
+        assert done.json()["problem"], done.text
+    done = await house.ask(
+        admin, "POST /api/v1/platform/identity-providers/{provider_id}/confirm-domain", path=one
+    )
+    assert done.status_code == 200, done.text
+    found = await house.platform.of(IdentityManager).external_log_ins.provider_of("a@acme.invalid")
+    assert found is not None
+    await house.ask(ada, "DELETE /api/v1/identity-providers/{provider_id}", path=one)
 
 
 async def platform_admin(house: House, ada: TenantClient) -> TenantClient:
@@ -431,6 +457,7 @@ TEXT = {"subject": "Hello", "text": "There"}
 NOBODY = "nobody@example.test"
 # Lists and their filters, some of which find nothing: what is not there is looked for longest.
 LISTS: dict[str, list[dict[str, str]]] = {
+    "GET /api/v1/identity-providers": [{}],
     "GET /api/v1/emails": [
         {},
         {"state": "bounced"},
