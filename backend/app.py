@@ -195,7 +195,9 @@ def compose(
     # One for both: who fails and who asks too often are turned away by one clock.
     limiter = GcraLimiter()
     identity = hold(
-        IdentityManager(database, security, tenants, settings.identity, limiter=limiter)
+        IdentityManager(
+            database, security, tenants, settings.identity, limiter=limiter, outbound=outbound
+        )
     )
     hold(
         GatewayManager(

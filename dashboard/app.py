@@ -25,7 +25,7 @@ _VIEWS: Final = Path(__file__).parent / "views"
 class Entry(NamedTuple):
     """A page, the group it stands in, and the permissions of which one is enough.
 
-    Without any of them the page is absent.
+    Without any of them the page is absent. One that names none is everybody's own.
     """
 
     group: str
@@ -54,6 +54,8 @@ ENTRIES: Final = (
     _entry(_PEOPLE, "members", "Members", "group", "member:read"),
     _entry(_PEOPLE, "clients", "API clients", "api", "client:read"),
     _entry(_PEOPLE, "api_keys", "API keys", "key", "api_key:read"),
+    _entry(_PEOPLE, "identity_providers", "Identity providers", "badge", "identity_provider:read"),
+    _entry(_PEOPLE, "second_factor", "Second factor", "phonelink_lock"),
     _entry(_PLATFORM, "tenants", "Tenants", "domain", "platform:read"),
     _entry(_PLATFORM, "signing_keys", "Signing keys", "encrypted", "platform:read"),
 )
@@ -61,7 +63,7 @@ ENTRIES: Final = (
 
 
 def allowed(me: client.models.MeOut) -> list[Entry]:
-    """Return the pages this person has.
+    """Return the pages that this person's permissions open.
 
     A hidden page would still open by its address; an absent one does not exist.
     """
@@ -100,15 +102,17 @@ def main() -> None:
     except client.ApiProblem as problem:
         unavailable(problem)
         return
-    entries = allowed(me)
-    pages = [_page(entry) for entry in entries] or [_no_pages()]
+    permitted = allowed(me)
+    entries = [entry for entry in ENTRIES if entry in permitted or not entry.permissions]
+    pages = [_page(entry) for entry in entries]
     st.logo(theme.MARK, size="large")
     # Drawn by the sidebar itself: Streamlit's own links lead to addresses without a tenant.
-    chosen = st.navigation(pages, position="hidden")
+    first = [] if permitted else [_no_pages()]
+    chosen = st.navigation([*first, *pages], position="hidden")
     # Said on each run, though it stands there mostly: the link of the page on show changes what
     # this run was asked for and leaves the browser's address as it was.
     st.query_params[state.TENANT] = me.tenant.slug
-    sidebar(session, me, list(zip(entries, pages, strict=False)), chosen)
+    sidebar(session, me, list(zip(entries, pages, strict=True)), chosen)
     confirm.say_pending()
     with problems.guard():
         chosen.run()

@@ -25,6 +25,7 @@ _KEY: Final = "session"
 _LEEWAY_SECONDS: Final = 45.0
 _RELOGIN_GUARD_SECONDS: Final = 120.0
 _LOGIN_REFUSED: Final = frozenset({"invalid_grant", "invalid_request", "unauthenticated"})
+_SECOND_FACTOR_MISSING: Final = "insufficient_user_authentication"
 _TENANT_REFUSED: Final = "invalid_target"
 _NOWHERE: Final = "You are not a member of any tenant."
 TENANT: Final = "tenant"
@@ -197,6 +198,9 @@ class Session:
         try:
             grant = self._gate.exchange(self.id_token, self._tenant)
         except client.ApiProblem as problem:
+            if problem.code == _SECOND_FACTOR_MISSING:
+                # The provider asks for it there: it counts this login as none.
+                raise SignedOut(renewable=not fresh_login) from problem
             if problem.code in _LOGIN_REFUSED:
                 raise SignedOut(renewable=False) from problem
             if problem.code == _TENANT_REFUSED:

@@ -11,7 +11,9 @@ class Principal:
 
     ``subject`` is the stable id in audit rows: ``user:<uuid>``, ``client:<client id>`` or
     ``api_key:<uuid>``. ``platform_role`` is what they are to the platform, if anything;
-    ``console`` says that a person looks on through the platform's own console.
+    ``console`` says that a person looks on through the platform's own console. Of a person,
+    ``session_id`` is the log-in they act by and ``logged_in_at`` when that was, in epoch seconds;
+    ``second_factor`` whether more than a password was asked for.
     """
 
     subject: str
@@ -23,6 +25,14 @@ class Principal:
     platform_role: str = ""
     expires_at: float = 0.0
     console: bool = False
+    session_id: str = ""
+    logged_in_at: float = 0.0
+    second_factor: bool = False
+
+    @property
+    def user_id(self) -> str:
+        """The person's id; empty for a program."""
+        return self.subject.partition(":")[2] if self.kind == "user" else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,28 @@ def lacks(permission: str) -> ForbiddenError:
     )
 
 
-def requires(permission: str, *, errand: Errand | None = None) -> Any:
+class LogInTooOldError(UnauthenticatedError):
+    """The act is a dangerous one, and the person's log-in is not a recent one."""
+
+    code, title = "log_in_too_old", "Log in again to do this"
+
+
+def too_old(max_age_seconds: int) -> LogInTooOldError:
+    """The refusal of a log-in that is too old for the act: the challenge of RFC 9470."""
+    return LogInTooOldError(
+        f"This needs a log-in of the last {max_age_seconds} s",
+        headers={
+            "WWW-Authenticate": (
+                'Bearer error="insufficient_user_authentication", '
+                'error_description="A more recent log-in is needed", '
+                f'max_age="{max_age_seconds}"'
+            )
+        },
+        max_age=max_age_seconds,
+    )
+
+
+def requires(permission: str, *, errand: Errand | None = None, fresh: bool = False) -> Any:
     """The caller's scope, once the caller is known to hold ``permission``.
 
     Args:
@@ -53,6 +74,8 @@ def requires(permission: str, *, errand: Errand | None = None) -> Any:
         errand: Gives a system errand's scope instead, for acts on tables that belong to no tenant.
             Unless it is of the platform it speaks for the caller's tenant, and its manager
             confines each statement by hand.
+        fresh: The act is dangerous: of people the pipeline asks for a recent log-in, by the
+            head of the request. Programs have none and are not asked.
     """
 
     async def check(request: Request, principal: Caller) -> Scope | SystemScope:
@@ -71,6 +94,30 @@ def requires(permission: str, *, errand: Errand | None = None) -> Any:
         return SystemScope(errand, **who, along=request.app.state.along)
 
     check.permission = permission  # type: ignore[attr-defined]
+    check.fresh = fresh  # type: ignore[attr-defined]
+    return Depends(check)
+
+
+def personal(errand: Errand, *, fresh: bool = False) -> Any:
+    """The scope of an errand on what is the caller's own, who must be a person.
+
+    Args:
+        errand: Of the platform: people belong to no tenant.
+        fresh: As :func:`requires` has it.
+    """
+
+    async def check(request: Request, principal: Caller) -> SystemScope:
+        if principal.kind != "user":
+            raise ForbiddenError("Only a person has this")
+        return SystemScope(
+            errand,
+            actor=principal.subject,
+            request_id=request.scope.get("request_id", ""),
+            traceparent=request.scope.get("traceparent", ""),
+            along=request.app.state.along,
+        )
+
+    check.fresh = fresh  # type: ignore[attr-defined]
     return Depends(check)
 
 

@@ -11,10 +11,11 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import iter_route_contexts
 
-from backend.core.errors import RateLimitedError
+from backend.core.errors import RateLimitedError, UnauthenticatedError
 from backend.http.data_route import DataRoute, NotJsonError, Raw
+from backend.http.deps import LogInTooOldError
 from backend.http.reply import problems
-from backend.http.routing import permission_of
+from backend.http.routing import is_fresh, permission_of
 
 ONLY_READS: Final = "x-only-reads"
 """Said of a POST that is one for its body and changes nothing: no record, and no answer kept."""
@@ -128,10 +129,18 @@ def build_document(
         for context in iter_route_contexts(app.routes)
         for method in context.methods or ()
     }
+    fresh = {
+        (context.path, method.lower())
+        for context in iter_route_contexts(app.routes)
+        if is_fresh(context)
+        for method in context.methods or ()
+    }
     for path, item in document["paths"].items():
         if path not in open_paths:
             for method, operation in item.items():
                 _complete(method, operation, permissions[path, method])
+                if (path, method) in fresh:
+                    _ask_again(operation)
     for fragment in (*fragments, *map(_fragment_of, data_routes)):
         for path, item in fragment.get("paths", {}).items():
             # One by one: two operations may be told by the same parts.
@@ -247,6 +256,13 @@ def _complete(method: str, operation: dict[str, Any], permission: str) -> None:
         responses["415"] = _problem(f"The body is not `{media}`")
     if method == "post" and not operation.get(ONLY_READS):
         _offer_idempotency(operation)
+
+
+def _ask_again(operation: dict[str, Any]) -> None:
+    """Say of a dangerous act that people's log-ins must be recent ones."""
+    operation["x-recent-log-in"] = True
+    refusals = problems(UnauthenticatedError, LogInTooOldError, of_all=True)
+    operation["responses"]["401"]["description"] = refusals[401]["description"]
 
 
 def _offer_idempotency(operation: dict[str, Any]) -> None:

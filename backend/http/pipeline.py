@@ -42,7 +42,7 @@ from backend.core.telemetry import (
     parse_traceparent,
 )
 from backend.http.body import bounded, read_body, replayed
-from backend.http.deps import lacks
+from backend.http.deps import lacks, too_old
 from backend.http.head import refuse_host, refuse_unknown_parameters
 from backend.http.problem import MethodNotAllowedError, bug_response, error_response
 from backend.http.reply import (
@@ -133,6 +133,9 @@ class Gate(Protocol):
 
     async def authenticate(self, credential: str) -> Principal:
         """Who a credential is; raises UnauthenticatedError."""
+
+    def missed_max_age(self, principal: Principal) -> int | None:
+        """How recent, in seconds, a log-in must be that this one is not; None: it is."""
 
     async def replay(self, principal: Principal, key: str) -> StoredReply | None:
         """The first answer to this key, if there is one."""
@@ -303,6 +306,8 @@ class Pipeline:
             limit = min(limit, _STRANGER_BYTES)
         elif target.permission and target.permission not in principal.permissions:
             raise lacks(target.permission)
+        elif target.fresh and (seconds := self._gate.missed_max_age(principal)) is not None:
+            raise too_old(seconds)
         if target.allow is not None:  # what is no route asks for no permission
             raise _miss(target.allow)
         if scope["query_string"] and target.query is not None:

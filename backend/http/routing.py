@@ -57,6 +57,7 @@ class Target(NamedTuple):
         app: What serves it.
         query: The parameters of its query by name, and whether one may be given several times;
             None: it says itself what it takes.
+        fresh: Whether a person's log-in must be a recent one.
         allow: None for a route. Else there is none, and these are the path's methods: 404 when
             there are none either, 405 otherwise.
     """
@@ -68,6 +69,7 @@ class Target(NamedTuple):
     cost: int
     app: ASGIApp
     query: Mapping[str, bool] | None = None
+    fresh: bool = False
     allow: tuple[str, ...] | None = None
 
 
@@ -152,8 +154,9 @@ class RouteTable:
             if path is None or not methods:
                 raise RouteClashError(f"{path or repr(context.route)} is no route with methods")
             permission, query = permission_of(context), _query_of(context)
+            fresh = is_fresh(context)
             for method in methods:
-                shape = self._add(method, path, permission, 1, control_plane, query)
+                shape = self._add(method, path, permission, 1, control_plane, query, fresh=fresh)
                 _refuse_hidden(method, shape, before)
                 before.append((method, shape))
         for route in data_routes:
@@ -169,6 +172,8 @@ class RouteTable:
         cost: int,
         app: ASGIApp,
         query: Mapping[str, bool] | None,
+        *,
+        fresh: bool = False,
     ) -> tuple[str, ...]:
         if not path.startswith("/"):
             raise RouteClashError(f"{path!r} does not begin with a slash")
@@ -190,7 +195,7 @@ class RouteTable:
             other = node.targets[method].template
             raise RouteClashError(f"{method} {path} is claimed twice, the other time as {other}")
         rule = self._rule_of(path)
-        node.targets[method] = Target(path, permission, rule[1], rule[0], cost, app, query)
+        node.targets[method] = Target(path, permission, rule[1], rule[0], cost, app, query, fresh)
         self._depth = max(self._depth, len(shape))
         if "{}" not in shape:
             self._spelled[path] = node.targets
@@ -274,6 +279,11 @@ def permission_of(context: RouteContext) -> str:
     if len(found) > 1:
         raise RouteClashError(f"{context.path} requires {' and '.join(sorted(found))}: name one")
     return found.pop() if found else ""
+
+
+def is_fresh(context: RouteContext) -> bool:
+    """Whether the route's ``requires(...)`` asks for a recent log-in."""
+    return any(getattr(dependant.call, "fresh", False) for dependant in _dependants_of(context))
 
 
 def _query_of(context: RouteContext) -> dict[str, bool] | None:

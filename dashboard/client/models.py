@@ -366,6 +366,86 @@ class HealthOut(Wire, frozen=True, kw_only=True):
     required: bool
 
 
+class IdentityProviderCheck(Wire, frozen=True, kw_only=True):
+    """An identity provider that somebody looked at."""
+
+    client_id: str
+    created_at: datetime
+    default_role: str | None
+    disabled: bool
+    domain: str | None
+    domain_state: str
+    enforced: bool
+    groups_claim: str
+    id: str
+    issuer: str
+    name: str
+    problem: str | None
+    proof_name: str | None
+    proof_value: str | None
+    redirect_uri: str
+    roles_by_group: dict[str, str]
+    second_factor: bool
+
+
+class IdentityProviderCreate(Wire, frozen=True, kw_only=True):
+    """The tenant's own OpenID provider, at which we are registered as a client."""
+
+    client_id: str
+    client_secret: str
+    issuer: str
+    name: str
+    default_role: str | None | UnsetType = UNSET
+    disabled: bool | UnsetType = False
+    domain: str | None | UnsetType = UNSET
+    enforced: bool | UnsetType = False
+    groups_claim: str | UnsetType = "groups"
+    roles_by_group: dict[str, str] | UnsetType = UNSET
+    second_factor: bool | UnsetType = False
+
+
+class IdentityProviderOut(Wire, frozen=True, kw_only=True):
+    """An identity provider without its secret."""
+
+    client_id: str
+    created_at: datetime
+    default_role: str | None
+    disabled: bool
+    domain: str | None
+    domain_state: str
+    enforced: bool
+    groups_claim: str
+    id: str
+    issuer: str
+    name: str
+    proof_name: str | None
+    proof_value: str | None
+    redirect_uri: str
+    roles_by_group: dict[str, str]
+    second_factor: bool
+
+
+class IdentityProviderPage(Wire, frozen=True, kw_only=True):
+    items: list[IdentityProviderOut]
+    next_cursor: str | None
+
+
+class IdentityProviderPut(Wire, frozen=True, kw_only=True):
+    """All of it anew; the secret only if it changes."""
+
+    client_id: str
+    issuer: str
+    name: str
+    client_secret: str | None | UnsetType = UNSET
+    default_role: str | None | UnsetType = UNSET
+    disabled: bool | UnsetType = False
+    domain: str | None | UnsetType = UNSET
+    enforced: bool | UnsetType = False
+    groups_claim: str | UnsetType = "groups"
+    roles_by_group: dict[str, str] | UnsetType = UNSET
+    second_factor: bool | UnsetType = False
+
+
 class ImportedOut(Wire, frozen=True, kw_only=True):
     """What became of an imported file."""
 
@@ -453,6 +533,18 @@ class LiveOut(Wire, frozen=True, kw_only=True):
     """The process runs its event loop."""
 
     live: bool | UnsetType = True
+
+
+class LoginPolicyOut(Wire, frozen=True, kw_only=True):
+    """What the tenant asks of its people's log-ins."""
+
+    require_second_factor: bool
+
+
+class LoginPolicyPut(Wire, frozen=True, kw_only=True):
+    """What the tenant asks of its people's log-ins."""
+
+    require_second_factor: bool
 
 
 class MeOut(Wire, frozen=True, kw_only=True):
@@ -592,6 +684,13 @@ class RecipientOut(Wire, frozen=True, kw_only=True):
     updated_at: datetime
 
 
+class RecoveryCodesOut(Wire, frozen=True, kw_only=True):
+    """Ten codes, each of which lets in once without the device."""
+
+    recovery_codes: list[str] | UnsetType = UNSET
+    secret_withheld: str | None | UnsetType = UNSET
+
+
 class RelayLimitsOut(Wire, frozen=True, kw_only=True):
     """What the mail server is asked for at most; null is no limit."""
 
@@ -669,6 +768,16 @@ class RolePut(Wire, frozen=True, kw_only=True):
 
     permissions: list[str]
     description: str | UnsetType = ""
+
+
+class SecondFactorOut(Wire, frozen=True, kw_only=True):
+    """What the caller has beside their password."""
+
+    enrolled: bool
+    enrolled_at: datetime | None
+    recovery_codes_left: int
+    required: bool
+    user_id: str
 
 
 class SigningKeyOut(Wire, frozen=True, kw_only=True):
@@ -902,6 +1011,21 @@ class TokenResponse(Wire, frozen=True, kw_only=True):
     issued_token_type: str | UnsetType = UNSET
     scope: str | UnsetType = UNSET
     tenant: str | UnsetType = UNSET
+
+
+class TotpCode(Wire, frozen=True, kw_only=True):
+    """What the authenticator app shows now."""
+
+    code: str
+
+
+class TotpEnrolmentOut(Wire, frozen=True, kw_only=True):
+    """A secret that counts once a code of it was given."""
+
+    qr_svg: str | UnsetType = ""
+    secret: str | UnsetType = ""
+    secret_withheld: str | None | UnsetType = UNSET
+    uri: str | UnsetType = ""
 
 
 class UserInfo(Wire, frozen=True, kw_only=True):

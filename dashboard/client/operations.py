@@ -269,6 +269,74 @@ class Api:
             "GET", f"/api/v1/emails/{uuid_segment(email_id)}/content", models.ContentOut
         )
 
+    def list_identity_providers(
+        self, *, limit: int | None = None, cursor: str | None = None
+    ) -> models.IdentityProviderPage:
+        """List the tenant's identity providers, newest first."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/identity-providers",
+            models.IdentityProviderPage,
+            query={"limit": limit, "cursor": cursor},
+        )
+
+    def create_identity_provider(
+        self, body: models.IdentityProviderCreate, *, idempotency_key: str | None = None
+    ) -> models.IdentityProviderOut:
+        """Let people sign in with the tenant's own OpenID provider."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/identity-providers",
+            models.IdentityProviderOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def delete_identity_provider(self, provider_id: str) -> None:
+        """Forget an identity provider; log-ins through it end, memberships stay."""
+        self.connection.tell("DELETE", f"/api/v1/identity-providers/{uuid_segment(provider_id)}")
+
+    def get_identity_provider(self, provider_id: str) -> models.IdentityProviderOut:
+        """Get one identity provider, and how to prove its domain."""
+        return self.connection.ask(
+            "GET",
+            f"/api/v1/identity-providers/{uuid_segment(provider_id)}",
+            models.IdentityProviderOut,
+        )
+
+    def put_identity_provider(
+        self, provider_id: str, body: models.IdentityProviderPut
+    ) -> models.IdentityProviderOut:
+        """Replace what is said of an identity provider; another domain has to be proven anew."""
+        return self.connection.ask(
+            "PUT",
+            f"/api/v1/identity-providers/{uuid_segment(provider_id)}",
+            models.IdentityProviderOut,
+            body=body,
+        )
+
+    def check_identity_provider(
+        self, provider_id: str, *, idempotency_key: str | None = None
+    ) -> models.IdentityProviderCheck:
+        """Ask the provider what it can, and say what is missing."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/identity-providers/{uuid_segment(provider_id)}/check",
+            models.IdentityProviderCheck,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def prove_domain(
+        self, provider_id: str, *, idempotency_key: str | None = None
+    ) -> models.IdentityProviderCheck:
+        """Look into the DNS for the record that says the mail domain is the tenant's."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/identity-providers/{uuid_segment(provider_id)}/prove-domain",
+            models.IdentityProviderCheck,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
     def list_jobs(
         self,
         *,
@@ -328,9 +396,57 @@ class Api:
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
 
+    def get_login_policy(self) -> models.LoginPolicyOut:
+        """Say what the tenant asks of its people's log-ins."""
+        return self.connection.ask("GET", "/api/v1/login-policy", models.LoginPolicyOut)
+
+    def put_login_policy(self, body: models.LoginPolicyPut) -> models.LoginPolicyOut:
+        """Set what the tenant asks of its people's log-ins, from their next token on."""
+        return self.connection.ask("PUT", "/api/v1/login-policy", models.LoginPolicyOut, body=body)
+
     def get_me(self) -> models.MeOut:
         """Say who the caller is, in which tenant, and what they may do."""
         return self.connection.ask("GET", "/api/v1/me", models.MeOut)
+
+    def remove_totp(self) -> None:
+        """Do without a second factor; where one is required, the next log-in sets up another."""
+        self.connection.tell("DELETE", "/api/v1/me/totp")
+
+    def get_totp(self) -> models.SecondFactorOut:
+        """Say whether the caller has a second factor, and whether one is required."""
+        return self.connection.ask("GET", "/api/v1/me/totp", models.SecondFactorOut)
+
+    def begin_totp(self, *, idempotency_key: str | None = None) -> models.TotpEnrolmentOut:
+        """Make a secret for an authenticator app; it counts once a code of it was given."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/me/totp",
+            models.TotpEnrolmentOut,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def confirm_totp(
+        self, body: models.TotpCode, *, idempotency_key: str | None = None
+    ) -> models.RecoveryCodesOut:
+        """Have the secret count from now on, by a code of it; the caller's other log-ins end."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/me/totp/confirm",
+            models.RecoveryCodesOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def renew_recovery_codes(
+        self, *, idempotency_key: str | None = None
+    ) -> models.RecoveryCodesOut:
+        """Make ten new recovery codes; the old ones are void at once."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/me/totp/recovery-codes",
+            models.RecoveryCodesOut,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
 
     def list_members(
         self, *, limit: int | None = None, cursor: str | None = None
@@ -469,6 +585,17 @@ class Api:
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
 
+    def confirm_domain(
+        self, provider_id: str, *, idempotency_key: str | None = None
+    ) -> models.IdentityProviderOut:
+        """Say for the platform that the mail domain is the tenant's, where DNS cannot."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/platform/identity-providers/{uuid_segment(provider_id)}/confirm-domain",
+            models.IdentityProviderOut,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
     def list_platform_roles(self) -> models.RolePage:
         """List the platform's own roles and their permissions."""
         return self.connection.ask("GET", "/api/v1/platform/roles", models.RolePage)
@@ -588,6 +715,10 @@ class Api:
             models.PlatformUserOut,
             body=body,
         )
+
+    def reset_totp(self, user_id: str) -> None:
+        """Take somebody's second factor away who lost it; their log-ins end."""
+        self.connection.tell("DELETE", f"/api/v1/platform/users/{uuid_segment(user_id)}/totp")
 
     def list_roles(self) -> models.RolePage:
         """List all roles and their permissions: the built-in ones, then the tenant's own."""

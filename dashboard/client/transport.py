@@ -30,6 +30,8 @@ TOKEN_TYPE_ID: Final = "urn:ietf:params:oauth:token-type:id_token"
 PAGE_LIMIT: Final = 50
 EXPORT_LIMIT: Final = 200
 _UNAUTHORIZED: Final = 401
+# A fresh token of the same log-in would be refused as well: the person has to log in again.
+_LOG_IN_TOO_OLD: Final = "log_in_too_old"
 
 Value = str | int | float | bool | datetime | None
 
@@ -255,7 +257,7 @@ class Connection:
                 self._http, method, url, params=params, headers=sent, content=content, **more
             )
         except ApiProblem as problem:
-            if problem.status != _UNAUTHORIZED:
+            if problem.status != _UNAUTHORIZED or problem.code == _LOG_IN_TOO_OLD:
                 raise
         # The token died before its time (a role changed, a key was rotated). One fresh token,
         # one more try; a second 401 is the answer.

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
+from typing import Final
 
 import streamlit as st
 
 from dashboard import client, state
+
+_TOO_OLD: Final = "log_in_too_old"
 
 
 def show(problem: client.ApiProblem) -> None:
@@ -27,6 +30,10 @@ def show(problem: client.ApiProblem) -> None:
         reference += f", request {problem.request_id}"
     lines.append(f'<p class="es-problem-id">{escape(reference)}</p>')
     st.html(f'<div class="es-problem" role="alert">{"".join(lines)}</div>')
+    if problem.code == _TOO_OLD:
+        # The provider always asks whom the console sends, and brings them back to this page.
+        key = f"log-in-again-{problem.request_id}"
+        st.button("Log in again", key=key, type="primary", on_click=st.login)
 
 
 @contextmanager

@@ -400,11 +400,23 @@ ensure_axe() {
   key=$(hash_of "$source/package.json" "$source/package-lock.json") || return
   EMAIL_SENDER_AXE=$CACHE/axe-${key:0:12}
   export EMAIL_SENDER_AXE
-  npm_compare "$source" "$EMAIL_SENDER_AXE" || with_lock axe _install_axe "$source" "$EMAIL_SENDER_AXE"
+  npm_compare "$source" "$EMAIL_SENDER_AXE" ||
+    with_lock axe _install_from_npm "the accessibility checker" "$source" "$EMAIL_SENDER_AXE"
 }
 
-_install_axe() {
-  npm_compare "$1" "$2" && return
-  say "Installing the accessibility checker"
-  npm_install "$1" "$2"
+# ensure_oidc_provider: the OpenID provider of one test, as locked; sets EMAIL_SENDER_OIDC_PROVIDER.
+ensure_oidc_provider() {
+  local source=$ROOT/tests/support/oidc_provider key
+  key=$(hash_of "$source/package.json" "$source/package-lock.json") || return
+  EMAIL_SENDER_OIDC_PROVIDER=$CACHE/oidc-provider-${key:0:12}
+  export EMAIL_SENDER_OIDC_PROVIDER
+  npm_compare "$source" "$EMAIL_SENDER_OIDC_PROVIDER" ||
+    with_lock oidc-provider _install_from_npm "the OpenID provider" "$source" "$EMAIL_SENDER_OIDC_PROVIDER"
+}
+
+# _install_from_npm NAME SOURCE TARGET
+_install_from_npm() {
+  npm_compare "$2" "$3" && return
+  say "Installing $1"
+  npm_install "$2" "$3"
 }

@@ -190,6 +190,9 @@ def copy_of(seeds: Seeds, folder: Path) -> Path:
     with contextlib.closing(sqlite3.connect(folder / "console.db")) as copy, copy:
         steps = int(age // 10) * 10 * 1_000_000
         copy.execute("UPDATE metric_rollups SET window_at = window_at + ?", (steps,))
+        # Nor is a log-in a recent one for as long.
+        later = int(age) * 1_000_000
+        copy.execute("UPDATE sessions SET authenticated_at = authenticated_at + ?", (later,))
     return folder
 
 

@@ -41,7 +41,11 @@ class TestSignedOut:
 
 class TestPages:
     @pytest.mark.parametrize(
-        ("person", "absent"), [(ADA, []), (VIC, ["clients", "api_keys", "tenants", "signing_keys"])]
+        ("person", "absent"),
+        [
+            (ADA, []),
+            (VIC, ["clients", "api_keys", "tenants", "signing_keys", "identity_providers"]),
+        ],
     )
     def test_are_those_of_the_role(self, visit, person, absent):
         screen = visit(person=person)

@@ -15,6 +15,7 @@ from backend.core.context import Scope, SystemScope
 from backend.core.database import Database, make_engine
 from backend.core.events import event_maker
 from backend.kit.limiter import GcraLimiter
+from backend.kit.outbound import Outbound
 from backend.managers.gateway import GatewayManager, GatewaySettings
 from backend.managers.identity import Client, IdentityManager, IdentitySettings
 from backend.managers.identity._logins import Peer
@@ -137,6 +138,7 @@ def open_gate(database: Database, clock: Clock, root_key: bytes) -> Gate:
         tenants,
         IdentitySettings(),
         limiter=limiter,
+        outbound=Outbound(),
         monotonic=clock.monotonic,
     )
     gateway = GatewayManager(

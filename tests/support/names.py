@@ -16,12 +16,15 @@ NEGATIVE_SECONDS = 20
 
 @dataclass
 class NameServer(asyncio.DatagramProtocol):
-    """Answers A with what ``records`` has for the name; below ``hole.test`` it says nothing.
+    """Answers A with what ``records`` has for the name, TXT with what ``texts`` has.
+
+    Below ``hole.test`` it says nothing.
 
     A name leads to addresses, or to a function that gives them anew each time.
     """
 
     records: dict[str, list[str] | Callable[[], list[str]]] = field(default_factory=dict)
+    texts: dict[str, list[str]] = field(default_factory=dict)
     ttl: int = 60
     silent: bool = False
     asked: list[str] = field(default_factory=list)
@@ -41,7 +44,10 @@ class NameServer(asyncio.DatagramProtocol):
             return
         answer = dns.message.make_response(query)
         found = self.records.get(name)
-        if found is None:
+        if question.rdtype == dns.rdatatype.TXT and name in self.texts:
+            said = [f'"{text}"' for text in self.texts[name]]
+            answer.answer.append(dns.rrset.from_text(question.name, self.ttl, "IN", "TXT", *said))
+        elif found is None:
             answer.set_rcode(dns.rcode.NXDOMAIN)
         elif question.rdtype == dns.rdatatype.A:
             addresses = found() if callable(found) else found

@@ -15,6 +15,7 @@ from backend.app import Platform, compose, create_app
 from backend.core.audit import sequence
 from backend.core.context import Scope, SystemScope
 from backend.http.pipeline import Pipeline
+from backend.kit.outbound import OutboundSettings
 from backend.managers.audit import AuditManager
 from backend.managers.email import EmailSettings
 from backend.managers.gateway import GatewaySettings
@@ -99,6 +100,8 @@ def app_settings(database_url: str, tmp_path: Path) -> Settings:
             other_requests_per_second=20,
             other_burst_requests=200,
         ),
+        # There may be no name server here: nobody waits for one.
+        outbound=OutboundSettings(lookup_seconds=0.5),
         email=EmailSettings(
             smtp_url=SecretStr("smtp://127.0.0.1:9"), sink_directory=tmp_path / "sink"
         ),

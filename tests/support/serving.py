@@ -23,6 +23,7 @@ from backend.app import compose, create_app
 from backend.cli.installation import bootstrap
 from backend.core.clock import Clock, system_clock
 from backend.http.server import OPTIONS
+from backend.kit.outbound import OutboundSettings
 from backend.managers.email import EmailSettings
 from backend.managers.gateway import GatewaySettings
 from backend.managers.identity import IdentitySettings
@@ -100,6 +101,8 @@ def patient_settings(data_dir: Path, database_url: str, port: int) -> Settings:
             other_requests_per_second=_MUCH,
             other_burst_requests=_MUCH,
         ),
+        # There may be no name server here: nobody waits for one.
+        outbound=OutboundSettings(lookup_seconds=0.5),
         email=EmailSettings(
             sink_directory=data_dir / "sink",
             requests_per_second=_MUCH,

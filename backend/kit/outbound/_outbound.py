@@ -62,6 +62,15 @@ class Outbound:
             raise NotAllowedError(f"{host} is not on the public Internet")
         return found
 
+    async def look_up_texts(self, name: str, *, tenant_id: str | None) -> tuple[str, ...]:
+        """What the TXT records of a name say, none remembered; empty when there are none.
+
+        Raises:
+            NotAllowedError: It can be no name.
+            UnreachableError: No answer in time.
+        """
+        return await self._resolver.look_up_texts(name, tenant_id=tenant_id)
+
     async def connect(
         self,
         host: str,

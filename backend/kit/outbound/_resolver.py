@@ -97,6 +97,34 @@ class Resolver:
             raise UnreachableError(f"There is no host {host}")
         return found
 
+    async def look_up_texts(self, name: str, *, tenant_id: str | None) -> tuple[str, ...]:
+        """What the TXT records of ``name`` say, each joined to one text; empty when none is there.
+
+        Asked anew each time, within the same bounds as :meth:`look_up`: whoever has just put one
+        there must not be told what was so before.
+
+        Raises:
+            NotAllowedError: It can be no name.
+            UnreachableError: No answer in time.
+        """
+        try:
+            asked = dns.name.from_text(name)
+        except (dns.exception.DNSException, UnicodeError) as exc:
+            raise NotAllowedError(f"{name} is not a name") from exc
+        try:
+            async with asyncio.timeout(self._settings.lookup_seconds), AsyncExitStack() as stack:
+                if tenant_id is not None:
+                    await stack.enter_async_context(self._shares.hold(tenant_id))
+                answer = await self._servers.read().resolve(
+                    asked, RdataType.TXT, raise_on_no_answer=False, search=False
+                )
+        except dns.resolver.NXDOMAIN:
+            return ()
+        except _FORESEEN as exc:  # a timeout is one
+            raise UnreachableError(f"No name server answers for {name}") from exc
+        parts = (rdata.strings for rdata in answer.rrset or ())
+        return tuple(b"".join(one).decode("utf-8", "replace") for one in parts)
+
     async def _ask_in_turn(
         self, host: str, tenant_id: str | None, *, local: bool
     ) -> tuple[tuple[str, ...], float]:

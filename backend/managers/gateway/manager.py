@@ -285,6 +285,10 @@ class GatewayManager:
             seconds = min(seconds, principal.expires_at - self._database.clock().timestamp())
         return self._cache.keep(digest, principal, claims, seconds, generation)
 
+    def missed_max_age(self, principal: Principal) -> int | None:
+        """How recent, in seconds, a person's log-in must be for dangerous acts, if it is not."""
+        return self._identity.missed_max_age(principal)
+
     async def replay(self, principal: Principal, key: str) -> Reply | None:
         """The first answer to an Idempotency-Key of this caller.
 
@@ -352,7 +356,7 @@ def _is_recorded(record: RequestRecord) -> bool:
     These endpoints refuse in OAuth's words or by a page. A problem there is the pipeline's, about
     a credential that came before they were asked, and nobody has recorded that one.
     """
-    return record.path in RECORDS_ITS_REFUSALS and not record.problem
+    return record.route in RECORDS_ITS_REFUSALS and not record.problem
 
 
 def _denied(record: RequestRecord) -> Failure:

@@ -1,8 +1,10 @@
 """Who somebody is: OAuth 2 and OpenID Connect, log-ins, tokens, the clients that ask for them.
 
-Owns ``oauth_clients``, ``signing_keys``, ``sessions``, ``authorization_codes`` and
-``revoked_tokens``. Sends the signal ``principals`` for clients, sessions and revocations; sends and
-listens to ``signing_keys``.
+Owns ``oauth_clients``, ``signing_keys``, ``sessions``, ``pending_log_ins``, ``totp_secrets``,
+``recovery_codes``, ``login_policies``, ``identity_providers``, ``external_log_ins``,
+``authorization_codes`` and ``revoked_tokens``. Sends the
+signal ``principals`` for clients, sessions, policies and revocations; sends and listens to
+``signing_keys``.
 """
 
 from backend.core.room import (
@@ -11,6 +13,7 @@ from backend.core.room import (
     PLATFORM_ADMIN,
     PLATFORM_AUDITOR,
     PLATFORM_READ,
+    VIEWER,
     Room,
     Sweep,
     Tick,
@@ -29,15 +32,23 @@ from backend.managers.identity._tokens import (
 )
 from backend.managers.identity.errands import (
     AUTHENTICATE,
+    DOMAINS,
     PLATFORM_CLIENTS,
+    PROVIDERS,
     RETENTION,
+    SECOND_FACTOR,
     SIGNING_KEYS,
 )
 from backend.managers.identity.errors import (
     ClientNotFoundError,
+    CodeRefusedError,
     CredentialExpiredError,
     CredentialInvalidError,
+    LogInExpiredError,
     LoginRefusedError,
+    SecondFactorExistsError,
+    SecondFactorMissingError,
+    SecondFactorNotFoundError,
     TenantlessTokenError,
     TooManyFailuresError,
 )
@@ -45,38 +56,84 @@ from backend.managers.identity.manager import CallerView, IdentityManager
 from backend.managers.identity.models import (
     AuthorizationCode,
     BrowserSession,
+    ExternalLogInRow,
+    IdentityProviderRow,
+    LoginPolicyRow,
     OauthClient,
+    PendingLogIn,
+    RecoveryCode,
     RevokedToken,
     SigningKey,
+    TotpSecret,
 )
 from backend.managers.identity.oauth_routes import OPENAPI, oauth_routes
+from backend.managers.identity.provider_routes import router as provider_router
 from backend.managers.identity.routes import router
+from backend.managers.identity.second_factor_routes import router as second_factor_router
 from backend.managers.identity.settings import IdentitySettings
 
 ROOM = Room(
     name="identity",
     manager=IdentityManager,
-    models=(OauthClient, SigningKey, BrowserSession, AuthorizationCode, RevokedToken),
+    models=(
+        OauthClient,
+        SigningKey,
+        BrowserSession,
+        PendingLogIn,
+        TotpSecret,
+        RecoveryCode,
+        LoginPolicyRow,
+        IdentityProviderRow,
+        ExternalLogInRow,
+        AuthorizationCode,
+        RevokedToken,
+    ),
     role_holders=(OauthClient,),
     permissions={
         "client:read": OPERATOR,
         "client:write": ADMIN,
+        "login_policy:read": VIEWER,
+        "login_policy:write": ADMIN,
+        "identity_provider:read": ADMIN,
+        "identity_provider:write": ADMIN,
         "platform_client:read": PLATFORM_AUDITOR,
         "platform_client:write": PLATFORM_ADMIN,
     },
-    errands=(AUTHENTICATE, PLATFORM_CLIENTS, SIGNING_KEYS, RETENTION),
-    routers=(router,),
+    errands=(
+        AUTHENTICATE,
+        PLATFORM_CLIENTS,
+        SIGNING_KEYS,
+        SECOND_FACTOR,
+        PROVIDERS,
+        DOMAINS,
+        RETENTION,
+    ),
+    routers=(router, second_factor_router, provider_router),
     mounts=oauth_routes,
     document=OPENAPI,
     # Log-ins are the platform's own.
     events={
         "login.succeeded": PLATFORM_READ,
         "login.failed": PLATFORM_READ,
+        "second_factor.enrolled": PLATFORM_READ,
+        "second_factor.failed": PLATFORM_READ,
+        "second_factor.removed": PLATFORM_READ,
+        "second_factor.cleared": PLATFORM_READ,
+        "recovery_code.used": PLATFORM_READ,
+        "external_login.failed": PLATFORM_READ,
+        "identity_provider.created": "identity_provider:read",
+        "identity_provider.changed": "identity_provider:read",
+        "identity_provider.deleted": "identity_provider:read",
+        "domain.taken": "identity_provider:read",
+        "login_policy.changed": "login_policy:read",
         "client.created": "client:read",
         "client.rotated": "client:read",
         "client.deleted": "client:read",
     },
-    ticks=(Tick("identity.flush", 10, IdentityManager.flush, process="api"),),
+    ticks=(
+        Tick("identity.flush", 10, IdentityManager.flush, process="api"),
+        Tick("identity.rotate_signing_key", 600, IdentityManager.rotate_when_due),
+    ),
     sweeps=(Sweep(RETENTION, IdentityManager.sweep_expired),),
     serving=IdentityManager.serving,
     durable_topics=(SIGNING_KEYS_CHANGED,),
@@ -86,22 +143,29 @@ __all__ = [
     "AUTHENTICATE",
     "CONSOLE",
     "MAX_TOKEN_CHARACTERS",
+    "PROVIDERS",
     "RECORDS_ITS_REFUSALS",
     "RETENTION",
     "ROOM",
+    "SECOND_FACTOR",
     "SIGNING_KEYS",
     "SIGNING_KEYS_CHANGED",
     "AccessClaims",
     "CallerView",
     "Client",
     "ClientNotFoundError",
+    "CodeRefusedError",
     "CredentialExpiredError",
     "CredentialInvalidError",
     "Denial",
     "Failure",
     "IdentityManager",
     "IdentitySettings",
+    "LogInExpiredError",
     "LoginRefusedError",
+    "SecondFactorExistsError",
+    "SecondFactorMissingError",
+    "SecondFactorNotFoundError",
     "TenantlessTokenError",
     "TokenExpiredError",
     "TokenInvalidError",

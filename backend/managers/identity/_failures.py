@@ -225,5 +225,5 @@ def _write(tx: Tx, failure: Failure, count: int) -> None:
         count=count,
         **(failure.denial._asdict() if failure.denial is not None else {}),
     )
-    if failure.action == "login.failed":
-        tx.emit("login.failed", failure.target, address=failure.address, count=count)
+    if failure.action in {"login.failed", "second_factor.failed", "external_login.failed"}:
+        tx.emit(failure.action, failure.target, address=failure.address, count=count)

@@ -43,6 +43,8 @@ AUTHORIZATION_CODE: Final = "authorization_code"
 TOKEN_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
 ID_TOKEN_TYPE: Final = "urn:ietf:params:oauth:token-type:id_token"
 ACCESS_TOKEN_TYPE: Final = "urn:ietf:params:oauth:token-type:access_token"
+ONE_FACTOR: Final = "1"
+TWO_FACTORS: Final = "2"
 IDENTITY_SCOPES: Final = ("openid", "profile", "email")
 AUTH_METHODS: Final = ["client_secret_basic", "client_secret_post"]
 
@@ -61,6 +63,12 @@ class InvalidTargetError(OAuth2Error):  # type: ignore[misc]
     """RFC 8693, section 2.2.2: the tenant asked for is not one the person may act in."""
 
     error = "invalid_target"
+
+
+class SecondFactorMissingError(OAuth2Error):  # type: ignore[misc]
+    """The tenant requires a second factor, and the log-in was without one (RFC 9470's word)."""
+
+    error = "insufficient_user_authentication"
 
 
 class ClientSnapshot(ClientMixin):  # type: ignore[misc]
@@ -150,6 +158,7 @@ class CodeSnapshot(AuthorizationCodeMixin):  # type: ignore[misc]
         nonce: str,
         code_challenge: str,
         auth_time: datetime,
+        methods: Sequence[str] = (),
     ) -> None:
         self.redirect_uri = redirect_uri
         self.scope = scope
@@ -157,6 +166,7 @@ class CodeSnapshot(AuthorizationCodeMixin):  # type: ignore[misc]
         self.code_challenge = code_challenge
         self.code_challenge_method = "S256"
         self.auth_time = auth_time
+        self.methods = tuple(methods)
 
     def get_redirect_uri(self) -> str:
         """Authlib's hook."""
@@ -174,13 +184,13 @@ class CodeSnapshot(AuthorizationCodeMixin):  # type: ignore[misc]
         """Authlib's hook: when the person proved who they are, in epoch seconds."""
         return int(self.auth_time.timestamp())
 
-    def get_acr(self) -> None:
-        """No authentication context classes are distinguished."""
-        return
+    def get_acr(self) -> str:
+        """The authentication context: one factor, or two."""
+        return TWO_FACTORS if "mfa" in self.methods else ONE_FACTOR
 
     def get_amr(self) -> list[str]:
-        """RFC 8176: a password."""
-        return ["pwd"]
+        """How the person proved who they are (RFC 8176)."""
+        return list(self.methods)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +216,9 @@ class Snapshot:
     session_expires_at: datetime | None = None
     code: CodeSnapshot | None = None
     exchange: ExchangeSubject | None = None
+    methods: Sequence[str] = ()
+    lacks_second_factor: bool = False
+    bound_to: str | None = None
     new_code: tuple[str, CodeSnapshot] | None = None
 
     def access_token(
@@ -383,6 +396,8 @@ class _TokenExchange(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
         self.request.client = client
         if self.server.snapshot.person is None:
             raise InvalidRequestError("The subject token does not hold: log in again")
+        if self.server.snapshot.lacks_second_factor:
+            raise SecondFactorMissingError("This tenant requires a second factor: log in again")
         if self.server.snapshot.exchange is None:
             raise InvalidTargetError("The person has no access to such a tenant")
 

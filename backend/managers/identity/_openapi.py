@@ -87,6 +87,7 @@ _RETURN_TO: Final = {
         )
     ],
 }
+_PROVIDER_ID: Final = {**_SOME_TEXT, "examples": ["0199c0de-0000-7000-8000-000000000001"]}
 _LOGGED_OUT: Final = {
     "200": _html("Logged out, or a question whether to"),
     "303": {"description": "Logged out; back to the client"},
@@ -204,10 +205,100 @@ OPENAPI: Final[dict[str, Any]] = {
                     },
                 ),
                 "responses": {
-                    "303": {"description": "Logged in; back to the authorization request"},
+                    "303": {"description": "To the authorization request, or to the second factor"},
                     "400": _html("It leads back to no request of ours"),
                     "401": _html("The e-mail or the password is not right"),
                     "403": _html("The form has expired"),
+                    "429": _html("Too many failed attempts; see Retry-After"),
+                },
+            },
+        },
+        "/oauth/second-factor": {
+            "get": {
+                "tags": ["oauth"],
+                "summary": "The page that asks for the second factor",
+                "operationId": "show_second_factor",
+                "security": [],
+                "parameters": [_query("return_to", _RETURN_TO, required=True)],
+                "responses": {
+                    "200": _html("The form; the log-in page where no log-in waits for it"),
+                    "400": _html("It leads back to no request of ours"),
+                },
+            },
+            "post": {
+                "tags": ["oauth"],
+                "summary": "Give the second factor",
+                "operationId": "give_second_factor",
+                "security": [],
+                "requestBody": _form(
+                    ["csrf", "return_to", "code"],
+                    {
+                        "csrf": _TEXT,
+                        "return_to": _RETURN_TO,
+                        "code": {
+                            "type": "string",
+                            "description": "Of the authenticator app, or a recovery code",
+                        },
+                    },
+                ),
+                "responses": {
+                    "200": _html("Logged in, and the recovery codes of a new second factor"),
+                    "303": {"description": "Logged in; back to the authorization request"},
+                    "400": _html("It leads back to no request of ours"),
+                    "401": _html("The code is not right, or no log-in waits for one"),
+                    "403": _html("The form has expired"),
+                    "429": _html("Too many failed attempts; see Retry-After"),
+                },
+            },
+        },
+        "/oauth/external": {
+            "get": {
+                "tags": ["oauth"],
+                "summary": "The page that asks which organisation one signs in with",
+                "operationId": "show_external_log_in",
+                "security": [],
+                "parameters": [_query("return_to", _RETURN_TO, required=True)],
+                "responses": {
+                    "200": _html("The form"),
+                    "400": _html("It leads back to no request of ours"),
+                },
+            },
+            "post": {
+                "tags": ["oauth"],
+                "summary": "Find the organisation of an e-mail address",
+                "operationId": "begin_external_log_in",
+                "security": [],
+                "requestBody": _form(
+                    ["csrf", "return_to", "email"],
+                    {
+                        "csrf": _TEXT,
+                        "return_to": _RETURN_TO,
+                        "email": {"type": "string", "format": "email"},
+                    },
+                ),
+                "responses": {
+                    "200": _html("The way to the organisation's identity provider"),
+                    "400": _html("It leads back to no request of ours"),
+                    "403": _html("The form has expired"),
+                    "404": _html("No organisation signs in with this address"),
+                    "429": _html("Too many failed attempts; see Retry-After"),
+                    "502": _html("The identity provider does not answer as it should"),
+                },
+            },
+        },
+        "/oauth/external/{provider_id}/callback": {
+            "get": {
+                "tags": ["oauth"],
+                "summary": "Where a tenant's identity provider sends the browser back to",
+                "operationId": "end_external_log_in",
+                "security": [],
+                "parameters": [
+                    {"name": "provider_id", "in": "path", "required": True, "schema": _PROVIDER_ID},
+                    *(_query(name, _TEXT) for name in ("code", "state", "iss", "error")),
+                ],
+                "responses": {
+                    "303": {"description": "To the authorization request, or a second factor"},
+                    "401": _html("What came back does not hold, or there is no place here"),
                     "429": _html("Too many failed attempts; see Retry-After"),
                 },
             },

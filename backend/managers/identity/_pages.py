@@ -1,4 +1,6 @@
-"""The pages people see: log in, log out, and what went wrong. No script, one style sheet inside.
+"""The pages people see: log in, second factor, log out, and what went wrong.
+
+No script, one style sheet inside.
 
 The style is allowed by its hash, so the policy needs no nonce and the pages can be compared byte
 for byte. Every value goes through Jinja's escaping.
@@ -6,9 +8,12 @@ for byte. Every value goes through Jinja's escaping.
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from typing import Final
 
 import jinja2
+
+from backend.managers.identity._totp import Enrolment
 
 _STYLE: Final = """
 :root{color-scheme:light dark;--back:#f3f5f9;--card:#fff;--text:#172033;--soft:#55617a;
@@ -40,6 +45,12 @@ button:hover,.button:hover{filter:brightness(1.08)}
 .problem{background:var(--bad-back);color:var(--bad);border-left:4px solid var(--bad);
 border-radius:.5rem;padding:.75rem 1rem;margin:0 0 1.25rem}
 .problem h2{font-size:1rem;margin:0}.problem p{color:inherit;margin:.15rem 0 0}
+.qr{display:grid;place-items:center;margin:0 0 1.25rem}.qr svg{width:13rem;height:13rem;
+border-radius:.5rem}
+code{display:block;font:1rem/1.6 ui-monospace,Menlo,Consolas,monospace;color:var(--text);
+overflow-wrap:anywhere;margin:0 0 1.25rem}
+.codes{columns:2;padding:0;margin:0 0 1.25rem;list-style:none}.codes code{margin:0;font-size:.9rem}
+.other{display:block;text-align:center;margin:1.1rem 0 0;color:var(--accent)}
 @media (forced-colors:active){main,button{border:1px solid}}
 """.strip()
 
@@ -83,6 +94,21 @@ maxlength="1024"{% if problem %} aria-invalid="true" aria-describedby="problem"{
 {%- if email %} autofocus{% endif %}>
 <button type="submit">Log in</button>
 </form>
+{% if elsewhere %}<a class="other" href="{{ elsewhere }}">Sign in with your organisation</a>
+{% endif %}{% endblock %}"""
+
+_ELSEWHERE: Final = """{% extends "page" %}{% block content %}
+{% if address %}<a class="button" href="{{ address }}">Sign in with {{ name }}</a>{% else %}
+<form method="post" action="/oauth/external">
+<input type="hidden" name="csrf" value="{{ csrf }}">
+<input type="hidden" name="return_to" value="{{ return_to }}">
+<label for="email">E-mail at your organisation</label>
+<input id="email" name="email" type="email" autocomplete="username" required maxlength="254"
+value="{{ email }}"{% if problem %} aria-invalid="true" aria-describedby="problem"{% endif %}
+ autofocus>
+<button type="submit">Continue</button>
+</form>{% endif %}
+{% if return_to %}<a class="other" href="{{ back }}">Log in with a password</a>{% endif %}
 {% endblock %}"""
 
 _LOG_OUT: Final = """{% extends "page" %}{% block content %}
@@ -92,8 +118,36 @@ _LOG_OUT: Final = """{% extends "page" %}{% block content %}
 </form>
 {% endblock %}"""
 
+_SECOND_FACTOR: Final = """{% extends "page" %}{% block content %}
+{% if qr %}<div class="qr" role="img" aria-label="QR code of the secret below">{{ qr|safe }}</div>
+<p>Or type this secret into the app:</p><code>{{ secret }}</code>{% endif %}
+<form method="post" action="/oauth/second-factor">
+<input type="hidden" name="csrf" value="{{ csrf }}">
+<input type="hidden" name="return_to" value="{{ return_to }}">
+<label for="code">{{ 'Code that the app shows' if qr else 'Code' }}</label>
+<input id="code" name="code" autocomplete="one-time-code" autocapitalize="off" spellcheck="false"
+required maxlength="64"{% if problem %} aria-invalid="true" aria-describedby="problem"{% endif %}
+ autofocus>
+<button type="submit">Continue</button>
+</form>
+{% endblock %}"""
+
+_RECOVERY_CODES: Final = """{% extends "page" %}{% block content %}
+<ul class="codes">{% for code in codes %}<li><code>{{ code }}</code></li>{% endfor %}</ul>
+<a class="button" href="{{ return_to }}">I have kept them: continue</a>
+{% endblock %}"""
+
 _pages: Final = jinja2.Environment(
-    loader=jinja2.DictLoader({"page": _PAGE, "log_in": _LOG_IN, "log_out": _LOG_OUT}),
+    loader=jinja2.DictLoader(
+        {
+            "page": _PAGE,
+            "log_in": _LOG_IN,
+            "log_out": _LOG_OUT,
+            "elsewhere": _ELSEWHERE,
+            "second_factor": _SECOND_FACTOR,
+            "recovery_codes": _RECOVERY_CODES,
+        }
+    ),
     autoescape=True,
     undefined=jinja2.StrictUndefined,
 )
@@ -101,16 +155,101 @@ _pages.globals["style"] = _STYLE
 
 
 def log_in_page(
-    *, csrf: str, return_to: str, client_name: str, email: str = "", problem: str = ""
+    *,
+    csrf: str,
+    return_to: str,
+    client_name: str,
+    elsewhere: str = "",
+    email: str = "",
+    problem: str = "",
 ) -> str:
-    """The log-in form."""
+    """The log-in form.
+
+    Args:
+        csrf: Ties it to the browser.
+        return_to: Where it leads.
+        client_name: Who waits there.
+        elsewhere: Where one signs in with one's organisation, if anybody does.
+        email: What was typed before.
+        problem: What was wrong with it.
+    """
     return _pages.get_template("log_in").render(
         title="Log in",
         lead=f"to continue to {client_name}" if client_name else "",
         csrf=csrf,
         return_to=return_to,
+        elsewhere=elsewhere,
         email=email,
         problem=problem,
+    )
+
+
+def elsewhere_page(
+    *, csrf: str, return_to: str, back: str, email: str = "", problem: str = ""
+) -> str:
+    """Asks for an e-mail address, by whose domain the organisation is found."""
+    return _pages.get_template("elsewhere").render(
+        title="Sign in with your organisation",
+        lead="",
+        csrf=csrf,
+        return_to=return_to,
+        back=back,
+        email=email,
+        problem=problem,
+        address="",
+        name="",
+    )
+
+
+def departure_page(*, name: str, address: str, back: str, lead: str = "") -> str:
+    """The way to an organisation's own page.
+
+    A link and no redirect: a form may lead only to origins that its page names, and which one it
+    is, is known by what the form brings.
+    """
+    return _pages.get_template("elsewhere").render(
+        title="Sign in with your organisation",
+        lead=lead,
+        csrf="",
+        return_to=back,
+        back=back,
+        email="",
+        problem="",
+        address=address,
+        name=name,
+    )
+
+
+def second_factor_page(
+    *, csrf: str, return_to: str, enrolment: Enrolment | None, problem: str = ""
+) -> str:
+    """Asks for a code; of somebody who has no second factor yet, for the first one of a new one."""
+    if enrolment is None:
+        title = "Second factor"
+        lead = "Enter the code of your authenticator app, or one of your recovery codes."
+    else:
+        title = "Set up a second factor"
+        lead = "It is required here. Scan this with an authenticator app on your phone."
+    return _pages.get_template("second_factor").render(
+        title=title,
+        lead=lead,
+        csrf=csrf,
+        return_to=return_to,
+        qr=enrolment.qr_svg if enrolment else "",
+        secret=enrolment.secret if enrolment else "",
+        problem=problem,
+    )
+
+
+def recovery_codes_page(*, codes: Sequence[str], return_to: str) -> str:
+    """Shows the recovery codes, this once."""
+    return _pages.get_template("recovery_codes").render(
+        title="Recovery codes",
+        lead="Each lets you in once without your phone. Keep them where you would find them; "
+        "they are not shown again.",
+        codes=codes,
+        return_to=return_to,
+        problem="",
     )
 
 

@@ -29,15 +29,11 @@ from backend.core.database import Database, ReadTx
 from backend.core.errors import NotFoundError
 from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.managers.identity import _oauth
-from backend.managers.identity._devices import Devices
-from backend.managers.identity._failures import (
-    Failure,
-    FailureAudit,
-    FailureLimits,
-    stranger,
-)
+from backend.managers.identity._external import EXTERNAL_PATH
+from backend.managers.identity._failures import Failure, FailureAudit, FailureLimits, stranger
 from backend.managers.identity._logins import LogIn, LogIns, Peer
 from backend.managers.identity._oauth import Answer, ClientSnapshot, Person, Server, Snapshot
+from backend.managers.identity._policies import LoginPolicies, has_second_factor
 from backend.managers.identity._tokens import (
     IdClaims,
     KeyStore,
@@ -45,6 +41,7 @@ from backend.managers.identity._tokens import (
     read_access,
     read_id,
 )
+from backend.managers.identity._totp import SecondFactors
 from backend.managers.identity.errands import AUTHENTICATE
 from backend.managers.identity.errors import TooManyFailuresError
 from backend.managers.identity.models import (
@@ -54,13 +51,18 @@ from backend.managers.identity.models import (
     RevokedToken,
 )
 from backend.managers.identity.settings import IdentitySettings
+from backend.managers.security import SecurityManager
 from backend.managers.tenant import PRINCIPALS, TenantManager, TenantSuspendedError
 
 AUTHORIZE_PATH: Final = "/oauth/authorize"
 TOKEN_PATH: Final = "/oauth/token"
 REVOKE_PATH: Final = "/oauth/revoke"
 LOGIN_PATH: Final = "/oauth/login"
-RECORDS_ITS_REFUSALS: Final = frozenset({TOKEN_PATH, REVOKE_PATH, LOGIN_PATH})
+SECOND_FACTOR_PATH: Final = "/oauth/second-factor"
+CALLBACK_ROUTE: Final = f"{EXTERNAL_PATH}/{{provider_id}}/callback"
+RECORDS_ITS_REFUSALS: Final = frozenset(
+    {TOKEN_PATH, REVOKE_PATH, LOGIN_PATH, SECOND_FACTOR_PATH, CALLBACK_ROUTE}
+)
 """Endpoints that audit what they refuse, and say more of it than its status does."""
 _MAX_ENTRIES: Final = 10_000
 _INTERACTIVE: Final = frozenset({"login", "select_account"})
@@ -104,7 +106,9 @@ class OpenIdProvider:
         settings: IdentitySettings,
         *,
         keys: KeyStore,
-        devices: Devices,
+        security: SecurityManager,
+        second_factors: SecondFactors,
+        policies: LoginPolicies,
         limits: FailureLimits,
         failures: FailureAudit,
     ) -> None:
@@ -116,8 +120,16 @@ class OpenIdProvider:
         self._failures = failures
         self._entered: dict[tuple[str, str, str], None] = {}
         self._advertised: dict[str, Any] = {}
+        self._policies = policies
         self.log_ins = LogIns(
-            database, tenants, settings, devices=devices, limits=limits, failures=failures
+            database,
+            tenants,
+            settings,
+            security=security,
+            second_factors=second_factors,
+            policies=policies,
+            limits=limits,
+            failures=failures,
         )
 
     @property
@@ -359,6 +371,10 @@ class OpenIdProvider:
         if not user.disabled:
             snapshot.person = Person(user, session.id)
             snapshot.session_expires_at = session.expires_at
+            snapshot.bound_to = session.bound_to
+            snapshot.methods = session.methods
+            if snapshot.code is not None:
+                snapshot.code.methods = tuple(session.methods)
 
     async def _load_exchange(self, snapshot: Snapshot, given: Mapping[str, str]) -> None:
         """Find out whom the subject token names and what they may be in the tenant."""
@@ -378,7 +394,14 @@ class OpenIdProvider:
             # platform is not a right to read its customers' mail.
             wanted = given.get("tenant")
             for tenant, role in await self._tenants.list_tenants_of(view, claims.user_id):
+                if snapshot.bound_to not in {None, tenant.id}:
+                    continue
                 if wanted is None or tenant.id == wanted:
+                    snapshot.lacks_second_factor = not has_second_factor(
+                        snapshot.methods
+                    ) and await self._policies.needs_second_factor(
+                        view, snapshot.person.user, tenant.id
+                    )
                     snapshot.exchange = _oauth.ExchangeSubject(
                         tenant.id,
                         role,
@@ -494,6 +517,9 @@ class OpenIdProvider:
             given = _oauth.single_valued(parameters)
             client = await self._find_client(given.get("client_id", ""))
             redirect_uri = given.get("redirect_uri", "")
+            if log_in is not None and not log_in.enough:
+                # Where a second factor is required, a log-in without one is none.
+                log_in = None
             if client is None or not client.check_redirect_uri(redirect_uri):
                 return Refused(
                     "invalid_request", "The client or its redirect URI is not registered"

@@ -264,6 +264,23 @@ class KeyStore:
         tx.signal(SIGNING_KEYS_CHANGED)
         return row.kid, not_after
 
+    async def rotate_older_than(self, tx: Tx, age: timedelta) -> str | None:
+        """Rotate if the key that signs is at least so old; the new one's id, or None.
+
+        Of several processes that find it old at the same moment one rotates: the others wait for
+        its row, and then see that it no longer signs.
+        """
+        due: Sequence[SigningKey] = await tx.scalars(
+            sa.select(SigningKey)
+            .where(SigningKey.state == "active")
+            .order_by(SigningKey.kid)
+            .with_for_update()
+        )
+        if not due or any(row.created_at > tx.now() - age for row in due):
+            return None
+        kid, _ = await self.rotate(tx)
+        return kid
+
 
 async def _good_keys(tx: ReadTx) -> Sequence[SigningKey]:
     """The keys that verify, newest first; one of them signs."""

@@ -7,16 +7,26 @@ from backend.core.context import Errand
 from backend.managers.identity.models import (
     AuthorizationCode,
     BrowserSession,
+    ExternalLogInRow,
+    IdentityProviderRow,
+    LoginPolicyRow,
     OauthClient,
+    PendingLogIn,
+    RecoveryCode,
     RevokedToken,
     SigningKey,
+    TotpSecret,
 )
 from backend.managers.security import SEALING
 from backend.managers.tenant import PEOPLE
 
+_SECOND_FACTORS: Final = tables_of(TotpSecret, RecoveryCode, PendingLogIn, BrowserSession)
+
 AUTHENTICATE: Final = Errand(
     "identity.authenticate",
     tables_of(OauthClient, SigningKey, BrowserSession, AuthorizationCode, RevokedToken)
+    | tables_of(LoginPolicyRow, IdentityProviderRow, ExternalLogInRow)
+    | _SECOND_FACTORS
     | PEOPLE
     | SEALING,
 )
@@ -34,7 +44,23 @@ PLATFORM_CLIENTS: Final = Errand(
 )
 """The clients of the platform itself; each statement names its tenant by hand."""
 
+SECOND_FACTOR: Final = Errand(
+    "identity.second_factor",
+    _SECOND_FACTORS | tables_of(LoginPolicyRow) | PEOPLE | SEALING,
+    of_platform=True,
+)
+"""What people do to their own second factor, and the platform's administrators to others'."""
+
+_PROVIDERS: Final = tables_of(IdentityProviderRow, ExternalLogInRow, PendingLogIn, BrowserSession)
+
+PROVIDERS: Final = Errand("identity.providers", _PROVIDERS | SEALING, confined=True)
+"""One tenant's identity providers, and the log-ins that end with them."""
+
+DOMAINS: Final = Errand("identity.domains", tables_of(IdentityProviderRow), of_platform=True)
+"""Confirming that a provider speaks for a mail domain."""
+
 RETENTION: Final = Errand(
-    "identity.retention", tables_of(AuthorizationCode, BrowserSession, RevokedToken)
+    "identity.retention",
+    tables_of(AuthorizationCode, BrowserSession, ExternalLogInRow, PendingLogIn, RevokedToken),
 )
 """Forgetting what has expired."""

@@ -4,8 +4,10 @@ The codes begin with ``gateway``, where these rules once stood: a published code
 """
 
 from backend.core.errors import (
+    ConflictError,
     ExpiredError,
     ForbiddenError,
+    InvalidInputError,
     NotFoundError,
     RateLimitedError,
     UnauthenticatedError,
@@ -42,6 +44,82 @@ class LoginRefusedError(UnauthenticatedError):
     """Unknown person, wrong password or disabled: the caller cannot tell which."""
 
     code, title = "gateway.login_refused", "The e-mail or the password is not right"
+
+
+class LogInExpiredError(UnauthenticatedError):
+    """The password was given too long ago, elsewhere, or never: the log-in begins anew."""
+
+    code, title = "identity.log_in_expired", "The log-in took too long"
+
+
+class CodeRefusedError(InvalidInputError):
+    """The code is wrong, out of date or used: the caller cannot tell which."""
+
+    code, title = "identity.code_refused", "The code is not right"
+
+
+class SecondFactorExistsError(ConflictError):
+    """The person has a second factor already; whoever wants another removes it first."""
+
+    code, title = "identity.second_factor_exists", "There is a second factor already"
+
+
+class SecondFactorNotFoundError(NotFoundError):
+    """The person has no second factor, or none that waits for its first code."""
+
+    code, title = "identity.second_factor_not_found", "There is no second factor"
+
+
+class SecondFactorMissingError(ConflictError):
+    """Whoever asks everybody for a second factor has one first, or they would be shut out."""
+
+    code, title = "identity.second_factor_missing", "Set up your own second factor first"
+
+
+class ProviderNotFoundError(NotFoundError):
+    """No such identity provider in this tenant."""
+
+    code, title = "identity.provider_not_found", "No such identity provider"
+
+
+class ProviderUnusableError(InvalidInputError):
+    """What is said to be an identity provider cannot be used as one."""
+
+    code, title = "identity.provider_unusable", "This identity provider cannot be used"
+
+
+class OwnerByMappingError(InvalidInputError):
+    """Owners are made by owners, one by one, and by no group of another system."""
+
+    code, title = "identity.owner_by_mapping", "No group makes somebody owner"
+
+
+class DomainNotProvenError(ConflictError):
+    """Nothing in the DNS says yet that the domain is the tenant's, or no domain is claimed."""
+
+    code, title = "identity.domain_not_proven", "The domain is not proven"
+
+
+class DomainTakenError(ConflictError):
+    """Another identity provider speaks for this domain already."""
+
+    code, title = "identity.domain_taken", "The domain belongs to another identity provider"
+
+
+class ExternalLogInError(UnauthenticatedError):
+    """What came back from an identity provider does not hold; the person is told no more.
+
+    Attributes:
+        part: Which part does not hold, for the trail.
+        provider_id: Of the provider, once it is known.
+    """
+
+    code, title = "identity.external_log_in_failed", "The sign-in there did not work"
+
+    def __init__(self, part: str, provider_id: str = "") -> None:
+        super().__init__()
+        self.part = part
+        self.provider_id = provider_id
 
 
 class TooManyFailuresError(RateLimitedError):

@@ -4,7 +4,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 import sqlalchemy as sa
@@ -15,10 +15,14 @@ from backend.core.database import Database, ReadTx, Tx
 from backend.core.errors import AppError, NotFoundError
 from backend.core.ids import PLATFORM_TENANT
 from backend.kit.limiter import GcraLimiter
+from backend.kit.outbound import Outbound
 from backend.managers.identity._clients import CONSOLE, Clients
-from backend.managers.identity._devices import Devices
+from backend.managers.identity._external import ExternalProviders
+from backend.managers.identity._external_log_ins import ExternalLogIns
 from backend.managers.identity._failures import FailureAudit, FailureLimits
+from backend.managers.identity._policies import LoginPolicies, has_second_factor
 from backend.managers.identity._provider import OpenIdProvider
+from backend.managers.identity._providers import IdentityProviders
 from backend.managers.identity._tokens import (
     SIGNING_KEYS_CHANGED,
     AccessClaims,
@@ -26,7 +30,8 @@ from backend.managers.identity._tokens import (
     SigningKeyState,
     read_access,
 )
-from backend.managers.identity.errands import AUTHENTICATE
+from backend.managers.identity._totp import Enrolment, SecondFactor, SecondFactors
+from backend.managers.identity.errands import AUTHENTICATE, SIGNING_KEYS
 from backend.managers.identity.errors import (
     CredentialExpiredError,
     CredentialInvalidError,
@@ -35,7 +40,9 @@ from backend.managers.identity.errors import (
 from backend.managers.identity.models import (
     AuthorizationCode,
     BrowserSession,
+    ExternalLogInRow,
     OauthClient,
+    PendingLogIn,
     RevokedToken,
 )
 from backend.managers.identity.settings import IdentitySettings
@@ -76,6 +83,10 @@ class IdentityManager:
         clients: The OAuth clients that tenants manage.
         failures: The trail of what was tried in vain, coalesced.
         provider: Speaks OAuth and OpenID Connect.
+        second_factors: What people have beside their password.
+        policies: What tenants ask of log-ins.
+        providers: Tenants' own identity providers.
+        external_log_ins: Log-ins that come by them.
     """
 
     def __init__(
@@ -86,6 +97,7 @@ class IdentityManager:
         settings: IdentitySettings,
         *,
         limiter: GcraLimiter,
+        outbound: Outbound,
         monotonic: Callable[[], float] = system_monotonic,
     ) -> None:
         self._database = database
@@ -99,13 +111,34 @@ class IdentityManager:
         self.settings = settings
         self.clients = Clients(tenants.roles)
         self.failures = FailureAudit(database, monotonic)
+        limits = FailureLimits(settings, limiter)
+        self.second_factors = SecondFactors(security, limits)
+        self.policies = LoginPolicies(tenants, settings)
         self.provider = OpenIdProvider(
             database,
             tenants,
             settings,
             keys=self._keys,
-            devices=Devices(database, security),
-            limits=FailureLimits(settings, limiter),
+            security=security,
+            second_factors=self.second_factors,
+            policies=self.policies,
+            limits=limits,
+            failures=self.failures,
+        )
+        external = ExternalProviders(
+            outbound,
+            issuer=settings.issuer,
+            allow_private=settings.allow_private_providers,
+            monotonic=monotonic,
+        )
+        self.providers = IdentityProviders(security, tenants.roles, outbound, external)
+        self.external_log_ins = ExternalLogIns(
+            database,
+            tenants,
+            self.providers,
+            external,
+            self.provider.log_ins,
+            limits=limits,
             failures=self.failures,
         )
         database.signals.subscribe(SIGNING_KEYS_CHANGED, lambda _: self._keys.forget())
@@ -166,8 +199,9 @@ class IdentityManager:
             )
             if client is None or client.disabled:
                 raise CredentialInvalidError
+            session: BrowserSession | None = None
             if kind == "user":
-                name, role, platform_role = await self._person(view, claims, identity)
+                name, role, platform_role, session = await self._person(view, claims, identity)
             elif kind == "client" and client.tenant_id == claims.tenant_id:
                 name, role = client.name, client.role
                 # The platform's own clients hold a role of the platform and no other.
@@ -193,17 +227,20 @@ class IdentityManager:
             platform_role=platform_role,
             expires_at=float(claims.expires_at),
             console=claims.client_id == CONSOLE,
+            session_id=claims.session_id,
+            logged_in_at=session.authenticated_at.timestamp() if session else 0.0,
+            second_factor=session is not None and has_second_factor(session.methods),
         )
 
     async def _person(
         self, view: ReadTx, claims: AccessClaims, user_id: str
-    ) -> tuple[str, str, str]:
+    ) -> tuple[str, str, str, BrowserSession]:
         try:
             user = await self._tenants.get_user(view, user_id)
         except NotFoundError:
             raise CredentialInvalidError from None
-        session = await view.scalar(
-            sa.select(BrowserSession.id).where(
+        session: BrowserSession | None = await view.scalar(
+            sa.select(BrowserSession).where(
                 BrowserSession.id == claims.session_id,
                 BrowserSession.user_id == user_id,
                 BrowserSession.expires_at > view.now(),
@@ -211,12 +248,30 @@ class IdentityManager:
         )
         if user.disabled or session is None:
             raise CredentialInvalidError
+        if session.bound_to not in {None, claims.tenant_id} and (
+            claims.tenant_id != PLATFORM_TENANT
+        ):
+            raise CredentialInvalidError
         if claims.tenant_id == PLATFORM_TENANT:
-            return user.name, "", ""
+            return user.name, "", "", session
         membership = await self._tenants.find_membership(view, claims.tenant_id, user_id)
         if membership is None:
             raise CredentialInvalidError
-        return user.name, membership.role, user.platform_role or ""
+        if not has_second_factor(session.methods) and (
+            await self.policies.needs_second_factor(view, user, claims.tenant_id)
+        ):
+            raise CredentialInvalidError
+        return user.name, membership.role, user.platform_role or "", session
+
+    def missed_max_age(self, principal: Principal) -> int | None:
+        """How recent, in seconds, a log-in must be that this person's is not; None: it is.
+
+        Programs have no log-in, and are not asked for one.
+        """
+        if principal.kind != "user":
+            return None
+        age = self._database.clock().timestamp() - principal.logged_in_at
+        return self.settings.step_up_seconds if age > self.settings.step_up_seconds else None
 
     # --- what a caller may know about itself -----------------------------------------------------
 
@@ -244,6 +299,37 @@ class IdentityManager:
             ]
         return CallerView(principal, principal.name, here, tenants)
 
+    # --- second factors --------------------------------------------------------------------------
+
+    async def describe_second_factor(self, tx: ReadTx, user_id: str) -> tuple[SecondFactor, bool]:
+        """What a person has beside their password, and whether it is required of them.
+
+        Raises:
+            MemberNotFoundError: There is no such person.
+        """
+        user = await self._tenants.get_user(tx, user_id)
+        required = await self.policies.needs_second_factor(tx, user)
+        return await self.second_factors.find(tx, user_id), required
+
+    async def begin_second_factor(self, tx: Tx, user_id: str) -> Enrolment:
+        """A new secret for a person, which counts from its first code on.
+
+        Raises:
+            MemberNotFoundError: There is no such person.
+            SecondFactorExistsError: They have one that counts.
+        """
+        user = await self._tenants.get_user(tx, user_id)
+        return await self.second_factors.begin(tx, user_id, user.email)
+
+    async def reset_second_factor(self, tx: Tx, user_id: str) -> bool:
+        """Take a person's second factor away, and end their log-ins; whether there was one.
+
+        Raises:
+            MemberNotFoundError: There is no such person.
+        """
+        user = await self._tenants.get_user(tx, user_id)
+        return await self.second_factors.reset(tx, user.id)
+
     # --- upkeep ----------------------------------------------------------------------------------
 
     async def list_signing_keys(self, tx: ReadTx) -> Sequence[SigningKeyState]:
@@ -254,13 +340,31 @@ class IdentityManager:
         """Sign with a new key from now on; returns its id and until when the old ones verify."""
         return await self._keys.rotate(tx)
 
+    async def rotate_when_due(self, database: Database) -> None:
+        """Sign with a new key once the current one is ``signing_key_days`` old; idempotent."""
+        age = timedelta(days=self.settings.signing_key_days)
+        try:
+            async with database.transaction(SystemScope(SIGNING_KEYS)) as tx:
+                kid = await self._keys.rotate_older_than(tx, age)
+        except AppError as exc:
+            logger.warning("signing_key_not_rotated", extra={"cause": exc.code})
+            return
+        if kid is not None:
+            logger.info("signing_key_rotated", extra={"kid": kid})
+
     async def sweep_expired(self, tx: Tx) -> int:
-        """Delete what has expired: codes, sessions, revocations.
+        """Delete what has expired: codes, sessions, log-ins half done, revocations.
 
         Needs the retention errand; returns how many rows went.
         """
         now, gone = tx.now(), 0
-        for model in (AuthorizationCode, BrowserSession, RevokedToken):
+        for model in (
+            AuthorizationCode,
+            BrowserSession,
+            PendingLogIn,
+            ExternalLogInRow,
+            RevokedToken,
+        ):
             result = await tx.execute(
                 sa.delete(model)
                 .where(model.expires_at <= now)

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.core.database import Base, Id, Json, TenantOwned
@@ -43,6 +44,107 @@ class BrowserSession(Base):
     cookie_hash: Mapped[bytes] = mapped_column(unique=True)
     user_id: Mapped[str] = mapped_column(Id, index=True)
     created_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    # How they proved who they are, by RFC 8176, and when: at a provider it may have been long ago.
+    methods: Mapped[list[str]] = mapped_column(Json)
+    authenticated_at: Mapped[datetime]
+    # Through a tenant's provider, it is good for that tenant alone.
+    provider_id: Mapped[str | None] = mapped_column(Id)
+    bound_to: Mapped[str | None] = mapped_column(Id)
+
+    __table_args__ = (sa.Index(None, "provider_id"),)
+
+
+class PendingLogIn(Base):
+    """A log-in whose second factor is awaited; the value that finds it is one browser's.
+
+    ``sealed_secret`` is that of somebody who has no second factor yet and has to get one first.
+    """
+
+    __tablename__ = "pending_log_ins"
+    token_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    user_id: Mapped[str] = mapped_column(Id, index=True)
+    methods: Mapped[list[str]] = mapped_column(Json)
+    authenticated_at: Mapped[datetime | None]
+    provider_id: Mapped[str | None] = mapped_column(Id)
+    bound_to: Mapped[str | None] = mapped_column(Id)
+    sealed_secret: Mapped[bytes | None]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class TotpSecret(Base):
+    """A person's second factor, from ``confirmed_at`` on.
+
+    ``last_step`` is the newest time step whose code was taken: none is taken twice.
+    """
+
+    __tablename__ = "totp_secrets"
+    user_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    sealed_secret: Mapped[bytes]
+    last_step: Mapped[int]
+    created_at: Mapped[datetime]
+    confirmed_at: Mapped[datetime | None]
+
+
+class RecoveryCode(Base):
+    """One way in without the device; the row goes when it is used."""
+
+    __tablename__ = "recovery_codes"
+    user_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    code_hash: Mapped[bytes] = mapped_column(primary_key=True)
+
+
+class LoginPolicyRow(TenantOwned, Base):
+    """What a tenant asks of its people's log-ins."""
+
+    __tablename__ = "login_policies"
+    tenant_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    require_second_factor: Mapped[bool]
+    updated_at: Mapped[datetime]
+
+
+class IdentityProviderRow(TenantOwned, Base):
+    """A tenant's own OpenID provider; ``domain`` counts unless it is only ``claimed``."""
+
+    __tablename__ = "identity_providers"
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    name: Mapped[str]
+    issuer: Mapped[str]
+    client_id: Mapped[str]
+    sealed_secret: Mapped[bytes]
+    groups_claim: Mapped[str]
+    # Pairs of group and role: of several the first counts, and objects keep no order.
+    roles_by_group: Mapped[list[list[str]]] = mapped_column(Json)
+    default_role: Mapped[str | None]
+    second_factor: Mapped[bool]
+    domain: Mapped[str | None]
+    domain_state: Mapped[str]
+    domain_token: Mapped[str]
+    enforced: Mapped[bool]
+    disabled: Mapped[bool]
+    created_at: Mapped[datetime]
+
+    # A log-in's: whose domain is this? And of two that claim one, one has it.
+    __table_args__ = (
+        sa.Index(
+            "uq_identity_providers_domain",
+            "domain",
+            unique=True,
+            sqlite_where=sa.column("domain_state") != "claimed",
+            postgresql_where=sa.column("domain_state") != "claimed",
+        ),
+        sa.Index("ix_identity_providers_id", "id"),
+    )
+
+
+class ExternalLogInRow(Base):
+    """A browser on its way to a provider and back; one use."""
+
+    __tablename__ = "external_log_ins"
+    state_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    provider_id: Mapped[str] = mapped_column(Id, index=True)
+    return_to: Mapped[str]
+    max_age: Mapped[int | None]
     expires_at: Mapped[datetime] = mapped_column(index=True)
 
 

@@ -15,29 +15,41 @@ from starlette.routing import Route
 from backend.core.context import Principal
 from backend.managers.identity import _pages
 from backend.managers.identity._devices import DEVICE_SECONDS
-from backend.managers.identity._logins import Peer
+from backend.managers.identity._external import EXTERNAL_PATH
+from backend.managers.identity._external_log_ins import TRIP_SECONDS, ExternalLogIns
+from backend.managers.identity._logins import HalfWay, NewSession, Peer
 from backend.managers.identity._oauth import (
     AUTH_METHODS,
     AUTHORIZATION_CODE,
     CLIENT_CREDENTIALS,
     IDENTITY_SCOPES,
+    ONE_FACTOR,
     TOKEN_EXCHANGE,
+    TWO_FACTORS,
     Answer,
 )
 from backend.managers.identity._openapi import OPENAPI
 from backend.managers.identity._provider import (
     AUTHORIZE_PATH,
+    CALLBACK_ROUTE,
     LOGIN_PATH,
     REVOKE_PATH,
+    SECOND_FACTOR_PATH,
     TOKEN_PATH,
     AskLogIn,
     OpenIdProvider,
     Refused,
     without_prompt,
 )
+from backend.managers.identity._providers import IdentityProvider
+from backend.managers.identity._totp import enrolment_of
 from backend.managers.identity.errors import (
+    CodeRefusedError,
     CredentialInvalidError,
+    ExternalLogInError,
+    LogInExpiredError,
     LoginRefusedError,
+    SecondFactorExistsError,
     TooManyFailuresError,
 )
 from backend.managers.identity.manager import IdentityManager
@@ -46,6 +58,8 @@ __all__ = ["OPENAPI", "SESSION_COOKIE", "oauth_routes"]
 
 SESSION_COOKIE: Final = "email_sender_session"
 FORM_COOKIE: Final = "email_sender_form"
+SECOND_FACTOR_COOKIE: Final = "email_sender_second_factor"
+EXTERNAL_COOKIE: Final = "email_sender_external"
 DEVICE_COOKIE: Final = "email_sender_device"
 _COOKIE_PATH: Final = "/oauth"
 _MAX_FIELDS: Final = 50
@@ -58,13 +72,18 @@ Pairs = list[tuple[str, str]]
 
 def oauth_routes(identity: IdentityManager) -> list[Route]:
     """The Starlette routes of the issuer, for the application to mount at its root."""
-    face = _Face(identity.provider)
+    face = _Face(identity.provider, identity.external_log_ins)
     return [
         Route(TOKEN_PATH, face.token, methods=["POST"]),
         Route(REVOKE_PATH, face.revoke, methods=["POST"]),
         Route(AUTHORIZE_PATH, face.authorize, methods=["GET", "POST"]),
         Route(LOGIN_PATH, face.show_log_in, methods=["GET"]),
         Route(LOGIN_PATH, face.log_in, methods=["POST"]),
+        Route(SECOND_FACTOR_PATH, face.show_second_factor, methods=["GET"]),
+        Route(SECOND_FACTOR_PATH, face.second_factor, methods=["POST"]),
+        Route(EXTERNAL_PATH, face.show_elsewhere, methods=["GET"]),
+        Route(EXTERNAL_PATH, face.leave, methods=["POST"]),
+        Route(CALLBACK_ROUTE, face.arrive, methods=["GET"]),
         Route("/oauth/logout", face.log_out, methods=["GET", "POST"]),
         Route("/oauth/userinfo", face.user_info, methods=["GET", "POST"]),
         Route("/oauth/jwks", face.jwks, methods=["GET"]),
@@ -76,8 +95,9 @@ def oauth_routes(identity: IdentityManager) -> list[Route]:
 class _Face:
     """One method an endpoint."""
 
-    def __init__(self, provider: OpenIdProvider) -> None:
+    def __init__(self, provider: OpenIdProvider, external: ExternalLogIns) -> None:
         self._provider = provider
+        self._external = external
         self._settings = provider.settings
         described = metadata(self._settings.issuer, provider.permissions)
         self._metadata = msgspec.json.encode({**described, **provider.advertised})
@@ -129,8 +149,12 @@ class _Face:
         if not _is_own_form(request, form):
             problem = "The form has expired. Try again."
             return await self._log_in_page(request, return_to, problem, email, status=403)
+        elsewhere = await self._external.provider_of(email)
+        if elsewhere is not None and elsewhere.enforced:
+            # Before the password is looked at: here it opens nothing, right or wrong.
+            return await self._departure(request, elsewhere, return_to, email)
         try:
-            session = await self._provider.log_ins.start(
+            outcome = await self._provider.log_ins.start(
                 email,
                 form.get("password", ""),
                 replaces=request.cookies.get(SESSION_COOKIE),
@@ -144,10 +168,184 @@ class _Face:
             page = await self._log_in_page(request, return_to, problem, email, status=429)
             page.headers.update(exc.headers)
             return page
+        if isinstance(outcome, HalfWay):
+            query = urlencode({"return_to": return_to})
+            answer = RedirectResponse(f"{SECOND_FACTOR_PATH}?{query}", 303, headers=_NO_STORE)
+            self._set_cookie(answer, SECOND_FACTOR_COOKIE, outcome.token, outcome.seconds)
+            return answer
         answer = RedirectResponse(without_prompt(return_to), 303, headers=_NO_STORE)
+        return await self._logged_in(answer, outcome)
+
+    async def _logged_in(self, answer: Response, session: NewSession) -> Response:
         self._set_cookie(answer, SESSION_COOKIE, session.cookie, session.seconds)
-        self._set_cookie(answer, DEVICE_COOKIE, session.device, DEVICE_SECONDS)
-        answer.delete_cookie(FORM_COOKIE, path=_COOKIE_PATH)
+        if session.email:
+            device = await self._provider.log_ins.remember_device(session.email)
+            self._set_cookie(answer, DEVICE_COOKIE, device, DEVICE_SECONDS)
+        for name in (FORM_COOKIE, SECOND_FACTOR_COOKIE):
+            answer.delete_cookie(name, path=_COOKIE_PATH)
+        return answer
+
+    async def _elsewhere(self, return_to: str) -> str:
+        offered = await self._external.are_offered()
+        return f"{EXTERNAL_PATH}?{urlencode({'return_to': return_to})}" if offered else ""
+
+    async def show_elsewhere(self, request: Request) -> Response:
+        return await self._elsewhere_page(request, request.query_params.get("return_to", ""))
+
+    async def leave(self, request: Request) -> Response:
+        form = dict(await _form(request) or [])
+        return_to, email = form.get("return_to", ""), form.get("email", "")
+        if await self._provider.log_in_context(return_to) is None:
+            return await self._elsewhere_page(request, return_to)
+        if not _is_own_form(request, form):
+            problem = "The form has expired. Try again."
+            return await self._elsewhere_page(request, return_to, problem, email, status=403)
+        provider = await self._external.provider_of(email)
+        if provider is None:
+            problem = "No organisation here signs in with this address."
+            return await self._elsewhere_page(request, return_to, problem, email, status=404)
+        return await self._departure(request, provider, return_to, email)
+
+    async def _departure(
+        self, request: Request, provider: IdentityProvider, return_to: str, email: str
+    ) -> Response:
+        back = f"{LOGIN_PATH}?{urlencode({'return_to': return_to})}"
+        try:
+            departure = await self._external.depart(
+                provider, return_to, email=email[:254], peer=_peer(request)
+            )
+        except ExternalLogInError:
+            page = _pages.message_page(
+                title="Sign in with your organisation",
+                lead="",
+                problem=f"{provider.name} does not answer as it should. Try again later.",
+            )
+            return HTMLResponse(page, 502, headers=_pages.headers())
+        except TooManyFailuresError as exc:
+            page = _pages.message_page(
+                title="Sign in with your organisation", lead="", problem=f"{exc.title}."
+            )
+            return HTMLResponse(page, 429, headers={**_pages.headers(), **exc.headers})
+        page = _pages.departure_page(name=provider.name, address=departure.address, back=back)
+        answer = HTMLResponse(page, headers=_pages.headers())
+        self._set_cookie(answer, EXTERNAL_COOKIE, departure.cookie, TRIP_SECONDS)
+        return answer
+
+    async def _elsewhere_page(
+        self,
+        request: Request,
+        return_to: str,
+        problem: str = "",
+        email: str = "",
+        *,
+        status: int = 200,
+    ) -> Response:
+        context = await self._provider.log_in_context(return_to)
+        if context is None:
+            return await self._log_in_page(request, return_to)
+        cookie, csrf = _form_token(request)
+        page = _pages.elsewhere_page(
+            csrf=csrf,
+            return_to=return_to,
+            back=f"{LOGIN_PATH}?{urlencode({'return_to': return_to})}",
+            email=email[:254],
+            problem=problem,
+        )
+        answer = HTMLResponse(page, status, headers=_pages.headers())
+        self._set_cookie(answer, FORM_COOKIE, cookie, None)
+        return answer
+
+    async def arrive(self, request: Request) -> Response:
+        pairs = request.query_params.multi_items()
+        given = dict(pairs)
+        try:
+            if len(given) != len(pairs):
+                raise ExternalLogInError("parameters")
+            arrival = await self._external.arrive(
+                request.path_params["provider_id"],
+                given,
+                cookie=request.cookies.get(EXTERNAL_COOKIE),
+                replaces=request.cookies.get(SESSION_COOKIE),
+                peer=_peer(request),
+            )
+        except ExternalLogInError as exc:
+            page = _pages.message_page(
+                title=exc.title,
+                lead="Nothing was opened. Begin again where you came from; if it happens again, "
+                "ask the people who run your organisation's sign-in.",
+                problem=f"{exc.title}.",
+            )
+            answer: Response = HTMLResponse(page, 401, headers=_pages.headers())
+            answer.delete_cookie(EXTERNAL_COOKIE, path=_COOKIE_PATH)
+            return answer
+        except TooManyFailuresError as exc:
+            page = _pages.message_page(title=exc.title, lead="", problem=f"{exc.detail}.")
+            return HTMLResponse(page, 429, headers={**_pages.headers(), **exc.headers})
+        if isinstance(arrival.outcome, HalfWay):
+            query = urlencode({"return_to": arrival.return_to})
+            answer = RedirectResponse(f"{SECOND_FACTOR_PATH}?{query}", 303, headers=_NO_STORE)
+            token, seconds = arrival.outcome
+            self._set_cookie(answer, SECOND_FACTOR_COOKIE, token, seconds)
+        else:
+            answer = RedirectResponse(without_prompt(arrival.return_to), 303, headers=_NO_STORE)
+            answer = await self._logged_in(answer, arrival.outcome)
+        answer.delete_cookie(EXTERNAL_COOKIE, path=_COOKIE_PATH)
+        return answer
+
+    async def show_second_factor(self, request: Request) -> Response:
+        return await self._second_factor_page(request, request.query_params.get("return_to", ""))
+
+    async def second_factor(self, request: Request) -> Response:
+        form = dict(await _form(request) or [])
+        return_to = form.get("return_to", "")
+        if await self._provider.log_in_context(return_to) is None:
+            return await self._second_factor_page(request, return_to)
+        if not _is_own_form(request, form):
+            problem = "The form has expired. Try again."
+            return await self._second_factor_page(request, return_to, problem, status=403)
+        try:
+            session, codes = await self._provider.log_ins.finish(
+                request.cookies.get(SECOND_FACTOR_COOKIE, ""),
+                form.get("code", ""),
+                replaces=request.cookies.get(SESSION_COOKIE),
+                peer=_peer(request),
+                device=request.cookies.get(DEVICE_COOKIE),
+            )
+        except LogInExpiredError as exc:
+            return await self._log_in_page(request, return_to, f"{exc.title}.", status=401)
+        except (CodeRefusedError, SecondFactorExistsError) as exc:
+            problem = f"{exc.title}."
+            return await self._second_factor_page(request, return_to, problem, status=401)
+        except TooManyFailuresError as exc:
+            problem = f"{exc.title}. {exc.detail}."
+            page = await self._second_factor_page(request, return_to, problem, status=429)
+            page.headers.update(exc.headers)
+            return page
+        onward = without_prompt(return_to)
+        if codes:
+            shown = _pages.recovery_codes_page(codes=codes, return_to=onward)
+            answer: Response = HTMLResponse(shown, headers=_pages.headers())
+        else:
+            answer = RedirectResponse(onward, 303, headers=_NO_STORE)
+        return await self._logged_in(answer, session)
+
+    async def _second_factor_page(
+        self, request: Request, return_to: str, problem: str = "", *, status: int = 200
+    ) -> Response:
+        context = await self._provider.log_in_context(return_to)
+        token = request.cookies.get(SECOND_FACTOR_COOKIE)
+        awaited = await self._provider.log_ins.find_half_way(token)
+        if context is None or awaited is None:
+            # Nothing waits here, or no longer: from the beginning, where there is one.
+            return await self._log_in_page(request, return_to, problem, status=status)
+        cookie, csrf = _form_token(request)
+        enrolment = awaited.secret and enrolment_of(awaited.secret, awaited.user.email)
+        page = _pages.second_factor_page(
+            csrf=csrf, return_to=return_to, enrolment=enrolment or None, problem=problem
+        )
+        headers = _pages.headers(redirect_origin=context.redirect_origin)
+        answer = HTMLResponse(page, status, headers=headers)
+        self._set_cookie(answer, FORM_COOKIE, cookie, None)
         return answer
 
     async def _log_in_page(
@@ -169,6 +367,7 @@ class _Face:
             csrf=csrf,
             return_to=return_to,
             client_name=context.client_name,
+            elsewhere=await self._elsewhere(return_to),
             email=email[:254],
             problem=problem,
         )
@@ -277,10 +476,12 @@ def metadata(issuer: str, permissions: Iterable[str]) -> dict[str, Any]:
             "nonce",
             "auth_time",
             "amr",
+            "acr",
             "sid",
             "name",
             "email",
         ],
+        "acr_values_supported": [ONE_FACTOR, TWO_FACTORS],
         "prompt_values_supported": ["none", "login", "select_account"],
         "authorization_response_iss_parameter_supported": True,
         "request_parameter_supported": False,

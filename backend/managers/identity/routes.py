@@ -266,7 +266,7 @@ def _shown(request: Request, tx: Tx, client: Client, secret: str, *, status: int
 )
 async def rotate_signing_key(
     request: Request,
-    scope: Annotated[SystemScope, requires(PLATFORM_WRITE, errand=SIGNING_KEYS)],
+    scope: Annotated[SystemScope, requires(PLATFORM_WRITE, errand=SIGNING_KEYS, fresh=True)],
     identity: Identity,
     db: Db,
 ) -> Response:

@@ -3,9 +3,10 @@
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, SecretStr
 
 from backend.http.schemas import Input, Name, ShownOnce
+from backend.managers.identity._providers import ProviderFacts
 from backend.managers.tenant import PlatformRole, Role
 
 
@@ -84,6 +85,137 @@ class SigningKeyOut(BaseModel):
     until: datetime | None = Field(
         description="When it stops verifying; null: not before the next rotation"
     )
+
+
+class SecondFactorOut(BaseModel):
+    """What the caller has beside their password."""
+
+    user_id: str
+    enrolled: bool
+    enrolled_at: datetime | None
+    recovery_codes_left: int
+    required: bool = Field(description="Whether the platform or one of their tenants asks for one")
+
+
+class TotpEnrolmentOut(ShownOnce):
+    """A secret that counts once a code of it was given."""
+
+    secrets = ("secret", "uri", "qr_svg")
+    another = "Begin again to get another one."
+
+    secret: str = Field("", description="Base32, to be typed into an authenticator app")
+    uri: str = Field("", description="The same as `otpauth://totp/...`")
+    qr_svg: str = Field("", description="The same as a picture")
+
+
+class TotpCode(Input):
+    """What the authenticator app shows now."""
+
+    code: str = Field(min_length=6, max_length=64, examples=["492039"])
+
+
+class RecoveryCodesOut(ShownOnce):
+    """Ten codes, each of which lets in once without the device."""
+
+    secrets = ("recovery_codes",)
+    another = "Ask for new ones."
+
+    recovery_codes: list[str] = Field(
+        default_factory=list, description="Shown once; only their hashes are kept"
+    )
+
+
+class LoginPolicyPut(Input):
+    """What the tenant asks of its people's log-ins."""
+
+    require_second_factor: bool = Field(examples=[False])
+
+
+class LoginPolicyOut(BaseModel):
+    """What the tenant asks of its people's log-ins."""
+
+    require_second_factor: bool
+
+
+class _ProviderInput(Input):
+    name: Name = Field(examples=["Acme single sign-on"])
+    issuer: str = Field(
+        max_length=500,
+        pattern=r"^https?://[^\s\x00-\x1f]+$",
+        description="As its own metadata says it, to the letter",
+        examples=["https://login.acme.example"],
+        json_schema_extra={"format": "uri"},
+    )
+    client_id: str = Field(min_length=1, max_length=500, examples=["email-sender"])
+    groups_claim: str = Field(
+        "groups", min_length=1, max_length=100, description="Of id tokens; a list of texts"
+    )
+    roles_by_group: dict[str, Role] = Field(
+        default_factory=dict,
+        max_length=100,
+        description="Of several groups that somebody is in, the first here counts",
+    )
+    default_role: Role | None = Field(
+        None, description="Of who is in none of the groups; null: they may not enter"
+    )
+    second_factor: bool = Field(
+        False, description="Whether its log-ins count as with a second factor"
+    )
+    domain: str | None = Field(
+        None,
+        max_length=253,
+        description="Mail domain it speaks for, once that is proven or confirmed",
+        examples=["acme.example"],
+    )
+    enforced: bool = Field(
+        False, description="Whether nobody of that domain logs in with a password"
+    )
+    disabled: bool = False
+
+    def facts(self) -> ProviderFacts:
+        """What it says, without the secret."""
+        return ProviderFacts(**self.model_dump(exclude={"client_secret"}))
+
+
+class IdentityProviderCreate(_ProviderInput):
+    """The tenant's own OpenID provider, at which we are registered as a client."""
+
+    client_secret: SecretStr = Field(
+        min_length=1, max_length=1000, examples=["a secret of the provider's"]
+    )
+
+
+class IdentityProviderPut(_ProviderInput):
+    """All of it anew; the secret only if it changes."""
+
+    client_secret: SecretStr | None = Field(None, min_length=1, max_length=1000)
+
+
+class IdentityProviderOut(BaseModel):
+    """An identity provider without its secret."""
+
+    id: str
+    name: str
+    issuer: str
+    client_id: str
+    redirect_uri: str = Field(description="To be registered there")
+    groups_claim: str
+    roles_by_group: dict[str, str]
+    default_role: str | None
+    second_factor: bool
+    domain: str | None
+    domain_state: Literal["none", "claimed", "proven", "confirmed"]
+    proof_name: str | None = Field(description="The name of a TXT record that proves the domain")
+    proof_value: str | None = Field(description="What it has to say")
+    enforced: bool
+    disabled: bool
+    created_at: datetime
+
+
+class IdentityProviderCheck(IdentityProviderOut):
+    """An identity provider that somebody looked at."""
+
+    problem: str | None = Field(description="What is missing; null: nothing")
 
 
 class SigningKeyRotated(BaseModel):

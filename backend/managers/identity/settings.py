@@ -1,5 +1,6 @@
 """Issuer, lifetimes and limits of log-ins, tokens and clients."""
 
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -34,6 +35,33 @@ class IdentitySettings(BaseModel):
     )
     code_seconds: int = Field(
         60, ge=10, le=600, description="Lifetime of an authorization code; it works once."
+    )
+
+    second_factor_seconds: int = Field(
+        300, ge=30, le=3600, description="How long a log-in waits for its second factor."
+    )
+    require_second_factor: Literal["nobody", "administrators", "everybody"] = Field(
+        "nobody",
+        description=(
+            "Who needs a second factor whatever their tenants ask: nobody, the platform's"
+            " administrators, or everybody."
+        ),
+    )
+    step_up_seconds: int = Field(
+        600,
+        ge=60,
+        le=86_400,
+        description="How old a log-in may be for dangerous acts; older ones are asked again.",
+    )
+    allow_private_providers: bool = Field(
+        False,
+        description=(
+            "Let tenants name identity providers on loopback and private networks, on loopback"
+            " without TLS too."
+        ),
+    )
+    signing_key_days: int = Field(
+        30, ge=1, le=3650, description="After so many days tokens are signed with a new key."
     )
 
     account_failures_per_minute: float = Field(

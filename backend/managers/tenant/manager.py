@@ -18,6 +18,7 @@ from backend.managers.tenant.errors import (
     LoginExistsError,
     MemberExistsError,
     MemberNotFoundError,
+    RoleTooHighError,
     SlugTakenError,
     TenantNotFoundError,
 )
@@ -214,6 +215,64 @@ class TenantManager:
         if row is None:
             raise MemberNotFoundError
         return _user(row)
+
+    async def meet(self, tx: Tx, *, issuer: str, subject: str, email: str, name: str) -> User:
+        """The person whom another issuer names so, made when they come for the first time.
+
+        Issuer and subject are who they are. The e-mail is the issuer's word and leads to nobody.
+
+        Raises:
+            ValueError: The issuer is this platform itself.
+        """
+        if issuer == LOCAL_ISSUER:
+            raise ValueError("whoever logs in here is made by create_user")
+        made = await tx.insert_new(
+            UserRow,
+            {
+                "id": uuid7(),
+                "issuer": issuer,
+                "subject": subject,
+                "email": email,
+                "name": name,
+                "password_hash": None,
+                "platform_role": None,
+                "disabled": False,
+                "created_at": tx.now(),
+            },
+            conflict=["issuer", "subject"],
+        )
+        row = await tx.scalar(
+            sa.select(UserRow)
+            .where(UserRow.issuer == issuer, UserRow.subject == subject)
+            .with_for_update()
+        )
+        if made:
+            tx.audit("user.created", f"user:{row.id}", platform_role=None, issuer=issuer)
+        else:
+            row.email, row.name = email, name
+        return _user(row)
+
+    async def place(self, tx: Tx, *, tenant_id: str, user_id: str, role: str) -> None:
+        """Make a person's membership what another system says; nobody's who is an owner.
+
+        Raises:
+            RoleTooHighError: It says owner.
+        """
+        if role == "owner":
+            raise RoleTooHighError
+        row = await tx.scalar(
+            sa.select(MembershipRow)
+            .where(MembershipRow.tenant_id == tenant_id, MembershipRow.user_id == user_id)
+            .with_for_update()
+        )
+        if row is None:
+            await self.add_member(tx, tenant_id=tenant_id, user_id=user_id, role=role, granter=None)
+        elif row.role not in {"owner", role}:
+            before, row.role = row.role, role
+            target = f"user:{user_id}"
+            tx.audit("member.role_changed", target, tenant_id=tenant_id, before=before, after=role)
+            tx.emit("member.role_changed", target, tenant_id=tenant_id, before=before, after=role)
+            tx.signal(PRINCIPALS, target)
 
     async def list_tenants_of(self, tx: ReadTx, user_id: str) -> list[tuple[Tenant, str]]:
         """The active tenants a person belongs to, with the role in each, oldest first."""

@@ -75,7 +75,9 @@ ACROSS_TENANTS = {
     "ix_memberships_user_id": "a log-in: of which tenants is this person?",
     "ix_metric_rollups_window_at": "a sweep",
     "ix_signals_at": "every process, of whatever tenant it is told",
+    "ix_identity_providers_id": "a log-in that comes back: from whose provider?",
     "uq_api_keys_key_hash": "a key: whose is it?",
+    "uq_identity_providers_domain": "a log-in: whose domain is this?",
     "uq_oauth_clients_client_id": "a log-in: whose client is this?",
 }
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pyotp
 import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
@@ -28,7 +29,7 @@ from backend.core.events import read_span
 from backend.core.ids import uuid7
 from backend.managers.email import EmailSettings
 from backend.managers.gateway import GatewayManager, GatewaySettings
-from backend.managers.identity import IdentitySettings
+from backend.managers.identity import IdentityManager, IdentitySettings
 from backend.managers.orchestrator import OrchestratorManager, Worker
 from backend.migrations import runner
 from backend.settings import DatabaseSettings, Settings, TelemetrySettings
@@ -295,6 +296,7 @@ async def use_everything(house: House, ada: TenantClient) -> None:
     await house.ask(ada, "GET /api/v1/me")
     await keep_roles(house, ada)
     await keep_people(house, ada)
+    await keep_providers(house, ada, admin)
     await keep_the_platform(house, ada, admin)
 
 
@@ -321,6 +323,7 @@ async def keep_people(house: House, ada: TenantClient) -> None:
     person = {"user_id": made["id"]}
     role = {"role": "operator"}
     await house.ask(ada, "PUT /api/v1/members/{user_id}", path=person, json=role)
+    await keep_second_factors(house, ada, made["id"])
     await house.ask(ada, "DELETE /api/v1/members/{user_id}", path=person)
     client = {"name": "flow", "role": "workflow"}
     made = (await house.ask(ada, "POST /api/v1/clients", json=client)).json()
@@ -337,6 +340,47 @@ async def keep_people(house: House, ada: TenantClient) -> None:
     await house.ask(ada, "POST /oauth/introspect", data={"token": credential})
 
 
+async def keep_second_factors(house: House, ada: TenantClient, user_id: str) -> None:
+    """What a person does with theirs, until the platform takes it away."""
+    http = house.client(Authorization=f"Bearer user:{user_id}")
+    grace = TenantClient(ada.tenant, "", "", http)
+    secret = (await house.ask(grace, "POST /api/v1/me/totp")).json()["secret"]
+    code = {"code": pyotp.TOTP(secret).now()}
+    done = await house.ask(grace, "POST /api/v1/me/totp/confirm", json=code)
+    assert done.status_code == 200, done.text
+    for operation in ("GET {}", "POST {}/recovery-codes", "DELETE {}"):
+        done = await house.ask(grace, operation.format("/api/v1/me/totp"))
+        assert done.is_success, done.text
+    policy = {"require_second_factor": False}
+    await house.ask(ada, "PUT /api/v1/login-policy", json=policy)
+    await house.ask(ada, "GET /api/v1/login-policy")
+
+
+async def keep_providers(house: House, ada: TenantClient, admin: TenantClient) -> None:
+    """A provider from its making to its end, and somebody who looks whose domain it is."""
+    body = {"name": "Acme", "issuer": "https://login.acme.invalid", "client_id": "c"}
+    domain = {"domain": "acme.invalid", "client_secret": "s"}
+    made = await house.ask(ada, "POST /api/v1/identity-providers", json=body | domain)
+    one = {"provider_id": made.json()["id"]}
+    await house.ask(ada, "GET /api/v1/identity-providers/{provider_id}", path=one)
+    put = await house.ask(
+        ada, "PUT /api/v1/identity-providers/{provider_id}", path=one, json=body | domain
+    )
+    assert put.status_code == 200, put.text
+    for act in ("check", "prove-domain"):
+        done = await house.ask(
+            ada, f"POST /api/v1/identity-providers/{{provider_id}}/{act}", path=one
+        )
+        assert done.json()["problem"], done.text
+    done = await house.ask(
+        admin, "POST /api/v1/platform/identity-providers/{provider_id}/confirm-domain", path=one
+    )
+    assert done.status_code == 200, done.text
+    found = await house.platform.of(IdentityManager).external_log_ins.provider_of("a@acme.invalid")
+    assert found is not None
+    await house.ask(ada, "DELETE /api/v1/identity-providers/{provider_id}", path=one)
+
+
 async def platform_admin(house: House, ada: TenantClient) -> TenantClient:
     """Somebody who may do what the platform's administrators do."""
     gateway = house.platform.of(GatewayManager)
@@ -348,6 +392,14 @@ async def platform_admin(house: House, ada: TenantClient) -> TenantClient:
     rights = principal.permissions | ROLES.of_platform
 
     def cached(credential: str) -> Any:
+        if credential.startswith("user:"):
+            return type(principal)(
+                subject=credential,
+                kind="user",
+                tenant_id=principal.tenant_id,
+                permissions=frozenset(),
+                logged_in_at=datetime.now(UTC).timestamp(),
+            )
         if credential != "admin":
             return known(credential)
         return type(principal)(
@@ -369,6 +421,11 @@ async def keep_the_platform(house: House, ada: TenantClient, admin: TenantClient
     which = {"tenant_id": ada.tenant.id}
     await house.ask(admin, "GET /api/v1/platform/tenants/{tenant_id}", path=which)
     await house.ask(admin, "POST /api/v1/platform/signing-keys/rotate")
+    body = {"email": f"{uuid7()}@example.test", "name": "Grace", "role": "viewer"}
+    made = await ada.http.post("/api/v1/members", json=body | {"password": "correct horse b"})
+    person = {"user_id": made.json()["id"]}
+    reset = await house.ask(admin, "DELETE /api/v1/platform/users/{user_id}/totp", path=person)
+    assert reset.status_code == 204, reset.text
     await house.ask(admin, "GET /api/v1/platform/roles")
     nobody, role = {"user_id": uuid7()}, {"platform_role": "auditor"}
     put = "PUT /api/v1/platform/users/{user_id}/role"
@@ -432,6 +489,7 @@ TEXT = {"subject": "Hello", "text": "There"}
 NOBODY = "nobody@example.test"
 # Lists and their filters, some of which find nothing: what is not there is looked for longest.
 LISTS: dict[str, list[dict[str, str]]] = {
+    "GET /api/v1/identity-providers": [{}],
     "GET /api/v1/emails": [
         {},
         {"state": "bounced"},

@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from backend.core.audit import SEQUENCER, AuditRecord
+from backend.core.clock import system_clock
 from backend.core.context import Principal, SystemScope
 from backend.core.ids import PLATFORM_TENANT
 from backend.managers.gateway import GatewayManager
@@ -61,6 +62,7 @@ async def become_everybody(app: App, ada: TenantClient, monkeypatch: pytest.Monk
         tenant_id=ada.tenant.id,
         permissions=ROLES.by_name["owner"] | ROLES.of_platform,
         role="owner",
+        logged_in_at=system_clock().timestamp(),
     )
     monkeypatch.setattr(app.platform.of(GatewayManager), "cached_principal", lambda _: everybody)
     return everybody.subject

@@ -185,13 +185,14 @@ class TestOauth:
         self, app: App, settled: Any
     ) -> None:
         http = app.client(Authorization="Bearer wrong")
-        for path in ("/oauth/token", "/oauth/revoke", "/oauth/login"):
+        for path in ("/oauth/token", "/oauth/revoke", "/oauth/login", "/oauth/second-factor"):
             assert (await http.post(path)).status_code == 401
         await settled()
         assert [row.data["route"] for row in await denials(app)] == [
             "/oauth/token",
             "/oauth/revoke",
             "/oauth/login",
+            "/oauth/second-factor",
         ]
 
 

@@ -13,8 +13,17 @@ from tests.support.platform import App
 from tests.support.roles import ROLES
 
 # What everybody may ask who is somebody: who am I, and what happens. Each kind of event has a
-# permission of its own (tests/integration/http/test_event_stream.py).
-FREE = {"GET /api/v1/me", "GET /api/v1/events"}
+# permission of its own (tests/integration/http/test_event_stream.py). And of people what is their
+# own (tests/integration/identity/test_second_factor.py).
+FREE = {
+    "GET /api/v1/me",
+    "GET /api/v1/events",
+    "GET /api/v1/me/totp",
+    "POST /api/v1/me/totp",
+    "POST /api/v1/me/totp/confirm",
+    "POST /api/v1/me/totp/recovery-codes",
+    "DELETE /api/v1/me/totp",
+}
 # Not an operation's: it decides whose role may be handed out (see the tenant manager).
 GRANTS = {"owner:write"}
 ALL = frozenset().union(*ROLES.by_name.values()) | ROLES.of_platform

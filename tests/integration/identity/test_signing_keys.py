@@ -107,3 +107,41 @@ class TestSigningKeys:
             row = await tx.scalar(sa.select(SigningKey))
         assert "d" not in row.public_jwk
         assert b'"d"' not in row.sealed_private_jwk
+
+
+class TestSchedule:
+    async def test_a_key_signs_for_thirty_days(self, gate):
+        client, secret = await gate.client(await gate.tenant())
+        await gate.identity.rotate_when_due(gate.database)
+        assert await keys(gate) == []
+        before = await gate.token(client, secret)
+        gate.clock.advance(30 * 86_400 - 1)
+        await gate.identity.rotate_when_due(gate.database)
+        assert [row.state for row in await keys(gate)] == ["active"]
+        # What was signed just before the rotation holds after it.
+        late = await gate.token(client, secret)
+        gate.clock.advance(1)
+        for _ in range(2):
+            await gate.identity.rotate_when_due(gate.database)
+        assert [row.state for row in await keys(gate)] == ["retiring", "active"]
+        assert (await gate.gateway.authenticate(late)).kind == "client"
+        with pytest.raises(CredentialInvalidError):
+            await gate.gateway.authenticate(before)
+        (act,) = await gate.acts("signing_key.rotated")
+        assert act.actor == "system"
+        gate.clock.advance(30 * 86_400)
+        await gate.identity.rotate_when_due(gate.database)
+        assert [row.state for row in await keys(gate)] == ["retiring", "active"]
+
+    async def test_of_several_processes_one_rotates(self, gate):
+        await gate.provider.public_keys()
+        gate.clock.advance(31 * 86_400)
+        fleet = [gate, *(gate.second_process() for _ in range(3))]
+        await asyncio.gather(*(one.identity.rotate_when_due(one.database) for one in fleet))
+        assert [row.state for row in await keys(gate)] == ["retiring", "active"]
+        assert len(await gate.acts("signing_key.rotated")) == 1
+
+
+async def keys(gate):
+    async with gate.database.read(SystemScope(EVERYTHING)) as tx:
+        return await tx.scalars(sa.select(SigningKey).order_by(SigningKey.created_at))
