@@ -18,6 +18,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from backend.cli.command import Command, CommandError, Options, run_async
 from backend.kit.outbound import HttpAnswer, Outbound
+from backend.managers.identity import TOKEN_PATH
 from backend.settings import Settings
 
 _USUAL_SECONDS: Final = 30.0
@@ -173,7 +174,7 @@ class Api:
             "client_secret": profile.secret,
         }
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
-        answer = await self._send("POST", "/oauth/token", headers, urlencode(form).encode())
+        answer = await self._send("POST", TOKEN_PATH, headers, urlencode(form).encode())
         return {"Authorization": f"Bearer {json.loads(answer.body)['access_token']}"}
 
     async def _send(

@@ -408,7 +408,7 @@ class TestReplays:
             name
             for name, schema in schemas.items()
             if name.endswith("Out")
-            and {"client_secret", "key", "secret", "password", "token"}
+            and {"client_secret", "key", "secret", "password", "token", "recovery_codes"}
             & schema["properties"].keys()
         }
         assert showing == {one.__name__ for one in ShownOnce.__subclasses__()}

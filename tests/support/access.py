@@ -43,7 +43,14 @@ KEY_SECONDS: Final = 60
 
 _READABLE: Final = EVERYTHING.tables - tables_of(*metrics.ROOM.models)
 _PERSON: Final = "person"
-_PERSONS_OWN: Final = frozenset({"/oauth/userinfo"})
+_PERSONS_OWN: Final = frozenset(
+    {
+        "/oauth/userinfo",
+        "/api/v1/me/totp",
+        "/api/v1/me/totp/confirm",
+        "/api/v1/me/totp/recovery-codes",
+    }
+)
 _ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -66,6 +73,11 @@ class Operation(NamedTuple):
     def of_platform(self) -> bool:
         """Whether it acts on the platform, and so on every tenant."""
         return self.permission in ROLES.of_platform
+
+    @property
+    def of_oneself(self) -> bool:
+        """Whether it acts on the person who asks, of whatever tenant, and on nobody else."""
+        return self.template in _PERSONS_OWN and self.template.startswith("/api/")
 
     @property
     def somewhere(self) -> str:

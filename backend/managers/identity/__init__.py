@@ -21,7 +21,7 @@ from backend.core.room import (
 from backend.managers.identity._clients import CONSOLE, Client
 from backend.managers.identity._failures import Denial, Failure, stranger
 from backend.managers.identity._password import verify_password
-from backend.managers.identity._provider import RECORDS_ITS_REFUSALS
+from backend.managers.identity._provider import RECORDS_ITS_REFUSALS, TOKEN_PATH
 from backend.managers.identity._tokens import (
     MAX_TOKEN_CHARACTERS,
     SIGNING_KEYS_CHANGED,
@@ -150,6 +150,7 @@ __all__ = [
     "SECOND_FACTOR",
     "SIGNING_KEYS",
     "SIGNING_KEYS_CHANGED",
+    "TOKEN_PATH",
     "AccessClaims",
     "CallerView",
     "Client",
