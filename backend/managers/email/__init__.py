@@ -13,7 +13,6 @@ from backend.managers.email._suppressions import (
     Imported,
     SuppressionList,
 )
-from backend.managers.email._trials import TESTS_PER_SECOND
 from backend.managers.email._values import Draft, Email
 from backend.managers.email.errors import EmailNotFoundError, TemplateNotFoundError
 from backend.managers.email.jobs import EmailDelivery, delivery_kind
@@ -66,7 +65,9 @@ ROOM = Room(
         ),
         # Each opens a connection to where the tenant says, while somebody waits.
         RouteClass(
-            "email_tests", "/api/v1/email-settings/test", rate=lambda _: (TESTS_PER_SECOND, 10)
+            "email_tests",
+            "/api/v1/email-settings/test",
+            rate=lambda settings: (settings.tests_per_second, settings.burst_tests),
         ),
         RouteClass(
             "suppressions", "/api/v1/suppressions/import", body_bytes=lambda _: MAX_IMPORT_BYTES

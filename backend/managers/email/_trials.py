@@ -21,8 +21,6 @@ from backend.managers.email._values import SettingsChange
 from backend.managers.email.errors import EmailTestRunningError
 from backend.managers.security import SecurityManager
 
-TESTS_PER_SECOND: Final = 1 / 6
-"""How many of them a caller may ask for, beyond the first ten."""
 ANSWER_SECONDS: Final = 65
 """By when the answer is there, whatever the mail server does."""
 _SECONDS: Final = 60.0

@@ -44,6 +44,12 @@ class EmailSettings(BaseModel):
     burst_requests: int = Field(
         1000, ge=1, le=10_000_000, description="`/api/v1/emails` and below: burst per caller."
     )
+    tests_per_second: float = Field(
+        1 / 6, gt=0, le=1_000_000, description="Test messages: rate per caller."
+    )
+    burst_tests: int = Field(
+        10, ge=1, le=10_000_000, description="Test messages: burst per caller."
+    )
     connections: int = Field(4, ge=1, le=64, description="SMTP connections a worker and server.")
     smtp_timeouts: SmtpTimeouts = Field(
         SmtpTimeouts(), description="Of single steps with a server, as RFC 5321 wants them."
