@@ -107,6 +107,8 @@ def patient_settings(data_dir: Path, database_url: str, port: int) -> Settings:
             sink_directory=data_dir / "sink",
             requests_per_second=_MUCH,
             burst_requests=_MUCH,
+            tests_requests_per_second=_MUCH,
+            tests_burst_requests=_MUCH,
         ),
         # Streams end by themselves only after this.
         events=EventSettings(stream_seconds=0.05, streams_per_tenant=1000, streams=1000),

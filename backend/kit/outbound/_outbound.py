@@ -1,6 +1,7 @@
 """The way out itself: looking up, connecting and asking, each within a tenant's bounds."""
 
 import asyncio
+import os
 import socket
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -225,4 +226,5 @@ async def _connect_to(address: str, port: int) -> socket.socket:
 def _explain(error: OSError) -> str:
     if isinstance(error, TimeoutError):
         return "timed out"
-    return error.strerror or type(error).__name__
+    # Not its own words: those of some event loops name the address, which may be nobody's business.
+    return os.strerror(error.errno) if error.errno else type(error).__name__

@@ -307,7 +307,7 @@ async def _hand_over(
                 relay.host, tenant_id=relay.tenant_id, public_only=relay.public_only
             )
             # Addresses of the platform's own network are nobody's business.
-            step.said = ", ".join(found) if relay.tenant_id else f"{len(found)} address(es)"
+            step.said = ", ".join(found) if relay.tenant_id else _counted(len(found))
     except (NotAllowedError, UnreachableError) as error:
         refused = isinstance(error, NotAllowedError)
         said = Reply(None, error.detail)
@@ -338,6 +338,10 @@ async def _hand_over(
     if answer is None:  # as only a crowd of recipients leaves somebody unmentioned
         return _told(notes, "lost", Reply(None, "The server said nothing of the recipient"))
     return _told(notes, _result_of(answer), answer.reply, at=at, verdict=answer.verdict)
+
+
+def _counted(addresses: int) -> str:
+    return "one address" if addresses == 1 else f"{addresses} addresses"
 
 
 def _without_session(notes: _Notes, error: NoSessionError) -> Rehearsal:

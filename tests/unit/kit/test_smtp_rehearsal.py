@@ -143,7 +143,7 @@ class TestHidden:
     async def test_the_platforms_own_server_is_told_without_its_addresses(self) -> None:
         async with mail_server(Rules()) as port:
             found = await at(port, tenant_id=None)
-        assert [step.said for step in found.steps[:2]] == ["1 address(es)", ""]
+        assert [step.said for step in found.steps[:2]] == ["one address", ""]
 
 
 class TestRefused:
@@ -203,8 +203,19 @@ class TestBroken:
         await server.wait_closed()
         found = await at(port)
         assert (found.result, found.at) == ("unreachable", "connect")
-        assert not found.steps[-1].ok
-        assert "onnect" in found.steps[-1].said
+        assert (found.steps[-1].ok, found.steps[-1].said) == (False, "Connection refused")
+
+    async def test_nobody_there_is_told_without_the_platforms_address(self) -> None:
+        server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        server.close()
+        await server.wait_closed()
+        relay = SmtpRelay("localhost", port, tls="none", local_hostname="client.test")
+        found = await rehearse(
+            relay, Outbound(), sender=SENDER, recipient=RECIPIENT, message=MESSAGE, seconds=10
+        )
+        assert (found.result, found.at) == ("unreachable", "connect")
+        assert "127.0.0.1" not in repr(found)
 
     async def test_no_such_name(self) -> None:
         relay = relay_at(25)
