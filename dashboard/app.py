@@ -45,7 +45,11 @@ ENTRIES: Final = (
     Entry("members.py", "Members", ":material/group:", frozenset({"member:read"})),
     Entry("clients.py", "API clients", ":material/api:", frozenset({"client:read"})),
     Entry("api_keys.py", "API keys", ":material/key:", frozenset({"api_key:read"})),
+    Entry("limits.py", "Limits", ":material/speed:", frozenset({"limit:read"})),
     Entry("tenants.py", "Tenants", ":material/domain:", frozenset({"platform:read"})),
+    Entry(
+        "platform_limits.py", "Platform limits", ":material/speed:", frozenset({"platform:read"})
+    ),
 )
 
 
