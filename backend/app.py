@@ -36,7 +36,7 @@ from backend.http.event_stream import router as event_routes
 from backend.http.openapi import build_document
 from backend.http.pipeline import Pipeline
 from backend.http.routing import RouteRule
-from backend.kit.limiter import GcraLimiter
+from backend.kit.limiter import FailoverLimiter, GcraLimiter, RedisLimiter
 from backend.kit.outbound import Outbound
 from backend.kit.turns import Turns
 from backend.managers.audit import AuditManager
@@ -194,6 +194,14 @@ def compose(
     }
     # One for both: who fails and who asks too often are turned away by one clock.
     limiter = GcraLimiter()
+    shared: FailoverLimiter | None = None
+    if settings.redis.url is not None:
+        redis = RedisLimiter(
+            settings.redis.url.get_secret_value(),
+            prefix=settings.redis.prefix,
+            timeout_seconds=settings.redis.timeout_seconds,
+        )
+        shared = FailoverLimiter(redis, limiter, processes=settings.redis.processes)
     identity = hold(
         IdentityManager(
             database, security, tenants, settings.identity, limiter=limiter, outbound=outbound
@@ -207,7 +215,9 @@ def compose(
             identity,
             settings.gateway,
             limiter=limiter,
+            shared=shared,
             rates=rates,
+            registry=monitoring.registry,
         )
     )
     hold(DashboardManager(metrics, jobs, emails))

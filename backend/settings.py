@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from backend.kit.outbound import OutboundSettings
 from backend.managers.email import EmailSettings
-from backend.managers.gateway import GatewaySettings
+from backend.managers.gateway import GatewaySettings, RedisSettings
 from backend.managers.identity import IdentitySettings
 from backend.managers.orchestrator import OrchestratorSettings
 from backend.managers.security import SecuritySettings
@@ -119,6 +119,7 @@ class Settings(BaseSettings):
     identity: IdentitySettings = IdentitySettings()
     gateway: GatewaySettings = GatewaySettings()
     tenant: TenantSettings = TenantSettings()
+    redis: RedisSettings = RedisSettings()
     orchestrator: OrchestratorSettings = OrchestratorSettings()
     email: EmailSettings = EmailSettings()
     outbound: OutboundSettings = OutboundSettings()

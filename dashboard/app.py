@@ -54,9 +54,11 @@ ENTRIES: Final = (
     _entry(_PEOPLE, "members", "Members", "group", "member:read"),
     _entry(_PEOPLE, "clients", "API clients", "api", "client:read"),
     _entry(_PEOPLE, "api_keys", "API keys", "key", "api_key:read"),
+    _entry(_PEOPLE, "limits", "Limits", "speed", "limit:read"),
     _entry(_PEOPLE, "identity_providers", "Identity providers", "badge", "identity_provider:read"),
     _entry(_PEOPLE, "second_factor", "Second factor", "phonelink_lock"),
     _entry(_PLATFORM, "tenants", "Tenants", "domain", "platform:read"),
+    _entry(_PLATFORM, "platform_limits", "Platform limits", "speed", "platform:read"),
     _entry(_PLATFORM, "signing_keys", "Signing keys", "encrypted", "platform:read"),
 )
 """The pages in the order of the sidebar: a line each. Those of a group stand together."""

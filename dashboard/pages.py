@@ -155,16 +155,17 @@ class Input:
     Attributes:
         name: The body's field.
         label: What stands above it.
-        kind: ``role`` offers the tenant's roles; ``last_day`` a day, until whose end it holds.
+        kind: ``role`` offers the tenant's roles; ``last_day`` a day, until whose end it holds;
+            ``number`` is a whole one, from 1.
         example: Shown in the empty field.
         help: Said on request.
-        usual: The role chosen at first: the mightiest is no default.
+        usual: The role chosen at first, as the mightiest is no default; or the number.
         required: Whether the form may be sent without it.
     """
 
     name: str
     label: str
-    kind: Literal["text", "password", "role", "last_day"] = "text"
+    kind: Literal["text", "password", "role", "last_day", "number"] = "text"
     example: str = ""
     help: str | None = None
     usual: str = ""
@@ -596,7 +597,9 @@ def _upload(session: state.Session, key: str, upload: Upload) -> None:
                 st.rerun()
 
 
-def _input(session: state.Session, key: str, one: Input, now: str = "") -> str | datetime | None:
+def _input(
+    session: state.Session, key: str, one: Input, now: str = ""
+) -> str | int | datetime | None:
     width: int | Literal["stretch"] = _EDITED if now else "stretch"
     if one.kind == "role":
         names = [role.name for role in session.api.list_roles().items]
@@ -610,6 +613,9 @@ def _input(session: state.Session, key: str, one: Input, now: str = "") -> str |
             one.label, value=None, key=key, format="YYYY-MM-DD", help=one.help
         )
         return datetime.combine(day, _END_OF_DAY) if day else None
+    if one.kind == "number":
+        first = int(now or one.usual or 1)
+        return int(st.number_input(one.label, 1, None, first, key=key, help=one.help, width=width))
     hidden = one.kind == "password"
     given = st.text_input(
         one.label,

@@ -10,7 +10,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.elements import UnaryExpression
 from sqlalchemy.sql.operators import custom_op
 
-from backend.core.context import Scope
+from backend.core.context import AnyScope
 from backend.core.database import Database, ReadTx
 from backend.core.ids import uuid7_at
 
@@ -42,7 +42,7 @@ def newest(
 
 
 async def in_parts(
-    db: Database, scope: Scope, read: Callable[..., Awaitable[Sequence[Any]]]
+    db: Database, scope: AnyScope, read: Callable[..., Awaitable[Sequence[Any]]]
 ) -> AsyncIterator[Sequence[Any]]:
     """A whole list in the order of ``read``, at most 500 rows at a time; no row comes twice.
 

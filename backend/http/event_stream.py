@@ -31,7 +31,7 @@ from backend.core.errors import (
 from backend.core.events import EVENTS, PLATFORM_EVENTS, Event, read_events, read_span
 from backend.core.room import PLATFORM_READ
 from backend.http.deps import Caller, lacks, requires
-from backend.http.pipeline import credential_of
+from backend.http.pipeline import credential_of, end_slot
 from backend.http.reply import problems
 
 logger = logging.getLogger(__name__)
@@ -175,6 +175,8 @@ class EventStreamResponse(Response):
                 oldest, newest = await read_span(view)
             # From here on it is a stream: neither slow, nor to be waited for when the server ends.
             scope["streaming_since"] = perf_counter()
+            # Streams have a bound of their own.
+            end_slot(scope)
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             gone = asyncio.create_task(_left(receive))
             gone.add_done_callback(lambda _: wake.set())

@@ -13,7 +13,7 @@ every request, and the order is easier to read when it is the code.
 import hashlib
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from functools import partial
 from typing import Final, Protocol
 from urllib.parse import quote
@@ -52,6 +52,7 @@ from backend.http.reply import (
     Remember,
 )
 from backend.http.routing import DataTarget, RouteRule, RouteTable, Target
+from backend.kit.limiter import Slot, Verdict
 from backend.kit.sources import canonical_address
 from backend.kit.turns import Turns
 
@@ -69,34 +70,6 @@ class IdempotencyKeyInvalidError(AppError):
     """The Idempotency-Key header is empty, too long, or not printable ASCII."""
 
     status, code, title = 400, "invalid_idempotency_key", "The Idempotency-Key is not valid"
-
-
-class Verdict(Protocol):
-    """What a limiter says: allowed or not, and the numbers for the RateLimit headers."""
-
-    @property
-    def allowed(self) -> bool:
-        """Whether the request may go on."""
-
-    @property
-    def name(self) -> str:
-        """The level that is nearest to its limit."""
-
-    @property
-    def remaining(self) -> int:
-        """Requests left at that level right now."""
-
-    @property
-    def reset_seconds(self) -> int:
-        """Seconds until that level is whole again."""
-
-    @property
-    def retry_after(self) -> float:
-        """Seconds after which one request would be allowed; 0 when allowed."""
-
-    @property
-    def policy(self) -> bytes:
-        """The RateLimit-Policy header, made once."""
 
 
 class StoredReply(Protocol):
@@ -122,11 +95,19 @@ class StoredReply(Protocol):
 class Gate(Protocol):
     """What the pipeline asks of the gate; ``app`` passes its manager in."""
 
-    def coarse_limit(self, key: str) -> Verdict:
+    def coarse_limit(self, key: str) -> Verdict | Awaitable[Verdict]:
         """Charge an unknown caller's address."""
 
-    def quota(self, principal: Principal, route_class: str, cost: int) -> Verdict:
-        """Charge a known caller ``cost`` requests to a class of routes."""
+    def quota(
+        self, principal: Principal, route_class: str, cost: int, size: int
+    ) -> Verdict | Awaitable[Verdict]:
+        """Charge a known caller ``cost`` requests and ``size`` bytes to a class of routes.
+
+        At once, or when whoever counts for all processes has answered.
+        """
+
+    def note_limited(self, verdict: Verdict) -> None:
+        """Know that a request was refused for this."""
 
     def cached_principal(self, credential: str) -> Principal | None:
         """Who a recently verified credential is, without I/O."""
@@ -238,6 +219,7 @@ class Pipeline:
             if not status:
                 await bug_response(path, request_id)(scope, receive, send_marked)
         finally:
+            end_slot(scope)
             principal: Principal | None = scope.get("principal")
             self._telemetry.append(
                 RequestRecord(
@@ -297,7 +279,7 @@ class Pipeline:
         if "\x00" in path or b"%00" in scope["query_string"]:
             # As in a body (see Input): no text of ours holds it, and PostgreSQL cannot compare it.
             raise InvalidInputError("An address may not contain the character U+0000")
-        principal = await self._admit(scope, target, credential_of(headers), added)
+        principal = await self._admit(scope, target, headers, added)
         limit = target.body_bytes
         if principal is None:
             # Below the API's root nobody's business either: what there is.
@@ -333,11 +315,12 @@ class Pipeline:
         self,
         scope: Scope,
         target: Target,
-        credential: str | None,
+        headers: Mapping[bytes, bytes],
         added: list[tuple[bytes, bytes]],
     ) -> Principal | None:
         """Who asks, once the limits allow the question; None for who shows no credential."""
         gate = self._gate
+        credential = credential_of(headers)
         principal: Principal | None = None
         if credential is not None:
             principal = gate.cached_principal(credential)
@@ -345,24 +328,33 @@ class Pipeline:
             # Only what is not yet known pays the coarse limit: it protects the database from
             # floods of unknown callers, and known callers have their own quota below.
             verdict = gate.coarse_limit(scope["address"])
+            if not isinstance(verdict, Verdict):
+                verdict = await verdict
             if not verdict.allowed:
-                raise _limited(verdict, added)
+                raise self._limited(verdict, added)
             if credential is None:
                 return None
             principal = await gate.authenticate(credential)
         scope["principal"] = principal
-        verdict = gate.quota(principal, target.route_class, target.cost)
-        added.append((b"ratelimit-policy", verdict.policy))
-        added.append(
-            (
-                b"ratelimit",
-                b'"%s";r=%d;t=%d'
-                % (verdict.name.encode(), verdict.remaining, verdict.reset_seconds),
-            )
+        verdict = gate.quota(
+            principal, target.route_class, target.cost, _announced(headers, target.body_bytes)
         )
+        if not isinstance(verdict, Verdict):
+            verdict = await verdict
         if not verdict.allowed:
-            raise _limited(verdict, added)
+            raise self._limited(verdict, added)
+        scope["slot"] = verdict.slot
+        added += _told(verdict)
         return principal
+
+    def _limited(self, verdict: Verdict, added: list[tuple[bytes, bytes]]) -> RateLimitedError:
+        self._gate.note_limited(verdict)
+        added += _told(verdict)
+        # Rounded up: who comes back a moment early is refused once more.
+        wait = str(max(1, verdict.reset_seconds))
+        return RateLimitedError(
+            f"Over the {verdict.name} limit; try again in {wait} s", headers={"Retry-After": wait}
+        )
 
     async def _serve_once(  # noqa: PLR0917 - the request, in parts that are at hand
         self,
@@ -465,10 +457,22 @@ def credential_of(headers: Mapping[bytes, bytes]) -> str | None:
     return key.decode("latin-1").strip() if key is not None else None
 
 
-def _limited(verdict: Verdict, added: list[tuple[bytes, bytes]]) -> RateLimitedError:
-    if not any(name == b"ratelimit-policy" for name, _ in added):
-        added.append((b"ratelimit-policy", verdict.policy))
-    wait = str(max(1, int(verdict.retry_after + 0.999)))
-    return RateLimitedError(
-        f"Over the {verdict.name} limit; try again in {wait} s", headers={"Retry-After": wait}
-    )
+def _announced(headers: Mapping[bytes, bytes], limit: int) -> int:
+    """How large the body is before any of it has come; the largest there may be if nobody says."""
+    length = headers.get(b"content-length")
+    if length is None:
+        return limit if b"transfer-encoding" in headers else 0
+    return int(length) if length.isdigit() else limit
+
+
+def end_slot(scope: Scope) -> None:
+    """The request is no longer one of those that its tenant has under way."""
+    slot: Slot | None = scope.pop("slot", None)
+    if slot is not None:
+        slot.release(slot)
+
+
+def _told(verdict: Verdict) -> list[tuple[bytes, bytes]]:
+    """The header fields of draft-ietf-httpapi-ratelimit-headers-10."""
+    state = (verdict.name.encode(), verdict.remaining, verdict.reset_seconds)
+    return [(b"ratelimit-policy", verdict.policy), (b"ratelimit", b'"%s";r=%d;t=%d' % state)]

@@ -529,6 +529,64 @@ class KeptOut(Wire, frozen=True, kw_only=True):
     usual_days: int
 
 
+class LimitCreate(Wire, frozen=True, kw_only=True):
+    """A limit of the tenant's own, within the platform's."""
+
+    kind: str
+    bytes: RateModel | None | UnsetType = UNSET
+    name: str | UnsetType = ""
+    requests: RateModel | None | UnsetType = UNSET
+
+
+class LimitOut(Wire, frozen=True, kw_only=True):
+    """A limit. The version goes into If-Match as the ETag does."""
+
+    bytes: RateOut | None
+    concurrency: int | None
+    id: str
+    kind: str
+    name: str
+    owner: str
+    requests: RateOut | None
+    tenant_id: str | None
+    updated_at: datetime
+    updated_by: str
+    version: str
+
+
+class LimitPage(Wire, frozen=True, kw_only=True):
+    items: list[LimitOut]
+    next_cursor: str | None
+
+
+class LimitPut(Wire, frozen=True, kw_only=True):
+    """What a limit allows; null says nothing, and what the next wider limit says holds."""
+
+    bytes: RateModel | None | UnsetType = UNSET
+    requests: RateModel | None | UnsetType = UNSET
+
+
+class LimitUsageOut(Wire, frozen=True, kw_only=True):
+    """What holds for a tenant and its callers, and how much of it is used just now."""
+
+    levels: list[LimitUseOut]
+    shared: bool
+
+
+class LimitUseOut(Wire, frozen=True, kw_only=True):
+    """How much of what holds for somebody is used."""
+
+    burst: int
+    level: str
+    refill: int | None
+    remaining: int
+    reset_seconds: int | None
+    seconds: int | None
+    subject: str
+    unit: str
+    used: int
+
+
 class LiveOut(Wire, frozen=True, kw_only=True):
     """The process runs its event loop."""
 
@@ -627,6 +685,25 @@ class PlatformClientCreate(Wire, frozen=True, kw_only=True):
     role: str
 
 
+class PlatformLimitCreate(Wire, frozen=True, kw_only=True):
+    """A limit that the platform sets."""
+
+    kind: str
+    bytes: RateModel | None | UnsetType = UNSET
+    concurrency: int | None | UnsetType = UNSET
+    name: str | UnsetType = ""
+    requests: RateModel | None | UnsetType = UNSET
+    tenant_id: str | None | UnsetType = UNSET
+
+
+class PlatformLimitPut(Wire, frozen=True, kw_only=True):
+    """What a limit of the platform allows; null says nothing."""
+
+    bytes: RateModel | None | UnsetType = UNSET
+    concurrency: int | None | UnsetType = UNSET
+    requests: RateModel | None | UnsetType = UNSET
+
+
 class PlatformRolePut(Wire, frozen=True, kw_only=True):
     """What the person is to the platform from now on."""
 
@@ -663,6 +740,22 @@ class Problem(Wire, frozen=True, kw_only=True):
     type: str
     detail: str | UnsetType = UNSET
     errors: list[Error] | UnsetType = UNSET
+
+
+class RateModel(Wire, frozen=True, kw_only=True):
+    """So many at once, and so many more every so many seconds."""
+
+    burst: int
+    refill: int
+    seconds: int
+
+
+class RateOut(Wire, frozen=True, kw_only=True):
+    """So many at once, and so many more every so many seconds."""
+
+    burst: int
+    refill: int
+    seconds: int
 
 
 class ReadyOut(Wire, frozen=True, kw_only=True):

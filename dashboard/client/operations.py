@@ -396,6 +396,57 @@ class Api:
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
 
+    def get_limit_usage(self) -> models.LimitUsageOut:
+        """Get what holds for this tenant, and how much of it is used just now."""
+        return self.connection.ask("GET", "/api/v1/limit-usage", models.LimitUsageOut)
+
+    def list_limits(
+        self, *, limit: int | None = None, cursor: str | None = None
+    ) -> models.LimitPage:
+        """List the limits set for this tenant, by the platform or by itself, newest first."""
+        return self.connection.ask(
+            "GET", "/api/v1/limits", models.LimitPage, query={"limit": limit, "cursor": cursor}
+        )
+
+    def create_limit(
+        self, body: models.LimitCreate, *, idempotency_key: str | None = None
+    ) -> models.LimitOut:
+        """Narrow what the tenant's callers may have; it holds everywhere within a second."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/limits",
+            models.LimitOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def delete_limit(self, limit_id: str, *, if_match: str | None = None) -> None:
+        """Take a limit of the tenant's own away: the platform's holds."""
+        self.connection.tell(
+            "DELETE", f"/api/v1/limits/{uuid_segment(limit_id)}", headers={"If-Match": if_match}
+        )
+
+    def get_limit(self, limit_id: str) -> Tagged[models.LimitOut]:
+        """Get one limit.
+
+        The ETag goes into If-Match when changing it.
+        """
+        return self.connection.ask_tagged(
+            "GET", f"/api/v1/limits/{uuid_segment(limit_id)}", models.LimitOut
+        )
+
+    def change_limit(
+        self, limit_id: str, body: models.LimitPut, *, if_match: str | None = None
+    ) -> Tagged[models.LimitOut]:
+        """Replace what a limit of the tenant's own allows."""
+        return self.connection.ask_tagged(
+            "PUT",
+            f"/api/v1/limits/{uuid_segment(limit_id)}",
+            models.LimitOut,
+            body=body,
+            headers={"If-Match": if_match},
+        )
+
     def get_login_policy(self) -> models.LoginPolicyOut:
         """Say what the tenant asks of its people's log-ins."""
         return self.connection.ask("GET", "/api/v1/login-policy", models.LoginPolicyOut)
@@ -594,6 +645,67 @@ class Api:
             f"/api/v1/platform/identity-providers/{uuid_segment(provider_id)}/confirm-domain",
             models.IdentityProviderOut,
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def get_platform_limit_usage(self, *, tenant_id: str | None = None) -> models.LimitUsageOut:
+        """Get what holds for a tenant, or where no limit names one, and what is used."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/platform/limit-usage",
+            models.LimitUsageOut,
+            query={"tenant_id": tenant_id},
+        )
+
+    def list_platform_limits(
+        self, *, tenant_id: str | None = None, limit: int | None = None, cursor: str | None = None
+    ) -> models.LimitPage:
+        """List all limits, of every tenant, newest first."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/platform/limits",
+            models.LimitPage,
+            query={"tenant_id": tenant_id, "limit": limit, "cursor": cursor},
+        )
+
+    def create_platform_limit(
+        self, body: models.PlatformLimitCreate, *, idempotency_key: str | None = None
+    ) -> models.LimitOut:
+        """Limit a tenant, or every tenant; it holds everywhere within a second."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/platform/limits",
+            models.LimitOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def delete_platform_limit(self, limit_id: str, *, if_match: str | None = None) -> None:
+        """Take a limit of the platform away: what every tenant has, or the settings say, holds."""
+        self.connection.tell(
+            "DELETE",
+            f"/api/v1/platform/limits/{uuid_segment(limit_id)}",
+            headers={"If-Match": if_match},
+        )
+
+    def get_platform_limit(self, limit_id: str) -> Tagged[models.LimitOut]:
+        """Get one limit of any tenant.
+
+        The ETag goes into If-Match when changing it.
+        """
+        return self.connection.ask_tagged(
+            "GET", f"/api/v1/platform/limits/{uuid_segment(limit_id)}", models.LimitOut
+        )
+
+    def change_platform_limit(
+        self, limit_id: str, body: models.PlatformLimitPut, *, if_match: str | None = None
+    ) -> Tagged[models.LimitOut]:
+        """Replace what a limit of the platform allows."""
+        return self.connection.ask_tagged(
+            "PUT",
+            f"/api/v1/platform/limits/{uuid_segment(limit_id)}",
+            models.LimitOut,
+            body=body,
+            headers={"If-Match": if_match},
         )
 
     def list_platform_roles(self) -> models.RolePage:

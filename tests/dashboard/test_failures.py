@@ -18,6 +18,8 @@ class TestRefusal:
             ("members", "members"),
             ("clients", "clients"),
             ("api_keys", "api-keys"),
+            ("limits", "limits"),
+            ("platform_limits", "platform/limits"),
             ("tenants", "platform/tenants"),
         ],
     )

@@ -15,7 +15,7 @@ from backend.core.ids import uuid7
 from backend.core.room import House
 from backend.managers.audit import READ_PLATFORM
 from backend.managers.email.models import EmailRow, RecipientRow, TemplateRow
-from backend.managers.gateway import API_KEYS, PLATFORM_ANSWERS, RETENTION
+from backend.managers.gateway import API_KEYS, LIMITS, PLATFORM_ANSWERS, RETENTION
 from backend.managers.gateway.models import ApiKey
 from backend.managers.identity import AUTHENTICATE, SIGNING_KEYS
 from backend.managers.orchestrator.models import JobRow
@@ -236,7 +236,7 @@ class TestErrands:
 
     def test_no_request_reaches_mail_by_errand(self):
         """Errands that requests run name no table of a tenant's mail, jobs or settings."""
-        of_requests = (AUTHENTICATE, SIGNING_KEYS, API_KEYS, PLATFORM_ANSWERS)
+        of_requests = (AUTHENTICATE, SIGNING_KEYS, API_KEYS, LIMITS, PLATFORM_ANSWERS)
         for errand in (*of_requests, PLATFORM, MEMBERS, READ_PLATFORM):
             tables = errand.tables | HOUSE.along
             assert not {table for table in tables if table.startswith("email_")}

@@ -1,7 +1,7 @@
 """The gate: credentials looked at once, API keys, rate limits, idempotent replies.
 
-Owns ``api_keys`` and ``idempotency_records``. Listens to the signals ``principals`` and
-``signing_keys``; sends ``principals`` for API keys.
+Owns ``api_keys``, ``idempotency_records`` and ``limits``. Listens to the signals ``principals``,
+``signing_keys`` and ``limits``; sends ``principals`` for API keys and ``limits`` for limits.
 """
 
 from backend.core.room import (
@@ -10,39 +10,52 @@ from backend.core.room import (
     PLATFORM_ADMIN,
     PLATFORM_AUDITOR,
     WORKFLOW,
+    ReadyCheck,
     Room,
     RouteClass,
     Sweep,
     Tick,
 )
 from backend.managers.gateway._api_keys import Key
+from backend.managers.gateway._limits import LIMITS_CHANGED, Bounds, Limit, Rate
 from backend.managers.gateway.data_plane import DATA_ROUTES, OPENAPI
 from backend.managers.gateway.errands import (
     ANSWERS,
     API_KEYS,
+    LIMITS,
     PLATFORM_ANSWERS,
     PLATFORM_KEYS,
     RETENTION,
 )
-from backend.managers.gateway.errors import ApiKeyNotFoundError, ExpiryInvalidError
+from backend.managers.gateway.errors import (
+    ApiKeyNotFoundError,
+    ExpiryInvalidError,
+    LimitChangedError,
+    LimitExistsError,
+    LimitInvalidError,
+    LimitNotFoundError,
+    LimitTooWideError,
+)
 from backend.managers.gateway.manager import INTROSPECTION_PATH, GatewayManager
-from backend.managers.gateway.models import ApiKey, IdempotencyRecord
+from backend.managers.gateway.models import ApiKey, IdempotencyRecord, LimitRow
 from backend.managers.gateway.routes import router
-from backend.managers.gateway.settings import GatewaySettings
+from backend.managers.gateway.settings import GatewaySettings, RedisSettings
 
 ROOM = Room(
     name="gateway",
     manager=GatewayManager,
-    models=(ApiKey, IdempotencyRecord),
+    models=(ApiKey, IdempotencyRecord, LimitRow),
     role_holders=(ApiKey,),
     permissions={
         "api_key:read": OPERATOR,
         "api_key:write": ADMIN,
+        "limit:read": OPERATOR,
+        "limit:write": ADMIN,
         "token:introspect": ADMIN | WORKFLOW,
         "platform_api_key:read": PLATFORM_AUDITOR,
         "platform_api_key:write": PLATFORM_ADMIN,
     },
-    errands=(API_KEYS, PLATFORM_KEYS, PLATFORM_ANSWERS, RETENTION),
+    errands=(API_KEYS, PLATFORM_KEYS, LIMITS, PLATFORM_ANSWERS, RETENTION),
     along=ANSWERS,
     routers=(router,),
     document=OPENAPI,
@@ -60,21 +73,38 @@ ROOM = Room(
     events={
         "api_key.created": "api_key:read",
         "api_key.revoked": "api_key:read",
+        "limit.created": "limit:read",
+        "limit.changed": "limit:read",
+        "limit.deleted": "limit:read",
     },
     ticks=(Tick("gateway.flush", 10, GatewayManager.flush, process="api"),),
     sweeps=(Sweep(RETENTION, GatewayManager.sweep_expired),),
     observe=GatewayManager.observe,
     serving=GatewayManager.serving,
+    durable_topics=(LIMITS_CHANGED,),
+    checks=(
+        ReadyCheck("shared_limits", GatewayManager.check_shared_limits, required=lambda _: False),
+    ),
 )
 
 __all__ = [
     "API_KEYS",
+    "LIMITS",
     "PLATFORM_ANSWERS",
     "RETENTION",
     "ROOM",
     "ApiKeyNotFoundError",
+    "Bounds",
     "ExpiryInvalidError",
     "GatewayManager",
     "GatewaySettings",
     "Key",
+    "Limit",
+    "LimitChangedError",
+    "LimitExistsError",
+    "LimitInvalidError",
+    "LimitNotFoundError",
+    "LimitTooWideError",
+    "Rate",
+    "RedisSettings",
 ]

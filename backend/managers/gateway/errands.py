@@ -4,7 +4,7 @@ from typing import Final
 
 from backend.core.columns import tables_of
 from backend.core.context import Errand
-from backend.managers.gateway.models import ApiKey, IdempotencyRecord
+from backend.managers.gateway.models import ApiKey, IdempotencyRecord, LimitRow
 from backend.managers.security import SEALING
 from backend.managers.tenant import PEOPLE
 
@@ -13,6 +13,8 @@ API_KEYS: Final = Errand("gateway.api_keys", tables_of(ApiKey) | PEOPLE)
 
 PLATFORM_KEYS: Final = Errand("gateway.platform_keys", tables_of(ApiKey) | PEOPLE, of_platform=True)
 """The API keys of the platform itself; each statement names its tenant by hand."""
+LIMITS: Final = Errand("gateway.limits", tables_of(LimitRow) | PEOPLE, of_platform=True)
+"""Limits as the platform sets them, and as every process reads them."""
 
 PLATFORM_ANSWERS: Final = Errand("gateway.platform_answers", SEALING, of_platform=True)
 """Opening the answer to an act of the platform, which its own keys seal."""

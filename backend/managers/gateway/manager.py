@@ -4,25 +4,30 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 from typing import Final
 
 import msgspec
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from backend.core.clock import monotonic as system_monotonic
-from backend.core.context import Principal
+from backend.core.context import Principal, SystemScope
 from backend.core.database import Database, Tx
 from backend.core.errors import AppError
 from backend.core.ids import PLATFORM_TENANT
 from backend.core.telemetry import RequestRecord
 from backend.kit import credentials
-from backend.kit.limiter import GcraLimiter, Level, Verdict, policy_of
+from backend.kit.limiter import FailoverLimiter, GcraLimiter, Level, Use, Verdict
 from backend.kit.sources import source_of
 from backend.managers.gateway._api_keys import ApiKeys
 from backend.managers.gateway._cache import Concerns, CredentialCache, Known, concerns_of
 from backend.managers.gateway._idempotency import Reply, ReplyStore
+from backend.managers.gateway._limits import LIMITS_CHANGED, Bounds, LimitRows, LimitTable, Rate
+from backend.managers.gateway._plans import OTHER, Plans
+from backend.managers.gateway.errands import LIMITS
 from backend.managers.gateway.models import IdempotencyRecord
 from backend.managers.gateway.settings import GatewaySettings
 from backend.managers.identity import (
@@ -48,6 +53,8 @@ logger = logging.getLogger(__name__)
 INTROSPECTION_PATH: Final = "/oauth/introspect"
 _REFUSED: Final = frozenset({401, 403})
 _SWEPT: Final = 1000
+_FIRST_LIMITS_SECONDS: Final = 2.0
+_MOST_SHOWN: Final = 200
 _METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 
@@ -71,15 +78,27 @@ INACTIVE: Final = b'{"active":false}'
 """All that anybody learns about a token that does not hold, or is another tenant's."""
 
 
-class _RouteClass:
-    """The levels a request to one class of routes is charged to."""
+@dataclass(frozen=True, slots=True)
+class LevelUse:
+    """How much of one level somebody has used; ``refill`` is None where requests only end."""
 
-    __slots__ = ("level", "most", "policy")
+    level: str
+    subject: str
+    unit: str
+    burst: int
+    refill: int | None
+    seconds: int | None
+    used: int
+    remaining: int
+    reset_seconds: int | None
 
-    def __init__(self, tenant: Level, client: Level, level: Level) -> None:
-        self.level = level
-        self.most = min(tenant.burst, client.burst, level.burst)
-        self.policy = policy_of(tenant, client, level)
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What holds for a tenant; ``shared`` when all processes count together."""
+
+    shared: bool
+    levels: Sequence[LevelUse]
 
 
 class GatewayManager:
@@ -90,6 +109,7 @@ class GatewayManager:
 
     Attributes:
         api_keys: The keys that tenants manage.
+        limits: What the platform and tenants limit at run time.
     """
 
     def __init__(
@@ -101,14 +121,51 @@ class GatewayManager:
         settings: GatewaySettings,
         *,
         limiter: GcraLimiter,
+        shared: FailoverLimiter | None = None,
         rates: Mapping[str, tuple[float, int]] = MappingProxyType({}),
+        registry: CollectorRegistry | None = None,
         monotonic: Callable[[], float] = system_monotonic,
     ) -> None:
+        """Wire it up; no I/O.
+
+        Args:
+            database: Where rows are.
+            security: Seals stored answers.
+            tenants: Whose roles permit what.
+            identity: Who a token stands for.
+            settings: The defaults of limits, and how long is remembered.
+            limiter: Counts in this process.
+            shared: Counts for all processes together; None: each for itself.
+            rates: Requests a second and the burst of each class of routes that has its own.
+            registry: Where the gate's series are exposed.
+            monotonic: Seconds that only pass.
+        """
         self._database = database
         self._identity = identity
         self._settings = settings
-        self._limiter = limiter
-        self._make_levels(settings, rates)
+        self._shared = shared
+        self._limiter: FailoverLimiter | GcraLimiter = shared or limiter
+        self._coarse = Level(
+            "address", settings.coarse_requests_per_second, settings.coarse_burst_requests
+        )
+        table, classes = LimitTable(_defaults(settings, rates)), frozenset({*rates, OTHER})
+        self._table = table
+        self._plans = Plans(table, classes, limiter)
+        self.limits = LimitRows(tenants, classes, table)
+        self._limited = Counter(
+            "email_sender_gateway_limited_requests",
+            "Requests refused by a limit, by its level.",
+            ["level"],
+            registry=registry,
+        )
+        if shared is not None:
+            Gauge(
+                "email_sender_gateway_shared_limits_up",
+                "1 while limits are counted in Redis; 0: by shares, in each process.",
+                registry=registry,
+            ).set_function(lambda: not shared.away)
+        self._stale = False
+        self._refreshing: asyncio.Task[None] | None = None
         self._cache = CredentialCache(
             entries=settings.principal_cache_entries,
             refused_entries=settings.refused_cache_entries,
@@ -126,37 +183,25 @@ class GatewayManager:
         )
         database.signals.subscribe(PRINCIPALS, self._cache.drop)
         database.signals.subscribe(SIGNING_KEYS_CHANGED, lambda _: self._cache.clear())
-
-    def _make_levels(
-        self, settings: GatewaySettings, rates: Mapping[str, tuple[float, int]]
-    ) -> None:
-        self._coarse = Level(
-            "address", settings.coarse_requests_per_second, settings.coarse_burst_requests
-        )
-        self._tenant = Level(
-            "tenant", settings.tenant_requests_per_second, settings.tenant_burst_requests
-        )
-        self._client = Level(
-            "client", settings.client_requests_per_second, settings.client_burst_requests
-        )
-        self._other = _RouteClass(
-            self._tenant,
-            self._client,
-            Level("other", settings.other_requests_per_second, settings.other_burst_requests),
-        )
-        self._classes = {
-            name: _RouteClass(self._tenant, self._client, Level(name, rate, burst))
-            for name, (rate, burst) in rates.items()
-        }
+        database.signals.subscribe(LIMITS_CHANGED, lambda _: self._outdate_limits())
 
     @asynccontextmanager
     async def serving(self, _: Database) -> AsyncIterator[None]:
-        """Write, at the end, what requests only noted."""
-        try:
-            yield
-        finally:
-            await asyncio.gather(*self._noting)
-            await self.api_keys.flush(everything=True)
+        """Know the limits from the beginning; write, at the end, what requests only noted."""
+        async with AsyncExitStack() as stack:
+            if self._shared is not None:
+                await stack.enter_async_context(self._shared.watched())
+            self._outdate_limits()
+            if self._refreshing is not None:
+                # A database that is away keeps nobody from starting: the settings hold meanwhile.
+                await asyncio.wait([self._refreshing], timeout=_FIRST_LIMITS_SECONDS)
+            try:
+                yield
+            finally:
+                if self._refreshing is not None:
+                    self._refreshing.cancel()
+                await asyncio.gather(*self._noting)
+                await self.api_keys.flush(everything=True)
 
     async def flush(self, _: Database) -> None:
         """Write what requests only noted."""
@@ -190,28 +235,102 @@ class GatewayManager:
 
     # --- the gate: what the pipeline asks on every request ---------------------------------------
 
-    def coarse_limit(self, key: str) -> Verdict:
+    def coarse_limit(self, key: str) -> Verdict | Awaitable[Verdict]:
         """Charge one request of an unknown caller to its address (its /64 network for IPv6)."""
         return self._limiter.decide(((self._coarse, source_of(key)),), self._coarse.policy)
 
-    def quota(self, principal: Principal, route_class: str, cost: int = 1) -> Verdict:
+    def quota(
+        self, principal: Principal, route_class: str, cost: int = 1, size: int = 0
+    ) -> Verdict | Awaitable[Verdict]:
         """Charge a request to the tenant, the caller and the caller's use of a class of routes.
 
         A class without levels of its own is charged to "other". What costs more than the tightest
-        burst costs that burst: it could never pass otherwise.
+        burst, or is larger, costs that burst: it could never pass otherwise. What was admitted is
+        under way until its verdict's slot is released.
         """
-        kind = self._classes.get(route_class, self._other)
-        cost = min(cost, kind.most)
-        subject = principal.subject
+        plan = self._plans.find(principal.tenant_id, principal.subject, route_class)
         return self._limiter.decide(
-            (
-                (self._tenant, principal.tenant_id),
-                (self._client, subject),
-                (kind.level, subject),
-            ),
-            kind.policy,
-            cost=cost,
+            plan.weighed if size else plan.charges,
+            plan.policy,
+            cost=min(cost, plan.most),
+            size=min(size, plan.most_bytes) if size else 0,
+            slots=plan.slots,
         )
+
+    def note_limited(self, verdict: Verdict) -> None:
+        """Count a refusal by a limit."""
+        self._limited.labels(verdict.name).inc()
+
+    async def usage_of(self, tenant_id: str) -> Usage:
+        """What holds for a tenant and the callers that this process knows, and what is used."""
+        plans = [
+            (subject, name, self._plans.find(tenant_id, subject, name))
+            for subject, name in [("", OTHER), *self._plans.callers_of(tenant_id)]
+        ]
+        rows: dict[tuple[str, str], tuple[Level, str]] = {}
+        for subject, _, plan in plans:
+            for level, key in plan.weighed:
+                owner = "" if key == tenant_id else subject
+                rows.setdefault((level.name, owner), (level, key))
+        ordered = sorted(rows.items(), key=lambda item: (item[0][1], item[0][0] != "tenant"))
+        ordered = ordered[:_MOST_SHOWN]
+        bound, holder = plans[0][2].slots
+        held = self._limiter.under_way((bound, holder))
+        under_way = held if isinstance(held, int) else await held
+        used = self._limiter.usage(tuple(charge for _, charge in ordered))
+        uses: list[Use] = used if isinstance(used, list) else await used
+        levels = [
+            LevelUse(
+                level=name,
+                subject=subject,
+                unit=level.unit,
+                burst=level.limit,
+                refill=int(level.refill[0]),
+                seconds=level.refill[1],
+                used=max(0, use.burst - use.remaining),
+                remaining=use.remaining,
+                reset_seconds=use.reset_seconds,
+            )
+            for ((name, subject), (level, _)), use in zip(ordered, uses, strict=True)
+        ]
+        slots = LevelUse(
+            bound.name, "", "concurrent-requests", bound.most, None, None,
+            under_way, max(0, bound.most - under_way), None,
+        )  # fmt: skip
+        shared = self._shared is not None and not self._shared.away
+        return Usage(shared, [slots, *levels])
+
+    async def check_shared_limits(self) -> str:
+        """How limits are counted, in a line.
+
+        Raises:
+            SharedLimitsUnavailableError: Redis is away.
+        """
+        return "by each process" if self._shared is None else await self._shared.check()
+
+    def _outdate_limits(self) -> None:
+        self._stale = True
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = asyncio.create_task(self._refresh_limits())
+
+    async def _refresh_limits(self) -> None:
+        while self._stale:
+            # Before the look: what changes while it reads is read again.
+            self._stale = False
+            try:
+                async with self._database.read(SystemScope(LIMITS)) as view:
+                    rows = await self.limits.read_all(view)
+            except AppError as exc:
+                logger.warning("limits_not_read", extra={"cause": exc.code})
+                self._stale = True
+                await asyncio.sleep(1.0)
+                continue
+            except Exception:
+                # Those that are known hold on; the next change looks again.
+                logger.exception("limits_not_read")
+                return
+            self._table.replace(rows)
+            self._plans.forget()
 
     def cached_principal(self, credential: str) -> Principal | None:
         """Who a recently verified credential is, without any I/O."""
@@ -348,6 +467,36 @@ class GatewayManager:
         return await tx.delete_some(
             IdempotencyRecord, IdempotencyRecord.expires_at <= tx.now(), limit=_SWEPT
         )
+
+
+def _defaults(
+    settings: GatewaySettings, rates: Mapping[str, tuple[float, int]]
+) -> dict[tuple[str, str], Bounds]:
+    """What holds where no row says otherwise."""
+
+    def rate(per_second: float, burst: int) -> Rate:
+        # In whole numbers, as rows have it.
+        seconds = 1 if per_second.is_integer() else 10_000
+        return Rate(burst, max(1, round(per_second * seconds)), seconds)
+
+    each = {
+        name: (float(per_second), burst)
+        for name, (per_second, burst) in {
+            **rates,
+            OTHER: (settings.other_requests_per_second, settings.other_burst_requests),
+        }.items()
+    }
+    return {
+        ("tenant", ""): Bounds(
+            rate(float(settings.tenant_requests_per_second), settings.tenant_burst_requests),
+            rate(float(settings.tenant_bytes_per_second), settings.tenant_burst_bytes),
+            settings.tenant_concurrent_requests,
+        ),
+        ("caller", ""): Bounds(
+            rate(float(settings.client_requests_per_second), settings.client_burst_requests)
+        ),
+        **{("route_class", name): Bounds(rate(*one)) for name, one in each.items()},
+    }
 
 
 def _is_recorded(record: RequestRecord) -> bool:

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.core.database import Base, Id, TenantOwned
@@ -37,3 +38,29 @@ class IdempotencyRecord(TenantOwned, Base):
     sealed_body: Mapped[bytes]
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class LimitRow(TenantOwned, Base):
+    """How much a tenant, its callers or their use of a class of routes may have.
+
+    Rows of the platform's own tenant are for every tenant. Of a rate all three columns are there,
+    or none.
+    """
+
+    __tablename__ = "limits"
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    owner: Mapped[str]
+    kind: Mapped[str]
+    name: Mapped[str]
+    requests_burst: Mapped[int | None]
+    requests_refill: Mapped[int | None]
+    requests_seconds: Mapped[int | None]
+    bytes_burst: Mapped[int | None]
+    bytes_refill: Mapped[int | None]
+    bytes_seconds: Mapped[int | None]
+    concurrency: Mapped[int | None]
+    revision: Mapped[int]
+    updated_by: Mapped[str]
+    updated_at: Mapped[datetime]
+
+    __table_args__ = (sa.UniqueConstraint("tenant_id", "owner", "kind", "name"),)

@@ -1,11 +1,16 @@
-"""Wire types of API keys."""
+"""Wire types of API keys and of limits."""
 
 from datetime import datetime
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
+from backend.http.deps import canonical_id
 from backend.http.schemas import Input, Name, ShownOnce, Time
+from backend.managers.gateway._limits import LimitKind
 from backend.managers.tenant import PlatformRole, Role
+
+TenantId = Annotated[str, Field(json_schema_extra={"format": "uuid"}), AfterValidator(canonical_id)]
 
 
 class ApiKeyCreate(Input):
@@ -44,3 +49,109 @@ class ApiKeySecretOut(ApiKeyOut, ShownOnce):
     another = "Revoke this key and create another one."
 
     key: str = Field("", description="Shown once; only its hash is kept. Absent from a replay")
+
+
+class RateModel(Input):
+    """So many at once, and so many more every so many seconds."""
+
+    burst: int = Field(ge=1, le=10**12, description="Admitted at once", examples=[1000])
+    refill: int = Field(ge=1, le=10**12, description="Free again in that time", examples=[1000])
+    seconds: int = Field(ge=1, le=31 * 86_400, description="The time", examples=[86_400])
+
+
+class LimitPut(Input):
+    """What a limit allows; null says nothing, and what the next wider limit says holds."""
+
+    requests: RateModel | None = Field(
+        None, examples=[{"burst": 100, "refill": 100, "seconds": 60}]
+    )
+    bytes: RateModel | None = Field(None, description="Of request bodies")
+
+
+class LimitCreate(LimitPut):
+    """A limit of the tenant's own, within the platform's."""
+
+    kind: Literal["caller", "client", "api_key", "user", "route_class"] = Field(
+        description="`caller`: each of the tenant's callers. `client`, `api_key`, `user`: the one "
+        "that `name` names. `route_class`: each caller's use of the class `name`",
+        examples=["client"],
+    )
+    name: str = Field(
+        "",
+        max_length=200,
+        description="A client id, the id of a key or a person, or a class of routes; empty for "
+        "`caller`",
+        examples=["es_0199c0de00007000800000000000000a"],
+    )
+
+
+class PlatformLimitPut(LimitPut):
+    """What a limit of the platform allows; null says nothing."""
+
+    concurrency: int | None = Field(
+        None, ge=1, le=1_000_000, description="Requests under way at once; of the tenant alone"
+    )
+
+
+class PlatformLimitCreate(PlatformLimitPut):
+    """A limit that the platform sets."""
+
+    tenant_id: TenantId | None = Field(None, description="Whom it is for; null: every tenant")
+    kind: LimitKind = Field(
+        description="`tenant`: all requests of the tenant together; else as for tenants",
+        examples=["client"],
+    )
+    name: str = Field(
+        "",
+        max_length=200,
+        description="As for tenants; empty for `tenant`",
+        examples=["es_0199c0de00007000800000000000000b"],
+    )
+
+
+class RateOut(BaseModel):
+    """So many at once, and so many more every so many seconds."""
+
+    burst: int
+    refill: int
+    seconds: int
+
+
+class LimitOut(BaseModel):
+    """A limit. The version goes into If-Match as the ETag does."""
+
+    id: str
+    tenant_id: str | None = Field(description="Whom it is for; null: every tenant")
+    owner: Literal["platform", "tenant"] = Field(description="Who may change it")
+    kind: LimitKind
+    name: str
+    requests: RateOut | None
+    bytes: RateOut | None
+    concurrency: int | None
+    updated_by: str = Field(examples=["user:0199c0de-0000-7000-8000-000000000001"])
+    updated_at: datetime
+    version: str
+
+
+class LimitUseOut(BaseModel):
+    """How much of what holds for somebody is used."""
+
+    level: str = Field(description="As the RateLimit headers name it", examples=["tenant"])
+    subject: str = Field(description="The caller; empty: the tenant as a whole")
+    unit: Literal["requests", "content-bytes", "concurrent-requests"]
+    burst: int = Field(description="Admitted at once")
+    refill: int | None = Field(description="Free again every `seconds`; null: as requests end")
+    seconds: int | None
+    used: int
+    remaining: int
+    reset_seconds: int | None = Field(description="Until all of it is free again")
+
+
+class LimitUsageOut(BaseModel):
+    """What holds for a tenant and its callers, and how much of it is used just now."""
+
+    shared: bool = Field(
+        description="Whether all processes count together; else these are the figures of the one "
+        "that answers"
+    )
+    levels: list[LimitUseOut]

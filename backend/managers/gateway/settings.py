@@ -1,6 +1,6 @@
 """Limits of the gate, and how long it remembers."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 
 class GatewaySettings(BaseModel):
@@ -43,6 +43,15 @@ class GatewaySettings(BaseModel):
     client_burst_requests: int = Field(
         1000, ge=1, le=10_000_000, description="Known callers: burst per client, key or user."
     )
+    tenant_bytes_per_second: int = Field(
+        50_000_000, ge=1024, le=10**12, description="Known callers: bytes of bodies per tenant."
+    )
+    tenant_burst_bytes: int = Field(
+        500_000_000, ge=1024, le=10**13, description="Known callers: bytes at once per tenant."
+    )
+    tenant_concurrent_requests: int = Field(
+        500, ge=1, le=1_000_000, description="Known callers: requests under way per tenant."
+    )
     introspect_requests_per_second: float = Field(
         500, gt=0, le=1_000_000, description="Token introspection: rate per caller."
     )
@@ -54,4 +63,25 @@ class GatewaySettings(BaseModel):
     )
     other_burst_requests: int = Field(
         500, ge=1, le=10_000_000, description="Every other route: burst per caller."
+    )
+
+
+class RedisSettings(BaseModel):
+    """Limits that all processes of a fleet count together."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: SecretStr | None = Field(
+        None, description="redis:// or rediss:// of one server; unset: each process counts alone."
+    )
+    prefix: str = Field("email-sender:", description="Of every key; one for each installation.")
+    timeout_seconds: float = Field(
+        0.1, gt=0, le=5, description="After this long Redis counts as away."
+    )
+    processes: int | None = Field(
+        None,
+        ge=1,
+        le=10_000,
+        description="While Redis is away each process has this part of every limit; unset: as "
+        "many parts as processes were last seen.",
     )

@@ -572,3 +572,25 @@ class TestRoles:
         shell.run("platform-role", "ada@example.test", "administrator")
         said = shell.fail("platform-role", "bob@example.test", "support")
         assert said == "nobody logs in as 'bob@example.test'"
+
+
+class TestLimits:
+    def test_are_set_changed_listed_and_removed(self, shell):
+        shell.run("bootstrap")
+        slug = "demo"
+        first = shell.run("limit-set", "--tenant", slug, "--requests", "100/50/60").strip()
+        every = shell.run("limit-set", "--kind", "caller", "--bytes", "4096/1/1").strip()
+        again = shell.run(
+            *("limit-set", "--tenant", slug, "--requests", "7/1/86400", "--concurrency", "3")
+        )
+        assert again.strip() == first
+        lines = [line.split("\t") for line in shell.run("limit-list").splitlines()]
+        assert [line[0] for line in lines] == [every, first]
+        assert lines[0][1:] == ["every", "platform", "caller", "-", "-", "4096/1/1", "-"]
+        assert lines[1][2:] == ["platform", "tenant", "-", "7/1/86400", "-", "3"]
+        assert len(shell.run("limit-list", "--tenant", slug).splitlines()) == 1
+        shell.run("limit-remove", first)
+        assert shell.run("limit-list", "--tenant", slug) == ""
+        assert "No such limit" in shell.fail("limit-remove", first)
+        assert "no tenant" in shell.fail("limit-set", "--tenant", "nobody", "--concurrency", "1")
+        assert "limits nothing" in shell.fail("limit-set", "--tenant", slug)

@@ -297,6 +297,7 @@ async def use_everything(house: House, ada: TenantClient) -> None:
     await keep_roles(house, ada)
     await keep_people(house, ada)
     await keep_providers(house, ada, admin)
+    await keep_limits(house, ada, admin)
     await keep_the_platform(house, ada, admin)
 
 
@@ -415,6 +416,20 @@ async def platform_admin(house: House, ada: TenantClient) -> TenantClient:
     return TenantClient(ada.tenant, ada.client_id, ada.client_secret, http)
 
 
+async def keep_limits(house: House, ada: TenantClient, admin: TenantClient) -> None:
+    for path, caller in (("limits", ada), ("platform/limits", admin)):
+        of = f"/api/v1/{path}"
+        rate = {"requests": {"burst": 900, "refill": 900, "seconds": 60}}
+        made = await house.ask(caller, f"POST {of}", json={"kind": "caller", **rate})
+        assert made.status_code == 201, made.text
+        which = {"limit_id": made.json()["id"]}
+        await house.ask(caller, f"GET {of.removesuffix('s')}-usage")
+        await house.ask(caller, f"GET {of}/{{limit_id}}", path=which)
+        await house.ask(caller, f"PUT {of}/{{limit_id}}", path=which, json=rate)
+        gone = await house.ask(caller, f"DELETE {of}/{{limit_id}}", path=which)
+        assert gone.status_code == 204, gone.text
+
+
 async def keep_the_platform(house: House, ada: TenantClient, admin: TenantClient) -> None:
     slug = {"slug": "initech", "name": "Initech", "owner_email": "grace@example.test"}
     await house.ask(admin, "POST /api/v1/platform/tenants", json=slug)
@@ -487,6 +502,7 @@ async def tick(house: House, ada: TenantClient) -> None:
 
 TEXT = {"subject": "Hello", "text": "There"}
 NOBODY = "nobody@example.test"
+NO_TENANT = "0199c0de-0000-7000-8000-00000000000f"
 # Lists and their filters, some of which find nothing: what is not there is looked for longest.
 LISTS: dict[str, list[dict[str, str]]] = {
     "GET /api/v1/identity-providers": [{}],
@@ -546,7 +562,9 @@ LISTS: dict[str, list[dict[str, str]]] = {
     "GET /api/v1/email-templates": [{}],
     "GET /api/v1/clients": [{}],
     "GET /api/v1/api-keys": [{}],
+    "GET /api/v1/limits": [{}],
     "GET /api/v1/members": [{}],
+    "GET /api/v1/platform/limits": [{}, {"tenant_id": NO_TENANT}],
     "GET /api/v1/platform/tenants": [{}],
     "GET /api/v1/platform/clients": [{}],
     "GET /api/v1/platform/api-keys": [{}],

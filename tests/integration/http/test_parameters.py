@@ -14,6 +14,7 @@ LISTS = [
     "/api/v1/email-templates",
     "/api/v1/clients",
     "/api/v1/api-keys",
+    "/api/v1/limits",
     "/api/v1/members",
     "/api/v1/roles",
     "/api/v1/audit",

@@ -1,0 +1,200 @@
+"""Limits: how much this tenant and its callers may ask, and how much of it is used just now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import streamlit as st
+
+from dashboard import pages, state
+from dashboard.client import Api, models
+from dashboard.pages import Act, Column, Form, Input, ListPage
+from dashboard.widgets import confirm, markup, problems, table
+
+REFRESH_SECONDS: Final = 5
+_SHOWN: Final = 20
+_NEARLY: Final = 0.8
+_EVERY: Final = {1: "a second", 60: "a minute", 3600: "an hour", 86_400: "a day"}
+_CLASS: Final = "class:"
+
+
+def allowed(rate: models.RateOut | None, unit: str = "") -> str:
+    """Return a rate in words: ``1000, then 50 a minute``."""
+    if rate is None:
+        return markup.NONE
+    many: Callable[[int], str] = markup.size if unit == "bytes" else str
+    every = _EVERY.get(rate.seconds, f"every {rate.seconds} s")
+    return f"{many(rate.burst)}, then {many(rate.refill)} {every}"
+
+
+def whom(limit: models.LimitOut) -> str:
+    """Return whom a limit is for, in words."""
+    said = {"tenant": "The tenant", "caller": "Every caller", "route_class": "Requests to"}
+    return f"{said.get(limit.kind, limit.kind)} {limit.name}".strip()
+
+
+def usage() -> None:
+    """Draw what is used, redrawn by itself."""
+    markup.section("In use")
+    _live()
+    markup.section("Set at run time")
+
+
+@st.fragment(run_every=REFRESH_SECONDS)
+def _live() -> None:
+    with problems.guard():
+        draw_usage("limits-usage", state.current().api.get_limit_usage())
+
+
+def draw_usage(key: str, found: models.LimitUsageOut) -> None:
+    """Draw what holds and what is used of it: the tenant's, then the busiest callers'."""
+    of_tenant = [one for one in found.levels if not one.subject]
+    of_callers = sorted((one for one in found.levels if one.subject), key=_share, reverse=True)[
+        :_SHOWN
+    ]
+    names = state.current().names
+    nearly = [one for one in (*of_tenant, *of_callers) if _share(one) >= _NEARLY]
+    if nearly:
+        first = max(nearly, key=_share)
+        what = f"{first.level} limit" + (f" of {names.of(first.subject)}" if first.subject else "")
+        markup.status("warning", "Nearly reached", f"{_share(first):.0%} of the {what} is used.")
+    table.draw(
+        key,
+        "Limits and their use",
+        [
+            table.Column("level", "Limit", "strong"),
+            table.Column("who", "Of"),
+            table.Column("used", "Used", "number"),
+            table.Column("share", "Share", "number"),
+            table.Column("most", "Allowed"),
+            table.Column("whole", "All free in", "number"),
+        ],
+        [_row(one, names.of) for one in (*of_tenant, *of_callers)],
+    )
+    counted = "all processes together" if found.shared else "the process that answered"
+    markup.note(f"Counted by {counted}; callers are those that it has seen.")
+
+
+def _share(one: models.LimitUseOut) -> float:
+    return one.used / one.burst if one.burst else 0.0
+
+
+def _row(one: models.LimitUseOut, name_of: Callable[[str], str]) -> dict[str, str]:
+    counts_bytes = one.unit == "content-bytes"
+    many: Callable[[int], str] = markup.size if counts_bytes else str
+    most = f"{many(one.burst)} at once"
+    # Without a caller's name a level of callers tells what each of them has.
+    of_all = "the tenant" if one.level.startswith("tenant") else "each caller"
+    if one.refill is not None and one.seconds is not None:
+        rate = models.RateOut(burst=one.burst, refill=one.refill, seconds=one.seconds)
+        most = allowed(rate, "bytes" if counts_bytes else "")
+    return {
+        "level": one.level,
+        "who": name_of(one.subject) if one.subject else of_all,
+        "used": many(one.used),
+        "share": f"{_share(one):.0%}",
+        "most": most,
+        "whole": markup.NONE if one.reset_seconds is None else f"{one.reset_seconds} s",
+    }
+
+
+def _create(api: Api, body: models.LimitCreate) -> models.LimitOut:
+    return api.create_limit(body)
+
+
+def body_of(who: str | None, burst: int, refill: int, seconds: int) -> models.LimitCreate:
+    """Make a request of the form's fields: a caller, a class of routes, or every caller."""
+    kind, name = "caller", ""
+    if who and who.startswith(_CLASS):
+        kind, name = "route_class", who.removeprefix(_CLASS)
+    elif who:
+        kind, _, name = who.partition(":")
+    made: dict[str, Any] = {"kind": kind, "name": name}
+    rate = models.RateModel(burst=burst, refill=refill, seconds=seconds)
+    return models.LimitCreate(**made, requests=rate)
+
+
+def _change(limit: models.LimitOut) -> None:
+    """Draw the form that changes an opened limit of the tenant's own."""
+    session = state.current()
+    if limit.owner != "tenant" or not session.can("limit:write"):
+        return
+    rate = limit.requests or models.RateOut(burst=1, refill=1, seconds=1)
+    with st.form(f"limits-change-{limit.id}", border=False):
+        fields = {
+            name: int(st.number_input(label, 1, 10**12, now, key=f"limits-{name}-{limit.id}"))
+            for name, label, now in (
+                ("burst", "Requests at once", rate.burst),
+                ("refill", "More requests", rate.refill),
+                ("seconds", "Every so many seconds", rate.seconds),
+            )
+        }
+        sent = st.form_submit_button("Change limit", type="primary")
+    if not sent:
+        return
+    with problems.guard():
+        body = models.LimitPut(
+            requests=models.RateModel(**fields),
+            bytes=None if limit.bytes is None else _model(limit.bytes),
+        )
+        session.api.change_limit(limit.id, body, if_match=f'"{limit.version}"')
+        confirm.say_after_rerun(f"The limit of {whom(limit)} is changed.")
+        st.rerun()
+
+
+def _model(rate: models.RateOut) -> models.RateModel:
+    return models.RateModel(burst=rate.burst, refill=rate.refill, seconds=rate.seconds)
+
+
+PAGE: Final = ListPage(
+    key="limits",
+    of=models.LimitOut,
+    title="Limits",
+    lead="What this tenant and its callers may ask, and what is used of it.",
+    noun="limit",
+    nothing="What the platform's settings say holds. Set one to narrow a caller.",
+    fetch=Api.list_limits,
+    write="limit:write",
+    name=whom,
+    notice=usage,
+    columns=(
+        Column("name", "Of", "strong", value=whom),
+        Column("requests", "Requests", value=lambda one: allowed(one.requests)),
+        Column("bytes", "Bytes", value=lambda one: allowed(one.bytes, "bytes")),
+        Column("concurrency", "At the same time"),
+        Column("owner", "Set by", "badge"),
+        Column("updated_at", "Since (UTC)", "time"),
+    ),
+    facts=(Column("updated_by", "Set by", "who"),),
+    export=("id", "owner", "kind", "name", "updated_at"),
+    form=Form(
+        inputs=(
+            Input(
+                "who", "Caller or class (optional)", example="client:es_...", required=False,
+                help="client:, api_key: or user: and an id, or class: and a class of routes such "
+                "as class:emails. Empty: every caller.",
+            ),
+            Input("burst", "Requests at once", "number", usual="100"),
+            Input("refill", "More requests", "number", usual="100"),
+            Input("seconds", "Every so many seconds", "number", usual="60"),
+        ),
+        body=body_of,
+        call=_create,
+        missing="A limit needs its numbers.",
+        said="The limit of {0} is set.",
+        verb="Set",
+    ),
+    acts=(
+        Act(
+            key="remove", label="Remove", icon=":material/delete:",
+            call=Api.delete_limit, yes="Remove this limit", said="The limit of {0} is removed.",
+            will="What the platform allows holds for {0} again, at once and on every process. A "
+            "limit that the platform set stays: only the platform removes it.",
+        ),
+    ),
+    below=_change,
+)  # fmt: skip
+
+if __name__ == "__main__":
+    pages.draw(PAGE)

@@ -1,0 +1,77 @@
+"""Limits of the platform: what each tenant, or every tenant, may ask; for its administrators."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dashboard import pages
+from dashboard.client import Api, models
+from dashboard.pages import Act, Column, Form, Input, ListPage
+from dashboard.views.limits import allowed, whom
+
+
+def _create(api: Api, body: models.PlatformLimitCreate) -> models.LimitOut:
+    return api.create_platform_limit(body)
+
+
+def body_of(
+    tenant_id: str | None, burst: int, refill: int, seconds: int, concurrency: int
+) -> models.PlatformLimitCreate:
+    """Make a request of the form's fields: all of one tenant, or of each."""
+    rate = models.RateModel(burst=burst, refill=refill, seconds=seconds)
+    return models.PlatformLimitCreate(
+        kind="tenant", tenant_id=tenant_id, requests=rate, concurrency=concurrency
+    )
+
+
+PAGE: Final = ListPage(
+    key="platform-limits",
+    of=models.LimitOut,
+    title="Platform limits",
+    lead="What each tenant may ask at most; tenants narrow it for their callers.",
+    noun="limit",
+    nothing="What the platform's settings say holds for every tenant.",
+    fetch=Api.list_platform_limits,
+    write="platform:write",
+    name=whom,
+    columns=(
+        Column("name", "Of", "strong", value=whom),
+        Column("tenant_id", "Tenant", "code", none="every tenant"),
+        Column("requests", "Requests", value=lambda one: allowed(one.requests)),
+        Column("bytes", "Bytes", value=lambda one: allowed(one.bytes, "bytes")),
+        Column("concurrency", "At the same time"),
+        Column("owner", "Set by", "badge"),
+        Column("updated_at", "Since (UTC)", "time"),
+    ),
+    facts=(Column("updated_by", "Set by", "who"),),
+    export=("id", "tenant_id", "owner", "kind", "name", "updated_at"),
+    form=Form(
+        inputs=(
+            Input(
+                "tenant_id", "Tenant (optional)", required=False,
+                help="The tenant's id. Empty: every tenant.",
+            ),
+            Input("burst", "Requests at once", "number", usual="4000"),
+            Input("refill", "More requests", "number", usual="2000"),
+            Input("seconds", "Every so many seconds", "number", usual="1"),
+            Input("concurrency", "At the same time", "number", usual="500"),
+        ),
+        body=body_of,
+        call=_create,
+        missing="A limit needs its numbers.",
+        said="The limit of {0} is set.",
+        verb="Set",
+    ),
+    acts=(
+        Act(
+            key="remove", label="Remove", icon=":material/delete:",
+            call=Api.delete_platform_limit, yes="Remove this limit",
+            said="The limit of {0} is removed.",
+            will="What every tenant has, or the settings say, holds again, at once and on every "
+            "process. A limit that a tenant set itself is not the platform's to remove.",
+        ),
+    ),
+)  # fmt: skip
+
+if __name__ == "__main__":
+    pages.draw(PAGE)

@@ -1,0 +1,64 @@
+"""Limits: what is used, what is set, and one set, changed and removed by the page."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.page
+
+
+class TestLimits:
+    def test_show_what_holds_and_what_is_used(self, visit):
+        rows = visit("limits").rows("limits-usage")
+        by_level = {row["level"]: row for row in rows if row["who"] == "the tenant"}
+        assert by_level["tenant"]["most"] == "1000000, then 1000000 a second"
+        assert by_level["tenant_bytes"]["most"].endswith("a second")
+        assert by_level["tenant_concurrency"]["most"] == "500 at once"
+        assert {row["who"] for row in rows} > {"the tenant", "each caller"}
+
+    def test_sets_one_for_a_class_of_routes(self, visit, platform):
+        screen = visit("limits").click("limits-new")
+        screen.app.text_input(key="limits-new-who").set_value("class:emails")
+        screen.app.number_input(key="limits-new-burst").set_value(40)
+        screen.app.number_input(key="limits-new-refill").set_value(20)
+        screen.press("Set limit")
+        assert platform.called("POST", "limits")[0].body == {
+            "kind": "route_class",
+            "name": "emails",
+            "requests": {"burst": 40, "refill": 20, "seconds": 60},
+        }
+        row = screen.rows("limits")[0]
+        assert row["name"] == "Requests to emails"
+        assert row["requests"] == "40, then 20 a minute"
+        assert row["owner"] == "tenant"
+
+    def test_says_what_is_wrong_with_one(self, visit):
+        screen = visit("limits").click("limits-new")
+        screen.app.text_input(key="limits-new-who").set_value("class:nothing")
+        screen.press("Set limit")
+        assert "Code gateway.limit_invalid" in screen.text
+
+    def test_changes_an_opened_one_and_removes_it(self, visit, platform):
+        screen = visit("limits").click("limits-new")
+        screen.press("Set limit")
+        (limit,) = platform.items("limits")
+        screen.app.session_state["limits-open"] = limit["id"]
+        screen.app.run()
+        screen.app.number_input(key=f"limits-burst-{limit['id']}").set_value(77)
+        screen.press("Change limit")
+        assert platform.items("limits")[0]["requests"]["burst"] == 77
+        screen.app.session_state["limits-open"] = limit["id"]
+        screen.app.run()
+        screen.click("limits-remove-start").click("limits-remove-yes")
+        assert platform.items("limits") == []
+
+
+class TestPlatformLimits:
+    def test_limits_every_tenant_and_lets_go(self, visit, platform):
+        screen = visit("platform_limits").click("platform-limits-new")
+        screen.app.number_input(key="platform-limits-new-burst").set_value(3000)
+        screen.press("Set limit")
+        row = screen.rows("platform-limits")[0]
+        assert (row["name"], row["tenant_id"]) == ("The tenant", "every tenant")
+        assert row["requests"] == "3000, then 2000 a second"
+        assert row["concurrency"] == "500"
