@@ -44,7 +44,18 @@ class TestPages:
         ("person", "absent"),
         [
             (ADA, []),
-            (VIC, ["clients", "api_keys", "tenants", "signing_keys", "identity_providers"]),
+            (
+                VIC,
+                [
+                    "clients",
+                    "api_keys",
+                    "tenants",
+                    "signing_keys",
+                    "identity_providers",
+                    "limits",
+                    "platform_limits",
+                ],
+            ),
         ],
     )
     def test_are_those_of_the_role(self, visit, person, absent):

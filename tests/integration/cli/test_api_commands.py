@@ -139,7 +139,7 @@ class TestClients:
 
     def test_of_a_role_that_is_none_are_refused_in_one_line(self, logged_in):
         said = logged_in.fail("client-create", "invoices", "--role", "king")
-        assert said.startswith("The request is not valid")
+        assert said.startswith("There is no such role")
         assert "/body/role" in said
 
     def test_an_id_cannot_lead_elsewhere(self, logged_in):

@@ -86,6 +86,7 @@ class TestDoctor:
             "database": "ok",
             "events": "ok",
             "mail_server": "warn",
+            "shared_limits": "ok",
             "trace_collector": "warn",
             "schema": "ok",
             "root_key": "ok",
