@@ -36,6 +36,10 @@ STATES: Final[dict[str, Look]] = {
     "partial": Look("amber", "#D9703A"),
     "cancelled": _NEUTRAL,
     "suppressed": Look("gray", "#9A8FB0"),
+    # mail servers
+    "ok": Look("green", "#1FA97A"),
+    "slowed": Look("amber", "#D08A1D"),
+    "paused": Look("red", "#E0555F"),
     # jobs
     "blocked": Look("gray", "#9A8FB0"),
     "ready": Look("blue", "#5B8DEF"),

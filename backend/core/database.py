@@ -14,10 +14,16 @@ from collections.abc import (
     Callable,
     Collection,
     Iterable,
+    Iterator,
     Mapping,
     Sequence,
 )
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import (
+    AbstractAsyncContextManager,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -31,6 +37,7 @@ from sqlalchemy.exc import (
     IntegrityError,
     InterfaceError,
     OperationalError,
+    PendingRollbackError,
 )
 from sqlalchemy.exc import (
     TimeoutError as PoolTimeout,
@@ -434,6 +441,10 @@ def _no_event(_: Tx, kind: str, *__: object) -> Any:
 # serialization failure, deadlock, lock not available, statement cancelled.
 _ROLLED_BACK: Final = frozenset({"40001", "40P01", "55P03", "57014"})
 
+# The connection broke in the middle of the transaction, and somebody asked it for more: on the way
+# out, as a rule, which hides the first error.
+_CONNECTION_GONE: Final = "8s2b"
+
 
 class Database:
     """Opens transactions. The only object that commits.
@@ -552,13 +563,10 @@ class Database:
     @asynccontextmanager
     async def _guarded(self, scope: AnyScope) -> AsyncIterator[Tx]:
         tx = Tx(self._write_sessions(info={"scope": scope}), scope, self)
-        try:
+        with _outages_told():
             async with tx.session, tx.session.begin():
                 yield tx
                 await tx._write_appended()
-        except (OperationalError, InterfaceError, PoolTimeout, OSError) as exc:
-            logger.warning("database_unavailable", extra={"cause": type(exc).__name__})
-            raise DatabaseUnavailableError(headers={"Retry-After": "1"}) from exc
 
     def _publish(self, committed: Iterable[tuple[Tx, Any]]) -> None:
         signals = (each for tx, _ in committed for each in tx._signals.items())
@@ -572,12 +580,9 @@ class Database:
         Raises:
             DatabaseUnavailableError: As for :meth:`transaction`.
         """
-        try:
+        with _outages_told():
             async with self._read_sessions(info={"scope": scope, "read_only": True}) as session:
                 yield ReadTx(session, scope, self)
-        except (OperationalError, InterfaceError, PoolTimeout, OSError) as exc:
-            logger.warning("database_unavailable", extra={"cause": type(exc).__name__})
-            raise DatabaseUnavailableError(headers={"Retry-After": "1"}) from exc
 
     async def check_writable(self, min_free_bytes: int) -> None:
         """Write a row and commit it, as every change must; raises what the driver raises.
@@ -633,6 +638,18 @@ class Database:
         """Close all connections, once nobody shares a commit any more."""
         await self._groups.drain()
         await self.engine.dispose()
+
+
+@contextmanager
+def _outages_told() -> Iterator[None]:
+    """What drivers and pools raise when the database does not answer becomes our own error."""
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeout, OSError, PendingRollbackError) as exc:
+        if isinstance(exc, PendingRollbackError) and exc.code != _CONNECTION_GONE:
+            raise
+        logger.warning("database_unavailable", extra={"cause": type(exc).__name__})
+        raise DatabaseUnavailableError(headers={"Retry-After": "1"}) from exc
 
 
 def _is_final(error: Exception) -> bool:

@@ -218,6 +218,7 @@ class EmailCreate(Wire, frozen=True, kw_only=True):
     html: str | None | UnsetType = UNSET
     message_id: str | None | UnsetType = UNSET
     on_key_conflict: str | UnsetType = "refuse"
+    relay: str | None | UnsetType = UNSET
     reply_to: str | list[str] | None | UnsetType = UNSET
     send_at: datetime | None | UnsetType = UNSET
     subject: str | None | UnsetType = UNSET
@@ -242,6 +243,7 @@ class EmailDetail(Wire, frozen=True, kw_only=True):
     job_id: str
     message_id: str
     recipients: list[RecipientOut]
+    relay: str | None
     send_at: datetime | None
     size_bytes: int
     state: str
@@ -265,6 +267,7 @@ class EmailOut(Wire, frozen=True, kw_only=True):
     id: str
     job_id: str
     message_id: str
+    relay: str | None
     send_at: datetime | None
     size_bytes: int
     state: str
@@ -276,6 +279,29 @@ class EmailOut(Wire, frozen=True, kw_only=True):
 class EmailPage(Wire, frozen=True, kw_only=True):
     items: list[EmailOut]
     next_cursor: str | None
+
+
+class EmailRelayOut(Wire, frozen=True, kw_only=True):
+    """A mail server that messages may name; the ETag names this version."""
+
+    from_address: str | None
+    name: str
+    relay: RelayOut
+    smtp: SmtpOut
+    updated_at: datetime
+    warning: str | None | UnsetType = UNSET
+
+
+class EmailRelayPage(Wire, frozen=True, kw_only=True):
+    items: list[EmailRelayOut]
+    next_cursor: str | None
+
+
+class EmailRelayPut(Wire, frozen=True, kw_only=True):
+    """A mail server that messages may name."""
+
+    smtp: SmtpIn
+    from_address: str | None | UnsetType = UNSET
 
 
 class EmailSettingsOut(Wire, frozen=True, kw_only=True):
@@ -794,7 +820,7 @@ class RelayLimitsOut(Wire, frozen=True, kw_only=True):
 
 
 class RelayOut(Wire, frozen=True, kw_only=True):
-    """The mail server that the tenant's mail goes to, as its answers have shown it."""
+    """A mail server that mail of the tenant goes to, as its answers have shown it."""
 
     accepted_at: datetime | None
     limits: RelayLimitsOut
@@ -814,6 +840,14 @@ class RelayPauseOut(Wire, frozen=True, kw_only=True):
     sender: str | None
     since: datetime
     until: datetime
+
+
+class RelayTestOut(Wire, frozen=True, kw_only=True):
+    """Whether a mail server serves us now. No message was sent."""
+
+    detail: str
+    milliseconds: int | None
+    works: bool
 
 
 class RequestsOut(Wire, frozen=True, kw_only=True):
@@ -943,6 +977,7 @@ class SubmittedOut(Wire, frozen=True, kw_only=True):
     id: str
     job_id: str
     message_id: str
+    relay: str | None
     send_at: datetime | None
     size_bytes: int
     state: str

@@ -114,6 +114,62 @@ class Api:
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
 
+    def list_relays(
+        self, *, limit: int | None = None, cursor: str | None = None
+    ) -> models.EmailRelayPage:
+        """List the named relays by name."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/email-relays",
+            models.EmailRelayPage,
+            query={"limit": limit, "cursor": cursor},
+        )
+
+    def delete_relay(self, name: str) -> None:
+        """Delete a named relay by which no message is on its way."""
+        self.connection.tell("DELETE", f"/api/v1/email-relays/{segment(name)}")
+
+    def get_relay(self, name: str) -> Tagged[models.EmailRelayOut]:
+        """Get one named relay.
+
+        The ETag goes into If-Match when changing it.
+        """
+        return self.connection.ask_tagged(
+            "GET", f"/api/v1/email-relays/{segment(name)}", models.EmailRelayOut
+        )
+
+    def put_relay(
+        self, name: str, body: models.EmailRelayPut, *, if_match: str | None = None
+    ) -> Tagged[models.EmailRelayOut]:
+        """Make or replace a mail server that messages may name."""
+        return self.connection.ask_tagged(
+            "PUT",
+            f"/api/v1/email-relays/{segment(name)}",
+            models.EmailRelayOut,
+            body=body,
+            headers={"If-Match": if_match},
+        )
+
+    def resume_named_relay(
+        self, name: str, *, idempotency_key: str | None = None
+    ) -> models.EmailRelayOut:
+        """End the pauses of a named relay, and try what waits for it."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/email-relays/{segment(name)}/resume",
+            models.EmailRelayOut,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def test_relay(self, name: str, *, idempotency_key: str | None = None) -> models.RelayTestOut:
+        """Connect to a named relay, greet it and log in, without sending anything."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/email-relays/{segment(name)}/test",
+            models.RelayTestOut,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
     def get_settings(self) -> Tagged[models.EmailSettingsOut]:
         """Get how the tenant sends.
 

@@ -7,6 +7,8 @@ server can be tried before it is saved, with what stands in the fields.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from datetime import datetime
 from html import escape
 from typing import Any, Final
 
@@ -58,6 +60,14 @@ _NO_SERVER: Final = models.SmtpOut(
 _OURS, _OWN = "The platform's", "This tenant's own"
 _USUAL = "As the platform does"
 _HOUR: Final = 3600.0
+_NAMED: Final = (
+    table.Column("name", "Relay", "strong"),
+    table.Column("state", "State", "badge"),
+    table.Column("server", "Server"),
+    table.Column("from", "From"),
+    table.Column("last", "Last took a message (UTC)", "time"),
+)
+_MOST_RELAYS: Final = 200
 
 
 def page() -> None:
@@ -97,11 +107,15 @@ def verdict_now() -> None:
 @st.fragment(run_every=REFRESH_SECONDS)
 def relay() -> None:
     """Draw what is known of the mail server; Streamlit runs this alone, again and again."""
-    with problems.guard(), st.container(key="card-relay"):
-        settings = state.current().api.get_settings().value
-        markup.section("The mail server as it is now")
-        markup.facts(_facts(settings))
-        _use(settings.relay)
+    with problems.guard():
+        session = state.current()
+        settings = session.api.get_settings().value
+        with st.container(key="card-relay"):
+            markup.section("The mail server as it is now")
+            markup.facts(_facts(settings))
+            _use(settings.relay)
+        if session.can("email_relay:read"):
+            _named(session)
 
 
 def verdict(relay: models.RelayOut) -> tuple[str, str, str]:
@@ -146,10 +160,7 @@ def _facts(settings: models.EmailSettingsOut) -> list[tuple[str, str]]:
     if settings.retry:
         span = _span(settings.retry.give_up_after_seconds)
         facts.append(("A deferred message is tried for", span))
-    # The platform keeps it to the minute; seconds would say more than is known.
-    at = relay.accepted_at
-    last = f"about {markup.when(at)[:-3]}" if at else markup.NONE
-    facts.append(("Last took a message of this tenant (UTC)", last))
+    facts.append(("Last took a message of this tenant (UTC)", _minute(relay.accepted_at)))
     return facts
 
 
@@ -203,6 +214,45 @@ def _use(relay: models.RelayOut) -> None:
             "It asked for less than usual. While mail goes out, each minute without a refusal "
             "raises the limits again."
         )
+
+
+def _named(session: state.Session) -> None:
+    found = session.api.list_relays(limit=_MOST_RELAYS).items
+    if not found:
+        return
+    markup.section("Relays that messages may name")
+    rows = [
+        {
+            "name": one.name,
+            "state": one.relay.state,
+            "server": f"{one.smtp.host}:{one.smtp.port}",
+            "from": one.from_address or "as all others",
+            "last": _minute(one.relay.accepted_at),
+        }
+        for one in found
+    ]
+    table.draw("relays", "Relays that messages may name", _NAMED, rows)
+    paused = [(one.name, pause) for one in found for pause in one.relay.pauses]
+    for name, pause in paused:
+        whose = f"mail from {pause.sender}" if pause.sender else "mail"
+        said = " ".join(str(part) for part in (pause.code, pause.reason) if part)
+        until = markup.when(pause.until)
+        markup.note(f"{name}: {whose} waits, and none tries before {until} UTC. {said}")
+    if paused and session.can("email_relay:write"):
+        _try_named(session, dict.fromkeys(name for name, _ in paused))
+
+
+def _try_named(session: state.Session, names: Iterable[str]) -> None:
+    for name in names:
+        if st.button(f"Try {name} now", key=f"relay-resume-{name}", icon=":material/play_arrow:"):
+            session.api.resume_named_relay(name)
+            confirm.say_after_rerun(f"{name} is tried within some seconds.")
+            st.rerun(scope="app")
+
+
+def _minute(at: datetime | None) -> str:
+    # The platform keeps it to the minute; seconds would say more than is known.
+    return f"about {markup.when(at)[:-3]}" if at else markup.NONE
 
 
 def _limit(value: float | None) -> str:

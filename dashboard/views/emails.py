@@ -68,6 +68,7 @@ def _facts(email: models.EmailDetail) -> list[tuple[str, str]]:
         ("Accepted (UTC)", markup.when(email.accepted_at)),
         ("Created by", state.current().names.of(email.created_by)),
         ("Business key", email.business_key or markup.NONE),
+        ("Relay", email.relay or "as the e-mail settings say"),
         ("Attempts", str(email.attempts)),
         ("Size", markup.size(email.size_bytes)),
         ("Message-ID", email.message_id),

@@ -11,10 +11,11 @@ import {
 	sendParameters,
 } from './support/context.mjs';
 import {
+	getRelays,
 	getTemplates,
 	getTemplateVariables,
 	variablesIn,
-} from '../dist/nodes/EmailSender/resources/email/templates.js';
+} from '../dist/nodes/EmailSender/resources/email/choices.js';
 import { splitAddresses } from '../dist/nodes/EmailSender/resources/email/addresses.js';
 
 const NOON = new Date('2026-07-02T12:00:00Z');
@@ -140,6 +141,7 @@ describe('send', () => {
 			options: {
 				from: ' Acme Billing <billing@example.test> ',
 				messageId: '<order-7@example.test>',
+				relay: 'news',
 				replyTo: 'a@example.test; "B, C" <b@example.test>',
 				sendAt: '2026-12-24T08:00:00+01:00',
 				calendar: { invitation: { method: 'CANCEL', content } },
@@ -151,6 +153,7 @@ describe('send', () => {
 			text: 'Hi Ada',
 			from: 'Acme Billing <billing@example.test>',
 			message_id: '<order-7@example.test>',
+			relay: 'news',
 			reply_to: ['a@example.test', '"B, C" <b@example.test>'],
 			send_at: '2026-12-24T07:00:00.000Z',
 			calendar: { method: 'CANCEL', content },
@@ -212,7 +215,7 @@ describe('send', () => {
 		});
 	}
 
-	for (const name of ['sendAt', 'from', 'messageId']) {
+	for (const name of ['sendAt', 'from', 'messageId', 'relay']) {
 		it(`refuses an expression for ${name} that gives nothing`, async () => {
 			const context = makeContext({
 				parameters: { ...sendParameters, options: { [name]: '' } },
@@ -957,6 +960,20 @@ describe('templates', () => {
 			['emailSenderApi', url, { limit: 200 }],
 			['emailSenderApi', url, { limit: 200, cursor: 'c1' }],
 		]);
+	});
+
+	it('are beside relays, which tell who mail by them is from', async () => {
+		const smtp = { host: 'mx.test' };
+		const items = [
+			{ name: 'bulk', from_address: null, smtp },
+			{ name: 'news', from_address: 'news@x.test', smtp },
+		];
+		const context = asking([{ items, next_cursor: null }]);
+		assert.deepEqual(await getRelays.call(context), [
+			{ name: 'bulk', value: 'bulk', description: 'By mx.test' },
+			{ name: 'news', value: 'news', description: 'news@x.test, by mx.test' },
+		]);
+		assert.equal(context.asked[0][1], 'http://es.test/api/v1/email-relays');
 	});
 
 	it('offer their variables', async () => {

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from dashboard.widgets import markup
 from tests.dashboard.conftest import VIC
 
 pytestmark = pytest.mark.page
@@ -134,6 +135,55 @@ class TestRelay:
         assert not screen.has_button("relay-resume")
         assert not screen.has_button("email-settings-save")
         assert "Messages are kept for 365 days" in screen.text
+
+
+class TestNamedRelays:
+    @pytest.fixture
+    def relays(self, platform):
+        """Two, of which one is paused until it is tried."""
+        smtp = {"host": "192.0.32.10", "port": 2525}
+        for name, more in (("bulk", {}), ("news", {"from_address": "news@acme.example"})):
+            path = f"/api/v1/email-relays/{name}"
+            platform.api().put(path, json={"smtp": smtp, **more}).raise_for_status()
+
+        def told(found: dict[str, Any]) -> dict[str, Any]:
+            if platform.called("POST", "email-relays/news/resume"):
+                return found
+            bulk, news = found["items"]
+            relay = {**news["relay"], "state": "paused", "pauses": [pause()], "accepted_at": SINCE}
+            return {**found, "items": [bulk, {**news, "relay": relay}]}
+
+        platform.wire.alter("GET", "/api/v1/email-relays", told)
+
+    def test_are_listed_with_their_states(self, visit, relays):
+        screen = visit("email_settings")
+        server, nobody = "192.0.32.10:2525", "as all others"
+        assert screen.rows("relays") == [
+            {"name": "bulk", "state": "ok", "server": server, "from": nobody, "last": markup.NONE},
+            {
+                "name": "news",
+                "state": "paused",
+                "server": server,
+                "from": "news@acme.example",
+                "last": "about 2026-11-26 09:00",
+            },
+        ]
+        assert "news: mail waits, and none tries before 2026-11-26 09:04:00 UTC." in screen.text
+        assert "550 5.4.5 daily limit" in screen.text
+
+    def test_are_tried_now(self, visit, platform, relays):
+        screen = visit("email_settings")
+        assert not screen.has_button("relay-resume-bulk")
+        screen.click("relay-resume-news")
+        assert screen.app.toast[0].value == "news is tried within some seconds."
+        assert "news: mail waits" not in screen.text
+        (record,) = platform.items("audit", action="relay.resumed")
+        assert record["target"] == "relay:news@192.0.32.10:2525"
+
+    def test_are_touched_by_no_viewer(self, visit, relays):
+        screen = visit("email_settings", person=VIC)
+        assert "news: mail waits" in screen.text
+        assert not screen.has_button("relay-resume-news")
 
 
 class TestChange:

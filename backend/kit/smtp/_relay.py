@@ -94,6 +94,9 @@ class SmtpRelay:
     ca_certificate: str | None = field(default=None, repr=False)
     # Whose server this is, None for the platform's own: a tenant's failures are its own.
     tenant_id: str | None = None
+    # What its owner calls it, if it has several: those of one server may log in as different users,
+    # whom it limits and refuses each by itself.
+    name: str | None = None
     # For what tenants choose: no address of the platform's own network, whatever the name says.
     public_only: bool = False
 
@@ -113,6 +116,11 @@ class SmtpRelay:
     def where(self) -> str:
         """Host and port, as people write them."""
         return f"{self.host}:{self.port}"
+
+    @property
+    def label(self) -> str:
+        """What tells it from the others of its owner: where it is, after its name if it has one."""
+        return self.where if self.name is None else f"{self.name}@{self.where}"
 
     @classmethod
     def from_url(

@@ -1,8 +1,8 @@
 """E-mail: composing, sending and accounting for every recipient.
 
 Owns ``email_messages``, ``email_contents``, ``email_recipients``, ``email_events``,
-``email_templates``, ``email_settings``, ``email_relays`` and ``email_suppressions``. Its job kind
-``email.send`` reaches the orchestrator through ``app``.
+``email_templates``, ``email_settings``, ``email_named_relays``, ``email_relays`` and
+``email_suppressions``. Its job kind ``email.send`` reaches the orchestrator through ``app``.
 """
 
 from backend.core.room import ADMIN, OPERATOR, VIEWER, WORKFLOW, ReadyCheck, Room, RouteClass, Sweep
@@ -22,6 +22,7 @@ from backend.managers.email.models import (
     EmailRow,
     EmailSettingsRow,
     EventRow,
+    NamedRelayRow,
     RecipientRow,
     RelayRow,
     SuppressionRow,
@@ -40,6 +41,7 @@ ROOM = Room(
         EventRow,
         TemplateRow,
         EmailSettingsRow,
+        NamedRelayRow,
         RelayRow,
         SuppressionRow,
     ),
@@ -51,6 +53,8 @@ ROOM = Room(
         "email_template:write": OPERATOR,
         "email_settings:read": VIEWER,
         "email_settings:write": ADMIN,
+        "email_relay:read": VIEWER | WORKFLOW,
+        "email_relay:write": ADMIN,
         "suppression:read": VIEWER | WORKFLOW,
         "suppression:write": OPERATOR,
     },

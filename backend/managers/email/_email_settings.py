@@ -1,7 +1,7 @@
 """E-mail settings of a tenant: its from address, and its own mail server if it has one."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import cache
 from typing import Any, Final
 
@@ -10,13 +10,12 @@ import sqlalchemy as sa
 from backend.core.database import Id, ReadTx, Tx
 from backend.core.errors import placed
 from backend.kit.mime import Mailbox, parse_address
-from backend.kit.outbound import NotAllowedError, Outbound, UnreachableError
-from backend.kit.smtp import Limits, SmtpRelay, limits_for
+from backend.kit.smtp import SmtpRelay
 from backend.managers.email._relays import READ_BY_ALL_SECONDS, RelayRecords
+from backend.managers.email._servers import MailServers, ServerRow, changes
 from backend.managers.email._states import DEFERRED
 from backend.managers.email._values import (
     Kept,
-    RelayChoice,
     RelayOptions,
     RelayState,
     RetryPolicy,
@@ -24,19 +23,15 @@ from backend.managers.email._values import (
     SettingsChange,
     TenantEmailSettings,
 )
-from backend.managers.email.errors import (
-    EmailSettingsChangedError,
-    RelayNotAllowedError,
-    RetentionError,
-)
+from backend.managers.email.errors import EmailSettingsChangedError, RetentionError
 from backend.managers.email.models import EmailRow, EmailSettingsRow, SuppressionRow
 from backend.managers.email.settings import EmailSettings
 from backend.managers.orchestrator import OrchestratorManager
-from backend.managers.security import Keyring, SecurityManager
+from backend.managers.security import Keyring
 
-MESSAGES_PER_SESSION: Final = 100
 _MOST_WAIT_SECONDS: Final = 3_600.0
 _HASTENED: Final = 500
+_SERVER: Final = tuple(ServerRow.__annotations__)
 
 
 class EmailSettingsStore:
@@ -44,28 +39,23 @@ class EmailSettingsStore:
 
     def __init__(
         self,
-        security: SecurityManager,
         platform: EmailSettings,
         default_relay: SmtpRelay,
-        outbound: Outbound,
         *,
+        servers: MailServers,
         relays: RelayRecords,
         orchestrator: OrchestratorManager,
     ) -> None:
         """What ``platform`` and ``default_relay`` say holds for tenants that say nothing."""
-        self._security = security
         self._platform = platform
         self._default_relay = default_relay
-        self._default_limits = Limits(
-            platform.connections, messages_per_session=MESSAGES_PER_SESSION
-        )
-        self._outbound = outbound
+        self._servers = servers
         self._relays = relays
         self._jobs = orchestrator
 
     async def show_relay(self, tx: ReadTx, settings: TenantEmailSettings) -> RelayState:
         """The mail server that the tenant's mail goes to, as its answers have shown it."""
-        return await self._relays.show(tx, self.relay_of(settings))
+        return (await self._relays.show(tx, [self.relay_of(settings)]))[0]
 
     async def get(self, tx: ReadTx) -> TenantEmailSettings:
         """The tenant's settings, or the platform's defaults as revision 0."""
@@ -111,29 +101,21 @@ class EmailSettingsStore:
         if expected_version is not None and expected_version != current.version:
             raise EmailSettingsChangedError
         sender, allowed = self._checked(change)
-        smtp = change.smtp
-        sealed = row.sealed_password if row and smtp and _takes_it_too(row, smtp) else None
-        if smtp is not None and smtp.password is not None:
-            keyring = await self._security.keyring(tx)
-            sealed = keyring.seal(_password_context(tx.tenant_id), smtp.password.encode())
-        if smtp is None or smtp.username is None:
-            sealed = None
+        server = dict.fromkeys(_SERVER)
+        if change.smtp is not None:
+            context = _password_context(tx.tenant_id)
+            server = await self._servers.columns(tx, change.smtp, row, context)
         values: dict[str, Any] = {
+            **server,
             "from_address": sender.address,
             "from_name": sender.display_name,
-            "smtp_host": smtp.host if smtp else None,
-            "smtp_port": smtp.port if smtp else None,
-            "smtp_username": smtp.username if smtp else None,
-            "sealed_password": sealed,
-            "smtp_tls": smtp.tls if smtp else None,
             "suppress_hard_bounces": change.suppress_hard_bounces,
             "keep_content_days": change.keep_content_days,
             "keep_days": change.keep_days,
-            "smtp_options": asdict(smtp.options) if smtp else None,
             "retry": asdict(change.retry) if change.retry else None,
             "senders": allowed or None,
         }
-        changed = sorted(name for name, now in values.items() if getattr(row, name, None) != now)
+        changed = changes(row, values)
         values |= {
             "version": current.revision + 1,
             "updated_at": tx.now(),
@@ -158,11 +140,11 @@ class EmailSettingsStore:
         )
         made = _as_settings(EmailSettingsRow(**values), self._platform)
         resumed = [
-            await self._relays.resume(tx, where, forgetting=True)
-            for where in {self.relay_of(one).where for one in (current, made)}
+            await self._relays.resume(tx, relay, forgetting=True)
+            for relay in {one.label: one for one in map(self.relay_of, (current, made))}.values()
         ]
         if any(resumed):
-            await self._hasten(tx)
+            await hasten(tx, self._jobs, None)
         return made
 
     def _checked(self, change: SettingsChange) -> tuple[Mailbox, list[str]]:
@@ -181,21 +163,11 @@ class EmailSettingsStore:
         row, suppresses = await _load_for_sending(tx)
         sender, _ = self._checked(change)
         retry = change.retry or _as_settings(None, self._platform).retry
-        smtp = change.smtp
-        if smtp is None:
-            return Route(self._default_relay, sender, suppresses, retry)
-        password = smtp.password
-        if password is None and smtp.username is not None and row and _takes_it_too(row, smtp):
-            password = _opened(tx.tenant_id, row, keyring)
-        return Route(self._own(tx.tenant_id, smtp, password), sender, suppresses, retry)
-
-    def _own(self, tenant_id: str, smtp: RelayChoice, password: str | None) -> SmtpRelay:
-        return replace(
-            self._relay_at(smtp),
-            password=password,
-            tenant_id=tenant_id,
-            public_only=not self._platform.allow_private_relays,
-        )
+        relay = self._default_relay
+        if change.smtp is not None:
+            context = _password_context(tx.tenant_id)
+            relay = self._servers.opened_if(change.smtp, tx.tenant_id, row, keyring, context)
+        return Route(relay, sender, suppresses, retry)
 
     async def resume_relay(self, tx: Tx) -> RelayState:
         """End the pauses of the tenant's relay, and try what waits; audited as ``relay.resumed``.
@@ -204,38 +176,16 @@ class EmailSettingsStore:
         seconds; others keep their times. What the relay has taught of its limits stays.
         """
         settings = await self.get(tx)
-        where = self.relay_of(settings).where
-        await self._relays.resume(tx, where)
-        tx.audit("relay.resumed", f"relay:{where}", hastened=await self._hasten(tx))
+        relay = self.relay_of(settings)
+        await self._relays.resume(tx, relay)
+        hastened = await hasten(tx, self._jobs, None)
+        tx.audit("relay.resumed", f"relay:{relay.label}", hastened=hastened)
         return await self.show_relay(tx, settings)
-
-    async def _hasten(self, tx: Tx) -> int:
-        waiting = await tx.scalars(
-            sa.select(EmailRow.job_id)
-            .where(EmailRow.state == DEFERRED)
-            .order_by(EmailRow.id)
-            .limit(_HASTENED)
-        )
-        return await self._jobs.hasten(tx, list(waiting), delay_seconds=READ_BY_ALL_SECONDS)
 
     def relay_of(self, settings: TenantEmailSettings) -> SmtpRelay:
         """The mail server that settings lead to, without the password."""
         smtp = settings.smtp
-        return self._default_relay if smtp is None else self._relay_at(smtp)
-
-    def _relay_at(self, smtp: RelayChoice) -> SmtpRelay:
-        options = smtp.options
-        return SmtpRelay(
-            host=smtp.host,
-            port=smtp.port,
-            username=smtp.username,
-            tls=smtp.tls,  # type: ignore[arg-type]  # the edge takes no other
-            timeouts=self._platform.smtp_timeouts,
-            local_hostname=options.ehlo_name or self._platform.ehlo_name,
-            limits=limits_for(smtp.host, options.within(self._default_limits)),
-            login=options.login,
-            ca_certificate=options.ca_certificate,
-        )
+        return self._default_relay if smtp is None else self._servers.relay_of(smtp)
 
     def _check_retention(self, content_days: int | None, days: int | None) -> None:
         most, usual = self._platform.max_keep_days, self._platform.keep_days
@@ -247,37 +197,6 @@ class EmailSettingsStore:
             said = f"The message itself goes after {days or usual} days."
             raise RetentionError(said).at("keep_content_days")
 
-    async def check_relay(self, tenant_id: str, host: str) -> None:
-        """Refuse a mail server on the platform's own network. Looks up: not in a transaction.
-
-        Called by the worker, because a name can be pointed elsewhere after it was chosen; whoever
-        connects judges the address itself (``public_only``).
-
-        Raises:
-            RelayNotAllowedError: One of its addresses is not public, or it can be no name of a
-                host.
-        """
-        if not self._platform.allow_private_relays:
-            # A name that nobody can look up reaches nothing.
-            await self.judge_relay(tenant_id, host)
-
-    async def judge_relay(self, tenant_id: str, host: str) -> str | None:
-        """The same for who chooses the server; what they should know of it, if anything.
-
-        A name that has no address is taken, since it may get one: mail waits for it.
-
-        Raises:
-            RelayNotAllowedError: As for :meth:`check_relay`.
-        """
-        public_only = not self._platform.allow_private_relays
-        try:
-            await self._outbound.look_up(host, tenant_id=tenant_id, public_only=public_only)
-        except NotAllowedError as exc:
-            raise RelayNotAllowedError(exc.detail).at("smtp", "host") from None
-        except UnreachableError as exc:
-            return f"The mail server cannot be found now, and mail waits until it is: {exc.detail}"
-        return None
-
     async def open_relay(self, tx: ReadTx, keyring: Keyring) -> Route:
         """The mail server to hand messages to, its password opened, and who they are from.
 
@@ -286,12 +205,25 @@ class EmailSettingsStore:
         row, suppresses = await _load_for_sending(tx)
         usual = _as_settings(row, self._platform)
         sender = Mailbox(usual.from_name, usual.from_address)
-        smtp = usual.smtp
-        if row is None or smtp is None:
-            return Route(self.relay_of(usual), sender, suppresses, usual.retry)
-        # Earlier releases stored passwords of nobody, which the relay would refuse.
-        password = _opened(tx.tenant_id, row, keyring) if smtp.username is not None else None
-        return Route(self._own(tx.tenant_id, smtp, password), sender, suppresses, usual.retry)
+        relay = self.relay_of(usual)
+        if row is not None and row.smtp_host is not None:
+            context = _password_context(tx.tenant_id)
+            relay = self._servers.opened(relay, tx.tenant_id, row, keyring, context)
+        return Route(relay, sender, suppresses, usual.retry)
+
+
+async def hasten(tx: Tx, jobs: OrchestratorManager, relay: str | None) -> int:
+    """Have deferred messages of a relay tried when every worker knows of what has changed.
+
+    None is the relay of all messages that name none. The 500 oldest; returns how many were.
+    """
+    waiting = await tx.scalars(
+        sa.select(EmailRow.job_id)
+        .where(EmailRow.state == DEFERRED, EmailRow.relay == relay)
+        .order_by(EmailRow.id)
+        .limit(_HASTENED)
+    )
+    return await jobs.hasten(tx, list(waiting), delay_seconds=READ_BY_ALL_SECONDS)
 
 
 # Made once, because each request that sends runs it. Joined to a row that is always there: most
@@ -318,23 +250,6 @@ async def _load_for_sending(tx: ReadTx) -> tuple[Any, bool]:
     found = await tx.execute(_FOR_SENDING, {"tenant": tx.tenant_id})
     row, suppresses = found.one()
     return row, bool(suppresses)
-
-
-def _takes_it_too(row: EmailSettingsRow, smtp: RelayChoice) -> bool:
-    """Whether a stored password may go to this server: the same, and no less guarded on the way.
-
-    Otherwise whoever may change the settings could have it sent to where they can read it.
-    """
-    same = (row.smtp_host, row.smtp_port) == (smtp.host, smtp.port)
-    trusted = {None, (row.smtp_options or {}).get("ca_certificate")}
-    guarded = smtp.tls != "none" and smtp.options.ca_certificate in trusted
-    return same and (guarded or row.smtp_tls == "none")
-
-
-def _opened(tenant_id: str, row: EmailSettingsRow, keyring: Keyring) -> str | None:
-    if row.sealed_password is None:
-        return None
-    return keyring.open(_password_context(tenant_id), row.sealed_password).decode()
 
 
 def _password_context(tenant_id: str) -> str:

@@ -12,6 +12,9 @@ from backend.kit.smtp import Pacing, SmtpPool, SmtpRelay
 _UNUSED_SECONDS: Final = 900.0
 _LOOK_SECONDS: Final = 60.0
 
+_Owner = tuple[str | None, str | None]
+"""Of which tenant, under which name: who has one relay at a time."""
+
 
 class _Kept:
     """A pool, how many batches use it, and when the last one ended."""
@@ -38,7 +41,7 @@ class RelayPools:
         self._pacing = pacing
         self._clock = clock
         self._kept: dict[SmtpRelay, _Kept] = {}
-        self._present: dict[str | None, SmtpRelay] = {}
+        self._present: dict[_Owner, SmtpRelay] = {}
         self._looked_at = clock()
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -54,9 +57,9 @@ class RelayPools:
             pool = SmtpPool(relay, self._outbound, pacing=self._pacing)
             kept = self._kept[relay] = _Kept(pool)
         kept.batches += 1
-        before = self._present.get(relay.tenant_id)
+        before = self._present.get(_owner(relay))
         if before != relay:
-            self._present[relay.tenant_id] = relay
+            self._present[_owner(relay)] = relay
             if before is not None:
                 self._drop_replaced(before)
         try:
@@ -78,17 +81,21 @@ class RelayPools:
 
     def _drop_replaced(self, relay: SmtpRelay) -> None:
         kept = self._kept.get(relay)
-        if kept is not None and not kept.batches and self._present.get(relay.tenant_id) != relay:
+        if kept is not None and not kept.batches and self._present.get(_owner(relay)) != relay:
             self._drop(relay)
 
     def _drop_unused(self, since: float) -> None:
         old = [one for one, kept in self._kept.items() if not kept.batches and kept.used_at < since]
         for relay in old:
-            if self._present.get(relay.tenant_id) == relay:
-                del self._present[relay.tenant_id]
+            if self._present.get(_owner(relay)) == relay:
+                del self._present[_owner(relay)]
             self._drop(relay)
 
     def _drop(self, relay: SmtpRelay) -> None:
         task = asyncio.get_running_loop().create_task(self._kept.pop(relay).pool.aclose())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+
+def _owner(relay: SmtpRelay) -> _Owner:
+    return relay.tenant_id, relay.name

@@ -6,7 +6,7 @@ ends everywhere. Limits only ever follow a newer record, and the stricter of bot
 settle with the relay itself.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
@@ -86,7 +86,7 @@ class RelayRecords:
         if now - known.read_at < _READ_SECONDS:
             return
         known.read_at = now
-        rows = await _rows(tx, relay.where)
+        rows = await _rows(tx, relay.label)
         _drop_ended(flow, known, rows)
         known.stored = {row.sender: (row.kind, row.times) for row in rows if row.kind is not None}
         for row in rows:
@@ -104,11 +104,11 @@ class RelayRecords:
         """Record what the flow has learned, and tell of pauses that began or ended."""
         known = self._of(tx.tenant_id, flow)
         if known.accepted_at is not None:
-            await self._write_acceptance(tx, relay.where, known)
+            await self._write_acceptance(tx, relay.label, known)
         if known.revision == flow.revision:
             return
         known.revision = flow.revision
-        before = {row.sender: row for row in await _rows(tx, relay.where)}
+        before = {row.sender: row for row in await _rows(tx, relay.label)}
         # Somebody may have ended a pause since it was last read here: it is no news, and stays so.
         _drop_ended(flow, known, before.values())
         pauses = {pause.sender: pause for pause in flow.pauses}
@@ -118,76 +118,63 @@ class RelayRecords:
             row, pause = before.get(sender), pauses.get(sender)
             was_paused = row is not None and row.kind is not None
             if pause is None and sender != ALL_SENDERS:
-                await _delete(tx, relay.where, sender)
+                await _delete(tx, relay.label, sender)
             else:
                 since = row.since if row is not None and was_paused else now
                 values = _values(pause, since, now + _span(pause, moment), now)
                 if sender == ALL_SENDERS:
                     values |= {name: learned.get(name) for name in _LIMITS}
-                await _upsert(tx, relay.where, sender, values)
+                await _upsert(tx, relay.label, sender, values)
             if pause is not None and not was_paused:
                 tx.emit(
                     "relay.paused",
-                    f"relay:{relay.where}",
+                    f"relay:{relay.label}",
                     sender=sender or None,
                     reason_kind=pause.kind,
                     code=pause.code,
                     reason=pause.reason,
                 )
             elif pause is None and was_paused:
-                tx.emit("relay.resumed", f"relay:{relay.where}", sender=sender or None)
+                tx.emit("relay.resumed", f"relay:{relay.label}", sender=sender or None)
         known.stored = {sender: (pause.kind, pause.times) for sender, pause in pauses.items()}
         known.limits_at = now
         known.read_at = moment
 
-    async def resume(self, tx: Tx, where: str, *, forgetting: bool = False) -> bool:
+    async def resume(self, tx: Tx, relay: SmtpRelay, *, forgetting: bool = False) -> bool:
         """End all pauses of a relay: it is tried anew, by every worker. Returns if there was any.
 
         ``forgetting`` its limits too: somebody changed how it is used.
         """
-        rows = await _rows(tx, where)
+        rows = await _rows(tx, relay.label)
         for row in rows:
             if row.kind is not None:
-                tx.emit("relay.resumed", f"relay:{where}", sender=row.sender or None)
+                tx.emit("relay.resumed", f"relay:{relay.label}", sender=row.sender or None)
             if row.sender != ALL_SENDERS:
-                await _delete(tx, where, row.sender)
+                await _delete(tx, relay.label, row.sender)
                 continue
             now = tx.now()
             limits = dict.fromkeys(_LIMITS) if forgetting else {}
-            await _upsert(tx, where, ALL_SENDERS, _values(None, None, now, now) | limits)
+            await _upsert(tx, relay.label, ALL_SENDERS, _values(None, None, now, now) | limits)
         return any(row.kind is not None for row in rows)
 
-    async def show(self, tx: ReadTx, relay: SmtpRelay) -> RelayState:
-        """What people may see of it."""
-        rows = await _rows(tx, relay.where)
-        pauses = [
-            RelayPause(
-                row.sender or None, row.kind, row.code, row.reason or "", row.since, row.until
-            )
-            for row in rows
-            if row.kind is not None and row.since is not None and row.until is not None
-        ]
-        shared = next((row for row in rows if row.sender == ALL_SENDERS), None)
-        learned = {} if shared is None else _learned(shared)
-        usual = relay.limits
-        taught = Limits(**({"connections": usual.connections} | learned))
-        provider = provider_of(relay.host)
-        return RelayState(
-            name=relay.where,
-            provider=None if provider is None else provider.name,
-            state="paused" if pauses else "slowed" if learned else "ok",
-            pauses=pauses,
-            limits=taught.within(usual),
-            usual=usual,
-            accepted_at=None if shared is None else shared.accepted_at,
-        )
+    async def forget(self, tx: Tx, relay: SmtpRelay) -> None:
+        """Nothing is known of a relay that is not used any more."""
+        for row in await _rows(tx, relay.label):
+            await _delete(tx, relay.label, row.sender)
 
-    async def _write_acceptance(self, tx: Tx, where: str, known: _Known) -> None:
+    async def show(self, tx: ReadTx, relays: Sequence[SmtpRelay]) -> list[RelayState]:
+        """What people may see of them."""
+        by_label: dict[str, list[RelayRow]] = {relay.label: [] for relay in relays}
+        for row in await _rows(tx, *by_label):
+            by_label[row.relay].append(row)
+        return [_state(relay, by_label[relay.label]) for relay in relays]
+
+    async def _write_acceptance(self, tx: Tx, label: str, known: _Known) -> None:
         # Its column alone: limits that another worker is just giving up must not come back.
         moment = self._clock()
         at = tx.now() - timedelta(seconds=moment - (known.accepted_at or moment))
         known.accepted_at, known.told_at = None, moment
-        await _upsert(tx, where, ALL_SENDERS, {"accepted_at": at})
+        await _upsert(tx, label, ALL_SENDERS, {"accepted_at": at})
 
     def _of(self, tenant_id: str, flow: Flow) -> _Known:
         of_relay = self._known.get(flow)
@@ -208,12 +195,12 @@ def _drop_ended(flow: Flow, known: _Known, rows: Iterable[RelayRow]) -> None:
             flow.drop_pause(pause.sender)
 
 
-async def _rows(tx: ReadTx, where: str) -> list[RelayRow]:
-    return list(await tx.scalars(sa.select(RelayRow).where(RelayRow.relay == where)))
+async def _rows(tx: ReadTx, *labels: str) -> list[RelayRow]:
+    return list(await tx.scalars(sa.select(RelayRow).where(RelayRow.relay.in_(labels))))
 
 
-async def _upsert(tx: Tx, where: str, sender: str, values: dict[str, Any]) -> None:
-    key = {"tenant_id": tx.tenant_id, "relay": where, "sender": sender}
+async def _upsert(tx: Tx, label: str, sender: str, values: dict[str, Any]) -> None:
+    key = {"tenant_id": tx.tenant_id, "relay": label, "sender": sender}
     new = {"times": 0, "updated_at": tx.now(), "accepted_at": None} | dict.fromkeys(_LIMITS)
     pause = dict.fromkeys(("kind", "code", "reason", "since", "until"))
     await tx.upsert(
@@ -224,11 +211,33 @@ async def _upsert(tx: Tx, where: str, sender: str, values: dict[str, Any]) -> No
     )
 
 
-async def _delete(tx: Tx, where: str, sender: str) -> None:
+async def _delete(tx: Tx, label: str, sender: str) -> None:
     await tx.execute(
         sa.delete(RelayRow)
-        .where(RelayRow.relay == where, RelayRow.sender == sender)
+        .where(RelayRow.relay == label, RelayRow.sender == sender)
         .execution_options(synchronize_session=False)
+    )
+
+
+def _state(relay: SmtpRelay, rows: Sequence[RelayRow]) -> RelayState:
+    pauses = [
+        RelayPause(row.sender or None, row.kind, row.code, row.reason or "", row.since, row.until)
+        for row in rows
+        if row.kind is not None and row.since is not None and row.until is not None
+    ]
+    shared = next((row for row in rows if row.sender == ALL_SENDERS), None)
+    learned = {} if shared is None else _learned(shared)
+    usual = relay.limits
+    taught = Limits(**({"connections": usual.connections} | learned))
+    provider = provider_of(relay.host)
+    return RelayState(
+        name=relay.label,
+        provider=None if provider is None else provider.name,
+        state="paused" if pauses else "slowed" if learned else "ok",
+        pauses=pauses,
+        limits=taught.within(usual),
+        usual=usual,
+        accepted_at=None if shared is None else shared.accepted_at,
     )
 
 

@@ -21,7 +21,13 @@ import sqlalchemy as sa
 from backend.core.database import Tx, UtcTime
 from backend.core.ids import uuid7
 from backend.managers.email._suppressions import suppress_bounced
-from backend.managers.email.models import ContentRow, EmailRow, EventRow, RecipientRow
+from backend.managers.email.models import (
+    ContentRow,
+    EmailRow,
+    EventRow,
+    NamedRelayRow,
+    RecipientRow,
+)
 from backend.managers.orchestrator import Claim, JobNotRetryableError, Outcome
 
 QUEUED: Final = "queued"
@@ -174,7 +180,7 @@ async def requeue(tx: Tx, claims: list[Claim]) -> None:
     """An operator's retry sends again to everybody who has not accepted.
 
     Raises:
-        JobNotRetryableError: What a message says is no longer kept.
+        JobNotRetryableError: What a message says is no longer kept, or its relay is not.
     """
     now = tx.now()
     await tx.execute(
@@ -198,6 +204,18 @@ async def requeue(tx: Tx, claims: list[Claim]) -> None:
     )
     if kept < len(claims):
         raise JobNotRetryableError("What the message said is no longer kept.")
+    names = {name for claim in claims if (name := claim.args.get("relay")) is not None}
+    if names:
+        found = await tx.scalars(
+            sa.select(NamedRelayRow.name)
+            .where(
+                NamedRelayRow.tenant_id.in_({claim.tenant_id for claim in claims}),
+                NamedRelayRow.name.in_(names),
+            )
+            .with_for_update(read=True, key_share=True)
+        )
+        if gone := names.difference(found):
+            raise JobNotRetryableError(f"There is no relay {min(gone)!r} any more.")
 
 
 async def _hold(tx: Tx, held: Sequence[tuple[Claim, Held]]) -> None:

@@ -3,9 +3,9 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, NamedTuple, NewType
+from typing import Any, NamedTuple, NewType, Self
 
 from backend.core.errors import AppError
 from backend.kit.mime import Attachment, Calendar, Content, Mailbox
@@ -39,6 +39,7 @@ class Draft:
     # What another message under the same key gets: the first one, instead of a refusal.
     returns_first: bool = False
     send_at: datetime | None = None
+    relay: str | None = None
     place: tuple[int | str, ...] = ()
 
 
@@ -88,6 +89,7 @@ class Email:
     send_at: datetime | None
     created_by: str
     recipients: Sequence[Recipient]
+    relay: str | None = None
     first: bool = True
 
     @property
@@ -220,6 +222,11 @@ class TenantEmailSettings:
         own = {self.from_address.lower(), *(one.lower() for one in self.senders)}
         return wanted in own or f"@{wanted.rpartition('@')[2]}" in own
 
+    def sent_from(self, address: str) -> Self:
+        """The same with another from address, and the usual one among the senders."""
+        senders = (*self.senders, self.from_address)
+        return replace(self, from_address=address, senders=senders)
+
     @property
     def smtp(self) -> "RelayChoice | None":
         """Its own mail server, without the password."""
@@ -286,6 +293,29 @@ class RelayState:
     limits: Limits
     usual: Limits
     accepted_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class NamedRelay:
+    """A mail server that messages may name, and what is known of it.
+
+    ``from_address`` None leaves who they are from to the tenant's settings.
+    """
+
+    name: str
+    from_address: str | None
+    smtp: "RelayChoice"
+    relay: RelayState
+    version: str
+    updated_at: datetime
+
+
+class RelayTest(NamedTuple):
+    """Whether a mail server serves us, what was found out, and how long that took."""
+
+    works: bool
+    detail: str
+    milliseconds: int | None
 
 
 @dataclass(frozen=True, slots=True)

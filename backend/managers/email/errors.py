@@ -91,6 +91,48 @@ class EmailTestRunningError(ConflictError):
     title: ClassVar[str] = "Another test of the mail server is running"
 
 
+class RelayNotFoundError(NotFoundError):
+    """No relay of this name in this tenant."""
+
+    code: ClassVar[str] = "email.relay_not_found"
+    title: ClassVar[str] = "No such relay"
+
+
+class RelayUnknownError(InvalidInputError):
+    """A message names a relay that the tenant does not have."""
+
+    code: ClassVar[str] = "email.relay_unknown"
+    title: ClassVar[str] = "The message names a relay that does not exist"
+
+
+class RelayChangedError(PreconditionError):
+    """Somebody else changed or deleted the relay since it was read."""
+
+    code: ClassVar[str] = "email.relay_changed"
+    title: ClassVar[str] = "The relay has changed meanwhile"
+
+
+class RelayInUseError(ConflictError):
+    """Messages that name the relay are not settled."""
+
+    code: ClassVar[str] = "email.relay_in_use"
+    title: ClassVar[str] = "Messages are on their way by this relay"
+
+
+class TooManyRelaysError(ConflictError):
+    """The tenant has as many named relays as one may have."""
+
+    code: ClassVar[str] = "email.too_many_relays"
+    title: ClassVar[str] = "The tenant has too many relays"
+
+
+class RelayTestRunningError(ConflictError):
+    """One test of a tenant's relays at a time: each may hold a connection for a minute."""
+
+    code: ClassVar[str] = "email.relay_test_running"
+    title: ClassVar[str] = "Another relay is being tested"
+
+
 class SenderNotAllowedError(InvalidInputError):
     """A message from an address that the tenant's settings do not name."""
 

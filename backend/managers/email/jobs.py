@@ -8,10 +8,10 @@ so a crash repeats at most what was in flight.
 import asyncio
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from backend.core.database import Database
 from backend.core.errors import AppError
@@ -32,6 +32,16 @@ _BATCH: Final = 32
 # means bouncing mail that the server may have had since the first crash.
 _MAX_CRASHES: Final = 10
 _UNANSWERED: Final = "stopped before the server answered: it may hold the message"
+_NO_RELAY: Final = Outcome.fail("the relay that the message names does not exist any more")
+
+
+class _Way(NamedTuple):
+    """What of a batch goes by one relay; no pool if there is none of that name."""
+
+    claims: Mapping[str, Claim]
+    pool: SmtpPool | None
+    hold: Hold | None
+    deliveries: Sequence[Delivery]
 
 
 class EmailDelivery:
@@ -59,40 +69,54 @@ class EmailDelivery:
 
     async def run(self, batch: Batch) -> None:
         """Deliver a batch; each claim is reported the moment its message is settled."""
-        by_email = {str(claim.args["email_id"]): claim for claim in batch.claims}
         tenant_id = batch.claims[0].tenant_id
+        by_relay: dict[str | None, dict[str, Claim]] = {}
+        for claim in batch.claims:
+            group = by_relay.setdefault(claim.args.get("relay"), {})
+            group[str(claim.args["email_id"])] = claim
         with ExitStack() as used:
+            ways = []
             async with self._database.transaction(scope_of(tenant_id)) as tx:
-                route = await self._emails.open_route(tx)
-                pool = used.enter_context(self._pools.use(route.relay))
-                await self._emails.relays.refresh(tx, route.relay, pool.flow)
-                hold = pool.hold(route.sender.address)
-                deliveries = (
-                    await self._emails.begin_delivery(tx, list(by_email), route)
-                    if hold is None
-                    else []
-                )
-            if hold is not None:
-                for claim in batch.claims:
-                    batch.finish(claim, _held(hold))
-                return
-            for email_id in by_email.keys() - {delivery.email_id for delivery in deliveries}:
-                # Settled before: a crash came between our record and the end of the job.
-                batch.finish(by_email[email_id], Outcome.done({"already": "settled"}))
-            if not deliveries:
-                return
-            way = pool if await self._is_allowed(route.relay) else None
-            async with asyncio.TaskGroup() as group:
-                for delivery in deliveries:
-                    claim = by_email[delivery.email_id]
-                    group.create_task(self._deliver(batch, claim, delivery, way))
+                routes = await self._emails.open_routes(tx, by_relay)
+                for name, claims in by_relay.items():
+                    route = routes.get(name)
+                    if route is None:
+                        ways.append(_Way(claims, None, None, []))
+                        continue
+                    pool = used.enter_context(self._pools.use(route.relay))
+                    await self._emails.relays.refresh(tx, route.relay, pool.flow)
+                    hold = pool.hold(route.sender.address)
+                    begun = (
+                        await self._emails.begin_delivery(tx, list(claims), route)
+                        if hold is None
+                        else []
+                    )
+                    ways.append(_Way(claims, pool, hold, begun))
+            async with asyncio.TaskGroup() as tasks:
+                for way in ways:
+                    tasks.create_task(self._go(batch, way, tasks))
+
+    async def _go(self, batch: Batch, way: "_Way", tasks: asyncio.TaskGroup) -> None:
+        """Begin all that goes one way; what does not is reported."""
+        if way.pool is None or way.hold is not None:
+            for claim in way.claims.values():
+                batch.finish(claim, _NO_RELAY if way.hold is None else _held(way.hold))
+            return
+        for email_id in way.claims.keys() - {one.email_id for one in way.deliveries}:
+            # Settled before: a crash came between our record and the end of the job.
+            batch.finish(way.claims[email_id], Outcome.done({"already": "settled"}))
+        if not way.deliveries:
+            return
+        pool = way.pool if await self._is_allowed(way.pool.relay) else None
+        for one in way.deliveries:
+            tasks.create_task(self._deliver(batch, way.claims[one.email_id], one, pool))
 
     async def _is_allowed(self, relay: SmtpRelay) -> bool:
         """Whether tenants may reach it."""
         if relay.tenant_id is None:
             return True
         try:
-            await self._emails.email_settings.check_relay(relay.tenant_id, relay.host)
+            await self._emails.servers.check(relay.tenant_id, relay.host)
         except RelayNotAllowedError:
             return False
         return True
@@ -171,7 +195,7 @@ class EmailDelivery:
             except AppError:
                 # The messages are settled; the next one that is tries this again.
                 self._emails.relays.unsettle(tenant_id, pool.flow)
-                logger.warning("relay_not_recorded", extra={"relay": pool.relay.where})
+                logger.warning("relay_not_recorded", extra={"relay": pool.relay.label})
 
 
 def _compose(delivery: Delivery, content: Content) -> bytes:

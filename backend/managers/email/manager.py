@@ -39,10 +39,12 @@ from backend.kit.templating import (
 from backend.kit.turns import LARGE_BYTES, Turns
 from backend.managers.email import _states
 from backend.managers.email._business_key import hold_to_first, refuse
-from backend.managers.email._email_settings import MESSAGES_PER_SESSION, EmailSettingsStore
+from backend.managers.email._email_settings import EmailSettingsStore
+from backend.managers.email._named_relays import NamedRelays
 from backend.managers.email._recipients import dedupe
 from backend.managers.email._relays import RelayRecords
 from backend.managers.email._retention import MailRetention
+from backend.managers.email._servers import MESSAGES_PER_SESSION, MailServers
 from backend.managers.email._states import OPEN_STATES, QUEUED, SUPPRESSED
 from backend.managers.email._suppressions import SuppressionList
 from backend.managers.email._templates import TemplateStore
@@ -61,6 +63,7 @@ from backend.managers.email._values import (
 from backend.managers.email.errors import (
     ContentForgottenError,
     EmailNotFoundError,
+    RelayUnknownError,
     SenderNotAllowedError,
     TemplateNotFoundError,
     TooManyRecipientsError,
@@ -108,15 +111,16 @@ class EmailManager:
         self.suppressions = SuppressionList(turns)
         self.retention = MailRetention(settings)
         self.relays = RelayRecords()
+        self.servers = MailServers(security, settings, outbound)
         self.email_settings = EmailSettingsStore(
-            security,
             settings,
             self._default_relay,
-            outbound,
+            servers=self.servers,
             relays=self.relays,
             orchestrator=orchestrator,
         )
         self.trials = Trials(security, self.email_settings, self.suppressions, outbound)
+        self.named_relays = NamedRelays(self.servers, self.relays, orchestrator)
 
     @property
     def settings(self) -> EmailSettings:
@@ -195,6 +199,7 @@ class EmailManager:
             BusinessKeyConflictError: A known key, other people or another subject.
             InvalidInputError, TemplateNotFoundError: What :meth:`prepare_emails` put off.
             SenderNotAllowedError: A draft is from an address that the settings do not name.
+            RelayUnknownError: A draft names a relay that the tenant does not have.
         """
         drafts = [one.draft for one in prepared]
         settings, suppresses = await tx.once(
@@ -203,10 +208,9 @@ class EmailManager:
         known = await self._find_by_keys(tx, [d.business_key for d in drafts if d.business_key])
         # Everything refusable is refused before the first row is written.
         refuse(prepared, known)
-        for one in prepared:
-            if one.draft.business_key not in known:
-                with placed(*one.draft.place):
-                    _refuse_by_settings(one, settings, tx.now())
+        ways = await self._ways(
+            tx, [one for one in prepared if one.draft.business_key not in known], settings
+        )
         held: Mapping[str, str] = {}
         if suppresses:
             held = await self.suppressions.find(
@@ -223,7 +227,7 @@ class EmailManager:
                 emails.append(earlier)
                 continue
             email, row, content = self._row(
-                tx, prepared[index], keyring, settings=settings, held=held
+                tx, prepared[index], keyring, settings=ways[draft.relay], held=held
             )
             if draft.business_key is not None:
                 if not await tx.insert_new(EmailRow, row, conflict=["tenant_id", "business_key"]):
@@ -249,7 +253,10 @@ class EmailManager:
             [
                 {
                     "id": email.job_id,
-                    "args": {"email_id": email.id},
+                    # The relay as well, so that a worker need not read messages to learn that
+                    # theirs is paused.
+                    "args": {"email_id": email.id}
+                    | ({} if email.relay is None else {"relay": email.relay}),
                     "subject": f"email:{email.id}",
                     "delay_seconds": _seconds_until(email.send_at, email.created_at),
                     "max_attempts": _MAX_ATTEMPTS,
@@ -277,6 +284,21 @@ class EmailManager:
                 counts = {SUPPRESSED: len(said)}
                 tx.emit("email.suppressed", f"email:{email.id}", recipients=counts)
         return emails
+
+    async def _ways(
+        self, tx: Tx, prepared: Sequence[Prepared], settings: TenantEmailSettings
+    ) -> dict[str | None, TenantEmailSettings]:
+        """The settings by the relay that a message names; refuses what they do not allow."""
+        ways: dict[str | None, TenantEmailSettings] = {None: settings}
+        if names := {one.draft.relay for one in prepared if one.draft.relay is not None}:
+            for name, address in (await self.named_relays.hold(tx, names)).items():
+                ways[name] = settings if address is None else settings.sent_from(address)
+        for one in prepared:
+            with placed(*one.draft.place):
+                if one.draft.relay not in ways:
+                    raise RelayUnknownError(f"There is no relay {one.draft.relay!r}").at("relay")
+                _refuse_by_settings(one, ways[one.draft.relay], tx.now())
+        return ways
 
     def _prepare(
         self,
@@ -373,6 +395,7 @@ class EmailManager:
             send_at=ready.draft.send_at,
             created_by=tx.scope.actor,
             recipients=recipients,
+            relay=ready.draft.relay,
         )
         row = {
             "id": email.id,
@@ -392,6 +415,7 @@ class EmailManager:
             "tries_from": max(now, email.send_at or now),
             "delayed_at": None,
             "send_at": email.send_at,
+            "relay": email.relay,
         }
         return (
             email,
@@ -575,9 +599,27 @@ class EmailManager:
 
     # --- delivery, used by the worker ---------------------------------------------------------
 
-    async def open_route(self, tx: ReadTx) -> Route:
-        """Where the tenant's messages are handed over, and how patiently."""
-        return await self.email_settings.open_relay(tx, await self._security.keyring(tx))
+    async def open_routes(
+        self, tx: ReadTx, names: Iterable[str | None] = (None,)
+    ) -> Mapping[str | None, Route]:
+        """Where messages that name these relays are handed over, and how patiently.
+
+        None is where all others go. What does not exist any more has no route.
+        """
+        keyring = await self._security.keyring(tx)
+        usual = await self.email_settings.open_relay(tx, keyring)
+        routes: dict[str | None, Route] = {None: usual}
+        if named := {name for name in names if name is not None}:
+            routes.update(await self.named_relays.routes(tx, named, usual, keyring))
+        return routes
+
+    async def open_relay(self, tx: Tx, name: str) -> SmtpRelay:
+        """A named relay as a worker connects to it, for a test.
+
+        Raises:
+            RelayNotFoundError: No relay of this name in this tenant.
+        """
+        return await self.named_relays.open(tx, name, await self._security.keyring(tx))
 
     async def begin_delivery(
         self, tx: Tx, email_ids: Sequence[str], route: Route
@@ -612,7 +654,7 @@ class EmailManager:
             await self._suppress(tx, rows, pending)
         wanted = [row for row in rows if pending[row.id]]
         if wanted:
-            await _states.begin_sending(tx, wanted, route.relay.where)
+            await _states.begin_sending(tx, wanted, route.relay.label)
         return [
             Delivery(
                 email_id=row.id,
@@ -804,6 +846,7 @@ def _email(row: EmailRow, recipients: Sequence[Recipient]) -> Email:
         send_at=row.send_at,
         created_by=row.created_by,
         recipients=recipients,
+        relay=row.relay,
     )
 
 

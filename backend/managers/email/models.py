@@ -30,12 +30,24 @@ class EmailRow(TenantOwned, Base):
     tries_from: Mapped[datetime]
     delayed_at: Mapped[datetime | None]
     send_at: Mapped[datetime | None]
+    # The name of one of the tenant's; null goes by its settings.
+    relay: Mapped[str | None]
 
     __table_args__ = (
         sa.UniqueConstraint("tenant_id", "business_key"),
         sa.Index(None, "tenant_id", "state", "id"),
         # With the state: counting a day's messages by it reads nothing else.
         sa.Index("ix_email_messages_created_at", "tenant_id", "created_at", "state"),
+        # What is open for a relay, of the few that name one.
+        sa.Index(
+            "ix_email_messages_relay",
+            "tenant_id",
+            "relay",
+            "state",
+            "id",
+            sqlite_where=sa.column("relay").is_not(None),
+            postgresql_where=sa.column("relay").is_not(None),
+        ),
     )
 
 
@@ -124,6 +136,23 @@ class EmailSettingsRow(TenantOwned, Base):
     retry: Mapped[dict[str, Any] | None]
     senders: Mapped[list[str] | None] = mapped_column(Json)
     version: Mapped[int] = mapped_column(sa.Integer)
+    updated_at: Mapped[datetime]
+
+
+class NamedRelayRow(TenantOwned, Base):
+    """A mail server that a tenant's messages may name; ``version`` is another with each save."""
+
+    __tablename__ = "email_named_relays"
+    tenant_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    from_address: Mapped[str | None]
+    smtp_host: Mapped[str]
+    smtp_port: Mapped[int] = mapped_column(sa.Integer)
+    smtp_username: Mapped[str | None]
+    sealed_password: Mapped[bytes | None]
+    smtp_tls: Mapped[str]
+    smtp_options: Mapped[dict[str, Any] | None]
+    version: Mapped[str] = mapped_column(Id)
     updated_at: Mapped[datetime]
 
 

@@ -30,14 +30,26 @@ from backend.kit.mime import AttachmentsTooLargeError, InvalidAddressError, Inva
 from backend.kit.templating import TemplateInvalidError, TemplateVariablesError
 from backend.managers.email._suppressions import Imported, Reason
 from backend.managers.email._trials import ANSWER_SECONDS
-from backend.managers.email._values import Draft, Prepared, RelayState, TenantEmailSettings
+from backend.managers.email._values import (
+    Draft,
+    NamedRelay,
+    Prepared,
+    RelayChoice,
+    RelayState,
+    TenantEmailSettings,
+)
 from backend.managers.email.errors import (
     BusinessKeyConflictError,
     ContentForgottenError,
     EmailNotFoundError,
     EmailSettingsChangedError,
     EmailTestRunningError,
+    RelayChangedError,
+    RelayInUseError,
     RelayNotAllowedError,
+    RelayNotFoundError,
+    RelayTestRunningError,
+    RelayUnknownError,
     RetentionError,
     SenderNotAllowedError,
     SuppressionExpiryError,
@@ -47,6 +59,7 @@ from backend.managers.email.errors import (
     TemplateNotFoundError,
     TemplatesTooLargeError,
     TooManyRecipientsError,
+    TooManyRelaysError,
 )
 from backend.managers.email.manager import READ_CONTENT, EmailManager
 from backend.managers.email.schemas import (
@@ -57,12 +70,16 @@ from backend.managers.email.schemas import (
     EmailCreate,
     EmailDetail,
     EmailOut,
+    EmailRelayOut,
+    EmailRelayPut,
     EmailSettingsOut,
     EmailSettingsPut,
     EmailTestCreate,
     EmailTestOut,
     ImportedOut,
+    RelayName,
     RelayOut,
+    RelayTestOut,
     SmtpOut,
     State,
     SubmittedOut,
@@ -82,6 +99,11 @@ Sender = Annotated[Scope, requires("email:send")]
 Reader = Annotated[Scope, requires("email:read")]
 ContentReader = Annotated[Scope, requires(READ_CONTENT)]
 NamePath = Annotated[TemplateName, Path(description="Template name", examples=["welcome"])]
+RelayPath = Annotated[RelayName, Path(description="Relay's name", examples=["newsletter"])]
+SettingsReader = Annotated[Scope, requires("email_settings:read")]
+SettingsWriter = Annotated[Scope, requires("email_settings:write")]
+RelayReader = Annotated[Scope, requires("email_relay:read")]
+RelayWriter = Annotated[Scope, requires("email_relay:write")]
 _NOT_SENDABLE = (
     TemplateNotFoundError,
     BusinessKeyConflictError,
@@ -89,6 +111,7 @@ _NOT_SENDABLE = (
     InvalidInputError,
     InvalidAddressError,
     InvalidHeaderError,
+    RelayUnknownError,
     SenderNotAllowedError,
     TemplateInvalidError,
     TemplateVariablesError,
@@ -316,7 +339,7 @@ async def delete_template(
 @router.get("/email-settings")
 async def get_settings(
     response: Response,
-    scope: Annotated[Scope, requires("email_settings:read")],
+    scope: SettingsReader,
     emails: Emails,
     db: Db,
 ) -> EmailSettingsOut:
@@ -341,7 +364,7 @@ async def get_settings(
 async def put_settings(
     response: Response,
     body: EmailSettingsPut,
-    scope: Annotated[Scope, requires("email_settings:write")],
+    scope: SettingsWriter,
     emails: Emails,
     db: Db,
     if_match: IfMatch = None,
@@ -349,7 +372,7 @@ async def put_settings(
     """Replace how the tenant sends."""
     change, warning = body.change(), None
     if change.smtp is not None:
-        warning = await emails.email_settings.judge_relay(scope.tenant_id, change.smtp.host)
+        warning = await emails.servers.judge(scope.tenant_id, change.smtp.host)
     async with db.transaction(scope) as tx:
         found = await emails.email_settings.put(
             tx,
@@ -388,7 +411,7 @@ async def test_settings(
     change = None if body.settings is None else body.settings.change()
     with placed("settings"):
         if change is not None and change.smtp is not None:
-            await emails.email_settings.judge_relay(scope.tenant_id, change.smtp.host)
+            await emails.servers.judge(scope.tenant_id, change.smtp.host)
     async with db.transaction(scope) as tx:
         trial = await emails.trials.begin(tx, body.to, change)
     done = await emails.trials.run(trial)
@@ -400,7 +423,7 @@ async def test_settings(
 @router.post("/email-settings/relay/resume", response_model=RelayOut)
 async def resume_relay(
     request: Request,
-    scope: Annotated[Scope, requires("email_settings:write")],
+    scope: SettingsWriter,
     emails: Emails,
     db: Db,
 ) -> Response:
@@ -419,12 +442,124 @@ def _settings(
     return view(
         EmailSettingsOut,
         found,
-        smtp=None if smtp is None else view(SmtpOut, smtp, **asdict(smtp.options)),
+        smtp=None if smtp is None else _smtp(smtp),
         retry=found.own_retry,
         kept=emails.email_settings.kept(found),
         relay=relay,
         warning=warning,
     )
+
+
+def _smtp(smtp: RelayChoice) -> SmtpOut:
+    return view(SmtpOut, smtp, **asdict(smtp.options))
+
+
+# --- named relays ---------------------------------------------------------------------------
+
+
+@router.get("/email-relays")
+async def list_relays(
+    scope: RelayReader, emails: Emails, db: Db, page: NamedPageQuery
+) -> Page[EmailRelayOut]:
+    """List the named relays by name."""
+    async with db.read(scope) as tx:
+        rows = await emails.named_relays.list(tx, limit=page.limit, after_name=page.after_name)
+    return page_of(EmailRelayOut, [_named(row) for row in rows], page)
+
+
+@router.get("/email-relays/{name}", responses=problems(RelayNotFoundError))
+async def get_relay(
+    response: Response, name: RelayPath, scope: RelayReader, emails: Emails, db: Db
+) -> EmailRelayOut:
+    """Get one named relay. The ETag goes into If-Match when changing it."""
+    async with db.read(scope) as tx:
+        found = await emails.named_relays.get(tx, name)
+    response.headers["ETag"] = etag(found.version)
+    return _named(found)
+
+
+@router.put(
+    "/email-relays/{name}",
+    responses={
+        200: leads_to(
+            get_relay=_NAMED, delete_relay=_NAMED, test_relay=_NAMED, resume_named_relay=_NAMED
+        ),
+        **problems(
+            RelayChangedError,
+            TooManyRelaysError,
+            InvalidInputError,
+            InvalidAddressError,
+            RelayNotAllowedError,
+        ),
+    },
+)
+async def put_relay(
+    response: Response,
+    name: RelayPath,
+    body: EmailRelayPut,
+    scope: RelayWriter,
+    emails: Emails,
+    db: Db,
+    if_match: IfMatch = None,
+) -> EmailRelayOut:
+    """Make or replace a mail server that messages may name."""
+    chosen = body.smtp.choice()
+    warning = await emails.servers.judge(scope.tenant_id, chosen.host)
+    async with db.transaction(scope) as tx:
+        made = await emails.named_relays.put(
+            tx,
+            name=name,
+            smtp=chosen,
+            from_address=body.from_address,
+            expected_version=expected_version(if_match, RelayChangedError),
+        )
+    response.headers["ETag"] = etag(made.version)
+    return _named(made, warning)
+
+
+@router.delete(
+    "/email-relays/{name}",
+    status_code=204,
+    responses=problems(RelayNotFoundError, RelayInUseError),
+)
+async def delete_relay(name: RelayPath, scope: RelayWriter, emails: Emails, db: Db) -> None:
+    """Delete a named relay by which no message is on its way."""
+    async with db.transaction(scope) as tx:
+        await emails.named_relays.delete(tx, name)
+
+
+@router.post(
+    "/email-relays/{name}/test",
+    response_model=RelayTestOut,
+    responses=problems(RelayNotFoundError, RelayTestRunningError),
+)
+async def test_relay(
+    request: Request, name: RelayPath, scope: RelayWriter, emails: Emails, db: Db
+) -> Response:
+    """Connect to a named relay, greet it and log in, without sending anything."""
+    async with db.transaction(scope) as tx:  # it may have to make the key
+        relay = await emails.open_relay(tx, name)
+    found = await emails.servers.test(relay)
+    async with db.transaction(scope) as tx:
+        tx.audit("email_relay.tested", f"email_relay:{name}", works=found.works)
+        return reply(request, tx, view(RelayTestOut, found))
+
+
+@router.post(
+    "/email-relays/{name}/resume",
+    response_model=EmailRelayOut,
+    responses=problems(RelayNotFoundError),
+)
+async def resume_named_relay(
+    request: Request, name: RelayPath, scope: RelayWriter, emails: Emails, db: Db
+) -> Response:
+    """End the pauses of a named relay, and try what waits for it."""
+    async with db.transaction(scope) as tx:
+        return reply(request, tx, _named(await emails.named_relays.resume(tx, name)))
+
+
+def _named(found: NamedRelay, warning: str | None = None) -> EmailRelayOut:
+    return view(EmailRelayOut, found, smtp=_smtp(found.smtp), warning=warning)
 
 
 # --- suppressions ---------------------------------------------------------------------------

@@ -43,6 +43,7 @@ _PIECE_CHARACTERS: Final = 2**18
 TemplateName = Annotated[
     str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 ]
+RelayName = TemplateName
 
 
 def _with(*names: str, **bounds: int) -> dict[str, Any]:
@@ -156,6 +157,9 @@ class EmailCreate(Input):
     send_at: Time | None = Field(
         None, description="RFC 3339; not handed over before", examples=["2026-12-24T08:00:00Z"]
     )
+    relay: RelayName | None = Field(
+        None, description="Name of the relay it goes by; null: the tenant's mail server"
+    )
     headers: Annotated[dict[str, str], BeforeValidator(_few)] = Field(
         default_factory=dict, description="Extra header fields, 50 at most"
     )
@@ -209,6 +213,7 @@ class EmailCreate(Input):
             if self.calendar is None
             else Calendar(self.calendar.method, self.calendar.content),
             send_at=self.send_at,
+            relay=self.relay,
             headers=self.headers,
             attachments=[
                 Attachment(a.filename, a.content_type, a.content, a.content_id)
@@ -257,6 +262,7 @@ class EmailOut(BaseModel):
     updated_at: datetime
     accepted_at: datetime | None
     send_at: datetime | None
+    relay: str | None = Field(description="Name of the relay; null: the tenant's mail server")
     created_by: str
 
 
@@ -426,7 +432,12 @@ class SmtpIn(RelayOptionsIn):
         }
     )
 
-    host: str = Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9.:-]+$")
+    host: str = Field(
+        min_length=1,
+        max_length=253,
+        pattern=r"^[A-Za-z0-9.:-]+$",
+        examples=["mail.acme.example"],
+    )
     port: int = Field(587, ge=1, le=65535)
     username: str | None = Field(None, max_length=320)
     password: SecretStr | None = Field(
@@ -447,6 +458,17 @@ class SmtpIn(RelayOptionsIn):
             msg = "a password needs a user name"
             raise ValueError(msg)
         return password
+
+    def choice(self) -> RelayChoice:
+        """The same, as the manager takes it."""
+        return RelayChoice(
+            host=self.host,
+            port=self.port,
+            username=self.username,
+            password=self.password.get_secret_value() if self.password else None,
+            tls=self.tls,
+            options=RelayOptions(**self.model_dump(include=set(RelayOptionsIn.model_fields))),
+        )
 
 
 class SmtpOut(BaseModel):
@@ -513,9 +535,12 @@ class RelayLimitsOut(BaseModel):
 
 
 class RelayOut(BaseModel):
-    """The mail server that the tenant's mail goes to, as its answers have shown it."""
+    """A mail server that mail of the tenant goes to, as its answers have shown it."""
 
-    name: str = Field(description="Host and port", examples=["mail.acme.example:587"])
+    name: str = Field(
+        description="Host and port; before them, of a named relay, its name and @",
+        examples=["mail.acme.example:587"],
+    )
     provider: str | None = Field(description="Whose it is, if it is a known one")
     state: Literal["ok", "slowed", "paused"]
     pauses: list[RelayPauseOut]
@@ -573,16 +598,7 @@ class EmailSettingsPut(Input):
         return SettingsChange(
             from_address=self.from_address,
             from_name=self.from_name,
-            smtp=None
-            if smtp is None
-            else RelayChoice(
-                host=smtp.host,
-                port=smtp.port,
-                username=smtp.username,
-                password=smtp.password.get_secret_value() if smtp.password else None,
-                tls=smtp.tls,
-                options=RelayOptions(**smtp.model_dump(include=set(RelayOptionsIn.model_fields))),
-            ),
+            smtp=None if smtp is None else smtp.choice(),
             suppress_hard_bounces=self.suppress_hard_bounces,
             keep_content_days=self.keep_content_days,
             keep_days=self.keep_days,
@@ -664,6 +680,39 @@ class EmailTestOut(BaseModel):
     took_ms: float
     steps: list[DialogueStepOut]
     certificate: CertificateOut | None = Field(description="Null: the line was not encrypted")
+
+
+class EmailRelayPut(Input):
+    """A mail server that messages may name."""
+
+    smtp: SmtpIn
+    from_address: str | None = Field(
+        None,
+        max_length=254,
+        description="Who messages that name it are from, if they do not say; null: as all others",
+        examples=["news@acme.example"],
+    )
+
+
+class EmailRelayOut(BaseModel):
+    """A mail server that messages may name; the ETag names this version."""
+
+    name: str
+    from_address: str | None
+    smtp: SmtpOut
+    relay: RelayOut
+    updated_at: datetime
+    warning: str | None = Field(
+        None, description="Of a change that was saved: what may keep mail from going out"
+    )
+
+
+class RelayTestOut(BaseModel):
+    """Whether a mail server serves us now. No message was sent."""
+
+    works: bool
+    detail: str = Field(description="What it said, or why it was not reached")
+    milliseconds: int | None
 
 
 class SuppressionCreate(Input):

@@ -6,7 +6,7 @@ import type {
 } from 'n8n-workflow';
 import { NodeConnectionTypes } from 'n8n-workflow';
 import { resources } from './resources';
-import { getTemplates, getTemplateVariables } from './resources/email/templates';
+import { getRelays, getTemplates, getTemplateVariables } from './resources/email/choices';
 import { testApiKey, testClient } from './shared/credential';
 import { propertiesOf, runForEachItem } from './shared/operation';
 
@@ -59,7 +59,7 @@ export class EmailSender implements INodeType {
 
 	methods = {
 		credentialTest: { testApiKey, testClient },
-		loadOptions: { getTemplates, getTemplateVariables },
+		loadOptions: { getRelays, getTemplates, getTemplateVariables },
 	};
 
 	async execute(this: IExecuteFunctions): Promise<INodeExecutionData[][]> {

@@ -220,6 +220,16 @@ class TestTransaction:
                 raise RuntimeError("cancelled")
         assert await names(database, ME) == []
 
+    async def test_what_is_asked_of_a_connection_that_broke_is_an_outage(
+        self, database: Database
+    ) -> None:
+        with pytest.raises(DatabaseUnavailableError):
+            async with database.transaction(scope()) as tx:
+                await tx.scalars(sa.select(TemplateRow))
+                await (await tx.session.connection()).invalidate()
+                await tx.scalars(sa.select(TemplateRow))
+        assert await names(database, ME) == []
+
     async def test_concurrent_read_modify_write_loses_nothing(self, database: Database) -> None:
         async with database.transaction(scope()) as tx:
             tx.session.add(template(ME, "counter"))

@@ -469,7 +469,7 @@ class TestBeginDelivery:
         made = (await ada.http.post("/api/v1/emails", json=body)).json()
         async with app.platform.database.transaction(scope_of(ada.tenant.id)) as tx:
             emails = app.platform.of(EmailManager)
-            route = await emails.open_route(tx)
+            route = (await emails.open_routes(tx))[None]
             (delivery,) = await emails.begin_delivery(tx, [made["id"]], route)
         assert set(delivery.pending.values()) == {"a@example.test", "b@example.test"}
         email = (await ada.http.get(f"/api/v1/emails/{made['id']}")).json()
@@ -484,7 +484,7 @@ class TestBeginDelivery:
         small, large = (email["id"] for email in batch.json()["items"])
         emails, database = app.platform.of(EmailManager), app.platform.database
         async with database.transaction(scope_of(ada.tenant.id)) as tx:
-            route = await emails.open_route(tx)
+            route = (await emails.open_routes(tx))[None]
             found = await emails.begin_delivery(tx, [small, large], route)
         contents = {one.email_id: one.content for one in found}
         assert contents[large] is None
@@ -662,7 +662,7 @@ class TestSettings:
             await tx.execute(sa.update(EmailSettingsRow).values(smtp_username=None))
         async with app.platform.database.transaction(scope_of(ada.tenant.id)) as tx:
             emails = app.platform.of(EmailManager)
-            route = await emails.open_route(tx)
+            route = (await emails.open_routes(tx))[None]
             (delivery,) = await emails.begin_delivery(tx, [made["id"]], route)
         assert (delivery.relay.username, delivery.relay.password) == (None, None)
 

@@ -251,7 +251,7 @@ class TestSending:
         await suppress(ada, "ada@example.test")
         emails = app.platform.of(EmailManager)
         async with app.platform.database.transaction(scope_of(ada.tenant.id)) as tx:
-            route = await emails.open_route(tx)
+            route = (await emails.open_routes(tx))[None]
             found = {
                 one.email_id: list(one.pending.values())
                 for one in await emails.begin_delivery(tx, [both["id"], alone["id"]], route)

@@ -73,6 +73,7 @@ class House(App):
     """The application, its worker and its mail server; remembers which operations were used."""
 
     used: set[str]
+    sink_port: int
 
     async def ask(self, caller: TenantClient, operation: str, **more: Any) -> httpx.Response:
         """Use an operation, named as in the table of permissions."""
@@ -96,6 +97,7 @@ async def house(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
             email=EmailSettings(
                 smtp_url=SecretStr(f"smtp://127.0.0.1:{sink.port}"),
                 sink_directory=tmp_path / "sink",
+                allow_private_relays=True,
                 backoff_seconds=0.1,
                 delay_notice_after_seconds=0.1,
                 give_up_after_seconds=0.3,
@@ -105,6 +107,7 @@ async def house(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
     asgi = create_app(platform)
     made = House(platform, asgi)
     made.used = set()
+    made.sink_port = sink.port
     async with asgi.control_plane.router.lifespan_context(asgi.control_plane):
         yield made
         await made.aclose()
@@ -252,6 +255,7 @@ async def use_everything(house: House, ada: TenantClient) -> None:
     assert batch.status_code == 202, batch.text
     await house.ask(ada, "GET /api/v1/emails/{email_id}", path={"email_id": made["id"]})
     await house.ask(ada, "GET /api/v1/emails/{email_id}/content", path={"email_id": made["id"]})
+    await use_relays(house, ada, email)
     job = {"job_id": batch.json()["items"][-1]["job_id"]}
     for operation in ("GET {}", "POST {}/cancel", "POST {}/retry"):
         done = await house.ask(ada, operation.format("/api/v1/jobs/{job_id}"), path=job)
@@ -315,6 +319,24 @@ async def keep_roles(house: House, ada: TenantClient) -> None:
     await house.ask(ada, f"GET {of}", path=role)
     done = await house.ask(ada, f"DELETE {of}", path=role)
     assert done.status_code == 204, done.text
+
+
+async def use_relays(house: House, ada: TenantClient, email: dict[str, Any]) -> None:
+    relay, one = "/api/v1/email-relays/{name}", {"name": "news"}
+    body = {"smtp": {"host": "127.0.0.1", "port": house.sink_port, "tls": "none"}}
+    for name in ("news", "gone"):
+        saved = await house.ask(ada, f"PUT {relay}", path={"name": name}, json=body)
+        assert saved.status_code == 200, saved.text
+    await house.ask(ada, f"GET {relay}", path=one)
+    assert (await house.ask(ada, f"POST {relay}/test", path=one)).json()["works"]
+    made = await house.ask(ada, "POST /api/v1/emails", json={**email, "relay": "news"})
+    job = {"job_id": made.json()["job_id"]}
+    for act in ("cancel", "retry"):
+        done = await house.ask(ada, f"POST /api/v1/jobs/{{job_id}}/{act}", path=job)
+        assert done.status_code == 200, done.text
+    await house.ask(ada, f"POST {relay}/resume", path=one)
+    gone = [await house.ask(ada, f"DELETE {relay}", path={"name": n}) for n in ("news", "gone")]
+    assert [answer.status_code for answer in gone] == [409, 204]
 
 
 async def keep_people(house: House, ada: TenantClient) -> None:
@@ -560,6 +582,7 @@ LISTS: dict[str, list[dict[str, str]]] = {
         {"address": "gone-*", "reason": "manual"},
     ],
     "GET /api/v1/email-templates": [{}],
+    "GET /api/v1/email-relays": [{}],
     "GET /api/v1/clients": [{}],
     "GET /api/v1/api-keys": [{}],
     "GET /api/v1/limits": [{}],

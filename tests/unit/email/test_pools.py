@@ -41,12 +41,12 @@ async def place() -> AsyncIterator[Place]:
 
 
 class TestRelayPools:
-    async def test_keeps_one_for_each_owner(self, place: Place) -> None:
-        for tenant_id in (TENANT, None):
+    async def test_keeps_one_for_each_owner_and_name(self, place: Place) -> None:
+        for more in ({}, {"tenant_id": None}, {"name": "news"}, {"name": "bills"}):
             for _ in range(2):
-                await place.send(replace(place.relay, tenant_id=tenant_id))
-        assert len(place.pools) == 2
-        assert place.rules.sessions == 2
+                await place.send(replace(place.relay, **more))
+        assert len(place.pools) == 4
+        assert place.rules.sessions == 4
         assert "QUIT" not in place.rules.heard
 
     async def test_says_goodbye_when_another_takes_its_place(self, place: Place) -> None:
@@ -68,7 +68,7 @@ class TestRelayPools:
     async def test_forgets_who_has_not_come_for_long(self, place: Place) -> None:
         await place.send(place.relay)
         place.now = 1000.0
-        await place.send(replace(place.relay, tenant_id=None))
+        await place.send(replace(place.relay, name="news"))
         assert len(place.pools) == 1
         # It may come again.
         await place.send(place.relay)

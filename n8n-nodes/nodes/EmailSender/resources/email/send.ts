@@ -344,6 +344,15 @@ export const sendEmail = send({
 						'The Message-ID of the e-mail, when other systems have to know it beforehand',
 				},
 				{
+					displayName: 'Relay Name or ID',
+					name: 'relay',
+					type: 'options',
+					typeOptions: { loadOptionsMethod: 'getRelays' },
+					default: '',
+					description:
+						'The mail server to go by instead of the tenant\'s usual one. Choose from the list, or specify an ID using an <a href="https://docs.n8n.io/code/expressions/">expression</a>.',
+				},
+				{
 					displayName: 'Reply To',
 					name: 'replyTo',
 					type: 'string',
@@ -382,6 +391,7 @@ export const sendEmail = send({
 		replyTo: readReplyTo,
 		from: readChosen,
 		messageId: readChosen,
+		relay: readChosen,
 		sendAt: readSendAt,
 		calendar: readCalendar,
 		attachments: readAttachments,

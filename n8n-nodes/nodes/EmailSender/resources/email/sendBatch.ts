@@ -6,7 +6,7 @@ import { asText, asTime, nameOf, type Place, refuse } from '../../shared/values'
 import { readReplyTo, splitAddresses } from './addresses';
 
 const MOST = 500;
-const TEXTS = ['subject', 'text', 'html', 'from', 'message_id', 'template'];
+const TEXTS = ['subject', 'text', 'html', 'from', 'message_id', 'template', 'relay'];
 
 /** Sends a list that one item holds: all of it or nothing, one item out for each e-mail. */
 export const sendBatch: Operation = {
@@ -24,7 +24,7 @@ export const sendBatch: Operation = {
 			required: true,
 			placeholder: '[{"to": "ada@example.com", "subject": "Hello", "text": "Hi Ada"}]',
 			description:
-				'List of e-mails with the names of the API: to, cc, bcc, subject, text, html, template, variables, headers, from, reply_to, send_at, message_id, business_key. Send, with many items, does the same for items of their own.',
+				'List of e-mails with the names of the API: to, cc, bcc, subject, text, html, template, variables, headers, from, reply_to, send_at, message_id, relay, business_key. Send, with many items, does the same for items of their own.',
 		},
 	],
 	async execute(context, item, api) {

@@ -1,4 +1,4 @@
-/** What the editor offers where a template is chosen: the tenant's templates, and the variables that one of them uses. */
+/** What the editor offers where something of the tenant is chosen: templates, the variables that one of them uses, relays. */
 import type { IDataObject, ILoadOptionsFunctions, INodePropertyOptions } from 'n8n-workflow';
 import { credentialOf } from '../../shared/credential';
 import { API_ROOT, readBaseUrl, trust } from '../../shared/server';
@@ -22,22 +22,40 @@ async function get(
 	})) as IDataObject;
 }
 
-/** All templates by name, up to two thousand. */
-export async function getTemplates(this: ILoadOptionsFunctions): Promise<INodePropertyOptions[]> {
+/** A whole list by name, up to two thousand. */
+async function named(
+	context: ILoadOptionsFunctions,
+	path: string,
+	describe: (one: IDataObject) => unknown,
+): Promise<INodePropertyOptions[]> {
 	const found: INodePropertyOptions[] = [];
 	let cursor: unknown;
 	for (let page = 0; page < MOST_PAGES; page++) {
-		const answer = await get(this, 'email-templates', {
+		const answer = await get(context, path, {
 			limit: LARGEST_PAGE,
 			...(cursor ? { cursor: cursor as string } : {}),
 		});
-		for (const { name, subject } of answer.items as IDataObject[]) {
-			found.push({ name: String(name), value: String(name), description: String(subject) });
+		for (const one of answer.items as IDataObject[]) {
+			const name = String(one.name);
+			found.push({ name, value: name, description: String(describe(one)) });
 		}
 		cursor = answer.next_cursor;
 		if (!cursor) break;
 	}
 	return found;
+}
+
+/** The templates of the tenant. */
+export async function getTemplates(this: ILoadOptionsFunctions): Promise<INodePropertyOptions[]> {
+	return await named(this, 'email-templates', ({ subject }) => subject);
+}
+
+/** The relays of the tenant. */
+export async function getRelays(this: ILoadOptionsFunctions): Promise<INodePropertyOptions[]> {
+	return await named(this, 'email-relays', ({ from_address: from, smtp }) => {
+		const { host } = smtp as IDataObject;
+		return from ? `${from}, by ${host}` : `By ${host}`;
+	});
 }
 
 /** The variables of the chosen template; none where an expression chooses it. */
