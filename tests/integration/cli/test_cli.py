@@ -449,6 +449,7 @@ class TestSuppressions:
 
 
 class TestJobLimits:
+    @pytest.mark.slow
     def test_are_set_all_anew(self, shell):
         shell.run("bootstrap", "--admin-email", "ada@example.test")
         shell.run("job-limits", "--tenant", "demo", "--max-running", "3", "--pause")
@@ -470,6 +471,7 @@ class TestJobLimits:
 
 
 class TestJobRetry:
+    @pytest.mark.slow
     def test_starts_all_again_that_the_state_and_the_kind_leave(self, shell):
         shell.run("bootstrap", "--admin-email", "ada@example.test")
 

@@ -466,6 +466,7 @@ class TestDispatcher:
                 await until(partial(_has, seen, tenant_id, 2))
         assert (first.of(tenant_id), second.of(tenant_id)) == ([1, 2], [3, 4])
 
+    @pytest.mark.slow
     async def test_holds_up_neither_other_cursors_nor_other_tenants(
         self, database: Database, tenant_id: str
     ) -> None:
@@ -496,6 +497,7 @@ class TestDispatcher:
         with pytest.raises(CursorsDegradedError, match=r"broken: 6 events .*ValueError for 1"):
             await check_cursors(database)
 
+    @pytest.mark.slow
     async def test_recovers_when_the_consumer_does(
         self, database: Database, tenant_id: str
     ) -> None:

@@ -69,6 +69,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
 
 
 class TestCancelWhileSending:
+    @pytest.mark.slow
     async def test_a_message_that_was_accepted_is_accepted(
         self, mailing: Mailing, gate: Gate
     ) -> None:
@@ -91,6 +92,7 @@ class TestCancelWhileSending:
         assert email["recipients"][0]["response_code"] == 451
         assert "Try again later" in email["recipients"][0]["response"]
 
+    @pytest.mark.slow
     async def test_of_a_batch_only_what_had_not_begun_is_cancelled(
         self, mailing: Mailing, gate: Gate
     ) -> None:

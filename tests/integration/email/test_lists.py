@@ -36,6 +36,7 @@ async def pages(caller: TenantClient, **query: Any) -> list[str]:
 
 @pytest.mark.usefixtures("sides")
 class TestListEmails:
+    @pytest.mark.slow
     async def test_finds_by_address_by_beginning_and_by_state(self, app: App) -> None:
         ada, eve = await app.caller(), await app.caller()
         await send(eve, ["ada@example.test"])
@@ -69,6 +70,7 @@ class TestListEmails:
 
 @pytest.mark.usefixtures("sides")
 class TestWhenMade:
+    @pytest.mark.slow
     async def test_is_asked_exactly_whatever_else_is(self, app: App) -> None:
         ada = await app.caller()
         made = []

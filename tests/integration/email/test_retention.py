@@ -79,6 +79,7 @@ class TestSweep:
         answer = await ada.http.get(f"/api/v1/emails/{waiting['id']}/content")
         assert answer.json()["text"] == "There"
 
+    @pytest.mark.slow
     async def test_what_has_no_content_cannot_be_sent_again(self, app: App) -> None:
         ada = await app.caller()
         done = await settled(ada)
@@ -99,6 +100,7 @@ class TestSweep:
         ]
         assert states == ["cancelled", "queued"]
 
+    @pytest.mark.slow
     async def test_takes_the_message_with_all_that_is_of_it(self, app: App) -> None:
         ada, eve = await app.caller(), await app.caller()
         await settled(ada, business_key="order-1")

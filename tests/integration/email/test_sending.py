@@ -133,6 +133,7 @@ class TestSendEmail:
             assert set(content["text"]) == {"x"}
             assert made["size_bytes"] > len(content["text"])
 
+    @pytest.mark.slow
     async def test_a_refused_recipient_bounces_and_the_others_do_not(
         self, mailing: Mailing
     ) -> None:
@@ -149,6 +150,7 @@ class TestSendEmail:
         assert (job["state"], job["attempt"]) == ("dead", 1)
         assert job["error"].startswith("bounce@example.test: ")
 
+    @pytest.mark.slow
     async def test_reaches_an_address_beyond_ascii(self, mailing: Mailing) -> None:
         ada = await mailing.caller()
         body = {**EMAIL, "to": ["Ädä <ädä@bücher.example>"], "cc": ["b@example.test"]}
@@ -163,6 +165,7 @@ class TestSendEmail:
             answer = await ada.http.get("/api/v1/emails", params={"recipient": recipient})
             assert [one["id"] for one in answer.json()["items"]] == [made["id"]], recipient
 
+    @pytest.mark.slow
     async def test_a_retry_reaches_only_those_who_did_not_accept(self, mailing: Mailing) -> None:
         ada = await mailing.caller()
         to = ["ada@example.test", "bounce@example.test"]
@@ -187,6 +190,7 @@ class TestSendEmail:
             ["eve@example.test"],
         ]
 
+    @pytest.mark.slow
     async def test_a_bounce_of_an_earlier_attempt_is_not_forgotten(self, mailing: Mailing) -> None:
         ada = await mailing.caller()
         to = ["defer-once@example.test", "bounce@example.test"]
@@ -197,6 +201,7 @@ class TestSendEmail:
         assert (job["state"], job["attempt"]) == ("dead", 2)
         assert job["error"].startswith("bounce@example.test: ")
 
+    @pytest.mark.slow
     async def test_a_bounce_is_not_retried_until_somebody_asks(self, mailing: Mailing) -> None:
         ada = await mailing.caller()
         made = (
@@ -266,6 +271,7 @@ class TestSendEmail:
         ada = await mailing.caller()
         assert (await ada.http.post("/api/v1/jobs/retry", json=wrong)).status_code == 422
 
+    @pytest.mark.slow
     async def test_a_deferral_is_retried_under_the_same_message_id(self, mailing: Mailing) -> None:
         ada = await mailing.caller()
         to = ["defer-once@example.test", "bob@example.test"]

@@ -227,6 +227,7 @@ class TestSending:
         assert copy.envelope_to == ["ada@example.test"]
         assert (await mailing.ended(ada, made["job_id"]))["state"] == "succeeded"
 
+    @pytest.mark.slow
     async def test_ends_a_message_that_is_for_nobody_else(self, mailing: Mailing) -> None:
         ada = await mailing.caller()
         await suppress(ada, "ada@example.test")
@@ -322,6 +323,7 @@ class TestHardBounces:
             "reason": "hard_bounce",
         }
 
+    @pytest.mark.slow
     async def test_are_not_mailed_when_the_job_is_retried(self, mailing: Mailing) -> None:
         ada = await mailing.caller()
         await self.switch_on(ada)

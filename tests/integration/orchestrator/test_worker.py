@@ -57,6 +57,7 @@ class TestRun:
             job_id = await bench.submit()
             await bench.until_state(job_id, "succeeded")
 
+    @pytest.mark.slow
     async def test_holds_no_more_than_its_concurrency(self, bench):
         running = most = 0
 
@@ -395,6 +396,7 @@ class TestCancel:
 
 
 class TestOwnership:
+    @pytest.mark.slow
     async def test_gives_back_a_claim_it_never_heard_of(self, bench):
         await bench.limit(paused=True)
         job_id = await bench.submit()

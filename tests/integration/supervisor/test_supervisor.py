@@ -158,6 +158,7 @@ class TestSupervisor:
         assert not alive(second)
         assert running.pid("api") is None
 
+    @pytest.mark.slow
     async def test_pauses_grow_to_a_bound_and_start_over_after_a_steady_time(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -261,6 +261,7 @@ class TestCompose:
             check_content(content)
         assert len(write(content)) > len(data)
 
+    @pytest.mark.slow
     @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(
         subject=printable,

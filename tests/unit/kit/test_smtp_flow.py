@@ -184,6 +184,7 @@ class TestRefusalOfUs:
 
 
 class TestFlow:
+    @pytest.mark.slow
     async def test_two_connections_only(self):
         rules = Rules()
 
@@ -379,6 +380,7 @@ class TestTimeouts:
             found = await send(pool, *to)
         assert {one.state for one in found} == {"accepted"}
 
+    @pytest.mark.slow
     async def test_of_the_end_is_the_longest(self):
         rules = Rules()
 

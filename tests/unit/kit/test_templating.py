@@ -494,6 +494,7 @@ class TestAttacks:
                     dear[name] = found
         assert dear == {}
 
+    @pytest.mark.slow
     def test_an_empty_purse_stays_empty(self) -> None:
         purse = Purse()
         hungry = TemplateSource("s", text="{% for a in many %}{{ v|upper }}{% endfor %}")
@@ -507,6 +508,7 @@ class TestAttacks:
         with pytest.raises(TemplatesTooCostlyError, match="together"):
             render(TemplateSource("s", text="cheap"), {}, purse)
 
+    @pytest.mark.slow
     def test_the_largest_legitimate_template_compiles(self) -> None:
         source = "{{ a }} some words between the placeholders\n" * 2_400
         started = time.thread_time()
@@ -521,6 +523,7 @@ class TestAttacks:
         assert len(as_text(source, l=list(range(9_000)))) == 90_000
         assert time.thread_time() - started < 10
 
+    @pytest.mark.slow
     @settings(max_examples=300, deadline=None)
     @given(
         st.lists(
