@@ -195,7 +195,15 @@ def compose(
     # One for both: who fails and who asks too often are turned away by one clock.
     limiter = GcraLimiter()
     identity = hold(
-        IdentityManager(database, security, tenants, settings.identity, limiter=limiter)
+        IdentityManager(
+            database,
+            security,
+            tenants,
+            settings.identity,
+            limiter=limiter,
+            jobs=jobs,
+            send_mail=emails.send_for_platform if settings.email.has_relay else None,
+        )
     )
     hold(
         GatewayManager(

@@ -25,7 +25,7 @@ _VIEWS: Final = Path(__file__).parent / "views"
 class Entry(NamedTuple):
     """A page, the group it stands in, and the permissions of which one is enough.
 
-    Without any of them the page is absent.
+    Without any of them the page is absent; what asks for none is everybody's own.
     """
 
     group: str
@@ -52,10 +52,13 @@ ENTRIES: Final = (
     _entry(_WORK, "jobs", "Jobs", "work_history", "job:read"),
     _entry(_WORK, "audit", "Audit", "fact_check", "audit:read", "platform_audit:read"),
     _entry(_PEOPLE, "members", "Members", "group", "member:read"),
+    _entry(_PEOPLE, "invitations", "Invitations", "person_add", "member:read"),
     _entry(_PEOPLE, "clients", "API clients", "api", "client:read"),
     _entry(_PEOPLE, "api_keys", "API keys", "key", "api_key:read"),
     _entry(_PLATFORM, "tenants", "Tenants", "domain", "platform:read"),
+    _entry(_PLATFORM, "users", "Users", "groups", "platform:read"),
     _entry(_PLATFORM, "signing_keys", "Signing keys", "encrypted", "platform:read"),
+    _entry(_PLATFORM, "profile", "Profile", "account_circle"),
 )
 """The pages in the order of the sidebar: a line each. Those of a group stand together."""
 
@@ -65,7 +68,11 @@ def allowed(me: client.models.MeOut) -> list[Entry]:
 
     A hidden page would still open by its address; an absent one does not exist.
     """
-    return [entry for entry in ENTRIES if entry.permissions.intersection(me.permissions)]
+    return [
+        entry
+        for entry in ENTRIES
+        if not entry.permissions or entry.permissions.intersection(me.permissions)
+    ]
 
 
 def main() -> None:
@@ -101,7 +108,9 @@ def main() -> None:
         unavailable(problem)
         return
     entries = allowed(me)
-    pages = [_page(entry) for entry in entries] or [_no_pages()]
+    pages = [_page(entry) for entry in entries]
+    if not any(entry.permissions for entry in entries):
+        pages.insert(0, _no_pages())
     st.logo(theme.MARK, size="large")
     # Drawn by the sidebar itself: Streamlit's own links lead to addresses without a tenant.
     chosen = st.navigation(pages, position="hidden")

@@ -41,7 +41,8 @@ class TestSignedOut:
 
 class TestPages:
     @pytest.mark.parametrize(
-        ("person", "absent"), [(ADA, []), (VIC, ["clients", "api_keys", "tenants", "signing_keys"])]
+        ("person", "absent"),
+        [(ADA, []), (VIC, ["clients", "api_keys", "tenants", "users", "signing_keys"])],
     )
     def test_are_those_of_the_role(self, visit, person, absent):
         screen = visit(person=person)
@@ -160,7 +161,7 @@ class TestTenantInTheAddress:
         screen = visit("emails", person=VIC)
         make_member(
             platform.api("grace@example.test", platform.seeds.globex_id),
-            VIC, "Vic Viewer", "viewer", None,
+            VIC, "Vic Viewer", "viewer",
         )  # fmt: skip
         screen.app.query_params["tenant"] = "globex"
         screen.app.run()

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
@@ -21,14 +21,12 @@ from backend.managers.identity._failures import (
     FailureLimits,
     stranger,
 )
-from backend.managers.identity._password import verify_password
+from backend.managers.identity._password import MAX_PASSWORD_BYTES, verify_password
 from backend.managers.identity.errands import AUTHENTICATE
 from backend.managers.identity.errors import LoginRefusedError
 from backend.managers.identity.models import BrowserSession
 from backend.managers.identity.settings import IdentitySettings
-from backend.managers.tenant import PRINCIPALS, TenantManager, User
-
-_MAX_PASSWORD_BYTES: Final = 1024
+from backend.managers.tenant import PRINCIPALS, TenantManager, User, email_identity
 
 
 class Peer(NamedTuple):
@@ -36,6 +34,7 @@ class Peer(NamedTuple):
 
     address: str
     request_id: str
+    agent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +77,7 @@ class LogIns:
         self._devices = devices
         self._limits = limits
         self._failures = failures
+        self._used: dict[str, datetime] = {}
         self._password_slots = asyncio.Semaphore(settings.password_checks_at_once)
 
     async def start(
@@ -98,7 +98,7 @@ class LogIns:
             TooManyFailuresError: From this address, or for this account by strangers, or from this
                 device, before any hashing.
         """
-        account = f"login:{email.strip().casefold()}"
+        account = f"login:{email_identity(email)}"
         # Charged before the hash is computed and given back on success: attempts in flight
         # together must not all be looked at before the first has failed.
         payer = await self._devices.payer(device, account)
@@ -106,12 +106,8 @@ class LogIns:
         async with self._database.read(SystemScope(AUTHENTICATE)) as view:
             found = await self._tenants.find_login(view, email)
         user, encoded = found or (None, None)
-        too_long = len(password.encode()) > _MAX_PASSWORD_BYTES
-        async with self._password_slots:
-            matches = await asyncio.to_thread(
-                verify_password, encoded, "" if too_long else password
-            )
-        if user is None or not matches or too_long or user.disabled:
+        matches = await self.check_password(encoded, password)
+        if user is None or not matches or user.disabled:
             target = f"user:{user.id}" if user else stranger(peer.address)
             await self._failures.note(
                 Failure("login.failed", target, peer.address, guessed=True),
@@ -138,9 +134,18 @@ class LogIns:
                 user_id=user.id,
                 created_at=now,
                 expires_at=now + timedelta(seconds=self._settings.session_seconds),
+                last_seen_at=now,
+                address=peer.address,
+                agent=peer.agent,
             )
             tx.session.add(session)
-            tx.audit("login.succeeded", f"user:{user.id}", address=peer.address, session=session.id)
+            tx.audit(
+                "login.succeeded",
+                f"user:{user.id}",
+                address=peer.address,
+                session=session.id,
+                agent=peer.agent,
+            )
             tx.emit("login.succeeded", f"user:{user.id}", address=peer.address)
             known_by = await self._devices.remember(tx, account)
         return NewSession(cookie, self._settings.session_seconds, known_by)
@@ -178,15 +183,27 @@ class LogIns:
                 tx.audit("session.ended", f"user:{user_id}", session=session_id)
                 tx.signal(PRINCIPALS, f"user:{user_id}")
 
-    async def end_all(self, tx: Tx, user_id: str) -> int:
+    async def end_all(self, tx: Tx, user_id: str, *, but: str = "") -> int:
         """End all of a person's log-ins, and with them every token made from one; returns how many.
 
-        Needs the authenticate errand. For whoever resets a password: it may be reset because
-        somebody else knows it, and may be logged in with it.
+        For whoever resets a password: it may be reset because somebody else knows it, and may be
+        logged in with it.
+
+        Args:
+            tx: Under an errand that may touch sessions.
+            user_id: Whose.
+            but: The session that goes on.
         """
+        return await self._end(tx, user_id, BrowserSession.id != but if but else sa.true())
+
+    async def end_of(self, tx: Tx, user_id: str, *, only: str) -> bool:
+        """End one log-in if it is this person's; whether it was."""
+        return await self._end(tx, user_id, BrowserSession.id == only) > 0
+
+    async def _end(self, tx: Tx, user_id: str, which: sa.ColumnElement[bool]) -> int:
         ended = await tx.execute(
             sa.delete(BrowserSession)
-            .where(BrowserSession.user_id == user_id)
+            .where(BrowserSession.user_id == user_id, which)
             .returning(BrowserSession.id)
             .execution_options(synchronize_session=False)
         )
@@ -195,6 +212,36 @@ class LogIns:
             tx.audit("session.ended", f"user:{user_id}", session=session_id)
         tx.signal(PRINCIPALS, f"user:{user_id}")
         return len(sessions)
+
+    async def check_password(self, encoded: str | None, password: str) -> bool:
+        """Whether ``password`` made ``encoded``, off the event loop and a few at a time.
+
+        One that is longer than any of ours costs what another does, and is wrong.
+        """
+        too_long = len(password.encode()) > MAX_PASSWORD_BYTES
+        async with self._password_slots:
+            matches = await asyncio.to_thread(
+                verify_password, encoded, "" if too_long else password
+            )
+        return matches and not too_long
+
+    def note_use(self, session_id: str) -> None:
+        """Remember that a log-in was used now; :meth:`flush` writes it."""
+        self._used[session_id] = self._database.clock()
+
+    async def flush(self) -> None:
+        """Write when log-ins were last used."""
+        used, self._used = self._used, {}
+        if not used:
+            return
+        async with self._database.transaction(SystemScope(AUTHENTICATE)) as tx:
+            for session_id, at in sorted(used.items()):
+                await tx.execute(
+                    sa.update(BrowserSession)
+                    .where(BrowserSession.id == session_id, BrowserSession.last_seen_at < at)
+                    .values(last_seen_at=at)
+                    .execution_options(synchronize_session=False)
+                )
 
 
 def _hash(cookie: str) -> bytes:

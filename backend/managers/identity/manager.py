@@ -15,9 +15,12 @@ from backend.core.database import Database, ReadTx, Tx
 from backend.core.errors import AppError, NotFoundError
 from backend.core.ids import PLATFORM_TENANT
 from backend.kit.limiter import GcraLimiter
+from backend.managers.identity._accounts import Accounts
 from backend.managers.identity._clients import CONSOLE, Clients
 from backend.managers.identity._devices import Devices
 from backend.managers.identity._failures import FailureAudit, FailureLimits
+from backend.managers.identity._invitations import Invitations
+from backend.managers.identity._mail import SendMail
 from backend.managers.identity._provider import OpenIdProvider
 from backend.managers.identity._tokens import (
     SIGNING_KEYS_CHANGED,
@@ -36,9 +39,11 @@ from backend.managers.identity.models import (
     AuthorizationCode,
     BrowserSession,
     OauthClient,
+    PasswordReset,
     RevokedToken,
 )
 from backend.managers.identity.settings import IdentitySettings
+from backend.managers.orchestrator import OrchestratorManager
 from backend.managers.security import SecurityManager
 from backend.managers.tenant import TenantManager
 
@@ -76,6 +81,8 @@ class IdentityManager:
         clients: The OAuth clients that tenants manage.
         failures: The trail of what was tried in vain, coalesced.
         provider: Speaks OAuth and OpenID Connect.
+        invitations: How people become members.
+        accounts: What people do with their own.
     """
 
     def __init__(
@@ -86,8 +93,22 @@ class IdentityManager:
         settings: IdentitySettings,
         *,
         limiter: GcraLimiter,
+        jobs: OrchestratorManager | None = None,
+        send_mail: SendMail | None = None,
         monotonic: Callable[[], float] = system_monotonic,
     ) -> None:
+        """Stand on the managers below.
+
+        Args:
+            database: What it opens its own transactions on.
+            security: Seals the signing keys.
+            tenants: Knows people and roles.
+            settings: Issuer, lifetimes, limits.
+            limiter: Counts failures.
+            jobs: Mails what strangers ask for, so that asking costs the same for everybody.
+            send_mail: Queues mail of the platform's own; None: the installation has no mail server.
+            monotonic: What time has passed.
+        """
         self._database = database
         self._tenants = tenants
         self._keys = KeyStore(
@@ -99,14 +120,33 @@ class IdentityManager:
         self.settings = settings
         self.clients = Clients(tenants.roles)
         self.failures = FailureAudit(database, monotonic)
+        limits = FailureLimits(settings, limiter)
         self.provider = OpenIdProvider(
             database,
             tenants,
             settings,
             keys=self._keys,
             devices=Devices(database, security),
-            limits=FailureLimits(settings, limiter),
+            limits=limits,
             failures=self.failures,
+        )
+        self.accounts = Accounts(
+            database,
+            tenants,
+            settings,
+            log_ins=self.provider.log_ins,
+            limits=limits,
+            failures=self.failures,
+            jobs=jobs,
+            send_mail=send_mail,
+        )
+        self.invitations = Invitations(
+            database,
+            tenants,
+            settings,
+            limits=limits,
+            failures=self.failures,
+            send_mail=send_mail,
         )
         database.signals.subscribe(SIGNING_KEYS_CHANGED, lambda _: self._keys.forget())
 
@@ -117,11 +157,13 @@ class IdentityManager:
             yield
         finally:
             await self.failures.flush(everything=True)
+            await self.provider.log_ins.flush()
 
     async def flush(self, _: Database) -> None:
         """Write the counts of failures whose window has closed."""
         try:
             await self.failures.flush()
+            await self.provider.log_ins.flush()
         except AppError as exc:
             logger.warning("failures_not_audited", extra={"cause": exc.code})
 
@@ -193,6 +235,7 @@ class IdentityManager:
             platform_role=platform_role,
             expires_at=float(claims.expires_at),
             console=claims.client_id == CONSOLE,
+            session_id=claims.session_id,
         )
 
     async def _person(
@@ -255,12 +298,12 @@ class IdentityManager:
         return await self._keys.rotate(tx)
 
     async def sweep_expired(self, tx: Tx) -> int:
-        """Delete what has expired: codes, sessions, revocations.
+        """Delete what has expired: codes, sessions, revocations, links.
 
         Needs the retention errand; returns how many rows went.
         """
         now, gone = tx.now(), 0
-        for model in (AuthorizationCode, BrowserSession, RevokedToken):
+        for model in (AuthorizationCode, BrowserSession, RevokedToken, PasswordReset):
             result = await tx.execute(
                 sa.delete(model)
                 .where(model.expires_at <= now)

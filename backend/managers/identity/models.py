@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.core.database import Base, Id, Json, TenantOwned
@@ -44,6 +45,18 @@ class BrowserSession(Base):
     user_id: Mapped[str] = mapped_column(Id, index=True)
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
+    last_seen_at: Mapped[datetime]
+    address: Mapped[str]
+    agent: Mapped[str]
+
+
+class PasswordReset(Base):
+    """A link by which a person sets a new password; deleted by the one who uses it."""
+
+    __tablename__ = "password_resets"
+    token_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    user_id: Mapped[str] = mapped_column(Id, index=True)
+    expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class AuthorizationCode(Base):
@@ -69,3 +82,26 @@ class RevokedToken(Base):
     __tablename__ = "revoked_tokens"
     jti: Mapped[str] = mapped_column(primary_key=True)
     expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class InvitationRow(TenantOwned, Base):
+    """Somebody who may become a member; ``open_key`` is the e-mail's identity while one waits."""
+
+    __tablename__ = "invitations"
+    tenant_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    email: Mapped[str]
+    open_key: Mapped[str | None]
+    name: Mapped[str]
+    role: Mapped[str]
+    # Whose link is this? Its tenant is not known before.
+    token_hash: Mapped[bytes] = mapped_column(unique=True)
+    invited_by: Mapped[str]
+    by_platform: Mapped[bool]
+    created_at: Mapped[datetime]
+    # A sweep's, of all tenants.
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    accepted_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+    __table_args__ = (sa.UniqueConstraint("tenant_id", "open_key"),)

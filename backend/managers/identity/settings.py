@@ -36,6 +36,13 @@ class IdentitySettings(BaseModel):
         60, ge=10, le=600, description="Lifetime of an authorization code; it works once."
     )
 
+    reset_seconds: int = Field(
+        1800, ge=60, le=86_400, description="How long the link for a new password works."
+    )
+    invitation_seconds: int = Field(
+        259_200, ge=600, le=2_592_000, description="How long the link of an invitation works."
+    )
+
     account_failures_per_minute: float = Field(
         6, gt=0, le=6000, description="Failed log-ins or client authentications per account."
     )

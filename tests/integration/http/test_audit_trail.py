@@ -17,8 +17,8 @@ from backend.core.audit import SEQUENCER, AuditRecord
 from backend.core.context import Principal, SystemScope
 from backend.core.ids import PLATFORM_TENANT
 from backend.managers.gateway import GatewayManager
-from backend.managers.tenant import PLATFORM, TenantManager
-from tests.support.operations import Operations
+from backend.managers.tenant import PLATFORM, TenantManager, hash_password
+from tests.support.operations import PASSWORD, Operations
 from tests.support.platform import App, TenantClient
 from tests.support.roles import ROLES
 
@@ -49,7 +49,7 @@ async def become_everybody(app: App, ada: TenantClient, monkeypatch: pytest.Monk
             tx,
             email="ada@example.test",
             name="Ada",
-            password_hash=None,
+            password_hash=hash_password(PASSWORD),
             platform_role="administrator",
         )
         await tenants.add_member(

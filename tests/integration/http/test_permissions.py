@@ -14,7 +14,18 @@ from tests.support.roles import ROLES
 
 # What everybody may ask who is somebody: who am I, and what happens. Each kind of event has a
 # permission of its own (tests/integration/http/test_event_stream.py).
-FREE = {"GET /api/v1/me", "GET /api/v1/events"}
+FREE = {
+    "GET /api/v1/me",
+    "GET /api/v1/events",
+    # One's own account: of a person, whatever their role.
+    "GET /api/v1/me/profile",
+    "PUT /api/v1/me/profile",
+    "PUT /api/v1/me/password",
+    "GET /api/v1/me/sessions",
+    "DELETE /api/v1/me/sessions",
+    "DELETE /api/v1/me/sessions/{session_id}",
+    "GET /api/v1/me/sign-ins",
+}
 # Not an operation's: it decides whose role may be handed out (see the tenant manager).
 GRANTS = {"owner:write"}
 ALL = frozenset().union(*ROLES.by_name.values()) | ROLES.of_platform
