@@ -13,9 +13,9 @@ from backend.managers.email import EmailManager
 from backend.managers.identity import IdentitySettings
 from backend.managers.tenant import TenantManager
 from backend.managers.tenant.models import UserRow
-from tests.security.conftest import PASSWORD
 from tests.support.errands import EVERYTHING
 from tests.support.invitations import accept_async, hidden_fields, token_of
+from tests.support.passwords import PASSWORD
 
 pytestmark = pytest.mark.attack
 

@@ -23,7 +23,6 @@ from backend.managers.identity._failures import (
     Failure,
     FailureAudit,
     FailureLimits,
-    digest_of,
     stranger,
 )
 from backend.managers.identity._logins import LogIns, Peer
@@ -116,7 +115,6 @@ class Accounts:
                     f"user:{user.id}",
                     peer.address,
                     actor=f"user:{user.id}",
-                    account=digest_of(f"password:{user.id}"),
                 ),
                 peer.request_id,
             )

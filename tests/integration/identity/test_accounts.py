@@ -15,9 +15,10 @@ from backend.managers.identity._accounts import RESET_JOB
 from backend.managers.identity._agents import short_agent
 from backend.managers.orchestrator import OrchestratorManager, Worker
 from backend.managers.tenant import TenantManager
-from tests.security.conftest import PASSWORD, People
+from tests.security.conftest import People
 from tests.support.errands import EVERYTHING
 from tests.support.invitations import hidden_fields
+from tests.support.passwords import PASSWORD
 
 NEW = "another horse, another battery"
 RESET = "/oauth/password-reset"
@@ -180,7 +181,7 @@ async def work(app):
     database, jobs = app.platform.database, app.platform.of(OrchestratorManager)
     worker = Worker(database, jobs, [jobs.kinds[RESET_JOB]], poll_seconds=0.02)
     task = asyncio.create_task(worker.run())
-    waits = True
+    waits, found = True, []
     while waits:
         await asyncio.sleep(0.02)  # the worker's progress: there is no clock to pass
         async with database.read(Scope("test", PLATFORM_TENANT)) as tx:
