@@ -204,7 +204,14 @@ def compose(
         shared = FailoverLimiter(redis, limiter, processes=settings.redis.processes)
     identity = hold(
         IdentityManager(
-            database, security, tenants, settings.identity, limiter=limiter, outbound=outbound
+            database,
+            security,
+            tenants,
+            settings.identity,
+            limiter=limiter,
+            outbound=outbound,
+            jobs=jobs,
+            send_mail=emails.send_for_platform if settings.email.has_relay else None,
         )
     )
     hold(

@@ -52,13 +52,16 @@ ENTRIES: Final = (
     _entry(_WORK, "jobs", "Jobs", "work_history", "job:read"),
     _entry(_WORK, "audit", "Audit", "fact_check", "audit:read", "platform_audit:read"),
     _entry(_PEOPLE, "members", "Members", "group", "member:read"),
+    _entry(_PEOPLE, "invitations", "Invitations", "person_add", "member:read"),
     _entry(_PEOPLE, "clients", "API clients", "api", "client:read"),
     _entry(_PEOPLE, "api_keys", "API keys", "key", "api_key:read"),
     _entry(_PEOPLE, "limits", "Limits", "speed", "limit:read"),
     _entry(_PEOPLE, "identity_providers", "Identity providers", "badge", "identity_provider:read"),
+    _entry(_PEOPLE, "profile", "Profile", "account_circle"),
     _entry(_PEOPLE, "second_factor", "Second factor", "phonelink_lock"),
     _entry(_PLATFORM, "tenants", "Tenants", "domain", "platform:read"),
     _entry(_PLATFORM, "platform_limits", "Platform limits", "speed", "platform:read"),
+    _entry(_PLATFORM, "users", "Users", "groups", "platform:read"),
     _entry(_PLATFORM, "signing_keys", "Signing keys", "encrypted", "platform:read"),
 )
 """The pages in the order of the sidebar: a line each. Those of a group stand together."""
@@ -69,7 +72,11 @@ def allowed(me: client.models.MeOut) -> list[Entry]:
 
     A hidden page would still open by its address; an absent one does not exist.
     """
-    return [entry for entry in ENTRIES if entry.permissions.intersection(me.permissions)]
+    return [
+        entry
+        for entry in ENTRIES
+        if not entry.permissions or entry.permissions.intersection(me.permissions)
+    ]
 
 
 def main() -> None:
@@ -104,12 +111,11 @@ def main() -> None:
     except client.ApiProblem as problem:
         unavailable(problem)
         return
-    permitted = allowed(me)
-    entries = [entry for entry in ENTRIES if entry in permitted or not entry.permissions]
+    entries = allowed(me)
     pages = [_page(entry) for entry in entries]
     st.logo(theme.MARK, size="large")
     # Drawn by the sidebar itself: Streamlit's own links lead to addresses without a tenant.
-    first = [] if permitted else [_no_pages()]
+    first = [] if any(entry.permissions for entry in entries) else [_no_pages()]
     chosen = st.navigation([*first, *pages], position="hidden")
     # Said on each run, though it stands there mostly: the link of the page on show changes what
     # this run was asked for and leaves the browser's address as it was.

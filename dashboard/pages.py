@@ -107,6 +107,7 @@ class Act:
         said: What is said afterwards; ``{0}`` is the thing's name.
         shows: Parts of the answer that are shown this once, as ``Form`` has them.
         ends: Whether the thing is gone afterwards.
+        offered: Whether it can be done with this thing.
     """
 
     key: str
@@ -118,6 +119,7 @@ class Act:
     said: str = ""
     shows: Sequence[tuple[str, str]] = ()
     ends: bool = True
+    offered: Callable[[Any], bool] = lambda _: True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -485,7 +487,8 @@ def _card(session: state.Session, page: ListPage[_T], item: _T) -> None:
         if page.acts and session.can(page.write):
             with st.container(horizontal=True):
                 for act in page.acts:
-                    _act(session, page, act, item)
+                    if act.offered(item):
+                        _act(session, page, act, item)
 
 
 def _edit(session: state.Session, page: ListPage[_T], edit: Edit, item: _T) -> None:
@@ -635,7 +638,8 @@ def _show(page: ListPage[_T], answer: Any, parts: Sequence[tuple[str, str]]) -> 
     found = [(label, getattr(answer, name)) for label, name in parts]
     told = tuple((label, value) for label, value in found if value)
     withheld = getattr(answer, "secret_withheld", None) or ""
-    _set(f"{page.key}-secret", _Secret(page.name(answer), told, withheld))
+    if told or withheld:
+        _set(f"{page.key}-secret", _Secret(page.name(answer), told, withheld))
 
 
 def _secret(key: str) -> None:

@@ -144,7 +144,7 @@ class Session:
 
     def can(self, permission: str) -> bool:
         """Whether to show something. The API decides whether it happens."""
-        return permission in self.me.permissions
+        return not permission or permission in self.me.permissions
 
     def switch_tenant(self, tenant_id: str) -> None:
         """Act for another tenant from now on, with a new token bound to it.

@@ -51,7 +51,11 @@ STATES: Final[dict[str, Look]] = {
     "active": Look("green", "#1FA97A"),
     "suspended": Look("amber", "#D08A1D"),
     "deleted": Look("red", "#E0555F"),
-    # API clients
+    # invitations
+    "open": Look("blue", "#5B8DEF"),
+    "revoked": _NEUTRAL,
+    "expired": Look("amber", "#D08A1D"),
+    # API clients, people
     "disabled": _NEUTRAL,
 }
 

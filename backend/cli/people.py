@@ -4,14 +4,24 @@ import argparse
 import asyncio
 import secrets
 import sys
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from backend.app import Platform
-from backend.cli.command import OPERATOR, Command, run_on_platform, tenant_command
+from backend.cli.command import (
+    OPERATOR,
+    Command,
+    CommandError,
+    Options,
+    run_on_platform,
+    tenant_command,
+)
 from backend.core.context import Scope, SystemScope
-from backend.managers.identity import AUTHENTICATE, PROVIDERS, SECOND_FACTOR, IdentityManager
+from backend.managers.identity import ACCOUNT, PROVIDERS, SECOND_FACTOR, USERS, IdentityManager
 from backend.managers.tenant import MemberNotFoundError, TenantManager, hash_password
 from backend.settings import Settings
+
+_PART: Final = 500
 
 
 def _reset_password(settings: Settings, options: argparse.Namespace) -> None:
@@ -27,10 +37,53 @@ async def reset_password(platform: Platform, email: str, password: str) -> None:
         MemberNotFoundError: Nobody logs in with this e-mail.
     """
     hashed = await asyncio.to_thread(hash_password, password)
-    scope = SystemScope(AUTHENTICATE, actor=OPERATOR)
-    async with platform.database.transaction(scope) as tx:
-        user = await platform.of(TenantManager).set_password(tx, email=email, password_hash=hashed)
-        await platform.of(IdentityManager).provider.log_ins.end_all(tx, user.id)
+    async with platform.database.transaction(SystemScope(ACCOUNT, actor=OPERATOR)) as tx:
+        await platform.of(IdentityManager).accounts.replace_password(tx, email, hashed)
+
+
+async def _list(platform: Platform, options: argparse.Namespace) -> None:
+    """One person a line: e-mail, state, name, between tabs."""
+    people, before = platform.of(TenantManager).people, None
+    while True:
+        async with platform.database.read(SystemScope(USERS)) as tx:
+            rows = await people.list(tx, limit=_PART, before_id=before, q=options.q)
+        for one in rows[:_PART]:
+            state = "disabled" if one.disabled else "active"
+            sys.stdout.write(f"{one.email}\t{state}\t{' '.join(one.name.split())}\n")
+        if len(rows) <= _PART:
+            return
+        before = rows[_PART - 1].id
+
+
+async def set_disabled(platform: Platform, email: str, *, disabled: bool) -> None:
+    """Keep a person out of everything, or let them log in again.
+
+    Raises:
+        CommandError: Nobody logs in with this e-mail.
+        LastOwnerError: A tenant would be left without an owner who may act.
+    """
+    tenants = platform.of(TenantManager)
+    async with platform.database.transaction(SystemScope(USERS, actor=OPERATOR)) as tx:
+        found = await tenants.find_login(tx, email)
+        if found is None:
+            msg = f"nobody logs in with {email}"
+            raise CommandError(msg)
+        if disabled:
+            await platform.of(IdentityManager).accounts.disable(tx, found[0].id)
+        else:
+            await tenants.people.enable(tx, found[0].id)
+
+
+def _command(
+    name: str,
+    text: str,
+    work: Callable[[Platform, argparse.Namespace], Awaitable[None]],
+    options: Options,
+) -> Command:
+    def run(settings: Settings, chosen: argparse.Namespace) -> None:
+        run_on_platform(settings, lambda platform: work(platform, chosen))
+
+    return Command(name, text, run, options)
 
 
 def _reset_totp(settings: Settings, options: argparse.Namespace) -> None:
@@ -76,5 +129,25 @@ COMMANDS: Final = (
         "identity-provider-release",
         "let a tenant's people log in with passwords again, when their provider fails",
         _release_domain,
+    ),
+    _command(
+        "user-list",
+        "print who logs in here",
+        _list,
+        lambda parser: parser.add_argument(
+            "q", nargs="?", help="how an e-mail begins, or a part of a name"
+        ),
+    ),
+    _command(
+        "user-disable",
+        "keep a person out of everything, now",
+        lambda platform, options: set_disabled(platform, options.email, disabled=True),
+        lambda parser: parser.add_argument("email"),
+    ),
+    _command(
+        "user-enable",
+        "let a person log in again",
+        lambda platform, options: set_disabled(platform, options.email, disabled=False),
+        lambda parser: parser.add_argument("email"),
     ),
 )

@@ -48,12 +48,16 @@ def _create(settings: Settings, options: argparse.Namespace) -> None:
     async def work(platform: Platform) -> None:
         manager = platform.of(TenantManager)
         async with platform.database.transaction(_scope()) as tx:
-            tenant = await manager.create_tenant(tx, slug=options.slug, name=options.name)
-            # Nobody acts here whom the tenant could fall to.
-            await manager.add_first_owner(
-                tx, tenant_id=tenant.id, email=options.owner, otherwise=OPERATOR
+            tenant, link = await manager.found_tenant(
+                tx,
+                slug=options.slug,
+                name=options.name,
+                owner_email=options.owner,
+                # Nobody acts here whom the tenant could fall to.
+                founder=OPERATOR,
             )
         _told(tenant)
+        sys.stdout.write(f"{link}\n")
 
     run_on_platform(settings, work)
 
@@ -108,7 +112,7 @@ async def _restore(manager: TenantManager, tx: Tx, tenant: Tenant, _: argparse.N
 def _create_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("slug", help="as addresses have it: acme")
     parser.add_argument("name", help="as people read it")
-    parser.add_argument("--owner", required=True, help="e-mail of somebody who has a log-in")
+    parser.add_argument("--owner", required=True, help="e-mail of whom to invite to own it")
 
 
 def _rename_options(parser: argparse.ArgumentParser) -> None:
@@ -118,7 +122,12 @@ def _rename_options(parser: argparse.ArgumentParser) -> None:
 
 COMMANDS: Final = (
     Command("tenant-list", "print all tenants", _list, installation="looks"),
-    Command("tenant-create", "make a tenant", _create, _create_options),
+    Command(
+        "tenant-create",
+        "make a tenant, and print the link by which its owner comes in",
+        _create,
+        _create_options,
+    ),
     _command("tenant-rename", "give a tenant another name or slug", _rename, _rename_options),
     _command(
         "tenant-suspend",

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from fastapi import Request, Response
 from pydantic import BaseModel
@@ -16,6 +16,9 @@ from backend.core.errors import (
     UnauthenticatedError,
 )
 from backend.http.schemas import ShownOnce
+
+SHOWN_ONCE: Final = {"Cache-Control": "no-store"}
+"""Headers of an answer that shows a secret."""
 
 Remember = Callable[[Tx, int, dict[str, str], bytes, frozenset[str]], Awaitable[bool]]
 """Stores an answer within the transaction, with the permissions that its act needed.

@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Final, TypeVar
 
+from email_validator import EmailNotValidError, validate_email
 from pydantic import (
     AfterValidator,
     AwareDatetime,
@@ -31,6 +32,22 @@ Name = Annotated[
     ),
 ]
 """What people call a thing: no control characters, and something to see."""
+
+
+def _email(text: str) -> str:
+    try:
+        found = validate_email(
+            text, check_deliverability=False, test_environment=True, globally_deliverable=False
+        )
+    except EmailNotValidError as exc:
+        raise ValueError(str(exc)) from exc
+    return found.normalized
+
+
+Email = Annotated[
+    str, Field(max_length=254, json_schema_extra={"format": "email"}), AfterValidator(_email)
+]
+"""An e-mail address that people log in with, or are invited by."""
 
 
 def _rfc_3339(value: Any) -> Any:

@@ -501,6 +501,49 @@ class Introspection(Wire, frozen=True, kw_only=True):
     jti: str | UnsetType = ""
 
 
+class InvitationCreate(Wire, frozen=True, kw_only=True):
+    """Whom to invite, and what they shall be."""
+
+    email: str
+    role: str
+    name: str | None | UnsetType = UNSET
+
+
+class InvitationLinkOut(Wire, frozen=True, kw_only=True):
+    """An invitation with the link that accepts it, which is shown this once."""
+
+    accepted_at: datetime | None
+    created_at: datetime
+    email: str
+    expires_at: datetime
+    id: str
+    invited_by: str
+    name: str
+    role: str
+    state: str
+    link: str | UnsetType = ""
+    secret_withheld: str | None | UnsetType = UNSET
+
+
+class InvitationOut(Wire, frozen=True, kw_only=True):
+    """An invitation without its link."""
+
+    accepted_at: datetime | None
+    created_at: datetime
+    email: str
+    expires_at: datetime
+    id: str
+    invited_by: str
+    name: str
+    role: str
+    state: str
+
+
+class InvitationPage(Wire, frozen=True, kw_only=True):
+    items: list[InvitationOut]
+    next_cursor: str | None
+
+
 class JobOut(Wire, frozen=True, kw_only=True):
     """A job: one piece of background work and what became of it."""
 
@@ -645,19 +688,11 @@ class MeOut(Wire, frozen=True, kw_only=True):
     tenants: list[TenantRoleOut]
 
 
-class MemberCreate(Wire, frozen=True, kw_only=True):
-    """A person to add: somebody known by e-mail, or, with a password, a new log-in."""
-
-    email: str
-    name: str
-    role: str
-    password: str | None | UnsetType = UNSET
-
-
 class MemberOut(Wire, frozen=True, kw_only=True):
     """A person in this tenant; ``id`` is the user's."""
 
     created_at: datetime
+    disabled: bool
     email: str
     id: str
     name: str
@@ -694,6 +729,26 @@ class OverviewOut(Wire, frozen=True, kw_only=True):
     window_seconds: int
     workers: WorkersOut
     step_seconds: int | UnsetType = 10
+
+
+class OwnerInvitationOut(Wire, frozen=True, kw_only=True):
+    """The link by which an owner comes in."""
+
+    link: str | UnsetType = ""
+    secret_withheld: str | None | UnsetType = UNSET
+
+
+class OwnerInvite(Wire, frozen=True, kw_only=True):
+    """Who shall own a tenant."""
+
+    email: str
+
+
+class PasswordPut(Wire, frozen=True, kw_only=True):
+    """The password of now, and the one from now on."""
+
+    new_password: str
+    old_password: str
 
 
 class PlatformApiKeyCreate(Wire, frozen=True, kw_only=True):
@@ -766,6 +821,21 @@ class Problem(Wire, frozen=True, kw_only=True):
     type: str
     detail: str | UnsetType = UNSET
     errors: list[Error] | UnsetType = UNSET
+
+
+class ProfileOut(Wire, frozen=True, kw_only=True):
+    """A person's own account."""
+
+    email: str
+    id: str
+    name: str
+    platform_role: str | None
+
+
+class ProfilePut(Wire, frozen=True, kw_only=True):
+    """What a person calls themselves."""
+
+    name: str
 
 
 class RateModel(Wire, frozen=True, kw_only=True):
@@ -905,6 +975,39 @@ class SecondFactorOut(Wire, frozen=True, kw_only=True):
     recovery_codes_left: int
     required: bool
     user_id: str
+
+
+class SessionOut(Wire, frozen=True, kw_only=True):
+    """A browser in which the caller is logged in."""
+
+    address: str
+    agent: str
+    created_at: datetime
+    current: bool
+    expires_at: datetime
+    id: str
+    last_seen_at: datetime
+
+
+class SessionPage(Wire, frozen=True, kw_only=True):
+    items: list[SessionOut]
+    next_cursor: str | None
+
+
+class SignInOut(Wire, frozen=True, kw_only=True):
+    """A log-in, or several that failed within ten seconds."""
+
+    address: str
+    agent: str
+    at: datetime
+    count: int
+    id: str
+    outcome: str
+
+
+class SignInPage(Wire, frozen=True, kw_only=True):
+    items: list[SignInOut]
+    next_cursor: str | None
 
 
 class SigningKeyOut(Wire, frozen=True, kw_only=True):
@@ -1076,11 +1179,26 @@ class TenantCertificatePage(Wire, frozen=True, kw_only=True):
 
 
 class TenantCreate(Wire, frozen=True, kw_only=True):
-    """A new tenant, and who owns it first: a person who logs in here already."""
+    """A new tenant, and who shall own it."""
 
     name: str
     slug: str
     owner_email: str | None | UnsetType = UNSET
+
+
+class TenantCreatedOut(Wire, frozen=True, kw_only=True):
+    """A new tenant, with the link by which its first owner comes in if somebody was invited."""
+
+    created_at: datetime
+    id: str
+    name: str
+    purge_at: datetime | None
+    reason: str | None
+    slug: str
+    state: str
+    state_since: datetime | None
+    owner_invitation_link: str | None | UnsetType = UNSET
+    secret_withheld: str | None | UnsetType = UNSET
 
 
 class TenantOut(Wire, frozen=True, kw_only=True):
@@ -1156,10 +1274,48 @@ class TotpEnrolmentOut(Wire, frozen=True, kw_only=True):
     uri: str | UnsetType = ""
 
 
+class UserDetailOut(Wire, frozen=True, kw_only=True):
+    """A person, and where they belong."""
+
+    created_at: datetime
+    disabled: bool
+    email: str
+    id: str
+    name: str
+    platform_role: str | None
+    tenants: list[UserPlaceOut]
+
+
 class UserInfo(Wire, frozen=True, kw_only=True):
     sub: str
     email: str | UnsetType = UNSET
     name: str | UnsetType = UNSET
+
+
+class UserOut(Wire, frozen=True, kw_only=True):
+    """A person who logs in here."""
+
+    created_at: datetime
+    disabled: bool
+    email: str
+    id: str
+    name: str
+    platform_role: str | None
+
+
+class UserPage(Wire, frozen=True, kw_only=True):
+    items: list[UserOut]
+    next_cursor: str | None
+
+
+class UserPlaceOut(Wire, frozen=True, kw_only=True):
+    """A tenant that the person belongs to."""
+
+    disabled: bool
+    id: str
+    name: str
+    role: str
+    slug: str
 
 
 class VariableOut(Wire, frozen=True, kw_only=True):

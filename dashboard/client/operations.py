@@ -393,6 +393,44 @@ class Api:
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
 
+    def list_invitations(
+        self, *, limit: int | None = None, cursor: str | None = None
+    ) -> models.InvitationPage:
+        """List the tenant's invitations, newest first, for 90 days after they ended."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/invitations",
+            models.InvitationPage,
+            query={"limit": limit, "cursor": cursor},
+        )
+
+    def create_invitation(
+        self, body: models.InvitationCreate, *, idempotency_key: str | None = None
+    ) -> models.InvitationLinkOut:
+        """Invite a person by e-mail; they become a member when they accept."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/invitations",
+            models.InvitationLinkOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def revoke_invitation(self, invitation_id: str) -> None:
+        """Take an invitation back; its link is void at once."""
+        self.connection.tell("DELETE", f"/api/v1/invitations/{uuid_segment(invitation_id)}")
+
+    def resend_invitation(
+        self, invitation_id: str, *, idempotency_key: str | None = None
+    ) -> models.InvitationLinkOut:
+        """Give an invitation a new link and its time again; the old link is void."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/invitations/{uuid_segment(invitation_id)}/resend",
+            models.InvitationLinkOut,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
     def list_jobs(
         self,
         *,
@@ -515,6 +553,41 @@ class Api:
         """Say who the caller is, in which tenant, and what they may do."""
         return self.connection.ask("GET", "/api/v1/me", models.MeOut)
 
+    def change_password(self, body: models.PasswordPut) -> None:
+        """Change the caller's own password; all their other log-ins end."""
+        self.connection.tell("PUT", "/api/v1/me/password", body=body)
+
+    def get_profile(self) -> models.ProfileOut:
+        """Show the caller's own account."""
+        return self.connection.ask("GET", "/api/v1/me/profile", models.ProfileOut)
+
+    def put_profile(self, body: models.ProfilePut) -> models.ProfileOut:
+        """Change the caller's own name."""
+        return self.connection.ask("PUT", "/api/v1/me/profile", models.ProfileOut, body=body)
+
+    def end_other_sessions(self) -> None:
+        """End all log-ins of the caller but this one; their tokens stop working at once."""
+        self.connection.tell("DELETE", "/api/v1/me/sessions")
+
+    def list_sessions(self) -> models.SessionPage:
+        """List where the caller is logged in, newest first."""
+        return self.connection.ask("GET", "/api/v1/me/sessions", models.SessionPage)
+
+    def end_session(self, session_id: str) -> None:
+        """End one log-in of the caller; its tokens stop working at once."""
+        self.connection.tell("DELETE", f"/api/v1/me/sessions/{uuid_segment(session_id)}")
+
+    def list_sign_ins(
+        self, *, limit: int | None = None, cursor: str | None = None
+    ) -> models.SignInPage:
+        """List log-ins to the caller's account, and what failed, newest first."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/me/sign-ins",
+            models.SignInPage,
+            query={"limit": limit, "cursor": cursor},
+        )
+
     def remove_totp(self) -> None:
         """Do without a second factor; where one is required, the next log-in sets up another."""
         self.connection.tell("DELETE", "/api/v1/me/totp")
@@ -563,18 +636,6 @@ class Api:
             "GET", "/api/v1/members", models.MemberPage, query={"limit": limit, "cursor": cursor}
         )
 
-    def add_member(
-        self, body: models.MemberCreate, *, idempotency_key: str | None = None
-    ) -> models.MemberOut:
-        """Add a person: one known by e-mail, or a new one when a password is given."""
-        return self.connection.ask(
-            "POST",
-            "/api/v1/members",
-            models.MemberOut,
-            body=body,
-            headers={"Idempotency-Key": idempotency_key or fresh_key()},
-        )
-
     def remove_member(self, user_id: str) -> None:
         """End a membership; tokens bound to it stop working at once."""
         self.connection.tell("DELETE", f"/api/v1/members/{uuid_segment(user_id)}")
@@ -583,6 +644,28 @@ class Api:
         """Change a member's role."""
         return self.connection.ask(
             "PUT", f"/api/v1/members/{uuid_segment(user_id)}", models.MemberOut, body=body
+        )
+
+    def disable_member(
+        self, user_id: str, *, idempotency_key: str | None = None
+    ) -> models.MemberOut:
+        """Keep a member out of this tenant; tokens bound to it stop working at once."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/members/{uuid_segment(user_id)}/disable",
+            models.MemberOut,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def enable_member(
+        self, user_id: str, *, idempotency_key: str | None = None
+    ) -> models.MemberOut:
+        """Let a member act again, in the role they have."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/members/{uuid_segment(user_id)}/enable",
+            models.MemberOut,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
 
     def read_overview(self, *, minutes: int | None = None) -> models.OverviewOut:
@@ -805,12 +888,12 @@ class Api:
 
     def create_tenant(
         self, body: models.TenantCreate, *, idempotency_key: str | None = None
-    ) -> models.TenantOut:
-        """Create a tenant and make somebody its owner: the caller, unless an e-mail says who."""
+    ) -> models.TenantCreatedOut:
+        """Create a tenant: the caller owns it, or whoever is invited to."""
         return self.connection.ask(
             "POST",
             "/api/v1/platform/tenants",
-            models.TenantOut,
+            models.TenantCreatedOut,
             body=body,
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
@@ -837,6 +920,18 @@ class Api:
             f"/api/v1/platform/tenants/{uuid_segment(tenant_id)}",
             models.TenantOut,
             body=body,
+        )
+
+    def invite_owner(
+        self, tenant_id: str, body: models.OwnerInvite, *, idempotency_key: str | None = None
+    ) -> models.OwnerInvitationOut:
+        """Invite somebody to own a tenant, one that has no owner among them."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/platform/tenants/{uuid_segment(tenant_id)}/invite-owner",
+            models.OwnerInvitationOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
 
     def restore_tenant(
@@ -870,6 +965,45 @@ class Api:
             f"/api/v1/platform/tenants/{uuid_segment(tenant_id)}/suspend",
             models.TenantOut,
             body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def list_users(
+        self, *, q: str | None = None, limit: int | None = None, cursor: str | None = None
+    ) -> models.UserPage:
+        """List everybody who logs in here, newest first."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/platform/users",
+            models.UserPage,
+            query={"q": q, "limit": limit, "cursor": cursor},
+        )
+
+    def get_user(self, user_id: str) -> models.UserDetailOut:
+        """Get one person, with the tenants they belong to."""
+        return self.connection.ask(
+            "GET", f"/api/v1/platform/users/{uuid_segment(user_id)}", models.UserDetailOut
+        )
+
+    def disable_user(
+        self, user_id: str, *, idempotency_key: str | None = None
+    ) -> models.UserDetailOut:
+        """Keep a person out of everything; their log-ins and tokens end at once."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/platform/users/{uuid_segment(user_id)}/disable",
+            models.UserDetailOut,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def enable_user(
+        self, user_id: str, *, idempotency_key: str | None = None
+    ) -> models.UserDetailOut:
+        """Let a person log in again."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/platform/users/{uuid_segment(user_id)}/enable",
+            models.UserDetailOut,
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
 

@@ -1,10 +1,17 @@
 """Members: the people of this tenant and what each may do."""
 
+from dataclasses import replace
 from typing import Final
 
 from dashboard import pages
 from dashboard.client import Api, models
-from dashboard.pages import Act, Column, Edit, Form, Input, ListPage
+from dashboard.pages import Act, Column, Edit, Input, ListPage
+from dashboard.views import invitations
+
+
+def _state(item: models.MemberOut) -> str:
+    return "disabled" if item.disabled else "active"
+
 
 PAGE: Final = ListPage(
     key="members",
@@ -12,40 +19,39 @@ PAGE: Final = ListPage(
     title="Members",
     lead="The people of this tenant and their roles.",
     noun="member",
-    nothing="Add the first person.",
+    nothing="Invite the first person.",
     fetch=Api.list_members,
     write="member:write",
     columns=(
         Column("name", "Name", "strong"),
         Column("email", "E-mail"),
         Column("role", "Role"),
+        Column("state", "State", "badge", value=_state),
         Column("created_at", "Member since (UTC)", "time"),
     ),
-    form=Form(
-        inputs=(
-            Input("email", "E-mail", example="ada@example.test"),
-            Input("name", "Name", example="Ada Lovelace"),
-            Input("role", "Role", "role", usual="viewer"),
-            Input(
-                "password", "First password (optional)", "password", required=False,
-                help="Leave it empty for somebody who already has an account.",
-            ),
-        ),
-        body=models.MemberCreate,
-        call=Api.add_member,
-        missing="A member needs an e-mail address, a name and a role.",
-        said="{0} is a member now.",
-        verb="Add",
-        button="Add member",
-        icon=":material/person_add:",
-    ),
+    form=replace(invitations.FORM, verb="Invite"),
+    name=lambda item: item.name or item.email,
     edits=(
         Edit(
             field=Input("role", "Role", "role"), body=models.MemberPatch, call=Api.set_member_role,
             said="{0} has the role {1} now.",
         ),
     ),
+    export=("id", "name", "email", "role", "disabled", "created_at"),
     acts=(
+        Act(
+            key="disable", label="Disable", icon=":material/person_off:",
+            call=Api.disable_member, yes="Disable this member", said="{0} is kept out.",
+            offered=lambda item: not item.disabled, ends=False,
+            will="{0} is kept out of this tenant at once, until you enable them. Their role, their "
+            "account, and their place in other tenants stay as they are.",
+        ),
+        Act(
+            key="enable", label="Enable", icon=":material/person_check:",
+            call=Api.enable_member, yes="Enable this member", said="{0} may act again.",
+            offered=lambda item: item.disabled, ends=False,
+            will="{0} may act in this tenant again, in the role they have.",
+        ),
         Act(
             key="remove", label="Remove", icon=":material/person_remove:",
             call=Api.remove_member, yes="Remove this member", said="{0} is no longer a member.",

@@ -7,7 +7,7 @@ from dashboard.client import Api, models
 from dashboard.pages import Column, Form, Input, ListPage
 
 
-def _create(api: Api, body: models.TenantCreate) -> models.TenantOut:
+def _create(api: Api, body: models.TenantCreate) -> models.TenantCreatedOut:
     made = api.create_tenant(body)
     state.current().look_again()  # it may be one more that this person can choose
     return made
@@ -37,13 +37,14 @@ PAGE: Final = ListPage(
             ),
             Input(
                 "owner_email", "Owner's e-mail (optional)", required=False,
-                help="This person becomes the tenant's owner.",
+                help="Is invited to own the tenant. Without one it is yours.",
             ),
         ),
         body=models.TenantCreate,
         call=_create,
         missing="A tenant needs a name and a slug.",
         said="Tenant {0} is created.",
+        shows=(("Link for the owner", "owner_invitation_link"),),
     ),
 )  # fmt: skip
 

@@ -50,6 +50,7 @@ class TestPages:
                     "clients",
                     "api_keys",
                     "tenants",
+                    "users",
                     "signing_keys",
                     "identity_providers",
                     "limits",
@@ -175,7 +176,7 @@ class TestTenantInTheAddress:
         screen = visit("emails", person=VIC)
         make_member(
             platform.api("grace@example.test", platform.seeds.globex_id),
-            VIC, "Vic Viewer", "viewer", None,
+            VIC, "Vic Viewer", "viewer",
         )  # fmt: skip
         screen.app.query_params["tenant"] = "globex"
         screen.app.run()

@@ -1,10 +1,10 @@
-"""Members: adding, changing and removing people."""
+"""Members: inviting, changing, keeping out and removing people."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.dashboard.conftest import ADA, VIC
+from tests.dashboard.conftest import ADA, API, VIC
 
 pytestmark = pytest.mark.page
 
@@ -31,7 +31,7 @@ class TestMembers:
         _, content, count, _ = screen.click("members-export-prepare").app.session_state[
             "members-export-file"
         ]
-        assert content.startswith(b"id,name,email,role,created_at\r\n")
+        assert content.startswith(b"id,name,email,role,disabled,created_at\r\n")
         assert (count, ADA.encode() in content) == (1, True)
 
     def test_are_listed_with_their_roles(self, visit):
@@ -42,26 +42,42 @@ class TestMembers:
             ("First admin", "owner"),
         ]
 
-    def test_can_be_added(self, visit, platform):
+    def test_are_invited(self, visit, platform):
         screen = visit("members").click("members-new")
         assert screen.app.selectbox(key="members-new-role").value == "viewer"
-        screen.app.text_input(key="members-new-email").set_value("edsger@example.test")
-        screen.app.text_input(key="members-new-name").set_value("Edsger Dijkstra")
-        screen.app.text_input(key="members-new-password").set_value("goto is considered harmful")
+        screen.app.text_input(key="members-new-email").set_value("barbara@example.test")
+        screen.app.text_input(key="members-new-name").set_value("Barbara Liskov")
         screen.app.selectbox(key="members-new-role").select("operator")
-        screen.press("Add member")
-        made = platform.items("members")[0]
-        assert (made["email"], made["role"]) == ("edsger@example.test", "operator")
-        assert screen.rows("members")[0]["name"] == "Edsger Dijkstra"
-        assert screen.app.toast[0].value == "Edsger Dijkstra is a member now."
+        screen.press("Invite member")
+        made = platform.items("invitations")[0]
+        assert (made["email"], made["role"], made["state"]) == (
+            "barbara@example.test",
+            "operator",
+            "open",
+        )
+        assert len(screen.rows("members")) == 3, "nobody is a member before they accept"
+        assert screen.app.code[0].value.startswith(f"{API}/oauth/invitation?token=")
+        said = "Barbara Liskov is invited. They are a member once they accept."
+        assert screen.app.toast[0].value == said
 
     def test_keeps_the_form_when_the_platform_refuses(self, visit):
         screen = visit("members").click("members-new")
         screen.app.text_input(key="members-new-email").set_value(VIC)
-        screen.app.text_input(key="members-new-name").set_value("Vic again")
-        screen.press("Add member")
+        screen.press("Invite member")
         assert "Code tenant.member_exists" in screen.text
         assert screen.app.text_input(key="members-new-email").value == VIC
+
+    def test_are_kept_out_and_let_in_again(self, visit, platform):
+        screen, vic = opened(visit, platform)
+        assert not screen.has_button("members-enable-start")
+        screen.click("members-disable-start").click("members-disable-yes")
+        assert screen.app.toast[0].value == "Vic Viewer is kept out."
+        assert {one["disabled"] for one in platform.items("members") if one["id"] == vic["id"]} == {
+            True
+        }
+        assert "disabled" in [row["state"] for row in screen.rows("members")]
+        screen.click("members-enable-start").click("members-enable-yes")
+        assert not any(one["disabled"] for one in platform.items("members"))
 
     def test_can_get_another_role(self, visit, platform):
         screen, vic = opened(visit, platform)

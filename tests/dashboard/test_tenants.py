@@ -46,6 +46,7 @@ class TestTenants:
         assert platform.items("platform/tenants")[0]["slug"] == "initech"
         assert screen.app.toast[0].value == "Tenant Initech is created."
         assert screen.rows("tenants")[0]["slug"] == "initech"
+        assert "/oauth/invitation?token=" in screen.app.code[0].value
         assert not any(button.label == "Create tenant" for button in screen.app.button)
 
     def test_offers_a_new_one_of_ones_own_at_once(self, visit):

@@ -27,6 +27,7 @@ from backend.settings import Settings
 from tests.security.conftest import People
 from tests.support.errands import EVERYTHING
 from tests.support.operations import Operations, Prepared, needed
+from tests.support.passwords import PASSWORD
 from tests.support.platform import App
 from tests.support.roles import ROLES
 
@@ -46,6 +47,11 @@ _PERSON: Final = "person"
 _PERSONS_OWN: Final = frozenset(
     {
         "/oauth/userinfo",
+        "/api/v1/me/password",
+        "/api/v1/me/profile",
+        "/api/v1/me/sessions",
+        "/api/v1/me/sessions/{session_id}",
+        "/api/v1/me/sign-ins",
         "/api/v1/me/totp",
         "/api/v1/me/totp/confirm",
         "/api/v1/me/totp/recovery-codes",
@@ -211,7 +217,7 @@ class Cast:
         """A new tenant."""
         client = await self._app.caller("owner")
         maker = await self.person(client.tenant, "owner", "administrator")
-        return Ground(client.tenant, maker, Operations(self._document, maker.http))
+        return Ground(client.tenant, maker, Operations(self._document, maker.http, PASSWORD))
 
     async def of(self, ground: Ground) -> list[Caller]:
         """One of each role by each kind of credential, and one of each role of the platform."""

@@ -30,6 +30,7 @@ from backend.managers.orchestrator import OrchestratorManager, Worker
 from backend.settings import Settings
 from backend.sink import SmtpSink
 from tests.support.bridge import Bridge, Loop, in_process
+from tests.support.invitations import accept
 from tests.support.login import exchange, id_token
 
 Json = dict[str, Any]
@@ -59,18 +60,46 @@ _NAMES = ("ada", "grace", "edsger", "barbara", "alan", "katherine", "donald")
 # --- one thing each -------------------------------------------------------------------------
 
 
-def make_tenant(http: httpx.Client, slug: str, name: str, owner_email: str | None = None) -> Json:
-    """A tenant, made by a platform administrator, who owns it unless somebody else is named."""
+def make_tenant(
+    http: httpx.Client,
+    slug: str,
+    name: str,
+    owner_email: str | None = None,
+    password: str = PASSWORD,
+) -> Json:
+    """A tenant, made by a platform administrator.
+
+    Who made it owns it, unless somebody else is named, who then accepts the invitation.
+    """
     body = {"slug": slug, "name": name, "owner_email": owner_email}
-    return _made(http.post("/api/v1/platform/tenants", json=body))
+    made = _made(http.post("/api/v1/platform/tenants", json=body))
+    if owner_email is not None:
+        link = made["owner_invitation_link"]
+        joined = accept(http, link, email=owner_email, password=password, name=owner_email)
+        assert joined.status_code == 200, joined.text
+    return made
+
+
+def make_invitation(http: httpx.Client, email: str, name: str, role: str) -> Json:
+    """Somebody who may become a member, with the link."""
+    return _made(
+        http.post("/api/v1/invitations", json={"email": email, "name": name, "role": role})
+    )
 
 
 def make_member(
-    http: httpx.Client, email: str, name: str, role: str, password: str | None = PASSWORD
+    http: httpx.Client, email: str, name: str, role: str, password: str = PASSWORD
 ) -> Json:
-    """A person of the tenant; without a password, somebody who has an account."""
-    body = {"email": email, "name": name, "role": role, "password": password}
-    return _made(http.post("/api/v1/members", json=body))
+    """A person of the tenant, who was invited and has accepted: with an account of this password.
+
+    They set one up if they had none.
+    """
+    made = make_invitation(http, email, name, role)
+    joined = accept(http, made["link"], email=email, password=password, name=name)
+    assert joined.status_code == 200, joined.text
+    members = _made(http.get("/api/v1/members", params={"limit": 200}))["items"]
+    found: Json = next(one for one in members if one["email"] == email)
+    return found
 
 
 def make_client(http: httpx.Client, name: str, role: str = "workflow") -> Json:
@@ -234,6 +263,7 @@ def seed(
         demo = speaking.bearing(ada.id_token, made["tenant_id"])
         make_member(demo, "vic@example.test", "Vic Viewer", "viewer")
         make_member(demo, "grace@example.test", "Grace Hopper", "operator")
+        make_invitation(demo, "edsger@example.test", "Edsger Dijkstra", "viewer")
         for number in range(tenants):
             make_tenant(
                 demo, f"customer-{number:02}", f"Customer {number:02}", "grace@example.test"
@@ -242,7 +272,7 @@ def seed(
         grace = speaking.log_in(console_url, "grace@example.test", "Grace Hopper", PASSWORD)
         vic = speaking.log_in(console_url, "vic@example.test", "Vic Viewer", PASSWORD)
         abroad = speaking.bearing(grace.id_token, globex["id"])
-        make_member(abroad, "ada@example.test", "First admin", "operator", None)
+        make_member(abroad, ada.email, "First admin", "operator", ada.password)
         for name in ("Invoices workflow", "Order confirmations"):
             make_client(demo, name)
         make_api_key(demo, "Nightly report", expires_at="2098-12-31T23:59:59Z")

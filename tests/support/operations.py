@@ -17,10 +17,14 @@ from typing import Any, Final, NamedTuple
 import httpx
 import pyotp
 
+from tests.support.invitations import accept_async, hidden_fields
+
 SNAPSHOT: Final = Path(__file__).parents[1] / "contract" / "openapi-v1.json"
 PROMISED: Final[dict[str, Any]] = json.loads(SNAPSHOT.read_text())
 """The committed document: what a person has reviewed, whatever the application under test does."""
 
+PASSWORD: Final = "correct horse battery staple"
+"""Of whoever calls, if they are a person: the document's example of one."""
 _ABSENT: Final = object()
 # Bodies that no example can give: what another operation's answer says is worked out here.
 _WORKED_OUT: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
@@ -51,13 +55,20 @@ class _Way(NamedTuple):
 class Operations:
     """The operations of a document, asked of a server.
 
+    What only a person can make in a browser, and so no operation leads to, is made as they would: a
+    member, by accepting an invitation.
+
     Args:
         document: Resolved by nobody: its references are followed here.
         http: With the credentials of a caller who may perform them.
+        password: The caller's, where they are a person.
     """
 
-    def __init__(self, document: dict[str, Any], http: httpx.AsyncClient) -> None:
+    def __init__(
+        self, document: dict[str, Any], http: httpx.AsyncClient, password: str = PASSWORD
+    ) -> None:
         self._document = document
+        self._password = password
         self._http = http
         self._known = {
             operation["operationId"]: (method.upper(), path, operation)
@@ -99,6 +110,10 @@ class Operations:
                 name: self._value(expression, made, answer)
                 for name, expression in way.parameters.items()
             }
+        if parameters.get("user_id") is _ABSENT:
+            parameters["user_id"] = await self._make_member(fresh)
+        if parameters.get("session_id") is _ABSENT:
+            parameters["session_id"] = await self._make_session()
         if _ABSENT in parameters.values():
             raise LookupError(f"no response leads to {operation_id}: say so with leads_to")
         body, media_type = None, None
@@ -135,6 +150,34 @@ class Operations:
             what = f"{prepared.method} {path}: {answer.status_code} {answer.text}"
             raise httpx.HTTPStatusError(what, request=answer.request, response=answer)
         return answer
+
+    async def _make_member(self, fresh: str) -> str:
+        """Somebody who was invited and has accepted; their id."""
+        made = (await self.perform("create_invitation")).json()
+        authorization = self._http.headers.pop("Authorization")
+        try:
+            joined = await accept_async(
+                self._http, made["link"], email=made["email"], password=fresh * 3, name=fresh
+            )
+        finally:
+            self._http.cookies.clear()
+            self._http.headers["Authorization"] = authorization
+        joined.raise_for_status()
+        members = await self._http.get("/api/v1/members", params={"limit": 200})
+        found = [one for one in members.json()["items"] if one["email"] == made["email"]]
+        return str(found[0]["id"])
+
+    async def _make_session(self) -> str:
+        """Another log-in of the caller, a person; its id."""
+        email = (await self._http.get("/api/v1/me/profile")).json()["email"]
+        return_to = "/oauth/invitation?token=none"
+        page = await self._http.get("/oauth/login", params={"return_to": return_to})
+        form = {**hidden_fields(page.text), "email": email, "password": self._password}
+        entered = await self._http.post("/oauth/login", data=form)
+        assert entered.status_code == 303, entered.text
+        self._http.cookies.clear()
+        listed = (await self._http.get("/api/v1/me/sessions")).json()["items"]
+        return str(next(one["id"] for one in listed if not one["current"]))
 
     def _find_ways(self) -> dict[str, _Way]:
         """How one comes to each operation that is led to; breadth first, so the shortest way."""

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 from typing import Any
 
 import httpx
@@ -18,6 +19,7 @@ from schemathesis import BaseSchema, Case, HookContext
 from schemathesis.config import OperationConfig
 
 from backend.core.ids import uuid7
+from tests.support.invitations import hidden_fields, token_of
 from tests.support.operations import Operations
 
 # The bodies are well-formed, and each request has a key of its own: these are no rules of a route.
@@ -55,7 +57,8 @@ async def _on_something(
     """The parts of a case that names a thing which exists."""
     headers = {"Authorization": f"Bearer {os.environ['EMAIL_SENDER_TOKEN']}"}
     async with httpx.AsyncClient(base_url=base_url, headers=headers, timeout=60) as http:
-        made = await Operations(document, http).prepare(operation_id)
+        password = os.environ.get("EMAIL_SENDER_PASSWORD", "")
+        made = await Operations(document, http, password).prepare(operation_id)
     case: dict[str, Any] = {"path_parameters": dict(made.path_parameters)}
     if made.media_type is not None:
         case |= {"body": made.body, "media_type": made.media_type}
@@ -74,6 +77,35 @@ def before_add_examples(context: HookContext, examples: list[Case]) -> None:
     if "{" in operation.path:
         made = asyncio.run(_on_something(base_url, document, operation_id))
         examples.append(operation.Case(**made))
+    elif operation_id == "change_password" and "EMAIL_SENDER_PASSWORD" in os.environ:
+        password = os.environ["EMAIL_SENDER_PASSWORD"]
+        body: dict[str, Any] = {"old_password": password, "new_password": password}
+        examples.append(operation.Case(body=body, media_type="application/json"))
+    elif operation_id == "reset_password":
+        page = httpx.get(f"{base_url}/oauth/password-reset")
+        form: dict[str, Any] = {**hidden_fields(page.text), "email": "nobody@example.test"}
+        examples.append(
+            operation.Case(
+                body=form,
+                media_type="application/x-www-form-urlencoded",
+                cookies=dict(page.cookies),
+            )
+        )
+    elif operation_id in {"show_invitation", "accept_invitation"}:
+        link = asyncio.run(_invite(base_url, document))
+        token, page = token_of(link), httpx.get(link)
+        if operation_id == "show_invitation":
+            examples.append(operation.Case(query={"token": token}))
+            return
+        password = secrets.token_urlsafe(16)
+        form = {**hidden_fields(page.text), "name": "N", "password": password, "again": password}
+        examples.append(
+            operation.Case(
+                body=form,
+                media_type="application/x-www-form-urlencoded",
+                cookies=dict(page.cookies),
+            )
+        )
     elif operation_id == "log_in" and "EMAIL_SENDER_PASSWORD" in os.environ:
         return_to = _return_to(document)
         page = httpx.get(f"{base_url}/oauth/login", params={"return_to": return_to})
@@ -92,6 +124,14 @@ def before_add_examples(context: HookContext, examples: list[Case]) -> None:
                 cookies=dict(page.cookies),
             )
         )
+
+
+async def _invite(base_url: str, document: dict[str, Any]) -> str:
+    """The link of an invitation that waits, at the server that is asked."""
+    headers = {"Authorization": f"Bearer {os.environ['EMAIL_SENDER_TOKEN']}"}
+    async with httpx.AsyncClient(base_url=base_url, headers=headers, timeout=60) as http:
+        made = await Operations(document, http).perform("create_invitation")
+    return f"{base_url}/oauth/invitation?token={token_of(made.json()['link'])}"
 
 
 def _return_to(document: dict[str, Any]) -> str:

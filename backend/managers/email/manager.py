@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from backend.core.database import ReadTx, Scope, Tx
 from backend.core.errors import AppError, InvalidInputError, placed
-from backend.core.ids import uuid7
+from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.core.paging import Made, Side, hidden, matches, newest, newest_of
 from backend.kit.mime import (
     Content,
@@ -299,6 +299,18 @@ class EmailManager:
                     raise RelayUnknownError(f"There is no relay {one.draft.relay!r}").at("relay")
                 _refuse_by_settings(one, ways[one.draft.relay], tx.now())
         return ways
+
+    async def send_for_platform(self, tx: Tx, to: str, subject: str, text: str) -> None:
+        """Queue a message of the platform's own in a transaction of any errand.
+
+        It commits with the rest of the transaction, and goes by the platform's mail server.
+
+        Raises:
+            InvalidInputError: The address is none that mail goes to.
+        """
+        prepared = self._prepare(Draft(to=[to], subject=subject, text=text), {}, None)
+        async with tx.within(PLATFORM_TENANT) as part:
+            await self.queue_emails(part, [prepared])
 
     def _prepare(
         self,

@@ -86,6 +86,11 @@ class EmailSettings(BaseModel):
         description="Let tenants name mail servers on loopback and private networks.",
     )
 
+    @property
+    def has_relay(self) -> bool:
+        """Whether somebody said where mail goes; the default leads to a sink, if one runs there."""
+        return "smtp_url" in self.model_fields_set or self.sink_directory is not None
+
     @model_validator(mode="after")
     def _content_goes_first(self) -> Self:
         if not self.keep_content_days <= self.keep_days <= self.max_keep_days:

@@ -143,6 +143,17 @@ class ApiKeys:
             expires_at=row.expires_at.timestamp() if row.expires_at is not None else 0.0,
         )
 
+    async def find_permissions(self, tx: ReadTx, key_id: str) -> frozenset[str] | None:
+        """What a key of the transaction's tenant permits now; None: it is gone or has expired."""
+        role = await tx.scalar(
+            sa.select(ApiKey.role).where(
+                ApiKey.tenant_id == tx.tenant_id,
+                ApiKey.id == key_id,
+                sa.or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > tx.now()),
+            )
+        )
+        return None if role is None else await self._tenants.roles.permissions_of(tx, role)
+
     def note_use(self, record: RequestRecord) -> None:
         """Remember, if a key made this request, when."""
         kind, _, key_id = record.actor.partition(":")

@@ -176,6 +176,7 @@ class GatewayManager:
         self._noting: set[asyncio.Task[None]] = set()
         self._looking: dict[tuple[bytes, int], asyncio.Task[Known]] = {}
         self.api_keys = ApiKeys(database, tenants, monotonic)
+        identity.invitations.ask_about("api_key", self.api_keys.find_permissions)
         # RFC 7662 leaves the caller's own authorization open; ours is a bearer token.
         identity.provider.advertise(
             {"introspection_endpoint": INTROSPECTION_PATH},

@@ -2,7 +2,7 @@
 
 Owns ``oauth_clients``, ``signing_keys``, ``sessions``, ``pending_log_ins``, ``totp_secrets``,
 ``recovery_codes``, ``login_policies``, ``identity_providers``, ``external_log_ins``,
-``authorization_codes`` and ``revoked_tokens``. Sends the
+``authorization_codes``, ``revoked_tokens``, ``invitations`` and ``password_resets``. Sends the
 signal ``principals`` for clients, sessions, policies and revocations; sends and listens to
 ``signing_keys``.
 """
@@ -31,13 +31,18 @@ from backend.managers.identity._tokens import (
     UnknownKeyError,
 )
 from backend.managers.identity.errands import (
+    ACCOUNT,
     AUTHENTICATE,
     DOMAINS,
+    INVITATIONS,
+    INVITE,
+    JOIN,
     PLATFORM_CLIENTS,
     PROVIDERS,
     RETENTION,
     SECOND_FACTOR,
     SIGNING_KEYS,
+    USERS,
 )
 from backend.managers.identity.errors import (
     ClientNotFoundError,
@@ -58,8 +63,10 @@ from backend.managers.identity.models import (
     BrowserSession,
     ExternalLogInRow,
     IdentityProviderRow,
+    InvitationRow,
     LoginPolicyRow,
     OauthClient,
+    PasswordReset,
     PendingLogIn,
     RecoveryCode,
     RevokedToken,
@@ -67,10 +74,12 @@ from backend.managers.identity.models import (
     TotpSecret,
 )
 from backend.managers.identity.oauth_routes import OPENAPI, oauth_routes
+from backend.managers.identity.people_routes import PATHS, people
 from backend.managers.identity.provider_routes import router as provider_router
 from backend.managers.identity.routes import router
 from backend.managers.identity.second_factor_routes import router as second_factor_router
 from backend.managers.identity.settings import IdentitySettings
+from backend.managers.tenant import MEMBER_READ
 
 ROOM = Room(
     name="identity",
@@ -87,8 +96,10 @@ ROOM = Room(
         ExternalLogInRow,
         AuthorizationCode,
         RevokedToken,
+        InvitationRow,
+        PasswordReset,
     ),
-    role_holders=(OauthClient,),
+    role_holders=(OauthClient, InvitationRow),
     permissions={
         "client:read": OPERATOR,
         "client:write": ADMIN,
@@ -107,10 +118,15 @@ ROOM = Room(
         PROVIDERS,
         DOMAINS,
         RETENTION,
+        INVITE,
+        JOIN,
+        INVITATIONS,
+        ACCOUNT,
+        USERS,
     ),
-    routers=(router, second_factor_router, provider_router),
+    routers=(router, second_factor_router, provider_router, people),
     mounts=oauth_routes,
-    document=OPENAPI,
+    document={**OPENAPI, "paths": OPENAPI["paths"] | PATHS},
     # Log-ins are the platform's own.
     events={
         "login.succeeded": PLATFORM_READ,
@@ -129,19 +145,29 @@ ROOM = Room(
         "client.created": "client:read",
         "client.rotated": "client:read",
         "client.deleted": "client:read",
+        "invitation.created": MEMBER_READ,
+        "invitation.renewed": MEMBER_READ,
+        "invitation.revoked": MEMBER_READ,
+        "invitation.accepted": MEMBER_READ,
     },
     ticks=(
         Tick("identity.flush", 10, IdentityManager.flush, process="api"),
         Tick("identity.rotate_signing_key", 600, IdentityManager.rotate_when_due),
     ),
-    sweeps=(Sweep(RETENTION, IdentityManager.sweep_expired),),
+    sweeps=(
+        Sweep(RETENTION, IdentityManager.sweep_expired),
+        Sweep(INVITATIONS, lambda identity, tx: identity.invitations.sweep(tx)),
+    ),
+    job_kinds=(lambda identity, _: identity.accounts.reset_kind(),),
     serving=IdentityManager.serving,
     durable_topics=(SIGNING_KEYS_CHANGED,),
 )
 
 __all__ = [
+    "ACCOUNT",
     "AUTHENTICATE",
     "CONSOLE",
+    "INVITE",
     "MAX_TOKEN_CHARACTERS",
     "PROVIDERS",
     "RECORDS_ITS_REFUSALS",
@@ -151,6 +177,7 @@ __all__ = [
     "SIGNING_KEYS",
     "SIGNING_KEYS_CHANGED",
     "TOKEN_PATH",
+    "USERS",
     "AccessClaims",
     "CallerView",
     "Client",

@@ -16,7 +16,7 @@ from backend.core.errors import NotFoundError
 from backend.core.ids import uuid7
 from backend.managers.identity._devices import KnownDevices
 from backend.managers.identity._failures import Failure, FailureAudit, FailureLimits, stranger
-from backend.managers.identity._password import verify_password
+from backend.managers.identity._password import MAX_PASSWORD_BYTES, verify_password
 from backend.managers.identity._policies import LoginPolicies, has_second_factor
 from backend.managers.identity._totp import SECOND_FACTOR_METHODS, SecondFactors, new_secret
 from backend.managers.identity.errands import AUTHENTICATE
@@ -28,11 +28,10 @@ from backend.managers.identity.errors import (
 from backend.managers.identity.models import BrowserSession, PendingLogIn
 from backend.managers.identity.settings import IdentitySettings
 from backend.managers.security import SecurityManager
-from backend.managers.tenant import PRINCIPALS, TenantManager, User
+from backend.managers.tenant import PRINCIPALS, TenantManager, User, email_identity
 
 PASSWORD: Final = ("pwd",)
 _LONG_AGO: Final = datetime.fromtimestamp(0, UTC)
-_MAX_PASSWORD_BYTES: Final = 1024
 
 
 class Peer(NamedTuple):
@@ -40,6 +39,7 @@ class Peer(NamedTuple):
 
     address: str
     request_id: str
+    agent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +124,7 @@ class LogIns:
         self._settings = settings
         self._limits = limits
         self._failures = failures
+        self._used: dict[str, datetime] = {}
         self._password_slots = asyncio.Semaphore(settings.password_checks_at_once)
 
     async def start(
@@ -159,12 +160,8 @@ class LogIns:
         async with self._database.read(SystemScope(AUTHENTICATE)) as view:
             found = await self._tenants.find_login(view, email)
         user, encoded = found or (None, None)
-        too_long = len(password.encode()) > _MAX_PASSWORD_BYTES
-        async with self._password_slots:
-            matches = await asyncio.to_thread(
-                verify_password, encoded, "" if too_long else password
-            )
-        if user is None or not matches or too_long or user.disabled:
+        matches = await self.check_password(encoded, password)
+        if user is None or not matches or user.disabled:
             target = f"user:{user.id}" if user else stranger(peer.address)
             await self._failures.note(
                 Failure("login.failed", target, peer.address, guessed=True),
@@ -260,6 +257,9 @@ class LogIns:
             user_id=user.id,
             created_at=now,
             expires_at=now + timedelta(seconds=self._settings.session_seconds),
+            last_seen_at=now,
+            address=peer.address,
+            agent=peer.agent,
             methods=list(methods),
             authenticated_at=_proven_at(through, now),
             provider_id=through.provider_id if through else None,
@@ -272,6 +272,7 @@ class LogIns:
             address=peer.address,
             session=session.id,
             methods=list(methods),
+            agent=peer.agent,
         )
         tx.emit("login.succeeded", f"user:{user.id}", address=peer.address)
         # What a provider asserts of an address gives no browser attempts at its password.
@@ -412,22 +413,34 @@ class LogIns:
                 tx.audit("session.ended", f"user:{user_id}", session=session_id)
                 tx.signal(PRINCIPALS, f"user:{user_id}")
 
-    async def end_all(self, tx: Tx, user_id: str) -> int:
+    async def end_all(self, tx: Tx, user_id: str, *, but: str = "") -> int:
         """End all of a person's log-ins, and with them every token made from one; returns how many.
 
         Those that are half done end as well, and are not counted.
 
-        Needs the authenticate errand. For whoever resets a password: it may be reset because
-        somebody else knows it, and may be logged in with it.
+        For whoever resets a password: it may be reset because somebody else knows it, and may be
+        logged in with it.
+
+        Args:
+            tx: Under an errand that may touch sessions and log-ins half done.
+            user_id: Whose.
+            but: The session that goes on.
         """
         await tx.execute(
             sa.delete(PendingLogIn)
             .where(PendingLogIn.user_id == user_id)
             .execution_options(synchronize_session=False)
         )
+        return await self._end(tx, user_id, BrowserSession.id != but if but else sa.true())
+
+    async def end_of(self, tx: Tx, user_id: str, *, only: str) -> bool:
+        """End one log-in if it is this person's; whether it was."""
+        return await self._end(tx, user_id, BrowserSession.id == only) > 0
+
+    async def _end(self, tx: Tx, user_id: str, which: sa.ColumnElement[bool]) -> int:
         ended = await tx.execute(
             sa.delete(BrowserSession)
-            .where(BrowserSession.user_id == user_id)
+            .where(BrowserSession.user_id == user_id, which)
             .returning(BrowserSession.id)
             .execution_options(synchronize_session=False)
         )
@@ -437,9 +450,39 @@ class LogIns:
         tx.signal(PRINCIPALS, f"user:{user_id}")
         return len(sessions)
 
+    async def check_password(self, encoded: str | None, password: str) -> bool:
+        """Whether ``password`` made ``encoded``, off the event loop and a few at a time.
+
+        One that is longer than any of ours costs what another does, and is wrong.
+        """
+        too_long = len(password.encode()) > MAX_PASSWORD_BYTES
+        async with self._password_slots:
+            matches = await asyncio.to_thread(
+                verify_password, encoded, "" if too_long else password
+            )
+        return matches and not too_long
+
+    def note_use(self, session_id: str) -> None:
+        """Remember that a log-in was used now; :meth:`flush` writes it."""
+        self._used[session_id] = self._database.clock()
+
+    async def flush(self) -> None:
+        """Write when log-ins were last used."""
+        used, self._used = self._used, {}
+        if not used:
+            return
+        async with self._database.transaction(SystemScope(AUTHENTICATE)) as tx:
+            for session_id, at in sorted(used.items()):
+                await tx.execute(
+                    sa.update(BrowserSession)
+                    .where(BrowserSession.id == session_id, BrowserSession.last_seen_at < at)
+                    .values(last_seen_at=at)
+                    .execution_options(synchronize_session=False)
+                )
+
 
 def _account(email: str) -> str:
-    return f"login:{email.strip().casefold()}"
+    return f"login:{email_identity(email)}"
 
 
 def _proven_at(through: Through | None, now: datetime) -> datetime:

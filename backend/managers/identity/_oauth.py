@@ -7,6 +7,7 @@ is shared.
 """
 
 import hmac
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -131,6 +132,22 @@ class ClientSnapshot(ClientMixin):  # type: ignore[misc]
     def check_response_type(self, response_type: str) -> bool:
         """Only codes, and only for clients that may redeem them."""
         return response_type == "code" and AUTHORIZATION_CODE in self._grant_types
+
+
+_NOBODYS_SECRET: Final = secrets.token_bytes(32)
+
+
+def phantom(client_id: str) -> ClientSnapshot:
+    """A client that is not there: its secret fails as another's does, at the same cost."""
+    return ClientSnapshot(
+        client_id,
+        tenant_id=PLATFORM_TENANT,
+        name="",
+        permissions=frozenset(),
+        secret_hash=_NOBODYS_SECRET,
+        redirect_uris=(),
+        grant_types=(),
+    )
 
 
 class Person:

@@ -33,9 +33,12 @@ margin:0 0 1.25rem}
 .mark svg{width:1.75rem;height:1.75rem;color:var(--accent)}
 h1{font-size:1.5rem;line-height:1.25;margin:0 0 .35rem;letter-spacing:-.01em}
 p{margin:0 0 1.25rem;color:var(--soft)}
+p.hint{margin:-.8rem 0 1.1rem;font-size:.875rem}p.after{margin:1.25rem 0 0;text-align:center}
+a{color:var(--accent)}
 label{display:block;font-weight:600;margin:0 0 .35rem}
 input{width:100%;font:inherit;color:inherit;background:transparent;padding:.65rem .75rem;
 border:1px solid var(--line);border-radius:.5rem;margin:0 0 1.1rem}
+input[readonly]{color:var(--soft);border-style:dashed}
 input[aria-invalid=true]{border-color:var(--bad);border-width:2px}
 button,.button{display:block;width:100%;text-align:center;text-decoration:none;font:inherit;
 font-weight:600;padding:.75rem 1rem;border:0;border-radius:.5rem;background:var(--accent);
@@ -94,6 +97,7 @@ maxlength="1024"{% if problem %} aria-invalid="true" aria-describedby="problem"{
 {%- if email %} autofocus{% endif %}>
 <button type="submit">Log in</button>
 </form>
+<p class="after"><a href="/oauth/password-reset">Forgot your password?</a></p>
 {% if elsewhere %}<a class="other" href="{{ elsewhere }}">Sign in with your organisation</a>
 {% endif %}{% endblock %}"""
 
@@ -152,6 +156,8 @@ _pages: Final = jinja2.Environment(
     undefined=jinja2.StrictUndefined,
 )
 _pages.globals["style"] = _STYLE
+ENVIRONMENT: Final = _pages
+"""For the pages of other modules, which extend ``page``."""
 
 
 def log_in_page(

@@ -29,8 +29,10 @@ from backend.core.database import Database, ReadTx
 from backend.core.errors import NotFoundError
 from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.managers.identity import _oauth
+from backend.managers.identity._accounts import RESET_PATH
 from backend.managers.identity._external import EXTERNAL_PATH
 from backend.managers.identity._failures import Failure, FailureAudit, FailureLimits, stranger
+from backend.managers.identity._invitations import INVITATION_PATH
 from backend.managers.identity._logins import LogIn, LogIns, Peer
 from backend.managers.identity._oauth import Answer, ClientSnapshot, Person, Server, Snapshot
 from backend.managers.identity._policies import LoginPolicies, has_second_factor
@@ -61,7 +63,15 @@ LOGIN_PATH: Final = "/oauth/login"
 SECOND_FACTOR_PATH: Final = "/oauth/second-factor"
 CALLBACK_ROUTE: Final = f"{EXTERNAL_PATH}/{{provider_id}}/callback"
 RECORDS_ITS_REFUSALS: Final = frozenset(
-    {TOKEN_PATH, REVOKE_PATH, LOGIN_PATH, SECOND_FACTOR_PATH, CALLBACK_ROUTE}
+    {
+        TOKEN_PATH,
+        REVOKE_PATH,
+        LOGIN_PATH,
+        SECOND_FACTOR_PATH,
+        CALLBACK_ROUTE,
+        INVITATION_PATH,
+        RESET_PATH,
+    }
 )
 """Endpoints that audit what they refuse, and say more of it than its status does."""
 _MAX_ENTRIES: Final = 10_000
@@ -188,6 +198,8 @@ class OpenIdProvider:
             answer: Answer = Server(snapshot).create_token_response(request)
             if grant_type == _oauth.TOKEN_EXCHANGE and answer.status == 200:
                 await self._audit_exchange(snapshot, peer)
+                if snapshot.person is not None:
+                    self.log_ins.note_use(snapshot.person.session_id)
             return answer
         except TooManyFailuresError as exc:
             return _slow_down(exc)
@@ -209,11 +221,13 @@ class OpenIdProvider:
             raise InvalidRequestError("Use one way of client authentication, not two")
         client_id = basic_id or given.get("client_id", "")
         self._limits.refuse_exhausted(peer.address)
+        known = await self._find_client(client_id)
         snapshot = Snapshot(
             self._settings,
             now=self._database.clock(),
             token_id=secrets.token_urlsafe(16),
-            client=await self._find_client(client_id),
+            # Whoever is unknown is asked for a secret too, which nobody has: the same work.
+            client=known or _oauth.phantom(client_id),
         )
         request = _oauth.Request(
             "POST",
@@ -225,7 +239,7 @@ class OpenIdProvider:
         try:
             Server(snapshot).authenticate_client(request, _oauth.AUTH_METHODS)
         except InvalidClientError:
-            await self._client_failed(snapshot.client, client_id, peer)
+            await self._client_failed(known, client_id, peer)
             # One text for unknown, disabled and wrong: Authlib's own tells them apart.
             raise InvalidClientError(
                 description="Client authentication failed", status_code=401
@@ -588,6 +602,8 @@ class OpenIdProvider:
 
     async def log_in_context(self, return_to: str) -> LogInContext | None:
         """Who waits behind the login page; None when ``return_to`` is not one of our requests."""
+        if is_own_invitation(return_to):
+            return LogInContext("your invitation", "")
         if not is_own_authorization(return_to):
             return None
         given = dict(parse_qsl(urlsplit(return_to).query))
@@ -619,8 +635,17 @@ class OpenIdProvider:
 
 def is_own_authorization(address: str) -> bool:
     """Whether a ``return_to`` leads to our own authorization endpoint and nowhere else."""
+    return _leads_to(AUTHORIZE_PATH, address)
+
+
+def is_own_invitation(address: str) -> bool:
+    """Whether a ``return_to`` leads to an invitation, which asks for a log-in of its own."""
+    return _leads_to(INVITATION_PATH, address)
+
+
+def _leads_to(path: str, address: str) -> bool:
     return (
-        address.startswith(f"{AUTHORIZE_PATH}?")
+        address.startswith(f"{path}?")
         and address.isascii()
         and address.isprintable()
         and "\\" not in address

@@ -9,8 +9,10 @@ from backend.managers.identity.models import (
     BrowserSession,
     ExternalLogInRow,
     IdentityProviderRow,
+    InvitationRow,
     LoginPolicyRow,
     OauthClient,
+    PasswordReset,
     PendingLogIn,
     RecoveryCode,
     RevokedToken,
@@ -61,6 +63,36 @@ DOMAINS: Final = Errand("identity.domains", tables_of(IdentityProviderRow), of_p
 
 RETENTION: Final = Errand(
     "identity.retention",
-    tables_of(AuthorizationCode, BrowserSession, ExternalLogInRow, PendingLogIn, RevokedToken),
+    tables_of(
+        AuthorizationCode,
+        BrowserSession,
+        ExternalLogInRow,
+        PasswordReset,
+        PendingLogIn,
+        RevokedToken,
+    ),
 )
 """Forgetting what has expired."""
+
+ACCOUNT: Final = Errand(
+    "identity.account", tables_of(BrowserSession, PasswordReset, PendingLogIn) | PEOPLE
+)
+"""What people do with their own account: it belongs to no tenant."""
+
+USERS: Final = Errand(
+    "identity.users",
+    tables_of(BrowserSession, PasswordReset, PendingLogIn) | PEOPLE,
+    of_platform=True,
+)
+"""People as the platform's administrators see them."""
+
+INVITE: Final = Errand("identity.invite", tables_of(InvitationRow) | PEOPLE, confined=True)
+"""One tenant's invitations; each statement is confined by hand."""
+
+JOIN: Final = Errand(
+    "identity.join", tables_of(InvitationRow, OauthClient, BrowserSession) | PEOPLE
+)
+"""Accepting one: whose link it is has to be known before its tenant is."""
+
+INVITATIONS: Final = Errand("identity.invitations", tables_of(InvitationRow))
+"""Forgetting those that ended."""

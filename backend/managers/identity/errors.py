@@ -1,6 +1,7 @@
 """What can go wrong with log-ins, tokens and clients, as a caller sees it.
 
-The codes begin with ``gateway``, where these rules once stood: a published code stays what it is.
+The first codes begin with ``gateway``, where these rules once stood: a published code stays what it
+is.
 """
 
 from backend.core.errors import (
@@ -133,3 +134,63 @@ class TooManyFailuresError(RateLimitedError):
             f"Try again in {self.retry_after_seconds} s",
             headers={"Retry-After": str(self.retry_after_seconds)},
         )
+
+
+class InvitationNotFoundError(NotFoundError):
+    """No such invitation in this tenant."""
+
+    code, title = "identity.invitation_not_found", "No such invitation"
+
+
+class InvitationUnknownError(NotFoundError):
+    """No invitation has this link, or no longer."""
+
+    code, title = "identity.invitation_unknown", "This invitation is not known"
+
+
+class InvitationExistsError(ConflictError):
+    """The e-mail has an invitation to this tenant that waits."""
+
+    code, title = "identity.invitation_exists", "There is an invitation for this e-mail already"
+
+
+class InvitationClosedError(ConflictError):
+    """It was accepted or revoked, or its time is over."""
+
+    code, title = "identity.invitation_closed", "This invitation has ended"
+
+
+class LogInFirstError(ForbiddenError):
+    """An invitation for somebody with a log-in, opened by somebody who is not logged in with it."""
+
+    code, title = "identity.log_in_first", "Log in as whom the invitation is for"
+
+
+class PasswordWrongError(InvalidInputError):
+    """The old password is not right: the caller is known, only this does not fit."""
+
+    code, title = "identity.password_wrong", "The old password is not right"
+
+
+class ResetUnknownError(NotFoundError):
+    """No link for a new password is this one, any more."""
+
+    code, title = "identity.reset_unknown", "This link does not work"
+
+
+class SessionNotFoundError(NotFoundError):
+    """The person is not logged in there."""
+
+    code, title = "identity.session_not_found", "No such session"
+
+
+class PersonOnlyError(ForbiddenError):
+    """A program asks for what only people have."""
+
+    code, title = "identity.person_only", "Only a person has this"
+
+
+class WeakPasswordError(InvalidInputError):
+    """Too short, too common, or made of the e-mail address."""
+
+    code, title = "identity.weak_password", "Choose another password"

@@ -16,10 +16,13 @@ from backend.core.errors import AppError, NotFoundError
 from backend.core.ids import PLATFORM_TENANT
 from backend.kit.limiter import GcraLimiter
 from backend.kit.outbound import Outbound
+from backend.managers.identity._accounts import Accounts
 from backend.managers.identity._clients import CONSOLE, Clients
 from backend.managers.identity._external import ExternalProviders
 from backend.managers.identity._external_log_ins import ExternalLogIns
 from backend.managers.identity._failures import FailureAudit, FailureLimits
+from backend.managers.identity._invitations import Invitations
+from backend.managers.identity._mail import SendMail
 from backend.managers.identity._policies import LoginPolicies, has_second_factor
 from backend.managers.identity._provider import OpenIdProvider
 from backend.managers.identity._providers import IdentityProviders
@@ -42,10 +45,12 @@ from backend.managers.identity.models import (
     BrowserSession,
     ExternalLogInRow,
     OauthClient,
+    PasswordReset,
     PendingLogIn,
     RevokedToken,
 )
 from backend.managers.identity.settings import IdentitySettings
+from backend.managers.orchestrator import OrchestratorManager
 from backend.managers.security import SecurityManager
 from backend.managers.tenant import TenantManager
 
@@ -87,6 +92,8 @@ class IdentityManager:
         policies: What tenants ask of log-ins.
         providers: Tenants' own identity providers.
         external_log_ins: Log-ins that come by them.
+        invitations: How people become members.
+        accounts: What people do with their own.
     """
 
     def __init__(
@@ -98,8 +105,23 @@ class IdentityManager:
         *,
         limiter: GcraLimiter,
         outbound: Outbound,
+        jobs: OrchestratorManager | None = None,
+        send_mail: SendMail | None = None,
         monotonic: Callable[[], float] = system_monotonic,
     ) -> None:
+        """Stand on the managers below.
+
+        Args:
+            database: What it opens its own transactions on.
+            security: Seals the signing keys.
+            tenants: Knows people and roles.
+            settings: Issuer, lifetimes, limits.
+            limiter: Counts failures.
+            outbound: Asks tenants' own providers.
+            jobs: Mails what strangers ask for, so that asking costs the same for everybody.
+            send_mail: Queues mail of the platform's own; None: the installation has no mail server.
+            monotonic: What time has passed.
+        """
         self._database = database
         self._tenants = tenants
         self._keys = KeyStore(
@@ -141,6 +163,24 @@ class IdentityManager:
             limits=limits,
             failures=self.failures,
         )
+        self.accounts = Accounts(
+            database,
+            tenants,
+            settings,
+            log_ins=self.provider.log_ins,
+            limits=limits,
+            failures=self.failures,
+            jobs=jobs,
+            send_mail=send_mail,
+        )
+        self.invitations = Invitations(
+            database,
+            tenants,
+            settings,
+            limits=limits,
+            failures=self.failures,
+            send_mail=send_mail,
+        )
         database.signals.subscribe(SIGNING_KEYS_CHANGED, lambda _: self._keys.forget())
 
     @asynccontextmanager
@@ -150,11 +190,13 @@ class IdentityManager:
             yield
         finally:
             await self.failures.flush(everything=True)
+            await self.provider.log_ins.flush()
 
     async def flush(self, _: Database) -> None:
         """Write the counts of failures whose window has closed."""
         try:
             await self.failures.flush()
+            await self.provider.log_ins.flush()
         except AppError as exc:
             logger.warning("failures_not_audited", extra={"cause": exc.code})
 
@@ -353,7 +395,7 @@ class IdentityManager:
             logger.info("signing_key_rotated", extra={"kid": kid})
 
     async def sweep_expired(self, tx: Tx) -> int:
-        """Delete what has expired: codes, sessions, log-ins half done, revocations.
+        """Delete what has expired: codes, sessions, log-ins half done, revocations, links.
 
         Needs the retention errand; returns how many rows went.
         """
@@ -364,6 +406,7 @@ class IdentityManager:
             PendingLogIn,
             ExternalLogInRow,
             RevokedToken,
+            PasswordReset,
         ):
             result = await tx.execute(
                 sa.delete(model)

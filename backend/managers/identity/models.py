@@ -45,6 +45,9 @@ class BrowserSession(Base):
     user_id: Mapped[str] = mapped_column(Id, index=True)
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
+    last_seen_at: Mapped[datetime]
+    address: Mapped[str]
+    agent: Mapped[str]
     # How they proved who they are, by RFC 8176, and when: at a provider it may have been long ago.
     methods: Mapped[list[str]] = mapped_column(Json)
     authenticated_at: Mapped[datetime]
@@ -148,6 +151,15 @@ class ExternalLogInRow(Base):
     expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
+class PasswordReset(Base):
+    """A link by which a person sets a new password; deleted by the one who uses it."""
+
+    __tablename__ = "password_resets"
+    token_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    user_id: Mapped[str] = mapped_column(Id, index=True)
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
 class AuthorizationCode(Base):
     """A code until it expires; ``jti`` is set by the one request that claims it."""
 
@@ -171,3 +183,31 @@ class RevokedToken(Base):
     __tablename__ = "revoked_tokens"
     jti: Mapped[str] = mapped_column(primary_key=True)
     expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class InvitationRow(TenantOwned, Base):
+    """Somebody who may become a member; ``open_key`` is the e-mail's identity while one waits."""
+
+    __tablename__ = "invitations"
+    tenant_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    email: Mapped[str]
+    open_key: Mapped[str | None]
+    name: Mapped[str]
+    role: Mapped[str]
+    # Whose link is this? Its tenant is not known before.
+    token_hash: Mapped[bytes] = mapped_column(unique=True)
+    invited_by: Mapped[str]
+    by_platform: Mapped[bool]
+    created_at: Mapped[datetime]
+    # A sweep's, of all tenants.
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    accepted_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+    __table_args__ = (sa.UniqueConstraint("tenant_id", "open_key"),)
+
+    @classmethod
+    def holds(cls) -> sa.ColumnElement[bool]:
+        """Which rows hold their role still: those that waited last, not what became of others."""
+        return cls.open_key.is_not(None)

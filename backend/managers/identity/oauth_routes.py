@@ -1,11 +1,8 @@
 """HTTP face of OAuth 2 and OpenID Connect: forms, cookies, redirects, metadata. No rules here."""
 
-import hashlib
-import hmac
-import secrets
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlencode
 
 import msgspec
 from starlette.requests import Request
@@ -17,6 +14,20 @@ from backend.managers.identity import _pages
 from backend.managers.identity._devices import DEVICE_SECONDS
 from backend.managers.identity._external import EXTERNAL_PATH
 from backend.managers.identity._external_log_ins import TRIP_SECONDS, ExternalLogIns
+from backend.managers.identity._forms import (
+    COOKIE_PATH,
+    DEVICE_COOKIE,
+    FORM_COOKIE,
+    FORM_TYPE,
+    NO_STORE,
+    SESSION_COOKIE,
+    Pairs,
+    form_token,
+    is_own_form,
+    peer_of,
+    read_form,
+    set_cookie,
+)
 from backend.managers.identity._logins import HalfWay, NewSession, Peer
 from backend.managers.identity._oauth import (
     AUTH_METHODS,
@@ -53,21 +64,13 @@ from backend.managers.identity.errors import (
     TooManyFailuresError,
 )
 from backend.managers.identity.manager import IdentityManager
+from backend.managers.identity.people_pages import people_pages
 
 __all__ = ["OPENAPI", "SESSION_COOKIE", "oauth_routes"]
 
-SESSION_COOKIE: Final = "email_sender_session"
-FORM_COOKIE: Final = "email_sender_form"
 SECOND_FACTOR_COOKIE: Final = "email_sender_second_factor"
 EXTERNAL_COOKIE: Final = "email_sender_external"
-DEVICE_COOKIE: Final = "email_sender_device"
-_COOKIE_PATH: Final = "/oauth"
-_MAX_FIELDS: Final = 50
-_FORM: Final = "application/x-www-form-urlencoded"
 _METADATA_SECONDS: Final = 300
-_NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
-
-Pairs = list[tuple[str, str]]
 
 
 def oauth_routes(identity: IdentityManager) -> list[Route]:
@@ -89,6 +92,7 @@ def oauth_routes(identity: IdentityManager) -> list[Route]:
         Route("/oauth/jwks", face.jwks, methods=["GET"]),
         Route("/.well-known/openid-configuration", face.metadata, methods=["GET"]),
         Route("/.well-known/oauth-authorization-server", face.metadata, methods=["GET"]),
+        *people_pages(identity),
     ]
 
 
@@ -111,42 +115,45 @@ class _Face:
     async def _answer_form(
         self, request: Request, act: Callable[[Pairs, str | None, Peer], Awaitable[Answer]]
     ) -> Response:
-        form = await _form(request)
+        form = await read_form(request)
         if form is None:
             return _json(
                 Answer(
                     400,
-                    {"error": "invalid_request", "error_description": f"The body is not {_FORM}"},
+                    {
+                        "error": "invalid_request",
+                        "error_description": f"The body is not {FORM_TYPE}",
+                    },
                     {},
                 )
             )
-        return _json(await act(form, request.headers.get("authorization"), _peer(request)))
+        return _json(await act(form, request.headers.get("authorization"), peer_of(request)))
 
     async def authorize(self, request: Request) -> Response:
         parameters: Pairs | None = list(request.query_params.multi_items())
         if request.method == "POST":
-            parameters = await _form(request)
+            parameters = await read_form(request)
         if parameters is None:
-            return _refusal_page("invalid_request", f"The body is not {_FORM}")
+            return _refusal_page("invalid_request", f"The body is not {FORM_TYPE}")
         log_in = await self._provider.log_ins.find(request.cookies.get(SESSION_COOKIE))
-        outcome = await self._provider.authorize(parameters, log_in, _peer(request))
+        outcome = await self._provider.authorize(parameters, log_in, peer_of(request))
         if isinstance(outcome, Refused):
             return _refusal_page(outcome.error, outcome.description)
         if isinstance(outcome, AskLogIn):
             query = urlencode({"return_to": outcome.return_to})
-            return RedirectResponse(f"/oauth/login?{query}", 303, headers=_NO_STORE)
-        return RedirectResponse(outcome.location, 303, headers=_NO_STORE)
+            return RedirectResponse(f"/oauth/login?{query}", 303, headers=NO_STORE)
+        return RedirectResponse(outcome.location, 303, headers=NO_STORE)
 
     async def show_log_in(self, request: Request) -> Response:
         return await self._log_in_page(request, request.query_params.get("return_to", ""))
 
     async def log_in(self, request: Request) -> Response:
-        form = dict(await _form(request) or [])
+        form = dict(await read_form(request) or [])
         return_to, email = form.get("return_to", ""), form.get("email", "")
         context = await self._provider.log_in_context(return_to)
         if context is None:
             return await self._log_in_page(request, return_to)
-        if not _is_own_form(request, form):
+        if not is_own_form(request, form):
             problem = "The form has expired. Try again."
             return await self._log_in_page(request, return_to, problem, email, status=403)
         elsewhere = await self._external.provider_of(email)
@@ -158,7 +165,7 @@ class _Face:
                 email,
                 form.get("password", ""),
                 replaces=request.cookies.get(SESSION_COOKIE),
-                peer=_peer(request),
+                peer=peer_of(request),
                 device=request.cookies.get(DEVICE_COOKIE),
             )
         except LoginRefusedError as exc:
@@ -170,19 +177,19 @@ class _Face:
             return page
         if isinstance(outcome, HalfWay):
             query = urlencode({"return_to": return_to})
-            answer = RedirectResponse(f"{SECOND_FACTOR_PATH}?{query}", 303, headers=_NO_STORE)
-            self._set_cookie(answer, SECOND_FACTOR_COOKIE, outcome.token, outcome.seconds)
+            answer = RedirectResponse(f"{SECOND_FACTOR_PATH}?{query}", 303, headers=NO_STORE)
+            set_cookie(answer, self._settings, SECOND_FACTOR_COOKIE, outcome.token, outcome.seconds)
             return answer
-        answer = RedirectResponse(without_prompt(return_to), 303, headers=_NO_STORE)
+        answer = RedirectResponse(without_prompt(return_to), 303, headers=NO_STORE)
         return await self._logged_in(answer, outcome)
 
     async def _logged_in(self, answer: Response, session: NewSession) -> Response:
-        self._set_cookie(answer, SESSION_COOKIE, session.cookie, session.seconds)
+        set_cookie(answer, self._settings, SESSION_COOKIE, session.cookie, session.seconds)
         if session.email:
             device = await self._provider.log_ins.remember_device(session.email)
-            self._set_cookie(answer, DEVICE_COOKIE, device, DEVICE_SECONDS)
+            set_cookie(answer, self._settings, DEVICE_COOKIE, device, DEVICE_SECONDS)
         for name in (FORM_COOKIE, SECOND_FACTOR_COOKIE):
-            answer.delete_cookie(name, path=_COOKIE_PATH)
+            answer.delete_cookie(name, path=COOKIE_PATH)
         return answer
 
     async def _elsewhere(self, return_to: str) -> str:
@@ -193,11 +200,11 @@ class _Face:
         return await self._elsewhere_page(request, request.query_params.get("return_to", ""))
 
     async def leave(self, request: Request) -> Response:
-        form = dict(await _form(request) or [])
+        form = dict(await read_form(request) or [])
         return_to, email = form.get("return_to", ""), form.get("email", "")
         if await self._provider.log_in_context(return_to) is None:
             return await self._elsewhere_page(request, return_to)
-        if not _is_own_form(request, form):
+        if not is_own_form(request, form):
             problem = "The form has expired. Try again."
             return await self._elsewhere_page(request, return_to, problem, email, status=403)
         provider = await self._external.provider_of(email)
@@ -212,7 +219,7 @@ class _Face:
         back = f"{LOGIN_PATH}?{urlencode({'return_to': return_to})}"
         try:
             departure = await self._external.depart(
-                provider, return_to, email=email[:254], peer=_peer(request)
+                provider, return_to, email=email[:254], peer=peer_of(request)
             )
         except ExternalLogInError:
             page = _pages.message_page(
@@ -228,7 +235,7 @@ class _Face:
             return HTMLResponse(page, 429, headers={**_pages.headers(), **exc.headers})
         page = _pages.departure_page(name=provider.name, address=departure.address, back=back)
         answer = HTMLResponse(page, headers=_pages.headers())
-        self._set_cookie(answer, EXTERNAL_COOKIE, departure.cookie, TRIP_SECONDS)
+        set_cookie(answer, self._settings, EXTERNAL_COOKIE, departure.cookie, TRIP_SECONDS)
         return answer
 
     async def _elsewhere_page(
@@ -243,7 +250,7 @@ class _Face:
         context = await self._provider.log_in_context(return_to)
         if context is None:
             return await self._log_in_page(request, return_to)
-        cookie, csrf = _form_token(request)
+        cookie, csrf = form_token(request)
         page = _pages.elsewhere_page(
             csrf=csrf,
             return_to=return_to,
@@ -252,7 +259,7 @@ class _Face:
             problem=problem,
         )
         answer = HTMLResponse(page, status, headers=_pages.headers())
-        self._set_cookie(answer, FORM_COOKIE, cookie, None)
+        set_cookie(answer, self._settings, FORM_COOKIE, cookie, None)
         return answer
 
     async def arrive(self, request: Request) -> Response:
@@ -266,7 +273,7 @@ class _Face:
                 given,
                 cookie=request.cookies.get(EXTERNAL_COOKIE),
                 replaces=request.cookies.get(SESSION_COOKIE),
-                peer=_peer(request),
+                peer=peer_of(request),
             )
         except ExternalLogInError as exc:
             page = _pages.message_page(
@@ -276,31 +283,31 @@ class _Face:
                 problem=f"{exc.title}.",
             )
             answer: Response = HTMLResponse(page, 401, headers=_pages.headers())
-            answer.delete_cookie(EXTERNAL_COOKIE, path=_COOKIE_PATH)
+            answer.delete_cookie(EXTERNAL_COOKIE, path=COOKIE_PATH)
             return answer
         except TooManyFailuresError as exc:
             page = _pages.message_page(title=exc.title, lead="", problem=f"{exc.detail}.")
             return HTMLResponse(page, 429, headers={**_pages.headers(), **exc.headers})
         if isinstance(arrival.outcome, HalfWay):
             query = urlencode({"return_to": arrival.return_to})
-            answer = RedirectResponse(f"{SECOND_FACTOR_PATH}?{query}", 303, headers=_NO_STORE)
+            answer = RedirectResponse(f"{SECOND_FACTOR_PATH}?{query}", 303, headers=NO_STORE)
             token, seconds = arrival.outcome
-            self._set_cookie(answer, SECOND_FACTOR_COOKIE, token, seconds)
+            set_cookie(answer, self._settings, SECOND_FACTOR_COOKIE, token, seconds)
         else:
-            answer = RedirectResponse(without_prompt(arrival.return_to), 303, headers=_NO_STORE)
+            answer = RedirectResponse(without_prompt(arrival.return_to), 303, headers=NO_STORE)
             answer = await self._logged_in(answer, arrival.outcome)
-        answer.delete_cookie(EXTERNAL_COOKIE, path=_COOKIE_PATH)
+        answer.delete_cookie(EXTERNAL_COOKIE, path=COOKIE_PATH)
         return answer
 
     async def show_second_factor(self, request: Request) -> Response:
         return await self._second_factor_page(request, request.query_params.get("return_to", ""))
 
     async def second_factor(self, request: Request) -> Response:
-        form = dict(await _form(request) or [])
+        form = dict(await read_form(request) or [])
         return_to = form.get("return_to", "")
         if await self._provider.log_in_context(return_to) is None:
             return await self._second_factor_page(request, return_to)
-        if not _is_own_form(request, form):
+        if not is_own_form(request, form):
             problem = "The form has expired. Try again."
             return await self._second_factor_page(request, return_to, problem, status=403)
         try:
@@ -308,7 +315,7 @@ class _Face:
                 request.cookies.get(SECOND_FACTOR_COOKIE, ""),
                 form.get("code", ""),
                 replaces=request.cookies.get(SESSION_COOKIE),
-                peer=_peer(request),
+                peer=peer_of(request),
                 device=request.cookies.get(DEVICE_COOKIE),
             )
         except LogInExpiredError as exc:
@@ -326,7 +333,7 @@ class _Face:
             shown = _pages.recovery_codes_page(codes=codes, return_to=onward)
             answer: Response = HTMLResponse(shown, headers=_pages.headers())
         else:
-            answer = RedirectResponse(onward, 303, headers=_NO_STORE)
+            answer = RedirectResponse(onward, 303, headers=NO_STORE)
         return await self._logged_in(answer, session)
 
     async def _second_factor_page(
@@ -338,14 +345,14 @@ class _Face:
         if context is None or awaited is None:
             # Nothing waits here, or no longer: from the beginning, where there is one.
             return await self._log_in_page(request, return_to, problem, status=status)
-        cookie, csrf = _form_token(request)
+        cookie, csrf = form_token(request)
         enrolment = awaited.secret and enrolment_of(awaited.secret, awaited.user.email)
         page = _pages.second_factor_page(
             csrf=csrf, return_to=return_to, enrolment=enrolment or None, problem=problem
         )
         headers = _pages.headers(redirect_origin=context.redirect_origin)
         answer = HTMLResponse(page, status, headers=headers)
-        self._set_cookie(answer, FORM_COOKIE, cookie, None)
+        set_cookie(answer, self._settings, FORM_COOKIE, cookie, None)
         return answer
 
     async def _log_in_page(
@@ -362,7 +369,7 @@ class _Face:
             lead = "Open the page you want to use; it leads you here when a log-in is needed."
             page = _pages.message_page(title="Nothing to log in to", lead=lead)
             return HTMLResponse(page, 400, headers=_pages.headers())
-        cookie, csrf = _form_token(request)
+        cookie, csrf = form_token(request)
         page = _pages.log_in_page(
             csrf=csrf,
             return_to=return_to,
@@ -373,14 +380,14 @@ class _Face:
         )
         headers = _pages.headers(redirect_origin=context.redirect_origin)
         answer = HTMLResponse(page, status, headers=headers)
-        self._set_cookie(answer, FORM_COOKIE, cookie, None)
+        set_cookie(answer, self._settings, FORM_COOKIE, cookie, None)
         return answer
 
     async def log_out(self, request: Request) -> Response:
         """RP-initiated log-out: at once for whoever brings an id token, else after asking."""
         given = dict(request.query_params)
         if request.method == "POST":
-            given = dict(await _form(request) or [])
+            given = dict(await read_form(request) or [])
         log_in = await self._provider.log_ins.find(request.cookies.get(SESSION_COOKIE))
         redirect_uri = given.get("post_logout_redirect_uri", "")
         hint = await self._provider.read_log_out_hint(given.get("id_token_hint", ""), redirect_uri)
@@ -394,35 +401,35 @@ class _Face:
                 ends.append(log_in.session_id)
         elif log_in is None:
             may_redirect = False
-        elif request.method == "POST" and _is_own_form(request, given):
+        elif request.method == "POST" and is_own_form(request, given):
             may_redirect = False
             ends.append(log_in.session_id)
             actor = f"user:{log_in.user.id}"
         else:
-            cookie, csrf = _form_token(request)
+            cookie, csrf = form_token(request)
             page = _pages.log_out_page(csrf=csrf, name=log_in.user.name or log_in.user.email)
             answer: Response = HTMLResponse(page, headers=_pages.headers())
-            self._set_cookie(answer, FORM_COOKIE, cookie, None)
+            set_cookie(answer, self._settings, FORM_COOKIE, cookie, None)
             return answer
         if ends:
-            await self._provider.log_ins.end(ends, actor=actor, peer=_peer(request))
+            await self._provider.log_ins.end(ends, actor=actor, peer=peer_of(request))
         if may_redirect:
             state = {"state": given["state"]} if "state" in given else {}
             joint = "&" if "?" in redirect_uri else "?"
             target = f"{redirect_uri}{joint}{urlencode(state)}" if state else redirect_uri
-            answer = RedirectResponse(target, 303, headers=_NO_STORE)
+            answer = RedirectResponse(target, 303, headers=NO_STORE)
         else:
             page = _pages.message_page(title="Logged out", lead="You can close this page.")
             answer = HTMLResponse(page, headers=_pages.headers())
         if log_in is not None and log_in.session_id in ends:
-            answer.delete_cookie(SESSION_COOKIE, path=_COOKIE_PATH)
+            answer.delete_cookie(SESSION_COOKIE, path=COOKIE_PATH)
         return answer
 
     async def user_info(self, request: Request) -> Response:
         principal: Principal | None = request.scope.get("principal")
         if principal is None or principal.kind != "user":
             raise CredentialInvalidError
-        return _json(Answer(200, await self._provider.user_info(principal.subject), _NO_STORE))
+        return _json(Answer(200, await self._provider.user_info(principal.subject), NO_STORE))
 
     async def jwks(self, request: Request) -> Response:
         del request
@@ -435,17 +442,6 @@ class _Face:
         del request
         headers = {"Cache-Control": f"public, max-age={_METADATA_SECONDS}"}
         return Response(self._metadata, headers=headers, media_type="application/json")
-
-    def _set_cookie(self, answer: Response, name: str, value: str, seconds: int | None) -> None:
-        answer.set_cookie(
-            name,
-            value,
-            max_age=seconds,
-            path=_COOKIE_PATH,
-            secure=self._settings.secure,
-            httponly=True,
-            samesite="lax",
-        )
 
 
 def metadata(issuer: str, permissions: Iterable[str]) -> dict[str, Any]:
@@ -489,38 +485,9 @@ def metadata(issuer: str, permissions: Iterable[str]) -> dict[str, Any]:
     }
 
 
-async def _form(request: Request) -> Pairs | None:
-    """The fields of a urlencoded body; None when it is something else, or holds a NUL.
-
-    The body's size is the pipeline's business. The multipart parser is never asked: no field of
-    ours is a file.
-    """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != _FORM:
-        return None
-    try:
-        text = (await request.body()).decode()
-        pairs = parse_qsl(
-            text,
-            keep_blank_values=True,
-            encoding="utf-8",
-            errors="strict",
-            max_num_fields=_MAX_FIELDS,
-        )
-    except ValueError:
-        return None
-    return None if any("\x00" in value for _, value in pairs) else pairs
-
-
-def _peer(request: Request) -> Peer:
-    client = request.client
-    address = request.scope.get("address") or (client.host if client else "")
-    return Peer(str(address), str(request.scope.get("request_id", "")))
-
-
 def _json(answer: Answer) -> Response:
     content = msgspec.json.encode(answer.body) if answer.body else b""
-    headers = {**_NO_STORE, **answer.headers}
+    headers = {**NO_STORE, **answer.headers}
     headers.pop("Content-Type", None)
     media_type = "application/json" if content else None
     return Response(content, answer.status, headers=headers, media_type=media_type)
@@ -533,26 +500,3 @@ def _refusal_page(error: str, description: str) -> Response:
         problem=f"{description} ({error})",
     )
     return HTMLResponse(page, 400, headers=_pages.headers())
-
-
-def _form_token(request: Request) -> tuple[str, str]:
-    """The cookie that ties a form to this browser, and the value the form carries."""
-    cookie = request.cookies.get(FORM_COOKIE, "")
-    if len(cookie) != 43:
-        cookie = secrets.token_urlsafe(32)
-    return cookie, _token_of(cookie)
-
-
-def _token_of(cookie: str) -> str:
-    # Derived, not equal: a page that leaks its form does not leak the cookie.
-    return hashlib.sha256(f"form:{cookie}".encode()).hexdigest()
-
-
-def _is_own_form(request: Request, form: dict[str, str]) -> bool:
-    """Whether this browser got the form from us and sent it from our own page."""
-    origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
-        return False
-    cookie = request.cookies.get(FORM_COOKIE, "")
-    given = form.get("csrf", "")
-    return bool(cookie) and hmac.compare_digest(_token_of(cookie).encode(), given.encode())

@@ -47,6 +47,12 @@ class IdentitySettings(BaseModel):
             " administrators, or everybody."
         ),
     )
+    reset_seconds: int = Field(
+        1800, ge=60, le=86_400, description="How long the link for a new password works."
+    )
+    invitation_seconds: int = Field(
+        259_200, ge=600, le=2_592_000, description="How long the link of an invitation works."
+    )
     step_up_seconds: int = Field(
         600,
         ge=60,

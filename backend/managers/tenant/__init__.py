@@ -7,9 +7,10 @@ Owns ``tenants``, ``tenant_certificates``, ``users``, ``memberships``, ``roles``
 from backend.core.room import ADMIN, OWNER, PLATFORM_ADMIN, PLATFORM_READ, VIEWER, Room, Tick
 from backend.managers.tenant._lifecycle import Certificate
 from backend.managers.tenant._password import hash_password
+from backend.managers.tenant._people import Account, User, email_identity
 from backend.managers.tenant._roles import PlatformRole, Role, RoleDefinition, Roles
 from backend.managers.tenant._values import PRINCIPALS, Tenant
-from backend.managers.tenant.errands import MEMBERS, PEOPLE, PLATFORM
+from backend.managers.tenant.errands import MEMBER_READ, MEMBER_WRITE, MEMBERS, PEOPLE, PLATFORM
 from backend.managers.tenant.errors import (
     ConfirmationError,
     LastAdministratorError,
@@ -17,6 +18,7 @@ from backend.managers.tenant.errors import (
     LoginExistsError,
     MemberExistsError,
     MemberNotFoundError,
+    OwnAccountError,
     PermissionUnknownError,
     RoleBuiltInError,
     RoleChangedError,
@@ -31,7 +33,7 @@ from backend.managers.tenant.errors import (
     TenantSuspendedError,
     TooManyRolesError,
 )
-from backend.managers.tenant.manager import Member, Membership, TenantManager, User
+from backend.managers.tenant.manager import Member, Membership, TenantManager
 from backend.managers.tenant.models import (
     CertificateRow,
     MatrixRow,
@@ -50,8 +52,8 @@ ROOM = Room(
     models=(TenantRow, CertificateRow, UserRow, MembershipRow, RoleRow, MatrixRow),
     role_holders=(MembershipRow,),
     permissions={
-        "member:read": VIEWER,
-        "member:write": ADMIN,
+        MEMBER_READ: VIEWER,
+        MEMBER_WRITE: ADMIN,
         "role:read": VIEWER,
         "role:write": ADMIN,
         "owner:write": OWNER,
@@ -67,9 +69,13 @@ ROOM = Room(
         "tenant.restored": PLATFORM_READ,
         "tenant.purged": PLATFORM_READ,
         "user.platform_role_changed": PLATFORM_READ,
-        "member.added": "member:read",
-        "member.role_changed": "member:read",
-        "member.removed": "member:read",
+        "member.added": MEMBER_READ,
+        "member.role_changed": MEMBER_READ,
+        "member.removed": MEMBER_READ,
+        "member.disabled": MEMBER_READ,
+        "member.enabled": MEMBER_READ,
+        "user.disabled": PLATFORM_READ,
+        "user.enabled": PLATFORM_READ,
         "role.saved": "role:read",
         "role.deleted": "role:read",
     },
@@ -80,10 +86,13 @@ ROOM = Room(
 
 __all__ = [
     "MEMBERS",
+    "MEMBER_READ",
+    "MEMBER_WRITE",
     "PEOPLE",
     "PLATFORM",
     "PRINCIPALS",
     "ROOM",
+    "Account",
     "Certificate",
     "ConfirmationError",
     "LastAdministratorError",
@@ -93,6 +102,7 @@ __all__ = [
     "MemberExistsError",
     "MemberNotFoundError",
     "Membership",
+    "OwnAccountError",
     "PermissionUnknownError",
     "PlatformRole",
     "Role",
@@ -114,5 +124,6 @@ __all__ = [
     "TenantSuspendedError",
     "TooManyRolesError",
     "User",
+    "email_identity",
     "hash_password",
 ]

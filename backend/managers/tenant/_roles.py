@@ -1,6 +1,6 @@
 """The permission matrix: the built-in roles, over what all rooms declare, and each tenant's own."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, get_args
@@ -90,7 +90,8 @@ class Roles:
 
         Args:
             declared: Permission to the built-in roles that hold it.
-            role_holders: Models whose rows hold a role, by its name, in the column ``role``.
+            role_holders: Models whose rows hold a role, by its name, in the column ``role``: all
+                rows, or those that a class method ``holds`` gives the condition of.
 
         Raises:
             ValueError: A permission is to be held by a role that is none, or both in a tenant and
@@ -345,7 +346,7 @@ class Roles:
             await tx.scalar(
                 sa.select(sa.func.count())
                 .select_from(model)
-                .where(model.tenant_id == tx.tenant_id, model.role == name)
+                .where(model.tenant_id == tx.tenant_id, model.role == name, _holds(model))
             )
             for model in self._role_holders
         ]
@@ -360,6 +361,11 @@ class Roles:
             row.version,
             row.updated_at,
         )
+
+
+def _holds(model: type[Any]) -> sa.ColumnElement[bool]:
+    condition: Callable[[], sa.ColumnElement[bool]] = getattr(model, "holds", sa.true)
+    return condition()
 
 
 def refuse_beyond(tx: Tx, needed: frozenset[str], holder: frozenset[str] | None) -> None:

@@ -13,6 +13,10 @@ from backend.managers.tenant.models import (
     UserRow,
 )
 
+MEMBER_READ: Final = "member:read"
+MEMBER_WRITE: Final = "member:write"
+"""Permissions over who belongs to a tenant: whoever invites asks for them too."""
+
 PEOPLE: Final = tables_of(TenantRow, UserRow, MembershipRow, RoleRow, MatrixRow)
 """What looking up a tenant, a person, a membership or what its role permits reads: for the errands
 of upper rooms."""

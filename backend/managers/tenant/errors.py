@@ -73,6 +73,12 @@ class LastOwnerError(ConflictError):
     code, title = "tenant.last_owner", "The last owner cannot leave"
 
 
+class OwnAccountError(ConflictError):
+    """Nobody locks themselves out."""
+
+    code, title = "tenant.own_account", "Nobody disables their own account"
+
+
 class RoleTooHighError(ForbiddenError):
     """Nobody grants, or takes away, permissions they lack."""
 

@@ -1,8 +1,8 @@
 """Rules for tenants, the people in them and what their roles permit."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -10,6 +10,13 @@ from backend.core.database import Database, Integrity, ReadTx, Tx
 from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.core.paging import newest
 from backend.managers.tenant._lifecycle import Lifecycle
+from backend.managers.tenant._people import (
+    LOCAL_ISSUER,
+    People,
+    User,
+    email_identity,
+    user_of,
+)
 from backend.managers.tenant._platform_roles import PlatformRoles
 from backend.managers.tenant._roles import PlatformRole, Roles
 from backend.managers.tenant._values import PRINCIPALS, Tenant, tenant_of
@@ -18,6 +25,7 @@ from backend.managers.tenant.errors import (
     LoginExistsError,
     MemberExistsError,
     MemberNotFoundError,
+    OwnAccountError,
     RoleTooHighError,
     SlugTakenError,
     TenantNotFoundError,
@@ -25,18 +33,8 @@ from backend.managers.tenant.errors import (
 from backend.managers.tenant.models import MembershipRow, TenantRow, UserRow
 from backend.managers.tenant.settings import TenantSettings
 
-LOCAL_ISSUER: Final = "local"
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """A person as others see them; never carries the password hash."""
-
-    id: str
-    email: str
-    name: str
-    platform_role: str | None
-    disabled: bool
+InviteOwner = Callable[[Tx, Tenant, str], Awaitable[str]]
+"""Invites whoever has an e-mail address to own a tenant, and gives the link that accepts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +55,16 @@ class Member:
     name: str
     role: str
     created_at: datetime
+    disabled: bool = False
 
 
 class TenantManager:
     """Tenants, users, memberships. Methods on users and tenants need a system errand.
 
     Attributes:
+        roles: What each of them permits.
+        people: Everybody who logs in, for the platform's administrators.
+        invite_owner: How an upper room invites a tenant's first owner; set when it is made.
         lifecycle: What becomes of whole tenants, and who is refused meanwhile.
     """
 
@@ -75,6 +77,8 @@ class TenantManager:
         """
         self.roles = roles
         self.platform_roles = PlatformRoles(roles)
+        self.people = People()
+        self.invite_owner: InviteOwner | None = None
         self.lifecycle = Lifecycle(timedelta(days=settings.deletion_grace_days))
 
     async def purge_due(self, database: Database) -> None:
@@ -106,6 +110,37 @@ class TenantManager:
         tx.audit("tenant.created", f"tenant:{row.id}", slug=slug, name=name)
         tx.emit("tenant.created", f"tenant:{row.id}", slug=slug, name=name)
         return tenant_of(row)
+
+    async def found_tenant(
+        self, tx: Tx, *, slug: str, name: str, owner_email: str | None, founder: str
+    ) -> tuple[Tenant, str | None]:
+        """Create a tenant that ``founder`` owns, or that somebody is invited to own.
+
+        Nobody is made an owner by their e-mail alone: who has it says so by the invitation, whose
+        link is returned. Until then the tenant has no owner.
+
+        Raises:
+            SlugTakenError: Another tenant has the slug.
+        """
+        tenant = await self.create_tenant(tx, slug=slug, name=name)
+        if owner_email is None:
+            await self.add_member(
+                tx, tenant_id=tenant.id, user_id=founder, role="owner", granter=None
+            )
+            return tenant, None
+        return tenant, await self.invite_another_owner(tx, tenant.id, owner_email)
+
+    async def invite_another_owner(self, tx: Tx, tenant_id: str, email: str) -> str:
+        """Invite somebody to own a tenant, by the platform; returns the link.
+
+        One that waits for the same e-mail is void then.
+
+        Raises:
+            TenantNotFoundError: There is none.
+        """
+        if self.invite_owner is None:
+            raise RuntimeError("nobody here invites owners")
+        return await self.invite_owner(tx, await self.get_tenant(tx, tenant_id), email)
 
     async def get_tenant(self, tx: ReadTx, tenant_id: str) -> Tenant:
         """One tenant.
@@ -156,7 +191,7 @@ class TenantManager:
         row = UserRow(
             id=uuid7(),
             issuer=LOCAL_ISSUER,
-            subject=email.casefold(),
+            subject=email_identity(email),
             email=email,
             name=name,
             password_hash=password_hash,
@@ -175,35 +210,57 @@ class TenantManager:
             tenant_id=audit_tenant_id,
             platform_role=platform_role,
         )
-        return _user(row)
+        return user_of(row)
 
     async def find_login(self, tx: ReadTx, email: str) -> tuple[User, str | None] | None:
         """The person who logs in with this e-mail and their password hash, if there is one."""
         row = await tx.scalar(
             sa.select(UserRow).where(
-                UserRow.issuer == LOCAL_ISSUER, UserRow.subject == email.strip().casefold()
+                UserRow.issuer == LOCAL_ISSUER, UserRow.subject == email_identity(email)
             )
         )
-        return (_user(row), row.password_hash) if row else None
+        return (user_of(row), row.password_hash) if row else None
 
-    async def set_password(self, tx: Tx, *, email: str, password_hash: str) -> User:
+    async def rename_user(self, tx: Tx, user_id: str, name: str) -> User:
+        """Give a person another name.
+
+        Raises:
+            MemberNotFoundError: There is none.
+        """
+        row = await tx.scalar(sa.select(UserRow).where(UserRow.id == user_id).with_for_update())
+        if row is None:
+            raise MemberNotFoundError
+        row.name = name
+        tx.audit("user.renamed", f"user:{row.id}", tenant_id=PLATFORM_TENANT)
+        tx.signal(PRINCIPALS, f"user:{row.id}")
+        return user_of(row)
+
+    async def set_password(
+        self, tx: Tx, *, email: str, password_hash: str, action: str = "user.password_reset"
+    ) -> User:
         """Replace a local log-in's password. Log-ins that it began go on: the caller ends them.
+
+        Args:
+            tx: Under an errand that may touch people.
+            email: Who logs in so.
+            password_hash: Of the new one.
+            action: What the trail calls it.
 
         Raises:
             MemberNotFoundError: Nobody logs in with this e-mail.
         """
         row = await tx.scalar(
             sa.select(UserRow)
-            .where(UserRow.issuer == LOCAL_ISSUER, UserRow.subject == email.strip().casefold())
+            .where(UserRow.issuer == LOCAL_ISSUER, UserRow.subject == email_identity(email))
             .with_for_update()
         )
         if row is None:
             detail = "Nobody logs in with this e-mail"
             raise MemberNotFoundError(detail)
         row.password_hash = password_hash
-        tx.audit("user.password_reset", f"user:{row.id}")
+        tx.audit(action, f"user:{row.id}")
         tx.signal(PRINCIPALS, f"user:{row.id}")
-        return _user(row)
+        return user_of(row)
 
     async def get_user(self, tx: ReadTx, user_id: str) -> User:
         """One person.
@@ -214,7 +271,7 @@ class TenantManager:
         row = await tx.scalar(sa.select(UserRow).where(UserRow.id == user_id))
         if row is None:
             raise MemberNotFoundError
-        return _user(row)
+        return user_of(row)
 
     async def meet(self, tx: Tx, *, issuer: str, subject: str, email: str, name: str) -> User:
         """The person whom another issuer names so, made when they come for the first time.
@@ -250,7 +307,7 @@ class TenantManager:
             tx.audit("user.created", f"user:{row.id}", platform_role=None, issuer=issuer)
         else:
             row.email, row.name = email, name
-        return _user(row)
+        return user_of(row)
 
     async def place(self, tx: Tx, *, tenant_id: str, user_id: str, role: str) -> None:
         """Make a person's membership what another system says; nobody's who is an owner.
@@ -279,19 +336,34 @@ class TenantManager:
         found = await tx.execute(
             sa.select(TenantRow, MembershipRow.role)
             .join(MembershipRow, MembershipRow.tenant_id == TenantRow.id)
-            .where(MembershipRow.user_id == user_id, TenantRow.state == "active")
+            .where(
+                MembershipRow.user_id == user_id,
+                MembershipRow.disabled.is_(False),
+                TenantRow.state == "active",
+            )
             .order_by(MembershipRow.created_at, TenantRow.id)
         )
         return [(tenant_of(row), role) for row, role in found.all()]
 
     async def find_membership(self, tx: ReadTx, tenant_id: str, user_id: str) -> Membership | None:
-        """The person's role in the tenant, if they have one."""
+        """The person's role in the tenant, if they have one and may use it."""
         row = await tx.scalar(
             sa.select(MembershipRow).where(
-                MembershipRow.tenant_id == tenant_id, MembershipRow.user_id == user_id
+                MembershipRow.tenant_id == tenant_id,
+                MembershipRow.user_id == user_id,
+                MembershipRow.disabled.is_(False),
             )
         )
         return Membership(row.tenant_id, row.user_id, row.role) if row else None
+
+    async def is_member(self, tx: ReadTx, user_id: str) -> bool:
+        """Whether a person belongs to the transaction's tenant, disabled or not."""
+        found = await tx.scalar(
+            sa.select(MembershipRow.user_id).where(
+                MembershipRow.tenant_id == tx.tenant_id, MembershipRow.user_id == user_id
+            )
+        )
+        return found is not None
 
     async def list_members(
         self, tx: ReadTx, *, limit: int, before_id: str | None = None
@@ -326,6 +398,7 @@ class TenantManager:
                 "user_id": user_id,
                 "role": role,
                 "created_at": tx.now(),
+                "disabled": False,
             },
             conflict=["tenant_id", "user_id"],
         )
@@ -335,73 +408,6 @@ class TenantManager:
         tx.emit("member.added", f"user:{user_id}", tenant_id=tenant_id, role=role)
         tx.signal(PRINCIPALS, f"user:{user_id}")
         return Membership(tenant_id, user_id, role)
-
-    async def add_first_owner(
-        self, tx: Tx, *, tenant_id: str, email: str | None, otherwise: str
-    ) -> None:
-        """Make somebody the owner of a new tenant: who has ``email``, else the user ``otherwise``.
-
-        Raises:
-            MemberNotFoundError: Nobody logs in with this e-mail.
-        """
-        if email is not None:
-            found = await self.find_login(tx, email)
-            if found is None:
-                detail = "Nobody logs in with this e-mail"
-                raise MemberNotFoundError(detail)
-            user_id = found[0].id
-        else:
-            user_id = otherwise
-        await self.add_member(tx, tenant_id=tenant_id, user_id=user_id, role="owner", granter=None)
-
-    async def invite_member(
-        self,
-        tx: Tx,
-        *,
-        email: str,
-        name: str,
-        role: str,
-        password_hash: str | None,
-        granter: frozenset[str],
-    ) -> Member:
-        """Add a person to the transaction's tenant, creating their log-in when a hash is given.
-
-        Raises:
-            RoleTooHighError: The role has permissions the granter lacks.
-            RoleUnknownError: The tenant has no such role.
-            MemberNotFoundError: Nobody logs in with this e-mail and no password came with it.
-            LoginExistsError: A password came with an e-mail that has a log-in already.
-            MemberExistsError: They are a member already.
-        """
-        await self.roles.refuse_higher(tx, role, granter)
-        found = await self.find_login(tx, email)
-        if found is None and password_hash is None:
-            detail = "Nobody logs in with this e-mail: give a password to create the log-in"
-            raise MemberNotFoundError(detail)
-        if found is None:
-            user = await self.create_user(
-                tx,
-                email=email,
-                name=name,
-                password_hash=password_hash,
-                audit_tenant_id=tx.tenant_id,
-            )
-        elif password_hash is not None:
-            # An existing log-in keeps its own password: a tenant's admin must not be able to reset
-            # it for somebody who also belongs to other tenants. Nor may it be let in silently:
-            # another tenant's admin may have made it, with a password known to them, for this day.
-            detail = "It keeps its own password. Leave the password out to add whoever has it"
-            raise LoginExistsError(detail)
-        else:
-            user = found[0]
-        await self.add_member(
-            tx,
-            tenant_id=tx.tenant_id,
-            user_id=user.id,
-            role=role,
-            granter=granter,
-        )
-        return Member(user.id, user.email, user.name, role, tx.now())
 
     async def set_role(self, tx: Tx, *, user_id: str, role: str, granter: frozenset[str]) -> Member:
         """Change a member's role.
@@ -415,8 +421,8 @@ class TenantManager:
         user, row = await self._locked_member(tx, user_id)
         await self.roles.refuse_higher(tx, row.role, granter, taken=True)
         await self.roles.refuse_higher(tx, role, granter)
-        if row.role == "owner" and role != "owner":
-            await self._refuse_last_owner(tx)
+        if row.role == "owner" and role != "owner" and not row.disabled:
+            await self._refuse_last_owner(tx, user_id)
         before, row.role = row.role, role
         tx.audit("member.role_changed", f"user:{user_id}", before=before, after=role)
         tx.emit("member.role_changed", f"user:{user_id}", before=before, after=role)
@@ -433,12 +439,51 @@ class TenantManager:
         """
         _, row = await self._locked_member(tx, user_id)
         await self.roles.refuse_higher(tx, row.role, remover, taken=True)
-        if row.role == "owner":
-            await self._refuse_last_owner(tx)
+        if row.role == "owner" and not row.disabled:
+            await self._refuse_last_owner(tx, user_id)
         await tx.session.delete(row)
         tx.audit("member.removed", f"user:{user_id}", role=row.role)
         tx.emit("member.removed", f"user:{user_id}", role=row.role)
         tx.signal(PRINCIPALS, f"user:{user_id}")
+
+    async def disable_member(self, tx: Tx, *, user_id: str, by: frozenset[str]) -> Member:
+        """Keep a member out of this tenant until they are enabled; tokens bound to it are void now.
+
+        Their role stays, and their place in other tenants.
+
+        Raises:
+            MemberNotFoundError: Not a member of this tenant.
+            OwnAccountError: It is whoever asks.
+            RoleTooHighError: The member has permissions that ``by`` lacks.
+            LastOwnerError: It would leave the tenant without an owner who may act.
+        """
+        if tx.scope.actor == f"user:{user_id}":
+            raise OwnAccountError
+        user, row = await self._locked_member(tx, user_id)
+        await self.roles.refuse_higher(tx, row.role, by, taken=True)
+        if row.role == "owner" and not row.disabled:
+            await self._refuse_last_owner(tx, user_id)
+        return self._set_disabled(tx, user, row, disabled=True)
+
+    async def enable_member(self, tx: Tx, *, user_id: str, by: frozenset[str]) -> Member:
+        """Let a member act again, in the role they have.
+
+        Raises:
+            MemberNotFoundError: Not a member of this tenant.
+            RoleTooHighError: The member has permissions that ``by`` lacks.
+        """
+        user, row = await self._locked_member(tx, user_id)
+        await self.roles.refuse_higher(tx, row.role, by)
+        return self._set_disabled(tx, user, row, disabled=False)
+
+    @staticmethod
+    def _set_disabled(tx: Tx, user: UserRow, row: MembershipRow, *, disabled: bool) -> Member:
+        row.disabled = disabled
+        act = "member.disabled" if disabled else "member.enabled"
+        tx.audit(act, f"user:{row.user_id}", role=row.role)
+        tx.emit(act, f"user:{row.user_id}", role=row.role)
+        tx.signal(PRINCIPALS, f"user:{row.user_id}")
+        return _member(user, row)
 
     async def _locked_member(self, tx: Tx, user_id: str) -> tuple[UserRow, MembershipRow]:
         # All of the tenant's memberships, not one row: two owners leaving at the same moment
@@ -460,19 +505,25 @@ class TenantManager:
             raise MemberNotFoundError
         return found[0], found[1]
 
-    async def _refuse_last_owner(self, tx: Tx) -> None:
-        owners: Any = await tx.scalar(
-            sa.select(sa.func.count())
-            .select_from(MembershipRow)
-            .where(MembershipRow.tenant_id == tx.tenant_id, MembershipRow.role == "owner")
+    async def _refuse_last_owner(self, tx: Tx, user_id: str) -> None:
+        """Refuse when nobody else owns the tenant who may act."""
+        other = await tx.scalar(
+            sa.select(MembershipRow.user_id)
+            .join(UserRow, UserRow.id == MembershipRow.user_id)
+            .where(
+                MembershipRow.tenant_id == tx.tenant_id,
+                MembershipRow.role == "owner",
+                MembershipRow.disabled.is_(False),
+                MembershipRow.user_id != user_id,
+                UserRow.disabled.is_(False),
+            )
+            .limit(1)
         )
-        if owners <= 1:
+        if other is None:
             raise LastOwnerError
 
 
-def _user(row: UserRow) -> User:
-    return User(row.id, row.email, row.name, row.platform_role, row.disabled)
-
-
 def _member(user: UserRow, membership: MembershipRow) -> Member:
-    return Member(user.id, user.email, user.name, membership.role, membership.created_at)
+    return Member(
+        user.id, user.email, user.name, membership.role, membership.created_at, membership.disabled
+    )

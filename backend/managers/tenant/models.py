@@ -68,6 +68,7 @@ class MembershipRow(TenantOwned, Base):
     user_id: Mapped[str] = mapped_column(Id, sa.ForeignKey("users.id"), primary_key=True)
     role: Mapped[str]
     created_at: Mapped[datetime]
+    disabled: Mapped[bool] = mapped_column(default=False, server_default=sa.false())
 
     # A log-in's alone: which tenants is this person of?
     __table_args__ = (sa.Index(None, "user_id"),)

@@ -1,6 +1,5 @@
 """HTTP face of tenants and members: parse, call, shape. No rules here."""
 
-import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
@@ -11,17 +10,15 @@ from backend.core.room import PLATFORM_READ, PLATFORM_WRITE
 from backend.http.deps import Caller, Db, IdPath, manager_of, requires
 from backend.http.etag import IfMatch, etag, expected_version
 from backend.http.pagination import Page, PageQuery, page_of
-from backend.http.reply import leads_to, problems, reply
+from backend.http.reply import SHOWN_ONCE, leads_to, problems, reply
 from backend.http.schemas import view
-from backend.managers.tenant._password import hash_password
 from backend.managers.tenant._roles import ROLE_PATTERN, RoleDefinition
 from backend.managers.tenant.errands import MEMBERS, PLATFORM
 from backend.managers.tenant.errors import (
     LastAdministratorError,
     LastOwnerError,
-    LoginExistsError,
-    MemberExistsError,
     MemberNotFoundError,
+    OwnAccountError,
     PermissionUnknownError,
     RoleBuiltInError,
     RoleChangedError,
@@ -35,14 +32,16 @@ from backend.managers.tenant.errors import (
 )
 from backend.managers.tenant.manager import TenantManager
 from backend.managers.tenant.schemas import (
-    MemberCreate,
     MemberOut,
     MemberPatch,
+    OwnerInvitationOut,
+    OwnerInvite,
     PlatformRolePut,
     PlatformUserOut,
     RoleOut,
     RolePut,
     TenantCreate,
+    TenantCreatedOut,
     TenantOut,
 )
 
@@ -57,7 +56,6 @@ RoleNamePath = Annotated[
     str,
     Path(description="Name of a role", pattern=ROLE_PATTERN, max_length=40, examples=["billing"]),
 ]
-_USER_ID = {"user_id": "$response.body#/id"}
 RoleGranter = Annotated[SystemScope, requires("platform_role:write", errand=PLATFORM)]
 _ROLE_NAME = {"name": "$response.body#/name"}
 
@@ -76,15 +74,16 @@ async def list_tenants(
     "/platform/tenants",
     tags=["platform"],
     status_code=201,
-    response_model=TenantOut,
+    response_model=TenantCreatedOut,
     responses={
         201: leads_to(
             get_tenant=_TENANT,
             rename_tenant=_TENANT,
             suspend_tenant=_TENANT,
             delete_tenant={**_TENANT, "slug": "$response.body#/slug"},
+            invite_owner=_TENANT,
         ),
-        **problems(SlugTakenError, MemberNotFoundError, InvalidInputError),
+        **problems(SlugTakenError, InvalidInputError),
     },
 )
 async def create_tenant(
@@ -95,16 +94,21 @@ async def create_tenant(
     tenants: Tenants,
     db: Db,
 ) -> Response:
-    """Create a tenant and make somebody its owner: the caller, unless an e-mail says who."""
+    """Create a tenant: the caller owns it, or whoever is invited to.
+
+    Until the invitation is accepted the tenant has no owner.
+    """
     if body.owner_email is None and caller.kind != "user":
         raise InvalidInputError("A program owns nothing: name who does").at("owner_email")
     user_id = caller.subject.removeprefix("user:")
     async with db.transaction(scope) as tx:
-        tenant = await tenants.create_tenant(tx, slug=body.slug, name=body.name)
-        await tenants.add_first_owner(
-            tx, tenant_id=tenant.id, email=body.owner_email, otherwise=user_id
+        tenant, link = await tenants.found_tenant(
+            tx, slug=body.slug, name=body.name, owner_email=body.owner_email, founder=user_id
         )
-        return reply(request, tx, view(TenantOut, tenant), status=201)
+        if link is None:
+            return reply(request, tx, view(TenantOut, tenant), status=201)
+        made = view(TenantCreatedOut, tenant, owner_invitation_link=link)
+        return reply(request, tx, made, status=201, headers=SHOWN_ONCE)
 
 
 @router.get(
@@ -118,6 +122,27 @@ async def get_tenant(
     """Get one tenant."""
     async with db.read(scope) as tx:
         return view(TenantOut, await tenants.get_tenant(tx, tenant_id))
+
+
+@router.post(
+    "/platform/tenants/{tenant_id}/invite-owner",
+    tags=["platform"],
+    status_code=201,
+    response_model=OwnerInvitationOut,
+    responses=problems(TenantNotFoundError),
+)
+async def invite_owner(
+    request: Request,
+    tenant_id: IdPath,
+    body: OwnerInvite,
+    scope: PlatformWriter,
+    tenants: Tenants,
+    db: Db,
+) -> Response:
+    """Invite somebody to own a tenant, one that has no owner among them."""
+    async with db.transaction(scope) as tx:
+        link = await tenants.invite_another_owner(tx, tenant_id, body.email)
+        return reply(request, tx, OwnerInvitationOut(link=link), status=201, headers=SHOWN_ONCE)
 
 
 @router.get("/roles", tags=["members"])
@@ -212,46 +237,6 @@ async def list_members(
     return page_of(MemberOut, rows, page)
 
 
-@router.post(
-    "/members",
-    tags=["members"],
-    status_code=201,
-    response_model=MemberOut,
-    responses={
-        201: leads_to(set_member_role=_USER_ID, remove_member=_USER_ID, set_platform_role=_USER_ID),
-        **problems(
-            MemberExistsError,
-            LoginExistsError,
-            MemberNotFoundError,
-            RoleTooHighError,
-            InvalidInputError,
-            RoleUnknownError,
-        ),
-    },
-)
-async def add_member(
-    request: Request,
-    body: MemberCreate,
-    scope: MemberWriter,
-    caller: Caller,
-    tenants: Tenants,
-    db: Db,
-) -> Response:
-    """Add a person: one known by e-mail, or a new one when a password is given."""
-    password = body.password.get_secret_value() if body.password else None
-    hashed = await asyncio.to_thread(hash_password, password) if password else None
-    async with db.transaction(scope) as tx:
-        member = await tenants.invite_member(
-            tx,
-            email=body.email,
-            name=body.name,
-            role=body.role,
-            password_hash=hashed,
-            granter=caller.permissions,
-        )
-        return reply(request, tx, view(MemberOut, member), status=201)
-
-
 @router.put(
     "/members/{user_id}",
     tags=["members"],
@@ -273,6 +258,46 @@ async def set_member_role(
             tx, user_id=user_id, role=body.role, granter=caller.permissions
         )
     return view(MemberOut, member)
+
+
+@router.post(
+    "/members/{user_id}/disable",
+    tags=["members"],
+    response_model=MemberOut,
+    responses=problems(MemberNotFoundError, RoleTooHighError, LastOwnerError, OwnAccountError),
+)
+async def disable_member(
+    request: Request,
+    user_id: IdPath,
+    scope: MemberWriter,
+    caller: Caller,
+    tenants: Tenants,
+    db: Db,
+) -> Response:
+    """Keep a member out of this tenant; tokens bound to it stop working at once."""
+    async with db.transaction(scope) as tx:
+        member = await tenants.disable_member(tx, user_id=user_id, by=caller.permissions)
+        return reply(request, tx, view(MemberOut, member))
+
+
+@router.post(
+    "/members/{user_id}/enable",
+    tags=["members"],
+    response_model=MemberOut,
+    responses=problems(MemberNotFoundError, RoleTooHighError),
+)
+async def enable_member(
+    request: Request,
+    user_id: IdPath,
+    scope: MemberWriter,
+    caller: Caller,
+    tenants: Tenants,
+    db: Db,
+) -> Response:
+    """Let a member act again, in the role they have."""
+    async with db.transaction(scope) as tx:
+        member = await tenants.enable_member(tx, user_id=user_id, by=caller.permissions)
+        return reply(request, tx, view(MemberOut, member))
 
 
 @router.delete(

@@ -3,38 +3,21 @@
 from datetime import datetime
 from typing import Annotated
 
-from email_validator import EmailNotValidError, validate_email
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, Field
 
-from backend.http.schemas import Input, Name
+from backend.http.schemas import Email, Input, Name, ShownOnce
 from backend.managers.tenant._roles import PlatformRole, Role
-
-
-def _email(text: str) -> str:
-    try:
-        found = validate_email(
-            text, check_deliverability=False, test_environment=True, globally_deliverable=False
-        )
-    except EmailNotValidError as exc:
-        raise ValueError(str(exc)) from exc
-    return found.normalized
-
-
-Email = Annotated[
-    str, Field(max_length=254, json_schema_extra={"format": "email"}), AfterValidator(_email)
-]
-
 
 Slug = Annotated[str, Field(min_length=2, max_length=40, pattern=r"^[a-z][a-z0-9-]*[a-z0-9]$")]
 
 
 class TenantCreate(Input):
-    """A new tenant, and who owns it first: a person who logs in here already."""
+    """A new tenant, and who shall own it."""
 
     slug: Slug = Field(examples=["acme"])
     name: Name = Field(examples=["Acme Ltd"])
     owner_email: Email | None = Field(
-        None, description="An existing person who becomes the owner; the caller when omitted"
+        None, description="Who is invited to own it; the caller owns it when omitted"
     )
 
 
@@ -86,14 +69,35 @@ class TenantCertificateOut(BaseModel):
     audit_root: str = Field(description="Its chain hash, in hex")
 
 
-class MemberCreate(Input):
-    """A person to add: somebody known by e-mail, or, with a password, a new log-in."""
+class TenantCreatedOut(TenantOut, ShownOnce):
+    """A new tenant, with the link by which its first owner comes in if somebody was invited."""
+
+    secrets = ("owner_invitation_link",)
+    another = "Resend the invitation to get another one."
+
+    owner_invitation_link: str | None = Field(
+        None,
+        description="Accepts the invitation, once; mailed too where the platform has a mail server."
+        " Shown once, absent from a replay",
+    )
+
+
+class OwnerInvite(Input):
+    """Who shall own a tenant."""
 
     email: Email = Field(examples=["grace@example.test"])
-    name: Name = Field(examples=["Grace Hopper"])
-    role: Role = Field(examples=["viewer"])
-    password: SecretStr | None = Field(
-        None, min_length=12, max_length=200, examples=["correct horse battery staple"]
+
+
+class OwnerInvitationOut(ShownOnce):
+    """The link by which an owner comes in."""
+
+    secrets = ("link",)
+    another = "Invite them again to get another one."
+
+    link: str = Field(
+        "",
+        description="Accepts the invitation, once; mailed too where the platform has a mail server."
+        " Shown once, absent from a replay",
     )
 
 
@@ -111,6 +115,7 @@ class MemberOut(BaseModel):
     name: str
     role: str
     created_at: datetime
+    disabled: bool = Field(description="Kept out of this tenant")
 
 
 class PlatformRolePut(Input):

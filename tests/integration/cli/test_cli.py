@@ -194,6 +194,34 @@ class TestBootstrap:
         assert made["admin_email"] == "ada@example.test"
         assert "admin_password" not in made
 
+    def test_invites_a_person_and_prints_the_link(self, shell):
+        shell.run("bootstrap")
+        link = shell.run("invite", "--tenant", "demo", "grace@example.test", "--role", "owner")
+        assert link.startswith("http://localhost:8400/oauth/invitation?token=")
+        said = shell.fail("invite", "--tenant", "demo", "Grace@Example.test")
+        assert said.startswith("There is an invitation for this e-mail already")
+
+    def test_lists_people_and_keeps_one_out(self, shell, database_url):
+        async def make_two() -> None:
+            platform = compose(Settings())
+            async with platform.database.transaction(SystemScope(EVERYTHING)) as tx:
+                for name in ("Ada", "Grace"):
+                    await platform.of(TenantManager).create_user(
+                        tx, email=f"{name}@example.test", name=name, password_hash=None
+                    )
+            await platform.database.aclose()
+
+        shell.run("bootstrap")
+        asyncio.run(make_two())
+        assert shell.run("user-list", "ada@") == "Ada@example.test\tactive\tAda\n"
+        shell.run("user-disable", "ADA@example.test")
+        assert shell.run("user-list", "ada@") == "Ada@example.test\tdisabled\tAda\n"
+        shell.run("user-enable", "ada@example.test")
+        assert "disabled" not in shell.run("user-list")
+        assert shell.fail("user-disable", "x@example.test") == "nobody logs in with x@example.test"
+        said = shell.fail("user-disable", "admin@email-sender.example")
+        assert "Nobody else owns demo" in said
+
     def test_a_root_key_of_another_installation_changes_nothing(self, shell, tmp_path):
         shell.run("bootstrap")
 

@@ -12,7 +12,9 @@ def installed(shell):
 class TestTenants:
     def test_are_made_suspended_resumed_and_listed(self, installed):
         said = installed.run("tenant-create", "acme", "Acme Ltd", "--owner", "ada@example.test")
-        assert said == "acme\tactive\tAcme Ltd\t\n"
+        made, link, _ = said.split("\n")
+        assert made == "acme\tactive\tAcme Ltd\t"
+        assert link.startswith("http://localhost:8400/oauth/invitation?token=")
         installed.run("tenant-suspend", "acme", "--reason", "unpaid")
         assert installed.run("tenant-list") == (
             "acme\tsuspended\tAcme Ltd\tunpaid\n" + "demo\tactive\tDemo\t\n"

@@ -71,6 +71,7 @@ ACROSS_TENANTS = {
     "ix_email_suppressions_expires_at": "a sweep",
     "ix_events_unsequenced": "the sequencer, in the order of telling",
     "ix_idempotency_records_expires_at": "a sweep",
+    "ix_invitations_expires_at": "a sweep",
     "ix_jobs_finished_at": "a sweep",
     "ix_memberships_user_id": "a log-in: of which tenants is this person?",
     "ix_metric_rollups_window_at": "a sweep",
@@ -78,6 +79,7 @@ ACROSS_TENANTS = {
     "ix_identity_providers_id": "a log-in that comes back: from whose provider?",
     "uq_api_keys_key_hash": "a key: whose is it?",
     "uq_identity_providers_domain": "a log-in: whose domain is this?",
+    "uq_invitations_token_hash": "a link: whose invitation is it?",
     "uq_oauth_clients_client_id": "a log-in: whose client is this?",
 }
 

@@ -22,7 +22,7 @@ from pydantic import SecretStr
 from backend.app import compose, create_app
 from backend.core.audit import sequence
 from backend.core.clock import monotonic
-from backend.core.context import Scope
+from backend.core.context import Scope, SystemScope
 from backend.core.cursors import EventConsumer, EventDispatcher, check_cursors
 from backend.core.database import Base
 from backend.core.events import read_span
@@ -31,12 +31,15 @@ from backend.managers.email import EmailSettings
 from backend.managers.gateway import GatewayManager, GatewaySettings
 from backend.managers.identity import IdentityManager, IdentitySettings
 from backend.managers.orchestrator import OrchestratorManager, Worker
+from backend.managers.tenant import TenantManager
 from backend.migrations import runner
 from backend.settings import DatabaseSettings, Settings, TelemetrySettings
 from backend.sink import SmtpSink
 from backend.worker import sweep
 from tests.integration.http.test_permissions import FREE, PERMISSIONS
+from tests.support.errands import EVERYTHING
 from tests.support.growth import address_of, fill
+from tests.support.invitations import accept_async
 from tests.support.plans import Plans, watch
 from tests.support.platform import App, TenantClient
 from tests.support.roles import ROLES
@@ -340,13 +343,35 @@ async def use_relays(house: House, ada: TenantClient, email: dict[str, Any]) -> 
 
 
 async def keep_people(house: House, ada: TenantClient) -> None:
-    member = {"email": f"{uuid7()}@example.test", "name": "Grace", "role": "viewer"}
-    member["password"] = "correct horse battery"
-    made = (await house.ask(ada, "POST /api/v1/members", json=member)).json()
-    person = {"user_id": made["id"]}
+    guest = {"email": f"{uuid7()}@example.test", "name": "Grace", "role": "viewer"}
+    made = (await house.ask(ada, "POST /api/v1/invitations", json=guest)).json()
+    invitation = {"invitation_id": made["id"]}
+    again = "POST /api/v1/invitations/{invitation_id}/resend"
+    link = (await house.ask(ada, again, path=invitation)).json()["link"]
+    joined = await accept_async(
+        house.client(), link, email=guest["email"], name="Grace", password="correct horse battery"
+    )
+    assert joined.status_code == 200, joined.text
+    other = await house.ask(
+        ada, "POST /api/v1/invitations", json={**guest, "email": "late@example.test"}
+    )
+    await house.ask(
+        ada,
+        "DELETE /api/v1/invitations/{invitation_id}",
+        path={"invitation_id": other.json()["id"]},
+    )
+    members = (await house.ask(ada, "GET /api/v1/members", params={"limit": 200})).json()["items"]
+    person = {"user_id": next(one["id"] for one in members if one["email"] == guest["email"])}
     role = {"role": "operator"}
     await house.ask(ada, "PUT /api/v1/members/{user_id}", path=person, json=role)
-    await keep_second_factors(house, ada, made["id"])
+    await keep_second_factors(house, ada, person["user_id"])
+    for act in ("disable", "enable"):
+        await house.ask(ada, f"POST /api/v1/members/{{user_id}}/{act}", path=person)
+    await keep_an_account(house, ada, person["user_id"])
+    admin = await speaking(house, ada, "admin", platform=True)
+    await house.ask(admin, "GET /api/v1/platform/users/{user_id}", path=person)
+    for act in ("disable", "enable"):
+        await house.ask(admin, f"POST /api/v1/platform/users/{{user_id}}/{act}", path=person)
     await house.ask(ada, "DELETE /api/v1/members/{user_id}", path=person)
     client = {"name": "flow", "role": "workflow"}
     made = (await house.ask(ada, "POST /api/v1/clients", json=client)).json()
@@ -404,15 +429,38 @@ async def keep_providers(house: House, ada: TenantClient, admin: TenantClient) -
     await house.ask(ada, "DELETE /api/v1/identity-providers/{provider_id}", path=one)
 
 
+async def keep_an_account(house: House, ada: TenantClient, user_id: str) -> None:
+    """What a person does with their own."""
+    who = await speaking(house, ada, "person", user_id=user_id)
+    await house.ask(who, "GET /api/v1/me/profile")
+    await house.ask(who, "PUT /api/v1/me/profile", json={"name": "Grace Hopper"})
+    passwords = {"old_password": "correct horse battery", "new_password": "correct horse battery"}
+    changed = await house.ask(who, "PUT /api/v1/me/password", json=passwords)
+    assert changed.status_code == 204, changed.text
+    await house.ask(who, "GET /api/v1/me/sessions")
+    other = {"session_id": str(uuid7())}
+    await house.ask(who, "DELETE /api/v1/me/sessions/{session_id}", path=other)
+    await house.ask(who, "DELETE /api/v1/me/sessions")
+    signed = await house.ask(who, "GET /api/v1/me/sign-ins")
+    assert signed.status_code == 200, signed.text
+
+
 async def platform_admin(house: House, ada: TenantClient) -> TenantClient:
     """Somebody who may do what the platform's administrators do."""
+    return await speaking(house, ada, "admin", platform=True)
+
+
+async def speaking(
+    house: House, ada: TenantClient, name: str, *, platform: bool = False, user_id: str = ""
+) -> TenantClient:
+    """Whoever sends ``name`` as their credential: with the platform's rights too, or a person."""
     gateway = house.platform.of(GatewayManager)
     principal = await gateway.authenticate(
         ada.http.headers["Authorization"].removeprefix("Bearer ")
     )
-    http = house.client(Authorization="Bearer admin")
+    http = house.client(Authorization=f"Bearer {name}")
     known = gateway.cached_principal
-    rights = principal.permissions | ROLES.of_platform
+    more = ROLES.of_platform if platform else frozenset()
 
     def cached(credential: str) -> Any:
         if credential.startswith("user:"):
@@ -423,15 +471,15 @@ async def platform_admin(house: House, ada: TenantClient) -> TenantClient:
                 permissions=frozenset(),
                 logged_in_at=datetime.now(UTC).timestamp(),
             )
-        if credential != "admin":
+        if credential != name:
             return known(credential)
         return type(principal)(
-            subject=principal.subject,
-            kind=principal.kind,
+            subject=f"user:{user_id}" if user_id else principal.subject,
+            kind="user" if user_id else principal.kind,
             tenant_id=principal.tenant_id,
-            permissions=rights,
+            permissions=principal.permissions | more,
             role="owner",
-            platform_role="administrator",
+            platform_role="administrator" if platform else "",
         )
 
     gateway.cached_principal = cached  # type: ignore[method-assign]
@@ -457,10 +505,15 @@ async def keep_the_platform(house: House, ada: TenantClient, admin: TenantClient
     await house.ask(admin, "POST /api/v1/platform/tenants", json=slug)
     which = {"tenant_id": ada.tenant.id}
     await house.ask(admin, "GET /api/v1/platform/tenants/{tenant_id}", path=which)
+    owner = {"email": "owner@example.test"}
+    path = "POST /api/v1/platform/tenants/{tenant_id}/invite-owner"
+    await house.ask(admin, path, path=which, json=owner)
     await house.ask(admin, "POST /api/v1/platform/signing-keys/rotate")
-    body = {"email": f"{uuid7()}@example.test", "name": "Grace", "role": "viewer"}
-    made = await ada.http.post("/api/v1/members", json=body | {"password": "correct horse b"})
-    person = {"user_id": made.json()["id"]}
+    async with house.platform.database.transaction(SystemScope(EVERYTHING)) as tx:
+        grace = await house.platform.of(TenantManager).create_user(
+            tx, email=f"{uuid7()}@example.test", name="Grace", password_hash=None
+        )
+    person = {"user_id": grace.id}
     reset = await house.ask(admin, "DELETE /api/v1/platform/users/{user_id}/totp", path=person)
     assert reset.status_code == 204, reset.text
     await house.ask(admin, "GET /api/v1/platform/roles")
@@ -588,6 +641,8 @@ LISTS: dict[str, list[dict[str, str]]] = {
     "GET /api/v1/limits": [{}],
     "GET /api/v1/members": [{}],
     "GET /api/v1/platform/limits": [{}, {"tenant_id": NO_TENANT}],
+    "GET /api/v1/invitations": [{}],
+    "GET /api/v1/platform/users": [{}, {"q": "nobody@"}],
     "GET /api/v1/platform/tenants": [{}],
     "GET /api/v1/platform/clients": [{}],
     "GET /api/v1/platform/api-keys": [{}],

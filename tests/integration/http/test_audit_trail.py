@@ -18,8 +18,8 @@ from backend.core.clock import system_clock
 from backend.core.context import Principal, SystemScope
 from backend.core.ids import PLATFORM_TENANT
 from backend.managers.gateway import GatewayManager
-from backend.managers.tenant import PLATFORM, TenantManager
-from tests.support.operations import Operations
+from backend.managers.tenant import PLATFORM, TenantManager, hash_password
+from tests.support.operations import PASSWORD, Operations
 from tests.support.platform import App, TenantClient
 from tests.support.roles import ROLES
 
@@ -50,7 +50,7 @@ async def become_everybody(app: App, ada: TenantClient, monkeypatch: pytest.Monk
             tx,
             email="ada@example.test",
             name="Ada",
-            password_hash=None,
+            password_hash=hash_password(PASSWORD),
             platform_role="administrator",
         )
         await tenants.add_member(

@@ -51,10 +51,15 @@ async def test_api_keys(app: App) -> None:
 
 async def _member(app: App, ada: TenantClient) -> str:
     name = secrets.token_hex(4)
-    body = {"email": f"{name}@example.test", "name": name, "role": "viewer"}
-    answer = await ada.http.post("/api/v1/members", json={**body, "password": "correct horse 9"})
-    assert answer.status_code == 201, answer.text
-    return str(answer.json()["id"])
+    async with app.platform.database.transaction(SystemScope(PLATFORM)) as tx:
+        tenants = app.platform.of(TenantManager)
+        user = await tenants.create_user(
+            tx, email=f"{name}@example.test", name=name, password_hash=None
+        )
+        await tenants.add_member(
+            tx, tenant_id=ada.tenant.id, user_id=user.id, role="viewer", granter=None
+        )
+    return user.id
 
 
 async def test_members_and_tenants(app: App) -> None:

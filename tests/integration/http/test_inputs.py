@@ -33,7 +33,7 @@ def with_text(text: str) -> list[tuple[str, str, Any]]:
         ("PUT", "email-templates/a", {"subject": "a", "text": text}),
         ("PUT", "email-settings", SETTINGS | {"from_name": text}),
         ("POST", "clients", {"name": text, "role": "viewer"}),
-        ("POST", "members", {"email": "g@e.test", "name": text, "role": "viewer"}),
+        ("POST", "invitations", {"email": "g@e.test", "name": text, "role": "viewer"}),
     ]
 
 

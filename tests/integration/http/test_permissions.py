@@ -14,7 +14,7 @@ from tests.support.roles import ROLES
 
 # What everybody may ask who is somebody: who am I, and what happens. Each kind of event has a
 # permission of its own (tests/integration/http/test_event_stream.py). And of people what is their
-# own (tests/integration/identity/test_second_factor.py).
+# own, whatever their role (tests/integration/identity/test_second_factor.py, test_accounts.py).
 FREE = {
     "GET /api/v1/me",
     "GET /api/v1/events",
@@ -23,6 +23,13 @@ FREE = {
     "POST /api/v1/me/totp/confirm",
     "POST /api/v1/me/totp/recovery-codes",
     "DELETE /api/v1/me/totp",
+    "GET /api/v1/me/profile",
+    "PUT /api/v1/me/profile",
+    "PUT /api/v1/me/password",
+    "GET /api/v1/me/sessions",
+    "DELETE /api/v1/me/sessions",
+    "DELETE /api/v1/me/sessions/{session_id}",
+    "GET /api/v1/me/sign-ins",
 }
 # Not an operation's: it decides whose role may be handed out (see the tenant manager).
 GRANTS = {"owner:write"}

@@ -19,6 +19,7 @@ from backend.managers.tenant import (
     TooManyRolesError,
 )
 from backend.managers.tenant.models import RoleRow
+from tests.security.conftest import People
 from tests.support.errands import EVERYTHING
 from tests.support.roles import ROLES
 
@@ -59,6 +60,14 @@ class TenantRoles:
     async def permissions_of(self, name, roles=None):
         async with self.database.read(self.scope()) as tx:
             return await (roles or self.roles).permissions_of(tx, name)
+
+
+async def member(app, caller, role):
+    """Somebody of the caller's tenant."""
+    people = People(app)
+    person = await people.person()
+    await people.member(caller.tenant, person, role)
+    return person
 
 
 @pytest.fixture
@@ -180,13 +189,15 @@ class TestDelete:
         answer = await ada.http.delete("/api/v1/roles/billing")
         assert (answer.status_code, answer.json()["code"]) == (404, "tenant.role_not_found")
         await ada.http.put("/api/v1/roles/billing", json={"permissions": ["email:read"]})
-        member = {"email": "bo@example.test", "name": "Bo", "role": "billing", "password": "x" * 12}
-        bo = (await ada.http.post("/api/v1/members", json=member)).json()
+        bo = await member(app, ada, "billing")
         made = {"name": "n", "role": "billing"}
         client = (await ada.http.post("/api/v1/clients", json=made)).json()
         key = (await ada.http.post("/api/v1/api-keys", json=made)).json()
+        guest = {"email": "guest@example.test", "name": "Guest", "role": "billing"}
+        invited = (await ada.http.post("/api/v1/invitations", json=guest)).json()
         for count, path in (
-            (3, f"/api/v1/members/{bo['id']}"),
+            (4, f"/api/v1/invitations/{invited['id']}"),
+            (3, f"/api/v1/members/{bo.id}"),
             (2, f"/api/v1/clients/{client['id']}"),
             (1, f"/api/v1/api-keys/{key['id']}"),
         ):
@@ -262,8 +273,7 @@ class TestHolders:
         made = {"name": "n", "role": "chief"}
         client = (await ada.http.post("/api/v1/clients", json=made)).json()
         key = (await ada.http.post("/api/v1/api-keys", json=made)).json()
-        member = {"email": "bo@example.test", "name": "Bo", "role": "chief", "password": "x" * 12}
-        bo = (await ada.http.post("/api/v1/members", json=member)).json()
+        bo = await member(app, ada, "chief")
         for method, path, body in (
             ("PUT", "/api/v1/roles/chief", {"permissions": ["role:read"]}),
             ("DELETE", "/api/v1/roles/chief", None),
@@ -272,8 +282,8 @@ class TestHolders:
             ("POST", f"/api/v1/clients/{client['id']}/rotate", None),
             ("DELETE", f"/api/v1/clients/{client['id']}", None),
             ("DELETE", f"/api/v1/api-keys/{key['id']}", None),
-            ("PUT", f"/api/v1/members/{bo['id']}", {"role": "viewer"}),
-            ("DELETE", f"/api/v1/members/{bo['id']}", None),
+            ("PUT", f"/api/v1/members/{bo.id}", {"role": "viewer"}),
+            ("DELETE", f"/api/v1/members/{bo.id}", None),
         ):
             answer = await eve.http.request(method, path, json=body)
             assert (answer.status_code, answer.json()["code"]) == (

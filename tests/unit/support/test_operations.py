@@ -36,7 +36,7 @@ async def test_takes_the_shortest_way_that_links_lead() -> None:
 
 async def test_names_what_is_free_anew_and_leaves_what_is_bound() -> None:
     all_of_them = able(PROMISED)
-    first, second = [(await all_of_them.prepare("add_member")).body for _ in range(2)]
+    first, second = [(await all_of_them.prepare("create_invitation")).body for _ in range(2)]
     assert first["email"].endswith("-grace@example.test")
     assert first["email"] != second["email"]
     assert first["role"] == second["role"] == "viewer"
@@ -49,9 +49,9 @@ async def test_says_which_link_and_which_example_is_missing() -> None:
     del document["paths"]["/api/v1/api-keys"]["post"]["responses"]["201"]["links"]
     with pytest.raises(LookupError, match="no response leads to revoke_api_key"):
         await able(document).prepare("revoke_api_key")
-    del document["components"]["schemas"]["MemberPatch"]["properties"]["role"]["examples"]
-    with pytest.raises(LookupError, match="MemberPatch has no example of role"):
-        await able(document).prepare("set_member_role")
+    del document["components"]["schemas"]["ClientCreate"]["properties"]["role"]["examples"]
+    with pytest.raises(LookupError, match="ClientCreate has no example of role"):
+        await able(document).prepare("create_client")
 
 
 async def test_a_refusal_is_told_with_its_answer() -> None:

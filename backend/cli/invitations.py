@@ -1,0 +1,36 @@
+"""Invitations: how an operator brings a person into a tenant."""
+
+import argparse
+import sys
+from typing import Final, get_args
+
+from backend.app import Platform
+from backend.cli.command import OPERATOR, tenant_command
+from backend.core.context import Scope, SystemScope
+from backend.managers.identity import INVITE, IdentityManager
+from backend.managers.tenant import Role
+
+
+async def _invite(platform: Platform, scope: Scope, options: argparse.Namespace) -> None:
+    """Print the link; where the platform has a mail server it is mailed too."""
+    who = SystemScope(INVITE, actor=OPERATOR, tenant_id=scope.tenant_id)
+    async with platform.database.transaction(who) as tx:
+        _, link = await platform.of(IdentityManager).invitations.create(
+            tx, email=options.email, name="", role=options.role, granter=None
+        )
+    sys.stdout.write(f"{link}\n")
+
+
+def _invite_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("email")
+    parser.add_argument("--role", choices=get_args(Role), default="viewer")
+
+
+COMMANDS: Final = (
+    tenant_command(
+        "invite",
+        "invite a person to a tenant, and print the link that accepts",
+        _invite,
+        _invite_options,
+    ),
+)

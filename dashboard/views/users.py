@@ -1,0 +1,66 @@
+"""Users: everybody who logs in to this platform, for its administrators."""
+
+from typing import Final
+
+from dashboard import pages, state
+from dashboard.client import Api, models
+from dashboard.pages import Act, Column, ListPage, Words
+from dashboard.widgets import markup
+
+
+def _state(item: models.UserOut) -> str:
+    return "disabled" if item.disabled else "active"
+
+
+def _places(item: models.UserOut) -> None:
+    """Draw the tenants that the opened person belongs to."""
+    found = state.current().api.get_user(item.id).tenants
+    markup.facts(
+        [(one.name, f"{one.role}, kept out there" if one.disabled else one.role) for one in found]
+        or [("Tenants", "none")]
+    )
+
+
+PAGE: Final = ListPage(
+    key="users",
+    of=models.UserOut,
+    title="Users",
+    lead="Everybody who logs in to this platform, in whatever tenant.",
+    noun="user",
+    nothing="People appear when they accept an invitation.",
+    fetch=Api.list_users,
+    write="platform:write",
+    name=lambda item: item.name or item.email,
+    filters=(Words("q", "E-mail or name", "ada@example.test"),),
+    columns=(
+        Column("name", "Name", "strong"),
+        Column("email", "E-mail"),
+        Column("state", "State", "badge", value=_state),
+        Column("created_at", "Since (UTC)", "time"),
+    ),
+    facts=(
+        Column(
+            "platform_role", "Role on the platform", none="none",
+        ),
+    ),
+    export=("id", "email", "name", "platform_role", "disabled", "created_at"),
+    below=_places,
+    acts=(
+        Act(
+            key="disable", label="Disable", icon=":material/person_off:",
+            call=Api.disable_user, yes="Disable this person", said="{0} is kept out.",
+            offered=lambda item: not item.disabled, ends=False,
+            will="{0} is logged out everywhere at once and cannot log in again, in any tenant. "
+            "Nothing of theirs is deleted; enabling undoes it.",
+        ),
+        Act(
+            key="enable", label="Enable", icon=":material/person_check:",
+            call=Api.enable_user, yes="Enable this person", said="{0} may log in again.",
+            offered=lambda item: item.disabled, ends=False,
+            will="{0} may log in again, with the password and in the tenants they had.",
+        ),
+    ),
+)  # fmt: skip
+
+if __name__ == "__main__":
+    pages.draw(PAGE)
