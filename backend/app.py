@@ -38,6 +38,7 @@ from backend.http.routing import RouteRule
 from backend.kit.limiter import GcraLimiter
 from backend.kit.outbound import Outbound
 from backend.kit.turns import Turns
+from backend.managers.access import AccessManager
 from backend.managers.audit import AuditManager
 from backend.managers.dashboard import DashboardManager
 from backend.managers.email import EmailManager
@@ -176,7 +177,7 @@ def compose(
     metrics = hold(MetricsManager())
     root_key = load_root_key(settings.security, settings.data_dir / "root.key")
     security = hold(SecurityManager(root_key))
-    hold(AuditManager())
+    audit = hold(AuditManager())
     tenants = hold(TenantManager(Roles(house.permissions, house.role_holders)))
     jobs = hold(OrchestratorManager(settings=settings.orchestrator))
     monitoring = hold(MonitoringManager())
@@ -192,7 +193,7 @@ def compose(
     identity = hold(
         IdentityManager(database, security, tenants, settings.identity, limiter=limiter)
     )
-    hold(
+    gateway = hold(
         GatewayManager(
             database,
             security,
@@ -203,6 +204,7 @@ def compose(
             rates=rates,
         )
     )
+    hold(AccessManager(audit, tenants, identity, gateway))
     hold(DashboardManager(metrics, jobs, emails))
     for _, manager in more:
         hold(manager)

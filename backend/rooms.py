@@ -11,6 +11,7 @@ from backend.core.context import Errand
 from backend.core.events import OUTBOX, PLATFORM_EVENTS
 from backend.core.room import House, Room
 from backend.managers import (
+    access,
     audit,
     dashboard,
     email,
@@ -35,6 +36,7 @@ ROOMS: Final[tuple[Room[Any], ...]] = (
     email.ROOM,
     identity.ROOM,
     gateway.ROOM,
+    access.ROOM,
     dashboard.ROOM,
 )
 

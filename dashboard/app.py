@@ -48,8 +48,15 @@ ENTRIES: Final = (
         frozenset({"audit:read", "platform_audit:read"}),
     ),
     Entry("members.py", "Members", ":material/group:", frozenset({"member:read"})),
+    Entry("roles.py", "Roles", ":material/shield_person:", frozenset({"role:read"})),
     Entry("clients.py", "API clients", ":material/api:", frozenset({"client:read"})),
     Entry("api_keys.py", "API keys", ":material/key:", frozenset({"api_key:read"})),
+    Entry(
+        "access_reviews.py",
+        "Access reviews",
+        ":material/checklist:",
+        frozenset({"access_review:read"}),
+    ),
     Entry("tenants.py", "Tenants", ":material/domain:", frozenset({"platform:read"})),
 )
 

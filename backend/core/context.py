@@ -11,7 +11,8 @@ class Principal:
 
     ``subject`` is the stable id in audit rows: ``user:<uuid>``, ``client:<client id>`` or
     ``api_key:<uuid>``. ``platform_role`` is what they are to the platform, if anything;
-    ``console`` says that a person looks on through the platform's own console.
+    ``console`` says that a person looks on through the platform's own console; ``networks`` where
+    the credential may be used from, in CIDR notation, if not anywhere.
     """
 
     subject: str
@@ -23,6 +24,7 @@ class Principal:
     platform_role: str = ""
     expires_at: float = 0.0
     console: bool = False
+    networks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

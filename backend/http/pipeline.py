@@ -28,6 +28,7 @@ from backend.core.context import Principal
 from backend.core.errors import (
     AppError,
     ExpiredError,
+    ForbiddenError,
     InvalidInputError,
     NotFoundError,
     RateLimitedError,
@@ -52,7 +53,7 @@ from backend.http.reply import (
     Remember,
 )
 from backend.http.routing import DataTarget, RouteRule, RouteTable, Target
-from backend.kit.sources import canonical_address
+from backend.kit.sources import canonical_address, lies_in
 from backend.kit.turns import Turns
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,12 @@ class IdempotencyKeyInvalidError(AppError):
     """The Idempotency-Key header is empty, too long, or not printable ASCII."""
 
     status, code, title = 400, "invalid_idempotency_key", "The Idempotency-Key is not valid"
+
+
+class NetworkRefusedError(ForbiddenError):
+    """The credential holds, and is bound to networks that the request does not come from."""
+
+    code, title = "network_refused", "The credential may not be used from this address"
 
 
 class Verdict(Protocol):
@@ -346,6 +353,12 @@ class Pipeline:
                 return None
             principal = await gate.authenticate(credential)
         scope["principal"] = principal
+        if principal.networks and not lies_in(scope["address"], principal.networks):
+            # Not the owner's quota: whoever stole the credential must not use that up.
+            verdict = gate.coarse_limit(scope["address"])
+            if not verdict.allowed:
+                raise _limited(verdict, added)
+            raise NetworkRefusedError
         verdict = gate.quota(principal, target.route_class, target.cost)
         added.append((b"ratelimit-policy", verdict.policy))
         added.append(

@@ -10,7 +10,7 @@ import re
 import secrets
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -32,6 +32,7 @@ class Prepared:
     method: str
     template: str
     path_parameters: Mapping[str, str]
+    query: Mapping[str, Any] = field(default_factory=dict)
     body: Any = None
     media_type: str | None = None
 
@@ -96,11 +97,18 @@ class Operations:
             }
         if _ABSENT in parameters.values():
             raise LookupError(f"no response leads to {operation_id}: say so with leads_to")
+        query = {
+            one["name"]: self._example(one["schema"])
+            for one in operation.get("parameters", ())
+            if one["in"] == "query" and one.get("required")
+        }
+        if _ABSENT in query.values():
+            raise LookupError(f"{operation_id} has no example of what it must be asked with")
         body, media_type = None, None
         if "requestBody" in operation:
             ((media_type, content),) = operation["requestBody"]["content"].items()
             body = self._body(content, fresh)
-        return Prepared(operation_id, method, template, parameters, body, media_type)
+        return Prepared(operation_id, method, template, parameters, query, body, media_type)
 
     async def send(self, prepared: Prepared) -> httpx.Response:
         """Ask for it.
@@ -115,7 +123,8 @@ class Operations:
             headers = {"Content-Type": prepared.media_type}
             body = {"content": prepared.body, "headers": headers}
         path = prepared.template.format_map(prepared.path_parameters)
-        answer = await self._http.request(prepared.method, path, **body)
+        query = dict(prepared.query) or None
+        answer = await self._http.request(prepared.method, path, params=query, **body)
         if not answer.is_success:
             what = f"{prepared.method} {path}: {answer.status_code} {answer.text}"
             raise httpx.HTTPStatusError(what, request=answer.request, response=answer)

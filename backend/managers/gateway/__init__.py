@@ -4,6 +4,7 @@ Owns ``api_keys`` and ``idempotency_records``. Listens to the signals ``principa
 ``signing_keys``; sends ``principals`` for API keys.
 """
 
+from backend.core.columns import tables_of
 from backend.core.room import (
     ADMIN,
     OPERATOR,
@@ -24,11 +25,14 @@ from backend.managers.gateway.errands import (
     PLATFORM_KEYS,
     RETENTION,
 )
-from backend.managers.gateway.errors import ApiKeyNotFoundError, ExpiryInvalidError
+from backend.managers.gateway.errors import ApiKeyNotFoundError
 from backend.managers.gateway.manager import INTROSPECTION_PATH, GatewayManager
 from backend.managers.gateway.models import ApiKey, IdempotencyRecord
 from backend.managers.gateway.routes import router
 from backend.managers.gateway.settings import GatewaySettings
+
+API_KEY_TABLES = tables_of(ApiKey)
+"""What looking at API keys reads: for the errands of upper rooms."""
 
 ROOM = Room(
     name="gateway",
@@ -59,6 +63,7 @@ ROOM = Room(
     ),
     events={
         "api_key.created": "api_key:read",
+        "api_key.changed": "api_key:read",
         "api_key.revoked": "api_key:read",
     },
     ticks=(Tick("gateway.flush", 10, GatewayManager.flush, process="api"),),
@@ -69,11 +74,11 @@ ROOM = Room(
 
 __all__ = [
     "API_KEYS",
+    "API_KEY_TABLES",
     "PLATFORM_ANSWERS",
     "RETENTION",
     "ROOM",
     "ApiKeyNotFoundError",
-    "ExpiryInvalidError",
     "GatewayManager",
     "GatewaySettings",
     "Key",

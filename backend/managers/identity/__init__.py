@@ -5,6 +5,7 @@ Owns ``oauth_clients``, ``signing_keys``, ``sessions``, ``authorization_codes`` 
 listens to ``signing_keys``.
 """
 
+from backend.core.columns import tables_of
 from backend.core.room import (
     ADMIN,
     OPERATOR,
@@ -15,7 +16,16 @@ from backend.core.room import (
     Sweep,
     Tick,
 )
-from backend.managers.identity._clients import CONSOLE, Client
+from backend.managers.identity._bounds import (
+    NETWORKS_TEXT,
+    SCOPES_TEXT,
+    Bounds,
+    Networks,
+    Scopes,
+    held_to,
+    is_over,
+)
+from backend.managers.identity._clients import CONSOLE, NO_BOUNDS, Client
 from backend.managers.identity._failures import Denial, Failure, stranger
 from backend.managers.identity._password import verify_password
 from backend.managers.identity._provider import RECORDS_ITS_REFUSALS
@@ -27,6 +37,7 @@ from backend.managers.identity._tokens import (
     TokenInvalidError,
     UnknownKeyError,
 )
+from backend.managers.identity._uses import LastUses
 from backend.managers.identity.errands import (
     AUTHENTICATE,
     PLATFORM_CLIENTS,
@@ -37,7 +48,9 @@ from backend.managers.identity.errors import (
     ClientNotFoundError,
     CredentialExpiredError,
     CredentialInvalidError,
+    ExpiryInvalidError,
     LoginRefusedError,
+    ScopeBeyondRoleError,
     TenantlessTokenError,
     TooManyFailuresError,
 )
@@ -52,6 +65,9 @@ from backend.managers.identity.models import (
 from backend.managers.identity.oauth_routes import OPENAPI, oauth_routes
 from backend.managers.identity.routes import router
 from backend.managers.identity.settings import IdentitySettings
+
+CLIENT_TABLES = tables_of(OauthClient)
+"""What looking at clients reads: for the errands of upper rooms."""
 
 ROOM = Room(
     name="identity",
@@ -73,39 +89,53 @@ ROOM = Room(
         "login.succeeded": PLATFORM_READ,
         "login.failed": PLATFORM_READ,
         "client.created": "client:read",
+        "client.changed": "client:read",
         "client.rotated": "client:read",
         "client.deleted": "client:read",
     },
     ticks=(Tick("identity.flush", 10, IdentityManager.flush, process="api"),),
     sweeps=(Sweep(RETENTION, IdentityManager.sweep_expired),),
+    observe=IdentityManager.observe,
     serving=IdentityManager.serving,
 )
 
 __all__ = [
     "AUTHENTICATE",
+    "CLIENT_TABLES",
     "CONSOLE",
     "MAX_TOKEN_CHARACTERS",
+    "NETWORKS_TEXT",
+    "NO_BOUNDS",
     "RECORDS_ITS_REFUSALS",
     "RETENTION",
     "ROOM",
+    "SCOPES_TEXT",
     "SIGNING_KEYS",
     "SIGNING_KEYS_CHANGED",
     "AccessClaims",
+    "Bounds",
     "CallerView",
     "Client",
     "ClientNotFoundError",
     "CredentialExpiredError",
     "CredentialInvalidError",
     "Denial",
+    "ExpiryInvalidError",
     "Failure",
     "IdentityManager",
     "IdentitySettings",
+    "LastUses",
     "LoginRefusedError",
+    "Networks",
+    "ScopeBeyondRoleError",
+    "Scopes",
     "TenantlessTokenError",
     "TokenExpiredError",
     "TokenInvalidError",
     "TooManyFailuresError",
     "UnknownKeyError",
+    "held_to",
+    "is_over",
     "stranger",
     "verify_password",
 ]

@@ -28,7 +28,9 @@ from backend.core.context import SystemScope
 from backend.core.database import Database, ReadTx
 from backend.core.errors import NotFoundError
 from backend.core.ids import PLATFORM_TENANT
+from backend.kit.sources import lies_in
 from backend.managers.identity import _oauth
+from backend.managers.identity._bounds import held_to, is_over
 from backend.managers.identity._failures import Failure, FailureAudit, FailureLimits, stranger
 from backend.managers.identity._logins import LogIn, LogIns, Peer
 from backend.managers.identity._oauth import Answer, ClientSnapshot, Person, Server, Snapshot
@@ -197,9 +199,12 @@ class OpenIdProvider:
         )
         try:
             Server(snapshot).authenticate_client(request, _oauth.AUTH_METHODS)
+            client = snapshot.client
+            if client and client.networks and not lies_in(peer.address, client.networks):
+                raise InvalidClientError(status_code=401)
         except InvalidClientError:
             await self._client_failed(snapshot.client, client_id, peer)
-            # One text for unknown, disabled and wrong: Authlib's own tells them apart.
+            # One text for unknown, disabled, wrong and elsewhere: Authlib's own tells them apart.
             raise InvalidClientError(
                 description="Client authentication failed", status_code=401
             ) from None
@@ -216,6 +221,7 @@ class OpenIdProvider:
             if (
                 row is None
                 or row.disabled
+                or is_over(row.expires_at, view.now())
                 or not await self._tenants.is_active(view, row.tenant_id)
             ):
                 return None
@@ -226,7 +232,8 @@ class OpenIdProvider:
             row.client_id,
             tenant_id=row.tenant_id,
             name=row.name,
-            permissions=permissions,
+            permissions=held_to(row.scopes, permissions),
+            networks=tuple(row.networks or ()),
             secret_hash=row.secret_hash,
             redirect_uris=row.redirect_uris,
             grant_types=row.grant_types,

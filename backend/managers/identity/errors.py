@@ -6,6 +6,7 @@ The codes begin with ``gateway``, where these rules once stood: a published code
 from backend.core.errors import (
     ExpiredError,
     ForbiddenError,
+    InvalidInputError,
     NotFoundError,
     RateLimitedError,
     UnauthenticatedError,
@@ -55,3 +56,15 @@ class TooManyFailuresError(RateLimitedError):
             f"Try again in {self.retry_after_seconds} s",
             headers={"Retry-After": str(self.retry_after_seconds)},
         )
+
+
+class ExpiryInvalidError(InvalidInputError):
+    """The expiry lies in the past."""
+
+    code, title = "gateway.expiry_invalid", "The expiry must lie in the future"
+
+
+class ScopeBeyondRoleError(InvalidInputError):
+    """A credential is held to what its role has, never given more."""
+
+    code, title = "identity.scope_beyond_role", "The role lacks this permission"

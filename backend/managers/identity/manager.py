@@ -14,7 +14,9 @@ from backend.core.context import Principal, SystemScope
 from backend.core.database import Database, ReadTx, Tx
 from backend.core.errors import AppError, NotFoundError
 from backend.core.ids import PLATFORM_TENANT
+from backend.core.telemetry import RequestRecord
 from backend.kit.limiter import GcraLimiter
+from backend.managers.identity._bounds import earlier, held_to, is_over
 from backend.managers.identity._clients import CONSOLE, Clients
 from backend.managers.identity._failures import FailureAudit, FailureLimits
 from backend.managers.identity._provider import OpenIdProvider
@@ -24,6 +26,7 @@ from backend.managers.identity._tokens import (
     KeyStore,
     read_access,
 )
+from backend.managers.identity._uses import LastUses
 from backend.managers.identity.errands import AUTHENTICATE
 from backend.managers.identity.errors import (
     CredentialExpiredError,
@@ -97,6 +100,14 @@ class IdentityManager:
         self.settings = settings
         self.clients = Clients(tenants.roles)
         self.failures = FailureAudit(database, monotonic)
+        self._uses = LastUses(
+            database,
+            AUTHENTICATE,
+            monotonic,
+            kind="client",
+            model=OauthClient,
+            named_by=OauthClient.client_id,
+        )
         self.provider = OpenIdProvider(
             database,
             tenants,
@@ -109,18 +120,25 @@ class IdentityManager:
 
     @asynccontextmanager
     async def serving(self, _: Database) -> AsyncIterator[None]:
-        """Write, at the end, all failures that were only counted."""
+        """Write, at the end, all that was only counted or noted."""
         try:
             yield
         finally:
             await self.failures.flush(everything=True)
+            await self._uses.flush(everything=True)
 
     async def flush(self, _: Database) -> None:
-        """Write the counts of failures whose window has closed."""
+        """Write the counts of failures whose window has closed, and when clients were used."""
         try:
             await self.failures.flush()
+            await self._uses.flush()
         except AppError as exc:
             logger.warning("failures_not_audited", extra={"cause": exc.code})
+
+    def observe(self, records: Sequence[RequestRecord]) -> None:
+        """Note the use of clients; a consumer of the telemetry queue."""
+        for record in records:
+            self._uses.note(record)
 
     # --- whom a token stands for -----------------------------------------------------------------
 
@@ -152,6 +170,7 @@ class IdentityManager:
         if claims.expires_at <= self._database.clock().timestamp():
             raise CredentialExpiredError
         kind, _, identity = claims.subject.partition(":")
+        expires_at, networks = float(claims.expires_at), tuple[str, ...]()
         async with self._database.read(SystemScope(AUTHENTICATE)) as view:
             if await view.scalar(
                 sa.select(RevokedToken.jti).where(RevokedToken.jti == claims.token_id)
@@ -160,7 +179,7 @@ class IdentityManager:
             client = await view.scalar(
                 sa.select(OauthClient).where(OauthClient.client_id == claims.client_id)
             )
-            if client is None or client.disabled:
+            if client is None or client.disabled or is_over(client.expires_at, view.now()):
                 raise CredentialInvalidError
             if not await self._tenants.is_active(view, claims.tenant_id):
                 raise CredentialInvalidError
@@ -168,6 +187,8 @@ class IdentityManager:
                 name, role, platform_role = await self._person(view, claims, identity)
             elif kind == "client" and client.tenant_id == claims.tenant_id:
                 name, role = client.name, client.role
+                expires_at = earlier(expires_at, client.expires_at)
+                networks = tuple(client.networks or ())
                 # The platform's own clients hold a role of the platform and no other.
                 platform_role = role if client.tenant_id == PLATFORM_TENANT else ""
             else:
@@ -175,6 +196,8 @@ class IdentityManager:
             permissions = await self._tenants.roles.permissions_of(
                 view, role, tenant_id=claims.tenant_id, platform_role=platform_role
             )
+            if kind == "client":
+                permissions = held_to(client.scopes, permissions)
         # The role as it is now, within what the token was given: a role that lost a permission
         # takes it from running tokens, one that gained a permission does not widen them.
         granted = permissions & set(claims.scope.split())
@@ -186,8 +209,9 @@ class IdentityManager:
             name=name,
             role=role,
             platform_role=platform_role,
-            expires_at=float(claims.expires_at),
+            expires_at=expires_at,
             console=claims.client_id == CONSOLE,
+            networks=networks,
         )
 
     async def _person(

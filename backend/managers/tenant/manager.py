@@ -64,6 +64,7 @@ class Member:
     name: str
     role: str
     created_at: datetime
+    disabled: bool = False
 
 
 class TenantManager:
@@ -409,4 +410,11 @@ def _user(row: UserRow) -> User:
 
 
 def _member(user: UserRow, membership: MembershipRow) -> Member:
-    return Member(user.id, user.email, user.name, membership.role, membership.created_at)
+    return Member(
+        user.id,
+        user.email,
+        user.name,
+        membership.role,
+        membership.created_at,
+        disabled=user.disabled,
+    )

@@ -66,6 +66,10 @@ async def become_everybody(app: App, ada: TenantClient, monkeypatch: pytest.Monk
     return everybody.subject
 
 
+# They change nothing, and ask with more than an address holds.
+QUESTIONS = {"POST /api/v1/access/check", "POST /api/v1/access/preview"}
+
+
 def operations(document: dict[str, Any]) -> dict[str, str]:
     """The operations by their ids, but for streams, which have no end to wait for."""
     return {
@@ -114,7 +118,8 @@ async def test_every_act_is_recorded_with_who_did_it(
     assert answer.status_code == 200
     await take("GET /sink/emails/{email_id}")
 
-    silent = [one for one, said in left.items() if not said and not one.startswith("GET ")]
+    asking = QUESTIONS | {one for one in left if one.startswith("GET ")}
+    silent = [one for one, said in left.items() if not said and one not in asking]
     assert silent == [], "these change something and leave no record"
     said = {operation: actions for operation, actions in sorted(left.items()) if actions}
     if os.environ.get("EMAIL_SENDER_RENEW"):
@@ -131,7 +136,7 @@ async def test_a_repeated_post_is_answered_again_and_leaves_no_second_record(
     able = Operations(openapi, ada.http)
     trail = Trail(app)
     for operation_id, operation in operations(openapi).items():
-        if not operation.startswith("POST "):
+        if not operation.startswith("POST ") or operation in QUESTIONS:
             continue
         prepared = await able.prepare(operation_id)
         ada.http.headers["Idempotency-Key"] = operation_id
