@@ -34,11 +34,13 @@ def page() -> None:
     session = state.current()
     with problems.guard():
         roles = session.api.list_roles().items
-        _grid(roles)
-        if session.can(_WRITE):
-            _editor(session, roles)
+        # What is done comes before what is looked up: the grid is as long as there are permissions.
         if session.can(_ASK):
             _who_can(session, roles)
+        if session.can(_WRITE):
+            _editor(session, roles)
+        markup.section("Permissions by role")
+        _grid(roles)
 
 
 def _grantable(roles: Iterable[models.RoleOut]) -> list[str]:
