@@ -39,6 +39,7 @@ from backend.http.routing import RouteRule
 from backend.kit.limiter import FailoverLimiter, GcraLimiter, RedisLimiter
 from backend.kit.outbound import Outbound
 from backend.kit.turns import Turns
+from backend.managers.access import AccessManager
 from backend.managers.audit import AuditManager
 from backend.managers.dashboard import DashboardManager
 from backend.managers.email import EmailManager
@@ -181,7 +182,7 @@ def compose(
     root_key = load_root_key(settings.security, settings.data_dir / "root.key")
     security = hold(SecurityManager(root_key))
     database.signals.subscribe(KEYS_GONE, security.forget)
-    hold(AuditManager())
+    audit = hold(AuditManager())
     tenants = hold(TenantManager(Roles(house.permissions, house.role_holders), settings.tenant))
     jobs = hold(OrchestratorManager(settings=settings.orchestrator))
     monitoring = hold(MonitoringManager())
@@ -214,7 +215,7 @@ def compose(
             send_mail=emails.send_for_platform if settings.email.has_relay else None,
         )
     )
-    hold(
+    gateway = hold(
         GatewayManager(
             database,
             security,
@@ -227,6 +228,7 @@ def compose(
             registry=monitoring.registry,
         )
     )
+    hold(AccessManager(audit, tenants, identity, gateway))
     hold(DashboardManager(metrics, jobs, emails))
     for _, manager in more:
         hold(manager)

@@ -12,6 +12,7 @@ from backend.core.events import OUTBOX, PLATFORM_EVENTS
 from backend.core.room import House, Room
 from backend.core.signal_log import SIGNALS
 from backend.managers import (
+    access,
     audit,
     dashboard,
     email,
@@ -36,6 +37,7 @@ ROOMS: Final[tuple[Room[Any], ...]] = (
     email.ROOM,
     identity.ROOM,
     gateway.ROOM,
+    access.ROOM,
     dashboard.ROOM,
 )
 

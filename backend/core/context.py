@@ -11,7 +11,8 @@ class Principal:
 
     ``subject`` is the stable id in audit rows: ``user:<uuid>``, ``client:<client id>`` or
     ``api_key:<uuid>``. ``platform_role`` is what they are to the platform, if anything;
-    ``console`` says that a person looks on through the platform's own console. Of a person,
+    ``console`` says that a person looks on through the platform's own console; ``networks`` where
+    the credential may be used from, in CIDR notation, if not anywhere. Of a person,
     ``session_id`` is the log-in they act by and ``logged_in_at`` when that was, in epoch seconds;
     ``second_factor`` whether more than a password was asked for.
     """
@@ -25,6 +26,7 @@ class Principal:
     platform_role: str = ""
     expires_at: float = 0.0
     console: bool = False
+    networks: tuple[str, ...] = ()
     session_id: str = ""
     logged_in_at: float = 0.0
     second_factor: bool = False

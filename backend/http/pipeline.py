@@ -28,6 +28,7 @@ from backend.core.context import Principal
 from backend.core.errors import (
     AppError,
     ExpiredError,
+    ForbiddenError,
     InvalidInputError,
     NotFoundError,
     RateLimitedError,
@@ -53,7 +54,7 @@ from backend.http.reply import (
 )
 from backend.http.routing import DataTarget, RouteRule, RouteTable, Target
 from backend.kit.limiter import Slot, Verdict
-from backend.kit.sources import canonical_address
+from backend.kit.sources import canonical_address, lies_in
 from backend.kit.turns import Turns
 
 logger = logging.getLogger(__name__)
@@ -70,6 +71,12 @@ class IdempotencyKeyInvalidError(AppError):
     """The Idempotency-Key header is empty, too long, or not printable ASCII."""
 
     status, code, title = 400, "invalid_idempotency_key", "The Idempotency-Key is not valid"
+
+
+class NetworkRefusedError(ForbiddenError):
+    """The credential holds, and is bound to networks that the request does not come from."""
+
+    code, title = "network_refused", "The credential may not be used from this address"
 
 
 class StoredReply(Protocol):
@@ -336,6 +343,14 @@ class Pipeline:
                 return None
             principal = await gate.authenticate(credential)
         scope["principal"] = principal
+        if principal.networks and not lies_in(scope["address"], principal.networks):
+            # Not the owner's quota: whoever stole the credential must not use that up.
+            verdict = gate.coarse_limit(scope["address"])
+            if not isinstance(verdict, Verdict):
+                verdict = await verdict
+            if not verdict.allowed:
+                raise self._limited(verdict, added)
+            raise NetworkRefusedError
         verdict = gate.quota(
             principal, target.route_class, target.cost, _announced(headers, target.body_bytes)
         )

@@ -5,7 +5,7 @@ request from another address of it, and an address of IPv4 has a second spelling
 """
 
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
 _MOST_CHARACTERS: Final = 64
@@ -44,3 +44,13 @@ def source_of(text: str) -> str:
         return str(IPv6Network((int(IPv6Address(address)), _NETWORK_BITS), strict=False))
     except ValueError:
         return address
+
+
+@lru_cache(maxsize=4096)
+def lies_in(address: str, networks: tuple[str, ...]) -> bool:
+    """Whether a canonical address is of one of the networks (CIDR); what is none is of none."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return False
+    return any(found in ip_network(one) for one in networks)

@@ -12,12 +12,46 @@ from msgspec import UNSET, UnsetType, field
 from dashboard.client.wire import Wire
 
 
+class AccessAnswer(Wire, frozen=True, kw_only=True):
+    """Whether they may, at this moment."""
+
+    allowed: bool
+    permission: str
+    subject: str
+
+
+class AccessCheck(Wire, frozen=True, kw_only=True):
+    """May somebody do this?"""
+
+    permission: str
+    subject: str | None | UnsetType = UNSET
+
+
+class AccessPreview(Wire, frozen=True, kw_only=True):
+    """A role, and what it would permit."""
+
+    permissions: list[str]
+    role: str
+
+
+class AccessPreviewOut(Wire, frozen=True, kw_only=True):
+    """What would change; nothing has changed."""
+
+    added: list[str]
+    exists: bool
+    removed: list[str]
+    role: str
+    touched: list[TouchedOut]
+
+
 class ApiKeyCreate(Wire, frozen=True, kw_only=True):
     """A long-lived credential for tools that cannot speak OAuth."""
 
     name: str
     role: str
     expires_at: datetime | None | UnsetType = UNSET
+    networks: list[str] | UnsetType = field(default_factory=list)
+    scopes: list[str] | None | UnsetType = UNSET
 
 
 class ApiKeyOut(Wire, frozen=True, kw_only=True):
@@ -29,13 +63,25 @@ class ApiKeyOut(Wire, frozen=True, kw_only=True):
     id: str
     last_used_at: datetime | None
     name: str
+    networks: list[str]
     prefix: str
     role: str
+    scopes: list[str] | None
 
 
 class ApiKeyPage(Wire, frozen=True, kw_only=True):
     items: list[ApiKeyOut]
     next_cursor: str | None
+
+
+class ApiKeyPut(Wire, frozen=True, kw_only=True):
+    """All that can be changed of an API key; what is left out is bounded no more."""
+
+    name: str
+    role: str
+    expires_at: datetime | None | UnsetType = UNSET
+    networks: list[str] | UnsetType = field(default_factory=list)
+    scopes: list[str] | None | UnsetType = UNSET
 
 
 class ApiKeySecretOut(Wire, frozen=True, kw_only=True):
@@ -47,8 +93,10 @@ class ApiKeySecretOut(Wire, frozen=True, kw_only=True):
     id: str
     last_used_at: datetime | None
     name: str
+    networks: list[str]
     prefix: str
     role: str
+    scopes: list[str] | None
     key: str | UnsetType = ""
     secret_withheld: str | None | UnsetType = UNSET
 
@@ -138,6 +186,9 @@ class ClientCreate(Wire, frozen=True, kw_only=True):
 
     name: str
     role: str
+    expires_at: datetime | None | UnsetType = UNSET
+    networks: list[str] | UnsetType = field(default_factory=list)
+    scopes: list[str] | None | UnsetType = UNSET
 
 
 class ClientOut(Wire, frozen=True, kw_only=True):
@@ -146,14 +197,28 @@ class ClientOut(Wire, frozen=True, kw_only=True):
     client_id: str
     created_at: datetime
     disabled: bool
+    expires_at: datetime | None
     id: str
+    last_used_at: datetime | None
     name: str
+    networks: list[str]
     role: str
+    scopes: list[str] | None
 
 
 class ClientPage(Wire, frozen=True, kw_only=True):
     items: list[ClientOut]
     next_cursor: str | None
+
+
+class ClientPut(Wire, frozen=True, kw_only=True):
+    """All that can be changed of a client; what is left out is bounded no more."""
+
+    name: str
+    role: str
+    expires_at: datetime | None | UnsetType = UNSET
+    networks: list[str] | UnsetType = field(default_factory=list)
+    scopes: list[str] | None | UnsetType = UNSET
 
 
 class ClientSecretOut(Wire, frozen=True, kw_only=True):
@@ -162,9 +227,13 @@ class ClientSecretOut(Wire, frozen=True, kw_only=True):
     client_id: str
     created_at: datetime
     disabled: bool
+    expires_at: datetime | None
     id: str
+    last_used_at: datetime | None
     name: str
+    networks: list[str]
     role: str
+    scopes: list[str] | None
     client_secret: str | UnsetType = ""
     secret_withheld: str | None | UnsetType = UNSET
 
@@ -372,6 +441,14 @@ class EventOut(Wire, frozen=True, kw_only=True):
     event: str
 
 
+class EvidenceOut(Wire, frozen=True, kw_only=True):
+    """The review with all that was decided, and where the audit trail proves it."""
+
+    lines: list[ReviewLineOut]
+    records: list[ProofOut]
+    review: ReviewOut
+
+
 class FailureOut(Wire, frozen=True, kw_only=True):
     """Something a person should look at."""
 
@@ -390,6 +467,24 @@ class HealthOut(Wire, frozen=True, kw_only=True):
     name: str
     ok: bool
     required: bool
+
+
+class HolderOut(Wire, frozen=True, kw_only=True):
+    """A member, client or key, and what it may do now."""
+
+    active: bool
+    last_used_at: datetime | None
+    name: str
+    permissions: list[str]
+    role: str
+    subject: str
+
+
+class HoldersOut(Wire, frozen=True, kw_only=True):
+    """All who may do something."""
+
+    holders: list[HolderOut]
+    permission: str
 
 
 class IdentityProviderCheck(Wire, frozen=True, kw_only=True):
@@ -757,6 +852,8 @@ class PlatformApiKeyCreate(Wire, frozen=True, kw_only=True):
     name: str
     role: str
     expires_at: datetime | None | UnsetType = UNSET
+    networks: list[str] | UnsetType = field(default_factory=list)
+    scopes: list[str] | None | UnsetType = UNSET
 
 
 class PlatformClientCreate(Wire, frozen=True, kw_only=True):
@@ -764,6 +861,9 @@ class PlatformClientCreate(Wire, frozen=True, kw_only=True):
 
     name: str
     role: str
+    expires_at: datetime | None | UnsetType = UNSET
+    networks: list[str] | UnsetType = field(default_factory=list)
+    scopes: list[str] | None | UnsetType = UNSET
 
 
 class PlatformLimitCreate(Wire, frozen=True, kw_only=True):
@@ -836,6 +936,19 @@ class ProfilePut(Wire, frozen=True, kw_only=True):
     """What a person calls themselves."""
 
     name: str
+
+
+class ProofOut(Wire, frozen=True, kw_only=True):
+    """A record of the audit trail; `seq` and `hash` follow within a second."""
+
+    action: str
+    actor: str
+    at: datetime
+    decision: str | None
+    hash: str | None
+    id: str
+    seq: int | None
+    subject: str | None
 
 
 class RateModel(Wire, frozen=True, kw_only=True):
@@ -942,6 +1055,74 @@ class RetryOut(Wire, frozen=True, kw_only=True):
     delay_notice_after_seconds: float
     give_up_after_seconds: float
     waits_seconds: list[float]
+
+
+class ReviewCreate(Wire, frozen=True, kw_only=True):
+    """A review of all who hold something in the tenant now."""
+
+    due_at: datetime
+    name: str
+
+
+class ReviewDecision(Wire, frozen=True, kw_only=True):
+    """One line's."""
+
+    decision: str
+    subject: str
+
+
+class ReviewDecisions(Wire, frozen=True, kw_only=True):
+    """What is kept and what is taken away, at once."""
+
+    decisions: list[ReviewDecision]
+    keep_rest: bool | UnsetType = False
+
+
+class ReviewDetailOut(Wire, frozen=True, kw_only=True):
+    """A review with its lines, by name."""
+
+    closed_at: datetime | None
+    closed_by: str | None
+    created_at: datetime
+    created_by: str
+    due_at: datetime
+    id: str
+    lines: list[ReviewLineOut]
+    name: str
+    overdue: bool
+    undecided: int
+
+
+class ReviewLineOut(Wire, frozen=True, kw_only=True):
+    """What somebody held when the review began, and what was decided."""
+
+    decided_at: datetime | None
+    decided_by: str | None
+    decision: str | None
+    last_used_at: datetime | None
+    name: str
+    permissions: list[str]
+    role: str
+    subject: str
+
+
+class ReviewOut(Wire, frozen=True, kw_only=True):
+    """A review, without its lines."""
+
+    closed_at: datetime | None
+    closed_by: str | None
+    created_at: datetime
+    created_by: str
+    due_at: datetime
+    id: str
+    name: str
+    overdue: bool
+    undecided: int
+
+
+class ReviewPage(Wire, frozen=True, kw_only=True):
+    items: list[ReviewOut]
+    next_cursor: str | None
 
 
 class RoleOut(Wire, frozen=True, kw_only=True):
@@ -1272,6 +1453,15 @@ class TotpEnrolmentOut(Wire, frozen=True, kw_only=True):
     secret: str | UnsetType = ""
     secret_withheld: str | None | UnsetType = UNSET
     uri: str | UnsetType = ""
+
+
+class TouchedOut(Wire, frozen=True, kw_only=True):
+    """Somebody, and what they would gain and lose."""
+
+    gains: list[str]
+    loses: list[str]
+    name: str
+    subject: str
 
 
 class UserDetailOut(Wire, frozen=True, kw_only=True):

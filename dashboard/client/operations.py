@@ -23,6 +23,86 @@ class Api:
         """Ask over ``connection``."""
         self.connection = connection
 
+    def list_access_reviews(
+        self, *, limit: int | None = None, cursor: str | None = None
+    ) -> models.ReviewPage:
+        """List the tenant's access reviews, newest first."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/access-reviews",
+            models.ReviewPage,
+            query={"limit": limit, "cursor": cursor},
+        )
+
+    def open_access_review(
+        self, body: models.ReviewCreate, *, idempotency_key: str | None = None
+    ) -> models.ReviewOut:
+        """Write down who holds what now, to be kept or taken away line by line."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/access-reviews",
+            models.ReviewOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def get_access_review(self, review_id: str) -> models.ReviewDetailOut:
+        """Get one access review with its lines."""
+        return self.connection.ask(
+            "GET", f"/api/v1/access-reviews/{uuid_segment(review_id)}", models.ReviewDetailOut
+        )
+
+    def close_access_review(
+        self, review_id: str, *, idempotency_key: str | None = None
+    ) -> models.ReviewOut:
+        """End an access review of which every line is decided."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/access-reviews/{uuid_segment(review_id)}/close",
+            models.ReviewOut,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def decide_access_review(
+        self, review_id: str, body: models.ReviewDecisions, *, idempotency_key: str | None = None
+    ) -> models.ReviewOut:
+        """Keep lines, or take away what they name, at once."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/access-reviews/{uuid_segment(review_id)}/decisions",
+            models.ReviewOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def get_access_review_evidence(self, review_id: str) -> models.EvidenceOut:
+        """Export a review: what was decided, when, by whom, and where the audit trail proves it."""
+        return self.connection.ask(
+            "GET", f"/api/v1/access-reviews/{uuid_segment(review_id)}/evidence", models.EvidenceOut
+        )
+
+    def check_access(self, body: models.AccessCheck) -> models.AccessAnswer:
+        """Say whether somebody may do something now: whoever asks, unless another is named."""
+        return self.connection.ask("POST", "/api/v1/access/check", models.AccessAnswer, body=body)
+
+    def preview_access(self, body: models.AccessPreview) -> models.AccessPreviewOut:
+        """Say what would change, and for whom, if a role permitted this; nothing is changed."""
+        return self.connection.ask(
+            "POST", "/api/v1/access/preview", models.AccessPreviewOut, body=body
+        )
+
+    def get_what_can(self, *, subject: str | None = None) -> models.HolderOut:
+        """Say what a member, client or key may do now: whoever asks, unless another is named."""
+        return self.connection.ask(
+            "GET", "/api/v1/access/what-can", models.HolderOut, query={"subject": subject}
+        )
+
+    def list_who_can(self, *, permission: str) -> models.HoldersOut:
+        """List all who may do something now: people, clients and keys."""
+        return self.connection.ask(
+            "GET", "/api/v1/access/who-can", models.HoldersOut, query={"permission": permission}
+        )
+
     def list_api_keys(
         self, *, limit: int | None = None, cursor: str | None = None
     ) -> models.ApiKeyPage:
@@ -46,6 +126,12 @@ class Api:
     def revoke_api_key(self, key_id: str) -> None:
         """Revoke an API key; it stops working at once."""
         self.connection.tell("DELETE", f"/api/v1/api-keys/{uuid_segment(key_id)}")
+
+    def change_api_key(self, key_id: str, body: models.ApiKeyPut) -> models.ApiKeyOut:
+        """Give an API key another name, role and bounds, at once."""
+        return self.connection.ask(
+            "PUT", f"/api/v1/api-keys/{uuid_segment(key_id)}", models.ApiKeyOut, body=body
+        )
 
     def list_audit(
         self,
@@ -102,6 +188,12 @@ class Api:
     def delete_client(self, client_row_id: str) -> None:
         """Delete a client; its tokens stop working at once."""
         self.connection.tell("DELETE", f"/api/v1/clients/{uuid_segment(client_row_id)}")
+
+    def change_client(self, client_row_id: str, body: models.ClientPut) -> models.ClientOut:
+        """Give a client another name, role and bounds; running tokens are held to them at once."""
+        return self.connection.ask(
+            "PUT", f"/api/v1/clients/{uuid_segment(client_row_id)}", models.ClientOut, body=body
+        )
 
     def rotate_client(
         self, client_row_id: str, *, idempotency_key: str | None = None

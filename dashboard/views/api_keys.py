@@ -5,6 +5,7 @@ from typing import Final
 from dashboard import pages
 from dashboard.client import Api, models
 from dashboard.pages import Act, Column, Form, Input, ListPage
+from dashboard.widgets import bounds
 
 PAGE: Final = ListPage(
     key="api-keys",
@@ -23,14 +24,14 @@ PAGE: Final = ListPage(
         Column("last_used_at", "Last used (UTC)", "time", none="not yet"),
         Column("created_at", "Created (UTC)", "time"),
     ),
-    facts=(Column("created_by", "Created by", "who"),),
+    facts=(Column("created_by", "Created by", "who"), *bounds.FACTS),
     form=Form(
         inputs=(
             Input("name", "Name", example="Nightly report"),
             Input("role", "Role", "role", usual="viewer"),
-            Input("expires_at", "Last day (optional)", "last_day", required=False),
+            *bounds.INPUTS,
         ),
-        body=models.ApiKeyCreate,
+        body=bounds.body_of(models.ApiKeyCreate),
         call=Api.create_api_key,
         shows=(("API Key", "key"),),
     ),

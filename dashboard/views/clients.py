@@ -5,6 +5,7 @@ from typing import Final
 from dashboard import pages
 from dashboard.client import Api, models
 from dashboard.pages import Act, Column, Form, Input, ListPage
+from dashboard.widgets import bounds
 
 _SHOWN_ONCE: Final = (("Client ID", "client_id"), ("Client Secret", "client_secret"))
 
@@ -22,14 +23,18 @@ PAGE: Final = ListPage(
         Column("client_id", "Client ID", "code"),
         Column("role", "Role"),
         Column("disabled", "State", "badge", lambda one: "disabled" if one.disabled else "active"),
+        Column("expires_at", "Expires (UTC)", "time", none="never"),
+        Column("last_used_at", "Last used (UTC)", "time", none="not yet"),
         Column("created_at", "Created (UTC)", "time"),
     ),
+    facts=bounds.FACTS,
     form=Form(
         inputs=(
             Input("name", "Name", example="Invoices workflow"),
             Input("role", "Role", "role", usual="workflow"),
+            *bounds.INPUTS,
         ),
-        body=models.ClientCreate,
+        body=bounds.body_of(models.ClientCreate),
         call=Api.create_client,
         shows=_SHOWN_ONCE,
     ),

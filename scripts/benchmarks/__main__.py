@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
-from scripts.benchmarks import email, events, growth, jobs, limiter, pipeline
+from scripts.benchmarks import email, events, growth, jobs, limiter, permission, pipeline
 from scripts.benchmarks.measure import MIN_ROUNDS, BenchmarkError, Result
 from scripts.installation import InstallationError
 
@@ -20,6 +20,9 @@ CASES: Final[Mapping[str, Callable[[int], Result]]] = {
     "events/postgresql": lambda rounds: events.run_case("postgresql", rounds, 10_000),
     "events/sqlite": lambda rounds: events.run_case("sqlite", rounds, 10_000),
     **_GROWTH.cases(),
+    "permission/pycasbin-1000": permission.run_pycasbin,
+    "permission/cedarpy-1000": permission.run_cedarpy,
+    "permission/flat": permission.run_flat,
     "jobs/postgresql": lambda rounds: jobs.run_case("postgresql", rounds, jobs.Backlog(5000, 1500)),
     "jobs/sqlite": lambda rounds: jobs.run_case("sqlite", rounds, jobs.Backlog(5000, 1500)),
     "limiter/memory-3-levels": lambda rounds: limiter.run_memory(rounds, 200_000),

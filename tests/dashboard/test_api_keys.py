@@ -39,6 +39,8 @@ class TestApiKeys:
             "name": "Export",
             "role": "viewer",
             "expires_at": None,
+            "scopes": None,
+            "networks": [],
         }
         assert screen.app.code[0].value.startswith(platform.items("api-keys")[0]["prefix"])
         screen.click("api-keys-copied")
@@ -72,7 +74,7 @@ class TestApiKeys:
         screen = visit("api_keys").click("api-keys-export-prepare")
         _, content, count, _ = screen.app.session_state["api-keys-export-file"]
         assert content.startswith(
-            b"id,name,prefix,role,expires_at,last_used_at,created_at,created_by\r\n"
+            b"id,name,prefix,role,expires_at,last_used_at,created_at,created_by,scopes,networks\r\n"
         )
         assert count == 2
 

@@ -23,7 +23,13 @@ class TestClients:
         assert screen.app.selectbox(key="clients-new-role").value == "workflow"
         screen.app.text_input(key="clients-new-name").set_value(" Reports ")
         screen.press("Create client")
-        assert platform.called("POST", "clients")[0].body == {"name": "Reports", "role": "workflow"}
+        assert platform.called("POST", "clients")[0].body == {
+            "name": "Reports",
+            "role": "workflow",
+            "expires_at": None,
+            "scopes": None,
+            "networks": [],
+        }
         made = platform.items("clients")[0]
         client_id, secret = [code.value for code in screen.app.code]
         assert client_id == made["client_id"]
@@ -72,7 +78,9 @@ class TestClients:
     def test_are_exported_without_their_secrets(self, visit):
         screen = visit("clients").click("clients-export-prepare")
         _, content, count, _ = screen.app.session_state["clients-export-file"]
-        assert content.startswith(b"id,name,client_id,role,disabled,created_at\r\n")
+        assert content.startswith(
+            b"id,name,client_id,role,disabled,expires_at,last_used_at,created_at,scopes,networks\r\n"
+        )
         assert count == 3
 
     def test_are_only_looked_at_by_an_operator(self, visit, platform):

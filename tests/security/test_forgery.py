@@ -215,7 +215,7 @@ class TestGuessing:
         tenant = await gate.tenant()
         async with gate.database.transaction(Scope("test", tenant.id)) as tx:
             _, key = await gate.gateway.api_keys.create_api_key(
-                tx, name="k", role="owner", expires_at=None, granter=None
+                tx, name="k", role="owner", granter=None
             )
         choose = random.Random(7)
         neighbours = {key[:-1], key + "0", key[:-6], key.upper(), key.lower(), key.swapcase()}

@@ -10,7 +10,7 @@ import re
 import secrets
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -41,6 +41,7 @@ class Prepared:
     method: str
     template: str
     path_parameters: Mapping[str, str]
+    query: Mapping[str, Any] = field(default_factory=dict)
     body: Any = None
     media_type: str | None = None
 
@@ -116,6 +117,13 @@ class Operations:
             parameters["session_id"] = await self._make_session()
         if _ABSENT in parameters.values():
             raise LookupError(f"no response leads to {operation_id}: say so with leads_to")
+        query = {
+            one["name"]: self._example(one["schema"])
+            for one in operation.get("parameters", ())
+            if one["in"] == "query" and one.get("required") and one["name"] not in parameters
+        }
+        if _ABSENT in query.values():
+            raise LookupError(f"{operation_id} has no example of what it must be asked with")
         body, media_type = None, None
         if "requestBody" in operation:
             ((media_type, content),) = operation["requestBody"]["content"].items()
@@ -124,7 +132,7 @@ class Operations:
                 body = work_out((await self.perform(maker)).json())
             else:
                 body = self._body(content, fresh)
-        return Prepared(operation_id, method, template, parameters, body, media_type)
+        return Prepared(operation_id, method, template, parameters, query, body, media_type)
 
     async def send(self, prepared: Prepared) -> httpx.Response:
         """Ask for it.
@@ -140,7 +148,7 @@ class Operations:
             body = {"content": prepared.body, "headers": headers}
         path = prepared.template.format_map(prepared.path_parameters)
         # What a link gives beside the path's parameters is the query's.
-        query = {
+        query = dict(prepared.query) | {
             name: value
             for name, value in prepared.path_parameters.items()
             if f"{{{name}}}" not in prepared.template

@@ -4,6 +4,7 @@ Owns ``api_keys``, ``idempotency_records`` and ``limits``. Listens to the signal
 ``signing_keys`` and ``limits``; sends ``principals`` for API keys and ``limits`` for limits.
 """
 
+from backend.core.columns import tables_of
 from backend.core.room import (
     ADMIN,
     OPERATOR,
@@ -29,7 +30,6 @@ from backend.managers.gateway.errands import (
 )
 from backend.managers.gateway.errors import (
     ApiKeyNotFoundError,
-    ExpiryInvalidError,
     LimitChangedError,
     LimitExistsError,
     LimitInvalidError,
@@ -40,6 +40,9 @@ from backend.managers.gateway.manager import INTROSPECTION_PATH, GatewayManager
 from backend.managers.gateway.models import ApiKey, IdempotencyRecord, LimitRow
 from backend.managers.gateway.routes import router
 from backend.managers.gateway.settings import GatewaySettings, RedisSettings
+
+API_KEY_TABLES = tables_of(ApiKey)
+"""What looking at API keys reads: for the errands of upper rooms."""
 
 ROOM = Room(
     name="gateway",
@@ -72,6 +75,7 @@ ROOM = Room(
     ),
     events={
         "api_key.created": "api_key:read",
+        "api_key.changed": "api_key:read",
         "api_key.revoked": "api_key:read",
         "limit.created": "limit:read",
         "limit.changed": "limit:read",
@@ -89,13 +93,13 @@ ROOM = Room(
 
 __all__ = [
     "API_KEYS",
+    "API_KEY_TABLES",
     "LIMITS",
     "PLATFORM_ANSWERS",
     "RETENTION",
     "ROOM",
     "ApiKeyNotFoundError",
     "Bounds",
-    "ExpiryInvalidError",
     "GatewayManager",
     "GatewaySettings",
     "Key",

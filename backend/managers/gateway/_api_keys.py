@@ -1,9 +1,8 @@
 """API keys: long-lived credentials for tools that cannot speak OAuth."""
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 import sqlalchemy as sa
@@ -12,15 +11,20 @@ from backend.core.context import Principal, SystemScope
 from backend.core.database import Database, ReadTx, Tx
 from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.core.paging import newest
-from backend.core.telemetry import RequestRecord
 from backend.kit import credentials
 from backend.managers.gateway.errands import API_KEYS
-from backend.managers.gateway.errors import ApiKeyNotFoundError, ExpiryInvalidError
+from backend.managers.gateway.errors import ApiKeyNotFoundError
 from backend.managers.gateway.models import ApiKey
-from backend.managers.identity import CredentialInvalidError
+from backend.managers.identity import (
+    NO_BOUNDS,
+    CredentialBounds,
+    CredentialInvalidError,
+    LastUses,
+    held_to,
+    is_over,
+)
 from backend.managers.tenant import PRINCIPALS, TenantManager
 
-_USED_SECONDS: Final = 60.0
 _KIND: Final = "api_key"
 
 
@@ -36,19 +40,25 @@ class Key:
     created_at: datetime
     expires_at: datetime | None
     last_used_at: datetime | None
+    scopes: Sequence[str] | None
+    networks: Sequence[str]
 
 
 class ApiKeys:
-    """Making, finding and revoking them; every change ends what was cached of the old."""
+    """Making, finding and revoking them; every change ends what was cached of the old.
+
+    Attributes:
+        uses: When they were used last.
+    """
 
     def __init__(
         self, database: Database, tenants: TenantManager, monotonic: Callable[[], float]
     ) -> None:
         self._database = database
         self._tenants = tenants
-        self._monotonic = monotonic
-        self._used: dict[tuple[str, str], int] = {}
-        self._used_written_at = -math.inf
+        self.uses = LastUses(
+            database, API_KEYS, monotonic, kind=_KIND, model=ApiKey, named_by=ApiKey.id
+        )
 
     async def list_api_keys(
         self, tx: ReadTx, *, limit: int, before_id: str | None = None
@@ -64,19 +74,18 @@ class ApiKeys:
         *,
         name: str,
         role: str,
-        expires_at: datetime | None,
         granter: frozenset[str] | None,
+        bounds: CredentialBounds = NO_BOUNDS,
     ) -> tuple[Key, str]:
         """Create an API key; returns it with the key itself, which is kept nowhere.
 
         Raises:
             RoleUnknownError: The tenant has no such role.
             RoleTooHighError: The role has permissions the granter lacks.
+            ScopeBeyondRoleError: The role lacks a scope.
             ExpiryInvalidError: It would be dead already.
         """
-        await self._tenants.roles.refuse_higher(tx, role, granter)
-        if expires_at is not None and expires_at <= tx.now():
-            raise ExpiryInvalidError().at("expires_at")
+        await self._refuse(tx, role, granter, bounds)
         key = credentials.mint(credentials.API_KEY_TAG)
         row = ApiKey(
             id=uuid7(),
@@ -87,13 +96,69 @@ class ApiKeys:
             key_hash=credentials.digest_of(key),
             created_by=tx.scope.actor,
             created_at=tx.now(),
-            expires_at=expires_at,
             last_used_at=None,
+            **bounds.columns(),
         )
         tx.session.add(row)
-        tx.audit("api_key.created", f"api_key:{row.id}", name=name, role=role, prefix=row.prefix)
+        facts = {"name": name, "role": role, "prefix": row.prefix, **bounds.facts()}
+        tx.audit("api_key.created", f"api_key:{row.id}", **facts)
         tx.emit("api_key.created", f"api_key:{row.id}", name=name, role=role)
         return _key(row), key
+
+    async def change_api_key(
+        self,
+        tx: Tx,
+        key_id: str,
+        *,
+        name: str,
+        role: str,
+        granter: frozenset[str] | None,
+        bounds: CredentialBounds,
+    ) -> Key:
+        """Give an API key another name, role and bounds, at once.
+
+        Raises:
+            ApiKeyNotFoundError: No such key in this tenant.
+            RoleUnknownError: The tenant has no such role.
+            RoleTooHighError: The old or the new role has permissions the granter lacks.
+            ScopeBeyondRoleError: The role lacks a scope.
+            ExpiryInvalidError: It would be dead already.
+        """
+        row = await self._locked(tx, key_id)
+        await self._tenants.roles.refuse_higher(tx, row.role, granter, taken=True)
+        await self._refuse(tx, role, granter, bounds)
+        row.name, row.role = name, role
+        for column, value in bounds.columns().items():
+            setattr(row, column, value)
+        facts = {"name": name, "role": role, **bounds.facts()}
+        tx.audit("api_key.changed", f"api_key:{row.id}", **facts)
+        tx.emit("api_key.changed", f"api_key:{row.id}", name=name, role=role)
+        tx.signal(PRINCIPALS, f"api_key:{row.id}")
+        return _key(row)
+
+    async def _refuse(
+        self, tx: Tx, role: str, granter: frozenset[str] | None, bounds: CredentialBounds
+    ) -> None:
+        roles = self._tenants.roles
+        await roles.refuse_higher(tx, role, granter)
+        bounds.refuse_invalid(await roles.permissions_of(tx, role), tx.now())
+
+    async def find_api_key(self, tx: ReadTx, key_id: str) -> Key | None:
+        """The tenant's key with this id, if there is one."""
+        row = await tx.scalar(
+            sa.select(ApiKey).where(ApiKey.id == key_id, ApiKey.tenant_id == tx.tenant_id)
+        )
+        return _key(row) if row is not None else None
+
+    async def _locked(self, tx: Tx, key_id: str) -> ApiKey:
+        row: ApiKey | None = await tx.scalar(
+            sa.select(ApiKey)
+            .where(ApiKey.id == key_id, ApiKey.tenant_id == tx.tenant_id)
+            .with_for_update()
+        )
+        if row is None:
+            raise ApiKeyNotFoundError
+        return row
 
     async def revoke_api_key(self, tx: Tx, key_id: str, *, remover: frozenset[str] | None) -> None:
         """Delete an API key; it stops working at once.
@@ -102,13 +167,7 @@ class ApiKeys:
             ApiKeyNotFoundError: No such key in this tenant.
             RoleTooHighError: The key has permissions the remover lacks.
         """
-        row: ApiKey | None = await tx.scalar(
-            sa.select(ApiKey)
-            .where(ApiKey.id == key_id, ApiKey.tenant_id == tx.tenant_id)
-            .with_for_update()
-        )
-        if row is None:
-            raise ApiKeyNotFoundError
+        row = await self._locked(tx, key_id)
         await self._tenants.roles.refuse_higher(tx, row.role, remover, taken=True)
         await tx.session.delete(row)
         tx.audit("api_key.revoked", f"api_key:{row.id}", name=row.name, prefix=row.prefix)
@@ -125,7 +184,7 @@ class ApiKeys:
         async with self._database.read(SystemScope(API_KEYS)) as view:
             row = await view.scalar(sa.select(ApiKey).where(ApiKey.key_hash == digest))
             now = view.now()
-            if row is None or (row.expires_at is not None and row.expires_at <= now):
+            if row is None or is_over(row.expires_at, now):
                 raise CredentialInvalidError
             if not await self._tenants.lifecycle.admits(view, row.tenant_id):
                 raise CredentialInvalidError
@@ -136,7 +195,8 @@ class ApiKeys:
             subject=f"{_KIND}:{row.id}",
             kind=_KIND,
             tenant_id=row.tenant_id,
-            permissions=permissions,
+            permissions=held_to(row.scopes, permissions),
+            networks=tuple(row.networks or ()),
             name=row.name,
             role=row.role,
             platform_role=row.role if row.tenant_id == PLATFORM_TENANT else "",
@@ -145,41 +205,12 @@ class ApiKeys:
 
     async def find_permissions(self, tx: ReadTx, key_id: str) -> frozenset[str] | None:
         """What a key of the transaction's tenant permits now; None: it is gone or has expired."""
-        role = await tx.scalar(
-            sa.select(ApiKey.role).where(
-                ApiKey.tenant_id == tx.tenant_id,
-                ApiKey.id == key_id,
-                sa.or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > tx.now()),
-            )
+        row = await tx.scalar(
+            sa.select(ApiKey).where(ApiKey.tenant_id == tx.tenant_id, ApiKey.id == key_id)
         )
-        return None if role is None else await self._tenants.roles.permissions_of(tx, role)
-
-    def note_use(self, record: RequestRecord) -> None:
-        """Remember, if a key made this request, when."""
-        kind, _, key_id = record.actor.partition(":")
-        if kind == _KIND:
-            self._used[record.tenant_id, key_id] = record.started_ns
-
-    async def flush(self, *, everything: bool = False) -> None:
-        """Write when keys were last used, once a minute."""
-        now = self._monotonic()
-        if not self._used or (now < self._used_written_at + _USED_SECONDS and not everything):
-            return
-        self._used_written_at = now
-        used, self._used = self._used, {}
-        async with self._database.transaction(SystemScope(API_KEYS)) as tx:
-            for (tenant_id, key_id), started_ns in sorted(used.items()):
-                at = datetime.fromtimestamp(started_ns / 1e9, UTC)
-                await tx.execute(
-                    sa.update(ApiKey)
-                    .where(
-                        ApiKey.tenant_id == tenant_id,
-                        ApiKey.id == key_id,
-                        sa.or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at < at),
-                    )
-                    .values(last_used_at=at)
-                    .execution_options(synchronize_session=False)
-                )
+        if row is None or is_over(row.expires_at, tx.now()):
+            return None
+        return held_to(row.scopes, await self._tenants.roles.permissions_of(tx, row.role))
 
 
 def _key(row: ApiKey) -> Key:
@@ -192,4 +223,6 @@ def _key(row: ApiKey) -> Key:
         row.created_at,
         row.expires_at,
         row.last_used_at,
+        row.scopes,
+        row.networks or (),
     )

@@ -14,12 +14,6 @@ class ApiKeyNotFoundError(NotFoundError):
     code, title = "gateway.api_key_not_found", "No such API key"
 
 
-class ExpiryInvalidError(InvalidInputError):
-    """The expiry lies in the past."""
-
-    code, title = "gateway.expiry_invalid", "The expiry must lie in the future"
-
-
 class LimitNotFoundError(NotFoundError):
     """No such limit that the caller could see, or change."""
 

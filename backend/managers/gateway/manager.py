@@ -202,12 +202,12 @@ class GatewayManager:
                 if self._refreshing is not None:
                     self._refreshing.cancel()
                 await asyncio.gather(*self._noting)
-                await self.api_keys.flush(everything=True)
+                await self.api_keys.uses.flush(everything=True)
 
     async def flush(self, _: Database) -> None:
         """Write what requests only noted."""
         try:
-            await self.api_keys.flush()
+            await self.api_keys.uses.flush()
         except AppError as exc:
             logger.warning("key_use_not_written", extra={"cause": exc.code})
 
@@ -218,7 +218,7 @@ class GatewayManager:
         transaction, and a flood of them must cost the database a row in ten seconds, not each.
         """
         for record in records:
-            self.api_keys.note_use(record)
+            self.api_keys.uses.note(record)
         refused = [
             r for r in records if r.status in _REFUSED and not (r.expired or _is_recorded(r))
         ]

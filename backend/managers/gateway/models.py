@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from backend.core.database import Base, Id, TenantOwned
+from backend.core.database import Base, Id, Json, TenantOwned
 
 
 class ApiKey(TenantOwned, Base):
@@ -22,6 +22,8 @@ class ApiKey(TenantOwned, Base):
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
+    scopes: Mapped[list[str] | None] = mapped_column(Json)
+    networks: Mapped[list[str] | None] = mapped_column(Json)
 
 
 class IdempotencyRecord(TenantOwned, Base):

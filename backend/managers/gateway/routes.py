@@ -19,7 +19,6 @@ from backend.managers.gateway._limits import Bounds, Rate
 from backend.managers.gateway.errands import LIMITS, PLATFORM_KEYS
 from backend.managers.gateway.errors import (
     ApiKeyNotFoundError,
-    ExpiryInvalidError,
     LimitChangedError,
     LimitExistsError,
     LimitInvalidError,
@@ -30,6 +29,7 @@ from backend.managers.gateway.manager import GatewayManager
 from backend.managers.gateway.schemas import (
     ApiKeyCreate,
     ApiKeyOut,
+    ApiKeyPut,
     ApiKeySecretOut,
     LimitCreate,
     LimitOut,
@@ -40,6 +40,7 @@ from backend.managers.gateway.schemas import (
     PlatformLimitPut,
     RateModel,
 )
+from backend.managers.identity import CredentialBounds, ExpiryInvalidError, ScopeBeyondRoleError
 from backend.managers.tenant import RoleTooHighError, RoleUnknownError, TenantNotFoundError
 
 router = APIRouter(prefix="/api/v1")
@@ -61,6 +62,7 @@ PlatformKeyWriter = Annotated[SystemScope, requires("platform_api_key:write", er
 _SET: Final = (LimitExistsError, LimitInvalidError)
 _CHANGED: Final = (LimitNotFoundError, LimitChangedError, LimitInvalidError)
 _ID: Final = {"limit_id": "$response.body#/id"}
+_KEY_ID: Final = {"key_id": "$response.body#/id"}
 _SHOWN_ONCE: Final = {"Cache-Control": "no-store"}
 
 
@@ -78,8 +80,10 @@ async def list_api_keys(
     status_code=201,
     response_model=ApiKeySecretOut,
     responses={
-        201: leads_to(revoke_api_key={"key_id": "$response.body#/id"}),
-        **problems(*_POSTED, RoleTooHighError, RoleUnknownError, ExpiryInvalidError),
+        201: leads_to(change_api_key=_KEY_ID, revoke_api_key=_KEY_ID),
+        **problems(
+            *_POSTED, RoleTooHighError, RoleUnknownError, ScopeBeyondRoleError, ExpiryInvalidError
+        ),
     },
 )
 async def create_api_key(
@@ -92,6 +96,39 @@ async def create_api_key(
 ) -> Response:
     """Create an API key; the key is shown this once."""
     return await _create(request, body, scope, caller, gateway, db)
+
+
+@router.put(
+    "/api-keys/{key_id}",
+    tags=["api keys"],
+    responses=problems(
+        ApiKeyNotFoundError,
+        RoleTooHighError,
+        InvalidInputError,
+        RoleUnknownError,
+        ScopeBeyondRoleError,
+        ExpiryInvalidError,
+    ),
+)
+async def change_api_key(
+    key_id: IdPath,
+    body: ApiKeyPut,
+    scope: Annotated[Scope, requires("api_key:write")],
+    caller: Caller,
+    gateway: Gateway,
+    db: Db,
+) -> ApiKeyOut:
+    """Give an API key another name, role and bounds, at once."""
+    async with db.transaction(scope) as tx:
+        changed = await gateway.api_keys.change_api_key(
+            tx,
+            key_id,
+            name=body.name,
+            role=body.role,
+            granter=caller.permissions,
+            bounds=CredentialBounds(body.scopes, body.expires_at, body.networks),
+        )
+    return view(ApiKeyOut, changed)
 
 
 @router.delete(
@@ -129,8 +166,8 @@ async def list_platform_api_keys(
     status_code=201,
     response_model=ApiKeySecretOut,
     responses={
-        201: leads_to(revoke_platform_api_key={"key_id": "$response.body#/id"}),
-        **problems(*_POSTED, RoleTooHighError, ExpiryInvalidError),
+        201: leads_to(revoke_platform_api_key=_KEY_ID),
+        **problems(*_POSTED, RoleTooHighError, ScopeBeyondRoleError, ExpiryInvalidError),
     },
 )
 async def create_platform_api_key(
@@ -180,8 +217,8 @@ async def _create(
             tx,
             name=body.name,
             role=body.role,
-            expires_at=body.expires_at,
             granter=caller.permissions,
+            bounds=CredentialBounds(body.scopes, body.expires_at, body.networks),
         )
         return reply(
             request, tx, view(ApiKeySecretOut, made, key=key), status=201, headers=_SHOWN_ONCE

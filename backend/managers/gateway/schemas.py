@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from backend.http.deps import canonical_id
 from backend.http.schemas import Input, Name, ShownOnce, Time
 from backend.managers.gateway._limits import LimitKind
+from backend.managers.identity import NETWORKS_TEXT, SCOPES_TEXT, Networks, Scopes
 from backend.managers.tenant import PlatformRole, Role
 
 TenantId = Annotated[str, Field(json_schema_extra={"format": "uuid"}), AfterValidator(canonical_id)]
@@ -21,12 +22,19 @@ class ApiKeyCreate(Input):
     expires_at: Time | None = Field(
         None, description="RFC 3339; null: never", examples=["2099-12-31T23:59:59Z"]
     )
+    scopes: Scopes | None = Field(None, description=SCOPES_TEXT, examples=[None])
+    networks: Networks = Field([], description=NETWORKS_TEXT, examples=[[]])
 
 
 class PlatformApiKeyCreate(ApiKeyCreate):
     """A long-lived credential for tools that act on the platform itself, in no tenant."""
 
     role: PlatformRole = Field(examples=["auditor"])
+    scopes: Scopes | None = Field(None, description=SCOPES_TEXT, examples=[["platform:read"]])
+
+
+class ApiKeyPut(ApiKeyCreate):
+    """All that can be changed of an API key; what is left out is bounded no more."""
 
 
 class ApiKeyOut(BaseModel):
@@ -40,6 +48,8 @@ class ApiKeyOut(BaseModel):
     created_at: datetime
     expires_at: datetime | None
     last_used_at: datetime | None = Field(description="Exact to about a minute")
+    scopes: list[str] | None = Field(description=SCOPES_TEXT)
+    networks: list[str] = Field(description=NETWORKS_TEXT)
 
 
 class ApiKeySecretOut(ApiKeyOut, ShownOnce):

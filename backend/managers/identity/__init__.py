@@ -7,6 +7,7 @@ signal ``principals`` for clients, sessions, policies and revocations; sends and
 ``signing_keys``.
 """
 
+from backend.core.columns import tables_of
 from backend.core.room import (
     ADMIN,
     OPERATOR,
@@ -18,7 +19,16 @@ from backend.core.room import (
     Sweep,
     Tick,
 )
-from backend.managers.identity._clients import CONSOLE, Client
+from backend.managers.identity._bounds import (
+    NETWORKS_TEXT,
+    SCOPES_TEXT,
+    CredentialBounds,
+    Networks,
+    Scopes,
+    held_to,
+    is_over,
+)
+from backend.managers.identity._clients import CONSOLE, NO_BOUNDS, Client
 from backend.managers.identity._failures import Denial, Failure, stranger
 from backend.managers.identity._password import verify_password
 from backend.managers.identity._provider import RECORDS_ITS_REFUSALS, TOKEN_PATH
@@ -30,6 +40,7 @@ from backend.managers.identity._tokens import (
     TokenInvalidError,
     UnknownKeyError,
 )
+from backend.managers.identity._uses import LastUses
 from backend.managers.identity.errands import (
     ACCOUNT,
     AUTHENTICATE,
@@ -49,8 +60,10 @@ from backend.managers.identity.errors import (
     CodeRefusedError,
     CredentialExpiredError,
     CredentialInvalidError,
+    ExpiryInvalidError,
     LogInExpiredError,
     LoginRefusedError,
+    ScopeBeyondRoleError,
     SecondFactorExistsError,
     SecondFactorMissingError,
     SecondFactorNotFoundError,
@@ -80,6 +93,9 @@ from backend.managers.identity.routes import router
 from backend.managers.identity.second_factor_routes import router as second_factor_router
 from backend.managers.identity.settings import IdentitySettings
 from backend.managers.tenant import MEMBER_READ
+
+CLIENT_TABLES = tables_of(OauthClient)
+"""What looking at clients reads: for the errands of upper rooms."""
 
 ROOM = Room(
     name="identity",
@@ -143,6 +159,7 @@ ROOM = Room(
         "domain.taken": "identity_provider:read",
         "login_policy.changed": "login_policy:read",
         "client.created": "client:read",
+        "client.changed": "client:read",
         "client.rotated": "client:read",
         "client.deleted": "client:read",
         "invitation.created": MEMBER_READ,
@@ -159,6 +176,7 @@ ROOM = Room(
         Sweep(INVITATIONS, lambda identity, tx: identity.invitations.sweep(tx)),
     ),
     job_kinds=(lambda identity, _: identity.accounts.reset_kind(),),
+    observe=IdentityManager.observe,
     serving=IdentityManager.serving,
     durable_topics=(SIGNING_KEYS_CHANGED,),
 )
@@ -166,13 +184,17 @@ ROOM = Room(
 __all__ = [
     "ACCOUNT",
     "AUTHENTICATE",
+    "CLIENT_TABLES",
     "CONSOLE",
     "INVITE",
     "MAX_TOKEN_CHARACTERS",
+    "NETWORKS_TEXT",
+    "NO_BOUNDS",
     "PROVIDERS",
     "RECORDS_ITS_REFUSALS",
     "RETENTION",
     "ROOM",
+    "SCOPES_TEXT",
     "SECOND_FACTOR",
     "SIGNING_KEYS",
     "SIGNING_KEYS_CHANGED",
@@ -183,14 +205,20 @@ __all__ = [
     "Client",
     "ClientNotFoundError",
     "CodeRefusedError",
+    "CredentialBounds",
     "CredentialExpiredError",
     "CredentialInvalidError",
     "Denial",
+    "ExpiryInvalidError",
     "Failure",
     "IdentityManager",
     "IdentitySettings",
+    "LastUses",
     "LogInExpiredError",
     "LoginRefusedError",
+    "Networks",
+    "ScopeBeyondRoleError",
+    "Scopes",
     "SecondFactorExistsError",
     "SecondFactorMissingError",
     "SecondFactorNotFoundError",
@@ -199,6 +227,8 @@ __all__ = [
     "TokenInvalidError",
     "TooManyFailuresError",
     "UnknownKeyError",
+    "held_to",
+    "is_over",
     "stranger",
     "verify_password",
 ]

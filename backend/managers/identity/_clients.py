@@ -11,6 +11,7 @@ from backend.core.database import ReadTx, Tx
 from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.core.paging import newest
 from backend.kit import credentials
+from backend.managers.identity._bounds import CredentialBounds
 from backend.managers.identity._oauth import TOKEN_EXCHANGE
 from backend.managers.identity.errors import ClientNotFoundError
 from backend.managers.identity.models import OauthClient
@@ -18,6 +19,7 @@ from backend.managers.tenant import PRINCIPALS, Roles
 
 CONSOLE: Final = "console"
 """The client id of the console: the one client that logs people in and exchanges their tokens."""
+NO_BOUNDS: Final = CredentialBounds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,10 @@ class Client:
     role: str
     disabled: bool
     created_at: datetime
+    scopes: Sequence[str] | None
+    expires_at: datetime | None
+    networks: Sequence[str]
+    last_used_at: datetime | None
 
 
 class Clients:
@@ -48,22 +54,83 @@ class Clients:
         rows = await tx.scalars(newest(query, OauthClient.id, limit, before_id))
         return [_client(row) for row in rows]
 
+    async def find_client(self, tx: ReadTx, client_id: str) -> Client | None:
+        """The tenant's client that logs in as this, if there is one."""
+        row = await tx.scalar(
+            sa.select(OauthClient).where(
+                OauthClient.client_id == client_id,
+                OauthClient.tenant_id == tx.tenant_id,
+                OauthClient.client_id != CONSOLE,
+            )
+        )
+        return _client(row) if row is not None else None
+
     async def create_client(
-        self, tx: Tx, *, name: str, role: str, granter: frozenset[str] | None
+        self,
+        tx: Tx,
+        *,
+        name: str,
+        role: str,
+        granter: frozenset[str] | None,
+        bounds: CredentialBounds = NO_BOUNDS,
     ) -> tuple[Client, str]:
         """Create a client for programs; returns it with its secret, which is kept nowhere.
 
         Args:
             granter: The permissions of whoever creates it; None for the platform itself.
+            bounds: What it is held to within its role.
 
         Raises:
             RoleUnknownError: The tenant has no such role.
             RoleTooHighError: The role has permissions the granter lacks.
+            ScopeBeyondRoleError: The role lacks a scope.
+            ExpiryInvalidError: It would be dead already.
         """
         await self._roles.refuse_higher(tx, role, granter)
-        return self._add(tx, client_id=None, name=name, role=role)
+        bounds.refuse_invalid(await self._roles.permissions_of(tx, role), tx.now())
+        return self._add(tx, client_id=None, name=name, role=role, bounds=bounds)
 
-    def _add(self, tx: Tx, *, client_id: str | None, name: str, role: str) -> tuple[Client, str]:
+    async def change_client(
+        self,
+        tx: Tx,
+        client_id: str,
+        *,
+        name: str,
+        role: str,
+        granter: frozenset[str] | None,
+        bounds: CredentialBounds,
+    ) -> Client:
+        """Give a client another name, role and bounds; running tokens are held to them at once.
+
+        Raises:
+            ClientNotFoundError: No such client in this tenant.
+            RoleUnknownError: The tenant has no such role.
+            RoleTooHighError: The old or the new role has permissions the granter lacks.
+            ScopeBeyondRoleError: The role lacks a scope.
+            ExpiryInvalidError: It would be dead already.
+        """
+        row = await self._locked_client(tx, client_id)
+        await self._roles.refuse_higher(tx, row.role, granter, taken=True)
+        await self._roles.refuse_higher(tx, role, granter)
+        bounds.refuse_invalid(await self._roles.permissions_of(tx, role), tx.now())
+        row.name, row.role = name, role
+        for column, value in bounds.columns().items():
+            setattr(row, column, value)
+        facts = {"name": name, "role": role, **bounds.facts()}
+        tx.audit("client.changed", f"client:{row.client_id}", **facts)
+        tx.emit("client.changed", f"client:{row.client_id}", name=name, role=role)
+        tx.signal(PRINCIPALS, f"client:{row.client_id}")
+        return _client(row)
+
+    def _add(
+        self,
+        tx: Tx,
+        *,
+        client_id: str | None,
+        name: str,
+        role: str,
+        bounds: CredentialBounds = NO_BOUNDS,
+    ) -> tuple[Client, str]:
         secret = credentials.mint(credentials.SECRET_TAG)
         row = OauthClient(
             id=(row_id := uuid7()),
@@ -76,9 +143,12 @@ class Clients:
             grant_types=["client_credentials"],
             disabled=False,
             created_at=tx.now(),
+            last_used_at=None,
+            **bounds.columns(),
         )
         tx.session.add(row)
-        tx.audit("client.created", f"client:{row.client_id}", name=name, role=role)
+        facts = {"name": name, "role": role, **bounds.facts()}
+        tx.audit("client.created", f"client:{row.client_id}", **facts)
         tx.emit("client.created", f"client:{row.client_id}", name=name, role=role)
         return _client(row), secret
 
@@ -199,4 +269,15 @@ class Clients:
 
 
 def _client(row: OauthClient) -> Client:
-    return Client(row.id, row.client_id, row.name, row.role, row.disabled, row.created_at)
+    return Client(
+        row.id,
+        row.client_id,
+        row.name,
+        row.role,
+        row.disabled,
+        row.created_at,
+        row.scopes,
+        row.expires_at,
+        row.networks or (),
+        row.last_used_at,
+    )

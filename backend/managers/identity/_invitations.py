@@ -23,6 +23,7 @@ from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.core.paging import newest
 from backend.core.room import PLATFORM_WRITE
 from backend.kit import credentials
+from backend.managers.identity._bounds import held_to, is_over
 from backend.managers.identity._clients import CONSOLE
 from backend.managers.identity._failures import Failure, FailureAudit, FailureLimits, stranger
 from backend.managers.identity._logins import Peer
@@ -474,14 +475,16 @@ class Invitations:
         return await roles.permissions_of(tx, membership.role, tenant_id=row.tenant_id)
 
     async def _client_permissions(self, tx: ReadTx, client_id: str) -> frozenset[str] | None:
-        role = await tx.scalar(
-            sa.select(OauthClient.role).where(
+        row = await tx.scalar(
+            sa.select(OauthClient).where(
                 OauthClient.tenant_id == tx.tenant_id,
                 OauthClient.client_id == client_id,
                 OauthClient.disabled.is_(False),
             )
         )
-        return None if role is None else await self._tenants.roles.permissions_of(tx, role)
+        if row is None or is_over(row.expires_at, tx.now()):
+            return None
+        return held_to(row.scopes, await self._tenants.roles.permissions_of(tx, row.role))
 
 
 _ENDED: Final = {

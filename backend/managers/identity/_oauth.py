@@ -82,6 +82,7 @@ class ClientSnapshot(ClientMixin):  # type: ignore[misc]
         tenant_id: str,
         name: str,
         permissions: frozenset[str],
+        networks: tuple[str, ...] = (),
         secret_hash: bytes,
         redirect_uris: Sequence[str],
         grant_types: Sequence[str],
@@ -92,6 +93,7 @@ class ClientSnapshot(ClientMixin):  # type: ignore[misc]
         self.tenant_id = tenant_id
         self.name = name
         self._permissions = permissions
+        self.networks = networks
         self.redirect_uris = tuple(redirect_uris)
         self._secret_hash = secret_hash
         self._grant_types = frozenset(grant_types)

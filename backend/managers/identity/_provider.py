@@ -28,8 +28,10 @@ from backend.core.context import SystemScope
 from backend.core.database import Database, ReadTx
 from backend.core.errors import NotFoundError
 from backend.core.ids import PLATFORM_TENANT, uuid7
+from backend.kit.sources import lies_in
 from backend.managers.identity import _oauth
 from backend.managers.identity._accounts import RESET_PATH
+from backend.managers.identity._bounds import held_to, is_over
 from backend.managers.identity._external import EXTERNAL_PATH
 from backend.managers.identity._failures import Failure, FailureAudit, FailureLimits, stranger
 from backend.managers.identity._invitations import INVITATION_PATH
@@ -238,9 +240,12 @@ class OpenIdProvider:
         )
         try:
             Server(snapshot).authenticate_client(request, _oauth.AUTH_METHODS)
+            client = snapshot.client
+            if client and client.networks and not lies_in(peer.address, client.networks):
+                raise InvalidClientError(status_code=401)
         except InvalidClientError:
             await self._client_failed(known, client_id, peer)
-            # One text for unknown, disabled and wrong: Authlib's own tells them apart.
+            # One text for unknown, disabled, wrong and elsewhere: Authlib's own tells them apart.
             raise InvalidClientError(
                 description="Client authentication failed", status_code=401
             ) from None
@@ -265,7 +270,7 @@ class OpenIdProvider:
             except TenantSuspendedError as exc:
                 # For whoever shows its secret; till then it is a client as any other.
                 suspended, admitted = exc, True
-            if row is None or row.disabled or not admitted:
+            if row is None or row.disabled or is_over(row.expires_at, view.now()) or not admitted:
                 return None
             permissions = await self._tenants.roles.permissions_of(
                 view, row.role, tenant_id=row.tenant_id
@@ -274,7 +279,8 @@ class OpenIdProvider:
             row.client_id,
             tenant_id=row.tenant_id,
             name=row.name,
-            permissions=permissions,
+            permissions=held_to(row.scopes, permissions),
+            networks=tuple(row.networks or ()),
             secret_hash=row.secret_hash,
             redirect_uris=row.redirect_uris,
             grant_types=row.grant_types,

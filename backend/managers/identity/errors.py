@@ -194,3 +194,15 @@ class WeakPasswordError(InvalidInputError):
     """Too short, too common, or made of the e-mail address."""
 
     code, title = "identity.weak_password", "Choose another password"
+
+
+class ExpiryInvalidError(InvalidInputError):
+    """The expiry lies in the past."""
+
+    code, title = "gateway.expiry_invalid", "The expiry must lie in the future"
+
+
+class ScopeBeyondRoleError(InvalidInputError):
+    """A credential is held to what its role has, never given more."""
+
+    code, title = "identity.scope_beyond_role", "The role lacks this permission"

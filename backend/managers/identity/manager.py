@@ -14,9 +14,11 @@ from backend.core.context import Principal, SystemScope
 from backend.core.database import Database, ReadTx, Tx
 from backend.core.errors import AppError, NotFoundError
 from backend.core.ids import PLATFORM_TENANT
+from backend.core.telemetry import RequestRecord
 from backend.kit.limiter import GcraLimiter
 from backend.kit.outbound import Outbound
 from backend.managers.identity._accounts import Accounts
+from backend.managers.identity._bounds import earlier, held_to, is_over
 from backend.managers.identity._clients import CONSOLE, Clients
 from backend.managers.identity._external import ExternalProviders
 from backend.managers.identity._external_log_ins import ExternalLogIns
@@ -34,6 +36,7 @@ from backend.managers.identity._tokens import (
     read_access,
 )
 from backend.managers.identity._totp import Enrolment, SecondFactor, SecondFactors
+from backend.managers.identity._uses import LastUses
 from backend.managers.identity.errands import AUTHENTICATE, SIGNING_KEYS
 from backend.managers.identity.errors import (
     CredentialExpiredError,
@@ -136,6 +139,14 @@ class IdentityManager:
         limits = FailureLimits(settings, limiter)
         self.second_factors = SecondFactors(security, limits)
         self.policies = LoginPolicies(tenants, settings)
+        self._uses = LastUses(
+            database,
+            AUTHENTICATE,
+            monotonic,
+            kind="client",
+            model=OauthClient,
+            named_by=OauthClient.client_id,
+        )
         self.provider = OpenIdProvider(
             database,
             tenants,
@@ -185,20 +196,27 @@ class IdentityManager:
 
     @asynccontextmanager
     async def serving(self, _: Database) -> AsyncIterator[None]:
-        """Write, at the end, all failures that were only counted."""
+        """Write, at the end, all that was only counted or noted."""
         try:
             yield
         finally:
             await self.failures.flush(everything=True)
             await self.provider.log_ins.flush()
+            await self._uses.flush(everything=True)
 
     async def flush(self, _: Database) -> None:
-        """Write the counts of failures whose window has closed."""
+        """Write the counts of failures whose window has closed, and when clients were used."""
         try:
             await self.failures.flush()
             await self.provider.log_ins.flush()
+            await self._uses.flush()
         except AppError as exc:
             logger.warning("failures_not_audited", extra={"cause": exc.code})
+
+    def observe(self, records: Sequence[RequestRecord]) -> None:
+        """Note the use of clients; a consumer of the telemetry queue."""
+        for record in records:
+            self._uses.note(record)
 
     # --- whom a token stands for -----------------------------------------------------------------
 
@@ -231,6 +249,7 @@ class IdentityManager:
         if claims.expires_at <= self._database.clock().timestamp():
             raise CredentialExpiredError
         kind, _, identity = claims.subject.partition(":")
+        expires_at, networks = float(claims.expires_at), tuple[str, ...]()
         async with self._database.read(SystemScope(AUTHENTICATE)) as view:
             if await view.scalar(
                 sa.select(RevokedToken.jti).where(RevokedToken.jti == claims.token_id)
@@ -239,13 +258,15 @@ class IdentityManager:
             client = await view.scalar(
                 sa.select(OauthClient).where(OauthClient.client_id == claims.client_id)
             )
-            if client is None or client.disabled:
+            if client is None or client.disabled or is_over(client.expires_at, view.now()):
                 raise CredentialInvalidError
             session: BrowserSession | None = None
             if kind == "user":
                 name, role, platform_role, session = await self._person(view, claims, identity)
             elif kind == "client" and client.tenant_id == claims.tenant_id:
                 name, role = client.name, client.role
+                expires_at = earlier(expires_at, client.expires_at)
+                networks = tuple(client.networks or ())
                 # The platform's own clients hold a role of the platform and no other.
                 platform_role = role if client.tenant_id == PLATFORM_TENANT else ""
             else:
@@ -253,6 +274,8 @@ class IdentityManager:
             permissions = await self._tenants.roles.permissions_of(
                 view, role, tenant_id=claims.tenant_id, platform_role=platform_role
             )
+            if kind == "client":
+                permissions = held_to(client.scopes, permissions)
             # Last: only whoever could act now if it were active learns why it is not.
             if not await self._tenants.lifecycle.admits(view, claims.tenant_id):
                 raise CredentialInvalidError
@@ -267,11 +290,12 @@ class IdentityManager:
             name=name,
             role=role,
             platform_role=platform_role,
-            expires_at=float(claims.expires_at),
+            expires_at=expires_at,
             console=claims.client_id == CONSOLE,
             session_id=claims.session_id,
             logged_in_at=session.authenticated_at.timestamp() if session else 0.0,
             second_factor=session is not None and has_second_factor(session.methods),
+            networks=networks,
         )
 
     async def _person(

@@ -22,6 +22,10 @@ class OauthClient(TenantOwned, Base):
     grant_types: Mapped[list[str]] = mapped_column(Json)
     disabled: Mapped[bool]
     created_at: Mapped[datetime]
+    scopes: Mapped[list[str] | None] = mapped_column(Json)
+    networks: Mapped[list[str] | None] = mapped_column(Json)
+    expires_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
 
 
 class SigningKey(Base):

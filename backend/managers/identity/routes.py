@@ -13,13 +13,20 @@ from backend.http.deps import Caller, Db, canonical_id, manager_of, requires
 from backend.http.pagination import Page, PageQuery, Slice, page_of
 from backend.http.reply import IdempotencyKeyReusedError, leads_to, problems, reply
 from backend.http.schemas import view
+from backend.managers.identity._bounds import CredentialBounds
 from backend.managers.identity._clients import Client
 from backend.managers.identity.errands import AUTHENTICATE, PLATFORM_CLIENTS, SIGNING_KEYS
-from backend.managers.identity.errors import ClientNotFoundError, TenantlessTokenError
+from backend.managers.identity.errors import (
+    ClientNotFoundError,
+    ExpiryInvalidError,
+    ScopeBeyondRoleError,
+    TenantlessTokenError,
+)
 from backend.managers.identity.manager import IdentityManager
 from backend.managers.identity.schemas import (
     ClientCreate,
     ClientOut,
+    ClientPut,
     ClientSecretOut,
     MeOut,
     PlatformClientCreate,
@@ -44,6 +51,7 @@ ClientId = Annotated[
 PlatformClientWriter = Annotated[
     SystemScope, requires("platform_client:write", errand=PLATFORM_CLIENTS)
 ]
+_BOUNDS: Final = (ScopeBeyondRoleError, ExpiryInvalidError)
 _SHOWN_ONCE: Final = {"Cache-Control": "no-store"}
 
 
@@ -82,8 +90,8 @@ async def list_clients(
     status_code=201,
     response_model=ClientSecretOut,
     responses={
-        201: leads_to(rotate_client=_LEADS_TO, delete_client=_LEADS_TO),
-        **problems(*_POSTED, RoleTooHighError, RoleUnknownError),
+        201: leads_to(change_client=_LEADS_TO, rotate_client=_LEADS_TO, delete_client=_LEADS_TO),
+        **problems(*_POSTED, RoleTooHighError, RoleUnknownError, *_BOUNDS),
     },
 )
 async def create_client(
@@ -96,6 +104,34 @@ async def create_client(
 ) -> Response:
     """Create an OAuth client; its secret is shown this once."""
     return await _create(request, body, scope, caller, identity, db)
+
+
+@router.put(
+    "/clients/{client_row_id}",  # noqa: FAST003 - see ClientId
+    tags=["clients"],
+    responses=problems(
+        ClientNotFoundError, RoleTooHighError, InvalidInputError, RoleUnknownError, *_BOUNDS
+    ),
+)
+async def change_client(
+    client_id: ClientId,
+    body: ClientPut,
+    scope: Annotated[Scope, requires("client:write")],
+    caller: Caller,
+    identity: Identity,
+    db: Db,
+) -> ClientOut:
+    """Give a client another name, role and bounds; running tokens are held to them at once."""
+    async with db.transaction(scope) as tx:
+        changed = await identity.clients.change_client(
+            tx,
+            client_id,
+            name=body.name,
+            role=body.role,
+            granter=caller.permissions,
+            bounds=CredentialBounds(body.scopes, body.expires_at, body.networks),
+        )
+    return view(ClientOut, changed)
 
 
 @router.post(
@@ -164,7 +200,7 @@ async def list_platform_clients(
     response_model=ClientSecretOut,
     responses={
         201: leads_to(rotate_platform_client=_LEADS_TO, delete_platform_client=_LEADS_TO),
-        **problems(*_POSTED, RoleTooHighError),
+        **problems(*_POSTED, RoleTooHighError, *_BOUNDS),
     },
 )
 async def create_platform_client(
@@ -233,7 +269,11 @@ async def _create(
 ) -> Response:
     async with db.transaction(scope) as tx:
         client, secret = await identity.clients.create_client(
-            tx, name=body.name, role=body.role, granter=caller.permissions
+            tx,
+            name=body.name,
+            role=body.role,
+            granter=caller.permissions,
+            bounds=CredentialBounds(body.scopes, body.expires_at, body.networks),
         )
         return _shown(request, tx, client, secret, status=201)
 

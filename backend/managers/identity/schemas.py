@@ -6,8 +6,9 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, Field, SecretStr
 
-from backend.http.schemas import Email, Input, Name, ShownOnce
+from backend.http.schemas import Email, Input, Name, ShownOnce, Time
 from backend.managers.audit import AuditEntry
+from backend.managers.identity._bounds import NETWORKS_TEXT, SCOPES_TEXT, Networks, Scopes
 from backend.managers.identity._providers import ProviderFacts
 from backend.managers.tenant import PlatformRole, Role
 
@@ -17,12 +18,22 @@ class ClientCreate(Input):
 
     name: Name = Field(examples=["Invoices workflow"])
     role: Role = Field(examples=["workflow"])
+    scopes: Scopes | None = Field(None, description=SCOPES_TEXT, examples=[None])
+    expires_at: Time | None = Field(
+        None, description="RFC 3339; null: never", examples=["2099-12-31T23:59:59Z"]
+    )
+    networks: Networks = Field([], description=NETWORKS_TEXT, examples=[[]])
 
 
 class PlatformClientCreate(ClientCreate):
     """A program that will act on the platform itself, in no tenant."""
 
     role: PlatformRole = Field(examples=["auditor"])
+    scopes: Scopes | None = Field(None, description=SCOPES_TEXT, examples=[["platform:read"]])
+
+
+class ClientPut(ClientCreate):
+    """All that can be changed of a client; what is left out is bounded no more."""
 
 
 class ClientOut(BaseModel):
@@ -34,6 +45,10 @@ class ClientOut(BaseModel):
     role: str
     disabled: bool
     created_at: datetime
+    scopes: list[str] | None = Field(description=SCOPES_TEXT)
+    expires_at: datetime | None
+    networks: list[str] = Field(description=NETWORKS_TEXT)
+    last_used_at: datetime | None = Field(description="Exact to about a minute")
 
 
 class ClientSecretOut(ClientOut, ShownOnce):

@@ -48,14 +48,19 @@ class Membership:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A membership with the person's name; ``id`` is the user's."""
+    """A membership with the person's name; ``id`` is the user's.
+
+    ``disabled`` says that they are kept out of this tenant; ``active`` that they may act in it,
+    which takes that they are not kept out of everything either.
+    """
 
     id: str
     email: str
     name: str
     role: str
     created_at: datetime
-    disabled: bool = False
+    disabled: bool
+    active: bool
 
 
 class TenantManager:
@@ -356,6 +361,16 @@ class TenantManager:
         )
         return Membership(row.tenant_id, row.user_id, row.role) if row else None
 
+    async def find_member(self, tx: ReadTx, user_id: str) -> Member | None:
+        """The person's membership in the transaction's tenant, whether they may use it or not."""
+        found = await tx.execute(
+            sa.select(UserRow, MembershipRow)
+            .join(MembershipRow, MembershipRow.user_id == UserRow.id)
+            .where(MembershipRow.tenant_id == tx.tenant_id, UserRow.id == user_id)
+        )
+        row = found.one_or_none()
+        return _member(*row) if row is not None else None
+
     async def is_member(self, tx: ReadTx, user_id: str) -> bool:
         """Whether a person belongs to the transaction's tenant, disabled or not."""
         found = await tx.scalar(
@@ -525,5 +540,11 @@ class TenantManager:
 
 def _member(user: UserRow, membership: MembershipRow) -> Member:
     return Member(
-        user.id, user.email, user.name, membership.role, membership.created_at, membership.disabled
+        user.id,
+        user.email,
+        user.name,
+        membership.role,
+        membership.created_at,
+        disabled=membership.disabled,
+        active=not (user.disabled or membership.disabled),
     )

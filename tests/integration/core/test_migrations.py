@@ -15,6 +15,7 @@ from alembic.runtime.migration import MigrationContext
 from backend.core import audit
 from backend.core.database import Base, TenantOwned
 from backend.core.ids import uuid7
+from backend.managers.access import models as access
 from backend.managers.email import models as email
 from backend.managers.gateway import models as gateway
 from backend.managers.identity import models as identity
@@ -27,7 +28,7 @@ from backend.migrations.row_security import pass_as_owner
 from tests.support.growth import fill
 from tests.support.postgres import RUNTIME
 
-MODELS = (audit, email, gateway, identity, metrics, orchestrator, security, tenant)
+MODELS = (access, audit, email, gateway, identity, metrics, orchestrator, security, tenant)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])

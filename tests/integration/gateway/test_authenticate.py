@@ -13,7 +13,7 @@ from joserfc.jwk import ECKey, OctKey
 from backend.core.context import Scope, SystemScope
 from backend.core.signal_log import SignalLog
 from backend.managers.gateway.models import ApiKey
-from backend.managers.identity import CredentialInvalidError
+from backend.managers.identity import CredentialBounds, CredentialInvalidError
 from backend.managers.identity.models import OauthClient, SigningKey
 from backend.managers.tenant import TenantSuspendedError
 from backend.managers.tenant.models import TenantRow
@@ -25,7 +25,7 @@ from tests.support.roles import ROLES
 async def api_key(gate, tenant, role="viewer", expires_at=None):
     async with gate.database.transaction(Scope("user:x", tenant.id)) as tx:
         return await gate.gateway.api_keys.create_api_key(
-            tx, name="k", role=role, expires_at=expires_at, granter=None
+            tx, name="k", role=role, granter=None, bounds=CredentialBounds(expires_at=expires_at)
         )
 
 

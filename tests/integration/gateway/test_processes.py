@@ -118,9 +118,7 @@ async def end(fleet: Fleet, how: str):
     keys, key_id = fleet.platform.of(GatewayManager).api_keys, ""
     if how == "key revoked":
         async with fleet.platform.database.transaction(Scope("test", tenant.id)) as tx:
-            made, credential = await keys.create_api_key(
-                tx, name="k", role="admin", expires_at=None, granter=None
-            )
+            made, credential = await keys.create_api_key(tx, name="k", role="admin", granter=None)
             key_id = made.id
     if how == "role changed":
         path = "/api/v1/clients"

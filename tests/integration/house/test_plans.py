@@ -320,6 +320,7 @@ async def keep_roles(house: House, ada: TenantClient) -> None:
     assert (await by_key.get("/api/v1/emails", params={"limit": 1})).status_code == 200
     await ada.http.delete(f"/api/v1/api-keys/{made['id']}")
     await house.ask(ada, f"GET {of}", path=role)
+    await keep_access(house, ada)
     done = await house.ask(ada, f"DELETE {of}", path=role)
     assert done.status_code == 204, done.text
 
@@ -340,6 +341,30 @@ async def use_relays(house: House, ada: TenantClient, email: dict[str, Any]) -> 
     await house.ask(ada, f"POST {relay}/resume", path=one)
     gone = [await house.ask(ada, f"DELETE {relay}", path={"name": n}) for n in ("news", "gone")]
     assert [answer.status_code for answer in gone] == [409, 204]
+
+
+async def keep_access(house: House, ada: TenantClient) -> None:
+    what = {"permission": "email:read"}
+    await house.ask(ada, "GET /api/v1/access/who-can", params=what)
+    for subject in ("user:grace@example.test", f"user:{uuid7()}", f"api_key:{uuid7()}"):
+        of = {"subject": subject}
+        assert (await house.ask(ada, "GET /api/v1/access/what-can", params=of)).status_code == 404
+    assert (await house.ask(ada, "POST /api/v1/access/check", json=what)).json()["allowed"]
+    role = {"role": "billing", "permissions": ["email:send"]}
+    done = await house.ask(ada, "POST /api/v1/access/preview", json=role)
+    assert done.status_code == 200, done.text
+    body = {"name": "Q1", "due_at": "2099-12-31T23:59:59Z"}
+    made = (await house.ask(ada, "POST /api/v1/access-reviews", json=body)).json()
+    which, of_it = {"review_id": made["id"]}, "/api/v1/access-reviews/{review_id}"
+    keep = {"decisions": [], "keep_rest": True}
+    for operation, more in (
+        (f"GET {of_it}", {}),
+        (f"POST {of_it}/decisions", {"json": keep}),
+        (f"POST {of_it}/close", {}),
+        (f"GET {of_it}/evidence", {}),
+    ):
+        done = await house.ask(ada, operation, path=which, **more)
+        assert done.status_code == 200, done.text
 
 
 async def keep_people(house: House, ada: TenantClient) -> None:
@@ -376,14 +401,17 @@ async def keep_people(house: House, ada: TenantClient) -> None:
     client = {"name": "flow", "role": "workflow"}
     made = (await house.ask(ada, "POST /api/v1/clients", json=client)).json()
     which = {"client_row_id": made["id"]}
+    await house.ask(ada, "PUT /api/v1/clients/{client_row_id}", path=which, json=client)
     await house.ask(ada, "POST /api/v1/clients/{client_row_id}/rotate", path=which)
     await house.ask(ada, "DELETE /api/v1/clients/{client_row_id}", path=which)
     made = (await house.ask(ada, "POST /api/v1/api-keys", json=client)).json()
     by_key = house.client(Authorization=f"Bearer {made['key']}")
     answer = await by_key.get("/api/v1/emails", params={"limit": 1})
     assert answer.status_code in {200, 403}, answer.text
-    await house.platform.of(GatewayManager).api_keys.flush(everything=True)
-    await house.ask(ada, "DELETE /api/v1/api-keys/{key_id}", path={"key_id": made["id"]})
+    await house.platform.of(GatewayManager).api_keys.uses.flush(everything=True)
+    which = {"key_id": made["id"]}
+    await house.ask(ada, "PUT /api/v1/api-keys/{key_id}", path=which, json=client)
+    await house.ask(ada, "DELETE /api/v1/api-keys/{key_id}", path=which)
     credential = ada.http.headers["Authorization"].removeprefix("Bearer ")
     await house.ask(ada, "POST /oauth/introspect", data={"token": credential})
 
@@ -639,6 +667,7 @@ LISTS: dict[str, list[dict[str, str]]] = {
     "GET /api/v1/clients": [{}],
     "GET /api/v1/api-keys": [{}],
     "GET /api/v1/limits": [{}],
+    "GET /api/v1/access-reviews": [{}],
     "GET /api/v1/members": [{}],
     "GET /api/v1/platform/limits": [{}, {"tenant_id": NO_TENANT}],
     "GET /api/v1/invitations": [{}],

@@ -114,7 +114,7 @@ async def root(app):
     """A program that administers the platform, made as an operator's shell makes one."""
     async with app.platform.database.transaction(SystemScope(EVERYTHING)) as tx:
         _, key = await app.platform.of(GatewayManager).api_keys.create_api_key(
-            tx, name="root", role="administrator", expires_at=None, granter=None
+            tx, name="root", role="administrator", granter=None
         )
     return app.client(**{"X-API-Key": key})
 

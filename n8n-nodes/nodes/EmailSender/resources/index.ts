@@ -1,8 +1,9 @@
 import type { Resource } from '../shared/operation';
+import { access } from './access';
 import { customApiCall } from './customApiCall';
 import { email } from './email';
 import { job } from './job';
 import { suppression } from './suppression';
 
 /** As the editor lists them. n8n adds an entry named Custom API Call of its own, unless the list ends with one. */
-export const resources: Resource[] = [email, job, suppression, customApiCall];
+export const resources: Resource[] = [email, access, job, suppression, customApiCall];
