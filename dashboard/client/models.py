@@ -491,6 +491,25 @@ class OverviewOut(Wire, frozen=True, kw_only=True):
     step_seconds: int | UnsetType = 10
 
 
+class PlanOut(Wire, frozen=True, kw_only=True):
+    """A plan; a quota that is not among its own has no limit."""
+
+    name: str
+    quotas: dict[str, int]
+    updated_at: datetime
+
+
+class PlanPage(Wire, frozen=True, kw_only=True):
+    items: list[PlanOut]
+    next_cursor: str | None
+
+
+class PlanPut(Wire, frozen=True, kw_only=True):
+    """What a plan allows; a quota that is left out has no limit."""
+
+    quotas: dict[str, int]
+
+
 class PointOut(Wire, frozen=True, kw_only=True):
     """One step of the series."""
 
@@ -511,6 +530,35 @@ class Problem(Wire, frozen=True, kw_only=True):
     type: str
     detail: str | UnsetType = UNSET
     errors: list[Error] | UnsetType = UNSET
+
+
+class QuotaOut(Wire, frozen=True, kw_only=True):
+    """One quota of a tenant."""
+
+    limit: int | None
+    quota: str
+    resets_at: datetime | None
+    used: int | None
+
+
+class QuotaPage(Wire, frozen=True, kw_only=True):
+    items: list[QuotaOut]
+    next_cursor: str | None
+
+
+class QuotasOut(Wire, frozen=True, kw_only=True):
+    """What a tenant may by its plan and what was overridden of it, and what it has used."""
+
+    items: list[QuotaOut]
+    overrides: dict[str, int | None]
+    plan: str
+
+
+class QuotasPut(Wire, frozen=True, kw_only=True):
+    """Another plan, other overrides of it, or both."""
+
+    overrides: dict[str, int | None] | None | UnsetType = UNSET
+    plan: str | None | UnsetType = UNSET
 
 
 class ReadyOut(Wire, frozen=True, kw_only=True):
@@ -725,6 +773,7 @@ class TenantOut(Wire, frozen=True, kw_only=True):
     created_at: datetime
     id: str
     name: str
+    plan: str
     purge_at: datetime | None
     reason: str | None
     slug: str
@@ -759,6 +808,7 @@ class TenantRoleOut(Wire, frozen=True, kw_only=True):
     name: str
     role: str
     slug: str
+    state: str
 
 
 class TenantSuspend(Wire, frozen=True, kw_only=True):
@@ -775,6 +825,25 @@ class TokenResponse(Wire, frozen=True, kw_only=True):
     issued_token_type: str | UnsetType = UNSET
     scope: str | UnsetType = UNSET
     tenant: str | UnsetType = UNSET
+
+
+class UsageDayOut(Wire, frozen=True, kw_only=True):
+    """What a tenant did on one day, in UTC, and what it had when that was looked up last."""
+
+    day: str
+    emails_accepted: int
+    emails_bounced: int
+    jobs: int
+    members: int
+    requests: int
+    storage_bytes: int
+
+
+class UsageOut(Wire, frozen=True, kw_only=True):
+    """Days with any figures, in order, and what there is now."""
+
+    days: list[UsageDayOut]
+    now: dict[str, int]
 
 
 class UserInfo(Wire, frozen=True, kw_only=True):

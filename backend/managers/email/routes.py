@@ -76,6 +76,7 @@ from backend.managers.email.schemas import (
     TemplateOut,
     TemplatePut,
 )
+from backend.managers.tenant import QuotaReachedError, StockReachedError
 
 router = APIRouter(prefix="/api/v1", tags=["email"], route_class=LargeBodyRoute)
 Emails = Annotated[EmailManager, manager_of(EmailManager)]
@@ -94,6 +95,8 @@ _NOT_SENDABLE = (
     TemplateInvalidError,
     TemplateVariablesError,
     TooManyRecipientsError,
+    QuotaReachedError,
+    StockReachedError,
 )
 _OPTIONS: Final = set(RelayOptionsIn.model_fields)
 _EMAIL_ID: Final = {"email_id": "$response.body#/id"}

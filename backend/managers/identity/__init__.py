@@ -57,6 +57,7 @@ ROOM = Room(
         "client.deleted": "client:read",
     },
     ticks=(Tick("identity.flush", 10, IdentityManager.flush, process="api"),),
+    stocks={"clients": lambda identity, tx: identity.clients.count(tx)},
     sweeps=(Sweep(RETENTION, IdentityManager.sweep_expired),),
     serving=IdentityManager.serving,
 )

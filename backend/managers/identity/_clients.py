@@ -46,6 +46,11 @@ class Clients:
         rows = await tx.scalars(newest(query, OauthClient.id, limit, before_id))
         return [_client(row) for row in rows]
 
+    async def count(self, tx: ReadTx) -> int:
+        """How many clients the tenant has."""
+        query = sa.select(sa.func.count(OauthClient.id))
+        return int(await tx.scalar(query.where(OauthClient.tenant_id == tx.tenant_id)))
+
     async def create_client(
         self, tx: Tx, *, name: str, role: str, granter: frozenset[str] | None
     ) -> tuple[Client, str]:

@@ -4,13 +4,30 @@ from typing import Final
 
 from backend.core.columns import tables_of
 from backend.core.context import Errand
-from backend.managers.tenant.models import CertificateRow, MembershipRow, TenantRow, UserRow
+from backend.managers.tenant.models import (
+    CertificateRow,
+    CountRow,
+    MembershipRow,
+    PlanRow,
+    QuotaRow,
+    TenantRow,
+    UsageRow,
+    UserRow,
+)
 
-PEOPLE: Final = tables_of(TenantRow, UserRow, MembershipRow)
-"""What looking up a tenant, a person or a membership reads: for the errands of upper rooms."""
+PEOPLE: Final = tables_of(TenantRow, UserRow, MembershipRow, QuotaRow, CountRow)
+"""What looking up a tenant, a person or a membership, or adding one, touches.
 
-PLATFORM: Final = Errand("tenant.platform", PEOPLE | tables_of(CertificateRow), of_platform=True)
+For the errands of upper rooms.
+"""
+
+PLATFORM: Final = Errand(
+    "tenant.platform", PEOPLE | tables_of(CertificateRow, PlanRow), of_platform=True
+)
 """Tenants as the platform keeps them."""
 
 MEMBERS: Final = Errand("tenant.members", PEOPLE, confined=True)
 """One tenant's people; each statement of the manager is confined by hand."""
+
+RETENTION: Final = Errand("tenant.retention", tables_of(UsageRow, CountRow))
+"""Forgetting days and windows that are long past."""
