@@ -28,7 +28,8 @@ from backend.managers.tenant.models import CountRow, TenantRow, UsageHeadRow, Us
 logger = logging.getLogger(__name__)
 
 FIGURES: Final = ("requests", "emails_accepted", "emails_bounced", "jobs")
-_STOCKS: Final = ("members", "storage_bytes")
+_MEASURED: Final = "storage_bytes"
+_STOCKS: Final = ("members", _MEASURED)
 _KEPT: Final = timedelta(days=400)
 _SWEPT: Final = 1000
 _PART: Final = 200
@@ -167,8 +168,18 @@ class UsageBook:
     # --- what is told of it ----------------------------------------------------------------------
 
     async def read_stocks(self, tx: ReadTx) -> Mapping[str, int]:
-        """How much the transaction's tenant has now of everything that rooms count."""
-        return {name: await count(tx) for name, count in sorted(self._stocks.items())}
+        """How much the transaction's tenant has now of everything that rooms count.
+
+        Stored bytes are dear to count, and told as they were measured last.
+        """
+        measured = await tx.scalar(
+            sa.select(UsageRow.storage_bytes)
+            .where(UsageRow.tenant_id == tx.tenant_id)
+            .order_by(UsageRow.day.desc())
+            .limit(1)
+        )
+        found = {name: await count(tx) for name, count in self._stocks.items() if name != _MEASURED}
+        return dict(sorted({**found, _MEASURED: measured or 0}.items()))
 
     async def describe(self, tx: ReadTx, first: str | None, last: str | None) -> UsageView:
         """The transaction's tenant's days, and what it has now.

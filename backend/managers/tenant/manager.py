@@ -129,7 +129,8 @@ class TenantManager:
                 limits.get(quota),
                 counted.get(quota, 0 if quota in limits else None)
                 if quota in RATES
-                else stocks.get(quota),
+                # What is measured is counted on since, where it has a limit.
+                else counted.get(quota) or stocks.get(quota),
                 window_of(quota, tx.now()).resets_at if quota in RATES else None,
             )
             for quota in QUOTAS
