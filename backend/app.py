@@ -49,7 +49,7 @@ from backend.managers.metrics import MetricsManager
 from backend.managers.monitoring import MonitoringManager
 from backend.managers.orchestrator import OrchestratorManager
 from backend.managers.security import KEYS_GONE, SecurityManager, load_root_key
-from backend.managers.tenant import Roles, TenantManager
+from backend.managers.tenant import QUOTAS_CHANGED, Roles, TenantManager
 from backend.managers.tracing import Collector, TracingManager, otlp_exporter
 from backend.rooms import CORE_ERRANDS, ROOMS
 from backend.settings import Settings
@@ -184,9 +184,12 @@ def compose(
     database.signals.subscribe(KEYS_GONE, security.forget)
     audit = hold(AuditManager())
     tenants = hold(TenantManager(Roles(house.permissions, house.role_holders), settings.tenant))
-    jobs = hold(OrchestratorManager(settings=settings.orchestrator))
+    database.signals.subscribe(QUOTAS_CHANGED, tenants.quotas.forget)
+    jobs = hold(OrchestratorManager(settings=settings.orchestrator, quotas=tenants.quotas))
     monitoring = hold(MonitoringManager())
-    emails = hold(EmailManager(security, jobs, settings.email, outbound, turns))
+    emails = hold(
+        EmailManager(security, jobs, settings.email, outbound, turns, quotas=tenants.quotas)
+    )
     rates = {
         one.name: one.rate(settings.of(room.name))
         for room in house.rooms
@@ -253,6 +256,10 @@ def compose(
             },
             **{name: partial(purge, None) for name, purge in CORE_PURGES.items()},
         },
+    )
+    tenants.usage.connect(
+        {kind: figures for room, _ in at_work for kind, figures in room.figures.items()},
+        {name: partial(count, one) for room, one in at_work for name, count in room.stocks.items()},
     )
     monitoring.add_check("database", check_database)
     monitoring.add_check("events", partial(check_cursors, database), required=False)

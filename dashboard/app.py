@@ -259,7 +259,8 @@ def _tenant(session: state.Session, me: client.models.MeOut) -> None:
     )
     refused = st.session_state.pop("switch_problem", None)
     if isinstance(refused, client.ApiProblem):
-        markup.note(f"Not switched: {refused.title}")
+        told = f": {refused.detail}" if refused.code == state.SUSPENDED else ""
+        markup.note(f"Not switched: {refused.title}{told}")
 
 
 def leave() -> None:

@@ -28,6 +28,8 @@ _LOGIN_REFUSED: Final = frozenset({"invalid_grant", "invalid_request", "unauthen
 _SECOND_FACTOR_MISSING: Final = "insufficient_user_authentication"
 _TENANT_REFUSED: Final = "invalid_target"
 _NOWHERE: Final = "You are not a member of any tenant."
+SUSPENDED: Final = "tenant.suspended"
+"""The problem of a tenant in which nobody may act now; its detail is the reason."""
 TENANT: Final = "tenant"
 """The parameter of every address of the console: the slug of the tenant that one acts for."""
 

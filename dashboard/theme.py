@@ -50,7 +50,7 @@ STATES: Final[dict[str, Look]] = {
     # tenants
     "active": Look("green", "#1FA97A"),
     "suspended": Look("amber", "#D08A1D"),
-    "deleted": Look("red", "#E0555F"),
+    "deleting": Look("red", "#E0555F"),
     # invitations
     "open": Look("blue", "#5B8DEF"),
     "revoked": _NEUTRAL,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import keyword
 import re
 import subprocess
 import sys
@@ -169,7 +170,7 @@ def _method(verb: str, path: str, operation: Json, *, tagged: bool) -> Iterator[
     headers: list[str] = []
     for parameter in operation.get("parameters", []):
         wire = parameter["name"]
-        name = re.sub(r"\W", "_", wire).lower()
+        name = _python_name(wire)
         match parameter["in"]:
             case "path":
                 positional.append(f"{name}: str")
@@ -258,6 +259,11 @@ def _annotation(where: str, schema: Json) -> str:
         if kind.get("type") in _SCALARS:
             return _SCALARS[kind["type"]]
     raise GeneratorError(f"{where} has a parameter of no simple type: {schema}")
+
+
+def _python_name(wire: str) -> str:
+    name = re.sub(r"\W", "_", wire).lower()
+    return f"{name}_" if keyword.iskeyword(name) else name
 
 
 def _header(operation: Json, name: str) -> bool:

@@ -1,15 +1,16 @@
-"""Tenants: listed, made, suspended and called back by an operator with a shell."""
+"""Tenants: listed, made, suspended, called back and given quotas by an operator with a shell."""
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 from backend.app import Platform
 from backend.cli.command import OPERATOR, Command, Options, find_tenant, run_on_platform
-from backend.core.context import SystemScope
+from backend.core.context import Scope, SystemScope
 from backend.core.database import Tx
-from backend.managers.tenant import PLATFORM, Tenant, TenantManager
+from backend.managers.tenant import PLATFORM, QUOTAS, Tenant, TenantManager
 from backend.settings import Settings
 
 _PART: Final = 500
@@ -109,6 +110,89 @@ async def _restore(manager: TenantManager, tx: Tx, tenant: Tenant, _: argparse.N
     return await manager.lifecycle.restore(tx, tenant.id)
 
 
+def _quota(settings: Settings, options: argparse.Namespace) -> None:
+    """One quota a line: name, limit, used; first the plan's name; between tabs."""
+
+    async def work(platform: Platform) -> None:
+        tenant, manager = await find_tenant(platform, options.tenant), platform.of(TenantManager)
+        async with platform.database.transaction(_scope()) as tx:
+            found = await manager.plans.quotas_of_tenant(tx, tenant.id)
+            if options.plan or options.set:
+                given = dict(options.set or ())
+                found = await manager.plans.set_quotas(
+                    tx, tenant.id, plan=options.plan, overrides={**found.overrides, **given}
+                )
+        async with platform.database.read(Scope(OPERATOR, tenant.id)) as view:
+            shown = await manager.describe_quotas(view, found.limits)
+        sys.stdout.write(f"plan\t{found.plan}\n")
+        for one in shown:
+            limit = "none" if one.limit is None else one.limit
+            used = "" if one.used is None else one.used
+            sys.stdout.write(f"{one.quota}\t{limit}\t{used}\n")
+
+    run_on_platform(settings, work)
+
+
+def _usage(settings: Settings, options: argparse.Namespace) -> None:
+    """One day a line: its figures by name, between tabs."""
+
+    async def work(platform: Platform) -> None:
+        tenant = await find_tenant(platform, options.tenant)
+        async with platform.database.read(Scope(OPERATOR, tenant.id)) as view:
+            usage = platform.of(TenantManager).usage
+            found = await usage.describe(view, options.first, options.last)
+        for day in found.days:
+            told = dataclasses.asdict(day)
+            figures = "\t".join(f"{name}={told[name]}" for name in told if name != "day")
+            sys.stdout.write(f"{day.day}\t{figures}\n")
+
+    run_on_platform(settings, work)
+
+
+def _override(text: str) -> tuple[str, int | None]:
+    name, _, limit = text.partition("=")
+    if name in QUOTAS and (limit == "none" or (limit.isascii() and limit.isdigit())):
+        return name, None if limit == "none" else int(limit)
+    raise argparse.ArgumentTypeError(
+        f"write NAME=NUMBER or NAME=none, where NAME is one of {', '.join(QUOTAS)}"
+    )
+
+
+def _put_plan(settings: Settings, options: argparse.Namespace) -> None:
+    quotas = {name: limit for name, limit in options.quotas if limit is not None}
+
+    async def work(platform: Platform) -> None:
+        async with platform.database.transaction(_scope()) as tx:
+            await platform.of(TenantManager).plans.put(tx, options.name, quotas)
+
+    run_on_platform(settings, work)
+
+
+def _quota_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("tenant", help="slug")
+    parser.add_argument("--plan", help="give it another; default: as it is")
+    parser.add_argument(
+        "--set",
+        action="append",
+        type=_override,
+        metavar="NAME=LIMIT",
+        help="override one of the plan's, none for no limit; may be given again",
+    )
+
+
+def _usage_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("tenant", help="slug")
+    parser.add_argument("--from", dest="first", metavar="DAY", help="default: 29 days before")
+    parser.add_argument("--to", dest="last", metavar="DAY", help="default: today, UTC")
+
+
+def _plan_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", help="as starter")
+    parser.add_argument(
+        "quotas", nargs="*", type=_override, metavar="NAME=LIMIT", help="others: no limit"
+    )
+
+
 def _create_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("slug", help="as addresses have it: acme")
     parser.add_argument("name", help="as people read it")
@@ -143,4 +227,9 @@ COMMANDS: Final = (
         lambda parser: parser.add_argument("--confirm", required=True, help="its slug, again"),
     ),
     _command("tenant-restore", "call back a tenant that is being deleted", _restore),
+    Command("tenant-quota", "print, and change, what a tenant may", _quota, _quota_options),
+    Command("tenant-usage", "print what a tenant did by day", _usage, _usage_options, "looks"),
+    Command(
+        "plan-set", "make a plan, or give all its tenants its quotas", _put_plan, _plan_options
+    ),
 )

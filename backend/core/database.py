@@ -380,6 +380,47 @@ class Tx(ReadTx):
         if (await self.session.execute(statement)).first() is None:
             raise TenantConfinementError(f"{model.__name__} of another tenant has this key")
 
+    async def add_up(
+        self,
+        model: type[Base],
+        row: Mapping[str, Any],
+        *,
+        amounts: Sequence[str],
+        most: str | None = None,
+    ) -> Any:
+        """Insert a counter, or add to the one that is there, as far as its limit allows.
+
+        In one statement, so that of several at once none passes a limit together with another:
+        on PostgreSQL they wait for each other's rows until their transactions end. Whoever adds
+        to several takes them in one order.
+
+        Args:
+            model: A table of tenants whose rows count something.
+            row: A whole one: what to add, and the limit as it is now.
+            amounts: The columns that count.
+            most: The column of the first amount's limit, which it is set to; None: there is none.
+
+        Returns:
+            The counter after it; None, and it is as it was, when it would have passed its limit.
+        """
+        if most is not None and row[amounts[0]] > row[most]:
+            return None
+        refuse_foreign_rows(self.scope, model, [row])
+        await self._write_appended(model)
+        table: Any = model.__table__
+        insert = self._insert(model).values(**row)
+        update = {name: table.c[name] + insert.excluded[name] for name in amounts}
+        within = None
+        if most is not None:
+            within = update[amounts[0]] <= insert.excluded[most]
+            update[most] = insert.excluded[most]
+        statement = insert.on_conflict_do_update(
+            index_elements=[column.name for column in table.primary_key],
+            set_=update,
+            where=within,
+        ).returning(*table.c)
+        return (await self.session.execute(statement)).first()
+
     async def delete_some(
         self, model: type[Base], *conditions: sa.ColumnElement[bool], limit: int
     ) -> int:

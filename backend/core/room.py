@@ -135,9 +135,11 @@ class Standing:
 
     Attributes:
         active: Neither suspended nor being deleted.
+        quotas: The limits that it has, by name.
     """
 
     active: bool
+    quotas: Mapping[str, int] = field(default_factory=dict)
 
 
 Purge = Callable[[M, Tx], Awaitable[int]]
@@ -170,6 +172,8 @@ class Room(Generic[M]):
         sweeps: What to forget, and how.
         purges: What of a tenant goes with it in another way than its rows of ``models``, which
             go by themselves: by table, or by a name of the room's own for what is no table.
+        stocks: Counts how much a tenant has of something, in its own scope, by name.
+        figures: What of a tenant's usage its events count as, by event.
         standing: Takes what a tenant may when that changes, in the tenant's own scope and in the
             transaction that changes it.
         job_kinds: Makers of its kinds of jobs.
@@ -200,6 +204,8 @@ class Room(Generic[M]):
     ticks: tuple[Tick[M], ...] = ()
     sweeps: tuple[Sweep[M], ...] = ()
     purges: Mapping[str, Purge[M]] = field(default_factory=dict)
+    stocks: Mapping[str, Callable[[M, ReadTx], Awaitable[int]]] = field(default_factory=dict)
+    figures: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     standing: Callable[[M, Tx, Standing], Awaitable[None]] | None = None
     job_kinds: tuple[Callable[[M, Database], Any], ...] = ()
     events: Mapping[str, str] = field(default_factory=dict)
@@ -281,6 +287,7 @@ class House:
                 ("tick", (tick.name for tick in room.ticks)),
                 ("check", (check.name for check in room.checks)),
                 ("check", (check.name for check in room.fleet_checks)),
+                ("stock", room.stocks),
                 ("series", (gauge.name for gauge in room.gauges)),
             ):
                 for name in names:

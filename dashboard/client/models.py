@@ -846,6 +846,25 @@ class PasswordPut(Wire, frozen=True, kw_only=True):
     old_password: str
 
 
+class PlanOut(Wire, frozen=True, kw_only=True):
+    """A plan; a quota that is not among its own has no limit."""
+
+    name: str
+    quotas: dict[str, int]
+    updated_at: datetime
+
+
+class PlanPage(Wire, frozen=True, kw_only=True):
+    items: list[PlanOut]
+    next_cursor: str | None
+
+
+class PlanPut(Wire, frozen=True, kw_only=True):
+    """What a plan allows; a quota that is left out has no limit."""
+
+    quotas: dict[str, int]
+
+
 class PlatformApiKeyCreate(Wire, frozen=True, kw_only=True):
     """A long-lived credential for tools that act on the platform itself, in no tenant."""
 
@@ -949,6 +968,35 @@ class ProofOut(Wire, frozen=True, kw_only=True):
     id: str
     seq: int | None
     subject: str | None
+
+
+class QuotaOut(Wire, frozen=True, kw_only=True):
+    """One quota of a tenant."""
+
+    limit: int | None
+    quota: str
+    resets_at: datetime | None
+    used: int | None
+
+
+class QuotaPage(Wire, frozen=True, kw_only=True):
+    items: list[QuotaOut]
+    next_cursor: str | None
+
+
+class QuotasOut(Wire, frozen=True, kw_only=True):
+    """What a tenant may by its plan and what was overridden of it, and what it has used."""
+
+    items: list[QuotaOut]
+    overrides: dict[str, int | None]
+    plan: str
+
+
+class QuotasPut(Wire, frozen=True, kw_only=True):
+    """Another plan, other overrides of it, or both."""
+
+    overrides: dict[str, int | None] | None | UnsetType = UNSET
+    plan: str | None | UnsetType = UNSET
 
 
 class RateModel(Wire, frozen=True, kw_only=True):
@@ -1373,6 +1421,7 @@ class TenantCreatedOut(Wire, frozen=True, kw_only=True):
     created_at: datetime
     id: str
     name: str
+    plan: str
     purge_at: datetime | None
     reason: str | None
     slug: str
@@ -1388,6 +1437,7 @@ class TenantOut(Wire, frozen=True, kw_only=True):
     created_at: datetime
     id: str
     name: str
+    plan: str
     purge_at: datetime | None
     reason: str | None
     slug: str
@@ -1422,6 +1472,7 @@ class TenantRoleOut(Wire, frozen=True, kw_only=True):
     name: str
     role: str
     slug: str
+    state: str
 
 
 class TenantSuspend(Wire, frozen=True, kw_only=True):
@@ -1462,6 +1513,25 @@ class TouchedOut(Wire, frozen=True, kw_only=True):
     loses: list[str]
     name: str
     subject: str
+
+
+class UsageDayOut(Wire, frozen=True, kw_only=True):
+    """What a tenant did on one day, in UTC, and what it had when that was looked up last."""
+
+    day: str
+    emails_accepted: int
+    emails_bounced: int
+    jobs_ended: int
+    members: int
+    requests: int
+    storage_bytes: int
+
+
+class UsageOut(Wire, frozen=True, kw_only=True):
+    """Days with any figures, in order, and what there is now."""
+
+    days: list[UsageDayOut]
+    now: dict[str, int]
 
 
 class UserDetailOut(Wire, frozen=True, kw_only=True):
@@ -1506,6 +1576,7 @@ class UserPlaceOut(Wire, frozen=True, kw_only=True):
     name: str
     role: str
     slug: str
+    state: str
 
 
 class VariableOut(Wire, frozen=True, kw_only=True):

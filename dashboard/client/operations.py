@@ -939,6 +939,29 @@ class Api:
             headers={"If-Match": if_match},
         )
 
+    def list_plans(self, *, limit: int | None = None, cursor: str | None = None) -> models.PlanPage:
+        """List the plans by name."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/platform/plans",
+            models.PlanPage,
+            query={"limit": limit, "cursor": cursor},
+        )
+
+    def delete_plan(self, name: str) -> None:
+        """Remove a plan that no tenant has."""
+        self.connection.tell("DELETE", f"/api/v1/platform/plans/{segment(name)}")
+
+    def get_plan(self, name: str) -> models.PlanOut:
+        """Get one plan."""
+        return self.connection.ask("GET", f"/api/v1/platform/plans/{segment(name)}", models.PlanOut)
+
+    def put_plan(self, name: str, body: models.PlanPut) -> models.PlanOut:
+        """Make a plan, or give all its tenants other quotas from now on."""
+        return self.connection.ask(
+            "PUT", f"/api/v1/platform/plans/{segment(name)}", models.PlanOut, body=body
+        )
+
     def list_platform_roles(self) -> models.RolePage:
         """List the platform's own roles and their permissions."""
         return self.connection.ask("GET", "/api/v1/platform/roles", models.RolePage)
@@ -1026,6 +1049,21 @@ class Api:
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
 
+    def get_tenant_quotas(self, tenant_id: str) -> models.QuotasOut:
+        """What a tenant may, by what, and what it has used of it."""
+        return self.connection.ask(
+            "GET", f"/api/v1/platform/tenants/{uuid_segment(tenant_id)}/quotas", models.QuotasOut
+        )
+
+    def set_tenant_quotas(self, tenant_id: str, body: models.QuotasPut) -> models.QuotasOut:
+        """Give a tenant another plan, or other overrides of it; effective at once."""
+        return self.connection.ask(
+            "PUT",
+            f"/api/v1/platform/tenants/{uuid_segment(tenant_id)}/quotas",
+            models.QuotasOut,
+            body=body,
+        )
+
     def restore_tenant(
         self, tenant_id: str, *, idempotency_key: str | None = None
     ) -> models.TenantOut:
@@ -1058,6 +1096,17 @@ class Api:
             models.TenantOut,
             body=body,
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def get_tenant_usage(
+        self, tenant_id: str, *, from_: str | None = None, to: str | None = None
+    ) -> models.UsageOut:
+        """What a tenant did by day, and how much it has now."""
+        return self.connection.ask(
+            "GET",
+            f"/api/v1/platform/tenants/{uuid_segment(tenant_id)}/usage",
+            models.UsageOut,
+            query={"from": from_, "to": to},
         )
 
     def list_users(
@@ -1113,6 +1162,10 @@ class Api:
     def reset_totp(self, user_id: str) -> None:
         """Take somebody's second factor away who lost it; their log-ins end."""
         self.connection.tell("DELETE", f"/api/v1/platform/users/{uuid_segment(user_id)}/totp")
+
+    def list_quotas(self) -> models.QuotaPage:
+        """What this tenant may, and what it has used of it."""
+        return self.connection.ask("GET", "/api/v1/quotas", models.QuotaPage)
 
     def list_roles(self) -> models.RolePage:
         """List all roles and their permissions: the built-in ones, then the tenant's own."""
@@ -1194,4 +1247,10 @@ class Api:
         """Get one suppressed address."""
         return self.connection.ask(
             "GET", f"/api/v1/suppressions/{uuid_segment(suppression_id)}", models.SuppressionOut
+        )
+
+    def get_usage(self, *, from_: str | None = None, to: str | None = None) -> models.UsageOut:
+        """What this tenant did by day, and how much it has now."""
+        return self.connection.ask(
+            "GET", "/api/v1/usage", models.UsageOut, query={"from": from_, "to": to}
         )

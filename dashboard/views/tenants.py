@@ -1,16 +1,294 @@
-"""Tenants: the platform's own list, for its administrators."""
+"""Tenants: the platform's own list, and one page for each: state, plan, quotas, usage, acts."""
 
+from __future__ import annotations
+
+from datetime import UTC, datetime
 from typing import Final
+
+import streamlit as st
 
 from dashboard import pages, state
 from dashboard.client import Api, models
 from dashboard.pages import Column, Form, Input, ListPage
+from dashboard.widgets import charts, confirm, markup, problems
+
+_WRITE: Final = "platform:write"
+_QUOTAS: Final = {
+    "requests_a_day": "Requests a day",
+    "requests_a_month": "Requests a month",
+    "emails_a_day": "E-mails a day",
+    "emails_a_month": "E-mails a month",
+    "jobs_running": "Jobs running at once",
+    "jobs_waiting": "Jobs waiting",
+    "storage_bytes": "Stored bytes",
+    "members": "Members",
+}
+_AS_PLANNED: Final = "as the plan says"
+_COUNTED: Final = (
+    ("members", "Members"),
+    ("clients", "API clients"),
+    ("api_keys", "API keys"),
+    ("jobs_waiting", "Jobs waiting"),
+    ("jobs_running", "Jobs running"),
+)
 
 
 def _create(api: Api, body: models.TenantCreate) -> models.TenantCreatedOut:
     made = api.create_tenant(body)
     state.current().look_again()  # it may be one more that this person can choose
     return made
+
+
+# --- one tenant -----------------------------------------------------------------------------
+
+
+def detail(tenant_id: str) -> None:
+    """Draw one tenant: how it stands, what it may and did, and what can be done with it."""
+    session = state.current()
+    st.button("All tenants", key="tenants-back", icon=":material/arrow_back:", on_click=_back)
+    with problems.guard():
+        tenant = session.api.get_tenant(tenant_id)
+        markup.object_heading(tenant.name, tenant.state, f"{tenant.slug}, plan {tenant.plan}")
+        _notice(tenant)
+        usage = session.api.get_tenant_usage(tenant_id)
+        left, right = st.columns([2, 1])
+        with left:
+            _quotas(session.api.get_tenant_quotas(tenant_id))
+            _usage(usage)
+        with right:
+            with st.container(key="card-tenant"):
+                markup.section("Now")
+                markup.facts(_facts(tenant, usage))
+                _links(session, tenant)
+            if session.can(_WRITE):
+                with st.container(key="card-tenant-acts"):
+                    markup.section("Change")
+                    _acts(session, tenant)
+
+
+def _back() -> None:
+    st.query_params.from_dict(state.address())
+
+
+def _notice(tenant: models.TenantOut) -> None:
+    if tenant.state == "suspended":
+        since = markup.when(tenant.state_since)
+        markup.status("amber", "Suspended", f"Since {since} UTC: {tenant.reason}")
+    if tenant.state == "deleting":
+        at = markup.when(tenant.purge_at)
+        markup.status("red", "Deleting", f"All its data goes at {at} UTC, unless it is restored.")
+
+
+def _facts(tenant: models.TenantOut, usage: models.UsageOut) -> list[tuple[str, str]]:
+    return [
+        *((label, f"{usage.now[name]:,}") for name, label in _COUNTED if name in usage.now),
+        ("Stored", markup.size(usage.now.get("storage_bytes"))),
+        ("Created (UTC)", markup.when(tenant.created_at)),
+        ("Id", tenant.id),
+    ]
+
+
+def _links(session: state.Session, tenant: models.TenantOut) -> None:
+    """Lead to its people and programs, for whoever may act there."""
+    if tenant.state != "active" or tenant.id not in {one.id for one in session.me.tenants}:
+        markup.note("Its members and API clients are shown to those who belong to it.")
+        return
+    address = {state.TENANT: tenant.slug}
+    with st.container(horizontal=True):
+        for file, label in (("members", "Its members"), ("clients", "Its API clients")):
+            st.page_link(f"views/{file}.py", label=label, query_params=address)
+
+
+def _quotas(quotas: models.QuotasOut) -> None:
+    with st.container(key="card-quotas"):
+        markup.section("Quotas")
+        limited = [one for one in quotas.items if one.limit is not None]
+        if not limited:
+            markup.note(f"The plan {quotas.plan} sets no limit, and nothing is overridden.")
+            return
+        markup.meters(_meter(one) for one in limited)
+        overridden = [label for name, label in _QUOTAS.items() if name in quotas.overrides]
+        if overridden:
+            markup.note(f"Not as the plan {quotas.plan} says: {', '.join(overridden)}.")
+
+
+def _meter(one: models.QuotaOut) -> tuple[str, str, float, str]:
+    limit, used = one.limit or 0, one.used or 0
+    share = used / limit if limit else 1.0
+    words = f"{_amount(one.quota, used)} of {_amount(one.quota, limit)}"
+    if one.resets_at is not None:
+        words += f", anew at {markup.when(one.resets_at)} UTC"
+    warning = "reached" if share >= 1 else f"{share:.0%}" if share >= markup.WARNED_SHARE else ""
+    name = _QUOTAS.get(one.quota, one.quota)
+    return name, words, share, warning
+
+
+def _amount(quota: str, number: int) -> str:
+    return markup.size(number) if quota == "storage_bytes" else f"{number:,}"
+
+
+def _usage(usage: models.UsageOut) -> None:
+    markup.section("Usage by day, in UTC")
+    if not usage.days:
+        markup.empty("No usage yet", "Requests, mail and jobs of the last 30 days appear here.")
+        return
+    times = [datetime.fromisoformat(day.day).replace(tzinfo=UTC) for day in usage.days]
+    figures = (
+        ("requests", "Requests", "#1FA97A"),
+        ("emails_accepted", "E-mails accepted", "#5B8DEF"),
+        ("emails_bounced", "E-mails bounced", "#E0555F"),
+        ("jobs_ended", "Jobs ended", "#8B7CF0"),
+    )
+    for pair in (figures[:2], figures[2:]):
+        for column, (name, label, color) in zip(st.columns(2), pair, strict=True):
+            values: list[float | None] = [float(getattr(day, name)) for day in usage.days]
+            with column:
+                charts.series(
+                    f"usage-{name}",
+                    label,
+                    times,
+                    values,
+                    unit=f"a day, {sum(value or 0 for value in values):,.0f} in all",
+                    of="a day",
+                    color=color,
+                )
+
+
+# --- what can be done with it ---------------------------------------------------------------
+
+
+def _acts(session: state.Session, tenant: models.TenantOut) -> None:
+    if tenant.state == "active":
+        _suspend(session, tenant)
+    if tenant.state == "suspended" and confirm.ask(
+        "tenants-resume",
+        "Resume",
+        will=f"Everybody of {tenant.name} may sign in and act again, and the jobs and mail that "
+        "waited go on at once.",
+        yes="Resume this tenant",
+        icon=":material/play_arrow:",
+    ):
+        session.api.resume_tenant(tenant.id)
+        _done(session, f"{tenant.name} is active again.")
+    if tenant.state == "deleting":
+        if confirm.ask(
+            "tenants-restore",
+            "Restore",
+            will=f"{tenant.name} is again what it was before it was deleted. Nothing is lost yet.",
+            yes="Restore this tenant",
+            icon=":material/restore:",
+        ):
+            session.api.restore_tenant(tenant.id)
+            _done(session, f"{tenant.name} is restored.")
+        return
+    _rename(session, tenant)
+    _change_quotas(session, tenant)
+    _delete(session, tenant)
+
+
+def _done(session: state.Session, said: str) -> None:
+    session.look_again()
+    confirm.say_after_rerun(said)
+    st.rerun()
+
+
+def _suspend(session: state.Session, tenant: models.TenantOut) -> None:
+    with st.expander("Suspend", icon=":material/pause:"), problems.guard():
+        reason = st.text_input(
+            "Reason",
+            key="tenants-reason",
+            placeholder="The invoice of October is unpaid",
+            help="Told to everybody of the tenant who is refused.",
+        ).strip()
+        if not reason:
+            markup.note("A tenant is suspended for a reason that its people can read.")
+        elif confirm.ask(
+            "tenants-suspend",
+            "Suspend",
+            will=f"Nobody of {tenant.name} can sign in, and its tokens, API clients and keys are "
+            f"refused with this reason. Running jobs end; others wait. Nothing is lost.",
+            yes="Suspend this tenant",
+            icon=":material/pause:",
+        ):
+            session.api.suspend_tenant(tenant.id, models.TenantSuspend(reason=reason))
+            _done(session, f"{tenant.name} is suspended.")
+
+
+def _rename(session: state.Session, tenant: models.TenantOut) -> None:
+    with st.expander("Rename", icon=":material/edit:"), problems.guard():
+        with st.form("tenants-rename", border=False):
+            name = st.text_input("Name", tenant.name, key=f"tenants-name-{tenant.id}").strip()
+            slug = st.text_input(
+                "Slug",
+                tenant.slug,
+                key=f"tenants-slug-{tenant.id}",
+                help="Addresses of the console with the old slug lead nowhere afterwards.",
+            ).strip()
+            sent = st.form_submit_button("Save name", key="tenants-rename-save")
+        if sent and (name, slug) != (tenant.name, tenant.slug):
+            session.api.rename_tenant(tenant.id, models.TenantPatch(name=name, slug=slug))
+            _done(session, f"It is called {name} now.")
+
+
+def _change_quotas(session: state.Session, tenant: models.TenantOut) -> None:
+    with st.expander("Plan and quotas", icon=":material/speed:"), problems.guard():
+        quotas = session.api.get_tenant_quotas(tenant.id)
+        plans = [one.name for one in session.api.list_plans(limit=200).items]
+        with st.form("tenants-quotas", border=False):
+            plan = st.selectbox("Plan", plans, index=plans.index(quotas.plan), key="tenants-plan")
+            given = {
+                name: st.text_input(
+                    label,
+                    _written(quotas, name),
+                    key=f"tenants-quota-{name}-{tenant.id}",
+                    placeholder=_AS_PLANNED,
+                    help="A number, 'none' for no limit, or empty: as the plan says.",
+                ).strip()
+                for name, label in _QUOTAS.items()
+            }
+            sent = st.form_submit_button("Save plan and quotas", key="tenants-quotas-save")
+        if not sent:
+            return
+        wrong = [name for name, text in given.items() if text not in {"", "none"} and not _is(text)]
+        if wrong:
+            st.warning(f"{_QUOTAS[wrong[0]]}: give a number, 'none', or nothing.")
+            return
+        overrides = {
+            name: None if text == "none" else int(text) for name, text in given.items() if text
+        }
+        session.api.set_tenant_quotas(
+            tenant.id, models.QuotasPut(plan=str(plan), overrides=overrides)
+        )
+        _done(session, f"{tenant.name} has the plan {plan}, effective at once.")
+
+
+def _written(quotas: models.QuotasOut, name: str) -> str:
+    if name not in quotas.overrides:
+        return ""
+    limit = quotas.overrides[name]
+    return "none" if limit is None else str(limit)
+
+
+def _is(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
+def _delete(session: state.Session, tenant: models.TenantOut) -> None:
+    with st.expander("Delete", icon=":material/delete:"), problems.guard():
+        slug = st.text_input(
+            f"Type {tenant.slug} to confirm", key=f"tenants-confirm-{tenant.id}"
+        ).strip()
+        if confirm.ask(
+            "tenants-delete",
+            "Delete",
+            will=f"Everybody of {tenant.name} is refused from now on. Until the grace period ends "
+            "it can be restored; then all of its data, files and keys go for good. Its audit trail "
+            "and a certificate of what went stay.",
+            yes="Delete this tenant",
+            icon=":material/delete:",
+        ):
+            session.api.delete_tenant(tenant.id, slug=slug)
+            _done(session, f"{tenant.name} is being deleted.")
 
 
 PAGE: Final = ListPage(
@@ -21,11 +299,12 @@ PAGE: Final = ListPage(
     noun="tenant",
     nothing="Create the first one above.",
     fetch=Api.list_tenants,
-    write="platform:write",
+    write=_WRITE,
     columns=(
         Column("name", "Name", "strong"),
         Column("slug", "Slug", "code"),
         Column("state", "State", "badge"),
+        Column("plan", "Plan"),
         Column("created_at", "Created (UTC)", "time"),
     ),
     form=Form(
@@ -33,7 +312,7 @@ PAGE: Final = ListPage(
             Input("name", "Name", example="Acme Industries"),
             Input(
                 "slug", "Slug", example="acme",
-                help="Short and lasting: it appears in addresses and cannot be changed.",
+                help="Short and lasting: it appears in addresses.",
             ),
             Input(
                 "owner_email", "Owner's e-mail (optional)", required=False,
@@ -46,6 +325,7 @@ PAGE: Final = ListPage(
         said="Tenant {0} is created.",
         shows=(("Link for the owner", "owner_invitation_link"),),
     ),
+    detail=detail,
 )  # fmt: skip
 
 if __name__ == "__main__":

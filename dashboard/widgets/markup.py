@@ -17,6 +17,7 @@ from streamlit.delta_generator import DeltaGenerator
 from dashboard import theme
 
 NONE: Final = "–"
+WARNED_SHARE: Final = 0.8
 _KILO: Final = 1024
 
 
@@ -103,6 +104,24 @@ def chips(name: str, chips: Iterable[tuple[str, str, str]]) -> None:
         for word, tone, remark in chips
     )
     st.html(f'<p class="es-label">{escape(name)}</p><ul class="es-chips">{items}</ul>')
+
+
+def meters(rows: Iterable[tuple[str, str, float, str]]) -> None:
+    """Draw how much of each limit is used: its name, the figures in words, the share, a warning.
+
+    The bar says nothing that the words beside it do not; a share of at least 0.8 is warned of.
+    """
+    items = []
+    for name, words, share, warning in rows:
+        tone = "red" if share >= 1 else "amber" if share >= WARNED_SHARE else "green"
+        badge = f' <span class="es-badge es-{tone}">{escape(warning)}</span>' if warning else ""
+        items.append(
+            f'<li class="es-{tone}"><p><span>{escape(name)}{badge}</span>'
+            f"<span>{escape(words)}</span></p>"
+            f'<div class="es-meter" aria-hidden="true"><i style="width:{min(share, 1):.1%}"></i>'
+            "</div></li>"
+        )
+    st.html(f'<ul class="es-meters">{"".join(items)}</ul>')
 
 
 def timeline(entries: Iterable[tuple[datetime, str, str]]) -> None:

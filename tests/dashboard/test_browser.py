@@ -407,7 +407,12 @@ class TestLooks:
 
     def test_one_of_each(self, enter: Enter, scheme: str):
         visitor = enter(scheme).log_in()
-        landmarks = {"E-mails": "Timeline", "Jobs": "Details", "Audit": "Record"}
+        landmarks = {
+            "E-mails": "Timeline",
+            "Jobs": "Details",
+            "Audit": "Record",
+            "Tenants": "Quotas",
+        }
         for name in (*landmarks, "Members", "API clients"):
             visitor.open(name)
             rows = visitor.page.locator("tr.opens button")

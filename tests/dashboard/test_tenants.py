@@ -1,4 +1,4 @@
-"""Tenants: the platform's list, and a new one."""
+"""Tenants: the platform's list, a new one, and the page of one."""
 
 from __future__ import annotations
 
@@ -62,3 +62,91 @@ class TestTenants:
         screen = fill(visit("tenants"), "Nameless", " ")
         assert screen.app.warning[0].value == "A tenant needs a name and a slug."
         assert not platform.called("POST", "platform/tenants")
+
+
+@pytest.fixture
+def globex(platform):
+    return next(one for one in platform.items("platform/tenants") if one["slug"] == "globex")
+
+
+class TestDetail:
+    def test_tells_how_it_stands_and_warns_from_80_per_cent(self, visit, globex):
+        screen = visit("tenants", id=globex["id"])
+        assert "Globex" in screen.text
+        assert "E-mails a day 80% 4 of 5, anew at" in screen.text
+        assert "Members 2 of 10" in screen.text
+        assert "Not as the plan unlimited says: E-mails a day, Members." in screen.text
+
+    def test_a_tenant_without_limits_says_so(self, visit, platform):
+        other = platform.items("platform/tenants")[-1]
+        screen = visit("tenants", id=other["id"])
+        assert "The plan unlimited sets no limit" in screen.text
+
+    def test_suspends_for_a_reason_and_resumes(self, visit, platform, globex):
+        screen = visit("tenants", id=globex["id"])
+        assert not screen.has_button("tenants-suspend-start")
+        screen.app.text_input(key="tenants-reason").set_value("unpaid").run()
+        screen.click("tenants-suspend-start").click("tenants-suspend-yes")
+        path = f"platform/tenants/{globex['id']}"
+        assert platform.called("POST", f"{path}/suspend")[0].body == {"reason": "unpaid"}
+        assert platform.get(path)["state"] == "suspended"
+        assert "unpaid" in screen.text
+        screen.click("tenants-resume-start").click("tenants-resume-yes")
+        assert platform.get(path)["state"] == "active"
+
+    def test_renames(self, visit, platform, globex):
+        screen = visit("tenants", id=globex["id"])
+        screen.app.text_input(key=f"tenants-name-{globex['id']}").set_value("Globex Group")
+        screen.press("Save name")
+        assert platform.get(f"platform/tenants/{globex['id']}")["name"] == "Globex Group"
+
+    def test_sets_quotas(self, visit, platform, globex):
+        screen = visit("tenants", id=globex["id"])
+        screen.app.text_input(key=f"tenants-quota-members-{globex['id']}").set_value("")
+        screen.app.text_input(key=f"tenants-quota-jobs_waiting-{globex['id']}").set_value("none")
+        screen.press("Save plan and quotas")
+        path = f"platform/tenants/{globex['id']}/quotas"
+        assert platform.get(path)["overrides"] == {"emails_a_day": 5, "jobs_waiting": None}
+        assert "2 of 10" not in screen.text
+
+    def test_sends_no_quota_that_is_no_number(self, visit, platform, globex):
+        screen = visit("tenants", id=globex["id"])
+        screen.app.text_input(key=f"tenants-quota-members-{globex['id']}").set_value("many")
+        screen.press("Save plan and quotas")
+        assert screen.app.warning[0].value.startswith("Members: give a number")
+        assert not platform.called("PUT", f"platform/tenants/{globex['id']}/quotas")
+
+    def test_deletes_by_the_slug_and_restores(self, visit, platform, globex):
+        screen = visit("tenants", id=globex["id"])
+        path = f"platform/tenants/{globex['id']}"
+        screen.click("tenants-delete-start").click("tenants-delete-yes")
+        assert "Code tenant.confirmation" in screen.text
+        screen.app.text_input(key=f"tenants-confirm-{globex['id']}").set_value("globex").run()
+        screen.click("tenants-delete-start").click("tenants-delete-yes")
+        assert platform.get(path)["state"] == "deleting"
+        screen.click("tenants-restore-start").click("tenants-restore-yes")
+        assert platform.get(path)["state"] == "active"
+
+    def test_ones_own_tenant_stays(self, visit, platform):
+        screen = visit("tenants", id=platform.seeds.demo_id)
+        screen.app.text_input(key="tenants-reason").set_value("unpaid").run()
+        screen.click("tenants-suspend-start").click("tenants-suspend-yes")
+        assert "Code tenant.needed" in screen.text
+
+
+class TestSuspended:
+    def test_a_person_of_it_is_told_why(self, visit, platform):
+        grace = "grace@example.test"
+        tenants = platform.items("platform/tenants")
+        http = platform.api()
+        for tenant in tenants:
+            if tenant["id"] != platform.seeds.demo_id:
+                answer = http.post(
+                    f"/api/v1/platform/tenants/{tenant['id']}/suspend", json={"reason": "unpaid"}
+                )
+                answer.raise_for_status()
+        member = next(one for one in platform.items("members") if one["email"] == grace)
+        http.delete(f"/api/v1/members/{member['id']}").raise_for_status()
+        screen = visit("overview", person=grace)
+        assert "The tenant is suspended" in screen.text
+        assert "unpaid" in screen.text

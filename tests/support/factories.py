@@ -87,6 +87,12 @@ def make_invitation(http: httpx.Client, email: str, name: str, role: str) -> Jso
     )
 
 
+def limit_tenant(http: httpx.Client, tenant_id: str, **overrides: int | None) -> Json:
+    """Quotas of a tenant, beside those of its plan."""
+    body = {"overrides": overrides}
+    return _made(http.put(f"/api/v1/platform/tenants/{tenant_id}/quotas", json=body))
+
+
 def make_member(
     http: httpx.Client, email: str, name: str, role: str, password: str = PASSWORD
 ) -> Json:
@@ -269,6 +275,8 @@ def seed(
                 demo, f"customer-{number:02}", f"Customer {number:02}", "grace@example.test"
             )
         globex = make_tenant(demo, "globex", "Globex", owner_email="grace@example.test")
+        # Of these it will have used two of ten, and four of five.
+        limit_tenant(demo, globex["id"], members=10, emails_a_day=5)
         grace = speaking.log_in(console_url, "grace@example.test", "Grace Hopper", PASSWORD)
         vic = speaking.log_in(console_url, "vic@example.test", "Vic Viewer", PASSWORD)
         abroad = speaking.bearing(grace.id_token, globex["id"])

@@ -85,6 +85,13 @@ ROOM = Room(
         Sweep(SUPPRESSIONS, lambda emails, tx: emails.suppressions.sweep(tx)),
     ),
     job_kinds=(delivery_kind,),
+    stocks={"storage_bytes": EmailManager.count_bytes},
+    # The job of a message ends with it, and announces nothing for itself.
+    figures={
+        "email.accepted": ("emails_accepted", "jobs_ended"),
+        "email.partial": ("emails_accepted", "jobs_ended"),
+        "email.bounced": ("emails_bounced", "jobs_ended"),
+    },
     events=dict.fromkeys(
         (
             "email.queued",

@@ -72,6 +72,7 @@ from backend.managers.email.models import ContentRow, EmailRow, EventRow, Recipi
 from backend.managers.email.settings import EmailSettings
 from backend.managers.orchestrator import OrchestratorManager
 from backend.managers.security import Keyring, SecurityManager
+from backend.managers.tenant import Quotas
 
 JOB_KIND: Final = "email.send"
 READ_CONTENT: Final = "email:read_content"
@@ -85,6 +86,8 @@ _MOST_AHEAD_SECONDS: Final = 366 * 86_400.0
 # Up to so many addresses a plain message is prepared where it is: a thread costs more.
 _FEW_ADDRESSES: Final = 10
 _ROWS_AT_ONCE: Final = 32
+# So few that planners follow the key in its order, and do not gather and sort what a tenant has.
+_MEASURED_AT_ONCE: Final = 500
 
 
 class EmailManager:
@@ -100,7 +103,10 @@ class EmailManager:
         settings: EmailSettings,
         outbound: Outbound,
         turns: Turns,
+        *,
+        quotas: Quotas | None = None,
     ) -> None:
+        self._quotas = quotas
         self._security = security
         self._jobs = orchestrator
         self._settings = settings
@@ -153,6 +159,7 @@ class EmailManager:
             InvalidInputError: An address, header, attachment or template is not acceptable.
             TooManyRecipientsError: More than all messages of a request may have together.
             TemplateNotFoundError: No such template.
+            QuotaReachedError: The tenant has none left for this day or month.
         """
         addresses = sum(len(one.to) + len(one.cc) + len(one.bcc) for one in drafts)
         if addresses > self._settings.max_batch_recipients:
@@ -161,6 +168,9 @@ class EmailManager:
                 f"{self._settings.max_batch_recipients}.",
                 limit=self._settings.max_batch_recipients,
             )
+        if self._quotas is not None and any(one.business_key is None for one in drafts):
+            # A known business key makes no message, and is answered whatever is used.
+            self._quotas.refuse_full(tenant_id, "emails")
         if len(drafts) == 1 and addresses <= _FEW_ADDRESSES and _is_plain(drafts[0]):
             return [self._prepare(drafts[0], templates, None)]
 
@@ -200,6 +210,8 @@ class EmailManager:
             InvalidInputError, TemplateNotFoundError: What :meth:`prepare_emails` put off.
             SenderNotAllowedError: A draft is from an address that the settings do not name.
             RelayUnknownError: A draft names a relay that the tenant does not have.
+            QuotaReachedError: The tenant has none left for this day or month.
+            StockReachedError: It keeps as many bytes, or waiting jobs, as it may.
         """
         drafts = [one.draft for one in prepared]
         settings, suppresses = await tx.once(
@@ -266,6 +278,7 @@ class EmailManager:
                 for email in fresh
             ],
         )
+        await self._charge(tx, contents)
         # One record a message, also of a batch: whoever asks the trail asks about one message. They
         # go in one insert, whatever their number.
         for email in fresh:
@@ -311,6 +324,19 @@ class EmailManager:
         prepared = self._prepare(Draft(to=[to], subject=subject, text=text), {}, None)
         async with tx.within(PLATFORM_TENANT) as part:
             await self.queue_emails(part, [prepared])
+
+    async def _charge(self, tx: Tx, contents: Sequence[Mapping[str, Any]]) -> None:
+        """Count these messages. Last of what is written: others of the tenant wait for the rows.
+
+        Raises:
+            QuotaReachedError: The tenant has none left for this day or month.
+            StockReachedError: It keeps as many bytes as it may.
+        """
+        if self._quotas is None:
+            return
+        size = sum(len(content["sealed_content"]) for content in contents)
+        await self._quotas.store(tx, "storage_bytes", size, partial(self.count_bytes, tx))
+        await self._quotas.charge(tx, "emails", len(contents))
 
     def _prepare(
         self,
@@ -434,6 +460,27 @@ class EmailManager:
             row,
             {"tenant_id": tx.tenant_id, "email_id": email_id, "sealed_content": sealed},
         )
+
+    async def count_bytes(self, tx: ReadTx) -> int:
+        """How much the contents of the transaction's tenant take, sealed; 500 at a time.
+
+        Lengths alone are read: what is stored beside the row stays there.
+        """
+        total: int = 0
+        after = ""
+        while True:
+            query = sa.select(ContentRow.email_id, sa.func.length(ContentRow.sealed_content)).where(
+                ContentRow.tenant_id == tx.tenant_id
+            )
+            if after:
+                query = query.where(ContentRow.email_id > after)
+            rows = (
+                await tx.execute(query.order_by(ContentRow.email_id).limit(_MEASURED_AT_ONCE))
+            ).all()
+            total += sum(int(size) for _, size in rows)
+            if len(rows) < _MEASURED_AT_ONCE:
+                return total
+            after = rows[-1][0]
 
     async def _find_by_keys(self, tx: ReadTx, keys: Iterable[str]) -> dict[str | None, Email]:
         wanted = list(dict.fromkeys(keys))

@@ -92,6 +92,7 @@ from backend.managers.email.schemas import (
     TemplatePut,
     VariableOut,
 )
+from backend.managers.tenant import QuotaReachedError, StockReachedError
 
 router = APIRouter(prefix="/api/v1", tags=["email"], route_class=LargeBodyRoute)
 Emails = Annotated[EmailManager, manager_of(EmailManager)]
@@ -116,6 +117,8 @@ _NOT_SENDABLE = (
     TemplateInvalidError,
     TemplateVariablesError,
     TooManyRecipientsError,
+    QuotaReachedError,
+    StockReachedError,
 )
 _EMAIL_ID: Final = {"email_id": "$response.body#/id"}
 _JOB_ID: Final = {"job_id": "$response.body#/job_id"}

@@ -83,6 +83,7 @@ ROOM = Room(
     },
     ticks=(Tick("gateway.flush", 10, GatewayManager.flush, process="api"),),
     sweeps=(Sweep(RETENTION, GatewayManager.sweep_expired),),
+    stocks={"api_keys": lambda gateway, tx: gateway.api_keys.count(tx)},
     observe=GatewayManager.observe,
     serving=GatewayManager.serving,
     durable_topics=(LIMITS_CHANGED,),

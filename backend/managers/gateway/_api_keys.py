@@ -68,6 +68,11 @@ class ApiKeys:
         rows = await tx.scalars(newest(query, ApiKey.id, limit, before_id))
         return [_key(row) for row in rows]
 
+    async def count(self, tx: ReadTx) -> int:
+        """How many API keys the tenant has."""
+        query = sa.select(sa.func.count(ApiKey.id))
+        return int(await tx.scalar(query.where(ApiKey.tenant_id == tx.tenant_id)))
+
     async def create_api_key(
         self,
         tx: Tx,

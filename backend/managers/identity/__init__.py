@@ -176,6 +176,7 @@ ROOM = Room(
         Sweep(INVITATIONS, lambda identity, tx: identity.invitations.sweep(tx)),
     ),
     job_kinds=(lambda identity, _: identity.accounts.reset_kind(),),
+    stocks={"clients": lambda identity, tx: identity.clients.count(tx)},
     observe=IdentityManager.observe,
     serving=IdentityManager.serving,
     durable_topics=(SIGNING_KEYS_CHANGED,),

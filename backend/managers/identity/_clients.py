@@ -65,6 +65,11 @@ class Clients:
         )
         return _client(row) if row is not None else None
 
+    async def count(self, tx: ReadTx) -> int:
+        """How many clients the tenant has."""
+        query = sa.select(sa.func.count(OauthClient.id))
+        return int(await tx.scalar(query.where(OauthClient.tenant_id == tx.tenant_id)))
+
     async def create_client(
         self,
         tx: Tx,

@@ -68,6 +68,7 @@ class TenantRole:
     slug: str
     name: str
     role: str
+    state: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,16 +353,16 @@ class IdentityManager:
         if principal.tenant_id == PLATFORM_TENANT:
             if principal.kind == "user":
                 raise TenantlessTokenError
-            here = TenantRole(PLATFORM_TENANT, "platform", "Platform", principal.role)
+            here = TenantRole(PLATFORM_TENANT, "platform", "Platform", principal.role, "active")
             return CallerView(principal, principal.name, here, [here])
         tenant = await self._tenants.get_tenant(tx, principal.tenant_id)
-        here = TenantRole(tenant.id, tenant.slug, tenant.name, principal.role)
+        here = TenantRole(tenant.id, tenant.slug, tenant.name, principal.role, tenant.state)
         tenants = [here]
         if principal.kind == "user":
             user_id = principal.subject.partition(":")[2]
             tenants = [
-                TenantRole(found.id, found.slug, found.name, role)
-                for found, role in await self._tenants.list_tenants_of(tx, user_id)
+                TenantRole(found.id, found.slug, found.name, role, found.state)
+                for found, role in await self._tenants.list_tenants_of(tx, user_id, active=False)
             ]
         return CallerView(principal, principal.name, here, tenants)
 

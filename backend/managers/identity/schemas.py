@@ -74,6 +74,7 @@ class TenantRoleOut(TenantRef):
     """A tenant the caller may act in, and as what."""
 
     role: str
+    state: str = Field(description="Of one that is not `active` an exchange tells why")
 
 
 class MeOut(BaseModel):

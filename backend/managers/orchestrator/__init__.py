@@ -43,6 +43,11 @@ ROOM = Room(
     routers=(router,),
     events=dict.fromkeys(("job.succeeded", "job.dead", "job.cancelled", "job.retried"), "job:read"),
     standing=OrchestratorManager.keep_standing,
+    stocks={
+        "jobs_waiting": OrchestratorManager.count_ready,
+        "jobs_running": OrchestratorManager.count_running,
+    },
+    figures=dict.fromkeys(("job.succeeded", "job.dead", "job.cancelled"), ("jobs_ended",)),
     sweeps=(Sweep(RETENTION, OrchestratorManager.sweep_finished),),
     fleet_checks=(FleetCheck("workers", WATCH, OrchestratorManager.check_workers),),
     gauges=(

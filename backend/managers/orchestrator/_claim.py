@@ -211,10 +211,17 @@ def _candidates(dialect: str, *, lock: bool) -> Any:
     held = sa.func.coalesce(mine, 0)
     eagerness = sa.bindparam("eagerness", type_=sa.Float())
     left = sa.bindparam("left", type_=sa.BigInteger())
+    own, given = JobLimitsRow.max_running, JobLimitsRow.quota_running
+    most = sa.case(
+        (given.is_(None), own),
+        (own.is_(None), given),
+        (own < given, own),
+        else_=given,
+    )
     statement = (
         sa.select(
             JobLimitsRow.tenant_id,
-            JobLimitsRow.max_running,
+            most,
             JobLimitsRow.weight,
             JobLimitsRow.rate,
             JobLimitsRow.burst,
@@ -230,7 +237,7 @@ def _candidates(dialect: str, *, lock: bool) -> Any:
             ),
             JobLimitsRow.paused.is_(sa.false()),
             JobLimitsRow.held.is_(sa.false()),
-            sa.or_(JobLimitsRow.max_running.is_(None), running < JobLimitsRow.max_running),
+            sa.or_(most.is_(None), running < most),
             sa.or_(JobLimitsRow.open_at.is_(None), JobLimitsRow.open_at <= _now_once()),
             # Here as well as in the dealing: tenants that may take nothing more of this worker
             # must not crowd out those that may, nor make an idle worker look for a write.

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from typing import Any, cast
 
 import sqlalchemy as sa
@@ -34,6 +34,7 @@ from backend.managers.orchestrator.kinds import (
 )
 from backend.managers.orchestrator.models import READY, RUNNING, JobLimitsRow, JobRow
 from backend.managers.orchestrator.settings import OrchestratorSettings
+from backend.managers.tenant import Quotas
 
 _BY_KIND = "INDEXED BY ix_jobs_kind"
 _DEDUP = ("tenant_id", "kind", "dedup_key")
@@ -70,8 +71,11 @@ class OrchestratorManager:
         self,
         kinds: Iterable[JobKind] = (),
         settings: OrchestratorSettings = OrchestratorSettings(),  # noqa: B008 - it is frozen
+        *,
+        quotas: Quotas | None = None,
     ) -> None:
         self._settings = settings
+        self._quotas = quotas
         self.kinds: dict[str, JobKind] = {}
         self._with_limits: set[str] = set()
         for kind in kinds:
@@ -120,6 +124,7 @@ class OrchestratorManager:
 
         Raises:
             UnknownKindError: ``kind`` is not registered in this process.
+            StockReachedError: The tenant has as many waiting jobs as its quota allows.
         """
         row = self._row(
             tx,
@@ -136,6 +141,7 @@ class OrchestratorManager:
             },
         )
         await self._ensure_limits_row(tx)
+        await self._hold(tx, 1)
         tx.signal("jobs")
         if dedup_key is not None:
             return await self._insert_once(tx, row)
@@ -149,11 +155,13 @@ class OrchestratorManager:
 
         Raises:
             UnknownKindError: ``kind`` is not registered in this process.
+            StockReachedError: The tenant has as many waiting jobs as its quota allows.
         """
         made = [self._row(tx, kind, row) for row in rows]
         if not made:
             return []
         await self._ensure_limits_row(tx)
+        await self._hold(tx, len(made))
         tx.signal("jobs")
         tx.append(_insert(), [row for row in made if row["dedup_key"] is None])
         return [
@@ -180,6 +188,34 @@ class OrchestratorManager:
             "actor": tx.scope.actor,
             "created_at": tx.now(),
         }
+
+    async def _hold(self, tx: Tx, wanted: int) -> None:
+        """Refuse more waiting jobs than the tenant's quota.
+
+        Raises:
+            StockReachedError: It has as many as it may.
+        """
+        if self._quotas is not None:
+            await self._quotas.hold(tx, "jobs_waiting", wanted, partial(self.count_ready, tx))
+
+    async def count_ready(self, tx: ReadTx) -> int:
+        """The jobs of the transaction's tenant that wait for a worker, or for their time."""
+        return await self._count(tx, READY, JobRow.due_at)
+
+    async def count_running(self, tx: ReadTx) -> int:
+        """The jobs of the transaction's tenant that run."""
+        return await self._count(tx, RUNNING, JobRow.worker)
+
+    @staticmethod
+    async def _count(tx: ReadTx, state: Any, column: Any) -> int:
+        # A column that only the partial index of the state has beside the tenant.
+        return int(
+            await tx.scalar(
+                sa.select(sa.func.count(column)).where(
+                    JobRow.tenant_id == tx.tenant_id, JobRow.state == state
+                )
+            )
+        )
 
     async def _ensure_limits_row(self, tx: Tx) -> None:
         """Every tenant with jobs has a row to lock while they are claimed.
@@ -568,15 +604,20 @@ class OrchestratorManager:
     async def keep_standing(self, tx: Tx, standing: Standing) -> None:
         """Start no job of the transaction's tenant while it is not active; running ones end.
 
+        Nor more at once than its quota.
+
         Beside the limits that claims look at and lock anyway: who is held costs them nothing, and
         no claim is between the change and its commit.
         """
-        held = not standing.active
+        kept: dict[str, Any] = {
+            "held": not standing.active,
+            "quota_running": standing.quotas.get("jobs_running"),
+        }
         await tx.upsert(
             JobLimitsRow,
-            {"tenant_id": tx.tenant_id, "weight": 1.0, "paused": False, "held": held},
+            {"tenant_id": tx.tenant_id, "weight": 1.0, "paused": False, **kept},
             conflict=["tenant_id"],
-            update={"held": held},
+            update=kept,
         )
         tx.signal("jobs")
 

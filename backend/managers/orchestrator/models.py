@@ -120,6 +120,8 @@ class JobLimitsRow(TenantOwned, Base):
     paused: Mapped[bool] = mapped_column(default=False)
     # By the platform, whatever the tenant's own limits say: it is suspended, or leaves.
     held: Mapped[bool] = mapped_column(default=False)
+    # The platform's, beside the tenant's own max_running.
+    quota_running: Mapped[int | None]
 
     __table_args__ = (
         sa.CheckConstraint("weight > 0", name="weight_positive"),

@@ -1,16 +1,41 @@
 """Tenants: who our customers are, the people in them and what their roles permit.
 
 Owns ``tenants``, ``tenant_certificates``, ``users``, ``memberships``, ``roles`` and
-``role_matrices``. Signals ``principals`` when a role, who holds it, or a tenant's state changes.
+``role_matrices``; ``plans``, ``tenant_quotas`` and ``tenant_counts``; ``tenant_usage`` and
+``tenant_usage_heads``. Signals ``principals`` when a role, who holds it, or a tenant's state
+changes, and ``quotas``.
 """
 
-from backend.core.room import ADMIN, OWNER, PLATFORM_ADMIN, PLATFORM_READ, VIEWER, Room, Tick
+from functools import partial
+
+from backend.core.cursors import EventConsumer
+from backend.core.room import (
+    ADMIN,
+    OWNER,
+    PLATFORM_ADMIN,
+    PLATFORM_READ,
+    VIEWER,
+    WORKFLOW,
+    Room,
+    Sweep,
+    Tick,
+)
 from backend.managers.tenant._lifecycle import Certificate
 from backend.managers.tenant._password import hash_password
 from backend.managers.tenant._people import Account, User, email_identity
+from backend.managers.tenant._plans import Plan, TenantQuotas
+from backend.managers.tenant._quotas import QUOTAS, QUOTAS_CHANGED, Quotas
 from backend.managers.tenant._roles import PlatformRole, Role, RoleDefinition, Roles
+from backend.managers.tenant._usage import Usage
 from backend.managers.tenant._values import PRINCIPALS, Tenant
-from backend.managers.tenant.errands import MEMBER_READ, MEMBER_WRITE, MEMBERS, PEOPLE, PLATFORM
+from backend.managers.tenant.errands import (
+    MEMBER_READ,
+    MEMBER_WRITE,
+    MEMBERS,
+    PEOPLE,
+    PLATFORM,
+    RETENTION,
+)
 from backend.managers.tenant.errors import (
     ConfirmationError,
     LastAdministratorError,
@@ -20,6 +45,10 @@ from backend.managers.tenant.errors import (
     MemberNotFoundError,
     OwnAccountError,
     PermissionUnknownError,
+    PlanBuiltInError,
+    PlanInUseError,
+    PlanNotFoundError,
+    QuotaReachedError,
     RoleBuiltInError,
     RoleChangedError,
     RoleHeldError,
@@ -27,6 +56,8 @@ from backend.managers.tenant.errors import (
     RoleTooHighError,
     RoleUnknownError,
     SlugTakenError,
+    SpanTooLongError,
+    StockReachedError,
     TenantNeededError,
     TenantNotFoundError,
     TenantStateError,
@@ -36,20 +67,38 @@ from backend.managers.tenant.errors import (
 from backend.managers.tenant.manager import Member, Membership, TenantManager
 from backend.managers.tenant.models import (
     CertificateRow,
+    CountRow,
     MatrixRow,
     MembershipRow,
+    PlanRow,
+    QuotaRow,
     RoleRow,
     TenantRow,
+    UsageHeadRow,
+    UsageRow,
     UserRow,
 )
 from backend.managers.tenant.platform_routes import router as platform_router
 from backend.managers.tenant.routes import router
 from backend.managers.tenant.settings import TenantSettings
+from backend.managers.tenant.usage_routes import router as usage_router
 
 ROOM = Room(
     name="tenant",
     manager=TenantManager,
-    models=(TenantRow, CertificateRow, UserRow, MembershipRow, RoleRow, MatrixRow),
+    models=(
+        TenantRow,
+        CertificateRow,
+        PlanRow,
+        QuotaRow,
+        CountRow,
+        UsageRow,
+        UsageHeadRow,
+        UserRow,
+        MembershipRow,
+        RoleRow,
+        MatrixRow,
+    ),
     role_holders=(MembershipRow,),
     permissions={
         MEMBER_READ: VIEWER,
@@ -58,8 +107,9 @@ ROOM = Room(
         "role:write": ADMIN,
         "owner:write": OWNER,
         "platform_role:write": PLATFORM_ADMIN,
+        "usage:read": VIEWER | WORKFLOW,
     },
-    errands=(PLATFORM, MEMBERS),
+    errands=(PLATFORM, MEMBERS, RETENTION),
     events={
         "tenant.created": PLATFORM_READ,
         "tenant.renamed": PLATFORM_READ,
@@ -69,6 +119,11 @@ ROOM = Room(
         "tenant.restored": PLATFORM_READ,
         "tenant.purged": PLATFORM_READ,
         "user.platform_role_changed": PLATFORM_READ,
+        "tenant.quotas_changed": PLATFORM_READ,
+        "plan.saved": PLATFORM_READ,
+        "plan.deleted": PLATFORM_READ,
+        "quota.nearing": "usage:read",
+        "quota.reached": "usage:read",
         "member.added": MEMBER_READ,
         "member.role_changed": MEMBER_READ,
         "member.removed": MEMBER_READ,
@@ -79,9 +134,22 @@ ROOM = Room(
         "role.saved": "role:read",
         "role.deleted": "role:read",
     },
-    routers=(router, platform_router),
+    routers=(router, platform_router, usage_router),
     durable_topics=(PRINCIPALS,),
-    ticks=(Tick("tenant.purge", 60, TenantManager.purge_due),),
+    ticks=(
+        Tick("tenant.purge", 60, TenantManager.purge_due),
+        Tick("tenant.measure", 600, lambda tenants, database: tenants.usage.measure(database)),
+        Tick("tenant.flush", 5, TenantManager.flush, process="api"),
+    ),
+    sweeps=(Sweep(RETENTION, lambda tenants, tx: tenants.usage.sweep(tx)),),
+    consumers=(
+        lambda tenants, database: EventConsumer(
+            "tenant.usage", partial(tenants.usage.take, database)
+        ),
+    ),
+    stocks={"members": TenantManager.count_members},
+    observe=lambda tenants, records: tenants.usage.observe(records),
+    serving=TenantManager.serving,
 )
 
 __all__ = [
@@ -91,6 +159,9 @@ __all__ = [
     "PEOPLE",
     "PLATFORM",
     "PRINCIPALS",
+    "QUOTAS",
+    "QUOTAS_CHANGED",
+    "RETENTION",
     "ROOM",
     "Account",
     "Certificate",
@@ -104,7 +175,13 @@ __all__ = [
     "Membership",
     "OwnAccountError",
     "PermissionUnknownError",
+    "Plan",
+    "PlanBuiltInError",
+    "PlanInUseError",
+    "PlanNotFoundError",
     "PlatformRole",
+    "QuotaReachedError",
+    "Quotas",
     "Role",
     "RoleBuiltInError",
     "RoleChangedError",
@@ -115,14 +192,18 @@ __all__ = [
     "RoleUnknownError",
     "Roles",
     "SlugTakenError",
+    "SpanTooLongError",
+    "StockReachedError",
     "Tenant",
     "TenantManager",
     "TenantNeededError",
     "TenantNotFoundError",
+    "TenantQuotas",
     "TenantSettings",
     "TenantStateError",
     "TenantSuspendedError",
     "TooManyRolesError",
+    "Usage",
     "User",
     "email_identity",
     "hash_password",

@@ -35,7 +35,7 @@ from backend.managers.tenant.errors import (
     TenantStateError,
     TenantSuspendedError,
 )
-from backend.managers.tenant.models import CertificateRow, MembershipRow, TenantRow
+from backend.managers.tenant.models import CertificateRow, MembershipRow, QuotaRow, TenantRow
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ class Lifecycle:
             TenantNeededError: It is the platform's own.
             SlugTakenError: Another tenant has the slug.
         """
-        row = await self._locked(tx, tenant_id)
+        row = await self.load(tx, tenant_id, lock=True)
         before = {"slug": row.slug, "name": row.name}
         after = {"slug": slug or row.slug, "name": name or row.name}
         if after == before:
@@ -128,7 +128,7 @@ class Lifecycle:
             TenantNeededError: The caller would shut themselves out, or it is the platform's own.
             TenantStateError: It is not active.
         """
-        row = await self._locked(tx, tenant_id)
+        row = await self.load(tx, tenant_id, lock=True)
         _refuse_needed(tenant_id, through)
         if row.state != "active":
             raise TenantStateError(f"The tenant is {row.state}.", state=row.state)
@@ -145,7 +145,7 @@ class Lifecycle:
             TenantNotFoundError: There is none.
             TenantStateError: It is not suspended.
         """
-        row = await self._locked(tx, tenant_id)
+        row = await self.load(tx, tenant_id, lock=True)
         if row.state != "suspended":
             raise TenantStateError(f"The tenant is {row.state}.", state=row.state)
         row.reason = None
@@ -171,7 +171,7 @@ class Lifecycle:
             ConfirmationError: The slug is another.
             TenantStateError: It is being deleted already.
         """
-        row = await self._locked(tx, tenant_id)
+        row = await self.load(tx, tenant_id, lock=True)
         _refuse_needed(tenant_id, through)
         if slug != row.slug:
             raise ConfirmationError(f"Type the slug of the tenant {row.name!r}")
@@ -207,7 +207,7 @@ class Lifecycle:
             TenantNotFoundError: There is none, or not any more.
             TenantStateError: It is not being deleted, or its data has begun to go.
         """
-        row = await self._locked(tx, tenant_id)
+        row = await self.load(tx, tenant_id, lock=True)
         if row.state != "deleting":
             raise TenantStateError(f"The tenant is {row.state}.", state=row.state)
         certificate = await self._certificate(tx, tenant_id)
@@ -222,12 +222,16 @@ class Lifecycle:
 
     async def _turn(self, tx: Tx, row: TenantRow, state: str) -> None:
         row.state, row.state_since = state, tx.now()
-        await self.tell(tx, row.id, Standing(active=state == "active"))
+        await self.tell(tx, row)
         tx.signal(PRINCIPALS, f"tenant:{row.id}")
 
-    async def tell(self, tx: Tx, tenant_id: str, standing: Standing) -> None:
+    async def tell(self, tx: Tx, row: TenantRow) -> None:
         """Have every room that keeps it know what the tenant may."""
-        async with tx.within(tenant_id) as part:
+        async with tx.within(row.id) as part:
+            limits = await part.scalar(
+                sa.select(QuotaRow.limits).where(QuotaRow.tenant_id == row.id)
+            )
+            standing = Standing(active=row.state == "active", quotas=limits or {})
             for take in self._standings:
                 await take(part, standing)
 
@@ -382,12 +386,17 @@ class Lifecycle:
         )
         return row
 
-    async def _locked(self, tx: Tx, tenant_id: str) -> TenantRow:
+    async def load(self, tx: ReadTx, tenant_id: str, *, lock: bool = False) -> TenantRow:
+        """A tenant's row.
+
+        Raises:
+            TenantNeededError: It is the platform's own, which has none.
+            TenantNotFoundError: There is none.
+        """
         if tenant_id == PLATFORM_TENANT:
             raise TenantNeededError("It is the platform's own tenant.")
-        row: TenantRow | None = await tx.scalar(
-            sa.select(TenantRow).where(TenantRow.id == tenant_id).with_for_update()
-        )
+        query = sa.select(TenantRow).where(TenantRow.id == tenant_id)
+        row: TenantRow | None = await tx.scalar(query.with_for_update() if lock else query)
         if row is None:
             raise TenantNotFoundError
         return row

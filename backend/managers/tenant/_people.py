@@ -67,6 +67,7 @@ class Place:
     slug: str
     name: str
     role: str
+    state: str
     disabled: bool
 
 
@@ -120,7 +121,14 @@ class People:
             .order_by(TenantRow.slug)
         )
         places = [
-            Place(tenant.id, tenant.slug, tenant.name, membership.role, membership.disabled)
+            Place(
+                tenant.id,
+                tenant.slug,
+                tenant.name,
+                membership.role,
+                tenant.state,
+                membership.disabled,
+            )
             for tenant, membership in found.all()
         ]
         return _account(row, places)

@@ -23,6 +23,7 @@ class Tenant:
         reason: Why it is, or before it was to be deleted was, suspended.
         state_since: When the state changed last; None since it was made.
         purge_at: When its data goes, if it is being deleted.
+        plan: By which it has quotas.
     """
 
     id: str
@@ -33,6 +34,7 @@ class Tenant:
     reason: str | None
     state_since: datetime | None
     purge_at: datetime | None
+    plan: str
 
 
 def tenant_of(row: TenantRow) -> Tenant:
@@ -46,4 +48,5 @@ def tenant_of(row: TenantRow) -> Tenant:
         row.reason,
         row.state_since,
         row.purge_at,
+        row.plan,
     )

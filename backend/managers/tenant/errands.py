@@ -6,10 +6,14 @@ from backend.core.columns import tables_of
 from backend.core.context import Errand
 from backend.managers.tenant.models import (
     CertificateRow,
+    CountRow,
     MatrixRow,
     MembershipRow,
+    PlanRow,
+    QuotaRow,
     RoleRow,
     TenantRow,
+    UsageRow,
     UserRow,
 )
 
@@ -17,12 +21,19 @@ MEMBER_READ: Final = "member:read"
 MEMBER_WRITE: Final = "member:write"
 """Permissions over who belongs to a tenant: whoever invites asks for them too."""
 
-PEOPLE: Final = tables_of(TenantRow, UserRow, MembershipRow, RoleRow, MatrixRow)
-"""What looking up a tenant, a person, a membership or what its role permits reads: for the errands
-of upper rooms."""
+PEOPLE: Final = tables_of(TenantRow, UserRow, MembershipRow, RoleRow, MatrixRow, QuotaRow, CountRow)
+"""What looking up a tenant, a person, a membership or what its role permits touches, or adding one.
 
-PLATFORM: Final = Errand("tenant.platform", PEOPLE | tables_of(CertificateRow), of_platform=True)
+For the errands of upper rooms.
+"""
+
+PLATFORM: Final = Errand(
+    "tenant.platform", PEOPLE | tables_of(CertificateRow, PlanRow), of_platform=True
+)
 """Tenants as the platform keeps them."""
 
 MEMBERS: Final = Errand("tenant.members", PEOPLE, confined=True)
 """One tenant's people; each statement of the manager is confined by hand."""
+
+RETENTION: Final = Errand("tenant.retention", tables_of(UsageRow, CountRow))
+"""Forgetting days and windows that are long past."""

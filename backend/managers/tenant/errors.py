@@ -6,6 +6,7 @@ from backend.core.errors import (
     InvalidInputError,
     NotFoundError,
     PreconditionError,
+    RateLimitedError,
 )
 
 
@@ -41,6 +42,42 @@ class ConfirmationError(InvalidInputError):
     """What is typed to confirm is not the tenant's slug."""
 
     code, title = "tenant.confirmation", "The confirmation is not the tenant's slug"
+
+
+class PlanNotFoundError(NotFoundError):
+    """No plan of this name."""
+
+    code, title = "tenant.plan_not_found", "No such plan"
+
+
+class PlanInUseError(ConflictError):
+    """A tenant has the plan."""
+
+    code, title = "tenant.plan_in_use", "A tenant has this plan"
+
+
+class PlanBuiltInError(ConflictError):
+    """The plan without limits stays as it is."""
+
+    code, title = "tenant.plan_built_in", "The built-in plan cannot be changed"
+
+
+class QuotaReachedError(RateLimitedError):
+    """The tenant has used what its quota allows for this day or month."""
+
+    code, title = "tenant.quota_reached", "A quota of the tenant is reached"
+
+
+class StockReachedError(ConflictError):
+    """The tenant has as much of something as its quota allows."""
+
+    code, title = "tenant.stock_reached", "The tenant has as much of it as its quota allows"
+
+
+class SpanTooLongError(InvalidInputError):
+    """The days asked for are more than are kept, or end before they begin."""
+
+    code, title = "tenant.span", "These are not days that are kept"
 
 
 class SlugTakenError(ConflictError):

@@ -1,11 +1,13 @@
 """Rules for tenants, the people in them and what their roles permit."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
+from backend.core.clock import monotonic as system_monotonic
 from backend.core.database import Database, Integrity, ReadTx, Tx
 from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.core.paging import newest
@@ -17,8 +19,11 @@ from backend.managers.tenant._people import (
     email_identity,
     user_of,
 )
+from backend.managers.tenant._plans import UNLIMITED, Plans
 from backend.managers.tenant._platform_roles import PlatformRoles
+from backend.managers.tenant._quotas import QUOTAS, RATES, Quotas, QuotaView, window_of
 from backend.managers.tenant._roles import PlatformRole, Roles
+from backend.managers.tenant._usage import UsageBook
 from backend.managers.tenant._values import PRINCIPALS, Tenant, tenant_of
 from backend.managers.tenant.errors import (
     LastOwnerError,
@@ -71,24 +76,86 @@ class TenantManager:
         people: Everybody who logs in, for the platform's administrators.
         invite_owner: How an upper room invites a tenant's first owner; set when it is made.
         lifecycle: What becomes of whole tenants, and who is refused meanwhile.
+        plans: What tenants may have and use.
+        quotas: Counting it, and refusing more.
+        usage: What they did, by day.
     """
 
-    def __init__(self, roles: Roles, settings: TenantSettings = TenantSettings()) -> None:  # noqa: B008 - it is frozen
+    def __init__(
+        self,
+        roles: Roles,
+        settings: TenantSettings = TenantSettings(),  # noqa: B008 - it is frozen
+        *,
+        monotonic: Callable[[], float] = system_monotonic,
+    ) -> None:
         """Keep to these roles.
 
         Args:
             roles: What each of them permits.
             settings: Of the room.
+            monotonic: Seconds, for what is remembered for a while.
         """
         self.roles = roles
         self.platform_roles = PlatformRoles(roles)
         self.people = People()
         self.invite_owner: InviteOwner | None = None
         self.lifecycle = Lifecycle(timedelta(days=settings.deletion_grace_days))
+        self.plans = Plans(self.lifecycle)
+        self.quotas = Quotas(monotonic)
+        self.usage = UsageBook(self.quotas)
 
     async def purge_due(self, database: Database) -> None:
         """Remove all data of tenants whose grace period is over."""
         await self.lifecycle.purge_due(database)
+
+    async def flush(self, database: Database) -> None:
+        """Write what requests only noted: their number, and quotas that stopped one."""
+        await self.usage.flush(database)
+        await self.quotas.flush(database)
+
+    @asynccontextmanager
+    async def serving(self, database: Database) -> AsyncIterator[None]:
+        """Write, at the end, what requests only noted."""
+        try:
+            yield
+        finally:
+            await self.flush(database)
+
+    async def quotas_of(self, tx: ReadTx, tenant_id: str) -> Mapping[str, int]:
+        """The limits that a tenant has; a quota that is not among them has none."""
+        return await self.quotas.of(tx, tenant_id)
+
+    async def describe_quotas(self, tx: ReadTx, limits: Mapping[str, int]) -> list[QuotaView]:
+        """Each quota of the transaction's tenant: its limit, and what is used.
+
+        Args:
+            tx: In the tenant's own scope.
+            limits: Those that it has.
+        """
+        counted = await self.quotas.counts(tx, tx.tenant_id)
+        stocks = await self.usage.read_stocks(tx)
+        return [
+            QuotaView(
+                quota,
+                limits.get(quota),
+                counted.get(quota, 0 if quota in limits else None)
+                if quota in RATES
+                # What is measured is counted on since, where it has a limit.
+                else counted.get(quota) or stocks.get(quota),
+                window_of(quota, tx.now()).resets_at if quota in RATES else None,
+            )
+            for quota in QUOTAS
+        ]
+
+    async def count_members(self, tx: ReadTx, tenant_id: str | None = None) -> int:
+        """How many people the transaction's tenant has, or this one."""
+        return int(
+            await tx.scalar(
+                sa.select(sa.func.count(MembershipRow.user_id)).where(
+                    MembershipRow.tenant_id == (tenant_id or tx.tenant_id)
+                )
+            )
+        )
 
     async def create_tenant(self, tx: Tx, *, slug: str, name: str) -> Tenant:
         """Create a tenant.
@@ -104,6 +171,8 @@ class TenantManager:
             reason=None,
             state_since=None,
             purge_at=None,
+            plan=UNLIMITED,
+            overrides={},
             created_at=tx.now(),
         )
         try:
@@ -336,18 +405,25 @@ class TenantManager:
             tx.emit("member.role_changed", target, tenant_id=tenant_id, before=before, after=role)
             tx.signal(PRINCIPALS, target)
 
-    async def list_tenants_of(self, tx: ReadTx, user_id: str) -> list[tuple[Tenant, str]]:
-        """The active tenants a person belongs to, with the role in each, oldest first."""
-        found = await tx.execute(
+    async def list_tenants_of(
+        self, tx: ReadTx, user_id: str, *, active: bool = True
+    ) -> list[tuple[Tenant, str]]:
+        """The tenants a person belongs to, with the role in each, oldest first.
+
+        Args:
+            tx: Any that reads people.
+            user_id: Whose.
+            active: Only those that they may act in now.
+        """
+        query = (
             sa.select(TenantRow, MembershipRow.role)
             .join(MembershipRow, MembershipRow.tenant_id == TenantRow.id)
-            .where(
-                MembershipRow.user_id == user_id,
-                MembershipRow.disabled.is_(False),
-                TenantRow.state == "active",
-            )
+            .where(MembershipRow.user_id == user_id, MembershipRow.disabled.is_(False))
             .order_by(MembershipRow.created_at, TenantRow.id)
         )
+        if active:
+            query = query.where(TenantRow.state == "active")
+        found = await tx.execute(query)
         return [(tenant_of(row), role) for row, role in found.all()]
 
     async def find_membership(self, tx: ReadTx, tenant_id: str, user_id: str) -> Membership | None:
@@ -404,6 +480,7 @@ class TenantManager:
             RoleTooHighError: The role has permissions the granter lacks.
             RoleUnknownError: The tenant has no such role.
             MemberExistsError: They are a member already.
+            StockReachedError: The tenant has as many members as it may.
         """
         await self.roles.refuse_higher(tx, role, granter, tenant_id=tenant_id)
         created = await tx.insert_new(
@@ -419,6 +496,11 @@ class TenantManager:
         )
         if not created:
             raise MemberExistsError
+
+        async def others() -> int:
+            return await self.count_members(tx, tenant_id) - 1
+
+        await self.quotas.hold(tx, "members", 1, others, tenant_id=tenant_id)
         tx.audit("member.added", f"user:{user_id}", tenant_id=tenant_id, role=role)
         tx.emit("member.added", f"user:{user_id}", tenant_id=tenant_id, role=role)
         tx.signal(PRINCIPALS, f"user:{user_id}")

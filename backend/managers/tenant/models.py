@@ -21,6 +21,9 @@ class TenantRow(Base):
     reason: Mapped[str | None]
     state_since: Mapped[datetime | None]
     purge_at: Mapped[datetime | None]
+    plan: Mapped[str]
+    # By name; null: no limit, whatever the plan says.
+    overrides: Mapped[dict[str, Any]]
     created_at: Mapped[datetime]
 
 
@@ -41,6 +44,66 @@ class CertificateRow(Base):
     # The trail that stays: its last number and link.
     audit_seq: Mapped[int]
     audit_root: Mapped[str]
+
+
+class PlanRow(Base):
+    """What a plan of the platform allows: a limit for each quota that it has."""
+
+    __tablename__ = "plans"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    quotas: Mapped[dict[str, Any]]
+    updated_at: Mapped[datetime]
+
+
+class QuotaRow(TenantOwned, Base):
+    """What one tenant may, by plan and overrides: what its own transactions can read.
+
+    Who never had a limit has no row.
+    """
+
+    __tablename__ = "tenant_quotas"
+    tenant_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    limits: Mapped[dict[str, Any]]
+
+
+class CountRow(TenantOwned, Base):
+    """What a tenant has used of one quota, in a window of time or, of a stock, at all.
+
+    Attributes:
+        window: The day or month, in UTC; empty for a stock.
+        most: What bounded it when it was counted last.
+        told: 1 when it was told that 80 % are used, 2 that all is.
+    """
+
+    __tablename__ = "tenant_counts"
+    quota: Mapped[str] = mapped_column(primary_key=True)
+    window: Mapped[str] = mapped_column(primary_key=True)
+    used: Mapped[int]
+    most: Mapped[int]
+    told: Mapped[int]
+
+    __table_args__ = ({"postgresql_with": {"fillfactor": "50"}},)
+
+
+class UsageRow(TenantOwned, Base):
+    """What a tenant did on one day, in UTC, and what it had when that was looked up last."""
+
+    __tablename__ = "tenant_usage"
+    day: Mapped[str] = mapped_column(primary_key=True)
+    requests: Mapped[int]
+    emails_accepted: Mapped[int]
+    emails_bounced: Mapped[int]
+    jobs_ended: Mapped[int]
+    members: Mapped[int]
+    storage_bytes: Mapped[int]
+
+
+class UsageHeadRow(TenantOwned, Base):
+    """The last of the tenant's events that is counted in its usage."""
+
+    __tablename__ = "tenant_usage_heads"
+    tenant_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    seq: Mapped[int]
 
 
 class UserRow(Base):

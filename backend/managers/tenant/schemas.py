@@ -1,11 +1,12 @@
 """Wire types of tenants and members."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import BaseModel, BeforeValidator, Field
 
 from backend.http.schemas import Email, Input, Name, ShownOnce
+from backend.managers.tenant._quotas import Quota
 from backend.managers.tenant._roles import PlatformRole, Role
 
 Slug = Annotated[str, Field(min_length=2, max_length=40, pattern=r"^[a-z][a-z0-9-]*[a-z0-9]$")]
@@ -32,6 +33,7 @@ class TenantOut(BaseModel):
     reason: str | None = Field(description="Why it is, or was before it is to go, suspended")
     state_since: datetime | None = Field(description="Of the state; null since it was made")
     purge_at: datetime | None = Field(description="When the data of a deleted tenant goes")
+    plan: str
 
 
 class TenantPatch(Input):
@@ -67,6 +69,83 @@ class TenantCertificateOut(BaseModel):
     counts: dict[str, int] = Field(description="Rows that went, by table")
     audit_seq: int = Field(description="The number of the trail's last record")
     audit_root: str = Field(description="Its chain hash, in hex")
+
+
+PlanName = Annotated[str, Field(min_length=2, max_length=40, pattern=r"^[a-z][a-z0-9-]*[a-z0-9]$")]
+MAX_QUOTA: Final = 2**50
+
+
+class PlanPut(Input):
+    """What a plan allows; a quota that is left out has no limit."""
+
+    quotas: dict[Quota, Annotated[int, Field(ge=0, le=MAX_QUOTA)]] = Field(
+        examples=[{"emails_a_day": 10_000, "members": 25}]
+    )
+
+    def limits(self) -> dict[str, int]:
+        """By name."""
+        return {str(name): limit for name, limit in self.quotas.items()}
+
+
+class PlanOut(BaseModel):
+    """A plan; a quota that is not among its own has no limit."""
+
+    name: str
+    quotas: dict[str, int]
+    updated_at: datetime
+
+
+class QuotasPut(Input):
+    """Another plan, other overrides of it, or both."""
+
+    plan: PlanName | None = Field(None, description="Left out: the plan that it has")
+    overrides: dict[Quota, Annotated[int, Field(ge=0, le=MAX_QUOTA)] | None] | None = Field(
+        None,
+        description="All of them anew, null for no limit; left out: those that it has",
+        examples=[{"emails_a_day": 20_000, "members": None}],
+    )
+
+    def limits(self) -> dict[str, int | None] | None:
+        """The overrides by name."""
+        if self.overrides is None:
+            return None
+        return {str(name): limit for name, limit in self.overrides.items()}
+
+
+class QuotaOut(BaseModel):
+    """One quota of a tenant."""
+
+    quota: str
+    limit: int | None = Field(description="Null: none")
+    used: int | None = Field(description="Null: of a rate without limit nothing is counted")
+    resets_at: datetime | None = Field(description="When the window of a rate ends")
+
+
+class QuotasOut(BaseModel):
+    """What a tenant may by its plan and what was overridden of it, and what it has used."""
+
+    plan: str
+    overrides: dict[str, int | None]
+    items: list[QuotaOut]
+
+
+class UsageDayOut(BaseModel):
+    """What a tenant did on one day, in UTC, and what it had when that was looked up last."""
+
+    day: str = Field(description="As 2026-11-26")
+    requests: int
+    emails_accepted: int
+    emails_bounced: int
+    jobs_ended: int
+    members: int
+    storage_bytes: int
+
+
+class UsageOut(BaseModel):
+    """Days with any figures, in order, and what there is now."""
+
+    days: list[UsageDayOut]
+    now: dict[str, int] = Field(description="How much of everything that is counted there is")
 
 
 class TenantCreatedOut(TenantOut, ShownOnce):

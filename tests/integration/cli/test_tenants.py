@@ -35,3 +35,21 @@ class TestTenants:
         assert "active" in installed.fail("tenant-resume", "demo")
         said = installed.fail("tenant-create", "demo", "Again", "--owner", "ada@example.test")
         assert said.startswith("The slug is taken")
+
+
+class TestQuotas:
+    def test_are_set_by_plan_and_one_by_one(self, installed):
+        installed.run("plan-set", "starter", "emails_a_day=10", "members=3")
+        said = installed.run("tenant-quota", "demo", "--plan", "starter", "--set", "members=none")
+        lines = dict(line.split("\t", 1) for line in said.splitlines())
+        assert (lines["plan"], lines["emails_a_day"]) == ("starter", "10\t0")
+        assert lines["members"] == "none\t1"
+        assert installed.run("tenant-quota", "demo") == said
+
+    def test_what_is_none_is_a_usage_error(self, installed, capsys):
+        with pytest.raises(SystemExit):
+            installed.run("tenant-quota", "demo", "--set", "emails=1")
+        assert "write NAME=NUMBER" in capsys.readouterr().err
+        assert installed.fail("tenant-quota", "demo", "--plan", "gold").startswith("No such plan")
+        assert installed.fail("tenant-usage", "demo", "--from", "soon").startswith("These are not")
+        assert installed.run("tenant-usage", "demo") == ""

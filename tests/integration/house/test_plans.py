@@ -531,11 +531,28 @@ async def keep_limits(house: House, ada: TenantClient, admin: TenantClient) -> N
 async def keep_the_platform(house: House, ada: TenantClient, admin: TenantClient) -> None:
     slug = {"slug": "initech", "name": "Initech", "owner_email": "grace@example.test"}
     await house.ask(admin, "POST /api/v1/platform/tenants", json=slug)
-    which = {"tenant_id": ada.tenant.id}
-    await house.ask(admin, "GET /api/v1/platform/tenants/{tenant_id}", path=which)
+    leaving = (await house.caller()).tenant
+    which, other = {"tenant_id": ada.tenant.id}, {"tenant_id": leaving.id}
+    tenant = "/api/v1/platform/tenants/{tenant_id}"
+    for act in ("", "/quotas", "/usage"):
+        await house.ask(admin, f"GET {tenant}{act}", path=which)
+    for operation in ("GET /api/v1/quotas", "GET /api/v1/usage"):
+        await house.ask(ada, operation)
+    plan, named = "/api/v1/platform/plans/{name}", {"name": "small"}
+    await house.ask(admin, f"PUT {plan}", path=named, json={"quotas": {"members": 1000}})
+    await house.ask(admin, f"GET {plan}", path=named)
+    # High ones, so that all that counts is counted, and nothing refused.
+    limits = dict.fromkeys(("emails_a_day", "jobs_waiting", "jobs_running"), 10**6)
+    quotas = {"plan": "small", "overrides": {**limits, "storage_bytes": 10**12}}
+    await house.ask(admin, f"PUT {tenant}/quotas", path=which, json=quotas)
+    await house.ask(admin, f"PUT {tenant}", path=other, json={"name": "Initrode"})
+    await house.ask(admin, f"POST {tenant}/suspend", path=other, json={"reason": "unpaid"})
+    await house.ask(admin, f"POST {tenant}/resume", path=other)
+    await house.ask(admin, f"DELETE {tenant}", path=other, params={"slug": leaving.slug})
+    await house.ask(admin, f"POST {tenant}/restore", path=other)
+    await house.ask(admin, f"DELETE {plan}", path={"name": "none"})
     owner = {"email": "owner@example.test"}
-    path = "POST /api/v1/platform/tenants/{tenant_id}/invite-owner"
-    await house.ask(admin, path, path=which, json=owner)
+    await house.ask(admin, f"POST {tenant}/invite-owner", path=which, json=owner)
     await house.ask(admin, "POST /api/v1/platform/signing-keys/rotate")
     async with house.platform.database.transaction(SystemScope(EVERYTHING)) as tx:
         grace = await house.platform.of(TenantManager).create_user(
@@ -675,5 +692,7 @@ LISTS: dict[str, list[dict[str, str]]] = {
     "GET /api/v1/platform/tenants": [{}],
     "GET /api/v1/platform/clients": [{}],
     "GET /api/v1/platform/api-keys": [{}],
+    "GET /api/v1/platform/plans": [{}],
+    "GET /api/v1/platform/tenant-certificates": [{}],
     "GET /api/v1/platform/audit": [{}, {"action": "nothing.such"}],
 }

@@ -445,7 +445,7 @@ class TestMe:
         me = (await caller.http.get("/api/v1/me")).json()
         assert me["subject"] == f"client:{caller.client_id}"
         assert me["tenant"]["slug"] == caller.tenant.slug
-        assert me["tenants"] == [me["tenant"] | {"role": "workflow"}]
+        assert me["tenants"] == [me["tenant"] | {"role": "workflow", "state": "active"}]
         assert me["platform_admin"] is False
         assert me["permissions"] == sorted(me["permissions"])
 

@@ -4,6 +4,7 @@ import { customApiCall } from './customApiCall';
 import { email } from './email';
 import { job } from './job';
 import { suppression } from './suppression';
+import { tenant } from './tenant';
 
 /** As the editor lists them. n8n adds an entry named Custom API Call of its own, unless the list ends with one. */
-export const resources: Resource[] = [email, access, job, suppression, customApiCall];
+export const resources: Resource[] = [email, access, job, suppression, tenant, customApiCall];

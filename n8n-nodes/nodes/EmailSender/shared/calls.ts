@@ -127,6 +127,25 @@ async function lookUp(
 	throw refuse(place, `Nothing has the ${label.toLowerCase()} ${shown(value)}`);
 }
 
+export interface Ask extends Declaration {
+	route: `GET ${string}`;
+	/** Each is a query parameter; the editor offers them as one collection. */
+	filters?: INodeProperties[];
+}
+
+/** One look at something that there is one of; it comes out as the API answers. */
+export function ask({ filters = [], ...declared }: Ask): Operation {
+	return {
+		...declared,
+		query: wireNames(filters),
+		fields: filters.length > 0 ? collectionOf(filters) : [],
+		async execute(context, item, api) {
+			const query = readFilters(context, item, filters);
+			return [await api.object({ route: declared.route, query })];
+		},
+	};
+}
+
 export interface Pages extends Declaration {
 	route: `GET ${string}`;
 	/** Each is a query parameter; the editor offers them as one collection. */
