@@ -256,13 +256,13 @@ class TestInviter:
         assert answer.status_code == 201, answer.text
         return owner, ada, answer.json()
 
-    async def refused(self, app, owner, made):
+    async def refused(self, app, owner, made, ended=1):
         answer = await press(app.client(), made["link"], name="N", password=OWN, again=OWN)
         assert answer.status_code == 409, answer.text
         assert "cannot do so any more" in answer.text
         assert "new@corp.test" not in await members(owner)
         shown = (await owner.http.get("/api/v1/invitations")).json()["items"]
-        assert [one["state"] for one in shown] == ["revoked"]
+        assert [one["state"] for one in shown] == ["revoked"] * ended
         # Void for good: giving the right back does not bring it back.
         assert (await press(app.client(), made["link"])).status_code == 409
 
@@ -298,6 +298,26 @@ class TestInviter:
         answer = await press(app.client(), links["key"], name="N", password=OWN, again=OWN)
         assert answer.status_code == 200, answer.text
         assert await members(owner) == {"key@corp.test": "viewer"}
+
+    async def test_a_client_and_a_key_that_are_held_to_less(self, app):
+        owner = await app.caller("owner")
+        body = {"name": "n", "role": "admin"}
+        key = (await owner.http.post("/api/v1/api-keys", json=body)).json()
+        client = await app.caller("admin", owner.tenant)
+        rows = (await owner.http.get("/api/v1/clients")).json()["items"]
+        row = next(one["id"] for one in rows if one["client_id"] == client.client_id)
+        holder = app.client(**{"X-API-Key": key["key"]})
+        for http, path in (
+            (client.http, f"/api/v1/clients/{row}"),
+            (holder, f"/api/v1/api-keys/{key['id']}"),
+        ):
+            made = await http.post(
+                "/api/v1/invitations", json={"email": "new@corp.test", "role": "viewer"}
+            )
+            assert made.status_code == 201, made.text
+            less = await owner.http.put(path, json={**body, "scopes": ["email:read"]})
+            assert less.status_code == 200, less.text
+            await self.refused(app, owner, made.json(), ended=1 if path.endswith(row) else 2)
 
     async def test_nobody_revokes_or_resends_what_they_could_not_offer(self, app):
         owner = await app.caller("owner")

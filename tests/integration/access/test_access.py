@@ -6,6 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from backend.core.context import SystemScope
+from backend.managers.tenant import TenantManager
 from backend.managers.tenant.models import UserRow
 from tests.support.errands import EVERYTHING
 
@@ -18,10 +19,14 @@ async def ada(app):
     return await app.caller("owner")
 
 
-async def make(ada, role="billing", permissions=("email:read", "email:send")):
+async def make(app, ada, role="billing", permissions=("email:read", "email:send")):
     await ada.http.put(f"/api/v1/roles/{role}", json={"permissions": list(permissions)})
-    body = {"email": "bo@example.test", "name": "Bo", "role": role, "password": "x" * 12}
-    bo = (await ada.http.post("/api/v1/members", json=body)).json()
+    tenants = app.platform.of(TenantManager)
+    async with app.platform.database.transaction(SystemScope(EVERYTHING)) as tx:
+        bo = await tenants.create_user(tx, email="bo@example.test", name="Bo", password_hash=None)
+        await tenants.add_member(
+            tx, tenant_id=ada.tenant.id, user_id=bo.id, role=role, granter=None
+        )
     made = {"name": "n", "role": role}
     client = (await ada.http.post("/api/v1/clients", json=made)).json()
     narrow = {**made, "scopes": ["email:read"]}
@@ -36,10 +41,10 @@ async def who_can(ada, permission):
 
 
 class TestWhoCan:
-    async def test_names_people_clients_and_keys_within_their_scopes(self, ada):
-        bo, client, key = await make(ada)
+    async def test_names_people_clients_and_keys_within_their_scopes(self, app, ada):
+        bo, client, key = await make(app, ada)
         own = f"client:{ada.client_id}"
-        named = {f"user:{bo['id']}", f"client:{client['client_id']}"}
+        named = {f"user:{bo.id}", f"client:{client['client_id']}"}
         assert await who_can(ada, "email:send") == named | {own}
         assert await who_can(ada, "email:read") == named | {own, f"api_key:{key['id']}"}
         assert await who_can(ada, "owner:write") == {own}
@@ -54,11 +59,11 @@ class TestWhoCan:
             )  # fmt: skip
 
     async def test_says_nothing_of_other_tenants(self, app, ada):
-        bo, client, key = await make(ada)
+        bo, client, key = await make(app, ada)
         eve = await app.caller("owner")
         assert await who_can(eve, "email:read") == {f"client:{eve.client_id}"}
         for subject in (
-            f"user:{bo['id']}",
+            f"user:{bo.id}",
             "user:bo@example.test",
             f"client:{client['client_id']}",
             f"api_key:{key['id']}",
@@ -73,19 +78,27 @@ class TestWhoCan:
 
 class TestWhatCan:
     async def test_is_nothing_for_who_is_disabled(self, app, ada):
-        bo, _, _ = await make(ada)
+        bo, _, _ = await make(app, ada)
         async with app.platform.database.transaction(SystemScope(EVERYTHING)) as tx:
-            await tx.execute(sa.update(UserRow).where(UserRow.id == bo["id"]).values(disabled=True))
-        subject = f"user:{bo['id']}"
+            await tx.execute(sa.update(UserRow).where(UserRow.id == bo.id).values(disabled=True))
+        subject = f"user:{bo.id}"
         assert subject not in await who_can(ada, "email:send")
         answer = await ada.http.get("/api/v1/access/what-can", params={"subject": subject})
         assert (answer.json()["active"], answer.json()["permissions"]) == (False, [])
 
-    async def test_tells_what_somebody_may_now(self, ada):
-        bo, client, key = await make(ada)
+    async def test_is_nothing_for_who_is_kept_out_of_the_tenant(self, app, ada):
+        bo, _, _ = await make(app, ada)
+        await ada.http.post(f"/api/v1/members/{bo.id}/disable")
+        assert f"user:{bo.id}" not in await who_can(ada, "email:send")
+        for subject in (f"user:{bo.id}", "user:bo@example.test"):
+            answer = await ada.http.get("/api/v1/access/what-can", params={"subject": subject})
+            assert (answer.json()["active"], answer.json()["permissions"]) == (False, [])
+
+    async def test_tells_what_somebody_may_now(self, app, ada):
+        bo, client, key = await make(app, ada)
         for subject, permissions in (
             ("user:BO@example.test", ["email:read", "email:send"]),
-            (f"user:{bo['id']}", ["email:read", "email:send"]),
+            (f"user:{bo.id}", ["email:read", "email:send"]),
             (f"client:{client['client_id']}", ["email:read", "email:send"]),
             (f"api_key:{key['id']}", ["email:read"]),
         ):
@@ -95,7 +108,7 @@ class TestWhatCan:
 
 class TestCheck:
     async def test_answers_a_workflow(self, app, ada):
-        bo, _, key = await make(ada)
+        bo, _, key = await make(app, ada)
         flow = await app.caller("workflow", tenant=ada.tenant)
 
         async def allowed(permission, subject=None):
@@ -107,15 +120,15 @@ class TestCheck:
         assert await allowed("email:send")
         assert not await allowed("member:write")
         assert await allowed("email:send", "user:bo@example.test")
-        assert not await allowed("job:read", f"user:{bo['id']}")
+        assert not await allowed("job:read", f"user:{bo.id}")
         assert not await allowed("email:send", f"api_key:{key['id']}")
         answer = await flow.http.get("/api/v1/access/who-can?permission=email:send")
         assert answer.status_code == 403
 
 
 class TestPreview:
-    async def test_tells_who_gains_and_loses_and_changes_nothing(self, ada):
-        bo, client, _ = await make(ada)
+    async def test_tells_who_gains_and_loses_and_changes_nothing(self, app, ada):
+        bo, client, _ = await make(app, ada)
         body = {"role": "billing", "permissions": ["email:read", "job:read"]}
         found = (await ada.http.post("/api/v1/access/preview", json=body)).json()
         assert (found["exists"], found["added"], found["removed"]) == (
@@ -123,10 +136,10 @@ class TestPreview:
         )  # fmt: skip
         # The key is held to one permission, which stays.
         assert {one["subject"]: (one["gains"], one["loses"]) for one in found["touched"]} == {
-            f"user:{bo['id']}": (["job:read"], ["email:send"]),
+            f"user:{bo.id}": (["job:read"], ["email:send"]),
             f"client:{client['client_id']}": (["job:read"], ["email:send"]),
         }
-        assert f"user:{bo['id']}" in await who_can(ada, "email:send")
+        assert f"user:{bo.id}" in await who_can(ada, "email:send")
         new = {"role": "new-role", "permissions": ["email:read"]}
         found = (await ada.http.post("/api/v1/access/preview", json=new)).json()
         assert (found["exists"], found["added"], found["touched"]) == (False, ["email:read"], [])
@@ -134,14 +147,14 @@ class TestPreview:
 
 class TestReview:
     async def test_ends_in_evidence(self, app, ada):
-        bo, client, key = await make(ada)
+        bo, client, key = await make(app, ada)
         body = {"name": "Q1", "due_at": LATER}
         review = (await ada.http.post("/api/v1/access-reviews", json=body)).json()
         path = f"/api/v1/access-reviews/{review['id']}"
         assert review["undecided"] == 4
         answer = await ada.http.post(f"{path}/close")
         assert (answer.status_code, answer.json()["undecided"]) == (409, 4)
-        revoked = [f"user:{bo['id']}", f"client:{client['client_id']}", f"api_key:{key['id']}"]
+        revoked = [f"user:{bo.id}", f"client:{client['client_id']}", f"api_key:{key['id']}"]
         decisions = [{"subject": one, "decision": "revoke"} for one in revoked]
         answer = await ada.http.post(f"{path}/decisions", json={"decisions": decisions})
         assert answer.json()["undecided"] == 1
@@ -168,8 +181,8 @@ class TestReview:
         }  # fmt: skip
         assert (await ada.http.get("/api/v1/access-reviews")).json()["items"] == [closed]
 
-    async def test_what_is_gone_by_itself_can_be_decided(self, ada):
-        _, client, _ = await make(ada)
+    async def test_what_is_gone_by_itself_can_be_decided(self, app, ada):
+        _, client, _ = await make(app, ada)
         body = {"name": "Q1", "due_at": LATER}
         review = (await ada.http.post("/api/v1/access-reviews", json=body)).json()
         await ada.http.delete(f"/api/v1/clients/{client['id']}")
@@ -183,7 +196,7 @@ class TestReview:
         assert (answer.status_code, answer.json()["code"]) == (409, "access.review_closed")
 
     async def test_nobody_takes_away_what_they_lack_and_then_nothing_is_decided(self, app, ada):
-        _, client, _ = await make(ada, permissions=["email:read", "owner:write"])
+        _, client, _ = await make(app, ada, permissions=["email:read", "owner:write"])
         eve = await app.caller("admin", tenant=ada.tenant)
         body = {"name": "Q1", "due_at": LATER}
         review = (await eve.http.post("/api/v1/access-reviews", json=body)).json()

@@ -17,6 +17,7 @@ FRESH = {
     "POST /api/v1/me/totp/recovery-codes",
     "DELETE /api/v1/me/totp",
     "DELETE /api/v1/platform/users/{user_id}/totp",
+    "POST /api/v1/platform/users/{user_id}/disable",
     "PUT /api/v1/login-policy",
     "POST /api/v1/platform/signing-keys/rotate",
 }

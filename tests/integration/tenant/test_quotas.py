@@ -249,7 +249,7 @@ class TestStocks:
             )
 
 
-class TestOf:
+class TestLimits:
     async def test_a_lost_signal_costs_five_seconds(self, app, root, ada):
         now = [0.0]
         other = TenantManager(ROLES, monotonic=lambda: now[0])
