@@ -6,7 +6,7 @@ from typing import Annotated
 from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr
 
-from backend.http.schemas import Input, Name
+from backend.http.schemas import PRINTED, Input, Name
 from backend.managers.tenant._roles import PlatformRole, Role
 
 
@@ -64,7 +64,7 @@ class TenantSuspend(Input):
     reason: str = Field(
         min_length=3,
         max_length=500,
-        pattern=r"\S",
+        pattern=PRINTED,
         examples=["The invoice of October is unpaid: write to billing@example.test"],
     )
 

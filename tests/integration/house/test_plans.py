@@ -240,6 +240,8 @@ async def use_everything(house: House, ada: TenantClient) -> None:
     email = {"to": ["ada@example.test"], "subject": "Hello", "text": "There"}
     await house.ask(ada, "PUT /api/v1/email-templates/{name}", path={"name": "welcome"}, json=TEXT)
     await house.ask(ada, "GET /api/v1/email-templates/{name}", path={"name": "welcome"})
+    preview = {"subject": "Hello {{ name }}", "text": "Dear {{ name }}"}
+    await house.ask(ada, "POST /api/v1/email-templates/preview", json=preview)
     await house.ask(ada, "DELETE /api/v1/email-templates/{name}", path={"name": "welcome"})
     made = (await house.ask(ada, "POST /api/v1/emails", json=email)).json()
     for key in ("order-1", "order-10"):
@@ -273,6 +275,7 @@ async def use_everything(house: House, ada: TenantClient) -> None:
     assert [one.status_code for one in done] == [200] * len(parts)
     assert done[-1].json()["retried"] == 1, done[-1].text
     await house.ask(ada, "GET /api/v1/email-settings")
+    await house.ask(ada, "POST /api/v1/email-settings/test", json={"to": "grace@example.test"})
     # The sweep finds all contents to forget, and the oldest tenth of the messages.
     settings = {
         "from_address": "a@example.test",
@@ -455,8 +458,16 @@ async def keep_limits(house: House, ada: TenantClient, admin: TenantClient) -> N
 async def keep_the_platform(house: House, ada: TenantClient, admin: TenantClient) -> None:
     slug = {"slug": "initech", "name": "Initech", "owner_email": "grace@example.test"}
     await house.ask(admin, "POST /api/v1/platform/tenants", json=slug)
-    which = {"tenant_id": ada.tenant.id}
-    await house.ask(admin, "GET /api/v1/platform/tenants/{tenant_id}", path=which)
+    leaving = (await house.caller()).tenant
+    which, other = {"tenant_id": ada.tenant.id}, {"tenant_id": leaving.id}
+    tenant = "/api/v1/platform/tenants/{tenant_id}"
+    await house.ask(admin, f"GET {tenant}", path=which)
+    await house.ask(admin, f"PUT {tenant}", path=other, json={"name": "Initrode"})
+    await house.ask(admin, f"POST {tenant}/suspend", path=other, json={"reason": "unpaid"})
+    await house.ask(admin, f"POST {tenant}/resume", path=other)
+    await house.ask(admin, f"DELETE {tenant}", path=other, params={"slug": leaving.slug})
+    await house.ask(admin, f"POST {tenant}/restore", path=other)
+    await house.ask(admin, "GET /api/v1/platform/signing-keys")
     await house.ask(admin, "POST /api/v1/platform/signing-keys/rotate")
     body = {"email": f"{uuid7()}@example.test", "name": "Grace", "role": "viewer"}
     made = await ada.http.post("/api/v1/members", json=body | {"password": "correct horse b"})
@@ -589,6 +600,7 @@ LISTS: dict[str, list[dict[str, str]]] = {
     "GET /api/v1/members": [{}],
     "GET /api/v1/platform/limits": [{}, {"tenant_id": NO_TENANT}],
     "GET /api/v1/platform/tenants": [{}],
+    "GET /api/v1/platform/tenant-certificates": [{}],
     "GET /api/v1/platform/clients": [{}],
     "GET /api/v1/platform/api-keys": [{}],
     "GET /api/v1/platform/audit": [{}, {"action": "nothing.such"}],
