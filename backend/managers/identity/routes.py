@@ -42,7 +42,7 @@ ClientId = Annotated[
     AfterValidator(canonical_id),
 ]
 PlatformClientWriter = Annotated[
-    SystemScope, requires("platform_client:write", errand=PLATFORM_CLIENTS)
+    SystemScope, requires("platform_client:write", errand=PLATFORM_CLIENTS, fresh=True)
 ]
 _SHOWN_ONCE: Final = {"Cache-Control": "no-store"}
 

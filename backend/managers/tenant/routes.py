@@ -58,7 +58,7 @@ RoleNamePath = Annotated[
     Path(description="Name of a role", pattern=ROLE_PATTERN, max_length=40, examples=["billing"]),
 ]
 _USER_ID = {"user_id": "$response.body#/id"}
-RoleGranter = Annotated[SystemScope, requires("platform_role:write", errand=PLATFORM)]
+RoleGranter = Annotated[SystemScope, requires("platform_role:write", errand=PLATFORM, fresh=True)]
 _ROLE_NAME = {"name": "$response.body#/name"}
 
 

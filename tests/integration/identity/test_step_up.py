@@ -21,6 +21,10 @@ FRESH = {
     "DELETE /api/v1/platform/users/{user_id}/totp",
     "PUT /api/v1/login-policy",
     "POST /api/v1/platform/signing-keys/rotate",
+    "POST /api/v1/platform/api-keys",
+    "POST /api/v1/platform/clients",
+    "PUT /api/v1/platform/users/{user_id}/role",
+    "DELETE /api/v1/platform/tenants/{tenant_id}",
 }
 
 
