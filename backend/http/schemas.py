@@ -23,14 +23,10 @@ _FEW_UNKNOWN: Final = 20
 
 _Out = TypeVar("_Out", bound=BaseModel)
 
-Name = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=100,
-        pattern=r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
-    ),
-]
+PRINTED: Final = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+"""The pattern of what people write in a line: no control characters, and something to see."""
+
+Name = Annotated[str, Field(min_length=1, max_length=100, pattern=PRINTED)]
 """What people call a thing: no control characters, and something to see."""
 
 

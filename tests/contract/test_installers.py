@@ -225,8 +225,8 @@ class TestNpmInstall:
     def test_heals_a_cache_that_was_interrupted_or_tidied(
         self, source: Path, registry: Registry
     ) -> None:
-        # What ensure_axe does, which has its lock from the repository.
-        install = "_install_axe source target"
+        # What ensure_axe and its like do, which have their locks from the repository.
+        install = "_install_from_npm axe source target"
         assert npm_install(source, registry, install).returncode == 0
         tree = source.parent / "target/node_modules"
         for damage in (lambda: shutil.rmtree(tree / "base"), (tree / ".package-lock.json").unlink):
@@ -240,7 +240,7 @@ class TestNpmInstall:
     def test_two_at_once_install_one_after_the_other(
         self, source: Path, registry: Registry
     ) -> None:
-        install = "with_lock axe _install_axe source target"
+        install = "with_lock axe _install_from_npm axe source target"
         both = f"({install}) & ({install}); wait $!"
         done = npm_install(source, registry, both)
         assert (done.returncode, installed(source)) == (0, AS_LOCKED), done.stderr

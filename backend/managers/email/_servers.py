@@ -6,9 +6,9 @@ from typing import Any, Final, Protocol
 
 from backend.core.database import Tx
 from backend.kit.outbound import NotAllowedError, Outbound, UnreachableError
-from backend.kit.smtp import Limits, RelayUnavailableError, SmtpRelay, limits_for, verify
-from backend.managers.email._values import RelayChoice, RelayOptions, RelayTest
-from backend.managers.email.errors import RelayNotAllowedError, RelayTestRunningError
+from backend.kit.smtp import Limits, SmtpRelay, limits_for
+from backend.managers.email._values import RelayChoice, RelayOptions
+from backend.managers.email.errors import RelayNotAllowedError
 from backend.managers.email.settings import EmailSettings
 from backend.managers.security import Keyring, SecurityManager
 
@@ -37,7 +37,6 @@ class MailServers:
         self._platform = platform
         self._limits = Limits(platform.connections, messages_per_session=MESSAGES_PER_SESSION)
         self._outbound = outbound
-        self._testing: set[str] = set()
 
     async def check(self, tenant_id: str, host: str) -> None:
         """Refuse a mail server on the platform's own network. Looks up: not in a transaction.
@@ -69,24 +68,6 @@ class MailServers:
         except UnreachableError as exc:
             return f"The mail server cannot be found now, and mail waits until it is: {exc.detail}"
         return None
-
-    async def test(self, relay: SmtpRelay) -> RelayTest:
-        """Connect, secure, greet and log in as a message would. Not in a transaction.
-
-        Raises:
-            RelayTestRunningError: Another test of the tenant is still going on.
-        """
-        tenant_id = relay.tenant_id or ""
-        if tenant_id in self._testing:
-            raise RelayTestRunningError(headers={"Retry-After": "10"})
-        self._testing.add(tenant_id)
-        try:
-            took = await verify(relay, self._outbound)
-        except RelayUnavailableError as exc:
-            return RelayTest(False, exc.detail, None)
-        finally:
-            self._testing.discard(tenant_id)
-        return RelayTest(True, "It greets us, and takes the log-in if there is one.", round(took))
 
     async def columns(
         self, tx: Tx, smtp: RelayChoice, row: ServerRow | None, context: str

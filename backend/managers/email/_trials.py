@@ -2,7 +2,8 @@
 
 For whoever sets a mail server up: they see what it says to us, and what that means, instead of a
 message that waits. Nothing is queued and nothing is kept of it but the record that it was done,
-which is written before anything goes out.
+which is written before anything goes out. A relay by name is tried without a message; a tenant
+has one turn for both.
 """
 
 from dataclasses import dataclass
@@ -14,10 +15,21 @@ from backend.core.errors import InvalidInputError, placed
 from backend.core.ids import uuid7
 from backend.kit.mime import Content, Mailbox, compose, make_message_id, parse_address
 from backend.kit.outbound import Outbound
-from backend.kit.smtp import Certificate, Rehearsal, Result, SmtpRelay, Step, StepName, rehearse
+from backend.kit.smtp import (
+    Certificate,
+    Rehearsal,
+    RelayUnavailableError,
+    Result,
+    SmtpRelay,
+    Step,
+    StepName,
+    rehearse,
+    verify,
+)
 from backend.managers.email._email_settings import EmailSettingsStore
+from backend.managers.email._named_relays import NamedRelays
 from backend.managers.email._suppressions import SuppressionList
-from backend.managers.email._values import SettingsChange
+from backend.managers.email._values import RelayTest, SettingsChange
 from backend.managers.email.errors import EmailTestRunningError
 from backend.managers.security import SecurityManager
 
@@ -41,6 +53,14 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """A named relay that is being tried without a message."""
+
+    id: str
+    relay: SmtpRelay
+
+
+@dataclass(frozen=True, slots=True)
 class TrialOutcome:
     """What became of a test message, for people."""
 
@@ -60,18 +80,20 @@ class TrialOutcome:
 
 
 class Trials:
-    """Begins, runs and ends test messages, one at a time for each tenant in all processes."""
+    """Begins, runs and ends tests, one at a time for each tenant in all processes."""
 
     def __init__(
         self,
         security: SecurityManager,
         settings: EmailSettingsStore,
         suppressions: SuppressionList,
+        named_relays: NamedRelays,
         outbound: Outbound,
     ) -> None:
         self._security = security
         self._settings = settings
         self._suppressions = suppressions
+        self._named_relays = named_relays
         self._outbound = outbound
 
     async def begin(self, tx: Tx, to: str, change: SettingsChange | None) -> Trial:
@@ -95,9 +117,7 @@ class Trials:
         else:
             with placed("settings"):
                 route = await self._settings.open_relay_if(tx, keyring, change)
-        trial_id = uuid7()
-        if not await tx.take_lease(_turn(tx.tenant_id), trial_id, _LEASE_SECONDS):
-            raise EmailTestRunningError("It is over within a minute.")
+        trial_id = await _take_turn(tx)
         message_id = make_message_id(trial_id, route.sender.domain)
         tx.audit(
             "email_settings.tested",
@@ -150,9 +170,37 @@ class Trials:
             certificate=found.certificate,
         )
 
-    async def end(self, tx: Tx, trial: Trial) -> None:
+    async def begin_look(self, tx: Tx, name: str) -> Look:
+        """Take the tenant's turn for a relay by name; audited as ``email_relay.tested``.
+
+        Raises:
+            RelayNotFoundError: No relay of this name in this tenant.
+            EmailTestRunningError: It is another one's turn.
+        """
+        keyring = await self._security.keyring(tx)
+        relay = await self._named_relays.open(tx, name, keyring)
+        look = Look(await _take_turn(tx), relay)
+        tx.audit("email_relay.tested", f"email_relay:{name}", relay=relay.where)
+        return look
+
+    async def look(self, look: Look) -> RelayTest:
+        """Connect, secure, greet and log in as a message would. Not in a transaction."""
+        try:
+            took = await verify(look.relay, self._outbound)
+        except RelayUnavailableError as exc:
+            return RelayTest(False, exc.detail, None)
+        return RelayTest(True, "It greets us, and takes the log-in if there is one.", round(took))
+
+    async def end(self, tx: Tx, test: Trial | Look) -> None:
         """Give the tenant's turn to the next one."""
-        await tx.take_lease(_turn(tx.tenant_id), trial.id, -1.0)
+        await tx.take_lease(_turn(tx.tenant_id), test.id, -1.0)
+
+
+async def _take_turn(tx: Tx) -> str:
+    test_id = uuid7()
+    if not await tx.take_lease(_turn(tx.tenant_id), test_id, _LEASE_SECONDS):
+        raise EmailTestRunningError("It is over within a minute.")
+    return test_id
 
 
 def _turn(tenant_id: str) -> str:

@@ -85,7 +85,7 @@ class RelayNotAllowedError(InvalidInputError):
 
 
 class EmailTestRunningError(ConflictError):
-    """A tenant tries its mail server once at a time."""
+    """A tenant tries one of its mail servers at a time: each may hold a connection for a minute."""
 
     code: ClassVar[str] = "email.test_running"
     title: ClassVar[str] = "Another test of the mail server is running"
@@ -124,13 +124,6 @@ class TooManyRelaysError(ConflictError):
 
     code: ClassVar[str] = "email.too_many_relays"
     title: ClassVar[str] = "The tenant has too many relays"
-
-
-class RelayTestRunningError(ConflictError):
-    """One test of a tenant's relays at a time: each may hold a connection for a minute."""
-
-    code: ClassVar[str] = "email.relay_test_running"
-    title: ClassVar[str] = "Another relay is being tested"
 
 
 class SenderNotAllowedError(InvalidInputError):

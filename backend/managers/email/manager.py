@@ -125,8 +125,10 @@ class EmailManager:
             relays=self.relays,
             orchestrator=orchestrator,
         )
-        self.trials = Trials(security, self.email_settings, self.suppressions, outbound)
         self.named_relays = NamedRelays(self.servers, self.relays, orchestrator)
+        self.trials = Trials(
+            security, self.email_settings, self.suppressions, self.named_relays, outbound
+        )
 
     @property
     def settings(self) -> EmailSettings:
@@ -671,14 +673,6 @@ class EmailManager:
         if named := {name for name in names if name is not None}:
             routes.update(await self.named_relays.routes(tx, named, usual, keyring))
         return routes
-
-    async def open_relay(self, tx: Tx, name: str) -> SmtpRelay:
-        """A named relay as a worker connects to it, for a test.
-
-        Raises:
-            RelayNotFoundError: No relay of this name in this tenant.
-        """
-        return await self.named_relays.open(tx, name, await self._security.keyring(tx))
 
     async def begin_delivery(
         self, tx: Tx, email_ids: Sequence[str], route: Route

@@ -48,7 +48,6 @@ from backend.managers.email.errors import (
     RelayInUseError,
     RelayNotAllowedError,
     RelayNotFoundError,
-    RelayTestRunningError,
     RelayUnknownError,
     RetentionError,
     SenderNotAllowedError,
@@ -534,17 +533,17 @@ async def delete_relay(name: RelayPath, scope: RelayWriter, emails: Emails, db: 
 @router.post(
     "/email-relays/{name}/test",
     response_model=RelayTestOut,
-    responses=problems(RelayNotFoundError, RelayTestRunningError),
+    responses=problems(RelayNotFoundError, EmailTestRunningError),
 )
 async def test_relay(
     request: Request, name: RelayPath, scope: RelayWriter, emails: Emails, db: Db
 ) -> Response:
     """Connect to a named relay, greet it and log in, without sending anything."""
-    async with db.transaction(scope) as tx:  # it may have to make the key
-        relay = await emails.open_relay(tx, name)
-    found = await emails.servers.test(relay)
     async with db.transaction(scope) as tx:
-        tx.audit("email_relay.tested", f"email_relay:{name}", works=found.works)
+        look = await emails.trials.begin_look(tx, name)
+    found = await emails.trials.look(look)
+    async with db.transaction(scope) as tx:
+        await emails.trials.end(tx, look)
         return reply(request, tx, view(RelayTestOut, found))
 
 

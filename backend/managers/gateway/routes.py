@@ -15,7 +15,7 @@ from backend.http.etag import IfMatch, etag, expected_version
 from backend.http.pagination import Page, PageQuery, Slice, page_of
 from backend.http.reply import IdempotencyKeyReusedError, leads_to, problems, reply
 from backend.http.schemas import view
-from backend.managers.gateway._limits import Bounds, Rate
+from backend.managers.gateway._limits import Bounds, Limit, Rate
 from backend.managers.gateway.errands import LIMITS, PLATFORM_KEYS
 from backend.managers.gateway.errors import (
     ApiKeyNotFoundError,
@@ -58,7 +58,9 @@ TenantQuery = Annotated[
     AfterValidator(lambda text: None if text is None else canonical_id(text)),
 ]
 _POSTED: Final = (InvalidInputError, IdempotencyKeyReusedError)
-PlatformKeyWriter = Annotated[SystemScope, requires("platform_api_key:write", errand=PLATFORM_KEYS)]
+PlatformKeyWriter = Annotated[
+    SystemScope, requires("platform_api_key:write", errand=PLATFORM_KEYS, fresh=True)
+]
 _SET: Final = (LimitExistsError, LimitInvalidError)
 _CHANGED: Final = (LimitNotFoundError, LimitChangedError, LimitInvalidError)
 _ID: Final = {"limit_id": "$response.body#/id"}
@@ -271,8 +273,7 @@ async def get_limit(
     """Get one limit. The ETag goes into If-Match when changing it."""
     async with db.read(scope) as tx:
         found = await gateway.limits.get_limit(tx, limit_id)
-    response.headers["ETag"] = etag(found.version)
-    return view(LimitOut, found)
+    return _shown(response, found)
 
 
 @router.put("/limits/{limit_id}", tags=["limits"], responses=problems(*_CHANGED, LimitTooWideError))
@@ -293,8 +294,7 @@ async def change_limit(
             bounds=_bounds(body),
             expected_version=expected_version(if_match, LimitChangedError),
         )
-    response.headers["ETag"] = etag(changed.version)
-    return view(LimitOut, changed)
+    return _shown(response, changed)
 
 
 @router.delete(
@@ -363,8 +363,7 @@ async def get_platform_limit(
     """Get one limit of any tenant. The ETag goes into If-Match when changing it."""
     async with db.read(scope) as tx:
         found = await gateway.limits.get_limit(tx, limit_id)
-    response.headers["ETag"] = etag(found.version)
-    return view(LimitOut, found)
+    return _shown(response, found)
 
 
 @router.put("/platform/limits/{limit_id}", tags=["platform"], responses=problems(*_CHANGED))
@@ -385,8 +384,7 @@ async def change_platform_limit(
             bounds=_bounds(body),
             expected_version=expected_version(if_match, LimitChangedError),
         )
-    response.headers["ETag"] = etag(changed.version)
-    return view(LimitOut, changed)
+    return _shown(response, changed)
 
 
 @router.delete(
@@ -402,6 +400,11 @@ async def delete_platform_limit(
     expected = expected_version(if_match, LimitChangedError)
     async with db.transaction(scope) as tx:
         await gateway.limits.delete_limit(tx, limit_id, expected_version=expected)
+
+
+def _shown(response: Response, limit: Limit) -> LimitOut:
+    response.headers["ETag"] = etag(limit.version)
+    return view(LimitOut, limit)
 
 
 def _bounds(body: LimitPut) -> Bounds:

@@ -7,12 +7,12 @@ It opens nothing: password and second factor are asked for all the same.
 
 import base64
 import binascii
-import hashlib
 import secrets
 from typing import Final
 
 from backend.core.context import SystemScope
-from backend.core.database import Database
+from backend.core.database import Database, Tx
+from backend.managers.identity._failures import digest_of
 from backend.managers.identity.errands import AUTHENTICATE
 from backend.managers.security import KeyUnavailableError, SealBrokenError, SecurityManager
 
@@ -28,10 +28,9 @@ class KnownDevices:
         self._database = database
         self._security = security
 
-    async def remember(self, account: str) -> str:
+    async def remember(self, tx: Tx, account: str) -> str:
         """A cookie for the browser in which this account has just logged in."""
-        async with self._database.transaction(SystemScope(AUTHENTICATE)) as tx:
-            keyring = await self._security.keyring(tx)
+        keyring = await self._security.keyring(tx)
         sealed = keyring.seal(_context(account), secrets.token_bytes(_NONCE_BYTES))
         return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
 
@@ -50,4 +49,4 @@ class KnownDevices:
 
 
 def _context(account: str) -> str:
-    return f"known_device:{hashlib.sha256(account.encode()).hexdigest()}"
+    return f"known_device:{digest_of(account).hex()}"

@@ -58,14 +58,15 @@ class LogIn:
 
 
 class NewSession(NamedTuple):
-    """A fresh session's cookie value, kept nowhere else, its lifetime, and whose password began it.
+    """A fresh session's cookie value, kept nowhere else, and its lifetime.
 
-    ``email`` is empty when none did.
+    ``device`` is a second cookie, by which the browser is known at its next log-in; empty when no
+    password began the session.
     """
 
     cookie: str
     seconds: int
-    email: str
+    device: str
 
 
 class HalfWay(NamedTuple):
@@ -276,8 +277,8 @@ class LogIns:
         )
         tx.emit("login.succeeded", f"user:{user.id}", address=peer.address)
         # What a provider asserts of an address gives no browser attempts at its password.
-        email = user.email if through is None else ""
-        return NewSession(cookie, self._settings.session_seconds, email)
+        device = await self._devices.remember(tx, _account(user.email)) if through is None else ""
+        return NewSession(cookie, self._settings.session_seconds, device)
 
     async def find_half_way(self, token: str | None) -> Awaited | None:
         """What a log-in that waits for its second factor asks of the person; None when none does.
@@ -370,10 +371,6 @@ class LogIns:
             raise
         self._limits.refund(peer.address, account)
         return Finished(session, codes)
-
-    async def remember_device(self, email: str) -> str:
-        """A cookie by which this browser is known for one of the person's."""
-        return await self._devices.remember(_account(email))
 
     async def find(self, cookie: str | None) -> LogIn | None:
         """The log-in that a browser's cookie stands for, while it lives."""

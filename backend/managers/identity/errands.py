@@ -55,7 +55,7 @@ SECOND_FACTOR: Final = Errand(
 
 _PROVIDERS: Final = tables_of(IdentityProviderRow, ExternalLogInRow, PendingLogIn, BrowserSession)
 
-PROVIDERS: Final = Errand("identity.providers", _PROVIDERS | SEALING, confined=True)
+PROVIDERS: Final = Errand("identity.providers", _PROVIDERS | PEOPLE | SEALING, confined=True)
 """One tenant's identity providers, and the log-ins that end with them."""
 
 DOMAINS: Final = Errand("identity.domains", tables_of(IdentityProviderRow), of_platform=True)

@@ -181,13 +181,12 @@ class _Face:
             set_cookie(answer, self._settings, SECOND_FACTOR_COOKIE, outcome.token, outcome.seconds)
             return answer
         answer = RedirectResponse(without_prompt(return_to), 303, headers=NO_STORE)
-        return await self._logged_in(answer, outcome)
+        return self._logged_in(answer, outcome)
 
-    async def _logged_in(self, answer: Response, session: NewSession) -> Response:
+    def _logged_in(self, answer: Response, session: NewSession) -> Response:
         set_cookie(answer, self._settings, SESSION_COOKIE, session.cookie, session.seconds)
-        if session.email:
-            device = await self._provider.log_ins.remember_device(session.email)
-            set_cookie(answer, self._settings, DEVICE_COOKIE, device, DEVICE_SECONDS)
+        if session.device:
+            set_cookie(answer, self._settings, DEVICE_COOKIE, session.device, DEVICE_SECONDS)
         for name in (FORM_COOKIE, SECOND_FACTOR_COOKIE):
             answer.delete_cookie(name, path=COOKIE_PATH)
         return answer
@@ -295,7 +294,7 @@ class _Face:
             set_cookie(answer, self._settings, SECOND_FACTOR_COOKIE, token, seconds)
         else:
             answer = RedirectResponse(without_prompt(arrival.return_to), 303, headers=NO_STORE)
-            answer = await self._logged_in(answer, arrival.outcome)
+            answer = self._logged_in(answer, arrival.outcome)
         answer.delete_cookie(EXTERNAL_COOKIE, path=COOKIE_PATH)
         return answer
 
@@ -334,7 +333,7 @@ class _Face:
             answer: Response = HTMLResponse(shown, headers=_pages.headers())
         else:
             answer = RedirectResponse(onward, 303, headers=NO_STORE)
-        return await self._logged_in(answer, session)
+        return self._logged_in(answer, session)
 
     async def _second_factor_page(
         self, request: Request, return_to: str, problem: str = "", *, status: int = 200

@@ -49,7 +49,7 @@ ClientId = Annotated[
     AfterValidator(canonical_id),
 ]
 PlatformClientWriter = Annotated[
-    SystemScope, requires("platform_client:write", errand=PLATFORM_CLIENTS)
+    SystemScope, requires("platform_client:write", errand=PLATFORM_CLIENTS, fresh=True)
 ]
 _BOUNDS: Final = (ScopeBeyondRoleError, ExpiryInvalidError)
 _SHOWN_ONCE: Final = {"Cache-Control": "no-store"}

@@ -4,10 +4,13 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request, Response
 
-from backend.http.deps import Caller, Db, IdPath
+from backend.core.context import SystemScope
+from backend.core.room import PLATFORM_WRITE
+from backend.http.deps import Caller, Db, IdPath, requires
 from backend.http.pagination import Page, PageQuery, page_of
 from backend.http.reply import leads_to, problems, reply
 from backend.http.schemas import view
+from backend.managers.tenant.errands import PLATFORM
 from backend.managers.tenant.errors import (
     ConfirmationError,
     SlugTakenError,
@@ -26,6 +29,7 @@ from backend.managers.tenant.schemas import (
 router = APIRouter(prefix="/api/v1/platform", tags=["platform"])
 _TENANT: Final = {"tenant_id": "$response.body#/id"}
 _REFUSALS: Final = (TenantNotFoundError, TenantNeededError, TenantStateError)
+PlatformFreshly = Annotated[SystemScope, requires(PLATFORM_WRITE, errand=PLATFORM, fresh=True)]
 
 
 @router.put(
@@ -84,7 +88,7 @@ async def resume_tenant(
 async def delete_tenant(
     tenant_id: IdPath,
     slug: Annotated[str, Query(max_length=40, description="The tenant's, to confirm")],
-    scope: PlatformWriter,
+    scope: PlatformFreshly,
     caller: Caller,
     tenants: Tenants,
     db: Db,

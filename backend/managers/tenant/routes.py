@@ -56,7 +56,7 @@ RoleNamePath = Annotated[
     str,
     Path(description="Name of a role", pattern=ROLE_PATTERN, max_length=40, examples=["billing"]),
 ]
-RoleGranter = Annotated[SystemScope, requires("platform_role:write", errand=PLATFORM)]
+RoleGranter = Annotated[SystemScope, requires("platform_role:write", errand=PLATFORM, fresh=True)]
 _ROLE_NAME = {"name": "$response.body#/name"}
 
 

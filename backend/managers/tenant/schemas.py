@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, BeforeValidator, Field
 
-from backend.http.schemas import Email, Input, Name, ShownOnce
+from backend.http.schemas import PRINTED, Email, Input, Name, ShownOnce
 from backend.managers.tenant._quotas import Quota
 from backend.managers.tenant._roles import PlatformRole, Role
 
@@ -49,7 +49,7 @@ class TenantSuspend(Input):
     reason: str = Field(
         min_length=3,
         max_length=500,
-        pattern=r"\S",
+        pattern=PRINTED,
         examples=["The invoice of October is unpaid: write to billing@example.test"],
     )
 

@@ -294,7 +294,7 @@ class TestTest:
             first = asyncio.create_task(ada.http.post(f"{RELAYS}/news/test"))
             await asked.wait()
             second = await ada.http.post(f"{RELAYS}/news/test")
-            assert (second.status_code, second.json()["code"]) == (409, "email.relay_test_running")
+            assert (second.status_code, second.json()["code"]) == (409, "email.test_running")
             go_on.set()
             assert (await first).json()["works"]
 

@@ -243,6 +243,8 @@ async def use_everything(house: House, ada: TenantClient) -> None:
     email = {"to": ["ada@example.test"], "subject": "Hello", "text": "There"}
     await house.ask(ada, "PUT /api/v1/email-templates/{name}", path={"name": "welcome"}, json=TEXT)
     await house.ask(ada, "GET /api/v1/email-templates/{name}", path={"name": "welcome"})
+    preview = {"subject": "Hello {{ name }}", "text": "Dear {{ name }}"}
+    await house.ask(ada, "POST /api/v1/email-templates/preview", json=preview)
     await house.ask(ada, "DELETE /api/v1/email-templates/{name}", path={"name": "welcome"})
     made = (await house.ask(ada, "POST /api/v1/emails", json=email)).json()
     for key in ("order-1", "order-10"):
@@ -276,6 +278,7 @@ async def use_everything(house: House, ada: TenantClient) -> None:
     assert [one.status_code for one in done] == [200] * len(parts)
     assert done[-1].json()["retried"] == 1, done[-1].text
     await house.ask(ada, "GET /api/v1/email-settings")
+    await house.ask(ada, "POST /api/v1/email-settings/test", json={"to": "grace@example.test"})
     # The sweep finds all contents to forget, and the oldest tenth of the messages.
     settings = {
         "from_address": "a@example.test",
@@ -553,6 +556,7 @@ async def keep_the_platform(house: House, ada: TenantClient, admin: TenantClient
     await house.ask(admin, f"DELETE {plan}", path={"name": "none"})
     owner = {"email": "owner@example.test"}
     await house.ask(admin, f"POST {tenant}/invite-owner", path=which, json=owner)
+    await house.ask(admin, "GET /api/v1/platform/signing-keys")
     await house.ask(admin, "POST /api/v1/platform/signing-keys/rotate")
     async with house.platform.database.transaction(SystemScope(EVERYTHING)) as tx:
         grace = await house.platform.of(TenantManager).create_user(

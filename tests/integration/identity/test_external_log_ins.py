@@ -205,6 +205,22 @@ async def acme(app, there, names):
     return Acme(app, caller, there, proven)
 
 
+class TestRoles:
+    async def test_of_the_tenants_own_are_mapped_and_unknown_ones_refused(self, app, there):
+        ada = await app.caller("owner")
+        role = {"permissions": ["email:read"]}
+        assert (await ada.http.put("/api/v1/roles/reader", json=role)).is_success
+        body = facts(there.issuer) | {"domain": None, "default_role": "reader"}
+        made = await ada.http.post("/api/v1/identity-providers", json=body)
+        assert (made.status_code, made.json()["default_role"]) == (201, "reader")
+        one = f"/api/v1/identity-providers/{made.json()['id']}"
+        for change in ({"default_role": "nobody"}, {"roles_by_group": {"crew": "nobody"}}):
+            wrong = body | change
+            assert (await ada.http.post(one.rpartition("/")[0], json=wrong)).status_code == 422
+            assert (await ada.http.put(one, json=wrong)).status_code == 422
+        assert (await ada.http.delete(one)).status_code == 204
+
+
 class TestSigningIn:
     async def test_makes_the_person_and_their_place_and_asks_as_it_should(self, acme):
         http = acme.app.client()

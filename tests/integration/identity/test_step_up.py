@@ -13,6 +13,8 @@ from tests.support.operations import PROMISED
 from tests.support.platform import App
 from tests.support.roles import ROLES
 
+SOMEBODY = "0199c0de-0000-7000-8000-00000000000a"
+
 FRESH = {
     "POST /api/v1/me/totp/recovery-codes",
     "DELETE /api/v1/me/totp",
@@ -20,6 +22,10 @@ FRESH = {
     "POST /api/v1/platform/users/{user_id}/disable",
     "PUT /api/v1/login-policy",
     "POST /api/v1/platform/signing-keys/rotate",
+    "POST /api/v1/platform/api-keys",
+    "POST /api/v1/platform/clients",
+    "PUT /api/v1/platform/users/{user_id}/role",
+    "DELETE /api/v1/platform/tenants/{tenant_id}",
 }
 
 
@@ -49,7 +55,7 @@ class TestAge:
 
             def principal(self, _: str) -> Principal:
                 return Principal(
-                    subject=f"{self.kind}:somebody",
+                    subject=f"{self.kind}:{SOMEBODY}",
                     kind=self.kind,
                     tenant_id=self.tenant.id,
                     permissions=ROLES.by_name["owner"] | ROLES.of_platform,

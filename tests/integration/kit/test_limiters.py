@@ -265,7 +265,6 @@ class TestRedisLimiter:
         logger.warning("%s of %s admitted in %.1f s: %s", admitted, asked, elapsed, told)
         assert asked == 10_000
         assert 1000 <= admitted <= 1000 + int(elapsed * 1000 / DAY)
-        assert sum(count > 0 for count, _ in told) > 1
 
     def test_one_process_admits_as_many(self):
         limiter = GcraLimiter()
