@@ -198,8 +198,6 @@ class GatewayManager:
             try:
                 yield
             finally:
-                if self._refreshing is not None:
-                    self._refreshing.cancel()
                 await asyncio.gather(*self._noting)
                 await self.api_keys.flush(everything=True)
 
@@ -222,7 +220,7 @@ class GatewayManager:
             r for r in records if r.status in _REFUSED and not (r.expired or _is_recorded(r))
         ]
         if refused:
-            task = asyncio.create_task(self._note_refusals(refused))
+            task = self._database.background(self._note_refusals(refused))
             self._noting.add(task)
             task.add_done_callback(self._noting.discard)
 
@@ -311,7 +309,7 @@ class GatewayManager:
     def _outdate_limits(self) -> None:
         self._stale = True
         if self._refreshing is None or self._refreshing.done():
-            self._refreshing = asyncio.create_task(self._refresh_limits())
+            self._refreshing = self._database.background(self._refresh_limits())
 
     async def _refresh_limits(self) -> None:
         while self._stale:
@@ -365,7 +363,7 @@ class GatewayManager:
         task = self._looking.get(look)
         if task is None:
             # A task of its own: the request that asked first may be cancelled, the others not.
-            task = asyncio.create_task(self._look(credential, digest, self._cache.generation))
+            task = self._database.background(self._look(credential, digest, self._cache.generation))
             self._looking[look] = task
             task.add_done_callback(partial(self._looked, look))
         return await asyncio.shield(task)
