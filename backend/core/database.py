@@ -13,6 +13,7 @@ from collections.abc import (
     Awaitable,
     Callable,
     Collection,
+    Coroutine,
     Iterable,
     Iterator,
     Mapping,
@@ -514,6 +515,7 @@ class Database:
         self._turn: AbstractAsyncContextManager[Any] = (
             asyncio.Lock() if self.dialect == "sqlite" else nullcontext()
         )
+        self._background: set[asyncio.Task[Any]] = set()
         self._groups = Groups(self._turn, self._attempt, self._publish, DatabaseUnavailableError)
         self._write_sessions = async_sessionmaker(engine, expire_on_commit=False)
         reading: dict[str, Any] = {"read_only": True}
@@ -675,9 +677,24 @@ class Database:
             return self.dialect
         return await row_security.check_role(self.engine, Base.metadata.tables)
 
+    def background(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        """Run ``work``, which outlives whoever asked for it, but not the connections it uses.
+
+        A task that nobody waits for would have one in use when all are closed, and leave it open.
+        """
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
+
     async def aclose(self) -> None:
-        """Close all connections, once nobody shares a commit any more."""
+        """Close all connections, once nobody shares a commit and nothing in the background runs."""
         await self._groups.drain()
+        while self._background:
+            running = list(self._background)
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
         await self.engine.dispose()
 
 

@@ -199,8 +199,6 @@ class GatewayManager:
             try:
                 yield
             finally:
-                if self._refreshing is not None:
-                    self._refreshing.cancel()
                 await asyncio.gather(*self._noting)
                 await self.api_keys.uses.flush(everything=True)
 
@@ -223,7 +221,7 @@ class GatewayManager:
             r for r in records if r.status in _REFUSED and not (r.expired or _is_recorded(r))
         ]
         if refused:
-            task = asyncio.create_task(self._note_refusals(refused))
+            task = self._database.background(self._note_refusals(refused))
             self._noting.add(task)
             task.add_done_callback(self._noting.discard)
 
@@ -312,7 +310,7 @@ class GatewayManager:
     def _outdate_limits(self) -> None:
         self._stale = True
         if self._refreshing is None or self._refreshing.done():
-            self._refreshing = asyncio.create_task(self._refresh_limits())
+            self._refreshing = self._database.background(self._refresh_limits())
 
     async def _refresh_limits(self) -> None:
         while self._stale:
@@ -366,7 +364,7 @@ class GatewayManager:
         task = self._looking.get(look)
         if task is None:
             # A task of its own: the request that asked first may be cancelled, the others not.
-            task = asyncio.create_task(self._look(credential, digest, self._cache.generation))
+            task = self._database.background(self._look(credential, digest, self._cache.generation))
             self._looking[look] = task
             task.add_done_callback(partial(self._looked, look))
         return await asyncio.shield(task)

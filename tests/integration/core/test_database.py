@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -301,3 +302,23 @@ class TestLease:
             async with late.transaction(SystemScope(ROLLUPS)) as tx:
                 assert await tx.take_lease("rollup", holder, 60) is taken
         await late.aclose()
+
+
+class TestClosing:
+    async def test_ends_what_still_runs_and_leaves_no_connection(self, database_url: str) -> None:
+        database = Database(make_engine(database_url), audit_row=audit_row)
+        begun = asyncio.Event()
+
+        async def look() -> None:
+            async with database.read(SystemScope(SEQUENCER)) as view:
+                await view.scalar(sa.select(sa.literal(1)))
+                begun.set()
+                await asyncio.Event().wait()
+
+        looking = database.background(look())
+        await begun.wait()
+        pool: Any = database.engine.pool
+        assert pool.checkedout() == 1
+        await database.aclose()
+        assert looking.cancelled()
+        assert pool.checkedout() == 0
