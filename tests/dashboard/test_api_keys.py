@@ -56,7 +56,7 @@ class TestApiKeys:
     def test_keeps_the_form_when_the_last_day_is_over(self, visit, platform):
         day = (datetime.now(UTC) - timedelta(days=2)).date()
         screen = asked(visit, "Export", day)
-        assert "Code gateway.expiry_invalid" in screen.text
+        assert "Code identity.expiry_invalid" in screen.text
         assert screen.app.text_input(key="api-keys-new-name").value == "Export"
         assert not screen.app.code
 

@@ -140,16 +140,22 @@ def _return_to(document: dict[str, Any]) -> str:
     return str(parameter["schema"]["examples"][0])
 
 
-def _own_user_id() -> str:
-    """The person whose token makes the calls; a client's id, which no member has, otherwise."""
-    claims = os.environ["EMAIL_SENDER_TOKEN"].split(".")[1]
-    subject = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["sub"]
-    return str(subject.partition(":")[2])
+def _own_ids() -> dict[str, str]:
+    """The person and the session whose token makes the calls, by the parameters that name them.
+
+    For a client its id, which no member has, and no session.
+    """
+    part = os.environ["EMAIL_SENDER_TOKEN"].split(".")[1]
+    claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    return {
+        "user_id": str(claims["sub"].partition(":")[2]),
+        "session_id": str(claims.get("sid", "")),
+    }
 
 
 @schemathesis.hook
 def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> None:
-    """Keep sound idempotency keys apart by request, and the caller among the members.
+    """Keep sound idempotency keys apart by request, and the caller logged in and among the members.
 
     A caller makes a key for one request. Drawn keys are short and repeat, and every answer would
     be that the key belongs to another request. The same request keeps the same key, so replays
@@ -161,8 +167,9 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
         request = (case.method, case.path, case.path_parameters, case.query, case.body)
         digest = hashlib.sha256(repr(request).encode("utf-8", "backslashreplace")).hexdigest()
         headers["Idempotency-Key"] = f"{key[:190]}-{digest}"
-    if case.path_parameters.get("user_id") == _own_user_id():
-        case.path_parameters["user_id"] = uuid7()
+    for name, own in _own_ids().items():
+        if case.path_parameters.get(name) == own:
+            case.path_parameters[name] = uuid7()
     body = case.body
     if isinstance(body, dict) and case.path.endswith("/limits") and body.get("kind") in _OF_MANY:
         # One of everybody's would be the caller's too, and the end of all that follows.

@@ -199,7 +199,7 @@ class WeakPasswordError(InvalidInputError):
 class ExpiryInvalidError(InvalidInputError):
     """The expiry lies in the past."""
 
-    code, title = "gateway.expiry_invalid", "The expiry must lie in the future"
+    code, title = "identity.expiry_invalid", "The expiry must lie in the future"
 
 
 class ScopeBeyondRoleError(InvalidInputError):

@@ -27,7 +27,7 @@ from backend.managers.identity._password import MIN_PASSWORD_CHARACTERS, refuse_
 from backend.managers.identity._provider import LOGIN_PATH
 from backend.managers.identity.errors import LogInFirstError, ResetUnknownError, WeakPasswordError
 from backend.managers.identity.manager import IdentityManager
-from backend.managers.tenant import MemberExistsError, hash_password
+from backend.managers.tenant import MemberExistsError, StockReachedError, hash_password
 
 _MAX_NAME: Final = 100
 _MAX_EMAIL: Final = 254
@@ -309,6 +309,11 @@ def _refused(error: AppError) -> Response:
         lead = "It was used already, or its time is over. Ask for another one on the log-in page."
     if isinstance(error, MemberExistsError):
         title, lead = "You are a member already", "Open the console and log in."
+    if isinstance(error, StockReachedError):
+        title = "There is no room for another member"
+        lead = (
+            "The tenant has as many as its plan allows. Once there is room this link works again."
+        )
     page = _pages.message_page(title=title, lead=lead)
     headers = {**_pages.headers(), **error.headers}
     return HTMLResponse(page, error.status, headers=headers)

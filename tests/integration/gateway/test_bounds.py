@@ -141,7 +141,7 @@ class TestExpiry:
     async def test_lies_in_the_future(self, ada):
         body = {"name": "n", "role": "viewer", "expires_at": "2020-01-01T00:00:00Z"}
         answer = await ada.http.post("/api/v1/clients", json=body)
-        assert (answer.status_code, answer.json()["code"]) == (422, "gateway.expiry_invalid")
+        assert (answer.status_code, answer.json()["code"]) == (422, "identity.expiry_invalid")
 
 
 class TestLastUse:

@@ -16,6 +16,8 @@ from backend.managers.tenant._quotas import Quotas, window_of
 from backend.managers.tenant.models import CountRow
 from tests.integration.tenant.test_lifecycle import MAIL, acts, at, people, root
 from tests.support.errands import EVERYTHING
+from tests.support.invitations import accept_async
+from tests.support.passwords import PASSWORD
 from tests.support.roles import ROLES
 
 __all__ = ["people", "root"]
@@ -202,16 +204,29 @@ class TestTelling:
 class TestStocks:
     async def test_members(self, app, root, ada):
         await limit(root, ada.tenant, members=1)
-        body = {"name": "M", "role": "viewer", "password": "correct horse battery"}
-        answers = await asyncio.gather(
+        links = []
+        for n in range(3):
+            body = {"email": f"m{n}@example.test", "role": "viewer"}
+            links.append((await ada.http.post("/api/v1/invitations", json=body)).json()["link"])
+        accepted = await asyncio.gather(
             *(
-                ada.http.post("/api/v1/members", json={**body, "email": f"m{n}@example.test"})
-                for n in range(3)
+                accept_async(
+                    app.client(), link, email=f"m{n}@example.test", name="M", password=PASSWORD
+                )
+                for n, link in enumerate(links)
             )
         )
-        assert sorted(one.status_code for one in answers) == [201, 409, 409]
-        (refused, _) = [one.json() for one in answers if one.status_code == 409]
-        assert (refused["code"], refused["quota"]) == ("tenant.stock_reached", "members")
+        assert sorted(one.status_code for one in accepted) == [200, 409, 409]
+        for page in accepted:
+            assert ("Once there is room" in page.text) == (page.status_code == 409)
+        # Nothing was left half done: who was kept out has neither a log-in nor a used-up link.
+        await limit(root, ada.tenant, members=2)
+        n = next(n for n, page in enumerate(accepted) if page.status_code == 409)
+        again = await accept_async(
+            app.client(), links[n], email=f"m{n}@example.test", name="M", password=PASSWORD
+        )
+        assert again.status_code == 200, again.text
+        assert len((await ada.http.get("/api/v1/members")).json()["items"]) == 2
         assert await told(app, ada.tenant) == [("quota.reached", "quota:members", 1)]
 
     async def test_waiting_jobs(self, root, ada):
