@@ -3,6 +3,7 @@
 import html
 import re
 import secrets
+from unicodedata import normalize
 
 import pytest
 import sqlalchemy as sa
@@ -138,10 +139,13 @@ class TestVariants:
             ("bob@corp.test", "\uff42ob@corp.test"),
             ("bob@b\u00fccher.example", "bob@xn--bcher-kva.example"),
             ("bob@xn--bcher-kva.example", "Bob@B\u00dcCHER.example"),
+            (normalize("NFD", "bob@b\u00fccher.example"), "bob@b\u00fccher.example"),
+            ("b\u00f6b@corp.test", normalize("NFD", "b\u00f6b@corp.test")),
+            ("bob@\uff23orp\u3002test", "bob@corp.test"),
         ],
     )
     async def test_another_spelling_is_the_same_person(self, app, people, known, invited_as):
-        """Case, full-width letters, a domain in its script or in Punycode: no second log-in."""
+        """Case, width, composition, a domain in its script or in Punycode: no second log-in."""
         ada = await app.caller("owner")
         bob = await people.person(known)
         link = (await invited(ada, invited_as))["link"]
@@ -154,6 +158,31 @@ class TestVariants:
         again = await ada.http.post("/api/v1/invitations", json={"email": known, "role": "viewer"})
         assert (again.status_code, again.json()["code"]) == (409, "tenant.member_exists")
         assert bob.email == known
+
+    @pytest.mark.parametrize(
+        ("planted", "invited_as"),
+        [
+            ("b\u043eb@corp.test", "bob@corp.test"),  # a Cyrillic letter
+            ("bob@c\u043erp.test", "bob@corp.test"),
+            ("adm\u0131n@corp.test", "admin@corp.test"),  # without its dot
+            ("ADM\u0130N@corp.test", "admin@corp.test"),  # with one more
+            ("bob@stra\u00dfe.test", "bob@strasse.test"),
+            ("stra\u00dfe@corp.test", "strasse@corp.test"),
+        ],
+    )
+    async def test_what_only_looks_alike_is_another_person(self, app, people, planted, invited_as):
+        """A log-in that somebody made beforehand for an address of theirs is in nobody's way."""
+        ada = await app.caller("owner")
+        await people.person(planted)
+        link = (await invited(ada, invited_as))["link"]
+        browser = await logged_in(app, people, planted, PASSWORD)
+        page = await browser.get(PATH, params={"token": token_of(link)})
+        assert 'name="again"' in page.text
+        joined = await press(app.client(), link, name="Bob", password=OWN, again=OWN)
+        assert joined.status_code == 200, joined.text
+        assert await members(ada) == {invited_as: "viewer"}
+        answer = await people.exchange(await people.id_token(planted), tenant=ada.tenant.id)
+        assert answer.status_code == 400
 
     async def test_what_follows_a_plus_is_another_person(self, app, people):
         ada = await app.caller("owner")

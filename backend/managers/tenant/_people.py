@@ -35,7 +35,7 @@ class User:
 def email_identity(email: str) -> str:
     """The key under which all spellings of an e-mail address are one log-in.
 
-    Case and compatibility forms are folded (NFKC), and a domain is one whether it is written in its
+    Case and compatibility forms are one (NFKC), and a domain is one whether it is written in its
     own script or in Punycode (UTS 46). Nothing else is: what follows a plus, and dots, are the
     mail server's business, and two mailboxes must never become one person. Text that is no address
     has a key too, which nobody has.
@@ -48,10 +48,23 @@ def email_identity(email: str) -> str:
     return f"{local}{at}{domain}"
 
 
+def email_domain(email: str) -> str:
+    """The domain whose mailbox it is, of whichever spelling; of text that is no address, none's.
+
+    Whoever asks whose an address is asks with this. Read from the text as it was typed, the domain
+    is another than the one by which the log-in is found: two more characters than "@" stand for it.
+    """
+    return email_identity(email).rpartition("@")[2]
+
+
 def _folded(text: str) -> str:
-    """Folded and composed until nothing changes: folding may undo what composing did."""
-    once = unicodedata.normalize("NFKC", text).casefold()
-    return unicodedata.normalize("NFKC", once).casefold()
+    """In small letters, and composed until nothing changes: the one may undo the other.
+
+    Letters are lowered and not folded, as user names are (RFC 8265): folding makes one of two
+    domains, and two mailboxes, of which one is written with a sharp s.
+    """
+    once = unicodedata.normalize("NFKC", text).lower()
+    return unicodedata.normalize("NFKC", once).lower()
 
 
 def user_of(row: UserRow) -> User:

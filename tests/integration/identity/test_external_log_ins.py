@@ -349,10 +349,16 @@ class TestSigningIn:
             "return_to": found(r'name="return_to" value="([^"]*)"', page.text),
             "email": "Ada@ACME.test",
         }
-        for password in (PASSWORD, "wrong"):
-            answer = await http.post("/oauth/login", data=form | {"password": password})
-            assert "Sign in with Acme" in answer.text
-            assert "email_sender_session" not in http.cookies
+        # Every spelling by which the log-in is found.
+        spellings = ("Ada@ACME.test", *("ada@acme.test".replace("@", at) for at in "\uff20\ufe6b"))
+        spellings += ("ada@acme\u3002test", "ada@ac\u00adme.test", " ada@acme.test ")
+        for email in spellings:
+            for password in (PASSWORD, "wrong"):
+                answer = await http.post(
+                    "/oauth/login", data=form | {"email": email, "password": password}
+                )
+                assert "Sign in with Acme" in answer.text, ascii(email)
+                assert "email_sender_session" not in http.cookies
         # The operator's way out, when the provider fails.
         providers = acme.app.platform.of(IdentityManager).providers
         scope = SystemScope(PROVIDERS, tenant_id=acme.caller.tenant.id)
