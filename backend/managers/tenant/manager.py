@@ -388,9 +388,13 @@ class TenantManager:
 
         Raises:
             RoleTooHighError: It says owner.
+            RoleUnknownError: The tenant has no such role: a name is worth nothing before somebody
+                says what it permits, for then it would be worth that.
+            StockReachedError: The tenant has as many members as it may.
         """
         if role == "owner":
             raise RoleTooHighError
+        await self.roles.refuse_higher(tx, role, None, tenant_id=tenant_id)
         row = await tx.scalar(
             sa.select(MembershipRow)
             .where(MembershipRow.tenant_id == tenant_id, MembershipRow.user_id == user_id)

@@ -18,7 +18,11 @@ from backend.core.context import SystemScope
 from backend.kit.outbound import OutboundSettings
 from backend.managers.gateway import GatewaySettings
 from backend.managers.identity import PROVIDERS, IdentityManager, IdentitySettings
-from backend.managers.identity.models import BrowserSession, ExternalLogInRow
+from backend.managers.identity.models import (
+    BrowserSession,
+    ExternalLogInRow,
+    IdentityProviderRow,
+)
 from backend.managers.tenant import TenantManager, hash_password
 from backend.managers.tenant.models import MembershipRow, UserRow
 from backend.settings import DatabaseSettings, Settings, TelemetrySettings
@@ -219,6 +223,57 @@ class TestRoles:
             assert (await ada.http.post(one.rpartition("/")[0], json=wrong)).status_code == 422
             assert (await ada.http.put(one, json=wrong)).status_code == 422
         assert (await ada.http.delete(one)).status_code == 204
+
+    async def test_that_a_provider_hands_out_are_not_deleted(self, app, there):
+        """By a group, whatever groups are called, and by default; a disabled one can come back."""
+        ada = await app.caller("owner")
+        role = {"permissions": ["email:read"]}
+        for name in ("reader", "reader_2", "readerx2"):
+            assert (await ada.http.put(f"/api/v1/roles/{name}", json=role)).is_success
+        body = facts(there.issuer) | {"domain": None, "roles_by_group": {}}
+        made = await ada.http.post("/api/v1/identity-providers", json=body)
+        one = f"/api/v1/identity-providers/{made.json()['id']}"
+        for change in (
+            {"roles_by_group": {"crew": "admin", "mail": "reader"}},
+            {"default_role": "reader"},
+            {"roles_by_group": {"mail": "reader"}, "disabled": True},
+        ):
+            assert (await ada.http.put(one, json=body | change)).is_success
+            answer = await ada.http.delete("/api/v1/roles/reader")
+            assert (answer.status_code, answer.json()["code"]) == (409, "tenant.role_held")
+            assert answer.json()["holders"] == 1
+        # What only looks like it does not count.
+        groups = {"reader": "admin", '"reader"]': "viewer", '", "reader"], ["': "reader_2"}
+        assert (await ada.http.put(one, json=body | {"roles_by_group": groups})).is_success
+        for name, status in (("reader", 204), ("readerx2", 204), ("reader_2", 409)):
+            answer = await ada.http.delete(f"/api/v1/roles/{name}")
+            assert answer.status_code == status, (name, answer.text)
+
+    async def test_that_are_gone_let_nobody_in_as_something_else(self, acme):
+        """However a mapping came to name one: neither who is new, nor who is a member already."""
+        http = acme.app.client()
+        assert (await acme.sign_in(http)).status_code == 303
+        async with acme.app.platform.database.transaction(SystemScope(EVERYTHING)) as tx:
+            await tx.execute(
+                sa.update(IdentityProviderRow).values(roles_by_group=[["mail", "nobody"]])
+            )
+        for sub in ("u-1", "u-2"):
+            browser = acme.app.client()
+            answer = await acme.sign_in(browser, sub=sub)
+            assert (answer.status_code, "did not work" in answer.text) == (401, True)
+            assert answer.headers["content-type"].startswith("text/html")
+            assert "email_sender_session" not in browser.cookies
+        assert [one.role for one in await acme.rows(MembershipRow)] == ["viewer"]
+        assert len(await acme.people()) == 1
+
+    async def test_of_a_full_tenant_are_nobodys(self, acme):
+        tenants = acme.app.platform.of(TenantManager)
+        async with acme.app.platform.database.transaction(SystemScope(EVERYTHING)) as tx:
+            await tenants.plans.set_quotas(tx, acme.caller.tenant.id, overrides={"members": 0})
+        http = acme.app.client()
+        answer = await acme.sign_in(http)
+        assert (answer.status_code, "did not work" in answer.text) == (401, True)
+        assert await acme.people() == []
 
 
 class TestSigningIn:
