@@ -13,6 +13,7 @@ from sqlalchemy.orm import aliased
 
 from backend.core.database import ReadTx, Tx
 from backend.core.paging import newest
+from backend.managers.tenant._platform_roles import ADMINISTRATOR, refuse_last_administrator
 from backend.managers.tenant._values import PRINCIPALS
 from backend.managers.tenant.errors import LastOwnerError, MemberNotFoundError, OwnAccountError
 from backend.managers.tenant.models import MembershipRow, TenantRow, UserRow
@@ -153,9 +154,20 @@ class People:
             MemberNotFoundError: There is none.
             OwnAccountError: It is whoever asks.
             LastOwnerError: A tenant would be left without an owner who may act.
+            LastAdministratorError: Nobody could administer the platform any more: whoever asks may
+                be a program, or be disabled in the same moment.
         """
         if tx.scope.actor == f"user:{user_id}":
             raise OwnAccountError
+        administers = await tx.scalar(
+            sa.select(UserRow.id).where(
+                UserRow.id == user_id,
+                UserRow.platform_role == ADMINISTRATOR,
+                UserRow.disabled.is_(False),
+            )
+        )
+        if administers is not None:
+            await refuse_last_administrator(tx)
         row = await self._locked(tx, user_id)
         slugs = await self._owned_alone(tx, user_id)
         if slugs:
