@@ -209,8 +209,10 @@ class InvitationRow(TenantOwned, Base):
     open_key: Mapped[str | None]
     name: Mapped[str]
     role: Mapped[str]
-    # Whose link is this? Its tenant is not known before.
+    # Whose link is this? Its tenant is not known before. The one that is mailed is another than the
+    # one that is shown: who has it reads the mail of the address.
     token_hash: Mapped[bytes] = mapped_column(unique=True)
+    mailed_hash: Mapped[bytes | None]
     invited_by: Mapped[str]
     by_platform: Mapped[bool]
     created_at: Mapped[datetime]
@@ -219,7 +221,10 @@ class InvitationRow(TenantOwned, Base):
     accepted_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
 
-    __table_args__ = (sa.UniqueConstraint("tenant_id", "open_key"),)
+    __table_args__ = (
+        sa.UniqueConstraint("tenant_id", "open_key"),
+        sa.Index("uq_invitations_mailed_hash", "mailed_hash", unique=True),
+    )
 
     @classmethod
     def holds(cls, role: str) -> sa.ColumnElement[bool]:

@@ -24,13 +24,18 @@ _MAX_DOMAIN: Final = 253
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A person as others see them; never carries the password hash."""
+    """A person as others see them; never carries the password hash.
+
+    ``email_proven_at`` is when it was last shown that the log-in is of whoever reads the mail of
+    its address; None: never.
+    """
 
     id: str
     email: str
     name: str
     platform_role: str | None
     disabled: bool
+    email_proven_at: datetime | None
 
 
 def email_identity(email: str) -> str:
@@ -70,7 +75,7 @@ def _folded(text: str) -> str:
 
 def user_of(row: UserRow) -> User:
     """The person that a row keeps."""
-    return User(row.id, row.email, row.name, row.platform_role, row.disabled)
+    return User(row.id, row.email, row.name, row.platform_role, row.disabled, row.email_proven_at)
 
 
 @dataclass(frozen=True, slots=True)
