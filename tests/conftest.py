@@ -1,6 +1,7 @@
 """What every test may ask for: a database of either kind, an application, its document."""
 
 import gc
+import re
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Iterator
@@ -42,7 +43,25 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("everywhere")
 
+_ASKED = re.compile(r"^(.+): (\d+) asked, (\d+) wrong$", re.MULTILINE)
+
 KINDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)]
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say at the end how often it was asked who may do what: what tests print is not seen."""
+    said = [
+        line
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.stats.get(outcome, ())
+        for line in _ASKED.findall(report.capstdout)
+    ]
+    if said:
+        terminalreporter.section("who may do what")
+        for situation, asked, wrong in said:
+            terminalreporter.write_line(f"{situation}: {asked} asked, {wrong} wrong")
+        total = sum(int(asked) for _, asked, _ in said)
+        terminalreporter.write_line(f"{total} questions in {len(said)} walks")
 
 
 def pytest_collection_finish() -> None:

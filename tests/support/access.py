@@ -1,8 +1,9 @@
 """Everybody who may ask something, and what a tenant has that others might want.
 
-The callers of a tenant are one of each built-in role as a client, as an API key and as a person,
-and a person of each role of the platform. What they may do is ``tests/contract/access-v1.json``,
-which people review: whoever adds an operation adds its row (``scripts/renew``).
+The callers of a tenant are one of each built-in role and of one of the tenant's own as a client, as
+an API key and as a person, and a person, a client and a key of each role of the platform. What they
+may do is ``tests/contract/access-v1.json``, which people review: whoever adds an operation adds its
+row (``scripts/renew``).
 """
 
 import json
@@ -35,14 +36,36 @@ MATRIX: Final = Path(__file__).parents[1] / "contract" / "access-v1.json"
 ANYBODY: Final = frozenset({"anybody"})
 """The row of what asks nobody who they are, or finds out by itself."""
 
-IN_TENANTS: Final = frozenset(ROLES.by_name)
+CUSTOM: Final = "custom"
+CUSTOM_PERMISSIONS: Final = frozenset(
+    {
+        "access_review:read",
+        "audit:verify",
+        "email:send",
+        "email_relay:write",
+        "email_settings:write",
+        "identity_provider:read",
+        "job:write",
+        "limit:write",
+        "login_policy:read",
+        "suppression:write",
+        "token:introspect",
+        "usage:read",
+    }
+)
+"""A role of the tenant's own, across the ranks: it writes what it may not read, and some of what
+takes an admin, without what a viewer may. The rows of the matrix name it as they do the others."""
+
+IN_TENANTS: Final = frozenset({*ROLES.by_name, CUSTOM})
 OF_PLATFORM: Final = frozenset().union(*HOUSE.permissions.values()) - IN_TENANTS
-"""The built-in roles: of a tenant, and of the platform."""
+"""The roles of a tenant, and of the platform."""
 
-KEY_SECONDS: Final = 60
-"""How long the callers' API keys live: less than any token."""
+KEY_SECONDS: Final = 480
+"""How long the callers' API keys live: less than any token, and longer than they are asked."""
 
-_READABLE: Final = EVERYTHING.tables - tables_of(*metrics.ROOM.models)
+# What is counted of requests is written after their answers, by a clock.
+_COUNTED: Final = tables_of(*metrics.ROOM.models) | {"tenant_usage", "tenant_usage_heads"}
+_READABLE: Final = EVERYTHING.tables - _COUNTED
 _PERSON: Final = "person"
 _PERSONS_OWN: Final = frozenset(
     {
@@ -122,7 +145,10 @@ def _row(operation: Operation) -> frozenset[str]:
         return ANYBODY
     if operation.template in _PERSONS_OWN:
         return frozenset({_PERSON})
-    return HOUSE.permissions[operation.permission] if operation.permission else IN_TENANTS
+    if not operation.permission:
+        return IN_TENANTS | OF_PLATFORM
+    own = {CUSTOM} if operation.permission in CUSTOM_PERMISSIONS else set()
+    return HOUSE.permissions[operation.permission] | own
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +163,7 @@ class Caller:
         client: The client's name and secret; empty for the others.
         user: The person; None for the others.
         row: What the tenant's list calls the client, key or person.
+        of_platform: Whether it is a program of the platform's own, and so of no tenant.
     """
 
     name: str
@@ -146,6 +173,7 @@ class Caller:
     row: str
     client: tuple[str, str] = ("", "")
     user: User | None = None
+    of_platform: bool = False
 
     def may(self, row: Iterable[str]) -> bool:
         """Whether a row of the matrix names them."""
@@ -222,31 +250,51 @@ class Cast:
     async def of(self, ground: Ground) -> list[Caller]:
         """One of each role by each kind of credential, and one of each role of the platform."""
         found: list[Caller] = []
-        for role in ROLES.by_name:
+        permissions = {"permissions": sorted(CUSTOM_PERMISSIONS)}
+        made = await ground.owner.http.put(f"/api/v1/roles/{CUSTOM}", json=permissions)
+        assert made.is_success, made.text
+        for role in sorted(IN_TENANTS):
             found += [
                 await self.client(ground, role),
                 await self.api_key(ground, role),
                 await self.person(ground.tenant, role),
             ]
         # The least of the tenant, so that what they may is the platform's.
-        found += [await self.person(ground.tenant, "workflow", role) for role in OF_PLATFORM]
+        for role in sorted(OF_PLATFORM):
+            found += [
+                await self.person(ground.tenant, "workflow", role),
+                await self.client(ground, role, of_platform=True),
+                await self.api_key(ground, role, of_platform=True),
+            ]
         return found
 
-    async def client(self, ground: Ground, role: str) -> Caller:
+    async def client(self, ground: Ground, role: str, *, of_platform: bool = False) -> Caller:
         """A client, with a token."""
-        made = await self._app.caller(role, ground.tenant)
-        listed = (await ground.owner.http.get("/api/v1/clients")).json()["items"]
-        row = next(one["id"] for one in listed if one["client_id"] == made.client_id)
-        client = made.client_id, made.client_secret
-        return Caller(f"{role} by client", frozenset({role}), made.http, "client", row, client)
+        body = {"name": "k", "role": role}
+        made = (
+            await ground.owner.http.post(path_of("clients", of_platform=of_platform), json=body)
+        ).json()
+        client = made["client_id"], made["client_secret"]
+        http = self._app.client()
+        answer = await http.post(
+            "/oauth/token", data={"grant_type": "client_credentials"}, auth=client
+        )
+        http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        name = f"{role} by client"
+        return Caller(
+            name, frozenset({role}), http, "client", made["id"], client, of_platform=of_platform
+        )
 
-    async def api_key(self, ground: Ground, role: str) -> Caller:
-        """An API key, which lives a minute."""
+    async def api_key(self, ground: Ground, role: str, *, of_platform: bool = False) -> Caller:
+        """An API key, which lives some minutes."""
         until = self._app.platform.database.clock() + timedelta(seconds=KEY_SECONDS)
         body = {"name": "k", "role": role, "expires_at": until.isoformat()}
-        made = (await ground.owner.http.post("/api/v1/api-keys", json=body)).json()
+        made = (
+            await ground.owner.http.post(path_of("api-keys", of_platform=of_platform), json=body)
+        ).json()
         http = self._app.client(**{"X-API-Key": made["key"]})
-        return Caller(f"{role} by key", frozenset({role}), http, "key", made["id"])
+        name = f"{role} by key"
+        return Caller(name, frozenset({role}), http, "key", made["id"], of_platform=of_platform)
 
     async def person(self, tenant: Tenant, role: str, of_platform: str = "") -> Caller:
         """A member who has logged in to the tenant, and what they are to the platform besides."""
@@ -256,6 +304,11 @@ class Cast:
         roles = {role, _PERSON} | ({of_platform} if of_platform else set())
         name = f"{role} by log-in" + (f", {of_platform}" if of_platform else "")
         return Caller(name, frozenset(roles), http, _PERSON, user.id, user=user)
+
+
+def path_of(what: str, *, of_platform: bool) -> str:
+    """Where the clients or keys of a tenant, or of the platform, are listed."""
+    return f"/api/v1/platform/{what}" if of_platform else f"/api/v1/{what}"
 
 
 async def belongings(app: App, tenant: Tenant) -> dict[str, list[dict[str, Any]]]:
