@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Final, TypeVar
+from unicodedata import normalize
 
 from email_validator import EmailNotValidError, validate_email
 from pydantic import (
@@ -31,9 +32,12 @@ Name = Annotated[str, Field(min_length=1, max_length=100, pattern=PRINTED)]
 
 
 def _email(text: str) -> str:
+    # Compatibility forms are the same person here, so they are the same mailbox too: one that is
+    # spelled so that nobody reads its mail would be in the way of whoever it stands for.
+    plain = normalize("NFKC", text)
     try:
         found = validate_email(
-            text, check_deliverability=False, test_environment=True, globally_deliverable=False
+            plain, check_deliverability=False, test_environment=True, globally_deliverable=False
         )
     except EmailNotValidError as exc:
         raise ValueError(str(exc)) from exc

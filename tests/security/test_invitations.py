@@ -545,11 +545,11 @@ class TestPlanted:
     EMAIL = "cfo@corp.test"
     EVES = "known to eve alone"
 
-    async def planted(self, app, people):
+    async def planted(self, app, people, spelled=EMAIL):
         """What Eve holds: a browser that is logged in, its token, her authenticator and codes."""
         eve = await app.caller("owner")
         await people.person()  # the console is there
-        link = (await invited(eve, self.EMAIL, "admin"))["link"]
+        link = (await invited(eve, spelled, "admin"))["link"]
         joined = await press(app.client(), link, name="CFO", password=self.EVES, again=self.EVES)
         assert joined.status_code == 200, joined.text
         return await self.enrolled(app, people, self.EMAIL, self.EVES)
@@ -589,6 +589,30 @@ class TestPlanted:
         async with app.platform.database.read(SystemScope(EVERYTHING)) as tx:
             for model in (TotpSecret, RecoveryCode):
                 assert await tx.scalar(sa.select(sa.func.count()).select_from(model)) == 0
+
+    @pytest.mark.parametrize(
+        "spelled",
+        ["\uff43fo@corp.test", "CFO@Corp.Test", "cfo@corp\u3002test", "cf\u1d52@corp.test"],
+    )
+    async def test_no_spelling_of_it_keeps_the_mail_from_whoever_it_is(self, app, people, spelled):
+        """The mailbox that is written to is the one that the log-in is known by."""
+        await self.planted(app, people, spelled)
+        mine = app.client()
+        await reset(app, self.EMAIL, OWN, mine)
+        emails = app.platform.of(EmailManager)
+        async with app.platform.database.transaction(Scope("test", PLATFORM_TENANT)) as tx:
+            (sent, *_) = await emails.list_emails(tx, limit=1)
+        assert [one.lower() for one in sent.to] == [self.EMAIL]
+        entered = await opens(app, self.EMAIL, OWN, mine)
+        assert entered is not None
+        assert "second-factor" not in entered
+
+    @pytest.mark.parametrize("text", ["a\uff20b@corp.test", "a\u2100b@corp.test\uff0cx@corp.test"])
+    async def test_what_comes_apart_when_it_is_spelled_out_is_no_address(self, app, text):
+        ada = await app.caller("owner")
+        body = {"email": text, "role": "viewer"}
+        answer = await ada.http.post("/api/v1/invitations", json=body)
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input")
 
     async def test_her_browser_is_no_known_one_any_more(self, app, people):
         browser, _ = await self.planted(app, people)
