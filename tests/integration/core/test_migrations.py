@@ -81,6 +81,7 @@ ACROSS_TENANTS = {
     "ix_identity_providers_id": "a log-in that comes back: from whose provider?",
     "uq_api_keys_key_hash": "a key: whose is it?",
     "uq_identity_providers_domain": "a log-in: whose domain is this?",
+    "uq_invitations_mailed_hash": "a link: whose invitation is it?",
     "uq_invitations_token_hash": "a link: whose invitation is it?",
     "uq_oauth_clients_client_id": "a log-in: whose client is this?",
 }
