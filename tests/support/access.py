@@ -60,7 +60,7 @@ IN_TENANTS: Final = frozenset({*ROLES.by_name, CUSTOM})
 OF_PLATFORM: Final = frozenset().union(*HOUSE.permissions.values()) - IN_TENANTS
 """The roles of a tenant, and of the platform."""
 
-KEY_SECONDS: Final = 480
+KEY_SECONDS: Final = 500
 """How long the callers' API keys live: less than any token, and longer than they are asked."""
 
 # What is counted of requests is written after their answers, by a clock.

@@ -135,7 +135,7 @@ ROOM = Room(
         "role.deleted": "role:read",
     },
     routers=(router, platform_router, usage_router),
-    durable_topics=(PRINCIPALS,),
+    durable_topics=(PRINCIPALS, QUOTAS_CHANGED),
     ticks=(
         Tick("tenant.purge", 60, TenantManager.purge_due),
         Tick("tenant.measure", 600, lambda tenants, database: tenants.usage.measure(database)),

@@ -22,6 +22,7 @@ from backend.managers.tenant._people import (
 from backend.managers.tenant._plans import UNLIMITED, Plans
 from backend.managers.tenant._platform_roles import PlatformRoles
 from backend.managers.tenant._quotas import QUOTAS, RATES, Quotas, QuotaView, window_of
+from backend.managers.tenant._requests import RequestQuotas
 from backend.managers.tenant._roles import PlatformRole, Roles
 from backend.managers.tenant._usage import UsageBook
 from backend.managers.tenant._values import PRINCIPALS, Tenant, tenant_of
@@ -78,6 +79,7 @@ class TenantManager:
         lifecycle: What becomes of whole tenants, and who is refused meanwhile.
         plans: What tenants may have and use.
         quotas: Counting it, and refusing more.
+        requests: The same of requests, for whom no row is written.
         usage: What they did, by day.
     """
 
@@ -102,6 +104,7 @@ class TenantManager:
         self.lifecycle = Lifecycle(timedelta(days=settings.deletion_grace_days))
         self.plans = Plans(self.lifecycle)
         self.quotas = Quotas(monotonic)
+        self.requests = RequestQuotas(self.quotas, monotonic)
         self.usage = UsageBook(self.quotas)
 
     async def purge_due(self, database: Database) -> None:
@@ -112,6 +115,12 @@ class TenantManager:
         """Write what requests only noted: their number, and quotas that stopped one."""
         await self.usage.flush(database)
         await self.quotas.flush(database)
+        await self.requests.flush(database)
+
+    def forget_quotas(self, tenant_id: str) -> None:
+        """A tenant's quotas have changed; everybody's, if it is empty."""
+        self.quotas.forget(tenant_id)
+        self.requests.forget(tenant_id)
 
     @asynccontextmanager
     async def serving(self, database: Database) -> AsyncIterator[None]:
@@ -120,6 +129,7 @@ class TenantManager:
             yield
         finally:
             await self.flush(database)
+            await self.requests.flush(database, everything=True)
 
     async def quotas_of(self, tx: ReadTx, tenant_id: str) -> Mapping[str, int]:
         """The limits that a tenant has; a quota that is not among them has none."""
@@ -132,7 +142,7 @@ class TenantManager:
             tx: In the tenant's own scope.
             limits: Those that it has.
         """
-        counted = await self.quotas.counts(tx, tx.tenant_id)
+        counted = await self.quotas.counts(tx, tx.tenant_id, self.requests.unspent(tx.tenant_id))
         stocks = await self.usage.read_stocks(tx)
         return [
             QuotaView(

@@ -68,6 +68,7 @@ def test_up_matches_the_models_and_down_leaves_nothing(empty_url: str) -> None:
 
 # What finds rows before their tenant is known, or of all tenants: everything else serves one.
 ACROSS_TENANTS = {
+    "ix_access_reviews_open": "a tick: which reviews of all tenants are overdue?",
     "ix_audit_records_unsequenced": "the sequencer, in the order of acting",
     "ix_email_suppressions_expires_at": "a sweep",
     "ix_events_unsequenced": "the sequencer, in the order of telling",
