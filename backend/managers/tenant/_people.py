@@ -164,15 +164,6 @@ class People:
         """
         if tx.scope.actor == f"user:{user_id}":
             raise OwnAccountError
-        administers = await tx.scalar(
-            sa.select(UserRow.id).where(
-                UserRow.id == user_id,
-                UserRow.platform_role == ADMINISTRATOR,
-                UserRow.disabled.is_(False),
-            )
-        )
-        if administers is not None:
-            await refuse_last_administrator(tx)
         row = await self._locked(tx, user_id)
         slugs = await self._owned_alone(tx, user_id)
         if slugs:
@@ -180,6 +171,8 @@ class People:
                 f"Nobody else owns {', '.join(slugs)}: make somebody else owner first",
                 tenants=slugs,
             )
+        if row.platform_role == ADMINISTRATOR and not row.disabled:
+            await refuse_last_administrator(tx)
         return self._set(tx, row, disabled=True)
 
     async def enable(self, tx: Tx, user_id: str) -> User:
