@@ -42,7 +42,8 @@ from tests.support.errands import EVERYTHING
 from tests.support.operations import PROMISED
 from tests.support.platform import App
 
-pytestmark = pytest.mark.attack
+# Thousands of questions each: a minute where nothing else runs, five where much does.
+pytestmark = [pytest.mark.attack, pytest.mark.timeout(600)]
 
 ROWS = matrix()
 ASKED = [one for one in operations(PROMISED) if ROWS.get(one.name, ANYBODY) != ANYBODY]

@@ -36,12 +36,14 @@ class Plans:
         growing: Tables that grow with use.
         spanning: Indexes of those that an errand may walk through: partial ones, which hold what
             is open.
+        large: Tenants with many rows. Of another, PostgreSQL knows that it has few, and reads them.
         statements: How often each text ran.
         findings: What is wrong with which.
     """
 
     growing: frozenset[str]
     spanning: frozenset[str]
+    large: frozenset[str]
     statements: Counter[str] = field(default_factory=Counter)
     findings: dict[str, str] = field(default_factory=dict)
 
@@ -186,6 +188,9 @@ class _Postgresql(_Watcher):
         alone = re.fullmatch(
             r"\(\(?(?:\w+\.)?tenant_id = [^()]*(?:\([^()]*\))?[^()]*\)?\)", condition
         )
+        of = re.search(r"'([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})'", condition)
+        if alone and of and of[1] not in self._plans.large:
+            alone = None
         if index and index not in self._plans.spanning and not ordered and (alone or not condition):
             self._plans.blame(sql, f"{kind} on {table} using {index} {condition}")
         removed = sum(

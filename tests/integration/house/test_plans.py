@@ -141,7 +141,7 @@ async def test_no_statement_reads_more_than_it_needs(
     fill(database_url, ada.tenant.id, MESSAGES)
     fill(database_url, eve.tenant.id, MESSAGES // 20)
     await crowd(house, ada)
-    plans = Plans(GROWING, SPANNING)
+    plans = Plans(GROWING, SPANNING, frozenset({ada.tenant.id, eve.tenant.id}))
     # SQLite has none until the tick; PostgreSQL's own autovacuum sees to it within a minute.
     for statistics in [False, True] if house.platform.database.dialect == "sqlite" else [True]:
         if statistics:

@@ -217,6 +217,7 @@ class TestStocks:
             )
         )
         assert sorted(one.status_code for one in accepted) == [200, 409, 409]
+        assert await told(app, ada.tenant) == [("quota.reached", "quota:members", 1)]
         for page in accepted:
             assert ("Once there is room" in page.text) == (page.status_code == 409)
         # Nothing was left half done: who was kept out has neither a log-in nor a used-up link.
@@ -227,7 +228,6 @@ class TestStocks:
         )
         assert again.status_code == 200, again.text
         assert len((await ada.http.get("/api/v1/members")).json()["items"]) == 2
-        assert await told(app, ada.tenant) == [("quota.reached", "quota:members", 1)]
 
     async def test_waiting_jobs(self, root, ada):
         await limit(root, ada.tenant, jobs_waiting=2)
