@@ -266,8 +266,18 @@ class TenantManager:
         password_hash: str | None,
         platform_role: PlatformRole | None = None,
         audit_tenant_id: str = PLATFORM_TENANT,
+        email_proven: bool = True,
     ) -> User:
         """Create a person who logs in here with e-mail and password.
+
+        Args:
+            tx: Under an errand that may touch people.
+            email: Under which they log in.
+            name: For others.
+            password_hash: None: they cannot, yet.
+            platform_role: What they are to the platform.
+            audit_tenant_id: Whose trail tells of it.
+            email_proven: Whether they read the mail of this address, for all that is known.
 
         Raises:
             LoginExistsError: Somebody logs in with this e-mail already.
@@ -282,6 +292,7 @@ class TenantManager:
             platform_role=platform_role,
             disabled=False,
             created_at=tx.now(),
+            email_proven_at=tx.now() if email_proven else None,
         )
         try:
             async with tx.savepoint():
@@ -319,8 +330,23 @@ class TenantManager:
         tx.signal(PRINCIPALS, f"user:{row.id}")
         return user_of(row)
 
+    async def prove_email(self, tx: Tx, user_id: str) -> None:
+        """Note that a person reads the mail of their address, if nobody knew yet."""
+        await tx.execute(
+            sa.update(UserRow)
+            .where(UserRow.id == user_id, UserRow.email_proven_at.is_(None))
+            .values(email_proven_at=tx.now())
+            .execution_options(synchronize_session=False)
+        )
+
     async def set_password(
-        self, tx: Tx, *, email: str, password_hash: str, action: str = "user.password_reset"
+        self,
+        tx: Tx,
+        *,
+        email: str,
+        password_hash: str,
+        action: str = "user.password_reset",
+        email_proven: bool = False,
     ) -> User:
         """Replace a local log-in's password. Log-ins that it began go on: the caller ends them.
 
@@ -329,6 +355,10 @@ class TenantManager:
             email: Who logs in so.
             password_hash: Of the new one.
             action: What the trail calls it.
+            email_proven: Whoever sets it has just shown that they read the mail of this address.
+
+        Returns:
+            Who they were before: it says whether anybody had shown so.
 
         Raises:
             MemberNotFoundError: Nobody logs in with this e-mail.
@@ -341,10 +371,21 @@ class TenantManager:
         if row is None:
             detail = "Nobody logs in with this e-mail"
             raise MemberNotFoundError(detail)
+        before = user_of(row)
         row.password_hash = password_hash
+        if email_proven:
+            row.email_proven_at = tx.now()
         tx.audit(action, f"user:{row.id}")
         tx.signal(PRINCIPALS, f"user:{row.id}")
-        return user_of(row)
+        return before
+
+    async def has_password(self, tx: Tx, user_id: str, password_hash: str | None) -> bool:
+        """Whether a person's password is still this one, and may open something.
+
+        It stays so until ``tx`` ends: whoever sets another waits for that.
+        """
+        row = await tx.scalar(sa.select(UserRow).where(UserRow.id == user_id).with_for_update())
+        return row is not None and not row.disabled and row.password_hash == password_hash
 
     async def get_user(self, tx: ReadTx, user_id: str) -> User:
         """One person.
@@ -379,6 +420,7 @@ class TenantManager:
                 "platform_role": None,
                 "disabled": False,
                 "created_at": tx.now(),
+                "email_proven_at": None,
             },
             conflict=["issuer", "subject"],
         )
@@ -398,9 +440,13 @@ class TenantManager:
 
         Raises:
             RoleTooHighError: It says owner.
+            RoleUnknownError: The tenant has no such role: a name is worth nothing before somebody
+                says what it permits, for then it would be worth that.
+            StockReachedError: The tenant has as many members as it may.
         """
         if role == "owner":
             raise RoleTooHighError
+        await self.roles.refuse_higher(tx, role, None, tenant_id=tenant_id)
         row = await tx.scalar(
             sa.select(MembershipRow)
             .where(MembershipRow.tenant_id == tenant_id, MembershipRow.user_id == user_id)

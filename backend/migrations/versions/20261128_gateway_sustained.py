@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "20261128_gateway_sustained"
-down_revision = "20261128_tenant_usage"
+down_revision = "20261128_identity_mailed_links"
 branch_labels = None
 depends_on = None
 
