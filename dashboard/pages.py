@@ -161,7 +161,8 @@ class Input:
             ``number`` is a whole one, from 1.
         example: Shown in the empty field.
         help: Said on request.
-        usual: The role chosen at first, as the mightiest is no default; or the number.
+        usual: The role chosen at first, as the mightiest is no default; or the number, which else
+            is 1, or nothing where the form may be sent without it.
         required: Whether the form may be sent without it.
     """
 
@@ -617,8 +618,8 @@ def _input(
         )
         return datetime.combine(day, _END_OF_DAY) if day else None
     if one.kind == "number":
-        first = int(now or one.usual or 1)
-        return int(st.number_input(one.label, 1, None, first, key=key, help=one.help, width=width))
+        begin = int(now or one.usual or one.required) or None
+        return st.number_input(one.label, 1, None, begin, key=key, help=one.help, width=width)
     hidden = one.kind == "password"
     given = st.text_input(
         one.label,

@@ -17,6 +17,7 @@ _SHOWN: Final = 20
 _NEARLY: Final = 0.8
 _EVERY: Final = {1: "a second", 60: "a minute", 3600: "an hour", 86_400: "a day"}
 _CLASS: Final = "class:"
+_DAY: Final = 86_400
 
 
 def allowed(rate: models.RateOut | None, unit: str = "") -> str:
@@ -31,7 +32,8 @@ def allowed(rate: models.RateOut | None, unit: str = "") -> str:
 def whom(limit: models.LimitOut) -> str:
     """Return whom a limit is for, in words."""
     said = {"tenant": "The tenant", "caller": "Every caller", "route_class": "Requests to"}
-    return f"{said.get(limit.kind, limit.kind)} {limit.name}".strip()
+    found = f"{said.get(limit.kind, limit.kind)} {limit.name}".strip()
+    return f"{found} at {limit.route_class}" if limit.route_class else found
 
 
 def usage() -> None:
@@ -103,14 +105,29 @@ def _create(api: Api, body: models.LimitCreate) -> models.LimitOut:
     return api.create_limit(body)
 
 
-def body_of(who: str | None, burst: int, refill: int, seconds: int) -> models.LimitCreate:
+def of_a_day(most: int | None) -> models.RateModel | None:
+    """Return the second rate that allows so many a day; none without a number."""
+    return models.RateModel(burst=most, refill=most, seconds=_DAY) if most else None
+
+
+def body_of(
+    *,
+    who: str | None,
+    route_class: str | None,
+    burst: int,
+    refill: int,
+    seconds: int,
+    a_day: int | None,
+) -> models.LimitCreate:
     """Make a request of the form's fields: a caller, a class of routes, or every caller."""
     kind, name = "caller", ""
     if who and who.startswith(_CLASS):
         kind, name = "route_class", who.removeprefix(_CLASS)
     elif who:
         kind, _, name = who.partition(":")
-    made: dict[str, Any] = {"kind": kind, "name": name}
+    made: dict[str, Any] = {"kind": kind, "name": name, "route_class": route_class or ""}
+    if a_day:
+        made["sustained"] = of_a_day(a_day)
     rate = models.RateModel(burst=burst, refill=refill, seconds=seconds)
     return models.LimitCreate(**made, requests=rate)
 
@@ -120,22 +137,39 @@ def _change(limit: models.LimitOut) -> None:
     session = state.current()
     if limit.owner != "tenant" or not session.can("limit:write"):
         return
-    rate = limit.requests or models.RateOut(burst=1, refill=1, seconds=1)
     with st.form(f"limits-change-{limit.id}", border=False):
         fields = {
-            name: int(st.number_input(label, 1, 10**12, now, key=f"limits-{name}-{limit.id}"))
-            for name, label, now in (
-                ("burst", "Requests at once", rate.burst),
-                ("refill", "More requests", rate.refill),
-                ("seconds", "Every so many seconds", rate.seconds),
+            name: st.number_input(
+                label,
+                1,
+                10**12,
+                getattr(limit.requests, name, None),
+                key=f"limits-{name}-{limit.id}",
+            )
+            for name, label in (
+                ("burst", "Requests at once"),
+                ("refill", "More requests"),
+                ("seconds", "Every so many seconds"),
             )
         }
+        longer = limit.sustained or models.RateOut(burst=0, refill=0, seconds=_DAY)
+        most = st.number_input(
+            f"At most {_EVERY.get(longer.seconds, f'in {longer.seconds} s')}, 0 for no such limit",
+            0, 10**12, longer.burst, key=f"limits-sustained-{limit.id}",
+        )  # fmt: skip
         sent = st.form_submit_button("Change limit", type="primary")
     if not sent:
         return
     with problems.guard():
+        sustained = None
+        if most:
+            refill = longer.refill if most == longer.burst else int(most)
+            sustained = models.RateModel(burst=int(most), refill=refill, seconds=longer.seconds)
         body = models.LimitPut(
-            requests=models.RateModel(**fields),
+            requests=models.RateModel(**{name: int(n) for name, n in fields.items() if n})
+            if all(fields.values())
+            else None,
+            sustained=sustained,
             bytes=None if limit.bytes is None else _model(limit.bytes),
         )
         session.api.change_limit(limit.id, body, if_match=f'"{limit.version}"')
@@ -161,13 +195,14 @@ PAGE: Final = ListPage(
     columns=(
         Column("name", "Of", "strong", value=whom),
         Column("requests", "Requests", value=lambda one: allowed(one.requests)),
+        Column("sustained", "Over longer", value=lambda one: allowed(one.sustained)),
         Column("bytes", "Bytes", value=lambda one: allowed(one.bytes, "bytes")),
         Column("concurrency", "At the same time"),
         Column("owner", "Set by", "badge"),
         Column("updated_at", "Since (UTC)", "time"),
     ),
-    facts=(Column("updated_by", "Set by", "who"),),
-    export=("id", "owner", "kind", "name", "updated_at"),
+    facts=(Column("cost", "One counts for"), Column("updated_by", "Set by", "who")),
+    export=("id", "owner", "kind", "name", "route_class", "updated_at"),
     form=Form(
         inputs=(
             Input(
@@ -175,9 +210,17 @@ PAGE: Final = ListPage(
                 help="client:, api_key: or user: and an id, or class: and a class of routes such "
                 "as class:emails. Empty: every caller.",
             ),
+            Input(
+                "route_class", "Their use of class (optional)", example="emails", required=False,
+                help="For one caller: what they may of this class of routes alone.",
+            ),
             Input("burst", "Requests at once", "number", usual="100"),
             Input("refill", "More requests", "number", usual="100"),
             Input("seconds", "Every so many seconds", "number", usual="60"),
+            Input(
+                "a_day", "At most a day (optional)", "number", required=False,
+                help="A second rate, over a longer time; both hold.",
+            ),
         ),
         body=body_of,
         call=_create,

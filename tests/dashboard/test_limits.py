@@ -25,12 +25,43 @@ class TestLimits:
         assert platform.called("POST", "limits")[0].body == {
             "kind": "route_class",
             "name": "emails",
+            "route_class": "",
             "requests": {"burst": 40, "refill": 20, "seconds": 60},
         }
         row = screen.rows("limits")[0]
         assert row["name"] == "Requests to emails"
         assert row["requests"] == "40, then 20 a minute"
         assert row["owner"] == "tenant"
+
+    def test_sets_one_for_a_caller_in_a_class_and_a_day(self, visit, platform):
+        screen = visit("limits").click("limits-new")
+        screen.app.text_input(key="limits-new-who").set_value("client:es_x")
+        screen.app.text_input(key="limits-new-route-class").set_value("emails")
+        screen.app.number_input(key="limits-new-a-day").set_value(500)
+        screen.press("Set limit")
+        rate = {"burst": 100, "refill": 100, "seconds": 60}
+        day = {"burst": 500, "refill": 500, "seconds": 86_400}
+        assert platform.called("POST", "limits")[0].body == {
+            "kind": "client",
+            "name": "es_x",
+            "route_class": "emails",
+            "requests": rate,
+            "sustained": day,
+        }
+        row = screen.rows("limits")[0]
+        assert (row["name"], row["sustained"]) == (
+            "client es_x at emails",
+            "500, then 500 a day",
+        )
+        (limit,) = platform.items("limits")
+        for most, kept in ((None, day), (70, day | {"burst": 70, "refill": 70}), (0, None)):
+            screen.app.session_state["limits-open"] = limit["id"]
+            screen.app.run()
+            if most is not None:
+                screen.app.number_input(key=f"limits-sustained-{limit['id']}").set_value(most)
+            screen.press("Change limit")
+            changed = platform.items("limits")[0]
+            assert (changed["requests"], changed["sustained"]) == (rate, kept)
 
     def test_says_what_is_wrong_with_one(self, visit):
         screen = visit("limits").click("limits-new")
@@ -62,3 +93,13 @@ class TestPlatformLimits:
         assert (row["name"], row["tenant_id"]) == ("The tenant", "every tenant")
         assert row["requests"] == "3000, then 2000 a second"
         assert row["concurrency"] == "500"
+
+    def test_says_what_a_request_of_a_class_costs(self, visit, platform):
+        screen = visit("platform_limits").click("platform-limits-new")
+        screen.app.text_input(key="platform-limits-new-route-class").set_value("emails")
+        screen.app.number_input(key="platform-limits-new-cost").set_value(5)
+        screen.press("Set limit")
+        body = platform.called("POST", "platform/limits")[0].body
+        assert (body["kind"], body["name"], body["cost"]) == ("route_class", "emails", 5)
+        assert "concurrency" not in body
+        assert screen.rows("platform-limits")[0]["name"] == "Requests to emails"
