@@ -184,7 +184,7 @@ def compose(
     database.signals.subscribe(KEYS_GONE, security.forget)
     audit = hold(AuditManager())
     tenants = hold(TenantManager(Roles(house.permissions, house.role_holders), settings.tenant))
-    database.signals.subscribe(QUOTAS_CHANGED, tenants.quotas.forget)
+    database.signals.subscribe(QUOTAS_CHANGED, tenants.forget_quotas)
     jobs = hold(OrchestratorManager(settings=settings.orchestrator, quotas=tenants.quotas))
     monitoring = hold(MonitoringManager())
     emails = hold(

@@ -38,7 +38,7 @@ async def reset_password(platform: Platform, email: str, password: str) -> None:
     """
     hashed = await asyncio.to_thread(hash_password, password)
     async with platform.database.transaction(SystemScope(ACCOUNT, actor=OPERATOR)) as tx:
-        await platform.of(IdentityManager).accounts.replace_password(tx, email, hashed)
+        await platform.of(IdentityManager).accounts.replace_password(tx, email, hashed, owner=True)
 
 
 async def _list(platform: Platform, options: argparse.Namespace) -> None:

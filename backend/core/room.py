@@ -157,8 +157,9 @@ class Room(Generic[M]):
         name: The folder's name; its section of the settings has the same.
         manager: The class whose one instance a process has; what is declared here gets it.
         models: The room's tables.
-        role_holders: Those of them whose rows hold a role of their tenant, in the column ``role``;
-            all rows, or those that a class method ``holds`` gives the condition of.
+        role_holders: Those of them whose rows hold a role of their tenant, or hand it out by
+            themselves: the rows with its name in the column ``role``, or those that a class method
+            ``holds`` gives the condition of, from that name.
         permissions: ``noun:verb`` to the built-in roles that hold it.
         errands: Its work across tenants.
         along: Tables of its own that every request's transaction may touch, whatever its errand.

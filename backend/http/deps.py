@@ -66,7 +66,9 @@ def too_old(max_age_seconds: int) -> LogInTooOldError:
     )
 
 
-def requires(permission: str, *, errand: Errand | None = None, fresh: bool = False) -> Any:
+def requires(
+    permission: str, *, errand: Errand | None = None, fresh: bool = False, counted: bool = True
+) -> Any:
     """The caller's scope, once the caller is known to hold ``permission``.
 
     Args:
@@ -76,6 +78,7 @@ def requires(permission: str, *, errand: Errand | None = None, fresh: bool = Fal
             confines each statement by hand.
         fresh: The act is dangerous: of people the pipeline asks for a recent log-in, by the
             head of the request. Programs have none and are not asked.
+        counted: Whether the request is one of those that a tenant has so many of.
     """
 
     async def check(request: Request, principal: Caller) -> Scope | SystemScope:
@@ -95,6 +98,7 @@ def requires(permission: str, *, errand: Errand | None = None, fresh: bool = Fal
 
     check.permission = permission  # type: ignore[attr-defined]
     check.fresh = fresh  # type: ignore[attr-defined]
+    check.counted = counted  # type: ignore[attr-defined]
     return Depends(check)
 
 

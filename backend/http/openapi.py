@@ -45,7 +45,7 @@ _COMMON: Final = {
     "401": "Authentication required",
     "413": "The request is too large",
     "422": "A value is not acceptable",
-    "429": "Over the rate limit; see Retry-After",
+    "429": "Over the rate limit, or all of a quota is used; see Retry-After",
     "500": "A bug; nothing was changed",
     "503": "Temporarily unavailable; see Retry-After",
 }

@@ -1,9 +1,9 @@
 """The way of every request, on both planes, as one straight function.
 
 Order: request id and trace, the route, the host, coarse limit (before any database work),
-authentication, quota by tenant, client and class of route, permission, 404 and 405, the parameters'
-names, and only then the body: its
-announced length, itself if it is large, idempotent replay, the router. Who is refused is refused by
+authentication, limits by tenant, client and class of route, permission, 404 and 405, the
+parameters' names, the tenant's quota of requests, and only then the body: its announced length,
+itself if it is large, idempotent replay, the router. Who is refused is refused by
 the head of the request alone: reading and parsing thirty megabytes for somebody who may not send
 them takes the time of everybody else. Whatever fails on the way becomes problem details. One flat
 callable instead of eight nested middlewares: each nesting costs a frame and a wrapped ``send`` on
@@ -111,6 +111,12 @@ class Gate(Protocol):
         """Charge a known caller ``cost`` requests and ``size`` bytes to a class of routes.
 
         At once, or when whoever counts for all processes has answered.
+        """
+
+    def count(self, principal: Principal) -> Awaitable[None] | None:
+        """Count a request among those that its tenant has so many of; raises when there are none.
+
+        None: it is counted; else what to wait for, which raises likewise.
         """
 
     def note_limited(self, verdict: Verdict) -> None:
@@ -293,14 +299,18 @@ class Pipeline:
             if target.permission or path.startswith(_API):
                 raise UnauthenticatedError(headers={"WWW-Authenticate": "Bearer"})
             limit = min(limit, _STRANGER_BYTES)
-        elif target.permission and target.permission not in principal.permissions:
-            raise lacks(target.permission)
-        elif target.fresh and (seconds := self._gate.missed_max_age(principal)) is not None:
-            raise too_old(seconds)
+        else:
+            self._refuse_forbidden(principal, target)
         if target.allow is not None:  # what is no route asks for no permission
             raise _miss(target.allow)
         if scope["query_string"] and target.query is not None:
             refuse_unknown_parameters(target.query, scope["query_string"])
+        if principal is not None and target.counted and not principal.console:
+            # What is refused by its head costs its tenant nothing of the day; nor does the console,
+            # where somebody must yet be able to stop whoever has used it up.
+            waiting = self._gate.count(principal)
+            if waiting is not None:
+                await waiting
         # From here on the body may come. The usual one is announced, and small.
         length = headers.get(b"content-length", b"")
         if not (length.isdigit() and int(length) <= self._body_bytes <= limit):
@@ -317,6 +327,12 @@ class Pipeline:
             await self._serve_once(scope, target, principal, key, receive, send)
             return
         await target.app(scope, receive, send)
+
+    def _refuse_forbidden(self, principal: Principal, target: Target) -> None:
+        if target.permission and target.permission not in principal.permissions:
+            raise lacks(target.permission)
+        if target.fresh and (seconds := self._gate.missed_max_age(principal)) is not None:
+            raise too_old(seconds)
 
     async def _admit(
         self,

@@ -58,6 +58,7 @@ class Target(NamedTuple):
         query: The parameters of its query by name, and whether one may be given several times;
             None: it says itself what it takes.
         fresh: Whether a person's log-in must be a recent one.
+        counted: Whether it is one of the requests that a tenant has so many of a day.
         allow: None for a route. Else there is none, and these are the path's methods: 404 when
             there are none either, 405 otherwise.
     """
@@ -70,6 +71,7 @@ class Target(NamedTuple):
     app: ASGIApp
     query: Mapping[str, bool] | None = None
     fresh: bool = False
+    counted: bool = True
     allow: tuple[str, ...] | None = None
 
 
@@ -154,9 +156,11 @@ class RouteTable:
             if path is None or not methods:
                 raise RouteClashError(f"{path or repr(context.route)} is no route with methods")
             permission, query = permission_of(context), _query_of(context)
-            fresh = is_fresh(context)
+            fresh, counted = is_fresh(context), _is_counted(context)
             for method in methods:
-                shape = self._add(method, path, permission, 1, control_plane, query, fresh=fresh)
+                shape = self._add(
+                    method, path, permission, 1, control_plane, query, fresh=fresh, counted=counted
+                )
                 _refuse_hidden(method, shape, before)
                 before.append((method, shape))
         for route in data_routes:
@@ -174,6 +178,7 @@ class RouteTable:
         query: Mapping[str, bool] | None,
         *,
         fresh: bool = False,
+        counted: bool = True,
     ) -> tuple[str, ...]:
         if not path.startswith("/"):
             raise RouteClashError(f"{path!r} does not begin with a slash")
@@ -195,7 +200,9 @@ class RouteTable:
             other = node.targets[method].template
             raise RouteClashError(f"{method} {path} is claimed twice, the other time as {other}")
         rule = self._rule_of(path)
-        node.targets[method] = Target(path, permission, rule[1], rule[0], cost, app, query, fresh)
+        node.targets[method] = Target(
+            path, permission, rule[1], rule[0], cost, app, query, fresh, counted
+        )
         self._depth = max(self._depth, len(shape))
         if "{}" not in shape:
             self._spelled[path] = node.targets
@@ -284,6 +291,11 @@ def permission_of(context: RouteContext) -> str:
 def is_fresh(context: RouteContext) -> bool:
     """Whether the route's ``requires(...)`` asks for a recent log-in."""
     return any(getattr(dependant.call, "fresh", False) for dependant in _dependants_of(context))
+
+
+def _is_counted(context: RouteContext) -> bool:
+    """Whether the route's ``requires(...)`` says nothing else."""
+    return all(getattr(dependant.call, "counted", True) for dependant in _dependants_of(context))
 
 
 def _query_of(context: RouteContext) -> dict[str, bool] | None:

@@ -55,6 +55,7 @@ class TestPages:
                     "identity_providers",
                     "limits",
                     "platform_limits",
+                    "access_reviews",
                 ],
             ),
         ],

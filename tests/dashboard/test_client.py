@@ -167,6 +167,7 @@ class TestApi:
                     "reason": None,
                     "state_since": None,
                     "purge_at": None,
+                    "plan": "unlimited",
                 },
             )
 

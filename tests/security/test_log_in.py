@@ -12,9 +12,12 @@ import httpx
 import pytest
 from sqlalchemy import event
 
+from backend.core.ids import uuid7
 from backend.managers.identity._password import verify_password
 from backend.managers.tenant import User
 from tests.security.conftest import CONSOLE_SECRET, REDIRECT, People
+from tests.support.invitations import token_of
+from tests.support.operations import PROMISED
 from tests.support.passwords import PASSWORD
 from tests.support.platform import App
 
@@ -53,6 +56,20 @@ async def code_of(http: httpx.AsyncClient, address: str = AUTHORIZE) -> str:
     found = dict(parse_qsl(urlsplit(back.headers["location"]).query))
     assert found["iss"] == "http://localhost:8400", "whose answer it is (RFC 9207)"
     return found["code"]
+
+
+RETURN_TO = "/oauth/invitation?token=none"
+
+
+def html_operations() -> list[tuple[str, str]]:
+    """The pages of the issuer, by the committed document."""
+    return [
+        (method.upper(), path)
+        for path, item in PROMISED["paths"].items()
+        for method, operation in item.items()
+        if path.startswith("/oauth/")
+        and any("text/html" in one.get("content", {}) for one in operation["responses"].values())
+    ]
 
 
 def session_of(http: httpx.AsyncClient) -> str:
@@ -289,6 +306,66 @@ class TestCrossSite:
         answer = await victim.post("/oauth/login", data=form)
         assert answer.status_code == 403
         assert SESSION not in str(answer.headers)
+
+    async def test_no_form_is_sent_from_elsewhere(self, app: App) -> None:
+        """Each form that a page of the issuer has, by the document: who adds one is asked too."""
+        ada = await app.caller("owner")
+        body = {"email": "new@example.test", "role": "viewer"}
+        link = (await ada.http.post("/api/v1/invitations", json=body)).json()["link"]
+        # A value that is one: of the attacker's own browser.
+        evil, victim = app.client(), app.client()
+        page = await evil.get("/oauth/login", params={"return_to": RETURN_TO})
+        csrf = re.search(r'name="csrf" value="([^"]+)"', page.text)
+        assert csrf is not None
+        await victim.get("/oauth/login", params={"return_to": RETURN_TO})
+        form = {
+            "return_to": RETURN_TO,
+            "token": token_of(link),
+            "email": "new@example.test",
+            "name": "N",
+            "password": PASSWORD,
+            "again": PASSWORD,
+            "code": "123456",
+        }
+        forms = {path for method, path in html_operations() if method == "POST"}
+        forms -= {"/oauth/authorize", "/oauth/logout"}  # changes nothing; asks first
+        assert len(forms) >= 5
+        for path in sorted(forms):
+            if path == "/oauth/password-reset":
+                del form["token"]  # it is none of its links
+            for more in ({}, {"csrf": csrf[1]}, {"csrf": "0" * 64}):
+                answer = await victim.post(path, data=form | more)
+                assert answer.status_code == 403, (path, more)
+            own = await victim.get(path, params={"return_to": RETURN_TO, "token": token_of(link)})
+            mine = re.search(r'name="csrf" value="([^"]+)"', own.text)
+            if mine is not None:
+                answer = await victim.post(
+                    path,
+                    data=form | {"csrf": mine[1]},
+                    headers={"Origin": "https://evil.example"},
+                )
+                assert answer.status_code == 403, path
+        assert (await ada.http.get("/api/v1/members")).json()["items"] == []
+
+    async def test_no_page_by_the_document_is_framed_or_kept(self, app: App) -> None:
+        seen = 0
+        for method, path in html_operations():
+            where = path.replace("{provider_id}", uuid7())
+            given = {"return_to": RETURN_TO, "token": "t", "code": "c", "state": "s"}
+            http = app.client()
+            for values in ({}, given):
+                sent: dict[str, Any] = {"params" if method == "GET" else "data": values}
+                page = await http.request(method, where, **sent)
+                if not page.headers.get("content-type", "").startswith("text/html"):
+                    continue
+                seen += 1
+                assert page.headers["x-frame-options"] == "DENY", (method, path)
+                policy = page.headers["content-security-policy"]
+                assert "frame-ancestors 'none'" in policy, (method, path)
+                assert "default-src 'none'" in policy, (method, path)
+                assert "script-src" not in policy, (method, path)
+                assert page.headers["cache-control"] == "no-store", (method, path)
+        assert seen >= len(html_operations())
 
     async def test_no_page_is_framed(self, app: App, people: People) -> None:
         """Clickjacking: every page that the issuer shows."""

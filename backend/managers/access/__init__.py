@@ -4,11 +4,12 @@ Owns ``access_reviews`` and ``access_review_lines``; asks the rooms of people, c
 who holds something.
 """
 
-from backend.core.room import ADMIN, OPERATOR, WORKFLOW, Room
+from backend.core.room import ADMIN, OPERATOR, WORKFLOW, Room, Tick
 from backend.managers.access._holders import Holder
 from backend.managers.access._reviews import Review, ReviewLine
-from backend.managers.access.errands import ACCESS
+from backend.managers.access.errands import ACCESS, OVERDUE
 from backend.managers.access.errors import (
+    AccessGrownError,
     DueDateInvalidError,
     HolderNotFoundError,
     ReviewClosedError,
@@ -30,17 +31,22 @@ ROOM = Room(
         "access_review:read": OPERATOR,
         "access_review:write": ADMIN,
     },
-    errands=(ACCESS,),
+    errands=(ACCESS, OVERDUE),
     events={
         "access_review.opened": "access_review:read",
         "access_review.closed": "access_review:read",
+        "access_review.overdue": "access_review:read",
     },
+    ticks=(
+        Tick("access.overdue", 60, lambda access, database: access.reviews.tell_overdue(database)),
+    ),
     routers=(router,),
 )
 
 __all__ = [
     "ACCESS",
     "ROOM",
+    "AccessGrownError",
     "AccessManager",
     "DueDateInvalidError",
     "Evidence",

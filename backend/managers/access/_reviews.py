@@ -1,5 +1,6 @@
 """Access reviews: who holds what is written down, and each line is kept or taken away."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,11 +8,15 @@ from typing import Final, Literal
 
 import sqlalchemy as sa
 
-from backend.core.database import ReadTx, Tx
+from backend.core.context import SystemScope
+from backend.core.database import Database, ReadTx, Tx
+from backend.core.errors import UnavailableError
 from backend.core.ids import uuid7
 from backend.core.paging import newest
 from backend.managers.access._holders import Holders
+from backend.managers.access.errands import OVERDUE
 from backend.managers.access.errors import (
+    AccessGrownError,
     DueDateInvalidError,
     HolderNotFoundError,
     ReviewClosedError,
@@ -21,8 +26,12 @@ from backend.managers.access.errors import (
 )
 from backend.managers.access.models import ReviewLineRow, ReviewRow
 
+logger = logging.getLogger(__name__)
+
 Decision = Literal["keep", "revoke"]
 _MOST_LINES: Final = 2000
+_SHOWN: Final = 5
+_TOLD_AT_ONCE: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +167,7 @@ class Reviews:
             HolderNotFoundError: A subject has no line.
             RoleTooHighError: What is to be taken away has permissions the remover lacks.
             LastOwnerError: It would leave the tenant without an owner.
+            AccessGrownError: What is to be kept has gained permissions since the review began.
         """
         row = await self._locked(tx, review_id)
         found = await tx.scalars(
@@ -173,9 +183,11 @@ class Reviews:
             subject: "keep" for subject, line in lines.items() if keep_rest and not line.decision
         }
         wanted.update(decisions)
+        fresh = {one for one, decision in wanted.items() if lines[one].decision != decision}
+        await self._refuse_grown(tx, [lines[one] for one in fresh if wanted[one] == "keep"])
         for subject, decision in wanted.items():
             line = lines[subject]
-            if line.decision == decision:
+            if subject not in fresh:
                 continue
             if line.decision is not None:
                 raise ReviewClosedError(f"{subject} is decided already: {line.decision}")
@@ -190,6 +202,51 @@ class Reviews:
                 decision=decision,
             )
         return _review(tx, row, sum(line.decision is None for line in lines.values()))
+
+    async def _refuse_grown(self, tx: Tx, kept: Sequence[ReviewLineRow]) -> None:
+        now = await self._holders.find_some(tx, {line.subject for line in kept})
+        may = {one.subject: one.permissions for one in now}
+        for line in sorted(kept, key=lambda line: line.name):
+            if gained := sorted(may.get(line.subject, frozenset()).difference(line.permissions)):
+                shown = ", ".join(gained[:_SHOWN]) + (" ..." if len(gained) > _SHOWN else "")
+                raise AccessGrownError(
+                    f"{line.name} has gained {shown} since the review began: "
+                    "take it away, or begin another review",
+                    subject=line.subject,
+                )
+
+    async def tell_overdue(self, database: Database) -> None:
+        """Emit an event, once, for each review that is due and not closed; of all tenants."""
+        try:
+            await self._tell_overdue(database)
+        except UnavailableError:
+            logger.warning("overdue_waits_for_the_database")
+
+    async def _tell_overdue(self, database: Database) -> None:
+        scope = SystemScope(OVERDUE)
+        due = (ReviewRow.closed_at.is_(None), ReviewRow.overdue_told_at.is_(None))
+        async with database.read(scope) as view:
+            found = await view.execute(
+                sa.select(ReviewRow.tenant_id, ReviewRow.id)
+                .where(*due, ReviewRow.due_at <= view.now())
+                .order_by(ReviewRow.due_at)
+                .limit(_TOLD_AT_ONCE)
+            )
+        for tenant_id, review_id in found.all():
+            async with (
+                database.transaction(scope) as tx,
+                tx.within(tenant_id) as part,
+            ):
+                told = await part.scalar(
+                    sa.update(ReviewRow)
+                    .where(ReviewRow.tenant_id == tenant_id, ReviewRow.id == review_id, *due)
+                    .values(overdue_told_at=part.now())
+                    .returning(ReviewRow.name)
+                )
+                if told is not None:
+                    undecided = (await self._undecided(part, [review_id])).get(review_id, 0)
+                    target = f"access_review:{review_id}"
+                    part.emit("access_review.overdue", target, name=told, undecided=undecided)
 
     async def close(self, tx: Tx, review_id: str) -> Review:
         """End a review of which every line is decided.

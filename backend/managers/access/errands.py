@@ -15,3 +15,6 @@ ACCESS: Final = Errand(
     confined=True,
 )
 """One tenant's members, clients and keys; statements on people are confined by their managers."""
+
+OVERDUE: Final = Errand("access.overdue", tables_of(ReviewRow))
+"""The reviews of all tenants, to tell of those that nobody closed in time."""

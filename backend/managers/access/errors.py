@@ -27,6 +27,12 @@ class ReviewUndecidedError(ConflictError):
     code, title = "access.review_undecided", "Some lines are not decided"
 
 
+class AccessGrownError(ConflictError):
+    """Keeping a line would keep what nobody has looked at."""
+
+    code, title = "access.grown", "Somebody may do more than the review says"
+
+
 class TooManyHoldersError(ConflictError):
     """One review has a bound, and so has what a request looks through."""
 

@@ -1,10 +1,17 @@
 """Tables of access reviews. Private: other managers ask the manager."""
 
 from datetime import datetime
+from typing import Final
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.core.database import Base, Id, Json, TenantOwned
+
+_OPEN: Final = sa.and_(
+    sa.column("closed_at", sa.DateTime).is_(None),
+    sa.column("overdue_told_at", sa.DateTime).is_(None),
+)
 
 
 class ReviewRow(TenantOwned, Base):
@@ -18,6 +25,17 @@ class ReviewRow(TenantOwned, Base):
     created_at: Mapped[datetime]
     closed_by: Mapped[str | None]
     closed_at: Mapped[datetime | None]
+    overdue_told_at: Mapped[datetime | None]
+
+    # Of all tenants' the few that nobody has closed are looked at every minute.
+    __table_args__ = (
+        sa.Index(
+            "ix_access_reviews_open",
+            "due_at",
+            sqlite_where=_OPEN,
+            postgresql_where=_OPEN,
+        ),
+    )
 
 
 class ReviewLineRow(TenantOwned, Base):

@@ -13,6 +13,7 @@ from backend.http.reply import IdempotencyKeyReusedError, leads_to, problems, re
 from backend.http.schemas import view
 from backend.managers.access.errands import ACCESS
 from backend.managers.access.errors import (
+    AccessGrownError,
     DueDateInvalidError,
     HolderNotFoundError,
     ReviewClosedError,
@@ -166,6 +167,7 @@ async def get_access_review(
             RoleTooHighError,
             ReviewClosedError,
             LastOwnerError,
+            AccessGrownError,
             *_POSTED,
         ),
     },

@@ -143,6 +143,7 @@ class GatewayManager:
         self._database = database
         self._identity = identity
         self._settings = settings
+        self._requests = tenants.requests
         self._shared = shared
         self._limiter: FailoverLimiter | GcraLimiter = shared or limiter
         self._coarse = Level(
@@ -255,6 +256,17 @@ class GatewayManager:
             size=min(size, plan.most_bytes) if size else 0,
             slots=plan.slots,
         )
+
+    def count(self, principal: Principal) -> Awaitable[None] | None:
+        """Count a request that is about to be served against its tenant's day and month.
+
+        Returns:
+            None: it is counted; else what to wait for, which raises as this does.
+
+        Raises:
+            QuotaReachedError: The tenant has no more of them.
+        """
+        return self._requests.take(self._database, principal.tenant_id)
 
     def note_limited(self, verdict: Verdict) -> None:
         """Count a refusal by a limit."""

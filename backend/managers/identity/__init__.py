@@ -115,7 +115,7 @@ ROOM = Room(
         InvitationRow,
         PasswordReset,
     ),
-    role_holders=(OauthClient, InvitationRow),
+    role_holders=(OauthClient, InvitationRow, IdentityProviderRow),
     permissions={
         "client:read": OPERATOR,
         "client:write": ADMIN,

@@ -19,6 +19,7 @@ from backend.core.context import Scope, SystemScope
 from backend.core.database import Database, ReadTx, Tx
 from backend.core.ids import PLATFORM_TENANT
 from backend.kit import credentials
+from backend.managers.identity._devices import account_of
 from backend.managers.identity._failures import (
     Failure,
     FailureAudit,
@@ -28,6 +29,7 @@ from backend.managers.identity._failures import (
 from backend.managers.identity._logins import LogIns, Peer
 from backend.managers.identity._mail import SendMail, reset_text
 from backend.managers.identity._password import refuse_weak
+from backend.managers.identity._totp import SecondFactors
 from backend.managers.identity.errands import ACCOUNT
 from backend.managers.identity.errors import (
     PasswordWrongError,
@@ -65,6 +67,7 @@ class Accounts:
         settings: IdentitySettings,
         *,
         log_ins: LogIns,
+        second_factors: SecondFactors,
         limits: FailureLimits,
         failures: FailureAudit,
         jobs: OrchestratorManager | None,
@@ -74,6 +77,7 @@ class Accounts:
         self._tenants = tenants
         self._settings = settings
         self._log_ins = log_ins
+        self._second_factors = second_factors
         self._limits = limits
         self._failures = failures
         self._send_mail = send_mail
@@ -104,7 +108,7 @@ class Accounts:
             user = await self._tenants.get_user(view, user_id)
             found = await self._tenants.find_login(view, user.email)
         refuse_weak(new, user.email)
-        account = f"login:{email_identity(user.email)}"
+        account = account_of(user.email)
         # Charged before the hash is computed, as a log-in is.
         self._limits.charge(peer.address, account)
         encoded = found[1] if found is not None and found[0].id == user.id else None
@@ -123,6 +127,9 @@ class Accounts:
         hashed = await asyncio.to_thread(hash_password, new)
         scope = SystemScope(ACCOUNT, actor=f"user:{user.id}", request_id=peer.request_id)
         async with self._database.transaction(scope) as tx:
+            # Another may have been set while this one was looked at, to put out whoever knows it.
+            if not await self._tenants.has_password(tx, user.id, encoded):
+                raise PasswordWrongError().at("old_password")
             await self.replace_password(
                 tx, user.email, hashed, action="user.password_changed", but=session_id
             )
@@ -200,8 +207,10 @@ class Accounts:
         self._limits.charge(peer.address, f"reset_link:{peer.address}")
         raise ResetUnknownError
 
-    async def reset_password(self, token: str, password: str, peer: Peer) -> None:
+    async def reset_password(self, token: str, password: str, peer: Peer) -> str:
         """Set a new password by a link, which is spent, and end all of the person's log-ins.
+
+        Returns the cookie that makes the browser at hand a known one; no other is any more.
 
         Raises:
             ResetUnknownError: As for :meth:`find_reset`.
@@ -223,7 +232,8 @@ class Accounts:
             )
             if spent is None or (await self._tenants.get_user(tx, spent)).disabled:
                 raise ResetUnknownError
-            await self.replace_password(tx, user.email, hashed)
+            await self.replace_password(tx, user.email, hashed, owner=True)
+            return await self._log_ins.remember_device(tx, user.email)
 
     async def replace_password(
         self,
@@ -233,8 +243,14 @@ class Accounts:
         *,
         action: str = "user.password_reset",
         but: str = "",
+        owner: bool = False,
     ) -> None:
         """Set a password, make all links for another one void, and end the log-ins of the old one.
+
+        An invitation's link is shown to whoever invites, so a log-in may be made by somebody whose
+        address it is not, with a second factor that whoever it is does not have. So the first time
+        that somebody shows it to be theirs, that goes as well. Afterwards it stays: who reads the
+        mail of an address is not let in without the second factor.
 
         Args:
             tx: Under the errand ACCOUNT.
@@ -242,13 +258,17 @@ class Accounts:
             password_hash: Of the new one.
             action: What the trail calls it.
             but: The session that goes on.
+            owner: Whether whoever sets it has shown that they read the mail of the address, or the
+                operator answers for them.
 
         Raises:
             MemberNotFoundError: Nobody logs in with this e-mail.
         """
         user = await self._tenants.set_password(
-            tx, email=email, password_hash=password_hash, action=action
+            tx, email=email, password_hash=password_hash, action=action, email_proven=owner
         )
+        if owner and user.email_proven_at is None:
+            await self._second_factors.reset(tx, user.id)
         await self._forget_links(tx, user.id)
         await self._log_ins.end_all(tx, user.id, but=but)
 

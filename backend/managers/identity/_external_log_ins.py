@@ -30,7 +30,7 @@ from backend.managers.identity._providers import IdentityProvider, IdentityProvi
 from backend.managers.identity.errands import AUTHENTICATE
 from backend.managers.identity.errors import ExternalLogInError
 from backend.managers.identity.models import ExternalLogInRow
-from backend.managers.tenant import TenantManager, User
+from backend.managers.tenant import RoleUnknownError, StockReachedError, TenantManager, User
 
 logger = logging.getLogger(__name__)
 
@@ -236,7 +236,13 @@ class ExternalLogIns:
             # Out of all groups, or never in one. A place from another day is no longer theirs.
             raise ExternalLogInError("no_place", provider.id)
         if membership is None or membership.role != role:
-            await self._tenants.place(tx, tenant_id=provider.tenant_id, user_id=user.id, role=role)
+            try:
+                await self._tenants.place(
+                    tx, tenant_id=provider.tenant_id, user_id=user.id, role=role
+                )
+            except (RoleUnknownError, StockReachedError) as exc:
+                # The role of the mapping is gone, or there is no room for another member.
+                raise ExternalLogInError("no_place", provider.id) from exc
 
 
 def _is_id(text: str) -> bool:

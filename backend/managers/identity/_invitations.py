@@ -5,13 +5,16 @@ for a while. Who has no log-in of this address sets one up, with a password that
 knew; who has one must be logged in with it. Only then, and if whoever invited could still do so, is
 a membership made. So a log-in that one tenant had made opens no door of another: without the link
 it is not let in, and with the link alone it is not either.
+
+Whoever invites is shown a link too, and may keep it for themselves. So it proves nothing of the
+mailbox: the one that is mailed is another.
 """
 
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import urlencode
 
 import sqlalchemy as sa
@@ -90,6 +93,14 @@ class Offer:
     known: User | None
 
 
+class _Links(NamedTuple):
+    """Both links of an invitation, and what is kept of them."""
+
+    shown: str
+    mailed: str | None
+    hashes: tuple[bytes, bytes | None]
+
+
 class Invitations:
     """Making, revoking and accepting them.
 
@@ -146,9 +157,9 @@ class Invitations:
         if found is not None and await self._tenants.is_member(tx, found[0].id):
             raise MemberExistsError
         tenant = await self._tenants.get_tenant(tx, tx.tenant_id)
-        row, link = await self._add(tx, email=email, name=name, role=role, by_platform=False)
-        await self._mail(tx, row, link, tenant)
-        return _invitation(tx, row), link
+        row, links = await self._add(tx, email=email, name=name, role=role, by_platform=False)
+        await self._mail(tx, row, links, tenant)
+        return _invitation(tx, row), links.shown
 
     async def invite_owner(self, tx: Tx, tenant: Tenant, email: str) -> str:
         """Invite a tenant's owner on the platform's behalf; returns the link.
@@ -165,9 +176,9 @@ class Invitations:
                 .values(open_key=None, revoked_at=tx.now())
                 .execution_options(synchronize_session=False)
             )
-            row, link = await self._add(part, email=email, name="", role="owner", by_platform=True)
-        await self._mail(tx, row, link, tenant)
-        return link
+            row, links = await self._add(part, email=email, name="", role="owner", by_platform=True)
+        await self._mail(tx, row, links, tenant)
+        return links.shown
 
     async def list(
         self, tx: ReadTx, *, limit: int, before_id: str | None = None
@@ -215,17 +226,16 @@ class Invitations:
             )
         ):
             raise InvitationExistsError
-        token = secrets.token_urlsafe(32)
-        row.token_hash = credentials.digest_of(token)
+        links = self._new_links()
+        row.token_hash, row.mailed_hash = links.hashes
         row.open_key = email_identity(row.email)
         row.invited_by, row.by_platform = tx.scope.actor, False
         row.expires_at = self._end(tx)
         tx.audit("invitation.renewed", f"invitation:{row.id}", email=row.email, role=row.role)
         tx.emit("invitation.renewed", f"invitation:{row.id}", email=row.email, role=row.role)
         await tx.session.flush()
-        link = self._link(token)
-        await self._mail(tx, row, link, await self._tenants.get_tenant(tx, tx.tenant_id))
-        return _invitation(tx, row), link
+        await self._mail(tx, row, links, await self._tenants.get_tenant(tx, tx.tenant_id))
+        return _invitation(tx, row), links.shown
 
     async def sweep(self, tx: Tx) -> int:
         """Forget up to 1000 that ended 90 days ago; the trail has what became of them."""
@@ -234,7 +244,7 @@ class Invitations:
 
     async def _add(
         self, tx: Tx, *, email: str, name: str, role: str, by_platform: bool
-    ) -> tuple[InvitationRow, str]:
+    ) -> tuple[InvitationRow, _Links]:
         key = email_identity(email)
         await tx.execute(
             sa.update(InvitationRow)
@@ -246,15 +256,16 @@ class Invitations:
             .values(open_key=None)
             .execution_options(synchronize_session=False)
         )
-        token = secrets.token_urlsafe(32)
-        values = {
+        links = self._new_links()
+        values: dict[str, Any] = {
             "id": uuid7(),
             "tenant_id": tx.tenant_id,
             "email": email,
             "open_key": key,
             "name": name,
             "role": role,
-            "token_hash": credentials.digest_of(token),
+            "token_hash": links.hashes[0],
+            "mailed_hash": links.hashes[1],
             "invited_by": tx.scope.actor,
             "by_platform": by_platform,
             "created_at": tx.now(),
@@ -267,11 +278,11 @@ class Invitations:
         subject = f"invitation:{values['id']}"
         tx.audit("invitation.created", subject, email=email, role=role)
         tx.emit("invitation.created", subject, email=email, role=role)
-        return InvitationRow(**values), self._link(token)
+        return InvitationRow(**values), links
 
-    async def _mail(self, tx: Tx, row: InvitationRow, link: str, tenant: Tenant) -> None:
-        if self._send_mail is not None:
-            subject, text = invitation_text(tenant.name, row.role, link, row.expires_at)
+    async def _mail(self, tx: Tx, row: InvitationRow, links: _Links, tenant: Tenant) -> None:
+        if self._send_mail is not None and links.mailed is not None:
+            subject, text = invitation_text(tenant.name, row.role, links.mailed, row.expires_at)
             await self._send_mail(tx, row.email, subject, text)
 
     async def _locked(self, tx: Tx, invitation_id: str) -> InvitationRow:
@@ -292,6 +303,14 @@ class Invitations:
     def _end(self, tx: ReadTx) -> datetime:
         return tx.now() + timedelta(seconds=self._settings.invitation_seconds)
 
+    def _new_links(self) -> _Links:
+        """Two that work alike, once together; the second only where mail is sent."""
+        shown, mailed = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+        if self._send_mail is None:
+            return _Links(self._link(shown), None, (credentials.digest_of(shown), None))
+        hashes = credentials.digest_of(shown), credentials.digest_of(mailed)
+        return _Links(self._link(shown), self._link(mailed), hashes)
+
     def _link(self, token: str) -> str:
         return f"{self._settings.issuer}{INVITATION_PATH}?{urlencode({'token': token})}"
 
@@ -308,9 +327,7 @@ class Invitations:
         self._limits.refuse_exhausted(peer.address)
         async with self._database.read(SystemScope(JOIN)) as view:
             row: InvitationRow | None = await view.scalar(
-                sa.select(InvitationRow).where(
-                    InvitationRow.token_hash == credentials.digest_of(token)
-                )
+                sa.select(InvitationRow).where(_found_by(credentials.digest_of(token)))
             )
             if row is not None:
                 if (state := _invitation(view, row).state) != "open":
@@ -362,7 +379,8 @@ class Invitations:
             if void:
                 await self._void(tx, row)
             else:
-                await self._join(tx, row, user, name, password_hash)
+                mailed = row.mailed_hash == credentials.digest_of(token)
+                await self._join(tx, row, user, name, password_hash, mailed=mailed)
             console = await tx.scalar(
                 sa.select(OauthClient.redirect_uris).where(OauthClient.client_id == CONSOLE)
             )
@@ -376,7 +394,7 @@ class Invitations:
         row: InvitationRow | None = await tx.scalar(
             sa.update(InvitationRow)
             .where(
-                InvitationRow.token_hash == digest,
+                _found_by(digest),
                 InvitationRow.accepted_at.is_(None),
                 InvitationRow.revoked_at.is_(None),
                 InvitationRow.expires_at > tx.now(),
@@ -387,7 +405,7 @@ class Invitations:
         )
         if row is not None:
             return row
-        ended = await tx.scalar(sa.select(InvitationRow).where(InvitationRow.token_hash == digest))
+        ended = await tx.scalar(sa.select(InvitationRow).where(_found_by(digest)))
         if ended is None:
             raise InvitationUnknownError
         raise InvitationClosedError(_ENDED[_invitation(tx, ended).state])
@@ -399,6 +417,8 @@ class Invitations:
         user: User | None,
         name: str,
         password_hash: str | None,
+        *,
+        mailed: bool,
     ) -> None:
         if not await self._tenants.is_active(tx, row.tenant_id):
             raise InvitationClosedError("The tenant is not active.")
@@ -415,7 +435,10 @@ class Invitations:
                 name=name,
                 password_hash=password_hash,
                 audit_tenant_id=row.tenant_id,
+                email_proven=mailed,
             )
+        elif mailed:
+            await self._tenants.prove_email(tx, person.id)
         await self._tenants.add_member(
             tx, tenant_id=row.tenant_id, user_id=person.id, role=row.role, granter=None
         )
@@ -493,6 +516,10 @@ _ENDED: Final = {
     "revoked": "It has been taken back.",
     "expired": "Its time is over. Ask whoever invited you to send it again.",
 }
+
+
+def _found_by(digest: bytes) -> sa.ColumnElement[bool]:
+    return sa.or_(InvitationRow.token_hash == digest, InvitationRow.mailed_hash == digest)
 
 
 def _close(tx: Tx, row: InvitationRow) -> None:

@@ -14,7 +14,7 @@ from backend.core.context import SystemScope
 from backend.core.database import Database, Tx
 from backend.core.errors import NotFoundError
 from backend.core.ids import uuid7
-from backend.managers.identity._devices import KnownDevices
+from backend.managers.identity._devices import KnownDevices, account_of
 from backend.managers.identity._failures import Failure, FailureAudit, FailureLimits, stranger
 from backend.managers.identity._password import MAX_PASSWORD_BYTES, verify_password
 from backend.managers.identity._policies import LoginPolicies, has_second_factor
@@ -28,7 +28,7 @@ from backend.managers.identity.errors import (
 from backend.managers.identity.models import BrowserSession, PendingLogIn
 from backend.managers.identity.settings import IdentitySettings
 from backend.managers.security import SecurityManager
-from backend.managers.tenant import PRINCIPALS, TenantManager, User, email_identity
+from backend.managers.tenant import PRINCIPALS, TenantManager, User
 
 PASSWORD: Final = ("pwd",)
 _LONG_AGO: Final = datetime.fromtimestamp(0, UTC)
@@ -121,7 +121,7 @@ class LogIns:
         self._security = security
         self._second_factors = second_factors
         self._policies = policies
-        self._devices = KnownDevices(database, security)
+        self._devices = KnownDevices(database, security, tenants)
         self._settings = settings
         self._limits = limits
         self._failures = failures
@@ -154,7 +154,7 @@ class LogIns:
             TooManyFailuresError: From this address, or for this account by strangers, or from this
                 device, before any hashing.
         """
-        account = await self._devices.attempts_of(_account(email), device)
+        account = await self._devices.attempts_of(email, device)
         # Charged before the hash is computed and given back on success: attempts in flight
         # together must not all be looked at before the first has failed.
         self._limits.charge(peer.address, account)
@@ -170,7 +170,9 @@ class LogIns:
             )
             raise LoginRefusedError
         self._limits.refund(peer.address, account)
-        return await self.enter(user, PASSWORD, replaces=replaces, peer=peer)
+        return await self._enter(
+            user, PASSWORD, None, replaces=replaces, peer=peer, encoded=encoded
+        )
 
     async def enter(
         self,
@@ -193,8 +195,24 @@ class LogIns:
             peer: Where they are.
             through: By which provider, if not by a password.
         """
+        return await self._enter(user, methods, through, replaces=replaces, peer=peer)
+
+    async def _enter(
+        self,
+        user: User,
+        methods: Sequence[str],
+        through: Through | None,
+        *,
+        replaces: str | None,
+        peer: Peer,
+        encoded: str | None = None,
+    ) -> NewSession | HalfWay:
         scope = SystemScope(AUTHENTICATE, actor=f"user:{user.id}", request_id=peer.request_id)
         async with self._database.transaction(scope) as tx:
+            # It took a while to look at the password, and somebody may have set another meanwhile:
+            # that ends all log-ins of the old one, and this would be one that it has not seen.
+            if encoded is not None and not await self._tenants.has_password(tx, user.id, encoded):
+                raise LoginRefusedError
             if not has_second_factor(methods):
                 enrolled = await self._second_factors.is_enrolled(tx, user.id)
                 if enrolled or await self._policies.needs_second_factor(tx, user):
@@ -277,8 +295,12 @@ class LogIns:
         )
         tx.emit("login.succeeded", f"user:{user.id}", address=peer.address)
         # What a provider asserts of an address gives no browser attempts at its password.
-        device = await self._devices.remember(tx, _account(user.email)) if through is None else ""
+        device = await self.remember_device(tx, user.email) if through is None else ""
         return NewSession(cookie, self._settings.session_seconds, device)
+
+    async def remember_device(self, tx: Tx, email: str) -> str:
+        """The cookie of a browser whose attempts at this log-in are its own from now on."""
+        return await self._devices.remember(tx, email)
 
     async def find_half_way(self, token: str | None) -> Awaited | None:
         """What a log-in that waits for its second factor asks of the person; None when none does.
@@ -330,8 +352,8 @@ class LogIns:
         if awaited is None:
             raise LogInExpiredError
         user = awaited.user
-        known = await self._devices.attempts_of(_account(user.email), device)
-        account = f"second_factor:{user.id}" if known == _account(user.email) else known
+        known = await self._devices.attempts_of(user.email, device)
+        account = f"second_factor:{user.id}" if known == account_of(user.email) else known
         self._limits.charge(peer.address, account)
         scope = SystemScope(AUTHENTICATE, actor=f"user:{user.id}", request_id=peer.request_id)
         codes: list[str] = []
@@ -476,10 +498,6 @@ class LogIns:
                     .values(last_seen_at=at)
                     .execution_options(synchronize_session=False)
                 )
-
-
-def _account(email: str) -> str:
-    return f"login:{email_identity(email)}"
 
 
 def _proven_at(through: Through | None, now: datetime) -> datetime:

@@ -29,7 +29,7 @@ from backend.managers.identity.models import (
     PendingLogIn,
 )
 from backend.managers.security import SecurityManager
-from backend.managers.tenant import PRINCIPALS, Roles
+from backend.managers.tenant import PRINCIPALS, Roles, email_domain
 
 PROOF_LABEL: Final = "_email-sender"
 _PROOF: Final = "email-sender-domain="
@@ -276,7 +276,7 @@ class IdentityProviders:
     async def find_by_email(self, tx: ReadTx, email: str) -> IdentityProvider | None:
         """The provider that speaks for the address's domain; disabled ones do not."""
         try:
-            domain = canonical_domain(email.strip().rpartition("@")[2])
+            domain = canonical_domain(email_domain(email))
         except ProviderUnusableError:
             return None
         row: IdentityProviderRow | None = await tx.scalar(

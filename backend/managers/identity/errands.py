@@ -75,7 +75,7 @@ RETENTION: Final = Errand(
 """Forgetting what has expired."""
 
 ACCOUNT: Final = Errand(
-    "identity.account", tables_of(BrowserSession, PasswordReset, PendingLogIn) | PEOPLE
+    "identity.account", tables_of(PasswordReset) | _SECOND_FACTORS | PEOPLE | SEALING
 )
 """What people do with their own account: it belongs to no tenant."""
 

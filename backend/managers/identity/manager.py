@@ -180,6 +180,7 @@ class IdentityManager:
             tenants,
             settings,
             log_ins=self.provider.log_ins,
+            second_factors=self.second_factors,
             limits=limits,
             failures=self.failures,
             jobs=jobs,

@@ -143,6 +143,16 @@ class IdentityProviderRow(TenantOwned, Base):
         sa.Index("ix_identity_providers_id", "id"),
     )
 
+    @classmethod
+    def holds(cls, role: str) -> sa.ColumnElement[bool]:
+        """Which rows hand a role out at log-ins, disabled ones as well: they can be enabled again.
+
+        The pairs are looked at as the text they are kept as: a quoted name before a closing bracket
+        is a pair's second part, whatever groups are called, for their quotes are escaped.
+        """
+        mapped = sa.cast(cls.roles_by_group, sa.Text).contains(f'"{role}"]', autoescape=True)
+        return sa.or_(cls.default_role == role, mapped)
+
 
 class ExternalLogInRow(Base):
     """A browser on its way to a provider and back; one use."""
@@ -199,8 +209,10 @@ class InvitationRow(TenantOwned, Base):
     open_key: Mapped[str | None]
     name: Mapped[str]
     role: Mapped[str]
-    # Whose link is this? Its tenant is not known before.
+    # Whose link is this? Its tenant is not known before. The one that is mailed is another than the
+    # one that is shown: who has it reads the mail of the address.
     token_hash: Mapped[bytes] = mapped_column(unique=True)
+    mailed_hash: Mapped[bytes | None]
     invited_by: Mapped[str]
     by_platform: Mapped[bool]
     created_at: Mapped[datetime]
@@ -209,9 +221,12 @@ class InvitationRow(TenantOwned, Base):
     accepted_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
 
-    __table_args__ = (sa.UniqueConstraint("tenant_id", "open_key"),)
+    __table_args__ = (
+        sa.UniqueConstraint("tenant_id", "open_key"),
+        sa.Index("uq_invitations_mailed_hash", "mailed_hash", unique=True),
+    )
 
     @classmethod
-    def holds(cls) -> sa.ColumnElement[bool]:
-        """Which rows hold their role still: those that waited last, not what became of others."""
-        return cls.open_key.is_not(None)
+    def holds(cls, role: str) -> sa.ColumnElement[bool]:
+        """Which rows hold a role still: those that waited last, not what became of others."""
+        return sa.and_(cls.role == role, cls.open_key.is_not(None))

@@ -12,7 +12,9 @@ from starlette.routing import Route
 from backend.core.errors import AppError
 from backend.managers.identity import _pages
 from backend.managers.identity._accounts import RESET_PATH
+from backend.managers.identity._devices import DEVICE_SECONDS
 from backend.managers.identity._forms import (
+    DEVICE_COOKIE,
     FORM_COOKIE,
     SESSION_COOKIE,
     form_token,
@@ -239,17 +241,19 @@ class _Face:
                 )
             password = form.get("password", "")
             _refuse_unequal(password, form.get("again", ""))
-            await accounts.reset_password(token, password, peer)
+            device = await accounts.reset_password(token, password, peer)
         except WeakPasswordError as exc:
             return await self._reset(request, token, exc.detail, status=422)
         except AppError as exc:
             return _refused(exc)
-        return _page(
+        answer = _page(
             "go_on",
             title="Your password is set",
             lead="All your log-ins have ended. Open the console and log in with the new password.",
             link="",
         )
+        set_cookie(answer, self._settings, DEVICE_COOKIE, device, DEVICE_SECONDS)
+        return answer
 
     async def _reset(
         self, request: Request, token: str, problem: str = "", *, status: int = 200

@@ -42,6 +42,7 @@ from backend.managers.identity.schemas import (
 from backend.managers.tenant import (
     MEMBER_READ,
     MEMBER_WRITE,
+    LastAdministratorError,
     LastOwnerError,
     MemberExistsError,
     MemberNotFoundError,
@@ -267,7 +268,9 @@ async def get_user(
     "/platform/users/{user_id}/disable",
     tags=["platform"],
     response_model=UserDetailOut,
-    responses=problems(MemberNotFoundError, OwnAccountError, LastOwnerError),
+    responses=problems(
+        MemberNotFoundError, OwnAccountError, LastOwnerError, LastAdministratorError
+    ),
 )
 async def disable_user(
     request: Request,

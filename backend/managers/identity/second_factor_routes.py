@@ -57,7 +57,7 @@ async def get_totp(caller: Caller, scope: Own, identity: Identity, db: Db) -> Se
     responses=problems(*_POSTED, SecondFactorExistsError),
 )
 async def begin_totp(
-    request: Request, caller: Caller, scope: Own, identity: Identity, db: Db
+    request: Request, caller: Caller, scope: OwnAndFresh, identity: Identity, db: Db
 ) -> Response:
     """Make a secret for an authenticator app; it counts once a code of it was given."""
     async with db.transaction(scope) as tx:

@@ -22,7 +22,7 @@ from backend.core.room import (
 )
 from backend.managers.tenant._lifecycle import Certificate
 from backend.managers.tenant._password import hash_password
-from backend.managers.tenant._people import Account, User, email_identity
+from backend.managers.tenant._people import Account, User, email_domain, email_identity
 from backend.managers.tenant._plans import Plan, TenantQuotas
 from backend.managers.tenant._quotas import QUOTAS, QUOTAS_CHANGED, Quotas
 from backend.managers.tenant._roles import PlatformRole, Role, RoleDefinition, Roles
@@ -135,7 +135,7 @@ ROOM = Room(
         "role.deleted": "role:read",
     },
     routers=(router, platform_router, usage_router),
-    durable_topics=(PRINCIPALS,),
+    durable_topics=(PRINCIPALS, QUOTAS_CHANGED),
     ticks=(
         Tick("tenant.purge", 60, TenantManager.purge_due),
         Tick("tenant.measure", 600, lambda tenants, database: tenants.usage.measure(database)),
@@ -205,6 +205,7 @@ __all__ = [
     "TooManyRolesError",
     "Usage",
     "User",
+    "email_domain",
     "email_identity",
     "hash_password",
 ]

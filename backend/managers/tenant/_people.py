@@ -13,6 +13,7 @@ from sqlalchemy.orm import aliased
 
 from backend.core.database import ReadTx, Tx
 from backend.core.paging import newest
+from backend.managers.tenant._platform_roles import ADMINISTRATOR, refuse_last_administrator
 from backend.managers.tenant._values import PRINCIPALS
 from backend.managers.tenant.errors import LastOwnerError, MemberNotFoundError, OwnAccountError
 from backend.managers.tenant.models import MembershipRow, TenantRow, UserRow
@@ -23,19 +24,24 @@ _MAX_DOMAIN: Final = 253
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A person as others see them; never carries the password hash."""
+    """A person as others see them; never carries the password hash.
+
+    ``email_proven_at`` is when it was last shown that the log-in is of whoever reads the mail of
+    its address; None: never.
+    """
 
     id: str
     email: str
     name: str
     platform_role: str | None
     disabled: bool
+    email_proven_at: datetime | None
 
 
 def email_identity(email: str) -> str:
     """The key under which all spellings of an e-mail address are one log-in.
 
-    Case and compatibility forms are folded (NFKC), and a domain is one whether it is written in its
+    Case and compatibility forms are one (NFKC), and a domain is one whether it is written in its
     own script or in Punycode (UTS 46). Nothing else is: what follows a plus, and dots, are the
     mail server's business, and two mailboxes must never become one person. Text that is no address
     has a key too, which nobody has.
@@ -48,15 +54,28 @@ def email_identity(email: str) -> str:
     return f"{local}{at}{domain}"
 
 
+def email_domain(email: str) -> str:
+    """The domain whose mailbox it is, of whichever spelling; of text that is no address, none's.
+
+    Whoever asks whose an address is asks with this. Read from the text as it was typed, the domain
+    is another than the one by which the log-in is found: two more characters than "@" stand for it.
+    """
+    return email_identity(email).rpartition("@")[2]
+
+
 def _folded(text: str) -> str:
-    """Folded and composed until nothing changes: folding may undo what composing did."""
-    once = unicodedata.normalize("NFKC", text).casefold()
-    return unicodedata.normalize("NFKC", once).casefold()
+    """In small letters, and composed until nothing changes: the one may undo the other.
+
+    Letters are lowered and not folded, as user names are (RFC 8265): folding makes one of two
+    domains, and two mailboxes, of which one is written with a sharp s.
+    """
+    once = unicodedata.normalize("NFKC", text).lower()
+    return unicodedata.normalize("NFKC", once).lower()
 
 
 def user_of(row: UserRow) -> User:
     """The person that a row keeps."""
-    return User(row.id, row.email, row.name, row.platform_role, row.disabled)
+    return User(row.id, row.email, row.name, row.platform_role, row.disabled, row.email_proven_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +159,20 @@ class People:
             MemberNotFoundError: There is none.
             OwnAccountError: It is whoever asks.
             LastOwnerError: A tenant would be left without an owner who may act.
+            LastAdministratorError: Nobody could administer the platform any more: whoever asks may
+                be a program, or be disabled in the same moment.
         """
         if tx.scope.actor == f"user:{user_id}":
             raise OwnAccountError
+        administers = await tx.scalar(
+            sa.select(UserRow.id).where(
+                UserRow.id == user_id,
+                UserRow.platform_role == ADMINISTRATOR,
+                UserRow.disabled.is_(False),
+            )
+        )
+        if administers is not None:
+            await refuse_last_administrator(tx)
         row = await self._locked(tx, user_id)
         slugs = await self._owned_alone(tx, user_id)
         if slugs:

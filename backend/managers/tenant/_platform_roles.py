@@ -10,7 +10,7 @@ from backend.managers.tenant._values import PRINCIPALS
 from backend.managers.tenant.errors import LastAdministratorError, MemberNotFoundError
 from backend.managers.tenant.models import UserRow
 
-_ADMINISTRATOR: Final[PlatformRole] = "administrator"
+ADMINISTRATOR: Final[PlatformRole] = "administrator"
 
 
 class PlatformRoles:
@@ -47,7 +47,7 @@ class PlatformRoles:
             refuse_beyond(tx, self._roles.by_platform.get(role or "", frozenset()), granter)
         if before == platform_role:
             return
-        if before == _ADMINISTRATOR:
+        if before == ADMINISTRATOR:
             await refuse_last_administrator(tx)
         row.platform_role = platform_role
         facts = {"before": before, "after": platform_role}
@@ -67,7 +67,7 @@ async def refuse_last_administrator(tx: Tx) -> None:
     """
     found: Any = await tx.scalars(
         sa.select(UserRow.id)
-        .where(UserRow.platform_role == _ADMINISTRATOR, UserRow.disabled.is_(False))
+        .where(UserRow.platform_role == ADMINISTRATOR, UserRow.disabled.is_(False))
         .order_by(UserRow.id)
         .with_for_update()
     )

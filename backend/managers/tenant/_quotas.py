@@ -14,6 +14,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Final, Literal, NoReturn, get_args
 
 import sqlalchemy as sa
@@ -36,6 +37,8 @@ Quota = Literal[
     "storage_bytes",
     "members",
 ]
+Rated = Literal["emails", "requests"]
+"""What there are quotas of a day and of a month for."""
 QUOTAS: Final[tuple[Quota, ...]] = get_args(Quota)
 RATES: Final = frozenset(name for name in QUOTAS if name.endswith(("_a_day", "_a_month")))
 QUOTAS_CHANGED: Final = "quotas"
@@ -45,6 +48,7 @@ _KNOWN_SECONDS: Final = 5.0
 _NEARING: Final = 0.8
 _REMEMBERED: Final = 10_000
 _LOCKED: Final = 2**62
+_NOTHING: Final[Mapping[tuple[str, str], int]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +110,12 @@ class Quotas:
         self._refused: dict[tuple[str, str, str], tuple[int, int]] = {}
 
     def forget(self, tenant_id: str) -> None:
-        """Read a tenant's quotas anew: they changed."""
+        """Read a tenant's quotas anew: they changed; everybody's, if it is empty."""
         self._generation += 1
+        if not tenant_id:
+            self._known.clear()
+            self._full.clear()
+            return
         self._known.pop(tenant_id, None)
         for quota in QUOTAS:
             self._full.pop((tenant_id, quota), None)
@@ -127,10 +135,10 @@ class Quotas:
         if generation == self._generation:
             self._known.pop(tenant_id, None)
             self._known[tenant_id] = _Known(limits, self._monotonic() + _KNOWN_SECONDS)
-            _bound(self._known)
+            bound(self._known)
         return limits
 
-    def refuse_full(self, tenant_id: str, what: str) -> None:
+    def refuse_full(self, tenant_id: str, what: Rated) -> None:
         """Refuse what a tenant has none left of, without any I/O; what is not refused may yet be.
 
         Args:
@@ -145,23 +153,38 @@ class Quotas:
             if full is not None and (now := self._monotonic()) < full.until:
                 raise _reached(quota, full.limit, full.limit, full.resets_at, full.ends - now)
 
-    async def charge(self, tx: Tx, what: Literal["emails", "requests"], amount: int) -> None:
-        """Count so many against the tenant's day and month, in the act's own transaction.
-
-        Call it last: on PostgreSQL others of the tenant wait for the row until the commit.
-
-        Raises:
-            QuotaReachedError: It would be more than is left; nothing of it is counted.
-        """
+    async def _rates(self, tx: Tx, what: Rated) -> dict[str, tuple[int, Window]]:
         limits = await self.of(tx, tx.tenant_id)
         now = tx.now()
-        wanted = {
+        return {
             quota: (limit, window_of(quota, now))
             for quota in (f"{what}_a_day", f"{what}_a_month")
             if (limit := limits.get(quota)) is not None
         }
+
+    async def lock_left(self, tx: Tx, what: Rated) -> int:
+        """How much the tenant has left of its day and month; others wait until the commit."""
+        left = []
+        for quota, (limit, window) in (await self._rates(tx, what)).items():
+            row = _row(tx.tenant_id, quota, window.name, 0, _LOCKED)
+            locked = await tx.add_up(CountRow, row, amounts=["used"], most="most")
+            left.append(limit - locked.used)
+        return max(0, min(left, default=0))
+
+    async def charge(self, tx: Tx, what: Rated, amount: int) -> Mapping[str, Window]:
+        """Count so many against the tenant's day and month, in the act's own transaction.
+
+        Call it last: on PostgreSQL others of the tenant wait for the row until the commit.
+
+        Returns:
+            The windows that they are counted in, by quota.
+
+        Raises:
+            QuotaReachedError: It would be more than is left; nothing of it is counted.
+        """
+        wanted = await self._rates(tx, what)
         if not wanted or not amount:
-            return
+            return {}
         counted: list[Any] = []
         for quota, (limit, window) in wanted.items():
             row = _row(tx.tenant_id, quota, window.name, amount, limit)
@@ -173,6 +196,7 @@ class Quotas:
             await self._tell(
                 tx, one.quota, one.window, used=one.used, limit=one.most, told=one.told
             )
+        return {quota: window for quota, (_, window) in wanted.items()}
 
     async def _refuse(self, tx: Tx, quota: str, limit: int, window: Window) -> NoReturn:
         used = await tx.scalar(_used(tx.tenant_id, quota, window.name)) or 0
@@ -190,7 +214,7 @@ class Quotas:
         until = now + min(wait, _KNOWN_SECONDS)
         self._full.pop((tenant_id, quota), None)
         self._full[tenant_id, quota] = _Full(limit, until, now + wait, resets_at)
-        _bound(self._full)
+        bound(self._full)
 
     async def hold(
         self,
@@ -264,14 +288,14 @@ class Quotas:
         told = min(counted.told, _level(after - amount, limit))
         await self._tell(tx, quota, "", used=after, limit=limit, told=told)
 
-    async def correct(self, tx: Tx, quota: Quota, difference: int) -> None:
-        """Add to a stock's count what was measured to be missing, or take off what is too much."""
+    async def correct(self, tx: Tx, quota: str, difference: int, *, window: str = "") -> None:
+        """Add to a count what is missing, or take off what is too much; of a stock, or a window."""
         await tx.execute(
             sa.update(CountRow)
             .where(
                 CountRow.tenant_id == tx.tenant_id,
                 CountRow.quota == quota,
-                CountRow.window == "",
+                CountRow.window == window,
             )
             .values(used=CountRow.used + difference)
             .execution_options(synchronize_session=False)
@@ -331,8 +355,16 @@ class Quotas:
             except UnavailableError:
                 logger.warning("quota_not_told", extra={"quota": quota})
 
-    async def counts(self, tx: ReadTx, tenant_id: str) -> Mapping[str, int]:
-        """What is counted of the present windows, by quota; what has no limit is not counted."""
+    async def counts(
+        self, tx: ReadTx, tenant_id: str, unspent: Mapping[tuple[str, str], int] = _NOTHING
+    ) -> Mapping[str, int]:
+        """What is used of the present windows, by quota; what has no limit is not counted.
+
+        Args:
+            tx: Any that may read it.
+            tenant_id: Whose.
+            unspent: What is counted and not used, by quota and window.
+        """
         now = tx.now()
         found = await tx.execute(
             sa.select(CountRow.quota, CountRow.window, CountRow.used).where(
@@ -340,13 +372,14 @@ class Quotas:
             )
         )
         return {
-            quota: used
+            quota: used - unspent.get((quota, window), 0)
             for quota, window, used in found
             if window == (window_of(quota, now).name if quota in RATES else "")
         }
 
 
-def _bound(remembered: dict[Any, Any]) -> None:
+def bound(remembered: dict[Any, Any]) -> None:
+    """Forget the oldest of what is remembered beyond ten thousand."""
     while len(remembered) > _REMEMBERED:
         del remembered[next(iter(remembered))]
 

@@ -90,8 +90,8 @@ class Roles:
 
         Args:
             declared: Permission to the built-in roles that hold it.
-            role_holders: Models whose rows hold a role, by its name, in the column ``role``: all
-                rows, or those that a class method ``holds`` gives the condition of.
+            role_holders: Models whose rows hold a role: by its name in the column ``role``, or by
+                the condition that a class method ``holds`` makes of that name.
 
         Raises:
             ValueError: A permission is to be held by a role that is none, or both in a tenant and
@@ -346,7 +346,7 @@ class Roles:
             await tx.scalar(
                 sa.select(sa.func.count())
                 .select_from(model)
-                .where(model.tenant_id == tx.tenant_id, model.role == name, _holds(model))
+                .where(model.tenant_id == tx.tenant_id, _holds(model, name))
             )
             for model in self._role_holders
         ]
@@ -363,9 +363,10 @@ class Roles:
         )
 
 
-def _holds(model: type[Any]) -> sa.ColumnElement[bool]:
-    condition: Callable[[], sa.ColumnElement[bool]] = getattr(model, "holds", sa.true)
-    return condition()
+def _holds(model: type[Any], role: str) -> sa.ColumnElement[bool]:
+    condition: Callable[[str], sa.ColumnElement[bool]] | None = getattr(model, "holds", None)
+    named: sa.ColumnElement[bool] = model.role == role if condition is None else condition(role)
+    return named
 
 
 def refuse_beyond(tx: Tx, needed: frozenset[str], holder: frozenset[str] | None) -> None:

@@ -22,6 +22,7 @@ from backend.managers.tenant._people import (
 from backend.managers.tenant._plans import UNLIMITED, Plans
 from backend.managers.tenant._platform_roles import PlatformRoles
 from backend.managers.tenant._quotas import QUOTAS, RATES, Quotas, QuotaView, window_of
+from backend.managers.tenant._requests import RequestQuotas
 from backend.managers.tenant._roles import PlatformRole, Roles
 from backend.managers.tenant._usage import UsageBook
 from backend.managers.tenant._values import PRINCIPALS, Tenant, tenant_of
@@ -78,6 +79,7 @@ class TenantManager:
         lifecycle: What becomes of whole tenants, and who is refused meanwhile.
         plans: What tenants may have and use.
         quotas: Counting it, and refusing more.
+        requests: The same of requests, for whom no row is written.
         usage: What they did, by day.
     """
 
@@ -102,6 +104,7 @@ class TenantManager:
         self.lifecycle = Lifecycle(timedelta(days=settings.deletion_grace_days))
         self.plans = Plans(self.lifecycle)
         self.quotas = Quotas(monotonic)
+        self.requests = RequestQuotas(self.quotas, monotonic)
         self.usage = UsageBook(self.quotas)
 
     async def purge_due(self, database: Database) -> None:
@@ -112,6 +115,12 @@ class TenantManager:
         """Write what requests only noted: their number, and quotas that stopped one."""
         await self.usage.flush(database)
         await self.quotas.flush(database)
+        await self.requests.flush(database)
+
+    def forget_quotas(self, tenant_id: str) -> None:
+        """A tenant's quotas have changed; everybody's, if it is empty."""
+        self.quotas.forget(tenant_id)
+        self.requests.forget(tenant_id)
 
     @asynccontextmanager
     async def serving(self, database: Database) -> AsyncIterator[None]:
@@ -120,6 +129,7 @@ class TenantManager:
             yield
         finally:
             await self.flush(database)
+            await self.requests.flush(database, everything=True)
 
     async def quotas_of(self, tx: ReadTx, tenant_id: str) -> Mapping[str, int]:
         """The limits that a tenant has; a quota that is not among them has none."""
@@ -132,7 +142,7 @@ class TenantManager:
             tx: In the tenant's own scope.
             limits: Those that it has.
         """
-        counted = await self.quotas.counts(tx, tx.tenant_id)
+        counted = await self.quotas.counts(tx, tx.tenant_id, self.requests.unspent(tx.tenant_id))
         stocks = await self.usage.read_stocks(tx)
         return [
             QuotaView(
@@ -256,8 +266,18 @@ class TenantManager:
         password_hash: str | None,
         platform_role: PlatformRole | None = None,
         audit_tenant_id: str = PLATFORM_TENANT,
+        email_proven: bool = True,
     ) -> User:
         """Create a person who logs in here with e-mail and password.
+
+        Args:
+            tx: Under an errand that may touch people.
+            email: Under which they log in.
+            name: For others.
+            password_hash: None: they cannot, yet.
+            platform_role: What they are to the platform.
+            audit_tenant_id: Whose trail tells of it.
+            email_proven: Whether they read the mail of this address, for all that is known.
 
         Raises:
             LoginExistsError: Somebody logs in with this e-mail already.
@@ -272,6 +292,7 @@ class TenantManager:
             platform_role=platform_role,
             disabled=False,
             created_at=tx.now(),
+            email_proven_at=tx.now() if email_proven else None,
         )
         try:
             async with tx.savepoint():
@@ -309,8 +330,23 @@ class TenantManager:
         tx.signal(PRINCIPALS, f"user:{row.id}")
         return user_of(row)
 
+    async def prove_email(self, tx: Tx, user_id: str) -> None:
+        """Note that a person reads the mail of their address, if nobody knew yet."""
+        await tx.execute(
+            sa.update(UserRow)
+            .where(UserRow.id == user_id, UserRow.email_proven_at.is_(None))
+            .values(email_proven_at=tx.now())
+            .execution_options(synchronize_session=False)
+        )
+
     async def set_password(
-        self, tx: Tx, *, email: str, password_hash: str, action: str = "user.password_reset"
+        self,
+        tx: Tx,
+        *,
+        email: str,
+        password_hash: str,
+        action: str = "user.password_reset",
+        email_proven: bool = False,
     ) -> User:
         """Replace a local log-in's password. Log-ins that it began go on: the caller ends them.
 
@@ -319,6 +355,10 @@ class TenantManager:
             email: Who logs in so.
             password_hash: Of the new one.
             action: What the trail calls it.
+            email_proven: Whoever sets it has just shown that they read the mail of this address.
+
+        Returns:
+            Who they were before: it says whether anybody had shown so.
 
         Raises:
             MemberNotFoundError: Nobody logs in with this e-mail.
@@ -331,10 +371,21 @@ class TenantManager:
         if row is None:
             detail = "Nobody logs in with this e-mail"
             raise MemberNotFoundError(detail)
+        before = user_of(row)
         row.password_hash = password_hash
+        if email_proven:
+            row.email_proven_at = tx.now()
         tx.audit(action, f"user:{row.id}")
         tx.signal(PRINCIPALS, f"user:{row.id}")
-        return user_of(row)
+        return before
+
+    async def has_password(self, tx: Tx, user_id: str, password_hash: str | None) -> bool:
+        """Whether a person's password is still this one, and may open something.
+
+        It stays so until ``tx`` ends: whoever sets another waits for that.
+        """
+        row = await tx.scalar(sa.select(UserRow).where(UserRow.id == user_id).with_for_update())
+        return row is not None and not row.disabled and row.password_hash == password_hash
 
     async def get_user(self, tx: ReadTx, user_id: str) -> User:
         """One person.
@@ -369,6 +420,7 @@ class TenantManager:
                 "platform_role": None,
                 "disabled": False,
                 "created_at": tx.now(),
+                "email_proven_at": None,
             },
             conflict=["issuer", "subject"],
         )
@@ -388,9 +440,13 @@ class TenantManager:
 
         Raises:
             RoleTooHighError: It says owner.
+            RoleUnknownError: The tenant has no such role: a name is worth nothing before somebody
+                says what it permits, for then it would be worth that.
+            StockReachedError: The tenant has as many members as it may.
         """
         if role == "owner":
             raise RoleTooHighError
+        await self.roles.refuse_higher(tx, role, None, tenant_id=tenant_id)
         row = await tx.scalar(
             sa.select(MembershipRow)
             .where(MembershipRow.tenant_id == tenant_id, MembershipRow.user_id == user_id)

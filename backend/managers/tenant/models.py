@@ -119,6 +119,9 @@ class UserRow(Base):
     platform_role: Mapped[str | None]
     disabled: Mapped[bool]
     created_at: Mapped[datetime]
+    # When it was last shown that whoever has the log-in reads the mail of its address; None: never,
+    # so whoever made it may be anybody.
+    email_proven_at: Mapped[datetime | None]
 
     __table_args__ = (sa.UniqueConstraint("issuer", "subject"), sa.Index(None, "email"))
 

@@ -4,13 +4,10 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request, Response
 
-from backend.core.context import SystemScope
-from backend.core.room import PLATFORM_WRITE
-from backend.http.deps import Caller, Db, IdPath, requires
+from backend.http.deps import Caller, Db, IdPath
 from backend.http.pagination import Page, PageQuery, page_of
 from backend.http.reply import leads_to, problems, reply
 from backend.http.schemas import view
-from backend.managers.tenant.errands import PLATFORM
 from backend.managers.tenant.errors import (
     ConfirmationError,
     SlugTakenError,
@@ -18,7 +15,12 @@ from backend.managers.tenant.errors import (
     TenantNotFoundError,
     TenantStateError,
 )
-from backend.managers.tenant.routes import PlatformReader, PlatformWriter, Tenants
+from backend.managers.tenant.routes import (
+    PlatformFreshly,
+    PlatformReader,
+    PlatformWriter,
+    Tenants,
+)
 from backend.managers.tenant.schemas import (
     TenantCertificateOut,
     TenantOut,
@@ -29,7 +31,6 @@ from backend.managers.tenant.schemas import (
 router = APIRouter(prefix="/api/v1/platform", tags=["platform"])
 _TENANT: Final = {"tenant_id": "$response.body#/id"}
 _REFUSALS: Final = (TenantNotFoundError, TenantNeededError, TenantStateError)
-PlatformFreshly = Annotated[SystemScope, requires(PLATFORM_WRITE, errand=PLATFORM, fresh=True)]
 
 
 @router.put(

@@ -56,6 +56,7 @@ RoleNamePath = Annotated[
     str,
     Path(description="Name of a role", pattern=ROLE_PATTERN, max_length=40, examples=["billing"]),
 ]
+PlatformFreshly = Annotated[SystemScope, requires(PLATFORM_WRITE, errand=PLATFORM, fresh=True)]
 RoleGranter = Annotated[SystemScope, requires("platform_role:write", errand=PLATFORM, fresh=True)]
 _ROLE_NAME = {"name": "$response.body#/name"}
 
@@ -138,7 +139,7 @@ async def invite_owner(
     request: Request,
     tenant_id: IdPath,
     body: OwnerInvite,
-    scope: PlatformWriter,
+    scope: PlatformFreshly,
     tenants: Tenants,
     db: Db,
 ) -> Response:

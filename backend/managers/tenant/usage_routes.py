@@ -33,7 +33,7 @@ NamePath = Annotated[PlanName, Path(description="Plan name", examples=["starter"
 _Day = Annotated[str | None, Query(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
 From = Annotated[_Day, Query(alias="from", description="First day, UTC; 29 days before `to`")]
 To = Annotated[_Day, Query(description="Last day, UTC; today")]
-UsageReader = Annotated[Scope, requires("usage:read")]
+UsageReader = Annotated[Scope, requires("usage:read", counted=False)]
 _NAMED: Final = {"name": "$request.path.name"}
 
 

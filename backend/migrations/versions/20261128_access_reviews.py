@@ -24,6 +24,15 @@ def upgrade() -> None:
         sa.Column("created_at", UtcTime(), nullable=False),
         sa.Column("closed_by", sa.Text(), nullable=True),
         sa.Column("closed_at", UtcTime(), nullable=True),
+        sa.Column("overdue_told_at", UtcTime(), nullable=True),
+    )
+    still_open = sa.text("closed_at IS NULL AND overdue_told_at IS NULL")
+    op.create_index(
+        "ix_access_reviews_open",
+        "access_reviews",
+        ["due_at"],
+        sqlite_where=still_open,
+        postgresql_where=still_open,
     )
     create_tenant_table(
         "access_review_lines",

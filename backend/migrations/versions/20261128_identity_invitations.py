@@ -46,11 +46,11 @@ def upgrade() -> None:
     confine("invitations")
     bind = op.get_bind()
     known = bind.execute(
-        sa.select(_USERS.c.id, _USERS.c.subject).where(_USERS.c.issuer == "local")
+        sa.select(_USERS.c.id, _USERS.c.email, _USERS.c.subject).where(_USERS.c.issuer == "local")
     ).all()
-    taken = {subject for _, subject in known}
-    for user_id, subject in known:
-        key = _key(subject)
+    taken = {subject for _, _, subject in known}
+    for user_id, email, subject in known:
+        key = _key(email)
         if key != subject and key not in taken:
             taken.add(key)
             bind.execute(sa.update(_USERS).where(_USERS.c.id == user_id).values(subject=key))
@@ -71,7 +71,7 @@ def downgrade() -> None:
 
 def _key(email: str) -> str:
     """As the tenant room keyed them when this was released."""
-    folded = normalize("NFKC", normalize("NFKC", email).casefold()).casefold()
+    folded = normalize("NFKC", normalize("NFKC", email.strip()).lower()).lower()
     local, at, domain = folded.rpartition("@")
     if domain and len(domain) <= 253:
         with contextlib.suppress(idna.IDNAError):

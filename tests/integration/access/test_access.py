@@ -6,10 +6,14 @@ import pytest
 import sqlalchemy as sa
 
 from backend.core.context import SystemScope
+from backend.core.events import EventRecord
+from backend.managers.access import AccessManager
+from backend.managers.access.models import ReviewRow
 from backend.managers.tenant import TenantManager
 from backend.managers.tenant.models import UserRow
 from tests.support.errands import EVERYTHING
 
+REVIEWS = "/api/v1/access-reviews"
 LATER = "2099-12-31T23:59:59Z"
 
 
@@ -149,7 +153,7 @@ class TestReview:
     async def test_ends_in_evidence(self, app, ada):
         bo, client, key = await make(app, ada)
         body = {"name": "Q1", "due_at": LATER}
-        review = (await ada.http.post("/api/v1/access-reviews", json=body)).json()
+        review = (await ada.http.post(REVIEWS, json=body)).json()
         path = f"/api/v1/access-reviews/{review['id']}"
         assert review["undecided"] == 4
         answer = await ada.http.post(f"{path}/close")
@@ -179,12 +183,12 @@ class TestReview:
         assert decided == {
             **dict.fromkeys(revoked, "revoke"), f"client:{ada.client_id}": "keep",
         }  # fmt: skip
-        assert (await ada.http.get("/api/v1/access-reviews")).json()["items"] == [closed]
+        assert (await ada.http.get(REVIEWS)).json()["items"] == [closed]
 
     async def test_what_is_gone_by_itself_can_be_decided(self, app, ada):
         _, client, _ = await make(app, ada)
         body = {"name": "Q1", "due_at": LATER}
-        review = (await ada.http.post("/api/v1/access-reviews", json=body)).json()
+        review = (await ada.http.post(REVIEWS, json=body)).json()
         await ada.http.delete(f"/api/v1/clients/{client['id']}")
         one = {"subject": f"client:{client['client_id']}", "decision": "revoke"}
         path = f"/api/v1/access-reviews/{review['id']}"
@@ -199,7 +203,7 @@ class TestReview:
         _, client, _ = await make(app, ada, permissions=["email:read", "owner:write"])
         eve = await app.caller("admin", tenant=ada.tenant)
         body = {"name": "Q1", "due_at": LATER}
-        review = (await eve.http.post("/api/v1/access-reviews", json=body)).json()
+        review = (await eve.http.post(REVIEWS, json=body)).json()
         path = f"/api/v1/access-reviews/{review['id']}"
         decisions = {
             "decisions": [
@@ -214,10 +218,10 @@ class TestReview:
 
     async def test_refuses_a_day_that_is_over_unknown_lines_and_other_tenants(self, app, ada):
         past = (datetime.now(UTC) - timedelta(days=1)).isoformat()
-        answer = await ada.http.post("/api/v1/access-reviews", json={"name": "x", "due_at": past})
+        answer = await ada.http.post(REVIEWS, json={"name": "x", "due_at": past})
         assert (answer.status_code, answer.json()["code"]) == (422, "access.due_date_invalid")
         body = {"name": "Q1", "due_at": LATER}
-        review = (await ada.http.post("/api/v1/access-reviews", json=body)).json()
+        review = (await ada.http.post(REVIEWS, json=body)).json()
         path = f"/api/v1/access-reviews/{review['id']}"
         one = {"subject": "client:es_nobody", "decision": "keep"}
         answer = await ada.http.post(f"{path}/decisions", json={"decisions": [one]})
@@ -226,3 +230,73 @@ class TestReview:
         for method, of in (("GET", ""), ("GET", "/evidence"), ("POST", "/close")):
             answer = await eve.http.request(method, path + of)
             assert (answer.status_code, answer.json()["code"]) == (404, "access.review_not_found")
+
+    async def test_does_not_keep_what_nobody_has_looked_at(self, app, ada):
+        bo, client, key = await make(app, ada)
+        body = {"name": "Q1", "due_at": LATER}
+        path = f"/api/v1/access-reviews/{(await ada.http.post(REVIEWS, json=body)).json()['id']}"
+        # Without a change, and with one that takes something away, lines are kept as they are.
+        await ada.http.put("/api/v1/roles/billing", json={"permissions": ["email:read"]})
+        kept = {"subject": f"client:{client['client_id']}", "decision": "keep"}
+        answer = await ada.http.post(f"{path}/decisions", json={"decisions": [kept]})
+        assert answer.json()["undecided"] == 3
+        wider = {"permissions": ["email:read", "email:send", "member:read"]}
+        await ada.http.put("/api/v1/roles/billing", json=wider)
+        for decisions in (
+            {"decisions": [{"subject": f"user:{bo.id}", "decision": "keep"}]},
+            {"decisions": [], "keep_rest": True},
+        ):
+            answer = await ada.http.post(f"{path}/decisions", json=decisions)
+            assert (answer.status_code, answer.json()["code"]) == (409, "access.grown")
+            assert answer.json()["subject"] == f"user:{bo.id}"
+            assert "member:read" in answer.json()["detail"]
+        assert (await ada.http.get(path)).json()["undecided"] == 3
+        # The key's scopes hold it to what was looked at; Bo can still be taken away.
+        mixed = {"decisions": [{"subject": f"user:{bo.id}", "decision": "revoke"}]}
+        answer = await ada.http.post(f"{path}/decisions", json={**mixed, "keep_rest": True})
+        assert answer.json()["undecided"] == 0, answer.text
+        assert f"api_key:{key['id']}" in await who_can(ada, "email:read")
+
+    async def test_many_lines_are_compared_at_once(self, app, ada):
+        await ada.http.put("/api/v1/roles/narrow", json={"permissions": ["email:read"]})
+        narrow = {"name": "n", "role": "narrow"}
+        made = [await ada.http.post("/api/v1/clients", json=narrow) for _ in range(22)]
+        body = {"name": "Q1", "due_at": LATER}
+        path = f"/api/v1/access-reviews/{(await ada.http.post(REVIEWS, json=body)).json()['id']}"
+        wider = {"permissions": ["email:read", "email:send"]}
+        await ada.http.put("/api/v1/roles/narrow", json=wider)
+        rest = {"decisions": [], "keep_rest": True}
+        answer = await ada.http.post(f"{path}/decisions", json=rest)
+        assert (answer.status_code, answer.json()["code"]) == (409, "access.grown")
+        await ada.http.put("/api/v1/roles/narrow", json={"permissions": ["email:read"]})
+        assert (await ada.http.delete(f"/api/v1/clients/{made[0].json()['id']}")).status_code == 204
+        assert (await ada.http.post(f"{path}/decisions", json=rest)).json()["undecided"] == 0
+
+    async def test_one_that_is_not_closed_in_time_is_told_of_once(self, app, ada):
+        database, reviews = app.platform.database, app.platform.of(AccessManager).reviews
+        soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+        made = [
+            (await ada.http.post(REVIEWS, json={"name": name, "due_at": at})).json()["id"]
+            for name, at in (("late", soon), ("closed", soon), ("open", LATER))
+        ]
+        rest = {"decisions": [], "keep_rest": True}
+        await ada.http.post(f"{REVIEWS}/{made[1]}/decisions", json=rest)
+        assert (await ada.http.post(f"{REVIEWS}/{made[1]}/close")).status_code == 200
+
+        async def told():
+            await reviews.tell_overdue(database)
+            async with database.read(SystemScope(EVERYTHING)) as tx:
+                rows = await tx.scalars(
+                    sa.select(EventRecord).where(EventRecord.kind == "access_review.overdue")
+                )
+                return [(row.tenant_id, row.subject, row.data) for row in rows]
+
+        assert await told() == []
+        async with database.transaction(SystemScope(EVERYTHING)) as tx:
+            for row in await tx.scalars(sa.select(ReviewRow).where(ReviewRow.name != "open")):
+                row.due_at = datetime.now(UTC) - timedelta(seconds=1)
+        once = [
+            (ada.tenant.id, f"access_review:{made[0]}", {"name": "late", "undecided": 1}),
+        ]
+        assert await told() == once
+        assert await told() == once

@@ -68,6 +68,7 @@ def test_up_matches_the_models_and_down_leaves_nothing(empty_url: str) -> None:
 
 # What finds rows before their tenant is known, or of all tenants: everything else serves one.
 ACROSS_TENANTS = {
+    "ix_access_reviews_open": "a tick: which reviews of all tenants are overdue?",
     "ix_audit_records_unsequenced": "the sequencer, in the order of acting",
     "ix_email_suppressions_expires_at": "a sweep",
     "ix_events_unsequenced": "the sequencer, in the order of telling",
@@ -80,6 +81,7 @@ ACROSS_TENANTS = {
     "ix_identity_providers_id": "a log-in that comes back: from whose provider?",
     "uq_api_keys_key_hash": "a key: whose is it?",
     "uq_identity_providers_domain": "a log-in: whose domain is this?",
+    "uq_invitations_mailed_hash": "a link: whose invitation is it?",
     "uq_invitations_token_hash": "a link: whose invitation is it?",
     "uq_oauth_clients_client_id": "a log-in: whose client is this?",
 }

@@ -43,8 +43,8 @@ def free_port() -> int:
 
 
 @contextmanager
-def api_process(data_dir: Path, database_url: str, *flags: str):
-    """The base URL of a process that answers."""
+def api_process(data_dir: Path, database_url: str, *flags: str, end=signal.SIGTERM):
+    """The base URL of a process that answers; at the end it gets this signal."""
     port = free_port()
     clean = {k: v for k, v in os.environ.items() if not k.startswith("EMAIL_SENDER__")}
     clean |= {
@@ -67,7 +67,7 @@ def api_process(data_dir: Path, database_url: str, *flags: str):
                 time.sleep(0.05)
         yield url
     finally:
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(end)
         process.wait(30)
 
 
@@ -100,6 +100,26 @@ class Fleet:
         async with httpx.AsyncClient(base_url=self.url) as http:
             answer = await http.get(path, headers={"Authorization": f"Bearer {credential}"})
         return answer.status_code
+
+    async def admitted(self, credential, most):
+        """How many of up to so many requests are admitted, eight at a time, until one is not."""
+        left, admitted = iter(range(most)), 0
+        async with httpx.AsyncClient(
+            base_url=self.url, headers={"Authorization": f"Bearer {credential}"}
+        ) as http:
+
+            async def ask():
+                nonlocal admitted
+                for _ in left:
+                    answer = await http.get("/api/v1/me")
+                    if answer.status_code == 429:
+                        assert answer.json()["code"] == "tenant.quota_reached"
+                        return
+                    assert answer.status_code == 200, answer.text
+                    admitted += 1
+
+            await asyncio.gather(*(ask() for _ in range(8)))
+        return admitted
 
     async def refused_after(self, credential, path="/api/v1/me"):
         """Seconds until the process refuses, asked every few milliseconds."""
@@ -167,3 +187,38 @@ class TestTwoProcesses:
                     logger.warning("bound %s s: %s", bound, took)
                     assert max(took.values()) < bound, took
                     assert await fleet.status(bystander) == 200
+
+    async def test_admit_exactly_a_tenants_requests_of_the_day(self, database_url, tmp_path):
+        """Both together; what one gives back at its end is the other's, a killed one's nobody's."""
+        settings = Settings(
+            data_dir=tmp_path, database=DatabaseSettings(url=SecretStr(database_url))
+        )
+        platform = compose(settings)
+        plans = platform.of(TenantManager).plans
+
+        async def allowed(fleet, requests):
+            tenant = await fleet.tenant()
+            async with platform.database.transaction(SystemScope(PLATFORM)) as tx:
+                await plans.set_quotas(tx, tenant.id, overrides={"requests_a_day": requests})
+            return (await fleet.client(tenant))[1]
+
+        async with platform.running():
+            with api_process(tmp_path, database_url) as one:
+                stays = Fleet(platform, one)
+                with api_process(tmp_path, database_url) as another:
+                    other = Fleet(platform, another)
+                    together, handed = await allowed(stays, 500), await allowed(stays, 160)
+                    admitted = await asyncio.gather(
+                        stays.admitted(together, 1000), other.admitted(together, 1000)
+                    )
+                    logger.warning("of 500 requests the two admitted %s", admitted)
+                    assert sum(admitted) == 500
+                    assert min(admitted) > 0
+                    assert await other.admitted(handed, 4) == 4
+                assert await stays.admitted(handed, 1000) == 156
+                with api_process(tmp_path, database_url, end=signal.SIGKILL) as third:
+                    killed = Fleet(platform, third)
+                    lost = await allowed(stays, 160)
+                    assert await killed.admitted(lost, 4) == 4
+                # Of its block of ten.
+                assert await stays.admitted(lost, 1000) == 150

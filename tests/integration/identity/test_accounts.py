@@ -1,6 +1,5 @@
 """One's own account: name, password, log-ins; and people who are kept out."""
 
-import asyncio
 import re
 import secrets
 from urllib.parse import parse_qs, urlsplit
@@ -11,14 +10,13 @@ from backend.core.context import Scope, SystemScope
 from backend.core.ids import PLATFORM_TENANT
 from backend.managers.email import EmailManager
 from backend.managers.identity import IdentityManager
-from backend.managers.identity._accounts import RESET_JOB
 from backend.managers.identity._agents import short_agent
-from backend.managers.orchestrator import OrchestratorManager, Worker
 from backend.managers.tenant import TenantManager
 from tests.security.conftest import People
 from tests.support.errands import EVERYTHING
 from tests.support.invitations import hidden_fields
 from tests.support.passwords import PASSWORD
+from tests.support.resets import mail_links
 
 NEW = "another horse, another battery"
 RESET = "/oauth/password-reset"
@@ -176,22 +174,6 @@ class TestSessions:
         assert len((await http.get("/api/v1/me/sign-ins")).json()["items"]) == 2
 
 
-async def work(app):
-    """Do the jobs that mail links, as a worker does."""
-    database, jobs = app.platform.database, app.platform.of(OrchestratorManager)
-    worker = Worker(database, jobs, [jobs.kinds[RESET_JOB]], poll_seconds=0.02)
-    task = asyncio.create_task(worker.run())
-    waits, found = True, []
-    while waits:
-        await asyncio.sleep(0.02)  # the worker's progress: there is no clock to pass
-        async with database.read(Scope("test", PLATFORM_TENANT)) as tx:
-            found = await jobs.list_jobs(tx, limit=10, kind=RESET_JOB)
-        waits = any(one.finished_at is None for one in found)
-    worker.stop()
-    await task
-    assert {one.state for one in found} <= {"succeeded"}
-
-
 class TestReset:
     async def asked(self, app, email, browser=None):
         """The answer to somebody who says they forgot the password of this address."""
@@ -202,7 +184,7 @@ class TestReset:
 
     async def mailed(self, app):
         """What the platform's own mail says, newest first, once all jobs that mail it are done."""
-        await work(app)
+        await mail_links(app)
         emails = app.platform.of(EmailManager)
         async with app.platform.database.transaction(Scope("test", PLATFORM_TENANT)) as tx:
             sent = await emails.list_emails(tx, limit=10)

@@ -17,13 +17,18 @@ from backend.app import compose, create_app
 from backend.core.context import SystemScope
 from backend.kit.outbound import OutboundSettings
 from backend.managers.gateway import GatewaySettings
-from backend.managers.identity import PROVIDERS, IdentityManager, IdentitySettings
-from backend.managers.identity.models import BrowserSession, ExternalLogInRow
+from backend.managers.identity import ACCOUNT, PROVIDERS, IdentityManager, IdentitySettings
+from backend.managers.identity.models import (
+    BrowserSession,
+    ExternalLogInRow,
+    IdentityProviderRow,
+)
 from backend.managers.tenant import TenantManager, hash_password
 from backend.managers.tenant.models import MembershipRow, UserRow
 from backend.settings import DatabaseSettings, Settings, TelemetrySettings
 from tests.support import openid_server
 from tests.support.errands import EVERYTHING
+from tests.support.invitations import hidden_fields, token_of
 from tests.support.names import name_server
 from tests.support.openid import new_key, open_id
 from tests.support.platform import App
@@ -31,6 +36,7 @@ from tests.support.platform import App
 REDIRECT = "http://localhost:8401/oauth2callback"
 SECRET = "c" * 40
 PASSWORD = "correct horse battery"
+OWN = "a password of their own"
 VERIFIER = "v" * 64
 CHALLENGE = (
     base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).decode().rstrip("=")
@@ -96,6 +102,15 @@ def facts(issuer, **more):
         "default_role": None,
         "domain": "acme.test",
     } | more
+
+
+async def logs_in(app, email, password):
+    """Whether a password opens a log-in here."""
+    http = app.client()
+    page = await http.get((await http.get(AUTHORIZE)).headers["location"])
+    form = hidden_fields(page.text) | {"email": email, "password": password}
+    answer = await http.post("/oauth/login", data=form)
+    return answer.status_code == 303 and "email_sender_session" in http.cookies
 
 
 class Acme:
@@ -219,6 +234,57 @@ class TestRoles:
             assert (await ada.http.post(one.rpartition("/")[0], json=wrong)).status_code == 422
             assert (await ada.http.put(one, json=wrong)).status_code == 422
         assert (await ada.http.delete(one)).status_code == 204
+
+    async def test_that_a_provider_hands_out_are_not_deleted(self, app, there):
+        """By a group, whatever groups are called, and by default; a disabled one can come back."""
+        ada = await app.caller("owner")
+        role = {"permissions": ["email:read"]}
+        for name in ("reader", "reader_2", "readerx2"):
+            assert (await ada.http.put(f"/api/v1/roles/{name}", json=role)).is_success
+        body = facts(there.issuer) | {"domain": None, "roles_by_group": {}}
+        made = await ada.http.post("/api/v1/identity-providers", json=body)
+        one = f"/api/v1/identity-providers/{made.json()['id']}"
+        for change in (
+            {"roles_by_group": {"crew": "admin", "mail": "reader"}},
+            {"default_role": "reader"},
+            {"roles_by_group": {"mail": "reader"}, "disabled": True},
+        ):
+            assert (await ada.http.put(one, json=body | change)).is_success
+            answer = await ada.http.delete("/api/v1/roles/reader")
+            assert (answer.status_code, answer.json()["code"]) == (409, "tenant.role_held")
+            assert answer.json()["holders"] == 1
+        # What only looks like it does not count.
+        groups = {"reader": "admin", '"reader"]': "viewer", '", "reader"], ["': "reader_2"}
+        assert (await ada.http.put(one, json=body | {"roles_by_group": groups})).is_success
+        for name, status in (("reader", 204), ("readerx2", 204), ("reader_2", 409)):
+            answer = await ada.http.delete(f"/api/v1/roles/{name}")
+            assert answer.status_code == status, (name, answer.text)
+
+    async def test_that_are_gone_let_nobody_in_as_something_else(self, acme):
+        """However a mapping came to name one: neither who is new, nor who is a member already."""
+        http = acme.app.client()
+        assert (await acme.sign_in(http)).status_code == 303
+        async with acme.app.platform.database.transaction(SystemScope(EVERYTHING)) as tx:
+            await tx.execute(
+                sa.update(IdentityProviderRow).values(roles_by_group=[["mail", "nobody"]])
+            )
+        for sub in ("u-1", "u-2"):
+            browser = acme.app.client()
+            answer = await acme.sign_in(browser, sub=sub)
+            assert (answer.status_code, "did not work" in answer.text) == (401, True)
+            assert answer.headers["content-type"].startswith("text/html")
+            assert "email_sender_session" not in browser.cookies
+        assert [one.role for one in await acme.rows(MembershipRow)] == ["viewer"]
+        assert len(await acme.people()) == 1
+
+    async def test_of_a_full_tenant_are_nobodys(self, acme):
+        tenants = acme.app.platform.of(TenantManager)
+        async with acme.app.platform.database.transaction(SystemScope(EVERYTHING)) as tx:
+            await tenants.plans.set_quotas(tx, acme.caller.tenant.id, overrides={"members": 0})
+        http = acme.app.client()
+        answer = await acme.sign_in(http)
+        assert (answer.status_code, "did not work" in answer.text) == (401, True)
+        assert await acme.people() == []
 
 
 class TestSigningIn:
@@ -349,16 +415,37 @@ class TestSigningIn:
             "return_to": found(r'name="return_to" value="([^"]*)"', page.text),
             "email": "Ada@ACME.test",
         }
-        for password in (PASSWORD, "wrong"):
-            answer = await http.post("/oauth/login", data=form | {"password": password})
-            assert "Sign in with Acme" in answer.text
-            assert "email_sender_session" not in http.cookies
+        # Every spelling by which the log-in is found.
+        spellings = ("Ada@ACME.test", *("ada@acme.test".replace("@", at) for at in "\uff20\ufe6b"))
+        spellings += ("ada@acme\u3002test", "ada@ac\u00adme.test", " ada@acme.test ")
+        for email in spellings:
+            for password in (PASSWORD, "wrong"):
+                answer = await http.post(
+                    "/oauth/login", data=form | {"email": email, "password": password}
+                )
+                assert "Sign in with Acme" in answer.text, ascii(email)
+                assert "email_sender_session" not in http.cookies
+        # A password that comes by an invitation or by mail opens as little.
+        beta = await acme.app.caller("owner")
+        body = {"email": "new@acme.test", "role": "admin"}
+        link = (await beta.http.post("/api/v1/invitations", json=body)).json()["link"]
+        browser = acme.app.client()
+        page = await browser.get("/oauth/invitation", params={"token": token_of(link)})
+        own = {"name": "New", "password": OWN, "again": OWN}
+        answer = await browser.post("/oauth/invitation", data=hidden_fields(page.text) | own)
+        assert answer.status_code == 200, answer.text
+        async with acme.app.platform.database.transaction(SystemScope(ACCOUNT)) as tx:
+            accounts = acme.app.platform.of(IdentityManager).accounts
+            await accounts.replace_password(tx, "ada@acme.test", hash_password(OWN), owner=True)
+        for email in ("new@acme.test", "ada@acme.test"):
+            assert not await logs_in(acme.app, email, OWN)
+        assert "email_sender_session" not in browser.cookies
         # The operator's way out, when the provider fails.
         providers = acme.app.platform.of(IdentityManager).providers
         scope = SystemScope(PROVIDERS, tenant_id=acme.caller.tenant.id)
         async with acme.app.platform.database.transaction(scope) as tx:
             assert await providers.stop_enforcing(tx) == ["Acme"]
-        answer = await http.post("/oauth/login", data=form | {"password": PASSWORD})
+        answer = await http.post("/oauth/login", data=form | {"password": OWN})
         assert answer.status_code == 303
 
     async def test_ends_with_the_provider(self, acme):
@@ -429,16 +516,38 @@ class TestAttacks:
                 tx, email="cfo@beta.test", name="CFO", password_hash=hash_password(PASSWORD),
                 platform_role="administrator",
             )  # fmt: skip
-        http = acme.app.client()
-        answer = await acme.sign_in(http, email="cfo@beta.test", email_verified=True, sub=victim.id)
-        assert answer.status_code == 303
-        (person,) = await acme.people()
-        assert person.id != victim.id
-        assert not person.platform_role
-        token, login = await acme.token(http)
-        assert claims_of(login)["sub"] == person.id
-        api = acme.app.client(Authorization=f"Bearer {token.json()['access_token']}")
-        assert "platform:read" not in (await api.get("/api/v1/me")).json()["permissions"]
+        beta = await acme.app.caller("owner")
+        async with acme.app.platform.database.transaction(SystemScope(EVERYTHING)) as tx:
+            await tenants.add_member(
+                tx, tenant_id=beta.tenant.id, user_id=victim.id, role="admin", granter=None
+            )
+        # Another of the victim's tenants invites them: neither is that for whoever is named so.
+        gamma = await acme.app.caller("owner")
+        body = {"email": "cfo@beta.test", "role": "admin"}
+        link = (await gamma.http.post("/api/v1/invitations", json=body)).json()["link"]
+        for verified in (True, False, None):
+            http = acme.app.client()
+            said = {} if verified is None else {"email_verified": verified}
+            answer = await acme.sign_in(http, email="cfo@beta.test", sub=victim.id, **said)
+            assert answer.status_code == 303
+            (person,) = await acme.people()
+            assert person.id != victim.id
+            assert not person.platform_role
+            token, login = await acme.token(http)
+            assert claims_of(login)["sub"] == person.id
+            api = acme.app.client(Authorization=f"Bearer {token.json()['access_token']}")
+            assert "platform:read" not in (await api.get("/api/v1/me")).json()["permissions"]
+            refused, _ = await acme.token(http, beta.tenant)
+            assert (refused.status_code, refused.json()["error"]) == (400, "invalid_target")
+            page = await http.get("/oauth/invitation", params={"token": token_of(link)})
+            form = hidden_fields(page.text) | {"token": token_of(link)}
+            assert (await http.post("/oauth/invitation", data=form)).status_code == 403
+            # It has no password here, so none is changed by knowing none.
+            for old in ("", PASSWORD):
+                change = {"old_password": old or "x", "new_password": "a whole new password"}
+                answer = await api.put("/api/v1/me/password", json=change)
+                assert answer.status_code == 422, answer.text
+        assert await logs_in(acme.app, "cfo@beta.test", PASSWORD)
 
     async def test_what_a_token_has_to_say(self, acme):
         now = int(acme.app.platform.database.clock().timestamp())

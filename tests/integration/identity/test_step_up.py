@@ -16,6 +16,8 @@ from tests.support.roles import ROLES
 SOMEBODY = "0199c0de-0000-7000-8000-00000000000a"
 
 FRESH = {
+    "POST /api/v1/me/totp",
+    "POST /api/v1/platform/tenants/{tenant_id}/invite-owner",
     "POST /api/v1/me/totp/recovery-codes",
     "DELETE /api/v1/me/totp",
     "DELETE /api/v1/platform/users/{user_id}/totp",

@@ -95,12 +95,17 @@ class TestSet:
             )
             assert (await tenants.get_user(tx, ann.id)).platform_role == "auditor"
 
-    async def test_the_last_administrator_stays_also_when_two_leave_at_once(self, database):
+    @pytest.mark.parametrize("how", ["lowered", "disabled"])
+    async def test_the_last_administrator_stays_also_when_two_leave_at_once(self, database, how):
+        """By a program, or by each other: then nobody disables their own account."""
         tenants = TenantManager(ROLES)
         both = [await person(database, tenants, name, "administrator") for name in ("one", "two")]
 
         async def leave(user):
             async with database.transaction(SystemScope(PLATFORM)) as tx:
+                if how == "disabled":
+                    await tenants.people.disable(tx, user.id)
+                    return
                 await tenants.platform_roles.set(
                     tx, user_id=user.id, platform_role="auditor", granter=ALL
                 )
@@ -108,6 +113,11 @@ class TestSet:
         results = await asyncio.gather(*map(leave, both), return_exceptions=True)
         (refused,) = [one for one in results if one is not None]
         assert isinstance(refused, LastAdministratorError)
+        # Whoever is disabled already is no administrator who could be the last.
+        async with database.transaction(SystemScope(PLATFORM)) as tx:
+            for user in both if how == "disabled" else ():
+                if (await tenants.get_user(tx, user.id)).disabled:
+                    await tenants.people.disable(tx, user.id)
 
 
 @pytest.fixture
