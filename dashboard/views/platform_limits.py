@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from dashboard import pages
-from dashboard.client import Api, models
+from dashboard import pages, state
+from dashboard.client import EXPORT_LIMIT, Api, models
 from dashboard.pages import Act, Column, Form, Input, ListPage
 from dashboard.views.limits import allowed, of_a_day, whom
+
+
+def _tenant(limit: models.LimitOut) -> str:
+    """Return the name of the tenant that a limit is for."""
+    if limit.tenant_id is None:
+        return "every tenant"
+    return state.current().names.of(f"tenant:{limit.tenant_id}")
+
+
+def _tenants(session: state.Session) -> list[tuple[str, str]]:
+    found = session.api.list_tenants(limit=EXPORT_LIMIT).items
+    return [("", "Every tenant"), *((one.id, one.name) for one in found)]
 
 
 def _create(api: Api, body: models.PlatformLimitCreate) -> models.LimitOut:
@@ -50,22 +62,19 @@ PAGE: Final = ListPage(
     name=whom,
     columns=(
         Column("name", "Of", "strong", value=whom),
-        Column("tenant_id", "Tenant", "code", none="every tenant"),
+        Column("tenant_id", "Tenant", value=_tenant),
         Column("requests", "Requests", value=lambda one: allowed(one.requests)),
         Column("sustained", "Over longer", value=lambda one: allowed(one.sustained)),
         Column("bytes", "Bytes", value=lambda one: allowed(one.bytes, "bytes")),
         Column("concurrency", "At the same time"),
         Column("owner", "Set by", "badge"),
-        Column("updated_at", "Since (UTC)", "time"),
+        Column("updated_at", "Since", "time"),
     ),
     facts=(Column("cost", "One counts for"), Column("updated_by", "Set by", "who")),
     export=("id", "tenant_id", "owner", "kind", "name", "route_class", "updated_at"),
     form=Form(
         inputs=(
-            Input(
-                "tenant_id", "Tenant (optional)", required=False,
-                help="The tenant's id. Empty: every tenant.",
-            ),
+            Input("tenant_id", "Tenant", "choice", required=False, options=_tenants),
             Input(
                 "route_class", "Class of routes (optional)", example="emails", required=False,
                 help="Each caller's use of it. Empty: all requests of the tenant together.",
