@@ -212,7 +212,7 @@ def compose(
             security,
             tenants,
             settings.identity,
-            limiter=limiter,
+            limiter=shared or limiter,
             outbound=outbound,
             jobs=jobs,
             send_mail=emails.send_for_platform if settings.email.has_relay else None,

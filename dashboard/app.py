@@ -51,6 +51,7 @@ ENTRIES: Final = (
     _entry(_MAIL, "email_settings", "E-mail settings", "outgoing_mail", "email_settings:read"),
     _entry(_WORK, "jobs", "Jobs", "work_history", "job:read"),
     _entry(_WORK, "audit", "Audit", "fact_check", "audit:read", "platform_audit:read"),
+    _entry(_WORK, "usage", "Usage", "bar_chart", "usage:read"),
     _entry(_PEOPLE, "members", "Members", "group", "member:read"),
     _entry(_PEOPLE, "invitations", "Invitations", "person_add", "member:read"),
     _entry(_PEOPLE, "roles", "Roles", "shield_person", "role:read"),
@@ -222,7 +223,8 @@ def sidebar(
         with st.container(key="side-who"):
             st.html(
                 f'<div class="es-who"><p class="es-name">{escape(me.name)}</p>'
-                f'<p class="es-role">{escape(role)}</p></div>'
+                f'<p class="es-role">{escape(role)}</p>'
+                f'<p class="es-role">Times in {escape(markup.zone_name())}</p></div>'
             )
             st.button(
                 "Log out", key="log-out", icon=":material/logout:", on_click=leave, width="stretch"

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _OWN: Final = {"system": "the platform"}
 _FRESH_SECONDS: Final = 60.0
+# Who is not among them may have come since: looked for again, but not for each of many that left.
+_AGAIN_SECONDS: Final = 5.0
 # A page's list is read whole up to here; behind it a reference stays as it is.
 _MAX_KNOWN: Final = 1000
 
@@ -55,8 +57,8 @@ class Names:
         if source is None:
             return reference
         known = self._known.get(noun, {})
-        stale = self._clock() - self._asked.get(noun, -_FRESH_SECONDS) >= _FRESH_SECONDS
-        if key not in known and stale:
+        age = self._clock() - self._asked.get(noun, -_FRESH_SECONDS)
+        if age >= (_FRESH_SECONDS if key in known else _AGAIN_SECONDS):
             self._asked[noun] = self._clock()
             # The reference says all; no page fails for want of a name.
             with contextlib.suppress(client.ApiProblem):

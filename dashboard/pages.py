@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime, time
 from typing import Any, Final, Generic, Literal, TypeVar
 
 import msgspec
@@ -22,7 +22,7 @@ from dashboard import client, state
 from dashboard.widgets import confirm, export, markup, paging, problems, table
 
 _T = TypeVar("_T", bound=msgspec.Struct)
-_END_OF_DAY: Final = time(23, 59, 59, tzinfo=UTC)
+_END_OF_DAY: Final = time(23, 59, 59)
 _EDITED: Final = 320
 
 
@@ -107,6 +107,7 @@ class Act:
         said: What is said afterwards; ``{0}`` is the thing's name.
         shows: Parts of the answer that are shown this once, as ``Form`` has them.
         ends: Whether the thing is gone afterwards.
+        danger: Whether something is lost or somebody kept out by it; by default what ``ends``.
         offered: Whether it can be done with this thing.
     """
 
@@ -119,6 +120,7 @@ class Act:
     said: str = ""
     shows: Sequence[tuple[str, str]] = ()
     ends: bool = True
+    danger: bool | None = None
     offered: Callable[[Any], bool] = lambda _: True
 
 
@@ -158,20 +160,24 @@ class Input:
         name: The body's field.
         label: What stands above it.
         kind: ``role`` offers the tenant's roles; ``last_day`` a day, until whose end it holds;
-            ``number`` is a whole one, from 1.
+            ``number`` is a whole one, from 1; ``words`` stand between spaces; ``choice`` is one
+            of ``options``, or, with an ``example``, what is typed instead.
         example: Shown in the empty field.
         help: Said on request.
-        usual: The role chosen at first, as the mightiest is no default; or the number.
+        usual: The role chosen at first, as the mightiest is no default; or the number, which else
+            is 1, or nothing where the form may be sent without it.
         required: Whether the form may be sent without it.
+        options: What can be chosen: each value and what it is called. An empty value is None.
     """
 
     name: str
     label: str
-    kind: Literal["text", "password", "role", "last_day", "number"] = "text"
+    kind: Literal["text", "password", "role", "last_day", "number", "words", "choice"] = "text"
     example: str = ""
     help: str | None = None
     usual: str = ""
     required: bool = True
+    options: Callable[[state.Session], Sequence[tuple[str, str]]] = lambda _: ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +185,7 @@ class Edit:
     """A field of an opened thing that can be changed.
 
     Attributes:
-        field: A text or a role; ``name`` is that of the thing and of the request's body.
+        field: A text, a role or a choice; ``name`` is that of the thing and of the request's body.
         body: The request; the field is all it has.
         call: Changes the thing, by its id.
         said: What is said afterwards; ``{0}`` is the thing's name and ``{1}`` the new value.
@@ -188,6 +194,25 @@ class Edit:
     field: Input
     body: Callable[..., msgspec.Struct]
     call: Callable[[client.Api, str, Any], Any]
+    said: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What can be changed of an opened thing all at once, in a form that begins with what is.
+
+    Attributes:
+        inputs: The fields; each is one of the thing, too.
+        body: The request; the inputs are its fields.
+        call: Changes the thing, by its id.
+        missing: Said when a required field is empty.
+        said: What is said afterwards; ``{0}`` is the thing's name as it was.
+    """
+
+    inputs: Sequence[Input]
+    body: Callable[..., msgspec.Struct]
+    call: Callable[[client.Api, str, Any], Any]
+    missing: str
     said: str
 
 
@@ -259,10 +284,13 @@ class ListPage(Generic[_T]):
         form: The way to a new one.
         upload: The way to many of them.
         edits: What can be changed of one, field by field.
+        change: What can be changed of one, all at once.
         acts: What can be done with one.
         bulk: What can be done with all that the filters leave.
         below: Draws the rest of an opened row.
         detail: Draws one thing by its id in a view of its own, instead of a card above the list.
+        shown: The heading above what is shown once, ``{0}`` being the thing's name, and what is
+            said of it.
     """
 
     key: str
@@ -283,10 +311,15 @@ class ListPage(Generic[_T]):
     form: Form | None = None
     upload: Upload | None = None
     edits: Sequence[Edit] = ()
+    change: Change | None = None
     acts: Sequence[Act] = ()
     bulk: Bulk | None = None
     below: Callable[[_T], None] | None = None
     detail: Callable[[str], None] | None = None
+    shown: tuple[str, str] = (
+        "Credentials of {0}",
+        "Shown this once. Copy what you need now, to where it will be used.",
+    )
 
     def __post_init__(self) -> None:
         """Refuse a field that the API does not have, before anybody looks at the page.
@@ -298,6 +331,7 @@ class ListPage(Generic[_T]):
         told = [*self.columns, *self.facts]
         unknown = {one.name for one in told if one.value is None} - known.keys()
         unknown |= {one.field.name for one in self.edits} - known.keys()
+        unknown |= {one.name for one in (self.change.inputs if self.change else ())} - known.keys()
         unknown |= set(self.export) - set(known.values())
         unknown |= {self.id} - known.keys()
         if unknown:
@@ -309,12 +343,13 @@ class ListPage(Generic[_T]):
 
 @dataclass(frozen=True, slots=True)
 class _Secret:
-    """A credential's name and its parts, each with the name it has where it is pasted.
+    """What is shown once, and its parts, each with the name it has where it is pasted.
 
     ``withheld`` says why one is missing: the answer that showed it was lost on its way to us.
     """
 
-    name: str
+    heading: str
+    note: str
     parts: tuple[tuple[str, str], ...] = field(repr=False)
     withheld: str = ""
 
@@ -337,6 +372,8 @@ def draw(page: ListPage[_T]) -> None:
         page.detail(wanted)
         return
     heading(page)
+    # Below the button that opens it, and above whatever else is on the page, however long that is.
+    draw_new(page)
     if page.notice:
         page.notice()
     draw_list(page)
@@ -359,12 +396,17 @@ def heading(page: ListPage[_T], tools: Callable[[], None] | None = None) -> None
             )
 
 
-def draw_list(page: ListPage[_T]) -> None:
-    """Draw the open form, a secret that was just made, and the list with its open row."""
+def draw_new(page: ListPage[_T]) -> None:
+    """Draw the open form and what was just made and is shown once."""
     session = state.current()
     if page.form and session.can(page.write):
         _form(session, page, page.form)
     _secret(page.key)
+
+
+def draw_list(page: ListPage[_T]) -> None:
+    """Draw the list with its open row."""
+    session = state.current()
 
     def fetch(**query: Any) -> client.Page[_T]:
         return page.fetch(session.api, **query)
@@ -484,6 +526,8 @@ def _card(session: state.Session, page: ListPage[_T], item: _T) -> None:
         if session.can(page.write):
             for edit in page.edits:
                 _edit(session, page, edit, item)
+            if page.change:
+                _change(session, page, page.change, item)
         if page.acts and session.can(page.write):
             with st.container(horizontal=True):
                 for act in page.acts:
@@ -493,13 +537,36 @@ def _card(session: state.Session, page: ListPage[_T], item: _T) -> None:
 
 def _edit(session: state.Session, page: ListPage[_T], edit: Edit, item: _T) -> None:
     one = edit.field
-    now = str(getattr(item, one.name))
+    now = getattr(item, one.name)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         key = f"{page.key}-{one.name.replace('_', '-')}"
-        given = _input(session, f"{key}-{_id(page, item)}", one, now)
-        if st.button(f"Save {one.label.lower()}", key=f"{key}-save", disabled=given in {None, now}):
+        given = _input(session, f"{key}-{_id(page, item)}", one, now, narrow=True)
+        same = given == now or (given is None and one.required)
+        if st.button(f"Save {one.label.lower()}", key=f"{key}-save", disabled=same):
             edit.call(session.api, _id(page, item), edit.body(**{one.name: given}))
             confirm.say_after_rerun(edit.said.format(page.name(item), given))
+            st.rerun()
+
+
+def _change(session: state.Session, page: ListPage[_T], change: Change, item: _T) -> None:
+    key = f"{page.key}-change-{_id(page, item)}"
+    with st.expander("Change", icon=":material/edit:"):
+        with st.form(key, border=False):
+            given = {
+                one.name: _input(
+                    session, f"{key}-{one.name.replace('_', '-')}", one, getattr(item, one.name)
+                )
+                for one in change.inputs
+            }
+            sent = st.form_submit_button("Save changes", key=f"{key}-save", type="primary")
+        if not sent:
+            return
+        with problems.guard():
+            if not all(given[one.name] for one in change.inputs if one.required):
+                st.warning(change.missing)
+                return
+            change.call(session.api, _id(page, item), change.body(**given))
+            confirm.say_after_rerun(change.said.format(page.name(item)))
             st.rerun()
 
 
@@ -510,6 +577,7 @@ def _act(session: state.Session, page: ListPage[_T], act: Act, item: _T) -> None
         will=act.will.format(page.name(item)),
         yes=act.yes,
         icon=act.icon,
+        danger=act.ends if act.danger is None else act.danger,
     ):
         return
     answer = act.call(session.api, _id(page, item))
@@ -601,9 +669,11 @@ def _upload(session: state.Session, key: str, upload: Upload) -> None:
 
 
 def _input(
-    session: state.Session, key: str, one: Input, now: str = ""
-) -> str | int | datetime | None:
-    width: int | Literal["stretch"] = _EDITED if now else "stretch"
+    session: state.Session, key: str, one: Input, now: Any = "", *, narrow: bool = False
+) -> str | int | datetime | list[str] | None:
+    width: int | Literal["stretch"] = _EDITED if narrow else "stretch"
+    if one.kind == "choice":
+        return _choice(session, key, one, now, width)
     if one.kind == "role":
         names = [role.name for role in session.api.list_roles().items]
         if now and now not in names:
@@ -612,14 +682,21 @@ def _input(
         first = names.index(usual) if usual in names else 0
         return st.selectbox(one.label, names, index=first, key=key, help=one.help, width=width)
     if one.kind == "last_day":
+        zone = markup.zone()
+        held = now if isinstance(now, datetime) else None
+        before = held.astimezone(zone).date() if held else None
         day: date | None = st.date_input(
-            one.label, value=None, key=key, format="YYYY-MM-DD", help=one.help
+            one.label, value=before, key=key, format="YYYY-MM-DD", help=one.help
         )
-        return datetime.combine(day, _END_OF_DAY) if day else None
+        if day is not None and day == before:
+            return held  # to the second: it may not end with its day
+        return datetime.combine(day, _END_OF_DAY, zone) if day else None
     if one.kind == "number":
-        first = int(now or one.usual or 1)
-        return int(st.number_input(one.label, 1, None, first, key=key, help=one.help, width=width))
+        begin = int(now or one.usual or one.required) or None
+        return st.number_input(one.label, 1, None, begin, key=key, help=one.help, width=width)
     hidden = one.kind == "password"
+    if one.kind == "words":
+        now = " ".join(now or ())
     given = st.text_input(
         one.label,
         now,
@@ -630,7 +707,28 @@ def _input(
         type="password" if hidden else "default",
         autocomplete="new-password" if hidden else None,
     )
+    if one.kind == "words":
+        return given.replace(",", " ").split() or None
     return (given if hidden else given.strip()) or None
+
+
+def _choice(
+    session: state.Session, key: str, one: Input, now: str | None, width: int | Literal["stretch"]
+) -> str | None:
+    called = dict(one.options(session))
+    called.setdefault(now or "", now or "")
+    chosen = st.selectbox(
+        one.label,
+        list(called),
+        index=list(called).index(now or ""),
+        key=key,
+        width=width,
+        format_func=lambda value: called.get(value, value),
+        help=one.help,
+        accept_new_options=bool(one.example),
+        placeholder=one.example or "Choose one",
+    )
+    return str(chosen or "").strip() or None
 
 
 def _show(page: ListPage[_T], answer: Any, parts: Sequence[tuple[str, str]]) -> None:
@@ -639,7 +737,11 @@ def _show(page: ListPage[_T], answer: Any, parts: Sequence[tuple[str, str]]) -> 
     told = tuple((label, value) for label, value in found if value)
     withheld = getattr(answer, "secret_withheld", None) or ""
     if told or withheld:
-        _set(f"{page.key}-secret", _Secret(page.name(answer), told, withheld))
+        heading, note = page.shown
+        _set(
+            f"{page.key}-secret",
+            _Secret(heading.format(page.name(answer)), note, told, withheld),
+        )
 
 
 def _secret(key: str) -> None:
@@ -648,11 +750,11 @@ def _secret(key: str) -> None:
     if not isinstance(secret, _Secret):
         return
     with st.container(key=f"card-{key}-secret"):
-        markup.section(f"Credentials of {secret.name}")
+        markup.section(secret.heading)
         if secret.withheld:
             st.warning(secret.withheld)
         else:
-            markup.note("Shown this once. Copy what you need now, to where it will be used.")
+            markup.note(secret.note)
         for label, value in secret.parts:
             with st.container(gap="xxsmall"):
                 markup.label(label)

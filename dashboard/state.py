@@ -114,6 +114,9 @@ class Session:
         with self._lock:
             if renew or self._clock() >= self._good_until:
                 self._exchange()
+            if renew:
+                # What ended a token may be another role: the next page is drawn by what holds now.
+                self._me = self._names = None
             return self._token
 
     @property

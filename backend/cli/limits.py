@@ -24,7 +24,10 @@ _Work = Callable[[Platform, str | None, argparse.Namespace], Awaitable[None]]
 
 
 async def _list(platform: Platform, tenant_id: str | None, _: argparse.Namespace) -> None:
-    """One limit a line: id, tenant, owner, kind, name, requests, bytes, concurrency, by tabs."""
+    """One limit a line, by tabs.
+
+    Id, tenant, owner, kind, name, requests, bytes, concurrency, class, sustained, cost.
+    """
     scope = SystemScope(LIMITS, actor=OPERATOR)
     read = partial(platform.of(GatewayManager).limits.list_limits, tenant_id=tenant_id)
     async for rows in in_parts(platform.database, scope, read):
@@ -38,16 +41,26 @@ async def _list(platform: Platform, tenant_id: str | None, _: argparse.Namespace
                 "/".join(map(str, one.requests)) if one.requests else "-",
                 "/".join(map(str, one.bytes)) if one.bytes else "-",
                 str(one.concurrency or "-"),
+                one.route_class or "-",
+                "/".join(map(str, one.sustained)) if one.sustained else "-",
+                str(one.cost or "-"),
             )
             sys.stdout.write("\t".join(words) + "\n")
 
 
 async def _set(platform: Platform, tenant_id: str | None, options: argparse.Namespace) -> None:
     scope = SystemScope(LIMITS, actor=OPERATOR)
-    bounds = Bounds(options.requests, options.bytes, options.concurrency)
+    bounds = Bounds(
+        options.requests, options.bytes, options.concurrency, options.sustained, options.cost
+    )
     async with platform.database.transaction(scope) as tx:
         made = await platform.of(GatewayManager).limits.put_limit(
-            tx, tenant_id=tenant_id, kind=options.kind, name=options.name, bounds=bounds
+            tx,
+            tenant_id=tenant_id,
+            kind=options.kind,
+            name=options.name,
+            bounds=bounds,
+            route_class=options.route_class,
         )
     sys.stdout.write(f"{made.id}\n")
 
@@ -69,6 +82,12 @@ def _rate(text: str) -> Rate:
     return found
 
 
+def _count(text: str) -> int:
+    if not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError("a whole number, at least 1")
+    return int(text)
+
+
 def _whose(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tenant", help="slug; without it: of every tenant")
 
@@ -78,9 +97,16 @@ def _what(parser: argparse.ArgumentParser) -> None:
     kinds = ("tenant", "caller", "client", "api_key", "user", "route_class")
     parser.add_argument("--kind", choices=kinds, default="tenant", help="what it limits")
     parser.add_argument("--name", default="", help="a client id, another id, or a class of routes")
+    parser.add_argument(
+        "--route-class", default="", metavar="CLASS", help="one caller's use of this class alone"
+    )
     parser.add_argument("--requests", type=_rate, help="burst/refill/seconds")
+    parser.add_argument(
+        "--sustained", type=_rate, help="burst/refill/seconds, over a longer time; both hold"
+    )
     parser.add_argument("--bytes", type=_rate, help="burst/refill/seconds, of request bodies")
-    parser.add_argument("--concurrency", type=int, help="requests under way at once")
+    parser.add_argument("--concurrency", type=_count, help="requests under way at once")
+    parser.add_argument("--cost", type=_count, help="requests that one of the class counts for")
 
 
 def _command(

@@ -700,6 +700,8 @@ class LimitCreate(Wire, frozen=True, kw_only=True):
     bytes: RateModel | None | UnsetType = UNSET
     name: str | UnsetType = ""
     requests: RateModel | None | UnsetType = UNSET
+    route_class: str | UnsetType = ""
+    sustained: RateModel | None | UnsetType = UNSET
 
 
 class LimitOut(Wire, frozen=True, kw_only=True):
@@ -707,11 +709,14 @@ class LimitOut(Wire, frozen=True, kw_only=True):
 
     bytes: RateOut | None
     concurrency: int | None
+    cost: int | None
     id: str
     kind: str
     name: str
     owner: str
     requests: RateOut | None
+    route_class: str
+    sustained: RateOut | None
     tenant_id: str | None
     updated_at: datetime
     updated_by: str
@@ -728,6 +733,7 @@ class LimitPut(Wire, frozen=True, kw_only=True):
 
     bytes: RateModel | None | UnsetType = UNSET
     requests: RateModel | None | UnsetType = UNSET
+    sustained: RateModel | None | UnsetType = UNSET
 
 
 class LimitUsageOut(Wire, frozen=True, kw_only=True):
@@ -891,8 +897,11 @@ class PlatformLimitCreate(Wire, frozen=True, kw_only=True):
     kind: str
     bytes: RateModel | None | UnsetType = UNSET
     concurrency: int | None | UnsetType = UNSET
+    cost: int | None | UnsetType = UNSET
     name: str | UnsetType = ""
     requests: RateModel | None | UnsetType = UNSET
+    route_class: str | UnsetType = ""
+    sustained: RateModel | None | UnsetType = UNSET
     tenant_id: str | None | UnsetType = UNSET
 
 
@@ -901,7 +910,9 @@ class PlatformLimitPut(Wire, frozen=True, kw_only=True):
 
     bytes: RateModel | None | UnsetType = UNSET
     concurrency: int | None | UnsetType = UNSET
+    cost: int | None | UnsetType = UNSET
     requests: RateModel | None | UnsetType = UNSET
+    sustained: RateModel | None | UnsetType = UNSET
 
 
 class PlatformRolePut(Wire, frozen=True, kw_only=True):

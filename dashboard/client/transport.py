@@ -89,6 +89,7 @@ class ApiProblem(Exception):  # noqa: N818 - it is named after what it carries: 
         status: The HTTP status, 0 when no answer came at all.
         request_id: Names the request in the platform's logs; empty when no answer came.
         errors: The refused fields of a 422.
+        retry_seconds: After how long the same may be asked again; None when nothing was said.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class ApiProblem(Exception):  # noqa: N818 - it is named after what it carries: 
         status: int = 0,
         request_id: str = "",
         errors: tuple[FieldProblem, ...] = (),
+        retry_seconds: int | None = None,
     ) -> None:
         """Carry the problem's members."""
         super().__init__(title)
@@ -109,6 +111,7 @@ class ApiProblem(Exception):  # noqa: N818 - it is named after what it carries: 
         self.status = status
         self.request_id = request_id
         self.errors = errors
+        self.retry_seconds = retry_seconds
 
 
 # --- the process's half ---------------------------------------------------------------------
@@ -386,6 +389,7 @@ def _problem(response: httpx.Response) -> ApiProblem:
             status=response.status_code,
             request_id=request_id,
         )
+    wait = response.headers.get("Retry-After", "")
     raw = body.get("errors")
     errors = tuple(
         FieldProblem(pointer=str(item.get("pointer", "")), detail=str(item.get("detail", "")))
@@ -399,6 +403,7 @@ def _problem(response: httpx.Response) -> ApiProblem:
         status=response.status_code,
         request_id=str(body.get("request_id") or request_id),
         errors=errors,
+        retry_seconds=int(wait) if wait.isascii() and wait.isdigit() else None,
     )
 
 

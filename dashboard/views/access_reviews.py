@@ -25,7 +25,7 @@ def detail(review_id: str) -> None:
         markup.object_heading(
             review.name,
             _state(review),
-            f"Due {markup.when(review.due_at)} UTC. {review.undecided:,} of "
+            f"Due {markup.moment(review.due_at)}. {review.undecided:,} of "
             f"{len(review.lines):,} lines wait for a decision.",
         )
         table.draw(
@@ -35,10 +35,10 @@ def detail(review_id: str) -> None:
                 table.Column("name", "Name", "strong"),
                 table.Column("subject", "Who", "code"),
                 table.Column("role", "Role"),
-                table.Column("last_used_at", "Last used (UTC)", "time"),
+                table.Column("last_used_at", "Last used", "time"),
                 table.Column("decision", "Decision", "badge"),
                 table.Column("decided_by", "Decided by", "code"),
-                table.Column("decided_at", "Decided (UTC)", "time"),
+                table.Column("decided_at", "Decided", "time"),
             ),
             [
                 {
@@ -103,6 +103,7 @@ def _decide(session: state.Session, review: models.ReviewDetailOut) -> None:
                 will=f"{names}: what they hold in this tenant is taken away at once. Members are "
                 "removed, clients deleted, keys revoked.",
                 yes="Take it away",
+                danger=True,
             ):
                 _send(session, review, chosen, "revoke")
 
@@ -154,9 +155,9 @@ PAGE: Final = ListPage(
         Column("name", "Name", "strong"),
         Column("state", "State", "badge", _state),
         Column("undecided", "Undecided"),
-        Column("due_at", "Due (UTC)", "time"),
-        Column("created_at", "Begun (UTC)", "time"),
-        Column("closed_at", "Closed (UTC)", "time"),
+        Column("due_at", "Due", "time"),
+        Column("created_at", "Begun", "time"),
+        Column("closed_at", "Closed", "time"),
     ),
     form=Form(
         inputs=(

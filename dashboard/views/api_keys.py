@@ -4,7 +4,7 @@ from typing import Final
 
 from dashboard import pages
 from dashboard.client import Api, models
-from dashboard.pages import Act, Column, Form, Input, ListPage
+from dashboard.pages import Act, Change, Column, Form, Input, ListPage
 from dashboard.widgets import bounds
 
 PAGE: Final = ListPage(
@@ -20,9 +20,9 @@ PAGE: Final = ListPage(
         Column("name", "Name", "strong"),
         Column("prefix", "Begins with", "code"),
         Column("role", "Role"),
-        Column("expires_at", "Expires (UTC)", "time", none="never"),
-        Column("last_used_at", "Last used (UTC)", "time", none="not yet"),
-        Column("created_at", "Created (UTC)", "time"),
+        Column("expires_at", "Expires", "time", none="never"),
+        Column("last_used_at", "Last used", "time", none="not yet"),
+        Column("created_at", "Created", "time"),
     ),
     facts=(Column("created_by", "Created by", "who"), *bounds.FACTS),
     form=Form(
@@ -34,6 +34,13 @@ PAGE: Final = ListPage(
         body=bounds.body_of(models.ApiKeyCreate),
         call=Api.create_api_key,
         shows=(("API Key", "key"),),
+    ),
+    change=Change(
+        inputs=(Input("name", "Name"), Input("role", "Role", "role"), *bounds.INPUTS),
+        body=bounds.body_of(models.ApiKeyPut),
+        call=Api.change_api_key,
+        missing="It needs a name and a role.",
+        said="{0} is changed, effective at once.",
     ),
     acts=(
         Act(

@@ -59,7 +59,7 @@ _TENANT: Final = _Trail(
         name=_name,
         columns=(
             Column("action", "Action", "strong"),
-            Column("at", "When (UTC)", "time"),
+            Column("at", "When", "time"),
             Column("seq", "Seq", "number", _number),
             Column("actor", "Actor", "who"),
             Column("target", "Target", "who"),

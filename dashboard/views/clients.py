@@ -4,7 +4,7 @@ from typing import Final
 
 from dashboard import pages
 from dashboard.client import Api, models
-from dashboard.pages import Act, Column, Form, Input, ListPage
+from dashboard.pages import Act, Change, Column, Form, Input, ListPage
 from dashboard.widgets import bounds
 
 _SHOWN_ONCE: Final = (("Client ID", "client_id"), ("Client Secret", "client_secret"))
@@ -23,9 +23,9 @@ PAGE: Final = ListPage(
         Column("client_id", "Client ID", "code"),
         Column("role", "Role"),
         Column("disabled", "State", "badge", lambda one: "disabled" if one.disabled else "active"),
-        Column("expires_at", "Expires (UTC)", "time", none="never"),
-        Column("last_used_at", "Last used (UTC)", "time", none="not yet"),
-        Column("created_at", "Created (UTC)", "time"),
+        Column("expires_at", "Expires", "time", none="never"),
+        Column("last_used_at", "Last used", "time", none="not yet"),
+        Column("created_at", "Created", "time"),
     ),
     facts=bounds.FACTS,
     form=Form(
@@ -38,9 +38,16 @@ PAGE: Final = ListPage(
         call=Api.create_client,
         shows=_SHOWN_ONCE,
     ),
+    change=Change(
+        inputs=(Input("name", "Name"), Input("role", "Role", "role"), *bounds.INPUTS),
+        body=bounds.body_of(models.ClientPut),
+        call=Api.change_client,
+        missing="It needs a name and a role.",
+        said="{0} is changed, effective at once.",
+    ),
     acts=(
         Act(
-            key="rotate", label="New secret", icon=":material/autorenew:", ends=False,
+            key="rotate", label="New secret", icon=":material/autorenew:", ends=False, danger=True,
             call=Api.rotate_client, yes="Replace the secret", shows=_SHOWN_ONCE,
             will="{0} gets a new secret and the old one stops working. Workflows that use it fail "
             "until the new one is in their credentials.",

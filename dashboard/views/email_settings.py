@@ -65,7 +65,7 @@ _NAMED: Final = (
     table.Column("state", "State", "badge"),
     table.Column("server", "Server"),
     table.Column("from", "From"),
-    table.Column("last", "Last took a message (UTC)", "time"),
+    table.Column("last", "Last took a message", "time"),
 )
 _MOST_RELAYS: Final = 200
 
@@ -123,12 +123,12 @@ def verdict(relay: models.RelayOut) -> tuple[str, str, str]:
     name = relay.name
     everybody = next((one for one in relay.pauses if one.sender is None), None)
     if everybody is not None:
-        since, until = markup.when(everybody.since), markup.when(everybody.until)
-        tries = f"no message tries before {until} UTC."
+        since, until = markup.moment(everybody.since), markup.moment(everybody.until)
+        tries = f"no message tries before {until}."
         if everybody.kind == "refused":
-            said = f"{name} refuses us since {since} UTC. Mail waits and nothing bounces; {tries}"
+            said = f"{name} refuses us since {since}. Mail waits and nothing bounces; {tries}"
             return "red", "Refused", f"{said} Only a person can mend the reason."
-        said = f"{name} is not reached since {since} UTC. Mail waits; {tries}"
+        said = f"{name} is not reached since {since}. Mail waits; {tries}"
         return "red", "Not reached", said
     if relay.pauses:
         senders = ", ".join(one.sender or "" for one in relay.pauses)
@@ -160,7 +160,7 @@ def _facts(settings: models.EmailSettingsOut) -> list[tuple[str, str]]:
     if settings.retry:
         span = _span(settings.retry.give_up_after_seconds)
         facts.append(("A deferred message is tried for", span))
-    facts.append(("Last took a message of this tenant (UTC)", _minute(relay.accepted_at)))
+    facts.append(("Last took a message of this tenant", _minute(relay.accepted_at)))
     return facts
 
 
@@ -179,8 +179,8 @@ def _pauses(session: state.Session, relay: models.RelayOut) -> None:
         markup.facts(
             [
                 ("Why", "It refuses us" if one.kind == "refused" else "It is not reached"),
-                ("Since (UTC)", markup.when(one.since)),
-                ("No try before (UTC)", markup.when(one.until)),
+                ("Since", markup.when(one.since)),
+                ("No try before", markup.when(one.until)),
             ]
         )
         said = " ".join(str(part) for part in (one.code, one.reason) if part)
@@ -236,8 +236,8 @@ def _named(session: state.Session) -> None:
     for name, pause in paused:
         whose = f"mail from {pause.sender}" if pause.sender else "mail"
         said = " ".join(str(part) for part in (pause.code, pause.reason) if part)
-        until = markup.when(pause.until)
-        markup.note(f"{name}: {whose} waits, and none tries before {until} UTC. {said}")
+        until = markup.moment(pause.until)
+        markup.note(f"{name}: {whose} waits, and none tries before {until}. {said}")
     if paused and session.can("email_relay:write"):
         _try_named(session, dict.fromkeys(name for name, _ in paused))
 
@@ -629,7 +629,7 @@ class Editor:
                     + (" Saving tries the mail server again, with what waits." if paused else "")
                 )
         if save and not changed:
-            st.toast("There is nothing to save: all is as it was.")
+            confirm.say("There is nothing to save: all is as it was.")
         elif save and loss:
             st.session_state[_ASKED] = True
             st.rerun()

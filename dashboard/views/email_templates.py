@@ -93,7 +93,7 @@ class Editor:
         now = self._saved.value if self._saved else None
         markup.page_heading(
             now.name if now else "New template",
-            f"Saved {markup.when(now.updated_at)} UTC." if now else "What workflows send by name.",
+            f"Saved {markup.moment(now.updated_at)}." if now else "What workflows send by name.",
         )
         if not self._session.can(_WRITE):
             with st.container(key="card-template-source"):
@@ -271,7 +271,7 @@ class Editor:
         if save and not name:
             markup.field_error("A template needs a name: workflows send by it.")
         elif save and not self.changed:
-            st.toast("There is nothing to save: all is as it was.")
+            confirm.say("There is nothing to save: all is as it was.")
         elif save:
             self._save(name, body)
 
@@ -307,6 +307,7 @@ class Editor:
             will=f"{name} is gone for good, and workflows that send by it are refused. Messages "
             "that were made of it stay as they are.",
             yes="Delete this template",
+            danger=True,
         ):
             self._session.api.delete_template(name)
             confirm.say_after_rerun(f"{name} is deleted.")
@@ -377,7 +378,7 @@ PAGE: Final = ListPage(
         Column("name", "Name", "strong"),
         Column("subject", "Subject"),
         Column("parts", "Parts", value=_parts),
-        Column("updated_at", "Saved (UTC)", "time"),
+        Column("updated_at", "Saved", "time"),
     ),
     export=("name", "subject", "text", "html", "updated_at"),
     detail=detail,

@@ -64,8 +64,8 @@ def _back() -> None:
 
 def _facts(email: models.EmailDetail) -> list[tuple[str, str]]:
     return [
-        ("Created (UTC)", markup.when(email.created_at)),
-        ("Accepted (UTC)", markup.when(email.accepted_at)),
+        ("Created", markup.when(email.created_at)),
+        ("Accepted", markup.when(email.accepted_at)),
         ("Created by", state.current().names.of(email.created_by)),
         ("Business key", email.business_key or markup.NONE),
         ("Relay", email.relay or "as the e-mail settings say"),
@@ -206,7 +206,7 @@ def _sink(copies: list[client.SinkCopy] | client.ApiProblem | None) -> None:
     for number, copy in enumerate(copies, start=1):
         label = f"Copy {number}"
         if copy.received_at:
-            label += f", received {markup.when(copy.received_at)} UTC"
+            label += f", received {markup.moment(copy.received_at)}"
         with st.expander(label, expanded=number == 1):
             markup.facts(
                 [
@@ -234,7 +234,7 @@ PAGE: Final = ListPage(
         Column("to", "To", value=_everyone),
         Column("business_key", "Business key", "code"),
         Column("attempts", "Attempts", "number"),
-        Column("created_at", "Created (UTC)", "time"),
+        Column("created_at", "Created", "time"),
     ),
     export=(
         "id", "message_id", "state", "subject", "from", "to", "cc", "bcc", "business_key",

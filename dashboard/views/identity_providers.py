@@ -135,6 +135,7 @@ def _acts(provider: models.IdentityProviderOut) -> None:
         will="Log-ins through it end, and nobody signs in with it any more. Who came by it stays "
         "a member.",
         yes="Delete the provider",
+        danger=True,
         icon=":material/delete:",
     ):
         with problems.guard():

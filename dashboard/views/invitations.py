@@ -7,6 +7,13 @@ from dashboard.client import Api, models
 from dashboard.pages import Act, Column, Form, Input, ListPage
 
 LINK: Final = (("Link for the invited person", "link"),)
+SHOWN: Final = (
+    "{0} is invited",
+    (
+        "The link is on its way by mail. Where mail does not arrive, hand it over yourself: it is "
+        "shown this once, and works for this person alone."
+    ),
+)
 FORM: Final = Form(
     inputs=(
         Input("email", "E-mail", example="ada@example.test"),
@@ -37,15 +44,16 @@ PAGE: Final = ListPage(
         Column("email", "E-mail", "strong"),
         Column("role", "Role"),
         Column("state", "State", "badge"),
-        Column("expires_at", "Link works until (UTC)", "time"),
+        Column("expires_at", "Link works until", "time"),
         Column("invited_by", "Invited by", "who"),
     ),
     facts=(
         Column("name", "Name"),
-        Column("created_at", "Invited (UTC)", "time"),
-        Column("accepted_at", "Accepted (UTC)", "time", none="not yet"),
+        Column("created_at", "Invited", "time"),
+        Column("accepted_at", "Accepted", "time", none="not yet"),
     ),
     form=FORM,
+    shown=SHOWN,
     acts=(
         Act(
             key="resend", label="Send again", icon=":material/forward_to_inbox:",
@@ -56,8 +64,9 @@ PAGE: Final = ListPage(
         ),
         Act(
             key="revoke", label="Revoke", icon=":material/block:",
-            call=Api.revoke_invitation, yes="Revoke this invitation", said="{0} is not invited any "
-            "more.", ends=False, offered=lambda item: item.state in {"open", "expired"},
+            call=Api.revoke_invitation, yes="Revoke this invitation", ends=False, danger=True,
+            said="{0} is not invited any more.",
+            offered=lambda item: item.state in {"open", "expired"},
             will="The link stops working at once, and {0} cannot join by it.",
         ),
     ),

@@ -96,7 +96,7 @@ def _attempts(job: models.JobOut) -> str:
         return f"Not started{most}"
     one = job.attempt == 1 and not _counted(job)
     made = f"{_tried(job)} {'attempt' if one else 'attempts'} made"
-    return f"{made}, the next is due {markup.when(job.due_at)} UTC" if _waits(job) else made
+    return f"{made}, the next is due {markup.moment(job.due_at)}" if _waits(job) else made
 
 
 def _waits(job: models.JobOut) -> bool:
@@ -155,13 +155,13 @@ def _say_what_became_of(job: models.JobOut) -> None:
         said = f"The job waits for a worker{', with all its attempts' if _counted(job) else ''}."
     elif job.state == "ready":
         again = "ran again and failed" if act == "retry" else "failed"
-        said = f"The job {again}; the next attempt is due {markup.when(job.due_at)} UTC."
+        said = f"The job {again}; the next attempt is due {markup.moment(job.due_at)}."
     elif job.state == "running":
         said = "The job runs again." if act == "retry" else "The job runs."
     else:
         again = "ran again and " if act == "retry" else ""
         said = f"The job {again}{_ENDS.get(job.state, job.state)}."
-    st.toast(said, icon=":material/info:")
+    confirm.say(said)
 
 
 def _what_cancelling_does(session: state.Session, job: models.JobOut) -> str:
@@ -178,7 +178,7 @@ def _what_cancelling_does(session: state.Session, job: models.JobOut) -> str:
         return f"This job has not started. Cancelling {ends} Nothing it would have done happens."
     made = "1 attempt was" if job.attempt == 1 else f"{job.attempt} attempts were"
     return (
-        f"{made} made, and the next is due {markup.when(job.due_at)} UTC. Cancelling {ends} What "
+        f"{made} made, and the next is due {markup.moment(job.due_at)}. Cancelling {ends} What "
         f"those attempts did stays done. {_delivered(session, job)}"
     )
 
@@ -209,10 +209,10 @@ def _back() -> None:
 
 def _facts(job: models.JobOut) -> list[tuple[str, str]]:
     return [
-        ("Created (UTC)", markup.when(job.created_at)),
-        ("Due (UTC)", markup.when(job.due_at)),
-        ("Last attempt began (UTC)", markup.when(job.started_at)),
-        ("Finished (UTC)", markup.when(job.finished_at)),
+        ("Created", markup.when(job.created_at)),
+        ("Due", markup.when(job.due_at)),
+        ("Last attempt began", markup.when(job.started_at)),
+        ("Finished", markup.when(job.finished_at)),
         ("Last attempt took", _took(job)),
         ("Priority", str(job.priority)),
         ("Worker", job.worker or markup.NONE),
@@ -267,7 +267,7 @@ PAGE: Final = ListPage(
         Column("took", "Took", "number", _took),
         Column("worker", "Worker", "code"),
         Column("error", "Last error", value=_error),
-        Column("created_at", "Created (UTC)", "time"),
+        Column("created_at", "Created", "time"),
     ),
     export=(
         "id", "kind", "state", "attempt", "max_attempts", "priority", "due_at", "created_at",

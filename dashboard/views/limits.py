@@ -8,7 +8,7 @@ from typing import Any, Final
 import streamlit as st
 
 from dashboard import pages, state
-from dashboard.client import Api, models
+from dashboard.client import EXPORT_LIMIT, Api, models
 from dashboard.pages import Act, Column, Form, Input, ListPage
 from dashboard.widgets import confirm, markup, problems, table
 
@@ -17,6 +17,17 @@ _SHOWN: Final = 20
 _NEARLY: Final = 0.8
 _EVERY: Final = {1: "a second", 60: "a minute", 3600: "an hour", 86_400: "a day"}
 _CLASS: Final = "class:"
+_DAY: Final = 86_400
+_LEVELS: Final = {
+    "tenant": "Requests",
+    "tenant_bytes": "Bytes",
+    "tenant_concurrency": "Requests at the same time",
+    "client": "Requests",
+    "client_bytes": "Bytes",
+    "other": "Requests to all other routes",
+}
+_OF_TENANT: Final = ("tenant", "tenant_bytes", "tenant_concurrency")
+_OF_CALLER: Final = ("client", "client_bytes")
 
 
 def allowed(rate: models.RateOut | None, unit: str = "") -> str:
@@ -30,8 +41,20 @@ def allowed(rate: models.RateOut | None, unit: str = "") -> str:
 
 def whom(limit: models.LimitOut) -> str:
     """Return whom a limit is for, in words."""
-    said = {"tenant": "The tenant", "caller": "Every caller", "route_class": "Requests to"}
-    return f"{said.get(limit.kind, limit.kind)} {limit.name}".strip()
+    if limit.kind == "route_class":
+        found = f"Requests to {limit.name}"
+    elif limit.name:
+        found = state.current().names.of(f"{limit.kind}:{limit.name}")
+    else:
+        found = {"tenant": "The tenant", "caller": "Every caller"}.get(limit.kind, limit.kind)
+    return f"{found} at {limit.route_class}" if limit.route_class else found
+
+
+def _level(name: str) -> str:
+    """Return what a level counts, in words."""
+    if name.endswith("_bytes"):
+        return _LEVELS.get(name, f"Bytes to {name.removesuffix('_bytes')}")
+    return _LEVELS.get(name, f"Requests to {name}")
 
 
 def usage() -> None:
@@ -57,8 +80,13 @@ def draw_usage(key: str, found: models.LimitUsageOut) -> None:
     nearly = [one for one in (*of_tenant, *of_callers) if _share(one) >= _NEARLY]
     if nearly:
         first = max(nearly, key=_share)
-        what = f"{first.level} limit" + (f" of {names.of(first.subject)}" if first.subject else "")
-        markup.status("warning", "Nearly reached", f"{_share(first):.0%} of the {what} is used.")
+        of = names.of(first.subject) if first.subject else "the tenant"
+        reached = first.remaining <= 0
+        markup.status(
+            "red" if reached else "amber",
+            "Reached" if reached else "Nearly reached",
+            f"{_level(first.level)} of {of}: {_share(first):.0%} of the limit is used.",
+        )
     table.draw(
         key,
         "Limits and their use",
@@ -85,32 +113,75 @@ def _row(one: models.LimitUseOut, name_of: Callable[[str], str]) -> dict[str, st
     many: Callable[[int], str] = markup.size if counts_bytes else str
     most = f"{many(one.burst)} at once"
     # Without a caller's name a level of callers tells what each of them has.
-    of_all = "the tenant" if one.level.startswith("tenant") else "each caller"
+    of_all = "the tenant" if one.level in _OF_TENANT else "each caller"
     if one.refill is not None and one.seconds is not None:
         rate = models.RateOut(burst=one.burst, refill=one.refill, seconds=one.seconds)
         most = allowed(rate, "bytes" if counts_bytes else "")
     return {
-        "level": one.level,
+        "level": _level(one.level),
         "who": name_of(one.subject) if one.subject else of_all,
         "used": many(one.used),
         "share": f"{_share(one):.0%}",
         "most": most,
-        "whole": markup.NONE if one.reset_seconds is None else f"{one.reset_seconds} s",
+        "whole": _span(one.reset_seconds) if one.reset_seconds else markup.NONE,
     }
+
+
+def _span(seconds: int) -> str:
+    return f"{seconds} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def _whom(session: state.Session) -> list[tuple[str, str]]:
+    """Return who can be limited: callers by name, and the classes of routes that are in use."""
+    api = session.api
+    found = [("", "Every caller")]
+    for noun, called, permission, fetch in (
+        ("user", "member", "member:read", api.list_members),
+        ("client", "API client", "client:read", api.list_clients),
+        ("api_key", "API key", "api_key:read", api.list_api_keys),
+    ):
+        if session.can(permission):
+            key = "client_id" if noun == "client" else "id"
+            found += [
+                (f"{noun}:{getattr(one, key)}", f"{one.name} ({called})")
+                for one in fetch(limit=EXPORT_LIMIT).items
+            ]
+    apart = {*_OF_TENANT, *_OF_CALLER}
+    classes = {
+        one.level
+        for one in api.get_limit_usage().levels
+        if one.level not in apart and not one.level.endswith("_bytes")
+    }
+    return found + [(f"{_CLASS}{name}", _level(name)) for name in sorted(classes)]
 
 
 def _create(api: Api, body: models.LimitCreate) -> models.LimitOut:
     return api.create_limit(body)
 
 
-def body_of(who: str | None, burst: int, refill: int, seconds: int) -> models.LimitCreate:
+def of_a_day(most: int | None) -> models.RateModel | None:
+    """Return the second rate that allows so many a day; none without a number."""
+    return models.RateModel(burst=most, refill=most, seconds=_DAY) if most else None
+
+
+def body_of(
+    *,
+    who: str | None,
+    route_class: str | None,
+    burst: int,
+    refill: int,
+    seconds: int,
+    a_day: int | None,
+) -> models.LimitCreate:
     """Make a request of the form's fields: a caller, a class of routes, or every caller."""
     kind, name = "caller", ""
     if who and who.startswith(_CLASS):
         kind, name = "route_class", who.removeprefix(_CLASS)
     elif who:
         kind, _, name = who.partition(":")
-    made: dict[str, Any] = {"kind": kind, "name": name}
+    made: dict[str, Any] = {"kind": kind, "name": name, "route_class": route_class or ""}
+    if a_day:
+        made["sustained"] = of_a_day(a_day)
     rate = models.RateModel(burst=burst, refill=refill, seconds=seconds)
     return models.LimitCreate(**made, requests=rate)
 
@@ -120,22 +191,39 @@ def _change(limit: models.LimitOut) -> None:
     session = state.current()
     if limit.owner != "tenant" or not session.can("limit:write"):
         return
-    rate = limit.requests or models.RateOut(burst=1, refill=1, seconds=1)
     with st.form(f"limits-change-{limit.id}", border=False):
         fields = {
-            name: int(st.number_input(label, 1, 10**12, now, key=f"limits-{name}-{limit.id}"))
-            for name, label, now in (
-                ("burst", "Requests at once", rate.burst),
-                ("refill", "More requests", rate.refill),
-                ("seconds", "Every so many seconds", rate.seconds),
+            name: st.number_input(
+                label,
+                1,
+                10**12,
+                getattr(limit.requests, name, None),
+                key=f"limits-{name}-{limit.id}",
+            )
+            for name, label in (
+                ("burst", "Requests at once"),
+                ("refill", "More requests"),
+                ("seconds", "Every so many seconds"),
             )
         }
+        longer = limit.sustained or models.RateOut(burst=0, refill=0, seconds=_DAY)
+        most = st.number_input(
+            f"At most {_EVERY.get(longer.seconds, f'in {longer.seconds} s')}, 0 for no such limit",
+            0, 10**12, longer.burst, key=f"limits-sustained-{limit.id}",
+        )  # fmt: skip
         sent = st.form_submit_button("Change limit", type="primary")
     if not sent:
         return
     with problems.guard():
+        sustained = None
+        if most:
+            refill = longer.refill if most == longer.burst else int(most)
+            sustained = models.RateModel(burst=int(most), refill=refill, seconds=longer.seconds)
         body = models.LimitPut(
-            requests=models.RateModel(**fields),
+            requests=models.RateModel(**{name: int(n) for name, n in fields.items() if n})
+            if all(fields.values())
+            else None,
+            sustained=sustained,
             bytes=None if limit.bytes is None else _model(limit.bytes),
         )
         session.api.change_limit(limit.id, body, if_match=f'"{limit.version}"')
@@ -161,23 +249,32 @@ PAGE: Final = ListPage(
     columns=(
         Column("name", "Of", "strong", value=whom),
         Column("requests", "Requests", value=lambda one: allowed(one.requests)),
+        Column("sustained", "Over longer", value=lambda one: allowed(one.sustained)),
         Column("bytes", "Bytes", value=lambda one: allowed(one.bytes, "bytes")),
         Column("concurrency", "At the same time"),
         Column("owner", "Set by", "badge"),
-        Column("updated_at", "Since (UTC)", "time"),
+        Column("updated_at", "Since", "time"),
     ),
-    facts=(Column("updated_by", "Set by", "who"),),
-    export=("id", "owner", "kind", "name", "updated_at"),
+    facts=(Column("cost", "One counts for"), Column("updated_by", "Set by", "who")),
+    export=("id", "owner", "kind", "name", "route_class", "updated_at"),
     form=Form(
         inputs=(
             Input(
-                "who", "Caller or class (optional)", example="client:es_...", required=False,
-                help="client:, api_key: or user: and an id, or class: and a class of routes such "
-                "as class:emails. Empty: every caller.",
+                "who", "Whom it limits", "choice", required=False, options=_whom,
+                example="Choose, or write class:emails",
+                help="Somebody, a program, every caller, or a class of routes for each caller.",
+            ),
+            Input(
+                "route_class", "Their use of class (optional)", example="emails", required=False,
+                help="For one caller: what they may of this class of routes alone.",
             ),
             Input("burst", "Requests at once", "number", usual="100"),
             Input("refill", "More requests", "number", usual="100"),
             Input("seconds", "Every so many seconds", "number", usual="60"),
+            Input(
+                "a_day", "At most a day (optional)", "number", required=False,
+                help="A second rate, over a longer time; both hold.",
+            ),
         ),
         body=body_of,
         call=_create,

@@ -27,9 +27,10 @@ PAGE: Final = ListPage(
         Column("email", "E-mail"),
         Column("role", "Role"),
         Column("state", "State", "badge", value=_state),
-        Column("created_at", "Member since (UTC)", "time"),
+        Column("created_at", "Member since", "time"),
     ),
     form=replace(invitations.FORM, verb="Invite"),
+    shown=invitations.SHOWN,
     name=lambda item: item.name or item.email,
     edits=(
         Edit(
@@ -42,7 +43,7 @@ PAGE: Final = ListPage(
         Act(
             key="disable", label="Disable", icon=":material/person_off:",
             call=Api.disable_member, yes="Disable this member", said="{0} is kept out.",
-            offered=lambda item: not item.disabled, ends=False,
+            offered=lambda item: not item.disabled, ends=False, danger=True,
             will="{0} is kept out of this tenant at once, until you enable them. Their role, their "
             "account, and their place in other tenants stay as they are.",
         ),

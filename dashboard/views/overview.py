@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import client, pages, state, theme
-from dashboard.widgets import charts, markup, problems, table, workers
+from dashboard.widgets import charts, markup, problems, table, usage, workers
 
 REFRESH_SECONDS: Final = 10
 WINDOWS: Final = {15: "15 minutes", 60: "1 hour", 360: "6 hours"}
@@ -18,7 +19,7 @@ _FAILURES: Final = (
     table.Column("title", "What", "strong"),
     table.Column("kind", "Kind"),
     table.Column("detail", "Why"),
-    table.Column("at", "When (UTC)", "time"),
+    table.Column("at", "When", "time"),
 )
 _PAGES: Final = {"email": "views/emails.py", "job": "views/jobs.py"}
 
@@ -36,20 +37,29 @@ def page() -> None:
             format_func=WINDOWS.__getitem__,
             key="overview-window",
         )
-    live(int(minutes or _USUAL_WINDOW))
+    session = state.current()
+    quotas: Sequence[client.models.QuotaOut] = ()
+    with problems.guard():
+        # Once a visit: they fill by the day and not by the second.
+        if session.can("usage:read"):
+            quotas = session.api.list_quotas().items
+    live(int(minutes or _USUAL_WINDOW), quotas)
 
 
 @st.fragment(run_every=REFRESH_SECONDS)
-def live(minutes: int) -> None:
+def live(minutes: int, quotas: Sequence[client.models.QuotaOut]) -> None:
     """Draw the figures; Streamlit runs this alone, again and again."""
     with problems.guard():
-        figures(state.current().api.read_overview(minutes=minutes), minutes)
+        figures(state.current().api.read_overview(minutes=minutes), minutes, quotas)
 
 
-def figures(overview: client.models.OverviewOut, minutes: int) -> None:
+def figures(
+    overview: client.models.OverviewOut, minutes: int, quotas: Sequence[client.models.QuotaOut]
+) -> None:
     """Draw everything below the heading."""
     window = f"the last {WINDOWS.get(minutes, f'{minutes} minutes').removeprefix('1 ')}"
     markup.status(*verdict(overview, window))
+    usage.warn(quotas)
     mail(overview, window)
     emails, jobs = st.columns(2)
     with emails:

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
-from dashboard import pages
-from dashboard.client import Api, models
+from dashboard import pages, state
+from dashboard.client import EXPORT_LIMIT, Api, models
 from dashboard.pages import Act, Column, Form, Input, ListPage
-from dashboard.views.limits import allowed, whom
+from dashboard.views.limits import allowed, of_a_day, whom
+
+
+def _tenant(limit: models.LimitOut) -> str:
+    """Return the name of the tenant that a limit is for."""
+    if limit.tenant_id is None:
+        return "every tenant"
+    return state.current().names.of(f"tenant:{limit.tenant_id}")
+
+
+def _tenants(session: state.Session) -> list[tuple[str, str]]:
+    found = session.api.list_tenants(limit=EXPORT_LIMIT).items
+    return [("", "Every tenant"), *((one.id, one.name) for one in found)]
 
 
 def _create(api: Api, body: models.PlatformLimitCreate) -> models.LimitOut:
@@ -15,12 +27,26 @@ def _create(api: Api, body: models.PlatformLimitCreate) -> models.LimitOut:
 
 
 def body_of(
-    tenant_id: str | None, burst: int, refill: int, seconds: int, concurrency: int
+    *,
+    tenant_id: str | None,
+    route_class: str | None,
+    burst: int,
+    refill: int,
+    seconds: int,
+    a_day: int | None,
+    concurrency: int,
+    cost: int | None,
 ) -> models.PlatformLimitCreate:
-    """Make a request of the form's fields: all of one tenant, or of each."""
-    rate = models.RateModel(burst=burst, refill=refill, seconds=seconds)
+    """Make a request of the form's fields: all of one tenant, or of each, or a class of routes."""
+    given: dict[str, Any] = {"cost": cost, "sustained": of_a_day(a_day)}
+    if not route_class:
+        given["concurrency"] = concurrency
     return models.PlatformLimitCreate(
-        kind="tenant", tenant_id=tenant_id, requests=rate, concurrency=concurrency
+        kind="route_class" if route_class else "tenant",
+        name=route_class or "",
+        tenant_id=tenant_id,
+        requests=models.RateModel(burst=burst, refill=refill, seconds=seconds),
+        **{name: value for name, value in given.items() if value is not None},
     )
 
 
@@ -36,25 +62,38 @@ PAGE: Final = ListPage(
     name=whom,
     columns=(
         Column("name", "Of", "strong", value=whom),
-        Column("tenant_id", "Tenant", "code", none="every tenant"),
+        Column("tenant_id", "Tenant", value=_tenant),
         Column("requests", "Requests", value=lambda one: allowed(one.requests)),
+        Column("sustained", "Over longer", value=lambda one: allowed(one.sustained)),
         Column("bytes", "Bytes", value=lambda one: allowed(one.bytes, "bytes")),
         Column("concurrency", "At the same time"),
         Column("owner", "Set by", "badge"),
-        Column("updated_at", "Since (UTC)", "time"),
+        Column("updated_at", "Since", "time"),
     ),
-    facts=(Column("updated_by", "Set by", "who"),),
-    export=("id", "tenant_id", "owner", "kind", "name", "updated_at"),
+    facts=(Column("cost", "One counts for"), Column("updated_by", "Set by", "who")),
+    export=("id", "tenant_id", "owner", "kind", "name", "route_class", "updated_at"),
     form=Form(
         inputs=(
+            Input("tenant_id", "Tenant", "choice", required=False, options=_tenants),
             Input(
-                "tenant_id", "Tenant (optional)", required=False,
-                help="The tenant's id. Empty: every tenant.",
+                "route_class", "Class of routes (optional)", example="emails", required=False,
+                help="Each caller's use of it. Empty: all requests of the tenant together.",
             ),
             Input("burst", "Requests at once", "number", usual="4000"),
             Input("refill", "More requests", "number", usual="2000"),
             Input("seconds", "Every so many seconds", "number", usual="1"),
-            Input("concurrency", "At the same time", "number", usual="500"),
+            Input(
+                "a_day", "At most a day (optional)", "number", required=False,
+                help="A second rate, over a longer time; both hold.",
+            ),
+            Input(
+                "concurrency", "At the same time", "number", usual="500",
+                help="Requests under way; not of a class of routes.",
+            ),
+            Input(
+                "cost", "One counts for (optional)", "number", required=False,
+                help="How many requests one of the class counts for, by every limit.",
+            ),
         ),
         body=body_of,
         call=_create,

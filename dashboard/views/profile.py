@@ -31,11 +31,11 @@ SESSIONS: Final = ListPage(
     columns=(
         Column("agent", "Browser", "strong", none="unknown"),
         Column("address", "Address", "code"),
-        Column("last_seen_at", "Last seen (UTC)", "time"),
-        Column("created_at", "Logged in (UTC)", "time"),
+        Column("last_seen_at", "Last seen", "time"),
+        Column("created_at", "Logged in", "time"),
         Column("current", "", value=lambda item: "this one" if item.current else ""),
     ),
-    facts=(Column("expires_at", "Ends by itself (UTC)", "time"),),
+    facts=(Column("expires_at", "Ends by itself", "time"),),
     acts=(
         Act(
             key="end", label="End session", icon=":material/logout:", call=Api.end_session,
@@ -57,7 +57,7 @@ SIGN_INS: Final = ListPage(
     fetch=Api.list_sign_ins,
     name=lambda item: f"{item.outcome} {markup.when(item.at)}",
     columns=(
-        Column("at", "At (UTC)", "time"),
+        Column("at", "At", "time"),
         Column("outcome", "Outcome", "badge"),
         Column("count", "Times", "number"),
         Column("address", "Address", "code"),
@@ -87,6 +87,7 @@ def page() -> None:
                 "End all others",
                 will="You are logged out everywhere but here, at once.",
                 yes="End all other sessions",
+                danger=True,
                 icon=":material/logout:",
             ):
                 session.api.end_other_sessions()

@@ -91,6 +91,7 @@ def _editor(session: state.Session, roles: Sequence[models.RoleOut]) -> None:
             icon=":material/delete:",
             will=f"{role.name} is deleted for good. It must be held by nobody.",
             yes="Delete this role",
+            danger=True,
         ):
             session.api.delete_role(role.name)
             st.session_state.pop(_CHOSEN, None)
@@ -247,7 +248,7 @@ def _who_can(session: state.Session, roles: Sequence[models.RoleOut]) -> None:
                     table.Column("name", "Name", "strong"),
                     table.Column("subject", "Who", "code"),
                     table.Column("role", "Role"),
-                    table.Column("last_used_at", "Last used (UTC)", "time"),
+                    table.Column("last_used_at", "Last used", "time"),
                 ),
                 [_holder(one) for one in holders],
             )

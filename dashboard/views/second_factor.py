@@ -59,7 +59,7 @@ def _enrol(made: models.TotpEnrolmentOut) -> None:
         if isinstance(made.secret_withheld, str):
             st.warning(made.secret_withheld)
         else:
-            st.html(f'<div class="es-qr" role="img" aria-label="QR code">{made.qr_svg}</div>')
+            markup.drawing(str(made.qr_svg), "QR code of the secret below")
             markup.note("Or type this secret into the app:")
             st.code(str(made.secret), language=None)
         with st.form("second-factor-confirm", border=False):
@@ -108,7 +108,7 @@ def _enrolled(found: models.SecondFactorOut) -> None:
     with st.container(key="card-second-factor"):
         markup.facts(
             [
-                ("Since (UTC)", markup.when(found.enrolled_at)),
+                ("Since", markup.when(found.enrolled_at)),
                 ("Recovery codes left", str(found.recovery_codes_left)),
             ]
         )
@@ -132,6 +132,7 @@ def _enrolled(found: models.SecondFactorOut) -> None:
         ),
         yes="Remove the second factor",
         icon=":material/delete:",
+        danger=True,
     ):
         api.remove_totp()
         confirm.say_after_rerun("Your second factor is removed.")

@@ -26,8 +26,8 @@ def _rotate() -> None:
         ):
             return
         made = session.api.rotate_signing_key()
-        until = markup.when(made.old_keys_until)
-        confirm.say_after_rerun(f"A new key signs. Older ones verify until {until} UTC.")
+        until = markup.moment(made.old_keys_until)
+        confirm.say_after_rerun(f"A new key signs. Older ones verify until {until}.")
         st.rerun()
 
 
@@ -47,8 +47,8 @@ PAGE: Final = ListPage(
         Column("kid", "Key ID", "code"),
         Column("state", "State", "badge"),
         Column("algorithm", "Algorithm"),
-        Column("created_at", "Created (UTC)", "time"),
-        Column("until", "Verifies until (UTC)", "time", none="the next rotation"),
+        Column("created_at", "Created", "time"),
+        Column("until", "Verifies until", "time", none="the next rotation"),
     ),
     notice=_rotate,
 )  # fmt: skip

@@ -20,8 +20,8 @@ PAGE: Final = ListPage(
         Column("address", "Address", "strong"),
         Column("reason", "Reason", value=lambda one: one.reason.replace("_", " ")),
         Column("comment", "Comment"),
-        Column("expires_at", "Expires (UTC)", "time", none="never"),
-        Column("created_at", "Created (UTC)", "time"),
+        Column("expires_at", "Expires", "time", none="never"),
+        Column("created_at", "Created", "time"),
     ),
     facts=(Column("created_by", "Created by", "who"),),
     filters=(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Final
 
 import streamlit as st
@@ -10,27 +9,11 @@ import streamlit as st
 from dashboard import pages, state
 from dashboard.client import Api, models
 from dashboard.pages import Column, Form, Input, ListPage
-from dashboard.widgets import charts, confirm, markup, problems
+from dashboard.views import invitations
+from dashboard.widgets import confirm, markup, problems, usage
 
 _WRITE: Final = "platform:write"
-_QUOTAS: Final = {
-    "requests_a_day": "Requests a day",
-    "requests_a_month": "Requests a month",
-    "emails_a_day": "E-mails a day",
-    "emails_a_month": "E-mails a month",
-    "jobs_running": "Jobs running at once",
-    "jobs_waiting": "Jobs waiting",
-    "storage_bytes": "Stored bytes",
-    "members": "Members",
-}
 _AS_PLANNED: Final = "as the plan says"
-_COUNTED: Final = (
-    ("members", "Members"),
-    ("clients", "API clients"),
-    ("api_keys", "API keys"),
-    ("jobs_waiting", "Jobs waiting"),
-    ("jobs_running", "Jobs running"),
-)
 
 
 def _create(api: Api, body: models.TenantCreate) -> models.TenantCreatedOut:
@@ -50,15 +33,16 @@ def detail(tenant_id: str) -> None:
         tenant = session.api.get_tenant(tenant_id)
         markup.object_heading(tenant.name, tenant.state, f"{tenant.slug}, plan {tenant.plan}")
         _notice(tenant)
-        usage = session.api.get_tenant_usage(tenant_id)
+        found = session.api.get_tenant_usage(tenant_id)
         left, right = st.columns([2, 1])
         with left:
             _quotas(session.api.get_tenant_quotas(tenant_id))
-            _usage(usage)
+            usage.days(found)
         with right:
             with st.container(key="card-tenant"):
                 markup.section("Now")
-                markup.facts(_facts(tenant, usage))
+                markup.facts(usage.counts(found))
+                markup.facts([("Created", markup.when(tenant.created_at)), ("Id", tenant.id)])
                 _links(session, tenant)
             if session.can(_WRITE):
                 with st.container(key="card-tenant-acts"):
@@ -72,20 +56,11 @@ def _back() -> None:
 
 def _notice(tenant: models.TenantOut) -> None:
     if tenant.state == "suspended":
-        since = markup.when(tenant.state_since)
-        markup.status("amber", "Suspended", f"Since {since} UTC: {tenant.reason}")
+        since = markup.moment(tenant.state_since)
+        markup.status("amber", "Suspended", f"Since {since}: {tenant.reason}")
     if tenant.state == "deleting":
-        at = markup.when(tenant.purge_at)
-        markup.status("red", "Deleting", f"All its data goes at {at} UTC, unless it is restored.")
-
-
-def _facts(tenant: models.TenantOut, usage: models.UsageOut) -> list[tuple[str, str]]:
-    return [
-        *((label, f"{usage.now[name]:,}") for name, label in _COUNTED if name in usage.now),
-        ("Stored", markup.size(usage.now.get("storage_bytes"))),
-        ("Created (UTC)", markup.when(tenant.created_at)),
-        ("Id", tenant.id),
-    ]
+        at = markup.moment(tenant.purge_at)
+        markup.status("red", "Deleting", f"All its data goes at {at}, unless it is restored.")
 
 
 def _links(session: state.Session, tenant: models.TenantOut) -> None:
@@ -102,56 +77,14 @@ def _links(session: state.Session, tenant: models.TenantOut) -> None:
 def _quotas(quotas: models.QuotasOut) -> None:
     with st.container(key="card-quotas"):
         markup.section("Quotas")
-        limited = [one for one in quotas.items if one.limit is not None]
+        limited = usage.limited(quotas.items)
         if not limited:
             markup.note(f"The plan {quotas.plan} sets no limit, and nothing is overridden.")
             return
-        markup.meters(_meter(one) for one in limited)
-        overridden = [label for name, label in _QUOTAS.items() if name in quotas.overrides]
+        usage.meters(limited)
+        overridden = [label for name, label in usage.QUOTAS.items() if name in quotas.overrides]
         if overridden:
             markup.note(f"Not as the plan {quotas.plan} says: {', '.join(overridden)}.")
-
-
-def _meter(one: models.QuotaOut) -> tuple[str, str, float, str]:
-    limit, used = one.limit or 0, one.used or 0
-    share = used / limit if limit else 1.0
-    words = f"{_amount(one.quota, used)} of {_amount(one.quota, limit)}"
-    if one.resets_at is not None:
-        words += f", anew at {markup.when(one.resets_at)} UTC"
-    warning = "reached" if share >= 1 else f"{share:.0%}" if share >= markup.WARNED_SHARE else ""
-    name = _QUOTAS.get(one.quota, one.quota)
-    return name, words, share, warning
-
-
-def _amount(quota: str, number: int) -> str:
-    return markup.size(number) if quota == "storage_bytes" else f"{number:,}"
-
-
-def _usage(usage: models.UsageOut) -> None:
-    markup.section("Usage by day, in UTC")
-    if not usage.days:
-        markup.empty("No usage yet", "Requests, mail and jobs of the last 30 days appear here.")
-        return
-    times = [datetime.fromisoformat(day.day).replace(tzinfo=UTC) for day in usage.days]
-    figures = (
-        ("requests", "Requests", "#1FA97A"),
-        ("emails_accepted", "E-mails accepted", "#5B8DEF"),
-        ("emails_bounced", "E-mails bounced", "#E0555F"),
-        ("jobs_ended", "Jobs ended", "#8B7CF0"),
-    )
-    for pair in (figures[:2], figures[2:]):
-        for column, (name, label, color) in zip(st.columns(2), pair, strict=True):
-            values: list[float | None] = [float(getattr(day, name)) for day in usage.days]
-            with column:
-                charts.series(
-                    f"usage-{name}",
-                    label,
-                    times,
-                    values,
-                    unit=f"a day, {sum(value or 0 for value in values):,.0f} in all",
-                    of="a day",
-                    color=color,
-                )
 
 
 # --- what can be done with it ---------------------------------------------------------------
@@ -208,6 +141,7 @@ def _suspend(session: state.Session, tenant: models.TenantOut) -> None:
             will=f"Nobody of {tenant.name} can sign in, and its tokens, API clients and keys are "
             f"refused with this reason. Running jobs end; others wait. Nothing is lost.",
             yes="Suspend this tenant",
+            danger=True,
             icon=":material/pause:",
         ):
             session.api.suspend_tenant(tenant.id, models.TenantSuspend(reason=reason))
@@ -244,14 +178,14 @@ def _change_quotas(session: state.Session, tenant: models.TenantOut) -> None:
                     placeholder=_AS_PLANNED,
                     help="A number, 'none' for no limit, or empty: as the plan says.",
                 ).strip()
-                for name, label in _QUOTAS.items()
+                for name, label in usage.QUOTAS.items()
             }
             sent = st.form_submit_button("Save plan and quotas", key="tenants-quotas-save")
         if not sent:
             return
         wrong = [name for name, text in given.items() if text not in {"", "none"} and not _is(text)]
         if wrong:
-            st.warning(f"{_QUOTAS[wrong[0]]}: give a number, 'none', or nothing.")
+            st.warning(f"{usage.QUOTAS[wrong[0]]}: give a number, 'none', or nothing.")
             return
         overrides = {
             name: None if text == "none" else int(text) for name, text in given.items() if text
@@ -285,6 +219,7 @@ def _delete(session: state.Session, tenant: models.TenantOut) -> None:
             "it can be restored; then all of its data, files and keys go for good. Its audit trail "
             "and a certificate of what went stay.",
             yes="Delete this tenant",
+            danger=True,
             icon=":material/delete:",
         ):
             session.api.delete_tenant(tenant.id, slug=slug)
@@ -305,7 +240,7 @@ PAGE: Final = ListPage(
         Column("slug", "Slug", "code"),
         Column("state", "State", "badge"),
         Column("plan", "Plan"),
-        Column("created_at", "Created (UTC)", "time"),
+        Column("created_at", "Created", "time"),
     ),
     form=Form(
         inputs=(
@@ -324,6 +259,10 @@ PAGE: Final = ListPage(
         missing="A tenant needs a name and a slug.",
         said="Tenant {0} is created.",
         shows=(("Link for the owner", "owner_invitation_link"),),
+    ),
+    shown=(
+        "The owner of {0} is invited",
+        invitations.SHOWN[1],
     ),
     detail=detail,
 )  # fmt: skip

@@ -4,12 +4,17 @@ from typing import Final
 
 from dashboard import pages, state
 from dashboard.client import Api, models
-from dashboard.pages import Act, Column, ListPage, Words
+from dashboard.pages import Act, Column, Edit, Input, ListPage, Words
 from dashboard.widgets import markup
 
 
 def _state(item: models.UserOut) -> str:
     return "disabled" if item.disabled else "active"
+
+
+def _roles(session: state.Session) -> list[tuple[str, str]]:
+    names = [one.name for one in session.api.list_platform_roles().items]
+    return [("", "none"), *((name, name) for name in names)]
 
 
 def _places(item: models.UserOut) -> None:
@@ -36,7 +41,7 @@ PAGE: Final = ListPage(
         Column("name", "Name", "strong"),
         Column("email", "E-mail"),
         Column("state", "State", "badge", value=_state),
-        Column("created_at", "Since (UTC)", "time"),
+        Column("created_at", "Since", "time"),
     ),
     facts=(
         Column(
@@ -45,13 +50,29 @@ PAGE: Final = ListPage(
     ),
     export=("id", "email", "name", "platform_role", "disabled", "created_at"),
     below=_places,
+    edits=(
+        Edit(
+            field=Input(
+                "platform_role", "Role on the platform", "choice", options=_roles, required=False,
+            ),
+            body=models.PlatformRolePut, call=Api.set_platform_role,
+            said="{0} has another role on the platform now.",
+        ),
+    ),
     acts=(
         Act(
             key="disable", label="Disable", icon=":material/person_off:",
             call=Api.disable_user, yes="Disable this person", said="{0} is kept out.",
-            offered=lambda item: not item.disabled, ends=False,
+            offered=lambda item: not item.disabled, ends=False, danger=True,
             will="{0} is logged out everywhere at once and cannot log in again, in any tenant. "
             "Nothing of theirs is deleted; enabling undoes it.",
+        ),
+        Act(
+            key="reset-factor", label="Reset second factor", icon=":material/phonelink_erase:",
+            call=Api.reset_totp, yes="Take the second factor away", ends=False, danger=True,
+            said="{0} has no second factor any more.",
+            will="For somebody who lost it: {0} is logged out everywhere, and logs in with the "
+            "password alone until they set up another one. Be sure that it is they who ask.",
         ),
         Act(
             key="enable", label="Enable", icon=":material/person_check:",

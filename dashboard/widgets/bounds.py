@@ -1,4 +1,4 @@
-"""What a client or a key is held to within its role, in a form and in an opened row."""
+"""What a client or a key is held to within its role: in a form, in an opened row, in a change."""
 
 from __future__ import annotations
 
@@ -20,28 +20,21 @@ FACTS: Final = (
 INPUTS: Final = (
     Input("expires_at", "Last day (optional)", "last_day", required=False),
     Input(
-        "scopes", "Held to permissions (optional)", example="email:send email:read",
+        "scopes", "Held to permissions (optional)", "words", example="email:send email:read",
         required=False, help="Some of the role's, between spaces. Empty: all of them.",
     ),
     Input(
-        "networks", "Used from networks (optional)", example="192.0.2.0/24 2001:db8::/32",
-        required=False, help="Addresses or networks, between spaces. Empty: anywhere.",
+        "networks", "Used from networks (optional)", "words",
+        example="192.0.2.0/24 2001:db8::/32", required=False,
+        help="Addresses or networks, between spaces. Empty: anywhere.",
     ),
 )  # fmt: skip
 
 
 def body_of(made: Callable[..., msgspec.Struct]) -> Callable[..., msgspec.Struct]:
-    """Return what makes a request of the form's texts."""
+    """Return what makes a request of the form's fields: no networks are an empty list."""
 
-    def body(*, scopes: str | None, networks: str | None, **given: Any) -> msgspec.Struct:
-        return made(
-            scopes=_words(scopes) or None,
-            networks=_words(networks),
-            **given,
-        )
+    def body(*, networks: list[str] | None, **given: Any) -> msgspec.Struct:
+        return made(networks=networks or [], **given)
 
     return body
-
-
-def _words(text: str | None) -> list[str]:
-    return (text or "").replace(",", " ").split()

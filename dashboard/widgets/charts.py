@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime, time, timedelta
 from html import escape
 from itertools import pairwise
 from typing import Final
@@ -14,10 +14,12 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from dashboard import theme
+from dashboard.widgets import markup
 
 MAX_POINTS: Final = 2000
 _MIN_MAX_RATIO: Final = 4
 _HEIGHT: Final = 220
+_MONTH: Final = 30
 _CONFIG: Final = {
     "displayModeBar": False,
     "displaylogo": False,
@@ -108,7 +110,7 @@ def series(
     shown_times, shown_values = _drawn(times, values)
     figure = go.Figure(
         go.Scatter(
-            x=shown_times,
+            x=_on_the_clock(shown_times),
             y=shown_values,
             mode="lines+markers",
             name=title,
@@ -120,7 +122,7 @@ def series(
             fillcolor=_faint(color),
             connectgaps=False,
             cliponaxis=False,  # a dot at zero stands on the axis, half of it below
-            hovertemplate="%{x|%H:%M:%S} UTC<br><b>%{y:,.4~g}</b> " + of + "<extra></extra>",
+            hovertemplate="%{x|%H:%M:%S}<br><b>%{y:,.4~g}</b> " + of + "<extra></extra>",
         )
     )
     figure.update_layout(_layout())
@@ -128,7 +130,7 @@ def series(
     figure.update_yaxes(rangemode="tozero", nticks=4, fixedrange=True, zeroline=False)
     if times:
         # Not from the measurements: charts side by side show the same time at the same place.
-        figure.update_xaxes(range=[times[0], times[-1]])
+        figure.update_xaxes(range=_on_the_clock([times[0], times[-1]]))
     if not any(value for _, value in pairs):
         figure.update_yaxes(range=[0, 1])
     with st.container(key=f"card-{key}", height="stretch", gap="xsmall"):
@@ -139,6 +141,52 @@ def series(
         else:
             alt = f"{title} over time: no measurement in this window."
         st.plotly_chart(figure, key=key, config=_CONFIG, alt=alt)
+
+
+def by_day(
+    key: str, title: str, days: Sequence[date], values: Sequence[int], *, color: str
+) -> None:
+    """Draw a bar for each day in a card; at least a month, so that one day is no wall.
+
+    Args:
+        key: Unique on the page.
+        title: The card's heading.
+        days: Ascending.
+        values: As long as ``days``.
+        color: Of the bars.
+    """
+    figure = go.Figure(
+        go.Bar(
+            x=list(days),
+            y=list(values),
+            marker={"color": color, "cornerradius": 2},
+            hovertemplate="%{x|%Y-%m-%d}<br><b>%{y:,}</b><extra></extra>",
+        )
+    )
+    figure.update_layout(_layout(), bargap=0.25)
+    half = timedelta(hours=12)
+    last = datetime.combine(days[-1], time())
+    first = min(datetime.combine(days[0], time()), last - timedelta(days=_MONTH - 1))
+    figure.update_xaxes(
+        showgrid=False,
+        nticks=6,
+        tickformat="%d %b",
+        fixedrange=True,
+        range=[first - half, last + half],
+    )
+    figure.update_yaxes(rangemode="tozero", nticks=4, fixedrange=True, zeroline=False)
+    if not any(values):
+        figure.update_yaxes(range=[0, 1])
+    with st.container(key=f"card-{key}", height="stretch", gap="xsmall"):
+        _heading(title, f"{sum(values):,} in all")
+        alt = f"{title} by day: {sum(values):,} in all, {values[-1]:,} on the last day."
+        st.plotly_chart(figure, key=key, config=_CONFIG, alt=alt)
+
+
+def _on_the_clock(times: Sequence[datetime]) -> list[datetime]:
+    """Return the times as the clock of whoever looks shows them: Plotly draws what is written."""
+    zone = markup.zone()
+    return [at.astimezone(zone).replace(tzinfo=None) for at in times]
 
 
 def by_state(

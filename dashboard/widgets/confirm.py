@@ -13,7 +13,13 @@ import streamlit as st
 
 
 def ask(
-    key: str, label: str, *, will: str | Callable[[], str], yes: str, icon: str | None = None
+    key: str,
+    label: str,
+    *,
+    will: str | Callable[[], str],
+    yes: str,
+    icon: str | None = None,
+    danger: bool = False,
 ) -> bool:
     """Draw the button, or its question; return True on the run after "yes".
 
@@ -24,7 +30,9 @@ def ask(
             question is asked, if they must be looked up.
         yes: What the confirming button says: the act itself, not "OK".
         icon: The button's icon.
+        danger: Whether something or somebody is lost or kept out by it: both buttons look so.
     """
+    look = f"danger-{key}" if danger else None
     place = f"{key}-asked"
 
     def answer(now: str) -> None:
@@ -35,14 +43,15 @@ def ask(
     # drawn, where another click may end this run: the next one acts then.
     now = st.session_state.get(place)
     if now != "asking":
-        st.button(label, key=f"{key}-start", icon=icon, on_click=answer, args=("asking",))
+        with st.container(key=look, width="content"):
+            st.button(label, key=f"{key}-start", icon=icon, on_click=answer, args=("asking",))
         if now == "yes":
             answer("")
         return now == "yes"
     with st.container(key=f"card-{key}-question"):
         said = will if isinstance(will, str) else will()
         st.html(f'<p class="es-question" role="alert">{escape(said)}</p>')
-        with st.container(horizontal=True):
+        with st.container(horizontal=True, key=look):
             st.button(yes, key=f"{key}-yes", type="primary", on_click=answer, args=("yes",))
             st.button("Keep as it is", key=f"{key}-no", on_click=answer, args=("",))
     return False
@@ -57,4 +66,13 @@ def say_pending() -> None:
     """Say what ``say_after_rerun`` left; the router calls this before each page."""
     text = st.session_state.pop("notice", None)
     if isinstance(text, str):
-        st.toast(text, icon=":material/check_circle:")
+        say(text)
+
+
+def say(text: str) -> None:
+    """Say what came of an act, over the page's lower edge, until the next run or some seconds.
+
+    Streamlit's own toast is a dialog without a name to a screen reader, and lies over the buttons
+    of a page's heading.
+    """
+    st.html(f'<p class="es-notice" role="alert">{escape(text)}</p>')

@@ -67,8 +67,8 @@ def _certificate(one: models.CertificateOut) -> list[tuple[str, str]]:
         ("Subject", one.subject or markup.NONE),
         ("Issued by", one.issuer or markup.NONE),
         ("For", ", ".join(one.names) or markup.NONE),
-        ("Valid from (UTC)", markup.when(one.not_before)),
-        ("Valid until (UTC)", markup.when(one.not_after)),
+        ("Valid from", markup.when(one.not_before)),
+        ("Valid until", markup.when(one.not_after)),
         ("Encryption", f"{one.protocol}, {one.cipher}"),
         ("SHA-256", one.sha256),
     ]

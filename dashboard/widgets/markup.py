@@ -6,10 +6,12 @@ name must never be read as markup of either kind.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from html import escape
 from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -21,9 +23,27 @@ WARNED_SHARE: Final = 0.8
 _KILO: Final = 1024
 
 
+def zone() -> tzinfo:
+    """Return the time zone of whoever looks, or UTC where their browser tells none we know."""
+    try:
+        return ZoneInfo(st.context.timezone or "UTC")
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        return UTC
+
+
+def zone_name() -> str:
+    """Return the name of that time zone, such as ``Europe/Berlin``."""
+    return str(zone())
+
+
 def when(at: datetime | None) -> str:
-    """Return a time to the second, in UTC, in a form that sorts."""
-    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if at else NONE
+    """Return a time to the second, as the clock of whoever looks shows it, in a form that sorts."""
+    return at.astimezone(zone()).strftime("%Y-%m-%d %H:%M:%S") if at else NONE
+
+
+def moment(at: datetime | None) -> str:
+    """Return a time as ``when`` does and the zone it is told in: for sentences."""
+    return f"{when(at)} {at.astimezone(zone()).tzname()}" if at else NONE
 
 
 def size(size_bytes: int | None) -> str:
@@ -70,6 +90,14 @@ def object_heading(title: str, state: str, lead: str) -> None:
     st.html(
         f'<div class="es-heading"><div class="es-title-row"><h1>{escape(title)}</h1>'
         f"{badge_html(state)}</div><p>{escape(lead)}</p></div>"
+    )
+
+
+def drawing(svg: str, alt: str) -> None:
+    """Draw a picture that came as SVG: as an image, since ``st.html`` takes the element away."""
+    source = base64.b64encode(svg.encode()).decode()
+    st.html(
+        f'<img class="es-drawing" src="data:image/svg+xml;base64,{source}" alt="{escape(alt)}">'
     )
 
 

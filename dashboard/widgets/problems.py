@@ -12,6 +12,7 @@ import streamlit as st
 from dashboard import client, state
 
 _TOO_OLD: Final = "log_in_too_old"
+_LONG_SECONDS: Final = 120
 
 
 def show(problem: client.ApiProblem) -> None:
@@ -19,6 +20,13 @@ def show(problem: client.ApiProblem) -> None:
     lines = [f'<p class="es-problem-title">{escape(problem.title)}</p>']
     if problem.detail:
         lines.append(f"<p>{escape(problem.detail)}</p>")
+    if problem.code == state.SUSPENDED:
+        lines.append(
+            "<p>Nobody can act in it until an administrator of the platform resumes it. Nothing is "
+            "lost.</p>"
+        )
+    if problem.retry_seconds is not None and problem.retry_seconds >= _LONG_SECONDS:
+        lines.append(f"<p>That is in about {problem.retry_seconds / 60:.0f} minutes.</p>")
     if problem.errors:
         items = "".join(
             f"<li><code>{escape(error.pointer or 'request')}</code> {escape(error.detail)}</li>"

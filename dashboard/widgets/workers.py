@@ -10,7 +10,7 @@ def last_seen(workers: client.models.WorkersOut) -> str:
     """Return since when there is none."""
     if workers.seen_at is None:
         return "no worker was ever seen"
-    return f"no worker seen since {markup.when(workers.seen_at)} UTC"
+    return f"no worker seen since {markup.moment(workers.seen_at)}"
 
 
 def warn() -> None:

@@ -6,11 +6,13 @@ import base64
 import contextlib
 import functools
 import json
+import re
 import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -62,6 +64,12 @@ class Screen:
         """The page's own HTML, style sheets left out."""
         bodies = (block.proto.body for block in self.app.get("html"))
         return "".join(body for body in bodies if not body.lstrip().startswith("<style"))
+
+    @property
+    def said(self) -> str:
+        """What the last act is said to have come to; empty when nothing is said."""
+        found = re.findall(r'<p class="es-notice"[^>]*>(.*?)</p>', self.markup)
+        return unescape(found[-1]) if found else ""
 
     def component(self, wanted: str) -> dict[str, Any] | None:
         """The data handed to one of the console's components, by the component's key."""

@@ -67,7 +67,7 @@ class TestApiKeys:
         assert key in platform.items("api-keys")
         screen.click("api-keys-revoke-yes")
         assert key not in platform.items("api-keys")
-        assert screen.app.toast[0].value == "Nightly report is revoked."
+        assert screen.said == "Nightly report is revoked."
         assert [row["name"] for row in screen.rows("api-keys")] == ["Dashboard wall"]
 
     def test_are_exported_without_the_keys(self, visit):
@@ -84,3 +84,16 @@ class TestApiKeys:
         assert key["prefix"] in screen.text
         assert not screen.has_button("api-keys-new")
         assert not screen.has_button("api-keys-revoke-start")
+
+    def test_changes_an_opened_one(self, visit, platform):
+        key = platform.items("api-keys")[0]
+        screen = visit("api_keys")
+        screen.app.session_state["api-keys-open"] = key["id"]
+        screen.app.run()
+        form = f"api-keys-change-{key['id']}"
+        screen.app.text_input(key=f"{form}-networks").set_value("192.0.2.7, 2001:db8::/32")
+        screen.press("Save changes")
+        found = next(one for one in platform.items("api-keys") if one["id"] == key["id"])
+        assert found["networks"] == ["192.0.2.7/32", "2001:db8::/32"]
+        assert (found["name"], found["role"]) == (key["name"], key["role"])
+        assert "192.0.2.7/32, 2001:db8::/32" in screen.text

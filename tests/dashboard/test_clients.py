@@ -89,3 +89,29 @@ class TestClients:
         assert f"Client ID {client['client_id']} Role workflow" in screen.text
         assert not screen.has_button("clients-new")
         assert not screen.has_button("clients-delete-start")
+
+    def test_changes_an_opened_one_and_keeps_what_was_not_touched(self, visit, platform):
+        made = platform.api().post(
+            "/api/v1/clients",
+            json={
+                "name": "Bounded",
+                "role": "workflow",
+                "expires_at": "2035-06-30T12:34:56Z",
+                "scopes": ["email:send", "email:read"],
+                "networks": ["192.0.2.0/24"],
+            },
+        )
+        client_id = made.raise_for_status().json()["id"]
+        screen = visit("clients")
+        screen.app.session_state["clients-open"] = client_id
+        screen.app.run()
+        form = f"clients-change-{client_id}"
+        assert screen.app.text_input(key=f"{form}-scopes").value == "email:read email:send"
+        screen.app.text_input(key=f"{form}-name").set_value("Bounded more")
+        screen.app.text_input(key=f"{form}-scopes").set_value("email:send")
+        screen.press("Save changes")
+        assert screen.said == "Bounded is changed, effective at once."
+        found = next(one for one in platform.items("clients") if one["id"] == client_id)
+        assert (found["name"], found["scopes"]) == ("Bounded more", ["email:send"])
+        assert found["networks"] == ["192.0.2.0/24"]
+        assert found["expires_at"].startswith("2035-06-30T12:34:56")

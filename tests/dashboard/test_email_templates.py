@@ -114,7 +114,7 @@ class TestChange:
         screen = visit("email_templates", id="welcome")
         field(screen, "subject").set_value("Welcome").run()
         screen.click("template-save")
-        assert screen.app.toast[0].value == "welcome is saved."
+        assert screen.said == "welcome is saved."
         found = platform.get("email-templates/welcome")
         assert (found["subject"], found["text"]) == ("Welcome", WELCOME["text"])
         assert field(screen, "subject").value == "Welcome"
@@ -177,7 +177,7 @@ class TestSend:
         (call,) = platform.called("POST", "emails")
         assert call.body["subject"] == "Hello Ada"
         assert (call.body["to"], call.body["text"]) == ([ADA], "Dear Ada!")
-        assert screen.app.toast[0].value == f"On its way to {ADA}: Hello Ada"
+        assert screen.said == f"On its way to {ADA}: Hello Ada"
 
     def test_waits_for_the_preview(self, visit, platform):
         keep(platform)

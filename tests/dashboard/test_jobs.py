@@ -72,7 +72,7 @@ class TestRunAllAgain:
         assert not platform.items("jobs", state="dead")
         assert {now(platform, job)["state"] for job in dead} == {"ready"}
         assert now(platform, waiting) == waiting
-        assert screen.app.toast[0].value.startswith(f"{len(dead)} job")
+        assert screen.said.startswith(f"{len(dead)} job")
 
     def test_keeps_to_the_kind_that_is_chosen(self, visit, platform):
         dead = platform.items("jobs", state="dead")
@@ -81,7 +81,7 @@ class TestRunAllAgain:
         screen.app.text_input(key="jobs-kind").set_value("nothing.such").run()
         screen.click("jobs-retry-all-start").click("jobs-retry-all-yes")
         assert platform.items("jobs", state="dead") == dead
-        assert screen.app.toast[0].value == "0 jobs wait for a worker."
+        assert screen.said == "0 jobs wait for a worker."
 
     def test_is_not_offered_to_who_may_not(self, visit):
         screen = visit("jobs", VIC)
@@ -96,7 +96,7 @@ class TestDetail:
         assert not screen.has_button("jobs-cancel-start")
         screen.click("jobs-retry")
         assert now(platform, job)["state"] == "ready"
-        assert screen.app.toast[0].value == "The job waits for a worker."
+        assert screen.said == "The job waits for a worker."
         assert not screen.has_button("jobs-retry")
 
     @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ class TestDetail:
         screen = visit("jobs", id=job["id"])
         after(platform, "retry", job, facts)
         screen.click("jobs-retry")
-        assert screen.app.toast[0].value.startswith(said)
+        assert screen.said.startswith(said)
 
     @pytest.mark.parametrize(
         ("facts", "said"),
@@ -138,7 +138,7 @@ class TestDetail:
         # What the watch leaves when it sees another state; a browser's test has it see one.
         screen.app.session_state["jobs-acted"] = "watch", job["id"], job["attempt"]
         screen.app.run()
-        assert screen.app.toast[0].value.startswith(said)
+        assert screen.said.startswith(said)
 
     def test_asks_before_it_cancels_and_says_what_that_does(self, visit, platform):
         job = one(platform, "ready")
@@ -147,13 +147,13 @@ class TestDetail:
         assert now(platform, job)["state"] == "ready"
         screen.click("jobs-cancel-yes")
         assert now(platform, job)["state"] == "cancelled"
-        assert screen.app.toast[0].value == "The job is cancelled."
+        assert screen.said == "The job is cancelled."
         assert "Last error" not in screen.text
 
     def test_does_not_call_a_running_job_cancelled(self, visit, platform):
         job = one(platform, "running")
         screen = visit("jobs", id=job["id"]).click("jobs-cancel-start").click("jobs-cancel-yes")
-        assert screen.app.toast[0].value == "The worker has been asked to stop."
+        assert screen.said == "The worker has been asked to stop."
         assert now(platform, job)["state"] == "running"
         assert now(platform, job)["cancel_requested"]
 
@@ -163,7 +163,7 @@ class TestDetail:
         running = {"state": "running", "cancel_requested": True}
         after(platform, "cancel", job, running)
         screen.click("jobs-cancel-yes")
-        assert screen.app.toast[0].value == "The worker has been asked to stop."
+        assert screen.said == "The worker has been asked to stop."
 
     def test_of_a_deferred_job_says_what_was_tried_and_who_may_have_the_message(
         self, visit, platform

@@ -58,7 +58,7 @@ class TestMembers:
         assert len(screen.rows("members")) == 3, "nobody is a member before they accept"
         assert screen.app.code[0].value.startswith(f"{API}/oauth/invitation?token=")
         said = "Barbara Liskov is invited. They are a member once they accept."
-        assert screen.app.toast[0].value == said
+        assert screen.said == said
 
     def test_keeps_the_form_when_the_platform_refuses(self, visit):
         screen = visit("members").click("members-new")
@@ -71,7 +71,7 @@ class TestMembers:
         screen, vic = opened(visit, platform)
         assert not screen.has_button("members-enable-start")
         screen.click("members-disable-start").click("members-disable-yes")
-        assert screen.app.toast[0].value == "Vic Viewer is kept out."
+        assert screen.said == "Vic Viewer is kept out."
         assert {one["disabled"] for one in platform.items("members") if one["id"] == vic["id"]} == {
             True
         }
@@ -83,7 +83,7 @@ class TestMembers:
         screen, vic = opened(visit, platform)
         screen.app.selectbox(key=f"members-role-{vic['id']}").select("operator").run()
         screen.click("members-role-save")
-        assert screen.app.toast[0].value == "Vic Viewer has the role operator now."
+        assert screen.said == "Vic Viewer has the role operator now."
         assert {"operator"} == {
             one["role"] for one in platform.items("members") if one["id"] == vic["id"]
         }

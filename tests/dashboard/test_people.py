@@ -54,7 +54,7 @@ class TestProfile:
         screen = visit("profile", person=VIC)
         screen.app.text_input(key="profile-name").set_value("Victoria")
         screen.press("Save name")
-        assert screen.app.toast[0].value == "You are called Victoria now."
+        assert screen.said == "You are called Victoria now."
         assert "Victoria" in {one["name"] for one in platform.items("members")}
 
     def test_changes_the_password(self, visit, platform):
@@ -67,7 +67,7 @@ class TestProfile:
             "old_password": PASSWORD,
             "new_password": "another horse battery",
         }
-        assert screen.app.toast[0].value.startswith("Your password is changed")
+        assert screen.said.startswith("Your password is changed")
 
     @pytest.mark.parametrize(
         ("old", "new", "again", "said"),

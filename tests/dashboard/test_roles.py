@@ -43,7 +43,7 @@ class TestEditor:
         assert not platform.called("PUT", "roles/billing")
         screen.click("roles-yes")
         assert platform.get("roles/billing")["permissions"] == ["email:read"]
-        assert screen.app.toast[0].value == "billing is saved, and in force."
+        assert screen.said == "billing is saved, and in force."
 
     def test_says_who_is_touched_by_a_change(self, visit, platform):
         make_role(platform, "email:read", "job:read")

@@ -23,7 +23,7 @@ class TestSigningKeys:
         screen = visit("signing_keys").click("signing-keys-rotate-start")
         assert "nobody is logged out" in screen.text
         screen.click("signing-keys-rotate-yes")
-        assert screen.app.toast[0].value.startswith("A new key signs. Older ones verify until ")
+        assert screen.said.startswith("A new key signs. Older ones verify until ")
         rows = screen.rows("signing-keys")
         assert len(rows) == len(before) + 1
         assert [row["state"] for row in rows].count("active") == 1

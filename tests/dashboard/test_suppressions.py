@@ -21,7 +21,7 @@ class TestSuppressions:
         screen.click("suppressions-new")
         screen.app.text_input(key="suppressions-new-address").set_value("Ada@example.test")
         screen.press("Add suppression")
-        assert screen.app.toast[0].value == "Ada@example.test is not mailed any more."
+        assert screen.said == "Ada@example.test is not mailed any more."
         row, _ = screen.rows("suppressions")
         assert (row["reason"], row["comment"], row["expires_at"]) == ("manual", "–", "never")
         screen.app.text_input(key="suppressions-address").set_value("bob*").run()
@@ -39,7 +39,7 @@ class TestSuppressions:
         assert "Line 2" in screen.text
         assert len(platform.items("suppressions")) == 1
         take(screen, b"address,comment\na@example.test,=moved\nb@example.test\n")
-        assert screen.app.toast[0].value == "2 added, 0 were on the list."
+        assert screen.said == "2 added, 0 were on the list."
         screen.click("suppressions-export-prepare")
         _, content, count, _ = screen.app.session_state["suppressions-export-file"]
         assert (count, b",import,'=moved," in content) == (3, True)

@@ -44,7 +44,7 @@ class TestTenants:
             "owner_email": "grace@example.test",
         }
         assert platform.items("platform/tenants")[0]["slug"] == "initech"
-        assert screen.app.toast[0].value == "Tenant Initech is created."
+        assert screen.said == "Tenant Initech is created."
         assert screen.rows("tenants")[0]["slug"] == "initech"
         assert "/oauth/invitation?token=" in screen.app.code[0].value
         assert not any(button.label == "Create tenant" for button in screen.app.button)

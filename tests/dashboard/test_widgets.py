@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 from datetime import UTC, datetime, timedelta
@@ -69,7 +70,11 @@ class TestAsk:
             if now:
                 raise now
 
-        fake = SimpleNamespace(session_state={"end-asked": "yes"}, button=button)
+        fake = SimpleNamespace(
+            session_state={"end-asked": "yes"},
+            button=button,
+            container=lambda **_: contextlib.nullcontext(),
+        )
         monkeypatch.setattr("dashboard.widgets.confirm.st", fake)
         with pytest.raises(RerunException):
             confirm.ask("end", "End", will="It ends.", yes="End it")

@@ -244,9 +244,9 @@ class TestBodies:
 
 
 class TestLimiters:
-    def test_a_key_is_short_whatever_a_stranger_calls_himself(self):
+    async def test_a_key_is_short_whatever_a_stranger_calls_himself(self):
         limits = FailureLimits(IdentitySettings(), GcraLimiter())
-        limits.charge("192.0.2.1", "login:" + "x" * 1_000_000)
+        await limits.charge("192.0.2.1", "login:" + "x" * 1_000_000)
         assert max(len(key) for key in limits._account.fresh) < 100
 
     async def test_lists_of_large_things_stay_small(self, app):

@@ -102,6 +102,13 @@ class FailoverLimiter:
             slots=None if slots is None else (slots[0].share(parts), slots[1]),
         )
 
+    def refund(self, charges: Charges) -> None:
+        """As :meth:`Limiter.refund`, where requests are counted now."""
+        if self._away:
+            self._local.refund(tuple((level.share(self.parts), key) for level, key in charges))
+        else:
+            self._shared.refund(charges)
+
     async def usage(self, charges: Charges) -> list[Use]:
         """How much of each level is used, of this process's shares while Redis is away."""
         if not self._away:

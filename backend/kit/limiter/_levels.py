@@ -216,6 +216,9 @@ class Limiter(Protocol):
                 released when the request has ended.
         """
 
+    def refund(self, charges: Charges) -> None:
+        """Give back one request to every level: the attempt turned out to be welcome."""
+
     def usage(self, charges: Charges) -> list[Use] | Awaitable[list[Use]]:
         """How much of each level is used; charges nothing."""
 

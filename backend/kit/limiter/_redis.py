@@ -109,6 +109,26 @@ return left
 """
 )
 
+# KEYS: of each level. Gives one request of each back.
+_REFUND: Final = (
+    _CLOCK
+    + """
+local found = redis.call('MGET', unpack(KEYS))
+for i = 1, #KEYS do
+  local tat, was = string.match(found[i] or '', '(%d+) (%d+)')
+  if tat then
+    tat = tonumber(tat) - tonumber(was)
+    local left = math.ceil((tat - now) / 16000)
+    if left > 0 then
+      redis.call('SET', KEYS[i], string.format('%.0f %s', tat, was), 'PX', left)
+    else
+      redis.call('DEL', KEYS[i])
+    end
+  end
+end
+"""
+)
+
 # Says that a process is there, and that its slots are held; answers how many processes are.
 _BEAT: Final = (
     _CLOCK
@@ -139,7 +159,7 @@ class SharedLimitsUnavailableError(UnavailableError):
 
 
 class _Call(NamedTuple):
-    """One script, or command, to run and who waits for its answer; for a release nobody does."""
+    """One script, or command, to run and who waits for its answer; nobody, for what comes back."""
 
     script: str
     keys: Sequence[str]
@@ -226,6 +246,11 @@ class RedisLimiter:
     def _release(self, slot: Slot) -> None:
         key = self._slots.pop(slot.member)
         self._send(_Call("ZREM", (key,), (slot.member,), None))
+
+    def refund(self, charges: Charges) -> None:
+        """As :meth:`Limiter.refund`, soon; what Redis does not hear of stays charged."""
+        keys = [f"{self._prefix}{level.name}:{key}" for level, key in charges]
+        self._send(_Call(_REFUND, keys, (), None))
 
     async def usage(self, charges: Charges) -> list[Use]:
         """How much of each level is used; charges nothing.

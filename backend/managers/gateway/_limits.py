@@ -1,8 +1,9 @@
 """Limits that are edited at run time: rows of the platform and of tenants, and what they mean.
 
 The platform says what a tenant, each of its callers and their use of a class of routes may have at
-most, for one tenant or (in rows of its own tenant) for everybody. A tenant narrows its callers and
-classes further, never beyond. What no row says, the settings say.
+most, for one tenant or (in rows of its own tenant) for everybody; of one caller also their use of
+one class. A tenant narrows its callers and classes further, never beyond. What no row says, the
+settings say.
 """
 
 from collections.abc import Mapping, Sequence
@@ -60,11 +61,21 @@ def narrower(one: Rate | None, other: Rate | None) -> Rate | None:
 
 
 class Bounds(NamedTuple):
-    """What one limit allows; None says nothing about it."""
+    """What one limit allows; None says nothing about it.
+
+    Attributes:
+        requests: How many.
+        bytes: How much in bodies.
+        concurrency: How many under way; of the tenant alone.
+        sustained: How many over a longer time; both rates hold.
+        cost: How many requests one counts for, by every limit; of a class of routes alone.
+    """
 
     requests: Rate | None = None
     bytes: Rate | None = None
     concurrency: int | None = None
+    sustained: Rate | None = None
+    cost: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +89,12 @@ class Limit:
         kind: What it limits: all of the tenant, each caller, one caller of a kind, or each caller's
             use of a class of routes.
         name: The one caller, as after the colon of its subject, or the class; else empty.
+        route_class: Of one caller, the class whose use alone it limits; else empty.
         requests: How many.
         bytes: How much in bodies.
-        concurrency: How many under way; of the tenant alone.
+        concurrency: How many under way.
+        sustained: How many over a longer time.
+        cost: How many requests one counts for.
         updated_by: Who set it.
         updated_at: When.
         version: For ``If-Match``.
@@ -91,12 +105,20 @@ class Limit:
     owner: Owner
     kind: LimitKind
     name: str
+    route_class: str
     requests: Rate | None
     bytes: Rate | None
     concurrency: int | None
+    sustained: Rate | None
+    cost: int | None
     updated_by: str
     updated_at: datetime
     version: str
+
+    @property
+    def bounds(self) -> Bounds:
+        """What it allows."""
+        return Bounds(self.requests, self.bytes, self.concurrency, self.sustained, self.cost)
 
 
 class Place(NamedTuple):
@@ -106,6 +128,7 @@ class Place(NamedTuple):
     owner: str
     kind: str
     name: str
+    route_class: str = ""
 
 
 class LimitRows:
@@ -147,7 +170,14 @@ class LimitRows:
         return _limit(row)
 
     async def create_limit(
-        self, tx: Tx, *, tenant_id: str | None, kind: LimitKind, name: str, bounds: Bounds
+        self,
+        tx: Tx,
+        *,
+        tenant_id: str | None,
+        kind: LimitKind,
+        name: str,
+        bounds: Bounds,
+        route_class: str = "",
     ) -> Limit:
         """Set a limit: the platform's in a system errand, else the tenant's own.
 
@@ -156,6 +186,7 @@ class LimitRows:
             kind: What it limits.
             name: Which caller or class.
             bounds: How much.
+            route_class: Of one caller, the class whose use alone is limited.
 
         Raises:
             TenantNotFoundError: There is no such tenant.
@@ -165,7 +196,11 @@ class LimitRows:
         """
         owner = _owner(tx)
         place = Place(
-            tx.tenant_id if owner == "tenant" else tenant_id or PLATFORM_TENANT, owner, kind, name
+            tx.tenant_id if owner == "tenant" else tenant_id or PLATFORM_TENANT,
+            owner,
+            kind,
+            name,
+            route_class,
         )
         if owner == "platform" and tenant_id is not None:
             await self._tenants.get_tenant(tx, tenant_id)
@@ -177,14 +212,13 @@ class LimitRows:
             "owner": owner,
             "kind": kind,
             "name": name,
+            "route_class": route_class,
             "revision": 1,
             **_columns(bounds),
             "updated_by": tx.scope.actor,
             "updated_at": tx.now(),
         }
-        if not await tx.insert_new(
-            LimitRow, values, conflict=["tenant_id", "owner", "kind", "name"]
-        ):
+        if not await tx.insert_new(LimitRow, values, conflict=list(Place._fields)):
             raise LimitExistsError
         made = _limit(LimitRow(**values))
         self._tell(tx, "limit.created", made)
@@ -202,7 +236,8 @@ class LimitRows:
             LimitTooWideError: A tenant's allows more than the platform does.
         """
         row = await self._locked(tx, limit_id, expected_version)
-        self._refuse_unfit(Place(row.tenant_id, row.owner, row.kind, row.name), bounds)
+        place = Place(row.tenant_id, row.owner, row.kind, row.name, row.route_class)
+        self._refuse_unfit(place, bounds)
         for column, value in _columns(bounds).items():
             setattr(row, column, value)
         row.revision += 1
@@ -212,7 +247,14 @@ class LimitRows:
         return changed
 
     async def put_limit(
-        self, tx: Tx, *, tenant_id: str | None, kind: LimitKind, name: str, bounds: Bounds
+        self,
+        tx: Tx,
+        *,
+        tenant_id: str | None,
+        kind: LimitKind,
+        name: str,
+        bounds: Bounds,
+        route_class: str = "",
     ) -> Limit:
         """Set a limit, whether or not there is one of this already.
 
@@ -227,11 +269,17 @@ class LimitRows:
                 LimitRow.owner == owner,
                 LimitRow.kind == kind,
                 LimitRow.name == name,
+                LimitRow.route_class == route_class,
             )
         )
         if known is None:
             return await self.create_limit(
-                tx, tenant_id=tenant_id, kind=kind, name=name, bounds=bounds
+                tx,
+                tenant_id=tenant_id,
+                kind=kind,
+                name=name,
+                bounds=bounds,
+                route_class=route_class,
             )
         return await self.change_limit(tx, known, bounds=bounds, expected_version=None)
 
@@ -267,19 +315,29 @@ class LimitRows:
         if (place.kind in _NAMELESS) == bool(place.name):
             detail = "has no name" if place.name else "has a name"
             raise LimitInvalidError(f"A limit of kind {place.kind} {detail}").at("name")
-        if place.kind == "route_class" and place.name not in self._classes:
+        of_class = place.name if place.kind == "route_class" else place.route_class
+        if of_class and of_class not in self._classes:
             detail = f"There is no class of routes of this name; {', '.join(sorted(self._classes))}"
-            raise LimitInvalidError(detail).at("name")
+            raise LimitInvalidError(detail).at("route_class" if place.route_class else "name")
+        if place.route_class and place.kind not in _ONE_CALLER:
+            raise LimitInvalidError("Only one caller's use of a class is told apart").at(
+                "route_class"
+            )
         if bounds == Bounds():
             raise LimitInvalidError("It limits nothing")
-        if bounds.bytes is not None and place.kind == "route_class":
+        if bounds.bytes is not None and of_class:
             raise LimitInvalidError("Classes of routes count requests").at("bytes")
+        if bounds.cost is not None and not of_class:
+            raise LimitInvalidError("Requests of a class have one").at("cost")
         if bounds.concurrency is not None and place.kind != "tenant":
             raise LimitInvalidError("Only the tenant has one").at("concurrency")
         if place.owner == "tenant":
-            most = self._ceiling.of_platform(place.tenant_id, place.kind, place.name)
+            most = self._ceiling.of_platform(
+                place.tenant_id, place.kind, place.name, place.route_class
+            )
             for field, mine, theirs in (
                 ("requests", bounds.requests, most.requests),
+                ("sustained", bounds.sustained, most.sustained),
                 ("bytes", bounds.bytes, most.bytes),
             ):
                 if mine is not None and not mine.within(theirs):
@@ -303,10 +361,13 @@ class LimitRows:
         data = {
             "kind": limit.kind,
             "name": limit.name,
+            "route_class": limit.route_class,
             "owner": limit.owner,
             "requests": list(limit.requests) if limit.requests else None,
+            "sustained": list(limit.sustained) if limit.sustained else None,
             "bytes": list(limit.bytes) if limit.bytes else None,
             "concurrency": limit.concurrency,
+            "cost": limit.cost,
         }
         tx.audit(what, f"limit:{limit.id}", tenant_id=tenant_id, **data)
         tx.emit(what, f"limit:{limit.id}", tenant_id=tenant_id, **data)
@@ -327,33 +388,52 @@ class LimitTable:
     def replace(self, rows: Sequence[Limit]) -> None:
         """Know these and no others."""
         self._rows = {
-            Place(one.tenant_id or PLATFORM_TENANT, one.owner, one.kind, one.name): Bounds(
-                one.requests, one.bytes, one.concurrency
-            )
+            Place(
+                one.tenant_id or PLATFORM_TENANT, one.owner, one.kind, one.name, one.route_class
+            ): one.bounds
             for one in rows
         }
 
-    def of_platform(self, tenant_id: str, kind: str, name: str) -> Bounds:
-        """What the platform allows: of each kind, what the narrowest row that says it says."""
-        wider = ("caller", "") if kind in _ONE_CALLER else (kind, name)
+    def of_platform(self, tenant_id: str, kind: str, name: str, route_class: str = "") -> Bounds:
+        """What the platform allows: of each kind, what the narrowest row that says it says.
+
+        Args:
+            tenant_id: Whose.
+            kind: Of a limit.
+            name: Of the one caller, or the class.
+            route_class: Asks for what the caller may of this class, instead of at all.
+        """
+        wider = _wider(kind, name, route_class)
         places = (
-            Place(tenant_id, "platform", kind, name),
+            Place(tenant_id, "platform", kind, name, route_class),
             Place(tenant_id, "platform", *wider),
             Place(PLATFORM_TENANT, "platform", *wider),
         )
         default = self._defaults.get(wider, Bounds())
         return _first([*(self._rows.get(place) for place in places), default])
 
-    def effective(self, tenant_id: str, kind: str, name: str) -> Bounds:
+    def effective(self, tenant_id: str, kind: str, name: str, route_class: str = "") -> Bounds:
         """What holds: the platform's, and the tenant's own within it."""
-        most = self.of_platform(tenant_id, kind, name)
-        places = [Place(tenant_id, "tenant", kind, name)]
-        if kind in _ONE_CALLER:
-            places.append(Place(tenant_id, "tenant", "caller", ""))
+        most = self.of_platform(tenant_id, kind, name, route_class)
+        places = (
+            Place(tenant_id, "tenant", kind, name, route_class),
+            Place(tenant_id, "tenant", *_wider(kind, name, route_class)),
+        )
         own = _first([self._rows.get(place) for place in places])
         return Bounds(
-            narrower(most.requests, own.requests), narrower(most.bytes, own.bytes), most.concurrency
+            narrower(most.requests, own.requests),
+            narrower(most.bytes, own.bytes),
+            most.concurrency,
+            narrower(most.sustained, own.sustained),
+            most.cost,
         )
+
+
+def _wider(kind: str, name: str, route_class: str) -> tuple[str, str]:
+    """The kind and name of what holds where no limit is of this one."""
+    if route_class:
+        return "route_class", route_class
+    return ("caller", "") if kind in _ONE_CALLER else (kind, name)
 
 
 def _first(found: Sequence[Bounds | None]) -> Bounds:
@@ -371,8 +451,8 @@ def _owner(tx: ReadTx) -> Owner:
 
 
 def _columns(bounds: Bounds) -> dict[str, int | None]:
-    found: dict[str, int | None] = {"concurrency": bounds.concurrency}
-    for counted in ("requests", "bytes"):
+    found: dict[str, int | None] = {"concurrency": bounds.concurrency, "cost": bounds.cost}
+    for counted in ("requests", "sustained", "bytes"):
         rate: Rate | None = getattr(bounds, counted)
         for field in Rate._fields:
             found[f"{counted}_{field}"] = None if rate is None else getattr(rate, field)
@@ -394,9 +474,12 @@ def _limit(row: LimitRow) -> Limit:
         owner=row.owner,  # type: ignore[arg-type]
         kind=row.kind,  # type: ignore[arg-type]
         name=row.name,
+        route_class=row.route_class,
         requests=_rate(row, "requests"),
         bytes=_rate(row, "bytes"),
         concurrency=row.concurrency,
+        sustained=_rate(row, "sustained"),
+        cost=row.cost,
         updated_by=row.updated_by,
         updated_at=row.updated_at,
         version=str(row.revision),

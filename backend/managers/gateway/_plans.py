@@ -22,16 +22,20 @@ class Plan:
         weighed: These, and those that count bytes.
         policy: The RateLimit-Policy value for all of them.
         slots: What bounds the tenant's requests under way.
+        cost: How many requests one counts for.
         most: The tightest burst.
         most_bytes: The tightest of bytes.
     """
 
-    __slots__ = ("charges", "most", "most_bytes", "policy", "slots", "weighed")
+    __slots__ = ("charges", "cost", "most", "most_bytes", "policy", "slots", "weighed")
 
-    def __init__(self, charges: Charges, bytes_too: Charges, slots: tuple[Slots, str]) -> None:
+    def __init__(
+        self, charges: Charges, bytes_too: Charges, slots: tuple[Slots, str], cost: int
+    ) -> None:
         self.charges = charges
         self.weighed = charges + bytes_too
         self.slots = slots
+        self.cost = cost
         self.policy = policy_of(*(level for level, _ in self.weighed), slots[0])
         self.most = min(level.most for level, _ in charges)
         self.most_bytes = min(level.most for level, _ in bytes_too)
@@ -78,7 +82,7 @@ class Plans:
         tenant = self._table.effective(tenant_id, "tenant", "")
         kind, _, called = subject.partition(":")
         caller = self._table.effective(tenant_id, kind or "caller", called)
-        in_class = self._table.effective(tenant_id, "route_class", name)
+        in_class = self._table.effective(tenant_id, kind or "caller", called, name)
         charges = (
             *self._charge("tenant", tenant, tenant_id),
             *self._charge("client", caller, who),
@@ -88,6 +92,7 @@ class Plans:
             tuple(each for each in charges if not each[0].weighs),
             tuple(each for each in charges if each[0].weighs),
             (self._slots(tenant.concurrency), tenant_id),
+            in_class.cost or 1,
         )
         self._keep_used(plan)
         self._plans[tenant_id, subject, route_class] = plan
@@ -96,6 +101,7 @@ class Plans:
     def _charge(self, name: str, bounds: Bounds, key: str) -> Iterator[tuple[Level, str]]:
         for rate, called, unit in (
             (bounds.requests, name, "requests"),
+            (bounds.sustained, f"{name}_sustained", "requests"),
             (bounds.bytes, f"{name}_bytes", "content-bytes"),
         ):
             if rate is None:

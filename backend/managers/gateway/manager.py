@@ -244,7 +244,8 @@ class GatewayManager:
     ) -> Verdict | Awaitable[Verdict]:
         """Charge a request to the tenant, the caller and the caller's use of a class of routes.
 
-        A class without levels of its own is charged to "other". What costs more than the tightest
+        A class without levels of its own is charged to "other". A request counts for ``cost`` of
+        them, times what a limit says that one of the class costs. What costs more than the tightest
         burst, or is larger, costs that burst: it could never pass otherwise. What was admitted is
         under way until its verdict's slot is released.
         """
@@ -252,7 +253,7 @@ class GatewayManager:
         return self._limiter.decide(
             plan.weighed if size else plan.charges,
             plan.policy,
-            cost=min(cost, plan.most),
+            cost=min(cost * plan.cost, plan.most),
             size=min(size, plan.most_bytes) if size else 0,
             slots=plan.slots,
         )

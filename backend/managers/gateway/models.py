@@ -46,7 +46,7 @@ class LimitRow(TenantOwned, Base):
     """How much a tenant, its callers or their use of a class of routes may have.
 
     Rows of the platform's own tenant are for every tenant. Of a rate all three columns are there,
-    or none.
+    or none. A row of one caller may be of their use of a class alone; others have an empty one.
     """
 
     __tablename__ = "limits"
@@ -54,15 +54,20 @@ class LimitRow(TenantOwned, Base):
     owner: Mapped[str]
     kind: Mapped[str]
     name: Mapped[str]
+    route_class: Mapped[str]
     requests_burst: Mapped[int | None]
     requests_refill: Mapped[int | None]
     requests_seconds: Mapped[int | None]
+    sustained_burst: Mapped[int | None]
+    sustained_refill: Mapped[int | None]
+    sustained_seconds: Mapped[int | None]
     bytes_burst: Mapped[int | None]
     bytes_refill: Mapped[int | None]
     bytes_seconds: Mapped[int | None]
     concurrency: Mapped[int | None]
+    cost: Mapped[int | None]
     revision: Mapped[int]
     updated_by: Mapped[str]
     updated_at: Mapped[datetime]
 
-    __table_args__ = (sa.UniqueConstraint("tenant_id", "owner", "kind", "name"),)
+    __table_args__ = (sa.UniqueConstraint("tenant_id", "owner", "kind", "name", "route_class"),)

@@ -254,7 +254,12 @@ async def create_limit(
     """Narrow what the tenant's callers may have; it holds everywhere within a second."""
     async with db.transaction(scope) as tx:
         made = await gateway.limits.create_limit(
-            tx, tenant_id=None, kind=body.kind, name=body.name, bounds=_bounds(body)
+            tx,
+            tenant_id=None,
+            kind=body.kind,
+            name=body.name,
+            bounds=_bounds(body),
+            route_class=body.route_class,
         )
         headers = {"ETag": etag(made.version)}
         return reply(request, tx, view(LimitOut, made), status=201, headers=headers)
@@ -340,7 +345,12 @@ async def create_platform_limit(
     """Limit a tenant, or every tenant; it holds everywhere within a second."""
     async with db.transaction(scope) as tx:
         made = await gateway.limits.create_limit(
-            tx, tenant_id=body.tenant_id, kind=body.kind, name=body.name, bounds=_bounds(body)
+            tx,
+            tenant_id=body.tenant_id,
+            kind=body.kind,
+            name=body.name,
+            bounds=_bounds(body),
+            route_class=body.route_class,
         )
         headers = {"ETag": etag(made.version)}
         return reply(request, tx, view(LimitOut, made), status=201, headers=headers)
@@ -408,7 +418,14 @@ def _shown(response: Response, limit: Limit) -> LimitOut:
 
 
 def _bounds(body: LimitPut) -> Bounds:
-    return Bounds(_rate(body.requests), _rate(body.bytes), getattr(body, "concurrency", None))
+    of_platform = body if isinstance(body, PlatformLimitPut) else PlatformLimitPut()
+    return Bounds(
+        _rate(body.requests),
+        _rate(body.bytes),
+        of_platform.concurrency,
+        _rate(body.sustained),
+        of_platform.cost,
+    )
 
 
 def _rate(model: RateModel | None) -> Rate | None:

@@ -75,10 +75,25 @@ class LimitPut(Input):
     requests: RateModel | None = Field(
         None, examples=[{"burst": 100, "refill": 100, "seconds": 60}]
     )
+    sustained: RateModel | None = Field(
+        None,
+        description="A second rate of requests, over a longer time; both hold",
+        examples=[{"burst": 5000, "refill": 5000, "seconds": 86_400}],
+    )
     bytes: RateModel | None = Field(None, description="Of request bodies")
 
 
-class LimitCreate(LimitPut):
+class Within(Input):
+    """Whom a limit is for, beside kind and name."""
+
+    route_class: str = Field(
+        "",
+        max_length=200,
+        description="For one caller: limit their use of this class of routes alone (`emails`)",
+    )
+
+
+class LimitCreate(Within, LimitPut):
     """A limit of the tenant's own, within the platform's."""
 
     kind: Literal["caller", "client", "api_key", "user", "route_class"] = Field(
@@ -101,9 +116,15 @@ class PlatformLimitPut(LimitPut):
     concurrency: int | None = Field(
         None, ge=1, le=1_000_000, description="Requests under way at once; of the tenant alone"
     )
+    cost: int | None = Field(
+        None,
+        ge=1,
+        le=10_000,
+        description="How many requests one of the class counts for, by every limit",
+    )
 
 
-class PlatformLimitCreate(PlatformLimitPut):
+class PlatformLimitCreate(Within, PlatformLimitPut):
     """A limit that the platform sets."""
 
     tenant_id: TenantId | None = Field(None, description="Whom it is for; null: every tenant")
@@ -135,9 +156,12 @@ class LimitOut(BaseModel):
     owner: Literal["platform", "tenant"] = Field(description="Who may change it")
     kind: LimitKind
     name: str
+    route_class: str = Field(description="Of one caller, the class that it is about; else empty")
     requests: RateOut | None
+    sustained: RateOut | None
     bytes: RateOut | None
     concurrency: int | None
+    cost: int | None
     updated_by: str = Field(examples=["user:0199c0de-0000-7000-8000-000000000001"])
     updated_at: datetime
     version: str

@@ -110,7 +110,7 @@ class Accounts:
         refuse_weak(new, user.email)
         account = account_of(user.email)
         # Charged before the hash is computed, as a log-in is.
-        self._limits.charge(peer.address, account)
+        await self._limits.charge(peer.address, account)
         encoded = found[1] if found is not None and found[0].id == user.id else None
         if not await self._log_ins.check_password(encoded, old):
             await self._failures.note(
@@ -149,7 +149,7 @@ class Accounts:
         if self._jobs is None or self._send_mail is None:
             return
         key = email_identity(email)
-        self._limits.charge(peer.address, f"reset:{key}")
+        await self._limits.charge(peer.address, f"reset:{key}")
         scope = Scope("system:identity", PLATFORM_TENANT, peer.request_id)
         async with self._database.transaction(scope) as tx:
             minute = int(tx.now().timestamp()) // 60
@@ -190,7 +190,7 @@ class Accounts:
             ResetUnknownError: There is no such link, it was used, or its time is over.
             TooManyFailuresError: Too many wrong links from this address.
         """
-        self._limits.refuse_exhausted(peer.address)
+        await self._limits.refuse_exhausted(peer.address)
         async with self._database.read(SystemScope(ACCOUNT)) as view:
             user_id = await view.scalar(
                 sa.select(PasswordReset.user_id).where(
@@ -204,7 +204,7 @@ class Accounts:
             Failure("password_reset.refused", stranger(peer.address), peer.address),
             peer.request_id,
         )
-        self._limits.charge(peer.address, f"reset_link:{peer.address}")
+        await self._limits.charge(peer.address, f"reset_link:{peer.address}")
         raise ResetUnknownError
 
     async def reset_password(self, token: str, password: str, peer: Peer) -> str:

@@ -98,7 +98,7 @@ class ExternalLogIns:
             TooManyFailuresError: From this address.
             ExternalLogInError: The provider cannot be asked.
         """
-        self._limits.refuse_exhausted(peer.address)
+        await self._limits.refuse_exhausted(peer.address)
         cookie = new_cookie()
         trip = trip_of(cookie)
         max_age, prompt = _asked_again(return_to)
@@ -136,7 +136,7 @@ class ExternalLogIns:
             ExternalLogInError: It does not hold, or the person has no place here.
             TooManyFailuresError: From this address.
         """
-        self._limits.refuse_exhausted(peer.address)
+        await self._limits.refuse_exhausted(peer.address)
         try:
             provider, return_to, visitor = await self._checked(provider_id, answer, cookie, peer)
             user = await self._enter(provider, visitor, peer)
@@ -147,7 +147,7 @@ class ExternalLogIns:
                 Failure("external_login.failed", known or stranger(peer.address), peer.address),
                 peer.request_id,
             )
-            self._limits.charge(peer.address, f"external:{provider_id}:{peer.address}")
+            await self._limits.charge(peer.address, f"external:{provider_id}:{peer.address}")
             raise
         methods = [FEDERATED, "mfa"] if provider.second_factor else [FEDERATED]
         at = visitor.authenticated_at

@@ -2,14 +2,15 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from backend.core.context import SystemScope
 from backend.core.database import Database, Tx
 from backend.core.ids import PLATFORM_TENANT
-from backend.kit.limiter import GcraLimiter, Level, policy_of
+from backend.kit.limiter import Charges, Level, Limiter, Verdict, policy_of
 from backend.kit.sources import source_of
 from backend.managers.identity.errands import AUTHENTICATE
 from backend.managers.identity.errors import TooManyFailuresError
@@ -79,9 +80,12 @@ class _Window:
 
 
 class FailureLimits:
-    """How many failed attempts an address and an account have before they are turned away."""
+    """How many failed attempts an address and an account have before they are turned away.
 
-    def __init__(self, settings: IdentitySettings, limiter: GcraLimiter) -> None:
+    By the limiter of all processes where there is one, so never within a transaction.
+    """
+
+    def __init__(self, settings: IdentitySettings, limiter: Limiter) -> None:
         self._limiter = limiter
         self._address = Level(
             "failures_by_address",
@@ -95,32 +99,45 @@ class FailureLimits:
         )
         self._policy = policy_of(self._address, self._account)
 
-    def refuse_exhausted(self, address: str) -> None:
+    async def refuse_exhausted(self, address: str) -> None:
         """Turn away an address that has failed too often, before any work; charges nothing.
 
         Raises:
             TooManyFailuresError: Whatever the credential would have been.
         """
-        charges = ((self._address, source_of(address)),)
-        verdict = self._limiter.decide(charges, self._policy, charge=False)
-        if not verdict.allowed:
-            raise TooManyFailuresError(verdict.retry_after)
+        await self._decide(((self._address, source_of(address)),), charge=False)
 
-    def charge(self, address: str, account: str) -> None:
+    async def charge(self, address: str, account: str) -> None:
         """Count one failure, or one attempt that :meth:`refund` takes back if it succeeds.
 
         Raises:
             TooManyFailuresError: One too many.
         """
-        verdict = self._limiter.decide(self._charges(address, account), self._policy)
-        if not verdict.allowed:
-            raise TooManyFailuresError(verdict.retry_after)
+        await self._decide(self._charges(address, account), charge=True)
+
+    @asynccontextmanager
+    async def attempt(self, address: str, account: str) -> AsyncIterator[None]:
+        """Count an attempt before any of it is looked at, and take it back if the block succeeds.
+
+        Raises:
+            TooManyFailuresError: One too many.
+        """
+        await self.charge(address, account)
+        yield
+        self.refund(address, account)
 
     def refund(self, address: str, account: str) -> None:
         """The attempt succeeded."""
         self._limiter.refund(self._charges(address, account))
 
-    def _charges(self, address: str, account: str) -> tuple[tuple[Level, str], ...]:
+    async def _decide(self, charges: Charges, *, charge: bool) -> None:
+        verdict = self._limiter.decide(charges, self._policy, charge=charge)
+        if not isinstance(verdict, Verdict):
+            verdict = await verdict
+        if not verdict.allowed:
+            raise TooManyFailuresError(verdict.retry_after)
+
+    def _charges(self, address: str, account: str) -> Charges:
         return (self._address, source_of(address)), (self._account, digest_of(account).hex())
 
 

@@ -324,7 +324,7 @@ class Invitations:
             InvitationClosedError: It was accepted, revoked or has expired, and says which.
             TooManyFailuresError: Too many wrong links from this address.
         """
-        self._limits.refuse_exhausted(peer.address)
+        await self._limits.refuse_exhausted(peer.address)
         async with self._database.read(SystemScope(JOIN)) as view:
             row: InvitationRow | None = await view.scalar(
                 sa.select(InvitationRow).where(_found_by(credentials.digest_of(token)))
@@ -340,7 +340,7 @@ class Invitations:
         await self._failures.note(
             Failure("invitation.refused", stranger(peer.address), peer.address), peer.request_id
         )
-        self._limits.charge(peer.address, f"invitation:{peer.address}")
+        await self._limits.charge(peer.address, f"invitation:{peer.address}")
         raise InvitationUnknownError
 
     async def accept(

@@ -157,7 +157,7 @@ class LogIns:
         account = await self._devices.attempts_of(email, device)
         # Charged before the hash is computed and given back on success: attempts in flight
         # together must not all be looked at before the first has failed.
-        self._limits.charge(peer.address, account)
+        await self._limits.charge(peer.address, account)
         async with self._database.read(SystemScope(AUTHENTICATE)) as view:
             found = await self._tenants.find_login(view, email)
         user, encoded = found or (None, None)
@@ -354,7 +354,7 @@ class LogIns:
         user = awaited.user
         known = await self._devices.attempts_of(user.email, device)
         account = f"second_factor:{user.id}" if known == account_of(user.email) else known
-        self._limits.charge(peer.address, account)
+        await self._limits.charge(peer.address, account)
         scope = SystemScope(AUTHENTICATE, actor=f"user:{user.id}", request_id=peer.request_id)
         codes: list[str] = []
         try:

@@ -222,7 +222,7 @@ class OpenIdProvider:
         if basic_id is not None and "client_secret" in given:
             raise InvalidRequestError("Use one way of client authentication, not two")
         client_id = basic_id or given.get("client_id", "")
-        self._limits.refuse_exhausted(peer.address)
+        await self._limits.refuse_exhausted(peer.address)
         known = await self._find_client(client_id)
         snapshot = Snapshot(
             self._settings,
@@ -309,7 +309,7 @@ class OpenIdProvider:
             ),
             peer.request_id,
         )
-        self._limits.charge(peer.address, f"client:{client_id}")
+        await self._limits.charge(peer.address, f"client:{client_id}")
 
     async def _claim_code(self, snapshot: Snapshot, given: Mapping[str, str], peer: Peer) -> None:
         """Claim the code for this request, atomically, before the grant looks at anything else.

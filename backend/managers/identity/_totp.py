@@ -10,6 +10,7 @@ import hmac
 import io
 import secrets
 from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -103,9 +104,15 @@ class SecondFactors:
         tx.audit("second_factor.offered", f"user:{user_id}")
         return enrolment_of(secret, email)
 
-    async def confirm(
-        self, tx: Tx, user_id: str, code: str, *, session_id: str, address: str
-    ) -> list[str]:
+    def attempt(self, user_id: str, address: str) -> AbstractAsyncContextManager[None]:
+        """What the transaction of :meth:`confirm` runs in: how often one may guess is limited.
+
+        Raises:
+            TooManyFailuresError: From this address or for this person, before it is looked at.
+        """
+        return self._limits.attempt(address, f"second_factor:{user_id}")
+
+    async def confirm(self, tx: Tx, user_id: str, code: str, *, session_id: str) -> list[str]:
         """Have the begun secret count from now on, by a code of it; gives the recovery codes.
 
         The log-in in which it was done has proven the second factor with it; the person's others
@@ -115,11 +122,7 @@ class SecondFactors:
             SecondFactorNotFoundError: None was begun.
             SecondFactorExistsError: One counts already.
             CodeRefusedError: It is none of the secret's.
-            TooManyFailuresError: From this address or for this person, before it is looked at.
         """
-        account = f"second_factor:{user_id}"
-        self._limits.charge(address, account)
-        tx.after_commit(lambda: self._limits.refund(address, account))
         row: TotpSecret | None = await tx.scalar(
             sa.select(TotpSecret).where(TotpSecret.user_id == user_id).with_for_update()
         )

@@ -15,7 +15,7 @@ from backend.core.database import Database, ReadTx, Tx
 from backend.core.errors import AppError, NotFoundError
 from backend.core.ids import PLATFORM_TENANT
 from backend.core.telemetry import RequestRecord
-from backend.kit.limiter import GcraLimiter
+from backend.kit.limiter import Limiter
 from backend.kit.outbound import Outbound
 from backend.managers.identity._accounts import Accounts
 from backend.managers.identity._bounds import earlier, held_to, is_over
@@ -107,7 +107,7 @@ class IdentityManager:
         tenants: TenantManager,
         settings: IdentitySettings,
         *,
-        limiter: GcraLimiter,
+        limiter: Limiter,
         outbound: Outbound,
         jobs: OrchestratorManager | None = None,
         send_mail: SendMail | None = None,
@@ -120,7 +120,7 @@ class IdentityManager:
             security: Seals the signing keys.
             tenants: Knows people and roles.
             settings: Issuer, lifetimes, limits.
-            limiter: Counts failures.
+            limiter: Counts failures; for all processes, where they share one.
             outbound: Asks tenants' own providers.
             jobs: Mails what strangers ask for, so that asking costs the same for everybody.
             send_mail: Queues mail of the platform's own; None: the installation has no mail server.

@@ -87,13 +87,13 @@ async def confirm_totp(
     db: Db,
 ) -> Response:
     """Have the secret count from now on, by a code of it; the caller's other log-ins end."""
-    async with db.transaction(scope) as tx:
+    address = str(request.scope.get("address", ""))
+    async with (
+        identity.second_factors.attempt(caller.user_id, address),
+        db.transaction(scope) as tx,
+    ):
         codes = await identity.second_factors.confirm(
-            tx,
-            caller.user_id,
-            body.code,
-            session_id=caller.session_id,
-            address=str(request.scope.get("address", "")),
+            tx, caller.user_id, body.code, session_id=caller.session_id
         )
         return reply(request, tx, RecoveryCodesOut(recovery_codes=codes), headers=_SHOWN_ONCE)
 

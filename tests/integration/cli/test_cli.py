@@ -617,8 +617,19 @@ class TestLimits:
         assert again.strip() == first
         lines = [line.split("\t") for line in shell.run("limit-list").splitlines()]
         assert [line[0] for line in lines] == [every, first]
-        assert lines[0][1:] == ["every", "platform", "caller", "-", "-", "4096/1/1", "-"]
-        assert lines[1][2:] == ["platform", "tenant", "-", "7/1/86400", "-", "3"]
+        assert lines[0][1:] == [
+            *("every", "platform", "caller", "-", "-", "4096/1/1", "-", "-", "-", "-")
+        ]
+        assert lines[1][2:] == ["platform", "tenant", "-", "7/1/86400", "-", "3", "-", "-", "-"]
+        within = shell.run(
+            *("limit-set", "--tenant", slug, "--kind", "client", "--name", "es_x"),
+            *("--route-class", "emails", "--sustained", "9/9/86400", "--cost", "2"),
+        ).strip()
+        line = shell.run("limit-list", "--tenant", slug).splitlines()[0].split("\t")
+        assert line[3:] == [*("client", "es_x", "-", "-", "-", "emails", "9/9/86400", "2")]
+        shell.run("limit-remove", within)
+        with pytest.raises(SystemExit):
+            shell.run("limit-set", "--cost", "0")
         assert len(shell.run("limit-list", "--tenant", slug).splitlines()) == 1
         shell.run("limit-remove", first)
         assert shell.run("limit-list", "--tenant", slug) == ""

@@ -27,6 +27,7 @@ from tests.support.platform import App, TenantClient
 
 DAY = 86_400
 FEW = {"burst": 3, "refill": 1, "seconds": DAY}
+WIDE = {"requests": {"burst": 900, "refill": 400, "seconds": 1}}
 
 
 async def settled(app: App) -> None:
@@ -100,6 +101,25 @@ class TestLimitTable:
         places[Place("t", "tenant", "caller", "")] = Bounds(Rate(7, 100, 1))
         assert table.effective("t", "client", "x").requests == Rate(7, 1, 1)
         assert table.effective("t", "user", "z").requests == Rate(7, 1, 1)
+
+    def test_one_callers_use_of_a_class_is_narrower_than_the_class(self):
+        emails = Rate(100, 100, 1)
+        table = LimitTable({("route_class", "emails"): Bounds(emails)})
+        places = table._rows
+        one, day = Rate(5, 1, 1), Rate(50, 50, DAY)
+        for kind in ("client", "caller"):
+            assert table.effective("t", kind, "x", "emails").requests == emails
+        places[Place(PLATFORM_TENANT, "platform", "route_class", "emails")] = Bounds(
+            sustained=day, cost=3
+        )
+        places[Place("t", "platform", "client", "x", "emails")] = Bounds(one)
+        found = table.effective("t", "client", "x", "emails")
+        assert found == Bounds(one, sustained=day, cost=3)
+        assert table.effective("t", "client", "y", "emails").requests == emails
+        # What they may at all is another matter.
+        assert table.effective("t", "client", "x").requests is None
+        places[Place("t", "tenant", "client", "x", "emails")] = Bounds(Rate(2, 100, 1))
+        assert table.effective("t", "client", "x", "emails").requests == Rate(2, 1, 1)
 
 
 class TestPlatformLimit:
@@ -227,6 +247,19 @@ class TestPlatformLimit:
                 "gateway.limit_invalid",
                 "/bytes",
             ),
+            ({"cost": 2}, "gateway.limit_invalid", "/cost"),
+            ({"route_class": "emails"}, "gateway.limit_invalid", "/route_class"),
+            (
+                {"kind": "client", "name": "es_x", "route_class": "nothing"},
+                "gateway.limit_invalid",
+                "/route_class",
+            ),
+            (
+                {"kind": "client", "name": "es_x", "route_class": "emails", "bytes": FEW},
+                "gateway.limit_invalid",
+                "/bytes",
+            ),
+            ({"kind": "route_class", "name": "emails", "cost": 0}, "invalid_input", "/cost"),
             ({"requests": FEW | {"burst": 0}}, "invalid_input", "/requests/burst"),
             ({"tenant_id": "x"}, "invalid_input", "/tenant_id"),
         ],
@@ -363,6 +396,112 @@ class TestTenantLimit:
                 )
 
 
+class TestWithinAClass:
+    async def test_one_client_is_held_there_and_nobody_else(self, app):
+        ada = await app.caller()
+        bob = await app.caller("operator", ada.tenant)
+        body = {"kind": "client", "name": bob.client_id, "route_class": "emails"}
+        made = await ada.http.post("/api/v1/limits", json=body | {"requests": FEW})
+        assert made.status_code == 201, made.text
+        assert made.json()["route_class"] == "emails"
+        await settled(app)
+        assert await statuses(bob, 4, "/api/v1/emails") == [200, 200, 200, 429]
+        assert await statuses(bob, 4) == [200] * 4
+        assert await statuses(ada, 4, "/api/v1/emails") == [200] * 4
+        refused = await bob.http.get("/api/v1/emails")
+        assert refused.headers["ratelimit"].startswith('"emails";r=0;t=')
+        # Beside a limit of all that the client does.
+        whole = await ada.http.post("/api/v1/limits", json=body | {"route_class": ""} | WIDE)
+        assert whole.status_code == 201, whole.text
+        again = await ada.http.post("/api/v1/limits", json=body | {"requests": FEW})
+        assert again.json()["code"] == "gateway.limit_exists"
+
+    async def test_is_within_what_the_platform_allows_of_the_class(self, app):
+        ada = await app.caller()
+        body = {"kind": "client", "name": ada.client_id, "route_class": "emails"}
+        wide = {"requests": {"burst": 10**9, "refill": 1, "seconds": 1}}
+        answer = await ada.http.post("/api/v1/limits", json=body | wide)
+        assert answer.json()["code"] == "gateway.limit_too_wide"
+
+
+class TestSustained:
+    async def test_both_rates_hold_and_the_tighter_refuses(self, app, monkeypatch):
+        ada = await app.caller()
+        root = await admin(app, ada, monkeypatch)
+        burst = {"burst": 3, "refill": 1000, "seconds": 1}
+        day = {"burst": 5, "refill": 1, "seconds": DAY}
+        body = {"tenant_id": ada.tenant.id, "kind": "tenant", "requests": burst, "sustained": day}
+        made = await root.post("/api/v1/platform/limits", json=body)
+        assert made.status_code == 201, made.text
+        assert (made.json()["requests"], made.json()["sustained"]) == (burst, day)
+        await settled(app)
+        admitted = 0
+        async with asyncio.timeout(20):
+            while admitted < 5:  # three at once, and more a millisecond each
+                answer = await ada.http.get("/api/v1/me")
+                admitted += answer.status_code == 200
+        refused = await ada.http.get("/api/v1/me")
+        assert refused.status_code == 429
+        assert refused.headers["ratelimit"].startswith('"tenant_sustained";r=0;t=')
+        policies = refused.headers["ratelimit-policy"].split(", ")
+        assert policies[:2] == ['"tenant";q=3;w=1', f'"tenant_sustained";q=5;w={5 * DAY}']
+        root_usage = await root.get(
+            "/api/v1/platform/limit-usage", params={"tenant_id": ada.tenant.id}
+        )
+        used = {one["level"]: one["used"] for one in root_usage.json()["levels"]}
+        assert used["tenant_sustained"] == 5
+
+    async def test_of_a_tenant_stays_within_the_platforms(self, app, monkeypatch):
+        ada = await app.caller()
+        root = await admin(app, ada, monkeypatch)
+        day = {"burst": 5, "refill": 5, "seconds": DAY}
+        body = {"tenant_id": ada.tenant.id, "kind": "caller", "sustained": day}
+        assert (await root.post("/api/v1/platform/limits", json=body)).status_code == 201
+        await settled(app)
+        wider = {"kind": "caller", "sustained": day | {"burst": 6}}
+        answer = await ada.http.post("/api/v1/limits", json=wider)
+        assert answer.json()["code"] == "gateway.limit_too_wide"
+        assert "/sustained" in answer.text
+        narrower = {"kind": "caller", "sustained": day | {"burst": 2}}
+        answer = await ada.http.post("/api/v1/limits", json=narrower)
+        assert answer.status_code == 201, answer.text
+        await settled(app)
+        # The two requests above count as well.
+        assert (await statuses(ada, 3)).count(200) <= 2
+
+
+class TestCost:
+    async def test_one_of_a_class_counts_for_several_by_every_limit(self, app, monkeypatch):
+        ada = await app.caller()
+        root = await admin(app, ada, monkeypatch)
+        ten = {"burst": 10, "refill": 1, "seconds": DAY}
+        for body in (
+            {"kind": "tenant", "requests": ten},
+            {"kind": "route_class", "name": "emails", "cost": 4},
+        ):
+            answer = await root.post(
+                "/api/v1/platform/limits", json=body | {"tenant_id": ada.tenant.id}
+            )
+            assert answer.status_code == 201, answer.text
+            await settled(app)
+        left = []
+        for path in ("emails", "me", "emails", "emails", "me"):
+            answer = await ada.http.get(f"/api/v1/{path}")
+            left.append((answer.status_code, answer.headers["ratelimit"].partition(";t")[0]))
+        assert left == [
+            (200, '"tenant";r=6'),
+            (200, '"tenant";r=5'),
+            (200, '"tenant";r=1'),
+            (429, '"tenant";r=0'),
+            (200, '"tenant";r=0'),
+        ]
+
+    async def test_is_the_platforms_to_say(self, app):
+        ada = await app.caller()
+        body = {"kind": "route_class", "name": "emails", "cost": 4}
+        assert (await ada.http.post("/api/v1/limits", json=body)).status_code == 422
+
+
 class TestUsage:
     async def test_tells_what_holds_and_what_is_used(self, app, monkeypatch):
         ada = await app.caller()
@@ -471,5 +610,35 @@ class TestSharedLimits:
                     await asyncio.sleep(0.01)
             said = await fleet[0].platform.of(GatewayManager).check_shared_limits()
             assert said.startswith("counted in Redis for")
+            for one in fleet:
+                await one.aclose()
+
+    async def test_a_class_a_longer_time_and_a_cost(
+        self, app, redis_server, redis_prefix, monkeypatch
+    ):
+        """All that a limit can say, by one script for both processes."""
+        ada = await app.caller()
+        root = await admin(app, ada, monkeypatch)
+        ten = {"burst": 10, "refill": 1, "seconds": DAY}
+        for body in (
+            {"kind": "client", "name": ada.client_id, "route_class": "emails", "sustained": ten},
+            {"kind": "route_class", "name": "emails", "cost": 3},
+        ):
+            body["tenant_id"] = ada.tenant.id
+            assert (await root.post("/api/v1/platform/limits", json=body)).status_code == 201
+        redis = {"url": redis_server.url, "prefix": redis_prefix, "timeout_seconds": 5}
+        settings = app.platform.settings
+        shared = settings.model_copy(update={"redis": type(settings.redis).model_validate(redis)})
+        fleet = [App(platform := compose(shared), create_app(platform)) for _ in range(2)]
+        async with (
+            fleet[0].asgi.control_plane.router.lifespan_context(fleet[0].asgi.control_plane),
+            fleet[1].asgi.control_plane.router.lifespan_context(fleet[1].asgi.control_plane),
+        ):
+            callers = [one.client(Authorization=ada.http.headers["Authorization"]) for one in fleet]
+            answers = [await callers[n % 2].get("/api/v1/emails") for n in range(5)]
+            assert [one.status_code for one in answers] == [200] * 3 + [429] * 2
+            assert answers[2].headers["ratelimit"].startswith('"emails_sustained";r=1;t=')
+            assert answers[4].headers["ratelimit"].startswith('"emails_sustained";r=0;t=')
+            assert (await callers[0].get("/api/v1/me")).status_code == 200
             for one in fleet:
                 await one.aclose()

@@ -325,7 +325,7 @@ class TestLogIn:
     async def test_closes_an_address_that_tries_many_accounts(self, gate, person):
         burst = gate.identity.settings.address_burst_failures
         for number in range(burst):
-            gate.provider._limits.charge(HERE.address, f"login:{number}")
+            await gate.provider._limits.charge(HERE.address, f"login:{number}")
         with pytest.raises(TooManyFailuresError):
             await log_in(gate)
         assert await log_in(gate, peer=Peer("198.51.100.1", ""))

@@ -58,7 +58,7 @@ async def enrol(gate, person):
     totp = pyotp.TOTP(made.secret)
     async with gate.database.transaction(MINE) as tx:
         codes = await gate.identity.second_factors.confirm(
-            tx, person.id, totp.at(gate.clock.now), session_id="", address="192.0.2.7"
+            tx, person.id, totp.at(gate.clock.now), session_id=""
         )
     gate.clock.advance(30)
     return totp, codes
@@ -118,7 +118,6 @@ class TestEnrolment:
         async with gate.database.transaction(MINE) as tx:
             codes = await gate.identity.second_factors.confirm(
                 tx, person.id, pyotp.TOTP(made.secret).at(gate.clock.now), session_id="",
-                address="192.0.2.7",
             )  # fmt: skip
         assert isinstance(await start(gate), HalfWay)
         assert len(set(codes)) == 10
@@ -132,9 +131,7 @@ class TestEnrolment:
             await gate.identity.begin_second_factor(tx, person.id)
         with pytest.raises(CodeRefusedError):
             async with gate.database.transaction(MINE) as tx:
-                await gate.identity.second_factors.confirm(
-                    tx, person.id, "000000x", session_id="", address="192.0.2.7"
-                )
+                await gate.identity.second_factors.confirm(tx, person.id, "000000x", session_id="")
         assert isinstance(await start(gate), NewSession)
 
     async def test_what_waits_is_replaced_and_what_counts_is_not(self, gate, person):
@@ -144,7 +141,7 @@ class TestEnrolment:
                 made = await gate.identity.begin_second_factor(tx, person.id)
             secrets.append(made.secret)
         first, second = (pyotp.TOTP(one).at(gate.clock.now) for one in secrets)
-        given = {"session_id": "", "address": "192.0.2.7"}
+        given = {"session_id": ""}
         with pytest.raises(CodeRefusedError):
             async with gate.database.transaction(MINE) as tx:
                 await gate.identity.second_factors.confirm(tx, person.id, first, **given)
@@ -162,7 +159,7 @@ class TestEnrolment:
         async with gate.database.transaction(MINE) as tx:
             await gate.identity.second_factors.confirm(
                 tx, person.id, pyotp.TOTP(made.secret).at(gate.clock.now),
-                session_id=here.session_id, address="192.0.2.7",
+                session_id=here.session_id,
             )  # fmt: skip
         assert await gate.provider.log_ins.find(other.cookie) is None
         found = await gate.provider.log_ins.find(own.cookie)
@@ -174,9 +171,12 @@ class TestEnrolment:
         refused = []
         for _ in range(11):
             with pytest.raises((CodeRefusedError, TooManyFailuresError)) as caught:
-                async with gate.database.transaction(MINE) as tx:
+                async with (
+                    gate.identity.second_factors.attempt(person.id, "192.0.2.7"),
+                    gate.database.transaction(MINE) as tx,
+                ):
                     await gate.identity.second_factors.confirm(
-                        tx, person.id, "000000x", session_id="", address="192.0.2.7"
+                        tx, person.id, "000000x", session_id=""
                     )
             refused.append(caught.type)
         assert refused == [CodeRefusedError] * 10 + [TooManyFailuresError]

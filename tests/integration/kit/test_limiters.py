@@ -116,6 +116,20 @@ class TestContract:
         assert await asked.count(2, (level, "a")) == 1
         assert not (await asked.decide((level, "a"), charge=False)).allowed
 
+    async def test_gives_back_what_turned_out_to_be_welcome(self, asked):
+        address, account = slow("address", 3), slow("account", 2)
+        charges = ((address, "a"), (account, "ada"))
+        for _ in range(10):
+            assert (await asked.decide(*charges)).allowed
+            asked.limiter.refund(charges)
+        assert await asked.count(5, *charges) == 2
+        asked.limiter.refund(charges)
+        assert await asked.count(5, *charges) == 1
+        # Nobody is owed what was never charged.
+        never = ((account, "eve"),)
+        asked.limiter.refund(never)
+        assert await asked.count(5, *never) == 2
+
     async def test_counts_cost_and_bytes_each_by_its_own_level(self, asked):
         requests, size = slow("client", 10), slow("client_bytes", 4096, unit="content-bytes")
         both = ((requests, "a"), (size, "a"))
@@ -336,6 +350,9 @@ class TestFailoverLimiter:
             # Nobody knows how many there are: an eighth, and a share is never nothing.
             assert [one.allowed for one in found] == [True, False, False]
             found[0].slot.release(found[0].slot)
+            limiter.refund(((level, "a"),))
+            again = await settled(limiter.decide(((level, "a"),), b""))
+            assert (again.allowed, again.remaining) == (True, 9)
             # What costs more than a share costs all of it.
             assert (await settled(limiter.decide(((level, "b"),), b"", cost=50))).remaining == 0
             assert not (await settled(limiter.decide(((level, "b"),), b""))).allowed
