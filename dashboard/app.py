@@ -172,6 +172,9 @@ def unavailable(problem: client.ApiProblem) -> None:
             f'<div class="es-login"><img src="{theme.mark()}" alt=""><h1>{theme.PRODUCT}</h1></div>'
         )
         problems.show(problem)
+        if problem.code == state.SUSPENDED:
+            others = state.current().elsewhere(st.query_params.get(state.TENANT, ""))
+            _choose({tenant.slug: tenant.name for tenant in others})
         with st.container(horizontal=True):
             st.button("Try again", type="primary", key="try-again")
             st.button("Log out", key="log-out", on_click=leave)
@@ -188,19 +191,25 @@ def no_membership(outcome: state.NoMembership) -> None:
             "or there is no such tenant. An owner or an admin of it can add you. Nothing was "
             "opened in its place.</p></div>"
         )
-        if names:
-            slug = st.selectbox(
-                "Your tenants", list(names), format_func=names.__getitem__, key="other-tenant"
-            )
-            st.button(
-                f"Open {names[slug]}",
-                type="primary",
-                key="open-other-tenant",
-                on_click=st.query_params.from_dict,
-                args=({state.TENANT: slug},),
-                width="stretch",
-            )
+        _choose(names)
         st.button("Log out", key="log-out", on_click=leave, width="stretch")
+
+
+def _choose(names: dict[str, str]) -> None:
+    """Draw the way to another tenant, by slugs and names; nothing where there is none."""
+    if not names:
+        return
+    slug = st.selectbox(
+        "Your tenants", list(names), format_func=names.__getitem__, key="other-tenant"
+    )
+    st.button(
+        f"Open {names[slug]}",
+        type="primary",
+        key="open-other-tenant",
+        on_click=st.query_params.from_dict,
+        args=({state.TENANT: slug},),
+        width="stretch",
+    )
 
 
 def sidebar(

@@ -131,6 +131,10 @@ class Session:
             self._me = self.api.get_me()
         return self._me
 
+    def elsewhere(self, slug: str) -> list[client.models.TenantRoleOut]:
+        """Return the person's other tenants, as far as they are known; nothing is asked."""
+        return [one for one in (self._me.tenants if self._me else ()) if one.slug != slug]
+
     def look_again(self) -> None:
         """Have ``me`` asked anew: the person's tenants or their role may have changed."""
         self._me = None

@@ -20,6 +20,7 @@ MAX_POINTS: Final = 2000
 _MIN_MAX_RATIO: Final = 4
 _HEIGHT: Final = 220
 _MONTH: Final = 30
+_DAY_MILLISECONDS: Final = 86_400_000
 _CONFIG: Final = {
     "displayModeBar": False,
     "displaylogo": False,
@@ -159,11 +160,13 @@ def by_day(
         go.Bar(
             x=list(days),
             y=list(values),
+            # Of one bar alone nothing says how wide it is: a millisecond.
+            width=_DAY_MILLISECONDS * 0.75,
             marker={"color": color, "cornerradius": 2},
             hovertemplate="%{x|%Y-%m-%d}<br><b>%{y:,}</b><extra></extra>",
         )
     )
-    figure.update_layout(_layout(), bargap=0.25)
+    figure.update_layout(_layout())
     half = timedelta(hours=12)
     last = datetime.combine(days[-1], time())
     first = min(datetime.combine(days[0], time()), last - timedelta(days=_MONTH - 1))

@@ -92,14 +92,16 @@ def _collect(
     rows: list[Sequence[object]] = []
     progress = st.progress(0.0, text="Reading…")
     cut = False
-    for page in client.walk(fetch):
-        for item in page.items:
-            written: dict[str, Any] = msgspec.to_builtins(item)
-            rows.append([written[name] for name in fields])
-        progress.progress(min(len(rows) / MAX_ROWS, 1.0), text=f"Read {len(rows):,} rows…")
-        if len(rows) >= MAX_ROWS:
-            cut = len(rows) > MAX_ROWS or page.next_cursor is not None
-            break
-    progress.empty()
+    try:
+        for page in client.walk(fetch):
+            for item in page.items:
+                written: dict[str, Any] = msgspec.to_builtins(item)
+                rows.append([written[name] for name in fields])
+            progress.progress(min(len(rows) / MAX_ROWS, 1.0), text=f"Read {len(rows):,} rows…")
+            if len(rows) >= MAX_ROWS:
+                cut = len(rows) > MAX_ROWS or page.next_cursor is not None
+                break
+    finally:
+        progress.empty()  # beside a refusal it would say that the reading goes on
     kept = rows[:MAX_ROWS]
     return to_csv(fields, kept), len(kept), cut

@@ -12,6 +12,7 @@ import streamlit as st
 from dashboard import client, state
 
 _TOO_OLD: Final = "log_in_too_old"
+_FORBIDDEN: Final = "forbidden"
 _LONG_SECONDS: Final = 120
 
 
@@ -38,6 +39,9 @@ def show(problem: client.ApiProblem) -> None:
         reference += f", request {problem.request_id}"
     lines.append(f'<p class="es-problem-id">{escape(reference)}</p>')
     st.html(f'<div class="es-problem" role="alert">{"".join(lines)}</div>')
+    if problem.code == _FORBIDDEN:
+        # What was offered here is not allowed any more: the next run is drawn by what is.
+        state.current().look_again()
     if problem.code == _TOO_OLD:
         # The provider always asks whom the console sends, and brings them back to this page.
         key = f"log-in-again-{problem.request_id}"

@@ -227,3 +227,35 @@ class TestLogin:
         platform.wire.clear()
         screen.click("try-again")
         assert "First admin" in screen.text
+
+
+class TestSuspended:
+    def test_says_why_and_leads_to_another_tenant(self, visit, platform):
+        globex = platform.seeds.globex_id
+        why = {"reason": "The invoice of October is unpaid"}
+        platform.api().post(
+            f"/api/v1/platform/tenants/{globex}/suspend", json=why
+        ).raise_for_status()
+        screen = visit("emails", tenant="globex")
+        assert "The invoice of October is unpaid" in screen.text
+        assert "Nothing is lost." in screen.text
+        screen.click("open-other-tenant")
+        assert screen.address["tenant"] == "demo"
+        assert "Nothing is lost." not in screen.text
+
+
+class TestProblem:
+    def test_says_a_long_wait_in_minutes(self, visit, platform):
+        platform.wire.fail(
+            "GET", "/api/v1/jobs", 429, "rate_limited", "Too many requests", retry_after=597
+        )
+        assert "Too many requests That is in about 10 minutes." in visit("jobs").text
+
+    def test_of_a_lost_permission_takes_the_page_away_on_the_next_run(self, visit, platform):
+        screen = visit("members", person=VIC)
+        platform.give_role(VIC, "workflow")
+        screen.app.run()
+        assert "Code forbidden" in screen.text
+        screen.app.run()
+        assert "workflow" in screen.text
+        assert "Code forbidden" not in screen.text

@@ -64,8 +64,10 @@ class Wire(httpx.BaseTransport):
         title: str,
         *,
         times: int | None = None,
+        retry_after: int | None = None,
     ) -> None:
         """Answer with a problem instead, so many times or from now on."""
+        headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
         left = [times]
 
         def rule(handle: Handle) -> Handle:
@@ -75,7 +77,7 @@ class Wire(httpx.BaseTransport):
                 if left[0] is not None:
                     left[0] -= 1
                 problem = {"title": title, "code": code, "request_id": "req-on-purpose"}
-                return httpx.Response(status, json=problem)
+                return httpx.Response(status, json=problem, headers=headers)
 
             return answer
 

@@ -12,6 +12,7 @@ _BROWSERS: Final = (
     ("FxiOS", "Firefox"),
     ("CriOS", "Chrome"),
     ("Chrome", "Chrome"),
+    ("HeadlessChrome", "Chrome"),
     ("Version", "Safari"),
 )
 _SYSTEMS: Final = (
@@ -31,5 +32,7 @@ def short_agent(text: str) -> str:
     for mark, name in _BROWSERS:
         if found := re.search(rf"\b{mark}/(\d{{1,4}})", text):
             return f"{name} {found[1]} on {system}" if system else f"{name} {found[1]}"
+    if text.startswith("Mozilla/"):  # so every browser begins, whatever it is
+        return f"A browser on {system}" if system else "A browser"
     first = text.partition(" ")[0][:_MAX]
     return first if first.isprintable() else ""

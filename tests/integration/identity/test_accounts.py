@@ -368,6 +368,8 @@ class TestShortAgent:
             (EDGE, "Edge 140 on Windows"),
             (PHONE, "Safari 18 on iPhone"),
             ("curl/8.14.1", "curl/8.14.1"),
+            ("Mozilla/5.0 (X11; Linux x86_64) HeadlessChrome/156.0.0.0", "Chrome 156 on Linux"),
+            ("Mozilla/5.0 (X11; Linux x86_64) Konqueror/26.4", "A browser on Linux"),
             ("", ""),
             ("x" * 500, "x" * 60),
         ],
