@@ -22,7 +22,7 @@ def names_of(people: dict[str, str], clock: list[float]) -> tuple[Names, list[fl
     return Names(api, frozenset({"member:read"}), lambda: clock[0]), asked
 
 
-class TestOf:
+class TestNamesOf:
     def test_knows_who_came_since_within_seconds(self):
         people, clock = {"1": "Ada"}, [0.0]
         names, _ = names_of(people, clock)

@@ -59,7 +59,10 @@ async def _on_something(
     async with httpx.AsyncClient(base_url=base_url, headers=headers, timeout=60) as http:
         password = os.environ.get("EMAIL_SENDER_PASSWORD", "")
         made = await Operations(document, http, password).prepare(operation_id)
-    case: dict[str, Any] = {"path_parameters": dict(made.path_parameters)}
+    case: dict[str, Any] = {"path_parameters": {}, "query": dict(made.query)}
+    for name, value in made.path_parameters.items():
+        place = "path_parameters" if f"{{{name}}}" in made.template else "query"
+        case[place][name] = value
     if made.media_type is not None:
         case |= {"body": made.body, "media_type": made.media_type}
     return case
