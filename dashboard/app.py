@@ -63,8 +63,12 @@ ENTRIES: Final = (
     _entry(_PEOPLE, "profile", "Profile", "account_circle"),
     _entry(_PEOPLE, "second_factor", "Second factor", "phonelink_lock"),
     _entry(_PLATFORM, "tenants", "Tenants", "domain", "platform:read"),
+    _entry(_PLATFORM, "plans", "Plans", "sell", "platform:read"),
+    _entry(_PLATFORM, "tenant_certificates", "Deleted tenants", "history", "platform:read"),
     _entry(_PLATFORM, "platform_limits", "Platform limits", "speed", "platform:read"),
     _entry(_PLATFORM, "users", "Users", "groups", "platform:read"),
+    _entry(_PLATFORM, "platform_clients", "Platform clients", "api", "platform_client:read"),
+    _entry(_PLATFORM, "platform_api_keys", "Platform keys", "key", "platform_api_key:read"),
     _entry(_PLATFORM, "signing_keys", "Signing keys", "encrypted", "platform:read"),
 )
 """The pages in the order of the sidebar: a line each. Those of a group stand together."""

@@ -401,7 +401,7 @@ def draw_new(page: ListPage[_T]) -> None:
     session = state.current()
     if page.form and session.can(page.write):
         _form(session, page, page.form)
-    _secret(page.key)
+    draw_shown(page.key)
 
 
 def draw_list(page: ListPage[_T]) -> None:
@@ -732,19 +732,29 @@ def _choice(
 
 
 def _show(page: ListPage[_T], answer: Any, parts: Sequence[tuple[str, str]]) -> None:
-    """Have ``_secret`` show these parts of an answer from the next run on."""
+    heading, note = page.shown
+    show_once(page.key, (heading.format(page.name(answer)), note), answer, parts)
+
+
+def show_once(
+    key: str, said: tuple[str, str], answer: Any, parts: Sequence[tuple[str, str]]
+) -> None:
+    """Have :func:`draw_shown` show these parts of an answer, from the next run on.
+
+    Args:
+        key: Where; as ``draw_shown`` has it.
+        said: A heading, and what is said of the parts.
+        answer: What the platform answered.
+        parts: What each part is called where it is pasted, and its field.
+    """
     found = [(label, getattr(answer, name)) for label, name in parts]
     told = tuple((label, value) for label, value in found if value)
     withheld = getattr(answer, "secret_withheld", None) or ""
     if told or withheld:
-        heading, note = page.shown
-        _set(
-            f"{page.key}-secret",
-            _Secret(heading.format(page.name(answer)), note, told, withheld),
-        )
+        _set(f"{key}-secret", _Secret(*said, told, withheld))
 
 
-def _secret(key: str) -> None:
+def draw_shown(key: str) -> None:
     """Draw the secret that was just made, until the person says they have it."""
     secret = st.session_state.get(f"{key}-secret")
     if not isinstance(secret, _Secret):

@@ -131,10 +131,10 @@ def _span(seconds: int) -> str:
     return f"{seconds} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
-def _whom(session: state.Session) -> list[tuple[str, str]]:
-    """Return who can be limited: callers by name, and the classes of routes that are in use."""
+def callers(session: state.Session) -> list[tuple[str, str]]:
+    """Return who can call in this tenant, by subject and name; as far as one may know them."""
     api = session.api
-    found = [("", "Every caller")]
+    found: list[tuple[str, str]] = []
     for noun, called, permission, fetch in (
         ("user", "member", "member:read", api.list_members),
         ("client", "API client", "client:read", api.list_clients),
@@ -146,13 +146,22 @@ def _whom(session: state.Session) -> list[tuple[str, str]]:
                 (f"{noun}:{getattr(one, key)}", f"{one.name} ({called})")
                 for one in fetch(limit=EXPORT_LIMIT).items
             ]
+    return found
+
+
+def _whom(session: state.Session) -> list[tuple[str, str]]:
+    """Return who can be limited: callers by name, and the classes of routes that are in use."""
     apart = {*_OF_TENANT, *_OF_CALLER}
     classes = {
         one.level
-        for one in api.get_limit_usage().levels
+        for one in session.api.get_limit_usage().levels
         if one.level not in apart and not one.level.endswith("_bytes")
     }
-    return found + [(f"{_CLASS}{name}", _level(name)) for name in sorted(classes)]
+    return [
+        ("", "Every caller"),
+        *callers(session),
+        *((f"{_CLASS}{name}", _level(name)) for name in sorted(classes)),
+    ]
 
 
 def _create(api: Api, body: models.LimitCreate) -> models.LimitOut:

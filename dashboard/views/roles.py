@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard import state
 from dashboard.client import models
+from dashboard.views.limits import callers
 from dashboard.widgets import confirm, markup, problems, table
 
 _WRITE: Final = "role:write"
@@ -37,6 +38,7 @@ def page() -> None:
         # What is done comes before what is looked up: the grid is as long as there are permissions.
         if session.can(_ASK):
             _who_can(session, roles)
+            _what_can(session)
         if session.can(_WRITE):
             _editor(session, roles)
         markup.section("Permissions by role")
@@ -251,6 +253,38 @@ def _who_can(session: state.Session, roles: Sequence[models.RoleOut]) -> None:
                     table.Column("last_used_at", "Last used", "time"),
                 ),
                 [_holder(one) for one in holders],
+            )
+
+
+def _what_can(session: state.Session) -> None:
+    with st.container(key="card-roles-what"):
+        markup.section("What can")
+        whom = dict(callers(session))
+        if not whom:
+            return
+        subject = st.selectbox(
+            "Member, client or key",
+            list(whom),
+            index=None,
+            format_func=whom.__getitem__,
+            key="roles-what-can",
+            placeholder="Choose somebody",
+            width=320,
+        )
+        if subject is None:
+            return
+        with problems.guard():
+            found = session.api.get_what_can(subject=subject)
+            if not found.permissions:
+                why = "" if found.active else " It is disabled, or its time is over."
+                markup.empty("Nothing", f"{found.name} may do nothing now.{why}")
+                return
+            markup.facts(
+                [
+                    ("Role", found.role),
+                    ("May now", _words(found.permissions)),
+                    ("Last used", markup.when(found.last_used_at)),
+                ]
             )
 
 

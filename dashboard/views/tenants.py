@@ -13,6 +13,7 @@ from dashboard.views import invitations
 from dashboard.widgets import confirm, markup, problems, usage
 
 _WRITE: Final = "platform:write"
+_OWNER: Final = "tenants-owner"
 _AS_PLANNED: Final = "as the plan says"
 
 
@@ -33,6 +34,7 @@ def detail(tenant_id: str) -> None:
         tenant = session.api.get_tenant(tenant_id)
         markup.object_heading(tenant.name, tenant.state, f"{tenant.slug}, plan {tenant.plan}")
         _notice(tenant)
+        pages.draw_shown(_OWNER)
         found = session.api.get_tenant_usage(tenant_id)
         left, right = st.columns([2, 1])
         with left:
@@ -116,6 +118,7 @@ def _acts(session: state.Session, tenant: models.TenantOut) -> None:
         return
     _rename(session, tenant)
     _change_quotas(session, tenant)
+    _invite_owner(session, tenant)
     _delete(session, tenant)
 
 
@@ -183,7 +186,11 @@ def _change_quotas(session: state.Session, tenant: models.TenantOut) -> None:
             sent = st.form_submit_button("Save plan and quotas", key="tenants-quotas-save")
         if not sent:
             return
-        wrong = [name for name, text in given.items() if text not in {"", "none"} and not _is(text)]
+        wrong = [
+            name
+            for name, text in given.items()
+            if text not in {"", "none"} and not usage.is_number(text)
+        ]
         if wrong:
             st.warning(f"{usage.QUOTAS[wrong[0]]}: give a number, 'none', or nothing.")
             return
@@ -196,15 +203,32 @@ def _change_quotas(session: state.Session, tenant: models.TenantOut) -> None:
         _done(session, f"{tenant.name} has the plan {plan}, effective at once.")
 
 
+def _invite_owner(session: state.Session, tenant: models.TenantOut) -> None:
+    with st.expander("Invite an owner", icon=":material/person_add:"), problems.guard():
+        with st.form("tenants-owner", border=False, clear_on_submit=False):
+            email = st.text_input(
+                "E-mail",
+                key=f"tenants-owner-{tenant.id}",
+                placeholder="ada@example.test",
+                help="Owns the tenant once they accept. An invitation that waits is void then.",
+            ).strip()
+            sent = st.form_submit_button("Send invitation", key="tenants-owner-send")
+        if not sent:
+            return
+        if not email:
+            markup.field_error("An invitation needs an e-mail address.")
+            return
+        made = session.api.invite_owner(tenant.id, models.OwnerInvite(email=email))
+        said = f"The owner of {tenant.name} is invited", invitations.SHOWN[1]
+        pages.show_once(_OWNER, said, made, (("Link for the owner", "link"),))
+        _done(session, f"{email} is invited to own {tenant.name}.")
+
+
 def _written(quotas: models.QuotasOut, name: str) -> str:
     if name not in quotas.overrides:
         return ""
     limit = quotas.overrides[name]
     return "none" if limit is None else str(limit)
-
-
-def _is(text: str) -> bool:
-    return text.isascii() and text.isdigit()
 
 
 def _delete(session: state.Session, tenant: models.TenantOut) -> None:

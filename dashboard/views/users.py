@@ -12,9 +12,13 @@ def _state(item: models.UserOut) -> str:
     return "disabled" if item.disabled else "active"
 
 
+def of_platform(session: state.Session) -> list[tuple[str, str]]:
+    """Return the roles that there are on the platform itself, as a field offers them."""
+    return [(one.name, one.name) for one in session.api.list_platform_roles().items]
+
+
 def _roles(session: state.Session) -> list[tuple[str, str]]:
-    names = [one.name for one in session.api.list_platform_roles().items]
-    return [("", "none"), *((name, name) for name in names)]
+    return [("", "none"), *of_platform(session)]
 
 
 def _places(item: models.UserOut) -> None:

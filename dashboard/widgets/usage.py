@@ -78,6 +78,11 @@ def _amount(quota: str, number: int) -> str:
     return markup.size(number) if quota == "storage_bytes" else f"{number:,}"
 
 
+def is_number(text: str) -> bool:
+    """Return whether this is how many there may be."""
+    return text.isascii() and text.isdigit()
+
+
 def counts(usage: models.UsageOut) -> list[tuple[str, str]]:
     """Return what there is now, as facts."""
     return [

@@ -83,3 +83,16 @@ class TestWhoCan:
         screen = visit("roles")
         screen.app.selectbox(key="roles-who-can").select("owner:write").run()
         assert [row["name"] for row in screen.rows("roles-holders")] == ["First admin"]
+
+
+class TestWhatCan:
+    def test_tells_what_somebody_may_now(self, visit, platform):
+        make_role(platform, "email:read", "job:read")
+        platform.give_role(VIC, "billing")
+        member = next(one for one in platform.items("members") if one["email"] == VIC)
+        screen = visit("roles")
+        screen.app.selectbox(key="roles-what-can").set_value(f"user:{member['id']}").run()
+        assert "May now email:read, job:read" in screen.text
+
+    def test_is_not_for_who_may_not_ask(self, visit):
+        assert "What can" not in visit("roles", person=VIC).text

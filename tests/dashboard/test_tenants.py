@@ -127,6 +127,19 @@ class TestDetail:
         screen.click("tenants-restore-start").click("tenants-restore-yes")
         assert platform.get(path)["state"] == "active"
 
+    def test_invites_an_owner_later(self, visit, platform, globex):
+        screen = visit("tenants", id=globex["id"])
+        screen.press("Send invitation")
+        assert "An invitation needs an e-mail address." in screen.text
+        screen.app.text_input(key=f"tenants-owner-{globex['id']}").set_value("hal@example.test")
+        screen.press("Send invitation")
+        path = f"platform/tenants/{globex['id']}/invite-owner"
+        assert platform.called("POST", path)[0].body == {"email": "hal@example.test"}
+        assert screen.said == "hal@example.test is invited to own Globex."
+        assert "/oauth/invitation?token=" in screen.app.code[0].value
+        screen.click("tenants-owner-copied")
+        assert not screen.app.code
+
     def test_ones_own_tenant_stays(self, visit, platform):
         screen = visit("tenants", id=platform.seeds.demo_id)
         screen.app.text_input(key="tenants-reason").set_value("unpaid").run()
