@@ -119,10 +119,16 @@ class TestBodies:
 
     async def test_nothing_is_converted(self, app: App) -> None:
         ada = await app.caller()
-        for smtp in ({"port": "587"}, {"port": 587.0}, {"port": True}, {"username": 1}):
+        for smtp in ({"port": "587"}, {"port": 587.5}, {"port": True}, {"username": 1}):
             body = SETTINGS | {"smtp": {"host": "mail.example.org"} | smtp}
             answer = await ada.http.put("/api/v1/email-settings", json=body)
             refused(answer, 422, "invalid_input")
+
+    async def test_a_whole_number_is_one_however_it_is_written(self, app: App) -> None:
+        ada = await app.caller()
+        body = SETTINGS | {"smtp": {"host": "mail.example.org", "port": 587.0}}
+        answer = await ada.http.put("/api/v1/email-settings", json=body)
+        assert answer.json()["smtp"]["port"] == 587, answer.text
 
     async def test_a_time_is_rfc_3339(self, app: App) -> None:
         ada = await app.caller()
