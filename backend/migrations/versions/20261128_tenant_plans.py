@@ -15,6 +15,8 @@ branch_labels = None
 depends_on = None
 
 _UNLIMITED = "unlimited"
+# The same each time, and over for whoever looks at the plan.
+_MADE_AT = datetime(2026, 11, 26, tzinfo=UTC)
 
 
 def upgrade() -> None:
@@ -28,7 +30,7 @@ def upgrade() -> None:
     )
     op.bulk_insert(
         plans,
-        [{"name": _UNLIMITED, "quotas": {}, "updated_at": datetime(2026, 11, 28, tzinfo=UTC)}],
+        [{"name": _UNLIMITED, "quotas": {}, "updated_at": _MADE_AT}],
     )
     confine("plans")
     create_tenant_table("tenant_quotas", sa.Column("limits", Json, nullable=False), key=())

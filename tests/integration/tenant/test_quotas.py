@@ -81,6 +81,8 @@ class TestPlans:
         ):
             assert answer.json()["code"] == "tenant.plan_built_in"
         assert (await root.get(at(ada.tenant))).json()["plan"] == "unlimited"
+        made_at = (await root.get(f"{PLANS}/unlimited")).json()["updated_at"]
+        assert datetime.fromisoformat(made_at) <= datetime.now(UTC)
 
     async def test_an_override_wins_over_the_plan_and_null_lifts_it(self, root, ada):
         await root.put(f"{PLANS}/small", json={"quotas": {"members": 1, "emails_a_day": 1}})
