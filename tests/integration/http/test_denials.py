@@ -138,12 +138,13 @@ class TestRecord:
         self, app: App, settled: Any, openapi: dict[str, Any]
     ) -> None:
         http, asked = app.client(), 0
+        paths = [path for path in openapi["paths"] if path.startswith("/api/")]
         for _ in range(2):
-            for path in openapi["paths"]:
-                if path.startswith("/api/"):
-                    answer = await http.get(path.replace("{", "").replace("}", ""))
-                    assert answer.status_code == 401
-                    asked += 1
+            # Fewer than an address may ask at once, however fast this machine asks.
+            for path in paths[:60]:
+                answer = await http.get(path.replace("{", "").replace("}", ""))
+                assert answer.status_code == 401
+                asked += 1
         await settled()
         await app.platform.of(IdentityManager).failures.flush(everything=True)
         found = await denials(app)
