@@ -1,13 +1,46 @@
 """API clients: the credentials with which workflows log in to the platform."""
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 from dashboard import pages
 from dashboard.client import Api, models
 from dashboard.pages import Act, Change, Column, Form, Input, ListPage
 from dashboard.widgets import bounds
 
-_SHOWN_ONCE: Final = (("Client ID", "client_id"), ("Client Secret", "client_secret"))
+SHOWN_ONCE: Final = (("Client ID", "client_id"), ("Client Secret", "client_secret"))
+
+NAMED: Final = (
+    Column("name", "Name", "strong"),
+    Column("client_id", "Client ID", "code"),
+    Column("role", "Role"),
+)
+TIMES: Final = (
+    Column("expires_at", "Expires", "time", none="never"),
+    Column("last_used_at", "Last used", "time", none="not yet"),
+    Column("created_at", "Created", "time"),
+)
+
+
+def acts(
+    rotate: Callable[[Api, str], Any], delete: Callable[[Api, str], Any], users: str, trail: str
+) -> tuple[Act, ...]:
+    """Return what can be done with a client that ``users`` log in with."""
+    return (
+        Act(
+            key="rotate", label="New secret", icon=":material/autorenew:", ends=False, danger=True,
+            call=rotate, yes="Replace the secret", shows=SHOWN_ONCE,
+            will="{0} gets a new secret and the old one stops working. "
+            f"{users} that use it fail until they have the new one.",
+        ),
+        Act(
+            key="delete", label="Delete", icon=":material/delete:",
+            call=delete, yes="Delete this client", said="{0} is deleted.",
+            will="{0} can no longer log in, and its tokens stop working. What it did stays in "
+            f"{trail}. This cannot be undone.",
+        ),
+    )  # fmt: skip
+
 
 PAGE: Final = ListPage(
     key="clients",
@@ -19,13 +52,9 @@ PAGE: Final = ListPage(
     fetch=Api.list_clients,
     write="client:write",
     columns=(
-        Column("name", "Name", "strong"),
-        Column("client_id", "Client ID", "code"),
-        Column("role", "Role"),
+        *NAMED,
         Column("disabled", "State", "badge", lambda one: "disabled" if one.disabled else "active"),
-        Column("expires_at", "Expires", "time", none="never"),
-        Column("last_used_at", "Last used", "time", none="not yet"),
-        Column("created_at", "Created", "time"),
+        *TIMES,
     ),
     facts=bounds.FACTS,
     form=Form(
@@ -36,7 +65,7 @@ PAGE: Final = ListPage(
         ),
         body=bounds.body_of(models.ClientCreate),
         call=Api.create_client,
-        shows=_SHOWN_ONCE,
+        shows=SHOWN_ONCE,
     ),
     change=Change(
         inputs=(Input("name", "Name"), Input("role", "Role", "role"), *bounds.INPUTS),
@@ -45,20 +74,7 @@ PAGE: Final = ListPage(
         missing="It needs a name and a role.",
         said="{0} is changed, effective at once.",
     ),
-    acts=(
-        Act(
-            key="rotate", label="New secret", icon=":material/autorenew:", ends=False, danger=True,
-            call=Api.rotate_client, yes="Replace the secret", shows=_SHOWN_ONCE,
-            will="{0} gets a new secret and the old one stops working. Workflows that use it fail "
-            "until the new one is in their credentials.",
-        ),
-        Act(
-            key="delete", label="Delete", icon=":material/delete:",
-            call=Api.delete_client, yes="Delete this client", said="{0} is deleted.",
-            will="{0} can no longer log in, and its tokens stop working. What it did stays in the "
-            "audit trail. This cannot be undone.",
-        ),
-    ),
+    acts=acts(Api.rotate_client, Api.delete_client, "Workflows", "the audit trail"),
 )  # fmt: skip
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ from typing import Final
 
 from dashboard import pages
 from dashboard.client import Api, models
-from dashboard.pages import Act, Column, Form, Input, ListPage
+from dashboard.pages import Form, Input, ListPage
+from dashboard.views import api_keys
 from dashboard.views.users import of_platform
 from dashboard.widgets import bounds
 
@@ -17,15 +18,8 @@ PAGE: Final = ListPage(
     nothing="Create one for a tool that cannot log in as a platform client.",
     fetch=Api.list_platform_api_keys,
     write="platform_api_key:write",
-    columns=(
-        Column("name", "Name", "strong"),
-        Column("prefix", "Begins with", "code"),
-        Column("role", "Role"),
-        Column("expires_at", "Expires", "time", none="never"),
-        Column("last_used_at", "Last used", "time", none="not yet"),
-        Column("created_at", "Created", "time"),
-    ),
-    facts=(Column("created_by", "Created by", "who"), *bounds.FACTS),
+    columns=api_keys.COLUMNS,
+    facts=api_keys.FACTS,
     form=Form(
         inputs=(
             Input("name", "Name", example="Nightly report of all tenants"),
@@ -34,16 +28,9 @@ PAGE: Final = ListPage(
         ),
         body=bounds.body_of(models.PlatformApiKeyCreate),
         call=Api.create_platform_api_key,
-        shows=(("API Key", "key"),),
+        shows=api_keys.SHOWN_ONCE,
     ),
-    acts=(
-        Act(
-            key="revoke", label="Revoke", icon=":material/key_off:",
-            call=Api.revoke_platform_api_key, yes="Revoke this key", said="{0} is revoked.",
-            will="{0} stops working at once, and whatever sends it is refused. What was done with "
-            "it stays in the platform's audit trail. This cannot be undone.",
-        ),
-    ),
+    acts=(api_keys.revoke(Api.revoke_platform_api_key, "the platform's audit trail"),),
 )  # fmt: skip
 
 if __name__ == "__main__":
