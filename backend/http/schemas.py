@@ -125,7 +125,7 @@ class Input(BaseModel):
             raise ValueError(f"{len(data)} fields, where {len(cls.model_fields)} are known")
         # JSON knows numbers alone: 7.0 is the integer 7 (JSON Schema 2020-12 validation, 6.1.1).
         written = {name: _integral(data[name]) for name in cls._wholes & data.keys()}
-        return data | written
+        return data | written if written else data
 
     @model_validator(mode="before")
     @classmethod
