@@ -88,10 +88,6 @@ class Accounts:
         """Whether the installation can mail a link to whoever forgot their password."""
         return self._send_mail is not None and self._jobs is not None
 
-    async def rename(self, tx: Tx, user_id: str, name: str) -> User:
-        """Give a person the name that they want."""
-        return await self._tenants.rename_user(tx, user_id, name)
-
     # --- the password ----------------------------------------------------------------------------
 
     async def change_password(

@@ -166,10 +166,10 @@ async def get_profile(scope: Own, tenants: Tenants, db: Db) -> ProfileOut:
 
 
 @people.put("/me/profile", tags=["me"], responses=problems(PersonOnlyError))
-async def put_profile(body: ProfilePut, scope: Own, identity: Identity, db: Db) -> ProfileOut:
+async def put_profile(body: ProfilePut, scope: Own, tenants: Tenants, db: Db) -> ProfileOut:
     """Change the caller's own name."""
     async with db.transaction(scope) as tx:
-        return view(ProfileOut, await identity.accounts.rename(tx, _id_of(scope), body.name))
+        return view(ProfileOut, await tenants.rename_user(tx, _id_of(scope), body.name))
 
 
 @people.put(
