@@ -369,6 +369,7 @@ class Invitations:
             InvitationClosedError: It has ended, or whoever invited could not do so any more.
             LogInFirstError: The e-mail has a log-in, and whoever asks is not logged in with it.
             MemberExistsError: They are a member already.
+            StockReachedError: The tenant has as many members as it may; the link still works.
         """
         scope = SystemScope(
             JOIN, actor=f"user:{user.id}" if user else "system", request_id=peer.request_id
