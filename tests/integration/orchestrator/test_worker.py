@@ -506,7 +506,7 @@ class TestLease:
 
     @pytest.mark.slow
     async def test_claims_nothing_before_its_heart_beats_again(self, bench, sleep, monkeypatch):
-        failures = 0
+        failures = claiming = 0
         away = asyncio.Event()
 
         async def flaky(*args):
@@ -516,15 +516,29 @@ class TestLease:
                 raise DatabaseUnavailableError
             return await real_beat(*args)
 
+        async def counted(*args, **kwargs):
+            nonlocal claiming
+            claiming += 1
+            try:
+                return await real_claim(*args, **kwargs)
+            finally:
+                claiming -= 1
+
         async def more_than(count):
             return failures > count
 
+        async def claims_nothing():
+            return claiming == 0
+
         monkeypatch.setattr(worker_module, "beat", flaky)
+        monkeypatch.setattr(worker_module, "claim", counted)
         async with bench.working() as worker:
             await bench.until(lambda: has_worker(bench))
             away.set()
             await bench.until(lambda: more_than(0))
             sleep(60)
+            # One that was on its way when it froze may still take what is there.
+            await bench.until(claims_nothing)
             job_id = await bench.submit()
             seen = failures
             await bench.until(lambda: more_than(seen + 2))
