@@ -24,7 +24,12 @@ from backend.rooms import HOUSE
 from backend.settings import Settings
 from tests.support.errands import EVERYTHING
 
-pytest_plugins = ["tests.support.postgres", "tests.support.platform", "tests.support.redis"]
+pytest_plugins = [
+    "tests.support.postgres",
+    "tests.support.platform",
+    "tests.support.redis",
+    "tests.support.statements",
+]
 
 # The same examples on every machine, and as long as it takes for each: an example that fails
 # anywhere fails everywhere, and slowness is no failure. Hypothesis does so by itself only where it

@@ -7,7 +7,7 @@ through a tree, so that a path costs what its depth does, whatever a stranger wr
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol, get_args, get_origin
 
@@ -150,7 +150,6 @@ class RouteTable:
         self._root = _Node()
         self._spelled: dict[str, dict[str, Target]] = {}
         self._depth = 1
-        before: list[tuple[str, tuple[str, ...]]] = []
         for context in iter_route_contexts(routes):
             path, methods = context.path, context.methods
             if path is None or not methods:
@@ -161,8 +160,7 @@ class RouteTable:
                 shape = self._add(
                     method, path, permission, 1, control_plane, query, fresh=fresh, counted=counted
                 )
-                _refuse_hidden(method, shape, before)
-                before.append((method, shape))
+                _refuse_hidden(method, shape, self._rivals(method, shape))
         for route in data_routes:
             self._add(
                 route.method, route.path, route.permission, route.cost, route.app, route.query
@@ -207,6 +205,23 @@ class RouteTable:
         if "{}" not in shape:
             self._spelled[path] = node.targets
         return tuple(shape)
+
+    def _rivals(self, method: str, shape: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        """The shapes of the routes so far that some path of this one is a path of as well."""
+        waiting: list[tuple[_Node, tuple[str, ...]]] = [(self._root, ())]
+        while waiting:
+            node, other = waiting.pop()
+            if len(other) == len(shape):
+                if method in node.targets and other != shape:
+                    yield other
+                continue
+            segment = shape[len(other)]
+            found = node.literals if segment == "{}" else {segment}
+            waiting += [
+                (node.literals[one], (*other, one)) for one in found if one in node.literals
+            ]
+            if node.parameter is not None:
+                waiting.append((node.parameter, (*other, "{}")))
 
     def _rule_of(self, path: str) -> tuple[str, int]:
         for rule in self._rules:
@@ -326,15 +341,10 @@ def _dependants_of(context: RouteContext) -> Iterator[Dependant]:
         waiting += dependant.dependencies
 
 
-def _refuse_hidden(
-    method: str, shape: tuple[str, ...], before: Collection[tuple[str, tuple[str, ...]]]
-) -> None:
+def _refuse_hidden(method: str, shape: tuple[str, ...], rivals: Iterable[tuple[str, ...]]) -> None:
     """Refuse a route that the router would pass over for an earlier one that says less."""
-    for other_method, other in before:
-        if other_method != method or len(other) != len(shape) or other == shape:
-            continue
-        if all(a == b or "{}" in {a, b} for a, b in zip(shape, other, strict=True)):
-            first = next(n for n, (a, b) in enumerate(zip(shape, other, strict=True)) if a != b)
-            if other[first] == "{}":
-                late, early = "/" + "/".join(shape), "/" + "/".join(other)
-                raise RouteClashError(f"{method} {late} must stand before {early}, which hides it")
+    for other in rivals:
+        first = next(n for n, (a, b) in enumerate(zip(shape, other, strict=True)) if a != b)
+        if other[first] == "{}":
+            late, early = "/" + "/".join(shape), "/" + "/".join(other)
+            raise RouteClashError(f"{method} {late} must stand before {early}, which hides it")

@@ -12,6 +12,8 @@ import pytest
 from backend import cli
 from tests.support.serving import Served, serving
 
+pytestmark = pytest.mark.command
+
 
 @pytest.fixture
 def served(database_url: str, tmp_path: Path) -> Iterator[Served]:

@@ -28,6 +28,8 @@ from backend.migrations import runner
 from backend.settings import Settings
 from tests.support.errands import EVERYTHING
 
+pytestmark = pytest.mark.command
+
 
 class TestMain:
     @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ from backend.managers.tracing import TracingManager
 from backend.migrations import runner
 from backend.settings import Settings
 
+pytestmark = pytest.mark.command
+
 ENDPOINT = "http://127.0.0.1:9/v1/traces"
 
 

@@ -2,6 +2,8 @@
 
 import pytest
 
+pytestmark = pytest.mark.command
+
 
 @pytest.fixture
 def installed(shell):

@@ -10,6 +10,7 @@ from tests.support.postgres import OWNER, RUNTIME, SUPERUSER
 
 # SQLite has no roles.
 pytestmark = [
+    pytest.mark.command,
     pytest.mark.postgresql,
     pytest.mark.parametrize("database_url", ["postgresql"], indirect=True),
 ]

@@ -51,6 +51,7 @@ def tables(url: str) -> set[str]:
         engine.dispose()
 
 
+@pytest.mark.slow
 def test_up_matches_the_models_and_down_leaves_nothing(empty_url: str) -> None:
     for _ in range(2):
         runner.upgrade(empty_url)
@@ -177,6 +178,7 @@ def test_several_starters_take_turns(empty_url: str) -> None:
     assert current == head
 
 
+@pytest.mark.slow
 def test_each_revision_goes_down_and_up_again(empty_url: str) -> None:
     runner.upgrade(empty_url)
     runner.downgrade(empty_url, "-1")

@@ -60,6 +60,7 @@ async def post(caller: TenantClient, **email: Any) -> dict[str, Any]:
 
 
 class TestSend:
+    @pytest.mark.slow
     async def test_messages_of_one_batch_take_different_ways(self, opened: Open) -> None:
         usual, other = Rules(), Rules()
         async with opened(usual, other) as (mailing, port):
@@ -102,6 +103,7 @@ class TestSend:
             await mailing.settled(ada, answer.json()["id"], "accepted")
             assert (len(usual.letters), len(other.letters)) == (0, 1)
 
+    @pytest.mark.slow
     async def test_one_that_is_paused_holds_up_no_other(self, opened: Open) -> None:
         usual, other = Rules(), answers("mail", "550 5.4.5 daily limit")()
         async with opened(usual, other) as (mailing, port):
@@ -138,6 +140,7 @@ class TestSend:
             assert (await bob.http.get(f"{RELAYS}/news")).status_code == 404
             assert (await bob.http.delete(f"{RELAYS}/news")).status_code == 404
 
+    @pytest.mark.slow
     async def test_may_be_from_its_own_address_and_the_tenants_senders(self, opened: Open) -> None:
         usual, other = Rules(), Rules()
         async with opened(usual, other) as (mailing, port):
@@ -189,6 +192,7 @@ class TestPut:
             ).json()["items"]
             assert records[0]["data"]["changed"] == ["sealed_password", "smtp_host"]
 
+    @pytest.mark.slow
     async def test_tries_anew_what_waits(
         self, opened: Open, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -210,6 +214,7 @@ class TestPut:
         answer = await ada.http.put(f"{RELAYS}/inner", json=relay_at(25))
         assert (answer.status_code, answer.json()["code"]) == (422, "email.relay_not_allowed")
 
+    @pytest.mark.slow
     async def test_a_tenant_has_so_many(self, app: App) -> None:
         ada = await app.caller("owner")
         body = {"smtp": {"host": "8.8.8.8"}}
@@ -228,6 +233,7 @@ class TestPut:
 
 
 class TestDelete:
+    @pytest.mark.slow
     async def test_is_refused_while_messages_are_open_for_it(self, opened: Open) -> None:
         rules = answers("mail", "550 5.4.5 daily limit")()
         async with opened(Rules(), rules) as (mailing, port):
@@ -250,6 +256,7 @@ class TestDelete:
             # One of the same name has another past.
             assert (await save(ada, "news", port))["relay"]["state"] == "ok"
 
+    @pytest.mark.slow
     async def test_loses_to_a_message_that_is_being_accepted(self, opened: Open) -> None:
         async with opened(Rules(), answers("mail", "450 4.2.0 later")()) as (mailing, port):
             ada = await mailing.caller("owner")
@@ -300,6 +307,7 @@ class TestTest:
 
 
 class TestResume:
+    @pytest.mark.slow
     async def test_tries_at_once_what_waits_for_this_one(
         self, opened: Open, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -123,6 +123,7 @@ class TestLimitTable:
 
 
 class TestPlatformLimit:
+    @pytest.mark.slow
     async def test_holds_at_once_and_until_it_is_gone(self, app, monkeypatch):
         ada, eve = await app.caller(), await app.caller()
         root = await admin(app, ada, monkeypatch)
@@ -613,6 +614,7 @@ class TestSharedLimits:
             for one in fleet:
                 await one.aclose()
 
+    @pytest.mark.slow
     async def test_a_class_a_longer_time_and_a_cost(
         self, app, redis_server, redis_prefix, monkeypatch
     ):

@@ -68,6 +68,7 @@ async def counted(gate, tenant):
 
 
 class TestTake:
+    @pytest.mark.slow
     async def test_five_processes_admit_exactly_the_quota_together(self, gate):
         tenant = await gate.tenant()
         await limit(gate, tenant, requests_a_day=300, requests_a_month=1000)
@@ -117,6 +118,7 @@ class TestTake:
             assert process.requests.take(None, tenant.id) is None  # no database is at hand
         assert await counted(gate, tenant) == {}
 
+    @pytest.mark.slow
     async def test_a_killed_process_takes_its_block_along_and_no_more_is_admitted(self, gate):
         tenant = await gate.tenant()
         await limit(gate, tenant, requests_a_day=160)
@@ -124,6 +126,7 @@ class TestTake:
         assert await killed.take(tenant, 4) == 4  # of a block of ten
         assert await other.take(tenant, 1000) == 150
 
+    @pytest.mark.slow
     async def test_a_new_day_begins_anew_and_the_month_goes_on(self, gate, process):
         tenant = await gate.tenant()
         await limit(gate, tenant, requests_a_day=160, requests_a_month=200)

@@ -236,6 +236,7 @@ class TestTinyRoom:
         answer = await ada.http.post("/pebbles/throw", json={"colour": "g" * 64})
         assert answer.status_code == 413
 
+    @pytest.mark.slow
     async def test_is_in_the_document_and_in_the_table_of_permissions(self, app: App) -> None:
         ada = await app.caller()
         document = (await ada.http.get("/openapi.json")).json()

@@ -89,6 +89,7 @@ def only_reading(document: dict[str, Any]) -> frozenset[str]:
     )
 
 
+@pytest.mark.slow
 async def test_every_act_is_recorded_with_who_did_it(
     app: App, openapi: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

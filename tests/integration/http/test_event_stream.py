@@ -317,6 +317,7 @@ class TestEnd:
         async with stream(app, ada) as open_:
             await open_.until(lambda: open_.ended)
 
+    @pytest.mark.slow
     async def test_is_no_slow_request(self, app: App, ada: TenantClient) -> None:
         async with stream(app, ada):
             await asyncio.sleep(0.3)

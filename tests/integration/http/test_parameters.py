@@ -35,6 +35,7 @@ class TestUnknownParameters:
             answer = await owner.http.get(path, params={"sate": "bounced", "limit": "1"})
             assert pointers(answer)[0] == "/query/sate", path
 
+    @pytest.mark.slow
     async def test_every_operation_refuses_one(self, app: App, openapi: dict[str, Any]) -> None:
         """Whatever the method, before the body is looked at, and without doing anything."""
         owner = await app.caller()
@@ -108,6 +109,7 @@ class TestUnknownParameters:
         assert (await viewer.http.post("/api/v1/clients?x=1")).status_code == 403
         assert (await app.client().get("/api/v1/emails?x=1")).status_code == 401
 
+    @pytest.mark.slow
     async def test_oauth_passes_over_what_it_does_not_know(self, app: App) -> None:
         """RFC 6749, section 3.1 and 3.2: unrecognized parameters are ignored."""
         owner = await app.caller()

@@ -76,6 +76,7 @@ class TestProfile:
 
 
 class TestChangePassword:
+    @pytest.mark.slow
     async def test_needs_the_old_one_and_ends_the_other_log_ins(self, ada, people):
         _, user, http = ada
         other = await people.acting(user)
@@ -203,6 +204,7 @@ class TestReset:
         form = {**hidden_fields(page.text), "token": token}
         return await browser.post(RESET, data={**form, "password": password, "again": password})
 
+    @pytest.mark.slow
     async def test_sets_a_password_by_mail_and_ends_every_log_in(self, app, ada, people):
         _, _, http = ada
         assert (await self.asked(app, "ADA@example.test")).status_code == 200

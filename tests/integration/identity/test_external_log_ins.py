@@ -373,6 +373,7 @@ class TestSigningIn:
         assert token.status_code == 200, token.text
         assert claims_of(login)["acr"] == "2"
 
+    @pytest.mark.slow
     async def test_a_recent_log_in_is_one_that_is_recent_there(self, acme):
         now = int(acme.app.platform.database.clock().timestamp())
         http = acme.app.client()
@@ -398,6 +399,7 @@ class TestSigningIn:
         api = acme.app.client(Authorization=f"Bearer {token.json()['access_token']}")
         assert (await api.put("/api/v1/login-policy", json=policy)).status_code == 200
 
+    @pytest.mark.slow
     async def test_is_enforced_for_the_domain_and_before_any_password(self, acme):
         tenants = acme.app.platform.of(TenantManager)
         async with acme.app.platform.database.transaction(SystemScope(EVERYTHING)) as tx:
@@ -509,6 +511,7 @@ class TestAttacks:
         assert await acme.people() == []
         assert await acme.rows(BrowserSession) == []
 
+    @pytest.mark.slow
     async def test_an_asserted_e_mail_enters_nobodys_account(self, acme):
         tenants = acme.app.platform.of(TenantManager)
         async with acme.app.platform.database.transaction(SystemScope(EVERYTHING)) as tx:
@@ -549,6 +552,7 @@ class TestAttacks:
                 assert answer.status_code == 422, answer.text
         assert await logs_in(acme.app, "cfo@beta.test", PASSWORD)
 
+    @pytest.mark.slow
     async def test_what_a_token_has_to_say(self, acme):
         now = int(acme.app.platform.database.clock().timestamp())
         http = acme.app.client()

@@ -315,6 +315,7 @@ class TestTokenEndpoint:
 
 
 class TestMetadata:
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", ["openid-configuration", "oauth-authorization-server"])
     async def test_describes_what_is_there(self, app, name):
         http = app.client()

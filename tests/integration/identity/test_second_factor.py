@@ -607,6 +607,7 @@ class TestPages:
         assert put.status_code == 200, put.text
         return api, totp, done.json()["recovery_codes"]
 
+    @pytest.mark.slow
     async def test_the_second_page_asks_and_the_cookie_of_the_first_opens_nothing(self, app, ada):
         _, _, codes = await self.enrolled(app, ada)
         http = app.client()

@@ -289,6 +289,7 @@ class TestRedisLimiter:
 
 
 class TestFailoverLimiter:
+    @pytest.mark.slow
     async def test_redis_stopped_in_the_middle(self, redis_prefix, request):
         request.getfixturevalue("redis_server")  # skips where there is none
         # Each process has levels of its own, which the same settings made.

@@ -67,6 +67,7 @@ class TestFindAudit:
         monkeypatch.setattr(launcher, "_command", command)
         return asked
 
+    @pytest.mark.slow
     async def test_waits_for_the_number_of_what_the_client_did(self, monkeypatch):
         record = {"seq": None, "action": "email.submitted", "actor": "client:es_1"}
         asked = self.said(monkeypatch, record, {**record, "seq": 7})

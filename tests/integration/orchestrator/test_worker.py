@@ -148,6 +148,7 @@ async def full(a, b, places):
 
 
 class TestBatches:
+    @pytest.mark.slow
     async def test_groups_claims_of_one_kind_and_tenant(self, bench):
         batches = []
 

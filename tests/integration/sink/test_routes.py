@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from backend.app import compose, create_app
 from backend.core.ids import uuid7
 from backend.settings import Settings
@@ -50,5 +52,6 @@ def test_a_platform_without_a_sink_has_no_such_route(tmp_path: Path) -> None:
     assert [route for route in control.routes if "/sink" in getattr(route, "path", "")] == []
 
 
+@pytest.mark.slow
 async def test_no_document_names_it(app: App) -> None:
     assert "sink" not in str(app.asgi.control_plane.openapi()).lower()

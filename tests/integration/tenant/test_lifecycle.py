@@ -252,6 +252,7 @@ class TestDelete:
 
 
 class TestPurge:
+    @pytest.mark.slow
     async def test_leaves_nothing_but_the_trail_and_a_certificate(self, app, root, ada):
         other = await app.caller()
         for caller in (ada, other):
@@ -281,6 +282,7 @@ class TestPurge:
         (act,) = await acts(app, "tenant.purged")
         assert act.data["counts"] == found["counts"]
 
+    @pytest.mark.slow
     async def test_what_was_sealed_stays_so(self, app, root, ada):
         """A copy of the rows from before is worth nothing: the key is gone everywhere."""
         await ada.http.post("/api/v1/emails", json=MAIL)
@@ -295,6 +297,7 @@ class TestPurge:
             with pytest.raises(KeyUnavailableError):
                 await security.keyring(tx)
 
+    @pytest.mark.slow
     async def test_waits_for_the_trails_last_numbers(self, app, root, ada):
         await ada.http.post("/api/v1/emails", json=MAIL)
         await delete(root, ada.tenant)

@@ -204,6 +204,7 @@ class TestTelling:
 
 
 class TestStocks:
+    @pytest.mark.slow
     async def test_members(self, app, root, ada):
         await limit(root, ada.tenant, members=1)
         links = []

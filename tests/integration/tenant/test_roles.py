@@ -210,6 +210,7 @@ class TestDelete:
         assert (answer.status_code, answer.json()["code"]) == (422, "tenant.role_unknown")
         assert answer.json()["errors"][0]["pointer"] == "/body/role"
 
+    @pytest.mark.slow
     async def test_a_role_is_not_deleted_while_it_is_handed_out(self, acme):
         await acme.put("billing", SENDS)
         handed, deleted = asyncio.Event(), asyncio.Event()

@@ -207,6 +207,7 @@ class TestStarving:
                 one.cancel()
             await asyncio.gather(*hanging, return_exceptions=True)
 
+    @pytest.mark.slow
     async def test_a_tenants_own_look_ups_wait_within_their_deadline(self, tmp_path):
         async with name_server(records={"good.test": ["9.9.9.9"]}) as server:
             resolver = resolver_of(server, tmp_path, lookup_seconds=0.3, lookups_each=1)
@@ -398,6 +399,7 @@ class TestRequest:
                 with pytest.raises(NotAllowedError):
                     await outbound.request("GET", url, tenant_id="t", public_only=True)
 
+    @pytest.mark.slow
     async def test_keeps_to_its_deadline_and_leaves_alone_what_hangs(self, tmp_path):
         """A server that takes the connection and says nothing is a failure like any other."""
 

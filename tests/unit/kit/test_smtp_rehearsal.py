@@ -242,12 +242,14 @@ class TestBroken:
             found = await at(port)
         assert (found.result, found.at) == ("lost", "rcpt")
 
+    @pytest.mark.slow
     async def test_silence_ends_with_the_whole_time(self) -> None:
         found, rules = await playing("mail", "", seconds=0.5)
         assert (found.result, found.at) == ("too_slow", "mail")
         assert found.steps[-1].said == "no answer when the time was over"
         assert rules.letters == []
 
+    @pytest.mark.slow
     async def test_silence_after_the_message_leaves_it_open(self) -> None:
         found, _ = await playing("end", "", seconds=0.5)
         assert (found.result, found.at) == ("unsure", "message")
