@@ -1,6 +1,6 @@
 """Identifiers: UUIDv7 (RFC 9562, section 5.7), time-ordered without a central counter."""
 
-import secrets
+import os
 import threading
 import time
 import uuid
@@ -23,10 +23,10 @@ def uuid7() -> str:
     stamp = time.time_ns() * 4096 // 1_000_000
     with _lock:
         stamp = _last = max(stamp, _last + 1)
-    value = (
-        (stamp >> 12) << 80 | 0x7 << 76 | (stamp & 0xFFF) << 64 | 0b10 << 62 | secrets.randbits(62)
-    )
-    return str(uuid.UUID(int=value))
+    # Every request makes one: as text at once, which costs a third of a UUID object's way there.
+    rest = 1 << 63 | int.from_bytes(os.urandom(8)) >> 2
+    made = f"{stamp >> 12:012x}7{stamp & 0xFFF:03x}{rest:016x}"
+    return f"{made[:8]}-{made[8:12]}-{made[12:16]}-{made[16:20]}-{made[20:]}"
 
 
 def uuid7_at(at: datetime) -> str:

@@ -9,10 +9,10 @@ import asyncio
 import contextlib
 import logging
 import re
-import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from random import getrandbits
 from typing import Final, NamedTuple
 
 logger = logging.getLogger(__name__)
@@ -103,10 +103,10 @@ def parse_traceparent(header: str) -> tuple[str, str, bool] | None:
 
 
 def new_trace_id() -> str:
-    """32 random hex digits."""
-    return secrets.token_hex(16)
+    """32 random hex digits, never all zero (W3C Trace Context, level 2): chance, and no secret."""
+    return f"{getrandbits(128) or 1:032x}"
 
 
 def new_span_id() -> str:
-    """16 random hex digits."""
-    return secrets.token_hex(8)
+    """16 random hex digits, never all zero."""
+    return f"{getrandbits(64) or 1:016x}"
