@@ -17,11 +17,18 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
 _OWN: Final = {"system": "the platform"}
+_KINDS: Final = {"user": "Person", "client": "API client", "api_key": "API key"}
 _FRESH_SECONDS: Final = 60.0
 # Who is not among them may have come since: looked for again, but not for each of many that left.
 _AGAIN_SECONDS: Final = 5.0
 # A page's list is read whole up to here; behind it a reference stays as it is.
 _MAX_KNOWN: Final = 1000
+
+
+def kind_of(subject: str) -> str:
+    """Return what somebody is, and the end of their id: two may have one name."""
+    noun, _, key = subject.partition(":")
+    return f"{_KINDS[noun]} …{key[-6:]}" if noun in _KINDS else subject
 
 
 class Names:

@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard import pages, state
 from dashboard.client import Api, models
+from dashboard.names import kind_of
 from dashboard.pages import Column, Form, Input, ListPage
 from dashboard.widgets import confirm, markup, problems, table
 
@@ -33,21 +34,21 @@ def detail(review_id: str) -> None:
             "Who held what when the review began",
             (
                 table.Column("name", "Name", "strong"),
-                table.Column("subject", "Who", "code"),
+                table.Column("who", "Who"),
                 table.Column("role", "Role"),
                 table.Column("last_used_at", "Last used", "time"),
                 table.Column("decision", "Decision", "badge"),
-                table.Column("decided_by", "Decided by", "code"),
+                table.Column("decided_by", "Decided by"),
                 table.Column("decided_at", "Decided", "time"),
             ),
             [
                 {
                     "name": one.name,
-                    "subject": one.subject,
+                    "who": kind_of(one.subject),
                     "role": one.role,
                     "last_used_at": markup.when(one.last_used_at),
                     "decision": one.decision or _UNDECIDED,
-                    "decided_by": one.decided_by or markup.NONE,
+                    "decided_by": session.names.of(one.decided_by) if one.decided_by else "",
                     "decided_at": markup.when(one.decided_at),
                 }
                 for one in review.lines

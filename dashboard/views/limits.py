@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import streamlit as st
@@ -197,45 +197,67 @@ def body_of(
 
 def _change(limit: models.LimitOut) -> None:
     """Draw the form that changes an opened limit of the tenant's own."""
-    session = state.current()
-    if limit.owner != "tenant" or not session.can("limit:write"):
+    if limit.owner == "tenant":
+        draw_change("limits", limit, "limit:write", {}, _put)
+
+
+def _put(limit: models.LimitOut, given: dict[str, Any]) -> None:
+    body = models.LimitPut(**given)
+    state.current().api.change_limit(limit.id, body, if_match=f'"{limit.version}"')
+
+
+def draw_change(
+    key: str,
+    limit: models.LimitOut,
+    permission: str,
+    more: Mapping[str, str],
+    put: Callable[[models.LimitOut, dict[str, Any]], None],
+) -> None:
+    """Draw the form that changes an opened limit, for whoever may.
+
+    Args:
+        key: The page's.
+        limit: As it was opened.
+        permission: What it takes.
+        more: Further numbers of it by label; 0 says nothing of them.
+        put: Sends what it allows from now on.
+    """
+    if not state.current().can(permission):
         return
-    with st.form(f"limits-change-{limit.id}", border=False):
+    longer = limit.sustained or models.RateOut(burst=0, refill=0, seconds=_DAY)
+    day = f"At most {_EVERY.get(longer.seconds, f'in {longer.seconds} s')}, 0 for no such limit"
+    with st.form(f"{key}-change-{limit.id}", border=False):
         fields = {
-            name: st.number_input(
-                label,
-                1,
-                10**12,
-                getattr(limit.requests, name, None),
-                key=f"limits-{name}-{limit.id}",
-            )
-            for name, label in (
-                ("burst", "Requests at once"),
-                ("refill", "More requests"),
-                ("seconds", "Every so many seconds"),
+            name: st.number_input(label, least, 10**12, value, key=f"{key}-{name}-{limit.id}")
+            for name, label, least, value in (
+                *(
+                    (name, label, 1, getattr(limit.requests, name, None))
+                    for name, label in (
+                        ("burst", "Requests at once"),
+                        ("refill", "More requests"),
+                        ("seconds", "Every so many seconds"),
+                    )
+                ),
+                ("sustained", day, 0, longer.burst),
+                *((name, label, 0, getattr(limit, name) or 0) for name, label in more.items()),
             )
         }
-        longer = limit.sustained or models.RateOut(burst=0, refill=0, seconds=_DAY)
-        most = st.number_input(
-            f"At most {_EVERY.get(longer.seconds, f'in {longer.seconds} s')}, 0 for no such limit",
-            0, 10**12, longer.burst, key=f"limits-sustained-{limit.id}",
-        )  # fmt: skip
         sent = st.form_submit_button("Change limit", type="primary")
     if not sent:
         return
+    rate = {name: int(fields[name] or 0) for name in ("burst", "refill", "seconds")}
+    most = int(fields["sustained"] or 0)
+    given: dict[str, Any] = {
+        "requests": models.RateModel(**rate) if all(rate.values()) else None,
+        "bytes": None if limit.bytes is None else _model(limit.bytes),
+        "sustained": None,
+        **{name: int(fields[name] or 0) or None for name in more},
+    }
+    if most:
+        refill = longer.refill if most == longer.burst else most
+        given["sustained"] = models.RateModel(burst=most, refill=refill, seconds=longer.seconds)
     with problems.guard():
-        sustained = None
-        if most:
-            refill = longer.refill if most == longer.burst else int(most)
-            sustained = models.RateModel(burst=int(most), refill=refill, seconds=longer.seconds)
-        body = models.LimitPut(
-            requests=models.RateModel(**{name: int(n) for name, n in fields.items() if n})
-            if all(fields.values())
-            else None,
-            sustained=sustained,
-            bytes=None if limit.bytes is None else _model(limit.bytes),
-        )
-        session.api.change_limit(limit.id, body, if_match=f'"{limit.version}"')
+        put(limit, given)
         confirm.say_after_rerun(f"The limit of {whom(limit)} is changed.")
         st.rerun()
 

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import streamlit as st
+
 from dashboard import pages, state
 from dashboard.client import EXPORT_LIMIT, Api, models
 from dashboard.pages import Act, Column, Form, Input, ListPage
-from dashboard.views.limits import allowed, of_a_day, whom
+from dashboard.views.limits import (
+    REFRESH_SECONDS,
+    allowed,
+    draw_change,
+    draw_usage,
+    of_a_day,
+    whom,
+)
+from dashboard.widgets import markup, problems
 
 
 def _tenant(limit: models.LimitOut) -> str:
@@ -20,6 +30,40 @@ def _tenant(limit: models.LimitOut) -> str:
 def _tenants(session: state.Session) -> list[tuple[str, str]]:
     found = session.api.list_tenants(limit=EXPORT_LIMIT).items
     return [("", "Every tenant"), *((one.id, one.name) for one in found)]
+
+
+def usage() -> None:
+    """Draw what one tenant uses of what it has, or what a tenant has that no limit names."""
+    markup.section("In use")
+    with problems.guard():
+        names = dict(_tenants(state.current()))
+        of = st.selectbox(
+            "Of", list(names), format_func=names.__getitem__, key="platform-limits-of"
+        )
+        _live(of)
+    markup.section("Set by the platform and by tenants")
+
+
+@st.fragment(run_every=REFRESH_SECONDS)
+def _live(tenant_id: str) -> None:
+    with problems.guard():
+        found = state.current().api.get_platform_limit_usage(tenant_id=tenant_id or None)
+        draw_usage("platform-limits-usage", found)
+
+
+def _change(limit: models.LimitOut) -> None:
+    """Draw the form that changes an opened limit of the platform's own."""
+    if limit.owner != "platform":
+        return
+    more = {"concurrency": "At the same time, 0 for no such limit"}
+    if limit.kind == "route_class":
+        more = {"cost": "One counts for, 0 for one"}
+    draw_change("platform-limits", limit, "platform:write", more, _put)
+
+
+def _put(limit: models.LimitOut, given: dict[str, Any]) -> None:
+    body = models.PlatformLimitPut(**given)
+    state.current().api.change_platform_limit(limit.id, body, if_match=f'"{limit.version}"')
 
 
 def _create(api: Api, body: models.PlatformLimitCreate) -> models.LimitOut:
@@ -60,6 +104,7 @@ PAGE: Final = ListPage(
     fetch=Api.list_platform_limits,
     write="platform:write",
     name=whom,
+    notice=usage,
     columns=(
         Column("name", "Of", "strong", value=whom),
         Column("tenant_id", "Tenant", value=_tenant),
@@ -110,6 +155,7 @@ PAGE: Final = ListPage(
             "process. A limit that a tenant set itself is not the platform's to remove.",
         ),
     ),
+    below=_change,
 )  # fmt: skip
 
 if __name__ == "__main__":

@@ -37,6 +37,8 @@ class TestReviews:
         assert VIC not in {one["email"] for one in platform.items("members")}
         row = next(row for row in screen.rows("review-lines") if row["name"] == "Vic Viewer")
         assert row["decision"] == "revoke"
+        assert row["who"] == f"Person …{vic['id'][-6:]}"
+        assert row["decided_by"] == "First admin"
 
     def test_are_closed_when_all_is_decided_and_give_evidence(self, visit, platform):
         review = begun(platform)

@@ -116,3 +116,40 @@ class TestPlatformLimits:
         assert (body["kind"], body["name"], body["cost"]) == ("route_class", "emails", 5)
         assert "concurrency" not in body
         assert screen.rows("platform-limits")[0]["name"] == "Requests to emails"
+
+    def test_are_shown_as_a_tenant_has_and_uses_them(self, visit, platform):
+        screen = visit("platform_limits")
+        (tenant,) = [one for one in platform.items("platform/tenants") if one["slug"] == "demo"]
+        of = screen.app.selectbox(key="platform-limits-of")
+        assert of.value == ""
+        of.set_value(tenant["id"])
+        screen.app.run()
+        levels = {row["level"]: row for row in screen.rows("platform-limits-usage")}
+        assert levels["Requests at the same time"]["most"] == "500 at once"
+        assert platform.called("GET", "platform/limit-usage")[-1].query == {
+            "tenant_id": tenant["id"]
+        }
+
+    def test_are_changed_where_the_platform_set_them(self, visit, platform):
+        screen = visit("platform_limits").click("platform-limits-new").press("Set limit")
+        (limit,) = platform.items("platform/limits")
+        screen.app.session_state["platform-limits-open"] = limit["id"]
+        screen.app.run()
+        for name, value in (("burst", 70), ("sustained", 900), ("concurrency", 0)):
+            screen.app.number_input(key=f"platform-limits-{name}-{limit['id']}").set_value(value)
+        screen.press("Change limit")
+        (changed,) = platform.items("platform/limits")
+        assert changed["requests"] == {"burst": 70, "refill": 2000, "seconds": 1}
+        assert changed["sustained"] == {"burst": 900, "refill": 900, "seconds": 86_400}
+        assert changed["concurrency"] is None
+
+    def test_what_one_of_a_class_counts_for_is_changed(self, visit, platform):
+        screen = visit("platform_limits").click("platform-limits-new")
+        screen.app.text_input(key="platform-limits-new-route-class").set_value("emails")
+        screen.press("Set limit")
+        (limit,) = platform.items("platform/limits")
+        screen.app.session_state["platform-limits-open"] = limit["id"]
+        screen.app.run()
+        screen.app.number_input(key=f"platform-limits-cost-{limit['id']}").set_value(3)
+        screen.press("Change limit")
+        assert platform.items("platform/limits")[0]["cost"] == 3

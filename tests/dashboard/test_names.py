@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from dashboard.names import Names
+from dashboard.names import Names, kind_of
 
 
 def names_of(people: dict[str, str], clock: list[float]) -> tuple[Names, list[float]]:
@@ -44,3 +44,10 @@ class TestNamesOf:
         names, asked = names_of({"1": "Ada"}, clock)
         assert [names.of(f"user:{n}") for n in range(2, 9)] == [f"user:{n}" for n in range(2, 9)]
         assert asked == [0.0]
+
+
+class TestKindOf:
+    def test_tells_two_of_one_name_apart(self):
+        assert kind_of("user:0199c0de-0000-7000-8000-0000000abcde") == "Person …0abcde"
+        assert kind_of("client:es_123456") == "API client …123456"
+        assert kind_of("system") == "system"
