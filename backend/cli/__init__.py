@@ -88,8 +88,16 @@ def _fail(message: str) -> NoReturn:
     sys.exit(_USAGE)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with its arguments in one line, as commands do."""
+
+    def error(self, message: str) -> NoReturn:
+        """Leave with it."""
+        _fail(f"{message} (see {self.prog} --help)")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="email-sender", description="Everything an operator starts or asks from a shell."
     )
     parser.add_argument("--version", action="version", version=__version__)

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, TypeVar
 
 import sqlalchemy as sa
 import uvicorn
-from pydantic import SecretStr
+from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from backend.app import Platform, compose
 from backend.core.context import Scope, SystemScope
@@ -98,6 +98,24 @@ def time_of(text: str) -> datetime:
         if at.tzinfo is not None:
             return at
     raise argparse.ArgumentTypeError("a time is written like 2027-01-31T12:00:00Z")
+
+
+def as_in_api(kind: Any) -> Callable[[str], Any]:
+    """What an argument must be to be what the API takes, for ``type=``.
+
+    Args:
+        kind: The type of the API's field.
+    """
+    adapter: TypeAdapter[Any] = TypeAdapter(kind)
+
+    def read(text: str) -> Any:
+        try:
+            return adapter.validate_python(text)
+        except ValidationError as exc:
+            said = exc.errors()[0]["msg"].removeprefix("Value error, ")
+            raise argparse.ArgumentTypeError(f"{text!r}: {said}") from None
+
+    return read
 
 
 def tenant_command(

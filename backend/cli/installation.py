@@ -10,9 +10,17 @@ from pathlib import Path
 from typing import Final
 
 from backend.app import Platform, compose
-from backend.cli.command import Command, CommandError, find_tenant, run_async, run_on_platform
+from backend.cli.command import (
+    Command,
+    CommandError,
+    as_in_api,
+    find_tenant,
+    run_async,
+    run_on_platform,
+)
 from backend.core.context import Scope, SystemScope
 from backend.core.errors import UnavailableError
+from backend.http.schemas import Email
 from backend.managers.identity import AUTHENTICATE, IdentityManager
 from backend.managers.monitoring import MonitoringManager
 from backend.managers.security import CHECK_KEYS, KeyUnavailableError, SecurityManager
@@ -205,7 +213,9 @@ def _doctor(settings: Settings, _: argparse.Namespace) -> None:
 
 
 def _bootstrap_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--admin-email", default="admin@email-sender.example")
+    parser.add_argument(
+        "--admin-email", type=as_in_api(Email), default="admin@email-sender.example"
+    )
     parser.add_argument("--console-url", default="http://localhost:8401")
 
 

@@ -5,8 +5,9 @@ import sys
 from typing import Final
 
 from backend.app import Platform
-from backend.cli.command import OPERATOR, tenant_command
+from backend.cli.command import OPERATOR, as_in_api, tenant_command
 from backend.core.context import Scope, SystemScope
+from backend.http.schemas import Email
 from backend.managers.identity import INVITE, IdentityManager
 
 
@@ -21,7 +22,7 @@ async def _invite(platform: Platform, scope: Scope, options: argparse.Namespace)
 
 
 def _invite_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("email")
+    parser.add_argument("email", type=as_in_api(Email))
     parser.add_argument("--role", default="viewer", help="built-in, or one of the tenant's own")
 
 

@@ -7,9 +7,17 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from backend.app import Platform
-from backend.cli.command import OPERATOR, Command, Options, find_tenant, run_on_platform
+from backend.cli.command import (
+    OPERATOR,
+    Command,
+    Options,
+    as_in_api,
+    find_tenant,
+    run_on_platform,
+)
 from backend.core.context import Scope, SystemScope
 from backend.core.database import Tx
+from backend.http.schemas import Email, Name, Slug
 from backend.managers.tenant import PLATFORM, QUOTAS, Tenant, TenantManager
 from backend.settings import Settings
 
@@ -187,21 +195,23 @@ def _usage_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _plan_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help="as starter")
+    parser.add_argument("name", type=as_in_api(Slug), help="as starter")
     parser.add_argument(
         "quotas", nargs="*", type=_override, metavar="NAME=LIMIT", help="others: no limit"
     )
 
 
 def _create_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("slug", help="as addresses have it: acme")
-    parser.add_argument("name", help="as people read it")
-    parser.add_argument("--owner", required=True, help="e-mail of whom to invite to own it")
+    parser.add_argument("slug", type=as_in_api(Slug), help="as addresses have it: acme")
+    parser.add_argument("name", type=as_in_api(Name), help="as people read it")
+    parser.add_argument(
+        "--owner", type=as_in_api(Email), required=True, help="e-mail of whom to invite to own it"
+    )
 
 
 def _rename_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--name", help="default: as it is")
-    parser.add_argument("--slug", help="default: as it is")
+    parser.add_argument("--name", type=as_in_api(Name), help="default: as it is")
+    parser.add_argument("--slug", type=as_in_api(Slug), help="default: as it is")
 
 
 COMMANDS: Final = (

@@ -32,6 +32,10 @@ Name = Annotated[str, Field(min_length=1, max_length=100, pattern=PRINTED)]
 """What people call a thing: no control characters, and something to see."""
 
 
+Slug = Annotated[str, Field(min_length=2, max_length=40, pattern=r"^[a-z][a-z0-9-]*[a-z0-9]$")]
+"""What addresses and settings call a thing."""
+
+
 def _email(text: str) -> str:
     # Compatibility forms are the same person here, so they are the same mailbox too: one that is
     # spelled so that nobody reads its mail would be in the way of whoever it stands for.

@@ -5,11 +5,9 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, BeforeValidator, Field
 
-from backend.http.schemas import PRINTED, Email, Input, Name, ShownOnce
+from backend.http.schemas import PRINTED, Email, Input, Name, ShownOnce, Slug
 from backend.managers.tenant._quotas import Quota
 from backend.managers.tenant._roles import PlatformRole, Role
-
-Slug = Annotated[str, Field(min_length=2, max_length=40, pattern=r"^[a-z][a-z0-9-]*[a-z0-9]$")]
 
 
 class TenantCreate(Input):
@@ -71,7 +69,6 @@ class TenantCertificateOut(BaseModel):
     audit_root: str = Field(description="Its chain hash, in hex")
 
 
-PlanName = Annotated[str, Field(min_length=2, max_length=40, pattern=r"^[a-z][a-z0-9-]*[a-z0-9]$")]
 MAX_QUOTA: Final = 2**50
 
 
@@ -98,7 +95,7 @@ class PlanOut(BaseModel):
 class QuotasPut(Input):
     """Another plan, other overrides of it, or both."""
 
-    plan: PlanName | None = Field(None, description="Left out: the plan that it has")
+    plan: Slug | None = Field(None, description="Left out: the plan that it has")
     overrides: dict[Quota, Annotated[int, Field(ge=0, le=MAX_QUOTA)] | None] | None = Field(
         None,
         description="All of them anew, null for no limit; left out: those that it has",

@@ -8,7 +8,7 @@ from backend.core.context import Scope, SystemScope
 from backend.http.deps import Db, IdPath, requires
 from backend.http.pagination import NamedPageQuery, Page, page_of
 from backend.http.reply import leads_to, problems
-from backend.http.schemas import view
+from backend.http.schemas import Slug, view
 from backend.managers.tenant.errors import (
     PlanBuiltInError,
     PlanInUseError,
@@ -19,7 +19,6 @@ from backend.managers.tenant.errors import (
 )
 from backend.managers.tenant.routes import PlatformReader, PlatformWriter, Tenants
 from backend.managers.tenant.schemas import (
-    PlanName,
     PlanOut,
     PlanPut,
     QuotaOut,
@@ -29,7 +28,7 @@ from backend.managers.tenant.schemas import (
 )
 
 router = APIRouter(prefix="/api/v1")
-NamePath = Annotated[PlanName, Path(description="Plan name", examples=["starter"])]
+NamePath = Annotated[Slug, Path(description="Plan name", examples=["starter"])]
 _Day = Annotated[str | None, Query(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
 From = Annotated[_Day, Query(alias="from", description="First day, UTC; 29 days before `to`")]
 To = Annotated[_Day, Query(description="Last day, UTC; today")]

@@ -64,7 +64,26 @@ class TestMain:
         with pytest.raises(SystemExit) as ended:
             cli.main(arguments)
         assert ended.value.code == 2
-        assert "usage: email-sender" in capsys.readouterr().err
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("email-sender: ")
+        assert line.endswith(" --help)")
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ("invite", "--tenant", "demo", "no address"),
+            ("invite", "--tenant", "demo", "ada@exa\x00mple.test"),
+            ("tenant-create", "Upper", "Acme", "--owner", "ada@example.test"),
+            ("tenant-create", "acme", "\x07", "--owner", "ada@example.test"),
+            ("tenant-create", "acme", "Acme", "--owner", "ada"),
+            ("tenant-rename", "demo", "--slug", "a b"),
+            ("tenant-rename", "demo", "--name", ""),
+            ("plan-set", "No Plan"),
+            ("bootstrap", "--admin-email", "admin"),
+        ],
+    )
+    def test_what_the_api_would_not_take_is_one_line(self, shell, arguments):
+        assert "argument " in shell.fail(*arguments)
 
 
 class TestDoctor:
