@@ -2,12 +2,21 @@
 
 import argparse
 import sys
-from typing import Final, get_args
+from typing import Annotated, Final, get_args
+
+from pydantic import Field
 
 from backend.app import Platform
-from backend.cli.command import OPERATOR, Command, CommandError, run_on_platform, tenant_command
+from backend.cli.command import (
+    OPERATOR,
+    Command,
+    CommandError,
+    as_in_api,
+    run_on_platform,
+    tenant_command,
+)
 from backend.core.context import Scope, SystemScope
-from backend.managers.tenant import PLATFORM, PlatformRole, TenantManager
+from backend.managers.tenant import PLATFORM, PlatformRole, Role, TenantManager
 from backend.settings import Settings
 
 _NOTHING: Final = "none"
@@ -35,9 +44,11 @@ async def _save(platform: Platform, scope: Scope, options: argparse.Namespace) -
 
 
 def _save_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name")
+    parser.add_argument("name", type=as_in_api(Role))
     parser.add_argument("permissions", nargs="*", help="such as email:read")
-    parser.add_argument("--description", default="")
+    parser.add_argument(
+        "--description", type=as_in_api(Annotated[str, Field(max_length=500)]), default=""
+    )
 
 
 async def _delete(platform: Platform, scope: Scope, options: argparse.Namespace) -> None:

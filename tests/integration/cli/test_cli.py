@@ -79,6 +79,7 @@ class TestMain:
             ("tenant-rename", "demo", "--slug", "a b"),
             ("tenant-rename", "demo", "--name", ""),
             ("plan-set", "No Plan"),
+            ("role-save", "--tenant", "demo", "No Role", "email:read"),
             ("bootstrap", "--admin-email", "admin"),
         ],
     )
