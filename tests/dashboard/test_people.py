@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pyotp
 import pytest
 
 from tests.dashboard.conftest import ADA, API, VIC
@@ -125,3 +126,28 @@ class TestUsers:
         assert platform.get(f"platform/users/{vic['id']}")["disabled"] is True
         screen.click("users-enable-start").click("users-enable-yes")
         assert platform.get(f"platform/users/{vic['id']}")["disabled"] is False
+
+    def test_are_given_a_role_on_the_platform_and_lose_it(self, visit, platform):
+        vic = next(one for one in platform.items("platform/users") if one["email"] == VIC)
+        for given in ("support", ""):
+            screen = opened(visit, "users", "users", vic["id"])
+            screen.app.selectbox(key=f"users-platform-role-{vic['id']}").set_value(given).run()
+            screen.click("users-platform-role-save")
+            assert screen.said == f"{vic['name']} has another role on the platform now."
+            assert platform.get(f"platform/users/{vic['id']}")["platform_role"] == (given or None)
+
+    def test_lose_the_second_factor_that_they_lost(self, visit, platform):
+        http = platform.api(VIC)
+        secret = http.post("/api/v1/me/totp").raise_for_status().json()["secret"]
+        code = {"code": pyotp.TOTP(secret).now()}
+        http.post("/api/v1/me/totp/confirm", json=code).raise_for_status()
+        vic = next(one for one in platform.items("platform/users") if one["email"] == VIC)
+        screen = opened(visit, "users", "users", vic["id"])
+        screen.click("users-reset-factor-start").click("users-reset-factor-yes")
+        assert screen.said == f"{vic['name']} has no second factor any more."
+        (act,) = [
+            one
+            for one in platform.items("platform/audit")
+            if one["action"] == "second_factor.cleared"
+        ]
+        assert act["target"] == f"user:{vic['id']}"

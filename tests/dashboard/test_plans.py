@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+
 import pytest
+
+from backend.app import compose
+from backend.core.audit import sequence
+from backend.managers.tenant import TenantManager
 
 pytestmark = pytest.mark.page
 
@@ -47,3 +54,31 @@ class TestPlans:
 class TestCertificates:
     def test_none_is_said_to_be_none(self, visit):
         assert "once its grace period is over" in visit("tenant_certificates").text
+
+    def test_says_what_went_and_what_stays_of_the_trail(self, visit, platform, loop, backend):
+        http = platform.api()
+        tenant = {"slug": "gone", "name": "Gone Ltd", "owner_email": "g@example.test"}
+        made = http.post("/api/v1/platform/tenants", json=tenant).raise_for_status().json()
+        path = f"/api/v1/platform/tenants/{made['id']}"
+        http.delete(path, params={"slug": "gone"}).raise_for_status()
+        with contextlib.closing(sqlite3.connect(platform.database)) as database, database:
+            database.execute("UPDATE tenants SET purge_at = 0 WHERE slug = 'gone'")
+
+        async def purge():
+            other = compose(backend)
+            async with other.running():
+                while await sequence(other.database):
+                    pass
+                await other.of(TenantManager).purge_due(other.database)
+
+        loop.run(purge())
+        assert http.get(path).status_code == 404
+        (kept,) = platform.items("platform/tenant-certificates")
+        screen = visit("tenant_certificates")
+        (row,) = screen.rows("tenant-certificates")
+        assert (row["name"], row["slug"]) == ("Gone Ltd", "gone")
+        screen.app.session_state["tenant-certificates-open"] = kept["id"]
+        screen.app.run()
+        assert "Deleted by First admin" in screen.text
+        assert kept["audit_root"] in screen.text
+        assert "1 invitations" in screen.text
