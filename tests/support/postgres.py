@@ -37,8 +37,23 @@ MISSING: Final = (
 _PROGRAMS: Final = ("initdb", "pg_ctl", "postgres")
 _START_SECONDS: Final = 30.0
 _ATTEMPTS: Final = 3
+_MEMORY: Final = "/dev/shm"  # noqa: S108 - what is made there has a name of its own
+_ROOM_BYTES: Final = 2 * 2**30
 _STRATEGIES_SINCE: Final = 150_000
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+
+
+def _in_memory() -> str | None:
+    """A folder in memory with room for a server, where there is one.
+
+    What needs not survive a crash needs no disk: copies of a template wait for theirs, each for up
+    to a second of a disk that others use as well.
+    """
+    try:
+        free = shutil.disk_usage(_MEMORY).free
+    except OSError:
+        return None
+    return _MEMORY if free >= _ROOM_BYTES and os.access(_MEMORY, os.W_OK) else None
 
 
 class PostgresStartError(RuntimeError):
@@ -105,7 +120,8 @@ class PostgresServer:
     def __enter__(self) -> Self:
         # Not pytest's own temporary folder: that one is closed to every user but its maker, and
         # as root the server is another user.
-        self._folder = Path(tempfile.mkdtemp(prefix="email-sender-postgres-"))
+        place = _in_memory() if not self._fsync else None
+        self._folder = Path(tempfile.mkdtemp(prefix="email-sender-postgres-", dir=place))
         try:
             self._initialise()
             self.start()
@@ -166,8 +182,8 @@ class PostgresServer:
     def create_database(self, name: str, *, template: str | None = None) -> PostgresDatabase:
         """Create an empty database, or a copy of ``template``, owned by the owner role.
 
-        Copying needs the template to have no open connection. With fsync off a copy of sixty
-        tables takes 20 ms once the first has flushed the template: cheap enough for every test.
+        Copying needs the template to have no open connection. With fsync off, in memory, a copy of
+        seventy tables takes 40 ms: cheap enough for every test.
         """
         if not _NAME.fullmatch(name):
             raise ValueError(f"not a plain database name: {name!r}")
@@ -219,6 +235,7 @@ class PostgresServer:
             "full_page_writes": "on" if self._fsync else "off",
             "max_connections": 200,
             "shared_buffers": "64MB",
+            "max_wal_size": "256MB",
             "timezone": "UTC",
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
