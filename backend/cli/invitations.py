@@ -13,9 +13,11 @@ from backend.managers.identity import INVITE, IdentityManager
 
 async def _invite(platform: Platform, scope: Scope, options: argparse.Namespace) -> None:
     """Print the link; where the platform has a mail server it is mailed too."""
+    invitations = platform.of(IdentityManager).invitations
+    await invitations.look_at(options.email)
     who = SystemScope(INVITE, actor=OPERATOR, tenant_id=scope.tenant_id)
     async with platform.database.transaction(who) as tx:
-        _, link = await platform.of(IdentityManager).invitations.create(
+        _, link = await invitations.create(
             tx, email=options.email, name="", role=options.role, granter=None
         )
     sys.stdout.write(f"{link}\n")

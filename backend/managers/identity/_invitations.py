@@ -31,6 +31,7 @@ from backend.managers.identity._clients import CONSOLE
 from backend.managers.identity._failures import Failure, FailureAudit, FailureLimits, stranger
 from backend.managers.identity._logins import Peer
 from backend.managers.identity._mail import SendMail, invitation_text
+from backend.managers.identity._providers import IdentityProviders
 from backend.managers.identity.errands import JOIN
 from backend.managers.identity.errors import (
     InvitationClosedError,
@@ -116,8 +117,10 @@ class Invitations:
         *,
         limits: FailureLimits,
         failures: FailureAudit,
+        providers: IdentityProviders,
         send_mail: SendMail | None,
     ) -> None:
+        self._providers = providers
         self._database = database
         self._tenants = tenants
         self._settings = settings
@@ -132,6 +135,18 @@ class Invitations:
         self._holders[kind] = holder
 
     # --- what a tenant does ----------------------------------------------------------------------
+
+    async def look_at(self, email: str) -> None:
+        """Refuse an address that could not log in once it has accepted.
+
+        It takes a look at all tenants' providers, so call it before the tenant's transaction; one
+        who accepts is looked at again.
+
+        Raises:
+            DomainEnforcedError: Its domain's people sign in elsewhere.
+        """
+        async with self._database.read(SystemScope(JOIN)) as view:
+            await self._providers.refuse_enforced(view, email)
 
     async def create(
         self, tx: Tx, *, email: str, name: str, role: str, granter: frozenset[str] | None
@@ -322,6 +337,7 @@ class Invitations:
         Raises:
             InvitationUnknownError: There is no such link, or a newer one.
             InvitationClosedError: It was accepted, revoked or has expired, and says which.
+            DomainEnforcedError: Its person signs in elsewhere.
             TooManyFailuresError: Too many wrong links from this address.
         """
         await self._limits.refuse_exhausted(peer.address)
@@ -334,6 +350,7 @@ class Invitations:
                     raise InvitationClosedError(_ENDED[state])
                 if not await self._tenants.is_active(view, row.tenant_id):
                     raise InvitationClosedError("The tenant is not active.")
+                await self._providers.refuse_enforced(view, row.email)
                 known = await self._tenants.find_login(view, row.email)
                 tenant = await self._tenants.get_tenant(view, row.tenant_id)
                 return Offer(row.email, row.name, row.role, tenant, known[0] if known else None)
@@ -369,6 +386,7 @@ class Invitations:
             InvitationClosedError: It has ended, or whoever invited could not do so any more.
             LogInFirstError: The e-mail has a log-in, and whoever asks is not logged in with it.
             MemberExistsError: They are a member already.
+            DomainEnforcedError: They sign in elsewhere.
             StockReachedError: The tenant has as many members as it may; the link still works.
         """
         scope = SystemScope(
@@ -423,6 +441,7 @@ class Invitations:
     ) -> None:
         if not await self._tenants.is_active(tx, row.tenant_id):
             raise InvitationClosedError("The tenant is not active.")
+        await self._providers.refuse_enforced(tx, row.email)
         known = await self._tenants.find_login(tx, row.email)
         if known is not None and (user is None or user.id != known[0].id or known[0].disabled):
             raise LogInFirstError

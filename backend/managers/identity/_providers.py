@@ -16,6 +16,7 @@ from backend.core.paging import newest
 from backend.kit.outbound import NotAllowedError, Outbound, UnreachableError
 from backend.managers.identity._external import ExternalProviders, Relation
 from backend.managers.identity.errors import (
+    DomainEnforcedError,
     DomainNotProvenError,
     DomainTakenError,
     OwnerByMappingError,
@@ -287,6 +288,19 @@ class IdentityProviders:
             )
         )
         return self._shown(row) if row is not None else None
+
+    async def refuse_enforced(self, tx: ReadTx, email: str) -> None:
+        """Refuse an address that nobody logs in with here by a password.
+
+        Raises:
+            DomainEnforcedError: A provider speaks for its domain, and is enforced.
+        """
+        found = await self.find_by_email(tx, email)
+        if found is not None and found.enforced:
+            raise DomainEnforcedError(
+                f"People of {found.domain} sign in with their organisation's own provider, which "
+                "lets them into its tenant alone; for another, use an address of another domain"
+            )
 
     async def are_there_any(self, tx: ReadTx) -> bool:
         """Whether anybody signs in so."""

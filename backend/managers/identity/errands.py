@@ -90,7 +90,8 @@ INVITE: Final = Errand("identity.invite", tables_of(InvitationRow) | PEOPLE, con
 """One tenant's invitations; each statement is confined by hand."""
 
 JOIN: Final = Errand(
-    "identity.join", tables_of(InvitationRow, OauthClient, BrowserSession) | PEOPLE
+    "identity.join",
+    tables_of(InvitationRow, OauthClient, BrowserSession, IdentityProviderRow) | PEOPLE,
 )
 """Accepting one: whose link it is has to be known before its tenant is."""
 

@@ -136,6 +136,12 @@ class TooManyFailuresError(RateLimitedError):
         )
 
 
+class DomainEnforcedError(ConflictError):
+    """People of this domain sign in with their organisation's provider, for its tenant alone."""
+
+    code, title = "identity.domain_enforced", "This domain's people sign in elsewhere"
+
+
 class InvitationNotFoundError(NotFoundError):
     """No such invitation in this tenant."""
 

@@ -192,6 +192,7 @@ class IdentityManager:
             settings,
             limits=limits,
             failures=self.failures,
+            providers=self.providers,
             send_mail=send_mail,
         )
         database.signals.subscribe(SIGNING_KEYS_CHANGED, lambda _: self._keys.forget())

@@ -16,6 +16,7 @@ from backend.managers.identity._forms import peer_of
 from backend.managers.identity._people_openapi import PATHS
 from backend.managers.identity.errands import ACCOUNT, INVITE, USERS
 from backend.managers.identity.errors import (
+    DomainEnforcedError,
     InvitationClosedError,
     InvitationExistsError,
     InvitationNotFoundError,
@@ -81,7 +82,7 @@ async def list_invitations(
     response_model=InvitationLinkOut,
     responses={
         201: leads_to(revoke_invitation=_INVITATION, resend_invitation=_INVITATION),
-        **problems(MemberExistsError, InvitationExistsError, RoleTooHighError),
+        **problems(MemberExistsError, InvitationExistsError, RoleTooHighError, DomainEnforcedError),
     },
 )
 async def create_invitation(
@@ -93,6 +94,7 @@ async def create_invitation(
     db: Db,
 ) -> Response:
     """Invite a person by e-mail; they become a member when they accept."""
+    await identity.invitations.look_at(body.email)
     async with db.transaction(scope) as tx:
         made, link = await identity.invitations.create(
             tx, email=body.email, name=body.name or "", role=body.role, granter=caller.permissions

@@ -427,21 +427,11 @@ class TestSigningIn:
                 )
                 assert "Sign in with Acme" in answer.text, ascii(email)
                 assert "email_sender_session" not in http.cookies
-        # A password that comes by an invitation or by mail opens as little.
-        beta = await acme.app.caller("owner")
-        body = {"email": "new@acme.test", "role": "admin"}
-        link = (await beta.http.post("/api/v1/invitations", json=body)).json()["link"]
-        browser = acme.app.client()
-        page = await browser.get("/oauth/invitation", params={"token": token_of(link)})
-        own = {"name": "New", "password": OWN, "again": OWN}
-        answer = await browser.post("/oauth/invitation", data=hidden_fields(page.text) | own)
-        assert answer.status_code == 200, answer.text
+        # A password that comes by mail opens as little.
         async with acme.app.platform.database.transaction(SystemScope(ACCOUNT)) as tx:
             accounts = acme.app.platform.of(IdentityManager).accounts
             await accounts.replace_password(tx, "ada@acme.test", hash_password(OWN), owner=True)
-        for email in ("new@acme.test", "ada@acme.test"):
-            assert not await logs_in(acme.app, email, OWN)
-        assert "email_sender_session" not in browser.cookies
+        assert not await logs_in(acme.app, "ada@acme.test", OWN)
         # The operator's way out, when the provider fails.
         providers = acme.app.platform.of(IdentityManager).providers
         scope = SystemScope(PROVIDERS, tenant_id=acme.caller.tenant.id)
@@ -449,6 +439,36 @@ class TestSigningIn:
             assert await providers.stop_enforcing(tx) == ["Acme"]
         answer = await http.post("/oauth/login", data=form | {"password": OWN})
         assert answer.status_code == 303
+
+    @pytest.mark.slow
+    async def test_nobody_is_invited_who_could_not_come_back(self, acme):
+        """Neither elsewhere nor here, where their first sign-in makes them members."""
+        beta = await acme.app.caller("owner")
+        body = {"email": "new@acme.test", "role": "admin"}
+        before = (await beta.http.post("/api/v1/invitations", json=body)).json()["link"]
+        offered = await acme.app.client().get(
+            "/oauth/invitation", params={"token": token_of(before)}
+        )
+        assert offered.status_code == 200
+        path = f"/api/v1/identity-providers/{acme.provider['id']}"
+        enforced = facts(acme.there.issuer, enforced=True)
+        del enforced["client_secret"]
+        assert (await acme.caller.http.put(path, json=enforced)).status_code == 200
+        for owner in (beta, acme.caller):
+            for email in ("other@acme.test", "Other@ACME.test", "other@acme\u3002test"):
+                answer = await owner.http.post("/api/v1/invitations", json=body | {"email": email})
+                refused = (answer.status_code, answer.json()["code"])
+                assert refused == (409, "identity.domain_enforced"), ascii(email)
+        # One who was invited before learns it before choosing a password, and by sending the form.
+        browser = acme.app.client()
+        page = await browser.get("/oauth/invitation", params={"token": token_of(before)})
+        assert page.status_code == 409
+        assert "sign in with their organisation" in page.text
+        own = {"name": "New", "password": OWN, "again": OWN}
+        answer = await browser.post("/oauth/invitation", data=hidden_fields(offered.text) | own)
+        assert answer.status_code != 200
+        answer = await beta.http.post("/api/v1/invitations", json=body | {"email": "n@beta.test"})
+        assert answer.status_code == 201
 
     async def test_ends_with_the_provider(self, acme):
         http = acme.app.client()
