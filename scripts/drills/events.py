@@ -146,7 +146,18 @@ async def kill_consumers(
     with contextlib.suppress(DrillError):
         await rig.until(all_delivered, _CATCH_UP_SECONDS, f"{NOTED} to be delivered all events")
     seconds = monotonic() - struck
-    answer = (await rig.http.get("/readyz")).json()
+    ready, told = True, ""
+
+    async def told_of() -> bool:
+        nonlocal ready, told
+        answer = (await rig.http.get("/readyz")).json()
+        ready = answer["ready"]
+        told = next(check["detail"] for check in answer["checks"] if check["name"] == "events")
+        return BROKEN in told
+
+    # It counts as failing from the third failure in a row on, and waits between them.
+    with contextlib.suppress(DrillError):
+        await rig.until(told_of, _START_SECONDS, f"{BROKEN} to be told of")
     for each in consumers:
         await _kill(each)
     return EventsReport(
@@ -158,8 +169,8 @@ async def kill_consumers(
         in_the_middle=in_the_middle,
         calls=notes.calls,
         catch_up_seconds=seconds,
-        ready=answer["ready"],
-        told=next(check["detail"] for check in answer["checks"] if check["name"] == "events"),
+        ready=ready,
+        told=told,
     )
 
 
