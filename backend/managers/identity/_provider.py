@@ -32,6 +32,7 @@ from backend.kit.sources import lies_in
 from backend.managers.identity import _oauth
 from backend.managers.identity._accounts import RESET_PATH
 from backend.managers.identity._bounds import held_to, is_over
+from backend.managers.identity._clients import CONSOLE
 from backend.managers.identity._external import EXTERNAL_PATH
 from backend.managers.identity._failures import Failure, FailureAudit, FailureLimits, stranger
 from backend.managers.identity._invitations import INVITATION_PATH
@@ -133,6 +134,7 @@ class OpenIdProvider:
         self._entered: dict[tuple[str, str, str], None] = {}
         self._advertised: dict[str, Any] = {}
         self._policies = policies
+        self._stand_in = CONSOLE
         self.log_ins = LogIns(
             database,
             tenants,
@@ -254,28 +256,35 @@ class OpenIdProvider:
         return snapshot, request
 
     async def _find_client(self, client_id: str) -> ClientSnapshot | None:
-        """The client, unless it is disabled or its tenant gone."""
+        """The client, unless it is disabled or its tenant gone.
+
+        Whoever is unknown costs the same: another client's row stands in, which is read and made
+        use of to the end. The rows alone took so long that they told who is known.
+        """
         if not client_id:
             return None
         async with self._database.read(SystemScope(AUTHENTICATE)) as view:
             row: OauthClient | None = await view.scalar(
-                sa.select(OauthClient).where(OauthClient.client_id == client_id)
+                sa.select(OauthClient)
+                .where(OauthClient.client_id.in_([client_id, self._stand_in]))
+                .order_by((OauthClient.client_id == client_id).desc())
+                .limit(1)
             )
             suspended: TenantSuspendedError | None = None
             try:
-                # Asked for whoever is unknown too: the time of one look more would tell who is.
                 admitted = await self._tenants.lifecycle.admits(
                     view, row.tenant_id if row else uuid7()
                 )
             except TenantSuspendedError as exc:
                 # For whoever shows its secret; till then it is a client as any other.
                 suspended, admitted = exc, True
-            if row is None or row.disabled or is_over(row.expires_at, view.now()) or not admitted:
+            if row is None:
                 return None
             permissions = await self._tenants.roles.permissions_of(
                 view, row.role, tenant_id=row.tenant_id
             )
-        return ClientSnapshot(
+            is_open = not row.disabled and not is_over(row.expires_at, view.now()) and admitted
+        found = ClientSnapshot(
             row.client_id,
             tenant_id=row.tenant_id,
             name=row.name,
@@ -286,6 +295,10 @@ class OpenIdProvider:
             grant_types=row.grant_types,
             suspended=suspended,
         )
+        if row.client_id != client_id:
+            return None
+        self._stand_in = client_id
+        return found if is_open else None
 
     async def _client_failed(
         self, client: ClientSnapshot | None, client_id: str, peer: Peer
