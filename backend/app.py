@@ -26,7 +26,7 @@ from backend.core.cursors import EventConsumer, check_cursors, read_cursors
 from backend.core.database import Database, ReadTx, make_engine
 from backend.core.events import OUTBOX, count_dropped_unread, event_maker
 from backend.core.log import access_logger
-from backend.core.room import CORE_PURGES, House, Room
+from backend.core.room import CORE_PURGES, House, Room, Tick
 from backend.core.signal_log import SignalLog
 from backend.core.signals import PostgresCarrier, Signals, UnixCarrier
 from backend.core.telemetry import Consumer, Telemetry
@@ -112,15 +112,24 @@ class Platform:
                 for tick in room.ticks:
                     if tick.process == process:
                         scheduler.add_job(
-                            tick.run,
+                            _tick,
                             "interval",
                             seconds=tick.seconds,
-                            args=[manager, self.database],
+                            args=[tick, manager, self.database],
                             id=tick.name,
                         )
             scheduler.start()
             stack.callback(scheduler.shutdown, wait=False)
             yield
+
+
+async def _tick(tick: Tick[Any], manager: Any, database: Database) -> None:
+    """Perform a duty once.
+
+    The scheduler awaits only what it sees to be a coroutine function: of a lambda that makes a
+    coroutine it would drop it.
+    """
+    await tick.run(manager, database)
 
 
 def compose(
