@@ -44,7 +44,8 @@ export default function ({ parentElement, data, setTriggerValue }) {
       )
       if (index === 0) cell.scope = "row"
       cell.dataset.label = column.label
-      if (text.length > 28) cell.title = text
+      const title = row[column.title] ?? (text.length > 28 ? text : "")
+      if (title) cell.title = title
       if (text === "–") cell.classList.add("none")
       if (index === 0 && data.opens) {
         const button = element("button", "", text)

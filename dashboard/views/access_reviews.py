@@ -9,7 +9,6 @@ import streamlit as st
 
 from dashboard import pages, state
 from dashboard.client import Api, models
-from dashboard.names import kind_of
 from dashboard.pages import Column, Form, Input, ListPage
 from dashboard.widgets import confirm, markup, problems, table
 
@@ -34,7 +33,7 @@ def detail(review_id: str) -> None:
             "Who held what when the review began",
             (
                 table.Column("name", "Name", "strong"),
-                table.Column("who", "Who"),
+                table.Column("who", "Who", title="subject"),
                 table.Column("role", "Role"),
                 table.Column("last_used_at", "Last used", "time"),
                 table.Column("decision", "Decision", "badge"),
@@ -44,7 +43,8 @@ def detail(review_id: str) -> None:
             [
                 {
                     "name": one.name,
-                    "who": kind_of(one.subject),
+                    "who": session.names.whose(one.subject),
+                    "subject": one.subject,
                     "role": one.role,
                     "last_used_at": markup.when(one.last_used_at),
                     "decision": one.decision or _UNDECIDED,
@@ -90,7 +90,9 @@ def _decide(session: state.Session, review: models.ReviewDetailOut) -> None:
             "Lines",
             list(waiting),
             key=f"review-chosen-{len(waiting)}",
-            format_func=lambda subject: f"{waiting[subject].name} ({waiting[subject].role})",
+            format_func=lambda subject: (
+                f"{waiting[subject].name}, {session.names.whose(subject)} ({waiting[subject].role})"
+            ),
             placeholder="Choose one or several",
         )
         names = ", ".join(waiting[subject].name for subject in chosen)

@@ -135,16 +135,18 @@ def callers(session: state.Session) -> list[tuple[str, str]]:
     """Return who can call in this tenant, by subject and name; as far as one may know them."""
     api = session.api
     found: list[tuple[str, str]] = []
-    for noun, called, permission, fetch in (
-        ("user", "member", "member:read", api.list_members),
-        ("client", "API client", "client:read", api.list_clients),
-        ("api_key", "API key", "api_key:read", api.list_api_keys),
+    for noun, permission, fetch in (
+        ("user", "member:read", api.list_members),
+        ("client", "client:read", api.list_clients),
+        ("api_key", "api_key:read", api.list_api_keys),
     ):
         if session.can(permission):
             key = "client_id" if noun == "client" else "id"
+            subjects = [
+                (f"{noun}:{getattr(one, key)}", one.name) for one in fetch(limit=EXPORT_LIMIT).items
+            ]
             found += [
-                (f"{noun}:{getattr(one, key)}", f"{one.name} ({called})")
-                for one in fetch(limit=EXPORT_LIMIT).items
+                (subject, f"{name} ({session.names.whose(subject)})") for subject, name in subjects
             ]
     return found
 

@@ -9,7 +9,6 @@ import streamlit as st
 
 from dashboard import state
 from dashboard.client import models
-from dashboard.names import kind_of
 from dashboard.views.limits import callers
 from dashboard.widgets import confirm, markup, problems, table
 
@@ -203,14 +202,15 @@ def _touched(session: state.Session, change: _Change) -> None:
         "Who gains and loses what",
         (
             table.Column("name", "Name", "strong"),
-            table.Column("who", "Who"),
+            table.Column("who", "Who", title="subject"),
             table.Column("gains", "Gains"),
             table.Column("loses", "Loses"),
         ),
         [
             {
                 "name": one.name,
-                "who": kind_of(one.subject),
+                "who": state.current().names.whose(one.subject),
+                "subject": one.subject,
                 "gains": _words(one.gains),
                 "loses": _words(one.loses),
             }
@@ -249,7 +249,7 @@ def _who_can(session: state.Session, roles: Sequence[models.RoleOut]) -> None:
                 f"Who can {permission}",
                 (
                     table.Column("name", "Name", "strong"),
-                    table.Column("who", "Who"),
+                    table.Column("who", "Who", title="subject"),
                     table.Column("role", "Role"),
                     table.Column("last_used_at", "Last used", "time"),
                 ),
@@ -292,7 +292,8 @@ def _what_can(session: state.Session) -> None:
 def _holder(one: models.HolderOut) -> Mapping[str, str]:
     return {
         "name": one.name,
-        "who": kind_of(one.subject),
+        "who": state.current().names.whose(one.subject),
+        "subject": one.subject,
         "role": one.role,
         "last_used_at": markup.when(one.last_used_at),
     }

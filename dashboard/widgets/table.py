@@ -19,11 +19,15 @@ Kind = Literal["text", "strong", "code", "badge", "number", "time"]
 
 
 class Column(NamedTuple):
-    """A column: the row's key, what is written above it, and how its cells look."""
+    """A column: the row's key, what is written above it, and how its cells look.
+
+    ``title`` is the row's key of what a resting pointer is told.
+    """
 
     key: str
     label: str
     kind: Kind = "text"
+    title: str = ""
 
 
 _mount: Final = st.components.v2.component(

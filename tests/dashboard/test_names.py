@@ -5,7 +5,16 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from dashboard.names import Names, kind_of
+from dashboard import client
+from dashboard.names import Names
+
+_NOBODY = dict.fromkeys(
+    f"list_{what}"
+    for what in (
+        "members", "clients", "api_keys", "tenants", "users", "platform_clients",
+        "platform_api_keys",
+    )
+)  # fmt: skip
 
 
 def names_of(people: dict[str, str], clock: list[float]) -> tuple[Names, list[float]]:
@@ -13,12 +22,13 @@ def names_of(people: dict[str, str], clock: list[float]) -> tuple[Names, list[fl
 
     def fetch(**_):
         asked.append(clock[0])
-        items = [SimpleNamespace(id=key, name=name) for key, name in people.items()]
+        items = [
+            SimpleNamespace(id=key, name=name, email=f"{key}@acme.example")
+            for key, name in people.items()
+        ]
         return SimpleNamespace(items=items, next_cursor=None)
 
-    api: Any = SimpleNamespace(
-        list_members=fetch, list_clients=None, list_api_keys=None, list_tenants=None
-    )
+    api: Any = SimpleNamespace(**_NOBODY | {"list_members": fetch})
     return Names(api, frozenset({"member:read"}), lambda: clock[0]), asked
 
 
@@ -45,9 +55,53 @@ class TestNamesOf:
         assert [names.of(f"user:{n}") for n in range(2, 9)] == [f"user:{n}" for n in range(2, 9)]
         assert asked == [0.0]
 
+    def test_reads_a_long_list_to_its_bound(self):
+        pages_asked = []
 
-class TestKindOf:
+        def fetch(*, cursor, limit):
+            pages_asked.append(cursor)
+            items = [SimpleNamespace(id="1", name="Ada")] * limit
+            return SimpleNamespace(items=items, next_cursor="more")
+
+        api: Any = SimpleNamespace(**_NOBODY | {"list_members": fetch})
+        assert Names(api, frozenset({"member:read"})).of("user:9") == "user:9"
+        assert len(pages_asked) == 1000 // client.EXPORT_LIMIT
+
+    def test_leaves_what_it_may_not_know(self):
+        names, _ = names_of({}, [0.0])
+        assert names.of("system") == "the platform"
+        assert names.of("client:1") == "client:1"
+
+
+class TestWhose:
     def test_tells_two_of_one_name_apart(self):
-        assert kind_of("user:0199c0de-0000-7000-8000-0000000abcde") == "Person …0abcde"
-        assert kind_of("client:es_123456") == "API client …123456"
-        assert kind_of("system") == "system"
+        names, _ = names_of({"1": "Ada", "2": "Ada"}, [0.0])
+        assert names.of("user:1") == names.of("user:2") == "Ada"
+        assert names.whose("user:1") == "1@acme.example"
+        assert names.whose("user:2") == "2@acme.example"
+
+    def test_says_what_it_is_where_there_is_no_address(self):
+        names, _ = names_of({}, [0.0])
+        found = [names.whose(one) for one in ("user:9", "client:es_1", "api_key:1", "system")]
+        assert found == ["Person", "API client", "API key", "system"]
+
+    def test_knows_people_of_the_platform_behind_those_of_the_tenant(self):
+        asked: list[str] = []
+
+        def fetch(noun: str, *items: SimpleNamespace):
+            def read(**_):
+                asked.append(noun)
+                return SimpleNamespace(items=items, next_cursor=None)
+
+            return read
+
+        ada, eve = (
+            SimpleNamespace(id=name, name=name, email=f"{name}@acme.example")
+            for name in ("ada", "eve")
+        )
+        api: Any = SimpleNamespace(**_NOBODY)
+        api.list_members, api.list_users = fetch("member", ada), fetch("user", eve, ada)
+        names = Names(api, frozenset({"member:read", "platform:read"}))
+        assert (names.of("user:ada"), asked) == ("ada", ["member"])
+        assert (names.of("user:eve"), asked) == ("eve", ["member", "user"])
+        assert names.whose("user:eve") == "eve@acme.example"

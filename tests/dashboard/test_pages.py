@@ -9,9 +9,8 @@ import msgspec
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import client, pages, state
+from dashboard import pages, state
 from dashboard.client import Api, models
-from dashboard.names import Names
 from tests.dashboard.conftest import VIC
 
 NOTHING: dict[str, Any] = {"body": models.MemberPatch, "call": Api.set_member_role, "said": ""}
@@ -141,7 +140,10 @@ class TestNames:
         assert not platform.called("GET", "clients")
 
     def test_are_no_reason_for_a_page_to_fail(self, visit, platform):
-        platform.wire.fail("GET", "/api/v1/members", 503, "unavailable", "The database is away.")
+        for path in ("members", "platform/users"):
+            platform.wire.fail(
+                "GET", f"/api/v1/{path}", 503, "unavailable", "The database is away."
+            )
         screen = visit("audit")
         assert screen.rows("audit")[0]["actor"].startswith("user:")
         assert "es-problem" not in screen.markup
@@ -153,40 +155,3 @@ class TestNames:
         assert "Created by First admin (user:" in screen.text
         email = platform.items("emails")[0]
         assert "Created by First admin" in visit("emails", id=email["id"]).text
-
-
-class TestNamesOf:
-    def test_asks_again_for_somebody_new_after_a_minute_and_not_before(self):
-        now, people = [0.0], [SimpleNamespace(id="1", name="Ada")]
-        asked = []
-
-        def list_members(**_):
-            asked.append(now[0])
-            return SimpleNamespace(items=list(people), next_cursor=None)
-
-        api: Any = SimpleNamespace(
-            list_members=list_members, list_clients=None, list_api_keys=None, list_tenants=None
-        )
-        names = Names(api, {"member:read"}, lambda: now[0])
-        assert (names.of("user:1"), names.of("user:2")) == ("Ada", "user:2")
-        people.append(SimpleNamespace(id="2", name="Grace"))
-        assert names.of("user:2") == "user:2"
-        now[0] = 61
-        assert names.of("user:2") == "Grace"
-        assert asked == [0, 61]
-        assert names.of("system") == "the platform"
-        assert names.of("client:1") == "client:1"
-
-    def test_reads_a_long_list_to_its_bound(self):
-        pages_asked = []
-
-        def list_members(*, cursor, limit):
-            pages_asked.append(cursor)
-            items = [SimpleNamespace(id="1", name="Ada")] * limit
-            return SimpleNamespace(items=items, next_cursor="more")
-
-        api: Any = SimpleNamespace(
-            list_members=list_members, list_clients=None, list_api_keys=None, list_tenants=None
-        )
-        assert Names(api, {"member:read"}).of("user:9") == "user:9"
-        assert len(pages_asked) == 1000 // client.EXPORT_LIMIT

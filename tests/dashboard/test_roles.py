@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.dashboard.conftest import VIC
+from tests.dashboard.conftest import ADA, VIC
 
 pytestmark = pytest.mark.page
 
@@ -53,7 +53,8 @@ class TestEditor:
         screen.app.checkbox(key="roles-billing-1-job:read").uncheck()
         screen.press("Show the difference")
         (row,) = screen.rows("roles-touched")
-        assert (row["name"], row["gains"], row["loses"]) == ("Vic Viewer", "–", "job:read")
+        assert (row["name"], row["who"]) == ("Vic Viewer", VIC)
+        assert (row["gains"], row["loses"]) == ("–", "job:read")
         screen.click("roles-no")
         assert "what changes" not in screen.text
         assert platform.get("roles/billing")["version"] == 1
@@ -82,7 +83,8 @@ class TestWhoCan:
     def test_names_them(self, visit):
         screen = visit("roles")
         screen.app.selectbox(key="roles-who-can").select("owner:write").run()
-        assert [row["name"] for row in screen.rows("roles-holders")] == ["First admin"]
+        (row,) = screen.rows("roles-holders")
+        assert (row["name"], row["who"]) == ("First admin", ADA)
 
 
 class TestWhatCan:
