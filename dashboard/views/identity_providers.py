@@ -178,7 +178,9 @@ def _form(now: models.IdentityProviderOut | None) -> None:
             "It asks for a second factor itself", now is not None and now.second_factor
         )
         enforced = st.checkbox(
-            "Nobody of the domain logs in with a password", now is not None and now.enforced
+            "Nobody of the domain logs in with a password",
+            now is not None and now.enforced,
+            help="Log-ins that passwords opened there end at once, your own as well.",
         )
         disabled = st.checkbox("Disabled", now is not None and now.disabled)
         with st.container(horizontal=True):

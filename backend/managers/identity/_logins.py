@@ -18,6 +18,7 @@ from backend.managers.identity._devices import KnownDevices, account_of
 from backend.managers.identity._failures import Failure, FailureAudit, FailureLimits, stranger
 from backend.managers.identity._password import MAX_PASSWORD_BYTES, verify_password
 from backend.managers.identity._policies import LoginPolicies, has_second_factor
+from backend.managers.identity._providers import IdentityProviders
 from backend.managers.identity._totp import SECOND_FACTOR_METHODS, SecondFactors, new_secret
 from backend.managers.identity.errands import AUTHENTICATE
 from backend.managers.identity.errors import (
@@ -113,6 +114,7 @@ class LogIns:
         security: SecurityManager,
         second_factors: SecondFactors,
         policies: LoginPolicies,
+        providers: IdentityProviders,
         limits: FailureLimits,
         failures: FailureAudit,
     ) -> None:
@@ -121,6 +123,7 @@ class LogIns:
         self._security = security
         self._second_factors = second_factors
         self._policies = policies
+        self._providers = providers
         self._devices = KnownDevices(database, security, tenants)
         self._settings = settings
         self._limits = limits
@@ -210,8 +213,12 @@ class LogIns:
         scope = SystemScope(AUTHENTICATE, actor=f"user:{user.id}", request_id=peer.request_id)
         async with self._database.transaction(scope) as tx:
             # It took a while to look at the password, and somebody may have set another meanwhile:
-            # that ends all log-ins of the old one, and this would be one that it has not seen.
-            if encoded is not None and not await self._tenants.has_password(tx, user.id, encoded):
+            # that ends all log-ins of the old one, and this would be one that it has not seen. So
+            # does a provider that has become the only way in.
+            if encoded is not None and (
+                not await self._tenants.has_password(tx, user.id, encoded)
+                or await self._providers.find_enforced(tx, user.email)
+            ):
                 raise LoginRefusedError
             if not has_second_factor(methods):
                 enrolled = await self._second_factors.is_enrolled(tx, user.id)

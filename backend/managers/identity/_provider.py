@@ -39,6 +39,7 @@ from backend.managers.identity._invitations import INVITATION_PATH
 from backend.managers.identity._logins import LogIn, LogIns, Peer
 from backend.managers.identity._oauth import Answer, ClientSnapshot, Person, Server, Snapshot
 from backend.managers.identity._policies import LoginPolicies, has_second_factor
+from backend.managers.identity._providers import IdentityProviders
 from backend.managers.identity._tokens import (
     IdClaims,
     KeyStore,
@@ -122,6 +123,7 @@ class OpenIdProvider:
         security: SecurityManager,
         second_factors: SecondFactors,
         policies: LoginPolicies,
+        providers: IdentityProviders,
         limits: FailureLimits,
         failures: FailureAudit,
     ) -> None:
@@ -142,6 +144,7 @@ class OpenIdProvider:
             security=security,
             second_factors=second_factors,
             policies=policies,
+            providers=providers,
             limits=limits,
             failures=failures,
         )

@@ -30,12 +30,13 @@ from backend.managers.identity.models import (
     PendingLogIn,
 )
 from backend.managers.security import SecurityManager
-from backend.managers.tenant import PRINCIPALS, Roles, email_domain
+from backend.managers.tenant import PRINCIPALS, TenantManager, email_domain
 
 PROOF_LABEL: Final = "_email-sender"
 _PROOF: Final = "email-sender-domain="
 _OWNER: Final = "owner"
 _CLAIMED: Final = "claimed"
+_AT_ONCE: Final = 500
 _DOMAIN: Final = re.compile(r"(?=.{4,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}")
 
 
@@ -84,12 +85,13 @@ class IdentityProviders:
     def __init__(
         self,
         security: SecurityManager,
-        roles: Roles,
+        tenants: TenantManager,
         outbound: Outbound,
         external: ExternalProviders,
     ) -> None:
         self._security = security
-        self._roles = roles
+        self._tenants = tenants
+        self._roles = tenants.roles
         self._outbound = outbound
         self._external = external
 
@@ -171,6 +173,7 @@ class IdentityProviders:
         """Replace what is said of a provider; another domain has to be proven anew.
 
         With another issuer or client, or disabled, it is another provider: log-ins through it end.
+        Enforced for a domain that is its own, it ends the log-ins that passwords opened there.
 
         Raises:
             ProviderNotFoundError: There is none.
@@ -185,11 +188,13 @@ class IdentityProviders:
         if values["domain"] != row.domain:
             row.domain_state, row.domain_token = _CLAIMED, secrets.token_urlsafe(24)
         if facts.disabled or (facts.issuer, facts.client_id) != (row.issuer, row.client_id):
-            await self._end_log_ins(tx, row.id)
+            await self._forget_answers(tx, row.id)
+            await self._end_log_ins(tx, "provider_id", [row.id])
         for name, value in values.items():
             setattr(row, name, value)
         if client_secret is not None:
             row.sealed_secret = await self._sealed(tx, row.id, client_secret)
+        await self._end_passwords(tx, row)
         self._told(tx, "identity_provider.changed", row)
         return self._shown(row)
 
@@ -202,7 +207,8 @@ class IdentityProviders:
         """
         row = await self._row(tx, provider_id, lock=True)
         await self._refuse_higher(tx, row, remover)
-        await self._end_log_ins(tx, row.id)
+        await self._forget_answers(tx, row.id)
+        await self._end_log_ins(tx, "provider_id", [row.id])
         await tx.session.delete(row)
         self._told(tx, "identity_provider.deleted", row)
 
@@ -247,6 +253,8 @@ class IdentityProviders:
     ) -> IdentityProvider:
         """Have the provider speak for its domain from now on.
 
+        An enforced one ends the log-ins that passwords opened there.
+
         Args:
             provider_id: Which.
             state: ``proven`` by DNS, or ``confirmed`` by the platform.
@@ -267,6 +275,7 @@ class IdentityProviders:
                 await tx.session.flush()
         except Integrity as exc:
             raise DomainTakenError from exc
+        await self._end_passwords(tx, row)
         target = f"identity_provider:{row.id}"
         tx.audit(f"domain.{state}", target, tenant_id=row.tenant_id, domain=row.domain)
         tx.emit("domain.taken", target, tenant_id=row.tenant_id, domain=row.domain, by=state)
@@ -289,14 +298,19 @@ class IdentityProviders:
         )
         return self._shown(row) if row is not None else None
 
+    async def find_enforced(self, tx: ReadTx, email: str) -> IdentityProvider | None:
+        """The provider but for which nobody with this address logs in."""
+        found = await self.find_by_email(tx, email)
+        return found if found is not None and found.enforced else None
+
     async def refuse_enforced(self, tx: ReadTx, email: str) -> None:
         """Refuse an address that nobody logs in with here by a password.
 
         Raises:
             DomainEnforcedError: A provider speaks for its domain, and is enforced.
         """
-        found = await self.find_by_email(tx, email)
-        if found is not None and found.enforced:
+        found = await self.find_enforced(tx, email)
+        if found is not None:
             raise DomainEnforcedError(
                 f"People of {found.domain} sign in with their organisation's own provider, which "
                 "lets them into its tenant alone; for another, use an address of another domain"
@@ -383,16 +397,31 @@ class IdentityProviders:
             raise ProviderNotFoundError
         return row
 
-    async def _end_log_ins(self, tx: Tx, provider_id: str) -> None:
-        for model in (ExternalLogInRow, PendingLogIn):
-            await tx.execute(
-                sa.delete(model)
-                .where(model.provider_id == provider_id)
-                .execution_options(synchronize_session=False)
-            )
+    async def _forget_answers(self, tx: Tx, provider_id: str) -> None:
+        """Take no answer to what it was asked before."""
+        await tx.execute(
+            sa.delete(ExternalLogInRow)
+            .where(ExternalLogInRow.provider_id == provider_id)
+            .execution_options(synchronize_session=False)
+        )
+
+    async def _end_passwords(self, tx: Tx, row: IdentityProviderRow) -> None:
+        """End what passwords opened that open nothing any more, or would open it half done."""
+        if row.domain is None or row.domain_state == _CLAIMED or row.disabled or not row.enforced:
+            return
+        people = await self._tenants.hold_logins_of(tx, row.domain)
+        for first in range(0, len(people), _AT_ONCE):
+            await self._end_log_ins(tx, "user_id", people[first : first + _AT_ONCE])
+
+    async def _end_log_ins(self, tx: Tx, of: str, keys: Sequence[str]) -> None:
+        await tx.execute(
+            sa.delete(PendingLogIn)
+            .where(getattr(PendingLogIn, of).in_(keys))
+            .execution_options(synchronize_session=False)
+        )
         ended = await tx.execute(
             sa.delete(BrowserSession)
-            .where(BrowserSession.provider_id == provider_id)
+            .where(getattr(BrowserSession, of).in_(keys))
             .returning(BrowserSession.id, BrowserSession.user_id)
             .execution_options(synchronize_session=False)
         )

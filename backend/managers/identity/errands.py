@@ -58,8 +58,12 @@ _PROVIDERS: Final = tables_of(IdentityProviderRow, ExternalLogInRow, PendingLogI
 PROVIDERS: Final = Errand("identity.providers", _PROVIDERS | PEOPLE | SEALING, confined=True)
 """One tenant's identity providers, and the log-ins that end with them."""
 
-DOMAINS: Final = Errand("identity.domains", tables_of(IdentityProviderRow), of_platform=True)
-"""Confirming that a provider speaks for a mail domain."""
+DOMAINS: Final = Errand(
+    "identity.domains",
+    tables_of(IdentityProviderRow, PendingLogIn, BrowserSession) | PEOPLE,
+    of_platform=True,
+)
+"""Confirming that a provider speaks for a mail domain, and the log-ins that end with it."""
 
 RETENTION: Final = Errand(
     "identity.retention",

@@ -148,6 +148,13 @@ class IdentityManager:
             model=OauthClient,
             named_by=OauthClient.client_id,
         )
+        external = ExternalProviders(
+            outbound,
+            issuer=settings.issuer,
+            allow_private=settings.allow_private_providers,
+            monotonic=monotonic,
+        )
+        self.providers = IdentityProviders(security, tenants, outbound, external)
         self.provider = OpenIdProvider(
             database,
             tenants,
@@ -156,16 +163,10 @@ class IdentityManager:
             security=security,
             second_factors=self.second_factors,
             policies=self.policies,
+            providers=self.providers,
             limits=limits,
             failures=self.failures,
         )
-        external = ExternalProviders(
-            outbound,
-            issuer=settings.issuer,
-            allow_private=settings.allow_private_providers,
-            monotonic=monotonic,
-        )
-        self.providers = IdentityProviders(security, tenants.roles, outbound, external)
         self.external_log_ins = ExternalLogIns(
             database,
             tenants,

@@ -1,6 +1,6 @@
 """Rules for tenants, the people in them and what their roles permit."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -315,6 +315,23 @@ class TenantManager:
             )
         )
         return (user_of(row), row.password_hash) if row else None
+
+    async def hold_logins_of(self, tx: Tx, domain: str) -> Sequence[str]:
+        """The ids of all who log in here with an address of a mail domain, given in ASCII.
+
+        Until ``tx`` ends none of them gets in by a password: :meth:`has_password` waits for that.
+        """
+        ends = (f"@{domain}", f"@{domain}.")
+        found: Sequence[str] = await tx.scalars(
+            sa.select(UserRow.id)
+            .where(
+                UserRow.issuer == LOCAL_ISSUER,
+                sa.or_(*(UserRow.subject.endswith(end, autoescape=True) for end in ends)),
+            )
+            .order_by(UserRow.id)
+            .with_for_update()
+        )
+        return found
 
     async def rename_user(self, tx: Tx, user_id: str, name: str) -> User:
         """Give a person another name.

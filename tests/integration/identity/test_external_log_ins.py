@@ -1,10 +1,12 @@
 """A tenant's own OpenID provider: honest log-ins, and everything that a dishonest one may try."""
 
+import asyncio
 import base64
 import hashlib
 import json
 import re
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
@@ -14,14 +16,24 @@ from joserfc import jwt
 from joserfc.jwk import OctKey
 
 from backend.app import compose, create_app
-from backend.core.context import SystemScope
+from backend.core.audit import AuditRecord
+from backend.core.context import Scope, SystemScope
 from backend.kit.outbound import OutboundSettings
 from backend.managers.gateway import GatewaySettings
-from backend.managers.identity import ACCOUNT, PROVIDERS, IdentityManager, IdentitySettings
+from backend.managers.identity import (
+    ACCOUNT,
+    PROVIDERS,
+    IdentityManager,
+    IdentitySettings,
+)
+from backend.managers.identity._logins import Peer
+from backend.managers.identity.errands import DOMAINS
+from backend.managers.identity.errors import LoginRefusedError
 from backend.managers.identity.models import (
     BrowserSession,
     ExternalLogInRow,
     IdentityProviderRow,
+    PendingLogIn,
 )
 from backend.managers.tenant import TenantManager, hash_password
 from backend.managers.tenant.models import MembershipRow, UserRow
@@ -111,6 +123,40 @@ async def logs_in(app, email, password):
     form = hidden_fields(page.text) | {"email": email, "password": password}
     answer = await http.post("/oauth/login", data=form)
     return answer.status_code == 303 and "email_sender_session" in http.cookies
+
+
+async def opens(app, token):
+    """Whether an access token is good for anything."""
+    api = app.client(Authorization=f"Bearer {token}")
+    return (await api.get("/api/v1/me")).status_code == 200
+
+
+async def with_password(acme, email):
+    """A member who is logged in with a password, and half logged in elsewhere; and their token."""
+    app, tenant = acme.app, acme.caller.tenant
+    tenants, database = app.platform.of(TenantManager), app.platform.database
+    async with database.transaction(SystemScope(EVERYTHING)) as tx:
+        user = await tenants.create_user(
+            tx, email=email, name="A", password_hash=hash_password(PASSWORD)
+        )
+        tx.session.add(
+            PendingLogIn(
+                token_hash=user.id.encode(),
+                user_id=user.id,
+                methods=["pwd"],
+                expires_at=tx.now() + timedelta(minutes=5),
+            )
+        )
+    async with database.transaction(Scope("test", tenant.id)) as tx:
+        await tenants.add_member(
+            tx, tenant_id=tenant.id, user_id=user.id, role="viewer", granter=None
+        )
+    http = app.client()
+    page = await http.get((await http.get(AUTHORIZE)).headers["location"])
+    form = hidden_fields(page.text) | {"email": email, "password": PASSWORD}
+    assert (await http.post("/oauth/login", data=form)).status_code == 303
+    given, _ = await acme.token(http, tenant)
+    return user, given.json()["access_token"]
 
 
 class Acme:
@@ -439,6 +485,70 @@ class TestSigningIn:
             assert await providers.stop_enforcing(tx) == ["Acme"]
         answer = await http.post("/oauth/login", data=form | {"password": OWN})
         assert answer.status_code == 303
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("begins", ["enforced", "proven", "confirmed", "enabled"])
+    async def test_enforcing_ends_what_passwords_opened_there(self, acme, names, begins):
+        app, http = acme.app, acme.caller.http
+        path = f"/api/v1/identity-providers/{acme.provider['id']}"
+
+        async def put(**more):
+            body = facts(acme.there.issuer, **more)
+            del body["client_secret"]
+            answer = await http.put(path, json=body)
+            assert answer.status_code == 200, answer.text
+            return answer.json()
+
+        claimed = acme.provider
+        if begins in {"proven", "confirmed"}:
+            await put(enforced=True, domain="other.test")
+            claimed = await put(enforced=True)
+            assert claimed["domain_state"] == "claimed"
+        elif begins == "enabled":
+            await put(enforced=True, disabled=True)
+        tokens, people = {}, {}
+        for email in ("ada@acme.test", "eve@not-acme.test", "max@sub.acme.test"):
+            user, tokens[email] = await with_password(acme, email)
+            people[email] = user.id
+        if begins == "enforced":  # While the provider is one way in of two.
+            browser = app.client()
+            await acme.sign_in(browser)
+            tokens["through"] = (await acme.token(browser))[0].json()["access_token"]
+        async with AsyncExitStack() as stack:
+            peer_platform = compose(app.platform.settings)
+            peer = create_app(peer_platform)
+            other = App(peer_platform, peer)
+            stack.push_async_callback(other.aclose)
+            plane = peer.control_plane
+            await stack.enter_async_context(plane.router.lifespan_context(plane))
+            for token in tokens.values():
+                assert await opens(app, token)
+                assert await opens(other, token)
+            if begins == "proven":
+                await prove(names, http, claimed)
+            elif begins == "confirmed":
+                providers = app.platform.of(IdentityManager).providers
+                async with app.platform.database.transaction(SystemScope(DOMAINS)) as tx:
+                    await providers.take_domain(tx, acme.provider["id"], state="confirmed")
+            else:
+                await put(enforced=True)
+            assert not await opens(app, tokens["ada@acme.test"])
+            # By the signal: without one it takes five seconds.
+            async with asyncio.timeout(3):
+                while await opens(other, tokens["ada@acme.test"]):
+                    await asyncio.sleep(0.02)
+            for email in tokens.keys() - {"ada@acme.test"}:
+                assert await opens(app, tokens[email]), email
+        half_way = {one.user_id for one in await acme.rows(PendingLogIn)}
+        assert half_way == set(people.values()) - {people["ada@acme.test"]}
+        ended = [one for one in await acme.rows(AuditRecord) if one.action == "session.ended"]
+        assert [one.target for one in ended] == [f"user:{people['ada@acme.test']}"]
+        # Whose password was being looked at meanwhile gets in as little.
+        log_ins = app.platform.of(IdentityManager).provider.log_ins
+        asking = Peer("192.0.2.1", "")
+        with pytest.raises(LoginRefusedError):
+            await log_ins.start("ada@acme.test", PASSWORD, replaces=None, peer=asking)
+        await log_ins.start("eve@not-acme.test", PASSWORD, replaces=None, peer=asking)
 
     @pytest.mark.slow
     async def test_nobody_is_invited_who_could_not_come_back(self, acme):
