@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from dashboard.widgets import markup
 from tests.dashboard.conftest import VIC
 
 pytestmark = pytest.mark.page
@@ -23,6 +26,20 @@ class TestReviews:
         (row,) = visit("access_reviews").rows("access-reviews")
         assert (row["name"], row["state"]) == ("First quarter", "open")
         assert row["undecided"] == str(review["undecided"])
+
+    @pytest.mark.parametrize("zone", ["America/St_Johns", "Asia/Kolkata"])
+    def test_are_due_when_the_day_ends_where_one_is(self, visit, platform, monkeypatch, zone):
+        monkeypatch.setattr(markup, "zone", lambda: ZoneInfo(zone))
+        screen = visit("access_reviews").click("access-reviews-new")
+        screen.app.text_input(key="access-reviews-new-name").set_value("Day")
+        day = (datetime.now(UTC) + timedelta(days=30)).date()
+        screen.app.date_input(key="access-reviews-new-due-at").set_value(day)
+        screen.press("Begin access review")
+        (review,) = platform.items("access-reviews")
+        end = datetime.combine(day, time(23, 59, 59), ZoneInfo(zone))
+        assert datetime.fromisoformat(review["due_at"]) == end
+        (row,) = screen.rows("access-reviews")
+        assert row["due_at"] == f"{day} 23:59:59"
 
     def test_take_away_what_was_chosen_and_keep_the_rest(self, visit, platform):
         review = begun(platform)

@@ -12,8 +12,10 @@ import csv
 import os
 import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -89,12 +91,13 @@ def enter(browser: Browser, console_target: Target, screenshots: Path) -> Iterat
     """Open a browser window: ``enter("dark")``; it must have nothing to complain about."""
     visitors: list[Visitor] = []
 
-    def go(scheme: str = "light", *, phone: bool = False) -> Visitor:
+    def go(scheme: str = "light", *, phone: bool = False, zone: str = "UTC") -> Visitor:
         context = browser.new_context(
             color_scheme="dark" if scheme == "dark" else "light",
             viewport={"width": 390, "height": 844} if phone else {"width": 1280, "height": 900},
             is_mobile=phone,
             has_touch=phone,
+            timezone_id=zone,
         )
         visitor = Visitor(context.new_page(), console_target, screenshots, scheme)
         visitors.append(visitor)
@@ -241,6 +244,27 @@ class TestLooks:
             wide = "document.documentElement.scrollWidth > window.innerWidth"
             assert not visitor.page.evaluate(wide), f"{name} is wider than the screen"
         assert visitor.external == []
+
+
+class TestLocalTime:
+    """Half-hour zones on both sides of Greenwich, one with summer time: nothing rounds to hours."""
+
+    @pytest.mark.parametrize("zone", ["America/St_Johns", "Asia/Kolkata"])
+    def test_is_that_of_the_persons_own_clock(self, enter: Enter, zone: str):
+        seen = {}
+        for place in ("UTC", zone):
+            visitor = enter(zone=place).log_in()
+            visitor.open("Audit")
+            rows = visitor.page.get_by_role("table").get_by_role("row")
+            expect(rows.nth(1)).to_be_visible()
+            cells = [row.split("\t") for row in rows.all_inner_texts()[1:]]
+            seen[place] = {row[2]: datetime.fromisoformat(row[1]) for row in cells}
+            visitor.page.screenshot(path=visitor.shots / f"audit-{place.replace('/', '-')}.png")
+        both = seen["UTC"].keys() & seen[zone].keys()
+        assert len(both) > 3
+        for seq in both:
+            there = seen["UTC"][seq].replace(tzinfo=UTC).astimezone(ZoneInfo(zone))
+            assert seen[zone][seq] == there.replace(tzinfo=None)
 
 
 class TestLogin:
