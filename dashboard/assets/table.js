@@ -33,8 +33,34 @@ export default function ({ parentElement, data, setTriggerValue }) {
   const thead = withRole(element("thead"), "rowgroup")
   thead.append(head)
 
-  const body = withRole(element("tbody"), "rowgroup")
+  const bodies = []
+  const begin = (name) => {
+    const body = withRole(element("tbody"), "rowgroup")
+    bodies.push(body)
+    if (!name) return body
+    const many = data.rows.filter((row) => row[data.group] === name).length
+    const button = element("button", "", `${name} (${many})`)
+    const fold = (folded) => {
+      body.classList.toggle("folded", folded)
+      button.setAttribute("aria-expanded", String(!folded))
+    }
+    button.type = "button"
+    button.addEventListener("click", () => fold(!body.classList.contains("folded")))
+    fold(matchMedia("(max-width: 40rem)").matches)
+    const cell = withRole(element("th"), "rowheader")
+    cell.colSpan = data.columns.length
+    cell.scope = "rowgroup"
+    cell.append(button)
+    const line = withRole(element("tr", "group"), "row")
+    line.append(cell)
+    body.append(line)
+    return body
+  }
+  let body
+  let named
   for (const row of data.rows) {
+    const name = row[data.group] ?? ""
+    if (!body || name !== named) body = begin((named = name))
     const line = withRole(element("tr", data.opens ? "opens" : ""), "row")
     data.columns.forEach((column, index) => {
       const text = row[column.key] ?? ""
@@ -61,7 +87,8 @@ export default function ({ parentElement, data, setTriggerValue }) {
     if (data.opens) line.addEventListener("click", () => setTriggerValue("opened", row.id))
     body.append(line)
   }
-  table.append(thead, body)
+  if (!body) begin("")
+  table.append(thead, ...bodies)
   wrap.append(table)
   if (before) before.replaceWith(wrap)
   else parentElement.append(wrap)

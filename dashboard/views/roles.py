@@ -50,6 +50,11 @@ def _grantable(roles: Iterable[models.RoleOut]) -> list[str]:
     return sorted({name for role in roles for name in role.permissions})
 
 
+def _noun(permission: str) -> str:
+    """Return what a permission is about, in words."""
+    return permission.partition(":")[0].replace("_", " ")
+
+
 def _grid(roles: Sequence[models.RoleOut]) -> None:
     columns = [
         table.Column("permission", "Permission", "strong"),
@@ -59,6 +64,7 @@ def _grid(roles: Sequence[models.RoleOut]) -> None:
     rows = [
         {
             "permission": permission,
+            "noun": _noun(permission),
             **{
                 f"role-{name}": _HELD if permission in permissions else markup.NONE
                 for name, permissions in held.items()
@@ -66,7 +72,7 @@ def _grid(roles: Sequence[models.RoleOut]) -> None:
         }
         for permission in _grantable(roles)
     ]
-    table.draw("roles-grid", "Permissions by role", columns, rows)
+    table.draw("roles-grid", "Permissions by role", columns, rows, group="noun")
 
 
 # --- the editor -----------------------------------------------------------------------------
@@ -127,10 +133,10 @@ def _form(
         chosen: list[str] = []
         by_noun: dict[str, list[str]] = {}
         for permission in _grantable(roles):
-            by_noun.setdefault(permission.partition(":")[0], []).append(permission)
+            by_noun.setdefault(_noun(permission), []).append(permission)
         for noun, permissions in by_noun.items():
             with st.container(gap="xxsmall"):
-                markup.label(noun.replace("_", " "))
+                markup.label(noun)
                 with st.container(horizontal=True):
                     chosen += [
                         permission

@@ -44,6 +44,7 @@ def draw(
     rows: Sequence[Mapping[str, str]],
     *,
     opens: bool = False,
+    group: str = "",
 ) -> str | None:
     """Draw the table and return the id of the row that was just opened.
 
@@ -53,6 +54,8 @@ def draw(
         columns: Left to right; the first one is the row's heading and holds the opening button.
         rows: Text by column key; ``id`` names the row when ``opens``.
         opens: Whether rows can be opened. The id is returned once.
+        group: The row's key of what rows in a row have in common. Each group has a heading that
+            folds it; on a phone all begin folded.
     """
     tones = {
         row[column.key]: theme.look(row[column.key]).tone
@@ -65,6 +68,7 @@ def draw(
         data={
             "caption": caption,
             "opens": opens,
+            "group": group,
             "columns": [column._asdict() for column in columns],
             "rows": [dict(row) for row in rows],
             "tones": tones,

@@ -246,6 +246,38 @@ class TestLooks:
         assert visitor.external == []
 
 
+class TestPhone:
+    def test_shows_the_roles_folded_by_what_they_are_about(self, enter: Enter):
+        visitor = enter(phone=True).log_in()
+        page = visitor.page
+        page.goto(f"{visitor.target.url}/roles")
+        visitor.expect_page("Roles")
+        grid = page.get_by_role("table", name="Permissions by role")
+        row = grid.get_by_role("rowheader", name="email:read", exact=True)
+        head = grid.get_by_role("button", name=re.compile(r"^email \(\d+\)$"))
+        expect(head).to_have_attribute("aria-expanded", "false")
+        expect(row).to_be_hidden()
+        # All of it is three screens at most.
+        assert page.evaluate("element => element.offsetHeight", grid.element_handle()) < 3 * 844
+        head.tap()
+        expect(row).to_be_visible()
+        visitor.check_accessibility("roles unfolded on a phone")
+        head.scroll_into_view_if_needed()
+        page.screenshot(path=visitor.shots / "roles-unfolded-phone.png")
+        head.tap()
+        expect(row).to_be_hidden()
+
+    def test_folds_nothing_on_a_desk_until_asked(self, enter: Enter):
+        visitor = enter().log_in()
+        visitor.open("Roles")
+        grid = visitor.page.get_by_role("table", name="Permissions by role")
+        row = grid.get_by_role("rowheader", name="email:read", exact=True)
+        head = grid.get_by_role("button", name=re.compile(r"^email \(\d+\)$"))
+        expect(row).to_be_visible()
+        head.press("Enter")
+        expect(row).to_be_hidden()
+
+
 class TestLocalTime:
     """Half-hour zones on both sides of Greenwich, one with summer time: nothing rounds to hours."""
 

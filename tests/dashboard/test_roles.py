@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from tests.dashboard.conftest import ADA, VIC
@@ -24,6 +26,12 @@ class TestGrid:
         assert (rows["owner:write"]["role-owner"], rows["owner:write"]["role-admin"]) == (
             "yes", "–",
         )  # fmt: skip
+
+    def test_has_what_belongs_together_in_a_row(self, visit):
+        nouns = [row["noun"] for row in visit("roles").rows("roles-grid")]
+        heads = [noun for noun, _ in itertools.groupby(nouns)]
+        assert len(heads) == len(set(heads)) < len(nouns)
+        assert "api key" in heads
 
     def test_is_all_that_a_viewer_has(self, visit):
         screen = visit("roles", person=VIC)
