@@ -1,9 +1,9 @@
-"""pytest plugin: ``--near REVISION`` runs what has changed since, and a third of the rest.
+"""pytest plugin: ``--near REVISION`` runs what has changed since, and a quarter of the rest.
 
 For the inner loop. A room is the tests' own folder below ``tests/integration`` and what of the
 backend has its name; a change of what all rooms stand on is near everything. What is quick anyway,
-the tests of units and contracts, always runs. The third is always the same one, so that what failed
-fails again.
+the tests of units and contracts, always runs. The quarter is always the same one, so that what
+failed fails again.
 """
 
 import subprocess
@@ -26,16 +26,16 @@ ELSEWHERE = (
 )
 """What no test of a room depends on."""
 
-_SHARE = 3
+_SHARE = 4
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """``--near REVISION``."""
-    parser.addoption("--near", metavar="REVISION", help="a third of the rooms unchanged since")
+    parser.addoption("--near", metavar="REVISION", help="a quarter of the rooms unchanged since")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out two thirds of the rooms that nobody touched."""
+    """Leave out three quarters of the rooms that nobody touched."""
     revision = config.getoption("--near")
     if revision is None:
         return

@@ -32,8 +32,8 @@ def test_all_of_a_room_that_changed_and_of_what_all_stand_on() -> None:
     assert share_of({"tenant", "email"}) == share_of(None) == 1
 
 
-def test_a_third_of_the_others() -> None:
-    assert 0.2 < share_of({"email"}) < 0.5
+def test_a_quarter_of_the_others() -> None:
+    assert 0.15 < share_of({"email"}) < 0.35
 
 
 def test_all_that_is_of_no_room() -> None:
