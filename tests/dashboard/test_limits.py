@@ -9,6 +9,11 @@ from tests.dashboard.conftest import VIC
 pytestmark = pytest.mark.page
 
 
+def opened(screen, key, limit):
+    screen.app.session_state[f"{key}-open"] = limit["id"]
+    screen.app.run()
+
+
 class TestLimits:
     def test_show_what_holds_and_what_is_used(self, visit):
         rows = visit("limits").rows("limits-usage")
@@ -59,8 +64,7 @@ class TestLimits:
         )
         (limit,) = platform.items("limits")
         for most, kept in ((None, day), (70, day | {"burst": 70, "refill": 70}), (0, None)):
-            screen.app.session_state["limits-open"] = limit["id"]
-            screen.app.run()
+            opened(screen, "limits", limit)
             if most is not None:
                 screen.app.number_input(key=f"limits-sustained-{limit['id']}").set_value(most)
             screen.press("Change limit")
@@ -86,13 +90,11 @@ class TestLimits:
         screen = visit("limits").click("limits-new")
         screen.press("Set limit")
         (limit,) = platform.items("limits")
-        screen.app.session_state["limits-open"] = limit["id"]
-        screen.app.run()
+        opened(screen, "limits", limit)
         screen.app.number_input(key=f"limits-burst-{limit['id']}").set_value(77)
         screen.press("Change limit")
         assert platform.items("limits")[0]["requests"]["burst"] == 77
-        screen.app.session_state["limits-open"] = limit["id"]
-        screen.app.run()
+        opened(screen, "limits", limit)
         screen.click("limits-remove-start").click("limits-remove-yes")
         assert platform.items("limits") == []
 
@@ -133,8 +135,7 @@ class TestPlatformLimits:
     def test_are_changed_where_the_platform_set_them(self, visit, platform):
         screen = visit("platform_limits").click("platform-limits-new").press("Set limit")
         (limit,) = platform.items("platform/limits")
-        screen.app.session_state["platform-limits-open"] = limit["id"]
-        screen.app.run()
+        opened(screen, "platform-limits", limit)
         for name, value in (("burst", 70), ("sustained", 900), ("concurrency", 0)):
             screen.app.number_input(key=f"platform-limits-{name}-{limit['id']}").set_value(value)
         screen.press("Change limit")
@@ -148,8 +149,7 @@ class TestPlatformLimits:
         screen.app.text_input(key="platform-limits-new-route-class").set_value("emails")
         screen.press("Set limit")
         (limit,) = platform.items("platform/limits")
-        screen.app.session_state["platform-limits-open"] = limit["id"]
-        screen.app.run()
+        opened(screen, "platform-limits", limit)
         screen.app.number_input(key=f"platform-limits-cost-{limit['id']}").set_value(3)
         screen.press("Change limit")
         assert platform.items("platform/limits")[0]["cost"] == 3

@@ -22,7 +22,7 @@ def _alike(dialect: Any, other: object) -> bool:
 
 def _made(dialect: Any) -> tuple[object, ...]:
     """What a statement is compiled by."""
-    return type(dialect), dialect.statement_compiler, getattr(dialect, "server_version_info", None)
+    return dialect.statement_compiler, getattr(dialect, "server_version_info", None)
 
 
 @pytest.fixture(scope="session", autouse=True)
