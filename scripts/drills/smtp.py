@@ -76,7 +76,7 @@ class Result:
             found.append(f"{self.copies} copies of a message")
         if self.paused != case.pauses:
             found.append("the relay was paused" if self.paused else "the relay was not paused")
-        if case.learned is not None and not (self.learned and self.learned <= case.most_learned):
+        if case.learned is not None and not case.is_learned(self.learned):
             found.append(f"learned {case.learned[0]} {self.learned}")
         return found
 
@@ -172,10 +172,10 @@ async def _hold(mailing: Mailing, case: Case) -> Result:
         if mending is not None:
             mending.cancel()
         for _ in range(_LOOKS):
-            if case.learned is None or learned is not None:
+            if case.learned is None or case.is_learned(learned):
                 break
-            # It is written down after the messages are settled.
-            learned = (await _relay(caller))["limits"][case.learned[0]]
+            # It is written down after the messages are settled; until then the usual limit is read.
+            learned = _least(learned, (await _relay(caller))["limits"][case.learned[0]])
             await asyncio.sleep(0.1)
         told = await _recipients(caller)
     got = Counter((_number(letter.content), one) for letter in rules.letters for one in letter.to)

@@ -40,11 +40,10 @@ class Case:
     shows: bytes = b""
     """What every message has in it as the server sees it."""
 
-    @property
-    def most_learned(self) -> float:
-        """The most that its limit may be when it is read: a step of recovery may have come."""
+    def is_learned(self, limit: float | None) -> bool:
+        """Whether this is what the server taught: a step of recovery may have come since."""
         most = self.learned[1] if self.learned is not None else 0.0
-        return most + max(1, most // 4)
+        return limit is not None and 0 < limit <= most + max(1, most // 4)
 
 
 def _says(hook: str, said: str, *, extensions: tuple[str, ...] = ()) -> Callable[[], Rules]:
