@@ -234,7 +234,7 @@ def limit_the_member(owner: Visitor, member: Visitor) -> None:
     owner.open("Limits")
     owner.survey("limits")
     press(page, "New limit")
-    choose(page, "Whom it limits", "Max (member)")
+    choose(page, "Whom it limits", f"Max ({MAX})")
     page.get_by_role("spinbutton", name="Requests at once").fill("4")
     page.get_by_role("spinbutton", name="More requests").fill("1")
     page.get_by_role("spinbutton", name="Every so many seconds").fill("600")
