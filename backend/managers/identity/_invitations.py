@@ -203,6 +203,14 @@ class Invitations:
         rows = await tx.scalars(newest(query, InvitationRow.id, limit, before_id))
         return [_invitation(tx, row) for row in rows]
 
+    async def get(self, tx: ReadTx, invitation_id: str) -> Invitation:
+        """One of the tenant's invitations.
+
+        Raises:
+            InvitationNotFoundError: No such invitation in this tenant.
+        """
+        return _invitation(tx, await self._row(tx, invitation_id))
+
     async def revoke(self, tx: Tx, invitation_id: str, *, remover: frozenset[str]) -> None:
         """Take an invitation back; its link is void at once.
 
@@ -211,7 +219,7 @@ class Invitations:
             InvitationClosedError: It was accepted or revoked already.
             RoleTooHighError: It offers permissions the remover lacks.
         """
-        row = await self._locked(tx, invitation_id)
+        row = await self._row(tx, invitation_id, lock=True)
         await self._tenants.roles.refuse_higher(tx, row.role, remover, taken=True)
         self._refuse_closed(row)
         _close(tx, row)
@@ -231,7 +239,7 @@ class Invitations:
             InvitationExistsError: Another one for the same e-mail waits.
             RoleTooHighError: It offers permissions the granter lacks.
         """
-        row = await self._locked(tx, invitation_id)
+        row = await self._row(tx, invitation_id, lock=True)
         await self._tenants.roles.refuse_higher(tx, row.role, granter)
         self._refuse_closed(row)
         if row.open_key is None and await tx.scalar(
@@ -300,12 +308,11 @@ class Invitations:
             subject, text = invitation_text(tenant.name, row.role, links.mailed, row.expires_at)
             await self._send_mail(tx, row.email, subject, text)
 
-    async def _locked(self, tx: Tx, invitation_id: str) -> InvitationRow:
-        row: InvitationRow | None = await tx.scalar(
-            sa.select(InvitationRow)
-            .where(InvitationRow.id == invitation_id, InvitationRow.tenant_id == tx.tenant_id)
-            .with_for_update()
+    async def _row(self, tx: ReadTx, invitation_id: str, *, lock: bool = False) -> InvitationRow:
+        query = sa.select(InvitationRow).where(
+            InvitationRow.id == invitation_id, InvitationRow.tenant_id == tx.tenant_id
         )
+        row: InvitationRow | None = await tx.scalar(query.with_for_update() if lock else query)
         if row is None:
             raise InvitationNotFoundError
         return row

@@ -185,6 +185,7 @@ class IdentityProviders:
         await self._refuse_higher(tx, row, granter)
         await self._refuse_roles(tx, facts, granter)
         values = self._values(facts)
+        before = _only_way_in(row)
         if values["domain"] != row.domain:
             row.domain_state, row.domain_token = _CLAIMED, secrets.token_urlsafe(24)
         if facts.disabled or (facts.issuer, facts.client_id) != (row.issuer, row.client_id):
@@ -194,7 +195,9 @@ class IdentityProviders:
             setattr(row, name, value)
         if client_secret is not None:
             row.sealed_secret = await self._sealed(tx, row.id, client_secret)
-        await self._end_passwords(tx, row)
+        if not before:
+            # Which it was already: nobody could have logged in since.
+            await self._end_passwords(tx, row)
         self._told(tx, "identity_provider.changed", row)
         return self._shown(row)
 
@@ -407,7 +410,7 @@ class IdentityProviders:
 
     async def _end_passwords(self, tx: Tx, row: IdentityProviderRow) -> None:
         """End what passwords opened that open nothing any more, or would open it half done."""
-        if row.domain is None or row.domain_state == _CLAIMED or row.disabled or not row.enforced:
+        if row.domain is None or not _only_way_in(row):
             return
         people = await self._tenants.hold_logins_of(tx, row.domain)
         for first in range(0, len(people), _AT_ONCE):
@@ -493,6 +496,11 @@ def canonical_domain(text: str) -> str:
 
 def _proof(row: IdentityProviderRow) -> str | None:
     return f"{_PROOF}{row.domain_token}" if row.domain else None
+
+
+def _only_way_in(row: IdentityProviderRow) -> bool:
+    """Whether nobody of its domain logs in with a password."""
+    return row.enforced and not row.disabled and row.domain_state != _CLAIMED
 
 
 def _context(provider_id: str) -> str:

@@ -108,7 +108,11 @@ async def create_invitation(
     tags=["members"],
     response_model=InvitationLinkOut,
     responses=problems(
-        InvitationNotFoundError, InvitationClosedError, InvitationExistsError, RoleTooHighError
+        InvitationNotFoundError,
+        InvitationClosedError,
+        InvitationExistsError,
+        RoleTooHighError,
+        DomainEnforcedError,
     ),
 )
 async def resend_invitation(
@@ -120,6 +124,9 @@ async def resend_invitation(
     db: Db,
 ) -> Response:
     """Give an invitation a new link and its time again; the old link is void."""
+    async with db.read(scope) as looked:
+        invited = await identity.invitations.get(looked, invitation_id)
+    await identity.invitations.look_at(invited.email)
     async with db.transaction(scope) as tx:
         made, link = await identity.invitations.resend(
             tx, invitation_id, granter=caller.permissions

@@ -555,7 +555,8 @@ class TestSigningIn:
         """Neither elsewhere nor here, where their first sign-in makes them members."""
         beta = await acme.app.caller("owner")
         body = {"email": "new@acme.test", "role": "admin"}
-        before = (await beta.http.post("/api/v1/invitations", json=body)).json()["link"]
+        invited = (await beta.http.post("/api/v1/invitations", json=body)).json()
+        before = invited["link"]
         offered = await acme.app.client().get(
             "/oauth/invitation", params={"token": token_of(before)}
         )
@@ -569,6 +570,8 @@ class TestSigningIn:
                 answer = await owner.http.post("/api/v1/invitations", json=body | {"email": email})
                 refused = (answer.status_code, answer.json()["code"])
                 assert refused == (409, "identity.domain_enforced"), ascii(email)
+        again = await beta.http.post(f"/api/v1/invitations/{invited['id']}/resend")
+        assert (again.status_code, again.json()["code"]) == (409, "identity.domain_enforced")
         # One who was invited before learns it before choosing a password, and by sending the form.
         browser = acme.app.client()
         page = await browser.get("/oauth/invitation", params={"token": token_of(before)})
