@@ -49,7 +49,7 @@ from backend.managers.metrics import MetricsManager
 from backend.managers.monitoring import MonitoringManager
 from backend.managers.orchestrator import OrchestratorManager
 from backend.managers.security import KEYS_GONE, SecurityManager, load_root_key
-from backend.managers.tenant import QUOTAS_CHANGED, Roles, TenantManager
+from backend.managers.tenant import QUOTAS_CHANGED, TENANT_GONE, Roles, TenantManager
 from backend.managers.tracing import Collector, TracingManager, otlp_exporter
 from backend.rooms import CORE_ERRANDS, ROOMS
 from backend.settings import Settings
@@ -194,6 +194,8 @@ def compose(
     audit = hold(AuditManager())
     tenants = hold(TenantManager(Roles(house.permissions, house.role_holders), settings.tenant))
     database.signals.subscribe(QUOTAS_CHANGED, tenants.forget_quotas)
+    database.signals.subscribe(TENANT_GONE, tenants.leave)
+    database.signals.subscribe(TENANT_GONE, metrics.leave)
     jobs = hold(OrchestratorManager(settings=settings.orchestrator, quotas=tenants.quotas))
     monitoring = hold(MonitoringManager())
     emails = hold(

@@ -9,6 +9,7 @@ import contextlib
 import logging
 import os
 import socket
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ STEP_SECONDS: Final = 10
 _BOUNDS: Final = tuple(0.0005 * 1.25**step for step in range(52))  # 0.5 ms to about 44 s
 _SERVER_ERROR: Final = 500
 _CLIENT_ERROR: Final = 400
+_MAX_GONE: Final = 100
+"""Tenants that went last: while their data goes their clients are refused, and that is seen too."""
 _MAX_WAITING: Final = 10_000
 _KEEP: Final = timedelta(days=30)
 _SWEPT: Final = 5000
@@ -83,6 +86,7 @@ class MetricsManager:
 
     def __init__(self) -> None:
         self._open: dict[tuple[int, str], _Window] = {}
+        self._gone: deque[str] = deque(maxlen=_MAX_GONE)
         self._process = f"{socket.gethostname()}:{os.getpid()}:{uuid7()[-4:]}"
 
     def observe(self, records: Sequence[RequestRecord]) -> None:
@@ -91,7 +95,7 @@ class MetricsManager:
         What the console reads counts nowhere; what a person does by it is the tenant's.
         """
         for record in records:
-            if record.looks_on:
+            if record.looks_on or record.tenant_id in self._gone:
                 # Somebody has the overview open: it would draw its own polling as traffic.
                 continue
             step = int(record.started_ns // (STEP_SECONDS * 1_000_000_000))
@@ -103,6 +107,11 @@ class MetricsManager:
                 window.errors += 1
             elif record.status >= _CLIENT_ERROR:
                 window.refusals += 1
+
+    def leave(self, tenant_id: str) -> None:
+        """Count nothing of a tenant whose data goes: a window written later would outlive it."""
+        self._gone.append(tenant_id)
+        self._open = {key: window for key, window in self._open.items() if key[1] != tenant_id}
 
     async def flush(self, database: Database, *, everything: bool = False) -> int:
         """Write windows that have ended (or all, at shutdown); returns how many rows.

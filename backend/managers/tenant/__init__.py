@@ -20,7 +20,7 @@ from backend.core.room import (
     Sweep,
     Tick,
 )
-from backend.managers.tenant._lifecycle import Certificate
+from backend.managers.tenant._lifecycle import TENANT_GONE, Certificate
 from backend.managers.tenant._password import hash_password
 from backend.managers.tenant._people import Account, User, email_domain, email_identity
 from backend.managers.tenant._plans import Plan, TenantQuotas
@@ -135,7 +135,7 @@ ROOM = Room(
         "role.deleted": "role:read",
     },
     routers=(router, platform_router, usage_router),
-    durable_topics=(PRINCIPALS, QUOTAS_CHANGED),
+    durable_topics=(PRINCIPALS, QUOTAS_CHANGED, TENANT_GONE),
     ticks=(
         Tick("tenant.purge", 60, TenantManager.purge_due),
         Tick("tenant.measure", 600, lambda tenants, database: tenants.usage.measure(database)),
@@ -163,6 +163,7 @@ __all__ = [
     "QUOTAS_CHANGED",
     "RETENTION",
     "ROOM",
+    "TENANT_GONE",
     "Account",
     "Certificate",
     "ConfirmationError",

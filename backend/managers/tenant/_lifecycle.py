@@ -39,6 +39,8 @@ from backend.managers.tenant.models import CertificateRow, MembershipRow, QuotaR
 
 logger = logging.getLogger(__name__)
 
+TENANT_GONE: Final = "tenant_gone"
+"""The signal that a tenant's data begins to go; its payload is the tenant's id."""
 _DUE_AT_ONCE: Final = 20
 
 OnStanding = Callable[[Tx, Standing], Awaitable[None]]
@@ -335,6 +337,7 @@ class Lifecycle:
             certificate = await self._certificate(tx, tenant_id)
             if certificate.begun_at is None:
                 certificate.begun_at = tx.now()
+                tx.signal(TENANT_GONE, tenant_id)
             if gone:
                 before = certificate.counts.get(table, 0)
                 certificate.counts = {**certificate.counts, table: before + gone}

@@ -337,6 +337,11 @@ class Quotas:
             resets_at=window_of(quota, tx.now()).resets_at.isoformat() if window else None,
         )
 
+    def leave(self, tenant_id: str) -> None:
+        """Tell nothing more of a tenant whose data goes."""
+        for key in [key for key in self._refused if key[0] == tenant_id]:
+            del self._refused[key]
+
     async def flush(self, database: Database) -> None:
         """Tell of quotas that stopped an act: its own transaction is gone with what it would say.
 

@@ -155,6 +155,11 @@ class RequestQuotas:
                 found[quota, window.name] += block.left
         return found
 
+    def leave(self, tenant_id: str) -> None:
+        """Give nothing back of a tenant whose data goes."""
+        self._blocks.pop(tenant_id, None)
+        self._unspent.pop(tenant_id, None)
+
     async def flush(self, database: Database, *, everything: bool = False) -> None:
         """Give back what nobody has asked for in half a minute, or (at the end) all there is."""
         now = self._monotonic()

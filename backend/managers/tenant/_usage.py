@@ -6,7 +6,7 @@ then. So a day's figures are some seconds behind, and stocks ten minutes.
 """
 
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -32,6 +32,7 @@ _MEASURED: Final = "storage_bytes"
 _STOCKS: Final = ("members", _MEASURED)
 _KEPT: Final = timedelta(days=400)
 _SWEPT: Final = 1000
+_MAX_GONE: Final = 100
 _PART: Final = 200
 _MEASURE_SECONDS: Final = 600.0
 
@@ -68,6 +69,7 @@ class UsageBook:
         self._figures: Mapping[str, Sequence[str]] = {}
         self._stocks: Mapping[str, Stock] = {}
         self._requests: Counter[tuple[str, str]] = Counter()
+        self._gone: deque[str] = deque(maxlen=_MAX_GONE)
 
     def connect(self, figures: Mapping[str, Sequence[str]], stocks: Mapping[str, Stock]) -> None:
         """Tell of the rooms: which events count as what, and how much of something there is."""
@@ -78,9 +80,17 @@ class UsageBook:
     def observe(self, records: Sequence[RequestRecord]) -> None:
         """Count finished requests; what the console reads to show it is nobody's."""
         for record in records:
-            if record.tenant_id and record.tenant_id != PLATFORM_TENANT and not record.looks_on:
+            if record.looks_on or not record.tenant_id or record.tenant_id in self._gone:
+                continue
+            if record.tenant_id != PLATFORM_TENANT:
                 day = datetime.fromtimestamp(record.started_ns / 1e9, UTC).date().isoformat()
                 self._requests[record.tenant_id, day] += 1
+
+    def leave(self, tenant_id: str) -> None:
+        """Count nothing of a tenant whose data goes: a day written later would outlive it."""
+        self._gone.append(tenant_id)
+        for key in [key for key in self._requests if key[0] == tenant_id]:
+            del self._requests[key]
 
     async def flush(self, database: Database) -> None:
         """Write the requests counted since the last time."""
@@ -96,6 +106,8 @@ class UsageBook:
     async def take(self, database: Database, tenant_id: str, events: Sequence[Event]) -> None:
         """Count what events tell of, each once however often it is handed over."""
         if tenant_id == PLATFORM_TENANT or not any(e.kind in self._figures for e in events):
+            return
+        if tenant_id in self._gone:
             return
         async with database.transaction(_scope(tenant_id)) as tx:
             await tx.insert_missing(

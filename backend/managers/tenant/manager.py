@@ -117,6 +117,12 @@ class TenantManager:
         await self.quotas.flush(database)
         await self.requests.flush(database)
 
+    def leave(self, tenant_id: str) -> None:
+        """A tenant's data begins to go: what is still in memory of it is not written any more."""
+        self.usage.leave(tenant_id)
+        self.quotas.leave(tenant_id)
+        self.requests.leave(tenant_id)
+
     def forget_quotas(self, tenant_id: str) -> None:
         """A tenant's quotas have changed; everybody's, if it is empty."""
         self.quotas.forget(tenant_id)

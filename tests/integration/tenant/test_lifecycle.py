@@ -11,6 +11,7 @@ from backend.core.context import Scope, SystemScope
 from backend.core.ids import PLATFORM_TENANT
 from backend.managers.audit import AuditManager
 from backend.managers.email.models import ContentRow, EmailRow
+from backend.managers.metrics import MetricsManager
 from backend.managers.orchestrator import WORK
 from backend.managers.orchestrator._claim import Places, claim
 from backend.managers.orchestrator.models import JobRow
@@ -263,7 +264,13 @@ class TestPurge:
         assert await counted(app, EmailRow, ada.tenant) == 1  # its time has not come
         await let_time_pass(app, ada.tenant)
         await app.sequence()
+        # Seen while it was deleted already, and still in memory when its data goes.
+        assert (await ada.http.get("/api/v1/me")).status_code == 403
+        app.asgi._telemetry.drain()
         await purge(app)
+        metrics, tenants = app.platform.of(MetricsManager), app.platform.of(TenantManager)
+        assert await metrics.flush(app.platform.database, everything=True)
+        await tenants.flush(app.platform.database)
         kept = {"audit_records", "audit_heads"}
         for table in app.platform.house.rooms:
             for model in table.models:
