@@ -13,9 +13,14 @@ from sqlalchemy.orm import aliased
 
 from backend.core.database import ReadTx, Tx
 from backend.core.paging import newest
-from backend.managers.tenant._platform_roles import ADMINISTRATOR, refuse_last_administrator
+from backend.managers.tenant._platform_roles import ADMINISTRATOR, locked_with_administrators
 from backend.managers.tenant._values import PRINCIPALS
-from backend.managers.tenant.errors import LastOwnerError, MemberNotFoundError, OwnAccountError
+from backend.managers.tenant.errors import (
+    LastAdministratorError,
+    LastOwnerError,
+    MemberNotFoundError,
+    OwnAccountError,
+)
 from backend.managers.tenant.models import MembershipRow, TenantRow, UserRow
 
 LOCAL_ISSUER: Final = "local"
@@ -164,15 +169,15 @@ class People:
         """
         if tx.scope.actor == f"user:{user_id}":
             raise OwnAccountError
-        row = await self._locked(tx, user_id)
+        row, is_last = await locked_with_administrators(tx, user_id)
         slugs = await self._owned_alone(tx, user_id)
         if slugs:
             raise LastOwnerError(
                 f"Nobody else owns {', '.join(slugs)}: make somebody else owner first",
                 tenants=slugs,
             )
-        if row.platform_role == ADMINISTRATOR and not row.disabled:
-            await refuse_last_administrator(tx)
+        if row.platform_role == ADMINISTRATOR and not row.disabled and is_last:
+            raise LastAdministratorError
         return self._set(tx, row, disabled=True)
 
     async def enable(self, tx: Tx, user_id: str) -> User:

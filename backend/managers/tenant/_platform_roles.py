@@ -37,18 +37,14 @@ class PlatformRoles:
             RoleTooHighError: The old or the new role has permissions the granter lacks.
             LastAdministratorError: Nobody could administer the platform any more.
         """
-        row: UserRow | None = await tx.scalar(
-            sa.select(UserRow).where(UserRow.id == user_id).with_for_update()
-        )
-        if row is None:
-            raise MemberNotFoundError
+        row, is_last = await locked_with_administrators(tx, user_id)
         before = row.platform_role
         for role in (before, platform_role):
             refuse_beyond(tx, self._roles.by_platform.get(role or "", frozenset()), granter)
         if before == platform_role:
             return
-        if before == ADMINISTRATOR:
-            await refuse_last_administrator(tx)
+        if before == ADMINISTRATOR and is_last:
+            raise LastAdministratorError
         row.platform_role = platform_role
         facts = {"before": before, "after": platform_role}
         tx.audit("user.platform_role_changed", f"user:{user_id}", **facts)
@@ -56,20 +52,25 @@ class PlatformRoles:
         tx.signal(PRINCIPALS, f"user:{user_id}")
 
 
-async def refuse_last_administrator(tx: Tx) -> None:
-    """Refuse to go on when one more administrator of the platform less is none.
+async def locked_with_administrators(tx: Tx, user_id: str) -> tuple[UserRow, bool]:
+    """The person, and whether nobody else may administer the platform.
 
-    Locks them all, not the one who goes: two who leave at the same moment would each see the
-    other still there.
+    Locks all administrators with them, in one order: two who leave at the same moment would each
+    see the other still there, or each wait for the other.
 
     Raises:
-        LastAdministratorError: There is one, or none, who may log in.
+        MemberNotFoundError: There is no such person.
     """
     found: Any = await tx.scalars(
-        sa.select(UserRow.id)
-        .where(UserRow.platform_role == ADMINISTRATOR, UserRow.disabled.is_(False))
+        sa.select(UserRow)
+        .where(sa.or_(UserRow.id == user_id, UserRow.platform_role == ADMINISTRATOR))
         .order_by(UserRow.id)
         .with_for_update()
+        .execution_options(populate_existing=True)
     )
-    if len(found) <= 1:
-        raise LastAdministratorError
+    by_id = {row.id: row for row in found}
+    if user_id not in by_id:
+        raise MemberNotFoundError
+    others = (row for row in found if row.id != user_id)
+    is_last = not any(row.platform_role == ADMINISTRATOR and not row.disabled for row in others)
+    return by_id[user_id], is_last
