@@ -88,8 +88,9 @@ class Rules:
     async def end(self, talk: Talk, content: bytes) -> str:
         return "250 2.0.0 taken"
 
-    async def block(self, talk: Talk) -> None:
-        """Before the message is read."""
+    async def block(self, talk: Talk) -> str | None:
+        """Before the message is read: what is said before its time, if anything."""
+        return None
 
     async def read(self, reader: asyncio.StreamReader) -> bytes:
         """Read the message to its end."""
@@ -132,7 +133,7 @@ async def _serve(rules: Rules, reader: asyncio.StreamReader, writer: asyncio.Str
                 answer = await rules.data(talk)
                 await say(answer)
                 if answer.startswith("354"):
-                    await rules.block(talk)
+                    await say(await rules.block(talk) or "")
                     content = await rules.read(reader)
                     answer = await rules.end(talk, content)
                     if answer.startswith("2"):

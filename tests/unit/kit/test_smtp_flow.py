@@ -102,6 +102,26 @@ class TestAcceptance:
             (found,) = await pool.send("us@x.test", ["a@y.test"], b"x" * 78 * 400_000)
         assert (found.state, found.uncertain) == ("deferred", True)
 
+    @pytest.mark.slow
+    async def test_said_in_the_middle_by_a_server_that_reads_on_is_none(self):
+        """No broken connection tells: it is the place of the word alone that is wrong."""
+        rules = Rules()
+
+        async def hasty(talk):
+            await asyncio.sleep(0.1)
+            return "250 2.0.0 taken"
+
+        async def read(reader):
+            while not reader.at_eof():
+                await reader.read(2**16)
+            raise Hangup
+
+        rules.play(block=hasty, read=read)
+        async with pool_to(rules, most_bytes=2**16) as pool:
+            (found,) = await pool.send("us@x.test", ["a@y.test"], b"x" * 78 * 400_000)
+        assert (found.state, found.uncertain) == ("deferred", True)
+        assert found.response.startswith("Out of step")
+
     async def test_a_surplus_answer_is_not_taken_for_the_next(self):
         rules = answers("mail", "250 OK\r\n250 OK")()
         async with pool_to(rules) as pool:
@@ -395,16 +415,29 @@ class TestTimeouts:
 
     @pytest.mark.slow
     async def test_a_slow_line_is_no_silence(self):
+        """Every part may take its time; so the whole takes as often that time as it has parts."""
         rules = Rules()
+        read_for = 0.0
 
-        async def pause(talk):
-            await asyncio.sleep(0.3)
+        async def read(reader):
+            nonlocal read_for
+            began, since, content = rules.now, 0, bytearray()
+            while not content.endswith(b"\r\n.\r\n"):
+                chunk = await reader.read(2**16)
+                content += chunk
+                since += len(chunk)
+                if since > 2_500_000:
+                    since = 0
+                    await asyncio.sleep(0.3)
+            read_for = rules.now - began
+            return bytes(content)
 
-        rules.play(block=pause)
-        timeouts = SmtpTimeouts(1, 1, 1, 1, 0.6, 5)
-        async with pool_to(rules, timeouts=timeouts) as pool:
-            (found,) = await pool.send("us@x.test", ["a@y.test"], b"x" * 78 * 200_000)
+        rules.play(read=read)
+        timeouts = SmtpTimeouts(1, 1, 1, 1, 1, 5)
+        async with pool_to(rules, timeouts=timeouts, most_bytes=2**16) as pool:
+            (found,) = await pool.send("us@x.test", ["a@y.test"], b"x" * 78 * 400_000)
         assert found.state == "accepted"
+        assert read_for > 3 * timeouts.block_seconds
 
     def test_are_those_of_the_standard(self):
         assert SmtpTimeouts() == SmtpTimeouts(30, 300, 300, 120, 180, 600)
