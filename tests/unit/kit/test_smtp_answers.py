@@ -77,6 +77,14 @@ class TestOfUs:
     def test_at_any_command(self, stage, said):
         assert verdict(stage, said) == "us"
 
+    @pytest.mark.parametrize("code", [500, 502, 504, 521, 530, 534, 535, 538])
+    @pytest.mark.parametrize("stage", ["mail", "rcpt", "data"])
+    def test_by_its_code_alone(self, stage, code):
+        """Whatever the words are, and whatever else of ours is taken meanwhile."""
+        for words in ("no", "5.5.2 rejected", "5.0.0 rejected"):
+            for delivering in (False, True):
+                assert verdict(stage, f"{code} {words}", delivering=delivering) == "us", words
+
     @pytest.mark.parametrize(
         "said",
         [
