@@ -531,6 +531,23 @@ class TestBeyondAscii:
         assert not outcomes[0].unknown
         assert [tos for _, tos, _ in messages] == ([] if all(refused) else [["b@example.test"]])
 
+    @pytest.mark.parametrize("to", ["ädä@example.test", "b@example.test"])
+    async def test_is_asked_for_where_it_is_needed(self, to: str) -> None:
+        """Servers that take such an address unasked are kind; RFC 6531 has them refuse it."""
+        heard: list[str] = []
+
+        async def script(talk: Dialogue) -> None:
+            await talk.say("220 script ESMTP")
+            assert (await talk.hear()).startswith("EHLO")
+            await talk.say("250-script", "250-8BITMIME", "250 SMTPUTF8")
+            heard.append(await talk.hear())
+            await talk.say("550 5.1.1 enough was seen")
+
+        async with scripted_server(script) as server, pool_at(server.port) as pool:
+            (outcome,) = await pool.send(SENDER, [to], self.INTERNATIONAL)
+        assert outcome.response == "5.1.1 enough was seen"
+        assert heard[0].split(" ")[2:] == ["BODY=8BITMIME", "SMTPUTF8"]
+
     async def test_is_not_asked_for_without_need(self) -> None:
         async def script(talk: Dialogue) -> None:
             await talk.say("220 script ESMTP")
