@@ -193,6 +193,32 @@ class TestSweep:
             assert len(await tx.scalars(sa.select(RollupRow.window_at))) == 1
             assert set(await tx.scalars(sa.select(JobRow.id))) == set(jobs[1:])
 
+    async def test_gathers_statistics_of_what_is_stored(
+        self, platform: Platform, tenant_id: str
+    ) -> None:
+        """Without any, SQLite's planner takes a tenant's whole table for a handful of rows."""
+        database = platform.database
+        if database.dialect != "sqlite":
+            pytest.skip("PostgreSQL's own autovacuum does this")
+        async with database.transaction(Scope("user:ada", tenant_id)) as tx:
+            await platform.of(OrchestratorManager).submit(
+                tx, "email.send", args={"email_id": uuid7()}
+            )
+
+        async def known() -> set[str]:
+            async with database.engine.connect() as connection:
+                found = await connection.exec_driver_sql(
+                    "SELECT name FROM sqlite_master WHERE name = 'sqlite_stat1'"
+                )
+                if found.first() is None:
+                    return set()
+                rows = await connection.exec_driver_sql("SELECT DISTINCT tbl FROM sqlite_stat1")
+                return set(rows.scalars())
+
+        assert "jobs" not in await known()
+        await worker.sweep(platform, "worker-1")
+        assert "jobs" in await known()
+
     async def test_waits_for_a_database_that_is_away(
         self, platform: Platform, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
