@@ -1,6 +1,7 @@
 """What `scripts/run` decides before it starts anything, and how it says that it could not."""
 
 import argparse
+import asyncio
 import json
 import os
 import socket
@@ -110,6 +111,39 @@ class TestMain:
             raise error("it failed\nThe end of its log")
 
         assert fails(monkeypatch, capsys, launch) == "it failed"
+
+
+class TestWithN8n:
+    async def test_says_how_to_log_in_to_n8n(self, monkeypatch, capsys, tmp_path):
+        """Its password is random and kept in a file of the data folder, where nobody looks."""
+
+        class Started:
+            owner_email, owner_password = "owner@example.test", "its-own"
+            log_file = tmp_path / "n8n.log"
+
+            def __init__(self, folder: Path, **_: object) -> None:
+                assert folder == tmp_path / "n8n"
+
+            def stop(self) -> None:
+                pass
+
+        def workflow(*_: object) -> tuple[dict[str, Any], int, str]:
+            return {"id": "01", "message_id": "<1@demo.test>", "job_id": "02"}, 7, "success"
+
+        async def record(*_: object) -> dict[str, Any]:
+            return {"seq": 3, "action": "email.submitted", "actor": "client:es_1"}
+
+        monkeypatch.setattr(launcher, "N8nServer", Started)
+        monkeypatch.setattr(launcher, "_run_workflow", workflow)
+        monkeypatch.setattr(launcher, "find_audit", record)
+        monkeypatch.setattr(MainJob, "accepted", lambda *_: asyncio.sleep(0, {"milliseconds": 5}))
+        options = launcher._options(["--with-n8n", "--data-dir", str(tmp_path)])
+        async with answering(lambda _: {"access_token": "t"}) as api:
+            ports = Ports(int(api.rpartition(":")[2]))
+            async with launcher._n8n(options, ports, tmp_path, client=FIRST, env={}) as ran:
+                assert ran["n8n_execution"] == {"id": "7", "status": "success"}
+        said = capsys.readouterr().out
+        assert "log in to n8n as owner@example.test, password its-own" in said
 
 
 class TestEnvironment:
