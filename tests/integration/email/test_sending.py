@@ -18,6 +18,7 @@ from backend.managers.email.models import (
     EmailSettingsRow,
     RecipientRow,
 )
+from backend.managers.orchestrator.models import JobRow
 from backend.managers.security import Keyring
 from backend.sink import read_copies
 from tests.support.mailing import Mailing
@@ -321,6 +322,26 @@ class TestSendEmail:
             409,
             "orchestrator.job_not_cancellable",
         )
+
+
+class TestPatience:
+    async def test_no_conversation_of_the_standard_is_too_long(self, app: App) -> None:
+        """A job that ends while the server still answers hands the message over again and again.
+
+        What the server's silence ends is a step (RFC 5321, section 4.5.3.2), and the whole ends
+        with the lease of a worker that died; so the job's own bound is beyond all of them.
+        """
+        ada = await app.caller()
+        made = (await ada.http.post("/api/v1/emails", json=EMAIL)).json()
+        async with app.platform.database.read(Scope("t", ada.tenant.id)) as view:
+            bound = await view.scalar(
+                sa.select(JobRow.timeout_seconds).where(JobRow.id == made["job_id"])
+            )
+        settings = app.platform.of(EmailManager).settings
+        steps = settings.smtp_timeouts
+        opening = steps.connect_seconds + steps.greeting_seconds + 6 * steps.command_seconds
+        naming = (1 + settings.max_recipients) * steps.command_seconds
+        assert bound > opening + naming + steps.data_seconds + steps.end_of_data_seconds
 
 
 class TestBusinessKey:
