@@ -163,6 +163,9 @@ class TestRefusalOfUs:
                 email = (await ada.http.get(f"/api/v1/emails/{one['id']}")).json()
                 assert email["state"] in {"deferred", "sending", "queued"}
                 assert len(email["timeline"]) <= 3 + 2 * email["attempts"]
+                # Also of those that were not tried, which wait for the same reason.
+                waits = [one for one in email["recipients"] if one["state"] == "deferred"]
+                assert all(said[4:] in (one["response"] or "") for one in waits), waits
             rules.play(**{hook: getattr(Rules(), hook)})
             for one in made:
                 await mailing.settled(ada, one["id"], "accepted")
