@@ -471,6 +471,21 @@ describe('waiting for delivery', () => {
 		);
 	});
 
+	it('comes back to each until it is settled', async () => {
+		const looks = ['deferred', 'deferred', 'deferred'];
+		const context = makeContext({
+			parameters: waiting(5),
+			items: [{ json: {} }, { json: {} }, { json: {} }],
+			answer: states(...looks, 'accepted'),
+		});
+		const output = await runNode(context);
+		assert.deepEqual(
+			output.map(({ json }) => json.state),
+			['accepted', 'accepted', 'accepted'],
+		);
+		assert.equal(context.requests.length, 1 + 2 * looks.length);
+	});
+
 	it('does not happen unless asked for', async () => {
 		const context = makeContext({ parameters: sendParameters, answer: accepted });
 		await runNode(context);
