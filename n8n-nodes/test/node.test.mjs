@@ -139,6 +139,20 @@ describe('node', () => {
 		}
 	});
 
+	it('calls each list as nodes of n8n do', () => {
+		const choices = description.properties.filter(({ name }) => name === 'operation');
+		const lists = choices.flatMap(({ options, displayOptions }) =>
+			options
+				.filter(({ value }) => value === 'list')
+				.map(({ name }) => [...displayOptions.show.resource, name]),
+		);
+		assert.deepEqual(lists, [
+			['email', 'Get Many'],
+			['job', 'Get Many'],
+			['suppression', 'Get Many'],
+		]);
+	});
+
 	it('offers its own custom API call where n8n would add one', () => {
 		const { options } = description.properties.find(({ name }) => name === 'resource');
 		assert.equal(options.at(-1).name, 'Custom API Call');

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import aliased, make_transient_to_detached
 
 from backend.core.audit import SEQUENCER, AuditRecord
+from backend.core.columns import TenantOwned
 from backend.core.context import Scope, SystemScope
-from backend.core.database import Id, TenantConfinementError
+from backend.core.database import Base, Id, TenantConfinementError
 from backend.core.ids import uuid7
 from backend.core.room import House
 from backend.managers.audit import READ_PLATFORM
@@ -20,6 +21,7 @@ from backend.managers.gateway.models import ApiKey
 from backend.managers.identity import AUTHENTICATE, SIGNING_KEYS
 from backend.managers.orchestrator.models import JobRow
 from backend.managers.tenant import MEMBERS, PLATFORM
+from backend.managers.tenant.models import MembershipRow
 from backend.rooms import ROOMS
 
 pytestmark = pytest.mark.attack
@@ -175,6 +177,21 @@ class TestObjects:
                 (row,) = await tx.scalars(sa.select(TemplateRow))
                 row.tenant_id = EVE
 
+    @pytest.mark.parametrize("tenant", [ADA, EVE])
+    @pytest.mark.parametrize("act", ["add", "delete"])
+    async def test_one_that_was_not_read_is_refused_whosever_it_says_it_is(
+        self, filled, tenant, act
+    ):
+        """The unit of work names it by key alone, and the key is whatever somebody made up."""
+        async with filled.transaction(Scope("t", ADA)) as tx:
+            row = TemplateRow(**template(tenant, tx.now()))
+            make_transient_to_detached(row)
+            with pytest.raises(TenantConfinementError, match="was not read"):
+                if act == "add":
+                    tx.session.add(row)
+                else:
+                    await tx.session.delete(row)
+
     async def test_many_rows_by_key(self, filled):
         """By primary key alone: no criterion would hold, and the key may be another's."""
         theirs = [{"tenant_id": EVE, "name": "n", "subject": "x"}]
@@ -241,6 +258,41 @@ class TestErrands:
             tables = errand.tables | HOUSE.along
             assert not {table for table in tables if table.startswith("email_")}
             assert "jobs" not in tables
+
+    async def test_of_one_tenants_requests_reach_its_rows_alone(self, app, people):
+        """Members and clients are reached by errand: with the same criterion as all else."""
+        ada, eve = await app.caller("owner"), await app.caller("owner")
+        for caller in (ada, eve):
+            await people.member(caller.tenant, await people.person(), "owner")
+        database, seen = app.platform.database, set()
+        for errand in HOUSE.errands.values():
+            if not errand.confined:
+                continue
+            scope = SystemScope(errand, tenant_id=ada.tenant.id)
+            for mapper in Base.registry.mappers:
+                model = mapper.class_
+                if not issubclass(model, TenantOwned) or model.__tablename__ not in errand.tables:
+                    continue
+                async with database.read(scope) as view:
+                    found = await view.scalars(sa.select(model.tenant_id))
+                    assert set(found) <= {ada.tenant.id}, (errand.name, model)
+                    with pytest.raises(TenantConfinementError):
+                        await view.scalars(sa.select(model).where(model.tenant_id == eve.tenant.id))
+                        pytest.fail(f"{errand.name}: {model}")
+                if found:
+                    seen.add(model.__tablename__)
+        assert seen >= {"memberships", "audit_records", "oauth_clients"}
+        async with database.transaction(SystemScope(MEMBERS, tenant_id=ada.tenant.id)) as tx:
+            changed = await tx.execute(
+                sa.update(MembershipRow)
+                .values(role="viewer")
+                .returning(MembershipRow.tenant_id)
+                .execution_options(synchronize_session=False)
+            )
+            assert {row.tenant_id for row in changed} == {ada.tenant.id}
+            with pytest.raises(TenantConfinementError):
+                row = {"tenant_id": eve.tenant.id, "user_id": uuid7(), "role": "owner"}
+                await tx.insert(MembershipRow, [row])
 
     async def test_leave_a_record_without_listing_the_trail_and_cannot_read_it(self, filled):
         async with filled.transaction(SystemScope(RETENTION)) as tx:

@@ -5,6 +5,7 @@ from pydantic import ValidationError
 
 from backend.kit.mime import Mailbox, make_message_id, parse_address
 from backend.managers.email import EmailSettings
+from backend.managers.email.schemas import RetryIn
 
 
 class TestFromAddress:
@@ -45,3 +46,14 @@ class TestFromName:
     @pytest.mark.parametrize("text", ["", 'Acme "Billing" <x>', "Grüße, Inc."])
     def test_takes_what_can_be_quoted(self, text):
         assert EmailSettings(from_name=text).from_name == text
+
+
+class TestPatience:
+    def test_is_that_of_the_standard(self):
+        """RFC 5321, section 4.5.4.1: the give-up time is at least 4 to 5 days."""
+        assert EmailSettings().give_up_after_seconds == 5 * 86_400
+        # A tenant that changes when a message is tried again need not know for how long.
+        assert RetryIn(waits_seconds=[60]).give_up_after_seconds == 5 * 86_400
+
+    def test_is_told_of_within_the_day(self):
+        assert EmailSettings().delay_notice_after_seconds < 86_400
