@@ -270,7 +270,7 @@ class TestErrands:
                 continue
             scope = SystemScope(errand, tenant_id=ada.tenant.id)
             for mapper in Base.registry.mappers:
-                model = mapper.class_
+                model: Any = mapper.class_
                 if not issubclass(model, TenantOwned) or model.__tablename__ not in errand.tables:
                     continue
                 async with database.read(scope) as view:
