@@ -177,7 +177,7 @@ class TestObjects:
                 (row,) = await tx.scalars(sa.select(TemplateRow))
                 row.tenant_id = EVE
 
-    @pytest.mark.parametrize("tenant", [ADA, EVE])
+    @pytest.mark.parametrize("tenant", [ADA, EVE], ids=["own", "foreign"])
     @pytest.mark.parametrize("act", ["add", "delete"])
     async def test_one_that_was_not_read_is_refused_whosever_it_says_it_is(
         self, filled, tenant, act
