@@ -19,7 +19,7 @@ from starlette.routing import BaseRoute
 from starlette.types import Lifespan
 
 from backend import __version__
-from backend.core.audit import audit_row
+from backend.core.audit import RecordMaker
 from backend.core.clock import Clock, system_clock
 from backend.core.context import Errand, SystemScope
 from backend.core.cursors import EventConsumer, check_cursors, read_cursors
@@ -48,7 +48,14 @@ from backend.managers.identity import IdentityManager
 from backend.managers.metrics import MetricsManager
 from backend.managers.monitoring import MonitoringManager
 from backend.managers.orchestrator import OrchestratorManager
-from backend.managers.security import KEYS_GONE, SecurityManager, load_root_key
+from backend.managers.security import (
+    KEYS_GONE,
+    ROOT_CHANGED,
+    SEAL_CHANGED,
+    RootKeys,
+    SecurityManager,
+    load_root_keys,
+)
 from backend.managers.tenant import QUOTAS_CHANGED, TENANT_GONE, Roles, TenantManager
 from backend.managers.tracing import Collector, TracingManager, otlp_exporter
 from backend.rooms import CORE_ERRANDS, ROOMS
@@ -160,9 +167,14 @@ def compose(
         carrier = PostgresCarrier(url.render_as_string(hide_password=False))
     else:
         carrier = UnixCarrier(settings.data_dir / "signals")
+    turns = Turns()
+    # Before the database: what it records is sealed under keys that it does not have.
+    root_keys = partial(load_root_keys, settings.security, settings.data_dir / "root.key")
+    security = SecurityManager(RootKeys(root_keys(), root_keys), settings.security, turns=turns)
+    maker = RecordMaker(security.audit_keys)
     database = Database(
         engine,
-        audit_row=audit_row,
+        audit_row=maker,
         event_row=event_maker(house.events),
         clock=clock,
         signals=Signals(carrier),
@@ -170,7 +182,6 @@ def compose(
     )
 
     outbound = Outbound(settings.outbound)
-    turns = Turns()
     managers: dict[type, Any] = {}
 
     def hold(manager: T) -> T:
@@ -188,15 +199,17 @@ def compose(
             )
         )
     metrics = hold(MetricsManager())
-    root_key = load_root_key(settings.security, settings.data_dir / "root.key")
-    security = hold(SecurityManager(root_key))
+    hold(security)
+    security.rewraps.connect(house.sealed, house.sealed_elsewhere)
     database.signals.subscribe(KEYS_GONE, security.forget)
-    audit = hold(AuditManager())
+    database.signals.subscribe(SEAL_CHANGED, security.seals.hear)
+    database.signals.subscribe(ROOT_CHANGED, security.root.hear)
     tenants = hold(TenantManager(Roles(house.permissions, house.role_holders), settings.tenant))
     database.signals.subscribe(QUOTAS_CHANGED, tenants.forget_quotas)
     database.signals.subscribe(TENANT_GONE, tenants.leave)
     database.signals.subscribe(TENANT_GONE, metrics.leave)
     jobs = hold(OrchestratorManager(settings=settings.orchestrator, quotas=tenants.quotas))
+    audit = hold(AuditManager(maker, security.audit_signing_seed, jobs, outbound, settings.audit))
     monitoring = hold(MonitoringManager())
     emails = hold(
         EmailManager(security, jobs, settings.email, outbound, turns, quotas=tenants.quotas)
@@ -267,6 +280,7 @@ def compose(
             },
             **{name: partial(purge, None) for name, purge in CORE_PURGES.items()},
         },
+        security.seals,
     )
     tenants.usage.connect(
         {kind: figures for room, _ in at_work for kind, figures in room.figures.items()},

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from backend.kit.outbound import OutboundSettings
+from backend.managers.audit import AuditSettings
 from backend.managers.email import EmailSettings
 from backend.managers.gateway import GatewaySettings, RedisSettings
 from backend.managers.identity import IdentitySettings
@@ -119,6 +120,7 @@ class Settings(BaseSettings):
     identity: IdentitySettings = IdentitySettings()
     gateway: GatewaySettings = GatewaySettings()
     tenant: TenantSettings = TenantSettings()
+    audit: AuditSettings = AuditSettings()
     redis: RedisSettings = RedisSettings()
     orchestrator: OrchestratorSettings = OrchestratorSettings()
     email: EmailSettings = EmailSettings()

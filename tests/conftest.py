@@ -14,7 +14,6 @@ import pytest_asyncio
 import sqlalchemy as sa
 
 from backend.cli.document import openapi_document
-from backend.core.audit import audit_row
 from backend.core.database import Database, make_engine
 from backend.core.events import event_maker
 from backend.core.ids import uuid7
@@ -23,6 +22,7 @@ from backend.migrations.row_security import declare_errands
 from backend.rooms import HOUSE
 from backend.settings import Settings
 from tests.support.errands import EVERYTHING
+from tests.support.trail import audit_row
 
 pytest_plugins = [
     "tests.support.postgres",

@@ -1,41 +1,83 @@
-"""Audit: the trail, proved and printed."""
+"""Audit: the trail, proved, exported and printed."""
 
 import argparse
 import dataclasses
 import json
 import sys
-from typing import Final
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from uuid import UUID
 
 from backend.app import Platform
 from backend.cli.command import Command, CommandError, find_tenant, run_on_platform
 from backend.core.context import SystemScope
+from backend.core.database import ReadTx
 from backend.core.ids import PLATFORM_TENANT
-from backend.managers.audit import VERIFY, AuditEntry, AuditManager
+from backend.managers.audit import ENUMERATE, VERIFY, AuditEntry, AuditManager, offline
 from backend.managers.tenant import PLATFORM, TenantManager
 from backend.settings import Settings
 
+_T = TypeVar("_T")
+_PLATFORM: Final = "platform"
+
+
+# --- verifying --------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Verify(Command):
+    """Asks for an installation only when it is one that is verified."""
+
+    def settings_for(self, settings: Settings) -> Settings:
+        """The settings as they are: an export is verified wherever it was taken to."""
+        return settings
+
 
 def _audit_verify(settings: Settings, options: argparse.Namespace) -> None:
+    if options.export is None:
+        if options.key or options.checkpoint or options.mac_key:
+            raise CommandError("--key, --checkpoint and --mac-key go with --export")
+        _verify_installation(_INSTALLATION.settings_for(settings), options)
+        return
+    if options.key is None:
+        raise CommandError("--export needs --key, the public key that audit-keys prints")
+    try:
+        report = offline.verify_files(
+            options.export, options.key, options.checkpoint, options.mac_key
+        )
+    except offline.CannotLookError as exc:
+        raise CommandError(str(exc)) from None
+    sys.stdout.write(offline.say(report) + "\n")
+    if report.findings:
+        raise CommandError("the exported trail does not hold")
+
+
+def _verify_installation(settings: Settings, options: argparse.Namespace) -> None:
     async def verify(platform: Platform) -> bool:
+        audit = platform.of(AuditManager)
         async with platform.database.read(SystemScope(PLATFORM)) as view:
             found = await platform.of(TenantManager).list_tenants(view, limit=100_000)
-        chains = [("platform", PLATFORM_TENANT), *((one.slug, one.id) for one in found)]
+        names = {PLATFORM_TENANT: _PLATFORM} | {one.id: one.slug for one in found}
+        async with platform.database.read(SystemScope(ENUMERATE)) as view:
+            # Also of tenants that are gone, or were taken off the list: their trails are not.
+            names |= {id_: id_ for id_ in await audit.list_trails(view) if id_ not in names}
         if options.tenant:
-            chains = [(slug, id_) for slug, id_ in chains if slug == options.tenant]
-            if not chains:
-                msg = f"no tenant {options.tenant!r}"
-                raise CommandError(msg)
+            names = {id_: name for id_, name in names.items() if options.tenant in {id_, name}}
+            if not names:
+                raise CommandError(f"no tenant {options.tenant!r}")
         valid = True
-        for slug, tenant_id in chains:
-            scope = SystemScope(VERIFY, tenant_id=tenant_id)
-            async with platform.database.read(scope) as view:
-                report = await platform.of(AuditManager).verify_chain(view)
+        for tenant_id, name in names.items():
+            async with platform.database.read(SystemScope(VERIFY, tenant_id=tenant_id)) as view:
+                report = await audit.verify_chain(view)
             valid = valid and report.valid
             broken = "" if report.valid else f"  first invalid seq {report.first_invalid_seq}"
             sys.stdout.write(
-                f"{'ok  ' if report.valid else 'FAIL'} {slug:<24} {report.records} records"
+                f"{'ok  ' if report.valid else 'FAIL'} {name:<24} {report.records} records"
                 f"  head {report.head_hash or '-'}{broken}\n"
             )
+            for one in report.findings:
+                sys.stdout.write(f"     {one.by:<12} {one.detail}\n")
         return valid
 
     if not run_on_platform(settings, verify):
@@ -43,24 +85,102 @@ def _audit_verify(settings: Settings, options: argparse.Namespace) -> None:
         raise CommandError(msg)
 
 
+def _verify_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tenant", help="slug or id of one tenant, or 'platform'")
+    parser.add_argument("--export", type=Path, help="verify this file of audit-export instead")
+    parser.add_argument("--key", type=Path, help="with --export: file with the public key")
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        action="append",
+        default=[],
+        help="with --export: file with a checkpoint that was kept elsewhere; may be repeated",
+    )
+    parser.add_argument("--mac-key", type=Path, help="with --export: file with the MAC key")
+
+
+# --- taking it elsewhere ----------------------------------------------------------------------
+
+
+def _in_trail(
+    settings: Settings,
+    options: argparse.Namespace,
+    work: Callable[[AuditManager, ReadTx], Awaitable[_T]],
+) -> _T:
+    """Do something with the trail that ``--tenant`` names: by slug, or by id once it is gone."""
+
+    async def read(platform: Platform) -> _T:
+        tenant_id = await _tenant_id(platform, options.tenant)
+        async with platform.database.read(SystemScope(VERIFY, tenant_id=tenant_id)) as view:
+            return await work(platform.of(AuditManager), view)
+
+    return run_on_platform(settings, read)
+
+
+async def _tenant_id(platform: Platform, named: str) -> str:
+    if named == _PLATFORM:
+        return PLATFORM_TENANT
+    try:
+        return str(UUID(named))
+    except ValueError:
+        return (await find_tenant(platform, named)).id
+
+
+def _audit_export(settings: Settings, options: argparse.Namespace) -> None:
+    async def write(audit: AuditManager, view: ReadTx) -> None:
+        async for line in audit.exports.lines(view):
+            sys.stdout.write(line)
+
+    _in_trail(settings, options, write)
+
+
+def _audit_keys(settings: Settings, options: argparse.Namespace) -> None:
+    async def read(audit: AuditManager, view: ReadTx) -> str:
+        if options.mac:
+            return audit.exports.mac_key(view.tenant_id).hex()
+        return audit.checkpoints.public_key(view).vkey
+
+    sys.stdout.write(_in_trail(settings, options, read) + "\n")
+
+
+def _keys_options(parser: argparse.ArgumentParser) -> None:
+    _of_tenant(parser)
+    parser.add_argument(
+        "--mac", action="store_true", help="the MAC key instead: a secret, for an auditor alone"
+    )
+
+
+def _audit_proof(settings: Settings, options: argparse.Namespace) -> None:
+    async def prove(audit: AuditManager, view: ReadTx) -> Any:
+        if options.record is not None:
+            return await audit.checkpoints.prove_inclusion(view, options.record, options.size)
+        return await audit.checkpoints.prove_consistency(view, options.old_size, options.size)
+
+    proof = _in_trail(settings, options, prove)
+    sys.stdout.write(json.dumps(dataclasses.asdict(proof), ensure_ascii=False) + "\n")
+
+
+def _proof_options(parser: argparse.ArgumentParser) -> None:
+    _of_tenant(parser)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--record", type=_id, help="id of a record: that it is in the tree")
+    what.add_argument("--old-size", type=_positive, help="that the tree of so many only grew")
+    parser.add_argument("--size", type=_positive, help="of the tree; the one signed last")
+
+
 def _audit_list(settings: Settings, options: argparse.Namespace) -> None:
     """One JSON object a line, ready for a log shipper or jq."""
 
-    async def read(platform: Platform) -> list[AuditEntry]:
-        tenant_id = PLATFORM_TENANT
-        if options.tenant != "platform":
-            tenant_id = (await find_tenant(platform, options.tenant)).id
-        scope = SystemScope(VERIFY, tenant_id=tenant_id)
-        async with platform.database.read(scope) as view:
-            return await platform.of(AuditManager).list_records(
-                view,
-                limit=options.limit,
-                action=options.action,
-                actor=options.actor,
-                target=options.target,
-            )
+    async def read(audit: AuditManager, view: ReadTx) -> list[AuditEntry]:
+        return await audit.list_records(
+            view,
+            limit=options.limit,
+            action=options.action,
+            actor=options.actor,
+            target=options.target,
+        )
 
-    found = run_on_platform(settings, read)
+    found = _in_trail(settings, options, read)
     if len(found) > options.limit:
         sys.stderr.write(
             f"email-sender: these are the newest {options.limit}; there are older ones (--limit)\n"
@@ -71,12 +191,16 @@ def _audit_list(settings: Settings, options: argparse.Namespace) -> None:
 
 
 def _list_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--tenant", required=True, help="slug, or 'platform'")
+    _of_tenant(parser)
     for name in ("target", "action", "actor"):
         parser.add_argument(f"--{name}", help="exact, or a prefix with *")
     parser.add_argument(
         "--limit", type=_positive, default=200, help="the newest so many (200); more are told of"
     )
+
+
+def _of_tenant(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tenant", required=True, help="slug or id, or 'platform'")
 
 
 def _positive(text: str) -> int:
@@ -86,19 +210,44 @@ def _positive(text: str) -> int:
     return number
 
 
+def _id(text: str) -> str:
+    return str(UUID(text))
+
+
+_INSTALLATION: Final = Command("audit-verify", "", _verify_installation)
+
 COMMANDS: Final = (
-    Command(
+    _Verify(
         "audit-verify",
-        "recompute the audit chain of every tenant",
+        "recompute the audit chain of every tenant, or that of an export",
         _audit_verify,
-        lambda parser: parser.add_argument("--tenant", help="slug of one tenant"),
-        installation="looks",
+        _verify_options,
     ),
     Command(
         "audit-list",
         "print a tenant's audit records, oldest first",
         _audit_list,
         _list_options,
+        installation="looks",
+    ),
+    Command(
+        "audit-export",
+        "print a tenant's whole trail for audit-verify --export",
+        _audit_export,
+        _of_tenant,
+        installation="looks",
+    ),
+    Command(
+        "audit-keys",
+        "print the public key of a tenant's checkpoints",
+        _audit_keys,
+        _keys_options,
+    ),
+    Command(
+        "audit-proof",
+        "prove that a record is in the tree, or that the tree only grew",
+        _audit_proof,
+        _proof_options,
         installation="looks",
     ),
 )

@@ -68,7 +68,7 @@ class Command:
             _expect(Path(url.database))
         security = settings.security
         key_file = security.root_key_file or settings.data_dir / "root.key"
-        if security.root_key is not None or key_file.exists():
+        if security.root_key is not None or security.root_key_command or key_file.exists():
             return settings
         if self.installation == "changes":
             _expect(key_file.resolve())

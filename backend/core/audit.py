@@ -9,11 +9,21 @@ the sequencer gives committed rows a gap-free ``seq`` per tenant and the hash th
 * ``chain_hash = SHA-256(0x01 || previous chain_hash || seq as 8 bytes big-endian || leaf_hash)``,
   the first link following 32 zero bytes.
 
-Triggers refuse every change of a row but the one that sets its seq for the first time.
+Triggers refuse every change of a row but the one that sets its seq for the first time, and every
+insertion of one that has a place already.
+
+What hashes cannot show is who wrote a row: anybody can compute them. So a record carries a MAC from
+its insertion on, under a key that the database does not have (:class:`RecordMaker`), and so does
+each head. The sequencer builds on nothing whose MAC does not hold: what was forged into the table
+gets no number.
 """
 
 import hashlib
+import hmac
 import json
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -26,14 +36,24 @@ from backend.core.database import Base, Database, Id, SystemScope, TenantOwned, 
 from backend.core.events import EventHead, EventRecord, find_unnumbered, lock_heads, number
 from backend.core.ids import uuid7
 
+logger = logging.getLogger(__name__)
+
 GENESIS: Final = bytes(32)
+MAC_BYTES: Final = 32
 _MAX_DATA_BYTES: Final = 8192
+_LEAF: Final = ("id", "tenant_id", "at", "actor", "action", "target", "request_id", "data")
+# What is forged waits for ever; so many are remembered, so that each is told of once.
+_MAX_FORGED: Final = 1000
 # As for events: SQLite takes an index without statistics for a large one.
 _WAITING: Final = "INDEXED BY ix_audit_records_unsequenced"
 
 
 class AuditRecord(TenantOwned, Base):
-    """One act: who did what to which thing, when, in which request."""
+    """One act: who did what to which thing, when, in which request.
+
+    ``mac`` is None only of what was numbered before records had any
+    (:attr:`AuditHead.unsealed_seq`).
+    """
 
     __tablename__ = "audit_records"
     id: Mapped[str] = mapped_column(Id, primary_key=True)
@@ -45,9 +65,11 @@ class AuditRecord(TenantOwned, Base):
     request_id: Mapped[str]
     seq: Mapped[int | None]
     chain_hash: Mapped[bytes | None]
+    mac: Mapped[bytes | None]
 
     __table_args__ = (
         sa.UniqueConstraint("tenant_id", "seq"),
+        sa.CheckConstraint("seq >= 1", name="seq"),
         # What the trail is searched by, each with the order of its pages.
         *(
             sa.Index(
@@ -69,12 +91,44 @@ class AuditRecord(TenantOwned, Base):
 
 
 class AuditHead(TenantOwned, Base):
-    """The last link of one tenant's chain; locked while the next ones are forged."""
+    """The last link of one tenant's chain; locked while the next ones are made.
+
+    Attributes:
+        unsealed_seq: Records up to this number are from before records had a MAC; None: nobody
+            has numbered any since.
+        mac: Over the three before it, under the tenant's key; None as long as ``unsealed_seq``.
+        tree_size: So many records are leaves of the tree that stands over the chain.
+        checkpoint_size: The tree's size when it was last signed.
+    """
 
     __tablename__ = "audit_heads"
     tenant_id: Mapped[str] = mapped_column(Id, primary_key=True)
     seq: Mapped[int]
     chain_hash: Mapped[bytes]
+    unsealed_seq: Mapped[int | None]
+    mac: Mapped[bytes | None]
+    tree_size: Mapped[int] = mapped_column(server_default="0")
+    checkpoint_size: Mapped[int] = mapped_column(server_default="0")
+
+    __table_args__ = (
+        sa.CheckConstraint(
+            "0 <= checkpoint_size AND checkpoint_size <= tree_size AND tree_size <= seq",
+            name="order",
+        ),
+        # Whose tree is behind, and whose was not signed yet: a tick asks, across tenants.
+        sa.Index(
+            "ix_audit_heads_growing",
+            "tenant_id",
+            sqlite_where=sa.text("tree_size < seq"),
+            postgresql_where=sa.text("tree_size < seq"),
+        ),
+        sa.Index(
+            "ix_audit_heads_unsigned",
+            "tenant_id",
+            sqlite_where=sa.text("checkpoint_size < tree_size"),
+            postgresql_where=sa.text("checkpoint_size < tree_size"),
+        ),
+    )
 
 
 SEQUENCER: Final = Errand(
@@ -83,23 +137,118 @@ SEQUENCER: Final = Errand(
 """Numbering and linking what all tenants' transactions left."""
 
 
-def audit_row(
-    tx: Tx, action: str, target: str, tenant_id: str | None, data: dict[str, Any]
-) -> tuple[type[AuditRecord], dict[str, Any]]:
-    """Build the row that :meth:`Tx.audit` appends to its transaction."""
-    _refuse_uncanonical(data)
-    return AuditRecord, {
-        "id": uuid7(),
-        "tenant_id": tenant_id or tx.tenant_id,
-        "at": tx.now(),
-        "actor": tx.scope.actor,
-        "action": action,
-        "target": target,
-        "data": data,
-        "request_id": tx.scope.request_id,
-        "seq": None,
-        "chain_hash": None,
-    }
+@dataclass(frozen=True, slots=True)
+class RecordMaker:
+    """Makes the records of a process, and tells them from those that somebody else made.
+
+    HMAC-SHA256 (RFC 2104) over the leaf's canonical bytes. A record is sealed when it is made, so
+    who can write the database and has no key can neither alter one nor add one.
+
+    Attributes:
+        keys_of: A tenant's keys of 32 bytes; the first seals, any of them opens.
+    """
+
+    keys_of: Callable[[str], Sequence[bytes]]
+    _forged: set[str] = field(default_factory=set, init=False)
+    _heads: set[str] = field(default_factory=set, init=False)
+
+    def __call__(
+        self, tx: Tx, action: str, target: str, tenant_id: str | None, data: dict[str, Any]
+    ) -> tuple[type[AuditRecord], dict[str, Any]]:
+        """Build the row that :meth:`Tx.audit` appends to its transaction.
+
+        Raises:
+            TypeError, ValueError: The data has no one canonical form, or is over 8 KiB.
+        """
+        _refuse_uncanonical(data)
+        row: dict[str, Any] = {
+            "id": uuid7(),
+            "tenant_id": tenant_id or tx.tenant_id,
+            "at": tx.now(),
+            "actor": tx.scope.actor,
+            "action": action,
+            "target": target,
+            "data": data,
+            "request_id": tx.scope.request_id,
+        }
+        # No place in the chain among them, not even an empty one: the role that serves on
+        # PostgreSQL may insert none.
+        key = self.keys_of(row["tenant_id"])[0]
+        return AuditRecord, {**row, "mac": _mac(key, _RECORD, _canonical(row))}
+
+    def holds(self, record: AuditRecord) -> bool:
+        """Whether one of us made this record as it is."""
+        return self._is_one(record.tenant_id, record.mac, _RECORD, leaf_bytes(record))
+
+    def seal_head(self, head: AuditHead) -> None:
+        """Put the MAC of what the head says now on it."""
+        head.mac = _mac(self.keys_of(head.tenant_id)[0], _HEAD, _head_bytes(head))
+
+    def holds_head(self, head: AuditHead) -> bool:
+        """Whether one of us left the head as it is."""
+        return self._is_one(head.tenant_id, head.mac, _HEAD, _head_bytes(head))
+
+    def mac(self, tenant_id: str, use: str, data: bytes) -> bytes:
+        """A MAC of something else about the tenant's trail; ``use`` says of what, in a word."""
+        return _mac(self.keys_of(tenant_id)[0], _use(use), data)
+
+    def holds_mac(self, tenant_id: str, use: str, data: bytes, mac: bytes) -> bool:
+        """Whether :meth:`mac` gave this for the same arguments."""
+        return self._is_one(tenant_id, mac, _use(use), data)
+
+    def _is_one(self, tenant_id: str, mac: bytes | None, use: bytes, data: bytes) -> bool:
+        return mac is not None and any(
+            hmac.compare_digest(mac, _mac(key, use, data)) for key in self.keys_of(tenant_id)
+        )
+
+    @property
+    def forged(self) -> frozenset[str]:
+        """Ids of waiting records that were found to be none of ours."""
+        return frozenset(self._forged)
+
+    def put_aside(self, records: Iterable[AuditRecord]) -> None:
+        """Remember records that are none of ours, and tell the operator of each once."""
+        for record in records:
+            if record.id not in self._forged and len(self._forged) < _MAX_FORGED:
+                self._forged.add(record.id)
+                logger.error(
+                    "audit_record_forged",
+                    extra={"tenant_id": record.tenant_id, "record": record.id},
+                )
+
+    def refuse_head(self, head: AuditHead) -> None:
+        """Tell the operator once of a head that is none of ours."""
+        if head.tenant_id not in self._heads:
+            self._heads.add(head.tenant_id)
+            logger.error(
+                "audit_head_forged", extra={"tenant_id": head.tenant_id, "head_seq": head.seq}
+            )
+
+
+def _use(name: str) -> bytes:
+    """Each use of a tenant's key says what it is for: no MAC of one thing is one of another."""
+    return f"email-sender audit {name} v1\n".encode()
+
+
+_RECORD: Final = _use("record")
+_HEAD: Final = _use("head")
+
+
+def _mac(key: bytes, use: bytes, data: bytes) -> bytes:
+    return hmac.digest(key, use + data, "sha256")
+
+
+def _head_bytes(head: AuditHead) -> bytes:
+    unsealed = head.unsealed_seq if head.unsealed_seq is not None else 0
+    return b"".join(
+        (
+            str(head.tenant_id).encode(),
+            b"\n",
+            head.seq.to_bytes(8, "big", signed=True),
+            unsealed.to_bytes(8, "big", signed=True),
+            head.chain_hash,
+        )
+    )
 
 
 def _refuse_uncanonical(data: Any, depth: int = 0) -> None:
@@ -128,24 +277,37 @@ def leaf_bytes(record: AuditRecord) -> bytes:
     ``action``, ``target``, ``request_id``, ``data``. Sorted keys, no white space, UTF-8. Data holds
     no floats and ASCII keys only, so Python's encoder and RFC 8785 agree byte for byte.
     """
-    at = record.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return _canonical({name: getattr(record, name) for name in _LEAF})
+
+
+def _canonical(row: Mapping[str, Any]) -> bytes:
+    at: datetime = row["at"]
     leaf = {
         "v": 1,
-        "id": str(record.id),
-        "tenant": str(record.tenant_id),
-        "at": at,
-        "actor": record.actor,
-        "action": record.action,
-        "target": record.target,
-        "request_id": record.request_id,
-        "data": record.data,
+        "id": str(row["id"]),
+        "tenant": str(row["tenant_id"]),
+        "at": at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "actor": row["actor"],
+        "action": row["action"],
+        "target": row["target"],
+        "request_id": row["request_id"],
+        "data": row["data"],
     }
     return json.dumps(leaf, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
+def leaf_hash(record: AuditRecord) -> bytes:
+    """The record's leaf hash (RFC 6962, section 2.1)."""
+    return hashlib.sha256(b"\x00" + leaf_bytes(record)).digest()
+
+
 def link(previous: bytes, seq: int, record: AuditRecord) -> bytes:
     """The chain hash of ``record`` as number ``seq`` after the link ``previous``."""
-    leaf = hashlib.sha256(b"\x00" + leaf_bytes(record)).digest()
+    return link_leaf(previous, seq, leaf_hash(record))
+
+
+def link_leaf(previous: bytes, seq: int, leaf: bytes) -> bytes:
+    """The chain hash of the record with this leaf hash as number ``seq``."""
     return hashlib.sha256(b"\x01" + previous + seq.to_bytes(8, "big") + leaf).digest()
 
 
@@ -158,14 +320,18 @@ async def sequence(database: Database, limit: int = 500, events: int = 2000) -> 
     One pass and one commit for both. Safe to run in several processes: the heads are locked before
     the rows are read again, so a second sequencer finds nothing left. A row that commits late is
     numbered late; order within a chain is the order of sequencing, and ``at`` keeps the order of
-    acting.
+    acting. What is none of ours waits for ever, and so does a tenant whose head is none: it is told
+    of in the log and by the gauge of what waits.
     """
     scope = SystemScope(SEQUENCER)
+    maker = database.audit_row
+    if not isinstance(maker, RecordMaker):
+        raise TypeError("this database was given nothing that tells our records from forged ones")
     async with database.read(scope) as view:
         waiting = await view.scalars(
             sa.select(AuditRecord.tenant_id)
             .with_hint(AuditRecord, _WAITING, "sqlite")
-            .where(AuditRecord.seq.is_(None))
+            .where(*_waits(maker))
             .order_by(AuditRecord.id)
             .limit(limit)
         )
@@ -173,22 +339,59 @@ async def sequence(database: Database, limit: int = 500, events: int = 2000) -> 
     if not waiting and not unnumbered:
         return 0
     async with database.transaction(scope) as tx:
-        linked = await _link_waiting(tx, sorted(set(waiting)), limit) if waiting else 0
+        linked = await _link_waiting(tx, maker, sorted(set(waiting)), limit) if waiting else 0
         return linked + (await number(tx, unnumbered, events) if unnumbered else 0)
 
 
-async def _link_waiting(tx: Tx, tenants: list[str], limit: int) -> int:
+def _waits(maker: RecordMaker) -> list[sa.ColumnElement[bool]]:
+    conditions: list[sa.ColumnElement[bool]] = [AuditRecord.seq.is_(None)]
+    if maker.forged:
+        conditions.append(AuditRecord.id.not_in(sorted(maker.forged)))
+    return conditions
+
+
+async def _link_waiting(tx: Tx, maker: RecordMaker, tenants: list[str], limit: int) -> int:
     heads = await lock_heads(tx, AuditHead, tenants, {"seq": 0, "chain_hash": GENESIS})
+    sound = {tenant: head for tenant, head in heads.items() if await _can_build_on(tx, maker, head)}
     # Read after the heads are locked: what another sequencer linked meanwhile is gone from here.
     records = await tx.scalars(
         sa.select(AuditRecord)
         .with_hint(AuditRecord, _WAITING, "sqlite")
-        .where(AuditRecord.seq.is_(None), AuditRecord.tenant_id.in_(tenants))
+        .where(*_waits(maker), AuditRecord.tenant_id.in_(sound))
         .order_by(AuditRecord.id)
         .limit(limit)
     )
-    for record in records:
-        head = heads[record.tenant_id]
+    ours = [record for record in records if maker.holds(record)]
+    if len(ours) < len(records):
+        maker.put_aside(set(records).difference(ours))
+    touched = {record.tenant_id for record in ours}
+    for record in ours:
+        head = sound[record.tenant_id]
         record.chain_hash = head.chain_hash = link(head.chain_hash, head.seq + 1, record)
         record.seq = head.seq = head.seq + 1
-    return len(records)
+    for tenant in touched:
+        maker.seal_head(sound[tenant])
+    return len(ours)
+
+
+async def _can_build_on(tx: Tx, maker: RecordMaker, head: AuditHead) -> bool:
+    """Whether a head is what a sequencer of ours left, or the first that has no record at all."""
+    if head.mac is not None:
+        sound = maker.holds_head(head)
+    else:
+        # New, or from before there were MACs: then no numbered record has one. Asked once a
+        # tenant.
+        numbered = sa.and_(
+            AuditRecord.tenant_id == head.tenant_id,
+            AuditRecord.seq >= (head.seq + 1 if head.seq == 0 else 1),
+        )
+        if head.seq:
+            numbered = sa.and_(numbered, AuditRecord.mac.is_not(None))
+        known = await tx.scalar(sa.select(AuditRecord.id).where(numbered).limit(1))
+        sound = known is None and (head.seq > 0 or head.chain_hash == GENESIS)
+        if sound:
+            head.unsealed_seq = head.seq
+            maker.seal_head(head)
+    if not sound:
+        maker.refuse_head(head)
+    return sound

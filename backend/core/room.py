@@ -149,6 +149,51 @@ Repeated until it returns 0; it returns how much went.
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """What stands in the clear where a row has nothing sealed yet: it is from before.
+
+    Attributes:
+        columns: Where it stands.
+        read: What is sealed of it, given those columns by name; None: there is nothing.
+        cleared: What the row holds from then on beside the sealed bytes, given the same columns.
+    """
+
+    columns: tuple[str, ...]
+    read: Callable[[Mapping[str, Any]], bytes | None]
+    cleared: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class SealedColumn:
+    """A column whose bytes are sealed with a data key, so that they can be sealed anew.
+
+    Those of a tenant's row are under the tenant's keys, unless ``owner`` says whose; those of a
+    row without tenant are under the platform's.
+
+    Attributes:
+        model: Its table.
+        column: Its name.
+        context: The place that its bytes are sealed for, given the row's key by name.
+        plain: Where the same stands in older rows.
+        owner: The column with the tenant whose key it is, when that may be the platform.
+        errand: Under which the platform reaches what its keys sealed, where that is not in rows
+            of its own tenant.
+    """
+
+    model: type[Base]
+    column: str
+    context: Callable[[Mapping[str, Any]], str]
+    plain: Plain | None = None
+    owner: str | None = None
+    errand: Errand | None = None
+
+    @property
+    def name(self) -> str:
+        """``<table>.<column>``."""
+        return f"{self.model.__tablename__}.{self.column}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room(Generic[M]):
     """One manager's declarations.
@@ -160,6 +205,9 @@ class Room(Generic[M]):
         role_holders: Those of them whose rows hold a role of their tenant, or hand it out by
             themselves: the rows with its name in the column ``role``, or those that a class method
             ``holds`` gives the condition of, from that name.
+        sealed: Those of their columns that hold sealed bytes.
+        sealed_elsewhere: What is sealed with the platform's keys and not kept by us, by name: how
+            many seconds after its sealing it may still be shown to us.
         permissions: ``noun:verb`` to the built-in roles that hold it.
         errands: Its work across tenants.
         along: Tables of its own that every request's transaction may touch, whatever its errand.
@@ -193,6 +241,8 @@ class Room(Generic[M]):
     manager: type[M]
     models: tuple[type[Base], ...] = ()
     role_holders: tuple[type[Base], ...] = ()
+    sealed: tuple[SealedColumn, ...] = ()
+    sealed_elsewhere: Mapping[str, float] = field(default_factory=dict)
     permissions: Mapping[str, frozenset[str]] = field(default_factory=dict)
     errands: tuple[Errand, ...] = ()
     along: frozenset[str] = frozenset()
@@ -231,6 +281,8 @@ class House:
         rooms: In tier order, lower ones first.
         permissions: Permission to the built-in roles that hold it.
         role_holders: Models whose rows hold a role.
+        sealed: Columns that hold sealed bytes, lower rooms' first.
+        sealed_elsewhere: Seconds for which what is sealed lies elsewhere, by name.
         events: Event to the permission that reading it takes.
         errands: Errand by name.
         along: Tables that every request's transaction may touch.
@@ -261,6 +313,8 @@ class House:
 
         self.permissions: dict[str, frozenset[str]] = dict(PLATFORM_PERMISSIONS)
         self.role_holders = tuple(one for room in self.rooms for one in room.role_holders)
+        self.sealed = tuple(one for room in self.rooms for one in room.sealed)
+        self.sealed_elsewhere: dict[str, float] = {}
         self.events: dict[str, str] = {}
         self.errands: dict[str, Errand] = {errand.name: errand for errand in errands}
         self.along: frozenset[str] = frozenset().union(*(room.along for room in self.rooms))
@@ -280,6 +334,8 @@ class House:
                 ("manager", (room.manager.__qualname__,)),
                 ("permission", room.permissions),
                 ("table", tables_of(*room.models)),
+                ("sealed column", (one.name for one in room.sealed)),
+                ("place of what is sealed", room.sealed_elsewhere),
                 ("event", room.events),
                 ("errand", (errand.name for errand in room.errands)),
                 ("class of routes", (one.name for one in room.route_classes)),
@@ -294,12 +350,18 @@ class House:
                 for name in names:
                     claim(kind, name, room.name)
             self.permissions |= room.permissions
+            self.sealed_elsewhere |= room.sealed_elsewhere
             self.events |= room.events
             self.errands |= {errand.name: errand for errand in room.errands}
         for event, permission in self.events.items():
             if permission not in self.permissions:
                 raise RoomClashError(
                     f"no room declares {permission}, which reads the event {event}"
+                )
+        for one in self.sealed:
+            if one.errand is not None and one.errand.name not in self.errands:
+                raise RoomClashError(
+                    f"no room declares the errand {one.errand.name}, which reaches {one.name}"
                 )
 
     def purges_of(self, room: Room[Any]) -> Mapping[str, Purge[Any]]:

@@ -141,6 +141,8 @@ class DataRoute(Generic[M]):
         headers: Added to every answer that is not a :class:`Reply`.
         cost: How many requests it counts for, by every limit.
         once: It stores its answers (:meth:`Call.reply`), so that an Idempotency-Key holds.
+        reads: It changes nothing but the trail: asked again it is done again, and no
+            Idempotency-Key is offered.
         errors: What else it may answer with.
         responses: Responses for the document, in place of what would be said of that status.
 
@@ -161,6 +163,7 @@ class DataRoute(Generic[M]):
     headers: Mapping[str, str] = field(default_factory=dict)
     cost: int = 1
     once: bool = False
+    reads: bool = False
     errors: tuple[type[AppError], ...] = ()
     responses: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 

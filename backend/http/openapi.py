@@ -196,6 +196,8 @@ def _fragment_of(route: DataRoute[Any]) -> dict[str, Any]:
             {"name": name, "in": "path", "required": True, "schema": kind}
             for name, kind in schema["properties"].items()
         ]
+    if route.reads:
+        operation[ONLY_READS] = True
     if route.once:
         _offer_idempotency(operation)
     operation["responses"] |= {status: dict(said) for status, said in route.responses.items()}

@@ -247,6 +247,75 @@ class ContentOut(Wire, frozen=True, kw_only=True):
     text: str | None
 
 
+class DataKeyBatchIn(Wire, frozen=True, kw_only=True):
+    """Up to a thousand at once."""
+
+    items: list[DataKeyBody]
+
+
+class DataKeyBatchOut(Wire, frozen=True, kw_only=True):
+    """What became of each item, in the order of the request."""
+
+    failed: int
+    items: list[DataKeyBatchOutItem]
+
+
+class DataKeyBatchOutItem(Wire, frozen=True, kw_only=True):
+    """A result, or why there is none."""
+
+    error: ItemError | None | UnsetType = UNSET
+    result: DataKeyOut | None | UnsetType = UNSET
+
+
+class DataKeyBody(Wire, frozen=True, kw_only=True):
+    """A key for data that the caller encrypts: 32 random bytes."""
+
+    context: str | UnsetType = ""
+    wrapped_only: bool | UnsetType = False
+
+
+class DataKeyOut(Wire, frozen=True, kw_only=True):
+    """The data key in the clear, unless only the wrapped one was asked for, and wrapped."""
+
+    ciphertext: str
+    version: int
+    plaintext: str | None | UnsetType = UNSET
+
+
+class DecryptBatchIn(Wire, frozen=True, kw_only=True):
+    """Up to a thousand at once."""
+
+    items: list[DecryptBody]
+
+
+class DecryptBatchOut(Wire, frozen=True, kw_only=True):
+    """What became of each item, in the order of the request."""
+
+    failed: int
+    items: list[DecryptBatchOutItem]
+
+
+class DecryptBatchOutItem(Wire, frozen=True, kw_only=True):
+    """A result, or why there is none."""
+
+    error: ItemError | None | UnsetType = UNSET
+    result: DecryptOut | None | UnsetType = UNSET
+
+
+class DecryptBody(Wire, frozen=True, kw_only=True):
+    """What to open, for where it was encrypted."""
+
+    ciphertext: str
+    context: str | UnsetType = ""
+
+
+class DecryptOut(Wire, frozen=True, kw_only=True):
+    """What was encrypted, and with which version."""
+
+    plaintext: str
+    version: int
+
+
 class DeliveryOut(Wire, frozen=True, kw_only=True):
     """What became of the messages made in the window, as far as they are settled."""
 
@@ -427,6 +496,40 @@ class EmailTestOut(Wire, frozen=True, kw_only=True):
     took_ms: float
 
 
+class EncryptBatchIn(Wire, frozen=True, kw_only=True):
+    """Up to a thousand at once."""
+
+    items: list[EncryptBody]
+
+
+class EncryptBatchOut(Wire, frozen=True, kw_only=True):
+    """What became of each item, in the order of the request."""
+
+    failed: int
+    items: list[EncryptBatchOutItem]
+
+
+class EncryptBatchOutItem(Wire, frozen=True, kw_only=True):
+    """A result, or why there is none."""
+
+    error: ItemError | None | UnsetType = UNSET
+    result: EncryptOut | None | UnsetType = UNSET
+
+
+class EncryptBody(Wire, frozen=True, kw_only=True):
+    """What to encrypt, and for where."""
+
+    plaintext: str
+    context: str | UnsetType = ""
+
+
+class EncryptOut(Wire, frozen=True, kw_only=True):
+    """A ciphertext, and the version of the key that made it."""
+
+    ciphertext: str
+    version: int
+
+
 class Error(Wire, frozen=True, kw_only=True):
     detail: str | UnsetType = UNSET
     pointer: str | UnsetType = UNSET
@@ -467,6 +570,33 @@ class HealthOut(Wire, frozen=True, kw_only=True):
     name: str
     ok: bool
     required: bool
+
+
+class HmacBatchIn(Wire, frozen=True, kw_only=True):
+    """Up to a thousand at once."""
+
+    items: list[MessageBody]
+
+
+class HmacBatchOut(Wire, frozen=True, kw_only=True):
+    """What became of each item, in the order of the request."""
+
+    failed: int
+    items: list[HmacBatchOutItem]
+
+
+class HmacBatchOutItem(Wire, frozen=True, kw_only=True):
+    """A result, or why there is none."""
+
+    error: ItemError | None | UnsetType = UNSET
+    result: HmacOut | None | UnsetType = UNSET
+
+
+class HmacOut(Wire, frozen=True, kw_only=True):
+    """The MAC of a message."""
+
+    hmac: str
+    version: int
 
 
 class HolderOut(Wire, frozen=True, kw_only=True):
@@ -639,6 +769,14 @@ class InvitationPage(Wire, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
+class ItemError(Wire, frozen=True, kw_only=True):
+    """Why an item failed: as the problem of a single request would say it."""
+
+    code: str
+    detail: str
+    title: str
+
+
 class JobOut(Wire, frozen=True, kw_only=True):
     """A job: one piece of background work and what became of it."""
 
@@ -691,6 +829,85 @@ class KeptOut(Wire, frozen=True, kw_only=True):
     most_days: int
     usual_content_days: int
     usual_days: int
+
+
+class KeyCreate(Wire, frozen=True, kw_only=True):
+    """A new key."""
+
+    name: str
+    exportable: bool | UnsetType = False
+    rotate_after_operations: int | None | UnsetType = 2147483648
+    rotate_after_seconds: int | None | UnsetType = UNSET
+    type: str | UnsetType = "aes256-gcm"
+
+
+class KeyExport(Wire, frozen=True, kw_only=True):
+    """Which version to export."""
+
+    version: int | None | UnsetType = UNSET
+
+
+class KeyExportOut(Wire, frozen=True, kw_only=True):
+    """The material of a version, 32 bytes in base64."""
+
+    name: str
+    number: int
+    type: str
+    material: str | None | UnsetType = UNSET
+    public_key: str | None | UnsetType = UNSET
+    secret_withheld: str | None | UnsetType = UNSET
+
+
+class KeyOut(Wire, frozen=True, kw_only=True):
+    """A named key; no secret of it."""
+
+    created_at: datetime
+    created_by: str
+    delete_at: datetime | None
+    disabled: bool
+    exportable: bool
+    id: str
+    latest_version: int
+    min_decrypt_version: int
+    name: str
+    operations: int
+    rotate_after_operations: int | None
+    rotate_after_seconds: int | None
+    rotated_at: datetime
+    rotates_at: datetime | None
+    type: str
+
+
+class KeyPage(Wire, frozen=True, kw_only=True):
+    items: list[KeyOut]
+    next_cursor: str | None
+
+
+class KeyPut(Wire, frozen=True, kw_only=True):
+    """What may be changed of a key."""
+
+    disabled: bool | UnsetType = False
+    exportable: bool | UnsetType = False
+    min_decrypt_version: int | UnsetType = 1
+    rotate_after_operations: int | None | UnsetType = 2147483648
+    rotate_after_seconds: int | None | UnsetType = UNSET
+
+
+class KeyVersionOut(Wire, frozen=True, kw_only=True):
+    """A version of a key."""
+
+    created_at: datetime
+    number: int
+    operations: int
+    public_key: str | None
+    usable: bool
+
+
+class KeyVersionsOut(Wire, frozen=True, kw_only=True):
+    """Versions of a key, newest first; `next_below` asks for those before them."""
+
+    items: list[KeyVersionOut]
+    next_below: int | None
 
 
 class LimitCreate(Wire, frozen=True, kw_only=True):
@@ -809,6 +1026,12 @@ class MemberPatch(Wire, frozen=True, kw_only=True):
     """The member's new role."""
 
     role: str
+
+
+class MessageBody(Wire, frozen=True, kw_only=True):
+    """What to sign."""
+
+    message: str
 
 
 class OAuthError(Wire, frozen=True, kw_only=True):
@@ -1010,6 +1233,18 @@ class QuotasPut(Wire, frozen=True, kw_only=True):
     plan: str | None | UnsetType = UNSET
 
 
+class RandomBody(Wire, frozen=True, kw_only=True):
+    """How many random bytes."""
+
+    size_bytes: float | UnsetType = 32
+
+
+class RandomOut(Wire, frozen=True, kw_only=True):
+    """Random bytes of the operating system's generator."""
+
+    random: str
+
+
 class RateModel(Wire, frozen=True, kw_only=True):
     """So many at once, and so many more every so many seconds."""
 
@@ -1184,6 +1419,41 @@ class ReviewPage(Wire, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
+class RewrapBatchIn(Wire, frozen=True, kw_only=True):
+    """Up to a thousand at once."""
+
+    items: list[RewrapBody]
+
+
+class RewrapBatchOut(Wire, frozen=True, kw_only=True):
+    """What became of each item, in the order of the request."""
+
+    failed: int
+    items: list[RewrapBatchOutItem]
+
+
+class RewrapBatchOutItem(Wire, frozen=True, kw_only=True):
+    """A result, or why there is none."""
+
+    error: ItemError | None | UnsetType = UNSET
+    result: RewrapOut | None | UnsetType = UNSET
+
+
+class RewrapBody(Wire, frozen=True, kw_only=True):
+    """What to encrypt anew with the newest version; nobody sees what is in it."""
+
+    ciphertext: str
+    context: str | UnsetType = ""
+
+
+class RewrapOut(Wire, frozen=True, kw_only=True):
+    """The new ciphertext, with its version and the one before."""
+
+    ciphertext: str
+    previous_version: int
+    version: int
+
+
 class RoleOut(Wire, frozen=True, kw_only=True):
     """A role and what it permits."""
 
@@ -1234,6 +1504,26 @@ class SessionPage(Wire, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
+class SignBatchIn(Wire, frozen=True, kw_only=True):
+    """Up to a thousand at once."""
+
+    items: list[MessageBody]
+
+
+class SignBatchOut(Wire, frozen=True, kw_only=True):
+    """What became of each item, in the order of the request."""
+
+    failed: int
+    items: list[SignBatchOutItem]
+
+
+class SignBatchOutItem(Wire, frozen=True, kw_only=True):
+    """A result, or why there is none."""
+
+    error: ItemError | None | UnsetType = UNSET
+    result: SignOut | None | UnsetType = UNSET
+
+
 class SignInOut(Wire, frozen=True, kw_only=True):
     """A log-in, or several that failed within ten seconds."""
 
@@ -1248,6 +1538,13 @@ class SignInOut(Wire, frozen=True, kw_only=True):
 class SignInPage(Wire, frozen=True, kw_only=True):
     items: list[SignInOut]
     next_cursor: str | None
+
+
+class SignOut(Wire, frozen=True, kw_only=True):
+    """The signature of a message."""
+
+    signature: str
+    version: int
 
 
 class SigningKeyOut(Wire, frozen=True, kw_only=True):
@@ -1486,6 +1783,22 @@ class TenantRoleOut(Wire, frozen=True, kw_only=True):
     state: str
 
 
+class TenantSealCreate(Wire, frozen=True, kw_only=True):
+    """Why a tenant's keys are sealed."""
+
+    reason: str
+
+
+class TenantSealOut(Wire, frozen=True, kw_only=True):
+    """Whether a tenant's keys are sealed."""
+
+    reason: str | None
+    sealed: bool
+    sealed_at: datetime | None
+    sealed_by: str | None
+    tenant_id: str
+
+
 class TenantSuspend(Wire, frozen=True, kw_only=True):
     """Why a tenant is suspended: its own people and programs are told so."""
 
@@ -1595,6 +1908,39 @@ class VariableOut(Wire, frozen=True, kw_only=True):
 
     name: str
     required: bool
+
+
+class VerifyBatchIn(Wire, frozen=True, kw_only=True):
+    """Up to a thousand at once."""
+
+    items: list[VerifyBody]
+
+
+class VerifyBatchOut(Wire, frozen=True, kw_only=True):
+    """What became of each item, in the order of the request."""
+
+    failed: int
+    items: list[VerifyBatchOutItem]
+
+
+class VerifyBatchOutItem(Wire, frozen=True, kw_only=True):
+    """A result, or why there is none."""
+
+    error: ItemError | None | UnsetType = UNSET
+    result: VerifyOut | None | UnsetType = UNSET
+
+
+class VerifyBody(Wire, frozen=True, kw_only=True):
+    """A message and its signature, or its MAC."""
+
+    message: str
+    signature: str
+
+
+class VerifyOut(Wire, frozen=True, kw_only=True):
+    """Whether the key made this signature of this message, and its version may still be used."""
+
+    valid: bool
 
 
 class WorkersOut(Wire, frozen=True, kw_only=True):

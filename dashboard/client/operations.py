@@ -582,6 +582,177 @@ class Api:
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
 
+    def list_keys(self, *, limit: int | None = None, cursor: str | None = None) -> models.KeyPage:
+        """List the named keys, newest first."""
+        return self.connection.ask(
+            "GET", "/api/v1/keys", models.KeyPage, query={"limit": limit, "cursor": cursor}
+        )
+
+    def create_key(
+        self, body: models.KeyCreate, *, idempotency_key: str | None = None
+    ) -> models.KeyOut:
+        """Make a named key with its first version."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/keys",
+            models.KeyOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def delete_key(self, name: str, *, wait_days: int | None = None) -> Tagged[models.KeyOut]:
+        """Refuse every use of a key from now on, and destroy it once the days are over."""
+        return self.connection.ask_tagged(
+            "DELETE", f"/api/v1/keys/{segment(name)}", models.KeyOut, query={"wait_days": wait_days}
+        )
+
+    def get_key(self, name: str) -> Tagged[models.KeyOut]:
+        """Get one key.
+
+        The ETag goes into If-Match when changing it.
+        """
+        return self.connection.ask_tagged("GET", f"/api/v1/keys/{segment(name)}", models.KeyOut)
+
+    def put_key(
+        self, name: str, body: models.KeyPut, *, if_match: str | None = None
+    ) -> Tagged[models.KeyOut]:
+        """Give a key another policy; it holds at once, everywhere."""
+        return self.connection.ask_tagged(
+            "PUT",
+            f"/api/v1/keys/{segment(name)}",
+            models.KeyOut,
+            body=body,
+            headers={"If-Match": if_match},
+        )
+
+    def make_data_key(self, name: str, body: models.DataKeyBody) -> models.DataKeyOut:
+        """Make a data key."""
+        return self.connection.ask(
+            "POST", f"/api/v1/keys/{segment(name)}/data-key", models.DataKeyOut, body=body
+        )
+
+    def make_data_keys(self, name: str, body: models.DataKeyBatchIn) -> models.DataKeyBatchOut:
+        """Make up to a thousand data keys."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/keys/{segment(name)}/data-key/batch",
+            models.DataKeyBatchOut,
+            body=body,
+        )
+
+    def decrypt(self, name: str, body: models.DecryptBody) -> models.DecryptOut:
+        """Open a ciphertext."""
+        return self.connection.ask(
+            "POST", f"/api/v1/keys/{segment(name)}/decrypt", models.DecryptOut, body=body
+        )
+
+    def decrypt_batch(self, name: str, body: models.DecryptBatchIn) -> models.DecryptBatchOut:
+        """Open up to a thousand ciphertexts."""
+        return self.connection.ask(
+            "POST", f"/api/v1/keys/{segment(name)}/decrypt/batch", models.DecryptBatchOut, body=body
+        )
+
+    def encrypt(self, name: str, body: models.EncryptBody) -> models.EncryptOut:
+        """Encrypt a value."""
+        return self.connection.ask(
+            "POST", f"/api/v1/keys/{segment(name)}/encrypt", models.EncryptOut, body=body
+        )
+
+    def encrypt_batch(self, name: str, body: models.EncryptBatchIn) -> models.EncryptBatchOut:
+        """Encrypt up to a thousand values."""
+        return self.connection.ask(
+            "POST", f"/api/v1/keys/{segment(name)}/encrypt/batch", models.EncryptBatchOut, body=body
+        )
+
+    def export_key(
+        self, name: str, body: models.KeyExport, *, idempotency_key: str | None = None
+    ) -> models.KeyExportOut:
+        """Hand out the material of a version of an exportable key."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/keys/{segment(name)}/export",
+            models.KeyExportOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def compute_hmac(self, name: str, body: models.MessageBody) -> models.HmacOut:
+        """Compute a MAC."""
+        return self.connection.ask(
+            "POST", f"/api/v1/keys/{segment(name)}/hmac", models.HmacOut, body=body
+        )
+
+    def compute_hmac_batch(self, name: str, body: models.HmacBatchIn) -> models.HmacBatchOut:
+        """Compute up to a thousand MACs."""
+        return self.connection.ask(
+            "POST", f"/api/v1/keys/{segment(name)}/hmac/batch", models.HmacBatchOut, body=body
+        )
+
+    def restore_key(self, name: str, *, idempotency_key: str | None = None) -> models.KeyOut:
+        """Call back a key that waits for its deletion."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/keys/{segment(name)}/restore",
+            models.KeyOut,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def rewrap(self, name: str, body: models.RewrapBody) -> models.RewrapOut:
+        """Encrypt anew with the newest version."""
+        return self.connection.ask(
+            "POST", f"/api/v1/keys/{segment(name)}/rewrap", models.RewrapOut, body=body
+        )
+
+    def rewrap_batch(self, name: str, body: models.RewrapBatchIn) -> models.RewrapBatchOut:
+        """Rewrap up to a thousand ciphertexts."""
+        return self.connection.ask(
+            "POST", f"/api/v1/keys/{segment(name)}/rewrap/batch", models.RewrapBatchOut, body=body
+        )
+
+    def rotate_key(self, name: str, *, idempotency_key: str | None = None) -> models.KeyOut:
+        """Make a new version of a key, which does all that is done from then on."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/keys/{segment(name)}/rotate",
+            models.KeyOut,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def sign(self, name: str, body: models.MessageBody) -> models.SignOut:
+        """Sign a message."""
+        return self.connection.ask(
+            "POST", f"/api/v1/keys/{segment(name)}/sign", models.SignOut, body=body
+        )
+
+    def sign_batch(self, name: str, body: models.SignBatchIn) -> models.SignBatchOut:
+        """Sign up to a thousand messages."""
+        return self.connection.ask(
+            "POST", f"/api/v1/keys/{segment(name)}/sign/batch", models.SignBatchOut, body=body
+        )
+
+    def verify(self, name: str, body: models.VerifyBody) -> models.VerifyOut:
+        """Check a signature or a MAC."""
+        return self.connection.ask(
+            "POST", f"/api/v1/keys/{segment(name)}/verify", models.VerifyOut, body=body
+        )
+
+    def verify_batch(self, name: str, body: models.VerifyBatchIn) -> models.VerifyBatchOut:
+        """Check up to a thousand signatures or MACs."""
+        return self.connection.ask(
+            "POST", f"/api/v1/keys/{segment(name)}/verify/batch", models.VerifyBatchOut, body=body
+        )
+
+    def list_key_versions(
+        self, name: str, *, below: int | None = None, limit: int | None = None
+    ) -> models.KeyVersionsOut:
+        """List a key's versions, newest first, with the public half of those that have one."""
+        return self.connection.ask(
+            "GET",
+            f"/api/v1/keys/{segment(name)}/versions",
+            models.KeyVersionsOut,
+            query={"below": below, "limit": limit},
+        )
+
     def get_limit_usage(self) -> models.LimitUsageOut:
         """Get what holds for this tenant, and how much of it is used just now."""
         return self.connection.ask("GET", "/api/v1/limit-usage", models.LimitUsageOut)
@@ -1086,6 +1257,24 @@ class Api:
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
 
+    def get_tenant_seal(self, tenant_id: str) -> models.TenantSealOut:
+        """Say whether a tenant's keys are sealed, and why."""
+        return self.connection.ask(
+            "GET", f"/api/v1/platform/tenants/{uuid_segment(tenant_id)}/seal", models.TenantSealOut
+        )
+
+    def seal_tenant(
+        self, tenant_id: str, body: models.TenantSealCreate, *, idempotency_key: str | None = None
+    ) -> models.TenantSealOut:
+        """Refuse every use of a tenant's keys, in every process within a second; its jobs wait."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/platform/tenants/{uuid_segment(tenant_id)}/seal",
+            models.TenantSealOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
     def suspend_tenant(
         self, tenant_id: str, body: models.TenantSuspend, *, idempotency_key: str | None = None
     ) -> models.TenantOut:
@@ -1095,6 +1284,17 @@ class Api:
             f"/api/v1/platform/tenants/{uuid_segment(tenant_id)}/suspend",
             models.TenantOut,
             body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def unseal_tenant(
+        self, tenant_id: str, *, idempotency_key: str | None = None
+    ) -> models.TenantSealOut:
+        """Let a tenant's keys be used again: what waited goes on."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/platform/tenants/{uuid_segment(tenant_id)}/unseal",
+            models.TenantSealOut,
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
 
@@ -1166,6 +1366,10 @@ class Api:
     def list_quotas(self) -> models.QuotaPage:
         """What this tenant may, and what it has used of it."""
         return self.connection.ask("GET", "/api/v1/quotas", models.QuotaPage)
+
+    def draw_random(self, body: models.RandomBody) -> models.RandomOut:
+        """Draw random bytes."""
+        return self.connection.ask("POST", "/api/v1/random", models.RandomOut, body=body)
 
     def list_roles(self) -> models.RolePage:
         """List all roles and their permissions: the built-in ones, then the tenant's own."""

@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
-from scripts.benchmarks import email, events, growth, jobs, limiter, permission, pipeline
+from scripts.benchmarks import crypto, email, events, growth, jobs, limiter, permission, pipeline
 from scripts.benchmarks.measure import MIN_ROUNDS, BenchmarkError, Result
 from scripts.installation import InstallationError
 
 _GROWTH: Final = growth.Growth()
 CASES: Final[Mapping[str, Callable[[int], Result]]] = {
     "pipeline/introspect": partial(pipeline.run_introspect, seconds=5.0),
+    **{f"crypto/encrypt-{case}": partial(crypto.run_encrypt, case) for case in crypto.SIZES},
     "email/single": lambda rounds: email.run_case("single", rounds, 600),
     "email/batch100": lambda rounds: email.run_case("batch100", rounds, 2000),
     "events/postgresql": lambda rounds: events.run_case("postgresql", rounds, 10_000),

@@ -16,7 +16,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 import uvloop
 
-from backend.core.audit import audit_row, sequence
+from backend.core.audit import sequence
 from backend.core.clock import perf_counter
 from backend.core.context import Scope
 from backend.core.cursors import EventConsumer, EventDispatcher
@@ -26,6 +26,7 @@ from backend.core.ids import uuid7
 from backend.migrations import runner
 from scripts.benchmarks.measure import BenchmarkError, Result, alternate
 from tests.support.postgres import MISSING, PostgresServer, find_programs
+from tests.support.trail import audit_row
 
 REFERENCE: Final = "SQLAlchemy Core"
 _KIND: Final = "email.accepted"

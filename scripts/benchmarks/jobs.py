@@ -12,7 +12,6 @@ import procrastinate
 import psycopg
 import uvloop
 
-from backend.core.audit import audit_row
 from backend.core.context import Scope, SystemScope
 from backend.core.database import Database, make_engine
 from backend.core.events import event_maker
@@ -25,6 +24,7 @@ from scripts.benchmarks.measure import BenchmarkError, Result, alternate
 from scripts.benchmarks.processes import installation, started, wait_until
 from scripts.installation import Installation, run_module
 from tests.support.postgres import MISSING, PostgresServer, find_programs
+from tests.support.trail import audit_row
 
 _CHUNK: Final = 500
 _CONCURRENCIES: Final = (5, 20, 50)

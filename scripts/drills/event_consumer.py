@@ -13,11 +13,12 @@ from typing import Final
 
 import uvloop
 
-from backend.core.audit import audit_row, sequence
+from backend.core.audit import sequence
 from backend.core.cursors import EventConsumer, EventDispatcher
 from backend.core.database import Database, make_engine
 from backend.core.errors import UnavailableError
 from backend.core.events import Event
+from tests.support.trail import audit_row
 
 NOTED, BROKEN = "drill.noted", "drill.broken"
 BATCH: Final = 20

@@ -10,7 +10,6 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Final
 
-from backend.core.audit import audit_row
 from backend.core.clock import monotonic
 from backend.core.context import Scope
 from backend.core.database import Database, make_engine
@@ -19,6 +18,7 @@ from backend.core.ids import uuid7
 from backend.rooms import HOUSE
 from scripts.drills.event_consumer import BATCH, BROKEN, NOTED, run
 from scripts.drills.rig import DrillError, Rig
+from tests.support.trail import audit_row
 
 SETTINGS: Final[dict[str, str]] = {}
 # Killed, they are gone like any process; forked from one that has imported everything, fifty of

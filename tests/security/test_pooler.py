@@ -17,13 +17,13 @@ import pytest
 import pytest_asyncio
 import sqlalchemy as sa
 
-from backend.core.audit import audit_row
 from backend.core.context import Scope
 from backend.core.database import Database, make_engine
 from backend.core.ids import uuid7
 from backend.managers.email.models import TemplateRow
 from tests.security.test_walls import without_criterion
 from tests.support.postgres import RUNTIME
+from tests.support.trail import audit_row
 
 pytestmark = [pytest.mark.attack, pytest.mark.postgresql]
 

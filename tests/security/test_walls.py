@@ -20,13 +20,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from backend.core import _confinement
-from backend.core.audit import audit_row
 from backend.core.columns import Base, Id, Lease, TenantOwned, UtcTime
 from backend.core.context import Scope
 from backend.core.database import Database, Tx, make_engine
 from backend.core.ids import uuid7
 from backend.migrations import runner
+from tests.support.growth import AUDIT
 from tests.support.postgres import SUPERUSER
+from tests.support.trail import audit_row
 
 pytestmark = [
     pytest.mark.attack,
@@ -451,8 +452,9 @@ class Walk:
                 connection.exec_driver_sql("SET session_replication_role = 'replica'")
             else:
                 connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
-                for name in ("no_update", "no_delete"):
-                    connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS audit_records_{name}")
+                for table in AUDIT:
+                    for name in ("insert", "update", "delete"):
+                        connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {table}_guard_{name}")
             connection.execute(sa.delete(t.table))
             for row in rows:
                 connection.execute(sa.insert(t.table).values(row))

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 import sqlalchemy as sa
 
-from backend.core.audit import SEQUENCER, AuditRecord, audit_row
+from backend.core.audit import SEQUENCER, AuditRecord
 from backend.core.context import Scope, SystemScope
 from backend.core.database import Database, make_engine
 from backend.core.events import event_maker
@@ -25,6 +25,7 @@ from backend.rooms import HOUSE
 from tests.support.errands import EVERYTHING
 from tests.support.passwords import PASSWORD_HASH
 from tests.support.roles import ROLES
+from tests.support.trail import audit_row
 
 REDIRECT = "http://localhost:8401/oauth2callback"
 CONSOLE_SECRET = "c" * 40

@@ -10,7 +10,7 @@ import re
 import secrets
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -30,6 +30,28 @@ _ABSENT: Final = object()
 _WORKED_OUT: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
     "confirm_totp": ("begin_totp", lambda made: {"code": pyotp.TOTP(made["secret"]).now()}),
 }
+# The same, of an operation on the very thing that the path names.
+_WORKED_OUT_BESIDE: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
+    "decrypt": ("encrypt", lambda made: {"ciphertext": made["ciphertext"]}),
+    "decrypt_batch": ("encrypt", lambda made: {"items": [{"ciphertext": made["ciphertext"]}]}),
+    "rewrap": ("encrypt", lambda made: {"ciphertext": made["ciphertext"]}),
+    "rewrap_batch": ("encrypt", lambda made: {"items": [{"ciphertext": made["ciphertext"]}]}),
+    "verify": ("sign", lambda made: {"message": _MESSAGE, "signature": made["signature"]}),
+    "verify_batch": (
+        "sign",
+        lambda made: {"items": [{"message": _MESSAGE, "signature": made["signature"]}]},
+    ),
+}
+# Things of which the maker's example is of another kind than the operation is for.
+_OF_KIND: Final[Mapping[str, Mapping[str, Any]]] = {
+    "compute_hmac": {"type": "hmac-sha256"},
+    "compute_hmac_batch": {"type": "hmac-sha256"},
+    "sign": {"type": "ed25519"},
+    "sign_batch": {"type": "ed25519"},
+    "verify": {"type": "ed25519"},
+    "verify_batch": {"type": "ed25519"},
+}
+_MESSAGE: Final = "YXR0YWNrIGF0IGRhd24="
 _EXPRESSION: Final = re.compile(r"\$(response\.body#/|request\.path\.)(\w+)")
 
 
@@ -106,6 +128,8 @@ class Operations:
             }
         else:
             made = await self.prepare(way.maker)
+            if operation_id in _OF_KIND:
+                made = replace(made, body=made.body | _OF_KIND[operation_id])
             answer = await self.send(made)
             parameters = {
                 name: self._value(expression, made, answer)
@@ -130,6 +154,10 @@ class Operations:
             if operation_id in _WORKED_OUT:
                 maker, work_out = _WORKED_OUT[operation_id]
                 body = work_out((await self.perform(maker)).json())
+            elif operation_id in _WORKED_OUT_BESIDE:
+                maker, work_out = _WORKED_OUT_BESIDE[operation_id]
+                beside = replace(await self.prepare(maker), path_parameters=parameters)
+                body = work_out((await self.send(beside)).json())
             else:
                 body = self._body(content, fresh)
         return Prepared(operation_id, method, template, parameters, query, body, media_type)

@@ -5,14 +5,23 @@ from typing import Final
 from backend.core.audit import AuditHead, AuditRecord
 from backend.core.columns import tables_of
 from backend.core.context import Errand
+from backend.managers.audit.models import AuditCheckpoint, AuditTile, AuditVerification
+
+_TRAIL: Final = tables_of(AuditRecord, AuditHead, AuditTile, AuditCheckpoint)
 
 READ_PLATFORM: Final = Errand(
-    "audit.read_platform", tables_of(AuditRecord, AuditHead), of_platform=True
+    "audit.read_platform", _TRAIL | tables_of(AuditVerification), of_platform=True
 )
 """Reading and proving the platform's own trail."""
 
-VERIFY: Final = Errand("audit.verify", tables_of(AuditRecord, AuditHead), confined=True)
+VERIFY: Final = Errand("audit.verify", _TRAIL | tables_of(AuditVerification), confined=True)
 """Proving one tenant's trail from a shell."""
+
+ENUMERATE: Final = Errand("audit.enumerate", tables_of(AuditRecord, AuditHead))
+"""Whose trails there are, from the trail itself: a tenant that was taken away had one as well."""
+
+GROW: Final = Errand("audit.grow", _TRAIL)
+"""Growing the trees of all tenants, signing them and handing out what was signed."""
 
 COUNT: Final = Errand("audit.count", tables_of(AuditRecord))
 """Counting what waits for the sequencer."""

@@ -7,6 +7,7 @@ Owns ``email_messages``, ``email_contents``, ``email_recipients``, ``email_event
 
 from backend.core.room import ADMIN, OPERATOR, VIEWER, WORKFLOW, ReadyCheck, Room, RouteClass, Sweep
 from backend.managers.email._retention import RETENTION
+from backend.managers.email._sealed import SEALED
 from backend.managers.email._suppressions import (
     MAX_IMPORT_BYTES,
     SUPPRESSIONS,
@@ -80,6 +81,7 @@ ROOM = Room(
             "suppressions", "/api/v1/suppressions/import", body_bytes=lambda _: MAX_IMPORT_BYTES
         ),
     ),
+    sealed=SEALED,
     sweeps=(
         Sweep(RETENTION, lambda emails, tx: emails.retention.sweep(tx)),
         Sweep(SUPPRESSIONS, lambda emails, tx: emails.suppressions.sweep(tx)),

@@ -12,6 +12,7 @@ from backend.core.errors import placed
 from backend.kit.mime import Mailbox, parse_address
 from backend.kit.smtp import SmtpRelay
 from backend.managers.email._relays import READ_BY_ALL_SECONDS, RelayRecords
+from backend.managers.email._sealed import password_place
 from backend.managers.email._servers import MailServers, ServerRow, changes
 from backend.managers.email._states import DEFERRED
 from backend.managers.email._values import (
@@ -103,7 +104,7 @@ class EmailSettingsStore:
         sender, allowed = self._checked(change)
         server = dict.fromkeys(_SERVER)
         if change.smtp is not None:
-            context = _password_context(tx.tenant_id)
+            context = password_place(tx.tenant_id)
             server = await self._servers.columns(tx, change.smtp, row, context)
         values: dict[str, Any] = {
             **server,
@@ -165,7 +166,7 @@ class EmailSettingsStore:
         retry = change.retry or _as_settings(None, self._platform).retry
         relay = self._default_relay
         if change.smtp is not None:
-            context = _password_context(tx.tenant_id)
+            context = password_place(tx.tenant_id)
             relay = self._servers.opened_if(change.smtp, tx.tenant_id, row, keyring, context)
         return Route(relay, sender, suppresses, retry)
 
@@ -207,7 +208,7 @@ class EmailSettingsStore:
         sender = Mailbox(usual.from_name, usual.from_address)
         relay = self.relay_of(usual)
         if row is not None and row.smtp_host is not None:
-            context = _password_context(tx.tenant_id)
+            context = password_place(tx.tenant_id)
             relay = self._servers.opened(relay, tx.tenant_id, row, keyring, context)
         return Route(relay, sender, suppresses, usual.retry)
 
@@ -250,10 +251,6 @@ async def _load_for_sending(tx: ReadTx) -> tuple[Any, bool]:
     found = await tx.execute(_FOR_SENDING, {"tenant": tx.tenant_id})
     row, suppresses = found.one()
     return row, bool(suppresses)
-
-
-def _password_context(tenant_id: str) -> str:
-    return f"email.smtp_password:{tenant_id}"
 
 
 def _as_settings(row: EmailSettingsRow | None, defaults: EmailSettings) -> TenantEmailSettings:

@@ -12,6 +12,7 @@ from backend.kit.mime import Mailbox, parse_address
 from backend.kit.smtp import SmtpRelay
 from backend.managers.email._email_settings import hasten
 from backend.managers.email._relays import RelayRecords
+from backend.managers.email._sealed import relay_place
 from backend.managers.email._servers import MailServers, changes, choice_of
 from backend.managers.email._states import OPEN_STATES
 from backend.managers.email._values import NamedRelay, RelayChoice, Route
@@ -87,7 +88,7 @@ class NamedRelays:
             with placed("from_address"):
                 sender = parse_address(from_address).address
         values: dict[str, Any] = {
-            **await self._servers.columns(tx, smtp, row, _context(tx.tenant_id, name)),
+            **await self._servers.columns(tx, smtp, row, relay_place(tx.tenant_id, name)),
             "from_address": sender,
         }
         changed = changes(row, values)
@@ -187,7 +188,7 @@ class NamedRelays:
         }
 
     def _opened(self, tx: ReadTx, row: NamedRelayRow, keyring: Keyring) -> SmtpRelay:
-        context = _context(tx.tenant_id, row.name)
+        context = relay_place(tx.tenant_id, row.name)
         return self._servers.opened(self._relay_of(row), tx.tenant_id, row, keyring, context)
 
     def _relay_of(self, row: NamedRelayRow) -> SmtpRelay:
@@ -219,7 +220,3 @@ async def _load(tx: ReadTx, name: str, *, locked: bool = False) -> NamedRelayRow
     if row is None:
         raise RelayNotFoundError
     return row
-
-
-def _context(tenant_id: str, name: str) -> str:
-    return f"email.smtp_password:{tenant_id}:{name}"

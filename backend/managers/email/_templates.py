@@ -16,6 +16,7 @@ from backend.kit.templating import (
     render,
 )
 from backend.kit.turns import Turns
+from backend.managers.email._sealed import CLEARED, characters_of, seal_source, source_of
 from backend.managers.email._values import CheckedTemplate, Template, TemplatePreview
 from backend.managers.email.errors import (
     TemplateChangedError,
@@ -23,20 +24,23 @@ from backend.managers.email.errors import (
     TemplatesTooLargeError,
 )
 from backend.managers.email.models import TemplateRow
+from backend.managers.security import Keyring, SecurityManager
 
 
 class TemplateStore:
     """Listing, saving and deleting the templates of a tenant."""
 
-    def __init__(self, max_characters: int, turns: Turns) -> None:
+    def __init__(self, security: SecurityManager, max_characters: int, turns: Turns) -> None:
         """A tenant keeps up to ``max_characters`` in all its templates together."""
+        self._security = security
         self._max_characters = max_characters
         self._turns = turns
 
     async def load_sources(self, tx: ReadTx, names: Iterable[str]) -> dict[str, TemplateSource]:
         """Those of the named templates that exist."""
         rows = await tx.scalars(sa.select(TemplateRow).where(TemplateRow.name.in_(set(names))))
-        return {row.name: TemplateSource(row.subject, row.text, row.html) for row in rows}
+        keyring = await self._keyring(tx, rows)
+        return {row.name: source_of(keyring, row) for row in rows}
 
     async def list(
         self, tx: ReadTx, *, limit: int, after_name: str | None = None
@@ -46,7 +50,8 @@ class TemplateStore:
         if after_name is not None:
             query = query.where(TemplateRow.name > after_name)
         rows = await tx.scalars(query.order_by(TemplateRow.name).limit(limit + 1))
-        return [_as_template(row) for row in rows]
+        keyring = await self._keyring(tx, rows)
+        return [_as_template(row, keyring) for row in rows]
 
     async def get(self, tx: ReadTx, name: str) -> Template:
         """One template.
@@ -57,7 +62,7 @@ class TemplateStore:
         row = await tx.scalar(sa.select(TemplateRow).where(TemplateRow.name == name))
         if row is None:
             raise TemplateNotFoundError
-        return _as_template(row)
+        return _as_template(row, await self._keyring(tx, [row]))
 
     async def check(
         self, tenant_id: str, *, subject: str, text: str | None, html: str | None
@@ -133,23 +138,31 @@ class TemplateStore:
                     sa.func.length(TemplateRow.subject)
                     + sa.func.coalesce(sa.func.length(TemplateRow.text), 0)
                     + sa.func.coalesce(sa.func.length(TemplateRow.html), 0)
+                    + TemplateRow.characters
                 )
             ).where(TemplateRow.name != name)
         )
-        size = int(others or 0) + len(subject) + len(text or "") + len(html or "")
-        if size > self._max_characters:
+        characters = characters_of(subject, text, html)
+        if int(others or 0) + characters > self._max_characters:
             raise TemplatesTooLargeError(
                 f"A tenant's templates may have {self._max_characters} characters together.",
                 limit=self._max_characters,
             )
+        keyring = await self._security.keyring(tx)
         if expected_version is not None:
             row = await tx.scalar(
                 sa.select(TemplateRow).where(TemplateRow.name == name).with_for_update()
             )
-            if row is None or _as_template(row).version != expected_version:
+            if row is None or _as_template(row, keyring).version != expected_version:
                 raise TemplateChangedError
         made = Template(name, subject, text, html, tx.now())
-        values = {"subject": subject, "text": text, "html": html, "updated_at": made.updated_at}
+        source = TemplateSource(subject, text, html)
+        values = {
+            **CLEARED,
+            "sealed_source": seal_source(keyring, tx.tenant_id, name, source),
+            "characters": characters,
+            "updated_at": made.updated_at,
+        }
         await tx.upsert(
             TemplateRow,
             {"tenant_id": tx.tenant_id, "name": name, **values},
@@ -171,6 +184,13 @@ class TemplateStore:
         await tx.session.delete(row)
         tx.audit("email_template.deleted", f"email_template:{name}")
 
+    async def _keyring(self, tx: ReadTx, rows: Iterable[TemplateRow]) -> Keyring | None:
+        """What opens these rows; None where all of them are of before their sealing."""
+        if all(row.sealed_source is None for row in rows):
+            return None
+        return await self._security.keyring(tx)
 
-def _as_template(row: TemplateRow) -> Template:
-    return Template(row.name, row.subject, row.text, row.html, row.updated_at)
+
+def _as_template(row: TemplateRow, keyring: Keyring | None) -> Template:
+    source = source_of(keyring, row)
+    return Template(row.name, source.subject, source.text, source.html, row.updated_at)

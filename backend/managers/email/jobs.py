@@ -24,6 +24,7 @@ from backend.managers.email._values import Delivery
 from backend.managers.email.errors import RelayNotAllowedError
 from backend.managers.email.manager import JOB_KIND, EmailManager, scope_of
 from backend.managers.orchestrator import Batch, Claim, JobKind, Outcome
+from backend.managers.security import SealedError
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ _BATCH: Final = 32
 # means bouncing mail that the server may have had since the first crash.
 _MAX_CRASHES: Final = 10
 _UNANSWERED: Final = "stopped before the server answered: it may hold the message"
+_SEALED: Final = Hold("the tenant's keys are sealed", 60.0)
 _NO_RELAY: Final = Outcome.fail("the relay that the message names does not exist any more")
 
 
@@ -77,7 +79,13 @@ class EmailDelivery:
         with ExitStack() as used:
             ways = []
             async with self._database.transaction(scope_of(tenant_id)) as tx:
-                routes = await self._emails.open_routes(tx, by_relay)
+                try:
+                    routes = await self._emails.open_routes(tx, by_relay)
+                except SealedError:
+                    # Sealed since they were claimed: no attempt was made, and the next ones wait.
+                    for claim in batch.claims:
+                        batch.finish(claim, _held(_SEALED))
+                    return
                 for name, claims in by_relay.items():
                     route = routes.get(name)
                     if route is None:

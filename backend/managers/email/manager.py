@@ -44,6 +44,7 @@ from backend.managers.email._named_relays import NamedRelays
 from backend.managers.email._recipients import dedupe
 from backend.managers.email._relays import RelayRecords
 from backend.managers.email._retention import MailRetention
+from backend.managers.email._sealed import content_place, seal_subject, subject_of
 from backend.managers.email._servers import MESSAGES_PER_SESSION, MailServers
 from backend.managers.email._states import OPEN_STATES, QUEUED, SUPPRESSED
 from backend.managers.email._suppressions import SuppressionList
@@ -113,7 +114,7 @@ class EmailManager:
         self._default_relay = _default_relay(settings)
         self.outbound = outbound
         self._turns = turns
-        self.templates = TemplateStore(settings.max_templates_characters, turns)
+        self.templates = TemplateStore(security, settings.max_templates_characters, turns)
         self.suppressions = SuppressionList(turns)
         self.retention = MailRetention(settings)
         self.relays = RelayRecords()
@@ -442,7 +443,8 @@ class EmailManager:
             "tenant_id": tx.tenant_id,
             "message_id": email.message_id,
             "state": email.state,
-            "subject": email.subject,
+            "subject": "",
+            "sealed_subject": seal_subject(keyring, email.id, email.subject),
             "sender": email.sender,
             "business_key": email.business_key,
             "size_bytes": email.size_bytes,
@@ -496,7 +498,13 @@ class EmailManager:
         if not rows:
             return []
         by_email = await self._recipients(tx, rows)
-        return [_email(row, [_recipient(one) for one in by_email[row.id]]) for row in rows]
+        keyring = None
+        if any(row.sealed_subject is not None for row in rows):
+            keyring = await self._security.keyring(tx)
+        return [
+            _email(row, subject_of(keyring, row), [_recipient(one) for one in by_email[row.id]])
+            for row in rows
+        ]
 
     async def _recipients(
         self, tx: ReadTx, rows: Sequence[EmailRow]
@@ -775,11 +783,11 @@ async def _sealed(tx: ReadTx, email_ids: Sequence[str]) -> dict[str, bytes]:
 
 def _seal(content: Content, keyring: Keyring) -> Sealed:
     email_id, written = uuid7(), content.to_bytes()
-    return Sealed(email_id, keyring.seal(_context(email_id), written), len(written))
+    return Sealed(email_id, keyring.seal(content_place(email_id), written), len(written))
 
 
 def _open(keyring: Keyring, email_id: str, sealed: bytes) -> Content:
-    return Content.from_bytes(keyring.open(_context(email_id), sealed))
+    return Content.from_bytes(keyring.open(content_place(email_id), sealed))
 
 
 def _sent_to(tx: ReadTx, recipient: str) -> Side:
@@ -839,10 +847,6 @@ def scope_of(tenant_id: str) -> Scope:
     return Scope(actor="system:email", tenant_id=tenant_id)
 
 
-def _context(email_id: str) -> str:
-    return f"email.content:{email_id}"
-
-
 def _recipient_rows(tx: Tx, email: Email) -> list[dict[str, Any]]:
     return [
         {
@@ -882,13 +886,13 @@ def _recipient(row: RecipientRow) -> Recipient:
     )
 
 
-def _email(row: EmailRow, recipients: Sequence[Recipient]) -> Email:
+def _email(row: EmailRow, subject: str, recipients: Sequence[Recipient]) -> Email:
     return Email(
         id=row.id,
         message_id=row.message_id,
         job_id=row.job_id,
         state=row.state,
-        subject=row.subject,
+        subject=subject,
         sender=row.sender,
         business_key=row.business_key,
         attempts=row.attempts,

@@ -10,13 +10,15 @@ from backend.core.database import Base, Id, Json, TenantOwned
 
 
 class EmailRow(TenantOwned, Base):
-    """One message: its identity and state, in the clear."""
+    """One message: its identity and state in the clear, its subject sealed."""
 
     __tablename__ = "email_messages"
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     message_id: Mapped[str]
     state: Mapped[str]
+    # In the clear in rows of before its sealing, and empty in all others.
     subject: Mapped[str]
+    sealed_subject: Mapped[bytes | None]
     sender: Mapped[str]
     business_key: Mapped[str | None]
     size_bytes: Mapped[int]
@@ -105,7 +107,11 @@ class EventRow(TenantOwned, Base):
 
 
 class TemplateRow(TenantOwned, Base):
-    """A named, sandboxed template."""
+    """A named, sandboxed template; all but its name is sealed, as one.
+
+    ``characters`` is how many it has. ``subject``, ``text`` and ``html`` hold a template of before
+    its sealing, which counts by them; in others they are empty.
+    """
 
     __tablename__ = "email_templates"
     tenant_id: Mapped[str] = mapped_column(Id, primary_key=True)
@@ -113,6 +119,8 @@ class TemplateRow(TenantOwned, Base):
     subject: Mapped[str]
     text: Mapped[str | None]
     html: Mapped[str | None]
+    sealed_source: Mapped[bytes | None]
+    characters: Mapped[int] = mapped_column(default=0)
     updated_at: Mapped[datetime]
 
 

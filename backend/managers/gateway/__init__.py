@@ -18,6 +18,7 @@ from backend.core.room import (
     Tick,
 )
 from backend.managers.gateway._api_keys import Key
+from backend.managers.gateway._idempotency import SEALED_ANSWERS
 from backend.managers.gateway._limits import LIMITS_CHANGED, Bounds, Limit, Rate
 from backend.managers.gateway.data_plane import DATA_ROUTES, OPENAPI
 from backend.managers.gateway.errands import (
@@ -27,6 +28,7 @@ from backend.managers.gateway.errands import (
     PLATFORM_ANSWERS,
     PLATFORM_KEYS,
     RETENTION,
+    REWRAP,
 )
 from backend.managers.gateway.errors import (
     ApiKeyNotFoundError,
@@ -58,7 +60,8 @@ ROOM = Room(
         "platform_api_key:read": PLATFORM_AUDITOR,
         "platform_api_key:write": PLATFORM_ADMIN,
     },
-    errands=(API_KEYS, PLATFORM_KEYS, LIMITS, PLATFORM_ANSWERS, RETENTION),
+    errands=(API_KEYS, PLATFORM_KEYS, LIMITS, PLATFORM_ANSWERS, REWRAP, RETENTION),
+    sealed=(SEALED_ANSWERS,),
     along=ANSWERS,
     routers=(router,),
     document=OPENAPI,

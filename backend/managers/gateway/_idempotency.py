@@ -1,14 +1,15 @@
 """Stored replies: the first answer to an Idempotency-Key, in the commit that did the act."""
 
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 
 from backend.core.context import Principal, Scope, SystemScope
 from backend.core.database import Database, Tx
 from backend.core.errors import ForbiddenError
-from backend.managers.gateway.errands import PLATFORM_ANSWERS
+from backend.core.room import SealedColumn
+from backend.managers.gateway.errands import PLATFORM_ANSWERS, REWRAP
 from backend.managers.gateway.models import IdempotencyRecord
 from backend.managers.security import SecurityManager
 
@@ -66,7 +67,7 @@ class ReplyStore:
                 # An act of the platform: its transaction had the platform's keys at hand.
                 async with self._database.read(SystemScope(PLATFORM_ANSWERS)) as platform:
                     keyring = await self._security.keyring(platform)
-        opened = keyring.open(_context(principal, key), found.sealed_body)
+        opened = keyring.open(_place(principal.subject, key), found.sealed_body)
         needed, _, body = opened.partition(b"\n")
         for permission in needed.decode().split():
             if permission not in principal.permissions:
@@ -101,7 +102,7 @@ class ReplyStore:
             "headers": headers,
             "sealed_by": tx.tenant_id,
             "sealed_body": keyring.seal(
-                _context(principal, key), " ".join(sorted(needed)).encode() + b"\n" + body
+                _place(principal.subject, key), " ".join(sorted(needed)).encode() + b"\n" + body
             ),
             "created_at": now,
             "expires_at": now + self._keep,
@@ -123,5 +124,14 @@ class ReplyStore:
         return await tx.insert_new(IdempotencyRecord, row, conflict=conflict)
 
 
-def _context(principal: Principal, key: str) -> str:
-    return f"idempotency:{principal.subject}:{key}"
+def _place(client: str, key: str) -> str:
+    return f"idempotency:{client}:{key}"
+
+
+SEALED_ANSWERS: Final = SealedColumn(
+    IdempotencyRecord,
+    "sealed_body",
+    lambda row: _place(row["client"], row["key"]),
+    owner="sealed_by",
+    errand=REWRAP,
+)

@@ -29,9 +29,11 @@ from backend.managers.identity._bounds import (
     is_over,
 )
 from backend.managers.identity._clients import CONSOLE, NO_BOUNDS, Client
+from backend.managers.identity._devices import DEVICE_SECONDS
 from backend.managers.identity._failures import Denial, Failure, stranger
 from backend.managers.identity._password import verify_password
 from backend.managers.identity._provider import RECORDS_ITS_REFUSALS, TOKEN_PATH
+from backend.managers.identity._sealed import SEALED
 from backend.managers.identity._tokens import (
     MAX_TOKEN_CHARACTERS,
     SIGNING_KEYS_CHANGED,
@@ -51,6 +53,7 @@ from backend.managers.identity.errands import (
     PLATFORM_CLIENTS,
     PROVIDERS,
     RETENTION,
+    REWRAP,
     SECOND_FACTOR,
     SIGNING_KEYS,
     USERS,
@@ -139,7 +142,11 @@ ROOM = Room(
         INVITATIONS,
         ACCOUNT,
         USERS,
+        REWRAP,
     ),
+    sealed=SEALED,
+    # Cookies of browsers in which somebody has logged in.
+    sealed_elsewhere={"known_devices": DEVICE_SECONDS},
     routers=(router, second_factor_router, provider_router, people),
     mounts=oauth_routes,
     document={**OPENAPI, "paths": OPENAPI["paths"] | PATHS},

@@ -19,6 +19,7 @@ from backend.managers.identity._failures import Failure, FailureAudit, FailureLi
 from backend.managers.identity._password import MAX_PASSWORD_BYTES, verify_password
 from backend.managers.identity._policies import LoginPolicies, has_second_factor
 from backend.managers.identity._providers import IdentityProviders
+from backend.managers.identity._sealed import log_in_place
 from backend.managers.identity._totp import SECOND_FACTOR_METHODS, SecondFactors, new_secret
 from backend.managers.identity.errands import AUTHENTICATE
 from backend.managers.identity.errors import (
@@ -241,7 +242,7 @@ class LogIns:
             # Its secret belongs to this log-in alone: one that lay ready for the person could have
             # been put there by somebody else.
             keyring = await self._security.keyring(tx)
-            sealed = keyring.seal(_secret_context(token), new_secret().encode())
+            sealed = keyring.seal(log_in_place(_hash(token)), new_secret().encode())
         seconds = self._settings.second_factor_seconds
         tx.session.add(
             PendingLogIn(
@@ -333,7 +334,7 @@ class LogIns:
             if row.sealed_secret is None:
                 return Awaited(user, None)
             keyring = await self._security.keyring(view)
-            secret = keyring.open(_secret_context(token), row.sealed_secret).decode()
+            secret = keyring.open(log_in_place(_hash(token)), row.sealed_secret).decode()
             return Awaited(user, secret)
 
     async def finish(
@@ -512,10 +513,6 @@ def _proven_at(through: Through | None, now: datetime) -> datetime:
     if through is None:
         return now
     return min(through.authenticated_at or _LONG_AGO, now)
-
-
-def _secret_context(token: str) -> str:
-    return f"pending_log_in:{_hash(token).hex()}"
 
 
 def _hash(cookie: str) -> bytes:

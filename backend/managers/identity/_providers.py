@@ -15,6 +15,7 @@ from backend.core.ids import uuid7
 from backend.core.paging import newest
 from backend.kit.outbound import NotAllowedError, Outbound, UnreachableError
 from backend.managers.identity._external import ExternalProviders, Relation
+from backend.managers.identity._sealed import provider_place
 from backend.managers.identity.errors import (
     DomainEnforcedError,
     DomainNotProvenError,
@@ -347,7 +348,7 @@ class IdentityProviders:
             provider.tenant_id,
             provider.issuer,
             provider.client_id,
-            keyring.open(_context(provider.id), sealed).decode(),
+            keyring.open(provider_place(provider.id), sealed).decode(),
             provider.groups_claim,
         )
 
@@ -434,7 +435,7 @@ class IdentityProviders:
 
     async def _sealed(self, tx: Tx, provider_id: str, secret: str) -> bytes:
         keyring = await self._security.keyring(tx)
-        return keyring.seal(_context(provider_id), secret.encode())
+        return keyring.seal(provider_place(provider_id), secret.encode())
 
     def _values(self, facts: ProviderFacts) -> dict[str, Any]:
         self._external.refuse_address(facts.issuer, "issuer")
@@ -501,7 +502,3 @@ def _proof(row: IdentityProviderRow) -> str | None:
 def _only_way_in(row: IdentityProviderRow) -> bool:
     """Whether nobody of its domain logs in with a password."""
     return row.enforced and not row.disabled and row.domain_state != _CLAIMED
-
-
-def _context(provider_id: str) -> str:
-    return f"identity_provider.secret:{provider_id}"

@@ -22,6 +22,7 @@ from joserfc.jwk import ECKey
 
 from backend.core.context import SystemScope
 from backend.core.database import Database, ReadTx, Tx
+from backend.managers.identity._sealed import signing_key_place
 from backend.managers.identity.errands import AUTHENTICATE
 from backend.managers.identity.models import SigningKey
 from backend.managers.security import SecurityManager
@@ -199,7 +200,7 @@ class KeyStore:
         if signer is None:
             return None
         keyring = await self._security.keyring(tx)
-        private = keyring.open(_seal_context(signer.kid), signer.sealed_private_jwk)
+        private = keyring.open(signing_key_place(signer.kid), signer.sealed_private_jwk)
         return KeySet(
             signer.kid,
             ECKey.import_key(json.loads(private)),
@@ -222,7 +223,7 @@ class KeyStore:
             state="active",
             public_jwk=private.as_dict(private=False),
             sealed_private_jwk=keyring.seal(
-                _seal_context(kid), json.dumps(private.as_dict(private=True)).encode()
+                signing_key_place(kid), json.dumps(private.as_dict(private=True)).encode()
             ),
             created_at=tx.now(),
             not_after=None,
@@ -294,10 +295,6 @@ async def _good_keys(tx: ReadTx) -> Sequence[SigningKey]:
 
 def _signer(rows: Sequence[SigningKey]) -> SigningKey | None:
     return next((row for row in rows if row.state == "active"), None)
-
-
-def _seal_context(kid: str) -> str:
-    return f"signing_key:{kid}"
 
 
 def read_access(

@@ -21,6 +21,7 @@ import sqlalchemy as sa
 
 from backend.core.database import ReadTx, Tx
 from backend.managers.identity._failures import FailureLimits
+from backend.managers.identity._sealed import totp_place
 from backend.managers.identity.errors import (
     CodeRefusedError,
     SecondFactorExistsError,
@@ -285,7 +286,7 @@ class SecondFactors:
     ) -> None:
         keyring = await self._security.keyring(tx)
         values = {
-            "sealed_secret": keyring.seal(_context(user_id), secret.encode()),
+            "sealed_secret": keyring.seal(totp_place(user_id), secret.encode()),
             "last_step": step,
             "created_at": tx.now(),
             "confirmed_at": confirmed_at,
@@ -296,7 +297,7 @@ class SecondFactors:
 
     async def _open(self, tx: Tx, user_id: str, sealed: bytes) -> str:
         keyring = await self._security.keyring(tx)
-        return keyring.open(_context(user_id), sealed).decode()
+        return keyring.open(totp_place(user_id), sealed).decode()
 
     async def _new_codes(self, tx: Tx, user_id: str) -> list[str]:
         await tx.execute(
@@ -365,7 +366,3 @@ def _bare(code: str) -> str:
 def _hash(user_id: str, code: str) -> bytes:
     """80 random bits need no slow hash; the person beside it leaves no table for all of them."""
     return hashlib.sha256(f"{user_id}:{_bare(code)}".encode()).digest()
-
-
-def _context(user_id: str) -> str:
-    return f"totp_secret:{user_id}"

@@ -19,7 +19,7 @@ from backend.managers.identity.models import (
     SigningKey,
     TotpSecret,
 )
-from backend.managers.security import SEALING
+from backend.managers.security import REWRAPPING, SEALING
 from backend.managers.tenant import PEOPLE
 
 _SECOND_FACTORS: Final = tables_of(TotpSecret, RecoveryCode, PendingLogIn, BrowserSession)
@@ -98,6 +98,13 @@ JOIN: Final = Errand(
     tables_of(InvitationRow, OauthClient, BrowserSession, IdentityProviderRow) | PEOPLE,
 )
 """Accepting one: whose link it is has to be known before its tenant is."""
+
+REWRAP: Final = Errand(
+    "identity.rewrap",
+    tables_of(SigningKey, PendingLogIn, TotpSecret) | REWRAPPING,
+    of_platform=True,
+)
+"""Sealing anew what is sealed with the platform's keys: these rows belong to no tenant."""
 
 INVITATIONS: Final = Errand("identity.invitations", tables_of(InvitationRow))
 """Forgetting those that ended."""

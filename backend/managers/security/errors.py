@@ -1,6 +1,12 @@
 """What can go wrong with keys and sealed data, as a caller sees it."""
 
-from backend.core.errors import ConflictError, UnavailableError
+from backend.core.errors import (
+    ConflictError,
+    InvalidInputError,
+    NotFoundError,
+    PreconditionError,
+    UnavailableError,
+)
 
 
 class SealBrokenError(ConflictError):
@@ -13,3 +19,93 @@ class KeyUnavailableError(UnavailableError):
     """The tenant's data key cannot be unwrapped with the root key that is configured."""
 
     code, title = "security.key_unavailable", "The encryption key is not available"
+
+
+class SealedError(UnavailableError):
+    """The tenant is sealed: nobody uses its keys before it is unsealed."""
+
+    code, title = "security.sealed", "The tenant's keys are sealed"
+
+
+class KeyNotFoundError(NotFoundError):
+    """No key of this name in this tenant, or no such version of it."""
+
+    code, title = "security.key_not_found", "No such key"
+
+
+class KeyNameTakenError(ConflictError):
+    """The tenant has a key of this name, perhaps one that is being deleted."""
+
+    code, title = "security.key_name_taken", "There is a key of this name"
+
+
+class KeyDisabledError(ConflictError):
+    """The key is disabled, or waits for its deletion: nothing is done with it."""
+
+    code, title = "security.key_disabled", "The key is not in use"
+
+
+class KeyTypeError(ConflictError):
+    """A key of this type cannot do this."""
+
+    code, title = "security.key_type_mismatch", "The key is of another type"
+
+
+class KeyExhaustedError(ConflictError):
+    """The newest version has done all that it safely may, and the key may not rotate by itself."""
+
+    code, title = "security.key_exhausted", "The key has to be rotated"
+
+
+class KeyPolicyError(InvalidInputError):
+    """The policy contradicts what the key is, or takes back what cannot be taken back."""
+
+    code, title = "security.key_policy_invalid", "The key cannot have this policy"
+
+
+class KeyNotExportableError(ConflictError):
+    """The key does not leave the platform."""
+
+    code, title = "security.key_not_exportable", "The key cannot be exported"
+
+
+class KeyChangedError(PreconditionError):
+    """If-Match names a version of the key's policy that is no longer current."""
+
+    code, title = "security.key_changed", "The key has changed meanwhile"
+
+
+class TooManyKeysError(ConflictError):
+    """A tenant may not have so many keys."""
+
+    code, title = "security.too_many_keys", "The tenant has as many keys as it may have"
+
+
+class KeyBusyError(UnavailableError):
+    """The key was changed again and again while it was to be used."""
+
+    code, title = "security.key_busy", "The key is being changed"
+
+
+class SignatureFormError(InvalidInputError):
+    """This is no signature of the form that is given out."""
+
+    code, title = "security.signature_invalid", "This is no signature"
+
+
+class RotationPendingError(ConflictError):
+    """The last rotation has not taken effect: a version between the two would seal nothing."""
+
+    code, title = "security.rotation_pending", "The last rotation has not taken effect yet"
+
+
+class RewrapNotFoundError(NotFoundError):
+    """Nothing of this tenant was ever sealed anew."""
+
+    code, title = "security.rewrap_not_found", "Nothing was sealed anew so far"
+
+
+class RewrapStateError(ConflictError):
+    """The walk is not in a state for this: only a running one pauses, only a paused one goes on."""
+
+    code, title = "security.rewrap_state", "Sealing anew is not in a state for this"

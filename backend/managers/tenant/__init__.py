@@ -20,7 +20,7 @@ from backend.core.room import (
     Sweep,
     Tick,
 )
-from backend.managers.tenant._lifecycle import TENANT_GONE, Certificate
+from backend.managers.tenant._lifecycle import TENANT_GONE, Certificate, Lifecycle, TenantSeal
 from backend.managers.tenant._password import hash_password
 from backend.managers.tenant._people import Account, User, email_domain, email_identity
 from backend.managers.tenant._plans import Plan, TenantQuotas
@@ -114,6 +114,8 @@ ROOM = Room(
         "tenant.created": PLATFORM_READ,
         "tenant.renamed": PLATFORM_READ,
         "tenant.suspended": PLATFORM_READ,
+        "tenant.sealed": PLATFORM_READ,
+        "tenant.unsealed": PLATFORM_READ,
         "tenant.resumed": PLATFORM_READ,
         "tenant.deleted": PLATFORM_READ,
         "tenant.restored": PLATFORM_READ,
@@ -169,6 +171,7 @@ __all__ = [
     "ConfirmationError",
     "LastAdministratorError",
     "LastOwnerError",
+    "Lifecycle",
     "LoginExistsError",
     "Member",
     "MemberExistsError",
@@ -200,6 +203,7 @@ __all__ = [
     "TenantNeededError",
     "TenantNotFoundError",
     "TenantQuotas",
+    "TenantSeal",
     "TenantSettings",
     "TenantStateError",
     "TenantSuspendedError",

@@ -25,6 +25,7 @@ from backend.core.errors import UnavailableError
 from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.core.paging import newest
 from backend.core.room import Standing
+from backend.managers.security import Seals
 from backend.managers.tenant._values import PRINCIPALS, Tenant, tenant_of
 from backend.managers.tenant.errands import PLATFORM
 from backend.managers.tenant.errors import (
@@ -72,6 +73,17 @@ class Certificate:
     audit_root: str
 
 
+@dataclass(frozen=True, slots=True)
+class TenantSeal:
+    """Whether nobody may use a tenant's keys; and if so why, since when and by whom."""
+
+    tenant_id: str
+    sealed: bool = False
+    reason: str | None = None
+    sealed_at: datetime | None = None
+    sealed_by: str | None = None
+
+
 class Lifecycle:
     """Acts of the platform on whole tenants; each needs its errand and audits in its trail."""
 
@@ -79,15 +91,19 @@ class Lifecycle:
         self._grace = grace
         self._standings: Sequence[OnStanding] = ()
         self._purges: Mapping[str, OnPurge] = {}
+        self._seals: Seals | None = None
 
-    def connect(self, standings: Sequence[OnStanding], purges: Mapping[str, OnPurge]) -> None:
+    def connect(
+        self, standings: Sequence[OnStanding], purges: Mapping[str, OnPurge], seals: Seals
+    ) -> None:
         """Tell of the rooms: who has to know what tenants may, and how what they keep goes.
 
         Args:
             standings: Called in the tenant's scope, in the transaction of the change.
             purges: By table, in the order in which they are to go.
+            seals: Those of tenants' keys.
         """
-        self._standings, self._purges = standings, purges
+        self._standings, self._purges, self._seals = standings, purges, seals
 
     async def rename(
         self, tx: Tx, tenant_id: str, *, slug: str | None = None, name: str | None = None
@@ -155,6 +171,64 @@ class Lifecycle:
         tx.audit("tenant.resumed", f"tenant:{tenant_id}")
         tx.emit("tenant.resumed", f"tenant:{tenant_id}")
         return tenant_of(row)
+
+    async def seal(
+        self, tx: Tx, tenant_id: str, *, reason: str, through: str | None = None
+    ) -> TenantSeal:
+        """Refuse every use of a tenant's keys, in every process within a second.
+
+        Its people may look at what is not sealed; what would have to be encrypted or opened is
+        refused. Its jobs wait until it is unsealed.
+
+        Args:
+            tx: Of the platform.
+            tenant_id: Whose.
+            reason: Why; for the platform's people.
+            through: As for :meth:`suspend`.
+
+        Raises:
+            TenantNotFoundError: There is none.
+            TenantNeededError: The caller would shut themselves out, or it is the platform's own.
+            TenantStateError: It is sealed already.
+        """
+        row = await self.load(tx, tenant_id, lock=True)
+        _refuse_needed(tenant_id, through)
+        async with tx.within(tenant_id) as part:
+            if not await self._sealing().put(part, reason):
+                raise TenantStateError("The tenant is sealed already.", state=row.state)
+            sealed = await self.find_seal(part)
+        await self.tell(tx, row)
+        tx.audit("tenant.sealed", f"tenant:{tenant_id}", reason=reason)
+        tx.emit("tenant.sealed", f"tenant:{tenant_id}", reason=reason)
+        return sealed
+
+    async def unseal(self, tx: Tx, tenant_id: str) -> TenantSeal:
+        """Let a tenant's keys be used again, and what waited go on.
+
+        Raises:
+            TenantNotFoundError: There is none.
+            TenantStateError: It is not sealed.
+        """
+        row = await self.load(tx, tenant_id, lock=True)
+        async with tx.within(tenant_id) as part:
+            if not await self._sealing().lift(part):
+                raise TenantStateError("The tenant is not sealed.", state=row.state)
+        await self.tell(tx, row)
+        tx.audit("tenant.unsealed", f"tenant:{tenant_id}")
+        tx.emit("tenant.unsealed", f"tenant:{tenant_id}")
+        return TenantSeal(tenant_id)
+
+    async def find_seal(self, tx: ReadTx) -> TenantSeal:
+        """Whether the transaction's tenant is sealed, and why."""
+        found = await self._sealing().find(tx)
+        if found is None:
+            return TenantSeal(tx.tenant_id)
+        return TenantSeal(tx.tenant_id, True, found.reason, found.sealed_at, found.sealed_by)
+
+    def _sealing(self) -> Seals:
+        if self._seals is None:
+            raise RuntimeError("the rooms are not connected")
+        return self._seals
 
     async def delete(
         self, tx: Tx, tenant_id: str, *, slug: str, through: str | None = None
@@ -233,7 +307,10 @@ class Lifecycle:
             limits = await part.scalar(
                 sa.select(QuotaRow.limits).where(QuotaRow.tenant_id == row.id)
             )
-            standing = Standing(active=row.state == "active", quotas=limits or {})
+            sealed = self._seals is not None and await self._seals.find(part) is not None
+            # Jobs of a sealed tenant would fail one by one, for want of its keys.
+            active = row.state == "active" and not sealed
+            standing = Standing(active=active, quotas=limits or {})
             for take in self._standings:
                 await take(part, standing)
 

@@ -4,6 +4,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request, Response
 
+from backend.core.context import Scope
 from backend.http.deps import Caller, Db, IdPath
 from backend.http.pagination import Page, PageQuery, page_of
 from backend.http.reply import leads_to, problems, reply
@@ -25,6 +26,8 @@ from backend.managers.tenant.schemas import (
     TenantCertificateOut,
     TenantOut,
     TenantPatch,
+    TenantSealCreate,
+    TenantSealOut,
     TenantSuspend,
 )
 
@@ -77,6 +80,57 @@ async def resume_tenant(
     """End a suspension: what waited goes on."""
     async with db.transaction(scope) as tx:
         return reply(request, tx, view(TenantOut, await tenants.lifecycle.resume(tx, tenant_id)))
+
+
+@router.get("/tenants/{tenant_id}/seal", responses=problems(TenantNotFoundError, TenantNeededError))
+async def get_tenant_seal(
+    tenant_id: IdPath, scope: PlatformReader, tenants: Tenants, db: Db
+) -> TenantSealOut:
+    """Say whether a tenant's keys are sealed, and why."""
+    async with db.read(scope) as tx:
+        await tenants.lifecycle.load(tx, tenant_id)
+    async with db.read(Scope(scope.actor, tenant_id, scope.request_id)) as tx:
+        return view(TenantSealOut, await tenants.lifecycle.find_seal(tx))
+
+
+@router.post(
+    "/tenants/{tenant_id}/seal",
+    response_model=TenantSealOut,
+    responses={
+        200: leads_to(unseal_tenant={"tenant_id": "$response.body#/tenant_id"}),
+        **problems(*_REFUSALS),
+    },
+)
+async def seal_tenant(
+    request: Request,
+    tenant_id: IdPath,
+    body: TenantSealCreate,
+    scope: PlatformFreshly,
+    caller: Caller,
+    tenants: Tenants,
+    db: Db,
+) -> Response:
+    """Refuse every use of a tenant's keys, in every process within a second; its jobs wait."""
+    async with db.transaction(scope) as tx:
+        sealed = await tenants.lifecycle.seal(
+            tx, tenant_id, reason=body.reason, through=caller.tenant_id
+        )
+        return reply(request, tx, view(TenantSealOut, sealed))
+
+
+@router.post(
+    "/tenants/{tenant_id}/unseal",
+    response_model=TenantSealOut,
+    responses=problems(*_REFUSALS),
+)
+async def unseal_tenant(
+    request: Request, tenant_id: IdPath, scope: PlatformFreshly, tenants: Tenants, db: Db
+) -> Response:
+    """Let a tenant's keys be used again: what waited goes on."""
+    async with db.transaction(scope) as tx:
+        return reply(
+            request, tx, view(TenantSealOut, await tenants.lifecycle.unseal(tx, tenant_id))
+        )
 
 
 @router.delete(

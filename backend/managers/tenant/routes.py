@@ -81,6 +81,8 @@ async def list_tenants(
             get_tenant=_TENANT,
             rename_tenant=_TENANT,
             suspend_tenant=_TENANT,
+            seal_tenant=_TENANT,
+            get_tenant_seal=_TENANT,
             get_tenant_quotas=_TENANT,
             set_tenant_quotas=_TENANT,
             get_tenant_usage=_TENANT,

@@ -52,6 +52,27 @@ class TenantSuspend(Input):
     )
 
 
+class TenantSealCreate(Input):
+    """Why a tenant's keys are sealed."""
+
+    reason: str = Field(
+        min_length=3,
+        max_length=500,
+        pattern=PRINTED,
+        examples=["Its API key was published"],
+    )
+
+
+class TenantSealOut(BaseModel):
+    """Whether a tenant's keys are sealed."""
+
+    tenant_id: str
+    sealed: bool
+    reason: str | None
+    sealed_at: datetime | None
+    sealed_by: str | None
+
+
 class TenantCertificateOut(BaseModel):
     """What went of a tenant that left, and the last link of its audit trail, which stays."""
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from backend.core.audit import SEQUENCER, audit_row
+from backend.core.audit import SEQUENCER
 from backend.core.context import Scope, SystemScope
 from backend.core.database import (
     Database,
@@ -21,6 +21,7 @@ from backend.core.ids import uuid7
 from backend.managers.email.models import TemplateRow
 from backend.managers.metrics import ROLLUPS
 from backend.managers.tenant.models import TenantRow
+from tests.support.trail import audit_row
 
 ME, OTHER = uuid7(), uuid7()
 

@@ -13,7 +13,7 @@ import pytest_asyncio
 import sqlalchemy as sa
 from sqlalchemy import event as sa_event
 
-from backend.core.audit import audit_row, sequence
+from backend.core.audit import sequence
 from backend.core.context import Scope, SystemScope
 from backend.core.cursors import (
     CursorsDegradedError,
@@ -39,6 +39,7 @@ from backend.core.events import (
 )
 from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.managers.orchestrator import WORK
+from tests.support.trail import audit_row
 
 MADE, BROKEN = "thing.made", "thing.broken"
 

@@ -16,6 +16,7 @@ from backend.core import audit
 from backend.core.database import Base, TenantOwned
 from backend.core.ids import uuid7
 from backend.managers.access import models as access
+from backend.managers.audit import models as audit_room
 from backend.managers.email import models as email
 from backend.managers.gateway import models as gateway
 from backend.managers.identity import models as identity
@@ -28,7 +29,18 @@ from backend.migrations.row_security import pass_as_owner
 from tests.support.growth import fill
 from tests.support.postgres import RUNTIME
 
-MODELS = (access, audit, email, gateway, identity, metrics, orchestrator, security, tenant)
+MODELS = (
+    access,
+    audit,
+    audit_room,
+    email,
+    gateway,
+    identity,
+    metrics,
+    orchestrator,
+    security,
+    tenant,
+)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
@@ -70,7 +82,9 @@ def test_up_matches_the_models_and_down_leaves_nothing(empty_url: str) -> None:
 # What finds rows before their tenant is known, or of all tenants: everything else serves one.
 ACROSS_TENANTS = {
     "ix_access_reviews_open": "a tick: which reviews of all tenants are overdue?",
+    "ix_audit_checkpoints_unpublished": "a tick: what of all tenants was not handed out yet?",
     "ix_audit_records_unsequenced": "the sequencer, in the order of acting",
+    "ix_data_key_rewraps_running": "a tick: which tenants' walks go on?",
     "ix_email_suppressions_expires_at": "a sweep",
     "ix_events_unsequenced": "the sequencer, in the order of telling",
     "ix_idempotency_records_expires_at": "a sweep",
@@ -78,6 +92,8 @@ ACROSS_TENANTS = {
     "ix_jobs_finished_at": "a sweep",
     "ix_memberships_user_id": "a log-in: of which tenants is this person?",
     "ix_metric_rollups_window_at": "a sweep",
+    "ix_security_keys_delete_at": "a sweep",
+    "ix_security_keys_rotates_at": "a tick: which keys of all tenants have come of age?",
     "ix_signals_at": "every process, of whatever tenant it is told",
     "ix_identity_providers_id": "a log-in that comes back: from whose provider?",
     "uq_api_keys_key_hash": "a key: whose is it?",

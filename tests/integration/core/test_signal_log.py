@@ -2,12 +2,12 @@
 
 import sqlalchemy as sa
 
-from backend.core.audit import audit_row
 from backend.core.context import Scope, SystemScope
 from backend.core.database import Database
 from backend.core.ids import uuid7
 from backend.core.signal_log import LOOK_SECONDS, SIGNALS, SignalLog, sweep_signals
 from backend.core.signals import SignalRecord, Signals
+from tests.support.trail import audit_row
 
 TOPICS = ("principals", "keys")
 

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from backend.core.audit import AuditRecord, audit_row
+from backend.core.audit import AuditRecord
 from backend.core.context import Scope, SystemScope
 from backend.core.database import (
     Database,
@@ -23,6 +23,7 @@ from backend.core.database import (
 from backend.core.ids import uuid7
 from backend.managers.email.models import TemplateRow
 from backend.managers.tenant import PLATFORM
+from tests.support.trail import audit_row
 
 ME, OTHER = uuid7(), uuid7()
 

@@ -31,6 +31,9 @@ from backend.managers.email import EmailSettings
 from backend.managers.gateway import GatewayManager, GatewaySettings
 from backend.managers.identity import IdentityManager, IdentitySettings
 from backend.managers.orchestrator import OrchestratorManager, Worker
+from backend.managers.security import SecurityManager
+from backend.managers.security.errands import PURGE
+from backend.managers.security.models import KeyRow
 from backend.managers.tenant import TenantManager
 from backend.migrations import runner
 from backend.settings import DatabaseSettings, Settings, TelemetrySettings
@@ -117,13 +120,21 @@ async def house(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
     await sink.stop()
 
 
+def owner_url_of(house: House, url: str, request: pytest.FixtureRequest) -> str:
+    """Who may do without the triggers of the trail: on SQLite whoever has the file."""
+    database = house.platform.database
+    if database.dialect == "sqlite":
+        return url
+    server = request.getfixturevalue("postgres_server")
+    return str(server.url("email_sender_owner", database.engine.url.database))
+
+
 async def gather_statistics(house: House, request: pytest.FixtureRequest) -> None:
     """As the worker's sweep does on SQLite, and autovacuum on PostgreSQL."""
     database = house.platform.database
     await database.gather_statistics()
     if database.dialect == "postgresql":
-        server = request.getfixturevalue("postgres_server")
-        url = server.url("email_sender_owner", database.engine.url.database)
+        url = owner_url_of(house, "", request)
         owner = sa.create_engine(runner.sync_url(url), isolation_level="AUTOCOMMIT")
         with owner.connect() as connection:
             connection.exec_driver_sql("ANALYZE")
@@ -138,8 +149,9 @@ async def test_no_statement_reads_more_than_it_needs(
     house: House, database_url: str, request: pytest.FixtureRequest
 ) -> None:
     ada, eve = await house.caller(), await house.caller()
-    fill(database_url, ada.tenant.id, MESSAGES)
-    fill(database_url, eve.tenant.id, MESSAGES // 20)
+    owner_url = owner_url_of(house, database_url, request)
+    fill(owner_url, ada.tenant.id, MESSAGES)
+    fill(owner_url, eve.tenant.id, MESSAGES // 20)
     await crowd(house, ada)
     plans = Plans(GROWING, SPANNING, frozenset({ada.tenant.id, eve.tenant.id}))
     # SQLite has none until the tick; PostgreSQL's own autovacuum sees to it within a minute.
@@ -261,6 +273,7 @@ async def use_everything(house: House, ada: TenantClient) -> None:
     await house.ask(ada, "GET /api/v1/emails/{email_id}", path={"email_id": made["id"]})
     await house.ask(ada, "GET /api/v1/emails/{email_id}/content", path={"email_id": made["id"]})
     await use_relays(house, ada, email)
+    await use_keys(house, ada)
     job = {"job_id": batch.json()["items"][-1]["job_id"]}
     for operation in ("GET {}", "POST {}/cancel", "POST {}/retry"):
         done = await house.ask(ada, operation.format("/api/v1/jobs/{job_id}"), path=job)
@@ -344,6 +357,48 @@ async def use_relays(house: House, ada: TenantClient, email: dict[str, Any]) -> 
     await house.ask(ada, f"POST {relay}/resume", path=one)
     gone = [await house.ask(ada, f"DELETE {relay}", path={"name": n}) for n in ("news", "gone")]
     assert [answer.status_code for answer in gone] == [409, 204]
+
+
+async def use_keys(house: House, ada: TenantClient) -> None:
+    key, plain = "/api/v1/keys/{name}", {"plaintext": "YXR0YWNr"}
+    message = {"message": "YXR0YWNr"}
+    for name, kind in (("data", "aes256-gcm"), ("hooks", "ed25519"), ("macs", "hmac-sha256")):
+        body = {"name": name, "type": kind, "exportable": True}
+        made = await house.ask(ada, "POST /api/v1/keys", json=body)
+        assert made.status_code == 201, made.text
+
+    async def use(operation: str, name: str, body: dict[str, Any]) -> dict[str, Any]:
+        path = {"name": name}
+        done = await house.ask(ada, f"POST {key}/{operation}", path=path, json=body)
+        assert done.status_code == 200, done.text
+        many = {"items": [body, body]}
+        done_many = await house.ask(ada, f"POST {key}/{operation}/batch", path=path, json=many)
+        assert done_many.json()["failed"] == 0, done_many.text
+        answer: dict[str, Any] = done.json()
+        return answer
+
+    sealed = {"ciphertext": (await use("encrypt", "data", plain))["ciphertext"]}
+    await house.ask(ada, f"POST {key}/rotate", path={"name": "data"})
+    for operation, body in (("decrypt", sealed), ("rewrap", sealed), ("data-key", {})):
+        await use(operation, "data", body)
+    await use("hmac", "macs", message)
+    signed = await use("sign", "hooks", message)
+    await use("verify", "hooks", {**message, "signature": signed["signature"]})
+    await house.ask(ada, "POST /api/v1/random", json={})
+    one = {"name": "data"}
+    for operation in (f"GET {key}", f"GET {key}/versions"):
+        await house.ask(ada, operation, path=one)
+    for operation, body in ((f"PUT {key}", {"exportable": True}), (f"POST {key}/export", {})):
+        await house.ask(ada, operation, path=one, json=body)
+    await house.ask(ada, f"DELETE {key}", path=one)
+    back = await house.ask(ada, f"POST {key}/restore", path=one)
+    assert back.status_code == 200, back.text
+    for name in ("data", "hooks", "macs"):
+        await house.ask(ada, f"DELETE {key}", path={"name": name})
+    async with house.platform.database.transaction(SystemScope(PURGE)) as tx:
+        for row in await tx.scalars(sa.select(KeyRow)):
+            row.delete_at = tx.now()
+    await house.platform.of(SecurityManager).rotate_due(house.platform.database)
 
 
 async def keep_access(house: House, ada: TenantClient) -> None:
@@ -550,6 +605,11 @@ async def keep_the_platform(house: House, ada: TenantClient, admin: TenantClient
     await house.ask(admin, f"PUT {tenant}/quotas", path=which, json=quotas)
     await house.ask(admin, f"PUT {tenant}", path=other, json={"name": "Initrode"})
     await house.ask(admin, f"POST {tenant}/suspend", path=other, json={"reason": "unpaid"})
+    for act in ("seal", "unseal"):
+        body = {"reason": "published"} if act == "seal" else None
+        done = await house.ask(admin, f"POST {tenant}/{act}", path=other, json=body)
+        assert done.status_code == 200, done.text
+    await house.ask(admin, f"GET {tenant}/seal", path=other)
     await house.ask(admin, f"POST {tenant}/resume", path=other)
     await house.ask(admin, f"DELETE {tenant}", path=other, params={"slug": leaving.slug})
     await house.ask(admin, f"POST {tenant}/restore", path=other)
@@ -685,6 +745,7 @@ LISTS: dict[str, list[dict[str, str]]] = {
     ],
     "GET /api/v1/email-templates": [{}],
     "GET /api/v1/email-relays": [{}],
+    "GET /api/v1/keys": [{}],
     "GET /api/v1/clients": [{}],
     "GET /api/v1/api-keys": [{}],
     "GET /api/v1/limits": [{}],

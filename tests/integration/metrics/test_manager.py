@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from backend.core.audit import audit_row
 from backend.core.context import Scope, SystemScope
 from backend.core.database import Database, make_engine
 from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.core.telemetry import RequestRecord
 from backend.managers.metrics import ROLLUPS, MetricsManager
 from backend.managers.metrics.models import RollupRow
+from tests.support.trail import audit_row
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 

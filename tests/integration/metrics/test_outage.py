@@ -2,11 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 
-from backend.core.audit import audit_row
 from backend.core.context import Scope
 from backend.core.database import Database, make_engine
 from backend.core.telemetry import RequestRecord
 from backend.managers.metrics import MetricsManager
+from tests.support.trail import audit_row
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 

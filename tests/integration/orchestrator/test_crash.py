@@ -14,7 +14,6 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from backend.core.audit import audit_row
 from backend.core.context import Scope
 from backend.core.database import Base, Database, make_engine
 from backend.core.events import event_maker
@@ -23,6 +22,7 @@ from backend.managers.orchestrator import JobKind, OrchestratorManager, Worker
 from backend.managers.orchestrator.models import WorkerRow
 from backend.rooms import HOUSE
 from tests.support.postgres import MISSING, PostgresServer, find_programs
+from tests.support.trail import audit_row
 
 pytestmark = [pytest.mark.drill, pytest.mark.slow, pytest.mark.timeout(600)]
 

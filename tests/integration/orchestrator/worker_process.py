@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from backend.core.audit import audit_row
 from backend.core.database import Database, make_engine
 from backend.core.events import event_maker
 from backend.managers.orchestrator import Claim, JobKind, OrchestratorManager, Worker
 from backend.rooms import HOUSE
+from tests.support.trail import audit_row
 
 
 async def main(url: str, effects: Path) -> None:

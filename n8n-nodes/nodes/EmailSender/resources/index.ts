@@ -1,5 +1,6 @@
 import type { Resource } from '../shared/operation';
 import { access } from './access';
+import { crypto } from './crypto';
 import { customApiCall } from './customApiCall';
 import { email } from './email';
 import { job } from './job';
@@ -7,4 +8,4 @@ import { suppression } from './suppression';
 import { tenant } from './tenant';
 
 /** As the editor lists them. n8n adds an entry named Custom API Call of its own, unless the list ends with one. */
-export const resources: Resource[] = [email, access, job, suppression, tenant, customApiCall];
+export const resources: Resource[] = [email, access, crypto, job, suppression, tenant, customApiCall];

@@ -1,0 +1,692 @@
+"""Sealing anew: a walk over everything that a tenant's keys seal, until the old ones can go.
+
+A walk is a row, and a worker takes it a step at a time: read a page of one column by its table's
+key, open and seal outside any transaction, write what nobody changed meanwhile together with how
+far the walk is. Whatever kills the worker, the next one goes on from the last commit.
+
+What ends a walk is a whole round that meets nothing under an older version, begun when nobody could
+write any more such. Three clocks make that true, and none of them is a guess about a cache:
+
+* A version begins to seal when every process has read it (``_rotation``); the walk waits for that,
+  or it would write what some process cannot open yet.
+* A process seals with what it read at most ``keyring_seconds`` ago, and a write takes at most
+  ``settle_seconds``. Only a round that begins after both, counted from the new version's beginning,
+  may find "nothing left".
+* After that round the old key is kept for ``keyring_seconds``: whoever read a row before it was
+  sealed anew has the old key in a keyring of the same age.
+
+Then the old versions are destroyed, each with a signed record.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+
+from backend.core.context import AnyScope, Scope, SystemScope
+from backend.core.database import Database, DatabaseUnavailableError, ReadTx, TenantOwned, Tx
+from backend.core.errors import AppError
+from backend.core.ids import PLATFORM_TENANT, uuid7
+from backend.core.room import SealedColumn
+from backend.managers.security import _envelope
+from backend.managers.security._retirement import RetirementSigner
+from backend.managers.security._ring import Keyring
+from backend.managers.security._rotation import KEYS_GONE, begins, keys_of, sealing
+from backend.managers.security.errands import KEYS_DUE
+from backend.managers.security.errors import (
+    RewrapNotFoundError,
+    RewrapStateError,
+    SealBrokenError,
+)
+from backend.managers.security.models import DataKey, RetirementRow, RewrapRow
+from backend.managers.security.settings import SecuritySettings
+
+if TYPE_CHECKING:
+    from backend.managers.security.manager import SecurityManager
+
+logger = logging.getLogger(__name__)
+
+ACTOR: Final = "system:security"
+_LEASE: Final = "security.rewrap"
+_LEASE_SECONDS: Final = 30.0
+_WALKS_AT_ONCE: Final = 100
+_TURN_SECONDS: Final = 20.0
+# Rows that a step looks at, and of them at most so many, and so many bytes, that it writes: others
+# who write wait for its transaction.
+_LOOKED_AT: Final = 500
+_WRITTEN: Final = 200
+_BYTES: Final = 4 * 2**20
+# The header of any envelope and more, its nonce with it: no two sealings have the same.
+_HEAD: Final = 64
+_IN_CLEAR: Final = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrap:
+    """A walk over what a tenant's keys seal.
+
+    Attributes:
+        id: Of the walk.
+        state: ``running``, ``paused``, ``cancelled``, ``finished`` (nothing is left under older
+            versions), or ``stuck``: what is left does not open.
+        version: That everything is sealed with.
+        round: From 1; another begins while one has met something.
+        column: ``<table>.<column>`` where it is; None between rounds.
+        seen: Rows looked at in this round.
+        total: Rows that there were when the round began; None: not counted yet.
+        written: Values sealed anew, in all rounds.
+        left: By version, what the last whole round met and could not seal anew; 0 is what stands
+            in the clear. None before one has ended.
+        broken: Values of this round that do not open.
+        waits_until: It does nothing before.
+        seconds_left: An estimate for this round, by its rate so far; None: nothing to tell by.
+        started_by: Whose act it was.
+        started_at: When.
+        updated_at: When it last did something.
+        finished_at: When it ended; None: it has not.
+    """
+
+    id: str
+    state: str
+    version: int
+    round: int
+    column: str | None
+    seen: int
+    total: int | None
+    written: int
+    left: Mapping[str, int] | None
+    broken: int
+    waits_until: datetime | None
+    seconds_left: float | None
+    started_by: str
+    started_at: datetime
+    updated_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A column, in the scope in which its rows are reached."""
+
+    column: SealedColumn
+    scope: AnyScope
+
+    @property
+    def keys(self) -> list[str]:
+        """The names of what tells its rows apart in that scope."""
+        names = [one.name for one in sa.inspect(self.column.model).primary_key]
+        if isinstance(self.scope, Scope):
+            names.remove("tenant_id")
+        return names
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A value that is not under the newest version: where, what, and what guards its change."""
+
+    key: Mapping[str, Any]
+    version: int
+    old: bytes | None
+    plain: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What a step has read: how far, and what is to be done."""
+
+    seen: int
+    after: list[Any] | None
+    found: Sequence[_Found]
+    broken: int
+
+
+class Rewraps:
+    """Starting, pausing and performing the walks."""
+
+    def __init__(
+        self, security: "SecurityManager", settings: SecuritySettings, signer: RetirementSigner
+    ) -> None:
+        self._security = security
+        self._settings = settings
+        self.signer = signer
+        self._columns: Sequence[SealedColumn] = ()
+        self._elsewhere = timedelta()
+        self._holder = f"rewrap:{uuid7()}"
+
+    def connect(self, sealed: Sequence[SealedColumn], elsewhere: Mapping[str, float]) -> None:
+        """Tell what there is to walk over, and for how long what we do not keep may come back."""
+        self._columns = tuple(sealed)
+        self._elsewhere = timedelta(seconds=max(elsewhere.values(), default=0))
+
+    # --- what people do -------------------------------------------------------------------------
+
+    async def start(self, tx: Tx) -> Rewrap:
+        """Begin a walk to the newest version, or let the one that is there go to it.
+
+        One that is paused stays so. The caller has seen to it that there is a key.
+        """
+        newest = (await keys_of(tx))[-1]
+        row = await self._load(tx, lock=True)
+        if row is not None and row.state in {"running", "paused"}:
+            if row.version != newest.version:
+                row.version = newest.version
+                self._begin_round(row, tx.now(), begins(newest))
+            return self._shown(row, tx.now())
+        if row is None:
+            row = RewrapRow(tenant_id=tx.tenant_id, left=None)
+            tx.session.add(row)
+        row.id, row.state, row.version, row.round = uuid7(), "running", newest.version, 0
+        row.written, row.started_by, row.finished_at = 0, tx.scope.actor, None
+        row.started_at = tx.now()
+        self._begin_round(row, tx.now(), begins(newest))
+        tx.audit("rewrap.started", f"rewrap:{row.id}", version=row.version)
+        return self._shown(row, tx.now())
+
+    async def pause(self, tx: Tx) -> Rewrap:
+        """Stop after the step that is being written.
+
+        Raises:
+            RewrapNotFoundError: There never was a walk.
+            RewrapStateError: It does not run.
+        """
+        return await self._move(tx, {"running"}, "paused", "rewrap.paused")
+
+    async def resume(self, tx: Tx) -> Rewrap:
+        """Go on from where it was paused.
+
+        Raises:
+            RewrapNotFoundError: There never was a walk.
+            RewrapStateError: It is not paused.
+        """
+        return await self._move(tx, {"paused"}, "running", "rewrap.resumed")
+
+    async def cancel(self, tx: Tx) -> Rewrap:
+        """End it; what is sealed anew stays so, and old versions stay for the rest.
+
+        Raises:
+            RewrapNotFoundError: There never was a walk.
+            RewrapStateError: It has ended.
+        """
+        return await self._move(tx, {"running", "paused"}, "cancelled", "rewrap.cancelled")
+
+    async def get(self, tx: ReadTx) -> Rewrap:
+        """The tenant's walk, the last one if none goes on.
+
+        Raises:
+            RewrapNotFoundError: There never was one.
+        """
+        row = await self._load(tx)
+        if row is None:
+            raise RewrapNotFoundError
+        return self._shown(row, tx.now())
+
+    async def count_left(self, tx: ReadTx) -> Mapping[str, int]:
+        """Over all tenants: values in the clear, and such under old versions, at the last count."""
+        rows = await tx.execute(sa.select(RewrapRow.version, RewrapRow.left))
+        clear = old = 0
+        for version, left in rows.all():
+            for name, count in (left or {}).items():
+                if int(name) == _IN_CLEAR:
+                    clear += count
+                elif int(name) < version:
+                    old += count
+        return {"in_clear": clear, "old_version": old}
+
+    async def _move(self, tx: Tx, states: set[str], state: str, action: str) -> Rewrap:
+        row = await self._load(tx, lock=True)
+        if row is None:
+            raise RewrapNotFoundError
+        if row.state not in states:
+            raise RewrapStateError(f"It is {row.state}.")
+        row.state, row.updated_at = state, tx.now()
+        if state == "cancelled":
+            row.finished_at = tx.now()
+        tx.audit(action, f"rewrap:{row.id}", version=row.version)
+        return self._shown(row, tx.now())
+
+    # --- what workers do ------------------------------------------------------------------------
+
+    async def run_due(self, database: Database) -> None:
+        """Take every walk that is due a step further, in turns, for some seconds.
+
+        One worker at a time, by a lease that ends by itself; two would undo nothing, and only look
+        at the same rows.
+        """
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + _TURN_SECONDS
+        try:
+            while loop.time() < ends:
+                tenants = await self._due(database)
+                if not tenants:
+                    return
+                for tenant_id in tenants:
+                    seen = await self._step_safely(database, tenant_id)
+                    await asyncio.sleep(max(seen, 1) / self._settings.rewrap_rows_per_second)
+        except DatabaseUnavailableError:
+            logger.warning("rewrap_waits_for_the_database")
+
+    async def _due(self, database: Database) -> Sequence[str]:
+        async with database.read(SystemScope(KEYS_DUE, actor=ACTOR)) as view:
+            due: Sequence[str] = await view.scalars(
+                sa.select(RewrapRow.tenant_id)
+                .where(RewrapRow.state == "running", RewrapRow.not_before <= view.now())
+                .order_by(RewrapRow.updated_at)
+                .limit(_WALKS_AT_ONCE)
+            )
+        if not due:
+            return ()
+        async with database.transaction(SystemScope(KEYS_DUE, actor=ACTOR)) as tx:
+            return due if await tx.take_lease(_LEASE, self._holder, _LEASE_SECONDS) else ()
+
+    async def _step_safely(self, database: Database, tenant_id: str) -> int:
+        """A step; one tenant's failure is no other's."""
+        try:
+            return await self.step(database, tenant_id)
+        except DatabaseUnavailableError:
+            raise
+        except AppError as exc:
+            logger.warning("rewrap_step_failed", extra={"tenant_id": tenant_id, "code": exc.code})
+        except Exception:
+            logger.exception("rewrap_step_failed", extra={"tenant_id": tenant_id})
+        return 1
+
+    async def step(self, database: Database, tenant_id: str) -> int:
+        """Take one tenant's walk a step further; how many rows were looked at."""
+        scope = Scope(ACTOR, tenant_id)
+        async with database.read(scope) as view:
+            row = await self._load(view)
+            if row is None or row.state != "running" or view.now() < row.not_before:
+                return 0
+            has_keys = bool(await keys_of(view))
+        places = self._places(tenant_id)
+        if not has_keys:
+            async with database.transaction(scope) as tx:
+                await self._give_up(tx, row)
+            return 0
+        if row.total < 0:
+            await self._count(database, places, row)
+            return 0
+        if row.place >= len(places):
+            async with database.transaction(scope) as tx:
+                await self._end_round(tx, row)
+            return 0
+        place = places[row.place]
+        async with database.read(place.scope) as view:
+            keys = await keys_of(view)
+            keyring = await self._security.keyring(view)
+            if keyring.seals_with not in {k.id for k in keys if k.version == row.version}:
+                # What this process has read is of before the rotation.
+                self._security.forget(tenant_id)
+                return 0
+            page = await self._read(view, place, row.after, keys, keyring.seals_with)
+        # Megabytes of it would hold up everybody on this loop.
+        sealed = await asyncio.to_thread(_seal_anew, keyring, place.column, page.found, tenant_id)
+        async with database.transaction(place.scope) as tx:
+            await self._write(tx, place, row, page, sealed)
+        return page.seen
+
+    def _places(self, tenant_id: str) -> list[_Place]:
+        """The columns in which the tenant's keys may have sealed something."""
+        places = []
+        for column in self._columns:
+            if tenant_id == PLATFORM_TENANT and column.errand is not None:
+                places.append(_Place(column, SystemScope(column.errand, actor=ACTOR)))
+            elif issubclass(column.model, TenantOwned):
+                places.append(_Place(column, Scope(ACTOR, tenant_id)))
+        return places
+
+    async def _count(self, database: Database, places: Sequence[_Place], row: RewrapRow) -> None:
+        """How many rows the round has before it: what its progress is told by."""
+        total = 0
+        for place in places:
+            async with database.read(place.scope) as view:
+                key = _attribute(place.column, place.keys[-1] if place.keys else "tenant_id")
+                query = sa.select(sa.func.count(key))
+                total += int(await view.scalar(_owned(query, place, view.tenant_id)) or 0)
+        async with database.transaction(Scope(ACTOR, row.tenant_id)) as tx:
+            now = await self._same(tx, row)
+            if now is not None:
+                now.total = total
+
+    async def _read(
+        self,
+        view: ReadTx,
+        place: _Place,
+        after: Sequence[Any],
+        keys: Sequence[DataKey],
+        newest: str,
+    ) -> _Page:
+        """A page of a column: its heads first, and whole only what has to be sealed anew."""
+        column, names = place.column, place.keys
+        sealed = _attribute(column, column.column)
+        query = sa.select(
+            *(_attribute(column, name) for name in names),
+            _head(sealed).label("head"),
+            sa.func.length(sealed).label("size"),
+        )
+        if after:
+            query = query.where(_beyond(column, names, [_decoded(one) for one in after]))
+        query = query.order_by(*(_attribute(column, name) for name in names)).limit(_LOOKED_AT)
+        rows = (await view.execute(_owned(query, place, view.tenant_id))).all()
+        versions = {key.id: key.version for key in keys}
+        stale: dict[tuple[Any, ...], int] = {}
+        seen = broken = size = 0
+        last: list[Any] | None = None
+        for one in rows:
+            version = _version_of(one.head, column, versions, newest)
+            if version is not None and version >= _IN_CLEAR:
+                size += one.size or 0
+                if stale and (len(stale) >= _WRITTEN or size > _BYTES):
+                    break
+                stale[tuple(one[: len(names)])] = version
+            elif version is not None:
+                broken += 1
+            seen += 1
+            last = [_encoded(value) for value in one[: len(names)]]
+        if seen == len(rows) < _LOOKED_AT or not names:
+            last = None  # the column ends here
+        found = await self._load_values(view, place, stale) if stale else []
+        return _Page(seen, last, found, broken)
+
+    async def _load_values(
+        self, view: ReadTx, place: _Place, stale: Mapping[tuple[Any, ...], int]
+    ) -> list[_Found]:
+        column, names = place.column, place.keys
+        plain = column.plain.columns if column.plain is not None else ()
+        every = [one.name for one in sa.inspect(column.model).primary_key]
+        query = sa.select(*(_attribute(column, name) for name in [*every, column.column, *plain]))
+        if names:
+            keys = [_attribute(column, name) for name in names]
+            if len(keys) == 1:
+                query = query.where(keys[0].in_([key[0] for key in stale]))
+            else:
+                query = query.where(
+                    sa.or_(
+                        *(
+                            sa.and_(*(name == value for name, value in zip(keys, key, strict=True)))
+                            for key in stale
+                        )
+                    )
+                )
+        found = []
+        for one in (await view.execute(query)).mappings():
+            version = stale.get(tuple(one[name] for name in names))
+            if version is not None:
+                found.append(
+                    _Found(
+                        {name: one[name] for name in every},
+                        version,
+                        one[column.column],
+                        {name: one[name] for name in plain},
+                    )
+                )
+        return found
+
+    async def _write(
+        self,
+        tx: Tx,
+        place: _Place,
+        row: RewrapRow,
+        page: _Page,
+        sealed: Sequence[bytes | None],
+    ) -> None:
+        """Change what is still as it was read, and note how far the walk is."""
+        now = await self._same(tx, row)
+        if now is None:
+            return
+        column = place.column
+        counting = dict(now.counting)
+        for one, fresh in zip(page.found, sealed, strict=True):
+            written = fresh is not None and await _replace(tx, column, one, fresh)
+            if written:
+                now.written += 1
+            now.found += fresh is not None
+            now.broken += fresh is None
+            if not written:
+                counting[str(one.version)] = counting.get(str(one.version), 0) + 1
+        now.counting = counting
+        now.broken += page.broken
+        now.seen += page.seen
+        now.updated_at = tx.now()
+        if page.after is None:
+            now.place, now.after = now.place + 1, []
+        else:
+            now.after = page.after
+
+    async def _end_round(self, tx: Tx, row: RewrapRow) -> None:
+        """Begin another round, wait, or end the walk."""
+        now = await self._same(tx, row)
+        if now is None:
+            return
+        keys = await keys_of(tx, lock=True)
+        target = next(key for key in keys if key.version == now.version)
+        if now.verified_at is not None:
+            await self._finish(tx, now, target, [key for key in keys if key.version < now.version])
+            return
+        now.left, now.updated_at = now.counting, tx.now()
+        ready_at = begins(target) + timedelta(
+            seconds=self._settings.keyring_seconds + self._settings.settle_seconds
+        )
+        if now.found or now.round_at < ready_at:
+            # A round that met something may have been overtaken behind its back.
+            self._begin_round(now, tx.now(), ready_at)
+        elif now.broken:
+            now.state, now.finished_at = "stuck", tx.now()
+            tx.audit("rewrap.stuck", f"rewrap:{now.id}", version=now.version, broken=now.broken)
+            tx.emit("rewrap.stuck", f"rewrap:{now.id}", version=now.version, broken=now.broken)
+            logger.error("rewrap_stuck", extra={"tenant_id": tx.tenant_id, "broken": now.broken})
+        else:
+            now.verified_at = tx.now()
+            now.not_before = tx.now() + timedelta(seconds=self._settings.keyring_seconds)
+
+    async def _give_up(self, tx: Tx, row: RewrapRow) -> None:
+        """The tenant leaves and its keys are gone: nobody opens what they sealed, we neither."""
+        now = await self._same(tx, row)
+        if now is not None:
+            now.state, now.finished_at, now.updated_at = "cancelled", tx.now(), tx.now()
+            tx.audit("rewrap.cancelled", f"rewrap:{now.id}", version=now.version)
+
+    async def _finish(
+        self, tx: Tx, row: RewrapRow, target: DataKey, old: Sequence[DataKey]
+    ) -> None:
+        """Destroy the old versions, but for those by which something may still come back to us."""
+        followers = [*old[1:], target]
+        gone = []
+        for key, follower in zip(old, followers, strict=True):
+            if tx.tenant_id == PLATFORM_TENANT and begins(follower) + self._elsewhere > tx.now():
+                continue
+            statement, signature = self.signer.sign(
+                {
+                    "act": "data_key.retired",
+                    "tenant": tx.tenant_id,
+                    "data_key": key.id,
+                    "version": key.version,
+                    "created_at": key.created_at.isoformat(),
+                    "retired_at": tx.now().isoformat(),
+                    "replaced_by": target.version,
+                    "columns": [place.column.name for place in self._places(tx.tenant_id)],
+                    "rows_looked_at": row.seen,
+                    "left": 0,
+                }
+            )
+            await tx.insert(
+                RetirementRow,
+                [
+                    {
+                        "tenant_id": tx.tenant_id,
+                        "id": uuid7(),
+                        "version": key.version,
+                        "retired_at": tx.now(),
+                        "statement": statement,
+                        "signature": signature,
+                        "key_id": self.signer.key_id,
+                    }
+                ],
+            )
+            await tx.session.delete(key)
+            tx.audit("data_key.retired", f"data_key:{key.id}", version=key.version)
+            tx.emit("data_key.retired", f"data_key:{key.id}", version=key.version)
+            gone.append(key.version)
+        if gone:
+            tx.signal(KEYS_GONE, tx.tenant_id)
+        row.state, row.finished_at, row.updated_at = "finished", tx.now(), tx.now()
+        tx.audit("rewrap.finished", f"rewrap:{row.id}", version=row.version, retired=gone)
+        tx.emit("rewrap.finished", f"rewrap:{row.id}", version=row.version, retired=gone)
+        logger.info(
+            "rewrap_finished",
+            extra={"tenant_id": tx.tenant_id, "written": row.written, "retired": len(gone)},
+        )
+
+    def has_retirable(self, tenant_id: str, keys: Sequence[DataKey], now: datetime) -> bool:
+        """Whether an old version could go by now, if nothing were left under it."""
+        old = [key for key in keys if key.version < sealing(keys, now).version]
+        if not old:
+            return False
+        elsewhere = self._elsewhere if tenant_id == PLATFORM_TENANT else timedelta()
+        return begins(keys[1]) + elsewhere <= now
+
+    async def _load(self, tx: ReadTx, *, lock: bool = False) -> RewrapRow | None:
+        query = sa.select(RewrapRow).where(RewrapRow.tenant_id == tx.tenant_id)
+        row: RewrapRow | None = await tx.scalar(query.with_for_update() if lock else query)
+        return row
+
+    async def _same(self, tx: Tx, read: RewrapRow) -> RewrapRow | None:
+        """The walk, locked, if it is still where it was read; else somebody else was here."""
+        row = await self._load(tx, lock=True)
+        if row is None or row.state != "running":
+            return None
+        before = (read.id, read.version, read.round, read.place, read.after, read.verified_at)
+        now = (row.id, row.version, row.round, row.place, row.after, row.verified_at)
+        return row if before == now else None
+
+    @staticmethod
+    def _begin_round(row: RewrapRow, now: datetime, not_before: datetime) -> None:
+        row.round += 1
+        row.place, row.after, row.seen, row.total = 0, [], 0, -1
+        row.found = row.broken = 0
+        row.counting, row.verified_at = {}, None
+        row.not_before = max(now, not_before)
+        row.round_at, row.updated_at = row.not_before, now
+
+    def _shown(self, row: RewrapRow, now: datetime) -> Rewrap:
+        places = self._places(row.tenant_id)
+        goes_on = row.state in {"running", "paused"}
+        at = places[row.place].column.name if goes_on and row.place < len(places) else None
+        spent = (row.updated_at - row.round_at).total_seconds()
+        seconds_left = None
+        if goes_on and row.seen and spent > 0:
+            seconds_left = max(row.total - row.seen, 0) * spent / row.seen
+        return Rewrap(
+            id=row.id,
+            state=row.state,
+            version=row.version,
+            round=row.round,
+            column=at,
+            seen=row.seen,
+            total=None if row.total < 0 else row.total,
+            written=row.written,
+            left=None if row.left is None else {name: int(row.left[name]) for name in row.left},
+            broken=row.broken,
+            waits_until=row.not_before if goes_on and row.not_before > now else None,
+            seconds_left=seconds_left,
+            started_by=row.started_by,
+            started_at=row.started_at,
+            updated_at=row.updated_at,
+            finished_at=row.finished_at,
+        )
+
+
+def _attribute(column: SealedColumn, name: str) -> Any:
+    return getattr(column.model, name)
+
+
+def _head(sealed: Any) -> Any:
+    return sa.func.substr(sealed, 1, _HEAD, type_=sa.LargeBinary())
+
+
+def _owned(query: Any, place: _Place, tenant_id: str) -> Any:
+    """Of rows whose owner may be another than their tenant, those that are the tenant's own."""
+    if place.column.owner is None:
+        return query
+    return query.where(_attribute(place.column, place.column.owner) == tenant_id)
+
+
+def _beyond(column: SealedColumn, names: Sequence[str], after: Sequence[Any]) -> Any:
+    """Rows after a key, in the order of the key."""
+    either = []
+    for position, name in enumerate(names):
+        same = [
+            _attribute(column, before) == value
+            for before, value in zip(names[:position], after, strict=False)
+        ]
+        either.append(sa.and_(*same, _attribute(column, name) > after[position]))
+    return sa.or_(*either)
+
+
+def _version_of(
+    head: bytes | None, column: SealedColumn, versions: Mapping[str, int], newest: str
+) -> int | None:
+    """Under which version a value is; None: nothing is to be done. Negative: it cannot open."""
+    if head is None:
+        return None if column.plain is None else _IN_CLEAR
+    try:
+        key_id = _envelope.key_id_of(bytes(head))
+    except SealBrokenError:
+        return -1
+    return None if key_id == newest else versions.get(key_id, -1)
+
+
+def _seal_anew(
+    keyring: Keyring, column: SealedColumn, found: Sequence[_Found], tenant_id: str
+) -> list[bytes | None]:
+    """Each value under the newest version; None for what does not open."""
+    sealed: list[bytes | None] = []
+    for one in found:
+        context = column.context(one.key)
+        try:
+            if one.old is not None:
+                plain: bytes | None = keyring.open(context, one.old)
+            else:
+                plain = column.plain.read(one.plain) if column.plain is not None else None
+        except SealBrokenError:
+            logger.exception(
+                "sealed_value_broken", extra={"tenant_id": tenant_id, "column": column.name}
+            )
+            plain = None
+        sealed.append(None if plain is None else keyring.seal(context, plain))
+    return sealed
+
+
+async def _replace(tx: Tx, column: SealedColumn, one: _Found, fresh: bytes) -> bool:
+    """Write the fresh bytes in place of what was read; False when somebody has changed it."""
+    sealed = _attribute(column, column.column)
+    values: dict[str, Any] = {column.column: fresh}
+    guards = [_attribute(column, name) == value for name, value in one.key.items()]
+    if one.old is not None:
+        guards.append(_head(sealed) == one.old[:_HEAD])
+    elif column.plain is not None:
+        guards.append(sealed.is_(None))
+        guards += [
+            _attribute(column, name).is_not_distinct_from(value)
+            for name, value in one.plain.items()
+        ]
+        values |= column.plain.cleared(one.plain)
+    done = await tx.execute(
+        sa.update(column.model)
+        .where(*guards)
+        .values(values)
+        .execution_options(synchronize_session=False)
+    )
+    return bool(done.rowcount)  # type: ignore[attr-defined]
+
+
+def _encoded(value: Any) -> Any:
+    return {"hex": value.hex()} if isinstance(value, bytes) else value
+
+
+def _decoded(value: Any) -> Any:
+    return bytes.fromhex(value["hex"]) if isinstance(value, dict) else value

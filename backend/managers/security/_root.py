@@ -1,0 +1,220 @@
+"""Root keys of a process: the one that wraps, and those that still open.
+
+While a root key is being rotated two are accepted: the new one, which wraps, and the old one. The
+source names both, the new one first: a line each in the file and in what the command prints.
+"""
+
+import base64
+import logging
+import os
+import subprocess
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from backend.managers.security import _envelope
+from backend.managers.security._format import derive
+from backend.managers.security.errors import KeyUnavailableError, SealBrokenError
+from backend.managers.security.settings import SecuritySettings
+
+logger = logging.getLogger(__name__)
+
+COMMAND_SECONDS: Final = 10.0
+_KEY_BYTES: Final = 32
+_MOST_KEYS: Final = 4
+_REMEMBERED: Final = 4096
+
+
+class RootKeys:
+    """What wraps and unwraps data keys.
+
+    Args:
+        keys: 32 bytes each; the first one wraps, all open.
+        read_again: Gives the keys anew from their source; blocks for up to ten seconds.
+
+    Raises:
+        ValueError: One has another size, or there is none.
+    """
+
+    def __init__(
+        self, keys: Sequence[bytes], read_again: Callable[[], Sequence[bytes]] | None = None
+    ) -> None:
+        self._read_again = read_again
+        self.is_stale = False
+        self._take(keys)
+
+    def _take(self, keys: Sequence[bytes]) -> None:
+        if not keys or any(len(key) != _KEY_BYTES for key in keys):
+            raise ValueError("the root key must have 32 bytes")
+        self._keys = [(root_id(key), AESGCM(key)) for key in keys]
+        # Ten microseconds otherwise, for every act that is recorded.
+        self._derived = lru_cache(_REMEMBERED)(partial(_derive_all, tuple(keys)))
+
+    @property
+    def current_id(self) -> str:
+        """Which key wraps; says nothing of the key."""
+        return self._keys[0][0]
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """Which keys open."""
+        return frozenset(name for name, _ in self._keys)
+
+    def wrap(self, key_id: str, context: str, plain: bytes) -> bytes:
+        """Seal a data key with the current root key."""
+        return _envelope.seal(self._keys[0][1], key_id, context, plain)
+
+    def unwrap(self, context: str, wrapped: bytes) -> bytes:
+        """A data key, whichever of our root keys has wrapped it.
+
+        Raises:
+            KeyUnavailableError: None of them. The source is read again before long: another
+                process may have been told of a new one.
+        """
+        for _, cipher in self._keys:
+            with suppress(SealBrokenError):
+                return _envelope.unseal(cipher, context, wrapped)
+        self.is_stale = self._read_again is not None
+        raise KeyUnavailableError
+
+    def derive(self, label: bytes) -> tuple[bytes, ...]:
+        """A key for one use from each root key, the current one's first; :func:`derived`."""
+        return self._derived(label)
+
+    def hear(self, _: str = "") -> None:
+        """Take the signal that the source has changed."""
+        self.is_stale = self._read_again is not None
+
+    def refresh(self) -> None:
+        """Read the source again if something said that it has changed; blocks, so in a thread.
+
+        What is there stays when the source cannot be read.
+        """
+        if not self.is_stale or self._read_again is None:
+            return
+        self.is_stale = False
+        try:
+            self._take(self._read_again())
+        except (ValueError, OSError) as exc:
+            logger.error("root_key_not_read", extra={"cause": type(exc).__name__})  # noqa: TRY400
+
+
+def derived(root_key: bytes, label: bytes) -> bytes:
+    """32 bytes for one use, which tell nothing of the root key or of another label's.
+
+    HKDF-SHA256 (RFC 5869). The root key is 32 random bytes, so there is no salt (section 3.1).
+    """
+    return HKDF(SHA256(), length=_KEY_BYTES, salt=None, info=label).derive(root_key)
+
+
+def _derive_all(keys: tuple[bytes, ...], label: bytes) -> tuple[bytes, ...]:
+    return tuple(derived(key, label) for key in keys)
+
+
+def root_id(key: bytes) -> str:
+    """A name for a root key that says nothing of it: 16 hexadecimal digits."""
+    return derive(key, b"root id", b"").hex()[:16]
+
+
+def load_root_key(settings: SecuritySettings, default_file: Path) -> bytes:
+    """The root key that wraps: the first of :func:`load_root_keys`."""
+    return load_root_keys(settings, default_file)[0]
+
+
+def load_root_keys(settings: SecuritySettings, default_file: Path) -> list[bytes]:
+    """The root keys from the environment, a command or a file; the first one wraps.
+
+    A missing file is made once, mode 0600.
+
+    Raises:
+        ValueError: What is configured is not 32 bytes of base64, the command fails or takes more
+            than ten seconds, or the file is open to others. Never quotes what was read.
+    """
+    if settings.root_key is not None:
+        given = [settings.root_key, settings.root_key_previous]
+        return [
+            _decoded(one.get_secret_value(), "EMAIL_SENDER__SECURITY__ROOT_KEY")
+            for one in given
+            if one is not None
+        ]
+    if settings.root_key_command:
+        return _lines(_printed(settings.root_key_command), "the root key command")
+    path = root_key_file(settings, default_file)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        _write(handle, [os.urandom(_KEY_BYTES)])
+    if path.stat().st_mode & 0o077:
+        msg = f"{path} is readable by others: chmod 600"
+        raise ValueError(msg)
+    return _lines(path.read_text(), str(path))
+
+
+def root_key_file(settings: SecuritySettings, default_file: Path) -> Path:
+    """The file that holds the root key."""
+    return settings.root_key_file or default_file
+
+
+def write_root_keys(path: Path, keys: Sequence[bytes]) -> None:
+    """Replace the file's keys at once: a crash leaves the old ones or the new ones."""
+    beside = path.with_name(f"{path.name}.new")
+    beside.unlink(missing_ok=True)
+    _write(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), keys)
+    beside.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _write(handle: int, keys: Sequence[bytes]) -> None:
+    with os.fdopen(handle, "wb") as file:
+        file.write(b"".join(base64.b64encode(key) + b"\n" for key in keys))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _printed(command: Sequence[str]) -> str:
+    """What the command prints. No shell: its arguments are given one by one."""
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=COMMAND_SECONDS,
+            check=False,
+            text=True,
+        )
+    except subprocess.TimeoutExpired:
+        raise ValueError(f"the root key command took more than {COMMAND_SECONDS:.0f} s") from None
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ValueError(f"the root key command does not run: {type(exc).__name__}") from None
+    if done.returncode != 0:
+        # What it printed may hold the key, or a part of it.
+        raise ValueError(f"the root key command ended with {done.returncode}")
+    return done.stdout
+
+
+def _lines(text: str, source: str) -> list[bytes]:
+    lines = text.split()
+    if not 1 <= len(lines) <= _MOST_KEYS:
+        raise ValueError(f"{source} does not hold 32 bytes in base64")
+    return [_decoded(line, source) for line in lines]
+
+
+def _decoded(text: str, source: str) -> bytes:
+    try:
+        key = base64.b64decode(text, validate=True)
+    except ValueError:
+        key = b""
+    if len(key) != _KEY_BYTES:
+        msg = f"{source} does not hold 32 bytes in base64"
+        raise ValueError(msg)
+    return key

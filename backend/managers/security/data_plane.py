@@ -1,0 +1,439 @@
+"""What keys do, on the data plane: encrypt, open, rewrap, sign and verify, one value or a thousand.
+
+A request is answered once its record is durable: what was computed is in memory until then, and is
+thrown away when there is no record. Requests of a tenant that come together share a commit. A batch
+is one record, with how many of its items failed; one that fails does not stop the others.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Annotated, Any, Final
+
+import msgspec
+
+from backend.core.database import Tx
+from backend.core.errors import AppError, InvalidInputError
+from backend.http.data_route import Call, DataRoute
+from backend.managers.security._keys import KEY_NAME
+from backend.managers.security._operations import (
+    DATA_KEY,
+    DECRYPT,
+    ENCRYPT,
+    EXAMPLE,
+    HMAC,
+    MAX_BATCH,
+    REWRAP,
+    SIGN,
+    VERIFY,
+    DataKeyBody,
+    DataKeyOut,
+    DecryptBody,
+    DecryptOut,
+    EncryptBody,
+    EncryptOut,
+    HmacOut,
+    ItemError,
+    MessageBody,
+    Operation,
+    RandomBody,
+    RandomOut,
+    RewrapBody,
+    RewrapOut,
+    SignOut,
+    VerifyBody,
+    VerifyOut,
+    draw_bytes,
+    run_all,
+)
+from backend.managers.security._use import HeldKey
+from backend.managers.security.errors import (
+    KeyBusyError,
+    KeyDisabledError,
+    KeyExhaustedError,
+    KeyNotFoundError,
+    KeyTypeError,
+    SealBrokenError,
+    SealedError,
+    SignatureFormError,
+)
+from backend.managers.security.manager import SecurityManager
+
+_TRIES: Final = 16
+_SLOW_ITEMS: Final = 16
+_SLOW_BYTES: Final = 256 * 1024
+_NO_STORE: Final = {"cache-control": "no-store"}
+_BATCH_COST: Final = 10
+_REFUSALS: Final = (KeyNotFoundError, KeyDisabledError, KeyTypeError, SealedError, KeyBusyError)
+
+
+class KeyPath(msgspec.Struct):
+    """The key that a path names."""
+
+    name: Annotated[
+        str,
+        msgspec.Meta(pattern=KEY_NAME, max_length=64, extra_json_schema={"examples": ["orders"]}),
+    ]
+
+
+def _batch_of(
+    name: str, item: type[msgspec.Struct], example: Mapping[str, Any]
+) -> type[msgspec.Struct]:
+    """A body of up to a thousand items."""
+    meta = msgspec.Meta(
+        min_length=1, max_length=MAX_BATCH, extra_json_schema={"examples": [[example]]}
+    )
+    items = Annotated[list[item], meta]  # type: ignore[valid-type]
+    made = msgspec.defstruct(name, [("items", items)], forbid_unknown_fields=True)
+    made.__doc__ = "Up to a thousand at once."
+    return made
+
+
+def _results_of(name: str, answer: type[msgspec.Struct]) -> type[msgspec.Struct]:
+    """What became of each item, in their order."""
+    item = msgspec.defstruct(
+        f"{name}Item",
+        [("result", answer | None, None), ("error", ItemError | None, None)],
+        omit_defaults=True,
+    )
+    item.__doc__ = "A result, or why there is none."
+    made = msgspec.defstruct(name, [("items", list[item]), ("failed", int)])  # type: ignore[valid-type]
+    made.__doc__ = "What became of each item, in the order of the request."
+    return made
+
+
+EncryptBatchIn: Final = _batch_of("EncryptBatchIn", EncryptBody, {"plaintext": EXAMPLE})
+EncryptBatchOut: Final = _results_of("EncryptBatchOut", EncryptOut)
+DecryptBatchIn: Final = _batch_of("DecryptBatchIn", DecryptBody, {"ciphertext": "es1:ZXMx"})
+DecryptBatchOut: Final = _results_of("DecryptBatchOut", DecryptOut)
+RewrapBatchIn: Final = _batch_of("RewrapBatchIn", RewrapBody, {"ciphertext": "es1:ZXMx"})
+RewrapBatchOut: Final = _results_of("RewrapBatchOut", RewrapOut)
+DataKeyBatchIn: Final = _batch_of("DataKeyBatchIn", DataKeyBody, {})
+DataKeyBatchOut: Final = _results_of("DataKeyBatchOut", DataKeyOut)
+HmacBatchIn: Final = _batch_of("HmacBatchIn", MessageBody, {"message": EXAMPLE})
+HmacBatchOut: Final = _results_of("HmacBatchOut", HmacOut)
+SignBatchIn: Final = _batch_of("SignBatchIn", MessageBody, {"message": EXAMPLE})
+SignBatchOut: Final = _results_of("SignBatchOut", SignOut)
+VerifyBatchIn: Final = _batch_of(
+    "VerifyBatchIn", VerifyBody, {"message": EXAMPLE, "signature": "v1.AAAA"}
+)
+VerifyBatchOut: Final = _results_of("VerifyBatchOut", VerifyOut)
+
+
+async def encrypt(security: SecurityManager, call: Call[Any]) -> EncryptOut:
+    """Encrypt a value with the newest version of a key."""
+    made: EncryptOut = await _one(security, call, ENCRYPT)
+    return made
+
+
+async def encrypt_batch(security: SecurityManager, call: Call[Any]) -> msgspec.Struct:
+    """Encrypt up to a thousand values."""
+    return await _many(security, call, ENCRYPT, EncryptBatchOut)
+
+
+async def decrypt(security: SecurityManager, call: Call[Any]) -> DecryptOut:
+    """Open a ciphertext of a key."""
+    made: DecryptOut = await _one(security, call, DECRYPT)
+    return made
+
+
+async def decrypt_batch(security: SecurityManager, call: Call[Any]) -> msgspec.Struct:
+    """Open up to a thousand ciphertexts."""
+    return await _many(security, call, DECRYPT, DecryptBatchOut)
+
+
+async def rewrap(security: SecurityManager, call: Call[Any]) -> RewrapOut:
+    """Encrypt anew what a ciphertext holds, with the newest version, and show it to nobody."""
+    made: RewrapOut = await _one(security, call, REWRAP)
+    return made
+
+
+async def rewrap_batch(security: SecurityManager, call: Call[Any]) -> msgspec.Struct:
+    """Rewrap up to a thousand ciphertexts."""
+    return await _many(security, call, REWRAP, RewrapBatchOut)
+
+
+async def make_data_key(security: SecurityManager, call: Call[Any]) -> DataKeyOut:
+    """Make a key for data that the caller encrypts."""
+    made: DataKeyOut = await _one(security, call, DATA_KEY)
+    return made
+
+
+async def make_data_keys(security: SecurityManager, call: Call[Any]) -> msgspec.Struct:
+    """Make up to a thousand data keys."""
+    return await _many(security, call, DATA_KEY, DataKeyBatchOut)
+
+
+async def compute_hmac(security: SecurityManager, call: Call[Any]) -> HmacOut:
+    """Compute the MAC of a message."""
+    made: HmacOut = await _one(security, call, HMAC)
+    return made
+
+
+async def compute_hmac_batch(security: SecurityManager, call: Call[Any]) -> msgspec.Struct:
+    """Compute up to a thousand MACs."""
+    return await _many(security, call, HMAC, HmacBatchOut)
+
+
+async def sign(security: SecurityManager, call: Call[Any]) -> SignOut:
+    """Sign a message."""
+    made: SignOut = await _one(security, call, SIGN)
+    return made
+
+
+async def sign_batch(security: SecurityManager, call: Call[Any]) -> msgspec.Struct:
+    """Sign up to a thousand messages."""
+    return await _many(security, call, SIGN, SignBatchOut)
+
+
+async def verify(security: SecurityManager, call: Call[Any]) -> VerifyOut:
+    """Check a signature or a MAC."""
+    made: VerifyOut = await _one(security, call, VERIFY)
+    return made
+
+
+async def verify_batch(security: SecurityManager, call: Call[Any]) -> msgspec.Struct:
+    """Check up to a thousand signatures or MACs."""
+    return await _many(security, call, VERIFY, VerifyBatchOut)
+
+
+async def draw_random(_: SecurityManager, call: Call[RandomBody]) -> RandomOut:
+    """Draw random bytes."""
+    size = int(call.body.size_bytes)
+
+    async def record(tx: Tx) -> None:
+        tx.audit("random.generated", f"tenant:{tx.tenant_id}", size_bytes=size)
+
+    await call.database.together(call.scope, record)
+    return RandomOut(draw_bytes(size))
+
+
+async def _one(security: SecurityManager, call: Call[Any], operation: Operation) -> Any:
+    """Do it with the body; what fails is recorded as well, and then raised."""
+    (made,) = await _perform(security, call, operation, [call.body])
+    if isinstance(made, AppError):
+        raise made
+    return made
+
+
+async def _many(
+    security: SecurityManager,
+    call: Call[Any],
+    operation: Operation,
+    answer: Callable[..., msgspec.Struct],
+) -> msgspec.Struct:
+    made = await _perform(security, call, operation, call.body.items)
+    items: list[Mapping[str, Any]] = [
+        {"error": ItemError(one.code, one.title, one.detail)}
+        if isinstance(one, AppError)
+        else {"result": one}
+        for one in made
+    ]
+    failed = sum("error" in one for one in items)
+    return answer(items=items, failed=failed)
+
+
+async def _perform(
+    security: SecurityManager, call: Call[Any], operation: Operation, items: Sequence[Any]
+) -> list[Any]:
+    """What became of each item, recorded.
+
+    Raises:
+        KeyBusyError: The key was changed each time before its use could be recorded.
+    """
+    use, name = security.use, call.parameters.name
+    for _ in range(_TRIES):
+        held = use.find(call.scope.tenant_id, name)
+        wanted = set() if held is None else _versions(operation, held, items)
+        if held is None or held.lacking(wanted):
+            # A key that was not at hand says only then which of its versions the items name.
+            async with call.database.read(call.scope) as view:
+                await use.load(view, name, wanted)
+            continue
+        if operation.counts and not use.take(held, len(items)):
+            async with call.database.transaction(call.scope) as tx:
+                await use.reserve(tx, held, len(items))
+            continue
+        made = await _run(security, call, operation, held, items)
+        failed = sum(isinstance(one, AppError) for one in made)
+        record = partial(
+            _record, security, held, operation, {"count": len(items), "failed": failed}
+        )
+        if await call.database.together(call.scope, record):
+            return made
+        use.forget(held.tenant_id, name)
+    raise KeyBusyError(headers={"Retry-After": "1"})
+
+
+def _versions(operation: Operation, held: HeldKey, items: Sequence[Any]) -> set[int]:
+    """The versions that the items name."""
+    named = {operation.names_version(held, item) for item in items}
+    return {one for one in named if one is not None}
+
+
+async def _run(
+    security: SecurityManager,
+    call: Call[Any],
+    operation: Operation,
+    held: HeldKey,
+    items: Sequence[Any],
+) -> list[Any]:
+    work = partial(run_all, operation, held, items)
+    if security.turns is None or not _is_slow(operation, items):
+        return work()
+    return await security.turns.run(call.scope.tenant_id, work)
+
+
+def _is_slow(operation: Operation, items: Sequence[Any]) -> bool:
+    """Whether it would hold up everybody else for more than a millisecond or two."""
+    if operation.slow and len(items) > _SLOW_ITEMS:
+        return True
+    size = 0
+    for item in items:
+        for name in ("plaintext", "ciphertext", "message"):
+            size += len(getattr(item, name, ""))
+    return size > _SLOW_BYTES
+
+
+async def _record(
+    security: SecurityManager,
+    held: HeldKey,
+    operation: Operation,
+    counts: Mapping[str, int],
+    tx: Tx,
+) -> bool:
+    return await security.use.record(
+        tx, held, operation.name, version=held.latest_version, **counts
+    )
+
+
+def _routes() -> tuple[DataRoute[SecurityManager], ...]:
+    """An operation is two routes: one item, and up to a thousand."""
+    told: list[tuple[str, Any, str, Any, Any, Any, str, Any, Any, tuple[type[AppError], ...]]] = [
+        (
+            "encrypt",
+            encrypt,
+            "Encrypt a value.",
+            EncryptBody,
+            EncryptOut,
+            encrypt_batch,
+            "Encrypt up to a thousand values.",
+            EncryptBatchIn,
+            EncryptBatchOut,
+            (KeyExhaustedError,),
+        ),
+        (
+            "decrypt",
+            decrypt,
+            "Open a ciphertext.",
+            DecryptBody,
+            DecryptOut,
+            decrypt_batch,
+            "Open up to a thousand ciphertexts.",
+            DecryptBatchIn,
+            DecryptBatchOut,
+            (SealBrokenError,),
+        ),
+        (
+            "rewrap",
+            rewrap,
+            "Encrypt anew with the newest version.",
+            RewrapBody,
+            RewrapOut,
+            rewrap_batch,
+            "Rewrap up to a thousand ciphertexts.",
+            RewrapBatchIn,
+            RewrapBatchOut,
+            (SealBrokenError, KeyExhaustedError),
+        ),
+        (
+            "data-key",
+            make_data_key,
+            "Make a data key.",
+            DataKeyBody,
+            DataKeyOut,
+            make_data_keys,
+            "Make up to a thousand data keys.",
+            DataKeyBatchIn,
+            DataKeyBatchOut,
+            (KeyExhaustedError,),
+        ),
+        (
+            "hmac",
+            compute_hmac,
+            "Compute a MAC.",
+            MessageBody,
+            HmacOut,
+            compute_hmac_batch,
+            "Compute up to a thousand MACs.",
+            HmacBatchIn,
+            HmacBatchOut,
+            (),
+        ),
+        (
+            "sign",
+            sign,
+            "Sign a message.",
+            MessageBody,
+            SignOut,
+            sign_batch,
+            "Sign up to a thousand messages.",
+            SignBatchIn,
+            SignBatchOut,
+            (),
+        ),
+        (
+            "verify",
+            verify,
+            "Check a signature or a MAC.",
+            VerifyBody,
+            VerifyOut,
+            verify_batch,
+            "Check up to a thousand signatures or MACs.",
+            VerifyBatchIn,
+            VerifyBatchOut,
+            (SignatureFormError,),
+        ),
+    ]
+    made: list[DataRoute[SecurityManager]] = []
+    for path, one, summary, body, answer, many, about, bodies, answers, errors in told:
+        for suffix, handler, words, taken, given, cost in (
+            ("", one, summary, body, answer, 1),
+            ("/batch", many, about, bodies, answers, _BATCH_COST),
+        ):
+            made.append(
+                DataRoute(
+                    method="POST",
+                    path=f"/api/v1/keys/{{name}}/{path}{suffix}",
+                    permission="key:use",
+                    handler=handler,
+                    summary=words,
+                    tags=("key",),
+                    body=taken,
+                    parameters=KeyPath,
+                    answer=given,
+                    headers=_NO_STORE,
+                    reads=True,
+                    cost=cost,
+                    errors=(InvalidInputError, *_REFUSALS, *errors),
+                )
+            )
+    return tuple(made)
+
+
+DATA_ROUTES: Final = (
+    *_routes(),
+    DataRoute(
+        method="POST",
+        path="/api/v1/random",
+        permission="key:use",
+        handler=draw_random,
+        summary="Draw random bytes.",
+        tags=("key",),
+        body=RandomBody,
+        answer=RandomOut,
+        headers=_NO_STORE,
+        reads=True,
+        errors=(InvalidInputError,),
+    ),
+)
+"""What this manager serves on the data plane."""
