@@ -362,7 +362,8 @@ def create_app(platform: Platform) -> Pipeline:
             limit = one.body_bytes(settings.of(room.name)) if one.body_bytes else None
             rules.append(RouteRule(one.name, one.prefix, limit))
     if settings.email.sink_directory is not None:
-        app.include_router(sink_routes(settings.email.sink_directory))
+        keys = platform.of(SecurityManager).sink_keys
+        app.include_router(sink_routes(settings.email.sink_directory, keys))
     for room, manager in platform.at_work():
         if room.mounts is not None:
             app.router.routes.extend(room.mounts(manager))

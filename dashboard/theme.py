@@ -47,6 +47,10 @@ STATES: Final[dict[str, Look]] = {
     "succeeded": Look("green", "#1FA97A"),
     "dead": Look("red", "#E0555F"),
     "skipped": _NEUTRAL,
+    # data keys
+    "pending": Look("blue", "#5B8DEF"),
+    "current": Look("green", "#1FA97A"),
+    "old": _NEUTRAL,
     # tenants
     "active": Look("green", "#1FA97A"),
     "suspended": Look("amber", "#D08A1D"),

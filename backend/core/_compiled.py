@@ -36,6 +36,7 @@ _FUNCTIONS: Final = frozenset(
         "max",
         "min",
         "row_number",
+        "substr",
         "sum",
     }
 )

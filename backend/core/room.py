@@ -176,9 +176,9 @@ class SealedColumn:
         column: Its name.
         context: The place that its bytes are sealed for, given the row's key by name.
         plain: Where the same stands in older rows.
-        owner: The column with the tenant whose key it is, when that may be the platform.
-        errand: Under which the platform reaches what its keys sealed, where that is not in rows
-            of its own tenant.
+        owner: The column with the tenant whose key it is, when that may be the platform: what its
+            keys sealed among a tenant's rows is one of ``Room.sealed_elsewhere``.
+        errand: Under which the platform reaches rows that belong to no tenant.
     """
 
     model: type[Base]

@@ -28,21 +28,24 @@ def run() -> None:
         def _begin(connection: sa.Connection) -> None:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
-    with engine.begin() as connection:
-        if connection.dialect.name == "postgresql":
-            pass_as_owner(connection)
-        context.configure(
-            connection=connection,
-            target_metadata=Base.metadata,
-            compare_type=True,
-            render_as_batch=connection.dialect.name == "sqlite",
-            transactional_ddl=True,
-        )
-        with context.begin_transaction():
-            context.run_migrations()
-        if connection.dialect.name == "postgresql":
-            declare_errands(connection, HOUSE.errands.values(), HOUSE.along)
-    engine.dispose()
+    try:
+        with engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                pass_as_owner(connection)
+            context.configure(
+                connection=connection,
+                target_metadata=Base.metadata,
+                compare_type=True,
+                render_as_batch=connection.dialect.name == "sqlite",
+                transactional_ddl=True,
+            )
+            with context.begin_transaction():
+                context.run_migrations()
+            if connection.dialect.name == "postgresql":
+                declare_errands(connection, HOUSE.errands.values(), HOUSE.along)
+    finally:
+        # Also of one that was refused: its connection would stay open.
+        engine.dispose()
 
 
 run()

@@ -1,8 +1,14 @@
-"""Reads what the sink stored: a folder of files, whoever wrote them."""
+"""What a stored copy is, sealed or in the clear, and reading it: a folder of files.
+
+A sealed copy is ``ESSINK1`` and a line's end, a random 96-bit nonce, and AES-256-GCM over the whole
+file as it would stand in the clear. The associated data is those first eight bytes and the digest
+in the file's name, so that a copy does not open as another message's.
+"""
 
 import email
 import hashlib
 import logging
+import os
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,10 +17,15 @@ from email.policy import default as modern_policy
 from pathlib import Path
 from typing import Any, Final
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
 FILE_NAME: Final = re.compile(r"([0-9a-f]{32})\.(\d{1,20})-[0-9a-f]+\.eml")
 _HASH_DIGITS: Final = 32
 _MAX_COPIES: Final = 100
 _ENVELOPE_HEADERS: Final = 3
+_SEALED: Final = b"ESSINK1\n"
+_NONCE: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +41,37 @@ class SinkCopy:
     size_bytes: int
 
 
-def read_copies(directory: Path, message_id: str) -> list[SinkCopy]:
+def seal_copy(key: bytes, digest: str, copy: bytes) -> bytes:
+    """A file's bytes as they are kept, under 32 bytes of key."""
+    nonce = os.urandom(_NONCE)
+    return _SEALED + nonce + AESGCM(key).encrypt(nonce, copy, _SEALED + digest.encode())
+
+
+def is_sealed(stored: bytes) -> bool:
+    """Whether a file begins as a sealed one does; one in the clear begins with a header."""
+    return stored.startswith(_SEALED)
+
+
+def open_copy(key: bytes | None, digest: str, stored: bytes) -> bytes | None:
+    """A file's bytes in the clear; None for a sealed one that this key does not open."""
+    if not is_sealed(stored):
+        return stored
+    if key is None:
+        return None
+    start = len(_SEALED) + _NONCE
+    nonce = stored[len(_SEALED) : start]
+    try:
+        return AESGCM(key).decrypt(nonce, stored[start:], _SEALED + digest.encode())
+    except (InvalidTag, ValueError):
+        return None
+
+
+def read_copies(directory: Path, message_id: str, *keys: bytes) -> list[SinkCopy]:
     """Return the stored copies of a message, oldest first, at most 100. Reads files.
 
     Whatever a sender put into a message, its parts are returned as far as they can be read and
-    None where they cannot; a damaged message does not raise.
+    None where they cannot; a damaged message does not raise. Nor does a sealed one that none of
+    ``keys`` opens: it is there, and nothing can be read of it.
     """
     digest = hash_message_id(message_id)
     found: list[tuple[int, Path]] = []
@@ -48,7 +85,13 @@ def read_copies(directory: Path, message_id: str) -> list[SinkCopy]:
             raw = path.read_bytes()
         except FileNotFoundError:
             continue  # expired between listing and reading
-        copies.append(_parse_copy(raw, nanoseconds))
+        opened = (open_copy(key, digest, raw) for key in keys or (None,))
+        clear = next((one for one in opened if one is not None), None)
+        if clear is None:
+            logging.getLogger(__name__).warning("sink_copy_unreadable")
+            copies.append(SinkCopy(_time_of(nanoseconds), "", [], [], None, None, 0))
+            continue
+        copies.append(_parse_copy(clear, nanoseconds))
     return copies
 
 
@@ -72,6 +115,10 @@ def hash_key(key: bytes) -> str:
     return hashlib.sha256(key).hexdigest()[:_HASH_DIGITS]
 
 
+def _time_of(nanoseconds: int) -> datetime:
+    return datetime.fromtimestamp(nanoseconds / 1e9, UTC)
+
+
 def _parse_copy(raw: bytes, nanoseconds: int) -> SinkCopy:
     *envelope, content = raw.split(b"\r\n", _ENVELOPE_HEADERS)
     values = [line.partition(b": ")[2].decode("utf-8", "replace") for line in envelope]
@@ -88,7 +135,7 @@ def _parse_copy(raw: bytes, nanoseconds: int) -> SinkCopy:
     except Exception:
         logging.getLogger(__name__).debug("A stored message cannot be parsed", exc_info=True)
     return SinkCopy(
-        received_at=datetime.fromtimestamp(nanoseconds / 1e9, UTC),
+        received_at=_time_of(nanoseconds),
         envelope_from=values[0],
         envelope_to=[address for address in values[1].split(",") if address],
         headers=headers,

@@ -3,8 +3,9 @@
 Each message becomes one file ``<directory>/<hh>/<hash>.<nanoseconds>-<random>.eml``; ``hash`` is
 the start of SHA-256 over the Message-ID and ``hh`` its first two digits. So copies of one message
 lie together, and a double is two files with one hash. A file begins with the lines
-``X-Envelope-From``, ``X-Envelope-To`` and ``X-Received-At``; the rest is as received. It appears
-complete or not at all, but survives no power cut: nothing here is flushed to disk.
+``X-Envelope-From``, ``X-Envelope-To`` and ``X-Received-At``; the rest is as received. Given a key,
+all of it is sealed (``copies``), also what an earlier one left in the clear. It appears complete or
+not at all, but survives no power cut: nothing here is flushed to disk.
 
 Recipients choose what happens to them by their local part:
 
@@ -35,7 +36,7 @@ from typing import Any, Final
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
 from backend.core.clock import epoch_nanoseconds
-from backend.sink.copies import FILE_NAME, hash_key
+from backend.sink.copies import FILE_NAME, hash_key, is_sealed, seal_copy
 
 _MESSAGE_ID: Final = re.compile(
     rb"^message-id:[ \t]*(?:\r?\n[ \t]+)?(\S+)", re.IGNORECASE | re.MULTILINE
@@ -56,12 +57,17 @@ class SmtpSink:
         port: int = 8402,
         max_bytes: int = 32 * 1024 * 1024,
         *,
+        key: bytes | None = None,
         keep: int = 10_000,
         slow_seconds: float = 1.0,
         now_nanoseconds: Callable[[], int] = epoch_nanoseconds,
     ) -> None:
-        """Keep the newest ``keep`` messages, each up to ``max_bytes``; port 0 picks a free one."""
+        """Keep the newest ``keep`` messages, each up to ``max_bytes``; port 0 picks a free one.
+
+        Sealed under ``key``, 32 bytes; without one, in the clear.
+        """
         self.directory = directory
+        self._key = key
         self._host = host
         self._port = port
         self._max_bytes = max_bytes
@@ -167,6 +173,8 @@ class SmtpSink:
             f"X-Received-At: {received}\r\n"
         )
         data = head.encode("utf-8", "surrogateescape") + content
+        if self._key is not None:
+            data = seal_copy(self._key, digest, data)
         path = f"{target}/{name}"
         # A reader must never see half a message; the suffix keeps it from being listed.
         draft = f"{path}.tmp"
@@ -208,7 +216,26 @@ class SmtpSink:
         found.sort()
         for _, surplus in found[: max(0, len(found) - self._keep)]:
             Path(surplus).unlink(missing_ok=True)
-        return deque(path for _, path in found[-self._keep :])
+        kept = deque(path for _, path in found[-self._keep :])
+        if self._key is not None:
+            for name in kept:
+                _seal_in_place(self._key, Path(name))
+        return kept
+
+
+def _seal_in_place(key: bytes, path: Path) -> None:
+    """Seal a copy of before the key; a crash leaves it as it was, or sealed."""
+    match = FILE_NAME.fullmatch(path.name)
+    with path.open("rb") as file:
+        begin = file.read(16)
+        if match is None or is_sealed(begin):
+            return
+        stored = begin + file.read()
+    draft = path.with_name(f"{path.name}.tmp")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as sealed:
+        sealed.write(seal_copy(key, match[1], stored))
+    draft.replace(path)
 
 
 class _SinkProtocol(SMTP):

@@ -274,12 +274,30 @@ class DataKeyBody(Wire, frozen=True, kw_only=True):
     wrapped_only: bool | UnsetType = False
 
 
+class DataKeyListOut(Wire, frozen=True, kw_only=True):
+    """All versions that are there, oldest first: of those that are gone there are records."""
+
+    items: list[DataKeyVersionOut]
+
+
 class DataKeyOut(Wire, frozen=True, kw_only=True):
     """The data key in the clear, unless only the wrapped one was asked for, and wrapped."""
 
     ciphertext: str
     version: int
     plaintext: str | None | UnsetType = UNSET
+
+
+class DataKeyVersionOut(Wire, frozen=True, kw_only=True):
+    """A version of the key that seals what this tenant keeps."""
+
+    created_at: datetime
+    due_at: datetime | None
+    id: str
+    left: int | None
+    seals_from: datetime
+    state: str
+    version: int
 
 
 class DecryptBatchIn(Wire, frozen=True, kw_only=True):
@@ -1335,6 +1353,29 @@ class RequestsOut(Wire, frozen=True, kw_only=True):
     per_second: float
 
 
+class RetirementKeyOut(Wire, frozen=True, kw_only=True):
+    """What checks the signatures of retirement records."""
+
+    key_id: str
+    public_key: str
+
+
+class RetirementOut(Wire, frozen=True, kw_only=True):
+    """That a data key was destroyed when nothing was left under it."""
+
+    id: str
+    key_id: str
+    retired_at: datetime
+    signature: str
+    statement: str
+    version: int
+
+
+class RetirementPage(Wire, frozen=True, kw_only=True):
+    items: list[RetirementOut]
+    next_cursor: str | None
+
+
 class RetryIn(Wire, frozen=True, kw_only=True):
     """When a deferred message is tried again, and for how long."""
 
@@ -1444,6 +1485,33 @@ class RewrapBody(Wire, frozen=True, kw_only=True):
 
     ciphertext: str
     context: str | UnsetType = ""
+
+
+class RewrapJobListOut(Wire, frozen=True, kw_only=True):
+    """The tenant's walk, the last one if none goes on; earlier ones are in the audit trail."""
+
+    items: list[RewrapJobOut]
+
+
+class RewrapJobOut(Wire, frozen=True, kw_only=True):
+    """A walk over everything that this tenant's keys seal, which puts it under one version."""
+
+    broken: int
+    column: str | None
+    finished_at: datetime | None
+    id: str
+    left: dict[str, int] | None
+    round: int
+    seconds_left: float | None
+    seen: int
+    started_at: datetime
+    started_by: str
+    state: str
+    total: int | None
+    updated_at: datetime
+    version: int
+    waits_until: datetime | None
+    written: int
 
 
 class RewrapOut(Wire, frozen=True, kw_only=True):

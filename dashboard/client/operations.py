@@ -206,6 +206,36 @@ class Api:
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
 
+    def list_data_keys(self) -> models.DataKeyListOut:
+        """List the versions of the tenant's data key, oldest first."""
+        return self.connection.ask("GET", "/api/v1/data-keys", models.DataKeyListOut)
+
+    def get_retirement_key(self) -> models.RetirementKeyOut:
+        """Get the public key that checks the signatures of retirement records."""
+        return self.connection.ask(
+            "GET", "/api/v1/data-keys/retirement-key", models.RetirementKeyOut
+        )
+
+    def list_data_key_retirements(
+        self, *, limit: int | None = None, cursor: str | None = None
+    ) -> models.RetirementPage:
+        """List the signed records of data keys that were destroyed, newest first."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/data-keys/retirements",
+            models.RetirementPage,
+            query={"limit": limit, "cursor": cursor},
+        )
+
+    def rotate_data_key(self, *, idempotency_key: str | None = None) -> models.DataKeyVersionOut:
+        """Replace the data key, and seal everything anew with the next version."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/data-keys/rotate",
+            models.DataKeyVersionOut,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
     def list_relays(
         self, *, limit: int | None = None, cursor: str | None = None
     ) -> models.EmailRelayPage:
@@ -1370,6 +1400,61 @@ class Api:
     def draw_random(self, body: models.RandomBody) -> models.RandomOut:
         """Draw random bytes."""
         return self.connection.ask("POST", "/api/v1/random", models.RandomOut, body=body)
+
+    def list_rewraps(self) -> models.RewrapJobListOut:
+        """List the walk that seals anew, the one that goes on or the last; none at first."""
+        return self.connection.ask("GET", "/api/v1/rewraps", models.RewrapJobListOut)
+
+    def start_rewrap(self, *, idempotency_key: str | None = None) -> models.RewrapJobOut:
+        """Seal everything anew that is not under the newest version, from the beginning."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/rewraps",
+            models.RewrapJobOut,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def get_rewrap(self, rewrap_id: str) -> models.RewrapJobOut:
+        """Get a walk that seals anew, with its progress."""
+        return self.connection.ask(
+            "GET", f"/api/v1/rewraps/{uuid_segment(rewrap_id)}", models.RewrapJobOut
+        )
+
+    def cancel_rewrap(
+        self, rewrap_id: str, *, idempotency_key: str | None = None
+    ) -> models.RewrapJobOut:
+        """End a walk.
+
+        What it sealed anew stays so; old versions stay for the rest.
+        """
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/rewraps/{uuid_segment(rewrap_id)}/cancel",
+            models.RewrapJobOut,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def pause_rewrap(
+        self, rewrap_id: str, *, idempotency_key: str | None = None
+    ) -> models.RewrapJobOut:
+        """Pause a walk after the rows that it is writing."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/rewraps/{uuid_segment(rewrap_id)}/pause",
+            models.RewrapJobOut,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def resume_rewrap(
+        self, rewrap_id: str, *, idempotency_key: str | None = None
+    ) -> models.RewrapJobOut:
+        """Let a paused walk go on from where it was."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/rewraps/{uuid_segment(rewrap_id)}/resume",
+            models.RewrapJobOut,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
 
     def list_roles(self) -> models.RolePage:
         """List all roles and their permissions: the built-in ones, then the tenant's own."""

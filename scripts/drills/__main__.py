@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from scripts.drills import events, fairness, outages, services, smtp, workers
+from scripts.drills import events, fairness, outages, rewrap, services, smtp, workers
 from scripts.drills.rig import DrillError, Where, open_rig
 from scripts.installation import InstallationError
 from tests.support.postgres import MISSING, PostgresServer, find_programs
@@ -58,6 +58,7 @@ DRILLS: Final[dict[str, Drill | BareDrill]] = {
     "kill-api": Drill(services.kill_api, services.API_SETTINGS),
     "mail-server": Drill(services.stop_mail_server, services.MAIL_SERVER_SETTINGS),
     "events": Drill(events.kill_consumers, events.SETTINGS),
+    "rewrap": Drill(rewrap.rewrap, rewrap.SETTINGS, limit_seconds=3600.0, takes=("secrets",)),
     "smtp": BareDrill(smtp.play_servers),
     "outage": Drill(outages.outages, outages.SETTINGS, limit_seconds=3600.0, takes=("rounds",)),
     "fairness": Drill(
@@ -86,6 +87,13 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--seconds", type=int, default=120, metavar="N", help="of load in `fairness`; default: 120"
+    )
+    parser.add_argument(
+        "--secrets",
+        type=int,
+        default=100_000,
+        metavar="N",
+        help="messages that `rewrap` has sealed; default: 100000",
     )
     options = parser.parse_args(arguments)
     if unknown := [name for name in options.names if name not in DRILLS]:

@@ -405,7 +405,9 @@ class Rig:
         total = self.copies()
         copies: dict[str, int] = {}
         for email in queued:
-            found = await asyncio.to_thread(read_copies, self._sink_folder, email["message_id"])
+            found = await asyncio.to_thread(
+                read_copies, self._sink_folder, email["message_id"], self._installation.sink_key
+            )
             copies[email["id"]] = len(found)
             strange += sum(copy.envelope_to != email["to"] for copy in found)
         strange += total - sum(copies.values())

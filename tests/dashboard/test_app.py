@@ -53,6 +53,7 @@ class TestPages:
                     "users",
                     "signing_keys",
                     "identity_providers",
+                    "data_keys",
                     "limits",
                     "platform_limits",
                     "access_reviews",

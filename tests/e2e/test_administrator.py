@@ -22,6 +22,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.e2e.conftest import RunningPlatform
 from tests.support.browser import Target, Visitor, chromium, wait_until
+from tests.support.sink import stored_copies
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(2400)]
 
@@ -63,15 +64,12 @@ def enter(browser: Browser, platform: RunningPlatform, tmp_path: Path) -> Iterat
 def mail_to(platform: RunningPlatform, address: str) -> EmailMessage:
     """The newest message that the mail server took for an address."""
 
-    def found() -> list[Path]:
-        files = platform.sink_dir.glob("??/*.eml")
-        to = f"X-Envelope-To: {address}"
-        return sorted(one for one in files if to in one.read_text(errors="replace"))
+    def found() -> list[bytes]:
+        to = f"X-Envelope-To: {address}".encode()
+        return [one for one in stored_copies(platform.data_dir) if to in one]
 
     wait_until(lambda: bool(found()), f"mail to {address}")
-    message = email.message_from_bytes(
-        max(found(), key=lambda one: one.stat().st_mtime_ns).read_bytes(), policy=modern
-    )
+    message = email.message_from_bytes(found()[-1], policy=modern)
     assert isinstance(message, EmailMessage)
     return message
 

@@ -36,6 +36,7 @@ from scripts.n8n.server import Installation, N8nServer, pack_nodes
 from tests.e2e.conftest import ROOT, RunningPlatform
 from tests.support.chat_model import chat_model
 from tests.support.login import person_token
+from tests.support.sink import stored_copies
 from tests.support.tls_front import tls_front
 
 pytestmark = [pytest.mark.n8n, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -167,11 +168,11 @@ def run(n8n, oauth2) -> Callable[..., tuple[httpx.Response, Execution]]:
     return run_once
 
 
-def received(sink: Path, message_id: str) -> list[EmailMessage]:
+def received(data_dir: Path, message_id: str) -> list[EmailMessage]:
     """What arrived at the mail server under this Message-ID, copy by copy."""
     mails = [
-        message_from_bytes(file.read_bytes(), _class=EmailMessage, policy=default)
-        for file in sink.rglob("*.eml")
+        message_from_bytes(copy, _class=EmailMessage, policy=default)
+        for copy in stored_copies(data_dir)
     ]
     return [mail for mail in mails if mail["Message-ID"] == message_id]
 
@@ -298,7 +299,7 @@ class TestEmail:
         assert email["state"] == "accepted"
         assert email["to"] == [ADA]
         assert [recipient["state"] for recipient in email["recipients"]] == ["accepted"]
-        [mail] = received(platform.sink_dir, email["message_id"])
+        [mail] = received(platform.data_dir, email["message_id"])
         assert mail["Subject"] == body["subject"]
         assert body_of(mail, "plain") == "Hi Ada"
 
@@ -360,7 +361,7 @@ class TestEmail:
         [email] = execution.items("Email Sender")
         assert len(email["to"]) == 2
         assert (email["cc"], email["bcc"]) == (["cc@example.test"], ["bcc@example.test"])
-        [mail] = received(platform.sink_dir, email["message_id"])
+        [mail] = received(platform.data_dir, email["message_id"])
         assert body_of(mail, "plain") == "plain"
         assert body_of(mail, "html") == "<p>rich</p>"
         assert mail["Reply-To"] == "reply@example.test"
@@ -402,7 +403,7 @@ class TestEmail:
         [email] = execution.items("Email Sender")
         assert email["state"] == "accepted"
         assert email["created_at"] < email["send_at"] <= email["accepted_at"]
-        [mail] = received(platform.sink_dir, f"<{path}@acme.example>")
+        [mail] = received(platform.data_dir, f"<{path}@acme.example>")
         assert mail["From"] == f"Acme Events <{own}>"
         assert mail["Reply-To"] == "a@example.test, b@example.test"
         shown = {part["Content-ID"] for part in mail.walk() if part["Content-ID"]}

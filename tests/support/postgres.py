@@ -208,6 +208,11 @@ class PostgresServer:
         return f"postgresql://{role}@127.0.0.1:{self.port}/{database}"
 
     @property
+    def folder(self) -> Path:
+        """Where all that it writes lies, its log included."""
+        return self._data.parent
+
+    @property
     def _data(self) -> Path:
         if self._folder is None:
             raise RuntimeError("the server has no folder: enter it with `with` first")

@@ -28,7 +28,6 @@ from backend.managers.gateway.errands import (
     PLATFORM_ANSWERS,
     PLATFORM_KEYS,
     RETENTION,
-    REWRAP,
 )
 from backend.managers.gateway.errors import (
     ApiKeyNotFoundError,
@@ -41,7 +40,7 @@ from backend.managers.gateway.errors import (
 from backend.managers.gateway.manager import INTROSPECTION_PATH, GatewayManager
 from backend.managers.gateway.models import ApiKey, IdempotencyRecord, LimitRow
 from backend.managers.gateway.routes import router
-from backend.managers.gateway.settings import GatewaySettings, RedisSettings
+from backend.managers.gateway.settings import MOST_KEPT_SECONDS, GatewaySettings, RedisSettings
 
 API_KEY_TABLES = tables_of(ApiKey)
 """What looking at API keys reads: for the errands of upper rooms."""
@@ -60,8 +59,10 @@ ROOM = Room(
         "platform_api_key:read": PLATFORM_AUDITOR,
         "platform_api_key:write": PLATFORM_ADMIN,
     },
-    errands=(API_KEYS, PLATFORM_KEYS, LIMITS, PLATFORM_ANSWERS, REWRAP, RETENTION),
+    errands=(API_KEYS, PLATFORM_KEYS, LIMITS, PLATFORM_ANSWERS, RETENTION),
     sealed=(SEALED_ANSWERS,),
+    # Answers to acts of the platform, which lie among those of all tenants.
+    sealed_elsewhere={"platform_answers": MOST_KEPT_SECONDS},
     along=ANSWERS,
     routers=(router,),
     document=OPENAPI,

@@ -9,7 +9,7 @@ from backend.core.context import Principal, Scope, SystemScope
 from backend.core.database import Database, Tx
 from backend.core.errors import ForbiddenError
 from backend.core.room import SealedColumn
-from backend.managers.gateway.errands import PLATFORM_ANSWERS, REWRAP
+from backend.managers.gateway.errands import PLATFORM_ANSWERS
 from backend.managers.gateway.models import IdempotencyRecord
 from backend.managers.security import SecurityManager
 
@@ -133,5 +133,4 @@ SEALED_ANSWERS: Final = SealedColumn(
     "sealed_body",
     lambda row: _place(row["client"], row["key"]),
     owner="sealed_by",
-    errand=REWRAP,
 )

@@ -5,7 +5,7 @@ from typing import Final
 from backend.core.columns import tables_of
 from backend.core.context import Errand
 from backend.managers.gateway.models import ApiKey, IdempotencyRecord, LimitRow
-from backend.managers.security import REWRAPPING, SEALING
+from backend.managers.security import SEALING
 from backend.managers.tenant import PEOPLE
 
 API_KEYS: Final = Errand("gateway.api_keys", tables_of(ApiKey) | PEOPLE)
@@ -18,11 +18,6 @@ LIMITS: Final = Errand("gateway.limits", tables_of(LimitRow) | PEOPLE, of_platfo
 
 PLATFORM_ANSWERS: Final = Errand("gateway.platform_answers", SEALING, of_platform=True)
 """Opening the answer to an act of the platform, which its own keys seal."""
-
-REWRAP: Final = Errand(
-    "gateway.rewrap", tables_of(IdempotencyRecord) | REWRAPPING, of_platform=True
-)
-"""Sealing anew the answers to acts of the platform, which lie with their callers' tenants."""
 
 RETENTION: Final = Errand("gateway.retention", tables_of(IdempotencyRecord))
 """Forgetting what has expired."""

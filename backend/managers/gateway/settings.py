@@ -1,6 +1,11 @@
 """Limits of the gate, and how long it remembers."""
 
+from typing import Final
+
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+MOST_KEPT_SECONDS: Final = 2_592_000
+"""No answer is kept for longer, whatever is configured."""
 
 
 class GatewaySettings(BaseModel):
@@ -9,7 +14,10 @@ class GatewaySettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     idempotency_seconds: int = Field(
-        86_400, ge=60, le=2_592_000, description="How long an Idempotency-Key is remembered."
+        86_400,
+        ge=60,
+        le=MOST_KEPT_SECONDS,
+        description="How long an Idempotency-Key is remembered.",
     )
 
     principal_cache_seconds: int = Field(

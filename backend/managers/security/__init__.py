@@ -5,7 +5,7 @@ Owns the tables ``data_keys``, ``data_key_rewraps``, ``data_key_retirements``, `
 ``data_key.rewrapped``, ``key.created``, ``key.changed``, ``key.rotated``, ``key.exported``,
 ``key.deleted``, ``key.restored``, ``key.purged``, ``key.used``, ``random.generated``; emits the
 acts on keys but for their uses, and ``data_key.rotated``, ``data_key.retired``,
-``rewrap.finished`` and ``rewrap.stuck``. Signals ``data_keys`` and ``security_seal`` (drop a
+``rewrap.finished`` and ``rewrap.blocked``. Signals ``data_keys`` and ``security_seal`` (drop a
 tenant's keys), ``root_key`` (read its source again).
 """
 
@@ -36,6 +36,7 @@ from backend.managers.security._root import (
 )
 from backend.managers.security._rotation import KEYS_GONE, KeyVersion, Retirement
 from backend.managers.security._seals import SEAL_CHANGED, Seal, Seals
+from backend.managers.security.data_key_routes import router as data_key_router
 from backend.managers.security.data_plane import DATA_ROUTES
 from backend.managers.security.errands import (
     CHECK_KEYS,
@@ -51,7 +52,6 @@ from backend.managers.security.errors import (
     KeyUnavailableError,
     RewrapNotFoundError,
     RewrapStateError,
-    RotationPendingError,
     SealBrokenError,
     SealedError,
 )
@@ -79,7 +79,7 @@ ROOM = Room(
         "data_key:write": ADMIN,
     },
     errands=(CHECK_KEYS, KEYS_DUE, ROTATE_ROOT, SEALS, DUE, PURGE),
-    routers=(router,),
+    routers=(router, data_key_router),
     data_routes=DATA_ROUTES,
     route_classes=(
         RouteClass(
@@ -93,7 +93,7 @@ ROOM = Room(
         "data_key.rotated": "data_key:read",
         "data_key.retired": "data_key:read",
         "rewrap.finished": "data_key:read",
-        "rewrap.stuck": "data_key:read",
+        "rewrap.blocked": "data_key:read",
     }
     | dict.fromkeys(
         (
@@ -148,6 +148,7 @@ ROOM = Room(
 
 __all__ = [
     "CHECK_KEYS",
+    "KEYS_DUE",
     "KEYS_GONE",
     "KEY_NAME",
     "REWRAPPING",
@@ -169,7 +170,6 @@ __all__ = [
     "RewrapStateError",
     "Rewraps",
     "RootKeys",
-    "RotationPendingError",
     "Seal",
     "SealBrokenError",
     "SealedError",

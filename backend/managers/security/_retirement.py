@@ -24,6 +24,11 @@ def sink_key(root_key: bytes) -> bytes:
     return derived(root_key, _SINK)
 
 
+def sink_keys(root: RootKeys) -> tuple[bytes, ...]:
+    """The same of each root key."""
+    return root.derive(_SINK)
+
+
 class RetirementSigner:
     """Signs retirement records with a key of this installation."""
 

@@ -52,7 +52,7 @@ logger = logging.getLogger(__name__)
 
 ACTOR: Final = "system:security"
 _LEASE: Final = "security.rewrap"
-_LEASE_SECONDS: Final = 30.0
+_LEASE_SECONDS: Final = 10.0
 _WALKS_AT_ONCE: Final = 100
 _TURN_SECONDS: Final = 20.0
 # Rows that a step looks at, and of them at most so many, and so many bytes, that it writes: others
@@ -72,7 +72,7 @@ class Rewrap:
     Attributes:
         id: Of the walk.
         state: ``running``, ``paused``, ``cancelled``, ``finished`` (nothing is left under older
-            versions), or ``stuck``: what is left does not open.
+            versions), or ``blocked``: what is left does not open.
         version: That everything is sealed with.
         round: From 1; another begins while one has met something.
         column: ``<table>.<column>`` where it is; None between rounds.
@@ -164,18 +164,26 @@ class Rewraps:
 
     # --- what people do -------------------------------------------------------------------------
 
-    async def start(self, tx: Tx) -> Rewrap:
-        """Begin a walk to the newest version, or let the one that is there go to it.
+    async def follow(self, tx: Tx) -> Rewrap:
+        """Have everything under the newest version: by the walk that goes on, or by another.
 
         One that is paused stays so. The caller has seen to it that there is a key.
         """
         newest = (await keys_of(tx))[-1]
         row = await self._load(tx, lock=True)
-        if row is not None and row.state in {"running", "paused"}:
-            if row.version != newest.version:
-                row.version = newest.version
-                self._begin_round(row, tx.now(), begins(newest))
-            return self._shown(row, tx.now())
+        if row is None or row.state not in {"running", "paused"}:
+            return await self.start(tx)
+        row.version = newest.version
+        self._begin_round(row, tx.now(), begins(newest))
+        return self._shown(row, tx.now())
+
+    async def start(self, tx: Tx) -> Rewrap:
+        """Begin a walk to the newest version, in place of the one that goes on.
+
+        The caller has seen to it that there is a key.
+        """
+        newest = (await keys_of(tx))[-1]
+        row = await self._load(tx, lock=True)
         if row is None:
             row = RewrapRow(tenant_id=tx.tenant_id, left=None)
             tx.session.add(row)
@@ -186,41 +194,48 @@ class Rewraps:
         tx.audit("rewrap.started", f"rewrap:{row.id}", version=row.version)
         return self._shown(row, tx.now())
 
-    async def pause(self, tx: Tx) -> Rewrap:
+    async def pause(self, tx: Tx, rewrap_id: str) -> Rewrap:
         """Stop after the step that is being written.
 
         Raises:
-            RewrapNotFoundError: There never was a walk.
+            RewrapNotFoundError: It is not the tenant's walk.
             RewrapStateError: It does not run.
         """
-        return await self._move(tx, {"running"}, "paused", "rewrap.paused")
+        return await self._move(tx, rewrap_id, {"running"}, "paused", "rewrap.paused")
 
-    async def resume(self, tx: Tx) -> Rewrap:
+    async def resume(self, tx: Tx, rewrap_id: str) -> Rewrap:
         """Go on from where it was paused.
 
         Raises:
-            RewrapNotFoundError: There never was a walk.
+            RewrapNotFoundError: It is not the tenant's walk.
             RewrapStateError: It is not paused.
         """
-        return await self._move(tx, {"paused"}, "running", "rewrap.resumed")
+        return await self._move(tx, rewrap_id, {"paused"}, "running", "rewrap.resumed")
 
-    async def cancel(self, tx: Tx) -> Rewrap:
+    async def cancel(self, tx: Tx, rewrap_id: str) -> Rewrap:
         """End it; what is sealed anew stays so, and old versions stay for the rest.
 
         Raises:
-            RewrapNotFoundError: There never was a walk.
+            RewrapNotFoundError: It is not the tenant's walk.
             RewrapStateError: It has ended.
         """
-        return await self._move(tx, {"running", "paused"}, "cancelled", "rewrap.cancelled")
+        return await self._move(
+            tx, rewrap_id, {"running", "paused"}, "cancelled", "rewrap.cancelled"
+        )
 
-    async def get(self, tx: ReadTx) -> Rewrap:
-        """The tenant's walk, the last one if none goes on.
+    async def find(self, tx: ReadTx) -> Rewrap | None:
+        """The tenant's walk, the last one if none goes on; None: there never was one."""
+        row = await self._load(tx)
+        return None if row is None else self._shown(row, tx.now())
+
+    async def get(self, tx: ReadTx, rewrap_id: str) -> Rewrap:
+        """The tenant's walk, if it has this id: an earlier one is only in the trail.
 
         Raises:
-            RewrapNotFoundError: There never was one.
+            RewrapNotFoundError: It is not the tenant's walk.
         """
         row = await self._load(tx)
-        if row is None:
+        if row is None or row.id != rewrap_id:
             raise RewrapNotFoundError
         return self._shown(row, tx.now())
 
@@ -236,9 +251,11 @@ class Rewraps:
                     old += count
         return {"in_clear": clear, "old_version": old}
 
-    async def _move(self, tx: Tx, states: set[str], state: str, action: str) -> Rewrap:
+    async def _move(
+        self, tx: Tx, rewrap_id: str, states: set[str], state: str, action: str
+    ) -> Rewrap:
         row = await self._load(tx, lock=True)
-        if row is None:
+        if row is None or row.id != rewrap_id:
             raise RewrapNotFoundError
         if row.state not in states:
             raise RewrapStateError(f"It is {row.state}.")
@@ -258,14 +275,17 @@ class Rewraps:
         """
         loop = asyncio.get_running_loop()
         ends = loop.time() + _TURN_SECONDS
+        failed: set[str] = set()  # they have another turn at the next call, seconds later
         try:
             while loop.time() < ends:
-                tenants = await self._due(database)
+                tenants = [one for one in await self._due(database) if one not in failed]
                 if not tenants:
                     return
                 for tenant_id in tenants:
                     seen = await self._step_safely(database, tenant_id)
-                    await asyncio.sleep(max(seen, 1) / self._settings.rewrap_rows_per_second)
+                    if seen is None:
+                        failed.add(tenant_id)
+                    await asyncio.sleep(max(seen or 0, 1) / self._settings.rewrap_rows_per_second)
         except DatabaseUnavailableError:
             logger.warning("rewrap_waits_for_the_database")
 
@@ -282,8 +302,8 @@ class Rewraps:
         async with database.transaction(SystemScope(KEYS_DUE, actor=ACTOR)) as tx:
             return due if await tx.take_lease(_LEASE, self._holder, _LEASE_SECONDS) else ()
 
-    async def _step_safely(self, database: Database, tenant_id: str) -> int:
-        """A step; one tenant's failure is no other's."""
+    async def _step_safely(self, database: Database, tenant_id: str) -> int | None:
+        """A step; None when it failed, which is no other tenant's failure."""
         try:
             return await self.step(database, tenant_id)
         except DatabaseUnavailableError:
@@ -292,7 +312,7 @@ class Rewraps:
             logger.warning("rewrap_step_failed", extra={"tenant_id": tenant_id, "code": exc.code})
         except Exception:
             logger.exception("rewrap_step_failed", extra={"tenant_id": tenant_id})
-        return 1
+        return None
 
     async def step(self, database: Database, tenant_id: str) -> int:
         """Take one tenant's walk a step further; how many rows were looked at."""
@@ -340,13 +360,26 @@ class Rewraps:
         return places
 
     async def _count(self, database: Database, places: Sequence[_Place], row: RewrapRow) -> None:
-        """How many rows the round has before it: what its progress is told by."""
+        """How many rows the round has before it: what its progress is told by.
+
+        A page of keys at a time: a tenant's whole index in one statement would be read while
+        everybody else on its disk waits.
+        """
         total = 0
         for place in places:
-            async with database.read(place.scope) as view:
-                key = _attribute(place.column, place.keys[-1] if place.keys else "tenant_id")
-                query = sa.select(sa.func.count(key))
-                total += int(await view.scalar(_owned(query, place, view.tenant_id)) or 0)
+            names = place.keys or ["tenant_id"]
+            key = [_attribute(place.column, name) for name in names]
+            after: Sequence[Any] = ()
+            while True:
+                query = sa.select(*key).order_by(*key).limit(_LOOKED_AT)
+                if after:
+                    query = query.where(_beyond(place.column, names, after))
+                async with database.read(place.scope) as view:
+                    rows = (await view.execute(query)).all()
+                total += len(rows)
+                if len(rows) < _LOOKED_AT:
+                    break
+                after = list(rows[-1])
         async with database.transaction(Scope(ACTOR, row.tenant_id)) as tx:
             now = await self._same(tx, row)
             if now is not None:
@@ -367,17 +400,22 @@ class Rewraps:
             *(_attribute(column, name) for name in names),
             _head(sealed).label("head"),
             sa.func.length(sealed).label("size"),
+            _attribute(column, column.owner).label("owner")
+            if column.owner is not None
+            else sa.null().label("owner"),
         )
         if after:
             query = query.where(_beyond(column, names, [_decoded(one) for one in after]))
         query = query.order_by(*(_attribute(column, name) for name in names)).limit(_LOOKED_AT)
-        rows = (await view.execute(_owned(query, place, view.tenant_id))).all()
+        rows = (await view.execute(query)).all()
         versions = {key.id: key.version for key in keys}
         stale: dict[tuple[Any, ...], int] = {}
         seen = broken = size = 0
         last: list[Any] | None = None
         for one in rows:
-            version = _version_of(one.head, column, versions, newest)
+            # Not in the statement: it would read on until it had a page of the tenant's own.
+            own = column.owner is None or one.owner == view.tenant_id
+            version = _version_of(one.head, column, versions, newest) if own else None
             if version is not None and version >= _IN_CLEAR:
                 size += one.size or 0
                 if stale and (len(stale) >= _WRITTEN or size > _BYTES):
@@ -438,15 +476,15 @@ class Rewraps:
         now = await self._same(tx, row)
         if now is None:
             return
-        column = place.column
+        fresh = [(one, new) for one, new in zip(page.found, sealed, strict=True) if new is not None]
+        now.written += await _replace(tx, place.column, fresh)
+        # Whatever was met makes another round: what somebody changed meanwhile may be under the old
+        # version again.
+        now.found += len(fresh)
         counting = dict(now.counting)
-        for one, fresh in zip(page.found, sealed, strict=True):
-            written = fresh is not None and await _replace(tx, column, one, fresh)
-            if written:
-                now.written += 1
-            now.found += fresh is not None
-            now.broken += fresh is None
-            if not written:
+        for one, new in zip(page.found, sealed, strict=True):
+            if new is None:
+                now.broken += 1
                 counting[str(one.version)] = counting.get(str(one.version), 0) + 1
         now.counting = counting
         now.broken += page.broken
@@ -475,10 +513,10 @@ class Rewraps:
             # A round that met something may have been overtaken behind its back.
             self._begin_round(now, tx.now(), ready_at)
         elif now.broken:
-            now.state, now.finished_at = "stuck", tx.now()
-            tx.audit("rewrap.stuck", f"rewrap:{now.id}", version=now.version, broken=now.broken)
-            tx.emit("rewrap.stuck", f"rewrap:{now.id}", version=now.version, broken=now.broken)
-            logger.error("rewrap_stuck", extra={"tenant_id": tx.tenant_id, "broken": now.broken})
+            now.state, now.finished_at = "blocked", tx.now()
+            tx.audit("rewrap.blocked", f"rewrap:{now.id}", version=now.version, broken=now.broken)
+            tx.emit("rewrap.blocked", f"rewrap:{now.id}", version=now.version, broken=now.broken)
+            logger.error("rewrap_blocked", extra={"tenant_id": tx.tenant_id, "broken": now.broken})
         else:
             now.verified_at = tx.now()
             now.not_before = tx.now() + timedelta(seconds=self._settings.keyring_seconds)
@@ -494,7 +532,7 @@ class Rewraps:
         self, tx: Tx, row: RewrapRow, target: DataKey, old: Sequence[DataKey]
     ) -> None:
         """Destroy the old versions, but for those by which something may still come back to us."""
-        followers = [*old[1:], target]
+        followers = [*old, target][1:]
         gone = []
         for key, follower in zip(old, followers, strict=True):
             if tx.tenant_id == PLATFORM_TENANT and begins(follower) + self._elsewhere > tx.now():
@@ -608,13 +646,6 @@ def _head(sealed: Any) -> Any:
     return sa.func.substr(sealed, 1, _HEAD, type_=sa.LargeBinary())
 
 
-def _owned(query: Any, place: _Place, tenant_id: str) -> Any:
-    """Of rows whose owner may be another than their tenant, those that are the tenant's own."""
-    if place.column.owner is None:
-        return query
-    return query.where(_attribute(place.column, place.column.owner) == tenant_id)
-
-
 def _beyond(column: SealedColumn, names: Sequence[str], after: Sequence[Any]) -> Any:
     """Rows after a key, in the order of the key."""
     either = []
@@ -661,27 +692,34 @@ def _seal_anew(
     return sealed
 
 
-async def _replace(tx: Tx, column: SealedColumn, one: _Found, fresh: bytes) -> bool:
-    """Write the fresh bytes in place of what was read; False when somebody has changed it."""
-    sealed = _attribute(column, column.column)
-    values: dict[str, Any] = {column.column: fresh}
-    guards = [_attribute(column, name) == value for name, value in one.key.items()]
-    if one.old is not None:
-        guards.append(_head(sealed) == one.old[:_HEAD])
-    elif column.plain is not None:
-        guards.append(sealed.is_(None))
-        guards += [
-            _attribute(column, name).is_not_distinct_from(value)
-            for name, value in one.plain.items()
+async def _replace(tx: Tx, column: SealedColumn, fresh: Sequence[tuple[_Found, bytes]]) -> int:
+    """Write fresh bytes in place of what was read, where nobody has changed it; how often."""
+
+    def still_sealed(c: Any) -> list[Any]:
+        return [_head(c[column.column]) == sa.bindparam("was_head", type_=sa.LargeBinary())]
+
+    def still_plain(c: Any) -> list[Any]:
+        plain = column.plain.columns if column.plain is not None else ()
+        return [
+            c[column.column].is_(None),
+            *(
+                c[name].is_not_distinct_from(sa.bindparam(f"was_{name}", type_=c[name].type))
+                for name in plain
+            ),
         ]
-        values |= column.plain.cleared(one.plain)
-    done = await tx.execute(
-        sa.update(column.model)
-        .where(*guards)
-        .values(values)
-        .execution_options(synchronize_session=False)
-    )
-    return bool(done.rowcount)  # type: ignore[attr-defined]
+
+    sealed: list[dict[str, Any]] = []
+    plain: list[dict[str, Any]] = []
+    for one, new in fresh:
+        row = {f"key_{name}": value for name, value in one.key.items()} | {column.column: new}
+        if one.old is not None:
+            sealed.append(row | {"was_head": one.old[:_HEAD]})
+        elif column.plain is not None:
+            was = {f"was_{name}": value for name, value in one.plain.items()}
+            plain.append(row | was | dict(column.plain.cleared(one.plain)))
+    return await tx.update_each(
+        column.model, sealed, unchanged=still_sealed
+    ) + await tx.update_each(column.model, plain, unchanged=still_plain)
 
 
 def _encoded(value: Any) -> Any:

@@ -14,7 +14,6 @@ import sqlalchemy as sa
 
 from backend.core.database import ReadTx, Tx
 from backend.core.paging import newest
-from backend.managers.security.errors import RotationPendingError
 from backend.managers.security.models import DataKey, RetirementRow, RewrapRow
 from backend.managers.security.settings import SecuritySettings
 
@@ -68,28 +67,29 @@ class Rotation:
         self._settings = settings
         self._new_key = new_key
 
-    async def rotate(self, tx: Tx) -> KeyVersion:
+    async def rotate(self, tx: Tx) -> tuple[KeyVersion, bool]:
         """Make the next version of the tenant's data key; it seals after twice ``keyring_seconds``.
 
-        The caller has seen to it that there is one.
+        One that does not seal yet is the next one already. The caller has seen to it that there is
+        a key.
 
-        Raises:
-            RotationPendingError: The last one does not seal yet.
+        Returns:
+            The next version, and whether it was made now.
         """
-        rows = await keys_of(tx, lock=True)
-        newest = rows[-1]
+        newest = (await keys_of(tx, lock=True))[-1]
         if begins(newest) > tx.now():
-            raise RotationPendingError
+            return self._shown(newest, "pending", None), False
         row = self._new_key(tx.tenant_id, newest.version + 1, tx.now())
         row["seals_from"] = tx.now() + timedelta(seconds=2 * self._settings.keyring_seconds)
         if not await tx.insert_new(DataKey, row, conflict=["tenant_id", "version"]):
-            raise RotationPendingError
+            # Somebody else's committed since the look: it can only be as young as this one.
+            return self._shown((await keys_of(tx))[-1], "pending", None), False
         version = row["version"]
         tx.audit("data_key.rotated", f"data_key:{row['id']}", version=version)
         tx.emit("data_key.rotated", f"data_key:{row['id']}", version=version)
         tx.signal(KEYS_GONE, tx.tenant_id)
         logger.info("data_key_rotated", extra={"tenant_id": tx.tenant_id, "version": version})
-        return self._shown(DataKey(**row), "pending", None)
+        return self._shown(DataKey(**row), "pending", None), True
 
     async def list_versions(self, tx: ReadTx) -> list[KeyVersion]:
         """The versions that are there, oldest first; none before anything was sealed."""

@@ -93,19 +93,13 @@ class SignatureFormError(InvalidInputError):
     code, title = "security.signature_invalid", "This is no signature"
 
 
-class RotationPendingError(ConflictError):
-    """The last rotation has not taken effect: a version between the two would seal nothing."""
-
-    code, title = "security.rotation_pending", "The last rotation has not taken effect yet"
-
-
 class RewrapNotFoundError(NotFoundError):
-    """Nothing of this tenant was ever sealed anew."""
+    """No such walk, or one that another has followed."""
 
-    code, title = "security.rewrap_not_found", "Nothing was sealed anew so far"
+    code, title = "security.rewrap_not_found", "Rewrap not found"
 
 
 class RewrapStateError(ConflictError):
     """The walk is not in a state for this: only a running one pauses, only a paused one goes on."""
 
-    code, title = "security.rewrap_state", "Sealing anew is not in a state for this"
+    code, title = "security.rewrap_state", "The rewrap is not in a state for this"

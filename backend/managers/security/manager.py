@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
@@ -17,7 +17,7 @@ from backend.core.errors import AppError, UnavailableError
 from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.kit.turns import Turns
 from backend.managers.security._keys import Keys
-from backend.managers.security._retirement import RetirementSigner
+from backend.managers.security._retirement import RetirementSigner, sink_keys
 from backend.managers.security._rewrap import ACTOR, Rewrap, Rewraps
 from backend.managers.security._ring import Keyring
 from backend.managers.security._root import RootKeys
@@ -25,7 +25,7 @@ from backend.managers.security._rotation import KEYS_GONE, KeyVersion, Rotation,
 from backend.managers.security._seals import Seals, pause
 from backend.managers.security._use import KeyUse
 from backend.managers.security.errands import DUE, KEYS_DUE
-from backend.managers.security.errors import KeyUnavailableError, RotationPendingError
+from backend.managers.security.errors import KeyUnavailableError
 from backend.managers.security.models import DataKey, KeyRow, RewrapRow, SealRow
 from backend.managers.security.settings import SecuritySettings
 
@@ -95,6 +95,10 @@ class SecurityManager:
         """The Ed25519 seed (RFC 8032) that signs checkpoints of a tenant's audit trail."""
         return self.root.derive(_label("audit checkpoint", tenant_id))[0]
 
+    def sink_keys(self) -> tuple[bytes, ...]:
+        """What may have sealed copies of the local mail sink, newest first."""
+        return sink_keys(self.root)
+
     async def keyring(self, tx: ReadTx) -> Keyring:
         """The keyring of the transaction's tenant; made at first need in a write transaction.
 
@@ -130,19 +134,18 @@ class SecurityManager:
     async def rotate_data_key(self, tx: Tx) -> KeyVersion:
         """Make the next version of the tenant's data key, and seal everything anew with it.
 
-        It opens at once and seals after twice ``keyring_seconds``. A walk that is paused stays so.
-
-        Raises:
-            RotationPendingError: The last one does not seal yet.
+        It opens at once and seals after twice ``keyring_seconds``; until then it is the next one
+        for whoever asks again. A walk that is paused stays so.
         """
         if not await keys_of(tx):
             await self._create(tx, tx.tenant_id)
-        made = await self.rotation.rotate(tx)
-        await self.rewraps.start(tx)
+        made, is_new = await self.rotation.rotate(tx)
+        if is_new:
+            await self.rewraps.follow(tx)
         return made
 
     async def start_rewrap(self, tx: Tx) -> Rewrap:
-        """Seal everything anew that is not under the newest version; as :meth:`Rewraps.start`."""
+        """Seal everything anew that is not under the newest version, from the beginning."""
         if not await keys_of(tx):
             await self._create(tx, tx.tenant_id)
         return await self.rewraps.start(tx)
@@ -159,7 +162,7 @@ class SecurityManager:
                     sa.select(DataKey).order_by(DataKey.tenant_id, DataKey.version)
                 )
                 walks = await view.execute(sa.select(RewrapRow.tenant_id, RewrapRow.state))
-                states: dict[str, str] = dict(walks.tuples().all())
+                states: dict[str, str] = dict(walks.all())
                 now = view.now()
             by_tenant: dict[str, list[DataKey]] = {}
             for key in keys:
@@ -175,10 +178,9 @@ class SecurityManager:
                     act = self.start_rewrap
                 else:
                     continue
-                with suppress(RotationPendingError):
-                    async with database.transaction(Scope(ACTOR, tenant_id)) as tx:
-                        if await keys_of(tx):  # its tenant may have left since
-                            await act(tx)
+                async with database.transaction(Scope(ACTOR, tenant_id)) as tx:
+                    if await keys_of(tx):  # its tenant may have left since
+                        await act(tx)
         except DatabaseUnavailableError:
             logger.warning("rotation_waits_for_the_database")
 

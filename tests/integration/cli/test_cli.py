@@ -474,6 +474,31 @@ class TestAudit:
             assert shell.fail(command, "--tenant", "nobody") == "no tenant 'nobody'"
 
 
+class TestDataKeys:
+    def test_are_listed_and_rotated_and_the_walk_is_held(self, shell):
+        shell.run("bootstrap", "--admin-email", "ada@example.test")
+        demo = ("--tenant", "demo")
+        assert shell.fail("rewrap", *demo) == "nothing was sealed anew so far: --start"
+        assert shell.run("data-key-rotate", *demo).startswith("version 2 seals from ")
+        lines = shell.run("data-key-list", *demo).splitlines()
+        assert [line.split("\t")[:2] for line in lines] == [["1", "current"], ["2", "pending"]]
+        said = shell.run("rewrap", *demo)
+        assert said.startswith("running: version 2, round 1, 0 of ? rows, 0 sealed anew")
+        assert "left: not counted, waits until " in said
+        for act, state in (("pause", "paused"), ("resume", "running"), ("cancel", "cancelled")):
+            assert shell.run("rewrap", *demo, f"--{act}").startswith(f"{state}: version 2")
+        assert shell.fail("rewrap", *demo, "--pause").startswith(
+            "The rewrap is not in a state for this"
+        )
+        assert shell.run("rewrap", *demo, "--start").startswith("running: version 2")
+
+    def test_the_platforms_own_are_reached_as_well(self, shell):
+        shell.run("bootstrap", "--admin-email", "ada@example.test")
+        shell.run("data-key-rotate", "--platform")
+        assert len(shell.run("data-key-list", "--platform").splitlines()) == 2
+        assert shell.fail("data-key-list", "--tenant", "no") == "no tenant 'no'"
+
+
 class TestSuppressions:
     def test_are_imported_listed_and_let_go_of(self, shell, tmp_path):
         shell.run("bootstrap", "--admin-email", "ada@example.test")

@@ -148,6 +148,31 @@ def test_rows_survive_the_way_down_and_up(empty_url: str) -> None:
     engine.dispose()
 
 
+def test_the_way_down_is_refused_while_a_subject_is_sealed(empty_url: str) -> None:
+    """The release before could not read it, and the column is where it is."""
+    runner.upgrade(empty_url)
+    fill(empty_url, uuid7(), 50)
+    engine = sa.create_engine(runner.sync_url(empty_url))
+
+    def seal(value: bytes | None) -> None:
+        with engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                pass_as_owner(connection)
+            connection.execute(sa.update(email.EmailRow).values(sealed_subject=value))
+
+    seal(b"sealed")
+    with pytest.raises(RuntimeError, match="50 rows of email_messages are sealed"):
+        runner.downgrade(empty_url, "20261128_gateway_sustained")
+    with engine.connect() as connection:
+        if connection.dialect.name == "postgresql":
+            pass_as_owner(connection)
+        kept = connection.scalars(sa.select(email.EmailRow.sealed_subject)).all()
+    assert kept == [b"sealed"] * 50
+    seal(None)
+    runner.downgrade(empty_url, "20261128_gateway_sustained")
+    engine.dispose()
+
+
 def contents(url: str) -> dict[str, list[str]]:
     """All rows of all tables, and what guards and finds them."""
     engine = sa.create_engine(runner.sync_url(url))

@@ -31,7 +31,7 @@ from backend.managers.email import EmailSettings
 from backend.managers.gateway import GatewayManager, GatewaySettings
 from backend.managers.identity import IdentityManager, IdentitySettings
 from backend.managers.orchestrator import OrchestratorManager, Worker
-from backend.managers.security import SecurityManager
+from backend.managers.security import SecurityManager, SecuritySettings
 from backend.managers.security.errands import PURGE
 from backend.managers.security.models import KeyRow
 from backend.managers.tenant import TenantManager
@@ -100,6 +100,9 @@ async def house(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
             telemetry=TelemetrySettings(access_log=False),
             identity=IdentitySettings(issuer="http://localhost:8400"),
             gateway=GatewaySettings(other_requests_per_second=10_000, other_burst_requests=10_000),
+            security=SecuritySettings(
+                keyring_seconds=0.05, settle_seconds=0, rewrap_rows_per_second=1e9
+            ),
             email=EmailSettings(
                 smtp_url=SecretStr(f"smtp://127.0.0.1:{sink.port}"),
                 sink_directory=tmp_path / "sink",
@@ -145,6 +148,7 @@ async def gather_statistics(house: House, request: pytest.FixtureRequest) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # a walk over all that is sealed, as well
 async def test_no_statement_reads_more_than_it_needs(
     house: House, database_url: str, request: pytest.FixtureRequest
 ) -> None:
@@ -290,6 +294,7 @@ async def use_everything(house: House, ada: TenantClient) -> None:
     done = [await house.ask(ada, "POST /api/v1/jobs/retry", json=part) for part in parts]
     assert [one.status_code for one in done] == [200] * len(parts)
     assert done[-1].json()["retried"] == 1, done[-1].text
+    await use_data_keys(house, ada)
     await house.ask(ada, "GET /api/v1/email-settings")
     await house.ask(ada, "POST /api/v1/email-settings/test", json={"to": "grace@example.test"})
     # The sweep finds all contents to forget, and the oldest tenth of the messages.
@@ -339,6 +344,29 @@ async def keep_roles(house: House, ada: TenantClient) -> None:
     await keep_access(house, ada)
     done = await house.ask(ada, f"DELETE {of}", path=role)
     assert done.status_code == 204, done.text
+
+
+async def use_data_keys(house: House, ada: TenantClient) -> None:
+    """A rotation, and the whole walk that puts everything under the next version."""
+    for operation in ("GET /api/v1/data-keys", "POST /api/v1/data-keys/rotate"):
+        done = await house.ask(ada, operation)
+        assert done.status_code < 300, done.text
+    walk = (await house.ask(ada, "POST /api/v1/rewraps")).json()
+    one = {"rewrap_id": walk["id"]}
+    for operation in ("POST {}/pause", "POST {}/resume", "GET {}"):
+        done = await house.ask(ada, operation.format("/api/v1/rewraps/{rewrap_id}"), path=one)
+        assert done.status_code == 200, done.text
+    security, database = house.platform.of(SecurityManager), house.platform.database
+    deadline = monotonic() + 200
+    while (await house.ask(ada, "GET /api/v1/rewraps")).json()["items"][0]["state"] == "running":
+        assert monotonic() < deadline
+        for _ in range(20):
+            await security.rewraps.step(database, ada.tenant.id)
+    walk = (await house.ask(ada, "POST /api/v1/rewraps")).json()
+    one = {"rewrap_id": walk["id"]}
+    done = await house.ask(ada, "POST /api/v1/rewraps/{rewrap_id}/cancel", path=one)
+    assert done.status_code == 200, done.text
+    await house.ask(ada, "GET /api/v1/data-keys/retirement-key")
 
 
 async def use_relays(house: House, ada: TenantClient, email: dict[str, Any]) -> None:
@@ -690,6 +718,7 @@ NO_TENANT = "0199c0de-0000-7000-8000-00000000000f"
 # Lists and their filters, some of which find nothing: what is not there is looked for longest.
 LISTS: dict[str, list[dict[str, str]]] = {
     "GET /api/v1/identity-providers": [{}],
+    "GET /api/v1/data-keys/retirements": [{}],
     "GET /api/v1/emails": [
         {},
         {"state": "bounced"},
