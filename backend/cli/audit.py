@@ -14,7 +14,15 @@ from backend.cli.command import Command, CommandError, find_tenant, run_on_platf
 from backend.core.context import SystemScope
 from backend.core.database import ReadTx
 from backend.core.ids import PLATFORM_TENANT
-from backend.managers.audit import ENUMERATE, VERIFY, AuditEntry, AuditManager, offline
+from backend.managers.audit import (
+    ENUMERATE,
+    VERIFY,
+    AuditEntry,
+    AuditManager,
+    CannotLookError,
+    say,
+    verify_files,
+)
 from backend.managers.tenant import PLATFORM, TenantManager
 from backend.settings import Settings
 
@@ -43,12 +51,10 @@ def _audit_verify(settings: Settings, options: argparse.Namespace) -> None:
     if options.key is None:
         raise CommandError("--export needs --key, the public key that audit-keys prints")
     try:
-        report = offline.verify_files(
-            options.export, options.key, options.checkpoint, options.mac_key
-        )
-    except offline.CannotLookError as exc:
+        report = verify_files(options.export, options.key, options.checkpoint, options.mac_key)
+    except CannotLookError as exc:
         raise CommandError(str(exc)) from None
-    sys.stdout.write(offline.say(report) + "\n")
+    sys.stdout.write(say(report) + "\n")
     if report.findings:
         raise CommandError("the exported trail does not hold")
 

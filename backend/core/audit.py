@@ -22,7 +22,7 @@ import hashlib
 import hmac
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -206,15 +206,14 @@ class RecordMaker:
         """Ids of waiting records that were found to be none of ours."""
         return frozenset(self._forged)
 
-    def put_aside(self, records: Iterable[AuditRecord]) -> None:
-        """Remember records that are none of ours, and tell the operator of each once."""
-        for record in records:
-            if record.id not in self._forged and len(self._forged) < _MAX_FORGED:
-                self._forged.add(record.id)
-                logger.error(
-                    "audit_record_forged",
-                    extra={"tenant_id": record.tenant_id, "record": record.id},
-                )
+    def put_aside(self, record: AuditRecord) -> None:
+        """Remember a record that is none of ours, and tell the operator once."""
+        if record.id not in self._forged and len(self._forged) < _MAX_FORGED:
+            self._forged.add(record.id)
+            logger.error(
+                "audit_record_forged",
+                extra={"tenant_id": record.tenant_id, "record": record.id},
+            )
 
     def refuse_head(self, head: AuditHead) -> None:
         """Tell the operator once of a head that is none of ours."""
@@ -343,6 +342,11 @@ async def sequence(database: Database, limit: int = 500, events: int = 2000) -> 
         return linked + (await number(tx, unnumbered, events) if unnumbered else 0)
 
 
+async def sequence_own(tx: Tx, maker: RecordMaker, limit: int = 500) -> int:
+    """Number what waits of the transaction's tenant now, for who cannot wait for the tick."""
+    return await _link_waiting(tx, maker, [tx.tenant_id], limit)
+
+
 def _waits(maker: RecordMaker) -> list[sa.ColumnElement[bool]]:
     conditions: list[sa.ColumnElement[bool]] = [AuditRecord.seq.is_(None)]
     if maker.forged:
@@ -361,9 +365,12 @@ async def _link_waiting(tx: Tx, maker: RecordMaker, tenants: list[str], limit: i
         .order_by(AuditRecord.id)
         .limit(limit)
     )
-    ours = [record for record in records if maker.holds(record)]
-    if len(ours) < len(records):
-        maker.put_aside(set(records).difference(ours))
+    ours = []
+    for record in records:
+        if maker.holds(record):
+            ours.append(record)
+        else:
+            maker.put_aside(record)
     touched = {record.tenant_id for record in ours}
     for record in ours:
         head = sound[record.tenant_id]

@@ -119,6 +119,42 @@ class AttachmentOut(Wire, frozen=True, kw_only=True):
     size_bytes: int
 
 
+class AuditCheckpointOut(Wire, frozen=True, kw_only=True):
+    """A signed state of the tree over the trail."""
+
+    created_at: datetime
+    id: str
+    note: str
+    published_at: datetime | None
+    root: str
+    size: int
+
+
+class AuditCheckpointPage(Wire, frozen=True, kw_only=True):
+    items: list[AuditCheckpointOut]
+    next_cursor: str | None
+
+
+class AuditCheckpointSignedOut(Wire, frozen=True, kw_only=True):
+    """A checkpoint that was just made."""
+
+    created_at: datetime
+    id: str
+    last_record_id: str
+    note: str
+    published_at: datetime | None
+    root: str
+    size: int
+
+
+class AuditKeyOut(Wire, frozen=True, kw_only=True):
+    """The Ed25519 public key of the trail's checkpoints."""
+
+    key_id: str
+    name: str
+    vkey: str
+
+
 class AuditOut(Wire, frozen=True, kw_only=True):
     """One act. ``seq`` and ``hash`` are null for the moment between commit and sequencing."""
 
@@ -135,6 +171,31 @@ class AuditOut(Wire, frozen=True, kw_only=True):
 
 class AuditPage(Wire, frozen=True, kw_only=True):
     items: list[AuditOut]
+    next_cursor: str | None
+
+
+class AuditVerificationCreate(Wire, frozen=True, kw_only=True):
+    """How much of the trail is to be looked at."""
+
+    full: bool | UnsetType = False
+
+
+class AuditVerificationOut(Wire, frozen=True, kw_only=True):
+    """A look at the whole trail, which a worker does."""
+
+    created_at: datetime
+    created_by: str
+    findings: list[FindingOut]
+    finished_at: datetime | None
+    from_size: int
+    id: str
+    size: int
+    state: str
+    target_size: int
+
+
+class AuditVerificationPage(Wire, frozen=True, kw_only=True):
+    items: list[AuditVerificationOut]
     next_cursor: str | None
 
 
@@ -173,7 +234,10 @@ class CertificateOut(Wire, frozen=True, kw_only=True):
 class ChainReportOut(Wire, frozen=True, kw_only=True):
     """The result of recomputing the whole chain."""
 
+    complete: bool
+    findings: list[FindingOut]
     first_invalid_seq: int | None
+    from_seq: int
     head_hash: str | None
     head_seq: int
     records: int
@@ -236,6 +300,17 @@ class ClientSecretOut(Wire, frozen=True, kw_only=True):
     scopes: list[str] | None
     client_secret: str | UnsetType = ""
     secret_withheld: str | None | UnsetType = UNSET
+
+
+class ConsistencyProofOut(Wire, frozen=True, kw_only=True):
+    """That the tree only grew; checked by the algorithm of RFC 9162, 2.1.4.2."""
+
+    checkpoint: str | None
+    hashes: list[str]
+    old_root: str
+    old_size: int
+    root: str
+    size: int
 
 
 class ContentOut(Wire, frozen=True, kw_only=True):
@@ -580,6 +655,14 @@ class FailureOut(Wire, frozen=True, kw_only=True):
     title: str
 
 
+class FindingOut(Wire, frozen=True, kw_only=True):
+    """One thing that does not hold, and what found it."""
+
+    by: str
+    detail: str
+    seq: int | None
+
+
 class HealthOut(Wire, frozen=True, kw_only=True):
     """One dependency."""
 
@@ -726,6 +809,18 @@ class InactiveToken(Wire, frozen=True, kw_only=True):
     """All that is said of a token that does not hold, or is foreign."""
 
     active: bool
+
+
+class InclusionProofOut(Wire, frozen=True, kw_only=True):
+    """That a record is a leaf of the tree; checked by the algorithm of RFC 9162, 2.1.3.2."""
+
+    checkpoint: str | None
+    hashes: list[str]
+    leaf_hash: str
+    record_id: str
+    root: str
+    seq: int
+    size: int
 
 
 class Introspection(Wire, frozen=True, kw_only=True):

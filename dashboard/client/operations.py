@@ -156,8 +156,87 @@ class Api:
             },
         )
 
+    def list_audit_checkpoints(
+        self, *, limit: int | None = None, cursor: str | None = None
+    ) -> models.AuditCheckpointPage:
+        """List the signed states of the tree over the tenant's trail, newest first."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/audit/checkpoints",
+            models.AuditCheckpointPage,
+            query={"limit": limit, "cursor": cursor},
+        )
+
+    def sign_audit_checkpoint(
+        self, *, idempotency_key: str | None = None
+    ) -> models.AuditCheckpointSignedOut:
+        """Sign the trail as it is now, without waiting for the next time: to keep it elsewhere."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/audit/checkpoints",
+            models.AuditCheckpointSignedOut,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def get_audit_consistency(
+        self, *, old_size: int, size: int | None = None
+    ) -> models.ConsistencyProofOut:
+        """Prove that the tree only grew since it had a size; to that which was last signed."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/audit/consistency",
+            models.ConsistencyProofOut,
+            query={"old_size": old_size, "size": size},
+        )
+
+    def get_audit_key(self) -> models.AuditKeyOut:
+        """Show the public key that the tenant's checkpoints are verified with."""
+        return self.connection.ask("GET", "/api/v1/audit/key", models.AuditKeyOut)
+
+    def get_audit_proof(
+        self, record_id: str, *, size: int | None = None
+    ) -> models.InclusionProofOut:
+        """Prove that a record is in the tree: of this size, or as it was last signed."""
+        return self.connection.ask(
+            "GET",
+            f"/api/v1/audit/records/{uuid_segment(record_id)}/proof",
+            models.InclusionProofOut,
+            query={"size": size},
+        )
+
+    def list_audit_verifications(
+        self, *, limit: int | None = None, cursor: str | None = None
+    ) -> models.AuditVerificationPage:
+        """List the looks at the tenant's trail, newest first."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/audit/verifications",
+            models.AuditVerificationPage,
+            query={"limit": limit, "cursor": cursor},
+        )
+
+    def start_audit_verification(
+        self, body: models.AuditVerificationCreate, *, idempotency_key: str | None = None
+    ) -> models.AuditVerificationOut:
+        """Have a worker look at the whole trail, whatever its length, and see how far it is."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/audit/verifications",
+            models.AuditVerificationOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def get_audit_verification(self, verification_id: str) -> models.AuditVerificationOut:
+        """Show a look at the trail: how far it is, and what was found."""
+        return self.connection.ask(
+            "GET",
+            f"/api/v1/audit/verifications/{uuid_segment(verification_id)}",
+            models.AuditVerificationOut,
+        )
+
     def verify_audit(self, *, idempotency_key: str | None = None) -> models.ChainReportOut:
-        """Recompute the tenant's whole hash chain and say where it first fails, if it does."""
+        """Recompute the tenant's chain and say where it first fails, if it does."""
         return self.connection.ask(
             "POST",
             "/api/v1/audit/verify",

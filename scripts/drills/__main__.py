@@ -16,7 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from scripts.drills import events, fairness, outages, rewrap, services, smtp, workers
+from scripts.drills import (
+    audit,
+    audit_tree,
+    events,
+    fairness,
+    outages,
+    rewrap,
+    services,
+    smtp,
+    workers,
+)
 from scripts.drills.rig import DrillError, Where, open_rig
 from scripts.installation import InstallationError
 from tests.support.postgres import MISSING, PostgresServer, find_programs
@@ -45,7 +55,7 @@ class Drill:
 class BareDrill:
     """One that makes what it breaks by itself."""
 
-    run: Callable[[Where, random.Random, Path], Awaitable[Report]]
+    run: Callable[..., Awaitable[Report]]
     databases: tuple[str, ...] = ("sqlite", "postgresql")
     limit_seconds: float = 240.0
     takes: tuple[str, ...] = ()
@@ -60,6 +70,10 @@ DRILLS: Final[dict[str, Drill | BareDrill]] = {
     "events": Drill(events.kill_consumers, events.SETTINGS),
     "rewrap": Drill(rewrap.rewrap, rewrap.SETTINGS, limit_seconds=3600.0, takes=("secrets",)),
     "smtp": BareDrill(smtp.play_servers),
+    "audit": Drill(
+        audit.kill_amid_records, audit.SETTINGS, limit_seconds=3600.0, takes=("rounds",)
+    ),
+    "audit-tree": BareDrill(audit_tree.grow_and_prove, limit_seconds=3600.0, takes=("leaves",)),
     "outage": Drill(outages.outages, outages.SETTINGS, limit_seconds=3600.0, takes=("rounds",)),
     "fairness": Drill(
         fairness.fairness, fairness.settings, limit_seconds=900.0, takes=("seconds",)
@@ -83,7 +97,14 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         "--keep", action="store_true", help="keep each installation's data and logs, and say where"
     )
     parser.add_argument(
-        "--rounds", type=int, default=20, metavar="N", help="outages of `outage`; default: 20"
+        "--rounds",
+        type=int,
+        default=20,
+        metavar="N",
+        help="outages of `outage`, kills of `audit`; default: 20",
+    )
+    parser.add_argument(
+        "--leaves", type=int, default=100_000, metavar="N", help="of `audit-tree`; default: 100000"
     )
     parser.add_argument(
         "--seconds", type=int, default=120, metavar="N", help="of load in `fairness`; default: 120"
@@ -115,7 +136,7 @@ async def _hold(
 ) -> Report:
     async with asyncio.timeout(drill.limit_seconds):
         if isinstance(drill, BareDrill):
-            return await drill.run(where, rng, folder)
+            return await drill.run(where, rng, folder, **given)
         settings = drill.settings() if callable(drill.settings) else drill.settings
         async with open_rig(folder, where, settings) as rig:
             return await drill.run(rig, rng, **given)

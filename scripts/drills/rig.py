@@ -287,7 +287,7 @@ class Rig:
 
     async def emails(self, state: str | None = None) -> list[Json]:
         """All e-mails, or those in one state, newest first."""
-        return await self._all("/api/v1/emails", {"state": state} if state else {})
+        return await self.list_all("/api/v1/emails", {"state": state} if state else {})
 
     async def in_flight(self) -> set[str]:
         """Ids of the e-mails in state ``sending`` whose job the last started worker holds.
@@ -296,17 +296,19 @@ class Rig:
         takes it up.
         """
         holder = f":{self._worker_pid}:"
-        jobs = await self._all("/api/v1/jobs", {"state": "running"})
+        jobs = await self.list_all("/api/v1/jobs", {"state": "running"})
         held = {job["subject"].removeprefix("email:") for job in jobs if holder in job["worker"]}
         return {email["id"] for email in await self.emails("sending")} & held
 
-    async def _all(self, path: str, query: Mapping[str, Any]) -> list[Json]:
+    async def list_all(self, path: str, query: Mapping[str, Any], *, pages: int = 0) -> list[Json]:
+        """All items of a list, or those of its first ``pages``."""
         found: list[Json] = []
         asked: dict[str, Any] = {"limit": _PAGE, **query}
         while True:
             page = _expect(await self.http.get(path, params=asked), 200)
             found += page["items"]
-            if page["next_cursor"] is None:
+            pages -= 1
+            if page["next_cursor"] is None or pages == 0:
                 return found
             asked["cursor"] = page["next_cursor"]
 
@@ -420,7 +422,7 @@ class Rig:
             states=Counter(email["state"] for email in now),
             open_jobs=await self.count_jobs("blocked", "ready", "running", "dead", "cancelled"),
             implausible=await self._implausible(copies),
-            audit_valid=await self._audit_valid(),
+            audit_valid=await self.audit_holds(),
             errors=self.logged_errors(allowed_statuses=allowed_statuses),
         )
 
@@ -436,7 +438,8 @@ class Rig:
         found = await asyncio.gather(*(check(id_, count) for id_, count in copies.items()))
         return [one for one in found if one]
 
-    async def _audit_valid(self) -> bool:
+    async def audit_holds(self) -> bool:
+        """Whether every trail holds, by the command that operators use."""
         try:
             said = await asyncio.to_thread(self._installation.command, "audit-verify")
         except InstallationError:

@@ -6,7 +6,6 @@ Owns ``audit_tiles``, ``audit_checkpoints`` and ``audit_verifications``; ``audit
 """
 
 from backend.core.room import OPERATOR, PLATFORM_AUDITOR, VIEWER, FleetGauge, Room, Tick
-from backend.managers.audit import offline
 from backend.managers.audit._checkpoints import (
     ConsistencyProof,
     InclusionProof,
@@ -18,12 +17,14 @@ from backend.managers.audit._verify import Finding
 from backend.managers.audit.errands import COUNT, ENUMERATE, GROW, READ_PLATFORM, VERIFY
 from backend.managers.audit.errors import (
     CheckpointNotFoundError,
+    CheckpointRefusedError,
     RecordNotFoundError,
     TreeSizeInvalidError,
     VerificationNotFoundError,
 )
 from backend.managers.audit.manager import AuditEntry, AuditManager, ChainReport
 from backend.managers.audit.models import AuditCheckpoint, AuditTile, AuditVerification
+from backend.managers.audit.offline import CannotLookError, say, verify_files
 from backend.managers.audit.routes import router
 from backend.managers.audit.settings import AuditSettings
 
@@ -71,8 +72,10 @@ __all__ = [
     "AuditEntry",
     "AuditManager",
     "AuditSettings",
+    "CannotLookError",
     "ChainReport",
     "CheckpointNotFoundError",
+    "CheckpointRefusedError",
     "ConsistencyProof",
     "Finding",
     "InclusionProof",
@@ -82,5 +85,6 @@ __all__ = [
     "TreeSizeInvalidError",
     "Verification",
     "VerificationNotFoundError",
-    "offline",
+    "say",
+    "verify_files",
 ]

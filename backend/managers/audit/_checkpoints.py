@@ -20,11 +20,20 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from backend.core.audit import GENESIS, AuditHead, AuditRecord, RecordMaker, leaf_hash, link_leaf
+from backend.core.audit import (
+    GENESIS,
+    AuditHead,
+    AuditRecord,
+    RecordMaker,
+    leaf_hash,
+    link_leaf,
+    sequence_own,
+)
 from backend.core.context import SystemScope
 from backend.core.database import Database, ReadTx, Tx
 from backend.core.errors import AppError, UnavailableError
 from backend.core.ids import uuid7
+from backend.core.paging import newest
 from backend.kit.outbound import Outbound
 from backend.managers.audit import _tree
 from backend.managers.audit._notes import NoteInvalidError, Signer, Verifier
@@ -32,6 +41,7 @@ from backend.managers.audit._tree import Span, TileId
 from backend.managers.audit.errands import GROW
 from backend.managers.audit.errors import (
     CheckpointNotFoundError,
+    CheckpointRefusedError,
     RecordNotFoundError,
     TreeSizeInvalidError,
 )
@@ -42,6 +52,7 @@ logger = logging.getLogger(__name__)
 
 _BITE: Final = 500
 _TENANTS: Final = 1000
+_BITES_NOW: Final = 20
 _HANDED_AT_ONCE: Final = 200
 _LEASE: Final = "audit.checkpoints"
 
@@ -50,6 +61,7 @@ _LEASE: Final = "audit.checkpoints"
 class SignedTree:
     """A checkpoint: the note is the whole of it, the rest is what it says."""
 
+    id: str
     size: int
     root: str
     note: str
@@ -171,16 +183,9 @@ class Checkpoints:
                 return self._refuse(tenant_id, f"record {seq} is none of ours")
             leaves.append(leaf)
         try:
-            tiles = _tree.append(size, await load_tiles(tx, tenant_id, _tree.edge_of(size)), leaves)
+            await store_leaves(tx, tenant_id, size, leaves)
         except _tree.OutOfTreeError as exc:
             return self._refuse(tenant_id, str(exc))
-        for (level, number), hashes in sorted(tiles.items()):
-            await tx.upsert(
-                AuditTile,
-                {"tenant_id": tenant_id, "level": level, "number": number, "hashes": hashes},
-                conflict=["tenant_id", "level", "number"],
-                update={"hashes": hashes},
-            )
         head.tree_size = size + len(leaves)
         return len(leaves)
 
@@ -245,6 +250,7 @@ class Checkpoints:
             [
                 {
                     "tenant_id": tenant_id,
+                    "id": uuid7(),
                     "size": size,
                     "root": root,
                     "note": signer.sign_checkpoint(size, root),
@@ -255,6 +261,26 @@ class Checkpoints:
         )
         head.checkpoint_size = size
         return 1
+
+    async def sign_now(self, tx: Tx) -> SignedTree:
+        """Sign the tenant's trail as it is, without waiting for the ticks; its newest checkpoint.
+
+        A trail that is further behind than some thousand records is signed as far as that goes.
+
+        Raises:
+            CheckpointRefusedError: There is nothing to sign, or it does not hold.
+        """
+        await sequence_own(tx, self._maker)
+        for _ in range(_BITES_NOW):
+            if not await self._grow(tx, tx.tenant_id):
+                break
+        await self._sign(tx, tx.tenant_id)
+        head = await _lock_head(tx, tx.tenant_id)
+        row = await self._find(tx, head.tree_size) if head.tree_size else None
+        if row is None or head.checkpoint_size != row.size:
+            raise CheckpointRefusedError
+        tx.audit("audit_checkpoint.signed", f"audit_checkpoint:{row.id}", size=row.size)
+        return _signed(row)
 
     @staticmethod
     async def _hold_to(tx: Tx, tenant_id: str, size: int, verifier: Verifier) -> None:
@@ -287,7 +313,7 @@ class Checkpoints:
                     rows = await view.scalars(
                         sa.select(AuditCheckpoint)
                         .where(AuditCheckpoint.published_at.is_(None))
-                        .order_by(AuditCheckpoint.created_at, AuditCheckpoint.tenant_id)
+                        .order_by(AuditCheckpoint.created_at, AuditCheckpoint.id)
                         .limit(_HANDED_AT_ONCE)
                     )
                 if not rows:
@@ -338,14 +364,21 @@ class Checkpoints:
 
     # --- proving ---------------------------------------------------------------------------------
 
+    async def last_record(self, tx: ReadTx, size: int) -> str:
+        """The id of the last record under a checkpoint of this size."""
+        found = await tx.scalar(
+            sa.select(AuditRecord.id).where(
+                AuditRecord.tenant_id == tx.tenant_id, AuditRecord.seq == size
+            )
+        )
+        return str(found)
+
     async def list(
-        self, tx: ReadTx, *, limit: int, before_size: int | None = None
+        self, tx: ReadTx, *, limit: int, before_id: str | None = None
     ) -> list[SignedTree]:
         """The tenant's checkpoints, newest first, at most ``limit + 1``."""
         query = sa.select(AuditCheckpoint).where(AuditCheckpoint.tenant_id == tx.tenant_id)
-        if before_size is not None:
-            query = query.where(AuditCheckpoint.size < before_size)
-        rows = await tx.scalars(query.order_by(AuditCheckpoint.size.desc()).limit(limit + 1))
+        rows = await tx.scalars(newest(query, AuditCheckpoint.id, limit, before_id))
         return [_signed(row) for row in rows]
 
     async def get(self, tx: ReadTx, size: int) -> SignedTree:
@@ -434,6 +467,24 @@ class Checkpoints:
         return row.note if row else None
 
 
+async def store_leaves(tx: Tx, tenant_id: str, size: int, leaves: Sequence[bytes]) -> None:
+    """Append leaf hashes to a tenant's tree of ``size`` leaves.
+
+    Touches the last tile of each level, and what is new: how many there are makes no difference.
+
+    Raises:
+        OutOfTreeError: What is stored is no tree of this size.
+    """
+    tiles = _tree.append(size, await load_tiles(tx, tenant_id, _tree.edge_of(size)), leaves)
+    for (level, number), hashes in sorted(tiles.items()):
+        await tx.upsert(
+            AuditTile,
+            {"tenant_id": tenant_id, "level": level, "number": number, "hashes": hashes},
+            conflict=["tenant_id", "level", "number"],
+            update={"hashes": hashes},
+        )
+
+
 async def root_at(tx: ReadTx, tenant_id: str, size: int) -> bytes:
     """The root that a tenant's tiles have at a size.
 
@@ -486,7 +537,7 @@ async def _lock_head(tx: Tx, tenant_id: str) -> AuditHead:
 
 
 def _signed(row: AuditCheckpoint) -> SignedTree:
-    return SignedTree(row.size, row.root.hex(), row.note, row.created_at, row.published_at)
+    return SignedTree(row.id, row.size, row.root.hex(), row.note, row.created_at, row.published_at)
 
 
 def _append(path: Path, lines: Sequence[dict[str, Any]]) -> None:

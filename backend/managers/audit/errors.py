@@ -1,6 +1,6 @@
 """What the audit room refuses."""
 
-from backend.core.errors import InvalidInputError, NotFoundError
+from backend.core.errors import ConflictError, InvalidInputError, NotFoundError
 
 
 class RecordNotFoundError(NotFoundError):
@@ -25,3 +25,9 @@ class TreeSizeInvalidError(InvalidInputError):
     """The tree does not have, or the record is not among, so many leaves."""
 
     code, title = "audit.tree_size_invalid", "The tree does not have that size"
+
+
+class CheckpointRefusedError(ConflictError):
+    """The trail does not hold, or is empty: nothing of it is signed."""
+
+    code, title = "audit.checkpoint_refused", "The trail cannot be signed"

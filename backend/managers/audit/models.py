@@ -22,19 +22,21 @@ class AuditCheckpoint(TenantOwned, Base):
     """One signed state of a tenant's tree; ``published_at``: when it was handed outside."""
 
     __tablename__ = "audit_checkpoints"
-    size: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    size: Mapped[int]
     root: Mapped[bytes]
     note: Mapped[str]
     created_at: Mapped[datetime]
     published_at: Mapped[datetime | None]
 
     __table_args__ = (
+        sa.UniqueConstraint("tenant_id", "size"),
         sa.CheckConstraint("size >= 1", name="size"),
         sa.Index(
             "ix_audit_checkpoints_unpublished",
             "created_at",
-            sqlite_where=sa.text("published_at IS NULL"),
-            postgresql_where=sa.text("published_at IS NULL"),
+            sqlite_where=sa.column("published_at").is_(None),
+            postgresql_where=sa.column("published_at").is_(None),
         ),
     )
 

@@ -199,6 +199,7 @@ class _Look:
         self.unsealed = 0
         self.head: dict[str, Any] | None = None
         self.whole = True
+        self.any_sealed = False
         self.signed: dict[int, bytes] = {}
         for note in notes:
             self.sign(note)
@@ -245,6 +246,7 @@ class _Look:
         note, seq = self.report.note, record.get("seq")
         leaf = leaf_bytes(record)
         mac = record.get("mac")
+        self.any_sealed = self.any_sealed or mac is not None
         sealed = self.mac_key is None or _mac_holds(self.mac_key, RECORD_USE, leaf, mac)
         if record.get("tenant") != self.key.tenant or record.get("v") != 1:
             note("enumeration", _number(seq), "a record is of another tenant, or another format")
@@ -304,6 +306,8 @@ class _Look:
                 report.note("checkpoint", size + 1, f"{at} records were signed, {size} are there")
         if self.head is not None:
             seq = self.head.get("seq")
+            if self.mac_key is not None and self.any_sealed and self.head.get("mac") is None:
+                report.note("mac", None, "the head of the chain has no MAC, and records have")
             if seq != self.expected - 1:
                 report.note(
                     "enumeration", None, f"the chain ends at {seq}, not {self.expected - 1}"
@@ -354,7 +358,7 @@ def read_notes(text: str) -> list[str]:
     if not text.lstrip().startswith("{"):
         return [text]
     try:
-        return [str(json.loads(line)["checkpoint"]) for line in text.splitlines() if line.strip()]
+        return [str(json.loads(line)["checkpoint"]) for line in text.split("\n") if line.strip()]
     except (ValueError, KeyError, TypeError):
         raise CannotLookError("a file of checkpoints has a line that is none") from None
 

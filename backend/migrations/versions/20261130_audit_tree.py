@@ -46,8 +46,8 @@ _TILE_ON: Final = (
     " AND substr(NEW.hashes, 1, length(OLD.hashes)) = OLD.hashes"
 )
 _CHECKPOINT_ON: Final = (
-    "NEW.tenant_id = OLD.tenant_id AND NEW.size = OLD.size AND NEW.root = OLD.root"
-    " AND NEW.note = OLD.note AND NEW.created_at = OLD.created_at"
+    "NEW.tenant_id = OLD.tenant_id AND NEW.id = OLD.id AND NEW.size = OLD.size"
+    " AND NEW.root = OLD.root AND NEW.note = OLD.note AND NEW.created_at = OLD.created_at"
     " AND OLD.published_at IS NULL AND NEW.published_at IS NOT NULL"
 )
 _SAID: Final = "audit records are append-only"
@@ -111,13 +111,14 @@ def upgrade() -> None:
     )
     create_tenant_table(
         "audit_checkpoints",
+        sa.Column("id", Id(), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("root", sa.LargeBinary(), nullable=False),
         sa.Column("note", sa.Text(), nullable=False),
         sa.Column("created_at", UtcTime(), nullable=False),
         sa.Column("published_at", UtcTime(), nullable=True),
+        sa.UniqueConstraint("tenant_id", "size", name=op.f("uq_audit_checkpoints_tenant_id_size")),
         sa.CheckConstraint("size >= 1", name=op.f("ck_audit_checkpoints_size")),
-        key=("size",),
     )
     op.create_index(
         "ix_audit_checkpoints_unpublished",

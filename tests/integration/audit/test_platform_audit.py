@@ -65,6 +65,9 @@ class TestVerifyPlatformAudit:
             "head_hash": numbered[0].hash,
             "first_invalid_seq": None,
             "unsequenced": 0,
+            "from_seq": 1,
+            "complete": True,
+            "findings": [],
         }
 
     async def test_is_itself_on_record_in_the_platforms_trail(self, app, tenant, root):
@@ -78,11 +81,12 @@ class TestVerifyPlatformAudit:
     async def test_names_the_first_record_that_does_not_hold(self, app, root):
         await app.sequence()
         numbered = (await own_records(app))[0].seq
-        cut = sa.update(AuditHead).where(AuditHead.tenant_id == PLATFORM_TENANT)
+        longer = sa.update(AuditHead).where(AuditHead.tenant_id == PLATFORM_TENANT)
         async with app.platform.database.transaction(SystemScope(SEQUENCER)) as tx:
-            await tx.execute(cut.values(seq=numbered - 1))
+            await tx.execute(longer.values(seq=numbered + 1))
         report = (await root.post(VERIFY)).json()
-        assert (report["valid"], report["first_invalid_seq"]) == (False, numbered)
+        assert (report["valid"], report["first_invalid_seq"]) == (False, numbered + 1)
+        assert {one["by"] for one in report["findings"]} == {"enumeration", "mac"}
 
     @pytest.mark.parametrize(("method", "path"), [("GET", TRAIL), ("POST", VERIFY)])
     async def test_is_refused_to_the_owner_of_a_tenant(self, app, tenant, method, path):

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from backend.core.audit import AuditRecord, audit_row
+from backend.core.audit import AuditRecord
 from backend.core.context import Scope, SystemScope
 from backend.core.database import Database, DatabaseUnavailableError, make_engine
 from backend.core.events import EventRecord, event_maker

@@ -1,0 +1,418 @@
+"""Verify an exported audit trail, offline, with nothing but a public key.
+
+    audit_verify.py --export FILE --key FILE [--checkpoint FILE]... [--mac-key FILE]
+
+Needs Python 3.11 and the package `cryptography`; nothing of the system that wrote the trail. The
+formats are described in docs/formats/audit.md, beside this file's copy `audit_verify.py`.
+
+Nothing that is verified is believed. The records are counted, hashed and linked anew; the tree of
+RFC 6962 is grown from them; its root has to be the one that each checkpoint (a signed note of C2SP)
+says, and each signature has to hold under the key, which names the tenant. Give the checkpoints
+that you have kept: one from before is what a database that was put back, cut or rewritten cannot
+agree with. With the tenant's MAC key it also says who wrote each record.
+
+Exits 0 when all holds, 1 when something does not, 2 when it could not look.
+"""
+
+import argparse
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+FORMAT = "email-sender-audit-export"
+LEAF = ("v", "id", "tenant", "at", "actor", "action", "target", "request_id", "data")
+RECORD_USE = b"email-sender audit record v1\n"
+HEAD_USE = b"email-sender audit head v1\n"
+BODY = re.compile(r"([^\n]+)\n(0|[1-9][0-9]{0,18})\n([A-Za-z0-9+/]{43}=)\n")
+MOST_FINDINGS = 100
+
+
+class CannotLookError(Exception):
+    """What was given is not what it should be: nothing was verified."""
+
+
+@dataclass
+class Report:
+    """What was found.
+
+    Attributes:
+        findings: What does not hold, as (what found it, number or None, in words).
+        records: So many records were counted.
+        root: Of the tree over them, hex.
+        signed: The largest size that a checkpoint signs and that holds.
+    """
+
+    findings: list[tuple[str, int | None, str]] = field(default_factory=list)
+    records: int = 0
+    root: str = ""
+    signed: int = 0
+
+    def note(self, by: str, seq: int | None, detail: str) -> None:
+        """Add a finding, unless there are many already."""
+        if len(self.findings) < MOST_FINDINGS:
+            self.findings.append((by, seq, detail))
+
+
+class Key:
+    """A vkey: name, id and Ed25519 public key, as signed notes write it."""
+
+    def __init__(self, text: str) -> None:
+        """Read one line ``name+id+base64``.
+
+        Raises:
+            CannotLookError: It is none, or its id is another's.
+        """
+        try:
+            self.name, key_id, coded = text.strip().split("+", 2)
+            raw = base64.b64decode(coded, validate=True)
+            self.id = bytes.fromhex(key_id)
+        except (ValueError, binascii.Error):
+            raise CannotLookError("the key is no line of name+id+base64") from None
+        named = hashlib.sha256(self.name.encode() + b"\n" + raw).digest()[:4]
+        if len(raw) != 33 or raw[0] != 1 or named != self.id:
+            raise CannotLookError("the key is not what its id says, or no Ed25519 key")
+        self.public = Ed25519PublicKey.from_public_bytes(raw[1:])
+        self.tenant = self.name.rpartition("/")[2]
+
+    def checkpoint(self, note: str) -> tuple[int, bytes]:
+        """Size and root that a checkpoint signs.
+
+        Raises:
+            ValueError: It is no checkpoint of this key, or its signature does not hold.
+        """
+        text, gap, lines = note.rpartition("\n\n")
+        text += "\n"
+        for line in lines.splitlines() if gap else []:
+            dash, _, rest = line.partition(" ")
+            name, _, coded = rest.partition(" ")
+            if dash != "\u2014" or name != self.name:
+                continue
+            try:
+                signed = base64.b64decode(coded, validate=True)
+            except binascii.Error:
+                continue
+            if signed[:4] != self.id:
+                continue
+            try:
+                self.public.verify(signed[4:], text.encode())
+            except InvalidSignature:
+                raise ValueError("its signature does not hold") from None
+            said = BODY.fullmatch(text)
+            if said is None or said[1] != self.name:
+                raise ValueError("it speaks of something else")
+            return int(said[2]), base64.b64decode(said[3])
+        raise ValueError(f"{self.name} has not signed it")
+
+
+class Tree:
+    """The roots of the complete subtrees over what was read (RFC 6962, section 2.1)."""
+
+    def __init__(self) -> None:
+        """Begin without leaves."""
+        self.size = 0
+        self.parts: list[bytes] = []
+
+    def add(self, leaf: bytes) -> None:
+        """Append a leaf hash."""
+        size, value = self.size, leaf
+        while size & 1:
+            value = hashlib.sha256(b"\x01" + self.parts.pop() + value).digest()
+            size >>= 1
+        self.parts.append(value)
+        self.size += 1
+
+    def root(self) -> bytes:
+        """The root over what was read."""
+        if not self.parts:
+            return hashlib.sha256(b"").digest()
+        result = self.parts[-1]
+        for part in self.parts[-2::-1]:
+            result = hashlib.sha256(b"\x01" + part + result).digest()
+        return result
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a member stands twice")
+    return found
+
+
+def _refuse_float(_: str) -> float:
+    raise ValueError("a number is no integer")
+
+
+def read_lines(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """The objects of an export, one a line.
+
+    Raises:
+        CannotLookError: A line is none, or could be read in two ways.
+    """
+    for number, line in enumerate(lines, 1):
+        try:
+            found = json.loads(
+                line,
+                object_pairs_hook=_unique,
+                parse_float=_refuse_float,
+                parse_constant=_refuse_float,
+            )
+        except (ValueError, RecursionError) as exc:
+            raise CannotLookError(f"line {number} of the export: {exc}") from None
+        if not isinstance(found, dict):
+            raise CannotLookError(f"line {number} of the export is no object")
+        yield found
+
+
+def leaf_bytes(record: dict[str, Any]) -> bytes:
+    """The canonical bytes of a record (RFC 8785; it holds no floats)."""
+    leaf = {name: record.get(name) for name in LEAF}
+    text = json.dumps(leaf, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _mac_holds(key: bytes, use: bytes, data: bytes, said: Any) -> bool:
+    made = hmac.digest(key, use + data, "sha256").hex()
+    return isinstance(said, str) and hmac.compare_digest(made, said)
+
+
+class _Look:
+    """One pass over an export."""
+
+    def __init__(self, key: Key, notes: Sequence[str], mac_key: bytes | None) -> None:
+        self.report = Report()
+        self.key = key
+        self.mac_key = mac_key
+        self.tree = Tree()
+        self.chain = bytes(32)
+        self.expected = 1
+        self.unsealed = 0
+        self.head: dict[str, Any] | None = None
+        self.whole = True
+        self.any_sealed = False
+        self.signed: dict[int, bytes] = {}
+        for note in notes:
+            self.sign(note)
+
+    def sign(self, note: Any) -> None:
+        """Take what a checkpoint says, once its signature holds."""
+        try:
+            size, root = self.key.checkpoint(note if isinstance(note, str) else "")
+        except ValueError as exc:
+            self.report.note("checkpoint", None, f"a checkpoint: {exc}")
+            return
+        if self.signed.setdefault(size, root) != root:
+            self.report.note("checkpoint", size, f"two roots are signed for the size {size}")
+
+    def begin(self, head: Any) -> None:
+        """Take the head of the chain, as the export states it."""
+        if head is None:
+            return
+        if not isinstance(head, dict):
+            raise CannotLookError("the head of the chain is no object")
+        self.head = head
+        if self.mac_key is None or head.get("mac") is None:
+            # Without a MAC it says nothing that has to be believed; with one we cannot tell.
+            self.unsealed = head.get("seq") or 0 if head.get("mac") is None else 0
+            return
+        try:
+            data = b"".join(
+                (
+                    f"{self.key.tenant}\n".encode(),
+                    int(head["seq"]).to_bytes(8, "big", signed=True),
+                    int(head["unsealed_seq"]).to_bytes(8, "big", signed=True),
+                    bytes.fromhex(head["hash"]),
+                )
+            )
+        except (KeyError, TypeError, ValueError, OverflowError):
+            data = b""
+        if _mac_holds(self.mac_key, HEAD_USE, data, head["mac"]):
+            self.unsealed = int(head["unsealed_seq"])
+        else:
+            self.report.note("mac", None, "the head of the chain is none of theirs")
+
+    def look(self, record: dict[str, Any]) -> None:
+        """Take the next record."""
+        note, seq = self.report.note, record.get("seq")
+        leaf = leaf_bytes(record)
+        mac = record.get("mac")
+        self.any_sealed = self.any_sealed or mac is not None
+        sealed = self.mac_key is None or _mac_holds(self.mac_key, RECORD_USE, leaf, mac)
+        if record.get("tenant") != self.key.tenant or record.get("v") != 1:
+            note("enumeration", _number(seq), "a record is of another tenant, or another format")
+        if seq is None:
+            if self.mac_key is None:
+                note(
+                    "enumeration", None, "a record has no number: younger than a second, or forged"
+                )
+            elif not sealed:
+                note("mac", None, "a record without a number is none of theirs")
+            return
+        if not isinstance(seq, int) or isinstance(seq, bool) or seq < 1:
+            note("enumeration", None, f"a record has the number {seq!r}")
+            return
+        if seq < self.expected:
+            note("enumeration", seq, f"record {seq} stands twice, or out of order")
+            return
+        if seq > self.expected:
+            note("enumeration", self.expected, f"there is no record {self.expected} before {seq}")
+            self.whole = False
+        if not sealed and not (mac is None and seq <= self.unsealed):
+            note("mac", seq, f"record {seq} is none of theirs, or was changed")
+        self.expected = seq + 1
+        hashed = hashlib.sha256(b"\x00" + leaf).digest()
+        linked = hashlib.sha256(b"\x01" + self.chain + seq.to_bytes(8, "big") + hashed).digest()
+        said = record.get("hash")
+        if said != linked.hex() and self.whole:
+            note("chain", seq, f"record {seq} does not follow the one before")
+        try:
+            self.chain = bytes.fromhex(said) if isinstance(said, str) else linked
+        except ValueError:
+            self.chain = linked
+        if self.whole:
+            self.tree.add(hashed)
+            self._compare()
+
+    def _compare(self) -> None:
+        size = self.tree.size
+        root = self.signed.get(size)
+        if root is None:
+            return
+        if root == self.tree.root():
+            self.report.signed = size
+        else:
+            self.report.note(
+                "checkpoint", size, f"the checkpoint of size {size} signs another root"
+            )
+
+    def end(self) -> Report:
+        """Compare with what was signed for more than there is, and with the head."""
+        report, size = self.report, self.tree.size
+        report.records, report.root = size, self.tree.root().hex()
+        if not self.signed:
+            report.note("checkpoint", None, "no checkpoint: nothing signed speaks of these records")
+        for at in sorted(self.signed):
+            if at > size:
+                report.note("checkpoint", size + 1, f"{at} records were signed, {size} are there")
+        if self.head is not None:
+            seq = self.head.get("seq")
+            if self.mac_key is not None and self.any_sealed and self.head.get("mac") is None:
+                report.note("mac", None, "the head of the chain has no MAC, and records have")
+            if seq != self.expected - 1:
+                report.note(
+                    "enumeration", None, f"the chain ends at {seq}, not {self.expected - 1}"
+                )
+            elif self.whole and size and self.head.get("hash") != self.chain.hex():
+                report.note("chain", size, "the head of the chain has another hash")
+        elif size:
+            report.note("enumeration", 1, "there are records, and no head of their chain")
+        return report
+
+
+def _number(seq: Any) -> int | None:
+    return seq if isinstance(seq, int) and not isinstance(seq, bool) else None
+
+
+def verify(
+    lines: Iterable[str], key: Key, notes: Sequence[str] = (), mac_key: bytes | None = None
+) -> Report:
+    """Verify an export.
+
+    Args:
+        lines: Of the export: a head, then a record each, in order.
+        key: The tenant's.
+        notes: Checkpoints that were kept elsewhere; the export's own are looked at as well.
+        mac_key: The tenant's MAC key, if it is known.
+
+    Raises:
+        CannotLookError: It is no export.
+    """
+    found = read_lines(lines)
+    first = next(found, {})
+    if first.get("format") != FORMAT or first.get("version") != 1:
+        raise CannotLookError(f"the first line does not say {FORMAT}, version 1")
+    own = first.get("checkpoints")
+    look = _Look(key, [*notes, *(own if isinstance(own, list) else ())], mac_key)
+    look.begin(first.get("head"))
+    for record in found:
+        look.look(record)
+    return look.end()
+
+
+def read_notes(text: str) -> list[str]:
+    """The notes of a file: one as it is, or one a line as checkpoints are published.
+
+    Raises:
+        CannotLookError: It is neither.
+    """
+    if not text.lstrip().startswith("{"):
+        return [text]
+    try:
+        return [str(json.loads(line)["checkpoint"]) for line in text.split("\n") if line.strip()]
+    except (ValueError, KeyError, TypeError):
+        raise CannotLookError("a file of checkpoints has a line that is none") from None
+
+
+def say(report: Report) -> str:
+    """The report for people."""
+    lines = [f"FAIL  {by:<12} {detail}" for by, _, detail in report.findings]
+    younger = report.records - report.signed
+    if not report.findings:
+        lines.append(f"ok    {report.records} records, tree {report.root}")
+        if younger:
+            lines.append(f"      {younger} of them are younger than the newest checkpoint")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Verify what the arguments name."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--export", required=True, type=Path, help="the trail, JSON lines")
+    parser.add_argument("--key", required=True, type=Path, help="file with the public key, a vkey")
+    parser.add_argument(
+        "--checkpoint", action="append", default=[], type=Path, help="one that was kept elsewhere"
+    )
+    parser.add_argument(
+        "--mac-key", type=Path, help="file with the tenant's MAC key, hex: a secret"
+    )
+    chosen = parser.parse_args(arguments)
+    try:
+        report = verify_files(chosen.export, chosen.key, chosen.checkpoint, chosen.mac_key)
+    except (CannotLookError, OSError, UnicodeDecodeError) as exc:
+        sys.stderr.write(f"{parser.prog}: {exc}\n")
+        return 2
+    sys.stdout.write(say(report) + "\n")
+    return 1 if report.findings else 0
+
+
+def verify_files(
+    export: Path, key: Path, checkpoints: Sequence[Path] = (), mac_key: Path | None = None
+) -> Report:
+    """Verify what lies in files.
+
+    Raises:
+        CannotLookError: One of them does not hold what it should.
+    """
+    secret = None
+    if mac_key is not None:
+        try:
+            secret = bytes.fromhex(mac_key.read_text().strip())
+        except ValueError:
+            raise CannotLookError("the MAC key is not written in hex") from None
+    notes = [note for path in checkpoints for note in read_notes(path.read_text("utf-8"))]
+    with export.open(encoding="utf-8") as lines:
+        return verify(lines, Key(key.read_text("utf-8")), notes, secret)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

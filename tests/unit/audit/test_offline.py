@@ -1,0 +1,260 @@
+"""The offline verifier: alone, on what anybody may hand it."""
+
+import base64
+import filecmp
+import hashlib
+import hmac
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backend.core.audit import GENESIS, AuditRecord, RecordMaker, leaf_bytes, link
+from backend.managers.audit import _notes, offline
+from backend.managers.audit._tree import Frontier
+from backend.managers.security import SecurityManager
+
+FORMATS = Path(__file__).parents[3] / "docs" / "formats"
+ROOT_KEY = bytes(range(32))
+TENANT = "01890000-0000-7000-8000-0000000000aa"
+SECURITY = SecurityManager(ROOT_KEY)
+SIGNER = _notes.Signer(f"email-sender/{TENANT}", SECURITY.audit_signing_seed(TENANT))
+KEY = offline.Key(SIGNER.verifier.text)
+MAC_KEY = SECURITY.audit_keys(TENANT)[0]
+Lines = list[dict[str, Any]]
+
+
+def exported(count: int = 9) -> Lines:
+    """An export as the platform would write it, with a checkpoint of all."""
+    lines: Lines = [{}]
+    previous, frontier = GENESIS, Frontier()
+    for seq in range(1, count + 1):
+        leaf = {
+            "v": 1,
+            "id": f"01890000-0000-7000-8000-{seq:012x}",
+            "tenant": TENANT,
+            "at": f"2026-11-30T12:00:00.{seq:06d}Z",
+            "actor": "user:ada",
+            "action": "thing.made",
+            "target": f"thing:{seq}",
+            "request_id": "req-1",
+            "data": {"name": "é\u2028\U0001f600", "tags": ["a", None, True], "size": seq},
+        }
+        raw = offline.leaf_bytes(leaf)
+        previous = _link(previous, seq, raw)
+        frontier.add(_hash(b"\0" + raw))
+        mac = hmac.digest(MAC_KEY, offline.RECORD_USE + raw, "sha256").hex()
+        lines.append({"seq": seq, **leaf, "hash": previous.hex(), "mac": mac})
+    head = count.to_bytes(8, "big") + bytes(8) + previous
+    sealed = offline.HEAD_USE + f"{TENANT}\n".encode() + head
+    lines[0] = {
+        "format": offline.FORMAT,
+        "version": 1,
+        "tenant": TENANT,
+        "head": {
+            "seq": count,
+            "hash": previous.hex(),
+            "unsealed_seq": 0,
+            "mac": hmac.digest(MAC_KEY, sealed, "sha256").hex(),
+        },
+        "checkpoints": [SIGNER.sign_checkpoint(count, frontier.root())],
+    }
+    return lines
+
+
+def _hash(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
+
+
+def _link(previous: bytes, seq: int, raw: bytes) -> bytes:
+    return _hash(b"\1" + previous + seq.to_bytes(8, "big") + _hash(b"\0" + raw))
+
+
+def text_of(lines: Lines) -> list[str]:
+    return [json.dumps(line, ensure_ascii=False) for line in lines]
+
+
+def look(lines: Lines, *notes: str, mac_key: bytes | None = MAC_KEY) -> set[str]:
+    report = offline.verify(text_of(lines), KEY, notes, mac_key)
+    return {by for by, _, _ in report.findings}
+
+
+class TestFormat:
+    def test_the_script_in_the_documents_is_this_module(self) -> None:
+        """If it is not: copy it there again."""
+        assert filecmp.cmp(offline.__file__, FORMATS / "audit_verify.py", shallow=False)
+
+    def test_the_published_example_is_what_is_written(self) -> None:
+        example = (FORMATS / "audit-example.ndjson").read_text("utf-8").strip().split("\n")
+        assert [json.loads(line) for line in example] == exported(3)
+        assert (FORMATS / "audit-example.key").read_text().strip() == SIGNER.verifier.text
+        assert (FORMATS / "audit-example.mac-key").read_text().strip() == MAC_KEY.hex()
+
+    def test_records_are_written_as_the_platform_writes_them(self) -> None:
+        line = exported(1)[1]
+        at = line["at"].replace("Z", "+00:00")
+        record = AuditRecord(
+            id=line["id"],
+            tenant_id=TENANT,
+            at=datetime.fromisoformat(at),
+            **{name: line[name] for name in ("actor", "action", "target", "request_id", "data")},
+            mac=bytes.fromhex(line["mac"]),
+        )
+        assert leaf_bytes(record) == offline.leaf_bytes(line)
+        assert link(GENESIS, 1, record).hex() == line["hash"]
+        assert RecordMaker(SECURITY.audit_keys).holds(record)
+
+    @pytest.mark.parametrize(
+        ("arguments", "status", "said"),
+        [
+            (["--mac-key", "audit-example.mac-key"], 0, "ok    3 records"),
+            (["--checkpoint", "audit-example.checkpoint"], 0, "ok    3 records"),
+            (["--checkpoint", "audit-example.key"], 1, "FAIL  checkpoint"),
+            (["--mac-key", "audit-example.key"], 2, ""),
+            (["--checkpoint", "nowhere"], 2, ""),
+        ],
+    )
+    def test_the_script_alone(self, arguments: list[str], status: int, said: str) -> None:
+        """As an auditor runs it: no path of ours, no module of ours."""
+        done = subprocess.run(
+            [
+                *(sys.executable, "-I", "audit_verify.py", "--export", "audit-example.ndjson"),
+                *("--key", "audit-example.key", *arguments),
+            ],
+            cwd=FORMATS,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stdout.startswith(said)) == (status, True), done
+        assert "Traceback" not in done.stderr
+
+    def test_published_checkpoints_are_read_a_line_each(self) -> None:
+        lines = [json.dumps({"checkpoint": f"note {number}\n"}) for number in range(3)]
+        assert offline.read_notes("\n".join(lines)) == [f"note {number}\n" for number in range(3)]
+        with pytest.raises(offline.CannotLookError):
+            offline.read_notes('{"no": "checkpoint"}')
+
+
+class TestVerify:
+    def test_what_holds(self) -> None:
+        for count in (1, 2, 9, 64, 100):
+            lines = exported(count)
+            assert look(lines) == look(lines, mac_key=None) == set(), count
+            report = offline.verify(text_of(lines), KEY)
+            assert (report.records, report.signed) == (count, count)
+            assert f"ok    {count} records" in offline.say(report)
+
+    def test_younger_records_are_told_of(self) -> None:
+        lines, older = exported(9), exported(5)[0]["checkpoints"]
+        lines[0]["checkpoints"] = older
+        report = offline.verify(text_of(lines), KEY)
+        assert (report.findings, report.signed) == ([], 5)
+        assert "4 of them are younger" in offline.say(report)
+
+    def test_every_value_of_every_record_counts(self) -> None:
+        for name in ("id", "at", "actor", "action", "target", "request_id", "tenant", "v"):
+            lines = exported()
+            lines[4][name] = 2 if name == "v" else lines[4][name] + "x"
+            assert {"chain", "checkpoint", "mac"} <= look(lines), name
+        for change in ({"size": 5}, {"size": 4, "more": 1}, {}):
+            lines = exported()
+            lines[4]["data"] = change
+            assert {"chain", "checkpoint", "mac"} <= look(lines), change
+
+    @pytest.mark.parametrize(
+        ("harm", "found"),
+        [
+            (lambda lines: lines.pop(4), {"enumeration", "checkpoint"}),
+            (lambda lines: lines.pop(1), {"enumeration", "checkpoint"}),
+            (lambda lines: lines.pop(), {"enumeration", "checkpoint"}),
+            (lambda lines: lines.insert(4, lines[4]), {"enumeration"}),
+            (lambda lines: lines.append({**lines[3], "seq": None}), set()),
+            (lambda lines: lines.append({**lines[3], "seq": None, "mac": None}), {"mac"}),
+            (lambda lines: lines.append({**lines[3], "seq": 0}), {"enumeration"}),
+            (lambda lines: lines.append({**lines[3], "seq": -7}), {"enumeration"}),
+            (lambda lines: lines.append({**lines[3], "seq": True}), {"enumeration"}),
+            (lambda lines: lines.append({**lines[3], "seq": "9"}), {"enumeration"}),
+            (lambda lines: lines.append({"seq": 10}), {"enumeration", "mac", "chain"}),
+            (lambda lines: lines[5].update(hash="zz"), {"chain"}),
+            (lambda lines: lines[5].update(hash=None), {"chain"}),
+            (lambda lines: lines[5].update(mac=None), {"mac"}),
+            (lambda lines: lines[5].update(mac=7), {"mac"}),
+            (lambda lines: lines[0].update(head=None), {"enumeration"}),
+            (lambda lines: lines[0]["head"].update(seq=8), {"enumeration", "mac"}),
+            (lambda lines: lines[0]["head"].update(hash="00" * 32), {"chain", "mac"}),
+            (lambda lines: lines[0]["head"].update(hash=None), {"chain", "mac"}),
+            (lambda lines: lines[0]["head"].update(unsealed_seq=9), {"mac"}),
+            (lambda lines: lines[0]["head"].update(mac=None), {"mac"}),
+            (lambda lines: lines[0].update(checkpoints=[]), {"checkpoint"}),
+            (lambda lines: lines[0].update(checkpoints=None), {"checkpoint"}),
+            (lambda lines: lines[0].update(checkpoints=[7]), {"checkpoint"}),
+            (lambda lines: lines[0]["checkpoints"].append("no note\n"), {"checkpoint"}),
+        ],
+    )
+    def test_what_does_not(self, harm: Callable[[Lines], object], found: set[str]) -> None:
+        lines = exported()
+        harm(lines)
+        assert look(lines) == found
+
+    def test_a_fork_is_told_of(self) -> None:
+        other = SIGNER.sign_checkpoint(5, bytes(32))
+        own = exported(5)[0]["checkpoints"][0]
+        assert look(exported(), own) == set()
+        assert look(exported(), own, other) == {"checkpoint"}
+
+    def test_no_more_findings_than_a_person_reads(self) -> None:
+        lines = exported(200)
+        for line in lines[1:]:
+            line["mac"] = None
+        report = offline.verify(text_of(lines), KEY, mac_key=MAC_KEY)
+        assert len(report.findings) == offline.MOST_FINDINGS
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "",
+            "[]",
+            "{",
+            '{"seq": 1, "seq": 2}',
+            '{"seq": 1.0}',
+            '{"seq": NaN}',
+            "[" * 100_000,
+        ],
+    )
+    def test_a_line_that_could_be_read_in_two_ways(self, line: str) -> None:
+        for lines in ([line], [text_of(exported(1))[0], line]):
+            with pytest.raises(offline.CannotLookError):
+                offline.verify(lines, KEY)
+
+    @pytest.mark.parametrize("first", [{}, {"format": offline.FORMAT, "version": 2}])
+    def test_what_is_no_export(self, first: dict[str, Any]) -> None:
+        with pytest.raises(offline.CannotLookError):
+            offline.verify(text_of([first]), KEY)
+        with pytest.raises(offline.CannotLookError):
+            offline.verify([], KEY)
+        with pytest.raises(offline.CannotLookError):
+            offline.verify(text_of([{**exported(1)[0], "head": "head"}]), KEY)
+
+    def test_what_is_no_key(self) -> None:
+        name, key_id, coded = SIGNER.verifier.text.split("+", 2)
+        ecdsa = base64.b64encode(b"\2" + bytes(32)).decode()
+        for text in (
+            "",
+            name,
+            f"{name}+{key_id}",
+            f"{name}+{key_id}+!",
+            f"{name}+zz+{coded}",
+            f"{name}+00000000+{coded}",
+            f"other+{key_id}+{coded}",
+            f"{name}+{key_id}+{ecdsa}",
+        ):
+            with pytest.raises(offline.CannotLookError):
+                offline.Key(text)
