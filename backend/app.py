@@ -48,6 +48,7 @@ from backend.managers.identity import IdentityManager
 from backend.managers.metrics import MetricsManager
 from backend.managers.monitoring import MonitoringManager
 from backend.managers.orchestrator import OrchestratorManager
+from backend.managers.secrets import SecretManager
 from backend.managers.security import (
     KEYS_GONE,
     ROOT_CHANGED,
@@ -214,6 +215,7 @@ def compose(
     emails = hold(
         EmailManager(security, jobs, settings.email, outbound, turns, quotas=tenants.quotas)
     )
+    hold(SecretManager(security, tenants, settings.secrets))
     rates = {
         one.name: one.rate(settings.of(room.name))
         for room in house.rooms

@@ -18,6 +18,7 @@ from backend.managers.email import EmailSettings
 from backend.managers.gateway import GatewaySettings, RedisSettings
 from backend.managers.identity import IdentitySettings
 from backend.managers.orchestrator import OrchestratorSettings
+from backend.managers.secrets import SecretsSettings
 from backend.managers.security import SecuritySettings
 from backend.managers.tenant import TenantSettings
 
@@ -124,6 +125,7 @@ class Settings(BaseSettings):
     redis: RedisSettings = RedisSettings()
     orchestrator: OrchestratorSettings = OrchestratorSettings()
     email: EmailSettings = EmailSettings()
+    secrets: SecretsSettings = SecretsSettings()
     outbound: OutboundSettings = OutboundSettings()
     cli: CliSettings = CliSettings()
 

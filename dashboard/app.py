@@ -58,6 +58,8 @@ ENTRIES: Final = (
     _entry(_PEOPLE, "clients", "API clients", "api", "client:read"),
     _entry(_PEOPLE, "api_keys", "API keys", "key", "api_key:read"),
     _entry(_PEOPLE, "keys", "Keys", "encrypted", "key:read"),
+    _entry(_PEOPLE, "secrets", "Secrets", "lock", "secret:list"),
+    _entry(_PEOPLE, "secret_grants", "Secret folders", "folder_managed", "secret_grant:read"),
     _entry(_PEOPLE, "access_reviews", "Access reviews", "checklist", "access_review:read"),
     _entry(_PEOPLE, "limits", "Limits", "speed", "limit:read"),
     _entry(_PEOPLE, "identity_providers", "Identity providers", "badge", "identity_provider:read"),

@@ -289,6 +289,7 @@ class ListPage(Generic[_T]):
         bulk: What can be done with all that the filters leave.
         below: Draws the rest of an opened row.
         detail: Draws one thing by its id in a view of its own, instead of a card above the list.
+        group: What rows that follow each other have in common: a heading that folds them.
         shown: The heading above what is shown once, ``{0}`` being the thing's name, and what is
             said of it.
     """
@@ -316,6 +317,7 @@ class ListPage(Generic[_T]):
     bulk: Bulk | None = None
     below: Callable[[_T], None] | None = None
     detail: Callable[[str], None] | None = None
+    group: Callable[[Any], str] | None = None
     shown: tuple[str, str] = (
         "Credentials of {0}",
         "Shown this once. Copy what you need now, to where it will be used.",
@@ -445,6 +447,7 @@ def draw_list(page: ListPage[_T]) -> None:
                 [table.Column(one.name, one.label, _look(one)) for one in page.columns],
                 [_row(page, item) for item in shown],
                 opens=True,
+                group="group" if page.group else "",
             )
             if not page.detail:
                 _keep_open(session, page, shown, opened, above)
@@ -479,7 +482,7 @@ def _look(column: Column) -> table.Kind:
 
 def _row(page: ListPage[_T], item: _T) -> dict[str, str]:
     row = {column.name: column.written(item) for column in page.columns}
-    return {**row, "id": _id(page, item)}
+    return {**row, "id": _id(page, item), **({"group": page.group(item)} if page.group else {})}
 
 
 def _id(page: ListPage[_T], item: _T) -> str:

@@ -51,6 +51,14 @@ STATES: Final[dict[str, Look]] = {
     "pending": Look("blue", "#5B8DEF"),
     "current": Look("green", "#1FA97A"),
     "old": _NEUTRAL,
+    # versions of secrets, and what became of their keys
+    "live": Look("green", "#1FA97A"),
+    "deleted": Look("amber", "#D08A1D"),
+    "destroyed": Look("gray", "#9A8FB0"),
+    "added": Look("green", "#1FA97A"),
+    "removed": Look("red", "#E0555F"),
+    "changed": Look("amber", "#D08A1D"),
+    "same": _NEUTRAL,
     # tenants
     "active": Look("green", "#1FA97A"),
     "suspended": Look("amber", "#D08A1D"),

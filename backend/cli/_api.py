@@ -108,7 +108,7 @@ class Api:
         self._profile = profile
         self._headers: dict[str, str] = {}
 
-    async def get(self, path: str, **query: str | int | None) -> Any:
+    async def get(self, path: str, /, **query: str | int | None) -> Any:
         """What stands below ``/api/v1/``.
 
         Raises:
@@ -118,7 +118,7 @@ class Api:
         given = urlencode({name: value for name, value in query.items() if value is not None})
         return await self._ask("GET", f"{path}?{given}" if given else path)
 
-    async def items(self, path: str, **query: str | None) -> list[dict[str, Any]]:
+    async def items(self, path: str, /, **query: str | None) -> list[dict[str, Any]]:
         """All things of a list, in the API's order.
 
         Raises:

@@ -99,6 +99,12 @@ class ConflictError(AppError):
     status, code, title = 409, "conflict", "Conflict with the current state"
 
 
+class GoneError(AppError):
+    """It was there and will not be again; asking once more is of no use (RFC 9110, 15.5.11)."""
+
+    status, code, title = 410, "gone", "No longer available"
+
+
 class PreconditionError(AppError):
     """If-Match names a version that is no longer current."""
 

@@ -41,6 +41,26 @@ def newest(
     return query.order_by(row_id.desc()).limit(limit + 1)
 
 
+def named(
+    tx: ReadTx,
+    query: sa.Select[*_Columns],
+    name: InstrumentedAttribute[str],
+    limit: int,
+    after: str | None,
+) -> sa.Select[*_Columns]:
+    """The query's rows in the order of a name's bytes, from after ``after`` on.
+
+    By an index with ``text_pattern_ops``: a collation's order is another on every machine. One row
+    more than ``limit`` is asked for.
+    """
+    if after is not None:
+        if tx.dialect == "postgresql":
+            query = query.where(name.bool_op("~>=~")(after), name != after)
+        else:
+            query = query.where(name > after)
+    return query.order_by(_in_bytes(tx, name)).limit(limit + 1)
+
+
 async def in_parts(
     db: Database, scope: AnyScope, read: Callable[..., Awaitable[Sequence[Any]]]
 ) -> AsyncIterator[Sequence[Any]]:

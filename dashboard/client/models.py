@@ -1400,6 +1400,17 @@ class RecoveryCodesOut(Wire, frozen=True, kw_only=True):
     secret_withheld: str | None | UnsetType = UNSET
 
 
+class RedeemedSecretOut(Wire, frozen=True, kw_only=True):
+    """The value that the token was for."""
+
+    environment: str
+    path: str
+    secret_id: str
+    version: int
+    secret_withheld: str | None | UnsetType = UNSET
+    value: dict[str, str] | str | UnsetType = ""
+
+
 class RelayLimitsOut(Wire, frozen=True, kw_only=True):
     """What the mail server is asked for at most; null is no limit."""
 
@@ -1648,6 +1659,188 @@ class SecondFactorOut(Wire, frozen=True, kw_only=True):
     recovery_codes_left: int
     required: bool
     user_id: str
+
+
+class SecretDifferenceOut(Wire, frozen=True, kw_only=True):
+    """Keys of two versions; the key of a secret that is one text is empty. No value."""
+
+    added: list[str]
+    changed: list[str]
+    from_version: int
+    removed: list[str]
+    same: list[str]
+    to_version: int
+
+
+class SecretGrantCreate(Wire, frozen=True, kw_only=True):
+    """A folder opened to a role, and so closed to those that have no grant there."""
+
+    access: str
+    folder: str
+    role: str
+    environment: str | UnsetType = "*"
+
+
+class SecretGrantOut(Wire, frozen=True, kw_only=True):
+    """A role to which a folder is open."""
+
+    access: str
+    created_at: datetime
+    created_by: str
+    environment: str
+    folder: str
+    id: str
+    role: str
+
+
+class SecretGrantPage(Wire, frozen=True, kw_only=True):
+    items: list[SecretGrantOut]
+    next_cursor: str | None
+
+
+class SecretOut(Wire, frozen=True, kw_only=True):
+    """A secret without its values; state and end are its newest version's."""
+
+    cas_required: bool
+    created_at: datetime
+    created_by: str
+    description: str
+    environment: str
+    expires_at: datetime | None
+    id: str
+    labels: dict[str, str]
+    max_versions: int
+    newest_version: int
+    path: str
+    remind_seconds: int
+    state: str
+    ttl_seconds: int | None
+    updated_at: datetime
+
+
+class SecretPage(Wire, frozen=True, kw_only=True):
+    items: list[SecretOut]
+    next_cursor: str | None
+
+
+class SecretPatch(Wire, frozen=True, kw_only=True):
+    """Keys to set or to take away; the others stay."""
+
+    value: dict[str, Any]
+    cas: int | None | UnsetType = UNSET
+    ttl_seconds: int | None | UnsetType = UNSET
+
+
+class SecretPut(Wire, frozen=True, kw_only=True):
+    """How a secret is kept; what is left out is as for a new one."""
+
+    cas_required: bool | UnsetType = False
+    description: str | UnsetType = ""
+    labels: dict[str, Any] | UnsetType = field(default_factory=dict)
+    max_versions: int | UnsetType = 10
+    remind_seconds: int | UnsetType = 604800
+    ttl_seconds: int | None | UnsetType = UNSET
+
+
+class SecretTokenCreate(Wire, frozen=True, kw_only=True):
+    """Which execution may read which secret, once."""
+
+    path: str
+    workflow_id: str
+    environment: str | UnsetType = "default"
+    execution_id: str | None | UnsetType = UNSET
+    ttl_seconds: int | UnsetType = 300
+    version: int | None | UnsetType = UNSET
+
+
+class SecretTokenOut(Wire, frozen=True, kw_only=True):
+    """A right to read once, without the token."""
+
+    created_at: datetime
+    created_by: str
+    execution_id: str | None
+    expires_at: datetime
+    id: str
+    secret_id: str
+    used_at: datetime | None
+    used_version: int | None
+    version: int | None
+    workflow_id: str
+
+
+class SecretTokenPage(Wire, frozen=True, kw_only=True):
+    items: list[SecretTokenOut]
+    next_cursor: str | None
+
+
+class SecretTokenRedeem(Wire, frozen=True, kw_only=True):
+    """A token, and which execution asks."""
+
+    execution_id: str
+    token: str
+    workflow_id: str
+
+
+class SecretTokenSecretOut(Wire, frozen=True, kw_only=True):
+    """A right to read once, with the token, which is shown this once."""
+
+    created_at: datetime
+    created_by: str
+    execution_id: str | None
+    expires_at: datetime
+    id: str
+    secret_id: str
+    used_at: datetime | None
+    used_version: int | None
+    version: int | None
+    workflow_id: str
+    secret_withheld: str | None | UnsetType = UNSET
+    token: str | UnsetType = ""
+
+
+class SecretValueOut(Wire, frozen=True, kw_only=True):
+    """A version with its value."""
+
+    created_at: datetime
+    environment: str
+    expires_at: datetime | None
+    path: str
+    references: list[str]
+    secret_id: str
+    value: dict[str, str] | str
+    version: int
+
+
+class SecretVersionOut(Wire, frozen=True, kw_only=True):
+    """A version of a secret without its value."""
+
+    created_at: datetime
+    created_by: str
+    deleted_at: datetime | None
+    destroyed_at: datetime | None
+    environment: str
+    expires_at: datetime | None
+    id: str
+    path: str
+    secret_id: str
+    size_bytes: int
+    state: str
+    version: int
+
+
+class SecretVersionPage(Wire, frozen=True, kw_only=True):
+    items: list[SecretVersionOut]
+    next_cursor: str | None
+
+
+class SecretWrite(Wire, frozen=True, kw_only=True):
+    """A secret, or its next version."""
+
+    path: str
+    value: dict[str, Any] | str
+    cas: int | None | UnsetType = UNSET
+    environment: str | UnsetType = "default"
+    ttl_seconds: int | None | UnsetType = UNSET
 
 
 class SessionOut(Wire, frozen=True, kw_only=True):

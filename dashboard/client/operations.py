@@ -1562,6 +1562,223 @@ class Api:
             headers={"If-Match": if_match},
         )
 
+    def list_secrets(
+        self,
+        *,
+        environment: str | None = None,
+        folder: str | None = None,
+        path: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> models.SecretPage:
+        """List an environment's secrets by path, without values; not those in closed folders."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/secrets",
+            models.SecretPage,
+            query={
+                "environment": environment,
+                "folder": folder,
+                "path": path,
+                "limit": limit,
+                "cursor": cursor,
+            },
+        )
+
+    def write_secret(
+        self, body: models.SecretWrite, *, idempotency_key: str | None = None
+    ) -> models.SecretVersionOut:
+        """Make a secret, or its next version.
+
+        The answer does not repeat the value.
+        """
+        return self.connection.ask(
+            "POST",
+            "/api/v1/secrets",
+            models.SecretVersionOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def read_secret(
+        self,
+        *,
+        path: str,
+        environment: str | None = None,
+        version: int | None = None,
+        references: str | None = None,
+    ) -> models.SecretValueOut:
+        """Read a secret's value; the audit trail keeps that it was read, and which version."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/secrets/by-path/value",
+            models.SecretValueOut,
+            query={
+                "path": path,
+                "environment": environment,
+                "version": version,
+                "references": references,
+            },
+        )
+
+    def list_secret_grants(
+        self, *, limit: int | None = None, cursor: str | None = None
+    ) -> models.SecretGrantPage:
+        """List which folders are open to which roles, newest first."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/secrets/grants",
+            models.SecretGrantPage,
+            query={"limit": limit, "cursor": cursor},
+        )
+
+    def add_secret_grant(
+        self, body: models.SecretGrantCreate, *, idempotency_key: str | None = None
+    ) -> models.SecretGrantOut:
+        """Open a folder to a role; it is closed to every role that has no grant there."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/secrets/grants",
+            models.SecretGrantOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def remove_secret_grant(self, grant_id: str) -> None:
+        """Take a grant away; with the last one of a folder what lies around it decides again."""
+        self.connection.tell("DELETE", f"/api/v1/secrets/grants/{uuid_segment(grant_id)}")
+
+    def list_secret_tokens(
+        self, *, secret_id: str | None = None, limit: int | None = None, cursor: str | None = None
+    ) -> models.SecretTokenPage:
+        """List the tokens to read once, newest first: for whom, until when, used or not."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/secrets/tokens",
+            models.SecretTokenPage,
+            query={"secret_id": secret_id, "limit": limit, "cursor": cursor},
+        )
+
+    def issue_secret_token(
+        self, body: models.SecretTokenCreate, *, idempotency_key: str | None = None
+    ) -> models.SecretTokenSecretOut:
+        """Let one execution of one workflow read a secret once; the token is shown this once."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/secrets/tokens",
+            models.SecretTokenSecretOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def redeem_secret_token(
+        self, body: models.SecretTokenRedeem, *, idempotency_key: str | None = None
+    ) -> models.RedeemedSecretOut:
+        """Give a token's secret to the execution that it is for, once."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/secrets/tokens/redeem",
+            models.RedeemedSecretOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def revoke_secret_token(self, token_id: str) -> None:
+        """Forget a token to read once: it is refused from now on."""
+        self.connection.tell("DELETE", f"/api/v1/secrets/tokens/{uuid_segment(token_id)}")
+
+    def delete_secret(self, secret_id: str) -> None:
+        """Destroy a secret with all its versions; nothing brings it back."""
+        self.connection.tell("DELETE", f"/api/v1/secrets/{uuid_segment(secret_id)}")
+
+    def get_secret(self, secret_id: str) -> Tagged[models.SecretOut]:
+        """Get a secret without its values.
+
+        The ETag goes into If-Match when changing how it is kept.
+        """
+        return self.connection.ask_tagged(
+            "GET", f"/api/v1/secrets/{uuid_segment(secret_id)}", models.SecretOut
+        )
+
+    def change_secret(
+        self, secret_id: str, body: models.SecretPut, *, if_match: str | None = None
+    ) -> Tagged[models.SecretOut]:
+        """Say anew how a secret is kept; versions beyond the number to keep are destroyed."""
+        return self.connection.ask_tagged(
+            "PUT",
+            f"/api/v1/secrets/{uuid_segment(secret_id)}",
+            models.SecretOut,
+            body=body,
+            headers={"If-Match": if_match},
+        )
+
+    def compare_secret_versions(
+        self, secret_id: str, *, from_version: int, to_version: int
+    ) -> models.SecretDifferenceOut:
+        """Compare two versions by their keys: which came, went, changed and stayed.
+
+        No value.
+        """
+        return self.connection.ask(
+            "GET",
+            f"/api/v1/secrets/{uuid_segment(secret_id)}/difference",
+            models.SecretDifferenceOut,
+            query={"from_version": from_version, "to_version": to_version},
+        )
+
+    def patch_secret(
+        self, secret_id: str, body: models.SecretPatch, *, idempotency_key: str | None = None
+    ) -> models.SecretVersionOut:
+        """Make the next version of the newest one by other keys; null takes a key away."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/secrets/{uuid_segment(secret_id)}/patch",
+            models.SecretVersionOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def list_secret_versions(
+        self, secret_id: str, *, limit: int | None = None, cursor: str | None = None
+    ) -> models.SecretVersionPage:
+        """List a secret's versions without their values, newest first."""
+        return self.connection.ask(
+            "GET",
+            f"/api/v1/secrets/{uuid_segment(secret_id)}/versions",
+            models.SecretVersionPage,
+            query={"limit": limit, "cursor": cursor},
+        )
+
+    def delete_secret_version(self, secret_id: str, version: str) -> models.SecretVersionOut:
+        """Let a version be read no more, until it is undeleted."""
+        return self.connection.ask(
+            "DELETE",
+            f"/api/v1/secrets/{uuid_segment(secret_id)}/versions/{segment(version)}",
+            models.SecretVersionOut,
+        )
+
+    def destroy_secret_version(
+        self, secret_id: str, version: str, *, idempotency_key: str | None = None
+    ) -> models.SecretVersionOut:
+        """Destroy a version's value for good; that there was one stays."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/secrets/{uuid_segment(secret_id)}/versions/{segment(version)}/destroy",
+            models.SecretVersionOut,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def undelete_secret_version(
+        self, secret_id: str, version: str, *, idempotency_key: str | None = None
+    ) -> models.SecretVersionOut:
+        """Let a deleted version be read again."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/secrets/{uuid_segment(secret_id)}/versions/{segment(version)}/undelete",
+            models.SecretVersionOut,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
     def list_suppressions(
         self,
         *,

@@ -20,6 +20,8 @@ QUOTAS: Final = {
     "jobs_waiting": "Jobs waiting",
     "storage_bytes": "Stored bytes",
     "members": "Members",
+    "secrets": "Secrets",
+    "secret_bytes": "Stored bytes of secrets",
 }
 _COUNTED: Final = (
     ("members", "Members"),
@@ -75,7 +77,7 @@ def _meter(one: models.QuotaOut) -> tuple[str, str, float, str]:
 
 
 def _amount(quota: str, number: int) -> str:
-    return markup.size(number) if quota == "storage_bytes" else f"{number:,}"
+    return markup.size(number) if quota.endswith("_bytes") else f"{number:,}"
 
 
 def is_number(text: str) -> bool:

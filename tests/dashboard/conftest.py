@@ -127,7 +127,7 @@ class Running:
             self.seeds.people[person].id_token, tenant_id or self.seeds.demo_id
         )
 
-    def get(self, path: str, **query: Any) -> Any:
+    def get(self, path: str, /, **query: Any) -> Any:
         """Return what the platform tells Ada."""
         http = self.api()
         return http.get(f"/api/v1/{path}", params=query).raise_for_status().json()

@@ -57,6 +57,8 @@ class TestPages:
                     "limits",
                     "platform_limits",
                     "access_reviews",
+                    "secrets",
+                    "secret_grants",
                     "plans",
                     "tenant_certificates",
                     "platform_clients",

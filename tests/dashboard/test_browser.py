@@ -145,6 +145,7 @@ class TestLooks:
             "Jobs": "Details",
             "Audit": "Record",
             "Tenants": "Quotas",
+            "Secrets": "Versions",
         }
         for name in (*landmarks, "Members", "API clients"):
             visitor.open(name)

@@ -42,6 +42,7 @@ from tests.support.tls_front import tls_front
 pytestmark = [pytest.mark.n8n, pytest.mark.slow, pytest.mark.timeout(900)]
 
 ADA = "ada@example.test"
+SECRET = {"user": "mailer", "password": "canary-e2e"}
 SEND = {
     "resource": "email",
     "operation": "send",
@@ -870,3 +871,84 @@ class TestFailure:
         assert execution.status == "error"
         assert execution.error["httpCode"] == "401"
         assert "Code: unauthenticated" in execution.error["description"]
+
+
+class TestSecrets:
+    """A secret is given to one execution, once, and the trail says which."""
+
+    @staticmethod
+    def node(path: str, name: str, credential: Credential, /, **parameters: Any) -> dict[str, Any]:
+        return make_node(
+            path,
+            name,
+            NODE_TYPE,
+            NODE_VERSION,
+            {"authentication": "oAuth2", "resource": "secret", **parameters},
+            credentials={credential.type: {"id": credential.id, "name": credential.name}},
+            onError="continueRegularOutput",
+        )
+
+    def test_is_given_once_to_the_execution_that_its_token_is_for(self, n8n, oauth2, admin):
+        path = f"test-{uuid.uuid4()}"
+        written = {"path": f"e2e/{path}", "environment": "production", "value": SECRET}
+        made = admin.post("/api/v1/secrets", json=written).raise_for_status().json()
+        where = {"path": written["path"], "environment": "production"}
+        once = {"operation": "getOnce", "token": "={{ $('Token').item.json.token }}"}
+        hook, first, respond = webhook_chain(path, oauth2, {"resource": "secret", **once})
+        token = self.node(path, "Token", oauth2, operation="issueToken", **where)
+        again = self.node(path, "Again", oauth2, **once)
+        workflow = n8n.ensure_workflow(path, [hook, token, first, again, respond])
+        _, execution = n8n.run_webhook(workflow, path, {})
+
+        assert execution.status == "success", execution.error
+        [given] = execution.items("Email Sender")
+        assert (given["value"], given["version"]) == (SECRET, 1)
+        [refused] = execution.items("Again")
+        assert "cannot be used any more" in json.dumps(refused)
+
+        records = numbered(admin, f"secret:{made['secret_id']}")
+        [read] = [one for one in records if one["action"] == "secret.redeemed"]
+        assert read["data"]["workflow_id"] == workflow
+        assert read["data"]["execution_id"] == str(execution.id)
+        assert (read["data"]["version"], read["data"]["path"]) == (1, written["path"])
+        assert "canary-e2e" not in json.dumps(records)
+
+        # Another execution has what the first one's data shows, and is given nothing for it.
+        [issued] = execution.items("Token")
+        other = f"{path}-other"
+        hook, thief, respond = webhook_chain(
+            other,
+            oauth2,
+            {"resource": "secret", **once, "token": "={{ $json.body.token }}"},
+        )
+        stealing = n8n.ensure_workflow(other, [hook, thief, respond])
+        _, execution = n8n.run_webhook(stealing, other, {"token": issued["token"]})
+        assert execution.error["httpCode"] == "403"
+        refusals = numbered(admin, f"secret_token:{issued['id']}")
+        assert [one["data"].get("why") for one in refusals] == [
+            None,
+            "secrets.token_spent",
+            "secrets.token_foreign",
+        ]
+        assert refusals[-1]["data"]["execution_id"] == str(execution.id)
+
+    def test_is_set_and_read_by_path(self, n8n, oauth2):
+        path = f"test-{uuid.uuid4()}"
+        where = {"path": f"e2e/{path}", "environment": "default"}
+        hook, setter, respond = webhook_chain(
+            path,
+            oauth2,
+            {
+                "resource": "secret",
+                "operation": "set",
+                **where,
+                "value": "={{ $json.body.value }}",
+                "options": {"cas": 0},
+            },
+        )
+        getter = self.node(path, "Get", oauth2, operation="get", **where)
+        workflow = n8n.ensure_workflow(path, [hook, setter, getter, respond])
+        _, execution = n8n.run_webhook(workflow, path, {"value": SECRET})
+        assert execution.status == "success", execution.error
+        assert "value" not in execution.items("Email Sender")[0]
+        assert execution.items("Get")[0]["value"] == SECRET

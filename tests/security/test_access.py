@@ -227,9 +227,12 @@ async def _things(ground: Ground) -> list[str]:
             found += (await ground.able.prepare(operation.id)).path_parameters.values()
     for operation in ASKED:
         if "cursor" in operation.parameters("query") and not operation.of_platform:
-            listed = (await http.get(operation.template, params={"limit": 1})).json()
+            prepared = await ground.able.prepare(operation.id)
+            path = operation.template.format_map(prepared.path_parameters)
+            listed = (await http.get(path, params={**prepared.query, "limit": 1})).json()
             found += [listed["next_cursor"]] if listed["next_cursor"] else []
-    return list(dict.fromkeys(found))
+    # The number of a version is everybody's, and found in any answer.
+    return list(dict.fromkeys(one for one in found if not one.isdigit()))
 
 
 def _with_each(body: Any, things: list[str]) -> Iterator[tuple[Any, str]]:

@@ -346,7 +346,7 @@ def write_matrix(declared: Mapping[str, Iterable[str]]) -> None:
 def unlimited(settings: Settings) -> Settings:
     """The same, for an application that turns nobody away for asking much."""
     return settings.model_copy(
-        update={name: _wide(getattr(settings, name)) for name in ("gateway", "email")}
+        update={name: _wide(getattr(settings, name)) for name in ("gateway", "email", "secrets")}
     )
 
 

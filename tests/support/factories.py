@@ -126,6 +126,11 @@ def make_suppression(http: httpx.Client, address: str, comment: str = "") -> Jso
     return _made(http.post("/api/v1/suppressions", json={"address": address, "comment": comment}))
 
 
+def make_secret(http: httpx.Client, path: str, value: Json | str, **more: Any) -> Json:
+    """A secret, or its next version; ``more`` are fields of the request."""
+    return _made(http.post("/api/v1/secrets", json={"path": path, "value": value, **more}))
+
+
 def make_email(
     http: httpx.Client, to: str | Sequence[str] = "ada@example.test", **more: Any
 ) -> Json:
@@ -286,6 +291,9 @@ def seed(
         make_api_key(demo, "Nightly report", expires_at="2098-12-31T23:59:59Z")
         make_api_key(demo, "Dashboard wall")
         make_suppression(demo, "Margaret@example.test", "asked on the phone")
+        make_secret(demo, "billing/smtp", {"user": "mailer", "password": "seeded-7c1"})
+        make_secret(demo, "billing/stripe", {"key": "seeded-7c1"}, ttl_seconds=90 * 86_400)
+        make_secret(demo, "warehouse", "seeded-7c1")
         for number in range(4):
             make_email(abroad, "hank@example.test", subject=f"Globex {number}")
         make_emails(demo, emails, lambda number: f"{_NAMES[number % 7]}@example.test")

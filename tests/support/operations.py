@@ -28,6 +28,23 @@ PASSWORD: Final = "correct horse battery staple"
 _ABSENT: Final = object()
 # Bodies that no example can give: what another operation's answer says is worked out here.
 _WORKED_OUT: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
+    "issue_secret_token": (
+        "write_secret",
+        lambda made: {
+            "path": made["path"],
+            "environment": made["environment"],
+            "workflow_id": "w1",
+            "execution_id": "4711",
+        },
+    ),
+    "redeem_secret_token": (
+        "issue_secret_token",
+        lambda made: {
+            "token": made["token"],
+            "workflow_id": made["workflow_id"],
+            "execution_id": made["execution_id"],
+        },
+    ),
     "confirm_totp": ("begin_totp", lambda made: {"code": pyotp.TOTP(made["secret"]).now()}),
 }
 # The same, of an operation on the very thing that the path names.

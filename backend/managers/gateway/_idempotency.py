@@ -69,12 +69,16 @@ class ReplyStore:
                     keyring = await self._security.keyring(platform)
         opened = keyring.open(_place(principal.subject, key), found.sealed_body)
         needed, _, body = opened.partition(b"\n")
+        fingerprint = found.fingerprint
+        if not fingerprint:
+            printed, _, body = body.partition(b"\n")
+            fingerprint = bytes.fromhex(printed.decode())
         for permission in needed.decode().split():
             if permission not in principal.permissions:
                 raise ForbiddenError(
                     f"This needs the permission {permission}", permission=permission
                 )
-        return Reply(found.fingerprint, found.status, dict(found.headers), body)
+        return Reply(fingerprint, found.status, dict(found.headers), body)
 
     async def remember(  # noqa: PLR0917 - the signature the edge's toolkit calls
         self,
@@ -89,7 +93,9 @@ class ReplyStore:
     ) -> bool:
         """Store the answer in the act's own transaction; False when another came first.
 
-        ``needed`` are the permissions that the act asked for; they are sealed with the answer.
+        ``needed`` are the permissions that the act asked for; they are sealed with the answer, and
+        so is the fingerprint. It is a plain hash of the request: of one whose body is a secret that
+        can be guessed, whoever has the database could find out whether they guessed it.
         """
         keyring = await self._security.keyring(tx)
         now = tx.now()
@@ -97,12 +103,14 @@ class ReplyStore:
             "tenant_id": principal.tenant_id,
             "client": principal.subject,
             "key": key,
-            "fingerprint": fingerprint,
+            # Records of earlier releases have theirs here, for as long as they are kept.
+            "fingerprint": b"",
             "status": status,
             "headers": headers,
             "sealed_by": tx.tenant_id,
             "sealed_body": keyring.seal(
-                _place(principal.subject, key), " ".join(sorted(needed)).encode() + b"\n" + body
+                _place(principal.subject, key),
+                b"\n".join((" ".join(sorted(needed)).encode(), fingerprint.hex().encode(), body)),
             ),
             "created_at": now,
             "expires_at": now + self._keep,

@@ -36,6 +36,8 @@ Quota = Literal[
     "jobs_waiting",
     "storage_bytes",
     "members",
+    "secrets",
+    "secret_bytes",
 ]
 Rated = Literal["emails", "requests"]
 """What there are quotas of a day and of a month for."""

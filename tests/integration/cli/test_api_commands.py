@@ -169,6 +169,55 @@ class TestKeys:
         assert key_status(served, made["key"]) == 401
 
 
+class TestSecrets:
+    def test_are_set_from_a_file_and_read(self, logged_in, tmp_path, monkeypatch):
+        file = tmp_path / "smtp.json"
+        file.write_text('{"user": "mailer", "password": "p"}')
+        where = ("billing/smtp", "--environment", "production")
+        assert logged_in.run("secret-set", *where, "--file", str(file)) == "version\t1\n"
+        assert json.loads(logged_in.run("secret-get", *where)) == json.loads(file.read_text())
+        assert logged_in.run("secret-get", *where, "--key", "password") == "p\n"
+        assert "has no key 'other'" in logged_in.fail("secret-get", *where, "--key", "other")
+        monkeypatch.setattr("sys.stdin", io.StringIO("one text\n"))
+        assert logged_in.run("secret-set", *where, "--text", "--cas", "1") == "version\t2\n"
+        assert logged_in.run("secret-get", *where) == "one text\n"
+        assert json.loads(logged_in.run("secret-get", *where, "--version", "1"))["user"] == "mailer"
+        (row,) = rows(logged_in.run("secret-list", "--environment", "production"))
+        assert row[:3] == ["billing/smtp", "2", "live"]
+        assert logged_in.run("secret-list", "--folder", "billing") == ""
+
+    def test_that_are_none_are_refused_and_not_repeated(self, logged_in, tmp_path):
+        file = tmp_path / "value"
+        for content in (b"hunter2", b'{"password": "hunter2"', b'["hunter2"]', b"hunter2\xff"):
+            file.write_bytes(content)
+            said = logged_in.fail("secret-set", "a", "--file", str(file))
+            assert "hunter2" not in said
+        assert "cannot be read" in logged_in.fail("secret-set", "a", "--file", str(tmp_path / "no"))
+        assert logged_in.run("secret-list") == ""
+
+    def test_are_deleted_by_version_and_whole(self, logged_in, tmp_path):
+        file = tmp_path / "value"
+        file.write_text("x")
+        for _ in range(2):
+            logged_in.run("secret-set", "a/b", "--file", str(file), "--text")
+        logged_in.run("secret-delete", "a/b", "--version", "2")
+        assert "cannot be read any more" in logged_in.fail("secret-get", "a/b")
+        logged_in.run("secret-undelete", "a/b", "--version", "2")
+        assert logged_in.run("secret-get", "a/b") == "x\n"
+        logged_in.run("secret-delete", "a/b", "--version", "1", "--destroy")
+        assert "cannot be read" in logged_in.fail("secret-get", "a/b", "--version", "1")
+        logged_in.run("secret-delete", "a/b")
+        assert logged_in.run("secret-list") == ""
+        assert "there is no secret a/b" in logged_in.fail("secret-delete", "a/b")
+
+    def test_are_given_to_an_execution_by_a_token(self, logged_in, tmp_path):
+        file = tmp_path / "value"
+        file.write_text("x")
+        logged_in.run("secret-set", "a", "--file", str(file), "--text")
+        made = dict(rows(logged_in.run("secret-token", "a", "--workflow", "w1")))
+        assert made["token"].startswith("es_once_")
+
+
 class TestEmailSettings:
     def test_are_tested_and_every_step_is_told(self, logged_in, tmp_path, capsys):
         settings = {"from_address": "billing@acme.example", "smtp": {"host": "nobody.invalid"}}

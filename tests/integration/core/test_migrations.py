@@ -22,6 +22,7 @@ from backend.managers.gateway import models as gateway
 from backend.managers.identity import models as identity
 from backend.managers.metrics import models as metrics
 from backend.managers.orchestrator import models as orchestrator
+from backend.managers.secrets import models as secret_models
 from backend.managers.security import models as security
 from backend.managers.tenant import models as tenant
 from backend.migrations import runner
@@ -38,6 +39,7 @@ MODELS = (
     identity,
     metrics,
     orchestrator,
+    secret_models,
     security,
     tenant,
 )
@@ -94,6 +96,9 @@ ACROSS_TENANTS = {
     "ix_metric_rollups_window_at": "a sweep",
     "ix_security_keys_delete_at": "a sweep",
     "ix_security_keys_rotates_at": "a tick: which keys of all tenants have come of age?",
+    "ix_secret_tokens_expires_at": "a sweep",
+    "ix_secret_tokens_unused": "a gauge: how many can be used?",
+    "ix_secret_versions_due": "a tick: which values of all tenants come to their end?",
     "ix_signals_at": "every process, of whatever tenant it is told",
     "ix_identity_providers_id": "a log-in that comes back: from whose provider?",
     "uq_api_keys_key_hash": "a key: whose is it?",

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pyotp
@@ -61,6 +62,9 @@ GROWING = frozenset(
         "idempotency_records",
         "jobs",
         "metric_rollups",
+        "secret_items",
+        "secret_tokens",
+        "secret_versions",
     }
 )
 # Errands walk these from one end to the other: they hold what is open, and no more.
@@ -186,6 +190,12 @@ async def crowd(house: House, caller: TenantClient) -> None:
                 model = mapper.class_
                 if model.__tablename__ == "email_suppressions":
                     rows = [suppression(tenant_id, number, now) for number in numbers]
+                elif model.__tablename__ == "secret_items":
+                    rows = [secret(tenant_id, number, now) for number in numbers]
+                elif model.__tablename__ == "secret_versions":
+                    rows = [secret_version(tenant_id, number, now) for number in numbers]
+                elif model.__tablename__ == "secret_tokens":
+                    rows = [secret_token(tenant_id, number, now) for number in numbers]
                 elif model.__tablename__ == "idempotency_records":
                     rows = [answer(tenant_id, number, now) for number in fewer]
                 elif model.__tablename__ == "metric_rollups":
@@ -207,6 +217,62 @@ def suppression(tenant_id: str, number: int, now: datetime) -> dict[str, Any]:
         "created_at": now,
         "created_by": "test",
         "expires_at": now + timedelta(days=9) if number % 2 else None,
+    }
+
+
+def secret(tenant_id: str, number: int, now: datetime) -> dict[str, Any]:
+    return {
+        "tenant_id": tenant_id,
+        "id": str(UUID(int=number)),
+        "environment": "default",
+        "path": f"folder-{number % 100}/secret-{number}",
+        "description": "",
+        "labels": {},
+        "newest": 1,
+        "max_versions": 10,
+        "cas_required": False,
+        "ttl_seconds": None,
+        "remind_seconds": 0,
+        "revision": uuid7(),
+        "created_by": "test",
+        "created_at": now,
+        "updated_at": now,
+    }
+
+
+def secret_version(tenant_id: str, number: int, now: datetime) -> dict[str, Any]:
+    ends = now + timedelta(days=9) if number % 2 else None
+    return {
+        "tenant_id": tenant_id,
+        "id": uuid7(),
+        "secret_id": str(UUID(int=number)),
+        "version": 1,
+        "sealed": b"noise",
+        "size_bytes": 5,
+        "created_by": "test",
+        "created_at": now,
+        "expires_at": ends,
+        "deleted_at": None,
+        "destroyed_at": None,
+        "due_at": ends,
+    }
+
+
+def secret_token(tenant_id: str, number: int, now: datetime) -> dict[str, Any]:
+    return {
+        "tenant_id": tenant_id,
+        "id": uuid7(),
+        "digest": number.to_bytes(32),
+        "secret_id": str(UUID(int=number)),
+        "version": None,
+        "workflow_id": "w1",
+        "execution_id": str(number),
+        "issuer_role": "owner",
+        "created_by": "test",
+        "created_at": now,
+        "expires_at": now + timedelta(hours=1),
+        "used_at": now,
+        "used_version": 1,
     }
 
 
@@ -326,6 +392,7 @@ async def use_everything(house: House, ada: TenantClient) -> None:
     await keep_people(house, ada)
     await keep_providers(house, ada, admin)
     await keep_limits(house, ada, admin)
+    await keep_secrets(house, ada)
     await keep_the_platform(house, ada, admin)
 
 
@@ -614,6 +681,50 @@ async def keep_limits(house: House, ada: TenantClient, admin: TenantClient) -> N
         assert gone.status_code == 204, gone.text
 
 
+async def keep_secrets(house: House, ada: TenantClient) -> None:
+    of, folder = "/api/v1/secrets", {"folder": "folder-7", "role": "operator", "access": "read"}
+    opened = (await house.ask(ada, f"POST {of}/grants", json=folder)).json()
+    # Some of which the lists then leave out.
+    await house.ask(ada, f"GET {of}", params={"limit": 10, "folder": "folder-7"})
+    await house.ask(ada, f"GET {of}/grants")
+    await house.ask(ada, f"DELETE {of}/grants/{{grant_id}}", path={"grant_id": opened["id"]})
+    await house.ask(ada, f"POST {of}", json={"path": "plans/host", "value": "h"})
+    body = {"path": "plans/dsn", "value": {"url": "${secret:plans/host}"}, "ttl_seconds": 3600}
+    await house.ask(ada, f"POST {of}", json=body)
+    made = (await house.ask(ada, f"POST {of}", json=body)).json()
+    which = {"secret_id": made["secret_id"]}
+    one = {**which, "version": "1"}
+    done = [
+        await house.ask(ada, f"GET {of}/by-path/value", params={"path": "plans/dsn", "version": 1}),
+        await house.ask(ada, f"GET {of}/{{secret_id}}", path=which),
+        await house.ask(ada, f"PUT {of}/{{secret_id}}", path=which, json={"max_versions": 5}),
+        await house.ask(ada, f"GET {of}/{{secret_id}}/versions", path=which),
+        await house.ask(
+            ada, f"POST {of}/{{secret_id}}/patch", path=which, json={"value": {"k": "v"}}
+        ),
+        await house.ask(
+            ada,
+            f"GET {of}/{{secret_id}}/difference",
+            path=which,
+            params={"from_version": 1, "to_version": 2},
+        ),
+        await house.ask(ada, f"DELETE {of}/{{secret_id}}/versions/{{version}}", path=one),
+        await house.ask(ada, f"POST {of}/{{secret_id}}/versions/{{version}}/undelete", path=one),
+        await house.ask(ada, f"POST {of}/{{secret_id}}/versions/{{version}}/destroy", path=one),
+    ]
+    assert [answer.status_code for answer in done] == [200, 200, 200, 200, 201, 200, 200, 200, 200]
+    execution = {"workflow_id": "w1", "execution_id": "1"}
+    asked = {"path": "plans/dsn", **execution}
+    token = (await house.ask(ada, f"POST {of}/tokens", json=asked)).json()
+    given = {"token": token["token"], **execution}
+    assert (await house.ask(ada, f"POST {of}/tokens/redeem", json=given)).status_code == 200
+    for query in ({}, which):
+        await house.ask(ada, f"GET {of}/tokens", params={"limit": 10, **query})
+    await house.ask(ada, f"DELETE {of}/tokens/{{token_id}}", path={"token_id": token["id"]})
+    gone = await house.ask(ada, f"DELETE {of}/{{secret_id}}", path=which)
+    assert gone.status_code == 204, gone.text
+
+
 async def keep_the_platform(house: House, ada: TenantClient, admin: TenantClient) -> None:
     slug = {"slug": "initech", "name": "Initech", "owner_email": "grace@example.test"}
     await house.ask(admin, "POST /api/v1/platform/tenants", json=slug)
@@ -778,6 +889,14 @@ LISTS: dict[str, list[dict[str, str]]] = {
     "GET /api/v1/clients": [{}],
     "GET /api/v1/api-keys": [{}],
     "GET /api/v1/limits": [{}],
+    "GET /api/v1/secrets": [
+        {},
+        {"folder": "folder-77"},
+        {"path": "folder-77/secret-77"},
+        {"path": "folder-7*"},
+        {"environment": "nowhere"},
+    ],
+    "GET /api/v1/secrets/tokens": [{}],
     "GET /api/v1/access-reviews": [{}],
     "GET /api/v1/members": [{}],
     "GET /api/v1/platform/limits": [{}, {"tenant_id": NO_TENANT}],

@@ -34,6 +34,7 @@ from backend.managers.security import (
 )
 from backend.managers.security.models import DataKey, RewrapRow
 from backend.rooms import HOUSE
+from tests.support.trail import audit_row
 
 ROOT = bytes(range(32))
 SETTINGS = SecuritySettings(rewrap_rows_per_second=1e9)

@@ -129,18 +129,21 @@ async function lookUp(
 
 export interface Ask extends Declaration {
 	route: `GET ${string}`;
+	/** Each is a query parameter, too; the editor shows them as they are. */
+	fields?: INodeProperties[];
 	/** Each is a query parameter; the editor offers them as one collection. */
 	filters?: INodeProperties[];
 }
 
 /** One look at something that there is one of; it comes out as the API answers. */
-export function ask({ filters = [], ...declared }: Ask): Operation {
+export function ask({ fields = [], filters = [], ...declared }: Ask): Operation {
 	return {
 		...declared,
-		query: wireNames(filters),
-		fields: filters.length > 0 ? collectionOf(filters) : [],
+		query: wireNames([...fields, ...filters]),
+		fields: [...fields, ...collectionOf(filters)],
 		async execute(context, item, api) {
-			const query = readFilters(context, item, filters);
+			const own = toWire(context, item, fields, readFields(context, item, fields));
+			const query = { ...own, ...readFilters(context, item, filters) };
 			return [await api.object({ route: declared.route, query })];
 		},
 	};
@@ -335,6 +338,8 @@ export interface Send extends Declaration, Partial<Named> {
 	fields: INodeProperties[];
 	/** Names of fields that only steer the node. */
 	unsent?: string[];
+	/** By property of the body, what n8n itself says of the run: no field that a builder could fill in otherwise. */
+	told?: Record<string, (context: IExecuteFunctions, item: number) => string>;
 	/** By field name, the field whose list this one's list is put behind. */
 	joined?: Record<string, string>;
 	/** By field name, where its type does not say what is sent, of fields that are not sent, too. */
@@ -380,6 +385,7 @@ export function send({
 	id,
 	placeholder,
 	unsent = [],
+	told = {},
 	joined = {},
 	convert = {},
 	refuse: refuseBody = () => undefined,
@@ -406,6 +412,7 @@ export function send({
 			if (lists.length > 0) given[into] = lists.flat();
 		}
 		const body = toWire(context, item, sent, given, Object.keys(conversions));
+		for (const [property, tell] of Object.entries(told)) body[property] = tell(context, item);
 		const refusal = refuseBody(body);
 		if (refusal) throw new NodeOperationError(context.getNode(), refusal, { itemIndex: item });
 		const params = Object.assign({}, ...path.map((field) => paramsOf(field, context, item)));
@@ -511,7 +518,7 @@ export function send({
 	return {
 		...declared,
 		fields: [...path, ...declared.fields],
-		body: wireNames(sent),
+		body: [...wireNames(sent), ...Object.keys(told)],
 		executeAll,
 	};
 }

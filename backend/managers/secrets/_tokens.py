@@ -1,0 +1,237 @@
+"""Execution-bound reads: a token gives one execution of one workflow one secret, once.
+
+Whoever may read a secret makes the token; whoever runs the workflow needs no right on the secret
+at all. That takes the place of credentials that travel in the data of a workflow, which n8n keeps
+with every execution: what is kept is a token that is worth nothing any more.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from typing import Any, Final, Protocol
+
+import sqlalchemy as sa
+
+from backend.core.database import ReadTx, Tx
+from backend.core.errors import AppError
+from backend.core.ids import uuid7
+from backend.core.paging import newest
+from backend.kit import credentials
+from backend.managers.secrets._values import Revealed, Token
+from backend.managers.secrets.errors import (
+    SecretTokenForeignError,
+    SecretTokenNotFoundError,
+    SecretTokenSpentError,
+)
+from backend.managers.secrets.models import TokenRow
+
+_TAG: Final = "once"
+_SWEPT: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Redemption:
+    """What became of a token: the value, or why there is none, which is recorded as well."""
+
+    revealed: Revealed | None
+    refusal: AppError | None = None
+
+
+class Opening(Protocol):
+    """The manager's reading, as the tokens need it."""
+
+    async def find_readable(
+        self, tx: Tx, *, path: str, environment: str, role: str | None, version: int | None
+    ) -> str:
+        """The id of a secret whose version the role can read now."""
+
+    async def reveal(
+        self, tx: Tx, secret_id: str, *, role: str | None, version: int | None, **said: str
+    ) -> Revealed:
+        """A version's value; the trail says of the read what is ``said``."""
+
+
+class Tokens:
+    """Makes and takes them; of a token itself the database has a hash."""
+
+    def __init__(self, secrets: Opening, *, keep_seconds: int) -> None:
+        self._secrets = secrets
+        self._keep = timedelta(seconds=keep_seconds)
+
+    async def issue(
+        self,
+        tx: Tx,
+        *,
+        path: str,
+        environment: str,
+        role: str | None,
+        workflow_id: str,
+        execution_id: str | None,
+        ttl_seconds: int,
+        version: int | None = None,
+    ) -> tuple[Token, str]:
+        """Make a token; returns it with the token itself, which is kept nowhere.
+
+        Args:
+            tx: The act's.
+            path: Of the secret.
+            environment: Of the secret.
+            role: The issuer's. What is closed to it by then is not read by the token either.
+            workflow_id: As n8n calls it.
+            execution_id: As n8n calls it; None: whichever execution of the workflow comes first.
+            ttl_seconds: How long it can be used, 1 to 3600.
+            version: Which; None: the newest at that time.
+
+        Raises:
+            FolderClosedError: The secret lies in a folder that is closed to the role.
+            SecretNotFoundError: There is no such secret.
+            SecretVersionNotFoundError: It has no such version.
+            SecretVersionGoneError: That version cannot be read any more.
+        """
+        secret_id = await self._secrets.find_readable(
+            tx, path=path, environment=environment, role=role, version=version
+        )
+        token = credentials.mint(_TAG)
+        row = TokenRow(
+            tenant_id=tx.tenant_id,
+            id=uuid7(),
+            digest=credentials.digest_of(token),
+            secret_id=secret_id,
+            version=version,
+            workflow_id=workflow_id,
+            execution_id=execution_id,
+            issuer_role=role,
+            created_by=tx.scope.actor,
+            created_at=tx.now(),
+            expires_at=tx.now() + timedelta(seconds=ttl_seconds),
+            used_at=None,
+            used_version=None,
+        )
+        tx.session.add(row)
+        told: dict[str, Any] = {
+            "secret_id": secret_id,
+            "path": path,
+            "environment": environment,
+            **_bound(row),
+        }
+        tx.audit("secret_token.issued", f"secret_token:{row.id}", **told)
+        tx.emit("secret_token.issued", f"secret_token:{row.id}", **told)
+        return _value(row), token
+
+    async def list(
+        self,
+        tx: ReadTx,
+        *,
+        limit: int,
+        before_id: str | None = None,
+        secret_id: str | None = None,
+    ) -> Sequence[Token]:
+        """The tenant's tokens, or a secret's, newest first, one more than ``limit``."""
+        query = sa.select(TokenRow).where(TokenRow.tenant_id == tx.tenant_id)
+        if secret_id is not None:
+            query = query.where(TokenRow.secret_id == secret_id)
+        rows = await tx.scalars(newest(query, TokenRow.id, limit, before_id))
+        return [_value(row) for row in rows]
+
+    async def revoke(self, tx: Tx, token_id: str) -> None:
+        """Forget a token: it is refused from now on.
+
+        Raises:
+            SecretTokenNotFoundError: No such token in this tenant.
+        """
+        row = await self._locked(tx, TokenRow.id == token_id)
+        await tx.session.delete(row)
+        tx.audit("secret_token.revoked", f"secret_token:{row.id}", secret_id=row.secret_id)
+        tx.emit("secret_token.revoked", f"secret_token:{row.id}", secret_id=row.secret_id)
+
+    async def redeem(
+        self, tx: Tx, *, token: str, workflow_id: str, execution_id: str
+    ) -> Redemption:
+        """Give the token's secret to the execution it is for, once.
+
+        Of several at once one is given it. A refusal is returned and not raised, so that its record
+        commits. When the secret itself cannot be read the token is left as it was.
+
+        Returns:
+            The value; or a SecretTokenForeignError for another workflow or execution; or a
+            SecretTokenSpentError when it was used or is over.
+
+        Raises:
+            SecretTokenNotFoundError: No such token in this tenant.
+            FolderClosedError: The folder was closed since to the role that made it.
+            SecretNotFoundError: The secret is gone.
+            SecretVersionNotFoundError: The version is gone.
+            SecretVersionGoneError: The version cannot be read any more.
+            ReferenceBrokenError, SecretTooLargeError: A reference cannot be resolved.
+        """
+        if not credentials.is_well_formed(token):
+            raise SecretTokenNotFoundError
+        row = await self._locked(tx, TokenRow.digest == credentials.digest_of(token))
+        refusal = self._refusal(tx, row, workflow_id, execution_id)
+        if refusal is not None:
+            told = {
+                "secret_id": row.secret_id,
+                "workflow_id": workflow_id,
+                "execution_id": execution_id,
+                "why": refusal.code,
+            }
+            tx.audit("secret_token.refused", f"secret_token:{row.id}", **told)
+            tx.emit("secret_token.refused", f"secret_token:{row.id}", **told)
+            return Redemption(None, refusal)
+        revealed = await self._secrets.reveal(
+            tx,
+            row.secret_id,
+            role=row.issuer_role,
+            version=row.version,
+            workflow_id=workflow_id,
+            execution_id=execution_id,
+            token=row.id,
+        )
+        row.execution_id = execution_id
+        row.used_at, row.used_version = tx.now(), revealed.version
+        return Redemption(revealed)
+
+    async def sweep(self, tx: Tx) -> int:
+        """Forget up to 1000 tokens that are over for a day (settings); returns how many."""
+        return await tx.delete_some(
+            TokenRow, TokenRow.expires_at <= tx.now() - self._keep, limit=_SWEPT
+        )
+
+    async def count_open(self, tx: ReadTx) -> Mapping[str, int]:
+        """Tokens that can be used now, of all tenants. Needs a system errand."""
+        query = sa.select(sa.func.count(TokenRow.id)).where(
+            TokenRow.used_at.is_(None), TokenRow.expires_at > tx.now()
+        )
+        return {"": int(await tx.scalar(query))}
+
+    @staticmethod
+    def _refusal(tx: Tx, row: TokenRow, workflow_id: str, execution_id: str) -> AppError | None:
+        # Whom it is for first: a stranger does not learn whether it was used.
+        if row.workflow_id != workflow_id or row.execution_id not in {None, execution_id}:
+            return SecretTokenForeignError()
+        if row.used_at is not None:
+            return SecretTokenSpentError("It was used", used_at=row.used_at.isoformat())
+        if row.expires_at <= tx.now():
+            return SecretTokenSpentError("Its time is over")
+        return None
+
+    async def _locked(self, tx: Tx, which: sa.ColumnElement[bool]) -> TokenRow:
+        row: TokenRow | None = await tx.scalar(
+            sa.select(TokenRow).where(TokenRow.tenant_id == tx.tenant_id, which).with_for_update()
+        )
+        if row is None:
+            raise SecretTokenNotFoundError
+        return row
+
+
+def _bound(row: TokenRow) -> dict[str, Any]:
+    return {
+        "workflow_id": row.workflow_id,
+        "execution_id": row.execution_id,
+        "version": row.version,
+        "expires_at": row.expires_at.isoformat(),
+    }
+
+
+def _value(row: TokenRow) -> Token:
+    return Token(**{one.name: getattr(row, one.name) for one in fields(Token)})

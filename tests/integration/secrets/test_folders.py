@@ -1,0 +1,187 @@
+"""Folders: closed to every role that has no grant, once there is one."""
+
+from typing import Any
+
+from tests.integration.secrets.conftest import (
+    GRANTS,
+    SECRETS,
+    events,
+    read,
+    refused,
+    value_of,
+    write,
+)
+from tests.support.platform import App, TenantClient
+
+
+async def grant(caller: TenantClient, folder: str, role: str, access: str, **more: Any) -> str:
+    body = {"folder": folder, "role": role, "access": access, **more}
+    answer = await caller.http.post(GRANTS, json=body)
+    assert answer.is_success, answer.text
+    return str(answer.json()["id"])
+
+
+class TestGrants:
+    async def test_close_a_folder_to_all_others(self, app: App) -> None:
+        ada = await app.caller("owner")
+        admin = await app.caller("admin", ada.tenant)
+        flow = await app.caller("workflow", ada.tenant)
+        made = await write(ada, "f/a", "one")
+        await write(ada, "free", "two")
+        assert await value_of(flow, "f/a") == "one"
+        await grant(ada, "f", "owner", "write")
+        await grant(ada, "f", "workflow", "read")
+        assert await value_of(flow, "f/a") == "one"
+        body = {"path": "f/a", "value": "three"}
+        assert refused(await flow.http.post(SECRETS, json=body)) == (403, "secrets.folder_closed")
+        url = f"{SECRETS}/{made['secret_id']}"
+        difference = f"{url}/difference?from_version=1&to_version=1"
+        for answer in (
+            await read(admin, "f/a"),
+            # Closed, whether or not there is anything.
+            await read(admin, "f/nothing"),
+            await admin.http.post(SECRETS, json=body),
+            await admin.http.get(url),
+            await admin.http.get(f"{url}/versions"),
+            await admin.http.get(difference),
+            await admin.http.put(url, json={}),
+            await admin.http.post(f"{url}/patch", json={"value": {"k": "v"}}),
+            await admin.http.delete(f"{url}/versions/1"),
+            await admin.http.post(f"{url}/versions/1/undelete"),
+            await admin.http.post(f"{url}/versions/1/destroy"),
+            await admin.http.delete(url),
+        ):
+            assert refused(answer) == (403, "secrets.folder_closed"), answer.request.url
+        assert await self.listed(admin) == ["free"]
+        assert await self.listed(flow) == ["f/a", "free"]
+        assert (await write(ada, "f/a", "four"))["version"] == 2
+
+    async def test_of_the_deepest_folder_decide(self, app: App) -> None:
+        ada = await app.caller("owner")
+        admin = await app.caller("admin", ada.tenant)
+        for path in ("f/a", "f/open/b", "f/open/shut/c", "f_other/d"):
+            await write(ada, path, "v")
+        await grant(ada, "f", "owner", "write")
+        await grant(ada, "f/open", "admin", "read")
+        await grant(ada, "f/open/shut", "owner", "read")
+        assert await self.listed(admin) == ["f/open/b", "f_other/d"]
+        assert await self.listed(ada) == ["f/a", "f/open/shut/c", "f_other/d"]
+        assert refused(await read(admin, "f/open/shut/c")) == (403, "secrets.folder_closed")
+        assert refused(await read(ada, "f/open/b")) == (403, "secrets.folder_closed")
+
+    async def test_hold_in_their_environment(self, app: App) -> None:
+        ada = await app.caller("owner")
+        admin = await app.caller("admin", ada.tenant)
+        for environment in ("production", "staging"):
+            await write(ada, "f/a", environment, environment=environment)
+        made = await grant(ada, "f", "owner", "write", environment="production")
+        closed = await read(admin, "f/a", environment="production")
+        assert refused(closed) == (403, "secrets.folder_closed")
+        assert closed.json()["folder"] == "f"
+        assert await value_of(admin, "f/a", environment="staging") == "staging"
+        assert (await ada.http.delete(f"{GRANTS}/{made}")).status_code == 204
+        assert await value_of(admin, "f/a", environment="production") == "production"
+
+    async def test_are_one_for_a_role_and_a_folder(self, app: App) -> None:
+        ada = await app.caller("owner")
+        first = await grant(ada, "f", "owner", "read")
+        assert await grant(ada, "f", "owner", "write") == first
+        (listed,) = (await ada.http.get(GRANTS)).json()["items"]
+        assert (listed["id"], listed["access"]) == (first, "write")
+        assert refused(await ada.http.delete(f"{GRANTS}/{listed['id'][:-4]}0000")) == (
+            404,
+            "secrets.grant_not_found",
+        )
+        unknown = {"folder": "f", "role": "nobody", "access": "read"}
+        assert (await ada.http.post(GRANTS, json=unknown)).json()["code"] == "tenant.role_unknown"
+        kinds = [event.kind for event in await events(app, ada, "secret_grant")]
+        assert kinds == ["secret_grant.added"] * 2
+
+    async def test_keep_a_role_from_being_deleted(self, app: App) -> None:
+        ada = await app.caller("owner")
+        role = {"permissions": ["secret:list", "secret:read"]}
+        assert (await ada.http.put("/api/v1/roles/vaulter", json=role)).is_success
+        made = await grant(ada, "f", "vaulter", "read")
+        held = await ada.http.delete("/api/v1/roles/vaulter")
+        assert held.status_code == 409, held.text
+        await ada.http.delete(f"{GRANTS}/{made}")
+        assert (await ada.http.delete("/api/v1/roles/vaulter")).status_code == 204
+
+    @staticmethod
+    async def listed(caller: TenantClient) -> list[str]:
+        answer = await caller.http.get(SECRETS)
+        return [one["path"] for one in answer.json()["items"]]
+
+
+class TestReferences:
+    async def test_are_replaced_and_recorded(self, app: App) -> None:
+        ada = await app.caller()
+        await write(ada, "db/main", {"user": "u", "password": "p"})
+        await write(ada, "host", "db.example.test")
+        value = {
+            "url": "pg://${secret:db/main#user}:${secret:db/main#password}@${secret:host}/x",
+            "plain": "$${secret:host}",
+        }
+        made = await write(ada, "app/dsn", value)
+        answer = (await read(ada, "app/dsn")).json()
+        assert answer["value"] == {"url": "pg://u:p@db.example.test/x", "plain": "${secret:host}"}
+        assert answer["references"] == ["db/main@1", "host@1"]
+        assert await value_of(ada, "app/dsn", references="keep") == value
+        entries = await ada.audit(app.platform, "secret.value_read")
+        referred = {one.data["path"] for one in entries if "referred_by" in one.data}
+        assert referred == {"db/main", "host"}
+        assert {one.data.get("referred_by") for one in entries} == {made["secret_id"], None}
+
+    async def test_that_lead_nowhere_are_named(self, app: App) -> None:
+        ada = await app.caller()
+        await write(
+            ada, "x/a", {"k": "${secret:x/b#k}", "own": "${secret:x/a#other}", "other": "1"}
+        )
+        for text, said in (
+            ("${secret:nothing}", "nothing leads to nothing"),
+            ("${secret:x/a}", "x/a leads to nothing"),
+            ("${secret:x/a#none}", "x/a#none leads to nothing"),
+            ("${secret:x/a#k}", "x/b#k leads to nothing"),
+        ):
+            await write(ada, "r", text)
+            answer = await read(ada, "r")
+            assert refused(answer) == (409, "secrets.reference_broken")
+            assert said in answer.json()["detail"]
+        await write(ada, "r", "${secret:x/a#own}")
+        assert await value_of(ada, "r") == "1"
+
+    async def test_do_not_go_in_circles_or_too_deep(self, app: App) -> None:
+        ada = await app.caller()
+        await write(ada, "a", "${secret:b}")
+        await write(ada, "b", "${secret:a}")
+        answer = await read(ada, "a")
+        assert refused(answer) == (409, "secrets.reference_broken")
+        assert answer.json()["detail"] == "A circle: a -> b -> a"
+        await write(ada, "n0", "end")
+        for number in range(1, 10):
+            await write(ada, f"n{number}", f"${{secret:n{number - 1}}}")
+        assert await value_of(ada, "n8") == "end"
+        answer = await read(ada, "n9")
+        assert refused(answer) == (409, "secrets.reference_broken")
+        assert "more than 8 deep" in answer.json()["detail"]
+
+    async def test_do_not_make_much_of_little(self, app: App) -> None:
+        ada = await app.caller()
+        await write(ada, "n0", "x" * 1000)
+        for number in range(1, 8):
+            await write(ada, f"n{number}", f"${{secret:n{number - 1}}}" * 10)
+        assert refused(await read(ada, "n7")) == (413, "secrets.too_large")
+        await write(ada, "many", " ".join(f"${{secret:m{number}}}" for number in range(64)))
+        answer = await read(ada, "many")
+        assert refused(answer) == (409, "secrets.reference_broken")
+        assert "64 secrets" in answer.json()["detail"]
+
+    async def test_open_no_closed_folder(self, app: App) -> None:
+        ada = await app.caller("owner")
+        flow = await app.caller("workflow", ada.tenant)
+        await write(ada, "f/a", "one")
+        await write(flow, "mine", "${secret:f/a}")
+        assert await value_of(flow, "mine") == "one"
+        await grant(ada, "f", "owner", "read")
+        assert refused(await read(flow, "mine")) == (403, "secrets.folder_closed")
+        assert await value_of(ada, "mine") == "one"
