@@ -210,7 +210,7 @@ def compose(
     database.signals.subscribe(TENANT_GONE, tenants.leave)
     database.signals.subscribe(TENANT_GONE, metrics.leave)
     jobs = hold(OrchestratorManager(settings=settings.orchestrator, quotas=tenants.quotas))
-    audit = hold(AuditManager(maker, security.audit_signing_seed, jobs, outbound, settings.audit))
+    audit = hold(AuditManager(maker, security, jobs, outbound, settings.audit))
     monitoring = hold(MonitoringManager())
     emails = hold(
         EmailManager(security, jobs, settings.email, outbound, turns, quotas=tenants.quotas)

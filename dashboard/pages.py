@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from typing import Any, Final, Generic, Literal, TypeVar
 
 import msgspec
@@ -24,6 +24,9 @@ from dashboard.widgets import confirm, export, markup, paging, problems, table
 _T = TypeVar("_T", bound=msgspec.Struct)
 _END_OF_DAY: Final = time(23, 59, 59)
 _EDITED: Final = 320
+_GROUP: Final = "~group"
+_TIMES: Final = "\u2002\u00d7\u2009"
+_CHOSEN: Final = "Choose days"
 
 
 # --- what a page says -----------------------------------------------------------------------
@@ -91,6 +94,23 @@ class Words:
     example: str
     width: int = 240
     addresses: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """A filter by time, in whole days of whoever looks; two query parameters of the API.
+
+    Whole days, so that one look and the next ask for the same: pages are of one list.
+
+    Attributes:
+        label: What stands above it.
+        after: The parameter for the first moment that counts.
+        before: The one for the first that does not any more.
+    """
+
+    label: str
+    after: str = "created_after"
+    before: str = "created_before"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,6 +298,10 @@ class ListPage(Generic[_T]):
             columns and the facts.
         filters: What the API can filter by. Without any the page on show is searched, and is as
             long as the API allows: these lists are short, and one page is mostly all.
+        between: Draws what stands between the filters and the list, by what they are set to.
+        group: Names what neighbours in the list have in common: a heading above them, which folds.
+        alike: Says what makes neighbours alike, which are then shown as one row: the newest, with
+            their number behind its heading. A switch beside the filters shows each.
         id: The field by which one thing is found again, in the address too.
         name: Names one thing; by default its ``name``.
         notice: Draws what must be known before the list, if anything.
@@ -289,7 +313,6 @@ class ListPage(Generic[_T]):
         bulk: What can be done with all that the filters leave.
         below: Draws the rest of an opened row.
         detail: Draws one thing by its id in a view of its own, instead of a card above the list.
-        group: What rows that follow each other have in common: a heading that folds them.
         shown: The heading above what is shown once, ``{0}`` being the thing's name, and what is
             said of it.
     """
@@ -305,7 +328,10 @@ class ListPage(Generic[_T]):
     facts: Sequence[Column] = ()
     export: Sequence[str] = ()
     write: str = ""
-    filters: Sequence[Choice | Words] = ()
+    filters: Sequence[Choice | Words | Days] = ()
+    between: Callable[[Mapping[str, Any]], None] | None = None
+    group: Callable[[_T], str] | None = None
+    alike: Callable[[_T], object] | None = None
     id: str = "id"
     name: Callable[[Any], str] = lambda item: str(item.name)
     notice: Callable[[], None] | None = None
@@ -317,7 +343,6 @@ class ListPage(Generic[_T]):
     bulk: Bulk | None = None
     below: Callable[[_T], None] | None = None
     detail: Callable[[str], None] | None = None
-    group: Callable[[Any], str] | None = None
     shown: tuple[str, str] = (
         "Credentials of {0}",
         "Shown this once. Copy what you need now, to where it will be used.",
@@ -413,28 +438,12 @@ def draw_list(page: ListPage[_T]) -> None:
     def fetch(**query: Any) -> client.Page[_T]:
         return page.fetch(session.api, **query)
 
-    wanted: dict[str, str | None] = {}
-    words = ""
-    with st.container(horizontal=True, vertical_alignment="bottom", key=f"filters-{page.key}"):
-        for one in page.filters:
-            wanted[one.name] = _filter(page.key, one)
-        if not page.filters:
-            words = _search(page.key)
-        # Together at the row's end: what takes the list away, and what brings one.
-        with st.container(horizontal=True, width="content"):
-            export.button(
-                page.key,
-                lambda cursor: _searched(
-                    page, fetch(**wanted, cursor=cursor, limit=client.EXPORT_LIMIT), words
-                ),
-                page.export,
-                filters=(*wanted.values(), words),
-            )
-            if page.upload and session.can(page.write):
-                _upload(session, page.key, page.upload)
+    wanted, words, merged = _draw_filters(session, page, fetch)
     if page.bulk and session.can(page.write) and page.bulk.offered(wanted):
         _bulk(session, page.key, page.bulk, wanted)
-    here = paging.place(f"{page.key}-place", *wanted.values())
+    if page.between:
+        page.between(wanted)
+    here = paging.place(f"{page.key}-place", *_told(wanted))
     limit = client.PAGE_LIMIT if page.filters else client.EXPORT_LIMIT
     with problems.guard():
         found = fetch(**wanted, cursor=here.cursor, limit=limit)
@@ -445,9 +454,9 @@ def draw_list(page: ListPage[_T]) -> None:
                 page.key,
                 page.title,
                 [table.Column(one.name, one.label, _look(one)) for one in page.columns],
-                [_row(page, item) for item in shown],
+                _rows(page, shown, merged=merged),
                 opens=True,
-                group="group" if page.group else "",
+                group=_GROUP if page.group else "",
             )
             if not page.detail:
                 _keep_open(session, page, shown, opened, above)
@@ -458,6 +467,38 @@ def draw_list(page: ListPage[_T]) -> None:
             _say_nothing(page, filtered=any(wanted.values()), searched=bool(found.items))
         if shown or here.cursor or found.next_cursor:
             paging.buttons(page.key, here, found.next_cursor, len(shown))
+
+
+def _draw_filters(
+    session: state.Session, page: ListPage[_T], fetch: Callable[..., client.Page[_T]]
+) -> tuple[dict[str, Any], str, bool]:
+    """Return what the filters say, the words of a search, and whether the alike are merged."""
+    wanted: dict[str, Any] = {}
+    words = ""
+    merged = False
+    with st.container(horizontal=True, vertical_alignment="bottom", key=f"filters-{page.key}"):
+        for one in page.filters:
+            if isinstance(one, Days):
+                wanted |= _days(page.key, one)
+            else:
+                wanted[one.name] = _filter(page.key, one)
+        if not page.filters:
+            words = _search(page.key)
+        if page.alike:
+            merged = _merges(page.key)
+        # Together at the row's end: what takes the list away, and what brings one.
+        with st.container(horizontal=True, width="content"):
+            export.button(
+                page.key,
+                lambda cursor: _searched(
+                    page, fetch(**wanted, cursor=cursor, limit=client.EXPORT_LIMIT), words
+                ),
+                page.export,
+                filters=(*_told(wanted), words),
+            )
+            if page.upload and session.can(page.write):
+                _upload(session, page.key, page.upload)
+    return wanted, words, merged
 
 
 def remember(widget: str) -> None:
@@ -482,7 +523,32 @@ def _look(column: Column) -> table.Kind:
 
 def _row(page: ListPage[_T], item: _T) -> dict[str, str]:
     row = {column.name: column.written(item) for column in page.columns}
-    return {**row, "id": _id(page, item), **({"group": page.group(item)} if page.group else {})}
+    return {**row, "id": _id(page, item)}
+
+
+def _rows(page: ListPage[_T], items: Sequence[_T], *, merged: bool) -> list[dict[str, str]]:
+    """Return the rows; of neighbours that are alike the first, and how many they are."""
+    rows: list[dict[str, str]] = []
+    before: object = None
+    many = 1
+    for item in items:
+        heading = page.group(item) if page.group else ""
+        now = (heading, page.alike(item)) if merged and page.alike else None
+        if now is not None and now == before:
+            many += 1
+            first = page.columns[0].name
+            rows[-1][first] = f"{rows[-1][first].partition(_TIMES)[0]}{_TIMES}{many}"
+            continue
+        before, many = now, 1
+        rows.append({**_row(page, item), **({_GROUP: heading} if page.group else {})})
+    return rows
+
+
+def _merges(key: str) -> bool:
+    widget = f"{key}-alike"
+    remember(widget)
+    st.session_state.setdefault(widget, True)
+    return st.toggle("Group alike", key=widget, help="Neighbours that are alike stand in one row.")
 
 
 def _id(page: ListPage[_T], item: _T) -> str:
@@ -802,6 +868,37 @@ def _filter(key: str, one: Choice | Words) -> str | None:
         if one.addresses and value and "@" not in value and not value.endswith("*"):
             value += "*"
     return value or None
+
+
+def _told(wanted: Mapping[str, Any]) -> list[str | None]:
+    """Return what filters are set to as texts, by which a place in a list is known again."""
+    return [None if value is None else str(value) for value in wanted.values()]
+
+
+def _days(key: str, one: Days) -> dict[str, datetime | None]:
+    """Draw the choice of days; return the first moment that counts and the first that does not."""
+    widget, chosen = f"{key}-days", f"{key}-days-chosen"
+    remember(widget)
+    spans = {"Any time": None, "Today": 0, "Last 7 days": 6, "Last 30 days": 29, _CHOSEN: None}
+    name = str(st.selectbox(one.label, list(spans), key=widget, width=170))
+    zone = markup.zone()
+    today = markup.now().date()
+    back = spans[name]
+    first: date | None = None if back is None else today - timedelta(days=back)
+    last: date | None = None
+    if name == _CHOSEN:
+        remember(chosen)
+        st.session_state.setdefault(chosen, (today - timedelta(days=6), today))
+        given: Any = st.date_input(
+            "From and to", key=chosen, format="YYYY-MM-DD", max_value=today, width=240
+        )
+        # While the second day is being chosen there is one alone.
+        days = list(given) if isinstance(given, tuple | list) else [given]
+        first, last = (days[0], days[-1]) if days else (None, None)
+    return {
+        one.after: datetime.combine(first, time(), zone) if first else None,
+        one.before: datetime.combine(last + timedelta(days=1), time(), zone) if last else None,
+    }
 
 
 def _search(key: str) -> str:

@@ -3,10 +3,12 @@
 import argparse
 import dataclasses
 import json
+import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, BinaryIO, Final, TypeVar
 from uuid import UUID
 
 from backend.app import Platform
@@ -16,10 +18,12 @@ from backend.core.database import ReadTx
 from backend.core.ids import PLATFORM_TENANT
 from backend.managers.audit import (
     ENUMERATE,
+    FORMATS,
     VERIFY,
     AuditEntry,
     AuditManager,
     CannotLookError,
+    Wanted,
     say,
     verify_files,
 )
@@ -93,7 +97,7 @@ def _verify_installation(settings: Settings, options: argparse.Namespace) -> Non
 
 def _verify_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tenant", help="slug or id of one tenant, or 'platform'")
-    parser.add_argument("--export", type=Path, help="verify this file of audit-export instead")
+    parser.add_argument("--export", type=Path, help="verify this file of audit-trail instead")
     parser.add_argument("--key", type=Path, help="with --export: file with the public key")
     parser.add_argument(
         "--checkpoint",
@@ -132,9 +136,9 @@ async def _tenant_id(platform: Platform, named: str) -> str:
         return (await find_tenant(platform, named)).id
 
 
-def _audit_export(settings: Settings, options: argparse.Namespace) -> None:
+def _audit_trail(settings: Settings, options: argparse.Namespace) -> None:
     async def write(audit: AuditManager, view: ReadTx) -> None:
-        async for line in audit.exports.lines(view):
+        async for line in audit.lines.all(view):
             sys.stdout.write(line)
 
     _in_trail(settings, options, write)
@@ -143,7 +147,7 @@ def _audit_export(settings: Settings, options: argparse.Namespace) -> None:
 def _audit_keys(settings: Settings, options: argparse.Namespace) -> None:
     async def read(audit: AuditManager, view: ReadTx) -> str:
         if options.mac:
-            return audit.exports.mac_key(view.tenant_id).hex()
+            return audit.lines.mac_key(view.tenant_id).hex()
         return audit.checkpoints.public_key(view).vkey
 
     sys.stdout.write(_in_trail(settings, options, read) + "\n")
@@ -177,14 +181,9 @@ def _proof_options(parser: argparse.ArgumentParser) -> None:
 def _audit_list(settings: Settings, options: argparse.Namespace) -> None:
     """One JSON object a line, ready for a log shipper or jq."""
 
-    async def read(audit: AuditManager, view: ReadTx) -> list[AuditEntry]:
-        return await audit.list_records(
-            view,
-            limit=options.limit,
-            action=options.action,
-            actor=options.actor,
-            target=options.target,
-        )
+    async def read(audit: AuditManager, view: ReadTx) -> Sequence[AuditEntry]:
+        found = await audit.search(view, _wanted(options), limit=options.limit)
+        return found.entries
 
     found = _in_trail(settings, options, read)
     if len(found) > options.limit:
@@ -196,10 +195,71 @@ def _audit_list(settings: Settings, options: argparse.Namespace) -> None:
         sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
-def _list_options(parser: argparse.ArgumentParser) -> None:
+def _audit_export(settings: Settings, options: argparse.Namespace) -> None:
+    """The records as a file, oldest first; how far it is goes to standard error."""
+
+    async def write(platform: Platform, out: BinaryIO) -> int:
+        tenant_id = await _tenant_id(platform, options.tenant)
+        scope = SystemScope(VERIFY, tenant_id=tenant_id)
+        exports = platform.of(AuditManager).exports
+        count = told = 0
+        async for content, records in exports.written(
+            platform.database, scope, options.format, _wanted(options)
+        ):
+            out.write(content)
+            count += records
+            if count - told >= _TOLD:
+                told = count
+                sys.stderr.write(f"email-sender: {count} records\n")
+        return count
+
+    if options.output is None:
+        count = run_on_platform(settings, lambda platform: write(platform, sys.stdout.buffer))
+        sys.stdout.flush()
+    else:
+        try:
+            # Whoever may read the trail is decided by roles, not by who shares this machine.
+            handle = os.open(options.output, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        except OSError as exc:
+            msg = f"{options.output}: {exc.strerror}"
+            raise CommandError(msg) from None
+        try:
+            with os.fdopen(handle, "wb") as out:
+                count = run_on_platform(settings, lambda platform: write(platform, out))
+        except BaseException:
+            # Half a file looks like a whole one.
+            options.output.unlink()
+            raise
+    sys.stderr.write(f"email-sender: {count} records, all that were asked for\n")
+
+
+def _export_options(parser: argparse.ArgumentParser) -> None:
+    _filter_options(parser)
+    parser.add_argument("--format", choices=sorted(FORMATS), default="ndjson")
+    parser.add_argument("--output", type=Path, help="a new file; without it, standard output")
+
+
+def _wanted(options: argparse.Namespace) -> Wanted:
+    return Wanted(
+        action=options.action,
+        actor=options.actor,
+        target=options.target,
+        request_id=options.request,
+        after=options.after,
+        before=options.before,
+    )
+
+
+def _filter_options(parser: argparse.ArgumentParser) -> None:
     _of_tenant(parser)
-    for name in ("target", "action", "actor"):
+    for name in ("target", "action", "actor", "request"):
         parser.add_argument(f"--{name}", help="exact, or a prefix with *")
+    for name, said in (("after", "then or later"), ("before", "earlier")):
+        parser.add_argument(f"--{name}", type=_time, help=f"2027-01-31T12:00:00Z; {said}")
+
+
+def _list_options(parser: argparse.ArgumentParser) -> None:
+    _filter_options(parser)
     parser.add_argument(
         "--limit", type=_positive, default=200, help="the newest so many (200); more are told of"
     )
@@ -207,6 +267,13 @@ def _list_options(parser: argparse.ArgumentParser) -> None:
 
 def _of_tenant(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tenant", required=True, help="slug or id, or 'platform'")
+
+
+def _time(text: str) -> datetime:
+    moment = datetime.fromisoformat(text.upper())
+    if moment.tzinfo is None:
+        raise ValueError
+    return moment.astimezone(UTC)
 
 
 def _positive(text: str) -> int:
@@ -222,6 +289,7 @@ def _id(text: str) -> str:
 
 _INSTALLATION: Final = Command("audit-verify", "", _verify_installation)
 
+_TOLD: Final = 50_000
 COMMANDS: Final = (
     _Verify(
         "audit-verify",
@@ -238,8 +306,15 @@ COMMANDS: Final = (
     ),
     Command(
         "audit-export",
-        "print a tenant's whole trail for audit-verify --export",
+        "write a tenant's audit records to a file, in a format of your choice",
         _audit_export,
+        _export_options,
+        installation="looks",
+    ),
+    Command(
+        "audit-trail",
+        "print a tenant's whole trail for audit-verify --export",
+        _audit_trail,
         _of_tenant,
         installation="looks",
     ),

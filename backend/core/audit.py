@@ -79,7 +79,7 @@ class AuditRecord(TenantOwned, Base):
                 "id",
                 postgresql_ops={column: "text_pattern_ops"},
             )
-            for column in ("action", "actor", "target")
+            for column in ("action", "actor", "target", "request_id")
         ),
         sa.Index(
             "ix_audit_records_unsequenced",

@@ -27,11 +27,14 @@ ADMIN: Final = OWNER | {"admin"}
 OPERATOR: Final = ADMIN | {"operator"}
 VIEWER: Final = OPERATOR | {"viewer"}
 WORKFLOW: Final = frozenset({"workflow"})
+AUDITOR: Final = frozenset({"auditor"})
 PLATFORM_ADMIN: Final = frozenset({"administrator"})
 PLATFORM_AUDITOR: Final = PLATFORM_ADMIN | {"auditor"}
 PLATFORM_STAFF: Final = PLATFORM_AUDITOR | {"support"}
 """Built-in roles as sets of holders: whoever ranks higher holds what the lower do. A workflow
-stands apart from people; the platform's roles are no tenant's, and hold nothing in one."""
+stands apart from people, and so does an auditor, who reads the trail and nothing else. The
+platform's roles are no tenant's, and hold nothing in one. Both have an auditor: whose a permission
+is say the others who hold it."""
 
 PLATFORM_READ: Final = "platform:read"
 PLATFORM_WRITE: Final = "platform:write"

@@ -645,6 +645,61 @@ class EvidenceOut(Wire, frozen=True, kw_only=True):
     review: ReviewOut
 
 
+class ExportCreate(Wire, frozen=True, kw_only=True):
+    """What is to be in the file, and how it is written."""
+
+    format: str
+    action: str | None | UnsetType = UNSET
+    actor: str | None | UnsetType = UNSET
+    created_after: datetime | None | UnsetType = UNSET
+    created_before: datetime | None | UnsetType = UNSET
+    request_id: str | None | UnsetType = UNSET
+    target: str | None | UnsetType = UNSET
+
+
+class ExportOut(Wire, frozen=True, kw_only=True):
+    """A file of records: made by a job, kept for a day."""
+
+    created_at: datetime
+    created_by: str
+    error: str | None
+    expires_at: datetime
+    finished_at: datetime | None
+    format: str
+    id: str
+    job_id: str | None
+    looked_at: int
+    records: int
+    size_bytes: int
+    state: str
+    wanted: WantedOut
+
+
+class ExportPage(Wire, frozen=True, kw_only=True):
+    items: list[ExportOut]
+    next_cursor: str | None
+
+
+class FacetOut(Wire, frozen=True, kw_only=True):
+    """How often a value occurs."""
+
+    count: int
+    value: str
+
+
+class FacetsOut(Wire, frozen=True, kw_only=True):
+    """Counts over a stretch of time: what is in it, by act, actor and time."""
+
+    actions: list[FacetOut]
+    actors: list[FacetOut]
+    after: datetime
+    before: datetime
+    complete: bool
+    counted: int
+    step_seconds: int
+    stretches: list[StretchOut]
+
+
 class FailureOut(Wire, frozen=True, kw_only=True):
     """Something a person should look at."""
 
@@ -1958,6 +2013,62 @@ class SmtpOut(Wire, frozen=True, kw_only=True):
     username: str | None
 
 
+class StreamOut(Wire, frozen=True, kw_only=True):
+    """Where the trail goes, and how far it has come."""
+
+    behind: int
+    ca_certificate: str | None
+    delivered_at: datetime | None
+    failures: int
+    format: str
+    kind: str
+    last_error: str | None
+    next_try_at: datetime | None
+    paused: bool
+    seq: int
+    target: str
+    updated_at: datetime
+    updated_by: str
+
+
+class StreamPut(Wire, frozen=True, kw_only=True):
+    """Where the trail is to go."""
+
+    kind: str
+    target: str
+    ca_certificate: str | None | UnsetType = UNSET
+    format: str | UnsetType = "ndjson"
+    from_beginning: bool | UnsetType = False
+    paused: bool | UnsetType = False
+
+
+class StreamSavedOut(Wire, frozen=True, kw_only=True):
+    """The stream; of a new one with the secret that its requests are signed with."""
+
+    behind: int
+    ca_certificate: str | None
+    delivered_at: datetime | None
+    failures: int
+    format: str
+    kind: str
+    last_error: str | None
+    next_try_at: datetime | None
+    paused: bool
+    seq: int
+    target: str
+    updated_at: datetime
+    updated_by: str
+    secret: str | None | UnsetType = UNSET
+    secret_withheld: str | None | UnsetType = UNSET
+
+
+class StretchOut(Wire, frozen=True, kw_only=True):
+    """How many records begin with a moment, until the next stretch."""
+
+    at: datetime
+    count: int
+
+
 class SubmittedOut(Wire, frozen=True, kw_only=True):
     """A message as its sender sees it."""
 
@@ -2297,6 +2408,17 @@ class VerifyOut(Wire, frozen=True, kw_only=True):
     """Whether the key made this signature of this message, and its version may still be used."""
 
     valid: bool
+
+
+class WantedOut(Wire, frozen=True, kw_only=True):
+    """What is in a file."""
+
+    action: str | None
+    actor: str | None
+    after: datetime | None
+    before: datetime | None
+    request_id: str | None
+    target: str | None
 
 
 class WorkersOut(Wire, frozen=True, kw_only=True):

@@ -136,25 +136,84 @@ class Api:
     def list_audit(
         self,
         *,
+        limit: int | None = None,
+        cursor: str | None = None,
+        q: str | None = None,
         action: str | None = None,
         actor: str | None = None,
         target: str | None = None,
-        limit: int | None = None,
-        cursor: str | None = None,
+        request_id: str | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
     ) -> models.AuditPage:
-        """List the tenant's acts, newest first."""
+        """Search the tenant's acts, newest first."""
         return self.connection.ask(
             "GET",
             "/api/v1/audit",
             models.AuditPage,
             query={
+                "limit": limit,
+                "cursor": cursor,
+                "q": q,
                 "action": action,
                 "actor": actor,
                 "target": target,
-                "limit": limit,
-                "cursor": cursor,
+                "request_id": request_id,
+                "created_after": created_after,
+                "created_before": created_before,
             },
         )
+
+    def list_audit_exports(
+        self, *, limit: int | None = None, cursor: str | None = None
+    ) -> models.ExportPage:
+        """List the files that there are or will be, newest first."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/audit-exports",
+            models.ExportPage,
+            query={"limit": limit, "cursor": cursor},
+        )
+
+    def start_audit_export(
+        self, body: models.ExportCreate, *, idempotency_key: str | None = None
+    ) -> models.ExportOut:
+        """Have a file made of the tenant's records, oldest first; a job makes it."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/audit-exports",
+            models.ExportOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def delete_audit_export(self, export_id: str) -> None:
+        """Forget a file, whether it is ready or being made."""
+        self.connection.tell("DELETE", f"/api/v1/audit-exports/{uuid_segment(export_id)}")
+
+    def get_audit_export(self, export_id: str) -> models.ExportOut:
+        """Get one export: how far it is."""
+        return self.connection.ask(
+            "GET", f"/api/v1/audit-exports/{uuid_segment(export_id)}", models.ExportOut
+        )
+
+    def download_audit_export(self, export_id: str) -> Download:
+        """Download the file; that it was is on record."""
+        return self.connection.download(
+            "GET", f"/api/v1/audit-exports/{uuid_segment(export_id)}/file"
+        )
+
+    def delete_audit_stream(self) -> None:
+        """Push the tenant's trail nowhere any more; where it was is forgotten."""
+        self.connection.tell("DELETE", "/api/v1/audit-stream")
+
+    def get_audit_stream(self) -> models.StreamOut:
+        """Get where the tenant's trail is pushed to, and how far behind it is."""
+        return self.connection.ask("GET", "/api/v1/audit-stream", models.StreamOut)
+
+    def put_audit_stream(self, body: models.StreamPut) -> models.StreamSavedOut:
+        """Push the tenant's trail to a webhook or a syslog receiver."""
+        return self.connection.ask("PUT", "/api/v1/audit-stream", models.StreamSavedOut, body=body)
 
     def list_audit_checkpoints(
         self, *, limit: int | None = None, cursor: str | None = None
@@ -187,6 +246,31 @@ class Api:
             "/api/v1/audit/consistency",
             models.ConsistencyProofOut,
             query={"old_size": old_size, "size": size},
+        )
+
+    def count_audit(
+        self,
+        *,
+        action: str | None = None,
+        actor: str | None = None,
+        target: str | None = None,
+        request_id: str | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+    ) -> models.FacetsOut:
+        """Count the tenant's acts by act, actor and time, as the filters leave them."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/audit/facets",
+            models.FacetsOut,
+            query={
+                "action": action,
+                "actor": actor,
+                "target": target,
+                "request_id": request_id,
+                "created_after": created_after,
+                "created_before": created_before,
+            },
         )
 
     def get_audit_key(self) -> models.AuditKeyOut:
@@ -1080,23 +1164,56 @@ class Api:
     def list_platform_audit(
         self,
         *,
+        limit: int | None = None,
+        cursor: str | None = None,
+        q: str | None = None,
         action: str | None = None,
         actor: str | None = None,
         target: str | None = None,
-        limit: int | None = None,
-        cursor: str | None = None,
+        request_id: str | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
     ) -> models.AuditPage:
-        """List the platform's own acts: tenants, log-ins, signing keys."""
+        """Search the platform's own acts: tenants, log-ins, signing keys."""
         return self.connection.ask(
             "GET",
             "/api/v1/platform/audit",
             models.AuditPage,
             query={
+                "limit": limit,
+                "cursor": cursor,
+                "q": q,
                 "action": action,
                 "actor": actor,
                 "target": target,
-                "limit": limit,
-                "cursor": cursor,
+                "request_id": request_id,
+                "created_after": created_after,
+                "created_before": created_before,
+            },
+        )
+
+    def count_platform_audit(
+        self,
+        *,
+        action: str | None = None,
+        actor: str | None = None,
+        target: str | None = None,
+        request_id: str | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+    ) -> models.FacetsOut:
+        """Count the platform's own acts by act, actor and time, as the filters leave them."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/platform/audit/facets",
+            models.FacetsOut,
+            query={
+                "action": action,
+                "actor": actor,
+                "target": target,
+                "request_id": request_id,
+                "created_after": created_after,
+                "created_before": created_before,
             },
         )
 

@@ -4,16 +4,42 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import streamlit as st
 
-from dashboard import pages, state
+from dashboard import client, pages, state
 from dashboard.client import Api, ApiProblem, models
-from dashboard.pages import Column, ListPage, Words
-from dashboard.widgets import markup, problems
+from dashboard.client.transport import Download
+from dashboard.pages import Column, Days, ListPage, Words
+from dashboard.widgets import charts, markup, problems
+
+_LONGEST: Final = timedelta(days=91)
+_WORDS_SPAN: Final = timedelta(days=30)
+_OFFERED: Final = 8
+_BARS: Final = "#1B8A8F"
+_HANDED_OVER: Final = 50 * 2**20
+_FORMATS: Final = {
+    "ndjson": "NDJSON, as it was hashed",
+    "csv": "CSV",
+    "ecs": "Elastic Common Schema",
+    "ocsf": "OCSF",
+    "cef": "CEF (ArcSight)",
+}
+# Where what was acted on is looked at: its page, who may, and what its opened row is kept under
+# where it has no view of its own.
+_PLACES: Final = {
+    "email": ("views/emails.py", "email:read", ""),
+    "job": ("views/jobs.py", "job:read", ""),
+    "email_template": ("views/email_templates.py", "email_template:read", ""),
+    "access_review": ("views/access_reviews.py", "access_review:read", ""),
+    "tenant": ("views/tenants.py", "platform:read", ""),
+    "user": ("views/members.py", "member:read", "members-open"),
+    "api_key": ("views/api_keys.py", "api_key:read", "api-keys-open"),
+}
 
 
 def _number(record: models.AuditOut) -> str:
@@ -24,11 +50,180 @@ def _name(record: models.AuditOut) -> str:
     return "Record not yet chained" if record.seq is None else f"Record {record.seq}"
 
 
-def _data(record: models.AuditOut) -> None:
+def _below(record: models.AuditOut) -> None:
+    """Draw what the record holds beside its columns, and the way to what was acted on."""
     if record.data:
         st.code(
             json.dumps(record.data, ensure_ascii=False, indent=2), language=None, wrap_lines=True
         )
+    noun, _, key = record.target.partition(":")
+    place = _PLACES.get(noun)
+    with st.container(horizontal=True):
+        if (
+            place
+            and state.current().can(place[1])
+            and st.button(
+                f"Open the {noun.replace('_', ' ')}",
+                key="audit-go",
+                icon=":material/open_in_new:",
+            )
+        ):
+            file, _, opened = place
+            if opened:
+                st.session_state[opened] = key
+            st.switch_page(file, query_params=state.address(**({} if opened else {"id": key})))
+
+
+def _day(record: models.AuditOut) -> str:
+    return record.at.astimezone(markup.zone()).strftime("%A, %Y-%m-%d")
+
+
+def _alike(record: models.AuditOut) -> tuple[str, str, str]:
+    """Return what makes records one row: the same act of the same party on the same kind."""
+    return record.action, record.actor, record.target.partition(":")[0]
+
+
+def _searching(fetch: Callable[..., client.Page[models.AuditOut]]) -> Callable[..., Any]:
+    """Give words a range, which the API asks for: thirty days, unless days are chosen."""
+
+    def fetch_within(api: Api, **query: Any) -> client.Page[models.AuditOut]:
+        if query.get("q") and query.get("created_after") is None:
+            query["created_after"] = _midnight(query.get("created_before")) - _WORDS_SPAN
+        return fetch(api, **query)
+
+    return fetch_within
+
+
+def _midnight(before: datetime | None) -> datetime:
+    """Return the last midnight of whoever looks: pages of a search are of one range."""
+    moment = (before or markup.now()).astimezone(markup.zone())
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _counts(key: str, count: Callable[..., models.FacetsOut], wanted: Mapping[str, Any]) -> None:
+    """Draw when the records were made and what is most of them; a choice filters by it."""
+    query = {name: value for name, value in wanted.items() if name != "q"}
+    end = query["created_before"] or markup.now()
+    if query["created_after"] is not None:
+        query["created_after"] = max(query["created_after"], end - _LONGEST)
+    with problems.guard():
+        told = count(state.current().api, **query)
+        left, right = st.columns([3, 2])
+        with left:
+            charts.by_time(
+                f"{key}-times",
+                "Acts" if query["created_after"] else "Acts of the last 24 hours",
+                {one.at: one.count for one in told.stretches},
+                (told.after, told.before),
+                timedelta(seconds=told.step_seconds),
+                color=_BARS,
+            )
+            if not told.complete:
+                markup.note(f"The newest {told.counted:,} of more. Choose fewer days to count all.")
+        with right, st.container(key=f"card-{key}-facets", height="stretch", gap="xsmall"):
+            names = state.current().names
+            _pills(f"{key}-action", "By act", told.actions, str)
+            _pills(f"{key}-actor", "By actor", told.actors, names.of)
+
+
+def _between(wanted: Mapping[str, Any]) -> None:
+    """Draw what stands above the tenant's list: counts, and files of what the filters leave."""
+    _counts("audit", Api.count_audit, wanted)
+    if state.current().can("audit:export"):
+        with st.expander("Files", icon=":material/folder_open:", key="audit-files"):
+            _new_file(wanted)
+            _files()
+
+
+def _new_file(wanted: Mapping[str, Any]) -> None:
+    session = state.current()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        chosen = str(
+            st.selectbox(
+                "Format",
+                list(_FORMATS),
+                key="audit-file-format",
+                width=320,
+                format_func=lambda name: _FORMATS[name],
+            )
+        )
+        make = st.button("Make a file", key="audit-file-make", icon=":material/note_add:")
+    markup.note("Of all that the filters leave, oldest first; words are no filter. Kept for a day.")
+    if make:
+        with problems.guard():
+            asked = {name: value for name, value in wanted.items() if name != "q" and value}
+            session.api.start_audit_export(models.ExportCreate(format=chosen, **asked))
+
+
+@st.fragment(run_every=3)
+def _files() -> None:
+    """Draw the files that there are or will be: how far each is, and the way to have it."""
+    session = state.current()
+    with problems.guard():
+        found = session.api.list_audit_exports(limit=10).items
+        if not found:
+            markup.note("No file yet.")
+        for one in found:
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.html(markup.badge_html(one.state))
+                markup.note(
+                    f"{_FORMATS[one.format]}, {markup.when(one.created_at)}: {one.records:,} of "
+                    f"{one.looked_at:,} records, {markup.size(one.size_bytes)}"
+                    f"{f' – {one.error}' if one.error else ''}"
+                )
+                if one.state == "ready":
+                    _download(session, one)
+                if st.button("Delete", key=f"audit-file-delete-{one.id}", icon=":material/delete:"):
+                    session.api.delete_audit_export(one.id)
+                    st.session_state.pop(f"audit-file-{one.id}", None)
+                    st.rerun()
+
+
+def _download(session: state.Session, one: models.ExportOut) -> None:
+    """Draw the two steps to a file; the first one fetches it, and is on record."""
+    kept = f"audit-file-{one.id}"
+    if one.size_bytes > _HANDED_OVER:
+        markup.note("Too large for a browser: email-sender audit-export, or the API.")
+        return
+    ready = st.session_state.get(kept)
+    if isinstance(ready, Download):
+        st.download_button(
+            "Save",
+            ready.content,
+            file_name=ready.filename,
+            mime=ready.media_type,
+            key=f"audit-file-save-{one.id}",
+            on_click="ignore",
+            type="primary",
+        )
+    elif st.button("Fetch", key=f"audit-file-fetch-{one.id}", icon=":material/download:"):
+        st.session_state[kept] = session.api.download_audit_export(one.id)
+        st.rerun()
+
+
+def _pills(
+    widget: str, label: str, facets: list[models.FacetOut], name: Callable[[str], str]
+) -> None:
+    """Draw values with their counts; choosing one sets the filter ``widget`` to it."""
+    counts = {one.value: one.count for one in facets[:_OFFERED]}
+    key = f"{widget}-pills"
+
+    def choose() -> None:
+        st.session_state[widget] = str(st.session_state[key] or "")
+
+    now = str(st.session_state.get(widget) or "")
+    st.session_state[key] = now if now in counts else None
+    if counts:
+        st.pills(
+            label,
+            list(counts),
+            key=key,
+            format_func=lambda value: f"{name(value)} · {counts.get(value, 0):,}",
+            on_change=choose,
+        )
+    else:
+        markup.label(label)
+        markup.note("None in this time.")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +237,11 @@ class _Trail:
     check: Callable[[Api], models.ChainReportOut]
 
 
+_MORE: Final = (
+    Words("request_id", "Request", "0199c0de-…"),
+    Words("q", "Words", "payroll overdue"),
+    Days("When"),
+)
 # Each with a key of its own: a filter, a place or a verdict of one says nothing about the other.
 _TENANT: Final = _Trail(
     name="This tenant",
@@ -55,7 +255,7 @@ _TENANT: Final = _Trail(
         lead="Every change in this tenant. Each record carries a hash over all before it.",
         noun="record",
         nothing="The first change in this tenant appears here.",
-        fetch=Api.list_audit,
+        fetch=_searching(Api.list_audit),
         name=_name,
         columns=(
             Column("action", "Action", "strong"),
@@ -70,8 +270,12 @@ _TENANT: Final = _Trail(
             Words("action", "Action", "email.submitted"),
             Words("actor", "Actor", "user:…"),
             Words("target", "Target", "email:…"),
+            *_MORE,
         ),
-        below=_data,
+        between=_between,
+        group=_day,
+        alike=_alike,
+        below=_below,
     ),
 )
 _PLATFORM: Final = _Trail(
@@ -87,11 +291,13 @@ _PLATFORM: Final = _Trail(
             "hash over all before it."
         ),
         nothing="The first log-in appears here.",
-        fetch=Api.list_platform_audit,
+        fetch=_searching(Api.list_platform_audit),
+        between=partial(_counts, "platform-audit", Api.count_platform_audit),
         filters=(
             Words("action", "Action", "login.failed"),
             Words("actor", "Actor", "user:…"),
             Words("target", "Target", "tenant:…"),
+            *_MORE,
         ),
     ),
 )

@@ -186,6 +186,56 @@ def by_day(
         st.plotly_chart(figure, key=key, config=_CONFIG, alt=alt)
 
 
+def by_time(
+    key: str,
+    title: str,
+    counts: Mapping[datetime, int],
+    span: tuple[datetime, datetime],
+    step: timedelta,
+    *,
+    color: str,
+) -> None:
+    """Draw a bar for each stretch of a span in a card; stretches without any have none.
+
+    Args:
+        key: Unique on the page.
+        title: The card's heading.
+        counts: By the moment with which a stretch begins.
+        span: The first moment and the last.
+        step: How long a stretch is.
+        color: Of the bars.
+    """
+    milliseconds = step.total_seconds() * 1000
+    whole_days = step >= timedelta(days=1)
+    figure = go.Figure(
+        go.Bar(
+            x=_on_the_clock([at + step / 2 for at in counts]),
+            y=list(counts.values()),
+            width=milliseconds * 0.8,
+            marker={"color": color, "cornerradius": 2},
+            hovertemplate="%{x|%Y-%m-%d %H:%M}<br><b>%{y:,}</b><extra></extra>",
+        )
+    )
+    figure.update_layout(_layout())
+    figure.update_layout(height=_HEIGHT - 60)
+    figure.update_xaxes(
+        showgrid=False,
+        nticks=6,
+        tickformat="%d %b" if whole_days else "%d %b %H:%M",
+        fixedrange=True,
+        # The first and the last stretch reach beyond the span.
+        range=_on_the_clock([span[0] - step, span[1] + step]),
+    )
+    figure.update_yaxes(rangemode="tozero", nticks=3, fixedrange=True, zeroline=False)
+    if not counts:
+        figure.update_yaxes(range=[0, 1])
+    with st.container(key=f"card-{key}", height="stretch", gap="xsmall"):
+        _heading(title, f"{sum(counts.values()):,} in all")
+        most = f", {max(counts.values()):,} in the fullest stretch" if counts else ""
+        alt = f"{title} over time: {sum(counts.values()):,} in all{most}."
+        st.plotly_chart(figure, key=key, config=_CONFIG, alt=alt)
+
+
 def _on_the_clock(times: Sequence[datetime]) -> list[datetime]:
     """Return the times as the clock of whoever looks shows them: Plotly draws what is written."""
     zone = markup.zone()

@@ -7,7 +7,8 @@ name must never be read as markup of either kind.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, tzinfo
 from html import escape
 from typing import Final
@@ -29,6 +30,11 @@ def zone() -> tzinfo:
         return ZoneInfo(st.context.timezone or "UTC")
     except (ValueError, OSError, ZoneInfoNotFoundError):
         return UTC
+
+
+def now(clock: Callable[[], float] = time.time) -> datetime:
+    """Return the time by ``clock``, seconds since the epoch, as whoever looks has it."""
+    return datetime.fromtimestamp(clock(), zone())
 
 
 def zone_name() -> str:

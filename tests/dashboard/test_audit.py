@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -15,6 +16,13 @@ pytestmark = pytest.mark.page
 
 def platform_trail(screen):
     screen.app.segmented_control(key="audit-trail").set_value("Platform").run()
+    assert not screen.app.exception
+    return screen
+
+
+def each_alone(screen, key):
+    """Show every record, also those that are alike."""
+    screen.app.toggle(key=f"{key}-alike").set_value(False).run()
     assert not screen.app.exception
     return screen
 
@@ -71,6 +79,120 @@ class TestList:
         assert content.startswith(b"seq,id,at,actor,action,target,data,request_id,hash\r\n")
 
 
+class TestTimeline:
+    def test_neighbours_that_are_alike_are_one_row(self, visit, platform):
+        records = platform.items("audit", action="email.submitted")[:50]
+        screen = visit("audit")
+        screen.app.text_input(key="audit-action").set_value("email.submitted").run()
+        rows = screen.rows("audit")
+        times = [int(row["action"].partition("\u2009")[2] or 1) for row in rows]
+        assert len(rows) < len(records)
+        assert sum(times) == len(records)
+        assert rows[0]["id"] == records[0]["id"]
+        assert len(each_alone(screen, "audit").rows("audit")) == len(records)
+
+    def test_rows_stand_under_their_day(self, visit, platform):
+        at = datetime.fromisoformat(platform.items("audit")[0]["at"])
+        (first, *_) = visit("audit").rows("audit")
+        assert first["~group"] == at.astimezone(UTC).strftime("%A, %Y-%m-%d")
+
+    def test_days_are_a_range_for_the_api(self, visit, platform):
+        screen = visit("audit")
+        screen.app.selectbox(key="audit-days").set_value("Last 7 days").run()
+        after = platform.called("GET", "audit")[-1].query["created_after"]
+        days = datetime.now(UTC) - datetime.fromisoformat(after)
+        assert timedelta(days=6) <= days < timedelta(days=7)
+        screen.app.selectbox(key="audit-days").set_value("Choose days").run()
+        (first, last) = screen.app.date_input(key="audit-days-chosen").value
+        query = platform.called("GET", "audit")[-1].query
+        assert query["created_after"].startswith(first.isoformat())
+        assert query["created_before"].startswith((last + timedelta(days=1)).isoformat())
+
+    def test_words_are_looked_for_in_thirty_days(self, visit, platform):
+        screen = visit("audit")
+        screen.app.text_input(key="audit-q").set_value("nothing of this kind").run()
+        assert not screen.app.exception
+        assert "No record matches" in screen.text
+        query = platform.called("GET", "audit")[-1].query
+        days = datetime.now(UTC) - datetime.fromisoformat(query["created_after"])
+        assert timedelta(days=30) <= days < timedelta(days=31)
+
+
+class TestCounts:
+    def test_a_value_that_is_chosen_is_the_filter(self, visit, platform):
+        screen = visit("audit")
+        (action, *_) = screen.app.pills(key="audit-action-pills").options
+        value = action.partition(" ")[0]
+        screen.app.pills(key="audit-action-pills").set_value(value).run()
+        assert not screen.app.exception
+        assert screen.app.text_input(key="audit-action").value == value
+        assert platform.called("GET", "audit")[-1].query["action"] == value
+        assert platform.called("GET", "audit/facets")[-1].query == {"action": value}
+
+    def test_counts_are_of_the_range_or_as_much_of_it_as_may_be(self, visit, platform):
+        screen = visit("audit")
+        assert "Acts of the last 24 hours" in screen.text
+        screen.app.selectbox(key="audit-days").set_value("Choose days").run()
+        today = datetime.now(UTC).date()
+        chosen = (today - timedelta(days=400), today)
+        screen.app.date_input(key="audit-days-chosen").set_value(chosen).run()
+        assert not screen.app.exception
+        query = platform.called("GET", "audit/facets")[-1].query
+        after, before = (
+            datetime.fromisoformat(query[name]) for name in ("created_after", "created_before")
+        )
+        assert before - after == timedelta(days=91)
+
+    def test_an_actor_is_called_by_name(self, visit):
+        options = visit("audit").app.pills(key="audit-actor-pills").options
+        assert any("·" in one and not one.startswith("user:") for one in options)
+
+
+class TestFiles:
+    def test_a_file_of_what_is_filtered_is_made_fetched_and_deleted(self, visit, platform):
+        screen = visit("audit")
+        screen.app.text_input(key="audit-action").set_value("client.created").run()
+        screen.app.selectbox(key="audit-file-format").set_value("csv").run()
+        screen.click("audit-file-make")
+        (one,) = platform.items("audit-exports")
+        assert (one["format"], one["wanted"]["action"]) == ("csv", "client.created")
+        screen.app.run()
+        assert f"CSV, {one['created_at'][:10]}" in screen.text
+        screen.click(f"audit-file-fetch-{one['id']}")
+        ready = screen.app.session_state[f"audit-file-{one['id']}"]
+        assert ready.filename.endswith(".csv")
+        assert ready.content.count(b"client.created") == one["records"] > 0
+        screen.click(f"audit-file-delete-{one['id']}")
+        assert platform.items("audit-exports") == []
+        screen.app.run()
+        assert "No file yet." in screen.text
+
+    def test_is_not_for_who_may_only_read(self, visit, platform):
+        assert not visit("audit", person=VIC).has_button("audit-file-make")
+        assert not platform.called("GET", "audit-exports")
+
+
+class TestTarget:
+    def test_leads_to_what_was_acted_on(self, visit, platform):
+        record = platform.items("audit", action="email.submitted")[0]
+        screen = visit("audit")
+        screen.app.session_state["audit-open"] = record["id"]
+        screen.app.run()
+        assert "Open the email" in [one.label for one in screen.app.button]
+        screen.click("audit-go")
+        path = f"emails/{record['target'].partition(':')[2]}"
+        assert platform.called("GET", path)
+
+    def test_is_no_way_for_who_may_not_look_at_it(self, visit, platform):
+        platform.wire.alter("GET", "/api/v1/me", lambda me: {**me, "permissions": ["audit:read"]})
+        record = platform.items("audit", action="email.submitted")[0]
+        screen = visit("audit")
+        screen.app.session_state["audit-open"] = record["id"]
+        screen.app.run()
+        assert record["request_id"] in screen.text
+        assert not screen.has_button("audit-go")
+
+
 class TestVerify:
     def test_says_that_the_chain_holds(self, visit, platform):
         head = chained(platform)[0]
@@ -97,7 +219,7 @@ class TestPlatformTrail:
 
     def test_is_listed_page_by_page(self, visit, platform, monkeypatch):
         monkeypatch.setattr(client, "PAGE_LIMIT", 12)
-        screen = platform_trail(visit("audit"))
+        screen = each_alone(platform_trail(visit("audit")), "platform-audit")
         assert "What belongs to no tenant: log-ins, tenants made, signing keys." in screen.text
         shown = screen.rows("platform-audit")
         assert {"login.succeeded", "tenant.created"} <= {row["action"] for row in shown}
@@ -109,7 +231,7 @@ class TestPlatformTrail:
     def test_filters_apart_from_the_tenants(self, visit, platform):
         screen = visit("audit")
         screen.app.text_input(key="audit-action").set_value("email.submitted").run()
-        platform_trail(screen)
+        each_alone(platform_trail(screen), "platform-audit")
         screen.app.text_input(key="platform-audit-action").set_value("login.*").run()
         assert {row["action"] for row in screen.rows("platform-audit")} == {"login.succeeded"}
         query = platform.called("GET", "platform/audit")[-1].query

@@ -20,7 +20,7 @@ def opened(visit, platform, value=None, path="mail/relay"):
 class TestList:
     def test_is_a_tree_of_folders_without_values(self, visit):
         screen = visit("secrets")
-        assert [(row["group"], row["path"]) for row in screen.rows("secrets")] == [
+        assert [(row["~group"], row["path"]) for row in screen.rows("secrets")] == [
             ("billing", "smtp"),
             ("billing", "stripe"),
             ("/", "warehouse"),

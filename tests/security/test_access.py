@@ -25,7 +25,7 @@ from backend.settings import Settings
 from tests.security.conftest import CONSOLE_SECRET, People
 from tests.support.access import (
     ANYBODY,
-    OF_PLATFORM,
+    PLATFORM_ROLES,
     Caller,
     Cast,
     Ground,
@@ -340,7 +340,7 @@ ENDINGS: dict[str, Callable[..., Awaitable[None]]] = {
 async def test_without_a_tenant(cast: Cast, app: App, people: People) -> None:
     """A log-in alone, of nobody's member, is no right: the platform's people included."""
     walk = Walk("no tenant")
-    for role in ("", *OF_PLATFORM):
+    for role in ("", *PLATFORM_ROLES):
         name = role or "nobody's member"
         user = await people.person(platform_role=role or None)
         tokens = await people.tokens(user.email)

@@ -579,7 +579,7 @@ class Workshop:
 
     async def export(self) -> list[str]:
         async with self.gate.database.read(SystemScope(VERIFY, tenant_id=self.tenant)) as tx:
-            return [line async for line in open_audit().exports.lines(tx)]
+            return [line async for line in open_audit().lines.all(tx)]
 
     async def offline(self, *notes: str, mac_key: bytes | None = None) -> str:
         """What finds something in an export."""

@@ -57,7 +57,11 @@ CUSTOM_PERMISSIONS: Final = frozenset(
 takes an admin, without what a viewer may. The rows of the matrix name it as they do the others."""
 
 IN_TENANTS: Final = frozenset({*ROLES.by_name, CUSTOM})
-OF_PLATFORM: Final = frozenset().union(*HOUSE.permissions.values()) - IN_TENANTS
+PLATFORM_ROLES: Final = {
+    role: f"platform_{role}" if role in IN_TENANTS else role for role in ROLES.by_platform
+}
+"""What the matrix calls the platform's roles: a tenant has auditors, too."""
+OF_PLATFORM: Final = frozenset(PLATFORM_ROLES.values())
 """The roles of a tenant, and of the platform."""
 
 KEY_SECONDS: Final = 500
@@ -148,7 +152,10 @@ def _row(operation: Operation) -> frozenset[str]:
     if not operation.permission:
         return IN_TENANTS | OF_PLATFORM
     own = {CUSTOM} if operation.permission in CUSTOM_PERMISSIONS else set()
-    return HOUSE.permissions[operation.permission] | own
+    holders = HOUSE.permissions[operation.permission]
+    if operation.of_platform:
+        return frozenset(PLATFORM_ROLES[role] for role in holders)
+    return holders | own
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +267,7 @@ class Cast:
                 await self.person(ground.tenant, role),
             ]
         # The least of the tenant, so that what they may is the platform's.
-        for role in sorted(OF_PLATFORM):
+        for role in sorted(PLATFORM_ROLES):
             found += [
                 await self.person(ground.tenant, "workflow", role),
                 await self.client(ground, role, of_platform=True),
@@ -280,9 +287,10 @@ class Cast:
             "/oauth/token", data={"grant_type": "client_credentials"}, auth=client
         )
         http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
-        name = f"{role} by client"
+        told = PLATFORM_ROLES[role] if of_platform else role
+        name = f"{told} by client"
         return Caller(
-            name, frozenset({role}), http, "client", made["id"], client, of_platform=of_platform
+            name, frozenset({told}), http, "client", made["id"], client, of_platform=of_platform
         )
 
     async def api_key(self, ground: Ground, role: str, *, of_platform: bool = False) -> Caller:
@@ -293,15 +301,16 @@ class Cast:
             await ground.owner.http.post(path_of("api-keys", of_platform=of_platform), json=body)
         ).json()
         http = self._app.client(**{"X-API-Key": made["key"]})
-        name = f"{role} by key"
-        return Caller(name, frozenset({role}), http, "key", made["id"], of_platform=of_platform)
+        told = PLATFORM_ROLES[role] if of_platform else role
+        name = f"{told} by key"
+        return Caller(name, frozenset({told}), http, "key", made["id"], of_platform=of_platform)
 
     async def person(self, tenant: Tenant, role: str, of_platform: str = "") -> Caller:
         """A member who has logged in to the tenant, and what they are to the platform besides."""
         user = await self._people.person(platform_role=of_platform or None)
         await self._people.member(tenant, user, role)
         http = await self._people.acting(user, tenant=tenant.id)
-        roles = {role, _PERSON} | ({of_platform} if of_platform else set())
+        roles = {role, _PERSON} | ({PLATFORM_ROLES[of_platform]} if of_platform else set())
         name = f"{role} by log-in" + (f", {of_platform}" if of_platform else "")
         return Caller(name, frozenset(roles), http, _PERSON, user.id, user=user)
 
@@ -345,8 +354,11 @@ def write_matrix(declared: Mapping[str, Iterable[str]]) -> None:
 
 def unlimited(settings: Settings) -> Settings:
     """The same, for an application that turns nobody away for asking much."""
+    wide: dict[str, BaseModel] = {
+        name: _wide(getattr(settings, name)) for name in ("gateway", "email", "secrets")
+    }
     return settings.model_copy(
-        update={name: _wide(getattr(settings, name)) for name in ("gateway", "email", "secrets")}
+        update={**wide, "audit": settings.audit.model_copy(update={"exports_each": 10_000})}
     )
 
 

@@ -52,9 +52,8 @@ def _certificate(
     return made.public_bytes(serialization.Encoding.PEM)
 
 
-@contextlib.contextmanager
-def tls_front(port: int, folder: Path) -> Iterator[TlsFront]:
-    """Serve what listens on ``port`` of 127.0.0.1 by TLS, on a free port, while the block lasts."""
+def certificate_for(folder: Path) -> tuple[str, Path]:
+    """A private authority, and a file with a certificate of it for 127.0.0.1 and its key; PEM."""
     ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     ca = _certificate("Private CA", ca_key, "Private CA", ca_key, ca=True)
     leaf = _certificate("127.0.0.1", key, "Private CA", ca_key, ca=False)
@@ -67,12 +66,19 @@ def tls_front(port: int, folder: Path) -> Iterator[TlsFront]:
             serialization.NoEncryption(),
         )
     )
+    return ca.decode(), pem
+
+
+@contextlib.contextmanager
+def tls_front(port: int, folder: Path) -> Iterator[TlsFront]:
+    """Serve what listens on ``port`` of 127.0.0.1 by TLS, on a free port, while the block lasts."""
+    ca, pem = certificate_for(folder)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
     listener = socket.create_server(("127.0.0.1", 0))
     threading.Thread(target=_accept, args=(listener, context, port), daemon=True).start()
     try:
-        yield TlsFront(f"https://127.0.0.1:{listener.getsockname()[1]}", ca.decode())
+        yield TlsFront(f"https://127.0.0.1:{listener.getsockname()[1]}", ca)
     finally:
         listener.close()
 

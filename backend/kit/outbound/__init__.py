@@ -10,7 +10,8 @@ from backend.kit.outbound._addresses import is_public
 from backend.kit.outbound._breaker import Breaker
 from backend.kit.outbound._http import HttpAnswer
 from backend.kit.outbound._outbound import Outbound
-from backend.kit.outbound._trust import tls_context
+from backend.kit.outbound._syslog import syslog_message
+from backend.kit.outbound._trust import tls_context, trusting
 from backend.kit.outbound.errors import NotAllowedError, UnreachableError
 from backend.kit.outbound.settings import OutboundSettings
 
@@ -22,5 +23,7 @@ __all__ = [
     "OutboundSettings",
     "UnreachableError",
     "is_public",
+    "syslog_message",
     "tls_context",
+    "trusting",
 ]

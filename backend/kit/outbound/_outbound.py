@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from time import monotonic
 from typing import Final
@@ -16,6 +16,8 @@ from backend.kit.outbound._breaker import Breaker
 from backend.kit.outbound._http import Borrowed, HttpAnswer, TenantTransport, ask, destination_of
 from backend.kit.outbound._resolver import Resolver
 from backend.kit.outbound._shares import Shares
+from backend.kit.outbound._syslog import send_syslog
+from backend.kit.outbound._trust import tls_context, trusting
 from backend.kit.outbound.errors import NotAllowedError, UnreachableError
 from backend.kit.outbound.settings import OutboundSettings
 
@@ -103,6 +105,59 @@ class Outbound:
         except TimeoutError as error:
             failure = error
         raise UnreachableError(_explain(failure)) from failure
+
+    async def send_syslog(
+        self,
+        host: str,
+        port: int,
+        messages: Sequence[bytes],
+        *,
+        tenant_id: str | None,
+        public_only: bool,
+        ca_certificate: str | None = None,
+        timeout_seconds: float = 10.0,
+    ) -> None:
+        """Send syslog messages over TLS 1.2 or newer, all within ``timeout_seconds``.
+
+        A destination that fails or hangs is left alone for a while, as one of HTTP is.
+
+        Args:
+            host: Whom the certificate has to name.
+            port: Mostly 6514 (RFC 5425).
+            messages: By :func:`syslog_message`; they are framed here.
+            tenant_id: Whose they are; None: the platform's.
+            public_only: Whether the platform's own network is refused.
+            ca_certificate: The authority to trust, PEM; None: the system's.
+            timeout_seconds: For everything.
+
+        Raises:
+            NotAllowedError, UnreachableError: As ``connect``; or they were not taken, of which
+                some may have been read.
+        """
+        ends = asyncio.get_running_loop().time() + timeout_seconds
+        context = tls_context() if ca_certificate is None else trusting(ca_certificate)
+
+        async def send() -> None:
+            connection = await self.connect(
+                host,
+                port,
+                tenant_id=tenant_id,
+                public_only=public_only,
+                timeout_seconds=timeout_seconds,
+            )
+            try:
+                async with asyncio.timeout_at(ends):
+                    await send_syslog(connection, host, context, messages)
+            except TimeoutError as error:
+                raise UnreachableError(_explain(error)) from error
+            finally:
+                connection.close()
+
+        if tenant_id is None:
+            await send()
+            return
+        with self._breaker.guard(tenant_id, f"syslog://{host}:{port}"):
+            await send()
 
     async def request(
         self,

@@ -1,31 +1,61 @@
 """Audit: the trail of every act, read and proved.
 
-Owns ``audit_tiles``, ``audit_checkpoints`` and ``audit_verifications``; ``audit_records`` and
-``audit_heads`` are the core's, because every transaction writes them. Emits
-``audit_verification.finished``.
+Owns ``audit_tiles``, ``audit_checkpoints``, ``audit_verifications``, ``audit_exports``,
+``audit_export_parts`` and ``audit_streams``; ``audit_records`` and ``audit_heads`` are the core's,
+because every transaction writes them.
 """
 
-from backend.core.room import OPERATOR, PLATFORM_AUDITOR, VIEWER, FleetGauge, Room, Tick
+from backend.core.room import (
+    ADMIN,
+    AUDITOR,
+    OPERATOR,
+    PLATFORM_AUDITOR,
+    VIEWER,
+    FleetCheck,
+    FleetGauge,
+    Room,
+    Sweep,
+    Tick,
+)
 from backend.managers.audit._checkpoints import (
     ConsistencyProof,
     InclusionProof,
     PublicKey,
     SignedTree,
 )
+from backend.managers.audit._export import EXPORTS, Export, Exports, export_kind
+from backend.managers.audit._formats import FORMATS
+from backend.managers.audit._push import PUSH, WATCH_STREAMS, Stream, Streams
+from backend.managers.audit._search import AuditEntry, Facets, Found, Wanted
 from backend.managers.audit._verifications import Verification
 from backend.managers.audit._verify import Finding
 from backend.managers.audit.errands import COUNT, ENUMERATE, GROW, READ_PLATFORM, VERIFY
 from backend.managers.audit.errors import (
     CheckpointNotFoundError,
     CheckpointRefusedError,
+    ExportNotFoundError,
+    ExportNotReadyError,
+    RangeNeededError,
     RecordNotFoundError,
+    StreamInvalidError,
+    StreamNotFoundError,
+    StreamsFailingError,
+    TooManyExportsError,
     TreeSizeInvalidError,
     VerificationNotFoundError,
 )
-from backend.managers.audit.manager import AuditEntry, AuditManager, ChainReport
-from backend.managers.audit.models import AuditCheckpoint, AuditTile, AuditVerification
+from backend.managers.audit.manager import AuditManager, ChainReport
+from backend.managers.audit.models import (
+    AuditCheckpoint,
+    AuditTile,
+    AuditVerification,
+    ExportPartRow,
+    ExportRow,
+    StreamRow,
+)
 from backend.managers.audit.offline import CannotLookError, say, verify_files
-from backend.managers.audit.routes import router
+from backend.managers.audit.proof_routes import router as proofs
+from backend.managers.audit.routes import exports, router, streams
 from backend.managers.audit.settings import AuditSettings
 
 
@@ -37,22 +67,40 @@ async def _kept(_: object, __: object) -> int:
 ROOM = Room(
     name="audit",
     manager=AuditManager,
-    models=(AuditTile, AuditCheckpoint, AuditVerification),
+    models=(AuditTile, AuditCheckpoint, AuditVerification, ExportRow, ExportPartRow, StreamRow),
     purges={model.__tablename__: _kept for model in (AuditTile, AuditCheckpoint)},
     permissions={
-        "audit:read": VIEWER,
-        "audit:verify": OPERATOR,
+        "audit:read": VIEWER | AUDITOR,
+        "audit:verify": OPERATOR | AUDITOR,
+        "audit:export": OPERATOR | AUDITOR,
+        "audit_stream:read": ADMIN,
+        "audit_stream:write": ADMIN,
         "platform_audit:read": PLATFORM_AUDITOR,
     },
-    errands=(READ_PLATFORM, VERIFY, ENUMERATE, GROW, COUNT),
-    events={"audit_verification.finished": "audit:verify"},
-    routers=(router,),
-    job_kinds=(lambda audit, database: audit.verifications.kind(database),),
+    errands=(READ_PLATFORM, VERIFY, ENUMERATE, GROW, COUNT, EXPORTS, PUSH, WATCH_STREAMS),
+    routers=(router, proofs, exports, streams),
+    events={
+        "audit_verification.finished": "audit:verify",
+        "audit_export.ready": "audit:export",
+    }
+    | dict.fromkeys(
+        (
+            "audit_stream.saved",
+            "audit_stream.deleted",
+            "audit_stream.failing",
+            "audit_stream.resumed",
+        ),
+        "audit_stream:read",
+    ),
+    job_kinds=(lambda audit, database: audit.verifications.kind(database), export_kind),
     ticks=(
         Tick("audit.grow", 1, lambda audit, database: audit.checkpoints.grow(database)),
         Tick("audit.sign", 5, lambda audit, database: audit.checkpoints.sign_due(database)),
         Tick("audit.publish", 5, lambda audit, database: audit.checkpoints.publish(database)),
+        Tick("audit.push", 1, lambda audit, database: audit.streams.push_due(database)),
     ),
+    fleet_checks=(FleetCheck("audit_streams", WATCH_STREAMS, AuditManager.check_streams),),
+    sweeps=(Sweep(EXPORTS, lambda audit, tx: audit.exports.sweep(tx)),),
     gauges=(
         FleetGauge(
             "email_sender_audit_unsequenced_records",
@@ -60,11 +108,18 @@ ROOM = Room(
             COUNT,
             AuditManager.count_unsequenced,
         ),
+        FleetGauge(
+            "email_sender_audit_stream_lag_records",
+            "Audit records that tenants' streams have not brought away yet.",
+            WATCH_STREAMS,
+            AuditManager.count_behind,
+        ),
     ),
 )
 
 __all__ = [
     "ENUMERATE",
+    "FORMATS",
     "GROW",
     "READ_PLATFORM",
     "ROOM",
@@ -77,14 +132,28 @@ __all__ = [
     "CheckpointNotFoundError",
     "CheckpointRefusedError",
     "ConsistencyProof",
+    "Export",
+    "ExportNotFoundError",
+    "ExportNotReadyError",
+    "Exports",
+    "Facets",
     "Finding",
+    "Found",
     "InclusionProof",
     "PublicKey",
+    "RangeNeededError",
     "RecordNotFoundError",
     "SignedTree",
+    "Stream",
+    "StreamInvalidError",
+    "StreamNotFoundError",
+    "Streams",
+    "StreamsFailingError",
+    "TooManyExportsError",
     "TreeSizeInvalidError",
     "Verification",
     "VerificationNotFoundError",
+    "Wanted",
     "say",
     "verify_files",
 ]

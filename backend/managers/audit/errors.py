@@ -1,6 +1,53 @@
-"""What the audit room refuses."""
+"""What the audit room refuses, each with its own code."""
 
-from backend.core.errors import ConflictError, InvalidInputError, NotFoundError
+from backend.core.errors import (
+    ConflictError,
+    InvalidInputError,
+    NotFoundError,
+    UnavailableError,
+)
+
+
+class RangeNeededError(InvalidInputError):
+    """What looks into every record looks at a stretch of time, and at no more."""
+
+    code, title = "audit.range_needed", "A range of time is needed"
+
+
+class ExportNotFoundError(NotFoundError):
+    """No such export in this tenant, or its time is over; another tenant's looks the same."""
+
+    code, title = "audit.export_not_found", "No such export"
+
+
+class ExportNotReadyError(ConflictError):
+    """The file is being made, or could not be."""
+
+    code, title = "audit.export_not_ready", "The export is not ready"
+
+
+class TooManyExportsError(ConflictError):
+    """A tenant keeps a few files at a time."""
+
+    code, title = "audit.too_many_exports", "The tenant has too many exports"
+
+
+class StreamNotFoundError(NotFoundError):
+    """The tenant streams its trail nowhere."""
+
+    code, title = "audit.stream_not_found", "No stream is set up"
+
+
+class StreamInvalidError(InvalidInputError):
+    """The target is none of its kind."""
+
+    code, title = "audit.stream_invalid", "The stream cannot go there"
+
+
+class StreamsFailingError(UnavailableError):
+    """Nobody is answered so: the readiness check says it."""
+
+    code, title = "audit.streams_failing", "Streams of the audit trail fail"
 
 
 class RecordNotFoundError(NotFoundError):

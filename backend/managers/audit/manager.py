@@ -1,39 +1,29 @@
 """Rules for the audit trail: reading it, and proving that nobody touched it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
 
 from backend.core.audit import AuditHead, AuditRecord, RecordMaker
 from backend.core.database import ReadTx
-from backend.core.paging import Side, hidden, matches, newest_of
 from backend.kit.outbound import Outbound
+from backend.managers.audit import _search
 from backend.managers.audit._checkpoints import Checkpoints
-from backend.managers.audit._exports import Exports
+from backend.managers.audit._export import Exports
+from backend.managers.audit._lines import TrailLines
+from backend.managers.audit._push import FAILING, Streams
+from backend.managers.audit._search import AuditEntry, Facets, Found, Wanted
 from backend.managers.audit._verifications import Verifications
 from backend.managers.audit._verify import Finding, Progress, Verifying
+from backend.managers.audit.errors import StreamsFailingError
+from backend.managers.audit.models import StreamRow
 from backend.managers.audit.settings import AuditSettings
 from backend.managers.orchestrator import OrchestratorManager
+from backend.managers.security import SecurityManager
 
 _NO_END: Final = 2**62
-
-
-@dataclass(frozen=True, slots=True)
-class AuditEntry:
-    """One audit record as readers see it; ``seq`` and ``hash`` follow within a second."""
-
-    id: str
-    seq: int | None
-    at: datetime
-    actor: str
-    action: str
-    target: str
-    data: Mapping[str, Any]
-    request_id: str
-    hash: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +60,15 @@ class AuditManager:
         checkpoints: The signed states of the tenants' trees, and proofs from them.
         verifying: Looks at a trail's rows.
         verifications: Looks at whole trails, as jobs.
-        exports: A trail as lines, for who verifies it elsewhere.
+        lines: A trail as lines, for who verifies it elsewhere.
+        exports: Files of records.
+        streams: Where tenants have their trails pushed to.
     """
 
     def __init__(
         self,
         maker: RecordMaker,
-        seed_of: Callable[[str], bytes],
+        security: SecurityManager,
         jobs: OrchestratorManager,
         outbound: Outbound,
         settings: AuditSettings,
@@ -85,16 +77,44 @@ class AuditManager:
 
         Args:
             maker: Makes and knows this installation's records.
-            seed_of: A tenant's Ed25519 seed, which signs what is said of its tree.
-            jobs: Where verifications are done.
-            outbound: The way to who is handed checkpoints.
+            security: Has the keys that sign what is said of a tree, and that seal.
+            jobs: Where what takes long is done.
+            outbound: The way to who is handed checkpoints and records.
             settings: Of the room.
         """
         self.settings = settings
-        self.checkpoints = Checkpoints(maker, seed_of, outbound, settings)
+        self.checkpoints = Checkpoints(maker, security.audit_signing_seed, outbound, settings)
         self.verifying = Verifying(maker, self.checkpoints)
         self.verifications = Verifications(self.verifying, jobs)
-        self.exports = Exports(maker)
+        self.lines = TrailLines(maker)
+        self.exports = Exports(jobs, settings.exports_each)
+        self.streams = Streams(security, outbound, settings)
+
+    async def count_behind(self, tx: ReadTx) -> Mapping[str, int]:
+        """Records that streams have not brought away yet, of all tenants; needs an errand."""
+        behind = sa.func.sum(AuditHead.seq - StreamRow.seq)
+        query = sa.select(behind).join(StreamRow, StreamRow.tenant_id == AuditHead.tenant_id)
+        return {"": int(await tx.scalar(query) or 0)}
+
+    async def check_streams(self, tx: ReadTx) -> str:
+        """Say how many streams there are; needs a system errand.
+
+        Raises:
+            StreamsFailingError: Some have failed three times in a row.
+        """
+        streams, failing = (
+            await tx.execute(
+                sa.select(
+                    sa.func.count(),
+                    sa.func.coalesce(
+                        sa.func.sum(sa.case((StreamRow.failures >= FAILING, 1), else_=0)), 0
+                    ),
+                ).select_from(StreamRow)
+            )
+        ).one()
+        if failing:
+            raise StreamsFailingError(f"{failing} of {streams} fail")
+        return f"{streams} set up"
 
     async def list_records(
         self,
@@ -106,24 +126,27 @@ class AuditManager:
         actor: str | None = None,
         target: str | None = None,
     ) -> list[AuditEntry]:
-        """Newest first, at most ``limit + 1`` so that the caller sees whether there is more.
+        """As :meth:`search`, for who asks by act, actor and target alone."""
+        wanted = Wanted(action=action, actor=actor, target=target)
+        return list((await self.search(tx, wanted, limit=limit, before_id=before_id)).entries)
 
-        ``action``, ``actor`` and ``target`` match exactly, or as a prefix when they end in ``*``.
+    async def search(
+        self, tx: ReadTx, wanted: Wanted, *, limit: int, before_id: str | None = None
+    ) -> Found:
+        """Find records, newest first, at most ``limit + 1``; each filter starts from an index.
+
+        Raises:
+            RangeNeededError: There are words and no range of time, or one of more than 92 days.
         """
-        own = AuditRecord.tenant_id == tx.tenant_id
-        sides = []
-        for column, wanted in (
-            (AuditRecord.action, action),
-            (AuditRecord.actor, actor),
-            (AuditRecord.target, target),
-        ):
-            if wanted is not None and wanted != "*":
-                condition, exact = matches(tx, column, wanted)
-                check, _ = matches(tx, hidden(column), wanted)
-                sides.append(Side(AuditRecord.id, sa.and_(own, condition), check, column, exact))
-        query = sa.select(AuditRecord).where(own)
-        rows = await tx.scalars(await newest_of(tx, query, AuditRecord.id, sides, limit, before_id))
-        return [_entry(row) for row in rows]
+        return await _search.search(tx, wanted, limit=limit, before_id=before_id)
+
+    async def count_records(self, tx: ReadTx, wanted: Wanted) -> Facets:
+        """Count acts, actors and times of the newest ten thousand records that are wanted.
+
+        Raises:
+            RangeNeededError: The range is longer than 92 days.
+        """
+        return await _search.count(tx, wanted)
 
     async def verify_chain(self, tx: ReadTx, *, limit: int | None = None) -> ChainReport:
         """Look at the tenant's trail: all of it, or as much of it as ``limit`` allows.
@@ -180,17 +203,3 @@ class AuditManager:
         # By id: it stands in the index of those, and not in the one of all numbers.
         query = sa.select(sa.func.count(AuditRecord.id)).where(AuditRecord.seq.is_(None))
         return {"": int(await tx.scalar(query))}
-
-
-def _entry(row: AuditRecord) -> AuditEntry:
-    return AuditEntry(
-        id=row.id,
-        seq=row.seq,
-        at=row.at,
-        actor=row.actor,
-        action=row.action,
-        target=row.target,
-        data=row.data,
-        request_id=row.request_id,
-        hash=row.chain_hash.hex() if row.chain_hash else None,
-    )

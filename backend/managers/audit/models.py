@@ -1,4 +1,4 @@
-"""Tables of the audit room: the tree over the trail, its signed states, and looks at it."""
+"""Tables of the audit room, beside those of the trail itself, which are the core's."""
 
 from datetime import datetime
 from typing import Any
@@ -61,3 +61,68 @@ class AuditVerification(TenantOwned, Base):
     created_by: Mapped[str]
     created_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
+
+
+class ExportRow(TenantOwned, Base):
+    """One file of records that is being made, or was; ``done_id`` is the last record in it."""
+
+    __tablename__ = "audit_exports"
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    job_id: Mapped[str | None] = mapped_column(Id)
+    format: Mapped[str]
+    wanted: Mapped[dict[str, Any]] = mapped_column(Json)
+    # What is there when it is asked for is in it; what comes later is not.
+    until_id: Mapped[str] = mapped_column(Id)
+    done_id: Mapped[str | None] = mapped_column(Id)
+    state: Mapped[str]
+    looked_at: Mapped[int] = mapped_column(sa.BigInteger)
+    records: Mapped[int] = mapped_column(sa.BigInteger)
+    size_bytes: Mapped[int] = mapped_column(sa.BigInteger)
+    parts: Mapped[int] = mapped_column(sa.BigInteger)
+    error: Mapped[str | None]
+    created_at: Mapped[datetime]
+    created_by: Mapped[str]
+    finished_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime]
+
+    __table_args__ = (
+        # The sweep's alone, which spans tenants.
+        sa.Index("ix_audit_exports_expires_at", "expires_at"),
+    )
+
+
+class ExportPartRow(TenantOwned, Base):
+    """A piece of an export's file, compressed: what one transaction of its job made."""
+
+    __tablename__ = "audit_export_parts"
+    export_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    position: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True)
+    content: Mapped[bytes]
+
+
+class StreamRow(TenantOwned, Base):
+    """Where a tenant's trail is pushed to, and the number of the last record that was taken."""
+
+    __tablename__ = "audit_streams"
+    tenant_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    kind: Mapped[str]
+    target: Mapped[str]
+    format: Mapped[str]
+    ca_certificate: Mapped[str | None]
+    sealed_secret: Mapped[bytes]
+    paused: Mapped[bool]
+    seq: Mapped[int] = mapped_column(sa.BigInteger)
+    # Counts who took it or changed it: only the last one may say what became of a batch.
+    fence: Mapped[int] = mapped_column(sa.BigInteger)
+    held_until: Mapped[datetime | None]
+    failures: Mapped[int] = mapped_column(sa.BigInteger)
+    last_error: Mapped[str | None]
+    next_try_at: Mapped[datetime]
+    delivered_at: Mapped[datetime | None]
+    updated_at: Mapped[datetime]
+    updated_by: Mapped[str]
+
+    __table_args__ = (
+        # The tick's alone: which streams of all tenants are due?
+        sa.Index("ix_audit_streams_next_try_at", "next_try_at"),
+    )

@@ -1,11 +1,14 @@
 """Wire types of the audit trail."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from backend.http.schemas import Input
+from backend.http.schemas import Input, ShownOnce, Time
+
+FormatName = Literal["ndjson", "csv", "ecs", "ocsf", "cef"]
+_Filter = Annotated[str | None, Field(max_length=200, description="Exact, or a prefix with `*`")]
 
 
 class AuditOut(BaseModel):
@@ -28,6 +31,33 @@ class FindingOut(BaseModel):
     by: Literal["enumeration", "mac", "chain", "tree", "checkpoint"]
     seq: int | None = Field(description="The first number that it concerns, if any does")
     detail: str
+
+
+class FacetOut(BaseModel):
+    """How often a value occurs."""
+
+    value: str = Field(examples=["email.submitted"])
+    count: int = Field(examples=[42])
+
+
+class StretchOut(BaseModel):
+    """How many records begin with a moment, until the next stretch."""
+
+    at: datetime
+    count: int = Field(examples=[7])
+
+
+class FacetsOut(BaseModel):
+    """Counts over a stretch of time: what is in it, by act, actor and time."""
+
+    after: datetime
+    before: datetime
+    counted: int = Field(description="How many records these are of")
+    complete: bool = Field(description="Whether that is all; else the newest 10 000 were looked at")
+    actions: list[FacetOut] = Field(description="The most frequent, at most 20")
+    actors: list[FacetOut] = Field(description="The most frequent, at most 20")
+    step_seconds: int = Field(description="How long each of `stretches` is", examples=[900])
+    stretches: list[StretchOut] = Field(description="In order; without those that are empty")
 
 
 class ChainReportOut(BaseModel):
@@ -120,3 +150,96 @@ class AuditVerificationOut(BaseModel):
     created_by: str
     created_at: datetime
     finished_at: datetime | None
+
+
+class ExportCreate(Input):
+    """What is to be in the file, and how it is written."""
+
+    format: FormatName = Field(examples=["ndjson"])
+    action: _Filter = None
+    actor: _Filter = None
+    target: _Filter = None
+    request_id: _Filter = Field(None, examples=["0199c0de-0000-7000-8000-000000000001"])
+    created_after: Time | None = Field(None, description="RFC 3339; made then or later")
+    created_before: Time | None = Field(None, description="RFC 3339; made earlier")
+
+
+class WantedOut(BaseModel):
+    """What is in a file."""
+
+    action: str | None
+    actor: str | None
+    target: str | None
+    request_id: str | None
+    after: datetime | None
+    before: datetime | None
+
+
+class ExportOut(BaseModel):
+    """A file of records: made by a job, kept for a day."""
+
+    id: str
+    job_id: str | None = Field(description="The job that makes it; null: it was made at once")
+    format: FormatName
+    wanted: WantedOut
+    state: Literal["running", "ready", "failed", "cancelled"]
+    looked_at: int = Field(description="How many records were looked at so far")
+    records: int = Field(description="How many are in it so far")
+    size_bytes: int
+    error: str | None
+    created_at: datetime = Field(description="Later records are not in it")
+    created_by: str
+    finished_at: datetime | None
+    expires_at: datetime = Field(description="When it is forgotten")
+
+
+class StreamPut(Input):
+    """Where the trail is to go."""
+
+    kind: Literal["webhook", "syslog"] = Field(examples=["webhook"])
+    target: str = Field(
+        min_length=1,
+        max_length=2000,
+        description="An https address, or host:port of a syslog receiver (TLS, 6514 by default)",
+        examples=["https://siem.example.com/audit"],
+        json_schema_extra={"format": "stream-target"},
+    )
+    format: FormatName = Field("ndjson", examples=["ocsf"])
+    ca_certificate: str | None = Field(
+        None,
+        max_length=16_384,
+        description="The authority of a syslog receiver's certificate, PEM; null: the system's",
+    )
+    paused: bool = Field(False, description="Whether it stands still; its place is kept")
+    from_beginning: bool = Field(
+        False, description="Of a new one: begin with the first record and not with the next"
+    )
+
+
+class StreamOut(BaseModel):
+    """Where the trail goes, and how far it has come."""
+
+    kind: Literal["webhook", "syslog"]
+    target: str
+    format: FormatName
+    ca_certificate: str | None
+    paused: bool
+    seq: int = Field(description="The number of the last record that was taken")
+    behind: int = Field(description="How many records there are after it")
+    failures: int = Field(description="How often in a row it has failed")
+    last_error: str | None
+    next_try_at: datetime | None = Field(description="While it fails")
+    delivered_at: datetime | None
+    updated_at: datetime
+    updated_by: str
+
+
+class StreamSavedOut(ShownOnce, StreamOut):
+    """The stream; of a new one with the secret that its requests are signed with."""
+
+    secrets = ("secret",)
+    another = "Delete the stream and set it up again to get another."
+
+    secret: str | None = Field(
+        None, description="Of a new one, shown this once: Standard Webhooks, HMAC-SHA256"
+    )

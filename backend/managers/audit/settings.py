@@ -1,4 +1,4 @@
-"""How often the trail is signed, and where that is told: read once at start, frozen afterwards."""
+"""How often the trail is signed, what is kept of it in files, and where it may go."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 
 class AuditSettings(BaseModel):
-    """Of checkpoints: what they are called, how often there is one, and who is handed them."""
+    """Every value has a default that suits one machine; each is one environment variable."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -26,4 +26,11 @@ class AuditSettings(BaseModel):
     )
     verify_records: int = Field(
         20_000, ge=100, le=1_000_000, description="Records that one request verifies at most."
+    )
+    exports_each: int = Field(
+        10, ge=1, le=10_000, description="Files of audit records that a tenant keeps at a time."
+    )
+    allow_private_streams: bool = Field(
+        False,
+        description="Let tenants stream their trail into the platform's own network, and by http.",
     )

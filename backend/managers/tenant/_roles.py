@@ -23,7 +23,7 @@ from backend.managers.tenant.errors import (
 )
 from backend.managers.tenant.models import MatrixRow, RoleRow
 
-BuiltIn = Literal["owner", "admin", "operator", "viewer", "workflow"]
+BuiltIn = Literal["owner", "admin", "operator", "viewer", "workflow", "auditor"]
 PlatformRole = Literal["administrator", "auditor", "support"]
 """What somebody, or a program of the platform's own, may do with the platform."""
 ROLE_PATTERN: Final = r"^[a-z][a-z0-9_-]{1,39}$"
@@ -97,15 +97,21 @@ class Roles:
             ValueError: A permission is to be held by a role that is none, or both in a tenant and
                 of the platform.
         """
+        tenants, platforms = frozenset(get_args(BuiltIn)), frozenset(get_args(PlatformRole))
 
-        def held(names: Iterable[str]) -> dict[str, frozenset[str]]:
+        def held(names: Iterable[str], others: frozenset[str]) -> dict[str, frozenset[str]]:
+            # Both have auditors: whose a permission is say the others who hold it.
             return {
-                role: frozenset(name for name, who in declared.items() if role in who)
+                role: frozenset(
+                    name
+                    for name, who in declared.items()
+                    if role in who and (role not in others or not who & (others - {role}))
+                )
                 for role in names
             }
 
-        self.by_name: Mapping[str, frozenset[str]] = held(get_args(BuiltIn))
-        self.by_platform: Mapping[str, frozenset[str]] = held(get_args(PlatformRole))
+        self.by_name: Mapping[str, frozenset[str]] = held(get_args(BuiltIn), platforms)
+        self.by_platform: Mapping[str, frozenset[str]] = held(get_args(PlatformRole), tenants)
         self.of_platform: Final = frozenset().union(*self.by_platform.values())
         self.grantable: Final = frozenset().union(*self.by_name.values())
         strange = frozenset().union(*declared.values()) - {*self.by_name, *self.by_platform}

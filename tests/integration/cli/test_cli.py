@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import csv
 import json
 import signal
 import socket
@@ -106,6 +107,7 @@ class TestDoctor:
         found = {line[1]: line[0] for line in lines if line[0] != "errand"}
         assert found == {
             "database": "ok",
+            "audit_streams": "ok",
             "events": "ok",
             "mail_server": "warn",
             "shared_limits": "ok",
@@ -468,9 +470,28 @@ class TestAudit:
             assert ended.value.code == 2
             assert "--limit" in capsys.readouterr().err
 
+    def test_is_written_in_any_format_to_a_file_of_ones_own(self, shell, tmp_path, capsys):
+        shell.run("bootstrap")
+        file = tmp_path / "trail.csv"
+        of_platform = ("audit-export", "--tenant", "platform")
+        cli.main([*of_platform, "--format", "csv", "--output", str(file)])
+        assert capsys.readouterr().err.endswith(" records, all that were asked for\n")
+        rows = list(csv.DictReader(file.read_text().splitlines()))
+        assert {"tenant.created", "user.created"} <= {row["action"] for row in rows}
+        assert [row["id"] for row in rows] == sorted(row["id"] for row in rows)
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert shell.fail(*of_platform, "--output", str(file)).endswith("File exists")
+        cli.main([*of_platform, "--action", "tenant.created", "--after", "2020-01-01T00:00:00Z"])
+        (line,) = capsys.readouterr().out.splitlines()
+        assert json.loads(line)["action"] == "tenant.created"
+        nothing = tmp_path / "nothing"
+        unknown = ("audit-export", "--tenant", "nobody", "--output", str(nothing))
+        assert shell.fail(*unknown) == "no tenant 'nobody'"
+        assert not nothing.exists()
+
     def test_an_unknown_tenant_is_named(self, shell):
         shell.run("bootstrap")
-        for command in ("audit-list", "audit-verify", "audit-export", "audit-keys"):
+        for command in ("audit-list", "audit-verify", "audit-export", "audit-trail", "audit-keys"):
             assert shell.fail(command, "--tenant", "nobody") == "no tenant 'nobody'"
 
 
@@ -638,7 +659,7 @@ class TestRoles:
         shell.run("role-save", *demo, "billing", "email:send", "email:read")
         lines = shell.run("role-list", *demo).splitlines()
         assert [line.split("\t")[0] for line in lines] == [
-            "owner", "admin", "operator", "viewer", "workflow", "billing",
+            "owner", "admin", "operator", "viewer", "workflow", "auditor", "billing",
         ]  # fmt: skip
         assert lines[-1] == "billing\temail:read email:send"
         said = shell.fail("role-save", *demo, "billing", "platform:write")

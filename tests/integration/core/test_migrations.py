@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
-from backend.core import audit
+from backend.core import audit as core_audit
 from backend.core.database import Base, TenantOwned
 from backend.core.ids import uuid7
 from backend.managers.access import models as access
@@ -32,7 +32,7 @@ from tests.support.postgres import RUNTIME
 
 MODELS = (
     access,
-    audit,
+    core_audit,
     audit_room,
     email,
     gateway,
@@ -85,6 +85,8 @@ def test_up_matches_the_models_and_down_leaves_nothing(empty_url: str) -> None:
 ACROSS_TENANTS = {
     "ix_access_reviews_open": "a tick: which reviews of all tenants are overdue?",
     "ix_audit_checkpoints_unpublished": "a tick: what of all tenants was not handed out yet?",
+    "ix_audit_exports_expires_at": "a sweep",
+    "ix_audit_streams_next_try_at": "a tick: which streams of all tenants are due?",
     "ix_audit_records_unsequenced": "the sequencer, in the order of acting",
     "ix_data_key_rewraps_running": "a tick: which tenants' walks go on?",
     "ix_email_suppressions_expires_at": "a sweep",

@@ -28,6 +28,7 @@ from backend.core.cursors import EventConsumer, EventDispatcher, check_cursors
 from backend.core.database import Base
 from backend.core.events import read_span
 from backend.core.ids import uuid7
+from backend.managers.audit import AuditManager
 from backend.managers.email import EmailSettings
 from backend.managers.gateway import GatewayManager, GatewaySettings
 from backend.managers.identity import IdentityManager, IdentitySettings
@@ -52,6 +53,7 @@ MESSAGES = 20_000
 # Tables whose rows come with use; the others have some for each tenant or each person.
 GROWING = frozenset(
     {
+        "audit_export_parts",
         "audit_records",
         "email_contents",
         "email_events",
@@ -200,6 +202,8 @@ async def crowd(house: House, caller: TenantClient) -> None:
                     rows = [answer(tenant_id, number, now) for number in fewer]
                 elif model.__tablename__ == "metric_rollups":
                     rows = [rollup(tenant_id, number, now) for number in fewer]
+                elif model.__tablename__ == "audit_export_parts":
+                    rows = [part(tenant_id, number) for number in numbers]
                 else:
                     continue
                 await tx.insert(model, rows)
@@ -273,6 +277,16 @@ def secret_token(tenant_id: str, number: int, now: datetime) -> dict[str, Any]:
         "expires_at": now + timedelta(hours=1),
         "used_at": now,
         "used_version": 1,
+    }
+
+
+def part(tenant_id: str, number: int) -> dict[str, Any]:
+    """Of ten files that nobody has any more."""
+    return {
+        "tenant_id": tenant_id,
+        "export_id": f"0199c0de-0000-7000-8000-{number % 10:012}",
+        "position": number // 10,
+        "content": b"packed",
     }
 
 
@@ -388,12 +402,40 @@ async def use_everything(house: House, ada: TenantClient) -> None:
     await house.ask(ada, "GET /api/v1/overview/workers")
     await house.ask(ada, "POST /api/v1/audit/verify")
     await house.ask(ada, "GET /api/v1/me")
+    await keep_exports(house, ada)
     await keep_roles(house, ada)
     await keep_people(house, ada)
     await keep_providers(house, ada, admin)
     await keep_limits(house, ada, admin)
     await keep_secrets(house, ada)
     await keep_the_platform(house, ada, admin)
+
+
+async def keep_exports(house: House, ada: TenantClient) -> None:
+    of = "/api/v1/audit-exports"
+    for body in (
+        {"format": "csv", "action": "client.*"},
+        {"format": "ecs", "actor": "user:nobody"},
+    ):
+        await house.ask(ada, f"POST {of}", json=body)
+    made = await house.ask(ada, f"POST {of}", json={"format": "cef", "actor": "user:nobody"})
+    assert made.json()["state"] == "ready", made.text
+    one = {"export_id": made.json()["id"]}
+    await house.ask(ada, f"GET {of}/{{export_id}}", path=one)
+    await house.ask(ada, f"GET {of}/{{export_id}}/file", path=one)
+    gone = await house.ask(ada, f"DELETE {of}/{{export_id}}", path=one)
+    assert gone.status_code == 204, gone.text
+    stream = {"kind": "webhook", "target": "https://192.0.2.1/audit", "from_beginning": True}
+    saved = await house.ask(ada, "PUT /api/v1/audit-stream", json=stream)
+    assert saved.status_code == 200, saved.text
+    await sequence(house.platform.database)
+    streams = house.platform.of(AuditManager).streams
+    # Nobody listens there: it is read, tried and put off.
+    assert await streams.push_due(house.platform.database) == 1
+    await streams.settle()
+    told = (await house.ask(ada, "GET /api/v1/audit-stream")).json()
+    assert told["failures"] == 1, told
+    await house.ask(ada, "DELETE /api/v1/audit-stream")
 
 
 async def keep_roles(house: House, ada: TenantClient) -> None:
@@ -874,7 +916,27 @@ LISTS: dict[str, list[dict[str, str]]] = {
         {"target": "client:*"},
         {"action": "email.submitted", "actor": "user:nobody"},
         {"action": "email.*", "target": "client:*"},
+        {"request_id": "nothing"},
+        {"request_id": "*"},
+        {"request_id": "req-*"},
+        {"created_before": "{early}"},
+        {"created_after": "{early}", "created_before": "{late}"},
+        {"created_before": "{early}", "action": "email.submitted"},
+        {"created_after": "{early}", "created_before": "{late}", "actor": "user:nobody"},
+        {"created_before": "{early}", "target": "client:*", "action": "email.*"},
+        {"created_after": "{early}", "q": "nothing"},
+        {"created_after": "{early}", "q": "submitted", "action": "email.*"},
+        {"created_after": "{early}", "q": "submitted", "actor": "user:nobody"},
     ],
+    "GET /api/v1/audit/facets": [
+        {},
+        {"created_after": "{early}"},
+        {"created_after": "{early}", "created_before": "{late}"},
+        {"created_after": "{early}", "action": "email.*"},
+        {"created_after": "{early}", "actor": "user:nobody"},
+        {"created_after": "{early}", "action": "email.submitted", "target": "email:*"},
+    ],
+    "GET /api/v1/audit-exports": [{}],
     "GET /api/v1/suppressions": [
         {},
         {"reason": "manual"},
@@ -908,4 +970,5 @@ LISTS: dict[str, list[dict[str, str]]] = {
     "GET /api/v1/platform/plans": [{}],
     "GET /api/v1/platform/tenant-certificates": [{}],
     "GET /api/v1/platform/audit": [{}, {"action": "nothing.such"}],
+    "GET /api/v1/platform/audit/facets": [{}],
 }

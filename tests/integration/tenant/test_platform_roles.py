@@ -6,6 +6,7 @@ import pytest
 
 from backend.core.context import SystemScope
 from backend.core.ids import PLATFORM_TENANT, uuid7
+from backend.core.room import PLATFORM_AUDITOR
 from backend.managers.gateway import GatewayManager
 from backend.managers.identity import IdentityManager
 from backend.managers.tenant import (
@@ -49,9 +50,17 @@ class TestRoles:
 
     def test_what_is_the_platforms_is_no_tenants(self):
         with pytest.raises(ValueError, match="of a tenant and of the platform: x:read"):
-            Roles({"x:read": frozenset({"owner", "auditor"})})
+            Roles({"x:read": frozenset({"owner", "support"})})
+        with pytest.raises(ValueError, match="of a tenant and of the platform: x:read"):
+            Roles({"x:read": frozenset({"auditor"})})
         with pytest.raises(ValueError, match="no built-in role is called boss"):
             Roles({"x:read": frozenset({"boss"})})
+
+    def test_an_auditor_is_one_of_the_platform_or_of_a_tenant(self):
+        both = {"x:read": frozenset({"owner", "auditor"}), "y:read": PLATFORM_AUDITOR}
+        roles = Roles(both)
+        assert roles.by_name["auditor"] == {"x:read"}
+        assert roles.by_platform["auditor"] == {"y:read"}
 
     async def test_a_platform_role_is_none_in_a_tenant_and_the_other_way_round(self, database):
         tenant = SystemScope(EVERYTHING, tenant_id=uuid7())
@@ -198,7 +207,7 @@ class TestPrograms:
         assert (await ada.http.delete(f"/api/v1/api-keys/{made['id']}")).status_code == 404
         path = f"/api/v1/platform/api-keys/{made['id']}"
         assert (await ada.http.delete(path)).status_code == 403
-        answer = await ada.http.post("/api/v1/api-keys", json={"name": "x", "role": "auditor"})
+        answer = await ada.http.post("/api/v1/api-keys", json={"name": "x", "role": "support"})
         assert (answer.status_code, answer.json()["code"]) == (422, "tenant.role_unknown")
         assert (await root.delete(path)).status_code == 204
         assert (await support.get("/api/v1/platform/tenants")).status_code == 401

@@ -14,7 +14,7 @@ from backend.managers.audit.offline import FORMAT
 _PAGE: Final = 500
 
 
-class Exports:
+class TrailLines:
     """Everything that there is of a trail, as it is stored: what is wrong with it comes along."""
 
     def __init__(self, maker: RecordMaker) -> None:
@@ -24,7 +24,7 @@ class Exports:
         """What a tenant's records are sealed under now: a secret, for auditors who hold one."""
         return self._maker.keys_of(tenant_id)[0]
 
-    async def lines(self, tx: ReadTx) -> AsyncIterator[str]:
+    async def all(self, tx: ReadTx) -> AsyncIterator[str]:
         """The lines of the tenant's trail, each with its newline: a head, then the records.
 
         In the order of their numbers, those below 1 first and those without one last, read by
