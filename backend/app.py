@@ -364,8 +364,8 @@ def create_app(platform: Platform) -> Pipeline:
             limit = one.body_bytes(settings.of(room.name)) if one.body_bytes else None
             rules.append(RouteRule(one.name, one.prefix, limit))
     if settings.email.sink_directory is not None:
-        keys = platform.of(SecurityManager).sink_keys
-        app.include_router(sink_routes(settings.email.sink_directory, keys))
+        key = platform.of(SecurityManager).sink_key
+        app.include_router(sink_routes(settings.email.sink_directory, key))
     for room, manager in platform.at_work():
         if room.mounts is not None:
             app.router.routes.extend(room.mounts(manager))

@@ -19,7 +19,7 @@ from typing import Final, Self
 
 import httpx
 
-from backend.managers.security import SecuritySettings, load_root_key, sink_key
+from backend.managers.security import SecuritySettings, load_root_keys, sink_key
 from backend.supervisor import die_with_parent
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -190,7 +190,7 @@ class Installation:
     @property
     def sink_key(self) -> bytes:
         """What opens the copies of the mail sink, once the installation is made."""
-        return sink_key(load_root_key(SecuritySettings(), self.sink_folder.parent / "root.key"))
+        return sink_key(load_root_keys(SecuritySettings(), self.sink_folder.parent / "root.key"))
 
     def close(self) -> None:
         """Stop what runs."""

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import base64
 import os
 import sys
 from typing import Annotated, Final, get_args
@@ -27,6 +28,7 @@ from backend.managers.security import (
     KeyType,
     Policy,
     SecurityManager,
+    derivation_of,
     load_root_keys,
     root_key_file,
     write_root_keys,
@@ -120,9 +122,17 @@ def _rotate_root(settings: Settings, options: argparse.Namespace) -> None:
     own_file = security.root_key is None and not security.root_key_command
     path = root_key_file(security, settings.data_dir / "root.key")
     known = load_root_keys(security, settings.data_dir / "root.key")
+    if options.derivation:
+        sys.stdout.write(base64.b64encode(derivation_of(known)).decode() + "\n")
+        return
+    if options.retire and not own_file and known.derivation is None:
+        raise CommandError(
+            "configure first what keys are derived from, which --derivation prints, in every "
+            "process: root_key_derivation, or a line derives:... of what the command prints"
+        )
     if not options.retire and own_file and len(known) == 1:
         # The new one first: it wraps from now on. A call that was interrupted finds two.
-        write_root_keys(path, [os.urandom(_ROOT_BYTES), *known])
+        write_root_keys(path, [os.urandom(_ROOT_BYTES), *known], known.derivation)
     elif not options.retire and len(known) == 1:
         raise CommandError(
             "configure the new root key first and the old one as the one before it, in every "
@@ -147,7 +157,7 @@ def _rotate_root(settings: Settings, options: argparse.Namespace) -> None:
         if left:
             raise CommandError(f"{left} data key(s) are not under the new root key: rotate first")
         if own_file and len(known) > 1:
-            write_root_keys(path, known[:1])
+            write_root_keys(path, known[:1], derivation_of(known))
         async with platform.database.transaction(_root_scope()) as tx:
             platform.of(SecurityManager).announce_root(tx)
         sys.stdout.write("the root key before the current one is not needed any more\n")
@@ -191,6 +201,12 @@ def _seal_options(parser: argparse.ArgumentParser) -> None:
 def _root_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--retire", action="store_true", help="let go of the old one, once nothing needs it"
+    )
+    parser.add_argument(
+        "--derivation",
+        action="store_true",
+        help="print what keys of single uses are derived from: a secret, to configure before the "
+        "old one goes",
     )
     parser.add_argument(
         "--wait-seconds",

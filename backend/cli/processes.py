@@ -18,7 +18,7 @@ from backend.cli.command import Command, CommandError, run_async
 from backend.core.database import Base, make_engine
 from backend.core.row_security import check_role
 from backend.http import server
-from backend.managers.security import load_root_key, sink_key
+from backend.managers.security import load_root_keys, sink_key
 from backend.settings import Settings
 from backend.sink import SmtpSink
 from backend.worker import run_worker
@@ -110,8 +110,8 @@ def _sink(settings: Settings, options: argparse.Namespace) -> None:
     directory = settings.email.sink_directory or settings.data_dir / "sink"
 
     async def serve() -> None:
-        root_key = load_root_key(settings.security, settings.data_dir / "root.key")
-        sink = SmtpSink(directory, options.host, options.port, key=sink_key(root_key))
+        root_keys = load_root_keys(settings.security, settings.data_dir / "root.key")
+        sink = SmtpSink(directory, options.host, options.port, key=sink_key(root_keys))
         await sink.start()
         stopped = asyncio.Event()
         loop = asyncio.get_running_loop()

@@ -66,12 +66,12 @@ def open_copy(key: bytes | None, digest: str, stored: bytes) -> bytes | None:
         return None
 
 
-def read_copies(directory: Path, message_id: str, *keys: bytes) -> list[SinkCopy]:
+def read_copies(directory: Path, message_id: str, key: bytes | None = None) -> list[SinkCopy]:
     """Return the stored copies of a message, oldest first, at most 100. Reads files.
 
     Whatever a sender put into a message, its parts are returned as far as they can be read and
-    None where they cannot; a damaged message does not raise. Nor does a sealed one that none of
-    ``keys`` opens: it is there, and nothing can be read of it.
+    None where they cannot; a damaged message does not raise. Nor does a sealed one that ``key``
+    does not open: it is there, and nothing can be read of it.
     """
     digest = hash_message_id(message_id)
     found: list[tuple[int, Path]] = []
@@ -85,8 +85,7 @@ def read_copies(directory: Path, message_id: str, *keys: bytes) -> list[SinkCopy
             raw = path.read_bytes()
         except FileNotFoundError:
             continue  # expired between listing and reading
-        opened = (open_copy(key, digest, raw) for key in keys or (None,))
-        clear = next((one for one in opened if one is not None), None)
+        clear = open_copy(key, digest, raw)
         if clear is None:
             logging.getLogger(__name__).warning("sink_copy_unreadable")
             copies.append(SinkCopy(_time_of(nanoseconds), "", [], [], None, None, 0))

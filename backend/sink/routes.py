@@ -5,7 +5,6 @@ copies. So the route is absent there, and nobody but the console knows of it.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -39,13 +38,8 @@ class CopiesOut(BaseModel):
     copies: list[CopyOut]
 
 
-def sink_routes(directory: Path, keys: Callable[[], Sequence[bytes]]) -> APIRouter:
-    """Routes that read the copies in ``directory``, and name nothing else.
-
-    Args:
-        directory: Where they lie.
-        keys: Gives those that may have sealed them.
-    """
+def sink_routes(directory: Path, key: bytes) -> APIRouter:
+    """Routes that read the copies in ``directory``, sealed under ``key``, and name nothing else."""
     router = APIRouter(prefix="/sink", include_in_schema=False)
 
     @router.get("/emails/{email_id}")
@@ -58,7 +52,7 @@ def sink_routes(directory: Path, keys: Callable[[], Sequence[bytes]]) -> APIRout
         """Read the copies of one message, oldest first. Reading is audited."""
         async with db.transaction(scope) as tx:
             message_id = await emails.audit_reading(tx, email_id, source="sink")
-        copies = await asyncio.to_thread(read_copies, directory, message_id, *keys())
+        copies = await asyncio.to_thread(read_copies, directory, message_id, key)
         return CopiesOut(copies=[CopyOut.model_validate(copy) for copy in copies])
 
     return router

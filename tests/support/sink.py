@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from backend.managers.security import SecuritySettings, load_root_key, sink_key
+from backend.managers.security import SecuritySettings, load_root_keys, sink_key
 from backend.sink import open_copy
 
 
 def stored_copies(data_dir: Path) -> list[bytes]:
     """Every copy as it was received, with the sink's own headers, oldest first."""
-    key = sink_key(load_root_key(SecuritySettings(), data_dir / "root.key"))
+    key = sink_key(load_root_keys(SecuritySettings(), data_dir / "root.key"))
     # <digest>.<nanoseconds>-<random>.eml
     files = sorted(
         (data_dir / "sink").glob("??/*.eml"),

@@ -29,6 +29,7 @@ from backend.managers.security._rewrap import Rewrap, Rewraps
 from backend.managers.security._ring import Keyring
 from backend.managers.security._root import (
     RootKeys,
+    derivation_of,
     load_root_key,
     load_root_keys,
     root_key_file,
@@ -176,6 +177,7 @@ __all__ = [
     "Seals",
     "SecurityManager",
     "SecuritySettings",
+    "derivation_of",
     "load_root_key",
     "load_root_keys",
     "new_cipher",

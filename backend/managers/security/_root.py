@@ -29,6 +29,15 @@ COMMAND_SECONDS: Final = 10.0
 _KEY_BYTES: Final = 32
 _MOST_KEYS: Final = 4
 _REMEMBERED: Final = 4096
+_DERIVATION: Final = b"email-sender derivation"
+_DERIVES: Final = "derives:"
+"""Begins the line of a source that says what keys are derived from."""
+
+
+class RootKeyList(list[bytes]):
+    """Root keys as their source names them, and what it says that keys are derived from."""
+
+    derivation: bytes | None = None
 
 
 class RootKeys:
@@ -54,7 +63,7 @@ class RootKeys:
             raise ValueError("the root key must have 32 bytes")
         self._keys = [(root_id(key), AESGCM(key)) for key in keys]
         # Ten microseconds otherwise, for every act that is recorded.
-        self._derived = lru_cache(_REMEMBERED)(partial(_derive_all, tuple(keys)))
+        self._derived = lru_cache(_REMEMBERED)(partial(_derived, derivation_of(keys)))
 
     @property
     def current_id(self) -> str:
@@ -83,8 +92,8 @@ class RootKeys:
         self.is_stale = self._read_again is not None
         raise KeyUnavailableError
 
-    def derive(self, label: bytes) -> tuple[bytes, ...]:
-        """A key for one use from each root key, the current one's first; :func:`derived`."""
+    def derive(self, label: bytes) -> bytes:
+        """A key of 32 bytes for one use; the same after the root key was replaced."""
         return self._derived(label)
 
     def hear(self, _: str = "") -> None:
@@ -105,16 +114,27 @@ class RootKeys:
             logger.error("root_key_not_read", extra={"cause": type(exc).__name__})  # noqa: TRY400
 
 
-def derived(root_key: bytes, label: bytes) -> bytes:
+def derivation_of(keys: Sequence[bytes]) -> bytes:
+    """What keys of one use are derived from, 32 bytes: as the source says, or of the oldest key.
+
+    It outlives the root key that it came from, so that what was sealed under such a key, or signed
+    with it, holds when the root key is another. It opens nothing that a root key has wrapped.
+    """
+    kept = keys.derivation if isinstance(keys, RootKeyList) else None
+    return _derived(keys[-1], _DERIVATION) if kept is None else kept
+
+
+def derived(keys: Sequence[bytes], label: bytes) -> bytes:
     """32 bytes for one use, which tell nothing of the root key or of another label's.
 
-    HKDF-SHA256 (RFC 5869). The root key is 32 random bytes, so there is no salt (section 3.1).
+    HKDF-SHA256 (RFC 5869). What it starts from is 32 random bytes, so there is no salt
+    (section 3.1).
     """
-    return HKDF(SHA256(), length=_KEY_BYTES, salt=None, info=label).derive(root_key)
+    return _derived(derivation_of(keys), label)
 
 
-def _derive_all(keys: tuple[bytes, ...], label: bytes) -> tuple[bytes, ...]:
-    return tuple(derived(key, label) for key in keys)
+def _derived(secret: bytes, label: bytes) -> bytes:
+    return HKDF(SHA256(), length=_KEY_BYTES, salt=None, info=label).derive(secret)
 
 
 def root_id(key: bytes) -> str:
@@ -127,7 +147,7 @@ def load_root_key(settings: SecuritySettings, default_file: Path) -> bytes:
     return load_root_keys(settings, default_file)[0]
 
 
-def load_root_keys(settings: SecuritySettings, default_file: Path) -> list[bytes]:
+def load_root_keys(settings: SecuritySettings, default_file: Path) -> RootKeyList:
     """The root keys from the environment, a command or a file; the first one wraps.
 
     A missing file is made once, mode 0600.
@@ -137,12 +157,15 @@ def load_root_keys(settings: SecuritySettings, default_file: Path) -> list[bytes
             than ten seconds, or the file is open to others. Never quotes what was read.
     """
     if settings.root_key is not None:
+        source = "EMAIL_SENDER__SECURITY__ROOT_KEY"
         given = [settings.root_key, settings.root_key_previous]
-        return [
-            _decoded(one.get_secret_value(), "EMAIL_SENDER__SECURITY__ROOT_KEY")
-            for one in given
-            if one is not None
-        ]
+        found = RootKeyList(
+            _decoded(one.get_secret_value(), source) for one in given if one is not None
+        )
+        if settings.root_key_derivation is not None:
+            name = f"{source}_DERIVATION"
+            found.derivation = _decoded(settings.root_key_derivation.get_secret_value(), name)
+        return found
     if settings.root_key_command:
         return _lines(_printed(settings.root_key_command), "the root key command")
     path = root_key_file(settings, default_file)
@@ -161,11 +184,11 @@ def root_key_file(settings: SecuritySettings, default_file: Path) -> Path:
     return settings.root_key_file or default_file
 
 
-def write_root_keys(path: Path, keys: Sequence[bytes]) -> None:
+def write_root_keys(path: Path, keys: Sequence[bytes], derivation: bytes | None = None) -> None:
     """Replace the file's keys at once: a crash leaves the old ones or the new ones."""
     beside = path.with_name(f"{path.name}.new")
     beside.unlink(missing_ok=True)
-    _write(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), keys)
+    _write(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), keys, derivation)
     beside.replace(path)
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -174,9 +197,12 @@ def write_root_keys(path: Path, keys: Sequence[bytes]) -> None:
         os.close(folder)
 
 
-def _write(handle: int, keys: Sequence[bytes]) -> None:
+def _write(handle: int, keys: Sequence[bytes], derivation: bytes | None = None) -> None:
+    lines = [base64.b64encode(key) for key in keys]
+    if derivation is not None:
+        lines.append(_DERIVES.encode() + base64.b64encode(derivation))
     with os.fdopen(handle, "wb") as file:
-        file.write(b"".join(base64.b64encode(key) + b"\n" for key in keys))
+        file.write(b"".join(line + b"\n" for line in lines))
         file.flush()
         os.fsync(file.fileno())
 
@@ -202,11 +228,16 @@ def _printed(command: Sequence[str]) -> str:
     return done.stdout
 
 
-def _lines(text: str, source: str) -> list[bytes]:
+def _lines(text: str, source: str) -> RootKeyList:
     lines = text.split()
-    if not 1 <= len(lines) <= _MOST_KEYS:
+    derives = [line for line in lines if line.startswith(_DERIVES)]
+    keys = [line for line in lines if line not in derives]
+    if not 1 <= len(keys) <= _MOST_KEYS or len(derives) > 1:
         raise ValueError(f"{source} does not hold 32 bytes in base64")
-    return [_decoded(line, source) for line in lines]
+    found = RootKeyList(_decoded(line, source) for line in keys)
+    if derives:
+        found.derivation = _decoded(derives[0].removeprefix(_DERIVES), source)
+    return found
 
 
 def _decoded(text: str, source: str) -> bytes:

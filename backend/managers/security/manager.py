@@ -17,7 +17,7 @@ from backend.core.errors import AppError, UnavailableError
 from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.kit.turns import Turns
 from backend.managers.security._keys import Keys
-from backend.managers.security._retirement import RetirementSigner, sink_keys
+from backend.managers.security._retirement import SINK, RetirementSigner
 from backend.managers.security._rewrap import ACTOR, Rewrap, Rewraps
 from backend.managers.security._ring import Keyring
 from backend.managers.security._root import RootKeys
@@ -86,18 +86,18 @@ class SecurityManager:
     def audit_keys(self, tenant_id: str) -> tuple[bytes, ...]:
         """The keys under which a tenant's audit records are sealed, 32 bytes each, newest first.
 
-        They follow from the root key alone and are stored nowhere: who has the database has none
-        of them.
+        They are stored nowhere: who has the database has none of them.
         """
-        return self.root.derive(_label("audit record", tenant_id))
+        return (self.root.derive(_label("audit record", tenant_id)),)
 
     def audit_signing_seed(self, tenant_id: str) -> bytes:
         """The Ed25519 seed (RFC 8032) that signs checkpoints of a tenant's audit trail."""
-        return self.root.derive(_label("audit checkpoint", tenant_id))[0]
+        return self.root.derive(_label("audit checkpoint", tenant_id))
 
-    def sink_keys(self) -> tuple[bytes, ...]:
-        """What may have sealed copies of the local mail sink, newest first."""
-        return sink_keys(self.root)
+    @property
+    def sink_key(self) -> bytes:
+        """What seals the copies of the local mail sink."""
+        return self.root.derive(SINK)
 
     async def keyring(self, tx: ReadTx) -> Keyring:
         """The keyring of the transaction's tenant; made at first need in a write transaction.

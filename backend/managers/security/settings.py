@@ -17,6 +17,11 @@ class SecuritySettings(BaseModel):
     root_key_previous: SecretStr | None = Field(
         None, description="The one before, while `rotate-root` is under way: it still opens."
     )
+    root_key_derivation: SecretStr | None = Field(
+        None,
+        description="With `root_key`: what keys of single uses are derived from, in base64, once "
+        "the root key that they came from is gone; `rotate-root --derivation` prints it.",
+    )
     root_key_command: tuple[str, ...] = Field(
         (),
         description="Program and arguments that print it, a line, within 10 s: for a KMS or vault.",
@@ -54,6 +59,7 @@ class SecuritySettings(BaseModel):
         named = [self.root_key is not None, bool(self.root_key_command)]
         if sum(named) > 1:
             raise ValueError("root_key and root_key_command exclude each other")
-        if self.root_key_previous is not None and self.root_key is None:
-            raise ValueError("root_key_previous goes with root_key")
+        for name in ("root_key_previous", "root_key_derivation"):
+            if getattr(self, name) is not None and self.root_key is None:
+                raise ValueError(f"{name} goes with root_key")
         return self

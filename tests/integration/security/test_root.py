@@ -275,3 +275,42 @@ class TestRootKeys:
     def test_refuses_keys_of_another_size(self, keys: list[bytes]) -> None:
         with pytest.raises(ValueError, match="32 bytes"):
             RootKeys(keys)
+
+
+class TestDerived:
+    """Keys of single uses stay what they are while root keys come and go."""
+
+    def test_by_a_file(self, tmp_path: Path) -> None:
+        path = tmp_path / "root.key"
+        write_root_keys(path, [OLD])
+        first = load_root_keys(SecuritySettings(), path)
+        expected = RootKeys(first).derive(b"use")
+        write_root_keys(path, [NEW, *first])
+        both = load_root_keys(SecuritySettings(), path)
+        assert RootKeys(both).derive(b"use") == expected
+        write_root_keys(path, [NEW], root.derivation_of(both))
+        alone = load_root_keys(SecuritySettings(), path)
+        assert (alone, RootKeys(alone).derive(b"use")) == ([NEW], expected)
+        # And once more: it is what was kept, not what the next one would give.
+        write_root_keys(path, [bytes(32), *alone], alone.derivation)
+        assert RootKeys(load_root_keys(SecuritySettings(), path)).derive(b"use") == expected
+        assert RootKeys([NEW]).derive(b"use") != expected
+        assert RootKeys(alone).derive(b"other use") != expected
+
+    def test_by_the_environment_and_by_a_command(self, tmp_path: Path) -> None:
+        expected = RootKeys([OLD]).derive(b"use")
+        kept = text(root.derivation_of([OLD]))
+        by_environment = SecuritySettings(
+            root_key=SecretStr(text(NEW)), root_key_derivation=SecretStr(kept)
+        )
+        by_command = printing(f"print({text(NEW)!r}); print('derives:' + {kept!r})")
+        for settings in (by_environment, by_command):
+            found = load_root_keys(settings, tmp_path / "root.key")
+            assert (found, RootKeys(found).derive(b"use")) == ([NEW], expected)
+
+    def test_refuses_what_is_none(self, tmp_path: Path) -> None:
+        for code in ("print('derives:AAAA')", f"print({text(NEW)!r}); print('derives:AAAA')"):
+            with pytest.raises(ValueError, match="32 bytes"):
+                load_root_keys(printing(code), tmp_path / "root.key")
+        with pytest.raises(ValidationError, match="goes with root_key"):
+            SecuritySettings(root_key_derivation=SecretStr(text(OLD)))

@@ -321,16 +321,14 @@ class TestSealing:
         first, second = (path.read_bytes() for path in stored(tmp_path))
         assert first[8:20] != second[8:20]
         assert len(read_copies(tmp_path, "<1@example.test>", KEY)) == 2
-        # Under a root key that was replaced since: the newer one is tried first.
-        assert all(copy.text for copy in read_copies(tmp_path, "<1@example.test>", bytes(32), KEY))
 
-    @pytest.mark.parametrize("keys", [(), (bytes(32),)])
+    @pytest.mark.parametrize("key", [None, bytes(32)])
     async def test_without_the_key_a_copy_counts_and_says_nothing(
-        self, tmp_path: Path, keys: tuple[bytes, ...]
+        self, tmp_path: Path, key: bytes | None
     ) -> None:
         async with sink_in(tmp_path, key=KEY) as (_, pool):
             await send(pool, make())
-        (copy,) = read_copies(tmp_path, "<1@example.test>", *keys)
+        (copy,) = read_copies(tmp_path, "<1@example.test>", key)
         assert (copy.text, copy.html, copy.headers, copy.size_bytes) == (None, None, [], 0)
         assert copy.received_at == STARTED
 
