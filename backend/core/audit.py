@@ -386,15 +386,14 @@ async def _can_build_on(tx: Tx, maker: RecordMaker, head: AuditHead) -> bool:
     if head.mac is not None:
         sound = maker.holds_head(head)
     else:
-        # New, or from before there were MACs: then no numbered record has one. Asked once a
-        # tenant.
-        numbered = sa.and_(
-            AuditRecord.tenant_id == head.tenant_id,
-            AuditRecord.seq >= (head.seq + 1 if head.seq == 0 else 1),
-        )
+        # New: then nothing is numbered. Or from before there were MACs: then no record has one, of
+        # which the two ends are looked at. Who took all of them away is found by the tree alone.
+        numbered = [AuditRecord.tenant_id == head.tenant_id]
         if head.seq:
-            numbered = sa.and_(numbered, AuditRecord.mac.is_not(None))
-        known = await tx.scalar(sa.select(AuditRecord.id).where(numbered).limit(1))
+            numbered += [AuditRecord.seq.in_([1, head.seq]), AuditRecord.mac.is_not(None)]
+        else:
+            numbered.append(AuditRecord.seq >= 1)
+        known = await tx.scalar(sa.select(AuditRecord.id).where(*numbered).limit(1))
         sound = known is None and (head.seq > 0 or head.chain_hash == GENESIS)
         if sound:
             head.unsealed_seq = head.seq

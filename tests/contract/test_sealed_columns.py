@@ -11,8 +11,16 @@ from backend.rooms import CORE_ERRANDS, HOUSE, ROOMS
 
 # Bytes that are no sealed value; what ends in "_hash" is none either.
 OTHER_BYTES: Final = {
+    "audit_checkpoints.root": "a hash",
+    "audit_export_parts.content": "records of the trail, which stand in the clear beside it",
+    "audit_heads.mac": "a MAC",
+    "audit_records.mac": "a MAC",
+    "audit_tiles.hashes": "hashes",
+    "audit_verifications.frontier": "hashes",
+    "audit_verifications.mac": "a MAC",
     "data_keys.wrapped": "under the root key, which the walk does not replace",
     "idempotency_records.fingerprint": "a hash",
+    "secret_tokens.digest": "a hash",
 }
 
 

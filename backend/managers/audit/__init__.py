@@ -14,6 +14,7 @@ from backend.core.room import (
     FleetCheck,
     FleetGauge,
     Room,
+    SealedColumn,
     Sweep,
     Tick,
 )
@@ -25,7 +26,7 @@ from backend.managers.audit._checkpoints import (
 )
 from backend.managers.audit._export import EXPORTS, Export, Exports, export_kind
 from backend.managers.audit._formats import FORMATS
-from backend.managers.audit._push import PUSH, WATCH_STREAMS, Stream, Streams
+from backend.managers.audit._push import PUSH, SECRET_PLACE, WATCH_STREAMS, Stream, Streams
 from backend.managers.audit._search import AuditEntry, Facets, Found, Wanted
 from backend.managers.audit._verifications import Verification
 from backend.managers.audit._verify import Finding
@@ -68,6 +69,7 @@ ROOM = Room(
     name="audit",
     manager=AuditManager,
     models=(AuditTile, AuditCheckpoint, AuditVerification, ExportRow, ExportPartRow, StreamRow),
+    sealed=(SealedColumn(StreamRow, "sealed_secret", lambda _: SECRET_PLACE),),
     purges={model.__tablename__: _kept for model in (AuditTile, AuditCheckpoint)},
     permissions={
         "audit:read": VIEWER | AUDITOR,

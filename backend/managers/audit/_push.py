@@ -53,7 +53,7 @@ _INFO, _WARNING = 6, 4
 _WORDS: Final = 300
 FAILING: Final = 3
 """After so many failures in a row it is told of; and then that it goes on."""
-_CONTEXT: Final = "audit_stream.secret"
+SECRET_PLACE: Final = "audit_stream.secret"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,7 @@ class Streams:
             keyring = await self._security.keyring(tx)
             row = StreamRow(
                 tenant_id=tx.tenant_id,
-                sealed_secret=keyring.seal(_CONTEXT, secret),
+                sealed_secret=keyring.seal(SECRET_PLACE, secret),
                 seq=0 if from_beginning else await _head(tx),
                 fence=0,
                 held_until=None,
@@ -318,7 +318,7 @@ class Streams:
             target=row.target,
             format=row.format,
             ca_certificate=row.ca_certificate,
-            secret=keyring.open(_CONTEXT, row.sealed_secret),
+            secret=keyring.open(SECRET_PLACE, row.sealed_secret),
             seq=row.seq,
             fence=row.fence,
             failures=row.failures,

@@ -67,7 +67,13 @@ class TestRotateRoot:
         assert said == "0 data key(s) rewrapped, 0 left\n"
         assert root_key.read_text().split() == both
         installed.run("rotate-root", "--retire")
-        assert root_key.read_text().split() == both[:1]
+        new, derives = root_key.read_text().split()
+        assert new == both[0]
+        # What keys of single uses are derived from stays, and is none of the root keys.
+        assert derives.startswith("derives:")
+        assert derives.removeprefix("derives:") not in both
+        assert installed.run("rotate-root", "--derivation").strip() == derives[8:]
+        assert installed.run("audit-verify").count("ok") >= 2
         assert root_key.stat().st_mode & 0o777 == 0o600
         installed.run("crypto-key-rotate", "orders", "--tenant", "demo")
 

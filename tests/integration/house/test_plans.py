@@ -403,6 +403,7 @@ async def use_everything(house: House, ada: TenantClient) -> None:
     await house.ask(ada, "POST /api/v1/audit/verify")
     await house.ask(ada, "GET /api/v1/me")
     await keep_exports(house, ada)
+    await keep_proofs(house)
     await keep_roles(house, ada)
     await keep_people(house, ada)
     await keep_providers(house, ada, admin)
@@ -436,6 +437,30 @@ async def keep_exports(house: House, ada: TenantClient) -> None:
     told = (await house.ask(ada, "GET /api/v1/audit-stream")).json()
     assert told["failures"] == 1, told
     await house.ask(ada, "DELETE /api/v1/audit-stream")
+
+
+async def keep_proofs(house: House) -> None:
+    """Of a tenant whose records the platform has written: those of the others are made up."""
+    bob = await house.caller()
+    await bob.http.post("/api/v1/api-keys", json={"name": "k", "role": "viewer"})
+    database = house.platform.database
+    await sequence(database)
+    checkpoints = house.platform.of(AuditManager).checkpoints
+    await checkpoints.grow(database)
+    signed = await house.ask(bob, "POST /api/v1/audit/checkpoints")
+    assert signed.status_code == 201, signed.text
+    await house.ask(bob, "GET /api/v1/audit/checkpoints")
+    await house.ask(bob, "GET /api/v1/audit/key")
+    record = {"record_id": signed.json()["last_record_id"]}
+    proof = await house.ask(bob, "GET /api/v1/audit/records/{record_id}/proof", path=record)
+    assert proof.status_code == 200, proof.text
+    since = {"old_size": 1}
+    grown = await house.ask(bob, "GET /api/v1/audit/consistency", params=since)
+    assert grown.status_code == 200, grown.text
+    begun = await house.ask(bob, "POST /api/v1/audit/verifications", json={"full": True})
+    one = {"verification_id": begun.json()["id"]}
+    await house.ask(bob, "GET /api/v1/audit/verifications")
+    await house.ask(bob, "GET /api/v1/audit/verifications/{verification_id}", path=one)
 
 
 async def keep_roles(house: House, ada: TenantClient) -> None:
@@ -536,6 +561,7 @@ async def use_keys(house: House, ada: TenantClient) -> None:
         for row in await tx.scalars(sa.select(KeyRow)):
             row.delete_at = tx.now()
     await house.platform.of(SecurityManager).rotate_due(house.platform.database)
+    await house.platform.of(SecurityManager).rotate_data_keys_due(house.platform.database)
 
 
 async def keep_access(house: House, ada: TenantClient) -> None:

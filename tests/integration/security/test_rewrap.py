@@ -154,6 +154,15 @@ async def run_out(
     raise AssertionError("the walk does not end")
 
 
+async def step_to_mail(database: Database, security: SecurityManager, tenant_id: str) -> None:
+    """Until something is written: what is to be walked is counted first, and mail is not first."""
+    for _ in range(20):
+        await security.rewraps.step(database, tenant_id)
+        if (await walk(database, security, tenant_id)).written:
+            return
+    pytest.fail("nothing was written")
+
+
 class TestRotate:
     async def test_a_new_version_opens_at_once_and_seals_when_all_know_it(
         self, database: Database, security: SecurityManager, tenant_id: str, clock: Hands
@@ -249,7 +258,7 @@ class TestRotateDue:
         clock.forward(timedelta(days=SETTINGS.rotate_days))
         await ring(database, security, young)
         for _ in range(2):
-            await security.rotate_due(database)
+            await security.rotate_data_keys_due(database)
         assert await versions(database, old) == [1, 2]
         assert await versions(database, young) == [1]
         assert (await walk(database, security, young)).version == 1
@@ -262,7 +271,7 @@ class TestRotateDue:
             raise DatabaseUnavailableError
 
         monkeypatch.setattr(database, "read", away)
-        await security.rotate_due(database)
+        await security.rotate_data_keys_due(database)
         await security.rewraps.run_due(database)
 
 
@@ -379,11 +388,12 @@ class TestWalk:
         said = await add_contents(database, security, tenant_id, 5, size=3 * 2**20)
         await rotate(database, security, tenant_id)
         clock.forward(BEGINS)
+        await step_to_mail(database, security, tenant_id)
         steps = []
-        for _ in range(8):
-            await security.rewraps.step(database, tenant_id)
+        for _ in range(6):
             steps.append((await walk(database, security, tenant_id)).written)
-        assert steps == [0, 1, 2, 3, 4, 5, 5, 5]
+            await security.rewraps.step(database, tenant_id)
+        assert steps == [1, 2, 3, 4, 5, 5]
         assert (await run_out(database, security, clock, tenant_id)).state == "finished"
         assert await read_contents(database, process(), tenant_id) == said
 
@@ -495,10 +505,10 @@ class TestWalk:
         assert await versions(database, tenant_id) == [2]
         clock.forward(timedelta(days=364))
         fewer = process(rotate_days=1000)
-        await fewer.rotate_due(database)
+        await fewer.rotate_data_keys_due(database)
         assert (await walk(database, fewer, PLATFORM_TENANT)).id == ended.id
         clock.forward(timedelta(days=2))
-        await fewer.rotate_due(database)
+        await fewer.rotate_data_keys_due(database)
         assert (await run_out(database, security, clock, PLATFORM_TENANT)).state == "finished"
         assert await versions(database, PLATFORM_TENANT) == [2]
 
@@ -538,8 +548,7 @@ class TestWalk:
         await add_contents(database, security, tenant_id, 600)
         await rotate(database, security, tenant_id)
         clock.forward(BEGINS)
-        for _ in range(2):
-            await rewraps.step(database, tenant_id)
+        await step_to_mail(database, security, tenant_id)
         here = (await walk(database, security, tenant_id)).id
         async with database.transaction(scope(tenant_id)) as tx:
             for act in (rewraps.pause, rewraps.resume, rewraps.cancel, rewraps.get):
@@ -678,8 +687,7 @@ class TestReads:
         said = await add_contents(database, security, tenant_id, 600)
         await rotate(database, security, tenant_id)
         clock.forward(BEGINS)
-        for _ in range(2):
-            await security.rewraps.step(database, tenant_id)
+        await step_to_mail(database, security, tenant_id)
         async with database.read(scope(tenant_id)) as view:
             row = await view.scalar(sa.select(RewrapRow))
         assert row.after == [sorted(said)[199]]

@@ -1,5 +1,6 @@
 """Sealing a tenant: its keys leave memory and refuse, in every process; nothing of it is lost."""
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -13,6 +14,7 @@ import sqlalchemy as sa
 from backend.app import Platform, compose
 from backend.core.context import Scope, SystemScope
 from backend.core.database import Tx
+from backend.managers.email.models import RecipientRow
 from backend.managers.security import SealedError, SecurityManager
 from backend.managers.security._keys import Keys
 from backend.managers.security.errands import DUE, SEALS
@@ -42,6 +44,13 @@ async def seal(app: App, caller: TenantClient, reason: str = "a key was publishe
 async def unseal(app: App, caller: TenantClient) -> None:
     async with app.platform.database.transaction(SystemScope(PLATFORM)) as tx:
         await app.platform.of(TenantManager).lifecycle.unseal(tx, caller.tenant.id)
+
+
+async def recipient(mailing: Mailing, caller: TenantClient) -> RecipientRow:
+    """The only one of the tenant: the API shows no message of a sealed one."""
+    async with mailing.platform.database.read(Scope("test", caller.tenant.id)) as view:
+        (row,) = await view.scalars(sa.select(RecipientRow))
+    return row
 
 
 async def make_key(caller: TenantClient, **body: Any) -> str:
@@ -255,8 +264,12 @@ class TestMail:
         mail = {"to": ["bob@example.test"], "subject": "Hello", "text": "Hello", "send_at": later}
         sent = (await ada.http.post("/api/v1/emails", json=mail)).json()
         await seal(mailing, ada)
-        email = await mailing.settled(ada, sent["id"], "deferred")
-        assert "sealed" in email["recipients"][0]["response"]
+        async with asyncio.timeout(20):
+            while (found := await recipient(mailing, ada)).state != "deferred":
+                await asyncio.sleep(0.05)
+        assert "sealed" in str(found.response)
+        # What it is about is sealed too.
+        assert (await ada.http.get(f"/api/v1/emails/{sent['id']}")).status_code == 503
         job = (await ada.http.get(f"/api/v1/jobs/{sent['job_id']}")).json()
         assert job["state"] == "ready"
         assert await ada.audit(mailing.platform, "email.bounced") == []
