@@ -235,7 +235,8 @@ class Verifying:
                 sa.select(AuditRecord.id)
                 .where(
                     AuditRecord.tenant_id == tx.tenant_id,
-                    AuditRecord.seq >= 1,
+                    # Which of all have one is found where each is looked at.
+                    AuditRecord.seq.in_([1, last]),
                     AuditRecord.mac.is_not(None),
                 )
                 .limit(1)
