@@ -6,7 +6,6 @@ database with its journal, the mail sink, the logs.
 
 import asyncio
 import base64
-import json
 import mmap
 import random
 from collections.abc import Iterable, Mapping, Sequence
@@ -103,7 +102,7 @@ async def rewrap(
     rig: Rig, rng: random.Random, *, secrets: int = 100_000, kills: int = 3
 ) -> RewrapReport:
     """Replace the data key with so many values under it, and kill the worker meanwhile."""
-    await _become_owner(rig)
+    await rig.become_owner()
     load = _Load(await _plant(rig, secrets))
     for number in range(_TEMPLATES):
         await _put_template(rig, load, f"t-{number}", rng)
@@ -163,16 +162,6 @@ async def rewrap(
         most_mib=most[0],
         errors=rig.logged_errors(),
     )
-
-
-async def _become_owner(rig: Rig) -> None:
-    made = json.loads(await asyncio.to_thread(rig.run_module, "scripts.drills.owner_client"))
-    answer = await rig.http.post(
-        "/oauth/token",
-        data={"grant_type": "client_credentials"},
-        auth=(made["client_id"], made["client_secret"]),
-    )
-    rig.http.headers["Authorization"] = f"Bearer {_expect(answer, 200)['access_token']}"
 
 
 async def _plant(rig: Rig, count: int) -> dict[str, tuple[str, str]]:
