@@ -25,7 +25,8 @@ from backend.supervisor import die_with_parent
 ROOT: Final = Path(__file__).resolve().parents[1]
 HOST: Final = "127.0.0.1"
 _PREFIX: Final = "EMAIL_SENDER__"
-_COMMAND_SECONDS: Final = 120.0
+# A machine that others use as well takes its time to start a program.
+_COMMAND_SECONDS: Final = 600.0
 _STOP_SECONDS: Final = 30.0
 # Below the range from which systems number outgoing connections: a port that is given up while its
 # process is dead must not be taken by somebody's connection.
@@ -100,7 +101,7 @@ def run_module(module: str, arguments: Sequence[str], env: Mapping[str, str]) ->
     """Run ``python -m module`` to its end and return what it printed.
 
     Raises:
-        InstallationError: It failed, or took more than two minutes.
+        InstallationError: It failed, or took more than ten minutes.
     """
     what = " ".join([module, *arguments[:1]])
     try:
@@ -190,7 +191,12 @@ class Installation:
     @property
     def sink_key(self) -> bytes:
         """What opens the copies of the mail sink, once the installation is made."""
-        return sink_key(load_root_keys(SecuritySettings(), self.sink_folder.parent / "root.key"))
+        return sink_key(load_root_keys(SecuritySettings(), self.root_key_file))
+
+    @property
+    def root_key_file(self) -> Path:
+        """Where the root key lies, for a process of ours that is none of the installation's."""
+        return self.sink_folder.parent / "root.key"
 
     def close(self) -> None:
         """Stop what runs."""

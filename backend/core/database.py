@@ -34,15 +34,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
-from sqlalchemy.exc import (
-    IntegrityError,
-    InterfaceError,
-    OperationalError,
-    PendingRollbackError,
-)
-from sqlalchemy.exc import (
-    TimeoutError as PoolTimeout,
-)
+from sqlalchemy.exc import IntegrityError, PendingRollbackError
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
@@ -59,7 +51,8 @@ from backend.core._confinement import (
     refuse_foreign_rows,
 )
 from backend.core._grouping import Act, Attempt, Groups
-from backend.core.clock import Clock, system_clock
+from backend.core._outages import DISK_FULL, OUTAGES, reason_of
+from backend.core.clock import Clock, monotonic, system_clock
 from backend.core.columns import Base, Id, Json, Lease, TenantOwned, UtcTime, db_now
 from backend.core.context import AnyScope, Scope, SystemScope
 from backend.core.errors import UnavailableError
@@ -521,6 +514,8 @@ _ROLLED_BACK: Final = frozenset({"40001", "40P01", "55P03", "57014"})
 # The connection broke in the middle of the transaction, and somebody asked it for more: on the way
 # out, as a rule, which hides the first error.
 _CONNECTION_GONE: Final = "8s2b"
+# Who looks whether we are ready comes every few seconds, and must hear of what was refused since.
+_FULL_SECONDS: Final = 15.0
 
 
 class Database:
@@ -551,6 +546,7 @@ class Database:
             asyncio.Lock() if self.dialect == "sqlite" else nullcontext()
         )
         self._background: set[asyncio.Task[Any]] = set()
+        self._full_at: float | None = None
         self._groups = Groups(self._turn, self._attempt, self._publish, DatabaseUnavailableError)
         self._write_sessions = async_sessionmaker(engine, expire_on_commit=False)
         reading: dict[str, Any] = {"read_only": True}
@@ -641,10 +637,14 @@ class Database:
     @asynccontextmanager
     async def _guarded(self, scope: AnyScope) -> AsyncIterator[Tx]:
         tx = Tx(self._write_sessions(info={"scope": scope}), scope, self)
-        with _outages_told():
+        with _outages_told(self._note_outage):
             async with tx.session, tx.session.begin():
                 yield tx
                 await tx._write_appended()
+
+    def _note_outage(self, reason: str) -> None:
+        if reason == DISK_FULL:
+            self._full_at = monotonic()
 
     def _publish(self, committed: Iterable[tuple[Tx, Any]]) -> None:
         signals = (each for tx, _ in committed for each in tx._signals.items())
@@ -663,15 +663,19 @@ class Database:
                 yield ReadTx(session, scope, self)
 
     async def check_writable(self, min_free_bytes: int) -> None:
-        """Write a row and commit it, as every change must; raises what the driver raises.
+        """Write a row and commit it, as every change must.
 
         Reading works on a full disk, on a standby and behind a lock that nobody lets go of. On
         SQLite the file's disk must have ``min_free_bytes`` left as well: what grows the log by a
-        page still succeeds when what grows it by a message no longer does.
+        page still succeeds when what grows it by a message no longer does. Of PostgreSQL's disk
+        only the refused know: the row that is written here fits where it was.
 
         Raises:
-            DatabaseUnavailableError: The disk is nearly full, or as for :meth:`transaction`.
+            DatabaseUnavailableError: Says why: the disk is nearly full, or was too full for
+                somebody seconds ago, or as for :meth:`transaction`.
         """
+        if self._full_at is not None and monotonic() - self._full_at < _FULL_SECONDS:
+            raise DatabaseUnavailableError(DISK_FULL)
         path = self.engine.url.database
         if self.dialect == "sqlite" and path:
             free = (await asyncio.to_thread(shutil.disk_usage, Path(path).parent)).free
@@ -680,14 +684,17 @@ class Database:
                 raise DatabaseUnavailableError(
                     f"{free // mib} MiB free on its disk, but {min_free_bytes // mib} are needed"
                 )
-        async with self._turn, self.engine.begin() as connection:
-            values = {"name": "core.writable", "holder": "", "expires_at": db_now()}
-            insert = sqlite.insert if self.dialect == "sqlite" else postgresql.insert
-            await connection.execute(
-                insert(Lease)
-                .values(values)
-                .on_conflict_do_update(index_elements=["name"], set_={"expires_at": db_now()})
-            )
+        values = {"name": "core.writable", "holder": "", "expires_at": db_now()}
+        insert = sqlite.insert if self.dialect == "sqlite" else postgresql.insert
+        try:
+            async with self._turn, self.engine.begin() as connection:
+                await connection.execute(
+                    insert(Lease)
+                    .values(values)
+                    .on_conflict_do_update(index_elements=["name"], set_={"expires_at": db_now()})
+                )
+        except OUTAGES as exc:
+            raise DatabaseUnavailableError(reason_of(exc)) from exc
 
     async def gather_statistics(self) -> None:
         """Let SQLite's planner know what is stored; PostgreSQL's autovacuum does so by itself.
@@ -734,14 +741,18 @@ class Database:
 
 
 @contextmanager
-def _outages_told() -> Iterator[None]:
+def _outages_told(note: Callable[[str], None] = lambda _: None) -> Iterator[None]:
     """What drivers and pools raise when the database does not answer becomes our own error."""
     try:
         yield
-    except (OperationalError, InterfaceError, PoolTimeout, OSError, PendingRollbackError) as exc:
+    except OUTAGES as exc:
         if isinstance(exc, PendingRollbackError) and exc.code != _CONNECTION_GONE:
             raise
-        logger.warning("database_unavailable", extra={"cause": type(exc).__name__})
+        reason = reason_of(exc)
+        logger.warning(
+            "database_unavailable", extra={"cause": type(exc).__name__, "reason": reason}
+        )
+        note(reason)
         raise DatabaseUnavailableError(headers={"Retry-After": "1"}) from exc
 
 

@@ -19,12 +19,15 @@ from typing import Final, Protocol
 from scripts.drills import (
     audit,
     audit_tree,
+    budget,
     events,
     fairness,
     outages,
+    refusals,
     rewrap,
     services,
     smtp,
+    tampering,
     workers,
 )
 from scripts.drills.rig import DrillError, Where, open_rig
@@ -70,10 +73,13 @@ DRILLS: Final[dict[str, Drill | BareDrill]] = {
     "events": Drill(events.kill_consumers, events.SETTINGS),
     "rewrap": Drill(rewrap.rewrap, rewrap.SETTINGS, limit_seconds=3600.0, takes=("secrets",)),
     "smtp": BareDrill(smtp.play_servers),
-    "audit": Drill(
+    "audit-kill": Drill(
         audit.kill_amid_records, audit.SETTINGS, limit_seconds=3600.0, takes=("rounds",)
     ),
-    "audit-tree": BareDrill(audit_tree.grow_and_prove, limit_seconds=3600.0, takes=("leaves",)),
+    "audit-refusals": BareDrill(refusals.refuse, limit_seconds=1800.0),
+    "audit-tampering": BareDrill(tampering.tamper, limit_seconds=1800.0),
+    "budget": Drill(budget.hammer, budget.SETTINGS, limit_seconds=900.0),
+    "audit-tree": BareDrill(audit_tree.grow_and_prove, limit_seconds=7200.0, takes=("leaves",)),
     "outage": Drill(outages.outages, outages.SETTINGS, limit_seconds=3600.0, takes=("rounds",)),
     "fairness": Drill(
         fairness.fairness, fairness.settings, limit_seconds=900.0, takes=("seconds",)
@@ -85,7 +91,10 @@ DRILLS: Final[dict[str, Drill | BareDrill]] = {
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/drill", description=__doc__)
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"{', '.join(DRILLS)}; default: all"
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"{', '.join(DRILLS)}, or how some of them begin (audit); default: all",
     )
     parser.add_argument(
         "--database", choices=["sqlite", "postgresql", "both"], default="both", help="default: both"
@@ -101,7 +110,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         type=int,
         default=20,
         metavar="N",
-        help="outages of `outage`, kills of `audit`; default: 20",
+        help="outages of `outage`, kills of `audit-kill`; default: 20",
     )
     parser.add_argument(
         "--leaves", type=int, default=100_000, metavar="N", help="of `audit-tree`; default: 100000"
@@ -114,12 +123,19 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         type=int,
         default=100_000,
         metavar="N",
-        help="messages that `rewrap` has sealed; default: 100000",
+        help="that `rewrap` has sealed; default: 100000",
     )
     options = parser.parse_args(arguments)
-    if unknown := [name for name in options.names if name not in DRILLS]:
+    if unknown := [name for name in options.names if not _named(name)]:
         parser.error(f"no drill {unknown[0]!r}; there are {', '.join(DRILLS)}")
+    wanted = options.names or [""]
+    options.names = list(dict.fromkeys(each for name in wanted for each in _named(name)))
     return options
+
+
+def _named(name: str) -> list[str]:
+    """The drill of this name, or all whose names begin with it."""
+    return [name] if name in DRILLS else [one for one in DRILLS if one.startswith(name)]
 
 
 def _say(text: str) -> None:
@@ -162,7 +178,7 @@ def _hold_and_tell(name: str, where: Where, seed: int, options: argparse.Namespa
         if not options.keep:
             shutil.rmtree(folder, ignore_errors=True)
     verdict = "FAIL" if problems else "ok  "
-    _say(f"{verdict} {name:<12} {where.kind:<10} {time.monotonic() - began:5.1f} s  {told}")
+    _say(f"{verdict} {name:<15} {where.kind:<10} {time.monotonic() - began:5.1f} s  {told}")
     for problem in problems:
         _say(f"     {problem}")
     if options.keep:
@@ -176,8 +192,7 @@ def main(arguments: list[str] | None = None) -> int:
     seed = secrets.randbelow(10**6) if options.seed is None else options.seed
     kinds = ["sqlite", "postgresql"] if options.database == "both" else [options.database]
     wanted = {
-        kind: [name for name in options.names or DRILLS if kind in DRILLS[name].databases]
-        for kind in kinds
+        kind: [name for name in options.names if kind in DRILLS[name].databases] for kind in kinds
     }
     if not any(wanted.values()):
         sys.stderr.write("scripts/drill: none of these drills is about this database\n")

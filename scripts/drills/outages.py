@@ -153,7 +153,7 @@ def _ways(rig: Rig) -> list[_Way]:
     if server is None:
 
         async def lock(seconds: float, _: str) -> None:
-            await asyncio.to_thread(_hold_lock, rig.database_url, seconds)
+            await asyncio.to_thread(hold_lock, rig.database_url, seconds)
 
         locked = _Way("SQLite locked", lock)
         return [locked, *others, locked, locked]
@@ -207,8 +207,8 @@ def _children(parent: int) -> list[int]:
     return found
 
 
-def _hold_lock(url: str, seconds: float) -> None:
-    """Be the one writer of the file for so long."""
+def hold_lock(url: str, seconds: float) -> None:
+    """Be the one writer of SQLite's file for so long."""
     connection = sqlite3.connect(
         str(sa.make_url(url).database), isolation_level=None, timeout=_LONGEST
     )

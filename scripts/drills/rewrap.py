@@ -1,5 +1,7 @@
 """A drill on sealing anew: a data key replaced under load, and who seals anew killed on the way.
 
+Under the first version are secrets, messages with their subjects, and templates; all are read, and
+some written, while the keys change.
 What is planted is looked for, afterwards, in every file that the installation has written: the
 database with its journal, the mail sink, the logs.
 """
@@ -18,20 +20,30 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from backend.core.clock import monotonic, system_clock
+from scripts.drills import secret_planter
 from scripts.drills.rig import DrillError, Json, Rig
 
 SETTINGS: Final[dict[str, str]] = {
     "SECURITY__KEYRING_SECONDS": "1",
     "SECURITY__SETTLE_SECONDS": "2",
     "SECURITY__REWRAP_ROWS_PER_SECOND": "5000",
+    # Looking on is what the drill does; it must not be slowed down for it.
+    "SECRETS__REQUESTS_PER_SECOND": "100000",
+    "SECRETS__BURST_REQUESTS": "100000",
 }
 _BEGIN: Final = "planted-"
 _TEMPLATES: Final = 20
+_WRITTEN: Final = 20
 _PLANTED: Final = 200
+_PLANTED_AT_ONCE: Final = 50_000
 _BATCH: Final = 500
 _READERS: Final = 3
-_END_SECONDS: Final = 1500.0
-_STRIKE_SECONDS: Final = 120.0
+# A message has its subject and its content sealed: a share of them makes a walk over two columns.
+_SECRETS_A_MESSAGE: Final = 10
+_END_SECONDS: Final = 1800.0
+_STRIKE_SECONDS: Final = 600.0
+_MOST_GROWTH: Final = 1.3
+_NEVER: Final = 2**62
 
 
 @dataclass(slots=True)
@@ -40,6 +52,7 @@ class _Load:
 
     said: dict[str, tuple[str, str]]
     """Subject and text by the message's id."""
+    secrets: int
     templates: dict[str, str] = field(default_factory=dict)
     reads: int = 0
     writes: int = 0
@@ -51,7 +64,9 @@ class _Load:
 class RewrapReport:
     """What became of what was sealed under the first version."""
 
+    secrets: int
     sealed: int
+    """Values of all kinds under the first version."""
     kills: int
     in_the_middle: int
     """Kills that came while the walk was under way."""
@@ -67,6 +82,8 @@ class RewrapReport:
     """Planted words that stand in the clear, and where."""
     written: int
     seconds: float
+    first_mib: float
+    """What a worker had when it had sealed the first tenth anew."""
     most_mib: float
     """The largest that a worker became."""
     errors: Sequence[str]
@@ -82,6 +99,8 @@ class RewrapReport:
             said.append(f"{self.records} records, signed: {self.signed}")
         if self.in_the_middle < self.kills:
             said.append(f"only {self.in_the_middle} of {self.kills} kills met the walk")
+        if self.most_mib > _MOST_GROWTH * self.first_mib:
+            said.append(f"the worker grew from {self.first_mib:.0f} to {self.most_mib:.0f} MiB")
         if not self.reads or not self.writes:
             said.append("nobody read or wrote meanwhile")
         return said
@@ -89,12 +108,14 @@ class RewrapReport:
     def __str__(self) -> str:
         """One line for people."""
         return (
-            f"{self.sealed} values under version 1, {self.kills} kills of the worker, "
+            f"{self.secrets} secrets, {self.sealed} values in all under version 1, "
+            f"{self.kills} kills of the worker, "
             f"{self.in_the_middle} in the middle; {self.written} sealed anew in "
             f"{self.seconds:.0f} s, {self.reads} reads and {self.writes} writes meanwhile, "
             f"{len(self.failed)} failed; {self.state}, left: {self.left}, versions "
-            f"{list(self.versions)}, {self.records} signed records; the worker had at most "
-            f"{self.most_mib:.0f} MiB; {len(self.found)} planted words in the clear"
+            f"{list(self.versions)}, {self.records} signed records; the worker had "
+            f"{self.first_mib:.0f} MiB after a tenth and at most {self.most_mib:.0f}; "
+            f"{len(self.found)} planted words in the clear"
         )
 
 
@@ -103,7 +124,11 @@ async def rewrap(
 ) -> RewrapReport:
     """Replace the data key with so many values under it, and kill the worker meanwhile."""
     await rig.become_owner()
-    load = _Load(await _plant(rig, secrets))
+    for first in range(0, secrets, _PLANTED_AT_ONCE):
+        count = min(_PLANTED_AT_ONCE, secrets - first)
+        planting = ("scripts.drills.secret_planter", str(first), str(count))
+        await asyncio.to_thread(rig.run_module, *planting)
+    load = _Load(await _plant(rig, secrets // _SECRETS_A_MESSAGE), secrets)
     for number in range(_TEMPLATES):
         await _put_template(rig, load, f"t-{number}", rng)
     planted = _words(rng, load)
@@ -113,16 +138,22 @@ async def rewrap(
     await rig.start("worker")
     tasks = [asyncio.create_task(_read(rig, load, rng)) for _ in range(_READERS)]
     tasks.append(asyncio.create_task(_write(rig, load, rng)))
-    most = [0.0]
+    sizes: list[float] = []
     in_the_middle = 0
-    sealed = 2 * secrets + _TEMPLATES
+    sealed = secrets + 2 * len(load.said) + _TEMPLATES
+
+    async def has_written(goal: int) -> bool:
+        walk = await _walk(rig)
+        if walk["written"] >= sealed // 10:
+            sizes.append(_mib(rig.pid("worker")))
+        return walk["state"] != "running" or int(walk["written"]) >= goal
+
     try:
         for number in range(1, kills + 1):
             goal = sealed * number // (kills + 2)
 
             async def got_so_far(goal: int = goal) -> bool:
-                most[0] = max(most[0], _mib(rig.pid("worker")))
-                return int((await _walk(rig))["written"]) >= goal
+                return await has_written(goal)
 
             await rig.until(got_so_far, _STRIKE_SECONDS, "the walk to go on", pause=0.02)
             await asyncio.sleep(rng.uniform(0, 0.05))
@@ -131,20 +162,23 @@ async def rewrap(
             await rig.start("worker")
 
         async def ended() -> bool:
-            most[0] = max(most[0], _mib(rig.pid("worker")))
-            return str((await _walk(rig))["state"]) != "running"
+            return await has_written(_NEVER)
 
         await rig.until(ended, _END_SECONDS, "the walk to end", pause=0.2)
     finally:
         load.over = True
-        await asyncio.gather(*tasks, return_exceptions=True)
+        ended_by = await asyncio.gather(*tasks, return_exceptions=True)
+        load.failed += [repr(one) for one in ended_by if one is not None]
     seconds = monotonic() - began
     for key, said in rng.sample(sorted(load.said.items()), min(_PLANTED, len(load.said))):
         await _check_content(rig, load, key, said)
+    for number in rng.sample(range(secrets), min(_PLANTED, secrets)):
+        await _check_secret(rig, load, *secret_planter.planted(number))
     walk = await _walk(rig)
     keys = _expect(await rig.http.get("/api/v1/data-keys"), 200)["items"]
     records = _expect(await rig.http.get("/api/v1/data-keys/retirements"), 200)["items"]
     return RewrapReport(
+        secrets=secrets,
         sealed=sealed,
         kills=kills,
         in_the_middle=in_the_middle,
@@ -159,7 +193,8 @@ async def rewrap(
         found=await asyncio.to_thread(find_words, planted, _folders(rig)),
         written=walk["written"],
         seconds=seconds,
-        most_mib=most[0],
+        first_mib=sizes[0] if sizes else 0.0,
+        most_mib=max(sizes, default=0.0),
         errors=rig.logged_errors(),
     )
 
@@ -202,7 +237,9 @@ async def _sent(rig: Rig, planted: list[str]) -> None:
 
 def _words(rng: random.Random, load: _Load) -> list[str]:
     some = rng.sample(sorted(load.said.values()), min(_PLANTED, len(load.said)))
-    return [word for pair in some for word in pair] + list(load.templates.values())
+    numbers = rng.sample(range(load.secrets), min(_PLANTED, load.secrets))
+    values = [secret_planter.planted(number)[1] for number in numbers]
+    return [word for pair in some for word in pair] + values + list(load.templates.values())
 
 
 async def _put_template(rig: Rig, load: _Load, name: str, rng: random.Random) -> None:
@@ -221,7 +258,15 @@ async def _read(rig: Rig, load: _Load, rng: random.Random) -> None:
     while not load.over:
         key = rng.choice(keys)
         await _check_content(rig, load, key, load.said[key])
+        await _check_secret(rig, load, *secret_planter.planted(rng.randrange(load.secrets)))
         await asyncio.sleep(0)
+
+
+async def _check_secret(rig: Rig, load: _Load, path: str, wanted: str) -> None:
+    answer = await rig.http.get("/api/v1/secrets/by-path/value", params={"path": path})
+    load.reads += 1
+    if answer.status_code != 200 or answer.json()["value"] != wanted:
+        load.failed.append(f"reading {path}: {answer.status_code} {answer.text[:200]}")
 
 
 async def _check_content(rig: Rig, load: _Load, key: str, said: tuple[str, str]) -> None:
@@ -243,6 +288,13 @@ async def _write(rig: Rig, load: _Load, rng: random.Random) -> None:
         load.reads += 1
         if answer.status_code != 200 or answer.json()["text"] != load.templates[name]:
             load.failed.append(f"reading a template: {answer.status_code} {answer.text[:200]}")
+        path = f"written/{rng.randrange(_WRITTEN)}"
+        word = f"planted-secret-{rng.randrange(16**12):012x}"
+        answer = await rig.http.post("/api/v1/secrets", json={"path": path, "value": word})
+        load.writes += 1
+        if answer.status_code != 201:
+            load.failed.append(f"writing {path}: {answer.status_code} {answer.text[:200]}")
+        await _check_secret(rig, load, path, word)
         await asyncio.sleep(0.02)
 
 

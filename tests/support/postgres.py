@@ -97,13 +97,16 @@ class PostgresServer:
     ``setpriv`` is available.
     """
 
-    def __init__(self, *, fsync: bool = True, programs: Path | None = None) -> None:
+    def __init__(
+        self, *, fsync: bool = True, programs: Path | None = None, place: Path | None = None
+    ) -> None:
         """Choose the programs; nothing runs yet.
 
         Args:
             fsync: Whether a commit waits for the disk. Only tests that pull no plug may go
                 without, which saves most of the time of small transactions.
             programs: The folder of ``initdb``, ``pg_ctl`` and ``postgres``; found when not given.
+            place: In which folder its own is made; one that anybody may enter.
 
         Raises:
             FileNotFoundError: The programs are not on this machine.
@@ -113,6 +116,7 @@ class PostgresServer:
             raise FileNotFoundError(MISSING)
         self._programs = found
         self._fsync = fsync
+        self._place = place
         self._user = "postgres" if os.geteuid() == 0 else None
         self._folder: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -122,7 +126,7 @@ class PostgresServer:
     def __enter__(self) -> Self:
         # Not pytest's own temporary folder: that one is closed to every user but its maker, and
         # as root the server is another user.
-        place = _in_memory() if not self._fsync else None
+        place = self._place or (_in_memory() if not self._fsync else None)
         self._folder = Path(tempfile.mkdtemp(prefix="email-sender-postgres-", dir=place))
         try:
             self._initialise()
@@ -138,6 +142,11 @@ class PostgresServer:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
+
+    @property
+    def runs(self) -> bool:
+        """Whether the process is there: a server whose log cannot be written ends by itself."""
+        return self._process is not None and self._process.poll() is None
 
     @property
     def pid(self) -> int:

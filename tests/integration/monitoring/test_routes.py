@@ -3,9 +3,11 @@
 import asyncio
 import re
 import shutil
+import sqlite3
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from prometheus_client.parser import text_string_to_metric_families
@@ -20,6 +22,11 @@ from backend.managers.orchestrator.models import JobRow, WorkerRow
 from tests.support.platform import App
 
 EMAIL = {"to": ["ada@example.test"], "subject": "Hello", "text": "There"}
+FULL: dict[str, Exception] = {
+    "sqlite": sqlite3.OperationalError("database or disk is full"),
+    "postgresql": psycopg.errors.DiskFull("could not extend file: No space left on device"),
+}
+FULL["sqlite"].sqlite_errorcode = sqlite3.SQLITE_FULL  # type: ignore[attr-defined]
 
 
 class TestLivez:
@@ -69,15 +76,11 @@ class TestReadyz:
         self, app: App, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A disk that is full answers every SELECT."""
-        full = {
-            "sqlite": "database or disk is full",
-            "postgresql": "could not extend file: No space left on device",
-        }
+        full = FULL[app.platform.database.dialect]
 
         def refuse(_c: object, _cur: object, statement: str, *_: object) -> None:
             if statement.lstrip().startswith("INSERT"):
-                cause = OSError(full[app.platform.database.dialect])
-                raise sa.exc.OperationalError(statement, {}, cause)
+                raise sa.exc.OperationalError(statement, {}, full)
 
         engine = app.platform.database.engine.sync_engine
         sa.event.listen(engine, "before_cursor_execute", refuse)
@@ -87,6 +90,33 @@ class TestReadyz:
         checks = {check["name"]: check for check in answer.json()["checks"]}
         assert answer.status_code == 503
         assert (checks["database"]["ok"], checks["database"]["required"]) == (False, True)
+        assert checks["database"]["detail"] == "its disk is full"
+
+    async def test_says_what_was_refused_seconds_ago(
+        self, app: App, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What is written to see whether anything can be fits where it was; a message does not."""
+        database, seconds = app.platform.database, [1000.0]
+        monkeypatch.setattr("backend.core.database.monotonic", lambda: seconds[0])
+        ada = await app.caller()
+
+        def refuse(_c: object, _cur: object, statement: str, *_: object) -> None:
+            if statement.lstrip().startswith("INSERT INTO audit_records"):
+                raise sa.exc.OperationalError(statement, {}, FULL[database.dialect])
+
+        engine = database.engine.sync_engine
+        sa.event.listen(engine, "before_cursor_execute", refuse)
+        answer = await ada.http.post("/api/v1/emails", json=EMAIL)
+        sa.event.remove(engine, "before_cursor_execute", refuse)
+        assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
+        for later, ready in ((14.0, False), (2.0, True)):
+            seconds[0] += later
+            app.platform.of(MonitoringManager)._latest = None
+            async with app.client() as http:
+                found = (await http.get("/readyz")).json()
+            (check,) = (one for one in found["checks"] if one["name"] == "database")
+            assert (found["ready"], check["ok"]) == (ready, ready)
+            assert ready or check["detail"] == "its disk is full"
 
     async def test_is_not_ready_with_little_space_left(
         self, app: App, monkeypatch: pytest.MonkeyPatch

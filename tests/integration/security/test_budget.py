@@ -1,16 +1,15 @@
-"""Operations are counted: never more than the budget, never fewer than were done."""
+"""Operations are counted: never more than the budget, never fewer than were done.
+
+Many processes at once: ``tests/chaos/test_kill_hammer.py``.
+"""
 
 import asyncio
 import base64
-import signal
-import sys
 from collections import Counter
 from typing import Any
 
-import pytest
 import sqlalchemy as sa
 
-from backend.core.audit import AuditRecord
 from backend.core.context import Scope
 from backend.managers.security import SecurityManager
 from backend.managers.security._keys import MIN_BUDGET
@@ -19,7 +18,6 @@ from backend.managers.security.models import KeyVersionRow
 from tests.support.platform import App, TenantClient
 
 PLAIN = base64.b64encode(b"attack at dawn").decode()
-PROCESSES = 3
 
 
 async def make(caller: TenantClient, **body: Any) -> None:
@@ -132,60 +130,3 @@ class TestReserve:
         found = await counted(app, ada)
         for version, done in versions.items():
             assert done <= found[version] <= MIN_BUDGET
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(400)
-class TestProcesses:
-    async def test_hammering_one_key_never_exceeds_it_and_a_kill_loses_no_count(
-        self, app: App, database_url: str
-    ) -> None:
-        """Several processes, one of them killed in the middle: the budget holds to the last one."""
-        ada = await app.caller("admin")
-        await make(ada, rotate_after_operations=MIN_BUDGET)
-        root_key = app.platform.settings.data_dir / "root.key"
-        command = (sys.executable, "-m", "tests.support.key_hammer", database_url, str(root_key))
-        running = [
-            await asyncio.create_subprocess_exec(
-                *command,
-                ada.tenant.id,
-                "orders",
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-            )
-            for _ in range(PROCESSES)
-        ]
-        streams: list[Any] = [one.stdout for one in running]
-        outputs = [asyncio.create_task(one.read()) for one in streams]
-
-        async def until(versions: int) -> None:
-            while len(await counted(app, ada)) < versions:
-                alive = [one for one in running if one.returncode is None]
-                assert alive, "all have ended"
-                await asyncio.sleep(0.1)
-
-        # As soon as the key has rotated everybody is in the middle of it.
-        await until(2)
-        running[0].send_signal(signal.SIGKILL)
-        await until(4)
-        for one in running[1:]:
-            assert one.stdin is not None
-            one.stdin.close()
-        said = await asyncio.gather(*outputs)
-        for one in running:
-            await one.wait()
-        assert [one.returncode for one in running] == [-signal.SIGKILL, *[0] * (PROCESSES - 1)]
-        done = Counter(int(line) for out in said for line in out.split())
-        found = await counted(app, ada)
-        assert len(found) >= 4
-        assert sum(done.values()) > MIN_BUDGET
-        for version, times in done.items():
-            assert times <= found[version] <= MIN_BUDGET, (version, times, found)
-        # And in the trail: a record for each answer, and none more than the key may have done.
-        async with app.platform.database.read(Scope("test", ada.tenant.id)) as tx:
-            rows = await tx.execute(
-                sa.select(AuditRecord.data).where(AuditRecord.action == "key.used")
-            )
-            recorded = Counter(row.data["version"] for row in rows)
-        for version, times in done.items():
-            assert times <= recorded[version] <= found[version]
