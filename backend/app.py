@@ -5,7 +5,6 @@ two planes behind the pipeline. What a room needs around it (routes, ticks, swee
 kinds, gauges) is taken from its ``ROOM``: no room's duty is written down here.
 """
 
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from backend.core.audit import RecordMaker
 from backend.core.clock import Clock, system_clock
 from backend.core.context import Errand, SystemScope
 from backend.core.cursors import EventConsumer, check_cursors, read_cursors
-from backend.core.database import Database, DatabaseUnavailableError, ReadTx, make_engine
+from backend.core.database import Database, ReadTx, make_engine
 from backend.core.events import OUTBOX, count_dropped_unread, event_maker
 from backend.core.log import access_logger
 from backend.core.room import CORE_PURGES, House, Room, Tick
@@ -67,8 +66,6 @@ from backend.sink.routes import sink_routes
 SERVICE: Final = "email-sender"
 _included: Final[dict[int, tuple[APIRouter, Sequence[BaseRoute]]]] = {}
 T = TypeVar("T")
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,13 +135,9 @@ async def _tick(tick: Tick[Any], manager: Any, database: Database) -> None:
     """Perform a duty once.
 
     The scheduler awaits only what it sees to be a coroutine function: of a lambda that makes a
-    coroutine it would drop it. While the database is away there is nothing to do and no error of
-    ours: the next turn comes by itself.
+    coroutine it would drop it.
     """
-    try:
-        await tick.run(manager, database)
-    except DatabaseUnavailableError:
-        logger.warning("tick_waits_for_the_database", extra={"tick": tick.name})
+    await tick.run(manager, database)
 
 
 def compose(
@@ -178,7 +171,8 @@ def compose(
     turns = Turns()
     # Before the database: what it records is sealed under keys that it does not have.
     root_keys = partial(load_root_keys, settings.security, settings.data_dir / "root.key")
-    security = SecurityManager(RootKeys(root_keys(), root_keys), settings.security, turns=turns)
+    root = RootKeys(root_keys(), partial(root_keys, make=False))
+    security = SecurityManager(root, settings.security, turns=turns)
     maker = RecordMaker(security.audit_keys)
     database = Database(
         engine,
@@ -216,6 +210,7 @@ def compose(
     database.signals.subscribe(QUOTAS_CHANGED, tenants.forget_quotas)
     database.signals.subscribe(TENANT_GONE, tenants.leave)
     database.signals.subscribe(TENANT_GONE, metrics.leave)
+    database.signals.subscribe(TENANT_GONE, security.leave)
     jobs = hold(OrchestratorManager(settings=settings.orchestrator, quotas=tenants.quotas))
     audit = hold(AuditManager(maker, security, jobs, outbound, settings.audit))
     monitoring = hold(MonitoringManager())

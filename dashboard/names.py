@@ -50,6 +50,7 @@ class Names:
                 ("user", "member:read", api.list_members, "id"),
                 ("client", "client:read", api.list_clients, "client_id"),
                 ("api_key", "api_key:read", api.list_api_keys, "id"),
+                ("key", "key:read", api.list_keys, "id"),
                 ("tenant", "platform:read", api.list_tenants, "id"),
                 ("user", "platform:read", api.list_users, "id"),
                 ("client", "platform:read", api.list_platform_clients, "client_id"),

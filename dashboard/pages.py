@@ -24,6 +24,7 @@ from dashboard.widgets import confirm, export, markup, paging, problems, table
 _T = TypeVar("_T", bound=msgspec.Struct)
 _END_OF_DAY: Final = time(23, 59, 59)
 _EDITED: Final = 320
+_DAY: Final = 86_400
 _GROUP: Final = "~group"
 _TIMES: Final = "\u2002\u00d7\u2009"
 _CHOSEN: Final = "Choose days"
@@ -74,11 +75,19 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A filter of the API with few values; ``name`` is its query parameter."""
+    """A filter of the API with few values; ``name`` is its query parameter.
+
+    Attributes:
+        name: The query parameter.
+        label: What stands above it.
+        values: What can be chosen; a function where the API has to be asked.
+        usual: What the API takes when it is told nothing, where that is not "any".
+    """
 
     name: str
     label: str
-    values: Sequence[str]
+    values: Sequence[str] | Callable[[state.Session], Sequence[str]]
+    usual: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,19 +189,22 @@ class Input:
         name: The body's field.
         label: What stands above it.
         kind: ``role`` offers the tenant's roles; ``last_day`` a day, until whose end it holds;
-            ``number`` is a whole one, from 1; ``words`` stand between spaces; ``choice`` is one
-            of ``options``, or, with an ``example``, what is typed instead.
+            ``number`` is a whole one, from 1, or 0 for nothing; ``days`` are asked for what the
+            API has in seconds; ``words`` stand between spaces; ``choice`` is one of ``options``,
+            or, with an ``example``, what is typed instead.
         example: Shown in the empty field.
         help: Said on request.
-        usual: The role chosen at first, as the mightiest is no default; or the number, which else
-            is 1, or nothing where the form may be sent without it.
+        usual: The role chosen at first, as the mightiest is no default; the choice; or the number,
+            which else is 1, or nothing where the form may be sent without it.
         required: Whether the form may be sent without it.
         options: What can be chosen: each value and what it is called. An empty value is None.
     """
 
     name: str
     label: str
-    kind: Literal["text", "password", "role", "last_day", "number", "words", "choice"] = "text"
+    kind: Literal["text", "password", "role", "last_day", "number", "days", "words", "choice"] = (
+        "text"
+    )
     example: str = ""
     help: str | None = None
     usual: str = ""
@@ -742,7 +754,7 @@ def _input(
 ) -> str | int | datetime | list[str] | None:
     width: int | Literal["stretch"] = _EDITED if narrow else "stretch"
     if one.kind == "choice":
-        return _choice(session, key, one, now, width)
+        return _choice(session, key, one, now or one.usual, width)
     if one.kind == "role":
         names = [role.name for role in session.api.list_roles().items]
         if now and now not in names:
@@ -762,11 +774,21 @@ def _input(
         return datetime.combine(day, _END_OF_DAY, zone) if day else None
     if one.kind == "number":
         begin = int(now or one.usual or one.required) or None
-        return st.number_input(one.label, 1, None, begin, key=key, help=one.help, width=width)
+        # Once there is a number, Streamlit takes no empty field any more: nought is nothing then.
+        least = 1 if one.required else 0
+        given = st.number_input(one.label, least, None, begin, key=key, help=one.help, width=width)
+        return given or None
+    if one.kind == "days":
+        lasts = now / _DAY if now else None
+        days = st.number_input(
+            one.label, 0.0, None, lasts, 1.0, "%g", key=key, help=one.help, width=width
+        )
+        # To the second where nothing was changed: it may have been set elsewhere.
+        return now or None if days == lasts else round((days or 0) * _DAY) or None
     hidden = one.kind == "password"
     if one.kind == "words":
         now = " ".join(now or ())
-    given = st.text_input(
+    text = st.text_input(
         one.label,
         now,
         key=key,
@@ -777,8 +799,8 @@ def _input(
         autocomplete="new-password" if hidden else None,
     )
     if one.kind == "words":
-        return given.replace(",", " ").split() or None
-    return (given if hidden else given.strip()) or None
+        return text.replace(",", " ").split() or None
+    return (text if hidden else text.strip()) or None
 
 
 def _choice(
@@ -854,8 +876,12 @@ def _filter(key: str, one: Choice | Words) -> str | None:
     widget = f"{key}-{one.name}"
     remember(widget)
     if isinstance(one, Choice):
-        every = f"Any {one.label.lower()}"
-        chosen = st.selectbox(one.label, [every, *one.values], key=widget, width=200)
+        every = one.usual or f"Any {one.label.lower()}"
+        values = one.values(state.current()) if callable(one.values) else one.values
+        offered = [every, *(value for value in values if value != every)]
+        if st.session_state.get(widget, every) not in offered:
+            del st.session_state[widget]  # of another tenant, or gone meanwhile
+        chosen = st.selectbox(one.label, offered, key=widget, width=200)
         value = "" if chosen == every else str(chosen)
     else:
         value = st.text_input(

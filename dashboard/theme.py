@@ -47,12 +47,15 @@ STATES: Final[dict[str, Look]] = {
     "succeeded": Look("green", "#1FA97A"),
     "dead": Look("red", "#E0555F"),
     "skipped": _NEUTRAL,
+    # keys
+    "due soon": Look("amber", "#D08A1D"),
     # data keys
     "pending": Look("blue", "#5B8DEF"),
     "current": Look("green", "#1FA97A"),
     "old": _NEUTRAL,
     # versions of secrets, and what became of their keys
     "live": Look("green", "#1FA97A"),
+    "ends soon": Look("amber", "#D08A1D"),
     "deleted": Look("amber", "#D08A1D"),
     "destroyed": Look("gray", "#9A8FB0"),
     "added": Look("green", "#1FA97A"),

@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-_MOST_ACTS: Final = 64
+_MOST_ACTS: Final = 256
 _MOST_BYTES: Final = 1024 * 1024
 
 

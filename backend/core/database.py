@@ -497,10 +497,9 @@ def _table(target: Any) -> Any:
     return getattr(target, "__table__", None) if isinstance(target, type) else target.table
 
 
-RowMaker = Callable[
-    [Tx, str, str, str | None, dict[str, Any]], tuple[type[Base], Mapping[str, Any]]
-]
-"""Makes what :meth:`Tx.audit` or :meth:`Tx.emit` appends, of the same arguments."""
+RowMaker = Callable[[Tx, str, str, str | None, dict[str, Any]], tuple[Any, Mapping[str, Any]]]
+"""Makes what :meth:`Tx.audit` or :meth:`Tx.emit` appends, of the same arguments: the target, and
+the row."""
 
 
 def _no_event(_: Tx, kind: str, *__: object) -> Any:

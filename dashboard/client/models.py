@@ -1727,6 +1727,12 @@ class SecretDifferenceOut(Wire, frozen=True, kw_only=True):
     to_version: int
 
 
+class SecretEnvironmentsOut(Wire, frozen=True, kw_only=True):
+    """Environments that hold secrets."""
+
+    items: list[str]
+
+
 class SecretGrantCreate(Wire, frozen=True, kw_only=True):
     """A folder opened to a role, and so closed to those that have no grant there."""
 
@@ -2405,7 +2411,11 @@ class VerifyBody(Wire, frozen=True, kw_only=True):
 
 
 class VerifyOut(Wire, frozen=True, kw_only=True):
-    """Whether the key made this signature of this message, and its version may still be used."""
+    """
+    Whether the key made this signature of this message, and its version may still be used.
+
+        What is no signature at all was not made by it either: that is no error.
+    """
 
     valid: bool
 

@@ -1738,6 +1738,12 @@ class Api:
             },
         )
 
+    def list_secret_environments(self) -> models.SecretEnvironmentsOut:
+        """List the environments that hold secrets, the first hundred by name."""
+        return self.connection.ask(
+            "GET", "/api/v1/secrets/environments", models.SecretEnvironmentsOut
+        )
+
     def list_secret_grants(
         self, *, limit: int | None = None, cursor: str | None = None
     ) -> models.SecretGrantPage:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
+import msgspec
 import streamlit as st
 
 from dashboard import state
@@ -34,7 +35,7 @@ def _rotate(session: state.Session) -> None:
     with problems.guard():
         if not confirm.ask(
             "data-keys-rotate",
-            "Rotate",
+            "Rotate now",
             icon=":material/autorenew:",
             will="A new version seals from about a minute on, when every process knows it. All "
             "that is kept is sealed anew with it, and the versions until now are destroyed once "
@@ -61,9 +62,9 @@ def now() -> None:
         if keys:
             _versions(keys)
         with st.container(key="card-rewrap"):
-            markup.section("Sealing anew")
+            markup.section("Rewrap")
             if walk is None:
-                markup.note("Nothing was sealed anew so far.")
+                markup.note("Nothing was sealed anew with a newer version so far.")
             else:
                 _progress(session, walk)
             if session.can(_WRITE):
@@ -81,7 +82,8 @@ def verdict(
     if walk is not None and walk.state == "paused":
         return "amber", "Paused", "Sealing anew waits for somebody to let it go on."
     if walk is not None and walk.state == "running":
-        return "amber", "Sealing anew", f"Everything comes under version {walk.version}."
+        goes_on = f" It goes on at {markup.moment(walk.waits_until)}." if walk.waits_until else ""
+        return "amber", "Rewrapping", f"Everything comes under version {walk.version}.{goes_on}"
     old = [one for one in keys if one.state == "old"]
     if old:
         kept = ", ".join(str(one.version) for one in old)
@@ -124,18 +126,19 @@ def _progress(session: state.Session, walk: models.RewrapJobOut) -> None:
 
 
 def _facts(session: state.Session, walk: models.RewrapJobOut) -> list[tuple[str, str]]:
+    left = "not counted yet" if walk.left is None else f"{sum(walk.left.values()):,}"
     facts = [
         ("State", walk.state),
         ("To version", str(walk.version)),
-        ("Sealed anew", f"{walk.written:,}"),
-        ("Left", "not counted yet" if walk.left is None else f"{sum(walk.left.values()):,}"),
+        ("Sealed anew", f"{walk.written:,} values"),
+        ("Left under old versions", left),
     ]
     if walk.column is not None:
-        facts.append(("Where", walk.column))
+        facts.append(("Now at", walk.column))
     if walk.waits_until is not None:
         facts.append(("Waits until", markup.moment(walk.waits_until)))
     if walk.seconds_left is not None and walk.state == "running":
-        facts.append(("About", f"{walk.seconds_left:,.0f} s left of this round"))
+        facts.append(("Estimate", f"{walk.seconds_left:,.0f} s left of this round"))
     if walk.broken:
         facts.append(("Do not open", f"{walk.broken:,}"))
     facts += [
@@ -150,7 +153,7 @@ def _facts(session: state.Session, walk: models.RewrapJobOut) -> list[tuple[str,
 def _acts(session: state.Session, walk: models.RewrapJobOut | None) -> None:
     with st.container(horizontal=True):
         if walk is None or walk.state not in _GOES_ON:
-            if st.button("Start", key="rewrap-start", icon=":material/play_arrow:"):
+            if st.button("Rewrap now", key="rewrap-start", icon=":material/play_arrow:"):
                 session.api.start_rewrap()
                 st.rerun()
             return
@@ -177,35 +180,55 @@ def _acts(session: state.Session, walk: models.RewrapJobOut | None) -> None:
             st.rerun()
 
 
+def counted(statement: str) -> str:
+    """Return how many rows a record's statement says were looked at."""
+    rows = msgspec.json.decode(statement, type=dict[str, Any]).get("rows_looked_at")
+    return markup.NONE if rows is None else f"{rows:,}"
+
+
 def _retirements(session: state.Session) -> None:
     with problems.guard():
         records = session.api.list_data_key_retirements(limit=_LATEST).items
         if not records:
             return
         key = session.api.get_retirement_key()
-        table.draw(
-            "data-key-retirements",
-            "Keys that are gone",
-            (
-                table.Column("version", "Version", "strong"),
-                table.Column("retired_at", "Destroyed", "time"),
-                table.Column("key_id", "Signed by", "code"),
-                table.Column("signature", "Signature", "code"),
-            ),
-            [
-                {
-                    "version": str(one.version),
-                    "retired_at": markup.when(one.retired_at),
-                    "key_id": one.key_id,
-                    "signature": one.signature,
-                }
-                for one in records
-            ],
-        )
-        markup.note(
-            "Each was destroyed when a whole count had found nothing under it. The records are "
-            f"signed with Ed25519; the public key is {key.public_key}."
-        )
+        with st.container(key="card-retirements"):
+            markup.section("Retired versions")
+            markup.note(
+                "Each was destroyed when a whole count had found nothing under it, and its record "
+                "says what was counted."
+            )
+            table.draw(
+                "data-key-retirements",
+                "Retired versions",
+                (
+                    table.Column("version", "Version", "strong"),
+                    table.Column("counted", "Rows counted", "number"),
+                    table.Column("retired_at", "Destroyed", "time"),
+                    table.Column("key_id", "Signed by", "code"),
+                ),
+                [
+                    {
+                        "version": str(one.version),
+                        "counted": counted(one.statement),
+                        "retired_at": markup.when(one.retired_at),
+                        "key_id": one.key_id,
+                    }
+                    for one in records
+                ],
+            )
+            markup.label("Public key of the records (Ed25519, base64)")
+            st.code(key.public_key, language=None, wrap_lines=True)
+            st.download_button(
+                "Download the records",
+                msgspec.json.format(msgspec.json.encode([key, *records])),
+                file_name="data-key-retirements.json",
+                mime="application/json",
+                icon=":material/download:",
+                key="data-keys-retirements",
+                on_click="ignore",
+            )
+            markup.note("The file holds each statement as it was signed, and its signature.")
 
 
 if __name__ == "__main__":

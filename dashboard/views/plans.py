@@ -13,7 +13,7 @@ from dashboard.pages import Act, Column, Form, Input, ListPage
 from dashboard.widgets import confirm, problems, usage
 
 _UNLIMITED: Final = "unlimited"
-_EMPTY: Final = "Empty: no limit."
+_EMPTY: Final = "Empty or 0: no limit."
 
 
 class _Plan(msgspec.Struct, frozen=True):

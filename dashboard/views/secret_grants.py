@@ -10,7 +10,7 @@ PAGE: Final = ListPage(
     key="secret-grants",
     of=models.SecretGrantOut,
     title="Secret folders",
-    lead="A folder with a grant is closed to every role that has none there.",
+    lead="A folder with a grant is closed to every role that has none there, the owner's included.",
     noun="grant",
     nothing="Without grants all folders are as open as the permissions of roles make them.",
     fetch=Api.list_secret_grants,
@@ -28,10 +28,14 @@ PAGE: Final = ListPage(
     facts=(Column("created_by", "Created by", "who"),),
     form=Form(
         inputs=(
-            Input("folder", "Folder", example="billing"),
+            Input(
+                "folder", "Folder", example="billing",
+                help="With its first grant the folder is closed to all other roles, to yours too: "
+                "their workflows are refused from then on. Add a grant for each that goes on",
+            ),
             Input("environment", "Environment (empty: every one)", required=False),
             Input("role", "Role", "role", usual="operator"),
-            Input("access", "Access", "choice",
+            Input("access", "Access", "choice", usual="read",
                   options=lambda _: (("read", "read"), ("write", "read and write"))),
         ),
         body=lambda environment, **given: models.SecretGrantCreate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ import streamlit as st
 
 from dashboard import client, pages, state
 from dashboard.client import Api, models
-from dashboard.pages import Column, Form, Input, ListPage, Words
+from dashboard.pages import Choice, Column, Form, Input, ListPage, Words
 from dashboard.widgets import confirm, markup, problems, table
 
 _WRITE: Final = "secret:write"
@@ -24,6 +25,18 @@ _DAY: Final = 86_400
 def folder_of(path: str) -> str:
     """Return the folder that a path lies in; of one in none, a slash."""
     return path.rpartition("/")[0] or "/"
+
+
+def _environments(session: state.Session) -> list[str]:
+    return session.api.list_secret_environments().items
+
+
+def standing(one: Any) -> str:
+    """Return the state of a secret or version, and whether its end is near, in a word or two."""
+    if one.state != "live" or one.expires_at is None:
+        return str(one.state)
+    near = one.expires_at - markup.now() < timedelta(seconds=one.remind_seconds)
+    return "ends soon" if near else "live"
 
 
 def _new(path: str, value: str, environment: str | None = None, key: str | None = None) -> Any:
@@ -41,16 +54,19 @@ def detail(secret_id: str) -> None:
         secret = found.value
         markup.object_heading(
             secret.path,
-            secret.state,
-            f"{secret.description or 'Nobody has said what it is for.'} Environment "
-            f"{secret.environment}, version {secret.newest_version}.",
+            standing(secret),
+            secret.description or "Nobody has said what it is for.",
         )
+        labels = ", ".join(f"{key}={text}" for key, text in sorted(secret.labels.items()))
         markup.facts(
             [
-                ("Labels", ", ".join(f"{k}={v}" for k, v in sorted(secret.labels.items())) or "—"),
+                ("Environment", secret.environment),
+                ("Newest version", str(secret.newest_version)),
                 ("Ends", markup.moment(secret.expires_at) if secret.expires_at else "never"),
-                ("Keeps", f"{secret.max_versions} versions"),
-                ("Blind writes", "refused" if secret.cas_required else "taken"),
+                ("Versions kept", f"{secret.max_versions} at most"),
+                ("Check-and-set", "asked of every write" if secret.cas_required else "not asked"),
+                ("Labels", labels or markup.NONE),
+                ("Created", markup.moment(secret.created_at)),
                 ("Created by", session.names.of(secret.created_by)),
                 ("Id", secret.id),
             ]
@@ -60,8 +76,7 @@ def detail(secret_id: str) -> None:
         _versions(session, versions)
         if versions and session.can(_READ):
             with st.container(key="card-secret-read"):
-                _reveal(session, versions)
-                _compare(session, versions)
+                _read(session, versions)
         if session.can(_WRITE):
             with st.container(key="card-secret-write"):
                 _write(session, secret)
@@ -109,9 +124,22 @@ def _choose(
         versions,
         index=min(at, len(versions) - 1),
         key=key,
-        width=160,
-        format_func=lambda one: f"{one.version} ({one.state})",
+        width=300,
+        format_func=lambda one: f"{one.version} ({one.state}), {markup.when(one.created_at)}",
     )
+
+
+def _read(session: state.Session, versions: list[models.SecretVersionOut]) -> None:
+    """Draw the ways to a value, of the versions that can be read; a refusal leaves the rest."""
+    live = [one for one in versions if one.state == "live"]
+    if not live:
+        markup.section("Value")
+        markup.note("No version can be read: all are deleted, destroyed or past their end.")
+        return
+    with problems.guard():
+        _reveal(session, live)
+    with problems.guard():
+        _compare(session, live)
 
 
 def _reveal(session: state.Session, versions: list[models.SecretVersionOut]) -> None:
@@ -336,7 +364,7 @@ PAGE: Final = ListPage(
     group=lambda one: folder_of(one.path),
     columns=(
         Column("path", "Secret", "strong", value=lambda one: one.path.rpartition("/")[2]),
-        Column("state", "State", "badge"),
+        Column("state", "State", "badge", value=standing),
         Column("newest_version", "Version", "number"),
         Column("description", "For"),
         Column("expires_at", "Ends", "time", none="never"),
@@ -347,7 +375,7 @@ PAGE: Final = ListPage(
         "max_versions", "created_by", "created_at", "updated_at",
     ),
     filters=(
-        Words("environment", "Environment", "default", width=160),
+        Choice("environment", "Environment", _environments, usual="default"),
         Words("folder", "Folder", "billing", width=200),
         Words("path", "Path", "billing/smtp, or billing/s*", width=260),
     ),

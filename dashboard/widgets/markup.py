@@ -73,6 +73,15 @@ def duration(start: datetime | None, end: datetime | None) -> str:
     return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
 
 
+def age(at: datetime, now: datetime) -> str:
+    """Return how long ago a time is, in its largest whole unit: ``3 days``, ``1 hour``."""
+    seconds = max(int((now - at).total_seconds()), 0)
+    for unit, length in (("day", 86_400), ("hour", 3600), ("minute", 60)):
+        if count := seconds // length:
+            return f"{count:,} {unit}{'' if count == 1 else 's'}"
+    return "under a minute"
+
+
 def badge_html(state: str) -> str:
     """Return a state's badge: a dot and the word, so that colour is never the only sign."""
     tone = theme.look(state).tone

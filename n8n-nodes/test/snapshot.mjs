@@ -19,8 +19,9 @@ export const readSnapshot = () => JSON.parse(readFileSync(file, 'utf8'));
 
 export function takeSnapshot() {
 	const operations = resources.flatMap(({ value, operations: offered }) =>
-		Object.entries(offered).flatMap(([name, { route, lookup, query = [], body = [] }]) => [
+		Object.entries(offered).flatMap(([name, { route, lookup, batch, query = [], body = [] }]) => [
 			[`${value}.${name}`, { route, query, body }],
+			...(batch ? [[`${value}.${name}.batch`, { ...batch, query: [] }]] : []),
 			...(lookup ? [[`${value}.${name}.lookup`, { ...lookup, body: [] }]] : []),
 		]),
 	);

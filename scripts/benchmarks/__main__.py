@@ -8,7 +8,17 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
-from scripts.benchmarks import crypto, email, events, growth, jobs, limiter, permission, pipeline
+from scripts.benchmarks import (
+    crypto,
+    email,
+    events,
+    growth,
+    jobs,
+    keys,
+    limiter,
+    permission,
+    pipeline,
+)
 from scripts.benchmarks.measure import MIN_ROUNDS, BenchmarkError, Result
 from scripts.installation import InstallationError
 
@@ -16,6 +26,9 @@ _GROWTH: Final = growth.Growth()
 CASES: Final[Mapping[str, Callable[[int], Result]]] = {
     "pipeline/introspect": partial(pipeline.run_introspect, seconds=5.0),
     **{f"crypto/encrypt-{case}": partial(crypto.run_encrypt, case) for case in crypto.SIZES},
+    "batch/encrypt-1000x1KiB": partial(keys.run_batch, seconds=5.0),
+    "audit/postgresql": partial(keys.run_audit, "postgresql", seconds=5.0),
+    "audit/sqlite": partial(keys.run_audit, "sqlite", seconds=5.0),
     "email/single": lambda rounds: email.run_case("single", rounds, 600),
     "email/batch100": lambda rounds: email.run_case("batch100", rounds, 2000),
     "events/postgresql": lambda rounds: events.run_case("postgresql", rounds, 10_000),

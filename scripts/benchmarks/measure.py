@@ -26,6 +26,8 @@ class Result:
     reference: Sequence[float]
     reference_name: str
     unit: str
+    floor: float | None = None
+    """What the ratio is to reach at least, on a quiet machine."""
 
     @property
     def ratio(self) -> float:
@@ -43,15 +45,23 @@ class Result:
                 "reference_name": self.reference_name,
                 "unit": self.unit,
                 "ratio": round(self.ratio, 3),
+                **({} if self.floor is None else {"floor": self.floor}),
             }
         )
 
     def as_text(self) -> str:
         """Two lines for people, with the lowest and highest run."""
         return (
-            f"{self.bench}/{self.case}: {self.ratio:.2f} times {self.reference_name}\n"
+            f"{self.bench}/{self.case}: {self.ratio:.2f} times {self.reference_name}"
+            f"{self._wanted}\n"
             f"    ours {_range(self.ours)}, reference {_range(self.reference)} {self.unit}"
         )
+
+    @property
+    def _wanted(self) -> str:
+        if self.floor is None:
+            return ""
+        return f" ({'reaches' if self.ratio >= self.floor else 'BELOW'} its floor of {self.floor})"
 
 
 def _range(rates: Sequence[float]) -> str:

@@ -21,9 +21,12 @@ GENEROUS: Final = {
     f"{level}{what}": str(value)
     for level in (
         *("GATEWAY__COARSE_", "GATEWAY__TENANT_", "GATEWAY__CLIENT_", "GATEWAY__INTROSPECT_"),
-        *("GATEWAY__OTHER_", "EMAIL__"),
+        *("GATEWAY__OTHER_", "EMAIL__", "SECURITY__"),
     )
     for what, value in (("REQUESTS_PER_SECOND", 1_000_000), ("BURST_REQUESTS", 10_000_000))
+} | {
+    "GATEWAY__TENANT_BYTES_PER_SECOND": str(10**12),
+    "GATEWAY__TENANT_BURST_BYTES": str(10**13),
 }
 
 

@@ -151,7 +151,11 @@ class N8nApi:
         return outcome
 
     def ensure_workflow(
-        self, name: str, nodes: Sequence[Json], connections: Json | None = None
+        self,
+        name: str,
+        nodes: Sequence[Json],
+        connections: Json | None = None,
+        settings: Mapping[str, object] | None = None,
     ) -> str:
         """Make or renew the workflow of this name, and publish it; returns its id.
 
@@ -159,12 +163,13 @@ class N8nApi:
             name: its identity across starts.
             nodes: as `webhook_chain` makes them.
             connections: default: each node feeds the next.
+            settings: beside the order of execution, such as what is saved of a run.
         """
         wanted = {
             "name": name,
             "nodes": nodes,
             "connections": connections or _in_a_row(nodes),
-            "settings": {"executionOrder": "v1"},
+            "settings": {"executionOrder": "v1", **(settings or {})},
         }
         found = self.call("GET", f"/api/v1/workflows?{urlencode({'name': name})}")["data"]
         stored = next((workflow for workflow in found if workflow["name"] == name), None)

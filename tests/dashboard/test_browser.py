@@ -490,6 +490,56 @@ class TestActs:
         expect(visitor.page.get_by_role("button", name="New client")).to_have_count(0)
 
 
+class TestKeysAndSecrets:
+    """With something in them, in light and dark, on a desk and on a phone."""
+
+    def test_a_key_that_signs_is_made_and_opened(self, enter: Enter):
+        visitor = enter().log_in()
+        visitor.target.inside()
+        page = visitor.page
+        visitor.open("Keys")
+        page.get_by_role("button", name="New key").click()
+        page.get_by_role("textbox", name="Name").fill("hooks")
+        page.get_by_role("combobox", name=re.compile("What it does")).click()
+        page.get_by_role("option", name=re.compile("^ed25519")).click()
+        visitor.survey("keys-new")
+        page.get_by_role("button", name="Create key").click()
+        expect(page.get_by_text("hooks is made.")).to_be_visible()
+        page.get_by_role("button", name="hooks").click()
+        expect(page.get_by_role("heading", name="Versions")).to_be_visible()
+        expect(page.get_by_text("BEGIN PUBLIC KEY")).to_be_visible()
+        visitor.survey("keys-one")
+        visitor.check_headings("a key")
+        assert (visitor.complaints, visitor.external) == ([], [])
+
+    def test_a_rewrap_is_begun_and_paused(self, enter: Enter):
+        visitor = enter().log_in()
+        platform, page = visitor.target.inside(), visitor.page
+        visitor.open("Data keys")
+        page.get_by_role("button", name="Rotate now").click()
+        page.get_by_role("button", name="Seal with a new key").click()
+        page.get_by_role("button", name="Pause").click()
+        expect(page.get_by_role("button", name="Go on")).to_be_visible()
+        assert platform.get("rewraps")["items"][0]["state"] == "paused"
+        visitor.survey("data-keys-paused")
+        visitor.check_headings("a rewrap")
+        assert (visitor.complaints, visitor.external) == ([], [])
+
+    def test_a_secret_is_shown_until_it_is_put_away(self, enter: Enter):
+        visitor = enter().log_in()
+        visitor.target.inside()
+        page = visitor.page
+        visitor.open("Secrets")
+        page.get_by_role("button", name="smtp", exact=True).click()
+        page.get_by_role("button", name="Show the value").click()
+        page.get_by_role("button", name="Show it").click()
+        expect(page.get_by_text("seeded-7c1")).to_be_visible()
+        visitor.survey("secrets-shown")
+        page.get_by_role("button", name="I have copied it").click()
+        expect(page.get_by_text("seeded-7c1")).to_have_count(0)
+        assert (visitor.complaints, visitor.external) == ([], [])
+
+
 class TestTenant:
     """The address says for whom one acts, and whoever comes by it acts for that tenant."""
 

@@ -19,14 +19,14 @@ class TestDataKeys:
             (str(one["version"]), one["state"]) for one in before
         ]
         screen = visit("data_keys")
-        assert "Nothing was sealed anew so far." in screen.text
+        assert "Nothing was sealed anew with a newer version so far." in screen.text
         screen.click("data-keys-rotate-start")
         assert "Nothing stops meanwhile." in screen.text
         screen.click("data-keys-rotate-yes")
         assert screen.said.startswith(f"Version {len(before) + 1} seals from ")
         rows = screen.rows("data-keys")
         assert [row["state"] for row in rows] == ["current", "pending"]
-        assert "Everything comes under version 2." in screen.text
+        assert "Everything comes under version 2. It goes on at " in screen.text
         assert "Waits until" in screen.text
 
     def test_pauses_goes_on_and_cancels(self, visit, platform):
@@ -66,7 +66,7 @@ class TestDataKeys:
             "id": walk["id"],
             "version": 1,
             "retired_at": walk["started_at"],
-            "statement": "{}",
+            "statement": '{"left":0,"rows_looked_at":1234}',
             "signature": "c2ln",
             "key_id": "0123456789abcdef",
         }
@@ -80,10 +80,14 @@ class TestDataKeys:
             "90 s left of this round",
             "Do not open",
             "Ended",
-            platform.get("data-keys/retirement-key")["public_key"],
         ):
             assert words in screen.text, words
-        assert screen.rows("data-key-retirements")[0]["signature"] == "c2ln"
+        (row,) = screen.rows("data-key-retirements")
+        assert (row["counted"], row["key_id"]) == ("1,234", record["key_id"])
+        key = platform.get("data-keys/retirement-key")
+        assert screen.app.code[0].value == key["public_key"]
+        (handed,) = screen.app.get("download_button")
+        assert handed.proto.label == "Download the records"
 
 
 def key(version: int, state: str) -> models.DataKeyVersionOut:

@@ -12,7 +12,7 @@ _NOBODY = dict.fromkeys(
     f"list_{what}"
     for what in (
         "members", "clients", "api_keys", "tenants", "users", "platform_clients",
-        "platform_api_keys",
+        "platform_api_keys", "keys",
     )
 )  # fmt: skip
 

@@ -29,6 +29,29 @@ class TestList:
         screen.app.text_input(key="secrets-folder").set_value("billing").run()
         assert [row["path"] for row in screen.rows("secrets")] == ["smtp", "stripe"]
 
+    def test_says_which_end_soon(self, visit, platform):
+        make_secret(platform.api(), "billing/soon", VALUE, ttl_seconds=3600)
+        state = {row["path"]: row["state"] for row in visit("secrets").rows("secrets")}
+        assert state == {"smtp": "live", "soon": "ends soon", "stripe": "live", "warehouse": "live"}
+
+    def test_shows_one_environment_and_offers_the_others(self, visit, platform):
+        screen = visit("secrets")
+        choice = screen.app.selectbox(key="secrets-environment")
+        assert (choice.value, choice.options) == ("default", ["default"])
+        for environment in ("production", "staging"):
+            make_secret(platform.api(), f"of/{environment}", VALUE, environment=environment)
+        screen = visit("secrets")
+        choice = screen.app.selectbox(key="secrets-environment")
+        assert choice.options == ["default", "production", "staging"]
+        choice.set_value("staging").run()
+        assert [row["path"] for row in screen.rows("secrets")] == ["staging"]
+        # What was chosen and is gone meanwhile is not chosen any more.
+        made = platform.items("secrets", environment="staging")[0]
+        platform.api().delete(f"/api/v1/secrets/{made['id']}").raise_for_status()
+        screen.app.run()
+        assert screen.app.selectbox(key="secrets-environment").value == "default"
+        assert len(screen.rows("secrets")) == 3
+
     def test_is_added_to(self, visit, platform):
         screen = visit("secrets").click("secrets-new")
         screen.app.text_input(key="secrets-new-path").set_value("a/b")
@@ -76,6 +99,40 @@ class TestSecret:
         assert rows == {"host": "added", "password": "changed", "user": "same"}
         assert VALUE not in screen.markup
         assert not platform.called("GET", "secrets/by-path/value")
+
+    def test_offers_versions_that_can_be_read_and_keeps_the_page_when_one_cannot(
+        self, visit, platform
+    ):
+        screen, made = opened(visit, platform)
+        for text in ("two", "three"):
+            make_secret(platform.api(), "mail/relay", text)
+        version = f"/api/v1/secrets/{made['secret_id']}/versions"
+        platform.api().post(f"{version}/2/destroy").raise_for_status()
+        screen.app.run()
+        offered = screen.app.selectbox(key="secret-from").options
+        assert [one.split(",")[0] for one in offered] == ["3 (live)", "1 (live)"]
+        screen.click("secret-compare")
+        assert screen.rows("secret-difference")
+        # Gone since the page was drawn.
+        platform.wire.fail(
+            "GET",
+            f"/api/v1/secrets/{made['secret_id']}/difference",
+            410,
+            "secrets.version_gone",
+            "This version cannot be read any more",
+        )
+        screen.click("secret-compare")
+        assert "This version cannot be read any more" in screen.text
+        assert screen.has_button("secret-delete-start")
+
+    def test_says_when_no_version_can_be_read(self, visit, platform):
+        screen, made = opened(visit, platform)
+        gone = f"/api/v1/secrets/{made['secret_id']}/versions/1"
+        platform.api().delete(gone).raise_for_status()
+        screen.app.run()
+        assert "No version can be read" in screen.text
+        assert not screen.has_button("secret-reveal-start")
+        assert screen.has_button("secret-version-undelete")
 
     def test_is_given_another_key_or_another_text(self, visit, platform):
         screen, made = opened(visit, platform)

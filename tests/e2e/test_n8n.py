@@ -9,6 +9,7 @@ import subprocess
 import tarfile
 import time
 import uuid
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -71,13 +72,31 @@ def make_file(path: str, name: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def n8n(tmp_path_factory) -> Iterator[N8nApi]:
+def n8n_folder(tmp_path_factory) -> Path:
+    """Where n8n keeps everything."""
+    folder: Path = tmp_path_factory.mktemp("n8n")
+    return folder
+
+
+@pytest.fixture
+def stored(n8n_folder) -> Callable[[], bytes]:
+    """What n8n has in its files, its database and the database's journal among them."""
+
+    def read() -> bytes:
+        files = [one for one in (n8n_folder / ".n8n").iterdir() if one.is_file()]
+        return b"".join(one.read_bytes() for one in [*files, n8n_folder / "n8n.log"])
+
+    return read
+
+
+@pytest.fixture(scope="module")
+def n8n(n8n_folder) -> Iterator[N8nApi]:
     try:
         installation = Installation.find()
     except N8nError as error:
         pytest.skip(str(error))
     server = N8nServer(
-        tmp_path_factory.mktemp("n8n"),
+        n8n_folder,
         port=free_port(),
         broker_port=free_port(),
         package=pack_nodes(),
@@ -122,6 +141,17 @@ def admin(platform) -> Iterator[httpx.Client]:
     headers = {"Authorization": f"Bearer {log_in(platform)}"}
     with httpx.Client(
         base_url=platform.api_url, headers=headers, timeout=60, trust_env=False
+    ) as client:
+        yield client
+
+
+@pytest.fixture
+def auditor(platform, admin) -> Iterator[httpx.Client]:
+    """Who may read the trail and nothing else."""
+    asked = {"name": f"auditor {uuid.uuid4()}", "role": "auditor"}
+    key = admin.post("/api/v1/api-keys", json=asked).raise_for_status().json()["key"]
+    with httpx.Client(
+        base_url=platform.api_url, headers={"Authorization": f"Bearer {key}"}, trust_env=False
     ) as client:
         yield client
 
@@ -873,30 +903,130 @@ class TestFailure:
         assert "Code: unauthenticated" in execution.error["description"]
 
 
+def node(path: str, name: str, credential: Credential, /, **parameters: Any) -> dict[str, Any]:
+    """An Email Sender node that goes on when it is refused."""
+    return make_node(
+        path,
+        name,
+        NODE_TYPE,
+        NODE_VERSION,
+        {"authentication": "oAuth2", **parameters},
+        credentials={credential.type: {"id": credential.id, "name": credential.name}},
+        onError="continueRegularOutput",
+    )
+
+
+class TestCrypto:
+    """Keys of the platform, used by a workflow that never holds one."""
+
+    @pytest.fixture
+    def keys(self, admin) -> dict[str, str]:
+        """A key of each kind, by its type."""
+        made = {}
+        for kind in ("aes256-gcm", "hmac-sha256", "ed25519", "ecdsa-p256"):
+            name = f"e2e-{kind}-{uuid.uuid4().hex[:8]}"
+            body = {"name": name, "type": kind}
+            made[kind] = admin.post("/api/v1/keys", json=body).raise_for_status().json()["name"]
+        return made
+
+    def people(self, path: str) -> dict[str, Any]:
+        """A node that makes an item of each text in the webhook's list."""
+        split = {"fieldToSplitOut": "body.texts", "options": {"destinationFieldName": "text"}}
+        return make_node(path, "Split", "n8n-nodes-base.splitOut", 1, split)
+
+    def test_opens_what_it_encrypted_many_at_once(self, n8n, oauth2, keys, admin):
+        path = f"test-{uuid.uuid4()}"
+        key = {"resource": "crypto", "name": keys["aes256-gcm"]}
+        place = "={{ 'orders/' + $('Split').item.json.text }}"
+        hook, seal, respond = webhook_chain(
+            path,
+            oauth2,
+            {**key, "operation": "encrypt", "plaintext": "={{ $json.text }}", "context": place},
+        )
+        wrapped = "={{ $json.ciphertext }}"
+        opened = node(
+            path, "Open", oauth2, **key, operation="decrypt", ciphertext=wrapped, context=place
+        )
+        # Of another row: none of them opens there, but for the one that is not moved.
+        moved = node(
+            path,
+            "Moved",
+            oauth2,
+            **key,
+            operation="decrypt",
+            ciphertext="={{ $('Email Sender').item.json.ciphertext }}",
+            context="orders/Grüße",
+        )
+        nodes = [hook, self.people(path), seal, opened, moved, respond]
+        workflow = n8n.ensure_workflow(path, nodes)
+        texts = ["Grüße", "two", "three"]
+        _, execution = n8n.run_webhook(workflow, path, {"texts": texts})
+
+        assert execution.status == "success", execution.error
+        sealed = [item["ciphertext"] for item in execution.items("Email Sender")]
+        assert all(one.startswith("es1:") for one in sealed)
+        assert [item["plaintext"] for item in execution.items("Open")] == texts
+        first, *others = execution.items("Moved")
+        assert first["plaintext"] == texts[0]
+        assert [item["details"]["code"] for item in others] == ["security.seal_broken"] * 2
+
+        found = admin.get(f"/api/v1/keys/{key['name']}").raise_for_status().json()
+        records = [
+            (one["action"], one["data"]["count"], one["data"]["failed"])
+            for one in numbered(admin, f"key:{found['id']}")
+            if "count" in one["data"]
+        ]
+        # One request, and one record, for all items of a node.
+        assert [(count, failed) for _, count, failed in records] == [(3, 0), (3, 0), (3, 2)]
+
+    @pytest.mark.parametrize(
+        ("kind", "operation"),
+        [("hmac-sha256", "hmac"), ("ed25519", "sign"), ("ecdsa-p256", "sign")],
+    )
+    def test_verifies_what_it_signed(self, n8n, oauth2, keys, kind, operation):
+        path = f"test-{uuid.uuid4()}"
+        key = {"resource": "crypto", "name": keys[kind], "encoding": "text"}
+        message = "={{ $('Webhook').item.json.body.text }}"
+        hook, signed, respond = webhook_chain(
+            path, oauth2, {**key, "operation": operation, "message": message}
+        )
+        field = "hmac" if operation == "hmac" else "signature"
+        signature = f"={{{{ $('Email Sender').item.json.{field} }}}}"
+        verify = {**key, "operation": "verify", "signature": signature}
+        right = node(path, "Right", oauth2, **verify, message=message)
+        wrong = node(path, "Wrong", oauth2, **verify, message="another")
+        workflow = n8n.ensure_workflow(path, [hook, signed, right, wrong, respond])
+        _, execution = n8n.run_webhook(workflow, path, {"text": "Grüße"})
+        assert execution.status == "success", execution.error
+        assert execution.items("Right")[0]["valid"] is True
+        assert execution.items("Wrong")[0]["valid"] is False
+
+    def test_draws_as_many_random_bytes(self, run):
+        _, execution = run({"resource": "crypto", "operation": "random", "sizeBytes": 48})
+        assert execution.status == "success", execution.error
+        assert len(b64decode(execution.items("Email Sender")[0]["random"])) == 48
+
+    def test_says_that_a_key_is_of_another_kind(self, run, keys):
+        encrypt = {"resource": "crypto", "operation": "encrypt", "plaintext": "x"}
+        _, execution = run({**encrypt, "name": keys["ed25519"]})
+        assert execution.status == "error"
+        assert "Code: security.key_type_mismatch" in execution.error["description"]
+
+
 class TestSecrets:
     """A secret is given to one execution, once, and the trail says which."""
 
-    @staticmethod
-    def node(path: str, name: str, credential: Credential, /, **parameters: Any) -> dict[str, Any]:
-        return make_node(
-            path,
-            name,
-            NODE_TYPE,
-            NODE_VERSION,
-            {"authentication": "oAuth2", "resource": "secret", **parameters},
-            credentials={credential.type: {"id": credential.id, "name": credential.name}},
-            onError="continueRegularOutput",
-        )
-
-    def test_is_given_once_to_the_execution_that_its_token_is_for(self, n8n, oauth2, admin):
+    def test_is_given_once_to_the_execution_that_its_token_is_for(
+        self, n8n, oauth2, admin, auditor
+    ):
         path = f"test-{uuid.uuid4()}"
         written = {"path": f"e2e/{path}", "environment": "production", "value": SECRET}
         made = admin.post("/api/v1/secrets", json=written).raise_for_status().json()
         where = {"path": written["path"], "environment": "production"}
         once = {"operation": "getOnce", "token": "={{ $('Token').item.json.token }}"}
         hook, first, respond = webhook_chain(path, oauth2, {"resource": "secret", **once})
-        token = self.node(path, "Token", oauth2, operation="issueToken", **where)
-        again = self.node(path, "Again", oauth2, **once)
+        token = node(path, "Token", oauth2, resource="secret", operation="issueToken", **where)
+        again = node(path, "Again", oauth2, resource="secret", **once)
         workflow = n8n.ensure_workflow(path, [hook, token, first, again, respond])
         _, execution = n8n.run_webhook(workflow, path, {})
 
@@ -906,12 +1036,17 @@ class TestSecrets:
         [refused] = execution.items("Again")
         assert "cannot be used any more" in json.dumps(refused)
 
-        records = numbered(admin, f"secret:{made['secret_id']}")
+        records = numbered(auditor, f"secret:{made['secret_id']}")
         [read] = [one for one in records if one["action"] == "secret.redeemed"]
         assert read["data"]["workflow_id"] == workflow
         assert read["data"]["execution_id"] == str(execution.id)
         assert (read["data"]["version"], read["data"]["path"]) == (1, written["path"])
         assert "canary-e2e" not in json.dumps(records)
+        # Found by the execution as well, by who may read the trail and nothing else.
+        asked = {"q": str(execution.id), "created_after": read["at"]}
+        found = auditor.get("/api/v1/audit", params=asked).raise_for_status().json()["items"]
+        assert read["id"] in {one["id"] for one in found}
+        assert auditor.get("/api/v1/secrets").status_code == 403
 
         # Another execution has what the first one's data shows, and is given nothing for it.
         [issued] = execution.items("Token")
@@ -924,7 +1059,7 @@ class TestSecrets:
         stealing = n8n.ensure_workflow(other, [hook, thief, respond])
         _, execution = n8n.run_webhook(stealing, other, {"token": issued["token"]})
         assert execution.error["httpCode"] == "403"
-        refusals = numbered(admin, f"secret_token:{issued['id']}")
+        refusals = numbered(auditor, f"secret_token:{issued['id']}")
         assert [one["data"].get("why") for one in refusals] == [
             None,
             "secrets.token_spent",
@@ -946,9 +1081,76 @@ class TestSecrets:
                 "options": {"cas": 0},
             },
         )
-        getter = self.node(path, "Get", oauth2, operation="get", **where)
+        getter = node(path, "Get", oauth2, resource="secret", operation="get", **where)
         workflow = n8n.ensure_workflow(path, [hook, setter, getter, respond])
         _, execution = n8n.run_webhook(workflow, path, {"value": SECRET})
         assert execution.status == "success", execution.error
         assert "value" not in execution.items("Email Sender")[0]
         assert execution.items("Get")[0]["value"] == SECRET
+
+    def test_is_kept_nowhere_by_a_workflow_that_saves_nothing(self, n8n, oauth2, admin, stored):
+        """As the docs tell: a token outside, the value in a sub-workflow that saves nothing."""
+        path, canary = f"test-{uuid.uuid4()}", f"canary-{uuid.uuid4().hex}"
+        where = {"path": f"e2e/{path}", "environment": "default"}
+        body = {**where, "value": {"password": canary}}
+        admin.post("/api/v1/secrets", json=body).raise_for_status()
+        inner = f"{path}-inner"
+        trigger = "n8n-nodes-base.executeWorkflowTrigger"
+        inside = n8n.ensure_workflow(
+            inner,
+            [
+                make_node(inner, "Start", trigger, 1.1, {"inputSource": "passthrough"}),
+                node(
+                    inner,
+                    "Once",
+                    oauth2,
+                    resource="secret",
+                    operation="getOnce",
+                    token="={{ $json.token }}",
+                ),
+                make_node(
+                    inner,
+                    "Use",
+                    "n8n-nodes-base.set",
+                    3.4,
+                    {
+                        "mode": "raw",
+                        "jsonOutput": "={{ { letters: $json.value.password.length } }}",
+                        "options": {},
+                    },
+                ),
+            ],
+            settings={
+                "saveDataSuccessExecution": "none",
+                "saveDataErrorExecution": "none",
+                "saveManualExecutions": False,
+                "saveExecutionProgress": False,
+                "callerPolicy": "any",
+            },
+        )
+        call = {"workflowId": {"__rl": True, "mode": "id", "value": inside}, "options": {}}
+        hook, token, respond = webhook_chain(
+            path,
+            oauth2,
+            {
+                "resource": "secret",
+                "operation": "issueToken",
+                **where,
+                "workflowId": inside,
+                "executionId": "",
+            },
+        )
+        sub = make_node(path, "Sub", "n8n-nodes-base.executeWorkflow", 1.2, call)
+        workflow = n8n.ensure_workflow(path, [hook, token, sub, respond])
+        _, execution = n8n.run_webhook(workflow, path, {})
+        assert execution.status == "success", execution.error
+        assert execution.items("Sub") == [{"letters": len(canary)}]
+        [issued] = execution.items("Email Sender")
+        assert issued["token"].encode() in stored()
+        assert canary.encode() not in stored()
+
+        # A workflow that saves its runs keeps the value with them, whatever the node does.
+        get = {"resource": "secret", "operation": "get", **where}
+        keeps = n8n.ensure_workflow(f"{path}-keeps", webhook_chain(f"{path}-keeps", oauth2, get))
+        n8n.run_webhook(keeps, f"{path}-keeps", {})
+        assert canary.encode() in stored()

@@ -114,6 +114,12 @@ class SecretOut(BaseModel):
     updated_at: datetime
 
 
+class SecretEnvironmentsOut(BaseModel):
+    """Environments that hold secrets."""
+
+    items: list[str] = Field(description="Names, in order", examples=[["default", "production"]])
+
+
 class SecretVersionOut(BaseModel):
     """A version of a secret without its value."""
 

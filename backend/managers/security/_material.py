@@ -28,7 +28,6 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from backend.managers.security._format import MATERIAL_BYTES, VersionCipher
-from backend.managers.security.errors import SignatureFormError
 
 KeyType = Literal["aes256-gcm", "hmac-sha256", "ed25519", "ecdsa-p256"]
 HARD_STOP: Final = 2**32
@@ -64,18 +63,13 @@ class MacKey:
         return hmac.compare_digest(self.sign(message), signature)
 
 
-class Ed25519Key:
-    """Ed25519 (RFC 8032, section 5.1)."""
+class Ed25519Verifier:
+    """The public half of Ed25519 (RFC 8032, section 5.1)."""
 
-    __slots__ = ("_private", "_public")
+    __slots__ = ("_public",)
 
-    def __init__(self, material: bytes) -> None:
-        self._private = ed25519.Ed25519PrivateKey.from_private_bytes(material)
-        self._public = self._private.public_key()
-
-    def sign(self, message: bytes) -> bytes:
-        """64 bytes."""
-        return self._private.sign(message)
+    def __init__(self, public: ed25519.Ed25519PublicKey) -> None:
+        self._public = public
 
     def verify(self, message: bytes, signature: bytes) -> bool:
         """Whether the signature is this message's."""
@@ -86,19 +80,30 @@ class Ed25519Key:
         return True
 
 
-class EcdsaKey:
-    """ECDSA over P-256 with SHA-256; R and S of 32 bytes each (RFC 7518, section 3.4)."""
+class Ed25519Key(Ed25519Verifier):
+    """Ed25519 (RFC 8032, section 5.1)."""
 
-    __slots__ = ("_private", "_public")
+    __slots__ = ("_private",)
 
     def __init__(self, material: bytes) -> None:
-        self._private = ec.derive_private_key(int.from_bytes(material, "big"), ec.SECP256R1())
-        self._public = self._private.public_key()
+        self._private = ed25519.Ed25519PrivateKey.from_private_bytes(material)
+        super().__init__(self._private.public_key())
 
     def sign(self, message: bytes) -> bytes:
         """64 bytes."""
-        r, s = decode_dss_signature(self._private.sign(message, ec.ECDSA(SHA256())))
-        return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+        return self._private.sign(message)
+
+
+class EcdsaVerifier:
+    """The public half of ECDSA over P-256 with SHA-256.
+
+    A signature is R and S, 32 bytes each (RFC 7518, section 3.4).
+    """
+
+    __slots__ = ("_public",)
+
+    def __init__(self, public: ec.EllipticCurvePublicKey) -> None:
+        self._public = public
 
     def verify(self, message: bytes, signature: bytes) -> bool:
         """Whether the signature is this message's."""
@@ -110,6 +115,21 @@ class EcdsaKey:
         except InvalidSignature:
             return False
         return True
+
+
+class EcdsaKey(EcdsaVerifier):
+    """ECDSA over P-256 with SHA-256."""
+
+    __slots__ = ("_private",)
+
+    def __init__(self, material: bytes) -> None:
+        self._private = ec.derive_private_key(int.from_bytes(material, "big"), ec.SECP256R1())
+        super().__init__(self._private.public_key())
+
+    def sign(self, message: bytes) -> bytes:
+        """64 bytes."""
+        r, s = decode_dss_signature(self._private.sign(message, ec.ECDSA(SHA256())))
+        return r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
 
 Version = VersionCipher | Signer
@@ -156,21 +176,15 @@ def signature_text(version: int, signature: bytes) -> str:
     return f"v{version}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
 
 
-def read_signature(text: str) -> tuple[int, bytes]:
-    """The version and the bare signature.
-
-    Raises:
-        SignatureFormError: It does not have the form of :func:`signature_text`.
-    """
+def read_signature(text: str) -> tuple[int, bytes] | None:
+    """The version and the bare signature; None for what :func:`signature_text` does not give."""
     found = _SIGNATURE.fullmatch(text)
     if found is None:
-        raise SignatureFormError
+        return None
     try:
         bare = base64.urlsafe_b64decode(found[2] + "=" * (-len(found[2]) % 4))
     except binascii.Error:
-        raise SignatureFormError from None
+        return None
     version = int(found[1])
     # One text for one signature: whoever keeps those that were used must not be told two.
-    if signature_text(version, bare) != text:
-        raise SignatureFormError
-    return version, bare
+    return (version, bare) if signature_text(version, bare) == text else None

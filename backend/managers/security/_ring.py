@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from backend.managers.security import _envelope
+from backend.managers.security._gcm import Gcm
 from backend.managers.security.errors import SealBrokenError
 
 
@@ -15,7 +14,7 @@ class Keyring:
 
     def __init__(self, keys: Sequence[tuple[str, bytes]], *, seals_with: str | None = None) -> None:
         """Of ``keys``, by id, the last one seals unless another is named."""
-        self._ciphers = {key_id: AESGCM(key) for key_id, key in keys}
+        self._ciphers = {key_id: Gcm(key) for key_id, key in keys}
         self._newest = seals_with or keys[-1][0]
 
     @property
@@ -26,6 +25,14 @@ class Keyring:
     def seal(self, context: str, plaintext: bytes) -> bytes:
         """Encrypt for the place ``context``, for example ``email.content:<id>``."""
         return _envelope.seal(self._ciphers[self._newest], self._newest, context, plaintext)
+
+    def is_by_newest(self, sealed: bytes) -> bool:
+        """Whether it was sealed with the key that seals now.
+
+        What was sealed before the transaction that writes it is asked for this there: the walk
+        that sets out to destroy an older key waits for writes, and not for what waits before one.
+        """
+        return _envelope.key_id_of(sealed) == self._newest
 
     def open(self, context: str, sealed: bytes) -> bytes:
         """Decrypt what was sealed for this tenant and this place.

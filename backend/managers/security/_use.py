@@ -82,9 +82,13 @@ class HeldKey:
         return None if isinstance(found, VersionCipher) else found
 
     def lacking(self, wanted: Collection[int]) -> set[int]:
-        """Those of the versions that there are, that may be used, and that are not at hand."""
-        within = range(self.min_decrypt_version, self.latest_version + 1)
-        return {one for one in wanted if one in within and one not in self.versions}
+        """Those of the versions that may be used, if there are such, and that are not at hand.
+
+        Newer ones than the newest that is known as well: another process makes one without a
+        word, when it has used up the budget of the one before.
+        """
+        floor = self.min_decrypt_version
+        return {one for one in wanted if one >= floor and one not in self.versions}
 
 
 class KeyUse:
@@ -104,20 +108,23 @@ class KeyUse:
         """What is in memory; whether it still holds is asked by :meth:`record`."""
         return self._held.get((tenant_id, name))
 
-    def forget(self, tenant_id: str, name: str | None = None) -> None:
-        """Drop a key, or all keys of a tenant, from memory."""
-        if name is not None:
-            self._held.pop((tenant_id, name), None)
-            return
-        for place in [one for one in self._held if one[0] == tenant_id]:
-            del self._held[place]
+    def forget(self, tenant_id: str, name: str) -> None:
+        """Drop a key from memory."""
+        self._held.pop((tenant_id, name), None)
 
     def forget_all(self) -> None:
         """Drop every key."""
         self._held.clear()
 
+    def forget_tenants(self, tenant_ids: Collection[str]) -> None:
+        """Drop all keys of these tenants from memory."""
+        for place in [one for one in self._held if one[0] in tenant_ids]:
+            del self._held[place]
+
     async def load(self, tx: ReadTx, name: str, wanted: Collection[int] = ()) -> HeldKey:
         """A key with its newest version and those that are wanted, kept in memory from then on.
+
+        Of those that are wanted it has the ones that there are and that may be used.
 
         Raises:
             KeyNotFoundError: No key of this name in this tenant.
@@ -144,6 +151,8 @@ class KeyUse:
                 row.min_decrypt_version,
             )
         lacking = held.lacking({*wanted, row.latest_version})
+        # What a header says fits into no column of the database, at worst.
+        lacking = {one for one in lacking if one <= row.latest_version}
         found = await tx.execute(
             sa.select(KeyVersionRow.number, KeyVersionRow.wrapped).where(
                 KeyVersionRow.key_id == row.id, KeyVersionRow.number.in_(lacking)

@@ -21,6 +21,12 @@ class KeyUnavailableError(UnavailableError):
     code, title = "security.key_unavailable", "The encryption key is not available"
 
 
+class RootKeysHeldError(ConflictError):
+    """Another command is changing the file of the root keys on this machine."""
+
+    code, title = "security.root_keys_held", "The root keys are being changed"
+
+
 class SealedError(UnavailableError):
     """The tenant is sealed: nobody uses its keys before it is unsealed."""
 
@@ -63,6 +69,12 @@ class KeyPolicyError(InvalidInputError):
     code, title = "security.key_policy_invalid", "The key cannot have this policy"
 
 
+class VersionInUseError(ConflictError):
+    """Somebody opened lately what would not open any more; ``callers`` says how many do."""
+
+    code, title = "security.version_in_use", "Earlier versions are still in use"
+
+
 class KeyNotExportableError(ConflictError):
     """The key does not leave the platform."""
 
@@ -85,12 +97,6 @@ class KeyBusyError(UnavailableError):
     """The key was changed again and again while it was to be used."""
 
     code, title = "security.key_busy", "The key is being changed"
-
-
-class SignatureFormError(InvalidInputError):
-    """This is no signature of the form that is given out."""
-
-    code, title = "security.signature_invalid", "This is no signature"
 
 
 class RewrapNotFoundError(NotFoundError):

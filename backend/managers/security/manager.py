@@ -1,10 +1,12 @@
 """Rules for keys and sealed data."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
@@ -17,6 +19,7 @@ from backend.core.errors import AppError, UnavailableError
 from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.kit.turns import Turns
 from backend.managers.security._keys import Keys
+from backend.managers.security._openings import Openings
 from backend.managers.security._retirement import SINK, RetirementSigner
 from backend.managers.security._rewrap import ACTOR, Rewrap, Rewraps
 from backend.managers.security._ring import Keyring
@@ -33,9 +36,11 @@ logger = logging.getLogger(__name__)
 
 ROOT_CHANGED: Final = "root_key"
 """The signal that the root key's source says something else."""
+_LABELS: Final = 4096
 _REWRAPPED: Final = 200
 _DUE_AT_ONCE: Final = 200
 _PATIENCE_SECONDS: Final = 5.0
+_READ_AGAIN_SECONDS: Final = 5.0
 
 
 class _Cached(NamedTuple):
@@ -57,6 +62,7 @@ class SecurityManager:
     Attributes:
         keys: Named keys, as they are made and changed.
         use: What they do, in this process.
+        openings: Who opens what they made.
         seals: Tenants whose keys nobody uses.
         rotation: Replaces data keys.
         rewraps: Seals anew what older ones sealed.
@@ -77,8 +83,9 @@ class SecurityManager:
         self.turns = turns
         self._settings = settings or SecuritySettings()
         self._keyrings: dict[str, _Cached] = {}
-        self.seals = Seals(self.forget, monotonic=monotonic)
-        self.keys = Keys(self.keyring)
+        self.seals = Seals(self._forget_all, monotonic=monotonic)
+        self.openings = Openings()
+        self.keys = Keys(self.keyring, self.openings)
         self.use = KeyUse(self.keys, self.keyring)
         self.rotation = Rotation(self._settings, self._new_key)
         self.rewraps = Rewraps(self, self._settings, RetirementSigner(self.root))
@@ -197,8 +204,16 @@ class SecurityManager:
 
     def forget(self, tenant_id: str) -> None:
         """Drop a tenant's keys from memory: whoever needs one asks the database."""
-        self._keyrings.pop(tenant_id, None)
-        self.use.forget(tenant_id)
+        self._forget_all((tenant_id,))
+
+    def _forget_all(self, tenant_ids: Collection[str]) -> None:
+        for tenant_id in tenant_ids:
+            self._keyrings.pop(tenant_id, None)
+        self.use.forget_tenants(tenant_ids)
+
+    def leave(self, tenant_id: str) -> None:
+        """A tenant's data begins to go: what is still in memory of it is not written any more."""
+        self.openings.leave(tenant_id)
 
     async def check_keys(self, tx: ReadTx) -> int:
         """Try the root key on every tenant's data keys; how many it opens. Needs a system errand.
@@ -295,6 +310,7 @@ class SecurityManager:
         tasks = [
             asyncio.create_task(self.seals.watch(database, stopping)),
             asyncio.create_task(self._watch_root(stopping)),
+            asyncio.create_task(self.openings.keep_writing(database, stopping)),
         ]
         try:
             yield
@@ -309,9 +325,10 @@ class SecurityManager:
     async def _watch_root(self, stopping: asyncio.Event) -> None:
         while not stopping.is_set():
             await pause(stopping)
-            if self.root.is_stale:
-                # It may be a command that takes its time.
-                await asyncio.to_thread(self.root.refresh)
+            # It may be a command that takes its time.
+            if self.root.is_stale and not await asyncio.to_thread(self.root.refresh):
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stopping.wait(), _READ_AGAIN_SECONDS)
 
     async def _create(self, tx: Tx, tenant_id: str) -> None:
         row = self._new_key(tenant_id, 1, tx.now())
@@ -362,6 +379,7 @@ def _overdue(tx: ReadTx) -> tuple[sa.ColumnElement[bool], ...]:
     )
 
 
+@lru_cache(_LABELS)
 def _label(purpose: str, tenant_id: str) -> bytes:
     """Of what is derived for a purpose and a tenant: each after its length, so no two are alike."""
     parts = (b"email-sender", purpose.encode(), tenant_id.encode())

@@ -53,6 +53,20 @@ class TestSequence:
         assert sum(done) <= 20
         assert [row.seq for row in await records(database, tenant_id)] == list(range(1, 21))
 
+    async def test_data_is_measured_as_it_is_written_out(
+        self, database: Database, tenant_id: str
+    ) -> None:
+        """Escapes count: what has six signs for one is at the limit with fewer of them."""
+        for sign, written in (("a", 1), ("\x7f", 6), ("\u00e4", 6), ("\U0001f600", 12)):
+            most = (8192 - len('{"note": ""}')) // written
+            for length, fits in ((most, True), (most + 1, False)):
+                async with database.transaction(Scope("user:ada", tenant_id)) as tx:
+                    if fits:
+                        tx.audit("thing.made", "thing:1", note=sign * length)
+                        continue
+                    with pytest.raises(ValueError, match="8 KiB"):
+                        tx.audit("thing.made", "thing:1", note=sign * length)
+
     async def test_the_canonical_bytes_are_as_documented(
         self, database: Database, tenant_id: str
     ) -> None:

@@ -160,9 +160,9 @@ class TestGroup:
         self, database: Database, commits: list[None]
     ) -> None:
         await asyncio.gather(
-            *(database.together(scope(), append(f"t{number}")) for number in range(150))
+            *(database.together(scope(), append(f"t{number}")) for number in range(600))
         )
-        assert len(await names(database)) == 150
+        assert len(await names(database)) == 600
         assert len(commits) == 3
 
 

@@ -13,7 +13,7 @@ from backend.managers.secrets import EXPIRY, SecretManager
 from backend.managers.secrets.models import SecretRow, VersionRow
 from backend.managers.security import SealBrokenError
 from tests.integration.secrets.conftest import SECRETS, events, read, refused, value_of, write
-from tests.support.platform import App
+from tests.support.platform import App, TenantClient
 
 Later = Callable[[float], AbstractContextManager[None]]
 SMTP = {"user": "mailer", "password": "hunter2"}
@@ -43,6 +43,20 @@ class TestWrite:
         assert refused(foreign) == (404, "secrets.not_found")
         by_id = await eve.http.get(f"{SECRETS}/{made['secret_id']}")
         assert refused(by_id) == (404, "secrets.not_found")
+
+    async def test_names_the_environments_that_hold_secrets(self, app: App) -> None:
+        ada, eve = await app.caller(), await app.caller()
+
+        async def named(caller: TenantClient) -> list[str]:
+            answer = await caller.http.get(f"{SECRETS}/environments")
+            found: list[str] = answer.raise_for_status().json()["items"]
+            return found
+
+        assert await named(ada) == []
+        for environment in ("staging", "default", "production", "staging"):
+            await write(ada, f"a/{environment}", "one", environment=environment)
+        await write(eve, "a/b", "one", environment="theirs")
+        assert await named(ada) == ["default", "production", "staging"]
 
     async def test_checks_and_sets(self, app: App) -> None:
         ada = await app.caller()

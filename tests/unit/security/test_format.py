@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import uuid
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -155,9 +156,27 @@ class TestVersionCipher:
         for at in range(8 * len(sealed)):
             altered = bytearray(sealed)
             altered[at // 8] ^= 1 << at % 8
-            with pytest.raises(SealBrokenError):
-                cipher.decrypt(bytes(altered), b"orders")
-                pytest.fail(f"bit {at}")
+            for opening in (
+                lambda one=bytes(altered): cipher.decrypt(one, b"orders"),
+                lambda one=bytes(altered): open_any(
+                    MATERIAL, es1.from_text(es1.to_text(one)), b"orders"
+                ),
+            ):
+                with pytest.raises(SealBrokenError) as refused:
+                    opening()
+                    pytest.fail(f"bit {at}")
+                assert str(refused.value) == SealBrokenError.title
+
+    def test_every_bit_of_a_text_is_refused(self):
+        cipher = es1.VersionCipher(TENANT, KEY, 3, MATERIAL)
+        for plain in (b"", b"a", b"ab", b"attack at dawn"):
+            text = es1.to_text(cipher.encrypt(plain, b"orders"))
+            for at, bit in product(range(len(text)), range(8)):
+                altered = text[:at] + chr(ord(text[at]) ^ 1 << bit) + text[at + 1 :]
+                with pytest.raises(SealBrokenError) as refused:
+                    open_any(MATERIAL, es1.from_text(altered), b"orders")
+                    pytest.fail(altered)
+                assert str(refused.value) == SealBrokenError.title
 
     @given(
         plain=st.binary(max_size=100),

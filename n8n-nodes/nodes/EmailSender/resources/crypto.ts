@@ -1,12 +1,27 @@
 import type { INodeProperties } from 'n8n-workflow';
-import { type Convert, send } from '../shared/calls';
+import { UserError } from 'n8n-workflow';
+import { type Batch, type Convert, send } from '../shared/calls';
 import type { Resource } from '../shared/operation';
 import { asText } from '../shared/values';
+import { KEPT } from './secret';
 
 const key = {
+	label: 'Key',
 	id: 'The name of the key, as the console lists it under Keys',
 	placeholder: 'orders',
 };
+
+/** Half of what the API takes in one request unless it is told otherwise. */
+const MOST_CHARACTERS = 4_000_000;
+
+/** All items of a run in one request, as many as go; each gets its own result or error. */
+const together = (operation: string): Batch => ({
+	route: `POST /api/v1/keys/{name}/${operation}/batch`,
+	property: 'items',
+	most: 1_000,
+	mostCharacters: MOST_CHARACTERS,
+	tellsEach: true,
+});
 
 /** How the value is written in the workflow; the API takes and gives bytes in Base64. */
 const encoding: INodeProperties = {
@@ -18,7 +33,7 @@ const encoding: INodeProperties = {
 		{ name: 'Text', value: 'text', description: 'Text, in UTF-8' },
 	],
 	default: 'text',
-	description: 'How the value is written here',
+	description: 'How the value is written in the workflow',
 };
 
 const context: INodeProperties = {
@@ -27,7 +42,8 @@ const context: INodeProperties = {
 	type: 'string',
 	default: '',
 	placeholder: 'orders/4711',
-	description: 'Where the value lives; it opens with the same context only',
+	description:
+		'What the value belongs to, such as a table and a row; it opens with the same context only, so that nobody can move it',
 };
 
 const message: INodeProperties = {
@@ -45,6 +61,13 @@ const inBase64: Convert = (value, place) => {
 	return written === 'base64' ? text : Buffer.from(text, 'utf8').toString('base64');
 };
 
+const asUtf8 = (base64: unknown): string => {
+	const bytes = Buffer.from(String(base64), 'base64');
+	const text = bytes.toString('utf8');
+	if (Buffer.from(text, 'utf8').equals(bytes)) return text;
+	throw new UserError('The plaintext is no text in UTF-8: choose Base64 as its "Encoding"');
+};
+
 export const crypto: Resource = {
 	name: 'Crypto',
 	value: 'crypto',
@@ -52,8 +75,10 @@ export const crypto: Resource = {
 	operations: {
 		decrypt: send({
 			route: 'POST /api/v1/keys/{name}/decrypt',
+			batch: together('decrypt'),
 			action: 'Decrypt a value',
 			description: 'Open a ciphertext with the key that made it',
+			notice: KEPT,
 			...key,
 			fields: [
 				{
@@ -70,15 +95,11 @@ export const crypto: Resource = {
 			],
 			unsent: ['encoding'],
 			shape: (object, _answer, given) =>
-				given.encoding === 'base64'
-					? object
-					: {
-							...object,
-							plaintext: Buffer.from(String(object.plaintext), 'base64').toString('utf8'),
-						},
+				given.encoding === 'base64' ? object : { ...object, plaintext: asUtf8(object.plaintext) },
 		}),
 		encrypt: send({
 			route: 'POST /api/v1/keys/{name}/encrypt',
+			batch: together('encrypt'),
 			action: 'Encrypt a value',
 			description: 'Encrypt a value with the newest version of a key',
 			...key,
@@ -100,6 +121,7 @@ export const crypto: Resource = {
 		hmac: send({
 			name: 'HMAC',
 			route: 'POST /api/v1/keys/{name}/hmac',
+			batch: together('hmac'),
 			action: 'Compute an HMAC',
 			description: 'Compute the message authentication code of a value',
 			...key,
@@ -125,6 +147,7 @@ export const crypto: Resource = {
 		}),
 		sign: send({
 			route: 'POST /api/v1/keys/{name}/sign',
+			batch: together('sign'),
 			action: 'Sign a value',
 			description: 'Sign a value with the newest version of a key',
 			...key,
@@ -134,8 +157,9 @@ export const crypto: Resource = {
 		}),
 		verify: send({
 			route: 'POST /api/v1/keys/{name}/verify',
+			batch: together('verify'),
 			action: 'Verify a signature',
-			description: 'Check a signature or an HMAC; gives whether it is valid',
+			description: 'Check a signature or an HMAC; a wrong one is no error, but gives valid: false',
 			...key,
 			fields: [
 				message,

@@ -4,6 +4,10 @@ import { ask, type Convert, send } from '../shared/calls';
 import type { Resource } from '../shared/operation';
 import { refuse } from '../shared/values';
 
+/** What every node that puts out something secret says first. */
+export const KEPT =
+	'n8n keeps what comes out with the execution. In the settings of the workflow, save neither successful, failed nor manual executions and no progress.';
+
 const path: INodeProperties = {
 	displayName: 'Path',
 	name: 'path',
@@ -21,6 +25,7 @@ const environment: INodeProperties = {
 	default: 'default',
 	required: true,
 	placeholder: 'production',
+	description: 'The same path holds another secret in each environment',
 };
 
 const version: INodeProperties = {
@@ -89,6 +94,7 @@ export const secret: Resource = {
 			route: 'GET /api/v1/secrets/by-path/value',
 			action: 'Get a secret',
 			description: 'Read the value of a secret; it comes out and is kept with the execution',
+			notice: KEPT,
 			fields: [path, environment],
 			filters: [
 				{
@@ -110,6 +116,7 @@ export const secret: Resource = {
 			route: 'POST /api/v1/secrets/tokens/redeem',
 			action: 'Get a secret once',
 			description: 'Give a token back for its secret, once and in the execution that it is for',
+			notice: KEPT,
 			fields: [
 				{
 					displayName: 'Token',
@@ -195,6 +202,7 @@ export const secret: Resource = {
 					required: true,
 					placeholder: '{"user": "mailer", "password": "..."}',
 					description: 'A JSON object of texts, or one text',
+					hint: 'What is typed here is saved with the workflow; an expression is not',
 				},
 				{
 					displayName: 'Options',

@@ -40,6 +40,8 @@ const TIMES = ['string', 'object'];
 interface Declaration {
 	/** What the list of operations says, when it is not the operation's own value in words. */
 	name?: string;
+	/** What a builder must know before the first field. */
+	notice?: string;
 	/** As the OpenAPI document spells it. */
 	route: string;
 	/** What the list of actions says: "Send an email". */
@@ -52,6 +54,8 @@ interface Named {
 	id: string;
 	/** What an ID looks like, when it is no UUID. */
 	placeholder?: string;
+	/** What its field is called, when not as the path's parameter in words. */
+	label?: string;
 }
 
 export interface ById extends Declaration, Named {
@@ -66,8 +70,8 @@ export interface ById extends Declaration, Named {
  * The object comes out as the API answers. A call that is answered without content still gives an item, or the workflow
  * would stop there: `{ deleted: true }`, as nodes of n8n do, or `{ success: true }`.
  */
-export function byId({ id, placeholder, orBy, ...declared }: ById): Operation {
-	const field = idField(declared.route, { id, placeholder });
+export function byId({ id, placeholder, label, orBy, ...declared }: ById): Operation {
+	const field = idField(declared.route, { id, placeholder, label });
 	return {
 		...declared,
 		...(orBy ? { lookup: { route: orBy.route, query: [inSnakeCase(orBy.field.name)] } } : {}),
@@ -355,12 +359,16 @@ export interface Send extends Declaration, Partial<Named> {
 }
 
 export interface Batch {
-	/** Takes `{[property]: bodies}`, all or none, and answers with as many `items` in their order. */
+	/** Takes `{[property]: bodies}` and answers with as many `items` in their order; of one object, where the path names one. */
 	route: `POST ${string}`;
 	property: string;
 	most: number;
-	/** Whether a body may go with others. */
-	takes: (body: IDataObject) => boolean;
+	/** So many characters of bodies at most; one that is longer goes by itself. */
+	mostCharacters?: number;
+	/** Whether a body may go with others; all may when left out. */
+	takes?: (body: IDataObject) => boolean;
+	/** Whether each of the `items` is `{result}` or `{error}`. Otherwise the API does all of them or none. */
+	tellsEach?: boolean;
 }
 
 /** One item that the API has done. */
@@ -384,6 +392,7 @@ export interface Done {
 export function send({
 	id,
 	placeholder,
+	label,
 	unsent = [],
 	told = {},
 	joined = {},
@@ -397,7 +406,9 @@ export function send({
 	const leaves = leavesOf(declared.fields);
 	const conversions: Record<string, Convert> = { businessKey: readBusinessKey, ...convert };
 	const sent = leaves.filter(({ name }) => !unsent.includes(name) && !(name in joined));
-	const path = declared.route.includes('{') ? [idField(declared.route, { id, placeholder })] : [];
+	const path = declared.route.includes('{')
+		? [idField(declared.route, { id, placeholder, label })]
+		: [];
 
 	async function prepare(context: IExecuteFunctions, item: number, open: Open): Promise<Ready> {
 		const given = readFields(context, item, declared.fields);
@@ -430,9 +441,10 @@ export function send({
 	async function submitTogether(
 		group: Ready[],
 		open: Open,
-		{ route, property }: Batch,
-	): Promise<Done[] | undefined> {
-		const request = { route, body: { [property]: group.map(({ body }) => body) } };
+		{ route, property, tellsEach }: Batch,
+	): Promise<Array<Done | Error> | undefined> {
+		const { params } = group[0];
+		const request = { route, params, body: { [property]: group.map(({ body }) => body) } };
 		// Named by all items in it: another group is another request.
 		const purpose = `batch.${group.map(({ item }) => item).join()}`;
 		const api = open(group[0].item, purpose);
@@ -444,9 +456,10 @@ export function send({
 		} catch (error) {
 			const { httpCode, context: told } = error as NodeApiError;
 			const { code } = (told?.data ?? {}) as IDataObject;
-			const isAboutOne = ['400', '404', '409', '413', '422'].includes(String(httpCode));
+			// Where each item is told of, what is refused with them is the object of the path: a key that there is not.
+			const aboutOne = ['400', '413', '422', ...(tellsEach ? [] : ['404', '409'])];
 			// The gateway's own refusals speak of an earlier request under this key, which may have been done.
-			if (isAboutOne && !String(code).startsWith('gateway.')) {
+			if (aboutOne.includes(String(httpCode)) && !String(code).startsWith('gateway.')) {
 				keepOut(together);
 				return undefined;
 			}
@@ -461,10 +474,15 @@ export function send({
 				`Email Sender took ${group.length} together and answered for ${items.length}`,
 			);
 		}
-		return group.map((ready, place) => ({
-			...ready,
-			result: shape(items[place], answer, ready.given),
-		}));
+		const byItem = new Map(
+			group.map((ready, place) => [ready.item, { ready, told: items[place] }]),
+		);
+		return await inOrder(group[0].context, [...byItem.keys()], async (item) => {
+			const { ready, told } = byItem.get(item) as { ready: Ready; told: IDataObject };
+			if (tellsEach && told.error) throw ready.api.explain(answer, told.error as IDataObject);
+			const object = tellsEach ? (told.result as IDataObject) : told;
+			return { ...ready, result: shape(object, answer, ready.given) };
+		});
 	}
 
 	async function submitAll(
@@ -517,6 +535,7 @@ export function send({
 
 	return {
 		...declared,
+		...(batch ? { batch: { route: batch.route, body: [batch.property] } } : {}),
 		fields: [...path, ...declared.fields],
 		body: [...wireNames(sent), ...Object.keys(told)],
 		executeAll,
@@ -543,17 +562,29 @@ interface Ready extends Omit<Done, 'result'> {
 }
 
 function groupsOf(all: Ready[], batch: Batch | undefined): Ready[][] {
+	if (!batch) return all.map((one) => [one]);
+	const { most, mostCharacters = Infinity, takes = () => true } = batch;
 	const groups: Ready[][] = [];
 	let open: Ready[] | undefined;
+	let characters = 0;
 	for (const one of all) {
-		const joins = batch?.takes(one.body) === true;
-		if (joins && open && open.length < (batch as Batch).most) open.push(one);
-		else {
+		const joins = takes(one.body);
+		const length = JSON.stringify(one.body).length;
+		const fits = open !== undefined && open.length < most && characters + length <= mostCharacters;
+		if (joins && open && fits && isSame(open[0].params, one.params)) {
+			open.push(one);
+			characters += length;
+		} else {
 			groups.push([one]);
 			open = joins ? groups[groups.length - 1] : undefined;
+			characters = length;
 		}
 	}
 	return groups;
+}
+
+function isSame(one: Record<string, string>, other: Record<string, string>): boolean {
+	return Object.entries(one).every(([name, value]) => other[name] === value);
 }
 
 function writtenOf(context: IExecuteFunctions, fields: INodeProperties[], name: string): unknown {
@@ -576,11 +607,11 @@ export function businessKey(placeholder: string, description: string): INodeProp
 }
 
 /** The field of the path's parameter, which is named after it. */
-function idField(route: string, { id, placeholder }: Partial<Named>): INodeProperties {
+function idField(route: string, { id, placeholder, label }: Partial<Named>): INodeProperties {
 	const [, parameter] = /\{(\w+)\}/.exec(route) as RegExpExecArray;
 	const name = inCamelCase(parameter);
 	return {
-		displayName: inTitleCase(name),
+		displayName: label ?? inTitleCase(name),
 		name,
 		type: 'string',
 		default: '',

@@ -20,6 +20,10 @@ export interface Operation {
 	description: string;
 	/** The operation of the OpenAPI document that this one calls: `METHOD /path/{parameter}`. */
 	route: string;
+	/** What a builder must know before the first field. */
+	notice?: string;
+	/** What it calls for several items at once, and the property that holds them. */
+	batch?: { route: string; body: string[] };
 	/** What it asks for first, where that finds the thing. */
 	lookup?: { route: string; query: string[] };
 	/** Names of the query parameters and of the body's properties that it may send. */
@@ -81,7 +85,7 @@ function operationsOf({ value: resource, operations, default: chosen }: Resource
 		default: chosen,
 	};
 	const fields = Object.entries(operations).flatMap(([operation, declared]) =>
-		declared.fields.map((field) => {
+		[...noticeOf(declared), ...declared.fields].map((field) => {
 			const displayOptions: IDisplayOptions = {
 				...field.displayOptions,
 				show: { ...field.displayOptions?.show, resource: [resource], operation: [operation] },
@@ -90,6 +94,10 @@ function operationsOf({ value: resource, operations, default: chosen }: Resource
 		}),
 	);
 	return [choice, ...fields];
+}
+
+function noticeOf({ notice }: Operation): INodeProperties[] {
+	return notice ? [{ displayName: notice, name: 'notice', type: 'notice', default: '' }] : [];
 }
 
 /**

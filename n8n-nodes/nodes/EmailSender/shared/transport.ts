@@ -71,6 +71,8 @@ export interface Api {
 	object(request: Call): Promise<IDataObject>;
 	/** As `object`, but `undefined` for 204. Any other answer without an object is not from this API. */
 	objectOrNothing(request: Call): Promise<IDataObject | undefined>;
+	/** What an answer says against this item, when it is about several: a problem without a status of its own. */
+	explain(answer: Answer, problem: IDataObject): NodeApiError;
 	/** Waits; ends at once when the execution is cancelled. */
 	pause(milliseconds: number): Promise<void>;
 	now(): number;
@@ -204,6 +206,7 @@ export function openApi(
 
 		function read({ route }: Call, { body, status }: Answer): IDataObject {
 			if (typeof body === 'object' && body !== null && !Array.isArray(body)) {
+				refuseWithheld(body as IDataObject);
 				return body as IDataObject;
 			}
 			throw new NodeOperationError(context.getNode(), 'The answer is not a JSON object', {
@@ -212,13 +215,28 @@ export function openApi(
 			});
 		}
 
+		function explain({ headers }: Answer, problem: IDataObject): NodeApiError {
+			return problemError(context, item, undefined, problem, headers['x-request-id'], []);
+		}
+
 		async function pause(milliseconds: number): Promise<void> {
 			await clock.sleep(milliseconds, signal);
 		}
 
 		const { isTool } = identity;
 		const run = digest([...identity.execution, ...identity.run]);
-		return { call, read, object, objectOrNothing, pause, now: () => clock.now(), run, isTool };
+		/** A second try is answered as the first was, but for the secret: nothing is to go on without it. */
+		function refuseWithheld({ secret_withheld: said }: IDataObject): void {
+			if (typeof said !== 'string') return;
+			throw new NodeOperationError(
+				context.getNode(),
+				'The secret was shown once, and that answer did not arrive',
+				{ description: said, itemIndex: item },
+			);
+		}
+
+		const now = () => clock.now();
+		return { call, read, object, objectOrNothing, explain, pause, now, run, isTool };
 	};
 }
 
@@ -487,7 +505,7 @@ function explainThrown(
 function problemError(
 	context: IExecuteFunctions,
 	item: number,
-	status: number,
+	status: number | undefined,
 	body: unknown,
 	requestId: unknown,
 	notes: string[],
@@ -503,24 +521,23 @@ function problemError(
 		...notes,
 		[
 			problem.code && `Code: ${problem.code}`,
-			`Status: ${status}`,
+			status !== undefined && `Status: ${status}`,
 			problem.request_id && `Request: ${problem.request_id}`,
 		]
 			.filter(Boolean)
 			.join(' · '),
 	];
 	// n8n keeps what stands under `response.data` with the error, where the execution view shows it.
-	const response = { data: { ...problem, status } } as JsonObject;
-	return new NodeApiError(
-		context.getNode(),
-		{ response },
-		{
-			message: problem.title ?? `Email Sender answered with status ${status}`,
-			description: lines.filter(Boolean).join('\n'),
-			httpCode: String(status),
-			itemIndex: item,
-		},
-	);
+	const response = { data: { ...problem, ...(status === undefined ? {} : { status }) } };
+	const error = new NodeApiError(context.getNode(), { response } as JsonObject, {
+		message: problem.title ?? `Email Sender answered with status ${status}`,
+		description: lines.filter(Boolean).join('\n'),
+		httpCode: String(status),
+		itemIndex: item,
+	});
+	// n8n would take the problem's code for it.
+	if (status === undefined) error.httpCode = null;
+	return error;
 }
 
 /** What a validation library says, as people would. */
