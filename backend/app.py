@@ -171,8 +171,7 @@ def compose(
     turns = Turns()
     # Before the database: what it records is sealed under keys that it does not have.
     root_keys = partial(load_root_keys, settings.security, settings.data_dir / "root.key")
-    root = RootKeys(root_keys(), partial(root_keys, make=False))
-    security = SecurityManager(root, settings.security, turns=turns)
+    security = SecurityManager(RootKeys(root_keys(), root_keys), settings.security, turns=turns)
     maker = RecordMaker(security.audit_keys)
     database = Database(
         engine,
@@ -210,7 +209,6 @@ def compose(
     database.signals.subscribe(QUOTAS_CHANGED, tenants.forget_quotas)
     database.signals.subscribe(TENANT_GONE, tenants.leave)
     database.signals.subscribe(TENANT_GONE, metrics.leave)
-    database.signals.subscribe(TENANT_GONE, security.leave)
     jobs = hold(OrchestratorManager(settings=settings.orchestrator, quotas=tenants.quotas))
     audit = hold(AuditManager(maker, security, jobs, outbound, settings.audit))
     monitoring = hold(MonitoringManager())

@@ -1,12 +1,12 @@
 """Security: data keys under one root key, values sealed with them, and named keys of tenants.
 
 Owns the tables ``data_keys``, ``data_key_rewraps``, ``data_key_retirements``, ``security_keys``,
-``security_key_versions``, ``security_key_openings`` and ``security_seals``. Audits
-``data_key.created``, ``data_key.rewrapped``, ``key.created``, ``key.changed``, ``key.rotated``,
-``key.exported``, ``key.deleted``, ``key.restored``, ``key.purged``, ``key.used``,
-``key.refused``, ``random.generated``; emits the acts on keys but for their uses, and
-``data_key.rotated``, ``data_key.retired``, ``rewrap.finished`` and ``rewrap.blocked``. Signals
-``data_keys`` and ``security_seal`` (drop a tenant's keys), ``root_key`` (read its source again).
+``security_key_versions`` and ``security_seals``. Audits ``data_key.created``,
+``data_key.rewrapped``, ``key.created``, ``key.changed``, ``key.rotated``, ``key.exported``,
+``key.deleted``, ``key.restored``, ``key.purged``, ``key.used``, ``random.generated``; emits the
+acts on keys but for their uses, and ``data_key.rotated``, ``data_key.retired``,
+``rewrap.finished`` and ``rewrap.blocked``. Signals ``data_keys`` and ``security_seal`` (drop a
+tenant's keys), ``root_key`` (read its source again).
 """
 
 from backend.core.room import (
@@ -29,7 +29,6 @@ from backend.managers.security._rewrap import Rewrap, Rewraps
 from backend.managers.security._ring import Keyring
 from backend.managers.security._root import (
     RootKeys,
-    changing_root_keys,
     derivation_of,
     load_root_key,
     load_root_keys,
@@ -44,7 +43,6 @@ from backend.managers.security.errands import (
     CHECK_KEYS,
     DUE,
     KEYS_DUE,
-    OPENINGS,
     PURGE,
     REWRAPPING,
     ROTATE_ROOT,
@@ -55,14 +53,12 @@ from backend.managers.security.errors import (
     KeyUnavailableError,
     RewrapNotFoundError,
     RewrapStateError,
-    RootKeysHeldError,
     SealBrokenError,
     SealedError,
 )
 from backend.managers.security.manager import ROOT_CHANGED, SecurityManager
 from backend.managers.security.models import (
     DataKey,
-    KeyOpeningRow,
     KeyRow,
     KeyVersionRow,
     RetirementRow,
@@ -75,7 +71,7 @@ from backend.managers.security.settings import SecuritySettings
 ROOM = Room(
     name="security",
     manager=SecurityManager,
-    models=(DataKey, KeyRow, KeyVersionRow, KeyOpeningRow, SealRow, RewrapRow, RetirementRow),
+    models=(DataKey, KeyRow, KeyVersionRow, SealRow, RewrapRow, RetirementRow),
     permissions={
         "key:read": VIEWER | WORKFLOW,
         "key:write": ADMIN,
@@ -83,7 +79,7 @@ ROOM = Room(
         "data_key:read": ADMIN,
         "data_key:write": ADMIN,
     },
-    errands=(CHECK_KEYS, KEYS_DUE, ROTATE_ROOT, SEALS, DUE, OPENINGS, PURGE),
+    errands=(CHECK_KEYS, KEYS_DUE, ROTATE_ROOT, SEALS, DUE, PURGE),
     routers=(router, data_key_router),
     data_routes=DATA_ROUTES,
     route_classes=(
@@ -175,14 +171,12 @@ __all__ = [
     "RewrapStateError",
     "Rewraps",
     "RootKeys",
-    "RootKeysHeldError",
     "Seal",
     "SealBrokenError",
     "SealedError",
     "Seals",
     "SecurityManager",
     "SecuritySettings",
-    "changing_root_keys",
     "derivation_of",
     "load_root_key",
     "load_root_keys",

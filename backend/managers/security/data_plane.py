@@ -5,7 +5,7 @@ thrown away when there is no record. Requests of a tenant that come together sha
 is one record, with how many of its items failed; one that fails does not stop the others.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any, Final
 
@@ -43,7 +43,6 @@ from backend.managers.security._operations import (
     VerifyBody,
     VerifyOut,
     draw_bytes,
-    opened_versions,
     run_all,
 )
 from backend.managers.security._use import HeldKey
@@ -235,30 +234,16 @@ async def _many(
 async def _perform(
     security: SecurityManager, call: Call[Any], operation: Operation, items: Sequence[Any]
 ) -> list[Any]:
-    """What became of each item, recorded; and so is that the key was not to be used.
+    """What became of each item, recorded.
 
     Raises:
-        KeyDisabledError, KeyExhaustedError, SealedError: It is not.
         KeyBusyError: The key was changed each time before its use could be recorded.
     """
-    try:
-        return await _perform_unless_refused(security, call, operation, items)
-    except (KeyDisabledError, KeyExhaustedError, SealedError) as exc:
-        name = call.parameters.name
-        async with call.database.transaction(call.scope) as tx:
-            await security.keys.record_refusal(tx, name, operation.name, exc)
-        raise
-
-
-async def _perform_unless_refused(
-    security: SecurityManager, call: Call[Any], operation: Operation, items: Sequence[Any]
-) -> list[Any]:
     use, name = security.use, call.parameters.name
     looked: HeldKey | None = None
     for _ in range(_TRIES):
         held = use.find(call.scope.tenant_id, name)
-        named = set() if held is None else {operation.names_version(held, one) for one in items}
-        wanted = {one for one in named if one is not None}
+        wanted = set() if held is None else _versions(operation, held, items)
         # What is lacking after a look is not there, and the items that name it fail as all do.
         if held is None or (held is not looked and held.lacking(wanted)):
             async with call.database.read(call.scope) as view:
@@ -272,18 +257,19 @@ async def _perform_unless_refused(
             continue
         made = await _run(security, call, operation, held, items)
         failed = sum(isinstance(one, AppError) for one in made)
-        said: dict[str, Any] = {"count": len(items), "failed": failed}
-        if operation.counts:
-            said["version"] = held.latest_version
-        opened = opened_versions(operation, items, made)
-        if wanted:
-            # What opened or was verified is of its own version.
-            said["versions"] = sorted(opened)
-        record = partial(_record, security, held, operation, said, opened=opened)
+        record = partial(
+            _record, security, held, operation, {"count": len(items), "failed": failed}
+        )
         if await call.database.together(call.scope, record):
             return made
         use.forget(held.tenant_id, name)
     raise KeyBusyError(headers={"Retry-After": "1"})
+
+
+def _versions(operation: Operation, held: HeldKey, items: Sequence[Any]) -> set[int]:
+    """The versions that the items name."""
+    named = {operation.names_version(held, item) for item in items}
+    return {one for one in named if one is not None}
 
 
 async def _run(
@@ -314,17 +300,12 @@ async def _record(
     security: SecurityManager,
     held: HeldKey,
     operation: Operation,
-    said: Mapping[str, Any],
+    counts: Mapping[str, int],
     tx: Tx,
-    *,
-    opened: Collection[int],
 ) -> bool:
-    if not await security.use.record(tx, held, operation.name, **said):
-        return False
-    if opened:
-        note = partial(security.openings.note, held.tenant_id, held.id, opened)
-        tx.after_commit(partial(note, tx.scope.actor, tx.now()))
-    return True
+    return await security.use.record(
+        tx, held, operation.name, version=held.latest_version, **counts
+    )
 
 
 def _routes() -> tuple[DataRoute[SecurityManager], ...]:

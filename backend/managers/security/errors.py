@@ -21,12 +21,6 @@ class KeyUnavailableError(UnavailableError):
     code, title = "security.key_unavailable", "The encryption key is not available"
 
 
-class RootKeysHeldError(ConflictError):
-    """Another command is changing the file of the root keys on this machine."""
-
-    code, title = "security.root_keys_held", "The root keys are being changed"
-
-
 class SealedError(UnavailableError):
     """The tenant is sealed: nobody uses its keys before it is unsealed."""
 
@@ -67,12 +61,6 @@ class KeyPolicyError(InvalidInputError):
     """The policy contradicts what the key is, or takes back what cannot be taken back."""
 
     code, title = "security.key_policy_invalid", "The key cannot have this policy"
-
-
-class VersionInUseError(ConflictError):
-    """Somebody opened lately what would not open any more; ``callers`` says how many do."""
-
-    code, title = "security.version_in_use", "Earlier versions are still in use"
 
 
 class KeyNotExportableError(ConflictError):

@@ -1,9 +1,8 @@
 """Rules for keys and sealed data."""
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -19,7 +18,6 @@ from backend.core.errors import AppError, UnavailableError
 from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.kit.turns import Turns
 from backend.managers.security._keys import Keys
-from backend.managers.security._openings import Openings
 from backend.managers.security._retirement import SINK, RetirementSigner
 from backend.managers.security._rewrap import ACTOR, Rewrap, Rewraps
 from backend.managers.security._ring import Keyring
@@ -40,7 +38,6 @@ _LABELS: Final = 4096
 _REWRAPPED: Final = 200
 _DUE_AT_ONCE: Final = 200
 _PATIENCE_SECONDS: Final = 5.0
-_READ_AGAIN_SECONDS: Final = 5.0
 
 
 class _Cached(NamedTuple):
@@ -62,7 +59,6 @@ class SecurityManager:
     Attributes:
         keys: Named keys, as they are made and changed.
         use: What they do, in this process.
-        openings: Who opens what they made.
         seals: Tenants whose keys nobody uses.
         rotation: Replaces data keys.
         rewraps: Seals anew what older ones sealed.
@@ -83,9 +79,8 @@ class SecurityManager:
         self.turns = turns
         self._settings = settings or SecuritySettings()
         self._keyrings: dict[str, _Cached] = {}
-        self.seals = Seals(self._forget_all, monotonic=monotonic)
-        self.openings = Openings()
-        self.keys = Keys(self.keyring, self.openings)
+        self.seals = Seals(self.forget, monotonic=monotonic)
+        self.keys = Keys(self.keyring)
         self.use = KeyUse(self.keys, self.keyring)
         self.rotation = Rotation(self._settings, self._new_key)
         self.rewraps = Rewraps(self, self._settings, RetirementSigner(self.root))
@@ -204,16 +199,8 @@ class SecurityManager:
 
     def forget(self, tenant_id: str) -> None:
         """Drop a tenant's keys from memory: whoever needs one asks the database."""
-        self._forget_all((tenant_id,))
-
-    def _forget_all(self, tenant_ids: Collection[str]) -> None:
-        for tenant_id in tenant_ids:
-            self._keyrings.pop(tenant_id, None)
-        self.use.forget_tenants(tenant_ids)
-
-    def leave(self, tenant_id: str) -> None:
-        """A tenant's data begins to go: what is still in memory of it is not written any more."""
-        self.openings.leave(tenant_id)
+        self._keyrings.pop(tenant_id, None)
+        self.use.forget(tenant_id)
 
     async def check_keys(self, tx: ReadTx) -> int:
         """Try the root key on every tenant's data keys; how many it opens. Needs a system errand.
@@ -310,7 +297,6 @@ class SecurityManager:
         tasks = [
             asyncio.create_task(self.seals.watch(database, stopping)),
             asyncio.create_task(self._watch_root(stopping)),
-            asyncio.create_task(self.openings.keep_writing(database, stopping)),
         ]
         try:
             yield
@@ -325,10 +311,9 @@ class SecurityManager:
     async def _watch_root(self, stopping: asyncio.Event) -> None:
         while not stopping.is_set():
             await pause(stopping)
-            # It may be a command that takes its time.
-            if self.root.is_stale and not await asyncio.to_thread(self.root.refresh):
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stopping.wait(), _READ_AGAIN_SECONDS)
+            if self.root.is_stale:
+                # It may be a command that takes its time.
+                await asyncio.to_thread(self.root.refresh)
 
     async def _create(self, tx: Tx, tenant_id: str) -> None:
         row = self._new_key(tenant_id, 1, tx.now())
