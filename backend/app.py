@@ -171,7 +171,8 @@ def compose(
     turns = Turns()
     # Before the database: what it records is sealed under keys that it does not have.
     root_keys = partial(load_root_keys, settings.security, settings.data_dir / "root.key")
-    security = SecurityManager(RootKeys(root_keys(), root_keys), settings.security, turns=turns)
+    root = RootKeys(root_keys(), partial(root_keys, make=False))
+    security = SecurityManager(root, settings.security, turns=turns)
     maker = RecordMaker(security.audit_keys)
     database = Database(
         engine,

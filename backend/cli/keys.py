@@ -5,6 +5,8 @@ import asyncio
 import base64
 import os
 import sys
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Annotated, Final, get_args
 
 from pydantic import Field
@@ -28,6 +30,7 @@ from backend.managers.security import (
     KeyType,
     Policy,
     SecurityManager,
+    changing_root_keys,
     derivation_of,
     load_root_keys,
     root_key_file,
@@ -121,16 +124,24 @@ def _rotate_root(settings: Settings, options: argparse.Namespace) -> None:
     security = settings.security
     own_file = security.root_key is None and not security.root_key_command
     path = root_key_file(security, settings.data_dir / "root.key")
-    known = load_root_keys(security, settings.data_dir / "root.key")
+    # For as long as it lasts: another one that ends in the middle of this one would take away the
+    # key under which this one is wrapping.
+    with changing_root_keys(path) if own_file else nullcontext():
+        _rotate_root_held(settings, options, path if own_file else None)
+
+
+def _rotate_root_held(settings: Settings, options: argparse.Namespace, path: Path | None) -> None:
+    """Replace it; ``path`` is the file that is ours to change."""
+    known = load_root_keys(settings.security, settings.data_dir / "root.key", make=False)
     if options.derivation:
         sys.stdout.write(base64.b64encode(derivation_of(known)).decode() + "\n")
         return
-    if options.retire and not own_file and known.derivation is None:
+    if options.retire and path is None and known.derivation is None:
         raise CommandError(
             "configure first what keys are derived from, which --derivation prints, in every "
             "process: root_key_derivation, or a line derives:... of what the command prints"
         )
-    if not options.retire and own_file and len(known) == 1:
+    if not options.retire and path is not None and len(known) == 1:
         # The new one first: it wraps from now on. A call that was interrupted finds two.
         write_root_keys(path, [os.urandom(_ROOT_BYTES), *known], known.derivation)
     elif not options.retire and len(known) == 1:
@@ -156,7 +167,7 @@ def _rotate_root(settings: Settings, options: argparse.Namespace) -> None:
         left = await _left(platform)
         if left:
             raise CommandError(f"{left} data key(s) are not under the new root key: rotate first")
-        if own_file and len(known) > 1:
+        if path is not None and len(known) > 1:
             write_root_keys(path, known[:1], derivation_of(known))
         async with platform.database.transaction(_root_scope()) as tx:
             platform.of(SecurityManager).announce_root(tx)

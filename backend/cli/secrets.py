@@ -35,8 +35,7 @@ async def _get(api: Api, options: argparse.Namespace) -> None:
         if not isinstance(value, dict) or options.key not in value:
             raise CommandError(f"{options.path} has no key {options.key!r}")
         value = value[options.key]
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
-    sys.stdout.write(f"{text}\n")
+    _print_value(value)
 
 
 async def _set(api: Api, options: argparse.Namespace) -> None:
@@ -52,6 +51,8 @@ async def _set(api: Api, options: argparse.Namespace) -> None:
 
 
 async def _delete(api: Api, options: argparse.Namespace) -> None:
+    if options.destroy and options.version is None:
+        raise CommandError("--destroy is of one --version; without both the whole secret goes")
     secret_id = await _id(api, options)
     if options.version is None:
         await api.delete(f"secrets/{secret_id}")
@@ -59,6 +60,34 @@ async def _delete(api: Api, options: argparse.Namespace) -> None:
         await api.post(f"secrets/{secret_id}/versions/{options.version}/destroy")
     else:
         await api.delete(f"secrets/{secret_id}/versions/{options.version}")
+
+
+async def _patch(api: Api, options: argparse.Namespace) -> None:
+    changes: dict[str, str | None] = dict.fromkeys(options.remove)
+    if options.file is not None:
+        changes |= _value(options.file, as_text=False)
+    if not changes:
+        raise CommandError("say what to change: --file, --remove, or both")
+    body = {"value": changes, "cas": options.cas, "ttl_seconds": options.ttl}
+    made = await api.post(
+        f"secrets/{await _id(api, options)}/patch",
+        {name: one for name, one in body.items() if one is not None},
+    )
+    sys.stdout.write(f"version\t{made['version']}\n")
+
+
+async def _versions(api: Api, options: argparse.Namespace) -> None:
+    """One a line, newest first: version, state, when and by whom it was written, its end."""
+    rows = await api.items(f"secrets/{await _id(api, options)}/versions")
+    print_rows(rows, "version", "state", "created_at", "created_by", "expires_at")
+
+
+async def _redeem(api: Api, options: argparse.Namespace) -> None:
+    """The value as JSON, or one text as it is."""
+    body = {"workflow_id": options.workflow, "execution_id": options.execution}
+    token = _value(options.file, as_text=True)
+    found = await api.post("secrets/tokens/redeem", {"token": token, **body})
+    _print_value(found["value"])
 
 
 async def _undelete(api: Api, options: argparse.Namespace) -> None:
@@ -80,10 +109,16 @@ async def _token(api: Api, options: argparse.Namespace) -> None:
 
 async def _id(api: Api, options: argparse.Namespace) -> str:
     query = {"path": options.path, "environment": options.environment}
-    found = await api.items("secrets", **query)
+    # The list takes `b*` for a beginning, and its first secret would not be what was meant.
+    found = [one for one in await api.items("secrets", **query) if one["path"] == options.path]
     if not found:
         raise CommandError(f"there is no secret {options.path} in {options.environment}")
     return segment(str(found[0]["id"]))
+
+
+def _print_value(value: Any) -> None:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
+    sys.stdout.write(f"{text}\n")
 
 
 def _value(file: str, *, as_text: bool) -> Any:
@@ -132,8 +167,31 @@ def _set_options(parser: argparse.ArgumentParser) -> None:
         "--file", default=_STANDARD, help="holds a JSON object of texts; default: standard input"
     )
     parser.add_argument("--text", action="store_true", help="what it holds is one text")
+    _write_options(parser)
+
+
+def _write_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cas", type=int, metavar="VERSION", help="replaces this one; 0: none")
     parser.add_argument("--ttl", type=int, metavar="SECONDS", help="default: as the secret says")
+
+
+def _patch_options(parser: argparse.ArgumentParser) -> None:
+    _place(parser)
+    parser.add_argument(
+        "--file", help="holds a JSON object of the keys to set; `-`: standard input"
+    )
+    parser.add_argument(
+        "--remove", action="append", default=[], metavar="KEY", help="takes it away"
+    )
+    _write_options(parser)
+
+
+def _redeem_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--file", default=_STANDARD, help="holds the token; default: standard input"
+    )
+    parser.add_argument("--workflow", required=True, metavar="ID", help="as n8n calls it")
+    parser.add_argument("--execution", required=True, metavar="ID", help="as n8n calls it")
 
 
 def _delete_options(parser: argparse.ArgumentParser) -> None:
@@ -164,6 +222,13 @@ COMMANDS: Final = (
         _set_options,
     ),
     api_command(
+        "secret-patch",
+        "write a secret's next version by some of its keys; the others stay",
+        _patch,
+        _patch_options,
+    ),
+    api_command("secret-versions", "print the versions of a secret", _versions, _place),
+    api_command(
         "secret-delete",
         "destroy a secret, or delete or destroy one version of it",
         _delete,
@@ -175,5 +240,11 @@ COMMANDS: Final = (
         "let one n8n execution read a secret once; prints the token, once",
         _token,
         _token_options,
+    ),
+    api_command(
+        "secret-redeem",
+        "read a secret by a token from a file or standard input, once, as an execution",
+        _redeem,
+        _redeem_options,
     ),
 )

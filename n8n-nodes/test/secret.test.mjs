@@ -57,6 +57,30 @@ describe('getOnce', () => {
 	});
 });
 
+describe('a lost answer', () => {
+	it('fails the second try, which is given everything but the secret', async () => {
+		const said = 'The secret was shown once. Have another token made.';
+		for (const [operation, rest] of [
+			['getOnce', { path: 'a', version: 1 }],
+			['issueToken', { id: '1' }],
+		]) {
+			const withheld = () => ({ status: 200, body: { ...rest, secret_withheld: said } });
+			const where = { token: 'es_once_1', path: 'a', environment: 'default', workflowId: 'w7' };
+			const parameters = secret(operation, { ...where, executionId: '', options: {} });
+			const error = await failNode(makeContext({ parameters, answer: withheld }));
+			assert.match(error.message, /shown once/);
+			assert.equal(error.description, said);
+		}
+	});
+
+	it('is none where the first one arrived', async () => {
+		const given = () => ({ status: 200, body: { value: 'v', secret_withheld: null } });
+		const parameters = secret('getOnce', { token: 'es_once_1' });
+		const [item] = await runNode(makeContext({ parameters, answer: given }));
+		assert.equal(item.json.value, 'v');
+	});
+});
+
 describe('issueToken', () => {
 	it('binds to this workflow and execution unless told otherwise', async () => {
 		const parameters = secret('issueToken', {

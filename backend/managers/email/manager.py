@@ -415,7 +415,10 @@ class EmailManager:
         held: Mapping[str, str],
     ) -> tuple[Email, dict[str, Any], dict[str, Any]]:
         now = tx.now()
-        email_id, sealed, size_bytes = ready.sealed or _seal(ready.content, keyring)
+        before = ready.sealed
+        if before is not None and not keyring.is_by_newest(before.content):
+            before = None
+        email_id, sealed, size_bytes = before or _seal(ready.content, keyring)
         sender = ready.sender or Mailbox(settings.from_name, settings.from_address)
         if not sender.display_name and sender.address == settings.from_address:
             sender = Mailbox(settings.from_name, sender.address)

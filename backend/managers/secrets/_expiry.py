@@ -15,6 +15,7 @@ from backend.core.context import SystemScope
 from backend.core.database import Database, ReadTx, Tx
 from backend.core.errors import UnavailableError
 from backend.managers.secrets import _totals
+from backend.managers.secrets._grants import told_to_all
 from backend.managers.secrets.errands import EXPIRY
 from backend.managers.secrets.models import SecretRow, VersionRow
 
@@ -93,15 +94,12 @@ async def _tell(tx: Tx, version_id: str) -> None:
     if is_over:
         freed, row.sealed, row.size_bytes = row.size_bytes, None, 0
     if secret is not None and heard:
-        told = {
-            "path": secret.path,
-            "environment": secret.environment,
-            "version": row.version,
-            "expires_at": row.expires_at.isoformat(),
-        }
+        where = {"path": secret.path, "environment": secret.environment}
+        told = {"version": row.version, "expires_at": row.expires_at.isoformat()}
         if is_over:
-            tx.audit("secret.expired", f"secret:{secret.id}", **told)
+            tx.audit("secret.expired", f"secret:{secret.id}", **where, **told)
         if secret.newest == row.version:
             kind = "secret.expired" if is_over else "secret.expiring"
-            tx.emit(kind, f"secret:{secret.id}", **told)
+            shown = await told_to_all(tx, secret.path, secret.environment)
+            tx.emit(kind, f"secret:{secret.id}", **shown, **told)
     await _totals.add(tx, size_bytes=-freed)

@@ -148,31 +148,51 @@ class Grants:
                 )
 
     async def open_to(
-        self, tx: ReadTx, role: str | None, environment: str
+        self, tx: ReadTx, role: str | None, environment: str | None = None
     ) -> Sequence[sa.ColumnElement[bool]]:
-        """The condition of lists: secrets that lie in no folder closed to the role."""
+        """The condition of lists: secrets that lie in no folder closed to the role.
+
+        Of those of one environment if it is named; the list's own condition says which.
+        """
         if role is None:
             return ()
-        found = await tx.execute(
-            sa.select(GrantRow.folder, GrantRow.role).where(
-                GrantRow.tenant_id == tx.tenant_id,
-                GrantRow.environment.in_((environment, EVERY_ENVIRONMENT)),
-            )
+        query = sa.select(GrantRow.folder, GrantRow.environment, GrantRow.role).where(
+            GrantRow.tenant_id == tx.tenant_id
         )
-        is_open: dict[str, bool] = {}
-        for folder, holder in found:
-            is_open[folder] = is_open.get(folder, False) or holder == role
-        if all(is_open.values()):
+        if environment is not None:
+            query = query.where(GrantRow.environment.in_((environment, EVERY_ENVIRONMENT)))
+        holders: dict[str, dict[str, set[str]]] = {}
+        for folder, where, holder in await tx.execute(query):
+            holders.setdefault(folder, {}).setdefault(where, set()).add(holder)
+        # The first that applies decides: the deepest folder, of that what its environment has.
+        decides: list[tuple[sa.ColumnElement[bool], bool]] = []
+        for folder in sorted(holders, key=lambda one: -one.count("/")):
+            below = matches(tx, SecretRow.path, f"{folder}/*")[0]
+            everywhere = holders[folder].pop(EVERY_ENVIRONMENT, set())
+            for where, named in holders[folder].items():
+                is_there = sa.and_(below, SecretRow.environment == where)
+                decides.append((is_there, role in named | everywhere))
+            if everywhere:
+                decides.append((below, role in everywhere))
+        if all(is_open for _, is_open in decides):
             return ()
-        deepest_first = sorted(is_open, key=lambda folder: -folder.count("/"))
-        below = [
-            (
-                matches(tx, SecretRow.path, f"{folder}/*")[0],
-                sa.true() if is_open[folder] else sa.false(),
-            )
-            for folder in deepest_first
-        ]
-        return (sa.case(*below, else_=sa.true()),)
+        cases = [(where, sa.true() if is_open else sa.false()) for where, is_open in decides]
+        return (sa.case(*cases, else_=sa.true()),)
+
+
+async def told_to_all(tx: ReadTx, path: str, environment: str) -> dict[str, str]:
+    """Where a secret is, as events may say it; of one in a folder with grants its path is left out.
+
+    Whoever may follow the events of secrets reads all of them: no folder is asked for there.
+    """
+    narrowed = sa.select(GrantRow.id).where(
+        GrantRow.tenant_id == tx.tenant_id,
+        GrantRow.folder.in_(folders_of(path)),
+        GrantRow.environment.in_((environment, EVERY_ENVIRONMENT)),
+    )
+    if folders_of(path) and await tx.scalar(narrowed.limit(1)) is not None:
+        return {"environment": environment}
+    return {"path": path, "environment": environment}
 
 
 def _value(row: GrantRow) -> Grant:

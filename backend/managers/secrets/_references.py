@@ -52,8 +52,7 @@ async def resolve(path: str, value: Value, load: Load) -> Value:
             known.update(await load(missing))
         waiting = {one for node in waiting for one in _nodes(_text(known, node))} - reached
     if waiting:
-        where = _written(min(waiting, key=str))
-        raise ReferenceBrokenError(f"References are more than {_DEPTH} deep at {where}")
+        raise _too_deep(min(waiting, key=str))
     return _Resolution(known).whole(path)
 
 
@@ -73,6 +72,10 @@ def _text(known: Mapping[str, Value], node: Node) -> str:
     raise ReferenceBrokenError(f"{_written(node)} leads to nothing that can be read")
 
 
+def _too_deep(node: Node) -> ReferenceBrokenError:
+    return ReferenceBrokenError(f"References are more than {_DEPTH} deep at {_written(node)}")
+
+
 def _written(node: Node) -> str:
     path, key = node
     return path if key is None else f"{path}#{key}"
@@ -83,15 +86,15 @@ class _Resolution:
 
     def __init__(self, known: Mapping[str, Value]) -> None:
         self._known = known
-        self._done: dict[Node, str] = {}
+        self._done: dict[Node, tuple[str, int]] = {}
         self._under_way: list[Node] = []
         self._size = 0
 
     def whole(self, path: str) -> Value:
         value = self._known[path]
         if isinstance(value, str):
-            return self._count(self._of((path, None)))
-        return {key: self._count(self._of((path, key))) for key in value}
+            return self._count(self._of((path, None))[0])
+        return {key: self._count(self._of((path, key))[0]) for key in value}
 
     def _count(self, text: str) -> str:
         self._size += len(text.encode())
@@ -99,25 +102,33 @@ class _Resolution:
             raise SecretTooLargeError("The references make the value too large")
         return text
 
-    def _of(self, node: Node) -> str:
+    def _of(self, node: Node) -> tuple[str, int]:
+        """What a node comes to, and how deep it leads."""
         if node in self._done:
             return self._done[node]
         if node in self._under_way:
             circle = [*self._under_way[self._under_way.index(node) :], node]
             raise ReferenceBrokenError(f"A circle: {' -> '.join(map(_written, circle))}")
+        # What was loaded breadth first may still be strung on one thread, a node a frame.
+        if len(self._under_way) > _DEPTH:
+            raise _too_deep(node)
         self._under_way.append(node)
         parts: list[str] = []
-        size, at, text = 0, 0, _text(self._known, node)
+        size, at, deep, text = 0, 0, 0, _text(self._known, node)
         for found in _REFERENCE.finditer(text):
             literal, path, key = found.groups()
-            parts += [
-                text[at : found.start()],
-                found[0][1:] if literal else self._of((path, key or None)),
-            ]
-            size += len(parts[-1])
+            part = found[0][1:]
+            if not literal:
+                part, below = self._of((path, key or None))
+                deep = max(deep, below + 1)
+            # Beside the look at what is under way: one that is done is not walked again.
+            if len(self._under_way) - 1 + deep > _DEPTH:
+                raise _too_deep(node)
+            parts += [text[at : found.start()], part]
+            size += len(part)
             if size > _MAX_RESOLVED:
                 raise SecretTooLargeError("The references make the value too large")
             at = found.end()
         self._under_way.pop()
-        self._done[node] = "".join([*parts, text[at:]])
+        self._done[node] = "".join([*parts, text[at:]]), deep
         return self._done[node]

@@ -13,17 +13,18 @@ from typing import Any, Final, Protocol
 import sqlalchemy as sa
 
 from backend.core.database import ReadTx, Tx
-from backend.core.errors import AppError
+from backend.core.errors import AppError, UnavailableError
 from backend.core.ids import uuid7
 from backend.core.paging import newest
 from backend.kit import credentials
+from backend.managers.secrets._grants import Grants, told_to_all
 from backend.managers.secrets._values import Revealed, Token
 from backend.managers.secrets.errors import (
     SecretTokenForeignError,
     SecretTokenNotFoundError,
     SecretTokenSpentError,
 )
-from backend.managers.secrets.models import TokenRow
+from backend.managers.secrets.models import SecretRow, TokenRow
 
 _TAG: Final = "once"
 _SWEPT: Final = 1000
@@ -45,6 +46,9 @@ class Opening(Protocol):
     ) -> str:
         """The id of a secret whose version the role can read now."""
 
+    async def refuse_closed(self, tx: ReadTx, secret_id: str, role: str | None) -> None:
+        """Refuse a role that the secret's folder is closed to."""
+
     async def reveal(
         self, tx: Tx, secret_id: str, *, role: str | None, version: int | None, **said: str
     ) -> Revealed:
@@ -54,8 +58,9 @@ class Opening(Protocol):
 class Tokens:
     """Makes and takes them; of a token itself the database has a hash."""
 
-    def __init__(self, secrets: Opening, *, keep_seconds: int) -> None:
+    def __init__(self, secrets: Opening, grants: Grants, *, keep_seconds: int) -> None:
         self._secrets = secrets
+        self._grants = grants
         self._keep = timedelta(seconds=keep_seconds)
 
     async def issue(
@@ -108,38 +113,46 @@ class Tokens:
             used_version=None,
         )
         tx.session.add(row)
-        told: dict[str, Any] = {
-            "secret_id": secret_id,
-            "path": path,
-            "environment": environment,
-            **_bound(row),
-        }
-        tx.audit("secret_token.issued", f"secret_token:{row.id}", **told)
-        tx.emit("secret_token.issued", f"secret_token:{row.id}", **told)
+        told: dict[str, Any] = {"secret_id": secret_id, **_bound(row)}
+        where = {"path": path, "environment": environment}
+        tx.audit("secret_token.issued", f"secret_token:{row.id}", **where, **told)
+        shown = await told_to_all(tx, path, environment)
+        tx.emit("secret_token.issued", f"secret_token:{row.id}", **shown, **told)
         return _value(row), token
 
     async def list(
         self,
         tx: ReadTx,
         *,
+        role: str | None,
         limit: int,
         before_id: str | None = None,
         secret_id: str | None = None,
     ) -> Sequence[Token]:
-        """The tenant's tokens, or a secret's, newest first, one more than ``limit``."""
+        """The tenant's tokens, or a secret's, newest first, one more than ``limit``.
+
+        Not those of secrets in folders that are closed to the role.
+        """
         query = sa.select(TokenRow).where(TokenRow.tenant_id == tx.tenant_id)
+        if is_open := await self._grants.open_to(tx, role):
+            of_it = sa.and_(
+                SecretRow.tenant_id == TokenRow.tenant_id, SecretRow.id == TokenRow.secret_id
+            )
+            query = query.join(SecretRow, of_it).where(*is_open)
         if secret_id is not None:
             query = query.where(TokenRow.secret_id == secret_id)
         rows = await tx.scalars(newest(query, TokenRow.id, limit, before_id))
         return [_value(row) for row in rows]
 
-    async def revoke(self, tx: Tx, token_id: str) -> None:
+    async def revoke(self, tx: Tx, token_id: str, *, role: str | None) -> None:
         """Forget a token: it is refused from now on.
 
         Raises:
             SecretTokenNotFoundError: No such token in this tenant.
+            FolderClosedError: Its secret lies in a folder that is closed to the role.
         """
         row = await self._locked(tx, TokenRow.id == token_id)
+        await self._secrets.refuse_closed(tx, row.secret_id, role)
         await tx.session.delete(row)
         tx.audit("secret_token.revoked", f"secret_token:{row.id}", secret_id=row.secret_id)
         tx.emit("secret_token.revoked", f"secret_token:{row.id}", secret_id=row.secret_id)
@@ -153,43 +166,57 @@ class Tokens:
         commits. When the secret itself cannot be read the token is left as it was.
 
         Returns:
-            The value; or a SecretTokenForeignError for another workflow or execution; or a
-            SecretTokenSpentError when it was used or is over.
+            The value; or a SecretTokenForeignError for another workflow or execution; a
+            SecretTokenSpentError when it was used or is over; a FolderClosedError when the folder
+            was closed since to the role that made it; SecretNotFoundError,
+            SecretVersionNotFoundError, SecretVersionGoneError, ReferenceBrokenError or
+            SecretTooLargeError as reading it would raise.
 
         Raises:
             SecretTokenNotFoundError: No such token in this tenant.
-            FolderClosedError: The folder was closed since to the role that made it.
-            SecretNotFoundError: The secret is gone.
-            SecretVersionNotFoundError: The version is gone.
-            SecretVersionGoneError: The version cannot be read any more.
-            ReferenceBrokenError, SecretTooLargeError: A reference cannot be resolved.
+            SealedError, KeyUnavailableError: Nothing of the tenant can be opened now.
         """
         if not credentials.is_well_formed(token):
             raise SecretTokenNotFoundError
         row = await self._locked(tx, TokenRow.digest == credentials.digest_of(token))
-        refusal = self._refusal(tx, row, workflow_id, execution_id)
-        if refusal is not None:
+        opened = await self._open(tx, row, workflow_id, execution_id)
+        if isinstance(opened, AppError):
             told = {
                 "secret_id": row.secret_id,
                 "workflow_id": workflow_id,
                 "execution_id": execution_id,
-                "why": refusal.code,
+                "why": opened.code,
             }
             tx.audit("secret_token.refused", f"secret_token:{row.id}", **told)
             tx.emit("secret_token.refused", f"secret_token:{row.id}", **told)
-            return Redemption(None, refusal)
-        revealed = await self._secrets.reveal(
-            tx,
-            row.secret_id,
-            role=row.issuer_role,
-            version=row.version,
-            workflow_id=workflow_id,
-            execution_id=execution_id,
-            token=row.id,
-        )
+            return Redemption(None, opened)
         row.execution_id = execution_id
-        row.used_at, row.used_version = tx.now(), revealed.version
-        return Redemption(revealed)
+        row.used_at, row.used_version = tx.now(), opened.version
+        return Redemption(opened)
+
+    async def _open(
+        self, tx: Tx, row: TokenRow, workflow_id: str, execution_id: str
+    ) -> Revealed | AppError:
+        """The value, or why there is none; then what was read on the way to it is undone."""
+        refusal = self._refusal(tx, row, workflow_id, execution_id)
+        if refusal is not None:
+            return refusal
+        try:
+            # Nobody was given any of what a refused read has opened: its records go with it.
+            async with tx.savepoint():
+                return await self._secrets.reveal(
+                    tx,
+                    row.secret_id,
+                    role=row.issuer_role,
+                    version=row.version,
+                    workflow_id=workflow_id,
+                    execution_id=execution_id,
+                    token=row.id,
+                )
+        except UnavailableError:
+            raise
+        except AppError as exc:
+            return exc
 
     async def sweep(self, tx: Tx) -> int:
         """Forget up to 1000 tokens that are over for a day (settings); returns how many."""

@@ -15,7 +15,7 @@ from backend.core.ids import uuid7
 from backend.core.paging import matches, named, newest
 from backend.managers.secrets import _references, _totals
 from backend.managers.secrets._expiry import Expiry, first_due
-from backend.managers.secrets._grants import Grants
+from backend.managers.secrets._grants import Grants, told_to_all
 from backend.managers.secrets._tokens import Tokens
 from backend.managers.secrets._values import (
     Access,
@@ -66,7 +66,7 @@ class SecretManager:
         self._security = security
         self._quotas = tenants.quotas
         self.grants = Grants(tenants)
-        self.tokens = Tokens(self, keep_seconds=settings.token_keep_seconds)
+        self.tokens = Tokens(self, self.grants, keep_seconds=settings.token_keep_seconds)
         self.expiry = Expiry()
 
     # --- writing ---------------------------------------------------------------------------------
@@ -160,15 +160,15 @@ class SecretManager:
         row.max_versions, row.cas_required = keeping.max_versions, keeping.cas_required
         row.ttl_seconds, row.remind_seconds = keeping.ttl_seconds, keeping.remind_seconds
         row.revision, row.updated_at = uuid7(), tx.now()
-        gone = await self._trim(tx, row)
-        told: dict[str, Any] = {
-            **_place(row),
-            "max_versions": row.max_versions,
-            "cas_required": row.cas_required,
-            "ttl_seconds": row.ttl_seconds,
-        }
-        tx.audit("secret.changed", f"secret:{row.id}", **told)
-        tx.emit("secret.changed", f"secret:{row.id}", **told)
+        gone = await self._drop_versions(tx, row, up_to=row.newest - row.max_versions)
+        await _record(
+            tx,
+            "secret.changed",
+            row,
+            max_versions=row.max_versions,
+            cas_required=row.cas_required,
+            ttl_seconds=row.ttl_seconds,
+        )
         newest_version = await self._find_version(tx, row, row.newest)
         await _totals.add(tx, size_bytes=-gone)
         return _secret(row, newest_version, tx.now())
@@ -186,8 +186,7 @@ class SecretManager:
         while await tx.delete_some(TokenRow, *of_it, limit=_BITE):
             pass
         await tx.session.delete(row)
-        tx.audit("secret.deleted", f"secret:{row.id}", **_place(row), version=row.newest)
-        tx.emit("secret.deleted", f"secret:{row.id}", **_place(row))
+        await _record(tx, "secret.deleted", row, version=row.newest)
         await _totals.add(tx, secrets=-1, size_bytes=-gone)
 
     async def delete_version(
@@ -203,7 +202,7 @@ class SecretManager:
         row, found = await self._version_locked(tx, secret_id, version, role)
         if found.deleted_at is None and found.destroyed_at is None:
             found.deleted_at = tx.now()
-            self._tell(tx, row, found, "secret.version_deleted")
+            await self._tell(tx, row, found, "secret.version_deleted")
         return _version(row, found, tx.now())
 
     async def undelete_version(
@@ -222,7 +221,7 @@ class SecretManager:
             raise SecretVersionLostError
         if found.deleted_at is not None:
             found.deleted_at = None
-            self._tell(tx, row, found, "secret.version_undeleted")
+            await self._tell(tx, row, found, "secret.version_undeleted")
         return _version(row, found, tx.now())
 
     async def destroy_version(
@@ -240,7 +239,7 @@ class SecretManager:
             size = found.size_bytes
             found.sealed, found.size_bytes = None, 0
             found.destroyed_at, found.due_at = tx.now(), None
-            self._tell(tx, row, found, "secret.version_destroyed")
+            await self._tell(tx, row, found, "secret.version_destroyed")
             await _totals.add(tx, size_bytes=-size)
         return _version(row, found, tx.now())
 
@@ -309,6 +308,15 @@ class SecretManager:
             raise SecretNotFoundError
         await self._version(tx, row, version)
         return row.id
+
+    async def refuse_closed(self, tx: ReadTx, secret_id: str, role: str | None) -> None:
+        """Refuse a role that may not read the secret; nothing is opened.
+
+        Raises:
+            SecretNotFoundError: No such secret in this tenant.
+            FolderClosedError: The folder is closed to the role.
+        """
+        await self._get(tx, secret_id, role, "read")
 
     async def compare(
         self, tx: Tx, secret_id: str, *, from_version: int, to_version: int, role: str | None
@@ -546,14 +554,19 @@ class SecretManager:
         keyring = await self._security.keyring(tx)
         version_id, now = uuid7(), tx.now()
         sealed = keyring.seal(place_of(version_id), data)
-        await self._quotas.hold(tx, "secret_bytes", len(sealed), lambda: self.count_bytes(tx))
+        number = row.newest + 1
+        # First, though it changes something: whoever is at the limit may still replace a value.
+        gone = await self._drop_versions(tx, row, up_to=number - row.max_versions)
+        if len(sealed) > gone:
+            more = len(sealed) - gone
+            await self._quotas.hold(tx, "secret_bytes", more, lambda: self.count_bytes(tx))
         lives = row.ttl_seconds if ttl_seconds is None else ttl_seconds
         expires_at = None if lives is None else now + timedelta(seconds=lives)
         made = VersionRow(
             tenant_id=tx.tenant_id,
             id=version_id,
             secret_id=row.id,
-            version=row.newest + 1,
+            version=number,
             sealed=sealed,
             size_bytes=len(sealed),
             created_by=tx.scope.actor,
@@ -564,18 +577,14 @@ class SecretManager:
             due_at=first_due(now, expires_at, row.remind_seconds),
         )
         tx.session.add(made)
-        row.newest, row.updated_at = made.version, now
-        gone = await self._trim(tx, row)
-        self._tell(tx, row, made, "secret.saved")
+        row.newest, row.updated_at = number, now
+        await self._tell(tx, row, made, "secret.saved")
         await _totals.add(tx, secrets=int(made.version == 1), size_bytes=len(sealed) - gone)
         return _version(row, made, now)
 
-    async def _trim(self, tx: Tx, row: SecretRow) -> int:
-        """Destroy the versions that are more than the secret keeps; how many bytes they had."""
-        return await self._drop_versions(tx, row, up_to=row.newest - row.max_versions)
-
     @staticmethod
     async def _drop_versions(tx: Tx, row: SecretRow, *, up_to: int) -> int:
+        """Destroy the versions up to a number; how many bytes they had."""
         # Never many: a secret has a hundred at most.
         gone = await tx.scalars(
             sa.delete(VersionRow)
@@ -670,12 +679,18 @@ class SecretManager:
         return row, found
 
     @staticmethod
-    def _tell(tx: Tx, row: SecretRow, version: VersionRow, what: str) -> None:
-        told: dict[str, Any] = {**_place(row), "version": version.version}
+    async def _tell(tx: Tx, row: SecretRow, version: VersionRow, what: str) -> None:
+        told: dict[str, Any] = {"version": version.version}
         if version.expires_at is not None and what == "secret.saved":
             told["expires_at"] = version.expires_at.isoformat()
-        tx.audit(what, f"secret:{row.id}", **told)
-        tx.emit(what, f"secret:{row.id}", **told)
+        await _record(tx, what, row, **told)
+
+
+async def _record(tx: Tx, what: str, row: SecretRow, **told: Any) -> None:
+    """An act on a secret, for the trail and for those who follow events."""
+    tx.audit(what, f"secret:{row.id}", **_place(row), **told)
+    shown = await told_to_all(tx, row.path, row.environment)
+    tx.emit(what, f"secret:{row.id}", **shown, **told)
 
 
 def place_of(version_id: str) -> str:

@@ -63,12 +63,14 @@ from backend.managers.tenant import RoleUnknownError, StockReachedError
 router = APIRouter(prefix="/api/v1", tags=["secrets"])
 Secrets = Annotated[SecretManager, manager_of(SecretManager)]
 Lister = Annotated[Scope, requires("secret:list")]
-# Of people a recent log-in is asked for: a console left open shows nobody a password.
+# Of people a recent log-in is asked for: a console left open shows nobody a password, nor makes
+# what a password is given for.
 Reader = Annotated[Scope, requires("secret:read", fresh=True)]
+Issuer = Annotated[Scope, requires("secret_token:issue", fresh=True)]
 Comparer = Annotated[Scope, requires("secret:read")]
 Writer = Annotated[Scope, requires("secret:write")]
 Destroyer = Annotated[Scope, requires("secret:destroy")]
-Issuer = Annotated[Scope, requires("secret_token:issue")]
+Revoker = Annotated[Scope, requires("secret_token:issue")]
 Redeemer = Annotated[Scope, requires("secret_token:redeem")]
 GrantReader = Annotated[Scope, requires("secret_grant:read")]
 GrantWriter = Annotated[Scope, requires("secret_grant:write")]
@@ -211,6 +213,7 @@ async def read_secret(
 @router.get("/secrets/tokens")
 async def list_secret_tokens(
     scope: Lister,
+    caller: Caller,
     secrets: Secrets,
     db: Db,
     page: PageQuery,
@@ -220,10 +223,17 @@ async def list_secret_tokens(
         AfterValidator(lambda text: None if text is None else canonical_id(text)),
     ] = None,
 ) -> Page[SecretTokenOut]:
-    """List the tokens to read once, newest first: for whom, until when, used or not."""
+    """List the tokens to read once, newest first: for whom, until when, used or not.
+
+    Not those of secrets in closed folders.
+    """
     async with db.read(scope) as tx:
         rows = await secrets.tokens.list(
-            tx, limit=page.limit, before_id=page.before_id, secret_id=secret_id
+            tx,
+            role=caller.role,
+            limit=page.limit,
+            before_id=page.before_id,
+            secret_id=secret_id,
         )
     return page_of(SecretTokenOut, rows, page)
 
@@ -296,12 +306,16 @@ async def redeem_secret_token(
 
 
 @router.delete(
-    "/secrets/tokens/{token_id}", status_code=204, responses=problems(SecretTokenNotFoundError)
+    "/secrets/tokens/{token_id}",
+    status_code=204,
+    responses=problems(SecretTokenNotFoundError, FolderClosedError),
 )
-async def revoke_secret_token(token_id: IdPath, scope: Issuer, secrets: Secrets, db: Db) -> None:
+async def revoke_secret_token(
+    token_id: IdPath, scope: Revoker, caller: Caller, secrets: Secrets, db: Db
+) -> None:
     """Forget a token to read once: it is refused from now on."""
     async with db.transaction(scope) as tx:
-        await secrets.tokens.revoke(tx, token_id)
+        await secrets.tokens.revoke(tx, token_id, role=caller.role)
 
 
 # --- folders --------------------------------------------------------------------------------------

@@ -3,10 +3,10 @@
 Owns the tables ``data_keys``, ``data_key_rewraps``, ``data_key_retirements``, ``security_keys``,
 ``security_key_versions`` and ``security_seals``. Audits ``data_key.created``,
 ``data_key.rewrapped``, ``key.created``, ``key.changed``, ``key.rotated``, ``key.exported``,
-``key.deleted``, ``key.restored``, ``key.purged``, ``key.used``, ``random.generated``; emits the
-acts on keys but for their uses, and ``data_key.rotated``, ``data_key.retired``,
-``rewrap.finished`` and ``rewrap.blocked``. Signals ``data_keys`` and ``security_seal`` (drop a
-tenant's keys), ``root_key`` (read its source again).
+``key.deleted``, ``key.restored``, ``key.purged``, ``key.used``, ``key.refused``,
+``random.generated``; emits the acts on keys but for their uses, and ``data_key.rotated``,
+``data_key.retired``, ``rewrap.finished`` and ``rewrap.blocked``. Signals ``data_keys`` and
+``security_seal`` (drop a tenant's keys), ``root_key`` (read its source again).
 """
 
 from backend.core.room import (
@@ -29,6 +29,7 @@ from backend.managers.security._rewrap import Rewrap, Rewraps
 from backend.managers.security._ring import Keyring
 from backend.managers.security._root import (
     RootKeys,
+    changing_root_keys,
     derivation_of,
     load_root_key,
     load_root_keys,
@@ -53,6 +54,7 @@ from backend.managers.security.errors import (
     KeyUnavailableError,
     RewrapNotFoundError,
     RewrapStateError,
+    RootKeysHeldError,
     SealBrokenError,
     SealedError,
 )
@@ -171,12 +173,14 @@ __all__ = [
     "RewrapStateError",
     "Rewraps",
     "RootKeys",
+    "RootKeysHeldError",
     "Seal",
     "SealBrokenError",
     "SealedError",
     "Seals",
     "SecurityManager",
     "SecuritySettings",
+    "changing_root_keys",
     "derivation_of",
     "load_root_key",
     "load_root_keys",

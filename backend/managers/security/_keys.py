@@ -13,6 +13,7 @@ from typing import Any, Final, cast
 import sqlalchemy as sa
 
 from backend.core.database import ReadTx, Tx
+from backend.core.errors import AppError
 from backend.core.ids import uuid7
 from backend.core.paging import newest
 from backend.managers.security._format import VersionCipher
@@ -297,9 +298,12 @@ class Keys:
         """Call back a key that waits for its deletion.
 
         Raises:
-            KeyNotFoundError: No key of this name in this tenant, or not any more.
+            KeyNotFoundError: No key of this name in this tenant, or its days are over: some of its
+                versions may be destroyed.
         """
         row = await load(tx, name, locked=True)
+        if row.delete_at is not None and row.delete_at <= tx.now():
+            raise KeyNotFoundError("Its days are over")
         if row.delete_at is not None:
             row.delete_at, row.revision = None, uuid7()
             tx.audit("key.restored", f"key:{row.id}", name=name)
@@ -334,6 +338,12 @@ class Keys:
         key_type = cast("KeyType", row.type)
         text = base64.b64encode(material).decode()
         return ExportedVersion(name, key_type, number, text, found.public_key)
+
+    async def record_refusal(self, tx: Tx, name: str, operation: str, why: AppError) -> None:
+        """Have the trail keep that a use of a key was refused: what was asked, and the code."""
+        row = await tx.scalar(sa.select(KeyRow).where(KeyRow.name == name))
+        if row is not None:
+            tx.audit("key.refused", f"key:{row.id}", name=name, operation=operation, why=why.code)
 
     async def sweep(self, tx: Tx) -> int:
         """Destroy keys of all tenants whose waiting time is over, a bite of them.

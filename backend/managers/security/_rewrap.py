@@ -23,24 +23,30 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
-from backend.core.context import AnyScope, Scope, SystemScope
+from backend.core.context import Scope, SystemScope
 from backend.core.database import Database, DatabaseUnavailableError, ReadTx, TenantOwned, Tx
 from backend.core.errors import AppError
 from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.core.room import SealedColumn
-from backend.managers.security import _envelope
+from backend.managers.security._pages import (
+    IN_CLEAR,
+    Page,
+    Place,
+    count_rows,
+    read_page,
+    replace_values,
+    seal_anew,
+)
 from backend.managers.security._retirement import RetirementSigner
-from backend.managers.security._ring import Keyring
 from backend.managers.security._rotation import KEYS_GONE, begins, keys_of, sealing
 from backend.managers.security.errands import KEYS_DUE
 from backend.managers.security.errors import (
     RewrapNotFoundError,
     RewrapStateError,
-    SealBrokenError,
 )
 from backend.managers.security.models import DataKey, RetirementRow, RewrapRow
 from backend.managers.security.settings import SecuritySettings
@@ -55,14 +61,7 @@ _LEASE: Final = "security.rewrap"
 _LEASE_SECONDS: Final = 10.0
 _WALKS_AT_ONCE: Final = 100
 _TURN_SECONDS: Final = 20.0
-# Rows that a step looks at, and of them at most so many, and so many bytes, that it writes: others
-# who write wait for its transaction.
-_LOOKED_AT: Final = 500
-_WRITTEN: Final = 200
-_BYTES: Final = 4 * 2**20
-# The header of any envelope and more, its nonce with it: no two sealings have the same.
-_HEAD: Final = 64
-_IN_CLEAR: Final = 0
+_FAILED_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,42 +105,6 @@ class Rewrap:
     started_at: datetime
     updated_at: datetime
     finished_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """A column, in the scope in which its rows are reached."""
-
-    column: SealedColumn
-    scope: AnyScope
-
-    @property
-    def keys(self) -> list[str]:
-        """The names of what tells its rows apart in that scope."""
-        names = [one.name for one in sa.inspect(self.column.model).primary_key]
-        if isinstance(self.scope, Scope):
-            names.remove("tenant_id")
-        return names
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """A value that is not under the newest version: where, what, and what guards its change."""
-
-    key: Mapping[str, Any]
-    version: int
-    old: bytes | None
-    plain: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class _Page:
-    """What a step has read: how far, and what is to be done."""
-
-    seen: int
-    after: list[Any] | None
-    found: Sequence[_Found]
-    broken: int
 
 
 class Rewraps:
@@ -247,7 +210,7 @@ class Rewraps:
         clear = old = 0
         for version, left in rows.all():
             for name, count in (left or {}).items():
-                if int(name) == _IN_CLEAR:
+                if int(name) == IN_CLEAR:
                     clear += count
                 elif int(name) < version:
                     old += count
@@ -277,17 +240,14 @@ class Rewraps:
         """
         loop = asyncio.get_running_loop()
         ends = loop.time() + _TURN_SECONDS
-        failed: set[str] = set()  # they have another turn at the next call, seconds later
         try:
             while loop.time() < ends:
-                tenants = [one for one in await self._due(database) if one not in failed]
+                tenants = await self._due(database)
                 if not tenants:
                     return
                 for tenant_id in tenants:
                     seen = await self._step_safely(database, tenant_id)
-                    if seen is None:
-                        failed.add(tenant_id)
-                    await asyncio.sleep(max(seen or 0, 1) / self._settings.rewrap_rows_per_second)
+                    await asyncio.sleep(max(seen, 1) / self._settings.rewrap_rows_per_second)
         except DatabaseUnavailableError:
             logger.warning("rewrap_waits_for_the_database")
 
@@ -304,8 +264,8 @@ class Rewraps:
         async with database.transaction(SystemScope(KEYS_DUE, actor=ACTOR)) as tx:
             return due if await tx.take_lease(_LEASE, self._holder, _LEASE_SECONDS) else ()
 
-    async def _step_safely(self, database: Database, tenant_id: str) -> int | None:
-        """A step; None when it failed, which is no other tenant's failure."""
+    async def _step_safely(self, database: Database, tenant_id: str) -> int:
+        """A step; one that fails is tried again later, and is no other tenant's failure."""
         try:
             return await self.step(database, tenant_id)
         except DatabaseUnavailableError:
@@ -314,7 +274,12 @@ class Rewraps:
             logger.warning("rewrap_step_failed", extra={"tenant_id": tenant_id, "code": exc.code})
         except Exception:
             logger.exception("rewrap_step_failed", extra={"tenant_id": tenant_id})
-        return None
+        # Else a hundred that fail, such as walks of sealed tenants, were all that is ever due.
+        async with database.transaction(Scope(ACTOR, tenant_id)) as tx:
+            row = await self._load(tx, lock=True)
+            if row is not None and row.state == "running":
+                row.not_before = tx.now() + timedelta(seconds=_FAILED_SECONDS)
+        return 0
 
     async def step(self, database: Database, tenant_id: str) -> int:
         """Take one tenant's walk a step further; how many rows were looked at."""
@@ -344,134 +309,39 @@ class Rewraps:
                 # What this process has read is of before the rotation.
                 self._security.forget(tenant_id)
                 return 0
-            page = await self._read(view, place, row.after, keys, keyring.seals_with)
+            page = await read_page(view, place, row.after, keys, keyring.seals_with)
         # Megabytes of it would hold up everybody on this loop.
-        sealed = await asyncio.to_thread(_seal_anew, keyring, place.column, page.found, tenant_id)
+        sealed = await asyncio.to_thread(seal_anew, keyring, place.column, page.found, tenant_id)
         async with database.transaction(place.scope) as tx:
             await self._write(tx, place, row, page, sealed)
         return page.seen
 
-    def _places(self, tenant_id: str) -> list[_Place]:
+    def _places(self, tenant_id: str) -> list[Place]:
         """The columns in which the tenant's keys may have sealed something."""
         places = []
         for column in self._columns:
             if tenant_id == PLATFORM_TENANT and column.errand is not None:
-                places.append(_Place(column, SystemScope(column.errand, actor=ACTOR)))
+                places.append(Place(column, SystemScope(column.errand, actor=ACTOR)))
             elif issubclass(column.model, TenantOwned):
-                places.append(_Place(column, Scope(ACTOR, tenant_id)))
+                places.append(Place(column, Scope(ACTOR, tenant_id)))
         return places
 
-    async def _count(self, database: Database, places: Sequence[_Place], row: RewrapRow) -> None:
-        """How many rows the round has before it: what its progress is told by.
-
-        A page of keys at a time: a tenant's whole index in one statement would be read while
-        everybody else on its disk waits.
-        """
+    async def _count(self, database: Database, places: Sequence[Place], row: RewrapRow) -> None:
+        """How many rows the round has before it: what its progress is told by."""
         total = 0
         for place in places:
-            names = place.keys or ["tenant_id"]
-            key = [_attribute(place.column, name) for name in names]
-            after: Sequence[Any] = ()
-            while True:
-                query = sa.select(*key).order_by(*key).limit(_LOOKED_AT)
-                if after:
-                    query = query.where(_beyond(place.column, names, after))
-                async with database.read(place.scope) as view:
-                    rows = (await view.execute(query)).all()
-                total += len(rows)
-                if len(rows) < _LOOKED_AT:
-                    break
-                after = list(rows[-1])
+            total += await count_rows(database, place)
         async with database.transaction(Scope(ACTOR, row.tenant_id)) as tx:
             now = await self._same(tx, row)
             if now is not None:
                 now.total = total
 
-    async def _read(
-        self,
-        view: ReadTx,
-        place: _Place,
-        after: Sequence[Any],
-        keys: Sequence[DataKey],
-        newest: str,
-    ) -> _Page:
-        """A page of a column: its heads first, and whole only what has to be sealed anew."""
-        column, names = place.column, place.keys
-        sealed = _attribute(column, column.column)
-        query = sa.select(
-            *(_attribute(column, name) for name in names),
-            _head(sealed).label("head"),
-            sa.func.length(sealed).label("size"),
-            _attribute(column, column.owner).label("owner")
-            if column.owner is not None
-            else sa.null().label("owner"),
-        )
-        if after:
-            query = query.where(_beyond(column, names, [_decoded(one) for one in after]))
-        query = query.order_by(*(_attribute(column, name) for name in names)).limit(_LOOKED_AT)
-        rows = (await view.execute(query)).all()
-        versions = {key.id: key.version for key in keys}
-        stale: dict[tuple[Any, ...], int] = {}
-        seen = broken = size = 0
-        last: list[Any] | None = None
-        for one in rows:
-            # Not in the statement: it would read on until it had a page of the tenant's own.
-            own = column.owner is None or one.owner == view.tenant_id
-            version = _version_of(one.head, column, versions, newest) if own else None
-            if version is not None and version >= _IN_CLEAR:
-                size += one.size or 0
-                if stale and (len(stale) >= _WRITTEN or size > _BYTES):
-                    break
-                stale[tuple(one[: len(names)])] = version
-            elif version is not None:
-                broken += 1
-            seen += 1
-            last = [_encoded(value) for value in one[: len(names)]]
-        if seen == len(rows) < _LOOKED_AT or not names:
-            last = None  # the column ends here
-        found = await self._load_values(view, place, stale) if stale else []
-        return _Page(seen, last, found, broken)
-
-    async def _load_values(
-        self, view: ReadTx, place: _Place, stale: Mapping[tuple[Any, ...], int]
-    ) -> list[_Found]:
-        column, names = place.column, place.keys
-        plain = column.plain.columns if column.plain is not None else ()
-        every = [one.name for one in sa.inspect(column.model).primary_key]
-        query = sa.select(*(_attribute(column, name) for name in [*every, column.column, *plain]))
-        if names:
-            keys = [_attribute(column, name) for name in names]
-            if len(keys) == 1:
-                query = query.where(keys[0].in_([key[0] for key in stale]))
-            else:
-                query = query.where(
-                    sa.or_(
-                        *(
-                            sa.and_(*(name == value for name, value in zip(keys, key, strict=True)))
-                            for key in stale
-                        )
-                    )
-                )
-        found = []
-        for one in (await view.execute(query)).mappings():
-            version = stale.get(tuple(one[name] for name in names))
-            if version is not None:
-                found.append(
-                    _Found(
-                        {name: one[name] for name in every},
-                        version,
-                        one[column.column],
-                        {name: one[name] for name in plain},
-                    )
-                )
-        return found
-
     async def _write(
         self,
         tx: Tx,
-        place: _Place,
+        place: Place,
         row: RewrapRow,
-        page: _Page,
+        page: Page,
         sealed: Sequence[bytes | None],
     ) -> None:
         """Change what is still as it was read, and note how far the walk is."""
@@ -479,7 +349,7 @@ class Rewraps:
         if now is None:
             return
         fresh = [(one, new) for one, new in zip(page.found, sealed, strict=True) if new is not None]
-        now.written += await _replace(tx, place.column, fresh)
+        now.written += await replace_values(tx, place.column, fresh)
         # Whatever was met makes another round: what somebody changed meanwhile may be under the old
         # version again.
         now.found += len(fresh)
@@ -638,95 +508,3 @@ class Rewraps:
             updated_at=row.updated_at,
             finished_at=row.finished_at,
         )
-
-
-def _attribute(column: SealedColumn, name: str) -> Any:
-    return getattr(column.model, name)
-
-
-def _head(sealed: Any) -> Any:
-    return sa.func.substr(sealed, 1, _HEAD, type_=sa.LargeBinary())
-
-
-def _beyond(column: SealedColumn, names: Sequence[str], after: Sequence[Any]) -> Any:
-    """Rows after a key, in the order of the key."""
-    either = []
-    for position, name in enumerate(names):
-        same = [
-            _attribute(column, before) == value
-            for before, value in zip(names[:position], after, strict=False)
-        ]
-        either.append(sa.and_(*same, _attribute(column, name) > after[position]))
-    return sa.or_(*either)
-
-
-def _version_of(
-    head: bytes | None, column: SealedColumn, versions: Mapping[str, int], newest: str
-) -> int | None:
-    """Under which version a value is; None: nothing is to be done. Negative: it cannot open."""
-    if head is None:
-        return None if column.plain is None else _IN_CLEAR
-    try:
-        key_id = _envelope.key_id_of(bytes(head))
-    except SealBrokenError:
-        return -1
-    return None if key_id == newest else versions.get(key_id, -1)
-
-
-def _seal_anew(
-    keyring: Keyring, column: SealedColumn, found: Sequence[_Found], tenant_id: str
-) -> list[bytes | None]:
-    """Each value under the newest version; None for what does not open."""
-    sealed: list[bytes | None] = []
-    for one in found:
-        context = column.context(one.key)
-        try:
-            if one.old is not None:
-                plain: bytes | None = keyring.open(context, one.old)
-            else:
-                plain = column.plain.read(one.plain) if column.plain is not None else None
-        except SealBrokenError:
-            logger.exception(
-                "sealed_value_broken", extra={"tenant_id": tenant_id, "column": column.name}
-            )
-            plain = None
-        sealed.append(None if plain is None else keyring.seal(context, plain))
-    return sealed
-
-
-async def _replace(tx: Tx, column: SealedColumn, fresh: Sequence[tuple[_Found, bytes]]) -> int:
-    """Write fresh bytes in place of what was read, where nobody has changed it; how often."""
-
-    def still_sealed(c: Any) -> list[Any]:
-        return [_head(c[column.column]) == sa.bindparam("was_head", type_=sa.LargeBinary())]
-
-    def still_plain(c: Any) -> list[Any]:
-        plain = column.plain.columns if column.plain is not None else ()
-        return [
-            c[column.column].is_(None),
-            *(
-                c[name].is_not_distinct_from(sa.bindparam(f"was_{name}", type_=c[name].type))
-                for name in plain
-            ),
-        ]
-
-    sealed: list[dict[str, Any]] = []
-    plain: list[dict[str, Any]] = []
-    for one, new in fresh:
-        row = {f"key_{name}": value for name, value in one.key.items()} | {column.column: new}
-        if one.old is not None:
-            sealed.append(row | {"was_head": one.old[:_HEAD]})
-        elif column.plain is not None:
-            was = {f"was_{name}": value for name, value in one.plain.items()}
-            plain.append(row | was | dict(column.plain.cleared(one.plain)))
-    return await tx.update_each(
-        column.model, sealed, unchanged=still_sealed
-    ) + await tx.update_each(column.model, plain, unchanged=still_plain)
-
-
-def _encoded(value: Any) -> Any:
-    return {"hex": value.hex()} if isinstance(value, bytes) else value
-
-
-def _decoded(value: Any) -> Any:
-    return bytes.fromhex(value["hex"]) if isinstance(value, dict) else value

@@ -26,6 +26,14 @@ class Keyring:
         """Encrypt for the place ``context``, for example ``email.content:<id>``."""
         return _envelope.seal(self._ciphers[self._newest], self._newest, context, plaintext)
 
+    def is_by_newest(self, sealed: bytes) -> bool:
+        """Whether it was sealed with the key that seals now.
+
+        What was sealed before the transaction that writes it is asked for this there: the walk
+        that sets out to destroy an older key waits for writes, and not for what waits before one.
+        """
+        return _envelope.key_id_of(sealed) == self._newest
+
     def open(self, context: str, sealed: bytes) -> bytes:
         """Decrypt what was sealed for this tenant and this place.
 

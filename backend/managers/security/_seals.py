@@ -9,7 +9,7 @@ signal makes it look sooner; a lost one costs nothing.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -52,13 +52,13 @@ class Seals:
     """Which tenants are sealed, as this process knows it.
 
     Args:
-        forget: Called with the id of a tenant whose keys must leave memory.
+        forget: Called with the ids of tenants whose keys must leave memory.
         monotonic: Seconds that only pass.
     """
 
     def __init__(
         self,
-        forget: Callable[[str], None],
+        forget: Callable[[Collection[str]], None],
         *,
         monotonic: Callable[[], float] = system_monotonic,
     ) -> None:
@@ -101,13 +101,13 @@ class Seals:
         else:
             sealed = await self.find(tx) is not None
         if sealed:
-            self._forget(tx.tenant_id)
+            self._forget((tx.tenant_id,))
             raise SealedError
 
     def hear(self, tenant_id: str) -> None:
         """Take the signal: nothing is believed before the next look."""
         self._looked_at = _NEVER
-        self._forget(tenant_id)
+        self._forget((tenant_id,))
 
     async def look(self, database: Database) -> None:
         """Read all seals, and drop the keys of whoever has one.
@@ -119,8 +119,10 @@ class Seals:
         began = self._monotonic()
         async with database.read(SystemScope(SEALS)) as view:
             sealed = frozenset(await view.scalars(sa.select(SealRow.tenant_id)))
-        for tenant_id in sealed - self._sealed:
-            self._forget(tenant_id)
+        # Each time, not of new seals alone: who had asked before the seal was there may only now
+        # have put into memory what it was given.
+        if sealed:
+            self._forget(sealed)
         self._sealed, self._looked_at = sealed, began
 
     async def watch(self, database: Database, stopping: asyncio.Event) -> None:

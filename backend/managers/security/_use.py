@@ -108,17 +108,18 @@ class KeyUse:
         """What is in memory; whether it still holds is asked by :meth:`record`."""
         return self._held.get((tenant_id, name))
 
-    def forget(self, tenant_id: str, name: str | None = None) -> None:
-        """Drop a key, or all keys of a tenant, from memory."""
-        if name is not None:
-            self._held.pop((tenant_id, name), None)
-            return
-        for place in [one for one in self._held if one[0] == tenant_id]:
-            del self._held[place]
+    def forget(self, tenant_id: str, name: str) -> None:
+        """Drop a key from memory."""
+        self._held.pop((tenant_id, name), None)
 
     def forget_all(self) -> None:
         """Drop every key."""
         self._held.clear()
+
+    def forget_tenants(self, tenant_ids: Collection[str]) -> None:
+        """Drop all keys of these tenants from memory."""
+        for place in [one for one in self._held if one[0] in tenant_ids]:
+            del self._held[place]
 
     async def load(self, tx: ReadTx, name: str, wanted: Collection[int] = ()) -> HeldKey:
         """A key with its newest version and those that are wanted, kept in memory from then on.

@@ -234,16 +234,30 @@ async def _many(
 async def _perform(
     security: SecurityManager, call: Call[Any], operation: Operation, items: Sequence[Any]
 ) -> list[Any]:
-    """What became of each item, recorded.
+    """What became of each item, recorded; and so is that the key was not to be used.
 
     Raises:
+        KeyDisabledError, KeyExhaustedError, SealedError: It is not.
         KeyBusyError: The key was changed each time before its use could be recorded.
     """
+    try:
+        return await _perform_unless_refused(security, call, operation, items)
+    except (KeyDisabledError, KeyExhaustedError, SealedError) as exc:
+        name = call.parameters.name
+        async with call.database.transaction(call.scope) as tx:
+            await security.keys.record_refusal(tx, name, operation.name, exc)
+        raise
+
+
+async def _perform_unless_refused(
+    security: SecurityManager, call: Call[Any], operation: Operation, items: Sequence[Any]
+) -> list[Any]:
     use, name = security.use, call.parameters.name
     looked: HeldKey | None = None
     for _ in range(_TRIES):
         held = use.find(call.scope.tenant_id, name)
-        wanted = set() if held is None else _versions(operation, held, items)
+        named = [] if held is None else [operation.names_version(held, one) for one in items]
+        wanted = {one for one in named if one is not None}
         # What is lacking after a look is not there, and the items that name it fail as all do.
         if held is None or (held is not looked and held.lacking(wanted)):
             async with call.database.read(call.scope) as view:
@@ -256,20 +270,20 @@ async def _perform(
                 await use.reserve(tx, held, len(items))
             continue
         made = await _run(security, call, operation, held, items)
-        failed = sum(isinstance(one, AppError) for one in made)
-        record = partial(
-            _record, security, held, operation, {"count": len(items), "failed": failed}
-        )
+        failed = [isinstance(one, AppError) for one in made]
+        said: dict[str, Any] = {"count": len(items), "failed": sum(failed)}
+        if operation.counts:
+            said["version"] = held.latest_version
+        if wanted:
+            # What opened or was checked is of its own version, and whoever wants to raise the floor
+            # asks for it.
+            told = zip(named, failed, strict=True)
+            said["versions"] = sorted({one for one, bad in told if one is not None and not bad})
+        record = partial(_record, security, held, operation, said)
         if await call.database.together(call.scope, record):
             return made
         use.forget(held.tenant_id, name)
     raise KeyBusyError(headers={"Retry-After": "1"})
-
-
-def _versions(operation: Operation, held: HeldKey, items: Sequence[Any]) -> set[int]:
-    """The versions that the items name."""
-    named = {operation.names_version(held, item) for item in items}
-    return {one for one in named if one is not None}
 
 
 async def _run(
@@ -300,12 +314,10 @@ async def _record(
     security: SecurityManager,
     held: HeldKey,
     operation: Operation,
-    counts: Mapping[str, int],
+    said: Mapping[str, Any],
     tx: Tx,
 ) -> bool:
-    return await security.use.record(
-        tx, held, operation.name, version=held.latest_version, **counts
-    )
+    return await security.use.record(tx, held, operation.name, **said)
 
 
 def _routes() -> tuple[DataRoute[SecurityManager], ...]:

@@ -21,6 +21,12 @@ class KeyUnavailableError(UnavailableError):
     code, title = "security.key_unavailable", "The encryption key is not available"
 
 
+class RootKeysHeldError(ConflictError):
+    """Another command is changing the file of the root keys on this machine."""
+
+    code, title = "security.root_keys_held", "The root keys are being changed"
+
+
 class SealedError(UnavailableError):
     """The tenant is sealed: nobody uses its keys before it is unsealed."""
 

@@ -1,8 +1,9 @@
 """Rules for keys and sealed data."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -38,6 +39,7 @@ _LABELS: Final = 4096
 _REWRAPPED: Final = 200
 _DUE_AT_ONCE: Final = 200
 _PATIENCE_SECONDS: Final = 5.0
+_READ_AGAIN_SECONDS: Final = 5.0
 
 
 class _Cached(NamedTuple):
@@ -79,7 +81,7 @@ class SecurityManager:
         self.turns = turns
         self._settings = settings or SecuritySettings()
         self._keyrings: dict[str, _Cached] = {}
-        self.seals = Seals(self.forget, monotonic=monotonic)
+        self.seals = Seals(self._forget_all, monotonic=monotonic)
         self.keys = Keys(self.keyring)
         self.use = KeyUse(self.keys, self.keyring)
         self.rotation = Rotation(self._settings, self._new_key)
@@ -199,8 +201,12 @@ class SecurityManager:
 
     def forget(self, tenant_id: str) -> None:
         """Drop a tenant's keys from memory: whoever needs one asks the database."""
-        self._keyrings.pop(tenant_id, None)
-        self.use.forget(tenant_id)
+        self._forget_all((tenant_id,))
+
+    def _forget_all(self, tenant_ids: Collection[str]) -> None:
+        for tenant_id in tenant_ids:
+            self._keyrings.pop(tenant_id, None)
+        self.use.forget_tenants(tenant_ids)
 
     async def check_keys(self, tx: ReadTx) -> int:
         """Try the root key on every tenant's data keys; how many it opens. Needs a system errand.
@@ -311,9 +317,10 @@ class SecurityManager:
     async def _watch_root(self, stopping: asyncio.Event) -> None:
         while not stopping.is_set():
             await pause(stopping)
-            if self.root.is_stale:
-                # It may be a command that takes its time.
-                await asyncio.to_thread(self.root.refresh)
+            # It may be a command that takes its time.
+            if self.root.is_stale and not await asyncio.to_thread(self.root.refresh):
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stopping.wait(), _READ_AGAIN_SECONDS)
 
     async def _create(self, tx: Tx, tenant_id: str) -> None:
         row = self._new_key(tenant_id, 1, tx.now())

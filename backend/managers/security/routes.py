@@ -176,9 +176,14 @@ async def export_key(
     db: Db,
 ) -> Response:
     """Hand out the material of a version of an exportable key."""
-    async with db.transaction(scope) as tx:
-        found = await security.keys.export(tx, name, body.version)
-        return reply(request, tx, view(KeyExportOut, found), headers=SHOWN_ONCE)
+    try:
+        async with db.transaction(scope) as tx:
+            found = await security.keys.export(tx, name, body.version)
+            return reply(request, tx, view(KeyExportOut, found), headers=SHOWN_ONCE)
+    except (KeyNotExportableError, KeyDisabledError, SealedError) as exc:
+        async with db.transaction(scope) as tx:
+            await security.keys.record_refusal(tx, name, "export", exc)
+        raise
 
 
 @router.delete(

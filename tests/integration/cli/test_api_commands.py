@@ -210,12 +210,78 @@ class TestSecrets:
         assert logged_in.run("secret-list") == ""
         assert "there is no secret a/b" in logged_in.fail("secret-delete", "a/b")
 
-    def test_are_given_to_an_execution_by_a_token(self, logged_in, tmp_path):
+    def test_are_never_found_by_a_beginning(self, logged_in, tmp_path):
+        """The list would take it for one, and another secret would be destroyed."""
+        file = tmp_path / "value"
+        file.write_text("x")
+        logged_in.run("secret-set", "a/b", "--file", str(file), "--text")
+        for pattern in ("a/*", "*", "a/b*"):
+            assert "there is no secret" in logged_in.fail("secret-delete", pattern)
+            undelete = ("secret-undelete", pattern, "--version", "1")
+            assert "there is no secret" in logged_in.fail(*undelete)
+        assert "of one --version" in logged_in.fail("secret-delete", "a/b", "--destroy")
+        assert logged_in.run("secret-get", "a/b") == "x\n"
+
+    def test_are_changed_by_key(self, logged_in, tmp_path):
+        file = tmp_path / "value.json"
+        file.write_text('{"user": "u", "password": "p"}')
+        logged_in.run("secret-set", "a", "--file", str(file))
+        file.write_text('{"password": "q"}')
+        assert logged_in.run("secret-patch", "a", "--file", str(file), "--cas", "1") == (
+            "version\t2\n"
+        )
+        assert json.loads(logged_in.run("secret-get", "a")) == {"user": "u", "password": "q"}
+        assert logged_in.run("secret-patch", "a", "--remove", "user") == "version\t3\n"
+        assert json.loads(logged_in.run("secret-get", "a")) == {"password": "q"}
+        assert "changed meanwhile" in logged_in.fail(
+            "secret-patch", "a", "--remove", "password", "--cas", "1"
+        )
+        assert "say what to change" in logged_in.fail("secret-patch", "a")
+        listed = rows(logged_in.run("secret-versions", "a"))
+        assert [one[:2] for one in listed] == [["3", "live"], ["2", "live"], ["1", "live"]]
+
+    def test_are_given_to_an_execution_by_a_token(self, logged_in, tmp_path, monkeypatch):
         file = tmp_path / "value"
         file.write_text("x")
         logged_in.run("secret-set", "a", "--file", str(file), "--text")
         made = dict(rows(logged_in.run("secret-token", "a", "--workflow", "w1")))
         assert made["token"].startswith("es_once_")
+        for said in ("x\n", None):
+            monkeypatch.setattr("sys.stdin", io.StringIO(f"{made['token']}\n"))
+            redeem = ("secret-redeem", "--workflow", "w1", "--execution", "1")
+            if said is not None:
+                assert logged_in.run(*redeem) == said
+            else:
+                assert "cannot be used any more" in logged_in.fail(*redeem)
+
+
+class TestCrypto:
+    def test_encrypts_opens_and_signs_files(self, logged_in, served, tmp_path):
+        token = {"Authorization": f"Bearer {served.token()}"}
+        for name, kind in (("orders", "aes256-gcm"), ("hooks", "ed25519")):
+            httpx.post(
+                f"{served.base_url}/api/v1/keys", json={"name": name, "type": kind}, headers=token
+            ).raise_for_status()
+        said = "\x00 \u00ff attack\n"
+        plain, sealed = tmp_path / "plain", tmp_path / "sealed"
+        plain.write_text(said)
+        where = ("--file", str(sealed), "--context", "a/1")
+        made = logged_in.run("crypto-encrypt", "orders", "--file", str(plain), *where[2:])
+        assert made.startswith("es1:")
+        sealed.write_text(made)
+        assert logged_in.run("crypto-decrypt", "orders", *where) == said
+        sealed.write_text(logged_in.run("crypto-rewrap", "orders", *where))
+        assert logged_in.run("crypto-decrypt", "orders", *where) == said
+        signature = logged_in.run("crypto-sign", "hooks", "--file", str(plain)).strip()
+        of_it = ("crypto-verify", "hooks", "--signature", signature, "--file")
+        assert logged_in.run(*of_it, str(plain)) == "valid\n"
+        for arguments, told in (
+            (("crypto-decrypt", "orders", *where[:2]), "does not open"),
+            ((*of_it, str(sealed)), "is not of this message"),
+            (("crypto-sign", "../keys", "--file", str(plain)), "Not found"),
+            (("crypto-sign", "hooks", "--file", str(tmp_path / "no")), "cannot be read"),
+        ):
+            assert told in logged_in.fail(*arguments)
 
 
 class TestEmailSettings:

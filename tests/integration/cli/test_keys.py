@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from backend.managers.security import changing_root_keys
+
 pytestmark = pytest.mark.command
 
 
@@ -76,6 +78,14 @@ class TestRotateRoot:
         assert installed.run("audit-verify").count("ok") >= 2
         assert root_key.stat().st_mode & 0o777 == 0o600
         installed.run("crypto-key-rotate", "orders", "--tenant", "demo")
+
+    def test_two_at_once_are_one_line(self, installed, root_key):
+        before = root_key.read_text()
+        with changing_root_keys(root_key):
+            for arguments in (("rotate-root",), ("rotate-root", "--retire")):
+                said = installed.fail(*arguments)
+                assert said == "The root keys are being changed"
+        assert root_key.read_text() == before
 
     def test_keeps_the_old_one_while_something_needs_it(self, installed, root_key):
         installed.run("crypto-key-create", "orders", "--tenant", "demo")

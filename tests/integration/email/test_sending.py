@@ -3,12 +3,15 @@
 import asyncio
 import base64
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
 
+from backend.core.clock import system_clock
 from backend.core.context import Scope
 from backend.kit.turns import LARGE_BYTES
 from backend.managers.email import EmailManager
@@ -19,7 +22,7 @@ from backend.managers.email.models import (
     RecipientRow,
 )
 from backend.managers.orchestrator.models import JobRow
-from backend.managers.security import Keyring
+from backend.managers.security import Keyring, SecurityManager
 from backend.sink import read_copies
 from tests.support.mailing import Mailing
 from tests.support.platform import App
@@ -521,6 +524,34 @@ class TestBeginDelivery:
         async with database.read(scope_of(ada.tenant.id)) as tx:
             open_content = await emails.find_content(tx, large)
         assert open_content().text == "x" * 2**20
+
+
+class TestSealLarge:
+    async def test_what_waited_over_a_rotation_is_sealed_again(
+        self, app: App, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The walk that destroys the old key waits for writes, not for what waits before one."""
+        ada = await app.caller()
+        emails, security = app.platform.of(EmailManager), app.platform.of(SecurityManager)
+        database, seal = app.platform.database, emails.seal_large
+
+        async def rotated_meanwhile(*what: Any) -> Any:
+            sealed = await seal(*what)
+            async with database.transaction(scope_of(ada.tenant.id)) as tx:
+                await security.rotate_data_key(tx)
+            monkeypatch.setattr(database, "clock", lambda: system_clock() + timedelta(seconds=61))
+            return sealed
+
+        monkeypatch.setattr(emails, "seal_large", rotated_meanwhile)
+        large = {**EMAIL, "text": "x" * 2**20}
+        made = await ada.http.post("/api/v1/emails/batch", json={"messages": [large]})
+        (email,) = made.json()["items"]
+        async with database.read(scope_of(ada.tenant.id)) as tx:
+            sealed = await tx.scalar(sa.select(ContentRow.sealed_content))
+            old, new = await security.rotation.list_versions(tx)
+            assert (await emails.find_content(tx, email["id"]))().text == "x" * 2**20
+        assert (old.state, new.state) == ("old", "current")
+        assert sealed[6:22] == UUID(new.id).bytes
 
 
 class TestListEmails:

@@ -23,6 +23,8 @@ FRESH = {
     "DELETE /api/v1/platform/users/{user_id}/totp",
     "POST /api/v1/platform/users/{user_id}/disable",
     "PUT /api/v1/login-policy",
+    "GET /api/v1/secrets/by-path/value",
+    "POST /api/v1/secrets/tokens",
     "POST /api/v1/platform/signing-keys/rotate",
     "POST /api/v1/platform/api-keys",
     "POST /api/v1/platform/clients",

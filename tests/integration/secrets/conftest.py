@@ -1,12 +1,14 @@
 """Secrets by the API, and the clock of the application they are kept by."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
+from backend.app import Platform, compose
 from backend.core.context import Scope
 from backend.core.events import Event, read_events
 from tests.support.platform import App, TenantClient
@@ -64,3 +66,11 @@ def later(app: App) -> Callable[[float], AbstractContextManager[None]]:
             database.clock = usual
 
     return moved
+
+
+@pytest_asyncio.fixture
+async def other(app: App) -> AsyncIterator[Platform]:
+    """Another process on the same database."""
+    made = compose(app.platform.settings)
+    yield made
+    await made.database.aclose()

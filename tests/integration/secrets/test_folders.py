@@ -1,10 +1,14 @@
 """Folders: closed to every role that has no grant, once there is one."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
+from backend.managers.secrets import SecretManager
 from tests.integration.secrets.conftest import (
     GRANTS,
     SECRETS,
+    TOKENS,
     events,
     read,
     refused,
@@ -12,6 +16,8 @@ from tests.integration.secrets.conftest import (
     write,
 )
 from tests.support.platform import App, TenantClient
+
+Later = Callable[[float], AbstractContextManager[None]]
 
 
 async def grant(caller: TenantClient, folder: str, role: str, access: str, **more: Any) -> str:
@@ -185,3 +191,81 @@ class TestReferences:
         await grant(ada, "f", "owner", "read")
         assert refused(await read(flow, "mine")) == (403, "secrets.folder_closed")
         assert await value_of(ada, "mine") == "one"
+
+
+class TestNames:
+    """What lies in a closed folder is not told by way of something else."""
+
+    async def test_events_do_not_say_what_lies_in_a_folder_with_grants(
+        self, app: App, later: Later
+    ) -> None:
+        ada = await app.caller("owner")
+        await grant(ada, "shut", "owner", "write", environment="production")
+        for path, environment in (
+            ("shut/in/canary", "production"),
+            ("shut/in/open", "default"),
+            ("open", "production"),
+        ):
+            where = {"path": path, "environment": environment}
+            made = await write(ada, **where, value="v", ttl_seconds=120)
+            url = f"{SECRETS}/{made['secret_id']}"
+            issued = await ada.http.post(TOKENS, json={**where, "workflow_id": "w"})
+            for done in (
+                issued,
+                await ada.http.put(url, json={"remind_seconds": 3600}),
+                await ada.http.post(f"{url}/versions/1/destroy"),
+                await ada.http.post(SECRETS, json={**where, "value": "v", "ttl_seconds": 120}),
+                await ada.http.delete(f"{url}/versions/2"),
+                await ada.http.post(f"{url}/versions/2/undelete"),
+            ):
+                assert done.is_success, done.text
+            for seconds in (90, 200):
+                with later(seconds):
+                    await app.platform.of(SecretManager).expiry.tell_due(app.platform.database)
+            assert (await ada.http.delete(url)).status_code == 204
+        found = await events(app, ada)
+        kinds = {
+            "secret.saved", "secret.changed", "secret.deleted", "secret.version_deleted",
+            "secret.version_undeleted", "secret.version_destroyed", "secret.expiring",
+            "secret.expired", "secret_token.issued",
+        }  # fmt: skip
+        for path in ("shut/in/open", "open"):
+            assert {one.kind for one in found if one.data.get("path") == path} == kinds
+        assert not [one for one in found if "canary" in str(one)]
+        silent = {one.kind for one in found if "path" not in one.data}
+        assert kinds <= silent
+        # The trail is for those who check what was done: it says all of it.
+        (deleted, *_) = await ada.audit(app.platform, "secret.deleted")
+        assert deleted.data["path"] == "open"
+        assert "shut/in/canary" in str(
+            [one.data for one in await ada.audit(app.platform, "secret.deleted")]
+        )
+
+    async def test_tokens_of_closed_folders_are_neither_listed_nor_revoked(self, app: App) -> None:
+        ada = await app.caller("owner")
+        admin = await app.caller("admin", ada.tenant)
+        await grant(ada, "f", "owner", "write", environment="production")
+        for role in ("owner", "admin"):
+            await grant(ada, "f/open", role, "write")
+        made = {}
+        for path, environment in (
+            ("f/a", "production"),
+            ("f/a", "staging"),
+            ("f/open/b", "production"),
+            ("c", "production"),
+        ):
+            where = {"path": path, "environment": environment}
+            await write(ada, **where, value="v")
+            issued = await ada.http.post(TOKENS, json={**where, "workflow_id": "w"})
+            assert issued.status_code == 201, issued.text
+            made[path, environment] = issued.json()
+        closed = made["f/a", "production"]
+        listed = (await admin.http.get(TOKENS)).json()["items"]
+        assert {one["id"] for one in listed} == {
+            one["id"] for one in made.values() if one is not closed
+        }
+        of_it = await admin.http.get(TOKENS, params={"secret_id": closed["secret_id"]})
+        assert of_it.json()["items"] == []
+        revoked = await admin.http.delete(f"{TOKENS}/{closed['id']}")
+        assert refused(revoked) == (403, "secrets.folder_closed")
+        assert (await ada.http.delete(f"{TOKENS}/{closed['id']}")).status_code == 204

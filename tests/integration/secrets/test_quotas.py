@@ -48,6 +48,23 @@ class TestQuotas:
         await ada.http.post(f"{url}/versions/1/destroy")
         assert (await ada.http.post(SECRETS, json=body)).status_code == 201
 
+    async def test_of_bytes_let_whoever_is_at_the_limit_replace_a_value(
+        self, app: App, root: Any
+    ) -> None:
+        """A password that is out must be replaced, whatever else is full."""
+        ada = await app.caller()
+        made = await write(ada, "a", "x" * 1000)
+        url = f"{SECRETS}/{made['secret_id']}"
+        assert (await ada.http.put(url, json={"max_versions": 1})).is_success
+        await limit(root, ada.tenant, secret_bytes=made["size_bytes"])
+        for version in (2, 3):
+            assert (await write(ada, "a", "y" * 1000))["version"] == version
+        answer = await ada.http.post(SECRETS, json={"path": "a", "value": "y" * 1001})
+        assert answer.json()["quota"] == "secret_bytes", answer.text
+        # What was to make room for it is still there.
+        (kept,) = (await ada.http.get(f"{url}/versions")).json()["items"]
+        assert (kept["version"], kept["state"]) == (3, "live")
+
 
 class TestRate:
     @pytest.fixture

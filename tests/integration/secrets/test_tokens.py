@@ -7,7 +7,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from backend.app import Platform
 from backend.core.context import Scope
+from backend.managers.secrets import SecretManager
 from backend.managers.secrets.models import TokenRow
 from backend.worker import sweep
 from tests.integration.secrets.conftest import (
@@ -131,6 +133,40 @@ class TestRedeem:
         assert refused(await redeem(ada, token)) == (410, "secrets.version_gone")
         await ada.http.post(f"{url}/undelete")
         assert (await redeem(ada, token)).json()["value"] == "one"
+        (refusal,) = await ada.audit(app.platform, "secret_token.refused")
+        assert (refusal.data["why"], refusal.data["execution_id"]) == (
+            "secrets.version_gone",
+            "4711",
+        )
+
+    async def test_what_was_opened_on_the_way_to_a_refusal_was_not_read(self, app: App) -> None:
+        ada = await app.caller("admin")
+        await write(ada, "b", "${secret:gone}")
+        await write(ada, "a", "${secret:b}")
+        token = (await issue(ada))["token"]
+        assert refused(await redeem(ada, token)) == (409, "secrets.reference_broken")
+        (refusal,) = await ada.audit(app.platform, "secret_token.refused")
+        assert refusal.data["why"] == "secrets.reference_broken"
+        for action in ("secret.value_read", "secret.redeemed"):
+            assert await ada.audit(app.platform, action) == []
+
+    async def test_of_two_processes_at_once_one_gives_it(self, app: App, other: Platform) -> None:
+        ada = await app.caller("admin")
+        await write(ada, "a", "one")
+        for _ in range(5):
+            token = (await issue(ada))["token"]
+
+            async def use(platform: Platform, token: str = token) -> str:
+                async with platform.database.transaction(Scope("x", ada.tenant.id)) as tx:
+                    found = await platform.of(SecretManager).tokens.redeem(
+                        tx, token=token, **EXECUTION
+                    )
+                return "given" if found.revealed else str(found.refusal and found.refusal.code)
+
+            uses = [use(each) for each in (app.platform, other) * 3]
+            said = sorted(await asyncio.gather(*uses))
+            assert said == ["given", *["secrets.token_spent"] * 5]
+        assert len(await ada.audit(app.platform, "secret.redeemed")) == 5
 
     async def test_a_replay_lacks_the_value(self, app: App) -> None:
         ada = await app.caller("admin")

@@ -15,6 +15,7 @@ from backend.managers.security import SecurityManager
 from backend.managers.security._keys import DEFAULT_BUDGET
 from backend.managers.security.errands import PURGE
 from backend.managers.security.models import KeyRow, KeyVersionRow
+from backend.managers.tenant import PLATFORM, TenantManager
 from tests.support.platform import App, TenantClient
 
 PLAIN = base64.b64encode(b"attack at dawn").decode()
@@ -152,9 +153,51 @@ class TestEncrypt:
         assert [(one.target, one.data) for one in entries] == [
             (
                 f"key:{key['id']}",
-                {"name": "orders", "operation": operation, "version": 1, "count": 1, "failed": 0},
+                {"name": "orders", "operation": operation, "count": 1, "failed": 0, **which},
             )
-            for operation in ("decrypt", "encrypt")
+            for operation, which in (("decrypt", {"versions": [1]}), ("encrypt", {"version": 1}))
+        ]
+
+    async def test_the_trail_says_which_versions_opened(self, app: App) -> None:
+        """Whoever wants to raise the floor asks it who still has what the first ones made."""
+        ada = await app.caller("admin")
+        await make(ada)
+        first = (await use(ada, "encrypt", plaintext=PLAIN))["ciphertext"]
+        await ada.http.post("/api/v1/keys/orders/rotate")
+        second = (await use(ada, "encrypt", plaintext=PLAIN))["ciphertext"]
+        await use(ada, "rewrap", ciphertext=first)
+        broken = second[:-4] + "AAAA"
+        items = [{"ciphertext": one} for one in (second, first, first, broken, "es1:ZXMx")]
+        await use(ada, "decrypt/batch", items=items)
+        await ask(ada, "decrypt", ciphertext=broken)
+        alone, batch, rewrap, *_ = [one.data for one in await ada.audit(app.platform, "key.used")]
+        assert (rewrap["versions"], rewrap["version"]) == ([1], 2)
+        assert (batch["versions"], batch["failed"]) == ([1, 2], 2)
+        assert "version" not in batch
+        assert (alone["versions"], alone["failed"]) == ([], 1)
+
+    async def test_what_was_refused_is_recorded(self, app: App) -> None:
+        ada = await app.caller("admin")
+        key = await make(ada)
+        sealed = (await use(ada, "encrypt", plaintext=PLAIN))["ciphertext"]
+        await ada.http.post("/api/v1/keys/orders/export", json={})
+        await ada.http.put("/api/v1/keys/orders", json={"disabled": True})
+        await ask(ada, "encrypt", plaintext=PLAIN)
+        await ask(ada, "decrypt/batch", items=[{"ciphertext": sealed}])
+        await ada.http.put("/api/v1/keys/orders", json={})
+        async with app.platform.database.transaction(SystemScope(PLATFORM)) as tx:
+            lifecycle = app.platform.of(TenantManager).lifecycle
+            await lifecycle.seal(tx, ada.tenant.id, reason="a key was published")
+        await ask(ada, "decrypt", ciphertext=sealed)
+        # Of what is not there nothing is kept: it would be a text of the caller's.
+        await ada.http.post("/api/v1/keys/nothing/encrypt", json={"plaintext": PLAIN})
+        entries = await ada.audit(app.platform, "key.refused")
+        assert {one.target for one in entries} == {f"key:{key['id']}"}
+        assert [(one.data["operation"], one.data["why"]) for one in reversed(entries)] == [
+            ("export", "security.key_not_exportable"),
+            ("encrypt", "security.key_disabled"),
+            ("decrypt", "security.key_disabled"),
+            ("decrypt", "security.sealed"),
         ]
 
     async def test_refuses_everything_wrong_with_one_error(self, app: App) -> None:
@@ -391,6 +434,9 @@ class TestDeleteKey:
         await use(ada, "decrypt", ciphertext=sealed)
         await ada.http.delete("/api/v1/keys/orders", params={"wait_days": 1})
         await age(app, ada, 86_401)
+        # Its versions may be going already, a bite of them at a time.
+        late = await ada.http.post("/api/v1/keys/orders/restore")
+        assert said(late) == (404, "security.key_not_found")
         assert await self.sweep(app) == 2
         assert await self.sweep(app) == 0
         assert (await ada.http.get("/api/v1/keys/orders")).status_code == 404

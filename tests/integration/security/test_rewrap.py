@@ -32,6 +32,8 @@ from backend.managers.security import (
     SecurityManager,
     SecuritySettings,
 )
+from backend.managers.security import _rewrap as rewrap
+from backend.managers.security._pages import read_page
 from backend.managers.security.models import DataKey, RewrapRow
 from backend.rooms import HOUSE
 from tests.support.trail import audit_row
@@ -363,17 +365,17 @@ class TestWalk:
         first, second = said
         await rotate(database, security, tenant_id)
         clock.forward(BEGINS)
-        read = security.rewraps._read
+        read = read_page
 
         async def read_then_change(*given: Any) -> Any:
             page = await read(*given)
             if page.found:
-                monkeypatch.setattr(security.rewraps, "_read", read)
+                monkeypatch.setattr(rewrap, "read_page", read)
                 changes.append(given)
             return page
 
         changes: list[Any] = []
-        monkeypatch.setattr(security.rewraps, "_read", read_then_change)
+        monkeypatch.setattr(rewrap, "read_page", read_then_change)
         step = asyncio.to_thread
 
         async def change_between(*given: Any) -> Any:
@@ -657,6 +659,41 @@ class TestWalk:
         assert (await walk(database, security, good)).written == 1
         assert len(failed) == 2
         assert [r.message for r in caplog.records].count("rewrap_step_failed") == 2
+        # They have another turn, and not at once.
+        for each in (bad, worse):
+            assert (await walk(database, security, each)).waits_until is not None
+        clock.forward(timedelta(seconds=30))
+        await security.rewraps.run_due(database)
+        for each in (bad, worse):
+            assert (await walk(database, security, each)).written == 1
+
+    async def test_any_number_that_fails_keeps_nobody_from_a_turn(
+        self,
+        database: Database,
+        security: SecurityManager,
+        clock: Hands,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Walks of sealed tenants fail for as long as somebody leaves them sealed."""
+        monkeypatch.setattr(rewrap, "_WALKS_AT_ONCE", 2)
+        sealed, good = [uuid7() for _ in range(3)], uuid7()
+        for each in (*sealed, good):
+            await add_contents(database, security, each, 1)
+            await rotate(database, security, each)
+            clock.forward(timedelta(seconds=1))
+        for each in sealed:
+            async with database.transaction(scope(each)) as tx:
+                await security.seals.put(tx, "a key was published")
+        clock.forward(BEGINS)
+        for _ in range(3):
+            await security.rewraps.run_due(database)
+        assert (await walk(database, security, good)).written == 1
+        for each in sealed:
+            async with database.transaction(scope(each)) as tx:
+                await security.seals.lift(tx)
+        clock.forward(timedelta(seconds=30))
+        for each in sealed:
+            assert (await run_out(database, security, clock, each)).state == "finished"
 
 
 class TestReads:

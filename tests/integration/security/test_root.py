@@ -5,6 +5,7 @@ import base64
 import os
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr, ValidationError
 
+from backend.app import compose
 from backend.core.audit import AuditRecord
 from backend.core.context import Scope, SystemScope
 from backend.core.database import Database
@@ -20,13 +22,17 @@ from backend.managers.security import (
     ROTATE_ROOT,
     KeyUnavailableError,
     RootKeys,
+    RootKeysHeldError,
     SecurityManager,
     SecuritySettings,
+    changing_root_keys,
     load_root_keys,
+    manager,
     write_root_keys,
 )
 from backend.managers.security import _root as root
 from backend.managers.security.models import DataKey
+from backend.settings import Settings
 from tests.support.errands import EVERYTHING
 
 OLD, NEW = bytes(range(32)), bytes(range(1, 33))
@@ -90,9 +96,10 @@ class TestLoadRootKeys:
             ("print('secret!')", "does not hold 32 bytes"),
             ("", "does not hold 32 bytes"),
             ("import sys; print('c2VjcmV0'); sys.exit(3)", "ended with 3"),
-            ("import sys; sys.stdout.buffer.write(b'\\xff\\xfe')", "does not run"),
+            ("import sys; sys.stdout.buffer.write(b'\\xff\\xfe')", "does not hold 32 bytes"),
+            ("while True: print('c2VjcmV0' * 1000)", "does not hold 32 bytes"),
         ],
-        ids=["short", "no base64", "nothing", "failed", "no text"],
+        ids=["short", "no base64", "nothing", "failed", "no text", "without end"],
     )
     def test_a_command_that_does_not_give_one_is_told_without_what_it_said(
         self, tmp_path: Path, code: str, said: str
@@ -116,6 +123,64 @@ class TestLoadRootKeys:
         with pytest.raises(ValueError, match="took more than"):
             load_root_keys(printing("import time; time.sleep(60)"), tmp_path / "root.key")
         assert time.monotonic() - began < 30
+
+    def test_what_a_command_leaves_running_holds_nobody_up(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It has the command's output open, which else is read until the last one closes it."""
+        monkeypatch.setattr(root, "COMMAND_SECONDS", 0.5)
+        pid = tmp_path / "pid"
+        shell = f"sleep 100 & echo $! > {pid}; wait"
+        began = time.monotonic()
+        with pytest.raises(ValueError, match="took more than"):
+            load_root_keys(
+                SecuritySettings(root_key_command=("sh", "-c", shell)), tmp_path / "root.key"
+            )
+        assert time.monotonic() - began < 30
+        with pytest.raises(ProcessLookupError):
+            for _ in range(200):
+                os.kill(int(pid.read_text()), 0)
+                time.sleep(0.05)  # until whoever inherited it has reaped it
+
+    def test_a_file_that_is_the_key_itself_is_not_quoted(self, tmp_path: Path) -> None:
+        path = tmp_path / "root.key"
+        path.write_bytes(bytes(range(200, 232)))
+        path.chmod(0o600)
+        with pytest.raises(ValueError, match=r"root\.key does not hold 32 bytes") as refused:
+            load_root_keys(SecuritySettings(), path)
+        assert "0xc8" not in repr(refused.value)
+
+    def test_a_first_start_that_dies_in_the_middle_leaves_no_empty_file(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / "root.key"
+        with monkeypatch.context() as dying:
+            dying.setattr(os, "fsync", lambda _: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                load_root_keys(SecuritySettings(), path)
+        assert not path.exists()
+        made = load_root_keys(SecuritySettings(), path)
+        assert load_root_keys(SecuritySettings(), path) == made
+
+    def test_first_starts_at_once_read_one_key(self, tmp_path: Path) -> None:
+        with ThreadPoolExecutor(8) as starts:
+            found = list(
+                starts.map(
+                    lambda _: load_root_keys(SecuritySettings(), tmp_path / "root.key"), range(32)
+                )
+            )
+        assert all(one == found[0] for one in found)
+
+    def test_one_changes_the_file_at_a_time(self, tmp_path: Path) -> None:
+        path = tmp_path / "root.key"
+        with changing_root_keys(path):
+            with pytest.raises(RootKeysHeldError), changing_root_keys(path):
+                pytest.fail("two at once")
+            # Nobody but whoever changes it waits.
+            write_root_keys(path, [OLD])
+            assert load_root_keys(SecuritySettings(), path) == [OLD]
+        with changing_root_keys(path):
+            pass
 
     def test_from_the_environment_two(self, tmp_path: Path) -> None:
         settings = SecuritySettings(
@@ -257,9 +322,39 @@ class TestRootKeys:
         path.write_text("nonsense")
         path.chmod(0o600)
         keys.hear()
-        keys.refresh()
+        assert not keys.refresh()
         assert keys.ids == RootKeys([OLD]).ids
+        # Told once and failed once, it would go on wrapping with a key that is about to go.
+        assert keys.is_stale
+        write_root_keys(path, [NEW, OLD])
+        assert keys.refresh()
+        assert keys.current_id == RootKeys([NEW]).current_id
         assert not keys.is_stale
+
+    async def test_a_process_does_not_take_a_lost_file_for_a_first_start(
+        self, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It would wrap with a key of its own, which the file is not when it is back."""
+        monkeypatch.setattr(manager, "_READ_AGAIN_SECONDS", 0.05)
+        settings = Settings(data_dir=tmp_path)
+        platform = compose(settings)
+        path, security = tmp_path / "root.key", platform.of(SecurityManager)
+        before = security.root.current_id
+        path.rename(tmp_path / "elsewhere")
+        security.root.hear()
+        async with security.serving(database):
+            await asyncio.sleep(1)
+            assert security.root.current_id == before
+            assert not path.exists()
+            write_root_keys(
+                path, [NEW, *load_root_keys(SecuritySettings(), tmp_path / "elsewhere")]
+            )
+            for _ in range(200):
+                if security.root.current_id == RootKeys([NEW]).current_id:
+                    break
+                await asyncio.sleep(0.05)
+        assert security.root.current_id == RootKeys([NEW]).current_id
+        await platform.database.aclose()
 
     def test_without_a_source_there_is_nothing_to_read(self) -> None:
         keys = RootKeys([OLD])

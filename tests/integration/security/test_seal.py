@@ -13,10 +13,11 @@ import sqlalchemy as sa
 
 from backend.app import Platform, compose
 from backend.core.context import Scope, SystemScope
-from backend.core.database import Tx
+from backend.core.database import ReadTx, Tx
 from backend.managers.email.models import RecipientRow
-from backend.managers.security import SealedError, SecurityManager
+from backend.managers.security import SealedError, SecurityManager, manager
 from backend.managers.security._keys import Keys
+from backend.managers.security._rotation import keys_of
 from backend.managers.security.errands import DUE, SEALS
 from backend.managers.security.errors import KeyDisabledError
 from backend.managers.security.models import KeyRow
@@ -174,6 +175,31 @@ class TestSeal:
         assert security.use.find(ada.tenant.id, "orders") is not None
         await security.seals.look(other.database)
         assert security.use.find(ada.tenant.id, "orders") is None
+
+    async def test_what_was_under_way_when_it_came_leaves_memory_too(
+        self, app: App, other: Platform, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Who had asked before the seal was there keeps what it was given after the look."""
+        ada = await app.caller("admin")
+        await make_key(ada)
+        security = other.of(SecurityManager)
+        await security.seals.look(other.database)
+
+        async def sealed_meanwhile(tx: ReadTx) -> Any:
+            rows = await keys_of(tx)
+            if tx._database is other.database:
+                await seal(app, ada)
+                await security.seals.look(other.database)
+            return rows
+
+        monkeypatch.setattr(manager, "keys_of", sealed_meanwhile)
+        async with other.database.read(Scope("test", ada.tenant.id)) as view:
+            await security.use.load(view, "orders")
+        assert security.use.find(ada.tenant.id, "orders") is not None
+        assert ada.tenant.id in security._keyrings
+        await security.seals.look(other.database)
+        assert security.use.find(ada.tenant.id, "orders") is None
+        assert ada.tenant.id not in security._keyrings
 
     async def test_is_the_platforms_to_say_twice_and_never_of_itself(self, app: App) -> None:
         ada = await app.caller("admin")

@@ -26,6 +26,10 @@ class Shelf:
         return await resolve(path, self.values[path], self.load)
 
 
+def _named(path: str, key: str) -> str:
+    return f"${{secret:{path}#{key}}}"
+
+
 class TestResolve:
     async def test_asks_for_nothing_where_there_is_no_reference(self) -> None:
         shelf = Shelf(a={"k": "$ {secret:b} ${secret:} ${secret:/b} ${other:b}"})
@@ -73,6 +77,24 @@ class TestResolve:
         shelf = Shelf(a={f"k{n}": "${secret:b}" for n in range(100)}, b="x" * 4000)
         with pytest.raises(SecretTooLargeError):
             await shelf.at("a")
+
+    @pytest.mark.parametrize("order", [1, -1], ids=["from its beginning", "from its end"])
+    async def test_is_as_deep_as_its_longest_way(self, order: int) -> None:
+        """All nodes are named at the top, so that each is near and yet one leads to the next."""
+        for length, is_refused in ((8, False), (9, True), (3000, True)):
+            nodes = [(f"s{n // 100}", f"k{n}") for n in range(length)]
+            shelf = Shelf()
+            for (path, key), after in zip(nodes, [*nodes[1:], None], strict=True):
+                text = "end" if after is None else _named(*after)
+                keys = shelf.values.setdefault(path, {})
+                assert isinstance(keys, dict)
+                keys[key] = text
+            shelf.values["top"] = "".join(_named(*one) for one in nodes[::order])
+            if is_refused:
+                with pytest.raises(ReferenceBrokenError, match="more than 8 deep"):
+                    await shelf.at("top")
+            else:
+                assert await shelf.at("top") == "end" * length
 
     @given(st.lists(st.integers(0, 11), min_size=12, max_size=12))
     async def test_ends_whatever_leads_where(self, leads: list[int]) -> None:

@@ -206,6 +206,7 @@ export function openApi(
 
 		function read({ route }: Call, { body, status }: Answer): IDataObject {
 			if (typeof body === 'object' && body !== null && !Array.isArray(body)) {
+				refuseWithheld(body as IDataObject);
 				return body as IDataObject;
 			}
 			throw new NodeOperationError(context.getNode(), 'The answer is not a JSON object', {
@@ -224,6 +225,16 @@ export function openApi(
 
 		const { isTool } = identity;
 		const run = digest([...identity.execution, ...identity.run]);
+		/** A second try is answered as the first was, but for the secret: nothing is to go on without it. */
+		function refuseWithheld({ secret_withheld: said }: IDataObject): void {
+			if (typeof said !== 'string') return;
+			throw new NodeOperationError(
+				context.getNode(),
+				'The secret was shown once, and that answer did not arrive',
+				{ description: said, itemIndex: item },
+			);
+		}
+
 		const now = () => clock.now();
 		return { call, read, object, objectOrNothing, explain, pause, now, run, isTool };
 	};
