@@ -210,6 +210,7 @@ def compose(
     database.signals.subscribe(QUOTAS_CHANGED, tenants.forget_quotas)
     database.signals.subscribe(TENANT_GONE, tenants.leave)
     database.signals.subscribe(TENANT_GONE, metrics.leave)
+    database.signals.subscribe(TENANT_GONE, security.leave)
     jobs = hold(OrchestratorManager(settings=settings.orchestrator, quotas=tenants.quotas))
     audit = hold(AuditManager(maker, security, jobs, outbound, settings.audit))
     monitoring = hold(MonitoringManager())

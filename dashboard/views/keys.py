@@ -19,6 +19,14 @@ _SOON: Final = 0.9
 _IN_USE: Final = frozenset({"active", "due soon"})
 # Random nonces: so many encryptions under one version, and then none (NIST SP 800-38D, 8.3).
 _HARD_STOP: Final = 2**32
+_OPENERS: Final = 200
+_POLICY: Final = (
+    "rotate_after_seconds",
+    "rotate_after_operations",
+    "min_decrypt_version",
+    "exportable",
+    "disabled",
+)
 _TYPES: Final = (
     ("aes256-gcm", "aes256-gcm: encrypts"),
     ("hmac-sha256", "hmac-sha256: message authentication codes"),
@@ -123,6 +131,7 @@ def below(key: models.KeyOut) -> None:
             table.Column("usable", "What it made"),
             table.Column("operations", "Operations", "number"),
             table.Column("created_at", "Made", "time"),
+            table.Column("opened", "Opened last", "time"),
         ],
         [
             {
@@ -130,6 +139,7 @@ def below(key: models.KeyOut) -> None:
                 "number": str(one.number),
                 "operations": f"{one.operations:,}",
                 "created_at": markup.when(one.created_at),
+                "opened": markup.when(one.last_opened_at),
                 "usable": "is accepted" if one.usable else "is refused",
             }
             for one in found.items
@@ -137,11 +147,44 @@ def below(key: models.KeyOut) -> None:
     )
     if found.next_below is not None:
         markup.note(f"Earlier versions than {found.next_below} are not shown.")
+    openings(key)
     newest = found.items[0].public_key if found.items else None
     if newest:
         markup.label("Public key of the newest version")
         # Wrapped: a part that scrolls sideways is out of reach of the keyboard.
         st.code(newest, language=None, wrap_lines=True)
+
+
+def openings(key: models.KeyOut) -> None:
+    """Draw who still opens what earlier versions made."""
+    session = state.current()
+    found = session.api.list_key_openings(key.name, limit=_OPENERS).items
+    behind = [one for one in found if one.version < key.latest_version]
+    if not behind:
+        return
+    markup.section("Who opens what earlier versions made")
+    table.draw(
+        f"key-openings-{key.name}",
+        f"Callers that open what earlier versions of {key.name} made",
+        [
+            table.Column("actor", "Caller", "strong"),
+            table.Column("version", "Version", "number"),
+            table.Column("last_at", "Last", "time"),
+        ],
+        [
+            {
+                "id": f"{one.version}-{one.actor}",
+                "actor": session.names.of(one.actor),
+                "version": str(one.version),
+                "last_at": markup.when(one.last_at),
+            }
+            for one in behind
+        ],
+    )
+    markup.note(
+        "They keep ciphertexts or signatures of those versions. Have them rewrapped before you "
+        "raise the earliest version that is accepted."
+    )
 
 
 def _saved(api: Api, name: str, body: models.KeyPut) -> models.KeyOut:
@@ -151,19 +194,23 @@ def _saved(api: Api, name: str, body: models.KeyPut) -> models.KeyOut:
     return api.put_key(name, msgspec.structs.replace(body, **rest)).value
 
 
+def _policy(key: models.KeyOut, **changed: Any) -> models.KeyPut:
+    """Return a key's policy as it is, but for what is changed."""
+    kept = {name: getattr(key, name) for name in _POLICY}
+    return models.KeyPut(**(kept | changed))
+
+
+def _end_earlier(api: Api, name: str) -> models.KeyOut:
+    """Let only what the newest version made hold, whoever still opens the rest."""
+    key = api.get_key(name).value
+    body = _policy(key, min_decrypt_version=key.latest_version, even_if_used=True)
+    return api.put_key(name, body).value
+
+
 def _switch(api: Api, name: str) -> models.KeyOut:
     """Disable a key that is in use, or let it be used again."""
     key = api.get_key(name).value
-    return api.put_key(
-        name,
-        models.KeyPut(
-            rotate_after_seconds=key.rotate_after_seconds,
-            rotate_after_operations=key.rotate_after_operations,
-            min_decrypt_version=key.min_decrypt_version,
-            exportable=key.exportable,
-            disabled=not key.disabled,
-        ),
-    ).value
+    return api.put_key(name, _policy(key, disabled=not key.disabled)).value
 
 
 PAGE: Final = ListPage(
@@ -243,6 +290,15 @@ PAGE: Final = ListPage(
             ends=False, offered=lambda key: key.delete_at is None,
             will="{0} gets a new version, which does all that is done from then on. What earlier "
             "versions made still opens.",
+        ),
+        Act(
+            key="end-earlier", label="End earlier versions", icon=":material/history_toggle_off:",
+            call=_end_earlier, yes="End earlier versions", said="{0} holds by its newest version.",
+            ends=False, danger=True,
+            offered=lambda key: key.min_decrypt_version < key.latest_version
+            and key.delete_at is None,
+            will="What earlier versions of {0} made does not open or verify any more, at once and "
+            "for everybody, whoever still uses it. An earlier version can be let in again.",
         ),
         Act(
             key="disable", label="Disable", icon=":material/block:",

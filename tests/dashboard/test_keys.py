@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import sqlite3
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -145,6 +147,32 @@ class TestKeys:
         screen.press("Save changes")
         found = shown(platform)
         assert (found["rotate_after_seconds"], found["rotate_after_operations"]) == (None, None)
+
+    def test_say_who_opens_earlier_versions_and_end_them_when_told(self, visit, platform):
+        make(platform)
+        http = platform.api()
+        made = http.post("/api/v1/keys/orders/encrypt", json={"plaintext": PLAIN}).json()
+        assert not opened(visit).has_button("keys-end-earlier-start")
+        http.post("/api/v1/keys/orders/rotate")
+        body = {"ciphertext": made["ciphertext"]}
+        assert http.post("/api/v1/keys/orders/decrypt", json=body).status_code == 200
+        assert "Who opens" not in opened(visit).text
+        with contextlib.closing(sqlite3.connect(platform.database)) as database, database:
+            # As the process writes it a minute later.
+            database.execute(
+                "INSERT INTO security_key_openings "
+                "SELECT tenant_id, id, id, 1, 'client:nightly', created_at FROM security_keys"
+            )
+        screen = opened(visit)
+        (row,) = screen.rows("key-openings-orders")
+        assert (row["version"], row["actor"]) == ("1", "client:nightly")
+        screen.app.number_input(key="keys-change-orders-min-decrypt-version").set_value(2)
+        screen.press("Save changes")
+        assert "Earlier versions are still in use" in screen.text
+        assert shown(platform)["min_decrypt_version"] == 1
+        screen.click("keys-end-earlier-start").click("keys-end-earlier-yes")
+        assert shown(platform)["min_decrypt_version"] == 2
+        assert http.post("/api/v1/keys/orders/decrypt", json=body).status_code == 409
 
     def test_are_disabled_and_enabled(self, visit, platform):
         make(platform, rotate_after_operations=7000)

@@ -1,12 +1,12 @@
 """Security: data keys under one root key, values sealed with them, and named keys of tenants.
 
 Owns the tables ``data_keys``, ``data_key_rewraps``, ``data_key_retirements``, ``security_keys``,
-``security_key_versions`` and ``security_seals``. Audits ``data_key.created``,
-``data_key.rewrapped``, ``key.created``, ``key.changed``, ``key.rotated``, ``key.exported``,
-``key.deleted``, ``key.restored``, ``key.purged``, ``key.used``, ``key.refused``,
-``random.generated``; emits the acts on keys but for their uses, and ``data_key.rotated``,
-``data_key.retired``, ``rewrap.finished`` and ``rewrap.blocked``. Signals ``data_keys`` and
-``security_seal`` (drop a tenant's keys), ``root_key`` (read its source again).
+``security_key_versions``, ``security_key_openings`` and ``security_seals``. Audits
+``data_key.created``, ``data_key.rewrapped``, ``key.created``, ``key.changed``, ``key.rotated``,
+``key.exported``, ``key.deleted``, ``key.restored``, ``key.purged``, ``key.used``,
+``key.refused``, ``random.generated``; emits the acts on keys but for their uses, and
+``data_key.rotated``, ``data_key.retired``, ``rewrap.finished`` and ``rewrap.blocked``. Signals
+``data_keys`` and ``security_seal`` (drop a tenant's keys), ``root_key`` (read its source again).
 """
 
 from backend.core.room import (
@@ -44,6 +44,7 @@ from backend.managers.security.errands import (
     CHECK_KEYS,
     DUE,
     KEYS_DUE,
+    OPENINGS,
     PURGE,
     REWRAPPING,
     ROTATE_ROOT,
@@ -61,6 +62,7 @@ from backend.managers.security.errors import (
 from backend.managers.security.manager import ROOT_CHANGED, SecurityManager
 from backend.managers.security.models import (
     DataKey,
+    KeyOpeningRow,
     KeyRow,
     KeyVersionRow,
     RetirementRow,
@@ -73,7 +75,7 @@ from backend.managers.security.settings import SecuritySettings
 ROOM = Room(
     name="security",
     manager=SecurityManager,
-    models=(DataKey, KeyRow, KeyVersionRow, SealRow, RewrapRow, RetirementRow),
+    models=(DataKey, KeyRow, KeyVersionRow, KeyOpeningRow, SealRow, RewrapRow, RetirementRow),
     permissions={
         "key:read": VIEWER | WORKFLOW,
         "key:write": ADMIN,
@@ -81,7 +83,7 @@ ROOM = Room(
         "data_key:read": ADMIN,
         "data_key:write": ADMIN,
     },
-    errands=(CHECK_KEYS, KEYS_DUE, ROTATE_ROOT, SEALS, DUE, PURGE),
+    errands=(CHECK_KEYS, KEYS_DUE, ROTATE_ROOT, SEALS, DUE, OPENINGS, PURGE),
     routers=(router, data_key_router),
     data_routes=DATA_ROUTES,
     route_classes=(

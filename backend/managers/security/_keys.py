@@ -24,6 +24,7 @@ from backend.managers.security._material import (
     public_key_of,
     version_from,
 )
+from backend.managers.security._openings import Opening, Openings
 from backend.managers.security._ring import Keyring
 from backend.managers.security.errors import (
     KeyChangedError,
@@ -33,10 +34,13 @@ from backend.managers.security.errors import (
     KeyNotFoundError,
     KeyPolicyError,
     TooManyKeysError,
+    VersionInUseError,
 )
 from backend.managers.security.models import KeyRow, KeyVersionRow
 
 DEFAULT_BUDGET: Final = 2**31
+HELD_DAYS: Final = 30
+"""So long after somebody opened what a version made it counts as in use."""
 KEY_NAME: Final = r"^[a-z][a-z0-9-]{0,62}[a-z0-9]$"
 """The pattern of names: small letters, digits and hyphens, 2 to 64 of them."""
 MIN_BUDGET: Final = 1000
@@ -100,6 +104,7 @@ class KeyVersion:
     created_at: datetime
     public_key: str | None
     usable: bool
+    last_opened_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +123,12 @@ class Keys:
 
     Args:
         open_keyring: The keyring of the transaction's tenant, which seals the material.
+        openings: Who opens what keys made.
     """
 
-    def __init__(self, open_keyring: Open) -> None:
+    def __init__(self, open_keyring: Open, openings: Openings) -> None:
         self._open = open_keyring
+        self._openings = openings
 
     async def create(self, tx: Tx, *, name: str, key_type: KeyType, policy: Policy) -> Key:
         """Make a key with its first version.
@@ -188,6 +195,7 @@ class Keys:
         if below is not None:
             query = query.where(KeyVersionRow.number < below)
         rows = await tx.scalars(query.order_by(KeyVersionRow.number.desc()).limit(limit))
+        opened = await self._openings.last_by_version(tx, row.id)
         return [
             KeyVersion(
                 one.number,
@@ -195,19 +203,41 @@ class Keys:
                 one.created_at,
                 one.public_key,
                 usable=one.number >= row.min_decrypt_version,
+                last_opened_at=opened.get(one.number),
             )
             for one in rows
         ]
 
+    async def openings(
+        self, tx: ReadTx, name: str, *, limit: int, before_id: str | None = None
+    ) -> Sequence[Opening]:
+        """Who opens what the key made, one more than ``limit``.
+
+        Raises:
+            KeyNotFoundError: No key of this name in this tenant.
+        """
+        row = await load(tx, name)
+        return await self._openings.list(tx, row.id, limit=limit, before_id=before_id)
+
     async def change(
-        self, tx: Tx, name: str, policy: Policy, *, expected_revision: str | None = None
+        self,
+        tx: Tx,
+        name: str,
+        policy: Policy,
+        *,
+        expected_revision: str | None = None,
+        even_if_used: bool = False,
     ) -> Key:
         """Give a key another policy; it holds for what is done from then on, in every process.
+
+        ``even_if_used`` raises the floor over what somebody opened in the last
+        :data:`HELD_DAYS` days.
 
         Raises:
             KeyNotFoundError: No key of this name in this tenant.
             KeyChangedError: The revision is not the current one any more.
             KeyPolicyError: The key cannot have it, or it takes back that it may be exported.
+            VersionInUseError: It raises the floor over what somebody opened lately.
         """
         row = await load(tx, name, locked=True)
         if expected_revision is not None and row.revision != expected_revision:
@@ -217,6 +247,8 @@ class Keys:
             raise KeyPolicyError("Its material may have left: this is not taken back").at(
                 "exportable"
             )
+        if policy.min_decrypt_version > row.min_decrypt_version and not even_if_used:
+            await self._refuse_used(tx, row, policy.min_decrypt_version)
         before = {one.name: getattr(row, one.name) for one in fields(Policy)}
         after = {one.name: getattr(policy, one.name) for one in fields(Policy)}
         if before != after:
@@ -229,6 +261,14 @@ class Keys:
             tx.emit("key.changed", f"key:{row.id}", name=name, changed=sorted(changed))
         await tx.session.flush()
         return await self.get(tx, name)
+
+    async def _refuse_used(self, tx: Tx, row: KeyRow, floor: int) -> None:
+        callers = await self._openings.count_below(tx, row.id, floor, days=HELD_DAYS)
+        if callers:
+            raise VersionInUseError(
+                f"In the last {HELD_DAYS} days {callers} opened what versions below {floor} made",
+                callers=callers,
+            )
 
     async def rotate(self, tx: Tx, name: str) -> Key:
         """Make a new version, which does all that is done from then on; earlier ones still open.
@@ -365,8 +405,9 @@ class Keys:
                 KeyVersionRow.key_id == row.id,
                 limit=_VERSIONS_GONE,
             )
+            bite += await self._openings.drop(tx, row.tenant_id, row.id, limit=_VERSIONS_GONE)
             gone += bite
-            if bite == _VERSIONS_GONE:
+            if bite >= _VERSIONS_GONE:
                 continue
             await tx.session.delete(row)
             gone += 1

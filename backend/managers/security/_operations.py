@@ -177,6 +177,7 @@ class Operation:
         counts: Whether each of it is an operation of the newest version's budget.
         names_version: Reads from an item the version that it needs beside the newest.
         slow: Whether many of it are to be done off the event loop.
+        opened: Of an item and what became of it, the version whose work was opened, if one was.
     """
 
     name: str
@@ -184,6 +185,7 @@ class Operation:
     counts: bool = False
     names_version: Callable[[HeldKey, Any], int | None] = lambda _, __: None
     slow: bool = False
+    opened: Callable[[Any, Any], int | None] = lambda _, __: None
 
 
 def run_all(operation: Operation, held: HeldKey, items: Sequence[Any]) -> list[Any]:
@@ -195,6 +197,16 @@ def run_all(operation: Operation, held: HeldKey, items: Sequence[Any]) -> list[A
         except AppError as exc:
             made.append(exc)
     return made
+
+
+def opened_versions(operation: Operation, items: Sequence[Any], made: Sequence[Any]) -> set[int]:
+    """The versions whose work was opened or verified."""
+    found = {
+        operation.opened(item, one)
+        for item, one in zip(items, made, strict=True)
+        if not isinstance(one, AppError)
+    }
+    return {one for one in found if one is not None}
 
 
 def draw_bytes(size_bytes: int) -> bytes:
@@ -272,10 +284,32 @@ def _version_of_signature(_: HeldKey, item: VerifyBody) -> int | None:
     return None if read is None else read[0]
 
 
+def _verified_version(item: VerifyBody, made: VerifyOut) -> int | None:
+    read = read_signature(item.signature)
+    return read[0] if made.valid and read is not None else None
+
+
 ENCRYPT: Final = Operation("encrypt", _encrypt, counts=True)
-DECRYPT: Final = Operation("decrypt", _decrypt, names_version=_version_of_ciphertext)
-REWRAP: Final = Operation("rewrap", _rewrap, counts=True, names_version=_version_of_ciphertext)
+DECRYPT: Final = Operation(
+    "decrypt",
+    _decrypt,
+    names_version=_version_of_ciphertext,
+    opened=lambda _, made: made.version,
+)
+REWRAP: Final = Operation(
+    "rewrap",
+    _rewrap,
+    counts=True,
+    names_version=_version_of_ciphertext,
+    opened=lambda _, made: made.previous_version,
+)
 DATA_KEY: Final = Operation("data_key", _make_data_key, counts=True)
 HMAC: Final = Operation("hmac", _hmac, counts=True)
 SIGN: Final = Operation("sign", _sign, counts=True, slow=True)
-VERIFY: Final = Operation("verify", _verify, names_version=_version_of_signature, slow=True)
+VERIFY: Final = Operation(
+    "verify",
+    _verify,
+    names_version=_version_of_signature,
+    slow=True,
+    opened=_verified_version,
+)

@@ -33,10 +33,10 @@ _BELIEVED_SECONDS: Final = 0.8
 _NEVER: Final = float("-inf")
 
 
-async def pause(stopping: asyncio.Event) -> None:
+async def pause(stopping: asyncio.Event, seconds: float = LOOK_SECONDS) -> None:
     """Wait for the next look, or for the end."""
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stopping.wait(), LOOK_SECONDS)
+        await asyncio.wait_for(stopping.wait(), seconds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ thrown away when there is no record. Requests of a tenant that come together sha
 is one record, with how many of its items failed; one that fails does not stop the others.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any, Final
 
@@ -43,6 +43,7 @@ from backend.managers.security._operations import (
     VerifyBody,
     VerifyOut,
     draw_bytes,
+    opened_versions,
     run_all,
 )
 from backend.managers.security._use import HeldKey
@@ -256,7 +257,7 @@ async def _perform_unless_refused(
     looked: HeldKey | None = None
     for _ in range(_TRIES):
         held = use.find(call.scope.tenant_id, name)
-        named = [] if held is None else [operation.names_version(held, one) for one in items]
+        named = set() if held is None else {operation.names_version(held, one) for one in items}
         wanted = {one for one in named if one is not None}
         # What is lacking after a look is not there, and the items that name it fail as all do.
         if held is None or (held is not looked and held.lacking(wanted)):
@@ -270,16 +271,15 @@ async def _perform_unless_refused(
                 await use.reserve(tx, held, len(items))
             continue
         made = await _run(security, call, operation, held, items)
-        failed = [isinstance(one, AppError) for one in made]
-        said: dict[str, Any] = {"count": len(items), "failed": sum(failed)}
+        failed = sum(isinstance(one, AppError) for one in made)
+        said: dict[str, Any] = {"count": len(items), "failed": failed}
         if operation.counts:
             said["version"] = held.latest_version
+        opened = opened_versions(operation, items, made)
         if wanted:
-            # What opened or was checked is of its own version, and whoever wants to raise the floor
-            # asks for it.
-            told = zip(named, failed, strict=True)
-            said["versions"] = sorted({one for one, bad in told if one is not None and not bad})
-        record = partial(_record, security, held, operation, said)
+            # What opened or was verified is of its own version.
+            said["versions"] = sorted(opened)
+        record = partial(_record, security, held, operation, said, opened=opened)
         if await call.database.together(call.scope, record):
             return made
         use.forget(held.tenant_id, name)
@@ -316,8 +316,15 @@ async def _record(
     operation: Operation,
     said: Mapping[str, Any],
     tx: Tx,
+    *,
+    opened: Collection[int],
 ) -> bool:
-    return await security.use.record(tx, held, operation.name, **said)
+    if not await security.use.record(tx, held, operation.name, **said):
+        return False
+    if opened:
+        note = partial(security.openings.note, held.tenant_id, held.id, opened)
+        tx.after_commit(partial(note, tx.scope.actor, tx.now()))
+    return True
 
 
 def _routes() -> tuple[DataRoute[SecurityManager], ...]:

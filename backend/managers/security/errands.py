@@ -4,7 +4,14 @@ from typing import Final
 
 from backend.core.columns import tables_of
 from backend.core.context import Errand
-from backend.managers.security.models import DataKey, KeyRow, KeyVersionRow, RewrapRow, SealRow
+from backend.managers.security.models import (
+    DataKey,
+    KeyOpeningRow,
+    KeyRow,
+    KeyVersionRow,
+    RewrapRow,
+    SealRow,
+)
 
 SEALING: Final = tables_of(DataKey, SealRow)
 """What sealing and opening read: for the errands of upper rooms."""
@@ -27,5 +34,10 @@ SEALS: Final = Errand("security.seals", tables_of(SealRow), of_platform=True)
 DUE: Final = Errand("security.due", tables_of(KeyRow, SealRow), of_platform=True)
 """Finding keys that have come of age, and counting them; each is rotated in its tenant's scope."""
 
-PURGE: Final = Errand("security.purge", tables_of(KeyRow, KeyVersionRow), of_platform=True)
+OPENINGS: Final = Errand("security.openings", tables_of(KeyOpeningRow, KeyRow), of_platform=True)
+"""Writing who opened what a version had made."""
+
+PURGE: Final = Errand(
+    "security.purge", tables_of(KeyOpeningRow, KeyRow, KeyVersionRow), of_platform=True
+)
 """Destroying keys whose waiting time is over."""

@@ -69,6 +69,12 @@ class KeyPolicyError(InvalidInputError):
     code, title = "security.key_policy_invalid", "The key cannot have this policy"
 
 
+class VersionInUseError(ConflictError):
+    """Somebody opened lately what would not open any more; ``callers`` says how many do."""
+
+    code, title = "security.version_in_use", "Earlier versions are still in use"
+
+
 class KeyNotExportableError(ConflictError):
     """The key does not leave the platform."""
 

@@ -19,6 +19,7 @@ from backend.core.errors import AppError, UnavailableError
 from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.kit.turns import Turns
 from backend.managers.security._keys import Keys
+from backend.managers.security._openings import Openings
 from backend.managers.security._retirement import SINK, RetirementSigner
 from backend.managers.security._rewrap import ACTOR, Rewrap, Rewraps
 from backend.managers.security._ring import Keyring
@@ -61,6 +62,7 @@ class SecurityManager:
     Attributes:
         keys: Named keys, as they are made and changed.
         use: What they do, in this process.
+        openings: Who opens what they made.
         seals: Tenants whose keys nobody uses.
         rotation: Replaces data keys.
         rewraps: Seals anew what older ones sealed.
@@ -82,7 +84,8 @@ class SecurityManager:
         self._settings = settings or SecuritySettings()
         self._keyrings: dict[str, _Cached] = {}
         self.seals = Seals(self._forget_all, monotonic=monotonic)
-        self.keys = Keys(self.keyring)
+        self.openings = Openings()
+        self.keys = Keys(self.keyring, self.openings)
         self.use = KeyUse(self.keys, self.keyring)
         self.rotation = Rotation(self._settings, self._new_key)
         self.rewraps = Rewraps(self, self._settings, RetirementSigner(self.root))
@@ -208,6 +211,10 @@ class SecurityManager:
             self._keyrings.pop(tenant_id, None)
         self.use.forget_tenants(tenant_ids)
 
+    def leave(self, tenant_id: str) -> None:
+        """A tenant's data begins to go: what is still in memory of it is not written any more."""
+        self.openings.leave(tenant_id)
+
     async def check_keys(self, tx: ReadTx) -> int:
         """Try the root key on every tenant's data keys; how many it opens. Needs a system errand.
 
@@ -303,6 +310,7 @@ class SecurityManager:
         tasks = [
             asyncio.create_task(self.seals.watch(database, stopping)),
             asyncio.create_task(self._watch_root(stopping)),
+            asyncio.create_task(self.openings.keep_writing(database, stopping)),
         ]
         try:
             yield

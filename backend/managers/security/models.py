@@ -72,6 +72,19 @@ class KeyVersionRow(TenantOwned, Base):
     created_at: Mapped[datetime]
 
 
+class KeyOpeningRow(TenantOwned, Base):
+    """That somebody opens what a version of a key made, and when last."""
+
+    __tablename__ = "security_key_openings"
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    key_id: Mapped[str] = mapped_column(Id)
+    version: Mapped[int]
+    actor: Mapped[str]
+    last_at: Mapped[datetime]
+
+    __table_args__ = (sa.UniqueConstraint("tenant_id", "key_id", "version", "actor"),)
+
+
 class SealRow(TenantOwned, Base):
     """A tenant whose keys nobody may use: the row is the seal."""
 

@@ -20,6 +20,7 @@ from backend.managers.security.errors import (
     KeyPolicyError,
     SealedError,
     TooManyKeysError,
+    VersionInUseError,
 )
 from backend.managers.security.manager import SecurityManager
 from backend.managers.security.schemas import (
@@ -27,6 +28,7 @@ from backend.managers.security.schemas import (
     KeyExport,
     KeyExportOut,
     KeyName,
+    KeyOpeningOut,
     KeyOut,
     KeyPut,
     KeyVersionOut,
@@ -77,6 +79,7 @@ async def list_keys(scope: Reader, security: Security, db: Db, page: PageQuery) 
                     "get_key",
                     "put_key",
                     "list_key_versions",
+                    "list_key_openings",
                     "rotate_key",
                     "export_key",
                     "delete_key",
@@ -109,7 +112,10 @@ async def get_key(
     return view(KeyOut, found)
 
 
-@router.put("/{name}", responses=problems(KeyNotFoundError, KeyChangedError, KeyPolicyError))
+@router.put(
+    "/{name}",
+    responses=problems(KeyNotFoundError, KeyChangedError, KeyPolicyError, VersionInUseError),
+)
 async def put_key(
     response: Response,
     name: NamePath,
@@ -124,8 +130,9 @@ async def put_key(
         made = await security.keys.change(
             tx,
             name,
-            Policy(**body.model_dump()),
+            Policy(**body.model_dump(exclude={"even_if_used"})),
             expected_revision=expected_version(if_match, KeyChangedError),
+            even_if_used=body.even_if_used,
         )
     response.headers["ETag"] = etag(made.revision)
     return view(KeyOut, made)
@@ -147,6 +154,16 @@ async def list_key_versions(
         rows = await security.keys.versions(tx, name, limit=limit + 1, below=below)
     shown = [view(KeyVersionOut, row) for row in rows[:limit]]
     return KeyVersionsOut(items=shown, next_below=shown[-1].number if len(rows) > limit else None)
+
+
+@router.get("/{name}/openings", responses=problems(KeyNotFoundError))
+async def list_key_openings(
+    name: NamePath, scope: Reader, security: Security, db: Db, page: PageQuery
+) -> Page[KeyOpeningOut]:
+    """List who opens what the key's versions made: who keeps ciphertexts under earlier ones."""
+    async with db.read(scope) as tx:
+        rows = await security.keys.openings(tx, name, limit=page.limit, before_id=page.before_id)
+    return page_of(KeyOpeningOut, rows, page)
 
 
 @router.post(

@@ -9,6 +9,7 @@ from backend.http.schemas import Input, ShownOnce
 from backend.managers.security._format import MAX_VERSION
 from backend.managers.security._keys import (
     DEFAULT_BUDGET,
+    HELD_DAYS,
     KEY_NAME,
     MIN_BUDGET,
     MIN_ROTATION_SECONDS,
@@ -39,6 +40,11 @@ class KeyPut(Input):
         False, description="Its material may be asked for; not taken back", examples=[True]
     )
     disabled: bool = Field(False, description="It refuses everything that would use it")
+    even_if_used: bool = Field(
+        False,
+        description=f"Raise the floor over what somebody opened in the last {HELD_DAYS} days",
+        examples=[True],
+    )
 
 
 class KeyCreate(Input):
@@ -87,6 +93,18 @@ class KeyVersionOut(BaseModel):
     created_at: datetime
     public_key: str | None = Field(description="PEM; null: it has none")
     usable: bool = Field(description="Whether what it made still holds")
+    last_opened_at: datetime | None = Field(
+        description="When somebody last opened or verified what it made, to about a minute; "
+        "null: not since this is noted"
+    )
+
+
+class KeyOpeningOut(BaseModel):
+    """That a caller opens, rewraps or verifies what a version made."""
+
+    version: int
+    actor: str
+    last_at: datetime = Field(description="When last, exact to about a minute")
 
 
 class KeyVersionsOut(BaseModel):

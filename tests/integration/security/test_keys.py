@@ -12,9 +12,9 @@ from backend.core.columns import Base, TenantOwned
 from backend.core.context import Scope, SystemScope
 from backend.core.events import EventRecord
 from backend.managers.security import SecurityManager
-from backend.managers.security._keys import DEFAULT_BUDGET
+from backend.managers.security._keys import DEFAULT_BUDGET, HELD_DAYS
 from backend.managers.security.errands import PURGE
-from backend.managers.security.models import KeyRow, KeyVersionRow
+from backend.managers.security.models import KeyOpeningRow, KeyRow, KeyVersionRow
 from backend.managers.tenant import PLATFORM, TenantManager
 from tests.support.platform import App, TenantClient
 
@@ -338,6 +338,85 @@ class TestRotateKey:
         rest = await ada.http.get("/api/v1/keys/orders/versions", params={"below": 2})
         assert [one["usable"] for one in rest.json()["items"]] == [False]
 
+    async def test_who_opens_earlier_versions_is_known_and_holds_the_floor(self, app: App) -> None:
+        security = app.platform.of(SecurityManager)
+        ada = await app.caller("admin")
+        bob = await app.caller("operator", tenant=ada.tenant)
+        await make(ada)
+        first = (await use(ada, "encrypt", plaintext=PLAIN))["ciphertext"]
+        await ada.http.post("/api/v1/keys/orders/rotate")
+        second = (await use(ada, "encrypt", plaintext=PLAIN))["ciphertext"]
+        for ciphertext in (first, second, first):
+            await use(bob, "decrypt", ciphertext=ciphertext)
+        await use(ada, "rewrap", ciphertext=first)
+        await ask(ada, "decrypt", ciphertext=first, context="elsewhere")
+        await security.openings.flush(app.platform.database)
+        await use(bob, "decrypt", ciphertext=first)
+        await security.openings.flush(app.platform.database)
+        found = (await ada.http.get("/api/v1/keys/orders/openings")).json()["items"]
+        assert sorted((one["actor"], one["version"]) for one in found) == sorted(
+            [
+                (f"client:{bob.client_id}", 1),
+                (f"client:{bob.client_id}", 2),
+                (f"client:{ada.client_id}", 1),
+            ]
+        )
+        versions = (await ada.http.get("/api/v1/keys/orders/versions")).json()["items"]
+        assert all(one["last_opened_at"] for one in versions)
+        raise_it: dict[str, Any] = {"min_decrypt_version": 2}
+        refused = await ada.http.put("/api/v1/keys/orders", json=raise_it)
+        assert said(refused) == (409, "security.version_in_use")
+        assert refused.json()["callers"] == 2
+        await use(ada, "decrypt", ciphertext=first)
+        raised = await ada.http.put("/api/v1/keys/orders", json={**raise_it, "even_if_used": True})
+        assert raised.status_code == 200
+        # What does not open is nobody's opening, and lowering the floor is always allowed.
+        assert (await ask(bob, "decrypt", ciphertext=first)).status_code == 409
+        assert (await ada.http.put("/api/v1/keys/orders", json={})).status_code == 200
+
+    async def test_openings_of_long_ago_and_of_the_newest_hold_no_floor(self, app: App) -> None:
+        security = app.platform.of(SecurityManager)
+        ada = await app.caller("admin")
+        await make(ada)
+        first = (await use(ada, "encrypt", plaintext=PLAIN))["ciphertext"]
+        await use(ada, "decrypt", ciphertext=first)
+        await security.openings.flush(app.platform.database)
+        await ada.http.post("/api/v1/keys/orders/rotate")
+        async with app.platform.database.transaction(Scope("test", ada.tenant.id)) as tx:
+            (row,) = await tx.scalars(sa.select(KeyOpeningRow))
+            row.last_at -= timedelta(days=HELD_DAYS)
+        raised = await ada.http.put("/api/v1/keys/orders", json={"min_decrypt_version": 2})
+        assert raised.status_code == 200
+
+    async def test_openings_of_a_key_or_tenant_that_is_gone_are_not_written(self, app: App) -> None:
+        security = app.platform.of(SecurityManager)
+        ada, eve = await app.caller("admin"), await app.caller("admin")
+        for caller in (ada, eve):
+            await make(caller)
+            sealed = (await use(caller, "encrypt", plaintext=PLAIN))["ciphertext"]
+            await use(caller, "decrypt", ciphertext=sealed)
+        async with app.platform.database.transaction(Scope("test", ada.tenant.id)) as tx:
+            for model in (KeyVersionRow, KeyRow):
+                await tx.execute(sa.delete(model))
+        security.leave(eve.tenant.id)
+        await security.openings.flush(app.platform.database)
+        for caller in (ada, eve):
+            async with app.platform.database.read(Scope("test", caller.tenant.id)) as tx:
+                assert await tx.scalars(sa.select(KeyOpeningRow)) == []
+
+    async def test_verifying_is_an_opening_when_it_holds(self, app: App) -> None:
+        security = app.platform.of(SecurityManager)
+        ada = await app.caller("admin")
+        await make(ada, type="ed25519")
+        signature = (await use(ada, "sign", message=PLAIN))["signature"]
+        await use(ada, "verify", message="AAAA", signature=signature)
+        await security.openings.flush(app.platform.database)
+        openings = "/api/v1/keys/orders/openings"
+        assert (await ada.http.get(openings)).json()["items"] == []
+        await use(ada, "verify", message=PLAIN, signature=signature)
+        await security.openings.flush(app.platform.database)
+        assert [one["version"] for one in (await ada.http.get(openings)).json()["items"]] == [1]
+
     async def test_the_tick_rotates_what_has_come_of_age_and_no_more(self, app: App) -> None:
         security = app.platform.of(SecurityManager)
         ada, eve = await app.caller("admin"), await app.caller("admin")
@@ -432,16 +511,18 @@ class TestDeleteKey:
         back = await ada.http.post("/api/v1/keys/orders/restore")
         assert back.json()["delete_at"] is None
         await use(ada, "decrypt", ciphertext=sealed)
+        await app.platform.of(SecurityManager).openings.flush(app.platform.database)
         await ada.http.delete("/api/v1/keys/orders", params={"wait_days": 1})
         await age(app, ada, 86_401)
         # Its versions may be going already, a bite of them at a time.
         late = await ada.http.post("/api/v1/keys/orders/restore")
         assert said(late) == (404, "security.key_not_found")
-        assert await self.sweep(app) == 2
+        assert await self.sweep(app) == 3
         assert await self.sweep(app) == 0
         assert (await ada.http.get("/api/v1/keys/orders")).status_code == 404
         async with app.platform.database.read(Scope("test", ada.tenant.id)) as tx:
             assert await tx.scalars(sa.select(KeyVersionRow)) == []
+            assert await tx.scalars(sa.select(KeyOpeningRow)) == []
         (entry,) = await ada.audit(app.platform, "key.purged")
         assert (entry.target, entry.data) == (f"key:{key['id']}", {"name": "orders", "versions": 1})
         # The name is free, and the new key is another one.
