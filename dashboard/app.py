@@ -41,6 +41,7 @@ def _entry(group: str, file: str, title: str, icon: str, *permissions: str) -> E
 
 _MAIL: Final = "Mail"
 _WORK: Final = "Work"
+_TRAIL: Final = "Audit trail"
 _PEOPLE: Final = "People and access"
 _PLATFORM: Final = "Platform"
 ENTRIES: Final = (
@@ -50,8 +51,11 @@ ENTRIES: Final = (
     _entry(_MAIL, "suppressions", "Suppressions", "block", "suppression:read"),
     _entry(_MAIL, "email_settings", "E-mail settings", "outgoing_mail", "email_settings:read"),
     _entry(_WORK, "jobs", "Jobs", "work_history", "job:read"),
-    _entry(_WORK, "audit", "Audit", "fact_check", "audit:read", "platform_audit:read"),
     _entry(_WORK, "usage", "Usage", "bar_chart", "usage:read"),
+    _entry(_TRAIL, "audit", "Audit", "fact_check", "audit:read", "platform_audit:read"),
+    _entry(_TRAIL, "audit_checkpoints", "Checkpoints", "approval", "audit:read"),
+    _entry(_TRAIL, "audit_verifications", "Verifications", "verified_user", "audit:read"),
+    _entry(_TRAIL, "audit_stream", "Audit stream", "stream", "audit_stream:read"),
     _entry(_PEOPLE, "members", "Members", "group", "member:read"),
     _entry(_PEOPLE, "invitations", "Invitations", "person_add", "member:read"),
     _entry(_PEOPLE, "roles", "Roles", "shield_person", "role:read"),

@@ -62,6 +62,13 @@ STATES: Final[dict[str, Look]] = {
     "removed": Look("red", "#E0555F"),
     "changed": Look("amber", "#D08A1D"),
     "same": _NEUTRAL,
+    # the audit trail
+    "published": Look("green", "#1FA97A"),
+    "signed": Look("blue", "#5B8DEF"),
+    "held": Look("green", "#1FA97A"),
+    "waiting": Look("blue", "#5B8DEF"),
+    "failed": Look("red", "#E0555F"),
+    "stopped": _NEUTRAL,
     # tenants
     "active": Look("green", "#1FA97A"),
     "suspended": Look("amber", "#D08A1D"),

@@ -26,6 +26,7 @@ from backend.managers.audit import (
     Wanted,
     say,
     verify_files,
+    verify_proof_file,
 )
 from backend.managers.tenant import PLATFORM, TenantManager
 from backend.settings import Settings
@@ -47,20 +48,26 @@ class _Verify(Command):
 
 
 def _audit_verify(settings: Settings, options: argparse.Namespace) -> None:
-    if options.export is None:
+    taken = options.export or options.proof
+    if taken is None:
         if options.key or options.checkpoint or options.mac_key:
-            raise CommandError("--key, --checkpoint and --mac-key go with --export")
+            raise CommandError("--key, --checkpoint and --mac-key go with --export or --proof")
         _verify_installation(_INSTALLATION.settings_for(settings), options)
         return
     if options.key is None:
-        raise CommandError("--export needs --key, the public key that audit-keys prints")
+        raise CommandError("--export and --proof need --key, the public key that audit-keys prints")
+    if options.proof and options.mac_key:
+        raise CommandError("--mac-key goes with --export: a proof says nothing of MACs")
     try:
-        report = verify_files(options.export, options.key, options.checkpoint, options.mac_key)
+        if options.proof:
+            report = verify_proof_file(options.proof, options.key, options.checkpoint)
+        else:
+            report = verify_files(options.export, options.key, options.checkpoint, options.mac_key)
     except CannotLookError as exc:
         raise CommandError(str(exc)) from None
     sys.stdout.write(say(report) + "\n")
     if report.findings:
-        raise CommandError("the exported trail does not hold")
+        raise CommandError(f"the {'proof' if options.proof else 'exported trail'} does not hold")
 
 
 def _verify_installation(settings: Settings, options: argparse.Namespace) -> None:
@@ -97,14 +104,18 @@ def _verify_installation(settings: Settings, options: argparse.Namespace) -> Non
 
 def _verify_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tenant", help="slug or id of one tenant, or 'platform'")
-    parser.add_argument("--export", type=Path, help="verify this file of audit-trail instead")
-    parser.add_argument("--key", type=Path, help="with --export: file with the public key")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--export", type=Path, help="verify this file of audit-trail instead")
+    what.add_argument("--proof", type=Path, help="verify this file of audit-proof instead")
+    parser.add_argument(
+        "--key", type=Path, help="with --export or --proof: file with the public key"
+    )
     parser.add_argument(
         "--checkpoint",
         type=Path,
         action="append",
         default=[],
-        help="with --export: file with a checkpoint that was kept elsewhere; may be repeated",
+        help="with either: file with a checkpoint that was kept elsewhere; may be repeated",
     )
     parser.add_argument("--mac-key", type=Path, help="with --export: file with the MAC key")
 
@@ -245,6 +256,8 @@ def _wanted(options: argparse.Namespace) -> Wanted:
         actor=options.actor,
         target=options.target,
         request_id=options.request,
+        workflow=options.workflow,
+        execution=options.execution,
         after=options.after,
         before=options.before,
     )
@@ -252,7 +265,7 @@ def _wanted(options: argparse.Namespace) -> Wanted:
 
 def _filter_options(parser: argparse.ArgumentParser) -> None:
     _of_tenant(parser)
-    for name in ("target", "action", "actor", "request"):
+    for name in ("target", "action", "actor", "request", "workflow", "execution"):
         parser.add_argument(f"--{name}", help="exact, or a prefix with *")
     for name, said in (("after", "then or later"), ("before", "earlier")):
         parser.add_argument(f"--{name}", type=_time, help=f"2027-01-31T12:00:00Z; {said}")

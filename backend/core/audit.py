@@ -44,6 +44,8 @@ _MAX_DATA_BYTES: Final = 8192
 _SCALARS: Final = frozenset({str, int, bool, type(None)})
 # Kept: one that is made anew costs as much as what it encodes.
 _CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+RUN: Final = "run"
+"""Where a record's data says which run of which workflow asked for the act, if one said so."""
 _LEAF: Final = ("id", "tenant_id", "at", "actor", "action", "target", "request_id", "data")
 # What is forged waits for ever; so many are remembered, so that each is told of once.
 _MAX_FORGED: Final = 1000
@@ -51,11 +53,27 @@ _MAX_FORGED: Final = 1000
 _WAITING: Final = "INDEXED BY ix_audit_records_unsequenced"
 
 
+def _named(name: str) -> sa.Computed:
+    """What a record's data names of a run: who asked for the act, or else what it was about.
+
+    In the words of both databases.
+    """
+    return sa.Computed(f"coalesce(data -> '{RUN}' ->> '{name}', data ->> '{name}')")
+
+
+def named_in(data: Mapping[str, Any], name: str) -> str | None:
+    """The same of data that is at hand; ``name`` is ``workflow_id`` or ``execution_id``."""
+    run = data.get(RUN)
+    found = run.get(name) if isinstance(run, dict) else None
+    return found if found is not None else data.get(name)
+
+
 class AuditRecord(TenantOwned, Base):
     """One act: who did what to which thing, when, in which request.
 
     ``mac`` is None only of what was numbered before records had any
-    (:attr:`AuditHead.unsealed_seq`).
+    (:attr:`AuditHead.unsealed_seq`). ``workflow_id`` and ``execution_id`` are what the data says of
+    them, to search by: the database makes them of it, so they say nothing that the MAC is not over.
     """
 
     __tablename__ = "audit_records"
@@ -69,6 +87,8 @@ class AuditRecord(TenantOwned, Base):
     seq: Mapped[int | None]
     chain_hash: Mapped[bytes | None]
     mac: Mapped[bytes | None]
+    workflow_id: Mapped[str | None] = mapped_column(_named("workflow_id"), deferred=True)
+    execution_id: Mapped[str | None] = mapped_column(_named("execution_id"), deferred=True)
 
     __table_args__ = (
         sa.UniqueConstraint("tenant_id", "seq"),
@@ -83,6 +103,19 @@ class AuditRecord(TenantOwned, Base):
                 postgresql_ops={column: "text_pattern_ops"},
             )
             for column in ("action", "actor", "target", "request_id")
+        ),
+        # Most records name neither.
+        *(
+            sa.Index(
+                f"ix_audit_records_{column}",
+                "tenant_id",
+                column,
+                "id",
+                postgresql_ops={column: "text_pattern_ops"},
+                sqlite_where=sa.text(f"{column} IS NOT NULL"),
+                postgresql_where=sa.text(f"{column} IS NOT NULL"),
+            )
+            for column in ("workflow_id", "execution_id")
         ),
         sa.Index(
             "ix_audit_records_unsequenced",
@@ -168,6 +201,10 @@ class RecordMaker:
             TypeError, ValueError: The data has no one canonical form, or is over 8 KiB.
         """
         _refuse_uncanonical(data)
+        if any(tx.scope.run):
+            # Beside the bound: what is acceptable is so whoever asks.
+            named = {f"{name}_id": text for name, text in tx.scope.run._asdict().items() if text}
+            data = {**data, RUN: named}
         row: dict[str, Any] = {
             "id": uuid7(),
             "tenant_id": tenant_id or tx.tenant_id,

@@ -1,6 +1,7 @@
 """Who is asking, how far they may see, and the ids that tie their traces together."""
 
 from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 from backend.core.ids import PLATFORM_TENANT
 
@@ -37,6 +38,16 @@ class Principal:
         return self.subject.partition(":")[2] if self.kind == "user" else ""
 
 
+class Run(NamedTuple):
+    """Which run of which workflow asks, in its own ids and by its own account; empty: unknown."""
+
+    workflow: str = ""
+    execution: str = ""
+
+
+NO_RUN: Final = Run()
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """The rows one transaction may touch: those of ``tenant_id`` and no others."""
@@ -45,6 +56,7 @@ class Scope:
     tenant_id: str
     request_id: str = ""
     traceparent: str = ""
+    run: Run = NO_RUN
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +92,7 @@ class SystemScope:
     traceparent: str = ""
     tenant_id: str = PLATFORM_TENANT
     along: frozenset[str] = frozenset()
+    run: Run = NO_RUN
     tables: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -267,7 +267,7 @@ class Tx(ReadTx):
         """
         await self._write_appended()
         whole = self.scope
-        scope = Scope(whole.actor, tenant_id, whole.request_id, whole.traceparent)
+        scope = Scope(whole.actor, tenant_id, whole.request_id, whole.traceparent, whole.run)
         connection = await self.session.connection()
         session = AsyncSession(
             connection,

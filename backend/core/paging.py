@@ -88,6 +88,8 @@ class Side:
         check: The same of a row of the list, for rows that another side found; by no index.
         column: What the index is searched by.
         in_order: Whether the index gives ids in their order: an equality does, a range does not.
+        index: Its name, where SQLite has to be told: it takes none of a generated column's for one
+            that covers, and so rather walks through all that the tenant has.
     """
 
     row_id: InstrumentedAttribute[str]
@@ -95,6 +97,13 @@ class Side:
     check: sa.ColumnElement[bool]
     column: InstrumentedAttribute[Any]
     in_order: bool
+    index: str = ""
+
+    def along(self, query: sa.Select[*_Columns]) -> sa.Select[*_Columns]:
+        """The query, told which index it is to walk."""
+        if not self.index:
+            return query
+        return query.with_hint(self.row_id.class_, f"INDEXED BY {self.index}", "sqlite")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +182,7 @@ async def newest_of(  # noqa: PLR0917 - newest() and two
     if first is None:
         checks = [side.check for side in sides]
         return newest(query.where(*checks, *exactly), row_id, limit, before_id)
-    ids = sa.select(first.row_id).where(*_conditions(first, made))
+    ids = first.along(sa.select(first.row_id).where(*_conditions(first, made)))
     if first.row_id is row_id:
         # In the list's own table, which has the time.
         ids, exactly = ids.where(*exactly), []
@@ -215,7 +224,8 @@ def _few(tx: ReadTx, side: Side, made: Made | None) -> Any:
     In the order of the index: without one a planner may hope for enough rows anywhere.
     """
     order = side.row_id if side.in_order else _in_bytes(tx, side.column)
-    return sa.select(side.row_id).where(*_conditions(side, made)).order_by(order).limit(_FEW)
+    some = side.along(sa.select(side.row_id).where(*_conditions(side, made)))
+    return some.order_by(order).limit(_FEW)
 
 
 def _in_bytes(tx: ReadTx, column: Any) -> Any:

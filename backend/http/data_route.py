@@ -97,6 +97,7 @@ class Call(Generic[B]):
             principal.tenant_id,
             self._scope["request_id"],
             self._scope["traceparent"],
+            self._scope["run"],
         )
 
     def reply(

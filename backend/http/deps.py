@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import Depends, Path, Request
 from pydantic import AfterValidator
 
-from backend.core.context import Errand, Principal, Scope, SystemScope
+from backend.core.context import NO_RUN, Errand, Principal, Scope, SystemScope
 from backend.core.database import Database
 from backend.core.errors import ForbiddenError, UnauthenticatedError
 from backend.core.ids import PLATFORM_TENANT
@@ -91,6 +91,7 @@ def requires(
             "tenant_id": PLATFORM_TENANT if errand and errand.of_platform else principal.tenant_id,
             "request_id": request.scope.get("request_id", ""),
             "traceparent": request.scope.get("traceparent", ""),
+            "run": request.scope.get("run", NO_RUN),
         }
         if errand is None:
             return Scope(**who)
@@ -118,6 +119,7 @@ def personal(errand: Errand, *, fresh: bool = False) -> Any:
             actor=principal.subject,
             request_id=request.scope.get("request_id", ""),
             traceparent=request.scope.get("traceparent", ""),
+            run=request.scope.get("run", NO_RUN),
             along=request.app.state.along,
         )
 

@@ -24,7 +24,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from backend.core.clock import epoch_nanoseconds, perf_counter
-from backend.core.context import Principal
+from backend.core.context import NO_RUN, Principal, Run
 from backend.core.errors import (
     AppError,
     ExpiredError,
@@ -59,7 +59,7 @@ from backend.kit.turns import Turns
 
 logger = logging.getLogger(__name__)
 
-_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,100}\Z")
+_FOREIGN_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,100}\Z")
 _IDEMPOTENCY_KEY: Final = re.compile(rb"[\x21-\x7e]{1,255}\Z")
 _API: Final = "/api/"
 _READS: Final = frozenset({"GET", "HEAD"})
@@ -195,11 +195,12 @@ class Pipeline:
         started_ns, started = epoch_nanoseconds(), perf_counter()
         headers = _headers_of(scope)
         given = headers.get(b"x-request-id", b"")
-        request_id = given.decode() if _REQUEST_ID.match(given) else uuid7()
+        request_id = given.decode() if _FOREIGN_ID.match(given) else uuid7()
         trace = parse_traceparent(headers.get(b"traceparent", b"").decode("latin-1"))
         trace_id, parent_id, forced = trace or (new_trace_id(), "", False)
         span_id = new_span_id()
         scope["request_id"] = request_id
+        scope["run"] = _run_of(headers)
         scope["traceparent"] = f"00-{trace_id}-{span_id}-{'01' if forced else '00'}"
         client = scope.get("client")
         address = canonical_address(client[0]) if client else ""
@@ -429,6 +430,15 @@ class Pipeline:
             if stored is None:
                 raise IdempotencyRaceError(headers={"Retry-After": "1"})
             await _replayed(stored, fingerprint)(scope, receive, send)
+
+
+def _run_of(headers: Mapping[bytes, bytes]) -> Run:
+    """The run that asks, as it says itself; what is no id says nothing, as for a request's id."""
+    workflow = headers.get(b"x-workflow-id", b"")
+    execution = headers.get(b"x-execution-id", b"")
+    if not (workflow or execution):
+        return NO_RUN
+    return Run(*(one.decode() if _FOREIGN_ID.match(one) else "" for one in (workflow, execution)))
 
 
 def _headers_of(scope: Scope) -> dict[bytes, bytes]:

@@ -162,11 +162,13 @@ class AuditOut(Wire, frozen=True, kw_only=True):
     actor: str
     at: datetime
     data: dict[str, Any]
+    execution: str | None
     hash: str | None
     id: str
     request_id: str
     seq: int | None
     target: str
+    workflow: str | None
 
 
 class AuditPage(Wire, frozen=True, kw_only=True):
@@ -303,10 +305,15 @@ class ClientSecretOut(Wire, frozen=True, kw_only=True):
 
 
 class ConsistencyProofOut(Wire, frozen=True, kw_only=True):
-    """That the tree only grew; checked by the algorithm of RFC 9162, 2.1.4.2."""
+    """
+    That the tree only grew; checked by the algorithm of RFC 9162, 2.1.4.2.
+
+    Saved as it is, `audit_verify.py --proof` checks it, with the tenant's key and nothing else.
+    """
 
     checkpoint: str | None
     hashes: list[str]
+    old_checkpoint: str | None
     old_root: str
     old_size: int
     root: str
@@ -653,8 +660,10 @@ class ExportCreate(Wire, frozen=True, kw_only=True):
     actor: str | None | UnsetType = UNSET
     created_after: datetime | None | UnsetType = UNSET
     created_before: datetime | None | UnsetType = UNSET
+    execution: str | None | UnsetType = UNSET
     request_id: str | None | UnsetType = UNSET
     target: str | None | UnsetType = UNSET
+    workflow: str | None | UnsetType = UNSET
 
 
 class ExportOut(Wire, frozen=True, kw_only=True):
@@ -867,10 +876,15 @@ class InactiveToken(Wire, frozen=True, kw_only=True):
 
 
 class InclusionProofOut(Wire, frozen=True, kw_only=True):
-    """That a record is a leaf of the tree; checked by the algorithm of RFC 9162, 2.1.3.2."""
+    """
+    That a record is a leaf of the tree; checked by the algorithm of RFC 9162, 2.1.3.2.
+
+    Saved as it is, `audit_verify.py --proof` checks it, with the tenant's key and nothing else.
+    """
 
     checkpoint: str | None
     hashes: list[str]
+    leaf: str
     leaf_hash: str
     record_id: str
     root: str
@@ -2427,8 +2441,10 @@ class WantedOut(Wire, frozen=True, kw_only=True):
     actor: str | None
     after: datetime | None
     before: datetime | None
+    execution: str | None
     request_id: str | None
     target: str | None
+    workflow: str | None
 
 
 class WorkersOut(Wire, frozen=True, kw_only=True):

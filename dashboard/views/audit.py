@@ -15,6 +15,7 @@ from dashboard import client, pages, state
 from dashboard.client import Api, ApiProblem, models
 from dashboard.client.transport import Download
 from dashboard.pages import Column, Days, ListPage, Words
+from dashboard.views import audit_checkpoints
 from dashboard.widgets import charts, markup, problems
 
 _LONGEST: Final = timedelta(days=91)
@@ -22,7 +23,7 @@ _WORDS_SPAN: Final = timedelta(days=30)
 _OFFERED: Final = 8
 _BARS: Final = "#1B8A8F"
 _HANDED_OVER: Final = 50 * 2**20
-_FORMATS: Final = {
+FORMATS: Final = {
     "ndjson": "NDJSON, as it was hashed",
     "csv": "CSV",
     "ecs": "Elastic Common Schema",
@@ -72,6 +73,49 @@ def _below(record: models.AuditOut) -> None:
             if opened:
                 st.session_state[opened] = key
             st.switch_page(file, query_params=state.address(**({} if opened else {"id": key})))
+
+
+def _below_own(record: models.AuditOut) -> None:
+    """Draw the rest of a record of the tenant's, and the way to its proof."""
+    _below(record)
+    _proof(record)
+
+
+def _proof(record: models.AuditOut) -> None:
+    """Draw the proof that the record stands in the signed tree, once it was asked for."""
+    asked = "audit-proof-of"
+    if record.seq is None:
+        markup.note("It has no place in the trail yet, and so no proof: that takes about a second.")
+        return
+    if st.session_state.get(asked) != record.id:
+        if st.button("Prove it", key="audit-prove", icon=":material/verified:"):
+            st.session_state[asked] = record.id
+            st.rerun()
+        return
+    with problems.guard():
+        proof = state.current().api.get_audit_proof(record.id)
+        markup.section("Proof")
+        if proof.checkpoint is None:
+            markup.status(
+                "amber",
+                "Not signed yet",
+                f"It is record {proof.seq:,} of {proof.size:,}, and the next checkpoint signs it. "
+                "Until then the proof leads to a root that nothing signs.",
+            )
+            st.page_link(
+                "views/audit_checkpoints.py",
+                label="Checkpoints",
+                icon=":material/approval:",
+                query_params=state.address(),
+            )
+        else:
+            markup.status(
+                "green",
+                "Proved",
+                f"It is record {proof.seq:,} of the {proof.size:,} that the newest checkpoint "
+                f"signs, by {len(proof.hashes)} hashes to the root.",
+            )
+        audit_checkpoints.save_proof(proof, f"record-{proof.seq}", "audit-proof-save")
 
 
 def _day(record: models.AuditOut) -> str:
@@ -141,10 +185,10 @@ def _new_file(wanted: Mapping[str, Any]) -> None:
         chosen = str(
             st.selectbox(
                 "Format",
-                list(_FORMATS),
+                list(FORMATS),
                 key="audit-file-format",
                 width=320,
-                format_func=lambda name: _FORMATS[name],
+                format_func=lambda name: FORMATS[name],
             )
         )
         make = st.button("Make a file", key="audit-file-make", icon=":material/note_add:")
@@ -167,7 +211,7 @@ def _files() -> None:
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.html(markup.badge_html(one.state))
                 markup.note(
-                    f"{_FORMATS[one.format]}, {markup.when(one.created_at)}: {one.records:,} of "
+                    f"{FORMATS[one.format]}, {markup.when(one.created_at)}: {one.records:,} of "
                     f"{one.looked_at:,} records, {markup.size(one.size_bytes)}"
                     f"{f' – {one.error}' if one.error else ''}"
                 )
@@ -239,6 +283,8 @@ class _Trail:
 
 _MORE: Final = (
     Words("request_id", "Request", "0199c0de-…"),
+    Words("workflow", "Workflow", "8sBqYH3wN1tRz0Qk"),
+    Words("execution", "Execution", "4711", width=160),
     Words("q", "Words", "payroll overdue"),
     Days("When"),
 )
@@ -264,8 +310,16 @@ _TENANT: Final = _Trail(
             Column("actor", "Actor", "who"),
             Column("target", "Target", "who"),
         ),
-        facts=(Column("request_id", "Request"), Column("hash", "Hash")),
-        export=("seq", "id", "at", "actor", "action", "target", "data", "request_id", "hash"),
+        facts=(
+            Column("workflow", "Workflow"),
+            Column("execution", "Execution"),
+            Column("request_id", "Request"),
+            Column("hash", "Hash"),
+        ),
+        export=(
+            *("seq", "id", "at", "actor", "action", "target", "data"),
+            *("request_id", "workflow", "execution", "hash"),
+        ),
         filters=(
             Words("action", "Action", "email.submitted"),
             Words("actor", "Actor", "user:…"),
@@ -275,7 +329,7 @@ _TENANT: Final = _Trail(
         between=_between,
         group=_day,
         alike=_alike,
-        below=_below,
+        below=_below_own,
     ),
 )
 _PLATFORM: Final = _Trail(
@@ -293,6 +347,7 @@ _PLATFORM: Final = _Trail(
         nothing="The first log-in appears here.",
         fetch=_searching(Api.list_platform_audit),
         between=partial(_counts, "platform-audit", Api.count_platform_audit),
+        below=_below,
         filters=(
             Words("action", "Action", "login.failed"),
             Words("actor", "Actor", "user:…"),

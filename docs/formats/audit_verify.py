@@ -1,6 +1,7 @@
 """Verify an exported audit trail, offline, with nothing but a public key.
 
     audit_verify.py --export FILE --key FILE [--checkpoint FILE]... [--mac-key FILE]
+    audit_verify.py --proof FILE --key FILE [--checkpoint FILE]...
 
 Needs Python 3.11 and the package `cryptography`; nothing of the system that wrote the trail. The
 formats are described in docs/formats/audit.md, beside this file's copy `audit_verify.py`.
@@ -10,6 +11,9 @@ RFC 6962 is grown from them; its root has to be the one that each checkpoint (a 
 says, and each signature has to hold under the key, which names the tenant. Give the checkpoints
 that you have kept: one from before is what a database that was put back, cut or rewritten cannot
 agree with. With the tenant's MAC key it also says who wrote each record.
+
+A proof is of one record, that it is a leaf of a tree, or of two trees, that the newer begins with
+the older. Each tree has to be one that a checkpoint signs, of the proof's own or of the kept ones.
 
 Exits 0 when all holds, 1 when something does not, 2 when it could not look.
 """
@@ -51,12 +55,14 @@ class Report:
         records: So many records were counted.
         root: Of the tree over them, hex.
         signed: The largest size that a checkpoint signs and that holds.
+        proved: What a proof proves, in words.
     """
 
     findings: list[tuple[str, int | None, str]] = field(default_factory=list)
     records: int = 0
     root: str = ""
     signed: int = 0
+    proved: str = ""
 
     def note(self, by: str, seq: int | None, detail: str) -> None:
         """Add a finding, unless there are many already."""
@@ -115,6 +121,64 @@ class Key:
         raise ValueError(f"{self.name} has not signed it")
 
 
+def _node(left: bytes, right: bytes) -> bytes:
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+def root_of_inclusion(index: int, size: int, leaf: bytes, proof: Sequence[bytes]) -> bytes | None:
+    """The root that a proof leads to; None if no tree of this size has such a proof.
+
+    The algorithm of RFC 9162, section 2.1.3.2.
+    """
+    if not 0 <= index < size:
+        return None
+    at, last, value = index, size - 1, leaf
+    for part in proof:
+        if last == 0:
+            return None
+        if at & 1 or at == last:
+            value = _node(part, value)
+            while at and not at & 1:
+                at, last = at >> 1, last >> 1
+        else:
+            value = _node(value, part)
+        at, last = at >> 1, last >> 1
+    return value if last == 0 else None
+
+
+def proves_consistency(
+    old: int, old_root: bytes, size: int, root: bytes, proof: Sequence[bytes]
+) -> bool:
+    """Whether a proof shows the old tree to be the beginning of the other.
+
+    The algorithm of RFC 9162, section 2.1.4.2. Of no leaves everything is a continuation.
+    """
+    if not 0 <= old <= size:
+        return False
+    if old in {0, size}:
+        return not proof and (old_root == (hashlib.sha256(b"").digest() if old == 0 else root))
+    path = list(proof)
+    if old & (old - 1) == 0:
+        path.insert(0, old_root)
+    if not path:
+        return False
+    at, last = old - 1, size - 1
+    while at & 1:
+        at, last = at >> 1, last >> 1
+    of_old = of_new = path[0]
+    for part in path[1:]:
+        if last == 0:
+            return False
+        if at & 1 or at == last:
+            of_old, of_new = _node(part, of_old), _node(part, of_new)
+            while at and not at & 1:
+                at, last = at >> 1, last >> 1
+        else:
+            of_new = _node(of_new, part)
+        at, last = at >> 1, last >> 1
+    return last == 0 and of_old == old_root and of_new == root
+
+
 class Tree:
     """The roots of the complete subtrees over what was read (RFC 6962, section 2.1)."""
 
@@ -127,7 +191,7 @@ class Tree:
         """Append a leaf hash."""
         size, value = self.size, leaf
         while size & 1:
-            value = hashlib.sha256(b"\x01" + self.parts.pop() + value).digest()
+            value = _node(self.parts.pop(), value)
             size >>= 1
         self.parts.append(value)
         self.size += 1
@@ -138,7 +202,7 @@ class Tree:
             return hashlib.sha256(b"").digest()
         result = self.parts[-1]
         for part in self.parts[-2::-1]:
-            result = hashlib.sha256(b"\x01" + part + result).digest()
+            result = _node(part, result)
         return result
 
 
@@ -160,18 +224,22 @@ def read_lines(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
         CannotLookError: A line is none, or could be read in two ways.
     """
     for number, line in enumerate(lines, 1):
-        try:
-            found = json.loads(
-                line,
-                object_pairs_hook=_unique,
-                parse_float=_refuse_float,
-                parse_constant=_refuse_float,
-            )
-        except (ValueError, RecursionError) as exc:
-            raise CannotLookError(f"line {number} of the export: {exc}") from None
-        if not isinstance(found, dict):
-            raise CannotLookError(f"line {number} of the export is no object")
-        yield found
+        yield _object(line, f"line {number} of the export")
+
+
+def _object(text: str, what: str) -> dict[str, Any]:
+    try:
+        found = json.loads(
+            text,
+            object_pairs_hook=_unique,
+            parse_float=_refuse_float,
+            parse_constant=_refuse_float,
+        )
+    except (ValueError, RecursionError) as exc:
+        raise CannotLookError(f"{what}: {exc}") from None
+    if not isinstance(found, dict):
+        raise CannotLookError(f"{what} is no object")
+    return found
 
 
 def leaf_bytes(record: dict[str, Any]) -> bytes:
@@ -283,6 +351,15 @@ class _Look:
             self.tree.add(hashed)
             self._compare()
 
+    def require(self, size: int, root: bytes) -> None:
+        """Note that nothing signs this tree, or that what does signs another."""
+        if size not in self.signed:
+            self.report.note("checkpoint", size, f"no checkpoint signs the tree of {size}")
+        elif self.signed[size] != root:
+            self.report.note(
+                "checkpoint", size, f"the checkpoint of size {size} signs another root"
+            )
+
     def _compare(self) -> None:
         size = self.tree.size
         root = self.signed.get(size)
@@ -349,6 +426,61 @@ def verify(
     return look.end()
 
 
+def verify_proof(text: str, key: Key, notes: Sequence[str] = ()) -> Report:
+    """Verify a proof, as the API gives it.
+
+    Args:
+        text: JSON: of inclusion, which has a ``leaf``, or of consistency, with an ``old_size``.
+        key: The tenant's.
+        notes: Checkpoints that were kept elsewhere; the proof's own are looked at as well.
+
+    Raises:
+        CannotLookError: It is no proof.
+    """
+    proof = _object(text, "the proof")
+    own = [proof.get(name) for name in ("old_checkpoint", "checkpoint")]
+    look = _Look(key, [*notes, *(note for note in own if isinstance(note, str))], None)
+    try:
+        if "leaf" in proof:
+            _look_at_inclusion(look, proof)
+        else:
+            _look_at_consistency(look, proof)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise CannotLookError("it is no proof: a member is missing, or is not what it is") from None
+    return look.report
+
+
+def _look_at_inclusion(look: "_Look", proof: dict[str, Any]) -> None:
+    note, leaf, seq, size = look.report.note, proof["leaf"], proof["seq"], proof["size"]
+    record = _object(leaf, "the leaf")
+    raw = leaf.encode("utf-8", "surrogatepass")
+    if leaf_bytes(record) != raw or record["v"] != 1 or record["id"] != proof["record_id"]:
+        note("enumeration", seq, "the leaf is not the canonical form of the record")
+    if record["tenant"] != look.key.tenant:
+        note("enumeration", seq, "the record is of another tenant")
+    hashed = hashlib.sha256(b"\x00" + raw).digest()
+    path = [bytes.fromhex(one) for one in proof["hashes"]]
+    root = root_of_inclusion(seq - 1, size, hashed, path)
+    if root is None or root.hex() != proof["root"]:
+        note("tree", seq, f"the hashes do not lead from record {seq} to the root")
+    look.require(size, bytes.fromhex(proof["root"]))
+    look.report.proved = (
+        f"record {seq} ({record['action']} by {record['actor']} on {record['target']}, "
+        f"{record['at']}) is in the signed tree of {size}"
+    )
+
+
+def _look_at_consistency(look: "_Look", proof: dict[str, Any]) -> None:
+    old_size, size = proof["old_size"], proof["size"]
+    old_root, root = bytes.fromhex(proof["old_root"]), bytes.fromhex(proof["root"])
+    path = [bytes.fromhex(one) for one in proof["hashes"]]
+    if not proves_consistency(old_size, old_root, size, root, path):
+        look.report.note("tree", None, f"the tree of {size} does not begin with that of {old_size}")
+    look.require(old_size, old_root)
+    look.require(size, root)
+    look.report.proved = f"the signed tree of {size} begins with the signed one of {old_size}"
+
+
 def read_notes(text: str) -> list[str]:
     """The notes of a file: one as it is, or one a line as checkpoints are published.
 
@@ -367,7 +499,9 @@ def say(report: Report) -> str:
     """The report for people."""
     lines = [f"FAIL  {by:<12} {detail}" for by, _, detail in report.findings]
     younger = report.records - report.signed
-    if not report.findings:
+    if not report.findings and report.proved:
+        lines.append(f"ok    {report.proved}")
+    elif not report.findings:
         lines.append(f"ok    {report.records} records, tree {report.root}")
         if younger:
             lines.append(f"      {younger} of them are younger than the newest checkpoint")
@@ -377,7 +511,9 @@ def say(report: Report) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Verify what the arguments name."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--export", required=True, type=Path, help="the trail, JSON lines")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--export", type=Path, help="the trail, JSON lines")
+    what.add_argument("--proof", type=Path, help="a proof, as the console and the API give it")
     parser.add_argument("--key", required=True, type=Path, help="file with the public key, a vkey")
     parser.add_argument(
         "--checkpoint", action="append", default=[], type=Path, help="one that was kept elsewhere"
@@ -387,7 +523,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     chosen = parser.parse_args(arguments)
     try:
-        report = verify_files(chosen.export, chosen.key, chosen.checkpoint, chosen.mac_key)
+        if chosen.proof is not None:
+            report = verify_proof_file(chosen.proof, chosen.key, chosen.checkpoint)
+        else:
+            report = verify_files(chosen.export, chosen.key, chosen.checkpoint, chosen.mac_key)
     except (CannotLookError, OSError, UnicodeDecodeError) as exc:
         sys.stderr.write(f"{parser.prog}: {exc}\n")
         return 2
@@ -409,9 +548,22 @@ def verify_files(
             secret = bytes.fromhex(mac_key.read_text().strip())
         except ValueError:
             raise CannotLookError("the MAC key is not written in hex") from None
-    notes = [note for path in checkpoints for note in read_notes(path.read_text("utf-8"))]
     with export.open(encoding="utf-8") as lines:
-        return verify(lines, Key(key.read_text("utf-8")), notes, secret)
+        return verify(lines, Key(key.read_text("utf-8")), _kept(checkpoints), secret)
+
+
+def verify_proof_file(proof: Path, key: Path, checkpoints: Sequence[Path] = ()) -> Report:
+    """Verify a proof that lies in a file.
+
+    Raises:
+        CannotLookError: It is none, or another file does not hold what it should.
+    """
+    own = Key(key.read_text("utf-8"))
+    return verify_proof(proof.read_text("utf-8"), own, _kept(checkpoints))
+
+
+def _kept(checkpoints: Sequence[Path]) -> list[str]:
+    return [note for path in checkpoints for note in read_notes(path.read_text("utf-8"))]
 
 
 if __name__ == "__main__":

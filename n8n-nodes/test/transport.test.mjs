@@ -447,6 +447,33 @@ describe('idempotency key', () => {
 	});
 });
 
+describe('names of the run', () => {
+	const namesOf = async (options) => {
+		const context = makeContext({ parameters: sendParameters, answer: accepted, ...options });
+		if (options.change) options.change(context);
+		await runNode(context);
+		const [{ headers }] = context.requests;
+		return [headers['x-workflow-id'], headers['x-execution-id']];
+	};
+
+	it('go with every request, also with one that only reads', async () => {
+		const parameters = { resource: 'job', operation: 'get', jobId: 'j-1' };
+		for (const more of [{}, { parameters }]) {
+			const context = makeContext({ executionId: '4711' });
+			const workflow = context.getWorkflow().id;
+			assert.deepEqual(await namesOf({ ...more, executionId: '4711' }), [workflow, '4711']);
+		}
+	});
+
+	it('are left out where n8n knows none, or none that is an id', async () => {
+		const change = (context) => {
+			context.getWorkflow = () => ({});
+			context.getExecutionId = () => 'a\r\nX-Evil: 1';
+		};
+		assert.deepEqual(await namesOf({ change }), [undefined, undefined]);
+	});
+});
+
 describe('trace context', () => {
 	const received = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
 	const traceOf = async (options) => {

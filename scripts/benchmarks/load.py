@@ -85,6 +85,8 @@ def measure_rate(request: Request, *, connections: int, seconds: float, folder: 
             "-t1",
             f"-c{connections}",
             f"-d{seconds:g}s",
+            # Two seconds otherwise: what a busy machine is late with was not refused.
+            f"--timeout={_PATIENCE_SECONDS:g}s",
             "-s",
             str(script),
             f"http://{HOST}:{request.port}{request.path}",

@@ -15,7 +15,7 @@ from typing import Final
 from backend.core.context import SystemScope
 from backend.core.database import Database, make_engine
 from backend.core.ids import uuid7
-from backend.managers.audit import GROW
+from backend.managers.audit import GROW, offline
 from backend.managers.audit import _tree as tree
 from backend.managers.audit._checkpoints import load_tiles, store_leaves
 from backend.migrations import runner
@@ -129,13 +129,13 @@ async def _prove(
             tiles = await load_tiles(view, tenant_id, tree.tiles_of(spans))
             *path, root = [tree.hash_of(span, tiles) for span in spans]
             inclusion.append(time.process_time() - began)
-            report.wrong += tree.root_of_inclusion(index, size, _leaf(index), path) != root
+            report.wrong += offline.root_of_inclusion(index, size, _leaf(index), path) != root
             began = time.process_time()
             spans = [*tree.consistency_spans(old, size), tree.Span(0, old)]
             tiles = await load_tiles(view, tenant_id, tree.tiles_of(spans))
             *path, old_root = [tree.hash_of(span, tiles) for span in spans]
             consistency.append(time.process_time() - began)
-            report.wrong += not tree.proves_consistency(old, old_root, size, root, path)
+            report.wrong += not offline.proves_consistency(old, old_root, size, root, path)
             if number == 0:
                 # A tree of another hand: the verifier's own, that knows no tiles.
                 begin = tree.Span(0, min(size, 100_000))

@@ -58,6 +58,7 @@ class TestPages:
                     "platform_limits",
                     "access_reviews",
                     "secrets",
+                    "audit_stream",
                     "secret_grants",
                     "plans",
                     "tenant_certificates",
@@ -90,11 +91,13 @@ class TestSidebar:
 
     def test_names_the_only_tenant_without_a_choice(self, visit):
         screen = visit(person=VIC)
-        assert "Tenant Demo Mail Work People and access Vic Viewer viewer" in screen.text
+        assert (
+            "Tenant Demo Mail Work Audit trail People and access Vic Viewer viewer" in screen.text
+        )
         assert not screen.app.sidebar.selectbox
 
     def test_groups_the_pages_and_leaves_out_groups_without_any(self, visit):
-        assert "Mail Work People and access Platform First admin" in visit().text
+        assert "Mail Work Audit trail People and access Platform First admin" in visit().text
         titles = [link.proto.label for link in visit().app.sidebar.get("page_link")]
         assert titles == [entry.title for entry in ENTRIES]
 

@@ -76,7 +76,9 @@ class TestList:
         screen = visit("audit").click("audit-export-prepare")
         _, content, count, _ = screen.app.session_state["audit-export-file"]
         assert count == len(platform.items("audit"))
-        assert content.startswith(b"seq,id,at,actor,action,target,data,request_id,hash\r\n")
+        assert content.startswith(
+            b"seq,id,at,actor,action,target,data,request_id,workflow,execution,hash\r\n"
+        )
 
 
 class TestTimeline:

@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from playwright.sync_api import Browser, expect
 
+from backend.managers.audit import offline
 from dashboard.app import ENTRIES
 from tests.dashboard.conftest import copy_of
 from tests.support.browser import (
@@ -196,6 +197,46 @@ class TestLooks:
         expect(page.get_by_text(f"{name} is revoked.")).to_be_visible()
         expect(page.get_by_role("button", name=name)).to_have_count(0)
         visitor.expect_no_problem()
+
+    def test_the_trail_from_its_signing_to_where_it_is_pushed(self, enter: Enter, scheme: str):
+        visitor = enter(scheme).log_in()
+        visitor.target.inside()
+        page = visitor.page
+        visitor.open("Checkpoints")
+        page.get_by_role("button", name="Sign now").click()
+        expect(page.get_by_text("records are signed.")).to_be_visible()
+        expect(page.get_by_role("button", name="Save the signed note")).to_be_visible()
+        visitor.survey("audit-checkpoints-one")
+        visitor.open("Audit")
+        page.get_by_label("Action").fill("email.submitted")
+        page.keyboard.press("Enter")
+        visitor.settle()
+        page.locator("tr.opens button").first.click()
+        page.get_by_role("button", name="Prove it").click()
+        with page.expect_download() as saved:
+            page.get_by_role("button", name="Save the proof").click()
+        key = offline.Key(visitor.target.inside().get("audit/key")["vkey"])
+        report = offline.verify_proof(saved.value.path().read_text("utf-8"), key)
+        assert (report.findings, report.proved.split()[0]) == ([], "record")
+        visitor.survey("audit-proof")
+        visitor.open("Verifications")
+        page.get_by_role("button", name="Verify all").click()
+        expect(page.get_by_text("Waiting for a worker.").first).to_be_visible()
+        visitor.survey("audit-verifications-waiting")
+        visitor.open("Audit stream")
+        page.get_by_label("Address").fill("https://siem.example.com/audit")
+        visitor.survey("audit-stream-new")
+        page.get_by_role("button", name="Set up", exact=True).click()
+        expect(page.get_by_role("heading", name="The secret of this stream")).to_be_visible()
+        visitor.survey("audit-stream-secret")
+        page.get_by_role("button", name="I have copied it").click()
+        page.get_by_role("button", name="Pause").click()
+        expect(page.get_by_text("It stands after record").first).to_be_visible()
+        visitor.survey("audit-stream-paused")
+        page.get_by_role("button", name="Delete").click()
+        page.get_by_role("button", name="Delete the stream").click()
+        expect(page.get_by_text("The trail is pushed nowhere any more.")).to_be_visible()
+        assert (visitor.complaints, visitor.external) == ([], [])
 
     def test_an_address_of_no_tenant_of_ones_own(self, enter: Enter, scheme: str):
         for phone in (False, True):

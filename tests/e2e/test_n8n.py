@@ -349,6 +349,10 @@ class TestEmail:
         assert record["action"] == "email.submitted"
         assert record["actor"] == f"client:{platform.client_id}"
         assert record["target"] == f"email:{email['id']}"
+        assert (record["execution"], bool(record["workflow"])) == (str(execution.id), True)
+        query = {"execution": record["execution"], "workflow": record["workflow"]}
+        same = admin.get("/api/v1/audit", params=query).raise_for_status().json()["items"]
+        assert record["id"] in {one["id"] for one in same}
         verdict = admin.post("/api/v1/audit/verify").raise_for_status().json()
         assert verdict["valid"]
         assert verdict["head_seq"] >= record["seq"]

@@ -156,7 +156,6 @@ class _Speech:
 
 
 _ONE_ACCEPTED: Final = """'{"accepted": 1}'"""
-_ONE_RECIPIENT: Final = """'{"recipients": 1}'"""
 _NOTHING: Final = "'{}'"
 _EMAIL, _JOB, _SENDING, _SETTLED, _AUDIT, _QUEUED, _ACCEPTED = range(7)
 
@@ -203,11 +202,14 @@ def _statements(s: _Speech, events: int) -> Iterator[str]:
         f"'filled', {s.false}, {s.json(_ONE_ACCEPTED)}, '', "
         f"'client:filled', {s.at}, {s.at}, {s.at} FROM {everything}"
     )
+    workflow = '{"recipients": 1, "run": {"workflow_id": "of-n8n-'
+    of_run = f"'{workflow}' || " + s.text_of("i % 10")
+    of_run += ' || \'", "execution_id": "\' || ' + s.text_of("i % 1000") + " || '\"}}'"
     yield (
         "INSERT INTO audit_records (tenant_id, id, at, actor, action, target, data, request_id, "
         "seq, chain_hash) "
         f"SELECT {s.tenant}, {s.id(_AUDIT)}, {s.at}, 'client:filled', 'email.submitted', {email}, "
-        f"{s.json(_ONE_RECIPIENT)}, '', i + 1, {s.hash} FROM {everything}"
+        f"{s.json(of_run)}, '', i + 1, {s.hash} FROM {everything}"
     )
     yield (
         "INSERT INTO audit_heads (tenant_id, seq, chain_hash) "

@@ -54,7 +54,7 @@ from backend.managers.audit.models import (
     ExportRow,
     StreamRow,
 )
-from backend.managers.audit.offline import CannotLookError, say, verify_files
+from backend.managers.audit.offline import CannotLookError, say, verify_files, verify_proof_file
 from backend.managers.audit.proof_routes import router as proofs
 from backend.managers.audit.routes import exports, router, streams
 from backend.managers.audit.settings import AuditSettings
@@ -158,4 +158,5 @@ __all__ = [
     "Wanted",
     "say",
     "verify_files",
+    "verify_proof_file",
 ]

@@ -25,6 +25,7 @@ from backend.core.audit import (
     AuditHead,
     AuditRecord,
     RecordMaker,
+    leaf_bytes,
     leaf_hash,
     link_leaf,
     sequence_own,
@@ -73,12 +74,14 @@ class SignedTree:
 class InclusionProof:
     """That a record is the leaf of number ``seq - 1`` in a tree of ``size`` leaves.
 
-    Hashes are hex. ``checkpoint`` is the note that signs this size, if one does.
+    Hashes are hex. ``leaf`` is what the leaf's hash is of: the record's canonical bytes, as text.
+    ``checkpoint`` is the note that signs this size, if one does.
     """
 
     record_id: str
     seq: int
     size: int
+    leaf: str
     leaf_hash: str
     root: str
     hashes: Sequence[str]
@@ -87,13 +90,17 @@ class InclusionProof:
 
 @dataclass(frozen=True, slots=True)
 class ConsistencyProof:
-    """That the tree of ``old_size`` leaves is the beginning of that of ``size``; hashes are hex."""
+    """That the tree of ``old_size`` leaves is the beginning of that of ``size``; hashes are hex.
+
+    ``old_checkpoint`` and ``checkpoint`` are the notes that sign either, if any do.
+    """
 
     old_size: int
     old_root: str
     size: int
     root: str
     hashes: Sequence[str]
+    old_checkpoint: str | None
     checkpoint: str | None
 
 
@@ -428,6 +435,7 @@ class Checkpoints:
             record.id,
             record.seq,
             size,
+            leaf_bytes(record).decode(),
             leaf_hash(record).hex(),
             hashes.pop(),
             hashes,
@@ -451,7 +459,8 @@ class Checkpoints:
         spans = _tree.consistency_spans(old_size, size)
         hashes = await _hashes(tx, [*spans, Span(0, old_size), Span(0, size)])
         root, old_root = hashes.pop(), hashes.pop()
-        return ConsistencyProof(old_size, old_root, size, root, hashes, await self._note(tx, size))
+        notes = await self._note(tx, old_size), await self._note(tx, size)
+        return ConsistencyProof(old_size, old_root, size, root, hashes, *notes)
 
     @staticmethod
     async def _find(tx: ReadTx, size: int) -> AuditCheckpoint | None:

@@ -416,6 +416,8 @@ def _kept(wanted: Wanted) -> dict[str, Any]:
         "actor": wanted.actor,
         "target": wanted.target,
         "request_id": wanted.request_id,
+        "workflow": wanted.workflow,
+        "execution": wanted.execution,
         "after": wanted.after.isoformat() if wanted.after else None,
         "before": wanted.before.isoformat() if wanted.before else None,
     }

@@ -1,9 +1,9 @@
 """Searching the trail: each filter starts from an index, and what has none is bounded.
 
-Act, actor, target and request have indexes of their own; a range of time is a stretch of the
-primary key, because ids are UUIDv7 (RFC 9562, 5.7). Words are looked for in what those leave, in
-a stretch of time that the caller names, and in a bounded number of records a call: a search says
-where it stopped, and goes on from there.
+Act, actor, target, request, workflow and execution have indexes of their own; a range of time is a
+stretch of the primary key, because ids are UUIDv7 (RFC 9562, 5.7). Words are looked for in what
+those leave, in a stretch of time that the caller names, and in a bounded number of records a call:
+a search says where it stopped, and goes on from there.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.orm import InstrumentedAttribute
 
-from backend.core.audit import AuditRecord
+from backend.core.audit import AuditRecord, named_in
 from backend.core.database import ReadTx
 from backend.core.paging import Made, Side, hidden, matches, newest_of
 from backend.managers.audit.errors import RangeNeededError
@@ -27,13 +27,19 @@ _PART: Final = 1000
 COUNTED: Final = 10_000
 """So many records are counted at most, the newest ones; it takes some ten milliseconds."""
 _SHOWN: Final = 20
+_NAMED: Final = frozenset({"workflow_id", "execution_id"})
+"""Columns that the database makes of the data."""
 _BUCKETS: Final = 50
 _STEPS: Final = tuple(60 * n for n in (1, 5, 15, 30, 60, 180, 360, 720, 1440, 2880))
 
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One audit record as readers see it; ``seq`` and ``hash`` follow within a second."""
+    """One audit record as readers see it; ``seq`` and ``hash`` follow within a second.
+
+    ``workflow`` and ``execution`` are which run of which workflow asked for the act, or else which
+    it was about, as its data says.
+    """
 
     id: str
     seq: int | None
@@ -44,6 +50,8 @@ class AuditEntry:
     data: Mapping[str, Any]
     request_id: str
     hash: str | None
+    workflow: str | None = None
+    execution: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +59,12 @@ class Wanted:
     """What a search is for; what is None is not asked about.
 
     Attributes:
-        action: Exactly, or as a prefix when it ends in ``*``; so are the next three.
+        action: Exactly, or as a prefix when it ends in ``*``; so are the next five.
         actor: As the records have it: ``user:<id>``, ``client:<client id>``, ``api_key:<id>``.
         target: ``<noun>:<id>``.
         request_id: Of the request, as in the header ``X-Request-Id`` of its answer.
+        workflow: That the record names, by the id that it has where it runs.
+        execution: Of a workflow, likewise; such ids count from 1 in each n8n.
         after: The first moment that counts.
         before: The first that does not any more.
         words: Each occurs somewhere in the record, in whatever case; needs a range.
@@ -64,6 +74,8 @@ class Wanted:
     actor: str | None = None
     target: str | None = None
     request_id: str | None = None
+    workflow: str | None = None
+    execution: str | None = None
     after: datetime | None = None
     before: datetime | None = None
     words: str | None = None
@@ -187,6 +199,8 @@ async def count(tx: ReadTx, wanted: Wanted) -> Facets:
         AuditRecord.actor,
         AuditRecord.target,
         AuditRecord.request_id,
+        AuditRecord.workflow_id,
+        AuditRecord.execution_id,
         AuditRecord.at,
     ).where(AuditRecord.tenant_id == tx.tenant_id)
     made, side = Made(AuditRecord.at, after, before), _walked(tx, wanted)
@@ -258,12 +272,9 @@ async def oldest(
         conditions.append(AuditRecord.id > after_id)
     if made is not None:
         conditions += made.about(AuditRecord.id)
-    rows: Sequence[AuditRecord] = await tx.scalars(
-        sa.select(AuditRecord)
-        .where(*conditions, AuditRecord.id <= until_id)
-        .order_by(AuditRecord.id)
-        .limit(limit)
-    )
+    query = sa.select(AuditRecord).where(*conditions, AuditRecord.id <= until_id)
+    query = side[0].along(query) if side else query
+    rows: Sequence[AuditRecord] = await tx.scalars(query.order_by(AuditRecord.id).limit(limit))
     return rows
 
 
@@ -277,11 +288,13 @@ async def _records(
     return [entry_of(row) for row in rows]
 
 
-def _filters(wanted: Wanted) -> list[tuple[InstrumentedAttribute[str], str]]:
+def _filters(wanted: Wanted) -> list[tuple[InstrumentedAttribute[Any], str]]:
     """What is asked of which column; the one that mostly leaves the fewest records first."""
     asked = (
+        (AuditRecord.execution_id, wanted.execution),
         (AuditRecord.request_id, wanted.request_id),
         (AuditRecord.target, wanted.target),
+        (AuditRecord.workflow_id, wanted.workflow),
         (AuditRecord.actor, wanted.actor),
         (AuditRecord.action, wanted.action),
     )
@@ -294,7 +307,8 @@ def _sides(tx: ReadTx, wanted: Wanted) -> list[Side]:
     for column, text in _filters(wanted):
         condition, exact = matches(tx, column, text)
         check, _ = matches(tx, hidden(column), text)
-        sides.append(Side(AuditRecord.id, sa.and_(own, condition), check, column, exact))
+        index = f"ix_audit_records_{column.key}" if column.key in _NAMED else ""
+        sides.append(Side(AuditRecord.id, sa.and_(own, condition), check, column, exact, index))
     return sides
 
 
@@ -314,10 +328,18 @@ def meets(entry: AuditEntry | AuditRecord, wanted: Wanted) -> bool:
     if wanted.before is not None and entry.at >= wanted.before:
         return False
     for column, text in _filters(wanted):
-        value = getattr(entry, column.key)
-        if not (value.startswith(text[:-1]) if text.endswith("*") else value == text):
+        value = _value(entry, column.key)
+        if value is None or not (
+            value.startswith(text[:-1]) if text.endswith("*") else value == text
+        ):
             return False
     return True
+
+
+def _value(entry: AuditEntry | AuditRecord, name: str) -> str | None:
+    if name in _NAMED:
+        return named_in(entry.data, name)
+    return str(getattr(entry, name))
 
 
 def _text(entry: AuditEntry) -> str:
@@ -338,4 +360,6 @@ def entry_of(row: AuditRecord) -> AuditEntry:
         data=row.data,
         request_id=row.request_id,
         hash=row.chain_hash.hex() if row.chain_hash else None,
+        workflow=named_in(row.data, "workflow_id"),
+        execution=named_in(row.data, "execution_id"),
     )

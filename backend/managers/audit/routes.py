@@ -63,6 +63,8 @@ async def _filters(
     actor: Filter = None,
     target: Filter = None,
     request_id: Filter = None,
+    workflow: Filter = None,
+    execution: Filter = None,
     created_after: CreatedAfter = None,
     created_before: CreatedBefore = None,
 ) -> Wanted:
@@ -71,6 +73,8 @@ async def _filters(
         actor=actor,
         target=target,
         request_id=request_id,
+        workflow=workflow,
+        execution=execution,
         after=created_after,
         before=created_before,
     )
@@ -223,6 +227,8 @@ async def start_audit_export(
         actor=body.actor,
         target=body.target,
         request_id=body.request_id,
+        workflow=body.workflow,
+        execution=body.execution,
         after=body.created_after,
         before=body.created_before,
     )

@@ -22,7 +22,12 @@ class AuditOut(BaseModel):
     target: str = Field(examples=["email:0199c0de-0000-7000-8000-000000000001"])
     data: dict[str, Any]
     request_id: str
-    hash: str | None = Field(description="Chain hash, hex; see docs/managers/security.md")
+    hash: str | None = Field(description="Chain hash, hex; see docs/formats/audit.md")
+    workflow: str | None = Field(
+        description="The workflow that asked for the act, or that it was about, as n8n calls it",
+        examples=["8sBqYH3wN1tRz0Qk"],
+    )
+    execution: str | None = Field(description="Its execution, likewise", examples=["4711"])
 
 
 class FindingOut(BaseModel):
@@ -98,11 +103,15 @@ class AuditCheckpointSignedOut(AuditCheckpointOut):
 
 
 class InclusionProofOut(BaseModel):
-    """That a record is a leaf of the tree; checked by the algorithm of RFC 9162, 2.1.3.2."""
+    """That a record is a leaf of the tree; checked by the algorithm of RFC 9162, 2.1.3.2.
+
+    Saved as it is, `audit_verify.py --proof` checks it, with the tenant's key and nothing else.
+    """
 
     record_id: str
     seq: int = Field(description="The leaf's index plus one")
     size: int
+    leaf: str = Field(description="The record's canonical bytes, which the leaf's hash is of")
     leaf_hash: str
     root: str
     hashes: list[str]
@@ -110,13 +119,17 @@ class InclusionProofOut(BaseModel):
 
 
 class ConsistencyProofOut(BaseModel):
-    """That the tree only grew; checked by the algorithm of RFC 9162, 2.1.4.2."""
+    """That the tree only grew; checked by the algorithm of RFC 9162, 2.1.4.2.
+
+    Saved as it is, `audit_verify.py --proof` checks it, with the tenant's key and nothing else.
+    """
 
     old_size: int
     old_root: str
     size: int
     root: str
     hashes: list[str]
+    old_checkpoint: str | None = Field(description="The note that signs the old size, if one does")
     checkpoint: str | None = Field(description="The note that signs this size, if one does")
 
 
@@ -160,6 +173,8 @@ class ExportCreate(Input):
     actor: _Filter = None
     target: _Filter = None
     request_id: _Filter = Field(None, examples=["0199c0de-0000-7000-8000-000000000001"])
+    workflow: _Filter = Field(None, examples=["8sBqYH3wN1tRz0Qk"])
+    execution: _Filter = Field(None, examples=["4711"])
     created_after: Time | None = Field(None, description="RFC 3339; made then or later")
     created_before: Time | None = Field(None, description="RFC 3339; made earlier")
 
@@ -171,6 +186,8 @@ class WantedOut(BaseModel):
     actor: str | None
     target: str | None
     request_id: str | None
+    workflow: str | None
+    execution: str | None
     after: datetime | None
     before: datetime | None
 

@@ -153,4 +153,4 @@ async def list_quotas(scope: UsageReader, tenants: Tenants, db: Db) -> Page[Quot
 
 def _within(scope: SystemScope, tenant_id: str) -> Scope:
     """The platform's look at what is one tenant's, behind both walls."""
-    return Scope(scope.actor, tenant_id, scope.request_id, scope.traceparent)
+    return Scope(scope.actor, tenant_id, scope.request_id, scope.traceparent, scope.run)

@@ -15,7 +15,7 @@ from backend.core.audit import AuditHead, sequence
 from backend.core.context import Scope, SystemScope
 from backend.core.database import Database, DatabaseUnavailableError
 from backend.core.ids import uuid7
-from backend.managers.audit import VERIFY, AuditManager, AuditSettings, SignedTree, _tree, offline
+from backend.managers.audit import VERIFY, AuditManager, AuditSettings, SignedTree, offline
 from backend.managers.audit.models import AuditTile
 from tests.support.platform import App, TenantClient
 from tests.support.trail import open_audit
@@ -244,16 +244,22 @@ class TestProofs:
             hashed = hashlib.sha256(b"\0" + offline.leaf_bytes(leaf)).digest()
             assert hashed.hex() == proof["leaf_hash"]
             path = [bytes.fromhex(one) for one in proof["hashes"]]
-            root = _tree.root_of_inclusion(proof["seq"] - 1, proof["size"], hashed, path)
+            root = offline.root_of_inclusion(proof["seq"] - 1, proof["size"], hashed, path)
             assert key.checkpoint(proof["checkpoint"]) == (proof["size"], root)
+            assert proof["leaf"].encode() == offline.leaf_bytes(leaf)
+            report = offline.verify_proof(answer.text, key)
+            assert not report.findings
+            assert report.proved.startswith(f"record {record['seq']} ({record['action']} by ")
 
     async def test_two_checkpoints_are_proved_to_be_of_one_tree(self, ada: TenantClient) -> None:
         first, last = await signed(ada), await signed(ada)
         answer = await ada.http.get("/api/v1/audit/consistency", params={"old_size": first["size"]})
         proof = answer.json()
         assert (proof["old_root"], proof["root"]) == (first["root"], last["root"])
-        assert proof["checkpoint"] == last["note"]
-        assert _tree.proves_consistency(
+        assert (proof["old_checkpoint"], proof["checkpoint"]) == (first["note"], last["note"])
+        key = offline.Key((await ada.http.get("/api/v1/audit/key")).json()["vkey"])
+        assert not offline.verify_proof(answer.text, key).findings
+        assert offline.proves_consistency(
             first["size"],
             bytes.fromhex(first["root"]),
             last["size"],

@@ -1,10 +1,11 @@
 """Finding records: every filter, words in a bounded stretch, counts, and who may look at all."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 import pytest
 
-from backend.core.context import Scope
+from backend.core.context import NO_RUN, Run, Scope
 from backend.managers.audit import AuditManager, RangeNeededError, Wanted, _search
 from tests.support.roles import ROLES
 
@@ -15,9 +16,9 @@ def ago(**span):
     return datetime.now(UTC) - timedelta(**span)
 
 
-async def act(app, tenant, *acts, actor="user:ada", request="req-1"):
+async def act(app, tenant, *acts, actor="user:ada", request="req-1", run=NO_RUN):
     """Leave records; each is an act, its target and its data."""
-    async with app.platform.database.transaction(Scope(actor, tenant.id, request)) as tx:
+    async with app.platform.database.transaction(Scope(actor, tenant.id, request, run=run)) as tx:
         for action, target, data in acts:
             tx.audit(action, target, **data)
 
@@ -114,6 +115,99 @@ class TestSearch:
         hour = ago(hours=1).isoformat()
         assert await found(other, q="payroll", created_after=hour) == []
         assert await found(other, request_id="req-20") == []
+
+
+class TestRuns:
+    """Which execution of which workflow asked, or which one it was about."""
+
+    RUN: Final = {"X-Workflow-Id": "8sBqYH3wN1tRz0Qk", "X-Execution-Id": "4711"}
+
+    @pytest.fixture
+    async def runs(self, app, owner):
+        made = ("thing.made", "thing:1", {})
+        await act(app, owner.tenant, made, run=Run("orders", "7"))
+        await act(app, owner.tenant, made, run=Run("orders", "71"))
+        await act(app, owner.tenant, made, run=Run("bills", "7"), actor="user:eve")
+        about = {"workflow_id": "bills", "execution_id": "8"}
+        await act(app, owner.tenant, ("secret.read", "secret:a", about))
+        await act(app, owner.tenant, ("secret.read", "secret:b", about), run=Run("orders", "9"))
+        return owner
+
+    async def test_are_found_by_both(self, runs):
+        hour = ago(hours=1).isoformat()
+        for query, many in (
+            ({"execution": "7"}, 2),
+            ({"execution": "7*"}, 3),
+            ({"execution": "7", "workflow": "orders"}, 1),
+            ({"workflow": "orders"}, 3),
+            ({"workflow": "b*"}, 2),
+            ({"execution": "7", "actor": "user:eve"}, 1),
+            ({"execution": "8"}, 1),
+            ({"execution": "9"}, 1),
+            ({"execution": "70"}, 0),
+            ({"workflow": "orders", "q": "thing made", "created_after": hour}, 2),
+        ):
+            assert len(await found(runs, **query)) == many, query
+
+    async def test_who_asked_goes_before_what_it_was_about(self, runs):
+        (one,) = await found(runs, target="secret:b")
+        assert (one["workflow"], one["execution"]) == ("orders", "9")
+        assert one["data"] == {
+            "workflow_id": "bills",
+            "execution_id": "8",
+            "run": {"workflow_id": "orders", "execution_id": "9"},
+        }
+
+    async def test_are_counted_and_written_to_files(self, runs):
+        told = await runs.http.get(FACETS, params={"workflow": "orders", "execution": "7*"})
+        assert told.json()["counted"] == 2
+        asked = {"format": "csv", "workflow": "orders", "execution": "7*"}
+        made = (await runs.http.post("/api/v1/audit-exports", json=asked)).json()
+        assert (made["state"], made["records"]) == ("ready", 2)
+        assert {name: made["wanted"][name] for name in ("workflow", "execution")} == {
+            "workflow": "orders",
+            "execution": "7*",
+        }
+        file = await runs.http.get(f"/api/v1/audit-exports/{made['id']}/file")
+        assert file.text.count("thing.made") == 2
+
+    async def test_both_planes_name_them_as_the_request_does(self, app):
+        caller = await app.caller()
+        sent = {"subject": "Hi", "text": "x", "to": ["a@example.test"]}
+        for path, body in (
+            ("/api/v1/suppressions", {"address": "gone@example.test"}),
+            ("/api/v1/keys", {"name": "payroll", "type": "aes256-gcm"}),
+            ("/api/v1/keys/payroll/encrypt", {"plaintext": "aGk="}),
+            ("/api/v1/emails", sent),
+        ):
+            answer = await caller.http.post(path, json=body, headers=self.RUN)
+            assert answer.status_code < 300, (path, answer.text)
+        records = await found(caller, execution="4711", workflow="8sBqYH3wN1tRz0Qk")
+        assert {one["action"] for one in records} >= {
+            "suppression.added",
+            "key.created",
+            "key.used",
+            "email.submitted",
+        }
+        assert (await caller.http.post("/api/v1/audit/verify")).json()["valid"]
+
+    async def test_what_is_no_id_says_nothing(self, app):
+        caller = await app.caller()
+        for number, (workflow, execution) in enumerate((("", ""), ("a b", "x" * 101), ("é", "7"))):
+            headers = {"X-Workflow-Id": workflow.encode(), "X-Execution-Id": execution}
+            body = {"address": f"gone-{number}@example.test"}
+            await caller.http.post("/api/v1/suppressions", json=body, headers=headers)
+        (last, *others) = await found(caller, action="suppression.added")
+        assert (last["workflow"], last["execution"]) == (None, "7")
+        assert last["data"]["run"] == {"execution_id": "7"}
+        assert [one["data"].get("run") for one in others] == [None, None]
+
+    async def test_are_no_reason_to_refuse_what_is_as_large_as_it_may_be(self, app, owner):
+        room = 8192 - len('{"note": ""}')
+        acted = ("thing.made", "thing:1", {"note": "x" * room})
+        await act(app, owner.tenant, acted, run=Run("w" * 100, "e" * 100))
+        (one,) = await found(owner, execution="e*")
+        assert one["execution"] == "e" * 100
 
 
 def _old():

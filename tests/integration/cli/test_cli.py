@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import csv
+import hashlib
 import json
 import signal
 import socket
@@ -19,7 +20,8 @@ from backend import cli
 from backend.app import compose, create_app
 from backend.cli.command import find_tenant
 from backend.core.audit import sequence
-from backend.core.context import Scope, SystemScope
+from backend.core.context import Run, Scope, SystemScope
+from backend.managers.audit import offline
 from backend.managers.identity import IdentityManager, verify_password
 from backend.managers.identity.models import OauthClient
 from backend.managers.orchestrator import Batch, JobKind, OrchestratorManager
@@ -488,6 +490,54 @@ class TestAudit:
         unknown = ("audit-export", "--tenant", "nobody", "--output", str(nothing))
         assert shell.fail(*unknown) == "no tenant 'nobody'"
         assert not nothing.exists()
+
+    def test_is_listed_by_the_run_that_asked(self, shell):
+        shell.run("bootstrap")
+
+        async def act() -> None:
+            platform = compose(Settings())
+            demo = await find_tenant(platform, "demo")
+            for execution in ("7", "71"):
+                scope = Scope("user:ada", demo.id, run=Run("orders", execution))
+                async with platform.database.transaction(scope) as tx:
+                    tx.audit("thing.made", "thing:1")
+            await platform.database.aclose()
+
+        asyncio.run(act())
+        for asked, found in (
+            (["--execution", "7"], ["7"]),
+            (["--execution", "7*", "--workflow", "orders"], ["7", "71"]),
+            (["--workflow", "bills"], []),
+        ):
+            lines = shell.run("audit-list", "--tenant", "demo", *asked).splitlines()
+            assert [json.loads(line)["execution"] for line in lines] == found
+
+    def test_a_proof_is_checked_where_no_installation_is(self, shell, tmp_path):
+        proof, key = tmp_path / "proof.json", tmp_path / "trail.key"
+        formats = Path(__file__).parents[3] / "docs" / "formats"
+        key.write_text((formats / "audit-example.key").read_text())
+        written = (formats / "audit-example.ndjson").read_text("utf-8")
+        lines = [json.loads(one) for one in written.strip().split("\n")]
+        tree = [hashlib.sha256(b"\0" + offline.leaf_bytes(one)).digest() for one in lines[1:]]
+        pair = hashlib.sha256(b"\1" + tree[0] + tree[1]).digest()
+        made = {
+            "record_id": lines[3]["id"],
+            "seq": 3,
+            "size": 3,
+            "leaf": offline.leaf_bytes(lines[3]).decode(),
+            "leaf_hash": tree[2].hex(),
+            "root": hashlib.sha256(b"\1" + pair + tree[2]).hexdigest(),
+            "hashes": [pair.hex()],
+            "checkpoint": lines[0]["checkpoints"][0],
+        }
+        proof.write_text(json.dumps(made))
+        asked = ("audit-verify", "--proof", str(proof), "--key", str(key))
+        assert shell.run(*asked).startswith("ok    record 3 (thing.made by user:ada on thing:3")
+        proof.write_text(json.dumps(made | {"seq": 2}))
+        assert shell.fail(*asked) == "the proof does not hold"
+        proof.write_text("{}")
+        assert "no proof" in shell.fail(*asked)
+        assert "--key" in shell.fail("audit-verify", "--proof", str(proof))
 
     def test_an_unknown_tenant_is_named(self, shell):
         shell.run("bootstrap")

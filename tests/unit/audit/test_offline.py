@@ -16,7 +16,7 @@ import pytest
 
 from backend.core.audit import GENESIS, AuditRecord, RecordMaker, leaf_bytes, link
 from backend.managers.audit import _notes, offline
-from backend.managers.audit._tree import Frontier
+from backend.managers.audit._tree import Frontier, consistency_spans, inclusion_spans
 from backend.managers.security import SecurityManager
 
 FORMATS = Path(__file__).parents[3] / "docs" / "formats"
@@ -214,6 +214,153 @@ class TestVerify:
             line["mac"] = None
         report = offline.verify(text_of(lines), KEY, mac_key=MAC_KEY)
         assert len(report.findings) == offline.MOST_FINDINGS
+
+
+Proof = dict[str, Any]
+
+
+def inclusion(seq: int = 4, count: int = 9) -> Proof:
+    """A proof of a record as the platform would give it."""
+    lines = exported(count)
+    record = {name: lines[seq][name] for name in offline.LEAF}
+    raw = offline.leaf_bytes(record)
+    leaves = [_hash(b"\0" + offline.leaf_bytes(line)) for line in lines[1:]]
+    return {
+        "record_id": record["id"],
+        "seq": seq,
+        "size": count,
+        "leaf": raw.decode(),
+        "leaf_hash": _hash(b"\0" + raw).hex(),
+        "root": _root(leaves).hex(),
+        "hashes": [
+            _root(leaves[span.first : span.end]).hex() for span in inclusion_spans(seq - 1, count)
+        ],
+        "checkpoint": lines[0]["checkpoints"][0],
+    }
+
+
+def consistency(old: int = 5, count: int = 9) -> Proof:
+    leaves = [_hash(b"\0" + offline.leaf_bytes(line)) for line in exported(count)[1:]]
+    return {
+        "old_size": old,
+        "old_root": _root(leaves[:old]).hex(),
+        "size": count,
+        "root": _root(leaves).hex(),
+        "hashes": [
+            _root(leaves[span.first : span.end]).hex() for span in consistency_spans(old, count)
+        ],
+        "old_checkpoint": exported(old)[0]["checkpoints"][0],
+        "checkpoint": exported(count)[0]["checkpoints"][0],
+    }
+
+
+def _root(leaves: list[bytes]) -> bytes:
+    grown = Frontier()
+    for leaf in leaves:
+        grown.add(leaf)
+    return grown.root()
+
+
+def proved(proof: Proof, *notes: str) -> tuple[set[str], str]:
+    report = offline.verify_proof(json.dumps(proof), KEY, notes)
+    return {by for by, _, _ in report.findings}, offline.say(report)
+
+
+class TestProof:
+    def test_every_record_of_trees_of_every_shape(self) -> None:
+        for count in (1, 2, 3, 7, 8):
+            for seq in range(1, count + 1):
+                found, said = proved(inclusion(seq, count))
+                assert not found, (seq, count)
+                assert said.startswith(f"ok    record {seq} (thing.made by user:ada on thing:{seq}")
+
+    def test_every_older_tree(self) -> None:
+        for old in range(1, 10):
+            found, said = proved(consistency(old))
+            assert (found, said) == (
+                set(),
+                f"ok    the signed tree of 9 begins with the signed one of {old}",
+            )
+
+    @pytest.mark.parametrize(
+        ("change", "found"),
+        [
+            ({"leaf": exported()[1]}, None),
+            ({"leaf": "{}"}, None),
+            ({"leaf": offline.leaf_bytes(exported()[5]).decode()}, {"enumeration", "tree"}),
+            ({"leaf": inclusion()["leaf"] + " "}, {"enumeration", "tree"}),
+            ({"record_id": "another"}, {"enumeration"}),
+            ({"seq": 5}, {"tree"}),
+            ({"seq": 0}, {"tree"}),
+            ({"seq": "4"}, None),
+            ({"size": 8}, {"tree", "checkpoint"}),
+            ({"root": "00" * 32}, {"tree", "checkpoint"}),
+            ({"root": "zz"}, None),
+            ({"hashes": []}, {"tree"}),
+            ({"hashes": ["00" * 32] * 4}, {"tree"}),
+            ({"hashes": 7}, None),
+            ({"checkpoint": None}, {"checkpoint"}),
+            ({"checkpoint": "no note\n"}, {"checkpoint"}),
+            ({"checkpoint": SIGNER.sign_checkpoint(9, bytes(32))}, {"checkpoint"}),
+        ],
+    )
+    def test_what_does_not_prove_a_record(self, change: Proof, found: set[str] | None) -> None:
+        proof = inclusion() | change
+        if found is None:
+            with pytest.raises(offline.CannotLookError):
+                proved(proof)
+        else:
+            assert proved(proof)[0] == found
+
+    @pytest.mark.parametrize(
+        ("change", "found"),
+        [
+            ({"old_root": "00" * 32}, {"tree", "checkpoint"}),
+            ({"root": "00" * 32}, {"tree", "checkpoint"}),
+            ({"hashes": []}, {"tree"}),
+            ({"old_size": 6}, {"tree", "checkpoint"}),
+            ({"old_checkpoint": None}, {"checkpoint"}),
+            ({"checkpoint": None}, {"checkpoint"}),
+        ],
+    )
+    def test_what_does_not_prove_growth(self, change: Proof, found: set[str]) -> None:
+        assert proved(consistency() | change)[0] == found
+
+    def test_a_checkpoint_that_was_kept_is_what_counts(self) -> None:
+        proof = consistency() | {"old_checkpoint": None}
+        kept = exported(5)[0]["checkpoints"][0]
+        other = SIGNER.sign_checkpoint(5, bytes(32))
+        assert proved(proof, kept)[0] == set()
+        assert proved(proof, other)[0] == {"checkpoint"}
+        assert proved(consistency(), other)[0] == {"checkpoint"}
+
+    def test_a_proof_of_another_tenant(self) -> None:
+        name = f"email-sender/{'0' * 8}{TENANT[8:]}"
+        other = _notes.Signer(name, SECURITY.audit_signing_seed(TENANT))
+        report = offline.verify_proof(json.dumps(inclusion()), offline.Key(other.verifier.text), ())
+        assert {by for by, _, _ in report.findings} == {"enumeration", "checkpoint"}
+
+    @pytest.mark.parametrize("text", ["", "[]", '{"seq": 1.0}', '{"leaf": 1, "leaf": 2}', "{}"])
+    def test_what_is_none(self, text: str) -> None:
+        with pytest.raises(offline.CannotLookError):
+            offline.verify_proof(text, KEY)
+
+    def test_the_script_alone(self, tmp_path: Path) -> None:
+        for proof, status in ((inclusion(2, 3), 0), (inclusion(2, 3) | {"seq": 1}, 1), ({}, 2)):
+            (tmp_path / "proof.json").write_text(json.dumps(proof), "utf-8")
+            done = subprocess.run(
+                [
+                    *(sys.executable, "-I", "audit_verify.py", "--key", "audit-example.key"),
+                    *("--proof", str(tmp_path / "proof.json")),
+                    *("--checkpoint", "audit-example.checkpoint"),
+                ],
+                cwd=FORMATS,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == status, done
+            assert "Traceback" not in done.stderr
 
 
 class TestRefusals:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.managers.audit import _tree
+from backend.managers.audit import _tree, offline
 from backend.managers.audit._tree import Frontier, OutOfTreeError, TileId
 
 # The leaves and roots that the tests of Certificate Transparency's implementations share.
@@ -137,11 +137,11 @@ class TestAgainstANaiveTree:
             for index in range(size):
                 proof = [_tree.hash_of(s, TILES) for s in _tree.inclusion_spans(index, size)]
                 assert proof == naive_path(index, leaves), (index, size)
-                assert _tree.root_of_inclusion(index, size, leaves[index], proof) == root
+                assert offline.root_of_inclusion(index, size, leaves[index], proof) == root
             for old in range(1, size):
                 proof = [_tree.hash_of(s, TILES) for s in _tree.consistency_spans(old, size)]
                 assert proof == naive_proof(old, leaves), (old, size)
-                assert _tree.proves_consistency(old, naive_root(TREE[:old]), size, root, proof)
+                assert offline.proves_consistency(old, naive_root(TREE[:old]), size, root, proof)
 
     @given(st.integers(1, 1200), st.data())
     def test_any_tree_and_proof(self, size: int, data: st.DataObject) -> None:
@@ -155,10 +155,10 @@ class TestAgainstANaiveTree:
         tiles = {tile: TILES[tile] for tile in needed}
         assert len(needed) <= 4 * 3
         inclusion = [_tree.hash_of(span, tiles) for span in path]
-        assert _tree.root_of_inclusion(index, size, TREE[index], inclusion) == root
+        assert offline.root_of_inclusion(index, size, TREE[index], inclusion) == root
         consistency = [_tree.hash_of(span, tiles) for span in proof]
         assert consistency == (naive_proof(old, TREE[:size]) if old < size else [])
-        assert _tree.proves_consistency(old, old_root, size, root, consistency)
+        assert offline.proves_consistency(old, old_root, size, root, consistency)
 
     @given(st.lists(st.integers(0, 90), max_size=8))
     def test_tiles_are_the_same_however_the_tree_grew(self, steps: list[int]) -> None:
@@ -182,11 +182,11 @@ class TestRefusals:
         for index, size in ((-1, 3), (3, 3), (0, 0)):
             with pytest.raises(OutOfTreeError):
                 _tree.inclusion_spans(index, size)
-            assert _tree.root_of_inclusion(index, size, TREE[0], []) is None
+            assert offline.root_of_inclusion(index, size, TREE[0], []) is None
         for old, size in ((-1, 3), (4, 3)):
             with pytest.raises(OutOfTreeError):
                 _tree.consistency_spans(old, size)
-            assert not _tree.proves_consistency(old, TREE[0], size, TREE[0], [])
+            assert not offline.proves_consistency(old, TREE[0], size, TREE[0], [])
         with pytest.raises(OutOfTreeError):
             _tree.hash_of(_tree.Span(0, 40), {TileId(0, 0): TILES[TileId(0, 0)]})
         with pytest.raises(OutOfTreeError):
@@ -208,17 +208,17 @@ class TestRefusals:
             wrong = [*path]
             wrong[at] = bytes([wrong[at][0] ^ 1]) + wrong[at][1:]
             for bad in (wrong, path[:-1], [*path, TREE[0]]):
-                assert _tree.root_of_inclusion(index, size, TREE[index], bad) != root
+                assert offline.root_of_inclusion(index, size, TREE[index], bad) != root
             other = (index + 1) % size
-            assert _tree.root_of_inclusion(other, size, TREE[index], path) != root
+            assert offline.root_of_inclusion(other, size, TREE[index], path) != root
             at = choose.randrange(len(proof))
             wrong = [*proof]
             wrong[at] = bytes([wrong[at][0] ^ 1]) + wrong[at][1:]
             for bad in (wrong, proof[:-1], [*proof, TREE[0]], []):
-                assert not _tree.proves_consistency(old, old_root, size, root, bad)
-            assert not _tree.proves_consistency(old, root, size, root, proof)
-            assert not _tree.proves_consistency(old, old_root, size, old_root, proof)
-        assert _tree.proves_consistency(0, naive_root([]), 5, naive_root(TREE[:5]), [])
-        assert not _tree.proves_consistency(0, TREE[0], 5, naive_root(TREE[:5]), [])
-        assert _tree.proves_consistency(5, TREE[0], 5, TREE[0], [])
-        assert not _tree.proves_consistency(5, TREE[0], 5, TREE[1], [])
+                assert not offline.proves_consistency(old, old_root, size, root, bad)
+            assert not offline.proves_consistency(old, root, size, root, proof)
+            assert not offline.proves_consistency(old, old_root, size, old_root, proof)
+        assert offline.proves_consistency(0, naive_root([]), 5, naive_root(TREE[:5]), [])
+        assert not offline.proves_consistency(0, TREE[0], 5, naive_root(TREE[:5]), [])
+        assert offline.proves_consistency(5, TREE[0], 5, TREE[0], [])
+        assert not offline.proves_consistency(5, TREE[0], 5, TREE[1], [])

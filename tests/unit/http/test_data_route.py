@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
-from backend.core.context import Principal
+from backend.core.context import NO_RUN, Principal
 from backend.core.errors import AppError, NotFoundError
 from backend.http.data_route import DataRoute, Raw, Reply
 from backend.http.openapi import build_document
@@ -95,6 +95,7 @@ async def serve(route, body=b"", path=None, manager=None, **headers):
         "principal": CALLER,
         "request_id": "r",
         "traceparent": "t",
+        "run": NO_RUN,
     }
     await route.bind(manager, database=None).app(scope, receive, send)
     start, end = sent

@@ -21,6 +21,8 @@ const MAX_TOTAL_WAIT_MS = 60_000;
 /** A request that hangs until its time is over is repeated, but not six times. */
 const MAX_TOTAL_MS = 150_000;
 const FIRST_BACKOFF_MS = 500;
+/** An id as the API takes it from a header. */
+const PLAIN_ID = /^[A-Za-z0-9._:/+=-]{1,100}$/;
 /** The code of the API for an idempotency key that came with another content. */
 const KEY_REUSED = 'gateway.idempotency_key_reused';
 /** Of the POSTs that may be repeated by "Retry On Fail", as many characters are remembered. */
@@ -93,6 +95,7 @@ export function openApi(
 ): (item: number, operation: string) => Api {
 	const credential = credentialOf(context.getNodeParameter('authentication', 0));
 	const identity = identify(context);
+	const namesOfRun = runHeaders(context);
 	const traceFromTrigger = once(() => findTriggerTrace(context));
 	const signal = context.getExecutionCancelSignal();
 
@@ -127,6 +130,7 @@ export function openApi(
 					Accept: 'application/json, application/problem+json',
 					// Lower case on purpose: with n8n's own OpenTelemetry on, its span replaces this very header.
 					...traceHeaders(context, item, identity, traceFromTrigger),
+					...namesOfRun,
 					...headers,
 				},
 				json: true,
@@ -318,6 +322,18 @@ function idempotencyKey(
 ): string {
 	const parts = [...execution, ...run, String(item), operation, String(nth)];
 	return digest(isTool ? [...parts, body ?? ''] : parts);
+}
+
+/** Which execution of which workflow asks: the audit trail names them, and is searched by them. */
+function runHeaders(context: IExecuteFunctions): Record<string, string> {
+	const named = {
+		'X-Workflow-Id': context.getWorkflow().id,
+		'X-Execution-Id': context.getExecutionId(),
+	};
+	// Of a workflow that was never saved, or a run of one node, n8n knows no id.
+	return Object.fromEntries(
+		Object.entries(named).filter((one): one is [string, string] => PLAIN_ID.test(one[1] ?? '')),
+	);
 }
 
 function digest(parts: string[]): string {
