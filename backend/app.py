@@ -217,6 +217,8 @@ def compose(
     emails = hold(
         EmailManager(security, jobs, settings.email, outbound, turns, quotas=tenants.quotas)
     )
+    if settings.email.has_relay:
+        audit.publishing.mail_by(emails.send_for_platform)
     hold(SecretManager(security, tenants, settings.secrets))
     rates = {
         one.name: one.rate(settings.of(room.name))

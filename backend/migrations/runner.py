@@ -86,8 +86,8 @@ def _grant(owner_url: str, role: str) -> None:
     """Let the run-time role read and write rows, and nothing else; PostgreSQL only.
 
     It may append to the audit trail, but no record that has a place in the chain already, and set
-    that place once; it may take back no head, no node of the tree and no checkpoint. The triggers
-    refuse the rest to the owner as well.
+    that place once; it may take back no head, no node of the tree and no checkpoint. Of records it
+    may delete those that retention has let go. The triggers hold the owner to all that as well.
     """
     engine = sa.create_engine(sync_url(owner_url))
     try:
@@ -96,12 +96,12 @@ def _grant(owner_url: str, role: str) -> None:
             for statement in (
                 f"GRANT USAGE ON SCHEMA public TO {name}",
                 f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {name}",
-                f"REVOKE INSERT, UPDATE, DELETE ON audit_records FROM {name}",
+                f"REVOKE INSERT, UPDATE ON audit_records FROM {name}",
                 f"GRANT INSERT ({_SAID_AT_INSERTION}) ON audit_records TO {name}",
                 f"GRANT UPDATE (seq, chain_hash) ON audit_records TO {name}",
-                f"REVOKE DELETE ON audit_heads, audit_tiles FROM {name}",
+                f"REVOKE DELETE ON audit_heads, audit_tiles, audit_retentions FROM {name}",
                 f"REVOKE UPDATE, DELETE ON audit_checkpoints FROM {name}",
-                f"GRANT UPDATE (published_at) ON audit_checkpoints TO {name}",
+                f"GRANT UPDATE (published_at, handed) ON audit_checkpoints TO {name}",
                 f"REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM {name}",
             ):
                 connection.execute(sa.text(statement))

@@ -176,6 +176,24 @@ class AuditPage(Wire, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
+class AuditRetentionOut(Wire, frozen=True, kw_only=True):
+    """How long the trail is kept, and what of it is gone."""
+
+    keep_days: int | None
+    least_days: int
+    removed_at: datetime | None
+    removed_seq: int
+    statement: str | None
+    updated_at: datetime | None
+    updated_by: str | None
+
+
+class AuditRetentionPut(Wire, frozen=True, kw_only=True):
+    """How long the trail is to be kept."""
+
+    keep_days: int | None
+
+
 class AuditVerificationCreate(Wire, frozen=True, kw_only=True):
     """How much of the trail is to be looked at."""
 
@@ -243,6 +261,7 @@ class ChainReportOut(Wire, frozen=True, kw_only=True):
     head_hash: str | None
     head_seq: int
     records: int
+    removed_seq: int
     unsequenced: int
     valid: bool
 

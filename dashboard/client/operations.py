@@ -207,6 +207,16 @@ class Api:
             "GET", f"/api/v1/audit-exports/{uuid_segment(export_id)}/file"
         )
 
+    def get_audit_retention(self) -> models.AuditRetentionOut:
+        """Get how long the tenant's trail is kept, and up to which number it was let go."""
+        return self.connection.ask("GET", "/api/v1/audit-retention", models.AuditRetentionOut)
+
+    def put_audit_retention(self, body: models.AuditRetentionPut) -> models.AuditRetentionOut:
+        """Keep the tenant's trail for so many days; null keeps it for ever."""
+        return self.connection.ask(
+            "PUT", "/api/v1/audit-retention", models.AuditRetentionOut, body=body
+        )
+
     def delete_audit_stream(self) -> None:
         """Push the tenant's trail nowhere any more; where it was is forgotten."""
         self.connection.tell("DELETE", "/api/v1/audit-stream")
@@ -1202,6 +1212,20 @@ class Api:
                 "created_after": created_after,
                 "created_before": created_before,
             },
+        )
+
+    def get_platform_audit_retention(self) -> models.AuditRetentionOut:
+        """Get how long the platform's own trail is kept, and up to which number it was let go."""
+        return self.connection.ask(
+            "GET", "/api/v1/platform/audit-retention", models.AuditRetentionOut
+        )
+
+    def put_platform_audit_retention(
+        self, body: models.AuditRetentionPut
+    ) -> models.AuditRetentionOut:
+        """Keep the platform's own trail for so many days; null keeps it for ever."""
+        return self.connection.ask(
+            "PUT", "/api/v1/platform/audit-retention", models.AuditRetentionOut, body=body
         )
 
     def count_platform_audit(

@@ -16,7 +16,7 @@ from dashboard.client import Api, ApiProblem, models
 from dashboard.client.transport import Download
 from dashboard.pages import Column, Days, ListPage, Words
 from dashboard.views import audit_checkpoints
-from dashboard.widgets import charts, markup, problems
+from dashboard.widgets import charts, markup, problems, retention
 
 _LONGEST: Final = timedelta(days=91)
 _WORDS_SPAN: Final = timedelta(days=30)
@@ -279,6 +279,7 @@ class _Trail:
     verify: str
     page: ListPage[models.AuditOut]
     check: Callable[[Api], models.ChainReportOut]
+    keep: Callable[[], None]
 
 
 _MORE: Final = (
@@ -294,6 +295,13 @@ _TENANT: Final = _Trail(
     read="audit:read",
     verify="audit:verify",
     check=Api.verify_audit,
+    keep=partial(
+        retention.draw,
+        "audit",
+        Api.get_audit_retention,
+        Api.put_audit_retention,
+        "audit_retention:write",
+    ),
     page=ListPage(
         key="audit",
         of=models.AuditOut,
@@ -337,6 +345,13 @@ _PLATFORM: Final = _Trail(
     read="platform_audit:read",
     verify="platform_audit:read",
     check=Api.verify_platform_audit,
+    keep=partial(
+        retention.draw,
+        "platform-audit",
+        Api.get_platform_audit_retention,
+        Api.put_platform_audit_retention,
+        "platform_audit:write",
+    ),
     page=dataclasses.replace(
         _TENANT.page,
         key="platform-audit",
@@ -371,6 +386,7 @@ def page() -> None:
         _show_verdict(verdict)
     elif isinstance(verdict, ApiProblem):
         problems.show(verdict)
+    trail.keep()
     pages.draw_list(trail.page)
 
 

@@ -286,3 +286,29 @@ class TestPlatformTrail:
         assert not screen.app.segmented_control
         assert screen.rows("platform-audit")
         assert not platform.called("GET", "audit")
+
+
+class TestRetention:
+    @pytest.mark.parametrize("trail", ["audit", "platform-audit"])
+    def test_is_changed_after_a_question(self, visit, platform, trail):
+        screen = visit("audit")
+        if trail != "audit":
+            platform_trail(screen)
+        assert "for ever" in screen.text
+        screen.app.number_input(key=f"{trail}-retention-days").set_value(400).run()
+        asked = screen.click(f"{trail}-retention-save-start").text
+        assert "Records older than 400 days go for good" in asked
+        assert "400 days" in screen.click(f"{trail}-retention-save-yes").text
+        path = "audit-retention" if trail == "audit" else "platform/audit-retention"
+        assert platform.called("PUT", path)[-1].body == {"keep_days": 400}
+
+    def test_too_few_days_are_refused_in_words(self, visit):
+        screen = visit("audit")
+        screen.app.number_input(key="audit-retention-days").set_value(10).run()
+        screen.click("audit-retention-save-start")
+        assert "Audit records are kept longer" in screen.click("audit-retention-save-yes").text
+
+    def test_who_may_only_read_changes_nothing(self, visit):
+        screen = visit("audit", person=VIC)
+        assert "for ever" in screen.text
+        assert not [one for one in screen.app.number_input if "retention" in (one.key or "")]

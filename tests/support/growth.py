@@ -21,7 +21,13 @@ _NEWEST: Final = timedelta(days=2)
 _MAX_EVENTS: Final = 100_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _EACH: Final = 20
-AUDIT: Final = ("audit_records", "audit_heads", "audit_tiles", "audit_checkpoints")
+AUDIT: Final = (
+    "audit_records",
+    "audit_heads",
+    "audit_tiles",
+    "audit_checkpoints",
+    "audit_retentions",
+)
 """The tables that triggers guard from their owner."""
 
 

@@ -1,14 +1,15 @@
 """Audit: the trail of every act, read and proved.
 
-Owns ``audit_tiles``, ``audit_checkpoints``, ``audit_verifications``, ``audit_exports``,
-``audit_export_parts`` and ``audit_streams``; ``audit_records`` and ``audit_heads`` are the core's,
-because every transaction writes them.
+Owns ``audit_tiles``, ``audit_checkpoints``, ``audit_retentions``, ``audit_verifications``,
+``audit_exports``, ``audit_export_parts`` and ``audit_streams``; ``audit_records`` and
+``audit_heads`` are the core's, because every transaction writes them.
 """
 
 from backend.core.room import (
     ADMIN,
     AUDITOR,
     OPERATOR,
+    PLATFORM_ADMIN,
     PLATFORM_AUDITOR,
     VIEWER,
     FleetCheck,
@@ -26,18 +27,30 @@ from backend.managers.audit._checkpoints import (
 )
 from backend.managers.audit._export import EXPORTS, Export, Exports, export_kind
 from backend.managers.audit._formats import FORMATS
+from backend.managers.audit._publishing import BITS, WATCH_CHECKPOINTS
 from backend.managers.audit._push import PUSH, SECRET_PLACE, WATCH_STREAMS, Stream, Streams
+from backend.managers.audit._retention import Kept, Retention
 from backend.managers.audit._search import AuditEntry, Facets, Found, Wanted
-from backend.managers.audit._verifications import Verification
+from backend.managers.audit._verifications import FORGET, Verification
 from backend.managers.audit._verify import Finding
-from backend.managers.audit.errands import COUNT, ENUMERATE, GROW, READ_PLATFORM, VERIFY
+from backend.managers.audit.errands import (
+    COUNT,
+    ENUMERATE,
+    GROW,
+    READ_PLATFORM,
+    RETAIN,
+    RETAIN_PLATFORM,
+    VERIFY,
+)
 from backend.managers.audit.errors import (
     CheckpointNotFoundError,
     CheckpointRefusedError,
+    CheckpointsWaitingError,
     ExportNotFoundError,
     ExportNotReadyError,
     RangeNeededError,
     RecordNotFoundError,
+    RetentionTooShortError,
     StreamInvalidError,
     StreamNotFoundError,
     StreamsFailingError,
@@ -52,10 +65,12 @@ from backend.managers.audit.models import (
     AuditVerification,
     ExportPartRow,
     ExportRow,
+    RetentionRow,
     StreamRow,
 )
 from backend.managers.audit.offline import CannotLookError, say, verify_files, verify_proof_file
 from backend.managers.audit.proof_routes import router as proofs
+from backend.managers.audit.retention_routes import router as retention
 from backend.managers.audit.routes import exports, router, streams
 from backend.managers.audit.settings import AuditSettings
 
@@ -68,19 +83,42 @@ async def _kept(_: object, __: object) -> int:
 ROOM = Room(
     name="audit",
     manager=AuditManager,
-    models=(AuditTile, AuditCheckpoint, AuditVerification, ExportRow, ExportPartRow, StreamRow),
+    models=(
+        AuditTile,
+        AuditCheckpoint,
+        RetentionRow,
+        AuditVerification,
+        ExportRow,
+        ExportPartRow,
+        StreamRow,
+    ),
     sealed=(SealedColumn(StreamRow, "sealed_secret", lambda _: SECRET_PLACE),),
-    purges={model.__tablename__: _kept for model in (AuditTile, AuditCheckpoint)},
+    purges={model.__tablename__: _kept for model in (AuditTile, AuditCheckpoint, RetentionRow)},
     permissions={
         "audit:read": VIEWER | AUDITOR,
         "audit:verify": OPERATOR | AUDITOR,
         "audit:export": OPERATOR | AUDITOR,
+        "audit_retention:write": ADMIN,
         "audit_stream:read": ADMIN,
         "audit_stream:write": ADMIN,
         "platform_audit:read": PLATFORM_AUDITOR,
+        "platform_audit:write": PLATFORM_ADMIN,
     },
-    errands=(READ_PLATFORM, VERIFY, ENUMERATE, GROW, COUNT, EXPORTS, PUSH, WATCH_STREAMS),
-    routers=(router, proofs, exports, streams),
+    errands=(
+        READ_PLATFORM,
+        VERIFY,
+        ENUMERATE,
+        GROW,
+        COUNT,
+        EXPORTS,
+        PUSH,
+        WATCH_STREAMS,
+        WATCH_CHECKPOINTS,
+        FORGET,
+        RETAIN,
+        RETAIN_PLATFORM,
+    ),
+    routers=(router, proofs, retention, exports, streams),
     events={
         "audit_verification.finished": "audit:verify",
         "audit_export.ready": "audit:export",
@@ -98,11 +136,25 @@ ROOM = Room(
     ticks=(
         Tick("audit.grow", 1, lambda audit, database: audit.checkpoints.grow(database)),
         Tick("audit.sign", 5, lambda audit, database: audit.checkpoints.sign_due(database)),
-        Tick("audit.publish", 5, lambda audit, database: audit.checkpoints.publish(database)),
+        Tick("audit.publish", 5, lambda audit, database: audit.publishing.publish(database)),
         Tick("audit.push", 1, lambda audit, database: audit.streams.push_due(database)),
     ),
-    fleet_checks=(FleetCheck("audit_streams", WATCH_STREAMS, AuditManager.check_streams),),
-    sweeps=(Sweep(EXPORTS, lambda audit, tx: audit.exports.sweep(tx)),),
+    fleet_checks=(
+        FleetCheck("audit_streams", WATCH_STREAMS, AuditManager.check_streams),
+        FleetCheck(
+            "audit_checkpoints",
+            WATCH_CHECKPOINTS,
+            lambda audit, tx: audit.publishing.check(tx),
+        ),
+    ),
+    sweeps=(
+        Sweep(EXPORTS, lambda audit, tx: audit.exports.sweep(tx)),
+        Sweep(
+            FORGET,
+            lambda audit, tx: audit.verifications.sweep(tx, audit.settings.keep_verifications_days),
+        ),
+        Sweep(RETAIN, lambda audit, tx: audit.retention.sweep(tx)),
+    ),
     gauges=(
         FleetGauge(
             "email_sender_audit_unsequenced_records",
@@ -116,6 +168,14 @@ ROOM = Room(
             WATCH_STREAMS,
             AuditManager.count_behind,
         ),
+        FleetGauge(
+            "email_sender_audit_unpublished_checkpoints",
+            "Signed checkpoints that a place outside does not have yet.",
+            WATCH_CHECKPOINTS,
+            lambda audit, tx: audit.publishing.count_waiting(tx),
+            label="place",
+            values=tuple(BITS),
+        ),
     ),
 )
 
@@ -124,6 +184,8 @@ __all__ = [
     "FORMATS",
     "GROW",
     "READ_PLATFORM",
+    "RETAIN",
+    "RETAIN_PLATFORM",
     "ROOM",
     "VERIFY",
     "AuditEntry",
@@ -133,6 +195,7 @@ __all__ = [
     "ChainReport",
     "CheckpointNotFoundError",
     "CheckpointRefusedError",
+    "CheckpointsWaitingError",
     "ConsistencyProof",
     "Export",
     "ExportNotFoundError",
@@ -142,9 +205,12 @@ __all__ = [
     "Finding",
     "Found",
     "InclusionProof",
+    "Kept",
     "PublicKey",
     "RangeNeededError",
     "RecordNotFoundError",
+    "Retention",
+    "RetentionTooShortError",
     "SignedTree",
     "Stream",
     "StreamInvalidError",

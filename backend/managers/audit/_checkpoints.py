@@ -1,4 +1,4 @@
-"""The tree over each tenant's trail: grown and signed by ticks, handed outside, and proved from.
+"""The tree over each tenant's trail: grown and signed by ticks, and proved from.
 
 The sequencer numbers; what is numbered becomes a leaf within seconds, here. Neither is in the way
 of whoever acts. Nothing is built on what does not hold: a record whose MAC or link is wrong ends
@@ -8,15 +8,11 @@ again. Both are told of in the log, and by the age of the newest checkpoint.
 No act of these is recorded in the trail: each checkpoint would be the reason for the next.
 """
 
-import asyncio
-import json
 import logging
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
 
@@ -32,13 +28,12 @@ from backend.core.audit import (
 )
 from backend.core.context import SystemScope
 from backend.core.database import Database, ReadTx, Tx
-from backend.core.errors import AppError, UnavailableError
+from backend.core.errors import UnavailableError
 from backend.core.ids import uuid7
 from backend.core.paging import newest
-from backend.kit.outbound import Outbound
 from backend.managers.audit import _tree
 from backend.managers.audit._notes import NoteInvalidError, Signer, Verifier
-from backend.managers.audit._tree import Span, TileId
+from backend.managers.audit._tree import Frontier, Span, TileId
 from backend.managers.audit.errands import GROW
 from backend.managers.audit.errors import (
     CheckpointNotFoundError,
@@ -54,7 +49,6 @@ logger = logging.getLogger(__name__)
 _BITE: Final = 500
 _TENANTS: Final = 1000
 _BITES_NOW: Final = 20
-_HANDED_AT_ONCE: Final = 200
 _LEASE: Final = "audit.checkpoints"
 
 
@@ -114,18 +108,16 @@ class PublicKey:
 
 
 class Checkpoints:
-    """Grows, signs, hands out and proves."""
+    """Grows, signs and proves."""
 
     def __init__(
         self,
         maker: RecordMaker,
         seed_of: Callable[[str], bytes],
-        outbound: Outbound,
         settings: AuditSettings,
     ) -> None:
         self._maker = maker
         self._seed_of = seed_of
-        self._outbound = outbound
         self._settings = settings
         self._refused: set[tuple[str, str]] = set()
 
@@ -303,72 +295,6 @@ class Checkpoints:
         if said.size != size or said.root != await root_at(tx, tenant_id, size):
             raise NoteInvalidError("the tree does not continue what was signed")
 
-    # --- handing out -----------------------------------------------------------------------------
-
-    async def publish(self, database: Database) -> int:
-        """Hand what was signed to the places that are configured; returns how many.
-
-        At least once, in the order of signing: what was handed out and not yet marked so is handed
-        out again.
-        """
-        settings, handed = self._settings, 0
-        if settings.checkpoint_file is None and settings.checkpoint_url is None:
-            return 0
-        try:
-            while True:
-                async with database.read(SystemScope(GROW)) as view:
-                    rows = await view.scalars(
-                        sa.select(AuditCheckpoint)
-                        .where(AuditCheckpoint.published_at.is_(None))
-                        .order_by(AuditCheckpoint.created_at, AuditCheckpoint.id)
-                        .limit(_HANDED_AT_ONCE)
-                    )
-                if not rows:
-                    return handed
-                lines = [
-                    {
-                        "tenant": row.tenant_id,
-                        "size": row.size,
-                        "created_at": row.created_at.isoformat(),
-                        "checkpoint": row.note,
-                    }
-                    for row in rows
-                ]
-                await self._hand_out(lines)
-                async with database.transaction(SystemScope(GROW)) as tx:
-                    for row in rows:
-                        await tx.execute(
-                            sa.update(AuditCheckpoint)
-                            .where(
-                                AuditCheckpoint.tenant_id == row.tenant_id,
-                                AuditCheckpoint.size == row.size,
-                                AuditCheckpoint.published_at.is_(None),
-                            )
-                            .values(published_at=tx.now())
-                            .execution_options(synchronize_session=False)
-                        )
-                handed += len(rows)
-        except (AppError, OSError) as exc:
-            # The reason alone: an address may hold a token.
-            logger.warning("audit_checkpoints_not_published", extra={"reason": type(exc).__name__})
-            return handed
-
-    async def _hand_out(self, lines: Sequence[dict[str, Any]]) -> None:
-        settings = self._settings
-        if settings.checkpoint_file is not None:
-            await asyncio.to_thread(_append, settings.checkpoint_file, lines)
-        if settings.checkpoint_url is not None:
-            answer = await self._outbound.request(
-                "POST",
-                settings.checkpoint_url.get_secret_value(),
-                tenant_id=None,
-                public_only=False,
-                headers={"Content-Type": "application/json"},
-                content=json.dumps({"checkpoints": lines}).encode(),
-            )
-            if answer.status >= 300:
-                raise UnavailableError(f"answered {answer.status}")
-
     # --- proving ---------------------------------------------------------------------------------
 
     async def last_record(self, tx: ReadTx, size: int) -> str:
@@ -504,6 +430,20 @@ async def root_at(tx: ReadTx, tenant_id: str, size: int) -> bytes:
     return _tree.hash_of(whole, await load_tiles(tx, tenant_id, _tree.tiles_of([whole])))
 
 
+async def frontier_at(tx: ReadTx, tenant_id: str, size: int) -> Frontier:
+    """What a reader of the first ``size`` leaves would keep, from the tiles alone.
+
+    Raises:
+        OutOfTreeError: They do not reach so far.
+    """
+    spans = [
+        Span(node.position << node.height, (node.position + 1) << node.height)
+        for node in _tree.nodes_of(Span(0, size))
+    ]
+    tiles = await load_tiles(tx, tenant_id, _tree.tiles_of(spans))
+    return Frontier(size, b"".join(_tree.hash_of(span, tiles) for span in spans))
+
+
 async def load_tiles(tx: ReadTx, tenant_id: str, wanted: Iterable[TileId]) -> dict[TileId, bytes]:
     """Those of these tiles that there are; one statement, by primary key."""
     keys = sorted(wanted)
@@ -547,13 +487,3 @@ async def _lock_head(tx: Tx, tenant_id: str) -> AuditHead:
 
 def _signed(row: AuditCheckpoint) -> SignedTree:
     return SignedTree(row.id, row.size, row.root.hex(), row.note, row.created_at, row.published_at)
-
-
-def _append(path: Path, lines: Sequence[dict[str, Any]]) -> None:
-    """Append lines so that they are on the disk before they count as handed out."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())

@@ -1,5 +1,6 @@
 """A tenant's trail as lines of JSON, for whoever verifies it elsewhere (docs/formats/audit.md)."""
 
+import base64
 import json
 from collections.abc import AsyncIterator
 from typing import Any, Final
@@ -8,10 +9,13 @@ import sqlalchemy as sa
 
 from backend.core.audit import AuditHead, AuditRecord, RecordMaker, leaf_bytes
 from backend.core.database import ReadTx
-from backend.managers.audit.models import AuditCheckpoint
+from backend.managers.audit._checkpoints import load_tiles
+from backend.managers.audit._tree import HASH_BYTES, WIDTH, TileId
+from backend.managers.audit.models import AuditCheckpoint, RetentionRow
 from backend.managers.audit.offline import FORMAT
 
 _PAGE: Final = 500
+_TILES: Final = 16
 
 
 class TrailLines:
@@ -27,6 +31,7 @@ class TrailLines:
     async def all(self, tx: ReadTx) -> AsyncIterator[str]:
         """The lines of the tenant's trail, each with its newline: a head, then the records.
 
+        Of those that retention let go there are leaf hashes, before the first that is kept.
         In the order of their numbers, those below 1 first and those without one last, read by
         pages of the transaction's one moment.
         """
@@ -37,6 +42,9 @@ class TrailLines:
             .order_by(AuditCheckpoint.size.desc())
             .limit(1)
         )
+        gone = await tx.scalar(
+            sa.select(RetentionRow).where(RetentionRow.tenant_id == tx.tenant_id)
+        )
         yield _line(
             {
                 "format": FORMAT,
@@ -44,8 +52,15 @@ class TrailLines:
                 "tenant": tx.tenant_id,
                 "head": _head(head) if head else None,
                 "checkpoints": [note] if note else [],
+                "removed": gone.statement if gone else None,
             }
         )
+        for first in range(0, gone.removed_seq if gone else 0, _TILES * WIDTH):
+            numbers = range(first // WIDTH, first // WIDTH + _TILES)
+            tiles = await load_tiles(tx, tx.tenant_id, [TileId(0, number) for number in numbers])
+            held = b"".join(tiles.get(TileId(0, number), b"") for number in numbers)
+            leaves = held[: (gone.removed_seq - first) * HASH_BYTES]
+            yield _line({"from": first + 1, "leaves": base64.b64encode(leaves).decode()})
         own = AuditRecord.tenant_id == tx.tenant_id
         numbered = sa.select(AuditRecord).where(own, AuditRecord.seq.is_not(None))
         after: int | None = None

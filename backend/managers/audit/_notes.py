@@ -25,6 +25,13 @@ _SIGNATURE_BYTES: Final = 64
 _BODY: Final = re.compile(r"([^\n]+)\n(0|[1-9][0-9]{0,18})\n([A-Za-z0-9+/]{43}=)\n")
 
 
+_REMOVAL: Final = "email-sender audit removal v1"
+_GONE: Final = re.compile(
+    rf"{_REMOVAL}\n([^\n]+)\n([1-9][0-9]{{0,18}})\n([A-Za-z0-9+/]{{43}}=)\n([A-Za-z0-9+/]{{43}}=)\n"
+    r"([1-9][0-9]{0,18})\n([A-Za-z0-9+/]{43}=)\n([0-9T:.-]+Z)\n"
+)
+
+
 class NoteInvalidError(ValueError):
     """It is no note, or none that this key signed."""
 
@@ -36,6 +43,27 @@ class Checkpoint:
     origin: str
     size: int
     root: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What a note says of records that retention let go.
+
+    Attributes:
+        seq: Records up to this number are gone; their leaf hashes stay.
+        root: Of the tree over them.
+        link: The last one's chain hash, which the next record follows.
+        size: Of the checkpoint that covers them.
+        size_root: The root that it signs.
+        at: When they went, RFC 3339 in UTC.
+    """
+
+    seq: int
+    root: bytes
+    link: bytes
+    size: int
+    size_root: bytes
+    at: str
 
 
 class Verifier:
@@ -100,6 +128,18 @@ class Verifier:
             raise NoteInvalidError(f"no checkpoint of {self.name}")
         return Checkpoint(parts[1], int(parts[2]), base64.b64decode(parts[3]))
 
+    def removal(self, note: str) -> Removal:
+        """What a note of this key says of records that are gone.
+
+        Raises:
+            NoteInvalidError: As :meth:`open`; or it says something else, or of another tree.
+        """
+        parts = _GONE.fullmatch(self.open(note))
+        if parts is None or parts[1] != self.name or int(parts[2]) > int(parts[5]):
+            raise NoteInvalidError(f"no removal of {self.name}")
+        root, link, size_root = (base64.b64decode(parts[at]) for at in (3, 4, 6))
+        return Removal(int(parts[2]), root, link, int(parts[5]), size_root, parts[7])
+
 
 class Signer:
     """A private key with its name."""
@@ -117,3 +157,13 @@ class Signer:
     def sign_checkpoint(self, size: int, root: bytes) -> str:
         """A signed statement that the tree has this root at this size."""
         return self.sign(f"{self.verifier.name}\n{size}\n{base64.b64encode(root).decode()}\n")
+
+    def sign_removal(self, gone: Removal) -> str:
+        """A signed statement of what retention let go; no verifier takes it for a checkpoint."""
+        root, link, size_root = (
+            base64.b64encode(one).decode() for one in (gone.root, gone.link, gone.size_root)
+        )
+        return self.sign(
+            f"{_REMOVAL}\n{self.verifier.name}\n{gone.seq}\n{root}\n{link}\n"
+            f"{gone.size}\n{size_root}\n{gone.at}\n"
+        )

@@ -30,7 +30,7 @@ from backend.core.errors import AppError
 from backend.kit.outbound import Outbound, UnreachableError, syslog_message, trusting
 from backend.managers.audit._formats import FORMATS, is_failure
 from backend.managers.audit.errors import StreamInvalidError, StreamNotFoundError
-from backend.managers.audit.models import StreamRow
+from backend.managers.audit.models import RetentionRow, StreamRow
 from backend.managers.audit.settings import AuditSettings
 from backend.managers.security import SecurityManager
 
@@ -184,7 +184,7 @@ class Streams:
             row = StreamRow(
                 tenant_id=tx.tenant_id,
                 sealed_secret=keyring.seal(SECRET_PLACE, secret),
-                seq=0 if from_beginning else await _head(tx),
+                seq=await (_removed(tx) if from_beginning else _head(tx)),
                 fence=0,
                 held_until=None,
                 delivered_at=None,
@@ -445,6 +445,14 @@ async def _load(tx: ReadTx, *, lock: bool = False) -> StreamRow:
 
 async def _head(tx: ReadTx) -> int:
     found = await tx.scalar(sa.select(AuditHead.seq).where(AuditHead.tenant_id == tx.tenant_id))
+    return int(found or 0)
+
+
+async def _removed(tx: ReadTx) -> int:
+    """The number before the first record that is there: retention has let go what was before."""
+    found = await tx.scalar(
+        sa.select(RetentionRow.removed_seq).where(RetentionRow.tenant_id == tx.tenant_id)
+    )
     return int(found or 0)
 
 

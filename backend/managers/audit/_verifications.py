@@ -3,13 +3,15 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, Literal, cast
 
 import sqlalchemy as sa
+from sqlalchemy.orm import aliased
 
 from backend.core.audit import AuditHead
-from backend.core.context import Scope
+from backend.core.columns import tables_of
+from backend.core.context import Errand, Scope
 from backend.core.database import Database, ReadTx, Tx
 from backend.core.ids import uuid7
 from backend.core.paging import newest
@@ -22,7 +24,10 @@ from backend.managers.orchestrator import Batch, Claim, JobKind, OrchestratorMan
 logger = logging.getLogger(__name__)
 
 JOB: Final = "audit.verify"
+FORGET: Final = Errand("audit.forget_verifications", tables_of(AuditVerification))
+"""Forgetting looks of long ago."""
 _PAGES_A_STEP: Final = 20
+_BITE: Final = 500
 # A million records take minutes; what a worker did not end another one goes on with.
 _SECONDS: Final = 3600.0
 _ATTEMPTS: Final = 20
@@ -124,6 +129,35 @@ class Verifications:
         if row is None or not self._is_ours(row):
             return Progress()
         return Progress(row.size, row.chain_hash, Frontier(row.size, row.frontier))
+
+    async def sweep(self, tx: Tx, keep_days: int) -> int:
+        """Forget some looks that ended so many days ago; the last of each trail that held stays.
+
+        It is where the next look begins. Returns how many went.
+        """
+        later = aliased(AuditVerification)
+        is_followed = (
+            sa.select(later.id)
+            .where(
+                later.tenant_id == AuditVerification.tenant_id,
+                later.id > AuditVerification.id,
+                later.state == "held",
+            )
+            .exists()
+        )
+        rows = await tx.scalars(
+            sa.select(AuditVerification)
+            .where(
+                AuditVerification.finished_at <= tx.now() - timedelta(days=keep_days),
+                sa.or_(AuditVerification.state != "held", is_followed),
+            )
+            .order_by(AuditVerification.finished_at)
+            .limit(_BITE)
+            .with_for_update(skip_locked=True)
+        )
+        for row in rows:
+            await tx.session.delete(row)
+        return len(rows)
 
     # --- the job ---------------------------------------------------------------------------------
 

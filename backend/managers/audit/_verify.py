@@ -25,14 +25,18 @@ from backend.core.audit import (
 )
 from backend.core.database import ReadTx
 from backend.managers.audit import _tree
-from backend.managers.audit._checkpoints import Checkpoints, load_tiles, root_at
-from backend.managers.audit._notes import NoteInvalidError
+from backend.managers.audit._checkpoints import Checkpoints, frontier_at, load_tiles, root_at
+from backend.managers.audit._notes import NoteInvalidError, Removal
 from backend.managers.audit._tree import HASH_BYTES, HEIGHT, WIDTH, Frontier, TileId
-from backend.managers.audit.models import AuditCheckpoint
+from backend.managers.audit.models import AuditCheckpoint, RetentionRow
 
 PAGE: Final = 250
 MOST_FINDINGS: Final = 100
 _USE: Final = "verification"
+_SETTING: Final = "retention"
+_LEAVES: Final = 64 * WIDTH
+REMOVED: Final = "audit_record.removed"
+"""The act of letting records go, as the trail says it itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +44,8 @@ class Finding:
     """One thing that does not hold.
 
     Attributes:
-        by: What found it: ``enumeration`` (numbers are counted), ``mac``, ``chain``, ``tree`` or
-            ``checkpoint``.
+        by: What found it: ``enumeration`` (numbers are counted), ``mac``, ``chain``, ``tree``,
+            ``checkpoint``, or ``retention`` (what is gone is not what a signed record says).
         seq: The first number that it concerns; None: no number is to blame.
         detail: In words.
     """
@@ -101,6 +105,41 @@ class Verifying:
         """Whether a verification's row is as one of us left it."""
         return self._maker.holds_mac(tenant_id, _USE, _row_bytes(said), mac)
 
+    def seal_setting(self, row: RetentionRow) -> bytes:
+        """The MAC of how long a tenant's records are kept, as one of us was told."""
+        return self._maker.mac(row.tenant_id, _SETTING, _row_bytes(_setting(row)))
+
+    def is_our_setting(self, row: RetentionRow) -> bool:
+        """Whether one of us was told to keep the records for so long."""
+        data = _row_bytes(_setting(row))
+        return self._maker.holds_mac(row.tenant_id, _SETTING, data, row.mac)
+
+    # --- where the kept begin ------------------------------------------------------------------
+
+    async def floor(self, tx: ReadTx) -> Removal | None:
+        """What was let go of the tenant's trail, as far as a signature of ours says so."""
+        said = await tx.scalar(
+            sa.select(RetentionRow.statement).where(RetentionRow.tenant_id == tx.tenant_id)
+        )
+        try:
+            return self._checkpoints.verifier(tx.tenant_id).removal(said) if said else None
+        except NoteInvalidError:
+            return None
+
+    async def at_floor(self, tx: ReadTx) -> Progress:
+        """Progress up to the first record that is kept; the leaves before it are taken as signed.
+
+        Raises:
+            OutOfTreeError: The leaves that are kept of them are not those that were signed.
+        """
+        floor = await self.floor(tx)
+        if floor is None:
+            return Progress()
+        frontier = await frontier_at(tx, tx.tenant_id, floor.seq)
+        if frontier.root() != floor.root:
+            raise _tree.OutOfTreeError("the leaves of what was let go are others")
+        return Progress(floor.seq, floor.link, frontier)
+
     # --- walking ---------------------------------------------------------------------------------
 
     async def walk(self, tx: ReadTx, progress: Progress, until: int) -> bool:
@@ -108,6 +147,9 @@ class Verifying:
 
         A record that is not where it should be is told of, and the walk goes on behind it.
         """
+        floor = await self.floor(tx)
+        if floor is not None and progress.size < floor.seq:
+            return await self._walk_removed(tx, progress, floor)
         head = await _head(tx)
         begin = progress.size
         records = await tx.scalars(
@@ -125,16 +167,7 @@ class Verifying:
         end = begin + len(records)
         grown = min(end, head.tree_size if head else 0)
         tiles = await load_tiles(tx, tx.tenant_id, _tiles_between(begin, grown))
-        signed = {
-            row.size: row
-            for row in await tx.scalars(
-                sa.select(AuditCheckpoint).where(
-                    AuditCheckpoint.tenant_id == tx.tenant_id,
-                    AuditCheckpoint.size > begin,
-                    AuditCheckpoint.size <= end,
-                )
-            )
-        }
+        signed = await _signed_between(tx, begin, end)
         for record in records:
             seq = progress.size + 1
             if record.seq != seq:
@@ -142,8 +175,36 @@ class Verifying:
                 # Nothing computed holds behind a gap: to go on would be to find it everywhere.
                 return False
             self._look(progress, head, record, tiles if seq <= grown else {})
+            if record.action == REMOVED and _until(record) > (floor.seq if floor else 0):
+                progress.note(
+                    "retention", seq, f"record {seq} says that more went than a signature does"
+                )
             if seq in signed:
                 self._compare(tx, progress, signed[seq])
+        return True
+
+    async def _walk_removed(self, tx: ReadTx, progress: Progress, floor: Removal) -> bool:
+        """Go over leaves whose records were let go: from them on the tree is computed as ever."""
+        begin = progress.size
+        end = min(begin + _LEAVES, floor.seq)
+        tiles = await load_tiles(tx, tx.tenant_id, _tiles_between(begin, end))
+        signed = await _signed_between(tx, begin, end)
+        for index in range(begin, end):
+            number, place = divmod(index, WIDTH)
+            held = tiles.get(TileId(0, number), b"")
+            leaf = held[place * HASH_BYTES : (place + 1) * HASH_BYTES]
+            if len(leaf) != HASH_BYTES:
+                progress.note("tree", index + 1, f"the leaf of record {index + 1} is gone as well")
+                return False
+            self._grow(progress, leaf, tiles)
+            if index + 1 in signed:
+                self._compare(tx, progress, signed[index + 1])
+        if end == floor.seq:
+            if progress.frontier.root() != floor.root:
+                progress.note(
+                    "retention", end, f"the leaves up to {end} are not those that were let go"
+                )
+            progress.chain_hash = floor.link
         return True
 
     def _look(
@@ -164,7 +225,11 @@ class Verifying:
             progress.note("chain", seq, f"record {seq} does not follow the one before")
         # Onwards from what is stored: one wrong link is one finding.
         progress.chain_hash = record.chain_hash or computed
-        made = progress.frontier.add(leaf)
+        self._grow(progress, leaf, tiles)
+
+    @staticmethod
+    def _grow(progress: Progress, leaf: bytes, tiles: Mapping[TileId, bytes]) -> None:
+        made, seq = progress.frontier.add(leaf), progress.size
         if tiles:
             for level, value in enumerate(made[::HEIGHT]):
                 number, place = divmod((seq >> HEIGHT * level) - 1, WIDTH)
@@ -194,6 +259,7 @@ class Verifying:
             whole: The walk went as far as there were records.
         """
         head = await _head(tx)
+        await self._look_at_retention(tx, progress, head)
         of_tenant = AuditRecord.tenant_id == tx.tenant_id
         odd = await tx.scalar(
             sa.select(sa.func.count(AuditRecord.id)).where(of_tenant, AuditRecord.seq < 1)
@@ -223,6 +289,37 @@ class Verifying:
             return
         await self._look_at_head(tx, progress, head, last or 0)
         await self._look_at_tree(tx, progress, head, whole=whole)
+
+    async def _look_at_retention(
+        self, tx: ReadTx, progress: Progress, head: AuditHead | None
+    ) -> None:
+        row = await tx.scalar(sa.select(RetentionRow).where(RetentionRow.tenant_id == tx.tenant_id))
+        if row is None:
+            return
+        if not self.is_our_setting(row):
+            progress.note("mac", None, "how long records are kept was said by none of us")
+        floor = await self.floor(tx)
+        if (floor.seq if floor else 0) != row.removed_seq or (row.statement and floor is None):
+            progress.note(
+                "retention",
+                None,
+                f"that records up to {row.removed_seq} were let go is said by no signature of ours",
+            )
+        if floor is None:
+            return
+        left = await tx.scalar(
+            sa.select(sa.func.count(AuditRecord.id)).where(
+                AuditRecord.tenant_id == tx.tenant_id,
+                AuditRecord.seq >= 1,
+                AuditRecord.seq <= floor.seq,
+            )
+        )
+        if left:
+            progress.note("retention", None, f"{left} records are there that were let go")
+        if head is None or head.checkpoint_size < floor.size:
+            progress.note(
+                "checkpoint", None, f"{floor.size} records were signed when some were let go"
+            )
 
     async def _look_at_head(
         self, tx: ReadTx, progress: Progress, head: AuditHead, last: int
@@ -308,6 +405,30 @@ async def _has_tree(tx: ReadTx) -> bool:
         is not None
         or await load_tiles(tx, tx.tenant_id, [TileId(0, 0)]) != {}
     )
+
+
+async def _signed_between(tx: ReadTx, begin: int, end: int) -> dict[int, AuditCheckpoint]:
+    rows = await tx.scalars(
+        sa.select(AuditCheckpoint).where(
+            AuditCheckpoint.tenant_id == tx.tenant_id,
+            AuditCheckpoint.size > begin,
+            AuditCheckpoint.size <= end,
+        )
+    )
+    return {row.size: row for row in rows}
+
+
+def _until(record: AuditRecord) -> int:
+    said = record.data.get("until_seq")
+    return said if isinstance(said, int) else 0
+
+
+def _setting(row: RetentionRow) -> dict[str, Any]:
+    return {
+        "keep_days": row.keep_days,
+        "updated_at": row.updated_at.isoformat(),
+        "updated_by": row.updated_by,
+    }
 
 
 def _tiles_between(begin: int, end: int) -> set[TileId]:

@@ -5,9 +5,14 @@ from typing import Final
 from backend.core.audit import AuditHead, AuditRecord
 from backend.core.columns import tables_of
 from backend.core.context import Errand
-from backend.managers.audit.models import AuditCheckpoint, AuditTile, AuditVerification
+from backend.managers.audit.models import (
+    AuditCheckpoint,
+    AuditTile,
+    AuditVerification,
+    RetentionRow,
+)
 
-_TRAIL: Final = tables_of(AuditRecord, AuditHead, AuditTile, AuditCheckpoint)
+_TRAIL: Final = tables_of(AuditRecord, AuditHead, AuditTile, AuditCheckpoint, RetentionRow)
 
 READ_PLATFORM: Final = Errand(
     "audit.read_platform", _TRAIL | tables_of(AuditVerification), of_platform=True
@@ -22,6 +27,12 @@ ENUMERATE: Final = Errand("audit.enumerate", tables_of(AuditRecord, AuditHead))
 
 GROW: Final = Errand("audit.grow", _TRAIL)
 """Growing the trees of all tenants, signing them and handing out what was signed."""
+
+RETAIN: Final = Errand("audit.retain", tables_of(RetentionRow))
+"""Finding whose old records may be let go; what goes, goes in the tenant's own scope."""
+
+RETAIN_PLATFORM: Final = Errand("audit.retain_platform", tables_of(RetentionRow), of_platform=True)
+"""Saying how long the platform's own trail is kept."""
 
 COUNT: Final = Errand("audit.count", tables_of(AuditRecord))
 """Counting what waits for the sequencer."""

@@ -50,6 +50,18 @@ class StreamsFailingError(UnavailableError):
     code, title = "audit.streams_failing", "Streams of the audit trail fail"
 
 
+class RetentionTooShortError(InvalidInputError):
+    """Records are kept for longer than that, whoever asks."""
+
+    code, title = "audit.retention_too_short", "Audit records are kept longer than that"
+
+
+class CheckpointsWaitingError(UnavailableError):
+    """Nobody is answered so: the readiness check says it."""
+
+    code, title = "audit.checkpoints_waiting", "Checkpoints of the audit trail are not handed out"
+
+
 class RecordNotFoundError(NotFoundError):
     """The tenant has no record of this id in its tree: none at all, or not yet."""
 

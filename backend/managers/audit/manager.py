@@ -1,6 +1,7 @@
 """Rules for the audit trail: reading it, and proving that nobody touched it."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,8 +14,11 @@ from backend.managers.audit import _search
 from backend.managers.audit._checkpoints import Checkpoints
 from backend.managers.audit._export import Exports
 from backend.managers.audit._lines import TrailLines
+from backend.managers.audit._publishing import Publishing
 from backend.managers.audit._push import FAILING, Streams
+from backend.managers.audit._retention import Retention
 from backend.managers.audit._search import AuditEntry, Facets, Found, Wanted
+from backend.managers.audit._tree import OutOfTreeError
 from backend.managers.audit._verifications import Verifications
 from backend.managers.audit._verify import Finding, Progress, Verifying
 from backend.managers.audit.errors import StreamsFailingError
@@ -39,6 +43,7 @@ class ChainReport:
         unsequenced: Committed records that wait for their number.
         from_seq: The first record that was looked at; those before it had held already.
         complete: The look went to the end of the chain.
+        removed_seq: Records up to this number were let go, as a signature says; 0: none.
         findings: What does not hold, and what found it.
     """
 
@@ -50,6 +55,7 @@ class ChainReport:
     unsequenced: int
     from_seq: int
     complete: bool
+    removed_seq: int
     findings: tuple[Finding, ...]
 
 
@@ -58,11 +64,13 @@ class AuditManager:
 
     Attributes:
         checkpoints: The signed states of the tenants' trees, and proofs from them.
+        publishing: Hands what was signed to places outside.
         verifying: Looks at a trail's rows.
         verifications: Looks at whole trails, as jobs.
         lines: A trail as lines, for who verifies it elsewhere.
         exports: Files of records.
         streams: Where tenants have their trails pushed to.
+        retention: How long trails are kept.
     """
 
     def __init__(
@@ -83,12 +91,14 @@ class AuditManager:
             settings: Of the room.
         """
         self.settings = settings
-        self.checkpoints = Checkpoints(maker, security.audit_signing_seed, outbound, settings)
+        self.checkpoints = Checkpoints(maker, security.audit_signing_seed, settings)
+        self.publishing = Publishing(outbound, settings)
         self.verifying = Verifying(maker, self.checkpoints)
         self.verifications = Verifications(self.verifying, jobs)
         self.lines = TrailLines(maker)
         self.exports = Exports(jobs, settings.exports_each)
         self.streams = Streams(security, outbound, settings)
+        self.retention = Retention(self.verifying, self.checkpoints, self.publishing, settings)
 
     async def count_behind(self, tx: ReadTx) -> Mapping[str, int]:
         """Records that streams have not brought away yet, of all tenants; needs an errand."""
@@ -156,7 +166,12 @@ class AuditManager:
         """
         head = await tx.scalar(sa.select(AuditHead).where(AuditHead.tenant_id == tx.tenant_id))
         long = limit is not None and head is not None and head.seq > limit
+        floor = await self.verifying.floor(tx)
         progress = await self.verifications.last_held(tx) if long else Progress()
+        if long and floor is not None and progress.size < floor.seq:
+            with suppress(OutOfTreeError):
+                # What is left of those before are leaves, which whole looks go over.
+                progress = await self.verifying.at_floor(tx)
         until = progress.size + limit if long and limit is not None else _NO_END
         while await self.verifying.walk(tx, progress, until):
             pass
@@ -178,6 +193,7 @@ class AuditManager:
             unsequenced=int(waiting),
             from_seq=progress.from_size + 1,
             complete=complete,
+            removed_seq=floor.seq if floor else 0,
             findings=tuple(progress.findings),
         )
 

@@ -19,7 +19,10 @@ class AuditTile(TenantOwned, Base):
 
 
 class AuditCheckpoint(TenantOwned, Base):
-    """One signed state of a tenant's tree; ``published_at``: when it was handed outside."""
+    """One signed state of a tenant's tree.
+
+    ``handed`` has a bit for each place outside that has it, and ``published_at`` is when all had.
+    """
 
     __tablename__ = "audit_checkpoints"
     id: Mapped[str] = mapped_column(Id, primary_key=True)
@@ -28,6 +31,7 @@ class AuditCheckpoint(TenantOwned, Base):
     note: Mapped[str]
     created_at: Mapped[datetime]
     published_at: Mapped[datetime | None]
+    handed: Mapped[int] = mapped_column(sa.BigInteger, server_default="0")
 
     __table_args__ = (
         sa.UniqueConstraint("tenant_id", "size"),
@@ -38,6 +42,30 @@ class AuditCheckpoint(TenantOwned, Base):
             sqlite_where=sa.column("published_at").is_(None),
             postgresql_where=sa.column("published_at").is_(None),
         ),
+    )
+
+
+class RetentionRow(TenantOwned, Base):
+    """How long a tenant's records are kept, and how far the older ones were let go.
+
+    ``mac`` says that one of us was told ``keep_days``; ``statement`` is the signed note that says
+    what is gone: nothing below ``removed_seq`` is there, and nothing else may be missing.
+    """
+
+    __tablename__ = "audit_retentions"
+    tenant_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    keep_days: Mapped[int | None]
+    mac: Mapped[bytes]
+    updated_at: Mapped[datetime]
+    updated_by: Mapped[str]
+    checked_at: Mapped[datetime]
+    removed_seq: Mapped[int] = mapped_column(sa.BigInteger)
+    removed_at: Mapped[datetime | None]
+    statement: Mapped[str | None]
+
+    __table_args__ = (
+        # The sweep's alone: whose trail was not looked at for longest?
+        sa.Index("ix_audit_retentions_checked_at", "checked_at"),
     )
 
 
@@ -61,6 +89,11 @@ class AuditVerification(TenantOwned, Base):
     created_by: Mapped[str]
     created_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        # The sweep's alone: which of all tenants have ended long ago?
+        sa.Index("ix_audit_verifications_finished_at", "finished_at"),
+    )
 
 
 class ExportRow(TenantOwned, Base):

@@ -15,6 +15,9 @@ agree with. With the tenant's MAC key it also says who wrote each record.
 A proof is of one record, that it is a leaf of a tree, or of two trees, that the newer begins with
 the older. Each tree has to be one that a checkpoint signs, of the proof's own or of the kept ones.
 
+Records that were let go by retention are told from those that somebody deleted: a signed statement
+says up to which number they went, and their leaf hashes, which stay, lead to the signed roots.
+
 Exits 0 when all holds, 1 when something does not, 2 when it could not look.
 """
 
@@ -39,6 +42,11 @@ LEAF = ("v", "id", "tenant", "at", "actor", "action", "target", "request_id", "d
 RECORD_USE = b"email-sender audit record v1\n"
 HEAD_USE = b"email-sender audit head v1\n"
 BODY = re.compile(r"([^\n]+)\n(0|[1-9][0-9]{0,18})\n([A-Za-z0-9+/]{43}=)\n")
+GONE = re.compile(
+    r"email-sender audit removal v1\n([^\n]+)\n([1-9][0-9]{0,18})\n([A-Za-z0-9+/]{43}=)\n"
+    r"([A-Za-z0-9+/]{43}=)\n([1-9][0-9]{0,18})\n([A-Za-z0-9+/]{43}=)\n([0-9T:.-]+Z)\n"
+)
+REMOVED = "audit_record.removed"
 MOST_FINDINGS = 100
 
 
@@ -56,6 +64,8 @@ class Report:
         root: Of the tree over them, hex.
         signed: The largest size that a checkpoint signs and that holds.
         proved: What a proof proves, in words.
+        removed: Records up to this number were let go by retention, as a signature says.
+        removed_at: When they went.
     """
 
     findings: list[tuple[str, int | None, str]] = field(default_factory=list)
@@ -63,6 +73,8 @@ class Report:
     root: str = ""
     signed: int = 0
     proved: str = ""
+    removed: int = 0
+    removed_at: str = ""
 
     def note(self, by: str, seq: int | None, detail: str) -> None:
         """Add a finding, unless there are many already."""
@@ -97,6 +109,30 @@ class Key:
         Raises:
             ValueError: It is no checkpoint of this key, or its signature does not hold.
         """
+        text = self.open(note)
+        said = BODY.fullmatch(text)
+        if said is None or said[1] != self.name:
+            raise ValueError("it speaks of something else")
+        return int(said[2]), base64.b64decode(said[3])
+
+    def removal(self, note: str) -> "Removal":
+        """What a statement says of records that are gone.
+
+        Raises:
+            ValueError: It is none of this key, or its signature does not hold.
+        """
+        said = GONE.fullmatch(self.open(note))
+        if said is None or said[1] != self.name or int(said[2]) > int(said[5]):
+            raise ValueError("it speaks of something else")
+        root, link, size_root = (base64.b64decode(said[at]) for at in (3, 4, 6))
+        return Removal(int(said[2]), root, link, int(said[5]), size_root, said[7])
+
+    def open(self, note: str) -> str:
+        """The text of a note that this key signed.
+
+        Raises:
+            ValueError: It is none, or its signature does not hold.
+        """
         text, gap, lines = note.rpartition("\n\n")
         text += "\n"
         for line in lines.splitlines() if gap else []:
@@ -114,10 +150,7 @@ class Key:
                 self.public.verify(signed[4:], text.encode())
             except InvalidSignature:
                 raise ValueError("its signature does not hold") from None
-            said = BODY.fullmatch(text)
-            if said is None or said[1] != self.name:
-                raise ValueError("it speaks of something else")
-            return int(said[2]), base64.b64decode(said[3])
+            return text
         raise ValueError(f"{self.name} has not signed it")
 
 
@@ -177,6 +210,18 @@ def proves_consistency(
             of_new = _node(of_new, part)
         at, last = at >> 1, last >> 1
     return last == 0 and of_old == old_root and of_new == root
+
+
+@dataclass
+class Removal:
+    """What a signed statement says: records up to ``seq`` are gone, and what of them stays."""
+
+    seq: int
+    root: bytes
+    link: bytes
+    size: int
+    size_root: bytes
+    at: str
 
 
 class Tree:
@@ -268,6 +313,7 @@ class _Look:
         self.head: dict[str, Any] | None = None
         self.whole = True
         self.any_sealed = False
+        self.removed: Removal | None = None
         self.signed: dict[int, bytes] = {}
         for note in notes:
             self.sign(note)
@@ -279,8 +325,53 @@ class _Look:
         except ValueError as exc:
             self.report.note("checkpoint", None, f"a checkpoint: {exc}")
             return
+        self._take(size, root)
+
+    def _take(self, size: int, root: bytes) -> None:
         if self.signed.setdefault(size, root) != root:
             self.report.note("checkpoint", size, f"two roots are signed for the size {size}")
+
+    def begin_removed(self, note: Any) -> None:
+        """Take what is said of records that are gone, once its signature holds."""
+        if note is None:
+            return
+        try:
+            gone = self.key.removal(note if isinstance(note, str) else "")
+        except ValueError as exc:
+            self.report.note("retention", None, f"what is said of records that are gone: {exc}")
+            return
+        self.removed = gone
+        self.report.removed, self.report.removed_at = gone.seq, gone.at
+        self._take(gone.size, gone.size_root)
+
+    def look_at_leaves(self, line: dict[str, Any]) -> None:
+        """Take leaf hashes of records that are gone."""
+        gone, size = self.removed, self.tree.size
+        try:
+            hashes = base64.b64decode(line["leaves"], validate=True)
+        except (TypeError, ValueError):
+            hashes = b""
+        end = size + len(hashes) // 32
+        if (
+            gone is None
+            or self.expected != 1
+            or line.get("from") != size + 1
+            or len(hashes) % 32
+            or not size < end <= gone.seq
+        ):
+            self.report.note(
+                "retention", size + 1, "leaves stand where no signature says that records went"
+            )
+            return
+        for at in range(0, len(hashes), 32):
+            self.tree.add(hashes[at : at + 32])
+            self._compare()
+        if end == gone.seq:
+            if self.tree.root() != gone.root:
+                self.report.note(
+                    "retention", end, f"the leaves up to {end} are not those that were let go"
+                )
+            self.chain, self.expected = gone.link, gone.seq + 1
 
     def begin(self, head: Any) -> None:
         """Take the head of the chain, as the export states it."""
@@ -337,12 +428,16 @@ class _Look:
             self.whole = False
         if not sealed and not (mac is None and seq <= self.unsealed):
             note("mac", seq, f"record {seq} is none of theirs, or was changed")
+        if record.get("action") == REMOVED and self._says_more(record.get("data")):
+            note("retention", seq, f"record {seq} says that more went than a signature does")
         self.expected = seq + 1
+        self._link(seq, leaf, record.get("hash"))
+
+    def _link(self, seq: int, leaf: bytes, said: Any) -> None:
         hashed = hashlib.sha256(b"\x00" + leaf).digest()
         linked = hashlib.sha256(b"\x01" + self.chain + seq.to_bytes(8, "big") + hashed).digest()
-        said = record.get("hash")
         if said != linked.hex() and self.whole:
-            note("chain", seq, f"record {seq} does not follow the one before")
+            self.report.note("chain", seq, f"record {seq} does not follow the one before")
         try:
             self.chain = bytes.fromhex(said) if isinstance(said, str) else linked
         except ValueError:
@@ -359,6 +454,10 @@ class _Look:
             self.report.note(
                 "checkpoint", size, f"the checkpoint of size {size} signs another root"
             )
+
+    def _says_more(self, data: Any) -> bool:
+        said = data.get("until_seq") if isinstance(data, dict) else None
+        return isinstance(said, int) and said > (self.removed.seq if self.removed else 0)
 
     def _compare(self) -> None:
         size = self.tree.size
@@ -421,8 +520,12 @@ def verify(
     own = first.get("checkpoints")
     look = _Look(key, [*notes, *(own if isinstance(own, list) else ())], mac_key)
     look.begin(first.get("head"))
+    look.begin_removed(first.get("removed"))
     for record in found:
-        look.look(record)
+        if "leaves" in record:
+            look.look_at_leaves(record)
+        else:
+            look.look(record)
     return look.end()
 
 
@@ -505,6 +608,11 @@ def say(report: Report) -> str:
         lines.append(f"ok    {report.records} records, tree {report.root}")
         if younger:
             lines.append(f"      {younger} of them are younger than the newest checkpoint")
+    if report.removed:
+        lines.append(
+            f"      those up to {report.removed} were let go by retention ({report.removed_at}),"
+            " as a signed statement says"
+        )
     return "\n".join(lines)
 
 

@@ -33,7 +33,7 @@ class AuditOut(BaseModel):
 class FindingOut(BaseModel):
     """One thing that does not hold, and what found it."""
 
-    by: Literal["enumeration", "mac", "chain", "tree", "checkpoint"]
+    by: Literal["enumeration", "mac", "chain", "tree", "checkpoint", "retention"]
     seq: int | None = Field(description="The first number that it concerns, if any does")
     detail: str
 
@@ -79,6 +79,9 @@ class ChainReportOut(BaseModel):
     )
     complete: bool = Field(
         description="The look went to the end; a longer trail is looked at as a verification"
+    )
+    removed_seq: int = Field(
+        description="Records up to this number were let go, as a signature says; 0: none"
     )
     findings: list[FindingOut]
 
@@ -139,6 +142,26 @@ class AuditKeyOut(BaseModel):
     name: str = Field(description="The origin that checkpoints name")
     key_id: str
     vkey: str = Field(description="Name, id and key in one line, as verifiers of notes take it")
+
+
+class AuditRetentionPut(Input):
+    """How long the trail is to be kept."""
+
+    keep_days: int | None = Field(
+        ge=1, le=36_500, examples=[400], description="Older records may go; null: never"
+    )
+
+
+class AuditRetentionOut(BaseModel):
+    """How long the trail is kept, and what of it is gone."""
+
+    keep_days: int | None = Field(description="Older records may go; null: never")
+    least_days: int = Field(description="What cannot be undercut")
+    removed_seq: int = Field(description="Records up to this number are gone; 0: none")
+    removed_at: datetime | None
+    statement: str | None = Field(description="What says so: a signed note of C2SP")
+    updated_at: datetime | None
+    updated_by: str | None
 
 
 class AuditVerificationCreate(Input):

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,20 @@ from pydantic import SecretStr
 
 from backend.core.audit import AuditHead, sequence
 from backend.core.context import Scope, SystemScope
-from backend.core.database import Database, DatabaseUnavailableError
+from backend.core.database import Database, DatabaseUnavailableError, Tx
+from backend.core.errors import UnavailableError
 from backend.core.ids import uuid7
-from backend.managers.audit import VERIFY, AuditManager, AuditSettings, SignedTree, offline
+from backend.managers.audit import (
+    VERIFY,
+    AuditManager,
+    AuditSettings,
+    CheckpointsWaitingError,
+    SignedTree,
+    _publishing,
+    _tree,
+    offline,
+)
+from backend.managers.audit._publishing import WATCH_CHECKPOINTS
 from backend.managers.audit.models import AuditTile
 from tests.support.platform import App, TenantClient
 from tests.support.trail import open_audit
@@ -81,7 +93,7 @@ class TestGrow:
             patched.setattr(database, "read", away)
             assert await audit.checkpoints.grow(database) == 0
             assert await audit.checkpoints.sign_due(database) == 0
-            assert await audit.checkpoints.publish(database) == 0
+            assert await audit.publishing.publish(database) == 0
         assert await audit.checkpoints.grow(database) == 1
 
 
@@ -170,21 +182,88 @@ class TestPublish:
             async with database.transaction(Scope("a", tenant_id)) as tx:
                 await audit.checkpoints.sign_now(tx)
         receiver.statuses = [503, 200]
-        assert await audit.checkpoints.publish(database) == 0
+        assert await audit.publishing.publish(database) == 0
         assert all(one.published_at is None for one in await kept(database, tenant_id))
-        # The file has them; who refused gets them again, and so does the file.
-        assert await audit.checkpoints.publish(database) == 3
-        assert await audit.checkpoints.publish(database) == 0
+        # The file has them; who refused gets them again, and nobody else does.
+        assert await audit.publishing.publish(database) == 3
+        assert await audit.publishing.publish(database) == 0
         rows = await kept(database, tenant_id)
         assert all(one.published_at is not None for one in rows)
         lines = [json.loads(line) for line in file.read_text().splitlines()]
         notes = [one.note for one in reversed(rows)]
-        assert [line["checkpoint"] for line in lines] == notes + notes
-        assert [line["size"] for line in lines[:3]] == [1, 3, 5]
-        assert receiver.bodies[1] == {"checkpoints": lines[:3]}
-        assert offline.read_notes(file.read_text()) == notes + notes
+        assert [line["checkpoint"] for line in lines] == notes
+        assert [line["size"] for line in lines] == [1, 3, 5]
+        assert receiver.bodies[1] == {"checkpoints": lines}
+        assert offline.read_notes(file.read_text()) == notes
         # The address may hold a token.
         assert "token-7f" not in caplog.text + str([vars(one) for one in caplog.records])
+
+    async def test_is_mailed_once_a_period_in_the_commit_that_marks_it(
+        self, database: Database, tenant_id: str, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "checkpoints"
+        audit = open_audit(
+            AuditSettings(checkpoint_file=file, checkpoint_mail_to="auditor@example.com")
+        )
+        sent: list[tuple[str, str, str]] = []
+
+        async def send(tx: Tx, to: str, subject: str, text: str) -> None:
+            if not sent:
+                tx.audit("email.queued", "email:1")
+            sent.append((to, subject, text))
+            if len(sent) == 1:
+                raise UnavailableError("gone in the middle")
+
+        for _ in range(2):
+            await act(database, tenant_id, 1)
+            async with database.transaction(Scope("a", tenant_id)) as tx:
+                await audit.checkpoints.sign_now(tx)
+        # There is no mail server: the file is served all the same, and signing goes on.
+        assert await audit.publishing.publish(database) == 0
+        assert len(file.read_text().splitlines()) == 2
+        audit.publishing.mail_by(send)
+        assert await audit.publishing.publish(database) == 0
+        assert await audit.publishing.publish(database) == 2
+        (to, subject, text) = sent[-1]
+        assert (len(sent), to, subject) == (
+            2,
+            "auditor@example.com",
+            "Audit checkpoints: 2, of email-sender",
+        )
+        notes = [one.note for one in reversed(await kept(database, tenant_id))]
+        assert offline.read_notes(text) == notes == offline.read_notes(file.read_text())
+        # The next one waits for its period; the file does not.
+        await act(database, tenant_id, 1)
+        async with database.transaction(Scope("a", tenant_id)) as tx:
+            await audit.checkpoints.sign_now(tx)
+        assert await audit.publishing.publish(database) == 0
+        assert (len(sent), len(file.read_text().splitlines())) == (2, 3)
+
+    async def test_what_waits_is_counted_and_told(
+        self, database: Database, tenant_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "file").write_text("")
+        audit = open_audit(
+            AuditSettings(
+                checkpoint_file=tmp_path / "file" / "no-folder",
+                checkpoint_mail_to="auditor@example.com",
+            )
+        )
+        await act(database, tenant_id, 1)
+        async with database.transaction(Scope("a", tenant_id)) as tx:
+            await audit.checkpoints.sign_now(tx)
+        await audit.publishing.publish(database)
+        scope = SystemScope(WATCH_CHECKPOINTS)
+        async with database.read(scope) as view:
+            assert await audit.publishing.count_waiting(view) == {"file": 1, "mail": 1}
+            assert await audit.publishing.check(view) == "handed to file, mail"
+        monkeypatch.setattr(_publishing, "_LATE", timedelta(seconds=-60))
+        late = open_audit(AuditSettings(checkpoint_file=tmp_path / "file" / "no-folder"))
+        async with database.read(scope) as view:
+            with pytest.raises(CheckpointsWaitingError, match="minutes: file"):
+                await late.publishing.check(view)
+            assert await open_audit().publishing.check(view) == "handed nowhere"
+            assert await open_audit().publishing.count_waiting(view) == {}
 
     async def test_without_a_place_nothing_is_marked(
         self, database: Database, tenant_id: str
@@ -193,7 +272,7 @@ class TestPublish:
         await act(database, tenant_id, 1)
         async with database.transaction(Scope("a", tenant_id)) as tx:
             await audit.checkpoints.sign_now(tx)
-        assert await audit.checkpoints.publish(database) == 0
+        assert await audit.publishing.publish(database) == 0
         assert [one.published_at for one in await kept(database, tenant_id)] == [None]
 
     async def test_a_disk_that_refuses_is_asked_again(
@@ -204,9 +283,9 @@ class TestPublish:
         await act(database, tenant_id, 1)
         async with database.transaction(Scope("a", tenant_id)) as tx:
             await audit.checkpoints.sign_now(tx)
-        assert await audit.checkpoints.publish(database) == 0
+        assert await audit.publishing.publish(database) == 0
         (tmp_path / "file").unlink()
-        assert await audit.checkpoints.publish(database) == 1
+        assert await audit.publishing.publish(database) == 1
 
 
 @pytest.fixture

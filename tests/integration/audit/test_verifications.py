@@ -2,15 +2,17 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from backend.core.context import Scope
+from backend.core.context import Scope, SystemScope
 from backend.core.ids import uuid7
 from backend.managers.audit import AuditManager
 from backend.managers.audit import _verifications as verifications
+from backend.managers.audit._verifications import FORGET
 from backend.managers.audit.models import AuditVerification
 from backend.managers.orchestrator import OrchestratorManager, Worker
 from tests.support.platform import App, TenantClient
@@ -170,3 +172,39 @@ class TestVerifyInARequest:
             report = await audit.verify_chain(tx, limit=250)
         assert (report.valid, report.complete, report.from_seq) == (True, True, held + 1)
         assert report.records == report.head_seq
+
+
+class TestSweep:
+    async def test_forgets_what_ended_long_ago_but_the_last_that_held(
+        self, app: App, ada: TenantClient
+    ) -> None:
+        database, audit = app.platform.database, app.platform.of(AuditManager)
+        bob = await app.caller()
+        names = [await started(ada) for _ in range(3)]
+        await work(app, ada, *names)
+        theirs = await started(bob)
+        await work(app, bob, theirs)
+        unfinished = await started(ada)
+        async with database.transaction(Scope("ada", ada.tenant.id)) as tx:
+            # The newest did not hold: it is no place to begin at.
+            row = await tx.scalar(
+                sa.select(AuditVerification).where(AuditVerification.id == names[2])
+            )
+            row.state = "failed"
+
+        async def sweep(days: int) -> int:
+            async with database.transaction(SystemScope(FORGET)) as tx:
+                return await audit.verifications.sweep(tx, days)
+
+        assert await sweep(1) == 0
+        async with database.transaction(Scope("ada", ada.tenant.id)) as tx:
+            for name in names:
+                row = await tx.scalar(
+                    sa.select(AuditVerification).where(AuditVerification.id == name)
+                )
+                row.finished_at -= timedelta(days=90)
+        assert await sweep(90) == 2
+        assert await sweep(90) == 0
+        listed = (await ada.http.get(PATH)).json()["items"]
+        assert [one["id"] for one in listed] == [unfinished, names[1]]
+        assert (await seen(bob, theirs))["state"] == "held"

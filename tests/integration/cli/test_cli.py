@@ -109,6 +109,7 @@ class TestDoctor:
         found = {line[1]: line[0] for line in lines if line[0] != "errand"}
         assert found == {
             "database": "ok",
+            "audit_checkpoints": "ok",
             "audit_streams": "ok",
             "events": "ok",
             "mail_server": "warn",
@@ -543,6 +544,18 @@ class TestAudit:
         shell.run("bootstrap")
         for command in ("audit-list", "audit-verify", "audit-export", "audit-trail", "audit-keys"):
             assert shell.fail(command, "--tenant", "nobody") == "no tenant 'nobody'"
+
+
+class TestAuditRetention:
+    @pytest.mark.parametrize("whose", ["demo", "platform"])
+    def test_is_seen_and_said(self, shell, whose):
+        shell.run("bootstrap", "--admin-email", "ada@example.test")
+        one = ("audit-retention", "--tenant", whose)
+        assert shell.run(*one) == "kept for ever (at least 90 days)\n"
+        assert shell.run(*one, "--keep-days", "400") == "kept 400 days (at least 90 days)\n"
+        assert shell.run(*one) == "kept 400 days (at least 90 days)\n"
+        assert "At least 90 days" in shell.fail(*one, "--keep-days", "89")
+        assert shell.run(*one, "--for-ever") == "kept for ever (at least 90 days)\n"
 
 
 class TestDataKeys:

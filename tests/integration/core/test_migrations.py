@@ -86,6 +86,8 @@ ACROSS_TENANTS = {
     "ix_access_reviews_open": "a tick: which reviews of all tenants are overdue?",
     "ix_audit_checkpoints_unpublished": "a tick: what of all tenants was not handed out yet?",
     "ix_audit_exports_expires_at": "a sweep",
+    "ix_audit_retentions_checked_at": "a sweep: whose trail was not looked at for longest?",
+    "ix_audit_verifications_finished_at": "a sweep",
     "ix_audit_streams_next_try_at": "a tick: which streams of all tenants are due?",
     "ix_audit_records_unsequenced": "the sequencer, in the order of acting",
     "ix_data_key_rewraps_running": "a tick: which tenants' walks go on?",
