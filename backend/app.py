@@ -26,7 +26,7 @@ from backend.core.cursors import EventConsumer, check_cursors, read_cursors
 from backend.core.database import Database, ReadTx, make_engine
 from backend.core.events import OUTBOX, count_dropped_unread, event_maker
 from backend.core.log import access_logger
-from backend.core.room import CORE_PURGES, House, Room, Tick
+from backend.core.room import CORE_ERASURES, CORE_PURGES, House, Room, Tick
 from backend.core.signal_log import SignalLog
 from backend.core.signals import PostgresCarrier, Signals, UnixCarrier
 from backend.core.telemetry import Consumer, Telemetry
@@ -41,6 +41,7 @@ from backend.kit.outbound import Outbound
 from backend.kit.turns import Turns
 from backend.managers.access import AccessManager
 from backend.managers.audit import AuditManager
+from backend.managers.compliance import ComplianceManager
 from backend.managers.dashboard import DashboardManager
 from backend.managers.email import EmailManager
 from backend.managers.gateway import GatewayManager
@@ -173,7 +174,7 @@ def compose(
     root_keys = partial(load_root_keys, settings.security, settings.data_dir / "root.key")
     root = RootKeys(root_keys(), partial(root_keys, make=False))
     security = SecurityManager(root, settings.security, turns=turns)
-    maker = RecordMaker(security.audit_keys)
+    maker = RecordMaker(security.audit_keys, security.subjects.seals)
     database = Database(
         engine,
         audit_row=maker,
@@ -262,6 +263,7 @@ def compose(
         )
     )
     hold(AccessManager(audit, tenants, identity, gateway))
+    compliance = hold(ComplianceManager(security, audit))
     hold(DashboardManager(metrics, jobs, emails))
     for _, manager in more:
         hold(manager)
@@ -286,7 +288,19 @@ def compose(
             },
             **{name: partial(purge, None) for name, purge in CORE_PURGES.items()},
         },
-        security.seals,
+        security,
+        audit.checkpoints.tree,
+    )
+    compliance.connect(
+        {
+            **{
+                name: partial(erase, one)
+                for room, one in at_work
+                for name, erase in room.erasures.items()
+            },
+            **{name: partial(erase, None) for name, erase in CORE_ERASURES.items()},
+        },
+        [partial(bar, one) for room, one in at_work for bar in room.bars],
     )
     tenants.usage.connect(
         {kind: figures for room, _ in at_work for kind, figures in room.figures.items()},

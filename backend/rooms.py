@@ -14,6 +14,7 @@ from backend.core.signal_log import SIGNALS
 from backend.managers import (
     access,
     audit,
+    compliance,
     dashboard,
     email,
     gateway,
@@ -40,6 +41,7 @@ ROOMS: Final[tuple[Room[Any], ...]] = (
     identity.ROOM,
     gateway.ROOM,
     access.ROOM,
+    compliance.ROOM,
     dashboard.ROOM,
 )
 

@@ -68,6 +68,7 @@ ENTRIES: Final = (
     _entry(_PEOPLE, "limits", "Limits", "speed", "limit:read"),
     _entry(_PEOPLE, "identity_providers", "Identity providers", "badge", "identity_provider:read"),
     _entry(_PEOPLE, "data_keys", "Data keys", "lock", "data_key:read"),
+    _entry(_PEOPLE, "erasures", "Erased people", "person_off", "subject:read"),
     _entry(_PEOPLE, "profile", "Profile", "account_circle"),
     _entry(_PEOPLE, "second_factor", "Second factor", "phonelink_lock"),
     _entry(_PLATFORM, "tenants", "Tenants", "domain", "platform:read"),

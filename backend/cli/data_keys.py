@@ -75,7 +75,7 @@ def _act_options(parser: argparse.ArgumentParser) -> None:
         acts.add_argument(f"--{act}", dest="act", action="store_const", const=act, help=text)
 
 
-def _command(
+def command(
     name: str,
     text: str,
     work: _Work,
@@ -103,12 +103,12 @@ def _command(
 
 
 COMMANDS: Final = (
-    _command(
+    command(
         "data-key-list",
         "print the versions of a data key, and what is left under each",
         _list,
         installation="looks",
     ),
-    _command("data-key-rotate", "replace a data key, and seal everything anew", _rotate),
-    _command("rewrap", "see, start, pause, resume or cancel sealing anew", _rewrap, _act_options),
+    command("data-key-rotate", "replace a data key, and seal everything anew", _rotate),
+    command("rewrap", "see, start, pause, resume or cancel sealing anew", _rewrap, _act_options),
 )

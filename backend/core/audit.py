@@ -16,23 +16,26 @@ What hashes cannot show is who wrote a row: anybody can compute them. So a recor
 its insertion on, under a key that the database does not have (:class:`RecordMaker`), and so does
 each head. The sequencer builds on nothing whose MAC does not hold: what was forged into the table
 gets no number.
+
+What a record says of a person is sealed under a key of that person's before it is hashed
+(:class:`Personal`), so that it can be erased and every proof still holds.
 """
 
 import hashlib
 import hmac
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.core.columns import tables_of
 from backend.core.context import Errand
-from backend.core.database import Base, Database, Id, SystemScope, TenantOwned, Tx
+from backend.core.database import Base, Database, Id, LateRow, SystemScope, TenantOwned, Tx
 from backend.core.events import EventHead, EventRecord, find_unnumbered, lock_heads, number
 from backend.core.ids import uuid7
 
@@ -68,6 +71,61 @@ def named_in(data: Mapping[str, Any], name: str) -> str | None:
     return found if found is not None else data.get(name)
 
 
+SEALED: Final = "$sealed"
+SUBJECT: Final = "$subject"
+WITHHELD: Final = "$withheld"
+"""Members of what stands in a record's data for something personal: the sealed value in base64, or
+why there is none, and the subject whose key it is under. No room's own data has such names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Personal:
+    """A member of a record's data that tells of a person, and is sealed under that person's key.
+
+    Attributes:
+        subject: Whose: ``user:<id>``, or ``email:<address>`` of whom an address is all we know.
+        value: What is told; readers see it until the subject is erased.
+    """
+
+    subject: str
+    value: str
+
+    @classmethod
+    def address(cls, email: str) -> "Personal":
+        """An e-mail address, which tells of whoever reads its mail."""
+        return cls(f"email:{email}", email)
+
+    @classmethod
+    def about(cls, who: str, value: str) -> "Personal | str":
+        """What tells of a person if ``who`` is one; of programs and strangers it is told openly.
+
+        Where a program runs is no person's, and of who is not known nobody can ask to be forgotten.
+        """
+        return cls(who, value) if who.startswith("user:") else value
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectSeal:
+    """What seals for one subject.
+
+    Attributes:
+        name: The subject as records name it: of an address, a keyed hash.
+        seal: Seals a value for a place; None: nobody may use the tenant's keys now.
+    """
+
+    name: str
+    seal: Callable[[str, str], str] | None
+
+
+SubjectSeals = Callable[[Tx, Sequence[str]], Awaitable[Mapping[str, SubjectSeal]]]
+"""Gives what seals for each of these subjects of the transaction's tenant."""
+
+
+def personal_place(record_id: str, path: str) -> str:
+    """What a personal value is sealed for: moved to another record or member it does not open."""
+    return f"audit.personal:{record_id}:{path}"
+
+
 class AuditRecord(TenantOwned, Base):
     """One act: who did what to which thing, when, in which request.
 
@@ -89,6 +147,14 @@ class AuditRecord(TenantOwned, Base):
     mac: Mapped[bytes | None]
     workflow_id: Mapped[str | None] = mapped_column(_named("workflow_id"), deferred=True)
     execution_id: Mapped[str | None] = mapped_column(_named("execution_id"), deferred=True)
+
+    revealed: ClassVar[Mapping[str, Any] | None] = None
+    """The data with what is personal in the clear; None: it was not asked for."""
+
+    @property
+    def shown(self) -> Mapping[str, Any]:
+        """The data for whoever may read the trail."""
+        return self.data if self.revealed is None else self.revealed
 
     __table_args__ = (
         sa.UniqueConstraint("tenant_id", "seq"),
@@ -186,16 +252,21 @@ class RecordMaker:
 
     Attributes:
         keys_of: A tenant's keys of 32 bytes; the first seals, any of them opens.
+        subjects: What seals for people; None: records that tell of any cannot be made.
     """
 
     keys_of: Callable[[str], Sequence[bytes]]
+    subjects: SubjectSeals | None = None
     _forged: set[str] = field(default_factory=set, init=False)
     _heads: set[str] = field(default_factory=set, init=False)
 
     def __call__(
         self, tx: Tx, action: str, target: str, tenant_id: str | None, data: dict[str, Any]
-    ) -> tuple[Any, dict[str, Any]]:
+    ) -> tuple[Any, dict[str, Any] | LateRow]:
         """Build the row that :meth:`Tx.audit` appends to its transaction.
+
+        One that tells of a person needs that person's key, which is looked up when the row is
+        written: recording waits for nothing.
 
         Raises:
             TypeError, ValueError: The data has no one canonical form, or is over 8 KiB.
@@ -215,16 +286,34 @@ class RecordMaker:
             "data": data,
             "request_id": tx.scope.request_id,
         }
+        # Most of what is recorded is flat, and tells of nobody.
+        if any(value.__class__ not in _SCALARS for value in data.values()):
+            if subjects := frozenset(_subjects_in(data)):
+                _refuse_long(data)
+                return _ADD, LateRow(row["tenant_id"], row, subjects, self._complete)
+        return _ADD, self._finished(row)
+
+    def _finished(self, row: dict[str, Any]) -> dict[str, Any]:
         # No place in the chain among them, not even an empty one: the role that serves on
         # PostgreSQL may insert none.
         key = self.keys_of(row["tenant_id"])[0]
         leaf = _canonical(row)
         # Escapes make six times of it at most, so few are written out to be measured.
-        if 6 * len(leaf) > _MAX_DATA_BYTES and len(json.dumps(data)) > _MAX_DATA_BYTES:
-            msg = "audit data over 8 KiB"
-            raise ValueError(msg)
+        if 6 * len(leaf) > _MAX_DATA_BYTES:
+            _refuse_long(row["data"])
         row["mac"] = _mac(key, _RECORD, leaf)
-        return _ADD, row
+        return row
+
+    async def _complete(self, tx: Tx, late: Sequence[LateRow]) -> list[dict[str, Any]]:
+        """Seal what rows of the transaction's tenant tell of people, each with that one's key."""
+        if self.subjects is None:
+            raise RuntimeError("this database was given nothing that seals for people")
+        wanted = sorted(frozenset().union(*(one.subjects for one in late)))
+        seals = await self.subjects(tx, wanted)
+        return [
+            self._finished({**one.row, "data": _sealed(one.row["data"], one.row["id"], seals)})
+            for one in late
+        ]
 
     def holds(self, record: AuditRecord) -> bool:
         """Whether one of us made this record as it is."""
@@ -300,6 +389,52 @@ def _head_bytes(head: AuditHead) -> bytes:
     )
 
 
+def _subjects_in(data: Any) -> list[str]:
+    """Of whom the data tells; mostly of nobody."""
+    if isinstance(data, Personal):
+        return [data.subject]
+    if isinstance(data, dict):
+        return [found for value in data.values() for found in _subjects_in(value)]
+    if isinstance(data, list | tuple):
+        return [found for value in data for found in _subjects_in(value)]
+    return []
+
+
+def _sealed(data: Any, record_id: str, seals: Mapping[str, SubjectSeal], path: str = "") -> Any:
+    """The data as it is recorded: what is personal, sealed for its place in this record."""
+    if isinstance(data, Personal):
+        who = seals[data.subject]
+        if who.seal is None:
+            return {SUBJECT: who.name, WITHHELD: "sealed"}
+        return {SUBJECT: who.name, SEALED: who.seal(personal_place(record_id, path), data.value)}
+    if isinstance(data, dict):
+        return {
+            key: _sealed(value, record_id, seals, f"{path}/{key}") for key, value in data.items()
+        }
+    if isinstance(data, list | tuple):
+        return [_sealed(one, record_id, seals, f"{path}/{at}") for at, one in enumerate(data)]
+    return data
+
+
+def with_personal(
+    data: Any, replace: Callable[[Mapping[str, Any], str], Any], path: str = ""
+) -> Any:
+    """The data with each member that is sealed for a person replaced by what ``replace`` gives.
+
+    It is given the member and its path in the data (a JSON pointer without escapes). Data that
+    tells of nobody is returned as it is.
+    """
+    if isinstance(data, dict):
+        if SUBJECT in data:
+            return replace(data, path)
+        made = {key: with_personal(value, replace, f"{path}/{key}") for key, value in data.items()}
+        return made if any(made[key] is not data[key] for key in data) else data
+    if isinstance(data, list | tuple):
+        each = [with_personal(one, replace, f"{path}/{at}") for at, one in enumerate(data)]
+        return each if any(new is not old for new, old in zip(each, data, strict=True)) else data
+    return data
+
+
 def _refuse_uncanonical(data: Any) -> None:
     """Only values with one canonical JSON form: floats have several, so they are refused."""
     if isinstance(data, dict):
@@ -307,15 +442,28 @@ def _refuse_uncanonical(data: Any) -> None:
             if not (isinstance(key, str) and key.isascii()):
                 msg = f"audit data key {key!r} is not ASCII text"
                 raise TypeError(msg)
+            if key.startswith("$"):
+                msg = f"audit data key {key!r}: such names say what is sealed for whom"
+                raise TypeError(msg)
             # Most of what is recorded is flat: no call for each of its values.
             if value.__class__ not in _SCALARS:
                 _refuse_uncanonical(value)
     elif isinstance(data, list | tuple):
         for value in data:
             _refuse_uncanonical(value)
-    elif not (data is None or isinstance(data, str | int | bool)):
+    elif not (data is None or isinstance(data, str | int | bool | Personal)):
         msg = f"audit data may not hold {type(data).__name__}"
         raise TypeError(msg)
+
+
+def _refuse_long(data: Any) -> None:
+    if len(json.dumps(data, default=_plain)) > _MAX_DATA_BYTES:
+        msg = "audit data over 8 KiB"
+        raise ValueError(msg)
+
+
+def _plain(value: Personal) -> str:
+    return value.value
 
 
 def leaf_bytes(record: AuditRecord) -> bytes:

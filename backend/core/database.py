@@ -25,6 +25,7 @@ from contextlib import (
     contextmanager,
     nullcontext,
 )
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -112,12 +113,30 @@ class ReadTx:
         return await self.session.scalar(statement)
 
 
+@dataclass(frozen=True, slots=True)
+class LateRow:
+    """A row that needs a look into the database before it can be written.
+
+    Attributes:
+        tenant_id: Whose it is.
+        row: As far as it is known.
+        subjects: What is to be looked up, by name.
+        complete: Makes the rows of one tenant whole, in a transaction of that tenant.
+    """
+
+    tenant_id: str
+    row: Mapping[str, Any]
+    subjects: frozenset[str]
+    complete: Callable[["Tx", Sequence["LateRow"]], Awaitable[Sequence[Mapping[str, Any]]]]
+
+
 class _Shared:
     """What all acts of one commit have in common."""
 
-    __slots__ = ("appended", "known")
+    __slots__ = ("appended", "known", "late")
 
     def __init__(self) -> None:
+        self.late: list[tuple[Any, LateRow]] = []
         self.appended: dict[Any, list[Mapping[str, Any]]] = {}
         self.known: dict[str, Any] = {}
 
@@ -156,10 +175,14 @@ class Tx(ReadTx):
             action: ``<noun>.<past>``, for example ``key.rotated``.
             target: ``<noun>:<id>``.
             tenant_id: Only for system errands that act for one tenant.
-            data: JSON scalars, lists and maps; no floats, no secrets.
+            data: JSON scalars, lists and maps; no floats, no secrets. What tells of a person is a
+                :class:`backend.core.audit.Personal`.
         """
         model, row = self._database.audit_row(self, action, target, tenant_id, data)
-        self.append(model, [row])
+        if isinstance(row, LateRow):
+            self._shared.late.append((model, row))
+        else:
+            self.append(model, [row])
 
     def emit(
         self, kind: str, subject: str, /, *, tenant_id: str | None = None, **data: Any
@@ -176,7 +199,7 @@ class Tx(ReadTx):
             UnknownEventError: No room declares the kind.
         """
         model, row = self._database.event_row(self, kind, subject, tenant_id, data)
-        self.append(model, [row])
+        self.append(model, [cast("Mapping[str, Any]", row)])
 
     def append(self, target: Any, rows: Iterable[Mapping[str, Any]]) -> None:
         """Insert rows before the transaction's next statement that could see them, or its end.
@@ -218,6 +241,8 @@ class Tx(ReadTx):
 
     async def _write_appended(self, model: type[Base] | None = None) -> None:
         """Write what was put off; given a model, only if some of it goes to that table."""
+        if self._shared.late:
+            await self._complete_late()
         appended = self._shared.appended
         if model is not None and not any(_table(each) is model.__table__ for each in appended):
             return
@@ -233,6 +258,30 @@ class Tx(ReadTx):
                 appended.clear()
                 appended.update({target: rows, **later})
                 raise
+
+    async def _complete_late(self) -> None:
+        """Make whole what was put off, each tenant's rows together."""
+        # Taken off first: looking something up writes what waits, and these must not be among it.
+        late, self._shared.late = self._shared.late, []
+        try:
+            by_tenant: dict[tuple[str, Any], list[tuple[Any, LateRow]]] = {}
+            for each in late:
+                by_tenant.setdefault((each[1].tenant_id, each[1].complete), []).append(each)
+            made = []
+            for (tenant_id, complete), rows in by_tenant.items():
+                given = [row for _, row in rows]
+                if isinstance(self.scope, Scope) and self.scope.tenant_id == tenant_id:
+                    whole = await complete(self, given)
+                else:
+                    async with self.within(tenant_id) as part:
+                        whole = await complete(part, given)
+                made += [(model, row) for (model, _), row in zip(rows, whole, strict=True)]
+        except BaseException:
+            # Whoever survives this must not commit without them.
+            self._shared.late = late + self._shared.late
+            raise
+        for model, row in made:
+            self.append(model, [row])
 
     async def _end(self) -> None:
         """What is left to do inside the transaction."""
@@ -256,6 +305,7 @@ class Tx(ReadTx):
         except BaseException:
             # All that waits was put off since, and is undone as what was written is.
             self._shared.appended.clear()
+            self._shared.late.clear()
             raise
 
     @asynccontextmanager
@@ -497,7 +547,9 @@ def _table(target: Any) -> Any:
     return getattr(target, "__table__", None) if isinstance(target, type) else target.table
 
 
-RowMaker = Callable[[Tx, str, str, str | None, dict[str, Any]], tuple[Any, Mapping[str, Any]]]
+RowMaker = Callable[
+    [Tx, str, str, str | None, dict[str, Any]], tuple[Any, Mapping[str, Any] | LateRow]
+]
 """Makes what :meth:`Tx.audit` or :meth:`Tx.emit` appends, of the same arguments: the target, and
 the row."""
 
@@ -860,6 +912,8 @@ def _tame_sqlite(engine: AsyncEngine) -> None:
         for pragma in (
             "journal_mode=WAL",
             "synchronous=FULL",
+            # What is deleted is written over: the default of a build may leave it in the file.
+            "secure_delete=ON",
             "foreign_keys=ON",
             "busy_timeout=30000",
             "temp_store=MEMORY",
@@ -882,6 +936,7 @@ __all__ = [
     "Id",
     "Integrity",
     "Json",
+    "LateRow",
     "Lease",
     "ReadTx",
     "RowMaker",

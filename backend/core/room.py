@@ -11,13 +11,16 @@ Roles, routes and job kinds are opaque here: the core knows neither HTTP nor any
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any, Final, Generic, Literal, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar, cast
+
+import sqlalchemy as sa
 
 from backend.core.columns import Base, tables_of
 from backend.core.context import Errand
 from backend.core.cursors import EventConsumer
 from backend.core.database import Database, ReadTx, TenantOwned, Tx
 from backend.core.events import EventCursor, EventHead, EventRecord
+from backend.core.subject import ERASED, Subject
 from backend.core.telemetry import RequestRecord
 
 M = TypeVar("M")
@@ -152,6 +155,17 @@ Repeated until it returns 0; it returns how much went.
 """
 
 
+Erasure = Callable[[M, Tx, Subject], Awaitable[int]]
+"""Removes what a table of the transaction's tenant has of a person; how many rows it touched.
+
+What may not be removed is written over, so that it tells of nobody. Asked again it returns 0.
+"""
+
+Bar = Callable[[M, Tx, Subject], Awaitable[str | None]]
+"""Says, in a sentence, why a person cannot be erased now; None: as far as the room knows they can.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Plain:
     """What stands in the clear where a row has nothing sealed yet: it is from before.
@@ -224,6 +238,8 @@ class Room(Generic[M]):
         sweeps: What to forget, and how.
         purges: What of a tenant goes with it in another way than its rows of ``models``, which
             go by themselves: by table, or by a name of the room's own for what is no table.
+        erasures: How what its tables have of a person goes, by table or by a name of its own.
+        bars: Why a person cannot be erased now.
         stocks: Counts how much a tenant has of something, in its own scope, by name.
         figures: What of a tenant's usage its events count as, by event.
         standing: Takes what a tenant may when that changes, in the tenant's own scope and in the
@@ -258,6 +274,8 @@ class Room(Generic[M]):
     ticks: tuple[Tick[M], ...] = ()
     sweeps: tuple[Sweep[M], ...] = ()
     purges: Mapping[str, Purge[M]] = field(default_factory=dict)
+    erasures: Mapping[str, Erasure[M]] = field(default_factory=dict)
+    bars: tuple[Bar[M], ...] = ()
     stocks: Mapping[str, Callable[[M, ReadTx], Awaitable[int]]] = field(default_factory=dict)
     figures: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     standing: Callable[[M, Tx, Standing], Awaitable[None]] | None = None
@@ -348,6 +366,7 @@ class House:
                 ("check", (check.name for check in room.checks)),
                 ("check", (check.name for check in room.fleet_checks)),
                 ("stock", room.stocks),
+                ("erasure", room.erasures),
                 ("series", (gauge.name for gauge in room.gauges)),
             ):
                 for name in names:
@@ -391,3 +410,25 @@ CORE_PURGES: Final[Mapping[str, Purge[Any]]] = {
     model.__tablename__: _rows_of(model) for model in (EventRecord, EventCursor, EventHead)
 }
 """How the core's own rows of one tenant go. Its audit trail stays, as anybody's does."""
+
+
+async def _erase_events(_: object, tx: Tx, who: Subject) -> int:
+    """What an event tells goes, and its place among the others stays: readers count by it."""
+    done = await tx.execute(
+        sa.update(EventRecord)
+        .where(
+            EventRecord.tenant_id == tx.tenant_id,
+            sa.or_(
+                who.is_told_in(EventRecord.data),
+                EventRecord.subject == f"user:{who.user_id}",
+            ),
+            sa.not_(sa.cast(EventRecord.data, sa.Text).contains(f'"{ERASED}"', autoescape=True)),
+        )
+        .values(data={ERASED: True})
+        .execution_options(synchronize_session=False)
+    )
+    return cast("sa.CursorResult[Any]", done).rowcount
+
+
+CORE_ERASURES: Final[Mapping[str, Erasure[Any]]] = {EventRecord.__tablename__: _erase_events}
+"""How what the core has of a person goes; its audit trail is the security room's to close."""

@@ -649,6 +649,23 @@ class EncryptOut(Wire, frozen=True, kw_only=True):
     version: int
 
 
+class ErasureOut(Wire, frozen=True, kw_only=True):
+    """That a person was erased; what is signed says what went."""
+
+    erased_at: datetime
+    erased_by: str
+    id: str
+    key_id: str
+    signature: str
+    statement: str
+    subject: str
+
+
+class ErasurePage(Wire, frozen=True, kw_only=True):
+    items: list[ErasureOut]
+    next_cursor: str | None
+
+
 class Error(Wire, frozen=True, kw_only=True):
     detail: str | UnsetType = UNSET
     pointer: str | UnsetType = UNSET
@@ -2108,6 +2125,13 @@ class StretchOut(Wire, frozen=True, kw_only=True):
     count: int
 
 
+class SubjectErase(Wire, frozen=True, kw_only=True):
+    """Who is to be forgotten: by id, by address, or by both if the address is that person's."""
+
+    address: str | None | UnsetType = UNSET
+    user_id: str | None | UnsetType = UNSET
+
+
 class SubmittedOut(Wire, frozen=True, kw_only=True):
     """A message as its sender sees it."""
 
@@ -2210,8 +2234,11 @@ class TenantCertificateOut(Wire, frozen=True, kw_only=True):
     deleted_by: str
     finished_at: datetime
     id: str
+    key_id: str | None
     name: str
+    signature: str | None
     slug: str
+    statement: str | None
     tenant_created_at: datetime
     tenant_id: str
 

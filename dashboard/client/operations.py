@@ -1416,6 +1416,29 @@ class Api:
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
 
+    def erase_platform_subject(
+        self, body: models.SubjectErase, *, idempotency_key: str | None = None
+    ) -> models.ErasureOut:
+        """Forget a person in what the platform itself keeps: its trail of log-ins, its mail."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/platform/subjects/erase",
+            models.ErasureOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def list_platform_erasures(
+        self, *, limit: int | None = None, cursor: str | None = None
+    ) -> models.ErasurePage:
+        """List the certificates of people whom the platform has erased, newest first."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/platform/subjects/erasures",
+            models.ErasurePage,
+            query={"limit": limit, "cursor": cursor},
+        )
+
     def list_tenant_certificates(
         self, *, limit: int | None = None, cursor: str | None = None
     ) -> models.TenantCertificatePage:
@@ -1940,6 +1963,35 @@ class Api:
             f"/api/v1/secrets/{uuid_segment(secret_id)}/versions/{segment(version)}/undelete",
             models.SecretVersionOut,
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def erase_subject(
+        self, body: models.SubjectErase, *, idempotency_key: str | None = None
+    ) -> models.ErasureOut:
+        """Forget a person, for good: what the audit trail tells of them, and their rows."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/subjects/erase",
+            models.ErasureOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def list_erasures(
+        self, *, limit: int | None = None, cursor: str | None = None
+    ) -> models.ErasurePage:
+        """List the certificates of people who were erased, newest first."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/subjects/erasures",
+            models.ErasurePage,
+            query={"limit": limit, "cursor": cursor},
+        )
+
+    def get_erasure(self, erasure_id: str) -> models.ErasureOut:
+        """Get the certificate of one erasure."""
+        return self.connection.ask(
+            "GET", f"/api/v1/subjects/erasures/{uuid_segment(erasure_id)}", models.ErasureOut
         )
 
     def list_suppressions(

@@ -33,10 +33,12 @@ PAGE: Final = ListPage(
         Column("counts", "Rows that went", value=_went),
         Column("audit_seq", "Records of its audit trail"),
         Column("audit_root", "Hash of the last one", "code"),
+        Column("statement", "Signed statement", "code"),
+        Column("signature", "Signature", "code"),
     ),
     export=(
         "id", "tenant_id", "slug", "name", "deleted_at", "deleted_by", "finished_at", "counts",
-        "audit_seq", "audit_root",
+        "audit_seq", "audit_root", "statement", "signature", "key_id",
     ),
 )  # fmt: skip
 

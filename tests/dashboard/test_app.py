@@ -54,6 +54,7 @@ class TestPages:
                     "signing_keys",
                     "identity_providers",
                     "data_keys",
+                    "erasures",
                     "limits",
                     "platform_limits",
                     "access_reviews",

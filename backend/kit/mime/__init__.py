@@ -12,6 +12,7 @@ from backend.kit.mime._compose import (
     compose,
     make_message_id,
 )
+from backend.kit.mime._identity import email_identity
 from backend.kit.mime.errors import (
     AttachmentsTooLargeError,
     InvalidAddressError,
@@ -31,6 +32,7 @@ __all__ = [
     "check_content",
     "check_message_id",
     "compose",
+    "email_identity",
     "make_message_id",
     "parse_address",
     "parse_addresses",

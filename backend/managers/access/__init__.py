@@ -25,6 +25,9 @@ ROOM = Room(
     name="access",
     manager=AccessManager,
     models=(ReviewRow, ReviewLineRow),
+    erasures={
+        ReviewLineRow.__tablename__: lambda access, tx, who: access.reviews.erase(tx, who),
+    },
     permissions={
         "access:read": OPERATOR,
         "access:check": OPERATOR | WORKFLOW,

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal, cast
 
 import sqlalchemy as sa
 
@@ -13,6 +13,7 @@ from backend.core.database import Database, ReadTx, Tx
 from backend.core.errors import UnavailableError
 from backend.core.ids import uuid7
 from backend.core.paging import newest
+from backend.core.subject import ERASED, Subject
 from backend.managers.access._holders import Holders
 from backend.managers.access.errands import OVERDUE
 from backend.managers.access.errors import (
@@ -98,6 +99,20 @@ class Reviews:
         )
         undecided = sum(line.decision is None for line in lines)
         return _review(tx, row, undecided), [_line(line) for line in lines]
+
+    async def erase(self, tx: Tx, who: Subject) -> int:
+        """Leave what was decided of a person, and not their name."""
+        done = await tx.execute(
+            sa.update(ReviewLineRow)
+            .where(
+                ReviewLineRow.tenant_id == tx.tenant_id,
+                ReviewLineRow.subject == f"user:{who.user_id}",
+                ReviewLineRow.name != ERASED,
+            )
+            .values(name=ERASED)
+            .execution_options(synchronize_session=False)
+        )
+        return cast("sa.CursorResult[Any]", done).rowcount
 
     async def open(self, tx: Tx, *, name: str, due_at: datetime) -> Review:
         """Write down who holds what now, to be decided until ``due_at``.

@@ -24,6 +24,7 @@ from backend.managers.audit._checkpoints import (
     InclusionProof,
     PublicKey,
     SignedTree,
+    TrailState,
 )
 from backend.managers.audit._export import EXPORTS, Export, Exports, export_kind
 from backend.managers.audit._formats import FORMATS
@@ -218,6 +219,7 @@ __all__ = [
     "Streams",
     "StreamsFailingError",
     "TooManyExportsError",
+    "TrailState",
     "TreeSizeInvalidError",
     "Verification",
     "VerificationNotFoundError",

@@ -65,6 +65,23 @@ class SignedTree:
 
 
 @dataclass(frozen=True, slots=True)
+class TrailState:
+    """A trail at a moment.
+
+    Attributes:
+        seq: The number of its last record; 0: there is none.
+        chain_hash: That record's link, hex.
+        tree_size: Leaves of its tree, which is a second or so behind.
+        tree_root: The tree's root of RFC 6962, hex; None: it has no leaf.
+    """
+
+    seq: int
+    chain_hash: str
+    tree_size: int
+    tree_root: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class InclusionProof:
     """That a record is the leaf of number ``seq - 1`` in a tree of ``size`` leaves.
 
@@ -260,6 +277,21 @@ class Checkpoints:
         )
         head.checkpoint_size = size
         return 1
+
+    async def state(self, tx: ReadTx) -> TrailState:
+        """How far the transaction's tenant's trail is by now, and what it hashes to."""
+        head = await _head(tx)
+        if head is None:
+            return TrailState(0, GENESIS.hex(), 0, None)
+        root = await root_at(tx, tx.tenant_id, head.tree_size) if head.tree_size else None
+        return TrailState(
+            head.seq, head.chain_hash.hex(), head.tree_size, None if root is None else root.hex()
+        )
+
+    async def tree(self, tx: ReadTx) -> tuple[int, str | None]:
+        """Of :meth:`state`, the tree alone: its leaves and its root."""
+        state = await self.state(tx)
+        return state.tree_size, state.tree_root
 
     async def sign_now(self, tx: Tx) -> SignedTree:
         """Sign the tenant's trail as it is, without waiting for the ticks; its newest checkpoint.

@@ -21,7 +21,7 @@ from backend.core.database import Database, ReadTx, Tx
 from backend.core.ids import uuid7
 from backend.core.paging import newest
 from backend.managers.audit._formats import FORMATS
-from backend.managers.audit._search import Wanted, meets, oldest
+from backend.managers.audit._search import Reveal, Wanted, meets, oldest, revealed
 from backend.managers.audit.errors import (
     ExportNotFoundError,
     ExportNotReadyError,
@@ -80,10 +80,11 @@ class Export:
 class Exports:
     """The exports of a tenant."""
 
-    def __init__(self, jobs: OrchestratorManager, most: int) -> None:
-        """Have files made by ``jobs``, and keep ``most`` of a tenant."""
+    def __init__(self, jobs: OrchestratorManager, most: int, reveal: Reveal) -> None:
+        """Have files made by ``jobs``, and keep ``most`` of a tenant, personal values in clear."""
         self._jobs = jobs
         self._most = most
+        self.reveal = reveal
 
     async def start(self, tx: Tx, *, format_name: str, wanted: Wanted) -> Export:
         """Have a file made of what is wanted, oldest first; words are no filter of a file.
@@ -124,7 +125,7 @@ class Exports:
             finished_at=None,
             expires_at=now + _KEPT,
         )
-        piece = await _read(tx, row)
+        piece = await _read(tx, row, self.reveal)
         if piece.is_last:
             await _write(tx, row, piece)
         else:
@@ -211,6 +212,7 @@ class Exports:
                 records = await oldest(
                     tx, wanted, after_id=after_id, until_id=until_id, limit=_PIECE
                 )
+                records = await revealed(tx, records, self.reveal)
             lines = [form.line(record) for record in records if meets(record, wanted)]
             yield b"".join(lines), len(lines)
             if len(records) < _PIECE:
@@ -226,6 +228,19 @@ class Exports:
         row = await _load(tx, export_id, lock=True)
         await _forget(tx, row)
         tx.audit("audit_export.deleted", f"audit_export:{export_id}")
+
+    async def erase(self, tx: Tx) -> int:
+        """Forget all files of the tenant, made or being made: what they tell is in the clear."""
+        files = await tx.scalar(
+            sa.select(sa.func.count(ExportRow.id)).where(ExportRow.tenant_id == tx.tenant_id)
+        )
+        for model in (ExportPartRow, ExportRow):
+            await tx.execute(
+                sa.delete(model)
+                .where(model.tenant_id == tx.tenant_id)
+                .execution_options(synchronize_session=False)
+            )
+        return int(files)
 
     async def sweep(self, tx: Tx) -> int:
         """Forget some files whose time is over; returns how many pieces and files went."""
@@ -261,8 +276,9 @@ class Exports:
 class ExportJob:
     """The job kind that makes files."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, reveal: Reveal) -> None:
         self._database = database
+        self._reveal = reveal
 
     def kind(self) -> JobKind:
         """The job kind to register with the worker."""
@@ -286,7 +302,7 @@ class ExportJob:
                 if row is None or row.state != RUNNING:
                     batch.finish(claim, Outcome.done({"export": row.state if row else "deleted"}))
                     return
-                piece = await _read(tx, row)
+                piece = await _read(tx, row, self._reveal)
             async with self._database.transaction(scope) as tx:
                 now = await _find(tx, export_id, lock=True)
                 # Another worker may have gone on, when this one was taken for dead.
@@ -315,9 +331,10 @@ class _Piece:
     is_last: bool
 
 
-async def _read(tx: ReadTx, row: ExportRow) -> _Piece:
+async def _read(tx: ReadTx, row: ExportRow, reveal: Reveal) -> _Piece:
     wanted, line = _wanted(row), FORMATS[row.format].line
     found = await oldest(tx, wanted, after_id=row.done_id, until_id=row.until_id, limit=_PIECE)
+    found = await revealed(tx, found, reveal)
     lines = [line(record) for record in found if meets(record, wanted)]
     return _Piece(
         after_id=row.done_id,
@@ -350,9 +367,9 @@ async def _write(tx: Tx, row: ExportRow, piece: _Piece) -> None:
         tx.emit("audit_export.ready", f"audit_export:{row.id}", records=row.records)
 
 
-def export_kind(_: Any, database: Database) -> JobKind:
+def export_kind(audit: Any, database: Database) -> JobKind:
     """The job kind of this room."""
-    return ExportJob(database).kind()
+    return ExportJob(database, audit.exports.reveal).kind()
 
 
 async def _fail(tx: Tx, dead: Sequence[tuple[Claim, str]]) -> None:

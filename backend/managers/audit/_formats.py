@@ -55,18 +55,22 @@ class Format:
 def ndjson(record: AuditRecord) -> bytes:
     """The canonical members exactly as they were hashed, then ``seq`` and ``hash`` (hex).
 
-    Newline-delimited JSON; without the last two members a line is, byte for byte, what the leaf
-    hash is of (RFC 8785).
+    Newline-delimited JSON; without the last members a line is, byte for byte, what the leaf hash is
+    of (RFC 8785). Where that tells of people, ``revealed`` is the data with what is sealed in it in
+    the clear.
     """
     chain = record.chain_hash.hex() if record.chain_hash else None
-    tail = json.dumps({"seq": record.seq, "hash": chain}, separators=(",", ":")).encode()
+    more: dict[str, Any] = {"seq": record.seq, "hash": chain}
+    if record.shown != record.data:
+        more["revealed"] = record.shown
+    tail = json.dumps(more, separators=(",", ":"), ensure_ascii=False).encode()
     return leaf_bytes(record)[:-1] + b"," + tail[1:] + b"\n"
 
 
 def csv_line(record: AuditRecord) -> bytes:
     """A row of RFC 4180, CRLF at its end; no cell can become a formula."""
     chain = record.chain_hash.hex() if record.chain_hash else ""
-    data = json.dumps(record.data, sort_keys=True, ensure_ascii=False)
+    data = json.dumps(record.shown, sort_keys=True, ensure_ascii=False)
     cells = (
         "" if record.seq is None else record.seq,
         record.id,
@@ -105,7 +109,7 @@ def ecs(record: AuditRecord) -> bytes:
     }
     if record.seq is not None and record.chain_hash:
         event |= {"sequence": record.seq, "hash": record.chain_hash.hex()}
-    document = {
+    document: dict[str, Any] = {
         "@timestamp": _at(record),
         "ecs": {"version": _ECS_VERSION},
         "event": event,
@@ -118,6 +122,8 @@ def ecs(record: AuditRecord) -> bytes:
         # A prefix of our own, capitalised as the guide for custom fields asks.
         "EmailSender": {"target": record.target},
     }
+    if record.shown != record.data:
+        document["EmailSender"]["revealed"] = record.shown
     return _json_line(document)
 
 
@@ -155,6 +161,8 @@ def ocsf(record: AuditRecord) -> bytes:
     if record.seq is not None and record.chain_hash:
         event["metadata"]["sequence"] = record.seq
         event["unmapped"] = {"chain_hash": record.chain_hash.hex()}
+    if record.shown != record.data:
+        event["unmapped"] = event.get("unmapped", {}) | {"revealed": record.shown}
     if noun == "login":
         event |= _ocsf_class(3002, "Authentication", 1, "Logon")
         event["user"] = _ocsf_user(record.target)
@@ -186,7 +194,7 @@ def cef(record: AuditRecord) -> bytes:
             "6" if failed else "3",
         )
     )
-    data = json.dumps(record.data, sort_keys=True, ensure_ascii=False)
+    data = json.dumps(record.shown, sort_keys=True, ensure_ascii=False)
     fields: dict[str, str] = {
         "rt": str(_milliseconds(record.at)),
         "cat": "audit",

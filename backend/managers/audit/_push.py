@@ -29,6 +29,7 @@ from backend.core.database import Database, ReadTx, Tx
 from backend.core.errors import AppError
 from backend.kit.outbound import Outbound, UnreachableError, syslog_message, trusting
 from backend.managers.audit._formats import FORMATS, is_failure
+from backend.managers.audit._search import revealed
 from backend.managers.audit.errors import StreamInvalidError, StreamNotFoundError
 from backend.managers.audit.models import RetentionRow, StreamRow
 from backend.managers.audit.settings import AuditSettings
@@ -279,6 +280,7 @@ class Streams:
                 async with database.transaction(scope) as tx:
                     turn = await self._take(tx)
                     records = [] if turn is None else await _after(tx, turn.seq)
+                    records = await revealed(tx, records, self._security.subjects.reveal)
                 if turn is None:
                     return
                 if not records:

@@ -7,7 +7,7 @@ a search says where it stopped, and goes on from there.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -141,7 +141,14 @@ class Facets:
     stretches: Sequence[Stretch]
 
 
-async def search(tx: ReadTx, wanted: Wanted, *, limit: int, before_id: str | None) -> Found:
+_Told = Sequence[tuple[str, Mapping[str, Any]]]
+Reveal = Callable[[ReadTx, _Told], Awaitable[list[Mapping[str, Any]]]]
+"""Gives records' data, told with their ids, with what is personal in the clear."""
+
+
+async def search(
+    tx: ReadTx, wanted: Wanted, reveal: Reveal, *, limit: int, before_id: str | None
+) -> Found:
     """Newest first, at most ``limit + 1`` so that the caller sees whether there is more.
 
     With words at most five thousand records are looked at: fewer may then come than there are,
@@ -152,12 +159,16 @@ async def search(tx: ReadTx, wanted: Wanted, *, limit: int, before_id: str | Non
     """
     words = (wanted.words or "").casefold().split()
     if not words:
-        return Found(await _records(tx, wanted, _sides(tx, wanted), limit, before_id))
+        return Found(
+            await _entries(
+                tx, reveal, await _records(tx, wanted, _sides(tx, wanted), limit, before_id)
+            )
+        )
     bounded(wanted.after, wanted.before, tx.now())
     side = _walked(tx, wanted)
     found: list[AuditEntry] = []
     for _ in range(_LOOKED_AT // _PART):
-        entries = await _records(tx, wanted, side, _PART - 1, before_id)
+        entries = await _entries(tx, reveal, await _records(tx, wanted, side, _PART - 1, before_id))
         for entry in entries:
             if meets(entry, wanted) and all(word in _text(entry) for word in words):
                 found.append(entry)
@@ -280,12 +291,28 @@ async def oldest(
 
 async def _records(
     tx: ReadTx, wanted: Wanted, sides: Sequence[Side], limit: int, before_id: str | None
-) -> list[AuditEntry]:
+) -> Sequence[AuditRecord]:
     query = sa.select(AuditRecord).where(AuditRecord.tenant_id == tx.tenant_id)
-    rows = await tx.scalars(
+    rows: Sequence[AuditRecord] = await tx.scalars(
         await newest_of(tx, query, AuditRecord.id, sides, limit, before_id, wanted.made())
     )
-    return [entry_of(row) for row in rows]
+    return rows
+
+
+async def _entries(
+    tx: ReadTx, reveal: Reveal, records: Sequence[AuditRecord]
+) -> Sequence[AuditEntry]:
+    return [entry_of(one) for one in await revealed(tx, records, reveal)]
+
+
+async def revealed(
+    tx: ReadTx, records: Sequence[AuditRecord], reveal: Reveal
+) -> Sequence[AuditRecord]:
+    """The records, each with what it tells of people in the clear as well."""
+    shown = await reveal(tx, [(row.id, row.data) for row in records])
+    for record, data in zip(records, shown, strict=True):
+        record.revealed = data  # type: ignore[misc] # of this one, not of the class
+    return records
 
 
 def _filters(wanted: Wanted) -> list[tuple[InstrumentedAttribute[Any], str]]:
@@ -357,7 +384,7 @@ def entry_of(row: AuditRecord) -> AuditEntry:
         actor=row.actor,
         action=row.action,
         target=row.target,
-        data=row.data,
+        data=row.shown,
         request_id=row.request_id,
         hash=row.chain_hash.hex() if row.chain_hash else None,
         workflow=named_in(row.data, "workflow_id"),

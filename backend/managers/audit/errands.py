@@ -11,15 +11,18 @@ from backend.managers.audit.models import (
     AuditVerification,
     RetentionRow,
 )
+from backend.managers.security import REVEALING
 
 _TRAIL: Final = tables_of(AuditRecord, AuditHead, AuditTile, AuditCheckpoint, RetentionRow)
 
 READ_PLATFORM: Final = Errand(
-    "audit.read_platform", _TRAIL | tables_of(AuditVerification), of_platform=True
+    "audit.read_platform", _TRAIL | tables_of(AuditVerification) | REVEALING, of_platform=True
 )
 """Reading and proving the platform's own trail."""
 
-VERIFY: Final = Errand("audit.verify", _TRAIL | tables_of(AuditVerification), confined=True)
+VERIFY: Final = Errand(
+    "audit.verify", _TRAIL | tables_of(AuditVerification) | REVEALING, confined=True
+)
 """Proving one tenant's trail from a shell."""
 
 ENUMERATE: Final = Errand("audit.enumerate", tables_of(AuditRecord, AuditHead))

@@ -96,7 +96,8 @@ class AuditManager:
         self.verifying = Verifying(maker, self.checkpoints)
         self.verifications = Verifications(self.verifying, jobs)
         self.lines = TrailLines(maker)
-        self.exports = Exports(jobs, settings.exports_each)
+        self._reveal = security.subjects.reveal
+        self.exports = Exports(jobs, settings.exports_each, self._reveal)
         self.streams = Streams(security, outbound, settings)
         self.retention = Retention(self.verifying, self.checkpoints, self.publishing, settings)
 
@@ -148,7 +149,8 @@ class AuditManager:
         Raises:
             RangeNeededError: There are words and no range of time, or one of more than 92 days.
         """
-        return await _search.search(tx, wanted, limit=limit, before_id=before_id)
+        reveal = self._reveal
+        return await _search.search(tx, wanted, reveal, limit=limit, before_id=before_id)
 
     async def count_records(self, tx: ReadTx, wanted: Wanted) -> Facets:
         """Count acts, actors and times of the newest ten thousand records that are wanted.

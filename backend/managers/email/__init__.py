@@ -6,6 +6,12 @@ Owns ``email_messages``, ``email_contents``, ``email_recipients``, ``email_event
 """
 
 from backend.core.room import ADMIN, OPERATOR, VIEWER, WORKFLOW, ReadyCheck, Room, RouteClass, Sweep
+from backend.managers.email._erasure import (
+    erase_contents,
+    erase_recipients,
+    erase_steps,
+    open_mail,
+)
 from backend.managers.email._retention import RETENTION
 from backend.managers.email._sealed import SEALED
 from backend.managers.email._suppressions import (
@@ -82,6 +88,14 @@ ROOM = Room(
         ),
     ),
     sealed=SEALED,
+    erasures={
+        # By the recipients, which so are the last of these.
+        EventRow.__tablename__: erase_steps,
+        ContentRow.__tablename__: erase_contents,
+        RecipientRow.__tablename__: erase_recipients,
+        SuppressionRow.__tablename__: lambda emails, tx, who: emails.suppressions.erase(tx, who),
+    },
+    bars=(open_mail,),
     sweeps=(
         Sweep(RETENTION, lambda emails, tx: emails.retention.sweep(tx)),
         Sweep(SUPPRESSIONS, lambda emails, tx: emails.suppressions.sweep(tx)),

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from backend.core.audit import Personal
 from backend.core.database import Id, ReadTx, Tx
 from backend.core.errors import placed
 from backend.kit.mime import Mailbox, parse_address
@@ -130,7 +131,7 @@ class EmailSettingsStore:
         tx.audit(
             "email_settings.saved",
             f"tenant:{tx.tenant_id}",
-            from_address=sender.address,
+            from_address=Personal.address(sender.address),
             smtp_host=values["smtp_host"],
             suppress_hard_bounces=change.suppress_hard_bounces,
             keep_content_days=change.keep_content_days,

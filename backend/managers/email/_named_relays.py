@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from backend.core.audit import Personal
 from backend.core.database import ReadTx, Tx
 from backend.core.errors import placed
 from backend.core.ids import uuid7
@@ -103,7 +104,7 @@ class NamedRelays:
         tx.audit(
             "email_relay.saved",
             f"email_relay:{name}",
-            from_address=sender,
+            from_address=None if sender is None else Personal.address(sender),
             smtp_host=smtp.host,
             changed=changed,
         )

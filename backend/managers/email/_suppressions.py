@@ -5,21 +5,23 @@ holds: adding an address again replaces reason, comment and expiry. An import an
 alone what is there, so that neither shortens what a person decided.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, time
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 import sqlalchemy as sa
 
+from backend.core.audit import Personal
 from backend.core.columns import tables_of
 from backend.core.context import Errand
 from backend.core.database import ReadTx, Tx
 from backend.core.errors import placed
 from backend.core.ids import uuid7
 from backend.core.paging import Side, hidden, matches, newest_of
+from backend.core.subject import Subject
 from backend.kit.csv_table import CsvError, read_rows
-from backend.kit.mime import InvalidAddressError, Mailbox, parse_address
+from backend.kit.mime import InvalidAddressError, Mailbox, email_identity, parse_address
 from backend.kit.turns import Turns
 from backend.managers.email.errors import (
     SuppressionExpiryError,
@@ -39,6 +41,9 @@ _SWEPT: Final = 1000
 _IMPORTED: Final = 500
 """Rows a transaction: on SQLite all other writers wait for it."""
 _CONFLICT: Final = ("tenant_id", "address_key")
+
+Alias = Callable[[str, str], str]
+"""Of a tenant and an address, what stands for it on the list once its owner was erased."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +83,9 @@ class Imported:
 class SuppressionList:
     """A tenant's list; it says nothing of entries that have expired."""
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, turns: Turns, alias: Alias) -> None:
         self._turns = turns
+        self._alias = alias
 
     async def add(
         self, tx: Tx, *, address: str, comment: str = "", expires_at: datetime | None = None
@@ -97,6 +103,12 @@ class SuppressionList:
         said = {"reason": "manual", "comment": comment, "expires_at": expires_at}
         row = _row(tx, tx.tenant_id, mailbox, **said)
         await _forget_expired(tx, [tx.tenant_id], [mailbox.identity])
+        await tx.execute(
+            sa.delete(SuppressionRow).where(
+                SuppressionRow.tenant_id == tx.tenant_id,
+                SuppressionRow.address_key == self._alias(tx.tenant_id, mailbox.identity),
+            )
+        )
         await tx.upsert(SuppressionRow, row, conflict=_CONFLICT, update=said)
         found = await self._load(tx, SuppressionRow.address_key == mailbox.identity)
         _tell_added(tx, row | {"id": found.id})
@@ -143,7 +155,10 @@ class SuppressionList:
         """
         found = await self.get(tx, suppression_id)
         await tx.execute(sa.delete(SuppressionRow).where(SuppressionRow.id == found.id))
-        tx.audit("suppression.removed", f"suppression:{found.id}", address=found.address)
+        # Of who was erased there is none any more, and nothing is told of them again.
+        erased = found.address == self._alias(tx.tenant_id, found.address)
+        address = found.address if erased else Personal.address(found.address)
+        tx.audit("suppression.removed", f"suppression:{found.id}", address=address)
         tx.emit("suppression.removed", f"suppression:{found.id}", address=found.address)
 
     async def remove_address(self, tx: Tx, address: str) -> None:
@@ -154,7 +169,8 @@ class SuppressionList:
             SuppressionNotFoundError: It is not on the list.
         """
         key = parse_address(address).identity
-        await self.remove(tx, (await self._load(tx, SuppressionRow.address_key == key)).id)
+        either = SuppressionRow.address_key.in_([key, self._alias(tx.tenant_id, key)])
+        await self.remove(tx, (await self._load(tx, either)).id)
 
     async def read_file(self, tenant_id: str, data: bytes) -> Sequence[Line]:
         """The lines of a CSV file with the columns address, comment, expires_at.
@@ -202,13 +218,33 @@ class SuppressionList:
         return Imported(**counts)
 
     async def find(self, tx: ReadTx, addresses: Iterable[str]) -> Mapping[str, Reason]:
-        """Those of the addresses that are suppressed, in lower case, and why; one statement."""
+        """Those of the addresses that are suppressed, in lower case, and why; one statement.
+
+        Whoever was erased is on the list by what stands for their address, and is not mailed.
+        """
+        keys = {one.lower() for one in addresses}
+        stands_for = {self._alias(tx.tenant_id, key): key for key in keys} | {
+            key: key for key in keys
+        }
         found = await tx.execute(
             sa.select(SuppressionRow.address_key, SuppressionRow.reason).where(
-                SuppressionRow.address_key.in_({one.lower() for one in addresses}), _holds(tx)
+                SuppressionRow.address_key.in_(stands_for), _holds(tx)
             )
         )
-        return dict(found.all())
+        return {stands_for[key]: reason for key, reason in found.all()}
+
+    async def erase(self, tx: Tx, who: Subject) -> int:
+        """Leave an address that must not be mailed by what stands for it, and say no more of it."""
+        done = await tx.execute(
+            sa.update(SuppressionRow)
+            .where(
+                SuppressionRow.tenant_id == tx.tenant_id,
+                SuppressionRow.address_key.in_(keys_of(who)),
+            )
+            .values(address=who.alias, address_key=who.alias, comment="")
+            .execution_options(synchronize_session=False)
+        )
+        return cast("sa.CursorResult[Any]", done).rowcount
 
     async def sweep(self, tx: Tx) -> int:
         """Delete up to 1000 expired entries of all tenants; returns how many."""
@@ -253,6 +289,11 @@ async def suppress_bounced(tx: Tx, bounced: Sequence[tuple[str, str, str]]) -> N
                 _tell_added(tx, row)
 
 
+def keys_of(who: Subject) -> list[str]:
+    """Under which an address may be kept: as it was given, and as log-ins fold it."""
+    return [] if who.address is None else sorted({who.address.lower(), email_identity(who.address)})
+
+
 def _row(tx: Tx, tenant_id: str, mailbox: Mailbox, **said: Any) -> dict[str, Any]:
     return {
         "tenant_id": tenant_id,
@@ -266,10 +307,16 @@ def _row(tx: Tx, tenant_id: str, mailbox: Mailbox, **said: Any) -> dict[str, Any
 
 
 def _tell_added(tx: Tx, row: Mapping[str, Any]) -> None:
-    told = {"address": row["address"], "reason": row["reason"]}
+    address, reason = row["address"], row["reason"]
     subject, tenant_id = f"suppression:{row['id']}", row["tenant_id"]
-    tx.audit("suppression.added", subject, tenant_id=tenant_id, **told)
-    tx.emit("suppression.added", subject, tenant_id=tenant_id, **told)
+    tx.audit(
+        "suppression.added",
+        subject,
+        tenant_id=tenant_id,
+        address=Personal.address(address),
+        reason=reason,
+    )
+    tx.emit("suppression.added", subject, tenant_id=tenant_id, address=address, reason=reason)
 
 
 def _value(row: SuppressionRow) -> Suppression:

@@ -9,6 +9,7 @@ has one turn for both.
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from backend.core.audit import Personal
 from backend.core.clock import monotonic
 from backend.core.database import Tx
 from backend.core.errors import InvalidInputError, placed
@@ -123,8 +124,8 @@ class Trials:
             "email_settings.tested",
             f"tenant:{tx.tenant_id}",
             relay=route.relay.where,
-            sender=route.sender.address,
-            to=recipient.address,
+            sender=Personal.address(route.sender.address),
+            to=Personal.address(recipient.address),
             message_id=message_id,
             saved=change is None,
         )

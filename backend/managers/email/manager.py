@@ -115,7 +115,7 @@ class EmailManager:
         self.outbound = outbound
         self._turns = turns
         self.templates = TemplateStore(security, settings.max_templates_characters, turns)
-        self.suppressions = SuppressionList(turns)
+        self.suppressions = SuppressionList(turns, partial(_alias, security))
         self.retention = MailRetention(settings)
         self.relays = RelayRecords()
         self.servers = MailServers(security, settings, outbound)
@@ -914,3 +914,7 @@ def _again(email: Email) -> Email:
     return Email(
         **{name: getattr(email, name) for name in email.__slots__ if name != "first"}, first=False
     )
+
+
+def _alias(security: SecurityManager, tenant_id: str, address: str) -> str:
+    return security.subjects.name(tenant_id, f"email:{address.removeprefix('email:')}")

@@ -118,6 +118,9 @@ ROOM = Room(
         InvitationRow,
         PasswordReset,
     ),
+    erasures={
+        InvitationRow.__tablename__: lambda one, tx, who: one.invitations.erase(tx, who),
+    },
     role_holders=(OauthClient, InvitationRow, IdentityProviderRow),
     permissions={
         "client:read": OPERATOR,

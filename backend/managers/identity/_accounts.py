@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 
 import sqlalchemy as sa
 
+from backend.core.audit import Personal
 from backend.core.context import Scope, SystemScope
 from backend.core.database import Database, ReadTx, Tx
 from backend.core.ids import PLATFORM_TENANT
@@ -173,7 +174,8 @@ class Accounts:
                     token_hash=credentials.digest_of(token), user_id=user.id, expires_at=ends
                 )
             )
-            tx.audit("user.password_reset_asked", f"user:{user.id}", address=args["address"])
+            asked_from = Personal(f"user:{user.id}", args["address"])
+            tx.audit("user.password_reset_asked", f"user:{user.id}", address=asked_from)
             link = f"{self._settings.issuer}{RESET_PATH}?{urlencode({'token': token})}"
             # To the address that is kept, never to the one that was typed: the two may differ in
             # letters that look alike.

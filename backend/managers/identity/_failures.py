@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
+from backend.core.audit import Personal
 from backend.core.context import SystemScope
 from backend.core.database import Database, Tx
 from backend.core.ids import PLATFORM_TENANT
@@ -238,7 +239,7 @@ def _write(tx: Tx, failure: Failure, count: int) -> None:
         failure.action,
         failure.target,
         tenant_id=failure.tenant_id,
-        address=failure.address,
+        address=Personal.about(failure.target, failure.address),
         count=count,
         **(failure.denial._asdict() if failure.denial is not None else {}),
     )

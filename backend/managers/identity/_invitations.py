@@ -19,12 +19,14 @@ from urllib.parse import urlencode
 
 import sqlalchemy as sa
 
+from backend.core.audit import Personal
 from backend.core.context import SystemScope
 from backend.core.database import Database, ReadTx, Tx
 from backend.core.errors import AppError
 from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.core.paging import newest
 from backend.core.room import PLATFORM_WRITE
+from backend.core.subject import Subject
 from backend.kit import credentials
 from backend.managers.identity._bounds import held_to, is_over
 from backend.managers.identity._clients import CONSOLE
@@ -223,7 +225,8 @@ class Invitations:
         await self._tenants.roles.refuse_higher(tx, row.role, remover, taken=True)
         self._refuse_closed(row)
         _close(tx, row)
-        tx.audit("invitation.revoked", f"invitation:{row.id}", email=row.email, role=row.role)
+        email = Personal.address(row.email)
+        tx.audit("invitation.revoked", f"invitation:{row.id}", email=email, role=row.role)
         tx.emit("invitation.revoked", f"invitation:{row.id}", email=row.email, role=row.role)
 
     async def resend(
@@ -254,11 +257,27 @@ class Invitations:
         row.open_key = email_identity(row.email)
         row.invited_by, row.by_platform = tx.scope.actor, False
         row.expires_at = self._end(tx)
-        tx.audit("invitation.renewed", f"invitation:{row.id}", email=row.email, role=row.role)
+        invited = Personal.address(row.email)
+        tx.audit("invitation.renewed", f"invitation:{row.id}", email=invited, role=row.role)
         tx.emit("invitation.renewed", f"invitation:{row.id}", email=row.email, role=row.role)
         await tx.session.flush()
         await self._mail(tx, row, links, await self._tenants.get_tenant(tx, tx.tenant_id))
         return _invitation(tx, row), links.shown
+
+    async def erase(self, tx: Tx, who: Subject) -> int:
+        """Forget invitations of an address, whatever became of them; one that waits is void."""
+        if who.address is None:
+            return 0
+        found = await tx.execute(
+            sa.select(InvitationRow.id, InvitationRow.email).where(
+                InvitationRow.tenant_id == tx.tenant_id
+            )
+        )
+        key = email_identity(who.address)
+        theirs = [row.id for row in found.all() if email_identity(row.email) == key]
+        return await tx.delete_some(
+            InvitationRow, InvitationRow.id.in_(theirs), limit=max(1, len(theirs))
+        )
 
     async def sweep(self, tx: Tx) -> int:
         """Forget up to 1000 that ended 90 days ago; the trail has what became of them."""
@@ -299,7 +318,7 @@ class Invitations:
         if not await tx.insert_new(InvitationRow, values, conflict=["tenant_id", "open_key"]):
             raise InvitationExistsError
         subject = f"invitation:{values['id']}"
-        tx.audit("invitation.created", subject, email=email, role=role)
+        tx.audit("invitation.created", subject, email=Personal.address(email), role=role)
         tx.emit("invitation.created", subject, email=email, role=role)
         return InvitationRow(**values), links
 
@@ -482,9 +501,10 @@ class Invitations:
             .execution_options(synchronize_session=False)
         )
         target = f"invitation:{row.id}"
-        told = {"email": row.email, "role": row.role, "reason": "inviter"}
-        tx.audit("invitation.revoked", target, tenant_id=row.tenant_id, **told)
-        tx.emit("invitation.revoked", target, tenant_id=row.tenant_id, **told)
+        told = {"role": row.role, "reason": "inviter"}
+        email = Personal.address(row.email)
+        tx.audit("invitation.revoked", target, tenant_id=row.tenant_id, email=email, **told)
+        tx.emit("invitation.revoked", target, tenant_id=row.tenant_id, email=row.email, **told)
 
     async def _vouched(self, tx: Tx, row: InvitationRow) -> bool:
         """Whether whoever invited could do it now."""

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 
+from backend.core.audit import Personal
 from backend.core.context import SystemScope
 from backend.core.database import Database, Tx
 from backend.core.errors import NotFoundError
@@ -296,10 +297,10 @@ class LogIns:
         tx.audit(
             "login.succeeded",
             f"user:{user.id}",
-            address=peer.address,
+            address=Personal(f"user:{user.id}", peer.address),
             session=session.id,
             methods=list(methods),
-            agent=peer.agent,
+            agent=Personal(f"user:{user.id}", peer.agent),
         )
         tx.emit("login.succeeded", f"user:{user.id}", address=peer.address)
         # What a provider asserts of an address gives no browser attempts at its password.

@@ -24,6 +24,7 @@ from authlib.oauth2.rfc6749.errors import (
     OAuth2Error,
 )
 
+from backend.core.audit import Personal
 from backend.core.context import SystemScope
 from backend.core.database import Database, ReadTx
 from backend.core.errors import NotFoundError
@@ -374,7 +375,7 @@ class OpenIdProvider:
                     tx.audit(
                         "authorization_code.reused",
                         f"user:{spent.user_id}",
-                        address=peer.address,
+                        address=Personal(f"user:{spent.user_id}", peer.address),
                     )
                     tx.signal(PRINCIPALS, f"user:{spent.user_id}")
                 return
@@ -488,7 +489,7 @@ class OpenIdProvider:
                 tenant_id=target.tenant_id,
                 client=client.client_id,
                 role=target.role,
-                address=peer.address,
+                address=Personal(actor, peer.address),
             )
 
     async def revoke_token(self, form: Pairs, authorization: str | None, peer: Peer) -> Answer:

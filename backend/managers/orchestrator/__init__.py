@@ -43,6 +43,7 @@ ROOM = Room(
     routers=(router,),
     events=dict.fromkeys(("job.succeeded", "job.dead", "job.cancelled", "job.retried"), "job:read"),
     standing=OrchestratorManager.keep_standing,
+    erasures={JobRow.__tablename__: OrchestratorManager.erase_finished},
     stocks={
         "jobs_waiting": OrchestratorManager.count_ready,
         "jobs_running": OrchestratorManager.count_running,

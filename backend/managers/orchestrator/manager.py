@@ -12,6 +12,7 @@ from backend.core.database import ReadTx, Tx, db_now
 from backend.core.errors import InvalidInputError
 from backend.core.ids import uuid7
 from backend.core.room import Standing
+from backend.core.subject import ERASED, Subject
 from backend.managers.orchestrator._liveness import read_fleet
 from backend.managers.orchestrator.errors import (
     JobNotCancellableError,
@@ -550,6 +551,27 @@ class OrchestratorManager:
         """
         before = tx.now() - timedelta(days=self._settings.keep_finished_days)
         return await tx.delete_some(JobRow, JobRow.finished_at < before, limit=limit)
+
+    async def erase_finished(self, tx: Tx, who: Subject) -> int:
+        """What finished jobs of the tenant were given and said, where that tells of a person."""
+        theirs = (
+            who.is_told_in(JobRow.args),
+            who.is_told_in(JobRow.result),
+            who.is_told_in(JobRow.error),
+        )
+        done = await tx.execute(
+            sa.update(JobRow)
+            .where(
+                JobRow.tenant_id == tx.tenant_id, JobRow.finished_at.is_not(None), sa.or_(*theirs)
+            )
+            .values(
+                args={ERASED: True},
+                result=None,
+                error=sa.case((JobRow.error.is_not(None), ERASED)),
+            )
+            .execution_options(synchronize_session=False)
+        )
+        return cast("sa.CursorResult[Any]", done).rowcount
 
     async def set_limits(
         self,

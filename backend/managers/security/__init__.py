@@ -1,12 +1,13 @@
 """Security: data keys under one root key, values sealed with them, and named keys of tenants.
 
 Owns the tables ``data_keys``, ``data_key_rewraps``, ``data_key_retirements``, ``security_keys``,
-``security_key_versions``, ``security_key_openings`` and ``security_seals``. Audits
-``data_key.created``, ``data_key.rewrapped``, ``key.created``, ``key.changed``, ``key.rotated``,
-``key.exported``, ``key.deleted``, ``key.restored``, ``key.purged``, ``key.used``,
-``key.refused``, ``random.generated``; emits the acts on keys but for their uses, and
-``data_key.rotated``, ``data_key.retired``, ``rewrap.finished`` and ``rewrap.blocked``. Signals
-``data_keys`` and ``security_seal`` (drop a tenant's keys), ``root_key`` (read its source again).
+``security_key_versions``, ``security_key_openings``, ``security_seals`` and ``subject_keys``.
+Audits ``data_key.created``, ``data_key.rewrapped``, ``key.created``, ``key.changed``,
+``key.rotated``, ``key.exported``, ``key.deleted``, ``key.restored``, ``key.purged``,
+``key.used``, ``key.refused``, ``random.generated``; emits the acts on keys but for their uses,
+and ``data_key.rotated``, ``data_key.retired``, ``rewrap.finished`` and ``rewrap.blocked``.
+Signals ``data_keys`` and ``security_seal`` (drop a tenant's keys), ``root_key`` (read its source
+again).
 """
 
 from backend.core.room import (
@@ -38,6 +39,7 @@ from backend.managers.security._root import (
 )
 from backend.managers.security._rotation import KEYS_GONE, KeyVersion, Retirement
 from backend.managers.security._seals import SEAL_CHANGED, Seal, Seals
+from backend.managers.security._subjects import ERASED, SubjectKey, Subjects, subject_place
 from backend.managers.security.data_key_routes import router as data_key_router
 from backend.managers.security.data_plane import DATA_ROUTES
 from backend.managers.security.errands import (
@@ -46,6 +48,7 @@ from backend.managers.security.errands import (
     KEYS_DUE,
     OPENINGS,
     PURGE,
+    REVEALING,
     REWRAPPING,
     ROTATE_ROOT,
     SEALING,
@@ -68,6 +71,7 @@ from backend.managers.security.models import (
     RetirementRow,
     RewrapRow,
     SealRow,
+    SubjectKeyRow,
 )
 from backend.managers.security.routes import router
 from backend.managers.security.settings import SecuritySettings
@@ -75,7 +79,16 @@ from backend.managers.security.settings import SecuritySettings
 ROOM = Room(
     name="security",
     manager=SecurityManager,
-    models=(DataKey, KeyRow, KeyVersionRow, KeyOpeningRow, SealRow, RewrapRow, RetirementRow),
+    models=(
+        DataKey,
+        KeyRow,
+        KeyVersionRow,
+        KeyOpeningRow,
+        SealRow,
+        RewrapRow,
+        RetirementRow,
+        SubjectKeyRow,
+    ),
     permissions={
         "key:read": VIEWER | WORKFLOW,
         "key:write": ADMIN,
@@ -122,6 +135,7 @@ ROOM = Room(
         SealedColumn(
             KeyVersionRow, "wrapped", lambda row: context_of(row["key_id"], row["number"])
         ),
+        SealedColumn(SubjectKeyRow, "wrapped", lambda row: subject_place(row["subject"])),
     ),
     purges={DataKey.__tablename__: SecurityManager.purge_keys},
     gauges=(
@@ -153,9 +167,11 @@ ROOM = Room(
 
 __all__ = [
     "CHECK_KEYS",
+    "ERASED",
     "KEYS_DUE",
     "KEYS_GONE",
     "KEY_NAME",
+    "REVEALING",
     "REWRAPPING",
     "ROOM",
     "ROOT_CHANGED",
@@ -182,6 +198,8 @@ __all__ = [
     "Seals",
     "SecurityManager",
     "SecuritySettings",
+    "SubjectKey",
+    "Subjects",
     "changing_root_keys",
     "derivation_of",
     "load_root_key",

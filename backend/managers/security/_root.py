@@ -37,6 +37,7 @@ COMMAND_SECONDS: Final = 10.0
 _KEY_BYTES: Final = 32
 _MOST_KEYS: Final = 4
 _MOST_PRINTED: Final = 4096
+_LABELS: Final = 4096
 _REMEMBERED: Final = 4096
 _DERIVATION: Final = b"email-sender derivation"
 _DERIVES: Final = "derives:"
@@ -152,6 +153,13 @@ def derived(keys: Sequence[bytes], label: bytes) -> bytes:
 
 def _derived(secret: bytes, label: bytes) -> bytes:
     return HKDF(SHA256(), length=_KEY_BYTES, salt=None, info=label).derive(secret)
+
+
+@lru_cache(_LABELS)
+def label(purpose: str, tenant_id: str) -> bytes:
+    """Of what is derived for a purpose and a tenant: each after its length, so no two are alike."""
+    parts = (b"email-sender", purpose.encode(), tenant_id.encode())
+    return b"".join(len(part).to_bytes(2, "big") + part for part in parts)
 
 
 def root_id(key: bytes) -> str:

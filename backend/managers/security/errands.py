@@ -11,10 +11,14 @@ from backend.managers.security.models import (
     KeyVersionRow,
     RewrapRow,
     SealRow,
+    SubjectKeyRow,
 )
 
 SEALING: Final = tables_of(DataKey, SealRow)
 """What sealing and opening read: for the errands of upper rooms."""
+
+REVEALING: Final = SEALING | tables_of(SubjectKeyRow)
+"""What reading records that tell of people takes: for the errands of upper rooms."""
 
 REWRAPPING: Final = tables_of(DataKey, RewrapRow, SealRow)
 """What sealing a row anew touches beside it: for the errands of upper rooms."""

@@ -6,7 +6,6 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
@@ -23,9 +22,10 @@ from backend.managers.security._openings import Openings
 from backend.managers.security._retirement import SINK, RetirementSigner
 from backend.managers.security._rewrap import ACTOR, Rewrap, Rewraps
 from backend.managers.security._ring import Keyring
-from backend.managers.security._root import RootKeys
+from backend.managers.security._root import RootKeys, label
 from backend.managers.security._rotation import KEYS_GONE, KeyVersion, Rotation, keys_of, sealing
 from backend.managers.security._seals import Seals, pause
+from backend.managers.security._subjects import Subjects
 from backend.managers.security._use import KeyUse
 from backend.managers.security.errands import DUE, KEYS_DUE
 from backend.managers.security.errors import KeyUnavailableError
@@ -36,7 +36,6 @@ logger = logging.getLogger(__name__)
 
 ROOT_CHANGED: Final = "root_key"
 """The signal that the root key's source says something else."""
-_LABELS: Final = 4096
 _REWRAPPED: Final = 200
 _DUE_AT_ONCE: Final = 200
 _PATIENCE_SECONDS: Final = 5.0
@@ -66,6 +65,7 @@ class SecurityManager:
         seals: Tenants whose keys nobody uses.
         rotation: Replaces data keys.
         rewraps: Seals anew what older ones sealed.
+        subjects: Keys of people.
 
     Raises:
         ValueError: The root key has another size.
@@ -87,6 +87,7 @@ class SecurityManager:
         self.openings = Openings()
         self.keys = Keys(self.keyring, self.openings)
         self.use = KeyUse(self.keys, self.keyring)
+        self.subjects = Subjects(self.keyring, self.root)
         self.rotation = Rotation(self._settings, self._new_key)
         self.rewraps = Rewraps(self, self._settings, RetirementSigner(self.root))
 
@@ -95,11 +96,11 @@ class SecurityManager:
 
         They are stored nowhere: who has the database has none of them.
         """
-        return (self.root.derive(_label("audit record", tenant_id)),)
+        return (self.root.derive(label("audit record", tenant_id)),)
 
     def audit_signing_seed(self, tenant_id: str) -> bytes:
         """The Ed25519 seed (RFC 8032) that signs checkpoints of a tenant's audit trail."""
-        return self.root.derive(_label("audit checkpoint", tenant_id))
+        return self.root.derive(label("audit checkpoint", tenant_id))
 
     @property
     def sink_key(self) -> bytes:
@@ -377,13 +378,6 @@ def _overdue(tx: ReadTx) -> tuple[sa.ColumnElement[bool], ...]:
         KeyRow.delete_at.is_(None),
         sa.not_(sealed.exists()),
     )
-
-
-@lru_cache(_LABELS)
-def _label(purpose: str, tenant_id: str) -> bytes:
-    """Of what is derived for a purpose and a tenant: each after its length, so no two are alike."""
-    parts = (b"email-sender", purpose.encode(), tenant_id.encode())
-    return b"".join(len(part).to_bytes(2, "big") + part for part in parts)
 
 
 def _wrap_context(tenant_id: str) -> str:

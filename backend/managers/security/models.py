@@ -149,3 +149,17 @@ class RetirementRow(TenantOwned, Base):
     statement: Mapped[str]
     signature: Mapped[str]
     key_id: Mapped[str]
+
+
+class SubjectKeyRow(TenantOwned, Base):
+    """A person's key, sealed with the tenant's data key; ``subject`` as the audit trail names it.
+
+    What was recorded of the person is under it, and unreadable when the row is gone.
+    """
+
+    __tablename__ = "subject_keys"
+    tenant_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    subject: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(Id)
+    wrapped: Mapped[bytes]
+    created_at: Mapped[datetime]

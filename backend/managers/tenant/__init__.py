@@ -20,9 +20,10 @@ from backend.core.room import (
     Sweep,
     Tick,
 )
+from backend.kit.mime import email_identity
 from backend.managers.tenant._lifecycle import TENANT_GONE, Certificate, Lifecycle, TenantSeal
 from backend.managers.tenant._password import hash_password
-from backend.managers.tenant._people import Account, User, email_domain, email_identity
+from backend.managers.tenant._people import Account, User, email_domain
 from backend.managers.tenant._plans import Plan, TenantQuotas
 from backend.managers.tenant._quotas import QUOTAS, QUOTAS_CHANGED, Quotas
 from backend.managers.tenant._roles import PlatformRole, Role, RoleDefinition, Roles
@@ -149,6 +150,7 @@ ROOM = Room(
             "tenant.usage", partial(tenants.usage.take, database)
         ),
     ),
+    bars=(TenantManager.tell_membership,),
     stocks={"members": TenantManager.count_members},
     observe=lambda tenants, records: tenants.usage.observe(records),
     serving=TenantManager.serving,

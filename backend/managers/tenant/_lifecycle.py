@@ -25,7 +25,7 @@ from backend.core.errors import UnavailableError
 from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.core.paging import newest
 from backend.core.room import Standing
-from backend.managers.security import Seals
+from backend.managers.security import Seals, SecurityManager
 from backend.managers.tenant._values import PRINCIPALS, Tenant, tenant_of
 from backend.managers.tenant.errands import PLATFORM
 from backend.managers.tenant.errors import (
@@ -46,6 +46,7 @@ _DUE_AT_ONCE: Final = 20
 
 OnStanding = Callable[[Tx, Standing], Awaitable[None]]
 OnPurge = Callable[[Tx], Awaitable[int]]
+OnTree = Callable[[ReadTx], Awaitable[tuple[int, str | None]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,10 @@ class Certificate:
         counts: Rows that went, by table.
         audit_seq: The number of the trail's last record.
         audit_root: That record's chain hash, in hex: whoever exported the trail can compare.
+        statement: What is signed of all that, and which data keys were destroyed: canonical JSON;
+            None of a tenant that left before certificates were signed.
+        signature: Ed25519 (RFC 8032) over the statement, in base64.
+        key_id: The first digits of the signing key's SHA-256.
     """
 
     id: str
@@ -71,6 +76,9 @@ class Certificate:
     counts: Mapping[str, int]
     audit_seq: int
     audit_root: str
+    statement: str | None
+    signature: str | None
+    key_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +99,26 @@ class Lifecycle:
         self._grace = grace
         self._standings: Sequence[OnStanding] = ()
         self._purges: Mapping[str, OnPurge] = {}
-        self._seals: Seals | None = None
+        self._security: SecurityManager | None = None
+        self._tree: OnTree | None = None
 
     def connect(
-        self, standings: Sequence[OnStanding], purges: Mapping[str, OnPurge], seals: Seals
+        self,
+        standings: Sequence[OnStanding],
+        purges: Mapping[str, OnPurge],
+        security: SecurityManager,
+        tree: OnTree,
     ) -> None:
         """Tell of the rooms: who has to know what tenants may, and how what they keep goes.
 
         Args:
             standings: Called in the tenant's scope, in the transaction of the change.
             purges: By table, in the order in which they are to go.
-            seals: Those of tenants' keys.
+            security: Has tenants' keys and their seals, and signs.
+            tree: Tells how far the tree over a tenant's trail is.
         """
-        self._standings, self._purges, self._seals = standings, purges, seals
+        self._standings, self._purges = standings, purges
+        self._security, self._tree = security, tree
 
     async def rename(
         self, tx: Tx, tenant_id: str, *, slug: str | None = None, name: str | None = None
@@ -226,9 +241,12 @@ class Lifecycle:
         return TenantSeal(tx.tenant_id, True, found.reason, found.sealed_at, found.sealed_by)
 
     def _sealing(self) -> Seals:
-        if self._seals is None:
+        return self._connected().seals
+
+    def _connected(self) -> SecurityManager:
+        if self._security is None:
             raise RuntimeError("the rooms are not connected")
-        return self._seals
+        return self._security
 
     async def delete(
         self, tx: Tx, tenant_id: str, *, slug: str, through: str | None = None
@@ -269,6 +287,10 @@ class Lifecycle:
                 counts={},
                 audit_seq=0,
                 audit_root="",
+                keys=None,
+                statement=None,
+                signature=None,
+                key_id=None,
             )
         )
         purge_at = row.purge_at.isoformat()
@@ -307,7 +329,8 @@ class Lifecycle:
             limits = await part.scalar(
                 sa.select(QuotaRow.limits).where(QuotaRow.tenant_id == row.id)
             )
-            sealed = self._seals is not None and await self._seals.find(part) is not None
+            security = self._security
+            sealed = security is not None and await security.seals.find(part) is not None
             # Jobs of a sealed tenant would fail one by one, for want of its keys.
             active = row.state == "active" and not sealed
             standing = Standing(active=active, quotas=limits or {})
@@ -375,6 +398,9 @@ class Lifecycle:
                 dict(sorted(row.counts.items())),
                 row.audit_seq,
                 row.audit_root,
+                row.statement,
+                row.signature,
+                row.key_id,
             )
             for row in rows
         ]
@@ -409,9 +435,13 @@ class Lifecycle:
             row = await self._leaving(tx, tenant_id)
             if row is None:
                 return 0
-            async with tx.within(tenant_id) as part:
-                gone = await purge(part)
             certificate = await self._certificate(tx, tenant_id)
+            async with tx.within(tenant_id) as part:
+                if certificate.begun_at is None:
+                    # Before they go: which there were is what the certificate certifies.
+                    found = await self._connected().rotation.list_versions(part)
+                    certificate.keys = [{"id": key.id, "version": key.version} for key in found]
+                gone = await purge(part)
             if certificate.begun_at is None:
                 certificate.begun_at = tx.now()
                 tx.signal(TENANT_GONE, tenant_id)
@@ -431,6 +461,7 @@ class Lifecycle:
                 .limit(1)
             )
             head = await part.scalar(sa.select(AuditHead))
+            size, root = await self._tree(part) if self._tree is not None else (0, None)
         if open_ended is not None:
             # Its last records have no number yet. The sequencer gives it them within a second.
             return
@@ -439,6 +470,27 @@ class Lifecycle:
         if head is not None:
             certificate.audit_seq, certificate.audit_root = head.seq, head.chain_hash.hex()
         counts = dict(sorted(certificate.counts.items()))
+        signer = self._connected().rewraps.signer
+        certificate.statement, certificate.signature = signer.sign(
+            {
+                "act": "tenant.purged",
+                "certificate": certificate.id,
+                "tenant": tenant_id,
+                "slug": certificate.slug,
+                "deleted_by": certificate.deleted_by,
+                "deleted_at": certificate.deleted_at.isoformat(),
+                "purged_at": tx.now().isoformat(),
+                "keys": certificate.keys or [],
+                "counts": counts,
+                "trail": {
+                    "seq": certificate.audit_seq,
+                    "chain_hash": certificate.audit_root,
+                    "tree_size": size,
+                    "tree_root": root,
+                },
+            }
+        )
+        certificate.key_id = signer.key_id
         tx.audit(
             "tenant.purged",
             f"tenant:{tenant_id}",

@@ -1,18 +1,16 @@
 """People: who they are to us, and what a log-in's e-mail address stands for."""
 
-import contextlib
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-import idna
 import sqlalchemy as sa
 from sqlalchemy.orm import aliased
 
 from backend.core.database import ReadTx, Tx
 from backend.core.paging import newest
+from backend.kit.mime import email_identity
 from backend.managers.tenant._platform_roles import ADMINISTRATOR, locked_with_administrators
 from backend.managers.tenant._values import PRINCIPALS
 from backend.managers.tenant.errors import (
@@ -24,7 +22,6 @@ from backend.managers.tenant.errors import (
 from backend.managers.tenant.models import MembershipRow, TenantRow, UserRow
 
 LOCAL_ISSUER: Final = "local"
-_MAX_DOMAIN: Final = 253
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +40,6 @@ class User:
     email_proven_at: datetime | None
 
 
-def email_identity(email: str) -> str:
-    """The key under which all spellings of an e-mail address are one log-in.
-
-    Case and compatibility forms are one (NFKC), and a domain is one whether it is written in its
-    own script or in Punycode (UTS 46). Nothing else is: what follows a plus, and dots, are the
-    mail server's business, and two mailboxes must never become one person. Text that is no address
-    has a key too, which nobody has.
-    """
-    local, at, domain = _folded(email.strip()).rpartition("@")
-    if domain and len(domain) <= _MAX_DOMAIN:
-        # What is none stays as it is: a host's own name, or no address at all.
-        with contextlib.suppress(idna.IDNAError):
-            domain = idna.encode(domain, uts46=True).decode()
-    return f"{local}{at}{domain}"
-
-
 def email_domain(email: str) -> str:
     """The domain whose mailbox it is, of whichever spelling; of text that is no address, none's.
 
@@ -66,16 +47,6 @@ def email_domain(email: str) -> str:
     is another than the one by which the log-in is found: two more characters than "@" stand for it.
     """
     return email_identity(email).rpartition("@")[2]
-
-
-def _folded(text: str) -> str:
-    """In small letters, and composed until nothing changes: the one may undo the other.
-
-    Letters are lowered and not folded, as user names are (RFC 8265): folding makes one of two
-    domains, and two mailboxes, of which one is written with a sharp s.
-    """
-    once = unicodedata.normalize("NFKC", text).lower()
-    return unicodedata.normalize("NFKC", once).lower()
 
 
 def user_of(row: UserRow) -> User:

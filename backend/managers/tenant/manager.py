@@ -11,12 +11,13 @@ from backend.core.clock import monotonic as system_monotonic
 from backend.core.database import Database, Integrity, ReadTx, Tx
 from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.core.paging import newest
+from backend.core.subject import Subject
+from backend.kit.mime import email_identity
 from backend.managers.tenant._lifecycle import Lifecycle
 from backend.managers.tenant._people import (
     LOCAL_ISSUER,
     People,
     User,
-    email_identity,
     user_of,
 )
 from backend.managers.tenant._plans import UNLIMITED, Plans
@@ -525,6 +526,12 @@ class TenantManager:
         )
         row = found.one_or_none()
         return _member(*row) if row is not None else None
+
+    async def tell_membership(self, tx: Tx, who: Subject) -> str | None:
+        """Why a person cannot be erased now: whoever acts here is recorded here."""
+        if who.user_id is None or not await self.is_member(tx, who.user_id):
+            return None
+        return "The person is a member: remove them first."
 
     async def is_member(self, tx: ReadTx, user_id: str) -> bool:
         """Whether a person belongs to the transaction's tenant, disabled or not."""

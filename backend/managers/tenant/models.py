@@ -44,6 +44,12 @@ class CertificateRow(Base):
     # The trail that stays: its last number and link.
     audit_seq: Mapped[int]
     audit_root: Mapped[str]
+    # The data keys that were destroyed, written down when its data begins to go; what is signed of
+    # all this, when it is gone.
+    keys: Mapped[list[Any] | None] = mapped_column(Json)
+    statement: Mapped[str | None]
+    signature: Mapped[str | None]
+    key_id: Mapped[str | None]
 
 
 class PlanRow(Base):

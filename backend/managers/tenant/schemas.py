@@ -88,6 +88,12 @@ class TenantCertificateOut(BaseModel):
     counts: dict[str, int] = Field(description="Rows that went, by table")
     audit_seq: int = Field(description="The number of the trail's last record")
     audit_root: str = Field(description="Its chain hash, in hex")
+    statement: str | None = Field(
+        description="What is signed, with the data keys that were destroyed: JSON, sorted keys, no "
+        "blanks, UTF-8; null: it left before certificates were signed"
+    )
+    signature: str | None = Field(description="Ed25519 over the statement (RFC 8032), in base64")
+    key_id: str | None = Field(description="The first 16 digits of the public key's SHA-256")
 
 
 MAX_QUOTA: Final = 2**50

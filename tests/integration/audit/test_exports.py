@@ -18,6 +18,7 @@ from backend.managers.audit import AuditManager, _export
 from backend.managers.audit._export import EXPORTS
 from backend.managers.audit.models import ExportPartRow, ExportRow
 from backend.managers.orchestrator import Batch, Claim, OrchestratorManager, Worker
+from backend.managers.security import SecurityManager
 
 PATH = "/api/v1/audit-exports"
 
@@ -175,7 +176,9 @@ class TestJob:
         export = await start(owner, action="thing.made")
         (row,) = await rows(app, owner, ExportRow)
         claim = claim_of(owner, row)
-        job = _export.ExportJob(app.platform.database)
+        job = _export.ExportJob(
+            app.platform.database, app.platform.of(SecurityManager).subjects.reveal
+        )
         batches = [Batch([claim], lambda *_: None, lambda _: False) for _ in range(2)]
         await asyncio.gather(*(job.run(batch) for batch in batches))
         told = (await owner.http.get(f"{PATH}/{export['id']}")).json()

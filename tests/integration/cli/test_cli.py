@@ -583,6 +583,29 @@ class TestDataKeys:
         assert shell.fail("data-key-list", "--tenant", "no") == "no tenant 'no'"
 
 
+class TestSubjects:
+    def test_one_is_erased_and_the_certificate_printed_twice_alike(self, shell, tmp_path):
+        shell.run("bootstrap", "--admin-email", "ada@example.test")
+        file = tmp_path / "list.csv"
+        file.write_text("bob@example.test,asked by bob,\n")
+        demo = ("--tenant", "demo")
+        shell.run("suppression-import", *demo, str(file))
+        bob = ("--address", "bob@example.test", "--confirm")
+        assert shell.fail("subject-erase", *demo, *bob, "bob") == (
+            "it cannot be undone: --confirm bob@example.test"
+        )
+        assert shell.fail("subject-erase", *demo, "--confirm", "x") == (
+            "whom? --address, --user, or both"
+        )
+        made = json.loads(shell.run("subject-erase", *demo, *bob, "bob@example.test"))
+        assert json.loads(made["statement"])["counts"] == {"email_suppressions": 1}
+        assert "bob" not in made["statement"]
+        again = json.loads(shell.run("subject-erase", *demo, *bob, "bob@example.test"))
+        assert again == made
+        assert [json.loads(shell.run("subject-erasures", *demo))] == [made]
+        assert shell.run("suppression-list", *demo).split("\t")[0] == made["subject"]
+
+
 class TestSuppressions:
     def test_are_imported_listed_and_let_go_of(self, shell, tmp_path):
         shell.run("bootstrap", "--admin-email", "ada@example.test")

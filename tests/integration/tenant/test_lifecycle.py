@@ -1,10 +1,13 @@
 """Tenants from the platform's side: suspended, resumed, renamed, deleted, restored, purged."""
 
 import asyncio
+import base64
+import json
 from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from backend.core.audit import AuditRecord
 from backend.core.context import Scope, SystemScope
@@ -288,6 +291,15 @@ class TestPurge:
         assert (report.head_seq, report.head_hash) == (found["audit_seq"], found["audit_root"])
         (act,) = await acts(app, "tenant.purged")
         assert act.data["counts"] == found["counts"]
+        # The keys that are gone, in words that anybody checks with the public key.
+        signer = app.platform.of(SecurityManager).rewraps.signer
+        key = Ed25519PublicKey.from_public_bytes(base64.b64decode(signer.public_key))
+        key.verify(base64.b64decode(found["signature"]), found["statement"].encode())
+        said = json.loads(found["statement"])
+        assert (said["act"], said["tenant"]) == ("tenant.purged", ada.tenant.id)
+        assert [one["version"] for one in said["keys"]] == [1]
+        assert said["counts"] == found["counts"]
+        assert said["trail"]["seq"] == found["audit_seq"]
 
     @pytest.mark.slow
     async def test_what_was_sealed_stays_so(self, app, root, ada):
