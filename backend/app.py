@@ -5,6 +5,7 @@ two planes behind the pipeline. What a room needs around it (routes, ticks, swee
 kinds, gauges) is taken from its ``ROOM``: no room's duty is written down here.
 """
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from backend.core.audit import RecordMaker
 from backend.core.clock import Clock, system_clock
 from backend.core.context import Errand, SystemScope
 from backend.core.cursors import EventConsumer, check_cursors, read_cursors
-from backend.core.database import Database, ReadTx, make_engine
+from backend.core.database import Database, DatabaseUnavailableError, ReadTx, make_engine
 from backend.core.events import OUTBOX, count_dropped_unread, event_maker
 from backend.core.log import access_logger
 from backend.core.room import CORE_ERASURES, CORE_PURGES, House, Room, Tick
@@ -67,6 +68,8 @@ from backend.sink.routes import sink_routes
 SERVICE: Final = "email-sender"
 _included: Final[dict[int, tuple[APIRouter, Sequence[BaseRoute]]]] = {}
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +139,13 @@ async def _tick(tick: Tick[Any], manager: Any, database: Database) -> None:
     """Perform a duty once.
 
     The scheduler awaits only what it sees to be a coroutine function: of a lambda that makes a
-    coroutine it would drop it.
+    coroutine it would drop it. While the database is away there is nothing to do and no error of
+    ours: the next turn comes by itself.
     """
-    await tick.run(manager, database)
+    try:
+        await tick.run(manager, database)
+    except DatabaseUnavailableError:
+        logger.warning("tick_waits_for_the_database", extra={"tick": tick.name})
 
 
 def compose(

@@ -61,7 +61,8 @@ def _named(name: str) -> sa.Computed:
 
     In the words of both databases.
     """
-    return sa.Computed(f"coalesce(data -> '{RUN}' ->> '{name}', data ->> '{name}')")
+    # Stored as far as SQLite is asked to make a table of it; a migration adds it as virtual there.
+    return sa.Computed(f"coalesce(data -> '{RUN}' ->> '{name}', data ->> '{name}')", persisted=True)
 
 
 def named_in(data: Mapping[str, Any], name: str) -> str | None:
@@ -272,6 +273,10 @@ class RecordMaker:
             TypeError, ValueError: The data has no one canonical form, or is over 8 KiB.
         """
         _refuse_uncanonical(data)
+        # Most of what is recorded is flat, and tells of nobody.
+        is_flat = all(value.__class__ in _SCALARS for value in data.values())
+        subjects: frozenset[str] = frozenset() if is_flat else frozenset(_subjects_in(data))
+        said = data
         if any(tx.scope.run):
             # Beside the bound: what is acceptable is so whoever asks.
             named = {f"{name}_id": text for name, text in tx.scope.run._asdict().items() if text}
@@ -286,21 +291,19 @@ class RecordMaker:
             "data": data,
             "request_id": tx.scope.request_id,
         }
-        # Most of what is recorded is flat, and tells of nobody.
-        if any(value.__class__ not in _SCALARS for value in data.values()):
-            if subjects := frozenset(_subjects_in(data)):
-                _refuse_long(data)
-                return _ADD, LateRow(row["tenant_id"], row, subjects, self._complete)
-        return _ADD, self._finished(row)
+        if subjects:
+            _refuse_long(said)
+            return _ADD, LateRow(row["tenant_id"], row, subjects, self._complete)
+        return _ADD, self._finished(row, said)
 
-    def _finished(self, row: dict[str, Any]) -> dict[str, Any]:
+    def _finished(self, row: dict[str, Any], said: Any = None) -> dict[str, Any]:
         # No place in the chain among them, not even an empty one: the role that serves on
         # PostgreSQL may insert none.
         key = self.keys_of(row["tenant_id"])[0]
         leaf = _canonical(row)
         # Escapes make six times of it at most, so few are written out to be measured.
-        if 6 * len(leaf) > _MAX_DATA_BYTES:
-            _refuse_long(row["data"])
+        if said is not None and 6 * len(leaf) > _MAX_DATA_BYTES:
+            _refuse_long(said)
         row["mac"] = _mac(key, _RECORD, leaf)
         return row
 

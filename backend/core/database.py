@@ -64,6 +64,9 @@ logger = logging.getLogger(__name__)
 
 Integrity: Final = IntegrityError
 """What a violated unique or foreign key raises; managers turn it into their own conflict."""
+# Rows that one statement looks through where no index helps.
+_BITE: Final = 5000
+_BEFORE_ALL: Final = "00000000-0000-0000-0000-000000000000"
 
 
 class DatabaseUnavailableError(UnavailableError):
@@ -516,6 +519,37 @@ class Tx(ReadTx):
             .execution_options(synchronize_session=False)
         )
         return cast("sa.CursorResult[*tuple[Any, ...]]", gone).rowcount
+
+    async def rewrite(
+        self,
+        model: type[TenantOwned],
+        condition: sa.ColumnElement[bool],
+        values: Mapping[str, Any],
+    ) -> int:
+        """Set ``values`` on those rows of the tenant that meet a condition without an index.
+
+        All of the tenant's rows are read, a bite of them by each statement, in the order of their
+        ids; returns how many were changed. The table has a tenant's rows by ``id``.
+        """
+        key: Any = model.id  # type: ignore[attr-defined]
+        own = model.tenant_id == self.tenant_id
+        after: str | None = _BEFORE_ALL
+        changed = 0
+        while after is not None:
+            within = [key > after]
+            bite = sa.select(key).where(own, *within).order_by(key)
+            last = await self.scalar(bite.offset(_BITE - 1).limit(1))
+            if last is not None:
+                within.append(key <= last)
+            done = await self.execute(
+                sa.update(model)
+                .where(own, *within, condition)
+                .values(**values)
+                .execution_options(synchronize_session=False)
+            )
+            changed += cast("sa.CursorResult[*tuple[Any, ...]]", done).rowcount
+            after = last
+        return changed
 
     def _insert(self, model: type[Base]) -> Any:
         maker: Any = postgresql.insert if self.dialect == "postgresql" else sqlite.insert

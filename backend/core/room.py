@@ -11,7 +11,7 @@ Roles, routes and job kinds are opaque here: the core knows neither HTTP nor any
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any, Final, Generic, Literal, TypeVar, cast
+from typing import Any, Final, Generic, Literal, TypeVar
 
 import sqlalchemy as sa
 
@@ -414,20 +414,9 @@ CORE_PURGES: Final[Mapping[str, Purge[Any]]] = {
 
 async def _erase_events(_: object, tx: Tx, who: Subject) -> int:
     """What an event tells goes, and its place among the others stays: readers count by it."""
-    done = await tx.execute(
-        sa.update(EventRecord)
-        .where(
-            EventRecord.tenant_id == tx.tenant_id,
-            sa.or_(
-                who.is_told_in(EventRecord.data),
-                EventRecord.subject == f"user:{who.user_id}",
-            ),
-            sa.not_(sa.cast(EventRecord.data, sa.Text).contains(f'"{ERASED}"', autoescape=True)),
-        )
-        .values(data={ERASED: True})
-        .execution_options(synchronize_session=False)
-    )
-    return cast("sa.CursorResult[Any]", done).rowcount
+    theirs = sa.or_(who.is_told_in(EventRecord.data), EventRecord.subject == f"user:{who.user_id}")
+    known = sa.not_(sa.cast(EventRecord.data, sa.Text).contains(f'"{ERASED}"', autoescape=True))
+    return await tx.rewrite(EventRecord, sa.and_(theirs, known), {"data": {ERASED: True}})
 
 
 CORE_ERASURES: Final[Mapping[str, Erasure[Any]]] = {EventRecord.__tablename__: _erase_events}

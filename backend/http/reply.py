@@ -17,6 +17,7 @@ from backend.core.errors import (
 )
 from backend.http.schemas import ShownOnce
 
+_BODY: Final = "body."
 SHOWN_ONCE: Final = {"Cache-Control": "no-store"}
 """Headers of an answer that shows a secret."""
 
@@ -112,14 +113,18 @@ def is_keyed(request: Request) -> bool:
 def leads_to(**operations: dict[str, str]) -> dict[str, Any]:
     """OpenAPI links of a response: the operations that its values are for.
 
-    Each maps the operation's parameters to runtime expressions such as ``$response.body#/id``.
+    Each maps the operation's parameters to runtime expressions such as ``$response.body#/id``, and
+    members of its body, which begin with ``body.``, likewise.
     """
-    return {
-        "links": {
-            name: {"operationId": name, "parameters": parameters}
-            for name, parameters in operations.items()
-        }
-    }
+    links: dict[str, dict[str, Any]] = {}
+    for name, values in operations.items():
+        link = links[name] = {"operationId": name, "parameters": {}}
+        for key, value in values.items():
+            if key.startswith(_BODY):
+                link.setdefault("requestBody", {})[key.removeprefix(_BODY)] = value
+            else:
+                link["parameters"][key] = value
+    return {"links": links}
 
 
 def problems(*families: type[Any], of_all: bool = False) -> dict[int | str, dict[str, Any]]:

@@ -1076,6 +1076,19 @@ class KeyExportOut(Wire, frozen=True, kw_only=True):
     secret_withheld: str | None | UnsetType = UNSET
 
 
+class KeyOpeningOut(Wire, frozen=True, kw_only=True):
+    """That a caller opens, rewraps or verifies what a version made."""
+
+    actor: str
+    last_at: datetime
+    version: int
+
+
+class KeyOpeningPage(Wire, frozen=True, kw_only=True):
+    items: list[KeyOpeningOut]
+    next_cursor: str | None
+
+
 class KeyOut(Wire, frozen=True, kw_only=True):
     """A named key; no secret of it."""
 
@@ -1105,6 +1118,7 @@ class KeyPut(Wire, frozen=True, kw_only=True):
     """What may be changed of a key."""
 
     disabled: bool | UnsetType = False
+    even_if_used: bool | UnsetType = False
     exportable: bool | UnsetType = False
     min_decrypt_version: int | UnsetType = 1
     rotate_after_operations: int | None | UnsetType = 2147483648
@@ -1115,6 +1129,7 @@ class KeyVersionOut(Wire, frozen=True, kw_only=True):
     """A version of a key."""
 
     created_at: datetime
+    last_opened_at: datetime | None
     number: int
     operations: int
     public_key: str | None

@@ -899,6 +899,17 @@ class Api:
             "POST", f"/api/v1/keys/{segment(name)}/hmac/batch", models.HmacBatchOut, body=body
         )
 
+    def list_key_openings(
+        self, name: str, *, limit: int | None = None, cursor: str | None = None
+    ) -> models.KeyOpeningPage:
+        """List who opens what the key's versions made: who keeps ciphertexts under earlier ones."""
+        return self.connection.ask(
+            "GET",
+            f"/api/v1/keys/{segment(name)}/openings",
+            models.KeyOpeningPage,
+            query={"limit": limit, "cursor": cursor},
+        )
+
     def restore_key(self, name: str, *, idempotency_key: str | None = None) -> models.KeyOut:
         """Call back a key that waits for its deletion."""
         return self.connection.ask(

@@ -78,7 +78,7 @@ def verdict(stream: models.StreamOut | None) -> tuple[str, str, str]:
     if stream.failures:
         tone = "red" if stream.failures >= _FAILING else "amber"
         times = "once" if stream.failures == 1 else f"{stream.failures:,} times in a row"
-        tries = f"tried again {markup.moment(stream.next_try_at)}"
+        tries = f"the next try is {markup.moment(stream.next_try_at)}"
         return tone, "Failing", f"The receiver did not take it, {times}; {behind}, {tries}."
     if stream.delivered_at is None:
         return "gray", "Nothing taken yet", f"The receiver has taken no record so far; {behind}."
@@ -92,14 +92,14 @@ def _facts(session: state.Session, stream: models.StreamOut) -> list[tuple[str, 
         ("Receiver", _KINDS.get(stream.kind, stream.kind)),
         ("Address", stream.target),
         ("Format", FORMATS.get(stream.format, stream.format)),
-        ("Taken up to record", f"{stream.seq:,}"),
+        ("Stands after record", f"{stream.seq:,}"),
         ("Behind", f"{stream.behind:,}"),
         ("Last taken", markup.when(stream.delivered_at)),
     ]
     if stream.failures:
         facts.append(("Failed in a row", f"{stream.failures:,}"))
     if stream.next_try_at is not None and stream.failures:
-        facts.append(("Tried again", markup.when(stream.next_try_at)))
+        facts.append(("Next try", markup.when(stream.next_try_at)))
     if stream.ca_certificate:
         facts.append(("Certificate authority", "a private one"))
     facts += [

@@ -25,9 +25,10 @@ _FOUND_BY: Final = {
     "checkpoint": "Checkpoint",
 }
 _FINDINGS: Final = (
-    table.Column("by", "Found by", "strong"),
+    # The first is as wide as it needs to be.
+    table.Column("detail", "What does not hold", "strong"),
     table.Column("seq", "Record", "number"),
-    table.Column("detail", "What does not hold"),
+    table.Column("by", "Found by"),
 )
 
 

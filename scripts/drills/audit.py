@@ -255,13 +255,15 @@ async def kill_amid_records(rig: Rig, rng: random.Random, *, rounds: int = 20) -
         raise DrillError(f"{len(callers.refused)} refused: {answer.status_code} {answer.text}")
     await rig.until_settled()
     signed = await until_signed(rig)
+    # Before the verification is asked for, which is on record as well.
+    records = len(await rig.list_all("/api/v1/audit", {}))
     await callers.compare()
     verified, struck_at = await _verify_and_kill(rig)
     return TrailReport(
         kills=rounds,
         acts=callers.total(),
         signed=signed,
-        records=len(await rig.list_all("/api/v1/audit", {})),
+        records=records,
         verified=verified,
         struck_at=struck_at,
         valid=await rig.audit_holds(),

@@ -15,6 +15,7 @@ OTHER_BYTES: Final = {
     "audit_export_parts.content": "records of the trail, which stand in the clear beside it",
     "audit_heads.mac": "a MAC",
     "audit_records.mac": "a MAC",
+    "audit_retentions.mac": "a MAC",
     "audit_tiles.hashes": "hashes",
     "audit_verifications.frontier": "hashes",
     "audit_verifications.mac": "a MAC",

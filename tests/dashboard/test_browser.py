@@ -208,10 +208,12 @@ class TestLooks:
         expect(page.get_by_role("button", name="Save the signed note")).to_be_visible()
         visitor.survey("audit-checkpoints-one")
         visitor.open("Audit")
-        page.get_by_label("Action").fill("email.submitted")
+        page.get_by_label("Action", exact=True).fill("email.submitted")
         page.keyboard.press("Enter")
         visitor.settle()
-        page.locator("tr.opens button").first.click()
+        first = page.locator("tr.opens button").first
+        expect(first).to_contain_text("email.submitted")
+        first.click()
         page.get_by_role("button", name="Prove it").click()
         with page.expect_download() as saved:
             page.get_by_role("button", name="Save the proof").click()
@@ -224,7 +226,7 @@ class TestLooks:
         expect(page.get_by_text("Waiting for a worker.").first).to_be_visible()
         visitor.survey("audit-verifications-waiting")
         visitor.open("Audit stream")
-        page.get_by_label("Address").fill("https://siem.example.com/audit")
+        page.get_by_role("textbox", name="Address").fill("https://siem.example.com/audit")
         visitor.survey("audit-stream-new")
         page.get_by_role("button", name="Set up", exact=True).click()
         expect(page.get_by_role("heading", name="The secret of this stream")).to_be_visible()

@@ -31,6 +31,10 @@ VERDICT = {
     "head_hash": None,
     "first_invalid_seq": None,
     "unsequenced": 0,
+    "complete": True,
+    "findings": [],
+    "removed_seq": 0,
+    "from_seq": 1,
 }
 
 

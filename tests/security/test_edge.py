@@ -535,7 +535,8 @@ class TestBodies:
         bomb = b'{"messages":[' + b"{}," * 700_000 + b"{}]}"
         answer = await ada.http.post("/api/v1/emails/batch", content=bomb, headers=JSON)
         assert answer.status_code == 413, answer.text
-        assert max(parsed, default=0) < 1000  # the parts of a token, not the bomb
+        # The parts of a token, and what a row keeps of a role: not the bomb.
+        assert max(parsed, default=0) < 10_000
 
     async def test_commas_within_texts_are_no_values(self, app):
         ada = await app.caller()
@@ -586,10 +587,10 @@ class TestMethods:
     async def test_paths_are_no_labels(self, app):
         http = app.client()
         for n in range(50):
-            await http.get(f"/secret-{n}")
-            await http.get(f"/api/v1/emails/secret-{n}")
+            await http.get(f"/unlisted-{n}")
+            await http.get(f"/api/v1/emails/unlisted-{n}")
         await asyncio.sleep(0.6)
-        assert "secret" not in (await http.get("/metrics")).text
+        assert "unlisted" not in (await http.get("/metrics")).text
 
 
 @contextlib.contextmanager

@@ -96,7 +96,9 @@ def work(app: App, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     engine = app.platform.database.engine.sync_engine
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        done.append(" ".join(statement.split()[:3]))
+        # Which tenants are sealed is looked at twice a second, whoever asks.
+        if "security_seals" not in statement:
+            done.append(" ".join(statement.split()[:3]))
 
     def counted(encoded: str | None, password: str) -> bool:
         done.append("hash")

@@ -141,7 +141,7 @@ async def test_no_header_changes_who_asks_or_for_what(app: App, cast: Cast) -> N
     hers = await belongings(app, ada.tenant)
     secret = ids_in(hers)
     asked = [
-        (one, (await eve.able.prepare(one.id)).query)
+        (one, (await eve.able.prepare(one.id)).asked_with)
         for one in operations(PROMISED)
         if one.method == "GET" and one.permission and not one.streams
         if not one.of_platform and not one.parameters("path")

@@ -46,6 +46,11 @@ TENANTS: Any = TenantRow.__table__
 EARLY_SIZE, KEPT_SIZE, SIZE = 25, 50, 75
 
 
+def given(table: Any) -> list[Any]:
+    """The columns that are written: others the database computes from them."""
+    return [column for column in table.c if column.computed is None]
+
+
 @dataclass
 class Trail:
     """A tenant's trail in the owner's hands, and another tenant's beside it."""
@@ -61,7 +66,7 @@ class Trail:
         self.connection.execute(statement)
 
     def rows(self, table: Any, tenant: str = "") -> list[dict[str, Any]]:
-        query = sa.select(table).where(table.c.tenant_id == (tenant or self.tenant))
+        query = sa.select(*given(table)).where(table.c.tenant_id == (tenant or self.tenant))
         return [dict(row) for row in self.connection.execute(query).mappings()]
 
     def record(self, seq: int, tenant: str = "") -> dict[str, Any]:
@@ -570,7 +575,10 @@ class Workshop:
         tables = (TENANTS, RECORDS, HEADS, TILES, CHECKPOINTS, RETENTIONS)
         with self.owning(guarded=True) as trail:
             return {
-                table: [dict(row) for row in trail.connection.execute(sa.select(table)).mappings()]
+                table: [
+                    dict(row)
+                    for row in trail.connection.execute(sa.select(*given(table))).mappings()
+                ]
                 for table in tables
             }
 
@@ -1039,7 +1047,11 @@ class TestTheRoleThatServes:
     @pytest.mark.parametrize(
         "statement",
         [
-            "INSERT INTO audit_records SELECT * FROM audit_records WHERE seq = 1",
+            (
+                "INSERT INTO audit_records (tenant_id, id, at, actor, action, target, data,"
+                " request_id, seq) SELECT tenant_id, id, at, actor, action, target, data,"
+                " request_id, seq FROM audit_records WHERE seq = 1"
+            ),
             "INSERT INTO audit_records (id, seq) SELECT id, 0 FROM audit_records",
             "UPDATE audit_records SET actor = 'user:eve'",
             "UPDATE audit_records SET mac = NULL",

@@ -329,7 +329,7 @@ async def belongings(app: App, tenant: Tenant) -> dict[str, list[dict[str, Any]]
             if not issubclass(model, TenantOwned) or model.__tablename__ not in _READABLE:
                 continue
             of_tenant = await tx.scalars(sa.select(model).where(model.tenant_id == tenant.id))
-            columns = [column.key for column in mapper.column_attrs]
+            columns = [one.key for one in mapper.column_attrs if not one.deferred]
             found[model.__tablename__] = sorted(
                 ({key: getattr(row, key) for key in columns} for row in of_tenant), key=repr
             )

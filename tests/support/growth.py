@@ -209,7 +209,7 @@ def _statements(s: _Speech, events: int) -> Iterator[str]:
         f"'client:filled', {s.at}, {s.at}, {s.at} FROM {everything}"
     )
     workflow = '{"recipients": 1, "run": {"workflow_id": "of-n8n-'
-    of_run = f"'{workflow}' || " + s.text_of("i % 10")
+    of_run = f"'{workflow}' || " + s.text_of("i % 100")
     of_run += ' || \'", "execution_id": "\' || ' + s.text_of("i % 1000") + " || '\"}}'"
     yield (
         "INSERT INTO audit_records (tenant_id, id, at, actor, action, target, data, request_id, "

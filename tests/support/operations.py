@@ -84,6 +84,16 @@ class Prepared:
     body: Any = None
     media_type: str | None = None
 
+    @property
+    def asked_with(self) -> dict[str, Any]:
+        """Its query: what a link gives beside the path's parameters is the query's."""
+        beside = {
+            name: value
+            for name, value in self.path_parameters.items()
+            if f"{{{name}}}" not in self.template
+        }
+        return {**self.query, **beside}
+
 
 class _Way(NamedTuple):
     """The operation that makes the thing, and where its exchange says what the thing is called."""
@@ -192,13 +202,7 @@ class Operations:
             headers = {"Content-Type": prepared.media_type}
             body = {"content": prepared.body, "headers": headers}
         path = prepared.template.format_map(prepared.path_parameters)
-        # What a link gives beside the path's parameters is the query's.
-        query = dict(prepared.query) | {
-            name: value
-            for name, value in prepared.path_parameters.items()
-            if f"{{{name}}}" not in prepared.template
-        }
-        answer = await self._http.request(prepared.method, path, params=query, **body)
+        answer = await self._http.request(prepared.method, path, params=prepared.asked_with, **body)
         if not answer.is_success:
             what = f"{prepared.method} {path}: {answer.status_code} {answer.text}"
             raise httpx.HTTPStatusError(what, request=answer.request, response=answer)

@@ -231,16 +231,17 @@ class Exports:
 
     async def erase(self, tx: Tx) -> int:
         """Forget all files of the tenant, made or being made: what they tell is in the clear."""
-        files = await tx.scalar(
-            sa.select(sa.func.count(ExportRow.id)).where(ExportRow.tenant_id == tx.tenant_id)
+        files = await tx.scalars(
+            sa.select(ExportRow).where(ExportRow.tenant_id == tx.tenant_id).with_for_update()
         )
-        for model in (ExportPartRow, ExportRow):
+        for row in files:
             await tx.execute(
-                sa.delete(model)
-                .where(model.tenant_id == tx.tenant_id)
+                sa.delete(ExportPartRow)
+                .where(ExportPartRow.tenant_id == tx.tenant_id, ExportPartRow.export_id == row.id)
                 .execution_options(synchronize_session=False)
             )
-        return int(files)
+            await tx.session.delete(row)
+        return len(files)
 
     async def sweep(self, tx: Tx) -> int:
         """Forget some files whose time is over; returns how many pieces and files went."""

@@ -554,24 +554,20 @@ class OrchestratorManager:
 
     async def erase_finished(self, tx: Tx, who: Subject) -> int:
         """What finished jobs of the tenant were given and said, where that tells of a person."""
-        theirs = (
+        theirs = sa.or_(
             who.is_told_in(JobRow.args),
             who.is_told_in(JobRow.result),
             who.is_told_in(JobRow.error),
         )
-        done = await tx.execute(
-            sa.update(JobRow)
-            .where(
-                JobRow.tenant_id == tx.tenant_id, JobRow.finished_at.is_not(None), sa.or_(*theirs)
-            )
-            .values(
-                args={ERASED: True},
-                result=None,
-                error=sa.case((JobRow.error.is_not(None), ERASED)),
-            )
-            .execution_options(synchronize_session=False)
+        return await tx.rewrite(
+            JobRow,
+            sa.and_(JobRow.finished_at.is_not(None), theirs),
+            {
+                "args": {ERASED: True},
+                "result": None,
+                "error": sa.case((JobRow.error.is_not(None), ERASED)),
+            },
         )
-        return cast("sa.CursorResult[Any]", done).rowcount
 
     async def set_limits(
         self,

@@ -407,7 +407,7 @@ class SecretManager:
             # One look into the index for each: a DISTINCT would read every secret of the tenant.
             query = sa.select(sa.func.min(SecretRow.environment)).where(
                 SecretRow.tenant_id == tx.tenant_id,
-                *(SecretRow.environment > last for last in found[-1:]),
+                SecretRow.environment > (found[-1] if found else ""),
             )
             name = await tx.scalar(query)
             if name is None:

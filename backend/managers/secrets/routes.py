@@ -243,7 +243,13 @@ async def list_secret_tokens(
     status_code=201,
     response_model=SecretTokenSecretOut,
     responses={
-        201: leads_to(revoke_secret_token={"token_id": "$response.body#/id"}),
+        201: leads_to(
+            redeem_secret_token={
+                "body.token": "$response.body#/token",
+                "body.workflow_id": "$response.body#/workflow_id",
+            },
+            revoke_secret_token={"token_id": "$response.body#/id"},
+        ),
         **problems(*_POSTED, *_READABLE, SecretValueError),
     },
 )

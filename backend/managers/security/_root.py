@@ -37,7 +37,6 @@ COMMAND_SECONDS: Final = 10.0
 _KEY_BYTES: Final = 32
 _MOST_KEYS: Final = 4
 _MOST_PRINTED: Final = 4096
-_LABELS: Final = 4096
 _REMEMBERED: Final = 4096
 _DERIVATION: Final = b"email-sender derivation"
 _DERIVES: Final = "derives:"
@@ -155,7 +154,7 @@ def _derived(secret: bytes, label: bytes) -> bytes:
     return HKDF(SHA256(), length=_KEY_BYTES, salt=None, info=label).derive(secret)
 
 
-@lru_cache(_LABELS)
+@lru_cache(_REMEMBERED)
 def label(purpose: str, tenant_id: str) -> bytes:
     """Of what is derived for a purpose and a tenant: each after its length, so no two are alike."""
     parts = (b"email-sender", purpose.encode(), tenant_id.encode())

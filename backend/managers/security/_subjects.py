@@ -21,6 +21,7 @@ from backend.core.database import ReadTx, Tx
 from backend.core.ids import uuid7
 from backend.kit.mime import email_identity
 from backend.managers.security import _envelope
+from backend.managers.security._gcm import Gcm
 from backend.managers.security._ring import Keyring
 from backend.managers.security._root import RootKeys, label
 from backend.managers.security.errors import SealedError
@@ -116,7 +117,7 @@ class Subjects:
         if not names:
             return [data for _, data in told]
         rows = await _rows(tx, sorted(names))
-        keys: dict[str, tuple[str, AESGCM]] = {}
+        keys: dict[str, tuple[str, Gcm]] = {}
         closed = False
         if rows:
             try:
@@ -213,10 +214,10 @@ def subject_place(subject: str) -> str:
     return f"subject_key:{subject}"
 
 
-def _unwrapped(keyring: Keyring, row: _Kept) -> AESGCM:
-    return AESGCM(keyring.open(subject_place(row.subject), row.wrapped))
+def _unwrapped(keyring: Keyring, row: _Kept) -> Gcm:
+    return Gcm(keyring.open(subject_place(row.subject), row.wrapped))
 
 
-def _seal(cipher: AESGCM, key_id: str, place: str, value: str) -> str:
+def _seal(cipher: Gcm, key_id: str, place: str, value: str) -> str:
     sealed = _envelope.seal(cipher, key_id, place, value.encode())
     return base64.b64encode(sealed).decode()

@@ -8,7 +8,7 @@ from backend.migrations.row_security import confine
 from backend.migrations.tables import create_tenant_table
 
 revision = "20261130_security_key_openings"
-down_revision = "20261130_audit_streams"
+down_revision = "20261130_audit_executions"
 branch_labels = None
 depends_on = None
 

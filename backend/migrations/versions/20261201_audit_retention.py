@@ -15,7 +15,7 @@ from backend.migrations.row_security import confine, pass_as_owner
 from backend.migrations.tables import create_tenant_table
 
 revision = "20261201_audit_retention"
-down_revision = "20261130_audit_streams"
+down_revision = "20261130_security_key_openings"
 branch_labels = None
 depends_on = None
 

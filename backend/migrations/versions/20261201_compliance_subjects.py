@@ -8,7 +8,7 @@ from backend.migrations.row_security import confine, pass_as_owner
 from backend.migrations.tables import create_tenant_table
 
 revision = "20261201_compliance_subjects"
-down_revision = "20261130_audit_streams"
+down_revision = "20261201_audit_places"
 branch_labels = None
 depends_on = None
 

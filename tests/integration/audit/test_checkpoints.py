@@ -24,7 +24,6 @@ from backend.managers.audit import (
     CheckpointsWaitingError,
     SignedTree,
     _publishing,
-    _tree,
     offline,
 )
 from backend.managers.audit._publishing import WATCH_CHECKPOINTS

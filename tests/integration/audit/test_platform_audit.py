@@ -68,6 +68,7 @@ class TestVerifyPlatformAudit:
             "from_seq": 1,
             "complete": True,
             "findings": [],
+            "removed_seq": 0,
         }
 
     async def test_is_itself_on_record_in_the_platforms_trail(self, app, tenant, root):

@@ -20,7 +20,7 @@ from backend.managers.audit import AuditManager, verify_files
 from backend.managers.compliance import ComplianceManager, SubjectInUseError
 from backend.managers.orchestrator import OrchestratorManager
 from backend.managers.orchestrator.models import JobRow
-from backend.managers.security import SealBrokenError, SecurityManager, _rewrap
+from backend.managers.security import SealBrokenError, SecurityManager, _pages
 from backend.managers.security.models import SubjectKeyRow
 from backend.managers.tenant import PLATFORM, TenantManager
 from backend.migrations.row_security import pass_as_owner
@@ -439,9 +439,9 @@ class TestWalk:
         await tell(app, owner, email=Personal.address(ADDRESS))
         column = next(one for one in app.platform.house.sealed if one.model is SubjectKeyRow)
         key = {"tenant_id": owner.tenant.id, "subject": row.subject}
-        found = _rewrap._Found(key, 1, old, {})
+        found = _pages.Found(key, 1, old, {})
         async with db.transaction(scope_of(owner)) as tx:
-            assert await _rewrap._replace(tx, column, [(found, fresh)]) == 0
+            assert await _pages.replace_values(tx, column, [(found, fresh)]) == 0
         data = [one["data"]["email"] for one in await shown(owner, action="thing.told")]
         assert data == [ADDRESS, "erased"]
 

@@ -146,7 +146,7 @@ async def gather_statistics(house: House, request: pytest.FixtureRequest) -> Non
         url = owner_url_of(house, "", request)
         owner = sa.create_engine(runner.sync_url(url), isolation_level="AUTOCOMMIT")
         with owner.connect() as connection:
-            connection.exec_driver_sql("ANALYZE")
+            connection.exec_driver_sql("VACUUM ANALYZE")
         owner.dispose()
     else:
         # Statistics are read when a connection is opened.
@@ -401,6 +401,8 @@ async def use_everything(house: House, ada: TenantClient) -> None:
     await house.ask(ada, "GET /api/v1/overview")
     await house.ask(ada, "GET /api/v1/overview/workers")
     await house.ask(ada, "POST /api/v1/audit/verify")
+    await house.ask(ada, "PUT /api/v1/audit-retention", json={"keep_days": 400})
+    await house.ask(ada, "GET /api/v1/audit-retention")
     await house.ask(ada, "GET /api/v1/me")
     await keep_exports(house, ada)
     await keep_proofs(house)
@@ -409,7 +411,19 @@ async def use_everything(house: House, ada: TenantClient) -> None:
     await keep_providers(house, ada, admin)
     await keep_limits(house, ada, admin)
     await keep_secrets(house, ada)
+    await forget_people(house, ada, admin)
     await keep_the_platform(house, ada, admin)
+
+
+async def forget_people(house: House, ada: TenantClient, admin: TenantClient) -> None:
+    for caller, of in ((ada, "/api/v1/subjects"), (admin, "/api/v1/platform/subjects")):
+        body = {"address": "gone-1@example.test", "user_id": str(UUID(int=7))}
+        gone = await house.ask(caller, f"POST {of}/erase", json=body)
+        assert gone.status_code == 200, gone.text
+        assert (await house.ask(caller, f"GET {of}/erasures")).json()["items"]
+        if caller is ada:
+            one = {"erasure_id": gone.json()["id"]}
+            await house.ask(caller, f"GET {of}/erasures/{{erasure_id}}", path=one)
 
 
 async def keep_exports(house: House, ada: TenantClient) -> None:
@@ -543,6 +557,9 @@ async def use_keys(house: House, ada: TenantClient) -> None:
     await house.ask(ada, f"POST {key}/rotate", path={"name": "data"})
     for operation, body in (("decrypt", sealed), ("rewrap", sealed), ("data-key", {})):
         await use(operation, "data", body)
+    await house.platform.of(SecurityManager).openings.flush(house.platform.database)
+    known = await house.ask(ada, f"GET {key}/openings", path={"name": "data"})
+    assert len(known.json()["items"]) == 1, known.text
     await use("hmac", "macs", message)
     signed = await use("sign", "hooks", message)
     await use("verify", "hooks", {**message, "signature": signed["signature"]})
@@ -754,6 +771,7 @@ async def keep_secrets(house: House, ada: TenantClient) -> None:
     opened = (await house.ask(ada, f"POST {of}/grants", json=folder)).json()
     # Some of which the lists then leave out.
     await house.ask(ada, f"GET {of}", params={"limit": 10, "folder": "folder-7"})
+    await house.ask(ada, f"GET {of}/environments")
     await house.ask(ada, f"GET {of}/grants")
     await house.ask(ada, f"DELETE {of}/grants/{{grant_id}}", path={"grant_id": opened["id"]})
     await house.ask(ada, f"POST {of}", json={"path": "plans/host", "value": "h"})
@@ -846,6 +864,8 @@ async def keep_the_platform(house: House, ada: TenantClient, admin: TenantClient
     which = {"key_id": made["id"]}
     await house.ask(admin, "DELETE /api/v1/platform/api-keys/{key_id}", path=which)
     await house.ask(admin, "POST /api/v1/platform/audit/verify")
+    await house.ask(admin, "PUT /api/v1/platform/audit-retention", json={"keep_days": 400})
+    await house.ask(admin, "GET /api/v1/platform/audit-retention")
 
 
 async def work(house: House, ada: TenantClient) -> None:

@@ -45,6 +45,8 @@ async def everything(app: App) -> str:
                 continue
             for row in await tx.scalars(sa.select(model)):
                 for column in mapper.column_attrs:
+                    if column.deferred:
+                        continue
                     value = getattr(row, column.key)
                     found.append(
                         value.decode("latin-1") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,35 @@
+"""What the rooms do by themselves while the database is away."""
+
+import asyncio
+import logging
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from backend.app import Platform
+from backend.core.database import Database, DatabaseUnavailableError
+from backend.core.room import Tick
+from tests.support.platform import App
+
+
+async def test_a_duty_waits_for_the_database_and_is_no_error(
+    app: App, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    came = asyncio.Event()
+
+    async def away(_manager: Any, _database: Database) -> None:
+        came.set()
+        raise DatabaseUnavailableError
+
+    room = cast("Any", SimpleNamespace(serving=None, ticks=(Tick("tiny.look", 0.01, away),)))
+    monkeypatch.setattr(Platform, "at_work", lambda _: [(room, None)])
+    with caplog.at_level(logging.INFO):
+        async with app.platform.serving("worker", AsyncIOScheduler()):
+            await asyncio.wait_for(came.wait(), 30)
+            await asyncio.sleep(0)
+    told = [one for one in caplog.records if one.name == "backend.app"]
+    assert {one.getMessage() for one in told} == {"tick_waits_for_the_database"}
+    assert {vars(one)["tick"] for one in told} == {"tiny.look"}
+    assert not [one for one in caplog.records if one.levelno >= logging.ERROR]
