@@ -5,9 +5,9 @@ thrown away when there is no record. Requests of a tenant that come together sha
 is one record, with how many of its items failed; one that fails does not stop the others.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 
@@ -117,83 +117,6 @@ VerifyBatchIn: Final = _batch_of(
     "VerifyBatchIn", VerifyBody, {"message": EXAMPLE, "signature": "v1.AAAA"}
 )
 VerifyBatchOut: Final = _results_of("VerifyBatchOut", VerifyOut)
-
-
-async def encrypt(security: SecurityManager, call: Call[Any]) -> EncryptOut:
-    """Encrypt a value with the newest version of a key."""
-    made: EncryptOut = await _one(security, call, ENCRYPT)
-    return made
-
-
-async def encrypt_batch(security: SecurityManager, call: Call[Any]) -> msgspec.Struct:
-    """Encrypt up to a thousand values."""
-    return await _many(security, call, ENCRYPT, EncryptBatchOut)
-
-
-async def decrypt(security: SecurityManager, call: Call[Any]) -> DecryptOut:
-    """Open a ciphertext of a key."""
-    made: DecryptOut = await _one(security, call, DECRYPT)
-    return made
-
-
-async def decrypt_batch(security: SecurityManager, call: Call[Any]) -> msgspec.Struct:
-    """Open up to a thousand ciphertexts."""
-    return await _many(security, call, DECRYPT, DecryptBatchOut)
-
-
-async def rewrap(security: SecurityManager, call: Call[Any]) -> RewrapOut:
-    """Encrypt anew what a ciphertext holds, with the newest version, and show it to nobody."""
-    made: RewrapOut = await _one(security, call, REWRAP)
-    return made
-
-
-async def rewrap_batch(security: SecurityManager, call: Call[Any]) -> msgspec.Struct:
-    """Rewrap up to a thousand ciphertexts."""
-    return await _many(security, call, REWRAP, RewrapBatchOut)
-
-
-async def make_data_key(security: SecurityManager, call: Call[Any]) -> DataKeyOut:
-    """Make a key for data that the caller encrypts."""
-    made: DataKeyOut = await _one(security, call, DATA_KEY)
-    return made
-
-
-async def make_data_keys(security: SecurityManager, call: Call[Any]) -> msgspec.Struct:
-    """Make up to a thousand data keys."""
-    return await _many(security, call, DATA_KEY, DataKeyBatchOut)
-
-
-async def compute_hmac(security: SecurityManager, call: Call[Any]) -> HmacOut:
-    """Compute the MAC of a message."""
-    made: HmacOut = await _one(security, call, HMAC)
-    return made
-
-
-async def compute_hmac_batch(security: SecurityManager, call: Call[Any]) -> msgspec.Struct:
-    """Compute up to a thousand MACs."""
-    return await _many(security, call, HMAC, HmacBatchOut)
-
-
-async def sign(security: SecurityManager, call: Call[Any]) -> SignOut:
-    """Sign a message."""
-    made: SignOut = await _one(security, call, SIGN)
-    return made
-
-
-async def sign_batch(security: SecurityManager, call: Call[Any]) -> msgspec.Struct:
-    """Sign up to a thousand messages."""
-    return await _many(security, call, SIGN, SignBatchOut)
-
-
-async def verify(security: SecurityManager, call: Call[Any]) -> VerifyOut:
-    """Check a signature or a MAC."""
-    made: VerifyOut = await _one(security, call, VERIFY)
-    return made
-
-
-async def verify_batch(security: SecurityManager, call: Call[Any]) -> msgspec.Struct:
-    """Check up to a thousand signatures or MACs."""
-    return await _many(security, call, VERIFY, VerifyBatchOut)
 
 
 async def draw_random(_: SecurityManager, call: Call[RandomBody]) -> RandomOut:
@@ -327,122 +250,118 @@ async def _record(
     return True
 
 
-def _routes() -> tuple[DataRoute[SecurityManager], ...]:
-    """An operation is two routes: one item, and up to a thousand."""
-    told: list[tuple[str, Any, str, Any, Any, Any, str, Any, Any, tuple[type[AppError], ...]]] = [
-        (
-            "encrypt",
-            encrypt,
-            "Encrypt a value.",
-            EncryptBody,
-            EncryptOut,
-            encrypt_batch,
-            "Encrypt up to a thousand values.",
-            EncryptBatchIn,
-            EncryptBatchOut,
-            (KeyExhaustedError,),
-        ),
-        (
-            "decrypt",
-            decrypt,
-            "Open a ciphertext.",
-            DecryptBody,
-            DecryptOut,
-            decrypt_batch,
-            "Open up to a thousand ciphertexts.",
-            DecryptBatchIn,
-            DecryptBatchOut,
-            (SealBrokenError,),
-        ),
-        (
-            "rewrap",
-            rewrap,
-            "Encrypt anew with the newest version.",
-            RewrapBody,
-            RewrapOut,
-            rewrap_batch,
-            "Rewrap up to a thousand ciphertexts.",
-            RewrapBatchIn,
-            RewrapBatchOut,
-            (SealBrokenError, KeyExhaustedError),
-        ),
-        (
-            "data-key",
-            make_data_key,
-            "Make a data key.",
-            DataKeyBody,
-            DataKeyOut,
-            make_data_keys,
-            "Make up to a thousand data keys.",
-            DataKeyBatchIn,
-            DataKeyBatchOut,
-            (KeyExhaustedError,),
-        ),
-        (
-            "hmac",
-            compute_hmac,
-            "Compute a MAC.",
-            MessageBody,
-            HmacOut,
-            compute_hmac_batch,
-            "Compute up to a thousand MACs.",
-            HmacBatchIn,
-            HmacBatchOut,
-            (),
-        ),
-        (
-            "sign",
-            sign,
-            "Sign a message.",
-            MessageBody,
-            SignOut,
-            sign_batch,
-            "Sign up to a thousand messages.",
-            SignBatchIn,
-            SignBatchOut,
-            (),
-        ),
-        (
-            "verify",
-            verify,
-            "Check a signature or a MAC.",
-            VerifyBody,
-            VerifyOut,
-            verify_batch,
-            "Check up to a thousand signatures or MACs.",
-            VerifyBatchIn,
-            VerifyBatchOut,
-            (),
-        ),
-    ]
-    made: list[DataRoute[SecurityManager]] = []
-    for path, one, summary, body, answer, many, about, bodies, answers, errors in told:
-        for suffix, handler, words, taken, given, cost in (
-            ("", one, summary, body, answer, 1),
-            ("/batch", many, about, bodies, answers, _BATCH_COST),
-        ):
-            made.append(
-                DataRoute(
-                    method="POST",
-                    path=f"/api/v1/keys/{{name}}/{path}{suffix}",
-                    permission="key:use",
-                    handler=handler,
-                    summary=words,
-                    tags=("key",),
-                    body=taken,
-                    parameters=KeyPath,
-                    answer=given,
-                    headers=_NO_STORE,
-                    reads=True,
-                    cost=cost,
-                    errors=(InvalidInputError, *_REFUSALS, *errors),
-                )
-            )
-    return tuple(made)
+Handler = Callable[[SecurityManager, Call[Any]], Awaitable[Any]]
+
+
+class _Told(NamedTuple):
+    """What there is to say of an operation's two routes: of one item, and of up to a thousand."""
+
+    path: str
+    operation: Operation
+    names: tuple[str, str]
+    summaries: tuple[str, str]
+    bodies: tuple[Any, Any]
+    answers: tuple[Any, Any]
+    errors: tuple[type[AppError], ...] = ()
+
+
+_TOLD: Final = (
+    _Told(
+        "encrypt",
+        ENCRYPT,
+        ("encrypt", "encrypt_batch"),
+        ("Encrypt a value.", "Encrypt up to a thousand values."),
+        (EncryptBody, EncryptBatchIn),
+        (EncryptOut, EncryptBatchOut),
+        (KeyExhaustedError,),
+    ),
+    _Told(
+        "decrypt",
+        DECRYPT,
+        ("decrypt", "decrypt_batch"),
+        ("Open a ciphertext.", "Open up to a thousand ciphertexts."),
+        (DecryptBody, DecryptBatchIn),
+        (DecryptOut, DecryptBatchOut),
+        (SealBrokenError,),
+    ),
+    _Told(
+        "rewrap",
+        REWRAP,
+        ("rewrap", "rewrap_batch"),
+        ("Encrypt anew with the newest version.", "Rewrap up to a thousand ciphertexts."),
+        (RewrapBody, RewrapBatchIn),
+        (RewrapOut, RewrapBatchOut),
+        (SealBrokenError, KeyExhaustedError),
+    ),
+    _Told(
+        "data-key",
+        DATA_KEY,
+        ("make_data_key", "make_data_keys"),
+        ("Make a data key.", "Make up to a thousand data keys."),
+        (DataKeyBody, DataKeyBatchIn),
+        (DataKeyOut, DataKeyBatchOut),
+        (KeyExhaustedError,),
+    ),
+    _Told(
+        "hmac",
+        HMAC,
+        ("compute_hmac", "compute_hmac_batch"),
+        ("Compute a MAC.", "Compute up to a thousand MACs."),
+        (MessageBody, HmacBatchIn),
+        (HmacOut, HmacBatchOut),
+    ),
+    _Told(
+        "sign",
+        SIGN,
+        ("sign", "sign_batch"),
+        ("Sign a message.", "Sign up to a thousand messages."),
+        (MessageBody, SignBatchIn),
+        (SignOut, SignBatchOut),
+    ),
+    _Told(
+        "verify",
+        VERIFY,
+        ("verify", "verify_batch"),
+        ("Check a signature or a MAC.", "Check up to a thousand signatures or MACs."),
+        (VerifyBody, VerifyBatchIn),
+        (VerifyOut, VerifyBatchOut),
+    ),
+)
+
+
+def _handler(told: _Told, *, many: bool) -> Handler:
+    """What a route does; it is called as the operation is in the API's document."""
+
+    async def handle(security: SecurityManager, call: Call[Any]) -> Any:
+        if many:
+            return await _many(security, call, told.operation, told.answers[1])
+        return await _one(security, call, told.operation)
+
+    handle.__name__ = told.names[many]
+    return handle
+
+
+def _routes(told: _Told) -> Iterator[DataRoute[SecurityManager]]:
+    for many, suffix, cost in ((False, "", 1), (True, "/batch", _BATCH_COST)):
+        yield DataRoute(
+            method="POST",
+            path=f"/api/v1/keys/{{name}}/{told.path}{suffix}",
+            permission="key:use",
+            handler=_handler(told, many=many),
+            summary=told.summaries[many],
+            tags=("key",),
+            body=told.bodies[many],
+            parameters=KeyPath,
+            answer=told.answers[many],
+            headers=_NO_STORE,
+            reads=True,
+            cost=cost,
+            errors=(InvalidInputError, *_REFUSALS, *told.errors),
+        )
 
 
 DATA_ROUTES: Final = (
-    *_routes(),
+    *(route for told in _TOLD for route in _routes(told)),
     DataRoute(
         method="POST",
         path="/api/v1/random",
