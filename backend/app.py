@@ -218,7 +218,7 @@ def compose(
     database.signals.subscribe(QUOTAS_CHANGED, tenants.forget_quotas)
     database.signals.subscribe(TENANT_GONE, tenants.leave)
     database.signals.subscribe(TENANT_GONE, metrics.leave)
-    database.signals.subscribe(TENANT_GONE, security.leave)
+    database.signals.subscribe(TENANT_GONE, security.openings.leave)
     jobs = hold(OrchestratorManager(settings=settings.orchestrator, quotas=tenants.quotas))
     audit = hold(AuditManager(maker, security, jobs, outbound, settings.audit))
     monitoring = hold(MonitoringManager())

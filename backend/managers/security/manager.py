@@ -212,10 +212,6 @@ class SecurityManager:
             self._keyrings.pop(tenant_id, None)
         self.use.forget_tenants(tenant_ids)
 
-    def leave(self, tenant_id: str) -> None:
-        """A tenant's data begins to go: what is still in memory of it is not written any more."""
-        self.openings.leave(tenant_id)
-
     async def check_keys(self, tx: ReadTx) -> int:
         """Try the root key on every tenant's data keys; how many it opens. Needs a system errand.
 

@@ -398,7 +398,7 @@ class TestRotateKey:
         async with app.platform.database.transaction(Scope("test", ada.tenant.id)) as tx:
             for model in (KeyVersionRow, KeyRow):
                 await tx.execute(sa.delete(model))
-        security.leave(eve.tenant.id)
+        security.openings.leave(eve.tenant.id)
         await security.openings.flush(app.platform.database)
         for caller in (ada, eve):
             async with app.platform.database.read(Scope("test", caller.tenant.id)) as tx:
