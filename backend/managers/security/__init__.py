@@ -39,7 +39,7 @@ from backend.managers.security._root import (
 )
 from backend.managers.security._rotation import KEYS_GONE, KeyVersion, Retirement
 from backend.managers.security._seals import SEAL_CHANGED, Seal, Seals
-from backend.managers.security._subjects import ERASED, SubjectKey, Subjects, subject_place
+from backend.managers.security._subjects import SubjectKey, Subjects, subject_place
 from backend.managers.security.data_key_routes import router as data_key_router
 from backend.managers.security.data_plane import DATA_ROUTES
 from backend.managers.security.errands import (
@@ -167,7 +167,6 @@ ROOM = Room(
 
 __all__ = [
     "CHECK_KEYS",
-    "ERASED",
     "KEYS_DUE",
     "KEYS_GONE",
     "KEY_NAME",

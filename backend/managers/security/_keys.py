@@ -195,7 +195,7 @@ class Keys:
         if below is not None:
             query = query.where(KeyVersionRow.number < below)
         rows = await tx.scalars(query.order_by(KeyVersionRow.number.desc()).limit(limit))
-        opened = await self._openings.last_by_version(tx, row.id)
+        opened = await self._openings.last_by_version(tx, row.id, [one.number for one in rows])
         return [
             KeyVersion(
                 one.number,

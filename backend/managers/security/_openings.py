@@ -108,11 +108,13 @@ class Openings:
         rows = await tx.scalars(newest(query, KeyOpeningRow.id, limit, before_id))
         return [Opening(row.id, row.version, row.actor, row.last_at) for row in rows]
 
-    async def last_by_version(self, tx: ReadTx, key_id: str) -> dict[int, datetime]:
-        """When what each version made was opened last."""
+    async def last_by_version(
+        self, tx: ReadTx, key_id: str, versions: Sequence[int]
+    ) -> dict[int, datetime]:
+        """When what each of these versions made was opened last."""
         found = await tx.execute(
             sa.select(KeyOpeningRow.version, sa.func.max(KeyOpeningRow.last_at))
-            .where(KeyOpeningRow.key_id == key_id)
+            .where(KeyOpeningRow.key_id == key_id, KeyOpeningRow.version.in_(versions))
             .group_by(KeyOpeningRow.version)
         )
         return dict(found.all())

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from backend.core.audit import SEALED, SUBJECT, SubjectSeal, personal_place, with_personal
 from backend.core.database import ReadTx, Tx
 from backend.core.ids import uuid7
+from backend.core.subject import ERASED
 from backend.kit.mime import email_identity
 from backend.managers.security import _envelope
 from backend.managers.security._gcm import Gcm
@@ -27,8 +28,6 @@ from backend.managers.security._root import RootKeys, label
 from backend.managers.security.errors import SealedError
 from backend.managers.security.models import SubjectKeyRow
 
-ERASED: Final = "erased"
-"""What readers see where something was told of a subject that is erased."""
 CLOSED: Final = "sealed"
 """What they see while nobody may use the tenant's keys."""
 _WITHHELD: Final = "withheld"
@@ -160,11 +159,7 @@ class Subjects:
         )
         gone = [SubjectKey(row.id, row.subject) for row in rows]
         if gone:
-            # Written over before it is deleted: SQLite leaves what it deletes in its file.
-            blank = bytes(len(rows[0].wrapped))
-            for row in rows:
-                row.wrapped = blank
-            await tx.session.flush()
+            # SQLite writes over what it deletes: its connections say so.
             for row in rows:
                 await tx.session.delete(row)
             await tx.session.flush()
