@@ -145,12 +145,12 @@ class ComplianceManager:
         return Subject(user_id, address, alias), names + ([alias] if alias else [])
 
     async def _before(self, tx: ReadTx, names: Sequence[str]) -> Erasure | None:
-        """The certificate of when the person was erased, if they were."""
+        """The certificate of when the person was erased, if they were: one that has all names."""
         row = await tx.scalar(
             sa.select(ErasureRow)
             .where(
                 ErasureRow.tenant_id == tx.tenant_id,
-                sa.or_(ErasureRow.subject.in_(names), ErasureRow.also.in_(names)),
+                *(sa.or_(ErasureRow.subject == name, ErasureRow.also == name) for name in names),
             )
             .order_by(ErasureRow.id.desc())
             .limit(1)

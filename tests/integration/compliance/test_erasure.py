@@ -345,6 +345,16 @@ class TestErase:
         assert first.json() == again.json()
         assert len(await owner.audit(app.platform, "subject.erased")) == 1
 
+    async def test_a_certificate_is_of_all_who_were_asked_for(self, app, owner):
+        await tell(app, owner, email=Personal.address(ADDRESS))
+        first, other = str(uuid7()), str(uuid7())
+        made = (await erase(owner, user_id=first, address=ADDRESS)).json()
+        assert (await erase(owner, address=ADDRESS)).json() == made
+        assert (await erase(owner, user_id=first)).json() == made
+        another = (await erase(owner, user_id=other, address=ADDRESS)).json()
+        assert another["id"] != made["id"]
+        assert f"user:{other}" in json.loads(another["statement"])["subjects"]
+
     async def test_who_comes_back_has_a_new_key(self, app, owner):
         await tell(app, owner, email=Personal.address(ADDRESS))
         first = (await erase(owner, address=ADDRESS)).json()
