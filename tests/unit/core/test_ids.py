@@ -1,5 +1,6 @@
 """UUIDv7: version, order, time."""
 
+import os
 import threading
 import time
 import uuid
@@ -34,3 +35,16 @@ class TestUuid7:
         for thread in threads:
             thread.join()
         assert len(set(made)) == 8000
+
+    def test_a_forked_process_makes_none_of_its_parents(self):
+        uuid7()
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.write(writing, "".join(uuid7()[19:] for _ in range(50)).encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+        theirs = os.read(reading, 10_000).decode()
+        ours = [uuid7()[19:] for _ in range(50)]
+        assert len(theirs) == 50 * 17
+        assert not [one for one in ours if one in theirs]
