@@ -249,9 +249,14 @@ class _Watching:
     def _inserted_tenant(self) -> str | None:
         """The parameter that gives every inserted row its tenant, if one does."""
         state: Any = self.dml_compile_state  # type: ignore[attr-defined]
-        if state.statement.select is not None or state._has_multi_parameters:
+        if state._has_multi_parameters:
             return None
-        value = (state._dict_parameters or {}).get(TENANT)
+        if state.statement.select is not None:
+            value = _selected(state.statement, TENANT)
+            if not isinstance(value, BindParameter):
+                return None
+        else:
+            value = (state._dict_parameters or {}).get(TENANT)
         name = TENANT
         if isinstance(value, BindParameter):
             name = TENANT if value.unique else value.key
@@ -288,6 +293,16 @@ class _Watching:
         if function.name not in _FUNCTIONS or getattr(function, "packagenames", None):
             self._raw(f"the function {function.name}")
         return super().visit_function(function, *rest, **options)  # type: ignore[misc]
+
+
+def _selected(insert: Any, column: str) -> Any:
+    """What the insert's own select gives the column; None: it is not one select, or gives none."""
+    names = [getattr(each, "key", each) for each in insert._select_names]
+    if not isinstance(insert.select, sa.Select) or column not in names:
+        return None
+    columns = insert.select._raw_columns
+    # An entity among them stands for several.
+    return columns[names.index(column)] if len(columns) == len(names) else None
 
 
 def _conjuncts(conditions: Iterable[Any]) -> Iterator[Any]:

@@ -30,6 +30,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -38,6 +39,7 @@ from backend.core.context import Errand
 from backend.core.database import Base, Database, Id, LateRow, SystemScope, TenantOwned, Tx
 from backend.core.events import EventHead, EventRecord, find_unnumbered, lock_heads, number
 from backend.core.ids import uuid7
+from backend.core.json_rows import BulkInsert, base_value
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +47,9 @@ GENESIS: Final = bytes(32)
 MAC_BYTES: Final = 32
 _MAX_DATA_BYTES: Final = 8192
 _SCALARS: Final = frozenset({str, int, bool, type(None)})
-# Kept: one that is made anew costs as much as what it encodes.
-_CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+# Escapes what JSON requires and nothing else, as RFC 8785 does, and is far faster than json's own.
+_CANONICAL: Final = msgspec.json.Encoder(order="sorted", enc_hook=base_value)
 RUN: Final = "run"
 """Where a record's data says which run of which workflow asked for the act, if one said so."""
 _LEAF: Final = ("id", "tenant_id", "at", "actor", "action", "target", "request_id", "data")
@@ -193,8 +196,11 @@ class AuditRecord(TenantOwned, Base):
     )
 
 
-# As rows are, past the unit of work: a record is no object to anybody before it is read.
-_ADD: Final = sa.insert(AuditRecord).execution_options(dml_strategy="raw")
+# No place in the chain among them, not even an empty one: the role that serves on PostgreSQL may
+# insert none.
+_ADD: Final = BulkInsert(
+    AuditRecord, ("id", "at", "actor", "action", "target", "data", "request_id", "mac")
+)
 
 
 class AuditHead(TenantOwned, Base):
@@ -297,8 +303,6 @@ class RecordMaker:
         return _ADD, self._finished(row, said)
 
     def _finished(self, row: dict[str, Any], said: Any = None) -> dict[str, Any]:
-        # No place in the chain among them, not even an empty one: the role that serves on
-        # PostgreSQL may insert none.
         key = self.keys_of(row["tenant_id"])[0]
         leaf = _canonical(row)
         # Escapes make six times of it at most, so few are written out to be measured.
@@ -485,14 +489,14 @@ def _canonical(row: Mapping[str, Any]) -> bytes:
         "v": 1,
         "id": str(row["id"]),
         "tenant": str(row["tenant_id"]),
-        "at": at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "at": at.astimezone(UTC).isoformat(timespec="microseconds")[: -len("+00:00")] + "Z",
         "actor": row["actor"],
         "action": row["action"],
         "target": row["target"],
         "request_id": row["request_id"],
         "data": row["data"],
     }
-    return _CANONICAL.encode(leaf).encode()
+    return _CANONICAL.encode(leaf)
 
 
 def leaf_hash(record: AuditRecord) -> bytes:

@@ -58,6 +58,7 @@ from backend.core.columns import Base, Id, Json, Lease, TenantOwned, UtcTime, db
 from backend.core.context import AnyScope, Scope, SystemScope
 from backend.core.errors import UnavailableError
 from backend.core.ids import uuid7
+from backend.core.json_rows import BulkInsert
 from backend.core.signals import SignalRecord, Signals
 
 logger = logging.getLogger(__name__)
@@ -211,7 +212,8 @@ class Tx(ReadTx):
         commit; targets are served in the order of their first row.
 
         Args:
-            target: A model, or an insert statement made once and kept.
+            target: A model, or an insert made once and kept: a statement, or for what is appended
+                by hundreds a :class:`backend.core.json_rows.BulkInsert`.
             rows: Each checked against the scope, as for :meth:`insert`.
         """
         if waiting := list(rows):
@@ -253,8 +255,12 @@ class Tx(ReadTx):
             target = next(iter(appended))
             rows = appended.pop(target)
             try:
-                statement = _insert_into(target) if isinstance(target, type) else target
-                await self.session.execute(statement, rows)
+                if isinstance(target, BulkInsert):
+                    for statement, given in target.statements(self._database.engine.dialect, rows):
+                        await self.session.execute(statement, given)
+                else:
+                    statement = _insert_into(target) if isinstance(target, type) else target
+                    await self.session.execute(statement, rows)
             except BaseException:
                 # Whoever survives this must not commit without them.
                 later = dict(appended)

@@ -23,6 +23,7 @@ from backend.core.columns import tables_of
 from backend.core.context import Errand
 from backend.core.database import Base, Id, ReadTx, RowMaker, TenantOwned, Tx
 from backend.core.ids import PLATFORM_TENANT, uuid7
+from backend.core.json_rows import BulkInsert
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +99,8 @@ class EventCursor(TenantOwned, Base):
     error: Mapped[str]
 
 
+_ADD: Final = BulkInsert(EventRecord, ("id", "at", "kind", "subject", "actor", "data"))
+
 OUTBOX: Final = Errand("core.events", tables_of(EventRecord, EventHead, EventCursor))
 """Reading all tenants' events by cursors, watching those, and forgetting what was read."""
 
@@ -129,11 +132,11 @@ def event_maker(kinds: Collection[str]) -> RowMaker:
 
     def event_row(
         tx: Tx, kind: str, subject: str, tenant_id: str | None, data: dict[str, Any]
-    ) -> tuple[type[EventRecord], dict[str, Any]]:
+    ) -> tuple[BulkInsert, dict[str, Any]]:
         if kind not in known:
             raise UnknownEventError(f"no room declares the event {kind!r}")
         _refuse_unfit(data)
-        return EventRecord, {
+        return _ADD, {
             "tenant_id": tenant_id or tx.tenant_id,
             "id": uuid7(),
             "at": tx.now(),
@@ -141,7 +144,6 @@ def event_maker(kinds: Collection[str]) -> RowMaker:
             "subject": subject,
             "actor": tx.scope.actor,
             "data": data,
-            "seq": None,
         }
 
     return event_row

@@ -2,6 +2,7 @@
 
 import base64
 import uuid
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import aliased, make_transient_to_detached
 
 from backend.core.audit import SEQUENCER, AuditRecord
-from backend.core.columns import TenantOwned
+from backend.core.columns import TenantOwned, UtcTime
 from backend.core.context import Scope, SystemScope
 from backend.core.database import Base, Id, TenantConfinementError
 from backend.core.ids import uuid7
@@ -110,6 +111,36 @@ REFUSED = {
             TemplateRow.subject,
             TemplateRow.text,
             TemplateRow.updated_at,
+        ),
+    ),
+    "insert of theirs from what is bound": sa.insert(TemplateRow).from_select(
+        ["tenant_id", "name", "subject", "text", "updated_at"],
+        sa.select(
+            sa.bindparam("tenant_id", EVE, type_=Id()),
+            *(sa.literal(each) for each in ("n", "s", "t")),
+            sa.literal(datetime.now(UTC), UtcTime()),
+        ),
+    ),
+    "insert from a union": sa.insert(TemplateRow).from_select(
+        ["tenant_id", "name", "subject", "text", "updated_at"],
+        sa.union_all(
+            *(
+                sa.select(
+                    sa.literal(tenant, Id()),
+                    *(sa.literal(each) for each in ("n", "s", "t")),
+                    sa.literal(datetime.now(UTC), UtcTime()),
+                )
+                for tenant in (ADA, EVE)
+            )
+        ),
+        include_defaults=False,
+    ),
+    "insert of a computed tenant": sa.insert(TemplateRow).from_select(
+        ["tenant_id", "name", "subject", "text", "updated_at"],
+        sa.select(
+            sa.func.coalesce(sa.literal(EVE, Id()), sa.literal(ADA, Id())),
+            *(sa.literal(each) for each in ("n", "s", "t")),
+            sa.literal(datetime.now(UTC), UtcTime()),
         ),
     ),
     "no tenant's table": sa.select(sa.column("x")).select_from(sa.table("users")),

@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import aliased
 
 from backend.core.database import Id, ReadTx, Tx, UtcTime, db_now
-from backend.managers.orchestrator._rows import json_id, json_rows
+from backend.core.json_rows import json_id, json_rows
 from backend.managers.orchestrator.kinds import Claim
 from backend.managers.orchestrator.models import READY, RUNNING, JobLimitsRow, JobRow
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from backend.core.database import Tx, UtcTime, db_now
-from backend.managers.orchestrator._rows import json_id, json_rows
+from backend.core.json_rows import json_id, json_rows
 from backend.managers.orchestrator.kinds import (
     Claim,
     JobKind,

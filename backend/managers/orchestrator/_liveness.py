@@ -18,8 +18,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from backend.core.database import ReadTx, Tx, UtcTime, db_now
+from backend.core.json_rows import json_id, json_rows
 from backend.managers.orchestrator._claim import CLAIM_COLUMNS
-from backend.managers.orchestrator._rows import json_id, json_rows
 from backend.managers.orchestrator.kinds import Claim, Fleet, JobKind, by_owner, tell
 from backend.managers.orchestrator.models import READY, RUNNING, JobRow, WorkerRow
 
