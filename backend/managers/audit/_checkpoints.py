@@ -484,15 +484,18 @@ async def load_tiles(tx: ReadTx, tenant_id: str, wanted: Iterable[TileId]) -> di
     by_level: dict[int, list[int]] = {}
     for level, number in keys:
         by_level.setdefault(level, []).append(number)
-    some = sa.or_(
-        *(
-            sa.and_(AuditTile.level == level, AuditTile.number.in_(numbers))
-            for level, numbers in by_level.items()
-        )
-    )
+    columns = (AuditTile.level, AuditTile.number, AuditTile.hashes)
+    # Not by OR: SQLite then looks through all tiles of the tenant.
     found = await tx.execute(
-        sa.select(AuditTile.level, AuditTile.number, AuditTile.hashes).where(
-            AuditTile.tenant_id == tenant_id, some
+        sa.union_all(
+            *(
+                sa.select(*columns).where(
+                    AuditTile.tenant_id == tenant_id,
+                    AuditTile.level == level,
+                    AuditTile.number.in_(numbers),
+                )
+                for level, numbers in by_level.items()
+            )
         )
     )
     return {TileId(level, number): hashes for level, number, hashes in found}

@@ -146,13 +146,15 @@ async def _load_values(
         if len(keys) == 1:
             query = query.where(keys[0].in_([key[0] for key in stale]))
         else:
+            # The first by itself as well: SQLite finds no way along an index through OR alone.
             query = query.where(
+                keys[0].in_({key[0] for key in stale}),
                 sa.or_(
                     *(
                         sa.and_(*(name == value for name, value in zip(keys, key, strict=True)))
                         for key in stale
                     )
-                )
+                ),
             )
     found = []
     for one in (await view.execute(query)).mappings():
@@ -179,14 +181,10 @@ def _head(sealed: Any) -> Any:
 
 def _beyond(column: SealedColumn, names: Sequence[str], after: Sequence[Any]) -> Any:
     """Rows after a key, in the order of the key."""
-    either = []
-    for position, name in enumerate(names):
-        same = [
-            _attribute(column, before) == value
-            for before, value in zip(names[:position], after, strict=False)
-        ]
-        either.append(sa.and_(*same, _attribute(column, name) > after[position]))
-    return sa.or_(*either)
+    # Compared as a row: by OR both databases would begin each page at the tenant's first row.
+    key = [_attribute(column, name) for name in names]
+    last = [sa.literal(value, one.type) for one, value in zip(key, after, strict=True)]
+    return sa.tuple_(*key) > sa.tuple_(*last)
 
 
 def _version_of(

@@ -55,6 +55,7 @@ GROWING = frozenset(
     {
         "audit_export_parts",
         "audit_records",
+        "audit_tiles",
         "email_contents",
         "email_events",
         "email_messages",
@@ -204,9 +205,16 @@ async def crowd(house: House, caller: TenantClient) -> None:
                     rows = [rollup(tenant_id, number, now) for number in fewer]
                 elif model.__tablename__ == "audit_export_parts":
                     rows = [part(tenant_id, number) for number in numbers]
+                elif model.__tablename__ == "audit_tiles":
+                    rows = [tile(tenant_id, number) for number in numbers]
                 else:
                     continue
                 await tx.insert(model, rows)
+
+
+def tile(tenant_id: str, number: int) -> dict[str, Any]:
+    """Of a level that no tree has yet."""
+    return {"tenant_id": tenant_id, "level": 9, "number": number, "hashes": bytes(32 * 32)}
 
 
 def suppression(tenant_id: str, number: int, now: datetime) -> dict[str, Any]:
