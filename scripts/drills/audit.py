@@ -100,9 +100,12 @@ class TrailReport:
 
     def __str__(self) -> str:
         """One line for people."""
+        on_the_way = "before its worker could be killed"
+        if self.struck_at is not None:
+            on_the_way = f"by a worker killed at {self.struck_at}"
         return (
             f"{self.kills} kills; {self.acts}; {self.records} records hold, {self.signed} of them "
-            f"signed; verified to {self.verified} by a worker killed at {self.struck_at}"
+            f"signed; verified to {self.verified} {on_the_way}"
         )
 
 
