@@ -17,8 +17,8 @@ from backend.core.database import Tx
 from backend.core.ids import uuid7
 from backend.managers.secrets import DEFAULT_ENVIRONMENT, Keeping
 from backend.managers.secrets import _totals as totals
+from backend.managers.secrets._rows import place_of
 from backend.managers.secrets._values import packed
-from backend.managers.secrets.manager import place_of
 from backend.managers.secrets.models import SecretRow, VersionRow
 from backend.managers.security import SecurityManager
 from backend.settings import Settings

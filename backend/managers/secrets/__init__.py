@@ -16,7 +16,9 @@ from backend.core.room import (
     Sweep,
     Tick,
 )
+from backend.managers.secrets._rows import place_of
 from backend.managers.secrets._tokens import Redemption
+from backend.managers.secrets._totals import count_bytes, count_secrets
 from backend.managers.secrets._values import (
     DEFAULT_ENVIRONMENT,
     Difference,
@@ -47,7 +49,7 @@ from backend.managers.secrets.errors import (
     SecretVersionNotFoundError,
     TooManyGrantsError,
 )
-from backend.managers.secrets.manager import SecretManager, place_of
+from backend.managers.secrets.manager import SecretManager
 from backend.managers.secrets.models import GrantRow, SecretRow, TokenRow, TotalRow, VersionRow
 from backend.managers.secrets.routes import router
 from backend.managers.secrets.settings import SecretsSettings
@@ -82,7 +84,10 @@ ROOM = Room(
         Tick("secrets.expiry", 30, lambda secrets, database: secrets.expiry.tell_due(database)),
     ),
     sweeps=(Sweep(TOKENS, lambda secrets, tx: secrets.tokens.sweep(tx)),),
-    stocks={"secrets": SecretManager.count, "secret_bytes": SecretManager.count_bytes},
+    stocks={
+        "secrets": lambda _, tx: count_secrets(tx),
+        "secret_bytes": lambda _, tx: count_bytes(tx),
+    },
     events={
         "secret.saved": "secret:list",
         "secret.changed": "secret:list",

@@ -8,7 +8,7 @@ with every execution: what is kept is a token that is worth nothing any more.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -17,7 +17,9 @@ from backend.core.errors import AppError, UnavailableError
 from backend.core.ids import uuid7
 from backend.core.paging import newest
 from backend.kit import credentials
+from backend.managers.secrets import _rows
 from backend.managers.secrets._grants import Grants, told_to_all
+from backend.managers.secrets._reading import Reading
 from backend.managers.secrets._values import Revealed, Token
 from backend.managers.secrets.errors import (
     SecretTokenForeignError,
@@ -38,28 +40,11 @@ class Redemption:
     refusal: AppError | None = None
 
 
-class Opening(Protocol):
-    """The manager's reading, as the tokens need it."""
-
-    async def find_readable(
-        self, tx: Tx, *, path: str, environment: str, role: str | None, version: int | None
-    ) -> str:
-        """The id of a secret whose version the role can read now."""
-
-    async def refuse_closed(self, tx: ReadTx, secret_id: str, role: str | None) -> None:
-        """Refuse a role that the secret's folder is closed to."""
-
-    async def reveal(
-        self, tx: Tx, secret_id: str, *, role: str | None, version: int | None, **said: str
-    ) -> Revealed:
-        """A version's value; the trail says of the read what is ``said``."""
-
-
 class Tokens:
     """Makes and takes them; of a token itself the database has a hash."""
 
-    def __init__(self, secrets: Opening, grants: Grants, *, keep_seconds: int) -> None:
-        self._secrets = secrets
+    def __init__(self, reading: Reading, grants: Grants, *, keep_seconds: int) -> None:
+        self._reading = reading
         self._grants = grants
         self._keep = timedelta(seconds=keep_seconds)
 
@@ -93,7 +78,7 @@ class Tokens:
             SecretVersionNotFoundError: It has no such version.
             SecretVersionGoneError: That version cannot be read any more.
         """
-        secret_id = await self._secrets.find_readable(
+        secret_id = await self._reading.find_readable(
             tx, path=path, environment=environment, role=role, version=version
         )
         token = credentials.mint(_TAG)
@@ -152,7 +137,7 @@ class Tokens:
             FolderClosedError: Its secret lies in a folder that is closed to the role.
         """
         row = await self._locked(tx, TokenRow.id == token_id)
-        await self._secrets.refuse_closed(tx, row.secret_id, role)
+        await _rows.load(tx, self._grants, row.secret_id, role, "read")
         await tx.session.delete(row)
         tx.audit("secret_token.revoked", f"secret_token:{row.id}", secret_id=row.secret_id)
         tx.emit("secret_token.revoked", f"secret_token:{row.id}", secret_id=row.secret_id)
@@ -204,7 +189,7 @@ class Tokens:
         try:
             # Nobody was given any of what a refused read has opened: its records go with it.
             async with tx.savepoint():
-                return await self._secrets.reveal(
+                return await self._reading.reveal(
                     tx,
                     row.secret_id,
                     role=row.issuer_role,

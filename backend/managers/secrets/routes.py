@@ -113,7 +113,7 @@ async def list_secrets(
 ) -> Page[SecretOut]:
     """List an environment's secrets by path, without values; not those in closed folders."""
     async with db.read(scope) as tx:
-        rows = await secrets.list(
+        rows = await secrets.reading.list(
             tx,
             environment=environment,
             role=caller.role,
@@ -131,7 +131,7 @@ async def list_secret_environments(
 ) -> SecretEnvironmentsOut:
     """List the environments that hold secrets, the first hundred by name."""
     async with db.read(scope) as tx:
-        return SecretEnvironmentsOut(items=[*await secrets.list_environments(tx)])
+        return SecretEnvironmentsOut(items=[*await secrets.reading.list_environments(tx)])
 
 
 @router.post(
@@ -195,7 +195,7 @@ async def read_secret(
 ) -> SecretValueOut:
     """Read a secret's value; the audit trail keeps that it was read, and which version."""
     async with db.transaction(scope) as tx:
-        found = await secrets.read(
+        found = await secrets.reading.read(
             tx,
             path=path,
             environment=environment,
@@ -382,7 +382,7 @@ async def get_secret(
 ) -> SecretOut:
     """Get a secret without its values. The ETag goes into If-Match when changing how it is kept."""
     async with db.read(scope) as tx:
-        found = await secrets.get(tx, secret_id, role=caller.role)
+        found = await secrets.reading.get(tx, secret_id, role=caller.role)
     return _shown(response, found)
 
 
@@ -453,7 +453,7 @@ async def list_secret_versions(
 ) -> Page[SecretVersionOut]:
     """List a secret's versions without their values, newest first."""
     async with db.read(scope) as tx:
-        rows = await secrets.list_versions(
+        rows = await secrets.reading.list_versions(
             tx, secret_id, role=caller.role, limit=page.limit, before_id=page.before_id
         )
     return page_of(SecretVersionOut, rows, page)
@@ -471,7 +471,7 @@ async def compare_secret_versions(
 ) -> SecretDifferenceOut:
     """Compare two versions by their keys: which came, went, changed and stayed. No value."""
     async with db.transaction(scope) as tx:
-        found = await secrets.compare(
+        found = await secrets.reading.compare(
             tx,
             secret_id,
             from_version=from_version,

@@ -133,7 +133,7 @@ async def test_a_value_is_in_no_repr(app: App) -> None:
     ada = await app.caller("owner")
     await write(ada, "a", "canary-xq7")
     async with app.platform.database.transaction(Scope("test", ada.tenant.id)) as tx:
-        found = await app.platform.of(SecretManager).read(
+        found = await app.platform.of(SecretManager).reading.read(
             tx, path="a", environment="default", role=None
         )
     assert found.value == "canary-xq7"

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from backend.core.context import Scope, SystemScope
 from backend.managers.secrets import EXPIRY, SecretManager
+from backend.managers.secrets._totals import count_bytes, count_secrets
 from backend.managers.secrets.models import SecretRow, VersionRow
 from backend.managers.security import SealBrokenError
 from tests.integration.secrets.conftest import SECRETS, events, read, refused, value_of, write
@@ -189,7 +190,7 @@ class TestRead:
             one.sealed = other.sealed
         with pytest.raises(SealBrokenError):
             async with app.platform.database.transaction(scope) as tx:
-                await app.platform.of(SecretManager).read(
+                await app.platform.of(SecretManager).reading.read(
                     tx, path="a", environment="default", role=None
                 )
         assert refused(await read(ada, "a")) == (409, "security.seal_broken")
@@ -308,11 +309,10 @@ class TestTotals:
 
     @staticmethod
     async def hold(app: App, caller: Any) -> None:
-        secrets = app.platform.of(SecretManager)
         async with app.platform.database.read(Scope("test", caller.tenant.id)) as tx:
             sizes = await tx.scalars(sa.select(VersionRow.sealed))
-            assert await secrets.count_bytes(tx) == sum(len(one or b"") for one in sizes)
-            assert await secrets.count(tx) == len(await tx.scalars(sa.select(SecretRow.id)))
+            assert await count_bytes(tx) == sum(len(one or b"") for one in sizes)
+            assert await count_secrets(tx) == len(await tx.scalars(sa.select(SecretRow.id)))
 
 
 class TestList:
