@@ -5,18 +5,22 @@ has in memory is used only while it is what the database says: a disabled key, a
 raised floor holds for every process with the commit that says so, and not when a hint arrives.
 
 Operations are counted in blocks. A process reserves a block of a version's budget by a row that is
-committed, and then counts down in memory. What it has not used when it ends is lost to the budget:
-the count may say more than was done, never less.
+committed, and then counts down in memory; of one key it reserves one block at a time, whatever the
+number of callers. What it has not used when it ends is lost to the budget: the count may say more
+than was done, never less.
 """
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 import sqlalchemy as sa
 
-from backend.core.database import ReadTx, Tx
+from backend.core.context import Scope
+from backend.core.database import Database, ReadTx, Tx
 from backend.managers.security._format import VersionCipher
 from backend.managers.security._keys import Keys, context_of, load, refuse_unused
 from backend.managers.security._material import (
@@ -104,6 +108,9 @@ class KeyUse:
         self._open = open_keyring
         self._held: OrderedDict[tuple[str, str], HeldKey] = OrderedDict()
 
+        # A lock lives as long as somebody holds it or waits for it.
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
     def find(self, tenant_id: str, name: str) -> HeldKey | None:
         """What is in memory; whether it still holds is asked by :meth:`record`."""
         return self._held.get((tenant_id, name))
@@ -175,7 +182,26 @@ class KeyUse:
         held.left -= operations
         return True
 
-    async def reserve(self, tx: Tx, held: HeldKey, operations: int) -> None:
+    async def refill(
+        self, database: Database, scope: Scope, held: HeldKey, operations: int
+    ) -> None:
+        """Have that many reserved, by one transaction at a time of a key: whoever waits shares.
+
+        So what a process loses when it ends is a block, and less than what one asked for besides.
+        Afterwards the operations may be there to be taken, unless others were faster, or the key
+        has to be loaded anew.
+
+        Raises:
+            KeyNotFoundError, KeyDisabledError, KeyExhaustedError, SealedError: As
+                :meth:`_reserve`.
+        """
+        async with self._turns.setdefault(held.id, asyncio.Lock()):
+            is_known = self.find(held.tenant_id, held.name) is held
+            if is_known and held.left < operations:
+                async with database.transaction(scope) as tx:
+                    await self._reserve(tx, held, operations)
+
+    async def _reserve(self, tx: Tx, held: HeldKey, operations: int) -> None:
         """Reserve a block of the newest version's budget; when it is used up, rotate the key.
 
         What was reserved may be taken once this is committed. After a rotation, or another change

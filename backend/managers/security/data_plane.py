@@ -190,8 +190,7 @@ async def _perform_unless_refused(
             looked = None if held is None else loaded
             continue
         if operation.counts and not use.take(held, len(items)):
-            async with call.database.transaction(call.scope) as tx:
-                await use.reserve(tx, held, len(items))
+            await use.refill(call.database, call.scope, held, len(items))
             continue
         made = await _run(security, call, operation, held, items)
         failed = sum(isinstance(one, AppError) for one in made)

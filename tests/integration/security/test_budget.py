@@ -119,6 +119,18 @@ class TestReserve:
         answer = await ada.http.post("/api/v1/keys/orders/hmac", json={"message": PLAIN})
         assert answer.status_code == 200
 
+    async def test_callers_who_come_at_once_share_a_block(self, app: App) -> None:
+        ada = await app.caller("admin")
+        await make(ada, rotate_after_operations=10_000)
+        block = 10_000 // 256
+        answers = await asyncio.gather(*(encrypt(ada) for _ in range(block)))
+        assert {one.json()["version"] for one in answers} == {1}
+        assert await counted(app, ada) == {1: block}
+        # Those who find too little left share the next one, and wait no longer than for it.
+        answers = await asyncio.gather(*(encrypt(ada, 10) for _ in range(6)))
+        assert {one.json()["failed"] for one in answers} == {0}
+        assert await counted(app, ada) == {1: 3 * block}
+
     async def test_many_at_once_in_one_process(self, app: App) -> None:
         ada = await app.caller("admin")
         await make(ada, rotate_after_operations=MIN_BUDGET)
