@@ -40,7 +40,7 @@ from backend.http.routing import RouteRule
 from backend.kit.limiter import FailoverLimiter, GcraLimiter, RedisLimiter
 from backend.kit.outbound import Outbound
 from backend.kit.turns import Turns
-from backend.managers.access import AccessManager
+from backend.managers.access import ACCESS, AccessManager
 from backend.managers.audit import AuditManager
 from backend.managers.compliance import ComplianceManager
 from backend.managers.dashboard import DashboardManager
@@ -227,7 +227,7 @@ def compose(
     )
     if settings.email.has_relay:
         audit.publishing.mail_by(emails.send_for_platform)
-    hold(SecretManager(security, tenants, settings.secrets))
+    secrets = hold(SecretManager(security, tenants, settings.secrets))
     rates = {
         one.name: one.rate(settings.of(room.name))
         for room in house.rooms
@@ -269,7 +269,8 @@ def compose(
             registry=monitoring.registry,
         )
     )
-    hold(AccessManager(audit, tenants, identity, gateway))
+    access = hold(AccessManager(audit, tenants, identity, gateway))
+    secrets.tokens.connect(ACCESS, access.holders.find)
     compliance = hold(ComplianceManager(security, audit))
     hold(DashboardManager(metrics, jobs, emails))
     for _, manager in more:

@@ -3,17 +3,21 @@
 Whoever may read a secret makes the token; whoever runs the workflow needs no right on the secret
 at all. That takes the place of credentials that travel in the data of a workflow, which n8n keeps
 with every execution: what is kept is a token that is worth nothing any more.
+
+A token never gives more than its issuer could read: they hold the permission to read when they make
+it, and still do, in the same role, when it is used.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import sqlalchemy as sa
 
-from backend.core.database import ReadTx, Tx
-from backend.core.errors import AppError, UnavailableError
+from backend.core.context import Errand, Scope, SystemScope
+from backend.core.database import Database, ReadTx, Tx
+from backend.core.errors import AppError, NotFoundError, UnavailableError
 from backend.core.ids import uuid7
 from backend.core.paging import newest
 from backend.kit import credentials
@@ -22,6 +26,7 @@ from backend.managers.secrets._grants import Grants, told_to_all
 from backend.managers.secrets._reading import Reading
 from backend.managers.secrets._values import Revealed, Token
 from backend.managers.secrets.errors import (
+    IssuerCannotReadError,
     SecretTokenForeignError,
     SecretTokenNotFoundError,
     SecretTokenSpentError,
@@ -30,6 +35,7 @@ from backend.managers.secrets.models import SecretRow, TokenRow
 
 _TAG: Final = "once"
 _SWEPT: Final = 1000
+_NEEDED: Final = frozenset({"secret_token:issue", "secret:read"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,29 @@ class Redemption:
     refusal: AppError | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """Whether whoever made this token may read by it now."""
+
+    token_id: str
+    may_read: bool
+
+
+class Standing(Protocol):
+    """What somebody holds in a tenant; what is switched off or over permits nothing."""
+
+    @property
+    def role(self) -> str:
+        """Its name."""
+
+    @property
+    def permissions(self) -> frozenset[str]:
+        """What they may do now."""
+
+
+FindStanding = Callable[[ReadTx, str], Awaitable[Standing]]
+
+
 class Tokens:
     """Makes and takes them; of a token itself the database has a hash."""
 
@@ -47,6 +76,17 @@ class Tokens:
         self._reading = reading
         self._grants = grants
         self._keep = timedelta(seconds=keep_seconds)
+        self._errand: Errand
+        self._find_standing: FindStanding
+
+    def connect(self, errand: Errand, find_standing: FindStanding) -> None:
+        """Have the rooms that know people, clients and keys say what an issuer still may.
+
+        Args:
+            errand: What looking takes.
+            find_standing: Of a subject, as the trail names it; raises NotFoundError of nobody.
+        """
+        self._errand, self._find_standing = errand, find_standing
 
     async def issue(
         self,
@@ -55,6 +95,7 @@ class Tokens:
         path: str,
         environment: str,
         role: str | None,
+        may: frozenset[str],
         workflow_id: str,
         execution_id: str | None,
         ttl_seconds: int,
@@ -67,17 +108,22 @@ class Tokens:
             path: Of the secret.
             environment: Of the secret.
             role: The issuer's. What is closed to it by then is not read by the token either.
+            may: The issuer's permissions.
             workflow_id: As n8n calls it.
             execution_id: As n8n calls it; None: whichever execution of the workflow comes first.
             ttl_seconds: How long it can be used, 1 to 3600.
             version: Which; None: the newest at that time.
 
         Raises:
+            IssuerCannotReadError: The issuer may make tokens, and read no secrets.
             FolderClosedError: The secret lies in a folder that is closed to the role.
             SecretNotFoundError: There is no such secret.
             SecretVersionNotFoundError: It has no such version.
             SecretVersionGoneError: That version cannot be read any more.
         """
+        if not may >= _NEEDED:
+            raise IssuerCannotReadError
+        tx.demand(_NEEDED)
         secret_id = await self._reading.find_readable(
             tx, path=path, environment=environment, role=role, version=version
         )
@@ -136,14 +182,37 @@ class Tokens:
             SecretTokenNotFoundError: No such token in this tenant.
             FolderClosedError: Its secret lies in a folder that is closed to the role.
         """
-        row = await self._locked(tx, TokenRow.id == token_id)
+        row = await self._found(tx, TokenRow.id == token_id, locked=True)
         await _rows.load(tx, self._grants, row.secret_id, role, "read")
         await tx.session.delete(row)
         tx.audit("secret_token.revoked", f"secret_token:{row.id}", secret_id=row.secret_id)
         tx.emit("secret_token.revoked", f"secret_token:{row.id}", secret_id=row.secret_id)
 
+    async def find_issuer(self, database: Database, scope: Scope, token: str) -> Issuer:
+        """Whether whoever made a token may still read by it, for :meth:`redeem`.
+
+        People belong to no tenant, so it takes an errand of its own: call it before the tenant's
+        transaction, as close to it as a credential is looked at.
+
+        Raises:
+            SecretTokenNotFoundError: No such token in this tenant.
+        """
+        async with database.read(scope) as view:
+            row = await self._found(view, _has(token))
+        # None is who needs no role: whoever has a shell on the machine.
+        if row.issuer_role is None:
+            return Issuer(row.id, may_read=True)
+        look = SystemScope(self._errand, actor=scope.actor, tenant_id=scope.tenant_id)
+        async with database.read(look) as view:
+            try:
+                found = await self._find_standing(view, row.created_by)
+            except NotFoundError:
+                return Issuer(row.id, may_read=False)
+        may_read = found.role == row.issuer_role and found.permissions >= _NEEDED
+        return Issuer(row.id, may_read=may_read)
+
     async def redeem(
-        self, tx: Tx, *, token: str, workflow_id: str, execution_id: str
+        self, tx: Tx, *, token: str, workflow_id: str, execution_id: str, issuer: Issuer
     ) -> Redemption:
         """Give the token's secret to the execution it is for, once.
 
@@ -152,7 +221,8 @@ class Tokens:
 
         Returns:
             The value; or a SecretTokenForeignError for another workflow or execution; a
-            SecretTokenSpentError when it was used or is over; a FolderClosedError when the folder
+            SecretTokenSpentError when it was used or is over; an IssuerCannotReadError when who
+            made it may not read any more, or has another role; a FolderClosedError when the folder
             was closed since to the role that made it; SecretNotFoundError,
             SecretVersionNotFoundError, SecretVersionGoneError, ReferenceBrokenError or
             SecretTooLargeError as reading it would raise.
@@ -161,10 +231,9 @@ class Tokens:
             SecretTokenNotFoundError: No such token in this tenant.
             SealedError, KeyUnavailableError: Nothing of the tenant can be opened now.
         """
-        if not credentials.is_well_formed(token):
-            raise SecretTokenNotFoundError
-        row = await self._locked(tx, TokenRow.digest == credentials.digest_of(token))
-        opened = await self._open(tx, row, workflow_id, execution_id)
+        row = await self._found(tx, _has(token), locked=True)
+        may_read = issuer.may_read and issuer.token_id == row.id
+        opened = await self._open(tx, row, workflow_id, execution_id, may_read=may_read)
         if isinstance(opened, AppError):
             told = {
                 "secret_id": row.secret_id,
@@ -180,12 +249,14 @@ class Tokens:
         return Redemption(opened)
 
     async def _open(
-        self, tx: Tx, row: TokenRow, workflow_id: str, execution_id: str
+        self, tx: Tx, row: TokenRow, workflow_id: str, execution_id: str, *, may_read: bool
     ) -> Revealed | AppError:
         """The value, or why there is none; then what was read on the way to it is undone."""
         refusal = self._refusal(tx, row, workflow_id, execution_id)
         if refusal is not None:
             return refusal
+        if not may_read:
+            return IssuerCannotReadError("Whoever made this token may not read secrets any more")
         try:
             # Nobody was given any of what a refused read has opened: its records go with it.
             async with tx.savepoint():
@@ -227,13 +298,21 @@ class Tokens:
             return SecretTokenSpentError("Its time is over")
         return None
 
-    async def _locked(self, tx: Tx, which: sa.ColumnElement[bool]) -> TokenRow:
-        row: TokenRow | None = await tx.scalar(
-            sa.select(TokenRow).where(TokenRow.tenant_id == tx.tenant_id, which).with_for_update()
-        )
+    @staticmethod
+    async def _found(
+        tx: ReadTx, which: sa.ColumnElement[bool], *, locked: bool = False
+    ) -> TokenRow:
+        query = sa.select(TokenRow).where(TokenRow.tenant_id == tx.tenant_id, which)
+        row: TokenRow | None = await tx.scalar(query.with_for_update() if locked else query)
         if row is None:
             raise SecretTokenNotFoundError
         return row
+
+
+def _has(token: str) -> sa.ColumnElement[bool]:
+    if not credentials.is_well_formed(token):
+        raise SecretTokenNotFoundError
+    return TokenRow.digest == credentials.digest_of(token)
 
 
 def _bound(row: TokenRow) -> dict[str, Any]:

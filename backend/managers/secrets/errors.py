@@ -89,6 +89,12 @@ class SecretTokenForeignError(ForbiddenError):
     code, title = "secrets.token_foreign", "The token is for another execution"
 
 
+class IssuerCannotReadError(ForbiddenError):
+    """A token gives what its issuer may read; theirs is no right to, or is none any more."""
+
+    code, title = "secrets.issuer_cannot_read", "Whoever makes a token must be able to read"
+
+
 class SecretTokenSpentError(GoneError):
     """The token was used, or its time is over."""
 

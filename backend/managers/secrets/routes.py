@@ -23,6 +23,7 @@ from backend.managers.secrets.errors import (
     CasMissingError,
     FolderClosedError,
     GrantNotFoundError,
+    IssuerCannotReadError,
     NotAnObjectError,
     ReferenceBrokenError,
     SecretChangedError,
@@ -64,10 +65,9 @@ router = APIRouter(prefix="/api/v1", tags=["secrets"])
 Secrets = Annotated[SecretManager, manager_of(SecretManager)]
 Lister = Annotated[Scope, requires("secret:list")]
 # Of people a recent log-in is asked for: a console left open shows nobody a password, nor makes
-# what a password is given for.
+# what a password is given for, nor says of one that was guessed and written that it is the same.
 Reader = Annotated[Scope, requires("secret:read", fresh=True)]
 Issuer = Annotated[Scope, requires("secret_token:issue", fresh=True)]
-Comparer = Annotated[Scope, requires("secret:read")]
 Writer = Annotated[Scope, requires("secret:write")]
 Destroyer = Annotated[Scope, requires("secret:destroy")]
 Revoker = Annotated[Scope, requires("secret_token:issue")]
@@ -250,7 +250,7 @@ async def list_secret_tokens(
             },
             revoke_secret_token={"token_id": "$response.body#/id"},
         ),
-        **problems(*_POSTED, *_READABLE, SecretValueError),
+        **problems(*_POSTED, *_READABLE, SecretValueError, IssuerCannotReadError),
     },
 )
 async def issue_secret_token(
@@ -268,6 +268,7 @@ async def issue_secret_token(
             path=body.path,
             environment=body.environment,
             role=caller.role,
+            may=caller.permissions,
             workflow_id=body.workflow_id,
             execution_id=body.execution_id,
             ttl_seconds=body.ttl_seconds,
@@ -291,18 +292,21 @@ async def issue_secret_token(
         SecretTokenNotFoundError,
         SecretTokenForeignError,
         SecretTokenSpentError,
+        IssuerCannotReadError,
     ),
 )
 async def redeem_secret_token(
     request: Request, body: SecretTokenRedeem, scope: Redeemer, secrets: Secrets, db: Db
 ) -> Response:
     """Give a token's secret to the execution that it is for, once."""
+    issuer = await secrets.tokens.find_issuer(db, scope, body.token)
     async with db.transaction(scope) as tx:
         found = await secrets.tokens.redeem(
             tx,
             token=body.token,
             workflow_id=body.workflow_id,
             execution_id=body.execution_id,
+            issuer=issuer,
         )
         if found.revealed is not None:
             shown = view(RedeemedSecretOut, found.revealed, secret_withheld=None)
@@ -464,7 +468,7 @@ async def compare_secret_versions(
     secret_id: IdPath,
     from_version: Annotated[VersionNumber, Query(examples=[1])],
     to_version: Annotated[VersionNumber, Query(examples=[1])],
-    scope: Comparer,
+    scope: Reader,
     caller: Caller,
     secrets: Secrets,
     db: Db,

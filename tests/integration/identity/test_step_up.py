@@ -24,6 +24,7 @@ FRESH = {
     "POST /api/v1/platform/users/{user_id}/disable",
     "PUT /api/v1/login-policy",
     "GET /api/v1/secrets/by-path/value",
+    "GET /api/v1/secrets/{secret_id}/difference",
     "POST /api/v1/secrets/tokens",
     "POST /api/v1/platform/signing-keys/rotate",
     "POST /api/v1/platform/api-keys",

@@ -8,9 +8,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from backend.app import Platform
-from backend.core.context import Scope
+from backend.core.context import Scope, SystemScope
+from backend.core.ids import uuid7
 from backend.managers.secrets import SecretManager
 from backend.managers.secrets.models import TokenRow
+from backend.managers.tenant import TenantManager
+from backend.managers.tenant.models import UserRow
 from backend.worker import sweep
 from tests.integration.secrets.conftest import (
     GRANTS,
@@ -20,9 +23,11 @@ from tests.integration.secrets.conftest import (
     refused,
     write,
 )
+from tests.support.errands import EVERYTHING
 from tests.support.platform import App, TenantClient
 
 Later = Callable[[float], AbstractContextManager[None]]
+READERS = frozenset({"secret:read", "secret_token:issue"})
 EXECUTION = {"workflow_id": "w1", "execution_id": "4711"}
 
 
@@ -157,9 +162,16 @@ class TestRedeem:
             token = (await issue(ada))["token"]
 
             async def use(platform: Platform, token: str = token) -> str:
-                async with platform.database.transaction(Scope("x", ada.tenant.id)) as tx:
-                    found = await platform.of(SecretManager).tokens.redeem(
-                        tx, token=token, **EXECUTION
+                scope = Scope("x", ada.tenant.id)
+                tokens, database = platform.of(SecretManager).tokens, platform.database
+                issuer = await tokens.find_issuer(database, scope, token)
+                async with database.transaction(scope) as tx:
+                    found = await tokens.redeem(
+                        tx,
+                        token=token,
+                        workflow_id=EXECUTION["workflow_id"],
+                        execution_id=EXECUTION["execution_id"],
+                        issuer=issuer,
                     )
                 return "given" if found.revealed else str(found.refusal and found.refusal.code)
 
@@ -197,6 +209,125 @@ class TestRedeem:
         assert refused(await ada.http.delete(url)) == (404, "secrets.token_not_found")
 
 
+async def lose(app: App, ada: TenantClient, what: str, subject: str) -> None:
+    """Take from whoever made a token what they read by."""
+    kind, _, identity = subject.partition(":")
+    if what == "a permission":
+        await ada.http.put("/api/v1/roles/issuer", json={"permissions": ["secret_token:issue"]})
+    elif what == "their log-in":
+        async with app.platform.database.transaction(SystemScope(EVERYTHING)) as tx:
+            await tx.execute(sa.update(UserRow).where(UserRow.id == identity).values(disabled=True))
+    elif kind == "client":
+        (row,) = [
+            one
+            for one in (await ada.http.get("/api/v1/clients")).json()["items"]
+            if one["client_id"] == identity
+        ]
+        url = f"/api/v1/clients/{row['id']}"
+        if what == "the client":
+            assert (await ada.http.delete(url)).status_code == 204
+        else:
+            narrow = {"name": "n", "role": "issuer", "scopes": ["secret_token:issue"]}
+            assert (await ada.http.put(url, json=narrow)).status_code == 200
+    elif kind == "api_key":
+        assert (await ada.http.delete(f"/api/v1/api-keys/{identity}")).status_code == 204
+    elif what == "the membership":
+        assert (await ada.http.delete(f"/api/v1/members/{identity}")).status_code == 204
+    elif what == "the role":
+        answer = await ada.http.put(f"/api/v1/members/{identity}", json={"role": "admin"})
+        assert answer.status_code == 200, answer.text
+    else:
+        assert (await ada.http.post(f"/api/v1/members/{identity}/disable")).status_code == 200
+
+
+class TestIssuer:
+    """What a token gives is what its issuer may read when it is used."""
+
+    LOSSES = (
+        ("user", "a permission"),
+        ("user", "their log-in"),
+        ("user", "the membership"),
+        ("user", "the role"),
+        ("user", "being active"),
+        ("client", "a permission"),
+        ("client", "the client"),
+        ("client", "its scopes"),
+        ("api_key", "the key"),
+    )
+
+    async def test_who_may_not_read_any_more_gives_nothing(self, app: App) -> None:
+        ada = await app.caller("owner")
+        await write(ada, "a", "one")
+        for kind, what in self.LOSSES:
+            await ada.http.put("/api/v1/roles/issuer", json={"permissions": [*READERS]})
+            subject = await self.somebody(app, ada, kind)
+            token = await self.issued_by(app, ada, subject)
+            used = await self.issued_by(app, ada, subject)
+            assert (await redeem(ada, used)).json()["value"] == "one", (kind, what)
+            await lose(app, ada, what, subject)
+            answer = await redeem(ada, token)
+            assert refused(answer) == (403, "secrets.issuer_cannot_read"), (kind, what)
+            # A stranger does not learn that much.
+            answer = await redeem(ada, token, execution_id="4712")
+            assert refused(answer) == (403, "secrets.token_foreign"), (kind, what)
+        told = {one.data["why"] for one in await ada.audit(app.platform, "secret_token.refused")}
+        assert told == {"secrets.issuer_cannot_read", "secrets.token_foreign"}
+
+    async def test_who_may_again_gives_it(self, app: App) -> None:
+        ada = await app.caller("owner")
+        await write(ada, "a", "one")
+        await ada.http.put("/api/v1/roles/issuer", json={"permissions": [*READERS]})
+        token = await self.issued_by(app, ada, await self.somebody(app, ada, "client"))
+        await lose(app, ada, "a permission", "client:")
+        assert (await redeem(ada, token)).status_code == 403
+        await ada.http.put("/api/v1/roles/issuer", json={"permissions": [*READERS]})
+        assert (await redeem(ada, token)).json()["value"] == "one"
+
+    async def test_a_role_that_was_never_theirs_opens_nothing(self, app: App) -> None:
+        """The folder is open to the role that made it, which they have no more."""
+        ada = await app.caller("owner")
+        await write(ada, "f/a", "one")
+        await ada.http.put("/api/v1/roles/issuer", json={"permissions": [*READERS]})
+        subject = await self.somebody(app, ada, "user")
+        token = await self.issued_by(app, ada, subject, path="f/a")
+        opened = {"folder": "f", "role": "issuer", "access": "read"}
+        assert (await ada.http.post(GRANTS, json=opened)).status_code == 201
+        await lose(app, ada, "the role", subject)
+        assert refused(await redeem(ada, token)) == (403, "secrets.issuer_cannot_read")
+
+    @staticmethod
+    async def somebody(app: App, ada: TenantClient, kind: str) -> str:
+        made = {"name": "n", "role": "issuer"}
+        if kind == "client":
+            answer = await ada.http.post("/api/v1/clients", json=made)
+            return f"client:{answer.json()['client_id']}"
+        if kind == "api_key":
+            return f"api_key:{(await ada.http.post('/api/v1/api-keys', json=made)).json()['id']}"
+        tenants = app.platform.of(TenantManager)
+        async with app.platform.database.transaction(SystemScope(EVERYTHING)) as tx:
+            email = f"{uuid7()}@example.test"
+            bo = await tenants.create_user(tx, email=email, name="Bo", password_hash=None)
+            await tenants.add_member(
+                tx, tenant_id=ada.tenant.id, user_id=bo.id, role="issuer", granter=None
+            )
+        return f"user:{bo.id}"
+
+    @staticmethod
+    async def issued_by(app: App, ada: TenantClient, subject: str, path: str = "a") -> str:
+        async with app.platform.database.transaction(Scope(subject, ada.tenant.id)) as tx:
+            _, token = await app.platform.of(SecretManager).tokens.issue(
+                tx,
+                path=path,
+                environment="default",
+                role="issuer",
+                may=READERS,
+                ttl_seconds=60,
+                workflow_id=EXECUTION["workflow_id"],
+                execution_id=EXECUTION["execution_id"],
+            )
+        return token
+
+
 class TestIssue:
     async def test_needs_a_secret_that_can_be_read(self, app: App) -> None:
         ada = await app.caller("admin")
@@ -224,6 +355,31 @@ class TestIssue:
         await owner.http.post(GRANTS, json={**open_to_admins, "role": "owner"})
         await owner.http.delete(f"{GRANTS}/{grants[0]['id']}")
         assert refused(await redeem(flow, second)) == (403, "secrets.folder_closed")
+
+    async def test_needs_the_permission_to_read(self, app: App) -> None:
+        """Else whoever may issue and redeem would read, whatever their role says."""
+        ada = await app.caller("owner")
+        await write(ada, "a", "one")
+        may_not = {"permissions": ["secret_token:issue", "secret_token:redeem"]}
+        await ada.http.put("/api/v1/roles/issuer", json=may_not)
+        eve = await app.caller("issuer", ada.tenant)
+        refusal = await eve.http.post(TOKENS, json={"path": "a", **EXECUTION})
+        assert refused(refusal) == (403, "secrets.issuer_cannot_read")
+        # Of a path where nothing is, too: it tells whether there is something otherwise.
+        refusal = await eve.http.post(TOKENS, json={"path": "b", **EXECUTION})
+        assert refused(refusal) == (403, "secrets.issuer_cannot_read")
+        assert await ada.audit(app.platform, "secret_token.issued") == []
+
+    async def test_an_answer_is_replayed_only_to_whoever_may_still_read(self, app: App) -> None:
+        ada = await app.caller("owner")
+        await write(ada, "a", "one")
+        await ada.http.put("/api/v1/roles/issuer", json={"permissions": [*READERS]})
+        eve = await app.caller("issuer", ada.tenant)
+        asked = {"json": {"path": "a", **EXECUTION}, "headers": {"Idempotency-Key": "k"}}
+        assert (await eve.http.post(TOKENS, **asked)).status_code == 201
+        assert (await eve.http.post(TOKENS, **asked)).status_code == 201
+        await ada.http.put("/api/v1/roles/issuer", json={"permissions": ["secret_token:issue"]})
+        assert (await eve.http.post(TOKENS, **asked)).status_code == 403
 
     async def test_lists_those_of_one_secret(self, app: App) -> None:
         ada = await app.caller("admin")
