@@ -57,6 +57,10 @@ def configure_logging(service: str, level: str, stream: TextIO | None = None) ->
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
     logging.getLogger("mail.log").setLevel(logging.WARNING)
+    # A line a request, with its whole address: of a webhook that is its secret, and a command's
+    # own words drown in them. Below it, at debug, the headers of answers.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("httpcore").setLevel(logging.WARNING)
 
 
 def access_logger(

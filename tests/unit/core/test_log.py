@@ -1,10 +1,13 @@
 """Log lines of everything that is not a request."""
 
+import io
 import json
 import logging
 import sys
 
-from backend.core.log import EcsFormatter
+import httpx
+
+from backend.core.log import EcsFormatter, configure_logging
 
 
 def line(message, *arguments, exc_info=None, **extra):
@@ -39,3 +42,21 @@ class TestEcsFormatter:
         assert entry["error.type"] == "ValueError"
         assert entry["error.message"] == "two\nlines"
         assert "Traceback" in entry["error.stack_trace"]
+
+
+class TestConfigureLogging:
+    def test_the_address_of_what_is_asked_is_not_written(self):
+        """That of a webhook is its secret; and a command says one thing, not each request."""
+        stream = io.StringIO()
+        root = logging.getLogger()
+        before, level = root.handlers[:], root.level
+        try:
+            configure_logging("test", "debug", stream)
+            answering = httpx.MockTransport(lambda _: httpx.Response(200))
+            with httpx.Client(transport=answering) as client:
+                client.get("https://hooks.example.test/services/canary-xq7?key=canary-xq7")
+            logging.getLogger("backend.somewhere").info("said")
+        finally:
+            root.handlers[:], root.level = before, level
+        assert '"said"' in stream.getvalue()
+        assert "canary-xq7" not in stream.getvalue()
