@@ -3,7 +3,14 @@
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import (
+    BaseModel,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic_core import PydanticCustomError
 
 from backend.http.schemas import PRINTED, Input, ShownOnce
 from backend.managers.secrets._values import (
@@ -37,7 +44,24 @@ _NO_OTHERS: Final[dict[str, Any]] = {"additionalProperties": False}
 SecretKeys = Annotated[
     dict[Key, Text], Field(min_length=1, max_length=MAX_KEYS, json_schema_extra=_NO_OTHERS)
 ]
-SecretValue = SecretKeys | Annotated[str, Field(min_length=1, max_length=65_536)]
+_VALUE_TEXT: Final = (
+    "It is one text, or an object of texts by keys of up to 100 letters, digits, dots, dashes and "
+    "underscores"
+)
+
+
+def _unquoted(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    """Refuse what is no value without a word of it: in the place of a key there may be one."""
+    try:
+        return handler(value)
+    except ValidationError:
+        raise PydanticCustomError("secret_value", _VALUE_TEXT) from None
+
+
+_Unquoted: Final = WrapValidator(_unquoted)
+SecretValue = Annotated[
+    SecretKeys | Annotated[str, Field(min_length=1, max_length=65_536)], _Unquoted
+]
 VersionNumber = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Cas = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Ttl = Annotated[int, Field(ge=1, le=MAX_TTL_SECONDS)]
@@ -68,6 +92,7 @@ class SecretPatch(Input):
     value: Annotated[
         dict[Key, Text | None],
         Field(min_length=1, max_length=MAX_KEYS, json_schema_extra=_NO_OTHERS),
+        _Unquoted,
     ] = Field(description="null takes a key away (RFC 7396)", examples=[{"password": "another"}])
     cas: Cas | None = Field(None, description=_CAS_TEXT)
     ttl_seconds: Ttl | None = Field(None, description=_TTL_TEXT)

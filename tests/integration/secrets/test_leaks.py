@@ -78,6 +78,12 @@ async def test_values_are_nowhere_but_in_answers(
         # Refusals that have the value at hand.
         await ada.http.post(SECRETS, json={"path": "/", "value": PLANTED[1]}),
         await ada.http.post(SECRETS, json={"path": "a", "value": {"k": [PLANTED[1]]}}),
+        # In the place of a key, which is told by name otherwise.
+        *[
+            await ada.http.post(SECRETS, json={"path": "a", "value": value})
+            for value in ({f"{PLANTED[1]} !": "v"}, {PLANTED[1]: 1}, {PLANTED[1] * 9: "v"})
+        ],
+        await ada.http.post(f"{url}/patch", json={"value": {f"{PLANTED[1]} !": "v"}}),
         await ada.http.post(SECRETS, json={"path": "f/s1", "value": PLANTED[1], "cas": 99}),
         await ada.http.post(SECRETS, content=b'{"path": "a", "value": "' + PLANTED[1].encode()),
     ]
