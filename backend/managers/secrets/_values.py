@@ -24,6 +24,7 @@ KEY_PATTERN: Final = rf"^{KEY}$"
 MAX_PATH: Final = 128
 MAX_KEYS: Final = 100
 MAX_VALUE_BYTES: Final = 64 * 1024
+_STEP_BYTES: Final = 64
 MAX_VERSIONS: Final = 100
 DEFAULT_VERSIONS: Final = 10
 MAX_TTL_SECONDS: Final = 10 * 366 * 86_400
@@ -164,7 +165,10 @@ def refuse_place(path: str, environment: str) -> None:
 
 
 def packed(value: Value) -> bytes:
-    """The bytes of a value that are sealed: JSON in UTF-8.
+    """The bytes of a value that are sealed: JSON in UTF-8, and spaces up to a multiple of 64.
+
+    What is sealed is as long as what is in it, and whoever lists versions, or the database, sees
+    how long it is: of one password that is its length.
 
     Raises:
         SecretValueError: It is empty, has too many keys or one that cannot be referred to.
@@ -184,7 +188,7 @@ def packed(value: Value) -> bytes:
     data = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
     if len(data) > MAX_VALUE_BYTES:
         raise SecretTooLargeError(f"A value has at most {MAX_VALUE_BYTES} bytes").at("value")
-    return data
+    return data.ljust(-(-len(data) // _STEP_BYTES) * _STEP_BYTES)
 
 
 def unpacked(data: bytes) -> Value:

@@ -59,7 +59,7 @@ class TestQuotas:
         await limit(root, ada.tenant, secret_bytes=made["size_bytes"])
         for version in (2, 3):
             assert (await write(ada, "a", "y" * 1000))["version"] == version
-        answer = await ada.http.post(SECRETS, json={"path": "a", "value": "y" * 1001})
+        answer = await ada.http.post(SECRETS, json={"path": "a", "value": "y" * 1100})
         assert answer.json()["quota"] == "secret_bytes", answer.text
         # What was to make room for it is still there.
         (kept,) = (await ada.http.get(f"{url}/versions")).json()["items"]

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from backend.app import Platform
 from backend.core.context import Scope, SystemScope
-from backend.managers.secrets import EXPIRY, SecretManager
+from backend.managers.secrets import EXPIRY, SecretChangedError, SecretManager
 from backend.managers.secrets._totals import count_bytes, count_secrets
 from backend.managers.secrets.models import SecretRow, VersionRow
 from backend.managers.security import SealBrokenError
@@ -79,6 +80,27 @@ class TestWrite:
         assert sorted(found) == [201] + [412] * 7
         made = await asyncio.gather(*(write(ada, "a/b", str(number)) for number in range(8)))
         assert sorted(one["version"] for one in made) == list(range(2, 10))
+
+    async def test_of_two_processes_at_once_one_replaces_each_version(
+        self, app: App, other: Platform
+    ) -> None:
+        ada = await app.caller()
+
+        async def attempt(platform: Platform, value: str, cas: int) -> str:
+            try:
+                async with platform.database.transaction(Scope("x", ada.tenant.id)) as tx:
+                    await platform.of(SecretManager).write(
+                        tx, path="a", environment="default", value=value, role=None, cas=cas
+                    )
+            except SecretChangedError:
+                return ""
+            return value
+
+        for cas in range(6):
+            both = [(app.platform, "one"), (other, "another")] * 2
+            found = await asyncio.gather(*(attempt(*each, cas) for each in both))
+            (won,) = [one for one in found if one]
+            assert await value_of(ada, "a", version=cas + 1) == won
 
     async def test_may_be_told_to_take_no_blind_write(self, app: App) -> None:
         ada = await app.caller()
@@ -234,6 +256,19 @@ class TestVersions:
             await ada.http.post(f"{url}/destroy"),
         ):
             assert refused(answer) == (404, "secrets.version_not_found")
+
+    async def test_say_by_their_size_next_to_nothing_of_the_value(self, app: App) -> None:
+        """Who lists secrets sees how many bytes are kept: of a password that is its length."""
+        ada = await app.caller("admin")
+        sizes = {
+            (await write(ada, "a", value))["size_bytes"]
+            for value in ("x", "x" * 40, {"k": "é" * 12}, "x" * 62)
+        }
+        assert len(sizes) == 1
+        assert (await write(ada, "a", "x" * 63))["size_bytes"] == sizes.pop() + 64
+        assert await value_of(ada, "a") == "x" * 63
+        most = await ada.http.post(SECRETS, json={"path": "a", "value": "x" * 65_534})
+        assert most.status_code == 201
 
     async def test_are_compared_by_key_without_values(self, app: App) -> None:
         ada = await app.caller()
