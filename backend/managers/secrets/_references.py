@@ -56,6 +56,12 @@ async def resolve(path: str, value: Value, load: Load) -> Value:
     return _Resolution(known).whole(path)
 
 
+def paths_in(value: Value) -> set[str]:
+    """The secrets that a value refers to."""
+    texts = value.values() if isinstance(value, dict) else (value,)
+    return {path for text in texts for path, _ in _nodes(text)}
+
+
 def _nodes(text: str) -> Iterator[Node]:
     for literal, path, key in _REFERENCE.findall(text):
         if not literal:

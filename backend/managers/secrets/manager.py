@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from backend.core.database import Tx
 from backend.core.ids import uuid7
-from backend.managers.secrets import _rows, _totals
+from backend.managers.secrets import _references, _rows, _totals
 from backend.managers.secrets._expiry import Expiry, first_due
 from backend.managers.secrets._grants import Grants, told_to_all
 from backend.managers.secrets._reading import Reading
@@ -88,13 +88,14 @@ class SecretManager:
 
         Raises:
             SecretValueError, SecretTooLargeError: It is no path, environment or value.
-            FolderClosedError: The folder is closed to the role.
+            FolderClosedError: The folder is closed to the role, or one that a reference leads to.
             SecretChangedError: Another version is the newest.
             CasMissingError: The secret asks for a check, and there is none.
             StockReachedError: The tenant may have no more secrets, or bytes of them.
         """
         refuse_place(path, environment)
         data = packed(value)
+        await self._refuse_closed_references(tx, role, environment, value)
         await self.grants.refuse_closed(tx, role, path, environment=environment, access="write")
         row = await _rows.find(tx, path, environment, locked=True)
         if row is None:
@@ -118,7 +119,8 @@ class SecretManager:
 
         Raises:
             SecretNotFoundError: No such secret in this tenant.
-            FolderClosedError: The folder is closed to the role.
+            FolderClosedError: The folder is closed to the role, or one that a new reference leads
+                to.
             SecretChangedError: Another version is the newest.
             CasMissingError: The secret asks for a check, and there is none.
             SecretVersionGoneError: The newest version cannot be read any more.
@@ -131,6 +133,8 @@ class SecretManager:
         value = await self.reading.newest_value(tx, row)
         if not isinstance(value, dict):
             raise NotAnObjectError
+        said = {key: text for key, text in changes.items() if text is not None}
+        await self._refuse_closed_references(tx, role, row.environment, said)
         merged = {key: text for key, text in {**value, **changes}.items() if text is not None}
         return await self._append(tx, row, packed(merged), ttl_seconds)
 
@@ -237,6 +241,13 @@ class SecretManager:
         return _rows.version_of(row, found, tx.now())
 
     # --- what they share -------------------------------------------------------------------------
+
+    async def _refuse_closed_references(
+        self, tx: Tx, role: str | None, environment: str, value: Value
+    ) -> None:
+        # Else who may read less has it read to them: by whoever reads this, with more rights.
+        paths = sorted(_references.paths_in(value))
+        await self.grants.refuse_closed(tx, role, *paths, environment=environment, access="read")
 
     async def _create(self, tx: Tx, path: str, environment: str) -> SecretRow:
         await self._quotas.hold(tx, "secrets", 1, lambda: _totals.count_secrets(tx))

@@ -62,6 +62,26 @@ class TestGrants:
         assert await self.listed(flow) == ["f/a", "free"]
         assert (await write(ada, "f/a", "four"))["version"] == 2
 
+    async def test_are_asked_for_what_a_written_reference_leads_to(self, app: App) -> None:
+        """Else whoever reads it, with more rights, reads it to whoever wrote it."""
+        ada = await app.caller("owner")
+        flow = await app.caller("workflow", ada.tenant)
+        await write(ada, "f/a", "one")
+        await grant(ada, "f", "owner", "write")
+        await write(flow, "mine", {"k": "v"})
+        made = await write(ada, "ours", {"x": "${secret:f/a}"})
+        planted = {"k": "a ${secret:f/a#k} b", "l": "$${secret:f/a}"}
+        for path, value in (("mine", planted), ("new", "${secret:mine#k} ${secret:f/nothing}")):
+            answer = await flow.http.post(SECRETS, json={"path": path, "value": value})
+            assert refused(answer) == (403, "secrets.folder_closed")
+        url = f"{SECRETS}/{made['secret_id']}/patch"
+        answer = await flow.http.post(url, json={"value": {"y": "${secret:f/a}"}})
+        assert refused(answer) == (403, "secrets.folder_closed")
+        # What others have written stays; what is no reference is none.
+        for value in ({"y": "$${secret:f/a}"}, {"y": "${secret:mine#k}"}):
+            assert (await flow.http.post(url, json={"value": value})).status_code == 201
+        assert await value_of(ada, "ours") == {"x": "one", "y": "v"}
+
     async def test_of_the_deepest_folder_decide(self, app: App) -> None:
         ada = await app.caller("owner")
         admin = await app.caller("admin", ada.tenant)

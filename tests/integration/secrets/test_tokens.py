@@ -20,9 +20,11 @@ from tests.integration.secrets.conftest import (
     SECRETS,
     TOKENS,
     events,
+    read,
     refused,
     write,
 )
+from tests.integration.security.test_seal import seal, unseal
 from tests.support.errands import EVERYTHING
 from tests.support.platform import App, TenantClient
 
@@ -154,6 +156,24 @@ class TestRedeem:
         assert refusal.data["why"] == "secrets.reference_broken"
         for action in ("secret.value_read", "secret.redeemed"):
             assert await ada.audit(app.platform, action) == []
+
+    async def test_of_a_sealed_tenant_is_left_as_it_was(self, app: App) -> None:
+        ada = await app.caller("admin")
+        made = await write(ada, "a", {"k": "v"})
+        token = (await issue(ada))["token"]
+        await seal(app, ada)
+        url = f"{SECRETS}/{made['secret_id']}"
+        for answer in (
+            await redeem(ada, token),
+            await read(ada, "a"),
+            await ada.http.post(SECRETS, json={"path": "b", "value": "v"}),
+            await ada.http.post(f"{url}/patch", json={"value": {"k": "w"}}),
+            await ada.http.get(f"{url}/difference", params={"from_version": 1, "to_version": 1}),
+        ):
+            assert refused(answer) == (503, "security.sealed"), answer.request.url
+        await unseal(app, ada)
+        assert (await redeem(ada, token)).json()["value"] == {"k": "v"}
+        assert await ada.audit(app.platform, "secret_token.refused") == []
 
     async def test_of_two_processes_at_once_one_gives_it(self, app: App, other: Platform) -> None:
         ada = await app.caller("admin")
