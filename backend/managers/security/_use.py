@@ -13,7 +13,7 @@ than was done, never less.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
@@ -39,6 +39,7 @@ from backend.managers.security.errors import (
 from backend.managers.security.models import KeyRow, KeyVersionRow, SealRow
 
 _MOST_KEYS: Final = 4096
+_MOST_VERSIONS: Final = 2048
 _BLOCK: Final = 2**16
 # Of a small budget a smaller part: what processes lose when they end must not use it up.
 _BLOCKS_A_BUDGET: Final = 256
@@ -157,6 +158,11 @@ class KeyUse:
                 row.latest_version,
                 row.min_decrypt_version,
             )
+        elif len(held.versions) > _MOST_VERSIONS:
+            # A key of a small budget has versions without number. Another object: what somebody
+            # is opening with right now, in a thread perhaps, is left to them.
+            held, before = replace(held, versions={}), held
+            before.left = 0
         lacking = held.lacking({*wanted, row.latest_version})
         # What a header says fits into no column of the database, at worst.
         lacking = {one for one in lacking if one <= row.latest_version}

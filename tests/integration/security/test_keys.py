@@ -323,6 +323,31 @@ class TestRotateKey:
         (entry,) = await ada.audit(app.platform, "key.rotated")
         assert entry.data == {"name": "orders", "version": 2, "because": "asked"}
 
+    async def test_of_many_versions_a_process_has_a_few_in_memory(
+        self, app: App, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("backend.managers.security._use._MOST_VERSIONS", 4)
+        ada = await app.caller("admin")
+        await make(ada)
+        made = []
+        for _ in range(12):
+            made.append((await use(ada, "encrypt", plaintext=PLAIN))["ciphertext"])
+            await ada.http.post("/api/v1/keys/orders/rotate")
+        await use(ada, "encrypt", plaintext=PLAIN)
+        keys = app.platform.of(SecurityManager).use
+        before = (await ada.http.get("/api/v1/keys/orders")).json()["operations"]
+        for sealed in made * 2:
+            assert (await use(ada, "decrypt", ciphertext=sealed))["plaintext"] == PLAIN
+            held = keys.find(ada.tenant.id, "orders")
+            assert held is not None
+            assert len(held.versions) <= 6
+        # What was reserved went along.
+        await use(ada, "encrypt", plaintext=PLAIN)
+        assert (await ada.http.get("/api/v1/keys/orders")).json()["operations"] == before
+        items = [{"ciphertext": sealed} for sealed in made]
+        answer = await use(ada, "decrypt/batch", items=items)
+        assert (answer["failed"], len(answer["items"])) == (0, 12)
+
     async def test_raising_the_floor_ends_what_earlier_versions_made(self, app: App) -> None:
         ada = await app.caller("admin")
         await make(ada)
