@@ -39,6 +39,7 @@ from backend.managers.security import SecurityManager
 from backend.managers.tenant import TenantManager
 
 _BITE: Final = 1000
+_PATHS_AT_ONCE: Final = 64
 
 
 class SecretManager:
@@ -247,7 +248,10 @@ class SecretManager:
     ) -> None:
         # Else who may read less has it read to them: by whoever reads this, with more rights.
         paths = sorted(_references.paths_in(value))
-        await self.grants.refuse_closed(tx, role, *paths, environment=environment, access="read")
+        # A text may name thousands, and each as many folders as a statement has room for.
+        for at in range(0, len(paths), _PATHS_AT_ONCE):
+            some = paths[at : at + _PATHS_AT_ONCE]
+            await self.grants.refuse_closed(tx, role, *some, environment=environment, access="read")
 
     async def _create(self, tx: Tx, path: str, environment: str) -> SecretRow:
         await self._quotas.hold(tx, "secrets", 1, lambda: _totals.count_secrets(tx))

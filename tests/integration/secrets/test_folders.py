@@ -77,6 +77,12 @@ class TestGrants:
         url = f"{SECRETS}/{made['secret_id']}/patch"
         answer = await flow.http.post(url, json={"value": {"y": "${secret:f/a}"}})
         assert refused(answer) == (403, "secrets.folder_closed")
+        deep = "".join(f"${{secret:{number}{'/a' * 60}}}" for number in range(450))
+        answer = await flow.http.post(
+            SECRETS, json={"path": "new", "value": f"{deep}${{secret:f/a}}"}
+        )
+        assert refused(answer) == (403, "secrets.folder_closed")
+        assert (await write(flow, "new", deep))["version"] == 1
         # What others have written stays; what is no reference is none.
         for value in ({"y": "$${secret:f/a}"}, {"y": "${secret:mine#k}"}):
             assert (await flow.http.post(url, json={"value": value})).status_code == 201
