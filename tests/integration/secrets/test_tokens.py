@@ -395,7 +395,10 @@ class TestIssue:
         await write(ada, "a", "one")
         await ada.http.put("/api/v1/roles/issuer", json={"permissions": [*READERS]})
         eve = await app.caller("issuer", ada.tenant)
-        asked = {"json": {"path": "a", **EXECUTION}, "headers": {"Idempotency-Key": "k"}}
+        asked: dict[str, Any] = {
+            "json": {"path": "a", **EXECUTION},
+            "headers": {"Idempotency-Key": "k"},
+        }
         assert (await eve.http.post(TOKENS, **asked)).status_code == 201
         assert (await eve.http.post(TOKENS, **asked)).status_code == 201
         await ada.http.put("/api/v1/roles/issuer", json={"permissions": ["secret_token:issue"]})
