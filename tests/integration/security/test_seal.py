@@ -236,6 +236,19 @@ class TestSeal:
             assert await security.count_overdue(view) == {"": 1}
         assert await security.rotate_due(database) == 1
 
+    async def test_its_data_key_can_be_replaced_before_it_is_lifted(self, app: App) -> None:
+        """Whoever sealed it because that key was seen wants nothing more under it."""
+        ada = await app.caller("admin")
+        sealed = await make_key(ada)
+        await seal(app, ada)
+        answer = await ada.http.post("/api/v1/data-keys/rotate")
+        assert (answer.status_code, answer.json()["version"]) == (201, 2)
+        refused = await ada.http.post("/api/v1/keys/orders/decrypt", json={"ciphertext": sealed})
+        assert (refused.status_code, refused.json()["code"]) == (503, "security.sealed")
+        await unseal(app, ada)
+        opened = await ada.http.post("/api/v1/keys/orders/decrypt", json={"ciphertext": sealed})
+        assert opened.json()["plaintext"] == PLAIN
+
     async def test_one_tenants_trouble_is_not_the_others(
         self, app: App, monkeypatch: pytest.MonkeyPatch
     ) -> None:
