@@ -171,7 +171,7 @@ class Api:
     def list_audit_exports(
         self, *, limit: int | None = None, cursor: str | None = None
     ) -> models.ExportPage:
-        """List the files that there are or will be, newest first."""
+        """List the files of the tenant's trail that there are or will be, newest first."""
         return self.connection.ask(
             "GET",
             "/api/v1/audit-exports",
@@ -192,17 +192,17 @@ class Api:
         )
 
     def delete_audit_export(self, export_id: str) -> None:
-        """Forget a file, whether it is ready or being made."""
+        """Forget a file of the tenant's trail, whether it is ready or being made."""
         self.connection.tell("DELETE", f"/api/v1/audit-exports/{uuid_segment(export_id)}")
 
     def get_audit_export(self, export_id: str) -> models.ExportOut:
-        """Get one export: how far it is."""
+        """Get one export of the tenant's trail: how far it is."""
         return self.connection.ask(
             "GET", f"/api/v1/audit-exports/{uuid_segment(export_id)}", models.ExportOut
         )
 
     def download_audit_export(self, export_id: str) -> Download:
-        """Download the file; that it was is on record."""
+        """Download a file of the tenant's trail; that it was is on record."""
         return self.connection.download(
             "GET", f"/api/v1/audit-exports/{uuid_segment(export_id)}/file"
         )
@@ -1225,6 +1225,45 @@ class Api:
             },
         )
 
+    def list_platform_audit_exports(
+        self, *, limit: int | None = None, cursor: str | None = None
+    ) -> models.ExportPage:
+        """List the files of the platform's own trail that there are or will be, newest first."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/platform/audit-exports",
+            models.ExportPage,
+            query={"limit": limit, "cursor": cursor},
+        )
+
+    def start_platform_audit_export(
+        self, body: models.ExportCreate, *, idempotency_key: str | None = None
+    ) -> models.ExportOut:
+        """Have a file made of the platform's own records, oldest first; a job makes it."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/platform/audit-exports",
+            models.ExportOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def delete_platform_audit_export(self, export_id: str) -> None:
+        """Forget a file of the platform's own trail, whether it is ready or being made."""
+        self.connection.tell("DELETE", f"/api/v1/platform/audit-exports/{uuid_segment(export_id)}")
+
+    def get_platform_audit_export(self, export_id: str) -> models.ExportOut:
+        """Get one export of the platform's own trail: how far it is."""
+        return self.connection.ask(
+            "GET", f"/api/v1/platform/audit-exports/{uuid_segment(export_id)}", models.ExportOut
+        )
+
+    def download_platform_audit_export(self, export_id: str) -> Download:
+        """Download a file of the platform's own trail; that it was is on record."""
+        return self.connection.download(
+            "GET", f"/api/v1/platform/audit-exports/{uuid_segment(export_id)}/file"
+        )
+
     def get_platform_audit_retention(self) -> models.AuditRetentionOut:
         """Get how long the platform's own trail is kept, and up to which number it was let go."""
         return self.connection.ask(
@@ -1237,6 +1276,20 @@ class Api:
         """Keep the platform's own trail for so many days; null keeps it for ever."""
         return self.connection.ask(
             "PUT", "/api/v1/platform/audit-retention", models.AuditRetentionOut, body=body
+        )
+
+    def delete_platform_audit_stream(self) -> None:
+        """Push the platform's own trail nowhere any more; where it was is forgotten."""
+        self.connection.tell("DELETE", "/api/v1/platform/audit-stream")
+
+    def get_platform_audit_stream(self) -> models.StreamOut:
+        """Get where the platform's own trail is pushed to, and how far behind it is."""
+        return self.connection.ask("GET", "/api/v1/platform/audit-stream", models.StreamOut)
+
+    def put_platform_audit_stream(self, body: models.StreamPut) -> models.StreamSavedOut:
+        """Push the platform's own trail to a webhook or a syslog receiver."""
+        return self.connection.ask(
+            "PUT", "/api/v1/platform/audit-stream", models.StreamSavedOut, body=body
         )
 
     def count_platform_audit(

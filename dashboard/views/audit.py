@@ -13,23 +13,14 @@ import streamlit as st
 
 from dashboard import client, pages, state
 from dashboard.client import Api, ApiProblem, models
-from dashboard.client.transport import Download
 from dashboard.pages import Column, Days, ListPage, Words
 from dashboard.views import audit_checkpoints
-from dashboard.widgets import charts, markup, problems, retention
+from dashboard.widgets import audit_files, charts, markup, problems, retention, trails
 
 _LONGEST: Final = timedelta(days=91)
 _WORDS_SPAN: Final = timedelta(days=30)
 _OFFERED: Final = 8
 _BARS: Final = "#1B8A8F"
-_HANDED_OVER: Final = 50 * 2**20
-FORMATS: Final = {
-    "ndjson": "NDJSON, as it was hashed",
-    "csv": "CSV",
-    "ecs": "Elastic Common Schema",
-    "ocsf": "OCSF",
-    "cef": "CEF (ArcSight)",
-}
 # Where what was acted on is looked at: its page, who may, and what its opened row is kept under
 # where it has no view of its own.
 _PLACES: Final = {
@@ -170,79 +161,15 @@ def _counts(key: str, count: Callable[..., models.FacetsOut], wanted: Mapping[st
             _pills(f"{key}-actor", "By actor", told.actors, names.of)
 
 
-def _between(wanted: Mapping[str, Any]) -> None:
-    """Draw what stands above the tenant's list: counts, and files of what the filters leave."""
-    _counts("audit", Api.count_audit, wanted)
-    if state.current().can("audit:export"):
-        with st.expander("Files", icon=":material/folder_open:", key="audit-files"):
-            _new_file(wanted)
-            _files()
-
-
-def _new_file(wanted: Mapping[str, Any]) -> None:
-    session = state.current()
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        chosen = str(
-            st.selectbox(
-                "Format",
-                list(FORMATS),
-                key="audit-file-format",
-                width=320,
-                format_func=lambda name: FORMATS[name],
-            )
-        )
-        make = st.button("Make a file", key="audit-file-make", icon=":material/note_add:")
-    markup.note("Of all that the filters leave, oldest first; words are no filter. Kept for a day.")
-    if make:
-        with problems.guard():
-            asked = {name: value for name, value in wanted.items() if name != "q" and value}
-            session.api.start_audit_export(models.ExportCreate(format=chosen, **asked))
-
-
-@st.fragment(run_every=3)
-def _files() -> None:
-    """Draw the files that there are or will be: how far each is, and the way to have it."""
-    session = state.current()
-    with problems.guard():
-        found = session.api.list_audit_exports(limit=10).items
-        if not found:
-            markup.note("No file yet.")
-        for one in found:
-            with st.container(horizontal=True, vertical_alignment="center"):
-                st.html(markup.badge_html(one.state))
-                markup.note(
-                    f"{FORMATS[one.format]}, {markup.when(one.created_at)}: {one.records:,} of "
-                    f"{one.looked_at:,} records, {markup.size(one.size_bytes)}"
-                    f"{f' – {one.error}' if one.error else ''}"
-                )
-                if one.state == "ready":
-                    _download(session, one)
-                if st.button("Delete", key=f"audit-file-delete-{one.id}", icon=":material/delete:"):
-                    session.api.delete_audit_export(one.id)
-                    st.session_state.pop(f"audit-file-{one.id}", None)
-                    st.rerun()
-
-
-def _download(session: state.Session, one: models.ExportOut) -> None:
-    """Draw the two steps to a file; the first one fetches it, and is on record."""
-    kept = f"audit-file-{one.id}"
-    if one.size_bytes > _HANDED_OVER:
-        markup.note("Too large for a browser: email-sender audit-export, or the API.")
-        return
-    ready = st.session_state.get(kept)
-    if isinstance(ready, Download):
-        st.download_button(
-            "Save",
-            ready.content,
-            file_name=ready.filename,
-            mime=ready.media_type,
-            key=f"audit-file-save-{one.id}",
-            on_click="ignore",
-            type="primary",
-        )
-    elif st.button("Fetch", key=f"audit-file-fetch-{one.id}", icon=":material/download:"):
-        st.session_state[kept] = session.api.download_audit_export(one.id)
-        st.rerun()
+def _between(
+    key: str,
+    count: Callable[..., models.FacetsOut],
+    files: audit_files.Files,
+    wanted: Mapping[str, Any],
+) -> None:
+    """Draw what stands above the list: counts, and files of what the filters leave."""
+    _counts(key, count, wanted)
+    audit_files.draw(files, wanted)
 
 
 def _pills(
@@ -291,7 +218,7 @@ _MORE: Final = (
 )
 # Each with a key of its own: a filter, a place or a verdict of one says nothing about the other.
 _TENANT: Final = _Trail(
-    name="This tenant",
+    name=trails.TENANT,
     read="audit:read",
     verify="audit:verify",
     check=Api.verify_audit,
@@ -334,14 +261,26 @@ _TENANT: Final = _Trail(
             Words("target", "Target", "email:…"),
             *_MORE,
         ),
-        between=_between,
+        between=partial(
+            _between,
+            "audit",
+            Api.count_audit,
+            audit_files.Files(
+                key="audit",
+                permission="audit:export",
+                start=Api.start_audit_export,
+                list=Api.list_audit_exports,
+                download=Api.download_audit_export,
+                delete=Api.delete_audit_export,
+            ),
+        ),
         group=_day,
         alike=_alike,
         below=_below_own,
     ),
 )
 _PLATFORM: Final = _Trail(
-    name="Platform",
+    name=trails.PLATFORM,
     read="platform_audit:read",
     verify="platform_audit:read",
     check=Api.verify_platform_audit,
@@ -361,7 +300,19 @@ _PLATFORM: Final = _Trail(
         ),
         nothing="The first log-in appears here.",
         fetch=_searching(Api.list_platform_audit),
-        between=partial(_counts, "platform-audit", Api.count_platform_audit),
+        between=partial(
+            _between,
+            "platform-audit",
+            Api.count_platform_audit,
+            audit_files.Files(
+                key="platform-audit",
+                permission="platform_audit:export",
+                start=Api.start_platform_audit_export,
+                list=Api.list_platform_audit_exports,
+                download=Api.download_platform_audit_export,
+                delete=Api.delete_platform_audit_export,
+            ),
+        ),
         below=_below,
         filters=(
             Words("action", "Action", "login.failed"),
@@ -376,9 +327,9 @@ _PLATFORM: Final = _Trail(
 def page() -> None:
     """Draw the check and the filtered trail: the tenant's, or for those who may the platform's."""
     session = state.current()
-    trails = {each.name: each for each in (_TENANT, _PLATFORM) if session.can(each.read)}
+    readable = {each.name: each for each in (_TENANT, _PLATFORM) if session.can(each.read)}
     head = st.container()
-    trail = trails[_chosen(list(trails))]
+    trail = readable[trails.choose(list(readable))]
     with head:
         pages.heading(trail.page, partial(_verify, session, trail))
     verdict = st.session_state.get(f"{trail.page.key}-verdict")
@@ -401,17 +352,6 @@ def _verify(session: state.Session, trail: _Trail) -> None:
                 st.session_state[f"{key}-verdict"] = trail.check(session.api)
             except ApiProblem as problem:
                 st.session_state[f"{key}-verdict"] = problem
-
-
-def _chosen(names: list[str]) -> str:
-    """Return the name of the trail on show; who may read one alone has nothing to choose."""
-    if len(names) == 1:
-        return names[0]
-    widget = "audit-trail"
-    pages.remember(widget)
-    st.session_state.setdefault(widget, names[0])
-    st.segmented_control("Trail", names, required=True, key=widget, label_visibility="collapsed")
-    return str(st.session_state[widget])
 
 
 def _show_verdict(verdict: models.ChainReportOut) -> None:

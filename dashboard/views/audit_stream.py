@@ -2,49 +2,99 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import streamlit as st
 
 from dashboard import pages, state
-from dashboard.client import ApiProblem, models
-from dashboard.views.audit import FORMATS
-from dashboard.widgets import confirm, markup, problems, workers
+from dashboard.client import Api, ApiProblem, models
+from dashboard.widgets import confirm, markup, problems, trails, workers
+from dashboard.widgets.audit_files import FORMATS
 
 REFRESH_SECONDS: Final = 3.0
-_WRITE: Final = "audit_stream:write"
 _NOT_FOUND: Final = "audit.stream_not_found"
 _FAILING: Final = 3
-_EDITING: Final = "audit-stream-editing"
 _KINDS: Final = {"webhook": "Webhook (https)", "syslog": "Syslog over TLS"}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stream:
+    """Whose trail is pushed, and what of the API says where to.
+
+    Attributes:
+        name: Of the trail, to be chosen by.
+        key: Unique on the page.
+        whose: The trail, in a sentence.
+        read: Who may see where it goes.
+        write: Who may say so.
+    """
+
+    name: str
+    key: str
+    whose: str
+    read: str
+    write: str
+    get: Callable[[Api], models.StreamOut]
+    put: Callable[[Api, models.StreamPut], models.StreamSavedOut]
+    delete: Callable[[Api], None]
+
+    @property
+    def editing(self) -> str:
+        """What says that its fields are on show."""
+        return f"{self.key}-editing"
+
+
+_TENANT: Final = _Stream(
+    name=trails.TENANT,
+    key="audit-stream",
+    whose="This tenant's trail",
+    read="audit_stream:read",
+    write="audit_stream:write",
+    get=Api.get_audit_stream,
+    put=Api.put_audit_stream,
+    delete=Api.delete_audit_stream,
+)
+_PLATFORM: Final = _Stream(
+    name=trails.PLATFORM,
+    key="platform-audit-stream",
+    whose="The platform's own trail",
+    read="platform_audit_stream:read",
+    write="platform_audit_stream:write",
+    get=Api.get_platform_audit_stream,
+    put=Api.put_platform_audit_stream,
+    delete=Api.delete_platform_audit_stream,
+)
+
+
 def page() -> None:
-    """Draw the page."""
+    """Draw the page: the tenant's stream, or for those who may the platform's."""
+    session = state.current()
+    readable = {each.name: each for each in (_TENANT, _PLATFORM) if session.can(each.read)}
     with markup.heading_row():
         markup.page_heading(
             "Audit stream",
-            "Brings every record of this tenant's trail to a receiver of its own, at least once "
-            "and in order.",
+            "Brings every record of a trail to a receiver of its own, at least once and in order.",
         )
     workers.warn()
-    pages.draw_shown("audit-stream")
-    now()
+    of = readable[trails.choose(list(readable))]
+    pages.draw_shown(of.key)
+    now(of)
     with problems.guard():
-        session = state.current()
-        if session.can(_WRITE):
-            stream = _find(session)
+        if session.can(of.write):
+            stream = _find(session, of)
             if stream is None:
-                _form(session, None)
+                _form(session, of, None)
             else:
-                _acts(session, stream)
-                if st.session_state.get(_EDITING):
-                    _form(session, stream)
+                _acts(session, of, stream)
+                if st.session_state.get(of.editing):
+                    _form(session, of, stream)
 
 
-def _find(session: state.Session) -> models.StreamOut | None:
+def _find(session: state.Session, of: _Stream) -> models.StreamOut | None:
     try:
-        return session.api.get_audit_stream()
+        return of.get(session.api)
     except ApiProblem as problem:
         if problem.code != _NOT_FOUND:
             raise
@@ -52,14 +102,14 @@ def _find(session: state.Session) -> models.StreamOut | None:
 
 
 @st.fragment(run_every=REFRESH_SECONDS)
-def now() -> None:
+def now(of: _Stream) -> None:
     """Draw how the stream stands; Streamlit runs this alone, again and again."""
     with problems.guard():
         session = state.current()
-        stream = _find(session)
-        markup.status(*verdict(stream))
+        stream = _find(session, of)
+        markup.status(*verdict(stream, of.whose))
         if stream is not None:
-            with st.container(key="card-audit-stream"):
+            with st.container(key=f"card-{of.key}"):
                 markup.section("As it is now")
                 markup.facts(_facts(session, stream))
                 if stream.last_error:
@@ -68,10 +118,10 @@ def now() -> None:
                         st.code(stream.last_error, language=None, wrap_lines=True)
 
 
-def verdict(stream: models.StreamOut | None) -> tuple[str, str, str]:
+def verdict(stream: models.StreamOut | None, whose: str) -> tuple[str, str, str]:
     """Return how the stream stands, as a tone, a word and a sentence."""
     if stream is None:
-        return "gray", "Not set up", "This tenant's trail is pushed nowhere."
+        return "gray", "Not set up", f"{whose} is pushed nowhere."
     behind = f"{stream.behind:,} {'record waits' if stream.behind == 1 else 'records wait'}"
     if stream.paused:
         return "gray", "Paused", f"It stands after record {stream.seq:,}; {behind}."
@@ -109,26 +159,26 @@ def _facts(session: state.Session, stream: models.StreamOut) -> list[tuple[str, 
     return facts
 
 
-def _acts(session: state.Session, stream: models.StreamOut) -> None:
+def _acts(session: state.Session, of: _Stream, stream: models.StreamOut) -> None:
     with st.container(horizontal=True):
         if stream.paused:
             if st.button(
-                "Go on", key="audit-stream-resume", type="primary", icon=":material/play_arrow:"
+                "Go on", key=f"{of.key}-resume", type="primary", icon=":material/play_arrow:"
             ):
-                _put(session, stream, paused=False)
+                _put(session, of, stream, paused=False)
                 confirm.say_after_rerun(f"The stream goes on after record {stream.seq:,}.")
                 st.rerun()
-        elif st.button("Pause", key="audit-stream-pause", icon=":material/pause:"):
-            _put(session, stream, paused=True)
+        elif st.button("Pause", key=f"{of.key}-pause", icon=":material/pause:"):
+            _put(session, of, stream, paused=True)
             confirm.say_after_rerun("The stream stands still. Its place is kept.")
             st.rerun()
-        if not st.session_state.get(_EDITING) and st.button(
-            "Change", key="audit-stream-change", icon=":material/edit:"
+        if not st.session_state.get(of.editing) and st.button(
+            "Change", key=f"{of.key}-change", icon=":material/edit:"
         ):
-            st.session_state[_EDITING] = True
+            st.session_state[of.editing] = True
             st.rerun()
         if confirm.ask(
-            "audit-stream-delete",
+            f"{of.key}-delete",
             "Delete",
             icon=":material/delete:",
             will="Nothing is pushed any more, and where it stood is forgotten: another one begins "
@@ -137,36 +187,37 @@ def _acts(session: state.Session, stream: models.StreamOut) -> None:
             yes="Delete the stream",
             danger=True,
         ):
-            session.api.delete_audit_stream()
-            st.session_state[_EDITING] = False
+            of.delete(session.api)
+            st.session_state[of.editing] = False
             confirm.say_after_rerun("The trail is pushed nowhere any more.")
             st.rerun()
 
 
-def _put(session: state.Session, stream: models.StreamOut, *, paused: bool) -> None:
-    session.api.put_audit_stream(
+def _put(session: state.Session, of: _Stream, stream: models.StreamOut, *, paused: bool) -> None:
+    of.put(
+        session.api,
         models.StreamPut(
             kind=stream.kind,
             target=stream.target,
             format=stream.format,
             ca_certificate=stream.ca_certificate,
             paused=paused,
-        )
+        ),
     )
 
 
-def _form(session: state.Session, stream: models.StreamOut | None) -> None:
+def _form(session: state.Session, of: _Stream, stream: models.StreamOut | None) -> None:
     """Draw the receiver's fields, beginning with what is.
 
     Not in a form of Streamlit's: which fields there are follows from the kind.
     """
-    with st.container(key="card-audit-stream-form"):
+    with st.container(key=f"card-{of.key}-form"):
         markup.section("Change the stream" if stream else "Set up a stream")
-        kind = _kind(stream)
+        kind = _kind(of, stream)
         target = st.text_input(
             "Address",
             value=stream.target if stream and stream.kind == kind else "",
-            key=f"audit-stream-target-{kind}",
+            key=f"{of.key}-target-{kind}",
             placeholder="https://siem.example.com/audit"
             if kind == "webhook"
             else "siem.example.com:6514",
@@ -180,7 +231,7 @@ def _form(session: state.Session, stream: models.StreamOut | None) -> None:
             formats,
             index=formats.index(stream.format) if stream and stream.format in formats else 0,
             format_func=lambda name: FORMATS[name],
-            key="audit-stream-format",
+            key=f"{of.key}-format",
         )
         authority = None
         if kind == "syslog":
@@ -188,29 +239,30 @@ def _form(session: state.Session, stream: models.StreamOut | None) -> None:
             authority = st.text_area(
                 "Certificate authority of the receiver, if it is a private one",
                 value=now_there or "",
-                key="audit-stream-authority",
+                key=f"{of.key}-authority",
                 placeholder="-----BEGIN CERTIFICATE-----",
             ).strip()
         first = stream is None and st.checkbox(
             "Begin with the first record of the trail",
-            key="audit-stream-first",
+            key=f"{of.key}-first",
             help="Else it begins with the next one that is written.",
         )
         with st.container(horizontal=True):
             sent = st.button(
                 "Save changes" if stream else "Set up",
-                key="audit-stream-save",
+                key=f"{of.key}-save",
                 type="primary",
             )
-            dropped = stream is not None and st.button("Leave as it is", key="audit-stream-drop")
+            dropped = stream is not None and st.button("Leave as it is", key=f"{of.key}-drop")
         if dropped:
-            st.session_state[_EDITING] = False
+            st.session_state[of.editing] = False
             st.rerun()
         if sent and not target:
             st.warning("It needs an address.")
         elif sent:
             with problems.guard():
-                saved = session.api.put_audit_stream(
+                saved = of.put(
+                    session.api,
                     models.StreamPut(
                         kind=kind,
                         target=target,
@@ -218,13 +270,13 @@ def _form(session: state.Session, stream: models.StreamOut | None) -> None:
                         ca_certificate=authority or None,
                         paused=stream.paused if stream else False,
                         from_beginning=bool(first),
-                    )
+                    ),
                 )
-                _saved(saved, is_new=stream is None)
+                _saved(of, saved, is_new=stream is None)
 
 
-def _kind(stream: models.StreamOut | None) -> str:
-    widget = "audit-stream-kind"
+def _kind(of: _Stream, stream: models.StreamOut | None) -> str:
+    widget = f"{of.key}-kind"
     st.session_state.setdefault(widget, stream.kind if stream else "webhook")
     return str(
         st.segmented_control(
@@ -237,10 +289,10 @@ def _kind(stream: models.StreamOut | None) -> str:
     )
 
 
-def _saved(saved: models.StreamSavedOut, *, is_new: bool) -> None:
+def _saved(of: _Stream, saved: models.StreamSavedOut, *, is_new: bool) -> None:
     if saved.kind == "webhook":
         pages.show_once(
-            "audit-stream",
+            of.key,
             (
                 "The secret of this stream",
                 "Shown this once. The receiver checks with it that what comes is ours.",
@@ -248,7 +300,7 @@ def _saved(saved: models.StreamSavedOut, *, is_new: bool) -> None:
             saved,
             (("Signing secret", "secret"),),
         )
-    st.session_state[_EDITING] = False
+    st.session_state[of.editing] = False
     confirm.say_after_rerun(
         f"The trail is pushed to {saved.target}."
         if is_new

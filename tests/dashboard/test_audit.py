@@ -257,6 +257,22 @@ class TestPlatformTrail:
         assert b"tenant.created" in content
         assert "audit-export-file" not in screen.app.session_state
 
+    def test_files_of_it_are_its_own(self, visit, platform):
+        screen = platform_trail(visit("audit"))
+        screen.app.text_input(key="platform-audit-action").set_value("tenant.created").run()
+        screen.app.selectbox(key="platform-audit-file-format").set_value("ocsf").run()
+        screen.click("platform-audit-file-make")
+        (one,) = platform.items("platform/audit-exports")
+        assert (one["format"], one["wanted"]["action"]) == ("ocsf", "tenant.created")
+        assert platform.items("audit-exports") == []
+        screen.app.run()
+        screen.click(f"platform-audit-file-fetch-{one['id']}")
+        ready = screen.app.session_state[f"platform-audit-file-{one['id']}"]
+        assert ready.filename.startswith("platform-audit-")
+        assert ready.content.count(b"\n") == one["records"] > 0
+        screen.click(f"platform-audit-file-delete-{one['id']}")
+        assert platform.items("platform/audit-exports") == []
+
     def test_is_verified_by_its_own_chain(self, visit, platform):
         screen = platform_trail(visit("audit")).click("platform-audit-verify")
         assert len(platform.called("POST", "platform/audit/verify")) == 1

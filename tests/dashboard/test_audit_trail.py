@@ -297,6 +297,38 @@ class TestStream:
         for key in ("pause", "change", "delete-start", "save"):
             assert not screen.has_button(f"audit-stream-{key}")
 
+    def test_the_platforms_is_another_one(self, visit, platform):
+        screen = visit("audit_stream")
+        screen.app.segmented_control(key="audit-trail").set_value("Platform").run()
+        assert "Not set up The platform's own trail is pushed nowhere." in screen.text
+        screen.app.text_input(key="platform-audit-stream-target-webhook").set_value(
+            self.TARGET
+        ).run()
+        screen.click("platform-audit-stream-save")
+        assert screen.said == f"The trail is pushed to {self.TARGET}."
+        assert any(one.value.startswith("whsec_") for one in screen.app.code)
+        screen.click("platform-audit-stream-copied").click("platform-audit-stream-pause")
+        assert platform.get("platform/audit-stream")["paused"]
+        assert platform.api().get("/api/v1/audit-stream").status_code == 404
+        screen.app.segmented_control(key="audit-trail").set_value("This tenant").run()
+        assert "Not set up This tenant's trail is pushed nowhere." in screen.text
+        screen.app.segmented_control(key="audit-trail").set_value("Platform").run()
+        screen.click("platform-audit-stream-delete-start")
+        screen.click("platform-audit-stream-delete-yes")
+        assert platform.api().get("/api/v1/platform/audit-stream").status_code == 404
+
+    def test_the_platforms_is_all_there_is_for_who_may_see_no_other(self, visit, platform):
+        body = {"kind": "webhook", "target": self.TARGET}
+        platform.api().put("/api/v1/platform/audit-stream", json=body)
+        only = ["platform_audit_stream:read"]
+        platform.wire.alter("GET", "/api/v1/me", lambda me: {**me, "permissions": only})
+        screen = visit("audit_stream")
+        assert not screen.app.segmented_control
+        assert self.TARGET in screen.text
+        for key in ("pause", "change", "delete-start", "save"):
+            assert not screen.has_button(f"platform-audit-stream-{key}")
+        assert not platform.called("GET", "audit-stream")
+
     def test_is_no_page_of_who_only_looks_on(self, visit):
         screen = visit(person=VIC)
         titles = [link.proto.label for link in screen.app.sidebar.get("page_link")]
@@ -304,4 +336,4 @@ class TestStream:
         assert "Audit stream" not in titles
 
     def test_what_was_never_taken_is_not_green(self):
-        assert audit_stream.verdict(None)[0] == "gray"
+        assert audit_stream.verdict(None, "It")[0] == "gray"

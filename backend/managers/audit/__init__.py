@@ -37,10 +37,12 @@ from backend.managers.audit._verify import Finding
 from backend.managers.audit.errands import (
     COUNT,
     ENUMERATE,
+    EXPORT_PLATFORM,
     GROW,
     READ_PLATFORM,
     RETAIN,
     RETAIN_PLATFORM,
+    STREAM_PLATFORM,
     VERIFY,
 )
 from backend.managers.audit.errors import (
@@ -59,6 +61,7 @@ from backend.managers.audit.errors import (
     TreeSizeInvalidError,
     VerificationNotFoundError,
 )
+from backend.managers.audit.handing_routes import routers as handing
 from backend.managers.audit.manager import AuditManager, ChainReport
 from backend.managers.audit.models import (
     AuditCheckpoint,
@@ -72,7 +75,7 @@ from backend.managers.audit.models import (
 from backend.managers.audit.offline import CannotLookError, say, verify_files, verify_proof_file
 from backend.managers.audit.proof_routes import router as proofs
 from backend.managers.audit.retention_routes import router as retention
-from backend.managers.audit.routes import exports, router, streams
+from backend.managers.audit.routes import router
 from backend.managers.audit.settings import AuditSettings
 
 
@@ -104,6 +107,9 @@ ROOM = Room(
         "audit_stream:write": ADMIN,
         "platform_audit:read": PLATFORM_AUDITOR,
         "platform_audit:write": PLATFORM_ADMIN,
+        "platform_audit:export": PLATFORM_AUDITOR,
+        "platform_audit_stream:read": PLATFORM_ADMIN,
+        "platform_audit_stream:write": PLATFORM_ADMIN,
     },
     errands=(
         READ_PLATFORM,
@@ -118,8 +124,10 @@ ROOM = Room(
         FORGET,
         RETAIN,
         RETAIN_PLATFORM,
+        EXPORT_PLATFORM,
+        STREAM_PLATFORM,
     ),
-    routers=(router, proofs, retention, exports, streams),
+    routers=(router, proofs, retention, *handing),
     events={
         "audit_verification.finished": "audit:verify",
         "audit_export.ready": "audit:export",

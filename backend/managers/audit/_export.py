@@ -129,13 +129,15 @@ class Exports:
         if piece.is_last:
             await _write(tx, row, piece)
         else:
-            row.job_id = await self._jobs.submit(
-                tx,
-                JOB_KIND,
-                args={"export_id": export_id},
-                subject=f"audit_export:{export_id}",
-                timeout_seconds=_ATTEMPT_SECONDS,
-            )
+            # An errand reaches the trail's tables and no more; the job is its tenant's own.
+            async with tx.within(tx.tenant_id) as own:
+                row.job_id = await self._jobs.submit(
+                    own,
+                    JOB_KIND,
+                    args={"export_id": export_id},
+                    subject=f"audit_export:{export_id}",
+                    timeout_seconds=_ATTEMPT_SECONDS,
+                )
         tx.session.add(row)
         tx.audit(
             "audit_export.started",
@@ -177,7 +179,7 @@ class Exports:
         tx.audit("audit_export.downloaded", f"audit_export:{row.id}", records=row.records)
         return _view(row)
 
-    async def read(self, db: Database, scope: Scope, export: Export) -> AsyncIterator[bytes]:
+    async def read(self, db: Database, scope: AnyScope, export: Export) -> AsyncIterator[bytes]:
         """The file's bytes, piece by piece, each read in a transaction of its own."""
         yield FORMATS[export.format].head
         position = 0

@@ -9,9 +9,12 @@ from backend.managers.audit.models import (
     AuditCheckpoint,
     AuditTile,
     AuditVerification,
+    ExportPartRow,
+    ExportRow,
     RetentionRow,
+    StreamRow,
 )
-from backend.managers.security import REVEALING
+from backend.managers.security import REVEALING, SEALING
 
 _TRAIL: Final = tables_of(AuditRecord, AuditHead, AuditTile, AuditCheckpoint, RetentionRow)
 
@@ -36,6 +39,20 @@ RETAIN: Final = Errand("audit.retain", tables_of(RetentionRow))
 
 RETAIN_PLATFORM: Final = Errand("audit.retain_platform", tables_of(RetentionRow), of_platform=True)
 """Saying how long the platform's own trail is kept."""
+
+EXPORT_PLATFORM: Final = Errand(
+    "audit.export_platform",
+    tables_of(AuditRecord, ExportRow, ExportPartRow) | REVEALING,
+    of_platform=True,
+)
+"""Having files made of the platform's own trail."""
+
+STREAM_PLATFORM: Final = Errand(
+    "audit.stream_platform",
+    tables_of(AuditHead, RetentionRow, StreamRow) | SEALING,
+    of_platform=True,
+)
+"""Saying where the platform's own trail is pushed to."""
 
 COUNT: Final = Errand("audit.count", tables_of(AuditRecord))
 """Counting what waits for the sequencer."""

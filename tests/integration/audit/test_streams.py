@@ -2,14 +2,10 @@
 
 import asyncio
 import base64
-import contextlib
 import hashlib
 import hmac
 import json
 import re
-import ssl
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import pytest
@@ -22,7 +18,7 @@ from backend.kit.outbound import HttpAnswer, UnreachableError
 from backend.managers.audit import AuditManager, AuditSettings, StreamsFailingError, _push
 from backend.managers.audit._push import WATCH_STREAMS
 from backend.managers.audit.models import StreamRow
-from tests.support.tls_front import certificate_for
+from tests.support.syslog import parsed, receiver
 
 PATH = "/api/v1/audit-stream"
 WEBHOOK = {"kind": "webhook", "target": "https://siem.example.com/audit", "from_beginning": True}
@@ -79,50 +75,6 @@ async def numbers(app, caller):
     async with app.platform.database.read(Scope("test", caller.tenant.id)) as tx:
         found = await tx.scalars(sa.select(AuditRecord.seq).where(AuditRecord.seq.is_not(None)))
     return sorted(found)
-
-
-@dataclass
-class Receiver:
-    """A syslog receiver: what it read, frame by frame, and how it behaves."""
-
-    ca: str = ""
-    port: int = 0
-    messages: list[bytes] = field(default_factory=list)
-    hang_up_after: int | None = None
-
-
-@contextlib.asynccontextmanager
-async def receiver(folder) -> AsyncIterator[Receiver]:
-    """On loopback, over TLS, with a private authority's certificate."""
-    made = Receiver()
-    made.ca, pem = certificate_for(folder)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem)
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            while True:
-                length = (await reader.readuntil(b" "))[:-1]
-                made.messages.append(await reader.readexactly(int(length)))
-                if made.hang_up_after is not None and len(made.messages) >= made.hang_up_after:
-                    writer.transport.abort()
-                    return
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
-    async with server:
-        made.port = server.sockets[0].getsockname()[1]
-        yield made
-
-
-def parsed(message):
-    """RFC 5424 by a pattern of its own: the header, the element ``meta``, the text."""
-    head, _, text = message.partition(b"\xef\xbb\xbf")
-    found = re.fullmatch(
-        rb"<(\d+)>1 (\S+) (\S+) (\S+) (\S+) (\S+) \[meta sequenceId=\"(\d+)\"\] ", head
-    )
-    assert found, head
-    return [one.decode() for one in found.groups()], text.decode()
 
 
 class TestSyslog:
