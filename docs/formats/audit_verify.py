@@ -48,6 +48,8 @@ GONE = re.compile(
 )
 REMOVED = "audit_record.removed"
 MOST_FINDINGS = 100
+LONGEST_TOLD = 60
+MOST_RECORDS = 2**63 - 1
 
 
 class CannotLookError(Exception):
@@ -135,16 +137,19 @@ class Key:
         """
         text, gap, lines = note.rpartition("\n\n")
         text += "\n"
-        for line in lines.splitlines() if gap else []:
+        if not gap or not lines.endswith("\n"):
+            raise ValueError("it is no note")
+        for line in lines.split("\n"):
             dash, _, rest = line.partition(" ")
             name, _, coded = rest.partition(" ")
             if dash != "\u2014" or name != self.name:
                 continue
             try:
                 signed = base64.b64decode(coded, validate=True)
-            except binascii.Error:
+            except ValueError:
                 continue
-            if signed[:4] != self.id:
+            # Of several spellings of the same bytes one is theirs.
+            if signed[:4] != self.id or base64.b64encode(signed).decode() != coded:
                 continue
             try:
                 self.public.verify(signed[4:], text.encode())
@@ -296,7 +301,8 @@ def leaf_bytes(record: dict[str, Any]) -> bytes:
 
 def _mac_holds(key: bytes, use: bytes, data: bytes, said: Any) -> bool:
     made = hmac.digest(key, use + data, "sha256").hex()
-    return isinstance(said, str) and hmac.compare_digest(made, said)
+    # Only of ASCII: others cannot be compared so.
+    return isinstance(said, str) and said.isascii() and hmac.compare_digest(made, said)
 
 
 class _Look:
@@ -355,7 +361,7 @@ class _Look:
         if (
             gone is None
             or self.expected != 1
-            or line.get("from") != size + 1
+            or _number(line.get("from")) != size + 1
             or len(hashes) % 32
             or not size < end <= gone.seq
         ):
@@ -382,7 +388,7 @@ class _Look:
         self.head = head
         if self.mac_key is None or head.get("mac") is None:
             # Without a MAC it says nothing that has to be believed; with one we cannot tell.
-            self.unsealed = head.get("seq") or 0 if head.get("mac") is None else 0
+            self.unsealed = _number(head.get("seq")) or 0 if head.get("mac") is None else 0
             return
         try:
             data = b"".join(
@@ -417,8 +423,8 @@ class _Look:
             elif not sealed:
                 note("mac", None, "a record without a number is none of theirs")
             return
-        if not isinstance(seq, int) or isinstance(seq, bool) or seq < 1:
-            note("enumeration", None, f"a record has the number {seq!r}")
+        if _number(seq) is None or not 1 <= seq <= MOST_RECORDS:
+            note("enumeration", None, f"a record has the number {_told(seq)}")
             return
         if seq < self.expected:
             note("enumeration", seq, f"record {seq} stands twice, or out of order")
@@ -456,8 +462,8 @@ class _Look:
             )
 
     def _says_more(self, data: Any) -> bool:
-        said = data.get("until_seq") if isinstance(data, dict) else None
-        return isinstance(said, int) and said > (self.removed.seq if self.removed else 0)
+        said = _number(data.get("until_seq")) if isinstance(data, dict) else None
+        return said is not None and said > (self.removed.seq if self.removed else 0)
 
     def _compare(self) -> None:
         size = self.tree.size
@@ -486,7 +492,7 @@ class _Look:
                 report.note("mac", None, "the head of the chain has no MAC, and records have")
             if seq != self.expected - 1:
                 report.note(
-                    "enumeration", None, f"the chain ends at {seq}, not {self.expected - 1}"
+                    "enumeration", None, f"the chain ends at {_told(seq)}, not {self.expected - 1}"
                 )
             elif self.whole and size and self.head.get("hash") != self.chain.hex():
                 report.note("chain", size, "the head of the chain has another hash")
@@ -497,6 +503,12 @@ class _Look:
 
 def _number(seq: Any) -> int | None:
     return seq if isinstance(seq, int) and not isinstance(seq, bool) else None
+
+
+def _told(value: Any) -> str:
+    """What somebody else wrote, in one short line that steers no terminal."""
+    text = value if isinstance(value, str) and value.isprintable() else ascii(value)
+    return text if len(text) <= LONGEST_TOLD else f"{text[:LONGEST_TOLD]}..."
 
 
 def verify(
@@ -513,9 +525,18 @@ def verify(
     Raises:
         CannotLookError: It is no export.
     """
-    found = read_lines(lines)
+    try:
+        return _verified(read_lines(lines), key, notes, mac_key)
+    except RecursionError:
+        # What could be read only just is too deep to be written again.
+        raise CannotLookError("a line of the export is nested too deeply") from None
+
+
+def _verified(
+    found: Iterator[dict[str, Any]], key: Key, notes: Sequence[str], mac_key: bytes | None
+) -> Report:
     first = next(found, {})
-    if first.get("format") != FORMAT or first.get("version") != 1:
+    if first.get("format") != FORMAT or _number(first.get("version")) != 1:
         raise CannotLookError(f"the first line does not say {FORMAT}, version 1")
     own = first.get("checkpoints")
     look = _Look(key, [*notes, *(own if isinstance(own, list) else ())], mac_key)
@@ -548,13 +569,14 @@ def verify_proof(text: str, key: Key, notes: Sequence[str] = ()) -> Report:
             _look_at_inclusion(look, proof)
         else:
             _look_at_consistency(look, proof)
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         raise CannotLookError("it is no proof: a member is missing, or is not what it is") from None
     return look.report
 
 
 def _look_at_inclusion(look: "_Look", proof: dict[str, Any]) -> None:
-    note, leaf, seq, size = look.report.note, proof["leaf"], proof["seq"], proof["size"]
+    note, leaf = look.report.note, proof["leaf"]
+    seq, size = _place(proof["seq"]), _place(proof["size"])
     record = _object(leaf, "the leaf")
     raw = leaf.encode("utf-8", "surrogatepass")
     if leaf_bytes(record) != raw or record["v"] != 1 or record["id"] != proof["record_id"]:
@@ -562,21 +584,23 @@ def _look_at_inclusion(look: "_Look", proof: dict[str, Any]) -> None:
     if record["tenant"] != look.key.tenant:
         note("enumeration", seq, "the record is of another tenant")
     hashed = hashlib.sha256(b"\x00" + raw).digest()
-    path = [bytes.fromhex(one) for one in proof["hashes"]]
+    path = _path(proof["hashes"])
     root = root_of_inclusion(seq - 1, size, hashed, path)
     if root is None or root.hex() != proof["root"]:
         note("tree", seq, f"the hashes do not lead from record {seq} to the root")
     look.require(size, bytes.fromhex(proof["root"]))
+    action, actor, target, at = (
+        _told(record[name]) for name in ("action", "actor", "target", "at")
+    )
     look.report.proved = (
-        f"record {seq} ({record['action']} by {record['actor']} on {record['target']}, "
-        f"{record['at']}) is in the signed tree of {size}"
+        f"record {seq} ({action} by {actor} on {target}, {at}) is in the signed tree of {size}"
     )
 
 
 def _look_at_consistency(look: "_Look", proof: dict[str, Any]) -> None:
-    old_size, size = proof["old_size"], proof["size"]
+    old_size, size = _place(proof["old_size"]), _place(proof["size"])
     old_root, root = bytes.fromhex(proof["old_root"]), bytes.fromhex(proof["root"])
-    path = [bytes.fromhex(one) for one in proof["hashes"]]
+    path = _path(proof["hashes"])
     if not proves_consistency(old_size, old_root, size, root, path):
         look.report.note("tree", None, f"the tree of {size} does not begin with that of {old_size}")
     look.require(old_size, old_root)
@@ -584,18 +608,54 @@ def _look_at_consistency(look: "_Look", proof: dict[str, Any]) -> None:
     look.report.proved = f"the signed tree of {size} begins with the signed one of {old_size}"
 
 
-def read_notes(text: str) -> list[str]:
-    """The notes of a file: one as it is, or one a line as checkpoints are published.
+def _place(value: Any) -> int:
+    """A number of a leaf or of a tree.
 
     Raises:
-        CannotLookError: It is neither.
+        ValueError: It is none that a tree can have.
+    """
+    number = _number(value)
+    if number is None or not 0 <= number <= MOST_RECORDS:
+        raise ValueError("no number of a tree")
+    return number
+
+
+def _path(value: Any) -> list[bytes]:
+    """The hashes of a proof.
+
+    Raises:
+        ValueError: They are no list, more than any tree has, or one is no hash.
+    """
+    found = [bytes.fromhex(one) for one in value] if isinstance(value, list) else []
+    if not isinstance(value, list) or len(found) > 128 or any(len(one) != 32 for one in found):
+        raise ValueError("no hashes of a tree")
+    return found
+
+
+def read_notes(text: str, name: str = "") -> list[str]:
+    """The notes of a file: one as it is, or one a line as checkpoints are published.
+
+    Args:
+        text: Of the file.
+        name: Of the trail's key. What is published is of all trails: the lines that speak of
+            another one are passed over. Empty: none is.
+
+    Raises:
+        CannotLookError: It is neither; or what was published has nothing of this trail.
     """
     if not text.lstrip().startswith("{"):
         return [text]
-    try:
-        return [str(json.loads(line)["checkpoint"]) for line in text.split("\n") if line.strip()]
-    except (ValueError, KeyError, TypeError):
-        raise CannotLookError("a file of checkpoints has a line that is none") from None
+    found = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            note = _object(line, f"line {number} of the checkpoints").get("checkpoint")
+            if not isinstance(note, str):
+                raise CannotLookError("a file of checkpoints has a line that is none")
+            found.append(note)
+    own = [note for note in found if not name or note.partition("\n")[0] == name]
+    if not own:
+        raise CannotLookError(f"a file of checkpoints has none of {_told(name)}")
+    return own
 
 
 def say(report: Report) -> str:
@@ -656,8 +716,10 @@ def verify_files(
             secret = bytes.fromhex(mac_key.read_text().strip())
         except ValueError:
             raise CannotLookError("the MAC key is not written in hex") from None
-    with export.open(encoding="utf-8") as lines:
-        return verify(lines, Key(key.read_text("utf-8")), _kept(checkpoints), secret)
+    own = Key(key.read_text("utf-8"))
+    # No other end of a line than ours: U+000D inside of one is part of it.
+    with export.open(encoding="utf-8", newline="\n") as lines:
+        return verify(lines, own, _kept(checkpoints, own), secret)
 
 
 def verify_proof_file(proof: Path, key: Path, checkpoints: Sequence[Path] = ()) -> Report:
@@ -667,11 +729,11 @@ def verify_proof_file(proof: Path, key: Path, checkpoints: Sequence[Path] = ()) 
         CannotLookError: It is none, or another file does not hold what it should.
     """
     own = Key(key.read_text("utf-8"))
-    return verify_proof(proof.read_text("utf-8"), own, _kept(checkpoints))
+    return verify_proof(proof.read_text("utf-8"), own, _kept(checkpoints, own))
 
 
-def _kept(checkpoints: Sequence[Path]) -> list[str]:
-    return [note for path in checkpoints for note in read_notes(path.read_text("utf-8"))]
+def _kept(checkpoints: Sequence[Path], key: Key) -> list[str]:
+    return [note for path in checkpoints for note in read_notes(path.read_text("utf-8"), key.name)]
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import hmac
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -405,3 +405,163 @@ class TestRefusals:
         ):
             with pytest.raises(offline.CannotLookError):
                 offline.Key(text)
+
+
+def changed(line: int, member: str = "", /, **values: Any) -> str:
+    """The published example with something else in a line of it, or in a member of that."""
+    lines = exported(3)
+    (lines[line][member] if member else lines[line]).update(values)
+    # Escaped, so that halves of pairs can be written as well.
+    return "".join(json.dumps(one) + "\n" for one in lines)
+
+
+def after_the_head(text: str) -> str:
+    return json.dumps(exported(3)[0]) + "\n" + text + "\n"
+
+
+def proof_with(**values: Any) -> str:
+    return json.dumps(inclusion(2, 3) | values)
+
+
+class TestHostileFiles:
+    """Whatever is in a file, the verifier ends by itself, and says why in lines of its own."""
+
+    EXPORTS: Mapping[str, tuple[str, int]] = {
+        "a number over 64 bits": (changed(2, seq=2**70), 1),
+        "a number of 4000 digits": (changed(2, seq=10**4000), 1),
+        "a number of 5000 digits": (after_the_head(f'{{"seq":{"9" * 5000}}}'), 2),
+        "a number that is a truth value": (changed(1, seq=True), 1),
+        "half of a pair": (changed(2, seq="\ud800", actor="\udfff"), 1),
+        "lines and escapes in a number": (changed(0, "head", seq="3\nok    3\x1b[2J"), 1),
+        "a head with words for numbers": (changed(0, "head", seq="x", mac=None), 1),
+        "a head with a huge number": (changed(0, "head", seq=10**30), 1),
+        "a head with another's spelling": (changed(0, "head", mac="\u00e9"), 1),
+        "a MAC that is not ASCII": (changed(1, mac="\u00e9"), 1),
+        "a link that is no hash": (changed(1, hash="\u00e9"), 1),
+        "no MAC and a head of words": (
+            changed(0, "head", seq=[1], mac=None).replace('"mac": "', '"mac": null, "x": "', 2),
+            1,
+        ),
+        "leaves that are none": (after_the_head('{"leaves":"\u00e9","from":1}'), 1),
+        "leaves at a truth value": (after_the_head('{"leaves":"AAAA","from":true}'), 1),
+        "a removal that is no text": (changed(0, removed={"a": 1}), 1),
+        "checkpoints that are none": (
+            changed(0, checkpoints=[None, 5, "x\n\n\u2014 a b\n", "\ud800\n\n\u2014 \ud800 a\n"]),
+            1,
+        ),
+        "a version that is a truth value": (changed(0, version=True), 2),
+        "another carriage return": (changed(1).replace("\n", "\r", 1), 2),
+        "deep": (after_the_head('{"data":' + "[" * 100_000 + "]" * 100_000 + "}"), 2),
+        "a member twice": (after_the_head('{"data":{"a":1,"a":2}}'), 2),
+        "cut in a line": (changed(1)[:-20], 2),
+    }
+    PROOFS: Mapping[str, tuple[str, int]] = {
+        "size 0": (proof_with(size=0), 1),
+        "number 0": (proof_with(seq=0), 1),
+        "a negative size": (proof_with(size=-3), 2),
+        "a huge size": (proof_with(size=10**4000), 2),
+        "a truth value": (proof_with(seq=True), 2),
+        "words": (proof_with(seq="2"), 2),
+        "something behind it": (proof_with() + "{}", 2),
+        "a hash more": (proof_with(hashes=[*inclusion(2, 3)["hashes"], "00" * 32]), 1),
+        "a hash that is longer": (proof_with(hashes=["00" * 33, "00" * 32]), 2),
+        "a million hashes": (proof_with(hashes=["00" * 32] * 100_000), 2),
+        "hashes that are a text": (proof_with(hashes="ab"), 2),
+        "another root": (proof_with(root="00" * 32), 1),
+        "a root of another spelling": (proof_with(root=inclusion(2, 3)["root"].upper()), 1),
+        "a leaf that steers": (proof_with(leaf='{"v":1}\u001b[2J'), 2),
+        "growth from nothing": (json.dumps(consistency() | {"old_size": 0, "hashes": []}), 1),
+        "growth to a huge size": (json.dumps(consistency() | {"size": 2**64}), 2),
+    }
+
+    def ended(self, capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> int:
+        """How the verifier ended; what it said was a line for each thing."""
+        key = ("--key", str(FORMATS / "audit-example.key"))
+        status = offline.main([*key, *map(str, arguments)])
+        out, err = capsys.readouterr()
+        assert err.count("\n") == (status == 2), err
+        assert len(err) < 300
+        for line in out.splitlines():
+            assert line.startswith(("FAIL  ", "      ") if status else ("ok    ", "      ")), line
+            assert len(line) < 200
+            assert line.isprintable()
+        return status
+
+    @pytest.mark.parametrize("name", EXPORTS)
+    @pytest.mark.parametrize("with_key", [False, True])
+    def test_an_export(
+        self, name: str, with_key: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        text, status = self.EXPORTS[name]
+        (tmp_path / "export").write_text(text, "utf-8", newline="")
+        more = ("--mac-key", FORMATS / "audit-example.mac-key") if with_key else ()
+        found = self.ended(capsys, "--export", tmp_path / "export", *more)
+        of_the_mac = name.startswith(("a MAC", "a head with another's"))
+        assert found == (0 if of_the_mac and not with_key else status)
+
+    @pytest.mark.parametrize("name", PROOFS)
+    def test_a_proof(self, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        text, status = self.PROOFS[name]
+        (tmp_path / "proof").write_text(text, "utf-8")
+        assert self.ended(capsys, "--proof", tmp_path / "proof") == status
+
+    @pytest.mark.parametrize(
+        ("text", "status"),
+        [
+            ('{"checkpoint": 5}', 2),
+            ('{"checkpoint": "x", "checkpoint": "y"}', 2),
+            ('{"a": ' + "[" * 100_000 + "]" * 100_000 + "}", 2),
+            ("", 1),
+            ("\ud7ff\n\n\u2014 x y\n", 1),
+        ],
+    )
+    def test_a_file_of_checkpoints(
+        self, text: str, status: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "kept").write_text(text, "utf-8")
+        example = FORMATS / "audit-example.ndjson"
+        found = self.ended(capsys, "--export", example, "--checkpoint", tmp_path / "kept")
+        assert found == status
+
+
+class TestNotes:
+    def test_a_name_that_only_looks_the_same_has_signed_nothing(self) -> None:
+        note = exported(3)[0]["checkpoints"][0]
+        for look_alike in ("ema\u0131l", "em\u0430il", "email\u200b", "e\uff4dail", "EMAIL"):
+            for other in (
+                note.replace("email", look_alike),
+                note.replace("\u2014 email", f"\u2014 {look_alike}"),
+                note.replace("email", look_alike, 1),
+            ):
+                with pytest.raises(ValueError, match="has not signed it|does not hold"):
+                    KEY.checkpoint(other)
+
+    def test_a_witness_may_sign_as_well_and_nothing_else_may_stand_there(self) -> None:
+        note = exported(3)[0]["checkpoints"][0]
+        assert KEY.checkpoint(f"{note}\u2014 witness.example AAAA\n")[0] == 3
+        assert KEY.checkpoint(f"{note}\u2014 {KEY.name} \u00e9\n")[0] == 3
+        for other in (note[:-1], f"{note}\0", note.replace("\n", "\r\n"), f"{note[:-2]}x=\n"):
+            with pytest.raises(ValueError, match="no note|not signed|does not hold|else"):
+                KEY.checkpoint(other)
+
+    def test_what_is_published_is_of_all_trails(self, tmp_path: Path) -> None:
+        """As the file has it that checkpoints are appended to: ours among others'."""
+        own = exported(3)[0]["checkpoints"][0]
+        other = "email-sender/01890000-0000-7000-8000-0000000000bb"
+        lines = [
+            {"tenant": "b", "size": 1, "checkpoint": f"{other}\n1\nAAAA\n\n\u2014 {other} AAAA\n"},
+            {"tenant": "a", "size": 3, "checkpoint": own},
+        ]
+        (tmp_path / "kept").write_text("".join(json.dumps(one) + "\n" for one in lines), "utf-8")
+        files = (FORMATS / "audit-example.ndjson", FORMATS / "audit-example.key")
+        report = offline.verify_files(*files, [tmp_path / "kept"])
+        assert (report.findings, report.signed) == ([], 3)
+        # One that says nothing of ours is none that was kept.
+        (tmp_path / "kept").write_text(json.dumps(lines[0]), "utf-8")
+        with pytest.raises(offline.CannotLookError, match="has none of email-sender"):
+            offline.verify_files(*files, [tmp_path / "kept"])
+        # Edited, so that another's stands for ours.
+        forged = own.replace("\n3\n", "\n2\n")
+        (tmp_path / "kept").write_text(json.dumps({"checkpoint": forged}), "utf-8")
+        report = offline.verify_files(*files, [tmp_path / "kept"])
+        assert {by for by, _, _ in report.findings} == {"checkpoint"}
