@@ -1,6 +1,6 @@
 """A drill on the trail's owner: tampered with in every way there is, and taken to an auditor.
 
-The ways are those of ``tests/security/test_tampering.py``. There they are tried on a database of
+The ways are those of ``tests/support/tampering.py``. There they are tried on a database of
 the test's; here on an installation with keys of its own, whose auditor has nothing but an export,
 the stand-alone verifier, the public key and a checkpoint that was kept elsewhere.
 """
@@ -28,7 +28,7 @@ from backend.migrations import runner
 from backend.settings import DatabaseSettings, Settings
 from scripts.drills.rig import DrillError, Where
 from scripts.installation import ROOT, Installation
-from tests.security.test_tampering import CASES, EARLY_SIZE, KEPT_SIZE, SIZE, Workshop
+from tests.support.tampering import CASES, EARLY_SIZE, KEPT_SIZE, SIZE, Workshop
 
 _SIGNED_EVERY: Final = 1.0
 _VERIFIER: Final = ROOT / "docs/formats/audit_verify.py"

@@ -5,19 +5,26 @@ import hashlib
 import re
 import secrets
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import httpx
 import pytest
+import sqlalchemy as sa
 
+from backend.core.audit import AuditHead, AuditRecord, sequence
 from backend.core.context import SystemScope
+from backend.managers.audit import VERIFY, offline
 from backend.managers.identity import IdentityManager
 from backend.managers.tenant import Tenant, TenantManager, User
+from backend.migrations import runner
 from tests.support.errands import EVERYTHING
-from tests.support.gate import clock, gate
+from tests.support.gate import Gate, clock, gate
 from tests.support.passwords import PASSWORD, PASSWORD_HASH
 from tests.support.platform import App
+from tests.support.tampering import EARLY_SIZE, KEPT_SIZE, SIZE, Workshop, act, sign
+from tests.support.trail import open_audit
 
 __all__ = ["clock", "gate"]
 
@@ -148,3 +155,40 @@ def token_of(app: App) -> Callable[..., Any]:
         return http
 
     return make
+
+
+@pytest.fixture
+async def workshop(gate: Gate, database_url: str, request: pytest.FixtureRequest) -> Any:
+    """Two trails, signed at three sizes, of which one was kept elsewhere, and their owner."""
+    url = database_url
+    if gate.database.dialect == "postgresql":
+        server = request.getfixturevalue("postgres_server")
+        url = server.url("email_sender_owner", gate.database.engine.url.database)
+    # Old enough to be let go, by the database's clock as well.
+    gate.clock.now -= timedelta(days=400)
+    tenant, other = (await gate.tenant()).id, (await gate.tenant()).id
+    audit, seen = open_audit(), {}
+    await sequence(gate.database)
+    async with gate.database.read(SystemScope(VERIFY, tenant_id=tenant)) as tx:
+        begun = await tx.scalar(sa.select(sa.func.count(AuditRecord.id)))
+    for size in (EARLY_SIZE, KEPT_SIZE, SIZE):
+        await act(gate, tenant, size - begun)
+        await act(gate, other, 5)
+        begun = size
+        while await sequence(gate.database):
+            pass
+        assert await audit.checkpoints.grow(gate.database)
+        async with gate.database.transaction(SystemScope(VERIFY, tenant_id=tenant)) as tx:
+            seen[size] = await tx.scalar(sa.select(AuditHead))
+        await sign(gate, audit)
+    key = audit.checkpoints.verifier(tenant).text
+    async with gate.database.read(SystemScope(VERIFY, tenant_id=tenant)) as tx:
+        kept = (await audit.checkpoints.get(tx, KEPT_SIZE)).note
+    gate.clock.now += timedelta(days=400)
+    engine = sa.create_engine(runner.sync_url(url), poolclass=sa.StaticPool)
+    early = {
+        name: getattr(seen[EARLY_SIZE], name)
+        for name in ("seq", "chain_hash", "unsealed_seq", "mac")
+    }
+    yield Workshop(gate, engine, tenant, other, early, kept, offline.Key(key))
+    engine.dispose()
