@@ -70,6 +70,9 @@ def _named(name: str) -> sa.Computed:
 
 def named_in(data: Mapping[str, Any], name: str) -> str | None:
     """The same of data that is at hand; ``name`` is ``workflow_id`` or ``execution_id``."""
+    if not isinstance(data, dict):
+        # Nobody of ours records such: the database may hold what somebody else made of it.
+        return None
     run = data.get(RUN)
     found = run.get(name) if isinstance(run, dict) else None
     return found if found is not None else data.get(name)

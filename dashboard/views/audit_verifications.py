@@ -19,6 +19,7 @@ _SEEN: Final = "audit-verifications-seen"
 _LATEST: Final = 20
 _FOUND_BY: Final = {
     "enumeration": "Counting",
+    "search": "Search",
     "mac": "MAC",
     "chain": "Hash chain",
     "tree": "Merkle tree",

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from backend.core.audit import sequence
-from backend.core.context import SystemScope
+from backend.core.context import Run, Scope, SystemScope
 from backend.core.ids import uuid7
 from backend.managers.audit import VERIFY, AuditSettings
 from tests.support.tampering import (
@@ -77,6 +77,34 @@ class TestTampering:
         with workshop.owning(guarded=False) as trail:
             all_without_numbers_and_the_head_deleted(trail)
         assert workshop.tenant in await trails(workshop.gate)
+
+    async def test_a_record_that_is_hidden_from_a_search(self, workshop: Workshop) -> None:
+        """Its data is as it was, and no MAC is over the columns that it is searched by."""
+        gate = workshop.gate
+        scope = Scope("user:ada", workshop.tenant, run=Run("the-flow", "4711"))
+        async with gate.database.transaction(scope) as tx:
+            tx.audit("thing.made", "thing:run")
+        while await sequence(gate.database):
+            pass
+        await open_audit().checkpoints.grow(gate.database)
+        assert await workshop.online() == ""
+        with workshop.owning(guarded=False) as trail:
+            if trail.connection.dialect.name == "postgresql":
+                for column in ("workflow_id", "execution_id"):
+                    trail.connection.exec_driver_sql(
+                        f"ALTER TABLE audit_records ALTER COLUMN {column} DROP EXPRESSION"
+                    )
+                hide = sa.text("UPDATE audit_records SET execution_id = '1' WHERE target = :it")
+            else:
+                # SQLite takes the first of two members, and whoever reads the data the last.
+                hide = sa.text(
+                    "UPDATE audit_records SET data = replace(data, '{\"run\":',"
+                    ' \'{"run":{"execution_id":"1"},"run":\') WHERE target = :it'
+                )
+            trail.connection.execute(hide, {"it": "thing:run"})
+        assert await workshop.online() == "search"
+        # Whoever has an export reads the record as it is.
+        assert await workshop.offline(workshop.kept) == ""
 
     async def test_a_verification_that_nobody_did_is_not_gone_on_from(
         self, workshop: Workshop

@@ -244,12 +244,31 @@ altered("an_action_altered", action="thing.kept")
 altered("a_target_altered", target="thing:0")
 altered("a_request_altered", request_id="req-2")
 altered("data_altered", data={"size": 1})
+altered("an_action_of_letters_that_look_alike", action="thing.m\u0430de")
+altered("data_of_another_kind", data=[{"size": 29}])
+altered("data_with_a_member_more", data={"size": 29, "gr\u00f6\u00dfe": None})
+altered("data_that_names_a_run", data={"size": 29, "run": {"workflow_id": "w"}})
 altered("an_id_altered", id="01890000-0000-7000-8000-000000000001")
 
 
 @case("trigger", "chain checkpoint mac tree", "chain checkpoint")
 def a_time_altered_by_a_microsecond(trail: Trail) -> None:
     trail.change(30, at=trail.record(30)["at"] + timedelta(microseconds=1))
+
+
+@case("trigger", "mac", "")
+def a_mac_cut(trail: Trail) -> None:
+    trail.change(30, mac=trail.record(30)["mac"][:-1])
+
+
+@case("trigger", "chain", "chain")
+def a_link_cut(trail: Trail) -> None:
+    trail.change(30, chain_hash=trail.record(30)["chain_hash"][:-1])
+
+
+@case("trigger", "enumeration", "checkpoint enumeration")
+def a_number_raised_out_of_reach(trail: Trail) -> None:
+    trail.change(SIZE, seq=2**62)
 
 
 @case("trigger", "mac", "")
@@ -432,6 +451,24 @@ def a_head_that_says_records_need_no_mac(trail: Trail) -> None:
     trail.change_head(unsealed_seq=SIZE)
 
 
+@case("trigger", "checkpoint enumeration mac", "enumeration")
+def the_heads_of_two_tenants_swapped(trail: Trail) -> None:
+    (own,), (theirs,) = trail.rows(HEADS), trail.rows(HEADS, trail.other)
+    for tenant, row in ((trail.tenant, theirs), (trail.other, own)):
+        values = {name: value for name, value in row.items() if name != "tenant_id"}
+        trail.run(sa.update(HEADS).where(HEADS.c.tenant_id == tenant).values(values))
+
+
+@case("trigger", "chain mac", "chain")
+def a_heads_hash_cut(trail: Trail) -> None:
+    trail.change_head(chain_hash=trail.head()["chain_hash"][:31])
+
+
+@case("", "enumeration mac", "enumeration")
+def a_head_at_the_last_number_there_is(trail: Trail) -> None:
+    trail.change_head(seq=2**62)
+
+
 @case("trigger", "checkpoint enumeration", "enumeration")
 def an_earlier_head_put_back(trail: Trail) -> None:
     size = trail.early_head["seq"]
@@ -482,6 +519,44 @@ def a_checkpoint_signed_by_another_key(trail: Trail) -> None:
 def another_tenants_checkpoint(trail: Trail) -> None:
     note = trail.rows(CHECKPOINTS, trail.other)[0]["note"]
     trail.change_checkpoint(SIZE, note=note)
+
+
+@case("trigger", "checkpoint", "")
+def a_checkpoint_moved_to_another_tenant(trail: Trail) -> None:
+    trail.change_checkpoint(SIZE, tenant_id=trail.other)
+
+
+@case("trigger", "tree", "")
+def another_tenants_tile(trail: Trail) -> None:
+    (theirs,) = (row for row in trail.rows(TILES, trail.other) if row["level"] == 0)
+    where = (TILES.c.tenant_id == trail.tenant, TILES.c.level == 0, TILES.c.number == 0)
+    trail.run(sa.update(TILES).where(*where).values(hashes=theirs["hashes"]))
+
+
+@case("", "tree", "")
+def a_tile_with_bytes_behind_it(trail: Trail) -> None:
+    tile = next(row for row in trail.rows(TILES) if (row["level"], row["number"]) == (0, 2))
+    where = (TILES.c.tenant_id == trail.tenant, TILES.c.level == 0, TILES.c.number == 2)
+    trail.run(sa.update(TILES).where(*where).values(hashes=tile["hashes"] + bytes(7)))
+
+
+@case("trigger", "tree", "")
+def a_tile_cut_inside_of_a_hash(trail: Trail) -> None:
+    tile = next(row for row in trail.rows(TILES) if (row["level"], row["number"]) == (0, 0))
+    where = (TILES.c.tenant_id == trail.tenant, TILES.c.level == 0, TILES.c.number == 0)
+    trail.run(sa.update(TILES).where(*where).values(hashes=tile["hashes"][:-5]))
+
+
+@case("trigger", "checkpoint", "checkpoint")
+def a_checkpoint_under_a_name_that_looks_alike(trail: Trail) -> None:
+    (note,) = [row["note"] for row in trail.rows(CHECKPOINTS) if row["size"] == SIZE]
+    trail.change_checkpoint(SIZE, note=note.replace("\u2014 email", "\u2014 em\u0430il"))
+
+
+@case("trigger", "checkpoint", "checkpoint")
+def a_signature_that_is_not_ascii(trail: Trail) -> None:
+    (note,) = [row["note"] for row in trail.rows(CHECKPOINTS) if row["size"] == SIZE]
+    trail.change_checkpoint(SIZE, note=f"{note[:-3]}\u00e9=\n")
 
 
 @case("trigger", "checkpoint", "")

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.orm import undefer
 
 from backend.core.audit import (
     GENESIS,
@@ -22,6 +23,7 @@ from backend.core.audit import (
     RecordMaker,
     leaf_hash,
     link_leaf,
+    named_in,
 )
 from backend.core.database import ReadTx
 from backend.managers.audit import _tree
@@ -35,6 +37,7 @@ MOST_FINDINGS: Final = 100
 _USE: Final = "verification"
 _SETTING: Final = "retention"
 _LEAVES: Final = 64 * WIDTH
+_NAMED: Final = (AuditRecord.workflow_id, AuditRecord.execution_id)
 REMOVED: Final = "audit_record.removed"
 """The act of letting records go, as the trail says it itself."""
 
@@ -45,7 +48,8 @@ class Finding:
 
     Attributes:
         by: What found it: ``enumeration`` (numbers are counted), ``mac``, ``chain``, ``tree``,
-            ``checkpoint``, or ``retention`` (what is gone is not what a signed record says).
+            ``checkpoint``, ``retention`` (what is gone is not what a signed record says), or
+            ``search`` (what a record is searched by is not what it says).
         seq: The first number that it concerns; None: no number is to blame.
         detail: In words.
     """
@@ -161,6 +165,7 @@ class Verifying:
             )
             .order_by(AuditRecord.seq)
             .limit(PAGE)
+            .options(*(undefer(column) for column in _NAMED))
         )
         if not records:
             return False
@@ -223,6 +228,8 @@ class Verifying:
         computed = link_leaf(progress.chain_hash, seq, leaf)
         if computed != record.chain_hash:
             progress.note("chain", seq, f"record {seq} does not follow the one before")
+        if not _is_searched_as_it_says(record):
+            progress.note("search", seq, f"record {seq} is searched by what it does not say")
         # Onwards from what is stored: one wrong link is one finding.
         progress.chain_hash = record.chain_hash or computed
         self._grow(progress, leaf, tiles)
@@ -386,6 +393,13 @@ class Verifying:
                 same = False
             if not same:
                 progress.note("tree", None, "the tree has another root than the records")
+                return
+            edge = await load_tiles(tx, tx.tenant_id, _tree.edge_of(head.tree_size))
+            try:
+                # What the next leaves are put behind, which no root is computed from.
+                _tree.append(head.tree_size, edge, ())
+            except _tree.OutOfTreeError as exc:
+                progress.note("tree", None, f"the tree cannot grow: {exc}")
 
 
 async def _head(tx: ReadTx) -> AuditHead | None:
@@ -419,8 +433,21 @@ async def _signed_between(tx: ReadTx, begin: int, end: int) -> dict[int, AuditCh
 
 
 def _until(record: AuditRecord) -> int:
-    said = record.data.get("until_seq")
+    said = record.data.get("until_seq") if isinstance(record.data, dict) else None
     return said if isinstance(said, int) else 0
+
+
+def _is_searched_as_it_says(record: AuditRecord) -> bool:
+    """Whether the columns that the database makes of the data are still made of it.
+
+    No MAC is over them: who makes others of them hides a record from whoever looks for it.
+    """
+    for column in _NAMED:
+        said, found = named_in(record.data, column.key), getattr(record, column.key)
+        # Of what is no text the databases have spellings of their own.
+        if (said is None or isinstance(said, str)) and said != found:
+            return False
+    return True
 
 
 def _setting(row: RetentionRow) -> dict[str, Any]:

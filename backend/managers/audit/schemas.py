@@ -33,7 +33,7 @@ class AuditOut(BaseModel):
 class FindingOut(BaseModel):
     """One thing that does not hold, and what found it."""
 
-    by: Literal["enumeration", "mac", "chain", "tree", "checkpoint", "retention"]
+    by: Literal["enumeration", "mac", "chain", "tree", "checkpoint", "retention", "search"]
     seq: int | None = Field(description="The first number that it concerns, if any does")
     detail: str
 

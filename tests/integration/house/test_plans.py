@@ -874,6 +874,14 @@ async def keep_the_platform(house: House, ada: TenantClient, admin: TenantClient
     await house.ask(admin, "POST /api/v1/platform/audit/verify")
     await house.ask(admin, "PUT /api/v1/platform/audit-retention", json={"keep_days": 400})
     await house.ask(admin, "GET /api/v1/platform/audit-retention")
+    of = "/api/v1/platform/audit-exports"
+    made = (await house.ask(admin, f"POST {of}", json={"format": "csv"})).json()
+    for operation in (f"GET {of}/{{export_id}}", f"GET {of}/{{export_id}}/file"):
+        await house.ask(admin, operation, path={"export_id": made["id"]})
+    await house.ask(admin, f"DELETE {of}/{{export_id}}", path={"export_id": made["id"]})
+    stream = {"kind": "webhook", "target": "https://siem.example.com/platform"}
+    for operation, body in (("PUT", stream), ("GET", None), ("DELETE", None)):
+        await house.ask(admin, f"{operation} /api/v1/platform/audit-stream", json=body)
 
 
 async def work(house: House, ada: TenantClient) -> None:
@@ -1033,4 +1041,5 @@ LISTS: dict[str, list[dict[str, str]]] = {
     "GET /api/v1/platform/tenant-certificates": [{}],
     "GET /api/v1/platform/audit": [{}, {"action": "nothing.such"}],
     "GET /api/v1/platform/audit/facets": [{}],
+    "GET /api/v1/platform/audit-exports": [{}],
 }

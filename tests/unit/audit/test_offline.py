@@ -533,7 +533,7 @@ class TestNotes:
                 note.replace("\u2014 email", f"\u2014 {look_alike}"),
                 note.replace("email", look_alike, 1),
             ):
-                with pytest.raises(ValueError, match="has not signed it|does not hold"):
+                with pytest.raises(ValueError, match=r"has not signed it|does not hold"):
                     KEY.checkpoint(other)
 
     def test_a_witness_may_sign_as_well_and_nothing_else_may_stand_there(self) -> None:
@@ -541,7 +541,7 @@ class TestNotes:
         assert KEY.checkpoint(f"{note}\u2014 witness.example AAAA\n")[0] == 3
         assert KEY.checkpoint(f"{note}\u2014 {KEY.name} \u00e9\n")[0] == 3
         for other in (note[:-1], f"{note}\0", note.replace("\n", "\r\n"), f"{note[:-2]}x=\n"):
-            with pytest.raises(ValueError, match="no note|not signed|does not hold|else"):
+            with pytest.raises(ValueError, match=r"no note|not signed|does not hold|else"):
                 KEY.checkpoint(other)
 
     def test_what_is_published_is_of_all_trails(self, tmp_path: Path) -> None:
