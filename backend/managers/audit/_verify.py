@@ -433,7 +433,9 @@ async def _signed_between(tx: ReadTx, begin: int, end: int) -> dict[int, AuditCh
 
 
 def _until(record: AuditRecord) -> int:
-    said = record.data.get("until_seq") if isinstance(record.data, dict) else None
+    # As it lies in the database: nobody of ours records another kind.
+    data: Any = record.data
+    said = data.get("until_seq") if isinstance(data, dict) else None
     return said if isinstance(said, int) else 0
 
 
@@ -443,7 +445,8 @@ def _is_searched_as_it_says(record: AuditRecord) -> bool:
     No MAC is over them: who makes others of them hides a record from whoever looks for it.
     """
     for column in _NAMED:
-        said, found = named_in(record.data, column.key), getattr(record, column.key)
+        said: Any = named_in(record.data, column.key)
+        found = getattr(record, column.key)
         # Of what is no text the databases have spellings of their own.
         if (said is None or isinstance(said, str)) and said != found:
             return False
