@@ -1,6 +1,5 @@
 """Access reviews: who holds what is written down, and each line is kept or taken away."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +9,6 @@ import sqlalchemy as sa
 
 from backend.core.context import SystemScope
 from backend.core.database import Database, ReadTx, Tx
-from backend.core.errors import UnavailableError
 from backend.core.ids import uuid7
 from backend.core.paging import newest
 from backend.core.subject import ERASED, Subject
@@ -26,8 +24,6 @@ from backend.managers.access.errors import (
     TooManyHoldersError,
 )
 from backend.managers.access.models import ReviewLineRow, ReviewRow
-
-logger = logging.getLogger(__name__)
 
 Decision = Literal["keep", "revoke"]
 _MOST_LINES: Final = 2000
@@ -232,12 +228,6 @@ class Reviews:
 
     async def tell_overdue(self, database: Database) -> None:
         """Emit an event, once, for each review that is due and not closed; of all tenants."""
-        try:
-            await self._tell_overdue(database)
-        except UnavailableError:
-            logger.warning("overdue_waits_for_the_database")
-
-    async def _tell_overdue(self, database: Database) -> None:
         scope = SystemScope(OVERDUE)
         due = (ReviewRow.closed_at.is_(None), ReviewRow.overdue_told_at.is_(None))
         async with database.read(scope) as view:

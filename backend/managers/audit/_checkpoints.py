@@ -28,7 +28,6 @@ from backend.core.audit import (
 )
 from backend.core.context import SystemScope
 from backend.core.database import Database, ReadTx, Tx
-from backend.core.errors import UnavailableError
 from backend.core.ids import uuid7
 from backend.core.paging import newest
 from backend.managers.audit import _tree
@@ -151,22 +150,19 @@ class Checkpoints:
     async def grow(self, database: Database) -> int:
         """Make leaves of what was numbered since; returns how many. Safe in several processes."""
         grown = 0
-        try:
-            async with database.read(SystemScope(GROW)) as view:
-                behind = await view.scalars(
-                    sa.select(AuditHead.tenant_id)
-                    .where(AuditHead.tree_size < AuditHead.seq)
-                    .order_by(AuditHead.tenant_id)
-                    .limit(_TENANTS)
-                )
-            for tenant_id in behind:
-                bite = 1
-                while bite:
-                    async with database.transaction(SystemScope(GROW)) as tx:
-                        bite = await self._grow(tx, tenant_id)
-                    grown += bite
-        except UnavailableError:
-            logger.warning("audit_tree_waits_for_the_database")
+        async with database.read(SystemScope(GROW)) as view:
+            behind = await view.scalars(
+                sa.select(AuditHead.tenant_id)
+                .where(AuditHead.tree_size < AuditHead.seq)
+                .order_by(AuditHead.tenant_id)
+                .limit(_TENANTS)
+            )
+        for tenant_id in behind:
+            bite = 1
+            while bite:
+                async with database.transaction(SystemScope(GROW)) as tx:
+                    bite = await self._grow(tx, tenant_id)
+                grown += bite
         return grown
 
     async def _grow(self, tx: Tx, tenant_id: str) -> int:
@@ -228,25 +224,20 @@ class Checkpoints:
     async def sign_due(self, database: Database) -> int:
         """Sign each tree that grew, once a period over all processes; returns how many."""
         signed = 0
-        try:
+        async with database.transaction(SystemScope(GROW)) as tx:
+            # Nobody renews it: who comes first in a period has it.
+            if not await tx.take_lease(_LEASE, uuid7(), 0.95 * self._settings.checkpoint_seconds):
+                return 0
+        async with database.read(SystemScope(GROW)) as view:
+            due = await view.scalars(
+                sa.select(AuditHead.tenant_id)
+                .where(AuditHead.checkpoint_size < AuditHead.tree_size)
+                .order_by(AuditHead.tenant_id)
+                .limit(_TENANTS)
+            )
+        for tenant_id in due:
             async with database.transaction(SystemScope(GROW)) as tx:
-                # Nobody renews it: who comes first in a period has it.
-                if not await tx.take_lease(
-                    _LEASE, uuid7(), 0.95 * self._settings.checkpoint_seconds
-                ):
-                    return 0
-            async with database.read(SystemScope(GROW)) as view:
-                due = await view.scalars(
-                    sa.select(AuditHead.tenant_id)
-                    .where(AuditHead.checkpoint_size < AuditHead.tree_size)
-                    .order_by(AuditHead.tenant_id)
-                    .limit(_TENANTS)
-                )
-            for tenant_id in due:
-                async with database.transaction(SystemScope(GROW)) as tx:
-                    signed += await self._sign(tx, tenant_id)
-        except UnavailableError:
-            logger.warning("audit_checkpoints_wait_for_the_database")
+                signed += await self._sign(tx, tenant_id)
         return signed
 
     async def _sign(self, tx: Tx, tenant_id: str) -> int:

@@ -4,7 +4,6 @@ Each is told once, whatever number of workers look: the row's ``due_at`` goes on
 that tells. Of a version that another one has replaced nobody needs to hear.
 """
 
-import logging
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
@@ -13,13 +12,10 @@ import sqlalchemy as sa
 
 from backend.core.context import SystemScope
 from backend.core.database import Database, ReadTx, Tx
-from backend.core.errors import UnavailableError
 from backend.managers.secrets import _totals
 from backend.managers.secrets._grants import told_to_all
 from backend.managers.secrets.errands import EXPIRY
 from backend.managers.secrets.models import SecretRow, VersionRow
-
-logger = logging.getLogger(__name__)
 
 _AT_ONCE: Final = 500
 
@@ -45,12 +41,6 @@ class Expiry:
 
         At most 500 in one go; the rest comes with the next tick.
         """
-        try:
-            await self._tell_due(database)
-        except UnavailableError:
-            logger.warning("expiry_waits_for_the_database")
-
-    async def _tell_due(self, database: Database) -> None:
         scope = SystemScope(EXPIRY)
         async with database.read(scope) as view:
             found = await view.execute(

@@ -128,7 +128,11 @@ ROOM = Room(
     ticks=(
         Tick("security.rotation", 60.0, SecurityManager.rotate_due),
         Tick("security.data_keys", 600, SecurityManager.rotate_data_keys_due),
-        Tick("security.rewrap", 5, lambda security, database: security.rewraps.run_due(database)),
+        Tick(
+            "security.rewrap",
+            5,
+            lambda security, database: security.rewraps.walker.run_due(database),
+        ),
     ),
     sweeps=(Sweep(PURGE, SecurityManager.sweep_keys),),
     sealed=(

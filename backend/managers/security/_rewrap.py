@@ -28,10 +28,10 @@ from typing import TYPE_CHECKING, Final
 import sqlalchemy as sa
 
 from backend.core.context import Scope, SystemScope
-from backend.core.database import Database, DatabaseUnavailableError, ReadTx, TenantOwned, Tx
-from backend.core.errors import AppError
+from backend.core.database import Database, ReadTx, TenantOwned, Tx
 from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.core.room import SealedColumn
+from backend.core.walks import Walker
 from backend.managers.security._pages import (
     IN_CLEAR,
     Page,
@@ -57,10 +57,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ACTOR: Final = "system:security"
-_LEASE: Final = "security.rewrap"
-_LEASE_SECONDS: Final = 10.0
 _WALKS_AT_ONCE: Final = 100
-_TURN_SECONDS: Final = 20.0
 _FAILED_SECONDS: Final = 30.0
 
 
@@ -118,7 +115,9 @@ class Rewraps:
         self.signer = signer
         self._columns: Sequence[SealedColumn] = ()
         self._elsewhere = timedelta()
-        self._holder = f"rewrap:{uuid7()}"
+        self.walker = Walker(
+            self, KEYS_DUE, actor=ACTOR, rows_per_second=settings.rewrap_rows_per_second
+        )
 
     def connect(self, sealed: Sequence[SealedColumn], elsewhere: Mapping[str, float]) -> None:
         """Tell what there is to walk over, and for how long what we do not keep may come back."""
@@ -232,54 +231,21 @@ class Rewraps:
 
     # --- what workers do ------------------------------------------------------------------------
 
-    async def run_due(self, database: Database) -> None:
-        """Take every walk that is due a step further, in turns, for some seconds.
+    async def due(self, view: ReadTx) -> Sequence[str]:
+        """Whose walk is due."""
+        due: Sequence[str] = await view.scalars(
+            sa.select(RewrapRow.tenant_id)
+            .where(RewrapRow.state == "running", RewrapRow.not_before <= view.now())
+            .order_by(RewrapRow.updated_at)
+            .limit(_WALKS_AT_ONCE)
+        )
+        return due
 
-        One worker at a time, by a lease that ends by itself; two would undo nothing, and only look
-        at the same rows.
-        """
-        loop = asyncio.get_running_loop()
-        ends = loop.time() + _TURN_SECONDS
-        try:
-            while loop.time() < ends:
-                tenants = await self._due(database)
-                if not tenants:
-                    return
-                for tenant_id in tenants:
-                    seen = await self._step_safely(database, tenant_id)
-                    await asyncio.sleep(max(seen, 1) / self._settings.rewrap_rows_per_second)
-        except DatabaseUnavailableError:
-            logger.warning("rewrap_waits_for_the_database")
-
-    async def _due(self, database: Database) -> Sequence[str]:
-        async with database.read(SystemScope(KEYS_DUE, actor=ACTOR)) as view:
-            due: Sequence[str] = await view.scalars(
-                sa.select(RewrapRow.tenant_id)
-                .where(RewrapRow.state == "running", RewrapRow.not_before <= view.now())
-                .order_by(RewrapRow.updated_at)
-                .limit(_WALKS_AT_ONCE)
-            )
-        if not due:
-            return ()
-        async with database.transaction(SystemScope(KEYS_DUE, actor=ACTOR)) as tx:
-            return due if await tx.take_lease(_LEASE, self._holder, _LEASE_SECONDS) else ()
-
-    async def _step_safely(self, database: Database, tenant_id: str) -> int:
-        """A step; one that fails is tried again later, and is no other tenant's failure."""
-        try:
-            return await self.step(database, tenant_id)
-        except DatabaseUnavailableError:
-            raise
-        except AppError as exc:
-            logger.warning("rewrap_step_failed", extra={"tenant_id": tenant_id, "code": exc.code})
-        except Exception:
-            logger.exception("rewrap_step_failed", extra={"tenant_id": tenant_id})
-        # Else a hundred that fail, such as walks of sealed tenants, were all that is ever due.
-        async with database.transaction(Scope(ACTOR, tenant_id)) as tx:
-            row = await self._load(tx, lock=True)
-            if row is not None and row.state == "running":
-                row.not_before = tx.now() + timedelta(seconds=_FAILED_SECONDS)
-        return 0
+    async def put_off(self, tx: Tx) -> None:
+        """Have a walk wait whose step has failed: of a sealed tenant, as a rule."""
+        row = await self._load(tx, lock=True)
+        if row is not None and row.state == "running":
+            row.not_before = tx.now() + timedelta(seconds=_FAILED_SECONDS)
 
     async def step(self, database: Database, tenant_id: str) -> int:
         """Take one tenant's walk a step further; how many rows were looked at."""

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from backend.core.clock import monotonic as system_monotonic
 from backend.core.context import Scope, SystemScope
 from backend.core.database import Database, DatabaseUnavailableError, ReadTx, Tx
-from backend.core.errors import AppError, UnavailableError
+from backend.core.errors import AppError
 from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.kit.turns import Turns
 from backend.managers.security._keys import Keys
@@ -164,33 +164,30 @@ class SecurityManager:
         Those are of tenants that never had one, with what may stand in the clear from before, and
         those whose old versions could not go when the last one ended. Idempotent.
         """
-        try:
-            async with database.read(SystemScope(KEYS_DUE, actor=ACTOR)) as view:
-                keys = await view.scalars(
-                    sa.select(DataKey).order_by(DataKey.tenant_id, DataKey.version)
-                )
-                walks = await view.execute(sa.select(RewrapRow.tenant_id, RewrapRow.state))
-                states: dict[str, str] = dict(walks.all())
-                now = view.now()
-            by_tenant: dict[str, list[DataKey]] = {}
-            for key in keys:
-                by_tenant.setdefault(key.tenant_id, []).append(key)
-            act: Callable[[Tx], Awaitable[object]]
-            for tenant_id, rows in by_tenant.items():
-                state = states.get(tenant_id)
-                if self.rotation.is_due(rows[-1], now):
-                    act = self.rotate_data_key
-                elif state is None or (
-                    state == "finished" and self.rewraps.has_retirable(tenant_id, rows, now)
-                ):
-                    act = self.start_rewrap
-                else:
-                    continue
-                async with database.transaction(Scope(ACTOR, tenant_id)) as tx:
-                    if await keys_of(tx):  # its tenant may have left since
-                        await act(tx)
-        except DatabaseUnavailableError:
-            logger.warning("rotation_waits_for_the_database")
+        async with database.read(SystemScope(KEYS_DUE, actor=ACTOR)) as view:
+            keys = await view.scalars(
+                sa.select(DataKey).order_by(DataKey.tenant_id, DataKey.version)
+            )
+            walks = await view.execute(sa.select(RewrapRow.tenant_id, RewrapRow.state))
+            states: dict[str, str] = dict(walks.all())
+            now = view.now()
+        by_tenant: dict[str, list[DataKey]] = {}
+        for key in keys:
+            by_tenant.setdefault(key.tenant_id, []).append(key)
+        act: Callable[[Tx], Awaitable[object]]
+        for tenant_id, rows in by_tenant.items():
+            state = states.get(tenant_id)
+            if self.rotation.is_due(rows[-1], now):
+                act = self.rotate_data_key
+            elif state is None or (
+                state == "finished" and self.rewraps.has_retirable(tenant_id, rows, now)
+            ):
+                act = self.start_rewrap
+            else:
+                continue
+            async with database.transaction(Scope(ACTOR, tenant_id)) as tx:
+                if await keys_of(tx):  # its tenant may have left since
+                    await act(tx)
 
     async def purge_keys(self, tx: Tx) -> int:
         """Destroy all keys of the transaction's tenant, which leaves; returns how many there were.
@@ -266,25 +263,22 @@ class SecurityManager:
         Of sealed tenants none: they come of age when their tenants are unsealed.
         """
         rotated = 0
-        try:
-            async with database.read(SystemScope(DUE)) as view:
-                due = await view.execute(
-                    sa.select(KeyRow.tenant_id, KeyRow.id)
-                    .where(*_overdue(view))
-                    .order_by(KeyRow.rotates_at)
-                    .limit(_DUE_AT_ONCE)
-                )
-            for tenant_id, key_id in due.all():
-                try:
-                    async with database.transaction(Scope("system", tenant_id)) as tx:
-                        rotated += await self.keys.rotate_due(tx, key_id)
-                except UnavailableError:
-                    raise
-                except AppError as exc:
-                    # One tenant's trouble is not the others'.
-                    logger.warning("key_not_rotated", extra={"key": key_id, "cause": exc.code})
-        except UnavailableError:
-            logger.warning("rotation_waits_for_the_database")
+        async with database.read(SystemScope(DUE)) as view:
+            due = await view.execute(
+                sa.select(KeyRow.tenant_id, KeyRow.id)
+                .where(*_overdue(view))
+                .order_by(KeyRow.rotates_at)
+                .limit(_DUE_AT_ONCE)
+            )
+        for tenant_id, key_id in due.all():
+            try:
+                async with database.transaction(Scope("system", tenant_id)) as tx:
+                    rotated += await self.keys.rotate_due(tx, key_id)
+            except DatabaseUnavailableError:
+                raise
+            except AppError as exc:
+                # One tenant's trouble is not the others'.
+                logger.warning("key_not_rotated", extra={"key": key_id, "cause": exc.code})
         return rotated
 
     async def count_overdue(self, tx: ReadTx) -> Mapping[str, int]:

@@ -10,7 +10,6 @@ another process goes on. Keys go with the rows of the room that keeps them, amon
 is sealed and still lies in a backup is unreadable from then on.
 """
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,7 +20,6 @@ import sqlalchemy as sa
 from backend.core.audit import AuditHead, AuditRecord
 from backend.core.context import SystemScope
 from backend.core.database import Database, Integrity, ReadTx, Tx
-from backend.core.errors import UnavailableError
 from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.core.paging import newest
 from backend.core.room import Standing
@@ -37,8 +35,6 @@ from backend.managers.tenant.errors import (
     TenantSuspendedError,
 )
 from backend.managers.tenant.models import CertificateRow, MembershipRow, QuotaRow, TenantRow
-
-logger = logging.getLogger(__name__)
 
 TENANT_GONE: Final = "tenant_gone"
 """The signal that a tenant's data begins to go; its payload is the tenant's id."""
@@ -407,18 +403,15 @@ class Lifecycle:
 
     async def purge_due(self, database: Database) -> None:
         """Remove all data of tenants whose grace period is over; safe in several processes."""
-        try:
-            async with database.read(SystemScope(PLATFORM)) as view:
-                due = await view.scalars(
-                    sa.select(TenantRow.id)
-                    .where(TenantRow.state == "deleting", TenantRow.purge_at <= view.now())
-                    .order_by(TenantRow.purge_at)
-                    .limit(_DUE_AT_ONCE)
-                )
-            for tenant_id in due:
-                await self._purge(database, tenant_id)
-        except UnavailableError:
-            logger.warning("purge_waits_for_the_database")
+        async with database.read(SystemScope(PLATFORM)) as view:
+            due = await view.scalars(
+                sa.select(TenantRow.id)
+                .where(TenantRow.state == "deleting", TenantRow.purge_at <= view.now())
+                .order_by(TenantRow.purge_at)
+                .limit(_DUE_AT_ONCE)
+            )
+        for tenant_id in due:
+            await self._purge(database, tenant_id)
 
     async def _purge(self, database: Database, tenant_id: str) -> None:
         gone = 1

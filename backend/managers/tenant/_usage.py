@@ -5,7 +5,6 @@ jobs from the outbox, each event once, by its number; what a tenant has at all i
 then. So a day's figures are some seconds behind, and stocks ten minutes.
 """
 
-import logging
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,8 +23,6 @@ from backend.managers.tenant._quotas import Quotas
 from backend.managers.tenant.errands import PLATFORM
 from backend.managers.tenant.errors import SpanTooLongError
 from backend.managers.tenant.models import CountRow, TenantRow, UsageHeadRow, UsageRow
-
-logger = logging.getLogger(__name__)
 
 FIGURES: Final = ("requests", "emails_accepted", "emails_bounced", "jobs_ended")
 _MEASURED: Final = "storage_bytes"
@@ -134,25 +131,22 @@ class UsageBook:
 
     async def measure(self, database: Database) -> None:
         """Look up what every tenant has; one process of the fleet at a time."""
-        try:
-            async with database.transaction(SystemScope(PLATFORM)) as tx:
-                seconds = 0.9 * _MEASURE_SECONDS
-                if not await tx.take_lease("tenant.usage", self._holder, seconds):
-                    return
-            after = PLATFORM_TENANT
-            while after:
-                async with database.read(SystemScope(PLATFORM)) as view:
-                    found = await view.scalars(
-                        sa.select(TenantRow.id)
-                        .where(TenantRow.id > after, TenantRow.state != "deleting")
-                        .order_by(TenantRow.id)
-                        .limit(_PART)
-                    )
-                for tenant_id in found:
-                    await self._measure(database, tenant_id)
-                after = found[-1] if len(found) == _PART else ""
-        except UnavailableError:
-            logger.warning("usage_waits_for_the_database")
+        async with database.transaction(SystemScope(PLATFORM)) as tx:
+            seconds = 0.9 * _MEASURE_SECONDS
+            if not await tx.take_lease("tenant.usage", self._holder, seconds):
+                return
+        after = PLATFORM_TENANT
+        while after:
+            async with database.read(SystemScope(PLATFORM)) as view:
+                found = await view.scalars(
+                    sa.select(TenantRow.id)
+                    .where(TenantRow.id > after, TenantRow.state != "deleting")
+                    .order_by(TenantRow.id)
+                    .limit(_PART)
+                )
+            for tenant_id in found:
+                await self._measure(database, tenant_id)
+            after = found[-1] if len(found) == _PART else ""
 
     async def _measure(self, database: Database, tenant_id: str) -> None:
         async with database.read(_scope(tenant_id)) as view:

@@ -90,8 +90,9 @@ class TestGrow:
 
         with monkeypatch.context() as patched:
             patched.setattr(database, "read", away)
-            assert await audit.checkpoints.grow(database) == 0
-            assert await audit.checkpoints.sign_due(database) == 0
+            for duty in (audit.checkpoints.grow, audit.checkpoints.sign_due):
+                with pytest.raises(DatabaseUnavailableError):
+                    await duty(database)
             assert await audit.publishing.publish(database) == 0
         assert await audit.checkpoints.grow(database) == 1
 

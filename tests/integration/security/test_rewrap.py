@@ -147,7 +147,7 @@ async def run_out(
 ) -> Any:
     """Until the walk has ended, waiting whenever it waits."""
     for _ in range(100):
-        await security.rewraps.run_due(database)
+        await security.rewraps.walker.run_due(database)
         now = await walk(database, security, tenant_id)
         if now.state != "running":
             return now
@@ -266,15 +266,16 @@ class TestRotateDue:
         assert (await walk(database, security, young)).version == 1
         assert (await walk(database, security, old)).version == 2
 
-    async def test_waits_for_a_database_that_is_away(
+    async def test_leaves_an_outage_to_the_tick(
         self, database: Database, security: SecurityManager, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def away(_: object) -> Any:
             raise DatabaseUnavailableError
 
         monkeypatch.setattr(database, "read", away)
-        await security.rotate_data_keys_due(database)
-        await security.rewraps.run_due(database)
+        for duty in (security.rotate_data_keys_due, security.rewraps.walker.run_due):
+            with pytest.raises(DatabaseUnavailableError):
+                await duty(database)
 
 
 class TestWalk:
@@ -329,10 +330,10 @@ class TestWalk:
         await add_contents(database, security, tenant_id, 3)
         await rotate(database, security, tenant_id)
         clock.forward(BEGINS - timedelta(seconds=1))
-        await security.rewraps.run_due(database)
+        await security.rewraps.walker.run_due(database)
         assert (await walk(database, security, tenant_id)).written == 0
         clock.forward(timedelta(seconds=1))
-        await security.rewraps.run_due(database)
+        await security.rewraps.walker.run_due(database)
         assert (await walk(database, security, tenant_id)).written == 3
 
     async def test_finds_what_a_stale_process_wrote_behind_its_back(
@@ -343,7 +344,7 @@ class TestWalk:
         keyring = await ring(database, stale, tenant_id)
         await rotate(database, security, tenant_id)
         clock.forward(BEGINS)
-        await security.rewraps.run_due(database)
+        await security.rewraps.walker.run_due(database)
         late = "00000000-0000-7000-8000-000000000001"  # before all that the walk has passed
         async with database.transaction(scope(tenant_id)) as tx:
             sealed = keyring.seal(f"email.content:{late}", b"late")
@@ -576,7 +577,7 @@ class TestWalk:
             assert await rewraps.get(tx, here) == paused
         assert (paused.state, paused.written, paused.total) == ("paused", 200, 600)
         assert paused.column == "email_contents.sealed_content"
-        await rewraps.run_due(database)
+        await rewraps.walker.run_due(database)
         assert await rewraps.step(database, tenant_id) == 0
         assert (await walk(database, security, tenant_id)).written == 200
         # A rotation meanwhile does not set it going.
@@ -585,14 +586,14 @@ class TestWalk:
         clock.forward(BEGINS)
         async with database.transaction(scope(tenant_id)) as tx:
             assert (await rewraps.resume(tx, here)).version == 3
-        await rewraps.run_due(database)
+        await rewraps.walker.run_due(database)
         assert (await walk(database, security, tenant_id)).written == 800
         async with database.transaction(scope(tenant_id)) as tx:
             assert (await rewraps.cancel(tx, here)).state == "cancelled"
             with pytest.raises(RewrapStateError):
                 await rewraps.pause(tx, here)
         clock.forward(READY)
-        await rewraps.run_due(database)
+        await rewraps.walker.run_due(database)
         assert await versions(database, tenant_id) == [1, 2, 3]
         async with database.transaction(scope(tenant_id)) as tx:
             again = await security.start_rewrap(tx)
@@ -618,9 +619,9 @@ class TestWalk:
         await add_contents(database, security, tenant_id, 1)
         async with database.transaction(scope(tenant_id)) as tx:
             await security.start_rewrap(tx)
-        assert await security.rewraps._due(database) == [tenant_id]
-        assert await process().rewraps._due(database) == ()
-        assert await security.rewraps._due(database) == [tenant_id]
+        assert await security.rewraps.walker.has_turn(database)
+        assert not await process().rewraps.walker.has_turn(database)
+        assert await security.rewraps.walker.has_turn(database)
 
     async def test_ends_when_the_tenants_keys_are_gone(
         self, database: Database, security: SecurityManager, tenant_id: str, clock: Hands
@@ -630,7 +631,7 @@ class TestWalk:
         clock.forward(BEGINS)
         async with database.transaction(scope(tenant_id)) as tx:
             assert await security.purge_keys(tx) == 2
-        await security.rewraps.run_due(database)
+        await security.rewraps.walker.run_due(database)
         assert (await walk(database, security, tenant_id)).state == "cancelled"
 
     async def test_one_tenants_failure_is_no_others(
@@ -655,15 +656,15 @@ class TestWalk:
             return await step(database, tenant_id)
 
         monkeypatch.setattr(security.rewraps, "step", fail_for_two)
-        await security.rewraps.run_due(database)
+        await security.rewraps.walker.run_due(database)
         assert (await walk(database, security, good)).written == 1
         assert len(failed) == 2
-        assert [r.message for r in caplog.records].count("rewrap_step_failed") == 2
+        assert [r.message for r in caplog.records].count("walk_step_failed") == 2
         # They have another turn, and not at once.
         for each in (bad, worse):
             assert (await walk(database, security, each)).waits_until is not None
         clock.forward(timedelta(seconds=30))
-        await security.rewraps.run_due(database)
+        await security.rewraps.walker.run_due(database)
         for each in (bad, worse):
             assert (await walk(database, security, each)).written == 1
 
@@ -686,7 +687,7 @@ class TestWalk:
                 await security.seals.put(tx, "a key was published")
         clock.forward(BEGINS)
         for _ in range(3):
-            await security.rewraps.run_due(database)
+            await security.rewraps.walker.run_due(database)
         assert (await walk(database, security, good)).written == 1
         for each in sealed:
             async with database.transaction(scope(each)) as tx:
