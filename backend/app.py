@@ -271,7 +271,14 @@ def compose(
     )
     access = hold(AccessManager(audit, tenants, identity, gateway))
     secrets.tokens.connect(ACCESS, access.holders.find)
-    compliance = hold(ComplianceManager(security, audit))
+    compliance = hold(
+        ComplianceManager(
+            security,
+            audit,
+            settings.compliance,
+            settle_seconds=settings.security.settle_seconds,
+        )
+    )
     hold(DashboardManager(metrics, jobs, emails))
     for _, manager in more:
         hold(manager)
@@ -299,7 +306,7 @@ def compose(
         security,
         audit.checkpoints.tree,
     )
-    compliance.connect(
+    compliance.walks.connect(
         {
             **{
                 name: partial(erase, one)
@@ -309,6 +316,7 @@ def compose(
             **{name: partial(erase, None) for name, erase in CORE_ERASURES.items()},
         },
         [partial(bar, one) for room, one in at_work for bar in room.bars],
+        [partial(pause, one) for room, one in at_work for pause in room.pauses],
     )
     tenants.usage.connect(
         {kind: figures for room, _ in at_work for kind, figures in room.figures.items()},

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from backend.kit.outbound import OutboundSettings
 from backend.managers.audit import AuditSettings
+from backend.managers.compliance import ComplianceSettings
 from backend.managers.email import EmailSettings
 from backend.managers.gateway import GatewaySettings, RedisSettings
 from backend.managers.identity import IdentitySettings
@@ -118,6 +119,7 @@ class Settings(BaseSettings):
     events: EventSettings = EventSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     security: SecuritySettings = SecuritySettings()
+    compliance: ComplianceSettings = ComplianceSettings()
     identity: IdentitySettings = IdentitySettings()
     gateway: GatewaySettings = GatewaySettings()
     tenant: TenantSettings = TenantSettings()

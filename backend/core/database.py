@@ -65,8 +65,6 @@ logger = logging.getLogger(__name__)
 
 Integrity: Final = IntegrityError
 """What a violated unique or foreign key raises; managers turn it into their own conflict."""
-# Rows that one statement looks through where no index helps.
-_BITE: Final = 5000
 _BEFORE_ALL: Final = "00000000-0000-0000-0000-000000000000"
 
 
@@ -115,6 +113,23 @@ class ReadTx:
     async def scalar(self, statement: Any) -> Any:
         """The first column of the first row, or None."""
         return await self.session.scalar(statement)
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Rows of a table that were looked at, one after the other.
+
+    Attributes:
+        looked_at: How many.
+        changed: How many of them were changed.
+        after: The id of the last one; None: the table ends here.
+        within: What they have in common, for another look at the same ones.
+    """
+
+    looked_at: int
+    changed: int
+    after: str | None
+    within: Sequence[sa.ColumnElement[bool]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -526,36 +541,44 @@ class Tx(ReadTx):
         )
         return cast("sa.CursorResult[*tuple[Any, ...]]", gone).rowcount
 
-    async def rewrite(
+    async def rewrite_some(
         self,
         model: type[TenantOwned],
         condition: sa.ColumnElement[bool],
         values: Mapping[str, Any],
-    ) -> int:
-        """Set ``values`` on those rows of the tenant that meet a condition without an index.
+        *,
+        after: str,
+        limit: int,
+    ) -> Stretch:
+        """Set ``values`` on rows of the tenant that meet a condition without an index.
 
-        All of the tenant's rows are read, a bite of them by each statement, in the order of their
-        ids; returns how many were changed. The table has a tenant's rows by ``id``.
+        Of the next ``limit`` rows, in the order of their ids, which are all read: so that a walk
+        over a whole table is made of short transactions. The table has a tenant's rows by ``id``.
+
+        Args:
+            model: The table.
+            condition: Which of those rows are changed.
+            values: What is set.
+            after: The id that the stretch begins behind; empty: the first row.
+            limit: Rows.
         """
         key: Any = model.id  # type: ignore[attr-defined]
-        own = model.tenant_id == self.tenant_id
-        after: str | None = _BEFORE_ALL
-        changed = 0
-        while after is not None:
-            within = [key > after]
-            bite = sa.select(key).where(own, *within).order_by(key)
-            last = await self.scalar(bite.offset(_BITE - 1).limit(1))
-            if last is not None:
-                within.append(key <= last)
-            done = await self.execute(
-                sa.update(model)
-                .where(own, *within, condition)
-                .values(**values)
-                .execution_options(synchronize_session=False)
-            )
-            changed += cast("sa.CursorResult[*tuple[Any, ...]]", done).rowcount
-            after = last
-        return changed
+        own = (model.tenant_id == self.tenant_id, key > (after or _BEFORE_ALL))
+        last = await self.scalar(
+            sa.select(key).where(*own).order_by(key).offset(limit - 1).limit(1)
+        )
+        within = own if last is None else (*own, key <= last)
+        looked_at = limit
+        if last is None:
+            looked_at = await self.scalar(sa.select(sa.func.count(key)).where(*own))
+        done = await self.execute(
+            sa.update(model)
+            .where(*within, condition)
+            .values(**values)
+            .execution_options(synchronize_session=False)
+        )
+        changed = cast("sa.CursorResult[*tuple[Any, ...]]", done).rowcount
+        return Stretch(looked_at, changed, last, within)
 
     def _insert(self, model: type[Base]) -> Any:
         maker: Any = postgresql.insert if self.dialect == "postgresql" else sqlite.insert
@@ -981,6 +1004,7 @@ __all__ = [
     "ReadTx",
     "RowMaker",
     "Scope",
+    "Stretch",
     "SystemScope",
     "TenantConfinementError",
     "TenantOwned",

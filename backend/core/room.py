@@ -8,9 +8,11 @@ manager by that sum.
 Roles, routes and job kinds are opaque here: the core knows neither HTTP nor any manager.
 """
 
+import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final, Generic, Literal, TypeVar
 
 import sqlalchemy as sa
@@ -20,7 +22,7 @@ from backend.core.context import Errand
 from backend.core.cursors import EventConsumer
 from backend.core.database import Database, ReadTx, TenantOwned, Tx
 from backend.core.events import EventCursor, EventHead, EventRecord
-from backend.core.subject import ERASED, Subject
+from backend.core.subject import ERASED, ROWS_AT_ONCE, Bite, Subject
 from backend.core.telemetry import RequestRecord
 
 M = TypeVar("M")
@@ -155,15 +157,21 @@ Repeated until it returns 0; it returns how much went.
 """
 
 
-Erasure = Callable[[M, Tx, Subject], Awaitable[int]]
-"""Removes what a table of the transaction's tenant has of a person; how many rows it touched.
+Erasure = Callable[[M, Tx, Subject, str], Awaitable[Bite]]
+"""Removes a bounded bite of what a table of the transaction's tenant has of a person.
 
-What may not be removed is written over, so that it tells of nobody. Asked again it returns 0.
+What may not be removed is written over, so that it tells of nobody. It is told where the bite
+before it has ended, at first "", and asked until it says that the table is done. Asked again from
+the beginning it changes nothing, and finds what has come since.
 """
 
 Bar = Callable[[M, Tx, Subject], Awaitable[str | None]]
 """Says, in a sentence, why a person cannot be erased now; None: as far as the room knows they can.
 """
+
+Pause = Callable[[M, Tx, datetime], Awaitable[str | None]]
+"""Says, in a sentence, what has been at work since before a time, and may yet write down what it
+read then; None: nothing of the room's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +248,7 @@ class Room(Generic[M]):
             go by themselves: by table, or by a name of the room's own for what is no table.
         erasures: How what its tables have of a person goes, by table or by a name of its own.
         bars: Why a person cannot be erased now.
+        pauses: What the end of an erasure waits for.
         stocks: Counts how much a tenant has of something, in its own scope, by name.
         figures: What of a tenant's usage its events count as, by event.
         standing: Takes what a tenant may when that changes, in the tenant's own scope and in the
@@ -276,6 +285,7 @@ class Room(Generic[M]):
     purges: Mapping[str, Purge[M]] = field(default_factory=dict)
     erasures: Mapping[str, Erasure[M]] = field(default_factory=dict)
     bars: tuple[Bar[M], ...] = ()
+    pauses: tuple[Pause[M], ...] = ()
     stocks: Mapping[str, Callable[[M, ReadTx], Awaitable[int]]] = field(default_factory=dict)
     figures: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     standing: Callable[[M, Tx, Standing], Awaitable[None]] | None = None
@@ -412,11 +422,23 @@ CORE_PURGES: Final[Mapping[str, Purge[Any]]] = {
 """How the core's own rows of one tenant go. Its audit trail stays, as anybody's does."""
 
 
-async def _erase_events(_: object, tx: Tx, who: Subject) -> int:
+_SAYS_NOTHING: Final = {ERASED: True}
+# As either database writes JSON.
+_AS_TEXT: Final = (json.dumps(_SAYS_NOTHING), json.dumps(_SAYS_NOTHING, separators=(",", ":")))
+
+
+async def _erase_events(_: object, tx: Tx, who: Subject, after: str) -> Bite:
     """What an event tells goes, and its place among the others stays: readers count by it."""
-    theirs = sa.or_(who.is_told_in(EventRecord.data), EventRecord.subject == f"user:{who.user_id}")
-    known = sa.not_(sa.cast(EventRecord.data, sa.Text).contains(f'"{ERASED}"', autoescape=True))
-    return await tx.rewrite(EventRecord, sa.and_(theirs, known), {"data": {ERASED: True}})
+    told = sa.cast(EventRecord.data, sa.Text)
+    about = sa.and_(EventRecord.subject == f"user:{who.user_id}", told.not_in(_AS_TEXT))
+    done = await tx.rewrite_some(
+        EventRecord,
+        sa.or_(who.is_told_in(EventRecord.data), about),
+        {"data": _SAYS_NOTHING},
+        after=after,
+        limit=ROWS_AT_ONCE,
+    )
+    return Bite(done.looked_at, {EventRecord.__tablename__: done.changed}, after=done.after)
 
 
 CORE_ERASURES: Final[Mapping[str, Erasure[Any]]] = {EventRecord.__tablename__: _erase_events}

@@ -1,8 +1,10 @@
 """Whom rooms keep something of: a person, as those who are asked to forget them are told."""
 
 import json
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -15,11 +17,13 @@ class Subject:
         user_id: Of who has, or had, a log-in; None: not known.
         address: Their e-mail address as it was given; None: not known.
         alias: What may stand where the address stood, and is the same for all its spellings.
+        until: What begins later is made without anything of them.
     """
 
     user_id: str | None
     address: str | None
     alias: str
+    until: datetime
 
     def is_told_in(self, column: Any) -> sa.ColumnElement[bool]:
         """Whether a column of text or JSON has the address, in whatever case.
@@ -35,5 +39,24 @@ class Subject:
         return sa.or_(sa.false(), *(text.contains(one, autoescape=True) for one in set(wanted)))
 
 
-ERASED = "erased"
+@dataclass(frozen=True, slots=True)
+class Bite:
+    """What one step of forgetting a person did to a table.
+
+    Attributes:
+        looked_at: Rows.
+        changed: Rows that went or were written over, by table.
+        waiting: Rows that tell of the person and cannot go before something has ended.
+        after: Where the next step begins, in the room's own words; None: the table is done.
+    """
+
+    looked_at: int
+    changed: Mapping[str, int] = field(default_factory=dict)
+    waiting: int = 0
+    after: str | None = None
+
+
+ERASED: Final = "erased"
 """What stands where something of a person stood."""
+ROWS_AT_ONCE: Final = 2000
+"""Rows that a step looks at where no index helps: others who write wait for its transaction."""

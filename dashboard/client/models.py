@@ -650,15 +650,23 @@ class EncryptOut(Wire, frozen=True, kw_only=True):
 
 
 class ErasureOut(Wire, frozen=True, kw_only=True):
-    """That a person was erased; what is signed says what went."""
+    """That a person is being erased, or was; what is signed then says what went."""
 
-    erased_at: datetime
+    erased_at: datetime | None
     erased_by: str
     id: str
-    key_id: str
-    signature: str
-    statement: str
+    key_id: str | None
+    looked_at: int
+    place: str | None
+    rewritten: int
+    round: int
+    signature: str | None
+    started_at: datetime
+    state: str
+    statement: str | None
     subject: str
+    waits_for: str | None
+    waits_until: datetime | None
 
 
 class ErasurePage(Wire, frozen=True, kw_only=True):

@@ -1495,12 +1495,20 @@ class Api:
     def list_platform_erasures(
         self, *, limit: int | None = None, cursor: str | None = None
     ) -> models.ErasurePage:
-        """List the certificates of people whom the platform has erased, newest first."""
+        """List the people whom the platform has erased, or is erasing, newest first."""
         return self.connection.ask(
             "GET",
             "/api/v1/platform/subjects/erasures",
             models.ErasurePage,
             query={"limit": limit, "cursor": cursor},
+        )
+
+    def get_platform_erasure(self, erasure_id: str) -> models.ErasureOut:
+        """Show one erasure of the platform's: how far it is, and its certificate at the end."""
+        return self.connection.ask(
+            "GET",
+            f"/api/v1/platform/subjects/erasures/{uuid_segment(erasure_id)}",
+            models.ErasureOut,
         )
 
     def list_tenant_certificates(
@@ -2044,7 +2052,7 @@ class Api:
     def list_erasures(
         self, *, limit: int | None = None, cursor: str | None = None
     ) -> models.ErasurePage:
-        """List the certificates of people who were erased, newest first."""
+        """List the people who were erased, or are being, newest first."""
         return self.connection.ask(
             "GET",
             "/api/v1/subjects/erasures",
@@ -2053,7 +2061,7 @@ class Api:
         )
 
     def get_erasure(self, erasure_id: str) -> models.ErasureOut:
-        """Get the certificate of one erasure."""
+        """Show one erasure: how far it is, and its certificate when it is complete."""
         return self.connection.ask(
             "GET", f"/api/v1/subjects/erasures/{uuid_segment(erasure_id)}", models.ErasureOut
         )

@@ -26,7 +26,7 @@ ROOM = Room(
     manager=AccessManager,
     models=(ReviewRow, ReviewLineRow),
     erasures={
-        ReviewLineRow.__tablename__: lambda access, tx, who: access.reviews.erase(tx, who),
+        ReviewLineRow.__tablename__: lambda access, tx, who, _: access.reviews.erase(tx, who),
     },
     permissions={
         "access:read": OPERATOR,

@@ -11,7 +11,7 @@ from backend.core.context import SystemScope
 from backend.core.database import Database, ReadTx, Tx
 from backend.core.ids import uuid7
 from backend.core.paging import newest
-from backend.core.subject import ERASED, Subject
+from backend.core.subject import ERASED, Bite, Subject
 from backend.managers.access._holders import Holders
 from backend.managers.access.errands import OVERDUE
 from backend.managers.access.errors import (
@@ -96,7 +96,7 @@ class Reviews:
         undecided = sum(line.decision is None for line in lines)
         return _review(tx, row, undecided), [_line(line) for line in lines]
 
-    async def erase(self, tx: Tx, who: Subject) -> int:
+    async def erase(self, tx: Tx, who: Subject) -> Bite:
         """Leave what was decided of a person, and not their name."""
         done = await tx.execute(
             sa.update(ReviewLineRow)
@@ -108,7 +108,8 @@ class Reviews:
             .values(name=ERASED)
             .execution_options(synchronize_session=False)
         )
-        return cast("sa.CursorResult[Any]", done).rowcount
+        count = cast("sa.CursorResult[Any]", done).rowcount
+        return Bite(count, {ReviewLineRow.__tablename__: count})
 
     async def open(self, tx: Tx, *, name: str, due_at: datetime) -> Review:
         """Write down who holds what now, to be decided until ``due_at``.

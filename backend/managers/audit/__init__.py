@@ -26,7 +26,7 @@ from backend.managers.audit._checkpoints import (
     SignedTree,
     TrailState,
 )
-from backend.managers.audit._export import EXPORTS, Export, Exports, export_kind
+from backend.managers.audit._export import EXPORTS, FILES, Export, Exports, export_kind
 from backend.managers.audit._formats import FORMATS
 from backend.managers.audit._publishing import BITS, WATCH_CHECKPOINTS
 from backend.managers.audit._push import PUSH, SECRET_PLACE, WATCH_STREAMS, Stream, Streams
@@ -97,6 +97,7 @@ ROOM = Room(
         StreamRow,
     ),
     sealed=(SealedColumn(StreamRow, "sealed_secret", lambda _: SECRET_PLACE),),
+    erasures={FILES: lambda audit, tx, who, _: audit.exports.erase(tx, who)},
     purges={model.__tablename__: _kept for model in (AuditTile, AuditCheckpoint, RetentionRow)},
     permissions={
         "audit:read": VIEWER | AUDITOR,
@@ -190,6 +191,7 @@ ROOM = Room(
 
 __all__ = [
     "ENUMERATE",
+    "FILES",
     "FORMATS",
     "GROW",
     "READ_PLATFORM",

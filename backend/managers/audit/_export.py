@@ -20,6 +20,7 @@ from backend.core.context import AnyScope, Errand, Scope
 from backend.core.database import Database, ReadTx, Tx
 from backend.core.ids import uuid7
 from backend.core.paging import newest
+from backend.core.subject import Bite, Subject
 from backend.managers.audit._formats import FORMATS
 from backend.managers.audit._search import Reveal, Wanted, meets, oldest, revealed
 from backend.managers.audit.errors import (
@@ -40,6 +41,8 @@ _PIECE: Final = 500
 mostly half of one."""
 _ATTEMPT_SECONDS: Final = 3600.0
 _BITE: Final = 50
+FILES: Final = "files_of_the_trail"
+"""What certificates of people who were erased call the files that went."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,19 +234,36 @@ class Exports:
         await _forget(tx, row)
         tx.audit("audit_export.deleted", f"audit_export:{export_id}")
 
-    async def erase(self, tx: Tx) -> int:
-        """Forget all files of the tenant, made or being made: what they tell is in the clear."""
+    async def close_all(self, tx: Tx) -> int:
+        """Let nobody read the tenant's files, or add to them, from now on; how many there were.
+
+        They are in the clear. Their pieces go with :meth:`erase`.
+        """
         files = await tx.scalars(
-            sa.select(ExportRow).where(ExportRow.tenant_id == tx.tenant_id).with_for_update()
+            sa.select(ExportRow)
+            .where(ExportRow.tenant_id == tx.tenant_id, ExportRow.expires_at > tx.now())
+            .with_for_update()
         )
         for row in files:
-            await tx.execute(
-                sa.delete(ExportPartRow)
-                .where(ExportPartRow.tenant_id == tx.tenant_id, ExportPartRow.export_id == row.id)
-                .execution_options(synchronize_session=False)
-            )
-            await tx.session.delete(row)
+            await _forget(tx, row)
         return len(files)
+
+    async def erase(self, tx: Tx, who: Subject) -> Bite:
+        """Forget files of the tenant that are in the clear: such as were begun in time."""
+        row: ExportRow | None = await tx.scalar(
+            sa.select(ExportRow)
+            .where(ExportRow.tenant_id == tx.tenant_id, ExportRow.created_at <= who.until)
+            .order_by(ExportRow.created_at)
+            .limit(1)
+            .with_for_update()
+        )
+        if row is None:
+            return Bite(0)
+        # What was closed at first has been counted.
+        found = int(row.expires_at > tx.now())
+        if found:
+            await _forget(tx, row)
+        return Bite(await _shorten(tx, row), {FILES: found}, after=row.id)
 
     async def sweep(self, tx: Tx) -> int:
         """Forget some files whose time is over; returns how many pieces and files went."""
@@ -256,23 +276,7 @@ class Exports:
         )
         gone = 0
         for row in rows:
-            if row.state == RUNNING:
-                # Nobody adds to it any more.
-                row.state = CANCELLED
-            first = max(0, row.parts - _BITE)
-            await tx.execute(
-                sa.delete(ExportPartRow)
-                .where(
-                    ExportPartRow.tenant_id == row.tenant_id,
-                    ExportPartRow.export_id == row.id,
-                    ExportPartRow.position >= first,
-                )
-                .execution_options(synchronize_session=False)
-            )
-            gone, row.parts = row.parts - first, first
-            if not first:
-                await tx.session.delete(row)
-                gone += 1
+            gone += await _shorten(tx, row)
         return gone
 
 
@@ -428,6 +432,28 @@ async def _forget(tx: Tx, row: ExportRow) -> None:
     row.expires_at = tx.now()
     if row.state == RUNNING:
         row.state, row.finished_at = CANCELLED, tx.now()
+
+
+async def _shorten(tx: Tx, row: ExportRow) -> int:
+    """Take the last pieces of a locked file, and with the first one it; how much went."""
+    if row.state == RUNNING:
+        # Nobody adds to it any more.
+        row.state = CANCELLED
+    first = max(0, row.parts - _BITE)
+    await tx.execute(
+        sa.delete(ExportPartRow)
+        .where(
+            ExportPartRow.tenant_id == row.tenant_id,
+            ExportPartRow.export_id == row.id,
+            ExportPartRow.position >= first,
+        )
+        .execution_options(synchronize_session=False)
+    )
+    gone, row.parts = row.parts - first, first
+    if not first:
+        await tx.session.delete(row)
+        gone += 1
+    return gone
 
 
 def _kept(wanted: Wanted) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The compliance room's work that is the platform's own."""
+"""The compliance room's work across tenants, and that which is the platform's own."""
 
 from typing import Final
 
@@ -8,3 +8,6 @@ from backend.managers.compliance.models import ErasureRow
 
 PLATFORM_ERASURES: Final = Errand("compliance.platform", tables_of(ErasureRow), of_platform=True)
 """Forgetting people where the platform keeps something of them, and reading that it did."""
+
+WALKS: Final = Errand("compliance.walks", tables_of(ErasureRow), of_platform=True)
+"""Whose walks are due, and how many go on; each step is in its tenant's own scope."""

@@ -1,8 +1,6 @@
-"""Rules for forgetting people."""
+"""Rules for forgetting people: asking for it, and what was certified of it."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,41 +9,22 @@ from backend.core.database import ReadTx, Tx
 from backend.core.ids import uuid7
 from backend.core.paging import newest
 from backend.core.subject import Subject
-from backend.managers.audit import AuditManager
+from backend.managers.audit import FILES, AuditManager
+from backend.managers.compliance._walk import (
+    RUNNING,
+    Erasure,
+    ErasureWalks,
+    place_of,
+    shown,
+)
 from backend.managers.compliance.errors import (
     ErasureNotFoundError,
     SubjectInUseError,
     SubjectUnclearError,
 )
 from backend.managers.compliance.models import ErasureRow
+from backend.managers.compliance.settings import ComplianceSettings
 from backend.managers.security import SecurityManager
-
-Erase = Callable[[Tx, Subject], Awaitable[int]]
-Bar = Callable[[Tx, Subject], Awaitable[str | None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Erasure:
-    """That a person was erased, in signed words.
-
-    Attributes:
-        id: Of the erasure.
-        subject: The person as the audit trail names them: ``user:<id>``, or ``email:`` and a keyed
-            hash of the address.
-        erased_at: When.
-        erased_by: Whose act it was.
-        statement: What is signed: canonical JSON with what went, by table, and the keys.
-        signature: Ed25519 (RFC 8032) over the statement, in base64.
-        key_id: The first digits of the signing key's SHA-256.
-    """
-
-    id: str
-    subject: str
-    erased_at: datetime
-    erased_by: str
-    statement: str
-    signature: str
-    key_id: str
 
 
 class ComplianceManager:
@@ -54,32 +33,31 @@ class ComplianceManager:
     Args:
         security: Has the keys of people, and signs.
         audit: Tells how far the trail is.
+        settings: This room's.
+        settle_seconds: No write takes longer.
     """
 
-    def __init__(self, security: SecurityManager, audit: AuditManager) -> None:
+    def __init__(
+        self,
+        security: SecurityManager,
+        audit: AuditManager,
+        settings: ComplianceSettings,
+        *,
+        settle_seconds: float,
+    ) -> None:
         self._security = security
         self._audit = audit
-        self._erasures: Mapping[str, Erase] = {}
-        self._bars: Sequence[Bar] = ()
-
-    def connect(self, erasures: Mapping[str, Erase], bars: Sequence[Bar]) -> None:
-        """Tell of the rooms: how what they keep of a person goes, and what keeps a person here.
-
-        Args:
-            erasures: By table, in the order in which they are to be asked.
-            bars: Asked before anything is changed.
-        """
-        self._erasures, self._bars = erasures, bars
+        self.walks = ErasureWalks(security, audit, settings, settle_seconds=settle_seconds)
 
     async def erase_subject(
         self, tx: Tx, *, user_id: str | None = None, address: str | None = None
     ) -> tuple[Erasure, bool]:
-        """Forget a person in the transaction's tenant, for good; whether anything was left to.
+        """Begin to forget a person in the transaction's tenant, for good; whether it is a new walk.
 
-        The keys under which the audit trail tells of them are destroyed, so the trail says
-        ``erased`` and is proved as before. Their rows are removed, or written over where the tenant
-        has to keep them. Who was erased before and has left no trace since gets the certificate of
-        then. Several at once: one of them erases.
+        The keys under which the audit trail tells of them are destroyed with the transaction: from
+        then on the trail says ``erased``, and is proved as before. Their rows are removed, or
+        written over where the tenant has to keep them, by the walk that begins here. While one
+        goes on that is for all who are asked for, it is the answer.
 
         Args:
             tx: In the tenant's own scope.
@@ -89,28 +67,68 @@ class ComplianceManager:
         Raises:
             SubjectUnclearError: Neither was given.
             SubjectInUseError: The person is a member, or mail to them is on its way.
+            SealedError: The tenant is sealed: what to look for can be kept by nobody.
         """
         if user_id is None and address is None:
             raise SubjectUnclearError
-        who, names = self._named(tx, user_id, address)
-        reasons = [reason for bar in self._bars if (reason := await bar(tx, who)) is not None]
-        if reasons:
-            raise SubjectInUseError(" ".join(reasons))
+        name = self._security.subjects.name
+        alias = None if address is None else name(tx.tenant_id, f"email:{address}")
+        user = None if user_id is None else f"user:{user_id}"
+        names = [one for one in (user, alias) if one is not None]
+        if (running := await self._running(tx, names)) is not None:
+            return running, False
+        who = Subject(user_id, address, alias or "", self.walks.until(tx.now()))
+        reasons = await self.walks.barred(tx, who)
+        if reasons is not None:
+            raise SubjectInUseError(reasons)
+        keyring = await self._security.keyring(tx)
+        erasure_id, now = uuid7(), tx.now()
+        sealed = None
+        if address is not None:
+            sealed = keyring.seal(place_of(erasure_id), address.encode())
+        row: dict[str, Any] = {
+            "tenant_id": tx.tenant_id,
+            "id": erasure_id,
+            "subject": names[0],
+            "also": names[1] if len(names) > 1 else None,
+            "state": RUNNING,
+            "open_key": " ".join(names),
+            "sealed_address": sealed,
+            "keys": [],
+            "counts": {},
+            "round": 0,
+            "place": "",
+            "after": "",
+            "looked_at": 0,
+            "rewritten": 0,
+            "found": 0,
+            "waiting": 0,
+            "waits_for": None,
+            "started_at": now,
+            "known_until": now,
+            "round_at": now,
+            "updated_at": now,
+            "not_before": now,
+            "erased_at": None,
+            "erased_by": tx.scope.actor,
+            "statement": None,
+            "signature": None,
+            "key_id": None,
+        }
+        # Two at once: the second one waits here, and finds the walk of the first.
+        while not await tx.insert_new(ErasureRow, row, conflict=["tenant_id", "open_key"]):
+            if (running := await self._running(tx, names)) is not None:
+                return running, False
+        made = await self._load(tx, erasure_id)
         keys = await self._security.subjects.erase(tx, names)
-        counts = {name: await erase(tx, who) for name, erase in self._erasures.items()}
-        counts = {name: count for name, count in counts.items() if count}
-        if not keys and not counts:
-            before = await self._before(tx, names)
-            if before is not None:
-                return before, False
+        made.keys = [{"id": key.id, "subject": key.subject} for key in keys]
         # Files of the trail have in the clear what it tells, of whomever.
-        if files := await self._audit.exports.erase(tx):
-            counts["files_of_the_trail"] = files
-        made = await self._certify(tx, names, counts, [(key.id, key.subject) for key in keys])
-        told: dict[str, Any] = {"subjects": names, "counts": counts, "keys": len(keys)}
-        tx.audit("subject.erased", f"erasure:{made.id}", **told)
-        tx.emit("subject.erased", f"erasure:{made.id}", **told)
-        return made, True
+        if files := await self._audit.exports.close_all(tx):
+            made.counts = {FILES: files}
+        tx.audit(
+            "erasure.started", f"erasure:{erasure_id}", subjects=names, keys=len(keys), files=files
+        )
+        return shown(made), True
 
     async def list_erasures(
         self, tx: ReadTx, *, limit: int, before_id: str | None = None
@@ -118,7 +136,7 @@ class ComplianceManager:
         """The tenant's, newest first, one more than ``limit``."""
         query = sa.select(ErasureRow).where(ErasureRow.tenant_id == tx.tenant_id)
         rows = await tx.scalars(newest(query, ErasureRow.id, limit, before_id))
-        return [_shown(row) for row in rows]
+        return [shown(row) for row in rows]
 
     async def get_erasure(self, tx: ReadTx, erasure_id: str) -> Erasure:
         """One of the tenant's.
@@ -126,87 +144,43 @@ class ComplianceManager:
         Raises:
             ErasureNotFoundError: There is none.
         """
-        row = await tx.scalar(
+        return shown(await self._load(tx, erasure_id))
+
+    async def count_running(self, tx: ReadTx) -> Mapping[str, int]:
+        """Over all tenants: walks that go on, and such as wait for somebody. Needs the errand."""
+        is_free = ErasureRow.waits_for.is_(None)
+        found = await tx.execute(
+            sa.select(is_free, sa.func.count()).where(ErasureRow.state == RUNNING).group_by(is_free)
+        )
+        return {"running" if free else "waiting": count for free, count in found.all()}
+
+    async def count_oldest_seconds(self, tx: ReadTx) -> Mapping[str, int]:
+        """Over all tenants: for how long the oldest walk has been going on. Needs the errand."""
+        oldest = await tx.scalar(
+            sa.select(sa.func.min(ErasureRow.started_at)).where(ErasureRow.state == RUNNING)
+        )
+        return {"": 0 if oldest is None else int((tx.now() - oldest).total_seconds())}
+
+    async def _load(self, tx: ReadTx, erasure_id: str) -> ErasureRow:
+        row: ErasureRow | None = await tx.scalar(
             sa.select(ErasureRow).where(
                 ErasureRow.tenant_id == tx.tenant_id, ErasureRow.id == erasure_id
             )
         )
         if row is None:
             raise ErasureNotFoundError
-        return _shown(row)
+        return row
 
-    def _named(
-        self, tx: ReadTx, user_id: str | None, address: str | None
-    ) -> tuple[Subject, list[str]]:
-        """The person, and the names under which the trail has them."""
-        name = self._security.subjects.name
-        alias = "" if address is None else name(tx.tenant_id, f"email:{address}")
-        names = [] if user_id is None else [f"user:{user_id}"]
-        return Subject(user_id, address, alias), names + ([alias] if alias else [])
-
-    async def _before(self, tx: ReadTx, names: Sequence[str]) -> Erasure | None:
-        """The certificate of when the person was erased, if they were: one that has all names."""
+    async def _running(self, tx: ReadTx, names: Sequence[str]) -> Erasure | None:
+        """The walk that goes on for all who have these names."""
         row = await tx.scalar(
             sa.select(ErasureRow)
             .where(
                 ErasureRow.tenant_id == tx.tenant_id,
+                ErasureRow.state == RUNNING,
                 *(sa.or_(ErasureRow.subject == name, ErasureRow.also == name) for name in names),
             )
-            .order_by(ErasureRow.id.desc())
+            .order_by(ErasureRow.id)
             .limit(1)
         )
-        return None if row is None else _shown(row)
-
-    async def _certify(
-        self,
-        tx: Tx,
-        names: Sequence[str],
-        counts: Mapping[str, int],
-        keys: Sequence[tuple[str, str]],
-    ) -> Erasure:
-        trail = await self._audit.checkpoints.state(tx)
-        signer = self._security.rewraps.signer
-        erasure_id = uuid7()
-        statement, signature = signer.sign(
-            {
-                "act": "subject.erased",
-                "erasure": erasure_id,
-                "tenant": tx.tenant_id,
-                "subjects": list(names),
-                "erased_at": tx.now().isoformat(),
-                "erased_by": tx.scope.actor,
-                "keys": [{"id": key_id, "subject": subject} for key_id, subject in keys],
-                "counts": dict(counts),
-                "trail": {
-                    "seq": trail.seq,
-                    "chain_hash": trail.chain_hash,
-                    "tree_size": trail.tree_size,
-                    "tree_root": trail.tree_root,
-                },
-            }
-        )
-        row: dict[str, Any] = {
-            "tenant_id": tx.tenant_id,
-            "id": erasure_id,
-            "subject": names[0],
-            "also": names[1] if len(names) > 1 else None,
-            "erased_at": tx.now(),
-            "erased_by": tx.scope.actor,
-            "statement": statement,
-            "signature": signature,
-            "key_id": signer.key_id,
-        }
-        await tx.insert(ErasureRow, [row])
-        return _shown(ErasureRow(**row))
-
-
-def _shown(row: ErasureRow) -> Erasure:
-    return Erasure(
-        row.id,
-        row.subject,
-        row.erased_at,
-        row.erased_by,
-        row.statement,
-        row.signature,
-        row.key_id,
-    )
+        return None if row is None else shown(row)

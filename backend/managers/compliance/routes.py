@@ -32,28 +32,29 @@ _ID: Final = {"erasure_id": "$response.body#/id"}
 
 @router.post(
     "/subjects/erase",
+    status_code=202,
     response_model=ErasureOut,
-    responses={200: leads_to(get_erasure=_ID), **_REFUSED},
+    responses={202: leads_to(get_erasure=_ID), **_REFUSED},
 )
 async def erase_subject(
     body: SubjectErase, request: Request, scope: Eraser, compliance: Compliance, db: Db
 ) -> Response:
     """Forget a person, for good: what the audit trail tells of them, and their rows.
 
-    The trail says `erased` from then on and is proved as before. It cannot be undone. Of who was
-    erased before, and has left no trace since, the certificate of then is the answer; of who was
-    never known here, one that says so.
+    The trail says `erased` from now on and is proved as before. It cannot be undone. A worker
+    looks for the rest: see how far it is, and find the signed certificate at the end, in the
+    erasure. While one goes on, it is the answer to whoever asks again.
     """
     async with db.transaction(scope) as tx:
         made, _ = await compliance.erase_subject(tx, user_id=body.user_id, address=body.address)
-        return reply(request, tx, view(ErasureOut, made))
+        return reply(request, tx, view(ErasureOut, made), status=202)
 
 
 @router.get("/subjects/erasures")
 async def list_erasures(
     scope: Reader, compliance: Compliance, db: Db, page: PageQuery
 ) -> Page[ErasureOut]:
-    """List the certificates of people who were erased, newest first."""
+    """List the people who were erased, or are being, newest first."""
     async with db.read(scope) as tx:
         rows = await compliance.list_erasures(tx, limit=page.limit, before_id=page.before_id)
     return page_of(ErasureOut, rows, page)
@@ -63,12 +64,17 @@ async def list_erasures(
 async def get_erasure(
     erasure_id: IdPath, scope: Reader, compliance: Compliance, db: Db
 ) -> ErasureOut:
-    """Get the certificate of one erasure."""
+    """Show one erasure: how far it is, and its certificate when it is complete."""
     async with db.read(scope) as tx:
         return view(ErasureOut, await compliance.get_erasure(tx, erasure_id))
 
 
-@router.post("/platform/subjects/erase", response_model=ErasureOut, responses=_REFUSED)
+@router.post(
+    "/platform/subjects/erase",
+    status_code=202,
+    response_model=ErasureOut,
+    responses={202: leads_to(get_platform_erasure=_ID), **_REFUSED},
+)
 async def erase_platform_subject(
     body: SubjectErase, request: Request, scope: OfPlatform, compliance: Compliance, db: Db
 ) -> Response:
@@ -81,14 +87,23 @@ async def erase_platform_subject(
             made, _ = await compliance.erase_subject(
                 part, user_id=body.user_id, address=body.address
             )
-        return reply(request, tx, view(ErasureOut, made))
+        return reply(request, tx, view(ErasureOut, made), status=202)
 
 
 @router.get("/platform/subjects/erasures")
 async def list_platform_erasures(
     scope: Looker, compliance: Compliance, db: Db, page: PageQuery
 ) -> Page[ErasureOut]:
-    """List the certificates of people whom the platform has erased, newest first."""
+    """List the people whom the platform has erased, or is erasing, newest first."""
     async with db.read(scope) as tx:
         rows = await compliance.list_erasures(tx, limit=page.limit, before_id=page.before_id)
     return page_of(ErasureOut, rows, page)
+
+
+@router.get("/platform/subjects/erasures/{erasure_id}", responses=problems(ErasureNotFoundError))
+async def get_platform_erasure(
+    erasure_id: IdPath, scope: Looker, compliance: Compliance, db: Db
+) -> ErasureOut:
+    """Show one erasure of the platform's: how far it is, and its certificate at the end."""
+    async with db.read(scope) as tx:
+        return view(ErasureOut, await compliance.get_erasure(tx, erasure_id))

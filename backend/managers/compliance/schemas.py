@@ -1,7 +1,7 @@
 """Wire types of forgetting people."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, Field
@@ -31,14 +31,26 @@ class SubjectErase(Input):
 
 
 class ErasureOut(BaseModel):
-    """That a person was erased; what is signed says what went."""
+    """That a person is being erased, or was; what is signed then says what went."""
 
     id: str
     subject: str = Field(
         description="As the audit trail names them: `user:` and an id, or `email:` and a keyed hash"
     )
-    erased_at: datetime
+    state: Literal["running", "complete"] = Field(
+        description="`running`: what is sealed opens for nobody any more, the rest is looked for"
+    )
+    started_at: datetime
+    round: int = Field(description="Of the walk; it ends with one that meets nothing")
+    place: str | None = Field(description="What is being looked at")
+    looked_at: int = Field(description="Rows, in all rounds")
+    rewritten: int = Field(description="Rows that went, or were written over")
+    waits_for: str | None = Field(description="What has to end before it can go on")
+    waits_until: datetime | None = Field(description="It does nothing before")
+    erased_at: datetime | None = Field(description="When it was complete")
     erased_by: str
-    statement: str = Field(description="What is signed: JSON with sorted keys and no blanks, UTF-8")
-    signature: str = Field(description="Ed25519 over the statement (RFC 8032), in base64")
-    key_id: str = Field(description="The first 16 digits of the public key's SHA-256")
+    statement: str | None = Field(
+        description="What is signed: JSON with sorted keys and no blanks, UTF-8; with the end"
+    )
+    signature: str | None = Field(description="Ed25519 over the statement (RFC 8032), in base64")
+    key_id: str | None = Field(description="The first 16 digits of the public key's SHA-256")

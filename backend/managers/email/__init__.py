@@ -7,9 +7,7 @@ Owns ``email_messages``, ``email_contents``, ``email_recipients``, ``email_event
 
 from backend.core.room import ADMIN, OPERATOR, VIEWER, WORKFLOW, ReadyCheck, Room, RouteClass, Sweep
 from backend.managers.email._erasure import (
-    erase_contents,
-    erase_recipients,
-    erase_steps,
+    erase_mail,
     open_mail,
 )
 from backend.managers.email._retention import RETENTION
@@ -89,11 +87,8 @@ ROOM = Room(
     ),
     sealed=SEALED,
     erasures={
-        # By the recipients, which so are the last of these.
-        EventRow.__tablename__: erase_steps,
-        ContentRow.__tablename__: erase_contents,
-        RecipientRow.__tablename__: erase_recipients,
-        SuppressionRow.__tablename__: lambda emails, tx, who: emails.suppressions.erase(tx, who),
+        EmailRow.__tablename__: erase_mail,
+        SuppressionRow.__tablename__: lambda emails, tx, who, _: emails.suppressions.erase(tx, who),
     },
     bars=(open_mail,),
     sweeps=(

@@ -19,7 +19,7 @@ from backend.core.database import ReadTx, Tx
 from backend.core.errors import placed
 from backend.core.ids import uuid7
 from backend.core.paging import Side, hidden, matches, newest_of
-from backend.core.subject import Subject
+from backend.core.subject import Bite, Subject
 from backend.kit.csv_table import CsvError, read_rows
 from backend.kit.mime import InvalidAddressError, Mailbox, email_identity, parse_address
 from backend.kit.turns import Turns
@@ -233,7 +233,7 @@ class SuppressionList:
         )
         return {stands_for[key]: reason for key, reason in found.all()}
 
-    async def erase(self, tx: Tx, who: Subject) -> int:
+    async def erase(self, tx: Tx, who: Subject) -> Bite:
         """Leave an address that must not be mailed by what stands for it, and say no more of it."""
         done = await tx.execute(
             sa.update(SuppressionRow)
@@ -244,7 +244,8 @@ class SuppressionList:
             .values(address=who.alias, address_key=who.alias, comment="")
             .execution_options(synchronize_session=False)
         )
-        return cast("sa.CursorResult[Any]", done).rowcount
+        count = cast("sa.CursorResult[Any]", done).rowcount
+        return Bite(count, {SuppressionRow.__tablename__: count})
 
     async def sweep(self, tx: Tx) -> int:
         """Delete up to 1000 expired entries of all tenants; returns how many."""

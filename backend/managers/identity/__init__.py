@@ -119,7 +119,9 @@ ROOM = Room(
         PasswordReset,
     ),
     erasures={
-        InvitationRow.__tablename__: lambda one, tx, who: one.invitations.erase(tx, who),
+        InvitationRow.__tablename__: lambda one, tx, who, after: one.invitations.erase(
+            tx, who, after
+        ),
     },
     role_holders=(OauthClient, InvitationRow, IdentityProviderRow),
     permissions={

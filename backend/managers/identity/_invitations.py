@@ -26,7 +26,7 @@ from backend.core.errors import AppError
 from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.core.paging import newest
 from backend.core.room import PLATFORM_WRITE
-from backend.core.subject import Subject
+from backend.core.subject import Bite, Subject
 from backend.kit import credentials
 from backend.managers.identity._bounds import held_to, is_over
 from backend.managers.identity._clients import CONSOLE
@@ -264,20 +264,24 @@ class Invitations:
         await self._mail(tx, row, links, await self._tenants.get_tenant(tx, tx.tenant_id))
         return _invitation(tx, row), links.shown
 
-    async def erase(self, tx: Tx, who: Subject) -> int:
+    async def erase(self, tx: Tx, who: Subject, after: str) -> Bite:
         """Forget invitations of an address, whatever became of them; one that waits is void."""
         if who.address is None:
-            return 0
+            return Bite(0)
         found = await tx.execute(
-            sa.select(InvitationRow.id, InvitationRow.email).where(
-                InvitationRow.tenant_id == tx.tenant_id
+            sa.select(InvitationRow.id, InvitationRow.email)
+            .where(
+                InvitationRow.tenant_id == tx.tenant_id,
+                InvitationRow.id > after if after else sa.true(),
             )
+            .order_by(InvitationRow.id)
+            .limit(_SWEPT)
         )
-        key = email_identity(who.address)
-        theirs = [row.id for row in found.all() if email_identity(row.email) == key]
-        return await tx.delete_some(
-            InvitationRow, InvitationRow.id.in_(theirs), limit=max(1, len(theirs))
-        )
+        rows, key = found.all(), email_identity(who.address)
+        theirs = [row.id for row in rows if email_identity(row.email) == key]
+        gone = await tx.delete_some(InvitationRow, InvitationRow.id.in_(theirs), limit=_SWEPT)
+        last = rows[-1].id if len(rows) == _SWEPT else None
+        return Bite(len(rows), {InvitationRow.__tablename__: gone}, after=last)
 
     async def sweep(self, tx: Tx) -> int:
         """Forget up to 1000 that ended 90 days ago; the trail has what became of them."""

@@ -44,6 +44,7 @@ ROOM = Room(
     events=dict.fromkeys(("job.succeeded", "job.dead", "job.cancelled", "job.retried"), "job:read"),
     standing=OrchestratorManager.keep_standing,
     erasures={JobRow.__tablename__: OrchestratorManager.erase_finished},
+    pauses=(OrchestratorManager.tell_running_since,),
     stocks={
         "jobs_waiting": OrchestratorManager.count_ready,
         "jobs_running": OrchestratorManager.count_running,

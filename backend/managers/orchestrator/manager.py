@@ -12,7 +12,7 @@ from backend.core.database import ReadTx, Tx, db_now
 from backend.core.errors import InvalidInputError
 from backend.core.ids import uuid7
 from backend.core.room import Standing
-from backend.core.subject import ERASED, Subject
+from backend.core.subject import ERASED, ROWS_AT_ONCE, Bite, Subject
 from backend.managers.orchestrator._liveness import read_fleet
 from backend.managers.orchestrator.errors import (
     JobNotCancellableError,
@@ -552,14 +552,19 @@ class OrchestratorManager:
         before = tx.now() - timedelta(days=self._settings.keep_finished_days)
         return await tx.delete_some(JobRow, JobRow.finished_at < before, limit=limit)
 
-    async def erase_finished(self, tx: Tx, who: Subject) -> int:
-        """What finished jobs of the tenant were given and said, where that tells of a person."""
+    async def erase_finished(self, tx: Tx, who: Subject, after: str) -> Bite:
+        """What finished jobs of the tenant were given and said, where that tells of a person.
+
+        Of one that is not finished its work would go with it: it is waited for.
+        """
+        if who.address is None:
+            return Bite(0)
         theirs = sa.or_(
             who.is_told_in(JobRow.args),
             who.is_told_in(JobRow.result),
             who.is_told_in(JobRow.error),
         )
-        return await tx.rewrite(
+        done = await tx.rewrite_some(
             JobRow,
             sa.and_(JobRow.finished_at.is_not(None), theirs),
             {
@@ -567,7 +572,22 @@ class OrchestratorManager:
                 "result": None,
                 "error": sa.case((JobRow.error.is_not(None), ERASED)),
             },
+            after=after,
+            limit=ROWS_AT_ONCE,
         )
+        waiting = await tx.scalar(sa.select(sa.func.count(JobRow.id)).where(*done.within, theirs))
+        return Bite(done.looked_at, {JobRow.__tablename__: done.changed}, waiting, done.after)
+
+    async def tell_running_since(self, tx: Tx, since: datetime) -> str | None:
+        """What the end of an erasure waits for: attempts that had begun by then, and still run."""
+        count = await tx.scalar(
+            sa.select(sa.func.count(JobRow.id)).where(
+                JobRow.tenant_id == tx.tenant_id,
+                JobRow.state == RUNNING,
+                JobRow.started_at <= since,
+            )
+        )
+        return f"{count} job(s) that have been running since before have to end." if count else None
 
     async def set_limits(
         self,

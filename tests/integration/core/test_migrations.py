@@ -17,6 +17,7 @@ from backend.core.database import Base, TenantOwned
 from backend.core.ids import uuid7
 from backend.managers.access import models as access
 from backend.managers.audit import models as audit_room
+from backend.managers.compliance import models as compliance
 from backend.managers.email import models as email
 from backend.managers.gateway import models as gateway
 from backend.managers.identity import models as identity
@@ -34,6 +35,7 @@ MODELS = (
     access,
     core_audit,
     audit_room,
+    compliance,
     email,
     gateway,
     identity,
@@ -92,6 +94,7 @@ ACROSS_TENANTS = {
     "ix_audit_records_unsequenced": "the sequencer, in the order of acting",
     "ix_data_key_rewraps_running": "a tick: which tenants' walks go on?",
     "ix_email_suppressions_expires_at": "a sweep",
+    "ix_erasures_running": "a tick: which tenants' walks go on?",
     "ix_events_unsequenced": "the sequencer, in the order of telling",
     "ix_idempotency_records_expires_at": "a sweep",
     "ix_invitations_expires_at": "a sweep",
