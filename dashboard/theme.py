@@ -69,6 +69,8 @@ STATES: Final[dict[str, Look]] = {
     "waiting": Look("blue", "#5B8DEF"),
     "failed": Look("red", "#E0555F"),
     "stopped": _NEUTRAL,
+    # people who are erased
+    "complete": Look("green", "#1FA97A"),
     # tenants
     "active": Look("green", "#1FA97A"),
     "suspended": Look("amber", "#D08A1D"),

@@ -23,6 +23,7 @@ import streamlit as st
 from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
+from backend.app import Platform
 from backend.settings import Settings as BackendSettings
 from dashboard import client, settings
 from tests.dashboard.wire import Call, Wire
@@ -116,6 +117,19 @@ class Running:
     database: Path
     bridge: Bridge
     wire: Wire
+    inside: Platform
+    loop: Loop
+
+    def tick(self, name: str) -> None:
+        """Perform a duty of the rooms once, as a worker does."""
+
+        async def perform() -> None:
+            for room, manager in self.inside.at_work():
+                for one in room.ticks:
+                    if one.name == name:
+                        await one.run(manager, self.inside.database)
+
+        self.loop.run(perform())
 
     def anybody(self) -> httpx.Client:
         """Return a client without credentials, past the wire."""
@@ -218,8 +232,8 @@ def backend(folder: Path) -> BackendSettings:
 
 @pytest.fixture
 def platform(loop: Loop, seeds: Seeds, folder: Path, backend: BackendSettings) -> Iterator[Running]:
-    with in_process(loop, backend) as (_, bridge):
-        yield Running(seeds, folder / "console.db", bridge, Wire(bridge))
+    with in_process(loop, backend) as (inside, bridge):
+        yield Running(seeds, folder / "console.db", bridge, Wire(bridge), inside, loop)
 
 
 @pytest.fixture
