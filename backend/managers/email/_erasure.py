@@ -57,8 +57,11 @@ async def erase_mail(_: object, tx: Tx, who: Subject, after: str) -> Bite:
             .limit(_MESSAGES_AT_ONCE)
         )
     )
-    waiting = set(await tx.scalars(_open(tx, messages)))
+    waiting = set(await tx.scalars(_open(tx, messages))) if messages else set()
+    last = messages[-1] if len(messages) == _MESSAGES_AT_ONCE else None
     settled = [one for one in messages if one not in waiting]
+    if not settled:
+        return Bite(len(messages), waiting=len(waiting), after=last)
     changed = {
         EventRow.__tablename__: await _changed(
             tx,
@@ -88,7 +91,6 @@ async def erase_mail(_: object, tx: Tx, who: Subject, after: str) -> Bite:
             ),
         ),
     }
-    last = messages[-1] if len(messages) == _MESSAGES_AT_ONCE else None
     return Bite(len(messages), changed, len(waiting), last)
 
 

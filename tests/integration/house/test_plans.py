@@ -428,7 +428,7 @@ async def forget_people(house: House, ada: TenantClient, admin: TenantClient) ->
     """The requests, and a whole round of the walks."""
     gone_from = (PLATFORM_TENANT, ada.tenant.id)
     for caller, of in ((ada, "/api/v1/subjects"), (admin, "/api/v1/platform/subjects")):
-        body = {"address": "gone-3@example.test", "user_id": str(UUID(int=7))}
+        body = {"address": address_of(7, MESSAGES), "user_id": str(UUID(int=7))}
         gone = await house.ask(caller, f"POST {of}/erase", json=body)
         assert gone.status_code == 202, gone.text
         assert (await house.ask(caller, f"GET {of}/erasures")).json()["items"]
