@@ -1,6 +1,7 @@
 """pytest plugin: under xdist, tests that must not meet run one after the other in one process.
 
-A browser, an n8n and a drill each want the whole machine, and some of them its fixed ports. All
+Two browsers would take each other's time, and so would a real n8n beside one; two drills would end
+each other's patience. Those are two groups, each in a process of its own that mostly waits. All
 other tests are spread by class or module, which keeps their fixtures together. What takes longest
 begins first, or the last process would still work on it when the others have nothing left.
 
@@ -18,35 +19,40 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-ALONE = ("browser", "n8n", "drill")
-SLOW = (*ALONE, "slow", "page")
+ALONE = {"screen": ("browser", "n8n"), "drill": ("drill",)}
+"""Groups of markers: of each group's tests, never two at a time."""
+LONG = ("timeout",)
+"""Who asks for more time than others have takes more."""
+SLOW = ("slow", "page")
 
-_INPUT = "alone_file"
-_TOGETHER = "alone"
+_INPUT = "marked_file"
 
 
 class _Scheduling(LoadScopeScheduling):
-    """Gives all tests that must run alone one scope, and so one process; the heaviest go first."""
+    """Gives the tests of a group one scope, and so one process; the heaviest scopes go first."""
 
-    def __init__(self, config: pytest.Config, log: Any, alone_file: Path) -> None:
+    def __init__(self, config: pytest.Config, log: Any, marked_file: Path) -> None:
         super().__init__(config, log)
-        self._alone_file = alone_file
+        self._marked_file = marked_file
         self._marked: dict[str, frozenset[str]] = {}
 
     def _is(self, what: str, nodeid: str) -> bool:
         if not self._marked:
             # Every process has reported by now: nothing is scheduled before the last one has.
-            reported = json.loads(self._alone_file.read_text())
+            reported = json.loads(self._marked_file.read_text())
             self._marked = {name: frozenset(nodeids) for name, nodeids in reported.items()}
         return nodeid in self._marked[what]
 
     def _split_scope(self, nodeid: str) -> str:
-        return _TOGETHER if self._is("alone", nodeid) else super()._split_scope(nodeid)
+        group = next((name for name in ALONE if self._is(name, nodeid)), None)
+        return group or super()._split_scope(nodeid)
 
-    def _weight(self, scope: str) -> tuple[bool, int, int]:
+    def _weight(self, scope: str) -> tuple[bool, int, int, int]:
         nodeids = self.workqueue[scope]
-        slow = sum(self._is("slow", nodeid) for nodeid in nodeids)
-        return scope == _TOGETHER, slow, len(nodeids)
+        long, slow = (
+            sum(self._is(what, nodeid) for nodeid in nodeids) for what in ("long", "slow")
+        )
+        return scope in ALONE, long, slow, len(nodeids)
 
     def _assign_work_unit(self, node: Any) -> None:
         self.workqueue.move_to_end(max(self.workqueue, key=self._weight), last=False)
@@ -56,18 +62,18 @@ class _Scheduling(LoadScopeScheduling):
 class SerialPlugin:
     """The distributing side: hands out the file's name and schedules by what it says."""
 
-    def __init__(self, alone_file: Path) -> None:
-        self._alone_file = alone_file
+    def __init__(self, marked_file: Path) -> None:
+        self._marked_file = marked_file
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         """Tell a process, before it starts, where to report."""
-        node.workerinput[_INPUT] = str(self._alone_file)
+        node.workerinput[_INPUT] = str(self._marked_file)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> _Scheduling:
         """Replace the scheduler that ``--dist`` names."""
-        return _Scheduling(config, log, self._alone_file)
+        return _Scheduling(config, log, self._marked_file)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -76,7 +82,7 @@ def pytest_cmdline_main(config: pytest.Config) -> Iterator[None]:
     if not getattr(config.option, "numprocesses", None):
         return (yield)
     with tempfile.TemporaryDirectory(prefix="email-sender-tests-") as folder:
-        config.pluginmanager.register(SerialPlugin(Path(folder) / "alone.json"))
+        config.pluginmanager.register(SerialPlugin(Path(folder) / "marked.json"))
         return (yield)
 
 
@@ -92,7 +98,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             for item in session.items
             if any(item.get_closest_marker(name) for name in names)
         ]
-        for what, names in (("alone", ALONE), ("slow", SLOW))
+        for what, names in {**ALONE, "long": LONG, "slow": SLOW}.items()
     }
     # A rename is atomic: two processes may report at the same moment.
     with tempfile.NamedTemporaryFile("w", dir=Path(target).parent, delete=False) as draft:
