@@ -449,7 +449,8 @@ class TestAttacks:
             assert len(caught.value.detail) < 500, name
 
     @pytest.mark.slow
-    @pytest.mark.timeout(600)  # a hundred million characters, each line of it traced for coverage
+    @pytest.mark.no_cover
+    @pytest.mark.timeout(600)  # a hundred million characters
     @pytest.mark.parametrize("part", ["text", "html"])
     def test_costs_no_more_than_the_purse_holds(self, part: str) -> None:
         """Charged before the work: what is refused is not done, whatever it would have taken."""
