@@ -29,7 +29,7 @@ import hmac
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -263,18 +263,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _refuse_float(_: str) -> float:
-    raise ValueError("a number is no integer")
-
-
-def read_lines(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """The objects of an export, one a line.
-
-    Raises:
-        CannotLookError: A line is none, or could be read in two ways.
-    """
-    for number, line in enumerate(lines, 1):
-        yield _object(line, f"line {number} of the export")
+def _no_integer(text: str) -> str:
+    """What stands for a number that no record of ours holds: a text that none can hold either."""
+    return f"\udfff{text}"
 
 
 def _object(text: str, what: str) -> dict[str, Any]:
@@ -282,8 +273,8 @@ def _object(text: str, what: str) -> dict[str, Any]:
         found = json.loads(
             text,
             object_pairs_hook=_unique,
-            parse_float=_refuse_float,
-            parse_constant=_refuse_float,
+            parse_float=_no_integer,
+            parse_constant=_no_integer,
         )
     except (ValueError, RecursionError) as exc:
         raise CannotLookError(f"{what}: {exc}") from None
@@ -525,28 +516,28 @@ def verify(
     Raises:
         CannotLookError: It is no export.
     """
-    try:
-        return _verified(read_lines(lines), key, notes, mac_key)
-    except RecursionError:
-        # What could be read only just is too deep to be written again.
-        raise CannotLookError("a line of the export is nested too deeply") from None
-
-
-def _verified(
-    found: Iterator[dict[str, Any]], key: Key, notes: Sequence[str], mac_key: bytes | None
-) -> Report:
-    first = next(found, {})
+    numbered = enumerate(lines, 1)
+    first = next((_object(line, "the first line") for _, line in numbered), {})
     if first.get("format") != FORMAT or _number(first.get("version")) != 1:
         raise CannotLookError(f"the first line does not say {FORMAT}, version 1")
     own = first.get("checkpoints")
     look = _Look(key, [*notes, *(own if isinstance(own, list) else ())], mac_key)
     look.begin(first.get("head"))
     look.begin_removed(first.get("removed"))
-    for record in found:
-        if "leaves" in record:
-            look.look_at_leaves(record)
-        else:
-            look.look(record)
+    for number, line in numbered:
+        # A line that nobody can read hides none of those after it.
+        what = f"line {number} of the export"
+        try:
+            record = _object(line, what)
+            if "leaves" in record:
+                look.look_at_leaves(record)
+            else:
+                look.look(record)
+        except CannotLookError as exc:
+            look.report.note("enumeration", None, str(exc))
+        except RecursionError:
+            # What could be read only just is too deep to be written again.
+            look.report.note("enumeration", None, f"{what} is nested too deeply")
     return look.end()
 
 

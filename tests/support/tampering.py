@@ -248,6 +248,7 @@ altered("an_action_of_letters_that_look_alike", action="thing.m\u0430de")
 altered("data_of_another_kind", data=[{"size": 29}])
 altered("data_with_a_member_more", data={"size": 29, "gr\u00f6\u00dfe": None})
 altered("data_that_names_a_run", data={"size": 29, "run": {"workflow_id": "w"}})
+altered("data_with_a_number_that_is_no_integer", data={"size": 29.5})
 altered("an_id_altered", id="01890000-0000-7000-8000-000000000001")
 
 

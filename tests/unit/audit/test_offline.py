@@ -364,22 +364,31 @@ class TestProof:
 
 
 class TestRefusals:
-    @pytest.mark.parametrize(
-        "line",
-        [
-            "",
-            "[]",
-            "{",
-            '{"seq": 1, "seq": 2}',
-            '{"seq": 1.0}',
-            '{"seq": NaN}',
-            "[" * 100_000,
-        ],
-    )
-    def test_a_line_that_could_be_read_in_two_ways(self, line: str) -> None:
-        for lines in ([line], [text_of(exported(1))[0], line]):
-            with pytest.raises(offline.CannotLookError):
-                offline.verify(lines, KEY)
+    LINES = ("", "[]", "{", '{"seq": 1, "seq": 2}', "[" * 100_000)
+
+    @pytest.mark.parametrize("line", LINES)
+    def test_a_first_line_that_could_be_read_in_two_ways(self, line: str) -> None:
+        with pytest.raises(offline.CannotLookError):
+            offline.verify([line, *text_of(exported(1))], KEY)
+
+    @pytest.mark.parametrize("line", LINES)
+    def test_a_line_that_could_be_read_in_two_ways_hides_none(self, line: str) -> None:
+        head, first, second, third = text_of(exported(3))
+        report = offline.verify([head, first, line, second, third], KEY)
+        assert [(by, seq) for by, seq, _ in report.findings] == [("enumeration", None)]
+        assert "line 3 of the export" in report.findings[0][2]
+        report = offline.verify([head, first, line, third], KEY)
+        assert ("enumeration", 2) in [(by, seq) for by, seq, _ in report.findings]
+
+    @pytest.mark.parametrize("number", ["1.0", "NaN", "1e0", "-Infinity"])
+    def test_a_number_that_is_no_integer(self, number: str) -> None:
+        head, first, second, third = text_of(exported(3))
+        asked = second.replace('"seq": 2', f'"seq": {number}')
+        assert asked != second
+        report = offline.verify([head, first, asked, third], KEY)
+        assert report.findings
+        with pytest.raises(offline.CannotLookError):
+            offline.verify_proof(f'{{"leaf": "x", "size": {number}}}', KEY)
 
     @pytest.mark.parametrize("first", [{}, {"format": offline.FORMAT, "version": 2}])
     def test_what_is_no_export(self, first: dict[str, Any]) -> None:
@@ -429,7 +438,7 @@ class TestHostileFiles:
     EXPORTS: Mapping[str, tuple[str, int]] = {
         "a number over 64 bits": (changed(2, seq=2**70), 1),
         "a number of 4000 digits": (changed(2, seq=10**4000), 1),
-        "a number of 5000 digits": (after_the_head(f'{{"seq":{"9" * 5000}}}'), 2),
+        "a number of 5000 digits": (after_the_head(f'{{"seq":{"9" * 5000}}}'), 1),
         "a number that is a truth value": (changed(1, seq=True), 1),
         "half of a pair": (changed(2, seq="\ud800", actor="\udfff"), 1),
         "lines and escapes in a number": (changed(0, "head", seq="3\nok    3\x1b[2J"), 1),
@@ -451,9 +460,11 @@ class TestHostileFiles:
         ),
         "a version that is a truth value": (changed(0, version=True), 2),
         "another carriage return": (changed(1).replace("\n", "\r", 1), 2),
-        "deep": (after_the_head('{"data":' + "[" * 100_000 + "]" * 100_000 + "}"), 2),
-        "a member twice": (after_the_head('{"data":{"a":1,"a":2}}'), 2),
-        "cut in a line": (changed(1)[:-20], 2),
+        "deep": (after_the_head('{"data":' + "[" * 100_000 + "]" * 100_000 + "}"), 1),
+        "a member twice": (after_the_head('{"data":{"a":1,"a":2}}'), 1),
+        "a number that is no integer": (after_the_head('{"data":{"a":1.5}}'), 1),
+        "no number": (after_the_head('{"data":{"a":NaN}}'), 1),
+        "cut in a line": (changed(1)[:-20], 1),
     }
     PROOFS: Mapping[str, tuple[str, int]] = {
         "size 0": (proof_with(size=0), 1),
