@@ -45,7 +45,7 @@ from tests.support.platform import App
 
 # Thousands of questions each: a minute where nothing else runs, five where much does. None of them
 # runs a line that the rooms' own tests do not, and measuring it takes as long again.
-pytestmark = [pytest.mark.attack, pytest.mark.no_cover, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.attack, pytest.mark.no_cover, pytest.mark.timeout(1800)]
 
 ROWS = matrix()
 ASKED = [one for one in operations(PROMISED) if ROWS.get(one.name, ANYBODY) != ANYBODY]
@@ -53,13 +53,17 @@ NOT_WHAT_IT_TAKES = {"after": "not a number"}
 """What gets past the gate and no further: a stream would have no end."""
 LAST = "reset_totp"
 """Ends the log-in of whoever prepares things for the others."""
-LATER = 601
+TOKEN_SECONDS = 3600
+"""How long the callers' tokens live: a walk on a busy machine must not see them end."""
+LATER = TOKEN_SECONDS + 1
 """Seconds after which every token and key of the cast is over."""
 
 
 @pytest.fixture
 def app_settings(app_settings: Settings) -> Settings:
-    return unlimited(app_settings)
+    lasting = {"client_token_seconds": TOKEN_SECONDS, "user_token_seconds": TOKEN_SECONDS}
+    identity = app_settings.identity.model_copy(update={**lasting, "step_up_seconds": LATER})
+    return unlimited(app_settings).model_copy(update={"identity": identity})
 
 
 @pytest.fixture
