@@ -33,6 +33,7 @@ from tests.support.serving import patient_settings
 
 API = "http://localhost:8400"
 PUBLIC_URL = "http://localhost:8401"
+_STALE_SECONDS = 600
 ADA = "ada@example.test"
 VIC = "vic@example.test"
 APP = Path(__file__).parents[2] / "dashboard" / "app.py"
@@ -196,18 +197,37 @@ def settings_of(folder: Path) -> BackendSettings:
 
 
 @pytest.fixture(scope="session")
-def seeds(loop: Loop, sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Seeds:
+def sow(
+    loop: Loop, sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[], Seeds]:
+    """Give a filled installation, to be copied and not used, some minutes old at most.
+
+    The overview tells of the last quarter of an hour, and a whole run takes longer than that.
+    """
+    made: list[tuple[float, Seeds]] = []
+
+    def give() -> Seeds:
+        if not made or time.monotonic() - made[-1][0] > _STALE_SECONDS:
+            folder = tmp_path_factory.mktemp("seeds")
+            shutil.copy(sqlite_template, folder / "console.db")
+            sown = seed(loop, settings_of(folder), PUBLIC_URL)
+            made.append((time.monotonic(), sown))
+        return made[-1][1]
+
+    return give
+
+
+@pytest.fixture
+def seeds(sow: Callable[[], Seeds]) -> Seeds:
     """A filled installation, to be copied and not used."""
-    folder = tmp_path_factory.mktemp("seeds")
-    shutil.copy(sqlite_template, folder / "console.db")
-    return seed(loop, settings_of(folder), PUBLIC_URL)
+    return sow()
 
 
 def copy_of(seeds: Seeds, folder: Path) -> Path:
     """Make a data folder of its own for a test; what the sink received is shared."""
     shutil.copytree(seeds.folder, folder, ignore=shutil.ignore_patterns("signals", "sink"))
     (folder / "sink").symlink_to(seeds.folder / "sink")
-    # The overview shows the last quarter of an hour, and a whole run takes longer than that.
+    # Figures end when they were made, and the page shows them up to now.
     age = time.time() - (seeds.folder / "console.db").stat().st_mtime
     with contextlib.closing(sqlite3.connect(folder / "console.db")) as copy, copy:
         steps = int(age // 10) * 10 * 1_000_000

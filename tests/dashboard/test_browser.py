@@ -54,7 +54,7 @@ def console_target(
         user = os.environ["EMAIL_SENDER_TEST_USER"]
         yield Target(url.rstrip("/"), user, os.environ["EMAIL_SENDER_TEST_PASSWORD"])
         return
-    data = copy_of(request.getfixturevalue("seeds"), tmp_path_factory.mktemp("served") / "data")
+    data = copy_of(request.getfixturevalue("sow")(), tmp_path_factory.mktemp("served") / "data")
     port, watch, clock = free_port(), Watch(), MovedClock()
     with (
         serving(
