@@ -47,7 +47,6 @@ GENESIS: Final = bytes(32)
 MAC_BYTES: Final = 32
 _MAX_DATA_BYTES: Final = 8192
 _SCALARS: Final = frozenset({str, int, bool, type(None)})
-
 # Escapes what JSON requires and nothing else, as RFC 8785 does, and is far faster than json's own.
 _CANONICAL: Final = msgspec.json.Encoder(order="sorted", enc_hook=base_value)
 RUN: Final = "run"

@@ -185,9 +185,16 @@ class SecurityManager:
                 act = self.start_rewrap
             else:
                 continue
-            async with database.transaction(Scope(ACTOR, tenant_id)) as tx:
-                if await keys_of(tx):  # its tenant may have left since
-                    await act(tx)
+            try:
+                async with database.transaction(Scope(ACTOR, tenant_id)) as tx:
+                    if await keys_of(tx):  # its tenant may have left since
+                        await act(tx)
+            except DatabaseUnavailableError:
+                raise
+            except AppError as exc:
+                # One tenant's trouble is not the others'.
+                told = {"tenant_id": tenant_id, "cause": exc.code}
+                logger.warning("data_key_not_rotated", extra=told)
 
     async def purge_keys(self, tx: Tx) -> int:
         """Destroy all keys of the transaction's tenant, which leaves; returns how many there were.

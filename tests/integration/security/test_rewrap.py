@@ -744,3 +744,23 @@ class TestReads:
             row = await view.scalar(sa.select(RewrapRow))
         assert row.after == [sorted(said)[199]]
         assert row.counting == {}
+
+
+async def test_a_tenant_whose_keys_do_not_open_holds_up_no_other(
+    database: Database, security: SecurityManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenants = sorted([uuid7(), uuid7()])
+    for tenant_id in tenants:
+        await ring(database, security, tenant_id)
+    real = security.start_rewrap
+
+    async def start(tx: Any) -> Any:
+        if tx.tenant_id == tenants[0]:
+            raise KeyUnavailableError
+        return await real(tx)
+
+    monkeypatch.setattr(security, "start_rewrap", start)
+    await security.rotate_data_keys_due(database)
+    for tenant_id, begun in zip(tenants, (0, 1), strict=True):
+        async with database.read(scope(tenant_id)) as view:
+            assert len(await view.scalars(sa.select(RewrapRow))) == begun
