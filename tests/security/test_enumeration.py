@@ -11,7 +11,6 @@ import random
 import time
 from collections import Counter
 from contextlib import contextmanager
-from contextvars import ContextVar
 
 import pytest
 import sqlalchemy as sa
@@ -25,11 +24,9 @@ from backend.settings import Settings
 from tests.support.access import unlimited
 from tests.support.errands import EVERYTHING
 from tests.support.invitations import hidden_fields
+from tests.support.own_work import own_work
 
 pytestmark = pytest.mark.attack
-
-# Only of the attempt itself: the platform's own ticks work beside it.
-counted: ContextVar[Counter[str] | None] = ContextVar("counted", default=None)
 
 
 @contextmanager
@@ -39,7 +36,7 @@ def counting(app, monkeypatch):
     engine = app.platform.database.engine.sync_engine
 
     def statement(_connection, _cursor, text, *_):
-        if counted.get() is done:
+        if mine():
             done[text.split(None, 1)[0].upper()] += 1
 
     class Counted:
@@ -55,14 +52,12 @@ def counting(app, monkeypatch):
         return real(text)
 
     sa.event.listen(engine, "before_cursor_execute", statement)
-    mine = counted.set(done)
     try:
-        with monkeypatch.context() as patch:
+        with monkeypatch.context() as patch, own_work() as mine:
             patch.setattr("backend.managers.identity._password.Argon2id", Counted)
             patch.setattr(credentials, "digest_of", digest)
             yield done
     finally:
-        counted.reset(mine)
         sa.event.remove(engine, "before_cursor_execute", statement)
 
 

@@ -19,6 +19,7 @@ from backend.managers.email import EmailManager
 from backend.managers.email._values import Draft
 from backend.managers.identity import IdentitySettings
 from backend.managers.identity._failures import FailureLimits
+from tests.support.own_work import own_work
 
 pytestmark = pytest.mark.attack
 
@@ -279,17 +280,20 @@ class TestProbes:
         read = app.platform.database.read
 
         def count(scope):
-            looks.append(scope.errand.name)
+            # The watch of seals reads twice a second all by itself.
+            if mine():
+                looks.append(scope.errand.name)
             return read(scope)
 
         monkeypatch.setattr(app.platform.database, "read", count)
         http, seconds = app.client(), [1000.0]
         monkeypatch.setattr("backend.managers.monitoring.manager.monotonic", lambda: seconds[0])
-        await http.get("/metrics")
-        one, looks[:] = sorted(looks), []
-        # A count is good for a second; all of these scrapes happen within one.
-        seconds[0] += 100
-        answers = await asyncio.gather(*(http.get("/metrics") for _ in range(40)))
+        with own_work() as mine:
+            await http.get("/metrics")
+            one, looks[:] = sorted(looks), []
+            # A count is good for a second; all of these scrapes happen within one.
+            seconds[0] += 100
+            answers = await asyncio.gather(*(http.get("/metrics") for _ in range(40)))
         assert {answer.status_code for answer in answers} == {200}
         assert sorted(looks) == one
         assert len(one) > 1

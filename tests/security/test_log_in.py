@@ -5,7 +5,6 @@ import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -19,6 +18,7 @@ from backend.managers.tenant import User
 from tests.security.conftest import CONSOLE_SECRET, REDIRECT, People
 from tests.support.invitations import token_of
 from tests.support.operations import PROMISED
+from tests.support.own_work import own_work
 from tests.support.passwords import PASSWORD
 from tests.support.platform import App
 
@@ -90,9 +90,6 @@ async def redeem(app: App, code: str, auth: tuple[str, str] = ("console", CONSOL
     )
 
 
-_ASKING: ContextVar[bool] = ContextVar("asking", default=False)
-
-
 @contextmanager
 def work(app: App, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The statements and password hashes that are computed within the block, by their kind."""
@@ -100,8 +97,7 @@ def work(app: App, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     engine = app.platform.database.engine.sync_engine
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        # What ticks ask meanwhile is none of it: their tasks are from before.
-        if _ASKING.get():
+        if mine():
             done.append(" ".join(statement.split()[:3]))
 
     def counted(encoded: str | None, password: str) -> bool:
@@ -109,13 +105,11 @@ def work(app: App, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         return verify_password(encoded, password)
 
     event.listen(engine, "before_cursor_execute", note)
-    with monkeypatch.context() as patch:
+    with monkeypatch.context() as patch, own_work() as mine:
         patch.setattr("backend.managers.identity._logins.verify_password", counted)
-        asking = _ASKING.set(True)
         try:
             yield done
         finally:
-            _ASKING.reset(asking)
             event.remove(engine, "before_cursor_execute", note)
 
 
