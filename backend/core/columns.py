@@ -13,10 +13,32 @@ from sqlalchemy.sql.functions import FunctionElement
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+class _TextUuid(sa.Uuid[str]):
+    """Reads the 32 digits that SQLite keeps without making a ``uuid.UUID`` of each.
+
+    That made 1.4 us of a third of one, for each id of each row read.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(as_uuid=False)
+
+    def result_processor(self, dialect: Dialect, coltype: Any) -> Any:
+        """Put the hyphens back."""
+        if dialect.supports_native_uuid:
+            return super().result_processor(dialect, coltype)  # type: ignore[no-untyped-call]
+
+        def process(value: str | None) -> str | None:
+            if value is None:
+                return None
+            return f"{value[:8]}-{value[8:12]}-{value[12:16]}-{value[16:20]}-{value[20:]}"
+
+        return process
+
+
 class Id(sa.types.TypeDecorator[str]):
     """A UUID kept as text in Python and in the database's best native form below."""
 
-    impl = sa.Uuid(as_uuid=False)
+    impl = _TextUuid()
     cache_ok = True
 
 
