@@ -4,7 +4,9 @@ import gc
 import re
 import secrets
 import shutil
+import sys
 from collections.abc import AsyncIterator, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +76,19 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Measure no lines of tests that are about processes: what they start is not counted anyway."""
+    """Measure no lines where it would take time and tell nothing.
+
+    What processes run is not counted anyway, and an attack tries what the rooms' own tests run.
+    """
     for item in items:
-        if any(item.get_closest_marker(name) for name in ("browser", "n8n", "drill")):
+        if any(item.get_closest_marker(name) for name in ("browser", "n8n", "drill", "attack")):
             item.add_marker(pytest.mark.no_cover)
+
+
+def pytest_configure() -> None:
+    """Say once that trio is not here: httpx looks for it on the disk at each request of a test."""
+    if find_spec("sniffio") is None:
+        sys.modules["sniffio"] = None  # type: ignore[assignment]
 
 
 def pytest_collection_finish() -> None:

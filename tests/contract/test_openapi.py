@@ -61,6 +61,7 @@ class Report:
 
 class TestEveryOperation:
     @pytest.mark.slow
+    @pytest.mark.no_cover
     @pytest.mark.timeout(300 + 180 * EXAMPLES)
     def test_answers_as_documented_and_is_reached(
         self, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

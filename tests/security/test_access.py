@@ -59,6 +59,14 @@ LATER = TOKEN_SECONDS + 1
 """Seconds after which every token and key of the cast is over."""
 
 
+def share(app: App, of: list[Any], number: int) -> list[Any]:
+    """What is asked of much: all on SQLite, with one wall; a third on PostgreSQL, behind two.
+
+    Another third for the next number, so that each is asked somewhere.
+    """
+    return of if app.platform.database.dialect == "sqlite" else of[number % 3 :: 3]
+
+
 @pytest.fixture
 def app_settings(app_settings: Settings) -> Settings:
     lasting = {"client_token_seconds": TOKEN_SECONDS, "user_token_seconds": TOKEN_SECONDS}
@@ -205,7 +213,9 @@ async def test_with_the_ids_of_anothers_tenant_elsewhere(app: App, cast: Cast) -
     secret = (ids_in(hers) | set(things)) - ids_in(await belongings(app, eve.tenant))
     # The document's examples are nobody's: both have asked with them.
     secret -= ids_in(json.dumps(PROMISED))
-    for operation in ASKED:
+    every = things
+    for number, operation in enumerate(ASKED):
+        things = share(app, every, number)
         if operation.streams or not owner.may(ROWS[operation.name]):
             continue
         for name in operation.parameters("query"):
@@ -289,8 +299,8 @@ async def test_when_it_is_over(
         answer = await caller.http.get("/api/v1/me")
         walk.expect(answer.status_code == 200, caller.name, "before", answer)
     await ENDINGS[situation](app, ground, callers, monkeypatch)
-    for operation in ASKED:
-        for caller in callers:
+    for number, operation in enumerate(ASKED):
+        for caller in share(app, callers, number):
             answer = await caller.ask(operation)
             refused = answer.status_code == 401 or (
                 situation == "suspended" and answer.json()["code"] == "tenant.suspended"

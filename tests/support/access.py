@@ -27,7 +27,7 @@ from backend.rooms import HOUSE
 from backend.settings import Settings
 from tests.security.conftest import People
 from tests.support.errands import EVERYTHING
-from tests.support.operations import Operations, Prepared, needed
+from tests.support.operations import Operations, Prepared, needed, send
 from tests.support.passwords import PASSWORD
 from tests.support.platform import App
 from tests.support.roles import ROLES
@@ -244,7 +244,7 @@ class Cast:
     async def send(self, caller: Caller, prepared: Prepared) -> httpx.Response:
         """The answer to what was prepared for somebody, asked by somebody else."""
         try:
-            return await Operations(self._document, caller.http).send(prepared)
+            return await send(caller.http, prepared)
         except httpx.HTTPStatusError as refused:
             return refused.response
 

@@ -102,6 +102,26 @@ class _Way(NamedTuple):
     parameters: Mapping[str, str]
 
 
+async def send(http: httpx.AsyncClient, prepared: Prepared) -> httpx.Response:
+    """Ask for what was prepared, as whose credentials ``http`` has.
+
+    Raises:
+        httpx.HTTPStatusError: It was refused; the message holds the answer.
+    """
+    body: dict[str, Any] = {}
+    if prepared.media_type == "application/json":
+        body = {"json": prepared.body}
+    elif prepared.media_type is not None:
+        headers = {"Content-Type": prepared.media_type}
+        body = {"content": prepared.body, "headers": headers}
+    path = prepared.template.format_map(prepared.path_parameters)
+    answer = await http.request(prepared.method, path, params=prepared.asked_with, **body)
+    if not answer.is_success:
+        what = f"{prepared.method} {path}: {answer.status_code} {answer.text}"
+        raise httpx.HTTPStatusError(what, request=answer.request, response=answer)
+    return answer
+
+
 class Operations:
     """The operations of a document, asked of a server.
 
@@ -190,23 +210,8 @@ class Operations:
         return Prepared(operation_id, method, template, parameters, query, body, media_type)
 
     async def send(self, prepared: Prepared) -> httpx.Response:
-        """Ask for it.
-
-        Raises:
-            httpx.HTTPStatusError: It was refused; the message holds the answer.
-        """
-        body: dict[str, Any] = {}
-        if prepared.media_type == "application/json":
-            body = {"json": prepared.body}
-        elif prepared.media_type is not None:
-            headers = {"Content-Type": prepared.media_type}
-            body = {"content": prepared.body, "headers": headers}
-        path = prepared.template.format_map(prepared.path_parameters)
-        answer = await self._http.request(prepared.method, path, params=prepared.asked_with, **body)
-        if not answer.is_success:
-            what = f"{prepared.method} {path}: {answer.status_code} {answer.text}"
-            raise httpx.HTTPStatusError(what, request=answer.request, response=answer)
-        return answer
+        """Ask for it: :func:`send`."""
+        return await send(self._http, prepared)
 
     async def _make_member(self, fresh: str) -> str:
         """Somebody who was invited and has accepted; their id."""

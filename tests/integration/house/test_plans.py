@@ -156,6 +156,7 @@ async def gather_statistics(house: House, request: pytest.FixtureRequest) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.no_cover
 @pytest.mark.timeout(300)  # a walk over all that is sealed, as well
 async def test_no_statement_reads_more_than_it_needs(
     house: House, database_url: str, request: pytest.FixtureRequest
