@@ -33,6 +33,7 @@ from tests.support.browser import (
     chromium,
     console,
     free_port,
+    screenshots,
     wait_until,
 )
 from tests.support.factories import HOSTILE_SUBJECT
@@ -76,19 +77,11 @@ def browser(console_target: Target) -> Iterator[Browser]:
         yield started
 
 
-@pytest.fixture(scope="session")
-def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    named = os.environ.get("EMAIL_SENDER_SCREENSHOTS")
-    folder = Path(named) if named else tmp_path_factory.mktemp("screenshots")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 Enter = Callable[..., Visitor]
 
 
 @pytest.fixture
-def enter(browser: Browser, console_target: Target, screenshots: Path) -> Iterator[Enter]:
+def enter(browser: Browser, console_target: Target) -> Iterator[Enter]:
     """Open a browser window: ``enter("dark")``; it must have nothing to complain about."""
     visitors: list[Visitor] = []
 
@@ -100,7 +93,7 @@ def enter(browser: Browser, console_target: Target, screenshots: Path) -> Iterat
             has_touch=phone,
             timezone_id=zone,
         )
-        visitor = Visitor(context.new_page(), console_target, screenshots, scheme)
+        visitor = Visitor(context.new_page(), console_target, screenshots(), scheme)
         visitors.append(visitor)
         return visitor
 
@@ -248,8 +241,7 @@ class TestLooks:
             expect(visitor.page.get_by_role("link", name="Jobs")).to_have_count(0)
             visitor.check_accessibility("not your tenant")
             visitor.check_headings("not your tenant")
-            shot = f"not-your-tenant-{scheme}{'-phone' if phone else ''}.png"
-            visitor.page.screenshot(path=visitor.shots / shot)
+            visitor.shoot(f"not-your-tenant-{scheme}{'-phone' if phone else ''}")
 
     def test_a_phones_drawer_lies_over_no_page(self, enter: Enter, scheme: str):
         visitor = enter(scheme, phone=True).log_in()
@@ -266,7 +258,7 @@ class TestLooks:
             page.get_by_test_id("stExpandSidebarButton").click()
             expect(drawer).to_have_attribute("data-collapsed", "false")
             wait_until(is_out, "the drawer")
-            page.screenshot(path=visitor.shots / f"drawer-{scheme}-phone.png")
+            visitor.shoot(f"drawer-{scheme}-phone")
             visitor.open(name)
         expect(drawer).to_have_attribute("data-collapsed", "true")
         page.get_by_test_id("stExpandSidebarButton").click()
@@ -283,8 +275,7 @@ class TestLooks:
             folded = visitor.page.get_by_test_id("stSidebar")
             expect(folded).to_have_attribute("data-collapsed", "true")
             visitor.check_accessibility(f"{name} on a phone")
-            shot = f"{path or 'overview'}-{scheme}-phone.png"
-            visitor.page.screenshot(path=visitor.shots / shot)
+            visitor.shoot(f"{path or 'overview'}-{scheme}-phone")
             wide = "document.documentElement.scrollWidth > window.innerWidth"
             assert not visitor.page.evaluate(wide), f"{name} is wider than the screen"
         assert visitor.external == []
@@ -307,7 +298,7 @@ class TestPhone:
         expect(row).to_be_visible()
         visitor.check_accessibility("roles unfolded on a phone")
         head.scroll_into_view_if_needed()
-        page.screenshot(path=visitor.shots / "roles-unfolded-phone.png")
+        visitor.shoot("roles-unfolded-phone")
         head.tap()
         expect(row).to_be_hidden()
 
@@ -336,7 +327,7 @@ class TestLocalTime:
             expect(rows.first).to_be_visible()
             cells = [row.split("\t") for row in rows.all_inner_texts()]
             seen[place] = {row[2]: datetime.fromisoformat(row[1]) for row in cells}
-            visitor.page.screenshot(path=visitor.shots / f"audit-{place.replace('/', '-')}.png")
+            visitor.shoot(f"audit-{place.replace('/', '-')}")
         both = seen["UTC"].keys() & seen[zone].keys()
         assert len(both) > 3
         for seq in both:

@@ -8,20 +8,18 @@ phone. EMAIL_SENDER_SCREENSHOTS names a folder for the pictures.
 from __future__ import annotations
 
 import email
-import os
 import re
 import time
 from collections.abc import Callable, Iterator
 from email.message import EmailMessage
 from email.policy import default as modern
-from pathlib import Path
 
 import pyotp
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.e2e.conftest import RunningPlatform
-from tests.support.browser import Target, Visitor, chromium, wait_until
+from tests.support.browser import Target, Visitor, chromium, screenshots, wait_until
 from tests.support.sink import stored_copies
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(2400)]
@@ -41,16 +39,14 @@ def browser(platform: RunningPlatform) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def enter(browser: Browser, platform: RunningPlatform, tmp_path: Path) -> Iterator[Enter]:
+def enter(browser: Browser, platform: RunningPlatform) -> Iterator[Enter]:
     """Open a browser of somebody's own; when the test ends it must have had nothing to complain."""
     visitors: list[Visitor] = []
-    shots = Path(os.environ.get("EMAIL_SENDER_SCREENSHOTS", tmp_path))
-    shots.mkdir(parents=True, exist_ok=True)
 
     def go(user: str = platform.admin_email, password: str = platform.admin_password) -> Visitor:
         context = browser.new_context(viewport={"width": 1280, "height": 900})
         target = Target(platform.console_url, user, password)
-        visitors.append(Visitor(context.new_page(), target, shots))
+        visitors.append(Visitor(context.new_page(), target, screenshots()))
         return visitors[-1]
 
     yield go

@@ -209,13 +209,23 @@ def console(served: Served, folder: Path, port: int) -> Iterator[None]:
         process.wait(60)
 
 
+def screenshots() -> Path | None:
+    """The folder that ``EMAIL_SENDER_SCREENSHOTS`` names, made; None: nobody wants any."""
+    named = os.environ.get("EMAIL_SENDER_SCREENSHOTS")
+    if not named:
+        return None
+    folder = Path(named)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 @dataclass
 class Visitor:
     """A person at a browser, and everything the browser complained about."""
 
     page: Page
     target: Target
-    shots: Path
+    shots: Path | None
     scheme: str = "light"
     complaints: list[str] = field(default_factory=list)
     blocked: list[str] = field(default_factory=list)
@@ -295,12 +305,23 @@ class Visitor:
         wait_until(lambda: bool(self.page.evaluate(drawn)), "the page's charts")
 
     def picture(self, name: str) -> None:
-        """Keep a screenshot at two widths."""
+        """Keep a screenshot at two widths, if any are kept."""
+        if self.shots is None:
+            return
         for width in (1280, 1680):
             self.page.set_viewport_size({"width": width, "height": 900})
             self.settle()
-            self.page.screenshot(path=self.shots / f"{name}-{self.scheme}-{width}.png")
+            self.shoot(f"{name}-{self.scheme}-{width}")
         self.page.set_viewport_size({"width": 1280, "height": 900})
+
+    def shoot(self, name: str) -> None:
+        """Keep a screenshot as it is, if any are kept.
+
+        They are for people: drawing them in software takes long, and where nobody asked for them
+        nobody looks.
+        """
+        if self.shots is not None:
+            self.page.screenshot(path=self.shots / f"{name}.png")
 
     def survey(self, name: str, *, refused: bool = False) -> None:
         """Look at what is on show in light and dark, on a desk and on a phone; keep the pictures.
@@ -315,12 +336,14 @@ class Visitor:
             self.check_accessibility(f"{name}, {width} wide", refused=refused)
             wide = "document.documentElement.scrollWidth > window.innerWidth"
             assert not self.page.evaluate(wide), f"{name} is wider than {width}"
+            if self.shots is None:
+                continue
             # The console scrolls inside: a picture of all of it takes a window as high.
             tall = "(document.querySelector('[data-testid=stMain]') || document.body).scrollHeight"
             height = min(max(900, int(self.page.evaluate(tall))), 6000)
             self.page.set_viewport_size({"width": width, "height": height})
             self.settle()
-            self.page.screenshot(path=self.shots / f"{name}-{self.scheme}-{width}.png")
+            self.shoot(f"{name}-{self.scheme}-{width}")
         self.scheme = scheme
         self.page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
         self.page.set_viewport_size({"width": 1280, "height": 900})
