@@ -1,7 +1,7 @@
 """A whole application in this process: real pipeline, managers and database, no sockets."""
 
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,6 +87,14 @@ class App:
         """Close every client."""
         for client in self._open:
             await client.aclose()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _turns_outlast_the_machine() -> Iterator[None]:
+    """Have a turn of a walk end with its work and not with its seconds: tests look at the end."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("backend.core.walks._TURN_SECONDS", 600.0)
+        yield
 
 
 @pytest.fixture
