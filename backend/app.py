@@ -36,7 +36,7 @@ from backend.http.event_stream import EventStreams, StreamLimits
 from backend.http.event_stream import router as event_routes
 from backend.http.openapi import build_document
 from backend.http.pipeline import Pipeline
-from backend.http.routing import RouteRule
+from backend.http.routing import RouteRule, answer_for
 from backend.kit.limiter import FailoverLimiter, GcraLimiter, RedisLimiter
 from backend.kit.outbound import Outbound
 from backend.kit.turns import Turns
@@ -454,8 +454,12 @@ def _routes_of(router: APIRouter) -> Sequence[BaseRoute]:
         api = _make_api()
         before = len(api.router.routes)
         api.include_router(router)
+        found = api.router.routes[before:]
+        paths = [str(getattr(route, "path", "")) for route in router.routes]
+        for route in found:
+            answer_for(route, paths)
         # The router is kept as well, or its number could become another's.
-        known = _included[id(router)] = (router, api.router.routes[before:])
+        known = _included[id(router)] = (router, found)
     return known[1]
 
 

@@ -14,8 +14,8 @@ from typing import Any, Final, NamedTuple, Protocol, get_args, get_origin
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import RouteContext, iter_route_contexts
 from pydantic import BaseModel
-from starlette.routing import BaseRoute
-from starlette.types import ASGIApp
+from starlette.routing import BaseRoute, Match
+from starlette.types import ASGIApp, Scope
 
 UNKNOWN: Final = "(none)"
 """The template of a path that is no route's: the path itself would be a series for each typo."""
@@ -24,6 +24,27 @@ OTHER: Final = "other"
 """The class of whatever no rule names."""
 
 _PARAMETER: Final = re.compile(r"\{([a-z_][a-z0-9_]*)\}", re.IGNORECASE)
+
+
+def answer_for(router: BaseRoute, paths: Iterable[str]) -> None:
+    """Have an included router asked only about requests whose path begins as one of its own does.
+
+    FastAPI asks each router in turn, and each looks through all of its routes: a quarter of what an
+    API with three hundred of them did for a request was to find out which one it is of.
+
+    Args:
+        router: As an application includes it.
+        paths: The templates of its routes.
+    """
+    beginnings = tuple({path.partition("{")[0] for path in paths})
+    matches = router.matches
+
+    def look(scope: Scope) -> tuple[Match, Scope]:
+        if not scope["path"].startswith(beginnings):
+            return Match.NONE, {}
+        return matches(scope)
+
+    router.matches = look  # type: ignore[method-assign]
 
 
 class RouteClashError(RuntimeError):
