@@ -323,14 +323,16 @@ class Visitor:
         if self.shots is not None:
             self.page.screenshot(path=self.shots / f"{name}.png")
 
-    def survey(self, name: str, *, refused: bool = False) -> None:
+    def survey(
+        self, name: str, *, refused: bool = False, widths: tuple[int, ...] = (1280, 390)
+    ) -> None:
         """Look at what is on show in light and dark, on a desk and on a phone; keep the pictures.
 
         Nothing serious may be found by axe-core, and nothing may be wider than the screen; nor may
         a problem be on show, but where something was to be ``refused``.
         """
         scheme = self.scheme
-        for self.scheme, width in product(("light", "dark"), (1280, 390)):
+        for self.scheme, width in product(("light", "dark"), widths):
             self.page.emulate_media(color_scheme="dark" if self.scheme == "dark" else "light")
             self.page.set_viewport_size({"width": width, "height": 900})
             self.check_accessibility(f"{name}, {width} wide", refused=refused)
