@@ -10,11 +10,11 @@ import pytest
 from scripts.drills.rewrap import SETTINGS, RewrapReport, find_words, rewrap
 from scripts.drills.rig import open_rig
 
-pytestmark = [pytest.mark.drill, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.drill, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 logger = logging.getLogger(__name__)
 
-SECRETS = 2000
+SECRETS = 1000
 KILLS = 3
 
 
@@ -28,8 +28,8 @@ def report(durable, tmp_path_factory) -> RewrapReport:
     async def hold() -> RewrapReport:
         folder = tmp_path_factory.mktemp("drill") / "rig"
         # So slow that there is a middle to strike in.
-        settings = SETTINGS | {"SECURITY__REWRAP_ROWS_PER_SECOND": "400"}
-        async with asyncio.timeout(500), open_rig(folder, durable, settings) as rig:
+        settings = SETTINGS | {"SECURITY__REWRAP_ROWS_PER_SECOND": "250"}
+        async with asyncio.timeout(1000), open_rig(folder, durable, settings) as rig:
             return await rewrap(rig, random.Random(seed), secrets=SECRETS, kills=KILLS)
 
     made = asyncio.run(hold())

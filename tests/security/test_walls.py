@@ -516,13 +516,19 @@ def walk(database_url: str, request: pytest.FixtureRequest) -> Iterator[Walk]:
     everything.dispose()
 
 
-async def _leaks(walk: Walk) -> dict[tuple[str, str], str]:
-    found = {}
+async def _leaks(walk: Walk, *, once: bool = False) -> dict[tuple[str, str], str]:
+    """What comes through, by table and shape; ``once``: of each shape no more than the first."""
+    found: dict[tuple[str, str], str] = {}
+    shown = set()
     try:
         for t in TARGETS:
             for shape in SHAPES:
+                if shape in shown:
+                    continue
                 if leaked := await walk.leak(t, shape):
                     found[t.table.name, shape] = leaked
+                    if once:
+                        shown.add(shape)
     finally:
         await walk.database.aclose()
     return found
@@ -559,7 +565,7 @@ async def test_without_both_every_shape_leaks(walk: Walk) -> None:
     if walk.database.dialect == "postgresql":
         walk.drop_row_security()
     with without_criterion(walk.database):
-        leaks = await _leaks(walk)
+        leaks = await _leaks(walk, once=True)
     _report(walk, "no wall", leaks)
     assert {shape for _, shape in leaks} >= set(SHAPES) - (
         {"update of a cte"} if walk.database.dialect == "sqlite" else set()

@@ -411,11 +411,12 @@ class TestShares:
         assert [one.message for one in caplog.records].count("walk_step_failed") == 1
 
     @pytest.mark.slow
-    @pytest.mark.timeout(300)
-    async def test_fifty_thousand_events_without_a_long_transaction(self, app, owner, walks, clock):
+    @pytest.mark.timeout(1200)
+    async def test_many_events_without_a_long_transaction(self, app, owner, walks, clock):
         """Whoever writes meanwhile waits for a step, and each step is of so many rows."""
-        for _ in range(10):
-            await add_events(app, owner, 4990, {"name": "somebody else"})
+        many = 8 * ROWS_AT_ONCE
+        for _ in range(8):
+            await add_events(app, owner, ROWS_AT_ONCE, {"name": "somebody else"})
         await add_events(app, owner, 100, {"address": ADDRESS})
         made = await begin(owner)
         engine = app.platform.database.engine.sync_engine
@@ -436,12 +437,12 @@ class TestShares:
             await walking
         finally:
             sa.event.remove(engine, "after_cursor_execute", count)
-        assert len(bites) >= 50_000 / ROWS_AT_ONCE
+        assert len(bites) >= many / ROWS_AT_ONCE
         # Others wrote in between, again and again, while it went on.
-        assert len({one for one in wrote if 0 < one < 50_000}) >= 5
+        assert len({one for one in wrote if 0 < one < many}) >= 3
         now = await state(owner, made)
         assert (now["round"], now["rewritten"]) == (1, 100)
-        assert now["looked_at"] >= 50_000
+        assert now["looked_at"] >= many
         assert await tells(app, owner) == 0
 
 
