@@ -84,6 +84,7 @@ def patient_settings(data_dir: Path, database_url: str, port: int) -> Settings:
         identity=IdentitySettings(
             issuer=f"http://localhost:{port}",
             user_token_seconds=3600,
+            step_up_seconds=7200,
             account_failures_per_minute=6000,
             account_burst_failures=10_000,
             address_failures_per_minute=60_000,
