@@ -28,6 +28,9 @@ _KEY: Final = "drill"
 _PLAIN: Final = base64.b64encode(b"attack at dawn").decode()
 # Between two messages of a caller: thousands are to be settled and listed in the end.
 _MAIL_PAUSE: Final = 0.2
+# From one kill to the next: while a slow machine starts a process again, others would act for ever,
+# and all of that is to be compared.
+_ACTS_A_KILL: Final = 300
 
 
 @dataclass(slots=True)
@@ -115,15 +118,17 @@ class Callers:
     Args:
         rig: Where; asked as its owner.
         rng: Of the messages.
+        most: How often they act before somebody has them :meth:`go_on`; without end, if 0.
     """
 
-    def __init__(self, rig: Rig, rng: random.Random) -> None:
+    def __init__(self, rig: Rig, rng: random.Random, *, most: int = 0) -> None:
         self._rig = rig
         self._rng = rng
         self.mails, self.uses = Acts(), Acts()
         self.refused: list[httpx.Response] = []
         """Answers that are neither a success nor missing."""
         self._asked: set[str] = set()
+        self._most = self._left = most
         self._ends = asyncio.Event()
         self.serves = asyncio.Event()
         self.serves.set()
@@ -146,6 +151,11 @@ class Callers:
             acts += [self._repeat(number, self._mail), self._repeat(number, self._encrypt)]
         await asyncio.gather(*acts)
 
+    def go_on(self) -> None:
+        """Have them act again, as often as before."""
+        self._left = self._most
+        self.serves.set()
+
     def end(self) -> None:
         """Let everybody finish what they do, and do nothing more."""
         self._ends.set()
@@ -155,6 +165,9 @@ class Callers:
         acts = 0
         while not self._ends.is_set():
             await self.serves.wait()
+            self._left -= 1
+            if self._left == 0:
+                self.serves.clear()
             acts += 1
             await act(f"{number}-{acts}")
 
@@ -226,7 +239,7 @@ async def _kill(rig: Rig, rng: random.Random, callers: Callers, rounds: int) -> 
                 await rig.kill(name)
             for name in names:
                 await rig.start(name)
-            callers.serves.set()
+            callers.go_on()
     finally:
         callers.end()
 
@@ -250,7 +263,7 @@ async def kill_amid_records(rig: Rig, rng: random.Random, *, rounds: int = 20) -
     # Whose demo client sends may not read the trail.
     await rig.become_owner()
     await rig.start("worker")
-    callers = Callers(rig, rng)
+    callers = Callers(rig, rng, most=_ACTS_A_KILL)
     await callers.make_key()
     await asyncio.gather(_kill(rig, rng, callers, rounds), callers.act())
     if callers.refused:
