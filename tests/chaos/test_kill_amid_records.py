@@ -9,7 +9,7 @@ import pytest
 from scripts.drills.audit import SETTINGS, kill_amid_records
 from scripts.drills.rig import open_rig
 
-pytestmark = [pytest.mark.drill, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.drill, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 KILLS = 5
 
@@ -21,7 +21,7 @@ def test_every_act_has_its_record_and_no_record_is_without_its_act(
 
     async def hold():
         folder = tmp_path_factory.mktemp("drill") / "rig"
-        async with asyncio.timeout(250), open_rig(folder, durable, SETTINGS) as rig:
+        async with asyncio.timeout(1000), open_rig(folder, durable, SETTINGS) as rig:
             return await kill_amid_records(rig, random.Random(seed), rounds=KILLS)
 
     report = asyncio.run(hold())

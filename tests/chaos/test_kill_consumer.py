@@ -10,7 +10,7 @@ import pytest
 from scripts.drills.events import SETTINGS, EventsReport, kill_consumers
 from scripts.drills.rig import open_rig
 
-pytestmark = [pytest.mark.drill, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.drill, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ def report(durable, tmp_path_factory) -> EventsReport:
 
     async def hold() -> EventsReport:
         folder = tmp_path_factory.mktemp("drill") / "rig"
-        async with asyncio.timeout(500), open_rig(folder, durable, SETTINGS) as rig:
+        async with asyncio.timeout(1000), open_rig(folder, durable, SETTINGS) as rig:
             return await kill_consumers(rig, random.Random(seed), count=EMITTED, kills=KILLS)
 
     made = asyncio.run(hold())

@@ -10,7 +10,7 @@ import pytest
 from scripts.drills.smtp import play_servers
 from scripts.drills.smtp_cases import CASES
 
-pytestmark = [pytest.mark.drill, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.drill, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 SAMPLE = {
     "252 to RCPT",

@@ -11,7 +11,7 @@ from scripts.drills import outages
 from scripts.drills.outages import SETTINGS, RoundsReport
 from scripts.drills.rig import open_rig
 
-pytestmark = [pytest.mark.drill, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.drill, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ def report(durable, tmp_path_factory) -> RoundsReport:
 
     async def hold() -> RoundsReport:
         folder = tmp_path_factory.mktemp("drill") / "rig"
-        async with asyncio.timeout(500), open_rig(folder, durable, SETTINGS) as rig:
+        async with asyncio.timeout(1000), open_rig(folder, durable, SETTINGS) as rig:
             return await outages.outages(rig, random.Random(seed), rounds=ways, longest=9.0)
 
     made = asyncio.run(hold())

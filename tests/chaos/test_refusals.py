@@ -9,7 +9,7 @@ import pytest
 
 from scripts.drills.refusals import refuse
 
-pytestmark = [pytest.mark.drill, pytest.mark.slow, pytest.mark.timeout(500)]
+pytestmark = [pytest.mark.drill, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk to be filled")
@@ -18,7 +18,7 @@ def test_what_cannot_be_recorded_is_refused_and_not_done(durable, tmp_path_facto
 
     async def hold():
         folder = tmp_path_factory.mktemp("drill") / "rig"
-        async with asyncio.timeout(450):
+        async with asyncio.timeout(1000):
             return await refuse(durable, random.Random(seed), folder)
 
     report = asyncio.run(hold())

@@ -163,7 +163,7 @@ AS_LOCKED = {"base": "1.0.0", "driver-here": "1.0.0", "host": "1.0.0", "peer": "
 
 @needs_npm
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1200)
 class TestNpmInstall:
     def test_takes_nothing_that_the_registry_has_gained(
         self, source: Path, registry: Registry

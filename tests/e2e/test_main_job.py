@@ -24,7 +24,7 @@ from backend.settings import Settings
 from backend.supervisor import PortTakenError, refuse_taken_ports
 from tests.e2e.conftest import Launcher, RunningPlatform, free_port_base
 
-pytestmark = [pytest.mark.slow, pytest.mark.drill, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.drill, pytest.mark.timeout(1200)]
 
 
 Change = Callable[[Clients, Tx, str], Awaitable[object]]

@@ -40,7 +40,7 @@ from tests.support.login import person_token
 from tests.support.sink import stored_copies
 from tests.support.tls_front import tls_front
 
-pytestmark = [pytest.mark.n8n, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.n8n, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 ADA = "ada@example.test"
 SECRET = {"user": "mailer", "password": "canary-e2e"}

@@ -22,7 +22,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 from tests.support.invitations import hidden_fields
 from tests.support.serving import Served, serving
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 WAIT = 60_000
 APPLICATION = """

@@ -39,7 +39,7 @@ async def seen(ada: TenantClient, name: str) -> dict[str, Any]:
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not await condition():
             await asyncio.sleep(0.02)
 

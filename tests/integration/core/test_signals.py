@@ -19,14 +19,14 @@ def heard_by(signals, topic="principals"):
 
 
 async def until(condition):
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.01)
 
 
 async def until_it_arrives(sender, heard, payload):
     """Say it until it is heard: a listener that just came (back) may have missed the first."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while payload not in heard:
             sender.publish("principals", payload)
             await asyncio.sleep(0.02)

@@ -31,7 +31,7 @@ class Gate:
         monkeypatch.setattr(SmtpSink, "handle_DATA", gated)
 
     async def holds(self, count: int) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while self.received < count:
                 await asyncio.sleep(0.01)
 
@@ -42,7 +42,7 @@ async def cancel(mailing: Mailing, caller: TenantClient, *job_ids: str) -> None:
         answer = await caller.http.post(f"/api/v1/jobs/{job_id}/cancel")
         assert (answer.status_code, answer.json()["state"]) == (200, "running")
     held = mailing.worker._held
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not all(one in held and one in held[one].cancelled for one in job_ids):
             await asyncio.sleep(0.01)
     await asyncio.sleep(0)  # what the worker would now stop, it has been told to

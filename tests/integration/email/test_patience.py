@@ -64,7 +64,7 @@ async def relay_of(caller: TenantClient) -> dict[str, Any]:
 
 
 async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             found = condition()
             if asyncio.iscoroutine(found):

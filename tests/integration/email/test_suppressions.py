@@ -258,7 +258,7 @@ class TestSending:
                 for one in await emails.begin_delivery(tx, [both["id"], alone["id"]], route)
             }
         assert found == {both["id"]: ["bob@example.test"], alone["id"]: []}
-        async with working(app), asyncio.timeout(30):
+        async with working(app), asyncio.timeout(60):
             # No server is there: had it been asked, the message would wait.
             email = alone
             while email["state"] != "suppressed":

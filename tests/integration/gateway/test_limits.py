@@ -437,7 +437,7 @@ class TestSustained:
         assert (made.json()["requests"], made.json()["sustained"]) == (burst, day)
         await settled(app)
         admitted = 0
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while admitted < 5:  # three at once, and more a millisecond each
                 answer = await ada.http.get("/api/v1/me")
                 admitted += answer.status_code == 200
@@ -602,7 +602,7 @@ class TestSharedLimits:
             levels = {(one.level, one.subject): one for one in usage.levels}
             assert levels["tenant", ""].used == 3
             # All requests have ended; what they held is given back behind the answers.
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while (
                     (await fleet[0].platform.of(GatewayManager).usage_of(ada.tenant.id))
                     .levels[0]

@@ -264,7 +264,7 @@ class TestTinyRoom:
         async with app.platform.serving("api", api), app.platform.serving("worker", works):
             assert api.get_job("pebble.tick") is None
             works.modify_job("pebble.tick", next_run_time=datetime.now(UTC))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not app.platform.of(PebbleManager).ticks:
                     await asyncio.sleep(0.01)
         assert app.platform.of(PebbleManager).ticks == 1

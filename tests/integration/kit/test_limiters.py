@@ -329,7 +329,7 @@ class TestFailoverLimiter:
             _, usual = await ask(10)
             assert usual < 0.1
             server.start()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while any(one.away for one in fleet):
                     await asyncio.sleep(0.05)
             # This Redis has forgotten all: the whole limit holds again, for all together.

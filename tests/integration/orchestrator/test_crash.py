@@ -24,7 +24,7 @@ from backend.rooms import HOUSE
 from tests.support.postgres import MISSING, PostgresServer, find_programs
 from tests.support.trail import audit_row
 
-pytestmark = [pytest.mark.drill, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.drill, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = Path(__file__).with_name("worker_process.py")

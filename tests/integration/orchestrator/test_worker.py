@@ -432,7 +432,7 @@ class TestOwnership:
             # As if this worker had been frozen, reaped, and its job claimed by another.
             await bench.beat("other")
             await bench.change(job_id, worker="other", attempt=2)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await stopped.wait()
             row = await bench.row(job_id)
         assert (row.state, row.worker, row.attempt) == ("running", "other", 2)
@@ -629,7 +629,7 @@ class TestStop:
         assert ended == [("ready", 0, 0), ("ready", 0, 0), ("succeeded", 1, 0)]
 
     async def test_ends_at_once_when_idle(self, bench):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             async with bench.working(poll_seconds=60, grace_seconds=60):
                 await bench.until(lambda: has_worker(bench))
 

@@ -303,7 +303,7 @@ class TestMail:
         mail = {"to": ["bob@example.test"], "subject": "Hello", "text": "Hello", "send_at": later}
         sent = (await ada.http.post("/api/v1/emails", json=mail)).json()
         await seal(mailing, ada)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (found := await recipient(mailing, ada)).state != "deferred":
                 await asyncio.sleep(0.05)
         assert "sealed" in str(found.response)

@@ -33,7 +33,7 @@ def shell(name: str, script: str, **environment: str) -> Program:
 
 
 async def until(condition) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.01)
 

@@ -62,7 +62,7 @@ async def platform(database_url: str, tmp_path: Path, sink: SmtpSink) -> AsyncIt
 
 
 async def until(condition) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await condition():
             await asyncio.sleep(0.02)
 

@@ -101,7 +101,7 @@ class TestTelemetry:
         telemetry = Telemetry([seen.extend], interval_seconds=0.001)
         async with telemetry.running():
             telemetry.append(record())
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while not seen:
                     await asyncio.sleep(0)
             telemetry.append(record())
