@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import httpx
 import hypothesis
 import pytest
 import pytest_asyncio
@@ -86,7 +87,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_configure() -> None:
-    """Say once that trio is not here: httpx looks for it on the disk at each request of a test."""
+    """Bring up httpx for tests.
+
+    Whoever gives it no time-out gets five seconds, which a server beside a dozen others may need to
+    begin. And it looks on the disk for trio at each request, which is said to be absent once.
+    """
+    for wait in ("connect", "read", "write", "pool"):
+        setattr(httpx._config.DEFAULT_TIMEOUT_CONFIG, wait, 120.0)
     if find_spec("sniffio") is None:
         sys.modules["sniffio"] = None  # type: ignore[assignment]
 

@@ -170,6 +170,10 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
         request = (case.method, case.path, case.path_parameters, case.query, case.body)
         digest = hashlib.sha256(repr(request).encode("utf-8", "backslashreplace")).hexdigest()
         headers["Idempotency-Key"] = f"{key[:190]}-{digest}"
+    for name, value in case.path_parameters.items():
+        # A link by what is null here: a small export is made at once, and has no job.
+        if value in (None, "None"):
+            case.path_parameters[name] = uuid7()
     for name, own in _own_ids().items():
         if case.path_parameters.get(name) == own:
             case.path_parameters[name] = uuid7()

@@ -68,7 +68,7 @@ def api_process(data_dir: Path, database_url: str, *flags: str, end=signal.SIGTE
         yield url
     finally:
         process.send_signal(end)
-        process.wait(30)
+        process.wait(120)
 
 
 class Fleet:
