@@ -29,6 +29,13 @@ TAKES_A_PERSON = {
     "POST /oauth/external",
     "GET /oauth/external/{provider_id}/callback",
 }
+# What only the systematic requests put together as it has to be; asked on SQLite.
+SYSTEMATIC = {
+    "GET /api/v1/secrets/by-path/value",
+    "POST /api/v1/secrets/tokens",
+    "POST /api/v1/secrets/tokens/redeem",
+    "POST /oauth/token",
+}
 
 
 class Report:
@@ -76,8 +83,10 @@ class TestEveryOperation:
             monkeypatch.setenv("EMAIL_SENDER_PASSWORD", served.password)
             config = SchemathesisConfig.from_path(CONFIG)
             config.projects.override.generation.update(max_examples=EXAMPLES)
-            if database_url.startswith("postgresql"):
-                # Thousands of requests that a schema alone refuses: they come to no database.
+            quick = database_url.startswith("postgresql")
+            if quick:
+                # Without the thousands of systematic ones that come to no database. A few succeed
+                # among those alone.
                 config.projects.override.phases.update(phases=["examples", "fuzzing", "stateful"])
             schema = schemathesis.openapi.from_url(
                 f"{served.base_url}/openapi.json", config=config, timeout=120
@@ -95,5 +104,6 @@ class TestEveryOperation:
             for label in labels
             if not any(200 <= status < 400 for status in report.statuses[label])
             and label not in TAKES_A_PERSON
+            and not (quick and label in SYSTEMATIC)
         }
         assert not missed, f"no success among the answers: {missed}"
