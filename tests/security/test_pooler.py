@@ -54,7 +54,7 @@ def pooler(postgres_template: Any) -> Iterator[int]:
             shutil.chown(path, "postgres", "postgres")
         command = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", *command]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 300
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()

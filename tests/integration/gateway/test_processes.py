@@ -57,7 +57,7 @@ def api_process(data_dir: Path, database_url: str, *flags: str, end=signal.SIGTE
         process = subprocess.Popen(command, cwd=ROOT, env=clean, stdout=log, stderr=log)
     try:
         url = f"http://127.0.0.1:{port}"
-        until = time.monotonic() + 60
+        until = time.monotonic() + 300
         while time.monotonic() < until:
             try:
                 httpx.get(f"{url}/livez")

@@ -423,7 +423,7 @@ async def forget_people(house: House, ada: TenantClient, admin: TenantClient) ->
         assert gone.status_code == 202, gone.text
         assert (await house.ask(caller, f"GET {of}/erasures")).json()["items"]
         one = {"erasure_id": gone.json()["id"]}
-        walks, deadline = house.platform.of(ComplianceManager).walks, monotonic() + 100
+        walks, deadline = house.platform.of(ComplianceManager).walks, monotonic() + 600
         told = (await house.ask(caller, f"GET {of}/erasures/{{erasure_id}}", path=one)).json()
         while told["round"] < 2:
             assert monotonic() < deadline, told
@@ -510,7 +510,7 @@ async def use_data_keys(house: House, ada: TenantClient) -> None:
         done = await house.ask(ada, operation.format("/api/v1/rewraps/{rewrap_id}"), path=one)
         assert done.status_code == 200, done.text
     security, database = house.platform.of(SecurityManager), house.platform.database
-    deadline = monotonic() + 200
+    deadline = monotonic() + 600
     while (await house.ask(ada, "GET /api/v1/rewraps")).json()["items"][0]["state"] == "running":
         assert monotonic() < deadline
         for _ in range(20):
@@ -893,7 +893,7 @@ async def work(house: House, ada: TenantClient) -> None:
         house.platform.database, house.platform.of(OrchestratorManager), poll_seconds=0.05
     )
     running = asyncio.create_task(worker.run())
-    deadline = monotonic() + 60
+    deadline = monotonic() + 600
     async with dispatcher.running():
         while True:
             await sequence(house.platform.database)
