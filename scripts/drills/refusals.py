@@ -197,14 +197,18 @@ class _Drill:
         await self._rig.until(refused, _PHASE_SECONDS, "acts to be refused")
 
         async def unready() -> bool:
-            return await _why_unready(self._rig) is not None
+            return await self._ask(self._spans[-1]) is not None
 
         await self._rig.until(unready, _UNREADY_SECONDS, "/readyz to tell of it", pause=0.2)
 
     async def _look(self, span: _Span) -> None:
         while True:
-            span.said = await _why_unready(self._rig) or span.said
+            await self._ask(span)
             await asyncio.sleep(0.5)
+
+    async def _ask(self, span: _Span) -> str | None:
+        span.said = await _why_unready(self._rig) or span.said
+        return span.said
 
     def outages(self, recorded: Collection[str]) -> list[Outage]:
         """What was refused in each."""
