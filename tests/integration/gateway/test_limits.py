@@ -601,8 +601,9 @@ class TestSharedLimits:
             assert usage.shared
             levels = {(one.level, one.subject): one for one in usage.levels}
             assert levels["tenant", ""].used == 3
-            # All requests have ended; what they held is given back behind the answers.
-            async with asyncio.timeout(60):
+            # All requests have ended; what they held is given back behind the answers, and not only
+            # when its lease ends after thirty seconds.
+            async with asyncio.timeout(20):
                 while (
                     (await fleet[0].platform.of(GatewayManager).usage_of(ada.tenant.id))
                     .levels[0]

@@ -630,7 +630,7 @@ class TestStop:
 
     async def test_ends_at_once_when_idle(self, bench):
         async with asyncio.timeout(60):
-            async with bench.working(poll_seconds=60, grace_seconds=60):
+            async with bench.working(poll_seconds=600, grace_seconds=600):
                 await bench.until(lambda: has_worker(bench))
 
 
