@@ -1,7 +1,7 @@
 """The console on the real platform: every page, as the first admin sees it.
 
-Dark and on a phone they are looked at on a platform within the tests: what is asked here is whether
-what is installed and started as people do serves them.
+On a phone, and with one of each thing open, they are looked at on a platform within the tests: what
+is asked here is whether what is installed and started as people do serves them.
 """
 
 import os
