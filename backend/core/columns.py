@@ -105,6 +105,29 @@ def _now_sqlite(element: db_now, compiler: Any, **kw: Any) -> str:
     return f"({now} + CAST({offset} * 1000000 AS INTEGER))" if offset else now
 
 
+class time_step(FunctionElement[int]):  # noqa: N801 - reads as the SQL function it is
+    """Which step of so many ``seconds`` since 1970 a time lies in."""
+
+    inherit_cache = True
+    name = "time_step"
+
+    def __init__(self, at: Any, seconds: int) -> None:
+        super().__init__(at, sa.literal(seconds, sa.BigInteger()))
+        self.type = sa.BigInteger()
+
+
+@compiles(time_step, "postgresql")
+def _step_postgresql(element: time_step, compiler: Any, **kw: Any) -> str:
+    at, seconds = (compiler.process(one, **kw) for one in element.clauses)
+    return f"CAST(floor(extract(epoch FROM {at}) / {seconds}) AS bigint)"
+
+
+@compiles(time_step, "sqlite")
+def _step_sqlite(element: time_step, compiler: Any, **kw: Any) -> str:
+    at, seconds = (compiler.process(one, **kw) for one in element.clauses)
+    return f"({at} / ({seconds} * 1000000))"
+
+
 class Base(DeclarativeBase):
     """Root of all tables; names constraints so that migrations can drop them by name."""
 

@@ -100,6 +100,11 @@ class Call(Generic[B]):
             self._scope["run"],
         )
 
+    @property
+    def is_keyed(self) -> bool:
+        """Whether :meth:`reply` will store the answer under the request's Idempotency-Key."""
+        return self._scope.get("idempotency") is not None
+
     def reply(
         self,
         tx: Tx,
