@@ -47,6 +47,7 @@ from backend.managers.dashboard import DashboardManager
 from backend.managers.email import EmailManager
 from backend.managers.gateway import GatewayManager
 from backend.managers.identity import IdentityManager
+from backend.managers.logging import SETTINGS_CHANGED, LoggingManager
 from backend.managers.metrics import MetricsManager
 from backend.managers.monitoring import MonitoringManager
 from backend.managers.orchestrator import OrchestratorManager
@@ -209,6 +210,8 @@ def compose(
             )
         )
     metrics = hold(MetricsManager())
+    logs = hold(LoggingManager(settings.logging, turns))
+    database.signals.subscribe(SETTINGS_CHANGED, logs.forget_settings)
     hold(security)
     security.rewraps.connect(house.sealed, house.sealed_elsewhere)
     database.signals.subscribe(KEYS_GONE, security.forget)
@@ -218,6 +221,7 @@ def compose(
     database.signals.subscribe(QUOTAS_CHANGED, tenants.forget_quotas)
     database.signals.subscribe(TENANT_GONE, tenants.leave)
     database.signals.subscribe(TENANT_GONE, metrics.leave)
+    database.signals.subscribe(TENANT_GONE, logs.forget_settings)
     database.signals.subscribe(TENANT_GONE, security.openings.leave)
     jobs = hold(OrchestratorManager(settings=settings.orchestrator, quotas=tenants.quotas))
     audit = hold(AuditManager(maker, security, jobs, outbound, settings.audit))

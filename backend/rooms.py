@@ -19,6 +19,7 @@ from backend.managers import (
     email,
     gateway,
     identity,
+    logging,
     metrics,
     monitoring,
     orchestrator,
@@ -30,6 +31,7 @@ from backend.managers import (
 
 ROOMS: Final[tuple[Room[Any], ...]] = (
     tracing.ROOM,
+    logging.ROOM,
     metrics.ROOM,
     security.ROOM,
     tenant.ROOM,

@@ -18,6 +18,7 @@ from backend.managers.compliance import ComplianceSettings
 from backend.managers.email import EmailSettings
 from backend.managers.gateway import GatewaySettings, RedisSettings
 from backend.managers.identity import IdentitySettings
+from backend.managers.logging import LoggingSettings
 from backend.managers.orchestrator import OrchestratorSettings
 from backend.managers.secrets import SecretsSettings
 from backend.managers.security import SecuritySettings
@@ -125,6 +126,7 @@ class Settings(BaseSettings):
     tenant: TenantSettings = TenantSettings()
     audit: AuditSettings = AuditSettings()
     redis: RedisSettings = RedisSettings()
+    logging: LoggingSettings = LoggingSettings()
     orchestrator: OrchestratorSettings = OrchestratorSettings()
     email: EmailSettings = EmailSettings()
     secrets: SecretsSettings = SecretsSettings()

@@ -1047,6 +1047,22 @@ class JobsRetry(Wire, frozen=True, kw_only=True):
     state: str | UnsetType = "dead"
 
 
+class KeepRuleModel(Wire, frozen=True, kw_only=True):
+    """How long lines of some levels, or of a source, are kept."""
+
+    days: int
+    levels: list[str] | UnsetType = field(default_factory=list)
+    source: str | None | UnsetType = UNSET
+
+
+class KeepRuleOut(Wire, frozen=True, kw_only=True):
+    """How long lines of some levels, or of a source, are kept."""
+
+    days: int
+    levels: list[str]
+    source: str | None
+
+
 class KeptOut(Wire, frozen=True, kw_only=True):
     """For how many days mail is kept, whoever says so."""
 
@@ -1221,6 +1237,90 @@ class LiveOut(Wire, frozen=True, kw_only=True):
     live: bool | UnsetType = True
 
 
+class LogFacetOut(Wire, frozen=True, kw_only=True):
+    """How often a value occurs."""
+
+    count: int
+    value: str
+
+
+class LogLinesOut(Wire, frozen=True, kw_only=True):
+    """Some lines, in the order in which they happened."""
+
+    items: list[LogRecordOut]
+
+
+class LogRecordOut(Wire, frozen=True, kw_only=True):
+    """One line; `at` is its own time, `seq` its place among the tenant's lines as they came."""
+
+    at: datetime
+    execution_id: str | None
+    fields: dict[str, Any]
+    id: str
+    level: str
+    message: str
+    received_at: datetime
+    request_id: str | None
+    seq: int
+    severity: int
+    source: str
+    span_id: str | None
+    trace_id: str | None
+    workflow_id: str | None
+
+
+class LogRecordPage(Wire, frozen=True, kw_only=True):
+    items: list[LogRecordOut]
+    next_cursor: str | None
+
+
+class LogSettingsOut(Wire, frozen=True, kw_only=True):
+    """What a tenant says of its logs."""
+
+    hidden: list[str]
+    keep_days: int
+    patterns: list[PatternOut]
+    retention: list[KeepRuleOut]
+    updated_at: datetime | None
+    updated_by: str | None
+
+
+class LogSettingsPut(Wire, frozen=True, kw_only=True):
+    """What a tenant says of its logs, all of it anew."""
+
+    keep_days: int
+    hidden: list[str] | UnsetType = field(
+        default_factory=lambda: ["credential", "bearer_token", "jwt", "private_key"]
+    )
+    patterns: list[PatternModel] | UnsetType = field(default_factory=list)
+    retention: list[KeepRuleModel] | UnsetType = field(default_factory=list)
+
+
+class LogStepOut(Wire, frozen=True, kw_only=True):
+    """How many lines of each level there are in a step of time that begins at `at`."""
+
+    at: datetime
+    levels: dict[str, int]
+
+
+class LogSummaryOut(Wire, frozen=True, kw_only=True):
+    """What lines sum up to; `complete` is false when only the newest 200 000 were counted."""
+
+    complete: bool
+    count: int
+    levels: list[LogFacetOut]
+    sources: list[LogFacetOut]
+    step_seconds: int
+    steps: list[LogStepOut]
+
+
+class LogTailOut(Wire, frozen=True, kw_only=True):
+    """What came, in the order of coming; `seq` is what to ask with the next time."""
+
+    items: list[LogRecordOut]
+    seq: int
+
+
 class LoginPolicyOut(Wire, frozen=True, kw_only=True):
     """What the tenant asks of its people's log-ins."""
 
@@ -1231,6 +1331,14 @@ class LoginPolicyPut(Wire, frozen=True, kw_only=True):
     """What the tenant asks of its people's log-ins."""
 
     require_second_factor: bool
+
+
+class LogsAccepted(Wire, frozen=True, kw_only=True):
+    """How many lines were kept, the id of the first of them, and which were not."""
+
+    accepted: int
+    first_id: str | None
+    refused: list[RefusedLine]
 
 
 class MeOut(Wire, frozen=True, kw_only=True):
@@ -1314,6 +1422,20 @@ class PasswordPut(Wire, frozen=True, kw_only=True):
 
     new_password: str
     old_password: str
+
+
+class PatternModel(Wire, frozen=True, kw_only=True):
+    """What is taken out of lines: an expression of RE2, and the name that stands there instead."""
+
+    expression: str
+    name: str
+
+
+class PatternOut(Wire, frozen=True, kw_only=True):
+    """What is taken out of lines."""
+
+    expression: str
+    name: str
 
 
 class PlanOut(Wire, frozen=True, kw_only=True):
@@ -1537,6 +1659,13 @@ class RedeemedSecretOut(Wire, frozen=True, kw_only=True):
     version: int
     secret_withheld: str | None | UnsetType = UNSET
     value: dict[str, str] | str | UnsetType = ""
+
+
+class RefusedLine(Wire, frozen=True, kw_only=True):
+    """A line that was not kept, and why."""
+
+    code: str
+    line: int
 
 
 class RelayLimitsOut(Wire, frozen=True, kw_only=True):

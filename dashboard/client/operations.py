@@ -1026,6 +1026,25 @@ class Api:
             headers={"If-Match": if_match},
         )
 
+    def get_log_settings(self) -> Tagged[models.LogSettingsOut]:
+        """Get how long log lines are kept and what is taken out.
+
+        The ETag goes into If-Match.
+        """
+        return self.connection.ask_tagged("GET", "/api/v1/log-settings", models.LogSettingsOut)
+
+    def put_log_settings(
+        self, body: models.LogSettingsPut, *, if_match: str | None = None
+    ) -> Tagged[models.LogSettingsOut]:
+        """Say how long log lines are kept and what is taken out of those that come from now on."""
+        return self.connection.ask_tagged(
+            "PUT",
+            "/api/v1/log-settings",
+            models.LogSettingsOut,
+            body=body,
+            headers={"If-Match": if_match},
+        )
+
     def get_login_policy(self) -> models.LoginPolicyOut:
         """Say what the tenant asks of its people's log-ins."""
         return self.connection.ask("GET", "/api/v1/login-policy", models.LoginPolicyOut)
@@ -1033,6 +1052,127 @@ class Api:
     def put_login_policy(self, body: models.LoginPolicyPut) -> models.LoginPolicyOut:
         """Set what the tenant asks of its people's log-ins, from their next token on."""
         return self.connection.ask("PUT", "/api/v1/login-policy", models.LoginPolicyOut, body=body)
+
+    def list_logs(
+        self,
+        *,
+        limit: int | None = None,
+        cursor: str | None = None,
+        level: str | None = None,
+        source: str | None = None,
+        after: datetime | None = None,
+        before: datetime | None = None,
+        trace_id: str | None = None,
+        request_id: str | None = None,
+        execution_id: str | None = None,
+        words: str | None = None,
+    ) -> models.LogRecordPage:
+        """List log lines, the latest first, by their own time."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/logs",
+            models.LogRecordPage,
+            query={
+                "limit": limit,
+                "cursor": cursor,
+                "level": level,
+                "source": source,
+                "after": after,
+                "before": before,
+                "trace_id": trace_id,
+                "request_id": request_id,
+                "execution_id": execution_id,
+                "words": words,
+            },
+        )
+
+    def write_logs(self, body: bytes, *, idempotency_key: str | None = None) -> models.LogsAccepted:
+        """Keep log lines"""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/logs",
+            models.LogsAccepted,
+            content=body,
+            media_type="application/x-ndjson",
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def sum_up_logs(
+        self,
+        *,
+        level: str | None = None,
+        source: str | None = None,
+        after: datetime | None = None,
+        before: datetime | None = None,
+        trace_id: str | None = None,
+        request_id: str | None = None,
+        execution_id: str | None = None,
+        words: str | None = None,
+    ) -> models.LogSummaryOut:
+        """Count log lines by time and level, and by source: of the last hour unless `after` is given."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/logs/summary",
+            models.LogSummaryOut,
+            query={
+                "level": level,
+                "source": source,
+                "after": after,
+                "before": before,
+                "trace_id": trace_id,
+                "request_id": request_id,
+                "execution_id": execution_id,
+                "words": words,
+            },
+        )
+
+    def tail_logs(
+        self,
+        *,
+        after_seq: int | None = None,
+        limit: int | None = None,
+        level: str | None = None,
+        source: str | None = None,
+        after: datetime | None = None,
+        before: datetime | None = None,
+        trace_id: str | None = None,
+        request_id: str | None = None,
+        execution_id: str | None = None,
+        words: str | None = None,
+    ) -> models.LogTailOut:
+        """Follow log lines as they come: those after a `seq`, or the newest ones, in order of coming."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/logs/tail",
+            models.LogTailOut,
+            query={
+                "after_seq": after_seq,
+                "limit": limit,
+                "level": level,
+                "source": source,
+                "after": after,
+                "before": before,
+                "trace_id": trace_id,
+                "request_id": request_id,
+                "execution_id": execution_id,
+                "words": words,
+            },
+        )
+
+    def get_log(self, record_id: str) -> models.LogRecordOut:
+        """Get one log line."""
+        return self.connection.ask(
+            "GET", f"/api/v1/logs/{uuid_segment(record_id)}", models.LogRecordOut
+        )
+
+    def get_log_context(self, record_id: str, *, lines: int | None = None) -> models.LogLinesOut:
+        """Get what the line's source said before it and after it, in order, the line among them."""
+        return self.connection.ask(
+            "GET",
+            f"/api/v1/logs/{uuid_segment(record_id)}/context",
+            models.LogLinesOut,
+            query={"lines": lines},
+        )
 
     def get_me(self) -> models.MeOut:
         """Say who the caller is, in which tenant, and what they may do."""

@@ -21,6 +21,7 @@ from backend.managers.compliance import models as compliance
 from backend.managers.email import models as email
 from backend.managers.gateway import models as gateway
 from backend.managers.identity import models as identity
+from backend.managers.logging import models as logs
 from backend.managers.metrics import models as metrics
 from backend.managers.orchestrator import models as orchestrator
 from backend.managers.secrets import models as secret_models
@@ -39,6 +40,7 @@ MODELS = (
     email,
     gateway,
     identity,
+    logs,
     metrics,
     orchestrator,
     secret_models,
@@ -59,6 +61,11 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     server.drop_database(name)
 
 
+def is_modelled(name: str | None, kind: str, _: object) -> bool:
+    """Whether a model tells of it: an index of words is the database's own (record 0035)."""
+    return kind != "table" or not str(name).startswith(("log_records_words", "log_records_numbers"))
+
+
 def tables(url: str) -> set[str]:
     engine = sa.create_engine(runner.sync_url(url))
     try:
@@ -75,7 +82,8 @@ def test_up_matches_the_models_and_down_leaves_nothing(empty_url: str) -> None:
         assert current == head
         engine = sa.create_engine(runner.sync_url(empty_url))
         with engine.connect() as connection:
-            context = MigrationContext.configure(connection, opts={"compare_type": True})
+            opts = {"compare_type": True, "include_name": is_modelled}
+            context = MigrationContext.configure(connection, opts=opts)
             assert compare_metadata(context, Base.metadata) == []
         engine.dispose()
         assert set(Base.metadata.tables) <= tables(empty_url)

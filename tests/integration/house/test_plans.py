@@ -403,6 +403,7 @@ async def use_everything(house: House, ada: TenantClient) -> None:
     await house.ask(ada, "PUT /api/v1/audit-retention", json={"keep_days": 400})
     await house.ask(ada, "GET /api/v1/audit-retention")
     await house.ask(ada, "GET /api/v1/me")
+    await keep_logs(house, ada)
     await keep_exports(house, ada)
     await keep_proofs(house)
     await keep_roles(house, ada)
@@ -429,6 +430,21 @@ async def forget_people(house: House, ada: TenantClient, admin: TenantClient) ->
             assert monotonic() < deadline, told
             await walks.step(house.platform.database, gone_from[caller is ada])
             told = (await house.ask(caller, f"GET {of}/erasures/{{erasure_id}}", path=one)).json()
+
+
+async def keep_logs(house: House, ada: TenantClient) -> None:
+    """Lines come, are looked for in every way, and are kept no longer."""
+    line = b'{"message": "payment failed", "service.name": "shop", "trace.id": "t1"}'
+    made = (await house.ask(ada, "POST /api/v1/logs", content=line)).json()
+    for query in ({}, {"level": "warn"}, {"words": "payment"}, {"trace_id": "t1"}):
+        await house.ask(ada, "GET /api/v1/logs", params=query)
+        await house.ask(ada, "GET /api/v1/logs/summary", params=query)
+        await house.ask(ada, "GET /api/v1/logs/tail", params=query)
+    one = {"record_id": made["first_id"]}
+    await house.ask(ada, "GET /api/v1/logs/{record_id}", path=one)
+    await house.ask(ada, "GET /api/v1/logs/{record_id}/context", path=one)
+    await house.ask(ada, "PUT /api/v1/log-settings", json={"keep_days": 9})
+    await house.ask(ada, "GET /api/v1/log-settings")
 
 
 async def keep_exports(house: House, ada: TenantClient) -> None:

@@ -30,6 +30,8 @@ PERSONAL: Final = re.compile(
 )
 # What looks like an address, what people write in their own words, and where machines are.
 NOBODYS: Final = frozenset({"message_id", "reason", "relay", "smtp_host"})
+# What is taken in says itself who sent it and when: a record of each batch would say it again.
+SAYS_ITSELF: Final = frozenset({"POST /api/v1/logs"})
 PINNED: Final = Path(__file__).parents[2] / "contract" / "audit-v1.json"
 
 
@@ -139,7 +141,7 @@ async def test_every_act_is_recorded_with_who_did_it(
     assert answer.status_code == 200
     await take("GET /sink/emails/{email_id}")
 
-    reading = only_reading(openapi)
+    reading = only_reading(openapi) | SAYS_ITSELF
     silent = [one for one, said in left.items() if not said and one not in reading]
     assert silent == [], "these change something and leave no record"
     said = {operation: actions for operation, actions in sorted(left.items()) if actions}

@@ -1,0 +1,357 @@
+"""Looking for lines: pages, what they sum up to, and what stood around one.
+
+Pages go from the newest line on, by the lines' own times. An id of a trace, request or execution
+is found by its index. Words are looked for twice: first each of the newest lines is looked at,
+which fills a page when the words are common; then the words' index gives what is left, which is
+little when they are not. What has no index is looked for in a bounded stretch a request, and the
+answer says where it stopped.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from backend.core.columns import time_step
+from backend.core.database import ReadTx
+from backend.core.full_text import NoWordsError, Words, found_by_words, has_words
+from backend.core.ids import uuid7_at
+from backend.managers.logging._lines import LEVELS, level_of
+from backend.managers.logging.errors import LogRecordNotFoundError, LogSearchError
+from backend.managers.logging.models import LogRecord
+
+_LOOKED_AT: Final = 2000
+_STRETCH: Final = 200_000
+_SUMMED: Final = 200_000
+_SHOWN: Final = 20
+_STEPS: Final = 60
+_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line as readers see it."""
+
+    id: str
+    seq: int
+    at: datetime
+    received_at: datetime
+    severity: int
+    source: str
+    message: str
+    fields: Mapping[str, Any]
+    trace_id: str | None
+    span_id: str | None
+    request_id: str | None
+    workflow_id: str | None
+    execution_id: str | None
+
+    @property
+    def level(self) -> str:
+        """The level's name."""
+        return level_of(self.severity)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What lines are looked for; what is None is not asked about.
+
+    Attributes:
+        level: This level or a higher one.
+        source: Exactly.
+        after: The first moment that counts, by the lines' own time.
+        before: The first that does not any more.
+        trace_id: Exactly; so are the next two.
+        request_id: Of the request.
+        execution_id: Of the execution of a workflow.
+        words: As :class:`backend.core.full_text.Words` reads them.
+    """
+
+    level: str | None = None
+    source: str | None = None
+    after: datetime | None = None
+    before: datetime | None = None
+    trace_id: str | None = None
+    request_id: str | None = None
+    execution_id: str | None = None
+    words: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A page.
+
+    Attributes:
+        lines: Newest first, as many as were asked for at most.
+        next_id: Where the next page begins behind; None: there is nothing more.
+    """
+
+    lines: Sequence[Line]
+    next_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How many lines of each level a step of time has."""
+
+    at: datetime
+    levels: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """How often a value occurs."""
+
+    value: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What lines sum up to.
+
+    Attributes:
+        count: How many they are.
+        step_seconds: How long a step is.
+        steps: Those that have any, oldest first.
+        levels: By level, highest first.
+        sources: The most frequent ones.
+        complete: Whether all were counted; else the newest 200 000.
+    """
+
+    count: int
+    step_seconds: int
+    steps: Sequence[Step]
+    levels: Sequence[Facet]
+    sources: Sequence[Facet]
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Conditions:
+    """What is asked: of ids, of columns, and of words by a row or by their index."""
+
+    within: tuple[sa.ColumnElement[bool], ...]
+    columns: tuple[sa.ColumnElement[bool], ...]
+    checked: tuple[sa.ColumnElement[bool], ...]
+    indexed: tuple[sa.ColumnElement[bool], ...]
+    has_index: bool
+
+
+def _conditions(tx: ReadTx, wanted: Wanted) -> _Conditions:
+    within: list[sa.ColumnElement[bool]] = [LogRecord.tenant_id == tx.tenant_id]
+    if wanted.after is not None:
+        within.append(LogRecord.id >= uuid7_at(min(max(wanted.after, _EARLIEST), _LATEST)))
+    if wanted.before is not None:
+        within.append(LogRecord.id < uuid7_at(min(max(wanted.before, _EARLIEST), _LATEST)))
+    columns: list[sa.ColumnElement[bool]] = []
+    if wanted.level is not None:
+        columns.append(LogRecord.severity >= LEVELS[wanted.level])
+    if wanted.source is not None:
+        columns.append(LogRecord.source == wanted.source)
+    has_index = False
+    for name in ("trace_id", "request_id", "execution_id"):
+        value = getattr(wanted, name)
+        if value is not None:
+            columns.append(getattr(LogRecord, name) == value)
+            has_index = True
+    checked: list[sa.ColumnElement[bool]] = []
+    indexed: list[sa.ColumnElement[bool]] = []
+    if wanted.words is not None:
+        try:
+            asked = Words.read(wanted.words).asked(tx.dialect)
+        except NoWordsError as exc:
+            raise LogSearchError(str(exc)) from None
+        parts = (LogRecord.message, LogRecord.id, LogRecord.seq, tx.tenant_id)
+        checked.append(has_words(*parts, sa.bindparam(None, asked, type_=sa.Text())))
+        indexed.append(found_by_words(*parts, sa.bindparam(None, asked, type_=sa.Text())))
+    return _Conditions(tuple(within), tuple(columns), tuple(checked), tuple(indexed), has_index)
+
+
+async def find_lines(tx: ReadTx, wanted: Wanted, *, limit: int, before_id: str | None) -> Found:
+    """A page of what is wanted, from the newest line on or from after ``before_id`` on.
+
+    It may have fewer lines than the limit, or none, and yet be not the last: what has no index is
+    looked for among 200 000 lines a call.
+
+    Raises:
+        LogSearchError: There is no word to look for.
+    """
+    asked = _conditions(tx, wanted)
+    within = asked.within if before_id is None else (*asked.within, LogRecord.id < before_id)
+    if asked.has_index or not (asked.columns or asked.checked):
+        lines = await _newest(tx, limit + 1, *within, *asked.columns, *asked.checked)
+        return _page(lines, limit)
+    if not asked.checked:
+        floor = await _id_at(tx, within, _STRETCH)
+        lines = await _newest(tx, limit + 1, *_above(within, floor), *asked.columns)
+        return _page(lines, limit, floor)
+    floor = await _id_at(tx, within, _LOOKED_AT)
+    lines = await _newest(tx, limit + 1, *_above(within, floor), *asked.columns, *asked.checked)
+    if floor is not None and len(lines) <= limit:
+        rest = limit + 1 - len(lines)
+        below = (*within, LogRecord.id < floor)
+        lines = [*lines, *await _newest(tx, rest, *below, *asked.columns, *asked.indexed)]
+    return _page(lines, limit)
+
+
+def _above(
+    within: tuple[sa.ColumnElement[bool], ...], floor: str | None
+) -> tuple[sa.ColumnElement[bool], ...]:
+    return within if floor is None else (*within, LogRecord.id >= floor)
+
+
+async def _id_at(tx: ReadTx, within: tuple[sa.ColumnElement[bool], ...], place: int) -> str | None:
+    """The id of so many-th line from the newest on; None: there are not so many."""
+    query = sa.select(LogRecord.id).where(*within).order_by(LogRecord.id.desc())
+    found: str | None = await tx.scalar(query.offset(place - 1).limit(1))
+    return found
+
+
+async def _newest(tx: ReadTx, limit: int, *conditions: sa.ColumnElement[bool]) -> list[Line]:
+    query = sa.select(LogRecord).where(*conditions).order_by(LogRecord.id.desc()).limit(limit)
+    return [line_of(row) for row in await tx.scalars(query)]
+
+
+def _page(lines: list[Line], limit: int, floor: str | None = None) -> Found:
+    if len(lines) > limit:
+        return Found(lines[:limit], lines[limit - 1].id)
+    return Found(lines, floor)
+
+
+def line_of(row: Any) -> Line:
+    """A row as a value."""
+    return Line(
+        row.id, row.seq, row.at, row.received_at, row.severity, row.source, row.message,
+        row.fields, row.trace_id, row.span_id, row.request_id, row.workflow_id, row.execution_id,
+    )  # fmt: skip
+
+
+async def get_line(tx: ReadTx, record_id: str) -> Line:
+    """One line.
+
+    Raises:
+        LogRecordNotFoundError: Not in this tenant, or not kept any more.
+    """
+    row = await tx.scalar(
+        sa.select(LogRecord).where(LogRecord.tenant_id == tx.tenant_id, LogRecord.id == record_id)
+    )
+    if row is None:
+        raise LogRecordNotFoundError
+    return line_of(row)
+
+
+async def find_around(tx: ReadTx, record_id: str, *, lines: int) -> Sequence[Line]:
+    """What stood around a line: so many of its source before it and after it, and itself, in order.
+
+    Raises:
+        LogRecordNotFoundError: As for :func:`get_line`.
+    """
+    middle = await get_line(tx, record_id)
+    own = (LogRecord.tenant_id == tx.tenant_id, LogRecord.source == middle.source)
+    # A source that says little must not be looked for through all that others say.
+    low = await _id_at(
+        tx, (LogRecord.tenant_id == tx.tenant_id, LogRecord.id < middle.id), _LOOKED_AT
+    )
+    high = await tx.scalar(
+        sa.select(LogRecord.id)
+        .where(LogRecord.tenant_id == tx.tenant_id, LogRecord.id > middle.id)
+        .order_by(LogRecord.id)
+        .offset(_LOOKED_AT - 1)
+        .limit(1)
+    )
+    below = _above((*own, LogRecord.id < middle.id), low)
+    earlier = await _newest(tx, lines, *below)
+    above = [*own, LogRecord.id > middle.id]
+    if high is not None:
+        above.append(LogRecord.id <= high)
+    query = sa.select(LogRecord).where(*above).order_by(LogRecord.id).limit(lines)
+    later = [line_of(row) for row in await tx.scalars(query)]
+    return [*reversed(earlier), middle, *later]
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """What came, in the order of coming, and the number that all up to have been looked at."""
+
+    lines: Sequence[Line]
+    seq: int
+
+
+async def follow(tx: ReadTx, wanted: Wanted, *, after_seq: int | None, limit: int) -> Tail:
+    """What came after a number; without one the newest lines. Times are not asked about.
+
+    Who is further behind than 200 000 lines goes on there.
+
+    Raises:
+        LogSearchError: As for :func:`find_lines`.
+    """
+    # By number alone: a range of ids as well would lead planners to the other index.
+    asked = _conditions(tx, replace(wanted, after=None, before=None))
+    query = sa.select(LogRecord).where(*asked.within, *asked.columns, *asked.checked)
+    newest = await tx.scalar(
+        sa.select(LogRecord.seq)
+        .where(LogRecord.tenant_id == tx.tenant_id)
+        .order_by(LogRecord.seq.desc())
+        .limit(1)
+    )
+    if newest is None:
+        return Tail([], after_seq or 0)
+    if after_seq is None:
+        query = query.where(LogRecord.seq > newest - _LOOKED_AT)
+        rows = await tx.scalars(query.order_by(LogRecord.seq.desc()).limit(limit))
+        return Tail([line_of(row) for row in reversed(rows)], newest)
+    query = query.where(LogRecord.seq > max(after_seq, newest - _STRETCH), LogRecord.seq <= newest)
+    rows = await tx.scalars(query.order_by(LogRecord.seq).limit(limit))
+    last = rows[-1].seq if len(rows) == limit else max(newest, after_seq)
+    return Tail([line_of(row) for row in rows], last)
+
+
+async def sum_up(tx: ReadTx, wanted: Wanted) -> Summary:
+    """What is wanted, counted by time and level, and by source.
+
+    Of a stretch of time: without a beginning of the last hour. Of more lines the newest 200 000.
+
+    Raises:
+        LogSearchError: As for :func:`find_lines`, or the stretch ends before it begins.
+    """
+    until = wanted.before or tx.now()
+    since = wanted.after or until - timedelta(hours=1)
+    if since >= until:
+        raise LogSearchError("The stretch of time is empty")
+    wanted = replace(wanted, after=since, before=until)
+    asked = _conditions(tx, wanted)
+    step = max(1, -(-int((until - since).total_seconds()) // _STEPS))
+    floor = None if asked.has_index else await _id_at(tx, asked.within, _SUMMED)
+    within = _above(asked.within, floor)
+    some = (*within, *asked.columns, *asked.indexed)
+    at = time_step(LogRecord.at, step)
+    counted = await tx.execute(
+        sa.select(at, LogRecord.severity, LogRecord.source, sa.func.count())
+        .where(*some)
+        .group_by(at, LogRecord.severity, LogRecord.source)
+    )
+    by_step: dict[int, dict[str, int]] = {}
+    levels: dict[str, int] = {}
+    sources: dict[str, int] = {}
+    for number, severity, source, count in counted:
+        level = level_of(severity)
+        of_step = by_step.setdefault(int(number), {})
+        of_step[level] = of_step.get(level, 0) + count
+        levels[level] = levels.get(level, 0) + count
+        sources[source] = sources.get(source, 0) + count
+    top = sorted(sources.items(), key=lambda one: (-one[1], one[0]))[:_SHOWN]
+    return Summary(
+        count=sum(levels.values()),
+        step_seconds=step,
+        steps=[
+            Step(datetime.fromtimestamp(number * step, UTC), by_step[number])
+            for number in sorted(by_step)
+        ],
+        levels=[Facet(name, levels[name]) for name in reversed(LEVELS) if name in levels],
+        sources=[Facet(*one) for one in top],
+        complete=floor is None,
+    )

@@ -1,0 +1,99 @@
+"""Lines come in on the data plane: a batch a request, answered when it is durable."""
+
+from typing import Final
+
+import msgspec
+
+from backend.core.database import Tx
+from backend.core.errors import RateLimitedError
+from backend.http.data_route import Call, DataRoute, Raw, Reply
+from backend.http.openapi import json_response, ref
+from backend.http.reply import leads_to
+from backend.managers.logging.errors import (
+    LogBatchDamagedError,
+    LogBatchTooLargeError,
+    LogBudgetError,
+)
+from backend.managers.logging.manager import LoggingManager
+
+PATH: Final = "/api/v1/logs"
+
+
+class RefusedLine(msgspec.Struct):
+    """A line that was not kept, and why."""
+
+    line: int
+    code: str
+
+
+class LogsAccepted(msgspec.Struct):
+    """How many lines were kept, the id of the first of them, and which were not."""
+
+    accepted: int
+    refused: list[RefusedLine]
+    first_id: str | None
+
+
+async def write_logs(logs: LoggingManager, call: Call[bytes]) -> Reply:
+    """Keep the lines of a batch."""
+    batch = await logs.read(call.database, call.scope, call.body)
+    answer = LogsAccepted(
+        len(batch.rows),
+        [RefusedLine(one.line, one.code) for one in batch.refused],
+        batch.rows[0]["id"] if batch.rows else None,
+    )
+
+    async def keep(tx: Tx) -> Reply:
+        if batch.rows or batch.refused:
+            await logs.add(tx, batch)
+        return call.reply(tx, answer)
+
+    return await call.database.together(
+        call.scope, keep, contends=call.is_keyed, size_bytes=batch.size_bytes
+    )
+
+
+_EXAMPLE: Final = (
+    '{"@timestamp": "2026-01-31T08:00:00Z", "log.level": "error", "service.name": "shop", '
+    '"message": "payment failed", "trace.id": "4bf92f3577b34da6a3ce929d0e0e4736"}\n'
+)
+
+_FIRST: Final = {"record_id": "$response.body#/first_id"}
+
+DATA_ROUTES: Final = (
+    DataRoute(
+        method="POST",
+        path=PATH,
+        permission="log:write",
+        handler=write_logs,
+        summary="Keep log lines",
+        tags=("log",),
+        body=Raw(
+            "application/x-ndjson",
+            {
+                "type": "string",
+                "description": "A JSON object a line, with names of the Elastic Common Schema; may "
+                "be packed with gzip. `message` is needed. `@timestamp` is RFC 3339, `log.level` "
+                "one of trace, debug, info, warn, error, fatal; `service.name`, `trace.id`, "
+                "`span.id`, `http.request.id`, `workflow.id` and `execution.id` are looked for. "
+                "All else is kept as it is.",
+                "examples": [_EXAMPLE],
+            },
+        ),
+        answer=LogsAccepted,
+        once=True,
+        responses={
+            "200": {
+                **json_response("Kept for good", ref("LogsAccepted")),
+                **leads_to(get_log=_FIRST, get_log_context=_FIRST),
+            }
+        },
+        errors=(
+            LogBatchTooLargeError,
+            LogBatchDamagedError,
+            RateLimitedError,
+            LogBudgetError,
+        ),
+    ),
+)
+"""What this manager serves on the data plane."""

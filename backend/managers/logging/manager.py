@@ -1,0 +1,354 @@
+"""Rules for logs: lines are taken in, looked for, and forgotten when their tenant says so."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from backend.core.clock import monotonic
+from backend.core.context import Scope
+from backend.core.database import Database, ReadTx, Tx
+from backend.core.errors import placed
+from backend.core.ids import uuid7, uuid7_at
+from backend.core.json_rows import BulkInsert
+from backend.core.subject import ERASED, ROWS_AT_ONCE, Bite, Subject
+from backend.kit.turns import LARGE_BYTES, Turns
+from backend.managers.logging._lines import LEVELS, Batch, read_batch
+from backend.managers.logging._redaction import (
+    KINDS,
+    USUAL,
+    Pattern,
+    Redaction,
+    check_patterns,
+)
+from backend.managers.logging.errors import (
+    LogBudgetError,
+    LogSettingsChangedError,
+    LogSettingsInvalidError,
+)
+from backend.managers.logging.models import LogHead, LogRecord, LogSettingsRow
+from backend.managers.logging.settings import LoggingSettings
+
+SETTINGS_CHANGED: Final = "log_settings"
+"""The signal that a tenant has changed its settings; the payload is the tenant."""
+
+_MAX_RULES: Final = 50
+_SWEPT: Final = 2000
+_TENANTS_A_SWEEP: Final = 50
+_KNOWN_SECONDS: Final = 30.0
+_MOST_KNOWN: Final = 10_000
+_DAY_SECONDS: Final = 86_400
+_ADD: Final = BulkInsert(
+    LogRecord,
+    (
+        "id", "seq", "at", "received_at", "severity", "source", "message", "fields", "trace_id",
+        "span_id", "request_id", "workflow_id", "execution_id",
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class KeepRule:
+    """How long some lines are kept.
+
+    Attributes:
+        days: So many, by the lines' own time.
+        levels: Lines of these levels; none: of all.
+        source: Lines of this source; None: of all.
+    """
+
+    days: int
+    levels: tuple[str, ...] = ()
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """What a tenant says of its logs.
+
+    Attributes:
+        keep_days: Lines that no rule is about are kept so long.
+        retention: Rules; the first one that is about a line decides.
+        hidden: Kinds of secrets that are taken out of lines.
+        patterns: What else is.
+        version: Changes with every change.
+        updated_at: When they were said; None: never.
+        updated_by: Who did.
+    """
+
+    keep_days: int
+    retention: tuple[KeepRule, ...] = ()
+    hidden: tuple[str, ...] = USUAL
+    patterns: tuple[Pattern, ...] = ()
+    version: str = "0"
+    updated_at: datetime | None = None
+    updated_by: str | None = None
+
+
+class LoggingManager:
+    """Takes lines in, and says what a tenant's settings are."""
+
+    def __init__(self, settings: LoggingSettings, turns: Turns) -> None:
+        """Know no tenant yet.
+
+        Args:
+            settings: Of the installation.
+            turns: For reading large batches.
+        """
+        self.settings = settings
+        self._turns = turns
+        self._known: dict[str, tuple[float, Redaction]] = {}
+
+    # --- taking in ------------------------------------------------------------------------------
+
+    async def read(self, database: Database, scope: Scope, body: bytes) -> Batch:
+        """The lines of a batch as they will be kept, and those that will not.
+
+        Raises:
+            LogBatchTooLargeError: It has too many bytes or lines.
+            LogBatchDamagedError: It cannot be unpacked.
+        """
+        redaction = await self._redaction(database, scope)
+        work = partial(
+            read_batch, body, scope.tenant_id, redaction, self.settings, database.clock()
+        )
+        # A packed one may have a thousand times as much in it.
+        if len(body) < LARGE_BYTES and not body.startswith(b"\x1f"):
+            return work()
+        return await self._turns.run(scope.tenant_id, work)
+
+    async def add(self, tx: Tx, batch: Batch) -> None:
+        """Keep the lines of a batch, numbered as they came.
+
+        The numbers come with the lines, from a row that is locked for as long as the commit takes
+        and that others of this tenant alone wait for: a number later would write every line, and
+        whatever finds it, once more (record 0035).
+
+        Raises:
+            LogBudgetError: The tenant has sent as much today as one may.
+        """
+        last = await self._count(tx, batch)
+        first = last - len(batch.rows) + 1
+        tx.append(_ADD, [{**row, "seq": first + at} for at, row in enumerate(batch.rows)])
+
+    async def _count(self, tx: Tx, batch: Batch) -> int:
+        now = int(tx.now().timestamp())
+        today = now // _DAY_SECONDS
+        used = sa.case((LogHead.day == today, LogHead.day_bytes), else_=0)
+        advance = (
+            sa.update(LogHead)
+            .where(
+                LogHead.tenant_id == tx.tenant_id,
+                used + batch.size_bytes <= self.settings.day_bytes,
+            )
+            .values(
+                seq=LogHead.seq + len(batch.rows),
+                refused=LogHead.refused + len(batch.refused),
+                day=today,
+                day_bytes=used + batch.size_bytes,
+            )
+            .returning(LogHead.seq)
+            .execution_options(synchronize_session=False)
+        )
+        last = await tx.scalar(advance)
+        if last is None:
+            fresh = {"tenant_id": tx.tenant_id, "seq": 0, "refused": 0, "day": 0, "day_bytes": 0}
+            await tx.insert_new(LogHead, fresh, conflict=["tenant_id"])
+            last = await tx.scalar(advance)
+        if last is None:
+            wait = _DAY_SECONDS - now % _DAY_SECONDS
+            raise LogBudgetError(
+                f"A tenant sends at most {self.settings.day_bytes} bytes of lines a day",
+                headers={"Retry-After": str(wait)},
+            )
+        return int(last)
+
+    async def _redaction(self, database: Database, scope: Scope) -> Redaction:
+        """The tenant's rules, at most half a minute old should the signal be lost."""
+        known = self._known.get(scope.tenant_id)
+        if known is not None and monotonic() - known[0] < _KNOWN_SECONDS:
+            return known[1]
+        since = monotonic()
+        async with database.read(scope) as view:
+            found = await self.get_settings(view)
+        made = Redaction(found.hidden, found.patterns)
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        self._known[scope.tenant_id] = since, made
+        return made
+
+    def forget_settings(self, tenant_id: str) -> None:
+        """Ask for a tenant's settings again, or with no name for everybody's."""
+        if tenant_id:
+            self._known.pop(tenant_id, None)
+        else:
+            self._known.clear()
+
+    # --- settings -------------------------------------------------------------------------------
+
+    async def get_settings(self, tx: ReadTx) -> LogSettings:
+        """What the tenant says, or what holds where it has said nothing."""
+        row = await tx.scalar(
+            sa.select(LogSettingsRow).where(LogSettingsRow.tenant_id == tx.tenant_id)
+        )
+        return LogSettings(self.settings.keep_days) if row is None else _settings_of(row)
+
+    async def put_settings(
+        self,
+        tx: Tx,
+        *,
+        keep_days: int,
+        retention: Sequence[KeepRule],
+        hidden: Sequence[str],
+        patterns: Sequence[Pattern],
+        expected_version: str | None = None,
+    ) -> LogSettings:
+        """Say it anew. Lines that were kept before stay as they are until they go.
+
+        Raises:
+            LogSettingsInvalidError: Something cannot be kept so, or looked for.
+            LogSettingsChangedError: The version is not the current one any more.
+        """
+        row = await tx.scalar(
+            sa.select(LogSettingsRow)
+            .where(LogSettingsRow.tenant_id == tx.tenant_id)
+            .with_for_update()
+        )
+        current = LogSettings(self.settings.keep_days) if row is None else _settings_of(row)
+        if expected_version is not None and expected_version != current.version:
+            raise LogSettingsChangedError
+        self._refuse_rules(keep_days, retention)
+        for at, name in enumerate(hidden):
+            if name not in KINDS:
+                raise LogSettingsInvalidError(f"There is no kind {name}").at("hidden", at)
+        check_patterns(patterns)
+        values = {
+            "keep_days": keep_days,
+            "retention": [{**asdict(one), "levels": list(one.levels)} for one in retention],
+            "hidden": [name for name in KINDS if name in hidden],
+            "patterns": [asdict(one) for one in patterns],
+            "version": uuid7(),
+            "updated_at": tx.now(),
+            "updated_by": tx.scope.actor,
+        }
+        await tx.upsert(
+            LogSettingsRow,
+            {"tenant_id": tx.tenant_id, **values},
+            conflict=["tenant_id"],
+            update=values,
+        )
+        told = {name: values[name] for name in ("keep_days", "retention", "hidden")}
+        # A pattern may spell what it hides; its name is enough to know that it was there.
+        names = [one.name for one in patterns]
+        tx.audit("log_settings.changed", f"tenant:{tx.tenant_id}", **told, patterns=names)
+        tx.signal(SETTINGS_CHANGED, tx.tenant_id)
+        return LogSettings(
+            keep_days,
+            tuple(retention),
+            tuple(values["hidden"]),
+            tuple(patterns),
+            values["version"],
+            values["updated_at"],
+            values["updated_by"],
+        )
+
+    def _refuse_rules(self, keep_days: int, retention: Sequence[KeepRule]) -> None:
+        most = self.settings.max_keep_days
+        if not 1 <= keep_days <= most:
+            raise LogSettingsInvalidError(f"Lines are kept 1 to {most} days").at("keep_days")
+        if len(retention) > _MAX_RULES:
+            raise LogSettingsInvalidError(f"At most {_MAX_RULES} rules").at("retention")
+        for at, rule in enumerate(retention):
+            with placed("retention", at):
+                if not 1 <= rule.days <= most:
+                    raise LogSettingsInvalidError(f"Lines are kept 1 to {most} days").at("days")
+                if not rule.levels and rule.source is None:
+                    raise LogSettingsInvalidError("It names neither levels nor a source")
+
+    # --- forgetting -----------------------------------------------------------------------------
+
+    async def sweep(self, tx: Tx) -> int:
+        """Forget up to 2000 lines that one tenant keeps no longer; returns how many."""
+        after: str | None = None
+        while True:
+            heads = sa.select(LogHead.tenant_id).order_by(LogHead.tenant_id)
+            if after is not None:
+                heads = heads.where(LogHead.tenant_id > after)
+            tenants = await tx.scalars(heads.limit(_TENANTS_A_SWEEP))
+            for tenant_id in tenants:
+                async with tx.within(tenant_id) as part:
+                    gone = await self._sweep_tenant(part)
+                if gone:
+                    return gone
+            if len(tenants) < _TENANTS_A_SWEEP:
+                return 0
+            after = tenants[-1]
+
+    async def _sweep_tenant(self, tx: Tx) -> int:
+        said = await self.get_settings(tx)
+        earlier: list[sa.ColumnElement[bool]] = []
+        for rule in (*said.retention, KeepRule(said.keep_days)):
+            about = _about(rule)
+            ended = uuid7_at(tx.now() - timedelta(days=rule.days))
+            gone = await tx.delete_some(
+                LogRecord,
+                LogRecord.tenant_id == tx.tenant_id,
+                LogRecord.id < ended,
+                *about,
+                *(sa.not_(one) for one in earlier),
+                limit=_SWEPT,
+            )
+            if gone:
+                return gone
+            if about:
+                earlier.append(sa.and_(*about))
+        return 0
+
+    async def erase(self, tx: Tx, who: Subject, after: str) -> Bite:
+        """What lines say of a person goes, and that there was a line stays: others count by it."""
+        told = sa.and_(
+            LogRecord.message != ERASED,
+            sa.or_(who.is_told_in(LogRecord.message), who.is_told_in(LogRecord.fields)),
+        )
+        done = await tx.rewrite_some(
+            LogRecord,
+            told,
+            {"message": ERASED, "fields": {ERASED: True}},
+            after=after,
+            limit=ROWS_AT_ONCE,
+        )
+        return Bite(done.looked_at, {LogRecord.__tablename__: done.changed}, after=done.after)
+
+    # --- counting -------------------------------------------------------------------------------
+
+    async def count_taken(self, tx: ReadTx) -> Mapping[str, int]:
+        """How many lines were ever kept and refused, of all tenants that are there."""
+        found = await tx.execute(sa.select(sa.func.sum(LogHead.seq), sa.func.sum(LogHead.refused)))
+        kept, refused = found.one()
+        return {"kept": int(kept or 0), "refused": int(refused or 0)}
+
+
+def _about(rule: KeepRule) -> list[sa.ColumnElement[bool]]:
+    """Which lines a rule is about."""
+    found: list[sa.ColumnElement[bool]] = []
+    if rule.levels:
+        spans = (LogRecord.severity.between(LEVELS[name], LEVELS[name] + 3) for name in rule.levels)
+        found.append(sa.or_(*spans))
+    if rule.source is not None:
+        found.append(LogRecord.source == rule.source)
+    return found
+
+
+def _settings_of(row: Any) -> LogSettings:
+    return LogSettings(
+        row.keep_days,
+        tuple(KeepRule(one["days"], tuple(one["levels"]), one["source"]) for one in row.retention),
+        tuple(row.hidden),
+        tuple(Pattern(one["name"], one["expression"]) for one in row.patterns),
+        row.version,
+        row.updated_at,
+        row.updated_by,
+    )
