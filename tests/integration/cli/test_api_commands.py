@@ -313,3 +313,28 @@ def token_status(served: Served, credentials: dict[str, str]) -> int:
 
 def key_status(served: Served, key: str) -> int:
     return httpx.get(f"{served.base_url}/api/v1/me", headers={"X-API-Key": key}).status_code
+
+
+class TestLogs:
+    def test_are_searched_and_followed(self, logged_in, served):
+        bearer = {"Authorization": f"Bearer {served.token()}"}
+        lines = [
+            {"@timestamp": f"2026-01-31T08:0{n}:00Z", "message": f"payment {n}\tfailed",
+             "level": level, "source": "shop"}
+            for n, level in enumerate(("info", "error", "warn"))
+        ]  # fmt: skip
+        body = b"\n".join(json.dumps(one).encode() for one in lines)
+        logs = f"{served.base_url}/api/v1/logs"
+        httpx.post(logs, content=body, headers=bearer).raise_for_status()
+        found = rows(logged_in.run("logs-search", "failed", "--level", "warn"))
+        assert [one[1:] for one in found] == [
+            ["error", "shop", "payment 1 failed"],
+            ["warn", "shop", "payment 2 failed"],
+        ]
+        at = ("--after", "2026-01-31T08:01:00Z", "--before", "2026-01-31T08:02:00Z")
+        (one,) = logged_in.run("logs-search", *at, "--json").splitlines()
+        assert json.loads(one)["message"] == "payment 1\tfailed"
+        (last,) = rows(logged_in.run("logs-search", "--limit", "1"))
+        assert last[3] == "payment 2 failed"
+        assert len(rows(logged_in.run("logs-tail", "--lines", "2"))) == 2
+        assert "no word to look for" in logged_in.fail("logs-search", "!?")

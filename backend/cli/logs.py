@@ -1,0 +1,97 @@
+"""Logs of the tenant that one is logged in to: searched, and followed as they come."""
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any, Final
+
+from backend.cli._api import Api, api_command
+from backend.cli.command import time_of
+from backend.managers.logging import LEVELS
+
+_POLL_SECONDS: Final = 1.0
+_PAGE: Final = 200
+_FILTERS: Final = ("level", "source", "trace_id", "request_id", "execution_id", "words")
+
+
+async def _search(api: Api, options: argparse.Namespace) -> None:
+    """The latest lines that are wanted, oldest first, as whoever reads on expects them."""
+    query = _query(options)
+    for name in ("after", "before"):
+        at = getattr(options, name)
+        query[name] = None if at is None else at.isoformat()
+    found: list[Mapping[str, Any]] = []
+    cursor: str | None = None
+    while len(found) < options.limit:
+        limit = min(_PAGE, options.limit - len(found))
+        page = await api.get("logs", **query, limit=limit, cursor=cursor)
+        found += page["items"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    _print(reversed(found), as_json=options.json)
+
+
+async def _tail(api: Api, options: argparse.Namespace) -> None:
+    query = _query(options)
+    after: int | None = None
+    while True:
+        limit = options.lines if after is None else _PAGE
+        page = await api.get("logs/tail", **query, after_seq=after, limit=limit)
+        _print(page["items"], as_json=options.json)
+        sys.stdout.flush()
+        if not options.follow:
+            return
+        after = page["seq"]
+        if len(page["items"]) < limit:
+            await asyncio.sleep(_POLL_SECONDS)
+
+
+def _query(options: argparse.Namespace) -> dict[str, str | None]:
+    return {name: getattr(options, name) for name in _FILTERS}
+
+
+def _print(lines: Any, *, as_json: bool) -> None:
+    """A line a line: its time, level, source and message between tabs, or all of it as JSON."""
+    for one in lines:
+        if as_json:
+            sys.stdout.write(json.dumps(one, ensure_ascii=False) + "\n")
+        else:
+            words = " ".join(one["message"].split())
+            sys.stdout.write(f"{one['at']}\t{one['level']}\t{one['source'] or '-'}\t{words}\n")
+
+
+def _filters(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "words", nargs="?", help='in the message; "one after the other", pay*, -without'
+    )
+    parser.add_argument("--level", choices=tuple(LEVELS), help="this one or a higher one")
+    parser.add_argument("--source", help="exact")
+    parser.add_argument("--trace-id", help="exact")
+    parser.add_argument("--request-id", help="exact")
+    parser.add_argument("--execution-id", help="exact")
+    parser.add_argument("--json", action="store_true", help="all of each line, as JSON")
+
+
+def _search_options(parser: argparse.ArgumentParser) -> None:
+    _filters(parser)
+    parser.add_argument("--after", type=time_of, metavar="TIME", help="happened then or later")
+    parser.add_argument("--before", type=time_of, metavar="TIME", help="happened earlier")
+    parser.add_argument("--limit", type=int, default=100, help="the latest so many; default: 100")
+
+
+def _tail_options(parser: argparse.ArgumentParser) -> None:
+    _filters(parser)
+    parser.add_argument(
+        "--lines", type=int, choices=range(1, _PAGE + 1), default=20, metavar="1..200",
+        help="that are there already; default: 20",
+    )  # fmt: skip
+    parser.add_argument("--follow", action="store_true", help="go on with what comes")
+
+
+COMMANDS: Final = (
+    api_command("logs-search", "print the log lines that are looked for", _search, _search_options),
+    api_command("logs-tail", "print the newest log lines, and what comes", _tail, _tail_options),
+)
