@@ -141,12 +141,17 @@ class _Conditions:
     has_index: bool
 
 
+def _in_calendar(at: datetime) -> datetime:
+    """The time, or the nearest that an id can have and that may be reckoned with."""
+    return min(max(at, _EARLIEST), _LATEST)
+
+
 def _conditions(tx: ReadTx, wanted: Wanted) -> _Conditions:
     within: list[sa.ColumnElement[bool]] = [LogRecord.tenant_id == tx.tenant_id]
     if wanted.after is not None:
-        within.append(LogRecord.id >= uuid7_at(min(max(wanted.after, _EARLIEST), _LATEST)))
+        within.append(LogRecord.id >= uuid7_at(_in_calendar(wanted.after)))
     if wanted.before is not None:
-        within.append(LogRecord.id < uuid7_at(min(max(wanted.before, _EARLIEST), _LATEST)))
+        within.append(LogRecord.id < uuid7_at(_in_calendar(wanted.before)))
     columns: list[sa.ColumnElement[bool]] = []
     if wanted.level is not None:
         columns.append(LogRecord.severity >= LEVELS[wanted.level])
@@ -318,8 +323,8 @@ async def sum_up(tx: ReadTx, wanted: Wanted) -> Summary:
     Raises:
         LogSearchError: As for :func:`find_lines`, or the stretch ends before it begins.
     """
-    until = wanted.before or tx.now()
-    since = wanted.after or until - timedelta(hours=1)
+    until = _in_calendar(wanted.before or tx.now())
+    since = _in_calendar(wanted.after or until - timedelta(hours=1))
     if since >= until:
         raise LogSearchError("The stretch of time is empty")
     wanted = replace(wanted, after=since, before=until)
@@ -351,7 +356,7 @@ async def sum_up(tx: ReadTx, wanted: Wanted) -> Summary:
             Step(datetime.fromtimestamp(number * step, UTC), by_step[number])
             for number in sorted(by_step)
         ],
-        levels=[Facet(name, levels[name]) for name in reversed(LEVELS) if name in levels],
+        levels=[Facet(name, levels[name]) for name in reversed(list(LEVELS)) if name in levels],
         sources=[Facet(*one) for one in top],
         complete=floor is None,
     )

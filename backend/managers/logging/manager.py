@@ -225,7 +225,7 @@ class LoggingManager:
             if name not in KINDS:
                 raise LogSettingsInvalidError(f"There is no kind {name}").at("hidden", at)
         check_patterns(patterns)
-        values = {
+        values: dict[str, Any] = {
             "keep_days": keep_days,
             "retention": [{**asdict(one), "levels": list(one.levels)} for one in retention],
             "hidden": [name for name in KINDS if name in hidden],

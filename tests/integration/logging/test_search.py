@@ -65,7 +65,7 @@ async def test_lines_are_found_by_all_that_they_say(
     ada = await shop(app)
     first, second, third, fourth, fifth = everything = await found(ada)
     assert everything == await found(ada, limit=2)
-    for query, wanted in [
+    tries: list[tuple[dict[str, Any], list[str]]] = [
         ({"level": "error"}, [first, fifth]),
         ({"source": "shop"}, [first, second, fourth]),
         ({"source": "shop", "level": "warn"}, [first, second]),
@@ -87,7 +87,8 @@ async def test_lines_are_found_by_all_that_they_say(
         ({"before": (NOW - timedelta(minutes=35)).isoformat()}, [first, second]),
         ({"words": "pay*", "before": (NOW - timedelta(minutes=15)).isoformat(), "limit": 1},
          [first, second, fourth]),
-    ]:  # fmt: skip
+    ]  # fmt: skip
+    for query, wanted in tries:
         assert await found(ada, **query) == wanted, query
 
 
@@ -120,8 +121,14 @@ async def test_lines_are_summed_up_by_time_level_and_source(app: App) -> None:
     assert at <= NOW - timedelta(minutes=50) < at + timedelta(minutes=1)
     made = (await ada.http.get(f"{LOGS}/summary", params={"words": "payment"})).json()
     assert made["count"] == 3
-    wrong = {"after": "2026-01-02T00:00:00Z", "before": "2026-01-01T00:00:00Z"}
-    assert (await ada.http.get(f"{LOGS}/summary", params=wrong)).status_code == 422
+    for after, before in [("2026-01-02", "2026-01-01"), ("0001-01-01", "0001-01-02")]:
+        wrong = {"after": f"{after}T00:00:00Z", "before": f"{before}T00:00:00Z"}
+        answer = await ada.http.get(f"{LOGS}/summary", params=wrong)
+        assert answer.json()["code"] == "logging.search_invalid"
+    for one in ({"before": "0001-01-01T00:00:00Z"}, {"after": "9998-01-01T00:00:00Z"}):
+        answer = await ada.http.get(f"{LOGS}/summary", params=one)
+        assert answer.status_code in {200, 422}, answer.text
+        assert (await ada.http.get(LOGS, params=one)).json()["items"] == []
 
 
 async def test_a_line_is_shown_among_those_of_its_source(app: App) -> None:
