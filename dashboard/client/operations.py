@@ -1087,7 +1087,7 @@ class Api:
         )
 
     def write_logs(self, body: bytes, *, idempotency_key: str | None = None) -> models.LogsAccepted:
-        """Keep log lines"""
+        """Keep log lines."""
         return self.connection.ask(
             "POST",
             "/api/v1/logs",
@@ -1109,7 +1109,7 @@ class Api:
         execution_id: str | None = None,
         words: str | None = None,
     ) -> models.LogSummaryOut:
-        """Count log lines by time and level, and by source: of the last hour unless `after` is given."""
+        """Count log lines by time and level, and by source, of the last hour or since `after`."""
         return self.connection.ask(
             "GET",
             "/api/v1/logs/summary",
@@ -1140,7 +1140,7 @@ class Api:
         execution_id: str | None = None,
         words: str | None = None,
     ) -> models.LogTailOut:
-        """Follow log lines as they come: those after a `seq`, or the newest ones, in order of coming."""
+        """Follow log lines in the order of their coming: those after a `seq`, or the newest."""
         return self.connection.ask(
             "GET",
             "/api/v1/logs/tail",

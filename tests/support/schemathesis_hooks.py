@@ -35,6 +35,10 @@ def _has_rules_of_its_own(operation: dict[str, Any]) -> bool:
     return not _OF_THE_EDGE.issuperset(codes)
 
 
+# Lines of JSON are a text to the schema, and the route reads each: they are sent as they stand.
+schemathesis.serializer.alias("application/x-ndjson", "text/plain")
+
+
 @schemathesis.hook
 def after_load_schema(context: HookContext, schema: BaseSchema) -> None:
     """Let a valid body be refused where the document names a rule that no schema can say."""

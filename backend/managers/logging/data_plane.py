@@ -66,7 +66,7 @@ DATA_ROUTES: Final = (
         path=PATH,
         permission="log:write",
         handler=write_logs,
-        summary="Keep log lines",
+        summary="Keep log lines.",
         tags=("log",),
         body=Raw(
             "application/x-ndjson",

@@ -101,7 +101,7 @@ async def list_logs(
 
 @router.get("/logs/summary", responses=problems(*_SEARCHED))
 async def sum_up_logs(scope: Reader, db: Db, wanted: WantedQuery) -> LogSummaryOut:
-    """Count log lines by time and level, and by source: of the last hour unless `after` is given.
+    """Count log lines by time and level, and by source, of the last hour or since `after`.
 
     Of more than 200 000 lines the latest are counted, and `complete` is false.
     """
@@ -119,7 +119,7 @@ async def tail_logs(
     ] = None,
     limit: Annotated[int, Query(ge=1, le=200, description="Lines")] = 50,
 ) -> LogTailOut:
-    """Follow log lines as they come: those after a `seq`, or the newest ones, in order of coming.
+    """Follow log lines in the order of their coming: those after a `seq`, or the newest.
 
     `after` and `before` are not asked about.
     """

@@ -153,7 +153,7 @@ def upgrade() -> None:
     )
     confine("log_records", "log_heads", "log_settings")
     if op.get_bind().dialect.name == "postgresql":
-        statements = _POSTGRESQL
+        statements: tuple[str, ...] = _POSTGRESQL
     else:
         statements = tuple(
             one.replace("{new}", _PLACE.format(row="new")).replace(
