@@ -209,7 +209,7 @@ def compose(
                 collector=Collector(settings.telemetry.otlp_endpoint, outbound),
             )
         )
-    metrics = hold(MetricsManager())
+    metrics = hold(MetricsManager(settings.metrics))
     logs = hold(LoggingManager(settings.logging, turns))
     database.signals.subscribe(SETTINGS_CHANGED, logs.forget_settings)
     hold(security)

@@ -19,6 +19,7 @@ from backend.managers.email import EmailSettings
 from backend.managers.gateway import GatewaySettings, RedisSettings
 from backend.managers.identity import IdentitySettings
 from backend.managers.logging import LoggingSettings
+from backend.managers.metrics import MetricsSettings
 from backend.managers.orchestrator import OrchestratorSettings
 from backend.managers.secrets import SecretsSettings
 from backend.managers.security import SecuritySettings
@@ -127,6 +128,7 @@ class Settings(BaseSettings):
     audit: AuditSettings = AuditSettings()
     redis: RedisSettings = RedisSettings()
     logging: LoggingSettings = LoggingSettings()
+    metrics: MetricsSettings = MetricsSettings()
     orchestrator: OrchestratorSettings = OrchestratorSettings()
     email: EmailSettings = EmailSettings()
     secrets: SecretsSettings = SecretsSettings()

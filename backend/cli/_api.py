@@ -108,14 +108,15 @@ class Api:
         self._profile = profile
         self._headers: dict[str, str] = {}
 
-    async def get(self, path: str, /, **query: str | int | None) -> Any:
+    async def get(self, path: str, /, **query: str | int | list[str] | None) -> Any:
         """What stands below ``/api/v1/``.
 
         Raises:
             CommandError: It is refused; says why.
             UnreachableError: There is no answer.
         """
-        given = urlencode({name: value for name, value in query.items() if value is not None})
+        sent = {name: value for name, value in query.items() if value is not None}
+        given = urlencode(sent, doseq=True)
         return await self._ask("GET", f"{path}?{given}" if given else path)
 
     async def items(self, path: str, /, **query: str | None) -> list[dict[str, Any]]:

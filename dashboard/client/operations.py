@@ -1293,6 +1293,85 @@ class Api:
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
 
+    def list_metric_series(self, *, name: str, limit: int | None = None) -> models.MetricSeriesPage:
+        """List the series of a metric with their labels, the one heard of last first."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/metric-series",
+            models.MetricSeriesPage,
+            query={"name": name, "limit": limit},
+        )
+
+    def get_metric_settings(self) -> models.MetricSettingsOut:
+        """Get how long the tenant's windows stay, and how many series it has."""
+        return self.connection.ask("GET", "/api/v1/metric-settings", models.MetricSettingsOut)
+
+    def put_metric_settings(self, body: models.MetricSettingsPut) -> models.MetricSettingsOut:
+        """Keep the tenant's windows for so many days, by their length."""
+        return self.connection.ask(
+            "PUT", "/api/v1/metric-settings", models.MetricSettingsOut, body=body
+        )
+
+    def list_tenant_metrics(
+        self, *, prefix: str | None = None, limit: int | None = None, cursor: str | None = None
+    ) -> models.MetricPage:
+        """List the tenant's metrics by name."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/metrics",
+            models.MetricPage,
+            query={"prefix": prefix, "limit": limit, "cursor": cursor},
+        )
+
+    def record_metrics(
+        self, body: models.MetricsIn, *, idempotency_key: str | None = None
+    ) -> models.MetricsOut:
+        """Record up to a thousand observations."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/metrics",
+            models.MetricsOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def expose_metrics(self) -> Download:
+        """Expose the tenant's series for a Prometheus of its own."""
+        return self.connection.download("GET", "/api/v1/metrics/exposition")
+
+    def query_metric(
+        self,
+        *,
+        name: str,
+        aggregate: str,
+        quantile: float | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        label: list[str] | None = None,
+        by: list[str] | None = None,
+        top: int | None = None,
+        points: int | None = None,
+        with_week_before: bool | None = None,
+    ) -> models.MetricLinesOut:
+        """Ask for a metric over a window of time."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/metrics/query",
+            models.MetricLinesOut,
+            query={
+                "name": name,
+                "aggregate": aggregate,
+                "quantile": quantile,
+                "since": since,
+                "until": until,
+                "label": label,
+                "by": by,
+                "top": top,
+                "points": points,
+                "with_week_before": with_week_before,
+            },
+        )
+
     def read_overview(self, *, minutes: int | None = None) -> models.OverviewOut:
         """Read the tenant's overview."""
         return self.connection.ask(

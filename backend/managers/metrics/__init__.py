@@ -1,22 +1,105 @@
-"""Metrics: the platform's own series, rolled up every ten seconds and kept in the database.
+"""Metrics: the platform's own series, and those that tenants record of their business.
 
-Owns the table ``metric_rollups``.
+Tables: ``metric_rollups`` has what requests came to, every ten seconds; of the tenants' own,
+``metric_series`` has names and labels, ``metric_batches`` points that wait, ``metric_chunks``
+windows and ``metric_tenants`` what there is once for each. Audits ``metric.recorded``,
+``metric.extended`` and ``metric_settings.changed``.
 """
 
-from backend.core.room import Room, Sweep, Tick
-from backend.managers.metrics.errands import ROLLUPS
+from backend.core.room import ADMIN, OPERATOR, VIEWER, WORKFLOW, FleetGauge, Room, Sweep, Tick
+from backend.managers.metrics._folding import FOLD_SECONDS, ROLL_SECONDS
+from backend.managers.metrics._query import (
+    AGGREGATES,
+    Found,
+    Line,
+    MetricView,
+    SeriesView,
+    Wanted,
+    list_metrics,
+    list_series,
+    query,
+)
+from backend.managers.metrics._recording import KINDS, Item, Recorded
+from backend.managers.metrics._retention import MetricSettings
+from backend.managers.metrics.data_plane import DATA_ROUTES
+from backend.managers.metrics.errands import FORGETTING, ROLLUPS, WAITING
+from backend.managers.metrics.errors import (
+    InvalidItemError,
+    InvalidQueryError,
+    KindDiffersError,
+    RetentionOrderError,
+    TooManySeriesError,
+)
 from backend.managers.metrics.manager import STEP_SECONDS, MetricsManager, Point, Series
-from backend.managers.metrics.models import RollupRow
+from backend.managers.metrics.models import (
+    BatchRow,
+    ChunkRow,
+    MetricTenantRow,
+    RollupRow,
+    SeriesRow,
+)
+from backend.managers.metrics.routes import router
+from backend.managers.metrics.settings import MetricsSettings
 
 ROOM = Room(
     name="metrics",
     manager=MetricsManager,
-    models=(RollupRow,),
-    errands=(ROLLUPS,),
-    ticks=(Tick("metrics.flush", STEP_SECONDS, MetricsManager.flush, process="api"),),
-    sweeps=(Sweep(ROLLUPS, MetricsManager.sweep),),
+    models=(RollupRow, MetricTenantRow, SeriesRow, BatchRow, ChunkRow),
+    permissions={
+        "metric:read": VIEWER | WORKFLOW,
+        "metric:write": OPERATOR | WORKFLOW,
+        "metric_settings:write": ADMIN,
+    },
+    errands=(ROLLUPS, WAITING, FORGETTING),
+    routers=(router,),
+    data_routes=DATA_ROUTES,
+    ticks=(
+        Tick("metrics.flush", STEP_SECONDS, MetricsManager.flush, process="api"),
+        Tick("metrics.fold", FOLD_SECONDS, MetricsManager.fold),
+        Tick("metrics.roll_up", ROLL_SECONDS, MetricsManager.roll_up),
+    ),
+    sweeps=(
+        Sweep(ROLLUPS, MetricsManager.sweep),
+        Sweep(FORGETTING, MetricsManager.sweep_series),
+    ),
+    gauges=(
+        FleetGauge(
+            "email_sender_metrics_waiting_batches",
+            "Batches of tenants' metrics that are in no window yet.",
+            WAITING,
+            MetricsManager.count_waiting,
+        ),
+    ),
     observe=MetricsManager.observe,
     serving=MetricsManager.serving,
 )
 
-__all__ = ["ROLLUPS", "ROOM", "STEP_SECONDS", "MetricsManager", "Point", "Series"]
+__all__ = [
+    "AGGREGATES",
+    "FORGETTING",
+    "KINDS",
+    "ROLLUPS",
+    "ROOM",
+    "STEP_SECONDS",
+    "WAITING",
+    "Found",
+    "InvalidItemError",
+    "InvalidQueryError",
+    "Item",
+    "KindDiffersError",
+    "Line",
+    "MetricSettings",
+    "MetricView",
+    "MetricsManager",
+    "MetricsSettings",
+    "Point",
+    "Recorded",
+    "RetentionOrderError",
+    "Series",
+    "SeriesView",
+    "TooManySeriesError",
+    "Wanted",
+    "list_metrics",
+    "list_series",
+    "query",
+]

@@ -1,4 +1,4 @@
-"""Rules for the platform's own series: ten-second rollups kept in the database.
+"""Rules for the platform's own series, and the door to those of tenants.
 
 Rollups are histograms, not percentiles: histograms of several processes and windows add up, the
 p95 of p95s means nothing. Bucket bounds grow by a quarter, so a quantile is off by 12 % at most.
@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,8 +21,12 @@ import sqlalchemy as sa
 from backend.core.database import Database, DatabaseUnavailableError, ReadTx, SystemScope, Tx
 from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.core.telemetry import RequestRecord
+from backend.managers.metrics._folding import count_waiting, fold_all, roll_up_all, sweep
+from backend.managers.metrics._recording import Recording
+from backend.managers.metrics._retention import Retention
 from backend.managers.metrics.errands import ROLLUPS
 from backend.managers.metrics.models import RollupRow
+from backend.managers.metrics.settings import MetricsSettings
 
 STEP_SECONDS: Final = 10
 _BOUNDS: Final = tuple(0.0005 * 1.25**step for step in range(52))  # 0.5 ms to about 44 s
@@ -84,7 +88,10 @@ class Series:
 class MetricsManager:
     """Collects request records in memory, writes closed windows, reads series."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: MetricsSettings | None = None) -> None:
+        settings = settings or MetricsSettings()
+        self.recording = Recording(settings)
+        self.retention = Retention(settings)
         self._open: dict[tuple[int, str], _Window] = {}
         self._gone: deque[str] = deque(maxlen=_MAX_GONE)
         self._process = f"{socket.gethostname()}:{os.getpid()}:{uuid7()[-4:]}"
@@ -111,6 +118,7 @@ class MetricsManager:
     def leave(self, tenant_id: str) -> None:
         """Count nothing of a tenant whose data goes: a window written later would outlive it."""
         self._gone.append(tenant_id)
+        self.recording.forget(tenant_id)
         self._open = {key: window for key, window in self._open.items() if key[1] != tenant_id}
 
     async def flush(self, database: Database, *, everything: bool = False) -> int:
@@ -173,6 +181,22 @@ class MetricsManager:
             error_rate=total.error_rate,
             window_seconds=seconds,
         )
+
+    async def fold(self, database: Database) -> int:
+        """Add to their windows what tenants have recorded; returns how many batches."""
+        return await fold_all(database)
+
+    async def roll_up(self, database: Database) -> int:
+        """Make longer windows of shorter ones that changed; returns how many chunks were read."""
+        return await roll_up_all(database)
+
+    async def count_waiting(self, tx: ReadTx) -> Mapping[str, int]:
+        """How many batches are in no window yet."""
+        return {"": await count_waiting(tx)}
+
+    async def sweep_series(self, tx: Tx) -> int:
+        """Forget a bite of one tenant's old windows and of its silent series."""
+        return await sweep(tx)
 
     @asynccontextmanager
     async def serving(self, database: Database) -> AsyncIterator[None]:

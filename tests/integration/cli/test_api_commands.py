@@ -338,3 +338,30 @@ class TestLogs:
         assert last[3] == "payment 2 failed"
         assert len(rows(logged_in.run("logs-tail", "--lines", "2"))) == 2
         assert "no word to look for" in logged_in.fail("logs-search", "!?")
+
+
+class TestMetrics:
+    def test_are_recorded_listed_and_asked_for(self, logged_in):
+        for shop in ("berlin", "bonn"):
+            logged_in.run("metric-record", "orders_total", "2", "--label", f"shop={shop}")
+        logged_in.run("metric-record", "queue_depth", "7.5", "--kind", "gauge")
+        found = rows(logged_in.run("metric-list"))
+        assert [one[:3] for one in found] == [
+            ["orders_total", "counter", "2"],
+            ["queue_depth", "gauge", "1"],
+        ]
+        assert rows(logged_in.run("metric-list", "--prefix", "q"))[0][0] == "queue_depth"
+        # Nothing folds here: the lines are there, and stand at nothing yet.
+        asked = ("metric-query", "orders_total", "sum", "--by", "shop", "--week-before")
+        assert sorted(rows(logged_in.run(*asked))) == [
+            ["shop=berlin", "0", "0"],
+            ["shop=bonn", "0", "0"],
+        ]
+        assert rows(logged_in.run(*asked, "--label", "shop=bonn")) == [["shop=bonn", "0", "0"]]
+        assert logged_in.run("metric-query", "nothing", "sum") == ""
+
+    def test_says_in_a_line_why_not(self, logged_in):
+        assert "name=value" in logged_in.fail("metric-record", "x", "1", "--label", "shop")
+        assert "what it grew by" in logged_in.fail("metric-record", "--", "x", "-1")
+        logged_in.run("metric-record", "orders_total", "1")
+        assert "can be asked for" in logged_in.fail("metric-query", "orders_total", "quantile")

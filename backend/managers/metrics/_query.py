@@ -1,0 +1,433 @@
+"""Asking for series: from chunks to lines of at most two thousand points, in arrays throughout.
+
+The window decides how long a point is, and that decides which windows are read: the longest that
+still fit, of those that reach back so far.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Literal, cast, get_args
+
+import numpy as np
+import sqlalchemy as sa
+
+from backend.core.database import ReadTx
+from backend.managers.metrics import _windows
+from backend.managers.metrics._retention import keep_days_of
+from backend.managers.metrics._windows import STEPS, Array, Chunk, Windows
+from backend.managers.metrics.errors import InvalidQueryError
+from backend.managers.metrics.models import ChunkRow, MetricTenantRow, SeriesRow
+
+Aggregate = Literal["rate", "sum", "count", "avg", "min", "max", "last", "quantile"]
+AGGREGATES: Final[tuple[Aggregate, ...]] = get_args(Aggregate)
+MAX_POINTS: Final = 2000
+MAX_LINES: Final = 100
+MAX_SERIES: Final = 1000
+WEEK: Final = timedelta(days=7)
+
+_CAN: Final[Mapping[str, frozenset[str]]] = {
+    "counter": frozenset({"rate", "sum", "count"}),
+    "gauge": frozenset({"avg", "min", "max", "last", "sum"}),
+    "histogram": frozenset({"rate", "sum", "count", "avg", "min", "max", "quantile"}),
+}
+# What stands at 0, and not at nothing, where nothing was recorded.
+_AMOUNTS: Final = frozenset({"rate", "sum", "count"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is asked for.
+
+    Attributes:
+        name: The metric's.
+        aggregate: What becomes of several observations, and of several series.
+        quantile: For that aggregate, from 0 to 1.
+        since: The first moment.
+        until: The first moment after it.
+        labels: Values that the series have.
+        by: A line for each set of values of these labels; else one for all series.
+        top: At most so many lines, those with the greatest value over the whole window.
+        points: At most so many a line.
+        with_week_before: The same, a week before.
+    """
+
+    name: str
+    aggregate: Aggregate
+    since: datetime
+    until: datetime
+    quantile: float = 0.95
+    labels: Mapping[str, str]
+    by: Sequence[str] = ()
+    top: int = 20
+    points: int = 500
+    with_week_before: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line, and its value over the whole of the window; None: nothing was recorded."""
+
+    labels: Mapping[str, str]
+    points: Sequence[float | None]
+    value: float | None
+    points_week_before: Sequence[float | None] | None
+    value_week_before: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An answer.
+
+    Attributes:
+        name: The metric's.
+        kind: What it is; None: nothing matches.
+        aggregate: As asked for.
+        start_at: When the first point begins.
+        step_seconds: From each point to the next.
+        lines: The greatest first.
+        lines_left_out: How many more there would be.
+    """
+
+    name: str
+    kind: str | None
+    aggregate: str
+    start_at: datetime
+    step_seconds: int
+    lines: Sequence[Line]
+    lines_left_out: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesView:
+    """One series, and what it came to since it is there."""
+
+    id: str
+    name: str
+    kind: str
+    labels: Mapping[str, str]
+    created_at: datetime
+    last_at: datetime
+    observations: int
+    total: float
+    last_value: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class MetricView:
+    """A metric: all series of a name."""
+
+    name: str
+    kind: str
+    series: int
+    last_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Grid:
+    """Where points lie: ``size`` of them, ``step`` seconds each, from the second ``start`` on."""
+
+    start: int
+    step: int
+    size: int
+    end: int
+    level: int
+
+    @property
+    def seconds(self) -> Array:
+        """How long each point lasts: the last one may not be over."""
+        begins = self.start + np.arange(self.size) * self.step
+        return np.minimum(self.step, np.maximum(self.end - begins, 1)).astype(float)
+
+    def whole(self) -> "_Grid":
+        """The same time as one point."""
+        return _Grid(self.start, self.end - self.start, 1, self.end, self.level)
+
+    def moved(self, seconds: int) -> "_Grid":
+        """The same points at another time."""
+        return _Grid(self.start + seconds, self.step, self.size, self.end + seconds, self.level)
+
+
+async def query(tx: ReadTx, wanted: Wanted) -> Found:
+    """Answer; what was recorded in the last seconds may be missing.
+
+    A metric that was never recorded, or no series with these labels, is no lines and no mistake:
+    who draws it asks before the first of its workflows has run.
+
+    Raises:
+        InvalidQueryError: Of this kind of metric, in this window or of so many series it cannot be
+            asked for.
+    """
+    grid = await _grid(tx, wanted)
+    series = await _matching(tx, wanted)
+    if not series:
+        start_at = datetime.fromtimestamp(grid.start, UTC)
+        return Found(wanted.name, None, wanted.aggregate, start_at, grid.step, [], 0)
+    kind = series[0].kind
+    if wanted.aggregate not in _CAN[kind]:
+        can = ", ".join(one for one in AGGREGATES if one in _CAN[kind])
+        raise InvalidQueryError(f"A {kind} can be asked for {can}").at("aggregate")
+    ids = np.array([one.id for one in series], "<i8")
+    names = [tuple(one.labels.get(label, "") for label in wanted.by) for one in series]
+    lines = sorted(set(names))
+    place = {name: at for at, name in enumerate(lines)}
+    groups = np.array([place[name] for name in names])
+    values, overall = await _values(tx, wanted, kind, grid, (ids, groups))
+    before, overall_before = (
+        await _values(tx, wanted, kind, grid.moved(-int(WEEK.total_seconds())), (ids, groups))
+        if wanted.with_week_before
+        else (None, None)
+    )
+    ranks = np.argsort(-np.where(np.isnan(overall), -np.inf, overall), kind="stable")
+    shown = ranks[: wanted.top].tolist()
+    return Found(
+        name=wanted.name,
+        kind=kind,
+        aggregate=wanted.aggregate,
+        start_at=datetime.fromtimestamp(grid.start, UTC),
+        step_seconds=grid.step,
+        lines=[
+            Line(
+                dict(zip(wanted.by, lines[at], strict=True)),
+                _told(values[at]),
+                _told(overall[at : at + 1])[0],
+                None if before is None else _told(before[at]),
+                None if overall_before is None else _told(overall_before[at : at + 1])[0],
+            )
+            for at in shown
+        ],
+        lines_left_out=len(lines) - len(shown),
+    )
+
+
+def _told(values: Array) -> list[float | None]:
+    return [None if one != one else one for one in values.tolist()]  # noqa: PLR0124 - NaN
+
+
+async def _matching(tx: ReadTx, wanted: Wanted) -> list[Any]:
+    rows = await tx.execute(
+        sa.select(SeriesRow.id, SeriesRow.kind, SeriesRow.labels)
+        .where(SeriesRow.tenant_id == tx.tenant_id, SeriesRow.name == wanted.name)
+        .order_by(SeriesRow.id)
+    )
+    matching = [
+        one
+        for one in rows
+        if all(one.labels.get(name, "") == value for name, value in wanted.labels.items())
+    ]
+    if len(matching) > MAX_SERIES:
+        raise InvalidQueryError(
+            f"{len(matching)} series at once, but at most {MAX_SERIES}: ask for some labels' values"
+        ).at("label")
+    return matching
+
+
+async def _grid(tx: ReadTx, wanted: Wanted) -> _Grid:
+    since, until = int(wanted.since.timestamp()), int(wanted.until.timestamp())
+    if since >= until:
+        raise InvalidQueryError("The window ends before it begins").at("until")
+    tenant = await tx.scalar(
+        sa.select(MetricTenantRow).where(MetricTenantRow.tenant_id == tx.tenant_id)
+    )
+    keep = keep_days_of(tenant)
+    first = wanted.since - WEEK if wanted.with_week_before else wanted.since
+    fitting = (until - since) / wanted.points
+    level = max((one for one in STEPS if one <= fitting), default=STEPS[0])
+    for longer in STEPS[STEPS.index(level) :]:
+        level = longer
+        if first >= tx.now() - timedelta(days=keep[longer]):
+            break
+    start = since - since % level
+    step = level * -(-(until - start) // (level * wanted.points))
+    return _Grid(start, step, -((start - until) // step), until, level)
+
+
+async def _values(
+    tx: ReadTx, wanted: Wanted, kind: str, grid: _Grid, series: tuple[Array, Array]
+) -> tuple[Array, Array]:
+    """The points of each line, and the value of each over the whole window."""
+    ids, groups = series
+    held = await _read(tx, grid, ids, with_buckets=wanted.aggregate == "quantile")
+    whose = np.searchsorted(ids, held.windows["series"])
+    whose_buckets = np.searchsorted(ids, held.buckets["series"])
+    lines = int(groups.max()) + 1
+    found = []
+    for one in (grid, grid.whole()):
+        part = _Part(
+            held, one, (held.windows["second"] - one.start) // one.step, whose, groups, lines
+        )
+        if wanted.aggregate == "quantile":
+            places = (held.buckets["second"] - one.start) // one.step
+            flat = groups[whose_buckets] * one.size + places
+            made = _windows.quantiles(held.buckets, flat, lines * one.size, wanted.quantile)
+            found.append(made.reshape(lines, one.size))
+        else:
+            found.append(part.values(wanted.aggregate, kind))
+    return found[0], found[1][:, 0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Windows on a grid; ``places`` and ``whose`` say for each which point and which series."""
+
+    held: Windows
+    grid: _Grid
+    places: Array
+    whose: Array
+    groups: Array
+    lines: int
+
+    def values(self, aggregate: str, kind: str) -> Array:
+        """Of each line and point."""
+        windows = self.held.windows
+        if kind == "gauge" and aggregate in {"sum", "last"}:
+            return self._of_series(aggregate)
+        count = self._summed(windows["count"])
+        if aggregate == "count":
+            return count
+        if aggregate == "rate":
+            amount = count if kind == "histogram" else self._summed(windows["sum"])
+            return amount / self.grid.seconds
+        if aggregate == "sum":
+            return self._summed(windows["sum"])
+        if aggregate == "avg":
+            with np.errstate(invalid="ignore"):
+                return self._summed(windows["sum"]) / count
+        least = aggregate == "min"
+        out = np.full(self.lines * self.grid.size, np.inf if least else -np.inf)
+        (np.minimum if least else np.maximum).at(out, self._flat(), windows[aggregate])
+        return np.where(count > 0, out.reshape(count.shape), np.nan)
+
+    def _flat(self) -> Array:
+        return cast("Array", self.groups[self.whose] * self.grid.size + self.places)
+
+    def _summed(self, amounts: Array) -> Array:
+        size = self.lines * self.grid.size
+        return np.bincount(self._flat(), amounts, size).reshape(self.lines, self.grid.size)
+
+    def _of_series(self, aggregate: str) -> Array:
+        """A gauge's: of each series one value a point, and then their sum."""
+        windows = self.held.windows
+        size = len(self.groups) * self.grid.size
+        flat = self.whose * self.grid.size + self.places
+        if aggregate == "last":
+            each = np.full(size, np.nan)
+            # They are in the order of time: of one point's the last one stays.
+            each[flat] = windows["last"]
+        else:
+            with np.errstate(invalid="ignore"):
+                each = np.bincount(flat, windows["sum"], size) / np.bincount(
+                    flat, windows["count"], size
+                )
+        each = each.reshape(len(self.groups), self.grid.size)
+        out = np.zeros((self.lines, self.grid.size))
+        known = np.zeros((self.lines, self.grid.size), bool)
+        np.add.at(out, self.groups, np.nan_to_num(each))
+        np.logical_or.at(known, self.groups, ~np.isnan(each))
+        return np.where(known, out, np.nan)
+
+
+async def _read(tx: ReadTx, grid: _Grid, ids: Array, *, with_buckets: bool) -> Windows:
+    """The windows of these series within the grid, by series and time."""
+    span = _windows.span_of(grid.level)
+    rows = await tx.execute(
+        sa.select(
+            ChunkRow.series_id,
+            ChunkRow.start_seconds,
+            ChunkRow.windows,
+            ChunkRow.buckets if with_buckets else sa.literal(b"", sa.LargeBinary),
+        )
+        .where(
+            ChunkRow.tenant_id == tx.tenant_id,
+            ChunkRow.step_seconds == grid.level,
+            ChunkRow.series_id.in_(ids.tolist()),
+            ChunkRow.start_seconds >= grid.start - grid.start % span,
+            ChunkRow.start_seconds < grid.end,
+        )
+        .order_by(ChunkRow.series_id, ChunkRow.start_seconds)
+    )
+    held = _windows.unpack([Chunk(*row) for row in rows], grid.level)
+    windows, buckets = (
+        one[(one["second"] >= grid.start) & (one["second"] < grid.end)] for one in held
+    )
+    return Windows(windows, buckets)
+
+
+async def list_metrics(
+    tx: ReadTx, *, limit: int, after_name: str | None = None, prefix: str = ""
+) -> Sequence[MetricView]:
+    """The tenant's metrics by name, one more than ``limit``."""
+    query = (
+        sa.select(
+            SeriesRow.name,
+            sa.func.min(SeriesRow.kind).label("kind"),
+            sa.func.count().label("series"),
+            sa.func.max(SeriesRow.last_at).label("last_at"),
+        )
+        .where(SeriesRow.tenant_id == tx.tenant_id)
+        .group_by(SeriesRow.name)
+        .order_by(SeriesRow.name)
+        .limit(limit + 1)
+    )
+    if after_name is not None:
+        query = query.where(SeriesRow.name > after_name)
+    if prefix:
+        query = query.where(SeriesRow.name.startswith(prefix, autoescape=True))
+    return [MetricView(*row) for row in await tx.execute(query)]
+
+
+async def list_series(tx: ReadTx, name: str, *, limit: int) -> Sequence[SeriesView]:
+    """The series of a metric, the one that was heard of last first."""
+    rows = await tx.scalars(
+        sa.select(SeriesRow)
+        .where(SeriesRow.tenant_id == tx.tenant_id, SeriesRow.name == name)
+        .order_by(SeriesRow.last_at.desc(), SeriesRow.id)
+        .limit(limit)
+    )
+    return [_series_view(row) for row in rows]
+
+
+def _series_view(row: SeriesRow) -> SeriesView:
+    return SeriesView(
+        str(row.id),
+        row.name,
+        row.kind,
+        row.labels,
+        row.created_at,
+        row.last_at,
+        row.observations,
+        row.total,
+        row.last_value,
+    )
+
+
+async def expose(tx: ReadTx) -> str:
+    """What each series came to since it is there, in Prometheus' text format 0.0.4.
+
+    Counters are their sums, gauges their newest values; a histogram is a summary without quantiles,
+    whose `_sum` and `_count` lead to rates and means.
+    """
+    rows = await tx.scalars(
+        sa.select(SeriesRow)
+        .where(SeriesRow.tenant_id == tx.tenant_id)
+        .order_by(SeriesRow.name, SeriesRow.id)
+    )
+    out: list[str] = []
+    name = ""
+    for row in rows:
+        if row.name != name:
+            name = row.name
+            out.append(f"# TYPE {name} {'summary' if row.kind == 'histogram' else row.kind}")
+        labels = ",".join(f'{key}="{_escaped(value)}"' for key, value in row.labels.items())
+        where = f"{{{labels}}}" if labels else ""
+        if row.kind == "histogram":
+            out += [f"{name}_sum{where} {row.total!r}", f"{name}_count{where} {row.observations}"]
+        elif row.kind == "counter":
+            out.append(f"{name}{where} {row.total!r}")
+        elif row.last_value is not None:
+            out.append(f"{name}{where} {row.last_value!r}")
+    return "".join(f"{line}\n" for line in out)
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
