@@ -38,7 +38,7 @@ from backend.managers.metrics.models import (
     RollupRow,
     SeriesRow,
 )
-from backend.managers.metrics.routes import router
+from backend.managers.metrics.routes import metrics_router, router
 from backend.managers.metrics.settings import MetricsSettings
 
 ROOM = Room(
@@ -51,7 +51,7 @@ ROOM = Room(
         "metric_settings:write": ADMIN,
     },
     errands=(ROLLUPS, WAITING, FORGETTING),
-    routers=(router,),
+    routers=(metrics_router, router),
     data_routes=DATA_ROUTES,
     ticks=(
         Tick("metrics.flush", STEP_SECONDS, MetricsManager.flush, process="api"),

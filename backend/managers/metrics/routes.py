@@ -39,6 +39,7 @@ from backend.managers.metrics.schemas import (
 )
 
 router = APIRouter(prefix="/api/v1", tags=["metric"])
+metrics_router = APIRouter(prefix="/api/v1/metrics", tags=["metric"])
 Metrics = Annotated[MetricsManager, manager_of(MetricsManager)]
 Reader = Annotated[Scope, requires("metric:read")]
 MetricName = Annotated[
@@ -53,7 +54,7 @@ MetricName = Annotated[
 _DAY: Final = timedelta(days=1)
 
 
-@router.get("/metrics")
+@metrics_router.get("")
 async def list_tenant_metrics(
     scope: Reader,
     db: Db,
@@ -66,7 +67,7 @@ async def list_tenant_metrics(
     return page_of(MetricOut, found, page)
 
 
-@router.get("/metrics/query", responses=problems(InvalidQueryError))
+@metrics_router.get("/query", responses=problems(InvalidQueryError))
 async def query_metric(
     scope: Reader,
     db: Db,
@@ -121,8 +122,8 @@ def _label(text: str) -> tuple[str, str]:
     return name, value
 
 
-@router.get(
-    "/metrics/exposition",
+@metrics_router.get(
+    "/exposition",
     response_class=Response,
     responses={200: {"content": {"text/plain": {}}, "description": "Prometheus text format"}},
 )

@@ -118,7 +118,7 @@ class TestQuery:
             steps[days] = found.step_seconds
             assert found.lines[0].value == 1
             assert len(found.lines[0].points) <= 500
-        assert steps == {1 / 24: 10, 1: 180, 7: 1260, 30: 5400, 90: 18000, 365: 64800}
+        assert steps == {1 / 24: 10, 1: 180, 7: 1800, 30: 7200, 90: 18000, 365: 64800}
         for points in (1, 7, 1999, 2000):
             found = await ask(world, "orders_total", "sum", since=timedelta(days=3), points=points)
             assert len(found.lines[0].points) <= points
