@@ -32,6 +32,7 @@ from backend.managers.compliance import ComplianceManager
 from backend.managers.email import EmailSettings
 from backend.managers.gateway import GatewayManager, GatewaySettings
 from backend.managers.identity import IdentityManager, IdentitySettings
+from backend.managers.metrics import MetricsManager
 from backend.managers.orchestrator import OrchestratorManager, Worker
 from backend.managers.security import SecurityManager, SecuritySettings
 from backend.managers.security.errands import PURGE
@@ -357,6 +358,7 @@ async def use_everything(house: House, ada: TenantClient) -> None:
     await house.ask(ada, "GET /api/v1/emails/{email_id}/content", path={"email_id": made["id"]})
     await use_relays(house, ada, email)
     await use_keys(house, ada)
+    await use_metrics(house, ada)
     job = {"job_id": batch.json()["items"][-1]["job_id"]}
     for operation in ("GET {}", "POST {}/cancel", "POST {}/retry"):
         done = await house.ask(ada, operation.format("/api/v1/jobs/{job_id}"), path=job)
@@ -830,6 +832,32 @@ async def keep_secrets(house: House, ada: TenantClient) -> None:
     await house.ask(ada, f"DELETE {of}/tokens/{{token_id}}", path={"token_id": token["id"]})
     gone = await house.ask(ada, f"DELETE {of}/{{secret_id}}", path=which)
     assert gone.status_code == 204, gone.text
+
+
+async def use_metrics(house: House, ada: TenantClient) -> None:
+    items = [
+        {"name": "orders_total", "kind": "counter", "value": 1, "labels": {"shop": str(number)}}
+        for number in range(20)
+    ]
+    made = await house.ask(ada, "POST /api/v1/metrics", json={"items": items})
+    assert made.status_code == 200, made.text
+    metrics = house.platform.of(MetricsManager)
+    for _ in range(2):
+        await metrics.fold(house.platform.database)
+        await metrics.roll_up(house.platform.database)
+    wanted = {"name": "orders_total", "aggregate": "sum", "by": "shop", "with_week_before": True}
+    for operation, query in (
+        ("GET /api/v1/metrics", {"prefix": "orders"}),
+        ("GET /api/v1/metrics/query", wanted),
+        ("GET /api/v1/metrics/exposition", {}),
+        ("GET /api/v1/metric-series", {"name": "orders_total"}),
+        ("GET /api/v1/metric-settings", {}),
+    ):
+        found = await house.ask(ada, operation, params=query)
+        assert found.status_code == 200, found.text
+    days = {"seconds_10": 2, "minute": 14, "minutes_10": 90, "hour": 400}
+    kept = await house.ask(ada, "PUT /api/v1/metric-settings", json=days)
+    assert kept.status_code == 200, kept.text
 
 
 async def keep_the_platform(house: House, ada: TenantClient, admin: TenantClient) -> None:
