@@ -99,7 +99,7 @@ class _Made(NamedTuple):
 
     found: Mapping[SeriesKey, _Series] = {}
     kinds: Mapping[str, str] = {}
-    count: int = 0
+    added: int = 0
 
 
 class _StaleError(Exception):
@@ -246,7 +246,7 @@ class Recording:
                         f"At most {self._settings.series_per_tenant} series of a tenant; "
                         f"{items[index].name} with these labels would be one more"
                     )
-        return made.count, refused
+        return made.added, refused
 
     def _check_series(self, item: Item) -> None:
         if len(item.name) > _MAX_NAME or not _NAME.fullmatch(item.name):

@@ -94,7 +94,8 @@ def keys_of(values: Array) -> Array:
     with np.errstate(divide="ignore"):
         places = np.ceil(np.log(sizes) / _LOG_GAMMA)
     places[sizes == 0] = -_SHIFT
-    return (np.sign(values) * (places + _SHIFT)).astype("<i4")
+    keys: Array = (np.sign(values) * (places + _SHIFT)).astype("<i4")
+    return keys
 
 
 def value_of(keys: Array) -> Array:
