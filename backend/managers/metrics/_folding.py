@@ -61,7 +61,7 @@ async def _until_done(database: Database, tenant_id: str, work: Any) -> int:
     done = 0
     while True:
         async with database.transaction(Scope(_ACTOR, tenant_id)) as tx:
-            some = await work(tx)
+            some: int = await work(tx)
         done += some
         if not some:
             return done

@@ -1,6 +1,6 @@
 """Recording metrics, on the data plane: a batch a request, answered when it is on disk."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -61,7 +61,7 @@ async def record_metrics(metrics: MetricsManager, call: Call[MetricsIn]) -> Repl
         ]
         return call.reply(tx, MetricsOut(recorded.accepted, len(refused), refused))
 
-    done: Any = await metrics.recording.record(
+    done: Reply = await metrics.recording.record(
         call.database, call.scope, items, contends=call.is_keyed, answer=answer
     )
     return done
