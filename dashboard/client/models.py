@@ -995,6 +995,21 @@ class InvitationPage(Wire, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
+class Item(Wire, frozen=True, kw_only=True):
+    """
+    Something observed: a value of a series; of a histogram perhaps several at once.
+
+        A counter is told what it grew by, and not what it stands at.
+    """
+
+    kind: Any
+    name: str
+    at: str | None | UnsetType = UNSET
+    labels: dict[str, str] | UnsetType = field(default_factory=dict)
+    value: float | None | UnsetType = UNSET
+    values: list[float] | None | UnsetType = UNSET
+
+
 class ItemError(Wire, frozen=True, kw_only=True):
     """Why an item failed: as the problem of a single request would say it."""
 
@@ -1045,6 +1060,15 @@ class JobsRetry(Wire, frozen=True, kw_only=True):
     kind: str | None | UnsetType = UNSET
     limit: int | UnsetType = 100
     state: str | UnsetType = "dead"
+
+
+class KeepDays(Wire, frozen=True, kw_only=True):
+    """How many days windows of each length stay."""
+
+    hour: int
+    minute: int
+    minutes_10: int
+    seconds_10: int
 
 
 class KeepRuleModel(Wire, frozen=True, kw_only=True):
@@ -1383,6 +1407,98 @@ class MessageBody(Wire, frozen=True, kw_only=True):
     message: str
 
 
+class MetricLineOut(Wire, frozen=True, kw_only=True):
+    """One line; a point is null where nothing was recorded, and `value` is of the whole window."""
+
+    labels: dict[str, str]
+    points: list[float | None]
+    points_week_before: list[float | None] | None
+    value: float | None
+    value_week_before: float | None
+
+
+class MetricLinesOut(Wire, frozen=True, kw_only=True):
+    """
+    Lines, the greatest first: point `n` begins `n * step_seconds` after `start_at`.
+
+    Without a series that matches there is no kind and no line.
+    """
+
+    aggregate: str
+    kind: str | None
+    lines: list[MetricLineOut]
+    lines_left_out: int
+    name: str
+    start_at: datetime
+    step_seconds: int
+
+
+class MetricOut(Wire, frozen=True, kw_only=True):
+    """All series of a name."""
+
+    kind: str
+    last_at: datetime
+    name: str
+    series: int
+
+
+class MetricPage(Wire, frozen=True, kw_only=True):
+    items: list[MetricOut]
+    next_cursor: str | None
+
+
+class MetricSeriesOut(Wire, frozen=True, kw_only=True):
+    """One series, and what it came to since it is there."""
+
+    created_at: datetime
+    id: str
+    kind: str
+    labels: dict[str, str]
+    last_at: datetime
+    last_value: float | None
+    name: str
+    observations: int
+    total: float
+
+
+class MetricSeriesPage(Wire, frozen=True, kw_only=True):
+    items: list[MetricSeriesOut]
+    next_cursor: str | None
+
+
+class MetricSettingsOut(Wire, frozen=True, kw_only=True):
+    """What holds for the tenant's series."""
+
+    keep_days: KeepDays
+    max_series: int
+    series: int
+    updated_at: datetime | None
+    updated_by: str | None
+
+
+class MetricSettingsPut(Wire, frozen=True, kw_only=True):
+    """How many days windows of each length stay; longer ones at least as long as shorter ones."""
+
+    hour: int | UnsetType = 400
+    minute: int | UnsetType = 14
+    minutes_10: int | UnsetType = 90
+    seconds_10: int | UnsetType = 2
+
+
+class MetricsIn(Wire, frozen=True, kw_only=True):
+    """Up to a thousand items, with ten thousand values at most."""
+
+    items: list[Item]
+
+
+class MetricsOut(Wire, frozen=True, kw_only=True):
+    """How many items are recorded, and what became of the others."""
+
+    accepted: int
+    items: list[RefusedItem]
+    refused: int
+
+
 class OAuthError(Wire, frozen=True, kw_only=True):
     error: str
     code: str | UnsetType = UNSET
@@ -1659,6 +1775,15 @@ class RedeemedSecretOut(Wire, frozen=True, kw_only=True):
     version: int
     secret_withheld: str | None | UnsetType = UNSET
     value: dict[str, str] | str | UnsetType = ""
+
+
+class RefusedItem(Wire, frozen=True, kw_only=True):
+    """An item that was not recorded, by its place in the request, and why."""
+
+    code: str
+    detail: str
+    index: int
+    title: str
 
 
 class RefusedLine(Wire, frozen=True, kw_only=True):

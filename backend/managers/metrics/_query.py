@@ -7,7 +7,7 @@ still fit, of those that reach back so far.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Literal, cast, get_args
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 import sqlalchemy as sa
@@ -299,7 +299,7 @@ class _Part:
         return np.where(count > 0, out.reshape(count.shape), np.nan)
 
     def _flat(self) -> Array:
-        return cast("Array", self.groups[self.whose] * self.grid.size + self.places)
+        return self.groups[self.whose] * self.grid.size + self.places
 
     def _summed(self, amounts: Array) -> Array:
         size = self.lines * self.grid.size
@@ -310,6 +310,7 @@ class _Part:
         windows = self.held.windows
         size = len(self.groups) * self.grid.size
         flat = self.whose * self.grid.size + self.places
+        each: Array
         if aggregate == "last":
             each = np.full(size, np.nan)
             # They are in the order of time: of one point's the last one stays.

@@ -72,7 +72,9 @@ async def query_metric(
     scope: Reader,
     db: Db,
     name: MetricName,
-    aggregate: Annotated[Aggregate, Query(description="What becomes of several observations")],
+    aggregate: Annotated[
+        Aggregate, Query(examples=["sum"], description="What becomes of several observations")
+    ],
     quantile: Annotated[float, Query(ge=0, le=1, description="For `quantile`")] = 0.95,
     since: Annotated[Time | None, Query(description="RFC 3339; a day ago unless given")] = None,
     until: Annotated[Time | None, Query(description="RFC 3339; now unless given")] = None,
