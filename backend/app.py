@@ -199,16 +199,18 @@ def compose(
         managers[type(manager)] = manager
         return manager
 
-    if settings.telemetry.otlp_endpoint:
-        hold(
-            TracingManager(
-                partial(otlp_exporter, settings.telemetry.otlp_endpoint),
-                service=SERVICE,
-                share=settings.telemetry.trace_share,
-                slow_seconds=settings.telemetry.slow_seconds,
-                collector=Collector(settings.telemetry.otlp_endpoint, outbound),
-            )
+    endpoint = settings.telemetry.otlp_endpoint
+    tracing = hold(
+        TracingManager(
+            partial(otlp_exporter, endpoint) if endpoint else None,
+            service=SERVICE,
+            share=settings.telemetry.trace_share,
+            slow_seconds=settings.telemetry.slow_seconds,
+            collector=Collector(endpoint, outbound) if endpoint else None,
+            settings=settings.tracing,
+            turns=turns,
         )
+    )
     metrics = hold(MetricsManager(settings.metrics))
     logs = hold(LoggingManager(settings.logging, turns))
     database.signals.subscribe(SETTINGS_CHANGED, logs.forget_settings)
@@ -222,6 +224,7 @@ def compose(
     database.signals.subscribe(TENANT_GONE, tenants.leave)
     database.signals.subscribe(TENANT_GONE, metrics.leave)
     database.signals.subscribe(TENANT_GONE, logs.forget_settings)
+    database.signals.subscribe(TENANT_GONE, tracing.store.leave)
     database.signals.subscribe(TENANT_GONE, security.openings.leave)
     jobs = hold(OrchestratorManager(settings=settings.orchestrator, quotas=tenants.quotas))
     audit = hold(AuditManager(maker, security, jobs, outbound, settings.audit))
@@ -346,9 +349,10 @@ def _watch(platform: Platform, room: Room[Any], manager: Any) -> None:
             return await run(manager, tx)
 
     for check in room.checks:
-        monitoring.add_check(
-            check.name, partial(check.run, manager), required=check.required(manager)
-        )
+        if check.applies(manager):
+            monitoring.add_check(
+                check.name, partial(check.run, manager), required=check.required(manager)
+            )
     for of_fleet in room.fleet_checks:
         seen = partial(look, of_fleet.errand, of_fleet.run)
         monitoring.add_check(of_fleet.name, seen, required=False)

@@ -24,6 +24,7 @@ from backend.managers.orchestrator import OrchestratorSettings
 from backend.managers.secrets import SecretsSettings
 from backend.managers.security import SecuritySettings
 from backend.managers.tenant import TenantSettings
+from backend.managers.tracing import TracingSettings
 
 _PREFIX: Final = "EMAIL_SENDER__"
 _STARS: Final = "*****"
@@ -126,6 +127,7 @@ class Settings(BaseSettings):
     gateway: GatewaySettings = GatewaySettings()
     tenant: TenantSettings = TenantSettings()
     audit: AuditSettings = AuditSettings()
+    tracing: TracingSettings = TracingSettings()
     redis: RedisSettings = RedisSettings()
     logging: LoggingSettings = LoggingSettings()
     metrics: MetricsSettings = MetricsSettings()

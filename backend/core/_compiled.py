@@ -30,6 +30,8 @@ _FUNCTIONS: Final = frozenset(
         "count",
         "json_each",
         "json_extract",
+        "json_type",
+        "jsonb_extract_path_text",
         "jsonb_to_recordset",
         "length",
         "lower",

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 
 from backend.core.columns import Base, Json
@@ -86,14 +86,17 @@ class BulkInsert:
     Attributes:
         model: Whose table; it has a tenant.
         columns: What each row gives, besides the tenant; what it does not name is the database's.
+        known: Columns of a key; a row whose key is there already is left out. Empty: it is an
+            error.
     """
 
     model: type[Base]
     columns: tuple[str, ...]
+    known: tuple[str, ...] = ()
     _prepared: dict[str, _Prepared] = field(default_factory=dict, init=False, compare=False)
 
     def __hash__(self) -> int:
-        return hash((self.model, self.columns))
+        return hash((self.model, self.columns, self.known))
 
     @property
     def table(self) -> sa.Table:
@@ -107,7 +110,7 @@ class BulkInsert:
         prepared = self._prepared.get(dialect.name)
         if prepared is None:
             make = _for_postgresql if dialect.name == "postgresql" else _for_sqlite
-            prepared = self._prepared[dialect.name] = make(self.table, self.columns, dialect)
+            prepared = self._prepared[dialect.name] = make(self, dialect)
         by_tenant: dict[str, list[Mapping[str, Any]]] = {}
         for row in rows:
             by_tenant.setdefault(row["tenant_id"], []).append(row)
@@ -118,14 +121,22 @@ class BulkInsert:
 
 
 def _insert(
-    table: sa.Table, columns: Sequence[str], values: Mapping[str, sa.ColumnElement[Any]]
+    bulk: BulkInsert, dialect: str, values: Mapping[str, sa.ColumnElement[Any]]
 ) -> sa.Insert:
+    table, columns = bulk.table, bulk.columns
     tenant = sa.bindparam("tenant_id", type_=table.c.tenant_id.type)
     rows = sa.select(tenant, *(values[name] for name in columns))
-    return sa.insert(table).from_select(["tenant_id", *columns], rows, include_defaults=False)
+    if not bulk.known:
+        return sa.insert(table).from_select(["tenant_id", *columns], rows, include_defaults=False)
+    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    # SQLite takes ON CONFLICT for a join's condition where the SELECT has no WHERE of its own.
+    rows = rows.where(sa.literal(1) == sa.literal(1))
+    made = insert(table).from_select(["tenant_id", *columns], rows, include_defaults=False)
+    return made.on_conflict_do_nothing(index_elements=list(bulk.known))
 
 
-def _for_postgresql(table: sa.Table, columns: Sequence[str], _: Dialect) -> _Prepared:
+def _for_postgresql(bulk: BulkInsert, _: Dialect) -> _Prepared:
+    table, columns = bulk.table, bulk.columns
     given = sa.cast(sa.bindparam("rows", type_=sa.Text), postgresql.JSONB)
     values = json_rows("postgresql", {name: table.c[name].type for name in columns}, given)
 
@@ -133,15 +144,16 @@ def _for_postgresql(table: sa.Table, columns: Sequence[str], _: Dialect) -> _Pre
         said = [{name: _told(row[name]) for name in columns} for row in rows]
         return {"tenant_id": tenant_id, "rows": _encode(said).decode()}
 
-    return _Prepared(_insert(table, columns, values), parameters)
+    return _Prepared(_insert(bulk, "postgresql", values), parameters)
 
 
 def _told(value: Any) -> Any:
     return f"\\x{value.hex()}" if value.__class__ is bytes else value
 
 
-def _for_sqlite(table: sa.Table, columns: Sequence[str], dialect: Dialect) -> _Prepared:
+def _for_sqlite(bulk: BulkInsert, dialect: Dialect) -> _Prepared:
     """Bytes are no JSON: all rows' are one parameter more, and each row says where its are."""
+    table, columns = bulk.table, bulk.columns
     blobs = {name for name in columns if isinstance(table.c[name].type, sa.LargeBinary)}
     write = {
         name: table.c[name].type.dialect_impl(dialect).bind_processor(dialect) for name in columns
@@ -169,4 +181,4 @@ def _for_sqlite(table: sa.Table, columns: Sequence[str], dialect: Dialect) -> _P
         found = {"tenant_id": tenant_id, "rows": _encode(said).decode()}
         return {**found, _BYTES: bytes(held)} if blobs else found
 
-    return _Prepared(_insert(table, columns, values), parameters)
+    return _Prepared(_insert(bulk, "sqlite", values), parameters)

@@ -92,11 +92,13 @@ class ReadyCheck(Generic[M]):
 
     Attributes:
         required: Whether the process is not ready without it; else it is shown and no more.
+        applies: Whether the process depends on it at all; else nobody hears of it.
     """
 
     name: str
     run: Callable[[M], Awaitable[str]]
     required: Callable[[M], bool] = lambda _: True
+    applies: Callable[[M], bool] = lambda _: True
 
 
 @dataclass(frozen=True, slots=True)

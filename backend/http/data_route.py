@@ -83,6 +83,11 @@ class Call(Generic[B]):
         self.body = body
         self.parameters = parameters
 
+    def header(self, name: bytes) -> str:
+        """A header's first line; empty when there is none. ``name`` is in lower case."""
+        found = (value for each, value in self._scope["headers"] if each == name)
+        return next(found, b"").decode("latin-1").strip()
+
     @property
     def database(self) -> Database:
         """For the one transaction."""

@@ -323,6 +323,14 @@ class ClientSecretOut(Wire, frozen=True, kw_only=True):
     secret_withheld: str | None | UnsetType = UNSET
 
 
+class ComparisonOut(Wire, frozen=True, kw_only=True):
+    """Two traces beside each other, what differs most first."""
+
+    operations: list[DifferenceOut]
+    other: TraceOut
+    trace: TraceOut
+
+
 class ConsistencyProofOut(Wire, frozen=True, kw_only=True):
     """
     That the tree only grew; checked by the algorithm of RFC 9162, 2.1.4.2.
@@ -456,6 +464,17 @@ class DialogueStepOut(Wire, frozen=True, kw_only=True):
     said: str
     sent: str
     took_ms: float
+
+
+class DifferenceOut(Wire, frozen=True, kw_only=True):
+    """An operation in two traces; times are what it took by itself."""
+
+    count: int
+    name: str
+    other_count: int
+    other_self_ms: float
+    self_ms: float
+    service: str
 
 
 class EmailCreate(Wire, frozen=True, kw_only=True):
@@ -1506,6 +1525,42 @@ class OAuthError(Wire, frozen=True, kw_only=True):
     error_description: str | UnsetType = UNSET
 
 
+class OperationOut(Wire, frozen=True, kw_only=True):
+    """Rate, errors and duration of an operation, of all its spans."""
+
+    error_rate: float
+    errors: int
+    name: str
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    per_minute: float
+    service: str
+    spans: int
+
+
+class OperationsOut(Wire, frozen=True, kw_only=True):
+    """The operations of the last minutes, busiest first."""
+
+    items: list[OperationOut]
+    minutes: int
+
+
+class OtlpAnswer(Wire, frozen=True, kw_only=True):
+    pass
+
+
+class OtlpExport(Wire, frozen=True, kw_only=True):
+    pass
+
+
+class OtlpStatus(Wire, frozen=True, kw_only=True):
+    """google.rpc.Status"""
+
+    code: int | UnsetType = UNSET
+    message: str | UnsetType = UNSET
+
+
 class OverviewOut(Wire, frozen=True, kw_only=True):
     """Series over the window; counts of what was made in it, and of all that waits, however old."""
 
@@ -2346,6 +2401,27 @@ class SmtpOut(Wire, frozen=True, kw_only=True):
     username: str | None
 
 
+class SpanOut(Wire, frozen=True, kw_only=True):
+    """A span at its place in the tree; the list is depth first."""
+
+    attributes: dict[str, Any]
+    depth: int
+    duration_ms: float
+    events: list[dict[str, Any]]
+    kind: int
+    links: list[dict[str, Any]]
+    message: str
+    name: str
+    offset_ms: float
+    orphan: bool
+    parent_id: str
+    resource: dict[str, Any]
+    self_ms: float
+    service: str
+    span_id: str
+    status: int
+
+
 class StreamOut(Wire, frozen=True, kw_only=True):
     """Where the trail goes, and how far it has come."""
 
@@ -2647,6 +2723,69 @@ class TouchedOut(Wire, frozen=True, kw_only=True):
     loses: list[str]
     name: str
     subject: str
+
+
+class TraceCountsOut(Wire, frozen=True, kw_only=True):
+    """What became of today's spans, in UTC; up to a minute old."""
+
+    dropped_by_overflow: int
+    dropped_by_policy: int
+    kept: int
+    kept_bytes: int
+    rejected: int
+
+
+class TraceOut(Wire, frozen=True, kw_only=True):
+    """A kept trace."""
+
+    created_at: datetime
+    duration_ms: float
+    errors: int
+    execution_id: str
+    id: str
+    kept_for: str
+    name: str
+    request_id: str
+    service: str
+    size_bytes: int
+    spans: int
+    started_at: datetime
+    trace_id: str
+    workflow_id: str
+
+
+class TracePage(Wire, frozen=True, kw_only=True):
+    items: list[TraceOut]
+    next_cursor: str | None
+
+
+class TraceSettingsOut(Wire, frozen=True, kw_only=True):
+    """What holds, what the tenant said of it, and what came of it today."""
+
+    keep_days: int
+    keep_sampled: bool
+    max_keep_days: int
+    own_keep_days: int | None
+    own_share: float | None
+    share: float
+    today: TraceCountsOut
+    updated_at: datetime | None
+    updated_by: str | None
+
+
+class TraceSettingsPut(Wire, frozen=True, kw_only=True):
+    """What the tenant wants kept; null is the operator's."""
+
+    keep_days: int | None | UnsetType = UNSET
+    keep_sampled: bool | UnsetType = True
+    share: float | None | UnsetType = UNSET
+
+
+class TraceTreeOut(Wire, frozen=True, kw_only=True):
+    """One trace with its spans."""
+
+    spans: list[SpanOut]
+    trace: TraceOut
 
 
 class UsageDayOut(Wire, frozen=True, kw_only=True):

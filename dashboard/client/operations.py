@@ -1371,6 +1371,9 @@ class Api:
                 "with_week_before": with_week_before,
             },
         )
+    def export_traces(self, body: models.OtlpExport) -> models.OtlpAnswer:
+        """Send spans by OTLP/HTTP."""
+        return self.connection.ask("POST", "/api/v1/otlp/v1/traces", models.OtlpAnswer, body=body)
 
     def read_overview(self, *, minutes: int | None = None) -> models.OverviewOut:
         """Read the tenant's overview."""
@@ -2338,6 +2341,79 @@ class Api:
         """Get one suppressed address."""
         return self.connection.ask(
             "GET", f"/api/v1/suppressions/{uuid_segment(suppression_id)}", models.SuppressionOut
+        )
+
+    def list_trace_operations(
+        self, *, minutes: int | None = None, service: str | None = None
+    ) -> models.OperationsOut:
+        """Rate, errors and duration by operation, of all spans whether kept or not."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/trace-operations",
+            models.OperationsOut,
+            query={"minutes": minutes, "service": service},
+        )
+
+    def get_trace_settings(self) -> models.TraceSettingsOut:
+        """What of this tenant's traces is kept, for how long, and what became of today's spans."""
+        return self.connection.ask("GET", "/api/v1/trace-settings", models.TraceSettingsOut)
+
+    def put_trace_settings(self, body: models.TraceSettingsPut) -> models.TraceSettingsOut:
+        """Say what of this tenant's traces is kept, and for how long; effective within seconds."""
+        return self.connection.ask(
+            "PUT", "/api/v1/trace-settings", models.TraceSettingsOut, body=body
+        )
+
+    def list_traces(
+        self,
+        *,
+        service: str | None = None,
+        operation: str | None = None,
+        workflow_id: str | None = None,
+        execution_id: str | None = None,
+        request_id: str | None = None,
+        attribute: str | None = None,
+        min_ms: float | None = None,
+        failed: bool | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> models.TracePage:
+        """List kept traces, newest first; all that is asked for has to hold."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/traces",
+            models.TracePage,
+            query={
+                "service": service,
+                "operation": operation,
+                "workflow_id": workflow_id,
+                "execution_id": execution_id,
+                "request_id": request_id,
+                "attribute": attribute,
+                "min_ms": min_ms,
+                "failed": failed,
+                "created_after": created_after,
+                "created_before": created_before,
+                "limit": limit,
+                "cursor": cursor,
+            },
+        )
+
+    def get_trace(self, trace_id: str) -> models.TraceTreeOut:
+        """Get one trace with its spans, depth first."""
+        return self.connection.ask(
+            "GET", f"/api/v1/traces/{segment(trace_id)}", models.TraceTreeOut
+        )
+
+    def compare_traces(self, trace_id: str, *, other: str) -> models.ComparisonOut:
+        """Compare two traces by operation, what differs most first."""
+        return self.connection.ask(
+            "GET",
+            f"/api/v1/traces/{segment(trace_id)}/comparison",
+            models.ComparisonOut,
+            query={"other": other},
         )
 
     def get_usage(self, *, from_: str | None = None, to: str | None = None) -> models.UsageOut:

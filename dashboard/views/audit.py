@@ -15,7 +15,7 @@ from dashboard import client, pages, state
 from dashboard.client import Api, ApiProblem, models
 from dashboard.pages import Column, Days, ListPage, Words
 from dashboard.views import audit_checkpoints
-from dashboard.widgets import audit_files, charts, markup, problems, retention, trails
+from dashboard.widgets import audit_files, charts, markup, problems, retention, traced, trails
 
 _LONGEST: Final = timedelta(days=91)
 _WORDS_SPAN: Final = timedelta(days=30)
@@ -67,8 +67,10 @@ def _below(record: models.AuditOut) -> None:
 
 
 def _below_own(record: models.AuditOut) -> None:
-    """Draw the rest of a record of the tenant's, and the way to its proof."""
+    """Draw the rest of a record of the tenant's, the way to its trace, and to its proof."""
     _below(record)
+    if record.request_id:
+        traced.way("audit-trace", request_id=record.request_id)
     _proof(record)
 
 

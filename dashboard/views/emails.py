@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 from dashboard import client, pages, state, theme
 from dashboard.client import Api, models
 from dashboard.pages import Choice, Column, ListPage, Words
-from dashboard.widgets import mail, markup, problems, table, workers
+from dashboard.widgets import mail, markup, problems, table, traced, workers
 
 _READ: Final = "emails-read"
 _RECIPIENTS: Final = (
@@ -56,6 +56,13 @@ def detail(email_id: str) -> None:
                     and st.button("Open its job", key="emails-job", icon=":material/work_history:")
                 ):
                     st.switch_page("views/jobs.py", query_params=state.address(id=email.job_id))
+                if email.job_id:
+                    # The request's own span does not know what it made; the job's names its job.
+                    traced.way(
+                        "emails-trace",
+                        attribute=f"email_sender.job={email.job_id}",
+                        since=email.created_at,
+                    )
 
 
 def _back() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from html import escape
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ MAX_POINTS: Final = 2000
 _MIN_MAX_RATIO: Final = 4
 _HEIGHT: Final = 220
 _MONTH: Final = 30
+_OWNERS: Final = ("#5B8DEF", "#1FA97A", "#8B7CF0", "#D08A1D", "#1B8A8F", "#9A8FB0")
 _DAY_MILLISECONDS: Final = 86_400_000
 _CONFIG: Final = {
     "displayModeBar": False,
@@ -282,6 +283,64 @@ def by_state(
             f"{value:,} {name}" for name, value in zip(names, values, strict=True) if value
         )
         st.plotly_chart(figure, key=key, config=_CONFIG, alt=f"{title}: {words}.")
+
+
+class Bar(NamedTuple):
+    """A bar of a waterfall: when it began, after the first one, and how long it took, in ms."""
+
+    label: str
+    of: str
+    begin_ms: float
+    took_ms: float
+    failed: bool = False
+
+
+def waterfall(key: str, bars: Sequence[Bar]) -> None:
+    """Draw what happened when, a bar below the other in their order.
+
+    Args:
+        key: Unique on the page.
+        bars: In the order of reading; each ``of`` something that has a colour of its own.
+    """
+    owners = list(dict.fromkeys(bar.of for bar in bars))
+    end = max((bar.begin_ms + bar.took_ms for bar in bars), default=0.0)
+    figure = go.Figure()
+    for at, owner in enumerate(owners):
+        own = [(row, bar) for row, bar in enumerate(bars) if bar.of == owner]
+        figure.add_bar(
+            name=owner,
+            orientation="h",
+            base=[bar.begin_ms for _, bar in own],
+            # What took no time at all is seen as well.
+            x=[max(bar.took_ms, end / 500) for _, bar in own],
+            y=[row for row, _ in own],
+            marker={
+                "color": [
+                    theme.look("failed").color if bar.failed else _OWNERS[at % len(_OWNERS)]
+                    for _, bar in own
+                ],
+                "cornerradius": 2,
+            },
+            customdata=[[bar.label.lstrip("· "), owner, bar.took_ms] for _, bar in own],
+            hovertemplate="%{customdata[0]}<br>%{customdata[1]}: "
+            "<b>%{customdata[2]:,.2f}</b> ms<extra></extra>",
+        )
+    figure.update_layout(_layout(), bargap=0.25, barmode="overlay")
+    figure.update_layout(
+        height=max(120, 50 + 24 * len(bars)), showlegend=len(owners) > 1, hovermode="closest"
+    )
+    figure.update_xaxes(ticksuffix=" ms", fixedrange=True, range=[0, end * 1.02 or 1])
+    figure.update_yaxes(
+        autorange="reversed",
+        fixedrange=True,
+        showgrid=False,
+        tickmode="array",
+        tickvals=list(range(len(bars))),
+        ticktext=[bar.label for bar in bars],
+    )
+    failed = sum(bar.failed for bar in bars)
+    alt = f"{len(bars)} spans of {', '.join(owners)} over {end:,.1f} ms, {failed} of them failed."
+    st.plotly_chart(figure, key=key, config=_CONFIG, alt=alt)
 
 
 def _heading(title: str, unit: str) -> None:

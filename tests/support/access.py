@@ -355,7 +355,7 @@ def write_matrix(declared: Mapping[str, Iterable[str]]) -> None:
 def unlimited(settings: Settings) -> Settings:
     """The same, for an application that turns nobody away for asking much."""
     wide: dict[str, BaseModel] = {
-        name: _wide(getattr(settings, name)) for name in ("gateway", "email", "secrets")
+        name: _wide(getattr(settings, name)) for name in ("gateway", "email", "secrets", "tracing")
     }
     return settings.model_copy(
         update={**wide, "audit": settings.audit.model_copy(update={"exports_each": 10_000})}

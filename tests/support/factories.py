@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -184,6 +185,33 @@ def make_traffic(platform: Platform, tenant_id: str, *, minutes: int = 15) -> No
             ]
             * (1 if step == 46 else 100 + step % 7)
         )
+
+
+def make_trace(http: httpx.Client, *, service: str = "n8n", failed: bool = False) -> str:
+    """Send the spans of a run by OTLP: a root and two nodes, the second below the first."""
+    trace_id, now = secrets.token_hex(16), time.time_ns()
+    ids = [secrets.token_hex(8) for _ in range(3)]
+    spans = [
+        {
+            "traceId": trace_id,
+            "spanId": ids[at],
+            "parentSpanId": ids[at - 1] if at else "",
+            "name": name,
+            "kind": 1,
+            "startTimeUnixNano": str(now + at * 10_000_000),
+            "endTimeUnixNano": str(now + (10 - at) * 10_000_000),
+            "status": {"code": 2, "message": "timed out"} if failed and at == 2 else {},
+            "attributes": [{"key": "n8n.execution.id", "value": {"stringValue": "4711"}}],
+        }
+        for at, name in enumerate(("workflow.execute", "node.execute", "POST /orders"))
+    ]
+    named = {"key": "service.name", "value": {"stringValue": service}}
+    body = {
+        "resourceSpans": [{"resource": {"attributes": [named]}, "scopeSpans": [{"spans": spans}]}]
+    }
+    answer = http.post("/api/v1/otlp/v1/traces", json=body)
+    assert answer.is_success, answer.text
+    return trace_id
 
 
 def _made(answer: httpx.Response) -> Json:

@@ -21,6 +21,7 @@ from backend.managers.email import EmailSettings
 from backend.managers.gateway import GatewaySettings
 from backend.managers.identity import IdentityManager
 from backend.managers.tenant import PLATFORM, Tenant, TenantManager
+from backend.managers.tracing import TracingSettings
 from backend.settings import DatabaseSettings, Settings, TelemetrySettings
 
 
@@ -110,6 +111,8 @@ def app_settings(database_url: str, tmp_path: Path) -> Settings:
         ),
         # There may be no name server here: nobody waits for one.
         outbound=OutboundSettings(lookup_seconds=0.5),
+        # Nobody waits for the rest of a trace, which no test sends late.
+        tracing=TracingSettings(settle_seconds=0),
         email=EmailSettings(
             smtp_url=SecretStr("smtp://127.0.0.1:9"), sink_directory=tmp_path / "sink"
         ),

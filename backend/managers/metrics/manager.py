@@ -1,10 +1,8 @@
 """Rules for the platform's own series, and the door to those of tenants.
 
-Rollups are histograms, not percentiles: histograms of several processes and windows add up, the
-p95 of p95s means nothing. Bucket bounds grow by a quarter, so a quantile is off by 12 % at most.
+Rollups are histograms, not percentiles (:mod:`backend.kit.histogram`).
 """
 
-import bisect
 import contextlib
 import logging
 import os
@@ -21,6 +19,7 @@ import sqlalchemy as sa
 from backend.core.database import Database, DatabaseUnavailableError, ReadTx, SystemScope, Tx
 from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.core.telemetry import RequestRecord
+from backend.kit.histogram import bucket_of, empty, quantile_ms
 from backend.managers.metrics._folding import count_waiting, fold_all, roll_up_all, sweep
 from backend.managers.metrics._recording import Recording
 from backend.managers.metrics._retention import Retention
@@ -29,7 +28,6 @@ from backend.managers.metrics.models import RollupRow
 from backend.managers.metrics.settings import MetricsSettings
 
 STEP_SECONDS: Final = 10
-_BOUNDS: Final = tuple(0.0005 * 1.25**step for step in range(52))  # 0.5 ms to about 44 s
 _SERVER_ERROR: Final = 500
 _CLIENT_ERROR: Final = 400
 _MAX_GONE: Final = 100
@@ -49,7 +47,7 @@ class _Window:
     errors: int = 0
     refusals: int = 0
     seconds_sum: float = 0.0
-    buckets: list[int] = field(default_factory=lambda: [0] * (len(_BOUNDS) + 1))
+    buckets: list[int] = field(default_factory=empty)
 
     @property
     def error_rate(self) -> float | None:
@@ -109,7 +107,7 @@ class MetricsManager:
             window = self._open.setdefault((step, record.tenant_id or PLATFORM_TENANT), _Window())
             window.requests += 1
             window.seconds_sum += record.seconds
-            window.buckets[bisect.bisect_left(_BOUNDS, record.seconds)] += 1
+            window.buckets[bucket_of(record.seconds)] += 1
             if record.status >= _SERVER_ERROR:
                 window.errors += 1
             elif record.status >= _CLIENT_ERROR:
@@ -220,18 +218,3 @@ def _point(step: int, window: _Window) -> Point:
         p95_ms=quantile_ms(window.buckets, 0.95),
         error_rate=window.error_rate,
     )
-
-
-def quantile_ms(buckets: Sequence[int], quantile: float) -> float | None:
-    """The quantile in milliseconds, interpolated within its bucket; None for no observations."""
-    total = sum(buckets)
-    if not total:
-        return None
-    rank, seen = quantile * total, 0
-    for index, count in enumerate(buckets):
-        if count and seen + count >= rank:
-            low = _BOUNDS[index - 1] if index else 0.0
-            high = _BOUNDS[index] if index < len(_BOUNDS) else low
-            return 1000 * (low + (high - low) * (rank - seen) / count)
-        seen += count
-    return 1000 * _BOUNDS[-1]

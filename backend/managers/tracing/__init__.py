@@ -1,21 +1,73 @@
-"""Tracing: which requests and job attempts become OpenTelemetry spans, and where spans go."""
+"""Tracing: spans in by OTLP, which of them and of our own are kept, and where they are found.
 
-from backend.core.room import ReadyCheck, Room
+Owns ``traces``, ``trace_spans``, ``trace_operations``, ``trace_counts`` and ``trace_settings``.
+"""
+
+from backend.core.room import (
+    ADMIN,
+    OPERATOR,
+    VIEWER,
+    WORKFLOW,
+    ReadyCheck,
+    Room,
+    RouteClass,
+    Sweep,
+    Tick,
+)
+from backend.managers.tracing._search import WantedTraces
+from backend.managers.tracing.data_plane import DATA_ROUTES, OPENAPI
+from backend.managers.tracing.errands import TRACES
 from backend.managers.tracing.manager import (
+    OTLP_PATH,
     Collector,
     TracingManager,
     can_export,
     otlp_exporter,
 )
+from backend.managers.tracing.models import (
+    CountRow,
+    OperationRow,
+    SpanRow,
+    TraceRow,
+    TraceSettingsRow,
+)
+from backend.managers.tracing.routes import router
+from backend.managers.tracing.settings import TracingSettings
 
 ROOM = Room(
     name="tracing",
     manager=TracingManager,
+    models=(TraceRow, SpanRow, OperationRow, CountRow, TraceSettingsRow),
+    permissions={
+        "trace:read": VIEWER | WORKFLOW,
+        "trace:write": OPERATOR | WORKFLOW,
+        "trace_settings:write": ADMIN,
+    },
+    errands=(TRACES,),
+    routers=(router,),
+    document=OPENAPI,
+    data_routes=DATA_ROUTES,
+    route_classes=(
+        RouteClass(
+            "otlp",
+            OTLP_PATH,
+            body_bytes=lambda settings: settings.body_limit_bytes,
+            rate=lambda settings: (settings.requests_per_second, settings.burst_requests),
+        ),
+    ),
+    ticks=(
+        Tick("tracing.flush_api", 1, lambda one, database: one.store.flush(database), "api"),
+        Tick("tracing.flush_worker", 1, lambda one, database: one.store.flush(database)),
+    ),
+    sweeps=(Sweep(TRACES, lambda tracing, tx: tracing.store.sweep(tx)),),
     checks=(
         # Spans may be lost, so the collector is not required; what sends them is, because neither
         # the API nor a worker starts without it.
         ReadyCheck(
-            "trace_collector", TracingManager.check_collector, required=lambda _: not can_export()
+            "trace_collector",
+            TracingManager.check_collector,
+            required=lambda _: not can_export(),
+            applies=lambda tracing: tracing.has_collector,
         ),
     ),
     observe=TracingManager.observe,
@@ -23,4 +75,13 @@ ROOM = Room(
     serving=TracingManager.serving,
 )
 
-__all__ = ["ROOM", "Collector", "TracingManager", "can_export", "otlp_exporter"]
+__all__ = [
+    "OTLP_PATH",
+    "ROOM",
+    "Collector",
+    "TracingManager",
+    "TracingSettings",
+    "WantedTraces",
+    "can_export",
+    "otlp_exporter",
+]

@@ -1,12 +1,15 @@
-"""Rules for traces: which finished requests and job attempts become spans, and where they go.
+"""Rules for traces: what comes in by OTLP, which requests and job attempts become spans, and where.
 
-Tail sampling: the decision falls after the request, on what it turned out to be. Errors, slow
-requests and traces the caller forced are always kept, of the rest a fixed share chosen by the
-trace id, so that every process keeps the same traces.
+Tail sampling: the decision falls after the request, on what it turned out to be. What is exported
+to a collector and what is kept in the store are decided on apart: the one by the operator, for the
+whole platform, the other as each tenant wants it.
 """
 
+import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
+from functools import partial
 from typing import Final
 
 from opentelemetry.sdk.resources import Resource
@@ -15,20 +18,31 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 from opentelemetry.util.types import AttributeValue
 
-from backend.core.clock import epoch_nanoseconds
+from backend.core.clock import Clock, epoch_nanoseconds, system_clock
 from backend.core.database import Database
 from backend.core.errors import UpstreamError
+from backend.core.ids import PLATFORM_TENANT
 from backend.core.telemetry import RequestRecord, new_span_id, parse_traceparent
 from backend.kit.outbound import Outbound
+from backend.kit.turns import LARGE_BYTES, Turns
+from backend.managers.tracing._otlp import Export, read_export
+from backend.managers.tracing._sampling import is_chosen
+from backend.managers.tracing._search import TraceSearch
+from backend.managers.tracing._spans import CONSUMER, ERROR, REQUEST_ID, SERVER, Span
+from backend.managers.tracing._store import SpanStore
+from backend.managers.tracing._trace_settings import TenantTraceSettings
+from backend.managers.tracing.errors import BacklogFullError
+from backend.managers.tracing.settings import TracingSettings
 
 try:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 except ImportError:  # the embedded shape does not install it
     OTLPSpanExporter = None  # type: ignore[assignment,misc]
 
+OTLP_PATH: Final = "/api/v1/otlp/v1/traces"
+"""Where spans are sent: what every exporter adds to its endpoint, below the API's root."""
 _SERVER_ERROR: Final = 500
 _SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
-_SHARE_BITS: Final = 56
 _MISSING: Final = (
     "OTLP export needs an exporter: pip install 'email-sender[cluster]', "
     "or scripts/setup in a checkout"
@@ -40,27 +54,39 @@ class TracingManager:
 
     def __init__(
         self,
-        make_exporter: Callable[[], SpanExporter],
+        make_exporter: Callable[[], SpanExporter] | None,
         *,
         service: str,
         share: float,
         slow_seconds: float,
         collector: "Collector | None" = None,
+        settings: TracingSettings | None = None,
+        turns: Turns | None = None,
     ) -> None:
-        """Decide nothing yet; spans are dropped until :meth:`start`.
+        """Decide nothing yet; no span is exported until :meth:`start`.
 
         Args:
-            make_exporter: Where spans go; called by :meth:`start`, and may refuse.
+            make_exporter: Where spans go; called by :meth:`start`, and may refuse. None: nowhere
+                but into the store.
             service: The service that they are of.
-            share: Of unremarkable traces, from 0 to 1, that is kept.
+            share: Of unremarkable traces, from 0 to 1, that is exported.
             slow_seconds: What takes longer is always kept.
             collector: To be watched as a dependency.
+            settings: Of the store.
+            turns: Of costly work; None: its own.
         """
+        self.settings = settings or TracingSettings()
+        self.store = SpanStore(self.settings, slow_seconds=slow_seconds)
+        self.search = TraceSearch()
+        self.wanted = TenantTraceSettings(self.settings)
+        self._turns = turns or Turns()
+        self._clock: Clock = system_clock
+        self._service = service
         self._make_exporter = make_exporter
         self._processor: BatchSpanProcessor | None = None
         self._collector = collector
         self._resource = Resource.create({"service.name": service})
-        self._threshold = int(share * 2**_SHARE_BITS)
+        self._share = share
         self._slow = slow_seconds
 
     def start(self) -> None:
@@ -69,17 +95,58 @@ class TracingManager:
         Raises:
             RuntimeError: The 'cluster' extra is not installed.
         """
-        # Its own thread exports: a slow collector must not hold up the event loop.
-        self._processor = BatchSpanProcessor(self._make_exporter())
+        if self._make_exporter is not None:
+            # Its own thread exports: a slow collector must not hold up the event loop.
+            self._processor = BatchSpanProcessor(self._make_exporter())
 
     @asynccontextmanager
-    async def serving(self, _: Database) -> AsyncIterator[None]:
-        """Export while the block lasts, and what is left at its end."""
+    async def serving(self, database: Database) -> AsyncIterator[None]:
+        """Export and keep while the block lasts, and what is left at its end."""
+        self._clock = database.clock
         self.start()
         try:
             yield
         finally:
             self.close()
+            # A database that is gone keeps its silence: nobody is left to be told.
+            with contextlib.suppress(Exception):
+                await self.store.flush(database, everything=True)
+
+    # --- coming in ------------------------------------------------------------------------------
+
+    async def take_export(
+        self, now: datetime, tenant_id: str, body: bytes, media_type: str, encoding: str
+    ) -> Export:
+        """Take the spans of an export by OTLP/HTTP in; what is rejected is counted and said.
+
+        They are durable once they were decided on, half a minute later at most.
+
+        Raises:
+            ExportTypeError: It is of another type or encoding than OTLP/HTTP has.
+            ExportTooLargeError: It is over a limit, once unpacked.
+            ExportMalformedError: It is not what it says.
+            BacklogFullError: The process holds as many of the tenant's spans as it may.
+        """
+        if self.store.is_full(tenant_id):
+            raise BacklogFullError(headers={"Retry-After": "5"})
+        read = partial(
+            read_export,
+            body,
+            media_type,
+            encoding,
+            limit=self.settings.inflated_limit_bytes,
+            most=self.settings.export_spans,
+            now_ns=int(now.timestamp() * 1e9),
+        )
+        # What is packed may be a thousand times as large.
+        large = encoding == "gzip" or len(body) > LARGE_BYTES
+        export = await self._turns.run(tenant_id, read) if large else read()
+        if export.rejected:
+            self.store.count(now, tenant_id, rejected=export.rejected)
+        export.reject(
+            self.store.add(now, tenant_id, export.spans), "No room for more spans of this trace"
+        )
+        return export
 
     async def check_collector(self) -> str:
         """Whether the collector takes spans; a line for people.
@@ -91,13 +158,25 @@ class TracingManager:
             raise UpstreamError("no collector is configured")
         return await self._collector.check()
 
+    @property
+    def has_collector(self) -> bool:
+        """Whether spans are exported."""
+        return self._collector is not None
+
     def observe(self, records: Sequence[RequestRecord]) -> None:
-        """Queue the spans of what is worth keeping; a consumer of the telemetry queue."""
-        if self._processor is None:
-            return
+        """Queue the spans of what is worth keeping; a consumer of the telemetry queue.
+
+        What the console reads to show it is in nobody's traces, and neither are exports of spans:
+        who sends us their own would otherwise make some by it.
+        """
+        now = self._clock()
         for record in records:
-            if self.keeps(record):
+            if self._processor is not None and self.keeps(record):
                 self._processor.on_end(self._request_span(record))
+            if record.tenant_id and not record.looks_on and record.route != OTLP_PATH:
+                self.store.add_alone(
+                    now, record.tenant_id, self._kept_request(record), sampled=record.forced
+                )
 
     def keeps(self, record: RequestRecord) -> bool:
         """Whether this request's trace is worth keeping."""
@@ -124,26 +203,63 @@ class TracingManager:
         error or slowness of its own.
         """
         parsed = parse_traceparent(traceparent) if name == "job_finished" else None
-        if parsed is None or self._processor is None:
+        if parsed is None:
             return
         trace_id, parent_id, forced = parsed
         failed = outcome != "done"
-        if not self._keeps(trace_id, seconds, notable=forced or failed):
-            return
-        duration_ns = int(seconds * 1e9)
-        self._processor.on_end(
-            self._span(
-                f"job {kind}",
-                SpanKind.CONSUMER,
-                ids=(trace_id, new_span_id(), parent_id),
-                times=(epoch_nanoseconds() - duration_ns, duration_ns),
-                failed=failed,
-                attributes={
-                    "email_sender.job.kind": kind,
-                    "email_sender.job.outcome": outcome,
-                    **{f"email_sender.{label}": value for label, value in labels.items()},
-                },
+        span_id, duration_ns = new_span_id(), int(seconds * 1e9)
+        started_ns = epoch_nanoseconds() - duration_ns
+        attributes = {
+            "email_sender.job.kind": kind,
+            "email_sender.job.outcome": outcome,
+            **{f"email_sender.{label}": value for label, value in labels.items()},
+        }
+        if self._processor is not None and self._keeps(trace_id, seconds, notable=forced or failed):
+            self._processor.on_end(
+                self._span(
+                    f"job {kind}",
+                    SpanKind.CONSUMER,
+                    ids=(trace_id, span_id, parent_id),
+                    times=(started_ns, duration_ns),
+                    failed=failed,
+                    attributes=attributes,
+                )
             )
+        tenant_id = str(labels.get("tenant", ""))
+        if tenant_id and tenant_id != PLATFORM_TENANT:
+            kept = Span(
+                trace_id,
+                span_id,
+                parent_id,
+                self._service,
+                f"job {kind}",
+                CONSUMER,
+                started_ns,
+                duration_ns,
+                status=ERROR if failed else 0,
+                attributes=attributes,
+            )
+            self.store.add_alone(self._clock(), tenant_id, kept, sampled=forced)
+
+    def _kept_request(self, record: RequestRecord) -> Span:
+        """Without who asked and from where: the trail has that, and forgets people on demand."""
+        return Span(
+            record.trace_id,
+            record.span_id,
+            record.parent_id,
+            self._service,
+            f"{record.method} {record.route}",
+            SERVER,
+            record.started_ns,
+            int(record.seconds * 1e9),
+            status=ERROR if record.status >= _SERVER_ERROR else 0,
+            attributes={
+                "http.request.method": record.method,
+                "http.route": record.route,
+                "http.response.status_code": record.status,
+                REQUEST_ID: record.request_id,
+                **({"error.type": record.problem} if record.problem else {}),
+            },
         )
 
     def close(self) -> None:
@@ -153,12 +269,7 @@ class TracingManager:
             self._processor = None
 
     def _keeps(self, trace_id: str, seconds: float, *, notable: bool) -> bool:
-        return (
-            notable
-            or seconds >= self._slow
-            # The last 56 bits are random in a W3C trace id (level 2).
-            or int(trace_id[-14:], 16) < self._threshold
-        )
+        return notable or seconds >= self._slow or is_chosen(trace_id, self._share)
 
     def _request_span(self, record: RequestRecord) -> ReadableSpan:
         return self._span(

@@ -610,6 +610,17 @@ class TestSubjects:
         assert shell.run("suppression-list", *demo).split("\t")[0] == made["subject"]
 
 
+class TestTraces:
+    def test_are_listed_shown_and_summed_up(self, shell):
+        shell.run("bootstrap", "--admin-email", "ada@example.test")
+        demo = ("--tenant", "demo")
+        assert shell.run("traces-list", *demo, "--failed", "--service", "n8n") == ""
+        assert shell.run("traces-operations", *demo, "--minutes", "5") == ""
+        assert shell.fail("traces-show", *demo, "0" * 32) == "No such trace"
+        said = shell.fail("traces-list", *demo, "--attribute", "nothing")
+        assert said == "Write it as name=value"
+
+
 class TestSuppressions:
     def test_are_imported_listed_and_let_go_of(self, shell, tmp_path):
         shell.run("bootstrap", "--admin-email", "ada@example.test")

@@ -27,6 +27,7 @@ from backend.managers.orchestrator import models as orchestrator
 from backend.managers.secrets import models as secret_models
 from backend.managers.security import models as security
 from backend.managers.tenant import models as tenant
+from backend.managers.tracing import models as tracing
 from backend.migrations import runner
 from backend.migrations.row_security import pass_as_owner
 from tests.support.growth import fill
@@ -46,6 +47,7 @@ MODELS = (
     secret_models,
     security,
     tenant,
+    tracing,
 )
 
 

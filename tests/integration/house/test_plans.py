@@ -26,7 +26,7 @@ from backend.core.clock import monotonic
 from backend.core.context import Scope, SystemScope
 from backend.core.cursors import EventConsumer, EventDispatcher, check_cursors
 from backend.core.events import read_span
-from backend.core.ids import PLATFORM_TENANT, uuid7
+from backend.core.ids import PLATFORM_TENANT, uuid7, uuid7_at
 from backend.managers.audit import AuditManager
 from backend.managers.compliance import ComplianceManager
 from backend.managers.email import EmailSettings
@@ -38,6 +38,7 @@ from backend.managers.security import SecurityManager, SecuritySettings
 from backend.managers.security.errands import PURGE
 from backend.managers.security.models import KeyRow
 from backend.managers.tenant import TenantManager
+from backend.managers.tracing import TracingManager
 from backend.migrations import runner
 from backend.settings import DatabaseSettings, Settings, TelemetrySettings
 from backend.sink import SmtpSink
@@ -69,6 +70,9 @@ GROWING = frozenset(
         "secret_items",
         "secret_tokens",
         "secret_versions",
+        "trace_operations",
+        "trace_spans",
+        "traces",
     }
 )
 # Errands walk these from one end to the other: they hold what is open, and no more.
@@ -200,6 +204,9 @@ def crowd(owner_url: str, tenant_id: str) -> None:
             "secret_items": [secret(tenant_id, number, now) for number in numbers],
             "secret_tokens": [secret_token(tenant_id, number, now) for number in numbers],
             "secret_versions": [secret_version(tenant_id, number, now) for number in numbers],
+            "traces": [trace(tenant_id, number, now) for number in numbers],
+            "trace_spans": [span(tenant_id, number) for number in numbers],
+            "trace_operations": [trace_operation(tenant_id, number, now) for number in fewer],
         },
     )
 
@@ -318,6 +325,96 @@ def rollup(tenant_id: str, number: int, now: datetime) -> dict[str, Any]:
     }
 
 
+def trace(tenant_id: str, number: int, now: datetime) -> dict[str, Any]:
+    """Old enough that the sweep finds all of them."""
+    at = now - timedelta(days=40, seconds=number)
+    return {
+        "tenant_id": tenant_id,
+        "id": trace_row_id(number, at),
+        "trace_id": f"{number + 1:032x}",
+        "service": "n8n",
+        "name": "workflow.execute",
+        "started_ns": int(at.timestamp() * 1e9),
+        "duration_ns": 1000,
+        "spans": 1,
+        "errors": 0,
+        "size_bytes": 512,
+        "kept_for": "share",
+        "workflow_id": f"w{number % 100}",
+        "execution_id": str(number),
+        "request_id": "",
+        "created_at": at,
+    }
+
+
+def trace_row_id(number: int, at: datetime) -> str:
+    return str(UUID(int=UUID(uuid7_at(at)).int | 2 << 62 | number))
+
+
+def span(tenant_id: str, number: int) -> dict[str, Any]:
+    at = datetime.now(UTC) - timedelta(days=40, seconds=number)
+    return {
+        "tenant_id": tenant_id,
+        "trace": trace_row_id(number, at),
+        "span_id": f"{number + 1:016x}",
+        "parent_id": "",
+        "service": f"service-{number % 100}",
+        "name": f"operation-{number % 500}",
+        "kind": 1,
+        "started_ns": int(at.timestamp() * 1e9),
+        "duration_ns": 1000,
+        "status": 0,
+        "message": "",
+        "request_id": f"request-{number}",
+        "attributes": {"number": number},
+        "resource": {},
+        "events": [],
+        "links": [],
+        "size_bytes": 512,
+    }
+
+
+def trace_operation(tenant_id: str, number: int, now: datetime) -> dict[str, Any]:
+    return {
+        "tenant_id": tenant_id,
+        "window_at": now - timedelta(days=1, seconds=60 * number),
+        "id": uuid7(),
+        "service": "n8n",
+        "name": "node.execute",
+        "spans": 1,
+        "errors": 0,
+        "seconds_sum": 0.1,
+        "buckets": [0] * 53,
+    }
+
+
+async def keep_traces(house: House, ada: TenantClient) -> None:
+    """Two exports of one trace, and each way to look at it."""
+    trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
+    for span_id in ("00f067aa0ba902b7", "00f067aa0ba902b8"):
+        sent = {
+            "traceId": trace_id,
+            "spanId": span_id,
+            "name": "node.execute",
+            "startTimeUnixNano": str(int(datetime.now(UTC).timestamp() * 1e9)),
+            "status": {"code": 2},
+        }
+        body = {"resourceSpans": [{"scopeSpans": [{"spans": [sent]}]}]}
+        done = await house.ask(ada, "POST /api/v1/otlp/v1/traces", json=body)
+        assert done.status_code == 200, done.text
+        store = house.platform.of(TracingManager).store
+        await store.flush(house.platform.database, everything=True)
+    one = {"trace_id": trace_id}
+    tree = await house.ask(ada, "GET /api/v1/traces/{trace_id}", path=one)
+    assert len(tree.json()["spans"]) == 2, tree.text
+    of = "GET /api/v1/traces/{trace_id}/comparison"
+    done = await house.ask(ada, of, path=one, params={"other": trace_id})
+    assert done.status_code == 200, done.text
+    await house.ask(ada, "GET /api/v1/trace-operations")
+    await house.ask(ada, "PUT /api/v1/trace-settings", json={"keep_days": 30})
+    await house.ask(ada, "GET /api/v1/trace-settings")
+
+
 async def use_everything(house: House, ada: TenantClient) -> None:
     """Every operation, every filter of a list and its second page."""
     admin = await platform_admin(house, ada)
@@ -406,6 +503,7 @@ async def use_everything(house: House, ada: TenantClient) -> None:
     await house.ask(ada, "GET /api/v1/audit-retention")
     await house.ask(ada, "GET /api/v1/me")
     await keep_logs(house, ada)
+    await keep_traces(house, ada)
     await keep_exports(house, ada)
     await keep_proofs(house)
     await keep_roles(house, ada)
@@ -994,6 +1092,18 @@ LISTS: dict[str, list[dict[str, str]]] = {
         {"created_before": "{early}", "state": "queued"},
         {"created_after": "{late}", "recipient": "{oldest}"},
         {"created_before": "{early}", "recipient": "customer-*"},
+    ],
+    "GET /api/v1/traces": [
+        {},
+        {"service": "service-7"},
+        {"operation": "operation-7"},
+        {"service": "service-7", "operation": "operation-7"},
+        {"workflow_id": "w7"},
+        {"execution_id": "7"},
+        {"request_id": "request-7"},
+        {"attribute": "number=7", "created_after": "{late}"},
+        {"created_before": "{early}", "workflow_id": "w7"},
+        {"failed": "true", "created_after": "{late}"},
     ],
     "GET /api/v1/jobs": [
         {},

@@ -5,10 +5,7 @@ import random
 
 import pytest
 
-from backend.managers.metrics import manager
-from backend.managers.metrics.manager import quantile_ms
-
-BOUNDS = manager._BOUNDS
+from backend.kit.histogram import BOUNDS, quantile_ms
 
 
 def histogram(seconds):

@@ -1,0 +1,584 @@
+"""What is kept: spans wait until their part of a trace has come, are decided on, and written.
+
+What waits is in memory: a process that is killed loses up to half a minute of spans, and nothing
+else. What is counted (spans by operation, what was kept, dropped, rejected) is counted of all.
+"""
+
+import asyncio
+import logging
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from backend.core.clock import monotonic
+from backend.core.context import Scope, SystemScope
+from backend.core.database import Database, DatabaseUnavailableError, Tx
+from backend.core.ids import PLATFORM_TENANT, uuid7, uuid7_at
+from backend.core.json_rows import BulkInsert
+from backend.kit.histogram import bucket_of, empty
+from backend.managers.tracing._sampling import Sampler
+from backend.managers.tracing._spans import (
+    ERROR,
+    EXECUTION_ID,
+    REQUEST_ID,
+    WORKFLOW_ID,
+    Span,
+    local_roots,
+)
+from backend.managers.tracing.errands import TRACES
+from backend.managers.tracing.models import (
+    CountRow,
+    OperationRow,
+    SpanRow,
+    TraceRow,
+    TraceSettingsRow,
+)
+from backend.managers.tracing.settings import TracingSettings
+
+logger = logging.getLogger(__name__)
+
+STEP_SECONDS: Final = 60
+"""How long a window of the counts by operation is."""
+OTHER: Final = "(other)"
+_MAX_OPERATIONS: Final = 300
+_AT_ONCE: Final = 200
+_MOST_AT_ONCE: Final = 2000
+_MAX_GONE: Final = 100
+_SWEPT: Final = 200
+_TENANTS_A_SWEEP: Final = 20
+_KEEP_COUNTS: Final = timedelta(days=90)
+_ACTOR: Final = "system:tracing"
+_INSERT: Final = BulkInsert(
+    SpanRow,
+    (
+        "trace",
+        "span_id",
+        "parent_id",
+        "service",
+        "name",
+        "kind",
+        "started_ns",
+        "duration_ns",
+        "status",
+        "message",
+        "request_id",
+        "attributes",
+        "resource",
+        "events",
+        "links",
+        "size_bytes",
+    ),
+    known=("tenant_id", "trace", "span_id"),
+)
+
+
+@dataclass(slots=True)
+class Part:
+    """What a process has of a trace."""
+
+    trace_id: str
+    spans: list[Span]
+    size_bytes: int
+    first: float
+    last: float
+    reason: str | None = None
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of spans; columns of the table have the same names."""
+
+    kept: int = 0
+    kept_bytes: int = 0
+    dropped_by_policy: int = 0
+    dropped_by_overflow: int = 0
+    rejected: int = 0
+
+
+@dataclass(slots=True)
+class _Operation:
+    spans: int = 0
+    errors: int = 0
+    seconds_sum: float = 0.0
+    buckets: list[int] = field(default_factory=empty)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What holds for a tenant's traces."""
+
+    share: float
+    keep_days: int
+    keep_sampled: bool = True
+
+
+class SpanStore:
+    """Spans on their way into the database of one process, and out of it when they are old."""
+
+    def __init__(self, settings: TracingSettings, *, slow_seconds: float) -> None:
+        self._settings = settings
+        self._sampler = Sampler(slow_seconds=slow_seconds)
+        self._default = Policy(settings.share, settings.keep_days)
+        self._policies: dict[str, Policy] = {}
+        # Whoever flushes at the end waits for the tick that is at it.
+        self._turn = asyncio.Lock()
+        self._waiting: dict[str, dict[str, Part]] = {}
+        self._decided: dict[str, list[Part]] = {}
+        self._held_bytes: Counter[str] = Counter()
+        self._operations: dict[tuple[str, int], dict[tuple[str, str], _Operation]] = {}
+        self._counts: dict[tuple[str, str], Counts] = {}
+        self._gone: deque[str] = deque(maxlen=_MAX_GONE)
+        self.totals = Counts()
+
+    # --- coming in ------------------------------------------------------------------------------
+
+    def is_full(self, tenant_id: str) -> bool:
+        """Whether no more of the tenant's spans can wait in this process."""
+        return self._held_bytes[tenant_id] >= self._settings.waiting_bytes
+
+    def count(self, database_now: datetime, tenant_id: str, **amounts: int) -> None:
+        """Count what became of spans, on their tenant's day and for the process."""
+        day = self._counts.setdefault((tenant_id, database_now.date().isoformat()), Counts())
+        for name, amount in amounts.items():
+            for counts in (day, self.totals):
+                setattr(counts, name, getattr(counts, name) + amount)
+
+    def add(self, now: datetime, tenant_id: str, spans: Iterable[Span]) -> int:
+        """Let spans wait for the rest of their trace; returns how many found no room."""
+        if tenant_id in self._gone:
+            return 0
+        refused = 0
+        at = monotonic()
+        waiting = self._waiting.setdefault(tenant_id, {})
+        for span in spans:
+            self._count_operation(tenant_id, now, span)
+            part = waiting.get(span.trace_id)
+            if part is None:
+                part = waiting[span.trace_id] = Part(span.trace_id, [], 0, at, at)
+            if (
+                len(part.spans) >= self._settings.trace_spans
+                or part.size_bytes + span.size_bytes > self._settings.trace_bytes
+                or self.is_full(tenant_id)
+            ):
+                refused += 1
+                continue
+            part.spans.append(span)
+            part.size_bytes += span.size_bytes
+            part.last = at
+            self._held_bytes[tenant_id] += span.size_bytes
+        if refused:
+            self.count(now, tenant_id, dropped_by_overflow=refused)
+        return refused
+
+    def add_alone(self, now: datetime, tenant_id: str, span: Span, *, sampled: bool) -> None:
+        """Decide on a span of our own at once: it is all that this process has of its trace.
+
+        One that another service called, and that is worth nothing by itself, waits for whether
+        that service's part is kept.
+        """
+        if tenant_id in self._gone:
+            return
+        self._count_operation(tenant_id, now, span)
+        policy = self.policy_of(tenant_id)
+        reason = self._sampler.reason_for(
+            tenant_id, [span], share=policy.share, forced=sampled and policy.keep_sampled
+        )
+        if reason is None and not span.parent_id:
+            self.count(now, tenant_id, dropped_by_policy=1)
+        elif self.is_full(tenant_id):
+            self.count(now, tenant_id, dropped_by_overflow=1)
+        else:
+            at = monotonic()
+            self._held_bytes[tenant_id] += span.size_bytes
+            part = Part(span.trace_id, [span], span.size_bytes, at, at, reason)
+            known = self._waiting.setdefault(tenant_id, {})
+            if reason is not None or span.trace_id in known:
+                self._decided.setdefault(tenant_id, []).append(part)
+            else:
+                known[span.trace_id] = part
+
+    def _count_operation(self, tenant_id: str, now: datetime, span: Span) -> None:
+        window = self._operations.setdefault(
+            (tenant_id, int(now.timestamp()) // STEP_SECONDS * STEP_SECONDS), {}
+        )
+        key = (span.service, span.name)
+        if key not in window and len(window) >= _MAX_OPERATIONS:
+            key = (OTHER, OTHER)
+        found = window.setdefault(key, _Operation())
+        seconds = span.duration_ns / 1e9
+        found.spans += 1
+        found.errors += span.status == ERROR
+        found.seconds_sum += seconds
+        found.buckets[bucket_of(seconds)] += 1
+
+    def policy_of(self, tenant_id: str) -> Policy:
+        """What holds for the tenant, as it was known at the last flush."""
+        return self._policies.get(tenant_id, self._default)
+
+    def leave(self, tenant_id: str) -> None:
+        """Hold nothing of a tenant whose data goes: a row written later would outlive it."""
+        self._gone.append(tenant_id)
+        self._waiting.pop(tenant_id, None)
+        self._decided.pop(tenant_id, None)
+        self._held_bytes.pop(tenant_id, None)
+        for table in (self._operations, self._counts):
+            for key in [key for key in table if key[0] == tenant_id]:
+                table.pop(key)  # type: ignore[attr-defined]
+
+    # --- being written --------------------------------------------------------------------------
+
+    async def flush(self, database: Database, *, everything: bool = False) -> int:
+        """Decide on what has come, write what is worth it; returns how many spans were written.
+
+        While the database is away all waits for the next call, as far as there is room.
+        """
+        async with self._turn:
+            try:
+                await self._learn(database)
+                written = 0
+                for tenant_id in [*self._waiting.keys() | self._decided.keys()]:
+                    written += await self._flush_tenant(database, tenant_id, everything=everything)
+                await self._write_figures(database, everything=everything)
+            except DatabaseUnavailableError:
+                logger.warning("spans_wait_for_the_database")
+                return 0
+        return written
+
+    async def _learn(self, database: Database) -> None:
+        """Know what each tenant wants: those that said nothing have no row."""
+        async with database.read(SystemScope(TRACES)) as tx:
+            rows = await tx.scalars(sa.select(TraceSettingsRow))
+        self._policies = {row.tenant_id: policy(row, self._settings) for row in rows}
+
+    async def _flush_tenant(self, database: Database, tenant_id: str, *, everything: bool) -> int:
+        now, at = database.clock(), monotonic()
+        settle, longest = self._settings.settle_seconds, self._settings.longest_wait_seconds
+        waiting = self._waiting.get(tenant_id, {})
+        due = [
+            part
+            for part in waiting.values()
+            if everything or at - part.last >= settle or at - part.first >= longest
+        ]
+        wanted = self.policy_of(tenant_id)
+        for part in due:
+            del waiting[part.trace_id]
+            if part.spans and part.reason is None:
+                # A span of our own that waited was looked at when it came.
+                part.reason = self._sampler.reason_for(tenant_id, part.spans, share=wanted.share)
+        parts = self._decided.pop(tenant_id, []) + [part for part in due if part.spans]
+        written = 0
+        while parts:
+            bite, size = [], 0
+            while parts and len(bite) < _AT_ONCE and size < _MOST_AT_ONCE:
+                bite.append(parts.pop())
+                size += len(bite[-1].spans)
+            try:
+                written += await self._write(database, now, tenant_id, bite)
+            except DatabaseUnavailableError:
+                # They are held still, and so is their room.
+                self._decided[tenant_id] = [*self._decided.get(tenant_id, []), *bite, *parts]
+                raise
+            self._held_bytes[tenant_id] -= sum(part.size_bytes for part in bite)
+        if not waiting:
+            self._waiting.pop(tenant_id, None)
+        return written
+
+    async def _write(
+        self, database: Database, now: datetime, tenant_id: str, parts: Sequence[Part]
+    ) -> int:
+        """Write the parts that are worth it, or that belong to a trace that is there already."""
+        ids = sorted({part.trace_id for part in parts})
+        scope = Scope(_ACTOR, tenant_id)
+        async with database.read(scope) as view:
+            known = {
+                row.trace_id: row
+                for row in await view.scalars(sa.select(TraceRow).where(TraceRow.trace_id.in_(ids)))
+            }
+            today = await view.scalar(
+                sa.select(CountRow).where(CountRow.day == now.date().isoformat())
+            )
+        wanted: dict[str, list[Part]] = {}
+        kept_anyway = known.keys() | {part.trace_id for part in parts if part.reason}
+        dropped = overflow = 0
+        spans_left = self._settings.day_spans - (today.kept if today else 0)
+        bytes_left = self._settings.day_bytes - (today.kept_bytes if today else 0)
+        for part in parts:
+            if part.trace_id not in kept_anyway:
+                dropped += len(part.spans)
+            elif len(part.spans) > spans_left or part.size_bytes > bytes_left:
+                overflow += len(part.spans)
+            else:
+                spans_left -= len(part.spans)
+                bytes_left -= part.size_bytes
+                wanted.setdefault(part.trace_id, []).append(part)
+        amounts = Counts(dropped_by_policy=dropped)
+        if wanted:
+            async with database.transaction(scope) as tx:
+                over = await self._insert(tx, wanted)
+                overflow += over
+                amounts.kept = sum(len(p.spans) for each in wanted.values() for p in each) - over
+                amounts.kept_bytes = sum(p.size_bytes for each in wanted.values() for p in each)
+                await tx.add_up(
+                    CountRow,
+                    {
+                        "tenant_id": tenant_id,
+                        "day": now.date().isoformat(),
+                        "kept": amounts.kept,
+                        "kept_bytes": amounts.kept_bytes,
+                        "dropped_by_policy": 0,
+                        "dropped_by_overflow": 0,
+                        "rejected": 0,
+                    },
+                    amounts=("kept", "kept_bytes"),
+                )
+            # In the database already: of the process's sum only.
+            self.totals.kept += amounts.kept
+            self.totals.kept_bytes += amounts.kept_bytes
+        if dropped or overflow:
+            self.count(now, tenant_id, dropped_by_policy=dropped, dropped_by_overflow=overflow)
+        return amounts.kept
+
+    async def _insert(self, tx: Tx, wanted: Mapping[str, Sequence[Part]]) -> int:
+        """Write the spans and make their traces' rows right; how many spans were over the cap."""
+        new = [_trace_row(tx, parts) for parts in wanted.values()]
+        await tx.insert_missing(TraceRow, new, conflict=("tenant_id", "trace_id"))
+        # In one order, so that two processes with parts of the same traces wait, and do not block.
+        rows = await tx.scalars(
+            sa.select(TraceRow)
+            .where(TraceRow.trace_id.in_(sorted(wanted)))
+            .order_by(TraceRow.id)
+            .with_for_update()
+        )
+        over = 0
+        for row in rows:
+            room = self._settings.trace_spans - row.spans
+            spans = [span for part in wanted[row.trace_id] for span in part.spans]
+            over += max(0, len(spans) - room)
+            tx.append(_INSERT, [_span_row(tx, row.id, span) for span in spans[: max(0, room)]])
+        totals = await tx.execute(
+            sa.select(
+                SpanRow.trace,
+                sa.func.count(),
+                sa.func.sum(sa.case((SpanRow.status == ERROR, 1), else_=0)),
+                sa.func.sum(SpanRow.size_bytes),
+                sa.func.min(SpanRow.started_ns),
+                sa.func.max(SpanRow.started_ns + SpanRow.duration_ns),
+            )
+            .where(SpanRow.trace.in_([row.id for row in rows]))
+            .group_by(SpanRow.trace)
+        )
+        sums = {trace: rest for trace, *rest in totals.all()}
+        for row in rows:
+            row.spans, row.errors, row.size_bytes, row.started_ns, end = map(int, sums[row.id])
+            row.duration_ns = end - row.started_ns
+            spans = [span for part in wanted[row.trace_id] for span in part.spans]
+            whole = [span for span in spans if not span.parent_id]
+            if whole:
+                row.service, row.name = whole[0].service, whole[0].name
+            row.workflow_id = row.workflow_id or _first(spans, WORKFLOW_ID)
+            row.execution_id = row.execution_id or _first(spans, EXECUTION_ID)
+            row.request_id = row.request_id or _first(spans, REQUEST_ID)
+        return over
+
+    async def _write_figures(self, database: Database, *, everything: bool) -> None:
+        """Write the windows that have ended, and what became of the other spans."""
+        now = database.clock()
+        current = int(now.timestamp()) // STEP_SECONDS * STEP_SECONDS
+        windows = [key for key in self._operations if everything or key[1] < current]
+        counts = [key for key in self._counts if everything or windows]
+        if not windows and not counts:
+            return
+        rows = [
+            {
+                "tenant_id": tenant_id,
+                "window_at": datetime.fromtimestamp(at, UTC),
+                "id": uuid7(),
+                "service": service,
+                "name": name,
+                "spans": one.spans,
+                "errors": one.errors,
+                "seconds_sum": one.seconds_sum,
+                "buckets": one.buckets,
+            }
+            for tenant_id, at in windows
+            for (service, name), one in self._operations[tenant_id, at].items()
+        ]
+        async with database.transaction(SystemScope(TRACES)) as tx:
+            await tx.insert(OperationRow, rows)
+            for tenant_id, day in sorted(counts):
+                one = self._counts[tenant_id, day]
+                await tx.add_up(
+                    CountRow,
+                    {
+                        "tenant_id": tenant_id,
+                        "day": day,
+                        "kept": 0,
+                        "kept_bytes": 0,
+                        "dropped_by_policy": one.dropped_by_policy,
+                        "dropped_by_overflow": one.dropped_by_overflow,
+                        "rejected": one.rejected,
+                    },
+                    amounts=("dropped_by_policy", "dropped_by_overflow", "rejected"),
+                )
+        for window in windows:
+            del self._operations[window]
+        for key in counts:
+            del self._counts[key]
+
+    # --- being forgotten ------------------------------------------------------------------------
+
+    async def sweep(self, tx: Tx) -> int:
+        """Forget up to two hundred traces of some tenants, and counts; returns how many rows."""
+        rows = await tx.scalars(sa.select(TraceSettingsRow))
+        asked = {row.tenant_id: policy(row, self._settings).keep_days for row in rows}
+        gone = tenants = 0
+        for tenant_id, oldest in await _oldest(tx):
+            days = asked.get(tenant_id, self._settings.keep_days)
+            before = uuid7_at(tx.now() - timedelta(days=days))
+            if oldest >= before:
+                continue
+            gone += await _forget(tx, tenant_id, before)
+            tenants += 1
+            if tenants == _TENANTS_A_SWEEP:
+                break
+        old = tx.now() - _KEEP_COUNTS
+        for tenant_id in await _tenants_with(tx, OperationRow):
+            gone += await tx.delete_some(
+                OperationRow,
+                OperationRow.tenant_id == tenant_id,
+                OperationRow.window_at < tx.now() - timedelta(days=self._settings.keep_days),
+                limit=_SWEPT * 10,
+            )
+            gone += await tx.delete_some(
+                CountRow,
+                CountRow.tenant_id == tenant_id,
+                CountRow.day < old.date().isoformat(),
+                limit=_SWEPT,
+            )
+        return gone
+
+
+def policy(row: TraceSettingsRow, settings: TracingSettings) -> Policy:
+    """What a tenant's row comes to."""
+    return Policy(
+        settings.share if row.share is None else row.share,
+        min(row.keep_days or settings.keep_days, settings.max_keep_days),
+        row.keep_sampled,
+    )
+
+
+def _first(spans: Iterable[Span], name: str) -> str:
+    return next((said for span in spans if (said := span.said(name))), "")
+
+
+def _trace_row(tx: Tx, parts: Sequence[Part]) -> dict[str, Any]:
+    spans = [span for part in parts for span in part.spans]
+    root = min(
+        local_roots(spans) or spans, key=lambda span: (bool(span.parent_id), span.started_ns)
+    )
+    return {
+        "tenant_id": tx.tenant_id,
+        "id": uuid7(),
+        "trace_id": root.trace_id,
+        "service": root.service,
+        "name": root.name,
+        "started_ns": root.started_ns,
+        "duration_ns": 0,
+        "spans": 0,
+        "errors": 0,
+        "size_bytes": 0,
+        "kept_for": next((part.reason for part in parts if part.reason), "joined"),
+        "workflow_id": "",
+        "execution_id": "",
+        "request_id": "",
+        "created_at": tx.now(),
+    }
+
+
+def _span_row(tx: Tx, trace: str, span: Span) -> dict[str, Any]:
+    return {
+        "tenant_id": tx.tenant_id,
+        "trace": trace,
+        "span_id": span.span_id,
+        "parent_id": span.parent_id,
+        "service": span.service,
+        "name": span.name,
+        "kind": span.kind,
+        "started_ns": span.started_ns,
+        "duration_ns": span.duration_ns,
+        "status": span.status,
+        "message": span.message,
+        "request_id": span.said(REQUEST_ID),
+        "attributes": dict(span.attributes),
+        "resource": dict(span.resource),
+        "events": list(span.events),
+        "links": list(span.links),
+        "size_bytes": span.size_bytes,
+    }
+
+
+def _jump(model: Any) -> Any:
+    """The tenants of a table, by a loose scan: from one to the next along the key."""
+    lowest = (
+        sa.select(model.tenant_id)
+        .where(model.tenant_id > PLATFORM_TENANT)
+        .order_by(model.tenant_id)
+        .limit(1)
+        .scalar_subquery()
+    )
+    first = sa.select(lowest.label("tenant_id")).cte("holders", recursive=True)
+    following = (
+        sa.select(model.tenant_id)
+        .where(model.tenant_id > first.c.tenant_id)
+        .order_by(model.tenant_id)
+        .limit(1)
+        .correlate(first)
+        .scalar_subquery()
+    )
+    return first.union_all(sa.select(following).where(first.c.tenant_id.is_not(None)))
+
+
+async def _tenants_with(tx: Tx, model: Any) -> Sequence[str]:
+    tenants = _jump(model)
+    found: Sequence[str] = await tx.scalars(
+        sa.select(tenants.c.tenant_id).where(tenants.c.tenant_id.is_not(None))
+    )
+    return found
+
+
+async def _oldest(tx: Tx) -> Sequence[Any]:
+    """Each tenant that has traces, and the oldest one's id."""
+    tenants = _jump(TraceRow)
+    oldest = (
+        sa.select(TraceRow.id)
+        .where(TraceRow.tenant_id == tenants.c.tenant_id)
+        .order_by(TraceRow.id)
+        .limit(1)
+        .correlate(tenants)
+        .scalar_subquery()
+    )
+    found = await tx.execute(
+        sa.select(tenants.c.tenant_id, oldest).where(tenants.c.tenant_id.is_not(None))
+    )
+    return found.all()
+
+
+async def _forget(tx: Tx, tenant_id: str, before: str) -> int:
+    ids = await tx.scalars(
+        sa.select(TraceRow.id)
+        .where(TraceRow.tenant_id == tenant_id, TraceRow.id < before)
+        .order_by(TraceRow.id)
+        .limit(_SWEPT)
+    )
+    for row, key in ((SpanRow, SpanRow.trace), (TraceRow, TraceRow.id)):
+        await tx.execute(
+            sa.delete(row)
+            # They lie side by side: a range is found at once.
+            .where(row.tenant_id == tenant_id, key.between(min(ids), max(ids)), key.in_(ids))
+            .execution_options(synchronize_session=False)
+        )
+    return len(ids)

@@ -1,0 +1,51 @@
+"""What can go wrong with traces."""
+
+from backend.core.errors import (
+    AppError,
+    InvalidInputError,
+    NotFoundError,
+    RateLimitedError,
+    TooLargeError,
+)
+
+
+class ExportMalformedError(AppError):
+    """The body is no export of traces, or not of the type that its header claims."""
+
+    status, code, title = 400, "tracing.malformed_export", "The body is not an OTLP export"
+
+
+class ExportTypeError(AppError):
+    """The body's type or encoding is none that OTLP/HTTP has."""
+
+    status, code, title = 415, "tracing.unsupported_export", "Unsupported type of export"
+
+
+class ExportTooLargeError(TooLargeError):
+    """The body is over a limit once gzip is undone."""
+
+    code, title = "tracing.export_too_large", "The export is too large"
+
+
+class BacklogFullError(RateLimitedError):
+    """The process holds as many of the tenant's spans as it may; soon there is room again."""
+
+    code, title = "tracing.backlog_full", "Too many spans wait to be stored"
+
+
+class TraceNotFoundError(NotFoundError):
+    """No trace of this id was kept."""
+
+    code, title = "tracing.trace_not_found", "No such trace"
+
+
+class AttributeInvalidError(InvalidInputError):
+    """The filter is not written as ``name=value``."""
+
+    code, title = "tracing.invalid_attribute", "The attribute filter is not valid"
+
+
+class KeptTooLongError(InvalidInputError):
+    """Traces would be kept for longer than the operator allows."""
+
+    code, title = "tracing.kept_too_long", "Traces cannot be kept for so long"
