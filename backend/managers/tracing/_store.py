@@ -194,10 +194,13 @@ class SpanStore:
         else:
             at = monotonic()
             self._held_bytes[tenant_id] += span.size_bytes
-            part = Part(span.trace_id, [span], span.size_bytes, at, at, reason)
             known = self._waiting.setdefault(tenant_id, {})
-            if reason is not None or span.trace_id in known:
+            part = Part(span.trace_id, [span], span.size_bytes, at, at, reason)
+            if reason is not None:
                 self._decided.setdefault(tenant_id, []).append(part)
+            elif span.trace_id in known:
+                known[span.trace_id].spans.append(span)
+                known[span.trace_id].size_bytes += span.size_bytes
             else:
                 known[span.trace_id] = part
 
@@ -267,7 +270,6 @@ class SpanStore:
         for part in due:
             del waiting[part.trace_id]
             if part.spans and part.reason is None:
-                # A span of our own that waited was looked at when it came.
                 part.reason = self._sampler.reason_for(tenant_id, part.spans, share=wanted.share)
         parts = self._decided.pop(tenant_id, []) + [part for part in due if part.spans]
         written = 0
@@ -282,6 +284,11 @@ class SpanStore:
                 # They are held still, and so is their room.
                 self._decided[tenant_id] = [*self._decided.get(tenant_id, []), *bite, *parts]
                 raise
+            except Exception:
+                # A fault of ours: these are lost, and neither the tenant's room nor others' spans.
+                logger.exception("spans_lost", extra={"tenant_id": tenant_id})
+                lost = sum(len(part.spans) for part in bite)
+                self.count(now, tenant_id, dropped_by_overflow=lost)
             self._held_bytes[tenant_id] -= sum(part.size_bytes for part in bite)
         if not waiting:
             self._waiting.pop(tenant_id, None)
