@@ -1371,6 +1371,7 @@ class Api:
                 "with_week_before": with_week_before,
             },
         )
+
     def export_traces(self, body: models.OtlpExport) -> models.OtlpAnswer:
         """Send spans by OTLP/HTTP."""
         return self.connection.ask("POST", "/api/v1/otlp/v1/traces", models.OtlpAnswer, body=body)

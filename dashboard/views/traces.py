@@ -143,9 +143,13 @@ def _compare(api: Api, trace_id: str) -> None:
             )
 
 
-def operations(session: state.Session) -> None:
+def operations() -> None:
     """Rate, errors and duration of the busiest operations of the last hour."""
-    found = session.api.list_trace_operations(minutes=60).items
+    with problems.guard():
+        _draw_operations(state.current().api.list_trace_operations(minutes=60).items)
+
+
+def _draw_operations(found: Sequence[models.OperationOut]) -> None:
     if not found:
         return
     with st.container(key="card-operations"):

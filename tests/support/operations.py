@@ -299,8 +299,12 @@ class Operations:
             raise LookupError(f"{schema.get('title')} has no examples")
         if not isinstance(body, dict):
             return body
-        properties = schema["properties"]
-        return {name: self._fresh(properties[name], value, fresh) for name, value in body.items()}
+        # What another protocol lays down has none here, and its example is sent as it stands.
+        properties = schema.get("properties", {})
+        return {
+            name: self._fresh(properties[name], value, fresh) if name in properties else value
+            for name, value in body.items()
+        }
 
     def _example(self, schema: dict[str, Any]) -> Any:
         schema = self._resolved(schema)

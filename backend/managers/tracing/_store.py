@@ -228,9 +228,10 @@ class SpanStore:
         self._waiting.pop(tenant_id, None)
         self._decided.pop(tenant_id, None)
         self._held_bytes.pop(tenant_id, None)
-        for table in (self._operations, self._counts):
-            for key in [key for key in table if key[0] == tenant_id]:
-                table.pop(key)  # type: ignore[attr-defined]
+        for window in [one for one in self._operations if one[0] == tenant_id]:
+            del self._operations[window]
+        for day in [one for one in self._counts if one[0] == tenant_id]:
+            del self._counts[day]
 
     # --- being written --------------------------------------------------------------------------
 
@@ -274,7 +275,8 @@ class SpanStore:
         parts = self._decided.pop(tenant_id, []) + [part for part in due if part.spans]
         written = 0
         while parts:
-            bite, size = [], 0
+            bite: list[Part] = []
+            size = 0
             while parts and len(bite) < _AT_ONCE and size < _MOST_AT_ONCE:
                 bite.append(parts.pop())
                 size += len(bite[-1].spans)
