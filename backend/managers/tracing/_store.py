@@ -359,7 +359,7 @@ class SpanStore:
         rows = await tx.scalars(
             sa.select(TraceRow)
             .where(TraceRow.trace_id.in_(sorted(wanted)))
-            .order_by(TraceRow.id)
+            .order_by(TraceRow.trace_id)
             .with_for_update()
         )
         over = 0

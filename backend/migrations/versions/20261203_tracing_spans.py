@@ -57,7 +57,7 @@ def upgrade() -> None:
         sa.Column("id", Id(), nullable=False),
         *_text("service", "name"),
         *_number("spans", "errors"),
-        sa.Column("seconds_sum", sa.Float(), nullable=False),
+        sa.Column("seconds_sum", sa.Double(), nullable=False),
         sa.Column("buckets", Json, nullable=False),
         key=("window_at", "id"),
     )
@@ -69,7 +69,7 @@ def upgrade() -> None:
     )
     create_tenant_table(
         "trace_settings",
-        sa.Column("share", sa.Float(), nullable=True),
+        sa.Column("share", sa.Double(), nullable=True),
         sa.Column("keep_days", sa.BigInteger(), nullable=True),
         sa.Column("keep_sampled", sa.Boolean(), nullable=False),
         sa.Column("updated_at", UtcTime(), nullable=False),
