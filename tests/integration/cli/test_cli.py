@@ -618,7 +618,7 @@ class TestTraces:
         assert shell.run("traces-operations", *demo, "--minutes", "5") == ""
         assert shell.fail("traces-show", *demo, "0" * 32) == "No such trace"
         said = shell.fail("traces-list", *demo, "--attribute", "nothing")
-        assert said == "Write it as name=value"
+        assert said == "The attribute filter is not valid: Write it as name=value"
 
 
 class TestSuppressions:
