@@ -96,7 +96,8 @@ def made_up(annotation: str) -> Any:
         struct = getattr(models, kind.removeprefix("models."))
         schema = DOCUMENT["components"]["schemas"][struct.__name__]
         return msgspec.convert(barest(schema), type=struct)
-    return {"str": ID, "int": 1, "bytes": b"x", "datetime": datetime.now(UTC)}[kind]
+    made: dict[str, Any] = {"str": ID, "int": 1, "float": 0.5, "bool": True, "bytes": b"x"}
+    return (made | {"list[str]": [ID], "datetime": datetime.now(UTC)})[kind]
 
 
 class TestGenerate:

@@ -21,6 +21,9 @@ OTHER_BYTES: Final = {
     "audit_verifications.mac": "a MAC",
     "data_keys.wrapped": "under the root key, which the walk does not replace",
     "idempotency_records.fingerprint": "a hash",
+    "metric_batches.points": "numbers that wait to be added up",
+    "metric_chunks.buckets": "counts",
+    "metric_chunks.windows": "numbers",
     "secret_tokens.digest": "a hash",
 }
 
