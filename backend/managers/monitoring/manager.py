@@ -1,8 +1,9 @@
-"""Rules for health and exposition: is it up, is it ready, what does Prometheus read."""
+"""Rules for health and exposition: is it up, is it ready, how was it, what does Prometheus read."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -10,10 +11,12 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.process_collector import ProcessCollector
 
 from backend.core.clock import monotonic, perf_counter
+from backend.core.database import Database, ReadTx, Tx
 from backend.core.errors import AppError
 from backend.core.room import FleetGauge
 from backend.core.telemetry import RequestRecord
 from backend.managers.monitoring._events import EventSeries
+from backend.managers.monitoring._history import Health, HealthBook, HealthHistory
 
 Check = Callable[[], Awaitable[str]]
 """Returns a short remark when the dependency works; raises when it does not."""
@@ -24,17 +27,6 @@ Count = Callable[[], Awaitable[Mapping[str, int]]]
 _TIMEOUT_SECONDS: Final = 2.0
 _FRESH_SECONDS: Final = 1.0
 _METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """What one dependency answered and how long it took, in milliseconds."""
-
-    name: str
-    ok: bool
-    required: bool
-    milliseconds: float
-    detail: str
 
 
 class MonitoringManager:
@@ -72,6 +64,7 @@ class MonitoringManager:
         # never asks they would stand at a reassuring zero.
         self._fleet = CollectorRegistry()
         self.event_series = EventSeries(self._fleet, self.registry)
+        self._history = HealthBook()
         self._refreshes: list[Callable[[], Awaitable[None]]] = []
         self._gauges: list[tuple[FleetGauge[Any], Gauge, Count]] = []
 
@@ -105,6 +98,35 @@ class MonitoringManager:
             )
             self._latest = (monotonic(), found)
             return found
+
+    async def probe(self, database: Database) -> None:
+        """Look, and keep how it was: what uptime is reckoned from."""
+        found = await self.check_health()
+        self._history.note(database.clock(), found)
+        await self._history.flush(database)
+
+    async def read_history(self, tx: ReadTx, *, hours: int) -> HealthHistory:
+        """How the platform was over the last ``hours``, 1 to 2160.
+
+        Args:
+            tx: Under :data:`~backend.managers.monitoring.errands.HISTORY`.
+            hours: By the minute up to a day, by the hour beyond.
+        """
+        return await self._history.read(tx, hours=hours, checks=self._checks)
+
+    async def sweep(self, tx: Tx) -> int:
+        """Forget what was kept long enough; returns how many rows."""
+        return await self._history.sweep(tx)
+
+    @asynccontextmanager
+    async def serving(self, database: Database) -> AsyncIterator[None]:
+        """Write at the end what was seen since the last minute."""
+        try:
+            yield
+        finally:
+            # A database that is gone keeps its silence: nobody is left to be told.
+            with contextlib.suppress(Exception):
+                await self._history.flush(database, everything=True)
 
     async def _ask(self, name: str, check: Check, required: bool) -> Health:  # noqa: FBT001
         started = perf_counter()
