@@ -36,6 +36,9 @@ STATES: Final[dict[str, Look]] = {
     "partial": Look("amber", "#D9703A"),
     "cancelled": _NEUTRAL,
     "suppressed": Look("gray", "#9A8FB0"),
+    # what the platform needs
+    "works": Look("green", "#1FA97A"),
+    "fails": Look("red", "#E0555F"),
     # mail servers
     "ok": Look("green", "#1FA97A"),
     "slowed": Look("amber", "#D08A1D"),

@@ -1703,6 +1703,12 @@ class Api:
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
 
+    def read_platform_status(self, *, hours: int | None = None) -> models.StatusOut:
+        """Read how the platform is and was, with what each check said."""
+        return self.connection.ask(
+            "GET", "/api/v1/platform/status", models.StatusOut, query={"hours": hours}
+        )
+
     def erase_platform_subject(
         self, body: models.SubjectErase, *, idempotency_key: str | None = None
     ) -> models.ErasureOut:
@@ -2258,6 +2264,12 @@ class Api:
             f"/api/v1/secrets/{uuid_segment(secret_id)}/versions/{segment(version)}/undelete",
             models.SecretVersionOut,
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def read_status(self, *, hours: int | None = None) -> models.StatusOut:
+        """Read how the platform is and was; what it says of its insides is left out."""
+        return self.connection.ask(
+            "GET", "/api/v1/status", models.StatusOut, query={"hours": hours}
         )
 
     def erase_subject(

@@ -113,7 +113,9 @@ def verdict(overview: client.models.OverviewOut, window: str) -> tuple[str, str,
     if dead:
         said += f" {_count(dead, 'job')} gave up."
     if overview.requests.error_rate:
-        said += f" The API failed to serve {_percent(overview.requests.error_rate)} of requests."
+        said += (
+            f" The API failed to serve {markup.percent(overview.requests.error_rate)} of requests."
+        )
     stuck = deferred and not mail.accepted
     if mail.bounced or mail.partial or dead or stuck or overview.requests.error_rate:
         return "amber", "Look here", said
@@ -130,7 +132,7 @@ def mail(overview: client.models.OverviewOut, window: str) -> None:
     _figure(
         cells[0],
         "Mail accepted",
-        markup.NONE if found.accepted_share is None else _percent(found.accepted_share),
+        markup.NONE if found.accepted_share is None else markup.percent(found.accepted_share),
         f"{found.accepted:,} of {found.settled:,} settled" if found.settled else "no mail settled",
         "Of the e-mails made in "
         f"{window} whose outcome is known: those that the mail server of every recipient took "
@@ -204,7 +206,7 @@ def requests(overview: client.models.OverviewOut, window: str) -> None:
             ],
             unit="%"
             if found.error_rate is None
-            else f"% of requests, over all {_percent(found.error_rate)}",
+            else f"% of requests, over all {markup.percent(found.error_rate)}",
             of="% of requests",
             color="#E0555F",
         )
@@ -221,15 +223,6 @@ def _figure(cell: DeltaGenerator, label: str, value: str, beside: str, about: st
         height="stretch",
         help=about,
     )
-
-
-def _percent(share: float) -> str:
-    """Return a share in percent, rounded away from none and from all: neither is said lightly."""
-    if 0 < share < 0.0001:
-        return "< 0.01 %"
-    if 0.9999 < share < 1:
-        return "> 99.99 %"
-    return f"{share:.2%}".replace(".00%", "%").replace("%", " %")
 
 
 def _rate(per_second: float) -> str:

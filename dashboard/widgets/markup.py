@@ -63,6 +63,15 @@ def size(size_bytes: int | None) -> str:
     return f"{size_bytes / _KILO / _KILO:.1f} MiB"
 
 
+def percent(share: float) -> str:
+    """Return a share in percent, rounded away from none and from all: neither is said lightly."""
+    if 0 < share < 0.0001:
+        return "< 0.01 %"
+    if 0.9999 < share < 1:
+        return "> 99.99 %"
+    return f"{share:.2%}".replace(".00%", "%").replace("%", " %")
+
+
 def duration(start: datetime | None, end: datetime | None) -> str:
     """Return how long something took, or a dash while it has not ended."""
     if start is None or end is None:
@@ -165,6 +174,19 @@ def meters(rows: Iterable[tuple[str, str, float, str]]) -> None:
             "</div></li>"
         )
     st.html(f'<ul class="es-meters">{"".join(items)}</ul>')
+
+
+def strip(says: str, parts: Iterable[tuple[str, str]]) -> None:
+    """Draw how something was, part after part: a tone and the words that a pointer shows.
+
+    Args:
+        says: All of it in words, for whoever does not see the colours.
+        parts: From the first to the last, of one length.
+    """
+    drawn = "".join(
+        f'<i class="es-{escape(tone)}" title="{escape(words)}"></i>' for tone, words in parts
+    )
+    st.html(f'<div class="es-strip" role="img" aria-label="{escape(says)}">{drawn}</div>')
 
 
 def timeline(entries: Iterable[tuple[datetime, str, str]]) -> None:
