@@ -333,6 +333,14 @@ class ClientSecretOut(Wire, frozen=True, kw_only=True):
     secret_withheld: str | None | UnsetType = UNSET
 
 
+class ComparisonOut(Wire, frozen=True, kw_only=True):
+    """Two traces beside each other, what differs most first."""
+
+    operations: list[DifferenceOut]
+    other: TraceOut
+    trace: TraceOut
+
+
 class ConsistencyProofOut(Wire, frozen=True, kw_only=True):
     """
     That the tree only grew; checked by the algorithm of RFC 9162, 2.1.4.2.
@@ -466,6 +474,17 @@ class DialogueStepOut(Wire, frozen=True, kw_only=True):
     said: str
     sent: str
     took_ms: float
+
+
+class DifferenceOut(Wire, frozen=True, kw_only=True):
+    """An operation in two traces; times are what it took by itself."""
+
+    count: int
+    name: str
+    other_count: int
+    other_self_ms: float
+    self_ms: float
+    service: str
 
 
 class EmailCreate(Wire, frozen=True, kw_only=True):
@@ -1022,6 +1041,21 @@ class InvitationPage(Wire, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
+class Item(Wire, frozen=True, kw_only=True):
+    """
+    Something observed: a value of a series; of a histogram perhaps several at once.
+
+        A counter is told what it grew by, and not what it stands at.
+    """
+
+    kind: Any
+    name: str
+    at: str | None | UnsetType = UNSET
+    labels: dict[str, str] | UnsetType = field(default_factory=dict)
+    value: float | None | UnsetType = UNSET
+    values: list[float] | None | UnsetType = UNSET
+
+
 class ItemError(Wire, frozen=True, kw_only=True):
     """Why an item failed: as the problem of a single request would say it."""
 
@@ -1072,6 +1106,31 @@ class JobsRetry(Wire, frozen=True, kw_only=True):
     kind: str | None | UnsetType = UNSET
     limit: int | UnsetType = 100
     state: str | UnsetType = "dead"
+
+
+class KeepDays(Wire, frozen=True, kw_only=True):
+    """How many days windows of each length stay."""
+
+    hour: int
+    minute: int
+    minutes_10: int
+    seconds_10: int
+
+
+class KeepRuleModel(Wire, frozen=True, kw_only=True):
+    """How long lines of some levels, or of a source, are kept."""
+
+    days: int
+    levels: list[str] | UnsetType = field(default_factory=list)
+    source: str | None | UnsetType = UNSET
+
+
+class KeepRuleOut(Wire, frozen=True, kw_only=True):
+    """How long lines of some levels, or of a source, are kept."""
+
+    days: int
+    levels: list[str]
+    source: str | None
 
 
 class KeptOut(Wire, frozen=True, kw_only=True):
@@ -1248,6 +1307,90 @@ class LiveOut(Wire, frozen=True, kw_only=True):
     live: bool | UnsetType = True
 
 
+class LogFacetOut(Wire, frozen=True, kw_only=True):
+    """How often a value occurs."""
+
+    count: int
+    value: str
+
+
+class LogLinesOut(Wire, frozen=True, kw_only=True):
+    """Some lines, in the order in which they happened."""
+
+    items: list[LogRecordOut]
+
+
+class LogRecordOut(Wire, frozen=True, kw_only=True):
+    """One line; `at` is its own time, `seq` its place among the tenant's lines as they came."""
+
+    at: datetime
+    execution_id: str | None
+    fields: dict[str, Any]
+    id: str
+    level: str
+    message: str
+    received_at: datetime
+    request_id: str | None
+    seq: int
+    severity: int
+    source: str
+    span_id: str | None
+    trace_id: str | None
+    workflow_id: str | None
+
+
+class LogRecordPage(Wire, frozen=True, kw_only=True):
+    items: list[LogRecordOut]
+    next_cursor: str | None
+
+
+class LogSettingsOut(Wire, frozen=True, kw_only=True):
+    """What a tenant says of its logs."""
+
+    hidden: list[str]
+    keep_days: int
+    patterns: list[PatternOut]
+    retention: list[KeepRuleOut]
+    updated_at: datetime | None
+    updated_by: str | None
+
+
+class LogSettingsPut(Wire, frozen=True, kw_only=True):
+    """What a tenant says of its logs, all of it anew."""
+
+    keep_days: int
+    hidden: list[str] | UnsetType = field(
+        default_factory=lambda: ["credential", "bearer_token", "jwt", "private_key"]
+    )
+    patterns: list[PatternModel] | UnsetType = field(default_factory=list)
+    retention: list[KeepRuleModel] | UnsetType = field(default_factory=list)
+
+
+class LogStepOut(Wire, frozen=True, kw_only=True):
+    """How many lines of each level there are in a step of time that begins at `at`."""
+
+    at: datetime
+    levels: dict[str, int]
+
+
+class LogSummaryOut(Wire, frozen=True, kw_only=True):
+    """What lines sum up to; `complete` is false when only the newest 200 000 were counted."""
+
+    complete: bool
+    count: int
+    levels: list[LogFacetOut]
+    sources: list[LogFacetOut]
+    step_seconds: int
+    steps: list[LogStepOut]
+
+
+class LogTailOut(Wire, frozen=True, kw_only=True):
+    """What came, in the order of coming; `seq` is what to ask with the next time."""
+
+    items: list[LogRecordOut]
+    seq: int
+
+
 class LoginPolicyOut(Wire, frozen=True, kw_only=True):
     """What the tenant asks of its people's log-ins."""
 
@@ -1258,6 +1401,14 @@ class LoginPolicyPut(Wire, frozen=True, kw_only=True):
     """What the tenant asks of its people's log-ins."""
 
     require_second_factor: bool
+
+
+class LogsAccepted(Wire, frozen=True, kw_only=True):
+    """How many lines were kept, the id of the first of them, and which were not."""
+
+    accepted: int
+    first_id: str | None
+    refused: list[RefusedLine]
 
 
 class MeOut(Wire, frozen=True, kw_only=True):
@@ -1302,11 +1453,139 @@ class MessageBody(Wire, frozen=True, kw_only=True):
     message: str
 
 
+class MetricLineOut(Wire, frozen=True, kw_only=True):
+    """One line; a point is null where nothing was recorded, and `value` is of the whole window."""
+
+    labels: dict[str, str]
+    points: list[float | None]
+    points_week_before: list[float | None] | None
+    value: float | None
+    value_week_before: float | None
+
+
+class MetricLinesOut(Wire, frozen=True, kw_only=True):
+    """
+    Lines, the greatest first: point `n` begins `n * step_seconds` after `start_at`.
+
+    Without a series that matches there is no kind and no line.
+    """
+
+    aggregate: str
+    kind: str | None
+    lines: list[MetricLineOut]
+    lines_left_out: int
+    name: str
+    start_at: datetime
+    step_seconds: int
+
+
+class MetricOut(Wire, frozen=True, kw_only=True):
+    """All series of a name."""
+
+    kind: str
+    last_at: datetime
+    name: str
+    series: int
+
+
+class MetricPage(Wire, frozen=True, kw_only=True):
+    items: list[MetricOut]
+    next_cursor: str | None
+
+
+class MetricSeriesOut(Wire, frozen=True, kw_only=True):
+    """One series, and what it came to since it is there."""
+
+    created_at: datetime
+    id: str
+    kind: str
+    labels: dict[str, str]
+    last_at: datetime
+    last_value: float | None
+    name: str
+    observations: int
+    total: float
+
+
+class MetricSeriesPage(Wire, frozen=True, kw_only=True):
+    items: list[MetricSeriesOut]
+    next_cursor: str | None
+
+
+class MetricSettingsOut(Wire, frozen=True, kw_only=True):
+    """What holds for the tenant's series."""
+
+    keep_days: KeepDays
+    max_series: int
+    series: int
+    updated_at: datetime | None
+    updated_by: str | None
+
+
+class MetricSettingsPut(Wire, frozen=True, kw_only=True):
+    """How many days windows of each length stay; longer ones at least as long as shorter ones."""
+
+    hour: int | UnsetType = 400
+    minute: int | UnsetType = 14
+    minutes_10: int | UnsetType = 90
+    seconds_10: int | UnsetType = 2
+
+
+class MetricsIn(Wire, frozen=True, kw_only=True):
+    """Up to a thousand items, with ten thousand values at most."""
+
+    items: list[Item]
+
+
+class MetricsOut(Wire, frozen=True, kw_only=True):
+    """How many items are recorded, and what became of the others."""
+
+    accepted: int
+    items: list[RefusedItem]
+    refused: int
+
+
 class OAuthError(Wire, frozen=True, kw_only=True):
     error: str
     code: str | UnsetType = UNSET
     detail: str | UnsetType = UNSET
     error_description: str | UnsetType = UNSET
+
+
+class OperationOut(Wire, frozen=True, kw_only=True):
+    """Rate, errors and duration of an operation, of all its spans."""
+
+    error_rate: float
+    errors: int
+    name: str
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    per_minute: float
+    service: str
+    spans: int
+
+
+class OperationsOut(Wire, frozen=True, kw_only=True):
+    """The operations of the last minutes, busiest first."""
+
+    items: list[OperationOut]
+    minutes: int
+
+
+class OtlpAnswer(Wire, frozen=True, kw_only=True):
+    pass
+
+
+class OtlpExport(Wire, frozen=True, kw_only=True):
+    pass
+
+
+class OtlpStatus(Wire, frozen=True, kw_only=True):
+    """google.rpc.Status"""
+
+    code: int | UnsetType = UNSET
+    message: str | UnsetType = UNSET
 
 
 class OverviewOut(Wire, frozen=True, kw_only=True):
@@ -1341,6 +1620,20 @@ class PasswordPut(Wire, frozen=True, kw_only=True):
 
     new_password: str
     old_password: str
+
+
+class PatternModel(Wire, frozen=True, kw_only=True):
+    """What is taken out of lines: an expression of RE2, and the name that stands there instead."""
+
+    expression: str
+    name: str
+
+
+class PatternOut(Wire, frozen=True, kw_only=True):
+    """What is taken out of lines."""
+
+    expression: str
+    name: str
 
 
 class PlanOut(Wire, frozen=True, kw_only=True):
@@ -1564,6 +1857,22 @@ class RedeemedSecretOut(Wire, frozen=True, kw_only=True):
     version: int
     secret_withheld: str | None | UnsetType = UNSET
     value: dict[str, str] | str | UnsetType = ""
+
+
+class RefusedItem(Wire, frozen=True, kw_only=True):
+    """An item that was not recorded, by its place in the request, and why."""
+
+    code: str
+    detail: str
+    index: int
+    title: str
+
+
+class RefusedLine(Wire, frozen=True, kw_only=True):
+    """A line that was not kept, and why."""
+
+    code: str
+    line: int
 
 
 class RelayLimitsOut(Wire, frozen=True, kw_only=True):
@@ -2119,6 +2428,27 @@ class SmtpOut(Wire, frozen=True, kw_only=True):
     username: str | None
 
 
+class SpanOut(Wire, frozen=True, kw_only=True):
+    """A span at its place in the tree; the list is depth first."""
+
+    attributes: dict[str, Any]
+    depth: int
+    duration_ms: float
+    events: list[dict[str, Any]]
+    kind: int
+    links: list[dict[str, Any]]
+    message: str
+    name: str
+    offset_ms: float
+    orphan: bool
+    parent_id: str
+    resource: dict[str, Any]
+    self_ms: float
+    service: str
+    span_id: str
+    status: int
+
+
 class StatusOut(Wire, frozen=True, kw_only=True):
     """How the platform is and was. What nobody looked at is neither up nor down."""
 
@@ -2434,6 +2764,69 @@ class TouchedOut(Wire, frozen=True, kw_only=True):
     loses: list[str]
     name: str
     subject: str
+
+
+class TraceCountsOut(Wire, frozen=True, kw_only=True):
+    """What became of today's spans, in UTC; up to a minute old."""
+
+    dropped_by_overflow: int
+    dropped_by_policy: int
+    kept: int
+    kept_bytes: int
+    rejected: int
+
+
+class TraceOut(Wire, frozen=True, kw_only=True):
+    """A kept trace."""
+
+    created_at: datetime
+    duration_ms: float
+    errors: int
+    execution_id: str
+    id: str
+    kept_for: str
+    name: str
+    request_id: str
+    service: str
+    size_bytes: int
+    spans: int
+    started_at: datetime
+    trace_id: str
+    workflow_id: str
+
+
+class TracePage(Wire, frozen=True, kw_only=True):
+    items: list[TraceOut]
+    next_cursor: str | None
+
+
+class TraceSettingsOut(Wire, frozen=True, kw_only=True):
+    """What holds, what the tenant said of it, and what came of it today."""
+
+    keep_days: int
+    keep_sampled: bool
+    max_keep_days: int
+    own_keep_days: int | None
+    own_share: float | None
+    share: float
+    today: TraceCountsOut
+    updated_at: datetime | None
+    updated_by: str | None
+
+
+class TraceSettingsPut(Wire, frozen=True, kw_only=True):
+    """What the tenant wants kept; null is the operator's."""
+
+    keep_days: int | None | UnsetType = UNSET
+    keep_sampled: bool | UnsetType = True
+    share: float | None | UnsetType = UNSET
+
+
+class TraceTreeOut(Wire, frozen=True, kw_only=True):
+    """One trace with its spans."""
+
+    spans: list[SpanOut]
+    trace: TraceOut
 
 
 class UsageDayOut(Wire, frozen=True, kw_only=True):
