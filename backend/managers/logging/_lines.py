@@ -7,7 +7,6 @@ line that cannot be kept is refused alone, with its number and a code; the other
 
 import os
 import re
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from backend.kit.gunzip import MAGIC, GzipDamagedError, GzipTooLargeError, gunzip
 from backend.managers.logging._redaction import Redaction
 from backend.managers.logging.errors import LogBatchDamagedError, LogBatchTooLargeError
 from backend.managers.logging.settings import LoggingSettings
@@ -46,7 +46,6 @@ _BY_FOUR: Final = tuple(LEVELS)
 _MOST: Final = 24
 _MAX_NAME: Final = 200
 _MAX_DEPTH: Final = 16
-_GZIP: Final = b"\x1f\x8b"
 _TIME: Final = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d([.,]\d+)?(Z|[+-]\d\d:?\d\d)", re.ASCII
 )
@@ -111,33 +110,16 @@ def unpack(body: bytes, limit: int) -> bytes:
         LogBatchTooLargeError: It has more.
         LogBatchDamagedError: It is cut short, or no gzip after all.
     """
-    if not body.startswith(_GZIP):
-        if len(body) > limit:
-            raise _too_large(limit)
-        return body
-    parts: list[bytes] = []
-    size, rest = 0, body
-    while rest:
-        # One after the other may stand in a file; what pads the last is nobody's.
-        if not rest.startswith(_GZIP):
-            break
-        packed = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    if body.startswith(MAGIC):
         try:
-            part = packed.decompress(rest, limit - size + 1)
-        except zlib.error:
-            raise LogBatchDamagedError from None
-        size += len(part)
-        if size > limit:
-            raise _too_large(limit)
-        if not packed.eof:
-            raise LogBatchDamagedError("The gzip stream ends too early")
-        parts.append(part)
-        rest = packed.unused_data
-    return b"".join(parts)
-
-
-def _too_large(limit: int) -> LogBatchTooLargeError:
-    return LogBatchTooLargeError(f"At most {limit} bytes, unpacked", limit_bytes=limit)
+            return gunzip(body, limit)
+        except GzipTooLargeError as exc:
+            raise LogBatchTooLargeError(str(exc), limit_bytes=limit) from None
+        except GzipDamagedError as exc:
+            raise LogBatchDamagedError(str(exc)) from None
+    if len(body) > limit:
+        raise LogBatchTooLargeError(f"At most {limit} bytes, unpacked", limit_bytes=limit)
+    return body
 
 
 def read_batch(

@@ -6,7 +6,6 @@ message, for which its ids are written as the message's own JSON has bytes.
 """
 
 import base64
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -21,6 +20,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
+from backend.kit.gunzip import GzipDamagedError, GzipTooLargeError, gunzip
 from backend.managers.tracing._spans import Span
 from backend.managers.tracing.errors import (
     ExportMalformedError,
@@ -30,7 +30,6 @@ from backend.managers.tracing.errors import (
 
 PROTOBUF: Final = "application/x-protobuf"
 JSON: Final = "application/json"
-_PIECE: Final = 256 * 1024
 _MAX_VALUES: Final = 500_000
 _MAX_TEXT: Final = 4096
 _MAX_NAME: Final = 512
@@ -92,9 +91,14 @@ def read_export(
     if encoding not in {"", "identity", "gzip"}:
         raise ExportTypeError("Send it plain or with gzip", headers={"Accept-Encoding": "gzip"})
     if encoding == "gzip":
-        body = inflate(body, limit)
+        try:
+            body = gunzip(body, limit)
+        except GzipTooLargeError as exc:
+            raise ExportTooLargeError(str(exc), limit_bytes=limit) from None
+        except GzipDamagedError as exc:
+            raise ExportMalformedError(str(exc)) from None
     if len(body) > limit:
-        raise _too_large(limit)
+        raise ExportTooLargeError(f"At most {limit} bytes, once unpacked", limit_bytes=limit)
     message = ExportTraceServiceRequest()
     try:
         if media_type == JSON:
@@ -107,33 +111,6 @@ def read_export(
     except _FAULTS:
         raise ExportMalformedError(f"Not an ExportTraceServiceRequest in {media_type}") from None
     return _spans_of(message, most=most, now_ns=now_ns)
-
-
-def inflate(body: bytes, limit: int) -> bytes:
-    """What gzip packed, as far as it keeps to the limit.
-
-    Raises:
-        ExportTooLargeError: There is more.
-        ExportMalformedError: It is no gzip, or ends early.
-    """
-    out = bytearray()
-    rest = body
-    while rest:
-        unpacker = zlib.decompressobj(wbits=31)
-        try:
-            while not unpacker.eof:
-                piece = unpacker.decompress(rest, min(_PIECE, limit + 1 - len(out)))
-                rest = unpacker.unconsumed_tail
-                out += piece
-                if len(out) > limit:
-                    raise _too_large(limit)
-                if not (piece or rest or unpacker.eof):
-                    raise ExportMalformedError("The gzip ends early")
-        except zlib.error:
-            raise ExportMalformedError("Not gzip") from None
-        # Several members one after the other are one file (RFC 1952, 2.2).
-        rest = unpacker.unused_data
-    return bytes(out)
 
 
 def answer(export: Export, media_type: str) -> bytes:
@@ -158,10 +135,6 @@ def refusal(status: int, said: str, media_type: str) -> bytes:
     if media_type == PROTOBUF:
         return bytes(Status(code=code, message=said).SerializeToString())
     return msgspec.json.encode({"code": code, "message": said})
-
-
-def _too_large(limit: int) -> ExportTooLargeError:
-    return ExportTooLargeError(f"At most {limit} bytes, once unpacked", limit_bytes=limit)
 
 
 def _refuse_crowds(values: int) -> None:
