@@ -12,6 +12,8 @@ CONSUMER: Final = 5
 REQUEST_ID: Final = "email_sender.request_id"
 WORKFLOW_ID: Final = "n8n.workflow.id"
 EXECUTION_ID: Final = "n8n.execution.id"
+# PostgreSQL refuses a row of which an index would have to hold more than 2704 bytes.
+_MAX_SAID: Final = 512
 
 
 @dataclass(slots=True)
@@ -38,9 +40,9 @@ class Span:
     size_bytes: int = 512
 
     def said(self, name: str) -> str:
-        """An attribute as text; empty when there is none."""
+        """An attribute as text, short enough for an index; empty when there is none."""
         value = self.attributes.get(name, "")
-        return value if isinstance(value, str) else str(value)
+        return (value if isinstance(value, str) else str(value))[:_MAX_SAID]
 
 
 def local_roots(spans: Sequence[Span]) -> list[Span]:

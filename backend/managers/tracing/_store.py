@@ -327,10 +327,10 @@ class SpanStore:
         amounts = Counts(dropped_by_policy=dropped)
         if wanted:
             async with database.transaction(scope) as tx:
-                over = await self._insert(tx, wanted)
-                overflow += over
-                amounts.kept = sum(len(p.spans) for each in wanted.values() for p in each) - over
-                amounts.kept_bytes = sum(p.size_bytes for each in wanted.values() for p in each)
+                kept = await self._insert(tx, wanted)
+                amounts.kept = len(kept)
+                amounts.kept_bytes = sum(span.size_bytes for span in kept)
+                overflow += sum(len(p.spans) for each in wanted.values() for p in each) - len(kept)
                 await tx.add_up(
                     CountRow,
                     {
@@ -351,8 +351,8 @@ class SpanStore:
             self.count(now, tenant_id, dropped_by_policy=dropped, dropped_by_overflow=overflow)
         return amounts.kept
 
-    async def _insert(self, tx: Tx, wanted: Mapping[str, Sequence[Part]]) -> int:
-        """Write the spans and make their traces' rows right; how many spans were over the cap."""
+    async def _insert(self, tx: Tx, wanted: Mapping[str, Sequence[Part]]) -> Sequence[Span]:
+        """Write the spans that their traces have room for, and make the traces' rows right."""
         new = [_trace_row(tx, parts) for parts in wanted.values()]
         await tx.insert_missing(TraceRow, new, conflict=("tenant_id", "trace_id"))
         # In one order, so that two processes with parts of the same traces wait, and do not block.
@@ -362,12 +362,13 @@ class SpanStore:
             .order_by(TraceRow.trace_id)
             .with_for_update()
         )
-        over = 0
+        written: list[Span] = []
         for row in rows:
-            room = self._settings.trace_spans - row.spans
-            spans = [span for part in wanted[row.trace_id] for span in part.spans]
-            over += max(0, len(spans) - room)
-            tx.append(_INSERT, [_span_row(tx, row.id, span) for span in spans[: max(0, room)]])
+            fitting = self._fitting(
+                row, [span for part in wanted[row.trace_id] for span in part.spans]
+            )
+            tx.append(_INSERT, [_span_row(tx, row.id, span) for span in fitting])
+            written += fitting
         totals = await tx.execute(
             sa.select(
                 SpanRow.trace,
@@ -391,7 +392,21 @@ class SpanStore:
             row.workflow_id = row.workflow_id or _first(spans, WORKFLOW_ID)
             row.execution_id = row.execution_id or _first(spans, EXECUTION_ID)
             row.request_id = row.request_id or _first(spans, REQUEST_ID)
-        return over
+        return written
+
+    def _fitting(self, row: TraceRow, spans: Iterable[Span]) -> list[Span]:
+        """Those that the trace has room for beside what is kept of it: who looks at it reads all."""
+        count, size = row.spans, row.size_bytes
+        fitting = []
+        for span in spans:
+            if (
+                count < self._settings.trace_spans
+                and size + span.size_bytes <= self._settings.trace_bytes
+            ):
+                fitting.append(span)
+                count += 1
+                size += span.size_bytes
+        return fitting
 
     async def _write_figures(self, database: Database, *, everything: bool) -> None:
         """Write the windows that have ended, and what became of the other spans."""
