@@ -57,7 +57,7 @@ def claims_of(source: Source, constants: Mapping[str, str]) -> Iterator[Claim]:
         constants: Texts of its room by name, for paths that are declared by one.
     """
     room = room_of(source.path)
-    prefix = ""
+    prefixes: dict[str, str] = {}
     for node in source.nodes:
         match node:
             case ast.Assign(
@@ -66,11 +66,18 @@ def claims_of(source: Source, constants: Mapping[str, str]) -> Iterator[Claim]:
                 yield Claim(room, "table", name)
             case ast.Call(func=ast.Name(id="Room"), keywords=keywords):
                 yield from _declared(room, keywords)
-            case ast.Call(func=ast.Name(id="APIRouter"), keywords=keywords):
-                prefix = _prefix(keywords)
-            case ast.Call(func=ast.Attribute(attr=attribute), args=[ast.Constant(value=str(path))]):
+            case ast.Assign(
+                targets=[ast.Name(id=router)],
+                value=ast.Call(func=ast.Name(id="APIRouter"), keywords=keywords),
+            ):
+                prefixes[router] = _prefix(keywords)
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id=router), attr=attribute),
+                args=[ast.Constant(value=str(path))],
+            ):
+                # A file may have several, and the prefix of one says nothing of the others' paths.
                 if attribute in _METHODS and path.startswith("/"):
-                    yield from _path(room, prefix + path)
+                    yield from _path(room, prefixes.get(router, "") + path)
             case ast.Call(func=ast.Name(id=called), args=arguments, keywords=keywords) if (
                 called in _ROUTES
             ):

@@ -34,6 +34,10 @@ ROOM = {
     "backend/managers/mail/routes.py": '''
         """HTTP face."""
         router = APIRouter(prefix="/api/v1")
+        bare_router = APIRouter(tags=["mail"])
+
+        @bare_router.get("/weigh")
+        async def weigh(): ...
 
         @router.get("/letters/{letter_id}", responses={})
         async def get_letter(scope: Annotated[Scope, requires("letter:send")]): ...
@@ -46,6 +50,7 @@ SPELLED_OUT = (
     ('path.startswith("/api/v1/letters")', "path /api/v1/letters"),
     ('url = "/api/v1/letters/7/content"', "path /api/v1/letters"),
     ('url = f"/api/v1/letters/{number}"', "path /api/v1/letters"),
+    ('KEPT = "/weigh"', "path /weigh"),
     ('KEPT = "/stamp"', "path /stamp"),
     ('KEPT = "/seal"', "path /seal"),
     ('KEPT = "/frank/now"', "path /frank"),
@@ -55,6 +60,7 @@ INNOCENT = (
     'def f():\n    """Counts letters."""',
     'HINT = "write letters to /api/v1/letters"',
     'url = "/api/v1/lettershops"',
+    'url = "/api/v1/weigh"',
     "letters = 3",
     'WAX = "/wax"',
 )

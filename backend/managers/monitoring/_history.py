@@ -246,10 +246,9 @@ async def _add(tx: Tx, step: int, minute: int, name: str, sample: _Sample) -> No
     row = {**key, **counted, "detail": sample.detail}
     await tx.add_up(HealthSampleRow, row, amounts=list(counted))
     if sample.detail:
-        of = HealthSampleRow.__table__.c
         await tx.execute(
             sa.update(HealthSampleRow)
-            .where(*(of[column] == value for column, value in key.items()))
+            .where(*(getattr(HealthSampleRow, column) == value for column, value in key.items()))
             .values(detail=sample.detail)
         )
 
