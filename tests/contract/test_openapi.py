@@ -81,6 +81,7 @@ class TestEveryOperation:
             monkeypatch.setenv("EMAIL_SENDER_BASIC", basic)
             monkeypatch.setenv("EMAIL_SENDER_EMAIL", served.email)
             monkeypatch.setenv("EMAIL_SENDER_PASSWORD", served.password)
+            monkeypatch.setattr("tests.support.schemathesis_hooks.keep_spans", served.keep_spans)
             config = SchemathesisConfig.from_path(CONFIG)
             config.projects.override.generation.update(max_examples=EXAMPLES)
             quick = database_url.startswith("postgresql")

@@ -252,7 +252,11 @@ class Cast:
         """A new tenant."""
         client = await self._app.caller("owner")
         maker = await self.person(client.tenant, "owner", "administrator")
-        return Ground(client.tenant, maker, Operations(self._document, maker.http, PASSWORD))
+        return Ground(
+            client.tenant,
+            maker,
+            Operations(self._document, maker.http, PASSWORD, self._app.keep_spans),
+        )
 
     async def of(self, ground: Ground) -> list[Caller]:
         """One of each role by each kind of credential, and one of each role of the platform."""
@@ -355,7 +359,8 @@ def write_matrix(declared: Mapping[str, Iterable[str]]) -> None:
 def unlimited(settings: Settings) -> Settings:
     """The same, for an application that turns nobody away for asking much."""
     wide: dict[str, BaseModel] = {
-        name: _wide(getattr(settings, name)) for name in ("gateway", "email", "secrets", "tracing")
+        name: _wide(getattr(settings, name))
+        for name in ("gateway", "email", "secrets", "logging", "tracing")
     }
     return settings.model_copy(
         update={**wide, "audit": settings.audit.model_copy(update={"exports_each": 10_000})}

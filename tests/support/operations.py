@@ -11,7 +11,7 @@ import re
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -134,14 +134,21 @@ class Operations:
         document: Resolved by nobody: its references are followed here.
         http: With the credentials of a caller who may perform them.
         password: The caller's, where they are a person.
+        keep_spans: Has the server decide on the spans that it was sent, and write them; where that
+            is out of reach its tick is waited for.
     """
 
     def __init__(
-        self, document: dict[str, Any], http: httpx.AsyncClient, password: str = PASSWORD
+        self,
+        document: dict[str, Any],
+        http: httpx.AsyncClient,
+        password: str = PASSWORD,
+        keep_spans: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(0.1),
     ) -> None:
         self._document = document
         self._password = password
         self._http = http
+        self._keep_spans = keep_spans
         self._known = {
             operation["operationId"]: (method.upper(), path, operation)
             for path, item in document["paths"].items()
@@ -259,10 +266,13 @@ class Operations:
         sent = await self._http.post("/api/v1/otlp/v1/traces", json=body)
         sent.raise_for_status()
         deadline = time.monotonic() + 60
-        while (await self._http.get(f"/api/v1/traces/{trace_id}")).status_code != 200:
+        while True:
+            await self._keep_spans()
+            found = await self._http.get(f"/api/v1/traces/{trace_id}")
+            if found.status_code == 200:
+                return str(trace_id)
+            assert found.status_code == 404, found.text
             assert time.monotonic() < deadline, "the trace was not kept"
-            await asyncio.sleep(0.1)
-        return str(trace_id)
 
     def _find_ways(self) -> dict[str, _Way]:
         """How one comes to each operation that is led to; breadth first, so the shortest way."""

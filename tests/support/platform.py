@@ -21,7 +21,7 @@ from backend.managers.email import EmailSettings
 from backend.managers.gateway import GatewaySettings
 from backend.managers.identity import IdentityManager
 from backend.managers.tenant import PLATFORM, Tenant, TenantManager
-from backend.managers.tracing import TracingSettings
+from backend.managers.tracing import TracingManager, TracingSettings
 from backend.settings import DatabaseSettings, Settings, TelemetrySettings
 
 
@@ -83,6 +83,10 @@ class App:
         """Number all committed audit records, as the worker's tick does."""
         while await sequence(self.platform.database):
             pass
+
+    async def keep_spans(self) -> None:
+        """Decide on all spans that wait in this process, and write them, as a tick does."""
+        await self.platform.of(TracingManager).store.flush(self.platform.database, everything=True)
 
     async def aclose(self) -> None:
         """Close every client."""

@@ -9,9 +9,10 @@ import json
 import re
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import httpx
 import uvicorn
 from pydantic import SecretStr
 
-from backend.app import compose, create_app
+from backend.app import Platform, compose, create_app
 from backend.cli.installation import bootstrap
 from backend.core.clock import Clock, system_clock
 from backend.http.server import OPTIONS
@@ -27,6 +28,8 @@ from backend.kit.outbound import OutboundSettings
 from backend.managers.email import EmailSettings
 from backend.managers.gateway import GatewaySettings
 from backend.managers.identity import IdentitySettings
+from backend.managers.logging import LoggingSettings
+from backend.managers.tracing import TracingManager, TracingSettings
 from backend.settings import DatabaseSettings, EventSettings, Settings, TelemetrySettings
 from tests.support.login import person_token
 
@@ -46,6 +49,7 @@ class Served:
     console_secret: str
     email: str
     password: str
+    keep_spans: Callable[[], Awaitable[None]]
 
     def token(self, tenant_id: str | None = None) -> str:
         """An access token of the first admin: owner of the tenant and admin of the platform."""
@@ -111,9 +115,32 @@ def patient_settings(data_dir: Path, database_url: str, port: int) -> Settings:
             tests_requests_per_second=_MUCH,
             tests_burst_requests=_MUCH,
         ),
+        logging=LoggingSettings(requests_per_second=_MUCH, burst_requests=10 * _MUCH),
+        tracing=TracingSettings(requests_per_second=_MUCH, burst_requests=10 * _MUCH),
         # Streams end by themselves only after this.
         events=EventSettings(stream_seconds=0.05, streams_per_tenant=1000, streams=1000),
     )
+
+
+class _Located:
+    """An application that knows its event loop, for what is done in it besides requests."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self._loop = asyncio.get_running_loop()
+        await self._app(scope, receive, send)
+
+    async def perform(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do it there, and wait for it here."""
+        assert self._loop is not None
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(), self._loop))
+
+
+async def _keep_spans(platform: Platform) -> None:
+    await platform.of(TracingManager).store.flush(platform.database, everything=True)
 
 
 @contextmanager
@@ -146,7 +173,8 @@ def serving(
         console = (data_dir / "console.json").read_text()
         secret = re.search(r'"client_secret": "([^"]+)"', console)
         assert secret is not None
-        app = around(create_app(compose(settings, clock=clock)))
+        platform = compose(settings, clock=clock)
+        app = _Located(around(create_app(platform)))
         server = uvicorn.Server(uvicorn.Config(app, timeout_graceful_shutdown=5, **OPTIONS))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
@@ -162,6 +190,7 @@ def serving(
                 console_secret=secret[1],
                 email=made["admin_email"],
                 password=made["admin_password"],
+                keep_spans=partial(app.perform, partial(_keep_spans, platform)),
             )
         finally:
             server.should_exit = True

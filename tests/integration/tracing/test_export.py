@@ -16,7 +16,7 @@ from backend.core.context import SystemScope
 from backend.core.telemetry import new_span_id, new_trace_id
 from backend.managers.tracing import OTLP_PATH, TracingManager, TracingSettings
 from backend.managers.tracing.errands import TRACES
-from tests.support.platform import App, TenantClient
+from tests.support.platform import TenantClient
 
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
 ROOT, NODE = "workflow.execute", "node.execute"
@@ -25,7 +25,12 @@ ROOT, NODE = "workflow.execute", "node.execute"
 @pytest.fixture
 def app_settings(app_settings):
     tracing = TracingSettings(
-        share=0, settle_seconds=0, inflated_limit_bytes=100_000, trace_spans=50, export_spans=100
+        share=0,
+        settle_seconds=0,
+        inflated_limit_bytes=100_000,
+        trace_spans=50,
+        trace_bytes=100_000,
+        export_spans=100,
     )
     return app_settings.model_copy(update={"tracing": tracing})
 
@@ -68,10 +73,6 @@ async def export(caller: TenantClient, message, **headers):
     )
 
 
-async def flush(app: App) -> None:
-    await app.platform.of(TracingManager).store.flush(app.platform.database, everything=True)
-
-
 async def found(caller: TenantClient, **query: str):
     answer = await caller.http.get("/api/v1/traces", params=query)
     assert answer.status_code == 200, answer.text
@@ -85,7 +86,7 @@ class TestExport:
         answer = await export(caller, workflow(trace_id))
         assert (answer.status_code, answer.content) == (200, b"")
         assert answer.headers["content-type"] == "application/x-protobuf"
-        await flush(app)
+        await app.keep_spans()
         tree = (await caller.http.get(f"/api/v1/traces/{trace_id}")).json()
         assert [(s["name"], s["depth"]) for s in tree["spans"]] == [(ROOT, 0), (NODE, 1), (NODE, 1)]
         trace = tree["trace"]
@@ -114,7 +115,7 @@ class TestExport:
             headers={"Content-Type": "application/json", "Content-Encoding": "gzip"},
         )
         assert (answer.status_code, answer.json()) == (200, {})
-        await flush(app)
+        await app.keep_spans()
         tree = (await caller.http.get(f"/api/v1/traces/{trace_id}")).json()
         (kept,) = tree["spans"]
         assert (kept["span_id"], kept["message"], kept["status"]) == (span_id, "no stock", 2)
@@ -133,7 +134,7 @@ class TestExport:
         said = ExportTraceServiceResponse.FromString(answer.content).partial_success
         assert answer.status_code == 200
         assert (said.rejected_spans, said.error_message[:10]) == (2, "A trace id")
-        await flush(app)
+        await app.keep_spans()
         reader = await app.caller("viewer", caller.tenant)
         today = (await reader.http.get("/api/v1/trace-settings")).json()["today"]
         assert (today["kept"] >= 1, today["rejected"]) == (True, 2)
@@ -168,13 +169,13 @@ class TestExport:
         ada, eve = await app.caller("workflow"), await app.caller("workflow")
         trace_id = new_trace_id()
         await export(ada, workflow(trace_id))
-        await flush(app)
+        await app.keep_spans()
         assert await found(ada) == [trace_id]
         assert await found(eve) == []
         assert (await eve.http.get(f"/api/v1/traces/{trace_id}")).status_code == 404
         # The same id of somebody else's is another trace.
         await export(eve, workflow(trace_id, nodes=1))
-        await flush(app)
+        await app.keep_spans()
         assert len((await eve.http.get(f"/api/v1/traces/{trace_id}")).json()["spans"]) == 2
         assert (await app.client().post(OTLP_PATH, headers=PROTOBUF)).status_code == 401
         viewer = await app.caller("viewer")
@@ -187,7 +188,7 @@ class TestSampling:
         first, second, failed = (new_trace_id() for _ in range(3))
         for trace_id, broken in ((first, False), (second, False), (failed, True)):
             await export(caller, workflow(trace_id, failed=broken))
-            await flush(app)
+            await app.keep_spans()
         assert sorted(await found(caller, service="n8n")) == sorted([first, failed])
         assert await found(caller, failed="true") == [failed]
         today = (await caller.http.get("/api/v1/trace-settings")).json()["today"]
@@ -208,7 +209,7 @@ class TestSampling:
         del spans[0]  # n8n sends a node's span when it has run, and the root at the end
         for part in (message, message, root, root):
             await export(caller, part)
-            await flush(app)
+            await app.keep_spans()
         tree = (await caller.http.get(f"/api/v1/traces/{trace_id}")).json()
         assert tree["trace"]["spans"] == 3
         assert [span["depth"] for span in tree["spans"]] == [0, 1, 1]
@@ -220,12 +221,34 @@ class TestSampling:
         answer = await export(caller, workflow(trace_id, nodes=60))
         said = ExportTraceServiceResponse.FromString(answer.content).partial_success
         assert said.rejected_spans == 11
-        await flush(app)
+        await app.keep_spans()
         await export(caller, workflow(trace_id, nodes=5))
-        await flush(app)
+        await app.keep_spans()
         assert (await caller.http.get(f"/api/v1/traces/{trace_id}")).json()["trace"]["spans"] == 50
         today = (await caller.http.get("/api/v1/trace-settings")).json()["today"]
         assert (today["kept"] >= 50, today["dropped_by_overflow"]) == (True, 17)
+
+    async def test_a_trace_has_so_many_bytes_and_no_more_however_often_it_goes_on(self, app):
+        caller = await app.caller("workflow")
+        trace_id = new_trace_id()
+        for _ in range(20):
+            message = ExportTraceServiceRequest()
+            scope = message.resource_spans.add().scope_spans.add()
+            add_span(scope, trace_id, NODE, failed=True, **{f"k{n}": "v" * 4000 for n in range(5)})
+            assert (await export(caller, message)).status_code == 200
+            await app.keep_spans()
+        trace = (await caller.http.get(f"/api/v1/traces/{trace_id}")).json()["trace"]
+        assert 80_000 < trace["size_bytes"] <= 100_000
+        today = (await caller.http.get("/api/v1/trace-settings")).json()["today"]
+        assert today["dropped_by_overflow"] == 20 - trace["spans"]
+        assert today["kept_bytes"] < 110_000
+
+    async def test_ids_of_any_length_are_kept_as_far_as_an_index_holds_them(self, app):
+        caller = await app.caller("workflow")
+        trace_id, endless = new_trace_id(), "".join(new_trace_id() for _ in range(128))
+        assert (await export(caller, workflow(trace_id, execution=endless))).status_code == 200
+        await app.keep_spans()
+        assert await found(caller, execution_id=endless[:512]) == [trace_id]
 
     async def test_our_own_request_is_in_the_callers_trace(self, app):
         caller = await app.caller("owner")
@@ -238,7 +261,7 @@ class TestSampling:
         )
         await export(caller, message)
         app.asgi._telemetry.drain()
-        await flush(app)
+        await app.keep_spans()
         tree = (await caller.http.get(f"/api/v1/traces/{trace_id}")).json()
         assert [(s["service"], s["depth"]) for s in tree["spans"]] == [
             ("n8n", 0),
@@ -256,7 +279,7 @@ class TestFind:
         one, two = new_trace_id(), new_trace_id()
         await export(caller, workflow(one, execution="1", failed=True))
         await export(caller, workflow(two, execution="2", service="shop", failed=True))
-        await flush(app)
+        await app.keep_spans()
         for query, wanted in (
             ({"service": "shop"}, [two]),
             ({"operation": NODE, "execution_id": "1"}, [one]),
@@ -280,7 +303,7 @@ class TestFind:
         one, two = new_trace_id(), new_trace_id()
         await export(caller, workflow(one, nodes=1, failed=True))
         await export(caller, workflow(two, nodes=3, failed=True))
-        await flush(app)
+        await app.keep_spans()
         answer = await caller.http.get(f"/api/v1/traces/{one}/comparison", params={"other": two})
         node = next(each for each in answer.json()["operations"] if each["name"] == NODE)
         assert (node["count"], node["other_count"]) == (1, 3)
@@ -296,10 +319,10 @@ class TestSettings:
         saved = await caller.http.put("/api/v1/trace-settings", json={"share": 1, "keep_days": 2})
         assert (saved.json()["share"], saved.json()["keep_days"]) == (1.0, 2)
         ids = [new_trace_id() for _ in range(3)]
-        await flush(app)
+        await app.keep_spans()
         for trace_id in ids:
             await export(caller, workflow(trace_id))
-            await flush(app)
+            await app.keep_spans()
         assert sorted(await found(caller, service="n8n")) == sorted(ids)
         (record,) = await caller.audit(app.platform, "trace_settings.changed")
         assert record.data["keep_days"] == 2
@@ -313,7 +336,7 @@ class TestSettings:
         await caller.http.put("/api/v1/trace-settings", json={"keep_days": 2})
         for each in (caller, other):
             await export(each, workflow(new_trace_id()))
-        await flush(app)
+        await app.keep_spans()
         database, store = app.platform.database, app.platform.of(TracingManager).store
         clock = database.clock
         monkeypatch.setattr(database, "clock", lambda: clock() + timedelta(days=3))
