@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from backend.kit.gunzip import MAGIC, GzipDamagedError, GzipTooLargeError, gunzip
-from backend.managers.logging._redaction import Redaction
+from backend.managers.logging._redaction import GrownError, Redaction, Room
 from backend.managers.logging.errors import LogBatchDamagedError, LogBatchTooLargeError
 from backend.managers.logging.settings import LoggingSettings
 
@@ -193,13 +193,18 @@ def _row(line: bytes, redaction: Redaction, now: datetime) -> dict[str, Any]:
     if not isinstance(message, str) or not message.strip():
         raise _RefusedError("no_message")
     source = found["source"]
+    room = Room(len(line))
+    try:
+        message, fields = redaction.text(message, room), redaction.value(said, room)
+    except GrownError:
+        raise _RefusedError("too_long") from None
     return {
         "at": now if found["at"] is None else _time(found["at"], now),
         "received_at": now,
         "severity": _severity(found["level"], found["severity"]),
         "source": _name(source) or "",
-        "message": redaction.text(message),
-        "fields": redaction.value(said),
+        "message": message,
+        "fields": fields,
         **{name: _name(found[name]) for name in _IDS},
     }
 

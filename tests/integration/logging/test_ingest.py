@@ -114,6 +114,14 @@ class TestALine:
         }
         assert [row.message for row in await kept(app, ada)] == ["one", "two"]
 
+    async def test_that_would_grow_by_what_is_taken_out_is_refused_alone(self, app: App) -> None:
+        ada = await app.caller("owner")
+        patterns = [{"name": "b" * 40, "expression": "a"}, {"name": "c" * 40, "expression": "b"}]
+        said = {"keep_days": 30, "patterns": patterns}
+        assert (await ada.http.put("/api/v1/log-settings", json=said)).status_code == 200
+        answer = await send(ada, {"message": "x" * 500 + "a"}, {"message": "a" * 500})
+        assert answer == {"accepted": 1, "refused": [{"line": 2, "code": "too_long"}]}
+
     async def test_is_in_the_order_of_its_batch_where_times_are_the_same(self, app: App) -> None:
         ada = await app.caller("operator")
         at = "2026-01-31T08:00:00Z"

@@ -5,9 +5,16 @@ import time
 import pytest
 
 from backend.managers.logging import KINDS, LogSettingsInvalidError, Pattern
-from backend.managers.logging._redaction import USUAL, Redaction, check_patterns
+from backend.managers.logging._redaction import (
+    USUAL,
+    GrownError,
+    Redaction,
+    Room,
+    check_patterns,
+)
 
 # Parted: whoever looks for keys in the tree is to find none.
+ROOM = Room(1000)
 _KEY = "PRIVATE" + " KEY"
 FOUND = [
     ("credential", "user=ada password=hunter2 ok", "user=ada password=[credential] ok"),
@@ -23,8 +30,8 @@ FOUND = [
 
 @pytest.mark.parametrize(("kind", "text", "left"), FOUND)
 def test_takes_out_what_it_is_told_to_and_nothing_else(kind: str, text: str, left: str) -> None:
-    assert Redaction([kind], []).text(text) == left
-    assert Redaction([], []).text(text) == text
+    assert Redaction([kind], []).text(text, ROOM) == left
+    assert Redaction([], []).text(text, ROOM) == text
 
 
 def test_each_kind_is_tried() -> None:
@@ -34,13 +41,13 @@ def test_each_kind_is_tried() -> None:
 def test_reaches_names_and_texts_within_fields() -> None:
     fields = {"http": {"headers": [{"Authorization": "Basic x", "Accept": "*/*"}]}, "tries": 3}
     left = {"http": {"headers": [{"Authorization": "[credential]", "Accept": "*/*"}]}, "tries": 3}
-    assert Redaction(USUAL, []).value(fields) == left
-    own = Redaction([], [Pattern("customer", r"\bC-\d{6}\b")])
-    assert own.value(["C-123456", {"of": "C-1"}]) == ["[customer]", {"of": "C-1"}]
+    assert Redaction(USUAL, []).value(fields, ROOM) == left
+    own = Redaction([], [Pattern("customer", r"\b(C)-\d{6}\b")])
+    assert own.value(["C-123456", {"of": "C-1"}], ROOM) == ["[customer]", {"of": "C-1"}]
 
 
 @pytest.mark.parametrize(
-    "expression", ["(", r"(a)\1", "(?=a)b", "a{1,1000}{1,1000}", "x*", "", "a" * 501]
+    "expression", ["(", r"(a)\1", "(?=a)b", "a{1,1000}{1,1000}", ".{0,400}z", "x*", "", "a" * 501]
 )
 def test_refuses_what_cannot_be_looked_for(expression: str) -> None:
     with pytest.raises(LogSettingsInvalidError) as refused:
@@ -54,5 +61,42 @@ def test_takes_no_longer_for_a_hostile_line() -> None:
         [], [Pattern("a", "(a+)+$"), Pattern("b", "(a|a)*b"), Pattern("c", "(.*)*c")]
     )
     began = time.process_time()
-    assert hostile.text("a" * 30_000 + "!") == "a" * 30_000 + "!"
+    assert hostile.text("a" * 30_000 + "!", ROOM) == "a" * 30_000 + "!"
     assert time.process_time() - began < 30
+
+
+def test_what_is_found_in_nothing_breaks_no_character() -> None:
+    between = Redaction([], [Pattern("x", r"\B"), Pattern("y", r"\b")])
+    assert between.text("für Ärger 日本", ROOM) == "für Ärger 日本"
+    assert Redaction([], [Pattern("x", "[äé]")]).text("äbé", ROOM) == "[x]b[x]"
+
+
+def test_refuses_many_that_are_too_much_together() -> None:
+    """Each character may cost a step of each: the day's lines would keep a processor for hours."""
+    some = [Pattern(f"p{number}", ".{0,40}z") for number in range(9)]
+    check_patterns(some[:2])
+    with pytest.raises(LogSettingsInvalidError) as refused:
+        check_patterns(some)
+    assert refused.value.place == ("patterns", 2, "expression")
+
+
+def test_knows_what_is_too_much_for_the_event_loop() -> None:
+    assert not Redaction(USUAL, []).is_costly
+    assert not Redaction(USUAL, [Pattern("customer", r"\bC-\d{6}\b")]).is_costly
+    assert Redaction(["email_address"], []).is_costly
+    assert Redaction([], [Pattern("a", ".{0,60}z")]).is_costly
+
+
+def test_a_line_does_not_grow_by_what_replaces_one_another() -> None:
+    chain = [
+        Pattern(letter * 40, before) for before, letter in zip("abcdefgh", "bcdefghi", strict=True)
+    ]
+    check_patterns(chain)
+    for grow in (Redaction([], chain).text, Redaction([], chain).value):
+        with pytest.raises(GrownError):
+            grow("a" * 2000, Room(2000))
+    with pytest.raises(GrownError):
+        Redaction([], chain[:1]).value({"in": ["a"] * 1000}, Room(5000))
+    room = Room(1000)
+    assert Redaction([], chain[:1]).text("xay", room) == f"x[{'b' * 40}]y"
+    assert room.left == 4 * 1000 + 256 - 41
