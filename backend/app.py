@@ -211,7 +211,7 @@ def compose(
             turns=turns,
         )
     )
-    metrics = hold(MetricsManager(settings.metrics))
+    metrics = hold(MetricsManager(settings.metrics, turns))
     logs = hold(LoggingManager(settings.logging, turns))
     database.signals.subscribe(SETTINGS_CHANGED, logs.forget_settings)
     hold(security)

@@ -7,12 +7,14 @@ still fit, of those that reach back so far.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final, Literal, get_args
 
 import numpy as np
 import sqlalchemy as sa
 
 from backend.core.database import ReadTx
+from backend.kit.turns import Turns
 from backend.managers.metrics import _windows
 from backend.managers.metrics._retention import keep_days_of
 from backend.managers.metrics._windows import STEPS, Array, Chunk, Windows
@@ -24,6 +26,9 @@ AGGREGATES: Final[tuple[Aggregate, ...]] = get_args(Aggregate)
 MAX_POINTS: Final = 2000
 MAX_LINES: Final = 100
 MAX_SERIES: Final = 1000
+MAX_BYTES: Final = 16 * 2**20
+"""Of the windows that a question is about: some 350 000, or fewer with many buckets."""
+_INLINE_BYTES: Final = 2**20
 WEEK: Final = timedelta(days=7)
 
 _CAN: Final[Mapping[str, frozenset[str]]] = {
@@ -148,11 +153,16 @@ class _Grid:
         return _Grid(self.start + seconds, self.step, self.size, self.end + seconds, self.level)
 
 
-async def query(tx: ReadTx, wanted: Wanted) -> Found:
+async def query(tx: ReadTx, wanted: Wanted, turns: Turns) -> Found:
     """Answer; what was recorded in the last seconds may be missing.
 
     A metric that was never recorded, or no series with these labels, is no lines and no mistake:
     who draws it asks before the first of its workflows has run.
+
+    Args:
+        tx: The tenant's.
+        wanted: What is asked.
+        turns: For adding up many windows beside the event loop.
 
     Raises:
         InvalidQueryError: Of this kind of metric, in this window or of so many series it cannot be
@@ -172,9 +182,16 @@ async def query(tx: ReadTx, wanted: Wanted) -> Found:
     lines = sorted(set(names))
     place = {name: at for at, name in enumerate(lines)}
     groups = np.array([place[name] for name in names])
-    values, overall = await _values(tx, wanted, kind, grid, (ids, groups))
+
+    async def ask(at: _Grid) -> tuple[Array, Array]:
+        chunks = await _read(tx, at, ids, with_buckets=wanted.aggregate == "quantile")
+        work = partial(_computed, chunks, wanted, kind, at, (ids, groups))
+        few = sum(len(one.windows) + len(one.buckets) for one in chunks) < _INLINE_BYTES
+        return work() if few else await turns.run(str(tx.tenant_id), work)
+
+    values, overall = await ask(grid)
     before, overall_before = (
-        await _values(tx, wanted, kind, grid.moved(-int(WEEK.total_seconds())), (ids, groups))
+        await ask(grid.moved(-int(WEEK.total_seconds())))
         if wanted.with_week_before
         else (None, None)
     )
@@ -242,12 +259,16 @@ async def _grid(tx: ReadTx, wanted: Wanted) -> _Grid:
     return _Grid(start, step, -((start - until) // step), until, level)
 
 
-async def _values(
-    tx: ReadTx, wanted: Wanted, kind: str, grid: _Grid, series: tuple[Array, Array]
+def _computed(
+    chunks: Sequence[Chunk], wanted: Wanted, kind: str, grid: _Grid, series: tuple[Array, Array]
 ) -> tuple[Array, Array]:
     """The points of each line, and the value of each over the whole window."""
     ids, groups = series
-    held = await _read(tx, grid, ids, with_buckets=wanted.aggregate == "quantile")
+    windows, buckets = (
+        one[(one["second"] >= grid.start) & (one["second"] < grid.end)]
+        for one in _windows.unpack(chunks, grid.level)
+    )
+    held = Windows(windows, buckets)
     whose = np.searchsorted(ids, held.windows["series"])
     whose_buckets = np.searchsorted(ids, held.buckets["series"])
     lines = int(groups.max()) + 1
@@ -328,9 +349,29 @@ class _Part:
         return np.where(known, out, np.nan)
 
 
-async def _read(tx: ReadTx, grid: _Grid, ids: Array, *, with_buckets: bool) -> Windows:
-    """The windows of these series within the grid, by series and time."""
+async def _read(tx: ReadTx, grid: _Grid, ids: Array, *, with_buckets: bool) -> list[Chunk]:
+    """The chunks of these series that the grid touches, by series and time.
+
+    Raises:
+        InvalidQueryError: They are more than anybody may have read at once.
+    """
     span = _windows.span_of(grid.level)
+    of_grid = (
+        ChunkRow.tenant_id == tx.tenant_id,
+        ChunkRow.step_seconds == grid.level,
+        ChunkRow.series_id.in_(ids.tolist()),
+        ChunkRow.start_seconds >= grid.start - grid.start % span,
+        ChunkRow.start_seconds < grid.end,
+    )
+    size: sa.ColumnElement[int] = sa.func.length(ChunkRow.windows)
+    if with_buckets:
+        size += sa.func.length(ChunkRow.buckets)
+    # Neither database reads what it is asked the length of.
+    if (await tx.scalar(sa.select(sa.func.sum(size)).where(*of_grid)) or 0) > MAX_BYTES:
+        raise InvalidQueryError(
+            "So many series over so long a time are too much at once: ask for some labels' values, "
+            "a shorter window or fewer points"
+        ).at("since")
     rows = await tx.execute(
         sa.select(
             ChunkRow.series_id,
@@ -338,20 +379,10 @@ async def _read(tx: ReadTx, grid: _Grid, ids: Array, *, with_buckets: bool) -> W
             ChunkRow.windows,
             ChunkRow.buckets if with_buckets else sa.literal(b"", sa.LargeBinary),
         )
-        .where(
-            ChunkRow.tenant_id == tx.tenant_id,
-            ChunkRow.step_seconds == grid.level,
-            ChunkRow.series_id.in_(ids.tolist()),
-            ChunkRow.start_seconds >= grid.start - grid.start % span,
-            ChunkRow.start_seconds < grid.end,
-        )
+        .where(*of_grid)
         .order_by(ChunkRow.series_id, ChunkRow.start_seconds)
     )
-    held = _windows.unpack([Chunk(*row) for row in rows], grid.level)
-    windows, buckets = (
-        one[(one["second"] >= grid.start) & (one["second"] < grid.end)] for one in held
-    )
-    return Windows(windows, buckets)
+    return [Chunk(*row) for row in rows]
 
 
 async def list_metrics(

@@ -26,6 +26,9 @@ STEPS: Final = (10, 60, 600, 3600)
 SLOTS: Final = {10: 60, 60: 60, 600: 72, 3600: 120}
 """Windows in a chunk: those of one length fill whole windows of the next."""
 RELATIVE_ERROR: Final = 0.02
+MAX_BUCKETS: Final = 1024
+"""Of one window: values that lie 18 powers of ten apart. Of more the lowest become one, as DDSketch
+has it: values all over a double's range would fill a megabyte with each window."""
 
 _GAMMA: Final = (1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR)
 _LOG_GAMMA: Final = math.log(_GAMMA)
@@ -160,7 +163,13 @@ def _merged_buckets(buckets: Array) -> Array:
     firsts = _firsts(buckets["series"], buckets["second"], buckets["key"])
     out: Array = buckets[firsts]
     out["count"] = np.add.reduceat(buckets["count"], firsts)
-    return out
+    begins = _firsts(out["series"], out["second"])
+    sizes = np.diff(np.append(begins, len(out)))
+    over = np.maximum(sizes - MAX_BUCKETS, 0)
+    if not over.any():
+        return out
+    out["key"] = np.maximum(out["key"], np.repeat(out["key"][begins + over], sizes))
+    return _merged_buckets(out)
 
 
 def _firsts(*columns: Array) -> Array:

@@ -20,6 +20,7 @@ from backend.core.database import Database, DatabaseUnavailableError, ReadTx, Sy
 from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.core.telemetry import RequestRecord
 from backend.kit.histogram import bucket_of, empty, quantile_ms
+from backend.kit.turns import Turns
 from backend.managers.metrics._folding import count_waiting, fold_all, roll_up_all, sweep
 from backend.managers.metrics._recording import Recording
 from backend.managers.metrics._retention import Retention
@@ -86,8 +87,9 @@ class Series:
 class MetricsManager:
     """Collects request records in memory, writes closed windows, reads series."""
 
-    def __init__(self, settings: MetricsSettings | None = None) -> None:
+    def __init__(self, settings: MetricsSettings | None = None, turns: Turns | None = None) -> None:
         settings = settings or MetricsSettings()
+        self.turns = turns or Turns()
         self.recording = Recording(settings)
         self.retention = Retention(settings)
         self._open: dict[tuple[int, str], _Window] = {}

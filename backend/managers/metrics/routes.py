@@ -70,6 +70,7 @@ async def list_tenant_metrics(
 @metrics_router.get("/query", responses=problems(InvalidQueryError))
 async def query_metric(
     scope: Reader,
+    metrics: Metrics,
     db: Db,
     name: MetricName,
     aggregate: Annotated[
@@ -113,7 +114,7 @@ async def query_metric(
             points=points,
             with_week_before=with_week_before,
         )
-        found = await query(tx, wanted)
+        found = await query(tx, wanted, metrics.turns)
     return view(MetricLinesOut, found, lines=[view(MetricLineOut, one) for one in found.lines])
 
 

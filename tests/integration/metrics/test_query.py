@@ -39,7 +39,7 @@ async def ask(world, name, aggregate, *, since=10 * MINUTE, tenant_id=None, labe
         name=name, aggregate=aggregate, since=end - since, until=end, labels=labels or {}, **more
     )
     async with world.one.database.read(Scope("a", tenant_id or world.tenant_id)) as tx:
-        return await query(tx, wanted)
+        return await query(tx, wanted, world.one.metrics.turns)
 
 
 def told(found):
@@ -141,6 +141,22 @@ class TestQuery:
         ):
             found = await ask(world, aggregate="sum", **asked)
             assert (found.kind, found.lines) == (None, [])
+
+    async def test_refuses_what_would_be_too_much_at_once(self, world, monkeypatch):
+        ago = NOON - 2 * MINUTE
+        await world.one.record(*(counter(1, at=ago, shop=str(n)) for n in range(9)))
+        await world.settle()
+        monkeypatch.setattr("backend.managers.metrics._query.MAX_BYTES", 400)
+        assert (await ask(world, "orders_total", "sum", labels={"shop": "1"})).lines
+        with pytest.raises(InvalidQueryError, match="too much at once"):
+            await ask(world, "orders_total", "sum")
+
+    async def test_many_windows_are_added_up_beside_the_event_loop(self, world, monkeypatch):
+        await world.one.record(histogram(*range(1, 101), at=NOON - 2 * MINUTE))
+        await world.settle()
+        inline = await ask(world, "duration_seconds", "quantile", quantile=0.5)
+        monkeypatch.setattr("backend.managers.metrics._query._INLINE_BYTES", 1)
+        assert await ask(world, "duration_seconds", "quantile", quantile=0.5) == inline
 
     async def test_series_without_windows_are_empty_lines(self, world):
         await world.one.record(counter(1), gauge(1), histogram(1.0))

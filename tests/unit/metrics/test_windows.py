@@ -47,6 +47,25 @@ class TestQuantiles:
         assert found[2] == pytest.approx(100, rel=RELATIVE_ERROR + 1e-9)
 
 
+class TestBuckets:
+    def test_are_so_many_and_no_more_whatever_the_values(self):
+        wild = 10.0 ** np.linspace(-90, 90, 5000)
+        halves = [of(points(wild[::2])), of(points(wild[1::2]))]
+        held = _windows.add_up(halves).buckets
+        assert len(held) == _windows.MAX_BUCKETS
+        assert held["count"].sum() == 5000
+        # Those that stay are the greatest, and as exact as any.
+        (found,) = _windows.quantiles(held, np.zeros(len(held), int), 1, 0.99)
+        exact = np.quantile(wild, 0.99, method="inverted_cdf")
+        assert abs(found - exact) <= RELATIVE_ERROR * exact * (1 + 1e-9)
+
+    def test_of_one_window_leave_those_of_others_alone(self):
+        wild = 10.0 ** np.linspace(-90, 90, 5000)
+        tame = of(points([1e-300, 1.0], at=T + 10))
+        both = _windows.add_up([of(points(wild)), tame]).buckets
+        assert np.array_equal(both[both["second"] == T + 10], tame.buckets)
+
+
 class TestAddUp:
     def test_in_parts_or_at_once_is_the_same(self):
         rng = np.random.default_rng(4)
