@@ -460,7 +460,7 @@ class SpanStore:
         rows = await tx.scalars(sa.select(TraceSettingsRow))
         asked = {row.tenant_id: policy(row, self._settings).keep_days for row in rows}
         gone = tenants = 0
-        for tenant_id, oldest in await _oldest(tx):
+        for tenant_id, oldest in await _oldest(tx, TraceRow, TraceRow.id):
             days = asked.get(tenant_id, self._settings.keep_days)
             before = uuid7_at(tx.now() - timedelta(days=days))
             if oldest >= before:
@@ -469,20 +469,18 @@ class SpanStore:
             tenants += 1
             if tenants == _TENANTS_A_SWEEP:
                 break
-        old = tx.now() - _KEEP_COUNTS
-        for tenant_id in await _tenants_with(tx, OperationRow):
-            gone += await tx.delete_some(
-                OperationRow,
-                OperationRow.tenant_id == tenant_id,
-                OperationRow.window_at < tx.now() - timedelta(days=self._settings.keep_days),
-                limit=_SWEPT * 10,
-            )
-            gone += await tx.delete_some(
-                CountRow,
-                CountRow.tenant_id == tenant_id,
-                CountRow.day < old.date().isoformat(),
-                limit=_SWEPT,
-            )
+        ended = tx.now() - timedelta(days=self._settings.keep_days)
+        day = (tx.now() - _KEEP_COUNTS).date().isoformat()
+        figures: tuple[tuple[Any, Any, Any], ...] = (
+            (OperationRow, OperationRow.window_at, ended),
+            (CountRow, CountRow.day, day),
+        )
+        for model, column, first in figures:
+            old = [one for one, oldest in await _oldest(tx, model, column) if oldest < first]
+            for tenant_id in old[:_TENANTS_A_SWEEP]:
+                gone += await tx.delete_some(
+                    model, model.tenant_id == tenant_id, column < first, limit=_SWEPT * 10
+                )
         return gone
 
 
@@ -566,21 +564,13 @@ def _jump(model: Any) -> Any:
     return first.union_all(sa.select(following).where(first.c.tenant_id.is_not(None)))
 
 
-async def _tenants_with(tx: Tx, model: Any) -> Sequence[str]:
+async def _oldest(tx: Tx, model: Any, column: Any) -> Sequence[Any]:
+    """Each tenant that has rows, and the least that the column, which leads its key, has there."""
     tenants = _jump(model)
-    found: Sequence[str] = await tx.scalars(
-        sa.select(tenants.c.tenant_id).where(tenants.c.tenant_id.is_not(None))
-    )
-    return found
-
-
-async def _oldest(tx: Tx) -> Sequence[Any]:
-    """Each tenant that has traces, and the oldest one's id."""
-    tenants = _jump(TraceRow)
     oldest = (
-        sa.select(TraceRow.id)
-        .where(TraceRow.tenant_id == tenants.c.tenant_id)
-        .order_by(TraceRow.id)
+        sa.select(column)
+        .where(model.tenant_id == tenants.c.tenant_id)
+        .order_by(column)
         .limit(1)
         .correlate(tenants)
         .scalar_subquery()
@@ -598,6 +588,9 @@ async def _forget(tx: Tx, tenant_id: str, before: str) -> int:
         .order_by(TraceRow.id)
         .limit(_SWEPT)
     )
+    if not ids:
+        # Another worker's sweep was faster.
+        return 0
     for row, key in ((SpanRow, SpanRow.trace), (TraceRow, TraceRow.id)):
         await tx.execute(
             sa.delete(row)
