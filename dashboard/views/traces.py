@@ -16,6 +16,7 @@ ERROR: Final = 2
 _SHOWN: Final = 300
 _BUSIEST: Final = 20
 _ID_LENGTH: Final = 32
+_INDENTS: Final = 12
 
 
 def detail(trace_id: str) -> None:
@@ -36,11 +37,12 @@ def detail(trace_id: str) -> None:
                 "traces-waterfall",
                 [
                     charts.Bar(
-                        f"{'· ' * span.depth}{span.name}",
+                        span.name,
                         span.service,
                         span.offset_ms,
                         span.duration_ms,
                         failed=span.status == ERROR,
+                        depth=span.depth,
                     )
                     for span in found.spans[:_SHOWN]
                 ],
@@ -86,7 +88,7 @@ def _draw_span(spans: Sequence[models.SpanOut]) -> None:
             "Span",
             list(by_id),
             index=list(by_id).index(first),
-            format_func=lambda one: f"{'· ' * by_id[one].depth}{by_id[one].name}",
+            format_func=lambda one: f"{'· ' * min(by_id[one].depth, _INDENTS)}{by_id[one].name}",
             key="traces-span",
         )
         span = by_id[chosen]

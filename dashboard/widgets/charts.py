@@ -20,6 +20,8 @@ MAX_POINTS: Final = 2000
 _MIN_MAX_RATIO: Final = 4
 _HEIGHT: Final = 220
 _MONTH: Final = 30
+_LABEL: Final = 60
+_INDENTS: Final = 12
 _OWNERS: Final = ("#5B8DEF", "#1FA97A", "#8B7CF0", "#D08A1D", "#1B8A8F", "#9A8FB0")
 _DAY_MILLISECONDS: Final = 86_400_000
 _CONFIG: Final = {
@@ -286,13 +288,28 @@ def by_state(
 
 
 class Bar(NamedTuple):
-    """A bar of a waterfall: when it began, after the first one, and how long it took, in ms."""
+    """A bar of a waterfall: when it began, after the first one, and how long it took, in ms.
+
+    ``depth`` is how far below the first ones it stands.
+    """
 
     label: str
     of: str
     begin_ms: float
     took_ms: float
     failed: bool = False
+    depth: int = 0
+
+    @property
+    def name(self) -> str:
+        """The label as a chart takes it: strangers choose it, and Plotly reads tags in texts."""
+        short = self.label if len(self.label) <= _LABEL else f"{self.label[: _LABEL - 1]}…"
+        return escape(short)
+
+    @property
+    def tick(self) -> str:
+        """The same, indented as far as there is room."""
+        return f"{'· ' * min(self.depth, _INDENTS)}{self.name}"
 
 
 def waterfall(key: str, bars: Sequence[Bar]) -> None:
@@ -308,7 +325,7 @@ def waterfall(key: str, bars: Sequence[Bar]) -> None:
     for at, owner in enumerate(owners):
         own = [(row, bar) for row, bar in enumerate(bars) if bar.of == owner]
         figure.add_bar(
-            name=owner,
+            name=escape(owner),
             orientation="h",
             base=[bar.begin_ms for _, bar in own],
             # What took no time at all is seen as well.
@@ -321,7 +338,7 @@ def waterfall(key: str, bars: Sequence[Bar]) -> None:
                 ],
                 "cornerradius": 2,
             },
-            customdata=[[bar.label.lstrip("· "), owner, bar.took_ms] for _, bar in own],
+            customdata=[[bar.name, escape(owner), bar.took_ms] for _, bar in own],
             hovertemplate="%{customdata[0]}<br>%{customdata[1]}: "
             "<b>%{customdata[2]:,.2f}</b> ms<extra></extra>",
         )
@@ -336,7 +353,7 @@ def waterfall(key: str, bars: Sequence[Bar]) -> None:
         showgrid=False,
         tickmode="array",
         tickvals=list(range(len(bars))),
-        ticktext=[bar.label for bar in bars],
+        ticktext=[bar.tick for bar in bars],
     )
     failed = sum(bar.failed for bar in bars)
     alt = f"{len(bars)} spans of {', '.join(owners)} over {end:,.1f} ms, {failed} of them failed."

@@ -155,3 +155,13 @@ class TestTheme:
     @pytest.mark.parametrize("state", sorted(theme.STATES))
     def test_gives_bars_enough_contrast(self, state, ground):
         assert _contrast(theme.look(state).color, ground) >= 2.5
+
+
+class TestBar:
+    def test_shows_what_strangers_chose_as_they_wrote_it(self):
+        bar = charts.Bar("<b>GET</b> /", "shop", 0, 1, depth=2)
+        assert bar.tick == "· · &lt;b&gt;GET&lt;/b&gt; /"
+
+    def test_has_room_for_so_much_and_no_more(self):
+        bar = charts.Bar("n" * 512, "shop", 0, 1, depth=1999)
+        assert bar.tick == "· " * 12 + "n" * 59 + "…"
