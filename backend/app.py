@@ -5,6 +5,8 @@ two planes behind the pipeline. What a room needs around it (routes, ticks, swee
 kinds, gauges) is taken from its ``ROOM``: no room's duty is written down here.
 """
 
+import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -67,6 +69,7 @@ from backend.settings import Settings
 from backend.sink.routes import sink_routes
 
 SERVICE: Final = "email-sender"
+_LAST_DUTY_SECONDS: Final = 5.0
 _included: Final[dict[int, tuple[APIRouter, Sequence[BaseRoute]]]] = {}
 T = TypeVar("T")
 
@@ -116,6 +119,7 @@ class Platform:
         self, process: Literal["api", "worker"], scheduler: AsyncIOScheduler
     ) -> AsyncIterator[None]:
         """What the rooms do by themselves while a process of this kind serves."""
+        at_work: set[asyncio.Task[Any]] = set()
         async with AsyncExitStack() as stack:
             log = SignalLog(self.database, self.house.durable_topics)
             await stack.enter_async_context(log.followed())
@@ -128,25 +132,47 @@ class Platform:
                             _tick,
                             "interval",
                             seconds=tick.seconds,
-                            args=[tick, manager, self.database],
+                            args=[tick, manager, self.database, at_work],
                             id=tick.name,
                         )
             scheduler.start()
-            stack.callback(scheduler.shutdown, wait=False)
+            stack.push_async_callback(_stop, scheduler, at_work)
             yield
 
 
-async def _tick(tick: Tick[Any], manager: Any, database: Database) -> None:
+async def _stop(scheduler: AsyncIOScheduler, at_work: set[asyncio.Task[Any]]) -> None:
+    """Begin no duty any more, and let those that are at work come to their end.
+
+    The scheduler would cancel them: one that is just being given a connection loses it, and with it
+    whatever the server holds for it.
+    """
+    scheduler.pause()
+    # One that was begun in this very turn of the loop is not known to be at work yet.
+    await asyncio.sleep(0)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_LAST_DUTY_SECONDS):
+            while at_work:
+                await asyncio.wait(set(at_work))
+    scheduler.shutdown(wait=False)
+
+
+async def _tick(
+    tick: Tick[Any], manager: Any, database: Database, at_work: set[asyncio.Task[Any]]
+) -> None:
     """Perform a duty once.
 
     The scheduler awaits only what it sees to be a coroutine function: of a lambda that makes a
     coroutine it would drop it. While the database is away there is nothing to do and no error of
     ours: the next turn comes by itself.
     """
+    task = cast("asyncio.Task[Any]", asyncio.current_task())
+    at_work.add(task)
     try:
         await tick.run(manager, database)
     except DatabaseUnavailableError:
         logger.warning("tick_waits_for_the_database", extra={"tick": tick.name})
+    finally:
+        at_work.discard(task)
 
 
 def compose(

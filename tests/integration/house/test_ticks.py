@@ -1,4 +1,4 @@
-"""What the rooms do by themselves while the database is away."""
+"""What the rooms do by themselves: while the database is away, and at the end."""
 
 import asyncio
 import logging
@@ -33,3 +33,23 @@ async def test_a_duty_waits_for_the_database_and_is_no_error(
     assert {one.getMessage() for one in told} == {"tick_waits_for_the_database"}
     assert {vars(one)["tick"] for one in told} == {"tiny.look"}
     assert not [one for one in caplog.records if one.levelno >= logging.ERROR]
+
+
+async def test_a_duty_that_is_at_work_comes_to_its_end(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cancelled while it is given a connection it would leave that to nobody."""
+    came, may_end = asyncio.Event(), asyncio.Event()
+    ended: list[bool] = []
+
+    async def work(_manager: Any, _database: Database) -> None:
+        came.set()
+        await may_end.wait()
+        ended.append(True)
+
+    room = cast("Any", SimpleNamespace(serving=None, ticks=(Tick("tiny.work", 0.01, work),)))
+    monkeypatch.setattr(Platform, "at_work", lambda _: [(room, None)])
+    async with app.platform.serving("worker", AsyncIOScheduler()):
+        await asyncio.wait_for(came.wait(), 30)
+        asyncio.get_running_loop().call_later(0.1, may_end.set)
+    assert ended == [True]
