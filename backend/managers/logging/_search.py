@@ -22,7 +22,7 @@ from backend.managers.logging._lines import LEVELS, level_of
 from backend.managers.logging.errors import LogRecordNotFoundError, LogSearchError
 from backend.managers.logging.models import LogRecord
 
-_LOOKED_AT: Final = 1000
+_LOOKED_AT: Final = 500
 _STRETCH: Final = 200_000
 _SUMMED: Final = 200_000
 _SHOWN: Final = 20
