@@ -1,4 +1,4 @@
-"""Undoing gzip (RFC 1952) that strangers sent: no more is made, and no more done, than is bounded."""
+"""Undoing gzip (RFC 1952) of strangers: what is made and what is done are bounded."""
 
 import zlib
 from typing import Final

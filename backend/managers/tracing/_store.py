@@ -395,7 +395,7 @@ class SpanStore:
         return written
 
     def _fitting(self, row: TraceRow, spans: Iterable[Span]) -> list[Span]:
-        """Those that the trace has room for beside what is kept of it: who looks at it reads all."""
+        """Those that the trace still has room for: who looks at it reads all of it at once."""
         count, size = row.spans, row.size_bytes
         fitting = []
         for span in spans:
