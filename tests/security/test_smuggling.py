@@ -120,6 +120,9 @@ async def test_no_body_takes_a_field_that_is_not_its_own(cast: Cast) -> None:
         if "application/json" not in content:
             continue
         schema = content["application/json"]["schema"]
+        if schema.get("$ref") == "#/components/schemas/OtlpExport":
+            # OTLP's own: receivers pass over fields that they do not know.
+            continue
         prepared = await ground.able.prepare(operation.id)
         ways = list(_closed(schema, prepared.body))
         assert ways, operation.name

@@ -21,7 +21,7 @@ from pydantic import BaseModel
 from backend.core.columns import Base, TenantOwned, tables_of
 from backend.core.context import SystemScope
 from backend.core.ids import uuid7
-from backend.managers import metrics
+from backend.managers import metrics, monitoring, tracing
 from backend.managers.tenant import Tenant, User
 from backend.rooms import HOUSE
 from backend.settings import Settings
@@ -68,7 +68,10 @@ KEY_SECONDS: Final = 3000
 """How long the callers' API keys live: longer than they are asked, on a busy machine as well."""
 
 # What is counted of requests is written after their answers, by a clock.
-_COUNTED: Final = tables_of(*metrics.ROOM.models) | {"tenant_usage", "tenant_usage_heads"}
+_COUNTED: Final = (
+    tables_of(*metrics.ROOM.models, *monitoring.ROOM.models, *tracing.ROOM.models)
+    | {"tenant_usage", "tenant_usage_heads"}
+) - {"trace_settings"}
 _READABLE: Final = EVERYTHING.tables - _COUNTED
 _PERSON: Final = "person"
 _PERSONS_OWN: Final = frozenset(

@@ -85,7 +85,8 @@ class App:
             pass
 
     async def keep_spans(self) -> None:
-        """Decide on all spans that wait in this process, and write them, as a tick does."""
+        """Decide on all spans of this process, its requests' too, and write them, as ticks do."""
+        self.asgi._telemetry.drain()
         await self.platform.of(TracingManager).store.flush(self.platform.database, everything=True)
 
     async def aclose(self) -> None:

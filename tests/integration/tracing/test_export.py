@@ -260,7 +260,6 @@ class TestSampling:
             "/api/v1/quotas", headers={"traceparent": f"00-{trace_id}-{node}-01"}
         )
         await export(caller, message)
-        app.asgi._telemetry.drain()
         await app.keep_spans()
         tree = (await caller.http.get(f"/api/v1/traces/{trace_id}")).json()
         assert [(s["service"], s["depth"]) for s in tree["spans"]] == [
