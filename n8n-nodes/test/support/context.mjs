@@ -82,7 +82,7 @@ export function makeContext({
 					headers: Object.fromEntries(
 						Object.entries(options.headers).map(([name, value]) => [name.toLowerCase(), value]),
 					),
-					body: options.body === undefined ? undefined : JSON.parse(options.body),
+					body: readBody(options),
 				};
 				requests.push(request);
 				const { status, headers = {}, body } = await answer(request, requests.length);
@@ -137,6 +137,12 @@ export function makeContext({
 		continueOnFail: () => continueOnFail,
 	};
 	return context;
+}
+
+function readBody({ body, headers }) {
+	if (body === undefined) return undefined;
+	if (headers['Content-Type'] !== 'application/x-ndjson') return JSON.parse(body);
+	return body.split('\n').map((line) => JSON.parse(line));
 }
 
 /** Runs the node as n8n would; returns the items of its only output. */

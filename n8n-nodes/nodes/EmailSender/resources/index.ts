@@ -4,10 +4,22 @@ import { crypto } from './crypto';
 import { customApiCall } from './customApiCall';
 import { email } from './email';
 import { job } from './job';
+import { log } from './log';
 import { metric } from './metric';
 import { secret } from './secret';
 import { suppression } from './suppression';
 import { tenant } from './tenant';
 
 /** As the editor lists them. n8n adds an entry named Custom API Call of its own, unless the list ends with one. */
-export const resources: Resource[] = [email, access, crypto, job, metric, secret, suppression, tenant, customApiCall];
+export const resources: Resource[] = [
+	email,
+	access,
+	crypto,
+	job,
+	log,
+	metric,
+	secret,
+	suppression,
+	tenant,
+	customApiCall,
+];

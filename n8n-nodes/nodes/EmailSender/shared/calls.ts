@@ -656,7 +656,7 @@ export function readBusinessKey(value: unknown, place: Place): string | undefine
 }
 
 /** The values of the fields that are shown, by name, those of collections among them. */
-function readFields(
+export function readFields(
 	context: IExecuteFunctions,
 	item: number,
 	fields: INodeProperties[],

@@ -42,6 +42,8 @@ export interface Call {
 	params?: Record<string, string>;
 	query?: IDataObject;
 	body?: IDataObject | IDataObject[];
+	/** In the body's stead: objects that are sent a line each (NDJSON). */
+	lines?: IDataObject[];
 	headers?: Record<string, string>;
 	/** How long to wait for repeats in all, when it is less than usual. */
 	patienceMs?: number;
@@ -82,6 +84,8 @@ export interface Api {
 	run: string;
 	/** Whether a language model asks. */
 	isTool: boolean;
+	/** The trace that the calls of this item are in: one that came with it, or the execution's. */
+	traceId: string;
 }
 
 /**
@@ -119,7 +123,7 @@ export function openApi(
 	return (item, operation) => {
 		let posts = 0;
 
-		async function prepare({ route, params = {}, query, body, headers = {} }: Call) {
+		async function prepare({ route, params = {}, query, body, lines, headers = {} }: Call) {
 			const [method, template] = route.split(' ') as [IHttpRequestMethods, string];
 			const credentials = await context.getCredentials(credential, item);
 			const request: IHttpRequestOptions & { headers: IDataObject } = {
@@ -147,6 +151,10 @@ export function openApi(
 				// As text, because n8n silently drops an empty object.
 				request.body = JSON.stringify(body);
 				request.headers['Content-Type'] = 'application/json';
+			}
+			if (lines !== undefined) {
+				request.body = lines.map((line) => JSON.stringify(line)).join('\n');
+				request.headers['Content-Type'] = 'application/x-ndjson';
 			}
 			if (method === 'POST') {
 				const key = idempotencyKey(identity, item, operation, posts++, request.body as string);
@@ -240,7 +248,20 @@ export function openApi(
 		}
 
 		const now = () => clock.now();
-		return { call, read, object, objectOrNothing, explain, pause, now, run, isTool };
+		return {
+			call,
+			read,
+			object,
+			objectOrNothing,
+			explain,
+			pause,
+			now,
+			run,
+			isTool,
+			get traceId() {
+				return traceHeaders(context, item, identity, traceFromTrigger).traceparent.split('-')[1];
+			},
+		};
 	};
 }
 
