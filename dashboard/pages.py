@@ -522,6 +522,16 @@ def remember(widget: str) -> None:
         st.session_state[widget] = st.session_state[kept]
 
 
+def preset(page: ListPage[Any], **wanted: str) -> None:
+    """Have these filters of a page be set so, and all others to nothing, when it is opened."""
+    for one in page.filters:
+        widget = f"{page.key}-{'days' if isinstance(one, Days) else one.name}"
+        for key in (widget, f"{widget}-kept"):
+            st.session_state.pop(key, None)
+        if not isinstance(one, Days) and one.name in wanted:
+            st.session_state[f"{widget}-kept"] = wanted[one.name]
+
+
 def _set(key: str, value: object) -> None:
     st.session_state[key] = value
 

@@ -74,6 +74,13 @@ STATES: Final[dict[str, Look]] = {
     "stopped": _NEUTRAL,
     # people who are erased
     "complete": Look("green", "#1FA97A"),
+    # levels of log lines
+    "trace": Look("gray", "#9A8FB0"),
+    "debug": _NEUTRAL,
+    "info": Look("blue", "#5B8DEF"),
+    "warn": Look("amber", "#D08A1D"),
+    "error": Look("red", "#E0555F"),
+    "fatal": Look("violet", "#B5179E"),
     # tenants
     "active": Look("green", "#1FA97A"),
     "suspended": Look("amber", "#D08A1D"),
@@ -96,6 +103,7 @@ EMAIL_STATES: Final = (
     "suppressed",
     "cancelled",
 )
+LOG_LEVELS: Final = ("trace", "debug", "info", "warn", "error", "fatal")
 JOB_STATES: Final = (
     "blocked",
     "ready",

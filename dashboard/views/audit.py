@@ -15,11 +15,19 @@ from dashboard import client, pages, state
 from dashboard.client import Api, ApiProblem, models
 from dashboard.pages import Column, Days, ListPage, Words
 from dashboard.views import audit_checkpoints
-from dashboard.widgets import audit_files, charts, markup, problems, retention, traced, trails
+from dashboard.widgets import (
+    audit_files,
+    charts,
+    facets,
+    markup,
+    problems,
+    retention,
+    traced,
+    trails,
+)
 
 _LONGEST: Final = timedelta(days=91)
 _WORDS_SPAN: Final = timedelta(days=30)
-_OFFERED: Final = 8
 _BARS: Final = "#1B8A8F"
 # Where what was acted on is looked at: its page, who may, and what its opened row is kept under
 # where it has no view of its own.
@@ -66,11 +74,35 @@ def _below(record: models.AuditOut) -> None:
             st.switch_page(file, query_params=state.address(**({} if opened else {"id": key})))
 
 
+def _logs(record: models.AuditOut) -> None:
+    """Draw the ways to what programs said of the same request and execution."""
+    if not state.current().can("log:read"):
+        return
+    with st.container(horizontal=True):
+        for noun, name, value in (
+            ("request", "request_id", record.request_id),
+            ("execution", "execution_id", record.execution),
+        ):
+            if value and st.button(
+                f"Log lines of its {noun}", key=f"audit-logs-{noun}", icon=":material/receipt_long:"
+            ):
+                asked = state.address(**{name: value, "range": "any"})
+                st.switch_page("views/logs.py", query_params=asked)
+
+
+def show_records(**wanted: str) -> None:
+    """Go to the tenant's records that these filters leave."""
+    pages.preset(_TENANT.page, **wanted)
+    trails.show(trails.TENANT)
+    st.switch_page("views/audit.py", query_params=state.address())
+
+
 def _below_own(record: models.AuditOut) -> None:
-    """Draw the rest of a record of the tenant's, the way to its trace, and to its proof."""
+    """Draw the rest of a record of the tenant's, the ways to its trace and lines, and its proof."""
     _below(record)
     if record.request_id:
         traced.way("audit-trace", request_id=record.request_id)
+    _logs(record)
     _proof(record)
 
 
@@ -159,8 +191,12 @@ def _counts(key: str, count: Callable[..., models.FacetsOut], wanted: Mapping[st
                 markup.note(f"The newest {told.counted:,} of more. Choose fewer days to count all.")
         with right, st.container(key=f"card-{key}-facets", height="stretch", gap="xsmall"):
             names = state.current().names
-            _pills(f"{key}-action", "By act", told.actions, str)
-            _pills(f"{key}-actor", "By actor", told.actors, names.of)
+            facets.draw(f"{key}-action", "By act", _counted(told.actions))
+            facets.draw(f"{key}-actor", "By actor", _counted(told.actors), name=names.of)
+
+
+def _counted(found: list[models.FacetOut]) -> dict[str, int]:
+    return {one.value: one.count for one in found}
 
 
 def _between(
@@ -172,31 +208,6 @@ def _between(
     """Draw what stands above the list: counts, and files of what the filters leave."""
     _counts(key, count, wanted)
     audit_files.draw(files, wanted)
-
-
-def _pills(
-    widget: str, label: str, facets: list[models.FacetOut], name: Callable[[str], str]
-) -> None:
-    """Draw values with their counts; choosing one sets the filter ``widget`` to it."""
-    counts = {one.value: one.count for one in facets[:_OFFERED]}
-    key = f"{widget}-pills"
-
-    def choose() -> None:
-        st.session_state[widget] = str(st.session_state[key] or "")
-
-    now = str(st.session_state.get(widget) or "")
-    st.session_state[key] = now if now in counts else None
-    if counts:
-        st.pills(
-            label,
-            list(counts),
-            key=key,
-            format_func=lambda value: f"{name(value)} · {counts.get(value, 0):,}",
-            on_change=choose,
-        )
-    else:
-        markup.label(label)
-        markup.note("None in this time.")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

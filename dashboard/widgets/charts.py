@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from html import escape
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -237,6 +237,113 @@ def by_time(
         most = f", {max(counts.values()):,} in the fullest stretch" if counts else ""
         alt = f"{title} over time: {sum(counts.values()):,} in all{most}."
         st.plotly_chart(figure, key=key, config=_CONFIG, alt=alt)
+
+
+def by_level(
+    key: str,
+    title: str,
+    steps: Mapping[datetime, Mapping[str, int]],
+    *,
+    span: tuple[datetime, datetime],
+    step: timedelta,
+    order: Sequence[str],
+    choose: Callable[[datetime, datetime], None],
+) -> None:
+    """Draw in a card how many of each level a stretch of time has; one can be chosen to look at.
+
+    Args:
+        key: Unique on the page, and another one for another span: what was chosen belongs to it.
+        title: The card's heading.
+        steps: Counts by level, by the moment with which a stretch begins.
+        span: The first moment and the last.
+        step: How long a stretch is.
+        order: All levels, bottom to top.
+        choose: Called with the first moment and the last of what was drawn over or pressed.
+    """
+    shown = [level for level in order if any(counts.get(level) for counts in steps.values())]
+    width = step.total_seconds() * 1000
+    middles = [at + step / 2 for at in steps]
+    figure = go.Figure(
+        [
+            go.Bar(
+                x=_on_the_clock(middles),
+                y=[counts.get(level, 0) for counts in steps.values()],
+                name=level,
+                width=width * 0.86,
+                marker={"color": theme.look(level).color, "line": {"width": 0}},
+                hovertemplate="%{y:,} " + level + "<extra></extra>",
+            )
+            for level in shown
+        ]
+    )
+    figure.update_layout(
+        _layout(),
+        barmode="stack",
+        hovermode="x unified",
+        height=_HEIGHT,
+        showlegend=True,
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
+        dragmode="select",
+        selectdirection="h",
+        clickmode="event+select",
+    )
+    days = step >= timedelta(hours=6)
+    figure.update_xaxes(
+        showgrid=False,
+        nticks=6,
+        tickformat="%d %b"
+        if days
+        else "%d %b %H:%M"
+        if step >= timedelta(minutes=6)
+        else "%H:%M:%S",
+        hoverformat="%Y-%m-%d %H:%M:%S",
+        fixedrange=True,
+        range=_on_the_clock([span[0], span[1]]),
+    )
+    figure.update_yaxes(rangemode="tozero", nticks=4, fixedrange=True, zeroline=False)
+    if not shown:
+        figure.update_yaxes(range=[0, 1])
+
+    def chosen() -> None:
+        stretch = stretch_of(st.session_state[key].selection, step)
+        if stretch is not None:
+            choose(*stretch)
+
+    counted = {level: sum(counts.get(level, 0) for counts in steps.values()) for level in shown}
+    with st.container(key=f"card-{key}", height="stretch", gap="xsmall"):
+        _heading(title, f"{sum(counted.values()):,} in all; draw over a stretch to look closer")
+        words = ", ".join(f"{count:,} {level}" for level, count in counted.items()) or "none"
+        st.plotly_chart(
+            figure,
+            key=key,
+            config=_CONFIG,
+            alt=f"{title} over time, by level: {words}.",
+            on_select=chosen,
+            selection_mode=("box", "points"),
+        )
+
+
+def stretch_of(selection: Any, step: timedelta) -> tuple[datetime, datetime] | None:
+    """Return what was drawn over, or the stretch of the bar that was pressed, in whole seconds."""
+    if selection.box:
+        first, last = sorted(_from_the_clock(str(x)) for x in selection.box[0]["x"])
+    elif selection.points:
+        middle = _from_the_clock(str(selection.points[0]["x"]))
+        first, last = middle - step / 2, middle + step / 2
+    else:
+        return None
+    first = first.replace(microsecond=0)
+    # A press that moved a little is a stretch of nothing.
+    return first, max(last.replace(microsecond=0), first + timedelta(seconds=1))
+
+
+def _from_the_clock(written: str) -> datetime:
+    """Return the moment that Plotly writes as the clock of whoever looks shows it."""
+    # It writes as many digits of a second as there are, up to four.
+    day, _, clock = written.replace("T", " ").partition(" ")
+    hour, minute, second = (*(clock or "0").split(":"), "0", "0")[:3]
+    at = datetime.combine(date.fromisoformat(day), time(), markup.zone())
+    return at + timedelta(hours=int(hour), minutes=int(minute), seconds=float(second))
 
 
 def _on_the_clock(times: Sequence[datetime]) -> list[datetime]:

@@ -24,3 +24,8 @@ def choose(names: list[str]) -> str:
     st.session_state.setdefault(_KEY, names[0])
     st.segmented_control("Trail", names, required=True, key=_KEY, label_visibility="collapsed")
     return str(st.session_state[_KEY])
+
+
+def show(name: str) -> None:
+    """Have this trail be on show when a page that has several is opened."""
+    st.session_state[_KEY] = name

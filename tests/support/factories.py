@@ -13,7 +13,7 @@ import json
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,6 +125,12 @@ def make_api_key(
 def make_suppression(http: httpx.Client, address: str, comment: str = "") -> Json:
     """An address that is not mailed."""
     return _made(http.post("/api/v1/suppressions", json={"address": address, "comment": comment}))
+
+
+def make_logs(http: httpx.Client, lines: Iterable[Json]) -> Json:
+    """Send log lines; returns what became of them."""
+    text = "\n".join(json.dumps(line) for line in lines)
+    return _made(http.post("/api/v1/logs", content=text))
 
 
 def make_secret(http: httpx.Client, path: str, value: Json | str, **more: Any) -> Json:
