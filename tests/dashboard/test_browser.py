@@ -614,7 +614,7 @@ class TestLogs:
                 "message": f"payment {number} failed: card declined"
                 if level in {"error", "fatal"}
                 else f"order {number} taken by the till at the door",
-                "trace.id": "4bf92f3577b34da6a3ce929d0e0e4736",
+                "trace.id": "4bf92f35" * 4,
                 "execution.id": "4711",
                 "order": {"id": number, "total": "12.50"},
             }

@@ -16,7 +16,7 @@ from tests.support.factories import make_api_key, make_logs
 
 pytestmark = pytest.mark.page
 
-TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+TRACE = "4bf92f35" * 4
 PAYMENT = {
     "log.level": "error",
     "service.name": "shop",
