@@ -12,11 +12,13 @@ import csv
 import os
 import re
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, expect
 
@@ -36,7 +38,7 @@ from tests.support.browser import (
     screenshots,
     wait_until,
 )
-from tests.support.factories import HOSTILE_SUBJECT
+from tests.support.factories import HOSTILE_SUBJECT, make_logs
 from tests.support.serving import patient_settings, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -588,6 +590,80 @@ class TestKeysAndSecrets:
         visitor.survey("secrets-shown")
         page.get_by_role("button", name="I have copied it").click()
         expect(page.get_by_text("seeded-7c1")).to_have_count(0)
+        assert (visitor.complaints, visitor.external) == ([], [])
+
+
+class TestLogs:
+    """A shop's lines, from the first on; in light and dark, on a desk and on a phone."""
+
+    def send(self, visitor: Visitor, *lines: dict[str, Any]) -> None:
+        served = visitor.target.inside().served
+        head = {"Authorization": f"Bearer {served.token()}"}
+        with httpx.Client(base_url=served.base_url, headers=head) as http:
+            make_logs(http, lines)
+
+    def some(self) -> Iterator[dict[str, Any]]:
+        now = datetime.now(UTC)
+        levels = ("info", "info", "debug", "info", "warn", "info", "error", "trace")
+        for number in range(120):
+            level = "fatal" if number == 60 else levels[number % len(levels)]
+            yield {
+                "@timestamp": (now - timedelta(seconds=3300 - 26 * number)).isoformat(),
+                "level": level,
+                "source": ("shop", "shop", "warehouse", "billing")[number % 4],
+                "message": f"payment {number} failed: card declined"
+                if level in {"error", "fatal"}
+                else f"order {number} taken by the till at the door",
+                "trace.id": "4bf92f35" * 4,
+                "execution.id": "4711",
+                "order": {"id": number, "total": "12.50"},
+            }
+
+    def test_are_narrowed_opened_followed_and_kept(self, enter: Enter):
+        visitor = enter().log_in()
+        page = visitor.page
+        visitor.target.inside()
+        visitor.open("Logs")
+        expect(page.get_by_text("No line yet")).to_be_visible()
+        visitor.survey("logs-empty")
+        self.send(visitor, *self.some())
+        page.reload()
+        visitor.expect_page("Logs")
+        expect(page.get_by_role("heading", name=re.compile("^Lines 120 in all"))).to_be_visible()
+        visitor.survey("logs")
+        visitor.check_headings("logs")
+        chart = page.locator("[data-testid=stPlotlyChart] .nsewdrag").first
+        area = chart.bounding_box()
+        assert area is not None
+        middle = area["y"] + area["height"] / 2
+        page.mouse.move(area["x"] + area["width"] * 0.3, middle)
+        page.mouse.down()
+        page.mouse.move(area["x"] + area["width"] * 0.6, middle, steps=8)
+        page.mouse.up()
+        expect(page).to_have_url(re.compile(r"[?&]after=.*[?&]before="))
+        expect(page.get_by_label("From", exact=True)).to_have_value(re.compile(r"^20\d\d-"))
+        visitor.settle()
+        visitor.survey("logs-narrowed")
+        address = page.url
+        page.get_by_role("button", name=re.compile(r"^payment \d+ failed")).first.click()
+        expect(page.get_by_role("heading", name="One line")).to_be_visible()
+        visitor.survey("logs-one")
+        visitor.check_headings("one line")
+        page.get_by_role("button", name="Close").click()
+        expect(page).to_have_url(address)
+        page.get_by_test_id("stCheckbox").filter(has_text="Live").locator("label").click()
+        expect(page.get_by_text("As of").first).to_be_visible()
+        self.send(visitor, {"message": "said just now", "level": "warn", "source": "till"})
+        expect(page.get_by_role("button", name="said just now")).to_be_visible()
+        page.get_by_role("button", name="Pause").click()
+        expect(page.get_by_role("button", name="Go on")).to_be_visible()
+        visitor.survey("logs-live")
+        page.get_by_role("button", name="Settings").click()
+        page.get_by_role("button", name="Add a rule").click()
+        page.get_by_role("button", name="Add an expression").click()
+        expect(page.get_by_label("Expression", exact=True)).to_be_visible()
+        visitor.survey("logs-settings")
+        visitor.check_headings("settings of logs")
         assert (visitor.complaints, visitor.external) == ([], [])
 
 
