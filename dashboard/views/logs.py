@@ -18,7 +18,17 @@ import streamlit as st
 from dashboard import client, settings, state, theme
 from dashboard.client import ApiProblem, models
 from dashboard.views import audit
-from dashboard.widgets import charts, export, facets, log_settings, markup, paging, problems, table
+from dashboard.widgets import (
+    charts,
+    export,
+    facets,
+    log_settings,
+    markup,
+    paging,
+    problems,
+    table,
+    traced,
+)
 
 POLL_SECONDS: Final = 2
 _FOLLOWED: Final = 200
@@ -525,6 +535,8 @@ def _ways(line: models.LogRecordOut) -> None:
     """Draw what leads on: all lines of the same trace, request or execution, and what they did."""
     audits = state.current().can("audit:read")
     with st.container(horizontal=True):
+        if line.trace_id:
+            traced.way("logs-trace", trace_id=line.trace_id)
         for name, noun in zip(_IDS, ("trace", "request", "execution"), strict=True):
             value = getattr(line, name)
             if not value:

@@ -24,6 +24,7 @@ from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from backend.app import Platform
+from backend.managers.tracing import TracingManager
 from backend.settings import Settings as BackendSettings
 from dashboard import client, settings
 from tests.dashboard.wire import Call, Wire
@@ -131,6 +132,11 @@ class Running:
                         await one.run(manager, self.inside.database)
 
         self.loop.run(perform())
+
+    def keep_spans(self) -> None:
+        """Decide on all spans that have come, as the tick does seconds later."""
+        store = self.inside.of(TracingManager).store
+        self.loop.run(store.flush(self.inside.database, everything=True))
 
     def anybody(self) -> httpx.Client:
         """Return a client without credentials, past the wire."""

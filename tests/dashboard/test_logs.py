@@ -12,7 +12,7 @@ import pytest
 
 from dashboard.widgets import charts, markup
 from tests.dashboard.conftest import ADA, VIC
-from tests.support.factories import make_api_key, make_logs
+from tests.support.factories import make_api_key, make_logs, make_trace
 
 pytestmark = pytest.mark.page
 
@@ -266,6 +266,19 @@ class TestOneLine:
         assert {"trace_id": TRACE, "range": "any"}.items() <= screen.address.items()
         assert "source" not in screen.address
         assert len(messages(screen)) == 2
+
+    def test_leads_to_its_trace(self, visit, platform):
+        kept = make_trace(platform.api())
+        platform.keep_spans()
+        said(platform, {"message": "of a kept one", "trace.id": kept})
+        screen = visit("logs", id=platform.items("logs")[0]["id"]).click("logs-trace")
+        assert screen.address["id"] == kept
+        assert "Waterfall" in screen.text
+
+    def test_of_a_trace_that_was_not_kept_says_so(self, visit, platform):
+        some(platform)
+        screen = visit("logs", id=payment(platform)["id"]).click("logs-trace")
+        assert "No trace of it was kept" in screen.text
 
     def test_leads_to_the_records_of_its_request_and_back(self, visit, platform):
         record = platform.items("audit", action="email.submitted")[0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from backend.managers.tracing import TracingManager
 from tests.dashboard.conftest import VIC
 from tests.support.factories import make_trace
 
@@ -16,15 +15,8 @@ def traces(platform):
     """The ids of a trace that succeeded and of one that failed."""
     api = platform.api()
     made = [make_trace(api, service="shop"), make_trace(api, failed=True)]
-    keep(platform)
+    platform.keep_spans()
     return made
-
-
-def keep(platform) -> None:
-    """Decide on all that has come, as the tick does seconds later."""
-    inside = platform.inside
-    store = inside.of(TracingManager).store
-    platform.loop.run(store.flush(inside.database, everything=True))
 
 
 class TestList:
