@@ -384,7 +384,7 @@ def _first_line() -> None:
         "Put an API key of the role workflow or operator into KEY, and send the first from a "
         "shell. In n8n it is the node's resource Log.",
     )
-    st.code(first_curl(settings.load().issuer_url), language="bash", wrap_lines=True)
+    st.code(first_curl(settings.load().issuer_url), language=None, wrap_lines=True)
     if session.can("api_key:read"):
         st.page_link(
             "views/api_keys.py",
