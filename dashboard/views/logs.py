@@ -496,7 +496,7 @@ def _line(line_id: str) -> None:
         if line.fields:
             markup.label("Fields")
             st.code(
-                json.dumps(line.fields, ensure_ascii=False, indent=2), language="json",
+                json.dumps(line.fields, ensure_ascii=False, indent=2), language=None,
                 wrap_lines=True,
             )  # fmt: skip
         _ways(line)
