@@ -1453,6 +1453,49 @@ class MessageBody(Wire, frozen=True, kw_only=True):
     message: str
 
 
+class MetricForecastLineOut(Wire, frozen=True, kw_only=True):
+    """The hours to come of one line; 95 of 100 lie between `low` and `high`."""
+
+    high: list[float | None]
+    labels: dict[str, str]
+    low: list[float | None]
+    method: str
+    points: list[float | None]
+    season_hours: int | None
+    sentence: str
+
+
+class MetricForecastsOut(Wire, frozen=True, kw_only=True):
+    """Lines, the greatest first: point `n` is the hour that begins `n` hours after `start_at`."""
+
+    aggregate: str
+    kind: str | None
+    lines: list[MetricForecastLineOut]
+    lines_left_out: int
+    name: str
+    start_at: datetime
+    time_zone: str
+
+
+class MetricHourOut(Wire, frozen=True, kw_only=True):
+    """
+    How one hour is, and why.
+
+    `unknown`: too few hours before it were measured. `not_measured`: nobody can tell.
+    """
+
+    at: datetime
+    basis: str
+    high: float | None
+    low: float | None
+    samples: int
+    score: float | None
+    sentence: str
+    state: str
+    usual: float | None
+    value: float | None
+
+
 class MetricLineOut(Wire, frozen=True, kw_only=True):
     """One line; a point is null where nothing was recorded, and `value` is of the whole window."""
 
@@ -1480,10 +1523,12 @@ class MetricLinesOut(Wire, frozen=True, kw_only=True):
 
 
 class MetricOut(Wire, frozen=True, kw_only=True):
-    """All series of a name."""
+    """All series of a name; labels and value are those of the one that was heard of last."""
 
     kind: str
     last_at: datetime
+    last_labels: dict[str, str]
+    last_value: float | None
     name: str
     series: int
 
@@ -1491,6 +1536,36 @@ class MetricOut(Wire, frozen=True, kw_only=True):
 class MetricPage(Wire, frozen=True, kw_only=True):
     items: list[MetricOut]
     next_cursor: str | None
+
+
+class MetricScoredLineOut(Wire, frozen=True, kw_only=True):
+    """
+    One line of hours, with what is usual of each; null where it is not known.
+
+    A score above 1 is unusual; the most is 100.
+    """
+
+    high: list[float | None]
+    labels: dict[str, str]
+    latest: MetricHourOut
+    low: list[float | None]
+    points: list[float | None]
+    scores: list[float | None]
+    unusual: list[MetricHourOut]
+    unusual_left_out: int
+    usual: list[float | None]
+
+
+class MetricScoresOut(Wire, frozen=True, kw_only=True):
+    """Lines, the greatest first: point `n` is the hour that begins `n` hours after `start_at`."""
+
+    aggregate: str
+    kind: str | None
+    lines: list[MetricScoredLineOut]
+    lines_left_out: int
+    name: str
+    start_at: datetime
+    time_zone: str
 
 
 class MetricSeriesOut(Wire, frozen=True, kw_only=True):
@@ -1529,6 +1604,33 @@ class MetricSettingsPut(Wire, frozen=True, kw_only=True):
     minute: int | UnsetType = 14
     minutes_10: int | UnsetType = 90
     seconds_10: int | UnsetType = 2
+
+
+class MetricTrendLineOut(Wire, frozen=True, kw_only=True):
+    """Where one line goes, a day; `steady`: neither up nor down for sure."""
+
+    basis: str
+    direction: str
+    labels: dict[str, str]
+    measured_hours: int
+    per_day: float | None
+    per_day_high: float | None
+    per_day_low: float | None
+    sentence: str
+
+
+class MetricTrendsOut(Wire, frozen=True, kw_only=True):
+    """Lines, the greatest first; slopes are in `unit`."""
+
+    aggregate: str
+    hours: int
+    kind: str | None
+    lines: list[MetricTrendLineOut]
+    lines_left_out: int
+    name: str
+    start_at: datetime
+    time_zone: str
+    unit: str
 
 
 class MetricsIn(Wire, frozen=True, kw_only=True):

@@ -1335,23 +1335,89 @@ class Api:
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
 
+    def score_metric(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        top: int | None = None,
+        weeks: int | None = None,
+        time_zone: str | None = None,
+        name: str,
+        aggregate: str,
+        quantile: float | None = None,
+        label: list[str] | None = None,
+        by: list[str] | None = None,
+    ) -> models.MetricScoresOut:
+        """Score the hours of a metric: how unusual each is, and why."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/metrics/anomalies",
+            models.MetricScoresOut,
+            query={
+                "since": since,
+                "until": until,
+                "top": top,
+                "weeks": weeks,
+                "time_zone": time_zone,
+                "name": name,
+                "aggregate": aggregate,
+                "quantile": quantile,
+                "label": label,
+                "by": by,
+            },
+        )
+
     def expose_metrics(self) -> Download:
         """Expose the tenant's series for a Prometheus of its own."""
         return self.connection.download("GET", "/api/v1/metrics/exposition")
 
-    def query_metric(
+    def forecast_metric(
         self,
         *,
+        until: datetime | None = None,
+        top: int | None = None,
+        weeks: int | None = None,
+        hours: int | None = None,
+        time_zone: str | None = None,
         name: str,
         aggregate: str,
         quantile: float | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
         label: list[str] | None = None,
         by: list[str] | None = None,
+    ) -> models.MetricForecastsOut:
+        """Forecast the hours to come of a metric."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/metrics/forecast",
+            models.MetricForecastsOut,
+            query={
+                "until": until,
+                "top": top,
+                "weeks": weeks,
+                "hours": hours,
+                "time_zone": time_zone,
+                "name": name,
+                "aggregate": aggregate,
+                "quantile": quantile,
+                "label": label,
+                "by": by,
+            },
+        )
+
+    def query_metric(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
         top: int | None = None,
         points: int | None = None,
         with_week_before: bool | None = None,
+        name: str,
+        aggregate: str,
+        quantile: float | None = None,
+        label: list[str] | None = None,
+        by: list[str] | None = None,
     ) -> models.MetricLinesOut:
         """Ask for a metric over a window of time."""
         return self.connection.ask(
@@ -1359,16 +1425,47 @@ class Api:
             "/api/v1/metrics/query",
             models.MetricLinesOut,
             query={
-                "name": name,
-                "aggregate": aggregate,
-                "quantile": quantile,
                 "since": since,
                 "until": until,
-                "label": label,
-                "by": by,
                 "top": top,
                 "points": points,
                 "with_week_before": with_week_before,
+                "name": name,
+                "aggregate": aggregate,
+                "quantile": quantile,
+                "label": label,
+                "by": by,
+            },
+        )
+
+    def get_metric_trend(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        top: int | None = None,
+        time_zone: str | None = None,
+        name: str,
+        aggregate: str,
+        quantile: float | None = None,
+        label: list[str] | None = None,
+        by: list[str] | None = None,
+    ) -> models.MetricTrendsOut:
+        """Get where a metric goes: by the median of all slopes between alike hours (Theil and Sen)."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/metrics/trend",
+            models.MetricTrendsOut,
+            query={
+                "since": since,
+                "until": until,
+                "top": top,
+                "time_zone": time_zone,
+                "name": name,
+                "aggregate": aggregate,
+                "quantile": quantile,
+                "label": label,
+                "by": by,
             },
         )
 

@@ -2,13 +2,15 @@
 
 from datetime import UTC, datetime
 
+import numpy as np
 import sqlalchemy as sa
 
 from backend.core.context import Scope, SystemScope
 from backend.core.database import Database, make_engine
 from backend.managers.metrics import FORGETTING, Item, MetricsManager, MetricsSettings, _windows
+from backend.managers.metrics._recording import labels_key
 from backend.managers.metrics._windows import Chunk
-from backend.managers.metrics.models import ChunkRow
+from backend.managers.metrics.models import ChunkRow, SeriesRow
 from tests.support.trail import audit_row
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -78,3 +80,38 @@ def gauge(value, name="queue_depth", at=None, **labels):
 
 def histogram(*values, name="duration_seconds", at=None, **labels):
     return Item(name=name, kind="histogram", values=list(values), labels=labels, at=at)
+
+
+async def write_hours(database, tenant_id, values, *, name, kind, end, number=1001, **labels):
+    """A series with a window an hour, the last of which ends at ``end``; NaN: no window.
+
+    Written as the roll-up writes them: the API takes what is a day old at most.
+    """
+    values = np.asarray(values, float)
+    measured = np.flatnonzero(~np.isnan(values))
+    begins = int(end.timestamp()) - (len(values) - measured) * 3600
+    windows = np.zeros(len(measured), _windows.WINDOW)
+    windows["series"], windows["second"] = number, begins
+    windows["last_ms"], windows["count"] = begins * 1000, 10
+    windows["sum"] = values[measured] * (10 if kind == "gauge" else 1)
+    for part in ("min", "max", "last"):
+        windows[part] = values[measured]
+    chunks = _windows.pack(_windows.Windows(windows, _windows.NOTHING.buckets), 3600)
+    at = [datetime.fromtimestamp(one, UTC) for one in (int(begins[0]), int(begins[-1]) + 3599)]
+    async with database.transaction(Scope("a", tenant_id)) as tx:
+        row = {
+            "tenant_id": tx.tenant_id, "id": number, "name": name, "kind": kind, "labels": labels,
+            "labels_key": labels_key(labels), "created_at": at[0], "last_at": at[1],
+            "observations": int(windows["count"].sum()), "total": float(windows["sum"].sum()),
+            "last_value": float(values[measured[-1]]),
+        }  # fmt: skip
+        await tx.insert(SeriesRow, [row])
+        await tx.insert(
+            ChunkRow,
+            [
+                {"tenant_id": tx.tenant_id, "step_seconds": 3600, "series_id": number,
+                 "start_seconds": one.start, "windows": one.windows, "buckets": b"",
+                 "waiting": False}
+                for one in chunks
+            ],
+        )  # fmt: skip

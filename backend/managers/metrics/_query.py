@@ -4,11 +4,11 @@ The window decides how long a point is, and that decides which windows are read:
 still fit, of those that reach back so far.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, TypeVar, get_args
 
 import numpy as np
 import sqlalchemy as sa
@@ -21,6 +21,8 @@ from backend.managers.metrics._windows import STEPS, Array, Chunk, Windows
 from backend.managers.metrics.errors import InvalidQueryError
 from backend.managers.metrics.models import ChunkRow, MetricTenantRow, SeriesRow
 
+_T = TypeVar("_T")
+
 Aggregate = Literal["rate", "sum", "count", "avg", "min", "max", "last", "quantile"]
 AGGREGATES: Final[tuple[Aggregate, ...]] = get_args(Aggregate)
 MAX_POINTS: Final = 2000
@@ -29,6 +31,8 @@ MAX_SERIES: Final = 1000
 MAX_BYTES: Final = 16 * 2**20
 """Of the windows that a question is about: some 350 000, or fewer with many buckets."""
 _INLINE_BYTES: Final = 2**20
+SETTLED_SECONDS: Final = 90
+"""After so long an hour's window is as long as it will be: folded and rolled up."""
 WEEK: Final = timedelta(days=7)
 
 _CAN: Final[Mapping[str, frozenset[str]]] = {
@@ -104,6 +108,39 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class Hours:
+    """Lines of whole hours.
+
+    Attributes:
+        name: The metric's.
+        kind: What the metric is; None: nothing matches.
+        aggregate: As asked for.
+        start: The first second.
+        size: How many hours.
+        labels: Of each line, the greatest first.
+        values: A row a line; NaN: not measured.
+        observed: Where anything was recorded at all.
+        is_amount: Whether a value is 0 where nothing was.
+        lines_left_out: How many more there would be.
+    """
+
+    name: str
+    kind: str | None
+    aggregate: str
+    start: int
+    size: int
+    labels: Sequence[Mapping[str, str]]
+    values: Array
+    observed: Array
+    is_amount: bool
+    lines_left_out: int
+
+    def begins(self, number: int) -> datetime:
+        """When the hour of this number begins."""
+        return datetime.fromtimestamp(self.start + number * STEPS[-1], UTC)
+
+
+@dataclass(frozen=True, slots=True)
 class SeriesView:
     """One series, and what it came to since it is there."""
 
@@ -120,12 +157,14 @@ class SeriesView:
 
 @dataclass(frozen=True, slots=True)
 class MetricView:
-    """A metric: all series of a name."""
+    """A metric: all series of a name; labels and value are those of the one heard of last."""
 
     name: str
     kind: str
     series: int
     last_at: datetime
+    last_labels: Mapping[str, str]
+    last_value: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,21 +212,13 @@ async def query(tx: ReadTx, wanted: Wanted, turns: Turns) -> Found:
     if not series:
         start_at = datetime.fromtimestamp(grid.start, UTC)
         return Found(wanted.name, None, wanted.aggregate, start_at, grid.step, [], 0)
-    kind = series[0].kind
-    if wanted.aggregate not in _CAN[kind]:
-        can = ", ".join(one for one in AGGREGATES if one in _CAN[kind])
-        raise InvalidQueryError(f"A {kind} can be asked for {can}").at("aggregate")
-    ids = np.array([one.id for one in series], "<i8")
-    names = [tuple(one.labels.get(label, "") for label in wanted.by) for one in series]
-    lines = sorted(set(names))
-    place = {name: at for at, name in enumerate(lines)}
-    groups = np.array([place[name] for name in names])
+    kind = _kind(series, wanted)
+    lines, ids, groups = _lines(series, wanted)
 
     async def ask(at: _Grid) -> tuple[Array, Array]:
         chunks = await _read(tx, at, ids, with_buckets=wanted.aggregate == "quantile")
         work = partial(_computed, chunks, wanted, kind, at, (ids, groups))
-        few = sum(len(one.windows) + len(one.buckets) for one in chunks) < _INLINE_BYTES
-        return work() if few else await turns.run(str(tx.tenant_id), work)
+        return await _add_up(tx, turns, chunks, work)
 
     values, overall = await ask(grid)
     before, overall_before = (
@@ -195,8 +226,7 @@ async def query(tx: ReadTx, wanted: Wanted, turns: Turns) -> Found:
         if wanted.with_week_before
         else (None, None)
     )
-    ranks = np.argsort(-np.where(np.isnan(overall), -np.inf, overall), kind="stable")
-    shown = ranks[: wanted.top].tolist()
+    shown = _greatest(overall, wanted.top)
     return Found(
         name=wanted.name,
         kind=kind,
@@ -217,13 +247,113 @@ async def query(tx: ReadTx, wanted: Wanted, turns: Turns) -> Found:
     )
 
 
+def _kind(series: Sequence[Any], wanted: Wanted) -> str:
+    kind: str = series[0].kind
+    if wanted.aggregate not in _CAN[kind]:
+        can = ", ".join(one for one in AGGREGATES if one in _CAN[kind])
+        raise InvalidQueryError(f"A {kind} can be asked for {can}").at("aggregate")
+    return kind
+
+
+def _lines(series: Sequence[Any], wanted: Wanted) -> tuple[list[tuple[str, ...]], Array, Array]:
+    """The values of labels that make a line each, and of each series its number and its line."""
+    names = [tuple(one.labels.get(label, "") for label in wanted.by) for one in series]
+    lines = sorted(set(names))
+    place = {name: at for at, name in enumerate(lines)}
+    ids = np.array([one.id for one in series], "<i8")
+    return lines, ids, np.array([place[name] for name in names])
+
+
+def _greatest(overall: Array, top: int) -> list[int]:
+    ranks = np.argsort(-np.where(np.isnan(overall), -np.inf, overall), kind="stable")
+    shown: list[int] = ranks[:top].tolist()
+    return shown
+
+
+async def read_hours(tx: ReadTx, wanted: Wanted, turns: Turns) -> Hours:
+    """The lines of whole hours from ``since`` to ``until``, for analysis; what is not over is none.
+
+    Where nothing was recorded of an amount it is 0, but not before its first series was there nor
+    before what is kept: that was not measured.
+
+    Args:
+        tx: The tenant's.
+        wanted: What is asked; of how many points is none of it.
+        turns: For adding up many windows beside the event loop.
+
+    Raises:
+        InvalidQueryError: As :func:`query`, or it is more than 2 000 hours.
+    """
+    settled = min(int(wanted.until.timestamp()), int(tx.now().timestamp()) - SETTLED_SECONDS)
+    start, end = _hour(int(wanted.since.timestamp())), _hour(settled)
+    if not 0 <= start < end:
+        raise InvalidQueryError("There is no whole hour since 1970 in the window").at("until")
+    grid = _Grid(start, STEPS[-1], (end - start) // STEPS[-1], end, STEPS[-1])
+    if grid.size > MAX_POINTS:
+        raise InvalidQueryError(
+            f"{grid.size} hours with those before them, but at most {MAX_POINTS}"
+        ).at("since")
+    series = await _matching(tx, wanted)
+    if not series:
+        nothing = np.empty((0, grid.size))
+        return Hours(
+            name=wanted.name,
+            kind=None,
+            aggregate=wanted.aggregate,
+            start=grid.start,
+            size=grid.size,
+            labels=[],
+            values=nothing,
+            observed=nothing,
+            is_amount=False,
+            lines_left_out=0,
+        )
+    kind = _kind(series, wanted)
+    lines, ids, groups = _lines(series, wanted)
+    chunks = await _read(tx, grid, ids, with_buckets=wanted.aggregate == "quantile")
+
+    def work() -> tuple[Array, Array, Array]:
+        found, whole = _computed(chunks, wanted, kind, grid, (ids, groups))
+        counted = _part(_held(chunks, grid), grid, ids, groups).values("count", "counter")
+        return found, whole, counted > 0
+
+    values, overall, observed = await _add_up(tx, turns, chunks, work)
+    is_amount = kind != "gauge" and wanted.aggregate in _AMOUNTS
+    if is_amount:
+        keep = keep_days_of(await _tenant(tx))[grid.level]
+        known_from = (tx.now() - timedelta(days=keep)).timestamp()
+        made = np.full(len(lines), np.inf)
+        np.minimum.at(made, groups, [one.created_at.timestamp() for one in series])
+        begins = grid.start + np.arange(grid.size) * grid.step
+        # An hour that had begun before its first series was there is not whole either.
+        early = begins < np.maximum(made, known_from)[:, None]
+        values[early & (np.cumsum(observed, axis=1) == 0)] = np.nan
+    shown = _greatest(overall, wanted.top)
+    return Hours(
+        name=wanted.name,
+        kind=kind,
+        aggregate=wanted.aggregate,
+        start=grid.start,
+        size=grid.size,
+        labels=[dict(zip(wanted.by, lines[at], strict=True)) for at in shown],
+        values=values[shown],
+        observed=observed[shown],
+        is_amount=is_amount,
+        lines_left_out=len(lines) - len(shown),
+    )
+
+
+def _hour(second: int) -> int:
+    return second - second % STEPS[-1]
+
+
 def _told(values: Array) -> list[float | None]:
     return [None if one != one else one for one in values.tolist()]  # noqa: PLR0124 - NaN
 
 
 async def _matching(tx: ReadTx, wanted: Wanted) -> list[Any]:
     rows = await tx.execute(
-        sa.select(SeriesRow.id, SeriesRow.kind, SeriesRow.labels)
+        sa.select(SeriesRow.id, SeriesRow.kind, SeriesRow.labels, SeriesRow.created_at)
         .where(SeriesRow.tenant_id == tx.tenant_id, SeriesRow.name == wanted.name)
         .order_by(SeriesRow.id)
     )
@@ -243,10 +373,7 @@ async def _grid(tx: ReadTx, wanted: Wanted) -> _Grid:
     since, until = int(wanted.since.timestamp()), int(wanted.until.timestamp())
     if since >= until:
         raise InvalidQueryError("The window ends before it begins").at("until")
-    tenant = await tx.scalar(
-        sa.select(MetricTenantRow).where(MetricTenantRow.tenant_id == tx.tenant_id)
-    )
-    keep = keep_days_of(tenant)
+    keep = keep_days_of(await _tenant(tx))
     first = wanted.since - WEEK if wanted.with_week_before else wanted.since
     fitting = (until - since) / wanted.points
     level = max((one for one in STEPS if one <= fitting), default=STEPS[0])
@@ -259,32 +386,54 @@ async def _grid(tx: ReadTx, wanted: Wanted) -> _Grid:
     return _Grid(start, step, -((start - until) // step), until, level)
 
 
-def _computed(
-    chunks: Sequence[Chunk], wanted: Wanted, kind: str, grid: _Grid, series: tuple[Array, Array]
-) -> tuple[Array, Array]:
-    """The points of each line, and the value of each over the whole window."""
-    ids, groups = series
+async def _tenant(tx: ReadTx) -> MetricTenantRow | None:
+    found: MetricTenantRow | None = await tx.scalar(
+        sa.select(MetricTenantRow).where(MetricTenantRow.tenant_id == tx.tenant_id)
+    )
+    return found
+
+
+async def _add_up(tx: ReadTx, turns: Turns, chunks: Sequence[Chunk], work: Callable[[], _T]) -> _T:
+    """Do arithmetic on chunks: of much, beside the event loop, when it is the tenant's turn."""
+    few = sum(len(one.windows) + len(one.buckets) for one in chunks) < _INLINE_BYTES
+    return work() if few else await turns.run(str(tx.tenant_id), work)
+
+
+def _held(chunks: Sequence[Chunk], grid: _Grid) -> Windows:
     windows, buckets = (
         one[(one["second"] >= grid.start) & (one["second"] < grid.end)]
         for one in _windows.unpack(chunks, grid.level)
     )
-    held = Windows(windows, buckets)
-    whose = np.searchsorted(ids, held.windows["series"])
-    whose_buckets = np.searchsorted(ids, held.buckets["series"])
+    return Windows(windows, buckets)
+
+
+def _computed(
+    chunks: Sequence[Chunk], wanted: Wanted, kind: str, grid: _Grid, series: tuple[Array, Array]
+) -> tuple[Array, Array]:
+    """The points of each line, and the value of each over the whole window."""
+    held = _held(chunks, grid)
+    found, overall = (_on_grid(held, wanted, kind, one, series) for one in (grid, grid.whole()))
+    return found, overall[:, 0]
+
+
+def _on_grid(
+    held: Windows, wanted: Wanted, kind: str, grid: _Grid, series: tuple[Array, Array]
+) -> Array:
+    """Of each line and point what is asked for."""
+    ids, groups = series
+    if wanted.aggregate != "quantile":
+        return _part(held, grid, ids, groups).values(wanted.aggregate, kind)
     lines = int(groups.max()) + 1
-    found = []
-    for one in (grid, grid.whole()):
-        part = _Part(
-            held, one, (held.windows["second"] - one.start) // one.step, whose, groups, lines
-        )
-        if wanted.aggregate == "quantile":
-            places = (held.buckets["second"] - one.start) // one.step
-            flat = groups[whose_buckets] * one.size + places
-            made = _windows.quantiles(held.buckets, flat, lines * one.size, wanted.quantile)
-            found.append(made.reshape(lines, one.size))
-        else:
-            found.append(part.values(wanted.aggregate, kind))
-    return found[0], found[1][:, 0]
+    places = (held.buckets["second"] - grid.start) // grid.step
+    flat = groups[np.searchsorted(ids, held.buckets["series"])] * grid.size + places
+    made = _windows.quantiles(held.buckets, flat, lines * grid.size, wanted.quantile)
+    return made.reshape(lines, grid.size)
+
+
+def _part(held: Windows, grid: _Grid, ids: Array, groups: Array) -> "_Part":
+    places = (held.windows["second"] - grid.start) // grid.step
+    whose = np.searchsorted(ids, held.windows["series"])
+    return _Part(held, grid, places, whose, groups, int(groups.max()) + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,7 +469,8 @@ class _Part:
         return np.where(count > 0, out.reshape(count.shape), np.nan)
 
     def _flat(self) -> Array:
-        return self.groups[self.whose] * self.grid.size + self.places
+        flat: Array = self.groups[self.whose] * self.grid.size + self.places
+        return flat
 
     def _summed(self, amounts: Array) -> Array:
         size = self.lines * self.grid.size
@@ -389,23 +539,28 @@ async def list_metrics(
     tx: ReadTx, *, limit: int, after_name: str | None = None, prefix: str = ""
 ) -> Sequence[MetricView]:
     """The tenant's metrics by name, one more than ``limit``."""
-    query = (
-        sa.select(
-            SeriesRow.name,
-            sa.func.min(SeriesRow.kind).label("kind"),
-            sa.func.count().label("series"),
-            sa.func.max(SeriesRow.last_at).label("last_at"),
-        )
-        .where(SeriesRow.tenant_id == tx.tenant_id)
-        .group_by(SeriesRow.name)
-        .order_by(SeriesRow.name)
-        .limit(limit + 1)
+    newest_first = sa.func.row_number().over(
+        partition_by=SeriesRow.name, order_by=(SeriesRow.last_at.desc(), SeriesRow.id)
     )
+    ranked = sa.select(
+        SeriesRow.name,
+        SeriesRow.kind,
+        sa.func.count().over(partition_by=SeriesRow.name).label("series"),
+        SeriesRow.last_at,
+        SeriesRow.labels,
+        SeriesRow.last_value,
+        newest_first.label("place"),
+    ).where(SeriesRow.tenant_id == tx.tenant_id)
     if after_name is not None:
-        query = query.where(SeriesRow.name > after_name)
+        ranked = ranked.where(SeriesRow.name > after_name)
     if prefix:
-        query = query.where(SeriesRow.name.startswith(prefix, autoescape=True))
-    return [MetricView(*row) for row in await tx.execute(query)]
+        ranked = ranked.where(SeriesRow.name.startswith(prefix, autoescape=True))
+    found = ranked.subquery()
+    columns = (one for one in found.c if one.key != "place")
+    rows = await tx.execute(
+        sa.select(*columns).where(found.c.place == 1).order_by(found.c.name).limit(limit + 1)
+    )
+    return [MetricView(*row) for row in rows]
 
 
 async def list_series(tx: ReadTx, name: str, *, limit: int) -> Sequence[SeriesView]:

@@ -39,12 +39,14 @@ class MetricSettingsOut(BaseModel):
 
 
 class MetricOut(BaseModel):
-    """All series of a name."""
+    """All series of a name; labels and value are those of the one that was heard of last."""
 
     name: str
     kind: Literal["counter", "gauge", "histogram"]
     series: int
     last_at: datetime
+    last_labels: dict[str, str]
+    last_value: float | None
 
 
 class MetricSeriesOut(BaseModel):
@@ -84,3 +86,92 @@ class MetricLinesOut(BaseModel):
     step_seconds: int
     lines: list[MetricLineOut]
     lines_left_out: int
+
+
+class MetricHourOut(BaseModel):
+    """How one hour is, and why.
+
+    `unknown`: too few hours before it were measured. `not_measured`: nobody can tell.
+    """
+
+    at: datetime
+    state: Literal["usual", "unusual", "not_measured", "unknown"]
+    value: float | None
+    usual: float | None
+    low: float | None
+    high: float | None
+    score: float | None
+    basis: Literal["hour_of_week", "hour_of_day", "all", "none"]
+    samples: int
+    sentence: str
+
+
+class MetricScoredLineOut(BaseModel):
+    """One line of hours, with what is usual of each; null where it is not known.
+
+    A score above 1 is unusual; the most is 100.
+    """
+
+    labels: dict[str, str]
+    points: list[float | None]
+    usual: list[float | None]
+    low: list[float | None]
+    high: list[float | None]
+    scores: list[float | None]
+    latest: MetricHourOut
+    unusual: list[MetricHourOut]
+    unusual_left_out: int
+
+
+class _Analysed(BaseModel):
+    name: str
+    kind: Literal["counter", "gauge", "histogram"] | None
+    aggregate: str
+    time_zone: str
+    start_at: datetime
+    lines_left_out: int
+
+
+class MetricScoresOut(_Analysed):
+    """Lines, the greatest first: point `n` is the hour that begins `n` hours after `start_at`."""
+
+    lines: list[MetricScoredLineOut]
+
+
+class MetricTrendLineOut(BaseModel):
+    """Where one line goes, a day; `steady`: neither up nor down for sure."""
+
+    labels: dict[str, str]
+    direction: Literal["rises", "falls", "steady", "not_measured"]
+    per_day: float | None
+    per_day_low: float | None
+    per_day_high: float | None
+    basis: Literal["hour_of_week", "hour_of_day", "all", "none"]
+    measured_hours: int
+    sentence: str
+
+
+class MetricTrendsOut(_Analysed):
+    """Lines, the greatest first; slopes are in `unit`."""
+
+    unit: str
+    hours: int
+    lines: list[MetricTrendLineOut]
+
+
+class MetricForecastLineOut(BaseModel):
+    """The hours to come of one line; 95 of 100 lie between `low` and `high`."""
+
+    labels: dict[str, str]
+    points: list[float | None]
+    low: list[float | None]
+    high: list[float | None]
+    method: Literal["holt_winters", "seasonal_naive_drift", "none"]
+    season_hours: int | None
+    sentence: str
+
+
+class MetricForecastsOut(_Analysed):
+    """Lines, the greatest first: point `n` is the hour that begins `n` hours after `start_at`."""
+
+    lines: list[MetricForecastLineOut]

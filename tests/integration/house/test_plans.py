@@ -1013,6 +1013,9 @@ async def use_metrics(house: House, ada: TenantClient) -> None:
     for operation, query in (
         ("GET /api/v1/metrics", {"prefix": "orders"}),
         ("GET /api/v1/metrics/query", wanted),
+        ("GET /api/v1/metrics/anomalies", {"name": "orders_total", "aggregate": "sum"}),
+        ("GET /api/v1/metrics/trend", {"name": "orders_total", "aggregate": "sum"}),
+        ("GET /api/v1/metrics/forecast", {"name": "orders_total", "aggregate": "sum"}),
         ("GET /api/v1/metrics/exposition", {}),
         ("GET /api/v1/metric-series", {"name": "orders_total"}),
         ("GET /api/v1/metric-settings", {}),
