@@ -1451,7 +1451,7 @@ class Api:
         label: list[str] | None = None,
         by: list[str] | None = None,
     ) -> models.MetricTrendsOut:
-        """Get where a metric goes: by the median of all slopes between alike hours (Theil and Sen)."""
+        """Get where a metric goes: by the median slope between alike hours (Theil and Sen)."""
         return self.connection.ask(
             "GET",
             "/api/v1/metrics/trend",

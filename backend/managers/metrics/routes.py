@@ -218,7 +218,7 @@ async def get_metric_trend(
     top: Annotated[int, Query(ge=1, le=_MAX_ANALYSED, description="Lines")] = 5,
     time_zone: TimeZone = "UTC",
 ) -> MetricTrendsOut:
-    """Get where a metric goes: by the median of all slopes between alike hours (Theil and Sen).
+    """Get where a metric goes: by the median slope between alike hours (Theil and Sen).
 
     A season is no trend: hours of three weeks are compared by hour of the week, those of three days
     by hour of the day.
