@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from html import escape
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -145,6 +145,185 @@ def series(
         else:
             alt = f"{title} over time: no measurement in this window."
         st.plotly_chart(figure, key=key, config=_CONFIG, alt=alt)
+
+
+class Line(NamedTuple):
+    """One of several curves: its name, its values, and those of the week before if asked for."""
+
+    name: str
+    values: Sequence[float | None]
+    before: Sequence[float | None] | None = None
+
+
+PALETTE: Final = (
+    "#1FA97A", "#5B8DEF", "#D08A1D", "#8B7CF0", "#E0555F",
+    "#1B8A8F", "#C06BB5", "#7C8AA0", "#9AA51E", "#D9703A",
+)  # fmt: skip
+_BAND: Final = "rgba(91,141,239,0.16)"
+_FORESEEN: Final = "#8B7CF0"
+_ODD: Final = "#E0555F"
+_TALL: Final = 300
+
+
+def lines(
+    key: str, title: str, times: Sequence[datetime], drawn: Sequence[Line], unit: str
+) -> None:
+    """Draw several quantities over the same time in a card; those of the week before are dotted.
+
+    Args:
+        key: Unique on the page.
+        title: The card's heading.
+        times: Ascending.
+        drawn: The curves, as long as ``times``; None where nothing was measured.
+        unit: Stands beside the heading.
+    """
+    figure = go.Figure()
+    for at, line in enumerate(drawn):
+        color = PALETTE[at % len(PALETTE)]
+        if line.before is not None:
+            figure.add_trace(
+                _curve(f"{line.name}, a week before", times, line.before, color, "dot")
+            )
+        figure.add_trace(_curve(line.name, times, line.values, color))
+    figure.update_layout(_layout())
+    several = len(figure.data) > 1
+    figure.update_layout(height=_TALL, showlegend=several, legend=_LEGEND, hovermode="x unified")
+    _axes(figure, times)
+    if not any(value for line in drawn for value in (*line.values, *(line.before or ()))):
+        figure.update_yaxes(range=[0, 1])
+    known = [one for line in drawn for one in line.values if one is not None]
+    said = f"least {min(known):,.4g}, greatest {max(known):,.4g}" if known else "no measurement"
+    with st.container(key=f"card-{key}", gap="xsmall"):
+        _heading(title, unit)
+        alt = f"{title} over time, {len(drawn)} curves: {said}."
+        st.plotly_chart(figure, key=key, config=_CONFIG, alt=alt)
+
+
+class Expected(NamedTuple):
+    """Hours: what they came to or will, and between what they are expected; as long as each other.
+
+    ``middle`` is what is usual, and None of hours to come, which are expected as they are.
+    """
+
+    times: Sequence[datetime]
+    values: Sequence[float | None]
+    low: Sequence[float | None]
+    high: Sequence[float | None]
+    middle: Sequence[float | None] | None = None
+
+
+def expected(
+    key: str,
+    title: str,
+    past: Expected,
+    *,
+    coming: Expected | None,
+    odd: Sequence[datetime],
+    unit: str,
+) -> None:
+    """Draw hours over what is usual of them, those that are not marked, and the hours to come.
+
+    Args:
+        key: Unique on the page.
+        title: The card's heading.
+        past: The hours that were measured.
+        coming: Those that are foreseen.
+        odd: Which of the past are unusual.
+        unit: Stands beside the heading.
+    """
+    figure = go.Figure()
+    _add_band(figure, "Usual", past, _BAND)
+    if past.middle is not None:
+        figure.add_trace(_curve("Middle of the usual", past.times, past.middle, "#7C8AA0", "dot"))
+    figure.add_trace(_curve("Measured", past.times, past.values, "#1FA97A"))
+    if coming is not None:
+        _add_band(figure, "95 of 100 forecasts", coming, _faint(_FORESEEN))
+        figure.add_trace(_curve("Forecast", coming.times, coming.values, _FORESEEN, "dash"))
+    marked = dict(zip(past.times, past.values, strict=True))
+    if odd:
+        figure.add_trace(
+            go.Scatter(
+                x=_on_the_clock(odd),
+                y=[marked.get(at) for at in odd],
+                mode="markers",
+                name="Unusual",
+                marker={"color": _ODD, "size": 9, "symbol": "diamond"},
+                hovertemplate="<b>%{y:,.4~g}</b>",
+            )
+        )
+    figure.update_layout(_layout())
+    figure.update_layout(height=_TALL, showlegend=True, legend=_LEGEND, hovermode="x unified")
+    _axes(figure, [*past.times, *(coming.times if coming else ())])
+    with st.container(key=f"card-{key}", gap="xsmall"):
+        _heading(title, unit)
+        known = [value for value in past.values if value is not None]
+        last = f"last {known[-1]:,.4g}, " if known else ""
+        alt = f"{title}: {last}{len(odd)} of {len(past.times)} hours are unusual."
+        st.plotly_chart(figure, key=key, config=_CONFIG, alt=alt)
+
+
+_LEGEND: Final = {"orientation": "h", "yanchor": "top", "y": -0.12, "x": 0, "font": {"size": 12}}
+
+
+def _curve(
+    name: str, times: Sequence[datetime], values: Sequence[float | None], color: str, dash: str = ""
+) -> go.Scatter:
+    shown_times, shown_values = _drawn(times, values)
+    return go.Scatter(
+        x=_on_the_clock(shown_times),
+        y=shown_values,
+        mode="lines+markers",
+        name=name,
+        line={"color": color, "width": 1.5 if dash else 2, "dash": dash or "solid"},
+        marker={"size": [6 if lone else 0 for lone in _alone(shown_values)], "opacity": 1},
+        opacity=0.7 if dash == "dot" else 1,
+        connectgaps=False,
+        cliponaxis=False,
+        hovertemplate="<b>%{y:,.4~g}</b>",
+    )
+
+
+def _add_band(figure: go.Figure, name: str, hours: Expected, color: str) -> None:
+    """Fill between the bounds, a piece for each stretch without a gap: Plotly fills across gaps."""
+    known = [None not in pair for pair in zip(hours.low, hours.high, strict=True)]
+    is_first = True
+    for is_known, part in groupby(range(len(known)), known.__getitem__):
+        places = list(part)
+        if not is_known:
+            continue
+        times = _on_the_clock([hours.times[at] for at in places])
+        figure.add_trace(
+            go.Scatter(
+                x=[*times, *reversed(times)],
+                y=[hours.high[at] for at in places] + [hours.low[at] for at in reversed(places)],
+                fill="toself",
+                fillcolor=color,
+                line={"width": 0},
+                mode="lines",
+                name=name,
+                legendgroup=name,
+                showlegend=is_first,
+                hoverinfo="skip",
+            )
+        )
+        is_first = False
+
+
+def _axes(figure: go.Figure, times: Sequence[datetime]) -> None:
+    """Show the time that was asked for, in a form that suits how long it is."""
+    figure.update_yaxes(rangemode="tozero", nticks=5, fixedrange=True, zeroline=False)
+    if not times:
+        return
+    days = (times[-1] - times[0]) / timedelta(days=1)
+    form = "%H:%M" if days <= 1 else "%a %d %b" if days <= _MONTH / 2 else "%d %b"
+    figure.update_xaxes(
+        showgrid=False,
+        nticks=6,
+        tickformat=form,
+        hoverformat="%a %Y-%m-%d %H:%M:%S" if days <= 1 else "%a %Y-%m-%d %H:%M",
+        fixedrange=True,
+        range=_on_the_clock([times[0], times[-1]]),
+    )
 
 
 def by_day(
