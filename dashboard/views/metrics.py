@@ -6,17 +6,16 @@ link shows somebody else the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import streamlit as st
 
-from dashboard import client, pages, settings, state
+from dashboard import pages, settings, state
 from dashboard.client import models
-from dashboard.widgets import charts, confirm, export, markup, problems, table
+from dashboard.widgets import charts, confirm, export, latest, markup, problems, table
 
 _T = TypeVar("_T")
 
@@ -123,36 +122,7 @@ class Asked(NamedTuple):
         return said
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept(Generic[_T]):
-    """An answer: to what, and when."""
-
-    asked: object
-    found: _T
-    at: datetime
-
-
-def _latest(key: str, asked: object, ask: Callable[[], _T], seconds: float) -> _Kept[_T] | None:
-    """Return the answer, asked anew when it is so old.
-
-    When that fails the problem is drawn and the last answer to the same question stays.
-    """
-    found = st.session_state.get(key)
-    kept: _Kept[_T] | None = found if isinstance(found, _Kept) and found.asked == asked else None
-    if kept and (markup.now() - kept.at).total_seconds() < seconds:
-        return kept
-    try:
-        kept = _Kept(asked, ask(), markup.now())
-    except client.ApiProblem as problem:
-        problems.show(problem)
-        if kept:
-            markup.note(f"Below are the last figures, of {markup.moment(kept.at)}.")
-        return kept
-    st.session_state[key] = kept
-    return kept
-
-
-def _updated(kept: _Kept[Any]) -> None:
+def _updated(kept: latest.Kept[Any]) -> None:
     seconds = int((markup.now() - kept.at).total_seconds())
     ago = f"{seconds} s" if seconds < 60 else markup.age(kept.at, markup.now())
     markup.note(f"Updated {ago} ago.")
@@ -195,7 +165,7 @@ def names(prefix: str) -> None:
     """Draw the metrics; Streamlit runs this alone, again and again."""
     api = state.current().api
     with problems.guard():
-        kept = _latest(
+        kept = latest.ask(
             "metrics-names",
             prefix,
             lambda: api.list_tenant_metrics(limit=_MAX_NAMES, prefix=prefix),
@@ -341,7 +311,7 @@ def explorer(metric: str) -> None:
             st.query_params.from_dict(state.address())
             st.rerun()
     with problems.guard():
-        kept = _latest(
+        kept = latest.ask(
             "metrics-series",
             metric,
             lambda: state.current().api.list_metric_series(name=metric, limit=_MAX_SERIES),
@@ -449,7 +419,7 @@ def lines(asked: Asked, kind: str) -> None:
         )
 
     with problems.guard():
-        kept = _latest("metrics-lines", asked, ask, refresh)
+        kept = latest.ask("metrics-lines", asked, ask, refresh)
         if kept is None:
             return
         found = kept.found
@@ -538,7 +508,7 @@ def usual(asked: Asked) -> None:
     of = asked._replace(window=_USUAL_WINDOW, week=False)
     markup.section("What is usual")
     with problems.guard():
-        scored = _latest(
+        scored = latest.ask(
             "metrics-scores",
             (of, zone),
             lambda: api.score_metric(**_common(of), top=_TOP, time_zone=zone),
@@ -554,13 +524,13 @@ def usual(asked: Asked) -> None:
         narrow = of._replace(
             labels=(*of.labels, *(f"{name}={value}" for name, value in line.labels.items())), by=()
         )
-        ahead = _latest(
+        ahead = latest.ask(
             "metrics-forecast",
             (narrow, zone),
             lambda: api.forecast_metric(**_common(narrow), hours=_AHEAD_HOURS, time_zone=zone),
             _LEAST_REFRESH,
         )
-        trend = _latest(
+        trend = latest.ask(
             "metrics-trend",
             (narrow, zone),
             lambda: api.get_metric_trend(**_common(narrow), time_zone=zone),
