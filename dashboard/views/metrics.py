@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
 import streamlit as st
 
 from dashboard import pages, settings, state
 from dashboard.client import models
 from dashboard.widgets import charts, confirm, export, latest, markup, problems, table
-
-_T = TypeVar("_T")
 
 TICK_SECONDS: Final = 5
 _LEAST_REFRESH: Final = 15

@@ -1,4 +1,7 @@
-"""The last answer to a question, kept while the platform fails. Not in a page: each run makes its classes anew."""
+"""The last answer to a question, kept while the platform fails.
+
+Not in a page: each run makes its classes anew.
+"""
 
 from __future__ import annotations
 
