@@ -215,7 +215,7 @@ class BoundRoute(Generic[M]):
         self.permission = route.permission
         self.cost = route.cost
         # A protocol that is not ours says what its addresses may hold.
-        self.query: Mapping[str, bool] | None = None if isinstance(route.body, Raw) else {}
+        self.query: Mapping[str, bool] | None = {} if route.path.startswith("/api/") else None
         self.app: ASGIApp = self._serve
         self._handler = route.handler
         self._manager = manager

@@ -211,7 +211,7 @@ def _nothing(prefix: str) -> None:
         "The first sample that a workflow or a program sends appears here some seconds later. "
         "An API key of the role workflow may send it, and so may the node's resource Metric.",
     )
-    st.code(first_sample(settings.load().issuer_url), language="bash", wrap_lines=True)
+    st.code(first_sample(settings.load().issuer_url), language=None, wrap_lines=True)
     if state.current().can("api_key:read"):
         st.page_link(
             "views/api_keys.py",
@@ -356,7 +356,7 @@ def _controls(metric: str, series: Sequence[models.MetricSeriesOut]) -> Asked:
     asked = Asked(
         metric, str(function), str(quantile), tuple(labels), tuple(by), str(window), bool(week)
     )
-    st.query_params.from_dict(state.address() | asked.address())
+    st.query_params.from_dict({**state.address(), **asked.address()})
     st.session_state["metric-told"] = asked
     return asked
 

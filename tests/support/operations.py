@@ -71,6 +71,8 @@ _OF_KIND: Final[Mapping[str, Mapping[str, Any]]] = {
     "verify_batch": {"type": "ed25519"},
 }
 _MESSAGE: Final = "YXR0YWNrIGF0IGRhd24="
+# What is to be waited for longer is no rate: a quota is used up.
+_AT_MOST_SECONDS: Final = 2
 _EXPRESSION: Final = re.compile(r"\$(response\.body#/|request\.path\.)(\w+)")
 
 
@@ -107,6 +109,8 @@ class _Way(NamedTuple):
 async def send(http: httpx.AsyncClient, prepared: Prepared) -> httpx.Response:
     """Ask for what was prepared, as whose credentials ``http`` has.
 
+    Whoever asks faster than anybody may is told so before anything else, and asks again.
+
     Raises:
         httpx.HTTPStatusError: It was refused; the message holds the answer.
     """
@@ -117,7 +121,12 @@ async def send(http: httpx.AsyncClient, prepared: Prepared) -> httpx.Response:
         headers = {"Content-Type": prepared.media_type}
         body = {"content": prepared.body, "headers": headers}
     path = prepared.template.format_map(prepared.path_parameters)
-    answer = await http.request(prepared.method, path, params=prepared.asked_with, **body)
+    while True:
+        answer = await http.request(prepared.method, path, params=prepared.asked_with, **body)
+        wait = float(answer.headers.get("Retry-After", 0))
+        if answer.status_code != httpx.codes.TOO_MANY_REQUESTS or wait > _AT_MOST_SECONDS:
+            break
+        await asyncio.sleep(wait)
     if not answer.is_success:
         what = f"{prepared.method} {path}: {answer.status_code} {answer.text}"
         raise httpx.HTTPStatusError(what, request=answer.request, response=answer)

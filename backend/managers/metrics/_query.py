@@ -474,7 +474,9 @@ class _Part:
 
     def _summed(self, amounts: Array) -> Array:
         size = self.lines * self.grid.size
-        return np.bincount(self._flat(), amounts, size).reshape(self.lines, self.grid.size)
+        # Of no windows at all, bincount forgets that amounts are no integers.
+        summed = np.bincount(self._flat(), amounts, size).astype(float)
+        return summed.reshape(self.lines, self.grid.size)
 
     def _of_series(self, aggregate: str) -> Array:
         """A gauge's: of each series one value a point, and then their sum."""

@@ -96,7 +96,9 @@ def _label(text: str) -> tuple[str, str]:
 
 def _question(
     name: MetricName,
-    aggregate: Annotated[Aggregate, Query(description="What becomes of several observations")],
+    aggregate: Annotated[
+        Aggregate, Query(examples=["sum"], description="What becomes of several observations")
+    ],
     quantile: Annotated[float, Query(ge=0, le=1, description="For `quantile`")] = 0.95,
     label: Annotated[
         list[str],

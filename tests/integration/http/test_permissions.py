@@ -4,6 +4,7 @@ import asyncio
 import re
 from typing import Any, Final
 
+import httpx
 import pytest
 
 from backend.core.context import Principal
@@ -68,6 +69,14 @@ def test_every_permission_has_an_operation_and_a_proper_name() -> None:
     ] == []
 
 
+async def patiently(http: httpx.AsyncClient, method: str, template: str) -> httpx.Response:
+    """The answer of an operation on nothing: there are more than anybody may ask in one go."""
+    path = re.sub(r"\{.*?\}", uuid7(), template)
+    while (answer := await http.request(method, path)).status_code == 429:
+        await asyncio.sleep(float(answer.headers["retry-after"]))
+    return answer
+
+
 async def test_every_operation_refuses_who_lacks_only_its_permission(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,7 +96,7 @@ async def test_every_operation_refuses_who_lacks_only_its_permission(
     for operation, permission in PERMISSIONS.items():
         lacking = permission
         method, template = operation.split(" ")
-        answer = await ada.http.request(method, re.sub(r"\{.*?\}", uuid7(), template))
+        answer = await patiently(ada.http, method, template)
         assert answer.status_code == 403, operation
         assert answer.json()["code"] == "forbidden", operation
         assert answer.json()["permission"] == permission, operation
@@ -97,10 +106,6 @@ async def test_every_operation_refuses_who_lacks_only_its_permission(
 async def test_every_operation_refuses_who_is_nobody(app: App) -> None:
     http = app.client()
     for operation in PERMISSIONS.keys() | FREE:
-        method, template = operation.split(" ")
-        path = re.sub(r"\{.*?\}", uuid7(), template)
-        while (answer := await http.request(method, path)).status_code == 429:
-            # There are more operations than a stranger may ask in one go.
-            await asyncio.sleep(float(answer.headers["retry-after"]))
+        answer = await patiently(http, *operation.split(" "))
         assert answer.status_code == 401, operation
         assert answer.headers["www-authenticate"].startswith("Bearer"), operation
