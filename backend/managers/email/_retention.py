@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from backend.core.columns import tables_of
 from backend.core.context import Errand
 from backend.core.database import Tx
-from backend.core.ids import PLATFORM_TENANT, uuid7_at
+from backend.core.ids import uuid7_at
+from backend.core.loose_scan import read_least
 from backend.managers.email._states import OPEN_STATES
 from backend.managers.email.models import (
     ContentRow,
@@ -55,7 +56,9 @@ class MailRetention:
         )
         asked = {tenant_id: (content, whole) for tenant_id, content, whole in settings.all()}
         gone = tenants = 0
-        for tenant_id, content, email in await _oldest(tx):
+        for tenant_id, content, email in await read_least(
+            tx, EmailRow, ContentRow.email_id, EmailRow.id
+        ):
             content_days, days = asked.get(tenant_id, (None, None))
             days = days or self._platform.keep_days
             content_days = min(content_days or self._platform.keep_content_days, days)
@@ -71,49 +74,6 @@ class MailRetention:
             if tenants == _TENANTS_A_SWEEP:
                 break
         return gone
-
-
-async def _oldest(tx: Tx) -> Sequence[Any]:
-    """Each tenant that has mail, its oldest kept content and its oldest message.
-
-    A loose index scan: it jumps from tenant to tenant along the key.
-    """
-    lowest = (
-        sa.select(EmailRow.tenant_id)
-        .where(EmailRow.tenant_id > PLATFORM_TENANT)  # who sends nothing, and is lowest of all
-        .order_by(EmailRow.tenant_id)
-        .limit(1)
-        .scalar_subquery()
-    )
-    first = sa.select(lowest.label("tenant_id")).cte("senders", recursive=True)
-    following = (
-        sa.select(EmailRow.tenant_id)
-        .where(EmailRow.tenant_id > first.c.tenant_id)
-        .order_by(EmailRow.tenant_id)
-        .limit(1)
-        .correlate(first)
-        .scalar_subquery()
-    )
-    tenants = first.union_all(sa.select(following).where(first.c.tenant_id.is_not(None)))
-
-    def oldest(row: Any, row_id: Any) -> Any:
-        return (
-            sa.select(row_id)
-            .where(row.tenant_id == tenants.c.tenant_id)
-            .order_by(row_id)
-            .limit(1)
-            .correlate(tenants)
-            .scalar_subquery()
-        )
-
-    found = await tx.execute(
-        sa.select(
-            tenants.c.tenant_id,
-            oldest(ContentRow, ContentRow.email_id),
-            oldest(EmailRow, EmailRow.id),
-        ).where(tenants.c.tenant_id.is_not(None))
-    )
-    return found.all()
 
 
 async def _forget_contents(tx: Tx, tenant_id: str, before: str) -> int:

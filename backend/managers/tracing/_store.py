@@ -17,8 +17,9 @@ import sqlalchemy as sa
 from backend.core.clock import monotonic
 from backend.core.context import Scope, SystemScope
 from backend.core.database import Database, DatabaseUnavailableError, Tx
-from backend.core.ids import PLATFORM_TENANT, uuid7, uuid7_at
+from backend.core.ids import uuid7, uuid7_at
 from backend.core.json_rows import BulkInsert
+from backend.core.loose_scan import read_least
 from backend.kit.histogram import bucket_of, empty
 from backend.managers.tracing._sampling import Sampler
 from backend.managers.tracing._spans import (
@@ -460,7 +461,7 @@ class SpanStore:
         rows = await tx.scalars(sa.select(TraceSettingsRow))
         asked = {row.tenant_id: policy(row, self._settings).keep_days for row in rows}
         gone = tenants = 0
-        for tenant_id, oldest in await _oldest(tx, TraceRow, TraceRow.id):
+        for tenant_id, oldest in await read_least(tx, TraceRow, TraceRow.id):
             days = asked.get(tenant_id, self._settings.keep_days)
             before = uuid7_at(tx.now() - timedelta(days=days))
             if oldest >= before:
@@ -476,7 +477,7 @@ class SpanStore:
             (CountRow, CountRow.day, day),
         )
         for model, column, first in figures:
-            old = [one for one, oldest in await _oldest(tx, model, column) if oldest < first]
+            old = [one for one, oldest in await read_least(tx, model, column) if oldest < first]
             for tenant_id in old[:_TENANTS_A_SWEEP]:
                 gone += await tx.delete_some(
                     model, model.tenant_id == tenant_id, column < first, limit=_SWEPT * 10
@@ -541,44 +542,6 @@ def _span_row(tx: Tx, trace: str, span: Span) -> dict[str, Any]:
         "links": list(span.links),
         "size_bytes": span.size_bytes,
     }
-
-
-def _jump(model: Any) -> Any:
-    """The tenants of a table, by a loose scan: from one to the next along the key."""
-    lowest = (
-        sa.select(model.tenant_id)
-        .where(model.tenant_id > PLATFORM_TENANT)
-        .order_by(model.tenant_id)
-        .limit(1)
-        .scalar_subquery()
-    )
-    first = sa.select(lowest.label("tenant_id")).cte("holders", recursive=True)
-    following = (
-        sa.select(model.tenant_id)
-        .where(model.tenant_id > first.c.tenant_id)
-        .order_by(model.tenant_id)
-        .limit(1)
-        .correlate(first)
-        .scalar_subquery()
-    )
-    return first.union_all(sa.select(following).where(first.c.tenant_id.is_not(None)))
-
-
-async def _oldest(tx: Tx, model: Any, column: Any) -> Sequence[Any]:
-    """Each tenant that has rows, and the least that the column, which leads its key, has there."""
-    tenants = _jump(model)
-    oldest = (
-        sa.select(column)
-        .where(model.tenant_id == tenants.c.tenant_id)
-        .order_by(column)
-        .limit(1)
-        .correlate(tenants)
-        .scalar_subquery()
-    )
-    found = await tx.execute(
-        sa.select(tenants.c.tenant_id, oldest).where(tenants.c.tenant_id.is_not(None))
-    )
-    return found.all()
 
 
 async def _forget(tx: Tx, tenant_id: str, before: str) -> int:
