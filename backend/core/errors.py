@@ -133,3 +133,9 @@ class UnavailableError(AppError):
     """We cannot serve now; the same request may succeed shortly."""
 
     status, code, title = 503, "unavailable", "Temporarily unavailable"
+
+
+class DeadlineError(AppError):
+    """A system behind this one did not come to an end in the time that it has."""
+
+    status, code, title = 504, "deadline", "A system behind this one took too long"
