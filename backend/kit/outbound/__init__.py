@@ -10,17 +10,29 @@ from backend.kit.outbound._addresses import is_public
 from backend.kit.outbound._breaker import Breaker
 from backend.kit.outbound._http import HttpAnswer
 from backend.kit.outbound._outbound import Outbound
+from backend.kit.outbound._session import (
+    BoundedSession,
+    LongAnswerError,
+    RefusedAnswerError,
+    SlowAnswerError,
+)
+from backend.kit.outbound._shares import Shares
 from backend.kit.outbound._syslog import syslog_message
 from backend.kit.outbound._trust import tls_context, trusting
 from backend.kit.outbound.errors import NotAllowedError, UnreachableError
 from backend.kit.outbound.settings import OutboundSettings
 
 __all__ = [
+    "BoundedSession",
     "Breaker",
     "HttpAnswer",
+    "LongAnswerError",
     "NotAllowedError",
     "Outbound",
     "OutboundSettings",
+    "RefusedAnswerError",
+    "Shares",
+    "SlowAnswerError",
     "UnreachableError",
     "is_public",
     "syslog_message",
