@@ -254,7 +254,7 @@ def compose(
     database.signals.subscribe(TENANT_GONE, security.openings.leave)
     jobs = hold(OrchestratorManager(settings=settings.orchestrator, quotas=tenants.quotas))
     audit = hold(AuditManager(maker, security, jobs, outbound, settings.audit))
-    monitoring = hold(MonitoringManager())
+    monitoring = hold(MonitoringManager(settings.monitoring))
     emails = hold(
         EmailManager(security, jobs, settings.email, outbound, turns, quotas=tenants.quotas)
     )

@@ -20,6 +20,7 @@ from backend.managers.gateway import GatewaySettings, RedisSettings
 from backend.managers.identity import IdentitySettings
 from backend.managers.logging import LoggingSettings
 from backend.managers.metrics import MetricsSettings
+from backend.managers.monitoring import MonitoringSettings
 from backend.managers.orchestrator import OrchestratorSettings
 from backend.managers.secrets import SecretsSettings
 from backend.managers.security import SecuritySettings
@@ -131,6 +132,7 @@ class Settings(BaseSettings):
     redis: RedisSettings = RedisSettings()
     logging: LoggingSettings = LoggingSettings()
     metrics: MetricsSettings = MetricsSettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
     orchestrator: OrchestratorSettings = OrchestratorSettings()
     email: EmailSettings = EmailSettings()
     secrets: SecretsSettings = SecretsSettings()

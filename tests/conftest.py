@@ -30,6 +30,7 @@ from tests.support.trail import audit_row
 pytest_plugins = [
     "tests.support.postgres",
     "tests.support.platform",
+    "tests.support.prometheus",
     "tests.support.redis",
     "tests.support.statements",
 ]

@@ -1237,6 +1237,12 @@ class KeyVersionsOut(Wire, frozen=True, kw_only=True):
     next_below: int | None
 
 
+class LabelNamesOut(Wire, frozen=True, kw_only=True):
+    """Names of labels, or values of one, sorted; 10 000 at most."""
+
+    items: list[str]
+
+
 class LimitCreate(Wire, frozen=True, kw_only=True):
     """A limit of the tenant's own, within the platform's."""
 
@@ -1854,6 +1860,33 @@ class ProfilePut(Wire, frozen=True, kw_only=True):
     name: str
 
 
+class PrometheusAlertOut(Wire, frozen=True, kw_only=True):
+    """A rule that holds for a set of labels."""
+
+    annotations: dict[str, str]
+    labels: dict[str, str]
+    since: str | None
+    state: str
+
+
+class PrometheusRuleOut(Wire, frozen=True, kw_only=True):
+    """A recording or alerting rule of the Prometheus."""
+
+    alerts: list[PrometheusAlertOut]
+    group: str
+    health: str
+    kind: str
+    labels: dict[str, str]
+    name: str
+    query: str | None
+    state: str | None
+
+
+class PrometheusRulePage(Wire, frozen=True, kw_only=True):
+    items: list[PrometheusRuleOut]
+    next_cursor: str | None
+
+
 class ProofOut(Wire, frozen=True, kw_only=True):
     """A record of the audit trail; `seq` and `hash` follow within a second."""
 
@@ -2217,6 +2250,47 @@ class RolePut(Wire, frozen=True, kw_only=True):
     description: str | UnsetType = ""
 
 
+class SampleLineOut(Wire, frozen=True, kw_only=True):
+    """One series: `values[n]` was at `times[n]`."""
+
+    histograms: int
+    labels: dict[str, str]
+    times: list[float]
+    values: list[str]
+
+
+class SampleRangeOut(Wire, frozen=True, kw_only=True):
+    """What a query came to at each step of a window; a step without a value is not there."""
+
+    lines: list[SampleLineOut]
+    step_seconds: float
+    warnings: list[str]
+
+
+class SamplesOut(Wire, frozen=True, kw_only=True):
+    """What a query came to at one moment."""
+
+    lines: list[SampleLineOut]
+    warnings: list[str]
+
+
+class ScrapeTargetOut(Wire, frozen=True, kw_only=True):
+    """What Prometheus scrapes."""
+
+    error: str | None
+    health: str
+    job: str
+    labels: dict[str, str]
+    scraped_at: str | None
+    seconds: float
+    url: str | None
+
+
+class ScrapeTargetPage(Wire, frozen=True, kw_only=True):
+    items: list[ScrapeTargetOut]
+    next_cursor: str | None
+
+
 class SecondFactorOut(Wire, frozen=True, kw_only=True):
     """What the caller has beside their password."""
 
@@ -2413,6 +2487,17 @@ class SecretWrite(Wire, frozen=True, kw_only=True):
     cas: int | None | UnsetType = UNSET
     environment: str | UnsetType = "default"
     ttl_seconds: int | None | UnsetType = UNSET
+
+
+class SeriesLabelsOut(Wire, frozen=True, kw_only=True):
+    """A series that had a sample in the window."""
+
+    labels: dict[str, str]
+
+
+class SeriesLabelsPage(Wire, frozen=True, kw_only=True):
+    items: list[SeriesLabelsOut]
+    next_cursor: str | None
 
 
 class SessionOut(Wire, frozen=True, kw_only=True):

@@ -1783,6 +1783,92 @@ class Api:
             "PUT", f"/api/v1/platform/plans/{segment(name)}", models.PlanOut, body=body
         )
 
+    def list_platform_prometheus_labels(
+        self,
+        *,
+        match: list[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> models.LabelNamesOut:
+        """List the names of labels that series have."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/platform/prometheus/labels",
+            models.LabelNamesOut,
+            query={"match": match, "since": since, "until": until},
+        )
+
+    def list_platform_prometheus_label_values(
+        self,
+        name: str,
+        *,
+        match: list[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> models.LabelNamesOut:
+        """List the values of a label; of `__name__` they are the names of metrics."""
+        return self.connection.ask(
+            "GET",
+            f"/api/v1/platform/prometheus/labels/{segment(name)}/values",
+            models.LabelNamesOut,
+            query={"match": match, "since": since, "until": until},
+        )
+
+    def query_platform_prometheus(
+        self, *, query: str, at: datetime | None = None
+    ) -> models.SamplesOut:
+        """Ask what a query comes to at one moment."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/platform/prometheus/query",
+            models.SamplesOut,
+            query={"query": query, "at": at},
+        )
+
+    def query_platform_prometheus_range(
+        self,
+        *,
+        query: str,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        step_seconds: float | None = None,
+    ) -> models.SampleRangeOut:
+        """Ask what a query comes to at each step of a window, from its whole first second."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/platform/prometheus/query-range",
+            models.SampleRangeOut,
+            query={"query": query, "since": since, "until": until, "step_seconds": step_seconds},
+        )
+
+    def list_platform_prometheus_rules(self) -> models.PrometheusRulePage:
+        """List rules with their alerts; of a tenant, what carries its label."""
+        return self.connection.ask(
+            "GET", "/api/v1/platform/prometheus/rules", models.PrometheusRulePage
+        )
+
+    def list_platform_prometheus_series(
+        self,
+        *,
+        match: list[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int | None = None,
+    ) -> models.SeriesLabelsPage:
+        """List the series that match a selector and had a sample in the window."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/platform/prometheus/series",
+            models.SeriesLabelsPage,
+            query={"match": match, "since": since, "until": until, "limit": limit},
+        )
+
+    def list_platform_prometheus_targets(self) -> models.ScrapeTargetPage:
+        """List what is scraped; of a tenant, what carries its label."""
+        return self.connection.ask(
+            "GET", "/api/v1/platform/prometheus/targets", models.ScrapeTargetPage
+        )
+
     def list_platform_roles(self) -> models.RolePage:
         """List the platform's own roles and their permissions."""
         return self.connection.ask("GET", "/api/v1/platform/roles", models.RolePage)
@@ -2049,6 +2135,83 @@ class Api:
     def reset_totp(self, user_id: str) -> None:
         """Take somebody's second factor away who lost it; their log-ins end."""
         self.connection.tell("DELETE", f"/api/v1/platform/users/{uuid_segment(user_id)}/totp")
+
+    def list_prometheus_labels(
+        self,
+        *,
+        match: list[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> models.LabelNamesOut:
+        """List the names of labels that series have."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/prometheus/labels",
+            models.LabelNamesOut,
+            query={"match": match, "since": since, "until": until},
+        )
+
+    def list_prometheus_label_values(
+        self,
+        name: str,
+        *,
+        match: list[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> models.LabelNamesOut:
+        """List the values of a label; of `__name__` they are the names of metrics."""
+        return self.connection.ask(
+            "GET",
+            f"/api/v1/prometheus/labels/{segment(name)}/values",
+            models.LabelNamesOut,
+            query={"match": match, "since": since, "until": until},
+        )
+
+    def query_prometheus(self, *, query: str, at: datetime | None = None) -> models.SamplesOut:
+        """Ask what a query comes to at one moment."""
+        return self.connection.ask(
+            "GET", "/api/v1/prometheus/query", models.SamplesOut, query={"query": query, "at": at}
+        )
+
+    def query_prometheus_range(
+        self,
+        *,
+        query: str,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        step_seconds: float | None = None,
+    ) -> models.SampleRangeOut:
+        """Ask what a query comes to at each step of a window, from its whole first second."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/prometheus/query-range",
+            models.SampleRangeOut,
+            query={"query": query, "since": since, "until": until, "step_seconds": step_seconds},
+        )
+
+    def list_prometheus_rules(self) -> models.PrometheusRulePage:
+        """List rules with their alerts; of a tenant, what carries its label."""
+        return self.connection.ask("GET", "/api/v1/prometheus/rules", models.PrometheusRulePage)
+
+    def list_prometheus_series(
+        self,
+        *,
+        match: list[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int | None = None,
+    ) -> models.SeriesLabelsPage:
+        """List the series that match a selector and had a sample in the window."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/prometheus/series",
+            models.SeriesLabelsPage,
+            query={"match": match, "since": since, "until": until, "limit": limit},
+        )
+
+    def list_prometheus_targets(self) -> models.ScrapeTargetPage:
+        """List what is scraped; of a tenant, what carries its label."""
+        return self.connection.ask("GET", "/api/v1/prometheus/targets", models.ScrapeTargetPage)
 
     def list_quotas(self) -> models.QuotaPage:
         """What this tenant may, and what it has used of it."""

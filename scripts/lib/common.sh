@@ -282,6 +282,24 @@ _install_redis() {
   _find_redis || apt_install 10 redis-server
 }
 
+# ensure_prometheus: the server that walls between tenants are tested against; the tests skip themselves
+# without it.
+ensure_prometheus() {
+  _find_prometheus && return
+  if ! _can_apt; then
+    complain "prometheus is missing: install it (Debian: sudo apt-get install prometheus; macOS: brew install prometheus)"
+    return
+  fi
+  with_lock apt _install_prometheus || return
+  _find_prometheus || complain "prometheus is installed, but no command of that name"
+}
+
+_find_prometheus() { command -v prometheus >/dev/null 2>&1; }
+
+_install_prometheus() {
+  _find_prometheus || apt_install 20 prometheus
+}
+
 _find_chromium() {
   local candidate
   for candidate in "${EMAIL_SENDER_CHROMIUM:-}" chromium chromium-browser google-chrome \

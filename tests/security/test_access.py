@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from backend.core.clock import monotonic
 from backend.core.context import SystemScope
 from backend.managers.gateway import GatewayManager
+from backend.managers.monitoring import MonitoringSettings
 from backend.managers.tenant import PRINCIPALS
 from backend.managers.tenant.models import TenantRow, UserRow
 from backend.settings import Settings
@@ -71,10 +72,12 @@ def share(app: App, of: list[Any], number: int) -> list[Any]:
 
 
 @pytest.fixture
-def app_settings(app_settings: Settings) -> Settings:
+def app_settings(app_settings: Settings, prometheus_stand_in: str) -> Settings:
     lasting = {"client_token_seconds": TOKEN_SECONDS, "user_token_seconds": TOKEN_SECONDS}
     identity = app_settings.identity.model_copy(update={**lasting, "step_up_seconds": LATER})
-    return unlimited(app_settings).model_copy(update={"identity": identity})
+    monitoring = MonitoringSettings(prometheus_url=prometheus_stand_in)
+    update = {"identity": identity, "monitoring": monitoring}
+    return unlimited(app_settings).model_copy(update=update)
 
 
 @pytest.fixture

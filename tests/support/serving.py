@@ -29,9 +29,11 @@ from backend.managers.email import EmailSettings
 from backend.managers.gateway import GatewaySettings
 from backend.managers.identity import IdentitySettings
 from backend.managers.logging import LoggingSettings
+from backend.managers.monitoring import MonitoringSettings
 from backend.managers.tracing import TracingManager, TracingSettings
 from backend.settings import DatabaseSettings, EventSettings, Settings, TelemetrySettings
 from tests.support.login import person_token
+from tests.support.prometheus import stand_in
 
 CONSOLE_URL = "http://localhost:8401"
 _MUCH = 1_000_000
@@ -79,7 +81,9 @@ class Served:
         return client.json()["client_id"], client.json()["client_secret"]
 
 
-def patient_settings(data_dir: Path, database_url: str, port: int) -> Settings:
+def patient_settings(
+    data_dir: Path, database_url: str, port: int, *, prometheus_url: str | None = None
+) -> Settings:
     """Settings under which a fuzzer meets its inputs' limits, not the clock's."""
     return Settings(
         data_dir=data_dir,
@@ -117,6 +121,7 @@ def patient_settings(data_dir: Path, database_url: str, port: int) -> Settings:
         ),
         logging=LoggingSettings(requests_per_second=_MUCH, burst_requests=10 * _MUCH),
         tracing=TracingSettings(requests_per_second=_MUCH, burst_requests=10 * _MUCH),
+        monitoring=MonitoringSettings(prometheus_url=prometheus_url),
         # Streams end by themselves only after this.
         events=EventSettings(stream_seconds=0.05, streams_per_tenant=1000, streams=1000),
     )
@@ -161,12 +166,12 @@ def serving(
         clock: What the served application takes for the time.
         around: Wraps the application, to see or hold what it is asked.
     """
-    with socket.socket() as listener:
+    with socket.socket() as listener, stand_in() as prometheus_url:
         listener.bind(("127.0.0.1", 0))
         # From here on a request waits for the server instead of being refused.
         listener.listen()
         port = listener.getsockname()[1]
-        settings = patient_settings(data_dir, database_url, port)
+        settings = patient_settings(data_dir, database_url, port, prometheus_url=prometheus_url)
         asyncio.run(bootstrap(compose(settings), "ada@example.test", console_url))
         # A folder of an earlier start: what was shown once is in its file alone.
         made = json.loads((data_dir / "first-run.json").read_text())

@@ -103,7 +103,7 @@ def confine(text: str, label: str, tenant: str) -> str:
         BadQueryError: It is no PromQL.
         QueryRefusedError: It is too much, or holds what is not known here.
     """
-    return _checked(_Printer(label, tenant).show(parse(text)), label, tenant)
+    return _checked(_printed(parse(text), label, tenant), label, tenant)
 
 
 def confine_selector(text: str, label: str, tenant: str) -> str:
@@ -111,7 +111,7 @@ def confine_selector(text: str, label: str, tenant: str) -> str:
     tree = parse(text)
     if not isinstance(tree, promql.VectorSelector) or tree.offset is not None or tree.at:
         raise QueryRefusedError('Series are named by a selector such as up{job="api"}, no more')
-    return _checked(_Printer(label, tenant).show(tree), label, tenant)
+    return _checked(_printed(tree, label, tenant), label, tenant)
 
 
 def selector_of(label: str, tenant: str) -> str:
@@ -184,6 +184,14 @@ def _misread(text: str, at: int, why: str) -> BadQueryError:
     before = text[:at]
     line, column = before.count("\n") + 1, at - before.rfind("\n")
     return BadQueryError(f"{line}:{column}: {why}", line=line, column=column)
+
+
+def _printed(tree: promql.Expr, label: str, tenant: str) -> str:
+    try:
+        return _Printer(label, tenant).show(tree)
+    except (OverflowError, ValueError) as exc:
+        # The parser's durations become Python's as they are looked at, and may be too long for it.
+        raise QueryRefusedError("A time is out of bounds") from exc
 
 
 def _checked(text: str, label: str, tenant: str) -> str:

@@ -17,6 +17,8 @@ from backend.core.room import FleetGauge
 from backend.core.telemetry import RequestRecord
 from backend.managers.monitoring._events import EventSeries
 from backend.managers.monitoring._history import Health, HealthBook, HealthHistory
+from backend.managers.monitoring._prometheus import Prometheus
+from backend.managers.monitoring.settings import MonitoringSettings
 
 Check = Callable[[], Awaitable[str]]
 """Returns a short remark when the dependency works; raises when it does not."""
@@ -30,9 +32,13 @@ _METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST"
 
 
 class MonitoringManager:
-    """Runs the checks it is given and holds this process's Prometheus registry."""
+    """Runs the checks it is given, holds this process's series, and asks a Prometheus for others.
 
-    def __init__(self) -> None:
+    ``prometheus`` is what is asked; without an address it refuses.
+    """
+
+    def __init__(self, settings: MonitoringSettings | None = None) -> None:
+        self.prometheus = Prometheus(settings or MonitoringSettings())
         self._checks: dict[str, tuple[Check, bool]] = {}
         self._latest: tuple[float, list[Health]] | None = None
         self._running = asyncio.Lock()
@@ -114,6 +120,10 @@ class MonitoringManager:
         """
         return await self._history.read(tx, hours=hours, checks=self._checks)
 
+    async def check_prometheus(self) -> str:
+        """That the Prometheus which is set answers a question."""
+        return await self.prometheus.check()
+
     async def sweep(self, tx: Tx) -> int:
         """Forget what was kept long enough; returns how many rows."""
         return await self._history.sweep(tx)
@@ -124,6 +134,7 @@ class MonitoringManager:
         try:
             yield
         finally:
+            self.prometheus.close()
             # A database that is gone keeps its silence: nobody is left to be told.
             with contextlib.suppress(Exception):
                 await self._history.flush(database, everything=True)

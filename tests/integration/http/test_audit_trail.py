@@ -19,7 +19,9 @@ from backend.core.clock import system_clock
 from backend.core.context import Principal, SystemScope
 from backend.core.ids import PLATFORM_TENANT
 from backend.managers.gateway import GatewayManager
+from backend.managers.monitoring import MonitoringSettings
 from backend.managers.tenant import PLATFORM, TenantManager, hash_password
+from backend.settings import Settings
 from tests.support.operations import PASSWORD, Operations
 from tests.support.platform import App, TenantClient
 from tests.support.roles import ROLES
@@ -33,6 +35,12 @@ NOBODYS: Final = frozenset({"message_id", "reason", "relay", "smtp_host"})
 # What is taken in says itself who sent it and when: a record of each batch would say it again.
 SAYS_ITSELF: Final = frozenset({"POST /api/v1/logs"})
 PINNED: Final = Path(__file__).parents[2] / "contract" / "audit-v1.json"
+
+
+@pytest.fixture
+def app_settings(app_settings: Settings, prometheus_stand_in: str) -> Settings:
+    monitoring = MonitoringSettings(prometheus_url=prometheus_stand_in)
+    return app_settings.model_copy(update={"monitoring": monitoring})
 
 
 class Trail:

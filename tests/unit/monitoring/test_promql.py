@@ -123,6 +123,9 @@ class TestConfine:
             ("up + fill(0) up", "fill"),
             ("up offset 300000y", "duration"),
             ("up @ 1e15", "@"),
+            ("up offset 99999999y", "out of bounds"),
+            ("up offset 2739727y", "out of bounds"),
+            ("up[0.0001]", "duration"),
             ("start()", "start"),
             ("(" * (MAX_LEVELS + 1) + "up" + ")" * (MAX_LEVELS + 1), "levels"),
             ("up+" * (MAX_OPERATORS + 1) + "up", "operators"),
@@ -152,7 +155,9 @@ class TestConfine:
             confine(text, LABEL, TENANT)
         assert caught.value.extra == {"line": line, "column": column}
 
-    @pytest.mark.parametrize("text", ["up down", "up{", "sum(up, up)", 'up{a=~"("}', "no_such(up)"])
+    @pytest.mark.parametrize(
+        "text", ["up down", "up{", "sum(up, up)", 'up{a=~"("}', "no_such(up)", "up offset 1e20"]
+    )
     def test_says_that_it_is_no_promql(self, text: str) -> None:
         with pytest.raises(BadQueryError) as caught:
             confine(text, LABEL, TENANT)
