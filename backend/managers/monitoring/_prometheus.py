@@ -211,35 +211,38 @@ class Prometheus:
     async def list_series(
         self, asker: Asker, matches: Sequence[str], window: Window, *, limit: int
     ) -> list[Labels]:
-        """Labels of the series that match and had a sample in the window."""
+        """Labels of the series that match and had a sample in the window.
+
+        Refused when there are more than ``limit``.
+        """
 
         def work(api: PrometheusConnect) -> list[Labels]:
-            # Asked for one more, so that nobody takes the bound for the whole.
-            params = {"match[]": self._matches(asker, matches), "limit": limit}
-            found = api.get_series(window.start, window.end, params)
-            return sorted(found[:limit], key=lambda labels: sorted(labels.items()))
+            # One more, for servers that know a limit: nobody takes a part for the whole.
+            params = {"match[]": self._matches(asker, matches), "limit": limit + 1}
+            found = _within(api.get_series(window.start, window.end, params), limit)
+            return sorted(found, key=lambda labels: sorted(labels.items()))
 
         return await self._ask(asker, work)
 
     async def list_labels(self, asker: Asker, matches: Sequence[str], window: Window) -> list[str]:
-        """Names of labels of the series that match, sorted; 10 000 at most."""
+        """Names of labels of the series that match, sorted; refused beyond 10 000."""
         params = self._bounds(window)
 
         def work(api: PrometheusConnect) -> list[str]:
             found = api.get_label_names({"match[]": self._matches(asker, matches), **params})
-            return sorted(found)[:MAX_LISTED]
+            return sorted(_within(found, MAX_LISTED))
 
         return await self._ask(asker, work)
 
     async def list_values(
         self, asker: Asker, name: str, matches: Sequence[str], window: Window
     ) -> list[str]:
-        """Values of a label (``[a-zA-Z_][a-zA-Z0-9_]*``), sorted; 10 000 at most."""
+        """Values of a label (``[a-zA-Z_][a-zA-Z0-9_]*``), sorted; refused beyond 10 000."""
         params = self._bounds(window)
 
         def work(api: PrometheusConnect) -> list[str]:
             found = api.get_label_values(name, {"match[]": self._matches(asker, matches), **params})
-            return sorted(found)[:MAX_LISTED]
+            return sorted(_within(found, MAX_LISTED))
 
         return await self._ask(asker, work)
 
@@ -441,6 +444,12 @@ class Prometheus:
         except (KeyError, IndexError, TypeError, ValueError) as exc:
             # What answers at the address is no Prometheus.
             raise UnreachableError("an answer that is none of Prometheus'") from exc
+
+
+def _within(found: list[T], limit: int) -> list[T]:
+    if len(found) > limit:
+        raise QueryRefusedError(f"There are more than {limit}: narrow it by `match`, or the window")
+    return found
 
 
 def _line(found: dict[str, Any]) -> Line:

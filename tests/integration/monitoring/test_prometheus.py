@@ -159,6 +159,15 @@ class TestTheWall:
                 assert values[1:] == [["1", "2"], [], [MINE]]
         assert answered >= 20
 
+    async def test_a_part_is_not_given_for_the_whole(
+        self, server: PrometheusServer, window: Window
+    ) -> None:
+        prometheus = asking(server.url)
+        found = await prometheus.list_series(Asker(MINE), ["orders_total"], window, limit=2)
+        assert [one["shop"] for one in found] == ["1", "2"]
+        with pytest.raises(QueryRefusedError, match="more than 1"):
+            await prometheus.list_series(Asker(MINE), ["orders_total"], window, limit=1)
+
     async def test_targets_and_rules_are_the_tenants_own(self, server: PrometheusServer) -> None:
         prometheus = asking(server.url)
         (target,) = await prometheus.list_targets(Asker(MINE))
