@@ -1783,6 +1783,22 @@ class Api:
             "PUT", f"/api/v1/platform/plans/{segment(name)}", models.PlanOut, body=body
         )
 
+    def list_platform_prometheus_label_values(
+        self,
+        *,
+        name: str,
+        match: list[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> models.LabelNamesOut:
+        """List the values of a label; of `__name__` they are the names of metrics."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/platform/prometheus/label-values",
+            models.LabelNamesOut,
+            query={"name": name, "match": match, "since": since, "until": until},
+        )
+
     def list_platform_prometheus_labels(
         self,
         *,
@@ -1794,22 +1810,6 @@ class Api:
         return self.connection.ask(
             "GET",
             "/api/v1/platform/prometheus/labels",
-            models.LabelNamesOut,
-            query={"match": match, "since": since, "until": until},
-        )
-
-    def list_platform_prometheus_label_values(
-        self,
-        name: str,
-        *,
-        match: list[str] | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-    ) -> models.LabelNamesOut:
-        """List the values of a label; of `__name__` they are the names of metrics."""
-        return self.connection.ask(
-            "GET",
-            f"/api/v1/platform/prometheus/labels/{segment(name)}/values",
             models.LabelNamesOut,
             query={"match": match, "since": since, "until": until},
         )
@@ -2136,6 +2136,22 @@ class Api:
         """Take somebody's second factor away who lost it; their log-ins end."""
         self.connection.tell("DELETE", f"/api/v1/platform/users/{uuid_segment(user_id)}/totp")
 
+    def list_prometheus_label_values(
+        self,
+        *,
+        name: str,
+        match: list[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> models.LabelNamesOut:
+        """List the values of a label; of `__name__` they are the names of metrics."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/prometheus/label-values",
+            models.LabelNamesOut,
+            query={"name": name, "match": match, "since": since, "until": until},
+        )
+
     def list_prometheus_labels(
         self,
         *,
@@ -2147,22 +2163,6 @@ class Api:
         return self.connection.ask(
             "GET",
             "/api/v1/prometheus/labels",
-            models.LabelNamesOut,
-            query={"match": match, "since": since, "until": until},
-        )
-
-    def list_prometheus_label_values(
-        self,
-        name: str,
-        *,
-        match: list[str] | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-    ) -> models.LabelNamesOut:
-        """List the values of a label; of `__name__` they are the names of metrics."""
-        return self.connection.ask(
-            "GET",
-            f"/api/v1/prometheus/labels/{segment(name)}/values",
             models.LabelNamesOut,
             query={"match": match, "since": since, "until": until},
         )

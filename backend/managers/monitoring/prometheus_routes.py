@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Final
 
 import msgspec
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 
 from backend.core.context import Scope
 from backend.core.room import PLATFORM_READ
@@ -50,7 +50,7 @@ Since = Annotated[Time | None, Query(description="RFC 3339; an hour before `unti
 Until = Annotated[Time | None, Query(description="RFC 3339; now unless given")]
 LabelName = Annotated[
     str,
-    Path(
+    Query(
         max_length=128, pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", examples=["job"], description="A label"
     ),
 ]
@@ -158,7 +158,7 @@ def _routes(root: str, noun: str, permission: str, *, whole: bool) -> APIRouter:
         window = _window(db, since, until)
         return LabelNamesOut(items=await monitoring.prometheus.list_labels(asker, match, window))
 
-    @router.get("/labels/{name}/values", name=f"list_{noun}_label_values", responses=_REFUSALS)
+    @router.get("/label-values", name=f"list_{noun}_label_values", responses=_REFUSALS)
     async def list_label_values(
         asker: Caller,
         monitoring: Monitoring,

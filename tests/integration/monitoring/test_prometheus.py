@@ -412,7 +412,7 @@ class TestRoutes:
             ("query-range", told | {"until": "2026-01-01T01:00:00Z"}),
             ("series", {"match": told["query"]}),
             ("labels", {}),
-            ("labels/job/values", {}),
+            ("label-values", {"name": "job"}),
         ):
             heard.clear()
             answer = await ada.http.get(f"{root}/{path}", params=asked)
