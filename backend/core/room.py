@@ -140,6 +140,17 @@ class FleetGauge(Generic[M]):
 
 
 @dataclass(frozen=True, slots=True)
+class Ending:
+    """That an event tells how something ended: of what, by a name, and whether well.
+
+    A number ``count`` in the event's data says of how many it tells.
+    """
+
+    of: str
+    well: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """What a tenant may at all, for rooms that have to know it where they work.
 
@@ -253,6 +264,7 @@ class Room(Generic[M]):
         pauses: What the end of an erasure waits for.
         stocks: Counts how much a tenant has of something, in its own scope, by name.
         figures: What of a tenant's usage its events count as, by event.
+        endings: What its events say of how things ended, by event; objectives are measured so.
         standing: Takes what a tenant may when that changes, in the tenant's own scope and in the
             transaction that changes it.
         job_kinds: Makers of its kinds of jobs.
@@ -290,6 +302,7 @@ class Room(Generic[M]):
     pauses: tuple[Pause[M], ...] = ()
     stocks: Mapping[str, Callable[[M, ReadTx], Awaitable[int]]] = field(default_factory=dict)
     figures: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    endings: Mapping[str, Ending] = field(default_factory=dict)
     standing: Callable[[M, Tx, Standing], Awaitable[None]] | None = None
     job_kinds: tuple[Callable[[M, Database], Any], ...] = ()
     events: Mapping[str, str] = field(default_factory=dict)

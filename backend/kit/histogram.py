@@ -34,3 +34,16 @@ def quantile_ms(buckets: Sequence[int], quantile: float) -> float | None:
             return 1000 * (low + (high - low) * (rank - seen) / count)
         seen += count
     return 1000 * BOUNDS[-1]
+
+
+def count_within(buckets: Sequence[int], seconds: float) -> int:
+    """How many observations lasted ``seconds`` at most.
+
+    Of the bucket that the limit lies in a part is counted, as if its observations lay evenly.
+    """
+    at = bucket_of(seconds)
+    below = sum(buckets[:at])
+    if at == len(BOUNDS):
+        return below
+    low = BOUNDS[at - 1] if at else 0.0
+    return below + round(buckets[at] * (seconds - low) / (BOUNDS[at] - low))

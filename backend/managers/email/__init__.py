@@ -5,7 +5,17 @@ Owns ``email_messages``, ``email_contents``, ``email_recipients``, ``email_event
 ``email_suppressions``. Its job kind ``email.send`` reaches the orchestrator through ``app``.
 """
 
-from backend.core.room import ADMIN, OPERATOR, VIEWER, WORKFLOW, ReadyCheck, Room, RouteClass, Sweep
+from backend.core.room import (
+    ADMIN,
+    OPERATOR,
+    VIEWER,
+    WORKFLOW,
+    Ending,
+    ReadyCheck,
+    Room,
+    RouteClass,
+    Sweep,
+)
 from backend.managers.email._erasure import (
     erase_mail,
     open_mail,
@@ -102,6 +112,11 @@ ROOM = Room(
         "email.accepted": ("emails_accepted", "jobs_ended"),
         "email.partial": ("emails_accepted", "jobs_ended"),
         "email.bounced": ("emails_bounced", "jobs_ended"),
+    },
+    endings={
+        "email.accepted": Ending("emails", well=True),
+        "email.partial": Ending("emails", well=False),
+        "email.bounced": Ending("emails", well=False),
     },
     events=dict.fromkeys(
         (

@@ -15,6 +15,7 @@ from backend.core.room import (
     PLATFORM_AUDITOR,
     PLATFORM_READ,
     VIEWER,
+    Ending,
     Room,
     Sweep,
     Tick,
@@ -155,6 +156,12 @@ ROOM = Room(
     routers=(router, second_factor_router, provider_router, people),
     mounts=oauth_routes,
     document={**OPENAPI, "paths": OPENAPI["paths"] | PATHS},
+    endings={
+        "login.succeeded": Ending("sign_ins", well=True),
+        "login.failed": Ending("sign_ins", well=False),
+        "second_factor.failed": Ending("sign_ins", well=False),
+        "external_login.failed": Ending("sign_ins", well=False),
+    },
     # Log-ins are the platform's own.
     events={
         "login.succeeded": PLATFORM_READ,

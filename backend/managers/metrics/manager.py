@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from backend.core.database import Database, DatabaseUnavailableError, ReadTx, SystemScope, Tx
 from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.core.telemetry import RequestRecord
-from backend.kit.histogram import bucket_of, empty, quantile_ms
+from backend.kit.histogram import bucket_of, count_within, empty, quantile_ms
 from backend.kit.turns import Turns
 from backend.managers.metrics._folding import count_waiting, fold_all, roll_up_all, sweep
 from backend.managers.metrics._recording import Recording
@@ -181,6 +181,40 @@ class MetricsManager:
             error_rate=total.error_rate,
             window_seconds=seconds,
         )
+
+    async def count_served(
+        self, tx: ReadTx, *, since: datetime, until: datetime, step: int, within_ms: float | None
+    ) -> Mapping[int, tuple[int, int]]:
+        """How many of the tenant's requests were served, of how many, by the step's first second.
+
+        Args:
+            tx: The tenant's.
+            since: The first moment, where a step begins.
+            until: The first moment after.
+            step: Its length in seconds, of which ten are a part.
+            within_ms: Served is what lasted so long at most, within a histogram's 12 %; None: what
+                the platform did not fail at (5xx).
+        """
+        rows = await tx.scalars(
+            sa.select(RollupRow).where(
+                RollupRow.tenant_id == tx.tenant_id,
+                RollupRow.window_at >= since,
+                RollupRow.window_at < until,
+            )
+        )
+        found: dict[int, _Window] = {}
+        for row in rows:
+            second = int(row.window_at.timestamp())
+            found.setdefault(second - second % step, _Window()).add(row)
+        return {
+            second: (
+                one.requests - one.errors
+                if within_ms is None
+                else count_within(one.buckets, within_ms / 1000),
+                one.requests,
+            )
+            for second, one in found.items()
+        }
 
     async def fold(self, database: Database) -> int:
         """Add to their windows what tenants have recorded; returns how many batches."""

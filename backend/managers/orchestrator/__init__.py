@@ -9,7 +9,16 @@ Other managers describe their background work as a :class:`JobKind` and hand it 
 :meth:`OrchestratorManager.register`; :class:`Worker` runs it.
 """
 
-from backend.core.room import OPERATOR, VIEWER, WORKFLOW, FleetCheck, FleetGauge, Room, Sweep
+from backend.core.room import (
+    OPERATOR,
+    VIEWER,
+    WORKFLOW,
+    Ending,
+    FleetCheck,
+    FleetGauge,
+    Room,
+    Sweep,
+)
 from backend.managers.orchestrator._worker import OnEvent, Worker
 from backend.managers.orchestrator.errands import COUNT, RETENTION, WATCH, WORK
 from backend.managers.orchestrator.errors import (
@@ -50,6 +59,10 @@ ROOM = Room(
         "jobs_running": OrchestratorManager.count_running,
     },
     figures=dict.fromkeys(("job.succeeded", "job.dead", "job.cancelled"), ("jobs_ended",)),
+    endings={
+        "job.succeeded": Ending("jobs", well=True),
+        "job.dead": Ending("jobs", well=False),
+    },
     sweeps=(Sweep(RETENTION, OrchestratorManager.sweep_finished),),
     fleet_checks=(FleetCheck("workers", WATCH, OrchestratorManager.check_workers),),
     gauges=(

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from backend.kit.histogram import BOUNDS, quantile_ms
+from backend.kit.histogram import BOUNDS, count_within, quantile_ms
 
 
 def histogram(seconds):
@@ -39,3 +39,23 @@ class TestQuantileMs:
         assert together == histogram(one + two)
         assert quantile_ms(together, 0.95) == pytest.approx(10, rel=0.25)
         assert quantile_ms(together, 0.96) == pytest.approx(2000, rel=0.25)
+
+
+class TestCountWithin:
+    def test_counts_whole_buckets_and_a_part_of_one(self):
+        found = histogram([0.01] * 50 + [0.09] * 30 + [0.5] * 20)
+        assert count_within(found, 0.05) == 50
+        assert count_within(found, 0.2) == 80
+        assert count_within(found, 1.0) == 100
+
+    def test_of_the_bucket_of_the_limit_is_off_by_that_bucket_at_most(self):
+        random.seed(8)
+        seconds = [random.lognormvariate(-3, 1) for _ in range(5000)]
+        for limit in (0.005, 0.1, 0.3):
+            exact = sum(one <= limit for one in seconds)
+            assert count_within(histogram(seconds), limit) == pytest.approx(exact, rel=0.05, abs=20)
+
+    def test_grows_with_the_limit_and_ends_with_all_but_the_endless(self):
+        found = histogram([0.0001, 0.1, 10.0, 3600.0])
+        counts = [count_within(found, limit) for limit in (0.0, 0.01, 1.0, 44.0, 100.0)]
+        assert counts == [0, 1, 2, 3, 3]
