@@ -254,7 +254,7 @@ def compose(
     database.signals.subscribe(TENANT_GONE, security.openings.leave)
     jobs = hold(OrchestratorManager(settings=settings.orchestrator, quotas=tenants.quotas))
     audit = hold(AuditManager(maker, security, jobs, outbound, settings.audit))
-    monitoring = hold(MonitoringManager(settings.monitoring))
+    monitoring = hold(MonitoringManager(settings.monitoring, metrics))
     emails = hold(
         EmailManager(security, jobs, settings.email, outbound, turns, quotas=tenants.quotas)
     )
@@ -354,6 +354,9 @@ def compose(
     tenants.usage.connect(
         {kind: figures for room, _ in at_work for kind, figures in room.figures.items()},
         {name: partial(count, one) for room, one in at_work for name, count in room.stocks.items()},
+    )
+    monitoring.outcomes.connect(
+        {kind: ending for room, _ in at_work for kind, ending in room.endings.items()}
     )
     monitoring.add_check("database", check_database)
     monitoring.add_check("events", partial(check_cursors, database), required=False)

@@ -142,6 +142,14 @@ class Api:
         """
         return await self._ask("POST", path, body, seconds=seconds)
 
+    async def put(self, path: str, body: Any) -> Any:
+        """Replace something.
+
+        Raises:
+            CommandError, UnreachableError: As :meth:`get`.
+        """
+        return await self._ask("PUT", path, body)
+
     async def delete(self, path: str) -> None:
         """Take something away.
 

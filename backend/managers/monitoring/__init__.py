@@ -1,33 +1,58 @@
-"""Monitoring: health of every dependency, how it was, this process's series, and Prometheus'.
+"""Monitoring: health of every dependency, how it was, objectives, and series of a Prometheus.
 
-Owns the table ``health_samples``.
+Owns the tables ``health_samples``, ``slo_objectives``, ``slo_outcomes``, ``slo_outcome_heads`` and
+``slo_evidence``. Audits ``slo.created``, ``slo.changed``, ``slo.deleted`` and
+``evidence.recorded``.
 """
 
-from backend.core.room import VIEWER, WORKFLOW, ReadyCheck, Room, Sweep, Tick
+from functools import partial
+
+from backend.core.cursors import EventConsumer
+from backend.core.room import OPERATOR, VIEWER, WORKFLOW, ReadyCheck, Room, Sweep, Tick
+from backend.managers.monitoring._budget import WINDOW_DAYS
 from backend.managers.monitoring._history import PROBE_SECONDS, Health, HealthHistory
+from backend.managers.monitoring._measuring import MEASURE_SECONDS
+from backend.managers.monitoring._outcomes import CURSOR
 from backend.managers.monitoring._prometheus import Answer, Asker, Prometheus, Window
-from backend.managers.monitoring.errands import HISTORY
+from backend.managers.monitoring._slos import SLO_KINDS, SloDraft, SloStanding
+from backend.managers.monitoring.errands import EVIDENCE, HISTORY, MEASURED, OUTCOMES, PLATFORM_SLOS
 from backend.managers.monitoring.errors import (
     BadQueryError,
+    EvidenceTimeError,
     PrometheusAbsentError,
     PrometheusUnavailableError,
     QueryBusyError,
     QueryRefusedError,
     QueryTimeoutError,
+    SloExistsError,
+    SloInvalidError,
+    SloNotFoundError,
+    TooManySlosError,
 )
 from backend.managers.monitoring.manager import Check, MonitoringManager
-from backend.managers.monitoring.models import HealthSampleRow
+from backend.managers.monitoring.models import (
+    EvidenceRow,
+    HealthSampleRow,
+    OutcomeHeadRow,
+    OutcomeRow,
+    SloRow,
+)
 from backend.managers.monitoring.prometheus_routes import platform_router, prometheus_router
-from backend.managers.monitoring.routes import router, status_router
+from backend.managers.monitoring.routes import router, slo_router, status_router
 from backend.managers.monitoring.settings import MonitoringSettings
 
 ROOM = Room(
     name="monitoring",
     manager=MonitoringManager,
-    models=(HealthSampleRow,),
-    errands=(HISTORY,),
-    permissions={"status:read": VIEWER, "prometheus:read": VIEWER | WORKFLOW},
-    routers=(router, status_router, prometheus_router, platform_router),
+    models=(HealthSampleRow, SloRow, OutcomeRow, OutcomeHeadRow, EvidenceRow),
+    errands=(HISTORY, PLATFORM_SLOS, EVIDENCE, MEASURED, OUTCOMES),
+    permissions={
+        "status:read": VIEWER,
+        "slo:read": VIEWER,
+        "slo:write": OPERATOR,
+        "prometheus:read": VIEWER | WORKFLOW,
+    },
+    routers=(router, status_router, slo_router, prometheus_router, platform_router),
     checks=(
         ReadyCheck(
             "prometheus",
@@ -37,20 +62,38 @@ ROOM = Room(
         ),
     ),
     open_paths=frozenset({"/livez", "/readyz", "/metrics"}),
-    ticks=(Tick("monitoring.probe", PROBE_SECONDS, MonitoringManager.probe, process="api"),),
-    sweeps=(Sweep(HISTORY, MonitoringManager.sweep),),
+    ticks=(
+        Tick("monitoring.probe", PROBE_SECONDS, MonitoringManager.probe, process="api"),
+        Tick("monitoring.measure", MEASURE_SECONDS, MonitoringManager.measure),
+    ),
+    sweeps=(
+        Sweep(HISTORY, MonitoringManager.sweep),
+        Sweep(OUTCOMES, MonitoringManager.sweep_outcomes),
+    ),
+    consumers=(
+        lambda monitoring, database: EventConsumer(
+            CURSOR, partial(monitoring.outcomes.take, database)
+        ),
+    ),
     observe=MonitoringManager.observe,
     observe_work=MonitoringManager.count_event,
     serving=MonitoringManager.serving,
 )
 
 __all__ = [
+    "EVIDENCE",
     "HISTORY",
+    "MEASURED",
+    "OUTCOMES",
+    "PLATFORM_SLOS",
     "ROOM",
+    "SLO_KINDS",
+    "WINDOW_DAYS",
     "Answer",
     "Asker",
     "BadQueryError",
     "Check",
+    "EvidenceTimeError",
     "Health",
     "HealthHistory",
     "MonitoringManager",
@@ -61,5 +104,11 @@ __all__ = [
     "QueryBusyError",
     "QueryRefusedError",
     "QueryTimeoutError",
+    "SloDraft",
+    "SloExistsError",
+    "SloInvalidError",
+    "SloNotFoundError",
+    "SloStanding",
+    "TooManySlosError",
     "Window",
 ]

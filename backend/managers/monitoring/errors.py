@@ -1,9 +1,11 @@
-"""What questions to Prometheus are refused for, and how they fail."""
+"""What the monitoring room refuses, each with its own code, and how questions to Prometheus fail."""
 
 from backend.core.errors import (
+    ConflictError,
     DeadlineError,
     InvalidInputError,
     MalformedError,
+    NotFoundError,
     RateLimitedError,
     UnavailableError,
 )
@@ -43,3 +45,33 @@ class QueryTimeoutError(DeadlineError):
     """Prometheus did not come to an end in the time that one question has."""
 
     code, title = "monitoring.query_timeout", "The query took too long"
+
+
+class SloNotFoundError(NotFoundError):
+    """No such objective in this tenant."""
+
+    code, title = "monitoring.slo_not_found", "No such objective"
+
+
+class SloExistsError(ConflictError):
+    """Another objective of the tenant has this name."""
+
+    code, title = "monitoring.slo_exists", "An objective of this name exists"
+
+
+class SloInvalidError(InvalidInputError):
+    """The kind needs something else; the detail says what."""
+
+    code, title = "monitoring.slo_invalid", "The objective cannot be measured so"
+
+
+class TooManySlosError(ConflictError):
+    """The tenant has as many objectives as are measured for it."""
+
+    code, title = "monitoring.too_many_slos", "The tenant has all the objectives that it may have"
+
+
+class EvidenceTimeError(InvalidInputError):
+    """Nothing has been measured in the future."""
+
+    code, title = "monitoring.evidence_time", "The time lies in the future"

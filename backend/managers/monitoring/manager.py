@@ -15,9 +15,15 @@ from backend.core.database import Database, ReadTx, Tx
 from backend.core.errors import AppError
 from backend.core.room import FleetGauge
 from backend.core.telemetry import RequestRecord
+from backend.managers.metrics import MetricsManager
+from backend.managers.monitoring import _outcomes
 from backend.managers.monitoring._events import EventSeries
 from backend.managers.monitoring._history import Health, HealthBook, HealthHistory
+from backend.managers.monitoring._measuring import Measuring
+from backend.managers.monitoring._outcomes import EventOutcomes, OutcomeBook
+from backend.managers.monitoring._platform import PlatformSlos
 from backend.managers.monitoring._prometheus import Prometheus
+from backend.managers.monitoring._slos import Slos
 from backend.managers.monitoring.settings import MonitoringSettings
 
 Check = Callable[[], Awaitable[str]]
@@ -37,8 +43,15 @@ class MonitoringManager:
     ``prometheus`` is what is asked; without an address it refuses.
     """
 
-    def __init__(self, settings: MonitoringSettings | None = None) -> None:
+    def __init__(
+        self, settings: MonitoringSettings | None = None, metrics: MetricsManager | None = None
+    ) -> None:
         self.prometheus = Prometheus(settings or MonitoringSettings())
+        self.outcomes = EventOutcomes()
+        self.slos = Slos(self.outcomes)
+        self.platform_slos = PlatformSlos(self.outcomes)
+        self._book = OutcomeBook()
+        self._measuring = Measuring(metrics or MetricsManager(), self.slos)
         self._checks: dict[str, tuple[Check, bool]] = {}
         self._latest: tuple[float, list[Health]] | None = None
         self._running = asyncio.Lock()
@@ -105,11 +118,26 @@ class MonitoringManager:
             self._latest = (monotonic(), found)
             return found
 
+    @property
+    def latest(self) -> tuple[float, Sequence[Health]] | None:
+        """This process's newest look: how many seconds ago it was, and what it found.
+
+        Asks nobody: who shows it every few seconds to many people costs no dependency a question.
+        """
+        return self._latest and (monotonic() - self._latest[0], self._latest[1])
+
     async def probe(self, database: Database) -> None:
         """Look, and keep how it was: what uptime is reckoned from."""
         found = await self.check_health()
-        self._history.note(database.clock(), found)
+        now = database.clock()
+        self._history.note(now, found)
+        self._book.note(now, found)
         await self._history.flush(database)
+        await self._book.flush(database)
+
+    async def measure(self, database: Database) -> int:
+        """Look up what objectives ask of series; returns how many objectives were looked up."""
+        return await self._measuring.run(database)
 
     async def read_history(self, tx: ReadTx, *, hours: int) -> HealthHistory:
         """How the platform was over the last ``hours``, 1 to 2160.
@@ -128,6 +156,10 @@ class MonitoringManager:
         """Forget what was kept long enough; returns how many rows."""
         return await self._history.sweep(tx)
 
+    async def sweep_outcomes(self, tx: Tx) -> int:
+        """Forget what was counted long ago; returns how many rows."""
+        return await _outcomes.sweep(tx)
+
     @asynccontextmanager
     async def serving(self, database: Database) -> AsyncIterator[None]:
         """Write at the end what was seen since the last minute."""
@@ -138,6 +170,7 @@ class MonitoringManager:
             # A database that is gone keeps its silence: nobody is left to be told.
             with contextlib.suppress(Exception):
                 await self._history.flush(database, everything=True)
+                await self._book.flush(database, everything=True)
 
     async def _ask(self, name: str, check: Check, required: bool) -> Health:  # noqa: FBT001
         started = perf_counter()
@@ -152,7 +185,8 @@ class MonitoringManager:
         return Health(name, ok, required, round(1000 * (perf_counter() - started), 2), detail)
 
     def observe(self, records: Sequence[RequestRecord]) -> None:
-        """Add finished requests to the histogram; a consumer of the telemetry queue."""
+        """Count finished requests and their times; a consumer of the telemetry queue."""
+        self._book.observe(records)
         for record in records:
             # Callers choose methods, and every new one would stay a series for each route.
             method = record.method if record.method in _METHODS else "other"

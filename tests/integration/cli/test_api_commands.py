@@ -365,3 +365,22 @@ class TestMetrics:
         assert "what it grew by" in logged_in.fail("metric-record", "--", "x", "-1")
         logged_in.run("metric-record", "orders_total", "1")
         assert "can be asked for" in logged_in.fail("metric-query", "orders_total", "quantile")
+
+
+class TestObjectives:
+    def test_are_promised_changed_listed_and_taken_back(self, logged_in):
+        logged_in.run("slo-save", "Mail is taken", "success", "0.99", "--of", "emails")
+        logged_in.run("slo-save", "Fast", "latency", "0.95", "--within-ms", "100")
+        fast, mail = rows(logged_in.run("slo-list"))
+        assert fast == [
+            "Fast", "not_measured", "-", "0.95", "-", "Nothing has been measured yet.",
+        ]  # fmt: skip
+        assert mail[:4] == ["Mail is taken", "not_measured", "-", "0.99"]
+        logged_in.run("slo-save", "Mail is taken", "success", "0.9", "--of", "emails")
+        assert [one[3] for one in rows(logged_in.run("slo-list"))] == ["0.95", "0.9"]
+        logged_in.run("slo-delete", "Fast")
+        assert [one[0] for one in rows(logged_in.run("slo-list"))] == ["Mail is taken"]
+
+    def test_says_in_a_line_why_not(self, logged_in):
+        assert "latency needs within_ms" in logged_in.fail("slo-save", "Fast", "latency", "0.95")
+        assert "there is no objective" in logged_in.fail("slo-delete", "Fast")

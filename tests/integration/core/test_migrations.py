@@ -23,6 +23,7 @@ from backend.managers.gateway import models as gateway
 from backend.managers.identity import models as identity
 from backend.managers.logging import models as logs
 from backend.managers.metrics import models as metrics
+from backend.managers.monitoring import models as monitoring
 from backend.managers.orchestrator import models as orchestrator
 from backend.managers.secrets import models as secret_models
 from backend.managers.security import models as security
@@ -43,6 +44,7 @@ MODELS = (
     identity,
     logs,
     metrics,
+    monitoring,
     orchestrator,
     secret_models,
     security,
@@ -113,6 +115,7 @@ ACROSS_TENANTS = {
     "ix_metric_rollups_window_at": "a sweep",
     "ix_metric_tenants_swept_at": "a sweep: whose windows were not looked at for longest?",
     "ix_security_keys_delete_at": "a sweep",
+    "ix_slo_outcomes_at": "a sweep",
     "ix_security_keys_rotates_at": "a tick: which keys of all tenants have come of age?",
     "ix_secret_tokens_expires_at": "a sweep",
     "ix_secret_tokens_unused": "a gauge: how many can be used?",

@@ -34,6 +34,7 @@ from backend.managers.email import EmailSettings
 from backend.managers.gateway import GatewayManager, GatewaySettings
 from backend.managers.identity import IdentityManager, IdentitySettings
 from backend.managers.metrics import MetricsManager, _windows
+from backend.managers.monitoring import MonitoringManager
 from backend.managers.orchestrator import OrchestratorManager, Worker
 from backend.managers.security import SecurityManager, SecuritySettings
 from backend.managers.security.errands import PURGE
@@ -76,6 +77,7 @@ GROWING = frozenset(
         "secret_items",
         "secret_tokens",
         "secret_versions",
+        "slo_outcomes",
         "trace_operations",
         "trace_spans",
         "traces",
@@ -216,6 +218,7 @@ def crowd(owner_url: str, tenant_id: str) -> None:
             "secret_items": [secret(tenant_id, number, now) for number in numbers],
             "secret_tokens": [secret_token(tenant_id, number, now) for number in numbers],
             "secret_versions": [secret_version(tenant_id, number, now) for number in numbers],
+            "slo_outcomes": [outcome(tenant_id, number, now) for number in numbers],
             "traces": [trace(tenant_id, number, now) for number in numbers],
             "trace_spans": [span(tenant_id, number) for number in numbers],
             "trace_operations": [trace_operation(tenant_id, number, now) for number in fewer],
@@ -226,6 +229,20 @@ def crowd(owner_url: str, tenant_id: str) -> None:
 def tile(tenant_id: str, number: int) -> dict[str, Any]:
     """Of a level that no tree has yet."""
     return {"tenant_id": tenant_id, "level": 9, "number": number, "hashes": bytes(32 * 32)}
+
+
+def outcome(tenant_id: str, number: int, now: datetime) -> dict[str, Any]:
+    """Of twenty objectives, one each five minutes and then each hour."""
+    step = 300 if number % 2 else 3600
+    at = int(now.timestamp()) - (1 + number // 40) * step
+    return {
+        "tenant_id": tenant_id,
+        "step_seconds": step,
+        "counted": f"objective-{number // 2 % 20}",
+        "at": datetime.fromtimestamp(at - at % step, UTC),
+        "good": 9,
+        "total": 10,
+    }
 
 
 def suppression(tenant_id: str, number: int, now: datetime) -> dict[str, Any]:
@@ -558,6 +575,7 @@ async def use_everything(house: House, ada: TenantClient) -> None:
     await house.ask(ada, "PUT /api/v1/audit-retention", json={"keep_days": 400})
     await house.ask(ada, "GET /api/v1/audit-retention")
     await house.ask(ada, "GET /api/v1/me")
+    await keep_objectives(house, ada, admin)
     await keep_logs(house, ada)
     await keep_traces(house, ada)
     await keep_exports(house, ada)
@@ -1025,6 +1043,45 @@ async def use_metrics(house: House, ada: TenantClient) -> None:
     days = {"seconds_10": 2, "minute": 14, "minutes_10": 90, "hour": 400}
     kept = await house.ask(ada, "PUT /api/v1/metric-settings", json=days)
     assert kept.status_code == 200, kept.text
+
+
+async def keep_objectives(house: House, ada: TenantClient, admin: TenantClient) -> None:
+    of_metric = {"metric": "orders_total", "good_metric": "orders_total"}
+    wanted: list[dict[str, Any]] = [
+        {"kind": "availability"},
+        {"kind": "latency", "within_ms": 100},
+        {"kind": "success", "of": "emails"},
+        {"kind": "success", "of": "metric", **of_metric},
+        {"kind": "freshness", "metric": "orders_total", "within_seconds": 600},
+    ]
+    which: dict[str, str] = {}
+    body: dict[str, Any] = {"objective": 0.99, "window_days": 90}
+    for more in wanted:
+        named = {**body, **more, "name": uuid7()}
+        made = await house.ask(ada, "POST /api/v1/slos", json=named)
+        assert made.status_code == 201, made.text
+        which = {"slo_id": made.json()["id"]}
+    assert await house.platform.of(MonitoringManager).measure(house.platform.database) >= 4
+    changed = {**body, **wanted[-1], "name": uuid7(), "within_seconds": 900}
+    acts: list[tuple[str, int, dict[str, Any]]] = [
+        ("GET /api/v1/slos", 200, {}),
+        ("GET /api/v1/slos/{slo_id}", 200, {"path": which}),
+        ("PUT /api/v1/slos/{slo_id}", 200, {"path": which, "json": changed}),
+        ("DELETE /api/v1/slos/{slo_id}", 204, {"path": which}),
+    ]
+    for operation, code, more in acts:
+        done = await house.ask(ada, operation, **more)
+        assert done.status_code == code, done.text
+    found = {"kind": "failover", "value": 9, "at": "2026-11-20T09:30:00Z", "source": "a drill"}
+    of_platform: list[tuple[str, dict[str, Any]]] = [
+        ("POST /api/v1/platform/evidence", {"json": found}),
+        ("GET /api/v1/platform/evidence", {"params": {"kind": "failover"}}),
+        ("GET /api/v1/platform/slos", {}),
+        ("GET /api/v1/platform/slos/{name}", {"path": {"name": "uptime"}}),
+    ]
+    for operation, more in of_platform:
+        done = await house.ask(admin, operation, **more)
+        assert done.is_success, done.text
 
 
 async def keep_the_platform(house: House, ada: TenantClient, admin: TenantClient) -> None:
