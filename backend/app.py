@@ -312,7 +312,7 @@ def compose(
             settle_seconds=settings.security.settle_seconds,
         )
     )
-    hold(DashboardManager(metrics, jobs, emails))
+    hold(DashboardManager(metrics, jobs, emails, monitoring))
     for _, manager in more:
         hold(manager)
 

@@ -189,7 +189,8 @@ def _database(facts: Facts) -> Finding | None:
     check = _failing_check(facts, "database")
     if check is None:
         return None
-    return Finding("critical", "database", f"Nothing can be written: {_said(check)}.", _STATUS)
+    said = check.detail.rstrip(".") or "the database does not take it"
+    return Finding("critical", "database", f"Nothing can be written: {said}.", _STATUS)
 
 
 def _disk(facts: Facts) -> Finding | None:
@@ -236,13 +237,14 @@ def _unseen(facts: Facts) -> Finding | None:
 def _workers(facts: Facts) -> Finding | None:
     if facts.workers is None or facts.workers:
         return None
-    seen = f" since {facts.worker_seen_at:%Y-%m-%d %H:%M} UTC" if facts.worker_seen_at else " ever"
+    at = facts.worker_seen_at
+    seen = f"No worker was seen since {at:%Y-%m-%d %H:%M} UTC" if at else "No worker was ever seen"
     waits = facts.due or facts.open_messages
     said = ", and work waits" if waits else ""
     return Finding(
         "critical" if waits else "warning",
         "workers",
-        f"No worker was seen{seen}{said}: no mail goes out and no job runs.",
+        f"{seen}{said}: no mail goes out and no job runs.",
         "/jobs?state=ready",
     )
 

@@ -12,7 +12,7 @@ from backend.http.deps import Db, manager_of, requires
 from backend.http.schemas import view
 from backend.managers.dashboard.manager import DashboardManager
 from backend.managers.metrics import STEP_SECONDS
-from backend.managers.orchestrator import WATCH, OrchestratorManager
+from backend.managers.orchestrator import WATCH, Fleet, OrchestratorManager
 
 router = APIRouter(prefix="/api/v1", tags=["overview"])
 Dashboard = Annotated[DashboardManager, manager_of(DashboardManager)]
@@ -59,6 +59,25 @@ class WorkersOut(BaseModel):
     seen_at: datetime | None = Field(description="Last heartbeat of any; null: never one")
 
 
+class CauseOut(BaseModel):
+    """Something that is not as it should be."""
+
+    severity: Literal["ok", "idle", "warning", "unknown", "critical"]
+    cause: str = Field(description="A word that stays, for programs")
+    sentence: str
+    address: str = Field(description="Of the console's page that shows the rows")
+
+
+class VerdictOut(CauseOut):
+    """How it is, in one sentence, with the cause when it is not well.
+
+    `idle` is neither well nor wrong: nothing was asked, so nothing can be said of errors. `unknown`
+    is worse than a warning: nobody has looked.
+    """
+
+    others: list[CauseOut] = Field(description="What else is wrong, the worst first")
+
+
 class FailureOut(BaseModel):
     """Something a person should look at."""
 
@@ -72,6 +91,7 @@ class FailureOut(BaseModel):
 class OverviewOut(BaseModel):
     """Series over the window; counts of what was made in it, and of all that waits, however old."""
 
+    verdict: VerdictOut
     window_seconds: int
     step_seconds: int = STEP_SECONDS
     requests: RequestsOut
@@ -94,7 +114,10 @@ async def read_overview(
     """Read the tenant's overview."""
     async with db.read(scope) as tx:
         found = await dashboard.read_overview(tx, minutes=minutes)
+        facts = await dashboard.read_facts(tx, found)
+    fleet = await _fleet(scope, jobs, db)
     return OverviewOut(
+        verdict=view(VerdictOut, dashboard.judge(facts, fleet)),
         window_seconds=found.series.window_seconds,
         requests=RequestsOut(
             per_second=found.series.requests_per_second,
@@ -105,7 +128,7 @@ async def read_overview(
         jobs=dict(found.jobs),
         emails=dict(found.emails),
         delivery=view(DeliveryOut, found.delivery),
-        workers=await _workers(scope, jobs, db),
+        workers=view(WorkersOut, fleet),
         failures=[view(FailureOut, failure) for failure in found.failures],
     )
 
@@ -113,9 +136,9 @@ async def read_overview(
 @router.get("/overview/workers")
 async def read_workers(scope: Reader, jobs: Jobs, db: Db) -> WorkersOut:
     """Read whether anybody works; the rest of the overview costs more."""
-    return await _workers(scope, jobs, db)
+    return view(WorkersOut, await _fleet(scope, jobs, db))
 
 
-async def _workers(scope: Scope, jobs: OrchestratorManager, db: Database) -> WorkersOut:
+async def _fleet(scope: Scope, jobs: OrchestratorManager, db: Database) -> Fleet:
     async with db.read(SystemScope(WATCH, scope.actor, scope.request_id)) as tx:
-        return view(WorkersOut, await jobs.read_fleet(tx))
+        return await jobs.read_fleet(tx)

@@ -352,6 +352,18 @@ class OrchestratorManager:
             )
         return counts
 
+    async def read_wait(self, tx: ReadTx) -> float | None:
+        """Seconds for which the tenant's oldest due job has been due; None: none is."""
+        at = await tx.scalar(
+            sa.select(JobRow.due_at)
+            .where(
+                JobRow.tenant_id == tx.tenant_id, JobRow.state == READY, JobRow.due_at <= db_now()
+            )
+            .order_by(JobRow.due_at)
+            .limit(1)
+        )
+        return None if at is None else max((tx.now() - at).total_seconds(), 0.0)
+
     async def read_fleet(self, tx: ReadTx) -> Fleet:
         """Who works, and whether anything waits for them: a system errand.
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -37,12 +38,18 @@ WELL = Facts(
     ending=[EndingFact("The certificate of example.test", 80)],
     slos=[SloFact("1", "API errors", "met"), SloFact("2", "Failover", "not_measured", "No drill.")],
 )
-IDLE = {"requests": 0, "error_rate": None, "p95_ms": None, "settled": 0, "bounced": 0}
+IDLE: dict[str, Any] = {
+    "requests": 0,
+    "error_rate": None,
+    "p95_ms": None,
+    "settled": 0,
+    "bounced": 0,
+}
 READ_ONLY = CheckFact("database", ok=False, required=True, detail="The database is read-only")
 REFUSED = CheckFact("mail_server", ok=False, required=False, detail="connection refused")
 AGO = datetime(2026, 12, 1, 11, 0, tzinfo=UTC)
 
-SITUATIONS = {
+SITUATIONS: dict[str, tuple[Any, ...]] = {
     "all good": (
         {},
         "ok", "well", "/status",
@@ -62,7 +69,7 @@ SITUATIONS = {
     "no worker and no work": (
         {"workers": 0, "worker_seen_at": None},
         "warning", "workers", "/jobs?state=ready",
-        "No worker was seen ever: no mail goes out and no job runs.",
+        "No worker was ever seen: no mail goes out and no job runs.",
     ),
     "relay down": (
         {"checks": [WELL.checks[0], REFUSED], "open_messages": 7},
@@ -235,16 +242,14 @@ class TestJudge:
         assert judge(replace(WELL, slos=only)).severity == "ok"
 
     def test_severities_stand_from_best_to_worst(self) -> None:
-        order = [
-            judge(replace(WELL, **changed)).severity
-            for changed in (
-                {},
-                IDLE,
-                {"skew_seconds": 9.0},
-                {"age_seconds": None},
-                {"answers": False},
-            )
+        made: list[dict[str, Any]] = [
+            {},
+            IDLE,
+            {"skew_seconds": 9.0},
+            {"age_seconds": None},
+            {"answers": False},
         ]
+        order = [judge(replace(WELL, **changed)).severity for changed in made]
         assert order == list(SEVERITIES)
         assert all(SEVERITIES.index(a) < SEVERITIES.index(b) for a, b in pairwise(order))
 
