@@ -231,11 +231,40 @@ class BatchOut(Wire, frozen=True, kw_only=True):
     items: list[SubmittedOut]
 
 
+class BudgetOut(Wire, frozen=True, kw_only=True):
+    """What may go wrong of what happened, and what did."""
+
+    allowed: float
+    left: float | None
+    spent: int
+
+
+class BurnOut(Wire, frozen=True, kw_only=True):
+    """A pair of windows; 1 spends the budget exactly by the end of the objective's window."""
+
+    burning: bool
+    long_rate: float | None
+    long_seconds: int
+    severity: str
+    short_rate: float | None
+    short_seconds: int
+    threshold: float
+
+
 class CalendarIn(Wire, frozen=True, kw_only=True):
     """An invitation that mail programs show with buttons to answer."""
 
     content: str
     method: str | UnsetType = "REQUEST"
+
+
+class CauseOut(Wire, frozen=True, kw_only=True):
+    """Something that is not as it should be."""
+
+    address: str
+    cause: str
+    sentence: str
+    severity: str
 
 
 class CertificateOut(Wire, frozen=True, kw_only=True):
@@ -715,6 +744,16 @@ class EventOut(Wire, frozen=True, kw_only=True):
     attempt: int
     detail: str
     event: str
+
+
+class EvidenceCreate(Wire, frozen=True, kw_only=True):
+    """What a drill, a benchmark or a review found."""
+
+    at: datetime
+    kind: str
+    source: str
+    value: float
+    note: str | UnsetType = ""
 
 
 class EvidenceOut(Wire, frozen=True, kw_only=True):
@@ -1705,6 +1744,7 @@ class OverviewOut(Wire, frozen=True, kw_only=True):
     jobs: dict[str, int]
     requests: RequestsOut
     series: list[PointOut]
+    verdict: VerdictOut
     window_seconds: int
     workers: WorkersOut
     step_seconds: int | UnsetType = 10
@@ -1811,6 +1851,54 @@ class PlatformRolePut(Wire, frozen=True, kw_only=True):
     """What the person is to the platform from now on."""
 
     platform_role: str | None
+
+
+class PlatformSloDetailOut(Wire, frozen=True, kw_only=True):
+    """The same with burn rates and days, where it is counted."""
+
+    budget_left: float | None
+    burns: list[BurnOut]
+    days: list[SloDayOut]
+    evidence: SloEvidenceOut | None
+    good: int | None
+    id: str
+    measured_until: datetime | None
+    name: str
+    reason: str
+    since: datetime | None
+    state: str
+    target: str
+    total: int | None
+    unit: str
+    value: float | None
+    value_before: float | None
+    window_days: int | None
+
+
+class PlatformSloOut(Wire, frozen=True, kw_only=True):
+    """One of the platform's own objectives."""
+
+    budget_left: float | None
+    evidence: SloEvidenceOut | None
+    good: int | None
+    id: str
+    measured_until: datetime | None
+    name: str
+    reason: str
+    since: datetime | None
+    state: str
+    target: str
+    total: int | None
+    unit: str
+    value: float | None
+    value_before: float | None
+    window_days: int | None
+
+
+class PlatformSlosOut(Wire, frozen=True, kw_only=True):
+    """All of them, in the order in which they are shown."""
+
+    items: list[PlatformSloOut]
 
 
 class PlatformUserOut(Wire, frozen=True, kw_only=True):
@@ -2582,6 +2670,115 @@ class SigningKeyRotated(Wire, frozen=True, kw_only=True):
     old_keys_until: datetime
 
 
+class SloDayOut(Wire, frozen=True, kw_only=True):
+    """A day of the window; without a value nothing happened."""
+
+    at: datetime
+    total: int
+    value: float | None
+
+
+class SloDetailOut(Wire, frozen=True, kw_only=True):
+    """The same with its budget, burn rates and days."""
+
+    budget: BudgetOut
+    budget_left: float | None
+    burns: list[BurnOut]
+    created_at: datetime
+    created_by: str
+    days: list[SloDayOut]
+    good: int
+    good_metric: str | None
+    id: str
+    kind: str
+    measured_until: datetime | None
+    metric: str | None
+    name: str
+    objective: float
+    of: str | None
+    reason: str
+    since: datetime | None
+    state: str
+    total: int
+    updated_at: datetime
+    value: float | None
+    value_before: float | None
+    window_days: int
+    within_ms: float | None
+    within_seconds: float | None
+
+
+class SloEvidenceOut(Wire, frozen=True, kw_only=True):
+    """What was found, and who recorded it."""
+
+    at: datetime
+    created_at: datetime
+    created_by: str
+    id: str
+    kind: str
+    note: str
+    source: str
+    value: float
+
+
+class SloEvidencePage(Wire, frozen=True, kw_only=True):
+    items: list[SloEvidenceOut]
+    next_cursor: str | None
+
+
+class SloOut(Wire, frozen=True, kw_only=True):
+    """An objective and how it stands. What is not measured is not met."""
+
+    budget_left: float | None
+    created_at: datetime
+    created_by: str
+    good: int
+    good_metric: str | None
+    id: str
+    kind: str
+    measured_until: datetime | None
+    metric: str | None
+    name: str
+    objective: float
+    of: str | None
+    reason: str
+    since: datetime | None
+    state: str
+    total: int
+    updated_at: datetime
+    value: float | None
+    value_before: float | None
+    window_days: int
+    within_ms: float | None
+    within_seconds: float | None
+
+
+class SloPage(Wire, frozen=True, kw_only=True):
+    items: list[SloOut]
+    next_cursor: str | None
+
+
+class SloPut(Wire, frozen=True, kw_only=True):
+    """
+    What is promised. What the kind does not need is left out.
+
+    `availability`: API requests that the platform serves (no 5xx). `latency`: those that last
+    `within_ms` at most. `success`: what ends well of `of`: `emails`, `jobs`, or `metric`, which is
+    the counter `good_metric` of the counter `metric`. `freshness`: looks, one a minute, at which
+    `metric` was recorded in the last `within_seconds`.
+    """
+
+    kind: str
+    name: str
+    objective: float
+    good_metric: str | None | UnsetType = UNSET
+    metric: str | None | UnsetType = UNSET
+    of: str | None | UnsetType = UNSET
+    window_days: int | UnsetType = 30
+    within_ms: float | None | UnsetType = UNSET
+    within_seconds: float | None | UnsetType = UNSET
+
+
 class SmtpIn(Wire, frozen=True, kw_only=True):
     """The tenant's own mail server; a password belongs to a user name."""
 
@@ -3085,6 +3282,21 @@ class VariableOut(Wire, frozen=True, kw_only=True):
 
     name: str
     required: bool
+
+
+class VerdictOut(Wire, frozen=True, kw_only=True):
+    """
+    How it is, in one sentence, with the cause when it is not well.
+
+    `idle` is neither well nor wrong: nothing was asked, so nothing can be said of errors. `unknown`
+    is worse than a warning: nobody has looked.
+    """
+
+    address: str
+    cause: str
+    others: list[CauseOut]
+    sentence: str
+    severity: str
 
 
 class VerifyBatchIn(Wire, frozen=True, kw_only=True):

@@ -1688,6 +1688,29 @@ class Api:
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
 
+    def list_evidence(
+        self, *, kind: str | None = None, limit: int | None = None, cursor: str | None = None
+    ) -> models.SloEvidencePage:
+        """List what drills, benchmarks and reviews found, newest first."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/platform/evidence",
+            models.SloEvidencePage,
+            query={"kind": kind, "limit": limit, "cursor": cursor},
+        )
+
+    def record_evidence(
+        self, body: models.EvidenceCreate, *, idempotency_key: str | None = None
+    ) -> models.SloEvidenceOut:
+        """Record what a drill, a benchmark or a review found; it decides for ninety days."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/platform/evidence",
+            models.SloEvidenceOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
     def confirm_domain(
         self, provider_id: str, *, idempotency_key: str | None = None
     ) -> models.IdentityProviderOut:
@@ -1884,6 +1907,16 @@ class Api:
             "/api/v1/platform/signing-keys/rotate",
             models.SigningKeyRotated,
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def list_platform_slos(self) -> models.PlatformSlosOut:
+        """List the platform's own objectives and how they stand."""
+        return self.connection.ask("GET", "/api/v1/platform/slos", models.PlatformSlosOut)
+
+    def get_platform_slo(self, name: str) -> models.PlatformSloDetailOut:
+        """Get one of the platform's objectives with its burn rates and days."""
+        return self.connection.ask(
+            "GET", f"/api/v1/platform/slos/{segment(name)}", models.PlatformSloDetailOut
         )
 
     def read_platform_status(self, *, hours: int | None = None) -> models.StatusOut:
@@ -2524,6 +2557,40 @@ class Api:
             f"/api/v1/secrets/{uuid_segment(secret_id)}/versions/{segment(version)}/undelete",
             models.SecretVersionOut,
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def list_slos(self, *, limit: int | None = None, cursor: str | None = None) -> models.SloPage:
+        """List the tenant's objectives and how they stand, newest first."""
+        return self.connection.ask(
+            "GET", "/api/v1/slos", models.SloPage, query={"limit": limit, "cursor": cursor}
+        )
+
+    def create_slo(
+        self, body: models.SloPut, *, idempotency_key: str | None = None
+    ) -> models.SloOut:
+        """Promise something; it is measured from now on."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/slos",
+            models.SloOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def delete_slo(self, slo_id: str) -> None:
+        """Promise it no more; what was counted for it goes."""
+        self.connection.tell("DELETE", f"/api/v1/slos/{uuid_segment(slo_id)}")
+
+    def get_slo(self, slo_id: str) -> models.SloDetailOut:
+        """Get one objective with its error budget, burn rates and days."""
+        return self.connection.ask(
+            "GET", f"/api/v1/slos/{uuid_segment(slo_id)}", models.SloDetailOut
+        )
+
+    def put_slo(self, slo_id: str, body: models.SloPut) -> models.SloOut:
+        """Promise something else; counts stay while they are of the same."""
+        return self.connection.ask(
+            "PUT", f"/api/v1/slos/{uuid_segment(slo_id)}", models.SloOut, body=body
         )
 
     def read_status(self, *, hours: int | None = None) -> models.StatusOut:

@@ -1,4 +1,4 @@
-"""What the monitoring room refuses, each with its own code, and how questions to Prometheus fail."""
+"""What the monitoring room refuses, each by its code, and how questions to Prometheus fail."""
 
 from backend.core.errors import (
     ConflictError,
