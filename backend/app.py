@@ -238,7 +238,7 @@ def compose(
         )
     )
     metrics = hold(MetricsManager(settings.metrics, turns))
-    logs = hold(LoggingManager(settings.logging, turns))
+    logs = hold(LoggingManager(settings.logging, turns, outbound))
     database.signals.subscribe(SETTINGS_CHANGED, logs.forget_settings)
     hold(security)
     security.rewraps.connect(house.sealed, house.sealed_elsewhere)

@@ -5,9 +5,10 @@ import asyncio
 import json
 import sys
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
-from backend.cli._api import Api, api_command
+from backend.cli._api import Api, api_command, print_rows
 from backend.cli.command import time_of
 from backend.managers.logging import LEVELS
 
@@ -91,7 +92,50 @@ def _tail_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--follow", action="store_true", help="go on with what comes")
 
 
+async def _export(api: Api, _: argparse.Namespace) -> None:
+    """What there is to say of the export, a fact a line."""
+    for name, value in (await api.get("log-export")).items():
+        sys.stdout.write(f"{name}\t{'-' if value is None else value}\n")
+
+
+async def _dead(api: Api, _: argparse.Namespace) -> None:
+    found = await api.items("log-export/dead-letters")
+    print_rows(found, "id", "seq", "at", "status", "kind", "reason")
+
+
+async def _decide(verb: str, api: Api, options: argparse.Namespace) -> None:
+    """Of those that are named, or else of all: a thousand a request, until none is left."""
+    total = 0
+    while True:
+        body = {"ids": options.ids} if options.ids else {}
+        count = (await api.post(f"log-export/dead-letters/{verb}", body))["count"]
+        total += count
+        if options.ids or not count:
+            break
+    sys.stdout.write(f"{total}\n")
+
+
+def _decide_options(parser: argparse.ArgumentParser) -> None:
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--id", dest="ids", action="append", metavar="ID", help="one; again: more")
+    which.add_argument("--all", action="store_true", help="all that there are")
+
+
 COMMANDS: Final = (
     api_command("logs-search", "print the log lines that are looked for", _search, _search_options),
     api_command("logs-tail", "print the newest log lines, and what comes", _tail, _tail_options),
+    api_command("logs-export", "print how far the export to Elasticsearch has come", _export),
+    api_command("logs-dead", "print the log lines that Elasticsearch does not take", _dead),
+    api_command(
+        "logs-dead-retry",
+        "have log lines tried once more that Elasticsearch did not take",
+        partial(_decide, "retry"),
+        _decide_options,
+    ),
+    api_command(
+        "logs-dead-forget",
+        "give up log lines that Elasticsearch does not take",
+        partial(_decide, "forget"),
+        _decide_options,
+    ),
 )

@@ -448,6 +448,37 @@ class DataKeyVersionOut(Wire, frozen=True, kw_only=True):
     version: int
 
 
+class DeadLetterOut(Wire, frozen=True, kw_only=True):
+    """A line that Elasticsearch does not take, and why; `seq` is the line's."""
+
+    at: datetime
+    document_id: str
+    id: str
+    kind: str
+    reason: str
+    retrying: bool
+    seq: int
+    status: int
+    stream: str
+
+
+class DeadLetterPage(Wire, frozen=True, kw_only=True):
+    items: list[DeadLetterOut]
+    next_cursor: str | None
+
+
+class DeadLettersOut(Wire, frozen=True, kw_only=True):
+    """Of how many dead letters it was done; of none named there may be more."""
+
+    count: int
+
+
+class DeadLettersSelect(Wire, frozen=True, kw_only=True):
+    """Which dead letters: these, or none named: the oldest thousand."""
+
+    ids: list[str] | None | UnsetType = UNSET
+
+
 class DecryptBatchIn(Wire, frozen=True, kw_only=True):
     """Up to a thousand at once."""
 
@@ -1350,6 +1381,29 @@ class LiveOut(Wire, frozen=True, kw_only=True):
     """The process runs its event loop."""
 
     live: bool | UnsetType = True
+
+
+class LogExportOut(Wire, frozen=True, kw_only=True):
+    """
+    How far the tenant's lines have come on their way to Elasticsearch.
+
+    Of the lines that have been passed each is `exported`, `dead` (refused, and nobody has decided),
+    `forgotten` (given up) or `lost` (let go by retention before it was exported).
+    """
+
+    behind_records: int
+    behind_seconds: float
+    dead: int
+    delivered_at: datetime | None
+    exported: int
+    failures: int
+    forgotten: int
+    last_error: str | None
+    lost: int
+    next_try_at: datetime | None
+    seq: int
+    state: str
+    stream: str | None
 
 
 class LogFacetOut(Wire, frozen=True, kw_only=True):

@@ -1026,6 +1026,45 @@ class Api:
             headers={"If-Match": if_match},
         )
 
+    def get_log_export(self) -> models.LogExportOut:
+        """Get how far the tenant's log lines have come on their way to Elasticsearch."""
+        return self.connection.ask("GET", "/api/v1/log-export", models.LogExportOut)
+
+    def list_log_dead_letters(
+        self, *, limit: int | None = None, cursor: str | None = None
+    ) -> models.DeadLetterPage:
+        """List the log lines that Elasticsearch does not take, newest first, each with its reason."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/log-export/dead-letters",
+            models.DeadLetterPage,
+            query={"limit": limit, "cursor": cursor},
+        )
+
+    def forget_log_dead_letters(
+        self, body: models.DeadLettersSelect, *, idempotency_key: str | None = None
+    ) -> models.DeadLettersOut:
+        """Give up dead letters: those that are named, or the oldest thousand."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/log-export/dead-letters/forget",
+            models.DeadLettersOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def retry_log_dead_letters(
+        self, body: models.DeadLettersSelect, *, idempotency_key: str | None = None
+    ) -> models.DeadLettersOut:
+        """Have dead letters tried once more, when the mapping that was in the way is another."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/log-export/dead-letters/retry",
+            models.DeadLettersOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
     def get_log_settings(self) -> Tagged[models.LogSettingsOut]:
         """Get how long log lines are kept and what is taken out.
 

@@ -347,6 +347,65 @@ _install_wrk() {
   _find_wrk || apt_install 10 wrk
 }
 
+# --- Elasticsearch ------------------------------------------------------------------------------
+
+# One archive of Maven's central repository, unmodified, and its SHA-256.
+ELASTICSEARCH_VERSION=8.19.21
+ELASTICSEARCH_SHA256=215d5f3dbf0609a149f6218a9e47b6ae2df34ebbff3c5754e35f15a5e5393c8a
+
+# ensure_elasticsearch: the server of the tests of the export; sets EMAIL_SENDER_ELASTICSEARCH to its
+# folder. Starts nothing. Needs a Java of version 17 or newer, and Maven the first time.
+ensure_elasticsearch() {
+  EMAIL_SENDER_ELASTICSEARCH=$CACHE/elasticsearch-$ELASTICSEARCH_VERSION-${ELASTICSEARCH_SHA256:0:12}
+  export EMAIL_SENDER_ELASTICSEARCH
+  if ! command -v java >/dev/null 2>&1 && [ ! -x "${JAVA_HOME:-}/bin/java" ]; then
+    if ! _can_apt; then
+      complain "Java is missing: install version 17 or newer (Debian: sudo apt-get install default-jre-headless)"
+      return
+    fi
+    with_lock apt apt_install 60 default-jre-headless || return
+  fi
+  _has_elasticsearch || with_lock elasticsearch _install_elasticsearch
+}
+
+_has_elasticsearch() { [ -f "$EMAIL_SENDER_ELASTICSEARCH/.complete" ]; }
+
+_install_elasticsearch() {
+  _has_elasticsearch && return
+  local name=elasticsearch-$ELASTICSEARCH_VERSION folder python
+  python=$(find_python) || return
+  if ! command -v mvn >/dev/null 2>&1; then
+    if ! _can_apt; then
+      complain "Maven is missing, which fetches Elasticsearch: install it (Debian: sudo apt-get install maven)"
+      return
+    fi
+    with_lock apt apt_install 60 maven || return
+  fi
+  say "Fetching Elasticsearch $ELASTICSEARCH_VERSION (107 MB)"
+  folder=$(mktemp -d "$CACHE/elasticsearch.XXXXXX") || return
+  run_quietly mvn -B -q org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy \
+    "-Dartifact=org.elasticsearch.distribution.integ-test-zip:elasticsearch:$ELASTICSEARCH_VERSION:zip" \
+    "-DoutputDirectory=$folder" || complain "Maven cannot fetch Elasticsearch; what it said is above" || return
+  if [ "$(hash_of "$folder/$name.zip")" != "$ELASTICSEARCH_SHA256" ]; then
+    rm -rf "$folder"
+    complain "$name.zip is not the archive that is pinned in scripts/lib/common.sh"
+    return
+  fi
+  # Python's own unpacking leaves programs without their mode.
+  "$python" -c 'import sys, zipfile
+from pathlib import Path
+with zipfile.ZipFile(sys.argv[1]) as archive:
+    for entry in archive.infolist():
+        made = Path(archive.extract(entry, sys.argv[2]))
+        if not entry.is_dir() and entry.external_attr >> 16:
+            made.chmod(entry.external_attr >> 16 & 0o777)' "$folder/$name.zip" "$folder" ||
+    complain "$name.zip cannot be unpacked" || return
+  rm -rf "$EMAIL_SENDER_ELASTICSEARCH"
+  mv "$folder/$name" "$EMAIL_SENDER_ELASTICSEARCH" || return
+  rm -rf "$folder"
+  touch "$EMAIL_SENDER_ELASTICSEARCH/.complete"
+}
+
 # --- Node ---------------------------------------------------------------------------------------
 
 # npm_install SOURCE TARGET: TARGET/node_modules is what SOURCE/package-lock.json says for this

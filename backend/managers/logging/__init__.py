@@ -1,10 +1,23 @@
 """Logs: lines of tenants' programs, taken in, searched, and kept as long as their tenant says.
 
-Owns ``log_records``, ``log_heads`` and ``log_settings``. Audits ``log_settings.changed``. Signals
+Owns ``log_records``, ``log_heads``, ``log_settings``, ``log_exports`` and ``log_dead_letters``.
+Audits ``log_settings.changed``, ``log_dead_letters.retried`` and ``.forgotten``. Signals
 ``log_settings`` (a tenant's settings are to be asked for again).
 """
 
-from backend.core.room import ADMIN, OPERATOR, VIEWER, WORKFLOW, FleetGauge, Room, RouteClass, Sweep
+from backend.core.room import (
+    ADMIN,
+    OPERATOR,
+    VIEWER,
+    WORKFLOW,
+    FleetCheck,
+    FleetGauge,
+    Room,
+    RouteClass,
+    Sweep,
+    Tick,
+)
+from backend.managers.logging._export import DeadLetter, ExportState, LogExport
 from backend.managers.logging._lines import LEVELS
 from backend.managers.logging._redaction import KINDS, Pattern
 from backend.managers.logging._search import (
@@ -19,37 +32,52 @@ from backend.managers.logging._search import (
     sum_up,
 )
 from backend.managers.logging.data_plane import DATA_ROUTES, PATH
-from backend.managers.logging.errands import COUNT, RETENTION
+from backend.managers.logging.errands import (
+    COUNT,
+    EXPORT,
+    FORGET_LETTERS,
+    RETENTION,
+    WATCH_EXPORT,
+)
 from backend.managers.logging.errors import (
     LogBatchDamagedError,
     LogBatchTooLargeError,
     LogBudgetError,
+    LogExportBehindError,
     LogRecordNotFoundError,
     LogSearchError,
     LogSettingsChangedError,
     LogSettingsInvalidError,
 )
+from backend.managers.logging.export_routes import router as export
 from backend.managers.logging.manager import (
     SETTINGS_CHANGED,
     KeepRule,
     LoggingManager,
     LogSettings,
 )
-from backend.managers.logging.models import LogHead, LogRecord, LogSettingsRow
+from backend.managers.logging.models import (
+    LogDeadLetter,
+    LogExportRow,
+    LogHead,
+    LogRecord,
+    LogSettingsRow,
+)
 from backend.managers.logging.routes import router
 from backend.managers.logging.settings import LoggingSettings
 
 ROOM = Room(
     name="logging",
     manager=LoggingManager,
-    models=(LogRecord, LogHead, LogSettingsRow),
+    models=(LogRecord, LogHead, LogSettingsRow, LogExportRow, LogDeadLetter),
     permissions={
         "log:read": VIEWER,
         "log:write": OPERATOR | WORKFLOW,
         "log_settings:write": ADMIN,
+        "log_export:write": ADMIN,
     },
-    errands=(RETENTION, COUNT),
-    routers=(router,),
+    errands=(RETENTION, COUNT, EXPORT, WATCH_EXPORT, FORGET_LETTERS),
+    routers=(router, export),
     data_routes=DATA_ROUTES,
     route_classes=(
         RouteClass(
@@ -59,8 +87,16 @@ ROOM = Room(
             rate=lambda settings: (settings.requests_per_second, settings.burst_requests),
         ),
     ),
-    sweeps=(Sweep(RETENTION, LoggingManager.sweep),),
-    erasures={LogRecord.__tablename__: LoggingManager.erase},
+    ticks=(Tick("logging.export", 1, lambda logs, database: logs.export.push_due(database)),),
+    fleet_checks=(FleetCheck("log_export", WATCH_EXPORT, lambda logs, tx: logs.export.check(tx)),),
+    sweeps=(
+        Sweep(RETENTION, LoggingManager.sweep),
+        Sweep(FORGET_LETTERS, lambda logs, tx: logs.export.sweep(tx)),
+    ),
+    erasures={
+        LogRecord.__tablename__: LoggingManager.erase,
+        LogDeadLetter.__tablename__: lambda logs, tx, who, after: logs.export.erase(tx, who, after),
+    },
     gauges=(
         FleetGauge(
             "email_sender_logging_lines",
@@ -70,22 +106,49 @@ ROOM = Room(
             label="outcome",
             values=("kept", "refused"),
         ),
+        FleetGauge(
+            "email_sender_logging_export_lag_records",
+            "Log lines that are not exported to Elasticsearch yet, while it is configured.",
+            WATCH_EXPORT,
+            lambda logs, tx: logs.export.count_behind(tx),
+        ),
+        FleetGauge(
+            "email_sender_logging_export_lag_seconds",
+            "How long the first of these has waited.",
+            WATCH_EXPORT,
+            lambda logs, tx: logs.export.count_seconds(tx),
+        ),
+        FleetGauge(
+            "email_sender_logging_export_lines",
+            "Log lines by what became of them on their way to Elasticsearch.",
+            WATCH_EXPORT,
+            lambda logs, tx: logs.export.count_lines(tx),
+            label="outcome",
+            values=("exported", "dead", "forgotten", "lost"),
+        ),
     ),
 )
 
 __all__ = [
     "COUNT",
+    "EXPORT",
+    "FORGET_LETTERS",
     "KINDS",
     "LEVELS",
     "RETENTION",
     "ROOM",
     "SETTINGS_CHANGED",
+    "WATCH_EXPORT",
+    "DeadLetter",
+    "ExportState",
     "Found",
     "KeepRule",
     "Line",
     "LogBatchDamagedError",
     "LogBatchTooLargeError",
     "LogBudgetError",
+    "LogExport",
+    "LogExportBehindError",
     "LogRecordNotFoundError",
     "LogSearchError",
     "LogSettings",

@@ -80,13 +80,13 @@ def parts(
 
 def halves(documents: Sequence[Document]) -> tuple[list[Document], list[Document]]:
     """Two parts of as many bytes each as can be, neither empty; of two documents or more."""
-    total = sum(one.size_bytes for one in documents)
-    size = 0
-    for at, one in enumerate(documents):
-        size += one.size_bytes
-        if size * 2 >= total:
+    half = sum(one.size_bytes for one in documents) // 2
+    size, cut = 0, 0
+    for one in documents[:-1]:
+        if cut and size + one.size_bytes > half:
             break
-    cut = min(max(at + (size * 2 == total), 1), len(documents) - 1)
+        size += one.size_bytes
+        cut += 1
     return list(documents[:cut]), list(documents[cut:])
 
 

@@ -1,4 +1,4 @@
-"""A line as Elasticsearch keeps it: a document of the Elastic Common Schema (8.17), and its template.
+"""A line as Elasticsearch keeps it: a document of the Elastic Common Schema, and its template.
 
 What a tenant's programs call their own fields is one field of the type ``flattened``: mapped one by
 one, a tenant's names would use up the index's limit of fields, and the first document to say
@@ -77,9 +77,10 @@ def document_of(record: LogRecord) -> Document:
         (record.fields, ("fields",)),
     ):
         if value:
+            held: Any = value
             for name in reversed(inner):
-                value = {name: value}
-            source[outer] = value
+                held = {name: held}
+            source[outer] = held
     return Document(
         record.seq,
         made,

@@ -8,6 +8,7 @@ from backend.core.errors import (
     PreconditionError,
     RateLimitedError,
     TooLargeError,
+    UnavailableError,
 )
 
 
@@ -58,3 +59,10 @@ class LogSettingsChangedError(PreconditionError):
 
     code: ClassVar[str] = "logging.settings_changed"
     title: ClassVar[str] = "The log settings have changed meanwhile"
+
+
+class LogExportBehindError(UnavailableError):
+    """Lines have waited too long for Elasticsearch."""
+
+    code: ClassVar[str] = "logging.export_behind"
+    title: ClassVar[str] = "The export of logs is behind"

@@ -15,7 +15,9 @@ from backend.core.errors import placed
 from backend.core.ids import uuid7, uuid7_at
 from backend.core.json_rows import BulkInsert
 from backend.core.subject import ERASED, ROWS_AT_ONCE, Bite, Subject
+from backend.kit.outbound import Outbound
 from backend.kit.turns import LARGE_BYTES, Turns
+from backend.managers.logging._export import LogExport
 from backend.managers.logging._lines import LEVELS, Batch, read_batch
 from backend.managers.logging._redaction import (
     KINDS,
@@ -91,14 +93,16 @@ class LogSettings:
 class LoggingManager:
     """Takes lines in, and says what a tenant's settings are."""
 
-    def __init__(self, settings: LoggingSettings, turns: Turns) -> None:
+    def __init__(self, settings: LoggingSettings, turns: Turns, outbound: Outbound) -> None:
         """Know no tenant yet.
 
         Args:
             settings: Of the installation.
             turns: For reading large batches.
+            outbound: The way to Elasticsearch.
         """
         self.settings = settings
+        self.export = LogExport(settings, outbound)
         self._turns = turns
         self._known: dict[str, tuple[float, Redaction]] = {}
 
@@ -317,9 +321,16 @@ class LoggingManager:
             about = _about(rule)
             ended = uuid7_at(tx.now() - timedelta(days=rule.days))
             others = (sa.not_(one) for one in earlier)
+            free = await self.export.may_go(tx, rule.days)
             ids = await tx.scalars(
                 sa.select(LogRecord.id)
-                .where(LogRecord.tenant_id == tx.tenant_id, LogRecord.id < ended, *about, *others)
+                .where(
+                    LogRecord.tenant_id == tx.tenant_id,
+                    LogRecord.id < ended,
+                    *about,
+                    *others,
+                    *free,
+                )
                 .order_by(LogRecord.id)
                 .limit(_SWEPT)
             )

@@ -70,3 +70,59 @@ class LogSettingsRow(TenantOwned, Base):
     version: Mapped[str]
     updated_at: Mapped[datetime]
     updated_by: Mapped[str]
+
+
+class LogExportRow(TenantOwned, Base):
+    """How far a tenant's lines have come on their way to Elasticsearch.
+
+    Of the numbers after ``started_seq`` up to ``seq`` each is one of ``exported``, ``dead``,
+    ``forgotten`` and ``lost``.
+    """
+
+    __tablename__ = "log_exports"
+    started_seq: Mapped[int]
+    seq: Mapped[int]
+    # Lines up to here may have been sent, whatever became of it.
+    sent_seq: Mapped[int]
+    exported: Mapped[int]
+    dead: Mapped[int]
+    forgotten: Mapped[int]
+    lost: Mapped[int]
+    # Whether somebody wants dead letters to be tried once more.
+    retrying: Mapped[bool]
+    # Counts who took it: only the last one may say what became of lines.
+    fence: Mapped[int]
+    held_until: Mapped[datetime | None]
+    failures: Mapped[int]
+    last_error: Mapped[str | None]
+    next_try_at: Mapped[datetime]
+    delivered_at: Mapped[datetime | None]
+    # The line that is refused while others are taken, and since when.
+    refused_seq: Mapped[int | None]
+    refused_since: Mapped[datetime | None]
+
+
+class LogDeadLetter(TenantOwned, Base):
+    """A line that Elasticsearch does not take, and why; the line itself is where it was."""
+
+    __tablename__ = "log_dead_letters"
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    seq: Mapped[int]
+    document_id: Mapped[str]
+    stream: Mapped[str]
+    status: Mapped[int]
+    kind: Mapped[str]
+    reason: Mapped[str]
+    at: Mapped[datetime]
+    retrying: Mapped[bool]
+
+    __table_args__ = (
+        sa.Index("ix_log_dead_letters_seq", "tenant_id", "seq", unique=True),
+        sa.Index(
+            "ix_log_dead_letters_retrying",
+            "tenant_id",
+            "seq",
+            sqlite_where=sa.column("retrying", sa.Boolean()).is_(True),
+            postgresql_where=sa.column("retrying", sa.Boolean()).is_(True),
+        ),
+    )

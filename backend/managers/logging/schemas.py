@@ -134,3 +134,60 @@ class LogSettingsOut(BaseModel):
     patterns: list[PatternOut]
     updated_at: datetime | None
     updated_by: str | None
+
+
+class LogExportOut(BaseModel):
+    """How far the tenant's lines have come on their way to Elasticsearch.
+
+    Of the lines that have been passed each is `exported`, `dead` (refused, and nobody has decided),
+    `forgotten` (given up) or `lost` (let go by retention before it was exported).
+    """
+
+    state: Literal["off", "current", "behind", "failing"]
+    stream: str | None = Field(description="The data stream that they go to")
+    seq: int = Field(description="What became of the lines up to here is known")
+    behind_records: int = Field(description="Lines that came after them")
+    behind_seconds: float = Field(description="How long the first of these has waited")
+    exported: int
+    dead: int
+    forgotten: int
+    lost: int
+    failures: int = Field(description="Turns in a row that ended with lines left")
+    last_error: str | None
+    next_try_at: datetime | None
+    delivered_at: datetime | None
+
+
+class DeadLetterOut(BaseModel):
+    """A line that Elasticsearch does not take, and why; `seq` is the line's."""
+
+    id: str
+    seq: int
+    document_id: str = Field(description="The `_id` that the line would have")
+    stream: str
+    status: int
+    kind: str
+    reason: str
+    at: datetime
+    retrying: bool = Field(description="Whether it is about to be tried once more")
+
+
+_LetterId = Annotated[
+    str,
+    Field(
+        pattern="^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$",
+        examples=["01990b6e-2a4b-7c3d-8e5f-0123456789ab"],
+    ),
+]
+
+
+class DeadLettersSelect(Input):
+    """Which dead letters: these, or none named: the oldest thousand."""
+
+    ids: Annotated[list[_LetterId], Field(min_length=1, max_length=200)] | None = None
+
+
+class DeadLettersOut(BaseModel):
+    """Of how many dead letters it was done; of none named there may be more."""
+
+    count: int

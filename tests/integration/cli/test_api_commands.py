@@ -339,6 +339,15 @@ class TestLogs:
         assert len(rows(logged_in.run("logs-tail", "--lines", "2"))) == 2
         assert "no word to look for" in logged_in.fail("logs-search", "!?")
 
+    def test_that_are_not_exported_are_told_of_and_decided_on(self, logged_in):
+        facts = dict(rows(logged_in.run("logs-export")))
+        assert (facts["state"], facts["dead"], facts["last_error"]) == ("off", "0", "-")
+        assert rows(logged_in.run("logs-dead")) == []
+        assert logged_in.run("logs-dead-retry", "--all") == "0\n"
+        nobody = "01990b6e-2a4b-7c3d-8e5f-0123456789ab"
+        assert logged_in.run("logs-dead-forget", "--id", nobody) == "0\n"
+        assert "ids" in logged_in.fail("logs-dead-forget", "--id", "x")
+
 
 class TestMetrics:
     def test_are_recorded_listed_and_asked_for(self, logged_in):

@@ -112,6 +112,7 @@ class TestDoctor:
             "audit_checkpoints": "ok",
             "audit_streams": "ok",
             "events": "ok",
+            "log_export": "ok",
             "mail_server": "warn",
             "shared_limits": "ok",
             "trace_collector": "warn",

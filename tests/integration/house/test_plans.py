@@ -33,6 +33,7 @@ from backend.managers.compliance import ComplianceManager
 from backend.managers.email import EmailSettings
 from backend.managers.gateway import GatewayManager, GatewaySettings
 from backend.managers.identity import IdentityManager, IdentitySettings
+from backend.managers.logging import LoggingManager, LoggingSettings
 from backend.managers.metrics import MetricsManager, _windows
 from backend.managers.monitoring import MonitoringManager
 from backend.managers.orchestrator import OrchestratorManager, Worker
@@ -46,6 +47,7 @@ from backend.settings import DatabaseSettings, Settings, TelemetrySettings
 from backend.sink import SmtpSink
 from backend.worker import sweep
 from tests.integration.http.test_permissions import FREE, PERMISSIONS
+from tests.support.elasticsearch import fake_elasticsearch
 from tests.support.errands import EVERYTHING
 from tests.support.growth import address_of, fill, pour
 from tests.support.invitations import accept_async
@@ -71,6 +73,7 @@ GROWING = frozenset(
         "events",
         "idempotency_records",
         "jobs",
+        "log_dead_letters",
         "log_records",
         "metric_chunks",
         "metric_rollups",
@@ -114,6 +117,11 @@ class House(App):
 async def house(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
     sink = SmtpSink(tmp_path / "sink", port=0)
     await sink.start()
+    stack = contextlib.AsyncExitStack()
+    elasticsearch = await stack.enter_async_context(fake_elasticsearch())
+    # Some lines are refused, and tried once more.
+    refusal = (400, {"type": "document_parsing_exception", "reason": "failed to parse"})
+    elasticsearch.refuse = lambda one: refusal if one["event"]["sequence"] % 50 == 0 else None
     platform = compose(
         Settings(
             data_dir=tmp_path / "data",
@@ -121,6 +129,7 @@ async def house(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
             telemetry=TelemetrySettings(access_log=False),
             identity=IdentitySettings(issuer="http://localhost:8400"),
             gateway=GatewaySettings(other_requests_per_second=10_000, other_burst_requests=10_000),
+            logging=LoggingSettings(elasticsearch_url=elasticsearch.url),
             security=SecuritySettings(
                 keyring_seconds=0.05, settle_seconds=0, rewrap_rows_per_second=1e9
             ),
@@ -141,6 +150,7 @@ async def house(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
     async with asgi.control_plane.router.lifespan_context(asgi.control_plane):
         yield made
         await made.aclose()
+    await stack.aclose()
     await sink.stop()
 
 
@@ -212,6 +222,8 @@ def crowd(owner_url: str, tenant_id: str) -> None:
             "audit_tiles": [tile(tenant_id, number) for number in numbers],
             "email_suppressions": [suppression(tenant_id, number, now) for number in numbers],
             "idempotency_records": [answer(tenant_id, number, now) for number in fewer],
+            "log_exports": [export(tenant_id, now)],
+            "log_dead_letters": [letter(tenant_id, number, now) for number in fewer],
             "log_records": [line(tenant_id, number, now) for number in range(LINES)],
             "metric_chunks": [chunk(tenant_id, number, now) for number in numbers],
             "metric_rollups": [rollup(tenant_id, number, now) for number in fewer],
@@ -359,6 +371,41 @@ def line(tenant_id: str, number: int, now: datetime) -> dict[str, Any]:
         "request_id": f"request-{number}",
         "workflow_id": None,
         "execution_id": str(number),
+    }
+
+
+def export(tenant_id: str, now: datetime) -> dict[str, Any]:
+    """Of half of the lines it is known what became of them."""
+    counts = dict.fromkeys(("started_seq", "exported", "forgotten", "lost", "fence", "failures"), 0)
+    lacking = dict.fromkeys(
+        ("held_until", "last_error", "delivered_at", "refused_seq", "refused_since")
+    )
+    return {
+        "tenant_id": tenant_id,
+        **counts,
+        **lacking,
+        "seq": LINES // 2,
+        "sent_seq": LINES // 2 + 10,
+        "dead": MESSAGES // 4,
+        "retrying": False,
+        "next_try_at": now,
+    }
+
+
+def letter(tenant_id: str, number: int, now: datetime) -> dict[str, Any]:
+    """One an hour, of which the sweep finds most."""
+    at = now - timedelta(hours=number)
+    return {
+        "tenant_id": tenant_id,
+        "id": id_at(number, at),
+        "seq": -number,
+        "document_id": f"document-{number}",
+        "stream": "logs-email_sender-shared",
+        "status": 400,
+        "kind": "document_parsing_exception",
+        "reason": "failed to parse",
+        "at": at,
+        "retrying": False,
     }
 
 
@@ -629,6 +676,14 @@ async def keep_logs(house: House, ada: TenantClient) -> None:
     await house.ask(ada, "GET /api/v1/logs/{record_id}/context", path=one)
     await house.ask(ada, "PUT /api/v1/log-settings", json={"keep_days": 9})
     await house.ask(ada, "GET /api/v1/log-settings")
+    await house.ask(ada, "GET /api/v1/log-export")
+    page = (await house.ask(ada, "GET /api/v1/log-export/dead-letters")).json()
+    onward = {"cursor": page["next_cursor"]}
+    await house.ask(ada, "GET /api/v1/log-export/dead-letters", params=onward)
+    ids = [one["id"] for one in page["items"]]
+    for act in ("retry", "forget"):
+        for body in ({}, {"ids": ids}):
+            await house.ask(ada, f"POST /api/v1/log-export/dead-letters/{act}", json=body)
 
 
 async def keep_exports(house: House, ada: TenantClient) -> None:
@@ -1183,6 +1238,7 @@ async def tick(house: House, ada: TenantClient) -> None:
     for room, manager in platform.at_work():
         for one in room.ticks:
             await one.run(manager, platform.database)
+    await platform.of(LoggingManager).export.settle()
     await sweep(platform, "test")
     await check_cursors(platform.database)
     async with platform.database.read(Scope("test", ada.tenant.id)) as view:

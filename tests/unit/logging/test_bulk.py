@@ -222,7 +222,9 @@ class TestAnAnswer:
 class TestAWait:
     def test_doubles_to_the_longest_and_is_drawn(self) -> None:
         draw = random.Random(1)
-        waits = [[wait_seconds(failures, 30.0, draw) for _ in range(200)] for failures in (1, 4, 99)]
+        waits = [
+            [wait_seconds(failures, 30.0, draw) for _ in range(200)] for failures in (1, 4, 99)
+        ]
         for seen, whole in zip(waits, (0.2, 1.6, 30.0), strict=True):
             assert whole / 2 <= min(seen) < max(seen) <= whole
             assert len(set(seen)) > 100
