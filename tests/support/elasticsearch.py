@@ -25,7 +25,7 @@ MISSING = (
     "there is no Elasticsearch: scripts/test fetches it, or set EMAIL_SENDER_ELASTICSEARCH to the "
     "folder of an unpacked one (and JAVA_HOME to a Java of version 17 or newer)"
 )
-_READY_SECONDS = 300.0
+_READY_SECONDS = 900.0
 
 # An answer to a request: the status, what it says, and more headers; None: the connection is cut.
 Answer = tuple[int, Any, Mapping[str, str]] | None
@@ -234,6 +234,7 @@ def real_elasticsearch(source: Path, **settings: str) -> Iterator[Elasticsearch]
                 "PATH": os.defpath,
                 "HOME": str(folder),
                 "ES_JAVA_HOME": java,
+                "ES_TMPDIR": str(folder),
             },
         )
     made = Elasticsearch(f"http://127.0.0.1:{port}", process)

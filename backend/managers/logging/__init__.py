@@ -97,6 +97,7 @@ ROOM = Room(
         LogRecord.__tablename__: LoggingManager.erase,
         LogDeadLetter.__tablename__: lambda logs, tx, who, after: logs.export.erase(tx, who, after),
     },
+    pauses=(lambda logs, tx, at: logs.export.tell_running_since(tx, at),),
     gauges=(
         FleetGauge(
             "email_sender_logging_lines",

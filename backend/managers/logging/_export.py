@@ -164,6 +164,11 @@ class LogExport:
         """Whether lines are exported at all."""
         return self._settings.elasticsearch_url is not None
 
+    @property
+    def _lease_seconds(self) -> float:
+        """For how long a turn may be at work: the last answers come late, and commits may."""
+        return _ROUND_SECONDS + 4 * self._settings.elasticsearch_timeout_seconds + 10
+
     # --- what a worker does ----------------------------------------------------------------------
 
     async def push_due(self, database: Database) -> int:
@@ -295,9 +300,7 @@ class LogExport:
         values: dict[str, Any] = {"fence": row.fence + 1, "retrying": bool(letters)}
         turn = None
         if fresh or letters:
-            # Twice the round's time for answers that come late, and some for our own statements.
-            lease = _ROUND_SECONDS + 4 * self._settings.elasticsearch_timeout_seconds + 10
-            values["held_until"] = db_now(lease)
+            values["held_until"] = db_now(self._lease_seconds)
             values["sent_seq"] = max([row.sent_seq, *(one.seq for one in fresh[-1:])])
             turn = _Turn(
                 stream=self._stream(tx.tenant_id),
@@ -315,7 +318,7 @@ class LogExport:
             # Retention has let go all that was left: numbers have no other gaps.
             lost = max(0, head - row.seq)
             values |= {"seq": row.seq + lost, "lost": row.lost + lost, "next_try_at": db_now()}
-            _tell_lost(tx.tenant_id, lost)
+            tx.after_commit(partial(_tell_lost, tx.tenant_id, lost))
         await tx.execute(_ours(tx, row.fence).values(**values))
         return turn
 
@@ -591,6 +594,17 @@ class LogExport:
             LogDeadLetter, told, {"reason": ERASED}, after=after, limit=ROWS_AT_ONCE
         )
         return Bite(done.looked_at, {LogDeadLetter.__tablename__: done.changed}, after=done.after)
+
+    async def tell_running_since(self, tx: Tx, at: datetime) -> str | None:
+        """What turn has read lines before ``at``: Elasticsearch may quote one to it yet."""
+        held = await tx.scalar(
+            sa.select(LogExportRow.held_until).where(
+                LogExportRow.tenant_id == tx.tenant_id, LogExportRow.held_until > db_now()
+            )
+        )
+        if held is None or held - timedelta(seconds=self._lease_seconds) >= at:
+            return None
+        return "An export of log lines that began before is not over"
 
     # --- counting --------------------------------------------------------------------------------
 

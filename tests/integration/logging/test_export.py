@@ -187,7 +187,7 @@ class TestLines:
         await push(app, another(app, server.url, elasticsearch_api_key="aWQ6a2V5"))
         assert server.authorization == "ApiKey aWQ6a2V5"
         await write(ada, 1)
-        user = {"elasticsearch_user": "u", "elasticsearch_password": "p"}
+        user = {f"elasticsearch_{name}": name[0] for name in ("user", "password")}
         await push(app, another(app, server.url, **user))
         assert server.authorization == "Basic dTpw"
         with pytest.raises(ValidationError, match="one of them"):
@@ -495,6 +495,25 @@ class TestDeadLetters:
         assert bite.after is None
         (letter,) = await letters(ada)
         assert letter["reason"] == ERASED
+
+
+class TestAnErasure:
+    async def test_waits_for_turns_that_have_read_lines_before(
+        self, app: App, server: FakeElasticsearch
+    ) -> None:
+        ada = await app.caller()
+        await write(ada, 1)
+        export, scope = export_of(app), Scope("test", ada.tenant.id)
+        async with app.platform.database.transaction(scope) as tx:
+            assert await export._take(tx) is not None
+        now = datetime.now(UTC)
+        async with app.platform.database.transaction(scope) as tx:
+            said = await export.tell_running_since(tx, now + timedelta(seconds=5))
+            assert said == "An export of log lines that began before is not over"
+            assert await export.tell_running_since(tx, now - timedelta(seconds=60)) is None
+        await end_lease(app, ada)
+        async with app.platform.database.transaction(scope) as tx:
+            assert await export.tell_running_since(tx, now + timedelta(seconds=5)) is None
 
 
 class TestRetention:

@@ -209,7 +209,7 @@ class TestAnAnswer:
         busy = Reason(429, "busy", "")
         known = Sorted(done={1}, again={2: busy, 3: busy, 4: busy})
         known.add(Sorted(done={2}, dead={3: busy}, again={4: Reason(503, "", "")}))
-        assert (known.done, known.dead.keys(), known.again.keys()) == ({1, 2}, {3}, {4})
+        assert (known.done, set(known.dead), set(known.again)) == ({1, 2}, {3}, {4})
         assert known.again[4].status == 503
 
     def test_has_words_that_are_bounded(self) -> None:
