@@ -21,6 +21,7 @@ from scripts.drills import (
     audit_tree,
     budget,
     events,
+    export,
     fairness,
     outages,
     refusals,
@@ -71,6 +72,7 @@ DRILLS: Final[dict[str, Drill | BareDrill]] = {
     "kill-api": Drill(services.kill_api, services.API_SETTINGS),
     "mail-server": Drill(services.stop_mail_server, services.MAIL_SERVER_SETTINGS),
     "events": Drill(events.kill_consumers, events.SETTINGS),
+    "export": BareDrill(export.export, limit_seconds=3600.0, takes=("rounds",)),
     "rewrap": Drill(rewrap.rewrap, rewrap.SETTINGS, limit_seconds=3600.0, takes=("secrets",)),
     "smtp": BareDrill(smtp.play_servers),
     "audit-kill": Drill(
@@ -110,7 +112,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         type=int,
         default=20,
         metavar="N",
-        help="outages of `outage`, kills of `audit-kill`; default: 20",
+        help="outages of `outage`, kills of `audit-kill` and `export`; default: 20",
     )
     parser.add_argument(
         "--leaves", type=int, default=100_000, metavar="N", help="of `audit-tree`; default: 100000"
