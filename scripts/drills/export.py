@@ -24,7 +24,7 @@ _LINES: Final = 400
 _LONGEST_BODY: Final = 40_000
 _BUSY: Final = {"type": "es_rejected_execution_exception", "reason": "queue is full"}
 _CONFLICT: Final = {"type": "document_parsing_exception", "reason": "failed to parse"}
-_FAULTS: Final = (
+_FAULTS: Final[tuple[Any, ...]] = (
     (429, {"error": _BUSY}, {}),
     (429, "", {"retry-after": "1"}),
     (502, "<html>", {}),

@@ -197,7 +197,8 @@ def real_elasticsearch(source: Path, **settings: str) -> Iterator[Elasticsearch]
     """
     folder = Path(tempfile.mkdtemp(prefix="email-sender-es-"))
     port, transport = free_ports(2)
-    home = folder / "home"
+    home, temporary = folder / "home", folder / "tmp"
+    temporary.mkdir()
     shutil.copytree(source, home, symlinks=True)
     said = {
         "cluster.name": "tests",
@@ -232,9 +233,10 @@ def real_elasticsearch(source: Path, **settings: str) -> Iterator[Elasticsearch]
             cwd=folder,
             env={
                 "PATH": os.defpath,
-                "HOME": str(folder),
+                # Beside its own folder: it refuses to start where plugins lie below either.
+                "HOME": str(temporary),
                 "ES_JAVA_HOME": java,
-                "ES_TMPDIR": str(folder),
+                "ES_TMPDIR": str(temporary),
             },
         )
     made = Elasticsearch(f"http://127.0.0.1:{port}", process)
