@@ -1,6 +1,6 @@
 """What is asked of Elasticsearch: that it takes documents, which of some it has, and our template.
 
-By ``kit.outbound``, as all HTTP goes out (record 0038). It speaks to versions 8.13 and later.
+By ``kit.outbound``, as all HTTP goes out (record 0040). It speaks to versions 8.13 and later.
 """
 
 import base64

@@ -1,6 +1,6 @@
 """Lines on their way to Elasticsearch: each arrives once, or it is told what became of it.
 
-The outbox is the tenant's lines themselves, beyond a cursor on their numbers (record 0038). A turn
+The outbox is the tenant's lines themselves, beyond a cursor on their numbers (record 0040). A turn
 takes the cursor by a lease with a fence, reads lines, sends them outside of any transaction, and
 advances in another. Whoever is killed in between leaves lines that may have been sent: the next one
 looks which of them are there, and sends the others.

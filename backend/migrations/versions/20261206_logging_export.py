@@ -7,8 +7,8 @@ from backend.core.database import Id, UtcTime
 from backend.migrations.row_security import confine
 from backend.migrations.tables import create_tenant_index, create_tenant_table
 
-revision = "20261205_logging_export"
-down_revision = "20261204_monitoring_health"
+revision = "20261206_logging_export"
+down_revision = "20261205_monitoring_slos"
 branch_labels = None
 depends_on = None
 
