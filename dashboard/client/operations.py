@@ -1033,7 +1033,7 @@ class Api:
     def list_log_dead_letters(
         self, *, limit: int | None = None, cursor: str | None = None
     ) -> models.DeadLetterPage:
-        """List the log lines that Elasticsearch does not take, newest first, each with its reason."""
+        """List the log lines that Elasticsearch does not take, newest first, with the reasons."""
         return self.connection.ask(
             "GET",
             "/api/v1/log-export/dead-letters",

@@ -1,7 +1,7 @@
 """Logs: lines of tenants' programs, taken in, searched, and kept as long as their tenant says.
 
 Owns ``log_records``, ``log_heads``, ``log_settings``, ``log_exports`` and ``log_dead_letters``.
-Audits ``log_settings.changed``, ``log_dead_letters.retried`` and ``.forgotten``. Signals
+Audits ``log_settings.changed``, ``log_dead_letters.retried`` and ``.discarded``. Signals
 ``log_settings`` (a tenant's settings are to be asked for again).
 """
 

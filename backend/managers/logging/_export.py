@@ -522,7 +522,7 @@ class LogExport:
         await _locked(tx)
         wanted = await self._some(tx, ids)
         await self._forget(tx, wanted)
-        tx.audit("log_dead_letters.forgotten", f"tenant:{tx.tenant_id}", count=len(wanted))
+        tx.audit("log_dead_letters.discarded", f"tenant:{tx.tenant_id}", count=len(wanted))
         return len(wanted)
 
     async def _some(

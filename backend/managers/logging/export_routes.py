@@ -36,7 +36,7 @@ async def get_log_export(scope: Reader, logs: Logs, db: Db) -> LogExportOut:
 async def list_log_dead_letters(
     scope: Reader, logs: Logs, db: Db, page: PageQuery
 ) -> Page[DeadLetterOut]:
-    """List the log lines that Elasticsearch does not take, newest first, each with its reason."""
+    """List the log lines that Elasticsearch does not take, newest first, with the reasons."""
     async with db.read(scope) as tx:
         rows = await logs.export.list_letters(tx, limit=page.limit, before_id=page.before_id)
         return page_of(DeadLetterOut, rows, page)

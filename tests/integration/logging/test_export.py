@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -184,8 +185,9 @@ class TestLines:
     ) -> None:
         ada = await app.caller()
         await write(ada, 1)
-        await push(app, another(app, server.url, elasticsearch_api_key="aWQ6a2V5"))
-        assert server.authorization == "ApiKey aWQ6a2V5"
+        encoded = b64encode(b"id:key").decode()
+        await push(app, another(app, server.url, elasticsearch_api_key=encoded))
+        assert server.authorization == f"ApiKey {encoded}"
         await write(ada, 1)
         user = {f"elasticsearch_{name}": name[0] for name in ("user", "password")}
         await push(app, another(app, server.url, **user))
