@@ -72,7 +72,11 @@ def share(app: App, of: list[Any], number: int) -> list[Any]:
 
 
 @pytest.fixture
-def app_settings(app_settings: Settings, prometheus_stand_in: str) -> Settings:
+def app_settings(
+    app_settings: Settings, prometheus_stand_in: str, monkeypatch: pytest.MonkeyPatch
+) -> Settings:
+    # Each thing of another's is named in the making of one more.
+    monkeypatch.setattr("backend.managers.monitoring._slos.MAX_SLOS", 10_000)
     lasting = {"client_token_seconds": TOKEN_SECONDS, "user_token_seconds": TOKEN_SECONDS}
     identity = app_settings.identity.model_copy(update={**lasting, "step_up_seconds": LATER})
     monitoring = MonitoringSettings(prometheus_url=prometheus_stand_in)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from backend.core.ids import uuid7
+from backend.managers.monitoring import MonitoringSettings
 from backend.settings import Settings
 from tests.security.conftest import People
 from tests.support.access import Cast, Walk, belongings, ids_in, operations, unlimited
@@ -60,8 +61,9 @@ CLAIMS = (
 
 
 @pytest.fixture
-def app_settings(app_settings: Settings) -> Settings:
-    return unlimited(app_settings)
+def app_settings(app_settings: Settings, prometheus_stand_in: str) -> Settings:
+    monitoring = MonitoringSettings(prometheus_url=prometheus_stand_in)
+    return unlimited(app_settings).model_copy(update={"monitoring": monitoring})
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ from backend.managers.gateway import GatewayManager, GatewaySettings
 from backend.managers.identity import IdentityManager, IdentitySettings
 from backend.managers.logging import LoggingManager, LoggingSettings
 from backend.managers.metrics import MetricsManager, _windows
-from backend.managers.monitoring import MonitoringManager
+from backend.managers.monitoring import MonitoringManager, MonitoringSettings
 from backend.managers.orchestrator import OrchestratorManager, Worker
 from backend.managers.security import SecurityManager, SecuritySettings
 from backend.managers.security.errands import PURGE
@@ -114,7 +114,9 @@ class House(App):
 
 
 @pytest.fixture
-async def house(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
+async def house(
+    database_url: str, tmp_path: Path, prometheus_stand_in: str
+) -> AsyncIterator[House]:
     sink = SmtpSink(tmp_path / "sink", port=0)
     await sink.start()
     stack = contextlib.AsyncExitStack()
@@ -130,6 +132,7 @@ async def house(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
             identity=IdentitySettings(issuer="http://localhost:8400"),
             gateway=GatewaySettings(other_requests_per_second=10_000, other_burst_requests=10_000),
             logging=LoggingSettings(elasticsearch_url=elasticsearch.url),
+            monitoring=MonitoringSettings(prometheus_url=prometheus_stand_in),
             security=SecuritySettings(
                 keyring_seconds=0.05, settle_seconds=0, rewrap_rows_per_second=1e9
             ),
@@ -623,6 +626,7 @@ async def use_everything(house: House, ada: TenantClient) -> None:
     await house.ask(ada, "GET /api/v1/audit-retention")
     await house.ask(ada, "GET /api/v1/me")
     await keep_objectives(house, ada, admin)
+    await ask_prometheus(house, ada, admin)
     await keep_logs(house, ada)
     await keep_traces(house, ada)
     await keep_exports(house, ada)
@@ -1098,6 +1102,22 @@ async def use_metrics(house: House, ada: TenantClient) -> None:
     days = {"seconds_10": 2, "minute": 14, "minutes_10": 90, "hour": 400}
     kept = await house.ask(ada, "PUT /api/v1/metric-settings", json=days)
     assert kept.status_code == 200, kept.text
+
+
+async def ask_prometheus(house: House, ada: TenantClient, admin: TenantClient) -> None:
+    for who, root in ((ada, "/api/v1/prometheus"), (admin, "/api/v1/platform/prometheus")):
+        asked: list[tuple[str, dict[str, str]]] = [
+            ("query", {"query": "up"}),
+            ("query-range", {"query": "up"}),
+            ("series", {"match": "up"}),
+            ("labels", {}),
+            ("label-values", {"name": "job"}),
+            ("targets", {}),
+            ("rules", {}),
+        ]
+        for name, params in asked:
+            answer = await house.ask(who, f"GET {root}/{name}", params=params)
+            assert answer.is_success, answer.text
 
 
 async def keep_objectives(house: House, ada: TenantClient, admin: TenantClient) -> None:

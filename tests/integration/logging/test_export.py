@@ -461,7 +461,7 @@ class TestDeadLetters:
         assert answer.json() == {"count": 1}
         now = await state(ada)
         assert (now["dead"], now["forgotten"]) == (1, 1)
-        (record,) = await ada.audit(app.platform, "log_dead_letters.forgotten")
+        (record,) = await ada.audit(app.platform, "log_dead_letters.discarded")
         assert record.data == {"count": 1}
         bad = await ada.http.post(f"{LETTERS}/forget", json={"ids": ["x"]})
         assert bad.status_code == 422
