@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, cast
 
 import sqlalchemy as sa
@@ -25,7 +26,7 @@ from backend import __version__
 from backend.core.audit import RecordMaker
 from backend.core.clock import Clock, system_clock
 from backend.core.context import Errand, SystemScope
-from backend.core.cursors import EventConsumer, check_cursors, read_cursors
+from backend.core.cursors import EventConsumer, check_cursors, check_sequencer, read_cursors
 from backend.core.database import Database, DatabaseUnavailableError, ReadTx, make_engine
 from backend.core.events import OUTBOX, count_dropped_unread, event_maker
 from backend.core.log import access_logger
@@ -51,7 +52,7 @@ from backend.managers.gateway import GatewayManager
 from backend.managers.identity import IdentityManager
 from backend.managers.logging import SETTINGS_CHANGED, LoggingManager
 from backend.managers.metrics import MetricsManager
-from backend.managers.monitoring import MonitoringManager
+from backend.managers.monitoring import MonitoringManager, check_clock, check_disk, read_free_share
 from backend.managers.orchestrator import OrchestratorManager
 from backend.managers.secrets import SecretManager
 from backend.managers.security import (
@@ -312,7 +313,23 @@ def compose(
             settle_seconds=settings.security.settle_seconds,
         )
     )
-    hold(DashboardManager(metrics, jobs, emails, monitoring))
+    in_file = engine.dialect.name == "sqlite" and engine.url.database
+    folder = Path(engine.url.database or "").parent if in_file else settings.data_dir
+    hold(
+        DashboardManager(
+            metrics,
+            jobs,
+            emails,
+            monitoring,
+            logs=logs,
+            tenants=tenants,
+            ends=[
+                ("An API key", "/api_keys", gateway.api_keys.find_next_end),
+                ("An API client", "/clients", identity.clients.find_next_end),
+            ],
+            free_share=partial(read_free_share, folder),
+        )
+    )
     for _, manager in more:
         hold(manager)
 
@@ -360,6 +377,9 @@ def compose(
     )
     monitoring.add_check("database", check_database)
     monitoring.add_check("events", partial(check_cursors, database), required=False)
+    monitoring.add_check("sequencer", partial(check_sequencer, database), required=False)
+    monitoring.add_check("disk", partial(check_disk, folder), required=False)
+    monitoring.add_check("clock", partial(check_clock, database), required=False)
     monitoring.add_refresh(watch_cursors)
     for room, manager in platform.at_work():
         for make_kind in room.job_kinds:

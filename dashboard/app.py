@@ -47,6 +47,7 @@ _PLATFORM: Final = "Platform"
 ENTRIES: Final = (
     _entry("", "overview", "Overview", "monitoring", "overview:read"),
     _entry("", "status", "Status", "vital_signs", "status:read", "platform:read"),
+    _entry("", "slos", "Objectives", "flag", "slo:read", "platform:read"),
     _entry(_MAIL, "emails", "E-mails", "mail", "email:read"),
     _entry(_MAIL, "email_templates", "Templates", "draft", "email_template:read"),
     _entry(_MAIL, "suppressions", "Suppressions", "block", "suppression:read"),

@@ -410,6 +410,7 @@ def draw(page: ListPage[_T]) -> None:
     if page.detail and wanted:
         page.detail(wanted)
         return
+    _take_address(page)
     heading(page)
     # Below the button that opens it, and above whatever else is on the page, however long that is.
     draw_new(page)
@@ -532,6 +533,16 @@ def preset(page: ListPage[Any], **wanted: str) -> None:
             st.session_state[f"{widget}-kept"] = wanted[one.name]
 
 
+def _take_address(page: ListPage[Any]) -> None:
+    """Have the filters be what a link says of them, once: from then on they are the person's."""
+    names = {one.name for one in page.filters if not isinstance(one, Days)}
+    said = {name: st.query_params[name] for name in names if name in st.query_params}
+    if said:
+        preset(page, **said)
+        for name in said:
+            del st.query_params[name]
+
+
 def _set(key: str, value: object) -> None:
     st.session_state[key] = value
 
@@ -631,7 +642,7 @@ def _edit(session: state.Session, page: ListPage[_T], edit: Edit, item: _T) -> N
     now = getattr(item, one.name)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         key = f"{page.key}-{one.name.replace('_', '-')}"
-        given = _input(session, f"{key}-{_id(page, item)}", one, now, narrow=True)
+        given = draw_input(session, f"{key}-{_id(page, item)}", one, now, narrow=True)
         same = given == now or (given is None and one.required)
         if st.button(f"Save {one.label.lower()}", key=f"{key}-save", disabled=same):
             edit.call(session.api, _id(page, item), edit.body(**{one.name: given}))
@@ -644,7 +655,7 @@ def _change(session: state.Session, page: ListPage[_T], change: Change, item: _T
     with st.expander("Change", icon=":material/edit:"):
         with st.form(key, border=False):
             given = {
-                one.name: _input(
+                one.name: draw_input(
                     session, f"{key}-{one.name.replace('_', '-')}", one, getattr(item, one.name)
                 )
                 for one in change.inputs
@@ -717,7 +728,9 @@ def _form(session: state.Session, page: ListPage[_T], form: Form) -> None:
             markup.section(f"New {page.noun}")
             with st.form(f"{page.key}-form", border=False):
                 given = {
-                    one.name: _input(session, f"{page.key}-new-{one.name.replace('_', '-')}", one)
+                    one.name: draw_input(
+                        session, f"{page.key}-new-{one.name.replace('_', '-')}", one
+                    )
                     for one in form.inputs
                 }
                 with st.container(horizontal=True):
@@ -759,12 +772,22 @@ def _upload(session: state.Session, key: str, upload: Upload) -> None:
                 st.rerun()
 
 
-def _input(
+def draw_input(
     session: state.Session, key: str, one: Input, now: Any = "", *, narrow: bool = False
-) -> str | int | datetime | list[str] | None:
+) -> Any:
+    """Draw a field of a form and return what it says, None where it says nothing.
+
+    Args:
+        session: Whose.
+        key: Unique on the page.
+        one: The field.
+        now: What it begins with; of nothing what is usual.
+        narrow: Beside a button and not across the form.
+    """
     width: int | Literal["stretch"] = _EDITED if narrow else "stretch"
     if one.kind == "choice":
-        return _choice(session, key, one, now or one.usual, width)
+        begin = f"{now:g}" if isinstance(now, int | float) else now
+        return _choice(session, key, one, begin or one.usual, width)
     if one.kind == "role":
         names = [role.name for role in session.api.list_roles().items]
         if now and now not in names:

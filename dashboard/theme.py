@@ -39,6 +39,13 @@ STATES: Final[dict[str, Look]] = {
     # what the platform needs
     "works": Look("green", "#1FA97A"),
     "fails": Look("red", "#E0555F"),
+    # objectives
+    "met": Look("green", "#1FA97A"),
+    "at risk": Look("amber", "#D08A1D"),
+    "missed": Look("red", "#E0555F"),
+    "not measured": _NEUTRAL,
+    "holds": Look("green", "#1FA97A"),
+    "burns": Look("red", "#E0555F"),
     # mail servers
     "ok": Look("green", "#1FA97A"),
     "slowed": Look("amber", "#D08A1D"),

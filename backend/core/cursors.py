@@ -41,6 +41,7 @@ from backend.core.events import (
     EventHead,
     EventRecord,
     read_events,
+    read_unnumbered_seconds,
 )
 from backend.core.ids import PLATFORM_TENANT, uuid7
 
@@ -56,7 +57,9 @@ _GRACE_SECONDS: Final = 5.0
 _PAUSE_SECONDS: Final = 1.0
 _MAX_DOUBLINGS: Final = 30
 _DEGRADED_FAILURES: Final = 3
-_DEGRADED_LAG_SECONDS: Final = 60.0
+LAG_SECONDS: Final = 60.0
+"""An event that has waited so long, for its number or for a consumer, waits for somebody to look.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,7 +405,7 @@ class CursorState:
     @property
     def degraded(self) -> bool:
         """Whether somebody should look."""
-        return self.failing > 0 or self.lag_seconds > _DEGRADED_LAG_SECONDS
+        return self.failing > 0 or self.lag_seconds > LAG_SECONDS
 
     def __str__(self) -> str:
         """For people: what it is behind, and why."""
@@ -475,3 +478,23 @@ async def check_cursors(database: Database) -> str:
     if degraded := [str(state) for state in states if state.degraded]:
         raise CursorsDegradedError("; ".join(degraded))
     return f"{len(states)} cursors, {sum(state.behind for state in states)} events behind"
+
+
+class SequencerBehindError(UnavailableError):
+    """Events have no number yet: no consumer, export or stream is told of them."""
+
+    code, title = "sequencer_behind", "Committed records wait for their number"
+
+
+async def check_sequencer(database: Database) -> str:
+    """A line for the readiness check.
+
+    Raises:
+        SequencerBehindError: The oldest event has waited a minute for its number.
+    """
+    async with database.read(SystemScope(OUTBOX)) as view:
+        waited = await read_unnumbered_seconds(view)
+    said = f"the oldest event without a number has waited {waited:.0f} s"
+    if waited > LAG_SECONDS:
+        raise SequencerBehindError(said)
+    return said

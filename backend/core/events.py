@@ -237,6 +237,22 @@ async def number(tx: Tx, tenants: Sequence[str], limit: int) -> int:
     return cast("sa.CursorResult[Any]", numbered).rowcount
 
 
+async def read_unnumbered_seconds(view: ReadTx) -> float:
+    """How long the oldest committed event has waited for its number; 0 when none waits.
+
+    Of the transaction's tenant, or of all where an errand spans them.
+    """
+    oldest = (
+        sa.select(EventRecord.at)
+        .with_hint(EventRecord, _WAITING, "sqlite")
+        .where(EventRecord.seq.is_(None))
+        .order_by(EventRecord.id)
+        .limit(1)
+    )
+    at = await view.scalar(oldest)
+    return 0.0 if at is None else max((view.now() - at).total_seconds(), 0.0)
+
+
 # --- reading ----------------------------------------------------------------------------------
 
 

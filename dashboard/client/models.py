@@ -12,6 +12,14 @@ from msgspec import UNSET, UnsetType, field
 from dashboard.client.wire import Wire
 
 
+class AcceptanceOut(Wire, frozen=True, kw_only=True):
+    """How long the mail server took to take messages: from submission, or when they were due."""
+
+    messages: int
+    p50_seconds: float | None
+    p95_seconds: float | None
+
+
 class AccessAnswer(Wire, frozen=True, kw_only=True):
     """Whether they may, at this moment."""
 
@@ -1792,16 +1800,19 @@ class OtlpStatus(Wire, frozen=True, kw_only=True):
 class OverviewOut(Wire, frozen=True, kw_only=True):
     """Series over the window; counts of what was made in it, and of all that waits, however old."""
 
+    acceptance: AcceptanceOut
     delivery: DeliveryOut
     emails: dict[str, int]
     failures: list[FailureOut]
     jobs: dict[str, int]
+    made_at: datetime
+    reasons: list[ReasonOut]
     requests: RequestsOut
     series: list[PointOut]
+    step_seconds: int
     verdict: VerdictOut
     window_seconds: int
     workers: WorkersOut
-    step_seconds: int | UnsetType = 10
 
 
 class OwnerInvitationOut(Wire, frozen=True, kw_only=True):
@@ -1899,6 +1910,19 @@ class PlatformLimitPut(Wire, frozen=True, kw_only=True):
     cost: int | None | UnsetType = UNSET
     requests: RateModel | None | UnsetType = UNSET
     sustained: RateModel | None | UnsetType = UNSET
+
+
+class PlatformOverviewOut(Wire, frozen=True, kw_only=True):
+    """The platform across its tenants."""
+
+    asking: int
+    error_rate: float | None
+    made_at: datetime
+    requests: int
+    tenants: list[TenantServedOut]
+    verdict: VerdictOut
+    window_seconds: int
+    workers: WorkersOut
 
 
 class PlatformRolePut(Wire, frozen=True, kw_only=True):
@@ -2105,6 +2129,13 @@ class ReadyOut(Wire, frozen=True, kw_only=True):
     checks: list[HealthOut]
     ready: bool
     status: str
+
+
+class ReasonOut(Wire, frozen=True, kw_only=True):
+    """Why messages failed, in the words of their mail servers; addresses are left out."""
+
+    messages: int
+    reason: str
 
 
 class RecipientOut(Wire, frozen=True, kw_only=True):
@@ -2757,6 +2788,7 @@ class SloDetailOut(Wire, frozen=True, kw_only=True):
     updated_at: datetime
     value: float | None
     value_before: float | None
+    version: str
     window_days: int
     within_ms: float | None
     within_seconds: float | None
@@ -2802,6 +2834,7 @@ class SloOut(Wire, frozen=True, kw_only=True):
     updated_at: datetime
     value: float | None
     value_before: float | None
+    version: str
     window_days: int
     within_ms: float | None
     within_seconds: float | None
@@ -3162,6 +3195,17 @@ class TenantSealOut(Wire, frozen=True, kw_only=True):
     sealed_at: datetime | None
     sealed_by: str | None
     tenant_id: str
+
+
+class TenantServedOut(Wire, frozen=True, kw_only=True):
+    """What one tenant asked for in the window."""
+
+    error_rate: float | None
+    id: str
+    name: str
+    p95_ms: float | None
+    requests: int
+    slug: str
 
 
 class TenantSuspend(Wire, frozen=True, kw_only=True):

@@ -1822,6 +1822,15 @@ class Api:
             headers={"If-Match": if_match},
         )
 
+    def read_platform_overview(self, *, minutes: int | None = None) -> models.PlatformOverviewOut:
+        """Read how the platform does across its tenants."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/platform/overview",
+            models.PlatformOverviewOut,
+            query={"minutes": minutes},
+        )
+
     def list_plans(self, *, limit: int | None = None, cursor: str | None = None) -> models.PlanPage:
         """List the plans by name."""
         return self.connection.ask(
@@ -2620,16 +2629,25 @@ class Api:
         """Promise it no more; what was counted for it goes."""
         self.connection.tell("DELETE", f"/api/v1/slos/{uuid_segment(slo_id)}")
 
-    def get_slo(self, slo_id: str) -> models.SloDetailOut:
-        """Get one objective with its error budget, burn rates and days."""
-        return self.connection.ask(
+    def get_slo(self, slo_id: str) -> Tagged[models.SloDetailOut]:
+        """Get one objective with its error budget, burn rates and days.
+
+        The ETag goes into If-Match.
+        """
+        return self.connection.ask_tagged(
             "GET", f"/api/v1/slos/{uuid_segment(slo_id)}", models.SloDetailOut
         )
 
-    def put_slo(self, slo_id: str, body: models.SloPut) -> models.SloOut:
+    def put_slo(
+        self, slo_id: str, body: models.SloPut, *, if_match: str | None = None
+    ) -> Tagged[models.SloOut]:
         """Promise something else; counts stay while they are of the same."""
-        return self.connection.ask(
-            "PUT", f"/api/v1/slos/{uuid_segment(slo_id)}", models.SloOut, body=body
+        return self.connection.ask_tagged(
+            "PUT",
+            f"/api/v1/slos/{uuid_segment(slo_id)}",
+            models.SloOut,
+            body=body,
+            headers={"If-Match": if_match},
         )
 
     def read_status(self, *, hours: int | None = None) -> models.StatusOut:

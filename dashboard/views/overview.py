@@ -1,4 +1,8 @@
-"""Overview: does mail arrive, does a worker live, is the API well. Redrawn every ten seconds."""
+"""Overview: how it is in a sentence, what succeeds, how fast, how much. Renewed every ten seconds.
+
+Figures stand in the order in which people ask: before how fast something is comes whether it
+succeeds. Each leads to its rows.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,25 @@ from typing import Final
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard import client, pages, state, theme
-from dashboard.widgets import charts, markup, problems, table, usage, workers
+from dashboard import pages, state, theme
+from dashboard.client import models
+from dashboard.widgets import charts, findings, latest, markup, problems, table, usage
 
-REFRESH_SECONDS: Final = 10
-WINDOWS: Final = {15: "15 minutes", 60: "1 hour", 360: "6 hours"}
+REFRESH_SECONDS: Final = 5
+"""Every second time the platform is asked; in between the age of the figures is drawn anew."""
+WINDOWS: Final = {
+    15: "15 minutes",
+    60: "1 hour",
+    360: "6 hours",
+    1440: "1 day",
+    10_080: "7 days",
+    43_200: "30 days",
+    129_600: "90 days",
+}
+_FRESH_SECONDS: Final = 9
+_LONG_FRESH_SECONDS: Final = 55
+_LONG: Final = 1440
+"""Windows longer than this are asked for once a minute: nothing in them moves faster."""
 _USUAL_WINDOW: Final = 15
 _WAITING: Final = ("blocked", "ready")
 _FAILURES: Final = (
@@ -38,7 +56,7 @@ def page() -> None:
             key="overview-window",
         )
     session = state.current()
-    quotas: Sequence[client.models.QuotaOut] = ()
+    quotas: Sequence[models.QuotaOut] = ()
     with problems.guard():
         # Once a visit: they fill by the day and not by the second.
         if session.can("usage:read"):
@@ -47,20 +65,61 @@ def page() -> None:
 
 
 @st.fragment(run_every=REFRESH_SECONDS)
-def live(minutes: int, quotas: Sequence[client.models.QuotaOut]) -> None:
-    """Draw the figures; Streamlit runs this alone, again and again."""
+def live(minutes: int, quotas: Sequence[models.QuotaOut]) -> None:
+    """Draw the figures; Streamlit runs this alone, again and again.
+
+    When the platform does not answer, that is said above the last figures, which stay.
+    """
+    session = state.current()
     with problems.guard():
-        figures(state.current().api.read_overview(minutes=minutes), minutes, quotas)
+        lasting = _LONG_FRESH_SECONDS if minutes > _LONG else _FRESH_SECONDS
+        kept = latest.ask(
+            "overview-found",
+            (session.me.tenant.id, minutes),
+            lambda: session.api.read_overview(minutes=minutes),
+            lasting,
+        )
+        if kept is None:
+            return
+        # What was well when it was last told is not known to be well now.
+        told = (markup.now() - kept.at).total_seconds() < lasting
+        figures(kept.found, minutes, quotas, told=told)
+        if session.can("platform:read"):
+            platform()
+        markup.note(updated(kept.found))
+
+
+def updated(overview: models.OverviewOut) -> str:
+    """Return how old the figures are."""
+    seconds = max(round((markup.now() - overview.made_at).total_seconds()), 0)
+    if seconds < 120:
+        return f"Updated {_count(seconds, 'second')} ago."
+    return f"Updated {markup.age(overview.made_at, markup.now())} ago."
 
 
 def figures(
-    overview: client.models.OverviewOut, minutes: int, quotas: Sequence[client.models.QuotaOut]
+    overview: models.OverviewOut,
+    minutes: int,
+    quotas: Sequence[models.QuotaOut],
+    *,
+    told: bool = True,
 ) -> None:
-    """Draw everything below the heading."""
+    """Draw everything below the heading; ``told`` is whether the figures are of now."""
     window = f"the last {WINDOWS.get(minutes, f'{minutes} minutes').removeprefix('1 ')}"
-    markup.status(*verdict(overview, window))
+    if told:
+        findings.draw("overview", overview.verdict)
+    else:
+        markup.status("red", "Act now", "The API does not answer: how it is now is not known.")
     usage.warn(quotas)
     mail(overview, window)
+    why, took = st.columns(2)
+    with why:
+        reasons(overview, window)
+    with took:
+        acceptance(overview, window)
+    failures(overview.failures)
+    requests(overview, window)
+    markup.section("How much")
     emails, jobs = st.columns(2)
     with emails:
         charts.by_state(
@@ -80,51 +139,103 @@ def figures(
             unit=f"made in {window}, and all that wait",
             nothing=f"No job in {window}, and none waits.",
         )
-    requests(overview, window)
-    failures(overview.failures)
 
 
-def verdict(overview: client.models.OverviewOut, window: str) -> tuple[str, str, str]:
-    """Return how it stands, as a tone, a word and a sentence: the worst that is known first."""
-    waiting = sum(overview.jobs.get(name, 0) for name in _WAITING)
-    if not overview.workers.alive:
-        waits = f" Jobs of this tenant that wait: {waiting:,}." if waiting else ""
-        return "red", "Stopped", f"Nothing is sent: {workers.last_seen(overview.workers)}.{waits}"
-    mail, dead = overview.delivery, overview.jobs.get("dead", 0)
-    troubles = [
-        f"{count:,} {what}"
-        for count, what in (
-            (mail.bounced, "bounced"),
-            (mail.partial, "accepted for some recipients only"),
-            (mail.suppressed, "suppressed"),
+def reasons(overview: models.OverviewOut, window: str) -> None:
+    """Draw why messages failed, those of most messages first."""
+    with st.container(key="card-reasons", height="stretch", gap="xsmall"):
+        markup.section("Why mail failed")
+        if not overview.reasons:
+            markup.empty("No mail failed", f"No message of {window} bounced.")
+            return
+        table.draw(
+            "overview-reasons",
+            "Why mail failed",
+            (
+                table.Column("reason", "What the mail server said", "strong"),
+                table.Column("messages", "Messages", "number"),
+            ),
+            [{"reason": one.reason, "messages": f"{one.messages:,}"} for one in overview.reasons],
         )
-        if count
-    ]
-    if mail.settled:
-        came = ", ".join([f"{mail.accepted:,} accepted", *troubles])
-        said = f"Settled mail of {window}: {came}."
-    else:
-        said = f"No mail settled: none of {window} has an outcome."
-    deferred = overview.emails.get("deferred", 0)
-    if deferred:
-        said += (
-            f" {_count(deferred, 'e-mail')} could not be handed over yet, and will be tried again."
+        findings.ways(
+            "reasons",
+            [
+                ("/emails?state=bounced", "Bounced e-mails"),
+                ("/emails?state=partial", "Taken in part"),
+            ],
         )
-    if dead:
-        said += f" {_count(dead, 'job')} gave up."
-    if overview.requests.error_rate:
-        said += (
-            f" The API failed to serve {markup.percent(overview.requests.error_rate)} of requests."
-        )
-    stuck = deferred and not mail.accepted
-    if mail.bounced or mail.partial or dead or stuck or overview.requests.error_rate:
-        return "amber", "Look here", said
-    return ("green", "Well", said) if mail.settled else ("gray", "Quiet", said)
 
 
-def mail(overview: client.models.OverviewOut, window: str) -> None:
+def acceptance(overview: models.OverviewOut, window: str) -> None:
+    """Draw how long it took from submission until the mail server took the message."""
+    found = overview.acceptance
+    with st.container(key="card-acceptance", height="stretch", gap="xsmall"):
+        markup.section("From submission to acceptance")
+        if found.p50_seconds is None or found.p95_seconds is None:
+            markup.empty("Not measured", f"No message of {window} was accepted.")
+            return
+        half, most = st.columns(2)
+        half.metric("Half within", _seconds(found.p50_seconds))
+        most.metric("95 % within", _seconds(found.p95_seconds))
+        markup.note(
+            f"Of {_count(found.messages, 'message')}, the newest accepted ones of {window}; "
+            "from the request, or from when a message was to be sent."
+        )
+        findings.ways("acceptance", [("/emails?state=accepted", "Accepted e-mails")])
+
+
+def platform() -> None:
+    """Draw how the platform does across its tenants, for who administers it."""
+    session = state.current()
+    kept = latest.ask(
+        "overview-platform",
+        session.me.tenant.id,
+        session.api.read_platform_overview,
+        _FRESH_SECONDS,
+    )
+    if kept is None:
+        return
+    found: models.PlatformOverviewOut = kept.found
+    markup.section("The platform, across tenants")
+    findings.draw("platform", found.verdict)
+    if not found.tenants:
+        markup.empty("No tenant asked for anything", "In the last 15 minutes.")
+        return
+    opened = table.draw(
+        "overview-tenants",
+        "Tenants by how long their requests take",
+        (
+            table.Column("name", "Tenant", "strong"),
+            table.Column("p95", "95 % within", "number"),
+            table.Column("requests", "Requests", "number"),
+            table.Column("errors", "Failed", "number"),
+        ),
+        [
+            {
+                "id": one.id,
+                "name": one.name,
+                "p95": markup.NONE if one.p95_ms is None else f"{one.p95_ms:,.0f} ms",
+                "requests": f"{one.requests:,}",
+                "errors": markup.NONE if one.error_rate is None else markup.percent(one.error_rate),
+            }
+            for one in found.tenants
+        ],
+        opens=True,
+    )
+    if opened:
+        st.switch_page("views/tenants.py", query_params=state.address(id=opened))
+
+
+def _seconds(seconds: float) -> str:
+    if seconds < 1:
+        return f"{1000 * seconds:,.0f} ms"
+    return f"{seconds:,.1f} s" if seconds < 120 else f"{seconds / 60:,.1f} min"
+
+
+def mail(overview: models.OverviewOut, window: str) -> None:
     """Draw what became of the mail, and what waits."""
     found = overview.delivery
+    markup.section("What succeeds")
     waiting = sum(overview.jobs.get(name, 0) for name in _WAITING)
     running = overview.jobs.get("running", 0)
     with st.container(key="figures"):
@@ -162,11 +273,22 @@ def mail(overview: client.models.OverviewOut, window: str) -> None:
         "Ready to run, due later, or blocked by another job; however old. The workers are the "
         "platform's and serve all tenants.",
     )
+    findings.ways(
+        "mail",
+        [
+            ("/emails?state=accepted", "Accepted"),
+            ("/emails?state=bounced", "Bounced"),
+            ("/emails?state=suppressed", "Suppressed"),
+            ("/emails?state=deferred", "Deferred"),
+            ("/jobs?state=ready", "Waiting jobs"),
+            ("/jobs?state=dead", "Jobs that gave up"),
+        ],
+    )
 
 
-def requests(overview: client.models.OverviewOut, window: str) -> None:
+def requests(overview: models.OverviewOut, window: str) -> None:
     """Draw how the API served this tenant."""
-    markup.section("API requests")
+    markup.section("How fast: API requests")
     markup.note(
         f"By this tenant's clients, keys and people in {window}. What the console reads to show it "
         "does not count."
@@ -210,6 +332,9 @@ def requests(overview: client.models.OverviewOut, window: str) -> None:
             of="% of requests",
             color="#E0555F",
         )
+    findings.ways(
+        "requests", [("/traces", "Traces"), ("/traces?failed=true", "Traces with failures")]
+    )
 
 
 def _figure(cell: DeltaGenerator, label: str, value: str, beside: str, about: str) -> None:
@@ -236,7 +361,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def failures(found: list[client.models.FailureOut]) -> None:
+def failures(found: list[models.FailureOut]) -> None:
     """Draw what failed last; a row opens the e-mail or the job."""
     markup.section("Last failures")
     if not found:

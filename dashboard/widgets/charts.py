@@ -112,6 +112,7 @@ def series(
     of = of or unit
     pairs = [(at, value) for at, value in zip(times, values, strict=True) if value is not None]
     shown_times, shown_values = _drawn(times, values)
+    of_days = len(times) > 1 and times[-1] - times[0] > timedelta(days=1)
     figure = go.Figure(
         go.Scatter(
             x=_on_the_clock(shown_times),
@@ -126,11 +127,14 @@ def series(
             fillcolor=_faint(color),
             connectgaps=False,
             cliponaxis=False,  # a dot at zero stands on the axis, half of it below
-            hovertemplate="%{x|%H:%M:%S}<br><b>%{y:,.4~g}</b> " + of + "<extra></extra>",
+            hovertemplate=f"%{{x|{'%d %b %H:%M' if of_days else '%H:%M:%S'}}}<br>"
+            "<b>%{y:,.4~g}</b> " + of + "<extra></extra>",
         )
     )
     figure.update_layout(_layout())
-    figure.update_xaxes(showgrid=False, nticks=5, tickformat="%H:%M", fixedrange=True)
+    figure.update_xaxes(
+        showgrid=False, nticks=5, tickformat="%d %b" if of_days else "%H:%M", fixedrange=True
+    )
     figure.update_yaxes(rangemode="tozero", nticks=4, fixedrange=True, zeroline=False)
     if times:
         # Not from the measurements: charts side by side show the same time at the same place.

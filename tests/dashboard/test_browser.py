@@ -240,6 +240,33 @@ class TestLooks:
         expect(page.get_by_text("The trail is pushed nowhere any more.")).to_be_visible()
         assert (visitor.complaints, visitor.external) == ([], [])
 
+    def test_an_objective_from_its_promise_to_its_end(self, enter: Enter):
+        visitor = enter().log_in()
+        page, name = visitor.page, "Requests are served"
+        visitor.open("Objectives")
+        page.get_by_role("button", name="New objective").click()
+        page.get_by_label("Name").first.fill(name)
+        visitor.check_headings("a new objective")
+        visitor.survey("slos-new")
+        page.get_by_role("button", name="Create objective").click()
+        page.get_by_role("button", name=name).click()
+        expect(page.get_by_role("heading", name="How fast the budget burns")).to_be_visible()
+        visitor.check_headings("one objective")
+        visitor.survey("slos-one")
+        page.get_by_role("button", name="Delete").click()
+        page.get_by_role("button", name="Delete this objective").click()
+        expect(page.get_by_text(f"{name} is deleted.")).to_be_visible()
+        page.get_by_role("button", name="Record evidence").first.click()
+        page.get_by_label("Value").fill("12.5")
+        page.get_by_label("Source").fill("scripts/drill failover")
+        visitor.survey("slos-evidence")
+        page.get_by_role("button", name="Record evidence").last.click()
+        expect(page.get_by_text("decides for ninety days")).to_be_visible()
+        page.get_by_role("button", name="Failover").click()
+        expect(page.get_by_role("heading", name="Evidence")).to_be_visible()
+        visitor.survey("slos-platform-one")
+        visitor.expect_no_problem()
+
     def test_an_address_of_no_tenant_of_ones_own(self, enter: Enter):
         visitor = enter().log_in()
         visitor.page.goto(f"{visitor.target.url}/emails?tenant=initech")

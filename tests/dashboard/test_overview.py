@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
+from tests.dashboard.conftest import VIC
 from tests.support.factories import make_tenant
 
 pytestmark = pytest.mark.page
@@ -34,67 +38,119 @@ GONE = {"alive": 0, "seen_at": "2026-11-26T09:00:05Z"}
 WELL = {"per_second": 1.0, "p95_ms": 20.0, "error_rate": 0.0}
 
 
-class TestVerdict:
-    @pytest.fixture(autouse=True)
-    def no_jobs(self, platform):
-        told(platform)
-        self.parts = {"jobs": {}, "emails": {}, "requests": WELL, "workers": ALIVE}
+def cause(severity, name, sentence, address):
+    return {"severity": severity, "cause": name, "sentence": sentence, "address": address}
 
+
+class TestVerdict:
     @pytest.mark.parametrize(
-        ("parts", "tone", "said"),
+        ("severity", "tone", "word"),
         [
-            (
-                {"delivery": mail(282, bounced=41, partial=2, suppressed=3)},
-                "amber",
-                "282 accepted, 41 bounced, 2 accepted for some recipients only, 3 suppressed.",
-            ),
-            (
-                {"delivery": mail(1)},
-                "green",
-                "Settled mail of the last 15 minutes: 1 accepted.",
-            ),
-            (
-                {"delivery": mail()},
-                "gray",
-                "No mail settled: none of the last 15 minutes has an outcome.",
-            ),
-            (
-                {"delivery": mail(5), "jobs": {"dead": 1}},
-                "amber",
-                "Settled mail of the last 15 minutes: 5 accepted. 1 job gave up.",
-            ),
-            (
-                {"delivery": mail(5), "emails": {"deferred": 1}},
-                "green",
-                "1 e-mail could not be handed over yet, and will be tried again.",
-            ),
-            (
-                {"emails": {"deferred": 31}},
-                "amber",
-                "31 e-mails could not be handed over yet, and will be tried again.",
-            ),
-            (
-                {"delivery": mail(5), "requests": {**WELL, "error_rate": 0.031}},
-                "amber",
-                "The API failed to serve 3.10 % of requests.",
-            ),
-            (
-                {"delivery": mail(5), "workers": GONE, "jobs": {"ready": 3, "blocked": 1}},
-                "red",
-                "no worker seen since 2026-11-26 09:00:05 UTC. Jobs of this tenant that wait: 4.",
-            ),
-            (
-                {"workers": {"alive": 0, "seen_at": None}},
-                "red",
-                "Nothing is sent: no worker was ever seen.",
-            ),
+            ("ok", "green", "Well"),
+            ("idle", "gray", "Quiet"),
+            ("warning", "amber", "Look here"),
+            ("unknown", "violet", "Not known"),
+            ("critical", "red", "Act now"),
         ],
     )
-    def test_says_the_worst_first(self, visit, platform, parts, tone, said):
-        told(platform, **{**self.parts, **parts})
+    def test_stands_on_top_with_its_tone_and_a_word(self, visit, platform, severity, tone, word):
+        found = cause(severity, "any", "It is as it is.", "/status")
+        told(platform, verdict={**found, "others": []})
         screen = visit("overview")
-        assert said in screen.text
         assert f'class="es-status es-{tone}"' in screen.markup
+        first = screen.markup.split("es-status", 1)[1]
+        assert word in first
+        assert "It is as it is." in first.split("What succeeds")[0]
+
+    def test_each_reason_leads_to_its_rows(self, visit, platform):
+        bounces = cause("critical", "bounces", "13 % bounced.", "/emails?state=bounced")
+        slow = cause("warning", "slo", "Served is missed.", "/slos?id=7")
+        told(platform, verdict={**bounces, "others": [slow]})
+        links = {one.proto.label: one.proto for one in visit("overview").app.get("page_link")}
+        assert links["Open E-mails"].query_string.endswith("state=bounced")
+        assert links["Open Objectives"].query_string.endswith("id=7")
+
+    def test_leads_nowhere_that_the_person_may_not_go(self, visit, platform):
+        key = cause("warning", "ending", "An API key ends in 3 days.", "/api_keys")
+        told(platform, verdict={**key, "others": []})
+        screen = visit("overview", person=VIC)
+        assert "An API key ends in 3 days." in screen.text
+        assert "Open API keys" not in {one.proto.label for one in screen.app.get("page_link")}
+
+    def test_a_link_sets_the_filter_of_the_list(self, visit):
+        rows = visit("emails", state="bounced").rows("emails")
+        assert {row["state"] for row in rows} == {"bounced"}
+
+    def test_an_api_that_is_silent_is_told_above_the_last_figures(self, visit, platform):
+        screen = visit("overview")
+        accepted = screen.app.metric[0].value
+        platform.wire.fail("GET", "/api/v1/overview", 503, "unavailable", "Away")
+        screen.app.session_state["overview-found"] = replace(
+            screen.app.session_state["overview-found"], at=datetime(2026, 1, 1, tzinfo=UTC)
+        )
+        screen.app.run()
+        assert "The API does not answer: how it is now is not known." in screen.text
+        assert "Below are the last figures" in screen.text
+        assert screen.app.metric[0].value == accepted
+        assert "es-status es-green" not in screen.markup
+
+
+class TestReasons:
+    def test_groups_what_failed_by_what_the_server_said(self, visit, platform):
+        reasons = [
+            {"reason": "550 no such user", "messages": 11},
+            {"reason": "552 mailbox full", "messages": 2},
+        ]
+        told(platform, reasons=reasons)
+        assert visit("overview").rows("overview-reasons") == [
+            {"reason": "550 no such user", "messages": "11"},
+            {"reason": "552 mailbox full", "messages": "2"},
+        ]
+
+    def test_says_when_nothing_failed(self, visit, platform):
+        told(platform, reasons=[])
+        assert "No message of the last 15 minutes bounced." in visit("overview").text
+
+
+class TestAcceptance:
+    def test_says_how_long_it_took(self, visit, platform):
+        told(platform, acceptance={"messages": 40, "p50_seconds": 0.42, "p95_seconds": 185.0})
+        screen = visit("overview")
+        shown = {metric.label: metric.value for metric in screen.app.metric}
+        assert (shown["Half within"], shown["95 % within"]) == ("420 ms", "3.1 min")
+        assert "Of 40 messages" in screen.text
+
+    def test_is_not_measured_without_any(self, visit, platform):
+        told(platform, acceptance={"messages": 0, "p50_seconds": None, "p95_seconds": None})
+        screen = visit("overview")
+        assert "Not measured No message of the last 15 minutes was accepted." in screen.text
+        assert "Half within" not in {metric.label for metric in screen.app.metric}
+
+
+class TestPlatform:
+    def test_is_for_who_administers_it(self, visit, platform):
+        # The one whose key is used everywhere here administers the platform; a viewer does not.
+        assert "The platform, across tenants" in visit("overview").text
+        assert "across tenants" not in visit("overview", person=VIC).text
+
+    def test_names_the_slow_tenant(self, visit, platform):
+        found = cause("warning", "slow_tenant", "Requests of Acme are slow.", "/tenants?id=7")
+        tenant = {"id": "7", "slug": "acme", "name": "Acme", "requests": 1200}
+        platform.wire.alter(
+            "GET",
+            "/api/v1/platform/overview",
+            lambda known: {
+                **known,
+                "verdict": {**found, "others": []},
+                "tenants": [{**tenant, "error_rate": 0.001, "p95_ms": 2400.4}],
+            },
+        )
+        screen = visit("overview")
+        assert "Requests of Acme are slow." in screen.text
+        (row,) = screen.rows("overview-tenants")
+        assert row == {
+            "id": "7", "name": "Acme", "p95": "2,400 ms", "requests": "1,200", "errors": "0.10 %",
+        }  # fmt: skip
 
 
 class TestOverview:
@@ -119,7 +175,7 @@ class TestOverview:
         shown = {metric.label: (metric.value, metric.delta) for metric in screen.app.metric}
         for label in ("Mail accepted", "Bounced", "Suppressed"):
             assert shown[label] == ("–", "no mail settled")
-        assert "0 %" not in screen.text.split("API requests")[0]
+        assert "0 %" not in screen.text.split("What succeeds")[1].split("How fast")[0]
 
     @pytest.mark.parametrize(
         ("share", "said"),
@@ -173,6 +229,12 @@ class TestOverview:
         screen.app.segmented_control(key="overview-window").set_value(60).run()
         assert platform.called("GET", "overview")[-1].query == {"minutes": "60"}
         assert screen.text.count("made in the last hour, and all that wait") == 2
+        screen.app.segmented_control(key="overview-window").set_value(129_600).run()
+        assert platform.called("GET", "overview")[-1].query == {"minutes": "129600"}
+        assert "made in the last 90 days, and all that wait" in screen.text
+
+    def test_says_how_old_the_figures_are(self, visit):
+        assert re.search(r"Updated \d+ seconds? ago\.", visit("overview").text)
 
     def test_lists_the_last_failures(self, visit):
         rows = visit("overview").rows("failures")

@@ -11,17 +11,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
 
+from backend.core.cursors import LAG_SECONDS
+from backend.managers.monitoring import DISK_LOW, SKEW_SECONDS
+
 Severity = Literal["ok", "idle", "warning", "unknown", "critical"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("ok", "idle", "warning", "unknown", "critical")
 """From the best to the worst: not to know is worse than a warning, which somebody measured."""
 
 OLD_SECONDS: Final = 120.0
 """Twelve looks of the probe that did not come."""
-SKEW_SECONDS: Final = 5.0
-LAG_SECONDS: Final = 60.0
 WAITING_SECONDS: Final = 300.0
 SLOW_MS: Final = 1000.0
-DISK_LOW: Final = 0.10
 DISK_FULL: Final = 0.03
 DAYS_LEFT: Final = 14
 FAILING: Final = 0.01
@@ -32,6 +32,11 @@ FEW_MESSAGES: Final = 10
 """Below so many a share says little: one of two that bounces is a warning and no outage."""
 
 _STATUS: Final = "/status"
+_TRACES: Final = "/traces"
+_TOLD: Final = frozenset(
+    {"database", "mail_server", "workers", "disk", "sequencer", "clock", "log_export"}
+)
+"""Checks of which a rule of their own tells, by what was measured of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +65,19 @@ class SlowFact:
 
     name: str
     p95_ms: float
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class EndingFact:
-    """A certificate or a key that ends, in days; below 0: it has ended."""
+    """Something without which somebody is kept out, and in how many days it ends.
+
+    Below 0: it has ended. ``address`` is of the page that shows it.
+    """
 
     what: str
     days: int
+    address: str = "/keys"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +87,6 @@ class Facts:
     Attributes:
         window: Of which time counts are, for people: ``the last 15 minutes``.
         checks: Of the platform's health.
-        answers: Whether the API answered the question that it asks itself.
         age_seconds: Of the newest look at the platform's health.
         workers: That are alive.
         worker_seen_at: When any was seen last.
@@ -97,13 +106,12 @@ class Facts:
         sequencer_seconds: Age of the oldest record that has no number yet.
         skew_seconds: The process's clock before the database's.
         disk_free: Share of the disk that is free.
-        ending: Certificates and keys with an end.
+        ending: What programs are let in by, with its end.
         slos: The objectives that are looked at.
     """
 
     window: str = "the last 15 minutes"
     checks: Sequence[CheckFact] = ()
-    answers: bool | None = None
     age_seconds: float | None = None
     workers: int | None = None
     worker_seen_at: datetime | None = None
@@ -179,12 +187,6 @@ def _well(facts: Facts) -> Finding:
 # --- what the platform stands on --------------------------------------------------------------
 
 
-def _silent(facts: Facts) -> Finding | None:
-    if facts.answers is not False:
-        return None
-    return Finding("critical", "api", "The API does not answer its own question.", _STATUS)
-
-
 def _database(facts: Facts) -> Finding | None:
     check = _failing_check(facts, "database")
     if check is None:
@@ -205,7 +207,7 @@ def _other_required(facts: Facts) -> Finding | None:
     failing = [
         check
         for check in facts.checks
-        if not check.ok and check.required and check.name != "database"
+        if not check.ok and check.required and check.name not in _TOLD
     ]
     if not failing:
         return None
@@ -272,7 +274,7 @@ def _errors(facts: Facts) -> Finding | None:
         "critical" if rate >= FAILING_BADLY else "warning",
         "errors",
         f"{_percent(rate)} of {_count(facts.requests, 'request')} failed in {facts.window}.",
-        "/traces?status=error",
+        "/traces?failed=true",
     )
 
 
@@ -315,7 +317,7 @@ def _one_slow(facts: Facts) -> Finding | None:
         "warning",
         "slow_tenant",
         f"Requests of {worst.name} are slow{others}: 95 % within {worst.p95_ms:.0f} ms.",
-        "/traces?sort=slowest",
+        f"/tenants?id={worst.id}",
     )
 
 
@@ -326,7 +328,7 @@ def _slow(facts: Facts) -> Finding | None:
         "warning",
         "slow",
         f"Requests are slow: 95 % within {facts.p95_ms:.0f} ms in {facts.window}.",
-        "/traces?sort=slowest",
+        _TRACES,
     )
 
 
@@ -349,24 +351,28 @@ def _skew(facts: Facts) -> Finding | None:
 
 def _sequencer(facts: Facts) -> Finding | None:
     behind = facts.sequencer_seconds
-    if behind is None or behind < LAG_SECONDS:
+    late = behind is not None and behind >= LAG_SECONDS
+    if not late and _failing_check(facts, "sequencer") is None:
         return None
+    lasting = f" for {_age(behind)}" if late and behind else ""
     return Finding(
         "warning",
         "sequencer",
-        f"Records have had no number for {_age(behind)}: events, exports and the audit trail wait.",
+        f"Records have had no number{lasting}: events, exports and the audit trail wait.",
         _STATUS,
     )
 
 
 def _export(facts: Facts) -> Finding | None:
-    if not facts.export:
+    check = _failing_check(facts, "log_export")
+    said = facts.export or (check and _said(check))
+    if not said:
         return None
     return Finding(
         "warning",
         "export",
-        f"Log lines are not exported and wait here: {facts.export.rstrip('.')}.",
-        _STATUS,
+        f"Log lines are not exported and wait here: {said.rstrip('.')}.",
+        "/logs",
     )
 
 
@@ -376,17 +382,16 @@ def _ending(facts: Facts) -> Finding | None:
         return None
     first = min(soon, key=lambda one: one.days)
     if first.days < 0:
-        return Finding("critical", "ending", f"{first.what} has ended.", "/keys")
+        return Finding("critical", "ending", f"{first.what} has ended.", first.address)
     when = "today" if not first.days else f"in {_count(first.days, 'day')}"
-    return Finding("warning", "ending", f"{first.what} ends {when}.", "/keys")
+    return Finding("warning", "ending", f"{first.what} ends {when}.", first.address)
 
 
 def _other_check(facts: Facts) -> Finding | None:
-    told = {"database", "mail_server", "workers"}
     failing = [
         check
         for check in facts.checks
-        if not check.ok and not check.required and check.name not in told
+        if not check.ok and not check.required and check.name not in _TOLD
     ]
     if not failing:
         return None
@@ -418,7 +423,6 @@ def _idle(facts: Facts) -> Finding | None:
 
 
 _RULES: Final[tuple[Callable[[Facts], Finding | None], ...]] = (
-    _silent,
     _database,
     _disk,
     _other_required,

@@ -6,6 +6,8 @@ least once, always under the same Message-ID, so that receivers and people can t
 """
 
 import asyncio
+import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -80,6 +82,7 @@ READ_CONTENT: Final = "email:read_content"
 """The permission to read what messages say, wherever a copy of it lies."""
 # A conversation ends when a step of it does not come to its end, and by nothing else: a slow server
 # that goes on answering is heard out. This only ends what no server can mean.
+_ADDRESS: Final = re.compile(r"<?[^\s<>@]+@[^\s<>@]+>?")
 _CONVERSATION_SECONDS: Final = 86_400.0
 # Patience is in time and not in tries: only what breaks before a message is looked at counts them.
 _MAX_ATTEMPTS: Final = 1_000_000
@@ -668,6 +671,59 @@ class EmailManager:
             )
             for email in emails
         ]
+
+    async def read_waits(self, tx: ReadTx, since: datetime, limit: int = 1000) -> Sequence[float]:
+        """Seconds from submission to acceptance, of the newest accepted messages made since then.
+
+        One that was to be sent later is submitted when it is due.
+        """
+        rows = await tx.execute(
+            sa.select(EmailRow.created_at, EmailRow.send_at, EmailRow.accepted_at)
+            .where(
+                EmailRow.tenant_id == tx.tenant_id,
+                EmailRow.created_at >= since,
+                EmailRow.state == "accepted",
+                EmailRow.accepted_at.is_not(None),
+            )
+            .order_by(EmailRow.created_at.desc())
+            .limit(limit)
+        )
+        return [
+            max((accepted - max(made, due or made)).total_seconds(), 0.0)
+            for made, due, accepted in rows
+        ]
+
+    async def count_reasons(
+        self, tx: ReadTx, since: datetime, limit: int = 1000
+    ) -> Mapping[str, int]:
+        """Why messages made since then bounced, in whole or in part: what servers said, how often.
+
+        Of the newest ``limit`` of them, each by the first of its recipients that was refused. What
+        names one message alone (an address) is left out, or each would be a reason of its own.
+        """
+        failed = (
+            sa.select(EmailRow.id)
+            .where(
+                EmailRow.tenant_id == tx.tenant_id,
+                EmailRow.created_at >= since,
+                EmailRow.state.in_(["bounced", "partial"]),
+            )
+            .order_by(EmailRow.created_at.desc())
+            .limit(limit)
+        )
+        rows = await tx.execute(
+            sa.select(RecipientRow.email_id, RecipientRow.response)
+            .where(
+                RecipientRow.tenant_id == tx.tenant_id,
+                RecipientRow.email_id.in_(failed),
+                RecipientRow.state == "bounced",
+            )
+            .order_by(RecipientRow.email_id, RecipientRow.position)
+        )
+        first: dict[str, str] = {}
+        for email_id, said in rows:
+            first.setdefault(email_id, _ADDRESS.sub("<address>", said or "") or "No reason given")
+        return Counter(first.values())
 
     # --- delivery, used by the worker ---------------------------------------------------------
 

@@ -73,6 +73,14 @@ class ApiKeys:
         query = sa.select(sa.func.count(ApiKey.id))
         return int(await tx.scalar(query.where(ApiKey.tenant_id == tx.tenant_id)))
 
+    async def find_next_end(self, tx: ReadTx, since: datetime) -> datetime | None:
+        """When the first of the tenant's keys ends that does so after than ``since``."""
+        query = sa.select(sa.func.min(ApiKey.expires_at)).where(
+            ApiKey.tenant_id == tx.tenant_id, ApiKey.expires_at > since
+        )
+        found: datetime | None = await tx.scalar(query)
+        return found
+
     async def create_api_key(
         self,
         tx: Tx,

@@ -70,6 +70,16 @@ class Clients:
         query = sa.select(sa.func.count(OauthClient.id))
         return int(await tx.scalar(query.where(OauthClient.tenant_id == tx.tenant_id)))
 
+    async def find_next_end(self, tx: ReadTx, since: datetime) -> datetime | None:
+        """When the first of the tenant's clients ends that does so after than ``since``."""
+        query = sa.select(sa.func.min(OauthClient.expires_at)).where(
+            OauthClient.tenant_id == tx.tenant_id,
+            OauthClient.disabled.is_(sa.false()),
+            OauthClient.expires_at > since,
+        )
+        found: datetime | None = await tx.scalar(query)
+        return found
+
     async def create_client(
         self,
         tx: Tx,

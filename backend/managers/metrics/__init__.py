@@ -1,6 +1,7 @@
 """Metrics: the platform's own series, and those that tenants record of their business.
 
-Tables: ``metric_rollups`` has what requests came to, every ten seconds; of the tenants' own,
+Tables: ``metric_rollups`` has what requests came to, every ten seconds, ``metric_request_hours`` by
+the hour; of the tenants' own,
 ``metric_series`` has names and labels, ``metric_batches`` points that wait, ``metric_chunks``
 windows and ``metric_tenants`` what there is once for each. Audits ``metric.recorded``,
 ``metric.extended`` and ``metric_settings.changed``.
@@ -8,6 +9,7 @@ windows and ``metric_tenants`` what there is once for each. Audits ``metric.reco
 
 from backend.core.room import ADMIN, OPERATOR, VIEWER, WORKFLOW, FleetGauge, Room, Sweep, Tick
 from backend.managers.metrics._folding import FOLD_SECONDS, ROLL_SECONDS
+from backend.managers.metrics._hours import FOLD_HOURS_SECONDS
 from backend.managers.metrics._query import (
     AGGREGATES,
     Found,
@@ -30,11 +32,19 @@ from backend.managers.metrics.errors import (
     RetentionOrderError,
     TooManySeriesError,
 )
-from backend.managers.metrics.manager import STEP_SECONDS, MetricsManager, Point, Series
+from backend.managers.metrics.manager import (
+    MAX_MINUTES,
+    STEP_SECONDS,
+    MetricsManager,
+    Point,
+    Series,
+    Served,
+)
 from backend.managers.metrics.models import (
     BatchRow,
     ChunkRow,
     MetricTenantRow,
+    RequestHourRow,
     RollupRow,
     SeriesRow,
 )
@@ -44,7 +54,7 @@ from backend.managers.metrics.settings import MetricsSettings
 ROOM = Room(
     name="metrics",
     manager=MetricsManager,
-    models=(RollupRow, MetricTenantRow, SeriesRow, BatchRow, ChunkRow),
+    models=(RollupRow, RequestHourRow, MetricTenantRow, SeriesRow, BatchRow, ChunkRow),
     permissions={
         "metric:read": VIEWER | WORKFLOW,
         "metric:write": OPERATOR | WORKFLOW,
@@ -57,6 +67,7 @@ ROOM = Room(
         Tick("metrics.flush", STEP_SECONDS, MetricsManager.flush, process="api"),
         Tick("metrics.fold", FOLD_SECONDS, MetricsManager.fold),
         Tick("metrics.roll_up", ROLL_SECONDS, MetricsManager.roll_up),
+        Tick("metrics.hours", FOLD_HOURS_SECONDS, MetricsManager.fold_hours),
     ),
     sweeps=(
         Sweep(ROLLUPS, MetricsManager.sweep),
@@ -78,9 +89,9 @@ __all__ = [
     "AGGREGATES",
     "FORGETTING",
     "KINDS",
+    "MAX_MINUTES",
     "ROLLUPS",
     "ROOM",
-    "STEP_SECONDS",
     "WAITING",
     "Found",
     "InvalidItemError",
@@ -97,6 +108,7 @@ __all__ = [
     "RetentionOrderError",
     "Series",
     "SeriesView",
+    "Served",
     "TooManySeriesError",
     "Wanted",
     "list_metrics",

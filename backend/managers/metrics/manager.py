@@ -22,19 +22,24 @@ from backend.core.telemetry import RequestRecord
 from backend.kit.histogram import bucket_of, count_within, empty, quantile_ms
 from backend.kit.turns import Turns
 from backend.managers.metrics._folding import count_waiting, fold_all, roll_up_all, sweep
+from backend.managers.metrics._hours import HOUR_SECONDS, fold_hours
 from backend.managers.metrics._recording import Recording
 from backend.managers.metrics._retention import Retention
 from backend.managers.metrics.errands import ROLLUPS
-from backend.managers.metrics.models import RollupRow
+from backend.managers.metrics.models import RequestHourRow, RollupRow
 from backend.managers.metrics.settings import MetricsSettings
 
 STEP_SECONDS: Final = 10
+MAX_MINUTES: Final = 90 * 24 * 60
+_STEPS: Final = ((360, STEP_SECONDS), (1440, 60))
+"""Up to so many minutes a step of the series lasts so many seconds."""
 _SERVER_ERROR: Final = 500
 _CLIENT_ERROR: Final = 400
 _MAX_GONE: Final = 100
 """Tenants that went last: while their data goes their clients are refused, and that is seen too."""
 _MAX_WAITING: Final = 10_000
 _KEEP: Final = timedelta(days=30)
+_KEEP_HOURS: Final = timedelta(days=100)
 _SWEPT: Final = 5000
 
 logger = logging.getLogger(__name__)
@@ -54,7 +59,7 @@ class _Window:
     def error_rate(self) -> float | None:
         return self.errors / self.requests if self.requests else None
 
-    def add(self, other: "_Window | RollupRow") -> None:
+    def add(self, other: "_Window | RollupRow | RequestHourRow") -> None:
         """Count the other's requests as well."""
         self.requests += other.requests
         self.errors += other.errors
@@ -82,6 +87,18 @@ class Series:
     p95_ms: float | None
     error_rate: float | None
     window_seconds: int
+    step_seconds: int = STEP_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What one tenant's requests of a window came to."""
+
+    tenant_id: str
+    requests: int
+    errors: int
+    p95_ms: float | None
+    error_rate: float | None
 
 
 class MetricsManager:
@@ -157,30 +174,102 @@ class MetricsManager:
         }
 
     async def read_series(self, tx: ReadTx, *, minutes: int) -> Series:
-        """The tenant's requests over the last ``minutes``, one point a step, gaps as None."""
-        end = int(tx.now().timestamp() // STEP_SECONDS)
-        begin = end - minutes * 60 // STEP_SECONDS
-        rows = await tx.scalars(
-            sa.select(RollupRow).where(
-                RollupRow.tenant_id == tx.tenant_id,
-                RollupRow.window_at >= datetime.fromtimestamp(begin * STEP_SECONDS, UTC),
-            )
-        )
+        """The tenant's requests over the last ``minutes``, one point a step, gaps as None.
+
+        A step is ten seconds up to six hours, a minute up to a day, and an hour beyond.
+        """
+        size = next((step for most, step in _STEPS if minutes <= most), HOUR_SECONDS)
+        end = int(tx.now().timestamp() // size)
+        begin = end - minutes * 60 // size
+        since = datetime.fromtimestamp(begin * size, UTC)
         by_step: dict[int, _Window] = {}
         total = _Window()
-        for row in rows:
-            step = int(row.window_at.timestamp() // STEP_SECONDS)
-            for window in (by_step.setdefault(step, _Window()), total):
+
+        def add(at: datetime, row: RollupRow | RequestHourRow) -> None:
+            for window in (by_step.setdefault(int(at.timestamp() // size), _Window()), total):
                 window.add(row)
-        points = [_point(step, by_step.get(step, _Window())) for step in range(begin, end)]
+
+        if size == HOUR_SECONDS:
+            hours = await tx.scalars(
+                sa.select(RequestHourRow)
+                .where(RequestHourRow.tenant_id == tx.tenant_id, RequestHourRow.hour_at >= since)
+                .order_by(RequestHourRow.hour_at)
+            )
+            for hour in hours:
+                add(hour.hour_at, hour)
+                # What no hour was made of yet is read as it was written.
+                since = hour.hour_at + timedelta(seconds=HOUR_SECONDS)
+        rows = await tx.scalars(
+            sa.select(RollupRow).where(
+                RollupRow.tenant_id == tx.tenant_id, RollupRow.window_at >= since
+            )
+        )
+        for row in rows:
+            add(row.window_at, row)
         seconds = minutes * 60
         return Series(
-            points=points,
+            points=[_point(step, size, by_step.get(step, _Window())) for step in range(begin, end)],
             requests_per_second=total.requests / seconds,
             p95_ms=quantile_ms(total.buckets, 0.95),
             error_rate=total.error_rate,
             window_seconds=seconds,
+            step_seconds=size,
         )
+
+    async def fold_hours(self, database: Database) -> int:
+        """Make the hours of requests that are over; returns how many."""
+        return await fold_hours(database)
+
+    async def list_busy(self, tx: ReadTx, *, minutes: int, limit: int) -> Sequence[Served]:
+        """What tenants asked for in the last ``minutes``, the slowest on the mean first.
+
+        Whose slowest twentieth lasts a second has a mean of a twentieth of one at least: so the
+        slowest by the mean are looked at, and their quantiles alone are read.
+
+        Args:
+            tx: Under :data:`~backend.managers.metrics.errands.ROLLUPS`.
+            minutes: Up to an hour: rows are of ten seconds each.
+            limit: So many tenants at most, of those that ask at all.
+        """
+        since = tx.now() - timedelta(minutes=minutes)
+        asked = sa.func.sum(RollupRow.requests)
+        found = await tx.scalars(
+            sa.select(RollupRow.tenant_id)
+            .where(RollupRow.window_at >= since, RollupRow.tenant_id != PLATFORM_TENANT)
+            .group_by(RollupRow.tenant_id)
+            .having(asked > 0)
+            .order_by((sa.func.sum(RollupRow.seconds_sum) / asked).desc(), RollupRow.tenant_id)
+            .limit(limit)
+        )
+        windows: dict[str, _Window] = {tenant_id: _Window() for tenant_id in found}
+        for row in await tx.scalars(
+            sa.select(RollupRow).where(
+                RollupRow.tenant_id.in_(list(windows)), RollupRow.window_at >= since
+            )
+        ):
+            windows[row.tenant_id].add(row)
+        return [
+            Served(
+                tenant_id, one.requests, one.errors, quantile_ms(one.buckets, 0.95), one.error_rate
+            )
+            for tenant_id, one in windows.items()
+        ]
+
+    async def count_requests(self, tx: ReadTx, *, minutes: int) -> tuple[int, int, int]:
+        """Requests of all tenants, those that failed, and how many tenants asked."""
+        row = (
+            await tx.execute(
+                sa.select(
+                    sa.func.coalesce(sa.func.sum(RollupRow.requests), 0),
+                    sa.func.coalesce(sa.func.sum(RollupRow.errors), 0),
+                    sa.func.count(sa.distinct(RollupRow.tenant_id)),
+                ).where(
+                    RollupRow.window_at >= tx.now() - timedelta(minutes=minutes),
+                    RollupRow.tenant_id != PLATFORM_TENANT,
+                )
+            )
+        ).one()
+        return int(row[0]), int(row[1]), int(row[2])
 
     async def count_served(
         self, tx: ReadTx, *, since: datetime, until: datetime, step: int, within_ms: float | None
@@ -243,14 +332,17 @@ class MetricsManager:
                 await self.flush(database, everything=True)
 
     async def sweep(self, tx: Tx) -> int:
-        """Forget up to 5000 windows older than thirty days; returns how many."""
-        return await tx.delete_some(RollupRow, RollupRow.window_at < tx.now() - _KEEP, limit=_SWEPT)
+        """Forget up to 5000 windows older than thirty days, and hours than a hundred; how many."""
+        kept = tx.now() - _KEEP_HOURS
+        gone = await tx.delete_some(RequestHourRow, RequestHourRow.hour_at < kept, limit=_SWEPT)
+        kept = tx.now() - _KEEP
+        return gone + await tx.delete_some(RollupRow, RollupRow.window_at < kept, limit=_SWEPT)
 
 
-def _point(step: int, window: _Window) -> Point:
+def _point(step: int, size: int, window: _Window) -> Point:
     return Point(
-        at=datetime.fromtimestamp(step * STEP_SECONDS, UTC),
-        requests_per_second=window.requests / STEP_SECONDS,
+        at=datetime.fromtimestamp(step * size, UTC),
+        requests_per_second=window.requests / size,
         p95_ms=quantile_ms(window.buckets, 0.95),
         error_rate=window.error_rate,
     )

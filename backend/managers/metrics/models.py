@@ -25,6 +25,21 @@ class RollupRow(TenantOwned, Base):
     __table_args__ = (sa.Index("ix_metric_rollups_window_at", "window_at"),)
 
 
+class RequestHourRow(TenantOwned, Base):
+    """An hour of one tenant's requests, of all processes together."""
+
+    __tablename__ = "metric_request_hours"
+    hour_at: Mapped[datetime] = mapped_column(primary_key=True)
+    requests: Mapped[int]
+    errors: Mapped[int]
+    refusals: Mapped[int]
+    seconds_sum: Mapped[float] = mapped_column(sa.Float)
+    buckets: Mapped[list[int]] = mapped_column(Json)
+
+    # Of folding and of the sweep, which span tenants.
+    __table_args__ = (sa.Index("ix_metric_request_hours_hour_at", "hour_at"),)
+
+
 class MetricTenantRow(TenantOwned, Base):
     """What there is once for a tenant with series of its own; whoever changes those holds its lock.
 

@@ -11,6 +11,14 @@ from backend.core.cursors import EventConsumer
 from backend.core.room import OPERATOR, VIEWER, WORKFLOW, ReadyCheck, Room, Sweep, Tick
 from backend.managers.monitoring._budget import WINDOW_DAYS
 from backend.managers.monitoring._history import PROBE_SECONDS, Health, HealthHistory
+from backend.managers.monitoring._machine import (
+    DISK_LOW,
+    SKEW_SECONDS,
+    check_clock,
+    check_disk,
+    read_free_share,
+    read_skew,
+)
 from backend.managers.monitoring._measuring import MEASURE_SECONDS
 from backend.managers.monitoring._outcomes import CURSOR
 from backend.managers.monitoring._prometheus import Answer, Asker, Prometheus, Window
@@ -18,12 +26,15 @@ from backend.managers.monitoring._slos import SLO_KINDS, SloDraft, SloStanding
 from backend.managers.monitoring.errands import EVIDENCE, HISTORY, MEASURED, OUTCOMES, PLATFORM_SLOS
 from backend.managers.monitoring.errors import (
     BadQueryError,
+    ClockSkewError,
+    DiskLowError,
     EvidenceTimeError,
     PrometheusAbsentError,
     PrometheusUnavailableError,
     QueryBusyError,
     QueryRefusedError,
     QueryTimeoutError,
+    SloChangedError,
     SloExistsError,
     SloInvalidError,
     SloNotFoundError,
@@ -81,18 +92,22 @@ ROOM = Room(
 )
 
 __all__ = [
+    "DISK_LOW",
     "EVIDENCE",
     "HISTORY",
     "MEASURED",
     "OUTCOMES",
     "PLATFORM_SLOS",
     "ROOM",
+    "SKEW_SECONDS",
     "SLO_KINDS",
     "WINDOW_DAYS",
     "Answer",
     "Asker",
     "BadQueryError",
     "Check",
+    "ClockSkewError",
+    "DiskLowError",
     "EvidenceTimeError",
     "Health",
     "HealthHistory",
@@ -104,6 +119,7 @@ __all__ = [
     "QueryBusyError",
     "QueryRefusedError",
     "QueryTimeoutError",
+    "SloChangedError",
     "SloDraft",
     "SloExistsError",
     "SloInvalidError",
@@ -111,4 +127,8 @@ __all__ = [
     "SloStanding",
     "TooManySlosError",
     "Window",
+    "check_clock",
+    "check_disk",
+    "read_free_share",
+    "read_skew",
 ]

@@ -27,6 +27,7 @@ from backend.managers.monitoring._budget import (
 )
 from backend.managers.monitoring._outcomes import EventOutcomes
 from backend.managers.monitoring.errors import (
+    SloChangedError,
     SloExistsError,
     SloInvalidError,
     SloNotFoundError,
@@ -96,6 +97,11 @@ class Slo:
     updated_at: datetime
     measured_until: datetime | None = None
     problem: str | None = None
+
+    @property
+    def version(self) -> str:
+        """Changes with every change of what is promised; for ``If-Match``."""
+        return f"{int(self.updated_at.timestamp() * 1_000_000):x}"
 
     @property
     def is_measured_by_clock(self) -> bool:
@@ -205,15 +211,20 @@ class Slos:
         found = await self.stand(tx, [await self.get(tx, slo_id)])
         return await with_days(tx, found[0])
 
-    async def replace(self, tx: Tx, slo_id: str, draft: SloDraft) -> Slo:
+    async def replace(
+        self, tx: Tx, slo_id: str, draft: SloDraft, *, expected_version: str | None = None
+    ) -> Slo:
         """Promise something else; what was counted stays as far as it is still what is counted.
 
         Raises:
             SloNotFoundError: No such one in this tenant.
+            SloChangedError: It is not the expected version any more.
             SloInvalidError: The kind needs something else.
             SloExistsError: Another one has the name.
         """
         row = await _load(tx, slo_id, lock=True)
+        if expected_version is not None and expected_version != _value(row).version:
+            raise SloChangedError
         values = _columns(draft, self._source(draft))
         same_name = sa.select(SloRow.id).where(
             SloRow.tenant_id == tx.tenant_id, SloRow.name == draft.name, SloRow.id != slo_id

@@ -6,6 +6,7 @@ from backend.core.errors import (
     InvalidInputError,
     MalformedError,
     NotFoundError,
+    PreconditionError,
     RateLimitedError,
     UnavailableError,
 )
@@ -75,3 +76,21 @@ class EvidenceTimeError(InvalidInputError):
     """Nothing has been measured in the future."""
 
     code, title = "monitoring.evidence_time", "The time lies in the future"
+
+
+class DiskLowError(UnavailableError):
+    """Less than a tenth of this process's disk is free."""
+
+    code, title = "monitoring.disk_low", "The disk is nearly full"
+
+
+class ClockSkewError(UnavailableError):
+    """This process's clock and the database's disagree by seconds."""
+
+    code, title = "monitoring.clock_skew", "The clocks disagree"
+
+
+class SloChangedError(PreconditionError):
+    """If-Match names a version of the objective that is no longer current."""
+
+    code, title = "monitoring.slo_changed", "The objective has changed meanwhile"

@@ -14,6 +14,7 @@ from backend.core.context import Scope, SystemScope
 from backend.core.errors import UnavailableError
 from backend.core.room import PLATFORM_READ, PLATFORM_WRITE
 from backend.http.deps import Db, IdPath, manager_of, requires
+from backend.http.etag import IfMatch, etag, expected_version
 from backend.http.pagination import Page, PageQuery, page_of
 from backend.http.reply import leads_to, problems, reply
 from backend.http.schemas import view
@@ -24,6 +25,7 @@ from backend.managers.monitoring._slos import SloDraft, SloStanding
 from backend.managers.monitoring.errands import EVIDENCE, HISTORY, PLATFORM_SLOS
 from backend.managers.monitoring.errors import (
     EvidenceTimeError,
+    SloChangedError,
     SloExistsError,
     SloInvalidError,
     SloNotFoundError,
@@ -251,14 +253,18 @@ async def create_slo(
     async with db.transaction(scope) as tx:
         made = await monitoring.slos.create(tx, SloDraft(**body.model_dump()))
         (standing,) = await monitoring.slos.stand(tx, [made])
-        return reply(request, tx, SloOut(**_standing(standing)), status=201)
+        headers = {"ETag": etag(made.version)}
+        return reply(request, tx, SloOut(**_standing(standing)), status=201, headers=headers)
 
 
 @slo_router.get("/slos/{slo_id}", responses=problems(SloNotFoundError))
-async def get_slo(slo_id: IdPath, scope: SloReader, monitoring: Monitoring, db: Db) -> SloDetailOut:
-    """Get one objective with its error budget, burn rates and days."""
+async def get_slo(
+    response: Response, slo_id: IdPath, scope: SloReader, monitoring: Monitoring, db: Db
+) -> SloDetailOut:
+    """Get one objective with its error budget, burn rates and days. The ETag goes into If-Match."""
     async with db.read(scope) as tx:
         found = await monitoring.slos.describe(tx, slo_id)
+    response.headers["ETag"] = etag(found.slo.version)
     budget = view(BudgetOut, found.budget)
     return SloDetailOut(**_standing(found), budget=budget, **_detail(found))
 
@@ -266,16 +272,28 @@ async def get_slo(slo_id: IdPath, scope: SloReader, monitoring: Monitoring, db: 
 @slo_router.put(
     "/slos/{slo_id}",
     response_model=SloOut,
-    responses=problems(SloNotFoundError, SloInvalidError, SloExistsError),
+    responses=problems(SloNotFoundError, SloInvalidError, SloExistsError, SloChangedError),
 )
 async def put_slo(
-    request: Request, slo_id: IdPath, body: SloPut, scope: SloWriter, monitoring: Monitoring, db: Db
+    request: Request,
+    slo_id: IdPath,
+    body: SloPut,
+    scope: SloWriter,
+    monitoring: Monitoring,
+    db: Db,
+    if_match: IfMatch = None,
 ) -> Response:
     """Promise something else; counts stay while they are of the same."""
     async with db.transaction(scope) as tx:
-        made = await monitoring.slos.replace(tx, slo_id, SloDraft(**body.model_dump()))
+        made = await monitoring.slos.replace(
+            tx,
+            slo_id,
+            SloDraft(**body.model_dump()),
+            expected_version=expected_version(if_match, SloChangedError),
+        )
         (standing,) = await monitoring.slos.stand(tx, [made])
-        return reply(request, tx, SloOut(**_standing(standing)))
+        headers = {"ETag": etag(made.version)}
+        return reply(request, tx, SloOut(**_standing(standing)), headers=headers)
 
 
 @slo_router.delete("/slos/{slo_id}", status_code=204, responses=problems(SloNotFoundError))

@@ -60,6 +60,7 @@ class SloOut(BaseModel):
     created_at: datetime
     created_by: str
     updated_at: datetime
+    version: str = Field(description="Goes into If-Match as the ETag does")
 
 
 class BurnOut(BaseModel):

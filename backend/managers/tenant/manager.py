@@ -1,6 +1,6 @@
 """Rules for tenants, the people in them and what their roles permit."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -263,6 +263,11 @@ class TenantManager:
         query = sa.select(TenantRow).where(TenantRow.id != PLATFORM_TENANT)
         rows = await tx.scalars(newest(query, TenantRow.id, limit, before_id))
         return [tenant_of(row) for row in rows]
+
+    async def name_tenants(self, tx: ReadTx, ids: Collection[str]) -> Mapping[str, Tenant]:
+        """The tenants of these ids, by id; those that are gone are left out."""
+        rows = await tx.scalars(sa.select(TenantRow).where(TenantRow.id.in_(list(ids))))
+        return {row.id: tenant_of(row) for row in rows}
 
     async def create_user(
         self,

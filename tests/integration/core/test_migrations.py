@@ -113,6 +113,7 @@ ACROSS_TENANTS = {
     "ix_jobs_finished_at": "a sweep",
     "ix_memberships_user_id": "a log-in: of which tenants is this person?",
     "ix_metric_rollups_window_at": "a sweep",
+    "ix_metric_request_hours_hour_at": "a sweep, and folding",
     "ix_metric_tenants_swept_at": "a sweep: whose windows were not looked at for longest?",
     "ix_security_keys_delete_at": "a sweep",
     "ix_slo_outcomes_at": "a sweep",

@@ -76,6 +76,7 @@ GROWING = frozenset(
         "log_dead_letters",
         "log_records",
         "metric_chunks",
+        "metric_request_hours",
         "metric_rollups",
         "secret_items",
         "secret_tokens",
@@ -229,6 +230,7 @@ def crowd(owner_url: str, tenant_id: str) -> None:
             "log_dead_letters": [letter(tenant_id, number, now) for number in fewer],
             "log_records": [line(tenant_id, number, now) for number in range(LINES)],
             "metric_chunks": [chunk(tenant_id, number, now) for number in numbers],
+            "metric_request_hours": [request_hour(tenant_id, number, now) for number in fewer],
             "metric_rollups": [rollup(tenant_id, number, now) for number in fewer],
             "secret_items": [secret(tenant_id, number, now) for number in numbers],
             "secret_tokens": [secret_token(tenant_id, number, now) for number in numbers],
@@ -443,6 +445,13 @@ def rollup(tenant_id: str, number: int, now: datetime) -> dict[str, Any]:
         "seconds_sum": 0.1,
         "buckets": [0] * 53,
     }
+
+
+def request_hour(tenant_id: str, number: int, now: datetime) -> dict[str, Any]:
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    row = rollup(tenant_id, number, now)
+    del row["window_at"], row["process"]
+    return {**row, "hour_at": hour - timedelta(hours=1 + number)}
 
 
 def trace(tenant_id: str, number: int, now: datetime) -> dict[str, Any]:

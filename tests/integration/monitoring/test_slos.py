@@ -127,6 +127,21 @@ class TestPromise:
         ):
             assert (answer.status_code, answer.json()["code"]) == (409, "monitoring.slo_exists")
 
+    async def test_nobody_overwrites_what_they_have_not_seen(self, ada: TenantClient) -> None:
+        made = await promise(ada)
+        path = f"/api/v1/slos/{made['id']}"
+        seen = (await ada.http.get(path)).headers["ETag"]
+        assert seen == f'"{made["version"]}"'
+        headers = {"If-Match": seen}
+        first = await ada.http.put(path, json={**MAIL, "objective": 0.9}, headers=headers)
+        assert first.status_code == 200, first.text
+        late = await ada.http.put(path, json={**MAIL, "objective": 0.5}, headers=headers)
+        assert (late.status_code, late.json()["code"]) == (412, "monitoring.slo_changed")
+        assert (await ada.http.get(path)).json()["objective"] == 0.9
+        headers = {"If-Match": first.headers["ETag"]}
+        again = await ada.http.put(path, json={**MAIL, "objective": 0.5}, headers=headers)
+        assert again.status_code == 200, again.text
+
     async def test_fifty_are_all(self, ada: TenantClient, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("backend.managers.monitoring._slos.MAX_SLOS", 1)
         await promise(ada)

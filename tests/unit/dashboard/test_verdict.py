@@ -22,7 +22,6 @@ WELL = Facts(
         CheckFact("database", ok=True, required=True, detail="sqlite"),
         CheckFact("mail_server", ok=True, required=False, detail="250 ready"),
     ],
-    answers=True,
     age_seconds=4,
     workers=2,
     worker_seen_at=datetime(2026, 12, 1, 12, 0, tzinfo=UTC),
@@ -95,13 +94,13 @@ SITUATIONS: dict[str, tuple[Any, ...]] = {
         "50 % of the mail bounced in the last 15 minutes (1 of 2).",
     ),
     "one tenant slow": (
-        {"slow": [SlowFact("Acme", 2400.0), SlowFact("Globex", 1200.0)]},
-        "warning", "slow_tenant", "/traces?sort=slowest",
+        {"slow": [SlowFact("Acme", 2400.0, "7"), SlowFact("Globex", 1200.0)]},
+        "warning", "slow_tenant", "/tenants?id=7",
         "Requests of Acme are slow, and 1 more: 95 % within 2400 ms.",
     ),
     "slow for oneself": (
         {"p95_ms": 3100.0},
-        "warning", "slow", "/traces?sort=slowest",
+        "warning", "slow", "/traces",
         "Requests are slow: 95 % within 3100 ms in the last 15 minutes.",
     ),
     "database read-only": (
@@ -119,12 +118,12 @@ SITUATIONS: dict[str, tuple[Any, ...]] = {
     ),
     "requests fail": (
         {"error_rate": 0.06},
-        "critical", "errors", "/traces?status=error",
+        "critical", "errors", "/traces?failed=true",
         "6 % of 1200 requests failed in the last 15 minutes.",
     ),
     "Elasticsearch down": (
         {"export": "logs.example.test does not answer."},
-        "warning", "export", "/status",
+        "warning", "export", "/logs",
         "Log lines are not exported and wait here: logs.example.test does not answer.",
     ),
     "clock ahead": (
@@ -163,10 +162,6 @@ SITUATIONS: dict[str, tuple[Any, ...]] = {
         {"sequencer_seconds": 600.0},
         "warning", "sequencer", "/status",
         "Records have had no number for 10 minutes: events, exports and the audit trail wait.",
-    ),
-    "API silent": (
-        {"answers": False},
-        "critical", "api", "/status", "The API does not answer its own question.",
     ),
     "queue grows": (
         {"waiting_seconds": 900.0},
@@ -247,7 +242,7 @@ class TestJudge:
             IDLE,
             {"skew_seconds": 9.0},
             {"age_seconds": None},
-            {"answers": False},
+            {"disk_free": 0.01},
         ]
         order = [judge(replace(WELL, **changed)).severity for changed in made]
         assert order == list(SEVERITIES)
