@@ -21,13 +21,14 @@ _SQLITE: Final = {
     sqlite3.SQLITE_IOERR: "its disk fails",
     sqlite3.SQLITE_CANTOPEN: "its file cannot be opened",
 }
+_READ_ONLY: Final = "25006"
 # Appendix A of PostgreSQL's manual.
 _POSTGRESQL: Final = {
     "53100": DISK_FULL,
     "53300": "it has no connection left",
     "57P03": "it is starting or stopping",
     "57P01": "it is stopping",
-    "25006": "it can only be read",
+    _READ_ONLY: "it can only be read",
 }
 
 
@@ -42,3 +43,11 @@ def reason_of(error: BaseException) -> str:
         return _SQLITE.get(code & 0xFF, "it refuses")
     state = getattr(cause, "sqlstate", None)
     return _SILENT if state is None else _POSTGRESQL.get(state, "it refuses")
+
+
+def is_read_only(error: BaseException) -> bool:
+    """Whether PostgreSQL refused a write because it can only be read, as a standby can.
+
+    Its driver counts that among internal errors, of which the others are ours and no outage.
+    """
+    return getattr(getattr(error, "orig", None), "sqlstate", None) == _READ_ONLY

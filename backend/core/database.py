@@ -52,7 +52,7 @@ from backend.core._confinement import (
     refuse_foreign_rows,
 )
 from backend.core._grouping import Act, Attempt, Groups
-from backend.core._outages import DISK_FULL, OUTAGES, reason_of
+from backend.core._outages import DISK_FULL, OUTAGES, is_read_only, reason_of
 from backend.core.clock import Clock, monotonic, system_clock
 from backend.core.columns import Base, Id, Json, Lease, TenantOwned, UtcTime, db_now
 from backend.core.context import AnyScope, Scope, SystemScope
@@ -807,7 +807,9 @@ class Database:
                     .values(values)
                     .on_conflict_do_update(index_elements=["name"], set_={"expires_at": db_now()})
                 )
-        except OUTAGES as exc:
+        except (*OUTAGES, sa.exc.InternalError) as exc:
+            if isinstance(exc, sa.exc.InternalError) and not is_read_only(exc):
+                raise
             raise DatabaseUnavailableError(reason_of(exc)) from exc
 
     async def gather_statistics(self) -> None:
@@ -859,8 +861,10 @@ def _outages_told(note: Callable[[str], None] = lambda _: None) -> Iterator[None
     """What drivers and pools raise when the database does not answer becomes our own error."""
     try:
         yield
-    except OUTAGES as exc:
+    except (*OUTAGES, sa.exc.InternalError) as exc:
         if isinstance(exc, PendingRollbackError) and exc.code != _CONNECTION_GONE:
+            raise
+        if isinstance(exc, sa.exc.InternalError) and not is_read_only(exc):
             raise
         reason = reason_of(exc)
         logger.warning(
