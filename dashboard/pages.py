@@ -823,7 +823,7 @@ def draw_input(
         now = " ".join(now or ())
     text = st.text_input(
         one.label,
-        now,
+        now or "",
         key=key,
         width=width,
         placeholder=one.example or None,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from dashboard import client
+from dashboard.views.slos import as_share
 from tests.dashboard.conftest import VIC
 
 pytestmark = pytest.mark.page
@@ -162,11 +164,12 @@ class TestPlatform:
 
 class TestShare:
     @pytest.mark.parametrize(
-        ("text", "share"), [("99.9 %", 0.999), ("99,9%", 0.999), ("0.95", 0.95), ("99", 0.99)]
+        ("text", "share"),
+        [("99.9 %", 0.999), ("99,9%", 0.999), ("0.95", 0.95), ("99", 0.99), ("0.5 %", 0.005)],
     )
-    def test_is_read_as_people_write_it(self, visit, platform, text, share):
-        screen = visit("slos").click("slos-new")
-        screen.app.text_input(key="slos-new-name").set_value("Any")
-        screen.app.selectbox(key="slos-new-objective").set_value(text)
-        screen.press("Create objective")
-        assert [one["objective"] for one in platform.items("slos")] == [share]
+    def test_is_read_as_people_write_it(self, text, share):
+        assert as_share(text) == share
+
+    def test_what_is_no_number_is_refused(self):
+        with pytest.raises(client.ApiProblem, match="no share"):
+            as_share("often")
