@@ -156,7 +156,7 @@ class TestPlatform:
 class TestOverview:
     def test_shows_what_became_of_the_mail(self, visit, platform):
         screen = visit("overview")
-        shown = {metric.label: (metric.value, metric.delta) for metric in screen.app.metric}
+        shown = {metric.label: (metric.value, metric.delta) for metric in screen.app.metric[:4]}
         known = platform.get("overview", minutes=15)
         found = known["delivery"]
         assert 0 < found["accepted_share"] < 1
@@ -213,7 +213,7 @@ class TestOverview:
         assert any("accepted" in alt for alt in alts)
 
     def test_leaves_out_of_the_curves_what_nobody_measured(self, visit):
-        window = visit("overview").app.get("plotly_chart")[3:5]
+        window = visit("overview").app.get("plotly_chart")[1:3]
         for chart in window:
             (curve,) = json.loads(chart.proto.spec)["data"]
             values = [None, *curve["y"], None]

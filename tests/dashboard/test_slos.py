@@ -104,7 +104,7 @@ class TestOne:
         path = f"/api/v1/slos/{served['id']}"
         platform.api().put(path, json={**SERVED, "objective": 0.9}).raise_for_status()
         key = f"slos-change-{served['version']}"
-        screen.app.selectbox(key=f"{key}-objective").set_value("0.5")
+        screen.app.selectbox(key=f"{key}-objective").set_value("0.95")
         screen.press("Save changes")
         assert "The objective has changed meanwhile" in screen.text
         assert platform.items("slos")[0]["objective"] == 0.9
