@@ -86,7 +86,6 @@ def live(minutes: int, quotas: Sequence[models.QuotaOut]) -> None:
         figures(kept.found, minutes, quotas, told=told)
         if session.can("platform:read"):
             platform()
-        markup.note(updated(kept.found))
 
 
 def updated(overview: models.OverviewOut) -> str:
@@ -110,6 +109,7 @@ def figures(
         findings.draw("overview", overview.verdict)
     else:
         markup.status("red", "Act now", "The API does not answer: how it is now is not known.")
+    markup.note(updated(overview))
     usage.warn(quotas)
     mail(overview, window)
     why, took = st.columns(2)

@@ -69,7 +69,8 @@ def _trend(now: float | None, before: float | None) -> str:
 def _budget(left: float | None) -> str:
     if left is None:
         return markup.NONE
-    return f"{left:.0%} left" if left >= 0 else f"overspent {-left:.0%}"
+    share = f"{abs(_WHOLE * left):,.0f} %"
+    return f"{share} left" if left >= 0 else f"overspent {share}"
 
 
 def _promise(one: models.SloOut) -> str:

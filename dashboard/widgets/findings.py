@@ -80,7 +80,7 @@ def ways(key: str, addresses: Sequence[tuple[str, str]]) -> None:
 
 def _line(key: str, cause: Cause) -> None:
     tone, word = _LOOKS.get(cause.severity, ("gray", cause.severity))
-    with st.container(key=f"finding-{key}", gap=None):
+    with st.container(key=f"finding-{key}", horizontal=True, vertical_alignment="center"):
         markup.status(tone, word, cause.sentence)
         if cause.severity != "ok":
             way(cause.address)

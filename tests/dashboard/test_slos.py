@@ -45,7 +45,7 @@ class TestList:
         (row,) = screen.rows("slos")
         assert row["state"] == "missed"
         assert (row["value"], row["trend"]) == ("98.50 %", "-1.45 points")
-        assert row["budget_left"] == "overspent 1400%"
+        assert row["budget_left"] == "overspent 1,400 %"
         assert screen.component("slos")["tones"]["missed"] == "red"
 
     def test_is_empty_at_first(self, visit):
