@@ -13,16 +13,20 @@ from scripts.benchmarks import (
     email,
     events,
     growth,
+    ingest,
     jobs,
     keys,
     limiter,
     permission,
     pipeline,
+    search,
 )
 from scripts.benchmarks.measure import MIN_ROUNDS, BenchmarkError, Result
 from scripts.installation import InstallationError
 
 _GROWTH: Final = growth.Growth()
+_SIZES: Final = {"lines": search.LINES}
+"""What options of the command line change before a case runs."""
 CASES: Final[Mapping[str, Callable[[int], Result]]] = {
     "pipeline/introspect": partial(pipeline.run_introspect, seconds=5.0),
     **{f"crypto/encrypt-{case}": partial(crypto.run_encrypt, case) for case in crypto.SIZES},
@@ -34,6 +38,11 @@ CASES: Final[Mapping[str, Callable[[int], Result]]] = {
     "events/postgresql": lambda rounds: events.run_case("postgresql", rounds, 10_000),
     "events/sqlite": lambda rounds: events.run_case("sqlite", rounds, 10_000),
     **_GROWTH.cases(),
+    "ingest-logs/postgresql": lambda rounds: ingest.run_logs("postgresql", rounds, 40_000),
+    "ingest-logs/sqlite": lambda rounds: ingest.run_logs("sqlite", rounds, 40_000),
+    "ingest-metrics/postgresql": lambda rounds: ingest.run_metrics("postgresql", rounds, 100_000),
+    "ingest-metrics/sqlite": lambda rounds: ingest.run_metrics("sqlite", rounds, 100_000),
+    "search/sqlite": lambda rounds: search.run_case(rounds, _SIZES["lines"]),
     "permission/pycasbin-1000": permission.run_pycasbin,
     "permission/cedarpy-1000": permission.run_cedarpy,
     "permission/flat": permission.run_flat,
@@ -51,6 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
     # The default would end us without the blocks that stop what we started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     _GROWTH.messages = options.messages
+    _SIZES["lines"] = options.lines
     with _GROWTH:
         return _run(options)
 
@@ -86,7 +96,15 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         default=growth.MESSAGES,
         help=f"stored by the full one of growth ({growth.MESSAGES}); fewer for trying",
     )
+    parser.add_argument(
+        "--lines",
+        type=int,
+        default=search.LINES,
+        help=f"stored for search ({search.LINES}); fewer for trying",
+    )
     options = parser.parse_args(arguments)
+    if options.lines < search.FEW:
+        parser.error(f"--lines must be {search.FEW} at least")
     if options.messages < growth.FEW:
         parser.error(f"--messages must be {growth.FEW} at least")
     if not MIN_ROUNDS <= options.rounds <= 50:

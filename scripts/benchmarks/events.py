@@ -6,11 +6,8 @@ writers, no lease, and forgets how far it has read.
 """
 
 import asyncio
-import contextlib
-import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -20,15 +17,12 @@ from backend.core.audit import sequence
 from backend.core.clock import perf_counter
 from backend.core.context import Scope
 from backend.core.cursors import EventConsumer, EventDispatcher
-from backend.core.database import Database, Id, Json, UtcTime, make_engine
-from backend.core.events import Event, event_maker
+from backend.core.database import Id, Json, UtcTime
+from backend.core.events import Event
 from backend.core.ids import uuid7
-from backend.migrations import runner
 from scripts.benchmarks.measure import BenchmarkError, Result, alternate
-from tests.support.postgres import MISSING, PostgresServer, find_programs
-from tests.support.trail import audit_row
+from scripts.benchmarks.stores import REFERENCE, migrated, opened
 
-REFERENCE: Final = "SQLAlchemy Core"
 _KIND: Final = "email.accepted"
 _TENANTS: Final = 10
 _WRITTEN: Final = 100
@@ -56,41 +50,13 @@ def run_case(case: str, rounds: int, count: int) -> Result:
     Raises:
         BenchmarkError: PostgreSQL's programs are missing, or an event was not delivered once.
     """
-    with _database(case) as url:
+    with migrated(case, _ROWS) as url:
         mine, theirs = alternate(
             rounds,
             lambda: uvloop.run(_measure_ours(url, count)),
             lambda: uvloop.run(_measure_reference(url, count)),
         )
     return Result("events", case, mine, theirs, REFERENCE, "events/s")
-
-
-@contextlib.contextmanager
-def _database(case: str) -> Iterator[str]:
-    """A migrated database that the owner uses, with the reference's table."""
-    with contextlib.ExitStack() as stack:
-        if case == "postgresql":
-            if find_programs() is None:
-                raise BenchmarkError(MISSING)
-            server = stack.enter_context(PostgresServer(fsync=True))
-            url = server.create_database("events").owner_url
-        else:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="email-sender-bench-"))
-            url = f"sqlite:///{Path(folder) / 'events.db'}"
-        runner.upgrade(url)
-        engine = sa.create_engine(runner.sync_url(url))
-        _ROWS.create(engine)
-        engine.dispose()
-        yield url
-
-
-@contextlib.asynccontextmanager
-async def _open(url: str) -> AsyncIterator[Database]:
-    database = Database(make_engine(url), audit_row=audit_row, event_row=event_maker([_KIND]))
-    try:
-        yield database
-    finally:
-        await database.aclose()
 
 
 async def _measure_ours(url: str, count: int) -> float:
@@ -105,7 +71,7 @@ async def _measure_ours(url: str, count: int) -> float:
 
     # A cursor of its own a round: this one begins where the last round ended.
     consumer = EventConsumer(f"bench-{uuid7()}", consume, batch=_READ)
-    async with _open(url) as database, EventDispatcher(database, [consumer]).running():
+    async with opened(url, [_KIND]) as database, EventDispatcher(database, [consumer]).running():
         await asyncio.sleep(0.5)
         began = perf_counter()
         for start in range(0, count, _WRITTEN * _TENANTS):
@@ -125,7 +91,7 @@ async def _measure_ours(url: str, count: int) -> float:
 
 async def _measure_reference(url: str, count: int) -> float:
     tenants = [uuid7() for _ in range(_TENANTS)]
-    async with _open(url) as database:
+    async with opened(url, [_KIND]) as database:
         engine = database.engine
         began = perf_counter()
         for start in range(0, count, _WRITTEN * _TENANTS):
