@@ -7,7 +7,7 @@ line that cannot be kept is refused alone, with its number and a code; the other
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -122,17 +122,15 @@ def unpack(body: bytes, limit: int) -> bytes:
     return body
 
 
-def read_batch(
-    body: bytes, tenant_id: str, redaction: Redaction, settings: LoggingSettings, now: datetime
-) -> Batch:
-    """The rows of a batch and what was refused of it.
+def read_lines(
+    text: bytes, tenant_id: str, redaction: Redaction, settings: LoggingSettings, now: datetime
+) -> Generator[None, None, Batch]:
+    """The rows of an unpacked batch and what was refused of it; gives way after each line.
 
     Raises:
-        LogBatchTooLargeError: It has too many bytes or lines.
-        LogBatchDamagedError: It cannot be unpacked.
+        LogBatchTooLargeError: It has too many lines.
     """
     batch = Batch()
-    text = unpack(body, settings.max_unpacked_bytes)
     if text.count(b"\n") > settings.max_lines:
         raise LogBatchTooLargeError(
             f"At most {settings.max_lines} lines", limit_lines=settings.max_lines
@@ -147,11 +145,12 @@ def read_batch(
             row = _row(line, redaction, now)
         except _RefusedError as exc:
             batch.refused.append(Refusal(number, str(exc)))
-            continue
-        row["tenant_id"] = tenant_id
-        row["id"] = make_id(row["at"])
-        batch.rows.append(row)
-        batch.size_bytes += len(line)
+        else:
+            row["tenant_id"] = tenant_id
+            row["id"] = make_id(row["at"])
+            batch.rows.append(row)
+            batch.size_bytes += len(line)
+        yield
     return batch
 
 

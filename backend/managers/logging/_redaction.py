@@ -107,6 +107,18 @@ def _compiled(expression: str) -> Any:
     return re2.compile(expression, options)
 
 
+def _any_of(expressions: Sequence[str]) -> Any:
+    """What is found where any of them is; None: nothing so large is compiled, or there is none."""
+    options = re2.Options()
+    options.max_mem = _MEMORY_BYTES * max(1, len(expressions))
+    options.log_errors = False
+    options.never_capture = True
+    try:
+        return re2.compile("|".join(f"(?:{one})" for one in expressions), options)
+    except re2.error:
+        return None
+
+
 class GrownError(ValueError):
     """What stands instead of what was found is far longer than it."""
 
@@ -180,6 +192,7 @@ class Redaction:
             _Rule(_compiled(expression), stay, f"[{name}]".encode())
             for name, expression, stay in found
         ]
+        self._any = _any_of([expression for _, expression, _ in found])
         self._by_name = "credential" in kinds
         self.is_costly = sum(one.compiled.programsize for one in self._rules) > _COSTLY_STEPS
 
@@ -190,6 +203,9 @@ class Redaction:
             GrownError: It would take more than the room.
         """
         given = held = text.encode()
+        # Nothing is in most texts, and one pass says so of all rules.
+        if self._any is not None and self._any.search(held) is None:
+            return text
         for rule in self._rules:
             replaced = rule.apply(held)
             if replaced is not held:

@@ -1,6 +1,6 @@
 """Rules for logs: lines are taken in, looked for, and forgotten when their tenant says so."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -15,10 +15,11 @@ from backend.core.errors import placed
 from backend.core.ids import uuid7, uuid7_at
 from backend.core.json_rows import BulkInsert
 from backend.core.subject import ERASED, ROWS_AT_ONCE, Bite, Subject
+from backend.kit.gunzip import MAGIC
 from backend.kit.outbound import Outbound
 from backend.kit.turns import LARGE_BYTES, Turns
 from backend.managers.logging._export import LogExport
-from backend.managers.logging._lines import LEVELS, Batch, read_batch
+from backend.managers.logging._lines import LEVELS, Batch, read_lines, unpack
 from backend.managers.logging._redaction import (
     KINDS,
     USUAL,
@@ -116,15 +117,18 @@ class LoggingManager:
             LogBatchDamagedError: It cannot be unpacked.
         """
         redaction = await self._redaction(database, scope)
-        work = partial(
-            read_batch, body, scope.tenant_id, redaction, self.settings, database.clock()
-        )
-        # A packed one may have a thousand times as much in it. A line in which all is found takes
-        # ten times as long as others, and some rules a hundred times as long for a character.
-        most = LARGE_BYTES // (64 if redaction.is_costly else 4)
-        if len(body) < most and not body.startswith(b"\x1f"):
-            return work()
-        return await self._turns.run(scope.tenant_id, work)
+        text = await self._unpack(scope.tenant_id, body)
+        lines = read_lines(text, scope.tenant_id, redaction, self.settings, database.clock())
+        if redaction.is_costly and len(text) >= LARGE_BYTES // 64:
+            # Some rules take a hundred times as long as others for a character: of a long line
+            # the event loop would hear for long.
+            return await self._turns.run(scope.tenant_id, partial(_all_at_once, lines))
+        return await self._turns.slices(scope.tenant_id, lines)
+
+    async def _unpack(self, tenant_id: str, body: bytes) -> bytes:
+        work = partial(unpack, body, self.settings.max_unpacked_bytes)
+        # A packed one may have a thousand times as much in it.
+        return await self._turns.run(tenant_id, work) if body.startswith(MAGIC) else work()
 
     async def add(self, tx: Tx, batch: Batch) -> None:
         """Keep the lines of a batch, numbered as they came.
@@ -372,6 +376,15 @@ class LoggingManager:
         found = await tx.execute(sa.select(sa.func.sum(LogHead.seq), sa.func.sum(LogHead.refused)))
         kept, refused = found.one()
         return {"kept": int(kept or 0), "refused": int(refused or 0)}
+
+
+def _all_at_once(lines: Generator[None, None, Batch]) -> Batch:
+    while True:
+        try:
+            next(lines)
+        except StopIteration as done:
+            batch: Batch = done.value
+            return batch
 
 
 def _about(rule: KeepRule) -> list[sa.ColumnElement[bool]]:

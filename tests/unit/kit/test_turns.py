@@ -1,7 +1,9 @@
 """Turns of costly work: one at a time a tenant, and a quarter of the time."""
 
 import asyncio
+import itertools
 import threading
+from collections.abc import Generator
 
 import pytest
 
@@ -90,3 +92,64 @@ class TestRun:
         for number in range(1_000):
             await turns.run(str(number), lambda: time.work(0.1))
         assert len(turns._turns) < 300
+
+
+class TestSlices:
+    async def test_returns_what_comes_of_it(self) -> None:
+        def work() -> Generator[None, None, str]:
+            yield
+            return "done"
+
+        def fail() -> Generator[None, None, str]:
+            yield
+            raise ValueError("broken")
+
+        turns = Turns()
+        assert await turns.slices("a", work()) == "done"
+        with pytest.raises(ValueError, match="broken"):
+            await turns.slices("a", fail())
+        assert await turns.slices("a", work()) == "done"
+
+    async def test_others_come_to_their_turn_between_slices(self, time: Time) -> None:
+        turns = Turns(lambda: time.now)
+        done: list[str] = []
+
+        def work(name: str, steps: int) -> Generator[None, None, None]:
+            for _ in range(steps):
+                time.work(0.001)
+                done.append(name)
+                yield
+
+        async def request() -> None:
+            for _ in range(5):
+                done.append("request")
+                await asyncio.sleep(0)
+
+        await asyncio.gather(
+            turns.slices("a", work("a1", 8)),
+            turns.slices("a", work("a2", 8)),
+            turns.slices("b", work("b1", 8)),
+            request(),
+        )
+        # One tenant's work is done one after the other, and two tenants' in turns.
+        assert done.index("a2") > max(at for at, one in enumerate(done) if one == "a1")
+        first_of_b = done.index("b1")
+        assert first_of_b < max(at for at, one in enumerate(done) if one == "a1")
+        runs = [len(list(group)) for name, group in itertools.groupby(done) if name != "request"]
+        assert max(runs) <= 4
+        assert done.index("request") < 4
+        assert {one: done.count(one) for one in ("a1", "a2", "b1", "request")} == {
+            "a1": 8, "a2": 8, "b1": 8, "request": 5,
+        }  # fmt: skip
+
+    async def test_nobody_rests(self, time: Time) -> None:
+        turns = Turns(lambda: time.now)
+
+        def work() -> Generator[None, None, None]:
+            for _ in range(1000):
+                time.work(0.001)
+                yield
+
+        for _ in range(3):
+            await turns.slices("a", work())
+        assert set(time.rests) == {0}
