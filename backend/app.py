@@ -50,7 +50,8 @@ from backend.managers.dashboard import DashboardManager
 from backend.managers.email import EmailManager
 from backend.managers.gateway import GatewayManager
 from backend.managers.identity import IdentityManager
-from backend.managers.logging import SETTINGS_CHANGED, LoggingManager
+from backend.managers.logging import SETTINGS_CHANGED as LOGS_CHANGED
+from backend.managers.logging import LoggingManager
 from backend.managers.metrics import MetricsManager
 from backend.managers.monitoring import MonitoringManager, check_clock, check_disk, read_free_share
 from backend.managers.orchestrator import OrchestratorManager
@@ -64,6 +65,7 @@ from backend.managers.security import (
     load_root_keys,
 )
 from backend.managers.tenant import QUOTAS_CHANGED, TENANT_GONE, Roles, TenantManager
+from backend.managers.tracing import SETTINGS_CHANGED as TRACES_CHANGED
 from backend.managers.tracing import Collector, TracingManager, otlp_exporter
 from backend.rooms import CORE_ERRANDS, ROOMS
 from backend.settings import Settings
@@ -238,9 +240,10 @@ def compose(
             turns=turns,
         )
     )
+    database.signals.subscribe(TRACES_CHANGED, tracing.store.hear)
     metrics = hold(MetricsManager(settings.metrics, turns))
     logs = hold(LoggingManager(settings.logging, turns, outbound))
-    database.signals.subscribe(SETTINGS_CHANGED, logs.forget_settings)
+    database.signals.subscribe(LOGS_CHANGED, logs.forget_settings)
     hold(security)
     security.rewraps.connect(house.sealed, house.sealed_elsewhere)
     database.signals.subscribe(KEYS_GONE, security.forget)
@@ -372,9 +375,9 @@ def compose(
         {kind: figures for room, _ in at_work for kind, figures in room.figures.items()},
         {name: partial(count, one) for room, one in at_work for name, count in room.stocks.items()},
     )
-    monitoring.outcomes.connect(
-        {kind: ending for room, _ in at_work for kind, ending in room.endings.items()}
-    )
+    endings = {kind: ending for room, _ in at_work for kind, ending in room.endings.items()}
+    monitoring.outcomes.connect(endings)
+    metrics.derived.connect(endings)
     monitoring.add_check("database", check_database)
     monitoring.add_check("events", partial(check_cursors, database), required=False)
     monitoring.add_check("sequencer", partial(check_sequencer, database), required=False)

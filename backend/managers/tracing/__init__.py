@@ -1,6 +1,7 @@
 """Tracing: spans in by OTLP, which of them and of our own are kept, and where they are found.
 
 Owns ``traces``, ``trace_spans``, ``trace_operations``, ``trace_counts`` and ``trace_settings``.
+Signals ``trace_settings`` (a tenant's settings are to be asked for again).
 """
 
 from backend.core.room import (
@@ -15,6 +16,7 @@ from backend.core.room import (
     Tick,
 )
 from backend.managers.tracing._search import WantedTraces
+from backend.managers.tracing._trace_settings import SETTINGS_CHANGED
 from backend.managers.tracing.data_plane import DATA_ROUTES, OPENAPI
 from backend.managers.tracing.errands import TRACES
 from backend.managers.tracing.manager import (
@@ -78,6 +80,7 @@ ROOM = Room(
 __all__ = [
     "OTLP_PATH",
     "ROOM",
+    "SETTINGS_CHANGED",
     "Collector",
     "TracingManager",
     "TracingSettings",

@@ -6,6 +6,7 @@ else. What is counted (spans by operation, what was kept, dropped, rejected) is 
 
 import asyncio
 import logging
+import math
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -53,6 +54,8 @@ _SWEPT: Final = 200
 _TENANTS_A_SWEEP: Final = 20
 _KEEP_COUNTS: Final = timedelta(days=90)
 _ACTOR: Final = "system:tracing"
+_LEARNED_SECONDS: Final = 60.0
+_CHANGED_AT_ONCE: Final = 500
 _INSERT: Final = BulkInsert(
     SpanRow,
     (
@@ -125,11 +128,14 @@ class SpanStore:
         self._sampler = Sampler(slow_seconds=slow_seconds)
         self._default = Policy(settings.share, settings.keep_days)
         self._policies: dict[str, Policy] = {}
+        self._learned_at = -math.inf
+        self._changed: set[str] = set()
         # Whoever flushes at the end waits for the tick that is at it.
         self._turn = asyncio.Lock()
         self._waiting: dict[str, dict[str, Part]] = {}
         self._decided: dict[str, list[Part]] = {}
         self._held_bytes: Counter[str] = Counter()
+        self._all_held_bytes = 0
         self._operations: dict[tuple[str, int], dict[tuple[str, str], _Operation]] = {}
         self._counts: dict[tuple[str, str], Counts] = {}
         self._gone: deque[str] = deque(maxlen=_MAX_GONE)
@@ -138,8 +144,21 @@ class SpanStore:
     # --- coming in ------------------------------------------------------------------------------
 
     def is_full(self, tenant_id: str) -> bool:
-        """Whether no more of the tenant's spans can wait in this process."""
-        return self._held_bytes[tenant_id] >= self._settings.waiting_bytes
+        """Whether no more of the tenant's spans can wait in this process.
+
+        Nobody holds more than is left for all: one that floods gets half of the room, two get a
+        third each, and so there is always some for the next (Choudhury, Hahne: "Dynamic queue
+        length thresholds for shared-memory packet switches", 1998).
+        """
+        left = self._settings.all_waiting_bytes - self._all_held_bytes
+        return self._held_bytes[tenant_id] >= min(self._settings.waiting_bytes, left)
+
+    def _hold(self, tenant_id: str, size_bytes: int) -> None:
+        """Count what is held of a tenant's spans; less than nothing: what is held no more."""
+        self._held_bytes[tenant_id] += size_bytes
+        self._all_held_bytes += size_bytes
+        if not self._held_bytes[tenant_id]:
+            del self._held_bytes[tenant_id]
 
     def count(self, database_now: datetime, tenant_id: str, **amounts: int) -> None:
         """Count what became of spans, on their tenant's day and for the process."""
@@ -170,7 +189,7 @@ class SpanStore:
             part.spans.append(span)
             part.size_bytes += span.size_bytes
             part.last = at
-            self._held_bytes[tenant_id] += span.size_bytes
+            self._hold(tenant_id, span.size_bytes)
         if refused:
             self.count(now, tenant_id, dropped_by_overflow=refused)
         return refused
@@ -194,7 +213,7 @@ class SpanStore:
             self.count(now, tenant_id, dropped_by_overflow=1)
         else:
             at = monotonic()
-            self._held_bytes[tenant_id] += span.size_bytes
+            self._hold(tenant_id, span.size_bytes)
             known = self._waiting.setdefault(tenant_id, {})
             part = Part(span.trace_id, [span], span.size_bytes, at, at, reason)
             if reason is not None:
@@ -228,7 +247,7 @@ class SpanStore:
         self._gone.append(tenant_id)
         self._waiting.pop(tenant_id, None)
         self._decided.pop(tenant_id, None)
-        self._held_bytes.pop(tenant_id, None)
+        self._hold(tenant_id, -self._held_bytes[tenant_id])
         for window in [one for one in self._operations if one[0] == tenant_id]:
             del self._operations[window]
         for day in [one for one in self._counts if one[0] == tenant_id]:
@@ -253,11 +272,35 @@ class SpanStore:
                 return 0
         return written
 
+    def hear(self, tenant_id: str) -> None:
+        """Ask at the next flush what a tenant wants, or with no name what everybody does."""
+        if tenant_id:
+            self._changed.add(tenant_id)
+        else:
+            self._learned_at = -math.inf
+
     async def _learn(self, database: Database) -> None:
-        """Know what each tenant wants: those that said nothing have no row."""
+        """Know what each tenant wants: those that said nothing have no row.
+
+        All of them are asked at the start and, should a signal be lost, each minute; between that
+        those alone that have said something else.
+        """
+        at, changed = monotonic(), sorted(self._changed)[:_CHANGED_AT_ONCE]
+        everything = at - self._learned_at >= _LEARNED_SECONDS
+        if not (everything or changed):
+            return
+        query = sa.select(TraceSettingsRow)
+        if not everything:
+            query = query.where(TraceSettingsRow.tenant_id.in_(changed))
         async with database.read(SystemScope(TRACES)) as tx:
-            rows = await tx.scalars(sa.select(TraceSettingsRow))
-        self._policies = {row.tenant_id: policy(row, self._settings) for row in rows}
+            rows = await tx.scalars(query)
+        found = {row.tenant_id: policy(row, self._settings) for row in rows}
+        if everything:
+            self._policies, self._learned_at = found, at
+            self._changed.clear()
+        else:
+            self._policies.update(found)
+            self._changed.difference_update(changed)
 
     async def _flush_tenant(self, database: Database, tenant_id: str, *, everything: bool) -> int:
         now, at = database.clock(), monotonic()
@@ -292,7 +335,8 @@ class SpanStore:
                 logger.exception("spans_lost", extra={"tenant_id": tenant_id})
                 lost = sum(len(part.spans) for part in bite)
                 self.count(now, tenant_id, dropped_by_overflow=lost)
-            self._held_bytes[tenant_id] -= sum(part.size_bytes for part in bite)
+            if tenant_id not in self._gone:
+                self._hold(tenant_id, -sum(part.size_bytes for part in bite))
         if not waiting:
             self._waiting.pop(tenant_id, None)
         return written

@@ -13,6 +13,8 @@ from backend.managers.tracing.models import CountRow, TraceSettingsRow
 from backend.managers.tracing.settings import TracingSettings
 
 CHANGED: Final = "trace_settings.changed"
+SETTINGS_CHANGED: Final = "trace_settings"
+"""The signal that a tenant has changed its settings; the payload is the tenant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class TenantTraceSettings:
             keep_days=keep_days,
             keep_sampled=keep_sampled,
         )
+        tx.signal(SETTINGS_CHANGED, str(tx.tenant_id))
         return await self._view(tx, row)
 
     async def _view(self, tx: ReadTx, row: TraceSettingsRow | None) -> TraceSettings:

@@ -34,6 +34,11 @@ class TracingSettings(BaseModel):
     waiting_bytes: int = Field(
         16 * 2**20, ge=1024, description="Bytes of one tenant's spans that a process holds."
     )
+    all_waiting_bytes: int = Field(
+        64 * 2**20,
+        ge=1024,
+        description="Bytes of all tenants' spans that a process holds; one gets half at most.",
+    )
     day_spans: int = Field(1_000_000, ge=1, description="Spans kept of one tenant on one day.")
     day_bytes: int = Field(2**30, ge=1024, description="Bytes kept of one tenant on one day.")
     share: float = Field(
