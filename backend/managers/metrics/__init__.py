@@ -3,11 +3,16 @@
 Tables: ``metric_rollups`` has what requests came to, every ten seconds, ``metric_request_hours`` by
 the hour; of the tenants' own,
 ``metric_series`` has names and labels, ``metric_batches`` points that wait, ``metric_chunks``
-windows and ``metric_tenants`` what there is once for each. Audits ``metric.recorded``,
-``metric.extended`` and ``metric_settings.changed``.
+windows, ``metric_tenants`` what there is once for each and ``metric_heads`` what came of each.
+Audits ``metric.recorded``, ``metric.extended`` and ``metric_settings.changed``. Reads events that
+tell how something ended.
 """
 
+from functools import partial
+
+from backend.core.cursors import EventConsumer
 from backend.core.room import ADMIN, OPERATOR, VIEWER, WORKFLOW, FleetGauge, Room, Sweep, Tick
+from backend.managers.metrics._derived import CURSOR
 from backend.managers.metrics._folding import FOLD_SECONDS, ROLL_SECONDS
 from backend.managers.metrics._hours import FOLD_HOURS_SECONDS
 from backend.managers.metrics._query import (
@@ -29,6 +34,7 @@ from backend.managers.metrics.errors import (
     InvalidItemError,
     InvalidQueryError,
     KindDiffersError,
+    MetricBudgetError,
     RetentionOrderError,
     TooManySeriesError,
 )
@@ -43,6 +49,7 @@ from backend.managers.metrics.manager import (
 from backend.managers.metrics.models import (
     BatchRow,
     ChunkRow,
+    MetricHeadRow,
     MetricTenantRow,
     RequestHourRow,
     RollupRow,
@@ -54,7 +61,15 @@ from backend.managers.metrics.settings import MetricsSettings
 ROOM = Room(
     name="metrics",
     manager=MetricsManager,
-    models=(RollupRow, RequestHourRow, MetricTenantRow, SeriesRow, BatchRow, ChunkRow),
+    models=(
+        RollupRow,
+        RequestHourRow,
+        MetricTenantRow,
+        MetricHeadRow,
+        SeriesRow,
+        BatchRow,
+        ChunkRow,
+    ),
     permissions={
         "metric:read": VIEWER | WORKFLOW,
         "metric:write": OPERATOR | WORKFLOW,
@@ -68,6 +83,9 @@ ROOM = Room(
         Tick("metrics.fold", FOLD_SECONDS, MetricsManager.fold),
         Tick("metrics.roll_up", ROLL_SECONDS, MetricsManager.roll_up),
         Tick("metrics.hours", FOLD_HOURS_SECONDS, MetricsManager.fold_hours),
+    ),
+    consumers=(
+        lambda metrics, database: EventConsumer(CURSOR, partial(metrics.derived.take, database)),
     ),
     sweeps=(
         Sweep(ROLLUPS, MetricsManager.sweep),
@@ -99,6 +117,7 @@ __all__ = [
     "Item",
     "KindDiffersError",
     "Line",
+    "MetricBudgetError",
     "MetricSettings",
     "MetricView",
     "MetricsManager",

@@ -9,7 +9,7 @@ import hashlib
 import math
 import re
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, NamedTuple, cast, get_args
@@ -23,6 +23,7 @@ from backend.core.database import Database, ReadTx, Tx
 from backend.core.errors import AppError
 from backend.core.ids import uuid7
 from backend.core.json_rows import BulkInsert
+from backend.managers.metrics._budget import Allowance
 from backend.managers.metrics._windows import POINT, Array
 from backend.managers.metrics.errors import (
     InvalidItemError,
@@ -42,6 +43,8 @@ OLDEST: Final = timedelta(days=1)
 NEWEST: Final = timedelta(minutes=5)
 """How far ahead of ours a caller's clock may be."""
 RECORDED: Final = "metric.recorded"
+DERIVED: Final = "email_sender:"
+"""What names of series begin with that are derived from events, and no others'."""
 
 _NAME: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
@@ -50,6 +53,8 @@ _MAX_NAME: Final = 128
 # Sums of such values stay far from what a double cannot hold.
 _GREATEST: Final = 1e100
 _REMEMBERED_TENANTS: Final = 1000
+# Of more tenants than that what was taken of budgets would be lost before it is spent.
+_REMEMBERED_ALLOWANCES: Final = 10_000
 _ADD: Final = BulkInsert(BatchRow, ("id", "points"))
 _COUNTERS: Final = ("tenant_id",)
 _ENCODER: Final = msgspec.json.Encoder(order="sorted")
@@ -122,10 +127,16 @@ class Recording:
     def __init__(self, settings: MetricsSettings) -> None:
         self._settings = settings
         self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._allowances: OrderedDict[str, Allowance] = OrderedDict()
 
     def forget(self, tenant_id: str) -> None:
-        """Remember nothing of a tenant."""
+        """Remember nothing of a tenant's series."""
         self._known.pop(tenant_id, None)
+
+    def leave(self, tenant_id: str) -> None:
+        """Remember nothing of a tenant that is gone."""
+        self.forget(tenant_id)
+        self._allowances.pop(tenant_id, None)
 
     async def record(
         self,
@@ -137,6 +148,8 @@ class Recording:
         answer: Any = lambda _, recorded: recorded,
     ) -> Any:
         """Record what can be, and say of the rest why it cannot; durable when this returns.
+
+        What is recorded is charged to the tenant's day before it is written.
 
         Args:
             database: For its own transactions: series are made in one before the batch's.
@@ -151,12 +164,58 @@ class Recording:
         Raises:
             AppError: Nothing could be recorded: why the first item could not, with all the others'
                 reasons in its ``errors``.
+            MetricBudgetError: The tenant has not so many observations left today; nothing of it was
+                recorded.
         """
+
+        async def finish(tx: Tx, recorded: Recorded, points: int) -> Any:
+            tx.audit(RECORDED, f"tenant:{tx.tenant_id}", points=points, made=recorded.made)
+            return answer(tx, recorded)
+
+        return await self._record(database, scope, items, finish, contends=contends)
+
+    async def record_derived(
+        self,
+        database: Database,
+        scope: Scope,
+        items: Sequence[Item],
+        finish: Callable[[Tx], Awaitable[None]],
+    ) -> None:
+        """The same of what the platform derives, which is nobody's budget and no act of somebody's.
+
+        Args:
+            database: For its own transactions.
+            scope: Of the tenant.
+            items: At most :data:`MAX_ITEMS`, whose names begin with :data:`DERIVED`.
+            finish: Done in the transaction that records them.
+
+        Raises:
+            AppError: As for :meth:`record`.
+        """
+
+        async def end(tx: Tx, *_: Any) -> None:
+            await finish(tx)
+
+        await self._record(database, scope, items, end, contends=True, derived=True)
+
+    async def _record(
+        self,
+        database: Database,
+        scope: Scope,
+        items: Sequence[Item],
+        finish: Callable[[Tx, Recorded, int], Awaitable[Any]],
+        *,
+        contends: bool,
+        derived: bool = False,
+    ) -> Any:
         keys = [key_of(item.name, item.labels) for item in items]
+        charged = derived
         while True:
             known = await self._known_of(database, scope)
             try:
-                made, refused = await self._meet(database, scope, known, items, keys)
+                made, refused = await self._meet(
+                    database, scope, known, items, keys, derived=derived
+                )
             except _StaleError:
                 self.forget(scope.tenant_id)
                 continue
@@ -164,6 +223,9 @@ class Recording:
             recorded = Recorded(len(items) - len(refused), refused, made)
             if not recorded.accepted:
                 raise _all_refused(refused)
+            if not charged:
+                await self._charge(database, scope, len(points))
+                charged = True
             row = {"points": points.tobytes(), "tenant_id": scope.tenant_id}
 
             async def add(tx: Tx) -> Any:
@@ -171,8 +233,7 @@ class Recording:
                 if generation != known.generation:  # noqa: B023 - awaited within the turn
                     raise _StaleError
                 tx.append(_ADD, [{"id": uuid7(), **row}])  # noqa: B023
-                tx.audit(RECORDED, f"tenant:{tx.tenant_id}", points=len(points), made=made)  # noqa: B023
-                return answer(tx, recorded)  # noqa: B023
+                return await finish(tx, recorded, len(points))  # noqa: B023
 
             try:
                 return await database.together(
@@ -180,6 +241,13 @@ class Recording:
                 )
             except _StaleError:
                 self.forget(scope.tenant_id)
+
+    async def _charge(self, database: Database, scope: Scope, points: int) -> None:
+        allowance = self._allowances.setdefault(scope.tenant_id, Allowance())
+        self._allowances.move_to_end(scope.tenant_id)
+        if len(self._allowances) > _REMEMBERED_ALLOWANCES:
+            self._allowances.popitem(last=False)
+        await allowance.charge(database, scope, points, self._settings.day_points)
 
     async def _known_of(self, database: Database, scope: Scope) -> _Known:
         known = self._known.get(scope.tenant_id)
@@ -199,6 +267,8 @@ class Recording:
         known: _Known,
         items: Sequence[Item],
         keys: Sequence[SeriesKey],
+        *,
+        derived: bool,
     ) -> tuple[int, dict[int, AppError]]:
         """Learn the numbers of all series of a batch, and make those that are new.
 
@@ -217,7 +287,8 @@ class Recording:
                     refused[index] = exc
                     continue
                 wanted.setdefault(key, []).append(index)
-            if (problem := _problem(item, found, now)) is not None:
+            problem = _problem(item, found, now, derived=derived)
+            if problem is not None:
                 refused[index] = problem
         # A series that would come to nothing is not made.
         missing = {
@@ -230,7 +301,7 @@ class Recording:
         made = _Made()
         if any(key not in known.series for key in missing) and not full:
             async with database.transaction(scope) as tx:
-                made = await self._make(tx, known, missing)
+                made = await self._make(tx, known, missing, derived=derived)
             # Only now: what is not committed is known to nobody.
             known.series.update(made.found)
         for key, places in wanted.items():
@@ -278,7 +349,9 @@ class Recording:
         )
         return (count or 0) >= self._settings.series_per_tenant
 
-    async def _make(self, tx: Tx, known: _Known, missing: Mapping[SeriesKey, Item]) -> "_Made":
+    async def _make(
+        self, tx: Tx, known: _Known, missing: Mapping[SeriesKey, Item], *, derived: bool
+    ) -> "_Made":
         """Make series as far as the tenant may have more, under its lock: the count is exact."""
         row = await make_tenant(tx)
         if row.generation != known.generation:
@@ -305,7 +378,7 @@ class Recording:
             row.series += 1
             row.next_id += 1
         await tx.insert(SeriesRow, rows)
-        if rows:
+        if rows and not derived:
             names = sorted({one["name"] for one in rows})
             tx.audit(
                 "metric.extended", f"tenant:{tx.tenant_id}", series=len(rows), names=names[:20]
@@ -375,8 +448,13 @@ def _kind_differs(item: Item, series: _Series) -> KindDiffersError:
     return KindDiffersError(f"{item.name} is a {series.kind}, not a {item.kind}").at("kind")
 
 
-def _problem(item: Item, series: _Series | None, now: datetime) -> AppError | None:
+def _problem(
+    item: Item, series: _Series | None, now: datetime, *, derived: bool
+) -> AppError | None:
     """Why the item's values cannot be recorded; None: they can."""
+    if not derived and item.name.startswith(DERIVED):
+        said = f"Names that begin with {DERIVED} are of what the platform derives"
+        return InvalidItemError(said).at("name")
     if series is not None and series.kind != item.kind:
         return _kind_differs(item, series)
     if item.values is not None:

@@ -9,6 +9,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from backend.core.database import ReadTx, Tx
+from backend.managers.metrics._budget import find_head, used_of
 from backend.managers.metrics._recording import make_tenant
 from backend.managers.metrics._windows import STEPS
 from backend.managers.metrics.errors import RetentionOrderError
@@ -28,6 +29,8 @@ class MetricSettings:
         keep_days: By length of a window in seconds.
         series: How many it has.
         max_series: How many it may have.
+        points_today: Observations of today, UTC, that processes have taken out of its budget.
+        max_points_a_day: How many there may be.
         updated_at: When somebody changed what is kept.
         updated_by: Who did.
     """
@@ -35,6 +38,8 @@ class MetricSettings:
     keep_days: Mapping[int, int]
     series: int
     max_series: int
+    points_today: int
+    max_points_a_day: int
     updated_at: datetime | None
     updated_by: str | None
 
@@ -54,11 +59,10 @@ class Retention:
 
     async def get(self, tx: ReadTx) -> MetricSettings:
         """What holds for the tenant."""
-        return self._view(
-            await tx.scalar(
-                sa.select(MetricTenantRow).where(MetricTenantRow.tenant_id == tx.tenant_id)
-            )
+        row = await tx.scalar(
+            sa.select(MetricTenantRow).where(MetricTenantRow.tenant_id == tx.tenant_id)
         )
+        return await self._view(tx, row)
 
     async def put(self, tx: Tx, keep_days: Mapping[int, int]) -> MetricSettings:
         """Keep windows of each length for so many days; what is older goes within the hour.
@@ -81,13 +85,15 @@ class Retention:
             keep_days=row.keep_days,
             before={str(step): days for step, days in before.items()},
         )
-        return self._view(row)
+        return await self._view(tx, row)
 
-    def _view(self, row: MetricTenantRow | None) -> MetricSettings:
+    async def _view(self, tx: ReadTx, row: MetricTenantRow | None) -> MetricSettings:
         return MetricSettings(
             keep_days_of(row),
             row.series if row else 0,
             self._settings.series_per_tenant,
+            used_of(await find_head(tx), tx.now()),
+            self._settings.day_points,
             row.updated_at if row else None,
             row.updated_by if row else None,
         )

@@ -5,12 +5,13 @@ from typing import Annotated, Final
 import msgspec
 
 from backend.core.database import Tx
-from backend.core.errors import InvalidInputError
+from backend.core.errors import InvalidInputError, RateLimitedError
 from backend.http.data_route import Call, DataRoute, Reply
 from backend.managers.metrics._recording import MAX_ITEMS, MAX_POINTS, Item, Recorded
 from backend.managers.metrics.errors import (
     InvalidItemError,
     KindDiffersError,
+    MetricBudgetError,
     TooManySeriesError,
 )
 from backend.managers.metrics.manager import MetricsManager
@@ -78,7 +79,14 @@ DATA_ROUTES: Final = (
         body=MetricsIn,
         answer=MetricsOut,
         once=True,
-        errors=(InvalidInputError, InvalidItemError, KindDiffersError, TooManySeriesError),
+        errors=(
+            InvalidInputError,
+            InvalidItemError,
+            KindDiffersError,
+            TooManySeriesError,
+            RateLimitedError,
+            MetricBudgetError,
+        ),
     ),
 )
 """What this manager serves on the data plane."""

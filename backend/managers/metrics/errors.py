@@ -1,6 +1,6 @@
 """What the metrics room refuses, each with its own code; of a batch, an item at a time."""
 
-from backend.core.errors import ConflictError, InvalidInputError
+from backend.core.errors import ConflictError, InvalidInputError, RateLimitedError
 
 
 class InvalidItemError(InvalidInputError):
@@ -19,6 +19,12 @@ class TooManySeriesError(InvalidInputError):
     """The tenant has as many series as it may have: known ones go on, new ones are refused."""
 
     code, title = "metrics.too_many_series", "The tenant has all the series that it may have"
+
+
+class MetricBudgetError(RateLimitedError):
+    """The tenant has recorded as much today as one may; with the next day it goes on."""
+
+    code, title = "metrics.budget_used", "The tenant has recorded as much as it may today"
 
 
 class InvalidQueryError(InvalidInputError):

@@ -21,6 +21,7 @@ from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.core.telemetry import RequestRecord
 from backend.kit.histogram import bucket_of, count_within, empty, quantile_ms
 from backend.kit.turns import Turns
+from backend.managers.metrics._derived import Derived
 from backend.managers.metrics._folding import count_waiting, fold_all, roll_up_all, sweep
 from backend.managers.metrics._hours import HOUR_SECONDS, fold_hours
 from backend.managers.metrics._recording import Recording
@@ -108,6 +109,7 @@ class MetricsManager:
         settings = settings or MetricsSettings()
         self.turns = turns or Turns()
         self.recording = Recording(settings)
+        self.derived = Derived(self.recording)
         self.retention = Retention(settings)
         self._open: dict[tuple[int, str], _Window] = {}
         self._gone: deque[str] = deque(maxlen=_MAX_GONE)
@@ -135,7 +137,7 @@ class MetricsManager:
     def leave(self, tenant_id: str) -> None:
         """Count nothing of a tenant whose data goes: a window written later would outlive it."""
         self._gone.append(tenant_id)
-        self.recording.forget(tenant_id)
+        self.recording.leave(tenant_id)
         self._open = {key: window for key, window in self._open.items() if key[1] != tenant_id}
 
     async def flush(self, database: Database, *, everything: bool = False) -> int:

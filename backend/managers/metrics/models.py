@@ -63,6 +63,19 @@ class MetricTenantRow(TenantOwned, Base):
     )
 
 
+class MetricHeadRow(TenantOwned, Base):
+    """What came of one tenant; none of it waits for whoever folds, who holds the row above.
+
+    ``day`` is the one, in days since 1970, of which processes have taken ``day_points`` out of the
+    budget; up to ``event_seq`` the tenant's events are in series.
+    """
+
+    __tablename__ = "metric_heads"
+    day: Mapped[int]
+    day_points: Mapped[int]
+    event_seq: Mapped[int]
+
+
 class SeriesRow(TenantOwned, Base):
     """One series: a name with one set of labels, and what it came to since it is there."""
 

@@ -318,6 +318,8 @@ def _shown(found: MetricSettings) -> MetricSettingsOut:
         keep_days=KeepDays(**days),
         series=found.series,
         max_series=found.max_series,
+        points_today=found.points_today,
+        max_points_a_day=found.max_points_a_day,
         updated_at=found.updated_at,
         updated_by=found.updated_by,
     )

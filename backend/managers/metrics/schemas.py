@@ -34,6 +34,8 @@ class MetricSettingsOut(BaseModel):
     keep_days: KeepDays
     series: int
     max_series: int
+    points_today: int
+    max_points_a_day: int
     updated_at: datetime | None
     updated_by: str | None
 

@@ -13,3 +13,6 @@ class MetricsSettings(BaseModel):
     )
     labels_per_series: int = Field(16, ge=0, le=64, description="Labels of one series.")
     label_characters: int = Field(200, ge=1, le=2000, description="Characters of a label's value.")
+    day_points: int = Field(
+        50_000_000, ge=1, description="Observations that one tenant may record a day, UTC."
+    )
