@@ -331,6 +331,8 @@ def _foreseen(labels: Mapping[str, str], values: Array, clock: Array) -> Foresee
         said = "The median of all hours: too few were measured to know a season."
     else:
         moved = f", moved by {number(drift * DAY)} a day" if drift else ""
+        if found.shift:
+            moved += f", and by {number(found.shift)} as the last two days were"
         said = f"The median of the same hour in the last four {of}{moved}."
     return ForeseenLine(
         labels,

@@ -42,6 +42,7 @@ _LEAST_SHARE: Final = 0.01  # of the level: less is a rounding
 _PAIRED: Final = 400  # hours of a trend without seasons: their pairs grow by the square
 _CYCLES: Final = 4  # cycles that a forecast is the median of
 _FARTHEST: Final = 8  # cycles back that they are looked for in: some were not measured
+_SHIFT_HOURS: Final = 12  # of a day that must be measured to tell a new level by it
 _SURE: Final = 1.96  # standard deviations of 95 %
 
 
@@ -107,12 +108,16 @@ class Trend(NamedTuple):
 
 
 class Forecast(NamedTuple):
-    """The hours to come, and between what they are in 95 of 100 cases; NaN: nobody can tell."""
+    """The hours to come, and between what they are in 95 of 100 cases; NaN: nobody can tell.
+
+    ``shift`` is by how much they are above what the weeks before say, because the newest days were.
+    """
 
     values: Array
     low: Array
     high: Array
     season_hours: int
+    shift: float = 0.0
 
 
 def clock_hours(start: int, size: int, zone: tzinfo) -> Array:
@@ -209,7 +214,9 @@ def forecast(values: Array, clock: Array, ahead: Array, *, drift: float = 0.0) -
 
     A value is the median of the last four of the same hour, of the week when two weeks were
     measured, of the day when two days were, else of all; each moved by ``drift`` (Hyndman,
-    Athanasopoulos: "Forecasting: Principles and Practice", 3rd ed., 5.2). How far off it may be is
+    Athanasopoulos: "Forecasting: Principles and Practice", 3rd ed., 5.2). Where both of the two
+    newest days were off to one side it is a new level, which the weeks before learn of only when
+    half of them have it, and what comes is moved to it. How far off it may be is
     told by how far off the same was in the past, at that hour of the day.
 
     Args:
@@ -233,7 +240,25 @@ def forecast(values: Array, clock: Array, ahead: Array, *, drift: float = 0.0) -
         made = _same_hours(at, ahead, season, cycles, drift)
         off = values - _same_hours(at, clock, season, np.ones(len(clock), int), drift)
     half = _SURE * _spread_ahead(off, clock, ahead) * np.sqrt(cycles)
-    return Forecast(made, made - half, made + half, season)
+    # By the hour of the day alone a weekend is none: the last four days are near enough.
+    shift = _shift(off) if season == WEEK else 0.0
+    made = made + shift
+    return Forecast(made, made - half, made + half, season, shift)
+
+
+def _shift(off: Array) -> float:
+    """By how much the line is off for good: the less of what each of the two newest days was off.
+
+    0 unless both were off to the same side by more than the line mostly is, of which the median of
+    a day's noise is a quarter; one odd day is no new level.
+    """
+    earlier, days = off[: -2 * DAY], (off[-2 * DAY : -DAY], off[-DAY:])
+    earlier = earlier[~np.isnan(earlier)]
+    if not len(earlier) or any(np.sum(~np.isnan(one)) < _SHIFT_HOURS for one in days):
+        return 0.0
+    usual_off = _NORMAL * float(np.median(np.abs(earlier)))
+    least, most = sorted((float(np.nanmedian(one)) for one in days), key=abs)
+    return least if abs(least) > usual_off and least * most > 0 else 0.0
 
 
 def season_of(clock: Array, *, cycles: int) -> int:
