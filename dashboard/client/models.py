@@ -1698,7 +1698,9 @@ class MetricSettingsOut(Wire, frozen=True, kw_only=True):
     """What holds for the tenant's series."""
 
     keep_days: KeepDays
+    max_points_a_day: int
     max_series: int
+    points_today: int
     series: int
     updated_at: datetime | None
     updated_by: str | None

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 import msgspec
 
 from backend.core.database import Tx
-from backend.core.errors import InvalidInputError, RateLimitedError
+from backend.core.errors import InvalidInputError
 from backend.http.data_route import Call, DataRoute, Reply
 from backend.managers.metrics._recording import MAX_ITEMS, MAX_POINTS, Item, Recorded
 from backend.managers.metrics.errors import (
@@ -84,7 +84,6 @@ DATA_ROUTES: Final = (
             InvalidItemError,
             KindDiffersError,
             TooManySeriesError,
-            RateLimitedError,
             MetricBudgetError,
         ),
     ),
