@@ -26,6 +26,7 @@ from scripts.drills import (
     outages,
     refusals,
     rewrap,
+    rollups,
     services,
     smtp,
     tampering,
@@ -73,6 +74,7 @@ DRILLS: Final[dict[str, Drill | BareDrill]] = {
     "mail-server": Drill(services.stop_mail_server, services.MAIL_SERVER_SETTINGS),
     "events": Drill(events.kill_consumers, events.SETTINGS),
     "export": BareDrill(export.export, limit_seconds=3600.0, takes=("rounds",)),
+    "rollups": BareDrill(rollups.rollups, limit_seconds=3600.0, takes=("days",)),
     "rewrap": Drill(rewrap.rewrap, rewrap.SETTINGS, limit_seconds=3600.0, takes=("secrets",)),
     "smtp": BareDrill(smtp.play_servers),
     "audit-kill": Drill(
@@ -119,6 +121,9 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--seconds", type=int, default=120, metavar="N", help="of load in `fairness`; default: 120"
+    )
+    parser.add_argument(
+        "--days", type=int, default=30, metavar="N", help="that `rollups` records; default: 30"
     )
     parser.add_argument(
         "--secrets",

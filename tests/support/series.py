@@ -96,22 +96,52 @@ async def write_hours(database, tenant_id, values, *, name, kind, end, number=10
     windows["sum"] = values[measured] * (10 if kind == "gauge" else 1)
     for part in ("min", "max", "last"):
         windows[part] = values[measured]
-    chunks = _windows.pack(_windows.Windows(windows, _windows.NOTHING.buckets), 3600)
-    at = [datetime.fromtimestamp(one, UTC) for one in (int(begins[0]), int(begins[-1]) + 3599)]
+    row = _row(number, name, kind, labels, windows) | {"last_value": float(values[measured[-1]])}
+    found = _windows.Windows(windows, _windows.NOTHING.buckets)
+    await _write(database, tenant_id, [row], found)
+
+
+async def write_histograms(database, tenant_id, values, *, name, end, number):
+    """Series of histograms, labelled ``shop``, each as :func:`write_hours` writes one.
+
+    ``values`` has a row a series, of a row an hour, of what was observed in it.
+    """
+    series, hours, each = values.shape
+    begins = int(end.timestamp()) - (hours - np.arange(hours)) * 3600
+    points = np.empty(values.size, _windows.POINT)
+    points["series"] = np.repeat(np.arange(number, number + series), hours * each)
+    points["at_ms"] = np.tile(np.repeat(begins, each), series) * 1000
+    points["value"] = values.ravel()
+    found = _windows.of_points(points, np.ones(len(points), bool), 3600)
+    rows = [
+        _row(
+            number + one, name, "histogram", {"shop": str(one)},
+            found.windows[found.windows["series"] == number + one],
+        )
+        for one in range(series)
+    ]  # fmt: skip
+    await _write(database, tenant_id, rows, found)
+
+
+def _row(number, name, kind, labels, windows):
+    first, last = int(windows["second"][0]), int(windows["second"][-1]) + 3599
+    return {
+        "id": number, "name": name, "kind": kind, "labels": labels,
+        "labels_key": labels_key(labels), "created_at": datetime.fromtimestamp(first, UTC),
+        "last_at": datetime.fromtimestamp(last, UTC), "observations": int(windows["count"].sum()),
+        "total": float(windows["sum"].sum()), "last_value": None,
+    }  # fmt: skip
+
+
+async def _write(database, tenant_id, rows, windows):
     async with database.transaction(Scope("a", tenant_id)) as tx:
-        row = {
-            "tenant_id": tx.tenant_id, "id": number, "name": name, "kind": kind, "labels": labels,
-            "labels_key": labels_key(labels), "created_at": at[0], "last_at": at[1],
-            "observations": int(windows["count"].sum()), "total": float(windows["sum"].sum()),
-            "last_value": float(values[measured[-1]]),
-        }  # fmt: skip
-        await tx.insert(SeriesRow, [row])
+        await tx.insert(SeriesRow, [{"tenant_id": tx.tenant_id, **row} for row in rows])
         await tx.insert(
             ChunkRow,
             [
-                {"tenant_id": tx.tenant_id, "step_seconds": 3600, "series_id": number,
-                 "start_seconds": one.start, "windows": one.windows, "buckets": b"",
+                {"tenant_id": tx.tenant_id, "step_seconds": 3600, "series_id": one.series,
+                 "start_seconds": one.start, "windows": one.windows, "buckets": one.buckets,
                  "waiting": False}
-                for one in chunks
+                for one in _windows.pack(windows, 3600)
             ],
         )  # fmt: skip
