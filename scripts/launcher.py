@@ -29,8 +29,10 @@ from backend.supervisor import (
     hold_folder,
     refuse_taken_ports,
 )
+from scripts import prometheus
 from scripts.n8n.api import DEMO_PATH, N8nError
 from scripts.n8n.server import N8nServer, pack_nodes
+from scripts.prometheus import PrometheusError
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 _PREFIX: Final = "EMAIL_SENDER__"
@@ -78,6 +80,11 @@ class Ports:
         """The worker's own /metrics."""
         return self.base + 5
 
+    @property
+    def prometheus(self) -> int:
+        """The Prometheus that scrapes them."""
+        return self.base + 6
+
 
 def _say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
@@ -93,7 +100,12 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         "--with-n8n", action="store_true", help="also install and start n8n with our node"
     )
     parser.add_argument(
-        "--port-base", type=int, default=8400, metavar="N", help="first of six ports (8400)"
+        "--with-prometheus",
+        action="store_true",
+        help="also start a Prometheus that scrapes each process, with the rules that ship",
+    )
+    parser.add_argument(
+        "--port-base", type=int, default=8400, metavar="N", help="first of seven ports (8400)"
     )
     parser.add_argument(
         "--data-dir",
@@ -137,6 +149,8 @@ def environment(options: argparse.Namespace, ports: Ports) -> dict[str, str]:
         decided["EMAIL__SINK_DIRECTORY"] = str(data / "sink")
     if options.database_url:
         decided["DATABASE__URL"] = options.database_url
+    if options.with_prometheus:
+        decided["MONITORING__PROMETHEUS_URL"] = f"http://127.0.0.1:{ports.prometheus}"
     return {
         f"{_PREFIX}IDENTITY__ISSUER": f"http://localhost:{ports.api}",
         **os.environ,
@@ -264,6 +278,11 @@ class MainJob:
         )
         email = self._expect(answer, 202, "an e-mail")
         return await self.accepted(email["id"])
+
+    async def query(self, text: str) -> Mapping[str, Any]:
+        """What PromQL comes to now, as the API tells the tenant."""
+        answer = await self._http.get("/api/v1/prometheus/query", params={"query": text})
+        return self._expect(answer, 200, "a query")
 
     async def accepted(self, email_id: str) -> dict[str, Any]:
         """The message once the mail server has accepted it, and how long that took by its record.
@@ -415,9 +434,12 @@ async def _run(options: argparse.Namespace, data: Path) -> None:
         wanted["SMTP sink"] = ports.sink
     if options.with_n8n:
         wanted |= {"n8n": ports.n8n, "n8n task broker": ports.n8n_broker}
+    if options.with_prometheus:
+        wanted["Prometheus"] = ports.prometheus
     refuse_taken_ports(wanted)
     env = environment(options, ports)
     package = await asyncio.to_thread(_install_n8n) if options.with_n8n else None
+    server = await asyncio.to_thread(prometheus.find) if options.with_prometheus else None
     _say("==> Migrating the database")
     await asyncio.to_thread(_command, env, "migrate")
     console_url = f"http://localhost:{ports.console}"
@@ -435,6 +457,10 @@ async def _run(options: argparse.Namespace, data: Path) -> None:
         loop.add_signal_handler(number, stop.set)
     api = f"http://127.0.0.1:{ports.api}"
     started = programs(options, ports, env, console_secret)
+    if server is not None:
+        processes = {"api": ports.api, "worker": ports.worker}
+        scraped = prometheus.configuration(processes, ports.console, client)
+        started.append(prometheus.program(server, data / "prometheus", ports.prometheus, scraped))
     async with Supervisor(started, data / "logs", lambda said: _say(f"==> {said}")) as supervisor:
         await _ready(
             supervisor,
@@ -455,11 +481,18 @@ async def _run(options: argparse.Namespace, data: Path) -> None:
             "milliseconds": email["milliseconds"],
             "audit_seq": record["seq"],
             "n8n_execution": None,
+            "prometheus": None,
         }
         _say(f"    message   {result['message_id']}")
         _say(f"    job       {result['job_id']}")
         _say(f"    accepted by the mail server in {result['milliseconds']} ms")
         _say(f"    audit     #{record['seq']} {record['action']} by {record['actor']}")
+        if server is not None:
+            _say("==> Waiting for Prometheus to scrape and to evaluate the rules (about 30 s)")
+            async with MainJob(api, client) as job, _direct(timeout=10) as http:
+                url = f"http://127.0.0.1:{ports.prometheus}"
+                look = prometheus.Verification(url, http, job.query, client["tenant_id"])
+                result["prometheus"] = await look.run(_say)
         if package is not None:
             async with _n8n(options, ports, package, client=client, env=env) as found:
                 result |= found
@@ -492,6 +525,8 @@ async def _finish(options: argparse.Namespace, ports: Ports, stop: asyncio.Event
     _say(f"    API       http://localhost:{ports.api}  (OpenAPI at /openapi.json)")
     if options.with_n8n:
         _say(f"    n8n       http://127.0.0.1:{ports.n8n}")
+    if options.with_prometheus:
+        _say(f"    Prometheus http://127.0.0.1:{ports.prometheus}")
     _say(f"    logs      {options.data_dir.resolve() / 'logs'}")
     _say("    Ctrl-C stops everything")
     await stop.wait()
@@ -514,7 +549,7 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(f"no answer from {exc.request.url}: {str(exc) or type(exc).__name__}")
     except OSError as exc:
         _fail(f"{exc.filename}: {exc.strerror}" if exc.filename else repr(exc))
-    except (FolderInUseError, LaunchError, N8nError, PortTakenError) as exc:
+    except (FolderInUseError, LaunchError, N8nError, PortTakenError, PrometheusError) as exc:
         _fail(str(exc).splitlines()[0])
     except KeyboardInterrupt:
         sys.exit(130)

@@ -68,6 +68,7 @@ async def renew_start_client(platform: Platform) -> dict[str, str]:
                 role="workflow",
             )
     return {
+        "tenant_id": tenant.id,
         "tenant_slug": tenant.slug,
         "client_id": client.client_id,
         "client_secret": secret,

@@ -57,7 +57,7 @@ class RunningPlatform:
         return str(answer.json()["access_token"])
 
 
-def free_port_base(count: int = 6) -> int:
+def free_port_base(count: int = 7) -> int:
     """The first of ``count`` free ports in a row, away from the ephemeral range.
 
     Looked for at random: what is free now is only taken when the platform is up, and two who
@@ -73,7 +73,7 @@ def free_port_base(count: int = 6) -> int:
             except OSError:
                 continue
             return base
-    pytest.fail("no six free ports in a row")
+    pytest.fail("no seven free ports in a row")
 
 
 class Launcher:

@@ -23,6 +23,7 @@ from backend.managers.identity._clients import Clients
 from backend.settings import Settings
 from backend.supervisor import PortTakenError, refuse_taken_ports
 from tests.e2e.conftest import Launcher, RunningPlatform, free_port_base
+from tests.support.prometheus import needs_prometheus
 
 pytestmark = [pytest.mark.slow, pytest.mark.drill, pytest.mark.timeout(1200)]
 
@@ -98,6 +99,27 @@ class TestOnce:
             assert json.loads(launcher.lines[-1])["accepted"] is True
             shown.append((data / "first-run.json").read_bytes())
         assert len(set(shown)) == 1
+
+    def test_verifies_a_prometheus_that_scrapes_every_process(self, tmp_path: Path) -> None:
+        needs_prometheus()
+        launcher = Launcher(
+            "--once",
+            "--with-prometheus",
+            "--port-base",
+            str(free_port_base()),
+            "--data-dir",
+            str(tmp_path),
+        )
+        assert launcher.end() == 0, launcher.lines
+        said = "\n".join(launcher.lines)
+        assert "scrape    4 targets are up: api, console, email-sender-tenant, worker" in said
+        assert re.search(r"rule      \d+ are evaluated; email_sender:requests:rate5m has \d", said)
+        assert "query     `up` through the API has 1 series" in said
+        result = json.loads(launcher.lines[-1])["prometheus"]
+        assert result["rules"] > 10
+        assert (result["targets"], result["series"]) == (4, 1)
+        file = tmp_path / "prometheus" / "prometheus.yml"
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600  # it holds a secret
 
     def test_a_taken_port_is_a_clear_error(self, tmp_path: Path) -> None:
         base = free_port_base()
