@@ -2037,6 +2037,30 @@ class PrometheusAlertOut(Wire, frozen=True, kw_only=True):
     state: str
 
 
+class PrometheusQueryOut(Wire, frozen=True, kw_only=True):
+    """A query that is kept."""
+
+    created_at: datetime
+    created_by: str
+    id: str
+    name: str
+    query: str
+    updated_at: datetime
+    updated_by: str
+
+
+class PrometheusQueryPage(Wire, frozen=True, kw_only=True):
+    items: list[PrometheusQueryOut]
+    next_cursor: str | None
+
+
+class PrometheusQueryPut(Wire, frozen=True, kw_only=True):
+    """A query that is kept, and what people call it."""
+
+    name: str
+    query: str
+
+
 class PrometheusRuleOut(Wire, frozen=True, kw_only=True):
     """A recording or alerting rule of the Prometheus."""
 

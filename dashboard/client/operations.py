@@ -2217,6 +2217,58 @@ class Api:
         """Take somebody's second factor away who lost it; their log-ins end."""
         self.connection.tell("DELETE", f"/api/v1/platform/users/{uuid_segment(user_id)}/totp")
 
+    def list_prometheus_queries(
+        self, *, limit: int | None = None, cursor: str | None = None
+    ) -> models.PrometheusQueryPage:
+        """List the queries that the tenant keeps, newest first."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/prometheus-queries",
+            models.PrometheusQueryPage,
+            query={"limit": limit, "cursor": cursor},
+        )
+
+    def create_prometheus_query(
+        self, body: models.PrometheusQueryPut, *, idempotency_key: str | None = None
+    ) -> models.PrometheusQueryOut:
+        """Keep a query under a name, for all who may see the tenant's."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/prometheus-queries",
+            models.PrometheusQueryOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def delete_prometheus_query(self, query_id: str, *, if_match: str | None = None) -> None:
+        """Keep it no more."""
+        self.connection.tell(
+            "DELETE",
+            f"/api/v1/prometheus-queries/{uuid_segment(query_id)}",
+            headers={"If-Match": if_match},
+        )
+
+    def get_prometheus_query(self, query_id: str) -> Tagged[models.PrometheusQueryOut]:
+        """Get one kept query.
+
+        The ETag goes into If-Match when changing it.
+        """
+        return self.connection.ask_tagged(
+            "GET", f"/api/v1/prometheus-queries/{uuid_segment(query_id)}", models.PrometheusQueryOut
+        )
+
+    def put_prometheus_query(
+        self, query_id: str, body: models.PrometheusQueryPut, *, if_match: str | None = None
+    ) -> Tagged[models.PrometheusQueryOut]:
+        """Keep another query in its place, or under another name."""
+        return self.connection.ask_tagged(
+            "PUT",
+            f"/api/v1/prometheus-queries/{uuid_segment(query_id)}",
+            models.PrometheusQueryOut,
+            body=body,
+            headers={"If-Match": if_match},
+        )
+
     def list_prometheus_label_values(
         self,
         *,

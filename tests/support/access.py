@@ -71,7 +71,7 @@ KEY_SECONDS: Final = 3000
 _COUNTED: Final = (
     tables_of(*metrics.ROOM.models, *monitoring.ROOM.models, *tracing.ROOM.models)
     | {"tenant_usage", "tenant_usage_heads"}
-) - {"trace_settings", "slo_objectives", "slo_evidence"}
+) - {"trace_settings", "slo_objectives", "slo_evidence", "prometheus_queries"}
 _READABLE: Final = EVERYTHING.tables - _COUNTED
 _PERSON: Final = "person"
 _PERSONS_OWN: Final = frozenset(

@@ -1,8 +1,8 @@
 """Monitoring: health of every dependency, how it was, objectives, and series of a Prometheus.
 
-Owns the tables ``health_samples``, ``slo_objectives``, ``slo_outcomes``, ``slo_outcome_heads`` and
-``slo_evidence``. Audits ``slo.created``, ``slo.changed``, ``slo.deleted`` and
-``evidence.recorded``.
+Owns the tables ``health_samples``, ``prometheus_queries``, ``slo_objectives``, ``slo_outcomes``,
+``slo_outcome_heads`` and ``slo_evidence``. Audits ``prometheus_query.created``, ``.changed`` and
+``.deleted``, ``slo.created``, ``slo.changed``, ``slo.deleted`` and ``evidence.recorded``.
 """
 
 from functools import partial
@@ -22,6 +22,7 @@ from backend.managers.monitoring._machine import (
 from backend.managers.monitoring._measuring import MEASURE_SECONDS
 from backend.managers.monitoring._outcomes import CURSOR
 from backend.managers.monitoring._prometheus import Answer, Asker, Prometheus, Window
+from backend.managers.monitoring._queries import KeptQueries, KeptQuery
 from backend.managers.monitoring._slos import SLO_KINDS, SloDraft, SloStanding
 from backend.managers.monitoring.errands import EVIDENCE, HISTORY, MEASURED, OUTCOMES, PLATFORM_SLOS
 from backend.managers.monitoring.errors import (
@@ -32,12 +33,16 @@ from backend.managers.monitoring.errors import (
     PrometheusAbsentError,
     PrometheusUnavailableError,
     QueryBusyError,
+    QueryChangedError,
+    QueryExistsError,
+    QueryNotFoundError,
     QueryRefusedError,
     QueryTimeoutError,
     SloChangedError,
     SloExistsError,
     SloInvalidError,
     SloNotFoundError,
+    TooManyQueriesError,
     TooManySlosError,
 )
 from backend.managers.monitoring.manager import Check, MonitoringManager
@@ -46,24 +51,38 @@ from backend.managers.monitoring.models import (
     HealthSampleRow,
     OutcomeHeadRow,
     OutcomeRow,
+    PrometheusQueryRow,
     SloRow,
 )
-from backend.managers.monitoring.prometheus_routes import platform_router, prometheus_router
+from backend.managers.monitoring.prometheus_routes import (
+    platform_router,
+    prometheus_router,
+    queries_router,
+)
 from backend.managers.monitoring.routes import router, slo_router, status_router
 from backend.managers.monitoring.settings import MonitoringSettings
 
 ROOM = Room(
     name="monitoring",
     manager=MonitoringManager,
-    models=(HealthSampleRow, SloRow, OutcomeRow, OutcomeHeadRow, EvidenceRow),
+    models=(HealthSampleRow, PrometheusQueryRow, SloRow, OutcomeRow, OutcomeHeadRow, EvidenceRow),
     errands=(HISTORY, PLATFORM_SLOS, EVIDENCE, MEASURED, OUTCOMES),
     permissions={
         "status:read": VIEWER,
         "slo:read": VIEWER,
         "slo:write": OPERATOR,
         "prometheus:read": VIEWER | WORKFLOW,
+        "prometheus_query:read": VIEWER,
+        "prometheus_query:write": OPERATOR,
     },
-    routers=(router, status_router, slo_router, prometheus_router, platform_router),
+    routers=(
+        router,
+        status_router,
+        slo_router,
+        prometheus_router,
+        platform_router,
+        queries_router,
+    ),
     checks=(
         ReadyCheck(
             "prometheus",
@@ -111,12 +130,17 @@ __all__ = [
     "EvidenceTimeError",
     "Health",
     "HealthHistory",
+    "KeptQueries",
+    "KeptQuery",
     "MonitoringManager",
     "MonitoringSettings",
     "Prometheus",
     "PrometheusAbsentError",
     "PrometheusUnavailableError",
     "QueryBusyError",
+    "QueryChangedError",
+    "QueryExistsError",
+    "QueryNotFoundError",
     "QueryRefusedError",
     "QueryTimeoutError",
     "SloChangedError",
@@ -125,6 +149,7 @@ __all__ = [
     "SloInvalidError",
     "SloNotFoundError",
     "SloStanding",
+    "TooManyQueriesError",
     "TooManySlosError",
     "Window",
     "check_clock",

@@ -48,6 +48,30 @@ class QueryTimeoutError(DeadlineError):
     code, title = "monitoring.query_timeout", "The query took too long"
 
 
+class QueryNotFoundError(NotFoundError):
+    """No such kept query in this tenant."""
+
+    code, title = "monitoring.query_not_found", "No such query"
+
+
+class QueryExistsError(ConflictError):
+    """Another kept query of the tenant has this name."""
+
+    code, title = "monitoring.query_exists", "A query of this name exists"
+
+
+class QueryChangedError(PreconditionError):
+    """Somebody changed the kept query since the caller read it."""
+
+    code, title = "monitoring.query_changed", "The query has changed meanwhile"
+
+
+class TooManyQueriesError(ConflictError):
+    """The tenant keeps as many queries as a list still holds."""
+
+    code, title = "monitoring.too_many_queries", "The tenant keeps all the queries that it may"
+
+
 class SloNotFoundError(NotFoundError):
     """No such objective in this tenant."""
 

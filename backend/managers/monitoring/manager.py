@@ -23,6 +23,7 @@ from backend.managers.monitoring._measuring import Measuring
 from backend.managers.monitoring._outcomes import EventOutcomes, OutcomeBook
 from backend.managers.monitoring._platform import PlatformSlos
 from backend.managers.monitoring._prometheus import Prometheus
+from backend.managers.monitoring._queries import KeptQueries
 from backend.managers.monitoring._slos import Slos
 from backend.managers.monitoring.settings import MonitoringSettings
 
@@ -40,13 +41,15 @@ _METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST"
 class MonitoringManager:
     """Runs the checks it is given, holds this process's series, and asks a Prometheus for others.
 
-    ``prometheus`` is what is asked; without an address it refuses.
+    ``prometheus`` is what is asked; without an address it refuses. ``queries`` are those that
+    people keep.
     """
 
     def __init__(
         self, settings: MonitoringSettings | None = None, metrics: MetricsManager | None = None
     ) -> None:
         self.prometheus = Prometheus(settings or MonitoringSettings())
+        self.queries = KeptQueries()
         self.outcomes = EventOutcomes()
         self.slos = Slos(self.outcomes)
         self.platform_slos = PlatformSlos(self.outcomes)

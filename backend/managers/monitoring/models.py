@@ -78,6 +78,22 @@ class OutcomeHeadRow(TenantOwned, Base):
     seq: Mapped[int]
 
 
+class PrometheusQueryRow(TenantOwned, Base):
+    """A query that people keep under a name; ``revision`` counts its versions from 1."""
+
+    __tablename__ = "prometheus_queries"
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    name: Mapped[str]
+    query: Mapped[str]
+    revision: Mapped[int]
+    created_at: Mapped[datetime]
+    created_by: Mapped[str]
+    updated_at: Mapped[datetime]
+    updated_by: Mapped[str]
+
+    __table_args__ = (sa.UniqueConstraint("tenant_id", "name"),)
+
+
 class EvidenceRow(TenantOwned, Base):
     """What a drill or a benchmark of the platform measured, and when."""
 

@@ -4,13 +4,14 @@ from datetime import datetime, timedelta
 from typing import Annotated, Final
 
 import msgspec
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from backend.core.context import Scope
 from backend.core.room import PLATFORM_READ
-from backend.http.deps import Db, manager_of, requires
-from backend.http.pagination import Page
-from backend.http.reply import problems
+from backend.http.deps import Db, IdPath, manager_of, requires
+from backend.http.etag import IfMatch, etag, expected_version
+from backend.http.pagination import Page, PageQuery, page_of
+from backend.http.reply import leads_to, problems, reply
 from backend.http.schemas import Time, view
 from backend.managers.monitoring._prometheus import (
     MAX_LISTED,
@@ -20,17 +21,24 @@ from backend.managers.monitoring._prometheus import (
     Window,
 )
 from backend.managers.monitoring._promql import MAX_CHARACTERS
+from backend.managers.monitoring._queries import KeptQuery
 from backend.managers.monitoring.errors import (
     BadQueryError,
     PrometheusAbsentError,
     PrometheusUnavailableError,
     QueryBusyError,
+    QueryChangedError,
+    QueryExistsError,
+    QueryNotFoundError,
     QueryRefusedError,
     QueryTimeoutError,
+    TooManyQueriesError,
 )
 from backend.managers.monitoring.manager import MonitoringManager
 from backend.managers.monitoring.schemas import (
     LabelNamesOut,
+    PrometheusQueryOut,
+    PrometheusQueryPut,
     PrometheusRuleOut,
     SampleRangeOut,
     SamplesOut,
@@ -194,3 +202,99 @@ def _routes(root: str, noun: str, permission: str, *, whole: bool) -> APIRouter:
 
 prometheus_router = _routes("/api/v1", "prometheus", "prometheus:read", whole=False)
 platform_router = _routes("/api/v1/platform", "platform_prometheus", PLATFORM_READ, whole=True)
+
+
+# --- what is kept ---------------------------------------------------------------------------
+
+queries_router = APIRouter(prefix="/api/v1/prometheus-queries", tags=["prometheus"])
+QueryReader = Annotated[Scope, requires("prometheus_query:read")]
+QueryWriter = Annotated[Scope, requires("prometheus_query:write")]
+_QUERY_ID: Final = {"query_id": "$response.body#/id"}
+
+
+def _kept(response: Response, found: KeptQuery) -> PrometheusQueryOut:
+    response.headers["ETag"] = etag(found.version)
+    return view(PrometheusQueryOut, found)
+
+
+@queries_router.get("")
+async def list_prometheus_queries(
+    scope: QueryReader, monitoring: Monitoring, db: Db, page: PageQuery
+) -> Page[PrometheusQueryOut]:
+    """List the queries that the tenant keeps, newest first."""
+    async with db.read(scope) as tx:
+        found = await monitoring.queries.list(tx, limit=page.limit, before_id=page.before_id)
+    return page_of(PrometheusQueryOut, found, page)
+
+
+@queries_router.post(
+    "",
+    status_code=201,
+    response_model=PrometheusQueryOut,
+    responses={
+        201: leads_to(
+            get_prometheus_query=_QUERY_ID,
+            put_prometheus_query=_QUERY_ID,
+            delete_prometheus_query=_QUERY_ID,
+        ),
+        **problems(QueryExistsError, TooManyQueriesError),
+    },
+)
+async def create_prometheus_query(
+    request: Request, body: PrometheusQueryPut, scope: QueryWriter, monitoring: Monitoring, db: Db
+) -> Response:
+    """Keep a query under a name, for all who may see the tenant's."""
+    async with db.transaction(scope) as tx:
+        made = await monitoring.queries.create(tx, name=body.name, query=body.query)
+        headers = {"ETag": etag(made.version)}
+        return reply(request, tx, view(PrometheusQueryOut, made), status=201, headers=headers)
+
+
+@queries_router.get("/{query_id}", responses=problems(QueryNotFoundError))
+async def get_prometheus_query(
+    response: Response, query_id: IdPath, scope: QueryReader, monitoring: Monitoring, db: Db
+) -> PrometheusQueryOut:
+    """Get one kept query. The ETag goes into If-Match when changing it."""
+    async with db.read(scope) as tx:
+        found = await monitoring.queries.get(tx, query_id)
+    return _kept(response, found)
+
+
+@queries_router.put(
+    "/{query_id}", responses=problems(QueryNotFoundError, QueryChangedError, QueryExistsError)
+)
+async def put_prometheus_query(
+    response: Response,
+    query_id: IdPath,
+    body: PrometheusQueryPut,
+    scope: QueryWriter,
+    monitoring: Monitoring,
+    db: Db,
+    if_match: IfMatch = None,
+) -> PrometheusQueryOut:
+    """Keep another query in its place, or under another name."""
+    async with db.transaction(scope) as tx:
+        changed = await monitoring.queries.replace(
+            tx,
+            query_id,
+            name=body.name,
+            query=body.query,
+            expected_version=expected_version(if_match, QueryChangedError),
+        )
+    return _kept(response, changed)
+
+
+@queries_router.delete(
+    "/{query_id}", status_code=204, responses=problems(QueryNotFoundError, QueryChangedError)
+)
+async def delete_prometheus_query(
+    query_id: IdPath,
+    scope: QueryWriter,
+    monitoring: Monitoring,
+    db: Db,
+    if_match: IfMatch = None,
+) -> None:
+    """Keep it no more."""
+    expected = expected_version(if_match, QueryChangedError)
+    async with db.transaction(scope) as tx:
+        await monitoring.queries.remove(tx, query_id, expected_version=expected)

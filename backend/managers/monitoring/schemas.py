@@ -160,6 +160,28 @@ class PlatformSloDetailOut(PlatformSloOut):
     days: list[SloDayOut]
 
 
+class PrometheusQueryPut(Input):
+    """A query that is kept, and what people call it."""
+
+    name: Name = Field(examples=["Orders by shop"])
+    query: Annotated[str, Field(max_length=4000, pattern=r"\S")] = Field(
+        examples=["sum by (shop) (rate(orders_total[5m]))"],
+        description="PromQL, as it was written: it is read when it is asked",
+    )
+
+
+class PrometheusQueryOut(BaseModel):
+    """A query that is kept."""
+
+    id: str
+    name: str
+    query: str
+    created_at: datetime
+    created_by: str
+    updated_at: datetime
+    updated_by: str
+
+
 class SampleLineOut(BaseModel):
     """One series: `values[n]` was at `times[n]`."""
 

@@ -1156,6 +1156,19 @@ async def keep_objectives(house: House, ada: TenantClient, admin: TenantClient) 
     for operation, code, more in acts:
         done = await house.ask(ada, operation, **more)
         assert done.status_code == code, done.text
+    kept = {"name": "Up", "query": "up"}
+    made = await house.ask(ada, "POST /api/v1/prometheus-queries", json=kept)
+    assert made.status_code == 201, made.text
+    which = {"query_id": made.json()["id"]}
+    acts = [
+        ("GET /api/v1/prometheus-queries", 200, {}),
+        ("GET /api/v1/prometheus-queries/{query_id}", 200, {"path": which}),
+        ("PUT /api/v1/prometheus-queries/{query_id}", 200, {"path": which, "json": kept}),
+        ("DELETE /api/v1/prometheus-queries/{query_id}", 204, {"path": which}),
+    ]
+    for operation, code, more in acts:
+        done = await house.ask(ada, operation, **more)
+        assert done.status_code == code, done.text
     found = {"kind": "failover", "value": 9, "at": "2026-11-20T09:30:00Z", "source": "a drill"}
     of_platform: list[tuple[str, dict[str, Any]]] = [
         ("POST /api/v1/platform/evidence", {"json": found}),
