@@ -55,6 +55,7 @@ ENTRIES: Final = (
     _entry(_WORK, "jobs", "Jobs", "work_history", "job:read"),
     _entry(_WORK, "logs", "Logs", "receipt_long", "log:read"),
     _entry(_WORK, "metrics", "Metrics", "show_chart", "metric:read"),
+    _entry(_WORK, "prometheus", "Prometheus", "query_stats", "prometheus:read", "platform:read"),
     _entry(_WORK, "traces", "Traces", "account_tree", "trace:read"),
     _entry(_WORK, "usage", "Usage", "bar_chart", "usage:read"),
     _entry(_TRAIL, "audit", "Audit", "fact_check", "audit:read", "platform_audit:read"),

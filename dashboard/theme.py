@@ -88,6 +88,8 @@ STATES: Final[dict[str, Look]] = {
     "warn": Look("amber", "#D08A1D"),
     "error": Look("red", "#E0555F"),
     "fatal": Look("violet", "#B5179E"),
+    # alerts of a Prometheus
+    "firing": Look("red", "#E0555F"),
     # tenants
     "active": Look("green", "#1FA97A"),
     "suspended": Look("amber", "#D08A1D"),

@@ -277,7 +277,8 @@ def _curve(
         x=_on_the_clock(shown_times),
         y=shown_values,
         mode="lines+markers",
-        name=name,
+        # Strangers choose it, and Plotly reads tags in texts; of quotes it knows no entity.
+        name=escape(name, quote=False),
         line={"color": color, "width": 1.5 if dash else 2, "dash": dash or "solid"},
         marker={"size": [6 if lone else 0 for lone in _alone(shown_values)], "opacity": 1},
         opacity=0.7 if dash == "dot" else 1,
