@@ -57,9 +57,10 @@ class Told:
                     ],
                 }
             case "query":
+                # The readiness check names no time.
+                at = float(query.get("time", ["0"])[0])
                 found = [
-                    {"metric": one["metric"], "value": [float(query["time"][0]), one["range"][-1]]}
-                    for one in self.lines
+                    {"metric": one["metric"], "value": [at, one["range"][-1]]} for one in self.lines
                 ]
                 data = {"resultType": "vector", "result": found}
             case "label/__name__/values":
