@@ -19,6 +19,7 @@ from dashboard.client import ApiProblem, models
 from dashboard.widgets import charts, confirm, export, latest, markup, problems, promql, table
 
 NAMES_SECONDS: Final = 60
+_Samples = models.SamplesOut | models.SampleRangeOut
 _ABSENT: Final = "monitoring.prometheus_absent"
 _UNREAD: Final = "monitoring.bad_query"
 _CHANGED: Final = "monitoring.query_changed"
@@ -270,9 +271,9 @@ def _take_address(may: Sequence[str]) -> None:
         saved=said.get("saved", ""),
     )
     # Of the run before, whose classes were others: not to be told by its type.
-    told = st.session_state.get(_TOLD)
+    told: Any = st.session_state.get(_TOLD)
     same = told is not None and told.address() == given.address()
-    if same and "prometheus-query" in st.session_state:
+    if same and told is not None and "prometheus-query" in st.session_state:
         # Streamlit forgets what a widget was set to that a run did not draw.
         given = told
     for name, value in given._asdict().items():
@@ -314,7 +315,7 @@ def _query(asked: Asked, door: Door) -> None:
     mark = None
     refused: ApiProblem | None = None
     window = window_of(asked, markup.now())
-    found: models.SamplesOut | None = None
+    found: _Samples | None = None
     if asked.query.strip() and not isinstance(window, str):
         try:
             found = (
@@ -363,9 +364,11 @@ def _names(asked: Asked, door: Door) -> tuple[Sequence[str], Sequence[str]]:
         metrics = door.values(name="__name__", since=since, until=until).items
         return metrics, door.labels(since=since, until=until).items
 
-    kept = st.session_state.get("prometheus-names")
-    is_known = isinstance(kept, latest.Kept) and kept.asked == asked.whose
-    if is_known and (markup.now() - kept.at).total_seconds() < NAMES_SECONDS:
+    names = st.session_state.get("prometheus-names")
+    kept: latest.Kept[tuple[Sequence[str], Sequence[str]]] | None = (
+        names if isinstance(names, latest.Kept) and names.asked == asked.whose else None
+    )
+    if kept and (markup.now() - kept.at).total_seconds() < NAMES_SECONDS:
         return kept.found
     try:
         found = ask()
@@ -425,7 +428,7 @@ def _draw_moment(found: models.SamplesOut, at: datetime) -> None:
     _below(found)
 
 
-def _below(found: models.SamplesOut) -> None:
+def _below(found: _Samples) -> None:
     if len(found.lines) > _SHOWN:
         markup.note(f"The first {_SHOWN} of {len(found.lines):,} series; the file has all.")
     _warn(found)
@@ -440,7 +443,7 @@ def _below(found: models.SamplesOut) -> None:
     )
 
 
-def to_csv(found: models.SamplesOut) -> bytes:
+def to_csv(found: _Samples) -> bytes:
     """Return all samples as CSV: a row each, values as Prometheus writes them."""
     rows = (
         (written(line.labels), _iso(at), value)
@@ -450,7 +453,7 @@ def to_csv(found: models.SamplesOut) -> bytes:
     return export.to_csv(["series", "at", "value"], rows)
 
 
-def _warn(found: models.SamplesOut) -> None:
+def _warn(found: _Samples) -> None:
     histograms = sum(line.histograms for line in found.lines)
     if histograms:
         markup.note(f"{histograms:,} native histograms are left out: ask histogram_quantile.")

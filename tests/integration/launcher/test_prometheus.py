@@ -167,7 +167,7 @@ class TestProgram:
 
     def test_one_that_is_not_there_is_one_line(self, monkeypatch, tmp_path, capsys) -> None:
         monkeypatch.setenv("PATH", str(tmp_path))
-        monkeypatch.setattr(prometheus.subprocess, "run", lambda *_, **__: None)
+        monkeypatch.setattr(subprocess, "run", lambda *_, **__: None)
         with pytest.raises(PrometheusError, match="there is no prometheus: install it"):
             prometheus.find()
 
