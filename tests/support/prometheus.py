@@ -25,7 +25,8 @@ Reply = Callable[[str, Mapping[str, list[str]]], tuple[int, Any]]
 """By path and query: the status and the JSON of an answer."""
 
 
-def _nothing(path: str, _: Mapping[str, list[str]]) -> tuple[int, Any]:
+def nothing(path: str, _: Mapping[str, list[str]]) -> tuple[int, Any]:
+    """No series, no target, no rule."""
     data: Any = []
     if path in {"/api/v1/query", "/api/v1/query_range"}:
         data = {"resultType": "vector", "result": []}
@@ -37,7 +38,7 @@ def _nothing(path: str, _: Mapping[str, list[str]]) -> tuple[int, Any]:
 
 
 @contextmanager
-def stand_in(reply: Reply = _nothing) -> Iterator[str]:
+def stand_in(reply: Reply = nothing) -> Iterator[str]:
     """A server on a free port that answers as ``reply`` says; gives its address.
 
     By itself it knows no series: for tests of everything but what Prometheus does.

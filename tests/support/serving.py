@@ -33,7 +33,7 @@ from backend.managers.monitoring import MonitoringSettings
 from backend.managers.tracing import TracingManager, TracingSettings
 from backend.settings import DatabaseSettings, EventSettings, Settings, TelemetrySettings
 from tests.support.login import person_token
-from tests.support.prometheus import stand_in
+from tests.support.prometheus import Reply, nothing, stand_in
 
 CONSOLE_URL = "http://localhost:8401"
 _MUCH = 1_000_000
@@ -156,6 +156,7 @@ def serving(
     console_url: str = CONSOLE_URL,
     clock: Clock = system_clock,
     around: Callable[[Any], Any] = lambda app: app,
+    prometheus: Reply = nothing,
 ) -> Iterator[Served]:
     """Serve a bootstrapped installation over a migrated database.
 
@@ -165,8 +166,9 @@ def serving(
         console_url: Where a console may be that people log in by.
         clock: What the served application takes for the time.
         around: Wraps the application, to see or hold what it is asked.
+        prometheus: What a Prometheus behind it answers.
     """
-    with socket.socket() as listener, stand_in() as prometheus_url:
+    with socket.socket() as listener, stand_in(prometheus) as prometheus_url:
         listener.bind(("127.0.0.1", 0))
         # From here on a request waits for the server instead of being refused.
         listener.listen()

@@ -3,16 +3,37 @@
 import io
 import json
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from backend import cli
+from tests.support.prometheus import nothing
 from tests.support.serving import Served, serving
 
 pytestmark = pytest.mark.command
+
+
+def orders(path: str, query: Mapping[str, list[str]]) -> tuple[int, Any]:
+    """A Prometheus with one series, that has a value at the first two steps of any window."""
+    metric = {"__name__": "orders_total", "shop": "berlin"}
+    match path.removeprefix("/api/v1/"):
+        case "query":
+            at = float(query.get("time", ["0"])[0])  # the readiness check names none
+            found: Any = {
+                "resultType": "vector",
+                "result": [{"metric": metric, "value": [at, "3"]}],
+            }
+        case "query_range":
+            start, step = float(query["start"][0]), float(query["step"][0])
+            values = [[start, "1"], [start + step, "NaN"]]
+            found = {"resultType": "matrix", "result": [{"metric": metric, "values": values}]}
+        case _:
+            return nothing(path, query)
+    return 200, {"status": "success", "data": found, "warnings": ["a block is missing"]}
 
 
 @pytest.fixture
@@ -20,7 +41,7 @@ def served(database_url: str, tmp_path: Path) -> Iterator[Served]:
     """A platform behind a real socket."""
     data = tmp_path / "served"
     data.mkdir()
-    with serving(data, database_url) as made:
+    with serving(data, database_url, prometheus=orders) as made:
         yield made
 
 
@@ -374,6 +395,23 @@ class TestMetrics:
         assert "what it grew by" in logged_in.fail("metric-record", "--", "x", "-1")
         logged_in.run("metric-record", "orders_total", "1")
         assert "can be asked for" in logged_in.fail("metric-query", "orders_total", "quantile")
+
+
+class TestPrometheus:
+    def test_is_asked_at_a_moment_and_over_a_time_range(self, logged_in):
+        found = rows(logged_in.run("prometheus-query", "up", "--at", "2026-11-20T09:00:00Z"))
+        series = "__name__=orders_total,shop=berlin"
+        assert found == [[series, "1795165200.000", "3"]]
+        window = ("--since", "2026-11-20T09:00:00Z", "--until", "2026-11-20T10:00:00Z")
+        found = rows(logged_in.run("prometheus-query", "up", *window, "--step", "60"))
+        assert found == [[series, "1795165200.000", "1"], [series, "1795165260.000", "NaN"]]
+
+    def test_says_in_a_line_why_not(self, logged_in):
+        said = logged_in.fail("prometheus-query", "sum(up")
+        assert "1:4: ( is not closed" in said
+        at = "2026-11-20T09:00:00Z"
+        assert "give one" in logged_in.fail("prometheus-query", "up", "--at", at, "--since", at)
+        assert logged_in.fail("prometheus-query", "up", "--platform")
 
 
 class TestObjectives:
