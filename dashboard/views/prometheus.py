@@ -232,6 +232,8 @@ def _times() -> None:
             format_func=_KINDS.__getitem__,
             required=True,
             key="prometheus-kind",
+            # A number: else a phone cuts it rather than to begin a new line.
+            width=240,
         )
         st.selectbox(
             "Time",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -39,12 +39,68 @@ from tests.support.browser import (
     wait_until,
 )
 from tests.support.factories import HOSTILE_SUBJECT, make_logs
+from tests.support.prometheus import nothing
 from tests.support.serving import patient_settings, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 # The first is the one that an address without a path shows.
 PAGES = {entry.title: Path(entry.file).stem if entry is not ENTRIES[0] else "" for entry in ENTRIES}
+
+
+def series(path: str, query: Mapping[str, list[str]]) -> tuple[int, Any]:
+    """What a Prometheus tells that scrapes two processes, one of which is down."""
+    both = [("api-1:8400", "up"), ("worker-1:8405", "down")]
+    labels: list[dict[str, str]] = [
+        {"job": "email-sender", "instance": instance} for instance, _ in both
+    ]
+    match path.removeprefix("/api/v1/"):
+        case "query_range":
+            start, end, step = (float(query[name][0]) for name in ("start", "end", "step"))
+            times = [start + step * at for at in range(int((end - start) / step) + 1)]
+            found = [
+                {
+                    "metric": one | {"__name__": "orders_total"},
+                    "values": [[at, str(5 + row + at // 60 % 7)] for at in times],
+                }
+                for row, one in enumerate(labels)
+            ]
+            data: Any = {"resultType": "matrix", "result": found}
+        case "label/__name__/values":
+            data = ["orders_open", "orders_total", "up"]
+        case "labels":
+            data = ["__name__", "instance", "job"]
+        case "targets":
+            data = {
+                "activeTargets": [
+                    {
+                        "labels": one,
+                        "health": health,
+                        "lastScrape": "2026-11-20T09:00:00Z",
+                        "lastScrapeDuration": 0.0123,
+                        "scrapeUrl": f"http://{instance}/metrics",
+                        "lastError": "" if health == "up" else "connection refused",
+                    }
+                    for one, (instance, health) in zip(labels, both, strict=True)
+                ]
+            }
+        case "rules":
+            alert = {
+                "labels": {"alertname": "EmailSenderProcessDown", **labels[1]},
+                "annotations": {"summary": "worker-1:8405 does not answer"},
+                "state": "firing",
+                "activeAt": "2026-11-20T09:00:00Z",
+            }
+            rule = {"health": "ok", "labels": {}, "query": "up == 0"}
+            of_group = [
+                {**rule, "name": "EmailSenderProcessDown", "type": "alerting", "alerts": [alert]},
+                {**rule, "name": "EmailSenderAbsent", "type": "alerting", "alerts": []},
+                {**rule, "name": "email_sender:requests:rate5m", "type": "recording"},
+            ]
+            data = {"groups": [{"name": "email-sender.alerts", "rules": of_group}]}
+        case _:
+            return nothing(path, query)
+    return 200, {"status": "success", "data": data}
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +122,7 @@ def console_target(
             console_url=f"http://localhost:{port}",
             clock=clock,
             around=watch.around,
+            prometheus=series,
         ) as served,
         console(served, tmp_path_factory.mktemp("console"), port),
     ):
@@ -266,6 +323,55 @@ class TestLooks:
         expect(page.get_by_role("heading", name="Evidence")).to_be_visible()
         visitor.survey("slos-platform-one")
         visitor.expect_no_problem()
+
+    def test_a_query_from_its_writing_to_its_being_saved(self, enter: Enter):
+        visitor = enter().log_in()
+        visitor.target.inside()
+        page = visitor.page
+        visitor.open("Prometheus")
+        editor = page.get_by_label("Query", exact=True)
+        offered = page.get_by_role("listbox", name="Names that fit")
+        editor.press_sequentially("ord")
+        expect(offered.get_by_role("option")).to_have_text(["orders_open", "orders_total"])
+        visitor.survey("prometheus-names")
+        editor.press("ArrowDown")
+        editor.press("Enter")
+        expect(editor).to_have_value("orders_total")
+        expect(offered).to_be_hidden()
+        editor.press_sequentially("{inst")
+        expect(offered.get_by_role("option")).to_have_text(["instance"])
+        editor.press("Tab")
+        editor.press_sequentially('=~"ord')
+        expect(offered).to_be_hidden()  # a text is no name
+        editor.press("Control+Enter")
+        mark = page.locator("mark")
+        expect(mark).to_be_visible()
+        expect(page.get_by_text("The query cannot be read")).to_be_visible()
+        visitor.survey("prometheus-error", refused=True)
+        editor.fill("orders_total")
+        page.get_by_role("button", name="Run", exact=True).click()
+        expect(page.get_by_role("heading", name="Over time")).to_be_visible()
+        expect(mark).to_have_count(0)
+        expect(page).to_have_url(re.compile(r"query=orders_total"))
+        page.get_by_label("Save under a new name").fill("Orders")
+        page.get_by_role("button", name="Save as new").click()
+        expect(page.get_by_text("Orders is saved for everybody in this tenant.")).to_be_visible()
+        visitor.check_headings("a query")
+        visitor.survey("prometheus-range")
+        page.reload()
+        expect(editor).to_have_value("orders_total")
+        expect(page.get_by_text("Orders is open.")).to_be_visible()
+        page.get_by_role("radio", name="The platform").or_(
+            page.get_by_role("button", name="The platform")
+        ).first.click()
+        for part, landmark in (("Targets", "worker-1:8405"), ("Rules and alerts", "Alerts")):
+            page.get_by_role("radio", name=part).or_(
+                page.get_by_role("button", name=part)
+            ).first.click()
+            expect(page.get_by_text(landmark).first).to_be_visible()
+            visitor.check_headings(part)
+            visitor.survey(f"prometheus-{part.split()[0].lower()}")
+        assert visitor.external == []
 
     def test_an_address_of_no_tenant_of_ones_own(self, enter: Enter):
         visitor = enter().log_in()
