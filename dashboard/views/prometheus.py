@@ -228,16 +228,15 @@ def _controls() -> Asked:
 
 
 def _times() -> None:
+    # A line of its own: beside the time a phone cuts it.
+    st.segmented_control(
+        "Ask for",
+        list(_KINDS),
+        format_func=_KINDS.__getitem__,
+        required=True,
+        key="prometheus-kind",
+    )
     with st.container(horizontal=True, vertical_alignment="bottom", key="filters-prometheus"):
-        st.segmented_control(
-            "Ask for",
-            list(_KINDS),
-            format_func=_KINDS.__getitem__,
-            required=True,
-            key="prometheus-kind",
-            # A number: else a phone cuts it rather than to begin a new line.
-            width=240,
-        )
         st.selectbox(
             "Time",
             list(_SPANS),
