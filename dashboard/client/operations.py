@@ -387,6 +387,124 @@ class Api:
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
 
+    def list_dashboard_templates(self) -> models.DashboardTemplatesOut:
+        """List the dashboards that ship; to change one, make a dashboard of what is on it."""
+        return self.connection.ask(
+            "GET", "/api/v1/dashboard-templates", models.DashboardTemplatesOut
+        )
+
+    def get_dashboard_template(self, key: str) -> models.DashboardTemplateOut:
+        """Get one of the dashboards that ship."""
+        return self.connection.ask(
+            "GET", f"/api/v1/dashboard-templates/{segment(key)}", models.DashboardTemplateOut
+        )
+
+    def list_dashboards(
+        self, *, limit: int | None = None, cursor: str | None = None
+    ) -> models.DashboardPage:
+        """List the tenant's and one's own dashboards, newest first."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/dashboards",
+            models.DashboardPage,
+            query={"limit": limit, "cursor": cursor},
+        )
+
+    def create_dashboard(
+        self, body: models.DashboardCreate, *, idempotency_key: str | None = None
+    ) -> models.DashboardDetailOut:
+        """Make one of the tenant's and one's own dashboards."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/dashboards",
+            models.DashboardDetailOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def import_dashboard(
+        self, body: models.DashboardImport, *, idempotency_key: str | None = None
+    ) -> models.DashboardDetailOut:
+        """Make one of the tenant's and one's own dashboards from an exported file."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/dashboards/import",
+            models.DashboardDetailOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def delete_dashboard(self, dashboard_id: str, *, if_match: str | None = None) -> None:
+        """Delete one of the tenant's and one's own dashboards with its versions."""
+        self.connection.tell(
+            "DELETE",
+            f"/api/v1/dashboards/{uuid_segment(dashboard_id)}",
+            headers={"If-Match": if_match},
+        )
+
+    def get_dashboard(self, dashboard_id: str) -> Tagged[models.DashboardDetailOut]:
+        """Get one of the tenant's and one's own dashboards.
+
+        The ETag goes into If-Match.
+        """
+        return self.connection.ask_tagged(
+            "GET", f"/api/v1/dashboards/{uuid_segment(dashboard_id)}", models.DashboardDetailOut
+        )
+
+    def put_dashboard(
+        self, dashboard_id: str, body: models.DashboardPut, *, if_match: str | None = None
+    ) -> Tagged[models.DashboardDetailOut]:
+        """Save another version of one of the tenant's and one's own dashboards."""
+        return self.connection.ask_tagged(
+            "PUT",
+            f"/api/v1/dashboards/{uuid_segment(dashboard_id)}",
+            models.DashboardDetailOut,
+            body=body,
+            headers={"If-Match": if_match},
+        )
+
+    def export_dashboard(self, dashboard_id: str) -> models.DashboardDocument:
+        """Get one of the tenant's and one's own dashboards as a file."""
+        return self.connection.ask(
+            "GET",
+            f"/api/v1/dashboards/{uuid_segment(dashboard_id)}/export",
+            models.DashboardDocument,
+        )
+
+    def list_dashboard_versions(self, dashboard_id: str) -> models.DashboardVersionsOut:
+        """List what one of the tenant's and one's own dashboards was: the newest twenty versions."""
+        return self.connection.ask(
+            "GET",
+            f"/api/v1/dashboards/{uuid_segment(dashboard_id)}/versions",
+            models.DashboardVersionsOut,
+        )
+
+    def get_dashboard_version(
+        self, dashboard_id: str, version: str
+    ) -> models.DashboardVersionDetailOut:
+        """Get what one of the tenant's and one's own dashboards was at a version."""
+        return self.connection.ask(
+            "GET",
+            f"/api/v1/dashboards/{uuid_segment(dashboard_id)}/versions/{segment(version)}",
+            models.DashboardVersionDetailOut,
+        )
+
+    def restore_dashboard_version(
+        self,
+        dashboard_id: str,
+        version: str,
+        *,
+        if_match: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Tagged[models.DashboardDetailOut]:
+        """Save what one of the tenant's and one's own dashboards was at a version as its newest one."""
+        return self.connection.ask_tagged(
+            "POST",
+            f"/api/v1/dashboards/{uuid_segment(dashboard_id)}/versions/{segment(version)}/restore",
+            models.DashboardDetailOut,
+            headers={"If-Match": if_match, "Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
     def list_data_keys(self) -> models.DataKeyListOut:
         """List the versions of the tenant's data key, oldest first."""
         return self.connection.ask("GET", "/api/v1/data-keys", models.DataKeyListOut)
@@ -1725,6 +1843,114 @@ class Api:
             f"/api/v1/platform/clients/{uuid_segment(client_row_id)}/rotate",
             models.ClientSecretOut,
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def list_platform_dashboards(
+        self, *, limit: int | None = None, cursor: str | None = None
+    ) -> models.DashboardPage:
+        """List the platform's dashboards, newest first."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/platform/dashboards",
+            models.DashboardPage,
+            query={"limit": limit, "cursor": cursor},
+        )
+
+    def create_platform_dashboard(
+        self, body: models.DashboardPut, *, idempotency_key: str | None = None
+    ) -> models.DashboardDetailOut:
+        """Make one of the platform's dashboards."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/platform/dashboards",
+            models.DashboardDetailOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def import_platform_dashboard(
+        self, body: models.PlatformDashboardImport, *, idempotency_key: str | None = None
+    ) -> models.DashboardDetailOut:
+        """Make one of the platform's dashboards from an exported file."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/platform/dashboards/import",
+            models.DashboardDetailOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def delete_platform_dashboard(self, dashboard_id: str, *, if_match: str | None = None) -> None:
+        """Delete one of the platform's dashboards with its versions."""
+        self.connection.tell(
+            "DELETE",
+            f"/api/v1/platform/dashboards/{uuid_segment(dashboard_id)}",
+            headers={"If-Match": if_match},
+        )
+
+    def get_platform_dashboard(self, dashboard_id: str) -> Tagged[models.DashboardDetailOut]:
+        """Get one of the platform's dashboards.
+
+        The ETag goes into If-Match.
+        """
+        return self.connection.ask_tagged(
+            "GET",
+            f"/api/v1/platform/dashboards/{uuid_segment(dashboard_id)}",
+            models.DashboardDetailOut,
+        )
+
+    def put_platform_dashboard(
+        self, dashboard_id: str, body: models.DashboardPut, *, if_match: str | None = None
+    ) -> Tagged[models.DashboardDetailOut]:
+        """Save another version of one of the platform's dashboards."""
+        return self.connection.ask_tagged(
+            "PUT",
+            f"/api/v1/platform/dashboards/{uuid_segment(dashboard_id)}",
+            models.DashboardDetailOut,
+            body=body,
+            headers={"If-Match": if_match},
+        )
+
+    def export_platform_dashboard(self, dashboard_id: str) -> models.DashboardDocument:
+        """Get one of the platform's dashboards as a file."""
+        return self.connection.ask(
+            "GET",
+            f"/api/v1/platform/dashboards/{uuid_segment(dashboard_id)}/export",
+            models.DashboardDocument,
+        )
+
+    def list_platform_dashboard_versions(self, dashboard_id: str) -> models.DashboardVersionsOut:
+        """List what one of the platform's dashboards was: the newest twenty versions."""
+        return self.connection.ask(
+            "GET",
+            f"/api/v1/platform/dashboards/{uuid_segment(dashboard_id)}/versions",
+            models.DashboardVersionsOut,
+        )
+
+    def get_platform_dashboard_version(
+        self, dashboard_id: str, version: str
+    ) -> models.DashboardVersionDetailOut:
+        """Get what one of the platform's dashboards was at a version."""
+        return self.connection.ask(
+            "GET",
+            f"/api/v1/platform/dashboards/{uuid_segment(dashboard_id)}/versions/{segment(version)}",
+            models.DashboardVersionDetailOut,
+        )
+
+    def restore_platform_dashboard_version(
+        self,
+        dashboard_id: str,
+        version: str,
+        *,
+        if_match: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Tagged[models.DashboardDetailOut]:
+        """Save what one of the platform's dashboards was at a version as its newest one."""
+        return self.connection.ask_tagged(
+            "POST",
+            f"/api/v1/platform/dashboards/{uuid_segment(dashboard_id)}/versions/{segment(version)}/restore",
+            models.DashboardDetailOut,
+            headers={"If-Match": if_match, "Idempotency-Key": idempotency_key or fresh_key()},
         )
 
     def list_evidence(

@@ -1,14 +1,72 @@
-"""Dashboard: read models of what the console shows. Owns no table."""
+"""Dashboard: read models of what the console shows, and the dashboards that people make.
 
-from backend.core.room import VIEWER, Room
+Owns the tables ``dashboards`` and ``dashboard_versions``. Audits ``dashboard.created``,
+``dashboard.imported``, ``dashboard.changed``, ``dashboard.restored`` and ``dashboard.deleted``.
+"""
+
+from backend.core.room import OPERATOR, VIEWER, Room
+from backend.managers.dashboard._dashboards import (
+    Dashboard,
+    DashboardDraft,
+    Dashboards,
+    DashboardVersion,
+    Visibility,
+)
+from backend.managers.dashboard._shipped import DashboardTemplate
+from backend.managers.dashboard.board_routes import (
+    boards_router,
+    platform_boards_router,
+    templates_router,
+)
+from backend.managers.dashboard.errands import PLATFORM_DASHBOARDS
+from backend.managers.dashboard.errors import (
+    DashboardChangedError,
+    DashboardExistsError,
+    DashboardInvalidError,
+    DashboardNotFoundError,
+    DashboardTemplateNotFoundError,
+    DashboardVersionNotFoundError,
+    TooManyDashboardsError,
+)
 from backend.managers.dashboard.manager import DashboardManager, Failure, Overview
+from backend.managers.dashboard.models import DashboardRow, DashboardVersionRow
 from backend.managers.dashboard.routes import router
 
 ROOM = Room(
     name="dashboard",
     manager=DashboardManager,
-    permissions={"overview:read": VIEWER},
-    routers=(router,),
+    models=(DashboardRow, DashboardVersionRow),
+    errands=(PLATFORM_DASHBOARDS,),
+    permissions={
+        "overview:read": VIEWER,
+        "dashboard:read": VIEWER,
+        "dashboard:write": OPERATOR,
+    },
+    routers=(router, boards_router, platform_boards_router, templates_router),
+    erasures={
+        DashboardRow.__tablename__: lambda boards, tx, who, after: boards.dashboards.erase(
+            tx, who, after
+        )
+    },
 )
 
-__all__ = ["ROOM", "DashboardManager", "Failure", "Overview"]
+__all__ = [
+    "PLATFORM_DASHBOARDS",
+    "ROOM",
+    "Dashboard",
+    "DashboardChangedError",
+    "DashboardDraft",
+    "DashboardExistsError",
+    "DashboardInvalidError",
+    "DashboardManager",
+    "DashboardNotFoundError",
+    "DashboardTemplate",
+    "DashboardTemplateNotFoundError",
+    "DashboardVersion",
+    "DashboardVersionNotFoundError",
+    "Dashboards",
+    "Failure",
+    "Overview",
+    "TooManyDashboardsError",
+    "Visibility",
+]

@@ -1,4 +1,4 @@
-"""The read model of the overview page: one answer for one look."""
+"""The read model of the overview page: one answer for one look; dashboards are its object's."""
 
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -9,6 +9,7 @@ from typing import Final
 from backend.core.clock import monotonic as system_monotonic
 from backend.core.database import ReadTx
 from backend.core.events import read_unnumbered_seconds
+from backend.managers.dashboard._dashboards import Dashboards
 from backend.managers.dashboard._verdict import (
     SLOW_MS,
     CheckFact,
@@ -135,7 +136,7 @@ class PlatformOverview:
 
 
 class DashboardManager:
-    """Reads from the managers below through their doors; owns no table."""
+    """Reads from the managers below through their doors, and keeps ``dashboards``."""
 
     def __init__(
         self,
@@ -163,6 +164,7 @@ class DashboardManager:
             free_share: Of this process's disk.
             monotonic: Seconds that only pass.
         """
+        self.dashboards = Dashboards()
         self._metrics = metrics
         self._jobs = jobs
         self._emails = emails

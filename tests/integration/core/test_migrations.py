@@ -18,6 +18,7 @@ from backend.core.ids import uuid7
 from backend.managers.access import models as access
 from backend.managers.audit import models as audit_room
 from backend.managers.compliance import models as compliance
+from backend.managers.dashboard import models as dashboard
 from backend.managers.email import models as email
 from backend.managers.gateway import models as gateway
 from backend.managers.identity import models as identity
@@ -39,6 +40,7 @@ MODELS = (
     core_audit,
     audit_room,
     compliance,
+    dashboard,
     email,
     gateway,
     identity,

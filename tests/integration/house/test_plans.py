@@ -636,6 +636,7 @@ async def use_everything(house: House, ada: TenantClient) -> None:
     await house.ask(ada, "GET /api/v1/me")
     await keep_objectives(house, ada, admin)
     await ask_prometheus(house, ada, admin)
+    await keep_dashboards(house, ada, admin)
     await keep_logs(house, ada)
     await keep_traces(house, ada)
     await keep_exports(house, ada)
@@ -1179,6 +1180,32 @@ async def keep_objectives(house: House, ada: TenantClient, admin: TenantClient) 
     for operation, more in of_platform:
         done = await house.ask(admin, operation, **more)
         assert done.is_success, done.text
+
+
+async def keep_dashboards(house: House, ada: TenantClient, admin: TenantClient) -> None:
+    body: dict[str, Any] = {"panels": [{"title": "Words", "text": {"markdown": "x"}}]}
+    file = {**body, "name": "Any", "format": "email-sender.dashboard", "schema_version": 1}
+    for who, root in ((ada, "/api/v1/dashboards"), (admin, "/api/v1/platform/dashboards")):
+        made = await house.ask(who, f"POST {root}", json={**body, "name": uuid7()})
+        assert made.status_code == 201, made.text
+        taken = {"name": uuid7(), "document": file}
+        assert (await house.ask(who, f"POST {root}/import", json=taken)).status_code == 201
+        which = {"dashboard_id": made.json()["id"]}
+        one, first = f"{root}/{{dashboard_id}}", {**which, "version": 1}
+        for operation, path, more in (
+            (f"GET {root}", {}, {}),
+            (f"GET {one}", which, {}),
+            (f"PUT {one}", which, {"json": {**body, "name": uuid7()}}),
+            (f"GET {one}/export", which, {}),
+            (f"GET {one}/versions", which, {}),
+            (f"GET {one}/versions/{{version}}", first, {}),
+            (f"POST {one}/versions/{{version}}/restore", first, {}),
+            (f"DELETE {one}", which, {}),
+        ):
+            done = await house.ask(who, operation, path=path, **more)
+            assert done.is_success, done.text
+    await house.ask(ada, "GET /api/v1/dashboard-templates")
+    await house.ask(ada, "GET /api/v1/dashboard-templates/{key}", path={"key": "usage"})
 
 
 async def keep_the_platform(house: House, ada: TenantClient, admin: TenantClient) -> None:
