@@ -46,6 +46,7 @@ _PEOPLE: Final = "People and access"
 _PLATFORM: Final = "Platform"
 ENTRIES: Final = (
     _entry("", "overview", "Overview", "monitoring", "overview:read"),
+    _entry("", "dashboards", "Dashboards", "dashboard", "dashboard:read"),
     _entry("", "status", "Status", "vital_signs", "status:read", "platform:read"),
     _entry("", "slos", "Objectives", "flag", "slo:read", "platform:read"),
     _entry(_MAIL, "emails", "E-mails", "mail", "email:read"),

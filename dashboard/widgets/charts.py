@@ -31,6 +31,13 @@ _CONFIG: Final = {
     "scrollZoom": False,
     "doubleClick": "reset",
 }
+_SAVED: Final = {
+    **_CONFIG,
+    "displayModeBar": True,
+    "modeBarButtons": [["toImage"]],
+    "toImageButtonOptions": {"format": "png", "scale": 2},
+}
+"""With the button that saves the picture, drawn in the browser."""
 
 
 def thin(
@@ -170,16 +177,27 @@ _TALL: Final = 300
 
 
 def lines(
-    key: str, title: str, times: Sequence[datetime], drawn: Sequence[Line], unit: str
+    key: str,
+    title: str,
+    times: Sequence[datetime],
+    drawn: Sequence[Line],
+    unit: str,
+    *,
+    height: int = _TALL,
+    saves: bool = False,
+    choose: Callable[[datetime, datetime], None] | None = None,
 ) -> None:
     """Draw several quantities over the same time in a card; those of the week before are dotted.
 
     Args:
-        key: Unique on the page.
+        key: Unique on the page; where a stretch can be chosen, another one for another span.
         title: The card's heading.
         times: Ascending.
         drawn: The curves, as long as ``times``; None where nothing was measured.
         unit: Stands beside the heading.
+        height: Of the drawing, in pixels.
+        saves: Whether it can be saved as a picture.
+        choose: Called with the first moment and the last of what was drawn over.
     """
     figure = go.Figure()
     for at, line in enumerate(drawn):
@@ -191,16 +209,30 @@ def lines(
         figure.add_trace(_curve(line.name, times, line.values, color))
     figure.update_layout(_layout())
     several = len(figure.data) > 1
-    figure.update_layout(height=_TALL, showlegend=several, legend=_LEGEND, hovermode="x unified")
+    figure.update_layout(height=height, showlegend=several, legend=_LEGEND, hovermode="x unified")
+    if choose is not None:
+        figure.update_layout(dragmode="select", selectdirection="h")
     _axes(figure, times)
     if not any(value for line in drawn for value in (*line.values, *(line.before or ()))):
         figure.update_yaxes(range=[0, 1])
     known = [one for line in drawn for one in line.values if one is not None]
     said = f"least {min(known):,.4g}, greatest {max(known):,.4g}" if known else "no measurement"
+
+    def chosen() -> None:
+        stretch = stretch_of(st.session_state[key].selection, timedelta())
+        if choose is not None and stretch is not None:
+            choose(*stretch)
+
     with st.container(key=f"card-{key}", gap="xsmall"):
         _heading(title, unit)
         alt = f"{title} over time, {len(drawn)} curves: {said}."
-        st.plotly_chart(figure, key=key, config=_CONFIG, alt=alt)
+        config = _SAVED if saves else _CONFIG
+        if choose is None:
+            st.plotly_chart(figure, key=key, config=config, alt=alt)
+        else:
+            st.plotly_chart(
+                figure, key=key, config=config, alt=alt, on_select=chosen, selection_mode="box"
+            )
 
 
 class Expected(NamedTuple):
@@ -332,7 +364,13 @@ def _axes(figure: go.Figure, times: Sequence[datetime]) -> None:
 
 
 def by_day(
-    key: str, title: str, days: Sequence[date], values: Sequence[int], *, color: str
+    key: str,
+    title: str,
+    days: Sequence[date],
+    values: Sequence[int],
+    *,
+    color: str,
+    saves: bool = False,
 ) -> None:
     """Draw a bar for each day in a card; at least a month, so that one day is no wall.
 
@@ -342,6 +380,7 @@ def by_day(
         days: Ascending.
         values: As long as ``days``.
         color: Of the bars.
+        saves: Whether it can be saved as a picture.
     """
     figure = go.Figure(
         go.Bar(
@@ -370,7 +409,7 @@ def by_day(
     with st.container(key=f"card-{key}", height="stretch", gap="xsmall"):
         _heading(title, f"{sum(values):,} in all")
         alt = f"{title} by day: {sum(values):,} in all, {values[-1]:,} on the last day."
-        st.plotly_chart(figure, key=key, config=_CONFIG, alt=alt)
+        st.plotly_chart(figure, key=key, config=_SAVED if saves else _CONFIG, alt=alt)
 
 
 def by_time(
@@ -381,6 +420,7 @@ def by_time(
     step: timedelta,
     *,
     color: str,
+    saves: bool = False,
 ) -> None:
     """Draw a bar for each stretch of a span in a card; stretches without any have none.
 
@@ -391,6 +431,7 @@ def by_time(
         span: The first moment and the last.
         step: How long a stretch is.
         color: Of the bars.
+        saves: Whether it can be saved as a picture.
     """
     milliseconds = step.total_seconds() * 1000
     whole_days = step >= timedelta(days=1)
@@ -420,7 +461,7 @@ def by_time(
         _heading(title, f"{sum(counts.values()):,} in all")
         most = f", {max(counts.values()):,} in the fullest stretch" if counts else ""
         alt = f"{title} over time: {sum(counts.values()):,} in all{most}."
-        st.plotly_chart(figure, key=key, config=_CONFIG, alt=alt)
+        st.plotly_chart(figure, key=key, config=_SAVED if saves else _CONFIG, alt=alt)
 
 
 def by_level(
@@ -432,6 +473,7 @@ def by_level(
     step: timedelta,
     order: Sequence[str],
     choose: Callable[[datetime, datetime], None],
+    saves: bool = False,
 ) -> None:
     """Draw in a card how many of each level a stretch of time has; one can be chosen to look at.
 
@@ -443,6 +485,7 @@ def by_level(
         step: How long a stretch is.
         order: All levels, bottom to top.
         choose: Called with the first moment and the last of what was drawn over or pressed.
+        saves: Whether it can be saved as a picture.
     """
     shown = [level for level in order if any(counts.get(level) for counts in steps.values())]
     width = step.total_seconds() * 1000
@@ -500,7 +543,7 @@ def by_level(
         st.plotly_chart(
             figure,
             key=key,
-            config=_CONFIG,
+            config=_SAVED if saves else _CONFIG,
             alt=f"{title} over time, by level: {words}.",
             on_select=chosen,
             selection_mode=("box", "points"),
@@ -544,6 +587,7 @@ def by_state(
     *,
     unit: str,
     nothing: str,
+    saves: bool = False,
 ) -> None:
     """Draw how many things are in each state, in a card, with the numbers written out.
 
@@ -575,7 +619,9 @@ def by_state(
         words = ", ".join(
             f"{value:,} {name}" for name, value in zip(names, values, strict=True) if value
         )
-        st.plotly_chart(figure, key=key, config=_CONFIG, alt=f"{title}: {words}.")
+        st.plotly_chart(
+            figure, key=key, config=_SAVED if saves else _CONFIG, alt=f"{title}: {words}."
+        )
 
 
 class Bar(NamedTuple):

@@ -36,6 +36,8 @@ _DAYS: Final = (
     ("emails_bounced", "E-mails bounced", "#E0555F"),
     ("jobs_ended", "Jobs ended", "#8B7CF0"),
 )
+DAYS: Final = {name: (label, color) for name, label, color in _DAYS}
+"""Of what is counted by day, its name for people and its colour."""
 
 
 def limited(quotas: Iterable[models.QuotaOut]) -> list[models.QuotaOut]:
