@@ -447,7 +447,7 @@ def _versions(board: Board) -> None:
             if board.platform
             else api.restore_dashboard_version
         )
-        restore(board.id, int(version), if_match=tag)
+        restore(board.id, str(version), if_match=tag)
         confirm.say_after_rerun(f"It is again what it was at version {version}.")
         st.rerun()
 

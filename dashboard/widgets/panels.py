@@ -569,11 +569,12 @@ def _table(
         markup.note(f"The first {panel.rows} of {len(rows):,}; the file has all.")
 
 
-def _nothing(panel: Panel, found: object, text: str) -> None:
+def _nothing(panel: Panel, found: object, text: str) -> Csv:
     """Draw the panel without anything; where it could not be asked, the problem stands above."""
     with _card(panel.key, panel.title):
         if found is not None:
             markup.note(text)
+    return Csv((), ())
 
 
 def _labels(labels: Mapping[str, str]) -> str:

@@ -300,7 +300,7 @@ class Dashboards:
             )
 
     async def _save(
-        self, tx: Tx, row: DashboardRow, draft: DashboardDraft, what: str, **more: int
+        self, tx: Tx, row: DashboardRow, draft: DashboardDraft, what: str, **more: Any
     ) -> Dashboard:
         values: dict[str, Any] = {
             "name": draft.name,
@@ -456,7 +456,7 @@ def _version(row: DashboardVersionRow) -> DashboardVersion:
     )
 
 
-def _tell(tx: Tx, what: str, row: Mapping[str, Any], **more: int) -> None:
+def _tell(tx: Tx, what: str, row: Mapping[str, Any], **more: Any) -> None:
     tx.audit(
         f"dashboard.{what}",
         f"dashboard:{row['id']}",

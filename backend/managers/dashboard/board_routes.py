@@ -57,7 +57,7 @@ def _routes(
     root: str, noun: str, whose: str, read: str, write: str, errand: Errand | None
 ) -> APIRouter:
     """The acts, told once: the doors differ by who may pass and what visibility there is."""
-    router = APIRouter(prefix=root, tags=["dashboard"] + (["platform"] if errand else []))
+    router = APIRouter(prefix=root, tags=["dashboard", *(["platform"] if errand else [])])
     one, many = noun, f"{noun}s"
     made: Any = PlatformDashboardImport if errand else DashboardImport
     body_of: Any = DashboardPut if errand else DashboardCreate
@@ -192,7 +192,7 @@ def _routes(
     @router.get(
         "/{dashboard_id}/versions",
         name=f"list_{one}_versions",
-        description=f"List what one of {whose} dashboards was: the newest twenty versions.",
+        description=f"List the newest twenty versions of one of {whose} dashboards.",
         responses=problems(DashboardNotFoundError),
     )
     async def list_versions(
@@ -218,7 +218,7 @@ def _routes(
     @router.post(
         "/{dashboard_id}/versions/{version}/restore",
         name=f"restore_{one}_version",
-        description=f"Save what one of {whose} dashboards was at a version as its newest one.",
+        description=f"Save what one of {whose} dashboards was as its newest version.",
         response_model=DashboardDetailOut,
         responses={**_SAVED, **problems(DashboardNotFoundError, DashboardVersionNotFoundError)},
     )
