@@ -24,7 +24,6 @@ from backend.managers.dashboard.errors import (
     DashboardExistsError,
     DashboardInvalidError,
     DashboardNotFoundError,
-    DashboardTemplateNotFoundError,
     DashboardVersionNotFoundError,
     TooManyDashboardsError,
 )
@@ -61,7 +60,6 @@ __all__ = [
     "DashboardManager",
     "DashboardNotFoundError",
     "DashboardTemplate",
-    "DashboardTemplateNotFoundError",
     "DashboardVersion",
     "DashboardVersionNotFoundError",
     "Dashboards",

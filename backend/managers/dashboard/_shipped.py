@@ -2,19 +2,31 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from backend.managers.dashboard._dashboards import DashboardDraft
-from backend.managers.dashboard.errors import DashboardTemplateNotFoundError
 
 _DAY: Final = 1440
+TemplateKey = Literal[
+    "mail-delivery",
+    "jobs",
+    "api",
+    "access",
+    "log-levels",
+    "errors-by-source",
+    "traces",
+    "objectives",
+    "workflows",
+    "usage",
+]
+"""What addresses call those that ship; for ever."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DashboardTemplate(DashboardDraft):
     """One that ships; ``key`` is what addresses call it."""
 
-    key: str
+    key: TemplateKey
 
 
 def _panel(
@@ -25,7 +37,7 @@ def _panel(
 
 
 def _ship(
-    key: str,
+    key: TemplateKey,
     name: str,
     description: str,
     panels: Sequence[dict[str, Any]],
@@ -187,13 +199,6 @@ TEMPLATES: Final[Sequence[DashboardTemplate]] = (
 """In the order in which they are shown."""
 
 
-def find_template(key: str) -> DashboardTemplate:
-    """One that ships.
-
-    Raises:
-        DashboardTemplateNotFoundError: None has this key.
-    """
-    found = next((one for one in TEMPLATES if one.key == key), None)
-    if found is None:
-        raise DashboardTemplateNotFoundError
-    return found
+def get_template(key: TemplateKey) -> DashboardTemplate:
+    """One that ships."""
+    return next(one for one in TEMPLATES if one.key == key)

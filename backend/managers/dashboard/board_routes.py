@@ -13,14 +13,13 @@ from backend.http.pagination import Page, PageQuery, page_of
 from backend.http.reply import leads_to, problems, reply
 from backend.http.schemas import view
 from backend.managers.dashboard._dashboards import Dashboard, DashboardDraft, Visibility
-from backend.managers.dashboard._shipped import TEMPLATES, find_template
+from backend.managers.dashboard._shipped import TEMPLATES, TemplateKey, get_template
 from backend.managers.dashboard.errands import PLATFORM_DASHBOARDS
 from backend.managers.dashboard.errors import (
     DashboardChangedError,
     DashboardExistsError,
     DashboardInvalidError,
     DashboardNotFoundError,
-    DashboardTemplateNotFoundError,
     DashboardVersionNotFoundError,
     TooManyDashboardsError,
 )
@@ -261,9 +260,7 @@ platform_boards_router = _routes(
 
 templates_router = APIRouter(prefix="/api/v1/dashboard-templates", tags=["dashboard"])
 TemplateReader = Annotated[Scope, requires("dashboard:read")]
-TemplateKey = Annotated[
-    str, Path(max_length=40, pattern="^[a-z][a-z0-9-]*$", examples=["mail-delivery"])
-]
+KeyPath = Annotated[TemplateKey, Path(examples=["mail-delivery"])]
 
 
 @templates_router.get("")
@@ -272,10 +269,10 @@ async def list_dashboard_templates(scope: TemplateReader) -> DashboardTemplatesO
     return DashboardTemplatesOut(items=[view(DashboardTemplateOut, one) for one in TEMPLATES])
 
 
-@templates_router.get("/{key}", responses=problems(DashboardTemplateNotFoundError))
+@templates_router.get("/{key}")
 async def get_dashboard_template(
-    key: TemplateKey,
+    key: KeyPath,
     scope: TemplateReader,  # noqa: ARG001
 ) -> DashboardTemplateOut:
     """Get one of the dashboards that ship."""
-    return view(DashboardTemplateOut, find_template(key))
+    return view(DashboardTemplateOut, get_template(key))

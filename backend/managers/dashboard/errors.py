@@ -15,12 +15,6 @@ class DashboardVersionNotFoundError(NotFoundError):
     code, title = "dashboard.version_not_found", "No such version of the dashboard"
 
 
-class DashboardTemplateNotFoundError(NotFoundError):
-    """None of the dashboards that ship has this name."""
-
-    code, title = "dashboard.template_not_found", "No such template"
-
-
 class DashboardExistsError(ConflictError):
     """Another dashboard of the same people has this name."""
 

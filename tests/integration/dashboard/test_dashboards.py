@@ -309,7 +309,7 @@ class TestTemplates:
 
     async def test_refuses_others(self, ada: TenantClient) -> None:
         answer = await ada.http.get("/api/v1/dashboard-templates/no-such")
-        refused(answer, 404, "dashboard.template_not_found")
+        refused(answer, 422, "invalid_input")
 
 
 class TestErase:
