@@ -315,8 +315,6 @@ def _controls(board: Board) -> panels.Look:
                       icon=":material/zoom_out:", on_click=_widen)  # fmt: skip
     if closer and since and until:
         markup.note(f"From {markup.moment(since)} to {markup.moment(until)}.")
-    else:
-        markup.note("Draw over a stretch of a curve to look closer.")
     _say(board, int(chosen), values, closer=closer)
     look_since, look_until = (since, until) if closer else (None, None)
     return panels.Look(int(chosen), look_since, look_until, values, board.platform)

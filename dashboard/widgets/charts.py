@@ -746,6 +746,7 @@ def _layout() -> dict[str, object]:
         "plot_bgcolor": "rgba(0,0,0,0)",
         "hovermode": "x",
         "dragmode": False,
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": "#7C8AA0", "activecolor": "#1FA97A"},
     }
 
 
