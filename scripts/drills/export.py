@@ -116,6 +116,12 @@ async def _export(
         before = len(server.bodies)
         written += await _write(rig, rng, written)
         if number == rounds // 2:
+
+            async def is_there() -> bool:
+                return _STREAM in server.streams
+
+            # All that came so far may have failed before it was done.
+            await rig.until(is_there, 120, "a document to be taken", pause=0.01)
             server.roll_over(_STREAM)
 
         async def at_work(before: int = before) -> bool:
