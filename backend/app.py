@@ -259,6 +259,7 @@ def compose(
     jobs = hold(OrchestratorManager(settings=settings.orchestrator, quotas=tenants.quotas))
     audit = hold(AuditManager(maker, security, jobs, outbound, settings.audit))
     monitoring = hold(MonitoringManager(settings.monitoring, metrics))
+    monitoring.registry.register(logs.index.searches)
     emails = hold(
         EmailManager(security, jobs, settings.email, outbound, turns, quotas=tenants.quotas)
     )

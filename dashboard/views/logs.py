@@ -358,6 +358,7 @@ def _results(told: Mapping[str, str], wrong: str) -> None:
         _first_line()
         return
     _counts(found)
+    _store(found.page.store)
     _list(found, here)
 
 
@@ -434,6 +435,19 @@ def _counts(found: _Found) -> None:
         nameless = sum(one.count for one in summary.sources if not one.value)
         if nameless:
             markup.note(f"{nameless:,} name no source.")
+
+
+def _store(store: models.LogStoreOut) -> None:
+    """Draw where the lines come from, where that may be one of two stores."""
+    if store.reason is not None:
+        markup.note(f"From the database: {store.reason}.")
+    elif store.name == "elasticsearch":
+        told = "From Elasticsearch."
+        if store.behind_records:
+            told += f" {store.behind_records:,} that are not exported yet are among them."
+        if store.given_up_records:
+            told += f" {store.given_up_records:,} that were given up are not."
+        markup.note(told)
 
 
 def _list(found: _Found, here: paging.Place) -> None:

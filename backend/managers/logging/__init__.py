@@ -18,11 +18,13 @@ from backend.core.room import (
     Tick,
 )
 from backend.managers.logging._export import DeadLetter, ExportState, LogExport
-from backend.managers.logging._lines import LEVELS
+from backend.managers.logging._index import LogIndex
+from backend.managers.logging._lines import LEVELS, KeepRule
 from backend.managers.logging._redaction import KINDS, Pattern
 from backend.managers.logging._search import (
     Found,
     Line,
+    Store,
     Summary,
     Wanted,
     find_around,
@@ -52,7 +54,6 @@ from backend.managers.logging.errors import (
 from backend.managers.logging.export_routes import router as export
 from backend.managers.logging.manager import (
     SETTINGS_CHANGED,
-    KeepRule,
     LoggingManager,
     LogSettings,
 )
@@ -150,6 +151,7 @@ __all__ = [
     "LogBudgetError",
     "LogExport",
     "LogExportBehindError",
+    "LogIndex",
     "LogRecordNotFoundError",
     "LogSearchError",
     "LogSettings",
@@ -158,6 +160,7 @@ __all__ = [
     "LoggingManager",
     "LoggingSettings",
     "Pattern",
+    "Store",
     "Summary",
     "Wanted",
     "find_around",

@@ -1,10 +1,11 @@
-"""What is asked of Elasticsearch: that it takes documents, which of some it has, and our template.
+"""What is asked of Elasticsearch: that it takes documents, has our template, and looks for lines.
 
 By ``kit.outbound``, as all HTTP goes out (record 0040). It speaks to versions 8.13 and later.
 """
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -27,6 +28,7 @@ _NDJSON: Final = "application/x-ndjson"
 _JSON: Final = "application/json"
 # What each document is told of, and no more: with all else it is ten times as much.
 _TOLD: Final = "items.*._id,items.*.status,items.*.error"
+_FOUND: Final = "timed_out,pit_id,hits.hits.sort,aggregations"
 _MOST_BYTES: Final = 64 * 2**20
 _TOO_LARGE: Final = 413
 _NOT_THERE: Final = 404
@@ -101,10 +103,8 @@ class Cluster:
         Raises:
             ClusterError: It cannot be told.
         """
-        answer = await self._ask("POST", f"{quote(stream)}/_refresh", b"", _JSON)
-        if answer.status == _NOT_THERE:
+        if not await self.refresh(stream):
             return set()
-        self._expect(answer)
         wanted = {one.id: one.seq for one in documents}
         query = {"size": len(wanted), "_source": False, "query": {"ids": {"values": [*wanted]}}}
         path = (
@@ -118,17 +118,92 @@ class Cluster:
         except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
             raise ClusterError("This is no answer of the search API", unsure=True) from None
 
-    async def _ask(self, method: str, path: str, content: bytes, media_type: str) -> HttpAnswer:
+    async def refresh(self, stream: str) -> bool:
+        """Have searches see all that the stream has taken; whether there is such a stream.
+
+        Raises:
+            ClusterError: It was not done.
+        """
+        answer = await self._ask("POST", f"{quote(stream)}/_refresh", b"", _JSON)
+        if answer.status == _NOT_THERE:
+            return False
+        self._expect(answer)
+        return True
+
+    # --- searches, each as its tenant: with its share of requests and its own breaker -------------
+
+    async def open_view(self, stream: str, tenant_id: str, seconds: float) -> str:
+        """Hold one moment of a stream for the pages of a search (a point in time); its id.
+
+        Raises:
+            ClusterError: There is no such stream, or it cannot be told.
+        """
+        path = f"{quote(stream)}/_pit?keep_alive={int(seconds) + 1}s"
+        found = await self._search("POST", path, None, tenant_id, seconds)
+        try:
+            return str(found["id"])
+        except KeyError:
+            raise ClusterError("This is no answer of the search API", unsure=True) from None
+
+    async def close_view(self, view: str, tenant_id: str, seconds: float) -> None:
+        """Let go of it; whatever fails, Elasticsearch does so by itself soon."""
+        with suppress(ClusterError):
+            await self._search("DELETE", "_pit", {"id": view}, tenant_id, seconds)
+
+    async def search(
+        self, stream: str | None, query: Mapping[str, Any], tenant_id: str, seconds: float
+    ) -> Mapping[str, Any]:
+        """The answer to a search: of a stream, or of the view that the query names.
+
+        Raises:
+            ClusterError: There is none, or not of all shards, or not in time.
+        """
+        path = "_search" if stream is None else f"{quote(stream)}/_search"
+        path += f"?allow_partial_search_results=false&filter_path={_FOUND}"
+        body = {**query, "timeout": f"{max(1, int(seconds * 1000))}ms"}
+        found = await self._search("POST", path, body, tenant_id, seconds)
+        if found.get("timed_out") is not False:
+            raise ClusterError("Elasticsearch takes too long for this search", unsure=True)
+        return found
+
+    async def _search(
+        self, method: str, path: str, body: Any, tenant_id: str, seconds: float
+    ) -> Mapping[str, Any]:
+        if seconds <= 0:
+            raise ClusterError("Elasticsearch takes too long for this search", unsure=True)
+        content = b"" if body is None else msgspec.json.encode(body)
+        answer = await self._ask(
+            method, path, content, _JSON, tenant_id=tenant_id, timeout_seconds=seconds
+        )
+        self._expect(answer)
+        try:
+            found = msgspec.json.decode(answer.body)
+        except msgspec.DecodeError:
+            found = None
+        if not isinstance(found, dict):
+            raise ClusterError("This is no answer of the search API", unsure=True)
+        return found
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        content: bytes,
+        media_type: str,
+        *,
+        tenant_id: str | None = None,
+        timeout_seconds: float | None = None,
+    ) -> HttpAnswer:
         base = (self._settings.elasticsearch_url or "").rstrip("/")
         try:
             return await self._outbound.request(
                 method,
                 f"{base}/{path}",
-                tenant_id=None,
+                tenant_id=tenant_id,
                 public_only=False,
                 headers={"Content-Type": media_type, "Accept": _JSON, **self._authorization()},
                 content=content,
-                timeout_seconds=self._settings.elasticsearch_timeout_seconds,
+                timeout_seconds=timeout_seconds or self._settings.elasticsearch_timeout_seconds,
                 max_bytes=_MOST_BYTES,
             )
         except AppError as error:

@@ -5,6 +5,7 @@ one, a tenant's names would use up the index's limit of fields, and the first do
 ``status: 5`` would have everybody's ``status: "ok"`` refused.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,6 +18,10 @@ from backend.managers.logging.models import LogRecord
 ECS_VERSION: Final = "8.17.0"
 _PRIORITY: Final = 500
 """Above that of Elasticsearch's own template for ``logs-*-*``, which is 100."""
+WORDS: Final = "email_sender.words"
+"""A message of which the standard analyzer would keep words together that are several to us."""
+_WORD: Final = re.compile(r"[^\W_]+")
+_JOINED: Final = re.compile(r"[^\W_](?:[^\w\s]|_)+[^\W_]")
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -75,6 +80,7 @@ def document_of(record: LogRecord) -> Document:
         (record.workflow_id, ("workflow", "id")),
         (record.execution_id, ("execution", "id")),
         (record.fields, ("fields",)),
+        (_parted(record.message), tuple(WORDS.split("."))),
     ):
         if value:
             held: Any = value
@@ -87,6 +93,11 @@ def document_of(record: LogRecord) -> Document:
         _encode({"create": {"_id": made}}) + b"\n",
         _encode(source) + b"\n",
     )
+
+
+def _parted(message: str) -> str | None:
+    """The words of a message alone, where ``payment.failed`` or the like is in it."""
+    return " ".join(_WORD.findall(message)) if _JOINED.search(message) else None
 
 
 def stream_of(prefix: str, tenant_id: str, *, shared: bool) -> str:
@@ -136,6 +147,7 @@ def template(prefix: str) -> Mapping[str, Any]:
                     "workflow": {"properties": {"id": keyword}},
                     "execution": {"properties": {"id": keyword}},
                     "fields": {"type": "flattened", "ignore_above": 1024},
+                    "email_sender": {"properties": {"words": {"type": "text", "norms": False}}},
                 },
             },
         },

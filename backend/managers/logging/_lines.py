@@ -75,6 +75,21 @@ def level_of(severity: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepRule:
+    """How long some lines are kept.
+
+    Attributes:
+        days: So many, by the lines' own time.
+        levels: Lines of these levels; none: of all.
+        source: Lines of this source; None: of all.
+    """
+
+    days: int
+    levels: tuple[str, ...] = ()
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """A line that is not kept: its number, from 1, and why."""
 

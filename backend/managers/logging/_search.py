@@ -8,9 +8,9 @@ answer says where it stopped.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import sqlalchemy as sa
 
@@ -81,16 +81,37 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Store:
+    """Where an answer comes from.
+
+    Attributes:
+        name: Who was asked.
+        behind_records: Lines that Elasticsearch has not got yet; the answer has them all the same.
+        behind_seconds: How long the first of these has waited.
+        given_up_records: Lines that were given up as dead letters, which Elasticsearch never gets.
+        reason: Why Elasticsearch was not asked although it is configured, or could not answer.
+    """
+
+    name: Literal["database", "elasticsearch"] = "database"
+    behind_records: int = 0
+    behind_seconds: float = 0.0
+    given_up_records: int = 0
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """A page.
 
     Attributes:
         lines: Newest first, as many as were asked for at most.
         next_id: Where the next page begins behind; None: there is nothing more.
+        store: Where they come from.
     """
 
     lines: Sequence[Line]
     next_id: str | None
+    store: Store = field(default_factory=Store)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +141,7 @@ class Summary:
         levels: By level, highest first.
         sources: The most frequent ones.
         complete: Whether all were counted; else the newest 200 000.
+        store: Who counted them.
     """
 
     count: int
@@ -128,6 +150,47 @@ class Summary:
     levels: Sequence[Facet]
     sources: Sequence[Facet]
     complete: bool
+    store: Store = field(default_factory=Store)
+
+
+@dataclass(slots=True)
+class Counts:
+    """Lines counted so far: by the number of a step and level, by level, and by source."""
+
+    steps: dict[int, dict[str, int]] = field(default_factory=dict)
+    levels: dict[str, int] = field(default_factory=dict)
+    sources: dict[str, int] = field(default_factory=dict)
+
+    def add_step(self, number: int, severity: int, count: int) -> None:
+        """Lines of a severity in a step."""
+        level = level_of(severity)
+        of_step = self.steps.setdefault(number, {})
+        of_step[level] = of_step.get(level, 0) + count
+        self.levels[level] = self.levels.get(level, 0) + count
+
+    def add_source(self, source: str, count: int) -> None:
+        """Lines of a source."""
+        self.sources[source] = self.sources.get(source, 0) + count
+
+    def summary(self, step: int, *, complete: bool, store: Store) -> Summary:
+        """What they sum up to, by steps of so many seconds."""
+        top = sorted(self.sources.items(), key=lambda one: (-one[1], one[0]))[:_SHOWN]
+        return Summary(
+            count=sum(self.levels.values()),
+            step_seconds=step,
+            steps=[
+                Step(datetime.fromtimestamp(number * step, UTC), self.steps[number])
+                for number in sorted(self.steps)
+            ],
+            levels=[
+                Facet(name, self.levels[name])
+                for name in reversed(list(LEVELS))
+                if name in self.levels
+            ],
+            sources=[Facet(*one) for one in top],
+            complete=complete,
+            store=store,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,6 +378,20 @@ async def follow(tx: ReadTx, wanted: Wanted, *, after_seq: int | None, limit: in
     return Tail([line_of(row) for row in rows], last)
 
 
+def stretch_of(wanted: Wanted, now: datetime) -> tuple[Wanted, int]:
+    """What is summed up: a stretch with two ends, and the seconds of one of its steps.
+
+    Raises:
+        LogSearchError: It ends before it begins.
+    """
+    until = _in_calendar(wanted.before or now)
+    since = _in_calendar(wanted.after or until - timedelta(hours=1))
+    if since >= until:
+        raise LogSearchError("The stretch of time is empty")
+    step = max(1, -(-int((until - since).total_seconds()) // _STEPS))
+    return replace(wanted, after=since, before=until), step
+
+
 async def sum_up(tx: ReadTx, wanted: Wanted) -> Summary:
     """What is wanted, counted by time and level, and by source.
 
@@ -323,40 +400,62 @@ async def sum_up(tx: ReadTx, wanted: Wanted) -> Summary:
     Raises:
         LogSearchError: As for :func:`find_lines`, or the stretch ends before it begins.
     """
-    until = _in_calendar(wanted.before or tx.now())
-    since = _in_calendar(wanted.after or until - timedelta(hours=1))
-    if since >= until:
-        raise LogSearchError("The stretch of time is empty")
-    wanted = replace(wanted, after=since, before=until)
+    wanted, step = stretch_of(wanted, tx.now())
     asked = _conditions(tx, wanted)
-    step = max(1, -(-int((until - since).total_seconds()) // _STEPS))
     floor = None if asked.has_index else await _id_at(tx, asked.within, _SUMMED)
     within = _above(asked.within, floor)
-    some = (*within, *asked.columns, *asked.indexed)
+    counts = await _count(tx, step, *within, *asked.columns, *asked.indexed)
+    return counts.summary(step, complete=floor is None, store=Store())
+
+
+async def _count(tx: ReadTx, step: int, *conditions: sa.ColumnElement[bool]) -> Counts:
     at = time_step(LogRecord.at, step)
     counted = await tx.execute(
         sa.select(at, LogRecord.severity, LogRecord.source, sa.func.count())
-        .where(*some)
+        .where(*conditions)
         .group_by(at, LogRecord.severity, LogRecord.source)
     )
-    by_step: dict[int, dict[str, int]] = {}
-    levels: dict[str, int] = {}
-    sources: dict[str, int] = {}
+    counts = Counts()
     for number, severity, source, count in counted:
-        level = level_of(severity)
-        of_step = by_step.setdefault(int(number), {})
-        of_step[level] = of_step.get(level, 0) + count
-        levels[level] = levels.get(level, 0) + count
-        sources[source] = sources.get(source, 0) + count
-    top = sorted(sources.items(), key=lambda one: (-one[1], one[0]))[:_SHOWN]
-    return Summary(
-        count=sum(levels.values()),
-        step_seconds=step,
-        steps=[
-            Step(datetime.fromtimestamp(number * step, UTC), by_step[number])
-            for number in sorted(by_step)
-        ],
-        levels=[Facet(name, levels[name]) for name in reversed(list(LEVELS)) if name in levels],
-        sources=[Facet(*one) for one in top],
-        complete=floor is None,
-    )
+        counts.add_step(int(number), severity, count)
+        counts.add_source(source, count)
+    return counts
+
+
+# --- beside a search elsewhere ------------------------------------------------------------------
+
+
+def _not_there(asked: _Conditions, seq: int, dead: Sequence[int]) -> list[sa.ColumnElement[bool]]:
+    beyond = LogRecord.seq > seq
+    known = sa.or_(beyond, LogRecord.seq.in_(dead)) if dead else beyond
+    return [*asked.within, known, *asked.columns, *asked.checked]
+
+
+async def find_beyond(
+    tx: ReadTx, wanted: Wanted, *, seq: int, dead: Sequence[int], before_id: str | None
+) -> list[str]:
+    """Ids of what is wanted among lines after a number and among some before it, newest first.
+
+    All of them, so that the caller sees to it that they are few.
+
+    Raises:
+        LogSearchError: As for :func:`find_lines`.
+    """
+    query = sa.select(LogRecord.id).where(*_not_there(_conditions(tx, wanted), seq, dead))
+    # Sorted here: an order of ids would lead planners to the other index, and through all lines.
+    found = await tx.scalars(query)
+    return sorted((one for one in found if before_id is None or one < before_id), reverse=True)
+
+
+async def count_beyond(
+    tx: ReadTx, wanted: Wanted, step: int, *, seq: int, dead: Sequence[int]
+) -> Counts:
+    """The same lines, counted."""
+    return await _count(tx, step, *_not_there(_conditions(tx, wanted), seq, dead))
+
+
+async def load_lines(tx: ReadTx, wanted: Wanted, ids: Sequence[str]) -> list[Line]:
+    """Those of the named lines that are this tenant's and are what is wanted, newest first."""
+    asked = _conditions(tx, wanted)
+    conditions = (*asked.within, LogRecord.id.in_(ids), *asked.columns, *asked.checked)
+    return await _newest(tx, len(ids), *conditions)

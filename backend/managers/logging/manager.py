@@ -19,7 +19,8 @@ from backend.kit.gunzip import MAGIC
 from backend.kit.outbound import Outbound
 from backend.kit.turns import LARGE_BYTES, Turns
 from backend.managers.logging._export import LogExport
-from backend.managers.logging._lines import LEVELS, Batch, read_lines, unpack
+from backend.managers.logging._index import LogIndex
+from backend.managers.logging._lines import LEVELS, Batch, KeepRule, read_lines, unpack
 from backend.managers.logging._redaction import (
     KINDS,
     USUAL,
@@ -54,21 +55,6 @@ _ADD: Final = BulkInsert(
 
 
 @dataclass(frozen=True, slots=True)
-class KeepRule:
-    """How long some lines are kept.
-
-    Attributes:
-        days: So many, by the lines' own time.
-        levels: Lines of these levels; none: of all.
-        source: Lines of this source; None: of all.
-    """
-
-    days: int
-    levels: tuple[str, ...] = ()
-    source: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class LogSettings:
     """What a tenant says of its logs.
 
@@ -100,10 +86,11 @@ class LoggingManager:
         Args:
             settings: Of the installation.
             turns: For reading large batches.
-            outbound: The way to Elasticsearch.
+            outbound: The way to Elasticsearch, for the export and for searches there.
         """
         self.settings = settings
         self.export = LogExport(settings, outbound)
+        self.index = LogIndex(settings, self.export, outbound, self._rules)
         self._turns = turns
         self._known: dict[str, tuple[float, Redaction]] = {}
 
@@ -318,10 +305,14 @@ class LoggingManager:
             .where(oldest < sa.case((said, ended_by_rule), else_=ended))
         )
 
-    async def _sweep_tenant(self, tx: Tx) -> int:
+    async def _rules(self, tx: ReadTx) -> Sequence[KeepRule]:
+        """How long lines are kept: the first rule that is about a line decides, the last is so."""
         said = await self.get_settings(tx)
+        return [*said.retention, KeepRule(said.keep_days)]
+
+    async def _sweep_tenant(self, tx: Tx) -> int:
         earlier: list[sa.ColumnElement[bool]] = []
-        for rule in (*said.retention, KeepRule(said.keep_days)):
+        for rule in await self._rules(tx):
             about = _about(rule)
             ended = uuid7_at(tx.now() - timedelta(days=rule.days))
             others = (sa.not_(one) for one in earlier)

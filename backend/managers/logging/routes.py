@@ -8,17 +8,16 @@ from backend.core.context import Scope
 from backend.core.errors import InvalidInputError
 from backend.http.deps import Db, IdPath, manager_of, requires
 from backend.http.etag import IfMatch, etag, expected_version
-from backend.http.pagination import Page, PageQuery, encode_cursor
+from backend.http.pagination import PageQuery, encode_cursor
 from backend.http.reply import leads_to, problems
 from backend.http.schemas import Time, view
+from backend.managers.logging._lines import KeepRule
 from backend.managers.logging._redaction import Pattern
 from backend.managers.logging._search import (
     Wanted,
     find_around,
-    find_lines,
     follow,
     get_line,
-    sum_up,
 )
 from backend.managers.logging.errors import (
     LogRecordNotFoundError,
@@ -26,13 +25,15 @@ from backend.managers.logging.errors import (
     LogSettingsChangedError,
     LogSettingsInvalidError,
 )
-from backend.managers.logging.manager import KeepRule, LoggingManager
+from backend.managers.logging.manager import LoggingManager
 from backend.managers.logging.schemas import (
     Level,
     LogLinesOut,
     LogRecordOut,
+    LogRecordPage,
     LogSettingsOut,
     LogSettingsPut,
+    LogStoreOut,
     LogSummaryOut,
     LogTailOut,
 )
@@ -85,28 +86,30 @@ WantedQuery = Annotated[Wanted, Depends(_wanted)]
 
 @router.get("/logs", responses=problems(*_SEARCHED))
 async def list_logs(
-    scope: Reader, db: Db, page: PageQuery, wanted: WantedQuery
-) -> Page[LogRecordOut]:
+    scope: Reader, logs: Logs, db: Db, page: PageQuery, wanted: WantedQuery
+) -> LogRecordPage:
     """List log lines, the latest first, by their own time.
 
-    A page may have fewer lines than its limit, or none, while `next_cursor` says that there are
-    more: what has no index is looked for among 200 000 lines a request.
+    Where Elasticsearch is configured it is asked, and `store` says what answered. A page may have
+    fewer lines than its limit, or none, while `next_cursor` says that there are more: the database
+    looks for what has no index among 200 000 lines a request.
     """
-    async with db.read(scope) as tx:
-        found = await find_lines(tx, wanted, limit=page.limit, before_id=page.before_id)
-    after = None if found.next_id is None else encode_cursor(found.next_id)
-    items = [view(LogRecordOut, one) for one in found.lines]
-    return Page[LogRecordOut](items=items, next_cursor=after)
+    found = await logs.index.find(db, scope, wanted, limit=page.limit, before_id=page.before_id)
+    return LogRecordPage(
+        items=[view(LogRecordOut, one) for one in found.lines],
+        next_cursor=None if found.next_id is None else encode_cursor(found.next_id),
+        store=view(LogStoreOut, found.store),
+    )
 
 
 @router.get("/logs/summary", responses=problems(*_SEARCHED))
-async def sum_up_logs(scope: Reader, db: Db, wanted: WantedQuery) -> LogSummaryOut:
+async def sum_up_logs(scope: Reader, logs: Logs, db: Db, wanted: WantedQuery) -> LogSummaryOut:
     """Count log lines by time and level, and by source, of the last hour or since `after`.
 
-    Of more than 200 000 lines the latest are counted, and `complete` is false.
+    Of more than 200 000 lines the database counts the latest, and `complete` is false;
+    Elasticsearch, where it is configured, counts all. `store` says what answered.
     """
-    async with db.read(scope) as tx:
-        return view(LogSummaryOut, await sum_up(tx, wanted))
+    return view(LogSummaryOut, await logs.index.sum_up(db, scope, wanted))
 
 
 @router.get("/logs/tail", responses=problems(*_SEARCHED))

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from backend.http.pagination import Page
 from backend.http.schemas import Input
 from backend.managers.logging._redaction import MAX_PATTERN, MAX_PATTERNS
 
@@ -40,6 +41,30 @@ class LogRecordOut(BaseModel):
     execution_id: str | None
 
 
+class LogStoreOut(BaseModel):
+    """Which store an answer comes from, and what Elasticsearch has not got, where it is configured.
+
+    Lines that are not exported yet, and those that Elasticsearch refuses, are looked for in the
+    database: they are in the answer from either.
+    """
+
+    name: Literal["database", "elasticsearch"]
+    behind_records: int = Field(description="Lines that are not exported yet")
+    behind_seconds: float = Field(description="How long the first of these has waited")
+    given_up_records: int = Field(
+        description="Dead letters that were given up: the answer of `elasticsearch` lacks them"
+    )
+    reason: str | None = Field(
+        description="Why the database answers although Elasticsearch is configured"
+    )
+
+
+class LogRecordPage(Page[LogRecordOut]):
+    """A part of the lines; `next_cursor` asks for the part after it, and is null on the last."""
+
+    store: LogStoreOut
+
+
 class LogLinesOut(BaseModel):
     """Some lines, in the order in which they happened."""
 
@@ -68,7 +93,10 @@ class LogFacetOut(BaseModel):
 
 
 class LogSummaryOut(BaseModel):
-    """What lines sum up to; `complete` is false when only the newest 200 000 were counted."""
+    """What lines sum up to; `complete` is false when only the newest 200 000 were counted.
+
+    Elasticsearch counts all of them.
+    """
 
     count: int
     step_seconds: int
@@ -76,6 +104,7 @@ class LogSummaryOut(BaseModel):
     levels: list[LogFacetOut]
     sources: list[LogFacetOut]
     complete: bool
+    store: LogStoreOut
 
 
 class KeepRuleModel(Input):

@@ -65,6 +65,12 @@ class LoggingSettings(BaseModel):
     elasticsearch_timeout_seconds: float = Field(
         10.0, ge=0.1, le=300, description="For one answer of Elasticsearch."
     )
+    elasticsearch_search: bool = Field(
+        True, description="Whether lines are looked for there; else here alone."
+    )
+    elasticsearch_search_seconds: float = Field(
+        5.0, ge=0.1, le=300, description="For one search there; then it is made here."
+    )
     elasticsearch_longest_wait_seconds: float = Field(
         30.0, gt=0, le=3600, description="The longest wait after failures in a row."
     )
