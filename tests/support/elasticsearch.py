@@ -187,7 +187,7 @@ def _is_about(query: dict[str, Any], document: dict[str, Any]) -> bool:
         return any(one in asked for one in values)
     if kind == "term":
         return asked["value"] in values
-    tokens = [token for one in values for token in _TOKEN.findall(one.lower())]
+    tokens = [token for one in values for token in _TOKEN.findall(str(one).lower())]
     if kind == "prefix":
         return any(one.startswith(asked["value"]) for one in tokens)
     assert kind in {"match_phrase", "match_phrase_prefix"}, kind
