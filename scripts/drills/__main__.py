@@ -22,6 +22,7 @@ from scripts.drills import (
     budget,
     events,
     export,
+    export_full,
     fairness,
     outages,
     refusals,
@@ -75,6 +76,9 @@ DRILLS: Final[dict[str, Drill | BareDrill]] = {
     "events": Drill(events.kill_consumers, events.SETTINGS),
     "export": BareDrill(export.export, limit_seconds=3600.0, takes=("rounds",)),
     "rollups": BareDrill(rollups.rollups, limit_seconds=3600.0, takes=("days",)),
+    "export-elasticsearch": BareDrill(
+        export_full.export, limit_seconds=7200.0, takes=("rounds", "lines")
+    ),
     "rewrap": Drill(rewrap.rewrap, rewrap.SETTINGS, limit_seconds=3600.0, takes=("secrets",)),
     "smtp": BareDrill(smtp.play_servers),
     "audit-kill": Drill(
@@ -114,7 +118,14 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         type=int,
         default=20,
         metavar="N",
-        help="outages of `outage`, kills of `audit-kill` and `export`; default: 20",
+        help="outages of `outage`, kills of `audit-kill` and `export...`; default: 20",
+    )
+    parser.add_argument(
+        "--lines",
+        type=int,
+        default=200_000,
+        metavar="N",
+        help="that `export-elasticsearch` exports; default: 200000",
     )
     parser.add_argument(
         "--leaves", type=int, default=100_000, metavar="N", help="of `audit-tree`; default: 100000"

@@ -145,7 +145,7 @@ async def rewrap(
     async def has_written(goal: int) -> bool:
         walk = await _walk(rig)
         if walk["written"] >= sealed // 10:
-            sizes.append(_mib(rig.pid("worker")))
+            sizes.append(rig.mib("worker"))
         return walk["state"] != "running" or int(walk["written"]) >= goal
 
     try:
@@ -341,15 +341,6 @@ def find_words(words: Sequence[str], folders: Iterable[Path]) -> list[str]:
 
 def _mapped(descriptor: int) -> Any:
     return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
-
-
-def _mib(pid: int) -> float:
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
-        return 0.0
-    line = next((one for one in status.splitlines() if one.startswith("VmRSS:")), "VmRSS: 0 kB")
-    return int(line.split()[1]) / 1024
 
 
 def _expect(answer: Any, status: int) -> Json:

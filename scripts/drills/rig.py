@@ -20,7 +20,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -103,7 +103,7 @@ class Tally:
         return found
 
 
-class _Login(httpx.Auth):
+class Login(httpx.Auth):
     """Who asks, with a token that is never older than half its life: drills outlive many."""
 
     def __init__(self, url: str) -> None:
@@ -152,7 +152,7 @@ class Rig:
         )
         self._sink_folder = self._installation.sink_folder
         self._worker_pid = 0
-        self._login = _Login(self._installation.url)
+        self._login = Login(self._installation.url)
         self.http = httpx.AsyncClient(
             base_url=self._installation.url,
             auth=self._login,
@@ -224,6 +224,25 @@ class Rig:
             DrillError: It does not run.
         """
         self._running(name).send_signal(signal.SIGCONT)
+
+    def caller(self, client: Client) -> httpx.AsyncClient:
+        """The API as another client sees it; the caller closes it."""
+        login = Login(self._installation.url)
+        login.use(client)
+        return httpx.AsyncClient(
+            base_url=self._installation.url, auth=login, timeout=60, trust_env=False
+        )
+
+    def mib(self, name: str) -> float:
+        """The memory that the process has of its own (RSS); 0: it does not run."""
+        process = self._installation.running(name)
+        if process is None:
+            return 0.0
+        with suppress(FileNotFoundError):
+            for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
+                if line.startswith("VmRSS:"):
+                    return int(line.split()[1]) / 1024
+        return 0.0
 
     def pid(self, name: str) -> int:
         """The id of the process.
