@@ -173,14 +173,19 @@ class LogIndex:
         store = Store("elasticsearch", now.behind_records, now.behind_seconds, now.forgotten)
         if not now.exported:
             return self._instead(store, "Nothing is exported yet")
-        if now.behind_records > _MOST_BEYOND or now.dead > _MOST_DEAD:
+        if now.behind_records > _MOST_BEYOND:
             return self._instead(store, "Too many lines are not exported")
         until, said = self._resting.get(tx.tenant_id, (0.0, ""))
         if asyncio.get_running_loop().time() < until:
             return self._instead(store, said)
         dead = await tx.scalars(
-            sa.select(LogDeadLetter.seq).where(LogDeadLetter.tenant_id == tx.tenant_id)
+            sa.select(LogDeadLetter.seq)
+            .where(LogDeadLetter.tenant_id == tx.tenant_id)
+            .order_by(LogDeadLetter.seq)
+            .limit(_MOST_DEAD + 1)
         )
+        if len(dead) > _MOST_DEAD:
+            return self._instead(store, "Elasticsearch refuses too many lines")
         rules = await self._rules(tx)
         return _Sight(
             stream=now.stream or "",
