@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -203,9 +204,8 @@ class _Export:
                 await self._hold_round(callers, lines // rounds // _TENANTS, rounds)
             self._proxy.before = self._proxy.after = lambda _: ...
             for caller in callers:
-                await self._rig.until(
-                    lambda caller=caller: _is_done(caller), 1200, "the export's end", pause=1.0
-                )
+                done = partial(_is_done, caller)
+                await self._rig.until(done, 1200, "the export's end", pause=1.0)
             return await self._report(callers, rounds)
 
     async def _hold_round(

@@ -9,8 +9,8 @@ import pytest
 from backend.managers.logging import LoggingManager
 from backend.settings import Settings
 from tests.integration.logging.test_export import logging_settings, push
-from tests.integration.logging.test_index import ASKED, LOGS, SUMMARY, agree_on, ask, messages
-from tests.integration.logging.test_search import found, said, send, shop
+from tests.integration.logging.test_index import ASKED, SUMMARY, agree_on, ask, messages
+from tests.integration.logging.test_search import LOGS, found, said, send, shop
 from tests.support.elasticsearch import (
     MISSING,
     Elasticsearch,
