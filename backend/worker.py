@@ -35,16 +35,6 @@ _SWEEP_SECONDS: Final = 600.0
 async def run_worker(platform: Platform) -> None:
     """Serve until SIGTERM or SIGINT, then let running jobs end and give the rest back."""
     settings = platform.settings.orchestrator
-    observers = [
-        (room.observe_work, manager)
-        for room, manager in platform.at_work()
-        if room.observe_work is not None
-    ]
-
-    def on_event(name: str, **labels: Any) -> None:
-        for observe, manager in observers:
-            observe(manager, name, **labels)
-
     worker = Worker(
         platform.database,
         platform.of(OrchestratorManager),
@@ -54,7 +44,7 @@ async def run_worker(platform: Platform) -> None:
         beat_seconds=settings.beat_seconds,
         poll_seconds=settings.poll_seconds,
         grace_seconds=settings.grace_seconds,
-        on_event=on_event,
+        on_event=observer_of(platform),
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -76,6 +66,21 @@ async def run_worker(platform: Platform) -> None:
         await worker.run()
         await _sequence(platform)
         logger.info("worker_stopped", extra={"worker": worker.id})
+
+
+def observer_of(platform: Platform) -> Callable[..., None]:
+    """What tells every room that wants to know what a worker does."""
+    observers = [
+        (room.observe_work, manager)
+        for room, manager in platform.at_work()
+        if room.observe_work is not None
+    ]
+
+    def observe_all(name: str, **labels: Any) -> None:
+        for observe, manager in observers:
+            observe(manager, name, **labels)
+
+    return observe_all
 
 
 def _expose(platform: Platform, stack: AsyncExitStack) -> None:

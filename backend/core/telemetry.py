@@ -10,7 +10,7 @@ import contextlib
 import logging
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from random import getrandbits
 from typing import Final, NamedTuple
@@ -46,6 +46,20 @@ class RequestRecord(NamedTuple):
     problem: str
     expired: bool = False
     looks_on: bool = False
+
+
+class Step(NamedTuple):
+    """What a piece of work asked of another service, and how that went.
+
+    Times: epoch nanoseconds and seconds. ``attributes`` are kept where the tenant's traces are:
+    whom it was about does not belong into them.
+    """
+
+    name: str
+    started_ns: int
+    seconds: float
+    failed: bool
+    attributes: Mapping[str, str | int]
 
 
 Consumer = Callable[[Sequence[RequestRecord]], None]

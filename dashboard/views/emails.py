@@ -57,12 +57,7 @@ def detail(email_id: str) -> None:
                 ):
                     st.switch_page("views/jobs.py", query_params=state.address(id=email.job_id))
                 if email.job_id:
-                    # The request's own span does not know what it made; the job's names its job.
-                    traced.way(
-                        "emails-trace",
-                        attribute=f"email_sender.job={email.job_id}",
-                        since=email.created_at,
-                    )
+                    traced.way("emails-trace", job_id=email.job_id, since=email.created_at)
 
 
 def _back() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import streamlit as st
 
@@ -20,7 +22,7 @@ def way(
     *,
     trace_id: str | None = None,
     request_id: str | None = None,
-    attribute: str | None = None,
+    job_id: str | None = None,
     since: datetime | None = None,
 ) -> None:
     """Draw the button that opens a thing's trace; a trace that was not kept is said to be none.
@@ -29,33 +31,54 @@ def way(
         key: Of the button, unique on the page.
         trace_id: Of the trace, where it is known.
         request_id: Of the request that made the thing.
-        attribute: ``name=value`` of a span about it, where no request is known.
-        since: About when the thing was made, for an attribute.
+        job_id: Of the job that did the thing, which knows its trace.
+        since: About when the job was made: it is forgotten before its trace may be.
     """
     session = state.current()
     if not session.can("trace:read"):
         return
     if st.button("Open its trace", key=key, icon=":material/account_tree:"):
         with problems.guard():
-            if trace_id is not None:
+            if job_id is not None:
+                kept = _of_job(session, job_id, since)
+            elif trace_id is not None:
                 kept = _kept(session.api, trace_id)
             else:
-                found = session.api.list_traces(
-                    request_id=request_id,
-                    attribute=attribute,
-                    created_after=None if since is None else since - _AROUND,
-                    limit=1,
-                ).items
-                kept = found[0].trace_id if found else None
+                kept = _first(session.api, request_id=request_id)
             if kept is not None:
                 st.switch_page("views/traces.py", query_params=state.address(id=kept))
             markup.note("No trace of it was kept: of what is unremarkable, only a share is.")
 
 
+def _of_job(session: state.Session, job_id: str, since: datetime | None) -> str | None:
+    if session.can("job:read"):
+        with _passing_over_missing():
+            known = session.api.get_job(job_id).trace_id
+            return None if known is None else _kept(session.api, known)
+    # The spans of its attempts name it; they are looked through, which is slower and has bounds.
+    return _first(
+        session.api,
+        attribute=f"email_sender.job={job_id}",
+        created_after=None if since is None else since - _AROUND,
+    )
+
+
+def _first(api: Api, **wanted: Any) -> str | None:
+    found = api.list_traces(**wanted, limit=1).items
+    return found[0].trace_id if found else None
+
+
 def _kept(api: Api, trace_id: str) -> str | None:
-    try:
+    with _passing_over_missing():
         return api.get_trace(trace_id).trace.trace_id
+    return None
+
+
+@contextmanager
+def _passing_over_missing() -> Iterator[None]:
+    """Go on after what is not there, or not any more."""
+    try:
+        yield
     except ApiProblem as problem:
-        if problem.status == _NOT_FOUND:
-            return None
-        raise
+        if problem.status != _NOT_FOUND:
+            raise

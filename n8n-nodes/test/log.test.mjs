@@ -36,7 +36,8 @@ describe('write', () => {
 		const [{ method, path, headers, body }] = context.requests;
 		assert.equal(`${method} ${path}`, 'POST /api/v1/logs');
 		assert.equal(headers['content-type'], 'application/x-ndjson');
-		const [, traceId] = headers.traceparent.split('-');
+		// Of which trace it is says the request: n8n's OpenTelemetry may yet put its own there.
+		assert.ok(headers.traceparent);
 		const line = {
 			order: 42,
 			message: 'order taken',
@@ -44,7 +45,6 @@ describe('write', () => {
 			'service.name': 'A workflow',
 			'workflow.id': 'workflow-1',
 			'execution.id': '17',
-			'trace.id': traceId,
 		};
 		assert.deepEqual(body, [line]);
 		assert.deepEqual(json, { kept: true, ...line });

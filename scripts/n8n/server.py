@@ -18,6 +18,7 @@ import subprocess
 import tarfile
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -135,6 +136,7 @@ class N8nServer:
         broker_port: int,
         package: Path,
         installation: Installation | None = None,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         """Prepare; nothing is started yet.
 
@@ -144,12 +146,14 @@ class N8nServer:
             broker_port: of the task broker; every n8n of a machine needs one of its own.
             package: the tarball that `pack_nodes` returned.
             installation: default `Installation.find()`.
+            settings: more environment variables of n8n.
         """
         self.folder = folder
         self.url = f"http://127.0.0.1:{port}"
         self.log_file = folder / "n8n.log"
         self._ports = (port, broker_port)
         self._package = package
+        self._settings = dict(settings or {})
         self._installation = installation or Installation.find()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._secrets = _Secrets.load(folder / "secrets.json", self._installation)
@@ -334,6 +338,7 @@ class N8nServer:
             "GENERIC_TIMEZONE": "UTC",
             "N8N_LOG_LEVEL": "info",
             "N8N_LOG_OUTPUT": "console",
+            **self._settings,
         }
 
     def _wait_until_ready(self) -> None:

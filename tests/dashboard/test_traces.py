@@ -9,6 +9,8 @@ from tests.support.factories import make_trace
 
 pytestmark = pytest.mark.page
 
+MAIL = {"to": ["ada@example.test"], "subject": "Traced", "text": "Hi"}
+
 
 @pytest.fixture
 def traces(platform):
@@ -57,9 +59,35 @@ class TestDetail:
 
 
 class TestWays:
-    def test_a_mails_trace_is_one_click_away(self, visit, platform):
-        email = platform.items("emails", state="accepted")[0]
-        screen = visit("emails", id=email["id"]).click("emails-trace")
+    def send(self, platform, trace_id):
+        """A mail that a workflow's node sent in this trace."""
+        with platform.api() as api:
+            api.headers["traceparent"] = f"00-{trace_id}-{'ab' * 8}-01"
+            return api.post("/api/v1/emails", json=MAIL).raise_for_status().json()
+
+    @pytest.fixture
+    def sent(self, platform, traces):
+        return self.send(platform, traces[0])
+
+    def test_a_mails_trace_is_one_click_away(self, visit, traces, sent):
+        screen = visit("emails", id=sent["id"], person=VIC).click("emails-trace")
+        assert screen.address["id"] == traces[0]
+        assert "Waterfall" in screen.text
+
+    def test_a_jobs_trace_is_one_click_away(self, visit, traces, sent):
+        screen = visit("jobs", id=sent["job_id"], person=VIC).click("jobs-trace")
+        assert screen.address["id"] == traces[0]
+        assert "Waterfall" in screen.text
+
+    def test_is_found_by_its_spans_where_the_job_is_forgotten(self, visit, platform, sent):
+        path = f"/api/v1/jobs/{sent['job_id']}"
+        platform.wire.fail("GET", path, 404, "orchestrator.job_not_found", "No such job.")
+        screen = visit("emails", id=sent["id"]).click("emails-trace")
         asked = platform.called("GET", "traces")[-1].query
-        assert asked["attribute"] == f"email_sender.job={email['job_id']}"
+        assert asked["attribute"] == f"email_sender.job={sent['job_id']}"
+        assert "No trace of it was kept" in screen.text
+
+    def test_of_what_was_not_kept_is_said_so(self, visit, platform):
+        sent = self.send(platform, "0" * 31 + "7")
+        screen = visit("jobs", id=sent["job_id"]).click("jobs-trace")
         assert "No trace of it was kept" in screen.text

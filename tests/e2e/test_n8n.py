@@ -21,6 +21,7 @@ from unittest.mock import ANY
 import httpx
 import pytest
 
+from backend.managers.tracing import OTLP_PATH
 from scripts.n8n.api import (
     DEMO_PATH,
     NODE_TYPE,
@@ -216,6 +217,30 @@ def body_of(mail: EmailMessage, kind: str) -> str:
 
 def message(**more: object) -> dict[str, Any]:
     return {"to": ADA, "subject": f"Hello {uuid.uuid4()}", "text": "Hi Ada", **more}
+
+
+@pytest.fixture
+def tracing_n8n(tmp_path, platform, made_key) -> Iterator[N8nApi]:
+    """An n8n that sends its spans here, as docs/managers/tracing.md says."""
+    try:
+        installation = Installation.find()
+    except N8nError as error:
+        pytest.skip(str(error))
+    server = N8nServer(
+        tmp_path / "n8n",
+        port=free_port(),
+        broker_port=free_port(),
+        package=pack_nodes(),
+        installation=installation,
+        settings={
+            "N8N_OTEL_ENABLED": "true",
+            "N8N_OTEL_EXPORTER_OTLP_ENDPOINT": platform.api_url,
+            "N8N_OTEL_EXPORTER_OTLP_TRACING_PATH": OTLP_PATH,
+            "N8N_OTEL_EXPORTER_OTLP_HEADERS": f"X-API-Key={made_key['key']}",
+        },
+    )
+    with server, server.open_api() as api:
+        yield api
 
 
 class TestPackage:
@@ -614,6 +639,66 @@ class TestBusinessKey:
         assert second.json()[0]["deduplicated"] is True
         [hint] = execution.data["resultData"]["runData"]["Email Sender"][0]["hints"]
         assert "Nothing was sent" in hint["message"]
+
+
+class TestTrace:
+    WAY = ("workflow.execute", "node.execute", "POST /api/v1/emails", "job email.send", "smtp.send")
+
+    def whole(self, admin: httpx.Client, trace_id: str) -> list[dict[str, Any]]:
+        """The way down to the mail server, once both n8n and the worker have told their parts."""
+        deadline = time.monotonic() + 300
+        while True:
+            answer = admin.get(f"/api/v1/traces/{trace_id}")
+            spans = answer.json()["spans"] if answer.is_success else []
+            way, by_id = [], {span["span_id"]: span for span in spans}
+            span = next((one for one in spans if one["name"] == self.WAY[-1]), None)
+            while span is not None:
+                way.insert(0, span)
+                span = by_id.get(span["parent_id"])
+            if tuple(one["name"] for one in way) == self.WAY:
+                return way
+            assert time.monotonic() < deadline, answer.text
+            time.sleep(0.5)
+
+    def test_is_one_from_the_workflow_to_the_mail_server(self, tracing_n8n, platform, admin):
+        credential = tracing_n8n.create_oauth2_credential(
+            platform.api_url, platform.client_id, platform.client_secret
+        )
+        path = f"test-{uuid.uuid4()}"
+        workflow = tracing_n8n.ensure_workflow(path, webhook_chain(path, credential, SEND))
+        _, execution = tracing_n8n.run_webhook(workflow, path, message())
+        assert execution.status == "success"
+        (email,) = execution.items("Email Sender")
+        job = admin.get(f"/api/v1/jobs/{email['job_id']}").raise_for_status().json()
+        root, node, request, attempt, smtp = self.whole(admin, job["trace_id"])
+        assert root["parent_id"] == ""
+        assert (root["service"], request["service"]) == ("n8n", "email-sender")
+        assert root["attributes"]["n8n.execution.id"] == str(execution.id)
+        assert node["attributes"]["n8n.node.name"] == "Email Sender"
+        assert request["attributes"]["http.response.status_code"] == 202
+        assert attempt["attributes"]["email_sender.job"] == email["job_id"]
+        assert smtp["attributes"]["server.address"]
+        assert smtp["attributes"]["smtp.response.status_code"] == 250
+        assert ADA not in json.dumps([one["attributes"] for one in (request, attempt, smtp)])
+        # And it is the only one of this run: nothing of it began a trace of its own.
+        of_run = {"execution_id": str(execution.id), "workflow_id": workflow}
+        found = admin.get("/api/v1/traces", params=of_run).raise_for_status().json()["items"]
+        assert [one["trace_id"] for one in found] == [job["trace_id"]]
+
+    def test_is_led_to_by_a_line_that_the_node_writes(self, tracing_n8n, platform, admin, made_key):
+        credential = tracing_n8n.create_api_key_credential(platform.api_url, made_key["key"])
+        path = f"test-{uuid.uuid4()}"
+        write = {"resource": "log", "operation": "write", "message": "no stock", "level": "warn"}
+        workflow = tracing_n8n.ensure_workflow(path, webhook_chain(path, credential, write))
+        _, execution = tracing_n8n.run_webhook(workflow, path, {})
+        assert execution.status == "success"
+        of_run = {"execution_id": str(execution.id), "words": "stock"}
+        (line,) = admin.get("/api/v1/logs", params=of_run).raise_for_status().json()["items"]
+        deadline = time.monotonic() + 300
+        while not (answer := admin.get(f"/api/v1/traces/{line['trace_id']}")).is_success:
+            assert time.monotonic() < deadline, answer.text
+            time.sleep(0.5)
+        assert answer.json()["trace"]["execution_id"] == str(execution.id)
 
 
 class TestManyEmails:

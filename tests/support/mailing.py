@@ -14,6 +14,7 @@ from backend.managers.email import EmailSettings
 from backend.managers.identity import IdentitySettings
 from backend.managers.orchestrator import OrchestratorManager, Worker
 from backend.settings import DatabaseSettings, Settings, TelemetrySettings
+from backend.worker import observer_of
 from tests.support.platform import App, TenantClient
 
 
@@ -25,7 +26,10 @@ class Mailing(App):
         self.directory = directory
         self.port = 0
         self.worker = Worker(
-            self.platform.database, self.platform.of(OrchestratorManager), poll_seconds=0.05
+            self.platform.database,
+            self.platform.of(OrchestratorManager),
+            poll_seconds=0.05,
+            on_event=observer_of(self.platform),
         )
 
     async def settled(self, caller: TenantClient, email_id: str, state: str) -> dict[str, Any]:

@@ -8,13 +8,16 @@ so a crash repeats at most what was in flight.
 import asyncio
 import logging
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Final, NamedTuple
 
+from backend.core.clock import epoch_nanoseconds
 from backend.core.database import Database
 from backend.core.errors import AppError
+from backend.core.telemetry import Step
 from backend.kit.mime import Content, compose
 from backend.kit.smtp import Hold, RecipientOutcome, SmtpPool, SmtpRelay
 from backend.managers.email import _states
@@ -32,6 +35,7 @@ _BATCH: Final = 32
 # A machine that crashes all evening is likelier than a message that kills workers, and giving up
 # means bouncing mail that the server may have had since the first crash.
 _MAX_CRASHES: Final = 10
+_BY_BADNESS: Final = ("accepted", "deferred", "bounced")
 _UNANSWERED: Final = "stopped before the server answered: it may hold the message"
 _SEALED: Final = Hold("the tenant's keys are sealed", 60.0)
 _NO_RELAY: Final = Outcome.fail("the relay that the message names does not exist any more")
@@ -44,6 +48,49 @@ class _Way(NamedTuple):
     pool: SmtpPool | None
     hold: Hold | None
     deliveries: Sequence[Delivery]
+
+
+class _HandingOver:
+    """A message's way to its server, and what the trace of its job is told of it."""
+
+    def __init__(self, batch: Batch, claim: Claim, relay: SmtpRelay) -> None:
+        self.is_begun = False
+        self._batch = batch
+        self._claim = claim
+        self._relay = relay
+        self._begun_ns: int | None = None
+
+    def begin(self) -> bool:
+        """Whether it may still be handed over; asked before each transaction."""
+        self.is_begun = self._batch.begin(self._claim)
+        if self.is_begun and self._begun_ns is None:
+            self._begun_ns = epoch_nanoseconds()
+        return self.is_begun
+
+    def end(self, found: Sequence[RecipientOutcome], error: str = "") -> None:
+        """Tell how many it was taken for, never whom; of what was not begun there is nothing.
+
+        What servers say is left out as well, because they like to name whom they refuse.
+        """
+        if self._begun_ns is None:
+            return
+        worst = max(found, key=lambda one: _BY_BADNESS.index(one.state), default=None)
+        code = None if worst is None else worst.code
+        failed = worst is None or worst.state != "accepted"
+        counts = Counter(one.state for one in found)
+        attributes: dict[str, str | int] = {
+            "server.address": self._relay.host,
+            "server.port": self._relay.port,
+            "network.protocol.name": "smtp",
+            **{f"email_sender.recipients.{state}": count for state, count in counts.items()},
+        }
+        if code is not None:
+            attributes["smtp.response.status_code"] = code
+        if failed:
+            attributes["error.type"] = error or str(code or "unanswered")
+        seconds = max(0, epoch_nanoseconds() - self._begun_ns) / 1e9
+        step = Step("smtp.send", self._begun_ns, seconds, failed, attributes)
+        self._batch.note(self._claim, step)
 
 
 class EmailDelivery:
@@ -140,13 +187,7 @@ class EmailDelivery:
         if pool is None:
             batch.finish(claim, Outcome.fail("the mail server is not allowed"))
             return
-        begun = False
-
-        def begin() -> bool:
-            nonlocal begun
-            begun = batch.begin(claim)
-            return begun
-
+        way = _HandingOver(batch, claim, pool.relay)
         try:
             found = await pool.send(
                 delivery.sender.address,
@@ -155,12 +196,13 @@ class EmailDelivery:
                 # Most of a batch waits for a connection. A worker that ends must not send all of
                 # that first: it would be killed in the middle, and what is in the middle arrives
                 # twice. And what was cancelled while it waited must not be sent at all.
-                still_wanted=begin,
+                still_wanted=way.begin,
                 holder=claim.tenant_id,
             )
         except asyncio.CancelledError:
-            if begun and batch.is_cancelled(claim):
+            if way.is_begun and batch.is_cancelled(claim):
                 # Out of time: the job ends cancelled, but the server may hold the message.
+                way.end([], "cancelled")
                 answers = [
                     Answer(position, address, "deferred", None, _UNANSWERED)
                     for position, address in delivery.pending.items()
@@ -176,6 +218,7 @@ class EmailDelivery:
             ]
         if not found:
             return
+        way.end(found)
         batch.finish(claim, _outcome(delivery, found))
         if any(one.state == "accepted" for one in found):
             self._emails.relays.accepted(claim.tenant_id, pool.flow)

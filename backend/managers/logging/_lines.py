@@ -138,9 +138,17 @@ def unpack(body: bytes, limit: int) -> bytes:
 
 
 def read_lines(
-    text: bytes, tenant_id: str, redaction: Redaction, settings: LoggingSettings, now: datetime
+    text: bytes,
+    tenant_id: str,
+    redaction: Redaction,
+    settings: LoggingSettings,
+    now: datetime,
+    *,
+    trace_id: str | None = None,
 ) -> Generator[None, None, Batch]:
     """The rows of an unpacked batch and what was refused of it; gives way after each line.
+
+    Those without a trace are of ``trace_id``.
 
     Raises:
         LogBatchTooLargeError: It has too many lines.
@@ -162,6 +170,7 @@ def read_lines(
             batch.refused.append(Refusal(number, str(exc)))
         else:
             row["tenant_id"] = tenant_id
+            row["trace_id"] = row["trace_id"] or trace_id
             row["id"] = make_id(row["at"])
             batch.rows.append(row)
             batch.size_bytes += len(line)

@@ -6,6 +6,7 @@ import msgspec
 
 from backend.core.database import Tx
 from backend.core.errors import RateLimitedError
+from backend.core.telemetry import parse_traceparent
 from backend.http.data_route import Call, DataRoute, Raw, Reply
 from backend.http.openapi import json_response, ref
 from backend.http.reply import leads_to
@@ -36,7 +37,10 @@ class LogsAccepted(msgspec.Struct):
 
 async def write_logs(logs: LoggingManager, call: Call[bytes]) -> Reply:
     """Keep the lines of a batch."""
-    batch = await logs.read(call.database, call.scope, call.body)
+    asked_in = parse_traceparent(call.header(b"traceparent"))
+    batch = await logs.read(
+        call.database, call.scope, call.body, trace_id=None if asked_in is None else asked_in[0]
+    )
     answer = LogsAccepted(
         len(batch.rows),
         [RefusedLine(one.line, one.code) for one in batch.refused],
@@ -75,8 +79,9 @@ DATA_ROUTES: Final = (
                 "description": "A JSON object a line, with names of the Elastic Common Schema; may "
                 "be packed with gzip. `message` is needed. `@timestamp` is RFC 3339, `log.level` "
                 "one of trace, debug, info, warn, error, fatal; `service.name`, `trace.id`, "
-                "`span.id`, `http.request.id`, `workflow.id` and `execution.id` are looked for. "
-                "All else is kept as it is.",
+                "`span.id`, `http.request.id`, `workflow.id` and `execution.id` are looked for; a "
+                "line that names no trace is of the one that `traceparent` says. All else is kept "
+                "as it is.",
                 "examples": [_EXAMPLE],
             },
         ),

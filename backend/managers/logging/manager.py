@@ -96,8 +96,12 @@ class LoggingManager:
 
     # --- taking in ------------------------------------------------------------------------------
 
-    async def read(self, database: Database, scope: Scope, body: bytes) -> Batch:
+    async def read(
+        self, database: Database, scope: Scope, body: bytes, *, trace_id: str | None = None
+    ) -> Batch:
         """The lines of a batch as they will be kept, and those that will not.
+
+        Lines that name no trace are of ``trace_id``, the one that they were sent in.
 
         Raises:
             LogBatchTooLargeError: It has too many bytes or lines.
@@ -105,7 +109,14 @@ class LoggingManager:
         """
         redaction = await self._redaction(database, scope)
         text = await self._unpack(scope.tenant_id, body)
-        lines = read_lines(text, scope.tenant_id, redaction, self.settings, database.clock())
+        lines = read_lines(
+            text,
+            scope.tenant_id,
+            redaction,
+            self.settings,
+            database.clock(),
+            trace_id=trace_id,
+        )
         if redaction.is_costly and len(text) >= LARGE_BYTES // 64:
             # Some rules take a hundred times as long as others for a character: of a long line
             # the event loop would hear for long.

@@ -29,6 +29,7 @@ from typing import Any, Final
 from backend.core.clock import elapsed, monotonic
 from backend.core.context import SystemScope
 from backend.core.database import Database, DatabaseUnavailableError
+from backend.core.telemetry import Step
 from backend.managers.orchestrator._claim import Claimed, Places, claim, has_candidates
 from backend.managers.orchestrator._finish import Hooks, finish
 from backend.managers.orchestrator._liveness import (
@@ -52,6 +53,7 @@ _LAST_WORDS_SECONDS: Final = 10.0
 # What lies between asking and doing: a few steps of the event loop. A quarter of a short lease.
 _BEGIN_SECONDS: Final = 1.0
 _HOOKS: Final[tuple[Hooks, ...]] = ("all", "without apply", "none")
+_MOST_STEPS: Final = 32
 _UNREPORTED: Final = "the handler ended without reporting this job"
 
 OnEvent = Callable[..., None]
@@ -73,6 +75,7 @@ class _Run:
         "kind",
         "open",
         "started",
+        "steps",
         "task",
         "term",
     )
@@ -85,9 +88,16 @@ class _Run:
         self.begun: set[str] = set()
         self.cancelled: set[str] = set()
         self.gone: set[str] = set()
+        self.steps: dict[str, list[Step]] = {}
         self.deadline: asyncio.Timeout | None = None
         self.task: asyncio.Task[None] | None = None
         self.started = monotonic()
+
+    def note(self, claim: Claim, step: Step) -> None:
+        """Keep what an attempt asked of others until it is told what became of it."""
+        noted = self.steps.setdefault(claim.id, [])
+        if len(noted) < _MOST_STEPS:
+            noted.append(step)
 
     def patience(self) -> float:
         """The longest time that any unreported claim may take."""
@@ -121,7 +131,8 @@ class Worker:
         grace_seconds: What running jobs get to end after :meth:`stop`.
         name: Prefix of the worker's id; default the host's name.
         on_event: Called as ``on_event(name, **labels)`` for metrics: ``job_claimed`` (kind,
-            count), ``job_finished`` (kind, outcome, seconds, traceparent, tenant, job, attempt),
+            count), ``job_finished`` (kind, outcome, seconds, traceparent, tenant, job, attempt,
+            steps),
             ``job_refused`` (kind), ``job_reaped`` (outcome, count), ``job_released`` (count),
             ``claim_ended`` (seconds, claimed), ``database_lost`` (loop).
     """
@@ -302,6 +313,7 @@ class Worker:
             lambda claim: claim.id in run.cancelled or claim.id in run.gone,
             self._stopping.is_set,
             lambda claim: self._begin(run, claim),
+            note=run.note,
         )
         error = _UNREPORTED
         try:
@@ -468,6 +480,7 @@ class Worker:
             tenant=claim.tenant_id,
             job=claim.id,
             attempt=claim.attempt,
+            steps=run.steps.pop(claim.id, ()),
         )
         if outcome.resolution == "retrying" and delay < self._poll:
             asyncio.get_running_loop().call_later(delay, self._wake.set)

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Literal, Self, TypedDict, TypeVar
 
 from backend.core.database import Tx
+from backend.core.telemetry import Step
 
 T = TypeVar("T")
 
@@ -36,6 +37,7 @@ class Job:
     result: Any
     subject: str | None
     cancel_requested: bool
+    trace_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,7 @@ class Outcome:
 class Batch:
     """The claims that one call of a handler works on: all of one kind and one tenant."""
 
-    __slots__ = ("_begun", "_cancelled", "_report", "_stopping", "claims")
+    __slots__ = ("_begun", "_cancelled", "_note", "_report", "_stopping", "claims")
 
     def __init__(
         self,
@@ -166,8 +168,11 @@ class Batch:
         cancelled: Callable[[Claim], bool],
         stopping: Callable[[], bool] = lambda: False,
         begun: Callable[[Claim], bool] = lambda _: True,
+        *,
+        note: Callable[[Claim, Step], None] = lambda *_: None,
     ) -> None:
         self.claims = claims
+        self._note = note
         self._begun = begun
         self._report = report
         self._cancelled = cancelled
@@ -193,6 +198,13 @@ class Batch:
         if self.is_stopping or self.is_cancelled(claim):
             return False
         return self._begun(claim)
+
+    def note(self, claim: Claim, step: Step) -> None:
+        """Tell what the attempt asked of another service: it is seen in the attempt's trace.
+
+        Before the claim is reported; of more than 32 an attempt the first ones count.
+        """
+        self._note(claim, step)
 
     def finish(self, claim: Claim, outcome: Outcome) -> None:
         """Report one claim as soon as it is done; it is recorded within milliseconds.

@@ -13,6 +13,7 @@ from backend.core.errors import InvalidInputError
 from backend.core.ids import uuid7
 from backend.core.room import Standing
 from backend.core.subject import ERASED, ROWS_AT_ONCE, Bite, Subject
+from backend.core.telemetry import parse_traceparent
 from backend.managers.orchestrator._liveness import read_fleet
 from backend.managers.orchestrator.errors import (
     JobNotCancellableError,
@@ -711,6 +712,7 @@ def _view(row: JobRow) -> Job:
         result=row.result,
         subject=row.subject,
         cancel_requested=row.cancel_requested,
+        trace_id=trace[0] if (trace := parse_traceparent(row.traceparent)) else None,
     )
 
 

@@ -30,6 +30,9 @@ class JobOut(BaseModel):
     result: Any
     subject: str | None = Field(description="What the job is about, as `<noun>:<id>`")
     cancel_requested: bool = Field(description="Asked to stop; a running attempt may not have yet")
+    trace_id: str | None = Field(
+        description="Trace of the request that submitted it, and of its attempts; null: of none"
+    )
 
 
 class JobsRetry(Input):

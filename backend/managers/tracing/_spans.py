@@ -7,6 +7,7 @@ from typing import Any, Final
 ERROR: Final = 2
 """The status of a span that failed, in OTLP's numbers; 0 is unset, 1 is OK."""
 SERVER: Final = 2
+CLIENT: Final = 3
 CONSUMER: Final = 5
 """Kinds, in OTLP's numbers: 1 internal, 2 server, 3 client, 4 producer, 5 consumer."""
 REQUEST_ID: Final = "email_sender.request_id"

@@ -194,35 +194,37 @@ class SpanStore:
             self.count(now, tenant_id, dropped_by_overflow=refused)
         return refused
 
-    def add_alone(self, now: datetime, tenant_id: str, span: Span, *, sampled: bool) -> None:
-        """Decide on a span of our own at once: it is all that this process has of its trace.
+    def add_own(self, now: datetime, tenant_id: str, spans: list[Span], *, sampled: bool) -> None:
+        """Decide on our own part at once: it is all that this process has of its trace.
 
-        One that another service called, and that is worth nothing by itself, waits for whether
-        that service's part is kept.
+        Its root, the first of the spans, may be what another service called: a part that is worth
+        nothing by itself then waits for whether that service's is kept.
         """
         if tenant_id in self._gone:
             return
-        self._count_operation(tenant_id, now, span)
+        for span in spans:
+            self._count_operation(tenant_id, now, span)
         policy = self.policy_of(tenant_id)
         reason = self._sampler.reason_for(
-            tenant_id, [span], share=policy.share, forced=sampled and policy.keep_sampled
+            tenant_id, spans, share=policy.share, forced=sampled and policy.keep_sampled
         )
-        if reason is None and not span.parent_id:
-            self.count(now, tenant_id, dropped_by_policy=1)
+        root, size = spans[0], sum(span.size_bytes for span in spans)
+        if reason is None and not root.parent_id:
+            self.count(now, tenant_id, dropped_by_policy=len(spans))
         elif self.is_full(tenant_id):
-            self.count(now, tenant_id, dropped_by_overflow=1)
+            self.count(now, tenant_id, dropped_by_overflow=len(spans))
         else:
             at = monotonic()
-            self._hold(tenant_id, span.size_bytes)
+            self._hold(tenant_id, size)
             known = self._waiting.setdefault(tenant_id, {})
-            part = Part(span.trace_id, [span], span.size_bytes, at, at, reason)
             if reason is not None:
+                part = Part(root.trace_id, spans, size, at, at, reason)
                 self._decided.setdefault(tenant_id, []).append(part)
-            elif span.trace_id in known:
-                known[span.trace_id].spans.append(span)
-                known[span.trace_id].size_bytes += span.size_bytes
+            elif root.trace_id in known:
+                known[root.trace_id].spans += spans
+                known[root.trace_id].size_bytes += size
             else:
-                known[span.trace_id] = part
+                known[root.trace_id] = Part(root.trace_id, spans, size, at, at)
 
     def _count_operation(self, tenant_id: str, now: datetime, span: Span) -> None:
         window = self._operations.setdefault(

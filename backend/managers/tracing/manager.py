@@ -6,7 +6,7 @@ whole platform, the other as each tenant wants it.
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import partial
@@ -22,13 +22,13 @@ from backend.core.clock import Clock, epoch_nanoseconds, system_clock
 from backend.core.database import Database
 from backend.core.errors import UpstreamError
 from backend.core.ids import PLATFORM_TENANT
-from backend.core.telemetry import RequestRecord, new_span_id, parse_traceparent
+from backend.core.telemetry import RequestRecord, Step, new_span_id, parse_traceparent
 from backend.kit.outbound import Outbound
 from backend.kit.turns import LARGE_BYTES, Turns
 from backend.managers.tracing._otlp import Export, read_export
 from backend.managers.tracing._sampling import is_chosen
 from backend.managers.tracing._search import TraceSearch
-from backend.managers.tracing._spans import CONSUMER, ERROR, REQUEST_ID, SERVER, Span
+from backend.managers.tracing._spans import CLIENT, CONSUMER, ERROR, REQUEST_ID, SERVER, Span
 from backend.managers.tracing._store import SpanStore
 from backend.managers.tracing._trace_settings import TenantTraceSettings
 from backend.managers.tracing.errors import BacklogFullError
@@ -43,6 +43,7 @@ OTLP_PATH: Final = "/api/v1/otlp/v1/traces"
 """Where spans are sent: what every exporter adds to its endpoint, below the API's root."""
 _SERVER_ERROR: Final = 500
 _SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
+_KINDS: Final = {SERVER: SpanKind.SERVER, CLIENT: SpanKind.CLIENT, CONSUMER: SpanKind.CONSUMER}
 _MISSING: Final = (
     "OTLP export needs an exporter: pip install 'email-sender[cluster]', "
     "or scripts/setup in a checkout"
@@ -172,10 +173,10 @@ class TracingManager:
         now = self._clock()
         for record in records:
             if self._processor is not None and self.keeps(record):
-                self._processor.on_end(self._request_span(record))
+                self._processor.on_end(self._exported_request(record))
             if record.tenant_id and not record.looks_on and record.route != OTLP_PATH:
-                self.store.add_alone(
-                    now, record.tenant_id, self._kept_request(record), sampled=record.forced
+                self.store.add_own(
+                    now, record.tenant_id, [self._kept_request(record)], sampled=record.forced
                 )
 
     def keeps(self, record: RequestRecord) -> bool:
@@ -194,19 +195,22 @@ class TracingManager:
         kind: str = "",
         outcome: str = "",
         seconds: float = 0.0,
+        steps: Sequence[Step] = (),
         **labels: AttributeValue,
     ) -> None:
         """Queue the span of an attempt at a job, as a child of the request that submitted it.
 
         A worker's event hook: of its events only ``job_finished`` is one. The choice falls by the
         same rules, so a kept request keeps its successful jobs as well, unless it was kept for an
-        error or slowness of its own.
+        error or slowness of its own. What the attempt asked of others, ``steps``, goes the way of
+        the attempt, as its children.
         """
         parsed = parse_traceparent(traceparent) if name == "job_finished" else None
         if parsed is None:
             return
         trace_id, parent_id, forced = parsed
         failed = outcome != "done"
+        notable = forced or failed or any(step.failed for step in steps)
         span_id, duration_ns = new_span_id(), int(seconds * 1e9)
         started_ns = epoch_nanoseconds() - duration_ns
         attributes = {
@@ -214,20 +218,8 @@ class TracingManager:
             "email_sender.job.outcome": outcome,
             **{f"email_sender.{label}": value for label, value in labels.items()},
         }
-        if self._processor is not None and self._keeps(trace_id, seconds, notable=forced or failed):
-            self._processor.on_end(
-                self._span(
-                    f"job {kind}",
-                    SpanKind.CONSUMER,
-                    ids=(trace_id, span_id, parent_id),
-                    times=(started_ns, duration_ns),
-                    failed=failed,
-                    attributes=attributes,
-                )
-            )
-        tenant_id = str(labels.get("tenant", ""))
-        if tenant_id and tenant_id != PLATFORM_TENANT:
-            kept = Span(
+        spans = [
+            Span(
                 trace_id,
                 span_id,
                 parent_id,
@@ -238,8 +230,29 @@ class TracingManager:
                 duration_ns,
                 status=ERROR if failed else 0,
                 attributes=attributes,
-            )
-            self.store.add_alone(self._clock(), tenant_id, kept, sampled=forced)
+            ),
+            *(
+                Span(
+                    trace_id,
+                    new_span_id(),
+                    span_id,
+                    self._service,
+                    step.name,
+                    CLIENT,
+                    step.started_ns,
+                    int(step.seconds * 1e9),
+                    status=ERROR if step.failed else 0,
+                    attributes=step.attributes,
+                )
+                for step in steps
+            ),
+        ]
+        if self._processor is not None and self._keeps(trace_id, seconds, notable=notable):
+            for span in spans:
+                self._processor.on_end(self._exported(span))
+        tenant_id = str(labels.get("tenant", ""))
+        if tenant_id and tenant_id != PLATFORM_TENANT:
+            self.store.add_own(self._clock(), tenant_id, spans, sampled=forced)
 
     def _kept_request(self, record: RequestRecord) -> Span:
         """Without who asked and from where: the trail has that, and forgets people on demand."""
@@ -271,54 +284,42 @@ class TracingManager:
     def _keeps(self, trace_id: str, seconds: float, *, notable: bool) -> bool:
         return notable or seconds >= self._slow or is_chosen(trace_id, self._share)
 
-    def _request_span(self, record: RequestRecord) -> ReadableSpan:
-        return self._span(
-            f"{record.method} {record.route}",
-            SpanKind.SERVER,
-            ids=(record.trace_id, record.span_id, record.parent_id),
-            times=(record.started_ns, int(record.seconds * 1e9)),
-            failed=record.status >= _SERVER_ERROR,
-            attributes={
-                "http.request.method": record.method,
-                "http.route": record.route,
-                "url.path": record.path,
-                "http.response.status_code": record.status,
-                "client.address": record.address,
-                "email_sender.tenant": record.tenant_id,
-                "email_sender.actor": record.actor,
-                "email_sender.request_id": record.request_id,
-                **({"error.type": record.problem} if record.problem else {}),
-            },
-        )
+    def _exported_request(self, record: RequestRecord) -> ReadableSpan:
+        """With who asked and from where: the collector is the operator's."""
+        kept = self._kept_request(record)
+        kept.attributes = {
+            **kept.attributes,
+            "url.path": record.path,
+            "client.address": record.address,
+            "email_sender.tenant": record.tenant_id,
+            "email_sender.actor": record.actor,
+        }
+        return self._exported(kept)
 
-    def _span(
-        self,
-        name: str,
-        kind: SpanKind,
-        *,
-        ids: tuple[str, str, str],
-        times: tuple[int, int],
-        failed: bool,
-        attributes: Mapping[str, AttributeValue],
-    ) -> ReadableSpan:
-        """``ids``: trace, span, parent or ''. ``times``: start and duration in nanoseconds."""
-        trace_id, span_id, parent_id = int(ids[0], 16), int(ids[1], 16), ids[2]
-        started_ns, duration_ns = times
+    def _exported(self, span: Span) -> ReadableSpan:
+        trace_id = int(span.trace_id, 16)
         parent = (
-            SpanContext(trace_id, int(parent_id, 16), is_remote=True, trace_flags=_SAMPLED)
-            if parent_id
+            SpanContext(
+                trace_id,
+                int(span.parent_id, 16),
+                is_remote=span.kind != CLIENT,
+                trace_flags=_SAMPLED,
+            )
+            if span.parent_id
             else None
         )
         return ReadableSpan(
-            name=name,
-            context=SpanContext(trace_id, span_id, is_remote=False, trace_flags=_SAMPLED),
+            name=span.name,
+            context=SpanContext(
+                trace_id, int(span.span_id, 16), is_remote=False, trace_flags=_SAMPLED
+            ),
             parent=parent,
             resource=self._resource,
-            kind=kind,
-            start_time=started_ns,
-            end_time=started_ns + duration_ns,
-            status=Status(StatusCode.ERROR if failed else StatusCode.UNSET),
-            attributes=attributes,
+            kind=_KINDS[span.kind],
+            start_time=span.started_ns,
+            end_time=span.started_ns + span.duration_ns,
+            status=Status(StatusCode.ERROR if span.status == ERROR else StatusCode.UNSET),
+            attributes=span.attributes,
         )
 
 

@@ -70,6 +70,16 @@ class TestALine:
         assert (row.trace_id, row.span_id) == (line["trace.id"], line["span.id"])
         assert (row.request_id, row.workflow_id, row.execution_id) == ("r-1", "w", "12")
 
+    async def test_without_a_trace_is_of_the_one_that_it_was_sent_in(self, app: App) -> None:
+        ada = await app.caller("workflow")
+        sent_in, named = "4bf92f3577b34da6a3ce929d0e0e4736", "0af7651916cd43dd8448eb211c80319c"
+        for header in (f"00-{sent_in}-00f067aa0ba902b7-01", "00-nonsense", ""):
+            body = batch({"message": "a"}, {"message": "b", "trace": {"id": named}})
+            answer = await ada.http.post(LOGS, content=body, headers={"traceparent": header})
+            assert answer.status_code == 200, answer.text
+        found = [row.trace_id for row in await kept(app, ada)]
+        assert found == [sent_in, named, None, named, None, named]
+
     async def test_needs_no_more_than_a_message(self, app: App) -> None:
         ada = await app.caller("operator")
         await send(ada, {"message": "hello"})

@@ -84,8 +84,11 @@ export interface Api {
 	run: string;
 	/** Whether a language model asks. */
 	isTool: boolean;
-	/** The trace that the calls of this item are in: one that came with it, or the execution's. */
-	traceId: string;
+	/**
+	 * The trace that came with this item. Where none did, only the API knows which one the calls are in: n8n's own
+	 * OpenTelemetry writes its span over what we would send.
+	 */
+	traceId: string | undefined;
 }
 
 /**
@@ -259,7 +262,7 @@ export function openApi(
 			run,
 			isTool,
 			get traceId() {
-				return traceHeaders(context, item, identity, traceFromTrigger).traceparent.split('-')[1];
+				return receivedTrace(context, item, traceFromTrigger)?.traceparent.split('-')[1];
 			},
 		};
 	};
@@ -372,13 +375,21 @@ function traceHeaders(
 	{ execution, run }: Identity,
 	fromTrigger: () => Trace | undefined,
 ): Record<string, string> {
-	const received = readTrace(context.getInputData()[item]?.json) ?? fromTrigger();
+	const received = receivedTrace(context, item, fromTrigger);
 	if (received) return { ...received };
 	// Derived, not random: all nodes of one execution land in one trace without sharing any state.
 	const traceId = digest(['trace', ...execution]).slice(0, 32);
 	const spanId = digest(['span', ...execution, ...run, String(item)]).slice(0, 16);
 	// Not sampled: nobody upstream asked to keep this trace, so the platform decides at its end.
 	return { traceparent: `00-${traceId}-${spanId}-00` };
+}
+
+function receivedTrace(
+	context: IExecuteFunctions,
+	item: number,
+	fromTrigger: () => Trace | undefined,
+): Trace | undefined {
+	return readTrace(context.getInputData()[item]?.json) ?? fromTrigger();
 }
 
 function findTriggerTrace(context: IExecuteFunctions): Trace | undefined {
