@@ -51,7 +51,7 @@ from backend.managers.email import EmailManager
 from backend.managers.gateway import GatewayManager
 from backend.managers.identity import IdentityManager
 from backend.managers.logging import SETTINGS_CHANGED as LOGS_CHANGED
-from backend.managers.logging import LoggingManager
+from backend.managers.logging import LoggingManager, find_warned
 from backend.managers.metrics import MetricsManager
 from backend.managers.monitoring import MonitoringManager, check_clock, check_disk, read_free_share
 from backend.managers.orchestrator import OrchestratorManager
@@ -238,12 +238,14 @@ def compose(
             collector=Collector(endpoint, outbound) if endpoint else None,
             settings=settings.tracing,
             turns=turns,
+            outbound=outbound,
         )
     )
     database.signals.subscribe(TRACES_CHANGED, tracing.store.hear)
     metrics = hold(MetricsManager(settings.metrics, turns))
     logs = hold(LoggingManager(settings.logging, turns, outbound))
     database.signals.subscribe(LOGS_CHANGED, logs.forget_settings)
+    tracing.store.connect(find_warned)
     hold(security)
     security.rewraps.connect(house.sealed, house.sealed_elsewhere)
     database.signals.subscribe(KEYS_GONE, security.forget)
@@ -254,12 +256,13 @@ def compose(
     database.signals.subscribe(TENANT_GONE, tenants.leave)
     database.signals.subscribe(TENANT_GONE, metrics.leave)
     database.signals.subscribe(TENANT_GONE, logs.forget_settings)
-    database.signals.subscribe(TENANT_GONE, tracing.store.leave)
+    database.signals.subscribe(TENANT_GONE, tracing.leave)
     database.signals.subscribe(TENANT_GONE, security.openings.leave)
     jobs = hold(OrchestratorManager(settings=settings.orchestrator, quotas=tenants.quotas))
     audit = hold(AuditManager(maker, security, jobs, outbound, settings.audit))
     monitoring = hold(MonitoringManager(settings.monitoring, metrics))
     monitoring.registry.register(logs.index.searches)
+    tracing.expose(monitoring.registry)
     emails = hold(
         EmailManager(security, jobs, settings.email, outbound, turns, quotas=tenants.quotas)
     )

@@ -7,7 +7,7 @@ little when they are not. What has no index is looked for in a bounded stretch a
 answer says where it stopped.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
@@ -25,6 +25,7 @@ from backend.managers.logging.models import LogRecord
 _LOOKED_AT: Final = 500
 _STRETCH: Final = 200_000
 _SUMMED: Final = 200_000
+_WARNED: Final = 20_000
 _SHOWN: Final = 20
 _STEPS: Final = 60
 _EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -459,3 +460,20 @@ async def load_lines(tx: ReadTx, wanted: Wanted, ids: Sequence[str]) -> list[Lin
     asked = _conditions(tx, wanted)
     conditions = (*asked.within, LogRecord.id.in_(ids), *asked.columns, *asked.checked)
     return await _newest(tx, len(ids), *conditions)
+
+
+async def find_warned(tx: ReadTx, trace_ids: Collection[str]) -> set[str]:
+    """Which of these traces a line of level warn or higher names.
+
+    Of twenty thousand lines at most: a trace that has more of them is no rarity by its warnings.
+    """
+    lines = (
+        sa.select(LogRecord.trace_id, LogRecord.severity)
+        .where(LogRecord.tenant_id == tx.tenant_id, LogRecord.trace_id.in_(sorted(trace_ids)))
+        .limit(_WARNED)
+        .subquery()
+    )
+    found = await tx.execute(
+        sa.select(lines.c.trace_id).where(lines.c.severity >= LEVELS["warn"]).distinct()
+    )
+    return {trace_id for (trace_id,) in found.all()}

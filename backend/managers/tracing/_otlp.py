@@ -19,6 +19,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from backend.kit.gunzip import GzipDamagedError, GzipTooLargeError, gunzip
 from backend.managers.tracing._spans import Span
@@ -49,17 +50,23 @@ _FAULTS: Final = (
     AttributeError,
     RecursionError,
 )
+TENANT: Final = "email_sender.tenant"
+"""The attribute of a resource by which a collector tells tenants apart."""
 CUT: Final = "email_sender.truncated"
 """The attribute of a span that was more than is kept of one."""
 
 
 @dataclass(slots=True)
 class Export:
-    """The spans that can be kept, how many cannot, and why the first of those."""
+    """The spans that can be kept, how many cannot, and why the first of those.
+
+    ``onward`` has the former as a message in protobuf, if that was asked for.
+    """
 
     spans: list[Span] = field(default_factory=list)
     rejected: int = 0
     reason: str = ""
+    onward: bytes = b""
 
     def reject(self, count: int, reason: str) -> None:
         """Count spans that cannot be kept."""
@@ -69,7 +76,14 @@ class Export:
 
 
 def read_export(
-    body: bytes, media_type: str, encoding: str, *, limit: int, most: int, now_ns: int
+    body: bytes,
+    media_type: str,
+    encoding: str,
+    *,
+    limit: int,
+    most: int,
+    now_ns: int,
+    onward_for: str = "",
 ) -> Export:
     """The spans of an export.
 
@@ -80,6 +94,7 @@ def read_export(
         limit: Bytes once gzip is undone.
         most: Spans.
         now_ns: Since the epoch: what begins a day later has no time.
+        onward_for: The tenant whose name the export is to bear on its way on; empty: it ends here.
 
     Raises:
         ExportTypeError: It is of another type or encoding.
@@ -110,7 +125,22 @@ def read_export(
             message.ParseFromString(bytes(body))
     except _FAULTS:
         raise ExportMalformedError(f"Not an ExportTraceServiceRequest in {media_type}") from None
-    return _spans_of(message, most=most, now_ns=now_ns)
+    export = _spans_of(message, most=most, now_ns=now_ns)
+    if onward_for and export.spans:
+        export.onward = _marked(message, onward_for)
+    return export
+
+
+def _marked(message: ExportTraceServiceRequest, tenant_id: str) -> bytes:
+    """With whose spans they are: a collector knows nothing of credentials, and believes nobody."""
+    for each in message.resource_spans:
+        others = [one for one in each.resource.attributes if one.key != TENANT]
+        if len(others) < len(each.resource.attributes):
+            kept = Resource(attributes=others)
+            del each.resource.attributes[:]
+            each.resource.attributes.extend(kept.attributes)
+        each.resource.attributes.add(key=TENANT).value.string_value = tenant_id
+    return bytes(message.SerializeToString())
 
 
 def answer(export: Export, media_type: str) -> bytes:
@@ -172,12 +202,18 @@ def _spans_of(message: ExportTraceServiceRequest, *, most: int, now_ns: int) -> 
         for scope in resource.scope_spans:
             room = max(0, most - len(export.spans))
             export.reject(max(0, len(scope.spans) - room), f"At most {most} spans an export")
-            for span in scope.spans[:room]:
+            del scope.spans[room:]
+            faulty = []
+            for at, span in enumerate(scope.spans):
                 reason = _fault_of(span, now_ns)
                 if reason:
                     export.reject(1, reason)
+                    faulty.append(at)
                 else:
                     export.spans.append(_span(span, service, described))
+            # What goes on is what was taken.
+            for at in reversed(faulty):
+                del scope.spans[at]
     return export
 
 

@@ -8,8 +8,8 @@ import asyncio
 import logging
 import math
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -17,8 +17,8 @@ import sqlalchemy as sa
 
 from backend.core.clock import monotonic
 from backend.core.context import Scope, SystemScope
-from backend.core.database import Database, DatabaseUnavailableError, Tx
-from backend.core.ids import uuid7, uuid7_at
+from backend.core.database import Database, DatabaseUnavailableError, ReadTx, Tx
+from backend.core.ids import PLATFORM_TENANT, uuid7, uuid7_at
 from backend.core.json_rows import BulkInsert
 from backend.core.loose_scan import read_least
 from backend.kit.histogram import bucket_of, empty
@@ -98,9 +98,19 @@ class Counts:
 
     kept: int = 0
     kept_bytes: int = 0
+    kept_by_log: int = 0
     dropped_by_policy: int = 0
     dropped_by_overflow: int = 0
     rejected: int = 0
+    forwarded: int = 0
+    not_forwarded: int = 0
+
+
+_KEPT: Final = ("kept", "kept_bytes", "kept_by_log")
+_REST: Final = tuple(one.name for one in fields(Counts) if one.name not in _KEPT)
+
+FindWarned = Callable[[ReadTx, Collection[str]], Awaitable[Collection[str]]]
+"""Says which of a tenant's traces a line of a log warns of."""
 
 
 @dataclass(slots=True)
@@ -140,6 +150,11 @@ class SpanStore:
         self._counts: dict[tuple[str, str], Counts] = {}
         self._gone: deque[str] = deque(maxlen=_MAX_GONE)
         self.totals = Counts()
+        self._find_warned: FindWarned | None = None
+
+    def connect(self, find_warned: FindWarned) -> None:
+        """Keep a trace of which a log warns, whatever else speaks for it."""
+        self._find_warned = find_warned
 
     # --- coming in ------------------------------------------------------------------------------
 
@@ -162,6 +177,8 @@ class SpanStore:
 
     def count(self, database_now: datetime, tenant_id: str, **amounts: int) -> None:
         """Count what became of spans, on their tenant's day and for the process."""
+        if tenant_id in self._gone:
+            return
         day = self._counts.setdefault((tenant_id, database_now.date().isoformat()), Counts())
         for name, amount in amounts.items():
             for counts in (day, self.totals):
@@ -357,8 +374,13 @@ class SpanStore:
             today = await view.scalar(
                 sa.select(CountRow).where(CountRow.day == now.date().isoformat())
             )
+            kept_anyway = known.keys() | {part.trace_id for part in parts if part.reason}
+            by_log = await self._ask_logs(view, set(ids) - kept_anyway)
+        for part in parts:
+            if part.trace_id in by_log:
+                part.reason = "log"
+        kept_anyway |= by_log
         wanted: dict[str, list[Part]] = {}
-        kept_anyway = known.keys() | {part.trace_id for part in parts if part.reason}
         dropped = overflow = 0
         spans_left = self._settings.day_spans - (today.kept if today else 0)
         bytes_left = self._settings.day_bytes - (today.kept_bytes if today else 0)
@@ -377,26 +399,34 @@ class SpanStore:
                 kept = await self._insert(tx, wanted)
                 amounts.kept = len(kept)
                 amounts.kept_bytes = sum(span.size_bytes for span in kept)
+                amounts.kept_by_log = sum(span.trace_id in by_log for span in kept)
                 overflow += sum(len(p.spans) for each in wanted.values() for p in each) - len(kept)
                 await tx.add_up(
                     CountRow,
                     {
                         "tenant_id": tenant_id,
                         "day": now.date().isoformat(),
-                        "kept": amounts.kept,
-                        "kept_bytes": amounts.kept_bytes,
-                        "dropped_by_policy": 0,
-                        "dropped_by_overflow": 0,
-                        "rejected": 0,
+                        **asdict(amounts),
+                        **dict.fromkeys(_REST, 0),
                     },
-                    amounts=("kept", "kept_bytes"),
+                    amounts=_KEPT,
                 )
             # In the database already: of the process's sum only.
-            self.totals.kept += amounts.kept
-            self.totals.kept_bytes += amounts.kept_bytes
+            for name in _KEPT:
+                setattr(self.totals, name, getattr(self.totals, name) + getattr(amounts, name))
         if dropped or overflow:
             self.count(now, tenant_id, dropped_by_policy=dropped, dropped_by_overflow=overflow)
         return amounts.kept
+
+    async def _ask_logs(self, view: ReadTx, undecided: Collection[str]) -> set[str]:
+        """Which of the traces that nothing else speaks for a log warns of.
+
+        Asked when they are decided on: a line may have come before the first span, or by another
+        process.
+        """
+        if self._find_warned is None or not undecided:
+            return set()
+        return set(await self._find_warned(view, undecided))
 
     async def _insert(self, tx: Tx, wanted: Mapping[str, Sequence[Part]]) -> Sequence[Span]:
         """Write the spans that their traces have room for, and make the traces' rows right."""
@@ -484,16 +514,8 @@ class SpanStore:
                 one = self._counts[tenant_id, day]
                 await tx.add_up(
                     CountRow,
-                    {
-                        "tenant_id": tenant_id,
-                        "day": day,
-                        "kept": 0,
-                        "kept_bytes": 0,
-                        "dropped_by_policy": one.dropped_by_policy,
-                        "dropped_by_overflow": one.dropped_by_overflow,
-                        "rejected": one.rejected,
-                    },
-                    amounts=("dropped_by_policy", "dropped_by_overflow", "rejected"),
+                    {"tenant_id": tenant_id, "day": day, **asdict(one)},
+                    amounts=_REST,
                 )
         for window in windows:
             del self._operations[window]

@@ -6,8 +6,9 @@ whole platform, the other as each tenant wants it.
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -17,6 +18,9 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 from opentelemetry.util.types import AttributeValue
+from prometheus_client import CollectorRegistry, Metric
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector as SeriesOf
 
 from backend.core.clock import Clock, epoch_nanoseconds, system_clock
 from backend.core.database import Database
@@ -25,11 +29,12 @@ from backend.core.ids import PLATFORM_TENANT
 from backend.core.telemetry import RequestRecord, Step, new_span_id, parse_traceparent
 from backend.kit.outbound import Outbound
 from backend.kit.turns import LARGE_BYTES, Turns
+from backend.managers.tracing._forward import Forwarder
 from backend.managers.tracing._otlp import Export, read_export
 from backend.managers.tracing._sampling import is_chosen
 from backend.managers.tracing._search import TraceSearch
 from backend.managers.tracing._spans import CLIENT, CONSUMER, ERROR, REQUEST_ID, SERVER, Span
-from backend.managers.tracing._store import SpanStore
+from backend.managers.tracing._store import Counts, SpanStore
 from backend.managers.tracing._trace_settings import TenantTraceSettings
 from backend.managers.tracing.errors import BacklogFullError
 from backend.managers.tracing.settings import TracingSettings
@@ -63,6 +68,7 @@ class TracingManager:
         collector: "Collector | None" = None,
         settings: TracingSettings | None = None,
         turns: Turns | None = None,
+        outbound: Outbound | None = None,
     ) -> None:
         """Decide nothing yet; no span is exported until :meth:`start`.
 
@@ -75,6 +81,7 @@ class TracingManager:
             collector: To be watched as a dependency.
             settings: Of the store.
             turns: Of costly work; None: its own.
+            outbound: The way to where exports are forwarded; None: its own.
         """
         self.settings = settings or TracingSettings()
         self.store = SpanStore(self.settings, slow_seconds=slow_seconds)
@@ -82,6 +89,16 @@ class TracingManager:
         self.wanted = TenantTraceSettings(self.settings)
         self._turns = turns or Turns()
         self._clock: Clock = system_clock
+        self.forwarder: Forwarder | None = None
+        if self.settings.forward_endpoint is not None:
+            self.forwarder = Forwarder(
+                self.settings.forward_endpoint,
+                outbound or Outbound(),
+                capacity_bytes=self.settings.forward_waiting_bytes,
+                count=lambda tenant_id, **amounts: self.store.count(
+                    self._clock(), tenant_id, **amounts
+                ),
+            )
         self._service = service
         self._make_exporter = make_exporter
         self._processor: BatchSpanProcessor | None = None
@@ -106,7 +123,10 @@ class TracingManager:
         self._clock = database.clock
         self.start()
         try:
-            yield
+            async with AsyncExitStack() as stack:
+                if self.forwarder is not None:
+                    await stack.enter_async_context(self.forwarder.running())
+                yield
         finally:
             self.close()
             # A database that is gone keeps its silence: nobody is left to be told.
@@ -138,12 +158,15 @@ class TracingManager:
             limit=self.settings.inflated_limit_bytes,
             most=self.settings.export_spans,
             now_ns=int(now.timestamp() * 1e9),
+            onward_for=tenant_id if self.forwarder is not None else "",
         )
         # What is packed may be a thousand times as large.
         large = encoding == "gzip" or len(body) > LARGE_BYTES
         export = await self._turns.run(tenant_id, read) if large else read()
         if export.rejected:
             self.store.count(now, tenant_id, rejected=export.rejected)
+        if self.forwarder is not None and export.onward:
+            self.forwarder.add(tenant_id, export.onward, len(export.spans))
         export.reject(
             self.store.add(now, tenant_id, export.spans), "No room for more spans of this trace"
         )
@@ -275,6 +298,16 @@ class TracingManager:
             },
         )
 
+    def expose(self, registry: CollectorRegistry) -> None:
+        """Show what became of this process's spans among its series."""
+        registry.register(_SpanSeries(self.store.totals))
+
+    def leave(self, tenant_id: str) -> None:
+        """Hold nothing of a tenant whose data goes."""
+        self.store.leave(tenant_id)
+        if self.forwarder is not None:
+            self.forwarder.leave(tenant_id)
+
     def close(self) -> None:
         """Flush and end the exporter, if there is one."""
         if self._processor is not None:
@@ -321,6 +354,25 @@ class TracingManager:
             status=Status(StatusCode.ERROR if span.status == ERROR else StatusCode.UNSET),
             attributes=span.attributes,
         )
+
+
+class _SpanSeries(SeriesOf):
+    """Spans of this process by what became of them."""
+
+    def __init__(self, totals: Counts) -> None:
+        self._totals = totals
+
+    def collect(self) -> Iterator[Metric]:
+        """What Prometheus asks for."""
+        found = CounterMetricFamily(
+            "email_sender_tracing_spans",
+            "Spans by what became of them; those kept by a log are among the kept.",
+            labels=["outcome"],
+        )
+        for name, count in asdict(self._totals).items():
+            if name != "kept_bytes":
+                found.add_metric([name], count)
+        yield found
 
 
 class Collector:

@@ -85,9 +85,14 @@ class CountRow(TenantOwned, Base):
     day: Mapped[str] = mapped_column(primary_key=True)
     kept: Mapped[int]
     kept_bytes: Mapped[int]
+    # Of those that are kept, the ones that were for a line of a log alone.
+    kept_by_log: Mapped[int]
     dropped_by_policy: Mapped[int]
     dropped_by_overflow: Mapped[int]
     rejected: Mapped[int]
+    # On to the collector, and not: that it was asked for says the operator's setting.
+    forwarded: Mapped[int]
+    not_forwarded: Mapped[int]
 
 
 class TraceSettingsRow(TenantOwned, Base):

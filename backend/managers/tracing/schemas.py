@@ -35,7 +35,7 @@ class TraceOut(BaseModel):
     errors: int
     size_bytes: int
     kept_for: str = Field(
-        description="error, sampled, slow, first_seen, share, or joined to another part"
+        description="error, sampled, slow, first_seen, share, log, or joined to another part"
     )
     workflow_id: str
     execution_id: str
@@ -128,9 +128,12 @@ class TraceCountsOut(BaseModel):
 
     kept: int
     kept_bytes: int
+    kept_by_log: int = Field(description="Of those kept: for a line of a log alone")
     dropped_by_policy: int
     dropped_by_overflow: int
     rejected: int
+    forwarded: int = Field(description="Handed on to the operator's collector as well")
+    not_forwarded: int = Field(description="It was away, slow or full for so long")
 
 
 class TraceSettingsOut(BaseModel):

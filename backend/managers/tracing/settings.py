@@ -41,6 +41,16 @@ class TracingSettings(BaseModel):
     )
     day_spans: int = Field(1_000_000, ge=1, description="Spans kept of one tenant on one day.")
     day_bytes: int = Field(2**30, ge=1024, description="Bytes kept of one tenant on one day.")
+    forward_endpoint: str | None = Field(
+        None,
+        description="Where spans that come in are sent as well, by OTLP/HTTP with its path, for "
+        "example http://collector:4318/v1/traces.",
+    )
+    forward_waiting_bytes: int = Field(
+        16 * 2**20,
+        ge=2**16,
+        description="Bytes that wait for it in a process; of one tenant a quarter of that.",
+    )
     share: float = Field(
         0.05, ge=0, le=1, description="Of unremarkable traces, what is kept; a tenant may say else."
     )

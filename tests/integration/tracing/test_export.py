@@ -1,6 +1,7 @@
 """Spans by OTLP/HTTP: what is taken in, kept, found and forgotten, on both databases."""
 
 import gzip
+import json
 import time
 from datetime import timedelta
 
@@ -270,6 +271,55 @@ class TestSampling:
         assert await found(caller, request_id=sent.headers["x-request-id"]) == [trace_id]
         # What sends spans makes none by it, or everybody's exports would make exports.
         assert await found(caller, operation=f"POST {OTLP_PATH}") == []
+
+
+class TestKeptByLog:
+    async def say(self, caller: TenantClient, *lines: dict[str, str]):
+        body = b"".join(json.dumps({"message": "m", **line}).encode() + b"\n" for line in lines)
+        answer = await caller.http.post("/api/v1/logs", content=body)
+        assert answer.json()["accepted"] == len(lines), answer.text
+
+    async def test_keeps_what_a_log_warns_of(self, app):
+        caller, other = await app.caller("owner"), await app.caller("owner")
+        shape, before, between, quiet, foreign = (new_trace_id() for _ in range(5))
+        for each in (caller, other):
+            await export(each, workflow(shape))
+        await app.keep_spans()
+        await self.say(
+            caller,
+            {"trace.id": before, "level": "warn"},
+            {"trace.id": before, "level": "info"},
+            {"trace.id": quiet, "level": "info"},
+        )
+        for trace_id in (before, between, quiet, foreign):
+            await export(caller, workflow(trace_id))
+        await self.say(caller, {"trace.id": between, "level": "error"})
+        # What another tenant's log says of the same id is about another trace.
+        await self.say(other, {"trace.id": foreign, "level": "fatal"})
+        await app.keep_spans()
+        assert sorted(await found(caller, service="n8n")) == sorted([shape, before, between])
+        tree = (await caller.http.get(f"/api/v1/traces/{before}")).json()
+        assert tree["trace"]["kept_for"] == "log"
+        today = (await caller.http.get("/api/v1/trace-settings")).json()["today"]
+        assert today["kept_by_log"] == 6
+        # One that comes later joins it, whatever becomes of its line.
+        late = workflow(before, nodes=1)
+        await export(caller, late)
+        await app.keep_spans()
+        assert (await caller.http.get(f"/api/v1/traces/{before}")).json()["trace"]["spans"] == 5
+
+    async def test_what_has_its_own_reason_is_not_counted(self, app):
+        caller = await app.caller("owner")
+        failed = new_trace_id()
+        await self.say(caller, {"trace.id": failed, "level": "error"})
+        await export(caller, workflow(failed, failed=True))
+        await app.keep_spans()
+        tree = (await caller.http.get(f"/api/v1/traces/{failed}")).json()
+        assert tree["trace"]["kept_for"] == "error"
+        today = (await caller.http.get("/api/v1/trace-settings")).json()["today"]
+        assert today["kept_by_log"] == 0
+        series = (await app.client().get("/metrics")).text
+        assert 'email_sender_tracing_spans_total{outcome="kept"}' in series
 
 
 class TestFind:

@@ -8,7 +8,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from backend.core.errors import UpstreamError
-from backend.core.telemetry import RequestRecord
+from backend.core.telemetry import RequestRecord, Step
 from backend.kit.outbound import Outbound
 from backend.managers.tracing import Collector, TracingManager
 
@@ -132,6 +132,27 @@ class TestObserveAttempt:
         assert span.attributes["email_sender.job"] == "j-1"
         assert span.attributes["email_sender.attempt"] == 2
         assert span.status.status_code is StatusCode.UNSET
+
+    def test_what_it_asked_of_others_is_below_it(self, traces):
+        traces.manager.observe_attempt(
+            "job_finished",
+            traceparent=f"00-{LEFT_OUT}-{SPAN}-00",
+            kind="k",
+            outcome="done",
+            steps=[
+                Step("smtp.send", STARTED_NS, 0.25, failed=True, attributes={"server.port": 25})
+            ],
+        )
+        # Not the attempt, the step in it has failed: both are kept for that.
+        attempt, step = traces.spans()
+        assert f"{attempt.parent.span_id:016x}" == SPAN
+        assert step.parent.span_id == attempt.context.span_id
+        assert not step.parent.is_remote
+        assert (step.kind, step.name) == (SpanKind.CLIENT, "smtp.send")
+        assert (step.start_time, step.end_time) == (STARTED_NS, STARTED_NS + 250_000_000)
+        assert step.attributes == {"server.port": 25}
+        assert step.status.status_code is StatusCode.ERROR
+        assert attempt.status.status_code is StatusCode.UNSET
 
     def test_what_did_not_succeed_is_kept_as_an_error(self, traces):
         traces.manager.observe_attempt(
