@@ -356,7 +356,8 @@ class SpanStore:
                 self.count(now, tenant_id, dropped_by_overflow=lost)
             if tenant_id not in self._gone:
                 self._hold(tenant_id, -sum(part.size_bytes for part in bite))
-        if not waiting:
+        # What is there now, and not what was: spans have come while others were written.
+        if not self._waiting.get(tenant_id):
             self._waiting.pop(tenant_id, None)
         return written
 

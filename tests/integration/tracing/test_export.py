@@ -216,6 +216,32 @@ class TestSampling:
         assert [span["depth"] for span in tree["spans"]] == [0, 1, 1]
         assert tree["trace"]["name"] == ROOT
 
+    async def test_what_comes_while_others_are_written_is_kept(self, app, monkeypatch):
+        caller = await app.caller("owner")
+        store = app.platform.of(TracingManager).store
+        ours, trace_id = new_trace_id(), new_trace_id()
+
+        async def ask():
+            header = {"traceparent": f"00-{ours}-{new_span_id()}-01"}
+            await caller.http.get("/api/v1/quotas", headers=header)
+            app.asgi._telemetry.drain()
+
+        # One of ours is decided on while the first is written, and n8n's come during the second.
+        during = [ask, lambda: export(caller, workflow(trace_id))]
+        write = store._write
+
+        async def write_slowly(*arguments):
+            if during:
+                await during.pop(0)()
+            return await write(*arguments)
+
+        monkeypatch.setattr(store, "_write", write_slowly)
+        await ask()
+        for _ in range(3):
+            await store.flush(app.platform.database)
+        assert not during
+        assert trace_id in await found(caller, service="n8n")
+
     async def test_a_trace_has_so_many_spans_and_no_more(self, app):
         caller = await app.caller("workflow")
         trace_id = new_trace_id()
