@@ -38,7 +38,7 @@ from tests.support.browser import (
     screenshots,
     wait_until,
 )
-from tests.support.factories import HOSTILE_SUBJECT, make_logs
+from tests.support.factories import HOSTILE_SUBJECT, make_logs, make_trace
 from tests.support.prometheus import nothing
 from tests.support.serving import patient_settings, serving
 
@@ -815,6 +815,38 @@ class TestDashboards:
         visitor.settle()
         visitor.survey("dashboards-api")
         visitor.check_headings("a dashboard")
+        assert (visitor.complaints, visitor.external) == ([], [])
+
+
+class TestTraces:
+    def test_is_one_click_from_a_mail_and_from_its_job(self, enter: Enter):
+        visitor = enter().log_in()
+        inside, page = visitor.target.inside(), visitor.page
+        head = {"Authorization": f"Bearer {inside.served.token()}"}
+        with httpx.Client(base_url=inside.served.base_url, headers=head) as http:
+            trace_id = make_trace(http)
+            http.headers["traceparent"] = f"00-{trace_id}-{'ab' * 8}-01"
+            mail = {"to": ["ada@example.test"], "subject": "Traced to its end", "text": "Hi"}
+            http.post("/api/v1/emails", json=mail).raise_for_status()
+        wait_until(
+            lambda: any(
+                one["trace_id"] == trace_id and one["spans"] > 3
+                for one in inside.get("traces")["items"]
+            ),
+            "the trace",
+        )
+        for detour in (False, True):
+            visitor.open("E-mails")
+            page.get_by_role("button", name="Traced to its end", exact=True).click()
+            if detour:
+                page.get_by_role("button", name="Open its job").click()
+                expect(page.get_by_role("heading", name="email.send", level=1)).to_be_visible()
+            page.get_by_role("button", name="Open its trace").click()
+            expect(page.get_by_role("heading", name="Waterfall")).to_be_visible()
+            expect(page).to_have_url(re.compile(rf"/traces\?.*id={trace_id}"))
+            visitor.settle()
+        visitor.survey("trace-of-a-mail")
+        visitor.check_headings("a mail's trace")
         assert (visitor.complaints, visitor.external) == ([], [])
 
 

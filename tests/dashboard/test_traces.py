@@ -61,9 +61,9 @@ class TestDetail:
 class TestWays:
     def send(self, platform, trace_id):
         """A mail that a workflow's node sent in this trace."""
-        with platform.api() as api:
-            api.headers["traceparent"] = f"00-{trace_id}-{'ab' * 8}-01"
-            return api.post("/api/v1/emails", json=MAIL).raise_for_status().json()
+        head = {"traceparent": f"00-{trace_id}-{'ab' * 8}-01"}
+        sent = platform.api().post("/api/v1/emails", json=MAIL, headers=head)
+        return sent.raise_for_status().json()
 
     @pytest.fixture
     def sent(self, platform, traces):
