@@ -88,6 +88,9 @@ class TestWays:
         assert "No trace of it was kept" in screen.text
 
     def test_of_what_was_not_kept_is_said_so(self, visit, platform):
-        sent = self.send(platform, "0" * 31 + "7")
+        trace_id = "f" * 32
+        sent = self.send(platform, trace_id)
+        path = f"/api/v1/traces/{trace_id}"
+        platform.wire.fail("GET", path, 404, "tracing.trace_not_found", "No such trace")
         screen = visit("jobs", id=sent["job_id"]).click("jobs-trace")
         assert "No trace of it was kept" in screen.text
