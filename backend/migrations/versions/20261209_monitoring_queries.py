@@ -8,7 +8,7 @@ from backend.migrations.row_security import confine
 from backend.migrations.tables import create_tenant_table
 
 revision = "20261209_monitoring_queries"
-down_revision = "20261206_logging_export"
+down_revision = "20261207_metrics_request_hours"
 branch_labels = None
 depends_on = None
 

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "20261210_tracing_kept_by_log"
-down_revision = "20261206_logging_export"
+down_revision = "20261209_monitoring_queries"
 branch_labels = None
 depends_on = None
 

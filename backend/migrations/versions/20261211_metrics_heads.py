@@ -7,7 +7,7 @@ from backend.migrations.row_security import confine
 from backend.migrations.tables import create_tenant_table
 
 revision = "20261211_metrics_heads"
-down_revision = "20261206_logging_export"
+down_revision = "20261210_tracing_kept_by_log"
 branch_labels = None
 depends_on = None
 

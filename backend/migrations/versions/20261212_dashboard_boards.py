@@ -9,7 +9,7 @@ from backend.migrations.row_security import confine
 from backend.migrations.tables import create_tenant_table
 
 revision = "20261212_dashboard_boards"
-down_revision = "20261206_logging_export"
+down_revision = "20261211_metrics_heads"
 branch_labels = None
 depends_on = None
 
