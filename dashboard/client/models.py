@@ -184,6 +184,14 @@ class AuditPage(Wire, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
+class AuditPanel(Wire, frozen=True, kw_only=True):
+    """Asks `GET /api/v1/audit/facets`; of the platform's dashboards, the platform's trail."""
+
+    action: str | None | UnsetType = UNSET
+    actor: str | None | UnsetType = UNSET
+    show: str | UnsetType = "time"
+
+
 class AuditRetentionOut(Wire, frozen=True, kw_only=True):
     """How long the trail is kept, and what of it is gone."""
 
@@ -401,6 +409,164 @@ class ContentOut(Wire, frozen=True, kw_only=True):
     headers: dict[str, str]
     html: str | None
     text: str | None
+
+
+class DashboardCreate(Wire, frozen=True, kw_only=True):
+    """The same, and who sees it: `person`, who makes it, or all who may in the tenant."""
+
+    name: str
+    panels: list[DashboardPanel]
+    description: str | UnsetType = ""
+    range_minutes: int | UnsetType = 60
+    variables: list[DashboardVariable] | UnsetType = field(default_factory=list)
+    visibility: str | UnsetType = "tenant"
+
+
+class DashboardDetailOut(Wire, frozen=True, kw_only=True):
+    """A dashboard with what is on it."""
+
+    created_at: datetime
+    created_by: str
+    description: str
+    id: str
+    name: str
+    panel_count: int
+    panels: list[DashboardPanel]
+    range_minutes: int
+    updated_at: datetime
+    updated_by: str
+    variables: list[DashboardVariable]
+    version: int
+    visibility: str
+
+
+class DashboardDocument(Wire, frozen=True, kw_only=True):
+    """A dashboard as a file: what it was in, and in which form it is told."""
+
+    format: str
+    name: str
+    panels: list[DashboardPanel]
+    schema_version: int
+    description: str | UnsetType = ""
+    range_minutes: int | UnsetType = 60
+    variables: list[DashboardVariable] | UnsetType = field(default_factory=list)
+
+
+class DashboardImport(Wire, frozen=True, kw_only=True):
+    """The same, and who sees it."""
+
+    document: DashboardDocument
+    name: str | None | UnsetType = UNSET
+    visibility: str | UnsetType = "tenant"
+
+
+class DashboardOut(Wire, frozen=True, kw_only=True):
+    """A dashboard without what is on it; `version` goes into If-Match as the ETag does."""
+
+    created_at: datetime
+    created_by: str
+    description: str
+    id: str
+    name: str
+    panel_count: int
+    updated_at: datetime
+    updated_by: str
+    version: int
+    visibility: str
+
+
+class DashboardPage(Wire, frozen=True, kw_only=True):
+    items: list[DashboardOut]
+    next_cursor: str | None
+
+
+class DashboardPanel(Wire, frozen=True, kw_only=True):
+    """
+    A panel: its place in a grid of twelve columns, and exactly one question.
+
+    Panels of one `row` stand side by side; a row is as high as its highest panel.
+    """
+
+    title: str
+    audit: AuditPanel | None | UnsetType = UNSET
+    column: int | UnsetType = 0
+    height: int | UnsetType = 4
+    logs: LogsPanel | None | UnsetType = UNSET
+    metric: MetricPanel | None | UnsetType = UNSET
+    overview: OverviewPanel | None | UnsetType = UNSET
+    prometheus: PrometheusPanel | None | UnsetType = UNSET
+    row: int | UnsetType = 0
+    slo: SloPanel | None | UnsetType = UNSET
+    text: TextPanel | None | UnsetType = UNSET
+    traces: TracesPanel | None | UnsetType = UNSET
+    usage: UsagePanel | None | UnsetType = UNSET
+    width: int | UnsetType = 12
+
+
+class DashboardPut(Wire, frozen=True, kw_only=True):
+    """All that is on a dashboard."""
+
+    name: str
+    panels: list[DashboardPanel]
+    description: str | UnsetType = ""
+    range_minutes: int | UnsetType = 60
+    variables: list[DashboardVariable] | UnsetType = field(default_factory=list)
+
+
+class DashboardTemplateOut(Wire, frozen=True, kw_only=True):
+    """A dashboard that ships: to look at, and to copy; `key` is its name for ever."""
+
+    description: str
+    key: str
+    name: str
+    panels: list[DashboardPanel]
+    range_minutes: int
+    variables: list[DashboardVariable]
+
+
+class DashboardTemplatesOut(Wire, frozen=True, kw_only=True):
+    """All of them, in the order in which they are shown."""
+
+    items: list[DashboardTemplateOut]
+
+
+class DashboardVariable(Wire, frozen=True, kw_only=True):
+    """What may be chosen while one looks; `${name}` in a question stands for it."""
+
+    name: str
+    default: str | UnsetType = ""
+    values: list[str] | UnsetType = field(default_factory=list)
+
+
+class DashboardVersionDetailOut(Wire, frozen=True, kw_only=True):
+    """What was on it at a version."""
+
+    description: str
+    name: str
+    panel_count: int
+    panels: list[DashboardPanel]
+    range_minutes: int
+    saved_at: datetime
+    saved_by: str
+    variables: list[DashboardVariable]
+    version: int
+
+
+class DashboardVersionOut(Wire, frozen=True, kw_only=True):
+    """What a dashboard was called at a version, and who saved it."""
+
+    description: str
+    name: str
+    panel_count: int
+    saved_at: datetime
+    saved_by: str
+    version: int
+
+
+class DashboardVersionsOut(Wire, frozen=True, kw_only=True):
+    """The newest twenty, the current one first."""
+
+    items: list[DashboardVersionOut]
 
 
 class DataKeyBatchIn(Wire, frozen=True, kw_only=True):
@@ -1159,6 +1325,7 @@ class JobOut(Wire, frozen=True, kw_only=True):
     started_at: datetime | None
     state: str
     subject: str | None
+    trace_id: str | None
     worker: str | None
 
 
@@ -1447,8 +1614,11 @@ class LogRecordOut(Wire, frozen=True, kw_only=True):
 
 
 class LogRecordPage(Wire, frozen=True, kw_only=True):
+    """A part of the lines; `next_cursor` asks for the part after it, and is null on the last."""
+
     items: list[LogRecordOut]
     next_cursor: str | None
+    store: LogStoreOut
 
 
 class LogSettingsOut(Wire, frozen=True, kw_only=True):
@@ -1480,8 +1650,27 @@ class LogStepOut(Wire, frozen=True, kw_only=True):
     levels: dict[str, int]
 
 
+class LogStoreOut(Wire, frozen=True, kw_only=True):
+    """
+    Which store an answer comes from, and what Elasticsearch has not got, where it is configured.
+
+    Lines that are not exported yet, and those that Elasticsearch refuses, are looked for in the
+    database: they are in the answer from either.
+    """
+
+    behind_records: int
+    behind_seconds: float
+    given_up_records: int
+    name: str
+    reason: str | None
+
+
 class LogSummaryOut(Wire, frozen=True, kw_only=True):
-    """What lines sum up to; `complete` is false when only the newest 200 000 were counted."""
+    """
+    What lines sum up to; `complete` is false when only the newest 200 000 were counted.
+
+    Elasticsearch counts all of them.
+    """
 
     complete: bool
     count: int
@@ -1489,6 +1678,7 @@ class LogSummaryOut(Wire, frozen=True, kw_only=True):
     sources: list[LogFacetOut]
     step_seconds: int
     steps: list[LogStepOut]
+    store: LogStoreOut
 
 
 class LogTailOut(Wire, frozen=True, kw_only=True):
@@ -1516,6 +1706,15 @@ class LogsAccepted(Wire, frozen=True, kw_only=True):
     accepted: int
     first_id: str | None
     refused: list[RefusedLine]
+
+
+class LogsPanel(Wire, frozen=True, kw_only=True):
+    """Asks `GET /api/v1/logs` for lines, or `GET /api/v1/logs/summary` for counts."""
+
+    level: str | None | UnsetType = UNSET
+    show: str | UnsetType = "levels"
+    source: str | None | UnsetType = UNSET
+    words: str | None | UnsetType = UNSET
 
 
 class MeOut(Wire, frozen=True, kw_only=True):
@@ -1643,6 +1842,18 @@ class MetricOut(Wire, frozen=True, kw_only=True):
 class MetricPage(Wire, frozen=True, kw_only=True):
     items: list[MetricOut]
     next_cursor: str | None
+
+
+class MetricPanel(Wire, frozen=True, kw_only=True):
+    """Asks `GET /api/v1/metrics/query`."""
+
+    aggregate: str
+    name: str
+    by: list[str] | UnsetType = field(default_factory=list)
+    label: list[str] | UnsetType = field(default_factory=list)
+    quantile: float | UnsetType = 0.95
+    top: int | UnsetType = 10
+    with_week_before: bool | UnsetType = False
 
 
 class MetricScoredLineOut(Wire, frozen=True, kw_only=True):
@@ -1817,6 +2028,12 @@ class OverviewOut(Wire, frozen=True, kw_only=True):
     workers: WorkersOut
 
 
+class OverviewPanel(Wire, frozen=True, kw_only=True):
+    """Asks `GET /api/v1/overview`, which has a day at most."""
+
+    show: str | UnsetType = "requests"
+
+
 class OwnerInvitationOut(Wire, frozen=True, kw_only=True):
     """The link by which an owner comes in."""
 
@@ -1888,6 +2105,13 @@ class PlatformClientCreate(Wire, frozen=True, kw_only=True):
     expires_at: datetime | None | UnsetType = UNSET
     networks: list[str] | UnsetType = field(default_factory=list)
     scopes: list[str] | None | UnsetType = UNSET
+
+
+class PlatformDashboardImport(Wire, frozen=True, kw_only=True):
+    """A file of a dashboard, and what it is to be called here."""
+
+    document: DashboardDocument
+    name: str | None | UnsetType = UNSET
 
 
 class PlatformLimitCreate(Wire, frozen=True, kw_only=True):
@@ -2035,6 +2259,12 @@ class PrometheusAlertOut(Wire, frozen=True, kw_only=True):
     labels: dict[str, str]
     since: str | None
     state: str
+
+
+class PrometheusPanel(Wire, frozen=True, kw_only=True):
+    """Asks `GET /api/v1/prometheus/query-range`; of the platform's dashboards, the platform's."""
+
+    query: str
 
 
 class PrometheusQueryOut(Wire, frozen=True, kw_only=True):
@@ -2871,6 +3101,12 @@ class SloPage(Wire, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
+class SloPanel(Wire, frozen=True, kw_only=True):
+    """Asks `GET /api/v1/slos`; of the platform's dashboards, the platform's objectives."""
+
+    name: str | None | UnsetType = UNSET
+
+
 class SloPut(Wire, frozen=True, kw_only=True):
     """
     What is promised. What the kind does not need is left out.
@@ -3240,6 +3476,12 @@ class TenantSuspend(Wire, frozen=True, kw_only=True):
     reason: str
 
 
+class TextPanel(Wire, frozen=True, kw_only=True):
+    """Says something, in Markdown without HTML."""
+
+    markdown: str
+
+
 class TokenResponse(Wire, frozen=True, kw_only=True):
     access_token: str
     expires_in: int
@@ -3279,8 +3521,11 @@ class TraceCountsOut(Wire, frozen=True, kw_only=True):
 
     dropped_by_overflow: int
     dropped_by_policy: int
+    forwarded: int
     kept: int
+    kept_by_log: int
     kept_bytes: int
+    not_forwarded: int
     rejected: int
 
 
@@ -3337,6 +3582,21 @@ class TraceTreeOut(Wire, frozen=True, kw_only=True):
     trace: TraceOut
 
 
+class TracesPanel(Wire, frozen=True, kw_only=True):
+    """
+    Asks `GET /api/v1/traces`, or `GET /api/v1/trace-operations` for rates and times.
+
+    Operations are of the last six hours at most, and narrowed down by the service alone.
+    """
+
+    failed: bool | None | UnsetType = UNSET
+    min_ms: float | None | UnsetType = UNSET
+    operation: str | None | UnsetType = UNSET
+    service: str | None | UnsetType = UNSET
+    show: str | UnsetType = "operations"
+    workflow_id: str | None | UnsetType = UNSET
+
+
 class UsageDayOut(Wire, frozen=True, kw_only=True):
     """What a tenant did on one day, in UTC, and what it had when that was looked up last."""
 
@@ -3354,6 +3614,12 @@ class UsageOut(Wire, frozen=True, kw_only=True):
 
     days: list[UsageDayOut]
     now: dict[str, int]
+
+
+class UsagePanel(Wire, frozen=True, kw_only=True):
+    """Asks `GET /api/v1/usage`, which counts by day."""
+
+    show: str | UnsetType = "requests"
 
 
 class UserDetailOut(Wire, frozen=True, kw_only=True):

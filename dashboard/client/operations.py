@@ -472,7 +472,7 @@ class Api:
         )
 
     def list_dashboard_versions(self, dashboard_id: str) -> models.DashboardVersionsOut:
-        """List what one of the tenant's and one's own dashboards was: the newest twenty versions."""
+        """List versions of one of the tenant's and one's own dashboards."""
         return self.connection.ask(
             "GET",
             f"/api/v1/dashboards/{uuid_segment(dashboard_id)}/versions",
@@ -497,7 +497,7 @@ class Api:
         if_match: str | None = None,
         idempotency_key: str | None = None,
     ) -> Tagged[models.DashboardDetailOut]:
-        """Save what one of the tenant's and one's own dashboards was at a version as its newest one."""
+        """Save what one of the tenant's and one's own dashboards was as its newest version."""
         return self.connection.ask_tagged(
             "POST",
             f"/api/v1/dashboards/{uuid_segment(dashboard_id)}/versions/{segment(version)}/restore",
@@ -1920,7 +1920,7 @@ class Api:
         )
 
     def list_platform_dashboard_versions(self, dashboard_id: str) -> models.DashboardVersionsOut:
-        """List what one of the platform's dashboards was: the newest twenty versions."""
+        """List versions of one of the platform's dashboards."""
         return self.connection.ask(
             "GET",
             f"/api/v1/platform/dashboards/{uuid_segment(dashboard_id)}/versions",
@@ -1945,7 +1945,7 @@ class Api:
         if_match: str | None = None,
         idempotency_key: str | None = None,
     ) -> Tagged[models.DashboardDetailOut]:
-        """Save what one of the platform's dashboards was at a version as its newest one."""
+        """Save what one of the platform's dashboards was as its newest version."""
         return self.connection.ask_tagged(
             "POST",
             f"/api/v1/platform/dashboards/{uuid_segment(dashboard_id)}/versions/{segment(version)}/restore",

@@ -72,7 +72,7 @@ SOURCES: Final[Mapping[str, Source]] = {
     "traces": Source(
         "Traces",
         (
-            Field("show", "Show", "choice", ("operations", "traces"), "operations"),
+            Field("show", "Show", "choice", ("operations", "newest"), "operations"),
             Field("service", "Service"),
             Field("operation", "Operation", help="Of traces"),
             Field("workflow_id", "Workflow", help="Of traces"),
@@ -87,7 +87,7 @@ SOURCES: Final[Mapping[str, Source]] = {
                 "show",
                 "Show",
                 "choice",
-                ("requests", "latency", "errors", "delivery", "emails", "jobs"),
+                ("requests", "latency", "errors", "delivery", "email_states", "job_states"),
                 "requests",
             ),
         ),

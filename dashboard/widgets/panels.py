@@ -264,15 +264,16 @@ def _overview(panel: Panel) -> Csv | None:
         return _nothing(panel, found, "")
     if markup.now() - since > timedelta(minutes=_DAY_MINUTES + 1):
         markup.note(f"{panel.title}: the overview knows the last day and no more.")
-    if show in {"emails", "jobs"}:
-        counts = found.emails if show == "emails" else found.jobs
+    if show in {"email_states", "job_states"}:
+        of_mail = show == "email_states"
+        counts = found.emails if of_mail else found.jobs
         charts.by_state(
             panel.key,
             panel.title,
             counts,
             list(counts),
             unit="now",
-            nothing=f"No {show} in this time.",
+            nothing=f"No {'e-mails' if of_mail else 'jobs'} in this time.",
             saves=True,
         )
         return Csv(("state", "count"), list(counts.items()))
@@ -396,7 +397,7 @@ def _logs(panel: Panel) -> Csv | None:
 
 def _traces(panel: Panel) -> Csv | None:
     api = state.current().api
-    if panel.query.get("show") == "traces":
+    if panel.query.get("show") == "newest":
 
         def ask() -> client.models.TracePage:
             since, until = panel.look.span

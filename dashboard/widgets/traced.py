@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import streamlit as st
 
@@ -15,6 +14,7 @@ from dashboard.widgets import markup, problems
 
 _AROUND: Final = timedelta(hours=1)
 _NOT_FOUND: Final = 404
+_T = TypeVar("_T")
 
 
 def way(
@@ -52,9 +52,9 @@ def way(
 
 def _of_job(session: state.Session, job_id: str, since: datetime | None) -> str | None:
     if session.can("job:read"):
-        with _passing_over_missing():
-            known = session.api.get_job(job_id).trace_id
-            return None if known is None else _kept(session.api, known)
+        job = _unless_missing(lambda: session.api.get_job(job_id))
+        if job is not None:
+            return None if job.trace_id is None else _kept(session.api, job.trace_id)
     # The spans of its attempts name it; they are looked through, which is slower and has bounds.
     return _first(
         session.api,
@@ -69,16 +69,15 @@ def _first(api: Api, **wanted: Any) -> str | None:
 
 
 def _kept(api: Api, trace_id: str) -> str | None:
-    with _passing_over_missing():
-        return api.get_trace(trace_id).trace.trace_id
-    return None
+    found = _unless_missing(lambda: api.get_trace(trace_id))
+    return None if found is None else found.trace.trace_id
 
 
-@contextmanager
-def _passing_over_missing() -> Iterator[None]:
-    """Go on after what is not there, or not any more."""
+def _unless_missing(ask: Callable[[], _T]) -> _T | None:
+    """What was asked for; None when it is not there, or not any more."""
     try:
-        yield
+        return ask()
     except ApiProblem as problem:
         if problem.status != _NOT_FOUND:
             raise
+    return None

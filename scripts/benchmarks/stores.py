@@ -2,7 +2,7 @@
 
 import contextlib
 import tempfile
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -47,7 +47,7 @@ def migrated(case: str, *tables: sa.Table) -> Iterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def opened(url: str, kinds: Iterable[str] = ()) -> AsyncIterator[Database]:
+async def opened(url: str, kinds: Collection[str] = ()) -> AsyncIterator[Database]:
     """The database, for events of these kinds."""
     database = Database(make_engine(url), audit_row=audit_row, event_row=event_maker(kinds))
     try:

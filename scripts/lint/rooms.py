@@ -57,7 +57,7 @@ def claims_of(source: Source, constants: Mapping[str, str]) -> Iterator[Claim]:
         constants: Texts of its room by name, for paths that are declared by one.
     """
     room = room_of(source.path)
-    prefixes: dict[str, str] = {}
+    prefixes: dict[str, str | None] = {}
     for node in source.nodes:
         match node:
             case ast.Assign(
@@ -76,8 +76,9 @@ def claims_of(source: Source, constants: Mapping[str, str]) -> Iterator[Claim]:
                 args=[ast.Constant(value=str(path))],
             ):
                 # A file may have several, and the prefix of one says nothing of the others' paths.
-                if attribute in _METHODS and path.startswith("/"):
-                    yield from _path(room, prefixes.get(router, "") + path)
+                prefix = prefixes.get(router, "")
+                if attribute in _METHODS and path.startswith("/") and prefix is not None:
+                    yield from _path(room, prefix + path)
             case ast.Call(func=ast.Name(id=called), args=arguments, keywords=keywords) if (
                 called in _ROUTES
             ):
@@ -104,10 +105,12 @@ def _declared(room: str, keywords: Iterable[ast.keyword]) -> Iterator[Claim]:
                     yield Claim(room, keyword.arg.removesuffix("s"), str(key.value))
 
 
-def _prefix(keywords: Iterable[ast.keyword]) -> str:
+def _prefix(keywords: Iterable[ast.keyword]) -> str | None:
+    """The text that a router's paths begin with; None when it is put together as it is made."""
     for keyword in keywords:
-        if keyword.arg == "prefix" and isinstance(keyword.value, ast.Constant):
-            return str(keyword.value.value)
+        if keyword.arg == "prefix":
+            value = keyword.value
+            return str(value.value) if isinstance(value, ast.Constant) else None
     return ""
 
 

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import numpy as np
+import numpy.typing as npt
 import sqlalchemy as sa
 
 from backend.core.context import Scope, SystemScope
@@ -82,7 +83,17 @@ def histogram(*values, name="duration_seconds", at=None, **labels):
     return Item(name=name, kind="histogram", values=list(values), labels=labels, at=at)
 
 
-async def write_hours(database, tenant_id, values, *, name, kind, end, number=1001, **labels):
+async def write_hours(
+    database: Database,
+    tenant_id: str,
+    values: npt.ArrayLike,
+    *,
+    name: str,
+    kind: str,
+    end: datetime,
+    number: int = 1001,
+    **labels: str,
+) -> None:
     """A series with a window an hour, the last of which ends at ``end``; NaN: no window.
 
     Written as the roll-up writes them: the API takes what is a day old at most.
@@ -101,7 +112,15 @@ async def write_hours(database, tenant_id, values, *, name, kind, end, number=10
     await _write(database, tenant_id, [row], found)
 
 
-async def write_histograms(database, tenant_id, values, *, name, end, number):
+async def write_histograms(
+    database: Database,
+    tenant_id: str,
+    values: npt.NDArray[np.float64],
+    *,
+    name: str,
+    end: datetime,
+    number: int,
+) -> None:
     """Series of histograms, labelled ``shop``, each as :func:`write_hours` writes one.
 
     ``values`` has a row a series, of a row an hour, of what was observed in it.

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import sqlalchemy as sa
 
@@ -383,18 +383,22 @@ def check(draft: DashboardDraft) -> None:
                 )
 
 
-SOURCES: Final = (
-    "metric",
-    "prometheus",
-    "logs",
-    "traces",
-    "slo",
-    "overview",
-    "usage",
-    "audit",
-    "text",
-)
-"""What a panel may ask: each is the name of the field with its question."""
+class _Question(NamedTuple):
+    """What a panel may ask: of these fields it has one."""
+
+    metric: Any
+    prometheus: Any
+    logs: Any
+    traces: Any
+    slo: Any
+    overview: Any
+    usage: Any
+    audit: Any
+    text: Any
+
+
+SOURCES: Final = _Question._fields
+"""Each is the name of the field with its question."""
 
 
 def _references(query: object) -> Iterator[str]:

@@ -9,12 +9,12 @@ from backend.managers.dashboard._dashboards import DashboardDraft
 _DAY: Final = 1440
 TemplateKey = Literal[
     "mail-delivery",
-    "jobs",
+    "job-queue",
     "api",
     "access",
     "log-levels",
     "errors-by-source",
-    "traces",
+    "rate-errors-duration",
     "objectives",
     "workflows",
     "usage",
@@ -68,7 +68,7 @@ TEMPLATES: Final[Sequence[DashboardTemplate]] = (
         "What became of the mail, and why some of it bounced.",
         [
             _panel("Delivered, of what is settled", 0, 0, 4, overview={"show": "delivery"}),
-            _panel("Messages by state", 0, 4, 8, overview={"show": "emails"}),
+            _panel("Messages by state", 0, 4, 8, overview={"show": "email_states"}),
             _panel("Accepted by day", 1, 0, 6, usage={"show": "emails_accepted"}),
             _panel("Bounced by day", 1, 6, 6, usage={"show": "emails_bounced"}),
             _panel(
@@ -77,13 +77,13 @@ TEMPLATES: Final[Sequence[DashboardTemplate]] = (
         ],
     ),
     _ship(
-        "jobs",
+        "job-queue",
         "Jobs",
         "What waits, what runs, what ended, and what was given up.",
         [
-            _panel("Jobs by state", 0, 0, 6, overview={"show": "jobs"}),
+            _panel("Jobs by state", 0, 0, 6, overview={"show": "job_states"}),
             _panel("Ended by day", 0, 6, 6, usage={"show": "jobs_ended"}),
-            _panel("Failed traces of jobs", 1, 0, 12, traces={"show": "traces", "failed": True}),
+            _panel("Failed traces of jobs", 1, 0, 12, traces={"show": "newest", "failed": True}),
         ],
     ),
     _ship(
@@ -103,11 +103,11 @@ TEMPLATES: Final[Sequence[DashboardTemplate]] = (
         "Who came in, by which act, and what was changed in who may do what.",
         [
             _panel(
-                "Invitations taken",
+                "Invitations",
                 0,
                 0,
                 6,
-                audit={"show": "time", "action": "invitation.accepted"},
+                audit={"show": "time", "action": "invitation.*"},
             ),
             _panel("Who acts most", 0, 6, 6, audit={"show": "actors"}),
             _panel(
@@ -144,13 +144,13 @@ TEMPLATES: Final[Sequence[DashboardTemplate]] = (
         minutes=_DAY,
     ),
     _ship(
-        "traces",
+        "rate-errors-duration",
         "Rate, errors, duration",
         "The busiest operations with their rate, errors and times, and traces that failed.",
         [
             _panel("Operations", 0, 0, 12, height=6, traces={"show": "operations"}),
-            _panel("Failed", 1, 0, 6, traces={"show": "traces", "failed": True}),
-            _panel("Slower than a second", 1, 6, 6, traces={"show": "traces", "min_ms": 1000.0}),
+            _panel("Failed", 1, 0, 6, traces={"show": "newest", "failed": True}),
+            _panel("Slower than a second", 1, 6, 6, traces={"show": "newest", "min_ms": 1000.0}),
         ],
     ),
     _ship(
@@ -175,7 +175,7 @@ TEMPLATES: Final[Sequence[DashboardTemplate]] = (
                 0,
                 12,
                 height=5,
-                traces={"show": "traces", "workflow_id": "${workflow}"},
+                traces={"show": "newest", "workflow_id": "${workflow}"},
             ),
             _panel("What clients and keys did", 1, 0, 6, audit={"show": "actions"}),
             _panel("Operations", 1, 6, 6, traces={"show": "operations"}),

@@ -191,7 +191,7 @@ def _routes(
     @router.get(
         "/{dashboard_id}/versions",
         name=f"list_{one}_versions",
-        description=f"List the newest twenty versions of one of {whose} dashboards.",
+        description=f"List versions of one of {whose} dashboards.",
         responses=problems(DashboardNotFoundError),
     )
     async def list_versions(

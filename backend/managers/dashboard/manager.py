@@ -282,7 +282,9 @@ class DashboardManager:
         slow = [
             SlowFact(tenant.name, served.p95_ms, tenant.id)
             for tenant, served in overview.tenants
-            if (served.p95_ms or 0) >= SLOW_MS and served.requests >= _FEW_REQUESTS
+            if served.p95_ms is not None
+            and served.p95_ms >= SLOW_MS
+            and served.requests >= _FEW_REQUESTS
         ]
         return replace(
             await self._read_ground(tx, told=True),

@@ -52,7 +52,7 @@ class TracesPanel(Input):
     Operations are of the last six hours at most, and narrowed down by the service alone.
     """
 
-    show: Literal["operations", "traces"] = "operations"
+    show: Literal["operations", "newest"] = "operations"
     service: Line | None = None
     operation: Line | None = None
     workflow_id: Line | None = None
@@ -66,10 +66,13 @@ class SloPanel(Input):
     name: Line | None = Field(None, description="Of one objective; unless given, all of them")
 
 
+OverviewFigure = Literal["requests", "latency", "errors", "delivery", "email_states", "job_states"]
+
+
 class OverviewPanel(Input):
     """Asks `GET /api/v1/overview`, which has a day at most."""
 
-    show: Literal["requests", "latency", "errors", "delivery", "emails", "jobs"] = "requests"
+    show: OverviewFigure = "requests"
 
 
 class UsagePanel(Input):

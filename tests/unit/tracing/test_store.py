@@ -11,7 +11,7 @@ ROOM = 100_000
 
 
 def store(**more: int) -> SpanStore:
-    settings = TracingSettings(waiting_bytes=ROOM, all_waiting_bytes=ROOM, **more)
+    settings = TracingSettings(waiting_bytes=ROOM, all_waiting_bytes=ROOM).model_copy(update=more)
     return SpanStore(settings, slow_seconds=1)
 
 
