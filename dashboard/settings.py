@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -67,24 +69,26 @@ def from_environment(environment: Mapping[str, str] | None = None, *, port: int 
         port: The port the console will listen on; it decides the default public address.
 
     Raises:
-        SettingsError: The client secret is missing, or a value is not usable.
+        SettingsError: The client secret is missing, in the environment and in the file that
+            ``CLIENT_FILE`` names, or a value is not usable.
     """
     source = os.environ if environment is None else environment
 
     def read(name: str, default: str) -> str:
         return source.get(f"{PREFIX}{name}", "").strip() or default
 
-    secret = read("CLIENT_SECRET", "")
+    kept = _client_file(read("CLIENT_FILE", ""))
+    secret = read("CLIENT_SECRET", kept.get("client_secret", ""))
     if not secret:
         message = (
-            f"{PREFIX}CLIENT_SECRET is not set: the console cannot exchange a login for an access "
-            "token without the secret of its OAuth client."
+            f"Neither {PREFIX}CLIENT_SECRET nor {PREFIX}CLIENT_FILE is set: the console cannot "
+            "exchange a login for an access token without the secret of its OAuth client."
         )
         raise SettingsError(message)
     return Settings(
         api_url=_http_url("API_URL", read("API_URL", "http://127.0.0.1:8400")),
         issuer_url=_http_url("ISSUER_URL", read("ISSUER_URL", "http://localhost:8400")),
-        client_id=read("CLIENT_ID", "console"),
+        client_id=read("CLIENT_ID", kept.get("client_id", "console")),
         client_secret=secret,
         public_url=_http_url("PUBLIC_URL", read("PUBLIC_URL", f"http://localhost:{port}")),
         timeout_seconds=_seconds("TIMEOUT_SECONDS", read("TIMEOUT_SECONDS", "10")),
@@ -113,6 +117,20 @@ def load() -> Settings:
     if not _process:
         use(from_environment())
     return _process[0]
+
+
+def _client_file(path: str) -> dict[str, str]:
+    if not path:
+        return {}
+    try:
+        kept = json.loads(Path(path).read_bytes())
+    except (OSError, ValueError) as error:
+        message = f"{PREFIX}CLIENT_FILE cannot be read: {error}"
+        raise SettingsError(message) from None
+    if not isinstance(kept, dict) or not isinstance(kept.get("client_secret"), str):
+        message = f"{PREFIX}CLIENT_FILE holds no client_secret; `email-sender bootstrap` makes it."
+        raise SettingsError(message)
+    return kept
 
 
 def _http_url(name: str, value: str) -> str:

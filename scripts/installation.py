@@ -28,6 +28,8 @@ _PREFIX: Final = "EMAIL_SENDER__"
 # A machine that others use as well takes its time to start a program.
 _COMMAND_SECONDS: Final = 600.0
 _STOP_SECONDS: Final = 30.0
+PYTHON: Final = (sys.executable, "-m")
+"""What a module is started by: this interpreter, or for example one in a container."""
 # Below the range from which systems number outgoing connections: a port that is given up while its
 # process is dead must not be taken by somebody's connection.
 _PORTS: Final = range(28_100, 32_700)
@@ -65,7 +67,11 @@ def accepts(port: int) -> bool:
 
 
 def spawn(
-    module: str, arguments: Sequence[str], env: Mapping[str, str], log: Path
+    module: str,
+    arguments: Sequence[str],
+    env: Mapping[str, str],
+    log: Path,
+    by: Sequence[str] = PYTHON,
 ) -> subprocess.Popen[bytes]:
     """Start ``python -m module``, its output in ``log``.
 
@@ -73,7 +79,7 @@ def spawn(
     """
     with log.open("ab") as output:
         return subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            [*by, module, *arguments],
             cwd=ROOT,
             env=dict(env),
             stdin=subprocess.DEVNULL,
@@ -97,7 +103,9 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def run_module(module: str, arguments: Sequence[str], env: Mapping[str, str]) -> str:
+def run_module(
+    module: str, arguments: Sequence[str], env: Mapping[str, str], by: Sequence[str] = PYTHON
+) -> str:
     """Run ``python -m module`` to its end and return what it printed.
 
     Raises:
@@ -106,7 +114,7 @@ def run_module(module: str, arguments: Sequence[str], env: Mapping[str, str]) ->
     what = " ".join([module, *arguments[:1]])
     try:
         done = subprocess.run(
-            [sys.executable, "-m", module, *arguments],
+            [*by, module, *arguments],
             cwd=ROOT,
             env=dict(env),
             stdin=subprocess.DEVNULL,
@@ -138,13 +146,17 @@ class Installation:
     The default is the embedded shape, configured as shipped: SQLite in the data folder.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, settings: Mapping[str, str], by: Sequence[str] = PYTHON
+    ) -> None:
         """Choose ports; nothing is made yet.
 
         Args:
             folder: Made if missing; holds the data and the logs.
             settings: Environment variables without their prefix; these win over ours.
+            by: What its commands and processes are started by.
         """
+        self._by = tuple(by)
         data = folder.resolve() / "data"
         self.sink_folder = data / "sink"
         self.database_url = settings.get("DATABASE__URL", f"sqlite:///{data / 'email-sender.db'}")
@@ -211,7 +223,7 @@ class Installation:
         Raises:
             InstallationError: It failed.
         """
-        return run_module("backend", arguments, self.env)
+        return run_module("backend", arguments, self.env, self._by)
 
     def start(self, name: str) -> subprocess.Popen[bytes]:
         """Start ``api``, ``worker`` or ``sink``; :meth:`serves` tells when it can be used.
@@ -223,7 +235,7 @@ class Installation:
             "worker": ["worker"],
             "sink": ["sink", "--port", str(self.sink_port)],
         }[name.partition("-")[0]]
-        process = spawn("backend", arguments, self.env, self.logs / f"{name}.log")
+        process = spawn("backend", arguments, self.env, self.logs / f"{name}.log", self._by)
         self._processes[name] = process
         return process
 

@@ -24,6 +24,7 @@ from scripts.drills import (
     export,
     export_full,
     fairness,
+    image,
     outages,
     refusals,
     rewrap,
@@ -81,6 +82,7 @@ DRILLS: Final[dict[str, Drill | BareDrill]] = {
     ),
     "rewrap": Drill(rewrap.rewrap, rewrap.SETTINGS, limit_seconds=3600.0, takes=("secrets",)),
     "smtp": BareDrill(smtp.play_servers),
+    "image": BareDrill(image.run_image, limit_seconds=2400.0),
     "audit-kill": Drill(
         audit.kill_amid_records, audit.SETTINGS, limit_seconds=3600.0, takes=("rounds",)
     ),

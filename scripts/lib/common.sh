@@ -30,6 +30,7 @@ unset PYTHONDONTWRITEBYTECODE
 
 UV_LOCK=requirements-uv.lock
 RUNTIME_LOCK=requirements.lock
+CLUSTER_LOCK=requirements-cluster.lock
 DEV_LOCK=requirements-dev.lock
 
 say() { printf '==> %s\n' "$*" >&2; }
@@ -345,6 +346,54 @@ ensure_wrk() {
 
 _install_wrk() {
   _find_wrk || apt_install 10 wrk
+}
+
+# --- Containers ---------------------------------------------------------------------------------
+
+# ensure_containers: buildah, which builds images, and podman with runc, which runs them.
+ensure_containers() {
+  _has_containers && return
+  if ! _can_apt; then
+    complain "buildah, podman and runc are missing: install them (Debian: sudo apt-get install buildah podman runc)"
+    return
+  fi
+  with_lock apt _install_containers || return
+  _has_containers || complain "buildah, podman and runc are installed, but not all of their commands"
+}
+
+_has_containers() {
+  command -v buildah >/dev/null 2>&1 && command -v podman >/dev/null 2>&1 && command -v runc >/dev/null 2>&1
+}
+
+_install_containers() {
+  _has_containers || apt_install 40 buildah podman runc
+}
+
+# ensure_debian_base: an archive of Debian 12 with Python, made of Debian's packages; sets DEBIAN_BASE
+# to it. For images where no registry of images is reached. Needs root and Debian.
+ensure_debian_base() {
+  DEBIAN_BASE=$CACHE/debian-bookworm-python.tar
+  [ -f "$DEBIAN_BASE" ] || with_lock debian-base _make_debian_base
+}
+
+_make_debian_base() {
+  [ -f "$DEBIAN_BASE" ] && return
+  if ! command -v debootstrap >/dev/null 2>&1; then
+    if ! _can_apt; then
+      complain "debootstrap is missing: install it (Debian: sudo apt-get install debootstrap)"
+      return
+    fi
+    with_lock apt apt_install 10 debootstrap || return
+  fi
+  local folder
+  folder=$(mktemp -d "$CACHE/debian-base.XXXXXX") || return
+  say "Making a base of Debian's packages (1 to 2 min)"
+  run_quietly debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv bookworm "$folder/root" &&
+    rm -rf "$folder/root/var/cache/apt" "$folder/root/var/lib/apt/lists" &&
+    tar --numeric-owner -C "$folder/root" -cf "$folder/base.tar" . && mv "$folder/base.tar" "$DEBIAN_BASE"
+  local status=$?
+  rm -rf "$folder"
+  [ "$status" -eq 0 ] || complain "debootstrap cannot make a base; what it said is above"
 }
 
 # --- Elasticsearch ------------------------------------------------------------------------------

@@ -18,7 +18,8 @@ FILES = tracked_files(ROOT)
 TOP_LEVEL = {
     *("backend", "dashboard", "n8n-nodes", "scripts", "deploy", "tests", "docs", ".ci"),
     *("pyproject.toml", "docker-compose.yml", "Makefile", "LICENSE"),
-    *("requirements.lock", "requirements-dev.lock", "requirements-uv.lock"),
+    *("requirements.lock", "requirements-cluster.lock", "requirements-dev.lock"),
+    *("requirements-uv.lock",),
     *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"),
     *(".gitignore", ".gitattributes", ".editorconfig", ".dockerignore", ".github"),
     *(".pre-commit-config.yaml", ".secrets.baseline"),
@@ -106,16 +107,27 @@ def requirements(*extras: str) -> list[Requirement]:
 
 
 class TestLockFiles:
-    def test_the_development_lock_agrees_with_the_runtime_lock(self) -> None:
+    @pytest.mark.parametrize(
+        ("narrow", "wide"),
+        [
+            ("requirements.lock", "requirements-cluster.lock"),
+            ("requirements-cluster.lock", "requirements-dev.lock"),
+        ],
+    )
+    def test_a_wider_lock_agrees_with_the_narrower_one(self, narrow: str, wide: str) -> None:
         # An environment made for development must serve wherever the runtime lock is asked for.
-        runtime, development = pins("requirements.lock"), pins("requirements-dev.lock")
-        assert len(runtime) > 20
-        for name, versions in runtime.items():
-            assert {v for v, _ in development.get(name, [])} >= {v for v, _ in versions}, name
+        less, more = pins(narrow), pins(wide)
+        assert len(less) > 20
+        for name, versions in less.items():
+            assert {v for v, _ in more.get(name, [])} >= {v for v, _ in versions}, name
 
     @pytest.mark.parametrize(
         ("lock", "extras"),
-        [("requirements.lock", ()), ("requirements-dev.lock", ("cluster", "dev"))],
+        [
+            ("requirements.lock", ()),
+            ("requirements-cluster.lock", ("cluster",)),
+            ("requirements-dev.lock", ("cluster", "dev")),
+        ],
     )
     def test_locks_satisfy_what_the_project_asks_for(
         self, lock: str, extras: tuple[str, ...]
@@ -126,9 +138,7 @@ class TestLockFiles:
             assert versions, f"{requirement.name} is not in {lock}: run scripts/lock"
             assert all(version in requirement.specifier for version in versions), requirement
 
-    @pytest.mark.parametrize(
-        "lock", ["requirements.lock", "requirements-dev.lock", "requirements-uv.lock"]
-    )
+    @pytest.mark.parametrize("lock", [path for path in FILES if path.endswith(".lock")])
     def test_every_pin_has_a_hash(self, lock: str) -> None:
         entries = re.split(r"^(?=[a-z0-9])", read(lock), flags=re.MULTILINE)[1:]
         assert entries

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from dashboard import settings
@@ -20,6 +22,25 @@ class TestFromEnvironment:
     def test_names_the_missing_variable(self):
         with pytest.raises(settings.SettingsError, match="EMAIL_SENDER_CONSOLE__CLIENT_SECRET"):
             settings.from_environment({})
+
+    def test_takes_the_file_that_an_installation_leaves(self, tmp_path):
+        kept = tmp_path / "console.json"
+        given = {"EMAIL_SENDER_CONSOLE__CLIENT_FILE": str(kept)}
+        kept.write_text(json.dumps({"client_id": "other", "client_secret": "of-the-file"}))
+        found = settings.from_environment(given)
+        assert (found.client_id, found.client_secret) == ("other", "of-the-file")
+        found = settings.from_environment({**given, **SECRET})
+        assert (found.client_id, found.client_secret) == ("other", "s3cret")
+
+    @pytest.mark.parametrize("said", ["", "[]", "{}", '{"client_secret": 1}', "\xff"])
+    def test_refuses_a_file_without_a_secret(self, tmp_path, said):
+        kept = tmp_path / "console.json"
+        given = {"EMAIL_SENDER_CONSOLE__CLIENT_FILE": str(kept)}
+        with pytest.raises(settings.SettingsError, match="CLIENT_FILE cannot be read"):
+            settings.from_environment(given)
+        kept.write_bytes(said.encode("latin-1"))
+        with pytest.raises(settings.SettingsError, match="CLIENT_FILE"):
+            settings.from_environment(given)
 
     @pytest.mark.parametrize("value", ["localhost:8400", "ftp://x", "http://", "http://x/?a=1"])
     def test_refuses_what_is_no_address(self, value):

@@ -1,0 +1,133 @@
+"""What containers are started with is what the programs know, and what a file names is there."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from backend.settings import Settings
+from dashboard import settings as console
+
+ROOT: Final = Path(__file__).parents[2]
+COMPOSE: Final[dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: Final[dict[str, Any]] = COMPOSE["services"]
+OURS: Final = sorted(name for name, one in SERVICES.items() if "build" in one)
+SECRETS: Final = ("DATABASE_PASSWORD", "OWNER_PASSWORD", "POSTGRES_PASSWORD", "REDIS_PASSWORD")
+VARIABLE: Final = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
+
+
+def filled(text: str, given: dict[str, str]) -> str:
+    """A value of the file as Compose hands it over."""
+
+    def fill(found: re.Match[str]) -> str:
+        name, kind, rest = found.groups()
+        if name in given:
+            return given[name]
+        assert kind == "-", f"{name} is neither given nor has a default"
+        return str(rest)
+
+    return VARIABLE.sub(fill, text).replace("$$", "$")
+
+
+def environment(name: str) -> dict[str, str]:
+    given = dict.fromkeys(SECRETS, "pw")
+    return {key: filled(value, given) for key, value in SERVICES[name]["environment"].items()}
+
+
+class TestCompose:
+    @pytest.mark.parametrize("name", [name for name in OURS if name != "console"])
+    def test_settings_are_the_programs_own(
+        self, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for key, value in environment(name).items():
+            monkeypatch.setenv(key, value)
+        found = Settings()
+        assert found.database.url is not None
+        assert "pw@postgresql/" in found.database.url.get_secret_value()
+        # Every variable is read: one that no section knows is refused by it.
+        read = {f"EMAIL_SENDER__{section.upper()}" for section in Settings.model_fields}
+        assert {key.rpartition("__")[0] for key in environment(name)} <= read
+
+    def test_settings_of_the_console_are_its_own(self, tmp_path: Path) -> None:
+        said = environment("console")
+        kept = tmp_path / "console.json"
+        kept.write_text('{"client_id": "console", "client_secret": "x"}')
+        name = f"{console.PREFIX}CLIENT_FILE"
+        assert said[name] == "/data/console.json"
+        found = console.from_environment({**said, name: str(kept)})
+        assert found.issuer_url == environment("api-1")["EMAIL_SENDER__IDENTITY__ISSUER"]
+
+    def test_no_secret_has_a_default(self) -> None:
+        text = (ROOT / "docker-compose.yml").read_text()
+        asked = {name: kind for name, kind, _ in VARIABLE.findall(text)}
+        assert {name: asked[name] for name in asked if "PASSWORD" in name} == dict.fromkeys(
+            SECRETS, "?"
+        )
+
+    def test_whose_forwarded_address_is_believed_is_the_proxys(self) -> None:
+        address = SERVICES["haproxy"]["networks"]["default"]["ipv4_address"]
+        trusted = environment("api-1")["EMAIL_SENDER__HTTP__TRUSTED_PROXIES"]
+        assert trusted == f'["{address}"]'
+
+    def test_what_is_mounted_of_the_project_is_there(self) -> None:
+        mounted = [
+            one.split(":")[0]
+            for service in SERVICES.values()
+            for one in service.get("volumes", ())
+            if one.startswith("./")
+        ]
+        assert mounted
+        # Built, as the comment beside it says.
+        missing = [one for one in mounted if not (ROOT / one).exists()]
+        assert set(missing) <= {"./n8n-nodes/dist"}
+
+    def test_every_image_of_others_has_a_version(self) -> None:
+        images = {name: one["image"] for name, one in SERVICES.items() if name not in OURS}
+        assert [one for one in images.values() if not re.search(r":v?\d", one)] == []
+
+    def test_whatever_listens_is_reached_from_this_machine_alone(self) -> None:
+        ports = [port for one in SERVICES.values() for port in one.get("ports", ())]
+        assert ports
+        assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
+
+
+class TestProxy:
+    def test_asks_every_api(self) -> None:
+        said = (ROOT / "deploy/haproxy/haproxy.cfg").read_text()
+        servers = re.findall(r"^\s+server (\S+) (\S+):8400$", said, re.MULTILINE)
+        apis = sorted(name for name in SERVICES if name.startswith("api-"))
+        assert servers == [(name, name) for name in apis]
+
+    def test_is_configured_as_it_understands(self) -> None:
+        if shutil.which("haproxy") is None:
+            pytest.skip("haproxy is not installed (Debian: apt-get install haproxy)")
+        command = ["haproxy", "-c", "-f", str(ROOT / "deploy/haproxy/haproxy.cfg")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+class TestPrometheus:
+    def test_scrapes_every_process(self) -> None:
+        said = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
+        (job,) = said["scrape_configs"]
+        assert job["job_name"] == "email-sender"
+        expected = {"api-1:8400", "api-2:8400", "worker:8405"}
+        assert set(job["static_configs"][0]["targets"]) == expected
+        assert {one.split(":")[0] for one in expected} <= set(SERVICES)
+
+
+class TestImage:
+    SAID: Final = (ROOT / "deploy/Dockerfile").read_text()
+
+    def test_is_made_of_what_its_context_lets_in(self) -> None:
+        ignored = (ROOT / ".dockerignore").read_text().splitlines()
+        let_in = {line[1:] for line in ignored if line.startswith("!")}
+        copied = re.findall(r"^COPY (?!--from)(.+) \S+$", self.SAID, re.MULTILINE)
+        assert {name for line in copied for name in line.split()} == let_in
+
+    def test_runs_as_nobody_in_particular(self) -> None:
+        assert re.findall(r"^USER (\S+)$", self.SAID, re.MULTILINE) == ["10001:10001"]
