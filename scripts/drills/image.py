@@ -151,7 +151,7 @@ def _store() -> Iterator[Path]:
 
 
 def _build(store: Path) -> None:
-    command = [ROOT / "scripts/image", "--debian", "--tag", _IMAGE, "--store", store]
+    command = [str(ROOT / "scripts/image"), "--debian", "--tag", _IMAGE, "--store", str(store)]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=_BUILD_SECONDS
     )
