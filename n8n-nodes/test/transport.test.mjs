@@ -543,6 +543,14 @@ describe('trace context', () => {
 		});
 	}
 
+	it("is n8n's own span where n8n has one, before all others", async () => {
+		const span = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+		const items = [{ json: { traceparent: received } }, { json: {} }];
+		const parameters = () => ({ resource: 'email', operation: 'get', emailId: 'e-1' });
+		assert.deepEqual(await traceOf({ span, items, parameters }), [span, span]);
+		assert.deepEqual(await traceOf({ span: 'nonsense', items: items.slice(0, 1) }), [received]);
+	});
+
 	it('drops a tracestate that could not be a header', async () => {
 		const json = { traceparent: received, tracestate: 'a=1\r\nX-Evil: 1' };
 		const context = makeContext({

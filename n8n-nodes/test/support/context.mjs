@@ -50,6 +50,7 @@ export function makeContext({
 	written,
 	expressions = {},
 	credentials = {},
+	span = undefined,
 }) {
 	const requests = [];
 	const node = {
@@ -69,6 +70,12 @@ export function makeContext({
 		hints,
 		resources: offered,
 		helpers: {
+			// n8n's own: its OpenTelemetry writes into the headers, then the request goes out, unless it is cancelled.
+			async httpRequest({ headers, abortSignal }) {
+				if (span) headers.traceparent = span;
+				if (abortSignal?.aborted) throw new Error('canceled');
+				throw new Error('a request without a credential');
+			},
 			async httpRequestWithAuthentication(credential, options) {
 				if (this !== context) throw new Error('called without the context as "this"');
 				const url = new URL(options.url);

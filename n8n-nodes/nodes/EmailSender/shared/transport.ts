@@ -104,6 +104,7 @@ export function openApi(
 	const identity = identify(context);
 	const namesOfRun = runHeaders(context);
 	const traceFromTrigger = once(() => findTriggerTrace(context));
+	const traceFromN8n = once(async () => await findSpanOfN8n(context));
 	const signal = context.getExecutionCancelSignal();
 
 	/** An answer, or the error of a connection that broke before there was one. */
@@ -135,8 +136,7 @@ export function openApi(
 				qs: query,
 				headers: {
 					Accept: 'application/json, application/problem+json',
-					// Lower case on purpose: with n8n's own OpenTelemetry on, its span replaces this very header.
-					...traceHeaders(context, item, identity, traceFromTrigger),
+					...((await traceFromN8n()) ?? traceHeaders(context, item, identity, traceFromTrigger)),
 					...namesOfRun,
 					...headers,
 				},
@@ -367,6 +367,23 @@ function digest(parts: string[]): string {
 interface Trace {
 	traceparent: string;
 	tracestate?: string;
+}
+
+/**
+ * The span that n8n's own OpenTelemetry has open for this run of the node; undefined where it is switched off.
+ *
+ * n8n (2.41) writes it into the headers of requests without a credential only, and hands it out by no other way. So it
+ * is given such a request, which is cancelled before it begins: it is never sent.
+ */
+async function findSpanOfN8n(context: IExecuteFunctions): Promise<Trace | undefined> {
+	const headers: IDataObject = {};
+	try {
+		const abortSignal = AbortSignal.abort();
+		await context.helpers.httpRequest({ url: 'http://localhost/', headers, abortSignal });
+	} catch {
+		// Cancelled, as it was to be.
+	}
+	return readTrace({ headers });
 }
 
 function traceHeaders(
