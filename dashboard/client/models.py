@@ -2022,10 +2022,10 @@ class OverviewOut(Wire, frozen=True, kw_only=True):
     reasons: list[ReasonOut]
     requests: RequestsOut
     series: list[PointOut]
-    step_seconds: int
     verdict: VerdictOut
     window_seconds: int
     workers: WorkersOut
+    step_seconds: int | UnsetType = 10
 
 
 class OverviewPanel(Wire, frozen=True, kw_only=True):

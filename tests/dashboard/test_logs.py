@@ -169,13 +169,14 @@ class TestFound:
         some(platform)
 
         def short(found):
-            return {"items": found["items"][:1], "next_cursor": "b25l"}
+            return {**found, "items": found["items"][:1], "next_cursor": "b25l"}
 
         platform.wire.alter("GET", "/api/v1/logs", short)
         screen = visit("logs")
         assert "This page is short" in screen.text
         assert screen.has_button("logs-older")
-        platform.wire.alter("GET", "/api/v1/logs", lambda _: {"items": [], "next_cursor": "b25l"})
+        of_none = {"items": [], "next_cursor": "b25l"}
+        platform.wire.alter("GET", "/api/v1/logs", lambda found: {**found, **of_none})
         screen.app.run()
         assert "None so far" in screen.text
         assert "No line matches" not in screen.text

@@ -12,7 +12,7 @@ from backend.core.room import PLATFORM_READ
 from backend.http.deps import Db, manager_of, requires
 from backend.http.schemas import view
 from backend.managers.dashboard.manager import DashboardManager, PlatformOverview
-from backend.managers.metrics import MAX_MINUTES, ROLLUPS
+from backend.managers.metrics import MAX_MINUTES, ROLLUPS, STEP_SECONDS
 from backend.managers.monitoring import PLATFORM_SLOS
 from backend.managers.orchestrator import WATCH, Fleet, OrchestratorManager
 from backend.managers.tenant import PLATFORM
@@ -114,7 +114,7 @@ class OverviewOut(BaseModel):
     made_at: datetime = Field(description="When it was read")
     window_seconds: int
     step_seconds: int = Field(
-        description="Of the series: 10 up to six hours, 60 up to a day, 3600 beyond"
+        STEP_SECONDS, description="Of the series: 10 up to six hours, 60 up to a day, 3600 beyond"
     )
     requests: RequestsOut
     series: list[PointOut]
