@@ -187,7 +187,8 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
     headers = case.headers
     key = str(headers.get("Idempotency-Key", "")) if headers else ""
     if headers and re.fullmatch("[!-~]{1,255}", key):
-        request = (case.method, case.path, case.path_parameters, case.query, case.body)
+        version = headers.get("if-match") or headers.get("If-Match")
+        request = (case.method, case.path, case.path_parameters, case.query, case.body, version)
         digest = hashlib.sha256(repr(request).encode("utf-8", "backslashreplace")).hexdigest()
         headers["Idempotency-Key"] = f"{key[:190]}-{digest}"
     if headers and "Authorization" in {**headers, **(kwargs.get("headers") or {})}:

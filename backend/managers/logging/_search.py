@@ -7,7 +7,7 @@ little when they are not. What has no index is looked for in a bounded stretch a
 answer says where it stopped.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
@@ -405,31 +405,35 @@ async def sum_up(tx: ReadTx, wanted: Wanted) -> Summary:
     asked = _conditions(tx, wanted)
     floor = None if asked.has_index else await _id_at(tx, asked.within, _SUMMED)
     within = _above(asked.within, floor)
-    counts = await _count(tx, step, *within, *asked.columns, *asked.indexed)
+    counts = Counts()
+    await _count(tx, counts, step, *within, *asked.columns, *asked.indexed)
     return counts.summary(step, complete=floor is None, store=Store())
 
 
-async def _count(tx: ReadTx, step: int, *conditions: sa.ColumnElement[bool]) -> Counts:
+async def _count(
+    tx: ReadTx, counts: Counts, step: int, *conditions: sa.ColumnElement[bool]
+) -> None:
     at = time_step(LogRecord.at, step)
     counted = await tx.execute(
         sa.select(at, LogRecord.severity, LogRecord.source, sa.func.count())
         .where(*conditions)
         .group_by(at, LogRecord.severity, LogRecord.source)
     )
-    counts = Counts()
     for number, severity, source, count in counted:
         counts.add_step(int(number), severity, count)
         counts.add_source(source, count)
-    return counts
 
 
 # --- beside a search elsewhere ------------------------------------------------------------------
 
 
-def _not_there(asked: _Conditions, seq: int, dead: Sequence[int]) -> list[sa.ColumnElement[bool]]:
-    beyond = LogRecord.seq > seq
-    known = sa.or_(beyond, LogRecord.seq.in_(dead)) if dead else beyond
-    return [*asked.within, known, *asked.columns, *asked.checked]
+def _not_there(
+    asked: _Conditions, seq: int, dead: Sequence[int]
+) -> Iterator[list[sa.ColumnElement[bool]]]:
+    """One after the other: with "or" SQLite would go through all of a tenant's lines."""
+    among = [number for number in dead if number <= seq]
+    for known in (LogRecord.seq > seq, *([LogRecord.seq.in_(among)] if among else [])):
+        yield [*asked.within, known, *asked.columns, *asked.checked]
 
 
 async def find_beyond(
@@ -442,9 +446,10 @@ async def find_beyond(
     Raises:
         LogSearchError: As for :func:`find_lines`.
     """
-    query = sa.select(LogRecord.id).where(*_not_there(_conditions(tx, wanted), seq, dead))
+    found: list[str] = []
+    for conditions in _not_there(_conditions(tx, wanted), seq, dead):
+        found += await tx.scalars(sa.select(LogRecord.id).where(*conditions))
     # Sorted here: an order of ids would lead planners to the other index, and through all lines.
-    found = await tx.scalars(query)
     return sorted((one for one in found if before_id is None or one < before_id), reverse=True)
 
 
@@ -452,7 +457,10 @@ async def count_beyond(
     tx: ReadTx, wanted: Wanted, step: int, *, seq: int, dead: Sequence[int]
 ) -> Counts:
     """The same lines, counted."""
-    return await _count(tx, step, *_not_there(_conditions(tx, wanted), seq, dead))
+    counts = Counts()
+    for conditions in _not_there(_conditions(tx, wanted), seq, dead):
+        await _count(tx, counts, step, *conditions)
+    return counts
 
 
 async def load_lines(tx: ReadTx, wanted: Wanted, ids: Sequence[str]) -> list[Line]:

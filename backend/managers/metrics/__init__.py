@@ -110,6 +110,7 @@ __all__ = [
     "MAX_MINUTES",
     "ROLLUPS",
     "ROOM",
+    "STEP_SECONDS",
     "WAITING",
     "Found",
     "InvalidItemError",

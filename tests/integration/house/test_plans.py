@@ -1181,6 +1181,7 @@ async def keep_objectives(house: House, ada: TenantClient, admin: TenantClient) 
     of_platform: list[tuple[str, dict[str, Any]]] = [
         ("POST /api/v1/platform/evidence", {"json": found}),
         ("GET /api/v1/platform/evidence", {"params": {"kind": "failover"}}),
+        ("GET /api/v1/platform/overview", {}),
         ("GET /api/v1/platform/slos", {}),
         ("GET /api/v1/platform/slos/{name}", {"path": {"name": "uptime"}}),
     ]
