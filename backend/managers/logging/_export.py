@@ -9,7 +9,7 @@ looks which of them are there, and sends the others.
 import asyncio
 import logging
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -41,6 +41,7 @@ _ROUND_SECONDS: Final = 20.0
 _FAILING: Final = 3
 _WORDS: Final = 500
 _LETTERS_AT_ONCE: Final = 1000
+_LETTERS_A_STATEMENT: Final = 100
 _SWEPT: Final = 500
 _draw: Final = random.SystemRandom()
 
@@ -284,6 +285,7 @@ class LogExport:
                     .limit(most)
                 )
             }
+        if letters:
             retried = await tx.scalars(
                 sa.select(LogRecord)
                 .where(LogRecord.tenant_id == tx.tenant_id, LogRecord.seq.in_(list(letters)))
@@ -497,13 +499,14 @@ class LogExport:
         What is not there, or is about to be tried, does not count.
         """
         wanted = await self._some(tx, ids, LogDeadLetter.retrying.is_(False))
-        if wanted:
+        for own in _bites(tx, wanted):
             await tx.execute(
                 sa.update(LogDeadLetter)
-                .where(LogDeadLetter.tenant_id == tx.tenant_id, LogDeadLetter.id.in_(wanted))
+                .where(*own)
                 .values(retrying=True)
                 .execution_options(synchronize_session=False)
             )
+        if wanted:
             await tx.execute(
                 sa.update(LogExportRow)
                 .where(LogExportRow.tenant_id == tx.tenant_id)
@@ -538,11 +541,7 @@ class LogExport:
     async def _forget(self, tx: Tx, ids: Sequence[str]) -> None:
         if not ids:
             return
-        await tx.execute(
-            sa.delete(LogDeadLetter)
-            .where(LogDeadLetter.tenant_id == tx.tenant_id, LogDeadLetter.id.in_(list(ids)))
-            .execution_options(synchronize_session=False)
-        )
+        await _delete(tx, ids)
         await tx.execute(
             sa.update(LogExportRow)
             .where(LogExportRow.tenant_id == tx.tenant_id)
@@ -568,11 +567,17 @@ class LogExport:
     async def sweep(self, tx: Tx) -> int:
         """Give up what is too old of one tenant's dead letters, at most 500; returns how many."""
         ended = uuid7_at(tx.now() - timedelta(days=self._settings.elasticsearch_keep_letters_days))
-        old = sa.exists().where(
-            LogDeadLetter.tenant_id == LogExportRow.tenant_id, LogDeadLetter.id < ended
+        # The first of each tenant, which the index has first: "is there an older one" is a walk where
+        # PostgreSQL believes that most are.
+        first = (
+            sa.select(LogDeadLetter.id)
+            .where(LogDeadLetter.tenant_id == LogExportRow.tenant_id)
+            .order_by(LogDeadLetter.id)
+            .limit(1)
+            .scalar_subquery()
         )
         tenant_id = await tx.scalar(
-            sa.select(LogExportRow.tenant_id).where(LogExportRow.dead > 0, old).limit(1)
+            sa.select(LogExportRow.tenant_id).where(LogExportRow.dead > 0, first < ended).limit(1)
         )
         if tenant_id is None:
             return 0
@@ -680,14 +685,23 @@ def _ours(tx: Tx, fence: int) -> Any:
     )
 
 
+def _bites(tx: Tx, ids: Sequence[str]) -> Iterator[tuple[sa.ColumnElement[bool], ...]]:
+    """Conditions for these letters, in turn: for a thousand at once PostgreSQL reads the table."""
+    for first in range(0, len(ids), _LETTERS_A_STATEMENT):
+        some = LogDeadLetter.id.in_(ids[first : first + _LETTERS_A_STATEMENT])
+        yield LogDeadLetter.tenant_id == tx.tenant_id, some
+
+
+async def _delete(tx: Tx, ids: Sequence[str]) -> None:
+    for own in _bites(tx, ids):
+        await tx.execute(
+            sa.delete(LogDeadLetter).where(*own).execution_options(synchronize_session=False)
+        )
+
+
 async def _settle_letters(tx: Tx, turn: _Turn, gone: set[int], dead: Mapping[int, Reason]) -> None:
     """What became of dead letters that were tried once more."""
-    own = LogDeadLetter.tenant_id == tx.tenant_id
-    await tx.execute(
-        sa.delete(LogDeadLetter)
-        .where(own, LogDeadLetter.id.in_([turn.letters[seq] for seq in gone]))
-        .execution_options(synchronize_session=False)
-    )
+    await _delete(tx, [turn.letters[seq] for seq in gone])
     await tx.update_each(
         LogDeadLetter,
         [
@@ -705,7 +719,9 @@ async def _settle_letters(tx: Tx, turn: _Turn, gone: set[int], dead: Mapping[int
         unchanged=lambda _: (),
     )
     left = await tx.scalar(
-        sa.select(LogDeadLetter.seq).where(own, LogDeadLetter.retrying.is_(True)).limit(1)
+        sa.select(LogDeadLetter.seq)
+        .where(LogDeadLetter.tenant_id == tx.tenant_id, LogDeadLetter.retrying.is_(True))
+        .limit(1)
     )
     if left is None:
         await tx.execute(_ours(tx, turn.fence).values(retrying=False))

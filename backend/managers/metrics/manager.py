@@ -342,9 +342,10 @@ class MetricsManager:
     async def sweep(self, tx: Tx) -> int:
         """Forget up to 5000 windows older than thirty days, and hours than a hundred; how many."""
         kept = tx.now() - _KEEP_HOURS
-        gone = await tx.delete_some(RequestHourRow, RequestHourRow.hour_at < kept, limit=_SWEPT)
+        hour, window = RequestHourRow.hour_at, RollupRow.window_at
+        gone = await tx.delete_some(RequestHourRow, hour < kept, limit=_SWEPT, by=hour)
         kept = tx.now() - _KEEP
-        return gone + await tx.delete_some(RollupRow, RollupRow.window_at < kept, limit=_SWEPT)
+        return gone + await tx.delete_some(RollupRow, window < kept, limit=_SWEPT, by=window)
 
 
 def _point(step: int, size: int, window: _Window) -> Point:

@@ -231,6 +231,7 @@ class HealthBook:
                 HealthSampleRow.step_seconds == step,
                 HealthSampleRow.at < tx.now() - keep,
                 limit=_SWEPT,
+                by=HealthSampleRow.at,
             )
         return gone
 

@@ -232,6 +232,7 @@ async def sweep(tx: Tx) -> int:
             OutcomeRow.step_seconds == step,
             OutcomeRow.at < tx.now() - keep,
             limit=_SWEPT,
+            by=OutcomeRow.at,
         )
     return gone
 

@@ -231,7 +231,7 @@ def crowd(owner_url: str, tenant_id: str) -> None:
             "email_suppressions": [suppression(tenant_id, number, now) for number in numbers],
             "idempotency_records": [answer(tenant_id, number, now) for number in fewer],
             "log_exports": [export(tenant_id, now)],
-            "log_dead_letters": [letter(tenant_id, number, now) for number in fewer],
+            "log_dead_letters": [letter(tenant_id, number, now) for number in numbers],
             "log_records": [line(tenant_id, number, now) for number in range(LINES)],
             "metric_chunks": [chunk(tenant_id, number, now) for number in numbers],
             "metric_request_hours": [request_hour(tenant_id, number, now) for number in fewer],
@@ -395,7 +395,7 @@ def export(tenant_id: str, now: datetime) -> dict[str, Any]:
         **lacking,
         "seq": LINES // 2,
         "sent_seq": LINES // 2 + 10,
-        "dead": MESSAGES // 4,
+        "dead": MESSAGES,
         "retrying": False,
         "next_try_at": now,
     }
