@@ -396,6 +396,8 @@ class TestReplays:
             }
             & schema["properties"].keys()
         }
+        # The name of a dashboard that ships, by which one is made of it.
+        showing.remove("DashboardTemplateOut")
         # The value of a secret: what reads it again and again calls it so too.
         showing.add("RedeemedSecretOut")
         assert showing == {one.__name__ for one in ShownOnce.__subclasses__()}

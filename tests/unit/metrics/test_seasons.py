@@ -271,14 +271,14 @@ class TestForecast:
 class TestSmoothing:
     def test_is_taken_where_it_is_nearer(self):
         hours = 4 * WEEK
-        # A level that moved three days ago: a median of weeks knows nothing of it yet.
-        values = daily(hours) + noise(hours, 1)
-        values[-3 * DAY :] += 60
+        # A level that has been rising for four days: a median of weeks knows no slope.
+        rise = np.concatenate([np.zeros(hours - 4 * DAY), np.arange(5.0 * DAY)])
+        values = daily(hours) + noise(hours, 1) + rise[:hours]
         times = clock(hours)
         made = _smoothing.better(values, times, DAY, DAY, 0.0)
         assert made is not None
         naive = _seasons.forecast(values, times, clock(hours + DAY)[hours:]).values
-        truth = daily(hours + DAY)[hours:] + 60
+        truth = (daily(hours + DAY) + rise)[hours:]
         assert np.median(np.abs(made - truth)) < np.median(np.abs(naive - truth)) / 3
 
     @pytest.mark.parametrize("why", ["gap", "no season", "too short", "constant", "absent"])
