@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from backend.core.clock import monotonic
 from backend.core.context import Scope, SystemScope
 from backend.core.database import Database, DatabaseUnavailableError, ReadTx, Tx
-from backend.core.ids import PLATFORM_TENANT, uuid7, uuid7_at
+from backend.core.ids import uuid7, uuid7_at
 from backend.core.json_rows import BulkInsert
 from backend.core.loose_scan import read_least
 from backend.kit.histogram import bucket_of, empty
