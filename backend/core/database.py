@@ -540,8 +540,8 @@ class Tx(ReadTx):
             model: The table.
             conditions: Which rows may go.
             limit: How many at most.
-            by: What has an index and says who goes first. Without it PostgreSQL reads the table from
-                its beginning where it believes that most of it may go, also when nothing may.
+            by: What has an index and says who goes first. Without it PostgreSQL reads the table
+                from its beginning where it believes that most of it may go, and nothing may.
         """
         mapper = sa.inspect(model)
         key = [mapper.get_property_by_column(one).class_attribute for one in mapper.primary_key]

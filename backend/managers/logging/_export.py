@@ -567,8 +567,8 @@ class LogExport:
     async def sweep(self, tx: Tx) -> int:
         """Give up what is too old of one tenant's dead letters, at most 500; returns how many."""
         ended = uuid7_at(tx.now() - timedelta(days=self._settings.elasticsearch_keep_letters_days))
-        # The first of each tenant, which the index has first: "is there an older one" is a walk where
-        # PostgreSQL believes that most are.
+        # The first of each tenant, which the index has first: to ask whether one is older is a walk
+        # where PostgreSQL believes that most are.
         first = (
             sa.select(LogDeadLetter.id)
             .where(LogDeadLetter.tenant_id == LogExportRow.tenant_id)
