@@ -250,7 +250,8 @@ async def _ask(
     since, until = span
     wanted = Wanted(name=name, since=since, until=until, labels={}, by=["shop"], points=1, **asked)
     async with database.read(Scope("drill", tenant_id)) as tx:
-        found = await query(tx, wanted, Turns())
+        unanswered = await query(tx, wanted)
+    found = await unanswered.answer(Turns())
     return {line.labels["shop"]: line.value or 0.0 for line in found.lines}
 
 
@@ -327,7 +328,8 @@ async def _time_queries(database: Database, now: datetime) -> dict[str, float]:
         for _ in range(_ASKED):
             began = perf_counter()
             async with database.read(Scope("drill", tenant_id)) as tx:
-                found = await query(tx, wanted, Turns())
+                asked = await query(tx, wanted)
+            found = await asked.answer(Turns())
             took.append((perf_counter() - began) * 1000)
             if len(found.lines) + found.lines_left_out != _SERIES:
                 raise DrillError(f"{len(found.lines)} lines of {name}")

@@ -7,8 +7,7 @@ still fit, of those that reach back so far.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import Any, Final, Literal, TypeVar, get_args
+from typing import Any, Final, Generic, Literal, TypeVar, get_args
 
 import numpy as np
 import sqlalchemy as sa
@@ -192,8 +191,29 @@ class _Grid:
         return _Grid(self.start + seconds, self.step, self.size, self.end + seconds, self.level)
 
 
-async def query(tx: ReadTx, wanted: Wanted, turns: Turns) -> Found:
-    """Answer; what was recorded in the last seconds may be missing.
+@dataclass(frozen=True, slots=True)
+class Unanswered(Generic[_T]):
+    """What an answer is made of, read: a connection is not held while a tenant waits for its turn.
+
+    Attributes:
+        tenant_id: Whose turn it is.
+        size: Bytes of windows.
+        work: The arithmetic.
+    """
+
+    tenant_id: str
+    size: int
+    work: Callable[[], _T]
+
+    async def answer(self, turns: Turns) -> _T:
+        """Do the arithmetic: of much, beside the event loop, when it is the tenant's turn."""
+        if self.size < _INLINE_BYTES:
+            return self.work()
+        return await turns.run(self.tenant_id, self.work)
+
+
+async def query(tx: ReadTx, wanted: Wanted) -> Unanswered[Found]:
+    """Read what answers; what was recorded in the last seconds may be missing.
 
     A metric that was never recorded, or no series with these labels, is no lines and no mistake:
     who draws it asks before the first of its workflows has run.
@@ -201,50 +221,53 @@ async def query(tx: ReadTx, wanted: Wanted, turns: Turns) -> Found:
     Args:
         tx: The tenant's.
         wanted: What is asked.
-        turns: For adding up many windows beside the event loop.
 
     Raises:
         InvalidQueryError: Of this kind of metric, in this window or of so many series it cannot be
             asked for.
     """
     grid = await _grid(tx, wanted)
+    start_at = datetime.fromtimestamp(grid.start, UTC)
     series = await _matching(tx, wanted)
     if not series:
-        start_at = datetime.fromtimestamp(grid.start, UTC)
-        return Found(wanted.name, None, wanted.aggregate, start_at, grid.step, [], 0)
+        nothing = Found(wanted.name, None, wanted.aggregate, start_at, grid.step, [], 0)
+        return Unanswered(str(tx.tenant_id), 0, lambda: nothing)
     kind = _kind(series, wanted)
     lines, ids, groups = _lines(series, wanted)
+    with_buckets = wanted.aggregate == "quantile"
+    chunks = await _read(tx, grid, ids, with_buckets=with_buckets)
+    earlier = grid.moved(-int(WEEK.total_seconds()))
+    chunks_before: Sequence[Chunk] = ()
+    if wanted.with_week_before:
+        chunks_before = await _read(tx, earlier, ids, with_buckets=with_buckets)
 
-    async def ask(at: _Grid) -> tuple[Array, Array]:
-        chunks = await _read(tx, at, ids, with_buckets=wanted.aggregate == "quantile")
-        work = partial(_computed, chunks, wanted, kind, at, (ids, groups))
-        return await _add_up(tx, turns, chunks, work)
+    def work() -> Found:
+        values, overall = _computed(chunks, wanted, kind, grid, (ids, groups))
+        before = overall_before = None
+        if wanted.with_week_before:
+            of_before = _computed(chunks_before, wanted, kind, earlier, (ids, groups))
+            before, overall_before = of_before
+        shown = _greatest(overall, wanted.top)
+        return Found(
+            name=wanted.name,
+            kind=kind,
+            aggregate=wanted.aggregate,
+            start_at=start_at,
+            step_seconds=grid.step,
+            lines=[
+                Line(
+                    dict(zip(wanted.by, lines[at], strict=True)),
+                    _told(values[at]),
+                    _told(overall[at : at + 1])[0],
+                    None if before is None else _told(before[at]),
+                    None if overall_before is None else _told(overall_before[at : at + 1])[0],
+                )
+                for at in shown
+            ],
+            lines_left_out=len(lines) - len(shown),
+        )
 
-    values, overall = await ask(grid)
-    before, overall_before = (
-        await ask(grid.moved(-int(WEEK.total_seconds())))
-        if wanted.with_week_before
-        else (None, None)
-    )
-    shown = _greatest(overall, wanted.top)
-    return Found(
-        name=wanted.name,
-        kind=kind,
-        aggregate=wanted.aggregate,
-        start_at=datetime.fromtimestamp(grid.start, UTC),
-        step_seconds=grid.step,
-        lines=[
-            Line(
-                dict(zip(wanted.by, lines[at], strict=True)),
-                _told(values[at]),
-                _told(overall[at : at + 1])[0],
-                None if before is None else _told(before[at]),
-                None if overall_before is None else _told(overall_before[at : at + 1])[0],
-            )
-            for at in shown
-        ],
-        lines_left_out=len(lines) - len(shown),
-    )
+    return Unanswered(str(tx.tenant_id), _size_of([*chunks, *chunks_before]), work)
 
 
 def _kind(series: Sequence[Any], wanted: Wanted) -> str:
@@ -270,8 +293,8 @@ def _greatest(overall: Array, top: int) -> list[int]:
     return shown
 
 
-async def read_hours(tx: ReadTx, wanted: Wanted, turns: Turns) -> Hours:
-    """The lines of whole hours from ``since`` to ``until``, for analysis; what is not over is none.
+async def read_hours(tx: ReadTx, wanted: Wanted) -> Unanswered[Hours]:
+    """Read the lines of the whole hours from ``since`` to ``until`` that are over, for analysis.
 
     Where nothing was recorded of an amount it is 0, but not before its first series was there nor
     before what is kept: that was not measured.
@@ -279,7 +302,6 @@ async def read_hours(tx: ReadTx, wanted: Wanted, turns: Turns) -> Hours:
     Args:
         tx: The tenant's.
         wanted: What is asked; of how many points is none of it.
-        turns: For adding up many windows beside the event loop.
 
     Raises:
         InvalidQueryError: As :func:`query`, or it is more than 2 000 hours.
@@ -295,52 +317,53 @@ async def read_hours(tx: ReadTx, wanted: Wanted, turns: Turns) -> Hours:
         ).at("since")
     series = await _matching(tx, wanted)
     if not series:
-        nothing = np.empty((0, grid.size))
-        return Hours(
+        empty = np.empty((0, grid.size))
+        nothing = Hours(
             name=wanted.name,
             kind=None,
             aggregate=wanted.aggregate,
             start=grid.start,
             size=grid.size,
             labels=[],
-            values=nothing,
-            observed=nothing,
+            values=empty,
+            observed=empty,
             is_amount=False,
             lines_left_out=0,
         )
+        return Unanswered(str(tx.tenant_id), 0, lambda: nothing)
     kind = _kind(series, wanted)
     lines, ids, groups = _lines(series, wanted)
     chunks = await _read(tx, grid, ids, with_buckets=wanted.aggregate == "quantile")
 
-    def work() -> tuple[Array, Array, Array]:
-        found, whole = _computed(chunks, wanted, kind, grid, (ids, groups))
-        counted = _part(_held(chunks, grid), grid, ids, groups).values("count", "counter")
-        return found, whole, counted > 0
-
-    values, overall, observed = await _add_up(tx, turns, chunks, work)
     is_amount = kind != "gauge" and wanted.aggregate in _AMOUNTS
-    if is_amount:
-        keep = keep_days_of(await _tenant(tx))[grid.level]
-        known_from = (tx.now() - timedelta(days=keep)).timestamp()
-        made = np.full(len(lines), np.inf)
-        np.minimum.at(made, groups, [one.created_at.timestamp() for one in series])
-        begins = grid.start + np.arange(grid.size) * grid.step
-        # An hour that had begun before its first series was there is not whole either.
-        early = begins < np.maximum(made, known_from)[:, None]
-        values[early & (np.cumsum(observed, axis=1) == 0)] = np.nan
-    shown = _greatest(overall, wanted.top)
-    return Hours(
-        name=wanted.name,
-        kind=kind,
-        aggregate=wanted.aggregate,
-        start=grid.start,
-        size=grid.size,
-        labels=[dict(zip(wanted.by, lines[at], strict=True)) for at in shown],
-        values=values[shown],
-        observed=observed[shown],
-        is_amount=is_amount,
-        lines_left_out=len(lines) - len(shown),
-    )
+    keep = keep_days_of(await _tenant(tx))[grid.level]
+    known_from = (tx.now() - timedelta(days=keep)).timestamp()
+
+    def work() -> Hours:
+        values, overall = _computed(chunks, wanted, kind, grid, (ids, groups))
+        observed = _part(_held(chunks, grid), grid, ids, groups).values("count", "counter") > 0
+        if is_amount:
+            made = np.full(len(lines), np.inf)
+            np.minimum.at(made, groups, [one.created_at.timestamp() for one in series])
+            begins = grid.start + np.arange(grid.size) * grid.step
+            # An hour that had begun before its first series was there is not whole either.
+            early = begins < np.maximum(made, known_from)[:, None]
+            values[early & (np.cumsum(observed, axis=1) == 0)] = np.nan
+        shown = _greatest(overall, wanted.top)
+        return Hours(
+            name=wanted.name,
+            kind=kind,
+            aggregate=wanted.aggregate,
+            start=grid.start,
+            size=grid.size,
+            labels=[dict(zip(wanted.by, lines[at], strict=True)) for at in shown],
+            values=values[shown],
+            observed=observed[shown],
+            is_amount=is_amount,
+            lines_left_out=len(lines) - len(shown),
+        )
+
+    return Unanswered(str(tx.tenant_id), _size_of(chunks), work)
 
 
 def _hour(second: int) -> int:
@@ -393,10 +416,8 @@ async def _tenant(tx: ReadTx) -> MetricTenantRow | None:
     return found
 
 
-async def _add_up(tx: ReadTx, turns: Turns, chunks: Sequence[Chunk], work: Callable[[], _T]) -> _T:
-    """Do arithmetic on chunks: of much, beside the event loop, when it is the tenant's turn."""
-    few = sum(len(one.windows) + len(one.buckets) for one in chunks) < _INLINE_BYTES
-    return work() if few else await turns.run(str(tx.tenant_id), work)
+def _size_of(chunks: Sequence[Chunk]) -> int:
+    return sum(len(one.windows) + len(one.buckets) for one in chunks)
 
 
 def _held(chunks: Sequence[Chunk], grid: _Grid) -> Windows:
@@ -412,22 +433,17 @@ def _computed(
 ) -> tuple[Array, Array]:
     """The points of each line, and the value of each over the whole window."""
     held = _held(chunks, grid)
-    found, overall = (_on_grid(held, wanted, kind, one, series) for one in (grid, grid.whole()))
-    return found, overall[:, 0]
-
-
-def _on_grid(
-    held: Windows, wanted: Wanted, kind: str, grid: _Grid, series: tuple[Array, Array]
-) -> Array:
-    """Of each line and point what is asked for."""
     ids, groups = series
     if wanted.aggregate != "quantile":
-        return _part(held, grid, ids, groups).values(wanted.aggregate, kind)
+        found, overall = (
+            _part(held, one, ids, groups).values(wanted.aggregate, kind)
+            for one in (grid, grid.whole())
+        )
+        return found, overall[:, 0]
     lines = int(groups.max()) + 1
-    places = (held.buckets["second"] - grid.start) // grid.step
-    flat = groups[np.searchsorted(ids, held.buckets["series"])] * grid.size + places
-    made = _windows.quantiles(held.buckets, flat, lines * grid.size, wanted.quantile)
-    return made.reshape(lines, grid.size)
+    flat = groups[np.searchsorted(ids, held.buckets["series"])] * grid.size
+    flat += (held.buckets["second"] - grid.start) // grid.step
+    return _windows.quantiles(held.buckets, flat, (lines, grid.size), wanted.quantile)
 
 
 def _part(held: Windows, grid: _Grid, ids: Array, groups: Array) -> "_Part":

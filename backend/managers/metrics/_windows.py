@@ -30,6 +30,8 @@ MAX_BUCKETS: Final = 1024
 """Of one window: values that lie 18 powers of ten apart. Of more the lowest become one, as DDSketch
 has it: values all over a double's range would fill a megabyte with each window."""
 
+# Eight megabytes.
+_MOST_CELLS: Final = 1_000_000
 _GAMMA: Final = (1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR)
 _LOG_GAMMA: Final = math.log(_GAMMA)
 # Makes the number of the bucket of the least positive double 1: zero has a bucket of its own.
@@ -255,26 +257,49 @@ def covered(found: Array, starts: Iterable[tuple[int, int]], span: int) -> Array
     return np.isin(found["series"] << 32 | found["second"] // span, known)
 
 
-def quantiles(buckets: Array, groups: Array, how_many: int, wanted: float) -> Array:
-    """The quantile of each group of buckets, within :data:`RELATIVE_ERROR`; NaN where none is.
+def quantiles(
+    buckets: Array, groups: Array, shape: tuple[int, int], wanted: float
+) -> tuple[Array, Array]:
+    """The quantile of each point of each line, and that of each whole line; NaN where none is.
+
+    Within :data:`RELATIVE_ERROR`.
 
     Args:
         buckets: Of :data:`BUCKET`.
-        groups: The group of each, below ``how_many``.
-        how_many: Groups.
+        groups: The point of each: its line times the points of a line, and its place in it.
+        shape: Lines, and points of a line.
         wanted: From 0 to 1.
     """
+    lines, size = shape
+    of_points, of_lines = (
+        _quantiles(buckets["key"].astype("<i8"), buckets["count"], where, how_many, wanted)
+        for where, how_many in ((groups, lines * size), (groups // size, lines))
+    )
+    return of_points.reshape(shape), of_lines
+
+
+def _quantiles(keys: Array, counts: Array, groups: Array, how_many: int, wanted: float) -> Array:
     out = np.full(how_many, np.nan)
-    if not len(buckets):
+    if not len(keys):
         return out
-    order = np.lexsort((buckets["key"], groups))
-    groups, keys = groups[order], buckets["key"][order]
-    until = np.cumsum(buckets["count"][order])
+    least = int(keys.min())
+    width = int(keys.max()) - least + 1
+    places = groups * width + (keys - least)
+    if how_many * width <= _MOST_CELLS:
+        cells = np.bincount(places, counts, how_many * width)
+        there = np.flatnonzero(cells)
+        places, counts = there, cells[there]
+    else:
+        # Buckets come by series and time, and so these are in order but for a few places.
+        order = np.argsort(places, kind="stable")
+        places, counts = places[order], counts[order]
+    groups = places // width
+    until = np.cumsum(counts)
     firsts = _firsts(groups)
     ends = np.append(firsts[1:], len(groups)) - 1
     before = np.where(firsts > 0, until[firsts - 1], 0)
     totals = until[ends] - before
     # The observation of this rank, counted from one within its group, decides.
     ranks = before + np.maximum(np.ceil(wanted * totals), 1)
-    out[groups[firsts]] = value_of(keys[np.searchsorted(until, ranks)])
+    out[groups[firsts]] = value_of(places[np.searchsorted(until, ranks)] % width + least)
     return out

@@ -166,7 +166,8 @@ async def query_metric(
         end = until or tx.now()
         wanted = question.within(since or end - _DAY, end, top)
         wanted = replace(wanted, points=points, with_week_before=with_week_before)
-        found = await query(tx, wanted, metrics.turns)
+        asked = await query(tx, wanted)
+    found = await asked.answer(metrics.turns)
     return view(MetricLinesOut, found, lines=[view(MetricLineOut, one) for one in found.lines])
 
 
@@ -193,9 +194,8 @@ async def score_metric(
     async with db.read(scope) as tx:
         end = until or tx.now()
         first = since or _earlier(end, 1)
-        hours = await read_hours(
-            tx, question.within(_earlier(first, weeks), end, top), metrics.turns
-        )
+        asked = await read_hours(tx, question.within(_earlier(first, weeks), end, top))
+    hours = await asked.answer(metrics.turns)
     before = weeks * _WEEK // timedelta(seconds=HOUR)
     if before >= hours.size:
         raise InvalidQueryError("There is no whole hour in the window").at("until")
@@ -228,9 +228,8 @@ async def get_metric_trend(
     zone = zone_of(time_zone)
     async with db.read(scope) as tx:
         end = until or tx.now()
-        hours = await read_hours(
-            tx, question.within(since or _earlier(end, 4), end, top), metrics.turns
-        )
+        asked = await read_hours(tx, question.within(since or _earlier(end, 4), end, top))
+    hours = await asked.answer(metrics.turns)
     lines = await metrics.turns.run(scope.tenant_id, partial(find_trends, hours, zone))
     return view(
         MetricTrendsOut,
@@ -265,7 +264,8 @@ async def forecast_metric(
     zone = zone_of(time_zone)
     async with db.read(scope) as tx:
         end = until or tx.now()
-        past = await read_hours(tx, question.within(_earlier(end, weeks), end, top), metrics.turns)
+        asked = await read_hours(tx, question.within(_earlier(end, weeks), end, top))
+    past = await asked.answer(metrics.turns)
     lines = await metrics.turns.run(scope.tenant_id, partial(foresee, past, hours, zone))
     return view(
         MetricForecastsOut,

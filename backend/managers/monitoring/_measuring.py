@@ -110,7 +110,8 @@ class Measuring:
                 labels={},
                 points=int((until - since).total_seconds()) // STEP,
             )
-            answer = await query(view, wanted, self._metrics.turns)
+            asked = await query(view, wanted)
+            answer = await asked.answer(self._metrics.turns)
             if answer.kind is None:
                 return {}, f"The metric {name} has not been recorded yet."
             sums.append(answer.lines[0].points)

@@ -50,7 +50,8 @@ async def read(world, aggregate="avg", *, name="filled", span=9 * WEEK, **more):
     wanted = Wanted(name=name, aggregate=aggregate, since=end - span, until=end, **more)
     tenant_id = world.tenant_id
     async with world.one.database.read(Scope("a", tenant_id)) as tx:
-        return await read_hours(tx, wanted, Turns())
+        asked = await read_hours(tx, wanted)
+    return await asked.answer(Turns())
 
 
 def steady(weeks=9, level=400.0):

@@ -39,7 +39,8 @@ async def ask(world, name, aggregate, *, since=10 * MINUTE, tenant_id=None, labe
         name=name, aggregate=aggregate, since=end - since, until=end, labels=labels or {}, **more
     )
     async with world.one.database.read(Scope("a", tenant_id or world.tenant_id)) as tx:
-        return await query(tx, wanted, world.one.metrics.turns)
+        asked = await query(tx, wanted)
+    return await asked.answer(world.one.metrics.turns)
 
 
 def told(found):

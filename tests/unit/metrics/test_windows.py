@@ -35,13 +35,32 @@ class TestQuantiles:
     )
     def test_are_within_the_stated_error(self, values, wanted):
         held = of(points(values)).buckets
-        (found,) = _windows.quantiles(held, np.zeros(len(held), int), 1, wanted)
+        ((found,),), (whole,) = _windows.quantiles(held, np.zeros(len(held), int), (1, 1), wanted)
         exact = np.quantile(values, wanted, method="inverted_cdf")
         assert abs(found - exact) <= RELATIVE_ERROR * abs(exact) * (1 + 1e-9)
+        assert whole == found
+
+    @pytest.mark.parametrize("most_cells", [0, 10**9], ids=["sorted", "in cells"])
+    def test_are_of_each_point_and_of_each_line(self, monkeypatch, most_cells):
+        monkeypatch.setattr(_windows, "_MOST_CELLS", most_cells)
+        rng = np.random.default_rng(4)
+        values = rng.lognormal(0, 1, (2, 3, 200)) * [[[1], [10], [100]], [[7], [7], [0]]]
+        parts = [
+            of(points(values[line, point], series=line, at=np.full(200, T + 10 * point))).buckets
+            for point in range(3)
+            for line in range(2)
+        ]
+        held = np.concatenate(parts)
+        places = held["series"] * 3 + (held["second"] - T) // 10
+        found, whole = _windows.quantiles(held, places, (2, 3), 0.9)
+        exact = np.quantile(values, 0.9, axis=2, method="inverted_cdf")
+        assert found == pytest.approx(exact, rel=RELATIVE_ERROR + 1e-9)
+        together = np.quantile(values.reshape(2, 600), 0.9, axis=1, method="inverted_cdf")
+        assert whole == pytest.approx(together, rel=RELATIVE_ERROR + 1e-9)
 
     def test_are_of_each_group_and_none_where_nothing_is(self):
         held = of(points([1.0, 1.0, 100.0, 100.0], at=[T, T, T + 10, T + 10])).buckets
-        found = _windows.quantiles(held, np.where(held["second"] == T, 0, 2), 3, 0.5)
+        (found,), _ = _windows.quantiles(held, np.where(held["second"] == T, 0, 2), (1, 3), 0.5)
         assert found[0] == pytest.approx(1, rel=RELATIVE_ERROR + 1e-9)
         assert np.isnan(found[1])
         assert found[2] == pytest.approx(100, rel=RELATIVE_ERROR + 1e-9)
@@ -55,7 +74,7 @@ class TestBuckets:
         assert len(held) == _windows.MAX_BUCKETS
         assert held["count"].sum() == 5000
         # Those that stay are the greatest, and as exact as any.
-        (found,) = _windows.quantiles(held, np.zeros(len(held), int), 1, 0.99)
+        _, (found,) = _windows.quantiles(held, np.zeros(len(held), int), (1, 1), 0.99)
         exact = np.quantile(wild, 0.99, method="inverted_cdf")
         assert abs(found - exact) <= RELATIVE_ERROR * exact * (1 + 1e-9)
 
