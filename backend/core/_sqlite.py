@@ -55,12 +55,26 @@ class _Cursor(aiosqlite.Cursor):
         self._rows = iter(())
 
 
+class _Ending(sqlite3.Connection):
+    """Ends its transaction when it is closed.
+
+    SQLite keeps what is closed for as long as some cursor has a statement of it, and the write lock
+    with it: a cursor lives on in the traceback of a task that was cancelled amid a statement.
+    """
+
+    def close(self) -> None:
+        with suppress(sqlite3.Error):  # closed already, or in no transaction any more
+            self.rollback()
+        super().close()
+
+
 class _Connection(aiosqlite.Connection):
     """Makes cursors without asking its thread."""
 
     def __init__(self, database: str, options: dict[str, Any]) -> None:
         # Made in its thread and used there; only cursors are made here, while it is idle for us.
-        connector = partial(sqlite3.connect, database, **{**options, "check_same_thread": False})
+        given = {"factory": _Ending, **options, "check_same_thread": False}
+        connector = partial(sqlite3.connect, database, **given)
         super().__init__(connector, _CHUNK_ROWS)
         # Daemon: a connection that was never closed must not keep the process from ending.
         self._thread = Thread(target=_serve, args=(self._tx,), name="sqlite", daemon=True)

@@ -57,6 +57,22 @@ class TestStatement:
             with pytest.raises(sa.exc.IntegrityError):
                 await connection.execute(sa.text("INSERT INTO t VALUES (1)"))
 
+    @pytest.mark.parametrize("how", ["close", "stop"])
+    async def test_leaves_no_lock_with_a_cursor_that_outlives_it(self, engine, tmp_path, how):
+        path = str(tmp_path / "test.db")
+        connection = await _sqlite.connect(path, isolation_level=None)
+        begin, amid = await connection.cursor(), await connection.cursor()
+        await begin.execute("BEGIN IMMEDIATE")
+        # As the traceback of a cancelled task has it.
+        await amid.executemany("INSERT INTO t VALUES (?)", [(1001,), (1002,)])
+        await getattr(connection, how)()
+        with sqlite3.connect(path, timeout=0) as other:
+            other.execute("INSERT INTO t VALUES (1003)")
+            (found,) = other.execute("SELECT count(*) FROM t WHERE n > 1000").fetchone()
+        other.close()
+        assert found == 1
+        del amid
+
     async def test_returns_what_it_inserted(self, engine: AsyncEngine):
         async with engine.begin() as connection:
             found = await connection.execute(
