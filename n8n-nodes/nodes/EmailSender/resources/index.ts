@@ -3,6 +3,7 @@ import { access } from './access';
 import { crypto } from './crypto';
 import { customApiCall } from './customApiCall';
 import { email } from './email';
+import { health } from './health';
 import { job } from './job';
 import { log } from './log';
 import { metric } from './metric';
@@ -15,6 +16,7 @@ export const resources: Resource[] = [
 	email,
 	access,
 	crypto,
+	health,
 	job,
 	log,
 	metric,
