@@ -1626,6 +1626,10 @@ class Api:
             },
         )
 
+    def export_logs(self, body: models.OtlpExport) -> models.OtlpAnswer:
+        """Send log records by OTLP/HTTP."""
+        return self.connection.ask("POST", "/api/v1/otlp/v1/logs", models.OtlpAnswer, body=body)
+
     def export_traces(self, body: models.OtlpExport) -> models.OtlpAnswer:
         """Send spans by OTLP/HTTP."""
         return self.connection.ask("POST", "/api/v1/otlp/v1/traces", models.OtlpAnswer, body=body)

@@ -17,6 +17,7 @@ from backend.core.room import (
     Sweep,
     Tick,
 )
+from backend.http.otlp import OPENAPI
 from backend.managers.logging._export import DeadLetter, ExportState, LogExport
 from backend.managers.logging._index import LogIndex
 from backend.managers.logging._lines import LEVELS, KeepRule
@@ -34,7 +35,7 @@ from backend.managers.logging._search import (
     get_line,
     sum_up,
 )
-from backend.managers.logging.data_plane import DATA_ROUTES, PATH
+from backend.managers.logging.data_plane import DATA_ROUTES, OTLP_PATH, PATH
 from backend.managers.logging.errands import (
     COUNT,
     EXPORT,
@@ -80,11 +81,18 @@ ROOM = Room(
     },
     errands=(RETENTION, COUNT, EXPORT, WATCH_EXPORT, FORGET_LETTERS),
     routers=(router, export),
+    document=OPENAPI,
     data_routes=DATA_ROUTES,
     route_classes=(
         RouteClass(
             "logs",
             PATH,
+            body_bytes=lambda settings: settings.max_body_bytes,
+            rate=lambda settings: (settings.requests_per_second, settings.burst_requests),
+        ),
+        RouteClass(
+            "otlp_logs",
+            OTLP_PATH,
             body_bytes=lambda settings: settings.max_body_bytes,
             rate=lambda settings: (settings.requests_per_second, settings.burst_requests),
         ),

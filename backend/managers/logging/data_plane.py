@@ -9,7 +9,10 @@ from backend.core.errors import RateLimitedError
 from backend.core.telemetry import parse_traceparent
 from backend.http.data_route import Call, DataRoute, Raw, Reply
 from backend.http.openapi import json_response, ref
+from backend.http.otlp import EXPORT, answer_export, otlp_responses
 from backend.http.reply import leads_to
+from backend.kit.otlp import ExportMalformedError, ExportTooLargeError, ExportTypeError, Taken
+from backend.managers.logging._otlp import answer_for
 from backend.managers.logging.errors import (
     LogBatchDamagedError,
     LogBatchTooLargeError,
@@ -18,6 +21,8 @@ from backend.managers.logging.errors import (
 from backend.managers.logging.manager import LoggingManager
 
 PATH: Final = "/api/v1/logs"
+OTLP_PATH: Final = "/api/v1/otlp/v1/logs"
+"""Where records are sent by OTLP: what every exporter adds to its endpoint."""
 
 
 class RefusedLine(msgspec.Struct):
@@ -55,6 +60,24 @@ async def write_logs(logs: LoggingManager, call: Call[bytes]) -> Reply:
     return await call.database.together(
         call.scope, keep, contends=call.is_keyed, size_bytes=batch.size_bytes
     )
+
+
+async def export_logs(logs: LoggingManager, call: Call[bytes]) -> Reply:
+    """Keep the records of an export; says how many of them cannot be."""
+
+    async def take(media_type: str, encoding: str) -> Taken:
+        batch = await logs.read_export(call.database, call.scope, call.body, media_type, encoding)
+        first = batch.refused[0].code if batch.refused else ""
+        taken = Taken(len(batch.refused), first)
+
+        async def keep(tx: Tx) -> Taken:
+            if batch.rows or batch.refused:
+                await logs.add(tx, batch)
+            return taken
+
+        return await call.database.together(call.scope, keep, size_bytes=batch.size_bytes)
+
+    return await answer_export(call, take, answer_for)
 
 
 _EXAMPLE: Final = (
@@ -97,6 +120,24 @@ DATA_ROUTES: Final = (
             LogBatchTooLargeError,
             LogBatchDamagedError,
             RateLimitedError,
+            LogBudgetError,
+        ),
+    ),
+    DataRoute(
+        method="POST",
+        path=OTLP_PATH,
+        permission="log:write",
+        handler=export_logs,
+        summary="Send log records by OTLP/HTTP.",
+        tags=("log",),
+        body=EXPORT,
+        reads=True,
+        responses=otlp_responses("Too many requests, or today's budget is used up"),
+        errors=(
+            ExportMalformedError,
+            ExportTooLargeError,
+            ExportTypeError,
+            LogBatchTooLargeError,
             LogBudgetError,
         ),
     ),

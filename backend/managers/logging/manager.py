@@ -21,6 +21,7 @@ from backend.kit.turns import LARGE_BYTES, Turns
 from backend.managers.logging._export import LogExport
 from backend.managers.logging._index import LogIndex
 from backend.managers.logging._lines import LEVELS, Batch, KeepRule, read_lines, unpack
+from backend.managers.logging._otlp import lines_of
 from backend.managers.logging._redaction import (
     KINDS,
     USUAL,
@@ -107,8 +108,33 @@ class LoggingManager:
             LogBatchTooLargeError: It has too many bytes or lines.
             LogBatchDamagedError: It cannot be unpacked.
         """
+        work = partial(unpack, body, self.settings.max_unpacked_bytes)
+        # A packed one may have a thousand times as much in it.
+        is_packed = body.startswith(MAGIC)
+        text = await self._turns.run(scope.tenant_id, work) if is_packed else work()
+        return await self._read(database, scope, text, trace_id)
+
+    async def read_export(
+        self, database: Database, scope: Scope, body: bytes, media_type: str, encoding: str
+    ) -> Batch:
+        """The records of an export by OTLP/HTTP, as ``read`` gives the lines of a batch.
+
+        Raises:
+            ExportTypeError: It is of another type or encoding than OTLP/HTTP has.
+            ExportTooLargeError: It is over a limit, once unpacked.
+            ExportMalformedError: It is not what it says.
+            LogBatchTooLargeError: It has too many bytes or records.
+        """
+        limit = self.settings.max_unpacked_bytes
+        work = partial(lines_of, body, media_type, encoding, limit=limit, now=database.clock())
+        is_large = bool(encoding) or len(body) >= LARGE_BYTES // 4
+        text = await self._turns.run(scope.tenant_id, work) if is_large else work()
+        return await self._read(database, scope, text)
+
+    async def _read(
+        self, database: Database, scope: Scope, text: bytes, trace_id: str | None = None
+    ) -> Batch:
         redaction = await self._redaction(database, scope)
-        text = await self._unpack(scope.tenant_id, body)
         lines = read_lines(
             text,
             scope.tenant_id,
@@ -122,11 +148,6 @@ class LoggingManager:
             # the event loop would hear for long.
             return await self._turns.run(scope.tenant_id, partial(_all_at_once, lines))
         return await self._turns.slices(scope.tenant_id, lines)
-
-    async def _unpack(self, tenant_id: str, body: bytes) -> bytes:
-        work = partial(unpack, body, self.settings.max_unpacked_bytes)
-        # A packed one may have a thousand times as much in it.
-        return await self._turns.run(tenant_id, work) if body.startswith(MAGIC) else work()
 
     async def add(self, tx: Tx, batch: Batch) -> None:
         """Keep the lines of a batch, numbered as they came.

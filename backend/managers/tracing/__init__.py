@@ -15,9 +15,10 @@ from backend.core.room import (
     Sweep,
     Tick,
 )
+from backend.http.otlp import OPENAPI
 from backend.managers.tracing._search import WantedTraces
 from backend.managers.tracing._trace_settings import SETTINGS_CHANGED
-from backend.managers.tracing.data_plane import DATA_ROUTES, OPENAPI
+from backend.managers.tracing.data_plane import DATA_ROUTES
 from backend.managers.tracing.errands import TRACES
 from backend.managers.tracing.manager import (
     OTLP_PATH,

@@ -17,8 +17,8 @@ from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from backend.core.clock import monotonic
+from backend.kit.otlp import PROTOBUF
 from backend.kit.outbound import NotAllowedError, Outbound, UnreachableError
-from backend.managers.tracing._otlp import PROTOBUF
 
 logger = logging.getLogger(__name__)
 

@@ -1,30 +1,6 @@
 """What can go wrong with traces."""
 
-from backend.core.errors import (
-    AppError,
-    InvalidInputError,
-    NotFoundError,
-    RateLimitedError,
-    TooLargeError,
-)
-
-
-class ExportMalformedError(AppError):
-    """The body is no export of traces, or not of the type that its header claims."""
-
-    status, code, title = 400, "tracing.malformed_export", "The body is not an OTLP export"
-
-
-class ExportTypeError(AppError):
-    """The body's type or encoding is none that OTLP/HTTP has."""
-
-    status, code, title = 415, "tracing.unsupported_export", "Unsupported type of export"
-
-
-class ExportTooLargeError(TooLargeError):
-    """The body is over a limit once gzip is undone."""
-
-    code, title = "tracing.export_too_large", "The export is too large"
+from backend.core.errors import InvalidInputError, NotFoundError, RateLimitedError
 
 
 class BacklogFullError(RateLimitedError):

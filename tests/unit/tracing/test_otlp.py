@@ -6,8 +6,8 @@ import time
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from backend.managers.tracing._otlp import CUT, JSON, PROTOBUF, read_export
-from backend.managers.tracing.errors import ExportMalformedError, ExportTooLargeError
+from backend.kit.otlp import JSON, PROTOBUF, ExportMalformedError, ExportTooLargeError
+from backend.managers.tracing._otlp import CUT, read_export
 
 NOW = time.time_ns()
 
