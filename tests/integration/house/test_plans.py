@@ -678,6 +678,13 @@ async def keep_logs(house: House, ada: TenantClient) -> None:
     """Lines come, are looked for in every way, and are kept no longer."""
     line = b'{"message": "payment failed", "service.name": "shop", "trace.id": "t1"}'
     made = (await house.ask(ada, "POST /api/v1/logs", content=line)).json()
+    record = {
+        "body": {"stringValue": "payment failed"},
+        "traceId": "0af7651916cd43dd8448eb211c80319c",
+    }
+    body = {"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]}
+    done = await house.ask(ada, "POST /api/v1/otlp/v1/logs", json=body)
+    assert done.status_code == 200, done.text
     after = {"after": (datetime.now(UTC) - timedelta(hours=12)).isoformat()}
     for query in (
         {},

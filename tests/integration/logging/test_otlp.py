@@ -3,18 +3,27 @@
 import gzip
 import json
 import time
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from google.rpc.status_pb2 import Status
+from opentelemetry._logs import LogRecord, SeverityNumber
+from opentelemetry.exporter.otlp.proto.http import Compression
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
     ExportLogsServiceRequest,
     ExportLogsServiceResponse,
 )
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
+from opentelemetry.sdk.resources import Resource
 
 from backend.managers.logging import LoggingSettings
 from backend.settings import Settings
 from tests.support.platform import App, TenantClient
+from tests.support.serving import serving
 
 PATH = "/api/v1/otlp/v1/logs"
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
@@ -159,3 +168,28 @@ class TestExportLogs:
         assert answer.status_code == status, answer.text
         if "Content-Type" not in headers:
             assert Status.FromString(answer.content).message
+
+
+def test_the_exporter_of_opentelemetry_is_understood(tmp_path: Path, database_url: str) -> None:
+    with serving(tmp_path, database_url) as served:
+        owner = {"Authorization": f"Bearer {served.token()}"}
+        exporter = OTLPLogExporter(
+            served.base_url + PATH, headers=owner, compression=Compression.Gzip
+        )
+        provider = LoggerProvider(resource=Resource.create({"service.name": "shop"}))
+        provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
+        provider.get_logger("checkout").emit(
+            LogRecord(
+                timestamp=time.time_ns(),
+                severity_number=SeverityNumber.ERROR,
+                body="payment failed",
+                attributes={"order": 7, "retried": True},
+            )
+        )
+        provider.shutdown()
+        (line,) = httpx.get(
+            f"{served.base_url}/api/v1/logs", headers=owner, params={"source": "shop"}
+        ).json()["items"]
+    assert (line["message"], line["level"]) == ("payment failed", "error")
+    assert line["fields"].pop("service.instance.id")
+    assert line["fields"] == {"order": 7, "retried": True}
