@@ -540,15 +540,25 @@ class Tx(ReadTx):
             model: The table.
             conditions: Which rows may go.
             limit: How many at most.
-            by: What has an index and says who goes first. Without it PostgreSQL reads the table
-                from its beginning where it believes that most of it may go, and nothing may.
+            by: What has an index and says who goes first. It is looked up between which values the
+                bite lies: where rows of another kind are older, PostgreSQL believes that many may
+                go when none may, and reads the table for each.
         """
         mapper = sa.inspect(model)
         key = [mapper.get_property_by_column(one).class_attribute for one in mapper.primary_key]
-        some = sa.select(*key).where(*conditions).order_by(by).limit(limit)
+        some = sa.select(*key).where(*conditions).limit(limit)
+        within: list[sa.ColumnElement[bool]] = []
+        if by is not None:
+            ordered = sa.select(by).where(*conditions).order_by(by).limit(1)
+            first = await self.scalar(ordered)
+            if first is None:
+                return 0
+            last = await self.scalar(ordered.offset(limit - 1))
+            within = [*conditions, by >= first, *([] if last is None else [by <= last])]
+            some = some.where(*within[len(conditions) :]).order_by(by)
         gone = await self.execute(
             sa.delete(model)
-            .where(sa.tuple_(*key).in_(some))
+            .where(*within, sa.tuple_(*key).in_(some))
             .execution_options(synchronize_session=False)
         )
         return cast("sa.CursorResult[*tuple[Any, ...]]", gone).rowcount

@@ -349,7 +349,7 @@ class TestEmail:
         body = message()
         response, execution = run({**SEND, "options": {"waitSeconds": 60}}, body)
 
-        assert execution.status == "success"
+        assert execution.status == "success", execution.error
         [email] = execution.items("Email Sender")
         assert response.json() == [email]
         assert email["state"] == "accepted"
@@ -363,7 +363,7 @@ class TestEmail:
         address = f"bounce-{uuid.uuid4().hex}@example.test"
         _, execution = run({**SEND, "options": {"waitSeconds": 60}}, message(to=address))
 
-        assert execution.status == "success"
+        assert execution.status == "success", execution.error
         assert execution.items("Email Sender")[0]["state"] == "bounced"
 
     def test_is_on_record_as_the_clients_act(self, run, platform, admin):
@@ -385,7 +385,7 @@ class TestEmail:
     def test_is_sent_with_an_api_key(self, run, api_key, made_key, admin):
         _, execution = run(SEND, message(), credential=api_key)
 
-        assert execution.status == "success"
+        assert execution.status == "success", execution.error
         [email] = execution.items("Email Sender")
         assert email["to"] == [ADA]
         [record] = numbered(admin, f"email:{email['id']}")
@@ -478,7 +478,7 @@ class TestEmail:
         first, _ = n8n.run_webhook(workflow, DEMO_PATH, body)
         second, execution = n8n.run_webhook(workflow, DEMO_PATH, {**body, "text": "Hi again"})
 
-        assert execution.status == "success"
+        assert execution.status == "success", execution.error
         assert [email["id"] for email in second.json()] == [email["id"] for email in first.json()]
         assert second.json()[0]["business_key"] == body["business_key"]
 
@@ -522,7 +522,7 @@ class TestEmail:
             {"resource": "email", "operation": "get", "emailId": sent.json()[0]["id"]}
         )
 
-        assert execution.status == "success"
+        assert execution.status == "success", execution.error
         [email] = execution.items("Email Sender")
         assert email["id"] == sent.json()[0]["id"]
         assert email["timeline"][0]["event"] == "queued"
@@ -667,7 +667,7 @@ class TestTrace:
         path = f"test-{uuid.uuid4()}"
         workflow = tracing_n8n.ensure_workflow(path, webhook_chain(path, credential, SEND))
         _, execution = tracing_n8n.run_webhook(workflow, path, message())
-        assert execution.status == "success"
+        assert execution.status == "success", execution.error
         (email,) = execution.items("Email Sender")
         job = admin.get(f"/api/v1/jobs/{email['job_id']}").raise_for_status().json()
         root, node, request, attempt, smtp = self.whole(admin, job["trace_id"])
@@ -691,7 +691,7 @@ class TestTrace:
         write = {"resource": "log", "operation": "write", "message": "no stock", "level": "warn"}
         workflow = tracing_n8n.ensure_workflow(path, webhook_chain(path, credential, write))
         _, execution = tracing_n8n.run_webhook(workflow, path, {})
-        assert execution.status == "success"
+        assert execution.status == "success", execution.error
         of_run = {"execution_id": str(execution.id), "words": "stock"}
         (line,) = admin.get("/api/v1/logs", params=of_run).raise_for_status().json()["items"]
         deadline = time.monotonic() + 300
@@ -868,7 +868,7 @@ class TestJob:
         email = sent.json()[0]
         _, execution = run({"resource": "job", "operation": "get", "jobId": email["job_id"]})
 
-        assert execution.status == "success"
+        assert execution.status == "success", execution.error
         [job] = execution.items("Email Sender")
         assert (job["id"], job["subject"]) == (email["job_id"], f"email:{email['id']}")
 
@@ -877,7 +877,7 @@ class TestJob:
         job_id = sent.json()[0]["job_id"]
         _, execution = run({"resource": "job", "operation": "cancel", "jobId": job_id})
 
-        assert execution.status == "success"
+        assert execution.status == "success", execution.error
         [job] = execution.items("Email Sender")
         assert job["id"] == job_id
         # A job that is being tried at this moment is only asked to stop.
@@ -891,7 +891,7 @@ class TestJob:
 
         _, execution = run({"resource": "job", "operation": "retry", "jobId": job_id})
 
-        assert execution.status == "success"
+        assert execution.status == "success", execution.error
         [job] = execution.items("Email Sender")
         assert (job["id"], job["state"], job["attempt"]) == (job_id, "ready", tried)
         acts = [(record["action"], record["actor"]) for record in numbered(admin, f"job:{job_id}")]
@@ -928,7 +928,7 @@ class TestCustomApiCall:
     def test_reaches_the_rest_of_the_api(self, run):
         _, execution = run({"resource": "customApiCall", "operation": "call", "path": "me"})
 
-        assert execution.status == "success"
+        assert execution.status == "success", execution.error
         [me] = execution.items("Email Sender")
         assert me["kind"] == "client"
         assert "email:send" in me["permissions"]
@@ -982,7 +982,7 @@ class TestFailure:
             onError="continueRegularOutput",
         )
 
-        assert execution.status == "success"
+        assert execution.status == "success", execution.error
         [item] = response.json()
         assert item["details"]["status"] == 404
         assert item["details"]["code"]

@@ -59,6 +59,8 @@ MESSAGES = 20_000
 # What no index finds is looked for in 200 000 lines (record 0035). Here are fewer than a statement
 # may look at: what is bounded passes, and what walks the table is told by its plan.
 LINES = 10_000
+# All that are kept, a hundred days, and a few that the sweep finds.
+HOURS = 100 * 24 + 10
 # Tables whose rows come with use; the others have some for each tenant or each person.
 GROWING = frozenset(
     {
@@ -219,6 +221,7 @@ async def test_no_statement_reads_more_than_it_needs(
 def crowd(owner_url: str, tenant_id: str) -> None:
     """Rows of which :func:`tests.support.growth.fill` makes none: they are of no message."""
     now, numbers, fewer = datetime.now(UTC), range(MESSAGES), range(MESSAGES // 4)
+    hours = range(HOURS)
     head = {"tenant_id": tenant_id, "seq": LINES, "refused": 0, "day": 0, "day_bytes": 0}
     pour(
         owner_url,
@@ -234,7 +237,7 @@ def crowd(owner_url: str, tenant_id: str) -> None:
             "log_dead_letters": [letter(tenant_id, number, now) for number in numbers],
             "log_records": [line(tenant_id, number, now) for number in range(LINES)],
             "metric_chunks": [chunk(tenant_id, number, now) for number in numbers],
-            "metric_request_hours": [request_hour(tenant_id, number, now) for number in fewer],
+            "metric_request_hours": [request_hour(tenant_id, number, now) for number in hours],
             "metric_rollups": [rollup(tenant_id, number, now) for number in fewer],
             "secret_items": [secret(tenant_id, number, now) for number in numbers],
             "secret_tokens": [secret_token(tenant_id, number, now) for number in numbers],
