@@ -17,7 +17,6 @@ from backend.core.room import (
     Sweep,
     Tick,
 )
-from backend.http.otlp import OPENAPI
 from backend.managers.logging._export import DeadLetter, ExportState, LogExport
 from backend.managers.logging._index import LogIndex
 from backend.managers.logging._lines import LEVELS, KeepRule
@@ -35,7 +34,7 @@ from backend.managers.logging._search import (
     get_line,
     sum_up,
 )
-from backend.managers.logging.data_plane import DATA_ROUTES, OTLP_PATH, PATH
+from backend.managers.logging.data_plane import DATA_ROUTES, DOCUMENT, OTLP_PATH, PATH
 from backend.managers.logging.errands import (
     COUNT,
     EXPORT,
@@ -81,7 +80,7 @@ ROOM = Room(
     },
     errands=(RETENTION, COUNT, EXPORT, WATCH_EXPORT, FORGET_LETTERS),
     routers=(router, export),
-    document=OPENAPI,
+    document=DOCUMENT,
     data_routes=DATA_ROUTES,
     route_classes=(
         RouteClass(

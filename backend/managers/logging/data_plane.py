@@ -9,7 +9,7 @@ from backend.core.errors import RateLimitedError
 from backend.core.telemetry import parse_traceparent
 from backend.http.data_route import Call, DataRoute, Raw, Reply
 from backend.http.openapi import json_response, ref
-from backend.http.otlp import EXPORT, answer_export, otlp_responses
+from backend.http.otlp import EXPORT, OPENAPI, answer_export, otlp_responses
 from backend.http.reply import leads_to
 from backend.kit.otlp import ExportMalformedError, ExportTooLargeError, ExportTypeError, Taken
 from backend.managers.logging._otlp import answer_for
@@ -87,6 +87,9 @@ _EXAMPLE: Final = (
 
 _FIRST: Final = {"record_id": "$response.body#/first_id"}
 
+
+DOCUMENT: Final = OPENAPI
+"""What this manager says of itself beside its routes."""
 DATA_ROUTES: Final = (
     DataRoute(
         method="POST",

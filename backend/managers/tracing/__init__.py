@@ -15,10 +15,9 @@ from backend.core.room import (
     Sweep,
     Tick,
 )
-from backend.http.otlp import OPENAPI
 from backend.managers.tracing._search import WantedTraces
 from backend.managers.tracing._trace_settings import SETTINGS_CHANGED
-from backend.managers.tracing.data_plane import DATA_ROUTES
+from backend.managers.tracing.data_plane import DATA_ROUTES, DOCUMENT
 from backend.managers.tracing.errands import TRACES
 from backend.managers.tracing.manager import (
     OTLP_PATH,
@@ -48,7 +47,7 @@ ROOM = Room(
     },
     errands=(TRACES,),
     routers=(router,),
-    document=OPENAPI,
+    document=DOCUMENT,
     data_routes=DATA_ROUTES,
     route_classes=(
         RouteClass(

@@ -3,7 +3,7 @@
 from typing import Final
 
 from backend.http.data_route import Call, DataRoute, Reply
-from backend.http.otlp import EXPORT, answer_export, otlp_responses
+from backend.http.otlp import EXPORT, OPENAPI, answer_export, otlp_responses
 from backend.kit.otlp import ExportMalformedError, ExportTooLargeError, ExportTypeError, Taken
 from backend.managers.tracing._otlp import answer_for
 from backend.managers.tracing.errors import BacklogFullError
@@ -22,6 +22,8 @@ async def export_traces(tracing: TracingManager, call: Call[bytes]) -> Reply:
     return await answer_export(call, take, answer_for)
 
 
+DOCUMENT: Final = OPENAPI
+"""What this manager says of itself beside its routes."""
 DATA_ROUTES: Final = (
     DataRoute(
         method="POST",
