@@ -150,6 +150,11 @@ def read_attributes(pairs: Iterable[Any]) -> tuple[dict[str, Any], bool]:
     return found, cut
 
 
+def read_pairs(pairs: Iterable[Any]) -> dict[str, Any]:
+    """As JSON holds them, all there are."""
+    return {clean(one.key): read_value(one.value) for one in pairs}
+
+
 def read_value(value: Any) -> Any:
     """A value as JSON holds it."""
     kind = value.WhichOneof("value")
@@ -161,7 +166,7 @@ def read_value(value: Any) -> Any:
     if kind == "array_value":
         return [read_value(one) for one in held.values]
     if kind == "kvlist_value":
-        return {clean(one.key): read_value(one.value) for one in held.values}
+        return read_pairs(held.values)
     if kind == "bytes_value":
         return base64.b64encode(held).decode()
     if kind == "double_value" and not abs(held) < float("inf"):

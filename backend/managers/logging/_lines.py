@@ -43,6 +43,7 @@ _SAID: Final = {
     "panic": 24,
 }
 _BY_FOUR: Final = tuple(LEVELS)
+_encode: Final = msgspec.json.encode
 _MOST: Final = 24
 _MAX_NAME: Final = 200
 _MAX_DEPTH: Final = 16
@@ -67,6 +68,11 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "execution_id": ("execution.id", "execution_id"),
 }
 _IDS: Final = ("trace_id", "span_id", "request_id", "workflow_id", "execution_id")
+
+
+def is_level(text: str) -> bool:
+    """Whether a line may name its level so."""
+    return text.strip().lower() in _SAID
 
 
 def level_of(severity: int) -> str:
@@ -145,10 +151,12 @@ def read_lines(
     now: datetime,
     *,
     trace_id: str | None = None,
+    may_be_structured: bool = False,
 ) -> Generator[None, None, Batch]:
     """The rows of an unpacked batch and what was refused of it; gives way after each line.
 
-    Those without a trace are of ``trace_id``.
+    Those without a trace are of ``trace_id``. A message that ``may_be_structured`` is kept as JSON
+    where it is no text.
 
     Raises:
         LogBatchTooLargeError: It has too many lines.
@@ -165,7 +173,7 @@ def read_lines(
         try:
             if len(line) > settings.max_line_bytes:
                 raise _RefusedError("too_long")
-            row = _row(line, redaction, now)
+            row = _row(line, redaction, now, may_be_structured=may_be_structured)
         except _RefusedError as exc:
             batch.refused.append(Refusal(number, str(exc)))
         else:
@@ -200,7 +208,9 @@ def _ids() -> Callable[[datetime], str]:
 _decode: Final = msgspec.json.Decoder().decode
 
 
-def _row(line: bytes, redaction: Redaction, now: datetime) -> dict[str, Any]:
+def _row(
+    line: bytes, redaction: Redaction, now: datetime, *, may_be_structured: bool
+) -> dict[str, Any]:
     try:
         said = _decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -213,11 +223,14 @@ def _row(line: bytes, redaction: Redaction, now: datetime) -> dict[str, Any]:
         _refuse_deep(said)
     found = {name: _take(said, names) for name, names in _NAMES.items()}
     message = found["message"]
-    if not isinstance(message, str) or not message.strip():
-        raise _RefusedError("no_message")
     source = found["source"]
     room = Room(len(line))
     try:
+        if may_be_structured and isinstance(message, dict | list):
+            # Before it is text: afterwards names do not tell any more what is secret.
+            message = _encode(redaction.value(message, room)).decode()
+        if not isinstance(message, str) or not message.strip():
+            raise _RefusedError("no_message")
         message, fields = redaction.text(message, room), redaction.value(said, room)
     except GrownError:
         raise _RefusedError("too_long") from None

@@ -125,14 +125,20 @@ class LoggingManager:
             ExportMalformedError: It is not what it says.
             LogBatchTooLargeError: It has too many bytes or records.
         """
-        limit = self.settings.max_unpacked_bytes
-        work = partial(lines_of, body, media_type, encoding, limit=limit, now=database.clock())
-        is_large = bool(encoding) or len(body) >= LARGE_BYTES // 4
+        work = partial(lines_of, body, media_type, encoding, self.settings, database.clock())
+        # A resource is said once, and is in each of its lines.
+        is_large = bool(encoding) or len(body) >= LARGE_BYTES // 64
         text = await self._turns.run(scope.tenant_id, work) if is_large else work()
-        return await self._read(database, scope, text)
+        return await self._read(database, scope, text, may_be_structured=True)
 
     async def _read(
-        self, database: Database, scope: Scope, text: bytes, trace_id: str | None = None
+        self,
+        database: Database,
+        scope: Scope,
+        text: bytes,
+        trace_id: str | None = None,
+        *,
+        may_be_structured: bool = False,
     ) -> Batch:
         redaction = await self._redaction(database, scope)
         lines = read_lines(
@@ -142,6 +148,7 @@ class LoggingManager:
             self.settings,
             database.clock(),
             trace_id=trace_id,
+            may_be_structured=may_be_structured,
         )
         if redaction.is_costly and len(text) >= LARGE_BYTES // 64:
             # Some rules take a hundred times as long as others for a character: of a long line

@@ -19,6 +19,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
 from opentelemetry.sdk.resources import Resource
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, use_span
 
 from backend.managers.logging import LoggingSettings
 from backend.settings import Settings
@@ -91,6 +92,10 @@ class TestExportLogs:
         )
         assert (line["trace_id"], line["span_id"]) == (TRACE, SPAN)
         assert line["execution_id"] == "4711"
+        reader = await app.caller("viewer", ada.tenant)
+        for wanted, count in ((TRACE, 1), ("0" * 32, 0)):
+            found = await reader.http.get("/api/v1/logs", params={"trace_id": wanted})
+            assert len(found.json()["items"]) == count
         assert line["fields"] == {
             "host.name": "till-1",
             "order.id": "7",
@@ -178,18 +183,32 @@ def test_the_exporter_of_opentelemetry_is_understood(tmp_path: Path, database_ur
         )
         provider = LoggerProvider(resource=Resource.create({"service.name": "shop"}))
         provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
-        provider.get_logger("checkout").emit(
-            LogRecord(
-                timestamp=time.time_ns(),
-                severity_number=SeverityNumber.ERROR,
-                body="payment failed",
-                attributes={"order": 7, "retried": True},
-            )
+        span = SpanContext(
+            int(TRACE, 16), int(SPAN, 16), is_remote=False, trace_flags=TraceFlags(1)
         )
+        with use_span(NonRecordingSpan(span)):
+            provider.get_logger("checkout").emit(
+                LogRecord(
+                    timestamp=time.time_ns(),
+                    severity_number=SeverityNumber.ERROR,
+                    severity_text="ERROR",
+                    body="payment failed",
+                    attributes={"order": 7, "retried": True},
+                    exception=ValueError("no funds"),
+                )
+            )
         provider.shutdown()
         (line,) = httpx.get(
             f"{served.base_url}/api/v1/logs", headers=owner, params={"source": "shop"}
         ).json()["items"]
     assert (line["message"], line["level"]) == ("payment failed", "error")
+    assert (line["trace_id"], line["span_id"]) == (TRACE, SPAN)
     assert line["fields"].pop("service.instance.id")
-    assert line["fields"] == {"order": 7, "retried": True}
+    assert "no funds" in line["fields"].pop("exception.stacktrace")
+    assert line["fields"] == {
+        "order": 7,
+        "retried": True,
+        "log.logger": "checkout",
+        "exception.type": "ValueError",
+        "exception.message": "no funds",
+    }
