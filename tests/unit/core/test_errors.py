@@ -10,7 +10,7 @@ from backend.core.errors import AppError, ConflictError, NotFoundError
 MANAGERS = (
     "config|logging|tracing|metrics|security|tenant|orchestrator|email|identity|gateway|dashboard"
 )
-TOOLS = "outbound"
+TOOLS = "outbound|otlp"
 
 # Version 1 published these when their rules stood in another room; a new one is named by its own.
 MOVED = {
