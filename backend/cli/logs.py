@@ -19,10 +19,7 @@ _FILTERS: Final = ("level", "source", "trace_id", "request_id", "execution_id", 
 
 async def _search(api: Api, options: argparse.Namespace) -> None:
     """The latest lines that are wanted, oldest first, as whoever reads on expects them."""
-    query = _query(options)
-    for name in ("after", "before"):
-        at = getattr(options, name)
-        query[name] = None if at is None else at.isoformat()
+    query = _query(options, "after", "before")
     found: list[Mapping[str, Any]] = []
     cursor: str | None = None
     while len(found) < options.limit:
@@ -33,6 +30,19 @@ async def _search(api: Api, options: argparse.Namespace) -> None:
         if cursor is None:
             break
     _print(reversed(found), as_json=options.json)
+
+
+async def _patterns(api: Api, options: argparse.Namespace) -> None:
+    """A pattern a line: how many lines, whether it is new, its worst level, what it is."""
+    query = _query(options, "after", "before")
+    found = await api.get("logs/patterns", **query, limit=options.limit, new=options.new)
+    if options.json:
+        sys.stdout.write(json.dumps(found, ensure_ascii=False) + "\n")
+        return
+    for one in found["items"]:
+        new = {True: "new", False: "known", None: "-"}[one["is_new"]]
+        level = one["levels"][0]["value"]
+        sys.stdout.write(f"{one['count']}\t{new}\t{level}\t{one['pattern']}\n")
 
 
 async def _tail(api: Api, options: argparse.Namespace) -> None:
@@ -50,8 +60,10 @@ async def _tail(api: Api, options: argparse.Namespace) -> None:
             await asyncio.sleep(_POLL_SECONDS)
 
 
-def _query(options: argparse.Namespace) -> dict[str, str | None]:
-    return {name: getattr(options, name) for name in _FILTERS}
+def _query(options: argparse.Namespace, *times: str) -> dict[str, str | None]:
+    query = {name: getattr(options, name) for name in _FILTERS}
+    at = {name: getattr(options, name) for name in times}
+    return query | {name: None if one is None else one.isoformat() for name, one in at.items()}
 
 
 def _print(lines: Any, *, as_json: bool) -> None:
@@ -76,10 +88,20 @@ def _filters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="all of each line, as JSON")
 
 
-def _search_options(parser: argparse.ArgumentParser) -> None:
+def _between(parser: argparse.ArgumentParser) -> None:
     _filters(parser)
     parser.add_argument("--after", type=time_of, metavar="TIME", help="happened then or later")
     parser.add_argument("--before", type=time_of, metavar="TIME", help="happened earlier")
+
+
+def _pattern_options(parser: argparse.ArgumentParser) -> None:
+    _between(parser)
+    parser.add_argument("--new", action="store_true", help="only what was not said before")
+    parser.add_argument("--limit", type=int, default=50, help="those of most lines; default: 50")
+
+
+def _search_options(parser: argparse.ArgumentParser) -> None:
+    _between(parser)
     parser.add_argument("--limit", type=int, default=100, help="the latest so many; default: 100")
 
 
@@ -123,6 +145,9 @@ def _decide_options(parser: argparse.ArgumentParser) -> None:
 
 COMMANDS: Final = (
     api_command("logs-search", "print the log lines that are looked for", _search, _search_options),
+    api_command(
+        "logs-patterns", "print what log lines have in common", _patterns, _pattern_options
+    ),
     api_command("logs-tail", "print the newest log lines, and what comes", _tail, _tail_options),
     api_command("logs-export", "print how far the export to Elasticsearch has come", _export),
     api_command("logs-dead", "print the log lines that Elasticsearch does not take", _dead),

@@ -1594,6 +1594,32 @@ class LogLinesOut(Wire, frozen=True, kw_only=True):
     items: list[LogRecordOut]
 
 
+class LogPatternOut(Wire, frozen=True, kw_only=True):
+    """Lines that are alike."""
+
+    count: int
+    example: str
+    first_at: datetime
+    is_new: bool | None
+    last_at: datetime
+    last_id: str
+    levels: list[LogFacetOut]
+    pattern: str
+    sources: list[LogFacetOut]
+
+
+class LogPatternsOut(Wire, frozen=True, kw_only=True):
+    """What log lines have in common."""
+
+    compared: int
+    compared_since: datetime | None
+    complete: bool
+    items: list[LogPatternOut]
+    looked_at: int
+    patterns: int
+    talkers: list[LogTalkerOut]
+
+
 class LogRecordOut(Wire, frozen=True, kw_only=True):
     """One line; `at` is its own time, `seq` its place among the tenant's lines as they came."""
 
@@ -1686,6 +1712,14 @@ class LogTailOut(Wire, frozen=True, kw_only=True):
 
     items: list[LogRecordOut]
     seq: int
+
+
+class LogTalkerOut(Wire, frozen=True, kw_only=True):
+    """A source, and how much of what was looked at it said."""
+
+    count: int
+    size_bytes: int
+    source: str
 
 
 class LoginPolicyOut(Wire, frozen=True, kw_only=True):

@@ -1254,6 +1254,39 @@ class Api:
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
 
+    def find_log_patterns(
+        self,
+        *,
+        limit: int | None = None,
+        new: bool | None = None,
+        level: str | None = None,
+        source: str | None = None,
+        after: datetime | None = None,
+        before: datetime | None = None,
+        trace_id: str | None = None,
+        request_id: str | None = None,
+        execution_id: str | None = None,
+        words: str | None = None,
+    ) -> models.LogPatternsOut:
+        """Find what log lines have in common, and what is new of it."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/logs/patterns",
+            models.LogPatternsOut,
+            query={
+                "limit": limit,
+                "new": new,
+                "level": level,
+                "source": source,
+                "after": after,
+                "before": before,
+                "trace_id": trace_id,
+                "request_id": request_id,
+                "execution_id": execution_id,
+                "words": words,
+            },
+        )
+
     def sum_up_logs(
         self,
         *,

@@ -22,6 +22,7 @@ from dashboard.widgets import (
     charts,
     export,
     facets,
+    log_patterns,
     log_settings,
     markup,
     paging,
@@ -61,6 +62,9 @@ _LAST: Final = "logs-last"
 _TAIL: Final = "logs-tail"
 _PAUSED: Final = "logs-paused"
 _SETTINGS: Final = "logs-settings"
+_SHOWN: Final = "logs-shown"
+_LINES: Final = "Lines"
+_PATTERNS: Final = "Patterns"
 _CLOCK: Final = "%Y-%m-%d %H:%M:%S"
 _COLUMNS: Final = (
     table.Column("message", "Message", "strong"),
@@ -358,6 +362,18 @@ def _results(told: Mapping[str, str], wrong: str) -> None:
         _first_line()
         return
     _counts(found)
+    shown = st.segmented_control(
+        "Shown",
+        [_LINES, _PATTERNS],
+        key=_SHOWN,
+        default=_LINES,
+        required=True,
+        label_visibility="collapsed",
+    )
+    if shown == _PATTERNS:
+        query = {**_query(found.told, found.at), "after": found.span[0]}
+        _open(log_patterns.draw(query))
+        return
     _store(found.page.store)
     _list(found, here)
 

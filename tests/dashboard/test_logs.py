@@ -458,3 +458,32 @@ class TestSettings:
         screen.click("log-settings-save-start").click("log-settings-save-yes")
         kept = platform.get("log-settings")["retention"]
         assert kept == [{"days": 90, "levels": [], "source": "shop"}]
+
+
+class TestPatterns:
+    def shown(self, visit, **address):
+        screen = visit("logs", **address)
+        screen.app.segmented_control(key="logs-shown").set_value("Patterns").run()
+        return screen
+
+    def test_alike_lines_are_one_row_that_opens_the_last(self, visit, platform):
+        now = datetime.now(UTC)
+
+        def order(minutes):
+            at = (now - timedelta(minutes=minutes)).isoformat()
+            return {"@timestamp": at, "message": f"order {minutes} taken", "service.name": "shop"}
+
+        said(platform, *(order(minutes) for minutes in (1, 2, 3, 30 * 60)))
+        screen = self.shown(visit, range="24h")
+        (row,) = screen.rows("logs-patterns")
+        assert (row["pattern"], row["count"], row["new"]) == ("order <n> taken", "3", "Yes")
+        assert row["example"] == "order 1 taken"
+        assert "1 patterns of 3 lines. Compared with 1 lines before this time" in screen.text
+        screen.app.toggle(key="logs-patterns-new").set_value(True).run()
+        assert "Nothing new" in screen.text
+
+    def test_of_several_sources_it_says_who_says_most(self, visit, platform):
+        some(platform)
+        screen = self.shown(visit, range="24h")
+        assert screen.rows("logs-talkers")[0]["source"] == "shop"
+        assert not screen.app.exception

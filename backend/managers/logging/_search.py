@@ -10,7 +10,7 @@ answer says where it stopped.
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import sqlalchemy as sa
 
@@ -24,6 +24,7 @@ from backend.managers.logging.models import LogRecord
 
 _LOOKED_AT: Final = 500
 _STRETCH: Final = 200_000
+_AMONG: Final = 20
 _SUMMED: Final = 200_000
 _WARNED: Final = 20_000
 _SHOWN: Final = 20
@@ -129,6 +130,16 @@ class Facet:
 
     value: str
     count: int
+
+
+class Said(NamedTuple):
+    """What patterns need of a line."""
+
+    id: str
+    at: datetime
+    severity: int
+    source: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,6 +419,31 @@ async def sum_up(tx: ReadTx, wanted: Wanted) -> Summary:
     counts = Counts()
     await _count(tx, counts, step, *within, *asked.columns, *asked.indexed)
     return counts.summary(step, complete=floor is None, store=Store())
+
+
+async def read_said(tx: ReadTx, wanted: Wanted, *, limit: int) -> tuple[list[Said], bool]:
+    """The newest of what is wanted, as far as patterns need it, and whether that is all.
+
+    Looked for among twenty lines of the stretch for each that is wanted.
+
+    Raises:
+        LogSearchError: As for :func:`find_lines`.
+    """
+    asked = _conditions(tx, wanted)
+    chosen = (*asked.columns, *asked.indexed)
+    floor = None
+    if chosen and not asked.has_index:
+        floor = await _id_at(tx, asked.within, _AMONG * limit)
+    query = (
+        sa.select(
+            LogRecord.id, LogRecord.at, LogRecord.severity, LogRecord.source, LogRecord.message
+        )
+        .where(*_above(asked.within, floor), *chosen)
+        .order_by(LogRecord.id.desc())
+        .limit(limit + 1)
+    )
+    found = [Said(*row) for row in await tx.execute(query)]
+    return found[:limit], floor is None and len(found) <= limit
 
 
 async def _count(

@@ -1,7 +1,7 @@
 """Rules for logs: lines are taken in, looked for, and forgotten when their tenant says so."""
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
@@ -22,6 +22,7 @@ from backend.managers.logging._export import LogExport
 from backend.managers.logging._index import LogIndex
 from backend.managers.logging._lines import LEVELS, Batch, KeepRule, read_lines, unpack
 from backend.managers.logging._otlp import lines_of
+from backend.managers.logging._patterns import LOOKED_AT, Patterns, find_patterns
 from backend.managers.logging._redaction import (
     KINDS,
     USUAL,
@@ -29,6 +30,7 @@ from backend.managers.logging._redaction import (
     Redaction,
     check_patterns,
 )
+from backend.managers.logging._search import Wanted, read_said, stretch_of
 from backend.managers.logging.errors import (
     LogBudgetError,
     LogSettingsChangedError,
@@ -45,6 +47,7 @@ _SWEPT: Final = 500
 _TENANTS_A_SWEEP: Final = 50
 _KNOWN_SECONDS: Final = 30.0
 _MOST_KNOWN: Final = 10_000
+_DAY: Final = timedelta(days=1)
 _DAY_SECONDS: Final = 86_400
 _ADD: Final = BulkInsert(
     LogRecord,
@@ -155,6 +158,27 @@ class LoggingManager:
             # the event loop would hear for long.
             return await self._turns.run(scope.tenant_id, partial(_all_at_once, lines))
         return await self._turns.slices(scope.tenant_id, lines)
+
+    async def find_patterns(
+        self, database: Database, scope: Scope, wanted: Wanted, *, limit: int, only_new: bool
+    ) -> Patterns:
+        """What is wanted, by what its messages have in common; of the last day unless it says when.
+
+        Of at most ten thousand lines, compared with as many of those before the stretch.
+
+        Raises:
+            LogSearchError: There is no word to look for, or the stretch of time is empty.
+        """
+        async with database.read(scope) as tx:
+            since = wanted.after or (wanted.before or tx.now()) - _DAY
+            stretch, _ = stretch_of(replace(wanted, after=since), tx.now())
+            lines, complete = await read_said(tx, stretch, limit=LOOKED_AT)
+            earlier = replace(wanted, after=None, before=stretch.after)
+            before, _ = await read_said(tx, earlier, limit=LOOKED_AT)
+        work = partial(
+            find_patterns, lines, before, complete=complete, limit=limit, only_new=only_new
+        )
+        return await self._turns.run(scope.tenant_id, work)
 
     async def add(self, tx: Tx, batch: Batch) -> None:
         """Keep the lines of a batch, numbered as they came.

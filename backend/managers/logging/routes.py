@@ -12,6 +12,7 @@ from backend.http.pagination import PageQuery, encode_cursor
 from backend.http.reply import leads_to, problems
 from backend.http.schemas import Time, view
 from backend.managers.logging._lines import KeepRule
+from backend.managers.logging._patterns import MAX_PATTERNS
 from backend.managers.logging._redaction import Pattern
 from backend.managers.logging._search import (
     Wanted,
@@ -29,6 +30,7 @@ from backend.managers.logging.manager import LoggingManager
 from backend.managers.logging.schemas import (
     Level,
     LogLinesOut,
+    LogPatternsOut,
     LogRecordOut,
     LogRecordPage,
     LogSettingsOut,
@@ -110,6 +112,28 @@ async def sum_up_logs(scope: Reader, logs: Logs, db: Db, wanted: WantedQuery) ->
     Elasticsearch, where it is configured, counts all. `store` says what answered.
     """
     return view(LogSummaryOut, await logs.index.sum_up(db, scope, wanted))
+
+
+@router.get("/logs/patterns", responses=problems(*_SEARCHED))
+async def find_log_patterns(
+    scope: Reader,
+    logs: Logs,
+    db: Db,
+    wanted: WantedQuery,
+    limit: Annotated[int, Query(ge=1, le=MAX_PATTERNS, description="Patterns")] = 50,
+    *,
+    new: Annotated[
+        bool, Query(description="Only those that no line before the stretch was like")
+    ] = False,
+) -> LogPatternsOut:
+    """Find what log lines have in common, and what is new of it.
+
+    Of the last day, or since `after`. Numbers, ids, addresses, times and what stands in double
+    quotes are left out of messages. At most the newest 10 000 lines of the stretch are looked at,
+    and as many before it are compared with; `talkers` says who wrote those that were looked at.
+    """
+    found = await logs.find_patterns(db, scope, wanted, limit=limit, only_new=new)
+    return view(LogPatternsOut, found)
 
 
 @router.get("/logs/tail", responses=problems(*_SEARCHED))

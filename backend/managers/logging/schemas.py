@@ -107,6 +107,42 @@ class LogSummaryOut(BaseModel):
     store: LogStoreOut
 
 
+class LogPatternOut(BaseModel):
+    """Lines that are alike."""
+
+    pattern: str = Field(description="What they have in common; `<n>`, `<id>` ... differ")
+    count: int
+    levels: list[LogFacetOut] = Field(description="The worst first")
+    sources: list[LogFacetOut] = Field(description="Three at most")
+    first_at: datetime = Field(description="Of those that were looked at")
+    last_at: datetime
+    last_id: str = Field(description="The last line")
+    example: str = Field(description="How its message begins")
+    is_new: bool | None = Field(
+        description="Whether none before the stretch was alike; null: there is none before it"
+    )
+
+
+class LogTalkerOut(BaseModel):
+    """A source, and how much of what was looked at it said."""
+
+    source: str
+    count: int
+    size_bytes: int = Field(description="Of its messages")
+
+
+class LogPatternsOut(BaseModel):
+    """What log lines have in common."""
+
+    items: list[LogPatternOut] = Field(description="Those of most lines first")
+    patterns: int = Field(description="How many there are, shown or not")
+    looked_at: int = Field(description="Lines that they are made of")
+    complete: bool = Field(description="Whether these are all lines of the stretch")
+    compared: int = Field(description="Lines before the stretch that were compared with")
+    compared_since: datetime | None = Field(description="When the first of these was")
+    talkers: list[LogTalkerOut] = Field(description="Those of most lines first")
+
+
 class KeepRuleModel(Input):
     """How long lines of some levels, or of a source, are kept."""
 

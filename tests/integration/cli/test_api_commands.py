@@ -359,6 +359,11 @@ class TestLogs:
         assert last[3] == "payment 2 failed"
         assert len(rows(logged_in.run("logs-tail", "--lines", "2"))) == 2
         assert "no word to look for" in logged_in.fail("logs-search", "!?")
+        (alike,) = rows(
+            logged_in.run("logs-patterns", "payment", "--after", "2026-01-31T00:00:00Z")
+        )
+        assert alike == ["3", "-", "error", "payment <n> failed"]
+        assert logged_in.run("logs-patterns", "payment", "--new") == ""
 
     def test_that_are_not_exported_are_told_of_and_decided_on(self, logged_in):
         facts = dict(rows(logged_in.run("logs-export")))
