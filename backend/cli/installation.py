@@ -39,7 +39,9 @@ def _bootstrap(settings: Settings, options: argparse.Namespace) -> None:
     """Print what was made; what a second call finds in its place, it leaves, secrets untold."""
     # The console that runs would have another secret than the API knows, or another address.
     refuse_held_folder(settings.data_dir)
-    made = run_async(bootstrap(compose(settings), options.admin_email, options.console_url))
+    made = run_async(
+        bootstrap(compose(settings), options.admin_email, options.console_url, options.console_file)
+    )
     sys.stdout.write(json.dumps(made, indent=2) + "\n")
 
 
@@ -75,18 +77,21 @@ async def renew_start_client(platform: Platform) -> dict[str, str]:
     }
 
 
-async def bootstrap(platform: Platform, admin_email: str, console_url: str) -> dict[str, str]:
+async def bootstrap(
+    platform: Platform, admin_email: str, console_url: str, console_file: Path | None = None
+) -> dict[str, str]:
     """Make the platform usable: the console's client always, the demo tenant and its client once.
 
     Secrets that were made are returned, once, and written to ``first-run.json`` (mode 0600) in the
-    data folder; they are in no log. Without that file an existing demo tenant gets another client,
-    and its people keep their passwords.
+    data folder; they are in no log. The console's own go to ``console_file``, which without one is
+    ``console.json`` in that folder. Without ``first-run.json`` an existing demo tenant gets another
+    client, and its people keep their passwords.
 
     Raises:
         CommandError: The database was sealed under another root key, or a file is damaged.
     """
     folder = platform.settings.data_dir
-    console_file, first_file = folder / "console.json", folder / "first-run.json"
+    console_file, first_file = console_file or folder / "console.json", folder / "first-run.json"
     async with platform.running():
         # First: a new data folder makes a new root key, which opens nothing of an older database.
         # No token could be signed then, and a new console secret would only cut the old console.
@@ -218,6 +223,12 @@ def _bootstrap_options(parser: argparse.ArgumentParser) -> None:
         "--admin-email", type=as_in_api(Email), default="admin@email-sender.example"
     )
     parser.add_argument("--console-url", default="http://localhost:8401")
+    parser.add_argument(
+        "--console-file",
+        type=Path,
+        help="where the console's secret is kept, for a console that shall not see the data "
+        "folder; default: console.json there",
+    )
 
 
 COMMANDS: Final = (

@@ -205,6 +205,17 @@ class TestBootstrap:
         assert (tmp_path / "data" / "console.json").read_bytes() == kept
         shell.run("bootstrap")
 
+    def test_keeps_the_consoles_secret_where_it_is_told(self, shell, tmp_path):
+        """In a folder that a console may share without what else the data folder has."""
+        file = tmp_path / "elsewhere.json"
+        shell.run("bootstrap", "--console-file", str(file))
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert not (tmp_path / "data" / "console.json").exists()
+        kept = json.loads(file.read_text())
+        assert kept["client_id"] == "console"
+        shell.run("bootstrap", "--console-file", str(file))
+        assert json.loads(file.read_text()) == kept
+
     def test_takes_a_file_of_another_database_for_none(self, shell, tmp_path):
         first = json.loads(shell.run("bootstrap"))
         file = tmp_path / "data" / "first-run.json"
