@@ -20,6 +20,7 @@ from scripts.drills import (
     audit,
     audit_tree,
     budget,
+    compose,
     events,
     export,
     export_full,
@@ -83,6 +84,8 @@ DRILLS: Final[dict[str, Drill | BareDrill]] = {
     "rewrap": Drill(rewrap.rewrap, rewrap.SETTINGS, limit_seconds=3600.0, takes=("secrets",)),
     "smtp": BareDrill(smtp.play_servers),
     "image": BareDrill(image.run_image, limit_seconds=2400.0),
+    # Of a file: a database has no part in it.
+    "compose": BareDrill(compose.run_compose, ("sqlite",), limit_seconds=3600.0),
     "audit-kill": Drill(
         audit.kill_amid_records, audit.SETTINGS, limit_seconds=3600.0, takes=("rounds",)
     ),

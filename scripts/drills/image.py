@@ -29,6 +29,10 @@ _IMAGE: Final = "email-sender:drill"
 _USER: Final = 10001
 _BUILD_SECONDS: Final = 1500.0
 _SERVES_SECONDS: Final = 180.0
+_GRACE_SECONDS: Final = 30.0
+"""What docker-compose.yml leaves a process to end in."""
+_REMOVED_SECONDS: Final = 300.0
+"""After a process has ended, its container's own copy of the image is removed, file by file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,7 @@ class ImageReport:
         healthy: What Docker's check of the API's health says.
         kept: Whether a new process finds the message again.
         statuses: With what each process ended, asked to.
+        end_seconds: How long each took for that.
     """
 
     mebibytes: int
@@ -52,11 +57,13 @@ class ImageReport:
     healthy: bool
     kept: bool
     statuses: Mapping[str, int]
+    end_seconds: Mapping[str, float]
 
     def __str__(self) -> str:
         return (
             f"{self.mebibytes} MiB, as {self.user}; a message accepted after "
-            f"{self.milliseconds:g} ms; ended with {dict(self.statuses)}"
+            f"{self.milliseconds:g} ms; ended with {dict(self.statuses)} "
+            f"after {dict(self.end_seconds)} s"
         )
 
     def problems(self) -> list[str]:
@@ -72,6 +79,9 @@ class ImageReport:
             found.append("a new API does not know the message")
         if ended := {name: status for name, status in self.statuses.items() if status}:
             found.append(f"asked to end, they ended with {ended}")
+        for name, seconds in self.end_seconds.items():
+            if seconds > _GRACE_SECONDS:
+                found.append(f"{name} took {seconds:g} s to end: Compose kills it before")
         return found
 
 
@@ -124,10 +134,20 @@ class Podman:
         """What the image's description says in a field, by Go's template language."""
         return self.ask("image", "inspect", "--format", f"{{{{{field}}}}}", _IMAGE)
 
+    def container(self, command: str) -> str:
+        """The id of the container that runs ``command``."""
+        listed = self.ask("ps", "--no-trunc", "--format", "{{.ID}} {{.Command}}").splitlines()
+        (found,) = (one.split()[0] for one in listed if one.split()[-1].strip("]") == command)
+        return found
+
+    def process(self, command: str) -> Path:
+        """Where this machine's kernel tells of the process that runs ``command``, while it runs."""
+        number = self.ask("inspect", "--format", "{{.State.Pid}}", self.container(command))
+        return Path("/proc", number)
+
     def is_healthy(self, command: str) -> bool:
         """Whether the image's health check passes in the container that runs ``command``."""
-        listed = self.ask("ps", "--no-trunc", "--format", "{{.ID}} {{.Command}}").splitlines()
-        (container,) = (one.split()[0] for one in listed if one.split()[-1].strip("]") == command)
+        container = self.container(command)
         kind, *test = json.loads(self.of_image("json .HealthCheck.Test"))
         if kind != "CMD":
             raise DrillError(f"a health check of another kind: {kind}")
@@ -165,6 +185,7 @@ async def _use(podman: Podman, where: Where, folder: Path) -> ImageReport:
     data.mkdir(parents=True)
     os.chown(data, _USER, _USER)
     statuses: dict[str, int] = {}
+    end_seconds: dict[str, float] = {}
     installation = Installation(folder, where.settings("image"), by=podman.by)
     try:
         installation.make()
@@ -175,8 +196,9 @@ async def _use(podman: Podman, where: Where, folder: Path) -> ImageReport:
         copies = read_copies(installation.sink_folder, email["message_id"])
         healthy = podman.is_healthy("serve")
         statuses["console"] = await _console(podman, installation, folder)
-        for name in ("worker", "api"):
-            statuses[name] = await _end(installation, name)
+        for name, command in (("worker", "worker"), ("api", "serve")):
+            seen = podman.process(command)
+            statuses[name], end_seconds[name] = await _end(installation, name, seen)
         await _start(installation, "api")
         async with _job(installation) as job:
             kept = (await job.accepted(email["id"]))["state"] == "accepted"
@@ -184,7 +206,14 @@ async def _use(podman: Podman, where: Where, folder: Path) -> ImageReport:
         installation.close()
     size, user = int(podman.of_image(".Size")), podman.of_image(".Config.User")
     return ImageReport(
-        size // 2**20, user, email["milliseconds"], len(copies), healthy, kept, statuses
+        mebibytes=size // 2**20,
+        user=user,
+        milliseconds=email["milliseconds"],
+        copies=len(copies),
+        healthy=healthy,
+        kept=kept,
+        statuses=statuses,
+        end_seconds=end_seconds,
     )
 
 
@@ -207,12 +236,30 @@ async def _until(serves: Callable[[], bool], process: subprocess.Popen[bytes], n
         await asyncio.sleep(0.2)
 
 
-async def _end(installation: Installation, name: str) -> int:
+async def _end(installation: Installation, name: str, seen: Path) -> tuple[int, float]:
+    """Ask a process to end: with what it did, and after how long the kernel knew it no more."""
     process = installation.take(name)
     if process is None:
         raise DrillError(f"{name} is gone already")
+    process.terminate()
+    took = await asyncio.to_thread(_gone_after, seen)
+    await _removed(process)
+    return process.returncode, took
+
+
+def _gone_after(seen: Path) -> float:
+    """After how many seconds it is gone; twice what Compose waits is enough to know."""
+    began = time.monotonic()
+    while seen.exists() and time.monotonic() < began + 2 * _GRACE_SECONDS:
+        time.sleep(0.1)
+    return round(time.monotonic() - began, 1)
+
+
+async def _removed(process: subprocess.Popen[bytes]) -> None:
+    """Wait for a container that was asked to end, and for its files to be gone."""
+    with suppress(subprocess.TimeoutExpired):
+        await asyncio.to_thread(process.wait, _REMOVED_SECONDS)
     await asyncio.to_thread(stop, process)
-    return process.returncode
 
 
 async def _console(podman: Podman, installation: Installation, folder: Path) -> int:
@@ -238,5 +285,6 @@ async def _console(podman: Podman, installation: Installation, folder: Path) -> 
     try:
         await _until(serves, process, "console")
     finally:
-        await asyncio.to_thread(stop, process)
+        process.terminate()
+        await _removed(process)
     return process.returncode

@@ -1,22 +1,25 @@
 """What containers are started with is what the programs know, and what a file names is there."""
 
+import json
 import re
 import shutil
 import subprocess
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 import yaml
+from jsonschema import Draft7Validator
 
 from backend.settings import Settings
 from dashboard import settings as console
+from tests.support.compose import FILE, SCHEMA_MISSING, SECRETS, find_schema
 
 ROOT: Final = Path(__file__).parents[2]
-COMPOSE: Final[dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+COMPOSE: Final[dict[str, Any]] = yaml.safe_load(FILE.read_text())
 SERVICES: Final[dict[str, Any]] = COMPOSE["services"]
 OURS: Final = sorted(name for name, one in SERVICES.items() if "build" in one)
-SECRETS: Final = ("DATABASE_PASSWORD", "OWNER_PASSWORD", "POSTGRES_PASSWORD", "REDIS_PASSWORD")
 VARIABLE: Final = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
 
 
@@ -57,21 +60,66 @@ class TestCompose:
         kept = tmp_path / "console.json"
         kept.write_text('{"client_id": "console", "client_secret": "x"}')
         name = f"{console.PREFIX}CLIENT_FILE"
-        assert said[name] == "/data/console.json"
+        assert said[name] == "/console/console.json"
+        assert f"--console-file={said[name]}" in SERVICES["bootstrap"]["command"]
         found = console.from_environment({**said, name: str(kept)})
         assert found.issuer_url == environment("api-1")["EMAIL_SENDER__IDENTITY__ISSUER"]
 
     def test_no_secret_has_a_default(self) -> None:
-        text = (ROOT / "docker-compose.yml").read_text()
+        text = FILE.read_text()
         asked = {name: kind for name, kind, _ in VARIABLE.findall(text)}
         assert {name: asked[name] for name in asked if "PASSWORD" in name} == dict.fromkeys(
             SECRETS, "?"
         )
 
+    def test_every_process_of_ours_opens_the_same_secrets(self) -> None:
+        """One root key, in one volume, and one database: what one seals another opens."""
+        ours = [name for name in OURS if name not in {"console", "migrate"}]
+        assert {"api-1", "api-2", "worker", "sink", "bootstrap"} == set(ours)
+        for name in ours:
+            assert environment(name) == environment("api-1")
+            assert "data:/data" in SERVICES[name]["volumes"]
+
+    def test_only_who_migrates_knows_the_owner_of_the_tables(self) -> None:
+        knows = [name for name in SERVICES if "OWNER_PASSWORD" in json.dumps(SERVICES[name])]
+        assert sorted(knows) == ["migrate", "postgresql"]
+
+    def test_the_console_has_its_own_secret_and_no_other(self) -> None:
+        assert SERVICES["console"]["volumes"] == ["console:/console:ro"]
+        assert "PASSWORD" not in json.dumps(SERVICES["console"])
+
     def test_whose_forwarded_address_is_believed_is_the_proxys(self) -> None:
         address = SERVICES["haproxy"]["networks"]["default"]["ipv4_address"]
         trusted = environment("api-1")["EMAIL_SENDER__HTTP__TRUSTED_PROXIES"]
         assert trusted == f'["{address}"]'
+        # Who asks for no address, and starts before it, is given one from elsewhere.
+        (pool,) = COMPOSE["networks"]["default"]["ipam"]["config"]
+        assert ip_address(address) in ip_network(pool["subnet"])
+        assert ip_network(pool["ip_range"]).subnet_of(ip_network(pool["subnet"]))
+        assert ip_address(address) not in ip_network(pool["ip_range"])
+
+    @pytest.mark.parametrize("name", list(SERVICES))
+    def test_nobody_gains_rights_or_takes_all_there_is(self, name: str) -> None:
+        said = SERVICES[name]
+        assert said["security_opt"] == ["no-new-privileges:true"]
+        assert said["cap_drop"] == ["ALL"]
+        assert "cap_add" not in said
+        assert not said.get("privileged")
+        assert said["pids_limit"] > 0
+        assert re.fullmatch(r"\d+[mg]", said["mem_limit"])
+        assert said["logging"]["options"].keys() == {"max-size", "max-file"}
+
+    def test_whoever_stays_says_whether_it_is_well(self) -> None:
+        stay = {name: one for name, one in SERVICES.items() if one["restart"] != "no"}
+        assert set(SERVICES) - set(stay) == {"bootstrap", "migrate"}
+        # The image of an API has one; a collector's has no program that could ask.
+        without = {name for name, one in stay.items() if "healthcheck" not in one}
+        assert without == {"api-1", "api-2", "collector"}
+
+    def test_workflows_reach_the_proxy_and_nothing_behind_it(self) -> None:
+        there = {name for name, one in SERVICES.items() if "workflows" in one.get("networks", ())}
+        assert there == {"haproxy", "n8n"}
+        assert SERVICES["n8n"]["networks"] == ["workflows"]
 
     def test_what_is_mounted_of_the_project_is_there(self) -> None:
         mounted = [
@@ -93,6 +141,28 @@ class TestCompose:
         ports = [port for one in SERVICES.values() for port in one.get("ports", ())]
         assert ports
         assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
+
+
+class TestSchema:
+    """Of Compose files. ``scripts/drill compose`` asks Compose itself."""
+
+    @pytest.fixture
+    def schema(self) -> Draft7Validator:
+        file = find_schema()
+        if file is None:
+            pytest.skip(SCHEMA_MISSING)
+        # Draft 7, as it says by an address that jsonschema does not know.
+        return Draft7Validator(json.loads(file.read_text()))
+
+    def test_knows_what_the_file_says(self, schema: Draft7Validator) -> None:
+        assert [error.message for error in schema.iter_errors(COMPOSE)] == []
+
+    @pytest.mark.parametrize(
+        "wrong", [{"healtcheck": {}}, {"mem_limit": ["1g"]}, {"healthcheck": {"tset": ["CMD"]}}]
+    )
+    def test_refuses_what_it_should(self, schema: Draft7Validator, wrong: dict[str, Any]) -> None:
+        worker = {**SERVICES["worker"], **wrong}
+        assert not schema.is_valid({**COMPOSE, "services": {**SERVICES, "worker": worker}})
 
 
 class TestProxy:
