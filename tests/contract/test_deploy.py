@@ -4,13 +4,13 @@ import json
 import re
 import shutil
 import subprocess
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 import yaml
-from jsonschema import Draft7Validator
+from jsonschema_rs import Draft7Validator
 
 from backend.settings import Settings
 from dashboard import settings as console
@@ -94,9 +94,9 @@ class TestCompose:
         assert trusted == f'["{address}"]'
         # Who asks for no address, and starts before it, is given one from elsewhere.
         (pool,) = COMPOSE["networks"]["default"]["ipam"]["config"]
-        assert ip_address(address) in ip_network(pool["subnet"])
-        assert ip_network(pool["ip_range"]).subnet_of(ip_network(pool["subnet"]))
-        assert ip_address(address) not in ip_network(pool["ip_range"])
+        assert IPv4Address(address) in IPv4Network(pool["subnet"])
+        assert IPv4Network(pool["ip_range"]).subnet_of(IPv4Network(pool["subnet"]))
+        assert IPv4Address(address) not in IPv4Network(pool["ip_range"])
 
     @pytest.mark.parametrize("name", list(SERVICES))
     def test_nobody_gains_rights_or_takes_all_there_is(self, name: str) -> None:
@@ -151,7 +151,7 @@ class TestSchema:
         file = find_schema()
         if file is None:
             pytest.skip(SCHEMA_MISSING)
-        # Draft 7, as it says by an address that jsonschema does not know.
+        # Draft 7, as it says itself, by an address that is not the usual one.
         return Draft7Validator(json.loads(file.read_text()))
 
     def test_knows_what_the_file_says(self, schema: Draft7Validator) -> None:
