@@ -27,6 +27,8 @@ from scripts.launcher import MainJob
 
 _IMAGE: Final = "email-sender:drill"
 _USER: Final = 10001
+_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - what is made in it has a name of its own
+_ROOM: Final = 8 * 2**30
 _BUILD_SECONDS: Final = 1500.0
 _SERVES_SECONDS: Final = 180.0
 _GRACE_SECONDS: Final = 30.0
@@ -161,7 +163,9 @@ class Podman:
 @contextmanager
 def _store() -> Iterator[Path]:
     # Not the drill's folder: it is removed as the drill ends, and containers must be gone before.
-    store = Path(tempfile.mkdtemp(prefix="email-sender-image-"))
+    # In memory where there is room: each container has a copy of all the image's files.
+    roomy = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM
+    store = Path(tempfile.mkdtemp(prefix="email-sender-image-", dir=_MEMORY if roomy else None))
     try:
         yield store
     finally:
@@ -271,7 +275,8 @@ async def _console(podman: Podman, installation: Installation, folder: Path) -> 
         "ISSUER_URL": installation.url.replace(HOST, "localhost"),
     }
     env = {f"EMAIL_SENDER_CONSOLE__{name}": value for name, value in settings.items()}
-    arguments = ["--port", str(port), "--address", HOST, "--data-dir", f"{folder}/data/console"]
+    # As in docker-compose.yml: what it writes is gone with it.
+    arguments = ["--port", str(port), "--address", HOST, "--data-dir", "/tmp/console"]  # noqa: S108 - the container's
     process = spawn(
         "dashboard.launch", arguments, {**os.environ, **env}, installation.logs / "console.log",
         podman.by,

@@ -14,7 +14,16 @@ from jsonschema_rs import Draft7Validator
 
 from backend.settings import Settings
 from dashboard import settings as console
-from tests.support.compose import FILE, SCHEMA_MISSING, SECRETS, find_schema
+from tests.support.compose import (
+    FILE,
+    MISSING,
+    SCHEMA_MISSING,
+    SECRETS,
+    ComposeError,
+    config,
+    find_program,
+    find_schema,
+)
 
 ROOT: Final = Path(__file__).parents[2]
 COMPOSE: Final[dict[str, Any]] = yaml.safe_load(FILE.read_text())
@@ -143,8 +152,29 @@ class TestCompose:
         assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
 
 
+class TestComposeItself:
+    """Where ``scripts/drill compose`` has built it, which breaks the file in more ways."""
+
+    @pytest.fixture
+    def program(self) -> Path:
+        found = find_program()
+        if found is None:
+            pytest.skip(MISSING)
+        return found
+
+    def test_takes_the_file_with_every_profile(self, program: Path) -> None:
+        given = dict.fromkeys(SECRETS, "secret")
+        assert set(config(program, given, profiles=["*"])["services"]) == set(SERVICES)
+        assert set(config(program, given)["services"]) == set(SERVICES) - {"n8n"}
+
+    @pytest.mark.parametrize("name", SECRETS)
+    def test_refuses_it_without_a_password(self, program: Path, name: str) -> None:
+        with pytest.raises(ComposeError, match=f"{name}.*set it in .env"):
+            config(program, {key: "secret" for key in SECRETS if key != name})
+
+
 class TestSchema:
-    """Of Compose files. ``scripts/drill compose`` asks Compose itself."""
+    """Of Compose files."""
 
     @pytest.fixture
     def schema(self) -> Draft7Validator:
