@@ -8,6 +8,7 @@ import asyncio
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import tempfile
@@ -19,14 +20,19 @@ from pathlib import Path
 from typing import Final
 
 import httpx
+import yaml
 
 from backend.sink import read_copies
 from scripts.drills.rig import DrillError, Where
 from scripts.installation import HOST, ROOT, Installation, free_ports, spawn, stop
 from scripts.launcher import MainJob
+from tests.support.compose import FILE
 
 _IMAGE: Final = "email-sender:drill"
 _USER: Final = 10001
+_SMTP_URL: Final = "EMAIL_SENDER__EMAIL__SMTP_URL"
+_SINK: Final = "sink"
+"""The mail sink's host, as docker-compose.yml names it."""
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108 - what is made in it has a name of its own
 _ROOM: Final = 8 * 2**30
 _BUILD_SECONDS: Final = 1500.0
@@ -116,6 +122,7 @@ class Podman:
             *(*self._engine, "run", "--rm", "--network=host", "--no-healthcheck"),
             *("--ulimit", "nofile=4096:4096", "--ulimit", "nproc=4096:4096"),
             *("--env", "EMAIL_SENDER_*", "--volume", f"{folder}:{folder}"),
+            *("--add-host", f"{_SINK}:{HOST}"),
             *("--read-only", "--tmpfs", "/tmp", "--cap-drop=all"),  # noqa: S108 - the container's
             *("--entrypoint", "python", _IMAGE, "-m"),
         )
@@ -191,6 +198,7 @@ async def _use(podman: Podman, where: Where, folder: Path) -> ImageReport:
     statuses: dict[str, int] = {}
     end_seconds: dict[str, float] = {}
     installation = Installation(folder, where.settings("image"), by=podman.by)
+    installation.env[_SMTP_URL] = _as_in_compose(installation.sink_port)
     try:
         installation.make()
         for name in ("sink", "api", "worker"):
@@ -219,6 +227,18 @@ async def _use(podman: Podman, where: Where, folder: Path) -> ImageReport:
         statuses=statuses,
         end_seconds=end_seconds,
     )
+
+
+def _as_in_compose(port: int) -> str:
+    """The mail server's URL that docker-compose.yml has, at another port.
+
+    By a name, and not on loopback, other rules hold than in every other installation of ours.
+    """
+    said = yaml.safe_load(FILE.read_text())["x-settings"][_SMTP_URL]
+    found = re.fullmatch(rf"\$\{{SMTP_URL:-(smtp://{_SINK}):\d+(.*)\}}", said)
+    if found is None:
+        raise DrillError(f"{FILE.name} has no mail sink: {said}")
+    return f"{found[1]}:{port}{found[2]}"
 
 
 def _job(installation: Installation) -> MainJob:

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from jsonschema_rs import Draft7Validator
 
+from backend.kit.smtp import SmtpRelay
 from backend.settings import Settings
 from dashboard import settings as console
 from tests.support.compose import (
@@ -129,6 +130,12 @@ class TestCompose:
         there = {name for name, one in SERVICES.items() if "workflows" in one.get("networks", ())}
         assert there == {"haproxy", "n8n"}
         assert SERVICES["n8n"]["networks"] == ["workflows"]
+
+    def test_the_sink_is_spoken_to_as_it_listens(self) -> None:
+        """It has no certificate, and by a name that is not loopback STARTTLS would be asked for."""
+        relay = SmtpRelay.from_url(environment("worker")["EMAIL_SENDER__EMAIL__SMTP_URL"])
+        assert relay.host in SERVICES
+        assert relay.tls == "none"
 
     def test_what_is_mounted_of_the_project_is_there(self) -> None:
         mounted = [

@@ -15,7 +15,7 @@ SCHEMA_MISSING: Final = (
     "EMAIL_SENDER_COMPOSE_SCHEMA to a compose-spec.json"
 )
 MISSING: Final = (
-    "there is no Docker Compose: scripts/drill compose builds it with Go, or set "
+    "there is no Docker Compose: scripts/test builds it with Go, or set "
     "EMAIL_SENDER_COMPOSE to a docker-compose of version 2"
 )
 _SECONDS: Final = 120.0
