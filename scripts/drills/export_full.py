@@ -211,37 +211,40 @@ class _Export:
     async def _hold_round(
         self, callers: Sequence[httpx.AsyncClient], lines: int, rounds: int
     ) -> None:
-        """Log, break something, and kill an exporter at a random moment of its work."""
+        """Break something, log, and kill an exporter at a random moment of its work."""
         number = self._round
-        await asyncio.gather(*(self._write(at, caller, lines) for at, caller in enumerate(callers)))
-        if number in {rounds // 3, 2 * rounds // 3}:
+        is_gone = number in {rounds // 3, 2 * rounds // 3}
+        if is_gone:
             await asyncio.to_thread(self._server.stop)
             self._stops += 1
-            # Somebody is to find it gone.
-            await self._at_work()
-            await asyncio.to_thread(self._server.start)
-        if number == rounds // 2:
+        elif number == rounds // 2:
             await self._rig.until(self._has_stream, 300, "the data stream")
             await asyncio.to_thread(self._server.ask, "POST", f"/{_STREAM}/_rollover")
         is_full = number % 4 == 1 and await self._has_stream()
         if is_full:
             await self._block(full=True)
-        await self._at_work()
-        await asyncio.sleep(self._rng.uniform(0, 1.5))
-        name = self._rng.choice(_WORKERS)
-        await self._rig.kill(name)
-        await self._rig.start(name)
+        before = self._proxy.requests
+
+        async def is_at_work() -> bool:
+            return self._proxy.requests > before
+
+        # While it is logged: exporters that are quicker have nothing left to do a moment later.
+        writing = asyncio.gather(*(self._write(at, one, lines) for at, one in enumerate(callers)))
+        try:
+            await self._rig.until(is_at_work, 300, "a request", pause=0.01)
+            if is_gone:
+                # Somebody has found it gone.
+                await asyncio.to_thread(self._server.start)
+            await asyncio.sleep(self._rng.uniform(0, 5))
+            name = self._rng.choice(_WORKERS)
+            await self._rig.kill(name)
+            await self._rig.start(name)
+            await writing
+        finally:
+            writing.cancel()
         if is_full:
             self._faults["times that the server was full"] += 1
             await self._block(full=False)
-
-    async def _at_work(self) -> None:
-        before = self._proxy.bulks
-
-        async def is_at_work() -> bool:
-            return self._proxy.bulks > before
-
-        await self._rig.until(is_at_work, 300, "a bulk", pause=0.01)
 
     async def _has_stream(self) -> bool:
         with suppress(OSError):

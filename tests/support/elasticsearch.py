@@ -249,13 +249,15 @@ class FaultyProxy:
     Attributes:
         url: Where it listens.
         upstream: The server.
-        bulks: How many requests with documents came.
+        requests: How many came.
+        bulks: How many of them with documents.
         before: Given a path, answers instead of the server; ``...`` leaves it alone.
         after: The same, once the server has done its work: nobody hears of it.
     """
 
     upstream: str
     url: str = ""
+    requests: int = 0
     bulks: int = 0
     before: Callable[[str], Any] = lambda _: ...
     after: Callable[[str], Any] = lambda _: ...
@@ -268,6 +270,7 @@ async def faulty_proxy(upstream: str) -> AsyncIterator[FaultyProxy]:
     async with httpx.AsyncClient(base_url=upstream, timeout=120, trust_env=False) as client:
 
         async def take(method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+            made.requests += 1
             made.bulks += "/_bulk" in path
             if (said := made.before(path)) is not ...:
                 return cast("Answer", said)
