@@ -765,6 +765,16 @@ class TestLogs:
         expect(page.get_by_role("heading", name=re.compile("^Lines 120 in all"))).to_be_visible()
         visitor.survey("logs")
         visitor.check_headings("logs")
+        page.get_by_role("radio", name="Patterns", exact=True).click()
+        expect(page.get_by_role("button", name="payment <n> failed: card declined")).to_be_visible()
+        visitor.survey("logs-patterns")
+        visitor.check_headings("patterns of logs")
+        page.get_by_role("radio", name="Lines", exact=True).click()
+        expect(
+            page.get_by_role("button", name=re.compile(r"^order \d+ taken")).first
+        ).to_be_visible()
+        visitor.settle()
+        page.get_by_role("heading", name="Logs", exact=True).scroll_into_view_if_needed()
         chart = page.locator("[data-testid=stPlotlyChart] .nsewdrag").first
         area = chart.bounding_box()
         assert area is not None
