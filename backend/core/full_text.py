@@ -16,16 +16,18 @@ A table ``<name>`` that is searched so has, by its migration: on SQLite the FTS5
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeEngine
 
 from backend.core.columns import Id
 
 PLACE_BITS: Final = 40
 """A row's number in its tenant takes so many bits of its row id in SQLite's index."""
+MOST_PLACES: Final = (1 << PLACE_BITS) - 1
 
 _MOST_TERMS: Final = 16
 _MOST_TOKENS: Final = 64
@@ -94,19 +96,46 @@ def _sqlite_term(term: _Term) -> str:
 
 
 class _Element(FunctionElement[bool]):
-    """Arguments: the row's text, its id, its place in the tenant, the tenant, the question."""
+    """Arguments: the row's text, its id, its place in the tenant, the tenant, the question.
+
+    Besides, of SQLite's index alone: the stretch of places that is looked through, both ends
+    counted, and how many of the rows there at most, those of the highest places.
+    """
 
     inherit_cache = True
 
     def __init__(
-        self, text: Any, row_id: Any, place: Any, tenant_id: str, asked: sa.ColumnElement[str]
+        self,
+        text: Any,
+        row_id: Any,
+        place: Any,
+        tenant_id: str,
+        asked: str,
+        *,
+        places: tuple[int, int] = (0, MOST_PLACES),
+        newest: int | None = None,
     ) -> None:
-        super().__init__(text, row_id, place, sa.bindparam(None, tenant_id, type_=Id()), asked)
+        given: list[tuple[Any, TypeEngine[Any]]] = [(tenant_id, Id()), (asked, sa.Text())]
+        given += [(one, sa.BigInteger()) for one in places]
+        if newest is not None:
+            given.append((newest, sa.BigInteger()))
+        super().__init__(
+            text, row_id, place, *(sa.bindparam(None, one, type_=kind) for one, kind in given)
+        )
         self.type = sa.Boolean()
+
+    def self_group(self, against: Any = None) -> Self:  # noqa: ARG002 - parentheses are its own
+        """As it is: "= 1" behind it would keep SQLite from its indexes."""
+        return self
 
 
 class has_words(_Element):  # noqa: N801 - reads as the SQL function it is
-    """Whether a row that something else has found has the words."""
+    """Whether a row that something else has found has the words.
+
+    PostgreSQL looks at each row. SQLite has nothing but its index to ask, and asks it once, for the
+    rows' places: one by one a thousand rows would cost a second, and for the beginning of a word
+    ten.
+    """
 
     inherit_cache = True
     name = "has_words"
@@ -126,33 +155,26 @@ def _parts(element: _Element, compiler: Any, options: dict[str, Any]) -> tuple[s
 
 @compiles(has_words, "postgresql")
 def _has_postgresql(element: has_words, compiler: Any, **options: Any) -> str:
-    _, (text, *_, asked) = _parts(element, compiler, options)
+    _, (text, _, _, _, asked, *_) = _parts(element, compiler, options)
     return f"(words_of({text}) @@ to_tsquery('pg_catalog.simple', {asked}))"
 
 
 @compiles(found_by_words, "postgresql")
 def _found_postgresql(element: found_by_words, compiler: Any, **options: Any) -> str:
-    table, (_, row_id, *_, asked) = _parts(element, compiler, options)
+    table, (_, row_id, _, _, asked, *_) = _parts(element, compiler, options)
     return f"({row_id} IN (SELECT find_{table}({asked})))"
 
 
 @compiles(has_words, "sqlite")
-def _has_sqlite(element: has_words, compiler: Any, **options: Any) -> str:
-    table, (_, _, place, tenant, asked) = _parts(element, compiler, options)
-    return (
-        f"EXISTS (SELECT 1 FROM {table}_words WHERE {table}_words MATCH {asked} "
-        f"AND {table}_words.rowid = {_base(table, tenant)} | {place})"
-    )
-
-
 @compiles(found_by_words, "sqlite")
-def _found_sqlite(element: found_by_words, compiler: Any, **options: Any) -> str:
-    table, (_, _, place, tenant, asked) = _parts(element, compiler, options)
-    base, rest = _base(table, tenant), (1 << PLACE_BITS) - 1
+def _by_index_sqlite(element: _Element, compiler: Any, **options: Any) -> str:
+    table, (_, _, place, tenant, asked, first, last, *newest) = _parts(element, compiler, options)
+    base = _base(table, tenant)
+    order = f" ORDER BY {table}_words.rowid DESC LIMIT {newest[0]}" if newest else ""
     return (
-        f"({place} IN (SELECT {table}_words.rowid & {rest} FROM {table}_words "
+        f"({place} IN (SELECT {table}_words.rowid & {MOST_PLACES} FROM {table}_words "
         f"WHERE {table}_words MATCH {asked} "
-        f"AND {table}_words.rowid BETWEEN {base} AND {base} | {rest}))"
+        f"AND {table}_words.rowid BETWEEN {base} | {first} AND {base} | {last}{order}))"
     )
 
 

@@ -3,8 +3,9 @@
 Pages go from the newest line on, by the lines' own times. An id of a trace, request or execution
 is found by its index. Words are looked for twice: first each of the newest lines is looked at,
 which fills a page when the words are common; then the words' index gives what is left, which is
-little when they are not. What has no index is looked for in a bounded stretch a request, and the
-answer says where it stopped.
+little when they are not. SQLite's index goes by the order in which lines came, which mostly is that
+of their times: where it is, the newest that it has are the page. What has no index is looked for in
+a bounded stretch a request, and the answer says where it stopped.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -16,13 +17,15 @@ import sqlalchemy as sa
 
 from backend.core.columns import time_step
 from backend.core.database import ReadTx
-from backend.core.full_text import NoWordsError, Words, found_by_words, has_words
+from backend.core.full_text import MOST_PLACES, NoWordsError, Words, found_by_words, has_words
 from backend.core.ids import uuid7_at
 from backend.managers.logging._lines import LEVELS, level_of
 from backend.managers.logging.errors import LogRecordNotFoundError, LogSearchError
 from backend.managers.logging.models import LogRecord
 
 _LOOKED_AT: Final = 500
+_HITS: Final = 2000
+_STRAYS: Final = 20_000
 _STRETCH: Final = 200_000
 _AMONG: Final = 20
 _SUMMED: Final = 200_000
@@ -211,9 +214,28 @@ class _Conditions:
 
     within: tuple[sa.ColumnElement[bool], ...]
     columns: tuple[sa.ColumnElement[bool], ...]
-    checked: tuple[sa.ColumnElement[bool], ...]
-    indexed: tuple[sa.ColumnElement[bool], ...]
+    words: str | None
     has_index: bool
+    tenant_id: str
+
+    @property
+    def indexed(self) -> tuple[sa.ColumnElement[bool], ...]:
+        """The words, by their index."""
+        return self._words(found_by_words)
+
+    def checked(self, first: int, last: int) -> tuple[sa.ColumnElement[bool], ...]:
+        """The words, of rows that something else finds among these numbers."""
+        return self._words(has_words, places=(first, last))
+
+    def newest(self, count: int) -> tuple[sa.ColumnElement[bool], ...]:
+        """The words, by SQLite's index: so many of the highest numbers that have them."""
+        return self._words(found_by_words, newest=count)
+
+    def _words(self, element: Any, **which: Any) -> tuple[sa.ColumnElement[bool], ...]:
+        if self.words is None:
+            return ()
+        row = (LogRecord.message, LogRecord.id, LogRecord.seq)
+        return (element(*row, self.tenant_id, self.words, **which),)
 
 
 def _in_calendar(at: datetime) -> datetime:
@@ -238,17 +260,13 @@ def _conditions(tx: ReadTx, wanted: Wanted) -> _Conditions:
         if value is not None:
             columns.append(getattr(LogRecord, name) == value)
             has_index = True
-    checked: list[sa.ColumnElement[bool]] = []
-    indexed: list[sa.ColumnElement[bool]] = []
+    words = None
     if wanted.words is not None:
         try:
-            asked = Words.read(wanted.words).asked(tx.dialect)
+            words = Words.read(wanted.words).asked(tx.dialect)
         except NoWordsError as exc:
             raise LogSearchError(str(exc)) from None
-        parts = (LogRecord.message, LogRecord.id, LogRecord.seq, tx.tenant_id)
-        checked.append(has_words(*parts, sa.bindparam(None, asked, type_=sa.Text())))
-        indexed.append(found_by_words(*parts, sa.bindparam(None, asked, type_=sa.Text())))
-    return _Conditions(tuple(within), tuple(columns), tuple(checked), tuple(indexed), has_index)
+    return _Conditions(tuple(within), tuple(columns), words, has_index, tx.tenant_id)
 
 
 async def find_lines(tx: ReadTx, wanted: Wanted, *, limit: int, before_id: str | None) -> Found:
@@ -262,15 +280,18 @@ async def find_lines(tx: ReadTx, wanted: Wanted, *, limit: int, before_id: str |
     """
     asked = _conditions(tx, wanted)
     within = asked.within if before_id is None else (*asked.within, LogRecord.id < before_id)
-    if asked.has_index or not (asked.columns or asked.checked):
-        lines = await _newest(tx, limit + 1, *within, *asked.columns, *asked.checked)
+    if asked.has_index or not (asked.columns or asked.words):
+        lines = await _newest_checked(tx, limit + 1, asked, *within, *asked.columns)
         return _page(lines, limit)
-    if not asked.checked:
+    if not asked.words:
         floor = await _id_at(tx, within, _STRETCH)
         lines = await _newest(tx, limit + 1, *_above(within, floor), *asked.columns)
         return _page(lines, limit, floor)
+    ids = await _newest_as_they_came(tx, limit + 1, asked, within)
+    if ids is not None:
+        return _page(await _newest(tx, limit + 1, asked.within[0], LogRecord.id.in_(ids)), limit)
     floor = await _id_at(tx, within, _LOOKED_AT)
-    lines = await _newest(tx, limit + 1, *_above(within, floor), *asked.columns, *asked.checked)
+    lines = await _newest_checked(tx, limit + 1, asked, *_above(within, floor), *asked.columns)
     if floor is not None and len(lines) <= limit:
         rest = limit + 1 - len(lines)
         below = (*within, LogRecord.id < floor)
@@ -289,6 +310,51 @@ async def _id_at(tx: ReadTx, within: tuple[sa.ColumnElement[bool], ...], place: 
     query = sa.select(LogRecord.id).where(*within).order_by(LogRecord.id.desc())
     found: str | None = await tx.scalar(query.offset(place - 1).limit(1))
     return found
+
+
+async def _newest_as_they_came(
+    tx: ReadTx, limit: int, asked: _Conditions, within: tuple[sa.ColumnElement[bool], ...]
+) -> list[str] | None:
+    """The ids of the newest lines with the words, by SQLite's index alone.
+
+    None: it cannot say, as too few of the newest that it has are wanted, or a line that came before
+    all of these may be newer.
+    """
+    if tx.dialect != "sqlite":
+        return None
+    wanted = sa.and_(*within, *asked.columns)
+    rows = await tx.execute(
+        sa.select(LogRecord.id, LogRecord.seq, wanted).where(asked.within[0], *asked.newest(_HITS))
+    )
+    hits = rows.all()
+    ids = sorted((record_id for record_id, _, is_wanted in hits if is_wanted), reverse=True)
+    if len(hits) < _HITS:
+        return ids[:limit]
+    floor = await _id_at(tx, within, _STRAYS)
+    if len(ids) < limit or (floor is not None and ids[limit - 1] < floor):
+        return None
+    # A sum, so that the planner does not go by the number, through all that came before.
+    stray = (LogRecord.seq + 0) < min(seq for _, seq, _ in hits)
+    found = await tx.scalar(
+        sa.select(LogRecord.seq).where(*within, LogRecord.id >= ids[limit - 1], stray).limit(1)
+    )
+    return ids[:limit] if found is None else None
+
+
+async def _newest_checked(
+    tx: ReadTx, limit: int, asked: _Conditions, *conditions: sa.ColumnElement[bool]
+) -> list[Line]:
+    """The newest of these that have the words as well."""
+    if asked.words is None:
+        return await _newest(tx, limit, *conditions)
+    places = (0, MOST_PLACES)
+    if tx.dialect == "sqlite":
+        ends = sa.select(sa.func.min(LogRecord.seq + 0), sa.func.max(LogRecord.seq + 0))
+        ((first, last),) = await tx.execute(ends.where(*conditions))
+        if first is None:
+            return []
+        places = (first, last)
+    return await _newest(tx, limit, *conditions, *asked.checked(*places))
 
 
 async def _newest(tx: ReadTx, limit: int, *conditions: sa.ColumnElement[bool]) -> list[Line]:
@@ -371,7 +437,6 @@ async def follow(tx: ReadTx, wanted: Wanted, *, after_seq: int | None, limit: in
     """
     # By number alone: a range of ids as well would lead planners to the other index.
     asked = _conditions(tx, replace(wanted, after=None, before=None))
-    query = sa.select(LogRecord).where(*asked.within, *asked.columns, *asked.checked)
     newest = await tx.scalar(
         sa.select(LogRecord.seq)
         .where(LogRecord.tenant_id == tx.tenant_id)
@@ -380,11 +445,17 @@ async def follow(tx: ReadTx, wanted: Wanted, *, after_seq: int | None, limit: in
     )
     if newest is None:
         return Tail([], after_seq or 0)
+    behind = newest - _LOOKED_AT if after_seq is None else max(after_seq, newest - _STRETCH)
+    query = sa.select(LogRecord).where(
+        *asked.within,
+        LogRecord.seq > behind,
+        LogRecord.seq <= newest,
+        *asked.columns,
+        *asked.checked(max(behind, 0), newest),
+    )
     if after_seq is None:
-        query = query.where(LogRecord.seq > newest - _LOOKED_AT)
         rows = await tx.scalars(query.order_by(LogRecord.seq.desc()).limit(limit))
         return Tail([line_of(row) for row in reversed(rows)], newest)
-    query = query.where(LogRecord.seq > max(after_seq, newest - _STRETCH), LogRecord.seq <= newest)
     rows = await tx.scalars(query.order_by(LogRecord.seq).limit(limit))
     last = rows[-1].seq if len(rows) == limit else max(newest, after_seq)
     return Tail([line_of(row) for row in rows], last)
@@ -468,8 +539,11 @@ def _not_there(
 ) -> Iterator[list[sa.ColumnElement[bool]]]:
     """One after the other: with "or" SQLite would go through all of a tenant's lines."""
     among = [number for number in dead if number <= seq]
-    for known in (LogRecord.seq > seq, *([LogRecord.seq.in_(among)] if among else [])):
-        yield [*asked.within, known, *asked.columns, *asked.checked]
+    after = asked.checked(seq, MOST_PLACES)
+    yield [*asked.within, LogRecord.seq > seq, *asked.columns, *after]
+    if among:
+        there = asked.checked(min(among), max(among))
+        yield [*asked.within, LogRecord.seq.in_(among), *asked.columns, *there]
 
 
 async def find_beyond(
@@ -502,8 +576,8 @@ async def count_beyond(
 async def load_lines(tx: ReadTx, wanted: Wanted, ids: Sequence[str]) -> list[Line]:
     """Those of the named lines that are this tenant's and are what is wanted, newest first."""
     asked = _conditions(tx, wanted)
-    conditions = (*asked.within, LogRecord.id.in_(ids), *asked.columns, *asked.checked)
-    return await _newest(tx, len(ids), *conditions)
+    named = (*asked.within, LogRecord.id.in_(ids), *asked.columns)
+    return await _newest_checked(tx, len(ids), asked, *named)
 
 
 async def find_warned(tx: ReadTx, trace_ids: Collection[str]) -> set[str]:

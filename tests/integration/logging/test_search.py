@@ -1,6 +1,7 @@
 """Looking for lines: found by all that they say, and never by another tenant."""
 
 import json
+import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -94,6 +95,49 @@ async def test_lines_are_found_by_all_that_they_say(
     ]  # fmt: skip
     for query, wanted in tries:
         assert await found(ada, **query) == wanted, query
+
+
+@pytest.mark.parametrize(("hits", "strays"), [(2000, 20_000), (8, 20_000), (8, 5), (60, 20_000)])
+@pytest.mark.parametrize("disorder", [0, 0.05, 1])
+async def test_lines_that_came_late_stand_where_they_happened(
+    app: App, hits: int, strays: int, disorder: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However few of an index's newest are looked at: what came before them may be newer."""
+    monkeypatch.setattr(_search, "_HITS", hits)
+    monkeypatch.setattr(_search, "_STRAYS", strays)
+    monkeypatch.setattr(_search, "_LOOKED_AT", 10)
+    rng = random.Random(11)
+    minutes = [300.0 - number for number in range(120)]
+    for place in range(len(minutes)):
+        if rng.random() < disorder:
+            other = rng.randrange(len(minutes))
+            minutes[place], minutes[other] = minutes[other], minutes[place]
+    lines = [
+        said(when, f"{when:.0f} {'even' if when % 2 == 0 else 'odd'}", level=level)
+        for when in minutes
+        for level in [rng.choice(["info", "error"])]
+    ]
+    ada, eve = await app.caller("owner"), await app.caller("owner")
+    await send(ada, *lines)
+    await send(eve, *lines[::-1])
+    for words in ("even", "even -180", "ev*", "odd"):
+        for query in (
+            {},
+            {"level": "error"},
+            {"before": ago(205.5).isoformat()},
+            {"before": ago(205.5).isoformat(), "after": ago(250.5).isoformat(), "level": "error"},
+        ):
+            wanted = [
+                line["message"]
+                for line in sorted(lines, key=lambda line: line["@timestamp"])
+                if words.split()[0].strip("*") in line["message"]
+                and not ("-" in words and line["message"].startswith("180 "))
+                and line["level"] == query.get("level", line["level"])
+                and query.get("after", "") <= line["@timestamp"] < query.get("before", "3")
+            ]
+            said_so = {**query, "words": words}
+            assert await found(ada, **said_so, limit=7) == wanted, said_so
+            assert await found(eve, **said_so, limit=30) == wanted, said_so
 
 
 async def test_hostile_words_find_nothing_of_others(app: App) -> None:

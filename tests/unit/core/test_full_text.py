@@ -1,8 +1,11 @@
 """Questions for words, as each database is asked them."""
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
 
-from backend.core.full_text import NoWordsError, Words
+from backend.core.full_text import NoWordsError, Words, found_by_words
+from backend.core.ids import uuid7
 
 
 @pytest.mark.parametrize(
@@ -29,3 +32,12 @@ def test_asks_for_letters_and_digits_alone(text: str, sqlite: str, postgresql: s
 def test_refuses_what_has_no_words_or_too_many(text: str) -> None:
     with pytest.raises(NoWordsError):
         Words.read(text)
+
+
+def test_leaves_an_index_to_the_planner() -> None:
+    """SQLite uses none for what is compared with 1, as conditions without booleans are."""
+    rows = sa.table("rows", sa.column("message"), sa.column("id"), sa.column("seq"))
+    wanted = found_by_words(rows.c.message, rows.c.id, rows.c.seq, uuid7(), '"word"')
+    said = str(sa.select(rows).where(rows.c.id > 1, wanted).compile(dialect=sqlite.dialect()))
+    assert said.endswith("))")
+    assert "= 1" not in said
