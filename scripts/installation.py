@@ -73,7 +73,7 @@ def spawn(
     log: Path,
     by: Sequence[str] = PYTHON,
 ) -> subprocess.Popen[bytes]:
-    """Start ``python -m module``, its output in ``log``.
+    """Start ``python -m module``, or with an empty ``by`` a program, its output in ``log``.
 
     It is killed when the thread that called ends: call from one that lasts.
     """

@@ -46,7 +46,7 @@ CASES: Final[Mapping[str, Callable[[int], Result]]] = {
     "ingest-metrics/postgresql": lambda rounds: ingest.run_metrics("postgresql", rounds, 100_000),
     "ingest-metrics/sqlite": lambda rounds: ingest.run_metrics("sqlite", rounds, 100_000),
     "search/sqlite": lambda rounds: search.run_case(rounds, _SIZES["lines"]),
-    "otlp/traces": lambda rounds: otlp.run_traces(rounds, 400),
+    "otlp/traces": lambda rounds: otlp.run_traces(rounds, 1000),
     "permission/pycasbin-1000": permission.run_pycasbin,
     "permission/cedarpy-1000": permission.run_cedarpy,
     "permission/flat": permission.run_flat,

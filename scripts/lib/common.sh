@@ -396,21 +396,24 @@ _make_debian_base() {
   [ "$status" -eq 0 ] || complain "debootstrap cannot make a base; what it said is above"
 }
 
-# --- Compose ------------------------------------------------------------------------------------
+# --- Go -----------------------------------------------------------------------------------------
 
-# What tests/support/docker_compose/go.mod locks, checked against its go.sum: one module for the schema, 3 s;
-# all of Docker Compose, of which nobody has a binary to give, 107 MB and 2 min of two processors.
+# What go.mod of a folder of tests/support locks, checked against its go.sum, of programs of which nobody has
+# a binary to give: of Compose one module for the schema, 3 s, or all of it, 107 MB and 2 min of two processors;
+# a collector, 2 min as well.
 
 # ensure_compose_schema: sets EMAIL_SENDER_COMPOSE_SCHEMA to the JSON schema of Compose files.
 ensure_compose_schema() {
   name_compose
-  [ -f "$EMAIL_SENDER_COMPOSE_SCHEMA" ] || with_lock compose-schema _make_of_go _take_compose_schema "$EMAIL_SENDER_COMPOSE_SCHEMA"
+  [ -f "$EMAIL_SENDER_COMPOSE_SCHEMA" ] ||
+    with_lock compose-schema _make_of_go docker_compose _take_compose_schema "$EMAIL_SENDER_COMPOSE_SCHEMA"
 }
 
 # ensure_compose: sets EMAIL_SENDER_COMPOSE to Docker Compose, which checks files without an engine.
 ensure_compose() {
   name_compose
-  [ -x "$EMAIL_SENDER_COMPOSE" ] || with_lock compose _make_of_go _build_compose "$EMAIL_SENDER_COMPOSE"
+  [ -x "$EMAIL_SENDER_COMPOSE" ] ||
+    with_lock compose _make_of_go docker_compose _build_compose "$EMAIL_SENDER_COMPOSE"
 }
 
 # name_compose: sets both to where they are, or would be.
@@ -421,23 +424,35 @@ name_compose() {
   export EMAIL_SENDER_COMPOSE_SCHEMA=$home/compose-spec.json EMAIL_SENDER_COMPOSE=$home/compose
 }
 
-# _make_of_go FUNCTION TARGET: what the function leaves in $1/made is the target, whole or not at all.
-# Modules and objects, gigabytes of them, go as they came.
+# ensure_collector: sets EMAIL_SENDER_COLLECTOR to the OpenTelemetry Collector that a benchmark compares
+# with, unless it names one already.
+ensure_collector() {
+  local source=$ROOT/tests/support/otel_collector key
+  [ -x "${EMAIL_SENDER_COLLECTOR:-}" ] && return
+  key=$(hash_of "$source/go.mod" "$source/go.sum" "$source/main.go") || return
+  export EMAIL_SENDER_COLLECTOR=$CACHE/collector-${key:0:12}/otel-collector
+  [ -x "$EMAIL_SENDER_COLLECTOR" ] ||
+    with_lock collector _make_of_go otel_collector _build_collector "$EMAIL_SENDER_COLLECTOR"
+}
+
+# _make_of_go FOLDER FUNCTION TARGET: what the function, called in the folder of tests/support, leaves in
+# $1/made is the target, whole or not at all. Modules and objects, gigabytes of them, go as they came.
 _make_of_go() {
-  [ -f "$2" ] && return
-  local folder status=0
+  [ -f "$3" ] && return
+  local source=$ROOT/tests/support/$1 folder status=0
   if ! command -v go >/dev/null 2>&1; then
-    complain "Go is missing, which Compose is made by: install version 1.24 or newer"
+    complain "Go is missing, which ${3##*/} is made by: install version" \
+      "$(sed -n 's/^go //p' "$source/go.mod") or newer"
     return
   fi
-  folder=$(mktemp -d "$CACHE/compose.XXXXXX") || return
+  folder=$(mktemp -d "$CACHE/${1//_/-}.XXXXXX") || return
   (
-    cd "$ROOT/tests/support/docker_compose" &&
+    cd "$source" &&
       export GOMODCACHE="$folder/modules" GOCACHE="$folder/objects" GOFLAGS='-modcacherw -buildvcs=false' &&
-      "$1" "$folder"
-  ) && mkdir -p "${2%/*}" && mv "$folder/made" "$2" || status=1
+      "$2" "$folder"
+  ) && mkdir -p "${3%/*}" && mv "$folder/made" "$3" || status=1
   rm -rf "$folder"
-  [ "$status" -eq 0 ] || complain "${2##*/} cannot be made; what Go said is above"
+  [ "$status" -eq 0 ] || complain "${3##*/} cannot be made; what Go said is above"
 }
 
 _take_compose_schema() {
@@ -449,9 +464,20 @@ _take_compose_schema() {
 
 _build_compose() {
   say "Building Docker Compose (about 2 min)"
-  local module=github.com/docker/compose/v2 version
-  version=$(go list -m -f '{{.Version}}' "$module") &&
-    run_quietly go build -trimpath -ldflags "-s -w -X $module/internal.Version=$version" -o "$1/made" "$module/cmd"
+  local module=github.com/docker/compose/v2
+  _build_go "$1" "$module" "$module/internal.Version" "$module/cmd"
+}
+
+_build_collector() {
+  say "Building the OpenTelemetry Collector (about 2 min)"
+  _build_go "$1" go.opentelemetry.io/collector/otelcol main.version .
+}
+
+# _build_go TARGET MODULE VARIABLE PACKAGE: the program says the module's version where it says its own.
+_build_go() {
+  local version
+  version=$(go list -m -f '{{.Version}}' "$2") &&
+    run_quietly go build -trimpath -ldflags "-s -w -X $3=$version" -o "$1/made" "$4"
 }
 
 # --- Elasticsearch ------------------------------------------------------------------------------
