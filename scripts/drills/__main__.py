@@ -79,7 +79,7 @@ DRILLS: Final[dict[str, Drill | BareDrill]] = {
     "export": BareDrill(export.export, limit_seconds=3600.0, takes=("rounds",)),
     "rollups": BareDrill(rollups.rollups, limit_seconds=3600.0, takes=("days",)),
     "export-elasticsearch": BareDrill(
-        export_full.export, limit_seconds=7200.0, takes=("rounds", "lines")
+        export_full.export, limit_seconds=7200.0, takes=("rounds", "lines", "server")
     ),
     "rewrap": Drill(rewrap.rewrap, rewrap.SETTINGS, limit_seconds=3600.0, takes=("secrets",)),
     "smtp": BareDrill(smtp.play_servers),
@@ -131,6 +131,13 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         default=200_000,
         metavar="N",
         help="that `export-elasticsearch` exports; default: 200000",
+    )
+    parser.add_argument(
+        "--server",
+        type=int,
+        choices=[8, 9],
+        default=8,
+        help="version of Elasticsearch of `export-elasticsearch`; default: 8",
     )
     parser.add_argument(
         "--leaves", type=int, default=100_000, metavar="N", help="of `audit-tree`; default: 100000"

@@ -37,6 +37,7 @@ from scripts.drills.rig import DrillError, Json, Rig, Where, open_rig
 from scripts.installation import Client
 from tests.support.elasticsearch import (
     MISSING,
+    MISSING_9,
     Elasticsearch,
     FaultyProxy,
     faulty_proxy,
@@ -44,6 +45,10 @@ from tests.support.elasticsearch import (
     real_elasticsearch,
 )
 
+_SERVERS: Final = {
+    8: ("EMAIL_SENDER_ELASTICSEARCH", MISSING),
+    9: ("EMAIL_SENDER_ELASTICSEARCH_9", MISSING_9),
+}
 _TENANTS: Final = 5
 _WORKERS: Final = ("worker", "worker-2")
 _PREFIX: Final = "logs-email_sender"
@@ -70,6 +75,8 @@ class FullExportReport:
     """What came of lines on a bad way to a real server.
 
     Attributes:
+        server: Which major version of Elasticsearch was asked for.
+        version: Which one answered.
         written: How many the API took.
         kills: How often a worker was killed.
         stops: How often the server was.
@@ -86,6 +93,8 @@ class FullExportReport:
         most_mib: The most that one ever had.
     """
 
+    server: int
+    version: str
     written: int
     kills: int
     stops: int
@@ -113,6 +122,8 @@ class FullExportReport:
             )
             if value
         ]
+        if not self.version.startswith(f"{self.server}."):
+            found.append(f"Elasticsearch {self.version} answered, not {self.server}")
         if self.dead != self.refused:
             found.append(f"{self.dead} dead letters, not {self.refused}")
         counted = {"exported": self.written - self.refused, "dead": self.refused}
@@ -130,31 +141,39 @@ class FullExportReport:
         """A line for people."""
         faults = ", ".join(f"{count} {name}" for name, count in sorted(self.faults.items()))
         return (
-            f"{self.written} lines of {_TENANTS} tenants, {self.kills} kills, {self.stops} stops "
-            f"of the server, {self.bulks} bulks with {faults}: {self.missing} lost, "
+            f"Elasticsearch {self.version}: {self.written} lines of {_TENANTS} tenants, "
+            f"{self.kills} kills, {self.stops} stops of the server, "
+            f"{self.bulks} bulks with {faults}: {self.missing} lost, "
             f"{self.doubled} doubled, {self.strange} strange, {self.dead} dead with their reason; "
             f"workers {self.first_mib:.0f} MiB after a quarter and at most {self.most_mib:.0f}"
         )
 
 
 async def export(
-    where: Where, rng: random.Random, folder: Path, *, rounds: int = 20, lines: int = 200_000
+    where: Where,
+    rng: random.Random,
+    folder: Path,
+    *,
+    rounds: int = 20,
+    lines: int = 200_000,
+    server: int = 8,
 ) -> FullExportReport:
     """Kill exporters while the way to a real server, and the server, fail; what it has then.
 
     Raises:
         DrillError: There is no Elasticsearch, or the export does not come to its end.
     """
-    source = find_elasticsearch()
+    name, missing = _SERVERS[server]
+    source = find_elasticsearch(name)
     if source is None:
-        raise DrillError(MISSING)
+        raise DrillError(missing)
     async with AsyncExitStack() as stack:
         # Bulks are up to 5 MiB by themselves: many are too large for this one.
         made = real_elasticsearch(source, **{"http.max_content_length": "150kb"})
-        server = await asyncio.to_thread(made.__enter__)
+        real = await asyncio.to_thread(made.__enter__)
         stack.callback(made.__exit__, None, None, None)
-        _refuse_texts(server)
-        proxy = await stack.enter_async_context(faulty_proxy(server.url))
+        _refuse_texts(real)
+        proxy = await stack.enter_async_context(faulty_proxy(real.url))
         settings = {
             **SETTINGS,
             "LOGGING__ELASTICSEARCH_URL": proxy.url,
@@ -162,7 +181,7 @@ async def export(
             "LOGGING__ELASTICSEARCH_TIMEOUT_SECONDS": "5",
         }
         rig = await stack.enter_async_context(open_rig(folder, where, settings))
-        return await _Export(rig, rng, server, proxy).run(rounds, lines)
+        return await _Export(rig, rng, server, real, proxy).run(rounds, lines)
 
 
 def _refuse_texts(server: Elasticsearch) -> None:
@@ -180,9 +199,15 @@ class _Export:
     """One run."""
 
     def __init__(
-        self, rig: Rig, rng: random.Random, server: Elasticsearch, proxy: FaultyProxy
+        self,
+        rig: Rig,
+        rng: random.Random,
+        wanted: int,
+        server: Elasticsearch,
+        proxy: FaultyProxy,
     ) -> None:
         self._rig, self._rng, self._server, self._proxy = rig, rng, server, proxy
+        self._wanted = wanted
         self._faults: Counter[str] = Counter()
         self._sizes: list[tuple[int, float]] = []
         self._round = 0
@@ -310,6 +335,8 @@ class _Export:
         ]
         quarter = max(1, rounds // 4)
         return FullExportReport(
+            server=self._wanted,
+            version=await asyncio.to_thread(self._server.version),
             written=sum(self._written),
             kills=rounds,
             stops=self._stops,

@@ -507,13 +507,7 @@ _install_elasticsearch() {
   _has_elasticsearch && return
   local name=elasticsearch-$ELASTICSEARCH_VERSION folder python
   python=$(find_python) || return
-  if ! command -v mvn >/dev/null 2>&1; then
-    if ! _can_apt; then
-      complain "Maven is missing, which fetches Elasticsearch: install it (Debian: sudo apt-get install maven)"
-      return
-    fi
-    with_lock apt apt_install 60 maven || return
-  fi
+  _ensure_maven || return
   say "Fetching Elasticsearch $ELASTICSEARCH_VERSION (107 MB)"
   folder=$(mktemp -d "$CACHE/elasticsearch.XXXXXX") || return
   run_quietly mvn -B -q org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy \
@@ -537,6 +531,81 @@ with zipfile.ZipFile(sys.argv[1]) as archive:
   mv "$folder/$name" "$EMAIL_SENDER_ELASTICSEARCH" || return
   rm -rf "$folder"
   touch "$EMAIL_SENDER_ELASTICSEARCH/.complete"
+}
+
+_ensure_maven() {
+  command -v mvn >/dev/null 2>&1 && return
+  if ! _can_apt; then
+    complain "Maven is missing, which fetches Elasticsearch: install it (Debian: sudo apt-get install maven)"
+    return
+  fi
+  with_lock apt apt_install 60 maven
+}
+
+# ensure_elasticsearch_9: the server of a drill; sets EMAIL_SENDER_ELASTICSEARCH_9 to its folder, and
+# JAVA_HOME to the JDK that runs it. No archive of 9.x is published, but its jars are: those that
+# tests/support/elasticsearch_9/jars.sha256 names, and of 8.19 what has no version of its own.
+ensure_elasticsearch_9() {
+  local source=$ROOT/tests/support/elasticsearch_9 key jdk
+  if ! jdk=$(_find_jdk_21); then
+    complain "a JDK of version 21 or newer is missing, which Elasticsearch 9 needs: install one (Debian 13: sudo" \
+      "apt-get install openjdk-21-jdk-headless), or set EMAIL_SENDER_JDK or JAVA_HOME to its folder"
+    return
+  fi
+  export JAVA_HOME=$jdk
+  ensure_elasticsearch || return
+  key=$(hash_of "$source"/*) || return
+  export EMAIL_SENDER_ELASTICSEARCH_9=$CACHE/elasticsearch-9-${key:0:12}
+  _has_elasticsearch_9 || with_lock elasticsearch-9 _make_elasticsearch_9 "$source"
+}
+
+_has_elasticsearch_9() { [ -x "$EMAIL_SENDER_ELASTICSEARCH_9/bin/elasticsearch" ]; }
+
+# _find_jdk_21: prints the first JDK that is new enough: a Java without its compiler has not all modules.
+_find_jdk_21() {
+  local home found
+  for home in "${EMAIL_SENDER_JDK:-/none}" "${JAVA_HOME:-/none}" /usr/lib/jvm/*; do
+    found=$("$home/bin/javac" -version 2>/dev/null) || continue
+    found=${found#javac }
+    # One of version 8 says nothing here.
+    [ "${found%%[!0-9]*}" -ge 21 ] 2>/dev/null && echo "$home" && return
+  done
+  return 1
+}
+
+_make_elasticsearch_9() {
+  local folder version status=0
+  _has_elasticsearch_9 && return
+  _ensure_maven || return
+  version=$(sed -n 's|.*<elasticsearch>\(.*\)</elasticsearch>.*|\1|p' "$1/pom.xml") || return
+  folder=$(mktemp -d "$CACHE/elasticsearch-9.XXXXXX") || return
+  say "Putting Elasticsearch $version together (45 MB, about 1 min)"
+  { run_quietly mvn -B -q -f "$1/pom.xml" org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
+    -DincludeScope=runtime "-DoutputDirectory=$folder/jars" ||
+    complain "Maven cannot fetch Elasticsearch $version; what it said is above"; } &&
+    { run_quietly _lay_out_elasticsearch_9 "$1" "$folder/jars" "$folder/made" "$version" ||
+      complain "Elasticsearch $version cannot be put together; what is wrong is above"; } &&
+    mv "$folder/made" "$EMAIL_SENDER_ELASTICSEARCH_9" || status=1
+  rm -rf "$folder"
+  return "$status"
+}
+
+# _lay_out_elasticsearch_9 SOURCE JARS TARGET VERSION
+_lay_out_elasticsearch_9() {
+  local old=$EMAIL_SENDER_ELASTICSEARCH net=modules/transport-netty4 path check='shasum -a 256'
+  if command -v sha256sum >/dev/null 2>&1; then check=sha256sum; fi
+  mkdir -p "$3/bin" "$3/config" "$3/launcher" "$3/lib/tools" "$3/logs" "$3/plugins" "$3/$net" || return
+  while read -r _ path; do
+    cp "$2/${path##*/}" "$3/$path" || return
+  done <"$1/jars.sha256"
+  (cd "$3" && $check -c "$1/jars.sha256") &&
+    cp -R "$old/lib/entitlement-agent" "$old/lib/entitlement-bridge" "$old/lib/platform" "$3/lib" &&
+    cp -R "$old/lib/tools/ansi-console" "$3/lib/tools" &&
+    cp "$old/config/log4j2.properties" "$3/config" &&
+    cp "$old/$net/entitlement-policy.yaml" "$3/$net" &&
+    sed "s/=$ELASTICSEARCH_VERSION\$/=$4/" "$old/$net/plugin-descriptor.properties" >"$3/$net/plugin-descriptor.properties" &&
+    "$JAVA_HOME/bin/javac" --release 21 -cp "$3/lib/*" -d "$3/launcher" "$1/Start.java" &&
+    cp "$1/elasticsearch.sh" "$3/bin/elasticsearch" && chmod 755 "$3/bin/elasticsearch"
 }
 
 # --- Node ---------------------------------------------------------------------------------------

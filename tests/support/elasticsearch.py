@@ -29,6 +29,10 @@ MISSING = (
     "there is no Elasticsearch: scripts/test fetches it, or set EMAIL_SENDER_ELASTICSEARCH to the "
     "folder of an unpacked one (and JAVA_HOME to a Java of version 17 or newer)"
 )
+MISSING_9 = (
+    "there is no Elasticsearch 9: scripts/drill --server 9 puts one together, which takes a JDK of "
+    "version 21 or newer (EMAIL_SENDER_JDK or JAVA_HOME)"
+)
 _READY_SECONDS = 900.0
 
 # An answer to a request: the status, what it says, and more headers; None: the connection is cut.
@@ -249,7 +253,7 @@ class FaultyProxy:
     Attributes:
         url: Where it listens.
         upstream: The server.
-        requests: How many came.
+        requests: How many requests came.
         bulks: How many of them with documents.
         before: Given a path, answers instead of the server; ``...`` leaves it alone.
         after: The same, once the server has done its work: nobody hears of it.
@@ -393,6 +397,11 @@ class Elasticsearch:
         with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
             return json.loads(answer.read() or b"null")
 
+    def version(self) -> str:
+        """What it says that it is."""
+        (node,) = self.ask("GET", "/_nodes?filter_path=nodes.*.version")["nodes"].values()
+        return str(node["version"])
+
     def documents(self, target: str) -> list[dict[str, Any]]:
         """A data stream's documents by number, each with its ``_id``; at most ten thousand."""
         self.ask("POST", f"/{target}/_refresh")
@@ -402,9 +411,13 @@ class Elasticsearch:
         return sorted(found, key=lambda one: one["event"]["sequence"])
 
 
-def find_elasticsearch() -> Path | None:
-    """The folder of an unpacked server, and whether there is a Java for it."""
-    folder = os.environ.get("EMAIL_SENDER_ELASTICSEARCH", "")
+def find_elasticsearch(name: str = "EMAIL_SENDER_ELASTICSEARCH") -> Path | None:
+    """The folder of an unpacked server, if there is a Java for it as well.
+
+    Args:
+        name: Of the variable that says where.
+    """
+    folder = os.environ.get(name, "")
     if not folder or not (Path(folder) / "bin" / "elasticsearch").exists():
         return None
     java = Path(os.environ.get("JAVA_HOME", "")) / "bin" / "java"
@@ -429,10 +442,12 @@ def real_elasticsearch(source: Path, **settings: str) -> Iterator[Elasticsearch]
         "http.port": str(port),
         "transport.port": str(transport),
         "discovery.type": "single-node",
-        "xpack.security.enabled": "false",
         "cluster.routing.allocation.disk.threshold_enabled": "false",
         **settings,
     }
+    if (home / "modules" / "x-pack-security").exists():
+        # Where the module is not, its settings are unknown ones, with which no server starts.
+        said["xpack.security.enabled"] = "false"
     text = "".join(f"{name}: {value}\n" for name, value in said.items())
     (home / "config" / "elasticsearch.yml").write_text(text)
     options = home / "config" / "jvm.options.d"
