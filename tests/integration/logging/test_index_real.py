@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from backend.managers.logging import LoggingManager
+from backend.managers.logging import LoggingManager, _index
 from backend.settings import Settings
 from tests.integration.logging.test_export import logging_settings, push
 from tests.integration.logging.test_index import ASKED, SUMMARY, agree_on, ask, messages
@@ -90,6 +90,12 @@ def app_settings(
         elasticsearch_streams=request.param,
     )
     return app_settings.model_copy(update={"logging": made})
+
+
+@pytest.fixture(autouse=True)
+def no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each search finds what was sent just before it; a second between them is told elsewhere."""
+    monkeypatch.setattr(_index, "_REFRESH_SECONDS", 0.0)
 
 
 class TestARealServer:
