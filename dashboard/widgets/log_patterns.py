@@ -83,9 +83,13 @@ def _row(one: models.LogPatternOut) -> dict[str, str]:
 
 def _reach(found: models.LogPatternsOut) -> str:
     """Say what the answer is made of, and what "new" is measured against."""
-    made = f"{found.patterns:,} patterns of {found.looked_at:,} lines"
+    made = f"{_many(found.patterns, 'pattern')} of {_many(found.looked_at, 'line')}"
     said = f"{made}." if found.complete else f"{made}, the newest of more."
     if found.compared_since is None:
         return f"{said} There is no line before this time to compare with."
     since = markup.moment(found.compared_since)
-    return f"{said} Compared with {found.compared:,} lines before this time, since {since}."
+    return f"{said} Compared with {_many(found.compared, 'line')} before this time, since {since}."
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

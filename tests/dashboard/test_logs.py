@@ -478,7 +478,7 @@ class TestPatterns:
         (row,) = screen.rows("logs-patterns")
         assert (row["pattern"], row["count"], row["new"]) == ("order <n> taken", "3", "Yes")
         assert row["example"] == "order 1 taken"
-        assert "1 patterns of 3 lines. Compared with 1 lines before this time" in screen.text
+        assert "1 pattern of 3 lines. Compared with 1 line before this time" in screen.text
         screen.app.toggle(key="logs-patterns-new").set_value(True).run()
         assert "Nothing new" in screen.text
 
