@@ -37,6 +37,7 @@ _FUNCTIONS: Final = frozenset(
         "lower",
         "max",
         "min",
+        "octet_length",
         "row_number",
         "substr",
         "sum",

@@ -13,12 +13,11 @@ from datetime import datetime
 from typing import Any, Final
 
 from backend.managers.logging._lines import LEVELS, level_of
-from backend.managers.logging._search import Facet, Said
+from backend.managers.logging._search import READ, Facet, Said
 
 LOOKED_AT: Final = 10_000
 """Lines of a stretch, and as many of those before it."""
 MAX_PATTERNS: Final = 200
-_READ: Final = 500
 _SHOWN: Final = 3
 _TALKERS: Final = 20
 # Whatever stands first in the text counts, and of what begins at the same place the first here. No
@@ -108,7 +107,7 @@ class _Group:
 
 def pattern_of(message: str) -> str:
     """What stays of a message: of its beginning, at most 500 characters."""
-    said = _LEFT_OUT.sub(_placeholder, message[:_READ])
+    said = _LEFT_OUT.sub(_placeholder, message[:READ])
     return _SPACES.sub(" ", said).strip()
 
 
@@ -143,7 +142,7 @@ def find_patterns(
         group.levels[level_of(line.severity)] += 1
         group.sources[line.source] += 1
         counts[line.source] += 1
-        sizes[line.source] += len(line.message.encode())
+        sizes[line.source] += line.size_bytes
     known = {pattern_of(line.message) for line in before}
     new = {pattern for pattern in groups if pattern not in known} if before else set()
     shown = [one for one in groups.items() if not only_new or one[0] in new]
@@ -158,7 +157,7 @@ def find_patterns(
                 first_at=group.first_at,
                 last_at=group.last.at,
                 last_id=group.last.id,
-                example=group.last.message[:_READ],
+                example=group.last.message[:READ],
                 is_new=pattern in new if before else None,
             )
             for pattern, group in shown[:limit]

@@ -28,6 +28,8 @@ _HITS: Final = 2000
 _STRAYS: Final = 20_000
 _STRETCH: Final = 200_000
 _AMONG: Final = 20
+READ: Final = 500
+"""Characters of a message that patterns are made of."""
 _SUMMED: Final = 200_000
 _WARNED: Final = 20_000
 _SHOWN: Final = 20
@@ -136,13 +138,14 @@ class Facet:
 
 
 class Said(NamedTuple):
-    """What patterns need of a line."""
+    """What patterns need of a line: of its message the beginning, and all its bytes."""
 
     id: str
     at: datetime
     severity: int
     source: str
     message: str
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -505,10 +508,15 @@ async def read_said(tx: ReadTx, wanted: Wanted, *, limit: int) -> tuple[list[Sai
     floor = None
     if chosen and not asked.has_index:
         floor = await _id_at(tx, asked.within, _AMONG * limit)
+    # Whole messages of ten thousand lines may be hundreds of megabytes.
+    message = LogRecord.message
+    if tx.dialect == "postgresql":
+        size: sa.ColumnElement[int] = sa.func.octet_length(message)
+    else:
+        size = sa.func.length(sa.cast(message, sa.LargeBinary()))
+    said = sa.func.substr(message, 1, READ)
     query = (
-        sa.select(
-            LogRecord.id, LogRecord.at, LogRecord.severity, LogRecord.source, LogRecord.message
-        )
+        sa.select(LogRecord.id, LogRecord.at, LogRecord.severity, LogRecord.source, said, size)
         .where(*_above(asked.within, floor), *chosen)
         .order_by(LogRecord.id.desc())
         .limit(limit + 1)

@@ -14,7 +14,8 @@ NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
 
 
 def line(number, message, *, severity=9, source="shop"):
-    return Said(str(number), NOON - timedelta(minutes=number), severity, source, message)
+    at, size = NOON - timedelta(minutes=number), len(message.encode())
+    return Said(str(number), at, severity, source, message, size)
 
 
 class TestPatternOf:
