@@ -388,9 +388,9 @@ _make_debian_base() {
   local folder
   folder=$(mktemp -d "$CACHE/debian-base.XXXXXX") || return
   say "Making a base of Debian's packages (1 to 2 min)"
-  run_quietly debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv bookworm "$folder/root" &&
-    rm -rf "$folder/root/var/cache/apt" "$folder/root/var/lib/apt/lists" &&
-    tar --numeric-owner -C "$folder/root" -cf "$folder/base.tar" . && mv "$folder/base.tar" "$DEBIAN_BASE"
+  run_quietly debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv bookworm "$folder/tree" &&
+    rm -rf "$folder/tree/var/cache/apt" "$folder/tree/var/lib/apt/lists" &&
+    tar --numeric-owner -C "$folder/tree" -cf "$folder/base.tar" . && mv "$folder/base.tar" "$DEBIAN_BASE"
   local status=$?
   rm -rf "$folder"
   [ "$status" -eq 0 ] || complain "debootstrap cannot make a base; what it said is above"
