@@ -63,38 +63,80 @@ def configure_logging(service: str, level: str, stream: TextIO | None = None) ->
     logging.getLogger("httpcore").setLevel(logging.WARNING)
 
 
+class _AccessLine(
+    msgspec.Struct,
+    frozen=True,
+    gc=False,
+    rename={
+        "timestamp": "@timestamp",
+        "level": "log.level",
+        "dataset": "event.dataset",
+        "duration": "event.duration",
+        "service": "service.name",
+        "method": "http.request.method",
+        "request_id": "http.request.id",
+        "status": "http.response.status_code",
+        "route": "http.route",
+        "path": "url.path",
+        "address": "client.address",
+        "tenant_id": "organization.id",
+        "actor": "user.id",
+        "trace_id": "trace.id",
+        "span_id": "span.id",
+        "problem": "error.code",
+    },
+):
+    """A finished request in ECS's names."""
+
+    timestamp: str
+    level: str
+    duration: int
+    service: str
+    method: str
+    request_id: str
+    status: int
+    route: str
+    path: str
+    address: str
+    tenant_id: str
+    actor: str
+    trace_id: str
+    span_id: str
+    problem: str
+    message: str = "request"
+    dataset: str = "http.access"
+
+
 def access_logger(
     service: str, stream: TextIO | None = None
 ) -> Callable[[Sequence[RequestRecord]], None]:
     """A telemetry consumer that writes one line a request, many lines a write."""
     out = stream or sys.stderr
 
+    encode = msgspec.json.Encoder().encode_lines
+
     def write(records: Sequence[RequestRecord]) -> None:
         lines = [
-            msgspec.json.encode(
-                {
-                    "@timestamp": datetime.fromtimestamp(r.started_ns / 1e9, UTC).isoformat(),
-                    "log.level": "error" if r.status >= _SERVER_ERROR else "info",
-                    "message": "request",
-                    "event.dataset": "http.access",
-                    "event.duration": int(r.seconds * 1e9),
-                    "service.name": service,
-                    "http.request.method": r.method,
-                    "http.request.id": r.request_id,
-                    "http.response.status_code": r.status,
-                    "http.route": r.route,
-                    "url.path": r.path,
-                    "client.address": r.address,
-                    "organization.id": r.tenant_id,
-                    "user.id": r.actor,
-                    "trace.id": r.trace_id,
-                    "span.id": r.span_id,
-                    "error.code": r.problem,
-                }
-            ).decode()
+            _AccessLine(
+                datetime.fromtimestamp(r.started_ns / 1e9, UTC).isoformat(),
+                "error" if r.status >= _SERVER_ERROR else "info",
+                int(r.seconds * 1e9),
+                service,
+                r.method,
+                r.request_id,
+                r.status,
+                r.route,
+                r.path,
+                r.address,
+                r.tenant_id,
+                r.actor,
+                r.trace_id,
+                r.span_id,
+                r.problem,
+            )
             for r in records
         ]
-        out.write("\n".join(lines) + "\n")
+        out.write(encode(lines).decode())
         out.flush()
 
     return write

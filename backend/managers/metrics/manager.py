@@ -124,8 +124,11 @@ class MetricsManager:
             if record.looks_on or record.tenant_id in self._gone:
                 # Somebody has the overview open: it would draw its own polling as traffic.
                 continue
-            step = int(record.started_ns // (STEP_SECONDS * 1_000_000_000))
-            window = self._open.setdefault((step, record.tenant_id or PLATFORM_TENANT), _Window())
+            step = record.started_ns // (STEP_SECONDS * 1_000_000_000)
+            key = step, record.tenant_id or PLATFORM_TENANT
+            window = self._open.get(key)
+            if window is None:
+                window = self._open[key] = _Window()
             window.requests += 1
             window.seconds_sum += record.seconds
             window.buckets[bucket_of(record.seconds)] += 1

@@ -27,6 +27,7 @@ from backend.managers.monitoring.models import OutcomeHeadRow, OutcomeRow
 
 STEP: Final = 300
 HOUR: Final = 3600
+_STEP_NS: Final = STEP * 1_000_000_000
 CURSOR: Final = "monitoring.outcomes"
 SERVED_REQUESTS: Final = "requests_served"
 FAST_MS: Final = 100
@@ -53,23 +54,30 @@ class OutcomeBook:
 
     def observe(self, records: Sequence[RequestRecord]) -> None:
         """Count finished requests; what the console reads counts nowhere."""
-        for record in records:
-            if record.looks_on:
-                continue
-            second = record.started_ns // 1_000_000_000
-            self._add(SERVED_REQUESTS, second, good=record.status < _SERVER_ERROR)
-            self._add(FAST_REQUESTS, second, good=record.seconds * 1000 < FAST_MS)
+        alike = Counter(
+            (
+                record.started_ns // _STEP_NS,
+                record.status < _SERVER_ERROR,
+                record.seconds * 1000 < FAST_MS,
+            )
+            for record in records
+            if not record.looks_on
+        )
+        for (step, served, fast), count in alike.items():
+            self._add(SERVED_REQUESTS, step * STEP, Counted(count * served, count))
+            self._add(FAST_REQUESTS, step * STEP, Counted(count * fast, count))
 
     def note(self, at: datetime, found: Sequence[Health]) -> None:
         """Count a look at the platform's health: good is what still serves."""
-        self._add(LOOKS, int(at.timestamp()), good=status_of(found) != "not_ready")
+        good = int(status_of(found) != "not_ready")
+        self._add(LOOKS, int(at.timestamp()), Counted(good, 1))
 
-    def _add(self, counted: str, second: int, *, good: bool) -> None:
+    def _add(self, counted: str, second: int, amount: Counted) -> None:
         key = (counted, second - second % STEP)
         # Bounded while the database is away; the newest are what one asks for first.
         if key not in self._open and len(self._open) >= _MAX_WAITING:
             del self._open[min(self._open, key=lambda one: one[1])]
-        self._open[key] = self._open.get(key, Counted(0, 0)) + Counted(int(good), 1)
+        self._open[key] = self._open.get(key, Counted(0, 0)) + amount
 
     async def flush(self, database: Database, *, everything: bool = False) -> int:
         """Write what was counted, once a minute or at the end; returns how many counts.

@@ -24,6 +24,7 @@ from backend.managers.monitoring._outcomes import EventOutcomes, OutcomeBook
 from backend.managers.monitoring._platform import PlatformSlos
 from backend.managers.monitoring._prometheus import Prometheus
 from backend.managers.monitoring._queries import KeptQueries
+from backend.managers.monitoring._requests import RequestSeries
 from backend.managers.monitoring._slos import Slos
 from backend.managers.monitoring.settings import MonitoringSettings
 
@@ -35,7 +36,6 @@ Count = Callable[[], Awaitable[Mapping[str, int]]]
 
 _TIMEOUT_SECONDS: Final = 2.0
 _FRESH_SECONDS: Final = 1.0
-_METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 
 class MonitoringManager:
@@ -62,13 +62,8 @@ class MonitoringManager:
         self._counted_at: float | None = None
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self._requests = Histogram(
-            "http_request_duration_seconds",
-            "Time to serve a request, by route template.",
-            ["method", "endpoint", "status"],
-            registry=self.registry,
-            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
-        )
+        self._requests = RequestSeries()
+        self.registry.register(self._requests)
         self._events = Counter(
             "email_sender_orchestrator_events",
             "What this worker did with jobs: job_claimed, job_finished, job_reaped ...",
@@ -190,10 +185,7 @@ class MonitoringManager:
     def observe(self, records: Sequence[RequestRecord]) -> None:
         """Count finished requests and their times; a consumer of the telemetry queue."""
         self._book.observe(records)
-        for record in records:
-            # Callers choose methods, and every new one would stay a series for each route.
-            method = record.method if record.method in _METHODS else "other"
-            self._requests.labels(method, record.route, str(record.status)).observe(record.seconds)
+        self._requests.observe(records)
 
     def count_event(
         self,

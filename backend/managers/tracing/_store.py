@@ -47,7 +47,7 @@ STEP_SECONDS: Final = 60
 """How long a window of the counts by operation is."""
 OTHER: Final = "(other)"
 _MAX_OPERATIONS: Final = 300
-_AT_ONCE: Final = 200
+_AT_ONCE: Final = 1000
 _MOST_AT_ONCE: Final = 2000
 _MAX_GONE: Final = 100
 _SWEPT: Final = 200
@@ -56,6 +56,26 @@ _KEEP_COUNTS: Final = timedelta(days=90)
 _ACTOR: Final = "system:tracing"
 _LEARNED_SECONDS: Final = 60.0
 _CHANGED_AT_ONCE: Final = 500
+_INSERT_TRACES: Final = BulkInsert(
+    TraceRow,
+    (
+        "id",
+        "trace_id",
+        "service",
+        "name",
+        "started_ns",
+        "duration_ns",
+        "spans",
+        "errors",
+        "size_bytes",
+        "kept_for",
+        "workflow_id",
+        "execution_id",
+        "request_id",
+        "created_at",
+    ),
+    known=("tenant_id", "trace_id"),
+)
 _INSERT: Final = BulkInsert(
     SpanRow,
     (
@@ -121,6 +141,13 @@ class _Operation:
     buckets: list[int] = field(default_factory=empty)
 
 
+_Window = dict[tuple[str, str], _Operation]
+"""Those of a tenant's minute, by service and name."""
+
+OwnPart = tuple[str, list[Span], bool]
+"""A tenant, spans of one trace with the root first, and whether its caller asked to keep them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What holds for a tenant's traces."""
@@ -146,7 +173,7 @@ class SpanStore:
         self._decided: dict[str, list[Part]] = {}
         self._held_bytes: Counter[str] = Counter()
         self._all_held_bytes = 0
-        self._operations: dict[tuple[str, int], dict[tuple[str, str], _Operation]] = {}
+        self._operations: dict[tuple[str, int], _Window] = {}
         self._counts: dict[tuple[str, str], Counts] = {}
         self._gone: deque[str] = deque(maxlen=_MAX_GONE)
         self.totals = Counts()
@@ -191,8 +218,9 @@ class SpanStore:
         refused = 0
         at = monotonic()
         waiting = self._waiting.setdefault(tenant_id, {})
+        window = self._window(tenant_id, now)
         for span in spans:
-            self._count_operation(tenant_id, now, span)
+            _count_operation(window, span)
             part = waiting.get(span.trace_id)
             if part is None:
                 part = waiting[span.trace_id] = Part(span.trace_id, [], 0, at, at)
@@ -211,51 +239,52 @@ class SpanStore:
             self.count(now, tenant_id, dropped_by_overflow=refused)
         return refused
 
-    def add_own(self, now: datetime, tenant_id: str, spans: list[Span], *, sampled: bool) -> None:
-        """Decide on our own part at once: it is all that this process has of its trace.
+    def add_own(self, now: datetime, parts: Iterable[OwnPart]) -> None:
+        """Decide on our own parts at once: each is all that this process has of its trace.
 
         Its root, the first of the spans, may be what another service called: a part that is worth
         nothing by itself then waits for whether that service's is kept.
         """
-        if tenant_id in self._gone:
-            return
-        for span in spans:
-            self._count_operation(tenant_id, now, span)
-        policy = self.policy_of(tenant_id)
-        reason = self._sampler.reason_for(
-            tenant_id, spans, share=policy.share, forced=sampled and policy.keep_sampled
-        )
-        root, size = spans[0], sum(span.size_bytes for span in spans)
-        if reason is None and not root.parent_id:
-            self.count(now, tenant_id, dropped_by_policy=len(spans))
-        elif self.is_full(tenant_id):
-            self.count(now, tenant_id, dropped_by_overflow=len(spans))
-        else:
-            at = monotonic()
-            self._hold(tenant_id, size)
-            known = self._waiting.setdefault(tenant_id, {})
-            if reason is not None:
-                part = Part(root.trace_id, spans, size, at, at, reason)
-                self._decided.setdefault(tenant_id, []).append(part)
-            elif root.trace_id in known:
-                known[root.trace_id].spans += spans
-                known[root.trace_id].size_bytes += size
+        at = monotonic()
+        dropped, overflow = Counter[str](), Counter[str]()
+        windows: dict[str, _Window] = {}
+        for tenant_id, spans, sampled in parts:
+            if tenant_id in self._gone:
+                continue
+            window = windows.get(tenant_id)
+            if window is None:
+                window = windows[tenant_id] = self._window(tenant_id, now)
+            for span in spans:
+                _count_operation(window, span)
+            policy = self.policy_of(tenant_id)
+            reason = self._sampler.reason_for(
+                tenant_id, spans, share=policy.share, forced=sampled and policy.keep_sampled
+            )
+            if reason is None and not spans[0].parent_id:
+                dropped[tenant_id] += len(spans)
+            elif self.is_full(tenant_id):
+                overflow[tenant_id] += len(spans)
             else:
-                known[root.trace_id] = Part(root.trace_id, spans, size, at, at)
+                self._hold_own(tenant_id, Part(spans[0].trace_id, spans, 0, at, at, reason))
+        for tenant_id, count in dropped.items():
+            self.count(now, tenant_id, dropped_by_policy=count)
+        for tenant_id, count in overflow.items():
+            self.count(now, tenant_id, dropped_by_overflow=count)
 
-    def _count_operation(self, tenant_id: str, now: datetime, span: Span) -> None:
-        window = self._operations.setdefault(
-            (tenant_id, int(now.timestamp()) // STEP_SECONDS * STEP_SECONDS), {}
-        )
-        key = (span.service, span.name)
-        if key not in window and len(window) >= _MAX_OPERATIONS:
-            key = (OTHER, OTHER)
-        found = window.setdefault(key, _Operation())
-        seconds = span.duration_ns / 1e9
-        found.spans += 1
-        found.errors += span.status == ERROR
-        found.seconds_sum += seconds
-        found.buckets[bucket_of(seconds)] += 1
+    def _hold_own(self, tenant_id: str, part: Part) -> None:
+        part.size_bytes = sum(span.size_bytes for span in part.spans)
+        self._hold(tenant_id, part.size_bytes)
+        if part.reason is not None:
+            self._decided.setdefault(tenant_id, []).append(part)
+            return
+        known = self._waiting.setdefault(tenant_id, {}).setdefault(part.trace_id, part)
+        if known is not part:
+            known.spans += part.spans
+            known.size_bytes += part.size_bytes
+
+    def _window(self, tenant_id: str, now: datetime) -> _Window:
+        at = int(now.timestamp()) // STEP_SECONDS * STEP_SECONDS
+        return self._operations.setdefault((tenant_id, at), {})
 
     def policy_of(self, tenant_id: str) -> Policy:
         """What holds for the tenant, as it was known at the last flush."""
@@ -368,14 +397,13 @@ class SpanStore:
         ids = sorted({part.trace_id for part in parts})
         scope = Scope(_ACTOR, tenant_id)
         async with database.read(scope) as view:
-            known = {
-                row.trace_id: row
-                for row in await view.scalars(sa.select(TraceRow).where(TraceRow.trace_id.in_(ids)))
-            }
+            known = set(
+                await view.scalars(sa.select(TraceRow.trace_id).where(TraceRow.trace_id.in_(ids)))
+            )
             today = await view.scalar(
                 sa.select(CountRow).where(CountRow.day == now.date().isoformat())
             )
-            kept_anyway = known.keys() | {part.trace_id for part in parts if part.reason}
+            kept_anyway = known | {part.trace_id for part in parts if part.reason}
             by_log = await self._ask_logs(view, set(ids) - kept_anyway)
         for part in parts:
             if part.trace_id in by_log:
@@ -430,10 +458,36 @@ class SpanStore:
         return set(await self._find_warned(view, undecided))
 
     async def _insert(self, tx: Tx, wanted: Mapping[str, Sequence[Part]]) -> Sequence[Span]:
-        """Write the spans that their traces have room for, and make the traces' rows right."""
-        new = [_trace_row(tx, parts) for parts in wanted.values()]
-        await tx.insert_missing(TraceRow, new, conflict=("tenant_id", "trace_id"))
+        """Write the spans that their traces have room for, and make the traces' rows right.
+
+        Most traces are new, and whole: what their row says is known before it is written.
+        """
+        fitting = {
+            trace_id: self._fitting(0, 0, [span for part in parts for span in part.spans])
+            for trace_id, parts in sorted(wanted.items())
+        }
+        new = {
+            trace_id: _trace_row(tx, wanted[trace_id], spans)
+            for trace_id, spans in fitting.items()
+            if spans
+        }
         # In one order, so that two processes with parts of the same traces wait, and do not block.
+        tx.append(_INSERT_TRACES, new.values())
+        found = await tx.execute(
+            sa.select(TraceRow.trace_id, TraceRow.id).where(TraceRow.trace_id.in_(list(new)))
+        )
+        there = {trace_id: row_id for trace_id, row_id in found if row_id != new[trace_id]["id"]}
+        written = await self._join(tx, {trace_id: wanted[trace_id] for trace_id in there})
+        for trace_id, row in new.items():
+            if trace_id not in there:
+                tx.append(_INSERT, [_span_row(tx, row["id"], span) for span in fitting[trace_id]])
+                written += fitting[trace_id]
+        return written
+
+    async def _join(self, tx: Tx, wanted: Mapping[str, Sequence[Part]]) -> list[Span]:
+        """Write spans of traces that are there already, and bring their rows up to date."""
+        if not wanted:
+            return []
         rows = await tx.scalars(
             sa.select(TraceRow)
             .where(TraceRow.trace_id.in_(sorted(wanted)))
@@ -442,9 +496,8 @@ class SpanStore:
         )
         written: list[Span] = []
         for row in rows:
-            fitting = self._fitting(
-                row, [span for part in wanted[row.trace_id] for span in part.spans]
-            )
+            spans = [span for part in wanted[row.trace_id] for span in part.spans]
+            fitting = self._fitting(row.spans, row.size_bytes, spans)
             tx.append(_INSERT, [_span_row(tx, row.id, span) for span in fitting])
             written += fitting
         totals = await tx.execute(
@@ -472,9 +525,11 @@ class SpanStore:
             row.request_id = row.request_id or _first(spans, REQUEST_ID)
         return written
 
-    def _fitting(self, row: TraceRow, spans: Iterable[Span]) -> list[Span]:
-        """Those that the trace still has room for: who looks at it reads all of it at once."""
-        count, size = row.spans, row.size_bytes
+    def _fitting(self, count: int, size: int, spans: Iterable[Span]) -> list[Span]:
+        """Those that a trace of so many spans and bytes still has room for.
+
+        Who looks at it reads all of it at once.
+        """
         fitting = []
         for span in spans:
             if (
@@ -554,6 +609,18 @@ class SpanStore:
         return gone
 
 
+def _count_operation(window: _Window, span: Span) -> None:
+    found = window.get((span.service, span.name))
+    if found is None:
+        key = (span.service, span.name) if len(window) < _MAX_OPERATIONS else (OTHER, OTHER)
+        found = window.setdefault(key, _Operation())
+    seconds = span.duration_ns / 1e9
+    found.spans += 1
+    found.errors += span.status == ERROR
+    found.seconds_sum += seconds
+    found.buckets[bucket_of(seconds)] += 1
+
+
 def policy(row: TraceSettingsRow, settings: TracingSettings) -> Policy:
     """What a tenant's row comes to."""
     return Policy(
@@ -567,28 +634,33 @@ def _first(spans: Iterable[Span], name: str) -> str:
     return next((said for span in spans if (said := span.said(name))), "")
 
 
-def _trace_row(tx: Tx, parts: Sequence[Part]) -> dict[str, Any]:
-    spans = [span for part in parts for span in part.spans]
-    root = min(
-        local_roots(spans) or spans, key=lambda span: (bool(span.parent_id), span.started_ns)
-    )
+def _trace_row(tx: Tx, parts: Sequence[Part], fitting: Sequence[Span]) -> dict[str, Any]:
+    # One that came twice is written once.
+    spans = list({span.span_id: span for span in reversed(fitting)}.values())[::-1]
+    root = spans[0] if len(spans) == 1 else _root_of(spans)
     return {
         "tenant_id": tx.tenant_id,
         "id": uuid7(),
         "trace_id": root.trace_id,
         "service": root.service,
         "name": root.name,
-        "started_ns": root.started_ns,
-        "duration_ns": 0,
-        "spans": 0,
-        "errors": 0,
-        "size_bytes": 0,
+        "started_ns": (started_ns := min(span.started_ns for span in spans)),
+        "duration_ns": max(span.started_ns + span.duration_ns for span in spans) - started_ns,
+        "spans": len(spans),
+        "errors": sum(span.status == ERROR for span in spans),
+        "size_bytes": sum(span.size_bytes for span in spans),
         "kept_for": next((part.reason for part in parts if part.reason), "joined"),
-        "workflow_id": "",
-        "execution_id": "",
-        "request_id": "",
+        "workflow_id": _first(spans, WORKFLOW_ID),
+        "execution_id": _first(spans, EXECUTION_ID),
+        "request_id": _first(spans, REQUEST_ID),
         "created_at": tx.now(),
     }
+
+
+def _root_of(spans: Sequence[Span]) -> Span:
+    return min(
+        local_roots(spans) or spans, key=lambda span: (bool(span.parent_id), span.started_ns)
+    )
 
 
 def _span_row(tx: Tx, trace: str, span: Span) -> dict[str, Any]:

@@ -193,14 +193,17 @@ class TracingManager:
         What the console reads to show it is in nobody's traces, and neither are exports of spans:
         who sends us their own would otherwise make some by it.
         """
-        now = self._clock()
-        for record in records:
-            if self._processor is not None and self.keeps(record):
+        if self._processor is not None:
+            for record in filter(self.keeps, records):
                 self._processor.on_end(self._exported_request(record))
-            if record.tenant_id and not record.looks_on and record.route != OTLP_PATH:
-                self.store.add_own(
-                    now, record.tenant_id, [self._kept_request(record)], sampled=record.forced
-                )
+        self.store.add_own(
+            self._clock(),
+            (
+                (record.tenant_id, [self._kept_request(record)], record.forced)
+                for record in records
+                if record.tenant_id and not record.looks_on and record.route != OTLP_PATH
+            ),
+        )
 
     def keeps(self, record: RequestRecord) -> bool:
         """Whether this request's trace is worth keeping."""
@@ -275,10 +278,18 @@ class TracingManager:
                 self._processor.on_end(self._exported(span))
         tenant_id = str(labels.get("tenant", ""))
         if tenant_id and tenant_id != PLATFORM_TENANT:
-            self.store.add_own(self._clock(), tenant_id, spans, sampled=forced)
+            self.store.add_own(self._clock(), [(tenant_id, spans, forced)])
 
     def _kept_request(self, record: RequestRecord) -> Span:
         """Without who asked and from where: the trail has that, and forgets people on demand."""
+        attributes: dict[str, AttributeValue] = {
+            "http.request.method": record.method,
+            "http.route": record.route,
+            "http.response.status_code": record.status,
+            REQUEST_ID: record.request_id,
+        }
+        if record.problem:
+            attributes["error.type"] = record.problem
         return Span(
             record.trace_id,
             record.span_id,
@@ -288,14 +299,9 @@ class TracingManager:
             SERVER,
             record.started_ns,
             int(record.seconds * 1e9),
-            status=ERROR if record.status >= _SERVER_ERROR else 0,
-            attributes={
-                "http.request.method": record.method,
-                "http.route": record.route,
-                "http.response.status_code": record.status,
-                REQUEST_ID: record.request_id,
-                **({"error.type": record.problem} if record.problem else {}),
-            },
+            ERROR if record.status >= _SERVER_ERROR else 0,
+            "",
+            attributes,
         )
 
     def expose(self, registry: CollectorRegistry) -> None:

@@ -100,7 +100,7 @@ class TestExpose:
         assert found[f"{name}_bucket", tuple(sorted((*missing, ("le", "10.0"))))] == 0
         assert found[f"{name}_bucket", tuple(sorted((*missing, ("le", "+Inf"))))] == 1
         assert {key[0] for key in found if key[0].startswith("http_")} == {
-            f"{name}_{part}" for part in ("bucket", "count", "sum", "created")
+            f"{name}_{part}" for part in ("bucket", "count", "sum")
         }
 
     async def test_attempts_count_by_kind_and_outcome(self, monitoring):
