@@ -49,5 +49,8 @@ def uuid7() -> str:
 
 
 def uuid7_at(at: datetime) -> str:
-    """What stands before every UUIDv7 made at this time or later, and after all earlier ones."""
-    return str(uuid.UUID(int=int(at.timestamp() * 1000) << 80 | 0x7 << 76))
+    """What stands before every UUIDv7 made at this time or later, and after all earlier ones.
+
+    None was made before 1970: of an earlier time it is the least there can be.
+    """
+    return str(uuid.UUID(int=max(0, int(at.timestamp() * 1000)) << 80 | 0x7 << 76))

@@ -26,6 +26,11 @@ _EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC) + _APART
 _LATEST: Final = datetime(9999, 1, 1, tzinfo=UTC)
 
 
+def in_calendar(at: datetime) -> datetime:
+    """The time, or the nearest that an id can have and that may be reckoned with."""
+    return min(max(at, _EARLIEST), _LATEST)
+
+
 def newest(
     query: sa.Select[*_Columns],
     row_id: InstrumentedAttribute[str],
@@ -132,9 +137,9 @@ class Made:
         """By their ids: all that :meth:`exactly` asks for, and some of before and after."""
         wanted = []
         if self.after is not None:
-            wanted.append(row_id >= uuid7_at(max(self.after, _EARLIEST) - _APART))
+            wanted.append(row_id >= uuid7_at(in_calendar(self.after) - _APART))
         if self.before is not None:
-            wanted.append(row_id < uuid7_at(min(max(self.before, _EARLIEST), _LATEST) + _APART))
+            wanted.append(row_id < uuid7_at(in_calendar(self.before) + _APART))
         return wanted
 
 

@@ -19,6 +19,7 @@ from backend.core.columns import time_step
 from backend.core.database import ReadTx
 from backend.core.full_text import MOST_PLACES, NoWordsError, Words, found_by_words, has_words
 from backend.core.ids import uuid7_at
+from backend.core.paging import in_calendar
 from backend.managers.logging._lines import LEVELS, level_of
 from backend.managers.logging.errors import LogRecordNotFoundError, LogSearchError
 from backend.managers.logging.models import LogRecord
@@ -34,8 +35,6 @@ _SUMMED: Final = 200_000
 _WARNED: Final = 20_000
 _SHOWN: Final = 20
 _STEPS: Final = 60
-_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,17 +240,12 @@ class _Conditions:
         return (element(*row, self.tenant_id, self.words, **which),)
 
 
-def _in_calendar(at: datetime) -> datetime:
-    """The time, or the nearest that an id can have and that may be reckoned with."""
-    return min(max(at, _EARLIEST), _LATEST)
-
-
 def _conditions(tx: ReadTx, wanted: Wanted) -> _Conditions:
     within: list[sa.ColumnElement[bool]] = [LogRecord.tenant_id == tx.tenant_id]
     if wanted.after is not None:
-        within.append(LogRecord.id >= uuid7_at(_in_calendar(wanted.after)))
+        within.append(LogRecord.id >= uuid7_at(in_calendar(wanted.after)))
     if wanted.before is not None:
-        within.append(LogRecord.id < uuid7_at(_in_calendar(wanted.before)))
+        within.append(LogRecord.id < uuid7_at(in_calendar(wanted.before)))
     columns: list[sa.ColumnElement[bool]] = []
     if wanted.level is not None:
         columns.append(LogRecord.severity >= LEVELS[wanted.level])
@@ -470,8 +464,8 @@ def stretch_of(wanted: Wanted, now: datetime) -> tuple[Wanted, int]:
     Raises:
         LogSearchError: It ends before it begins.
     """
-    until = _in_calendar(wanted.before or now)
-    since = _in_calendar(wanted.after or until - timedelta(hours=1))
+    until = in_calendar(wanted.before or now)
+    since = in_calendar(wanted.after or until - timedelta(hours=1))
     if since >= until:
         raise LogSearchError("The stretch of time is empty")
     step = max(1, -(-int((until - since).total_seconds()) // _STEPS))

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from backend.core.database import ReadTx
 from backend.core.ids import uuid7_at
-from backend.core.paging import Made, Side, hidden, newest_of
+from backend.core.paging import Made, Side, hidden, in_calendar, newest_of
 from backend.kit.histogram import empty, quantile_ms
 from backend.managers.tracing.errors import AttributeInvalidError, TraceNotFoundError
 from backend.managers.tracing.models import OperationRow, SpanRow, TraceRow
@@ -302,8 +302,8 @@ def _with_attribute(tx: ReadTx, wanted: WantedTraces) -> Any:
     name, mark, value = (wanted.attribute or "").partition("=")
     if not (name and mark) or '"' in name:
         raise AttributeInvalidError("Write it as name=value")
-    after = wanted.after or (wanted.before or tx.now()) - _DAY
-    before = wanted.before or tx.now() + _DAY
+    before = in_calendar(wanted.before or tx.now() + _DAY)
+    after = wanted.after or min(before, tx.now()) - _DAY
     near = (
         sa.select(SpanRow.trace, SpanRow.attributes)
         .where(

@@ -4,8 +4,11 @@ import os
 import threading
 import time
 import uuid
+from datetime import datetime, timedelta, timezone
 
-from backend.core.ids import uuid7
+import pytest
+
+from backend.core.ids import uuid7, uuid7_at
 
 
 class TestUuid7:
@@ -48,3 +51,10 @@ class TestUuid7:
         ours = [uuid7()[19:] for _ in range(50)]
         assert len(theirs) == 50 * 17
         assert not [one for one in ours if one in theirs]
+
+
+@pytest.mark.parametrize("year", [1, 667, 1969, 1970, 2026, 9999])
+def test_every_time_has_a_place_among_ids(year):
+    least = uuid7_at(datetime(year, 1, 1, tzinfo=timezone(timedelta(hours=12))))
+    assert str(uuid.UUID(least)) == least
+    assert (least < uuid7()) == (year < 2030)
