@@ -198,6 +198,7 @@ class Input:
             which else is 1, or nothing where the form may be sent without it.
         required: Whether the form may be sent without it.
         options: What can be chosen: each value and what it is called. An empty value is None.
+        of: What the choice that decides over the form is for it to be asked for; nothing: any.
     """
 
     name: str
@@ -210,6 +211,7 @@ class Input:
     usual: str = ""
     required: bool = True
     options: Callable[[state.Session], Sequence[tuple[str, str]]] = lambda _: ()
+    of: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,6 +265,7 @@ class Form:
         verb: What the form's button does, as in "Create client".
         button: What the heading's button says, when not "New" and the noun.
         icon: That button's icon.
+        by: The choice that decides which others are asked for; it stands above them.
     """
 
     inputs: Sequence[Input]
@@ -274,6 +277,7 @@ class Form:
     verb: str = "Create"
     button: str = ""
     icon: str = ":material/add:"
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -726,20 +730,34 @@ def _form(session: state.Session, page: ListPage[_T], form: Form) -> None:
         card = st.container(key=f"card-{page.key}-new")
         with card:
             markup.section(f"New {page.noun}")
-            with st.form(f"{page.key}-form", border=False):
-                given = {
+
+            def ask(asked: Sequence[Input]) -> dict[str, Any]:
+                return {
                     one.name: draw_input(
                         session, f"{page.key}-new-{one.name.replace('_', '-')}", one
                     )
-                    for one in form.inputs
+                    for one in asked
                 }
+
+            # What stands in a form is not heard of before it is sent.
+            given: dict[str, Any] = {}
+            if form.by:
+                with st.container(key=f"decides-{page.key}"):
+                    given = ask([one for one in form.inputs if one.name == form.by])
+            asked = [
+                one
+                for one in form.inputs
+                if one.name not in given and (not one.of or given[form.by] in one.of)
+            ]
+            with st.form(f"{page.key}-form", border=False):
+                given |= ask(asked)
                 with st.container(horizontal=True):
                     sent = st.form_submit_button(f"{form.verb} {page.noun}", type="primary")
                     st.form_submit_button("Close", on_click=_set, args=(opened, False))
         if not sent:
             return
         with card, problems.guard():
-            if not all(given[one.name] for one in form.inputs if one.required):
+            if not all(given[one.name] for one in asked if one.required):
                 st.warning(form.missing)
                 return
             made = form.call(session.api, form.body(**given))
