@@ -44,6 +44,7 @@ from backend.kit.limiter import FailoverLimiter, GcraLimiter, RedisLimiter
 from backend.kit.outbound import Outbound
 from backend.kit.turns import Turns
 from backend.managers.access import ACCESS, AccessManager
+from backend.managers.alerting import AlertingManager
 from backend.managers.audit import AuditManager
 from backend.managers.compliance import ComplianceManager
 from backend.managers.dashboard import DashboardManager
@@ -320,6 +321,7 @@ def compose(
             settle_seconds=settings.security.settle_seconds,
         )
     )
+    hold(AlertingManager(metrics, monitoring, settings.alerting))
     in_file = engine.dialect.name == "sqlite" and engine.url.database
     folder = Path(engine.url.database or "").parent if in_file else settings.data_dir
     hold(

@@ -13,6 +13,7 @@ from backend.core.room import House, Room
 from backend.core.signal_log import SIGNALS
 from backend.managers import (
     access,
+    alerting,
     audit,
     compliance,
     dashboard,
@@ -43,6 +44,7 @@ ROOMS: Final[tuple[Room[Any], ...]] = (
     identity.ROOM,
     gateway.ROOM,
     access.ROOM,
+    alerting.ROOM,
     compliance.ROOM,
     dashboard.ROOM,
 )

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from backend.kit.outbound import OutboundSettings
+from backend.managers.alerting import AlertingSettings
 from backend.managers.audit import AuditSettings
 from backend.managers.compliance import ComplianceSettings
 from backend.managers.email import EmailSettings
@@ -131,6 +132,7 @@ class Settings(BaseSettings):
     tracing: TracingSettings = TracingSettings()
     redis: RedisSettings = RedisSettings()
     logging: LoggingSettings = LoggingSettings()
+    alerting: AlertingSettings = AlertingSettings()
     metrics: MetricsSettings = MetricsSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     orchestrator: OrchestratorSettings = OrchestratorSettings()

@@ -49,6 +49,8 @@ ENTRIES: Final = (
     _entry("", "dashboards", "Dashboards", "dashboard", "dashboard:read"),
     _entry("", "status", "Status", "vital_signs", "status:read", "platform:read"),
     _entry("", "slos", "Objectives", "flag", "slo:read", "platform:read"),
+    _entry("", "alerts", "Alerts", "notifications", "alert:read"),
+    _entry("", "alert_rules", "Alert rules", "rule", "alert_rule:read"),
     _entry(_MAIL, "emails", "E-mails", "mail", "email:read"),
     _entry(_MAIL, "email_templates", "Templates", "draft", "email_template:read"),
     _entry(_MAIL, "suppressions", "Suppressions", "block", "suppression:read"),

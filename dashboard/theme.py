@@ -88,8 +88,12 @@ STATES: Final[dict[str, Look]] = {
     "warn": Look("amber", "#D08A1D"),
     "error": Look("red", "#E0555F"),
     "fatal": Look("violet", "#B5179E"),
-    # alerts of a Prometheus
+    # alerts, a Prometheus's as well
     "firing": Look("red", "#E0555F"),
+    "critical": Look("red", "#E0555F"),
+    "warning": Look("amber", "#D08A1D"),
+    "acknowledged": Look("blue", "#5B8DEF"),
+    "over": _NEUTRAL,
     # tenants
     "active": Look("green", "#1FA97A"),
     "suspended": Look("amber", "#D08A1D"),

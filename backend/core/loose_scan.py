@@ -5,11 +5,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from backend.core.database import Tx
+from backend.core.database import ReadTx
 from backend.core.ids import PLATFORM_TENANT
 
 
-async def read_least(tx: Tx, owner: Any, *columns: Any) -> Sequence[Any]:
+async def read_least(tx: ReadTx, owner: Any, *columns: Any) -> Sequence[Any]:
     """Each tenant that has rows of a table, with the least of each column that it has.
 
     A loose index scan: it jumps from tenant to tenant along the key.
@@ -38,14 +38,11 @@ async def read_least(tx: Tx, owner: Any, *columns: Any) -> Sequence[Any]:
     tenants = first.union_all(sa.select(following).where(first.c.tenant_id.is_not(None)))
 
     def least(column: Any) -> Any:
-        return (
-            sa.select(column)
-            .where(column.class_.tenant_id == tenants.c.tenant_id)
-            .order_by(column)
-            .limit(1)
-            .correlate(tenants)
-            .scalar_subquery()
-        )
+        mine = sa.select(column).where(column.class_.tenant_id == tenants.c.tenant_id)
+        if column.property.columns[0].nullable:
+            # SQLite has what is not there before all else, PostgreSQL after it.
+            mine = mine.where(column.is_not(None))
+        return mine.order_by(column).limit(1).correlate(tenants).scalar_subquery()
 
     found = await tx.execute(
         sa.select(tenants.c.tenant_id, *map(least, columns)).where(tenants.c.tenant_id.is_not(None))

@@ -6,8 +6,8 @@ All are coroutines although none waits: the framework sends plain functions to a
 from typing import Annotated, Any, TypeVar, cast
 from uuid import UUID
 
-from fastapi import Depends, Path, Request
-from pydantic import AfterValidator
+from fastapi import Depends, Path, Query, Request
+from pydantic import AfterValidator, Field
 
 from backend.core.context import NO_RUN, Errand, Principal, Scope, SystemScope
 from backend.core.database import Database
@@ -143,4 +143,10 @@ IdPath = Annotated[
     str,
     Path(description="UUIDv7", json_schema_extra={"format": "uuid"}),
     AfterValidator(canonical_id),
+]
+
+IdQuery = Annotated[
+    Annotated[str, Field(json_schema_extra={"format": "uuid"}), AfterValidator(canonical_id)]
+    | None,
+    Query(description="UUIDv7"),
 ]

@@ -52,6 +52,156 @@ class AccessPreviewOut(Wire, frozen=True, kw_only=True):
     touched: list[TouchedOut]
 
 
+class AlertAct(Wire, frozen=True, kw_only=True):
+    """What is said to it."""
+
+    text: str | UnsetType = ""
+
+
+class AlertAssign(Wire, frozen=True, kw_only=True):
+    """Who sees to it; null: nobody any more."""
+
+    assignee: str | None
+
+
+class AlertCommentCreate(Wire, frozen=True, kw_only=True):
+    """What is written down."""
+
+    text: str
+
+
+class AlertDetailOut(Wire, frozen=True, kw_only=True):
+    """The same, and what happened to it, in order."""
+
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
+    assignee: str | None
+    ended_at: datetime | None
+    ended_by: str | None
+    expires_at: datetime | None
+    fingerprint: str
+    fired_at: datetime | None
+    id: str
+    labels: dict[str, str]
+    name: str
+    notes: list[AlertNoteOut]
+    rule_id: str | None
+    runbook_url: str
+    severity: str
+    since: datetime
+    snoozed_until: datetime | None
+    source: str
+    state: str
+    summary: str
+    value: float | None
+
+
+class AlertNoteOut(Wire, frozen=True, kw_only=True):
+    """What happened to an alert."""
+
+    actor: str
+    at: datetime
+    id: str
+    kind: str
+    text: str
+    value: float | None
+
+
+class AlertOut(Wire, frozen=True, kw_only=True):
+    """One time that something was wrong."""
+
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
+    assignee: str | None
+    ended_at: datetime | None
+    ended_by: str | None
+    expires_at: datetime | None
+    fingerprint: str
+    fired_at: datetime | None
+    id: str
+    labels: dict[str, str]
+    name: str
+    rule_id: str | None
+    runbook_url: str
+    severity: str
+    since: datetime
+    snoozed_until: datetime | None
+    source: str
+    state: str
+    summary: str
+    value: float | None
+
+
+class AlertPage(Wire, frozen=True, kw_only=True):
+    items: list[AlertOut]
+    next_cursor: str | None
+
+
+class AlertRaise(Wire, frozen=True, kw_only=True):
+    """What is wrong. The same name and labels are the same alert until it is over."""
+
+    name: str
+    severity: str
+    labels: dict[str, Any] | UnsetType = UNSET
+    lasts_seconds: int | None | UnsetType = UNSET
+    runbook_url: str | UnsetType = ""
+    summary: str | UnsetType = ""
+    value: float | None | UnsetType = UNSET
+
+
+class AlertRuleOut(Wire, frozen=True, kw_only=True):
+    """A rule and whether it can be looked at."""
+
+    clear_seconds: int
+    condition: dict[str, Any]
+    created_at: datetime
+    created_by: str
+    enabled: bool
+    every_seconds: int
+    hold_seconds: int
+    id: str
+    labels: dict[str, str]
+    looked_at: datetime | None
+    name: str
+    no_data: str
+    problem: str | None
+    problem_since: datetime | None
+    runbook_url: str
+    severity: str
+    summary: str
+    updated_at: datetime
+    updated_by: str
+    version: str
+
+
+class AlertRulePage(Wire, frozen=True, kw_only=True):
+    items: list[AlertRuleOut]
+    next_cursor: str | None
+
+
+class AlertRulePut(Wire, frozen=True, kw_only=True):
+    """What somebody wants to be told of."""
+
+    condition: dict[str, Any]
+    name: str
+    severity: str
+    clear_seconds: int | UnsetType = 0
+    enabled: bool | UnsetType = True
+    every_seconds: int | UnsetType = 60
+    hold_seconds: int | UnsetType = 0
+    labels: dict[str, Any] | UnsetType = UNSET
+    no_data: str | UnsetType = "keep"
+    runbook_url: str | UnsetType = ""
+    summary: str | UnsetType = "{text}"
+
+
+class AlertSnooze(Wire, frozen=True, kw_only=True):
+    """For how long nobody is told of it; 0: no longer."""
+
+    seconds: int
+    text: str | UnsetType = ""
+
+
 class ApiKeyCreate(Wire, frozen=True, kw_only=True):
     """A long-lived credential for tools that cannot speak OAuth."""
 
@@ -1062,6 +1212,20 @@ class HealthPointOut(Wire, frozen=True, kw_only=True):
     status: str
 
 
+class HeartbeatConditionModel(Wire, frozen=True, kw_only=True):
+    """A signal has not come for too long; before its first it is counted from the rule on."""
+
+    kind: str
+    name: str
+    within_seconds: int
+
+
+class HeartbeatCreate(Wire, frozen=True, kw_only=True):
+    """Whose it is."""
+
+    name: str
+
+
 class HmacBatchIn(Wire, frozen=True, kw_only=True):
     """Up to a thousand at once."""
 
@@ -1558,6 +1722,18 @@ class LiveOut(Wire, frozen=True, kw_only=True):
     live: bool | UnsetType = True
 
 
+class LogConditionModel(Wire, frozen=True, kw_only=True):
+    """How many log lines there are in a window; `< 1` is that there is none."""
+
+    compare: str
+    kind: str
+    threshold: int
+    level: str | None | UnsetType = UNSET
+    source: str | None | UnsetType = UNSET
+    window_seconds: int | UnsetType = 300
+    words: str | None | UnsetType = UNSET
+
+
 class LogExportOut(Wire, frozen=True, kw_only=True):
     """
     How far the tenant's lines have come on their way to Elasticsearch.
@@ -1791,6 +1967,20 @@ class MessageBody(Wire, frozen=True, kw_only=True):
     """What to sign."""
 
     message: str
+
+
+class MetricConditionModel(Wire, frozen=True, kw_only=True):
+    """A metric over a window, compared with a threshold; with `by` for each set of those labels."""
+
+    aggregate: str
+    compare: str
+    kind: str
+    metric: str
+    threshold: float
+    by: list[str] | UnsetType = UNSET
+    labels: dict[str, Any] | UnsetType = UNSET
+    quantile: float | UnsetType = 0.95
+    window_seconds: int | UnsetType = 300
 
 
 class MetricForecastLineOut(Wire, frozen=True, kw_only=True):
@@ -3043,6 +3233,14 @@ class SigningKeyRotated(Wire, frozen=True, kw_only=True):
 
     kid: str
     old_keys_until: datetime
+
+
+class SloConditionModel(Wire, frozen=True, kw_only=True):
+    """An objective's budget burns: `page` in an hour or six, `ticket` in one or three days."""
+
+    kind: str
+    slo_id: str
+    severity: str | UnsetType = "page"
 
 
 class SloDayOut(Wire, frozen=True, kw_only=True):

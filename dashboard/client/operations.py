@@ -103,6 +103,167 @@ class Api:
             "GET", "/api/v1/access/who-can", models.HoldersOut, query={"permission": permission}
         )
 
+    def list_alert_rules(
+        self, *, limit: int | None = None, cursor: str | None = None
+    ) -> models.AlertRulePage:
+        """List what is looked at, the newest first."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/alert-rules",
+            models.AlertRulePage,
+            query={"limit": limit, "cursor": cursor},
+        )
+
+    def create_alert_rule(
+        self, body: models.AlertRulePut, *, idempotency_key: str | None = None
+    ) -> models.AlertRuleOut:
+        """Have something looked at from now on."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/alert-rules",
+            models.AlertRuleOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def delete_alert_rule(self, rule_id: str, *, if_match: str | None = None) -> None:
+        """Have it looked at no more; its alerts end."""
+        self.connection.tell(
+            "DELETE", f"/api/v1/alert-rules/{uuid_segment(rule_id)}", headers={"If-Match": if_match}
+        )
+
+    def get_alert_rule(self, rule_id: str) -> Tagged[models.AlertRuleOut]:
+        """Get one rule.
+
+        The ETag goes into If-Match.
+        """
+        return self.connection.ask_tagged(
+            "GET", f"/api/v1/alert-rules/{uuid_segment(rule_id)}", models.AlertRuleOut
+        )
+
+    def put_alert_rule(
+        self, rule_id: str, body: models.AlertRulePut, *, if_match: str | None = None
+    ) -> Tagged[models.AlertRuleOut]:
+        """Have something else looked at, or otherwise.
+
+        Alerts that there are stand on.
+        """
+        return self.connection.ask_tagged(
+            "PUT",
+            f"/api/v1/alert-rules/{uuid_segment(rule_id)}",
+            models.AlertRuleOut,
+            body=body,
+            headers={"If-Match": if_match},
+        )
+
+    def list_alerts(
+        self,
+        *,
+        state: str | None = None,
+        severity: str | None = None,
+        rule_id: str | None = None,
+        matchers: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> models.AlertPage:
+        """List alerts, the newest first."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/alerts",
+            models.AlertPage,
+            query={
+                "state": state,
+                "severity": severity,
+                "rule_id": rule_id,
+                "matchers": matchers,
+                "limit": limit,
+                "cursor": cursor,
+            },
+        )
+
+    def raise_alert(
+        self, body: models.AlertRaise, *, idempotency_key: str | None = None
+    ) -> models.AlertOut:
+        """Have an alert fire that no rule looks for, or say again that it does."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/alerts",
+            models.AlertOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def get_alert(self, alert_id: str) -> models.AlertDetailOut:
+        """Get one alert and what happened to it."""
+        return self.connection.ask(
+            "GET", f"/api/v1/alerts/{uuid_segment(alert_id)}", models.AlertDetailOut
+        )
+
+    def acknowledge_alert(
+        self, alert_id: str, body: models.AlertAct, *, idempotency_key: str | None = None
+    ) -> models.AlertOut:
+        """Say that somebody sees to an alert.
+
+        Once more changes nothing.
+        """
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/alerts/{uuid_segment(alert_id)}/acknowledge",
+            models.AlertOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def assign_alert(
+        self, alert_id: str, body: models.AlertAssign, *, idempotency_key: str | None = None
+    ) -> models.AlertOut:
+        """Say who sees to an alert."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/alerts/{uuid_segment(alert_id)}/assign",
+            models.AlertOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def comment_alert(
+        self, alert_id: str, body: models.AlertCommentCreate, *, idempotency_key: str | None = None
+    ) -> None:
+        """Write something down with an alert."""
+        self.connection.tell(
+            "POST",
+            f"/api/v1/alerts/{uuid_segment(alert_id)}/comments",
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def resolve_alert(
+        self, alert_id: str, body: models.AlertAct, *, idempotency_key: str | None = None
+    ) -> models.AlertOut:
+        """End an alert.
+
+        A look that finds it again begins another.
+        """
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/alerts/{uuid_segment(alert_id)}/resolve",
+            models.AlertOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def snooze_alert(
+        self, alert_id: str, body: models.AlertSnooze, *, idempotency_key: str | None = None
+    ) -> models.AlertOut:
+        """Have nobody told of an alert for a while."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/alerts/{uuid_segment(alert_id)}/snooze",
+            models.AlertOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
     def list_api_keys(
         self, *, limit: int | None = None, cursor: str | None = None
     ) -> models.ApiKeyPage:
@@ -744,6 +905,15 @@ class Api:
         """
         return self.connection.ask(
             "GET", f"/api/v1/emails/{uuid_segment(email_id)}/content", models.ContentOut
+        )
+
+    def beat(self, body: models.HeartbeatCreate, *, idempotency_key: str | None = None) -> None:
+        """Let a signal come that an alert rule waits for."""
+        self.connection.tell(
+            "POST",
+            "/api/v1/heartbeats",
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
 
     def list_identity_providers(

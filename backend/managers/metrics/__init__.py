@@ -17,6 +17,7 @@ from backend.managers.metrics._folding import FOLD_SECONDS, ROLL_SECONDS
 from backend.managers.metrics._hours import FOLD_HOURS_SECONDS
 from backend.managers.metrics._query import (
     AGGREGATES,
+    Aggregate,
     Found,
     Line,
     MetricView,
@@ -112,6 +113,7 @@ __all__ = [
     "ROOM",
     "STEP_SECONDS",
     "WAITING",
+    "Aggregate",
     "Found",
     "InvalidItemError",
     "InvalidQueryError",

@@ -16,6 +16,7 @@ from backend.core import audit as core_audit
 from backend.core.database import Base, TenantOwned
 from backend.core.ids import uuid7
 from backend.managers.access import models as access
+from backend.managers.alerting import models as alerting
 from backend.managers.audit import models as audit_room
 from backend.managers.compliance import models as compliance
 from backend.managers.dashboard import models as dashboard
@@ -46,6 +47,7 @@ MODELS = (
     identity,
     logs,
     metrics,
+    alerting,
     monitoring,
     orchestrator,
     secret_models,

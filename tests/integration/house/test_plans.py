@@ -28,6 +28,7 @@ from backend.core.context import Scope, SystemScope
 from backend.core.cursors import EventConsumer, EventDispatcher, check_cursors
 from backend.core.events import read_span
 from backend.core.ids import PLATFORM_TENANT, uuid7, uuid7_at
+from backend.managers.alerting._standing import NEVER
 from backend.managers.audit import AuditManager
 from backend.managers.compliance import ComplianceManager
 from backend.managers.email import EmailSettings
@@ -65,6 +66,8 @@ HOURS = 100 * 24 + 10
 # Tables whose rows come with use; the others have some for each tenant or each person.
 GROWING = frozenset(
     {
+        "alert_notes",
+        "alert_records",
         "audit_export_parts",
         "audit_records",
         "audit_tiles",
@@ -232,6 +235,8 @@ def crowd(owner_url: str, tenant_id: str) -> None:
         {
             # A line's place among the words is in a tenant's part of them, which comes with this.
             "log_heads": [head],
+            "alert_notes": [alert_note(tenant_id, number, now) for number in numbers],
+            "alert_records": [alert(tenant_id, number, now) for number in numbers],
             "audit_export_parts": [part(tenant_id, number) for number in numbers],
             "audit_tiles": [tile(tenant_id, number) for number in numbers],
             "email_suppressions": [suppression(tenant_id, number, now) for number in numbers],
@@ -462,6 +467,49 @@ def request_hour(tenant_id: str, number: int, now: datetime) -> dict[str, Any]:
     row = rollup(tenant_id, number, now)
     del row["window_at"], row["process"]
     return {**row, "hour_at": hour - timedelta(hours=1 + number)}
+
+
+def alert(tenant_id: str, number: int, now: datetime) -> dict[str, Any]:
+    """One in a hundred is not over; the oldest are as old as the sweep asks for."""
+    at = now - timedelta(minutes=number * 450 * 1440 // MESSAGES)
+    is_open = number < MESSAGES // 100
+    return {
+        "tenant_id": tenant_id,
+        "id": id_at(number, at),
+        "rule_id": id_at(number % 50, now - timedelta(days=500)),
+        "source": "rule",
+        "fingerprint": f"{number:032x}",
+        "name": f"Rule {number % 50}",
+        "severity": ("warning", "info", "critical")[number % 3],
+        "labels": {"team": f"t{number % 7}"},
+        "summary": "",
+        "runbook_url": "",
+        "value": 1.0,
+        "since": at,
+        "expires_at": NEVER,
+        "fired_at": at if number % 2 or not is_open else None,
+        "clear_since": None,
+        "ended_at": None if is_open else at + timedelta(minutes=5),
+        "ended_by": None if is_open else "system:alerting",
+        "acknowledged_at": None,
+        "acknowledged_by": None,
+        "snoozed_until": None,
+        "assignee": None,
+    }
+
+
+def alert_note(tenant_id: str, number: int, now: datetime) -> dict[str, Any]:
+    record = alert(tenant_id, number, now)
+    return {
+        "tenant_id": tenant_id,
+        "alert_id": record["id"],
+        "id": record["id"],
+        "at": record["since"],
+        "kind": "fired",
+        "actor": "system:alerting",
+        "text": "",
+        "value": None,
+    }
 
 
 def trace(tenant_id: str, number: int, now: datetime) -> dict[str, Any]:
@@ -1161,11 +1209,13 @@ async def keep_objectives(house: House, ada: TenantClient, admin: TenantClient) 
         {"kind": "freshness", "metric": "orders_total", "within_seconds": 600},
     ]
     which: dict[str, str] = {}
+    others: list[str] = []
     body: dict[str, Any] = {"objective": 0.99, "window_days": 90}
     for more in wanted:
         named = {**body, **more, "name": uuid7()}
         made = await house.ask(ada, "POST /api/v1/slos", json=named)
         assert made.status_code == 201, made.text
+        others.extend(which.values())
         which = {"slo_id": made.json()["id"]}
     assert await house.platform.of(MonitoringManager).measure(house.platform.database) >= 4
     changed = {**body, **wanted[-1], "name": uuid7(), "within_seconds": 900}
@@ -1178,6 +1228,7 @@ async def keep_objectives(house: House, ada: TenantClient, admin: TenantClient) 
     for operation, code, more in acts:
         done = await house.ask(ada, operation, **more)
         assert done.status_code == code, done.text
+    await use_alerts(house, ada, others[0])
     kept = {"name": "Up", "query": "up"}
     made = await house.ask(ada, "POST /api/v1/prometheus-queries", json=kept)
     assert made.status_code == 201, made.text
@@ -1295,6 +1346,50 @@ async def keep_the_platform(house: House, ada: TenantClient, admin: TenantClient
         await house.ask(admin, f"{operation} /api/v1/platform/audit-stream", json=body)
 
 
+async def use_alerts(house: House, ada: TenantClient, slo_id: str) -> None:
+    """Rules of each kind, which the clock then looks at, and an alert from first to last."""
+    conditions: list[dict[str, Any]] = [
+        {
+            "kind": "metric",
+            "metric": "orders_total",
+            "aggregate": "rate",
+            "compare": "<",
+            "threshold": 1,
+        },
+        {"kind": "log", "compare": ">=", "threshold": 1, "words": "order", "level": "error"},
+        {"kind": "slo", "slo_id": slo_id},
+        {"kind": "heartbeat", "name": "backup", "within_seconds": 60},
+    ]
+    which: dict[str, str] = {}
+    for condition in conditions:
+        rule = {"name": condition["kind"], "condition": condition, "severity": "info"}
+        made = await house.ask(ada, "POST /api/v1/alert-rules", json=rule)
+        assert made.status_code == 201, made.text
+        which = {"rule_id": made.json()["id"]}
+    named = {"name": "Import stands still", "severity": "warning"}
+    raised = [await house.ask(ada, "POST /api/v1/alerts", json=named) for _ in range(2)]
+    assert [one.status_code for one in raised] == [201, 200]
+    alert_id = {"path": {"alert_id": raised[0].json()["id"]}}
+    of_one = "/api/v1/alerts/{alert_id}"
+    changed = {"name": "changed", "condition": conditions[0], "severity": "info"}
+    acts: list[tuple[str, int, dict[str, Any]]] = [
+        ("POST /api/v1/heartbeats", 204, {"json": {"name": "backup"}}),
+        ("GET /api/v1/alert-rules/{rule_id}", 200, {"path": which}),
+        ("PUT /api/v1/alert-rules/{rule_id}", 200, {"path": which, "json": changed}),
+        ("DELETE /api/v1/alert-rules/{rule_id}", 204, {"path": which}),
+        ("GET /api/v1/alerts", 200, {"params": which}),
+        (f"GET {of_one}", 200, alert_id),
+        (f"POST {of_one}/acknowledge", 200, {**alert_id, "json": {}}),
+        (f"POST {of_one}/assign", 200, {**alert_id, "json": {"assignee": "ada"}}),
+        (f"POST {of_one}/snooze", 200, {**alert_id, "json": {"seconds": 60}}),
+        (f"POST {of_one}/comments", 204, {**alert_id, "json": {"text": "Seen"}}),
+        (f"POST {of_one}/resolve", 200, {**alert_id, "json": {}}),
+    ]
+    for operation, code, more in acts:
+        done = await house.ask(ada, operation, **more)
+        assert done.status_code == code, done.text
+
+
 async def work(house: House, ada: TenantClient) -> None:
     """Deliver, bounce, defer and give up, while events are numbered and consumed."""
     seen: list[int] = []
@@ -1344,6 +1439,16 @@ NOBODY = "nobody@example.test"
 NO_TENANT = "0199c0de-0000-7000-8000-00000000000f"
 # Lists and their filters, some of which find nothing: what is not there is looked for longest.
 LISTS: dict[str, list[dict[str, str]]] = {
+    "GET /api/v1/alert-rules": [{}],
+    "GET /api/v1/alerts": [
+        {},
+        {"state": "over"},
+        {"state": "firing"},
+        {"state": "waiting"},
+        {"severity": "critical"},
+        {"severity": "critical", "state": "firing"},
+        {"matchers": 'team="t3"'},
+    ],
     "GET /api/v1/identity-providers": [{}],
     "GET /api/v1/data-keys/retirements": [{}],
     "GET /api/v1/emails": [

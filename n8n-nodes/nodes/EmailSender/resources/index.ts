@@ -1,5 +1,6 @@
 import type { Resource } from '../shared/operation';
 import { access } from './access';
+import { alert } from './alert';
 import { crypto } from './crypto';
 import { customApiCall } from './customApiCall';
 import { email } from './email';
@@ -15,6 +16,7 @@ import { tenant } from './tenant';
 export const resources: Resource[] = [
 	email,
 	access,
+	alert,
 	crypto,
 	health,
 	job,

@@ -1,6 +1,6 @@
 import type { IDataObject, INodeProperties } from 'n8n-workflow';
 import { ask } from '../shared/calls';
-import { readJsonObject } from '../shared/json';
+import { labelsOf, readJsonObject } from '../shared/json';
 import type { Operation, Resource } from '../shared/operation';
 import { asNumber, asText, refuse } from '../shared/values';
 
@@ -66,15 +66,6 @@ const record: Operation = {
 		return [observed];
 	},
 };
-
-/** Labels are texts; an expression may have given numbers. */
-function labelsOf(given: IDataObject): IDataObject {
-	return Object.fromEntries(
-		Object.entries(given)
-			.filter(([, value]) => value !== null && value !== undefined && value !== '')
-			.map(([name, value]) => [name, String(value)]),
-	);
-}
 
 export const metric: Resource = {
 	name: 'Metric',

@@ -36,3 +36,12 @@ export function readJson(
 		});
 	}
 }
+
+/** Labels are texts; an expression may have given numbers. */
+export function labelsOf(given: IDataObject): IDataObject {
+	return Object.fromEntries(
+		Object.entries(given)
+			.filter(([, value]) => value !== null && value !== undefined && value !== '')
+			.map(([name, value]) => [name, String(value)]),
+	);
+}

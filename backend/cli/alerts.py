@@ -1,0 +1,130 @@
+"""Alerts and their rules of the tenant that one is logged in to, from a shell."""
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from backend.cli._api import Api, api_command, print_rows, segment
+from backend.cli.command import CommandError
+
+
+async def _list(api: Api, options: argparse.Namespace) -> None:
+    """An alert a line: id, state, severity, name, since when, who sees to it, and what it says."""
+    query = {"state": options.state, "severity": options.severity, "matchers": options.labels}
+    found = await api.items("alerts", **query)
+    print_rows(found, "id", "state", "severity", "name", "since", "acknowledged_by", "summary")
+
+
+def _act(act: str) -> Callable[[Api, argparse.Namespace], Any]:
+    async def work(api: Api, options: argparse.Namespace) -> None:
+        await api.post(f"alerts/{segment(options.alert_id)}/{act}", {"text": options.text})
+
+    return work
+
+
+async def _raise(api: Api, options: argparse.Namespace) -> None:
+    """Have an alert fire, or say again that it does; prints its id."""
+    labels = dict(_label(text) for text in options.label)
+    body = {
+        "name": options.name,
+        "severity": options.severity,
+        "summary": options.summary,
+        "labels": labels,
+        "lasts_seconds": options.lasts,
+    }
+    made = await api.post("alerts", body)
+    print_rows([made], "id", "state", "severity", "name")
+
+
+def _label(text: str) -> tuple[str, str]:
+    name, given, value = text.partition("=")
+    if not (name and given):
+        raise CommandError(f"write a label as name=value: {text!r} is none")
+    return name, value
+
+
+async def _rules(api: Api, _: argparse.Namespace) -> None:
+    """A rule a line: name, severity, whether it is looked at, when it last was, and its problem."""
+    found = await api.items("alert-rules")
+    print_rows(found, "name", "severity", "enabled", "looked_at", "problem")
+
+
+async def _save(api: Api, options: argparse.Namespace) -> None:
+    """Keep a rule from a file, as the API has it, or another one under a name that is there."""
+    try:
+        text = await asyncio.to_thread(_read, options.file)
+        body = json.loads(text)
+    except (OSError, ValueError) as exc:
+        raise CommandError(f"{options.file} cannot be read: {exc}") from None
+    if not isinstance(body, dict) or not isinstance(body.get("name"), str):
+        raise CommandError(f"{options.file} is no alert rule: it has no name")
+    known = await _ids(api)
+    if body["name"] in known:
+        await api.put(f"alert-rules/{segment(known[body['name']])}", body)
+    else:
+        await api.post("alert-rules", body)
+
+
+def _read(file: str) -> str:
+    return sys.stdin.read() if file == "-" else Path(file).read_text()
+
+
+async def _delete(api: Api, options: argparse.Namespace) -> None:
+    known = await _ids(api)
+    if options.name not in known:
+        raise CommandError(f"there is no alert rule {options.name!r}")
+    await api.delete(f"alert-rules/{segment(known[options.name])}")
+
+
+async def _beat(api: Api, options: argparse.Namespace) -> None:
+    await api.post("heartbeats", {"name": options.name})
+
+
+async def _ids(api: Api) -> dict[str, str]:
+    return {one["name"]: one["id"] for one in await api.items("alert-rules")}
+
+
+def _list_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--state", choices=("waiting", "firing", "over"))
+    parser.add_argument("--severity", choices=("critical", "warning", "info"))
+    parser.add_argument("--labels", metavar="MATCHERS", help='as in team="db",zone!="test"')
+
+
+def _act_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("alert_id", metavar="ALERT")
+    parser.add_argument("--text", default="", help="what is written down with it")
+
+
+def _raise_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name")
+    parser.add_argument("--severity", choices=("critical", "warning", "info"), default="warning")
+    parser.add_argument("--summary", default="", help="what people are told")
+    parser.add_argument("--label", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument(
+        "--lasts", type=int, metavar="SECONDS", help="over then unless it is raised again"
+    )
+
+
+def _named(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name")
+
+
+COMMANDS: Final = (
+    api_command("alerts-list", "print alerts, the newest first", _list, _list_options),
+    api_command("alerts-acknowledge", "see to an alert", _act("acknowledge"), _act_options),
+    api_command("alerts-resolve", "end an alert", _act("resolve"), _act_options),
+    api_command("alerts-raise", "have an alert fire", _raise, _raise_options),
+    api_command("alert-rules-list", "print what is looked at", _rules),
+    api_command(
+        "alert-rules-save",
+        "have something looked at, or otherwise",
+        _save,
+        lambda parser: parser.add_argument("file", help="JSON as of the API; - is standard input"),
+    ),
+    api_command("alert-rules-delete", "have something looked at no more", _delete, _named),
+    api_command("heartbeat", "let a signal come that a rule waits for", _beat, _named),
+)

@@ -1,0 +1,162 @@
+"""Alerts that somebody else raises: a workflow, a program, another system's alerts.
+
+Nobody looks at them. Whoever raised one says so again as long as it fires, or ends it; what nobody
+says again is over when its time is.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+import sqlalchemy as sa
+
+from backend.core.context import Scope, SystemScope
+from backend.core.database import Database, Integrity, Tx
+from backend.core.ids import uuid7
+from backend.core.loose_scan import read_least
+from backend.managers.alerting._alerts import Alert, value_of
+from backend.managers.alerting._matching import fingerprint
+from backend.managers.alerting._notes import end, note, tell
+from backend.managers.alerting._standing import NEVER
+from backend.managers.alerting.errands import LOOKING
+from backend.managers.alerting.errors import TooManyAlertsError
+from backend.managers.alerting.models import AlertRow
+
+MAX_RAISED: Final = 10_000
+"""Alerts of a tenant that are not over, however they began."""
+_ACTOR: Final = "system:alerting"
+_EXPIRED: Final = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raised:
+    """What somebody says that is wrong.
+
+    Attributes:
+        lasts: How long it fires unless it is said again; None: until somebody ends it.
+        source: Who says so: ``api``, ``prometheus``, ``grafana``.
+    """
+
+    name: str
+    severity: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    summary: str = ""
+    runbook_url: str = ""
+    value: float | None = None
+    lasts: timedelta | None = None
+    source: str = "api"
+
+
+async def raise_alert(tx: Tx, said: Raised) -> tuple[Alert, bool]:
+    """Have an alert fire, or say again that it does; and whether it began by that.
+
+    One name and one set of labels are one alert as long as it is not over: what is said anew about
+    it takes the place of what was.
+
+    Raises:
+        TooManyAlertsError: So many of the tenant are not over.
+    """
+    key = fingerprint("", {**said.labels, "alertname": said.name})
+    row = await _open(tx, key)
+    if row is None:
+        if await _count(tx) >= MAX_RAISED:
+            raise TooManyAlertsError(f"{MAX_RAISED} alerts are not over")
+        try:
+            async with tx.savepoint():
+                row = _row(tx, key, said)
+                tx.session.add(row)
+        except Integrity:
+            # Somebody else has just said the same.
+            row = await _open(tx, key)
+            if row is None:
+                raise
+        else:
+            note(tx, row.id, "fired", text=said.summary, value=said.value)
+            tx.audit("alert.raised", f"alert:{row.id}", name=said.name)
+            tell(tx, row, "fired")
+            return value_of(row), True
+    row.severity, row.summary, row.value = said.severity, said.summary, said.value
+    row.runbook_url, row.labels = said.runbook_url, _labels(said)
+    row.expires_at = _ends(tx, said)
+    return value_of(row), False
+
+
+async def end_expired(database: Database) -> int:
+    """End what nobody has said again in its time, some of each tenant; returns how many alerts."""
+    async with database.read(SystemScope(LOOKING)) as view:
+        now = view.now()
+        least = await read_least(view, AlertRow, AlertRow.expires_at)
+    ended = 0
+    for tenant_id, expires_at in least:
+        if expires_at > now:
+            continue
+        async with database.transaction(Scope(_ACTOR, tenant_id)) as tx:
+            rows = await tx.scalars(
+                sa.select(AlertRow)
+                .where(AlertRow.tenant_id == tenant_id, AlertRow.expires_at <= tx.now())
+                .order_by(AlertRow.expires_at)
+                .limit(_EXPIRED)
+                .with_for_update(skip_locked=True)
+            )
+            for row in rows:
+                end(tx, row, tx.now(), text="Nobody said again that it fires")
+        ended += len(rows)
+    return ended
+
+
+async def _open(tx: Tx, key: str) -> AlertRow | None:
+    row: AlertRow | None = await tx.scalar(
+        sa.select(AlertRow)
+        .where(
+            AlertRow.tenant_id == tx.tenant_id,
+            AlertRow.fingerprint == key,
+            AlertRow.ended_at.is_(None),
+        )
+        .with_for_update()
+    )
+    return row
+
+
+async def _count(tx: Tx) -> int:
+    some = (
+        sa.select(AlertRow.id)
+        .where(AlertRow.tenant_id == tx.tenant_id, AlertRow.ended_at.is_(None))
+        .limit(MAX_RAISED)
+        .subquery()
+    )
+    return int(await tx.scalar(sa.select(sa.func.count()).select_from(some)))
+
+
+def _labels(said: Raised) -> dict[str, str]:
+    return {**said.labels, "alertname": said.name, "severity": said.severity}
+
+
+def _ends(tx: Tx, said: Raised) -> datetime:
+    return NEVER if said.lasts is None else tx.now() + said.lasts
+
+
+def _row(tx: Tx, key: str, said: Raised) -> AlertRow:
+    return AlertRow(
+        tenant_id=tx.tenant_id,
+        id=uuid7(),
+        rule_id=None,
+        source=said.source,
+        fingerprint=key,
+        name=said.name,
+        severity=said.severity,
+        labels=_labels(said),
+        summary=said.summary,
+        runbook_url=said.runbook_url,
+        value=said.value,
+        since=tx.now(),
+        expires_at=_ends(tx, said),
+        fired_at=tx.now(),
+        clear_since=None,
+        ended_at=None,
+        ended_by=None,
+        acknowledged_at=None,
+        acknowledged_by=None,
+        snoozed_until=None,
+        assignee=None,
+    )
