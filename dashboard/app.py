@@ -39,6 +39,7 @@ def _entry(group: str, file: str, title: str, icon: str, *permissions: str) -> E
     return Entry(group, f"{file}.py", title, f":material/{icon}:", frozenset(permissions))
 
 
+_ALERTS: Final = "Alerting"
 _MAIL: Final = "Mail"
 _WORK: Final = "Work"
 _TRAIL: Final = "Audit trail"
@@ -49,8 +50,10 @@ ENTRIES: Final = (
     _entry("", "dashboards", "Dashboards", "dashboard", "dashboard:read"),
     _entry("", "status", "Status", "vital_signs", "status:read", "platform:read"),
     _entry("", "slos", "Objectives", "flag", "slo:read", "platform:read"),
-    _entry("", "alerts", "Alerts", "notifications", "alert:read"),
-    _entry("", "alert_rules", "Alert rules", "rule", "alert_rule:read"),
+    _entry(_ALERTS, "alerts", "Alerts", "notifications", "alert:read"),
+    _entry(_ALERTS, "alert_rules", "Alert rules", "rule", "alert_rule:read"),
+    _entry(_ALERTS, "silences", "Silences", "notifications_off", "silence:read"),
+    _entry(_ALERTS, "on_call", "On call", "support_agent", "on_call:read"),
     _entry(_MAIL, "emails", "E-mails", "mail", "email:read"),
     _entry(_MAIL, "email_templates", "Templates", "draft", "email_template:read"),
     _entry(_MAIL, "suppressions", "Suppressions", "block", "suppression:read"),

@@ -2198,6 +2198,111 @@ class OAuthError(Wire, frozen=True, kw_only=True):
     error_description: str | UnsetType = UNSET
 
 
+class OnCallLayerModel(Wire, frozen=True, kw_only=True):
+    """People who take turns."""
+
+    people: list[str]
+    start: str
+    zone: str
+    every: int | UnsetType = 1
+    unit: str | UnsetType = "weeks"
+    windows: list[WeeklyWindowModel] | UnsetType = UNSET
+
+
+class OnCallLayerOut(Wire, frozen=True, kw_only=True):
+    """People who take turns."""
+
+    every: int
+    people: list[str]
+    start: str
+    unit: str
+    windows: list[WeeklyWindowModel]
+    zone: str
+
+
+class OnCallNowListOut(Wire, frozen=True, kw_only=True):
+    """Who is on call, by each schedule in the order of their names."""
+
+    at: datetime
+    items: list[OnCallNowOut]
+
+
+class OnCallNowOut(Wire, frozen=True, kw_only=True):
+    """Who is on call."""
+
+    name: str
+    next_person: str | None
+    person: str | None
+    schedule_id: str
+    until: datetime | None
+
+
+class OnCallOverrideCreate(Wire, frozen=True, kw_only=True):
+    """Somebody is to stand in for whoever it would be."""
+
+    begins_at: datetime
+    ends_at: datetime
+    person: str
+    reason: str | UnsetType = ""
+
+
+class OnCallOverrideOut(Wire, frozen=True, kw_only=True):
+    """Somebody stands in for whoever it would be; of two the one that was made later counts."""
+
+    begins_at: datetime
+    created_at: datetime
+    created_by: str
+    ends_at: datetime
+    id: str
+    person: str
+    reason: str
+
+
+class OnCallOverridePage(Wire, frozen=True, kw_only=True):
+    items: list[OnCallOverrideOut]
+    next_cursor: str | None
+
+
+class OnCallScheduleOut(Wire, frozen=True, kw_only=True):
+    """Who takes turns."""
+
+    created_at: datetime
+    created_by: str
+    id: str
+    layers: list[OnCallLayerOut]
+    name: str
+    updated_at: datetime
+    updated_by: str
+    version: str
+
+
+class OnCallSchedulePage(Wire, frozen=True, kw_only=True):
+    items: list[OnCallScheduleOut]
+    next_cursor: str | None
+
+
+class OnCallSchedulePut(Wire, frozen=True, kw_only=True):
+    """Who is to take turns."""
+
+    layers: list[OnCallLayerModel]
+    name: str
+
+
+class OnCallShiftOut(Wire, frozen=True, kw_only=True):
+    """Somebody's time."""
+
+    begins_at: datetime
+    ends_at: datetime
+    person: str | None
+
+
+class OnCallShiftsOut(Wire, frozen=True, kw_only=True):
+    """Whose time it is in all of a stretch, without a gap."""
+
+    items: list[OnCallShiftOut]
+    schedule_id: str
+
+
 class OperationOut(Wire, frozen=True, kw_only=True):
     """Rate, errors and duration of an operation, of all its spans."""
 
@@ -3235,6 +3340,45 @@ class SigningKeyRotated(Wire, frozen=True, kw_only=True):
     old_keys_until: datetime
 
 
+class SilenceOut(Wire, frozen=True, kw_only=True):
+    """A silence and whether it counts."""
+
+    announce_hours: int
+    announced_at: datetime | None
+    counts_now: bool
+    created_at: datetime
+    created_by: str
+    ended_by: str | None
+    ends_at: datetime
+    id: str
+    kind: str
+    matchers: str
+    reason: str
+    starts_at: datetime
+    state: str
+    updated_at: datetime
+    updated_by: str
+    version: str
+    windows: list[WeeklyWindowModel]
+
+
+class SilencePage(Wire, frozen=True, kw_only=True):
+    items: list[SilenceOut]
+    next_cursor: str | None
+
+
+class SilencePut(Wire, frozen=True, kw_only=True):
+    """What nobody is to be told of, when, and why."""
+
+    ends_at: datetime
+    matchers: str
+    reason: str
+    announce_hours: int | UnsetType = 24
+    kind: str | UnsetType = "silence"
+    starts_at: datetime | None | UnsetType = UNSET
+    windows: list[WeeklyWindowModel] | UnsetType = UNSET
+
+
 class SloConditionModel(Wire, frozen=True, kw_only=True):
     """An objective's budget burns: `page` in an hour or six, `ticket` in one or three days."""
 
@@ -3969,6 +4113,15 @@ class WantedOut(Wire, frozen=True, kw_only=True):
     request_id: str | None
     target: str | None
     workflow: str | None
+
+
+class WeeklyWindowModel(Wire, frozen=True, kw_only=True):
+    """A stretch of time on some days of each week, by the clocks of a zone."""
+
+    days: list[str]
+    from_: str = field(name="from")
+    until: str
+    zone: str
 
 
 class WorkersOut(Wire, frozen=True, kw_only=True):

@@ -1829,6 +1829,121 @@ class Api:
             },
         )
 
+    def get_on_call(self) -> models.OnCallNowListOut:
+        """Tell who is on call now by each schedule, until when, and who is next."""
+        return self.connection.ask("GET", "/api/v1/on-call", models.OnCallNowListOut)
+
+    def list_on_call_schedules(
+        self, *, limit: int | None = None, cursor: str | None = None
+    ) -> models.OnCallSchedulePage:
+        """List on-call schedules, the newest first."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/on-call-schedules",
+            models.OnCallSchedulePage,
+            query={"limit": limit, "cursor": cursor},
+        )
+
+    def create_on_call_schedule(
+        self, body: models.OnCallSchedulePut, *, idempotency_key: str | None = None
+    ) -> models.OnCallScheduleOut:
+        """Have people take turns at being on call."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/on-call-schedules",
+            models.OnCallScheduleOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def delete_on_call_schedule(self, schedule_id: str, *, if_match: str | None = None) -> None:
+        """Delete an on-call schedule and its overrides."""
+        self.connection.tell(
+            "DELETE",
+            f"/api/v1/on-call-schedules/{uuid_segment(schedule_id)}",
+            headers={"If-Match": if_match},
+        )
+
+    def get_on_call_schedule(self, schedule_id: str) -> Tagged[models.OnCallScheduleOut]:
+        """Get one on-call schedule.
+
+        The ETag goes into If-Match.
+        """
+        return self.connection.ask_tagged(
+            "GET",
+            f"/api/v1/on-call-schedules/{uuid_segment(schedule_id)}",
+            models.OnCallScheduleOut,
+        )
+
+    def put_on_call_schedule(
+        self, schedule_id: str, body: models.OnCallSchedulePut, *, if_match: str | None = None
+    ) -> Tagged[models.OnCallScheduleOut]:
+        """Have other people take turns, or otherwise.
+
+        Overrides stay.
+        """
+        return self.connection.ask_tagged(
+            "PUT",
+            f"/api/v1/on-call-schedules/{uuid_segment(schedule_id)}",
+            models.OnCallScheduleOut,
+            body=body,
+            headers={"If-Match": if_match},
+        )
+
+    def get_on_call_calendar(self, schedule_id: str) -> Download:
+        """Get who is on call as a calendar: 92 days from the beginning of the month before."""
+        return self.connection.download(
+            "GET", f"/api/v1/on-call-schedules/{uuid_segment(schedule_id)}/calendar.ics"
+        )
+
+    def list_on_call_overrides(
+        self, schedule_id: str, *, limit: int | None = None, cursor: str | None = None
+    ) -> models.OnCallOverridePage:
+        """List who stands in, the newest first."""
+        return self.connection.ask(
+            "GET",
+            f"/api/v1/on-call-schedules/{uuid_segment(schedule_id)}/overrides",
+            models.OnCallOverridePage,
+            query={"limit": limit, "cursor": cursor},
+        )
+
+    def create_on_call_override(
+        self,
+        schedule_id: str,
+        body: models.OnCallOverrideCreate,
+        *,
+        idempotency_key: str | None = None,
+    ) -> models.OnCallOverrideOut:
+        """Have somebody stand in for whoever it would be."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/on-call-schedules/{uuid_segment(schedule_id)}/overrides",
+            models.OnCallOverrideOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def delete_on_call_override(self, schedule_id: str, override_id: str) -> None:
+        """Have nobody stand in any more."""
+        self.connection.tell(
+            "DELETE",
+            f"/api/v1/on-call-schedules/{uuid_segment(schedule_id)}/overrides/{uuid_segment(override_id)}",
+        )
+
+    def list_on_call_shifts(
+        self, schedule_id: str, *, from_: datetime, until: datetime
+    ) -> models.OnCallShiftsOut:
+        """List who is on call in a stretch of time.
+
+        Where nobody is, that is told as well.
+        """
+        return self.connection.ask(
+            "GET",
+            f"/api/v1/on-call-schedules/{uuid_segment(schedule_id)}/shifts",
+            models.OnCallShiftsOut,
+            query={"from": from_, "until": until},
+        )
+
     def export_logs(self, body: models.OtlpExport) -> models.OtlpAnswer:
         """Send log records by OTLP/HTTP."""
         return self.connection.ask("POST", "/api/v1/otlp/v1/logs", models.OtlpAnswer, body=body)
@@ -3089,6 +3204,72 @@ class Api:
             "POST",
             f"/api/v1/secrets/{uuid_segment(secret_id)}/versions/{segment(version)}/undelete",
             models.SecretVersionOut,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def list_silences(
+        self,
+        *,
+        state: str | None = None,
+        matchers: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> models.SilencePage:
+        """List silences and maintenance, the newest first."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/silences",
+            models.SilencePage,
+            query={"state": state, "matchers": matchers, "limit": limit, "cursor": cursor},
+        )
+
+    def create_silence(
+        self, body: models.SilencePut, *, idempotency_key: str | None = None
+    ) -> models.SilenceOut:
+        """Have nobody told of some alerts for a while."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/silences",
+            models.SilenceOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def get_silence(self, silence_id: str) -> Tagged[models.SilenceOut]:
+        """Get one silence.
+
+        The ETag goes into If-Match.
+        """
+        return self.connection.ask_tagged(
+            "GET", f"/api/v1/silences/{uuid_segment(silence_id)}", models.SilenceOut
+        )
+
+    def put_silence(
+        self, silence_id: str, body: models.SilencePut, *, if_match: str | None = None
+    ) -> Tagged[models.SilenceOut]:
+        """Change a silence that is not over.
+
+        Of one that has begun the beginning stays.
+        """
+        return self.connection.ask_tagged(
+            "PUT",
+            f"/api/v1/silences/{uuid_segment(silence_id)}",
+            models.SilenceOut,
+            body=body,
+            headers={"If-Match": if_match},
+        )
+
+    def expire_silence(
+        self, silence_id: str, *, idempotency_key: str | None = None
+    ) -> models.SilenceOut:
+        """End a silence now.
+
+        It stays as history.
+        """
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/silences/{uuid_segment(silence_id)}/expire",
+            models.SilenceOut,
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
 

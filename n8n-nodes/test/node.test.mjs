@@ -148,7 +148,9 @@ describe('node', () => {
 		);
 		assert.deepEqual(lists, [
 			['email', 'Get Many'],
+			['alert', 'Get Many'],
 			['job', 'Get Many'],
+			['silence', 'Get Many'],
 			['suppression', 'Get Many'],
 		]);
 	});

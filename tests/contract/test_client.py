@@ -39,7 +39,7 @@ def barest(schema: dict[str, Any]) -> Any:
     """
     if "$ref" in schema:
         return barest(DOCUMENT["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
-    kinds = schema.get("anyOf", [schema])
+    kinds = schema.get("anyOf") or schema.get("oneOf") or [schema]
     if len(kinds) > 1 and schema.get("type") != "object":
         return None if {"type": "null"} in kinds else barest(kinds[0])
     if "const" in schema or "enum" in schema:

@@ -99,3 +99,55 @@ class TestRules:
         (row,) = visit("alert_rules").rows("alert-rules")
         assert row["condition"] == "rate of orders_total over 5 min < 0.5"
         assert row["looked_at"] == "not yet"
+
+
+class TestSilences:
+    def test_one_is_made_and_ended(self, visit, platform):
+        screen = visit("silences").click("silences-new")
+        screen.app.text_input(key="silences-new-matchers").set_value('team="db"')
+        screen.app.text_input(key="silences-new-reason").set_value("The database moves")
+        screen.press("Create silence")
+        assert screen.said == 'Alerts with team="db" are silenced.'
+        (made,) = platform.items("silences")
+        assert (made["state"], made["kind"], made["reason"]) == (
+            "active",
+            "silence",
+            "The database moves",
+        )
+        platform.api().post(f"/api/v1/silences/{made['id']}/expire").raise_for_status()
+        (row,) = visit("silences").rows("silences")
+        assert row["state"] == "expired"
+
+    def test_says_what_the_platform_refuses(self, visit, platform):
+        screen = visit("silences").click("silences-new")
+        screen.app.text_input(key="silences-new-matchers").set_value('team!="db"')
+        screen.app.text_input(key="silences-new-reason").set_value("All of them")
+        screen.press("Create silence")
+        assert screen.said == ""
+        assert platform.items("silences") == []
+
+
+class TestOnCall:
+    def test_somebody_takes_turns_and_somebody_stands_in(self, visit, platform):
+        screen = visit("on_call").click("on-call-new")
+        for name, value in {
+            "name": "Database",
+            "people": "ada@example.com bob@example.com",
+            "start": "2026-01-05 09:00",
+            "zone": "Europe/Paris",
+        }.items():
+            screen.app.text_input(key=f"on-call-new-{name}").set_value(value)
+        screen.press("Create schedule")
+        assert screen.said == "Database has somebody on call."
+        (made,) = platform.items("on-call-schedules")
+        (row,) = visit("on_call").rows("on-call-now")
+        assert row["person"] in {"ada@example.com", "bob@example.com"}
+        screen = visit("on_call", id=made["id"])
+        assert len(screen.rows("on-call-shifts")) in {4, 5}
+        screen.app.text_input[0].set_value("eve@example.com")
+        screen.press("Stand in")
+        assert screen.said == "eve@example.com stands in."
+        screen = visit("on_call", id=made["id"])
+        assert screen.rows("on-call-overrides")[0]["person"] == "eve@example.com"
+        assert screen.rows("on-call-shifts")[0]["person"] == "eve@example.com"
+        assert visit("on_call").rows("on-call-now")[0]["person"] == "eve@example.com"

@@ -77,6 +77,7 @@ def app_settings(
 ) -> Settings:
     # Each thing of another's is named in the making of one more.
     monkeypatch.setattr("backend.managers.monitoring._slos.MAX_SLOS", 10_000)
+    monkeypatch.setattr("backend.managers.alerting._schedules.MAX_SCHEDULES", 10_000)
     lasting = {"client_token_seconds": TOKEN_SECONDS, "user_token_seconds": TOKEN_SECONDS}
     identity = app_settings.identity.model_copy(update={**lasting, "step_up_seconds": LATER})
     monitoring = MonitoringSettings(prometheus_url=prometheus_stand_in)

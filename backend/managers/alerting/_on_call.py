@@ -6,14 +6,18 @@ ends: whatever clocks do, every instant is somebody's once.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 from backend.kit.wall_clock import Stretch, WeeklyWindow, instant_of, wall_of
 
 Unit = Literal["hours", "days", "weeks"]
+Line = Sequence[tuple[datetime, str | None]]
+"""Who is there from which instant on."""
 _LENGTHS: Final = {"days": timedelta(days=1), "weeks": timedelta(weeks=1)}
 
 
@@ -68,23 +72,31 @@ class Layer:
 
     def person_at(self, instant: datetime) -> str | None:
         """Who is there at an instant."""
-        number = self.turn_at(instant)
-        if number < 0 or not self.people:
-            return None
         if self.windows and not any(window.holds(instant) for window in self.windows):
             return None
-        return self.people[number % len(self.people)]
+        return self._person_of(self.turn_at(instant))
 
-    def changes(self, within: Stretch) -> Iterator[datetime]:
-        """Instants in a stretch at which somebody else may be there than before."""
-        number = max(self.turn_at(within.begin) + 1, 0)
+    def line(self, within: Stretch) -> "Line":
+        """Who is there from which instant on, in all of a stretch."""
+        number = self.turn_at(within.begin)
+        turns = [(within.begin, self._person_of(number))]
+        number = max(number + 1, 0)
         while (begins := self.turn_begins(number)) < within.end:
-            yield begins
+            turns.append((begins, self._person_of(number)))
             number += 1
-        for window in self.windows:
-            for part in window.stretches(within):
-                yield part.begin
-                yield part.end
+        if not self.windows:
+            return turns
+        covered = [part for window in self.windows for part in window.stretches(within)]
+        is_open = _places(within, [(part, number) for number, part in enumerate(covered)])
+        return [
+            (begin, None if place is None else person)
+            for begin, (person, place) in _together([turns, is_open])
+        ]
+
+    def _person_of(self, number: int) -> str | None:
+        if number < 0 or not self.people:
+            return None
+        return self.people[number % len(self.people)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,17 +132,55 @@ class Schedule:
 
     def shifts(self, within: Stretch) -> Sequence[Shift]:
         """Whose time it is in all of a stretch, without a gap: nobody's is told as well."""
-        points = {within.begin}
-        for layer in self.layers:
-            points.update(layer.changes(within))
-        for override in self.overrides:
-            points.update((override.stretch.begin, override.stretch.end))
-        begins = sorted(point for point in points if within.begin <= point < within.end)
+        over = _places(within, [(one.stretch, place) for place, one in enumerate(self.overrides)])
+        lines: list[Sequence[tuple[datetime, Any]]] = [over]
+        lines += [layer.line(within) for layer in reversed(self.layers)]
         shifts: list[Shift] = []
-        for begin, end in zip(begins, [*begins[1:], within.end], strict=True):
-            person = self.person_at(begin)
+        for begin, (place, *people) in _together(lines):
+            person = next((one for one in people if one is not None), None)
+            if place is not None:
+                person = self.overrides[place].person
             if shifts and shifts[-1].person == person:
-                shifts[-1] = Shift(shifts[-1].begin, end, person)
-            else:
-                shifts.append(Shift(begin, end, person))
+                continue
+            if shifts:
+                shifts[-1] = replace(shifts[-1], end=begin)
+            shifts.append(Shift(begin, within.end, person))
         return shifts
+
+
+def _places(
+    within: Stretch, parts: Sequence[tuple[Stretch, int]]
+) -> Sequence[tuple[datetime, Any]]:
+    """The highest number of those that an instant lies in, from which instant on; None: of none."""
+    events = [(within.begin, 0, False)]
+    for stretch, number in parts:
+        part = stretch.within(within)
+        if part is not None:
+            events += [(part.begin, number, True), (part.end, number, False)]
+    events.sort(key=itemgetter(0))
+    there: set[int] = set()
+    line: list[tuple[datetime, int | None]] = []
+    for begin, together in groupby(events, key=itemgetter(0)):
+        for _, number, begins in together:
+            if begins:
+                there.add(number)
+            else:
+                there.discard(number)
+        if begin < within.end:
+            line.append((begin, max(there, default=None)))
+    return line
+
+
+def _together(
+    lines: Sequence[Sequence[tuple[datetime, Any]]],
+) -> Iterator[tuple[datetime, Sequence[Any]]]:
+    """What several lines hold from each instant on at which one of them changes.
+
+    All begin at the same instant, and hold what they say until they say something else.
+    """
+    places = [0] * len(lines)
+    for begin in sorted({begin for line in lines for begin, _ in line}):
+        for number, line in enumerate(lines):
+            while places[number] + 1 < len(line) and line[places[number] + 1][0] <= begin:
+                places[number] += 1
+        yield begin, [line[place][1] for line, place in zip(lines, places, strict=True)]

@@ -8,6 +8,8 @@ from backend.managers.alerting._conditions import Senses
 from backend.managers.alerting._looking import Looked, Looking
 from backend.managers.alerting._raised import Raised, end_expired, raise_alert
 from backend.managers.alerting._rules import Rules
+from backend.managers.alerting._schedules import Schedules
+from backend.managers.alerting._silences import Silences
 from backend.managers.alerting.models import HeartbeatRow
 from backend.managers.alerting.settings import AlertingSettings
 from backend.managers.metrics import MetricsManager
@@ -20,6 +22,8 @@ class AlertingManager:
     Attributes:
         rules: What a tenant wants to be told of.
         alerts: What was found.
+        silences: What nobody is told of for a while.
+        schedules: Who is on call.
     """
 
     def __init__(
@@ -31,6 +35,8 @@ class AlertingManager:
         self._settings = settings or AlertingSettings()
         self.rules = Rules()
         self.alerts = Alerts()
+        self.silences = Silences()
+        self.schedules = Schedules()
         self._looking = Looking(Senses(metrics, monitoring))
 
     async def look(self, database: Database) -> Looked:

@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from backend.core.columns import Base, Id, TenantOwned
+from backend.core.columns import Base, Id, Json, TenantOwned
 
 
 class AlertRuleRow(TenantOwned, Base):
@@ -48,13 +48,16 @@ class AlertRuleRow(TenantOwned, Base):
 
 
 def _of_what_is_open(name: str, column: str, *, unique: bool = False) -> sa.Index:
+    given = sa.true() if column != "rule_id" else sa.column("rule_id", Id()).is_not(None)
     return sa.Index(
         name,
         "tenant_id",
         column,
         unique=unique,
-        sqlite_where=sa.column("ended_at", sa.BigInteger()).is_(None),
-        postgresql_where=sa.column("ended_at", sa.DateTime(timezone=True)).is_(None),
+        sqlite_where=sa.and_(sa.column("ended_at", sa.BigInteger()).is_(None), given),
+        postgresql_where=sa.and_(
+            sa.column("ended_at", sa.DateTime(timezone=True)).is_(None), given
+        ),
     )
 
 
@@ -120,3 +123,68 @@ class HeartbeatRow(TenantOwned, Base):
     last_at: Mapped[datetime]
     last_by: Mapped[str]
     beats: Mapped[int]
+
+
+class SilenceRow(TenantOwned, Base):
+    """Alerts that nobody is told of for a while, or a maintenance window that was announced.
+
+    ``due_at`` is when the clock has to do with it next: to announce it, or to tell that it is over;
+    the end of time, when both is done.
+    """
+
+    __tablename__ = "alert_silences"
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    kind: Mapped[str]
+    matchers: Mapped[str]
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    windows: Mapped[list[dict[str, Any]]] = mapped_column(Json)
+    reason: Mapped[str]
+    announce_hours: Mapped[int]
+    announced_at: Mapped[datetime | None]
+    due_at: Mapped[datetime]
+    revision: Mapped[int]
+    created_at: Mapped[datetime]
+    created_by: Mapped[str]
+    updated_at: Mapped[datetime]
+    updated_by: Mapped[str]
+    ended_by: Mapped[str | None]
+
+    __table_args__ = (
+        sa.Index("ix_alert_silences_ends_at", "tenant_id", "ends_at"),
+        sa.Index("ix_alert_silences_due_at", "tenant_id", "due_at"),
+    )
+
+
+class ScheduleRow(TenantOwned, Base):
+    """People who take turns at being on call."""
+
+    __tablename__ = "on_call_schedules"
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    name: Mapped[str]
+    layers: Mapped[list[dict[str, Any]]] = mapped_column(Json)
+    revision: Mapped[int]
+    created_at: Mapped[datetime]
+    created_by: Mapped[str]
+    updated_at: Mapped[datetime]
+    updated_by: Mapped[str]
+
+    __table_args__ = (sa.UniqueConstraint("tenant_id", "name"),)
+
+
+class OverrideRow(TenantOwned, Base):
+    """Somebody stands in for whoever it would be."""
+
+    __tablename__ = "on_call_overrides"
+    schedule_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    person: Mapped[str]
+    begins_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    reason: Mapped[str]
+    created_at: Mapped[datetime]
+    created_by: Mapped[str]
+
+    __table_args__ = (
+        sa.Index("ix_on_call_overrides_ends_at", "tenant_id", "schedule_id", "ends_at"),
+    )

@@ -56,18 +56,20 @@ def upgrade() -> None:
         ),
         *_texts("ended_by", "acknowledged_by", "assignee", nullable=True),
     )
-    for name, column in (
-        ("uq_alert_records_live", "fingerprint"),
-        ("ix_alert_records_open", "id"),
-        ("ix_alert_records_open_rule_id", "rule_id"),
+    is_open = "ended_at IS NULL"
+    for name, column, which in (
+        ("uq_alert_records_live", "fingerprint", is_open),
+        ("ix_alert_records_open", "id", is_open),
+        # What is raised by hand is no rule's: whoever looks for all that is open reads the other.
+        ("ix_alert_records_open_rule_id", "rule_id", f"{is_open} AND rule_id IS NOT NULL"),
     ):
         create_tenant_index(
             name,
             "alert_records",
             [column],
             unique=name.startswith("uq"),
-            sqlite_where=sa.text("ended_at IS NULL"),
-            postgresql_where=sa.text("ended_at IS NULL"),
+            sqlite_where=sa.text(which),
+            postgresql_where=sa.text(which),
         )
     for name, columns in (
         ("ix_alert_records_rule_id", ["rule_id", "id"]),

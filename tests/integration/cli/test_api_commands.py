@@ -436,3 +436,40 @@ class TestObjectives:
     def test_says_in_a_line_why_not(self, logged_in):
         assert "latency needs within_ms" in logged_in.fail("slo-save", "Fast", "latency", "0.95")
         assert "there is no objective" in logged_in.fail("slo-delete", "Fast")
+
+
+class TestSilencesAndOnCall:
+    def test_silences_are_made_listed_and_ended(self, logged_in):
+        made = logged_in.run(
+            "silences-add", 'team="db"', "--reason", "it moves", "--at", "2099-01-02T00:00:00Z",
+            "--for", "3d", "--announce-hours", "48",
+        ).strip()  # fmt: skip
+        (one,) = rows(logged_in.run("silences-list", "--state", "scheduled", "--labels", "team=db"))
+        assert one[:6] == [
+            made, "scheduled", "maintenance", 'team="db"', "2099-01-02T00:00:00Z",
+            "2099-01-05T00:00:00Z",
+        ]  # fmt: skip
+        now = logged_in.run("silences-add", "team=web", "--reason", "noise").strip()
+        assert [one[0] for one in rows(logged_in.run("silences-list"))] == [now, made]
+        logged_in.run("silences-expire", now)
+        assert rows(logged_in.run("silences-list", "--state", "expired"))[0][0] == now
+        assert logged_in.fail("silences-expire", now) == "The silence is over"
+
+    @pytest.mark.parametrize("wrong", [("--for", "soon"), ("--at", "2027-01-01")])
+    def test_times_that_are_none_are_refused(self, logged_in, wrong, capsys):
+        with pytest.raises(SystemExit):
+            logged_in.run("silences-add", "team=db", "--reason", "x", *wrong)
+        assert "is no time like" in capsys.readouterr().err
+
+    def test_who_is_on_call_is_told(self, logged_in, served):
+        layer = {
+            "people": ["ada@example.test"],
+            "start": "2026-01-05T09:00",
+            "zone": "Europe/Paris",
+        }
+        httpx.post(
+            f"{served.base_url}/api/v1/on-call-schedules",
+            json={"name": "db", "layers": [layer]},
+            headers={"Authorization": f"Bearer {served.token()}"},
+        ).raise_for_status()
+        assert rows(logged_in.run("oncall")) == [["db", "ada@example.test", "-", "-"]]

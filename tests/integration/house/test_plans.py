@@ -1229,6 +1229,7 @@ async def keep_objectives(house: House, ada: TenantClient, admin: TenantClient) 
         done = await house.ask(ada, operation, **more)
         assert done.status_code == code, done.text
     await use_alerts(house, ada, others[0])
+    await use_silences(house, ada)
     kept = {"name": "Up", "query": "up"}
     made = await house.ask(ada, "POST /api/v1/prometheus-queries", json=kept)
     assert made.status_code == 201, made.text
@@ -1362,7 +1363,7 @@ async def use_alerts(house: House, ada: TenantClient, slo_id: str) -> None:
     ]
     which: dict[str, str] = {}
     for condition in conditions:
-        rule = {"name": condition["kind"], "condition": condition, "severity": "info"}
+        rule = {"name": uuid7(), "condition": condition, "severity": "info"}
         made = await house.ask(ada, "POST /api/v1/alert-rules", json=rule)
         assert made.status_code == 201, made.text
         which = {"rule_id": made.json()["id"]}
@@ -1371,7 +1372,7 @@ async def use_alerts(house: House, ada: TenantClient, slo_id: str) -> None:
     assert [one.status_code for one in raised] == [201, 200]
     alert_id = {"path": {"alert_id": raised[0].json()["id"]}}
     of_one = "/api/v1/alerts/{alert_id}"
-    changed = {"name": "changed", "condition": conditions[0], "severity": "info"}
+    changed = {"name": uuid7(), "condition": conditions[0], "severity": "info"}
     acts: list[tuple[str, int, dict[str, Any]]] = [
         ("POST /api/v1/heartbeats", 204, {"json": {"name": "backup"}}),
         ("GET /api/v1/alert-rules/{rule_id}", 200, {"path": which}),
@@ -1384,6 +1385,55 @@ async def use_alerts(house: House, ada: TenantClient, slo_id: str) -> None:
         (f"POST {of_one}/snooze", 200, {**alert_id, "json": {"seconds": 60}}),
         (f"POST {of_one}/comments", 204, {**alert_id, "json": {"text": "Seen"}}),
         (f"POST {of_one}/resolve", 200, {**alert_id, "json": {}}),
+    ]
+    for operation, code, more in acts:
+        done = await house.ask(ada, operation, **more)
+        assert done.status_code == code, done.text
+
+
+async def use_silences(house: House, ada: TenantClient) -> None:
+    """A silence from first to last, and a schedule whose people take turns."""
+    silence = {
+        "matchers": 'team="t3"',
+        "ends_at": (datetime.now(UTC) + timedelta(days=1)).isoformat(),
+        "reason": "The database moves",
+        "kind": "maintenance",
+    }
+    made = await house.ask(ada, "POST /api/v1/silences", json=silence)
+    assert made.status_code == 201, made.text
+    one = {"path": {"silence_id": made.json()["id"]}}
+    people = ["ada@example.com", "bob@example.com"]
+    layer = {"people": people, "start": "2026-01-05T09:00", "zone": "Europe/Paris"}
+    schedule = {"name": uuid7(), "layers": [layer]}
+    made = await house.ask(ada, "POST /api/v1/on-call-schedules", json=schedule)
+    assert made.status_code == 201, made.text
+    which = {"schedule_id": made.json()["id"]}
+    schedules = "/api/v1/on-call-schedules/{schedule_id}"
+    stretch = {"from": "2026-11-01T00:00:00Z", "until": "2026-12-01T00:00:00Z"}
+    override = {
+        "person": "eve@example.com",
+        "begins_at": (datetime.now(UTC) + timedelta(hours=1)).isoformat(),
+        "ends_at": (datetime.now(UTC) + timedelta(hours=2)).isoformat(),
+        "reason": "A dentist",
+    }
+    made = await house.ask(ada, f"POST {schedules}/overrides", path=which, json=override)
+    assert made.status_code == 201, made.text
+    acts: list[tuple[str, int, dict[str, Any]]] = [
+        ("GET /api/v1/silences/{silence_id}", 200, one),
+        ("PUT /api/v1/silences/{silence_id}", 200, {**one, "json": silence}),
+        ("POST /api/v1/silences/{silence_id}/expire", 200, one),
+        ("GET /api/v1/on-call", 200, {}),
+        (f"GET {schedules}", 200, {"path": which}),
+        (f"PUT {schedules}", 200, {"path": which, "json": schedule}),
+        (f"GET {schedules}/shifts", 200, {"path": which, "params": stretch}),
+        (f"GET {schedules}/calendar.ics", 200, {"path": which}),
+        (f"GET {schedules}/overrides", 200, {"path": which}),
+        (
+            f"DELETE {schedules}/overrides/{{override_id}}",
+            204,
+            {"path": {**which, "override_id": made.json()["id"]}},
+        ),
+        (f"DELETE {schedules}", 204, {"path": which}),
     ]
     for operation, code, more in acts:
         done = await house.ask(ada, operation, **more)
@@ -1440,6 +1490,14 @@ NO_TENANT = "0199c0de-0000-7000-8000-00000000000f"
 # Lists and their filters, some of which find nothing: what is not there is looked for longest.
 LISTS: dict[str, list[dict[str, str]]] = {
     "GET /api/v1/alert-rules": [{}],
+    "GET /api/v1/on-call-schedules": [{}],
+    "GET /api/v1/silences": [
+        {},
+        {"state": "active"},
+        {"state": "scheduled"},
+        {"state": "expired"},
+        {"matchers": 'team="t3"'},
+    ],
     "GET /api/v1/alerts": [
         {},
         {"state": "over"},

@@ -9,6 +9,7 @@ import { job } from './job';
 import { log } from './log';
 import { metric } from './metric';
 import { secret } from './secret';
+import { silence } from './silence';
 import { suppression } from './suppression';
 import { tenant } from './tenant';
 
@@ -23,6 +24,7 @@ export const resources: Resource[] = [
 	log,
 	metric,
 	secret,
+	silence,
 	suppression,
 	tenant,
 	customApiCall,
