@@ -86,7 +86,9 @@ ROOM = Room(
         Tick("metrics.hours", FOLD_HOURS_SECONDS, MetricsManager.fold_hours),
     ),
     consumers=(
-        lambda metrics, database: EventConsumer(CURSOR, partial(metrics.derived.take, database)),
+        lambda metrics, database: EventConsumer(
+            CURSOR, partial(metrics.derived.take, database), batch=1000, gather_seconds=1
+        ),
     ),
     sweeps=(
         Sweep(ROLLUPS, MetricsManager.sweep),

@@ -102,7 +102,7 @@ ROOM = Room(
     ),
     consumers=(
         lambda monitoring, database: EventConsumer(
-            CURSOR, partial(monitoring.outcomes.take, database)
+            CURSOR, partial(monitoring.outcomes.take, database), batch=1000, gather_seconds=1
         ),
     ),
     observe=MonitoringManager.observe,

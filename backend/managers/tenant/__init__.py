@@ -147,7 +147,7 @@ ROOM = Room(
     sweeps=(Sweep(RETENTION, lambda tenants, tx: tenants.usage.sweep(tx)),),
     consumers=(
         lambda tenants, database: EventConsumer(
-            "tenant.usage", partial(tenants.usage.take, database)
+            "tenant.usage", partial(tenants.usage.take, database), batch=1000, gather_seconds=1
         ),
     ),
     bars=(TenantManager.tell_membership,),
