@@ -147,7 +147,7 @@ class Alerts:
         return value_of(row)
 
     async def snooze(self, tx: Tx, alert_id: str, *, lasts: timedelta, text: str = "") -> Alert:
-        """Have nobody told of it for a while; afterwards it goes on as if it had just fired.
+        """Have nobody told of it for a while.
 
         Args:
             tx: The tenant's.

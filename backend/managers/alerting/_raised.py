@@ -76,6 +76,10 @@ async def raise_alert(tx: Tx, said: Raised) -> tuple[Alert, bool]:
             tx.audit("alert.raised", f"alert:{row.id}", name=said.name)
             tell(tx, row, "fired")
             return value_of(row), True
+    told = row.severity, row.summary, row.runbook_url
+    if told != (said.severity, said.summary, said.runbook_url):
+        # That it is said again is no act of its own; that it is told otherwise from now on is.
+        tx.audit("alert.raised", f"alert:{row.id}", name=said.name)
     row.severity, row.summary, row.value = said.severity, said.summary, said.value
     row.runbook_url, row.labels = said.runbook_url, _labels(said)
     row.expires_at = _ends(tx, said)

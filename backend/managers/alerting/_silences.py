@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
 import sqlalchemy as sa
@@ -17,6 +17,7 @@ from backend.core.paging import newest
 from backend.kit.wall_clock import Stretch, WeeklyWindow
 from backend.managers.alerting._matching import Matcher, match_all, read_matchers
 from backend.managers.alerting._routing import Silence
+from backend.managers.alerting._standing import NEVER
 from backend.managers.alerting._windows import read_windows, write_windows
 from backend.managers.alerting.errands import ANNOUNCING
 from backend.managers.alerting.errors import (
@@ -33,7 +34,6 @@ SilenceState = Literal["scheduled", "active", "expired"]
 MAX_SILENCES: Final = 1000
 ANNOUNCE_SECONDS: Final = 15.0
 LONGEST: Final = timedelta(days=366)
-_NEVER: Final = datetime(9000, 1, 1, tzinfo=UTC)
 _KEPT: Final = timedelta(days=400)
 _SWEPT: Final = 1000
 _LOOKED_AT: Final = 2000
@@ -221,7 +221,7 @@ class Silences:
         now = tx.now()
         row = await _load_live(tx, silence_id, now)
         row.starts_at, row.ends_at = min(row.starts_at, now), now
-        row.ended_by, row.due_at = tx.scope.actor, _NEVER
+        row.ended_by, row.due_at = tx.scope.actor, NEVER
         row.updated_at, row.updated_by = now, tx.scope.actor
         row.revision += 1
         tx.audit("silence.expired", f"silence:{silence_id}")
@@ -259,7 +259,7 @@ async def _tell(tx: Tx) -> int:
         .where(*due, SilenceRow.ends_at > now)
         .values(announced_at=now, due_at=SilenceRow.ends_at)
     )
-    over = sa.update(SilenceRow).where(*due, SilenceRow.ends_at <= now).values(due_at=_NEVER)
+    over = sa.update(SilenceRow).where(*due, SilenceRow.ends_at <= now).values(due_at=NEVER)
     told = 0
     for kind, change in (("maintenance.announced", announced), ("silence.expired", over)):
         rows = await tx.scalars(

@@ -49,6 +49,12 @@ async def test_one_name_and_labels_are_one_alert_until_it_is_over(app: App) -> N
         "alertname": "Import stands still",
         "severity": "critical",
     }
+    for _ in range(2):
+        assert (await raised(ada, severity="critical", summary="Worse")).status_code == 200
+    asked = {"action": "alert.raised", "target": f"alert:{alert_id}"}
+    trail = (await ada.http.get("/api/v1/audit", params=asked)).json()["items"]
+    said_before = len({one.json()["summary"] for one in answers})
+    assert 2 <= len(trail) <= said_before + 1
     other = (await raised(ada, labels={"team": "web"})).json()["id"]
     theirs = (await raised(eve)).json()["id"]
     assert len({alert_id, other, theirs}) == 3
