@@ -17,7 +17,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from backend.core.context import Scope, SystemScope
-from backend.core.database import Database, ReadTx, Tx
+from backend.core.database import Database, DatabaseUnavailableError, ReadTx, Tx
 from backend.core.ids import uuid7
 from backend.core.loose_scan import read_least
 from backend.managers.alerting._conditions import (
@@ -104,6 +104,12 @@ class Looking:
         except TimeoutError:
             # They are due again when the lease is over.
             logger.warning("alert_rules_late", extra={"tenant_id": tenant_id})
+            return Looked()
+        except DatabaseUnavailableError:
+            raise
+        except Exception:
+            # A fault of ours: this tenant's are due again later, and others' are looked at now.
+            logger.exception("alert_rules_failed", extra={"tenant_id": tenant_id})
             return Looked()
 
     async def _take(self, database: Database, scope: Scope) -> Sequence[_Taken]:

@@ -180,3 +180,25 @@ async def test_an_alert_is_acknowledged_and_ended_by_hand(app: App, watch: Watch
     assert [(one.kind, one.text) for one in await watch.notes(over)][1:] == [
         ("acknowledged", "on it"), ("commented", "a disk"), ("resolved", ""),
     ]  # fmt: skip
+
+
+async def test_a_fault_in_one_tenants_looks_keeps_nobody_else_waiting(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada, eve = await app.caller("owner"), await app.caller("owner")
+    watch, other = Watch(app, ada), Watch(app, eve)
+    await watch.rule(ERRORS)
+    await other.rule(ERRORS)
+    await send(eve, said(1, "one", level="error"), said(1, "two", level="fatal"))
+    before: Any = looking.look  # type: ignore[attr-defined]  # where it is looked up
+
+    async def broken(condition: Any, view: Any, *rest: Any) -> Any:
+        if view.tenant_id == ada.tenant.id:
+            raise ZeroDivisionError
+        return await before(condition, view, *rest)
+
+    monkeypatch.setattr(looking, "look", broken)
+    await watch.due()
+    looked = await other.look()
+    assert (looked.rules, looked.fired) == (1, 1)
+    assert await watch.alerts() == []
