@@ -167,7 +167,8 @@ def _take_hold(session: Session, _: Any, connection: sa.Connection) -> None:
 def hold_to(connection: sa.Connection, info: Mapping[str, Any]) -> None:
     """From now on what is sent is held to the scope in ``info``, a session's."""
     connection.execution_options(**{_HOLD: info})
-    if connection.dialect.name == "postgresql":
+    # One that broke would be opened anew to be told, and nothing more is sent on it.
+    if connection.dialect.name == "postgresql" and not connection.invalidated:
         _driver(connection).scope = info["scope"]
 
 

@@ -70,8 +70,10 @@ class EventConsumer:
         name: The cursor's, for ever: under another one it begins anew.
         consume: Called with at most ``batch`` events of one tenant; for one tenant never twice at
             a time, unless a lease ran out meanwhile.
-        start: Where the cursor begins when its name is new. A tenant that comes later is read from
-            its beginning in any case.
+        start: Where the cursor begins when its name is new. With ``now`` what happened before the
+            first process served it is nobody's: in a new installation that is what the API took
+            until its first worker was there. A tenant that comes later is read from its beginning
+            in any case.
         batch: Most events a call.
         tenants_at_once: Tenants that one process serves at a time. With more of them waiting, each
             has a turn of a second.
@@ -87,7 +89,7 @@ class EventConsumer:
 
     name: str
     consume: Consume
-    start: Literal["now", "beginning"] = "now"
+    start: Literal["now", "beginning"] = "beginning"
     batch: int = 200
     tenants_at_once: int = 16
     gather_seconds: float = 0.0

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from backend.core.columns import tables_of
 from backend.core.context import Errand
 from backend.core.database import Base, Id, ReadTx, RowMaker, TenantOwned, Tx
-from backend.core.ids import PLATFORM_TENANT, uuid7
+from backend.core.ids import PLATFORM_TENANT, uuid7, uuid7_at
 from backend.core.json_rows import BulkInsert
 
 logger = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ EVENTS: Final = "events"
 _encode: Final = json.JSONEncoder(allow_nan=False).encode
 _MAX_DATA_BYTES: Final = 8192
 _MAX_SIGNALS: Final = 64
+_NUMBERED_LATE: Final = 1000
 _MAX_TENANTS_A_SWEEP: Final = 20
 # SQLite keeps no statistics of an index that was empty when they were gathered, and takes it for
 # one as large as its table.
@@ -292,6 +293,30 @@ async def read_span(view: ReadTx) -> tuple[int, int]:
     return oldest or newest + 1, newest
 
 
+async def find_seq_before(view: ReadTx, moment: datetime) -> int:
+    """The number after which everything stands that the tenant's events told since a moment.
+
+    As far as it is kept; 0 when nothing was told before. Ids are made of their time, numbers as
+    transactions end: what is looked at are the first thousand events since then.
+    """
+    first = (
+        sa.select(EventRecord.seq)
+        .where(
+            EventRecord.tenant_id == view.tenant_id,
+            EventRecord.id >= uuid7_at(moment),
+            EventRecord.seq.is_not(None),
+        )
+        .order_by(EventRecord.id)
+        .limit(_NUMBERED_LATE)
+        .subquery("first")
+    )
+    found = await view.scalar(sa.select(sa.func.min(first.c.seq)))
+    if found is not None:
+        return int(found) - 1
+    _, newest = await read_span(view)
+    return newest
+
+
 # --- forgetting -------------------------------------------------------------------------------
 
 
@@ -305,7 +330,7 @@ class Retention:
         rows: At most so many stay of one tenant, read or not.
     """
 
-    read_hours: float = 24
+    read_hours: float = 96
     unread_days: float = 7
     rows: int = 1_000_000
 

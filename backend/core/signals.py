@@ -24,6 +24,7 @@ from typing import Any, Final, Protocol
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
+from backend.core.clock import monotonic
 from backend.core.columns import Base, Id, TenantOwned, db_now
 from backend.core.ids import uuid7
 
@@ -128,15 +129,18 @@ class Signals:
                     await sender
 
     async def _send_forever(self, carrier: "_Carrier") -> None:
+        quiet_from = 0.0
         while True:
             await self._pending.wait()
-            await asyncio.sleep(_COALESCE_SECONDS)
+            # What comes alone goes at once; what comes soon after gathers.
+            await asyncio.sleep(max(0.0, quiet_from - monotonic()))
             self._pending.clear()
             messages, self._outgoing = list(self._outgoing), {}
             try:
                 await carrier.send(messages)
             except Exception as exc:  # noqa: BLE001 - a lost hint must not stop the next one
                 logger.warning("signal_not_sent", extra={"cause": type(exc).__name__})
+            quiet_from = monotonic() + _COALESCE_SECONDS
 
 
 class UnixCarrier:

@@ -1,4 +1,4 @@
-"""Bodies and answers that are files: CSV, read whole within the route's class, sent in parts."""
+"""Bodies and answers that are files, read whole within the route's class, or sent in parts."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final
@@ -7,12 +7,23 @@ from fastapi import Depends, HTTPException, Request
 from fastapi.responses import StreamingResponse
 
 _CSV: Final = "text/csv"
+_YAML: Final = "application/yaml"
+_YAMLS: Final = (_YAML, "application/x-yaml", "text/yaml", "application/json")
 _SCHEMA: Final = {"schema": {"type": "string"}}
 
 
 def csv_body(example: str) -> dict[str, Any]:
     """``openapi_extra`` of a route that takes a :data:`CsvBody`."""
-    content = {_CSV: {**_SCHEMA, "example": example}}
+    return _body(_CSV, example)
+
+
+def yaml_body(example: str) -> dict[str, Any]:
+    """``openapi_extra`` of a route that takes a :data:`YamlBody`."""
+    return _body(_YAML, example)
+
+
+def _body(media_type: str, example: str) -> dict[str, Any]:
+    content = {media_type: {**_SCHEMA, "example": example}}
     return {"requestBody": {"required": True, "content": content}}
 
 
@@ -20,14 +31,21 @@ CSV_ANSWER: Final[dict[str, Any]] = {"content": {_CSV: _SCHEMA}, "description": 
 """The 200 of a route that answers with :func:`csv_file`."""
 
 
-async def _csv(request: Request) -> bytes:
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _CSV:
-        raise HTTPException(415, headers={"Accept": _CSV})
-    return await request.body()
+def _called(*media_types: str) -> Any:
+    async def read(request: Request) -> bytes:
+        told = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if told not in media_types:
+            raise HTTPException(415, headers={"Accept": ", ".join(media_types)})
+        return await request.body()
+
+    return Depends(read)
 
 
-CsvBody = Annotated[bytes, Depends(_csv)]
+CsvBody = Annotated[bytes, _called(_CSV)]
 """The body's bytes, once it is called ``text/csv``."""
+
+YamlBody = Annotated[bytes, _called(*_YAMLS)]
+"""The same, once it is called YAML, or JSON, which is YAML."""
 
 
 def csv_file(name: str, parts: AsyncIterator[bytes]) -> StreamingResponse:

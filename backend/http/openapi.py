@@ -84,6 +84,7 @@ def build_document(
     fragments: Sequence[Mapping[str, Any]] = (),
     data_routes: Iterable[DataRoute[Any]] = (),
     open_paths: frozenset[str] = frozenset(),
+    webhooks: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The document of both planes: what the framework says, what data routes declare, the rest.
 
@@ -93,6 +94,7 @@ def build_document(
         fragments: ``paths`` and ``components`` of plain routes, which declare nothing.
         data_routes: The other plane.
         open_paths: Those that the pipeline lets pass unasked.
+        webhooks: What others are sent, as path items by name.
 
     Raises:
         ValueError: Two different things have one name.
@@ -152,6 +154,8 @@ def build_document(
         for operation in item.values():
             _add_pipeline(operation, untouched=path in open_paths)
             _forbid_nul(operation)
+    if webhooks:
+        document["webhooks"] = webhooks
     return document
 
 

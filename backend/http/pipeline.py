@@ -305,7 +305,7 @@ class Pipeline:
         if target.allow is not None:  # what is no route asks for no permission
             raise _miss(target.allow)
         if scope["query_string"] and target.query is not None:
-            refuse_unknown_parameters(target.query, scope["query_string"])
+            self._refuse_unknown(scope, target.query)
         if principal is not None and target.counted and not principal.console:
             # What is refused by its head costs its tenant nothing of the day; nor does the console,
             # where somebody must yet be able to stop whoever has used it up.
@@ -328,6 +328,16 @@ class Pipeline:
             await self._serve_once(scope, target, principal, key, receive, send)
             return
         await target.app(scope, receive, send)
+
+    def _refuse_unknown(self, scope: Scope, query: Mapping[str, bool]) -> None:
+        try:
+            refuse_unknown_parameters(query, scope["query_string"])
+        except InvalidInputError:
+            # They may be another route's, which spells the path out and takes other methods.
+            methods = self._routes.methods_of(scope["path"])
+            if scope["method"] in methods:
+                raise
+            raise _miss(methods) from None
 
     def _refuse_forbidden(self, principal: Principal, target: Target) -> None:
         if target.permission and target.permission not in principal.permissions:

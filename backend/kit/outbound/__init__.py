@@ -6,7 +6,7 @@ left alone for a while, for that tenant only; and no address of the platform's o
 connected to, whatever a name says and whenever it says so.
 """
 
-from backend.kit.outbound._addresses import is_public
+from backend.kit.outbound._addresses import is_public, is_web_address
 from backend.kit.outbound._breaker import Breaker
 from backend.kit.outbound._http import HttpAnswer
 from backend.kit.outbound._outbound import Outbound
@@ -35,6 +35,7 @@ __all__ = [
     "SlowAnswerError",
     "UnreachableError",
     "is_public",
+    "is_web_address",
     "syslog_message",
     "tls_context",
     "trusting",

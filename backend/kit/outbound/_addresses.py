@@ -2,6 +2,7 @@
 
 import ipaddress
 from typing import Final
+from urllib.parse import urlsplit
 
 # The last four octets of these are an IPv4 address that a translator connects to: RFC 6052, and
 # the form that RFC 4291 deprecates. RFC 8215 is for translators within one's own network.
@@ -45,3 +46,24 @@ def looks_numeric(host: str) -> bool:
     except ValueError:
         return False
     return last[:2].lower() == "0x"
+
+
+def is_web_address(text: str, *, plain: bool, scheme: str = "https") -> bool:
+    """Whether text is an address that something may be sent to, by TLS and without credentials.
+
+    Args:
+        text: As somebody wrote it.
+        plain: Whether one of ``http`` is, too.
+        scheme: Of those that are.
+    """
+    try:
+        parts = urlsplit(text)
+        fits = parts.scheme == scheme or (plain and parts.scheme == "http")
+        return (
+            fits
+            and bool(parts.hostname)
+            and not parts.username
+            and (parts.port is None or parts.port > 0)
+        )
+    except ValueError:
+        return False

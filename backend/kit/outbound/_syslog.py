@@ -21,7 +21,14 @@ _BOM: Final = b"\xef\xbb\xbf"
 
 
 def syslog_message(
-    *, severity: int, at: datetime, process: str, message_id: str, sequence: int, text: bytes
+    *,
+    severity: int,
+    at: datetime,
+    process: str,
+    message_id: str,
+    sequence: int,
+    text: bytes,
+    facility: int = _AUDIT,
 ) -> bytes:
     """One message of RFC 5424, without a frame; its text is UTF-8 and said to be.
 
@@ -35,10 +42,11 @@ def syslog_message(
         message_id: The kind of event, for MSGID.
         sequence: Its number, from 1.
         text: The message.
+        facility: Of what kind all of them are: 13 (log audit), 14 (log alert).
     """
     moment = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     head = (
-        f"<{_AUDIT * 8 + severity}>1 {moment} - {_printed('email-sender', _NAME)}"
+        f"<{facility * 8 + severity}>1 {moment} - {_printed('email-sender', _NAME)}"
         f" {_printed(process, _PROCESS)} {_printed(message_id, _MESSAGE_ID)}"
         f' [meta sequenceId="{(sequence - 1) % _MOST_IN_SEQUENCE + 1}"] '
     )

@@ -9,7 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from backend.core.audit import SEQUENCER
-from backend.core.context import Scope, SystemScope
+from backend.core.columns import tables_of
+from backend.core.context import Errand, Scope, SystemScope
 from backend.core.database import (
     Database,
     DatabaseUnavailableError,
@@ -230,6 +231,21 @@ class TestTransaction:
                 await tx.scalars(sa.select(TemplateRow))
                 await (await tx.session.connection()).invalidate()
                 await tx.scalars(sa.select(TemplateRow))
+        assert await names(database, ME) == []
+
+    # SQLAlchemy's own word for it: the part's rollback has ended what the whole then ends.
+    @pytest.mark.filterwarnings("ignore:transaction already deassociated")
+    async def test_one_that_broke_in_a_part_is_not_opened_anew_to_be_told_whose_it_is(
+        self, database: Database, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        errand = SystemScope(Errand("test.parts", tables_of(TemplateRow)))
+        with pytest.raises(DatabaseUnavailableError):
+            async with database.transaction(errand) as tx, tx.within(ME) as part:
+                await part.scalars(sa.select(TemplateRow))
+                await (await part.session.connection()).invalidate()
+                part.session.add(template(ME, "meanwhile"))
+                await part.session.flush()
+        assert not [one for one in caplog.records if one.name.startswith("sqlalchemy.pool")]
         assert await names(database, ME) == []
 
     async def test_concurrent_read_modify_write_loses_nothing(self, database: Database) -> None:

@@ -338,15 +338,15 @@ class TestSweep:
         await emit(database, tenant_id, 4)
         await number_all(database)
         clock.now += timedelta(hours=23)
-        assert await self.sweep(database, Retention()) == 0
+        assert await self.sweep(database, Retention(read_hours=24)) == 0
         clock.now += timedelta(hours=2)
         await emit(database, tenant_id, 1)
         await number_all(database)
-        assert await self.sweep(database, Retention()) == 4
+        assert await self.sweep(database, Retention(read_hours=24)) == 4
         assert [event.seq for event in await happened(database, tenant_id)] == [5]
         # The numbers go on where they were, also when nothing is left.
         clock.now += timedelta(days=2)
-        assert await self.sweep(database, Retention()) == 1
+        assert await self.sweep(database, Retention(read_hours=24)) == 1
         await emit(database, tenant_id, 1)
         await number_all(database)
         assert [event.seq for event in await happened(database, tenant_id)] == [6]
@@ -369,11 +369,11 @@ class TestSweep:
         async with dispatcher.running():
             await until(lambda: fast.of(tenant_id) == [1, 2, 3, 4] and slow.of(other) != [])
         clock.now += timedelta(days=2)
-        assert await self.sweep(database, Retention()) == 4
+        assert await self.sweep(database, Retention(read_hours=24)) == 4
         assert [len(await happened(database, each)) for each in (tenant_id, other)] == [4, 0]
         assert not [each for each in caplog.records if each.levelno >= logging.ERROR]
         clock.now += timedelta(days=6)
-        assert await self.sweep(database, Retention()) == 4
+        assert await self.sweep(database, Retention(read_hours=24)) == 4
         assert [r.message for r in caplog.records if r.levelno >= logging.ERROR] == [
             "events_dropped_unread"
         ] * 2
@@ -397,11 +397,11 @@ class TestSweep:
             await number_all(database)
             await until(lambda: bool(broken.calls))
         clock.now += timedelta(days=2)
-        assert await self.sweep(database, Retention()) == 0
+        assert await self.sweep(database, Retention(read_hours=24)) == 0
         async with database.transaction(SystemScope(OUTBOX)) as tx:
             # As a migration does when a consumer leaves the house.
             await tx.execute(sa.delete(EventCursor).where(EventCursor.name == "gone"))
-        assert await self.sweep(database, Retention()) == 2
+        assert await self.sweep(database, Retention(read_hours=24)) == 2
 
 
 class TestDispatcher:

@@ -31,6 +31,7 @@ from backend.managers.secrets import models as secret_models
 from backend.managers.security import models as security
 from backend.managers.tenant import models as tenant
 from backend.managers.tracing import models as tracing
+from backend.managers.webhooks import models as webhooks
 from backend.migrations import runner
 from backend.migrations.row_security import pass_as_owner
 from tests.support.growth import fill
@@ -48,6 +49,7 @@ MODELS = (
     logs,
     metrics,
     alerting,
+    webhooks,
     monitoring,
     orchestrator,
     secret_models,

@@ -44,7 +44,7 @@ def asked_for(document: dict[str, Any]) -> dict[str, frozenset[str]]:
         f"{method.upper()} {path}": needed(operation)
         for path, item in document["paths"].items()
         for method, operation in item.items()
-        if path.startswith("/api/") or path == "/oauth/introspect"
+        if path.startswith(("/api/", "/alertmanager/")) or path == "/oauth/introspect"
     }
 
 
