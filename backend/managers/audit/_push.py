@@ -7,9 +7,6 @@ and what is behind is seen: in the stream, in a series, in the readiness check.
 """
 
 import asyncio
-import base64
-import hashlib
-import hmac
 import logging
 import random
 import secrets
@@ -27,7 +24,14 @@ from backend.core.columns import db_now, tables_of
 from backend.core.context import Errand, Scope, SystemScope
 from backend.core.database import Database, ReadTx, Tx
 from backend.core.errors import AppError
-from backend.kit.outbound import Outbound, UnreachableError, syslog_message, trusting
+from backend.kit import signing
+from backend.kit.outbound import (
+    Outbound,
+    UnreachableError,
+    is_web_address,
+    syslog_message,
+    trusting,
+)
 from backend.managers.audit._formats import FORMATS, is_failure
 from backend.managers.audit._search import revealed
 from backend.managers.audit.errors import StreamInvalidError, StreamNotFoundError
@@ -180,7 +184,7 @@ class Streams:
         shown: str | None = None
         if row is None:
             secret = secrets.token_bytes(32)
-            shown = _shown(secret)
+            shown = signing.shown(secret)
             keyring = await self._security.keyring(tx)
             row = StreamRow(
                 tenant_id=tx.tenant_id,
@@ -365,7 +369,7 @@ class Streams:
             public_only=public_only,
             headers={
                 "Content-Type": form.media_type,
-                **signed(turn.secret, name, now, content),
+                **signing.signed(turn.secret, name, now, content),
             },
             content=content,
             timeout_seconds=_SEND_SECONDS,
@@ -375,39 +379,9 @@ class Streams:
             raise UnreachableError(f"It answered {answer.status}")
 
 
-def signed(secret: bytes, name: str, now: datetime, content: bytes) -> dict[str, str]:
-    """The headers of Standard Webhooks 1.0: a name, a time, and HMAC-SHA256 over both and the body.
-
-    Args:
-        secret: The key.
-        name: The same for what is sent again.
-        now: Of this try: a receiver refuses what is five minutes old.
-        content: The body.
-    """
-    moment = str(int(now.timestamp()))
-    mac = hmac.new(secret, f"{name}.{moment}.".encode() + content, hashlib.sha256).digest()
-    return {
-        "webhook-id": name,
-        "webhook-timestamp": moment,
-        "webhook-signature": f"v1,{base64.b64encode(mac).decode()}",
-    }
-
-
-def _shown(secret: bytes) -> str:
-    """As Standard Webhooks writes a symmetric secret."""
-    return f"whsec_{base64.b64encode(secret).decode()}"
-
-
 def _check_address(target: str, *, plain: bool) -> None:
     """Without TLS nothing leaves the platform's own network, and goes there only if it may."""
-    try:
-        parts = urlsplit(target)
-        valid = parts.scheme == "https" or (plain and parts.scheme == "http")
-        valid = valid and bool(parts.hostname) and not parts.username
-        valid = valid and (parts.port is None or parts.port > 0)
-    except ValueError:
-        valid = False
-    if not valid:
+    if not is_web_address(target, plain=plain):
         raise StreamInvalidError("A webhook is an https address without credentials").at("target")
 
 

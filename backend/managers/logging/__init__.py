@@ -20,6 +20,7 @@ from backend.core.room import (
 from backend.managers.logging._export import DeadLetter, ExportState, LogExport
 from backend.managers.logging._index import LogIndex
 from backend.managers.logging._lines import LEVELS, KeepRule
+from backend.managers.logging._patterns import Pattern as FoundPattern
 from backend.managers.logging._redaction import KINDS, Pattern
 from backend.managers.logging._search import (
     Found,
@@ -152,6 +153,7 @@ __all__ = [
     "DeadLetter",
     "ExportState",
     "Found",
+    "FoundPattern",
     "KeepRule",
     "Line",
     "LogBatchDamagedError",

@@ -458,7 +458,7 @@ async def follow(tx: ReadTx, wanted: Wanted, *, after_seq: int | None, limit: in
     return Tail([line_of(row) for row in rows], last)
 
 
-def stretch_of(wanted: Wanted, now: datetime) -> tuple[Wanted, int]:
+def stretch_of(wanted: Wanted, now: datetime, steps: int = _STEPS) -> tuple[Wanted, int]:
     """What is summed up: a stretch with two ends, and the seconds of one of its steps.
 
     Raises:
@@ -468,19 +468,20 @@ def stretch_of(wanted: Wanted, now: datetime) -> tuple[Wanted, int]:
     since = in_calendar(wanted.after or until - timedelta(hours=1))
     if since >= until:
         raise LogSearchError("The stretch of time is empty")
-    step = max(1, -(-int((until - since).total_seconds()) // _STEPS))
+    step = max(1, -(-int((until - since).total_seconds()) // steps))
     return replace(wanted, after=since, before=until), step
 
 
-async def sum_up(tx: ReadTx, wanted: Wanted) -> Summary:
+async def sum_up(tx: ReadTx, wanted: Wanted, *, steps: int = _STEPS) -> Summary:
     """What is wanted, counted by time and level, and by source.
 
     Of a stretch of time: without a beginning of the last hour. Of more lines the newest 200 000.
+    There are about so many ``steps``, and no more.
 
     Raises:
         LogSearchError: As for :func:`find_lines`, or the stretch ends before it begins.
     """
-    wanted, step = stretch_of(wanted, tx.now())
+    wanted, step = stretch_of(wanted, tx.now(), steps)
     asked = _conditions(tx, wanted)
     floor = None if asked.has_index else await _id_at(tx, asked.within, _SUMMED)
     within = _above(asked.within, floor)

@@ -12,22 +12,24 @@ from functools import partial
 
 from backend.core.cursors import EventConsumer
 from backend.core.room import ADMIN, OPERATOR, VIEWER, WORKFLOW, FleetGauge, Room, Sweep, Tick
+from backend.managers.metrics._analysis import ForeseenLine, ScoredLine, foresee, score
 from backend.managers.metrics._derived import CURSOR
 from backend.managers.metrics._folding import FOLD_SECONDS, ROLL_SECONDS
 from backend.managers.metrics._hours import FOLD_HOURS_SECONDS
+from backend.managers.metrics._listing import MetricView, SeriesView, list_metrics, list_series
 from backend.managers.metrics._query import (
     AGGREGATES,
     Aggregate,
     Found,
+    Hours,
     Line,
-    MetricView,
-    SeriesView,
+    Unanswered,
     Wanted,
-    list_metrics,
-    list_series,
     query,
+    query_many,
+    read_hours,
 )
-from backend.managers.metrics._recording import KINDS, Item, Recorded
+from backend.managers.metrics._recording import DERIVED, KINDS, Item, Recorded
 from backend.managers.metrics._retention import MetricSettings
 from backend.managers.metrics.data_plane import DATA_ROUTES
 from backend.managers.metrics.errands import FORGETTING, ROLLUPS, WAITING
@@ -108,6 +110,7 @@ ROOM = Room(
 
 __all__ = [
     "AGGREGATES",
+    "DERIVED",
     "FORGETTING",
     "KINDS",
     "MAX_MINUTES",
@@ -116,7 +119,9 @@ __all__ = [
     "STEP_SECONDS",
     "WAITING",
     "Aggregate",
+    "ForeseenLine",
     "Found",
+    "Hours",
     "InvalidItemError",
     "InvalidQueryError",
     "Item",
@@ -130,12 +135,18 @@ __all__ = [
     "Point",
     "Recorded",
     "RetentionOrderError",
+    "ScoredLine",
     "Series",
     "SeriesView",
     "Served",
     "TooManySeriesError",
+    "Unanswered",
     "Wanted",
+    "foresee",
     "list_metrics",
     "list_series",
     "query",
+    "query_many",
+    "read_hours",
+    "score",
 ]

@@ -4,9 +4,10 @@ The window decides how long a point is, and that decides which windows are read:
 still fit, of those that reach back so far.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import groupby, islice
 from typing import Any, Final, Generic, Literal, TypeVar, get_args
 
 import numpy as np
@@ -15,10 +16,11 @@ import sqlalchemy as sa
 from backend.core.database import ReadTx
 from backend.kit.turns import Turns
 from backend.managers.metrics import _windows
+from backend.managers.metrics._reading import MAX_SERIES, Grid, Read, read_many
 from backend.managers.metrics._retention import keep_days_of
 from backend.managers.metrics._windows import STEPS, Array, Chunk, Windows
 from backend.managers.metrics.errors import InvalidQueryError
-from backend.managers.metrics.models import ChunkRow, MetricTenantRow, SeriesRow
+from backend.managers.metrics.models import MetricTenantRow, SeriesRow
 
 _T = TypeVar("_T")
 
@@ -26,9 +28,6 @@ Aggregate = Literal["rate", "sum", "count", "avg", "min", "max", "last", "quanti
 AGGREGATES: Final[tuple[Aggregate, ...]] = get_args(Aggregate)
 MAX_POINTS: Final = 2000
 MAX_LINES: Final = 100
-MAX_SERIES: Final = 1000
-MAX_BYTES: Final = 16 * 2**20
-"""Of the windows that a question is about: some 350 000, or fewer with many buckets."""
 _INLINE_BYTES: Final = 2**20
 SETTLED_SECONDS: Final = 90
 """After so long an hour's window is as long as it will be: folded and rolled up."""
@@ -140,58 +139,6 @@ class Hours:
 
 
 @dataclass(frozen=True, slots=True)
-class SeriesView:
-    """One series, and what it came to since it is there."""
-
-    id: str
-    name: str
-    kind: str
-    labels: Mapping[str, str]
-    created_at: datetime
-    last_at: datetime
-    observations: int
-    total: float
-    last_value: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class MetricView:
-    """A metric: all series of a name; labels and value are those of the one heard of last."""
-
-    name: str
-    kind: str
-    series: int
-    last_at: datetime
-    last_labels: Mapping[str, str]
-    last_value: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Grid:
-    """Where points lie: ``size`` of them, ``step`` seconds each, from the second ``start`` on."""
-
-    start: int
-    step: int
-    size: int
-    end: int
-    level: int
-
-    @property
-    def seconds(self) -> Array:
-        """How long each point lasts: the last one may not be over."""
-        begins = self.start + np.arange(self.size) * self.step
-        return np.minimum(self.step, np.maximum(self.end - begins, 1)).astype(float)
-
-    def whole(self) -> "_Grid":
-        """The same time as one point."""
-        return _Grid(self.start, self.end - self.start, 1, self.end, self.level)
-
-    def moved(self, seconds: int) -> "_Grid":
-        """The same points at another time."""
-        return _Grid(self.start + seconds, self.step, self.size, self.end + seconds, self.level)
-
-
-@dataclass(frozen=True, slots=True)
 class Unanswered(Generic[_T]):
     """What an answer is made of, read: a connection is not held while a tenant waits for its turn.
 
@@ -226,37 +173,93 @@ async def query(tx: ReadTx, wanted: Wanted) -> Unanswered[Found]:
         InvalidQueryError: Of this kind of metric, in this window or of so many series it cannot be
             asked for.
     """
-    grid = await _grid(tx, wanted)
-    start_at = datetime.fromtimestamp(grid.start, UTC)
-    series = await _matching(tx, wanted)
-    if not series:
-        nothing = Found(wanted.name, None, wanted.aggregate, start_at, grid.step, [], 0)
-        return Unanswered(str(tx.tenant_id), 0, lambda: nothing)
-    kind = _kind(series, wanted)
-    lines, ids, groups = _lines(series, wanted)
-    with_buckets = wanted.aggregate == "quantile"
-    chunks = await _read(tx, grid, ids, with_buckets=with_buckets)
-    earlier = grid.moved(-int(WEEK.total_seconds()))
-    chunks_before: Sequence[Chunk] = ()
-    if wanted.with_week_before:
-        chunks_before = await _read(tx, earlier, ids, with_buckets=with_buckets)
+    (asked,) = await query_many(tx, [wanted])
+    if isinstance(asked, InvalidQueryError):
+        raise asked
+    return asked
 
-    def work() -> Found:
-        values, overall = _computed(chunks, wanted, kind, grid, (ids, groups))
+
+async def query_many(
+    tx: ReadTx, asked: Sequence[Wanted]
+) -> Sequence[Unanswered[Found] | InvalidQueryError]:
+    """The same of many questions, in their order, by a few statements for all of them.
+
+    Which cannot be asked, and why, stands in its place.
+    """
+    if not asked:
+        return []
+    keep = keep_days_of(await _tenant(tx))
+    named = await _named(tx, {one.name for one in asked})
+    found: list[_Asked | Unanswered[Found] | InvalidQueryError] = []
+    for wanted in asked:
+        try:
+            found.append(_asked(tx, wanted, _grid(tx, wanted, keep), named.get(wanted.name, ())))
+        except InvalidQueryError as exc:
+            found.append(exc)
+    reads = [read for one in found if isinstance(one, _Asked) for read in one.reads]
+    chunks = iter(await read_many(tx, reads))
+    return [one.answered(tx, chunks) if isinstance(one, _Asked) else one for one in found]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A question, and the series that it is about; ``groups`` says which line each is of."""
+
+    wanted: Wanted
+    kind: str
+    grid: Grid
+    lines: Sequence[tuple[str, ...]]
+    ids: Array
+    groups: Array
+
+    @property
+    def reads(self) -> Sequence[Read]:
+        """What answers it."""
+        with_buckets = self.wanted.aggregate == "quantile"
+        grids = [self.grid, self.earlier] if self.wanted.with_week_before else [self.grid]
+        return [Read(one, self.ids, with_buckets) for one in grids]
+
+    @property
+    def earlier(self) -> Grid:
+        """A week before."""
+        return self.grid.moved(-int(WEEK.total_seconds()))
+
+    def answered(
+        self, tx: ReadTx, chunks: Iterator[Sequence[Chunk] | InvalidQueryError]
+    ) -> Unanswered[Found] | InvalidQueryError:
+        """Of what was read, the next of which is its own."""
+        mine: list[Sequence[Chunk]] = []
+        refused: list[InvalidQueryError] = []
+        for one in islice(chunks, len(self.reads)):
+            if isinstance(one, InvalidQueryError):
+                refused.append(one)
+            else:
+                mine.append(one)
+        if refused:
+            return refused[0]
+        size = sum(map(_size_of, mine))
+        return Unanswered(str(tx.tenant_id), size, lambda: self._found(*mine))
+
+    def _found(
+        self, chunks: Sequence[Chunk], chunks_before: Sequence[Chunk] | None = None
+    ) -> Found:
+        wanted, series = self.wanted, (self.ids, self.groups)
+        values, overall = _computed(chunks, wanted, self.kind, self.grid, series)
         before = overall_before = None
-        if wanted.with_week_before:
-            of_before = _computed(chunks_before, wanted, kind, earlier, (ids, groups))
-            before, overall_before = of_before
+        if chunks_before is not None:
+            before, overall_before = _computed(
+                chunks_before, wanted, self.kind, self.earlier, series
+            )
         shown = _greatest(overall, wanted.top)
         return Found(
             name=wanted.name,
-            kind=kind,
+            kind=self.kind,
             aggregate=wanted.aggregate,
-            start_at=start_at,
-            step_seconds=grid.step,
+            start_at=self.grid.start_at,
+            step_seconds=self.grid.step,
             lines=[
                 Line(
-                    dict(zip(wanted.by, lines[at], strict=True)),
+                    dict(zip(wanted.by, self.lines[at], strict=True)),
                     _told(values[at]),
                     _told(overall[at : at + 1])[0],
                     None if before is None else _told(before[at]),
@@ -264,10 +267,19 @@ async def query(tx: ReadTx, wanted: Wanted) -> Unanswered[Found]:
                 )
                 for at in shown
             ],
-            lines_left_out=len(lines) - len(shown),
+            lines_left_out=len(self.lines) - len(shown),
         )
 
-    return Unanswered(str(tx.tenant_id), _size_of([*chunks, *chunks_before]), work)
+
+def _asked(
+    tx: ReadTx, wanted: Wanted, grid: Grid, named: Sequence[Any]
+) -> _Asked | Unanswered[Found]:
+    series = _matching(named, wanted)
+    if not series:
+        nothing = Found(wanted.name, None, wanted.aggregate, grid.start_at, grid.step, [], 0)
+        return Unanswered(str(tx.tenant_id), 0, lambda: nothing)
+    kind = _kind(series, wanted)
+    return _Asked(wanted, kind, grid, *_lines(series, wanted))
 
 
 def _kind(series: Sequence[Any], wanted: Wanted) -> str:
@@ -310,12 +322,12 @@ async def read_hours(tx: ReadTx, wanted: Wanted) -> Unanswered[Hours]:
     start, end = _hour(int(wanted.since.timestamp())), _hour(settled)
     if not 0 <= start < end:
         raise InvalidQueryError("There is no whole hour since 1970 in the window").at("until")
-    grid = _Grid(start, STEPS[-1], (end - start) // STEPS[-1], end, STEPS[-1])
+    grid = Grid(start, STEPS[-1], (end - start) // STEPS[-1], end, STEPS[-1])
     if grid.size > MAX_POINTS:
         raise InvalidQueryError(
             f"{grid.size} hours with those before them, but at most {MAX_POINTS}"
         ).at("since")
-    series = await _matching(tx, wanted)
+    series = _matching((await _named(tx, {wanted.name})).get(wanted.name, ()), wanted)
     if not series:
         empty = np.empty((0, grid.size))
         nothing = Hours(
@@ -333,7 +345,9 @@ async def read_hours(tx: ReadTx, wanted: Wanted) -> Unanswered[Hours]:
         return Unanswered(str(tx.tenant_id), 0, lambda: nothing)
     kind = _kind(series, wanted)
     lines, ids, groups = _lines(series, wanted)
-    chunks = await _read(tx, grid, ids, with_buckets=wanted.aggregate == "quantile")
+    (chunks,) = await read_many(tx, [Read(grid, ids, wanted.aggregate == "quantile")])
+    if isinstance(chunks, InvalidQueryError):
+        raise chunks
 
     is_amount = kind != "gauge" and wanted.aggregate in _AMOUNTS
     keep = keep_days_of(await _tenant(tx))[grid.level]
@@ -374,15 +388,23 @@ def _told(values: Array) -> list[float | None]:
     return [None if one != one else one for one in values.tolist()]  # noqa: PLR0124 - NaN
 
 
-async def _matching(tx: ReadTx, wanted: Wanted) -> list[Any]:
+async def _named(tx: ReadTx, names: Collection[str]) -> Mapping[str, Sequence[Any]]:
+    """All series of these names, by name."""
     rows = await tx.execute(
-        sa.select(SeriesRow.id, SeriesRow.kind, SeriesRow.labels, SeriesRow.created_at)
-        .where(SeriesRow.tenant_id == tx.tenant_id, SeriesRow.name == wanted.name)
-        .order_by(SeriesRow.id)
+        sa.select(
+            *(SeriesRow.name, SeriesRow.id, SeriesRow.kind),
+            *(SeriesRow.labels, SeriesRow.created_at),
+        )
+        .where(SeriesRow.tenant_id == tx.tenant_id, SeriesRow.name.in_(sorted(names)))
+        .order_by(SeriesRow.name, SeriesRow.id)
     )
+    return {name: list(some) for name, some in groupby(rows, lambda one: str(one.name))}
+
+
+def _matching(named: Sequence[Any], wanted: Wanted) -> list[Any]:
     matching = [
         one
-        for one in rows
+        for one in named
         if all(one.labels.get(name, "") == value for name, value in wanted.labels.items())
     ]
     if len(matching) > MAX_SERIES:
@@ -392,11 +414,10 @@ async def _matching(tx: ReadTx, wanted: Wanted) -> list[Any]:
     return matching
 
 
-async def _grid(tx: ReadTx, wanted: Wanted) -> _Grid:
+def _grid(tx: ReadTx, wanted: Wanted, keep: Mapping[int, int]) -> Grid:
     since, until = int(wanted.since.timestamp()), int(wanted.until.timestamp())
     if since >= until:
         raise InvalidQueryError("The window ends before it begins").at("until")
-    keep = keep_days_of(await _tenant(tx))
     first = wanted.since - WEEK if wanted.with_week_before else wanted.since
     fitting = (until - since) / wanted.points
     level = max((one for one in STEPS if one <= fitting), default=STEPS[0])
@@ -406,7 +427,7 @@ async def _grid(tx: ReadTx, wanted: Wanted) -> _Grid:
             break
     start = since - since % level
     step = level * -(-(until - start) // (level * wanted.points))
-    return _Grid(start, step, -((start - until) // step), until, level)
+    return Grid(start, step, -((start - until) // step), until, level)
 
 
 async def _tenant(tx: ReadTx) -> MetricTenantRow | None:
@@ -420,7 +441,7 @@ def _size_of(chunks: Sequence[Chunk]) -> int:
     return sum(len(one.windows) + len(one.buckets) for one in chunks)
 
 
-def _held(chunks: Sequence[Chunk], grid: _Grid) -> Windows:
+def _held(chunks: Sequence[Chunk], grid: Grid) -> Windows:
     windows, buckets = (
         one[(one["second"] >= grid.start) & (one["second"] < grid.end)]
         for one in _windows.unpack(chunks, grid.level)
@@ -429,7 +450,7 @@ def _held(chunks: Sequence[Chunk], grid: _Grid) -> Windows:
 
 
 def _computed(
-    chunks: Sequence[Chunk], wanted: Wanted, kind: str, grid: _Grid, series: tuple[Array, Array]
+    chunks: Sequence[Chunk], wanted: Wanted, kind: str, grid: Grid, series: tuple[Array, Array]
 ) -> tuple[Array, Array]:
     """The points of each line, and the value of each over the whole window."""
     held = _held(chunks, grid)
@@ -446,7 +467,7 @@ def _computed(
     return _windows.quantiles(held.buckets, flat, (lines, grid.size), wanted.quantile)
 
 
-def _part(held: Windows, grid: _Grid, ids: Array, groups: Array) -> "_Part":
+def _part(held: Windows, grid: Grid, ids: Array, groups: Array) -> "_Part":
     places = (held.windows["second"] - grid.start) // grid.step
     whose = np.searchsorted(ids, held.windows["series"])
     return _Part(held, grid, places, whose, groups, int(groups.max()) + 1)
@@ -457,7 +478,7 @@ class _Part:
     """Windows on a grid; ``places`` and ``whose`` say for each which point and which series."""
 
     held: Windows
-    grid: _Grid
+    grid: Grid
     places: Array
     whose: Array
     groups: Array
@@ -515,124 +536,3 @@ class _Part:
         np.add.at(out, self.groups, np.nan_to_num(each))
         np.logical_or.at(known, self.groups, ~np.isnan(each))
         return np.where(known, out, np.nan)
-
-
-async def _read(tx: ReadTx, grid: _Grid, ids: Array, *, with_buckets: bool) -> list[Chunk]:
-    """The chunks of these series that the grid touches, by series and time.
-
-    Raises:
-        InvalidQueryError: They are more than anybody may have read at once.
-    """
-    span = _windows.span_of(grid.level)
-    of_grid = (
-        ChunkRow.tenant_id == tx.tenant_id,
-        ChunkRow.step_seconds == grid.level,
-        ChunkRow.series_id.in_(ids.tolist()),
-        ChunkRow.start_seconds >= grid.start - grid.start % span,
-        ChunkRow.start_seconds < grid.end,
-    )
-    size: sa.ColumnElement[int] = sa.func.length(ChunkRow.windows)
-    if with_buckets:
-        size += sa.func.length(ChunkRow.buckets)
-    # Neither database reads what it is asked the length of.
-    if (await tx.scalar(sa.select(sa.func.sum(size)).where(*of_grid)) or 0) > MAX_BYTES:
-        raise InvalidQueryError(
-            "So many series over so long a time are too much at once: ask for some labels' values, "
-            "a shorter window or fewer points"
-        ).at("since")
-    rows = await tx.execute(
-        sa.select(
-            ChunkRow.series_id,
-            ChunkRow.start_seconds,
-            ChunkRow.windows,
-            ChunkRow.buckets if with_buckets else sa.literal(b"", sa.LargeBinary),
-        )
-        .where(*of_grid)
-        .order_by(ChunkRow.series_id, ChunkRow.start_seconds)
-    )
-    return [Chunk(*row) for row in rows]
-
-
-async def list_metrics(
-    tx: ReadTx, *, limit: int, after_name: str | None = None, prefix: str = ""
-) -> Sequence[MetricView]:
-    """The tenant's metrics by name, one more than ``limit``."""
-    newest_first = sa.func.row_number().over(
-        partition_by=SeriesRow.name, order_by=(SeriesRow.last_at.desc(), SeriesRow.id)
-    )
-    ranked = sa.select(
-        SeriesRow.name,
-        SeriesRow.kind,
-        sa.func.count().over(partition_by=SeriesRow.name).label("series"),
-        SeriesRow.last_at,
-        SeriesRow.labels,
-        SeriesRow.last_value,
-        newest_first.label("place"),
-    ).where(SeriesRow.tenant_id == tx.tenant_id)
-    if after_name is not None:
-        ranked = ranked.where(SeriesRow.name > after_name)
-    if prefix:
-        ranked = ranked.where(SeriesRow.name.startswith(prefix, autoescape=True))
-    found = ranked.subquery()
-    columns = (one for one in found.c if one.key != "place")
-    rows = await tx.execute(
-        sa.select(*columns).where(found.c.place == 1).order_by(found.c.name).limit(limit + 1)
-    )
-    return [MetricView(*row) for row in rows]
-
-
-async def list_series(tx: ReadTx, name: str, *, limit: int) -> Sequence[SeriesView]:
-    """The series of a metric, the one that was heard of last first."""
-    rows = await tx.scalars(
-        sa.select(SeriesRow)
-        .where(SeriesRow.tenant_id == tx.tenant_id, SeriesRow.name == name)
-        .order_by(SeriesRow.last_at.desc(), SeriesRow.id)
-        .limit(limit)
-    )
-    return [_series_view(row) for row in rows]
-
-
-def _series_view(row: SeriesRow) -> SeriesView:
-    return SeriesView(
-        str(row.id),
-        row.name,
-        row.kind,
-        row.labels,
-        row.created_at,
-        row.last_at,
-        row.observations,
-        row.total,
-        row.last_value,
-    )
-
-
-async def expose(tx: ReadTx) -> str:
-    """What each series came to since it is there, in Prometheus' text format 0.0.4.
-
-    Counters are their sums, gauges their newest values; a histogram is a summary without quantiles,
-    whose `_sum` and `_count` lead to rates and means.
-    """
-    rows = await tx.scalars(
-        sa.select(SeriesRow)
-        .where(SeriesRow.tenant_id == tx.tenant_id)
-        .order_by(SeriesRow.name, SeriesRow.id)
-    )
-    out: list[str] = []
-    name = ""
-    for row in rows:
-        if row.name != name:
-            name = row.name
-            out.append(f"# TYPE {name} {'summary' if row.kind == 'histogram' else row.kind}")
-        labels = ",".join(f'{key}="{_escaped(value)}"' for key, value in row.labels.items())
-        where = f"{{{labels}}}" if labels else ""
-        if row.kind == "histogram":
-            out += [f"{name}_sum{where} {row.total!r}", f"{name}_count{where} {row.observations}"]
-        elif row.kind == "counter":
-            out.append(f"{name}{where} {row.total!r}")
-        elif row.last_value is not None:
-            out.append(f"{name}{where} {row.last_value!r}")
-    return "".join(f"{line}\n" for line in out)
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')

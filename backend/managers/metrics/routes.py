@@ -14,14 +14,12 @@ from backend.http.pagination import NamedPageQuery, Page, page_of
 from backend.http.reply import problems, reply
 from backend.http.schemas import Time, view
 from backend.managers.metrics._analysis import find_trends, foresee, score, unit_of, zone_of
+from backend.managers.metrics._listing import expose, list_metrics, list_series
 from backend.managers.metrics._query import (
     MAX_LINES,
     MAX_POINTS,
     Aggregate,
     Wanted,
-    expose,
-    list_metrics,
-    list_series,
     query,
     read_hours,
 )

@@ -10,7 +10,12 @@ from functools import partial
 from backend.core.cursors import EventConsumer
 from backend.core.room import OPERATOR, VIEWER, WORKFLOW, ReadyCheck, Room, Sweep, Tick
 from backend.managers.monitoring._budget import WINDOW_DAYS
-from backend.managers.monitoring._history import PROBE_SECONDS, Health, HealthHistory
+from backend.managers.monitoring._history import (
+    PROBE_SECONDS,
+    Health,
+    HealthHistory,
+    HealthPoint,
+)
 from backend.managers.monitoring._machine import (
     DISK_LOW,
     SKEW_SECONDS,
@@ -21,7 +26,8 @@ from backend.managers.monitoring._machine import (
 )
 from backend.managers.monitoring._measuring import MEASURE_SECONDS
 from backend.managers.monitoring._outcomes import CURSOR
-from backend.managers.monitoring._prometheus import Answer, Asker, Prometheus, Window
+from backend.managers.monitoring._prometheus import Answer, Asker, Line, Prometheus, Window
+from backend.managers.monitoring._promql import refuse_query
 from backend.managers.monitoring._queries import KeptQueries, KeptQuery
 from backend.managers.monitoring._slos import SLO_KINDS, SloDraft, SloStanding
 from backend.managers.monitoring.errands import EVIDENCE, HISTORY, MEASURED, OUTCOMES, PLATFORM_SLOS
@@ -130,8 +136,10 @@ __all__ = [
     "EvidenceTimeError",
     "Health",
     "HealthHistory",
+    "HealthPoint",
     "KeptQueries",
     "KeptQuery",
+    "Line",
     "MonitoringManager",
     "MonitoringSettings",
     "Prometheus",
@@ -156,4 +164,5 @@ __all__ = [
     "check_disk",
     "read_free_share",
     "read_skew",
+    "refuse_query",
 ]

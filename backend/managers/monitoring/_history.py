@@ -29,6 +29,7 @@ _MAX_WAITING: Final = 24 * 60
 """Minutes that are remembered while the database is away, each of which failed for one reason."""
 _MAX_DETAIL: Final = 200
 _WHOLE: Final = ""
+_LATELY: Final = timedelta(minutes=4)
 
 Status = Literal["ready", "degraded", "not_ready"]
 Was = Literal["ready", "degraded", "not_ready", "not_measured"]
@@ -132,6 +133,11 @@ class _Sample:
 class _Minute:
     samples: dict[str, _Sample] = field(default_factory=dict)
 
+    @property
+    def is_bad(self) -> bool:
+        """Whether anything failed in it."""
+        return len(self.samples) > 1
+
     def note(self, found: Sequence[Health]) -> None:
         whole, status = self.samples.setdefault(_WHOLE, _Sample()), status_of(found)
         whole.add(_Sample(1, int(status == "degraded"), int(status == "not_ready")))
@@ -155,11 +161,16 @@ class HealthBook:
     async def flush(self, database: Database, *, everything: bool = False) -> int:
         """Write the minutes that are over (or all, at the end); returns how many.
 
-        While the database is away they wait, the newest of a day: how long it was away is what
-        one wants to read afterwards.
+        What was seen of one in which something failed is written at once: whoever waits for that
+        need not wait for its end. While the database is away they wait, the newest of a day: how
+        long it was away is what one wants to read afterwards.
         """
         current = int(database.clock().timestamp()) // MINUTE
-        ready = sorted(minute for minute in self._open if everything or minute < current)
+        ready = sorted(
+            minute
+            for minute, found in self._open.items()
+            if everything or minute < current or found.is_bad
+        )
         written = 0
         for minute in ready:
             samples = self._open[minute].samples
@@ -220,6 +231,27 @@ class HealthBook:
             points=[_point(at, step, by_step.get(at, {})) for at in range(begin, end)],
             incidents=_incidents(by_step, step),
         )
+
+    async def read_last(self, tx: ReadTx) -> HealthPoint | None:
+        """The newest minute of the last few that was looked at; None: there is none.
+
+        Args:
+            tx: Under :data:`HISTORY`.
+        """
+        rows = await tx.scalars(
+            sa.select(HealthSampleRow).where(
+                HealthSampleRow.tenant_id == tx.tenant_id,
+                HealthSampleRow.step_seconds == MINUTE,
+                HealthSampleRow.at >= tx.now() - _LATELY,
+            )
+        )
+        by_minute: dict[int, dict[str, HealthSampleRow]] = {}
+        for row in rows:
+            by_minute.setdefault(int(row.at.timestamp()) // MINUTE, {})[row.name] = row
+        if not by_minute:
+            return None
+        newest = max(by_minute)
+        return _point(newest, MINUTE, by_minute[newest])
 
     async def sweep(self, tx: Tx) -> int:
         """Forget up to a thousand rows that are older than their kind is kept."""

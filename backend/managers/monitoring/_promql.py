@@ -106,6 +106,16 @@ def confine(text: str, label: str, tenant: str) -> str:
     return _checked(_printed(parse(text), label, tenant), label, tenant)
 
 
+def refuse_query(text: str) -> None:
+    """Refuse what could not be asked, whoever asks.
+
+    Raises:
+        BadQueryError: It is no PromQL.
+        QueryRefusedError: It is too much, or holds what is not known here.
+    """
+    confine(text, "tenant_id", "somebody")
+
+
 def confine_selector(text: str, label: str, tenant: str) -> str:
     """The same for a selector of series alone, without a time: what ``match[]`` takes."""
     tree = parse(text)

@@ -11,6 +11,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.process_collector import ProcessCollector
 
 from backend.core.clock import monotonic, perf_counter
+from backend.core.context import SystemScope
 from backend.core.database import Database, ReadTx, Tx
 from backend.core.errors import AppError
 from backend.core.room import FleetGauge
@@ -18,7 +19,7 @@ from backend.core.telemetry import RequestRecord
 from backend.managers.metrics import MetricsManager
 from backend.managers.monitoring import _outcomes
 from backend.managers.monitoring._events import EventSeries
-from backend.managers.monitoring._history import Health, HealthBook, HealthHistory
+from backend.managers.monitoring._history import Health, HealthBook, HealthHistory, HealthPoint
 from backend.managers.monitoring._measuring import Measuring
 from backend.managers.monitoring._outcomes import EventOutcomes, OutcomeBook
 from backend.managers.monitoring._platform import PlatformSlos
@@ -26,6 +27,7 @@ from backend.managers.monitoring._prometheus import Prometheus
 from backend.managers.monitoring._queries import KeptQueries
 from backend.managers.monitoring._requests import RequestSeries
 from backend.managers.monitoring._slos import Slos
+from backend.managers.monitoring.errands import HISTORY
 from backend.managers.monitoring.settings import MonitoringSettings
 
 Check = Callable[[], Awaitable[str]]
@@ -145,6 +147,14 @@ class MonitoringManager:
             hours: By the minute up to a day, by the hour beyond.
         """
         return await self._history.read(tx, hours=hours, checks=self._checks)
+
+    async def read_last_health(self, database: Database) -> HealthPoint | None:
+        """How the platform was in the last minute that any process looked; None: none did lately.
+
+        What tenants may know: which parts failed, and not what they said.
+        """
+        async with database.read(SystemScope(HISTORY)) as tx:
+            return await self._history.read_last(tx)
 
     async def check_prometheus(self) -> str:
         """That the Prometheus which is set answers a question."""

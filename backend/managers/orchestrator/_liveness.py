@@ -26,6 +26,10 @@ from backend.managers.orchestrator.models import READY, RUNNING, JobRow, WorkerR
 _TOGETHER_CRASHES: Final = 2
 _MAX_APART_SECONDS: Final = 60.0
 _REAP_LIMIT: Final = 1000
+LOST_SECONDS: Final = 3600.0
+"""For so long a worker that fell silent is missed, unless another begins in its place."""
+_LOST_LEASES: Final = 2
+"""A worker that beats again within so many was busy, and nobody needs to be woken for it."""
 
 
 class Lease:
@@ -177,13 +181,19 @@ async def _after_release(
     return back
 
 
-async def forget_silent(tx: Tx, ttl_seconds: float) -> None:
-    """Remove the heartbeats of workers that are gone and hold no job.
+async def say_goodbye(tx: Tx, worker: str, ttl_seconds: float) -> None:
+    """Remove the heartbeat of ``worker``, which ends in order, while others still beat.
 
-    The caller's own has just been renewed or is not yet old, so one always stays: when nobody is
-    left it tells since when.
+    So what has run out is of those that fell silent. When nobody is left it tells since when.
     """
-    await _forget(tx, WorkerRow.beat_at < db_now(-ttl_seconds))
+    other = sa.select(WorkerRow.id).where(WorkerRow.id != worker, _is_fresh(ttl_seconds))
+    if await tx.scalar(other.limit(1)) is not None:
+        await _forget(tx, WorkerRow.id == worker)
+
+
+async def forget_lost(tx: Tx) -> None:
+    """Remove the heartbeats that ran out so long ago that nobody needs to be told any more."""
+    await _forget(tx, WorkerRow.beat_at < db_now(-LOST_SECONDS))
 
 
 async def _forget(tx: Tx, gone: sa.ColumnElement[bool]) -> None:
@@ -200,18 +210,47 @@ async def _forget(tx: Tx, gone: sa.ColumnElement[bool]) -> None:
     )
 
 
-async def read_fleet(tx: ReadTx, ttl_seconds: float) -> Fleet:
-    """Say who works, and whether anything waits for them; all by the database's clock."""
+def _is_fresh(ttl_seconds: float) -> sa.ColumnElement[bool]:
     # One from the future is of a clock that was set back since, and says nothing.
-    fresh = WorkerRow.beat_at.between(db_now(-ttl_seconds), db_now(ttl_seconds))
-    alive, seen_at = (
+    return WorkerRow.beat_at.between(db_now(-ttl_seconds), db_now(ttl_seconds))
+
+
+async def read_fleet(tx: ReadTx, ttl_seconds: float) -> Fleet:
+    """Say who works, who fell silent, and whether anything waits; all by the database's clock."""
+    alive, seen_at, lost_at = (
         await tx.execute(
-            sa.select(sa.func.count(sa.case((fresh, WorkerRow.id))), sa.func.max(WorkerRow.beat_at))
+            sa.select(
+                sa.func.count(sa.case((_is_fresh(ttl_seconds), WorkerRow.id))),
+                sa.func.max(WorkerRow.beat_at),
+                sa.func.min(sa.case((_is_lost(ttl_seconds), WorkerRow.beat_at))),
+            )
         )
     ).one()
     due = sa.select(JobRow.id).where(JobRow.state == READY, JobRow.due_at <= db_now()).limit(1)
-    # Only asked when nobody works: a backlog that is due much later would be walked through.
-    return Fleet(alive, seen_at, due=not alive and await tx.scalar(due) is not None)
+    return Fleet(
+        alive,
+        seen_at,
+        # Only asked when nobody works: a backlog that is due much later would be walked through.
+        due=not alive and await tx.scalar(due) is not None,
+        lost=0 if lost_at is None else await _count_missing(tx, lost_at, ttl_seconds),
+    )
+
+
+def _is_lost(ttl_seconds: float) -> sa.ColumnElement[bool]:
+    return WorkerRow.beat_at.between(db_now(-LOST_SECONDS), db_now(-_LOST_LEASES * ttl_seconds))
+
+
+async def _count_missing(tx: ReadTx, lost_at: datetime, ttl_seconds: float) -> int:
+    """How many fell silent for whom none began since: each that begins stands in for one."""
+    lost, begun = (
+        await tx.execute(
+            sa.select(
+                sa.func.count(sa.case((_is_lost(ttl_seconds), WorkerRow.id))),
+                sa.func.count(sa.case((WorkerRow.started_at >= lost_at, WorkerRow.id))),
+            )
+        )
+    ).one()
+    return max(0, int(lost) - int(begun))
 
 
 @cache
@@ -302,7 +341,6 @@ async def reap(
         back = await _after_release(tx, changed, kinds)
     if poison:
         await _bury(tx, poison, kinds)
-    await _forget(tx, WorkerRow.id.in_(gone))
     return back, poison
 
 

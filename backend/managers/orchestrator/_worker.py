@@ -36,10 +36,11 @@ from backend.managers.orchestrator._liveness import (
     Lease,
     Watch,
     beat,
-    forget_silent,
+    forget_lost,
     give_back,
     has_stranded,
     reap,
+    say_goodbye,
 )
 from backend.managers.orchestrator.errands import WORK
 from backend.managers.orchestrator.kinds import Batch, Claim, JobKind, Outcome, describe
@@ -519,9 +520,11 @@ class Worker:
     async def _beat(self) -> None:
         held_before = dict(self._held)
         asked_at = elapsed()
+        first = self._lease.term == 0
         async with self._database.transaction(self._scope) as tx:
             mine = await beat(tx, self.id)
-        first = self._lease.term == 0
+            if first:
+                await forget_lost(tx)
         self._lease.renewed(asked_at, elapsed())
         self._renewed.set()
         if first:
@@ -603,11 +606,11 @@ class Worker:
                     await self._flushed.wait()
 
     async def _leave(self) -> None:
-        """Give back what is still ours. The heartbeat runs out: it tells when we were last here."""
+        """Give back what is still ours, and say goodbye."""
         try:
             async with self._database.transaction(self._scope) as tx:
                 await give_back(tx, self.id, self._kinds)
-                await forget_silent(tx, self._ttl)
+                await say_goodbye(tx, self.id, self._ttl)
         except DatabaseUnavailableError:
             # The heartbeat runs out by itself and the others reap what is left.
             logger.warning("worker_left_without_goodbye", extra={"worker": self.id})

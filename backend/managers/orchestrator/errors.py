@@ -31,3 +31,9 @@ class NoWorkerError(UnavailableError):
     """Jobs are due and no worker lives; nobody is answered so, the readiness check says it."""
 
     code, title = "orchestrator.no_worker", "No worker"
+
+
+class WorkerLostError(UnavailableError):
+    """A worker stopped without a goodbye while others work; the readiness check says it."""
+
+    code, title = "orchestrator.worker_lost", "A worker fell silent"

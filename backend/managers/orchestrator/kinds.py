@@ -63,11 +63,13 @@ class Fleet:
         alive: Workers whose heartbeat is fresh.
         seen_at: The youngest heartbeat, of a worker that is gone too; None: there never was one.
         due: Nobody works, and there are jobs that could run now.
+        lost: Workers that fell silent within the hour, and no other began in their place.
     """
 
     alive: int
     seen_at: datetime | None
     due: bool
+    lost: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

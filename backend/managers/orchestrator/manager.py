@@ -21,6 +21,7 @@ from backend.managers.orchestrator.errors import (
     JobNotRetryableError,
     NoWorkerError,
     UnknownKindError,
+    WorkerLostError,
 )
 from backend.managers.orchestrator.kinds import (
     Claim,
@@ -377,10 +378,13 @@ class OrchestratorManager:
 
         Raises:
             NoWorkerError: Jobs are due and nobody works.
+            WorkerLostError: One fell silent, and no other began in its place.
         """
         fleet = await self.read_fleet(tx)
         if fleet.alive:
             said = f"{fleet.alive} at work"
+            if fleet.lost:
+                raise WorkerLostError(f"{said}, {fleet.lost} fell silent")
             return f"{said}, last seen {_moment(fleet.seen_at)}" if fleet.seen_at else said
         said = "no worker was ever seen"
         if fleet.seen_at:

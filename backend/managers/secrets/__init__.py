@@ -55,6 +55,8 @@ from backend.managers.secrets.models import GrantRow, SecretRow, TokenRow, Total
 from backend.managers.secrets.routes import router
 from backend.managers.secrets.settings import SecretsSettings
 
+TOKEN_REFUSED = "secret_token.refused"
+
 ROOM = Room(
     name="secrets",
     manager=SecretManager,
@@ -99,7 +101,7 @@ ROOM = Room(
         "secret.expiring": "secret:list",
         "secret.expired": "secret:list",
         "secret_token.issued": "secret:list",
-        "secret_token.refused": "secret:list",
+        TOKEN_REFUSED: "secret:list",
         "secret_token.revoked": "secret:list",
         "secret_grant.added": "secret_grant:read",
         "secret_grant.removed": "secret_grant:read",
@@ -125,6 +127,7 @@ __all__ = [
     "EXPIRY",
     "ROOM",
     "TOKENS",
+    "TOKEN_REFUSED",
     "CasMissingError",
     "Difference",
     "FolderClosedError",

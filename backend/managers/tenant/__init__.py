@@ -84,6 +84,13 @@ from backend.managers.tenant.routes import router
 from backend.managers.tenant.settings import TenantSettings
 from backend.managers.tenant.usage_routes import router as usage_router
 
+MEMBER_ADDED = "member.added"
+"""Its data has the ``role``."""
+ROLE_CHANGED = "member.role_changed"
+"""Its data has the role ``before`` and ``after``."""
+QUOTA_NEARING = "quota.nearing"
+QUOTA_REACHED = "quota.reached"
+
 ROOM = Room(
     name="tenant",
     manager=TenantManager,
@@ -125,10 +132,10 @@ ROOM = Room(
         "tenant.quotas_changed": PLATFORM_READ,
         "plan.saved": PLATFORM_READ,
         "plan.deleted": PLATFORM_READ,
-        "quota.nearing": "usage:read",
-        "quota.reached": "usage:read",
-        "member.added": MEMBER_READ,
-        "member.role_changed": MEMBER_READ,
+        QUOTA_NEARING: "usage:read",
+        QUOTA_REACHED: "usage:read",
+        MEMBER_ADDED: MEMBER_READ,
+        ROLE_CHANGED: MEMBER_READ,
         "member.removed": MEMBER_READ,
         "member.disabled": MEMBER_READ,
         "member.enabled": MEMBER_READ,
@@ -158,6 +165,7 @@ ROOM = Room(
 
 __all__ = [
     "MEMBERS",
+    "MEMBER_ADDED",
     "MEMBER_READ",
     "MEMBER_WRITE",
     "PEOPLE",
@@ -165,7 +173,10 @@ __all__ = [
     "PRINCIPALS",
     "QUOTAS",
     "QUOTAS_CHANGED",
+    "QUOTA_NEARING",
+    "QUOTA_REACHED",
     "RETENTION",
+    "ROLE_CHANGED",
     "ROOM",
     "TENANT_GONE",
     "Account",

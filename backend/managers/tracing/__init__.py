@@ -15,7 +15,7 @@ from backend.core.room import (
     Sweep,
     Tick,
 )
-from backend.managers.tracing._search import WantedTraces
+from backend.managers.tracing._search import Operation, WantedTraces, add_up
 from backend.managers.tracing._trace_settings import SETTINGS_CHANGED
 from backend.managers.tracing.data_plane import DATA_ROUTES, DOCUMENT
 from backend.managers.tracing.errands import TRACES
@@ -82,9 +82,11 @@ __all__ = [
     "ROOM",
     "SETTINGS_CHANGED",
     "Collector",
+    "Operation",
     "TracingManager",
     "TracingSettings",
     "WantedTraces",
+    "add_up",
     "can_export",
     "otlp_exporter",
 ]

@@ -117,20 +117,31 @@ class Operation:
         """From 0 to 1."""
         return self.errors / self.spans if self.spans else 0.0
 
+    def add(self, other: "Operation | OperationRow | sa.Row[Any]") -> None:
+        """Add what was counted elsewhere."""
+        self.spans += other.spans
+        self.errors += other.errors
+        self.seconds_sum += other.seconds_sum
+        self.buckets = [a + b for a, b in zip(self.buckets, other.buckets, strict=True)]
+
+    def quantile_ms(self, quantile: float) -> float | None:
+        """So many of one took that many milliseconds at most; None: there was none."""
+        return quantile_ms(self.buckets, quantile)
+
     @property
     def p50_ms(self) -> float | None:
         """The median."""
-        return quantile_ms(self.buckets, 0.5)
+        return self.quantile_ms(0.5)
 
     @property
     def p95_ms(self) -> float | None:
         """Nineteen of twenty were faster."""
-        return quantile_ms(self.buckets, 0.95)
+        return self.quantile_ms(0.95)
 
     @property
     def p99_ms(self) -> float | None:
         """All but one of a hundred were faster."""
-        return quantile_ms(self.buckets, 0.99)
+        return self.quantile_ms(0.99)
 
 
 class TraceSearch:
@@ -205,25 +216,60 @@ class TraceSearch:
         return one, other, differences(one.spans, other.spans)
 
     async def list_operations(
-        self, tx: ReadTx, *, minutes: int, service: str | None = None
+        self,
+        tx: ReadTx,
+        *,
+        minutes: int,
+        service: str | None = None,
+        operation: str | None = None,
     ) -> Sequence[Operation]:
         """Rate, errors and duration by operation over the last ``minutes``; busiest first."""
         query = sa.select(OperationRow).where(
             OperationRow.tenant_id == tx.tenant_id,
             OperationRow.window_at >= tx.now() - timedelta(minutes=minutes),
         )
+        if service is not None:
+            query = query.where(OperationRow.service == service)
+        if operation is not None:
+            query = query.where(OperationRow.name == operation)
         found: dict[tuple[str, str], Operation] = {}
         for row in await tx.scalars(query):
-            if service is not None and row.service != service:
-                continue
             one = found.setdefault(
                 (row.service, row.name), Operation(row.service, row.name, minutes=minutes)
             )
-            one.spans += row.spans
-            one.errors += row.errors
-            one.seconds_sum += row.seconds_sum
-            one.buckets = [a + b for a, b in zip(one.buckets, row.buckets, strict=True)]
+            one.add(row)
         return sorted(found.values(), key=lambda one: (-one.spans, one.service, one.name))
+
+    async def sum_up(self, tx: ReadTx, service: str, since: datetime, until: datetime) -> Operation:
+        """What came of a service's operations together; hour by hour, as a day's are many rows."""
+        whole = Operation(service, "", minutes=int((until - since).total_seconds() // 60))
+        while since < until:
+            after = min(since + timedelta(hours=1), until)
+            rows = await tx.execute(
+                sa.select(
+                    OperationRow.spans,
+                    OperationRow.errors,
+                    OperationRow.seconds_sum,
+                    OperationRow.buckets,
+                ).where(
+                    OperationRow.tenant_id == tx.tenant_id,
+                    OperationRow.window_at >= since,
+                    OperationRow.window_at < after,
+                    OperationRow.service == service,
+                )
+            )
+            for row in rows:
+                whole.add(row)
+            since = after
+        return whole
+
+
+def add_up(operations: Iterable[Operation], service: str, minutes: int) -> Operation:
+    """What came of several operations of a service together, over the same minutes."""
+    whole = Operation(service, "", minutes=minutes)
+    for one in operations:
+        whole.add(one)
+    return whole
 
 
 def as_tree(started_ns: int, spans: Iterable[SpanRow]) -> list[SpanNode]:

@@ -14,7 +14,7 @@ from backend.managers.metrics import (
     MetricsManager,
     MetricsSettings,
     Wanted,
-    _query,
+    _reading,
 )
 from backend.managers.metrics._analysis import find_trends, foresee, number, score, zone_of
 from backend.managers.metrics._query import read_hours
@@ -116,7 +116,7 @@ class TestReadHours:
         with pytest.raises(InvalidQueryError, match="can be asked for"):
             await read(world, "quantile")
         await write(world, [1.0], number=2, n="7")
-        monkeypatch.setattr(_query, "MAX_BYTES", 3000)
+        monkeypatch.setattr(_reading, "MAX_BYTES", 3000)
         with pytest.raises(InvalidQueryError, match="too much at once"):
             await read(world)
         found = await read(world, labels={"n": "7"}, by=["n"])

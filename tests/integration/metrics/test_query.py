@@ -1,6 +1,7 @@
 """Asking for series: by kind, by label, by window, with the week before; and what is listed."""
 
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,8 +17,9 @@ from backend.managers.metrics import (
     list_metrics,
     list_series,
     query,
+    query_many,
 )
-from backend.managers.metrics._query import expose
+from backend.managers.metrics._listing import expose
 from backend.managers.metrics._windows import RELATIVE_ERROR
 from backend.managers.metrics.models import ChunkRow, SeriesRow
 from tests.support.series import NOON, World, counter, gauge, histogram
@@ -147,10 +149,48 @@ class TestQuery:
         ago = NOON - 2 * MINUTE
         await world.one.record(*(counter(1, at=ago, shop=str(n)) for n in range(9)))
         await world.settle()
-        monkeypatch.setattr("backend.managers.metrics._query.MAX_BYTES", 400)
+        monkeypatch.setattr("backend.managers.metrics._reading.MAX_BYTES", 400)
         assert (await ask(world, "orders_total", "sum", labels={"shop": "1"})).lines
         with pytest.raises(InvalidQueryError, match="too much at once"):
             await ask(world, "orders_total", "sum")
+
+    async def test_many_questions_are_answered_as_each_would_be(self, world, monkeypatch):
+        ago = NOON - 2 * MINUTE
+        await world.one.record(
+            *(counter(n, at=ago, shop=str(n)) for n in range(1, 9)), gauge(7, at=ago)
+        )
+        await world.settle()
+
+        def wanted(name, aggregate, minutes=10, **more):
+            since = NOON - minutes * MINUTE
+            more = {"labels": {}, "points": 1, **more}
+            return Wanted(name=name, aggregate=aggregate, since=since, until=NOON, **more)
+
+        asked = [
+            wanted("orders_total", "sum", by=["shop"]),
+            wanted("orders_total", "avg"),
+            wanted("orders_total", "sum", labels={"shop": "3"}),
+            wanted("nothing", "sum"),
+            wanted("queue_depth", "max"),
+            wanted("orders_total", "sum", minutes=60),
+            wanted("orders_total", "sum", with_week_before=True),
+            wanted("orders_total", "sum", minutes=0),
+        ]
+
+        async def answers(some):
+            async with world.one.database.read(Scope("a", world.tenant_id)) as tx:
+                return [
+                    str(one) if isinstance(one, InvalidQueryError) else one.work()
+                    for one in await query_many(tx, some)
+                ]
+
+        together: list[Any] = []
+        for most in (1000, 3):
+            monkeypatch.setattr("backend.managers.metrics._reading.MAX_SERIES", most)
+            together = await answers(asked)
+            assert together == [(await answers([one]))[0] for one in asked]
+        assert together[0].lines[0].value == 8
+        assert [one.lines[0].value for one in (together[2], together[4])] == [3, 7]
 
     async def test_many_windows_are_added_up_beside_the_event_loop(self, world, monkeypatch):
         await world.one.record(histogram(*range(1, 101), at=NOON - 2 * MINUTE))

@@ -121,6 +121,18 @@ class TestWindow:
         assert found.uptime == 1 - 1 / 18
         assert found.measured == 1 / 48
 
+    async def test_what_fails_is_told_before_its_minute_is_over(
+        self, database: Database, clock: Clock
+    ) -> None:
+        book = HealthBook()
+        await look(book, clock, database, [WELL], [NO_MAIL])
+        async with database.read(SystemScope(HISTORY)) as tx:
+            last = await book.read_last(tx)
+        assert last is not None
+        assert (last.status, last.failing) == ("degraded", ["mail_server"])
+        await look(book, clock, database, *[[WELL]] * 4)
+        assert (await read(database)).points[-1].status == "degraded"
+
     async def test_processes_add_up(self, database: Database, clock: Clock) -> None:
         books = [HealthBook(), HealthBook()]
         for book, seen in zip(books, (WELL, GONE), strict=True):

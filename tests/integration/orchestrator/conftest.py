@@ -92,7 +92,9 @@ class Bench:
     async def silence(self, worker: str, seconds: float = 60.0) -> None:
         """Let the worker's last heartbeat have been ``seconds`` ago."""
         await self._execute(
-            sa.update(WorkerRow).where(WorkerRow.id == worker).values(beat_at=db_now(-seconds))
+            sa.update(WorkerRow)
+            .where(WorkerRow.id == worker)
+            .values(beat_at=db_now(-seconds), started_at=db_now(-seconds - 1))
         )
 
     async def silent(self, *workers: str) -> dict[str, datetime]:

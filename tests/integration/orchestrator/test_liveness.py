@@ -8,10 +8,12 @@ from backend.managers.orchestrator._liveness import (
     Lease,
     Watch,
     beat,
-    forget_silent,
+    forget_lost,
     give_back,
     has_stranded,
+    read_fleet,
     reap,
+    say_goodbye,
 )
 from backend.managers.orchestrator.models import WorkerRow
 
@@ -59,7 +61,7 @@ class TestReap:
         rows = await bench.rows()
         assert {(rows[one].state, rows[one].crashes) for one in ids} == {("ready", 1)}
         assert rows[kept].state == "running"
-        assert await workers(bench) == ["alive"]
+        assert await workers(bench) == ["alive", "dead"]
 
     async def test_finds_jobs_whose_worker_left_no_row(self, bench):
         job_id = await bench.submit()
@@ -98,7 +100,7 @@ class TestReap:
         await bench.change(job_id, crashes=3)
         assert await reap_all(bench, "w") == ([job_id], [])
         await bench.change(job_id, state="running", worker="w")
-        assert await reap_all(bench) == ([], [job_id])
+        assert await reap_all(bench, "w") == ([], [job_id])
         assert "died 5 times" in (await bench.get(job_id)).error
 
     async def test_parts_what_died_together_three_times(self, bench):
@@ -116,7 +118,7 @@ class TestReap:
         assert {one: row.due_at for one, row in (await bench.rows()).items()} == before
         for one in ids:
             await bench.change(one, state="running", worker="w")
-        await reap_all(bench)
+        await reap_all(bench, "w")
         rows = (await bench.rows()).values()
         assert {(one.state, one.crashes) for one in rows} == {("ready", 3)}
         assert len({one.due_at for one in rows}) == 20
@@ -274,15 +276,74 @@ async def test_a_worker_row_is_made_by_its_first_beat(bench):
     assert await workers(bench) == ["w"]
 
 
-async def test_the_heartbeats_of_those_who_left_go_and_the_last_stays(bench):
-    job_id = await bench.submit()
-    await bench.claim(worker="holds")
-    for worker in ("left", "last"):
-        async with bench.database.transaction(bench.system) as tx:
-            await beat(tx, worker)
-    for worker in ("holds", "left"):
-        await bench.silence(worker)
+async def fleet(bench):
+    async with bench.database.read(bench.system) as tx:
+        return await read_fleet(tx, 6.0)
+
+
+async def start(bench, *names, seconds_ago=0.0):
+    for name in names:
+        await bench.beat(name)
+        if seconds_ago:
+            await bench.silence(name, seconds_ago)
+            await bench.beat(name)
+
+
+async def leave(bench, name):
     async with bench.database.transaction(bench.system) as tx:
-        await forget_silent(tx, 6.0)
-    assert await workers(bench) == ["holds", "last"]
-    assert (await bench.row(job_id)).worker == "holds"
+        await say_goodbye(tx, name, 6.0)
+
+
+class TestFleet:
+    async def test_who_says_goodbye_is_missed_by_nobody_and_the_last_one_stays(self, bench):
+        await start(bench, "a", "b")
+        await leave(bench, "a")
+        assert await workers(bench) == ["b"]
+        await leave(bench, "b")
+        assert await workers(bench) == ["b"]
+        await bench.silence("b")
+        await start(bench, "c")
+        found = await fleet(bench)
+        assert (found.alive, found.lost) == (1, 0)
+
+    async def test_who_falls_silent_is_missed_until_it_beats_or_another_begins(self, bench):
+        await start(bench, "a", "b", seconds_ago=1000)
+        assert (await fleet(bench)).lost == 0
+        await bench.silence("a")
+        found = await fleet(bench)
+        assert (found.alive, found.lost) == (1, 1)
+        await start(bench, "a")
+        assert (await fleet(bench)).lost == 0
+        await bench.silence("a")
+        await start(bench, "c")
+        assert (await fleet(bench)).lost == 0
+        await bench.silence("c", 30)
+        assert (await fleet(bench)).lost == 1
+
+    async def test_who_is_late_by_less_than_another_lease_is_missed_by_nobody(self, bench):
+        await start(bench, "a", "b", seconds_ago=1000)
+        await bench.silence("a", 9)
+        found = await fleet(bench)
+        assert (found.alive, found.lost) == (1, 0)
+        await bench.silence("a", 13)
+        assert (await fleet(bench)).lost == 1
+
+    async def test_it_is_missed_when_its_jobs_were_given_to_others_too(self, bench):
+        await bench.submit()
+        await start(bench, "alive", seconds_ago=1000)
+        await bench.claim(worker="dead")
+        await bench.silence("dead")
+        await reap_all(bench, "dead")
+        assert (await fleet(bench)).lost == 1
+
+    async def test_after_an_hour_it_is_forgotten_but_not_its_jobs(self, bench):
+        job_id = await bench.submit()
+        await bench.claim(worker="holds")
+        await start(bench, "old", "new")
+        for worker in ("holds", "old"):
+            await bench.silence(worker, 3700)
+        assert (await fleet(bench)).lost == 0
+        async with bench.database.transaction(bench.system) as tx:
+            await forget_lost(tx)
+        assert await workers(bench) == ["holds", "new"]
+        assert (await bench.row(job_id)).worker == "holds"
