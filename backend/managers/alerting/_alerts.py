@@ -11,14 +11,16 @@ from backend.core.database import ReadTx, Tx
 from backend.core.loose_scan import read_least
 from backend.core.paging import newest
 from backend.managers.alerting._matching import Matcher, match_all
-from backend.managers.alerting._notes import end, note, tell
+from backend.managers.alerting._notes import end, forget, note, tell
 from backend.managers.alerting._standing import NEVER
 from backend.managers.alerting.errors import AlertNotFoundError, AlertOverError
-from backend.managers.alerting.models import AlertNoteRow, AlertRow
+from backend.managers.alerting.models import AlertNoteRow, AlertRow, NotificationRow
 
 State = Literal["waiting", "firing", "over"]
 _MAX_NOTES = 1000
 _LOOKED_AT = 2000
+_PART = 100
+_MOST_FIRING = 20_000
 _SWEPT = 500
 
 
@@ -56,6 +58,24 @@ class Alert:
     acknowledged_by: str | None
     snoozed_until: datetime | None
     assignee: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What was done to a part of many alerts; ``last_id`` is where it ended, None: at the end."""
+
+    acknowledged: int
+    last_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """How many alerts fire now, by severity, and how many of them nobody sees to."""
+
+    critical: int
+    warning: int
+    info: int
+    unseen: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +120,37 @@ class Alerts:
         rows = await tx.scalars(newest(query, AlertRow.id, most, before_id))
         return [value_of(row) for row in rows if match_all(matchers, row.labels)][: limit + 1]
 
+    async def count_firing(self, tx: ReadTx) -> Firing:
+        """How many alerts fire now."""
+        firing = (
+            sa.select(AlertRow.severity, AlertRow.acknowledged_at)
+            .where(
+                AlertRow.tenant_id == tx.tenant_id,
+                AlertRow.ended_at.is_(None),
+                AlertRow.fired_at.is_not(None),
+            )
+            # By the index of what is open: by severity all that ever were would be read.
+            .order_by(AlertRow.id)
+            .limit(_MOST_FIRING)
+            .subquery()
+        )
+        unseen = sa.case((firing.c.acknowledged_at.is_(None), 1), else_=0)
+        found = await tx.execute(
+            sa.select(
+                firing.c.severity,
+                sa.func.count().label("firing"),
+                sa.func.sum(unseen).label("unseen"),
+            ).group_by(firing.c.severity)
+        )
+        rows = {one.severity: one for one in found}
+        counts = {name: int(rows[name].firing) for name in rows}
+        return Firing(
+            critical=counts.get("critical", 0),
+            warning=counts.get("warning", 0),
+            info=counts.get("info", 0),
+            unseen=sum(int(one.unseen) for one in rows.values()),
+        )
+
     async def get(self, tx: ReadTx, alert_id: str) -> tuple[Alert, Sequence[Note]]:
         """One of them, and what happened to it, in order.
 
@@ -132,6 +183,31 @@ class Alerts:
             tx.audit("alert.acknowledged", f"alert:{alert_id}", name=row.name)
             tell(tx, row, "acknowledged")
         return value_of(row)
+
+    async def acknowledge_some(
+        self,
+        tx: Tx,
+        *,
+        severity: str | None = None,
+        rule_id: str | None = None,
+        matchers: Sequence[Matcher] = (),
+        before_id: str | None = None,
+    ) -> Part:
+        """Say of a part of what fires, the newest first, that somebody sees to it."""
+        found = await self.list(
+            tx,
+            state="firing",
+            severity=severity,
+            rule_id=rule_id,
+            matchers=matchers,
+            limit=_PART,
+            before_id=before_id,
+        )
+        part, more = found[:_PART], len(found) > _PART
+        unseen = [one for one in part if one.acknowledged_at is None]
+        for one in unseen:
+            await self.acknowledge(tx, one.id)
+        return Part(len(unseen), part[-1].id if more else None)
 
     async def resolve(self, tx: Tx, alert_id: str, *, text: str = "") -> Alert:
         """End it by hand; a look that finds it again begins another.
@@ -198,17 +274,9 @@ class Alerts:
             if not ids:
                 # Another worker's sweep was faster.
                 continue
-            for model, key in ((AlertNoteRow, AlertNoteRow.alert_id), (AlertRow, AlertRow.id)):
-                await tx.execute(
-                    sa.delete(model)
-                    # They lie side by side, more or less: a range is found at once.
-                    .where(
-                        model.tenant_id == tenant_id,
-                        key.between(min(ids), max(ids)),
-                        key.in_(ids),
-                    )
-                    .execution_options(synchronize_session=False)
-                )
+            await forget(
+                tx, tenant_id, ids, (AlertNoteRow.alert_id, NotificationRow.alert_id, AlertRow.id)
+            )
             gone += len(ids)
         return gone
 

@@ -5,11 +5,9 @@ nobody's connection waits for arithmetic. It finds something for each set of lab
 about; what it cannot measure it says, and that is neither here nor there.
 """
 
-import operator
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Annotated, Any, Final, Literal
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
 
 import msgspec
 import sqlalchemy as sa
@@ -18,74 +16,53 @@ from msgspec import Meta
 from backend.core.database import ReadTx
 from backend.core.errors import AppError
 from backend.managers import logging, metrics
+from backend.managers.alerting._counting import AuditCondition, EventCondition
+from backend.managers.alerting._digest import DigestCondition
+from backend.managers.alerting._finding import (
+    MAX_FINDINGS,
+    MAX_TRIED,
+    Asked,
+    Comparison,
+    Finding,
+    History,
+    Looks,
+    Name,
+    Reckoning,
+    Senses,
+    Window,
+    at_once,
+    judged,
+    seen_by,
+    span,
+)
+from backend.managers.alerting._foretelling import AnomalyCondition, ForecastCondition
+from backend.managers.alerting._reporting import ReportCondition
+from backend.managers.alerting._seeing import (
+    HealthCondition,
+    LogPatternCondition,
+    PrometheusCondition,
+    TraceCondition,
+)
 from backend.managers.alerting._standing import Seen
 from backend.managers.alerting.errors import ConditionInvalidError
 from backend.managers.alerting.models import HeartbeatRow
-from backend.managers.metrics import MetricsManager
-from backend.managers.monitoring import MonitoringManager
-
-MAX_FINDINGS: Final = 100
-"""Of one rule: whoever has more alerts at once reads none of them."""
-Comparison = Literal[">", ">=", "<", "<=", "==", "!="]
-_COMPARES: Final[Mapping[str, Callable[[float, float], bool]]] = {
-    ">": operator.gt,
-    ">=": operator.ge,
-    "<": operator.lt,
-    "<=": operator.le,
-    "==": operator.eq,
-    "!=": operator.ne,
-}
-_Window = Annotated[int, Meta(ge=60, le=7 * 86_400)]
-_Name = Annotated[str, Meta(min_length=1, max_length=128)]
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What a look found of one set of labels; ``text`` says it to people."""
-
-    seen: Seen
-    text: str
-    value: float | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Senses:
-    """The rooms that conditions look into."""
-
-    metrics: MetricsManager
-    monitoring: MonitoringManager
-
-
-Reckoning = Callable[[], Awaitable[Sequence[Finding]]]
-
-
-def _at_once(*findings: Finding) -> Reckoning:
-    async def found() -> Sequence[Finding]:
-        return findings
-
-    return found
-
-
-class _Condition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"):
-    pass
-
-
-class MetricCondition(_Condition, frozen=True, tag="metric"):
+class MetricCondition(Asked, frozen=True, tag="metric"):
     """A metric over a window, compared with a threshold; with ``by`` each set of those labels."""
 
-    metric: _Name
+    metric: Name
     aggregate: metrics.Aggregate
     compare: Comparison
     threshold: float
-    window_seconds: _Window = 300
-    labels: dict[str, str] = {}
+    window_seconds: Window = 300
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
     by: Annotated[tuple[str, ...], Meta(max_length=5)] = ()
     quantile: Annotated[float, Meta(ge=0, le=1)] = 0.95
 
-    async def look(self, tx: ReadTx, senses: Senses, _: datetime) -> Reckoning:
-        """Ask for one point, as long as the window."""
-        wanted = metrics.Wanted(
+    def wanted(self, tx: ReadTx) -> metrics.Wanted:
+        """One point, as long as the window."""
+        return metrics.Wanted(
             name=self.metric,
             aggregate=self.aggregate,
             quantile=self.quantile,
@@ -96,9 +73,15 @@ class MetricCondition(_Condition, frozen=True, tag="metric"):
             top=MAX_FINDINGS,
             points=1,
         )
-        asked = await metrics.query(tx, wanted)
+
+    def reckoning(
+        self, asked: metrics.Unanswered[metrics.Found] | AppError, senses: Senses
+    ) -> Reckoning:
+        """Of what was read."""
 
         async def found() -> Sequence[Finding]:
+            if isinstance(asked, AppError):
+                raise asked
             answer = await asked.answer(senses.metrics.turns)
             if not answer.lines:
                 return [Finding(Seen.NOTHING, f"{self.metric} has not been recorded")]
@@ -106,24 +89,49 @@ class MetricCondition(_Condition, frozen=True, tag="metric"):
 
         return found
 
+    async def history(
+        self, tx: ReadTx, senses: Senses, since: datetime, every_seconds: int, /
+    ) -> Callable[[], Awaitable[History]]:
+        """Ask for a point for each window, one after the other."""
+        looks = Looks.within(since, tx.now(), max(every_seconds, self.window_seconds))
+        wanted = metrics.Wanted(
+            name=self.metric,
+            aggregate=self.aggregate,
+            quantile=self.quantile,
+            since=looks.since,
+            until=looks.until,
+            labels=self.labels,
+            by=self.by,
+            top=MAX_TRIED,
+            points=looks.count,
+        )
+        asked = await metrics.query(tx, wanted)
+
+        async def found() -> History:
+            answer = await asked.answer(senses.metrics.turns)
+            lines = [(line.labels, line.points) for line in answer.lines]
+            seen = seen_by(self.compare, self.threshold)
+            return History(
+                answer.start_at, answer.step_seconds, lines, seen, threshold=self.threshold
+            )
+
+        return found
+
     def _judge(self, line: metrics.Line) -> Finding:
-        said = f"{self.aggregate} of {self.metric} over {_span(self.window_seconds)}"
+        said = f"{self.aggregate} of {self.metric} over {span(self.window_seconds)}"
         labels = dict(line.labels)
         if line.value is None:
             return Finding(Seen.NOTHING, f"{said}: nothing was recorded", labels=labels)
-        holds = _COMPARES[self.compare](line.value, self.threshold)
-        text = f"{said} is {line.value:.6g}, {'' if holds else 'not '}{self.compare} "
-        return Finding(
-            Seen.HOLDS if holds else Seen.GONE, f"{text}{self.threshold:.6g}", line.value, labels
-        )
+        said = f"{said} is {line.value:.6g}"
+        return judged(said, line.value, self.compare, self.threshold, labels)
 
 
-class LogCondition(_Condition, frozen=True, tag="log"):
+class LogCondition(Asked, frozen=True, tag="log"):
     """How many lines there are in a window; fewer than one is that there is none."""
 
     compare: Comparison
     threshold: Annotated[int, Meta(ge=0, le=100_000)]
-    window_seconds: _Window = 300
+    window_seconds: Window = 300
     words: Annotated[str, Meta(max_length=500)] | None = None
     level: Literal["trace", "debug", "info", "warn", "error", "fatal"] | None = None
     source: Annotated[str, Meta(max_length=200)] | None = None
@@ -138,42 +146,73 @@ class LogCondition(_Condition, frozen=True, tag="log"):
             before=tx.now(),
         )
         count = (await logging.sum_up(tx, wanted)).count
-        holds = _COMPARES[self.compare](count, self.threshold)
         asked = " ".join(
             said for said in (self.level and f"level {self.level}", self.source, self.words) if said
         )
-        text = (
-            f"{count} log lines{f' ({asked})' if asked else ''} in {_span(self.window_seconds)}, "
-            f"{'' if holds else 'not '}{self.compare} {self.threshold}"
+        lines = "log line" if count == 1 else "log lines"
+        said = f"{count} {lines}{f' ({asked})' if asked else ''} in {span(self.window_seconds)}"
+        return at_once(judged(said, count, self.compare, self.threshold))
+
+    async def history(
+        self, tx: ReadTx, _senses: Senses, since: datetime, every_seconds: int, /
+    ) -> Callable[[], Awaitable[History]]:
+        """Count each window's, one after the other; of the newest 200 000 lines."""
+        looks = Looks.within(since, tx.now(), max(every_seconds, self.window_seconds))
+        wanted = logging.Wanted(
+            words=self.words,
+            level=self.level,
+            source=self.source,
+            after=looks.since,
+            before=looks.until,
         )
-        return _at_once(Finding(Seen.HOLDS if holds else Seen.GONE, text, count))
+        counted = await logging.sum_up(tx, wanted, steps=looks.count)
+        step = counted.step_seconds
+        first = int(looks.since.timestamp()) // step
+        last = -(-int(looks.until.timestamp()) // step)
+        points: list[float | None] = [0.0] * (last - first)
+        for one in counted.steps:
+            points[int(one.at.timestamp()) // step - first] = float(sum(one.levels.values()))
+        if not counted.complete:
+            # The oldest step that has any may have more, and of those before nobody knows.
+            known = next(number for number, point in enumerate(points) if point) + 1
+            points[:known] = [None] * known
+        start_at = datetime.fromtimestamp(first * step, UTC)
+        seen = seen_by(self.compare, self.threshold)
+        made = History(
+            start_at, step, [({}, points)], seen, counted.complete, threshold=self.threshold
+        )
+
+        async def found() -> History:
+            return made
+
+        return found
 
 
-class SloCondition(_Condition, frozen=True, tag="slo"):
+class SloCondition(Asked, frozen=True, tag="slo"):
     """An objective's budget burns; read from what its own clock has counted."""
 
-    slo_id: _Name
+    slo_id: Name
     severity: Literal["page", "ticket"] = "page"
 
     async def look(self, tx: ReadTx, senses: Senses, _: datetime) -> Reckoning:
         """Read the rates."""
         standing = await senses.monitoring.slos.describe(tx, self.slo_id)
         if standing.judgement.state == "not_measured":
-            return _at_once(Finding(Seen.NOTHING, standing.judgement.reason))
+            return at_once(Finding(Seen.NOTHING, standing.judgement.reason))
         pairs = [one for one in standing.burns if one.severity == self.severity]
         burning = [one for one in pairs if one.burning]
         rates = [one.long_rate for one in burning or pairs if one.long_rate is not None]
         value = max(rates, default=None)
         said = "nothing happened" if value is None else f"it burns at {value:.3g} times its rate"
-        return _at_once(
+        return at_once(
             Finding(Seen.HOLDS if burning else Seen.GONE, f"{standing.slo.name}: {said}", value)
         )
 
 
-class HeartbeatCondition(_Condition, frozen=True, tag="heartbeat"):
+class HeartbeatCondition(Asked, frozen=True, tag="heartbeat"):
     """A signal has not come for too long; before its first one that is counted from the rule on."""
 
-    name: _Name
+    name: Name
     within_seconds: Annotated[int, Meta(ge=30, le=31 * 86_400)]
 
     async def look(self, tx: ReadTx, _senses: Senses, since: datetime) -> Reckoning:
@@ -184,13 +223,28 @@ class HeartbeatCondition(_Condition, frozen=True, tag="heartbeat"):
             )
         )
         age = (tx.now() - (last or since)).total_seconds()
-        said = f"came {_span(age)} ago" if last else f"has never come in {_span(age)}"
+        said = f"came {span(age)} ago" if last else f"has never come in {span(age)}"
         late = age > self.within_seconds
-        text = f"{self.name} {said}; it has to within {_span(self.within_seconds)}"
-        return _at_once(Finding(Seen.HOLDS if late else Seen.GONE, text, age))
+        text = f"{self.name} {said}; it has to within {span(self.within_seconds)}"
+        return at_once(Finding(Seen.HOLDS if late else Seen.GONE, text, age))
 
 
-Condition = MetricCondition | LogCondition | SloCondition | HeartbeatCondition
+Condition = (
+    MetricCondition
+    | LogCondition
+    | SloCondition
+    | HeartbeatCondition
+    | EventCondition
+    | AuditCondition
+    | ForecastCondition
+    | AnomalyCondition
+    | PrometheusCondition
+    | TraceCondition
+    | HealthCondition
+    | LogPatternCondition
+    | ReportCondition
+    | DigestCondition
+)
 
 
 def read_condition(said: Mapping[str, Any]) -> Condition:
@@ -212,20 +266,33 @@ def write_condition(condition: Condition) -> dict[str, Any]:
     return said
 
 
-async def look(condition: Condition, tx: ReadTx, senses: Senses, since: datetime) -> Reckoning:
-    """Read what a condition needs; what refuses it is why it cannot be measured.
+async def look(
+    asked: Sequence[tuple[Condition, datetime]], tx: ReadTx, senses: Senses
+) -> Sequence[Reckoning]:
+    """Read what conditions need, in their order; what refuses one is why it cannot be measured.
+
+    Metrics are asked for together: a statement for each rule is what a look would cost.
 
     Args:
-        condition: Which.
-        tx: Of its tenant.
-        senses: The rooms that it may look into.
-        since: When its rule was made.
+        asked: Which, and when the rule of each was made.
+        tx: Of their tenant.
+        senses: The rooms that they may look into.
     """
-    try:
-        reckoning = await condition.look(tx, senses, since)
-    except AppError as exc:
-        return _at_once(_unmeasured(exc))
+    of_metrics = [one for one, _ in asked if isinstance(one, MetricCondition)]
+    answers = iter(await metrics.query_many(tx, [one.wanted(tx) for one in of_metrics]))
+    found: list[Reckoning] = []
+    for condition, since in asked:
+        if isinstance(condition, MetricCondition):
+            found.append(_contained(condition.reckoning(next(answers), senses)))
+            continue
+        try:
+            found.append(_contained(await condition.look(tx, senses, since)))
+        except AppError as exc:
+            found.append(at_once(_unmeasured(exc)))
+    return found
 
+
+def _contained(reckoning: Reckoning) -> Reckoning:
     async def found() -> Sequence[Finding]:
         try:
             return await reckoning()
@@ -237,10 +304,3 @@ async def look(condition: Condition, tx: ReadTx, senses: Senses, since: datetime
 
 def _unmeasured(exc: AppError) -> Finding:
     return Finding(Seen.NOTHING, f"{exc.title}: {exc.detail}" if exc.detail else exc.title)
-
-
-def _span(seconds: float) -> str:
-    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.3g} {unit}"
-    return f"{seconds:.0f} s"

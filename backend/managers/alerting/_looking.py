@@ -6,46 +6,41 @@ process that dies leaves a look late, and what it found in the meantime no longe
 """
 
 import asyncio
-import logging
-import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from backend.core.context import Scope, SystemScope
-from backend.core.database import Database, DatabaseUnavailableError, ReadTx, Tx
+from backend.core.context import Scope
+from backend.core.database import Database, ReadTx, Tx
 from backend.core.ids import uuid7
-from backend.core.loose_scan import read_least
-from backend.managers.alerting._conditions import (
-    MAX_FINDINGS,
-    Finding,
-    Senses,
-    look,
-)
+from backend.managers.alerting._conditions import Condition, look
+from backend.managers.alerting._finding import MAX_FINDINGS, Finding, Reckoning, Senses
 from backend.managers.alerting._matching import fingerprint
 from backend.managers.alerting._notes import end, note, tell
-from backend.managers.alerting._rules import Rule, value_of
-from backend.managers.alerting._standing import NEVER, Seen, Standing, Timing, Turn
+from backend.managers.alerting._rounds import Rounds
+from backend.managers.alerting._rules import Rule, RuleDraft, value_of
+from backend.managers.alerting._standing import NEVER, Seen, Standing, Turn
 from backend.managers.alerting._standing import look as stand
+from backend.managers.alerting._trying import Tried, try_out
 from backend.managers.alerting.errands import LOOKING
 from backend.managers.alerting.models import AlertRow, AlertRuleRow
 
 LOOK_SECONDS: Final = 5.0
 SHARE: Final = 50
 """Rules of a tenant that are taken at once."""
-_TENANTS: Final = 20
-_AT_ONCE: Final = 4
+_ROUNDS: Final = 20
 _LEASE: Final = timedelta(seconds=60)
 _DEADLINE: Final = 40.0
-_ACTOR: Final = "system:alerting"
+_RECKONING: Final = 25.0
+"""Seconds after which what is not reckoned yet is not measured, and all else counts."""
+_RECKONED_AT_ONCE: Final = 8
 _PLACE: Final = re.compile(r"\{(\w[\w.]{0,99})\}")
 _MAX_SUMMARY: Final = 2000
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,44 +68,31 @@ class _Taken:
 class Looking:
     """Takes what is due, looks, and tells what came of it."""
 
-    def __init__(self, senses: Senses) -> None:
+    def __init__(self, senses: Callable[[Database], Senses]) -> None:
         self._senses = senses
-        self._rng = random.Random()  # noqa: S311 - which tenants come first is no secret
+        self._rounds = Rounds(LOOKING, AlertRuleRow.next_at)
 
     async def run(self, database: Database) -> Looked:
-        """Look at some of what is due, of up to twenty tenants; how much it was."""
-        async with database.read(SystemScope(LOOKING)) as view:
-            now = view.now()
-            least = await read_least(view, AlertRuleRow, AlertRuleRow.next_at)
-        due = [tenant_id for tenant_id, next_at in least if next_at <= now]
-        # Whoever is late most often would come first each time, and others not at all.
-        some = self._rng.sample(due, min(_TENANTS, len(due)))
-        places = asyncio.Semaphore(_AT_ONCE)
+        """Look at what is due, a round after the other while anybody has more; how much it was."""
+        looked = Looked()
+        for _ in range(_ROUNDS):
+            some = await self.round(database)
+            looked += sum(some, Looked())
+            if all(one.rules < SHARE for one in some):
+                break
+        return looked
 
-        async def one(tenant_id: str) -> Looked:
-            async with places:
-                return await self._look(database, tenant_id)
+    async def round(self, database: Database) -> Sequence[Looked]:
+        """Look at some of what is due, of up to twenty tenants."""
+        return await self._rounds.run(database, partial(self._look, database))
 
-        return sum(await asyncio.gather(*map(one, some)), Looked())
-
-    async def _look(self, database: Database, tenant_id: str) -> Looked:
-        scope = Scope(_ACTOR, tenant_id)
-        try:
-            async with asyncio.timeout(_DEADLINE):
-                taken = await self._take(database, scope)
-                found = await self._find(database, scope, taken)
-                async with database.transaction(scope) as tx:
-                    return await _apply(tx, found)
-        except TimeoutError:
-            # They are due again when the lease is over.
-            logger.warning("alert_rules_late", extra={"tenant_id": tenant_id})
-            return Looked()
-        except DatabaseUnavailableError:
-            raise
-        except Exception:
-            # A fault of ours: this tenant's are due again later, and others' are looked at now.
-            logger.exception("alert_rules_failed", extra={"tenant_id": tenant_id})
-            return Looked()
+    async def _look(self, database: Database, scope: Scope) -> Looked:
+        # What is late is due again when its lease is over.
+        async with asyncio.timeout(_DEADLINE):
+            taken = await self._take(database, scope)
+            found = await self._find(database, scope, taken)
+            async with database.transaction(scope) as tx:
+                return await _apply(tx, found)
 
     async def _take(self, database: Database, scope: Scope) -> Sequence[_Taken]:
         async with database.transaction(scope) as tx:
@@ -140,12 +122,38 @@ class Looking:
     async def _find(
         self, database: Database, scope: Scope, taken: Sequence[_Taken]
     ) -> Sequence[tuple[_Taken, Sequence[Finding]]]:
+        asked = [(one.rule.condition, one.rule.created_at) for one in taken]
+        return list(zip(taken, await self.measure(database, scope, asked), strict=True))
+
+    async def try_out(
+        self, database: Database, scope: Scope, draft: RuleDraft, *, days: int
+    ) -> Tried:
+        """What a rule would have done in the last ``days``.
+
+        Raises:
+            NoHistoryError: What its condition asks is known of the present alone.
+            AppError: It cannot be asked for, and why.
+        """
+        return await try_out(database, scope, self._senses(database), draft, days=days)
+
+    async def measure(
+        self, database: Database, scope: Scope, asked: Sequence[tuple[Condition, datetime]]
+    ) -> Sequence[Sequence[Finding]]:
+        """What conditions of a tenant find now, each with the time since when it is asked."""
+        senses = self._senses(database)
         async with database.read(scope) as view:
-            asked = [
-                (one, await look(one.rule.condition, view, self._senses, one.rule.created_at))
-                for one in taken
-            ]
-        return [(one, await reckoning()) for one, reckoning in asked]
+            reckonings = await look(asked, view, senses)
+        places = asyncio.Semaphore(_RECKONED_AT_ONCE)
+        return await asyncio.gather(*(_reckon(one, places) for one in reckonings))
+
+
+async def _reckon(reckoning: Reckoning, places: asyncio.Semaphore) -> Sequence[Finding]:
+    """What a reckoning found: one that others take the time of is not measured, and they are."""
+    try:
+        async with asyncio.timeout(_RECKONING), places:
+            return await reckoning()
+    except TimeoutError:
+        return [Finding(Seen.NOTHING, "There was no time to measure it")]
 
 
 async def _apply(tx: Tx, found: Sequence[tuple[_Taken, Sequence[Finding]]]) -> Looked:
@@ -178,15 +186,20 @@ async def _apply(tx: Tx, found: Sequence[tuple[_Taken, Sequence[Finding]]]) -> L
 
 
 def _state(rule: Rule, findings: Sequence[Finding], now: datetime) -> dict[str, Any]:
-    blind = [one.text for one in findings if one.seen is Seen.NOTHING]
-    problem = blind[0] if blind and len(blind) == len(findings) else None
+    problem = problem_of(findings)
     since = (rule.problem_since or now) if problem else None
     return {
         "looked_at": now,
-        "next_at": now + timedelta(seconds=rule.every_seconds),
+        "next_at": now + timedelta(seconds=max(rule.every_seconds, rule.condition.least_seconds)),
         "problem": problem,
         "problem_since": since,
     }
+
+
+def problem_of(findings: Sequence[Finding]) -> str | None:
+    """Why a look could measure nothing; None: it could."""
+    blind = [one.text for one in findings if one.seen is Seen.NOTHING]
+    return blind[0] if blind and len(blind) == len(findings) else None
 
 
 async def _live(tx: ReadTx, rule_ids: Sequence[str]) -> Mapping[str, Mapping[str, AlertRow]]:
@@ -206,20 +219,18 @@ async def _live(tx: ReadTx, rule_ids: Sequence[str]) -> Mapping[str, Mapping[str
 async def _change(
     tx: Tx, rule: Rule, findings: Sequence[Finding], live: Mapping[str, AlertRow]
 ) -> Looked:
-    timing = Timing(
-        hold=timedelta(seconds=rule.hold_seconds),
-        clear_hold=timedelta(seconds=rule.clear_seconds),
-        no_data=rule.no_data,
-    )
     seen = {fingerprint(rule.id, one.labels): one for one in findings[:MAX_FINDINGS]}
     # What there was, and nobody sees any more: a series that is not recorded, or nothing at all.
+    blind = any(one.seen is Seen.NOTHING for one in findings)
+    gone = rule.condition.absent is Seen.GONE and not blind
     for key, known in live.items():
-        seen.setdefault(key, Finding(Seen.NOTHING, "It is not measured any more", known.value))
+        lost = Finding(Seen.NOTHING, "It is not measured any more", known.value)
+        seen.setdefault(key, Finding(Seen.GONE, "It is gone", None) if gone else lost)
     turns: list[Turn] = []
     for key, finding in seen.items():
         row: AlertRow | None = live.get(key)
         before = None if row is None else Standing(row.since, row.fired_at, row.clear_since)
-        after, turn = stand(before, finding.seen, timing, tx.now())
+        after, turn = stand(before, finding.seen, rule.timing, tx.now())
         turns.append(turn)
         if row is None:
             if after is not None:
@@ -264,6 +275,7 @@ def _begin(tx: Tx, rule: Rule, key: str, finding: Finding, standing: Standing) -
         acknowledged_at=None,
         acknowledged_by=None,
         snoozed_until=None,
+        silenced_at=None,
         assignee=None,
     )
     tx.session.add(row)

@@ -39,7 +39,7 @@ class Matcher:
     value: str
 
     def __post_init__(self) -> None:
-        if len(self.name) > MAX_LABEL or _NAME.fullmatch(self.name) is None:
+        if not is_label(self.name):
             raise MatcherInvalidError(
                 "A label begins with a letter or _, goes on with these, digits and dots, and has "
                 f"at most {MAX_LABEL} characters"
@@ -62,6 +62,11 @@ class Matcher:
         """As it is written."""
         value = self.value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
         return f'{self.name}{self.operator}"{value}"'
+
+
+def is_label(name: str) -> bool:
+    """Whether a label may be called so."""
+    return len(name) <= MAX_LABEL and _NAME.fullmatch(name) is not None
 
 
 @lru_cache(maxsize=4096)

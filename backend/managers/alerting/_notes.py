@@ -1,6 +1,8 @@
-"""What happened to alerts, written down; and how those of a rule end that is looked at no more."""
+"""What happened to alerts, written down; how they end, and how they are forgotten."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -42,6 +44,18 @@ def tell(tx: Tx, row: AlertRow, what: str) -> None:
         severity=row.severity,
         labels=row.labels,
     )
+
+
+async def forget(tx: Tx, tenant_id: str, ids: Sequence[str], keys: Sequence[Any]) -> None:
+    """Delete what is kept under these ids, by each of these columns in turn."""
+    for key in keys:
+        model = key.class_
+        await tx.execute(
+            sa.delete(model)
+            # They lie side by side, more or less: a range is found at once.
+            .where(model.tenant_id == tenant_id, key.between(min(ids), max(ids)), key.in_(ids))
+            .execution_options(synchronize_session=False)
+        )
 
 
 async def end_all(tx: Tx, rule_id: str, *, text: str) -> None:

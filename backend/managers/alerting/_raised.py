@@ -11,13 +11,13 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from backend.core.context import Scope, SystemScope
+from backend.core.context import Scope
 from backend.core.database import Database, Integrity, Tx
 from backend.core.ids import uuid7
-from backend.core.loose_scan import read_least
 from backend.managers.alerting._alerts import Alert, value_of
 from backend.managers.alerting._matching import fingerprint
 from backend.managers.alerting._notes import end, note, tell
+from backend.managers.alerting._rounds import Rounds
 from backend.managers.alerting._standing import NEVER
 from backend.managers.alerting.errands import LOOKING
 from backend.managers.alerting.errors import TooManyAlertsError
@@ -25,7 +25,6 @@ from backend.managers.alerting.models import AlertRow
 
 MAX_RAISED: Final = 10_000
 """Alerts of a tenant that are not over, however they began."""
-_ACTOR: Final = "system:alerting"
 _EXPIRED: Final = 200
 
 
@@ -36,6 +35,8 @@ class Raised:
     Attributes:
         lasts: How long it fires unless it is said again; None: until somebody ends it.
         source: Who says so: ``api``, ``prometheus``, ``grafana``.
+        since: When it began, as whoever says it knows; None: now.
+        told_severity: What its label calls it, where that is none of our words.
     """
 
     name: str
@@ -46,6 +47,13 @@ class Raised:
     value: float | None = None
     lasts: timedelta | None = None
     source: str = "api"
+    since: datetime | None = None
+    told_severity: str = ""
+
+    @property
+    def identity(self) -> str:
+        """Which alert it is."""
+        return fingerprint("", {**self.labels, "alertname": self.name})
 
 
 async def raise_alert(tx: Tx, said: Raised) -> tuple[Alert, bool]:
@@ -57,7 +65,7 @@ async def raise_alert(tx: Tx, said: Raised) -> tuple[Alert, bool]:
     Raises:
         TooManyAlertsError: So many of the tenant are not over.
     """
-    key = fingerprint("", {**said.labels, "alertname": said.name})
+    key = said.identity
     row = await _open(tx, key)
     if row is None:
         if await _count(tx) >= MAX_RAISED:
@@ -77,7 +85,9 @@ async def raise_alert(tx: Tx, said: Raised) -> tuple[Alert, bool]:
             tell(tx, row, "fired")
             return value_of(row), True
     told = row.severity, row.summary, row.runbook_url
-    if told != (said.severity, said.summary, said.runbook_url):
+    # Where others' rules write the value into it, a summary is another each minute.
+    summary = said.summary if said.source == "api" else row.summary
+    if told != (said.severity, summary, said.runbook_url):
         # That it is said again is no act of its own; that it is told otherwise from now on is.
         tx.audit("alert.raised", f"alert:{row.id}", name=said.name)
     row.severity, row.summary, row.value = said.severity, said.summary, said.value
@@ -86,27 +96,43 @@ async def raise_alert(tx: Tx, said: Raised) -> tuple[Alert, bool]:
     return value_of(row), False
 
 
-async def end_expired(database: Database) -> int:
-    """End what nobody has said again in its time, some of each tenant; returns how many alerts."""
-    async with database.read(SystemScope(LOOKING)) as view:
-        now = view.now()
-        least = await read_least(view, AlertRow, AlertRow.expires_at)
-    ended = 0
-    for tenant_id, expires_at in least:
-        if expires_at > now:
-            continue
-        async with database.transaction(Scope(_ACTOR, tenant_id)) as tx:
-            rows = await tx.scalars(
-                sa.select(AlertRow)
-                .where(AlertRow.tenant_id == tenant_id, AlertRow.expires_at <= tx.now())
-                .order_by(AlertRow.expires_at)
-                .limit(_EXPIRED)
-                .with_for_update(skip_locked=True)
-            )
-            for row in rows:
-                end(tx, row, tx.now(), text="Nobody said again that it fires")
-        ended += len(rows)
-    return ended
+async def end_raised(tx: Tx, said: Raised) -> Alert | None:
+    """End an alert that whoever raised it says is over; None: nobody knows it, or it is."""
+    row = await _open(tx, said.identity)
+    if row is None:
+        return None
+    end(tx, row, tx.now(), text=f"Over, says {said.source}")
+    tx.audit("alert.resolved", f"alert:{row.id}", name=row.name)
+    return value_of(row)
+
+
+class Expiring:
+    """Ends what nobody has said again in its time."""
+
+    def __init__(self) -> None:
+        self._rounds = Rounds(LOOKING, AlertRow.expires_at)
+
+    async def run(self, database: Database) -> int:
+        """End some of up to twenty tenants; returns how many alerts."""
+
+        async def one(scope: Scope) -> int:
+            async with database.transaction(scope) as tx:
+                return await _end_expired(tx)
+
+        return sum(await self._rounds.run(database, one))
+
+
+async def _end_expired(tx: Tx) -> int:
+    rows = await tx.scalars(
+        sa.select(AlertRow)
+        .where(AlertRow.tenant_id == tx.tenant_id, AlertRow.expires_at <= tx.now())
+        .order_by(AlertRow.expires_at)
+        .limit(_EXPIRED)
+        .with_for_update(skip_locked=True)
+    )
+    for row in rows:
+        end(tx, row, tx.now(), text="Nobody said again that it fires")
+    return len(rows)
 
 
 async def _open(tx: Tx, key: str) -> AlertRow | None:
@@ -133,7 +159,8 @@ async def _count(tx: Tx) -> int:
 
 
 def _labels(said: Raised) -> dict[str, str]:
-    return {**said.labels, "alertname": said.name, "severity": said.severity}
+    severity = said.told_severity or said.severity
+    return {**said.labels, "alertname": said.name, "severity": severity}
 
 
 def _ends(tx: Tx, said: Raised) -> datetime:
@@ -153,7 +180,7 @@ def _row(tx: Tx, key: str, said: Raised) -> AlertRow:
         summary=said.summary,
         runbook_url=said.runbook_url,
         value=said.value,
-        since=tx.now(),
+        since=min(said.since or tx.now(), tx.now()),
         expires_at=_ends(tx, said),
         fired_at=tx.now(),
         clear_since=None,
@@ -162,5 +189,6 @@ def _row(tx: Tx, key: str, said: Raised) -> AlertRow:
         acknowledged_at=None,
         acknowledged_by=None,
         snoozed_until=None,
+        silenced_at=None,
         assignee=None,
     )

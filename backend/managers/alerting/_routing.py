@@ -5,7 +5,7 @@ matches, and into the next ones as well while a child says that it goes on; wher
 it stays. What a route does not say, the one above it says.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -101,18 +101,50 @@ def inhibitor(
     firing: Sequence[tuple[str, Mapping[str, str]]],
 ) -> str | None:
     """Which of the alerts that fire, by their ids, keeps one quiet; None: none."""
-    for rule in rules:
-        if not match_all(rule.target, labels):
-            continue
-        is_source = match_all(rule.source, labels)
-        for alert_id, other in firing:
-            if not match_all(rule.source, other):
+    return Keepers(rules, firing).keeper_of(labels)
+
+
+class Keepers:
+    """Alerts that fire, by what they have to have in common with those that they keep quiet.
+
+    Of ten thousand each one is asked about: who would compare each with each takes minutes.
+    """
+
+    def __init__(
+        self, rules: Sequence[Inhibition], firing: Sequence[tuple[str, Mapping[str, str]]]
+    ) -> None:
+        self._rules: list[tuple[Inhibition, dict[tuple[str, ...], list[tuple[str, bool]]]]] = []
+        for rule in rules:
+            found: dict[tuple[str, ...], list[tuple[str, bool]]] = {}
+            for alert_id, labels in firing:
+                if match_all(rule.source, labels):
+                    alike = found.setdefault(_common(rule, labels), [])
+                    # Two of each kind are enough: one may be the alert itself.
+                    is_target = match_all(rule.target, labels)
+                    if sum(one[1] is is_target for one in alike) < 2:
+                        alike.append((alert_id, is_target))
+            self._rules.append((rule, found))
+
+    def keeper_of(self, labels: Mapping[str, str], *, itself: str = "") -> str | None:
+        """Which alert, by its id, keeps one quiet; None: none.
+
+        Args:
+            labels: Of the one that is kept quiet.
+            itself: Its id: it keeps others quiet only.
+        """
+        for rule, found in self._rules:
+            alike = found.get(_common(rule, labels))
+            if not alike or not match_all(rule.target, labels):
                 continue
-            if is_source and match_all(rule.target, other):
-                continue
-            if all(labels.get(name, "") == other.get(name, "") for name in rule.equal):
-                return alert_id
-    return None
+            is_source = match_all(rule.source, labels)
+            for alert_id, is_target in alike:
+                if alert_id != itself and not (is_source and is_target):
+                    return alert_id
+        return None
+
+
+def _common(rule: Inhibition, labels: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(labels.get(name, "") for name in rule.equal)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,3 +172,10 @@ class Silence:
     def silences(self, labels: Mapping[str, str], instant: datetime) -> bool:
         """Whether nobody is told of an alert at an instant."""
         return bool(self.matchers) and self.is_on(instant) and match_all(self.matchers, labels)
+
+
+def silenced_by(
+    silences: Iterable[Silence], labels: Mapping[str, str], instant: datetime
+) -> list[str]:
+    """The ids of those for which nobody is told of an alert at an instant."""
+    return [one.id for one in silences if one.silences(labels, instant)]

@@ -1,8 +1,8 @@
 """Rules of a tenant: what it wants to be told of."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
 import sqlalchemy as sa
@@ -11,9 +11,11 @@ from backend.core.database import Integrity, ReadTx, Tx
 from backend.core.ids import uuid7
 from backend.core.paging import newest
 from backend.managers.alerting._conditions import Condition, read_condition, write_condition
+from backend.managers.alerting._counting import EventCondition
 from backend.managers.alerting._notes import end_all
-from backend.managers.alerting._standing import NEVER, NoData
+from backend.managers.alerting._standing import NEVER, NoData, Timing
 from backend.managers.alerting.errors import (
+    ConditionInvalidError,
     RuleChangedError,
     RuleExistsError,
     RuleNotFoundError,
@@ -55,6 +57,15 @@ class RuleDraft:
     runbook_url: str = ""
     enabled: bool = True
 
+    @property
+    def timing(self) -> Timing:
+        """As looks are judged by it."""
+        return Timing(
+            hold=timedelta(seconds=self.hold_seconds),
+            clear_hold=timedelta(seconds=self.clear_seconds),
+            no_data=self.no_data,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule(RuleDraft):
@@ -81,20 +92,25 @@ class Rule(RuleDraft):
 
 
 class Rules:
-    """A tenant's rules."""
+    """A tenant's rules.
+
+    Args:
+        events: The kinds of events that there are.
+    """
+
+    def __init__(self, events: Collection[str] = ()) -> None:
+        self._events = frozenset(events)
 
     async def create(self, tx: Tx, draft: RuleDraft) -> Rule:
         """Have something looked at from now on.
 
         Raises:
+            ConditionInvalidError: It asks for events that nobody tells of.
             RuleExistsError: The name is taken.
             TooManyRulesError: There are ten thousand.
         """
-        count = sa.select(sa.func.count()).select_from(AlertRuleRow)
-        if await tx.scalar(count.where(AlertRuleRow.tenant_id == tx.tenant_id)) >= MAX_RULES:
-            raise TooManyRulesError(
-                f"They are {MAX_RULES:,}: delete one that tells nobody anything"
-            )
+        self._refuse_unknown(draft.condition)
+        await self.refuse_too_many(tx, 1)
         row = {
             **_columns(tx, draft),
             "tenant_id": tx.tenant_id,
@@ -111,6 +127,28 @@ class Rules:
             raise RuleExistsError().at("name")
         tx.audit("alert_rule.created", f"alert_rule:{row['id']}", name=draft.name)
         return await self.get(tx, str(row["id"]))
+
+    async def refuse_too_many(self, tx: ReadTx, more: int) -> None:
+        """Refuse to make so many more.
+
+        Raises:
+            TooManyRulesError: There would be more than ten thousand.
+        """
+        count = sa.select(sa.func.count()).select_from(AlertRuleRow)
+        there = int(await tx.scalar(count.where(AlertRuleRow.tenant_id == tx.tenant_id)))
+        if there + more > MAX_RULES:
+            raise TooManyRulesError(
+                f"They are {MAX_RULES:,} at most: delete one that tells nobody anything"
+            )
+
+    async def named(self, tx: ReadTx, names: Collection[str]) -> Mapping[str, Rule]:
+        """Those with one of these names, some hundreds at most, by their names."""
+        rows = await tx.scalars(
+            sa.select(AlertRuleRow).where(
+                AlertRuleRow.tenant_id == tx.tenant_id, AlertRuleRow.name.in_(sorted(names))
+            )
+        )
+        return {row.name: value_of(row) for row in rows}
 
     async def get(self, tx: ReadTx, rule_id: str) -> Rule:
         """One of them.
@@ -135,7 +173,9 @@ class Rules:
             RuleNotFoundError: No such one in this tenant.
             RuleChangedError: Somebody changed it meanwhile.
             RuleExistsError: Another one has the name.
+            ConditionInvalidError: It asks for events that nobody tells of.
         """
+        self._refuse_unknown(draft.condition)
         row = await _load(tx, rule_id, expected_version=expected_version, lock=True)
         try:
             async with tx.savepoint():
@@ -162,6 +202,14 @@ class Rules:
         await end_all(tx, rule_id, text="The rule was deleted")
         tx.audit("alert_rule.deleted", f"alert_rule:{rule_id}", name=row.name)
         await tx.session.delete(row)
+
+    def _refuse_unknown(self, condition: Condition) -> None:
+        if isinstance(condition, EventCondition):
+            unknown = [kind for kind in condition.kinds if kind not in self._events]
+            if unknown:
+                raise ConditionInvalidError(f"There are no events of the kind {unknown[0]}").at(
+                    "condition.kinds"
+                )
 
 
 def _columns(tx: Tx, draft: RuleDraft) -> dict[str, Any]:

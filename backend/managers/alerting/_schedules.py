@@ -21,12 +21,13 @@ from backend.managers.alerting.errors import (
     OverrideNotFoundError,
     ScheduleChangedError,
     ScheduleExistsError,
+    ScheduleInUseError,
     ScheduleNotFoundError,
     ShiftRangeError,
     TooManyOverridesError,
     TooManySchedulesError,
 )
-from backend.managers.alerting.models import OverrideRow, ScheduleRow
+from backend.managers.alerting.models import ChannelRow, OverrideRow, ScheduleRow
 
 MAX_SCHEDULES: Final = 100
 MAX_LAYERS: Final = 10
@@ -41,6 +42,9 @@ _AHEAD: Final = timedelta(days=31)
 _LONGEST: Final = timedelta(days=366)
 _KEPT: Final = timedelta(days=400)
 _SWEPT: Final = 1000
+_WATCHED: Final = 20
+_BEFORE: Final = timedelta(days=1)
+"""How far before a look it is looked for when a turn began."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,10 +54,12 @@ class ScheduleDraft:
     Attributes:
         name: Unique in the tenant.
         layers: The last one that has somebody counts. People are ``user:<id>`` or e-mail addresses.
+        announce_handover: Whether who begins and who ends is told by mail.
     """
 
     name: str
     layers: Sequence[Layer]
+    announce_handover: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +133,8 @@ class Schedules:
             "id": uuid7(),
             "name": draft.name,
             "layers": _write_layers(draft.layers),
+            **_looked(draft, Schedule(draft.layers), tx.now()),
+            "handovers": 0,
             "revision": 1,
             "created_at": tx.now(),
             "created_by": tx.scope.actor,
@@ -165,9 +173,18 @@ class Schedules:
             ScheduleExistsError: Another one has the name.
         """
         row = await _load(tx, schedule_id, expected_version=expected_version, lock=True)
+        looked: Mapping[str, Any] = {"handover_due_at": tx.now()}
+        if row.announce_handover != draft.announce_handover:
+            over = await _overrides(tx, _moment(tx.now()), schedule_id)
+            schedule = Schedule(draft.layers, over.get(schedule_id, ()))
+            looked = _looked(draft, schedule, tx.now())
+        elif not draft.announce_handover:
+            looked = {}
         try:
             async with tx.savepoint():
                 row.name, row.layers = draft.name, _write_layers(draft.layers)
+                for name, value in looked.items():
+                    setattr(row, name, value)
                 row.updated_at, row.updated_by = tx.now(), tx.scope.actor
                 row.revision += 1
         except Integrity as exc:
@@ -181,8 +198,16 @@ class Schedules:
         Raises:
             ScheduleNotFoundError: No such one in this tenant.
             ScheduleChangedError: Somebody changed it meanwhile.
+            ScheduleInUseError: A channel leads to who is on call by it.
         """
         row = await _load(tx, schedule_id, expected_version=expected_version, lock=True)
+        using = await tx.scalars(
+            sa.select(ChannelRow.name)
+            .where(ChannelRow.tenant_id == tx.tenant_id, ChannelRow.schedule_id == schedule_id)
+            .order_by(ChannelRow.name)
+        )
+        if using:
+            raise ScheduleInUseError(f"By {', '.join(using)}")
         await tx.execute(
             sa.delete(OverrideRow)
             .where(OverrideRow.tenant_id == tx.tenant_id, OverrideRow.schedule_id == schedule_id)
@@ -199,7 +224,7 @@ class Schedules:
             OverrideInvalidError: It is over already, or lasts longer than a year.
             TooManyOverridesError: The schedule has a thousand that are not over.
         """
-        await _load(tx, schedule_id, lock=True)
+        schedule = await _load(tx, schedule_id, lock=True)
         if draft.ends_at <= max(draft.begins_at, tx.now()):
             raise OverrideInvalidError("It would be over before it counts").at("ends_at")
         if draft.ends_at - draft.begins_at > _LONGEST:
@@ -222,6 +247,7 @@ class Schedules:
             created_by=tx.scope.actor,
         )
         tx.session.add(row)
+        _look_again(tx, schedule)
         tx.audit(
             "on_call_override.created",
             f"on_call_override:{row.id}",
@@ -251,13 +277,15 @@ class Schedules:
         Raises:
             OverrideNotFoundError: The schedule has no such one.
         """
+        schedule: ScheduleRow | None = await tx.scalar(_one(tx, schedule_id).with_for_update())
         row: OverrideRow | None = await tx.scalar(
             sa.select(OverrideRow)
             .where(*_overrides_of(tx, schedule_id), OverrideRow.id == override_id)
             .with_for_update()
         )
-        if row is None:
+        if row is None or schedule is None:
             raise OverrideNotFoundError
+        _look_again(tx, schedule)
         tx.audit(
             "on_call_override.deleted",
             f"on_call_override:{override_id}",
@@ -268,15 +296,10 @@ class Schedules:
 
     async def who(self, tx: ReadTx, schedule_id: str, instant: datetime) -> str | None:
         """Who is on call at an instant; None: nobody, or there is no such schedule."""
-        row: ScheduleRow | None = await tx.scalar(
-            sa.select(ScheduleRow).where(
-                ScheduleRow.tenant_id == tx.tenant_id, ScheduleRow.id == schedule_id
-            )
-        )
+        row: ScheduleRow | None = await tx.scalar(_one(tx, schedule_id))
         if row is None:
             return None
-        at_it = Stretch(instant, instant + timedelta(microseconds=1))
-        over = await _overrides(tx, at_it, schedule_id)
+        over = await _overrides(tx, _moment(instant), schedule_id)
         return Schedule(_read_layers(row.layers), over.get(schedule_id, ())).person_at(instant)
 
     async def shifts(
@@ -315,6 +338,48 @@ class Schedules:
             (one, Reckoning(Schedule(one.layers, over.get(one.id, ())), within)) for one in found
         ]
 
+    async def due_handovers(self, tx: ReadTx) -> "Sequence[tuple[Watched, Reckoning]]":
+        """Schedules of which it is time to look who is on call, a few, those that are due first."""
+        now = tx.now()
+        rows = await tx.scalars(
+            sa.select(ScheduleRow)
+            .where(ScheduleRow.tenant_id == tx.tenant_id, ScheduleRow.handover_due_at <= now)
+            .order_by(ScheduleRow.handover_due_at)
+            .limit(_WATCHED)
+        )
+        found: list[tuple[Watched, Reckoning]] = []
+        for row in rows:
+            due_at = row.handover_due_at or now
+            within = Stretch(max(due_at, now - _AHEAD) - _BEFORE, now + _AHEAD)
+            over = await _overrides(tx, within, row.id)
+            kept = _value(row)
+            watched = Watched(kept, due_at, row.handed_to, row.handovers)
+            schedule = Schedule(kept.layers, over.get(row.id, ()))
+            found.append((watched, Reckoning(schedule, within)))
+        return found
+
+    async def note_handover(
+        self, tx: Tx, watched: "Watched", person: str | None, next_at: datetime
+    ) -> bool:
+        """Write down who is on call and when it is to be looked next; False: it changed meanwhile.
+
+        Args:
+            tx: The tenant's.
+            watched: As :meth:`due_handovers` has it.
+            person: Who is on call now.
+            next_at: When to look next.
+        """
+        row: ScheduleRow | None = await tx.scalar(_one(tx, watched.kept.id).with_for_update())
+        if row is None or (row.handover_due_at, row.handovers, str(row.revision)) != (
+            watched.due_at,
+            watched.number,
+            watched.kept.version,
+        ):
+            return False
+        row.handovers += row.handed_to != person
+        row.handed_to, row.handover_due_at = person, next_at
+        return True
+
     async def sweep(self, tx: Tx) -> int:
         """Delete up to 1000 overrides of all tenants that were over 400 days ago; how many."""
         return await tx.delete_some(
@@ -337,6 +402,9 @@ class Schedules:
             ]
             if left != row.layers:
                 row.layers, row.revision, changed = left, row.revision + 1, changed + 1
+            if (row.handed_to or "").lower() in names:
+                row.handed_to = None
+            _look_again(tx, row)
         gone = await tx.execute(
             sa.delete(OverrideRow)
             .where(
@@ -350,6 +418,23 @@ class Schedules:
             len(rows) + deleted,
             {ScheduleRow.__tablename__: changed, OverrideRow.__tablename__: deleted},
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A schedule of which people are told when they begin and end.
+
+    Attributes:
+        kept: Which.
+        due_at: Since when it is time to look.
+        person: Who was on call at the last look.
+        number: How many changes there were before.
+    """
+
+    kept: KeptSchedule
+    due_at: datetime
+    person: str | None
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -398,6 +483,32 @@ def _overrides_of(tx: ReadTx, schedule_id: str) -> Sequence[sa.ColumnElement[boo
     return (OverrideRow.tenant_id == tx.tenant_id, OverrideRow.schedule_id == schedule_id)
 
 
+def _one(tx: ReadTx, schedule_id: str) -> sa.Select[Any]:
+    return sa.select(ScheduleRow).where(
+        ScheduleRow.tenant_id == tx.tenant_id, ScheduleRow.id == schedule_id
+    )
+
+
+def _moment(instant: datetime) -> Stretch:
+    return Stretch(instant, instant + timedelta(microseconds=1))
+
+
+def _looked(draft: ScheduleDraft, schedule: Schedule, now: datetime) -> Mapping[str, Any]:
+    """As it is when the option is set: who is on call already is told of the next change."""
+    announces = draft.announce_handover
+    return {
+        "announce_handover": announces,
+        "handover_due_at": now if announces else None,
+        "handed_to": schedule.person_at(now) if announces else None,
+    }
+
+
+def _look_again(tx: Tx, row: ScheduleRow) -> None:
+    """Have it be looked at once whether somebody else is on call."""
+    if row.announce_handover:
+        row.handover_due_at = tx.now()
+
+
 def _personal(person: str) -> Personal:
     return Personal(person, person) if person.startswith("user:") else Personal.address(person)
 
@@ -405,9 +516,7 @@ def _personal(person: str) -> Personal:
 async def _load(
     tx: ReadTx, schedule_id: str, *, expected_version: str | None = None, lock: bool = False
 ) -> ScheduleRow:
-    query = sa.select(ScheduleRow).where(
-        ScheduleRow.tenant_id == tx.tenant_id, ScheduleRow.id == schedule_id
-    )
+    query = _one(tx, schedule_id)
     row: ScheduleRow | None = await tx.scalar(query.with_for_update() if lock else query)
     if row is None:
         raise ScheduleNotFoundError
@@ -451,6 +560,7 @@ def _value(row: ScheduleRow) -> KeptSchedule:
         id=row.id,
         name=row.name,
         layers=_read_layers(row.layers),
+        announce_handover=row.announce_handover,
         version=str(row.revision),
         created_at=row.created_at,
         created_by=row.created_by,

@@ -1,21 +1,19 @@
 """Silences: alerts that nobody is told of for a while, and why; maintenance is announced before."""
 
-import asyncio
-import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
 import sqlalchemy as sa
 
-from backend.core.context import Scope, SystemScope
+from backend.core.context import Scope
 from backend.core.database import Database, ReadTx, Tx
 from backend.core.ids import uuid7
-from backend.core.loose_scan import read_least
 from backend.core.paging import newest
 from backend.kit.wall_clock import Stretch, WeeklyWindow
 from backend.managers.alerting._matching import Matcher, match_all, read_matchers
+from backend.managers.alerting._rounds import Rounds
 from backend.managers.alerting._routing import Silence
 from backend.managers.alerting._standing import NEVER
 from backend.managers.alerting._windows import read_windows, write_windows
@@ -38,9 +36,6 @@ _KEPT: Final = timedelta(days=400)
 _SWEPT: Final = 1000
 _LOOKED_AT: Final = 2000
 _TOLD: Final = 500
-_TENANTS: Final = 20
-_AT_ONCE: Final = 4
-_ACTOR: Final = "system:alerting"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,12 +91,19 @@ class KeptSilence:
     updated_by: str
     ended_by: str | None
 
+    @property
+    def announces_at(self) -> datetime | None:
+        """When others are to be told that it comes; None: they were, or never are."""
+        if self.kind != "maintenance" or self.announced_at is not None:
+            return None
+        return self.starts_at - timedelta(hours=self.announce_hours)
+
 
 class Silences:
     """A tenant's silences."""
 
     def __init__(self) -> None:
-        self._rng = random.Random()  # noqa: S311 - which tenants come first is no secret
+        self._rounds = Rounds(ANNOUNCING, SilenceRow.due_at)
 
     async def create(self, tx: Tx, draft: SilenceDraft) -> KeptSilence:
         """Have nobody told of some alerts for a while.
@@ -171,6 +173,11 @@ class Silences:
         found = (_value(row, now) for row in rows)
         return [one for one in found if match_all(matchers, _labels(one))][: limit + 1]
 
+    async def read(self, tx: ReadTx, query: sa.Select[SilenceRow]) -> Sequence[KeptSilence]:
+        """Those that a query finds, in its order."""
+        now = tx.now()
+        return [_value(row, now) for row in await tx.scalars(query)]
+
     async def active(self, tx: ReadTx) -> Sequence[Silence]:
         """Those that have begun and are not over, for whoever tells people of alerts."""
         now = tx.now()
@@ -211,6 +218,31 @@ class Silences:
         tx.audit("silence.changed", f"silence:{silence_id}", **_told(row))
         return _value(row, now)
 
+    async def put(self, tx: Tx, silence_id: str | None, draft: SilenceDraft) -> KeptSilence:
+        """Change the one with this id; where it is over, or none is named, make another.
+
+        What it does not say stays as it was: windows, and whether it is announced. Of one that has
+        begun the beginning does.
+
+        Raises:
+            SilenceNotFoundError: No such one in this tenant.
+            SilenceInvalidError: As for :meth:`create`.
+            TooManySilencesError: A thousand are not over.
+        """
+        if not silence_id:
+            return await self.create(tx, draft)
+        known = await self.get(tx, silence_id)
+        if known.state == "expired":
+            return await self.create(tx, draft)
+        draft = replace(
+            draft,
+            starts_at=None if known.state == "active" else draft.starts_at,
+            windows=known.windows,
+            kind=known.kind,
+            announce_hours=known.announce_hours,
+        )
+        return await self.replace(tx, silence_id, draft, expected_version=known.version)
+
     async def expire(self, tx: Tx, silence_id: str) -> KeptSilence:
         """End one now; it stays as history.
 
@@ -230,18 +262,12 @@ class Silences:
 
     async def tell_due(self, database: Database) -> int:
         """Announce maintenance and tell of silences that are over, each once; how many it were."""
-        async with database.read(SystemScope(ANNOUNCING)) as view:
-            now = view.now()
-            least = await read_least(view, SilenceRow, SilenceRow.due_at)
-        due = [tenant_id for tenant_id, due_at in least if due_at <= now]
-        some = self._rng.sample(due, min(_TENANTS, len(due)))
-        places = asyncio.Semaphore(_AT_ONCE)
 
-        async def one(tenant_id: str) -> int:
-            async with places, database.transaction(Scope(_ACTOR, tenant_id)) as tx:
+        async def one(scope: Scope) -> int:
+            async with database.transaction(scope) as tx:
                 return await _tell(tx)
 
-        return sum(await asyncio.gather(*map(one, some)))
+        return sum(await self._rounds.run(database, one))
 
     async def sweep(self, tx: Tx) -> int:
         """Delete up to 1000 of all tenants that were over 400 days ago; returns how many."""

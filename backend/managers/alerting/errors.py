@@ -32,6 +32,24 @@ class RuleExistsError(ConflictError):
     code, title = "alerting.rule_exists", "There is an alert rule of this name"
 
 
+class ShippedNotFoundError(NotFoundError):
+    """No rule of this name ships."""
+
+    code, title = "alerting.shipped_not_found", "There is no such rule in the catalogue"
+
+
+class NoHistoryError(InvalidInputError):
+    """What it asks is known of the present alone."""
+
+    code, title = "alerting.no_history", "A condition of this kind cannot be tried"
+
+
+class RuleFileInvalidError(InvalidInputError):
+    """It is no file of rules; the detail says why."""
+
+    code, title = "alerting.rule_file_invalid", "The rule file cannot be read"
+
+
 class TooManyRulesError(ConflictError):
     """The tenant has as many as it may."""
 
@@ -92,6 +110,24 @@ class TooManySilencesError(ConflictError):
     code, title = "alerting.too_many_silences", "There are too many silences"
 
 
+class IncidentNotFoundError(NotFoundError):
+    """No such one in this tenant."""
+
+    code, title = "alerting.incident_not_found", "There is no such incident"
+
+
+class IncidentChangedError(PreconditionError):
+    """Somebody changed it meanwhile."""
+
+    code, title = "alerting.incident_changed", "The incident was changed meanwhile"
+
+
+class IncidentOverError(ConflictError):
+    """It is over."""
+
+    code, title = "alerting.incident_over", "The incident is over"
+
+
 class ScheduleNotFoundError(NotFoundError):
     """No such schedule in this tenant."""
 
@@ -108,6 +144,12 @@ class ScheduleChangedError(PreconditionError):
     """Somebody changed it meanwhile."""
 
     code, title = "alerting.schedule_changed", "The on-call schedule was changed meanwhile"
+
+
+class ScheduleInUseError(ConflictError):
+    """A channel leads to who is on call by it."""
+
+    code, title = "alerting.schedule_in_use", "The on-call schedule is in use"
 
 
 class TooManySchedulesError(ConflictError):
@@ -144,3 +186,93 @@ class ShiftRangeError(InvalidInputError):
     """No stretch of time, or one that is too long."""
 
     code, title = "alerting.shift_range_invalid", "Shifts are not told of this stretch of time"
+
+
+class SilenceRangeError(InvalidInputError):
+    """No stretch of time, or one that is too long."""
+
+    code, title = "alerting.silence_range_invalid", "Silences are not told of this stretch of time"
+
+
+class ChannelNotFoundError(NotFoundError):
+    """No such channel in this tenant."""
+
+    code, title = "alerting.channel_not_found", "There is no such channel"
+
+
+class ChannelExistsError(ConflictError):
+    """The tenant has one of this name."""
+
+    code, title = "alerting.channel_exists", "There is a channel of this name"
+
+
+class ChannelChangedError(PreconditionError):
+    """Somebody changed it meanwhile."""
+
+    code, title = "alerting.channel_changed", "The channel was changed meanwhile"
+
+
+class ChannelInvalidError(InvalidInputError):
+    """It leads nowhere."""
+
+    code, title = "alerting.channel_invalid", "The channel leads nowhere"
+
+
+class ChannelInUseError(ConflictError):
+    """A policy, or another channel, leads to it."""
+
+    code, title = "alerting.channel_in_use", "The channel is in use"
+
+
+class TooManyChannelsError(ConflictError):
+    """The tenant has as many as it may."""
+
+    code, title = "alerting.too_many_channels", "There are too many channels"
+
+
+class PolicyNotFoundError(NotFoundError):
+    """No such policy in this tenant."""
+
+    code, title = "alerting.policy_not_found", "There is no such escalation policy"
+
+
+class PolicyExistsError(ConflictError):
+    """The tenant has one of this name."""
+
+    code, title = "alerting.policy_exists", "There is an escalation policy of this name"
+
+
+class PolicyChangedError(PreconditionError):
+    """Somebody changed it meanwhile."""
+
+    code, title = "alerting.policy_changed", "The escalation policy was changed meanwhile"
+
+
+class PolicyInvalidError(InvalidInputError):
+    """A step leads to a channel that is not there."""
+
+    code, title = "alerting.policy_invalid", "The escalation policy cannot be followed"
+
+
+class PolicyInUseError(ConflictError):
+    """A route leads to it."""
+
+    code, title = "alerting.policy_in_use", "The escalation policy is in use"
+
+
+class TooManyPoliciesError(ConflictError):
+    """The tenant has as many as it may."""
+
+    code, title = "alerting.too_many_policies", "There are too many escalation policies"
+
+
+class RoutingInvalidError(InvalidInputError):
+    """A route leads nowhere, or cannot be read."""
+
+    code, title = "alerting.routing_invalid", "The routes cannot be followed"
+
+
+class RoutingChangedError(PreconditionError):
+    """Somebody changed them meanwhile."""
+
+    code, title = "alerting.routing_changed", "The routes were changed meanwhile"

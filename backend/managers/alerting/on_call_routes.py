@@ -17,6 +17,7 @@ from backend.managers.alerting.errors import (
     OverrideNotFoundError,
     ScheduleChangedError,
     ScheduleExistsError,
+    ScheduleInUseError,
     ScheduleNotFoundError,
     ShiftRangeError,
     TimesInvalidError,
@@ -133,7 +134,7 @@ async def put_on_call_schedule(
 @on_call_router.delete(
     "/on-call-schedules/{schedule_id}",
     status_code=204,
-    responses=problems(ScheduleNotFoundError, ScheduleChangedError),
+    responses=problems(ScheduleNotFoundError, ScheduleInUseError, ScheduleChangedError),
 )
 async def delete_on_call_schedule(
     schedule_id: IdPath, scope: Writer, alerting: Alerting, db: Db, if_match: IfMatch = None

@@ -111,6 +111,9 @@ class OnCallSchedulePut(Input):
         }]],
         description="The last one that has somebody counts",
     )  # fmt: skip
+    announce_handover: bool = Field(
+        False, description="Who begins and who ends is told by mail, with what fires then"
+    )
 
     def draft(self) -> ScheduleDraft:
         """As the schedules have it.
@@ -122,7 +125,9 @@ class OnCallSchedulePut(Input):
         for number, one in enumerate(self.layers):
             with placed("layers", number):
                 layers.append(one.layer())
-        return ScheduleDraft(name=self.name, layers=layers)
+        return ScheduleDraft(
+            name=self.name, layers=layers, announce_handover=self.announce_handover
+        )
 
 
 class OnCallLayerOut(BaseModel):
@@ -142,6 +147,7 @@ class OnCallScheduleOut(BaseModel):
     id: str
     name: str
     layers: list[OnCallLayerOut]
+    announce_handover: bool
     version: str = Field(description="Goes into If-Match as the ETag does")
     created_at: datetime
     created_by: str

@@ -1,80 +1,29 @@
 """Wire types of alert rules and alerts."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from backend.http.pagination import CursorText
 from backend.http.schemas import PRINTED, Input
-from backend.managers.alerting._conditions import Comparison, read_condition
+from backend.managers.alerting._conditions import read_condition
 from backend.managers.alerting._raised import Raised
 from backend.managers.alerting._rules import RuleDraft
-from backend.managers.metrics import Aggregate
+from backend.managers.alerting.condition_schemas import (
+    ConditionModel,
+    Id,
+    Labels,
+    Matchers,
+    Signal,
+)
 
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=PRINTED)]
 Severity = Literal["critical", "warning", "info"]
 NoData = Literal["keep", "fire", "resolve"]
 AlertState = Literal["waiting", "firing", "over"]
-LabelName = Annotated[str, Field(max_length=100, pattern=r"^[a-zA-Z_][a-zA-Z0-9_.]*$")]
-LabelValue = Annotated[str, Field(max_length=500)]
-Labels = Annotated[
-    dict[LabelName, LabelValue],
-    Field(max_length=20, json_schema_extra={"additionalProperties": False}),
-]
-Signal = Annotated[str, Field(max_length=128, pattern="^[a-zA-Z0-9_.:-]+$")]
 Text = Annotated[str, Field(max_length=2000)]
-RunbookUrl = Annotated[str, Field(max_length=500, pattern="^(https?://[^\\s]+)?$")]
-_WINDOW = Field(300, ge=60, le=7 * 86_400, description="Seconds that are looked back")
-
-
-class MetricConditionModel(Input):
-    """A metric over a window, compared with a threshold; with `by` for each set of those labels."""
-
-    kind: Literal["metric"] = Field(examples=["metric"])
-    metric: Annotated[str, Field(max_length=128, pattern="^[a-zA-Z_:][a-zA-Z0-9_:]*$")] = Field(
-        examples=["orders_total"]
-    )
-    aggregate: Aggregate = Field(examples=["rate"])
-    compare: Comparison = Field(examples=["<"])
-    threshold: float = Field(examples=[0.5], allow_inf_nan=False)
-    window_seconds: int = _WINDOW
-    labels: Labels = Field(default_factory=dict)
-    by: Annotated[list[LabelName], Field(max_length=5)] = Field(default_factory=list)
-    quantile: float = Field(0.95, ge=0, le=1)
-
-
-class LogConditionModel(Input):
-    """How many log lines there are in a window; `< 1` is that there is none."""
-
-    kind: Literal["log"]
-    compare: Comparison
-    threshold: int = Field(ge=0, le=100_000)
-    window_seconds: int = _WINDOW
-    words: Annotated[str, Field(min_length=1, max_length=500)] | None = None
-    level: Literal["trace", "debug", "info", "warn", "error", "fatal"] | None = None
-    source: Annotated[str, Field(min_length=1, max_length=200)] | None = None
-
-
-class SloConditionModel(Input):
-    """An objective's budget burns: `page` in an hour or six, `ticket` in one or three days."""
-
-    kind: Literal["slo"]
-    slo_id: Annotated[str, Field(max_length=36)]
-    severity: Literal["page", "ticket"] = "page"
-
-
-class HeartbeatConditionModel(Input):
-    """A signal has not come for too long; before its first it is counted from the rule on."""
-
-    kind: Literal["heartbeat"]
-    name: Signal
-    within_seconds: int = Field(ge=30, le=31 * 86_400)
-
-
-ConditionModel = Annotated[
-    MetricConditionModel | LogConditionModel | SloConditionModel | HeartbeatConditionModel,
-    Field(discriminator="kind"),
-]
+RunbookUrl = Annotated[str, Field(max_length=500, pattern="^((https?://|docs/)[^\\s]+)?$")]
 
 
 class AlertRulePut(Input):
@@ -105,6 +54,44 @@ class AlertRulePut(Input):
         return RuleDraft(condition=read_condition(self.condition.model_dump()), **said)
 
 
+class AlertRuleTry(AlertRulePut):
+    """The same, and how many days are looked back."""
+
+    days: int = Field(1, ge=1, le=7)
+
+    def draft(self) -> RuleDraft:
+        """As the rules have it."""
+        said = self.model_dump(exclude={"condition", "days"})
+        return RuleDraft(condition=read_condition(self.condition.model_dump()), **said)
+
+
+class TriedFiringOut(BaseModel):
+    """An alert that would have been."""
+
+    since: datetime
+    fired_at: datetime
+    ended_at: datetime | None = Field(description="Null: it would fire now")
+    value: float | None
+
+
+class TriedLineOut(BaseModel):
+    """A set of labels: what was measured a look, and what would have become of it."""
+
+    labels: dict[str, str]
+    points: list[float | None] = Field(description="Null: nothing was measured")
+    firings: list[TriedFiringOut] = Field(description="The newest hundred, in order")
+    firings_left_out: int
+
+
+class AlertRuleTriedOut(BaseModel):
+    """What a rule would have done. Each look is at a window of its own, one after the other."""
+
+    start_at: datetime
+    step_seconds: int = Field(description="From a look to the next: the rule's own, or longer")
+    complete: bool = Field(description="False: there was more than could be counted")
+    lines: list[TriedLineOut] = Field(description="Twenty at most")
+
+
 class AlertRuleOut(BaseModel):
     """A rule and whether it can be looked at."""
 
@@ -128,6 +115,28 @@ class AlertRuleOut(BaseModel):
     looked_at: datetime | None = Field(description="The last look; null: there was none yet")
     problem: str | None = Field(description="Why the last look could measure nothing")
     problem_since: datetime | None
+
+
+class ShippedRuleOut(BaseModel):
+    """A rule that ships, and how the tenant stands to it."""
+
+    name: str = Field(description="In the catalogue")
+    title: str = Field(description="What the rule is called")
+    about: str
+    severity: Severity
+    condition: dict[str, Any]
+    hold_seconds: int
+    clear_seconds: int
+    no_data: NoData
+    runbook_url: str
+    rule_id: str | None = Field(description="The tenant's rule of that title; null: it has none")
+    problem: str | None = Field(description="Why it could measure nothing now")
+
+
+class AlertCatalogueOut(BaseModel):
+    """All rules that ship."""
+
+    items: list[ShippedRuleOut]
 
 
 class AlertOut(BaseModel):
@@ -169,7 +178,79 @@ class AlertNoteOut(BaseModel):
 class AlertDetailOut(AlertOut):
     """The same, and what happened to it, in order."""
 
+    incident_id: str | None = Field(description="That it is part of")
+    silenced_by: list[str] = Field(
+        description="Ids of the silences by which nobody is told of it now"
+    )
     notes: list[AlertNoteOut]
+
+
+class AlertsAcknowledge(Input):
+    """Which of the alerts that fire somebody sees to: all that these leave."""
+
+    severity: Severity | None = None
+    rule_id: Id | None = None
+    matchers: Matchers = Field("", description='As Alertmanager writes them: `team="db"`')
+    cursor: CursorText | None = Field(None, description="`next_cursor` of the part before")
+
+
+class AlertsAcknowledgedOut(BaseModel):
+    """What was done to a part of them."""
+
+    acknowledged: int
+    next_cursor: str | None = Field(description="Where to go on; null: these were all")
+
+
+class AlertSpansOut(BaseModel):
+    """How long something took, in seconds; null: it never happened."""
+
+    count: int
+    median: float | None
+    p90: float | None
+
+
+class AlertNoiseOut(BaseModel):
+    """What an alert of one name came to."""
+
+    name: str
+    rule_id: str | None
+    fired: int
+    unseen: int = Field(description="How many were over without anybody having seen to them")
+    silenced: int = Field(description="Of how many nobody was told for a silence")
+    flapping: bool = Field(description="It fired five times within a day")
+    lasts: AlertSpansOut
+    last_at: datetime
+
+
+class AlertDayOut(BaseModel):
+    """How many fired on a day, by UTC."""
+
+    day: date
+    fired: int
+
+
+class AlertHistoryOut(BaseModel):
+    """What alerts were like in some days."""
+
+    since: datetime
+    fired: int
+    complete: bool = Field(description="false: these are the newest alone")
+    by_severity: dict[str, int]
+    unseen: int = Field(description="How many were over without anybody having seen to them")
+    silenced: int = Field(description="Of how many nobody was told for a silence")
+    acknowledged: AlertSpansOut = Field(description="From firing to somebody seeing to it")
+    resolved: AlertSpansOut = Field(description="From firing to being over")
+    days: list[AlertDayOut]
+    noise: list[AlertNoiseOut] = Field(description="By name, what fired most first; 20 at most")
+
+
+class AlertsFiringOut(BaseModel):
+    """How many alerts fire now."""
+
+    critical: int
+    warning: int
+    info: int
+    unseen: int = Field(description="How many of them nobody has acknowledged")
 
 
 class AlertRaise(Input):

@@ -9,8 +9,10 @@ from backend.http.deps import Db, IdPath, manager_of, requires
 from backend.http.etag import IfMatch, etag, expected_version
 from backend.http.pagination import Page, PageQuery, page_of
 from backend.http.reply import leads_to, problems, reply
-from backend.http.schemas import view
+from backend.http.schemas import Time, view
+from backend.kit.wall_clock import Stretch
 from backend.managers.alerting._matching import read_matchers
+from backend.managers.alerting._silence_calendar import SilenceTime, silences_in
 from backend.managers.alerting._silences import KeptSilence, SilenceState
 from backend.managers.alerting._windows import write_windows
 from backend.managers.alerting.errors import (
@@ -19,13 +21,20 @@ from backend.managers.alerting.errors import (
     SilenceInvalidError,
     SilenceNotFoundError,
     SilenceOverError,
+    SilenceRangeError,
     TimesInvalidError,
     TooManySilencesError,
 )
 from backend.managers.alerting.manager import AlertingManager
-from backend.managers.alerting.silence_schemas import SilenceOut, SilencePut
+from backend.managers.alerting.silence_schemas import (
+    SilenceCalendarOut,
+    SilenceOut,
+    SilencePut,
+    SilenceTimeOut,
+)
 
 silences_router = APIRouter(prefix="/api/v1/silences", tags=["silence"])
+silence_calendar_router = APIRouter(prefix="/api/v1/silence-calendar", tags=["silence"])
 Alerting = Annotated[AlertingManager, manager_of(AlertingManager)]
 Reader = Annotated[Scope, requires("silence:read")]
 Writer = Annotated[Scope, requires("silence:write")]
@@ -57,6 +66,25 @@ async def list_silences(
             before_id=page.before_id,
         )
     return page_of(SilenceOut, [_shown(one) for one in found], page)
+
+
+@silence_calendar_router.get("", responses=problems(SilenceRangeError))
+async def list_silence_times(
+    scope: Reader,
+    alerting: Alerting,
+    db: Db,
+    from_: Annotated[
+        Time, Query(alias="from", description="RFC 3339", examples=["2026-06-01T00:00:00Z"])
+    ],
+    until: Annotated[
+        Time, Query(description="42 days later at most", examples=["2026-07-01T00:00:00Z"])
+    ],
+) -> SilenceCalendarOut:
+    """List when silences and maintenance count in a stretch of time, each window by itself."""
+    async with db.read(scope) as tx:
+        reckoning = await silences_in(tx, alerting.silences, Stretch(from_, until))
+    found = await reckoning.times()
+    return SilenceCalendarOut(items=[_timed(one) for one in found.times], complete=found.complete)
 
 
 @silences_router.post(
@@ -134,6 +162,21 @@ async def expire_silence(
     async with db.transaction(scope) as tx:
         made = await alerting.silences.expire(tx, silence_id)
         return reply(request, tx, _shown(made))
+
+
+def _timed(one: SilenceTime) -> SilenceTimeOut:
+    silence = one.silence
+    return SilenceTimeOut(
+        silence_id=silence.id,
+        kind=silence.kind,
+        matchers=", ".join(map(str, silence.matchers)),
+        reason=silence.reason,
+        begins_at=one.stretch.begin,
+        ends_at=one.stretch.end,
+        recurs=bool(silence.windows),
+        announced_at=silence.announced_at,
+        announces_at=silence.announces_at,
+    )
 
 
 def _shown(silence: KeptSilence) -> SilenceOut:

@@ -47,6 +47,29 @@ class SilencePut(Input):
         )
 
 
+class SilenceTimeOut(BaseModel):
+    """A stretch in which a silence counts, as far as it was asked for."""
+
+    silence_id: str
+    kind: SilenceKind
+    matchers: str
+    reason: str
+    begins_at: datetime
+    ends_at: datetime
+    recurs: bool = Field(description="It counts in windows of the week")
+    announced_at: datetime | None = Field(description="When others were told that it comes")
+    announces_at: datetime | None = Field(
+        description="When others are to be told that it comes; null: they were, or never are"
+    )
+
+
+class SilenceCalendarOut(BaseModel):
+    """When silences count, by their beginning."""
+
+    items: list[SilenceTimeOut]
+    complete: bool = Field(description="Whether that is all; else the first 2000, of 200 silences")
+
+
 class SilenceOut(BaseModel):
     """A silence and whether it counts."""
 

@@ -20,7 +20,8 @@ from backend.managers.alerting import (
     RuleDraft,
 )
 from backend.managers.alerting import _looking as looking
-from backend.managers.alerting.models import AlertRuleRow
+from backend.managers.alerting._finding import Finding
+from backend.managers.alerting.models import AlertRow, AlertRuleRow
 from tests.integration.logging.test_search import said, send
 from tests.support.platform import App, TenantClient
 
@@ -32,11 +33,49 @@ class Watch:
         self.database = app.platform.database
         self.manager = app.platform.of(AlertingManager)
         self.scope = Scope("user:ada", who.tenant.id)
+        self.http = who.http
 
     async def rule(self, condition: Any, **more: Any) -> Rule:
         async with self.database.transaction(self.scope) as tx:
             draft = RuleDraft(condition=condition, **{"name": "r", "severity": "warning", **more})
             return await self.manager.rules.create(tx, draft)
+
+    async def found(self, condition: Any) -> Sequence[Finding]:
+        """What a look by this condition would find, as if its rule had been made just now."""
+        senses = self.manager._looking._senses(self.database)
+        async with self.database.read(self.scope) as view:
+            asked = [(condition, view.now())]
+            (reckoning,) = await looking.look(asked, view, senses)  # type: ignore[attr-defined]
+        return list(await reckoning())
+
+    async def replaced(self, rule: Rule, **more: Any) -> Rule:
+        async with self.database.transaction(self.scope) as tx:
+            draft = RuleDraft(**{"name": "r", "severity": "warning", **more})
+            return await self.manager.rules.replace(tx, rule.id, draft, expected_version=None)
+
+    async def later(self, **ago: float) -> None:
+        """Let time pass for alerts that are not over."""
+        async with self.database.transaction(self.scope) as tx:
+            rows = await tx.scalars(
+                sa.select(AlertRow).where(
+                    AlertRow.tenant_id == tx.tenant_id, AlertRow.ended_at.is_(None)
+                )
+            )
+            for row in rows:
+                row.since -= timedelta(**ago)
+                if row.clear_since is not None:
+                    row.clear_since -= timedelta(**ago)
+
+    async def next_look(self, rule: Rule) -> timedelta:
+        """How long after its last look the next one is due."""
+        async with self.database.read(self.scope) as tx:
+            row = await tx.scalar(
+                sa.select(AlertRuleRow).where(
+                    AlertRuleRow.tenant_id == tx.tenant_id, AlertRuleRow.id == rule.id
+                )
+            )
+        found: timedelta = row.next_at - row.looked_at
+        return found
 
     async def due(self) -> None:
         """Have every rule due."""
@@ -192,10 +231,10 @@ async def test_a_fault_in_one_tenants_looks_keeps_nobody_else_waiting(
     await send(eve, said(1, "one", level="error"), said(1, "two", level="fatal"))
     before: Any = looking.look  # type: ignore[attr-defined]  # where it is looked up
 
-    async def broken(condition: Any, view: Any, *rest: Any) -> Any:
+    async def broken(conditions: Any, view: Any, *rest: Any) -> Any:
         if view.tenant_id == ada.tenant.id:
             raise ZeroDivisionError
-        return await before(condition, view, *rest)
+        return await before(conditions, view, *rest)
 
     monkeypatch.setattr(looking, "look", broken)
     await watch.due()

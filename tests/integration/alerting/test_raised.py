@@ -164,3 +164,25 @@ async def test_what_was_over_long_ago_is_forgotten_with_its_notes(
 )
 async def test_what_is_no_alert_is_refused(ada: TenantClient, wrong: dict[str, Any]) -> None:
     assert (await raised(ada, **wrong)).status_code == 422
+
+
+async def test_all_that_fires_is_acknowledged_a_part_at_a_time(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.managers.alerting._alerts._PART", 2)
+    http = (await app.caller("owner")).http
+    for number in range(5):
+        body = {"name": f"n{number}", "severity": "info", "labels": {"team": f"t{number % 2}"}}
+        assert (await http.post("/api/v1/alerts", json=body)).status_code == 201
+    cursor, parts = None, []
+    while True:
+        body = {"matchers": 'team="t0"', "cursor": cursor}
+        done = (await http.post("/api/v1/alerts/acknowledge", json=body)).json()
+        parts.append(done["acknowledged"])
+        cursor = done["next_cursor"]
+        if cursor is None:
+            break
+    assert parts == [2, 1]
+    found = (await http.get("/api/v1/alerts")).json()["items"]
+    seen = {one["name"] for one in found if one["acknowledged_at"]}
+    assert seen == {"n0", "n2", "n4"}

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from backend.core.context import Scope, SystemScope
 from backend.core.events import EventRecord
-from backend.kit.wall_clock import WeeklyWindow
+from backend.kit.wall_clock import Stretch, WeeklyWindow
 from backend.managers.alerting import (
     FORGETTING,
     AlertingManager,
@@ -24,12 +24,15 @@ from backend.managers.alerting import (
     TooManySilencesError,
     read_matchers,
 )
+from backend.managers.alerting import _silence_calendar as silence_calendar
 from backend.managers.alerting import _silences as silences
+from backend.managers.alerting.errors import SilenceRangeError
 from backend.managers.alerting.models import SilenceRow
 from tests.support.errands import EVERYTHING
 from tests.support.platform import App, TenantClient
 
 HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
 
 
 class Quiet:
@@ -68,6 +71,12 @@ class Quiet:
     async def expire(self, one: KeptSilence) -> KeptSilence:
         async with self.database.transaction(self.scope) as tx:
             return await self.silences.expire(tx, one.id)
+
+    async def times(self, begin: datetime, end: datetime) -> silence_calendar.SilenceCalendar:
+        async with self.database.read(self.scope) as tx:
+            within = Stretch(begin, end)
+            reckoning = await silence_calendar.silences_in(tx, self.silences, within)
+        return await reckoning.times()
 
     async def ids(self, **which: Any) -> Sequence[str]:
         async with self.database.read(self.scope) as tx:
@@ -255,6 +264,51 @@ async def test_history_is_kept_for_four_hundred_days(quiet: Quiet) -> None:
     async with quiet.database.transaction(SystemScope(FORGETTING)) as tx:
         assert await quiet.silences.sweep(tx) == 1
     assert await quiet.ids() == [two.id]
+
+
+async def test_the_calendar_tells_what_recurs_each_time(quiet: Quiet) -> None:
+    now = await quiet.now()
+    zone = ZoneInfo("Europe/Paris")
+    nightly = [WeeklyWindow(frozenset(range(7)), time(23), time(1), zone)]
+    often = await quiet.create(ends_at=now + 40 * DAY, windows=nightly)
+    once = await quiet.create(
+        starts_at=now + HOUR, ends_at=now + 2 * HOUR, kind="maintenance", announce_hours=1
+    )
+    await quiet.create(starts_at=now + 50 * DAY, ends_at=now + 51 * DAY)
+    found = await quiet.times(now, now + 7 * DAY)
+    assert found.complete
+    told = [one for one in found.times if one.silence.id == once.id]
+    assert [(one.stretch.begin, one.stretch.end) for one in told] == [(now + HOUR, now + 2 * HOUR)]
+    assert told[0].silence.announces_at == now
+    nights = [one.stretch for one in found.times if one.silence.id == often.id]
+    assert len(found.times) == len(nights) + 1
+    assert len(nights) in {7, 8}
+    assert all(one.end - one.begin <= 2 * HOUR for one in nights)
+    whole = sum((one.end - one.begin for one in nights), timedelta())
+    assert abs(whole - 14 * HOUR) < timedelta(seconds=1)
+    other = Quiet(quiet.app, await quiet.app.caller("owner"))
+    assert not (await other.times(now, now + 7 * DAY)).times, "another tenant's"
+
+
+@pytest.mark.parametrize("days", [0, -1, 43])
+async def test_the_calendar_is_of_six_weeks_at_most(quiet: Quiet, days: int) -> None:
+    now = await quiet.now()
+    with pytest.raises(SilenceRangeError):
+        await quiet.times(now, now + days * DAY)
+
+
+async def test_the_calendar_says_that_there_is_more(
+    quiet: Quiet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = await quiet.now()
+    for _ in range(3):
+        await quiet.create()
+    monkeypatch.setattr(silence_calendar, "MAX_TIMES", 2)
+    found = await quiet.times(now, now + DAY)
+    assert (len(found.times), found.complete) == (2, False)
+    monkeypatch.setattr(silence_calendar, "MAX_SILENCES", 1)
+    found = await quiet.times(now, now + DAY)
+    assert (len(found.times), found.complete) == (1, False)
 
 
 async def test_over_http(app: App) -> None:

@@ -5,10 +5,12 @@ from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from backend.kit.wall_clock import Stretch, WeeklyWindow
-from backend.managers.alerting._matching import read_matchers
-from backend.managers.alerting._routing import Inhibition, Route, Silence, inhibitor, ways
+from backend.managers.alerting._matching import match_all, read_matchers
+from backend.managers.alerting._routing import Inhibition, Keepers, Route, Silence, inhibitor, ways
 
 HOUR = timedelta(hours=1)
 
@@ -117,6 +119,41 @@ def test_a_silence_counts_in_its_time_and_for_its_alerts() -> None:
             at_night.silences({"team": "db"}, at),
         ) == wanted
         assert not always.silences({"team": "web"}, at)
+
+
+LABELS = st.fixed_dictionaries(
+    {}, optional={name: st.sampled_from(("x", "y", "")) for name in ("a", "b", "c")}
+)
+RULES = st.builds(
+    lambda source, target, equal: Inhibition(read_matchers(source), read_matchers(target), equal),
+    st.sampled_from(("a=x", "b=x", "a=~x|y,b=y")),
+    st.sampled_from(("a=x", "b=y", "c!=x", "a=y")),
+    st.lists(st.sampled_from(("a", "b", "c")), unique=True, max_size=2),
+)
+
+
+@given(st.lists(RULES, max_size=3), st.lists(LABELS, max_size=8))
+def test_each_is_kept_quiet_as_if_it_were_compared_with_all(
+    rules: list[Inhibition], alerts: list[dict[str, str]]
+) -> None:
+    def keeps(rule: Inhibition, other: dict[str, str], labels: dict[str, str]) -> bool:
+        both = match_all(rule.source, labels) and match_all(rule.target, other)
+        alike = all(labels.get(name, "") == other.get(name, "") for name in rule.equal)
+        return (
+            match_all(rule.source, other) and match_all(rule.target, labels) and not both and alike
+        )
+
+    firing = [(str(number), labels) for number, labels in enumerate(alerts)]
+    keepers = Keepers(rules, firing)
+    for alert_id, labels in firing:
+        expected = [
+            other_id
+            for rule in rules
+            for other_id, other in firing
+            if other_id != alert_id and keeps(rule, other, labels)
+        ]
+        found = keepers.keeper_of(labels, itself=alert_id)
+        assert found == (expected[0] if expected else None)
 
 
 def test_a_silence_that_asks_nothing_silences_nothing() -> None:
