@@ -68,6 +68,7 @@ from backend.managers.security import (
 from backend.managers.tenant import QUOTAS_CHANGED, TENANT_GONE, Roles, TenantManager
 from backend.managers.tracing import SETTINGS_CHANGED as TRACES_CHANGED
 from backend.managers.tracing import Collector, TracingManager, otlp_exporter
+from backend.managers.webhooks import WebhooksManager, webhooks_of
 from backend.rooms import CORE_ERRANDS, ROOMS
 from backend.settings import Settings
 from backend.sink.routes import sink_routes
@@ -313,6 +314,15 @@ def compose(
     )
     access = hold(AccessManager(audit, tenants, identity, gateway))
     secrets.tokens.connect(ACCESS, access.holders.find)
+    hold(
+        WebhooksManager(
+            security,
+            outbound,
+            house.events,
+            settings.webhooks,
+            registry=monitoring.registry,
+        )
+    )
     compliance = hold(
         ComplianceManager(
             security,
@@ -321,7 +331,21 @@ def compose(
             settle_seconds=settings.security.settle_seconds,
         )
     )
-    hold(AlertingManager(metrics, monitoring, settings.alerting))
+    hold(
+        AlertingManager(
+            metrics,
+            monitoring,
+            tracing,
+            logs,
+            security,
+            tenants,
+            jobs,
+            emails,
+            outbound,
+            settings=settings.alerting,
+            events=house.events,
+        )
+    )
     in_file = engine.dialect.name == "sqlite" and engine.url.database
     folder = Path(engine.url.database or "").parent if in_file else settings.data_dir
     hold(
@@ -478,6 +502,7 @@ def create_app(platform: Platform) -> Pipeline:
                 fragments=[room.document for room, _ in platform.at_work()],
                 data_routes=[route for room, _ in platform.at_work() for route in room.data_routes],
                 open_paths=platform.house.open_paths,
+                webhooks=webhooks_of(platform.house.events),
             )
         return app.openapi_schema
 

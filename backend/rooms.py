@@ -28,6 +28,7 @@ from backend.managers import (
     security,
     tenant,
     tracing,
+    webhooks,
 )
 
 ROOMS: Final[tuple[Room[Any], ...]] = (
@@ -44,6 +45,7 @@ ROOMS: Final[tuple[Room[Any], ...]] = (
     identity.ROOM,
     gateway.ROOM,
     access.ROOM,
+    webhooks.ROOM,
     alerting.ROOM,
     compliance.ROOM,
     dashboard.ROOM,

@@ -27,6 +27,7 @@ from backend.managers.secrets import SecretsSettings
 from backend.managers.security import SecuritySettings
 from backend.managers.tenant import TenantSettings
 from backend.managers.tracing import TracingSettings
+from backend.managers.webhooks import WebhooksSettings
 
 _PREFIX: Final = "EMAIL_SENDER__"
 _STARS: Final = "*****"
@@ -70,7 +71,9 @@ class EventSettings(_Section):
     """How long events stay, and how many may be followed live."""
 
     keep_hours: float = Field(
-        24, gt=0, description="Events that every consumer has read stay so long, for streams."
+        96,
+        gt=0,
+        description="Events that every consumer has read stay so long, for streams and webhooks.",
     )
     keep_days: float = Field(7, gt=0, description="Events go after so long, read or not.")
     keep_rows: int = Field(1_000_000, ge=1000, description="Events kept of one tenant at most.")
@@ -133,6 +136,7 @@ class Settings(BaseSettings):
     redis: RedisSettings = RedisSettings()
     logging: LoggingSettings = LoggingSettings()
     alerting: AlertingSettings = AlertingSettings()
+    webhooks: WebhooksSettings = WebhooksSettings()
     metrics: MetricsSettings = MetricsSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     orchestrator: OrchestratorSettings = OrchestratorSettings()

@@ -142,6 +142,14 @@ class Api:
         """
         return await self._ask("POST", path, body, seconds=seconds)
 
+    async def send_file(self, path: str, content: bytes, media_type: str) -> Any:
+        """Have a file taken in.
+
+        Raises:
+            CommandError, UnreachableError: As :meth:`get`.
+        """
+        return await self._ask("POST", path, content, media_type=media_type)
+
     async def put(self, path: str, body: Any) -> Any:
         """Replace something.
 
@@ -159,7 +167,13 @@ class Api:
         await self._ask("DELETE", path)
 
     async def _ask(
-        self, method: str, path: str, body: Any = None, *, seconds: float = _USUAL_SECONDS
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        seconds: float = _USUAL_SECONDS,
+        media_type: str = "application/json",
     ) -> Any:
         if not self._headers:
             self._headers = await self._log_in()
@@ -168,8 +182,8 @@ class Api:
             headers["Idempotency-Key"] = uuid.uuid4().hex
         content = b""
         if body is not None:
-            headers["Content-Type"] = "application/json"
-            content = json.dumps(body).encode()
+            headers["Content-Type"] = media_type
+            content = body if isinstance(body, bytes) else json.dumps(body).encode()
         answer = await self._send(method, f"/api/v1/{path}", headers, content, seconds)
         return json.loads(answer.body) if answer.body else None
 

@@ -69,8 +69,50 @@ async def _save(api: Api, options: argparse.Namespace) -> None:
         await api.post("alert-rules", body)
 
 
+async def _try(api: Api, options: argparse.Namespace) -> None:
+    """When a rule of a file would have fired, a time a line: labels, from when, until when."""
+    text = await asyncio.to_thread(_read, options.file)
+    try:
+        body = {**json.loads(text), "days": options.days}
+    except (TypeError, ValueError) as exc:
+        raise CommandError(f"{options.file} cannot be read: {exc}") from None
+    found = await api.post("alert-rules/test", body)
+    print_rows(
+        [
+            {
+                **each,
+                "labels": ", ".join(f"{name}={said}" for name, said in line["labels"].items()),
+            }
+            for line in found["lines"]
+            for each in line["firings"]
+        ],
+        "labels",
+        "fired_at",
+        "ended_at",
+        "value",
+    )
+
+
+def _try_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", help="JSON as of the API; - is standard input")
+    parser.add_argument("--days", type=int, default=1, help="1 to 7 that are looked back")
+
+
 def _read(file: str) -> str:
     return sys.stdin.read() if file == "-" else Path(file).read_text()
+
+
+async def _import(api: Api, options: argparse.Namespace) -> None:
+    """A rule a line: what becomes of it, its name, and why it is refused or what is not kept."""
+    try:
+        content = await asyncio.to_thread(_read, options.file)
+    except (OSError, ValueError) as exc:
+        raise CommandError(f"{options.file} cannot be read: {exc}") from None
+    path = f"alert-rules/import?dry_run={str(options.dry_run).lower()}"
+    found = await api.send_file(path, content.encode(), "application/yaml")
+    for one in found["rules"]:
+        one["said"] = "; ".join(filter(None, [one["reason"], *one["notes"]]))
+    print_rows(found["rules"], "outcome", "name", "said")
 
 
 async def _delete(api: Api, options: argparse.Namespace) -> None:
@@ -80,12 +122,56 @@ async def _delete(api: Api, options: argparse.Namespace) -> None:
     await api.delete(f"alert-rules/{segment(known[options.name])}")
 
 
+async def _catalogue(api: Api, _: argparse.Namespace) -> None:
+    """A rule that ships a line: its name, severity, whether it is there, its problem, its text."""
+    found = (await api.get("alert-catalogue"))["items"]
+    rows = [{**one, "there": "there" if one["rule_id"] else "not there"} for one in found]
+    print_rows(rows, "name", "severity", "there", "problem", "about")
+
+
+async def _adopt(api: Api, options: argparse.Namespace) -> None:
+    await api.post(f"alert-catalogue/{segment(options.name)}")
+
+
 async def _beat(api: Api, options: argparse.Namespace) -> None:
     await api.post("heartbeats", {"name": options.name})
 
 
-async def _ids(api: Api) -> dict[str, str]:
-    return {one["name"]: one["id"] for one in await api.items("alert-rules")}
+async def _channels(api: Api, _: argparse.Namespace) -> None:
+    """A channel a line: id, name, kind, where it leads, messages a minute."""
+    found = await api.items("alert-channels")
+    print_rows(found, "id", "name", "kind", "host", "per_minute")
+
+
+async def _try_channel(api: Api, options: argparse.Namespace) -> None:
+    known = await _ids(api, "alert-channels")
+    if options.name not in known:
+        raise CommandError(f"there is no channel {options.name!r}")
+    await api.post(f"alert-channels/{segment(known[options.name])}/test")
+
+
+async def _try_routing(api: Api, options: argparse.Namespace) -> None:
+    """Where an alert with these labels would go, a way a line: routes, policy, group."""
+    labels = dict(_label(text) for text in options.label)
+    found = (await api.post("alert-routing/test", {"labels": labels}))["items"]
+    policies = {one["id"]: one["name"] for one in await api.items("alert-policies")}
+    print_rows(
+        [
+            {
+                "routes": "/".join(one["routes"]),
+                "policy": policies.get(one["policy_id"], "nobody is told"),
+                "group": ", ".join(f"{name}={value}" for name, value in one["group"].items()),
+            }
+            for one in found
+        ],
+        "routes",
+        "policy",
+        "group",
+    )
+
+
+async def _ids(api: Api, path: str = "alert-rules") -> dict[str, str]:
+    return {one["name"]: one["id"] for one in await api.items(path)}
 
 
 def _list_options(parser: argparse.ArgumentParser) -> None:
@@ -109,6 +195,11 @@ def _raise_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _import_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", help="YAML; - is standard input")
+    parser.add_argument("--dry-run", action="store_true", help="change nothing, and say what would")
+
+
 def _named(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name")
 
@@ -125,6 +216,23 @@ COMMANDS: Final = (
         _save,
         lambda parser: parser.add_argument("file", help="JSON as of the API; - is standard input"),
     ),
+    api_command("alert-rules-test", "print when a rule would have fired", _try, _try_options),
+    api_command(
+        "alert-rules-import",
+        "make rules of a rule file of Prometheus",
+        _import,
+        _import_options,
+    ),
     api_command("alert-rules-delete", "have something looked at no more", _delete, _named),
+    api_command("alert-catalogue-list", "print the rules that ship", _catalogue),
+    api_command("alert-catalogue-add", "have what one of them asks looked at", _adopt, _named),
+    api_command("alert-channels-list", "print by what people are told", _channels),
+    api_command("alert-channels-test", "send a test by a channel", _try_channel, _named),
+    api_command(
+        "alert-routing-test",
+        "print where an alert would go",
+        _try_routing,
+        lambda parser: parser.add_argument("label", nargs="*", metavar="NAME=VALUE"),
+    ),
     api_command("heartbeat", "let a signal come that a rule waits for", _beat, _named),
 )

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from backend.app import compose, create_app
 from backend.cli.command import Command
+from backend.managers.webhooks import asyncapi_of
+from backend.rooms import HOUSE
 from backend.settings import Settings
 
 
@@ -17,7 +19,20 @@ def _openapi(settings: Settings, options: argparse.Namespace) -> None:
         tempfile.TemporaryDirectory() as nothing
     ):  # the document depends on no data, and makes none
         apart = settings.model_copy(update={"data_dir": Path(nothing)})
-        document = json.dumps(openapi_document(apart), indent=2, sort_keys=True) + "\n"
+        _write(openapi_document(apart), options)
+
+
+def _asyncapi(_: Settings, options: argparse.Namespace) -> None:
+    _write(asyncapi_document(), options)
+
+
+def asyncapi_document() -> dict[str, Any]:
+    """What ``docs/asyncapi.json`` is made of: every event that a room declares."""
+    return asyncapi_of(HOUSE.events, "1")
+
+
+def _write(said: dict[str, Any], options: argparse.Namespace) -> None:
+    document = json.dumps(said, indent=2, sort_keys=True) + "\n"
     if options.output:
         options.output.write_text(document)
     else:
@@ -34,5 +49,6 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 
 COMMANDS: Final = (
+    Command("asyncapi", "print the AsyncAPI document of events", _asyncapi, _options, "needs none"),
     Command("openapi", "print the OpenAPI document", _openapi, _options, installation="makes"),
 )

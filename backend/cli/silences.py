@@ -2,10 +2,11 @@
 
 import argparse
 import re
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
 from backend.cli._api import Api, api_command, print_rows, segment
+from backend.cli._times import time
 from backend.core.clock import system_clock
 
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -51,16 +52,6 @@ def _lasts(text: str) -> timedelta:
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
-def _time(text: str) -> datetime:
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        at = None
-    if at is None or at.tzinfo is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time like 2027-01-31T12:00:00Z")
-    return at
-
-
 def _list_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", choices=("scheduled", "active", "expired"))
     parser.add_argument("--labels", metavar="MATCHERS", help="what their own matchers say")
@@ -72,7 +63,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--for", dest="lasts", type=_lasts, default="2h", metavar="TIME", help="2h unless said"
     )
-    parser.add_argument("--at", type=_time, metavar="WHEN", help="when it begins: RFC 3339; now")
+    parser.add_argument("--at", type=time, metavar="WHEN", help="when it begins: RFC 3339; now")
     parser.add_argument(
         "--announce-hours", type=int, metavar="HOURS", help="maintenance, announced so long before"
     )
