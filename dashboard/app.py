@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import streamlit as st
 
 from dashboard import client, state, theme
-from dashboard.widgets import confirm, drawer, markup, problems
+from dashboard.widgets import confirm, drawer, markup, problems, way_back
 
 if TYPE_CHECKING:
     from streamlit.navigation.page import Page
@@ -39,6 +39,8 @@ def _entry(group: str, file: str, title: str, icon: str, *permissions: str) -> E
     return Entry(group, f"{file}.py", title, f":material/{icon}:", frozenset(permissions))
 
 
+BELL_SECONDS: Final = 30.0
+_WORST_FIRST: Final = ("critical", "warning", "info")
 _ALERTS: Final = "Alerting"
 _MAIL: Final = "Mail"
 _WORK: Final = "Work"
@@ -51,7 +53,11 @@ ENTRIES: Final = (
     _entry("", "status", "Status", "vital_signs", "status:read", "platform:read"),
     _entry("", "slos", "Objectives", "flag", "slo:read", "platform:read"),
     _entry(_ALERTS, "alerts", "Alerts", "notifications", "alert:read"),
+    _entry(_ALERTS, "incidents", "Incidents", "emergency", "incident:read"),
     _entry(_ALERTS, "alert_rules", "Alert rules", "rule", "alert_rule:read"),
+    _entry(_ALERTS, "alert_routing", "Routing", "alt_route", "alert_routing:read"),
+    _entry(_ALERTS, "alert_channels", "Channels", "send_to_mobile", "alert_channel:read"),
+    _entry(_ALERTS, "alert_history", "History", "history", "alert:read"),
     _entry(_ALERTS, "silences", "Silences", "notifications_off", "silence:read"),
     _entry(_ALERTS, "on_call", "On call", "support_agent", "on_call:read"),
     _entry(_MAIL, "emails", "E-mails", "mail", "email:read"),
@@ -59,6 +65,7 @@ ENTRIES: Final = (
     _entry(_MAIL, "suppressions", "Suppressions", "block", "suppression:read"),
     _entry(_MAIL, "email_settings", "E-mail settings", "outgoing_mail", "email_settings:read"),
     _entry(_WORK, "jobs", "Jobs", "work_history", "job:read"),
+    _entry(_WORK, "webhooks", "Webhooks", "webhook", "webhook:read"),
     _entry(_WORK, "logs", "Logs", "receipt_long", "log:read"),
     _entry(_WORK, "metrics", "Metrics", "show_chart", "metric:read"),
     _entry(_WORK, "prometheus", "Prometheus", "query_stats", "prometheus:read", "platform:read"),
@@ -254,6 +261,8 @@ def sidebar(
     with st.sidebar:
         with st.container(key="side-tenant", gap="xxsmall"):
             _tenant(session, me)
+        if session.can("alert:read"):
+            _bell(session)
         with st.container(key="side-pages", gap=None):
             for group, of_group in groupby(pages, key=lambda one: one[0].group):
                 if group:
@@ -271,6 +280,31 @@ def sidebar(
                 "Log out", key="log-out", icon=":material/logout:", on_click=leave, width="stretch"
             )
         drawer.close_after(f"{chosen.url_path}?{me.tenant.slug}")
+        way_back.keep()
+
+
+@st.fragment(run_every=BELL_SECONDS)
+def _bell(session: state.Session) -> None:
+    """Draw what fires now; that it is not known is said, and is not that nothing does."""
+    try:
+        found = session.api.get_alerts_firing()
+    except (client.ApiProblem, state.SignedOut):
+        # The page says why; this is drawn again in a while.
+        worst, label, icon = "unknown", "Alerts: not known", "notifications_paused"
+    else:
+        firing = found.critical + found.warning + found.info
+        worst = next((one for one in _WORST_FIRST if getattr(found, one)), "none")
+        seen = f"{found.unseen} not seen to" if found.unseen else "all seen to"
+        label = f"{firing} firing, {seen}" if firing else "Nothing fires"
+        icon = "notifications_active" if firing else "notifications"
+    with st.container(key=f"side-bell-{worst}"):
+        st.page_link(
+            _VIEWS / "alerts.py",
+            label=label,
+            icon=f":material/{icon}:",
+            help=f"The worst of it is {worst}" if worst in _WORST_FIRST else None,
+            query_params=state.address(),
+        )
 
 
 def _tenant(session: state.Session, me: client.models.MeOut) -> None:

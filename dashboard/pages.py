@@ -17,6 +17,7 @@ from typing import Any, Final, Generic, Literal, TypeVar
 import msgspec
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from dashboard import client, state
 from dashboard.widgets import confirm, export, markup, paging, problems, table
@@ -282,17 +283,23 @@ class Form:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """The way to many new things at once: a CSV file.
+    """The way to many new things at once: a file.
 
     Attributes:
         note: Says what the file must look like.
         call: Takes the file whole.
         said: What is said afterwards, from the answer.
+        kinds: How the file's name may end.
+        look: Asks what would become of the file, and changes nothing; without it nobody is shown.
+        shows: Draws what ``look`` found; whether there is anything to import.
     """
 
     note: str
     call: Callable[[client.Api, bytes], Any]
     said: Callable[[Any], str]
+    kinds: Sequence[str] = ("csv",)
+    look: Callable[[client.Api, bytes], Any] | None = None
+    shows: Callable[[Any], bool] = lambda _: True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -774,12 +781,21 @@ def _upload(session: state.Session, key: str, upload: Upload) -> None:
         markup.note(upload.note)
         # A new widget after each file: the old one would offer to take it again.
         turn = int(st.session_state.get(f"{key}-import-turn", 0))
-        given = st.file_uploader("CSV file", type="csv", key=f"{key}-import-file-{turn}")
+        given = st.file_uploader(
+            f"{upload.kinds[0].upper()} file",
+            type=list(upload.kinds),
+            key=f"{key}-import-file-{turn}",
+        )
+        ready = given is not None
+        if given is not None and upload.look is not None:
+            with problems.guard():
+                ready = False
+                ready = upload.shows(_looked(session, key, upload.look, given))
         if not st.button(
             "Import file",
             key=f"{key}-import-send",
             type="primary",
-            disabled=given is None,
+            disabled=not ready,
             width="stretch",
         ):
             return
@@ -788,6 +804,21 @@ def _upload(session: state.Session, key: str, upload: Upload) -> None:
                 confirm.say_after_rerun(upload.said(upload.call(session.api, given.getvalue())))
                 _set(f"{key}-import-turn", turn + 1)
                 st.rerun()
+
+
+def _looked(
+    session: state.Session,
+    key: str,
+    look: Callable[[client.Api, bytes], Any],
+    given: UploadedFile,
+) -> Any:
+    """Return what would become of a file; asked once, however often its page is drawn."""
+    kept = f"{key}-import-looked"
+    known = st.session_state.get(kept)
+    if not known or known[0] != given.file_id:
+        known = (given.file_id, look(session.api, given.getvalue()))
+        _set(kept, known)
+    return known[1]
 
 
 def draw_input(

@@ -88,6 +88,12 @@ STATES: Final[dict[str, Look]] = {
     "warn": Look("amber", "#D08A1D"),
     "error": Look("red", "#E0555F"),
     "fatal": Look("violet", "#B5179E"),
+    # webhooks, and what came of their deliveries
+    "delivering": Look("green", "#1FA97A"),
+    "failing": Look("amber", "#D08A1D"),
+    "given up": Look("red", "#E0555F"),
+    "delivered": Look("green", "#1FA97A"),
+    "refused": Look("red", "#E0555F"),
     # alerts, a Prometheus's as well
     "firing": Look("red", "#E0555F"),
     "critical": Look("red", "#E0555F"),

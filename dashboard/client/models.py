@@ -64,10 +64,81 @@ class AlertAssign(Wire, frozen=True, kw_only=True):
     assignee: str | None
 
 
+class AlertCatalogueOut(Wire, frozen=True, kw_only=True):
+    """All rules that ship."""
+
+    items: list[ShippedRuleOut]
+
+
+class AlertChannelMadeOut(Wire, frozen=True, kw_only=True):
+    """A channel that was just made, and of a webhook the secret of its signatures."""
+
+    created_at: datetime
+    created_by: str
+    fallback_id: str | None
+    host: str
+    id: str
+    kind: str
+    name: str
+    per_minute: int
+    schedule_id: str | None
+    send_resolved: bool
+    updated_at: datetime
+    updated_by: str
+    version: str
+    secret: str | None | UnsetType = UNSET
+    secret_withheld: str | None | UnsetType = UNSET
+
+
+class AlertChannelOut(Wire, frozen=True, kw_only=True):
+    """A channel; of an address of the web the host alone is told."""
+
+    created_at: datetime
+    created_by: str
+    fallback_id: str | None
+    host: str
+    id: str
+    kind: str
+    name: str
+    per_minute: int
+    schedule_id: str | None
+    send_resolved: bool
+    updated_at: datetime
+    updated_by: str
+    version: str
+
+
+class AlertChannelPage(Wire, frozen=True, kw_only=True):
+    items: list[AlertChannelOut]
+    next_cursor: str | None
+
+
+class AlertChannelPut(Wire, frozen=True, kw_only=True):
+    """A way to somebody."""
+
+    kind: str
+    name: str
+    ca_certificate: str | None | UnsetType = UNSET
+    fallback_id: str | None | UnsetType = UNSET
+    per_minute: int | UnsetType = 30
+    schedule_id: str | None | UnsetType = UNSET
+    send_resolved: bool | UnsetType = True
+    to: list[str] | UnsetType = UNSET
+    token: str | None | UnsetType = UNSET
+    url: str | None | UnsetType = UNSET
+
+
 class AlertCommentCreate(Wire, frozen=True, kw_only=True):
     """What is written down."""
 
     text: str
+
+
+class AlertDayOut(Wire, frozen=True, kw_only=True):
+    """How many fired on a day, by UTC."""
+
+    day: str
+    fired: int
 
 
 class AlertDetailOut(Wire, frozen=True, kw_only=True):
@@ -82,18 +153,82 @@ class AlertDetailOut(Wire, frozen=True, kw_only=True):
     fingerprint: str
     fired_at: datetime | None
     id: str
+    incident_id: str | None
     labels: dict[str, str]
     name: str
     notes: list[AlertNoteOut]
     rule_id: str | None
     runbook_url: str
     severity: str
+    silenced_by: list[str]
     since: datetime
     snoozed_until: datetime | None
     source: str
     state: str
     summary: str
     value: float | None
+
+
+class AlertHistoryOut(Wire, frozen=True, kw_only=True):
+    """What alerts were like in some days."""
+
+    acknowledged: AlertSpansOut
+    by_severity: dict[str, int]
+    complete: bool
+    days: list[AlertDayOut]
+    fired: int
+    noise: list[AlertNoiseOut]
+    resolved: AlertSpansOut
+    silenced: int
+    since: datetime
+    unseen: int
+
+
+class AlertIncidentOut(Wire, frozen=True, kw_only=True):
+    """An incident."""
+
+    alerts: int
+    cause: str
+    created_by: str
+    ended_at: datetime | None
+    ended_by: str | None
+    firing: int
+    follow_up: str
+    gathered: bool
+    id: str
+    lead: str | None
+    severity: str
+    started_at: datetime
+    state: str
+    summary: str
+    title: str
+    version: str
+
+
+class AlertIncidentPage(Wire, frozen=True, kw_only=True):
+    items: list[AlertIncidentOut]
+    next_cursor: str | None
+
+
+class AlertInhibitionModel(Wire, frozen=True, kw_only=True):
+    """While an alert fires that `source` is about, those that `target` is about are not told."""
+
+    source: str
+    target: str
+    equal: list[str] | UnsetType = UNSET
+
+
+class AlertNoiseOut(Wire, frozen=True, kw_only=True):
+    """What an alert of one name came to."""
+
+    fired: int
+    flapping: bool
+    last_at: datetime
+    lasts: AlertSpansOut
+    name: str
+    rule_id: str | None
+    silenced: int
+    unseen: int
 
 
 class AlertNoteOut(Wire, frozen=True, kw_only=True):
@@ -105,6 +240,27 @@ class AlertNoteOut(Wire, frozen=True, kw_only=True):
     kind: str
     text: str
     value: float | None
+
+
+class AlertNotificationOut(Wire, frozen=True, kw_only=True):
+    """That somebody is told of an alert."""
+
+    channel: str | None
+    channel_id: str
+    due_at: datetime | None
+    error: str | None
+    held_by: str | None
+    id: str
+    kind: str
+    sent_at: datetime | None
+    state: str
+    step: int
+
+
+class AlertNotificationsOut(Wire, frozen=True, kw_only=True):
+    """Who is told, and who was."""
+
+    items: list[AlertNotificationOut]
 
 
 class AlertOut(Wire, frozen=True, kw_only=True):
@@ -137,6 +293,49 @@ class AlertPage(Wire, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
+class AlertPolicyOut(Wire, frozen=True, kw_only=True):
+    """A policy, as it is kept."""
+
+    created_at: datetime
+    created_by: str
+    id: str
+    name: str
+    repeat_seconds: int
+    repeats: int
+    steps: list[AlertPolicyStepOut]
+    updated_at: datetime
+    updated_by: str
+    version: str
+
+
+class AlertPolicyPage(Wire, frozen=True, kw_only=True):
+    items: list[AlertPolicyOut]
+    next_cursor: str | None
+
+
+class AlertPolicyPut(Wire, frozen=True, kw_only=True):
+    """Who is told first, and who next, until somebody sees to it."""
+
+    name: str
+    steps: list[AlertPolicyStep]
+    repeat_seconds: int | UnsetType = 900
+    repeats: int | UnsetType = 0
+
+
+class AlertPolicyStep(Wire, frozen=True, kw_only=True):
+    """Some channels at a time."""
+
+    channels: list[str]
+    after_seconds: int | UnsetType = 0
+
+
+class AlertPolicyStepOut(Wire, frozen=True, kw_only=True):
+    """Some channels at a time."""
+
+    after_seconds: int
+    channels: list[str]
+
+
 class AlertRaise(Wire, frozen=True, kw_only=True):
     """What is wrong. The same name and labels are the same alert until it is over."""
 
@@ -147,6 +346,43 @@ class AlertRaise(Wire, frozen=True, kw_only=True):
     runbook_url: str | UnsetType = ""
     summary: str | UnsetType = ""
     value: float | None | UnsetType = UNSET
+
+
+class AlertRouteModel(Wire, frozen=True, kw_only=True):
+    """A place in the tree. What it does not say, the one above it says."""
+
+    children: list[AlertRouteModel] | UnsetType = UNSET
+    goes_on: bool | UnsetType = False
+    group_by: list[str] | None | UnsetType = UNSET
+    group_interval_seconds: int | None | UnsetType = UNSET
+    group_wait_seconds: int | None | UnsetType = UNSET
+    matchers: str | UnsetType = ""
+    policy: str | None | UnsetType = UNSET
+
+
+class AlertRoutingOut(Wire, frozen=True, kw_only=True):
+    """Where alerts go; version 0: nothing was said yet, and nobody is told of anything."""
+
+    incidents: list[IncidentGatheringModel]
+    inhibitions: list[AlertInhibitionModel]
+    tree: dict[str, Any]
+    updated_at: datetime | None
+    updated_by: str | None
+    version: str
+
+
+class AlertRoutingPut(Wire, frozen=True, kw_only=True):
+    """Where alerts go."""
+
+    incidents: list[IncidentGatheringModel] | UnsetType = UNSET
+    inhibitions: list[AlertInhibitionModel] | UnsetType = UNSET
+    tree: AlertRouteModel | UnsetType = UNSET
+
+
+class AlertRoutingTry(Wire, frozen=True, kw_only=True):
+    """An alert that might be."""
+
+    labels: dict[str, Any]
 
 
 class AlertRuleOut(Wire, frozen=True, kw_only=True):
@@ -195,11 +431,208 @@ class AlertRulePut(Wire, frozen=True, kw_only=True):
     summary: str | UnsetType = "{text}"
 
 
+class AlertRuleTriedOut(Wire, frozen=True, kw_only=True):
+    """What a rule would have done. Each look is at a window of its own, one after the other."""
+
+    complete: bool
+    lines: list[TriedLineOut]
+    start_at: datetime
+    step_seconds: int
+
+
+class AlertRuleTry(Wire, frozen=True, kw_only=True):
+    """The same, and how many days are looked back."""
+
+    condition: dict[str, Any]
+    name: str
+    severity: str
+    clear_seconds: int | UnsetType = 0
+    days: int | UnsetType = 1
+    enabled: bool | UnsetType = True
+    every_seconds: int | UnsetType = 60
+    hold_seconds: int | UnsetType = 0
+    labels: dict[str, Any] | UnsetType = UNSET
+    no_data: str | UnsetType = "keep"
+    runbook_url: str | UnsetType = ""
+    summary: str | UnsetType = "{text}"
+
+
+class AlertRulesImportedOut(Wire, frozen=True, kw_only=True):
+    """What became of a rule file, or would."""
+
+    changed: int
+    created: int
+    dry_run: bool
+    refused: int
+    rules: list[ImportedAlertRuleOut]
+    unchanged: int
+
+
 class AlertSnooze(Wire, frozen=True, kw_only=True):
     """For how long nobody is told of it; 0: no longer."""
 
     seconds: int
     text: str | UnsetType = ""
+
+
+class AlertSpansOut(Wire, frozen=True, kw_only=True):
+    """How long something took, in seconds; null: it never happened."""
+
+    count: int
+    median: float | None
+    p90: float | None
+
+
+class AlertWayOut(Wire, frozen=True, kw_only=True):
+    """Where it would go."""
+
+    group: dict[str, str]
+    policy_id: str | None
+    routes: list[str]
+
+
+class AlertWaysOut(Wire, frozen=True, kw_only=True):
+    """All of its ways."""
+
+    items: list[AlertWayOut]
+
+
+class AlertmanagerAlertIn(Wire, frozen=True, kw_only=True):
+    """An alert as Prometheus sends it."""
+
+    labels: dict[str, Any]
+    annotations: dict[str, Any] | UnsetType = UNSET
+    endsAt: datetime | None | UnsetType = UNSET
+    generatorURL: str | UnsetType = ""
+    startsAt: datetime | None | UnsetType = UNSET
+
+
+class AlertmanagerAlertOut(Wire, frozen=True, kw_only=True):
+    """An alert that fires."""
+
+    annotations: dict[str, str]
+    endsAt: datetime
+    fingerprint: str
+    generatorURL: str
+    labels: dict[str, str]
+    receivers: list[AlertmanagerReceiver]
+    startsAt: datetime
+    status: AlertmanagerStatusOut
+    updatedAt: datetime
+
+
+class AlertmanagerGroupOut(Wire, frozen=True, kw_only=True):
+    """Alerts of one message."""
+
+    alerts: list[AlertmanagerAlertOut]
+    labels: dict[str, str]
+    receiver: AlertmanagerReceiver
+
+
+class AlertmanagerInfoOut(Wire, frozen=True, kw_only=True):
+    """What there is, in the form of Alertmanager's."""
+
+    cluster: dict[str, Any]
+    config: dict[str, str]
+    uptime: datetime
+    versionInfo: dict[str, str]
+
+
+class AlertmanagerMatcher(Wire, frozen=True, kw_only=True):
+    """What one label has to be."""
+
+    isRegex: bool
+    name: str
+    value: str
+    isEqual: bool | UnsetType = True
+
+
+class AlertmanagerReceiver(Wire, frozen=True, kw_only=True):
+    """Whom an alert goes to: an escalation policy."""
+
+    name: str
+
+
+class AlertmanagerSilenceId(Wire, frozen=True, kw_only=True):
+    """Which silence."""
+
+    silenceID: str
+
+
+class AlertmanagerSilenceIn(Wire, frozen=True, kw_only=True):
+    """What nobody is to be told of, when, and why; with an id it takes that one's place."""
+
+    comment: str
+    createdBy: str
+    endsAt: datetime
+    matchers: list[AlertmanagerMatcher]
+    startsAt: datetime
+    id: str | None | UnsetType = UNSET
+
+
+class AlertmanagerSilenceOut(Wire, frozen=True, kw_only=True):
+    """A silence, or maintenance."""
+
+    comment: str
+    createdBy: str
+    endsAt: datetime
+    id: str
+    matchers: list[dict[str, Any]]
+    startsAt: datetime
+    status: AlertmanagerSilenceState
+    updatedAt: datetime
+
+
+class AlertmanagerSilenceState(Wire, frozen=True, kw_only=True):
+    """Whether it counts."""
+
+    state: str
+
+
+class AlertmanagerStatusOut(Wire, frozen=True, kw_only=True):
+    """Whether people are told of an alert, and what keeps them from it."""
+
+    inhibitedBy: list[str]
+    mutedBy: list[str]
+    silencedBy: list[str]
+    state: str
+
+
+class AlertsAcknowledge(Wire, frozen=True, kw_only=True):
+    """Which of the alerts that fire somebody sees to: all that these leave."""
+
+    cursor: str | None | UnsetType = UNSET
+    matchers: str | UnsetType = ""
+    rule_id: str | None | UnsetType = UNSET
+    severity: str | None | UnsetType = UNSET
+
+
+class AlertsAcknowledgedOut(Wire, frozen=True, kw_only=True):
+    """What was done to a part of them."""
+
+    acknowledged: int
+    next_cursor: str | None
+
+
+class AlertsFiringOut(Wire, frozen=True, kw_only=True):
+    """How many alerts fire now."""
+
+    critical: int
+    info: int
+    unseen: int
+    warning: int
+
+
+class AnomalyConditionModel(Wire, frozen=True, kw_only=True):
+    """The last whole hour of a metric is unusual; with `by` for each set of those labels."""
+
+    aggregate: str
+    kind: str
+    metric: str
+    by: list[str] | UnsetType = UNSET
+    direction: str | UnsetType = "any"
+    labels: dict[str, Any] | UnsetType = UNSET
+    quantile: float | UnsetType = 0.95
 
 
 class ApiKeyCreate(Wire, frozen=True, kw_only=True):
@@ -303,6 +736,20 @@ class AuditCheckpointSignedOut(Wire, frozen=True, kw_only=True):
     published_at: datetime | None
     root: str
     size: int
+
+
+class AuditConditionModel(Wire, frozen=True, kw_only=True):
+    """How many acts the trail has; with `by` of each actor, or on each target, that has any."""
+
+    actions: list[str]
+    compare: str
+    kind: str
+    threshold: int
+    actor: str | None | UnsetType = UNSET
+    by: str | None | UnsetType = UNSET
+    target: str | None | UnsetType = UNSET
+    where: dict[str, Any] | UnsetType = UNSET
+    window_seconds: int | UnsetType = 300
 
 
 class AuditKeyOut(Wire, frozen=True, kw_only=True):
@@ -871,6 +1318,14 @@ class DifferenceOut(Wire, frozen=True, kw_only=True):
     service: str
 
 
+class DigestConditionModel(Wire, frozen=True, kw_only=True):
+    """What alerts of a month were like, told on the first of the next by a zone's clocks."""
+
+    kind: str
+    at_hour: int | UnsetType = 8
+    zone: str | UnsetType = "UTC"
+
+
 class EmailCreate(Wire, frozen=True, kw_only=True):
     """
     A message to send, from the tenant's own address.
@@ -1092,6 +1547,19 @@ class Error(Wire, frozen=True, kw_only=True):
     pointer: str | UnsetType = UNSET
 
 
+class EventConditionModel(Wire, frozen=True, kw_only=True):
+    """How many events there were; with `by` for each subject or actor that had any."""
+
+    compare: str
+    kind: str
+    kinds: list[str]
+    threshold: int
+    by: str | None | UnsetType = UNSET
+    subject: str | None | UnsetType = UNSET
+    where: dict[str, Any] | UnsetType = UNSET
+    window_seconds: int | UnsetType = 300
+
+
 class EventOut(Wire, frozen=True, kw_only=True):
     """One step on a message's way."""
 
@@ -1192,6 +1660,55 @@ class FindingOut(Wire, frozen=True, kw_only=True):
     by: str
     detail: str
     seq: int | None
+
+
+class ForecastConditionModel(Wire, frozen=True, kw_only=True):
+    """A metric is foreseen to come to a threshold; with `by` for each set of those labels."""
+
+    aggregate: str
+    compare: str
+    kind: str
+    metric: str
+    threshold: float
+    by: list[str] | UnsetType = UNSET
+    labels: dict[str, Any] | UnsetType = UNSET
+    quantile: float | UnsetType = 0.95
+    within_hours: int | UnsetType = 24
+
+
+class ForeignTakenOut(Wire, frozen=True, kw_only=True):
+    """How many alerts were taken, and why others were not."""
+
+    refused: list[str]
+    taken: int
+
+
+class GrafanaAlertIn(Wire, frozen=True, kw_only=True):
+    """An alert as Grafana's webhook has it."""
+
+    labels: dict[str, Any]
+    status: str
+    annotations: dict[str, Any] | UnsetType = UNSET
+    endsAt: datetime | None | UnsetType = UNSET
+    fingerprint: str | UnsetType = ""
+    generatorURL: str | UnsetType = ""
+    startsAt: datetime | None | UnsetType = UNSET
+    values: dict[str, Any] | None | UnsetType = UNSET
+
+
+class GrafanaAlertsIn(Wire, frozen=True, kw_only=True):
+    """What a contact point of the kind webhook sends."""
+
+    alerts: list[GrafanaAlertIn]
+    status: str | UnsetType = ""
+
+
+class HealthConditionModel(Wire, frozen=True, kw_only=True):
+    """A part of the platform does not work; null: the platform is not ready; `*`: each part."""
+
+    kind: str
+    component: str | None | UnsetType = UNSET
+    needs: list[str] | UnsetType = UNSET
 
 
 class HealthOut(Wire, frozen=True, kw_only=True):
@@ -1351,6 +1868,17 @@ class IdentityProviderPut(Wire, frozen=True, kw_only=True):
     second_factor: bool | UnsetType = False
 
 
+class ImportedAlertRuleOut(Wire, frozen=True, kw_only=True):
+    """What became of a rule of the file, or would."""
+
+    group: str
+    name: str
+    notes: list[str]
+    outcome: str
+    reason: str
+    rule_id: str | None
+
+
 class ImportedOut(Wire, frozen=True, kw_only=True):
     """What became of an imported file."""
 
@@ -1364,6 +1892,67 @@ class InactiveToken(Wire, frozen=True, kw_only=True):
     active: bool
 
 
+class IncidentAlertOut(Wire, frozen=True, kw_only=True):
+    """An alert that is part of it."""
+
+    acknowledged_at: datetime | None
+    ended_at: datetime | None
+    fired_at: datetime | None
+    id: str
+    name: str
+    severity: str
+    state: str
+    summary: str
+
+
+class IncidentAlerts(Wire, frozen=True, kw_only=True):
+    """Alerts that become part of it."""
+
+    alert_ids: list[str]
+
+
+class IncidentDetailOut(Wire, frozen=True, kw_only=True):
+    """An incident with its alerts and all that happened, in order."""
+
+    alerts: int
+    cause: str
+    created_by: str
+    ended_at: datetime | None
+    ended_by: str | None
+    firing: int
+    follow_up: str
+    gathered: bool
+    id: str
+    items: list[IncidentAlertOut]
+    lead: str | None
+    severity: str
+    started_at: datetime
+    state: str
+    summary: str
+    timeline: list[IncidentEventOut]
+    title: str
+    version: str
+
+
+class IncidentEventOut(Wire, frozen=True, kw_only=True):
+    """What happened; `alert_id` and `alert`, its name, of what is an alert's."""
+
+    actor: str
+    alert: str | None
+    alert_id: str | None
+    at: datetime
+    kind: str
+    text: str
+
+
+class IncidentGatheringModel(Wire, frozen=True, kw_only=True):
+    """Alerts that make one incident: they agree in some labels, and come soon after each other."""
+
+    by: list[str] | UnsetType = UNSET
+    matchers: str | UnsetType = ""
+    within_seconds: int | UnsetType = 3600
+
+
 class IncidentOut(Wire, frozen=True, kw_only=True):
     """A dependency that failed in one step after another."""
 
@@ -1371,6 +1960,29 @@ class IncidentOut(Wire, frozen=True, kw_only=True):
     ended_at: datetime | None
     name: str
     started_at: datetime
+
+
+class IncidentPost(Wire, frozen=True, kw_only=True):
+    """An incident that somebody opens."""
+
+    severity: str
+    title: str
+    alert_ids: list[str] | UnsetType = UNSET
+    cause: str | UnsetType = ""
+    follow_up: str | UnsetType = ""
+    lead: str | None | UnsetType = UNSET
+    summary: str | UnsetType = ""
+
+
+class IncidentPut(Wire, frozen=True, kw_only=True):
+    """What people say of an incident."""
+
+    severity: str
+    title: str
+    cause: str | UnsetType = ""
+    follow_up: str | UnsetType = ""
+    lead: str | None | UnsetType = UNSET
+    summary: str | UnsetType = ""
 
 
 class InclusionProofOut(Wire, frozen=True, kw_only=True):
@@ -1768,6 +2380,15 @@ class LogLinesOut(Wire, frozen=True, kw_only=True):
     """Some lines, in the order in which they happened."""
 
     items: list[LogRecordOut]
+
+
+class LogPatternConditionModel(Wire, frozen=True, kw_only=True):
+    """Log lines came that none before was like."""
+
+    kind: str
+    level: str | None | UnsetType = "error"
+    source: str | None | UnsetType = UNSET
+    window_seconds: int | UnsetType = 900
 
 
 class LogPatternOut(Wire, frozen=True, kw_only=True):
@@ -2266,6 +2887,7 @@ class OnCallOverridePage(Wire, frozen=True, kw_only=True):
 class OnCallScheduleOut(Wire, frozen=True, kw_only=True):
     """Who takes turns."""
 
+    announce_handover: bool
     created_at: datetime
     created_by: str
     id: str
@@ -2286,6 +2908,7 @@ class OnCallSchedulePut(Wire, frozen=True, kw_only=True):
 
     layers: list[OnCallLayerModel]
     name: str
+    announce_handover: bool | UnsetType = False
 
 
 class OnCallShiftOut(Wire, frozen=True, kw_only=True):
@@ -2590,6 +3213,13 @@ class PrometheusAlertOut(Wire, frozen=True, kw_only=True):
     state: str
 
 
+class PrometheusConditionModel(Wire, frozen=True, kw_only=True):
+    """PromQL; each series that it comes to is something wrong, 100 at most."""
+
+    kind: str
+    query: str
+
+
 class PrometheusPanel(Wire, frozen=True, kw_only=True):
     """Asks `GET /api/v1/prometheus/query-range`; of the platform's dashboards, the platform's."""
 
@@ -2806,6 +3436,14 @@ class RelayTestOut(Wire, frozen=True, kw_only=True):
     detail: str
     milliseconds: int | None
     works: bool
+
+
+class ReportConditionModel(Wire, frozen=True, kw_only=True):
+    """What the day before was like, told at an hour of a zone's clocks."""
+
+    kind: str
+    at_hour: int | UnsetType = 8
+    zone: str | UnsetType = "UTC"
 
 
 class RequestsOut(Wire, frozen=True, kw_only=True):
@@ -3275,6 +3913,22 @@ class SessionPage(Wire, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
+class ShippedRuleOut(Wire, frozen=True, kw_only=True):
+    """A rule that ships, and how the tenant stands to it."""
+
+    about: str
+    clear_seconds: int
+    condition: dict[str, Any]
+    hold_seconds: int
+    name: str
+    no_data: str
+    problem: str | None
+    rule_id: str | None
+    runbook_url: str
+    severity: str
+    title: str
+
+
 class SignBatchIn(Wire, frozen=True, kw_only=True):
     """Up to a thousand at once."""
 
@@ -3340,6 +3994,13 @@ class SigningKeyRotated(Wire, frozen=True, kw_only=True):
     old_keys_until: datetime
 
 
+class SilenceCalendarOut(Wire, frozen=True, kw_only=True):
+    """When silences count, by their beginning."""
+
+    complete: bool
+    items: list[SilenceTimeOut]
+
+
 class SilenceOut(Wire, frozen=True, kw_only=True):
     """A silence and whether it counts."""
 
@@ -3377,6 +4038,20 @@ class SilencePut(Wire, frozen=True, kw_only=True):
     kind: str | UnsetType = "silence"
     starts_at: datetime | None | UnsetType = UNSET
     windows: list[WeeklyWindowModel] | UnsetType = UNSET
+
+
+class SilenceTimeOut(Wire, frozen=True, kw_only=True):
+    """A stretch in which a silence counts, as far as it was asked for."""
+
+    announced_at: datetime | None
+    announces_at: datetime | None
+    begins_at: datetime
+    ends_at: datetime
+    kind: str
+    matchers: str
+    reason: str
+    recurs: bool
+    silence_id: str
 
 
 class SloConditionModel(Wire, frozen=True, kw_only=True):
@@ -3892,6 +4567,20 @@ class TouchedOut(Wire, frozen=True, kw_only=True):
     subject: str
 
 
+class TraceConditionModel(Wire, frozen=True, kw_only=True):
+    """Spans a minute, the share that failed (0 to 1), or how many milliseconds they took."""
+
+    compare: str
+    kind: str
+    measure: str
+    service: str
+    threshold: float
+    by_operation: bool | UnsetType = False
+    minutes: int | UnsetType = 5
+    operation: str | None | UnsetType = UNSET
+    quantile: float | UnsetType = 0.95
+
+
 class TraceCountsOut(Wire, frozen=True, kw_only=True):
     """What became of today's spans, in UTC; up to a minute old."""
 
@@ -3971,6 +4660,24 @@ class TracesPanel(Wire, frozen=True, kw_only=True):
     service: str | None | UnsetType = UNSET
     show: str | UnsetType = "operations"
     workflow_id: str | None | UnsetType = UNSET
+
+
+class TriedFiringOut(Wire, frozen=True, kw_only=True):
+    """An alert that would have been."""
+
+    ended_at: datetime | None
+    fired_at: datetime
+    since: datetime
+    value: float | None
+
+
+class TriedLineOut(Wire, frozen=True, kw_only=True):
+    """A set of labels: what was measured a look, and what would have become of it."""
+
+    firings: list[TriedFiringOut]
+    firings_left_out: int
+    labels: dict[str, str]
+    points: list[float | None]
 
 
 class UsageDayOut(Wire, frozen=True, kw_only=True):
@@ -4113,6 +4820,129 @@ class WantedOut(Wire, frozen=True, kw_only=True):
     request_id: str | None
     target: str | None
     workflow: str | None
+
+
+class WebhookDeliveryDetailOut(Wire, frozen=True, kw_only=True):
+    """The same with what was sent."""
+
+    at: datetime
+    attempt: int
+    body: dict[str, Any] | None
+    error: str | None
+    event_id: str
+    id: str
+    kind: str
+    milliseconds: int
+    outcome: str
+    seq: int
+    status: int | None
+    subject: str
+
+
+class WebhookDeliveryOut(Wire, frozen=True, kw_only=True):
+    """One try to tell it of one event."""
+
+    at: datetime
+    attempt: int
+    error: str | None
+    event_id: str
+    id: str
+    kind: str
+    milliseconds: int
+    outcome: str
+    seq: int
+    status: int | None
+    subject: str
+
+
+class WebhookDeliveryPage(Wire, frozen=True, kw_only=True):
+    items: list[WebhookDeliveryOut]
+    next_cursor: str | None
+
+
+class WebhookMadeOut(Wire, frozen=True, kw_only=True):
+    """A webhook, and the secret of its signatures."""
+
+    behind: int
+    created_at: datetime
+    created_by: str
+    delivered_at: datetime | None
+    enabled: bool
+    failing_since: datetime | None
+    failures: int
+    host: str
+    id: str
+    key_version: int
+    kinds: list[str]
+    last_error: str | None
+    name: str
+    next_try_at: datetime | None
+    seq: int
+    stopped_why: str | None
+    subject: str
+    updated_at: datetime
+    updated_by: str
+    version: str
+    secret: str | None | UnsetType = UNSET
+    secret_withheld: str | None | UnsetType = UNSET
+
+
+class WebhookOut(Wire, frozen=True, kw_only=True):
+    """A webhook; of its address the host alone is told."""
+
+    behind: int
+    created_at: datetime
+    created_by: str
+    delivered_at: datetime | None
+    enabled: bool
+    failing_since: datetime | None
+    failures: int
+    host: str
+    id: str
+    key_version: int
+    kinds: list[str]
+    last_error: str | None
+    name: str
+    next_try_at: datetime | None
+    seq: int
+    stopped_why: str | None
+    subject: str
+    updated_at: datetime
+    updated_by: str
+    version: str
+
+
+class WebhookPage(Wire, frozen=True, kw_only=True):
+    items: list[WebhookOut]
+    next_cursor: str | None
+
+
+class WebhookPost(Wire, frozen=True, kw_only=True):
+    """A program that is to be told of events."""
+
+    kinds: list[str]
+    name: str
+    url: str
+    enabled: bool | UnsetType = True
+    since_seq: int | None | UnsetType = UNSET
+    subject: str | UnsetType = ""
+
+
+class WebhookPut(Wire, frozen=True, kw_only=True):
+    """A program that is told of events."""
+
+    kinds: list[str]
+    name: str
+    enabled: bool | UnsetType = True
+    subject: str | UnsetType = ""
+    url: str | None | UnsetType = UNSET
+
+
+class WebhookReplay(Wire, frozen=True, kw_only=True):
+    """From where on it is told again."""
+
+    after_seq: int | None | UnsetType = UNSET
+    since: datetime | None | UnsetType = UNSET
 
 
 class WeeklyWindowModel(Wire, frozen=True, kw_only=True):

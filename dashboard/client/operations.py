@@ -103,6 +103,179 @@ class Api:
             "GET", "/api/v1/access/who-can", models.HoldersOut, query={"permission": permission}
         )
 
+    def list_alert_catalogue(self) -> models.AlertCatalogueOut:
+        """List the rules that ship, whether the tenant has them, and what they lack."""
+        return self.connection.ask("GET", "/api/v1/alert-catalogue", models.AlertCatalogueOut)
+
+    def adopt_alert_rule(
+        self, name: str, *, idempotency_key: str | None = None
+    ) -> models.AlertRuleOut:
+        """Have what a rule of the catalogue asks looked at from now on.
+
+        It is the tenant's own then.
+        """
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/alert-catalogue/{segment(name)}",
+            models.AlertRuleOut,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def list_alert_channels(
+        self, *, limit: int | None = None, cursor: str | None = None
+    ) -> models.AlertChannelPage:
+        """List ways to people and programs, the newest first."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/alert-channels",
+            models.AlertChannelPage,
+            query={"limit": limit, "cursor": cursor},
+        )
+
+    def create_alert_channel(
+        self, body: models.AlertChannelPut, *, idempotency_key: str | None = None
+    ) -> models.AlertChannelMadeOut:
+        """Make a way to somebody.
+
+        A webhook's secret is shown this once.
+        """
+        return self.connection.ask(
+            "POST",
+            "/api/v1/alert-channels",
+            models.AlertChannelMadeOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def delete_alert_channel(self, channel_id: str, *, if_match: str | None = None) -> None:
+        """Have nobody told by a channel any more."""
+        self.connection.tell(
+            "DELETE",
+            f"/api/v1/alert-channels/{uuid_segment(channel_id)}",
+            headers={"If-Match": if_match},
+        )
+
+    def get_alert_channel(self, channel_id: str) -> Tagged[models.AlertChannelOut]:
+        """Get one channel.
+
+        The ETag goes into If-Match.
+        """
+        return self.connection.ask_tagged(
+            "GET", f"/api/v1/alert-channels/{uuid_segment(channel_id)}", models.AlertChannelOut
+        )
+
+    def put_alert_channel(
+        self, channel_id: str, body: models.AlertChannelPut, *, if_match: str | None = None
+    ) -> Tagged[models.AlertChannelOut]:
+        """Have a channel lead elsewhere, or otherwise.
+
+        The secret of its signatures stays.
+        """
+        return self.connection.ask_tagged(
+            "PUT",
+            f"/api/v1/alert-channels/{uuid_segment(channel_id)}",
+            models.AlertChannelOut,
+            body=body,
+            headers={"If-Match": if_match},
+        )
+
+    def test_alert_channel(self, channel_id: str, *, idempotency_key: str | None = None) -> None:
+        """Send a message by a channel that says it is a test; of mail: queue it."""
+        self.connection.tell(
+            "POST",
+            f"/api/v1/alert-channels/{uuid_segment(channel_id)}/test",
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def get_alert_history(self, *, days: int | None = None) -> models.AlertHistoryOut:
+        """Look back: how soon people saw to alerts, how long they lasted, and which are noise."""
+        return self.connection.ask(
+            "GET", "/api/v1/alert-history", models.AlertHistoryOut, query={"days": days}
+        )
+
+    def list_alert_policies(
+        self, *, limit: int | None = None, cursor: str | None = None
+    ) -> models.AlertPolicyPage:
+        """List escalation policies, the newest first."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/alert-policies",
+            models.AlertPolicyPage,
+            query={"limit": limit, "cursor": cursor},
+        )
+
+    def create_alert_policy(
+        self, body: models.AlertPolicyPut, *, idempotency_key: str | None = None
+    ) -> models.AlertPolicyOut:
+        """Say who is told first, and who next."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/alert-policies",
+            models.AlertPolicyOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def delete_alert_policy(self, policy_id: str, *, if_match: str | None = None) -> None:
+        """Have nobody told by a policy any more."""
+        self.connection.tell(
+            "DELETE",
+            f"/api/v1/alert-policies/{uuid_segment(policy_id)}",
+            headers={"If-Match": if_match},
+        )
+
+    def get_alert_policy(self, policy_id: str) -> Tagged[models.AlertPolicyOut]:
+        """Get one policy.
+
+        The ETag goes into If-Match.
+        """
+        return self.connection.ask_tagged(
+            "GET", f"/api/v1/alert-policies/{uuid_segment(policy_id)}", models.AlertPolicyOut
+        )
+
+    def put_alert_policy(
+        self, policy_id: str, body: models.AlertPolicyPut, *, if_match: str | None = None
+    ) -> Tagged[models.AlertPolicyOut]:
+        """Have others told, or at other times.
+
+        Who waits already is told as it was.
+        """
+        return self.connection.ask_tagged(
+            "PUT",
+            f"/api/v1/alert-policies/{uuid_segment(policy_id)}",
+            models.AlertPolicyOut,
+            body=body,
+            headers={"If-Match": if_match},
+        )
+
+    def get_alert_routing(self) -> Tagged[models.AlertRoutingOut]:
+        """Get where alerts go.
+
+        The ETag goes into If-Match.
+        """
+        return self.connection.ask_tagged("GET", "/api/v1/alert-routing", models.AlertRoutingOut)
+
+    def put_alert_routing(
+        self, body: models.AlertRoutingPut, *, if_match: str | None = None
+    ) -> Tagged[models.AlertRoutingOut]:
+        """Have alerts go elsewhere from now on.
+
+        Who waits already is told as it was.
+        """
+        return self.connection.ask_tagged(
+            "PUT",
+            "/api/v1/alert-routing",
+            models.AlertRoutingOut,
+            body=body,
+            headers={"If-Match": if_match},
+        )
+
+    def test_alert_routing(self, body: models.AlertRoutingTry) -> models.AlertWaysOut:
+        """Say where an alert with these labels would go."""
+        return self.connection.ask(
+            "POST", "/api/v1/alert-routing/test", models.AlertWaysOut, body=body
+        )
+
     def list_alert_rules(
         self, *, limit: int | None = None, cursor: str | None = None
     ) -> models.AlertRulePage:
@@ -124,6 +297,26 @@ class Api:
             models.AlertRuleOut,
             body=body,
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def import_alert_rules(
+        self, body: bytes, *, dry_run: bool | None = None, idempotency_key: str | None = None
+    ) -> models.AlertRulesImportedOut:
+        """Make alert rules of a rule file of Prometheus, YAML or JSON."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/alert-rules/import",
+            models.AlertRulesImportedOut,
+            content=body,
+            media_type="application/yaml",
+            query={"dry_run": dry_run},
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def try_alert_rule(self, body: models.AlertRuleTry) -> models.AlertRuleTriedOut:
+        """Say when a rule would have fired in the last days: of metrics and log lines."""
+        return self.connection.ask(
+            "POST", "/api/v1/alert-rules/test", models.AlertRuleTriedOut, body=body
         )
 
     def delete_alert_rule(self, rule_id: str, *, if_match: str | None = None) -> None:
@@ -193,6 +386,34 @@ class Api:
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
 
+    def get_alerts_firing(self) -> models.AlertsFiringOut:
+        """Count the alerts that fire now, by severity."""
+        return self.connection.ask("GET", "/api/v1/alerts-firing", models.AlertsFiringOut)
+
+    def acknowledge_alerts(
+        self, body: models.AlertsAcknowledge, *, idempotency_key: str | None = None
+    ) -> models.AlertsAcknowledgedOut:
+        """Say of a part of what fires, a hundred alerts at most, that somebody sees to it."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/alerts/acknowledge",
+            models.AlertsAcknowledgedOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def take_grafana_alerts(
+        self, body: models.GrafanaAlertsIn, *, idempotency_key: str | None = None
+    ) -> models.ForeignTakenOut:
+        """Have alerts fire and end, as a webhook of Grafana tells it."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/alerts/grafana",
+            models.ForeignTakenOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
     def get_alert(self, alert_id: str) -> models.AlertDetailOut:
         """Get one alert and what happened to it."""
         return self.connection.ask(
@@ -235,6 +456,14 @@ class Api:
             f"/api/v1/alerts/{uuid_segment(alert_id)}/comments",
             body=body,
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def list_alert_notifications(self, alert_id: str) -> models.AlertNotificationsOut:
+        """List who is told of an alert and who was, the first step first; two thousand at most."""
+        return self.connection.ask(
+            "GET",
+            f"/api/v1/alerts/{uuid_segment(alert_id)}/notifications",
+            models.AlertNotificationsOut,
         )
 
     def resolve_alert(
@@ -981,6 +1210,100 @@ class Api:
             "POST",
             f"/api/v1/identity-providers/{uuid_segment(provider_id)}/prove-domain",
             models.IdentityProviderCheck,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def list_incidents(
+        self, *, state: str | None = None, limit: int | None = None, cursor: str | None = None
+    ) -> models.AlertIncidentPage:
+        """List incidents, the newest first."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/incidents",
+            models.AlertIncidentPage,
+            query={"state": state, "limit": limit, "cursor": cursor},
+        )
+
+    def create_incident(
+        self, body: models.IncidentPost, *, idempotency_key: str | None = None
+    ) -> models.AlertIncidentOut:
+        """Open an incident by hand; it is over when somebody says so."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/incidents",
+            models.AlertIncidentOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def get_incident(self, incident_id: str) -> Tagged[models.IncidentDetailOut]:
+        """Get an incident with its alerts and its timeline.
+
+        The ETag goes into If-Match.
+        """
+        return self.connection.ask_tagged(
+            "GET", f"/api/v1/incidents/{uuid_segment(incident_id)}", models.IncidentDetailOut
+        )
+
+    def put_incident(
+        self, incident_id: str, body: models.IncidentPut, *, if_match: str | None = None
+    ) -> Tagged[models.AlertIncidentOut]:
+        """Say something else of an incident; what was learned is written when it is over."""
+        return self.connection.ask_tagged(
+            "PUT",
+            f"/api/v1/incidents/{uuid_segment(incident_id)}",
+            models.AlertIncidentOut,
+            body=body,
+            headers={"If-Match": if_match},
+        )
+
+    def acknowledge_incident(
+        self, incident_id: str, *, idempotency_key: str | None = None
+    ) -> models.AlertIncidentOut:
+        """Say of all alerts of an incident that somebody sees to them; of five hundred at most."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/incidents/{uuid_segment(incident_id)}/acknowledge",
+            models.AlertIncidentOut,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def add_incident_alerts(
+        self, incident_id: str, body: models.IncidentAlerts, *, idempotency_key: str | None = None
+    ) -> models.AlertIncidentOut:
+        """Make alerts part of an incident that are part of none, or of another one."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/incidents/{uuid_segment(incident_id)}/alerts",
+            models.AlertIncidentOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def comment_incident(
+        self,
+        incident_id: str,
+        body: models.AlertCommentCreate,
+        *,
+        idempotency_key: str | None = None,
+    ) -> None:
+        """Write something down with an incident."""
+        self.connection.tell(
+            "POST",
+            f"/api/v1/incidents/{uuid_segment(incident_id)}/comments",
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def resolve_incident(
+        self, incident_id: str, body: models.AlertAct, *, idempotency_key: str | None = None
+    ) -> models.AlertIncidentOut:
+        """End an incident; its alerts go on."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/incidents/{uuid_segment(incident_id)}/resolve",
+            models.AlertIncidentOut,
+            body=body,
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
 
@@ -3207,6 +3530,15 @@ class Api:
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
 
+    def list_silence_times(self, *, from_: datetime, until: datetime) -> models.SilenceCalendarOut:
+        """List when silences and maintenance count in a stretch of time, each window by itself."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/silence-calendar",
+            models.SilenceCalendarOut,
+            query={"from": from_, "until": until},
+        )
+
     def list_silences(
         self,
         *,
@@ -3483,4 +3815,120 @@ class Api:
         """What this tenant did by day, and how much it has now."""
         return self.connection.ask(
             "GET", "/api/v1/usage", models.UsageOut, query={"from": from_, "to": to}
+        )
+
+    def list_webhooks(
+        self, *, limit: int | None = None, cursor: str | None = None
+    ) -> models.WebhookPage:
+        """List programs that are told of events, the newest first."""
+        return self.connection.ask(
+            "GET", "/api/v1/webhooks", models.WebhookPage, query={"limit": limit, "cursor": cursor}
+        )
+
+    def create_webhook(
+        self, body: models.WebhookPost, *, idempotency_key: str | None = None
+    ) -> models.WebhookMadeOut:
+        """Have a program told of events.
+
+        The secret of the signatures is shown this once.
+        """
+        return self.connection.ask(
+            "POST",
+            "/api/v1/webhooks",
+            models.WebhookMadeOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def delete_webhook(self, webhook_id: str, *, if_match: str | None = None) -> None:
+        """Tell it nothing more."""
+        self.connection.tell(
+            "DELETE", f"/api/v1/webhooks/{uuid_segment(webhook_id)}", headers={"If-Match": if_match}
+        )
+
+    def get_webhook(self, webhook_id: str) -> Tagged[models.WebhookOut]:
+        """Get one webhook.
+
+        The ETag goes into If-Match.
+        """
+        return self.connection.ask_tagged(
+            "GET", f"/api/v1/webhooks/{uuid_segment(webhook_id)}", models.WebhookOut
+        )
+
+    def put_webhook(
+        self, webhook_id: str, body: models.WebhookPut, *, if_match: str | None = None
+    ) -> Tagged[models.WebhookOut]:
+        """Have it told of others, or elsewhere.
+
+        It goes on where it was, and is tried at once.
+        """
+        return self.connection.ask_tagged(
+            "PUT",
+            f"/api/v1/webhooks/{uuid_segment(webhook_id)}",
+            models.WebhookOut,
+            body=body,
+            headers={"If-Match": if_match},
+        )
+
+    def list_webhook_deliveries(
+        self,
+        webhook_id: str,
+        *,
+        failed: bool | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> models.WebhookDeliveryPage:
+        """List what was tried in the last seven days, the newest first."""
+        return self.connection.ask(
+            "GET",
+            f"/api/v1/webhooks/{uuid_segment(webhook_id)}/deliveries",
+            models.WebhookDeliveryPage,
+            query={"failed": failed, "limit": limit, "cursor": cursor},
+        )
+
+    def get_webhook_delivery(
+        self, webhook_id: str, delivery_id: str
+    ) -> models.WebhookDeliveryDetailOut:
+        """Get one try with what was sent."""
+        return self.connection.ask(
+            "GET",
+            f"/api/v1/webhooks/{uuid_segment(webhook_id)}/deliveries/{uuid_segment(delivery_id)}",
+            models.WebhookDeliveryDetailOut,
+        )
+
+    def replay_webhook(
+        self, webhook_id: str, body: models.WebhookReplay, *, idempotency_key: str | None = None
+    ) -> models.WebhookOut:
+        """Tell it again of all events after a number or since a time, as long as they are kept."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/webhooks/{uuid_segment(webhook_id)}/replay",
+            models.WebhookOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def rotate_webhook(
+        self, webhook_id: str, *, idempotency_key: str | None = None
+    ) -> models.WebhookMadeOut:
+        """Sign with another secret, shown this once.
+
+        For a day the one before signs as well.
+        """
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/webhooks/{uuid_segment(webhook_id)}/rotate",
+            models.WebhookMadeOut,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def test_webhook(
+        self, webhook_id: str, *, idempotency_key: str | None = None
+    ) -> models.WebhookDeliveryOut:
+        """Send an event of the kind `webhook.test`, now and once, and say what came of it."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/webhooks/{uuid_segment(webhook_id)}/test",
+            models.WebhookDeliveryOut,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )

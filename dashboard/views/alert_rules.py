@@ -2,120 +2,146 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from datetime import timedelta
+from typing import Final
 
-from dashboard import client, pages, state
+import msgspec
+import streamlit as st
+
+from dashboard import pages, state
 from dashboard.client import Api, models
-from dashboard.pages import Act, Column, Form, Input, ListPage
-from dashboard.widgets import markup
+from dashboard.pages import Act, Column, Form, ListPage, Upload
+from dashboard.widgets import charts, confirm, markup, problems, rule_form, table
 
-_KINDS: Final = (
-    ("metric", "Metric: a value over a window"),
-    ("log", "Log: how many lines there are"),
-    ("slo", "Objective: its budget burns"),
-    ("heartbeat", "Heartbeat: a signal has not come"),
+_WRITE: Final = "alert_rule:write"
+_SAID: Final = 3
+
+
+def catalogue() -> None:
+    """Draw, for who asks for it, the rules that ship: what each asks, and a way to have it."""
+    session = state.current()
+    if not session.can(_WRITE) or not st.toggle("Add from the catalogue", key="alert-catalogue"):
+        return
+    with problems.guard():
+        for one in session.api.list_alert_catalogue().items:
+            _offer(session, one)
+
+
+def _offer(session: state.Session, one: models.ShippedRuleOut) -> None:
+    with st.container(key=f"card-alert-catalogue-{one.name}"):
+        markup.section(one.title)
+        markup.note(one.about)
+        held = f" for {markup.span(one.hold_seconds)}" if one.hold_seconds else ""
+        markup.facts(
+            [
+                ("Severity", one.severity),
+                ("Looks whether", f"{rule_form.in_words(one.condition)}{held}"),
+                ("Not measured now", one.problem or markup.NONE),
+                ("Runbook", one.runbook_url),
+            ]
+        )
+        if one.rule_id is not None:
+            markup.note("You have it.")
+        elif st.button("Add", key=f"alert-catalogue-add-{one.name}"):
+            session.api.adopt_alert_rule(one.name)
+            confirm.say_after_rerun(f"{one.title} is looked at from now on.")
+            st.rerun()
+
+
+_TRIED_DAYS: Final = 7
+_TRIED: Final = (
+    table.Column("labels", "Of", "strong"),
+    table.Column("fired_at", "Would have fired"),
+    table.Column("lasted", "For"),
+    table.Column("value", "Value"),
 )
-_SEVERITIES: Final = tuple((name, name) for name in ("critical", "warning", "info"))
-_COMPARES: Final = tuple((sign, sign) for sign in (">", ">=", "<", "<=", "==", "!="))
-_AGGREGATES: Final = tuple(
-    (name, name) for name in ("rate", "sum", "count", "avg", "min", "max", "last", "quantile")
-)
-_NO_DATA: Final = (
-    ("keep", "Alerts stay as they are"),
-    ("fire", "It fires"),
-    ("resolve", "Alerts are over"),
-)
+_KNOWN_BEFORE: Final = ("metric", "log")
 
 
-def _span(seconds: float) -> str:
-    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.3g} {unit}"
-    return f"{seconds:.0f} s"
-
-
-def asks(one: models.AlertRuleOut) -> str:
-    """Return what a rule looks at, in words."""
-    said: dict[str, Any] = one.condition
-    if said["kind"] == "slo":
-        return f"a budget burns, worth a {said['severity']}"
-    if said["kind"] == "heartbeat":
-        return f"{said['name']} has not come for {_span(said['within_seconds'])}"
-    over = f"over {_span(said['window_seconds'])}"
-    compared = f"{said['compare']} {said['threshold']:g}"
-    if said["kind"] == "metric":
-        return f"{said['aggregate']} of {said['metric']} {over} {compared}"
-    about = " ".join(str(said[name]) for name in ("level", "source", "words") if said[name])
-    return f"log lines {about} {over} {compared}".replace("  ", " ")
-
-
-def _objectives(session: state.Session) -> list[tuple[str, str]]:
-    return [(one.id, one.name) for one in session.api.list_slos().items]
-
-
-_NEEDED: Final = {
-    "metric": ("metric", "aggregate", "compare", "threshold"),
-    "log": ("compare", "threshold"),
-    "slo": ("slo_id",),
-    "heartbeat": ("name", "within_seconds"),
-}
-
-
-def _condition(kind: str | None, given: dict[str, Any]) -> Any:
-    wanted = {
-        "metric": ("metric", "aggregate", "compare", "threshold", "window_seconds"),
-        "log": ("compare", "threshold", "window_seconds", "words", "level", "source"),
-        "slo": ("slo_id",),
-        "heartbeat": ("name", "within_seconds"),
-    }[kind or ""]
-    said = {name: given[name] for name in wanted if given.get(name) is not None}
-    if kind == "heartbeat":
-        said["name"] = given["signal"]
-    if kind == "log" and "threshold" in said:
-        said["threshold"] = int(said["threshold"])
-    missing = [each for each in _NEEDED[kind or ""] if each not in said]
-    if missing:
-        raise client.ApiProblem(
-            "Something is missing", detail=f"A rule of this kind needs {', '.join(missing)}.",
-            code="incomplete",
-        )  # fmt: skip
-    return {"kind": kind, **said}
-
-
-def body(
-    *,
-    name: str | None,
-    severity: str | None,
-    kind: str | None,
-    hold_seconds: int | None = None,
-    clear_seconds: int | None = None,
-    no_data: str | None = None,
-    summary: str | None = None,
-    runbook_url: str | None = None,
-    **given: Any,
-) -> models.AlertRulePut:
-    """Return the request; of the condition's fields its kind needs some."""
-    return models.AlertRulePut(
-        name=name or "",
-        severity=severity or "",
-        condition=_condition(kind, given),
-        hold_seconds=hold_seconds or 0,
-        clear_seconds=clear_seconds or 0,
-        no_data=no_data or "keep",
-        summary=summary or "{text}",
-        runbook_url=runbook_url or "",
+def try_out(one: models.AlertRuleOut) -> None:
+    """Draw, on request, what a rule would have done in the last week."""
+    if one.condition["kind"] not in _KNOWN_BEFORE or not st.button("Try it", key="alert-rule-try"):
+        return
+    session = state.current()
+    told = msgspec.to_builtins(one)
+    fields = [field.name for field in msgspec.structs.fields(models.AlertRuleTry)]
+    body = {name: told[name] for name in fields if name in told}
+    found = session.api.try_alert_rule(
+        msgspec.convert({**body, "days": _TRIED_DAYS}, models.AlertRuleTry)
     )
+    markup.section(f"What it would have done in {_TRIED_DAYS} days")
+    markup.note(f"With a look each {markup.span(found.step_seconds)}, at the time before it.")
+    if not found.lines:
+        markup.note("Nothing was measured.")
+        return
+    rows = []
+    for line in found.lines:
+        rows += [
+            {
+                "labels": _named(line.labels),
+                "fired_at": markup.when(each.fired_at),
+                "lasted": markup.span((each.ended_at - each.fired_at).total_seconds())
+                if each.ended_at
+                else "until now",
+                "value": markup.NONE if each.value is None else f"{each.value:.6g}",
+            }
+            for each in line.firings
+        ]
+    if rows:
+        table.draw("alert-rule-tried", "When it would have fired", _TRIED, rows)
+    else:
+        markup.note("It would not have fired.")
+    step = timedelta(seconds=found.step_seconds)
+    times = [found.start_at + step * at for at in range(len(found.lines[0].points))]
+    drawn = [charts.Line(_named(line.labels), line.points) for line in found.lines]
+    charts.lines("alert-rule-tried-lines", "What looks would have measured", times, drawn, "")
 
 
-def _number(text: str | None) -> float | None:
-    if not text:
-        return None
-    try:
-        return float(text.replace(",", "."))
-    except ValueError as exc:
-        raise client.ApiProblem(
-            "The threshold is no number", detail="Write it as 0.5.", code="not_a_number"
-        ) from exc
+def _named(labels: dict[str, str]) -> str:
+    return ", ".join(f"{name}={said}" for name, said in labels.items()) or "all"
+
+
+def imported(found: models.AlertRulesImportedOut) -> str:
+    """Return what became of a rule file, in words."""
+    said = f"{found.created:,} made, {found.changed:,} changed, {found.unchanged:,} as they were."
+    refused = [f"{one.name}: {one.reason}" for one in found.rules if one.outcome == "refused"]
+    if refused:
+        more = f" and {len(refused) - _SAID:,} more" if len(refused) > _SAID else ""
+        said += f" {found.refused:,} refused: {'; '.join(refused[:_SAID])}{more}."
+    return said
+
+
+_OUTCOMES: Final = {
+    "created": "made",
+    "changed": "changed",
+    "refused": "refused",
+    "unchanged": "as it is",
+}
+_FORESEEN: Final = (
+    table.Column("name", "Rule", "strong"),
+    table.Column("outcome", "Would be"),
+    table.Column("why", "Because", "prose"),
+)
+
+
+def foreseen(found: models.AlertRulesImportedOut) -> bool:
+    """Draw what would become of each rule of a file; whether there is anything to do."""
+    order = list(_OUTCOMES)
+    rows = [
+        {
+            "name": one.name,
+            "outcome": _OUTCOMES[one.outcome],
+            "why": one.reason or "; ".join(one.notes) or markup.NONE,
+        }
+        for one in sorted(found.rules, key=lambda one: order.index(one.outcome))
+    ]
+    markup.note(
+        f"It would make {found.created:,} and change {found.changed:,}; {found.refused:,} would be "
+        f"refused, and {found.unchanged:,} are as they are."
+    )
+    if rows:
+        table.draw("alert-rules-foreseen", "What would become of the file", _FORESEEN, rows)
+    return found.created + found.changed > 0
 
 
 PAGE: Final = ListPage(
@@ -126,63 +152,43 @@ PAGE: Final = ListPage(
     noun="alert rule",
     nothing="Say what somebody is to be told of.",
     fetch=Api.list_alert_rules,
-    write="alert_rule:write",
+    write=_WRITE,
+    notice=catalogue,
     columns=(
         Column("name", "Name", "strong"),
         Column("severity", "Severity", "badge"),
-        Column("condition", "Looks whether", value=asks),
-        Column("hold_seconds", "Held for", value=lambda one: _span(one.hold_seconds)),
+        Column("condition", "Looks whether", value=rule_form.asks),
+        Column("hold_seconds", "Held for", value=lambda one: markup.span(one.hold_seconds)),
         Column("looked_at", "Looked at", "time", none="not yet"),
         Column("problem", "Not measured", none=markup.NONE),
     ),
     facts=(
         Column("enabled", "Is looked at", value=lambda one: "yes" if one.enabled else "no"),
-        Column("every_seconds", "Every", value=lambda one: _span(one.every_seconds)),
-        Column("clear_seconds", "Over after", value=lambda one: _span(one.clear_seconds)),
-        Column("no_data", "Without data", value=lambda one: dict(_NO_DATA)[one.no_data]),
+        Column("every_seconds", "Every", value=lambda one: markup.span(one.every_seconds)),
+        Column("clear_seconds", "Over after", value=lambda one: markup.span(one.clear_seconds)),
+        Column("no_data", "Without data", value=lambda one: dict(rule_form.NO_DATA)[one.no_data]),
         Column("summary", "Says"),
         Column("runbook_url", "Runbook"),
         Column("created_by", "Created by", "who"),
         Column("updated_at", "Changed", "time"),
     ),
     form=Form(
-        inputs=(
-            Input("name", "Name", example="Orders have stopped"),
-            Input(
-                "severity", "Severity", "choice", usual="warning", options=lambda _: _SEVERITIES
-            ),
-            Input("kind", "Looks at", "choice", usual="metric", options=lambda _: _KINDS),
-            Input("metric", "Metric", example="orders_total", of=["metric"]),
-            Input(
-                "aggregate", "Value", "choice", usual="rate", options=lambda _: _AGGREGATES,
-                of=["metric"],
-            ),
-            Input(
-                "compare", "Is", "choice", usual=">", options=lambda _: _COMPARES,
-                of=["metric", "log"],
-            ),
-            Input("threshold", "Threshold", example="0.5", of=["metric", "log"]),
-            Input("window_seconds", "Over, s", "number", usual="300", of=["metric", "log"]),
-            Input("words", "Words", required=False, example="payment failed", of=["log"]),
-            Input("level", "Level", required=False, example="error", of=["log"]),
-            Input("source", "Source", required=False, example="shop", of=["log"]),
-            Input("slo_id", "Objective", "choice", options=_objectives, of=["slo"]),
-            Input("signal", "Signal", example="nightly-backup", of=["heartbeat"]),
-            Input("within_seconds", "Comes within, s", "number", usual="3600", of=["heartbeat"]),
-            Input("hold_seconds", "Holds for, s", "number", required=False, usual="0"),
-            Input("clear_seconds", "Over after, s", "number", required=False, usual="0"),
-            Input(
-                "no_data", "Without data", "choice", required=False, usual="keep",
-                options=lambda _: _NO_DATA,
-            ),
-            Input("summary", "Says", required=False, example="{text}"),
-            Input("runbook_url", "Runbook", required=False, example="https://wiki.example/orders"),
-        ),
-        body=lambda threshold=None, **given: body(threshold=_number(threshold), **given),
+        inputs=rule_form.INPUTS,
+        body=rule_form.body,
         call=Api.create_alert_rule,
         by="kind",
         missing="It needs a name, a severity and something to look at.",
         said="{0} is looked at from now on.",
+    ),
+    below=try_out,
+    upload=Upload(
+        note="A rule file of Prometheus. Rules that were made of it before are changed. What "
+        "cannot be a rule here is passed over; all others are kept, or none is.",
+        call=Api.import_alert_rules,
+        said=imported,
+        kinds=("yaml", "yml", "json"),
+        look=lambda api, file: api.import_alert_rules(file, dry_run=True),
+        shows=foreseen,
     ),
     acts=(
         Act(

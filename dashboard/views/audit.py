@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import streamlit as st
 
@@ -19,6 +20,7 @@ from dashboard.widgets import (
     audit_files,
     charts,
     facets,
+    findings,
     markup,
     problems,
     retention,
@@ -76,18 +78,18 @@ def _below(record: models.AuditOut) -> None:
 
 def _logs(record: models.AuditOut) -> None:
     """Draw the ways to what programs said of the same request and execution."""
-    if not state.current().can("log:read"):
-        return
-    with st.container(horizontal=True):
-        for noun, name, value in (
-            ("request", "request_id", record.request_id),
-            ("execution", "execution_id", record.execution),
-        ):
-            if value and st.button(
-                f"Log lines of its {noun}", key=f"audit-logs-{noun}", icon=":material/receipt_long:"
-            ):
-                asked = state.address(**{name: value, "range": "any"})
-                st.switch_page("views/logs.py", query_params=asked)
+    of = (
+        ("request", "request_id", record.request_id),
+        ("execution", "execution_id", record.execution),
+    )
+    findings.ways(
+        "audit-logs",
+        [
+            (f"/logs?{urlencode({name: value, 'range': 'any'})}", f"Log lines of its {noun}")
+            for noun, name, value in of
+            if value
+        ],
+    )
 
 
 def show_records(**wanted: str) -> None:

@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 from dashboard import client, pages, state, theme
 from dashboard.client import Api, models
 from dashboard.pages import Choice, Column, ListPage, Words
-from dashboard.widgets import mail, markup, problems, table, traced, workers
+from dashboard.widgets import findings, mail, markup, problems, table, traced, workers
 
 _READ: Final = "emails-read"
 _RECIPIENTS: Final = (
@@ -50,13 +50,8 @@ def detail(email_id: str) -> None:
             with st.container(key="card-facts"):
                 markup.section("Details")
                 markup.facts(_facts(email))
-                if (
-                    email.job_id
-                    and session.can("job:read")
-                    and st.button("Open its job", key="emails-job", icon=":material/work_history:")
-                ):
-                    st.switch_page("views/jobs.py", query_params=state.address(id=email.job_id))
                 if email.job_id:
+                    findings.way(f"/jobs?id={email.job_id}", "Open its job")
                     traced.way("emails-trace", job_id=email.job_id, since=email.created_at)
 
 

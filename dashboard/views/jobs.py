@@ -12,7 +12,7 @@ import streamlit as st
 from dashboard import pages, state, theme
 from dashboard.client import Api, ApiProblem, models
 from dashboard.pages import Bulk, Choice, Column, ListPage, Words
-from dashboard.widgets import confirm, markup, problems, traced, workers
+from dashboard.widgets import confirm, findings, markup, problems, traced, workers
 
 CANCELLABLE: Final = frozenset({"blocked", "ready", "running"})
 RETRYABLE: Final = frozenset({"dead", "cancelled"})
@@ -40,13 +40,8 @@ def detail(job_id: str) -> None:
         with st.container(key="card-facts"):
             markup.section("Details")
             markup.facts(_facts(job))
-            email_id = _email_of(job)
-            if (
-                email_id
-                and session.can("email:read")
-                and st.button("Open its e-mail", key="jobs-email", icon=":material/mail:")
-            ):
-                st.switch_page("views/emails.py", query_params=state.address(id=email_id))
+            if email_id := _email_of(job):
+                findings.way(f"/emails?id={email_id}", "Open its e-mail")
             if job.trace_id is not None:
                 traced.way("jobs-trace", trace_id=job.trace_id)
         error = _error(job)

@@ -210,10 +210,23 @@ def _narrow(first: datetime, last: datetime) -> None:
 
 def _say_address(told: Mapping[str, str]) -> None:
     named = {name: st.query_params[name] for name in _NAMES if st.query_params.get(name)}
-    if named != told:
-        opened = st.query_params.get("id")
-        st.query_params.from_dict(state.address(**told, **({"id": opened} if opened else {})))
+    if _meant(named) == _meant(told):
+        # Said in other words, it would be one more address to go back over.
+        st.session_state[_SAID] = named
+        return
+    opened = st.query_params.get("id")
+    st.query_params.from_dict(state.address(**told, **({"id": opened} if opened else {})))
     st.session_state[_SAID] = dict(told)
+
+
+def _meant(named: Mapping[str, str]) -> dict[str, str | datetime | None]:
+    """Return what an address asks for, its times to the second, as the widgets have them."""
+    times: dict[str, datetime | None] = {}
+    for name in _TIMES:
+        if name in named:
+            at = _moment(named[name])
+            times[name] = at.replace(microsecond=0) if at else None
+    return {**named, **times}
 
 
 def _moment(text: str) -> datetime | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 import streamlit as st
@@ -11,11 +12,13 @@ from dashboard import client, pages, state
 from dashboard.client import Api, models
 from dashboard.pages import Column, Form, Input, ListPage
 from dashboard.views.silences import window
-from dashboard.widgets import confirm, markup, problems, table
+from dashboard.widgets import calendar, confirm, markup, problems, table
 
 _WRITE: Final = "on_call:write"
+_ANNOUNCED: Final = (("", "Nobody is told"), ("yes", "Who begins and who ends is told by mail"))
 _SHOWN: Final = timedelta(days=28)
 _UNITS: Final = (("hours", "hours"), ("days", "days"), ("weeks", "weeks"))
+_TONES: Final[tuple[calendar.Tone, ...]] = ("blue", "violet", "green", "amber")
 _SHIFTS: Final = (
     table.Column("person", "Who", "strong"),
     table.Column("begins", "From", "time"),
@@ -59,14 +62,24 @@ def detail(schedule_id: str) -> None:
     session = state.current()
     st.button("All schedules", key="on-call-back", icon=":material/arrow_back:", on_click=_back)
     with problems.guard():
-        found = session.api.get_on_call_schedule(schedule_id).value
+        kept = session.api.get_on_call_schedule(schedule_id)
+        found = kept.value
         begin = markup.now()
         shifts = session.api.list_on_call_shifts(schedule_id, from_=begin, until=begin + _SHOWN)
         person = shifts.items[0].person if shifts.items else None
         markup.object_heading(
             found.name, "active" if person else "waiting", f"{_who(person)} is on call now."
         )
+        markup.note(
+            "Who begins and who ends is told by mail."
+            if found.announce_handover
+            else "Nobody is told of hand-overs."
+        )
+        if session.can(_WRITE):
+            _announce(session, kept)
         with st.container(key="card-shifts"):
+            if st.toggle("Calendar", key="on-call-calendar"):
+                calendar.draw("on-call-turns", "Whose turns come", partial(_turns, schedule_id))
             markup.section("The next four weeks")
             rows = [_shift(one) for one in shifts.items]
             table.draw("on-call-shifts", "Whose turns come", _SHIFTS, rows)
@@ -89,6 +102,50 @@ def detail(schedule_id: str) -> None:
             confirm.say_after_rerun(f"{found.name} is deleted.")
             _back()
             st.rerun()
+
+
+def _announce(session: state.Session, kept: client.Tagged[models.OnCallScheduleOut]) -> None:
+    found, tells = kept.value, not kept.value.announce_handover
+    label = "Tell of hand-overs" if tells else "Tell nobody of hand-overs"
+    if not st.button(label, key="on-call-announce", icon=":material/swap_horiz:"):
+        return
+    layers = [
+        models.OnCallLayerModel(
+            people=one.people,
+            start=one.start,
+            zone=one.zone,
+            every=one.every,
+            unit=one.unit,
+            windows=one.windows,
+        )
+        for one in found.layers
+    ]
+    session.api.put_on_call_schedule(
+        found.id,
+        models.OnCallSchedulePut(name=found.name, layers=layers, announce_handover=tells),
+        if_match=kept.etag,
+    )
+    confirm.say_after_rerun(
+        f"Who begins and who ends by {found.name} is told by mail."
+        if tells
+        else f"Nobody is told of hand-overs of {found.name}."
+    )
+    st.rerun()
+
+
+def _turns(schedule_id: str, begin: datetime, end: datetime) -> list[calendar.Entry]:
+    found = state.current().api.list_on_call_shifts(schedule_id, from_=begin, until=end).items
+    people = sorted({one.person for one in found if one.person is not None})
+    tones = {person: _TONES[number % len(_TONES)] for number, person in enumerate(people)}
+    return [
+        calendar.Entry(
+            one.begins_at,
+            one.ends_at,
+            _who(one.person),
+            tones[one.person] if one.person is not None else "gray",
+        )
+        for one in found
+    ]
 
 
 def _who(person: str | None) -> str:
@@ -154,7 +211,7 @@ def _overrides(session: state.Session, schedule_id: str) -> None:
 
 def body(
     *, name: str | None, people: list[str] | None, start: str | None, zone: str | None,
-    every: int | None, unit: str | None,
+    every: int | None, unit: str | None, announce: str | None = None,
 ) -> models.OnCallSchedulePut:  # fmt: skip
     """Return the request of a schedule with one layer; more are made by the API."""
     layer = models.OnCallLayerModel(
@@ -164,7 +221,9 @@ def body(
         every=every or 1,
         unit=unit or "weeks",
     )
-    return models.OnCallSchedulePut(name=name or "", layers=[layer])
+    return models.OnCallSchedulePut(
+        name=name or "", layers=[layer], announce_handover=announce == "yes"
+    )
 
 
 def _back() -> None:
@@ -199,6 +258,10 @@ PAGE: Final = ListPage(
             Input("zone", "By the clocks of", example="Europe/Paris"),
             Input("every", "Hands over every", "number", usual="1"),
             Input("unit", "Unit", "choice", usual="weeks", options=lambda _: _UNITS),
+            Input(
+                "announce", "Hand-overs", "choice", required=False, options=lambda _: _ANNOUNCED,
+                help="A mail each, with what fires then, whenever somebody else is on call.",
+            ),
         ),
         body=body,
         call=Api.create_on_call_schedule,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
-from dashboard import pages
+import streamlit as st
+
+from dashboard import pages, state
 from dashboard.client import Api, models
 from dashboard.pages import Act, Choice, Column, Form, Input, ListPage, Words
-from dashboard.widgets import markup
+from dashboard.widgets import calendar, markup, problems
 
 _KINDS: Final = (
     ("silence", "Silence: nobody is told"),
@@ -50,6 +52,36 @@ def _asked(**given: Any) -> models.SilencePut:
     return body(**{name.removesuffix("_minutes"): value for name, value in given.items()})
 
 
+def planned() -> None:
+    """Draw, for who asks for it, when silences and maintenance count, on a calendar."""
+    if st.toggle("Calendar", key="silences-calendar"):
+        with problems.guard(), st.container(key="card-silences-calendar"):
+            calendar.draw("silence-times", "When silences count", _times)
+
+
+def _times(begin: datetime, end: datetime) -> list[calendar.Entry]:
+    found = state.current().api.list_silence_times(from_=begin, until=end)
+    if not found.complete:
+        markup.note("There are more than are shown here.")
+    return [_entry(one) for one in found.items]
+
+
+def _entry(one: models.SilenceTimeOut) -> calendar.Entry:
+    again = "each week" if one.recurs else "once"
+    remark = f"{one.matchers}, {again}"
+    if one.kind == "silence":
+        return calendar.Entry(one.begins_at, one.ends_at, one.reason, "gray", remark)
+    if one.announces_at:
+        remark = f"{remark}; it is announced at {markup.when(one.announces_at)}"
+        return calendar.Entry(
+            one.begins_at, one.ends_at, f"Maintenance: {one.reason}", "amber", remark
+        )
+    remark = f"{remark}; it was announced at {markup.when(one.announced_at)}"
+    return calendar.Entry(
+        one.begins_at, one.ends_at, f"Maintenance, announced: {one.reason}", "violet", remark
+    )
+
+
 PAGE: Final = ListPage(
     key="silences",
     of=models.SilenceOut,
@@ -81,6 +113,7 @@ PAGE: Final = ListPage(
         Choice("state", "State", ("active", "scheduled", "expired")),
         Words("matchers", "Labels", 'team="db"', width=320),
     ),
+    notice=planned,
     form=Form(
         inputs=(
             Input("matchers", "Alerts with labels", example='team="db", severity="warning"'),

@@ -26,11 +26,12 @@ _PAGES: Final = {
     "traces": ("Traces", "trace:read"),
     "logs": ("Logs", "log:read"),
     "slos": ("Objectives", "slo:read"),
+    "incidents": ("Incidents", "incident:read"),
     "api_keys": ("API keys", "api_key:read"),
     "clients": ("API clients", "client:read"),
     "tenants": ("Tenants", "platform:read"),
 }
-"""Where addresses of the verdict lead: what the page is called, and who has it."""
+"""Where addresses lead: what the page is called, and who has it."""
 
 
 class Cause(Protocol):
@@ -57,7 +58,10 @@ def draw(key: str, verdict: models.VerdictOut) -> None:
 
 
 def way(address: str, label: str = "") -> None:
-    """Draw the link to an address of the console, for who has that page."""
+    """Draw the link to an address of the console, for who has that page.
+
+    No button that goes there: what it leads to can also be opened beside this page.
+    """
     parts = urlsplit(address)
     title, permission = _PAGES.get(parts.path.strip("/"), ("", ""))
     if not title or not state.current().can(permission):

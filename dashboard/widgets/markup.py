@@ -82,6 +82,16 @@ def duration(start: datetime | None, end: datetime | None) -> str:
     return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
 
 
+def span(seconds: float | None) -> str:
+    """Return a length of time in its largest unit, ``1.5 h``; a dash where there is none."""
+    if seconds is None:
+        return NONE
+    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.3g} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def age(at: datetime, now: datetime) -> str:
     """Return how long ago a time is, in its largest whole unit: ``3 days``, ``1 hour``."""
     seconds = max(int((now - at).total_seconds()), 0)

@@ -15,7 +15,7 @@ import streamlit as st
 
 from dashboard import theme
 
-Kind = Literal["text", "strong", "code", "badge", "number", "time"]
+Kind = Literal["text", "strong", "code", "badge", "number", "time", "prose"]
 
 
 class Column(NamedTuple):

@@ -16,6 +16,7 @@ from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import httpx
 import pytest
@@ -101,6 +102,16 @@ class Screen:
     def press(self, label: str) -> Screen:
         """Press the last button of this name: a form's, below the one that opened it."""
         [button for button in self.app.button if button.label == label][-1].click().run()
+        return self
+
+    def follow(self, label: str) -> Screen:
+        """Go where the page's link of this name leads."""
+        (link,) = [one.proto for one in self.app.get("page_link") if one.proto.label == label]
+        self.app.switch_page(f"views/{link.page.strip('/')}.py")
+        self.app.query_params.clear()
+        for name, value in parse_qsl(link.query_string):
+            self.app.query_params[name] = value
+        self.app.run()
         return self
 
     def has_button(self, key: str) -> bool:

@@ -48,6 +48,7 @@ class TestPages:
                 VIC,
                 [
                     "clients",
+                    "webhooks",
                     "api_keys",
                     "tenants",
                     "users",
@@ -99,7 +100,17 @@ class TestSidebar:
     def test_groups_the_pages_and_leaves_out_groups_without_any(self, visit):
         assert "Mail Work Audit trail People and access Platform First admin" in visit().text
         titles = [link.proto.label for link in visit().app.sidebar.get("page_link")]
-        assert titles == [entry.title for entry in ENTRIES]
+        assert titles == ["Nothing fires", *(entry.title for entry in ENTRIES)]
+
+    def test_rings_when_something_fires(self, visit, platform):
+        body = {"name": "Disk", "severity": "critical"}
+        platform.api().post("/api/v1/alerts", json=body).raise_for_status()
+        bell = visit().app.sidebar.get("page_link")[0].proto
+        assert bell.label == "1 firing, 1 not seen to"
+        platform.wire.fail("GET", "/api/v1/alerts-firing", 503, "unavailable", "It restarts.")
+        screen = visit()
+        assert screen.app.sidebar.get("page_link")[0].proto.label == "Alerts: not known"
+        assert "es-problem" not in screen.markup
 
     def test_names_each_group_once(self):
         groups = [group for group, _ in groupby(entry.group for entry in ENTRIES)]
@@ -166,7 +177,7 @@ class TestTenantInTheAddress:
         email = platform.items("emails", state="bounced")[0]
         screen = visit("emails", tenant="demo", id=email["id"])
         assert screen.address == {"tenant": "demo", "id": email["id"]}
-        screen.click("emails-job")
+        screen.follow("Open its job")
         assert screen.address == {"tenant": "demo", "id": email["job_id"]}
         screen.click("jobs-back")
         assert screen.address == {"tenant": "demo"}

@@ -48,6 +48,15 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(1200)]
 PAGES = {entry.title: Path(entry.file).stem if entry is not ENTRIES[0] else "" for entry in ENTRIES}
 
 
+RULE_FILE = b"""
+groups:
+  - name: orders
+    rules:
+      - {alert: OrdersStopped, expr: "rate(orders_total[5m]) == 0", labels: {severity: info}}
+      - {record: orders, expr: orders_total}
+"""
+
+
 def series(path: str, query: Mapping[str, list[str]]) -> tuple[int, Any]:
     """What a Prometheus tells that scrapes two processes, one of which is down."""
     both = [("api-1:8400", "up"), ("worker-1:8405", "down")]
@@ -190,7 +199,7 @@ class TestLooks:
     def test_every_page(self, enter: Enter):
         visitor = enter().log_in()
         visitor.settle()
-        navigation = visitor.page.get_by_test_id("stSidebar").get_by_role("link")
+        navigation = visitor.page.locator(".st-key-side-pages").get_by_role("link")
         expect(navigation).to_have_count(len(PAGES))
         for name, path in PAGES.items():
             visitor.open(name)
@@ -337,6 +346,14 @@ class TestLooks:
         page.get_by_role("button", name="Create alert rule").click()
         expect(page.get_by_text("Orders have stopped is looked at from now on.")).to_be_visible()
         visitor.survey("alert-rules-one")
+        page.get_by_role("button", name="Import").click()
+        page.locator("input[type=file]").set_input_files(
+            {"name": "rules.yml", "mimeType": "application/yaml", "buffer": RULE_FILE}
+        )
+        expect(page.get_by_text("It would make 1 and change 0")).to_be_visible()
+        visitor.survey("alert-rules-import")
+        page.get_by_role("button", name="Import file").click()
+        expect(page.get_by_text("1 made, 0 changed")).to_be_visible()
         visitor.open("Alerts")
         page.get_by_role("button", name="Raise alert").first.click()
         page.get_by_label("Name").first.fill(name)
@@ -357,6 +374,26 @@ class TestLooks:
         expect(page.get_by_text(f"{name} is over.")).to_be_visible()
         visitor.expect_no_problem()
 
+    def test_a_webhook_and_what_was_tried(self, enter: Enter):
+        visitor = enter().log_in()
+        page = visitor.page
+        visitor.open("Webhooks")
+        page.get_by_role("button", name="New webhook").click()
+        name = "Orders to the warehouse"
+        page.get_by_label("Name").fill(name)
+        page.get_by_label("Address").fill("https://hooks.example.com/events")
+        page.get_by_role("textbox", name="Told of").fill("alert.fired alert.resolved")
+        visitor.survey("webhooks-new")
+        page.get_by_role("button", name="Create webhook").click()
+        expect(page.get_by_text(f"The secret of {name}")).to_be_visible()
+        page.get_by_role("button", name=name, exact=True).click()
+        page.get_by_role("button", name="Send a test").click()
+        expect(page.get_by_text(f"{name} did not take it.")).to_be_visible()
+        page.get_by_role("table", name="What was tried").get_by_role("button").first.click()
+        expect(page.get_by_text("Why it was not taken")).to_be_visible()
+        visitor.check_headings("one webhook")
+        visitor.survey("webhooks-one")
+
     def test_a_silence_and_who_is_on_call(self, enter: Enter):
         visitor = enter().log_in()
         page = visitor.page
@@ -370,6 +407,10 @@ class TestLooks:
         page.get_by_role("button", name='team="db"').click()
         expect(page.get_by_text("When of the week")).to_be_visible()
         visitor.survey("silences-one")
+        page.get_by_role("button", name="Close").first.click()
+        page.get_by_text("Calendar", exact=True).click()
+        expect(page.get_by_role("table", name="When silences count")).to_be_visible()
+        visitor.survey("silences-calendar")
         visitor.open("On call")
         page.get_by_role("button", name="New schedule").click()
         page.get_by_label("Name").first.fill("Database")
@@ -381,6 +422,9 @@ class TestLooks:
         expect(page.get_by_text("Database has somebody on call.")).to_be_visible()
         page.get_by_role("button", name="Database").click()
         expect(page.get_by_role("heading", name="The next four weeks")).to_be_visible()
+        page.get_by_role("button", name="Tell of hand-overs").click()
+        expect(page.get_by_text("Who begins and who ends by Database is told")).to_be_visible()
+        expect(page.get_by_role("button", name="Tell nobody of hand-overs")).to_be_visible()
         visitor.check_headings("one schedule")
         visitor.survey("on-call-one")
         page.get_by_role("button", name="All schedules").click()
@@ -912,7 +956,7 @@ class TestTraces:
             visitor.open("E-mails")
             page.get_by_role("button", name="Traced to its end", exact=True).click()
             if detour:
-                page.get_by_role("button", name="Open its job").click()
+                page.get_by_role("link", name="Open its job").click()
                 expect(page.get_by_role("heading", name="email.send", level=1)).to_be_visible()
             page.get_by_role("button", name="Open its trace").click()
             expect(page.get_by_role("heading", name="Waterfall")).to_be_visible()

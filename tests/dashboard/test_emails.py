@@ -189,7 +189,7 @@ class TestDetail:
 
     def test_opens_its_job(self, visit, platform):
         email = one(platform)
-        screen = visit("emails", id=email["id"]).click("emails-job")
+        screen = visit("emails", id=email["id"]).follow("Open its job")
         assert platform.called("GET", f"jobs/{email['job_id']}")
         assert "email.send" in screen.text
 

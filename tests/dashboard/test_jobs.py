@@ -245,5 +245,5 @@ class TestDetail:
 
     def test_opens_its_email(self, visit, platform):
         job = one(platform, "dead")
-        visit("jobs", id=job["id"]).click("jobs-email")
+        visit("jobs", id=job["id"]).follow("Open its e-mail")
         assert platform.called("GET", f"emails/{job['subject'].removeprefix('email:')}")

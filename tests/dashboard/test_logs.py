@@ -295,7 +295,7 @@ class TestOneLine:
         screen = visit("audit")
         screen.app.session_state["audit-open"] = record["id"]
         screen.app.run()
-        screen.click("audit-logs-request")
+        screen.follow("Log lines of its request")
         assert messages(screen) == ["mail is wanted"]
         assert screen.address["request_id"] == record["request_id"]
 
