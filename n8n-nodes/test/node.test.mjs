@@ -149,6 +149,7 @@ describe('node', () => {
 		assert.deepEqual(lists, [
 			['email', 'Get Many'],
 			['alert', 'Get Many'],
+			['incident', 'Get Many'],
 			['job', 'Get Many'],
 			['silence', 'Get Many'],
 			['suppression', 'Get Many'],

@@ -10,6 +10,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { description } from './support/context.mjs';
+import { EmailSenderTrigger } from '../dist/nodes/EmailSenderTrigger/EmailSenderTrigger.node.js';
 import { resources } from '../dist/nodes/EmailSender/resources/index.js';
 
 const file = new URL('snapshot.json', import.meta.url);
@@ -28,6 +29,7 @@ export function takeSnapshot() {
 	return {
 		operations: Object.fromEntries(operations),
 		parameters: description.properties.map(withoutTexts),
+		trigger: new EmailSenderTrigger().description.properties.map(withoutTexts),
 	};
 }
 

@@ -7,7 +7,7 @@ import type {
 import { NodeConnectionTypes } from 'n8n-workflow';
 import { resources } from './resources';
 import { getRelays, getTemplates, getTemplateVariables } from './resources/email/choices';
-import { testApiKey, testClient } from './shared/credential';
+import { AUTHENTICATION, testApiKey, testClient } from './shared/credential';
 import { propertiesOf, runForEachItem } from './shared/operation';
 
 export class EmailSender implements INodeType {
@@ -43,16 +43,7 @@ export class EmailSender implements INodeType {
 			},
 		],
 		properties: [
-			{
-				displayName: 'Authentication',
-				name: 'authentication',
-				type: 'options',
-				options: [
-					{ name: 'OAuth2', value: 'oAuth2' },
-					{ name: 'API Key', value: 'apiKey' },
-				],
-				default: 'oAuth2',
-			},
+			AUTHENTICATION,
 			...propertiesOf(resources),
 		],
 	};

@@ -1,5 +1,5 @@
 import type { IDataObject, INodeProperties } from 'n8n-workflow';
-import { byId, pages, send } from '../shared/calls';
+import { byId, inParts, pages, send } from '../shared/calls';
 import { labelsOf, readJsonObject } from '../shared/json';
 import type { Operation, Resource } from '../shared/operation';
 import { asNumber, asText } from '../shared/values';
@@ -15,11 +15,29 @@ const text: INodeProperties = {
 	description: 'What is written down with it',
 };
 
-const severities = [
+const matchers: INodeProperties = {
+	displayName: 'Labels',
+	name: 'matchers',
+	type: 'string',
+	default: '',
+	placeholder: 'team="db",zone!="test"',
+	description: 'Only alerts with these labels, written as Alertmanager writes matchers',
+};
+
+export const severities = [
 	{ name: 'Critical', value: 'critical' },
 	{ name: 'Info', value: 'info' },
 	{ name: 'Warning', value: 'warning' },
 ];
+
+const severity: INodeProperties = {
+	displayName: 'Severity',
+	name: 'severity',
+	type: 'options',
+	options: severities,
+	default: 'critical',
+	description: 'Only alerts of this severity',
+};
 
 const beat: Operation = {
 	name: 'Send Heartbeat',
@@ -121,6 +139,32 @@ export const alert: Resource = {
 			id,
 			fields: [text],
 		}),
+		acknowledgeMany: inParts({
+			route: 'POST /api/v1/alerts/acknowledge',
+			action: 'Acknowledge many alerts',
+			description: 'Say of all alerts that fire, or of those that filters leave, that somebody sees to them',
+			fields: [],
+			filters: [matchers, severity],
+			sums: ['acknowledged'],
+		}),
+		assign: send({
+			route: 'POST /api/v1/alerts/{alert_id}/assign',
+			action: 'Assign an alert',
+			description: 'Say who sees to an alert',
+			id,
+			fields: [
+				{
+					displayName: 'Assignee',
+					name: 'assignee',
+					type: 'string',
+					default: '',
+					required: true,
+					placeholder: 'ada@example.com',
+					description: 'Whom it is assigned to; an empty expression takes it from whoever has it',
+				},
+			],
+			convert: { assignee: (value, place) => asText(place, value).trim() || null },
+		}),
 		beat,
 		comment: send({
 			route: 'POST /api/v1/alerts/{alert_id}/comments',
@@ -141,22 +185,8 @@ export const alert: Resource = {
 			action: 'Get many alerts',
 			description: 'Get many alerts, newest first',
 			filters: [
-				{
-					displayName: 'Labels',
-					name: 'matchers',
-					type: 'string',
-					default: '',
-					placeholder: 'team="db",zone!="test"',
-					description: 'Only alerts with these labels, written as Alertmanager writes matchers',
-				},
-				{
-					displayName: 'Severity',
-					name: 'severity',
-					type: 'options',
-					options: severities,
-					default: 'critical',
-					description: 'Only alerts of this severity',
-				},
+				matchers,
+				severity,
 				{
 					displayName: 'State',
 					name: 'state',
@@ -178,6 +208,24 @@ export const alert: Resource = {
 			description: 'End an alert; a look that finds it again begins another',
 			id,
 			fields: [text],
+		}),
+		snooze: send({
+			route: 'POST /api/v1/alerts/{alert_id}/snooze',
+			action: 'Snooze an alert',
+			description: 'Have nobody told of an alert for a while',
+			id,
+			fields: [
+				{
+					displayName: 'Seconds',
+					name: 'seconds',
+					type: 'number',
+					default: 3600,
+					required: true,
+					typeOptions: { minValue: 0, maxValue: 2678400 },
+					description: 'For how long; 0: people are told again',
+				},
+				text,
+			],
 		}),
 	},
 };

@@ -5,6 +5,7 @@ import { crypto } from './crypto';
 import { customApiCall } from './customApiCall';
 import { email } from './email';
 import { health } from './health';
+import { incident } from './incident';
 import { job } from './job';
 import { log } from './log';
 import { metric } from './metric';
@@ -20,6 +21,7 @@ export const resources: Resource[] = [
 	alert,
 	crypto,
 	health,
+	incident,
 	job,
 	log,
 	metric,

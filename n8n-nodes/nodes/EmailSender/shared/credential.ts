@@ -23,6 +23,18 @@ import {
 const SEND = 'email:send';
 const READ = 'email:read';
 
+/** Which of the credentials a node uses: the linter wants these themselves in each node. */
+export const AUTHENTICATION: INodeProperties = {
+	displayName: 'Authentication',
+	name: 'authentication',
+	type: 'options',
+	options: [
+		{ name: 'OAuth2', value: 'oAuth2' },
+		{ name: 'API Key', value: 'apiKey' },
+	],
+	default: 'oAuth2',
+};
+
 export const baseUrlField: INodeProperties = {
 	displayName: 'Base URL',
 	name: 'baseUrl',
