@@ -149,10 +149,14 @@ def environment(options: argparse.Namespace, ports: Ports) -> dict[str, str]:
         decided["EMAIL__SINK_DIRECTORY"] = str(data / "sink")
     if options.database_url:
         decided["DATABASE__URL"] = options.database_url
+    if options.with_n8n:
+        # It is on this machine, and speaks no TLS: its trigger could not be told of anything.
+        decided["WEBHOOKS__ALLOW_PRIVATE"] = "true"
     if options.with_prometheus:
         decided["MONITORING__PROMETHEUS_URL"] = f"http://127.0.0.1:{ports.prometheus}"
     return {
         f"{_PREFIX}IDENTITY__ISSUER": f"http://localhost:{ports.api}",
+        f"{_PREFIX}ALERTING__CONSOLE_URL": f"http://localhost:{ports.console}",
         **os.environ,
         **{_PREFIX + key: value for key, value in decided.items()},
     }

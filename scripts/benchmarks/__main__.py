@@ -9,8 +9,11 @@ from functools import partial
 from typing import Final
 
 from scripts.benchmarks import (
+    alert_groups,
+    alerts,
     crypto,
     email,
+    enqueue,
     events,
     export,
     growth,
@@ -33,10 +36,18 @@ CASES: Final[Mapping[str, Callable[[int], Result]]] = {
     "pipeline/introspect": partial(pipeline.run_introspect, seconds=5.0),
     **{f"crypto/encrypt-{case}": partial(crypto.run_encrypt, case) for case in crypto.SIZES},
     "batch/encrypt-1000x1KiB": partial(keys.run_batch, seconds=5.0),
+    "alert-eval/postgresql": partial(alerts.run_case, "postgresql"),
+    "alert-eval/sqlite": partial(alerts.run_case, "sqlite"),
+    "alert-group/postgresql": partial(alert_groups.run_case, "postgresql"),
+    "alert-group/sqlite": partial(alert_groups.run_case, "sqlite"),
     "audit/postgresql": partial(keys.run_audit, "postgresql", seconds=5.0),
     "audit/sqlite": partial(keys.run_audit, "sqlite", seconds=5.0),
     "email/single": lambda rounds: email.run_case("single", rounds, 600),
     "email/batch100": lambda rounds: email.run_case("batch100", rounds, 2000),
+    **{
+        f"enqueue/{case}": partial(enqueue.run_case, case, count=count)
+        for case, count in (("single", 2000), ("bulk", 50_000))
+    },
     "events/postgresql": lambda rounds: events.run_case("postgresql", rounds, 10_000),
     "events/sqlite": lambda rounds: events.run_case("sqlite", rounds, 10_000),
     "export/elasticsearch": lambda rounds: export.run_case(rounds, 50_000),
@@ -45,12 +56,17 @@ CASES: Final[Mapping[str, Callable[[int], Result]]] = {
     "ingest-logs/sqlite": lambda rounds: ingest.run_logs("sqlite", rounds, 40_000),
     "ingest-metrics/postgresql": lambda rounds: ingest.run_metrics("postgresql", rounds, 100_000),
     "ingest-metrics/sqlite": lambda rounds: ingest.run_metrics("sqlite", rounds, 100_000),
+    "pickup/postgresql": partial(jobs.run_pickup, count=150),
     "search/sqlite": lambda rounds: search.run_case(rounds, _SIZES["lines"]),
     "otlp/traces": lambda rounds: otlp.run_traces(rounds, 1000),
     "permission/pycasbin-1000": permission.run_pycasbin,
     "permission/cedarpy-1000": permission.run_cedarpy,
     "permission/flat": permission.run_flat,
     "jobs/postgresql": lambda rounds: jobs.run_case("postgresql", rounds, jobs.Backlog(5000, 1500)),
+    **{
+        f"jobs/pgqueuer-{workers}w": partial(jobs.run_workers, workers, count=10_000)
+        for workers in (1, 2)
+    },
     "jobs/sqlite": lambda rounds: jobs.run_case("sqlite", rounds, jobs.Backlog(5000, 1500)),
     "limiter/memory-3-levels": lambda rounds: limiter.run_memory(rounds, 200_000),
     "limiter/redis-3-levels": lambda rounds: limiter.run_redis(rounds, 10_000),

@@ -70,7 +70,7 @@ async def _measure_ours(url: str, count: int) -> float:
             delivered.set()
 
     # A cursor of its own a round: this one begins where the last round ended.
-    consumer = EventConsumer(f"bench-{uuid7()}", consume, batch=_READ)
+    consumer = EventConsumer(f"bench-{uuid7()}", consume, start="now", batch=_READ)
     async with opened(url, [_KIND]) as database, EventDispatcher(database, [consumer]).running():
         await asyncio.sleep(0.5)
         began = perf_counter()

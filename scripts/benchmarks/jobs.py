@@ -4,8 +4,11 @@ Both sides find the same backlog waiting and are measured from the first start t
 their own tables tell it, so neither is charged for its start-up or its idle polls.
 """
 
+import asyncio
 import contextlib
+import statistics
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import procrastinate
@@ -16,8 +19,10 @@ from backend.core.context import Scope, SystemScope
 from backend.core.database import Database, make_engine
 from backend.core.events import event_maker
 from backend.core.ids import uuid7
+from backend.core.signals import PostgresCarrier, Signals
 from backend.managers.orchestrator import COUNT, Job, OrchestratorManager
 from backend.rooms import HOUSE
+from scripts.benchmarks import jobs_pgqueuer
 from scripts.benchmarks.jobs_reference import TASK, make_app
 from scripts.benchmarks.jobs_worker import NOOP
 from scripts.benchmarks.measure import BenchmarkError, Result, alternate
@@ -30,6 +35,11 @@ _CHUNK: Final = 500
 _CONCURRENCIES: Final = (5, 20, 50)
 _DRAIN_SECONDS: Final = 300.0
 _POLL_SECONDS: Final = 0.2
+_FLOOR: Final = 0.8
+_PICKUP_FLOOR: Final = 0.5
+_APART_SECONDS: Final = 0.1
+_WORKER: Final = "scripts.benchmarks.jobs_worker"
+_READY: Final = "worker_ready"
 
 
 class Backlog(NamedTuple):
@@ -49,10 +59,7 @@ def run_case(case: str, rounds: int, backlog: Backlog) -> Result:
         raise BenchmarkError(MISSING)
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(PostgresServer(fsync=True))
-        settings = {}
-        if case == "postgresql":
-            made = server.create_database("ours")
-            settings = {"DATABASE__URL": made.url, "DATABASE__OWNER_URL": made.owner_url}
+        settings = _settings(server) if case == "postgresql" else {}
         platform, _ = stack.enter_context(installation(settings=settings))
         other = _Reference(server.create_database("theirs").owner_url, platform)
         # Its best setting, by its own figures on this machine.
@@ -66,22 +73,135 @@ def run_case(case: str, rounds: int, backlog: Backlog) -> Result:
     return Result("jobs", case, mine, theirs, name, "jobs/s")
 
 
+def run_workers(workers: int, rounds: int, count: int) -> Result:
+    """Jobs a second by workers that stand ready when all of them come, on PostgreSQL.
+
+    Raises:
+        BenchmarkError: PostgreSQL's programs are missing, or a job did not end well.
+    """
+    if find_programs() is None:
+        raise BenchmarkError(MISSING)
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(PostgresServer(fsync=True))
+        platform, _ = stack.enter_context(installation(settings=_settings(server)))
+        url = server.create_database("theirs").owner_url
+        other = jobs_pgqueuer.Queue(url, platform.env, platform.logs)
+        mine, theirs = alternate(
+            rounds,
+            lambda: _measure_ready(platform, count, workers),
+            lambda: other.measure(count, workers),
+        )
+    return Result(
+        "jobs", f"pgqueuer-{workers}w", mine, theirs, jobs_pgqueuer.NAME, "jobs/s", _FLOOR
+    )
+
+
+def run_pickup(rounds: int, count: int) -> Result:
+    """How soon an idle worker on PostgreSQL begins what comes alone: a rate by its 95th percentile.
+
+    Raises:
+        BenchmarkError: PostgreSQL's programs are missing, or a job was not begun.
+    """
+    if find_programs() is None:
+        raise BenchmarkError(MISSING)
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(PostgresServer(fsync=True))
+        platform, _ = stack.enter_context(installation(settings=_settings(server)))
+        other = _Reference(server.create_database("theirs").owner_url, platform)
+        mine, theirs = alternate(
+            rounds,
+            lambda: _measure_pickup(platform, count),
+            lambda: other.measure_pickup(count, platform.logs / "procrastinate.log"),
+        )
+    name = f"procrastinate {procrastinate.__version__}"
+    return Result("pickup", "postgresql", mine, theirs, name, "pick-ups/s at p95", _PICKUP_FLOOR)
+
+
+def _settings(server: PostgresServer) -> dict[str, str]:
+    made = server.create_database("ours")
+    return {
+        "DATABASE__URL": made.url,
+        "DATABASE__OWNER_URL": made.owner_url,
+        # Two workers cannot have the same port.
+        "TELEMETRY__WORKER_METRICS_PORT": "0",
+    }
+
+
+def _at_p95(seconds: Sequence[float], count: int) -> float:
+    if len(seconds) != count:
+        raise BenchmarkError(f"{len(seconds)} of {count} jobs were begun")
+    return 1 / statistics.quantiles(seconds, n=20)[-1]
+
+
 # --- ours -----------------------------------------------------------------------------------------
+
+
+def _measure_pickup(platform: Installation, count: int) -> float:
+    scope = Scope("bench", uuid7())
+    manager = OrchestratorManager([NOOP])
+
+    async def submit() -> None:
+        carrier = PostgresCarrier(platform.database_url)
+        async with _open(platform, Signals(carrier)) as database, database.signals.running():
+            for _ in range(count):
+                async with database.transaction(scope) as tx:
+                    await manager.submit(tx, NOOP.name, args={})
+                await asyncio.sleep(_APART_SECONDS)
+
+    log = platform.logs / "worker.log"
+    log.unlink(missing_ok=True)
+    with started(_WORKER, [], platform.env, log):
+        wait_until(lambda: _READY in log.read_text(), "our worker's start")
+        uvloop.run(submit())
+        _wait_for_the_end(platform, manager, count)
+    jobs = uvloop.run(_ended(platform, scope, manager, count))
+    begun = [(one.started_at - one.created_at).total_seconds() for one in jobs if one.started_at]
+    return _at_p95(begun, count)
+
+
+def _measure_ready(platform: Installation, count: int, workers: int) -> float:
+    scope = Scope("bench", uuid7())
+    manager = OrchestratorManager([NOOP])
+    with contextlib.ExitStack() as stack:
+        logs = [platform.logs / f"worker-{number}.log" for number in range(workers)]
+        for log in logs:
+            log.unlink(missing_ok=True)
+            stack.enter_context(started(_WORKER, [], platform.env, log))
+        wait_until(lambda: all(_READY in log.read_text() for log in logs), "our workers' start")
+        uvloop.run(_submit(platform, scope, manager, count, at_once=True))
+        _wait_for_the_end(platform, manager, count)
+    return uvloop.run(_rate(platform, scope, manager, count))
 
 
 def _measure_ours(platform: Installation, count: int) -> float:
     scope = Scope("bench", uuid7())
     manager = OrchestratorManager([NOOP])
     uvloop.run(_submit(platform, scope, manager, count))
-    log = platform.logs / "worker.log"
-    with started("scripts.benchmarks.jobs_worker", [], platform.env, log):
-        wait_until(
-            lambda: not uvloop.run(_count_open(platform, manager)),
-            f"the end of {count} jobs",
-            _DRAIN_SECONDS,
-            every=_POLL_SECONDS,
-        )
-    jobs = uvloop.run(_ended(platform, scope, manager, count))
+    with started(_WORKER, [], platform.env, platform.logs / "worker.log"):
+        _wait_for_the_end(platform, manager, count)
+    return uvloop.run(_rate(platform, scope, manager, count))
+
+
+def _wait_for_the_end(platform: Installation, manager: OrchestratorManager, count: int) -> None:
+    wait_until(
+        lambda: not uvloop.run(_count_open(platform, manager)),
+        f"the end of {count} jobs",
+        _DRAIN_SECONDS,
+        every=_POLL_SECONDS,
+    )
+
+
+async def _ended(
+    platform: Installation, scope: Scope, manager: OrchestratorManager, count: int
+) -> Sequence[Job]:
+    async with _open(platform) as database, database.read(scope) as view:
+        return await manager.list_jobs(view, limit=count)
+
+
+async def _rate(
+    platform: Installation, scope: Scope, manager: OrchestratorManager, count: int
+) -> float:
+    jobs = await _ended(platform, scope, manager, count)
     begun = [job.started_at for job in jobs if job.started_at]
     ended = [job.finished_at for job in jobs if job.finished_at and job.state == "succeeded"]
     if len(ended) != count:
@@ -90,9 +210,10 @@ def _measure_ours(platform: Installation, count: int) -> float:
 
 
 @contextlib.asynccontextmanager
-async def _open(platform: Installation) -> AsyncIterator[Database]:
+async def _open(platform: Installation, signals: Signals | None = None) -> AsyncIterator[Database]:
     database = Database(
         make_engine(platform.database_url, pool_size=1),
+        signals=signals,
         audit_row=audit_row,
         event_row=event_maker(HOUSE.events),
     )
@@ -103,25 +224,24 @@ async def _open(platform: Installation) -> AsyncIterator[Database]:
 
 
 async def _submit(
-    platform: Installation, scope: Scope, manager: OrchestratorManager, count: int
+    platform: Installation,
+    scope: Scope,
+    manager: OrchestratorManager,
+    count: int,
+    *,
+    at_once: bool = False,
 ) -> None:
+    sizes = [min(_CHUNK, count - start) for start in range(0, count, _CHUNK)]
     async with _open(platform) as database:
-        for start in range(0, count, _CHUNK):
+        for some in [sizes] if at_once else [[size] for size in sizes]:
             async with database.transaction(scope) as tx:
-                size = min(_CHUNK, count - start)
-                await manager.submit_many(tx, NOOP.name, [{"args": {}} for _ in range(size)])
+                for size in some:
+                    await manager.submit_many(tx, NOOP.name, [{"args": {}} for _ in range(size)])
 
 
 async def _count_open(platform: Installation, manager: OrchestratorManager) -> int:
-    async with _open(platform) as database, database.read(SystemScope(COUNT)) as tx:
-        return sum((await manager.count_waiting(tx)).values())
-
-
-async def _ended(
-    platform: Installation, scope: Scope, manager: OrchestratorManager, count: int
-) -> Sequence[Job]:
-    async with _open(platform) as database, database.read(scope) as tx:
-        return await manager.list_jobs(tx, limit=count)
+    async with _open(platform) as database, database.read(SystemScope(COUNT)) as view:
+        return sum((await manager.count_waiting(view)).values())
 
 
 # --- the reference --------------------------------------------------------------------------------
@@ -154,6 +274,35 @@ class _Reference:
         if ended != count:
             raise BenchmarkError(f"procrastinate ended {ended} of {count} jobs")
         return float(count / seconds)
+
+    def measure_pickup(self, count: int, log: Path) -> float:
+        """By its events: from a job's being deferred to its start."""
+        self._query("TRUNCATE procrastinate_jobs, procrastinate_events CASCADE")
+        arguments = [self._url, "--concurrency", "20", "--stay"]
+        with started("scripts.benchmarks.jobs_reference", arguments, self._env, log):
+            wait_until(
+                lambda: self._query(
+                    "SELECT count(*) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND query LIKE 'LISTEN%%'"
+                )[0],
+                "its worker's start",
+            )
+            uvloop.run(self._submit_apart(count))
+            begun = "SELECT count(*) FROM procrastinate_events WHERE type = 'started'"
+            wait_until(lambda: self._query(begun)[0] >= count, f"the start of {count} jobs")
+        (found,) = self._query(
+            "SELECT array_agg(seconds::float8) FROM (SELECT extract(epoch FROM"
+            " max(at) FILTER (WHERE type = 'started') - min(at) FILTER (WHERE type = 'deferred'))"
+            " FROM procrastinate_events GROUP BY job_id) AS begun (seconds)"
+        )
+        return _at_p95([one for one in found if one is not None], count)
+
+    async def _submit_apart(self, count: int) -> None:
+        app = make_app(self._url)
+        async with app.open_async():
+            for _ in range(count):
+                await app.tasks[TASK].defer_async()
+                await asyncio.sleep(_APART_SECONDS)
 
     async def _submit(self, count: int) -> None:
         app = make_app(self._url)

@@ -1,4 +1,4 @@
-"""The reference of the job engine: a procrastinate worker that drains its queue and leaves."""
+"""The reference of the job engine: a procrastinate worker, which drains its queue and leaves."""
 
 import argparse
 from typing import Final
@@ -23,20 +23,21 @@ def make_app(url: str, concurrency: int = 1) -> procrastinate.App:
     return app
 
 
-async def drain(url: str, concurrency: int) -> None:
-    """Work until nothing is left."""
+async def work(url: str, concurrency: int, *, stay: bool) -> None:
+    """Work until nothing is left, or until SIGTERM."""
     app = make_app(url, concurrency)
     async with app.open_async():
-        await app.run_worker_async(concurrency=concurrency, wait=False)
+        await app.run_worker_async(concurrency=concurrency, wait=stay)
 
 
 def main() -> None:
-    """Drain with the event loop that our worker uses."""
+    """Work with the event loop that our worker uses."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("url")
     parser.add_argument("--concurrency", type=int, required=True)
+    parser.add_argument("--stay", action="store_true", help="wait for more until SIGTERM")
     options = parser.parse_args()
-    uvloop.run(drain(options.url, options.concurrency))
+    uvloop.run(work(options.url, options.concurrency, stay=options.stay))
 
 
 if __name__ == "__main__":

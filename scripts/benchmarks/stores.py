@@ -8,6 +8,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from backend.core.clock import Clock, system_clock
 from backend.core.database import Database, make_engine
 from backend.core.events import event_maker
 from backend.migrations import runner
@@ -47,9 +48,13 @@ def migrated(case: str, *tables: sa.Table) -> Iterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def opened(url: str, kinds: Collection[str] = ()) -> AsyncIterator[Database]:
-    """The database, for events of these kinds."""
-    database = Database(make_engine(url), audit_row=audit_row, event_row=event_maker(kinds))
+async def opened(
+    url: str, kinds: Collection[str] = (), clock: Clock = system_clock
+) -> AsyncIterator[Database]:
+    """The database, for events of these kinds, at this clock's time."""
+    database = Database(
+        make_engine(url), audit_row=audit_row, event_row=event_maker(kinds), clock=clock
+    )
     try:
         yield database
     finally:

@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from scripts.drills import (
+    alerts,
     audit,
     audit_tree,
     budget,
+    catalogue,
     compose,
     events,
     export,
@@ -33,6 +35,7 @@ from scripts.drills import (
     services,
     smtp,
     tampering,
+    webhooks,
     workers,
 )
 from scripts.drills.rig import DrillError, Where, open_rig
@@ -75,6 +78,13 @@ DRILLS: Final[dict[str, Drill | BareDrill]] = {
     "stop-worker": Drill(workers.stop_worker, workers.STOP_SETTINGS),
     "kill-api": Drill(services.kill_api, services.API_SETTINGS),
     "mail-server": Drill(services.stop_mail_server, services.MAIL_SERVER_SETTINGS),
+    "alerts": Drill(
+        alerts.kill_tellers,
+        alerts.SETTINGS,
+        limit_seconds=3600.0,
+        takes=("alerts", "alert_seconds", "kills"),
+    ),
+    "catalogue": BareDrill(catalogue.catalogue, limit_seconds=4 * 3600.0, takes=("scale",)),
     "events": Drill(events.kill_consumers, events.SETTINGS),
     "export": BareDrill(export.export, limit_seconds=3600.0, takes=("rounds",)),
     "rollups": BareDrill(rollups.rollups, limit_seconds=3600.0, takes=("days",)),
@@ -96,6 +106,12 @@ DRILLS: Final[dict[str, Drill | BareDrill]] = {
     "outage": Drill(outages.outages, outages.SETTINGS, limit_seconds=3600.0, takes=("rounds",)),
     "fairness": Drill(
         fairness.fairness, fairness.settings, limit_seconds=900.0, takes=("seconds",)
+    ),
+    "webhooks": Drill(
+        webhooks.kill_deliverers,
+        webhooks.SETTINGS,
+        limit_seconds=3600.0,
+        takes=("hook_events", "hook_tenants", "hook_kills"),
     ),
     "database": Drill(services.restart_database, services.DATABASE_SETTINGS, ("postgresql",)),
 }
@@ -146,6 +162,38 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         "--seconds", type=int, default=120, metavar="N", help="of load in `fairness`; default: 120"
     )
     parser.add_argument(
+        "--alerts", type=int, default=500, metavar="N", help="of `alerts`; default: 500"
+    )
+    parser.add_argument(
+        "--alert-seconds",
+        type=int,
+        default=600,
+        metavar="N",
+        help="in which `alerts` has them fire and end; default: 600",
+    )
+    parser.add_argument(
+        "--kills", type=int, default=30, metavar="N", help="of `alerts`; default: 30"
+    )
+    for name, usual, text in (
+        ("events", 5000, "that programs are told of"),
+        ("tenants", 20, "whose programs they are"),
+        ("kills", 20, "of who tells them"),
+    ):
+        parser.add_argument(
+            f"--hook-{name}",
+            type=int,
+            default=usual,
+            metavar="N",
+            help=f"{text} in `webhooks`; default: {usual}",
+        )
+    parser.add_argument(
+        "--scale",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help="of holds and windows in `catalogue`; default: 1, the real ones",
+    )
+    parser.add_argument(
         "--days", type=int, default=30, metavar="N", help="that `rollups` records; default: 30"
     )
     parser.add_argument(
@@ -178,7 +226,7 @@ async def _hold(
     where: Where,
     rng: random.Random,
     folder: Path,
-    given: Mapping[str, int],
+    given: Mapping[str, float],
 ) -> Report:
     async with asyncio.timeout(drill.limit_seconds):
         if isinstance(drill, BareDrill):

@@ -117,7 +117,7 @@ async def kill_consumers(
     notes = _Notes(rig.folder / "notes", dict.fromkeys(tenants, 0))
     consumers = [_start(rig, notes.path) for _ in range(_PROCESSES)]
     emitted = in_the_middle = 0
-    async with _open(rig.database_url) as database:
+    async with emitting(rig.database_url) as database:
         for number in range(1, kills + 1):
             victim = consumers.pop(rng.randrange(_PROCESSES))
 
@@ -193,7 +193,8 @@ async def _emit(database: Database, tenant_id: str, most: int) -> int:
 
 
 @contextlib.asynccontextmanager
-async def _open(url: str) -> AsyncIterator[Database]:
+async def emitting(url: str) -> AsyncIterator[Database]:
+    """The database, to emit events on it beside the installation."""
     database = Database(
         make_engine(url, pool_size=2), audit_row=audit_row, event_row=event_maker(HOUSE.events)
     )

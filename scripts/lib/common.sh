@@ -301,6 +301,27 @@ _install_prometheus() {
   _find_prometheus || apt_install 20 prometheus
 }
 
+# ensure_alertmanager: what grouping is measured against, with its command amtool.
+ensure_alertmanager() {
+  _find_alertmanager && return
+  if ! _can_apt; then
+    complain "Alertmanager is missing: install it (Debian: sudo apt-get install prometheus-alertmanager; macOS: brew install alertmanager)"
+    return
+  fi
+  with_lock apt _install_alertmanager || return
+  _find_alertmanager || complain "prometheus-alertmanager is installed, but no command of that name, or no amtool"
+}
+
+# Debian has a prefix for the server alone.
+_find_alertmanager() {
+  command -v amtool >/dev/null 2>&1 &&
+    { command -v prometheus-alertmanager >/dev/null 2>&1 || command -v alertmanager >/dev/null 2>&1; }
+}
+
+_install_alertmanager() {
+  _find_alertmanager || apt_install 20 prometheus-alertmanager
+}
+
 _find_chromium() {
   local candidate
   for candidate in "${EMAIL_SENDER_CHROMIUM:-}" chromium chromium-browser google-chrome \
