@@ -11,7 +11,7 @@ from scripts.drills.rig import open_rig
 
 pytestmark = [pytest.mark.drill, pytest.mark.slow, pytest.mark.timeout(1200)]
 
-KILLS = 5
+KILLS = 2
 
 
 def test_every_act_has_its_record_and_no_record_is_without_its_act(

@@ -14,8 +14,8 @@ pytestmark = [pytest.mark.drill, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 logger = logging.getLogger(__name__)
 
-EMITTED = 1000
-KILLS = 5
+EMITTED = 500
+KILLS = 3
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +32,8 @@ def report(durable, tmp_path_factory) -> EventsReport:
 
     made = asyncio.run(hold())
     logger.warning("%s", made)
+    # Here, so that a second try is a second drill.
+    assert made.problems() == [], str(made)
     return made
 
 
@@ -51,6 +53,3 @@ class TestKillConsumer:
         assert "ConnectionError" in report.told
         # The other consumer of the same events was held up by it for no moment.
         assert "drill.noted" not in report.told
-
-    def test_has_no_problems(self, report):
-        assert report.problems() == []

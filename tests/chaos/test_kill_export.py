@@ -10,7 +10,7 @@ from scripts.drills.export import export
 
 pytestmark = [pytest.mark.drill, pytest.mark.slow, pytest.mark.timeout(1200)]
 
-KILLS = 3
+KILLS = 2
 
 
 def test_every_line_arrives_once_or_is_told_of(durable, tmp_path_factory) -> None:

@@ -13,7 +13,7 @@ from scripts.drills.rig import open_rig
 pytestmark = [pytest.mark.drill, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 PROCESSES = 3
-VERSIONS = 4
+VERSIONS = 3
 
 
 def test_the_budget_holds_to_the_last_one_and_a_kill_loses_no_count(

@@ -14,8 +14,8 @@ pytestmark = [pytest.mark.drill, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 logger = logging.getLogger(__name__)
 
-SECRETS = 1000
-KILLS = 3
+SECRETS = 300
+KILLS = 2
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +34,8 @@ def report(durable, tmp_path_factory) -> RewrapReport:
 
     made = asyncio.run(hold())
     logger.warning("%s", made)
+    # Here, so that a second try is a second drill.
+    assert made.problems() == [], str(made)
     return made
 
 
@@ -53,9 +55,6 @@ class TestKillRewrap:
 
     def test_nothing_planted_stands_in_the_clear(self, report):
         assert report.found == []
-
-    def test_has_no_problems(self, report):
-        assert report.problems() == []
 
 
 def test_a_planted_word_is_found_where_it_stands(tmp_path) -> None:

@@ -12,6 +12,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from backend.core.room import WORKFLOW
+from backend.rooms import ROOMS
+
 ROOT = Path(__file__).resolve().parents[2]
 # The released document; another test keeps it equal to what the API says of itself.
 DOCUMENT = json.loads((ROOT / "tests/contract/openapi-v1.json").read_text(encoding="utf-8"))
@@ -109,3 +112,15 @@ class TestOperations:
     def test_send_nothing_by_two_fields(self, name):
         operation = OPERATIONS[name]
         assert len({*operation.query, *operation.body}) == len(operation.query + operation.body)
+
+
+class TestTrigger:
+    def test_offers_the_events_that_its_credential_may_read(self):
+        (events,) = (field for field in SNAPSHOT["trigger"] if field["name"] == "events")
+        readable = {
+            kind
+            for room in ROOMS
+            for kind, permission in room.events.items()
+            if any(one.permissions.get(permission, frozenset()) >= WORKFLOW for one in ROOMS)
+        }
+        assert {option["value"] for option in events["options"]} == readable

@@ -22,7 +22,7 @@ from schemathesis.engine import Status, events, from_schema
 from tests.support.operations import Operations
 from tests.support.serving import Served, serving
 
-EXAMPLES = int(os.environ.get("EMAIL_SENDER_SCHEMATHESIS_EXAMPLES", "5"))
+EXAMPLES = int(os.environ.get("EMAIL_SENDER_SCHEMATHESIS_EXAMPLES", "3"))
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 # What takes an authenticator's code of this half minute, or a browser between two of its pages:
 # test_second_factor and test_external_log_ins do these.

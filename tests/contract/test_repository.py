@@ -50,6 +50,18 @@ class TestLayout:
     def test_top_level_names_are_known(self) -> None:
         assert {path.partition("/")[0] for path in FILES} - TOP_LEVEL == set()
 
+    def test_nothing_that_is_tracked_leads_elsewhere(self) -> None:
+        listed = subprocess.run(
+            ["git", "ls-files", "--stage", "-z"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        entries = [one.split(None, 3) for one in listed.stdout.split("\0") if one]
+        # 120000 is a link: on another machine it leads to nothing, or to something else.
+        assert [path for mode, _, _, path in entries if mode == "120000"] == []
+
     def test_every_manager_has_its_mandatory_files_and_no_layer_that_forwards(self) -> None:
         inside: dict[str, set[str]] = {}
         for path in FILES:

@@ -7,73 +7,30 @@ phone. EMAIL_SENDER_SCREENSHOTS names a folder for the pictures.
 
 from __future__ import annotations
 
-import email
 import re
+import secrets
 import time
-from collections.abc import Callable, Iterator
-from email.message import EmailMessage
-from email.policy import default as modern
 
 import pyotp
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
-from tests.e2e.conftest import RunningPlatform
-from tests.support.browser import Target, Visitor, chromium, screenshots, wait_until
-from tests.support.sink import stored_copies
+from tests.e2e.conftest import Enter, RunningPlatform, link_in, mail_to
+from tests.support.browser import Visitor
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(2400)]
 
-NAME, SLUG = "Northwind", "northwind"
-OLGA, MAX = "olga@northwind.example", "max@northwind.example"
 PASSWORD = "seven grey geese over harbour"
 REASON = "The invoice of October is unpaid"
 
-Enter = Callable[..., Visitor]
 
+class Cast:
+    """A tenant that there is not yet, and its people: a second try has others."""
 
-@pytest.fixture(scope="module")
-def browser(platform: RunningPlatform) -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
-
-
-@pytest.fixture
-def enter(browser: Browser, platform: RunningPlatform) -> Iterator[Enter]:
-    """Open a browser of somebody's own; when the test ends it must have had nothing to complain."""
-    visitors: list[Visitor] = []
-
-    def go(user: str = platform.admin_email, password: str = platform.admin_password) -> Visitor:
-        context = browser.new_context(viewport={"width": 1280, "height": 900})
-        target = Target(platform.console_url, user, password)
-        visitors.append(Visitor(context.new_page(), target, screenshots()))
-        return visitors[-1]
-
-    yield go
-    for visitor in visitors:
-        visitor.page.context.close()
-    assert [(one.target.user, one.complaints) for one in visitors if one.complaints] == []
-    assert [(one.target.user, one.failed) for one in visitors if one.failed] == []
-    assert [one.external for one in visitors if one.external] == []
-
-
-def mail_to(platform: RunningPlatform, address: str) -> EmailMessage:
-    """The newest message that the mail server took for an address."""
-
-    def found() -> list[bytes]:
-        to = f"X-Envelope-To: {address}".encode()
-        return [one for one in stored_copies(platform.data_dir) if to in one]
-
-    wait_until(lambda: bool(found()), f"mail to {address}")
-    message = email.message_from_bytes(found()[-1], policy=modern)
-    assert isinstance(message, EmailMessage)
-    return message
-
-
-def link_in(message: EmailMessage) -> str:
-    found = re.search(r"https?://\S+", message.get_content())
-    assert found is not None
-    return found[0]
+    def __init__(self) -> None:
+        self.slug = f"northwind-{secrets.token_hex(3)}"
+        self.name = self.slug.title()
+        self.olga, self.max = (f"{who}@{self.slug}.example" for who in ("olga", "max"))
 
 
 def choose(page: Page, label: str, option: str) -> None:
@@ -118,36 +75,37 @@ def opened(visitor: Visitor, name: str) -> None:
 
 
 def test_a_first_day(enter: Enter, platform: RunningPlatform) -> None:
+    cast = Cast()
     admin = enter().log_in()
-    owner = enter(OLGA, PASSWORD)
-    member = enter(MAX, PASSWORD)
-    invite_an_owner(admin)
-    accept(owner, link_in(mail_to(platform, OLGA)), "Olga", NAME)
+    owner = enter(cast.olga, PASSWORD)
+    member = enter(cast.max, PASSWORD)
+    invite_an_owner(admin, cast)
+    accept(owner, link_in(mail_to(platform, cast.olga)), "Olga", cast.name)
     add_a_role(owner)
-    invite_a_member(owner)
-    accept(member, link_in(mail_to(platform, MAX)), "Max", NAME)
+    invite_a_member(owner, cast)
+    accept(member, link_in(mail_to(platform, cast.max)), "Max", cast.name)
     give_the_role(owner, member)
     cut_the_role(owner, member)
-    limit_the_member(owner, member)
-    suspend_and_restore(admin, owner)
-    end_a_session(enter, owner)
+    limit_the_member(owner, member, cast)
+    suspend_and_restore(admin, owner, cast)
+    end_a_session(enter, owner, cast)
     turn_totp_on(owner)
 
 
-def invite_an_owner(admin: Visitor) -> None:
+def invite_an_owner(admin: Visitor, cast: Cast) -> None:
     page = admin.page
     admin.open("Tenants")
     admin.survey("tenants")
     press(page, "New tenant")
-    field(page, "Name").fill(NAME)
-    field(page, "Slug").fill(SLUG)
-    field(page, "Owner's e-mail").fill(OLGA)
+    field(page, "Name").fill(cast.name)
+    field(page, "Slug").fill(cast.slug)
+    field(page, "Owner's e-mail").fill(cast.olga)
     admin.survey("tenants-new")
     press(page, "Create tenant")
     expect(page.get_by_text("Link for the owner")).to_be_visible()
     admin.survey("tenants-link")
     press(page, "I have copied it")
-    opened(admin, NAME)
+    opened(admin, cast.name)
     admin.survey("tenant")
 
 
@@ -170,11 +128,11 @@ def add_a_role(owner: Visitor) -> None:
     expect(page.get_by_text("billing is saved")).to_be_visible()
 
 
-def invite_a_member(owner: Visitor) -> None:
+def invite_a_member(owner: Visitor, cast: Cast) -> None:
     page = owner.page
     owner.open("Members")
     press(page, "Invite")
-    field(page, "E-mail").fill(MAX)
+    field(page, "E-mail").fill(cast.max)
     owner.survey("members-invite")
     press(page, "Invite member")
     expect(page.get_by_text("Link for the invited person")).to_be_visible()
@@ -223,12 +181,12 @@ def cut_the_role(owner: Visitor, member: Visitor) -> None:
     expect(member.page.get_by_role("link", name="E-mails", exact=True)).to_have_count(0)
 
 
-def limit_the_member(owner: Visitor, member: Visitor) -> None:
+def limit_the_member(owner: Visitor, member: Visitor, cast: Cast) -> None:
     page = owner.page
     owner.open("Limits")
     owner.survey("limits")
     press(page, "New limit")
-    choose(page, "Whom it limits", f"Max ({MAX})")
+    choose(page, "Whom it limits", f"Max ({cast.max})")
     page.get_by_role("spinbutton", name="Requests at once").fill("4")
     page.get_by_role("spinbutton", name="More requests").fill("1")
     page.get_by_role("spinbutton", name="Every so many seconds").fill("600")
@@ -260,7 +218,7 @@ def limit_the_member(owner: Visitor, member: Visitor) -> None:
     member.open("Jobs")
 
 
-def suspend_and_restore(admin: Visitor, owner: Visitor) -> None:
+def suspend_and_restore(admin: Visitor, owner: Visitor, cast: Cast) -> None:
     page = admin.page
     owner.open("E-mails")
     page.get_by_text("Suspend", exact=True).first.click()
@@ -269,7 +227,7 @@ def suspend_and_restore(admin: Visitor, owner: Visitor) -> None:
     press(page, "Suspend")
     admin.survey("tenant-suspend")
     press(page, "Suspend this tenant")
-    expect(page.get_by_text(f"{NAME} is suspended.")).to_be_visible()
+    expect(page.get_by_text(f"{cast.name} is suspended.")).to_be_visible()
     admin.survey("tenant-suspended")
     owner.page.get_by_role("link", name="Jobs", exact=True).click()
     expect(owner.page.get_by_text(REASON).first).to_be_visible()
@@ -281,13 +239,13 @@ def suspend_and_restore(admin: Visitor, owner: Visitor) -> None:
     owner.survey("suspended-from-the-start", refused=True)
     press(page, "Resume")
     press(page, "Resume this tenant")
-    expect(page.get_by_text(f"{NAME} is active again.")).to_be_visible()
+    expect(page.get_by_text(f"{cast.name} is active again.")).to_be_visible()
     press(owner.page, "Try again")
     owner.expect_page("Jobs")
 
 
-def end_a_session(enter: Enter, owner: Visitor) -> None:
-    page, other = owner.page, enter(OLGA, PASSWORD).log_in()
+def end_a_session(enter: Enter, owner: Visitor, cast: Cast) -> None:
+    page, other = owner.page, enter(cast.olga, PASSWORD).log_in()
     owner.open("Profile")
     owner.survey("profile")
     mine = page.get_by_role("region", name="Sessions").locator("tr.opens")

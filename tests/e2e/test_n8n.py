@@ -4,7 +4,6 @@ Skipped, with the command to run, where `scripts/n8n/install.sh` has not install
 """
 
 import json
-import socket
 import subprocess
 import tarfile
 import time
@@ -35,9 +34,8 @@ from scripts.n8n.api import (
     webhook_chain,
 )
 from scripts.n8n.server import Installation, N8nServer, pack_nodes
-from tests.e2e.conftest import ROOT, RunningPlatform
+from tests.e2e.conftest import ROOT, free_port, numbered
 from tests.support.chat_model import chat_model
-from tests.support.login import person_token
 from tests.support.sink import stored_copies
 from tests.support.tls_front import tls_front
 
@@ -55,13 +53,6 @@ SEND = {
 }
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def make_file(path: str, name: str) -> dict[str, Any]:
     """A node that makes a file of the note that the webhook was called with."""
     parameters = {
@@ -70,80 +61,6 @@ def make_file(path: str, name: str) -> dict[str, Any]:
         "options": {"fileName": name},
     }
     return make_node(path, "File", "n8n-nodes-base.convertToFile", 1.1, parameters)
-
-
-@pytest.fixture(scope="module")
-def n8n_folder(tmp_path_factory) -> Path:
-    """Where n8n keeps everything."""
-    folder: Path = tmp_path_factory.mktemp("n8n")
-    return folder
-
-
-@pytest.fixture
-def stored(n8n_folder) -> Callable[[], bytes]:
-    """What n8n has in its files, its database and the database's journal among them."""
-
-    def read() -> bytes:
-        files = [one for one in (n8n_folder / ".n8n").iterdir() if one.is_file()]
-        return b"".join(one.read_bytes() for one in [*files, n8n_folder / "n8n.log"])
-
-    return read
-
-
-@pytest.fixture(scope="module")
-def n8n(n8n_folder) -> Iterator[N8nApi]:
-    try:
-        installation = Installation.find()
-    except N8nError as error:
-        pytest.skip(str(error))
-    server = N8nServer(
-        n8n_folder,
-        port=free_port(),
-        broker_port=free_port(),
-        package=pack_nodes(),
-        installation=installation,
-    )
-    with server, server.open_api() as api:
-        yield api
-
-
-@pytest.fixture
-def api(platform) -> Iterator[httpx.Client]:
-    headers = {"Authorization": f"Bearer {platform.token()}"}
-    with httpx.Client(base_url=platform.api_url, headers=headers, trust_env=False) as client:
-        yield client
-
-
-@pytest.fixture
-def oauth2(n8n, platform) -> Credential:
-    return n8n.create_oauth2_credential(
-        platform.api_url, platform.client_id, platform.client_secret
-    )
-
-
-def log_in(platform: RunningPlatform) -> str:
-    """An access token of the first admin, who logs in as through the console."""
-    kept = json.loads((platform.data_dir / "console.json").read_text())
-    # By the issuer's own name: cookies and the form's origin belong to it.
-    issuer = f"http://localhost:{platform.port_base}"
-    with httpx.Client(base_url=issuer, timeout=60, trust_env=False) as http:
-        return person_token(
-            http,
-            console_url=platform.console_url,
-            console_secret=kept["client_secret"],
-            email=platform.admin_email,
-            password=platform.admin_password,
-        )
-
-
-@pytest.fixture
-def admin(platform) -> Iterator[httpx.Client]:
-    """The first admin: may make keys and read the audit trail, which no workflow may."""
-    headers = {"Authorization": f"Bearer {log_in(platform)}"}
-    with httpx.Client(
-        base_url=platform.api_url, headers=headers, timeout=60, trust_env=False
-    ) as client:
-        yield client
 
 
 @pytest.fixture
@@ -168,18 +85,6 @@ def made_key(admin) -> dict[str, Any]:
 @pytest.fixture
 def api_key(n8n, platform, made_key) -> Credential:
     return n8n.create_api_key_credential(platform.api_url, made_key["key"])
-
-
-def numbered(admin: httpx.Client, target: str) -> list[dict[str, Any]]:
-    """The audit records of a target, oldest first, once the sequencer has numbered all of them."""
-    deadline = time.monotonic() + 300
-    while True:
-        answer = admin.get("/api/v1/audit", params={"target": target}).raise_for_status()
-        records: list[dict[str, Any]] = answer.json()["items"]
-        if records and all(record["seq"] for record in records):
-            return records[::-1]
-        assert time.monotonic() < deadline, records
-        time.sleep(0.2)
 
 
 @pytest.fixture

@@ -113,6 +113,14 @@ def _within(body: Any, way: tuple[Any, ...], name: str, value: Any) -> Any:
     return changed
 
 
+# What Prometheus, amtool and Grafana send has fields of theirs, which are passed over.
+OF_OTHERS = {
+    "POST /alertmanager/api/v2/alerts",
+    "POST /alertmanager/api/v2/silences",
+    "POST /api/v1/alerts/grafana",
+}
+
+
 async def test_no_body_takes_a_field_that_is_not_its_own(cast: Cast) -> None:
     """Mass assignment: each object of each body, with each field that one would like to set."""
     walk = Walk("mass assignment")
@@ -124,6 +132,8 @@ async def test_no_body_takes_a_field_that_is_not_its_own(cast: Cast) -> None:
         schema = content["application/json"]["schema"]
         if schema.get("$ref") == "#/components/schemas/OtlpExport":
             # OTLP's own: receivers pass over fields that they do not know.
+            continue
+        if operation.name in OF_OTHERS:
             continue
         prepared = await ground.able.prepare(operation.id)
         ways = list(_closed(schema, prepared.body))

@@ -28,6 +28,12 @@ PROMISED: Final[dict[str, Any]] = json.loads(SNAPSHOT.read_text())
 PASSWORD: Final = "correct horse battery staple"
 """Of whoever calls, if they are a person: the document's example of one."""
 _ABSENT: Final = object()
+
+
+def _policy_by(channel: Any) -> Any:
+    return {"name": f"Policy of {channel['name']}", "steps": [{"channels": [channel["id"]]}]}
+
+
 # Bodies that no example can give: what another operation's answer says is worked out here.
 _WORKED_OUT: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
     "issue_secret_token": (
@@ -47,6 +53,9 @@ _WORKED_OUT: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
             "execution_id": made["execution_id"],
         },
     ),
+    "create_alert_policy": ("create_alert_channel", _policy_by),
+    "put_alert_policy": ("create_alert_channel", _policy_by),
+    "add_incident_alerts": ("raise_alert", lambda made: {"alert_ids": [made["id"]]}),
     "confirm_totp": ("begin_totp", lambda made: {"code": pyotp.TOTP(made["secret"]).now()}),
 }
 # The same, of an operation on the very thing that the path names.

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +19,9 @@ import httpx
 import pytest
 
 MISSING: Final = "prometheus is missing: scripts/setup --all, or apt-get install prometheus"
+AMTOOL_MISSING: Final = (
+    "amtool is missing: scripts/setup --all, or apt-get install prometheus-alertmanager"
+)
 _START_SECONDS: Final = 60.0
 
 Reply = Callable[[str, Mapping[str, list[str]]], tuple[int, Any]]
@@ -88,11 +91,13 @@ class PrometheusServer:
         folder: Of its own, for its configuration and its blocks.
         exposed: Text format; scraped as targets, each with the labels it is given.
         rules: A file of rules.
+        alertmanagers: Where its alerts go, as its configuration has it.
     """
 
     folder: Path
     exposed: Mapping[str, tuple[Mapping[str, str], str]]
     rules: str = ""
+    alertmanagers: Sequence[Mapping[str, Any]] = ()
     port: int = 0
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
@@ -107,6 +112,7 @@ class PrometheusServer:
         configuration = {
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
             "rule_files": [str(self.folder / "rules.yml")],
+            "alerting": {"alertmanagers": list(self.alertmanagers)},
             "scrape_configs": [
                 {
                     "job_name": name,
@@ -127,6 +133,8 @@ class PrometheusServer:
                     f"--config.file={self.folder / 'prometheus.yml'}",
                     f"--storage.tsdb.path={self.folder / 'data'}",
                     f"--web.listen-address=127.0.0.1:{self.port}",
+                    # What fires before it knows its alertmanagers is told a minute later.
+                    "--rules.alert.resend-delay=1s",
                 ],
                 stdout=log,
                 stderr=log,
@@ -177,3 +185,11 @@ def needs_prometheus() -> None:
     """Skip, saying what to install, where there is none."""
     if shutil.which("prometheus") is None:
         pytest.skip(MISSING)
+
+
+def needs_amtool() -> str:
+    """Alertmanager's command; skip, saying what to install, where there is none."""
+    found = shutil.which("amtool")
+    if found is None:
+        pytest.skip(AMTOOL_MISSING)
+    return found

@@ -1,9 +1,9 @@
 """pytest plugin: under xdist, tests that must not meet run one after the other in one process.
 
-Two browsers would take each other's time, and so would a real n8n beside one; two drills would end
-each other's patience. Those are two groups, each in a process of its own that mostly waits. All
-other tests are spread by class or module, which keeps their fixtures together. What takes longest
-begins first, or the last process would still work on it when the others have nothing left.
+Two browsers would take each other's time, and so would two n8n; two drills would end each other's
+patience. Those are three groups, each in a process of its own that mostly waits. All other tests
+are spread by class or module, which keeps their fixtures together. What takes longest begins first,
+or the last process would still work on it when the others have nothing left.
 
 xdist's own ``loadgroup`` marks a test's group in its node id, which pytest 9.2 no longer lets it
 change: groups fall apart without a word. So the processes that collect tell the one that
@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-ALONE = {"screen": ("browser", "n8n"), "drill": ("drill",)}
+ALONE = {"screen": ("browser",), "n8n": ("n8n",), "drill": ("drill",)}
 """Groups of markers: of each group's tests, never two at a time."""
 LONG = ("timeout",)
 """Who asks for more time than others have takes more."""

@@ -438,6 +438,79 @@ class TestObjectives:
         assert "there is no objective" in logged_in.fail("slo-delete", "Fast")
 
 
+class TestAlertRules:
+    def test_one_of_the_catalogue_is_added(self, logged_in):
+        found = {one[0]: one for one in rows(logged_in.run("alert-catalogue-list"))}
+        assert found["storage"][1:3] == ["warning", "not there"]
+        logged_in.run("alert-catalogue-add", "storage")
+        found = {one[0]: one for one in rows(logged_in.run("alert-catalogue-list"))}
+        assert found["storage"][2] == "there"
+        (rule,) = rows(logged_in.run("alert-rules-list"))
+        assert rule[:2] == ["Storage threshold", "warning"]
+        logged_in.run("alert-catalogue-add", "storage")
+        assert len(rows(logged_in.run("alert-rules-list"))) == 1
+
+    def test_a_rule_is_tried_before_it_is_kept(self, logged_in, tmp_path):
+        condition = {"kind": "log", "compare": "<", "threshold": 1}
+        rule = {"name": "No line", "severity": "info", "condition": condition}
+        file = tmp_path / "rule.json"
+        file.write_text(json.dumps(rule))
+        ((labels, _, ended, value),) = rows(logged_in.run("alert-rules-test", str(file)))
+        assert (labels, ended, value) == ("-", "-", "0.0")
+        assert rows(logged_in.run("alert-rules-list")) == []
+
+
+class TestRuleFiles:
+    FILE = """
+groups:
+  - name: orders
+    rules:
+      - record: orders:rate5m
+        expr: rate(orders_total[5m])
+      - {alert: OrdersStopped, expr: "orders:rate5m == 0", labels: {severity: page}}
+"""
+
+    def test_are_tried_and_then_imported(self, logged_in, tmp_path):
+        file = tmp_path / "rules.yml"
+        file.write_text(self.FILE)
+        for more, outcome in ((("--dry-run",), "created"), ((), "created"), ((), "unchanged")):
+            recorded, made = rows(logged_in.run("alert-rules-import", str(file), *more))
+            assert recorded[:2] == ["refused", "orders:rate5m"]
+            assert recorded[2].startswith("A recording rule")
+            assert made == [outcome, "OrdersStopped", "Severity page is critical"]
+        (kept,) = rows(logged_in.run("alert-rules-list"))
+        assert kept[0] == "OrdersStopped"
+        file.write_text("groups: 5")
+        assert "It has no list of groups" in logged_in.fail("alert-rules-import", str(file))
+        assert "cannot be read" in logged_in.fail("alert-rules-import", str(tmp_path / "none"))
+
+
+class TestWebhooks:
+    def test_one_from_its_making_to_its_end(self, logged_in):
+        made = dict(
+            rows(
+                logged_in.run(
+                    "webhooks-create", "Orders", "https://hooks.example.com/x", "alert.fired",
+                    "--subject", "alert:",
+                )
+            )
+        )  # fmt: skip
+        assert made["secret"].startswith("whsec_")
+        (one,) = rows(logged_in.run("webhooks-list"))
+        assert one[:4] == [made["id"], "delivering", "Orders", "hooks.example.com"]
+        rotated = dict(rows(logged_in.run("webhooks-rotate", made["id"])))
+        assert rotated["secret"] != made["secret"]
+        (told,) = rows(logged_in.run("webhooks-replay", made["id"], "--after-seq", "0"))
+        assert told[:2] == [made["id"], "0"]
+        logged_in.run("webhooks-replay", made["id"], "--since", "2026-01-05T09:00:00Z")
+        (tried,) = rows(logged_in.run("webhooks-test", made["id"]))
+        assert tried[:2] == ["refused", "-"]
+        (failed,) = rows(logged_in.run("webhooks-deliveries", made["id"], "--failed"))
+        assert failed[1:3] == ["refused", "-"]
+        logged_in.run("webhooks-remove", made["id"])
+        assert logged_in.fail("webhooks-test", made["id"]) == "There is no such webhook"
+
+
 class TestSilencesAndOnCall:
     def test_silences_are_made_listed_and_ended(self, logged_in):
         made = logged_in.run(

@@ -53,3 +53,9 @@ async def test_a_duty_that_is_at_work_comes_to_its_end(
         await asyncio.wait_for(came.wait(), 30)
         asyncio.get_running_loop().call_later(0.1, may_end.set)
     assert ended == [True]
+
+
+async def test_nothing_that_happened_before_the_first_worker_came_is_lost(app: App) -> None:
+    begins = {one.name: one.start for one in app.platform.event_consumers}
+    assert {"alerting.telling", "tenant.usage"} <= begins.keys()
+    assert set(begins.values()) == {"beginning"}

@@ -156,6 +156,12 @@ class TestEnvironment:
         assert env["EMAIL_SENDER__EMAIL__SMTP_URL"] == "smtp://127.0.0.1:9402"
         assert env["EMAIL_SENDER__EMAIL__SINK_DIRECTORY"] == str(tmp_path / "sink")
         assert "EMAIL_SENDER__DATABASE__URL" not in env
+        assert "EMAIL_SENDER__WEBHOOKS__ALLOW_PRIVATE" not in env
+
+    def test_lets_webhooks_lead_to_an_n8n_beside_it(self, tmp_path):
+        options = launcher._options(["--with-n8n", "--data-dir", str(tmp_path)])
+        env = environment(options, Ports(9400))
+        assert env["EMAIL_SENDER__WEBHOOKS__ALLOW_PRIVATE"] == "true"
 
     def test_an_operators_own_settings_stand_in_for_options(self, tmp_path, monkeypatch):
         own = {
