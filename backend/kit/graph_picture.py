@@ -34,7 +34,7 @@ class Graph:
     """What is to be seen.
 
     Attributes:
-        title: Above it; what does not fit is left out.
+        title: Above it; what does not fit is left out, and all of it where the font lacks its letters.
         start_at: When the first point's step begins.
         step_seconds: How long each is.
         points: A value for each step; None: nothing was measured then.
@@ -121,8 +121,10 @@ class _Canvas:
         self._values()
         self._level()
         self._moment()
-        title = self._fitting(self._graph.title, WIDTH - _LEFT - _RIGHT, 15)
-        self._text(_LEFT, 10, title, 15, _INK)
+        # The mail has the title in letters: in boxes nobody can read it.
+        if _has_letters(self._graph.title):
+            title = self._fitting(self._graph.title, WIDTH - _LEFT - _RIGHT, 15)
+            self._text(_LEFT, 10, title, 15, _INK)
 
     def _scales(self) -> None:
         for level in _levels(self._low, self._high):
@@ -221,6 +223,15 @@ class _Canvas:
         while text and self._pen.textlength(text + "...", font) > width * _SCALE:
             text = text[:-1]
         return text + "..."
+
+
+def _has_letters(text: str) -> bool:
+    """Whether the font that Pillow brings can write it: it knows Western European letters."""
+    try:
+        text.encode("latin-1")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _levels(low: float, high: float) -> Iterator[float]:

@@ -7,7 +7,7 @@ their own tables tell it, so neither is charged for its start-up or its idle pol
 import asyncio
 import contextlib
 import statistics
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -55,13 +55,8 @@ def run_case(case: str, rounds: int, backlog: Backlog) -> Result:
     Raises:
         BenchmarkError: PostgreSQL's programs are missing, or a job did not end well.
     """
-    if find_programs() is None:
-        raise BenchmarkError(MISSING)
-    with contextlib.ExitStack() as stack:
-        server = stack.enter_context(PostgresServer(fsync=True))
-        settings = _settings(server) if case == "postgresql" else {}
-        platform, _ = stack.enter_context(installation(settings=settings))
-        other = _Reference(server.create_database("theirs").owner_url, platform)
+    with _both(case) as (platform, url):
+        other = _Reference(url, platform)
         # Its best setting, by its own figures on this machine.
         best = max(_CONCURRENCIES, key=lambda n: other.measure(backlog.reference // 3, n))
         mine, theirs = alternate(
@@ -79,12 +74,7 @@ def run_workers(workers: int, rounds: int, count: int) -> Result:
     Raises:
         BenchmarkError: PostgreSQL's programs are missing, or a job did not end well.
     """
-    if find_programs() is None:
-        raise BenchmarkError(MISSING)
-    with contextlib.ExitStack() as stack:
-        server = stack.enter_context(PostgresServer(fsync=True))
-        platform, _ = stack.enter_context(installation(settings=_settings(server)))
-        url = server.create_database("theirs").owner_url
+    with _both() as (platform, url):
         other = jobs_pgqueuer.Queue(url, platform.env, platform.logs)
         mine, theirs = alternate(
             rounds,
@@ -102,12 +92,8 @@ def run_pickup(rounds: int, count: int) -> Result:
     Raises:
         BenchmarkError: PostgreSQL's programs are missing, or a job was not begun.
     """
-    if find_programs() is None:
-        raise BenchmarkError(MISSING)
-    with contextlib.ExitStack() as stack:
-        server = stack.enter_context(PostgresServer(fsync=True))
-        platform, _ = stack.enter_context(installation(settings=_settings(server)))
-        other = _Reference(server.create_database("theirs").owner_url, platform)
+    with _both() as (platform, url):
+        other = _Reference(url, platform)
         mine, theirs = alternate(
             rounds,
             lambda: _measure_pickup(platform, count),
@@ -115,6 +101,18 @@ def run_pickup(rounds: int, count: int) -> Result:
         )
     name = f"procrastinate {procrastinate.__version__}"
     return Result("pickup", "postgresql", mine, theirs, name, "pick-ups/s at p95", _PICKUP_FLOOR)
+
+
+@contextlib.contextmanager
+def _both(case: str = "postgresql") -> Iterator[tuple[Installation, str]]:
+    """Our installation, and the address of an empty database for the reference."""
+    if find_programs() is None:
+        raise BenchmarkError(MISSING)
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(PostgresServer(fsync=True))
+        settings = _settings(server) if case == "postgresql" else {}
+        platform, _ = stack.enter_context(installation(settings=settings))
+        yield platform, server.create_database("theirs").owner_url
 
 
 def _settings(server: PostgresServer) -> dict[str, str]:

@@ -115,3 +115,11 @@ def test_says_the_same_in_words() -> None:
 )  # fmt: skip
 def test_numbers_are_short(value: float, said: str) -> None:
     assert short(value) == said
+
+
+def test_a_title_without_letters_in_the_font_is_left_to_the_words() -> None:
+    title = "Загрузка процессора"
+    one = graph([1.0, 2.0], title=title)
+    assert draw(one) == draw(graph([1.0, 2.0], title=""))
+    assert draw(graph([1.0, 2.0], title="Größe")) != draw(one)
+    assert one.words.startswith(title)
