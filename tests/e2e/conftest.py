@@ -298,7 +298,10 @@ def mail_to(platform: RunningPlatform, address: str) -> EmailMessage:
 
 
 def link_in(message: EmailMessage) -> str:
-    found = re.search(r"https?://\S+", message.get_content())
+    """The first link in the text of a message, which a page beside it may say too."""
+    text = message.get_body(("plain",))
+    assert text is not None
+    found = re.search(r"https?://\S+", text.get_content())
     assert found is not None
     return found[0]
 
