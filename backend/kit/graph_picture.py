@@ -34,7 +34,7 @@ class Graph:
     """What is to be seen.
 
     Attributes:
-        title: Above it; what does not fit is left out, and all of it where the font lacks its letters.
+        title: Above it; what does not fit is left out, or all of it if the font lacks a letter.
         start_at: When the first point's step begins.
         step_seconds: How long each is.
         points: A value for each step; None: nothing was measured then.

@@ -90,7 +90,8 @@ def test_from_the_mail_to_the_silence(
     logger.warning("from the mail to the silence: %.1f s", time.monotonic() - began)
 
     expect(page.get_by_role("button", name="Silence for 2 hours")).to_have_count(0)
-    expect(page.get_by_text(f"by First admin: Silenced on the page of {watch.rule}")).to_be_visible()
+    said = f"by First admin: Silenced on the page of {watch.rule}"
+    expect(page.get_by_text(said)).to_be_visible()
     visitor.expect_no_problem()
     visitor.survey("at-night-alert")
     (alert,) = ask(admin, "GET", f"alerts?state=firing&matchers=team={watch.team}")["items"]
