@@ -281,7 +281,9 @@ class Visitor:
 
     def expect_page(self, name: str) -> None:
         """Wait until the page is there, whole, without a problem, and with its tenant."""
-        expect(self.page.get_by_role("heading", name=name, level=1)).to_be_visible()
+        # Exact: on the way from *API keys* to *Keys* the one before is seen for a moment.
+        heading = self.page.get_by_role("heading", name=name, level=1, exact=True)
+        expect(heading).to_be_visible()
         expect(self.page).to_have_url(re.compile(r"[?&]tenant=[a-z0-9-]+"))
         self.settle()
         self.expect_no_problem()
