@@ -13,7 +13,7 @@ import random
 import signal
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -159,12 +159,16 @@ def _ways(rig: Rig) -> list[_Way]:
         return [locked, *others, locked, locked]
 
     async def stop(seconds: float, _: str) -> None:
-        family = [server.pid, *_children(server.pid)]
-        for pid in family:
-            os.kill(pid, signal.SIGSTOP)
-        await asyncio.sleep(seconds)
-        for pid in reversed(family):
-            os.kill(pid, signal.SIGCONT)
+        # First what begins others: of these there are no more then, and some may be gone.
+        family = [server.pid]
+        try:
+            _signal(family, signal.SIGSTOP)
+            family += _children(server.pid)
+            _signal(family[1:], signal.SIGSTOP)
+            await asyncio.sleep(seconds)
+        finally:
+            # However this ends: who comes after it is to find a server.
+            _signal(reversed(family), signal.SIGCONT)
 
     async def crash(seconds: float, _: str) -> None:
         await asyncio.to_thread(server.stop)
@@ -191,6 +195,12 @@ def _set_ahead(rig: Rig, pid: int) -> None:
         connection.execute(
             "UPDATE job_workers SET beat_at = beat_at + interval '1 hour' WHERE pid = %s", (pid,)
         )
+
+
+def _signal(pids: Iterable[int], what: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, what)
 
 
 def _children(parent: int) -> list[int]:
