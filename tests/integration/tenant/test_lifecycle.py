@@ -272,7 +272,8 @@ class TestPurge:
         app.asgi._telemetry.drain()
         await purge(app)
         metrics, tenants = app.platform.of(MetricsManager), app.platform.of(TenantManager)
-        assert await metrics.flush(app.platform.database, everything=True)
+        # Of a slow machine the tick has written it meanwhile: what counts is that nothing stays.
+        await metrics.flush(app.platform.database, everything=True)
         await tenants.flush(app.platform.database)
         kept = {"audit_records", "audit_heads"}
         for table in app.platform.house.rooms:
