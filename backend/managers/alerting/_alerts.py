@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Final, Literal
 
 import sqlalchemy as sa
 
 from backend.core.database import ReadTx, Tx
+from backend.core.loading import Loader
 from backend.core.loose_scan import read_least
 from backend.core.paging import newest
 from backend.managers.alerting._matching import Matcher, match_all
@@ -15,6 +16,8 @@ from backend.managers.alerting._notes import end, forget, note, tell
 from backend.managers.alerting._standing import NEVER
 from backend.managers.alerting.errors import AlertNotFoundError, AlertOverError
 from backend.managers.alerting.models import AlertNoteRow, AlertRow, NotificationRow
+
+_load: Final = Loader(AlertRow, AlertNotFoundError)
 
 State = Literal["waiting", "firing", "over"]
 _MAX_NOTES = 1000
@@ -294,14 +297,6 @@ class Alerts:
 def _refuse_over(row: AlertRow) -> None:
     if row.ended_at is not None:
         raise AlertOverError
-
-
-async def _load(tx: ReadTx, alert_id: str, *, lock: bool = False) -> AlertRow:
-    query = sa.select(AlertRow).where(AlertRow.tenant_id == tx.tenant_id, AlertRow.id == alert_id)
-    row: AlertRow | None = await tx.scalar(query.with_for_update() if lock else query)
-    if row is None:
-        raise AlertNotFoundError
-    return row
 
 
 def value_of(row: AlertRow) -> Alert:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from backend.core.database import Integrity, ReadTx, Tx
 from backend.core.ids import uuid7
+from backend.core.loading import Loader
 from backend.core.paging import newest
 from backend.core.subject import Bite, Subject
 from backend.kit import signing
@@ -26,6 +27,8 @@ from backend.managers.alerting.errors import (
 )
 from backend.managers.alerting.models import ChannelRow, PolicyRow, ScheduleRow
 from backend.managers.security import Keyring, SecurityManager
+
+_load: Final = Loader(ChannelRow, ChannelNotFoundError, ChannelChangedError)
 
 ChannelKind = Literal["email", "on_call", "webhook", "n8n", "slack", "teams", "syslog"]
 MAX_CHANNELS: Final = 100
@@ -230,7 +233,7 @@ class Channels:
 
     async def open(self, tx: ReadTx, channel_id: str) -> tuple[Channel, Target] | None:
         """A channel and where it leads; None: it is gone."""
-        row: ChannelRow | None = await tx.scalar(_one(tx, channel_id))
+        row: ChannelRow | None = await tx.scalar(_load.one(tx, channel_id))
         if row is None:
             return None
         return _value(row), _opened(row, await self._security.keyring(tx))
@@ -276,7 +279,7 @@ class Channels:
     async def _refuse_fallback(self, tx: ReadTx, draft: ChannelDraft, own_id: str | None) -> None:
         if draft.fallback_id is None:
             return
-        other: ChannelRow | None = await tx.scalar(_one(tx, draft.fallback_id))
+        other: ChannelRow | None = await tx.scalar(_load.one(tx, draft.fallback_id))
         if other is None or other.id == own_id:
             raise ChannelInvalidError("There is no such other channel").at("fallback_id")
         if other.fallback_id is not None:
@@ -322,24 +325,6 @@ def _check_certificate(pem: str | None) -> None:
 
 def _opened(row: ChannelRow, keyring: Keyring) -> Target:
     return msgspec.json.decode(keyring.open(target_place(row.id), row.sealed_target), type=Target)
-
-
-def _one(tx: ReadTx, channel_id: str) -> sa.Select[Any]:
-    return sa.select(ChannelRow).where(
-        ChannelRow.tenant_id == tx.tenant_id, ChannelRow.id == channel_id
-    )
-
-
-async def _load(
-    tx: ReadTx, channel_id: str, *, expected_version: str | None = None, lock: bool = False
-) -> ChannelRow:
-    query = _one(tx, channel_id)
-    row: ChannelRow | None = await tx.scalar(query.with_for_update() if lock else query)
-    if row is None:
-        raise ChannelNotFoundError
-    if expected_version is not None and expected_version != str(row.revision):
-        raise ChannelChangedError
-    return row
 
 
 def _value(row: ChannelRow) -> Channel:

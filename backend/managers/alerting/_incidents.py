@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from backend.core.database import Integrity, ReadTx, Tx
 from backend.core.ids import uuid7
+from backend.core.loading import Loader
 from backend.core.loose_scan import read_least
 from backend.core.paging import newest
 from backend.managers.alerting._alerts import Alert, Alerts, Note, value_of
@@ -26,6 +27,8 @@ from backend.managers.alerting.errors import (
     IncidentOverError,
 )
 from backend.managers.alerting.models import AlertNoteRow, AlertRow, IncidentAlertRow, IncidentRow
+
+_load: Final = Loader(IncidentRow, IncidentNotFoundError, IncidentChangedError)
 
 MAX_SHOWN: Final = 500
 """Alerts of an incident that are shown, and acknowledged at once."""
@@ -187,9 +190,7 @@ class Incidents:
             IncidentNotFoundError: No such one in this tenant.
             IncidentChangedError: Somebody changed it meanwhile.
         """
-        row = await _load(tx, incident_id, lock=True)
-        if expected_version is not None and expected_version != str(row.revision):
-            raise IncidentChangedError
+        row = await _load(tx, incident_id, expected_version=expected_version, lock=True)
         for name, value in _said(draft).items():
             setattr(row, name, value)
         row.revision += 1
@@ -490,16 +491,6 @@ def _row(
         revision=1,
         created_by=tx.scope.actor,
     )
-
-
-async def _load(tx: ReadTx, incident_id: str, *, lock: bool = False) -> IncidentRow:
-    query = sa.select(IncidentRow).where(
-        IncidentRow.tenant_id == tx.tenant_id, IncidentRow.id == incident_id
-    )
-    row: IncidentRow | None = await tx.scalar(query.with_for_update() if lock else query)
-    if row is None:
-        raise IncidentNotFoundError
-    return row
 
 
 def _value(row: IncidentRow) -> Incident:

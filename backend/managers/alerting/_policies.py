@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from backend.core.database import Integrity, ReadTx, Tx
 from backend.core.ids import uuid7
+from backend.core.loading import Loader
 from backend.core.paging import newest
 from backend.managers.alerting.errors import (
     PolicyChangedError,
@@ -19,6 +20,8 @@ from backend.managers.alerting.errors import (
     TooManyPoliciesError,
 )
 from backend.managers.alerting.models import ChannelRow, PolicyRow, RoutingRow
+
+_load: Final = Loader(PolicyRow, PolicyNotFoundError, PolicyChangedError)
 
 MAX_POLICIES: Final = 100
 MAX_STEPS: Final = 10
@@ -210,20 +213,6 @@ def _columns(tx: Tx, draft: PolicyDraft) -> dict[str, Any]:
         "updated_at": tx.now(),
         "updated_by": tx.scope.actor,
     }
-
-
-async def _load(
-    tx: ReadTx, policy_id: str, *, expected_version: str | None = None, lock: bool = False
-) -> PolicyRow:
-    query = sa.select(PolicyRow).where(
-        PolicyRow.tenant_id == tx.tenant_id, PolicyRow.id == policy_id
-    )
-    row: PolicyRow | None = await tx.scalar(query.with_for_update() if lock else query)
-    if row is None:
-        raise PolicyNotFoundError
-    if expected_version is not None and expected_version != str(row.revision):
-        raise PolicyChangedError
-    return row
 
 
 def _value(row: PolicyRow) -> Policy:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from backend.core.database import Integrity, ReadTx, Tx
 from backend.core.ids import uuid7
+from backend.core.loading import Loader
 from backend.core.paging import newest
 from backend.managers.alerting._conditions import Condition, read_condition, write_condition
 from backend.managers.alerting._counting import EventCondition
@@ -22,6 +23,8 @@ from backend.managers.alerting.errors import (
     TooManyRulesError,
 )
 from backend.managers.alerting.models import AlertRuleRow
+
+_load: Final = Loader(AlertRuleRow, RuleNotFoundError, RuleChangedError)
 
 Severity = Literal["critical", "warning", "info"]
 MAX_RULES: Final = 10_000
@@ -229,20 +232,6 @@ def _columns(tx: Tx, draft: RuleDraft) -> dict[str, Any]:
         "updated_by": tx.scope.actor,
         "next_at": tx.now() if draft.enabled else NEVER,
     }
-
-
-async def _load(
-    tx: ReadTx, rule_id: str, *, expected_version: str | None = None, lock: bool = False
-) -> AlertRuleRow:
-    query = sa.select(AlertRuleRow).where(
-        AlertRuleRow.tenant_id == tx.tenant_id, AlertRuleRow.id == rule_id
-    )
-    row: AlertRuleRow | None = await tx.scalar(query.with_for_update() if lock else query)
-    if row is None:
-        raise RuleNotFoundError
-    if expected_version is not None and expected_version != str(row.revision):
-        raise RuleChangedError
-    return row
 
 
 def value_of(row: AlertRuleRow) -> Rule:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from backend.core.audit import Personal
 from backend.core.database import Integrity, ReadTx, Tx
 from backend.core.ids import uuid7
+from backend.core.loading import Loader
 from backend.core.paging import newest
 from backend.core.subject import Bite, Subject
 from backend.kit.wall_clock import Stretch, zone_named
@@ -28,6 +29,8 @@ from backend.managers.alerting.errors import (
     TooManySchedulesError,
 )
 from backend.managers.alerting.models import ChannelRow, OverrideRow, ScheduleRow
+
+_load: Final = Loader(ScheduleRow, ScheduleNotFoundError, ScheduleChangedError)
 
 MAX_SCHEDULES: Final = 100
 MAX_LAYERS: Final = 10
@@ -277,7 +280,7 @@ class Schedules:
         Raises:
             OverrideNotFoundError: The schedule has no such one.
         """
-        schedule: ScheduleRow | None = await tx.scalar(_one(tx, schedule_id).with_for_update())
+        schedule: ScheduleRow | None = await tx.scalar(_load.one(tx, schedule_id).with_for_update())
         row: OverrideRow | None = await tx.scalar(
             sa.select(OverrideRow)
             .where(*_overrides_of(tx, schedule_id), OverrideRow.id == override_id)
@@ -296,7 +299,7 @@ class Schedules:
 
     async def who(self, tx: ReadTx, schedule_id: str, instant: datetime) -> str | None:
         """Who is on call at an instant; None: nobody, or there is no such schedule."""
-        row: ScheduleRow | None = await tx.scalar(_one(tx, schedule_id))
+        row: ScheduleRow | None = await tx.scalar(_load.one(tx, schedule_id))
         if row is None:
             return None
         over = await _overrides(tx, _moment(instant), schedule_id)
@@ -369,7 +372,7 @@ class Schedules:
             person: Who is on call now.
             next_at: When to look next.
         """
-        row: ScheduleRow | None = await tx.scalar(_one(tx, watched.kept.id).with_for_update())
+        row: ScheduleRow | None = await tx.scalar(_load.one(tx, watched.kept.id).with_for_update())
         if row is None or (row.handover_due_at, row.handovers, str(row.revision)) != (
             watched.due_at,
             watched.number,
@@ -483,12 +486,6 @@ def _overrides_of(tx: ReadTx, schedule_id: str) -> Sequence[sa.ColumnElement[boo
     return (OverrideRow.tenant_id == tx.tenant_id, OverrideRow.schedule_id == schedule_id)
 
 
-def _one(tx: ReadTx, schedule_id: str) -> sa.Select[Any]:
-    return sa.select(ScheduleRow).where(
-        ScheduleRow.tenant_id == tx.tenant_id, ScheduleRow.id == schedule_id
-    )
-
-
 def _moment(instant: datetime) -> Stretch:
     return Stretch(instant, instant + timedelta(microseconds=1))
 
@@ -511,18 +508,6 @@ def _look_again(tx: Tx, row: ScheduleRow) -> None:
 
 def _personal(person: str) -> Personal:
     return Personal(person, person) if person.startswith("user:") else Personal.address(person)
-
-
-async def _load(
-    tx: ReadTx, schedule_id: str, *, expected_version: str | None = None, lock: bool = False
-) -> ScheduleRow:
-    query = _one(tx, schedule_id)
-    row: ScheduleRow | None = await tx.scalar(query.with_for_update() if lock else query)
-    if row is None:
-        raise ScheduleNotFoundError
-    if expected_version is not None and expected_version != str(row.revision):
-        raise ScheduleChangedError
-    return row
 
 
 def _read_layers(written: Sequence[Mapping[str, Any]]) -> Sequence[Layer]:

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from backend.core.context import Scope
 from backend.core.database import Database, ReadTx, Tx
 from backend.core.ids import uuid7
+from backend.core.loading import Loader
 from backend.core.paging import newest
 from backend.kit.wall_clock import Stretch, WeeklyWindow
 from backend.managers.alerting._matching import Matcher, match_all, read_matchers
@@ -26,6 +27,8 @@ from backend.managers.alerting.errors import (
     TooManySilencesError,
 )
 from backend.managers.alerting.models import SilenceRow
+
+_load: Final = Loader(SilenceRow, SilenceNotFoundError, SilenceChangedError)
 
 SilenceKind = Literal["silence", "maintenance"]
 SilenceState = Literal["scheduled", "active", "expired"]
@@ -335,22 +338,10 @@ def _labels(silence: KeptSilence) -> dict[str, str]:
     return {one.name: one.value for one in silence.matchers}
 
 
-async def _load(tx: ReadTx, silence_id: str, *, lock: bool = False) -> SilenceRow:
-    query = sa.select(SilenceRow).where(
-        SilenceRow.tenant_id == tx.tenant_id, SilenceRow.id == silence_id
-    )
-    row: SilenceRow | None = await tx.scalar(query.with_for_update() if lock else query)
-    if row is None:
-        raise SilenceNotFoundError
-    return row
-
-
 async def _load_live(
     tx: Tx, silence_id: str, now: datetime, *, expected_version: str | None = None
 ) -> SilenceRow:
-    row = await _load(tx, silence_id, lock=True)
-    if expected_version is not None and expected_version != str(row.revision):
-        raise SilenceChangedError
+    row = await _load(tx, silence_id, expected_version=expected_version, lock=True)
     if row.ends_at <= now:
         raise SilenceOverError
     return row

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from backend.core.database import Integrity, ReadTx, Tx
 from backend.core.ids import uuid7
+from backend.core.loading import Loader
 from backend.core.paging import newest
 from backend.managers.monitoring.errors import (
     QueryChangedError,
@@ -21,6 +22,8 @@ from backend.managers.monitoring.errors import (
     TooManyQueriesError,
 )
 from backend.managers.monitoring.models import PrometheusQueryRow
+
+_load: Final = Loader(PrometheusQueryRow, QueryNotFoundError, QueryChangedError)
 
 MAX_QUERIES: Final = 200
 """Of a tenant: what a list that somebody chooses from still holds at once."""
@@ -123,20 +126,6 @@ class KeptQueries:
         row = await _load(tx, query_id, expected_version=expected_version, lock=True)
         tx.audit("prometheus_query.deleted", f"prometheus_query:{query_id}", name=row.name)
         await tx.session.delete(row)
-
-
-async def _load(
-    tx: ReadTx, query_id: str, *, expected_version: str | None = None, lock: bool = False
-) -> PrometheusQueryRow:
-    query = sa.select(PrometheusQueryRow).where(
-        PrometheusQueryRow.tenant_id == tx.tenant_id, PrometheusQueryRow.id == query_id
-    )
-    row: PrometheusQueryRow | None = await tx.scalar(query.with_for_update() if lock else query)
-    if row is None:
-        raise QueryNotFoundError
-    if expected_version is not None and expected_version != str(row.revision):
-        raise QueryChangedError
-    return row
 
 
 def _value(row: PrometheusQueryRow) -> KeptQuery:

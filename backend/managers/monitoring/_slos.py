@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from backend.core.database import ReadTx, Tx
 from backend.core.ids import uuid7
+from backend.core.loading import Loader
 from backend.core.paging import newest
 from backend.managers.monitoring import _outcomes
 from backend.managers.monitoring._budget import (
@@ -34,6 +35,8 @@ from backend.managers.monitoring.errors import (
     TooManySlosError,
 )
 from backend.managers.monitoring.models import SloRow
+
+_load: Final = Loader(SloRow, SloNotFoundError)
 
 SloKind = Literal["availability", "latency", "success", "freshness"]
 SLO_KINDS: Final[tuple[SloKind, ...]] = get_args(SloKind)
@@ -325,14 +328,6 @@ async def with_days(tx: ReadTx, standing: SloStanding) -> SloStanding:
     days = await _outcomes.read_days(tx, standing.slo.counted, standing.slo.window_days)
     given = {one.name: getattr(standing, one.name) for one in fields(SloStanding)}
     return SloStanding(**{**given, "days": days})
-
-
-async def _load(tx: ReadTx, slo_id: str, *, lock: bool = False) -> SloRow:
-    query = sa.select(SloRow).where(SloRow.tenant_id == tx.tenant_id, SloRow.id == slo_id)
-    row: SloRow | None = await tx.scalar(query.with_for_update() if lock else query)
-    if row is None:
-        raise SloNotFoundError
-    return row
 
 
 def _columns(draft: SloDraft, source: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from backend.core.columns import db_now
 from backend.core.database import Integrity, ReadTx, Tx
 from backend.core.events import Event, find_seq_before, read_span
 from backend.core.ids import uuid7
+from backend.core.loading import Loader
 from backend.core.paging import newest
 from backend.kit import signing
 from backend.kit.outbound import is_web_address
@@ -28,6 +29,8 @@ from backend.managers.webhooks.errors import (
     WebhookNotFoundError,
 )
 from backend.managers.webhooks.models import DeliveryRow, WebhookRow
+
+_load: Final = Loader(WebhookRow, WebhookNotFoundError, WebhookChangedError)
 
 MAX_WEBHOOKS: Final = 100
 MAX_KINDS: Final = 100
@@ -460,20 +463,6 @@ def _sealed(webhook_id: str, target: Target, keyring: Keyring) -> dict[str, Any]
         "host": urlsplit(target.url).hostname or "",
         "sealed_target": keyring.seal(target_place(webhook_id), msgspec.json.encode(target)),
     }
-
-
-async def _load(
-    tx: ReadTx, webhook_id: str, *, expected_version: str | None = None, lock: bool = False
-) -> WebhookRow:
-    query = sa.select(WebhookRow).where(
-        WebhookRow.tenant_id == tx.tenant_id, WebhookRow.id == webhook_id
-    )
-    row: WebhookRow | None = await tx.scalar(query.with_for_update() if lock else query)
-    if row is None:
-        raise WebhookNotFoundError
-    if expected_version is not None and expected_version != str(row.revision):
-        raise WebhookChangedError
-    return row
 
 
 def _value(row: WebhookRow, last: int) -> Webhook:
