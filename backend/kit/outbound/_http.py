@@ -4,6 +4,8 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Final, Protocol
 
 import httpcore
@@ -29,6 +31,18 @@ class HttpAnswer:
     def is_success(self) -> bool:
         """Whether the status is 2xx."""
         return 200 <= self.status < 300
+
+    def retry_after(self, now: datetime) -> float | None:
+        """Seconds that the server asks to be left alone (RFC 9110, 10.2.3); None: it does not."""
+        written = self.headers.get("retry-after", "").strip()
+        if not written:
+            return None
+        if written.isdecimal():
+            return float(written)
+        try:
+            return (parsedate_to_datetime(written) - now).total_seconds()
+        except (TypeError, ValueError):
+            return None
 
 
 class LookUp(Protocol):

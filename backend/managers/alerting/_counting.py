@@ -63,9 +63,7 @@ class _Counted(Asked, frozen=True, kw_only=True):
     compare: Comparison
     threshold: Annotated[int, Meta(ge=0, le=MAX_COUNT)]
     window_seconds: Window = 300
-    where: Annotated[dict[str, tuple[str, ...]], Meta(max_length=5)] = msgspec.field(
-        default_factory=dict
-    )
+    where: _Where = msgspec.field(default_factory=dict)
 
     def _judge(
         self, told: Sequence[str], by: str | None, found: Sequence[_Happened], *, complete: bool

@@ -88,7 +88,7 @@ def _said(now: History, then: History, incidents: int) -> str:
         f"over {_took(now.resolved, then.resolved)}",
         f"{now.unseen:,} were over without anybody having seen to them",
         f"{now.silenced:,} were silenced",
-        f"{incidents:,} incidents",
+        "1 incident" if incidents == 1 else f"{incidents:,} incidents",
     ]
     for noun, counted in _ABOUT:
         names = _names(now.noise, counted)

@@ -149,8 +149,12 @@ class Sending:
             await self._send(database, scope, *found, message)
         except RefusedError as exc:
             return Outcome.fail(str(exc))
-        except (RateLimitedError, UnavailableError, UpstreamError, TimeoutError) as exc:
-            return Outcome.retry(getattr(exc, "detail", "") or "It did not answer in time")
+        except (RateLimitedError, UnavailableError, UpstreamError) as exc:
+            # A receiver that asks for it, or one that is left alone just now.
+            asked = exc.extra.get("retry_after_seconds", 0.0)
+            return Outcome.retry(exc.detail or exc.title, asked_seconds=asked)
+        except TimeoutError:
+            return Outcome.retry("It did not answer in time")
         except AppError as exc:
             return Outcome.fail(exc.detail or exc.title)
         return Outcome.done({"channel": found[0].name, "kind": found[0].kind})
@@ -206,7 +210,8 @@ class Sending:
             return
         if _CLIENT_ERROR <= answer.status < _SERVER_ERROR and answer.status not in _AGAIN:
             raise RefusedError(f"It answered {answer.status}")
-        raise UpstreamError(f"It answered {answer.status}")
+        after = answer.retry_after(system_clock())
+        raise UpstreamError(f"It answered {answer.status}", retry_after_seconds=after or 0.0)
 
     async def _mail_to(
         self,

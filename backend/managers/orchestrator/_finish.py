@@ -58,7 +58,8 @@ def judge(claim: Claim, outcome: Outcome) -> tuple[str, float | None]:
         return "cancelled", None
     if outcome.verdict == "retry" and claim.failures_left > 0:
         delay = outcome.delay_seconds
-        return "ready", backoff(claim) if delay is None else max(delay, 0.0)
+        own = backoff(claim) if delay is None else max(delay, 0.0)
+        return "ready", max(own, min(outcome.asked_seconds, MAX_BACKOFF_SECONDS))
     return "dead", None
 
 

@@ -121,6 +121,7 @@ class Outcome:
     result: Any = None
     error: str | None = None
     delay_seconds: float | None = None
+    asked_seconds: float = 0.0
     effect: Any = None
     resolution: Resolution = ""
 
@@ -136,12 +137,26 @@ class Outcome:
         return cls("done", result=result, effect=effect)
 
     @classmethod
-    def retry(cls, error: str, delay_seconds: float | None = None, effect: Any = None) -> Self:
+    def retry(
+        cls,
+        error: str,
+        delay_seconds: float | None = None,
+        effect: Any = None,
+        *,
+        asked_seconds: float = 0.0,
+    ) -> Self:
         """Failed for now: again after ``delay_seconds``, or after the job's own backoff.
 
-        When no attempt is left the job is dead.
+        When no attempt is left the job is dead. Whoever refuses and asks to be left alone for
+        ``asked_seconds`` is left alone so long, an hour at most, and never for less than that.
         """
-        return cls("retry", error=error, delay_seconds=delay_seconds, effect=effect)
+        return cls(
+            "retry",
+            error=error,
+            delay_seconds=delay_seconds,
+            asked_seconds=asked_seconds,
+            effect=effect,
+        )
 
     @classmethod
     def fail(cls, error: str, effect: Any = None) -> Self:

@@ -13,7 +13,6 @@ import random
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any, Final, cast
 
@@ -387,7 +386,7 @@ class Delivering:
             return _Tried(None, (exc.detail or exc.title)[:_WORDS], took())
         if answer.is_success:
             return _Tried(answer.status, None, took())
-        after = _after(answer.headers.get("retry-after"), database.clock())
+        after = answer.retry_after(database.clock())
         return _Tried(answer.status, self._answered(answer), took(), after)
 
     def _answered(self, answer: HttpAnswer) -> str:
@@ -499,18 +498,6 @@ def _stops(row: WebhookRow, failed: _Tried, now: datetime) -> str | None:
     if row.failing_since is not None and now - row.failing_since > HORIZON:
         return f"It has taken nothing for {HORIZON.days} days"
     return None
-
-
-def _after(written: str | None, now: datetime) -> float | None:
-    """Seconds that a server asks to wait (RFC 9110, 10.2.3)."""
-    if not written:
-        return None
-    if written.strip().isdecimal():
-        return float(written)
-    try:
-        return (parsedate_to_datetime(written) - now).total_seconds()
-    except (TypeError, ValueError):
-        return None
 
 
 def _row(  # noqa: PLR0917 - a row's columns, in their order

@@ -96,7 +96,7 @@ async def test_comes_on_the_first_and_says_what_the_month_was_like(
         f"{MONTH:%B %Y}: 9 alerts fired (3 the month before): 3 critical, 6 warning; "
         "seen to after 2 min at the middle and 2.8 min for nine of ten; "
         "over after 1 h at the middle (1 h the month before) and 1 h for nine of ten; "
-        "6 were over without anybody having seen to them; 2 were silenced; 1 incidents; "
+        "6 were over without anybody having seen to them; 2 were silenced; 1 incident; "
         "most often: Disk <sda> (6), CPU (3); never seen to: Disk <sda> (6); "
         "most silenced: Disk <sda> (2); coming and going: Disk <sda> (6)"
     )

@@ -22,7 +22,7 @@ from backend.managers.alerting._telling import TELL_JOB
 from backend.managers.alerting.models import AlertRow, NotificationRow
 from backend.managers.email import EmailManager
 from backend.managers.metrics import Item, MetricsManager
-from backend.managers.orchestrator import OrchestratorManager, Worker
+from backend.managers.orchestrator import Job, OrchestratorManager, Worker
 from backend.managers.tenant import PLATFORM, TenantManager
 from backend.settings import Settings
 from tests.support import syslog
@@ -422,6 +422,32 @@ async def test_what_does_not_answer_is_told_again_under_the_same_key(
     assert len(receiver.got) == 3
     assert len(set(receiver.keys)) == 1
     assert await desk.states(alert_id) == [(0, "fired", "sent")]
+
+
+async def test_who_asks_to_be_left_alone_is_told_again_no_sooner(
+    desk: Desk, receiver: Receiver
+) -> None:
+    await desk.route([{"channels": [await desk.channel(receiver.url)]}])
+    receiver.answers, receiver.more_headers = [429], {"Retry-After": "600"}
+    await desk.raised()
+    await desk.hear()
+    await desk.manager.telling.run(desk.database)
+    jobs = desk.app.platform.of(OrchestratorManager)
+    worker = Worker(desk.database, jobs, [jobs.kinds[TELL_JOB]], poll_seconds=0.02)
+    running = asyncio.create_task(worker.run())
+    found: Sequence[Job] = ()
+    for _ in range(500):
+        async with desk.database.read(desk.scope) as tx:
+            found = await jobs.list_jobs(tx, kind=TELL_JOB)
+        if [(one.attempt, one.state) for one in found] == [(1, "ready")]:
+            break
+        await asyncio.sleep(0.1)
+    worker.stop()
+    await running
+    (job,) = found
+    assert job.error == "It answered 429"
+    assert job.started_at is not None
+    assert 590 <= (job.due_at - job.started_at).total_seconds() <= 660
 
 
 async def test_mail_is_one_message_of_ours(desk: Desk) -> None:

@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from backend.kit.outbound import (
     Breaker,
+    HttpAnswer,
     NotAllowedError,
     Outbound,
     OutboundSettings,
@@ -517,3 +519,21 @@ def test_the_system_s_configuration_is_read(tmp_path: Path) -> None:
     assert [getattr(one, "address", one) for one in found.nameservers] == ["192.0.2.1"]
     missing = Resolver(settings, configuration=tmp_path / "none")._servers.read()
     assert [getattr(one, "address", one) for one in missing.nameservers] == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [
+        ("120", 120),
+        (" 0 ", 0),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", 37),
+        ("Sun, 06 Nov 1994 08:48:59 GMT", -1),
+        ("soon", None),
+        ("-5", None),
+        ("", None),
+    ],
+)
+def test_how_long_a_server_asks_to_be_left_alone(written, seconds):
+    now = datetime(1994, 11, 6, 8, 49, tzinfo=UTC)
+    headers = {"retry-after": written} if written else {}
+    assert HttpAnswer("https://a.example", 429, headers, b"").retry_after(now) == seconds

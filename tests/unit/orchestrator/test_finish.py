@@ -59,3 +59,11 @@ class TestJudge:
     def test_retry_after_the_delay_the_handler_asked_for(self):
         assert judge(claim(), Outcome.retry("busy", delay_seconds=90)) == ("ready", 90)
         assert judge(claim(), Outcome.retry("busy", delay_seconds=-5)) == ("ready", 0)
+
+    def test_leaves_alone_whoever_asks_for_it_but_not_for_ever_and_never_sooner(self) -> None:
+        asked = Outcome.retry("busy", delay_seconds=90, asked_seconds=300)
+        assert judge(claim(), asked) == ("ready", 300)
+        impatient = Outcome.retry("busy", delay_seconds=90, asked_seconds=1)
+        assert judge(claim(), impatient) == ("ready", 90)
+        for_ever = Outcome.retry("busy", asked_seconds=10**9)
+        assert judge(claim(), for_ever) == ("ready", MAX_BACKOFF_SECONDS)
