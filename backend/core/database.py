@@ -323,6 +323,7 @@ class Tx(ReadTx):
     async def savepoint(self) -> AsyncIterator[None]:
         """What fails inside is undone to here, and no further."""
         await self._write_appended()
+        before, after, signals = len(self._before), len(self._after), dict(self._signals)
         try:
             async with self.session.begin_nested():
                 yield
@@ -331,6 +332,8 @@ class Tx(ReadTx):
             # All that waits was put off since, and is undone as what was written is.
             self._shared.appended.clear()
             self._shared.late.clear()
+            del self._before[before:], self._after[after:]
+            self._signals = signals
             raise
 
     @asynccontextmanager

@@ -459,6 +459,18 @@ class TestSavepoint:
         assert await names(database) == {"before"}
         assert await actors(database) == {}
 
+    async def test_undoes_what_was_to_follow_the_commit(self, database: Database) -> None:
+        followed: list[str] = []
+        async with database.transaction(scope()) as tx:
+            tx.after_commit(lambda: followed.append("before"))
+            with suppress(ZeroDivisionError):
+                async with tx.savepoint():
+                    tx.after_commit(lambda: followed.append("inside"))
+                    raise ZeroDivisionError
+            async with tx.savepoint():
+                tx.after_commit(lambda: followed.append("kept"))
+        assert followed == ["before", "kept"]
+
 
 class TestAppend:
     async def test_is_written_before_an_insert_that_could_meet_it(self, database: Database) -> None:
