@@ -260,7 +260,11 @@ def compose(
     database.signals.subscribe(TENANT_GONE, logs.forget_settings)
     database.signals.subscribe(TENANT_GONE, tracing.leave)
     database.signals.subscribe(TENANT_GONE, security.openings.leave)
-    jobs = hold(OrchestratorManager(settings=settings.orchestrator, quotas=tenants.quotas))
+    jobs = hold(
+        OrchestratorManager(
+            settings=settings.orchestrator, quotas=tenants.quotas, outbound=outbound
+        )
+    )
     audit = hold(AuditManager(maker, security, jobs, outbound, settings.audit))
     monitoring = hold(MonitoringManager(settings.monitoring, metrics))
     monitoring.registry.register(logs.index.searches)

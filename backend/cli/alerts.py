@@ -1,14 +1,11 @@
 """Alerts and their rules of the tenant that one is logged in to, from a shell."""
 
 import argparse
-import asyncio
-import json
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
 
 from backend.cli._api import Api, api_command, print_rows, segment
+from backend.cli._files import read_json, read_text
 from backend.cli.command import CommandError
 
 
@@ -55,13 +52,7 @@ async def _rules(api: Api, _: argparse.Namespace) -> None:
 
 async def _save(api: Api, options: argparse.Namespace) -> None:
     """Keep a rule from a file, as the API has it, or another one under a name that is there."""
-    try:
-        text = await asyncio.to_thread(_read, options.file)
-        body = json.loads(text)
-    except (OSError, ValueError) as exc:
-        raise CommandError(f"{options.file} cannot be read: {exc}") from None
-    if not isinstance(body, dict) or not isinstance(body.get("name"), str):
-        raise CommandError(f"{options.file} is no alert rule: it has no name")
+    body = await read_json(options.file, "alert rule")
     known = await _ids(api)
     if body["name"] in known:
         await api.put(f"alert-rules/{segment(known[body['name']])}", body)
@@ -71,11 +62,7 @@ async def _save(api: Api, options: argparse.Namespace) -> None:
 
 async def _try(api: Api, options: argparse.Namespace) -> None:
     """When a rule of a file would have fired, a time a line: labels, from when, until when."""
-    text = await asyncio.to_thread(_read, options.file)
-    try:
-        body = {**json.loads(text), "days": options.days}
-    except (TypeError, ValueError) as exc:
-        raise CommandError(f"{options.file} cannot be read: {exc}") from None
+    body = {**await read_json(options.file, "alert rule"), "days": options.days}
     found = await api.post("alert-rules/test", body)
     print_rows(
         [
@@ -98,16 +85,9 @@ def _try_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--days", type=int, default=1, help="1 to 7 that are looked back")
 
 
-def _read(file: str) -> str:
-    return sys.stdin.read() if file == "-" else Path(file).read_text()
-
-
 async def _import(api: Api, options: argparse.Namespace) -> None:
     """A rule a line: what becomes of it, its name, and why it is refused or what is not kept."""
-    try:
-        content = await asyncio.to_thread(_read, options.file)
-    except (OSError, ValueError) as exc:
-        raise CommandError(f"{options.file} cannot be read: {exc}") from None
+    content = await read_text(options.file)
     path = f"alert-rules/import?dry_run={str(options.dry_run).lower()}"
     found = await api.send_file(path, content.encode(), "application/yaml")
     for one in found["rules"]:

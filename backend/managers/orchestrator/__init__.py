@@ -2,7 +2,8 @@
 
 Tables: ``jobs``, ``job_tenants``, ``job_workers``; ``job_graphs`` and ``job_edges`` hold the
 dependencies between jobs. Audits ``job.cancelled``, ``job.retried``, ``job.bulk_retried``,
-``job_limits.changed``.
+``job_limits.changed``, ``job_graph.submitted``, ``.paused``, ``.resumed``, ``.cancelled`` and
+``.retried``.
 Signals ``jobs`` (there may be work) and ``job_cancel`` (a running job should stop).
 
 Other managers describe their background work as a :class:`JobKind` and hand it to
@@ -18,9 +19,11 @@ from backend.core.room import (
     FleetGauge,
     Room,
     Sweep,
+    Tick,
 )
+from backend.managers.orchestrator._drafts import GraphDraft, TaskDraft
 from backend.managers.orchestrator._worker import OnEvent, Worker
-from backend.managers.orchestrator.errands import COUNT, RETENTION, WATCH, WORK
+from backend.managers.orchestrator.errands import COUNT, RETENTION, SCHEDULES, WATCH, WORK
 from backend.managers.orchestrator.errors import (
     JobNotCancellableError,
     JobNotFoundError,
@@ -28,6 +31,7 @@ from backend.managers.orchestrator.errors import (
     NoWorkerError,
     UnknownKindError,
 )
+from backend.managers.orchestrator.graph_routes import graph_router
 from backend.managers.orchestrator.kinds import (
     Batch,
     Claim,
@@ -39,18 +43,51 @@ from backend.managers.orchestrator.kinds import (
     Retried,
 )
 from backend.managers.orchestrator.manager import OrchestratorManager
-from backend.managers.orchestrator.models import EdgeRow, GraphRow, JobLimitsRow, JobRow, WorkerRow
+from backend.managers.orchestrator.models import (
+    EdgeRow,
+    GraphRow,
+    JobFiringRow,
+    JobLimitsRow,
+    JobRow,
+    JobScheduleRow,
+    WorkerRow,
+)
 from backend.managers.orchestrator.routes import router
+from backend.managers.orchestrator.schedule_routes import schedule_router
 from backend.managers.orchestrator.settings import OrchestratorSettings
+
+SCHEDULE_SECONDS = 5.0
 
 ROOM = Room(
     name="orchestrator",
     manager=OrchestratorManager,
-    models=(JobRow, GraphRow, EdgeRow, JobLimitsRow, WorkerRow),
+    models=(
+        *(JobRow, GraphRow, EdgeRow, JobLimitsRow, WorkerRow),
+        *(JobScheduleRow, JobFiringRow),
+    ),
     permissions={"job:read": VIEWER | WORKFLOW, "job:write": OPERATOR | WORKFLOW},
-    errands=(WORK, COUNT, WATCH, RETENTION),
-    routers=(router,),
-    events=dict.fromkeys(("job.succeeded", "job.dead", "job.cancelled", "job.retried"), "job:read"),
+    errands=(WORK, COUNT, WATCH, SCHEDULES, RETENTION),
+    routers=(router, graph_router, schedule_router),
+    events=dict.fromkeys(
+        (
+            "job.succeeded",
+            "job.dead",
+            "job.cancelled",
+            "job.retried",
+            "job_graph.succeeded",
+            "job_graph.failed",
+            "job_graph.cancelled",
+            "job_schedule.missed",
+        ),
+        "job:read",
+    ),
+    ticks=(
+        Tick(
+            "orchestrator.schedules",
+            SCHEDULE_SECONDS,
+            lambda jobs, database: jobs.schedules.run(database),
+        ),
+    ),
     standing=OrchestratorManager.keep_standing,
     erasures={JobRow.__tablename__: OrchestratorManager.erase_finished},
     pauses=(OrchestratorManager.tell_running_since,),
@@ -86,6 +123,7 @@ __all__ = [
     "Batch",
     "Claim",
     "Fleet",
+    "GraphDraft",
     "Job",
     "JobKind",
     "JobNotCancellableError",
@@ -98,6 +136,7 @@ __all__ = [
     "OrchestratorSettings",
     "Outcome",
     "Retried",
+    "TaskDraft",
     "UnknownKindError",
     "Worker",
 ]

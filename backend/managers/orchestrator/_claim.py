@@ -45,6 +45,7 @@ CLAIM_COLUMNS: Final = (
     JobRow.actor,
     JobRow.priority,
     JobRow.forgiven,
+    JobRow.graph_id,
 )
 
 

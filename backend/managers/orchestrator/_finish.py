@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql
 
 from backend.core.database import Tx, UtcTime, db_now
 from backend.core.json_rows import json_id, json_rows
+from backend.managers.orchestrator._advance import advance_all
 from backend.managers.orchestrator.kinds import (
     Claim,
     JobKind,
@@ -146,14 +147,18 @@ async def finish(
         _record(tx.dialect), {"rows": rows, "finishing_worker": worker, "ended_at": tx.now()}
     )
     accepted = []
+    over: list[tuple[Claim, str]] = []
     for job_id, state in recorded:
         claim, outcome, delay_seconds = by_id[job_id]
         accepted.append((claim, outcome.resolved(_RESOLUTIONS[state]), delay_seconds))
+        if state != "ready" and claim.graph_id is not None:
+            over.append((claim, state))
         event = _EVENTS.get(_RESOLUTIONS[state])
         if event is not None and (state != "succeeded" or kinds[claim.kind].announce):
             tell(tx, event, [claim])
     if hooks != "none":
         await _run_hooks(tx, accepted, kinds, apply=hooks == "all")
+    await advance_all(tx, over)
     return accepted
 
 

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 
 from backend.core.database import ReadTx, Tx, UtcTime, db_now
 from backend.core.json_rows import json_id, json_rows
+from backend.managers.orchestrator._advance import advance_all
 from backend.managers.orchestrator._claim import CLAIM_COLUMNS
 from backend.managers.orchestrator.kinds import Claim, Fleet, JobKind, by_owner, tell
 from backend.managers.orchestrator.models import READY, RUNNING, JobRow, WorkerRow
@@ -176,6 +177,7 @@ async def _after_release(
         if hook is not None:
             async with tx.within(tenant_id) as part:
                 await hook(part, claims)
+    await advance_all(tx, [(one, "cancelled") for one in cancelled])
     if back:
         tx.signal("jobs")
     return back
@@ -372,3 +374,4 @@ async def _bury(tx: Tx, poison: list[Claim], kinds: Mapping[str, JobKind]) -> No
         if hook is not None:
             async with tx.within(tenant_id) as part:
                 await hook(part, [(each, error) for each in dead])
+    await advance_all(tx, [(each, "dead") for each in poison])

@@ -4,7 +4,15 @@ from typing import Final
 
 from backend.core.columns import tables_of
 from backend.core.context import Errand
-from backend.managers.orchestrator.models import EdgeRow, GraphRow, JobLimitsRow, JobRow, WorkerRow
+from backend.managers.orchestrator.models import (
+    EdgeRow,
+    GraphRow,
+    JobFiringRow,
+    JobLimitsRow,
+    JobRow,
+    JobScheduleRow,
+    WorkerRow,
+)
 
 WORK: Final = Errand(
     "orchestrator.work", tables_of(JobRow, GraphRow, EdgeRow, JobLimitsRow, WorkerRow)
@@ -17,5 +25,10 @@ COUNT: Final = Errand("orchestrator.count", tables_of(JobRow))
 WATCH: Final = Errand("orchestrator.watch", tables_of(JobRow, WorkerRow))
 """Looking whether anybody works."""
 
-RETENTION: Final = Errand("orchestrator.retention", tables_of(JobRow))
+SCHEDULES: Final = Errand("orchestrator.schedules", tables_of(JobScheduleRow))
+"""Finding whose schedules are due; what is submitted is each tenant's."""
+
+RETENTION: Final = Errand(
+    "orchestrator.retention", tables_of(JobRow, GraphRow, EdgeRow, JobFiringRow)
+)
 """Forgetting what has ended."""

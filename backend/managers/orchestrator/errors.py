@@ -1,6 +1,13 @@
 """What the orchestrator refuses, each with its own code."""
 
-from backend.core.errors import AppError, ConflictError, NotFoundError, UnavailableError
+from backend.core.errors import (
+    AppError,
+    ConflictError,
+    InvalidInputError,
+    NotFoundError,
+    PreconditionError,
+    UnavailableError,
+)
 
 
 class JobNotFoundError(NotFoundError):
@@ -37,3 +44,57 @@ class WorkerLostError(UnavailableError):
     """A worker stopped without a goodbye while others work; the readiness check says it."""
 
     code, title = "orchestrator.worker_lost", "A worker fell silent"
+
+
+class GraphInvalidError(InvalidInputError):
+    """It is no graph: names twice, unknown parents, circles, or too much of it."""
+
+    code, title = "orchestrator.graph_invalid", "Not a graph of jobs"
+
+
+class GraphNotFoundError(NotFoundError):
+    """No such graph in this tenant."""
+
+    code, title = "orchestrator.graph_not_found", "Graph not found"
+
+
+class GraphOverError(ConflictError):
+    """All of its jobs have ended."""
+
+    code, title = "orchestrator.graph_over", "The graph has already ended"
+
+
+class GraphNotRetryableError(ConflictError):
+    """None of its jobs is dead, cancelled or skipped."""
+
+    code, title = "orchestrator.graph_not_retryable", "Nothing of the graph can be retried"
+
+
+class JobScheduleInvalidError(InvalidInputError):
+    """Nothing can be due by it, or what it submits is no graph."""
+
+    code, title = "orchestrator.schedule_invalid", "Not a schedule"
+
+
+class JobScheduleNotFoundError(NotFoundError):
+    """No such schedule in this tenant."""
+
+    code, title = "orchestrator.schedule_not_found", "Schedule not found"
+
+
+class JobScheduleExistsError(ConflictError):
+    """Another one of the tenant's has the name."""
+
+    code, title = "orchestrator.schedule_exists", "There is a schedule of this name"
+
+
+class TooManyJobSchedulesError(ConflictError):
+    """The tenant has as many as it may."""
+
+    code, title = "orchestrator.too_many_schedules", "Too many schedules"
+
+
+class JobScheduleChangedError(PreconditionError):
+    """Somebody changed it since it was read."""
+
+    code, title = "orchestrator.schedule_changed", "The schedule was changed meanwhile"

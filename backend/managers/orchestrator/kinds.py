@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal, Self, TypedDict, TypeVar
 
+import msgspec
+
 from backend.core.database import Tx
 from backend.core.telemetry import Step
 
@@ -94,6 +96,7 @@ class Claim:
     actor: str
     priority: int = 0
     forgiven: int = 0
+    graph_id: str | None = None
 
     @property
     def failures(self) -> int:
@@ -271,6 +274,8 @@ class JobKind:
 
     ``job.dead``, ``job.cancelled`` and ``job.retried`` are told of every kind; ``job.succeeded`` of
     those that ``announce`` it, because most owners tell of what the job was for themselves.
+
+    ``takes`` is what tenants may hand in as its ``args``; without it only our own code submits it.
     """
 
     name: str
@@ -283,6 +288,7 @@ class JobKind:
     max_crashes: int = 3
     aclose: Callable[[], Awaitable[None]] | None = None
     announce: bool = False
+    takes: type[msgspec.Struct] | None = None
 
     def __post_init__(self) -> None:
         if not self.name or self.batch_size < 1 or self.max_crashes < 1:

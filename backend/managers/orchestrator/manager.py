@@ -1,10 +1,9 @@
 """The orchestrator's verbs for everybody else: submit, look, cancel, retry."""
 
-import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cache, partial
-from typing import Any, cast
+from functools import partial
+from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
 
@@ -13,18 +12,22 @@ from backend.core.errors import InvalidInputError
 from backend.core.ids import uuid7
 from backend.core.room import Standing
 from backend.core.subject import ERASED, ROWS_AT_ONCE, Bite, Subject
-from backend.core.telemetry import parse_traceparent
+from backend.kit.outbound import Outbound
+from backend.managers.orchestrator._advance import advance, ended_of
+from backend.managers.orchestrator._graphs import Graphs, sweep_graphs
+from backend.managers.orchestrator._http_request import http_kind
 from backend.managers.orchestrator._liveness import read_fleet
+from backend.managers.orchestrator._rows import claim_of, insert_jobs, is_id, load, view_of
+from backend.managers.orchestrator._schedules import Schedules
+from backend.managers.orchestrator.errands import SCHEDULES
 from backend.managers.orchestrator.errors import (
     JobNotCancellableError,
-    JobNotFoundError,
     JobNotRetryableError,
     NoWorkerError,
     UnknownKindError,
     WorkerLostError,
 )
 from backend.managers.orchestrator.kinds import (
-    Claim,
     Fleet,
     Job,
     JobKind,
@@ -35,7 +38,13 @@ from backend.managers.orchestrator.kinds import (
     by_owner,
     tell,
 )
-from backend.managers.orchestrator.models import READY, RUNNING, JobLimitsRow, JobRow
+from backend.managers.orchestrator.models import (
+    READY,
+    RUNNING,
+    JobFiringRow,
+    JobLimitsRow,
+    JobRow,
+)
 from backend.managers.orchestrator.settings import OrchestratorSettings
 from backend.managers.tenant import Quotas
 
@@ -51,16 +60,8 @@ _STATES: tuple[State, ...] = (
     "skipped",
 )
 _OPEN_STATES: tuple[State, ...] = ("blocked", "ready", "running")
-
-
-@cache
-def _insert() -> Any:
-    # "raw": plain columns and one expression; the unit of work has nothing to add to it.
-    return (
-        sa.insert(JobRow)
-        .values(due_at=db_now(sa.bindparam("delay_seconds", type_=sa.Float())))
-        .execution_options(dml_strategy="raw")
-    )
+T = TypeVar("T")
+_RETRYABLE: tuple[State, ...] = ("dead", "cancelled")
 
 
 class OrchestratorManager:
@@ -76,13 +77,18 @@ class OrchestratorManager:
         settings: OrchestratorSettings = OrchestratorSettings(),  # noqa: B008 - it is frozen
         *,
         quotas: Quotas | None = None,
+        outbound: Outbound | None = None,
     ) -> None:
         self._settings = settings
         self._quotas = quotas
         self.kinds: dict[str, JobKind] = {}
         self._with_limits: set[str] = set()
+        self.graphs = Graphs(self.kinds, self._make_room)
+        self.schedules = Schedules(self.graphs, SCHEDULES)
         for kind in kinds:
             self.register(kind)
+        if outbound is not None:
+            self.register(http_kind(outbound, public_only=not settings.allow_private_targets))
 
     def register(self, kind: JobKind) -> None:
         """Make a kind known to this process: to submit it, to run it, to call its hooks.
@@ -143,12 +149,11 @@ class OrchestratorManager:
                 "dedup_key": dedup_key,
             },
         )
-        await self._ensure_limits_row(tx)
-        await self._hold(tx, 1)
+        await self._make_room(tx, 1)
         tx.signal("jobs")
         if dedup_key is not None:
             return await self._insert_once(tx, row)
-        await tx.execute(_insert(), row)
+        await tx.execute(insert_jobs(), row)
         return cast("str", row["id"])
 
     async def submit_many(self, tx: Tx, kind: str, rows: Iterable[JobRequest]) -> list[str]:
@@ -163,10 +168,9 @@ class OrchestratorManager:
         made = [self._row(tx, kind, row) for row in rows]
         if not made:
             return []
-        await self._ensure_limits_row(tx)
-        await self._hold(tx, len(made))
+        await self._make_room(tx, len(made))
         tx.signal("jobs")
-        tx.append(_insert(), [row for row in made if row["dedup_key"] is None])
+        tx.append(insert_jobs(), [row for row in made if row["dedup_key"] is None])
         return [
             cast("str", row["id"]) if row["dedup_key"] is None else await self._insert_once(tx, row)
             for row in made
@@ -182,7 +186,7 @@ class OrchestratorManager:
             "args": request["args"],
             "subject": request.get("subject"),
             "priority": request.get("priority", 0),
-            "delay_seconds": request.get("delay_seconds", 0.0),
+            "due_in": request.get("delay_seconds", 0.0),
             "max_attempts": request.get("max_attempts", 5),
             "backoff_seconds": request.get("backoff_seconds", 1.0),
             "timeout_seconds": request.get("timeout_seconds", 60.0),
@@ -191,6 +195,11 @@ class OrchestratorManager:
             "actor": tx.scope.actor,
             "created_at": tx.now(),
         }
+
+    async def _make_room(self, tx: Tx, wanted: int) -> None:
+        """See to what jobs of the tenant need before there are any, and to its quota."""
+        await self._ensure_limits_row(tx)
+        await self._hold(tx, wanted)
 
     async def _hold(self, tx: Tx, wanted: int) -> None:
         """Refuse more waiting jobs than the tenant's quota.
@@ -237,7 +246,7 @@ class OrchestratorManager:
 
     async def _insert_once(self, tx: Tx, row: dict[str, Any]) -> str:
         values = dict(row)
-        values["due_at"] = db_now(values.pop("delay_seconds"))
+        values["due_at"] = db_now(values.pop("due_in"))
         while not await tx.insert_new(JobRow, values, conflict=_DEDUP):
             known = await tx.scalar(
                 sa.select(JobRow.id).where(
@@ -255,7 +264,7 @@ class OrchestratorManager:
         Raises:
             JobNotFoundError: No such job in this tenant.
         """
-        return _view(await _load(tx, job_id))
+        return view_of(await load(tx, job_id))
 
     async def list_jobs(
         self,
@@ -278,7 +287,7 @@ class OrchestratorManager:
         """
         place: list[sa.ColumnElement[bool]] = []
         if before_id is not None:
-            if not _is_id(before_id):
+            if not is_id(before_id):
                 detail = "The cursor is not one of ours."
                 raise InvalidInputError(detail)
             anchor = await tx.scalar(sa.select(JobRow.created_at).where(JobRow.id == before_id))
@@ -314,7 +323,7 @@ class OrchestratorManager:
         rows = await tx.scalars(
             sa.select(JobRow).where(JobRow.id.in_(found)).order_by(*newest_first).limit(limit + 1)
         )
-        return [_view(row) for row in rows]
+        return [view_of(row) for row in rows]
 
     async def count_jobs(self, tx: ReadTx, since: datetime) -> dict[str, int]:
         """Jobs by their present state; states without any are 0.
@@ -404,7 +413,7 @@ class OrchestratorManager:
             JobNotFoundError: No such job in this tenant.
             JobNotCancellableError: The job has already ended.
         """
-        job = await _load(tx, job_id, lock=True)
+        job = await load(tx, job_id, lock=True)
         if job.state == "running":
             job.cancel_requested = True
             tx.signal("job_cancel")
@@ -413,18 +422,23 @@ class OrchestratorManager:
             # Why the latest attempt failed stays; that it was cancelled its state says.
             job.error = job.error or "cancelled"
             job.finished_at = tx.now()
-            tell(tx, "job.cancelled", [_claim_of(job)])
+            claim = claim_of(job)
+            tell(tx, "job.cancelled", [claim])
             kind = self.kinds.get(job.kind)
             if kind is not None and kind.on_cancel is not None:
-                await kind.on_cancel(tx, [_claim_of(job)])
+                await kind.on_cancel(tx, [claim])
+            await tx.session.flush()
+            await advance(tx, ended_of([claim], "cancelled"))
         else:
             detail = f"The job is {job.state}."
             raise JobNotCancellableError(detail)
         tx.audit("job.cancelled", f"job:{job.id}", kind=job.kind, subject=job.subject)
-        return _view(job)
+        return view_of(job)
 
     async def retry_job(self, tx: Tx, job_id: str) -> Job:
         """Start a dead or cancelled job again with all its attempts; audited as ``job.retried``.
+
+        One of a graph with what waits for it and was therefore skipped: ``job_graph.retried``.
 
         The count goes on: the attempts that were made were made, and when the latest began stays.
 
@@ -432,12 +446,15 @@ class OrchestratorManager:
             JobNotFoundError: No such job in this tenant.
             JobNotRetryableError: The job is neither dead nor cancelled.
         """
-        job = await _load(tx, job_id, lock=True)
-        if job.state not in ("dead", "cancelled"):
+        job = await load(tx, job_id, lock=True)
+        if job.state not in _RETRYABLE:
             detail = f"The job is {job.state}."
             raise JobNotRetryableError(detail)
+        if job.graph_id is not None:
+            await self.graphs.retry(tx, job.graph_id, job_ids=[job.id])
+            return view_of(await load(tx, job_id, fresh=True))
         await self._start_over(tx, [job])
-        return _view(job)
+        return view_of(job)
 
     async def hasten(self, tx: Tx, job_ids: Sequence[str], *, delay_seconds: float) -> int:
         """Have jobs that are due later than in so many seconds run then; returns how many.
@@ -498,8 +515,15 @@ class OrchestratorManager:
         # For nobody, planners would look at all there are.
         jobs = await tx.scalars(statement) if part else []
         retried = 0
-        for _, _, same in by_owner(jobs, _claim_of):
-            retried += await self._retry_those_that_may(tx, same)
+        for _, _, same in by_owner((job for job in jobs if job.graph_id is None), claim_of):
+            retried += await _start_those_that_may(tx, same, self._start_over)
+        of_graphs: dict[str, list[str]] = {}
+        for job in jobs:
+            if job.graph_id is not None:
+                of_graphs.setdefault(job.graph_id, []).append(job.id)
+        for graph_id, ids in sorted(of_graphs.items()):
+            start = partial(self._start_over_in_graph, graph_id)
+            retried += await _start_those_that_may(tx, ids, start)
         done = Retried(retried, len(jobs) - retried, part[-1] if len(found) > limit else None)
         tx.audit(
             "job.bulk_retried",
@@ -511,21 +535,17 @@ class OrchestratorManager:
         )
         return done
 
-    async def _retry_those_that_may(self, tx: Tx, jobs: list[JobRow]) -> int:
-        try:
-            async with tx.savepoint():
-                await self._start_over(tx, jobs)
-        except JobNotRetryableError:
-            if len(jobs) == 1:
-                return 0
-            # The kind does not say which: by halves, few are asked for alone.
-            half = len(jobs) // 2
-            first = await self._retry_those_that_may(tx, jobs[:half])
-            return first + await self._retry_those_that_may(tx, jobs[half:])
-        return len(jobs)
+    async def _start_over_in_graph(self, graph_id: str, tx: Tx, job_ids: Sequence[str]) -> None:
+        """Make jobs of a graph, which are locked, ready again, with what waits for them."""
+        # One that waited for another of them is begun again with that.
+        left = await tx.scalars(
+            sa.select(JobRow.id).where(JobRow.id.in_(job_ids), JobRow.state.in_(_RETRYABLE))
+        )
+        if left:
+            await self.graphs.retry(tx, graph_id, job_ids=left)
 
     async def _start_over(self, tx: Tx, jobs: Sequence[JobRow]) -> None:
-        """Make jobs of one kind, which are locked, ready again.
+        """Make jobs of one kind, which are locked and of no graph, ready again.
 
         Raises:
             JobNotRetryableError: Their kind refuses one of them; the caller undoes what was done.
@@ -551,7 +571,7 @@ class OrchestratorManager:
         await tx.scalars(
             sa.select(JobRow).where(JobRow.id.in_(ids)).execution_options(populate_existing=True)
         )
-        claims = [_claim_of(job) for job in jobs]
+        claims = [claim_of(job) for job in jobs]
         kind = self.kinds.get(jobs[0].kind)
         if kind is not None and kind.on_retry is not None:
             await kind.on_retry(tx, claims)
@@ -563,11 +583,28 @@ class OrchestratorManager:
     async def sweep_finished(self, tx: Tx, *, limit: int = 5000) -> int:
         """Forget up to ``limit`` jobs that ended too long ago; needs the errand.
 
-        What they did stays where it was recorded. Returns how many went, so that the caller can
-        go on in transactions that stay short.
+        Those of a graph go when all of it ended so long ago, then what became of the times of
+        schedules. What jobs did stays where it was recorded. Returns how many rows went, so that
+        the caller can go on in transactions that stay short.
         """
         before = tx.now() - timedelta(days=self._settings.keep_finished_days)
-        return await tx.delete_some(JobRow, JobRow.finished_at < before, limit=limit)
+        gone = await tx.delete_some(
+            JobRow,
+            JobRow.finished_at < before,
+            JobRow.graph_id.is_(None),
+            limit=limit,
+            by=JobRow.finished_at,
+        )
+        return (
+            gone
+            or await sweep_graphs(tx, before)
+            or await tx.delete_some(
+                JobFiringRow,
+                JobFiringRow.decided_at < before,
+                limit=limit,
+                by=JobFiringRow.decided_at,
+            )
+        )
 
     async def erase_finished(self, tx: Tx, who: Subject, after: str) -> Bite:
         """What finished jobs of the tenant were given and said, where that tells of a person.
@@ -681,60 +718,18 @@ def _moment(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _is_id(value: str) -> bool:
+async def _start_those_that_may(
+    tx: Tx, some: Sequence[T], start: Callable[[Tx, Sequence[T]], Awaitable[None]]
+) -> int:
+    """How many could be started again; what a kind refuses stays as it is."""
     try:
-        # UUID() also reads braces and URNs, which the database would refuse.
-        return str(uuid.UUID(value)) == value
-    except ValueError:
-        return False
-
-
-async def _load(tx: ReadTx, job_id: str, *, lock: bool = False) -> JobRow:
-    statement = sa.select(JobRow).where(JobRow.id == job_id)
-    if lock:
-        statement = statement.with_for_update()
-    row: JobRow | None = await tx.scalar(statement) if _is_id(job_id) else None
-    if row is None:
-        raise JobNotFoundError
-    return row
-
-
-def _view(row: JobRow) -> Job:
-    return Job(
-        id=row.id,
-        kind=row.kind,
-        state=cast("State", row.state),
-        attempt=row.attempt,
-        max_attempts=row.forgiven + row.max_attempts,
-        priority=row.priority,
-        due_at=row.due_at,
-        created_at=row.created_at,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-        worker=row.worker,
-        error=row.error,
-        result=row.result,
-        subject=row.subject,
-        cancel_requested=row.cancel_requested,
-        trace_id=trace[0] if (trace := parse_traceparent(row.traceparent)) else None,
-    )
-
-
-def _claim_of(row: JobRow) -> Claim:
-    """The job as its kind's hooks see it; nobody holds it."""
-    return Claim(
-        id=row.id,
-        tenant_id=row.tenant_id,
-        kind=row.kind,
-        args=row.args,
-        subject=row.subject,
-        attempt=row.attempt,
-        crashes=row.crashes,
-        max_attempts=row.max_attempts,
-        backoff_seconds=row.backoff_seconds,
-        timeout_seconds=row.timeout_seconds,
-        traceparent=row.traceparent,
-        actor=row.actor,
-        priority=row.priority,
-        forgiven=row.forgiven,
-    )
+        async with tx.savepoint():
+            await start(tx, some)
+    except JobNotRetryableError:
+        if len(some) == 1:
+            return 0
+        # The kind does not say which: by halves, few are asked for alone.
+        half = len(some) // 2
+        first = await _start_those_that_may(tx, some[:half], start)
+        return first + await _start_those_that_may(tx, some[half:], start)
+    return len(some)

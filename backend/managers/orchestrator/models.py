@@ -26,7 +26,11 @@ class JobRow(TenantOwned, Base):
     tenant_id: Mapped[str] = mapped_column(Id, primary_key=True)
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     graph_id: Mapped[str | None] = mapped_column(Id)
+    # Its name within its graph, and what of those it waits for it takes to start.
     key: Mapped[str | None]
+    runs_on: Mapped[str] = mapped_column(default="success")
+    # From when nothing is waited for any more; of a job without a graph its due time says it.
+    delay_seconds: Mapped[float] = mapped_column(default=0.0)
     kind: Mapped[str] = mapped_column()
     args: Mapped[dict[str, Any]]
     subject: Mapped[str | None]
@@ -63,6 +67,9 @@ class JobRow(TenantOwned, Base):
         sa.Index("ix_jobs_running", tenant_id, worker, **_where("state = 'running'")),
         sa.Index("ix_jobs_tenant_id_state_created_at", tenant_id, state, created_at, id),
         sa.Index("ix_jobs_kind", tenant_id, kind, state, created_at, id),
+        sa.Index(
+            "ix_jobs_graph", tenant_id, "graph_id", "state", id, **_where("graph_id IS NOT NULL")
+        ),
         # What retention looks for, whatever the tenant.
         sa.Index("ix_jobs_finished_at", "finished_at", **_where("finished_at IS NOT NULL")),
         # A queue table turns over completely many times a day: the default of 20 % dead rows
@@ -82,6 +89,8 @@ class GraphRow(TenantOwned, Base):
     total: Mapped[int] = mapped_column(default=0)
     succeeded: Mapped[int] = mapped_column(default=0)
     failed: Mapped[int] = mapped_column(default=0)
+    cancelled: Mapped[int] = mapped_column(default=0)
+    skipped: Mapped[int] = mapped_column(default=0)
     dedup_key: Mapped[str | None]
     actor: Mapped[str]
     created_at: Mapped[datetime]
@@ -90,6 +99,8 @@ class GraphRow(TenantOwned, Base):
     __table_args__ = (
         sa.UniqueConstraint("tenant_id", "dedup_key"),
         sa.Index("ix_job_graphs_tenant_id_created_at", "tenant_id", "created_at", "id"),
+        sa.Index("ix_job_graphs_state", "tenant_id", "state", "id"),
+        sa.Index("ix_job_graphs_finished_at", "finished_at", **_where("finished_at IS NOT NULL")),
     )
 
 
@@ -100,7 +111,55 @@ class EdgeRow(TenantOwned, Base):
     parent_id: Mapped[str] = mapped_column(Id, primary_key=True)
     child_id: Mapped[str] = mapped_column(Id, primary_key=True)
 
-    __table_args__ = (sa.Index("ix_job_edges_child_id", "tenant_id", "child_id"),)
+    __table_args__ = (sa.Index("ix_job_edges_child_id", "tenant_id", "child_id", "parent_id"),)
+
+
+class JobScheduleRow(TenantOwned, Base):
+    """What is submitted again and again, and when next; null: never again, or it is paused."""
+
+    __tablename__ = "job_schedules"
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    name: Mapped[str]
+    timing: Mapped[dict[str, Any]] = mapped_column(Json)
+    graph: Mapped[dict[str, Any]] = mapped_column(Json)
+    overlap: Mapped[str]
+    catch_up: Mapped[str]
+    jitter_seconds: Mapped[int]
+    enabled: Mapped[bool]
+    # What the timing says, and when it is looked at: that and the jitter.
+    due_at: Mapped[datetime | None]
+    next_at: Mapped[datetime | None]
+    last_graph_id: Mapped[str | None] = mapped_column(Id)
+    created_at: Mapped[datetime]
+    created_by: Mapped[str]
+    updated_at: Mapped[datetime]
+    updated_by: Mapped[str]
+    revision: Mapped[int]
+
+    __table_args__ = (
+        sa.UniqueConstraint("tenant_id", "name"),
+        sa.Index(
+            "ix_job_schedules_next_at", "tenant_id", "next_at", **_where("next_at IS NOT NULL")
+        ),
+        sa.Index("ix_job_schedules_due", "next_at", **_where("next_at IS NOT NULL")),
+    )
+
+
+class JobFiringRow(TenantOwned, Base):
+    """A time at which a schedule was due, and what became of it; of old missed ones many times."""
+
+    __tablename__ = "job_firings"
+    schedule_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    due_at: Mapped[datetime] = mapped_column(primary_key=True)
+    outcome: Mapped[str]
+    why: Mapped[str | None]
+    graph_id: Mapped[str | None] = mapped_column(Id)
+    decided_at: Mapped[datetime]
+    # How many times it stands for, and the last of them.
+    times: Mapped[int]
+    until: Mapped[datetime | None]
+
+    __table_args__ = (sa.Index("ix_job_firings_decided_at", "decided_at"),)
 
 
 class JobLimitsRow(TenantOwned, Base):

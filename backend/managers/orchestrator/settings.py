@@ -31,6 +31,10 @@ class OrchestratorSettings(BaseModel):
         default=30, ge=1, le=3650, description="How long finished jobs are kept"
     )
 
+    allow_private_targets: bool = Field(
+        default=False, description="Whether jobs of tenants may ask private and local addresses"
+    )
+
     @model_validator(mode="after")
     def _beat_within_the_lease(self) -> Self:
         if self.beat_seconds * 2 > self.ttl_seconds:

@@ -5,7 +5,7 @@ import json
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
@@ -509,6 +509,59 @@ class TestWebhooks:
         assert failed[1:3] == ["refused", "-"]
         logged_in.run("webhooks-remove", made["id"])
         assert logged_in.fail("webhooks-test", made["id"]) == "There is no such webhook"
+
+
+class TestGraphsAndSchedules:
+    TASK: ClassVar = {"kind": "http.request", "args": {"url": "https://books.example.com/"}}
+    GRAPH: ClassVar = {
+        "name": "Month's end",
+        "tasks": [{"name": "a", **TASK}, {"name": "b", **TASK, "depends_on": ["a"]}],
+    }
+
+    def test_a_graph_is_submitted_held_up_stopped_and_begun_again(
+        self, logged_in, tmp_path, monkeypatch
+    ):
+        monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(self.GRAPH)))
+        (made,) = rows(logged_in.run("graphs-submit", "-"))
+        assert made[1:4] == ["running", "0/2", "Month's end"]
+        graph_id = made[0]
+        assert rows(logged_in.run("graphs-pause", graph_id))[0][1] == "paused"
+        assert rows(logged_in.run("graphs-resume", graph_id))[0][1] == "running"
+        told = rows(logged_in.run("graphs-tasks", graph_id, "--state", "blocked"))
+        assert [one[3:6] for one in told] == [["b", "http.request", "a"]]
+        assert rows(logged_in.run("graphs-cancel", graph_id))[0][1] == "cancelled"
+        assert logged_in.fail("graphs-cancel", graph_id).startswith("The graph has already ended")
+        assert rows(logged_in.run("graphs-retry", graph_id))[0][1] == "running"
+        assert rows(logged_in.run("graphs-list", "--state", "cancelled")) == []
+        broken = tmp_path / "broken"
+        broken.write_text("[")
+        assert "cannot be read" in logged_in.fail("graphs-submit", str(broken))
+        broken.write_text("[]")
+        assert "is no graph" in logged_in.fail("graphs-submit", str(broken))
+
+    def test_a_schedule_is_kept_changed_run_paused_and_removed(self, logged_in, tmp_path):
+        file = tmp_path / "nightly.json"
+        timing = {"type": "cron", "expression": "30 2 * * *", "zone": "Europe/Paris"}
+        body = {"name": "Nightly", "timing": timing, "graph": self.GRAPH}
+        file.write_text(json.dumps(body))
+        assert len(rows(logged_in.run("schedules-preview", str(file), "--count", "3"))) == 3
+        (made,) = rows(logged_in.run("schedules-save", str(file)))
+        assert made[1:3] == ["on", "Nightly"]
+        assert made[4] == "30 2 * * * Europe/Paris"
+        since = {"type": "interval", "seconds": 60, "since": "2026-01-05T09:00:00Z"}
+        file.write_text(json.dumps({**body, "timing": since}))
+        (changed,) = rows(logged_in.run("schedules-save", str(file)))
+        assert (changed[0], changed[4]) == (made[0], "each 60 s")
+        ((graph_id,),) = rows(logged_in.run("schedules-run", made[0]))
+        assert graph_id in logged_in.run("graphs-list")
+        logged_in.run("schedules-pause", made[0])
+        assert rows(logged_in.run("schedules-list"))[0][1:4] == ["paused", "Nightly", "-"]
+        logged_in.run("schedules-resume", made[0])
+        assert rows(logged_in.run("schedules-list"))[0][1] == "on"
+        span = ("--since", "2026-01-05T09:00:00Z", "--until", "2026-01-06T09:00:00Z")
+        assert logged_in.run("schedules-firings", made[0], *span) == ""
+        logged_in.run("schedules-remove", made[0])
+        assert logged_in.fail("schedules-run", made[0]) == "Schedule not found"
 
 
 class TestSilencesAndOnCall:

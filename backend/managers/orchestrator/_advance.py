@@ -1,0 +1,255 @@
+"""Graphs go on: what waits for a job that ended starts, or is skipped, in the same transaction.
+
+A blocked job knows for how many it waits. Whoever ends some of these counts them down, on rows that
+are locked in one order, so of several that end at once exactly one finds that it was the last. Then
+what became of all of them says whether it starts: what they were is read when nobody can change it
+any more. One that is skipped has ended as well, and so it goes down the graph.
+
+Everything here is done in the scope of the tenant whose graph it is.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from backend.core.database import ReadTx, Tx, db_now
+from backend.managers.orchestrator.kinds import Claim
+from backend.managers.orchestrator.models import EdgeRow, GraphRow, JobRow
+
+BY_ID: Final = "INDEXED BY sqlite_autoindex_jobs_1"
+BY_GRAPH: Final = "INDEXED BY ix_jobs_graph"
+"""SQLite takes an index that has all columns for one that has the rows, before it has counted."""
+
+_COUNTED: Final[Mapping[str, str]] = {
+    "succeeded": "succeeded",
+    "dead": "failed",
+    "cancelled": "cancelled",
+    "skipped": "skipped",
+}
+"""Under which of a graph's counts a job's end stands."""
+_FAILED: Final = ("dead", "cancelled")
+_AT_ONCE: Final = 1000
+SKIPPED_BY: Final = "A job that it waits for did not end as it needs"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A job of a graph that has ended, and how."""
+
+    graph_id: str
+    job_id: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Free:
+    """A blocked job that waits for nobody any more."""
+
+    job_id: str
+    graph_id: str
+    runs_on: str
+
+
+def ended_of(claims: Iterable[Claim], state: str) -> list[Ended]:
+    """Those of them that are of a graph."""
+    return [Ended(one.graph_id, one.id, state) for one in claims if one.graph_id is not None]
+
+
+async def advance_all(tx: Tx, ended: Iterable[tuple[Claim, str]]) -> None:
+    """Let the graphs of jobs of any tenants go on; needs the errand.
+
+    Args:
+        tx: The errand's.
+        ended: Which jobs, and how each ended; those without a graph are passed over.
+    """
+    by_tenant: dict[str, list[Ended]] = {}
+    for claim, state in ended:
+        by_tenant.setdefault(claim.tenant_id, []).extend(ended_of([claim], state))
+    for tenant_id, theirs in by_tenant.items():
+        if theirs:
+            async with tx.within(tenant_id) as part:
+                await advance(part, theirs)
+
+
+async def advance(tx: Tx, ended: Sequence[Ended]) -> None:
+    """Let graphs go on after some of their jobs ended.
+
+    Args:
+        tx: In the scope of the tenant whose they are, where their states are written by now.
+        ended: What ended in this transaction; nothing of it is looked at twice.
+    """
+    counts: dict[str, Counter[str]] = {}
+    wave = list(ended)
+    while wave:
+        for one in wave:
+            counts.setdefault(one.graph_id, Counter())[_COUNTED[one.state]] += 1
+        free = await _count_down(tx, [one.job_id for one in wave])
+        wave = await decide(tx, free)
+    await _add_up(tx, counts)
+
+
+async def _count_down(tx: Tx, parents: Sequence[str]) -> list[Free]:
+    """Tell those that wait for these; returns the ones that wait for nobody any more."""
+    waits: Counter[str] = Counter()
+    for some in bites(parents):
+        waits.update(
+            await tx.scalars(
+                sa.select(EdgeRow.child_id).where(
+                    EdgeRow.tenant_id == tx.tenant_id, EdgeRow.parent_id.in_(some)
+                )
+            )
+        )
+    free: list[Free] = []
+    # In one order, or two that end parents of the same jobs would wait for each other.
+    for some in bites(sorted(waits)):
+        locked = await tx.execute(
+            sa.select(JobRow.id, JobRow.graph_id, JobRow.runs_on, JobRow.waiting, JobRow.state)
+            .where(JobRow.tenant_id == tx.tenant_id, JobRow.id.in_(some))
+            .order_by(JobRow.id)
+            .with_for_update()
+        )
+        by_count: dict[int, list[str]] = {}
+        for row in locked:
+            by_count.setdefault(waits[row.id], []).append(row.id)
+            if row.waiting <= waits[row.id] and row.state == "blocked":
+                free.append(Free(row.id, row.graph_id, row.runs_on))
+        for count, ids in by_count.items():
+            await _change(tx, ids, waiting=JobRow.waiting - count)
+    return free
+
+
+async def decide(tx: Tx, free: Sequence[Free]) -> list[Ended]:
+    """Start or skip jobs that wait for nobody any more; returns the skipped ones.
+
+    Of a graph that is paused they stay blocked: they are decided when it goes on. So it is locked,
+    which is in the order of all who change it: jobs first, then graphs by their ids.
+    """
+    if not free:
+        return []
+    paused = set(
+        await tx.scalars(
+            sa.select(GraphRow.id)
+            .where(
+                GraphRow.tenant_id == tx.tenant_id,
+                GraphRow.id.in_(sorted({one.graph_id for one in free})),
+                GraphRow.paused.is_(sa.true()),
+            )
+            .order_by(GraphRow.id)
+            .with_for_update()
+        )
+    )
+    free = [one for one in free if one.graph_id not in paused]
+    ends = await _ends_of_parents(tx, [one.job_id for one in free])
+    ready: list[Free] = []
+    skipped: list[Free] = []
+    for one in free:
+        (ready if _starts(one.runs_on, ends.get(one.job_id, Counter())) else skipped).append(one)
+    for some in bites([one.job_id for one in ready]):
+        await _change(tx, some, state="ready", due_at=db_now(JobRow.delay_seconds))
+    for some in bites([one.job_id for one in skipped]):
+        await _change(tx, some, state="skipped", error=SKIPPED_BY, finished_at=tx.now())
+    if ready:
+        tx.signal("jobs")
+    return [Ended(one.graph_id, one.job_id, "skipped") for one in skipped]
+
+
+async def _change(tx: Tx, job_ids: Sequence[str], **values: Any) -> None:
+    await tx.execute(
+        sa.update(JobRow)
+        .where(JobRow.tenant_id == tx.tenant_id, JobRow.id.in_(job_ids))
+        .values(values)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def bites(ids: Sequence[str], size: int = _AT_ONCE) -> Iterator[Sequence[str]]:
+    """Parts of what is named one by one: no database takes any number of parameters."""
+    return (ids[at : at + size] for at in range(0, len(ids), size))
+
+
+def _starts(runs_on: str, ends: Mapping[str, int]) -> bool:
+    """Whether a job starts after its parents ended so."""
+    if runs_on == "always":
+        return True
+    if runs_on == "failure":
+        return any(ends.get(state) for state in _FAILED)
+    return not any(count for state, count in ends.items() if state != "succeeded")
+
+
+async def _ends_of_parents(tx: Tx, children: Sequence[str]) -> dict[str, Counter[str]]:
+    parents = await parents_of(tx, children)
+    states = dict(await of_jobs(tx, parents, JobRow.state))
+    return {child: Counter(states[one] for one in ids) for child, ids in parents.items()}
+
+
+async def parents_of(tx: ReadTx, children: Sequence[str]) -> dict[str, list[str]]:
+    """The ids of whom each waits for; of who waits for nobody there is none."""
+    found: dict[str, list[str]] = {}
+    for some in bites(children):
+        for child, parent in await tx.execute(
+            sa.select(EdgeRow.child_id, EdgeRow.parent_id).where(
+                EdgeRow.tenant_id == tx.tenant_id, EdgeRow.child_id.in_(some)
+            )
+        ):
+            found.setdefault(child, []).append(parent)
+    return found
+
+
+async def of_jobs(
+    tx: ReadTx, parents: Mapping[str, Sequence[str]], column: sa.orm.InstrumentedAttribute[Any]
+) -> list[tuple[str, Any]]:
+    """Ids and one of their columns, of all of these parents."""
+    ids = sorted({one for some in parents.values() for one in some})
+    found: list[tuple[str, Any]] = []
+    for some in bites(ids):
+        for job_id, value in await tx.execute(
+            sa.select(JobRow.id, column)
+            .with_hint(JobRow, BY_ID, "sqlite")
+            .where(JobRow.tenant_id == tx.tenant_id, JobRow.id.in_(some))
+        ):
+            found.append((job_id, value))
+    return found
+
+
+async def _add_up(tx: Tx, counts: Mapping[str, Counter[str]]) -> None:
+    """Count what ended to its graphs, and end those of which everything has."""
+    for graph_id in sorted(counts):
+        amounts: dict[str, Any] = {
+            name: getattr(GraphRow, name) + count for name, count in counts[graph_id].items()
+        }
+        await tx.execute(
+            sa.update(GraphRow)
+            .where(GraphRow.tenant_id == tx.tenant_id, GraphRow.id == graph_id)
+            .values(amounts)
+            .execution_options(synchronize_session=False)
+        )
+        row = await tx.scalar(
+            sa.select(GraphRow)
+            .where(GraphRow.tenant_id == tx.tenant_id, GraphRow.id == graph_id)
+            .execution_options(populate_existing=True)
+        )
+        if row is not None:
+            end_if_over(tx, row)
+
+
+def end_if_over(tx: Tx, row: GraphRow) -> None:
+    """End a graph of which every job has ended: how it went is how its jobs did."""
+    if row.finished_at is not None:
+        return
+    if row.succeeded + row.failed + row.cancelled + row.skipped < row.total:
+        return
+    row.state = "failed" if row.failed else "cancelled" if row.cancelled else "succeeded"
+    row.finished_at = tx.now()
+    tx.emit(
+        f"job_graph.{row.state}",
+        f"job_graph:{row.id}",
+        name=row.name,
+        total=row.total,
+        succeeded=row.succeeded,
+        failed=row.failed,
+        cancelled=row.cancelled,
+        skipped=row.skipped,
+    )

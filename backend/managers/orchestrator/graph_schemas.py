@@ -1,0 +1,107 @@
+"""Wire types of graphs of jobs."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from backend.http.schemas import Input
+from backend.managers.orchestrator._drafts import MAX_TASKS, GraphDraft, TaskDraft
+from backend.managers.orchestrator.kinds import State
+
+TaskName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][\w.:-]*$")]
+
+
+class TaskModel(Input):
+    """One job of a graph."""
+
+    name: TaskName = Field(description="Its own within the graph")
+    kind: str = Field(max_length=100, pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)*$")
+    args: dict[str, Any] = Field(
+        default_factory=dict, description="What its kind takes; operators see it: no secrets"
+    )
+    depends_on: list[TaskName] = Field(default_factory=list, max_length=1000)
+    runs_on: Literal["success", "failure", "always"] = Field(
+        "success", description="What of those: all succeeded, one failed, or that they ended"
+    )
+    priority: int = Field(0, ge=-100, le=100, description="Higher starts earlier")
+    delay_seconds: float = Field(0.0, ge=0, le=30 * 86_400, allow_inf_nan=False)
+    max_attempts: int = Field(5, ge=1, le=100)
+    backoff_seconds: float = Field(1.0, ge=0.1, le=3600, allow_inf_nan=False)
+    timeout_seconds: float = Field(60.0, ge=1, le=3600, allow_inf_nan=False)
+
+
+class GraphCreate(Input):
+    """Jobs that wait for each other."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "Month's end",
+                    "tasks": [
+                        {
+                            "name": "collect",
+                            "kind": "http.request",
+                            "args": {"method": "POST", "url": "https://books.example/close"},
+                        },
+                        {
+                            "name": "complain",
+                            "kind": "http.request",
+                            "args": {"method": "POST", "url": "https://chat.example/hook"},
+                            "depends_on": ["collect"],
+                            "runs_on": "failure",
+                        },
+                    ],
+                }
+            ]
+        }
+    )
+
+    name: str = Field(min_length=1, max_length=200)
+    tasks: list[TaskModel] = Field(min_length=1, max_length=MAX_TASKS)
+    dedup_key: str | None = Field(
+        None, min_length=1, max_length=200, description="One graph has it as long as that is kept"
+    )
+
+    def draft(self) -> GraphDraft:
+        """As the orchestrator takes it."""
+        tasks = [TaskDraft(**one.model_dump()) for one in self.tasks]
+        return GraphDraft(self.name, tasks, self.dedup_key)
+
+
+class GraphRetry(Input):
+    """What of a graph to start again."""
+
+    job_id: Annotated[str, Field(pattern="^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")] | None = (
+        Field(None, description="This one and what waits for it; null: all that did not succeed")
+    )
+
+
+class GraphOut(BaseModel):
+    """A graph and how far it is."""
+
+    id: str
+    name: str
+    state: Literal["running", "succeeded", "failed", "cancelled"]
+    paused: bool
+    total: int
+    by_state: dict[str, int] = Field(description="Its jobs by their present state")
+    created_at: datetime
+    created_by: str
+    finished_at: datetime | None
+
+
+class GraphTaskOut(BaseModel):
+    """A job of a graph."""
+
+    id: str = Field(description="As a job, it is under `/jobs/{id}`")
+    name: str
+    kind: str
+    state: State
+    runs_on: Literal["success", "failure", "always"]
+    depends_on: list[str]
+    attempt: int
+    started_at: datetime | None
+    finished_at: datetime | None
+    error: str | None

@@ -1,0 +1,190 @@
+"""Wire types of schedules."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from backend.http.schemas import Input, Time
+from backend.managers.orchestrator._schedules import Schedule, ScheduleDraft
+from backend.managers.orchestrator._timing import MOST_SHOWN
+from backend.managers.orchestrator.graph_schemas import TaskModel
+
+ZoneName = Annotated[
+    str,
+    Field(
+        max_length=64,
+        pattern="^[A-Za-z0-9_+/-]+$",
+        examples=["Europe/Paris"],
+        description="Of the IANA's database",
+    ),
+]
+
+
+class CronTimingModel(Input):
+    """Crontab's times by the clocks of a zone."""
+
+    type: Literal["cron"]
+    expression: str = Field(
+        min_length=1,
+        max_length=200,
+        examples=["30 2 * * mon-fri"],
+        description="Five fields as in crontab, or six with seconds before them",
+    )
+    zone: ZoneName = "UTC"
+    skipped: Literal["skip", "shift", "gap_end"] = Field(
+        "shift", description="What becomes of a time that clocks skip"
+    )
+    repeated: Literal["first", "last", "both"] = Field(
+        "first", description="Which is meant of a time that clocks show twice"
+    )
+
+
+class IntervalTimingModel(Input):
+    """Each so many seconds, counted from a time, whatever clocks do."""
+
+    type: Literal["interval"]
+    seconds: int = Field(ge=10, le=366 * 86_400)
+    since: Time
+
+
+class OnceTimingModel(Input):
+    """At one time."""
+
+    type: Literal["once"]
+    at: Time
+
+
+TimingModel = Annotated[
+    CronTimingModel | IntervalTimingModel | OnceTimingModel,
+    Field(
+        discriminator="type",
+        examples=[{"type": "cron", "expression": "30 2 * * mon-fri", "zone": "Europe/Paris"}],
+    ),
+]
+
+
+class ScheduledGraph(Input):
+    """What is submitted each time."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "Nightly import",
+                    "tasks": [
+                        {
+                            "name": "fetch",
+                            "kind": "http.request",
+                            "args": {"url": "https://books.example/orders"},
+                        }
+                    ],
+                }
+            ]
+        }
+    )
+
+    name: str = Field(min_length=1, max_length=200)
+    tasks: list[TaskModel] = Field(min_length=1, max_length=1000)
+
+
+class JobSchedulePut(Input):
+    """What is submitted, and when."""
+
+    name: str = Field(min_length=1, max_length=100, examples=["Nightly import"])
+    timing: TimingModel
+    graph: ScheduledGraph
+    overlap: Literal["allow", "skip"] = Field(
+        "skip", description="Whether it is submitted while the one before still runs"
+    )
+    catch_up: Literal["none", "last", "all"] = Field(
+        "last", description="Which times still run that passed while nobody looked"
+    )
+    jitter_seconds: int = Field(0, ge=0, le=3600, description="Up to so much later than due")
+    enabled: bool = True
+
+    def draft(self) -> ScheduleDraft:
+        """As the orchestrator takes it."""
+        return ScheduleDraft(**self.model_dump(mode="json"))
+
+
+class JobSchedulePreview(Input):
+    """A timing to be tried."""
+
+    timing: TimingModel
+    after: Time | None = Field(None, description="From then on; null: from now on")
+    count: int = Field(10, ge=1, le=MOST_SHOWN)
+
+
+class JobSchedulePreviewOut(BaseModel):
+    """When it would be due, and when the zone's clocks change next."""
+
+    times: list[datetime]
+    changes: list[datetime] = Field(description="The next two within three years")
+
+
+class JobScheduleOut(BaseModel):
+    """A schedule, and when it is due next."""
+
+    id: str
+    name: str
+    timing: dict[str, Any]
+    graph: dict[str, Any]
+    overlap: Literal["allow", "skip"]
+    catch_up: Literal["none", "last", "all"]
+    jitter_seconds: int
+    enabled: bool
+    due_at: datetime | None = Field(description="Null: never again, or it is switched off")
+    last_graph_id: str | None
+    created_at: datetime
+    created_by: str
+    updated_at: datetime
+    updated_by: str
+
+    @classmethod
+    def of(cls, one: Schedule) -> "JobScheduleOut":
+        """As it goes over the wire."""
+        draft = one.draft
+        return cls(
+            id=one.id,
+            name=draft.name,
+            timing=dict(draft.timing),
+            graph=dict(draft.graph),
+            overlap=draft.overlap,
+            catch_up=draft.catch_up,
+            jitter_seconds=draft.jitter_seconds,
+            enabled=draft.enabled,
+            due_at=one.due_at,
+            last_graph_id=one.last_graph_id,
+            created_at=one.created_at,
+            created_by=one.created_by,
+            updated_at=one.updated_at,
+            updated_by=one.updated_by,
+        )
+
+
+class JobScheduleRunOut(BaseModel):
+    """What was submitted."""
+
+    graph_id: str
+
+
+class JobFiringOut(BaseModel):
+    """A time at which it was due, and what became of it."""
+
+    due_at: datetime
+    outcome: Literal["ran", "late", "missed", "skipped"]
+    why: str | None
+    graph_id: str | None
+    decided_at: datetime
+    times: int = Field(
+        description="Of more than a thousand that were missed the older ones are told together"
+    )
+    until: datetime | None = Field(description="The last of these; null: it stands for one time")
+
+
+class JobFiringsOut(BaseModel):
+    """The times of a stretch, the newest first."""
+
+    items: list[JobFiringOut]
+    complete: bool = Field(description="Whether these are all")
