@@ -1008,6 +1008,16 @@ class ContentOut(Wire, frozen=True, kw_only=True):
     text: str | None
 
 
+class CronTimingModel(Wire, frozen=True, kw_only=True):
+    """Crontab's times by the clocks of a zone."""
+
+    expression: str
+    type: str
+    repeated: str | UnsetType = "first"
+    skipped: str | UnsetType = "shift"
+    zone: str | UnsetType = "UTC"
+
+
 class DashboardCreate(Wire, frozen=True, kw_only=True):
     """The same, and who sees it: `person`, who makes it, or all who may in the tenant."""
 
@@ -1703,6 +1713,59 @@ class GrafanaAlertsIn(Wire, frozen=True, kw_only=True):
     status: str | UnsetType = ""
 
 
+class GraphCreate(Wire, frozen=True, kw_only=True):
+    """Jobs that wait for each other."""
+
+    name: str
+    tasks: list[TaskModel]
+    dedup_key: str | None | UnsetType = UNSET
+
+
+class GraphOut(Wire, frozen=True, kw_only=True):
+    """A graph and how far it is."""
+
+    by_state: dict[str, int]
+    created_at: datetime
+    created_by: str
+    finished_at: datetime | None
+    id: str
+    name: str
+    paused: bool
+    state: str
+    total: int
+
+
+class GraphPage(Wire, frozen=True, kw_only=True):
+    items: list[GraphOut]
+    next_cursor: str | None
+
+
+class GraphRetry(Wire, frozen=True, kw_only=True):
+    """What of a graph to start again."""
+
+    job_id: str | None | UnsetType = UNSET
+
+
+class GraphTaskOut(Wire, frozen=True, kw_only=True):
+    """A job of a graph."""
+
+    attempt: int
+    depends_on: list[str]
+    error: str | None
+    finished_at: datetime | None
+    id: str
+    kind: str
+    name: str
+    runs_on: str
+    started_at: datetime | None
+    state: str
+
+
+class GraphTaskPage(Wire, frozen=True, kw_only=True):
+    items: list[GraphTaskOut]
+    next_cursor: str | None
+
+
 class HealthConditionModel(Wire, frozen=True, kw_only=True):
     """A part of the platform does not work; null: the platform is not ready; `*`: each part."""
 
@@ -2002,6 +2065,14 @@ class InclusionProofOut(Wire, frozen=True, kw_only=True):
     size: int
 
 
+class IntervalTimingModel(Wire, frozen=True, kw_only=True):
+    """Each so many seconds, counted from a time, whatever clocks do."""
+
+    seconds: int
+    since: datetime
+    type: str
+
+
 class Introspection(Wire, frozen=True, kw_only=True):
     """An active token, as RFC 7662 tells it; times are epoch seconds."""
 
@@ -2084,6 +2155,25 @@ class ItemError(Wire, frozen=True, kw_only=True):
     title: str
 
 
+class JobFiringOut(Wire, frozen=True, kw_only=True):
+    """A time at which it was due, and what became of it."""
+
+    decided_at: datetime
+    due_at: datetime
+    graph_id: str | None
+    outcome: str
+    times: int
+    until: datetime | None
+    why: str | None
+
+
+class JobFiringsOut(Wire, frozen=True, kw_only=True):
+    """The times of a stretch, the newest first."""
+
+    complete: bool
+    items: list[JobFiringOut]
+
+
 class JobOut(Wire, frozen=True, kw_only=True):
     """A job: one piece of background work and what became of it."""
 
@@ -2108,6 +2198,63 @@ class JobOut(Wire, frozen=True, kw_only=True):
 class JobPage(Wire, frozen=True, kw_only=True):
     items: list[JobOut]
     next_cursor: str | None
+
+
+class JobScheduleOut(Wire, frozen=True, kw_only=True):
+    """A schedule, and when it is due next."""
+
+    catch_up: str
+    created_at: datetime
+    created_by: str
+    due_at: datetime | None
+    enabled: bool
+    graph: dict[str, Any]
+    id: str
+    jitter_seconds: int
+    last_graph_id: str | None
+    name: str
+    overlap: str
+    timing: dict[str, Any]
+    updated_at: datetime
+    updated_by: str
+
+
+class JobSchedulePage(Wire, frozen=True, kw_only=True):
+    items: list[JobScheduleOut]
+    next_cursor: str | None
+
+
+class JobSchedulePreview(Wire, frozen=True, kw_only=True):
+    """A timing to be tried."""
+
+    timing: dict[str, Any]
+    after: datetime | None | UnsetType = UNSET
+    count: int | UnsetType = 10
+
+
+class JobSchedulePreviewOut(Wire, frozen=True, kw_only=True):
+    """When it would be due, and when the zone's clocks change next."""
+
+    changes: list[datetime]
+    times: list[datetime]
+
+
+class JobSchedulePut(Wire, frozen=True, kw_only=True):
+    """What is submitted, and when."""
+
+    graph: ScheduledGraph
+    name: str
+    timing: dict[str, Any]
+    catch_up: str | UnsetType = "last"
+    enabled: bool | UnsetType = True
+    jitter_seconds: int | UnsetType = 0
+    overlap: str | UnsetType = "skip"
+
+
+class JobScheduleRunOut(Wire, frozen=True, kw_only=True):
+    """What was submitted."""
+
+    graph_id: str
 
 
 class JobsRetriedOut(Wire, frozen=True, kw_only=True):
@@ -2926,6 +3073,13 @@ class OnCallShiftsOut(Wire, frozen=True, kw_only=True):
     schedule_id: str
 
 
+class OnceTimingModel(Wire, frozen=True, kw_only=True):
+    """At one time."""
+
+    at: datetime
+    type: str
+
+
 class OperationOut(Wire, frozen=True, kw_only=True):
     """Rate, errors and duration of an operation, of all its spans."""
 
@@ -3670,6 +3824,13 @@ class SamplesOut(Wire, frozen=True, kw_only=True):
     warnings: list[str]
 
 
+class ScheduledGraph(Wire, frozen=True, kw_only=True):
+    """What is submitted each time."""
+
+    name: str
+    tasks: list[TaskModel]
+
+
 class ScrapeTargetOut(Wire, frozen=True, kw_only=True):
     """What Prometheus scrapes."""
 
@@ -4357,6 +4518,21 @@ class SuppressionOut(Wire, frozen=True, kw_only=True):
 class SuppressionPage(Wire, frozen=True, kw_only=True):
     items: list[SuppressionOut]
     next_cursor: str | None
+
+
+class TaskModel(Wire, frozen=True, kw_only=True):
+    """One job of a graph."""
+
+    kind: str
+    name: str
+    args: dict[str, Any] | UnsetType = UNSET
+    backoff_seconds: float | UnsetType = 1.0
+    delay_seconds: float | UnsetType = 0.0
+    depends_on: list[str] | UnsetType = UNSET
+    max_attempts: int | UnsetType = 5
+    priority: int | UnsetType = 0
+    runs_on: str | UnsetType = "success"
+    timeout_seconds: float | UnsetType = 60.0
 
 
 class TemplateOut(Wire, frozen=True, kw_only=True):

@@ -1345,6 +1345,198 @@ class Api:
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
 
+    def list_job_graphs(
+        self, *, state: str | None = None, limit: int | None = None, cursor: str | None = None
+    ) -> models.GraphPage:
+        """List graphs of jobs, newest first."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/job-graphs",
+            models.GraphPage,
+            query={"state": state, "limit": limit, "cursor": cursor},
+        )
+
+    def create_job_graph(
+        self, body: models.GraphCreate, *, idempotency_key: str | None = None
+    ) -> models.GraphOut:
+        """Submit jobs that wait for each other; all of them, or none."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/job-graphs",
+            models.GraphOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def get_job_graph(self, graph_id: str) -> models.GraphOut:
+        """Get one graph and how far it is."""
+        return self.connection.ask(
+            "GET", f"/api/v1/job-graphs/{uuid_segment(graph_id)}", models.GraphOut
+        )
+
+    def cancel_job_graph(
+        self, graph_id: str, *, idempotency_key: str | None = None
+    ) -> models.GraphOut:
+        """Cancel what waits at once, and ask what runs to stop."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/job-graphs/{uuid_segment(graph_id)}/cancel",
+            models.GraphOut,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def pause_job_graph(
+        self, graph_id: str, *, idempotency_key: str | None = None
+    ) -> models.GraphOut:
+        """Start no more of a graph's jobs; those that run go on."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/job-graphs/{uuid_segment(graph_id)}/pause",
+            models.GraphOut,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def resume_job_graph(
+        self, graph_id: str, *, idempotency_key: str | None = None
+    ) -> models.GraphOut:
+        """Go on with a graph that was paused."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/job-graphs/{uuid_segment(graph_id)}/resume",
+            models.GraphOut,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def retry_job_graph(
+        self, graph_id: str, body: models.GraphRetry, *, idempotency_key: str | None = None
+    ) -> models.GraphOut:
+        """Start again what did not succeed, or one job and what waits for it."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/job-graphs/{uuid_segment(graph_id)}/retry",
+            models.GraphOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def list_job_graph_tasks(
+        self,
+        graph_id: str,
+        *,
+        state: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> models.GraphTaskPage:
+        """List a graph's jobs, in the order in which they were handed in."""
+        return self.connection.ask(
+            "GET",
+            f"/api/v1/job-graphs/{uuid_segment(graph_id)}/tasks",
+            models.GraphTaskPage,
+            query={"state": state, "limit": limit, "cursor": cursor},
+        )
+
+    def list_job_schedules(
+        self, *, limit: int | None = None, cursor: str | None = None
+    ) -> models.JobSchedulePage:
+        """List schedules, newest first."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/job-schedules",
+            models.JobSchedulePage,
+            query={"limit": limit, "cursor": cursor},
+        )
+
+    def create_job_schedule(
+        self, body: models.JobSchedulePut, *, idempotency_key: str | None = None
+    ) -> models.JobScheduleOut:
+        """Have jobs submitted again and again, or once at a time to come."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/job-schedules",
+            models.JobScheduleOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def preview_job_schedule(self, body: models.JobSchedulePreview) -> models.JobSchedulePreviewOut:
+        """Say when a timing would be due, and when clocks change next; nothing is kept."""
+        return self.connection.ask(
+            "POST", "/api/v1/job-schedules/preview", models.JobSchedulePreviewOut, body=body
+        )
+
+    def delete_job_schedule(self, schedule_id: str, *, if_match: str | None = None) -> None:
+        """Remove a schedule; what it has submitted goes on."""
+        self.connection.tell(
+            "DELETE",
+            f"/api/v1/job-schedules/{uuid_segment(schedule_id)}",
+            headers={"If-Match": if_match},
+        )
+
+    def get_job_schedule(self, schedule_id: str) -> Tagged[models.JobScheduleOut]:
+        """Get one schedule.
+
+        The ETag goes into If-Match.
+        """
+        return self.connection.ask_tagged(
+            "GET", f"/api/v1/job-schedules/{uuid_segment(schedule_id)}", models.JobScheduleOut
+        )
+
+    def put_job_schedule(
+        self, schedule_id: str, body: models.JobSchedulePut, *, if_match: str | None = None
+    ) -> Tagged[models.JobScheduleOut]:
+        """Change a schedule; it is due by what it says now, from now on."""
+        return self.connection.ask_tagged(
+            "PUT",
+            f"/api/v1/job-schedules/{uuid_segment(schedule_id)}",
+            models.JobScheduleOut,
+            body=body,
+            headers={"If-Match": if_match},
+        )
+
+    def list_job_schedule_firings(
+        self, schedule_id: str, *, since: datetime | None = None, until: datetime | None = None
+    ) -> models.JobFiringsOut:
+        """Say what became of the times of a stretch, the newest first; a thousand at most."""
+        return self.connection.ask(
+            "GET",
+            f"/api/v1/job-schedules/{uuid_segment(schedule_id)}/firings",
+            models.JobFiringsOut,
+            query={"since": since, "until": until},
+        )
+
+    def pause_job_schedule(
+        self, schedule_id: str, *, idempotency_key: str | None = None
+    ) -> models.JobScheduleOut:
+        """Submit nothing more until it is resumed; what it has submitted goes on."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/job-schedules/{uuid_segment(schedule_id)}/pause",
+            models.JobScheduleOut,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def resume_job_schedule(
+        self, schedule_id: str, *, idempotency_key: str | None = None
+    ) -> models.JobScheduleOut:
+        """Go on from now; the times that passed while it was paused are nobody's."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/job-schedules/{uuid_segment(schedule_id)}/resume",
+            models.JobScheduleOut,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def run_job_schedule(
+        self, schedule_id: str, *, idempotency_key: str | None = None
+    ) -> models.JobScheduleRunOut:
+        """Submit what it submits once more, whatever its timing says."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/job-schedules/{uuid_segment(schedule_id)}/run",
+            models.JobScheduleRunOut,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
     def list_jobs(
         self,
         *,

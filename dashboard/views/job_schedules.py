@@ -1,0 +1,300 @@
+"""Schedules of jobs: what is submitted when, what became of each time, and what comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Any, Final
+
+import msgspec
+import streamlit as st
+
+from dashboard import pages, state
+from dashboard.client import Api, models
+from dashboard.pages import Act, Column, Form, Input, ListPage
+from dashboard.widgets import calendar, confirm, markup, problems, table
+
+_WRITE: Final = "job:write"
+_SHOWN: Final = 50
+_COMING: Final = 100
+_NEXT: Final = 5
+_SOON: Final = timedelta(days=60)
+_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
+_CRON_HELP: Final = "Minute, hour, day, month and weekday as in crontab, or with seconds before"
+_TONES: Final[dict[str, calendar.Tone]] = {
+    "ran": "green",
+    "late": "amber",
+    "missed": "red",
+    "skipped": "gray",
+    "due": "blue",
+}
+_TIMES: Final = (
+    table.Column("at", "Due", "time"),
+    table.Column("outcome", "What came of it", "badge"),
+    table.Column("times", "Times", "number"),
+    table.Column("why", "Why"),
+)
+
+
+def when(timing: dict[str, Any]) -> str:
+    """Return what a timing says, for people."""
+    if timing["type"] == "cron":
+        return f"{timing['expression']} ({timing['zone']})"
+    if timing["type"] == "interval":
+        return f"each {timedelta(seconds=timing['seconds'])}"
+    return f"once, {markup.moment(datetime.fromisoformat(timing['at']))}"
+
+
+def draft(
+    *, name: str | None, expression: str | None, zone: str | None, method: str | None,
+    url: str | None,
+) -> models.JobSchedulePut:  # fmt: skip
+    """Return the request for one that asks an address by crontab's times."""
+    args = {"method": method or "GET", "url": url or ""}
+    task = models.TaskModel(name="ask", kind="http.request", args=args)
+    return models.JobSchedulePut(
+        name=name or "",
+        timing={"type": "cron", "expression": expression or "", "zone": zone or "UTC"},
+        graph=models.ScheduledGraph(name=name or "", tasks=[task]),
+    )
+
+
+def below(one: models.JobScheduleOut) -> None:
+    """Draw what comes, what came of what was due, and how it may be changed."""
+    session = state.current()
+    _coming(session, one)
+    if session.can(_WRITE):
+        _change(session, one)
+    with st.container(key="card-schedule-calendar"):
+        markup.section("What came of it, and what comes")
+        calendar.draw(
+            "schedule-calendar", f"Times of {one.name}", lambda begin, end: _days(one, begin, end)
+        )
+    _firings(session, one)
+
+
+def _coming(session: state.Session, one: models.JobScheduleOut) -> None:
+    if one.due_at is None:
+        markup.note("It is not due any more." if one.enabled else "It is paused.")
+        return
+    told = _preview(session, one.timing, _NEXT)
+    _tell(told)
+
+
+def _preview(
+    session: state.Session, timing: dict[str, Any], count: int
+) -> models.JobSchedulePreviewOut:
+    asked = msgspec.convert({"timing": timing, "count": count}, models.JobSchedulePreview)
+    return session.api.preview_job_schedule(asked)
+
+
+def _tell(told: models.JobSchedulePreviewOut) -> None:
+    """Say when it is due next, and warn of clocks that change soon."""
+    markup.label("Due next")
+    st.markdown("\n".join(f"- {markup.moment(at)}" for at in told.times[:_NEXT]))
+    soon = [at for at in told.changes if at - markup.now() < _SOON]
+    if soon:
+        markup.status(
+            "amber",
+            "Clocks change",
+            f"In its zone they are put on or back {markup.moment(soon[0])}: a time that they skip "
+            "or show twice is taken as the schedule says.",
+        )
+
+
+def _change(session: state.Session, one: models.JobScheduleOut) -> None:
+    with st.expander("Change when it is due", icon=":material/schedule:"):
+        if one.timing["type"] != "cron":
+            markup.note("It follows no crontab: from here on it does.")
+        with st.form("schedules-timing", border=False):
+            said = st.text_input(
+                "Crontab", value=one.timing.get("expression", "0 * * * *"), help=_CRON_HELP
+            )
+            zone = st.text_input("Zone", value=one.timing.get("zone", "UTC"))
+            skipped = st.selectbox(
+                "A time that clocks skip",
+                ("shift", "skip", "gap_end"),
+                index=("shift", "skip", "gap_end").index(one.timing.get("skipped", "shift")),
+                format_func={
+                    "shift": "comes as much later",
+                    "skip": "is left out",
+                    "gap_end": "comes when the gap ends",
+                }.__getitem__,
+            )
+            repeated = st.selectbox(
+                "A time that clocks show twice",
+                ("first", "last", "both"),
+                index=("first", "last", "both").index(one.timing.get("repeated", "first")),
+                format_func={
+                    "first": "is the first of both",
+                    "last": "is the last of both",
+                    "both": "is due both times",
+                }.__getitem__,
+            )
+            with st.container(horizontal=True):
+                tried = st.form_submit_button("Preview")
+                saved = st.form_submit_button("Save", type="primary")
+        timing = {
+            "type": "cron",
+            "expression": said.strip(),
+            "zone": zone.strip(),
+            "skipped": skipped,
+            "repeated": repeated,
+        }
+        with problems.guard():
+            if tried:
+                _tell(_preview(session, timing, _NEXT))
+            if saved:
+                _save(session, one, timing)
+                confirm.say_after_rerun(f"{one.name} is due by what it says now.")
+                st.rerun()
+
+
+def _save(session: state.Session, one: models.JobScheduleOut, timing: dict[str, Any]) -> None:
+    now = session.api.get_job_schedule(one.id)
+    kept = msgspec.to_builtins(now.value)
+    names = (each.encode_name for each in msgspec.structs.fields(models.JobSchedulePut))
+    body = {name: kept[name] for name in names} | {"timing": timing}
+    session.api.put_job_schedule(
+        one.id, msgspec.convert(body, models.JobSchedulePut), if_match=now.etag
+    )
+
+
+def _days(one: models.JobScheduleOut, begin: datetime, end: datetime) -> Sequence[calendar.Entry]:
+    session = state.current()
+    found = session.api.list_job_schedule_firings(one.id, since=begin, until=end)
+    past = [(each.due_at, each.outcome, each.times) for each in reversed(found.items)]
+    coming: list[tuple[datetime, str, int]] = []
+    if one.due_at is not None and one.due_at < end:
+        told = _preview(session, one.timing, _COMING)
+        coming = [(at, "due", 1) for at in told.times if begin <= at < end]
+    return list(_entries([*past, *coming]))
+
+
+def _entries(times: Sequence[tuple[datetime, str, int]]) -> Iterable[calendar.Entry]:
+    """Yield an entry a day and outcome: how often."""
+    zone = markup.zone()
+
+    def of(each: tuple[datetime, str, int]) -> tuple[Any, str]:
+        return each[0].astimezone(zone).date(), each[1]
+
+    for (_, outcome), some in groupby(sorted(times, key=of), key=of):
+        all_ = list(some)
+        count = sum(each[2] for each in all_)
+        yield calendar.Entry(
+            begins_at=all_[0][0],
+            ends_at=all_[-1][0] + timedelta(seconds=1),
+            words=f"{count:,} {outcome}",
+            tone=_TONES[outcome],
+        )
+
+
+def _firings(session: state.Session, one: models.JobScheduleOut) -> None:
+    markup.section("The last week's times")
+    found = session.api.list_job_schedule_firings(one.id)
+    if not found.items:
+        markup.note("It was not due in the last week.")
+        return
+    rows = [
+        {
+            "id": each.graph_id or f"none-{at}",
+            "at": markup.when(each.due_at),
+            "outcome": each.outcome,
+            "times": f"{each.times:,}",
+            "why": each.why or markup.NONE,
+        }
+        for at, each in enumerate(found.items[:_SHOWN])
+    ]
+    opened = table.draw("schedule-times", "What came of its times", _TIMES, rows, opens=True)
+    if opened and not opened.startswith("none-"):
+        st.switch_page("views/job_graphs.py", query_params=state.address(id=opened))
+    if len(found.items) > _SHOWN or not found.complete:
+        markup.note(f"The newest {_SHOWN} are shown.")
+
+
+PAGE: Final = ListPage(
+    key="job-schedules",
+    of=models.JobScheduleOut,
+    title="Schedules",
+    lead="Jobs that are submitted when it is time, and what became of each time.",
+    noun="schedule",
+    nothing="Have an address asked by the clock; workflows and programs make others.",
+    fetch=Api.list_job_schedules,
+    write=_WRITE,
+    columns=(
+        Column("name", "Schedule", "strong"),
+        Column("enabled", "State", "badge", value=lambda one: "on" if one.enabled else "paused"),
+        Column("timing", "When", value=lambda one: when(one.timing)),
+        Column("due_at", "Due next", "time", none="never"),
+        Column("updated_by", "Changed by", "who"),
+    ),
+    facts=(
+        Column("graph", "Submits", value=lambda one: f"{len(one.graph['tasks']):,} jobs"),
+        Column("overlap", "While the one before runs", value=lambda one: (
+            "it is submitted" if one.overlap == "allow" else "it is skipped")),
+        Column("catch_up", "Of times that passed unseen", value=lambda one: {
+            "none": "none runs", "last": "the last runs", "all": "a hundred run at most",
+        }[one.catch_up]),
+        Column("jitter_seconds", "Later by up to", value=lambda one: f"{one.jitter_seconds} s"),
+        Column("created_by", "Created by", "who"),
+        Column("created_at", "Created", "time"),
+        Column("updated_at", "Changed", "time"),
+    ),
+    form=Form(
+        inputs=(
+            Input("name", "Name", example="Nightly import"),
+            Input("expression", "Crontab", example="30 2 * * mon-fri", help=_CRON_HELP),
+            Input(
+                "zone", "Zone", required=False, example="Europe/Paris", help="UTC unless said"
+            ),
+            Input(
+                "method", "Method", "choice",
+                options=lambda _: [(one, one) for one in _METHODS], usual="POST",
+            ),
+            Input("url", "Address", example="https://books.example.com/import"),
+        ),
+        body=draft,
+        call=Api.create_job_schedule,
+        missing="It needs a name, when it is due, and an address.",
+        said="{0} is submitted when it is time.",
+    ),
+    acts=(
+        Act(
+            key="run", label="Run now", icon=":material/play_arrow:",
+            call=Api.run_job_schedule,
+            yes="Run it now",
+            said="{0} is submitted once more.",
+            will="{0} is submitted once more, whatever its times say.",
+            ends=False, danger=False,
+        ),
+        Act(
+            key="pause", label="Pause", icon=":material/pause:",
+            call=Api.pause_job_schedule,
+            yes="Pause it",
+            said="{0} is paused.",
+            will="{0} is submitted no more until somebody resumes it. What runs goes on.",
+            ends=False,
+            offered=lambda one: one.enabled,
+        ),
+        Act(
+            key="resume", label="Resume", icon=":material/resume:",
+            call=Api.resume_job_schedule,
+            yes="Resume it",
+            said="{0} goes on from now.",
+            will="{0} is due from now on. The times that passed meanwhile do not run.",
+            ends=False, danger=False,
+            offered=lambda one: not one.enabled,
+        ),
+        Act(
+            key="delete", label="Delete", icon=":material/delete:",
+            call=Api.delete_job_schedule, yes="Delete this schedule",
+            said="{0} is deleted.",
+            will="{0} is forgotten with what became of its times. What it submitted goes on.",
+        ),
+    ),
+    below=below,
+)  # fmt: skip
+
+if __name__ == "__main__":
+    pages.draw(PAGE)

@@ -1,0 +1,135 @@
+"""Graphs of jobs and their schedules: drawn, held up, stopped, begun again; due, run, paused."""
+
+from __future__ import annotations
+
+import pytest
+
+from dashboard.widgets.markup import NONE
+from tests.dashboard.conftest import VIC
+
+pytestmark = pytest.mark.page
+
+TASK = {"kind": "http.request", "args": {"url": "https://books.example.com/"}}
+GRAPH = {
+    "name": "Month's end",
+    "tasks": [
+        {"name": "collect", **TASK},
+        {"name": "close", **TASK, "depends_on": ["collect"]},
+        {"name": "complain", **TASK, "depends_on": ["collect"], "runs_on": "failure"},
+    ],
+}
+SCHEDULE = {
+    "name": "Nightly import",
+    "timing": {"type": "cron", "expression": "30 2 * * mon-fri", "zone": "Europe/Paris"},
+    "graph": GRAPH,
+}
+
+
+@pytest.fixture
+def graph(platform):
+    return platform.api().post("/api/v1/job-graphs", json=GRAPH).raise_for_status().json()
+
+
+@pytest.fixture
+def schedule(platform):
+    return platform.api().post("/api/v1/job-schedules", json=SCHEDULE).raise_for_status().json()
+
+
+def opened(visit, schedule):
+    screen = visit("job_schedules")
+    screen.app.session_state["job-schedules-open"] = schedule["id"]
+    screen.app.run()
+    return screen
+
+
+class TestGraph:
+    def test_is_listed_and_drawn(self, visit, graph):
+        (row,) = visit("job_graphs").rows("job-graphs")
+        assert (row["name"], row["state"], row["total"]) == ("Month's end", "running", "3")
+        screen = visit("job_graphs", id=graph["id"])
+        assert "0 of 3 jobs have ended" in screen.text
+        assert [
+            (one["name"], one["state"], one["after"]) for one in screen.rows("graph-tasks")
+        ] == [
+            ("collect", "ready", NONE),
+            ("close", "blocked", "collect"),
+            ("complain", "blocked", "collect"),
+        ]
+
+    def test_is_held_up_and_goes_on(self, visit, platform, graph):
+        visit("job_graphs", id=graph["id"]).click("graphs-pause")
+        assert platform.items("job-graphs")[0]["paused"] is True
+        screen = visit("job_graphs", id=graph["id"])
+        assert "it is paused" in screen.text
+        screen.click("graphs-resume")
+        assert platform.items("job-graphs")[0]["paused"] is False
+
+    def test_is_cancelled_and_begun_again(self, visit, platform, graph):
+        screen = visit("job_graphs", id=graph["id"])
+        screen = screen.click("graphs-cancel-start").click("graphs-cancel-yes")
+        assert platform.items("job-graphs")[0]["state"] == "cancelled"
+        visit("job_graphs", id=graph["id"]).click("graphs-retry")
+        (now,) = platform.items("job-graphs")
+        assert (now["state"], now["by_state"]) == ("running", {"ready": 1, "blocked": 2})
+
+    def test_offers_no_act_to_whoever_may_only_look(self, visit, graph):
+        screen = visit("job_graphs", person=VIC, id=graph["id"])
+        assert "0 of 3 jobs have ended" in screen.text
+        assert not [one for one in screen.app.button if one.key and one.key.startswith("graphs-p")]
+
+
+class TestSchedule:
+    def test_is_made_of_an_address_and_crontab_s_times(self, visit, platform):
+        screen = visit("job_schedules").click("job-schedules-new")
+        said = {
+            "name": "Ping",
+            "expression": "*/5 * * * *",
+            "zone": "Europe/Paris",
+            "url": "https://books.example.com/ping",
+        }
+        for name, value in said.items():
+            screen.app.text_input(key=f"job-schedules-new-{name}").set_value(value)
+        screen.press("Create schedule")
+        assert screen.said == "Ping is submitted when it is time."
+        (made,) = platform.items("job-schedules")
+        assert made["timing"]["expression"] == "*/5 * * * *"
+        args = {"method": "POST", "url": said["url"]}
+        assert [one["args"] for one in made["graph"]["tasks"]] == [args]
+
+    def test_what_is_no_crontab_is_told(self, visit, platform):
+        screen = visit("job_schedules").click("job-schedules-new")
+        said = {"name": "Ping", "expression": "61 * * * *", "url": "https://books.example.com/"}
+        for name, value in said.items():
+            screen.app.text_input(key=f"job-schedules-new-{name}").set_value(value)
+        screen.press("Create schedule")
+        assert "61" in screen.text
+        assert not screen.app.warning
+        assert platform.items("job-schedules") == []
+
+    def test_says_when_it_is_due(self, visit, schedule):
+        (row,) = visit("job_schedules").rows("job-schedules")
+        assert (row["enabled"], row["timing"]) == ("on", "30 2 * * mon-fri (Europe/Paris)")
+        screen = opened(visit, schedule)
+        assert "Due next" in screen.text
+        assert "It was not due in the last week." in screen.text
+
+    def test_is_run_paused_and_resumed(self, visit, platform, schedule):
+        screen = opened(visit, schedule)
+        screen.click("job-schedules-run-start").click("job-schedules-run-yes")
+        assert [one["name"] for one in platform.items("job-graphs")] == ["Month's end"]
+        screen = opened(visit, schedule)
+        screen.click("job-schedules-pause-start").click("job-schedules-pause-yes")
+        assert platform.items("job-schedules")[0]["due_at"] is None
+        screen = opened(visit, schedule)
+        assert "It is paused." in screen.text
+        screen.click("job-schedules-resume-start").click("job-schedules-resume-yes")
+        assert platform.items("job-schedules")[0]["due_at"] == schedule["due_at"]
+
+    def test_is_due_by_what_it_says_now(self, visit, platform, schedule):
+        screen = opened(visit, schedule)
+        said = next(one for one in screen.app.text_input if one.label == "Crontab")
+        said.set_value("0 12 * * *")
+        screen.press("Save")
+        (now,) = platform.items("job-schedules")
+        assert now["timing"]["expression"] == "0 12 * * *"
+        assert now["graph"] == schedule["graph"]
