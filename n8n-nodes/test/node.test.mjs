@@ -151,6 +151,8 @@ describe('node', () => {
 			['alert', 'Get Many'],
 			['incident', 'Get Many'],
 			['job', 'Get Many'],
+			['jobGraph', 'Get Many'],
+			['jobSchedule', 'Get Many'],
 			['silence', 'Get Many'],
 			['suppression', 'Get Many'],
 		]);

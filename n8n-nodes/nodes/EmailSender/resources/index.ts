@@ -7,6 +7,8 @@ import { email } from './email';
 import { health } from './health';
 import { incident } from './incident';
 import { job } from './job';
+import { jobGraph } from './jobGraph';
+import { jobSchedule } from './jobSchedule';
 import { log } from './log';
 import { metric } from './metric';
 import { secret } from './secret';
@@ -23,6 +25,8 @@ export const resources: Resource[] = [
 	health,
 	incident,
 	job,
+	jobGraph,
+	jobSchedule,
 	log,
 	metric,
 	secret,
