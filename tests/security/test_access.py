@@ -92,6 +92,7 @@ def app_settings(
     ):
         monkeypatch.setattr(f"backend.managers.alerting.{room}.{bound}", 10_000)
     monkeypatch.setattr("backend.managers.webhooks._endpoints.MAX_WEBHOOKS", 10_000)
+    monkeypatch.setattr("backend.managers.orchestrator._schedules.MAX_SCHEDULES", 10_000)
     lasting = {"client_token_seconds": TOKEN_SECONDS, "user_token_seconds": TOKEN_SECONDS}
     identity = app_settings.identity.model_copy(update={**lasting, "step_up_seconds": LATER})
     monitoring = MonitoringSettings(prometheus_url=prometheus_stand_in)

@@ -85,6 +85,9 @@ GROWING = frozenset(
         "email_suppressions",
         "events",
         "idempotency_records",
+        "job_edges",
+        "job_firings",
+        "job_graphs",
         "jobs",
         "log_dead_letters",
         "log_records",
@@ -253,6 +256,10 @@ def crowd(owner_url: str, tenant_id: str) -> None:
             "audit_tiles": [tile(tenant_id, number) for number in numbers],
             "email_suppressions": [suppression(tenant_id, number, now) for number in numbers],
             "idempotency_records": [answer(tenant_id, number, now) for number in fewer],
+            "job_edges": [edge(tenant_id, number, now) for number in numbers],
+            "job_firings": [firing(tenant_id, number, now) for number in numbers],
+            "job_graphs": [graph(tenant_id, number, now) for number in numbers],
+            "jobs": [task(tenant_id, number, now) for number in numbers],
             "log_exports": [export(tenant_id, now)],
             "log_dead_letters": [letter(tenant_id, number, now) for number in numbers],
             "log_records": [line(tenant_id, number, now) for number in range(LINES)],
@@ -584,6 +591,78 @@ def delivery(tenant_id: str, number: int, now: datetime) -> dict[str, Any]:
     }
 
 
+def graph(tenant_id: str, number: int, now: datetime) -> dict[str, Any]:
+    """Over forty days, of which ten are more than is kept; few failed, and none of them runs."""
+    at = now - timedelta(seconds=(number + 1) * 40 * 86_400 // MESSAGES)
+    failed = number % 500 == 0
+    counts = {"succeeded": 3 - failed, "failed": int(failed), "cancelled": 0, "skipped": 0}
+    return {
+        "tenant_id": tenant_id,
+        "id": id_at(number, at),
+        "name": "Nightly",
+        "state": "failed" if failed else "succeeded",
+        "paused": False,
+        "total": 3,
+        **counts,
+        "dedup_key": None,
+        "actor": "system:schedules",
+        "created_at": at,
+        "finished_at": at,
+    }
+
+
+def edge(tenant_id: str, number: int, now: datetime) -> dict[str, Any]:
+    """Each of those graphs' jobs waits for the one before."""
+    parent, child = (task(tenant_id, one, now)["id"] for one in (number, (number + 1) % MESSAGES))
+    return {"tenant_id": tenant_id, "parent_id": parent, "child_id": child}
+
+
+def task(tenant_id: str, number: int, now: datetime) -> dict[str, Any]:
+    """A job of one of those graphs."""
+    of = graph(tenant_id, number, now)
+    return {
+        "tenant_id": tenant_id,
+        "id": id_at(number, of["created_at"] - timedelta(days=1)),
+        "graph_id": of["id"],
+        "key": "only",
+        "runs_on": "success",
+        "delay_seconds": 0,
+        "kind": "http.request",
+        "args": {},
+        "state": "succeeded",
+        "waiting": 0,
+        "priority": 0,
+        "due_at": of["created_at"],
+        "timeout_seconds": 60,
+        "attempt": 1,
+        "crashes": 0,
+        "forgiven": 0,
+        "max_attempts": 1,
+        "backoff_seconds": 1,
+        "cancel_requested": False,
+        "traceparent": "",
+        "actor": "system:schedules",
+        "created_at": of["created_at"],
+        "finished_at": of["finished_at"],
+    }
+
+
+def firing(tenant_id: str, number: int, now: datetime) -> dict[str, Any]:
+    """Of one of ten schedules, over forty days."""
+    at = now - timedelta(seconds=(number + 1) * 40 * 86_400 // MESSAGES)
+    return {
+        "tenant_id": tenant_id,
+        "schedule_id": id_at(number % 10, now - timedelta(days=500)),
+        "due_at": at,
+        "outcome": "ran",
+        "why": None,
+        "graph_id": id_at(number, at),
+        "decided_at": at,
+        "times": 1,
+        "until": None,
+    }
+
+
 def notification(tenant_id: str, number: int, now: datetime) -> dict[str, Any]:
     message = alert_message(tenant_id, number, now)
     return {
@@ -766,6 +845,8 @@ async def use_everything(house: House, ada: TenantClient) -> None:
     done = [await house.ask(ada, "POST /api/v1/jobs/retry", json=part) for part in parts]
     assert [one.status_code for one in done] == [200] * len(parts)
     assert done[-1].json()["retried"] == 1, done[-1].text
+    await use_graphs(house, ada)
+    await use_schedules(house, ada)
     await use_data_keys(house, ada)
     await house.ask(ada, "GET /api/v1/email-settings")
     await house.ask(ada, "POST /api/v1/email-settings/test", json={"to": "grace@example.test"})
@@ -1618,6 +1699,64 @@ async def use_webhooks(house: House, ada: TenantClient) -> None:
         assert done.status_code == code, done.text
 
 
+REQUEST = {
+    "kind": "http.request",
+    "args": {"url": "https://hooks.example.com/"},
+    "max_attempts": 1,
+}
+GRAPH = {
+    "name": "Nightly",
+    "tasks": [
+        {"name": "first", **REQUEST},
+        {"name": "then", **REQUEST, "depends_on": ["first"]},
+        {"name": "else", **REQUEST, "depends_on": ["first"], "runs_on": "failure"},
+    ],
+}
+
+
+async def use_graphs(house: House, ada: TenantClient) -> None:
+    """Jobs that wait for each other, held up, gone on with, stopped and begun again."""
+    made = await house.ask(ada, "POST /api/v1/job-graphs", json=GRAPH)
+    assert made.status_code == 201, made.text
+    one = {"path": {"graph_id": made.json()["id"]}}
+    of = "/api/v1/job-graphs/{graph_id}"
+    acts: list[tuple[str, dict[str, Any]]] = [
+        (f"POST {of}/pause", one),
+        (f"POST {of}/resume", one),
+        (f"GET {of}", one),
+        (f"GET {of}/tasks", one),
+        (f"GET {of}/tasks", {**one, "params": {"state": "blocked"}}),
+        (f"POST {of}/cancel", one),
+        (f"POST {of}/retry", {**one, "json": {}}),
+    ]
+    for operation, more in acts:
+        done = await house.ask(ada, operation, **more)
+        assert done.status_code == 200, done.text
+
+
+async def use_schedules(house: House, ada: TenantClient) -> None:
+    """One that is due each hour, and is run at once."""
+    timing = {"type": "cron", "expression": "0 * * * *", "zone": "Europe/Paris"}
+    said = {"name": uuid7(), "timing": timing, "graph": GRAPH}
+    made = await house.ask(ada, "POST /api/v1/job-schedules", json=said)
+    assert made.status_code == 201, made.text
+    one = {"path": {"schedule_id": made.json()["id"]}}
+    of = "/api/v1/job-schedules/{schedule_id}"
+    acts: list[tuple[str, int, dict[str, Any]]] = [
+        ("POST /api/v1/job-schedules/preview", 200, {"json": {"timing": timing}}),
+        (f"GET {of}", 200, one),
+        (f"PUT {of}", 200, {**one, "json": said, "headers": {"If-Match": "*"}}),
+        (f"POST {of}/pause", 200, one),
+        (f"POST {of}/resume", 200, one),
+        (f"POST {of}/run", 200, one),
+        (f"GET {of}/firings", 200, one),
+        (f"DELETE {of}", 204, {**one, "headers": {"If-Match": "*"}}),
+    ]
+    for operation, code, more in acts:
+        done = await house.ask(ada, operation, **more)
+        assert done.status_code == code, done.text
+
+
 async def use_incidents(house: House, ada: TenantClient) -> None:
     """An incident from first to last, and a look back."""
     named = {"name": uuid7(), "severity": "critical", "labels": {"team": "t3"}}
@@ -1854,6 +1993,8 @@ LISTS: dict[str, list[dict[str, str]]] = {
         {"created_before": "{early}", "kind": "email.send"},
         {"created_before": "{early}", "kind": "nothing.such", "state": "succeeded"},
     ],
+    "GET /api/v1/job-graphs": [{}, {"state": "failed"}, {"state": "running"}],
+    "GET /api/v1/job-schedules": [{}],
     "GET /api/v1/audit": [
         {},
         {"action": "email.submitted"},
