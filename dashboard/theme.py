@@ -57,6 +57,10 @@ STATES: Final[dict[str, Look]] = {
     "succeeded": Look("green", "#1FA97A"),
     "dead": Look("red", "#E0555F"),
     "skipped": _NEUTRAL,
+    # schedules of jobs
+    "on": Look("green", "#1FA97A"),
+    "ran": Look("green", "#1FA97A"),
+    "late": Look("amber", "#D08A1D"),
     # keys
     "due soon": Look("amber", "#D08A1D"),
     # data keys

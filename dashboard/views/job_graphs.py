@@ -50,9 +50,10 @@ def _draw(graph_id: str) -> models.GraphOut:
     found = session.api.get_job_graph(graph_id)
     over = _over(found)
     said = f"{over:,} of {found.total:,} jobs have ended"
-    if found.paused and found.state == "running":
+    standing = _standing(found)
+    if standing == "paused":
         said += "; it is paused, and starts no more of them"
-    markup.object_heading(found.name, found.state, f"{said}.")
+    markup.object_heading(found.name, standing, f"{said}.")
     st.progress(over / found.total)
     if session.can(_WRITE):
         _acts(session, found)
@@ -91,6 +92,10 @@ def _row(one: models.GraphTaskOut) -> dict[str, str]:
         "took": markup.duration(one.started_at, one.finished_at),
         "error": one.error or markup.NONE,
     }
+
+
+def _standing(one: models.GraphOut) -> str:
+    return "paused" if one.paused and one.state == "running" else one.state
 
 
 def _over(one: models.GraphOut) -> int:
@@ -153,7 +158,7 @@ PAGE: Final = ListPage(
     write=_WRITE,
     columns=(
         Column("name", "Graph", "strong"),
-        Column("state", "State", "badge"),
+        Column("state", "State", "badge", value=_standing),
         Column("total", "Jobs", "number"),
         Column("created_by", "Submitted by", "who"),
         Column("created_at", "Submitted", "time"),

@@ -46,6 +46,12 @@ def when(timing: dict[str, Any]) -> str:
     return f"once, {markup.moment(datetime.fromisoformat(timing['at']))}"
 
 
+def submits(tasks: Sequence[dict[str, Any]]) -> str:
+    """Return the names of some tasks, and how many there are besides."""
+    said = ", ".join(one["name"] for one in tasks[:_NEXT])
+    return said if len(tasks) <= _NEXT else f"{said} and {len(tasks) - _NEXT:,} more"
+
+
 def draft(
     *, name: str | None, expression: str | None, zone: str | None, method: str | None,
     url: str | None,
@@ -230,7 +236,7 @@ PAGE: Final = ListPage(
         Column("updated_by", "Changed by", "who"),
     ),
     facts=(
-        Column("graph", "Submits", value=lambda one: f"{len(one.graph['tasks']):,} jobs"),
+        Column("graph", "Submits", value=lambda one: submits(one.graph["tasks"])),
         Column("overlap", "While the one before runs", value=lambda one: (
             "it is submitted" if one.overlap == "allow" else "it is skipped")),
         Column("catch_up", "Of times that passed unseen", value=lambda one: {

@@ -138,4 +138,6 @@ def _hours(one: Entry, begin: datetime, end: datetime) -> str:
         return "all day"
     if one.begins_at <= begin:
         return f"to {last}"
+    if first == last:
+        return first
     return f"from {first}" if one.ends_at > end else f"{first} to {last}"

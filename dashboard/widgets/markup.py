@@ -129,10 +129,12 @@ def object_heading(title: str, state: str, lead: str) -> None:
 
 def drawing(svg: str, alt: str) -> None:
     """Draw a picture that came as SVG: as an image, since ``st.html`` takes the element away."""
-    source = base64.b64encode(svg.encode()).decode()
-    st.html(
-        f'<img class="es-drawing" src="data:image/svg+xml;base64,{source}" alt="{escape(alt)}">'
-    )
+    st.html(f'<img class="es-drawing" src="{as_image(svg)}" alt="{escape(alt)}">')
+
+
+def as_image(svg: str) -> str:
+    """Return the address of a picture that holds it."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
 
 
 def section(title: str) -> None:

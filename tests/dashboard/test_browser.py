@@ -394,6 +394,51 @@ class TestLooks:
         visitor.check_headings("one webhook")
         visitor.survey("webhooks-one")
 
+    def test_jobs_that_wait_for_each_other_and_for_the_clock(self, enter: Enter):
+        visitor = enter().log_in()
+        page = visitor.page
+        asks = {"kind": "http.request", "args": {"url": "https://books.example.com/close"}}
+        after = {
+            "collect orders": (),
+            "collect returns": (),
+            "close the books": ("collect-orders", "collect-returns"),
+            "tell the team": ("close-the-books",),
+            "print": ("close-the-books",),
+        }
+        tasks = [
+            {"name": name.replace(" ", "-"), "depends_on": list(parents), **asks}
+            for name, parents in after.items()
+        ]
+        complain = {"name": "complain", "depends_on": ["close-the-books"], "runs_on": "failure"}
+        graph = {"name": "Month's end", "tasks": [*tasks, {**complain, **asks}]}
+        visitor.target.inside().post("job-graphs", graph)
+        visitor.open("Job graphs")
+        page.get_by_role("button", name="Month's end").first.click()
+        expect(page.get_by_text("0 of 6 jobs have ended")).to_be_visible()
+        expect(page.get_by_role("img", name="Jobs of Month's end")).to_be_visible()
+        page.get_by_role("button", name="Pause").click()
+        expect(page.get_by_text("it is paused")).to_be_visible()
+        visitor.check_headings("one graph")
+        visitor.survey("job-graphs-one")
+        visitor.open("Schedules")
+        page.get_by_role("button", name="New schedule").click()
+        page.get_by_label("Name").fill("Nightly import")
+        page.get_by_role("textbox", name="Crontab").first.fill("30 2 * * mon-fri")
+        page.get_by_role("textbox", name="Zone").first.fill("Europe/Paris")
+        page.get_by_label("Address").fill("https://books.example.com/import")
+        visitor.survey("job-schedules-new")
+        page.get_by_role("button", name="Create schedule").click()
+        expect(page.get_by_text("Nightly import is submitted when it is time.")).to_be_visible()
+        page.get_by_role("button", name="Nightly import", exact=True).click()
+        expect(page.get_by_role("table", name="Times of Nightly import")).to_be_visible()
+        visitor.settle()
+        page.get_by_text("Change when it is due").click()
+        page.get_by_role("button", name="Preview").click()
+        visitor.settle()
+        visitor.check_headings("one schedule of jobs")
+        visitor.survey("job-schedules-one")
+        visitor.expect_no_problem()
+
     def test_a_silence_and_who_is_on_call(self, enter: Enter):
         visitor = enter().log_in()
         page = visitor.page

@@ -135,9 +135,9 @@ class Inside:
         """What the platform tells the person who is logged in."""
         return self._ask("GET", path, params=query)
 
-    def post(self, path: str) -> Any:
+    def post(self, path: str, body: Any = None) -> Any:
         """What the platform answers when that person does something elsewhere."""
-        return self._ask("POST", path)
+        return self._ask("POST", path, json=body)
 
     def _ask(self, method: str, path: str, **options: Any) -> Any:
         headers = {"Authorization": f"Bearer {self.served.token()}"}
