@@ -54,7 +54,11 @@ async def list_job_graphs(
     "",
     status_code=201,
     response_model=GraphOut,
-    responses={201: leads_to(**_LEADS), **problems(GraphInvalidError)},
+    responses={
+        201: leads_to(**_LEADS),
+        200: {"model": GraphOut, "description": "There is one of its key: it stays as it is"},
+        **problems(GraphInvalidError),
+    },
 )
 async def create_job_graph(
     request: Request, body: GraphCreate, scope: Writer, jobs: Jobs, db: Db
