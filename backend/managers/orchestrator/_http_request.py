@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from backend.core.clock import system_clock
 from backend.core.errors import AppError, RateLimitedError, UnavailableError, UpstreamError
 from backend.kit.outbound import HttpAnswer, Outbound
 from backend.managers.orchestrator.kinds import Batch, Claim, JobKind, Outcome
@@ -61,8 +62,11 @@ async def _ask(outbound: Outbound, claim: Claim, *, public_only: bool) -> Outcom
             timeout_seconds=min(asked.seconds, claim.timeout_seconds),
             max_bytes=_MAX_ANSWER,
         )
-    except (RateLimitedError, UnavailableError, UpstreamError, TimeoutError) as exc:
-        return Outcome.retry(getattr(exc, "detail", "") or "It did not answer in time")
+    except (RateLimitedError, UnavailableError, UpstreamError) as exc:
+        asked_seconds = exc.extra.get("retry_after_seconds", 0.0)
+        return Outcome.retry(exc.detail or exc.title, asked_seconds=asked_seconds)
+    except TimeoutError:
+        return Outcome.retry("It did not answer in time")
     except AppError as exc:
         return Outcome.fail(exc.detail or exc.title)
     if answer.is_success:
@@ -70,7 +74,7 @@ async def _ask(outbound: Outbound, claim: Claim, *, public_only: bool) -> Outcom
     error = f"It answered {answer.status}"
     if _CLIENT_ERROR <= answer.status < _SERVER_ERROR and answer.status not in _AGAIN:
         return Outcome.fail(error)
-    return Outcome.retry(error)
+    return Outcome.retry(error, asked_seconds=answer.retry_after(system_clock()) or 0.0)
 
 
 def _said(answer: HttpAnswer) -> Any:

@@ -178,7 +178,7 @@ class JobFiringOut(BaseModel):
     graph_id: str | None
     decided_at: datetime
     times: int = Field(
-        description="Of more than a thousand that were missed the older ones are told together"
+        description="Of more than a thousand that were missed older ones are told together"
     )
     until: datetime | None = Field(description="The last of these; null: it stands for one time")
 
