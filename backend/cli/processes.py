@@ -8,12 +8,13 @@ import signal
 import socket
 import sys
 from contextlib import suppress
+from pkgutil import resolve_name
 from typing import Final
 
 import sqlalchemy as sa
 import uvicorn
 
-from backend.app import compose, create_app
+from backend.app import compose
 from backend.cli.command import Command, CommandError, run_async
 from backend.core.database import Base, make_engine
 from backend.core.row_security import check_role
@@ -64,6 +65,8 @@ async def _refuse_weak_role(settings: Settings) -> None:
 
 
 def _serve(settings: Settings, _: argparse.Namespace) -> None:
+    # By name: no other command wants routes.
+    create_app = resolve_name("backend.api:create_app")
     sys.setswitchinterval(_SWITCH_SECONDS)
     # Before anything is begun: a server that finds its port taken has started everything else.
     _refuse_taken(settings.http.host, settings.http.port)

@@ -20,12 +20,18 @@ ROOM = {
             name="mail",
             permissions={"letter:send": OPERATOR},
             events={"letter.sent": "letter:send"},
-            data_routes=(
-                DataRoute(method="POST", path="/stamp/{id}", handler=handle),
-                DataRoute(method="POST", path=SEAL_PATH, handler=handle),
-            ),
-            mounts=lambda manager: [Route("/frank", manager.frank)],
+            data_routes="backend.managers.mail.data_plane:DATA_ROUTES",
+            mounts="backend.managers.mail.data_plane:mounts",
         )
+    """,
+    "backend/managers/mail/data_plane.py": """
+        DATA_ROUTES: Final = (
+            DataRoute(method="POST", path="/stamp/{id}", handler=handle),
+            DataRoute(method="POST", path=SEAL_PATH, handler=handle),
+        )
+
+        def mounts(manager):
+            return [Route("/frank", manager.frank)]
     """,
     "backend/managers/mail/_seal.py": """
         SEAL_PATH: Final = "/seal"

@@ -7,7 +7,8 @@ import sys
 
 import uvicorn
 
-from backend.app import compose, create_app
+from backend.api import create_app
+from backend.app import compose
 from backend.http.server import OPTIONS
 from backend.settings import Settings
 

@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 import httpx
 
-from backend.app import Platform, compose, create_app
+from backend.api import create_app
+from backend.app import Platform, compose
 from backend.settings import Settings
 
 _T = TypeVar("_T")

@@ -9,7 +9,8 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from backend.app import compose, create_app
+from backend.api import create_app
+from backend.app import compose
 from backend.managers.email import EmailSettings
 from backend.managers.identity import IdentitySettings
 from backend.managers.orchestrator import OrchestratorManager, Worker

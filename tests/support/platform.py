@@ -11,7 +11,8 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
-from backend.app import Platform, compose, create_app
+from backend.api import create_app
+from backend.app import Platform, compose
 from backend.core.audit import sequence
 from backend.core.context import Scope, SystemScope
 from backend.http.pipeline import Pipeline

@@ -20,7 +20,8 @@ import httpx
 import uvicorn
 from pydantic import SecretStr
 
-from backend.app import Platform, compose, create_app
+from backend.api import create_app
+from backend.app import Platform, compose
 from backend.cli.installation import bootstrap
 from backend.core.clock import Clock, system_clock
 from backend.http.server import OPTIONS

@@ -19,7 +19,6 @@ from backend.managers.access.errors import (
 )
 from backend.managers.access.manager import AccessManager, Evidence, Preview
 from backend.managers.access.models import ReviewLineRow, ReviewRow
-from backend.managers.access.routes import router
 
 ROOM = Room(
     name="access",
@@ -43,7 +42,7 @@ ROOM = Room(
     ticks=(
         Tick("access.overdue", 60, lambda access, database: access.reviews.tell_overdue(database)),
     ),
-    routers=(router,),
+    routers=("backend.managers.access.routes:router",),
 )
 
 __all__ = [

@@ -62,7 +62,6 @@ from backend.managers.alerting._silences import ANNOUNCE_SECONDS, KeptSilence, S
 from backend.managers.alerting._telling import CURSOR, TELL_SECONDS, Told
 from backend.managers.alerting._tree import Routing
 from backend.managers.alerting._trying import Firing, Tried, TriedLine
-from backend.managers.alerting.alertmanager_routes import alertmanager_router, grafana_router
 from backend.managers.alerting.errands import (
     ANNOUNCING,
     FORGETTING,
@@ -99,8 +98,6 @@ from backend.managers.alerting.errors import (
     TooManySchedulesError,
     TooManySilencesError,
 )
-from backend.managers.alerting.import_routes import import_router
-from backend.managers.alerting.incident_routes import incidents_router
 from backend.managers.alerting.manager import AlertingManager, Offered
 from backend.managers.alerting.models import (
     AlertNoteRow,
@@ -118,11 +115,7 @@ from backend.managers.alerting.models import (
     ScheduleRow,
     SilenceRow,
 )
-from backend.managers.alerting.on_call_routes import on_call_router
-from backend.managers.alerting.routes import router, rules_router
 from backend.managers.alerting.settings import AlertingSettings
-from backend.managers.alerting.silence_routes import silence_calendar_router, silences_router
-from backend.managers.alerting.telling_routes import channels_router, routing_router
 
 ROOM = Room(
     name="alerting",
@@ -156,9 +149,17 @@ ROOM = Room(
         "incident:write": OPERATOR | WORKFLOW,
     },
     routers=(
-        *(rules_router, router, silences_router, silence_calendar_router, on_call_router),
-        *(channels_router, routing_router, incidents_router),
-        *(alertmanager_router, grafana_router, import_router),
+        "backend.managers.alerting.routes:rules_router",
+        "backend.managers.alerting.routes:router",
+        "backend.managers.alerting.silence_routes:silences_router",
+        "backend.managers.alerting.silence_routes:silence_calendar_router",
+        "backend.managers.alerting.on_call_routes:on_call_router",
+        "backend.managers.alerting.telling_routes:channels_router",
+        "backend.managers.alerting.telling_routes:routing_router",
+        "backend.managers.alerting.incident_routes:incidents_router",
+        "backend.managers.alerting.alertmanager_routes:alertmanager_router",
+        "backend.managers.alerting.alertmanager_routes:grafana_router",
+        "backend.managers.alerting.import_routes:import_router",
     ),
     events={
         "alert.fired": "alert:read",

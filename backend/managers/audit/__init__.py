@@ -61,7 +61,6 @@ from backend.managers.audit.errors import (
     TreeSizeInvalidError,
     VerificationNotFoundError,
 )
-from backend.managers.audit.handing_routes import routers as handing
 from backend.managers.audit.manager import AuditManager, ChainReport
 from backend.managers.audit.models import (
     AuditCheckpoint,
@@ -73,9 +72,6 @@ from backend.managers.audit.models import (
     StreamRow,
 )
 from backend.managers.audit.offline import CannotLookError, say, verify_files, verify_proof_file
-from backend.managers.audit.proof_routes import router as proofs
-from backend.managers.audit.retention_routes import router as retention
-from backend.managers.audit.routes import router
 from backend.managers.audit.settings import AuditSettings
 
 
@@ -128,7 +124,15 @@ ROOM = Room(
         EXPORT_PLATFORM,
         STREAM_PLATFORM,
     ),
-    routers=(router, proofs, retention, *handing),
+    routers=(
+        "backend.managers.audit.routes:router",
+        "backend.managers.audit.proof_routes:router",
+        "backend.managers.audit.retention_routes:router",
+        "backend.managers.audit.handing_routes:exports",
+        "backend.managers.audit.handing_routes:stream",
+        "backend.managers.audit.handing_routes:platform_exports",
+        "backend.managers.audit.handing_routes:platform_stream",
+    ),
     events={
         "audit_verification.finished": "audit:verify",
         "audit_export.ready": "audit:export",

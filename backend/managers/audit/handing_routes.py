@@ -247,4 +247,6 @@ def _stream(of: _Trail) -> APIRouter:
     return router
 
 
-routers: Final = tuple(make(trail) for trail in _TRAILS for make in (_exports, _stream))
+exports, stream, platform_exports, platform_stream = (
+    make(trail) for trail in _TRAILS for make in (_exports, _stream)
+)

@@ -14,7 +14,6 @@ from backend.managers.compliance.errors import (
 )
 from backend.managers.compliance.manager import ComplianceManager
 from backend.managers.compliance.models import ErasureRow
-from backend.managers.compliance.routes import router
 from backend.managers.compliance.settings import ComplianceSettings
 
 ROOM = Room(
@@ -24,7 +23,7 @@ ROOM = Room(
     sealed=(SealedColumn(ErasureRow, "sealed_address", lambda row: place_of(row["id"])),),
     permissions={"subject:read": ADMIN, "subject:erase": ADMIN},
     errands=(PLATFORM_ERASURES, WALKS),
-    routers=(router,),
+    routers=("backend.managers.compliance.routes:router",),
     ticks=(
         Tick(
             "compliance.erase",

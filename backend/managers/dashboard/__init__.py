@@ -13,11 +13,6 @@ from backend.managers.dashboard._dashboards import (
     Visibility,
 )
 from backend.managers.dashboard._shipped import DashboardTemplate
-from backend.managers.dashboard.board_routes import (
-    boards_router,
-    platform_boards_router,
-    templates_router,
-)
 from backend.managers.dashboard.errands import PLATFORM_DASHBOARDS
 from backend.managers.dashboard.errors import (
     DashboardChangedError,
@@ -29,7 +24,6 @@ from backend.managers.dashboard.errors import (
 )
 from backend.managers.dashboard.manager import DashboardManager, Failure, Overview
 from backend.managers.dashboard.models import DashboardRow, DashboardVersionRow
-from backend.managers.dashboard.routes import router
 
 ROOM = Room(
     name="dashboard",
@@ -41,7 +35,12 @@ ROOM = Room(
         "dashboard:read": VIEWER,
         "dashboard:write": OPERATOR,
     },
-    routers=(router, boards_router, platform_boards_router, templates_router),
+    routers=(
+        "backend.managers.dashboard.routes:router",
+        "backend.managers.dashboard.board_routes:boards_router",
+        "backend.managers.dashboard.board_routes:platform_boards_router",
+        "backend.managers.dashboard.board_routes:templates_router",
+    ),
     erasures={
         DashboardRow.__tablename__: lambda boards, tx, who, after: boards.dashboards.erase(
             tx, who, after

@@ -43,7 +43,6 @@ from backend.managers.email.models import (
     SuppressionRow,
     TemplateRow,
 )
-from backend.managers.email.routes import router, suppressions
 from backend.managers.email.settings import EmailSettings
 
 ROOM = Room(
@@ -74,7 +73,7 @@ ROOM = Room(
         "suppression:write": OPERATOR,
     },
     errands=(RETENTION, SUPPRESSIONS),
-    routers=(router, suppressions),
+    routers=("backend.managers.email.routes:router", "backend.managers.email.routes:suppressions"),
     route_classes=(
         RouteClass(
             "emails",

@@ -20,7 +20,6 @@ from backend.core.room import (
 from backend.managers.gateway._api_keys import Key
 from backend.managers.gateway._idempotency import SEALED_ANSWERS
 from backend.managers.gateway._limits import LIMITS_CHANGED, Bounds, Limit, Rate
-from backend.managers.gateway.data_plane import DATA_ROUTES, OPENAPI
 from backend.managers.gateway.errands import (
     ANSWERS,
     API_KEYS,
@@ -39,7 +38,6 @@ from backend.managers.gateway.errors import (
 )
 from backend.managers.gateway.manager import INTROSPECTION_PATH, GatewayManager
 from backend.managers.gateway.models import ApiKey, IdempotencyRecord, LimitRow
-from backend.managers.gateway.routes import router
 from backend.managers.gateway.settings import MOST_KEPT_SECONDS, GatewaySettings, RedisSettings
 
 API_KEY_TABLES = tables_of(ApiKey)
@@ -64,9 +62,9 @@ ROOM = Room(
     # Answers to acts of the platform, which lie among those of all tenants.
     sealed_elsewhere={"platform_answers": MOST_KEPT_SECONDS},
     along=ANSWERS,
-    routers=(router,),
-    document=OPENAPI,
-    data_routes=DATA_ROUTES,
+    routers=("backend.managers.gateway.routes:router",),
+    document="backend.managers.gateway.data_plane:OPENAPI",
+    data_routes="backend.managers.gateway.data_plane:DATA_ROUTES",
     route_classes=(
         RouteClass(
             "introspect",

@@ -90,11 +90,6 @@ from backend.managers.identity.models import (
     SigningKey,
     TotpSecret,
 )
-from backend.managers.identity.oauth_routes import OPENAPI, oauth_routes
-from backend.managers.identity.people_routes import PATHS, people
-from backend.managers.identity.provider_routes import router as provider_router
-from backend.managers.identity.routes import router
-from backend.managers.identity.second_factor_routes import router as second_factor_router
 from backend.managers.identity.settings import IdentitySettings
 from backend.managers.tenant import MEMBER_READ
 
@@ -153,9 +148,14 @@ ROOM = Room(
     sealed=SEALED,
     # Cookies of browsers in which somebody has logged in.
     sealed_elsewhere={"known_devices": DEVICE_SECONDS},
-    routers=(router, second_factor_router, provider_router, people),
-    mounts=oauth_routes,
-    document={**OPENAPI, "paths": OPENAPI["paths"] | PATHS},
+    routers=(
+        "backend.managers.identity.routes:router",
+        "backend.managers.identity.second_factor_routes:router",
+        "backend.managers.identity.provider_routes:router",
+        "backend.managers.identity.people_routes:people",
+    ),
+    mounts="backend.managers.identity.oauth_routes:oauth_routes",
+    document="backend.managers.identity.oauth_routes:DOCUMENT",
     endings={
         "login.succeeded": Ending("sign_ins", well=True),
         "login.failed": Ending("sign_ins", well=False),

@@ -40,6 +40,7 @@ from backend.managers.identity._oauth import (
     Answer,
 )
 from backend.managers.identity._openapi import OPENAPI
+from backend.managers.identity._people_openapi import PATHS
 from backend.managers.identity._provider import (
     AUTHORIZE_PATH,
     CALLBACK_ROUTE,
@@ -66,7 +67,9 @@ from backend.managers.identity.errors import (
 from backend.managers.identity.manager import IdentityManager
 from backend.managers.identity.people_pages import people_pages
 
-__all__ = ["OPENAPI", "SESSION_COOKIE", "oauth_routes"]
+__all__ = ["DOCUMENT", "SESSION_COOKIE", "oauth_routes"]
+
+DOCUMENT: Final = {**OPENAPI, "paths": OPENAPI["paths"] | PATHS}
 
 SECOND_FACTOR_COOKIE: Final = "email_sender_second_factor"
 EXTERNAL_COOKIE: Final = "email_sender_external"

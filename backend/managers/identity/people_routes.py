@@ -13,7 +13,6 @@ from backend.http.reply import SHOWN_ONCE, leads_to, problems, reply
 from backend.http.schemas import view
 from backend.managers.audit import AuditManager
 from backend.managers.identity._forms import peer_of
-from backend.managers.identity._people_openapi import PATHS
 from backend.managers.identity.errands import ACCOUNT, INVITE, USERS
 from backend.managers.identity.errors import (
     DomainEnforcedError,
@@ -51,8 +50,6 @@ from backend.managers.tenant import (
     RoleTooHighError,
     TenantManager,
 )
-
-__all__ = ["PATHS", "people"]
 
 people = APIRouter(prefix="/api/v1")
 Identity = Annotated[IdentityManager, manager_of(IdentityManager)]

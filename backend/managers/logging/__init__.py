@@ -35,7 +35,6 @@ from backend.managers.logging._search import (
     get_line,
     sum_up,
 )
-from backend.managers.logging.data_plane import DATA_ROUTES, DOCUMENT, OTLP_PATH, PATH
 from backend.managers.logging.errands import (
     COUNT,
     EXPORT,
@@ -53,8 +52,9 @@ from backend.managers.logging.errors import (
     LogSettingsChangedError,
     LogSettingsInvalidError,
 )
-from backend.managers.logging.export_routes import router as export
 from backend.managers.logging.manager import (
+    OTLP_PATH,
+    PATH,
     SETTINGS_CHANGED,
     LoggingManager,
     LogSettings,
@@ -66,7 +66,6 @@ from backend.managers.logging.models import (
     LogRecord,
     LogSettingsRow,
 )
-from backend.managers.logging.routes import router
 from backend.managers.logging.settings import LoggingSettings
 
 ROOM = Room(
@@ -80,9 +79,12 @@ ROOM = Room(
         "log_export:write": ADMIN,
     },
     errands=(RETENTION, COUNT, EXPORT, WATCH_EXPORT, FORGET_LETTERS),
-    routers=(router, export),
-    document=DOCUMENT,
-    data_routes=DATA_ROUTES,
+    routers=(
+        "backend.managers.logging.routes:router",
+        "backend.managers.logging.export_routes:router",
+    ),
+    document="backend.managers.logging.data_plane:DOCUMENT",
+    data_routes="backend.managers.logging.data_plane:DATA_ROUTES",
     route_classes=(
         RouteClass(
             "logs",

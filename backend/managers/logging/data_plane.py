@@ -18,10 +18,8 @@ from backend.managers.logging.errors import (
     LogBatchTooLargeError,
     LogBudgetError,
 )
-from backend.managers.logging.manager import LoggingManager
+from backend.managers.logging.manager import OTLP_PATH, PATH, LoggingManager
 
-PATH: Final = "/api/v1/logs"
-OTLP_PATH: Final = "/api/v1/otlp/v1/logs"
 """Where records are sent by OTLP: what every exporter adds to its endpoint."""
 
 

@@ -42,6 +42,8 @@ from backend.managers.logging.settings import LoggingSettings
 SETTINGS_CHANGED: Final = "log_settings"
 """The signal that a tenant has changed its settings; the payload is the tenant."""
 
+PATH: Final = "/api/v1/logs"
+OTLP_PATH: Final = "/api/v1/otlp/v1/logs"
 _MAX_RULES: Final = 50
 _SWEPT: Final = 500
 _TENANTS_A_SWEEP: Final = 50

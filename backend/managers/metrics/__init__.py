@@ -31,7 +31,6 @@ from backend.managers.metrics._query import (
 )
 from backend.managers.metrics._recording import DERIVED, KINDS, Item, Recorded
 from backend.managers.metrics._retention import MetricSettings
-from backend.managers.metrics.data_plane import DATA_ROUTES
 from backend.managers.metrics.errands import FORGETTING, ROLLUPS, WAITING
 from backend.managers.metrics.errors import (
     InvalidItemError,
@@ -58,7 +57,6 @@ from backend.managers.metrics.models import (
     RollupRow,
     SeriesRow,
 )
-from backend.managers.metrics.routes import metrics_router, router
 from backend.managers.metrics.settings import MetricsSettings
 
 ROOM = Room(
@@ -79,8 +77,11 @@ ROOM = Room(
         "metric_settings:write": ADMIN,
     },
     errands=(ROLLUPS, WAITING, FORGETTING),
-    routers=(metrics_router, router),
-    data_routes=DATA_ROUTES,
+    routers=(
+        "backend.managers.metrics.routes:metrics_router",
+        "backend.managers.metrics.routes:router",
+    ),
+    data_routes="backend.managers.metrics.data_plane:DATA_ROUTES",
     ticks=(
         Tick("metrics.flush", STEP_SECONDS, MetricsManager.flush, process="api"),
         Tick("metrics.fold", FOLD_SECONDS, MetricsManager.fold),

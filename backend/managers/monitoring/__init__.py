@@ -60,12 +60,6 @@ from backend.managers.monitoring.models import (
     PrometheusQueryRow,
     SloRow,
 )
-from backend.managers.monitoring.prometheus_routes import (
-    platform_router,
-    prometheus_router,
-    queries_router,
-)
-from backend.managers.monitoring.routes import router, slo_router, status_router
 from backend.managers.monitoring.settings import MonitoringSettings
 
 ROOM = Room(
@@ -82,12 +76,12 @@ ROOM = Room(
         "prometheus_query:write": OPERATOR,
     },
     routers=(
-        router,
-        status_router,
-        slo_router,
-        prometheus_router,
-        platform_router,
-        queries_router,
+        "backend.managers.monitoring.routes:router",
+        "backend.managers.monitoring.routes:status_router",
+        "backend.managers.monitoring.routes:slo_router",
+        "backend.managers.monitoring.prometheus_routes:prometheus_router",
+        "backend.managers.monitoring.prometheus_routes:platform_router",
+        "backend.managers.monitoring.prometheus_routes:queries_router",
     ),
     checks=(
         ReadyCheck(

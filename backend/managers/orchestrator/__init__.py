@@ -31,7 +31,6 @@ from backend.managers.orchestrator.errors import (
     NoWorkerError,
     UnknownKindError,
 )
-from backend.managers.orchestrator.graph_routes import graph_router
 from backend.managers.orchestrator.kinds import (
     Batch,
     Claim,
@@ -52,8 +51,6 @@ from backend.managers.orchestrator.models import (
     JobScheduleRow,
     WorkerRow,
 )
-from backend.managers.orchestrator.routes import router
-from backend.managers.orchestrator.schedule_routes import schedule_router
 from backend.managers.orchestrator.settings import OrchestratorSettings
 
 SCHEDULE_SECONDS = 5.0
@@ -67,7 +64,11 @@ ROOM = Room(
     ),
     permissions={"job:read": VIEWER | WORKFLOW, "job:write": OPERATOR | WORKFLOW},
     errands=(WORK, COUNT, WATCH, SCHEDULES, RETENTION),
-    routers=(router, graph_router, schedule_router),
+    routers=(
+        "backend.managers.orchestrator.routes:router",
+        "backend.managers.orchestrator.graph_routes:graph_router",
+        "backend.managers.orchestrator.schedule_routes:schedule_router",
+    ),
     events=dict.fromkeys(
         (
             "job.succeeded",

@@ -52,7 +52,6 @@ from backend.managers.secrets.errors import (
 )
 from backend.managers.secrets.manager import SecretManager
 from backend.managers.secrets.models import GrantRow, SecretRow, TokenRow, TotalRow, VersionRow
-from backend.managers.secrets.routes import router
 from backend.managers.secrets.settings import SecretsSettings
 
 TOKEN_REFUSED = "secret_token.refused"
@@ -74,7 +73,7 @@ ROOM = Room(
     },
     errands=(EXPIRY, TOKENS),
     sealed=(SealedColumn(VersionRow, "sealed", lambda row: place_of(row["id"])),),
-    routers=(router,),
+    routers=("backend.managers.secrets.routes:router",),
     route_classes=(
         RouteClass(
             "secrets",

@@ -40,8 +40,6 @@ from backend.managers.security._root import (
 from backend.managers.security._rotation import KEYS_GONE, KeyVersion, Retirement
 from backend.managers.security._seals import SEAL_CHANGED, Seal, Seals
 from backend.managers.security._subjects import SubjectKey, Subjects, subject_place
-from backend.managers.security.data_key_routes import router as data_key_router
-from backend.managers.security.data_plane import DATA_ROUTES
 from backend.managers.security.errands import (
     CHECK_KEYS,
     DUE,
@@ -73,7 +71,6 @@ from backend.managers.security.models import (
     SealRow,
     SubjectKeyRow,
 )
-from backend.managers.security.routes import router
 from backend.managers.security.settings import SecuritySettings
 
 ROOM = Room(
@@ -97,8 +94,11 @@ ROOM = Room(
         "data_key:write": ADMIN,
     },
     errands=(CHECK_KEYS, KEYS_DUE, ROTATE_ROOT, SEALS, DUE, OPENINGS, PURGE),
-    routers=(router, data_key_router),
-    data_routes=DATA_ROUTES,
+    routers=(
+        "backend.managers.security.routes:router",
+        "backend.managers.security.data_key_routes:router",
+    ),
+    data_routes="backend.managers.security.data_plane:DATA_ROUTES",
     route_classes=(
         RouteClass(
             "keys",

@@ -79,10 +79,7 @@ from backend.managers.tenant.models import (
     UsageRow,
     UserRow,
 )
-from backend.managers.tenant.platform_routes import router as platform_router
-from backend.managers.tenant.routes import router
 from backend.managers.tenant.settings import TenantSettings
-from backend.managers.tenant.usage_routes import router as usage_router
 
 MEMBER_ADDED = "member.added"
 """Its data has the ``role``."""
@@ -144,7 +141,11 @@ ROOM = Room(
         "role.saved": "role:read",
         "role.deleted": "role:read",
     },
-    routers=(router, platform_router, usage_router),
+    routers=(
+        "backend.managers.tenant.routes:router",
+        "backend.managers.tenant.platform_routes:router",
+        "backend.managers.tenant.usage_routes:router",
+    ),
     durable_topics=(PRINCIPALS, QUOTAS_CHANGED, TENANT_GONE),
     ticks=(
         Tick("tenant.purge", 60, TenantManager.purge_due),

@@ -17,7 +17,6 @@ from backend.core.room import (
 )
 from backend.managers.tracing._search import Operation, WantedTraces, add_up
 from backend.managers.tracing._trace_settings import SETTINGS_CHANGED
-from backend.managers.tracing.data_plane import DATA_ROUTES, DOCUMENT
 from backend.managers.tracing.errands import TRACES
 from backend.managers.tracing.manager import (
     OTLP_PATH,
@@ -33,7 +32,6 @@ from backend.managers.tracing.models import (
     TraceRow,
     TraceSettingsRow,
 )
-from backend.managers.tracing.routes import router
 from backend.managers.tracing.settings import TracingSettings
 
 ROOM = Room(
@@ -46,9 +44,9 @@ ROOM = Room(
         "trace_settings:write": ADMIN,
     },
     errands=(TRACES,),
-    routers=(router,),
-    document=DOCUMENT,
-    data_routes=DATA_ROUTES,
+    routers=("backend.managers.tracing.routes:router",),
+    document="backend.managers.tracing.data_plane:DOCUMENT",
+    data_routes="backend.managers.tracing.data_plane:DATA_ROUTES",
     route_classes=(
         RouteClass(
             "otlp",

@@ -28,7 +28,6 @@ from backend.managers.webhooks.errors import (
 )
 from backend.managers.webhooks.manager import WebhooksManager
 from backend.managers.webhooks.models import DeliveryRow, WebhookRow
-from backend.managers.webhooks.routes import router
 from backend.managers.webhooks.settings import WebhooksSettings
 
 ROOM = Room(
@@ -41,7 +40,7 @@ ROOM = Room(
         "webhook:read": ADMIN | WORKFLOW,
         "webhook:write": ADMIN | WORKFLOW,
     },
-    routers=(router,),
+    routers=("backend.managers.webhooks.routes:router",),
     events={"webhook.stopped": "webhook:read"},
     ticks=(
         Tick(

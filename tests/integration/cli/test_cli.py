@@ -17,7 +17,8 @@ import pytest
 import sqlalchemy as sa
 
 from backend import cli
-from backend.app import compose, create_app
+from backend.api import create_app
+from backend.app import compose
 from backend.cli.command import find_tenant
 from backend.core.audit import sequence
 from backend.core.context import Run, Scope, SystemScope

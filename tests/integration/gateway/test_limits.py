@@ -7,7 +7,8 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from backend.app import compose, create_app
+from backend.api import create_app
+from backend.app import compose
 from backend.core.context import Principal, Scope, SystemScope
 from backend.core.events import EventRecord
 from backend.core.ids import PLATFORM_TENANT, uuid7

@@ -21,7 +21,8 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from backend.app import compose, create_app
+from backend.api import create_app
+from backend.app import compose
 from backend.core.audit import sequence
 from backend.core.clock import monotonic
 from backend.core.context import Scope, SystemScope

@@ -15,7 +15,8 @@ from pydantic import BaseModel, SecretStr
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend import worker
-from backend.app import compose, create_app, make_scheduler
+from backend.api import create_app
+from backend.app import compose, make_scheduler
 from backend.core.columns import Base, Id, TenantOwned, tables_of
 from backend.core.context import Errand, Scope, SystemScope
 from backend.core.cursors import EventConsumer, EventDispatcher
@@ -147,25 +148,34 @@ def hear_pebbles(pebbles: PebbleManager, _: Database) -> EventConsumer:
     return EventConsumer("pebble.ears", hear, start="beginning")
 
 
+DATA_ROUTES = (
+    DataRoute(
+        method="POST",
+        path="/pebbles/throw",
+        permission="pebble:throw",
+        handler=throw_pebble,
+        summary="Throw a pebble",
+        body=PebbleThrown,
+        answer=PebbleMade,
+        status=201,
+    ),
+)
+
+taken = APIRouter()
+
+
+@taken.get("/api/v1/jobs")
+async def list_other_jobs(_: Annotated[Scope, requires("job:read")]) -> None: ...
+
+
 ROOM = Room(
     name="pebble",
     manager=PebbleManager,
     models=(PebbleRow,),
     permissions={"pebble:read": VIEWER, "pebble:throw": OPERATOR},
     errands=(ALL_PEBBLES,),
-    routers=(router,),
-    data_routes=(
-        DataRoute(
-            method="POST",
-            path="/pebbles/throw",
-            permission="pebble:throw",
-            handler=throw_pebble,
-            summary="Throw a pebble",
-            body=PebbleThrown,
-            answer=PebbleMade,
-            status=201,
-        ),
-    ),
+    routers=(f"{__name__}:router",),
+    data_routes=f"{__name__}:DATA_ROUTES",
     route_classes=(RouteClass("pebbles", "/pebbles", body_bytes=lambda _: 64),),
     # No coroutine function, which is all that a scheduler of coroutines awaits by itself.
     ticks=(Tick("pebble.tick", 3600.0, lambda pebbles, database: pebbles.tick(database)),),
@@ -316,12 +326,7 @@ class TestClash:
         class Squatter:
             """Wants a path of the orchestrator."""
 
-        taken = APIRouter()
-
-        @taken.get("/api/v1/jobs")
-        async def list_other_jobs(_: Annotated[Scope, requires("job:read")]) -> None: ...
-
-        room: Room[Any] = Room(name="squatter", manager=Squatter, routers=(taken,))
+        room: Room[Any] = Room(name="squatter", manager=Squatter, routers=(f"{__name__}:taken",))
         platform = compose(settings_for(database_url, tmp_path / "data"), more=[(room, Squatter())])
         with pytest.raises(RouteClashError, match="GET /api/v1/jobs is claimed twice"):
             create_app(platform)

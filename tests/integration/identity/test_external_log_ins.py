@@ -15,7 +15,8 @@ import sqlalchemy as sa
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
-from backend.app import compose, create_app
+from backend.api import create_app
+from backend.app import compose
 from backend.core.audit import AuditRecord
 from backend.core.context import Scope, SystemScope
 from backend.kit.outbound import OutboundSettings

@@ -5,7 +5,8 @@ from contextlib import AsyncExitStack
 import httpx
 import pytest
 
-from backend.app import compose, create_app
+from backend.api import create_app
+from backend.app import compose
 from backend.kit.limiter import FailoverLimiter, GcraLimiter, RedisLimiter
 from backend.managers.identity._failures import FailureLimits
 from backend.managers.identity.errors import TooManyFailuresError

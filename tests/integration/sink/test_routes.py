@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from backend.app import compose, create_app
+from backend.api import create_app
+from backend.app import compose
 from backend.core.ids import uuid7
 from backend.settings import Settings
 from backend.sink import SmtpSink
