@@ -54,11 +54,7 @@ hypothesis.settings.load_profile("everywhere")
 
 _ASKED = re.compile(r"^(.+): (\d+) asked, (\d+) wrong$", re.MULTILINE)
 
-KINDS = [
-    "sqlite",
-    # Measured, code takes half as long again: of what is asked of both, the quicker run is enough.
-    pytest.param("postgresql", marks=[pytest.mark.postgresql, pytest.mark.no_cover]),
-]
+KINDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)]
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -75,16 +71,6 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
             terminalreporter.write_line(f"{situation}: {asked} asked, {wrong} wrong")
         total = sum(int(asked) for _, asked, _ in said)
         terminalreporter.write_line(f"{total} questions in {len(said)} walks")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Measure no lines where it would take time and tell nothing.
-
-    What processes run is not counted anyway, and an attack tries what the rooms' own tests run.
-    """
-    for item in items:
-        if any(item.get_closest_marker(name) for name in ("browser", "n8n", "drill", "attack")):
-            item.add_marker(pytest.mark.no_cover)
 
 
 def pytest_configure() -> None:

@@ -22,7 +22,7 @@ from schemathesis.engine import Status, events, from_schema
 from tests.support.operations import Operations
 from tests.support.serving import Served, serving
 
-EXAMPLES = int(os.environ.get("EMAIL_SENDER_SCHEMATHESIS_EXAMPLES", "3"))
+EXAMPLES = int(os.environ.get("EMAIL_SENDER_SCHEMATHESIS_EXAMPLES", "1"))
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 # What takes an authenticator's code of this half minute, or a browser between two of its pages:
 # test_second_factor and test_external_log_ins do these.
@@ -85,7 +85,6 @@ async def refused(served: Served, labels: Collection[str]) -> dict[str, str]:
 
 class TestEveryOperation:
     @pytest.mark.slow
-    @pytest.mark.no_cover
     @pytest.mark.timeout(300 + 180 * EXAMPLES)
     def test_answers_as_documented_and_is_reached(
         self, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

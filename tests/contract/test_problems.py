@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from backend import app  # the composition root imports every manager, and so every error
+from backend import api  # it imports every manager, and so every error
 from backend.core.errors import AppError
 from backend.http import problem
 
@@ -29,7 +29,7 @@ def documented() -> dict[str, tuple[int, str]]:
 
 def defined() -> dict[str, tuple[int, str]]:
     """Status and title by code, of our own errors and the framework's."""
-    assert app.__name__ == "backend.app"
+    assert api.__name__ == "backend.api"
     found = {code: (error.status, error.title) for code, error in AppError.registry.items()}
     for status, (code, title) in problem.FRAMEWORK.items():
         found.setdefault(code, (status, title))

@@ -204,7 +204,9 @@ class TestLooks:
         for name, path in PAGES.items():
             visitor.open(name)
             visitor.check_headings(name)
-            visitor.survey(path or "overview", widths=(1280,))
+            if visitor.target.platform is not None or visitor.shots is not None:
+                # Elsewhere the pages look the same: there they have to come, and whole.
+                visitor.survey(path or "overview", widths=(1280,))
         for chrome in ("stAppDeployButton", "stMainMenu", "stMainMenuButton"):
             expect(visitor.page.get_by_test_id(chrome)).to_have_count(0)
         assert (visitor.complaints, visitor.external) == ([], [])

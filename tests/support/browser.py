@@ -332,13 +332,17 @@ class Visitor:
         """Look at what is on show in light and dark, on a desk and on a phone; keep the pictures.
 
         Nothing serious may be found by axe-core, and nothing may be wider than the screen; nor may
-        a problem be on show, but where something was to be ``refused``.
+        a problem be on show, but where something was to be ``refused``. What the dark has of its
+        own is its colors, of which only the first width is asked.
         """
         scheme = self.scheme
         for self.scheme, width in product(("light", "dark"), widths):
+            colors = self.scheme == "dark"
+            if colors and width != widths[0] and self.shots is None:
+                continue
             self.page.emulate_media(color_scheme="dark" if self.scheme == "dark" else "light")
             self.page.set_viewport_size({"width": width, "height": 900})
-            self.check_accessibility(f"{name}, {width} wide", refused=refused)
+            self.check_accessibility(f"{name}, {width} wide", refused=refused, colors=colors)
             wide = "document.documentElement.scrollWidth > window.innerWidth"
             assert not self.page.evaluate(wide), f"{name} is wider than {width}"
             if self.shots is None:
@@ -354,8 +358,10 @@ class Visitor:
         self.page.set_viewport_size({"width": 1280, "height": 900})
         self.settle()
 
-    def check_accessibility(self, where: str, *, refused: bool = False) -> None:
-        """Run axe-core; nothing serious or critical may be found.
+    def check_accessibility(
+        self, where: str, *, refused: bool = False, colors: bool = False
+    ) -> None:
+        """Run axe-core, all of it or what it says of colors; nothing serious may be found.
 
         A colour on its way to another, as a button's when a page comes to be, is no finding: what
         axe finds has to be there a moment later as well.
@@ -364,17 +370,19 @@ class Visitor:
         if not refused:
             self.expect_no_problem()
         self.page.evaluate(axe_script() + ";0")
-        found = self._found_by_axe()
+        found = self._found_by_axe(colors=colors)
         if found:
             self.page.wait_for_timeout(_FADED_MILLISECONDS)
             self.settle()
-            again = self._found_by_axe()
+            again = self._found_by_axe(colors=colors)
             found = [one for one in again if one in found]
         assert found == [], f"{where} ({self.scheme}): {found}"
 
-    def _found_by_axe(self) -> list[str]:
+    def _found_by_axe(self, *, colors: bool) -> list[str]:
+        only = ", runOnly: ['color-contrast']" if colors else ""
         found: list[str] = self.page.evaluate(
-            "axe.run(document, {resultTypes: ['violations']}).then(result => result.violations"
+            f"axe.run(document, {{resultTypes: ['violations']{only}}})"
+            ".then(result => result.violations"
             ".filter(v => v.impact === 'serious' || v.impact === 'critical')"
             ".flatMap(v => v.nodes.map(n => v.id + ': ' + n.html.slice(0, 120))))"
         )

@@ -205,7 +205,6 @@ async def gather_statistics(house: House, request: pytest.FixtureRequest) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.no_cover
 @pytest.mark.timeout(1200)
 async def test_no_statement_reads_more_than_it_needs(
     house: House, database_url: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch

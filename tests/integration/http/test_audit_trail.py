@@ -107,7 +107,6 @@ def only_reading(document: dict[str, Any]) -> frozenset[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.no_cover
 async def test_every_act_is_recorded_with_who_did_it(
     app: App, openapi: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,7 +158,6 @@ async def test_every_act_is_recorded_with_who_did_it(
 
 
 @pytest.mark.slow
-@pytest.mark.no_cover
 async def test_a_repeated_post_is_answered_again_and_leaves_no_second_record(
     app: App, openapi: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -449,7 +449,6 @@ class TestAttacks:
             assert len(caught.value.detail) < 500, name
 
     @pytest.mark.slow
-    @pytest.mark.no_cover
     @pytest.mark.timeout(1200)
     @pytest.mark.parametrize("part", ["text", "html"])
     def test_costs_no_more_than_the_purse_holds(self, part: str) -> None:
