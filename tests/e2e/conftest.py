@@ -147,9 +147,12 @@ class Launcher:
             pytest.fail("\n".join(self.lines))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPlatform]:
-    """API, worker, sink and console in their own processes, stopped at the end of the session."""
+    """API, worker, sink and console in their own processes.
+
+    Not for a whole session: the thousands of tests that come after these would run beside them.
+    """
     data = tmp_path_factory.mktemp("platform")
     base = free_port_base()
     launcher = Launcher("--port-base", str(base), "--data-dir", str(data))

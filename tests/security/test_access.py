@@ -294,7 +294,7 @@ def _fitting(app: App, things: dict[str, str], field: str, number: int) -> list[
     """What is put into a field: all that is called like it, and of the rest a few, in turns."""
     alike = [one for one, what in things.items() if what in field]
     rest = [one for one, what in things.items() if what not in field]
-    return alike + (rest if WHOLE else share(app, rest, number)[number // 3 % 8 :: 8])
+    return alike + (rest if WHOLE else share(app, rest, number)[number // 3 % 16 :: 16])
 
 
 def _with_each(

@@ -11,6 +11,7 @@ distributes through a file, before they report their collection.
 """
 
 import json
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ LONG = ("timeout",)
 SLOW = ("slow", "page")
 
 _INPUT = "marked_file"
+_NEVER = 2**31 - 1
 
 
 class _Scheduling(LoadScopeScheduling):
@@ -74,6 +76,19 @@ class SerialPlugin:
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> _Scheduling:
         """Replace the scheduler that ``--dist`` names."""
         return _Scheduling(config, log, self._marked_file)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests() -> None:
+    """Have SlipCover leave its probes where they are.
+
+    To take one out again it looks through all objects of the process, of which there are millions:
+    a third of a long run. What a probe costs is a call. It takes no option for this in a process of
+    xdist's.
+    """
+    counting = getattr(sys.modules.get("slipcover.pytest_plugin"), "_slipcover_instance", None)
+    if counting is not None:
+        counting.d_miss_threshold = _NEVER
 
 
 @pytest.hookimpl(wrapper=True)
