@@ -26,7 +26,7 @@ from tests.support.serving import Served, serving
 
 EXAMPLES = int(os.environ.get("EMAIL_SENDER_SCHEMATHESIS_EXAMPLES", "1"))
 WHOLE = bool(os.environ.get("EMAIL_SENDER_ASK_ALL"))
-"""Whether the systematic requests are sent to all operations, and not to a third of them."""
+"""Whether the systematic requests are sent to all operations, and not to a ninth of them."""
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 # What takes an authenticator's code of this half minute, or a browser between two of its pages:
 # test_second_factor and test_external_log_ins do these.
@@ -95,9 +95,9 @@ def read(address: str, *phases: str) -> Any:
     return schemathesis.openapi.from_url(address, config=config, timeout=120)
 
 
-def is_asked(context: Any) -> bool:
-    """Whether an operation gets the systematic requests: always the same third."""
-    return WHOLE or crc32(context.operation.label.encode()) % 3 == 0
+def is_spared(context: Any) -> bool:
+    """Whether an operation gets no systematic requests: always the same eight of nine."""
+    return not WHOLE and crc32(context.operation.label.encode()) % 9 > 0
 
 
 class TestEveryOperation:
@@ -121,7 +121,7 @@ class TestEveryOperation:
                 report.take(event)
             if not database_url.startswith("postgresql"):
                 # Thousands of systematic ones, of which most come to no database.
-                for event in from_schema(read(address, "coverage").include(is_asked)).execute():
+                for event in from_schema(read(address, "coverage").exclude(is_spared)).execute():
                     report.take(event)
             labels = {
                 found.ok().label for found in schema.get_all_operations() if isinstance(found, Ok)
