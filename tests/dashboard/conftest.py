@@ -9,6 +9,7 @@ import json
 import re
 import shutil
 import sqlite3
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ import httpx
 import pytest
 import streamlit as st
 from streamlit.components.v2 import manifest_scanner
+from streamlit.runtime.scriptrunner.script_cache import ScriptCache
 from streamlit.testing.v1 import AppTest
 
 from backend.app import Platform
@@ -39,6 +41,9 @@ _STALE_SECONDS = 600
 ADA = "ada@example.test"
 VIC = "vic@example.test"
 APP = Path(__file__).parents[2] / "dashboard" / "app.py"
+
+
+CONSOLE = Path(__file__).resolve().parents[2] / "dashboard"
 
 
 class _Words(HTMLParser):
@@ -187,6 +192,27 @@ class Running:
 
     def _speaking(self) -> Speaking:
         return Speaking(self.bridge, API, self.seeds.console_secret)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def counted() -> Iterator[None]:
+    """Have SlipCover count the lines of pages: Streamlit compiles them itself, past the imports."""
+    counting = getattr(sys.modules.get("slipcover.pytest_plugin"), "_slipcover_instance", None)
+    if counting is None:
+        yield
+        return
+    plain, known = ScriptCache.get_bytecode, dict[str, Any]()
+
+    def get_bytecode(cache: ScriptCache, script_path: str) -> Any:
+        if CONSOLE not in Path(script_path).resolve().parents:
+            return plain(cache, script_path)
+        if script_path not in known:
+            known[script_path] = counting.instrument(plain(cache, script_path))
+        return known[script_path]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptCache, "get_bytecode", get_bytecode)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
