@@ -65,12 +65,12 @@ async def _refuse_weak_role(settings: Settings) -> None:
 
 
 def _serve(settings: Settings, _: argparse.Namespace) -> None:
-    # By name: no other command wants routes.
-    create_app = resolve_name("backend.api:create_app")
     sys.setswitchinterval(_SWITCH_SECONDS)
     # Before anything is begun: a server that finds its port taken has started everything else.
     _refuse_taken(settings.http.host, settings.http.port)
     run_async(_refuse_weak_role(settings))
+    # By name, and after what may refuse: no other command wants routes.
+    create_app = resolve_name("backend.api:create_app")
     made = _Server(
         uvicorn.Config(
             create_app(compose(settings)),
