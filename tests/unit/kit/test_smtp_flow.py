@@ -426,14 +426,14 @@ class TestTimeouts:
                 chunk = await reader.read(2**16)
                 content += chunk
                 since += len(chunk)
-                if since > 2_500_000:
+                if since > 1_250_000:
                     since = 0
                     await asyncio.sleep(0.3)
             read_for = rules.now - began
             return bytes(content)
 
         rules.play(read=read)
-        timeouts = SmtpTimeouts(1, 1, 1, 1, 1, 5)
+        timeouts = SmtpTimeouts(10, 10, 10, 10, 2, 20)
         async with pool_to(rules, timeouts=timeouts, most_bytes=2**16) as pool:
             (found,) = await pool.send("us@x.test", ["a@y.test"], b"x" * 78 * 400_000)
         assert found.state == "accepted"
