@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import streamlit as st
 
@@ -10,6 +10,9 @@ from dashboard import pages, state
 from dashboard.client import Api, models
 from dashboard.pages import Choice, Column, ListPage
 from dashboard.widgets import confirm, findings, flow, markup, problems, table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _WRITE: Final = "job:write"
 _PAGE: Final = 200
@@ -63,7 +66,7 @@ def _draw(graph_id: str) -> models.GraphOut:
             markup.section("Who waits for whom")
             flow.draw(
                 f"Jobs of {found.name}",
-                [flow.Node(one.name, one.state, one.depends_on) for one in tasks.items],
+                _nodes(tasks.items),
             )
     with st.container(key="card-tasks"):
         markup.section("Jobs")
@@ -78,6 +81,20 @@ def _draw(graph_id: str) -> models.GraphOut:
         markup.section("Details")
         markup.facts(_facts(session, found))
     findings.way("/jobs", "All jobs")
+    return found
+
+
+def _nodes(tasks: Sequence[models.GraphTaskOut]) -> list[flow.Node]:
+    """Who stands for others comes after these, and they after whom it waits for."""
+    wholes = {one.name: one for one in tasks}
+    parts: dict[str, list[str]] = {}
+    for one in tasks:
+        if one.part_of is not None:
+            parts.setdefault(one.part_of, []).append(one.name)
+    found = []
+    for one in tasks:
+        whole = wholes.get(one.part_of or "", one)
+        found.append(flow.Node(one.name, one.state, parts.get(one.name, whole.depends_on)))
     return found
 
 

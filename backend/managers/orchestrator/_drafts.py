@@ -9,6 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+import msgspec
+
+from backend.managers.orchestrator._wiring import (
+    read_wiring,
+    references,
+    refuse_odd,
+    wiring_of,
+)
 from backend.managers.orchestrator.errors import GraphInvalidError
 
 RunsOn = Literal["success", "failure", "always"]
@@ -31,6 +39,9 @@ class TaskDraft:
         depends_on: Names of those that have to end before it.
         runs_on: What of these: that all succeeded, that one died or was cancelled, or nothing.
         delay_seconds: Between their end and its start.
+        condition: What has to hold of their results, or it is skipped; all of it.
+        foreach: The list among their results for each of whose elements there is a job; the task
+            itself stands for all of these, and ends when they have.
     """
 
     name: str
@@ -44,6 +55,43 @@ class TaskDraft:
     max_attempts: int = 5
     backoff_seconds: float = 1.0
     timeout_seconds: float = 60.0
+    condition: Sequence[Mapping[str, Any]] = ()
+    foreach: Mapping[str, Any] | None = None
+
+    @property
+    def wiring(self) -> dict[str, Any] | None:
+        """What it takes from those it waits for; None if it takes nothing."""
+        return wiring_of(self.condition, self.foreach, self.args)
+
+    def check_wiring(self, place: int) -> None:
+        """See that it takes only from those it waits for.
+
+        Raises:
+            GraphInvalidError: From others, or nothing of the kind.
+        """
+        said = self.wiring
+        if said is None:
+            return
+        try:
+            wiring = read_wiring(said)
+        except msgspec.ValidationError as exc:
+            raise GraphInvalidError(str(exc)).at("tasks", place) from None
+        for number, check in enumerate(wiring.condition):
+            if odd := refuse_odd(check):
+                raise GraphInvalidError(odd).at("tasks", place, "condition", number)
+        named = {check.task: "condition" for check in wiring.condition}
+        if wiring.foreach is not None:
+            named[wiring.foreach.task] = "foreach"
+        for task, _ in references(self.args):
+            if task:
+                named[task] = "args"
+            elif wiring.foreach is None:
+                raise GraphInvalidError("Only a task for each of a list has an element").at(
+                    "tasks", place, "args"
+                )
+        for task, where in named.items():
+            if task not in self.depends_on:
+                raise GraphInvalidError(f"It does not wait for {task}").at("tasks", place, where)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +132,8 @@ class GraphDraft:
         unknown = sorted({parent for parent, _ in edges} - names.keys())
         if unknown:
             raise GraphInvalidError(f"There is no task {_some(unknown)} to wait for").at("tasks")
+        for place, task in enumerate(self.tasks):
+            task.check_wiring(place)
         self._refuse_circles(edges)
 
     def _refuse_circles(self, edges: Sequence[tuple[str, str]]) -> None:

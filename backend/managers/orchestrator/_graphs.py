@@ -18,12 +18,12 @@ from backend.managers.orchestrator._advance import (
     Free,
     advance,
     bites,
-    decide,
     of_jobs,
     parents_of,
 )
 from backend.managers.orchestrator._drafts import GraphDraft, TaskDraft
 from backend.managers.orchestrator._rows import claim_of, insert_jobs
+from backend.managers.orchestrator._wiring import references
 from backend.managers.orchestrator.errors import (
     GraphInvalidError,
     GraphNotFoundError,
@@ -67,6 +67,7 @@ class GraphTask:
     state: State
     runs_on: str
     depends_on: Sequence[str]
+    part_of: str | None
     attempt: int
     started_at: datetime | None
     finished_at: datetime | None
@@ -155,6 +156,8 @@ class Graphs:
         if kind is None or kind.takes is None:
             offered = ", ".join(sorted(one.name for one in self._kinds.values() if one.takes))
             raise GraphInvalidError(f"A task is one of {offered}").at("tasks", place, "kind")
+        if any(True for _ in references(task.args)):
+            return  # what these are is known when it starts, and refused by its handler then
         try:
             msgspec.convert(dict(task.args), kind.takes)
         except msgspec.ValidationError as exc:
@@ -177,6 +180,7 @@ class Graphs:
             "runs_on": task.runs_on,
             "priority": task.priority,
             "delay_seconds": task.delay_seconds,
+            "wiring": task.wiring,
             "due_in": task.delay_seconds,
             "max_attempts": task.max_attempts,
             "backoff_seconds": task.backoff_seconds,
@@ -238,7 +242,9 @@ class Graphs:
             query = query.where(JobRow.id > after_id)
         rows = await tx.scalars(query.order_by(JobRow.id).limit(limit + 1))
         parents = await parents_of(tx, [row.id for row in rows])
-        names = dict(await of_jobs(tx, parents, JobRow.key))
+        before = {one.id: one for one in await of_jobs(tx, parents, JobRow.key, JobRow.part_of)}
+        wholes = {row.id: [row.part_of] for row in rows if row.part_of is not None}
+        names = dict(await of_jobs(tx, wholes, JobRow.key))
         return [
             GraphTask(
                 id=row.id,
@@ -246,7 +252,13 @@ class Graphs:
                 kind=row.kind,
                 state=row.state,
                 runs_on=row.runs_on,
-                depends_on=sorted(names[one] for one in parents.get(row.id, ())),
+                # Its own parts it waits for as well, of which there may be thousands.
+                depends_on=sorted(
+                    before[one].key
+                    for one in parents.get(row.id, ())
+                    if before[one].part_of != row.id
+                ),
+                part_of=names.get(row.part_of),
                 attempt=row.attempt,
                 started_at=row.started_at,
                 finished_at=row.finished_at,
@@ -286,7 +298,7 @@ class Graphs:
         row = await _load_running(tx, graph_id, lock=True)
         row.paused = False
         await tx.session.flush()
-        await advance(tx, await decide(tx, [_free(one) for one in blocked if one.waiting <= 0]))
+        await advance(tx, free=[_free(one) for one in blocked if one.waiting <= 0])
         tx.audit("job_graph.resumed", f"job_graph:{graph_id}", name=row.name)
         return await self.get(tx, graph_id)
 
@@ -345,6 +357,8 @@ class Graphs:
                 children.setdefault(parent, []).append(child)
         open_ = await _locked(tx, graph_id, (*_OPEN, *_AGAIN))
         wanted = {*job_ids, *_below(job_ids, children)}
+        # Who stands for others is started again by those of them that did not succeed.
+        wanted |= {row.id for row in open_ if row.part_of in wanted}
         again = [row for row in open_ if row.state in _AGAIN and (not job_ids or row.id in wanted)]
         if not again or not {row.id for row in again}.issuperset(job_ids):
             raise GraphNotRetryableError
@@ -369,7 +383,7 @@ class Graphs:
         await tx.session.flush()
         tx.audit("job_graph.retried", f"job_graph:{graph_id}", name=graph.name, jobs=len(again))
         free = [_free(row) for row in open_ if row.state == "blocked" and row.waiting <= 0]
-        await advance(tx, await decide(tx, free))
+        await advance(tx, free=free)
         return await self.get(tx, graph_id)
 
     async def _start_over(self, tx: Tx, again: Sequence[JobRow]) -> None:
@@ -386,7 +400,7 @@ class Graphs:
 
 
 def _free(row: JobRow) -> Free:
-    return Free(row.id, str(row.graph_id), row.runs_on)
+    return Free(row.id, str(row.graph_id), row.runs_on, row.wiring)
 
 
 def _below(job_ids: Iterable[str], children: Mapping[str, Iterable[str]]) -> set[str]:

@@ -45,7 +45,11 @@ def http_kind(outbound: Outbound, *, public_only: bool) -> JobKind:
 
 
 async def _ask(outbound: Outbound, claim: Claim, *, public_only: bool) -> Outcome:
-    asked = msgspec.convert(claim.args, HttpRequestArgs)
+    try:
+        asked = msgspec.convert(claim.args, HttpRequestArgs)
+    except msgspec.ValidationError as exc:
+        # Of what another job answered: no other try would find anything else.
+        return Outcome.fail(f"args: {exc}")
     headers = {"Idempotency-Key": claim.id, "traceparent": claim.traceparent, **asked.headers}
     content = b""
     if asked.body is not None:

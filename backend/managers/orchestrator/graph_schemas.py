@@ -12,17 +12,52 @@ from backend.managers.orchestrator.kinds import State
 TaskName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][\w.:-]*$")]
 
 
+ResultPath = Annotated[
+    str,
+    Field(
+        max_length=500,
+        examples=["orders.0.id"],
+        description="Names and numbers with dots between them; empty is all of it",
+    ),
+]
+
+
+class ConditionModel(Input):
+    """Something that has to hold of the result of a task that it waits for."""
+
+    task: TaskName
+    path: ResultPath = ""
+    test: Literal["equals", "differs", "above", "below", "contains", "exists", "absent"]
+    value: Any = Field(None, description="What it is compared with")
+
+
+class ForeachModel(Input):
+    """The list in a result for each of whose elements there is a job."""
+
+    task: TaskName
+    path: ResultPath = ""
+
+
 class TaskModel(Input):
     """One job of a graph."""
 
     name: TaskName = Field(description="Its own within the graph")
     kind: str = Field(max_length=100, pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)*$")
     args: dict[str, Any] = Field(
-        default_factory=dict, description="What its kind takes; operators see it: no secrets"
+        default_factory=dict,
+        description="What its kind takes; operators see it: no secrets. "
+        '`{"$result": task, "path": path}` stands for a part of a result, and `{"$item": path}` '
+        "for one of the element of a task with `foreach`",
     )
     depends_on: list[TaskName] = Field(default_factory=list, max_length=1000)
     runs_on: Literal["success", "failure", "always"] = Field(
         "success", description="What of those: all succeeded, one failed, or that they ended"
+    )
+    condition: list[ConditionModel] = Field(
+        default_factory=list, max_length=20, description="All of it, or the task is skipped"
+    )
+    foreach: ForeachModel | None = Field(
+        None, description="It stands for a job for each element, and ends when these have"
     )
     priority: int = Field(0, ge=-100, le=100, description="Higher starts earlier")
     delay_seconds: float = Field(0.0, ge=0, le=30 * 86_400, allow_inf_nan=False)
@@ -66,7 +101,7 @@ class GraphCreate(Input):
 
     def draft(self) -> GraphDraft:
         """As the orchestrator takes it."""
-        tasks = [TaskDraft(**one.model_dump()) for one in self.tasks]
+        tasks = [TaskDraft(**one.model_dump(mode="json")) for one in self.tasks]
         return GraphDraft(self.name, tasks, self.dedup_key)
 
 
@@ -101,6 +136,7 @@ class GraphTaskOut(BaseModel):
     state: State
     runs_on: Literal["success", "failure", "always"]
     depends_on: list[str]
+    part_of: str | None = Field(description="The task that stands for it and others")
     attempt: int
     started_at: datetime | None
     finished_at: datetime | None

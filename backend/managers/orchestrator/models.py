@@ -31,6 +31,9 @@ class JobRow(TenantOwned, Base):
     runs_on: Mapped[str] = mapped_column(default="success")
     # From when nothing is waited for any more; of a job without a graph its due time says it.
     delay_seconds: Mapped[float] = mapped_column(default=0.0)
+    # What it takes from those it waits for, and which one it is a part of.
+    wiring: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    part_of: Mapped[str | None] = mapped_column(Id)
     kind: Mapped[str] = mapped_column()
     args: Mapped[dict[str, Any]]
     subject: Mapped[str | None]

@@ -1,7 +1,7 @@
 """Graphs of jobs: in order, once each, whatever fails; stopped, paused and started again."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from backend.core.database import Tx
 from backend.core.ids import uuid7
 from backend.managers.orchestrator import Claim, GraphDraft, JobKind, TaskDraft
 from backend.managers.orchestrator._drafts import MAX_DEPTH
-from backend.managers.orchestrator._graphs import Graph
+from backend.managers.orchestrator._graphs import Graph, GraphTask
 from backend.managers.orchestrator.errors import (
     GraphInvalidError,
     GraphNotFoundError,
@@ -31,6 +31,7 @@ class Args(msgspec.Struct, forbid_unknown_fields=True):
 
     fails: int = 0
     seconds: float = 0.0
+    gives: Any = None
 
 
 class Works:
@@ -38,6 +39,7 @@ class Works:
 
     def __init__(self) -> None:
         self.ran: list[str] = []
+        self.given: list[Mapping[str, Any]] = []
         self.left: dict[str, int] = {}
         self.kind = JobKind.simple("test.work", self._do, takes=Args)
 
@@ -48,7 +50,8 @@ class Works:
             self.left[claim.id] = left - 1
             raise ValueError("told to")
         self.ran.append(str(claim.subject))
-        return {"of": claim.subject}
+        self.given.append(claim.args)
+        return {"of": claim.subject, "gives": claim.args.get("gives")}
 
 
 def task(name: str, *depends_on: str, **more: Any) -> TaskDraft:
@@ -218,6 +221,165 @@ class TestRun:
             await over(bench, made.id)
         assert works.ran.count("task:join") == 1
         assert works.ran[-1] == "task:join"
+
+
+async def errors(bench: Bench, graph_id: str) -> dict[str, str | None]:
+    async with bench.database.read(bench.scope) as tx:
+        tasks = await bench.manager.graphs.list_tasks(tx, graph_id)
+    return {one.name: one.error for one in tasks if one.error}
+
+
+class TestWiring:
+    async def test_a_result_goes_to_who_waits_for_it(self, bench: Bench, works: Works) -> None:
+        made = await submit(
+            bench,
+            [
+                task("a", args={"gives": {"n": [1, 2]}}),
+                task("b", "a", args={"gives": {"$result": "a", "path": "gives.n.1"}}),
+            ],
+        )
+        async with bench.working():
+            done = await over(bench, made.id)
+        assert done.state == "succeeded"
+        assert works.given[-1] == {"gives": 2}
+
+    async def test_what_is_not_there_ends_it_and_says_so(self, bench: Bench, works: Works) -> None:
+        made = await submit(
+            bench,
+            [
+                task("a"),
+                task("b", "a", args={"gives": {"$result": "a", "path": "lost"}}),
+                task("c", "b", runs_on="failure"),
+            ],
+        )
+        async with bench.working():
+            done = await over(bench, made.id)
+        assert (done.state, await states(bench, made.id)) == (
+            "failed",
+            {"a": "succeeded", "b": "dead", "c": "succeeded"},
+        )
+        assert await errors(bench, made.id) == {"b": "There is no lost in the result of a"}
+
+    async def test_a_condition_chooses_the_branch(self, bench: Bench, works: Works) -> None:
+        def check(test: str) -> list[dict[str, Any]]:
+            return [{"task": "a", "path": "gives", "test": test, "value": 10}]
+
+        made = await submit(
+            bench,
+            [
+                task("a", args={"gives": 12}),
+                task("much", "a", condition=check("above")),
+                task("little", "a", condition=check("below")),
+                task("after", "little"),
+            ],
+        )
+        async with bench.working():
+            done = await over(bench, made.id)
+        assert done.state == "succeeded"
+        assert works.ran == ["task:a", "task:much"]
+        assert await errors(bench, made.id) == {
+            "little": "Its condition does not hold",
+            "after": "A job that it waits for did not end as it needs",
+        }
+
+    async def test_there_is_a_job_for_each_element(self, bench: Bench, works: Works) -> None:
+        made = await submit(bench, [*each(range(5)), task("join", "each")])
+        async with bench.working(), bench.working():
+            done = await over(bench, made.id)
+        assert (done.state, done.total, done.by_state) == ("succeeded", 8, {"succeeded": 8})
+        assert works.ran[-1] == "task:join"
+        assert sorted(one.get("seconds", -1) for one in works.given[1:-1]) == [0, 0, 0, 0, 0]
+        async with bench.database.read(bench.scope) as tx:
+            tasks = {one.name: one for one in await bench.manager.graphs.list_tasks(tx, made.id)}
+        assert [tasks[f"each[{at}]"].part_of for at in range(5)] == ["each"] * 5
+        assert (tasks["each"].depends_on, tasks["join"].depends_on) == (["a"], ["each"])
+
+    async def test_for_nothing_it_ends_at_once(self, bench: Bench, works: Works) -> None:
+        made = await submit(bench, [*each([]), task("join", "each")])
+        async with bench.working():
+            done = await over(bench, made.id)
+        assert (done.state, done.total) == ("succeeded", 3)
+        assert works.ran == ["task:a", "task:join"]
+
+    async def test_some_that_fail_fail_it_and_are_started_again(
+        self, bench: Bench, works: Works
+    ) -> None:
+        made = await submit(bench, [*each([0, 1, 0, 1], field="fails"), task("join", "each")])
+        async with bench.working():
+            done = await over(bench, made.id)
+            assert (done.state, done.by_state) == (
+                "failed",
+                {"succeeded": 3, "dead": 3, "skipped": 1},
+            )
+            assert (await errors(bench, made.id))["each"] == "2 of 4 did not succeed"
+            whole = next(one.id for one in await listed(bench, made.id) if one.name == "each")
+            async with bench.database.transaction(bench.scope) as tx:
+                await bench.manager.graphs.retry(tx, made.id, job_ids=[whole])
+            done = await over(bench, made.id)
+        assert (done.state, done.by_state) == ("succeeded", {"succeeded": 7})
+        assert works.ran.count("task:each") == 4
+
+    async def test_paused_and_cancelled_in_the_middle(self, bench: Bench, works: Works) -> None:
+        made = await submit(bench, [*each([60] * 10), task("join", "each")])
+        async with bench.working():
+            await bench.until(has_begun_all(works, 2))
+            async with bench.database.transaction(bench.scope) as tx:
+                await bench.manager.graphs.pause(tx, made.id)
+                await bench.manager.graphs.resume(tx, made.id)
+                await bench.manager.graphs.cancel(tx, made.id)
+            done = await over(bench, made.id)
+        assert (done.state, done.total) == ("cancelled", 13)
+        assert done.by_state == {"succeeded": 1, "cancelled": 12}
+
+    async def test_more_than_a_graph_may_have_are_not_made(
+        self, bench: Bench, works: Works, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("backend.managers.orchestrator._advance.MAX_TASKS", 6)
+        made = await submit(bench, each(range(5)))
+        async with bench.working():
+            done = await over(bench, made.id)
+        assert (done.state, done.total) == ("failed", 2)
+        said = "With 5 more the graph would have more than 6 jobs"
+        assert await errors(bench, made.id) == {"each": said}
+
+    @pytest.mark.parametrize(
+        ("of", "why"),
+        [
+            ({"args": {"gives": {"$result": "b"}}}, "It does not wait for b"),
+            ({"args": {"gives": {"$item": ""}}}, "Only a task for each of a list has an element"),
+            ({"foreach": {"task": "b"}}, "It does not wait for b"),
+            ({"foreach": {"tusk": "a"}}, "unknown field `tusk`"),
+            ({"condition": [{"task": "b", "test": "exists"}]}, "It does not wait for b"),
+            ({"condition": [{"task": "a", "test": "is"}]}, "Invalid enum value 'is'"),
+            ({"condition": [{"task": "a", "test": "above", "value": "9"}]}, "above takes a number"),
+        ],
+    )
+    async def test_what_cannot_be_taken_is_refused(
+        self, bench: Bench, works: Works, of: dict[str, Any], why: str
+    ) -> None:
+        with pytest.raises(GraphInvalidError, match=why):
+            await submit(bench, [task("a"), task("b"), task("c", "a", **of)])
+
+
+def each(items: Any, field: str = "seconds") -> list[TaskDraft]:
+    """A list, and a task for each of it."""
+    items = [{field: 0 if field == "seconds" and one < 60 else one} for one in items]
+    return [
+        task("a", args={"gives": items}),
+        task("each", "a", args={field: {"$item": field}}, foreach={"task": "a", "path": "gives"}),
+    ]
+
+
+async def listed(bench: Bench, graph_id: str) -> Sequence[GraphTask]:
+    async with bench.database.read(bench.scope) as tx:
+        return await bench.manager.graphs.list_tasks(tx, graph_id)
+
+
+def has_begun_all(works: Works, count: int) -> Callable[[], Awaitable[bool]]:
+    async def begun() -> bool:
+        return len(works.left) >= count
+
+    return begun
 
 
 class TestActs:
