@@ -62,6 +62,13 @@ async def _remove(api: Api, options: argparse.Namespace) -> None:
     await api.delete(f"job-schedules/{segment(options.schedule_id)}")
 
 
+async def _backfill(api: Api, options: argparse.Namespace) -> None:
+    """Run each time of a stretch that did not; print how many are submitted, and how many had."""
+    body = {"since": options.since.isoformat(), "until": options.until.isoformat()}
+    done = await api.post(f"job-schedules/{segment(options.schedule_id)}/backfill", body)
+    print_rows([done], "submitted", "ran_before")
+
+
 async def _firings(api: Api, options: argparse.Namespace) -> None:
     """What became of its times, the newest first: when, what, how often, its graph, and why."""
     query = {
@@ -92,11 +99,18 @@ def _firings_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--until", type=time, metavar="WHEN", help="RFC 3339; now")
 
 
+def _backfill_options(parser: argparse.ArgumentParser) -> None:
+    _one(parser)
+    parser.add_argument("--since", type=time, metavar="WHEN", required=True, help="RFC 3339")
+    parser.add_argument("--until", type=time, metavar="WHEN", required=True, help="RFC 3339")
+
+
 COMMANDS: Final = (
     api_command("schedules-list", "print schedules of jobs", _list),
     api_command("schedules-save", "keep a schedule from a file", _save, _file),
     api_command("schedules-preview", "say when one would be due", _preview, _preview_options),
     api_command("schedules-run", "run one now", _run, _one),
+    api_command("schedules-backfill", "run what did not run", _backfill, _backfill_options),
     api_command("schedules-pause", "run one no more", _pause, _one),
     api_command("schedules-resume", "go on with one from now", _resume, _one),
     api_command("schedules-remove", "forget one", _remove, _one),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from itertools import groupby
 from typing import Any, Final
 
@@ -72,6 +72,7 @@ def below(one: models.JobScheduleOut) -> None:
     _coming(session, one)
     if session.can(_WRITE):
         _change(session, one)
+        _backfill(session, one)
     with st.container(key="card-schedule-calendar"):
         markup.section("What came of it, and what comes")
         calendar.draw(
@@ -165,6 +166,27 @@ def _save(session: state.Session, one: models.JobScheduleOut, timing: dict[str, 
     session.api.put_job_schedule(
         one.id, msgspec.convert(body, models.JobSchedulePut), if_match=now.etag
     )
+
+
+def _backfill(session: state.Session, one: models.JobScheduleOut) -> None:
+    with st.expander("Run what did not run", icon=":material/history:"):
+        zone = markup.zone()
+        today = markup.now().astimezone(zone).date()
+        with st.form("schedules-backfill", border=False):
+            first = st.date_input("First day", today, max_value=today)
+            last = st.date_input("Last day", today, max_value=today)
+            asked = st.form_submit_button("Run them", type="primary")
+        if not asked:
+            return
+        with problems.guard():
+            end = datetime.combine(last, time.max, zone)
+            stretch = models.JobScheduleBackfill(
+                since=datetime.combine(first, time.min, zone), until=min(end, markup.now())
+            )
+            done = session.api.backfill_job_schedule(one.id, stretch)
+            said = f"{done.submitted:,} of its times are submitted, {done.ran_before:,} had run."
+            confirm.say_after_rerun(said)
+            st.rerun()
 
 
 def _days(one: models.JobScheduleOut, begin: datetime, end: datetime) -> Sequence[calendar.Entry]:

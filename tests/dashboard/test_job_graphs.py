@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from dashboard.widgets.markup import NONE
@@ -133,3 +135,14 @@ class TestSchedule:
         (now,) = platform.items("job-schedules")
         assert now["timing"]["expression"] == "0 12 * * *"
         assert now["graph"] == schedule["graph"]
+
+    def test_what_did_not_run_is_run(self, visit, platform, schedule):
+        screen = opened(visit, schedule)
+        first = next(one for one in screen.app.date_input if one.label == "First day")
+        first.set_value(first.value - timedelta(days=7))
+        screen.press("Run them")
+        count = len(platform.items("job-graphs"))
+        assert count >= 5
+        assert screen.said == f"{count} of its times are submitted, 0 had run."
+        (_, *rows) = opened(visit, schedule).rows("schedule-times")
+        assert {row["outcome"] for row in rows} == {"late"}

@@ -53,6 +53,8 @@ logger = logging.getLogger(__name__)
 _load: Final = Loader(JobScheduleRow, JobScheduleNotFoundError, JobScheduleChangedError)
 
 _UNSEEN: Final = "Nobody looked when it was due"
+_BACKFILLED: Final = "Backfilled"
+_MOMENT: Final = timedelta(microseconds=1)
 _TENANTS: Final = 500
 _A_TURN: Final = 20
 _SECONDS: Final = 4.0
@@ -103,6 +105,14 @@ class Schedule:
     updated_at: datetime
     updated_by: str
     revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Backfill:
+    """What became of a stretch's times: how many were submitted, and how many had run before."""
+
+    submitted: int
+    ran_before: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +271,85 @@ class Schedules:
         await tx.session.flush()
         return made.id
 
+    async def backfill(
+        self, tx: Tx, schedule_id: str, *, since: datetime, until: datetime
+    ) -> Backfill:
+        """Submit what it submits for each of its times in a stretch that did not run.
+
+        They run at the same time, whatever its overlap says, and are ``late``.
+
+        Raises:
+            JobScheduleNotFoundError: No such one in this tenant.
+            JobScheduleInvalidError: The stretch ends before it begins or is not over, has more than
+                a hundred times, or a timing by which nothing can be due any more.
+            StockReachedError: The tenant would have more waiting jobs than its quota allows.
+        """
+        row = await _load(tx, schedule_id, lock=True)
+        if not since < until <= tx.now():
+            raise JobScheduleInvalidError("The stretch is over, and begins before it ends").at(
+                "until"
+            )
+        timing = read_timing(row.timing)
+        passed = takewhile(lambda one: one < until, timing.after(since - _MOMENT))
+        times = list(islice(passed, MAX_CAUGHT_UP + 1))
+        if len(times) > MAX_CAUGHT_UP:
+            raise JobScheduleInvalidError(
+                f"It has more than {MAX_CAUGHT_UP} times there: ask for a part of it"
+            ).at("since")
+        known = {
+            one.due_at: one
+            for one in await tx.scalars(
+                sa.select(JobFiringRow)
+                .where(
+                    JobFiringRow.tenant_id == tx.tenant_id,
+                    JobFiringRow.schedule_id == row.id,
+                    JobFiringRow.due_at < until,
+                    sa.func.coalesce(JobFiringRow.until, JobFiringRow.due_at) >= since,
+                )
+                .order_by(JobFiringRow.due_at)
+                .with_for_update()
+            )
+        }
+        ran = [at for at in times if at in known and known[at].graph_id is not None]
+        for at in times:
+            if at in ran:
+                continue
+            draft = graph_of(row.graph, dedup_key=_key(row, at))
+            made, _ = await self._graphs.submit(tx, draft)
+            await self._take_out(tx, timing, known, at)
+            firing = {**_firing(tx, row, at, "late", _BACKFILLED), "graph_id": made.id}
+            await tx.insert(JobFiringRow, [firing])
+        done = Backfill(len(times) - len(ran), len(ran))
+        tx.audit(
+            "job_schedule.backfilled",
+            f"job_schedule:{row.id}",
+            name=row.name,
+            since=since.isoformat(),
+            until=until.isoformat(),
+            submitted=done.submitted,
+        )
+        return done
+
+    @staticmethod
+    async def _take_out(
+        tx: Tx, timing: Timing, known: dict[datetime, JobFiringRow], at: datetime
+    ) -> None:
+        """Let no row say any more that this time did not run."""
+        whole = next(
+            (one for one in known.values() if one.due_at <= at <= (one.until or one.due_at)), None
+        )
+        if whole is None:
+            return
+        del known[whole.due_at]
+        if whole.times == 1:
+            await tx.session.delete(whole)
+        else:
+            whole.times -= 1
+            if whole.due_at == at:
+                whole.due_at = _first(timing, at) or at
+            known[whole.due_at] = whole
+        await tx.session.flush()
+
     async def list_firings(
         self, tx: ReadTx, schedule_id: str, *, since: datetime, until: datetime, limit: int
     ) -> Sequence[Firing]:
@@ -386,7 +475,7 @@ class Schedules:
     ) -> dict[str, Any]:
         if row.overlap == "skip" and await _runs(tx, row.last_graph_id):
             return _firing(tx, row, at, "skipped", "The one before it still runs")
-        draft = graph_of(row.graph, dedup_key=f"schedule:{row.id}@{at.isoformat()}")
+        draft = graph_of(row.graph, dedup_key=_key(row, at))
         try:
             async with tx.savepoint():
                 made, _ = await self._graphs.submit(tx, draft)
@@ -401,6 +490,10 @@ def graph_of(said: Mapping[str, Any], dedup_key: str | None = None) -> GraphDraf
     """The graph that a schedule submits."""
     tasks = [TaskDraft(**one) for one in said["tasks"]]
     return GraphDraft(said["name"], tasks, dedup_key)
+
+
+def _key(row: JobScheduleRow, at: datetime) -> str:
+    return f"schedule:{row.id}@{at.isoformat()}"
 
 
 def _first(timing: Timing, after: datetime) -> datetime | None:

@@ -26,6 +26,8 @@ from backend.managers.orchestrator.manager import OrchestratorManager
 from backend.managers.orchestrator.schedule_schemas import (
     JobFiringOut,
     JobFiringsOut,
+    JobScheduleBackfill,
+    JobScheduleBackfillOut,
     JobScheduleOut,
     JobSchedulePreview,
     JobSchedulePreviewOut,
@@ -44,6 +46,7 @@ _LEADS = {
     "delete_job_schedule": _ID,
     "pause_job_schedule": _ID,
     "run_job_schedule": _ID,
+    "backfill_job_schedule": _ID,
     "list_job_schedule_firings": _ID,
 }
 _MOST_FIRINGS = 1000
@@ -214,6 +217,25 @@ async def run_job_schedule(
     async with db.transaction(scope) as tx:
         graph_id = await jobs.schedules.run_now(tx, schedule_id)
         return reply(request, tx, JobScheduleRunOut(graph_id=graph_id))
+
+
+@schedule_router.post(
+    "/{schedule_id}/backfill",
+    response_model=JobScheduleBackfillOut,
+    responses=problems(JobScheduleNotFoundError, JobScheduleInvalidError, GraphInvalidError),
+)
+async def backfill_job_schedule(
+    request: Request,
+    schedule_id: IdPath,
+    body: JobScheduleBackfill,
+    scope: Writer,
+    jobs: Jobs,
+    db: Db,
+) -> Response:
+    """Run every time of a past stretch that did not, a hundred at most, all at once."""
+    async with db.transaction(scope) as tx:
+        done = await jobs.schedules.backfill(tx, schedule_id, since=body.since, until=body.until)
+        return reply(request, tx, view(JobScheduleBackfillOut, done))
 
 
 @schedule_router.get("/{schedule_id}/firings", responses=problems(JobScheduleNotFoundError))

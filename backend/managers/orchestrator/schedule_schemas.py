@@ -169,6 +169,20 @@ class JobScheduleRunOut(BaseModel):
     graph_id: str
 
 
+class JobScheduleBackfill(Input):
+    """A stretch of which every time runs that did not."""
+
+    since: Time = Field(examples=["2026-11-01T00:00:00Z"])
+    until: Time = Field(examples=["2026-11-02T00:00:00Z"], description="Not itself; not to come")
+
+
+class JobScheduleBackfillOut(BaseModel):
+    """What became of its times."""
+
+    submitted: int
+    ran_before: int = Field(description="These had run, and do not again")
+
+
 class JobFiringOut(BaseModel):
     """A time at which it was due, and what became of it."""
 

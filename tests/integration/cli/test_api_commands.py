@@ -560,6 +560,10 @@ class TestGraphsAndSchedules:
         assert rows(logged_in.run("schedules-list"))[0][1] == "on"
         span = ("--since", "2026-01-05T09:00:00Z", "--until", "2026-01-06T09:00:00Z")
         assert logged_in.run("schedules-firings", made[0], *span) == ""
+        short = (*span[:3], "2026-01-05T09:02:00Z")
+        assert rows(logged_in.run("schedules-backfill", made[0], *short)) == [["2", "0"]]
+        assert rows(logged_in.run("schedules-backfill", made[0], *short)) == [["0", "2"]]
+        assert "more than 100 times" in logged_in.fail("schedules-backfill", made[0], *span)
         logged_in.run("schedules-remove", made[0])
         assert logged_in.fail("schedules-run", made[0]) == "Schedule not found"
 

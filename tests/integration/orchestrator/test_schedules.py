@@ -17,6 +17,7 @@ from backend.managers.orchestrator import JobKind, OrchestratorManager
 from backend.managers.orchestrator._schedules import (
     MAX_CAUGHT_UP,
     MAX_LOOKED,
+    Backfill,
     Firing,
     Schedule,
     ScheduleDraft,
@@ -276,3 +277,55 @@ async def test_a_zone_that_is_no_more_is_told_and_holds_up_no_other(
     assert await outcomes(bench, other.id) == ["ran"]
     async with bench.database.read(bench.scope) as tx:
         assert (await bench.manager.schedules.get(tx, gone.id)).due_at is None
+
+
+async def backfill(bench: Bench, schedule_id: str, *minutes: int) -> Backfill:
+    since, until = (NOON + timedelta(minutes=one) for one in minutes)
+    async with bench.database.transaction(bench.scope) as tx:
+        return await bench.manager.schedules.backfill(tx, schedule_id, since=since, until=until)
+
+
+async def test_a_stretch_is_run_that_did_not(bench: Bench, clock: Clock) -> None:
+    made = await make(bench, each(60), catch_up="none", overlap="allow")
+    clock.move(minutes=1)
+    await bench.manager.schedules.run(bench.database)
+    clock.move(minutes=4, seconds=30)
+    await bench.manager.schedules.run(bench.database)
+    assert await outcomes(bench, made.id) == ["ran", "missed", "missed", "missed", "ran"]
+    assert await backfill(bench, made.id, -2, 4) == Backfill(submitted=3, ran_before=1)
+    found = await firings(bench, made.id)
+    # Of what was due before it was made as well, and not of the end, which does not belong to it.
+    assert [(one.due_at - NOON) // timedelta(minutes=1) for one in found] == [0, 1, 2, 3, 4, 5]
+    assert [one.outcome for one in found] == ["late", "ran", "late", "late", "missed", "ran"]
+    assert {one.why for one in found if one.outcome == "late"} == {"Backfilled"}
+    assert len({one.graph_id for one in found if one.graph_id}) == 5
+    assert await backfill(bench, made.id, -2, 4) == Backfill(submitted=0, ran_before=4)
+
+
+async def test_of_many_that_are_told_together_some_are_run(bench: Bench, clock: Clock) -> None:
+    made = await make(bench, each(10), catch_up="none")
+    clock.move(seconds=10 * (MAX_LOOKED + 500))
+    await bench.manager.schedules.run(bench.database)
+    (whole, *_) = await firings(bench, made.id)
+    assert (whole.due_at, whole.times > 500) == (NOON + timedelta(seconds=10), True)
+    assert (await backfill(bench, made.id, 0, 1)).submitted == 6
+    assert (await backfill(bench, made.id, 30, 31)).submitted == 6
+    found = await firings(bench, made.id)
+    assert sum(one.times for one in found) == MAX_LOOKED + 500 + 1
+    together = max(found, key=lambda one: one.times)
+    assert together.due_at == NOON + timedelta(minutes=1)
+    assert together.times == whole.times - 11
+    assert (await backfill(bench, made.id, 30, 31)).submitted == 0
+
+
+@pytest.mark.parametrize(
+    ("minutes", "why"),
+    [((5, 5), "begins before it ends"), ((5, 90), "is over"), ((0, 59), "more than 100")],
+)
+async def test_what_is_no_stretch_is_refused(
+    bench: Bench, clock: Clock, minutes: tuple[int, int], why: str
+) -> None:
+    made = await make(bench, each(10))
+    clock.move(hours=1)
+    with pytest.raises(JobScheduleInvalidError, match=why):
+        await backfill(bench, made.id, *minutes)
