@@ -983,6 +983,15 @@ class ComparisonOut(Wire, frozen=True, kw_only=True):
     trace: TraceOut
 
 
+class ConditionModel(Wire, frozen=True, kw_only=True):
+    """Something that has to hold of the result of a task that it waits for."""
+
+    task: str
+    test: str
+    path: str | UnsetType = ""
+    value: Any | UnsetType = UNSET
+
+
 class ConsistencyProofOut(Wire, frozen=True, kw_only=True):
     """
     That the tree only grew; checked by the algorithm of RFC 9162, 2.1.4.2.
@@ -1672,6 +1681,13 @@ class FindingOut(Wire, frozen=True, kw_only=True):
     seq: int | None
 
 
+class ForeachModel(Wire, frozen=True, kw_only=True):
+    """The list in a result for each of whose elements there is a job."""
+
+    task: str
+    path: str | UnsetType = ""
+
+
 class ForecastConditionModel(Wire, frozen=True, kw_only=True):
     """A metric is foreseen to come to a threshold; with `by` for each set of those labels."""
 
@@ -1756,6 +1772,7 @@ class GraphTaskOut(Wire, frozen=True, kw_only=True):
     id: str
     kind: str
     name: str
+    part_of: str | None
     runs_on: str
     started_at: datetime | None
     state: str
@@ -2198,6 +2215,20 @@ class JobOut(Wire, frozen=True, kw_only=True):
 class JobPage(Wire, frozen=True, kw_only=True):
     items: list[JobOut]
     next_cursor: str | None
+
+
+class JobScheduleBackfill(Wire, frozen=True, kw_only=True):
+    """A stretch of which every time runs that did not."""
+
+    since: datetime
+    until: datetime
+
+
+class JobScheduleBackfillOut(Wire, frozen=True, kw_only=True):
+    """What became of its times."""
+
+    ran_before: int
+    submitted: int
 
 
 class JobScheduleOut(Wire, frozen=True, kw_only=True):
@@ -4527,8 +4558,10 @@ class TaskModel(Wire, frozen=True, kw_only=True):
     name: str
     args: dict[str, Any] | UnsetType = UNSET
     backoff_seconds: float | UnsetType = 1.0
+    condition: list[ConditionModel] | UnsetType = UNSET
     delay_seconds: float | UnsetType = 0.0
     depends_on: list[str] | UnsetType = UNSET
+    foreach: ForeachModel | None | UnsetType = UNSET
     max_attempts: int | UnsetType = 5
     priority: int | UnsetType = 0
     runs_on: str | UnsetType = "success"

@@ -1493,6 +1493,22 @@ class Api:
             headers={"If-Match": if_match},
         )
 
+    def backfill_job_schedule(
+        self,
+        schedule_id: str,
+        body: models.JobScheduleBackfill,
+        *,
+        idempotency_key: str | None = None,
+    ) -> models.JobScheduleBackfillOut:
+        """Run every time of a past stretch that did not, a hundred at most, all at once."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/job-schedules/{uuid_segment(schedule_id)}/backfill",
+            models.JobScheduleBackfillOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
     def list_job_schedule_firings(
         self, schedule_id: str, *, since: datetime | None = None, until: datetime | None = None
     ) -> models.JobFiringsOut:
