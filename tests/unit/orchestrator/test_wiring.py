@@ -1,5 +1,7 @@
 """What a task takes from those before it: places in results, what is asked of them, elements."""
 
+from typing import Any
+
 import hypothesis
 import pytest
 from hypothesis import strategies as st
@@ -16,7 +18,7 @@ from backend.managers.orchestrator._wiring import (
     wiring_of,
 )
 
-RESULTS = {
+RESULTS: dict[str, Any] = {
     "fetch": {"orders": [{"id": 7, "paid": True}, {"id": 8, "paid": False}], "total": 2.5},
     "say": "hello world",
     "nothing": None,
