@@ -1742,6 +1742,11 @@ async def use_schedules(house: House, ada: TenantClient) -> None:
     assert made.status_code == 201, made.text
     one = {"path": {"schedule_id": made.json()["id"]}}
     of = "/api/v1/job-schedules/{schedule_id}"
+    until = datetime.now(UTC)
+    stretch = {
+        "since": (until - timedelta(hours=2)).isoformat(),
+        "until": until.isoformat(),
+    }
     acts: list[tuple[str, int, dict[str, Any]]] = [
         ("POST /api/v1/job-schedules/preview", 200, {"json": {"timing": timing}}),
         (f"GET {of}", 200, one),
@@ -1749,6 +1754,7 @@ async def use_schedules(house: House, ada: TenantClient) -> None:
         (f"POST {of}/pause", 200, one),
         (f"POST {of}/resume", 200, one),
         (f"POST {of}/run", 200, one),
+        (f"POST {of}/backfill", 200, {**one, "json": stretch}),
         (f"GET {of}/firings", 200, one),
         (f"DELETE {of}", 204, {**one, "headers": {"If-Match": "*"}}),
     ]
