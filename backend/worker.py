@@ -16,6 +16,7 @@ from wsgiref.simple_server import WSGIServer
 from prometheus_client import start_http_server
 from sqlalchemy.exc import SQLAlchemyError
 
+from backend import __version__
 from backend.app import Platform, make_scheduler
 from backend.core.audit import sequence
 from backend.core.context import Errand, SystemScope
@@ -44,6 +45,7 @@ async def run_worker(platform: Platform) -> None:
         beat_seconds=settings.beat_seconds,
         poll_seconds=settings.poll_seconds,
         grace_seconds=settings.grace_seconds,
+        version=__version__,
         on_event=observer_of(platform),
     )
     loop = asyncio.get_running_loop()

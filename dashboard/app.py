@@ -99,6 +99,7 @@ ENTRIES: Final = (
     _entry(_PEOPLE, "erasures", "Erased people", "person_off", "subject:read"),
     _entry(_PEOPLE, "profile", "Profile", "account_circle"),
     _entry(_PEOPLE, "second_factor", "Second factor", "phonelink_lock"),
+    _entry(_PLATFORM, "workers", "Workers", "precision_manufacturing", "platform:read"),
     _entry(_PLATFORM, "tenants", "Tenants", "domain", "platform:read"),
     _entry(_PLATFORM, "plans", "Plans", "sell", "platform:read"),
     _entry(_PLATFORM, "tenant_certificates", "Deleted tenants", "history", "platform:read"),

@@ -57,6 +57,11 @@ STATES: Final[dict[str, Look]] = {
     "succeeded": Look("green", "#1FA97A"),
     "dead": Look("red", "#E0555F"),
     "skipped": _NEUTRAL,
+    # workers
+    "working": Look("green", "#1FA97A"),
+    "draining": Look("amber", "#D08A1D"),
+    "drained": Look("blue", "#5B8DEF"),
+    "silent": Look("red", "#E0555F"),
     # schedules of jobs
     "on": Look("green", "#1FA97A"),
     "ran": Look("green", "#1FA97A"),

@@ -433,8 +433,12 @@ class Tx(ReadTx):
         *,
         conflict: Iterable[str],
         update: Mapping[str, Any],
-    ) -> None:
-        """Insert, or set ``update`` on the row that has the same ``conflict`` columns."""
+        returning: Sequence[Any] = (),
+    ) -> Any:
+        """Insert, or set ``update`` on the row that has the same ``conflict`` columns.
+
+        Returns the columns of ``returning``, by default its key, as the row has them then.
+        """
         refuse_foreign_rows(self.scope, model, [row])
         await self._write_appended(model)
         # The row in the way may be another tenant's, where the conflict is not by tenant.
@@ -447,10 +451,12 @@ class Tx(ReadTx):
             self._insert(model)
             .values(**row)
             .on_conflict_do_update(index_elements=list(conflict), set_=dict(update), where=own)
-            .returning(*sa.inspect(model).primary_key)
+            .returning(*(returning or sa.inspect(model).primary_key))
         )
-        if (await self.session.execute(statement)).first() is None:
+        found = (await self.session.execute(statement)).first()
+        if found is None:
             raise TenantConfinementError(f"{model.__name__} of another tenant has this key")
+        return found
 
     async def add_up(
         self,

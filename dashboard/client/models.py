@@ -5163,8 +5163,54 @@ class WeeklyWindowModel(Wire, frozen=True, kw_only=True):
     zone: str
 
 
+class WorkerLoadOut(Wire, frozen=True, kw_only=True):
+    """How much of a worker a tenant has."""
+
+    running: int
+    tenant_id: str
+
+
+class WorkerOut(Wire, frozen=True, kw_only=True):
+    """A process that runs jobs."""
+
+    beat_at: datetime
+    drained: bool
+    host: str
+    id: str
+    pid: int
+    running: int
+    slots: int | None
+    started_at: datetime
+    state: str
+    tenants: list[WorkerLoadOut]
+    version: str | None
+
+
+class WorkerPage(Wire, frozen=True, kw_only=True):
+    items: list[WorkerOut]
+    next_cursor: str | None
+
+
+class WorkerSwitchedOut(Wire, frozen=True, kw_only=True):
+    """A worker that was told to drain, or to go on."""
+
+    beat_at: datetime
+    drained: bool
+    host: str
+    id: str
+    pid: int
+    running: int
+    slots: int | None
+    started_at: datetime
+    state: str
+    tenants: list[WorkerLoadOut]
+    version: str | None
+    working: int
+
+
 class WorkersOut(Wire, frozen=True, kw_only=True):
     """The platform's workers, without which no tenant's mail goes out."""
 
     alive: int
+    draining: int
     seen_at: datetime | None

@@ -3296,6 +3296,39 @@ class Api:
         """Take somebody's second factor away who lost it; their log-ins end."""
         self.connection.tell("DELETE", f"/api/v1/platform/users/{uuid_segment(user_id)}/totp")
 
+    def list_workers(
+        self, *, limit: int | None = None, cursor: str | None = None
+    ) -> models.WorkerPage:
+        """List the platform's workers by host; one that fell silent is told of for an hour."""
+        return self.connection.ask(
+            "GET",
+            "/api/v1/platform/workers",
+            models.WorkerPage,
+            query={"limit": limit, "cursor": cursor},
+        )
+
+    def drain_worker(
+        self, worker_id: str, *, idempotency_key: str | None = None
+    ) -> models.WorkerSwitchedOut:
+        """Have a worker take nothing more; what it runs goes on to its end."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/platform/workers/{segment(worker_id)}/drain",
+            models.WorkerSwitchedOut,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def resume_worker(
+        self, worker_id: str, *, idempotency_key: str | None = None
+    ) -> models.WorkerSwitchedOut:
+        """Have a worker that drains take work again."""
+        return self.connection.ask(
+            "POST",
+            f"/api/v1/platform/workers/{segment(worker_id)}/resume",
+            models.WorkerSwitchedOut,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
     def list_prometheus_queries(
         self, *, limit: int | None = None, cursor: str | None = None
     ) -> models.PrometheusQueryPage:

@@ -269,7 +269,7 @@ def mail(overview: models.OverviewOut, window: str) -> None:
         f"{waiting:,}",
         f"{running:,} running, {_count(overview.workers.alive, 'worker')}"
         if overview.workers.alive
-        else "no worker",
+        else ("all workers draining" if overview.workers.draining else "no worker"),
         "Ready to run, due later, or blocked by another job; however old. The workers are the "
         "platform's and serve all tenants.",
     )

@@ -7,7 +7,9 @@ from dashboard.widgets import markup
 
 
 def last_seen(workers: client.models.WorkersOut) -> str:
-    """Return since when there is none."""
+    """Return since when none takes work, or that all that live are draining."""
+    if workers.draining:
+        return "all workers are draining and take nothing more"
     if workers.seen_at is None:
         return "no worker was ever seen"
     return f"no worker seen since {markup.moment(workers.seen_at)}"

@@ -76,7 +76,7 @@ async def refused(served: Served, labels: Collection[str]) -> dict[str, str]:
     found = {}
     async with httpx.AsyncClient(base_url=served.base_url, headers=headers) as http:
         document = (await http.get("/openapi.json")).json()
-        able = Operations(document, http, served.password, served.keep_spans)
+        able = Operations(document, http, served.password, served.keep_spans, served.add_worker)
         for path, methods in document["paths"].items():
             for method, described in methods.items():
                 if (label := f"{method.upper()} {path}") in labels:
@@ -114,7 +114,9 @@ class TestEveryOperation:
             monkeypatch.setenv("EMAIL_SENDER_BASIC", basic)
             monkeypatch.setenv("EMAIL_SENDER_EMAIL", served.email)
             monkeypatch.setenv("EMAIL_SENDER_PASSWORD", served.password)
-            monkeypatch.setattr("tests.support.schemathesis_hooks.keep_spans", served.keep_spans)
+            hooks = "tests.support.schemathesis_hooks"
+            monkeypatch.setattr(f"{hooks}.keep_spans", served.keep_spans)
+            monkeypatch.setattr(f"{hooks}.add_worker", served.add_worker)
             address = f"{served.base_url}/openapi.json"
             schema = read(address, "examples", "fuzzing", "stateful")
             for event in from_schema(schema).execute():

@@ -33,8 +33,8 @@ def mail(accepted=0, bounced=0, partial=0, suppressed=0):
     }
 
 
-ALIVE = {"alive": 2, "seen_at": "2026-11-26T09:00:05Z"}
-GONE = {"alive": 0, "seen_at": "2026-11-26T09:00:05Z"}
+ALIVE = {"alive": 2, "draining": 0, "seen_at": "2026-11-26T09:00:05Z"}
+GONE = {"alive": 0, "draining": 0, "seen_at": "2026-11-26T09:00:05Z"}
 WELL = {"per_second": 1.0, "p95_ms": 20.0, "error_rate": 0.0}
 
 

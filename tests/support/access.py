@@ -258,7 +258,13 @@ class Cast:
         return Ground(
             client.tenant,
             maker,
-            Operations(self._document, maker.http, PASSWORD, self._app.keep_spans),
+            Operations(
+                self._document,
+                maker.http,
+                PASSWORD,
+                self._app.keep_spans,
+                self._app.add_worker,
+            ),
         )
 
     async def of(self, ground: Ground) -> list[Caller]:

@@ -154,6 +154,8 @@ class Operations:
         password: The caller's, where they are a person.
         keep_spans: Has the server decide on the spans that it was sent, and write them; where that
             is out of reach its tick is waited for.
+        add_worker: Has a worker be heard, and says its id; where that is out of reach it is one
+            that the platform lists.
     """
 
     def __init__(
@@ -162,11 +164,13 @@ class Operations:
         http: httpx.AsyncClient,
         password: str = PASSWORD,
         keep_spans: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(0.1),
+        add_worker: Callable[[], Awaitable[str]] | None = None,
     ) -> None:
         self._document = document
         self._password = password
         self._http = http
         self._keep_spans = keep_spans
+        self._add_worker = add_worker or self._find_worker
         self._known = {
             operation["operationId"]: (method.upper(), path, operation)
             for path, item in document["paths"].items()
@@ -213,6 +217,8 @@ class Operations:
             parameters["user_id"] = await self._make_member(fresh)
         if parameters.get("session_id") is _ABSENT:
             parameters["session_id"] = await self._make_session()
+        if parameters.get("worker_id") is _ABSENT:
+            parameters["worker_id"] = await self._add_worker()
         if "trace_id" in parameters:
             parameters["trace_id"] = await self._make_trace(operation)
         if _ABSENT in parameters.values():
@@ -269,6 +275,10 @@ class Operations:
         self._http.cookies.clear()
         listed = (await self._http.get("/api/v1/me/sessions")).json()["items"]
         return str(next(one["id"] for one in listed if not one["current"]))
+
+    async def _find_worker(self) -> str:
+        listed = (await self._http.get("/api/v1/platform/workers")).json()["items"]
+        return next(str(one["id"]) for one in listed if one["state"] != "silent")
 
     async def _make_trace(self, operation: dict[str, Any]) -> str:
         """The trace of the document's example, sent by OTLP and kept: no answer says its id."""

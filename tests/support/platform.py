@@ -24,6 +24,7 @@ from backend.managers.identity import IdentityManager
 from backend.managers.tenant import PLATFORM, Tenant, TenantManager
 from backend.managers.tracing import TracingManager, TracingSettings
 from backend.settings import DatabaseSettings, Settings, TelemetrySettings
+from tests.support.fleet import add_worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,10 @@ class App:
         """Decide on all spans of this process, its requests' too, and write them, as ticks do."""
         self.asgi._telemetry.drain()
         await self.platform.of(TracingManager).store.flush(self.platform.database, everything=True)
+
+    async def add_worker(self) -> str:
+        """Have a worker be heard; its id."""
+        return await add_worker(self.platform.database)
 
     async def aclose(self) -> None:
         """Close every client."""

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import secrets
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
@@ -68,6 +69,10 @@ async def keep_spans() -> None:
     await asyncio.sleep(0.1)
 
 
+add_worker: Callable[[], Awaitable[str]] | None = None
+"""Has a worker be heard; None: the server that is asked has one. A test puts its own here."""
+
+
 async def _on_something(
     base_url: str, document: dict[str, Any], operation_id: str
 ) -> dict[str, Any]:
@@ -75,7 +80,8 @@ async def _on_something(
     headers = {"Authorization": f"Bearer {os.environ['EMAIL_SENDER_TOKEN']}"}
     async with httpx.AsyncClient(base_url=base_url, headers=headers, timeout=60) as http:
         password = os.environ.get("EMAIL_SENDER_PASSWORD", "")
-        made = await Operations(document, http, password, keep_spans).prepare(operation_id)
+        able = Operations(document, http, password, keep_spans, add_worker)
+        made = await able.prepare(operation_id)
     case: dict[str, Any] = {"path_parameters": {}, "query": dict(made.query)}
     for name, value in made.path_parameters.items():
         place = "path_parameters" if f"{{{name}}}" in made.template else "query"

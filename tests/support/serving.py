@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import uvicorn
@@ -33,11 +33,13 @@ from backend.managers.logging import LoggingSettings
 from backend.managers.monitoring import MonitoringSettings
 from backend.managers.tracing import TracingManager, TracingSettings
 from backend.settings import DatabaseSettings, EventSettings, Settings, TelemetrySettings
+from tests.support.fleet import add_worker
 from tests.support.login import person_token
 from tests.support.prometheus import Reply, nothing, stand_in
 
 CONSOLE_URL = "http://localhost:8401"
 _MUCH = 1_000_000
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Served:
     email: str
     password: str
     keep_spans: Callable[[], Awaitable[None]]
+    add_worker: Callable[[], Awaitable[str]]
 
     def token(self, tenant_id: str | None = None) -> str:
         """An access token of the first admin: owner of the tenant and admin of the platform."""
@@ -139,10 +142,10 @@ class _Located:
         self._loop = asyncio.get_running_loop()
         await self._app(scope, receive, send)
 
-    async def perform(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def perform(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Do it there, and wait for it here."""
         assert self._loop is not None
-        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(), self._loop))
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(), self._loop))
 
 
 async def _keep_spans(platform: Platform) -> None:
@@ -199,6 +202,7 @@ def serving(
                 email=made["admin_email"],
                 password=made["admin_password"],
                 keep_spans=partial(app.perform, partial(_keep_spans, platform)),
+                add_worker=partial(app.perform, partial(add_worker, platform.database)),
             )
         finally:
             server.should_exit = True

@@ -88,7 +88,8 @@ class Facts:
         window: Of which time counts are, for people: ``the last 15 minutes``.
         checks: Of the platform's health.
         age_seconds: Of the newest look at the platform's health.
-        workers: That are alive.
+        workers: That take work.
+        draining: Workers that take nothing more.
         worker_seen_at: When any was seen last.
         due: Whether jobs are due.
         waiting_seconds: How long the oldest of them has been.
@@ -114,6 +115,7 @@ class Facts:
     checks: Sequence[CheckFact] = ()
     age_seconds: float | None = None
     workers: int | None = None
+    draining: int = 0
     worker_seen_at: datetime | None = None
     due: bool = False
     waiting_seconds: float | None = None
@@ -241,12 +243,16 @@ def _workers(facts: Facts) -> Finding | None:
         return None
     at = facts.worker_seen_at
     seen = f"No worker was seen since {at:%Y-%m-%d %H:%M} UTC" if at else "No worker was ever seen"
+    comes = "no mail goes out and no job runs"
+    if few := facts.draining:
+        seen = f"{_count(few, 'worker')} {'is' if few == 1 else 'are'} draining and none takes work"
+        comes = "no mail and no job is begun"
     waits = facts.due or facts.open_messages
     said = ", and work waits" if waits else ""
     return Finding(
         "critical" if waits else "warning",
         "workers",
-        f"{seen}{said}: no mail goes out and no job runs.",
+        f"{seen}{said}: {comes}.",
         "/jobs?state=ready",
     )
 

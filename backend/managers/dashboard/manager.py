@@ -332,7 +332,15 @@ class DashboardManager:
         and its own jobs decide.
         """
         due = facts.waiting_seconds is not None if due is None else due
-        return judge(replace(facts, workers=fleet.alive, worker_seen_at=fleet.seen_at, due=due))
+        return judge(
+            replace(
+                facts,
+                workers=fleet.alive,
+                draining=fleet.draining,
+                worker_seen_at=fleet.seen_at,
+                due=due,
+            )
+        )
 
     async def _count(self, tx: ReadTx, minutes: int) -> tuple[Mapping[str, int], Mapping[str, int]]:
         """Jobs and messages of the last ``minutes`` by state.

@@ -59,7 +59,8 @@ class DeliveryOut(BaseModel):
 class WorkersOut(BaseModel):
     """The platform's workers, without which no tenant's mail goes out."""
 
-    alive: int
+    alive: int = Field(description="That take work")
+    draining: int = Field(description="That live and take nothing more")
     seen_at: datetime | None = Field(description="Last heartbeat of any; null: never one")
 
 

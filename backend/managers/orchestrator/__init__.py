@@ -3,8 +3,9 @@
 Tables: ``jobs``, ``job_tenants``, ``job_workers``; ``job_graphs`` and ``job_edges`` hold the
 dependencies between jobs. Audits ``job.cancelled``, ``job.retried``, ``job.bulk_retried``,
 ``job_limits.changed``, ``job_graph.submitted``, ``.paused``, ``.resumed``, ``.cancelled`` and
-``.retried``.
-Signals ``jobs`` (there may be work) and ``job_cancel`` (a running job should stop).
+``.retried``, and of the platform ``worker.drained`` and ``worker.resumed``.
+Signals ``jobs`` (there may be work), ``job_cancel`` (a running job should stop) and ``job_drain``
+(a worker should ask whether it is to drain).
 
 Other managers describe their background work as a :class:`JobKind` and hand it to
 :meth:`OrchestratorManager.register`; :class:`Worker` runs it.
@@ -23,7 +24,8 @@ from backend.core.room import (
 )
 from backend.managers.orchestrator._drafts import GraphDraft, TaskDraft
 from backend.managers.orchestrator._worker import OnEvent, Worker
-from backend.managers.orchestrator.errands import COUNT, RETENTION, SCHEDULES, WATCH, WORK
+from backend.managers.orchestrator._workers import WORKER_STATES
+from backend.managers.orchestrator.errands import COUNT, RETENTION, SCHEDULES, WATCH, WORK, WORKERS
 from backend.managers.orchestrator.errors import (
     JobNotCancellableError,
     JobNotFoundError,
@@ -63,11 +65,12 @@ ROOM = Room(
         *(JobScheduleRow, JobFiringRow),
     ),
     permissions={"job:read": VIEWER | WORKFLOW, "job:write": OPERATOR | WORKFLOW},
-    errands=(WORK, COUNT, WATCH, SCHEDULES, RETENTION),
+    errands=(WORK, COUNT, WATCH, WORKERS, SCHEDULES, RETENTION),
     routers=(
         "backend.managers.orchestrator.routes:router",
         "backend.managers.orchestrator.graph_routes:graph_router",
         "backend.managers.orchestrator.schedule_routes:schedule_router",
+        "backend.managers.orchestrator.worker_routes:worker_router",
     ),
     events=dict.fromkeys(
         (
@@ -111,6 +114,14 @@ ROOM = Room(
             OrchestratorManager.count_waiting,
             label="state",
             values=("ready", "running"),
+        ),
+        FleetGauge(
+            "email_sender_orchestrator_workers",
+            "Workers, by state; silent ones are told of for an hour.",
+            WATCH,
+            lambda jobs, tx: jobs.workers.count(tx),
+            label="state",
+            values=WORKER_STATES,
         ),
     ),
 )

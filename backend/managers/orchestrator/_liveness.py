@@ -11,6 +11,7 @@ import os
 import random
 import socket
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any, Final
@@ -101,9 +102,39 @@ class Watch:
         }
 
 
-async def beat(tx: Tx, worker: str) -> dict[str, tuple[int, bool]]:
-    """Say that ``worker`` lives; returns ``{job id: (attempt, cancel_requested)}`` of its jobs."""
-    await tx.upsert(
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a worker learns when it says that it lives.
+
+    Attributes:
+        jobs: ``{job id: (attempt, cancel_requested)}`` of all that are its own.
+        draining: It is to claim nothing more.
+    """
+
+    jobs: Mapping[str, tuple[int, bool]]
+    draining: bool
+
+
+async def beat(
+    tx: Tx,
+    worker: str,
+    *,
+    version: str | None = None,
+    slots: int | None = None,
+    draining: bool = False,
+    heeds: bool = False,
+) -> Heard:
+    """Say that ``worker`` lives, and hear what is asked of it.
+
+    Args:
+        tx: Of the errand of work.
+        worker: Its id.
+        version: Of the program.
+        slots: How many jobs it runs at once.
+        draining: What it heard last: a row that is gone is made anew, and forgets no drain.
+        heeds: It claims nothing, and no claim of its own is on its way.
+    """
+    (asked,) = await tx.upsert(
         WorkerRow,
         {
             "id": worker,
@@ -111,16 +142,23 @@ async def beat(tx: Tx, worker: str) -> dict[str, tuple[int, bool]]:
             "pid": os.getpid(),
             "beat_at": db_now(),
             "started_at": tx.now(),
+            "version": version,
+            "slots": slots,
+            "draining": draining,
+            "heeded": heeds,
         },
         conflict=["id"],
-        update={"beat_at": db_now()},
+        # Only of a drain that stands: what was heeded of one that is over would be taken for the
+        # answer to the next.
+        update={"beat_at": db_now(), "heeded": sa.and_(WorkerRow.draining, sa.literal(heeds))},
+        returning=(WorkerRow.draining,),
     )
     mine = await tx.execute(
         sa.select(JobRow.id, JobRow.attempt, JobRow.cancel_requested).where(
             JobRow.worker == worker, JobRow.state == RUNNING
         )
     )
-    return {job_id: (attempt, cancel) for job_id, attempt, cancel in mine}
+    return Heard({job_id: (attempt, cancel) for job_id, attempt, cancel in mine}, asked)
 
 
 async def give_back(
@@ -188,7 +226,7 @@ async def say_goodbye(tx: Tx, worker: str, ttl_seconds: float) -> None:
 
     So what has run out is of those that fell silent. When nobody is left it tells since when.
     """
-    other = sa.select(WorkerRow.id).where(WorkerRow.id != worker, _is_fresh(ttl_seconds))
+    other = sa.select(WorkerRow.id).where(WorkerRow.id != worker, is_fresh(ttl_seconds))
     if await tx.scalar(other.limit(1)) is not None:
         await _forget(tx, WorkerRow.id == worker)
 
@@ -212,17 +250,21 @@ async def _forget(tx: Tx, gone: sa.ColumnElement[bool]) -> None:
     )
 
 
-def _is_fresh(ttl_seconds: float) -> sa.ColumnElement[bool]:
+def is_fresh(ttl_seconds: float) -> sa.ColumnElement[bool]:
+    """Whether a worker beat within the lease, by the database's clock."""
     # One from the future is of a clock that was set back since, and says nothing.
     return WorkerRow.beat_at.between(db_now(-ttl_seconds), db_now(ttl_seconds))
 
 
 async def read_fleet(tx: ReadTx, ttl_seconds: float) -> Fleet:
     """Say who works, who fell silent, and whether anything waits; all by the database's clock."""
-    alive, seen_at, lost_at = (
+    fresh = is_fresh(ttl_seconds)
+    claims = WorkerRow.draining.is_(sa.false())
+    alive, draining, seen_at, lost_at = (
         await tx.execute(
             sa.select(
-                sa.func.count(sa.case((_is_fresh(ttl_seconds), WorkerRow.id))),
+                sa.func.count(sa.case((sa.and_(fresh, claims), WorkerRow.id))),
+                sa.func.count(sa.case((sa.and_(fresh, ~claims), WorkerRow.id))),
                 sa.func.max(WorkerRow.beat_at),
                 sa.func.min(sa.case((_is_lost(ttl_seconds), WorkerRow.beat_at))),
             )
@@ -235,6 +277,7 @@ async def read_fleet(tx: ReadTx, ttl_seconds: float) -> Fleet:
         # Only asked when nobody works: a backlog that is due much later would be walked through.
         due=not alive and await tx.scalar(due) is not None,
         lost=0 if lost_at is None else await _count_missing(tx, lost_at, ttl_seconds),
+        draining=draining,
     )
 
 

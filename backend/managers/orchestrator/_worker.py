@@ -4,8 +4,9 @@ Three loops share one dictionary of what this worker holds:
 
 * claiming, which takes work while there is room, and sleeps until a hint or the next poll;
 * flushing, which records outcomes in batches: what gathers during one commit goes with the next;
-* beating, which says that the worker lives, learns what was cancelled or lost, gives back claims
-  it never heard of (their COMMIT arrived, the answer did not), and reaps dead workers.
+* beating, which says that the worker lives, learns what was cancelled or lost and whether it is to
+  drain, gives back claims it never heard of (their COMMIT arrived, the answer did not), and reaps
+  dead workers.
 
 None of them dies with the database: each waits and goes on where it was.
 
@@ -23,7 +24,7 @@ import random
 import secrets
 import socket
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from backend.core.clock import elapsed, monotonic
@@ -33,6 +34,7 @@ from backend.core.telemetry import Step
 from backend.managers.orchestrator._claim import Claimed, Places, claim, has_candidates
 from backend.managers.orchestrator._finish import Hooks, finish
 from backend.managers.orchestrator._liveness import (
+    Heard,
     Lease,
     Watch,
     beat,
@@ -42,6 +44,7 @@ from backend.managers.orchestrator._liveness import (
     reap,
     say_goodbye,
 )
+from backend.managers.orchestrator._workers import DRAIN_SIGNAL
 from backend.managers.orchestrator.errands import WORK
 from backend.managers.orchestrator.kinds import Batch, Claim, JobKind, Outcome, describe
 from backend.managers.orchestrator.manager import OrchestratorManager
@@ -131,6 +134,7 @@ class Worker:
         poll_seconds: Time between looks for due work when no hint arrives.
         grace_seconds: What running jobs get to end after :meth:`stop`.
         name: Prefix of the worker's id; default the host's name.
+        version: The program's, for operators.
         on_event: Called as ``on_event(name, **labels)`` for metrics: ``job_claimed`` (kind,
             count), ``job_finished`` (kind, outcome, seconds, traceparent, tenant, job, attempt,
             steps),
@@ -152,6 +156,7 @@ class Worker:
         poll_seconds: float = 0.5,
         grace_seconds: float = 20.0,
         name: str | None = None,
+        version: str | None = None,
         on_event: OnEvent = _ignore,
     ) -> None:
         if not beat_seconds < ttl_seconds:
@@ -161,6 +166,7 @@ class Worker:
             manager.register(kind)
         # Fresh for every start: what an earlier process of this name did can never be accepted.
         self.id = f"{name or socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+        self._version = version
         self._database = database
         self._kinds = {each.name: each for each in kinds or manager.kinds.values()}
         self._names = sorted(self._kinds)
@@ -181,6 +187,7 @@ class Worker:
         self._outbox: list[tuple[_Run, Claim, Outcome]] = []
         self._unflushed: set[str] = set()
         self._claiming = False
+        self._draining = False
         self._suspects: dict[tuple[str, int], float] = {}
         self._wake = asyncio.Event()
         self._report_wake = asyncio.Event()
@@ -191,6 +198,7 @@ class Worker:
         self._closing = asyncio.Event()
         database.signals.subscribe("jobs", lambda _: self._wake.set())
         database.signals.subscribe("job_cancel", lambda _: self._beat_wake.set())
+        database.signals.subscribe(DRAIN_SIGNAL, self._hear)
 
     @property
     def running(self) -> int:
@@ -214,7 +222,7 @@ class Worker:
         try:
             await self._restarting("claim", self._claim_until_stopped)
             # The heart beats on while running jobs end, or others would take them.
-            await self._drain()
+            await self._wind_down()
             self._closing.set()
             self._beat_wake.set()
             await asyncio.wait([beater], timeout=_LAST_WORDS_SECONDS)
@@ -235,7 +243,7 @@ class Worker:
             if not self._lease.holds(elapsed(), self._begin_seconds):
                 await self._until_renewed()
                 continue
-            room = self._concurrency - self.running
+            room = 0 if self._draining else self._concurrency - self.running
             # Outcomes that the database has not taken yet count as well: when it is slow, work
             # must not pile up here.
             room = min(room, 2 * self._concurrency - len(self._held))
@@ -266,8 +274,8 @@ class Worker:
             # One writer at a time: an idle worker looks without becoming it.
             async with self._database.read(self._scope) as view:
                 found = await has_candidates(view, places, self._names)
-            # Asked to end meanwhile: what is due now is for others.
-            if not found or self._stopping.is_set():
+            # Asked to end or to drain meanwhile: what is due now is for others.
+            if not found or self._draining or self._stopping.is_set():
                 return Claimed([], more=False)
         self._claiming = True
         try:
@@ -275,6 +283,8 @@ class Worker:
                 claimed = await claim(tx, self.id, places, self._names, most=room)
         finally:
             self._claiming = False
+            if self._draining:
+                self._beat_wake.set()  # only now it can be said that nothing more is taken
         self._on_event("claim_ended", seconds=monotonic() - started, claimed=len(claimed.claims))
         if self._is_certain(term):
             self._start(claimed.claims)
@@ -522,11 +532,20 @@ class Worker:
         asked_at = elapsed()
         first = self._lease.term == 0
         async with self._database.transaction(self._scope) as tx:
-            mine = await beat(tx, self.id)
+            heard = await beat(
+                tx,
+                self.id,
+                version=self._version,
+                slots=self._concurrency,
+                draining=self._draining,
+                heeds=self._draining and not self._claiming,
+            )
             if first:
                 await forget_lost(tx)
         self._lease.renewed(asked_at, elapsed())
         self._renewed.set()
+        self._heed(heard)
+        mine = heard.jobs
         if first:
             logger.info("worker_ready", extra={"worker": self.id, "kinds": self._names})
         for job_id, (attempt, cancel) in mine.items():
@@ -546,7 +565,23 @@ class Worker:
                 self._lose(run, job_id)
         await self._release_ghosts(mine)
 
-    async def _release_ghosts(self, mine: dict[str, tuple[int, bool]]) -> None:
+    def _hear(self, worker: str) -> None:
+        if worker == self.id:
+            self._beat_wake.set()
+
+    def _heed(self, heard: Heard) -> None:
+        """Claim nothing more, or claim again; what runs is not touched by either."""
+        if heard.draining == self._draining:
+            return
+        self._draining = heard.draining
+        logger.info(
+            "worker_draining" if self._draining else "worker_resumed", extra={"worker": self.id}
+        )
+        self._wake.set()
+        # Whoever drains it waits for the answer, which is a beat of its own.
+        self._beat_wake.set()
+
+    async def _release_ghosts(self, mine: Mapping[str, tuple[int, bool]]) -> None:
         """Give back claims that this worker never heard of.
 
         A claim's COMMIT can reach the server while its answer is lost. Only what stays unknown
@@ -589,7 +624,7 @@ class Worker:
 
     # ------------------------------------------------------------------ ending
 
-    async def _drain(self) -> None:
+    async def _wind_down(self) -> None:
         """Let running handlers end, stop the others, and record what they reported."""
         tasks = {run.task for run in self._runs if run.task is not None}
         if tasks:

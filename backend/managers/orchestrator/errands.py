@@ -25,6 +25,9 @@ COUNT: Final = Errand("orchestrator.count", tables_of(JobRow))
 WATCH: Final = Errand("orchestrator.watch", tables_of(JobRow, WorkerRow))
 """Looking whether anybody works."""
 
+WORKERS: Final = Errand("orchestrator.workers", tables_of(JobRow, WorkerRow), of_platform=True)
+"""Looking who works on what, and telling them to drain."""
+
 SCHEDULES: Final = Errand("orchestrator.schedules", tables_of(JobScheduleRow))
 """Finding whose schedules are due; what is submitted is each tenant's."""
 

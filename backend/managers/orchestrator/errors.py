@@ -46,6 +46,18 @@ class WorkerLostError(UnavailableError):
     code, title = "orchestrator.worker_lost", "A worker fell silent"
 
 
+class WorkerNotFoundError(NotFoundError):
+    """No such worker: it ended in order, or never was."""
+
+    code, title = "orchestrator.worker_not_found", "Worker not found"
+
+
+class WorkerSilentError(ConflictError):
+    """It beats no more: it claims nothing anyway, and would not hear."""
+
+    code, title = "orchestrator.worker_silent", "The worker is silent"
+
+
 class GraphInvalidError(InvalidInputError):
     """It is no graph: names twice, unknown parents, circles, or too much of it."""
 

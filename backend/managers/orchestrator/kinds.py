@@ -62,16 +62,18 @@ class Fleet:
     """Who works: the workers that live, and when one was last heard of.
 
     Attributes:
-        alive: Workers whose heartbeat is fresh.
+        alive: Workers whose heartbeat is fresh, and who take work.
         seen_at: The youngest heartbeat, of a worker that is gone too; None: there never was one.
         due: Nobody works, and there are jobs that could run now.
         lost: Workers that fell silent within the hour, and no other began in their place.
+        draining: Workers whose heartbeat is fresh, and who take nothing more.
     """
 
     alive: int
     seen_at: datetime | None
     due: bool
     lost: int = 0
+    draining: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

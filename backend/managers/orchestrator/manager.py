@@ -19,6 +19,7 @@ from backend.managers.orchestrator._http_request import http_kind
 from backend.managers.orchestrator._liveness import read_fleet
 from backend.managers.orchestrator._rows import claim_of, insert_jobs, is_id, load, view_of
 from backend.managers.orchestrator._schedules import Schedules
+from backend.managers.orchestrator._workers import Workers
 from backend.managers.orchestrator.errands import SCHEDULES
 from backend.managers.orchestrator.errors import (
     JobNotCancellableError,
@@ -85,6 +86,7 @@ class OrchestratorManager:
         self._with_limits: set[str] = set()
         self.graphs = Graphs(self.kinds, self._make_room)
         self.schedules = Schedules(self.graphs, SCHEDULES)
+        self.workers = Workers(settings.ttl_seconds)
         for kind in kinds:
             self.register(kind)
         if outbound is not None:
@@ -383,7 +385,7 @@ class OrchestratorManager:
         return await read_fleet(tx, self._settings.ttl_seconds)
 
     async def check_workers(self, tx: ReadTx) -> str:
-        """Say how many work, for a person.
+        """Say how many work, for a person; who drains does not.
 
         Raises:
             NoWorkerError: Jobs are due and nobody works.
@@ -392,11 +394,15 @@ class OrchestratorManager:
         fleet = await self.read_fleet(tx)
         if fleet.alive:
             said = f"{fleet.alive} at work"
+            if fleet.draining:
+                said += f", {fleet.draining} draining"
             if fleet.lost:
                 raise WorkerLostError(f"{said}, {fleet.lost} fell silent")
             return f"{said}, last seen {_moment(fleet.seen_at)}" if fleet.seen_at else said
         said = "no worker was ever seen"
-        if fleet.seen_at:
+        if fleet.draining:
+            said = f"no worker takes work, {fleet.draining} draining"
+        elif fleet.seen_at:
             said = f"no worker seen since {_moment(fleet.seen_at)}"
         if fleet.due:
             raise NoWorkerError(f"{said}, and jobs are due")

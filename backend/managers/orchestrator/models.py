@@ -201,5 +201,12 @@ class WorkerRow(Base):
     pid: Mapped[int]
     beat_at: Mapped[datetime]
     started_at: Mapped[datetime]
+    # Of the program, and how many jobs it runs at once; null: it is older than these columns.
+    version: Mapped[str | None]
+    slots: Mapped[int | None]
+    # Told to take nothing more; and it has heard, with no claim on its way any more. An older one
+    # may be beating while the columns are new: it names neither.
+    draining: Mapped[bool] = mapped_column(default=False, server_default=sa.false())
+    heeded: Mapped[bool] = mapped_column(default=False, server_default=sa.false())
 
     __table_args__ = ({"postgresql_with": {"fillfactor": "50"}},)

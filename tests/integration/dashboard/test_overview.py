@@ -63,7 +63,7 @@ class TestReadOverview:
             "settled": 0, "accepted": 0, "partial": 0, "bounced": 0, "suppressed": 0,
             "accepted_share": None,
         }  # fmt: skip
-        assert found["workers"] == {"alive": 0, "seen_at": None}
+        assert found["workers"] == {"alive": 0, "draining": 0, "seen_at": None}
 
     async def test_tells_of_the_mail_what_became_of_it(self, app: App) -> None:
         ada = await app.caller()

@@ -112,7 +112,7 @@ async def test_every_act_is_recorded_with_who_did_it(
 ) -> None:
     ada = await app.caller()
     subject = await become_everybody(app, ada, monkeypatch)
-    able = Operations(openapi, ada.http, keep_spans=app.keep_spans)
+    able = Operations(openapi, ada.http, keep_spans=app.keep_spans, add_worker=app.add_worker)
     trail = Trail(app)
     places = {PLATFORM_TENANT: "platform", ada.tenant.id: "tenant"}
     left: dict[str, list[str]] = {}
@@ -163,7 +163,7 @@ async def test_a_repeated_post_is_answered_again_and_leaves_no_second_record(
 ) -> None:
     ada = await app.caller()
     await become_everybody(app, ada, monkeypatch)
-    able = Operations(openapi, ada.http, keep_spans=app.keep_spans)
+    able = Operations(openapi, ada.http, keep_spans=app.keep_spans, add_worker=app.add_worker)
     trail = Trail(app)
     for operation_id, operation in operations(openapi).items():
         if not operation.startswith("POST ") or operation in only_reading(openapi):

@@ -57,7 +57,7 @@ class Bench:
 
     async def beat(self, worker: str = "w") -> dict[str, tuple[int, bool]]:
         async with self.database.transaction(self.system) as tx:
-            return await beat(tx, worker)
+            return (await beat(tx, worker)).jobs
 
     async def claim(
         self, most: int = 100, *, worker: str = "w", places: Places | None = None

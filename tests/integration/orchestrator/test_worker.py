@@ -510,12 +510,12 @@ class TestLease:
         failures = claiming = 0
         away = asyncio.Event()
 
-        async def flaky(*args):
+        async def flaky(*args, **kwargs):
             nonlocal failures
             if away.is_set():
                 failures += 1
                 raise DatabaseUnavailableError
-            return await real_beat(*args)
+            return await real_beat(*args, **kwargs)
 
         async def counted(*args, **kwargs):
             nonlocal claiming
