@@ -3,7 +3,7 @@
 A module a noun, each with its ``COMMANDS``: to add one is to add the file. Most work on the
 database of the installation they are run in; those marked "by the API" ask an API that may be
 anywhere, as whoever logged in with ``login``. Bad input and foreseeable failures are one line on
-standard error and exit code 2.
+standard error and exit code 2; what was waited for and did not come in time is exit code 1.
 """
 
 import argparse
@@ -42,7 +42,7 @@ COMMANDS: Final = _commands()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command; exits 0, 2 with one line of explanation, or 130 after a Ctrl-C."""
+    """Run one command; exits 0, 1 or 2 with one line of explanation, or 130 after a Ctrl-C."""
     # The database, its journal, logs and mail hold what every tenant sent: a folder that others
     # may enter must not show them.
     os.umask(0o077)
@@ -72,8 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         extra = "pip install 'email-sender[cluster]', or scripts/setup in a checkout"
         _fail(f"PostgreSQL needs a driver: {extra}")
+    except CommandError as exc:
+        _fail(str(exc).splitlines()[0], exc.status)
     except (
-        CommandError,
         MigrationError,
         ValueError,
         OSError,
@@ -83,9 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(str(exc).splitlines()[0] if str(exc) else type(exc).__name__)
 
 
-def _fail(message: str) -> NoReturn:
+def _fail(message: str, status: int = _USAGE) -> NoReturn:
     sys.stderr.write(f"email-sender: {message}\n")
-    sys.exit(_USAGE)
+    sys.exit(status)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -29,7 +29,15 @@ Installation = Literal["makes", "changes", "looks", "needs none"]
 
 
 class CommandError(Exception):
-    """A failure to be told in one line."""
+    """A failure to be told in one line; ``status`` is what the process exits with."""
+
+    status = 2
+
+
+class LateError(CommandError):
+    """What was asked for is done, and what was waited for did not come in time."""
+
+    status = 1
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -63,6 +63,7 @@ class TestPages:
                     "audit_stream",
                     "secret_grants",
                     "plans",
+                    "workers",
                     "tenant_certificates",
                     "platform_clients",
                     "platform_api_keys",

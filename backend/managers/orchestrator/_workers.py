@@ -144,16 +144,17 @@ class Workers:
         self, tx: ReadTx, rows: Sequence[tuple[WorkerRow, bool]]
     ) -> Sequence[SeenWorker]:
         # After the rows: what one that has heeded runs by now is all that it will run.
+        # A column that only the partial index of the state has beside the tenant.
+        count = sa.func.count(JobRow.worker)
         held = await tx.execute(
-            # A column that only the partial index of the state has beside the tenant.
-            sa.select(JobRow.worker, JobRow.tenant_id, sa.func.count(JobRow.worker).label("held"))
+            sa.select(JobRow.worker, JobRow.tenant_id, count)
             .where(JobRow.state == RUNNING, JobRow.worker.in_([row.id for row, _ in rows]))
             .group_by(JobRow.worker, JobRow.tenant_id)
-            .order_by(sa.desc("held"), JobRow.tenant_id)
+            .order_by(count.desc(), JobRow.tenant_id)
         )
         loads: dict[str, list[TenantLoad]] = {}
-        for worker, tenant_id, count in held:
-            loads.setdefault(worker, []).append(TenantLoad(tenant_id, count))
+        for worker, tenant_id, running in held:
+            loads.setdefault(worker, []).append(TenantLoad(tenant_id, running))
         return [_seen(row, fresh=fresh, loads=loads.get(row.id, ())) for row, fresh in rows]
 
 

@@ -19,11 +19,11 @@ class Shell:
         cli.main(arguments)
         return self._capsys.readouterr().out
 
-    def fail(self, *arguments: str) -> str:
+    def fail(self, *arguments: str, status: int = 2) -> str:
         """The one line of a command that does not."""
         with pytest.raises(SystemExit) as ended:
             cli.main(arguments)
-        assert ended.value.code == 2
+        assert ended.value.code == status
         error = self._capsys.readouterr().err
         said = [line for line in error.splitlines() if line.startswith("email-sender: ")]
         assert len(said) == 1, error

@@ -1,7 +1,9 @@
 """Commands that speak to an API over the wire, as whoever logged in."""
 
+import asyncio
 import io
 import json
+import socket
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,8 +13,15 @@ import httpx
 import pytest
 
 from backend import cli
+from backend.core.context import Scope
+from backend.core.database import Database, make_engine
+from backend.core.events import event_maker
+from backend.managers.orchestrator import Claim, JobKind, OrchestratorManager, Worker
+from backend.rooms import HOUSE
+from tests.support.bridge import Loop
 from tests.support.prometheus import nothing
 from tests.support.serving import Served, serving
+from tests.support.trail import audit_row
 
 pytestmark = pytest.mark.command
 
@@ -566,6 +575,91 @@ class TestGraphsAndSchedules:
         assert "more than 100 times" in logged_in.fail("schedules-backfill", made[0], *span)
         logged_in.run("schedules-remove", made[0])
         assert logged_in.fail("schedules-run", made[0]) == "Schedule not found"
+
+
+@pytest.fixture
+def for_platform(shell, served, profiles, monkeypatch):
+    """A shell that acts as a program of the platform."""
+    made = httpx.post(
+        f"{served.base_url}/api/v1/platform/clients",
+        json={"name": "shell", "role": "administrator"},
+        headers={"Authorization": f"Bearer {served.token()}"},
+    ).raise_for_status()
+    monkeypatch.setenv("EMAIL_SENDER__CLI__SECRET", made.json()["client_secret"])
+    shell.run("login", "--url", served.base_url, "--client-id", made.json()["client_id"])
+    return shell
+
+
+@pytest.fixture
+def loop() -> Iterator[Loop]:
+    made = Loop()
+    yield made
+    made.close()
+
+
+class TestWorkers:
+    def test_one_is_drained_waited_for_and_resumed(
+        self, for_platform, served, database_url, loop, monkeypatch
+    ):
+        let_go = asyncio.Event()
+
+        async def hold(_: Claim) -> None:
+            await let_go.wait()
+
+        async def submit() -> None:
+            async with database.transaction(Scope("test", served.tenant_id)) as tx:
+                await manager.submit(tx, "hold", args={})
+
+        async def make() -> tuple[Database, Worker]:
+            made = Database(
+                make_engine(database_url, pool_size=2),
+                audit_row=audit_row,
+                event_row=event_maker(HOUSE.events),
+            )
+            kinds = [JobKind.simple("hold", hold)]
+            lively = {"beat_seconds": 0.1, "poll_seconds": 0.05, "ttl_seconds": 600.0}
+            return made, Worker(made, manager, kinds, name="mail-1", version="1.2.3", **lively)
+
+        manager = OrchestratorManager()
+        database, worker = loop.run(make())
+        working = loop.start(worker.run())
+        loop.run(submit())
+        while not (found := rows(for_platform.run("workers-list"))) or found[0][2] != "1/125":
+            pass
+        assert found[0][:4] == [worker.id, "working", "1/125", "1.2.3"]
+        said = for_platform.fail("workers-drain", worker.id, "--wait", "0.6", status=1)
+        assert said == f"not drained within 0.6 s: {worker.id} is draining, 1 run"
+        loop.run(set_event(let_go))
+        host = socket.gethostname()
+        (drained,) = rows(for_platform.run("workers-drain", "--host", host, "--wait", "60"))
+        assert (drained[0], drained[3]) == (worker.id, "0")
+        assert rows(for_platform.run("workers-list"))[0][1:3] == ["drained", "0/125"]
+        for_platform.run("workers-resume", "--host", host)
+        assert rows(for_platform.run("workers-list"))[0][1] == "working"
+        loop.run(end(worker, working, database))
+
+    def test_says_which_there_is_none_of(self, for_platform, capsys):
+        assert for_platform.run("workers-list") == ""
+        said = for_platform.fail("workers-drain", "--host", "mail-9")
+        assert said == "no worker of host 'mail-9' can be heard"
+        assert for_platform.fail("workers-resume", "mail-9:1:2") == "Worker not found"
+        for wrong in (
+            ("--host", "a", "--wait", "-1"),
+            ("--host", "a", "--wait", "nan"),
+            ("a", "--host", "a"),
+            (),
+        ):
+            assert for_platform.fail("workers-drain", *wrong)
+
+
+async def set_event(event: asyncio.Event) -> None:
+    event.set()
+
+
+async def end(worker: Worker, working: asyncio.Task[None], database: Database) -> None:
+    worker.stop()
+    await working
+    await database.aclose()
 
 
 class TestSilencesAndOnCall:

@@ -55,6 +55,7 @@ from backend.worker import sweep
 from tests.integration.http.test_permissions import FREE, PERMISSIONS
 from tests.support.elasticsearch import fake_elasticsearch
 from tests.support.errands import EVERYTHING
+from tests.support.fleet import add_worker
 from tests.support.growth import address_of, fill, pour
 from tests.support.invitations import accept_async
 from tests.support.plans import Plans, watch
@@ -1534,6 +1535,16 @@ async def keep_the_platform(house: House, ada: TenantClient, admin: TenantClient
     stream = {"kind": "webhook", "target": "https://siem.example.com/platform"}
     for operation, body in (("PUT", stream), ("GET", None), ("DELETE", None)):
         await house.ask(admin, f"{operation} /api/v1/platform/audit-stream", json=body)
+    await use_workers(house, admin)
+
+
+async def use_workers(house: House, admin: TenantClient) -> None:
+    at = "/api/v1/platform/workers"
+    which = {"worker_id": await add_worker(house.platform.database)}
+    assert (await house.ask(admin, f"GET {at}")).json()["items"]
+    for act in ("drain", "resume"):
+        done = await house.ask(admin, f"POST {at}/{{worker_id}}/{act}", path=which)
+        assert done.status_code == 200, done.text
 
 
 async def use_alerts(house: House, ada: TenantClient, slo_id: str) -> None:

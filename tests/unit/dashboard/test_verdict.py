@@ -65,6 +65,16 @@ SITUATIONS: dict[str, tuple[Any, ...]] = {
             "no mail goes out and no job runs."
         ),
     ),
+    "all workers draining": (
+        {"workers": 0, "draining": 2, "worker_seen_at": AGO, "due": True},
+        "critical", "workers", "/jobs?state=ready",
+        "2 workers are draining and none takes work, and work waits: no mail and no job is begun.",
+    ),
+    "the only worker draining and no work": (
+        {"workers": 0, "draining": 1, "worker_seen_at": AGO},
+        "warning", "workers", "/jobs?state=ready",
+        "1 worker is draining and none takes work: no mail and no job is begun.",
+    ),
     "no worker and no work": (
         {"workers": 0, "worker_seen_at": None},
         "warning", "workers", "/jobs?state=ready",
