@@ -111,7 +111,7 @@ class Heard:
         draining: It is to claim nothing more.
     """
 
-    jobs: Mapping[str, tuple[int, bool]]
+    jobs: dict[str, tuple[int, bool]]
     draining: bool
 
 

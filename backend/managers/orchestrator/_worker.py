@@ -24,7 +24,7 @@ import random
 import secrets
 import socket
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Final
 
 from backend.core.clock import elapsed, monotonic
@@ -581,7 +581,7 @@ class Worker:
         # Whoever drains it waits for the answer, which is a beat of its own.
         self._beat_wake.set()
 
-    async def _release_ghosts(self, mine: Mapping[str, tuple[int, bool]]) -> None:
+    async def _release_ghosts(self, mine: dict[str, tuple[int, bool]]) -> None:
         """Give back claims that this worker never heard of.
 
         A claim's COMMIT can reach the server while its answer is lost. Only what stays unknown

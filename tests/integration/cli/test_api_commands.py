@@ -617,8 +617,15 @@ class TestWorkers:
                 event_row=event_maker(HOUSE.events),
             )
             kinds = [JobKind.simple("hold", hold)]
-            lively = {"beat_seconds": 0.1, "poll_seconds": 0.05, "ttl_seconds": 600.0}
-            return made, Worker(made, manager, kinds, name="mail-1", version="1.2.3", **lively)
+            return made, Worker(
+                made,
+                manager,
+                kinds,
+                beat_seconds=0.1,
+                poll_seconds=0.05,
+                ttl_seconds=600.0,
+                version="1.2.3",
+            )
 
         manager = OrchestratorManager()
         database, worker = loop.run(make())

@@ -13,6 +13,7 @@ from backend.managers.gateway import GatewayManager
 from backend.managers.monitoring import MonitoringManager
 from backend.managers.orchestrator import JobKind, NoWorkerError, Outcome
 from backend.managers.orchestrator import _worker as worker_module
+from backend.managers.orchestrator._claim import Places
 from backend.managers.orchestrator._claim import claim as real_claim
 from backend.managers.orchestrator._liveness import beat, read_fleet
 from backend.managers.orchestrator.errands import WORKERS
@@ -166,7 +167,7 @@ class TestDrain:
             job_id = await bench.submit("held")
             async with bench.database.transaction(bench.system) as tx:
                 # Its COMMIT arrived, its answer did not.
-                places = worker_module.Places(1)
+                places = Places(1)
                 assert (await real_claim(tx, worker.id, places, ["held"])).claims
             await bench.until_state(job_id, "ready")
             await until_seen(bench, worker, drained=True)
