@@ -191,7 +191,9 @@ def _method(verb: str, path: str, operation: Json, *, tagged: bool) -> Iterator[
             case other:
                 raise GeneratorError(f"{where} has a parameter in {other}")
     for kind, schema in _body(where, operation):
-        positional.append("body: bytes" if kind != _JSON else f"body: models.{schema}")
+        needed = operation["requestBody"].get("required", False)
+        form = "bytes" if kind != _JSON else f"models.{schema}"
+        positional.append(f"body: {form}" if needed else f"body: {form} | None = None")
         options.append("body=body" if kind == _JSON else f'content=body, media_type="{kind}"')
     given = {
         "query": _mapping(query),

@@ -2172,6 +2172,43 @@ class ItemError(Wire, frozen=True, kw_only=True):
     title: str
 
 
+class JobArgsOut(Wire, frozen=True, kw_only=True):
+    """What a job is given."""
+
+    args: dict[str, Any]
+
+
+class JobCountOut(Wire, frozen=True, kw_only=True):
+    """How many jobs of a kind are in a state."""
+
+    at_least: bool
+    count: int
+    kind: str
+    state: str
+
+
+class JobCreate(Wire, frozen=True, kw_only=True):
+    """A job."""
+
+    kind: str
+    args: dict[str, Any] | UnsetType = UNSET
+    backoff_seconds: float | UnsetType = 1.0
+    dedup_key: str | None | UnsetType = UNSET
+    delay_seconds: float | UnsetType = 0.0
+    max_attempts: int | UnsetType = 5
+    priority: int | UnsetType = 0
+    timeout_seconds: float | UnsetType = 60.0
+
+
+class JobFailureOut(Wire, frozen=True, kw_only=True):
+    """Dead jobs of a kind that failed alike."""
+
+    count: int
+    error: str
+    job_id: str
+    kind: str
+
+
 class JobFiringOut(Wire, frozen=True, kw_only=True):
     """A time at which it was due, and what became of it."""
 
@@ -2191,6 +2228,19 @@ class JobFiringsOut(Wire, frozen=True, kw_only=True):
     items: list[JobFiringOut]
 
 
+class JobKindOut(Wire, frozen=True, kw_only=True):
+    """A kind of job that may be submitted."""
+
+    args: dict[str, Any]
+    kind: str
+
+
+class JobKindsOut(Wire, frozen=True, kw_only=True):
+    """All of them, by their names."""
+
+    items: list[JobKindOut]
+
+
 class JobOut(Wire, frozen=True, kw_only=True):
     """A job: one piece of background work and what became of it."""
 
@@ -2200,6 +2250,7 @@ class JobOut(Wire, frozen=True, kw_only=True):
     due_at: datetime
     error: str | None
     finished_at: datetime | None
+    graph_id: str | None
     id: str
     kind: str
     max_attempts: int
@@ -2215,6 +2266,12 @@ class JobOut(Wire, frozen=True, kw_only=True):
 class JobPage(Wire, frozen=True, kw_only=True):
     items: list[JobOut]
     next_cursor: str | None
+
+
+class JobRetry(Wire, frozen=True, kw_only=True):
+    """How to start a job again."""
+
+    args: dict[str, Any] | None | UnsetType = UNSET
 
 
 class JobScheduleBackfill(Wire, frozen=True, kw_only=True):
@@ -2288,6 +2345,35 @@ class JobScheduleRunOut(Wire, frozen=True, kw_only=True):
     graph_id: str
 
 
+class JobTotalsOut(Wire, frozen=True, kw_only=True):
+    """How many jobs there are by kind and state, and why the newest dead ones died."""
+
+    complete: bool
+    failures: list[JobFailureOut]
+    failures_of: int
+    items: list[JobCountOut]
+
+
+class JobsCancel(Wire, frozen=True, kw_only=True):
+    """Which jobs to cancel."""
+
+    created_after: datetime | None | UnsetType = UNSET
+    created_before: datetime | None | UnsetType = UNSET
+    cursor: str | None | UnsetType = UNSET
+    error: str | None | UnsetType = UNSET
+    kind: str | None | UnsetType = UNSET
+    limit: int | UnsetType = 100
+    state: str | UnsetType = "ready"
+
+
+class JobsCancelledOut(Wire, frozen=True, kw_only=True):
+    """What became of a part; `next_cursor` asks for the part after it, and is null on the last."""
+
+    asked: int
+    cancelled: int
+    next_cursor: str | None
+
+
 class JobsRetriedOut(Wire, frozen=True, kw_only=True):
     """What became of a part; `next_cursor` asks for the part after it, and is null on the last."""
 
@@ -2297,11 +2383,12 @@ class JobsRetriedOut(Wire, frozen=True, kw_only=True):
 
 
 class JobsRetry(Wire, frozen=True, kw_only=True):
-    """Which jobs to start again: those that a list has with the same filters, newest first."""
+    """Which jobs to start again."""
 
     created_after: datetime | None | UnsetType = UNSET
     created_before: datetime | None | UnsetType = UNSET
     cursor: str | None | UnsetType = UNSET
+    error: str | None | UnsetType = UNSET
     kind: str | None | UnsetType = UNSET
     limit: int | UnsetType = 100
     state: str | UnsetType = "dead"

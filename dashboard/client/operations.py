@@ -1435,6 +1435,10 @@ class Api:
             query={"state": state, "limit": limit, "cursor": cursor},
         )
 
+    def list_job_kinds(self) -> models.JobKindsOut:
+        """List the kinds of jobs that may be submitted, each with what it takes."""
+        return self.connection.ask("GET", "/api/v1/job-kinds", models.JobKindsOut)
+
     def list_job_schedules(
         self, *, limit: int | None = None, cursor: str | None = None
     ) -> models.JobSchedulePage:
@@ -1578,6 +1582,30 @@ class Api:
             },
         )
 
+    def create_job(
+        self, body: models.JobCreate, *, idempotency_key: str | None = None
+    ) -> models.JobOut:
+        """Submit one job of a kind that `GET /api/v1/job-kinds` lists."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/jobs",
+            models.JobOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
+    def cancel_jobs(
+        self, body: models.JobsCancel, *, idempotency_key: str | None = None
+    ) -> models.JobsCancelledOut:
+        """Cancel a part of the jobs that wait or run."""
+        return self.connection.ask(
+            "POST",
+            "/api/v1/jobs/cancel",
+            models.JobsCancelledOut,
+            body=body,
+            headers={"Idempotency-Key": idempotency_key or fresh_key()},
+        )
+
     def retry_jobs(
         self, body: models.JobsRetry, *, idempotency_key: str | None = None
     ) -> models.JobsRetriedOut:
@@ -1590,9 +1618,19 @@ class Api:
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
 
+    def count_jobs(self) -> models.JobTotalsOut:
+        """Count jobs by kind and state, and say why the newest dead ones died."""
+        return self.connection.ask("GET", "/api/v1/jobs/totals", models.JobTotalsOut)
+
     def get_job(self, job_id: str) -> models.JobOut:
         """Get one job."""
         return self.connection.ask("GET", f"/api/v1/jobs/{uuid_segment(job_id)}", models.JobOut)
+
+    def read_job_args(self, job_id: str) -> models.JobArgsOut:
+        """Read what a job is given, to start it again with something else."""
+        return self.connection.ask(
+            "GET", f"/api/v1/jobs/{uuid_segment(job_id)}/args", models.JobArgsOut
+        )
 
     def cancel_job(self, job_id: str, *, idempotency_key: str | None = None) -> models.JobOut:
         """Cancel a waiting job at once, or ask a running one to stop."""
@@ -1603,12 +1641,19 @@ class Api:
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
 
-    def retry_job(self, job_id: str, *, idempotency_key: str | None = None) -> models.JobOut:
+    def retry_job(
+        self,
+        job_id: str,
+        body: models.JobRetry | None = None,
+        *,
+        idempotency_key: str | None = None,
+    ) -> models.JobOut:
         """Start a dead or cancelled job again with all its attempts."""
         return self.connection.ask(
             "POST",
             f"/api/v1/jobs/{uuid_segment(job_id)}/retry",
             models.JobOut,
+            body=body,
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
 

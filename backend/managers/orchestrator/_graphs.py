@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
-import msgspec
 import sqlalchemy as sa
 
 from backend.core.database import ReadTx, Tx
+from backend.core.errors import placed
 from backend.core.ids import uuid7
 from backend.core.paging import newest
 from backend.managers.orchestrator._advance import (
@@ -22,6 +22,7 @@ from backend.managers.orchestrator._advance import (
     parents_of,
 )
 from backend.managers.orchestrator._drafts import GraphDraft, TaskDraft
+from backend.managers.orchestrator._offers import Offers
 from backend.managers.orchestrator._rows import claim_of, insert_jobs
 from backend.managers.orchestrator._wiring import references
 from backend.managers.orchestrator.errors import (
@@ -79,15 +80,18 @@ class Graphs:
 
     Args:
         kinds: That this process knows.
+        offers: Those of them that tenants may submit.
         prepare: Sees to the tenant's limits and its quota of waiting jobs before some are added.
     """
 
     def __init__(
         self,
         kinds: Mapping[str, JobKind],
+        offers: Offers,
         prepare: Callable[[Tx, int], Awaitable[None]],
     ) -> None:
         self._kinds = kinds
+        self._offers = offers
         self._prepare = prepare
 
     async def submit(self, tx: Tx, draft: GraphDraft) -> tuple[Graph, bool]:
@@ -149,19 +153,10 @@ class Graphs:
             GraphInvalidError: One they may not, or not so.
         """
         for place, task in enumerate(draft.tasks):
-            self._check_args(task, place)
-
-    def _check_args(self, task: TaskDraft, place: int) -> None:
-        kind = self._kinds.get(task.kind)
-        if kind is None or kind.takes is None:
-            offered = ", ".join(sorted(one.name for one in self._kinds.values() if one.takes))
-            raise GraphInvalidError(f"A task is one of {offered}").at("tasks", place, "kind")
-        if any(True for _ in references(task.args)):
-            return  # what these are is known when it starts, and refused by its handler then
-        try:
-            msgspec.convert(dict(task.args), kind.takes)
-        except msgspec.ValidationError as exc:
-            raise GraphInvalidError(str(exc)).at("tasks", place, "args") from None
+            # What they refer to is known when it starts, and refused by its handler then.
+            args = None if any(True for _ in references(task.args)) else task.args
+            with placed("tasks", place):
+                self._offers.check(task.kind, args, GraphInvalidError)
 
     @staticmethod
     def _job(

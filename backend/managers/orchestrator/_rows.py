@@ -68,6 +68,7 @@ def view_of(row: JobRow) -> Job:
         result=row.result,
         subject=row.subject,
         cancel_requested=row.cancel_requested,
+        graph_id=row.graph_id,
         trace_id=trace[0] if (trace := parse_traceparent(row.traceparent)) else None,
     )
 

@@ -28,6 +28,18 @@ class JobNotRetryableError(ConflictError):
     code, title = "orchestrator.job_not_retryable", "The job cannot be retried in its state"
 
 
+class JobInvalidError(InvalidInputError):
+    """Tenants may not submit such a kind, or not with such arguments."""
+
+    code, title = "orchestrator.job_invalid", "Not a job that may be submitted"
+
+
+class JobArgsFixedError(ConflictError):
+    """What the job was given is nobody's to see or to change."""
+
+    code, title = "orchestrator.job_args_fixed", "The job's arguments are not to be changed"
+
+
 class UnknownKindError(AppError):
     """Our own code submitted a kind that nobody registered: a bug, never the caller's fault."""
 

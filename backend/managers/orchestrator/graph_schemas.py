@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from backend.http.schemas import Input
 from backend.managers.orchestrator._drafts import MAX_TASKS, GraphDraft, TaskDraft
 from backend.managers.orchestrator.kinds import State
+from backend.managers.orchestrator.schemas import Work
 
 TaskName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][\w.:-]*$")]
 
@@ -38,11 +39,10 @@ class ForeachModel(Input):
     path: ResultPath = ""
 
 
-class TaskModel(Input):
+class TaskModel(Work):
     """One job of a graph."""
 
     name: TaskName = Field(description="Its own within the graph")
-    kind: str = Field(max_length=100, pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)*$")
     args: dict[str, Any] = Field(
         default_factory=dict,
         description="What its kind takes; operators see it: no secrets. "
@@ -59,11 +59,6 @@ class TaskModel(Input):
     foreach: ForeachModel | None = Field(
         None, description="It stands for a job for each element, and ends when these have"
     )
-    priority: int = Field(0, ge=-100, le=100, description="Higher starts earlier")
-    delay_seconds: float = Field(0.0, ge=0, le=30 * 86_400, allow_inf_nan=False)
-    max_attempts: int = Field(5, ge=1, le=100)
-    backoff_seconds: float = Field(1.0, ge=0.1, le=3600, allow_inf_nan=False)
-    timeout_seconds: float = Field(60.0, ge=1, le=3600, allow_inf_nan=False)
 
 
 class GraphCreate(Input):

@@ -15,9 +15,11 @@ T = TypeVar("T")
 
 State = Literal["blocked", "ready", "running", "succeeded", "dead", "cancelled", "skipped"]
 RetryableState = Literal["dead", "cancelled"]
+CancellableState = Literal["ready", "blocked", "running"]
 Resolution = Literal["", "done", "retrying", "dead", "cancelled"]
 
 MAX_ERROR_CHARS = 2000
+MAX_LINE_CHARS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Job:
     result: Any
     subject: str | None
     cancel_requested: bool
+    graph_id: str | None = None
     trace_id: str | None = None
 
 
@@ -55,6 +58,81 @@ class Retried:
     retried: int
     refused: int
     last_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """What became of a part of a list that was cancelled.
+
+    Attributes:
+        cancelled: Jobs that waited, and have ended.
+        asked: Jobs that run and were asked to stop by this.
+        last_id: Where the next part begins: after this job; None: there is none.
+    """
+
+    cancelled: int
+    asked: int
+    last_id: str | None
+
+
+class Which(TypedDict, total=False):
+    """Of which jobs in a state a part is acted on, the newest first.
+
+    ``kind`` is exact, ``created_after`` the first moment that counts and ``created_before`` the
+    first that does not any more, ``error`` the first line of why the latest attempt failed. Looked
+    at are up to ``limit`` jobs after ``before_id``.
+    """
+
+    kind: str | None
+    created_after: datetime | None
+    created_before: datetime | None
+    error: str | None
+    limit: int
+    before_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many jobs of a kind are in a state; ``at_least``: counting stopped there."""
+
+    kind: str
+    state: State
+    count: int
+    at_least: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Dead jobs of a kind that failed alike.
+
+    Attributes:
+        kind: Theirs.
+        error: The first line of why, cut; empty where nothing was said.
+        count: How many of the dead jobs that were looked at.
+        job_id: The newest of them.
+    """
+
+    kind: str
+    error: str
+    count: int
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """How many jobs a tenant has, and why the newest dead ones died.
+
+    Attributes:
+        counts: By kind and state, in their order; those that there are.
+        complete: Whether these are all kinds.
+        failures: The most frequent first.
+        looked_at: So many dead jobs, the newest, were read for that.
+    """
+
+    counts: Sequence[Count]
+    complete: bool
+    failures: Sequence[Failure]
+    looked_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,6 +432,12 @@ def tell(tx: Tx, event: str, claims: Iterable[Claim]) -> None:
 def describe(exc: BaseException) -> str:
     """An exception as the job's error: its type and message."""
     return f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
+
+
+def first_line(error: str | None) -> str:
+    """What failures are told apart by: the first line, cut to what fits in a list."""
+    lines = (error or "").strip()[:MAX_LINE_CHARS].splitlines()
+    return lines[0].rstrip() if lines else ""
 
 
 def storable(error: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, Unpack, cast
 
 import sqlalchemy as sa
 
@@ -16,12 +16,17 @@ from backend.kit.outbound import Outbound
 from backend.managers.orchestrator._advance import advance, ended_of
 from backend.managers.orchestrator._graphs import Graphs, sweep_graphs
 from backend.managers.orchestrator._http_request import http_kind
+from backend.managers.orchestrator._lists import STATES, lock_part, newest, total
 from backend.managers.orchestrator._liveness import read_fleet
-from backend.managers.orchestrator._rows import claim_of, insert_jobs, is_id, load, view_of
+from backend.managers.orchestrator._offers import Offers
+from backend.managers.orchestrator._rows import claim_of, insert_jobs, load, view_of
 from backend.managers.orchestrator._schedules import Schedules
+from backend.managers.orchestrator._wiring import references
 from backend.managers.orchestrator._workers import Workers
 from backend.managers.orchestrator.errands import SCHEDULES
 from backend.managers.orchestrator.errors import (
+    JobArgsFixedError,
+    JobInvalidError,
     JobNotCancellableError,
     JobNotRetryableError,
     NoWorkerError,
@@ -29,6 +34,7 @@ from backend.managers.orchestrator.errors import (
     WorkerLostError,
 )
 from backend.managers.orchestrator.kinds import (
+    CancellableState,
     Fleet,
     Job,
     JobKind,
@@ -36,6 +42,9 @@ from backend.managers.orchestrator.kinds import (
     Retried,
     RetryableState,
     State,
+    Stopped,
+    Totals,
+    Which,
     by_owner,
     tell,
 )
@@ -49,17 +58,7 @@ from backend.managers.orchestrator.models import (
 from backend.managers.orchestrator.settings import OrchestratorSettings
 from backend.managers.tenant import Quotas
 
-_BY_KIND = "INDEXED BY ix_jobs_kind"
 _DEDUP = ("tenant_id", "kind", "dedup_key")
-_STATES: tuple[State, ...] = (
-    "blocked",
-    "ready",
-    "running",
-    "succeeded",
-    "dead",
-    "cancelled",
-    "skipped",
-)
 _OPEN_STATES: tuple[State, ...] = ("blocked", "ready", "running")
 T = TypeVar("T")
 _RETRYABLE: tuple[State, ...] = ("dead", "cancelled")
@@ -84,7 +83,8 @@ class OrchestratorManager:
         self._quotas = quotas
         self.kinds: dict[str, JobKind] = {}
         self._with_limits: set[str] = set()
-        self.graphs = Graphs(self.kinds, self._make_room)
+        self.offers = Offers(self.kinds)
+        self.graphs = Graphs(self.kinds, self.offers, self._make_room)
         self.schedules = Schedules(self.graphs, SCHEDULES)
         self.workers = Workers(settings.ttl_seconds)
         for kind in kinds:
@@ -157,6 +157,23 @@ class OrchestratorManager:
             return await self._insert_once(tx, row)
         await tx.execute(insert_jobs(), row)
         return cast("str", row["id"])
+
+    async def hand_in(self, tx: Tx, kind: str, asked: JobRequest) -> tuple[Job, bool]:
+        """Submit a job for the tenant, and whether it is new; audited as ``job.submitted``.
+
+        ``asked`` is as for :meth:`submit`. The job that has its ``dedup_key`` stays as it is.
+
+        Raises:
+            JobInvalidError: Tenants may not submit such a kind, or not with such arguments.
+            StockReachedError: The tenant has as many waiting jobs as its quota allows.
+        """
+        self.offers.check(kind, asked["args"], JobInvalidError)
+        row = {**asked, "id": uuid7()}
+        (job_id,) = await self.submit_many(tx, kind, [cast("JobRequest", row)])
+        is_new = job_id == row["id"]
+        if is_new:
+            tx.audit("job.submitted", f"job:{job_id}", kind=kind)
+        return view_of(await load(tx, job_id)), is_new
 
     async def submit_many(self, tx: Tx, kind: str, rows: Iterable[JobRequest]) -> list[str]:
         """Add many jobs of one kind with one statement; the keys of a row are those of ``submit``.
@@ -287,45 +304,20 @@ class OrchestratorManager:
         Raises:
             InvalidInputError: ``before_id`` is not an id.
         """
-        place: list[sa.ColumnElement[bool]] = []
-        if before_id is not None:
-            if not is_id(before_id):
-                detail = "The cursor is not one of ours."
-                raise InvalidInputError(detail)
-            anchor = await tx.scalar(sa.select(JobRow.created_at).where(JobRow.id == before_id))
-            if anchor is None:
-                return []
-            place += [
-                JobRow.created_at <= anchor,
-                sa.or_(JobRow.created_at < anchor, JobRow.id < before_id),
-            ]
-        if created_after is not None:
-            place.append(JobRow.created_at >= created_after)
-        if created_before is not None:
-            place.append(JobRow.created_at < created_before)
-        newest_first = (JobRow.created_at.desc(), JobRow.id.desc())
-        # A list for each state, then the newest of them all: every one ends where its page is
-        # full, along an index that has the state, and perhaps the kind, before the time.
-        lists = [
-            sa.select(JobRow.id)
-            # Statistics of averages say that all kinds are alike, and no index better than another.
-            .with_hint(JobRow, _BY_KIND if kind is not None else "", "sqlite")
-            .where(
-                JobRow.tenant_id == tx.tenant_id,
-                JobRow.state == each,
-                *((JobRow.kind == kind,) if kind is not None else ()),
-                *place,
-            )
-            .order_by(*newest_first)
-            .limit(limit + 1)
-            .subquery(each)
-            for each in ([state] if state is not None else _STATES)
-        ]
-        found = sa.union_all(*(sa.select(each.c.id) for each in lists))
-        rows = await tx.scalars(
-            sa.select(JobRow).where(JobRow.id.in_(found)).order_by(*newest_first).limit(limit + 1)
+        rows = await newest(
+            tx,
+            state=state,
+            kind=kind,
+            created_after=created_after,
+            created_before=created_before,
+            limit=limit,
+            before_id=before_id,
         )
         return [view_of(row) for row in rows]
+
+    async def total(self, tx: ReadTx) -> Totals:
+        """How many jobs there are by kind and state, and why the newest of the dead died."""
+        return await total(tx)
 
     async def count_jobs(self, tx: ReadTx, since: datetime) -> dict[str, int]:
         """Jobs by their present state; states without any are 0.
@@ -343,11 +335,11 @@ class OrchestratorManager:
                         JobRow.state == state,
                         *(() if state in _OPEN_STATES else (JobRow.created_at >= since,)),
                     )
-                    for state in _STATES
+                    for state in STATES
                 )
             )
         )
-        counts: dict[str, int] = dict.fromkeys(_STATES, 0)
+        counts: dict[str, int] = dict.fromkeys(STATES, 0)
         counts.update((state, count) for state, count in rows)
         return counts
 
@@ -420,47 +412,124 @@ class OrchestratorManager:
             JobNotCancellableError: The job has already ended.
         """
         job = await load(tx, job_id, lock=True)
-        if job.state == "running":
-            job.cancel_requested = True
-            tx.signal("job_cancel")
-        elif job.state in ("ready", "blocked"):
+        if job.state not in _OPEN_STATES:
+            detail = f"The job is {job.state}."
+            raise JobNotCancellableError(detail)
+        await self._stop(tx, [job])
+        return view_of(job)
+
+    async def cancel_jobs(
+        self, tx: Tx, *, state: CancellableState = "ready", **which: Unpack[Which]
+    ) -> Stopped:
+        """Cancel a part of a list, newest first: each job as :meth:`cancel_job` would.
+
+        Whoever goes on from ``last_id`` until it is None comes past every job once. Running ones
+        that were asked already are left alone. Graphs go on once, after all of the part. Audited
+        as ``job.bulk_cancelled`` beside each job's own.
+
+        Raises:
+            InvalidInputError: ``before_id`` is not an id.
+        """
+        part = await lock_part(tx, state, which)
+        jobs = [job for job in part.jobs if not job.cancel_requested]
+        await self._stop(tx, jobs)
+        waited = state != "running"
+        done = Stopped(len(jobs) * waited, len(jobs) * (not waited), part.last_id)
+        tx.audit(
+            "job.bulk_cancelled",
+            f"tenant:{tx.tenant_id}",
+            state=state,
+            kind=which.get("kind"),
+            cancelled=done.cancelled,
+            asked=done.asked,
+        )
+        return done
+
+    async def _stop(self, tx: Tx, jobs: Sequence[JobRow]) -> None:
+        """Cancel those of some open jobs, which are locked, that wait, and ask those that run."""
+        waiting = [job for job in jobs if job.state != "running"]
+        for job in jobs:
+            if job.state == "running":
+                job.cancel_requested = True
+                tx.signal("job_cancel")
+        for job in waiting:
             job.state = "cancelled"
             # Why the latest attempt failed stays; that it was cancelled its state says.
             job.error = job.error or "cancelled"
             job.finished_at = tx.now()
-            claim = claim_of(job)
-            tell(tx, "job.cancelled", [claim])
-            kind = self.kinds.get(job.kind)
+        await tx.session.flush()
+        claims = [claim_of(job) for job in waiting]
+        tell(tx, "job.cancelled", claims)
+        for _, name, same in by_owner(claims, lambda one: one):
+            kind = self.kinds.get(name)
             if kind is not None and kind.on_cancel is not None:
-                await kind.on_cancel(tx, [claim])
-            await tx.session.flush()
-            await advance(tx, ended_of([claim], "cancelled"))
-        else:
-            detail = f"The job is {job.state}."
-            raise JobNotCancellableError(detail)
-        tx.audit("job.cancelled", f"job:{job.id}", kind=job.kind, subject=job.subject)
-        return view_of(job)
+                await kind.on_cancel(tx, same)
+        await advance(tx, ended_of(claims, "cancelled"))
+        for job in jobs:
+            tx.audit("job.cancelled", f"job:{job.id}", kind=job.kind, subject=job.subject)
 
-    async def retry_job(self, tx: Tx, job_id: str) -> Job:
+    async def read_args(self, tx: ReadTx, job_id: str) -> Mapping[str, Any]:
+        """What a job is given; of a kind that tenants may submit, for whoever may give it.
+
+        Raises:
+            JobNotFoundError: No such job in this tenant.
+            JobArgsFixedError: Its arguments are ours, or a person's who was forgotten, or what
+                the arguments of other jobs are made of.
+        """
+        job = await load(tx, job_id)
+        self._refuse_fixed(job)
+        return job.args
+
+    def _refuse_fixed(self, job: JobRow) -> None:
+        if not self.offers.has(job.kind):
+            raise JobArgsFixedError("Jobs of this kind are made by the product itself.")
+        if job.args == {ERASED: True}:
+            raise JobArgsFixedError("They told of a person who was forgotten.")
+        if job.wiring is not None and job.wiring.get("foreach") is not None:
+            raise JobArgsFixedError("It stands for a job for each element of a list.")
+
+    async def retry_job(self, tx: Tx, job_id: str, *, args: Mapping[str, Any] | None = None) -> Job:
         """Start a dead or cancelled job again with all its attempts; audited as ``job.retried``.
 
         One of a graph with what waits for it and was therefore skipped: ``job_graph.retried``.
+        With ``args`` it is given these from now on, which is audited as ``job.args_changed`` with
+        the names of the members that are others.
 
         The count goes on: the attempts that were made were made, and when the latest began stays.
 
         Raises:
             JobNotFoundError: No such job in this tenant.
             JobNotRetryableError: The job is neither dead nor cancelled.
+            JobArgsFixedError: Its arguments are nobody's to change: :meth:`read_args`.
+            JobInvalidError: Its kind does not take these.
         """
         job = await load(tx, job_id, lock=True)
         if job.state not in _RETRYABLE:
             detail = f"The job is {job.state}."
             raise JobNotRetryableError(detail)
+        if args is not None:
+            await self._change_args(tx, job, args)
         if job.graph_id is not None:
             await self.graphs.retry(tx, job.graph_id, job_ids=[job.id])
             return view_of(await load(tx, job_id, fresh=True))
         await self._start_over(tx, [job])
         return view_of(job)
+
+    async def _change_args(self, tx: Tx, job: JobRow, args: Mapping[str, Any]) -> None:
+        self._refuse_fixed(job)
+        self.offers.check(job.kind, args, JobInvalidError)
+        if job.graph_id is not None and any(True for _ in references(args)):
+            # Whom it waits for has ended: there is nothing left to refer to that is not known.
+            raise JobInvalidError("Here stands what it is given, and not where that is").at("args")
+        names = sorted(
+            name
+            for name in {*job.args, *args}
+            if name not in args or name not in job.args or args[name] != job.args[name]
+        )
+        job.args = dict(args)
+        await tx.session.flush()
+        if names:
+            tx.audit("job.args_changed", f"job:{job.id}", kind=job.kind, members=names)
 
     async def hasten(self, tx: Tx, job_ids: Sequence[str], *, delay_seconds: float) -> int:
         """Have jobs that are due later than in so many seconds run then; returns how many.
@@ -480,46 +549,19 @@ class OrchestratorManager:
         return len(changed.all())
 
     async def retry_jobs(
-        self,
-        tx: Tx,
-        *,
-        state: RetryableState = "dead",
-        kind: str | None = None,
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
-        limit: int = 100,
-        before_id: str | None = None,
+        self, tx: Tx, *, state: RetryableState = "dead", **which: Unpack[Which]
     ) -> Retried:
         """Start a part of a list again, newest first: each job as :meth:`retry_job` would.
 
-        Looked at are up to ``limit`` jobs after ``before_id`` of what :meth:`list_jobs` gives for
-        the same filters. Whoever goes on from ``last_id`` until it is None comes past every job
-        once, also past those that meanwhile failed again. A job that its kind refuses stays as it
-        is, and is counted as refused. Audited as ``job.bulk_retried`` beside each job's own.
+        Whoever goes on from ``last_id`` until it is None comes past every job once, also past those
+        that meanwhile failed again. A job that its kind refuses stays as it is, and is counted as
+        refused. Audited as ``job.bulk_retried`` beside each job's own.
 
         Raises:
             InvalidInputError: ``before_id`` is not an id.
         """
-        found = await self.list_jobs(
-            tx,
-            state=state,
-            kind=kind,
-            created_after=created_after,
-            created_before=created_before,
-            limit=limit,
-            before_id=before_id,
-        )
-        part = [job.id for job in found[:limit]]
-        statement = (
-            sa.select(JobRow)
-            # Another may have started some of them meanwhile.
-            .where(JobRow.id.in_(part), JobRow.state == state)
-            # In one order: two who retry the same part wait for each other.
-            .order_by(JobRow.id)
-            .with_for_update()
-        )
-        # For nobody, planners would look at all there are.
-        jobs = await tx.scalars(statement) if part else []
+        part = await lock_part(tx, state, which)
+        jobs = part.jobs
         retried = 0
         for _, _, same in by_owner((job for job in jobs if job.graph_id is None), claim_of):
             retried += await _start_those_that_may(tx, same, self._start_over)
@@ -530,12 +572,12 @@ class OrchestratorManager:
         for graph_id, ids in sorted(of_graphs.items()):
             start = partial(self._start_over_in_graph, graph_id)
             retried += await _start_those_that_may(tx, ids, start)
-        done = Retried(retried, len(jobs) - retried, part[-1] if len(found) > limit else None)
+        done = Retried(retried, len(jobs) - retried, part.last_id)
         tx.audit(
             "job.bulk_retried",
             f"tenant:{tx.tenant_id}",
             state=state,
-            kind=kind,
+            kind=which.get("kind"),
             retried=done.retried,
             refused=done.refused,
         )

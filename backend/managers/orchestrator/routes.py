@@ -1,6 +1,6 @@
 """HTTP face of jobs: parse, call, shape. No rules here."""
 
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -18,19 +18,40 @@ from backend.http.pagination import (
 from backend.http.reply import leads_to, problems, reply
 from backend.http.schemas import view
 from backend.managers.orchestrator.errors import (
+    JobArgsFixedError,
+    JobInvalidError,
     JobNotCancellableError,
     JobNotFoundError,
     JobNotRetryableError,
 )
-from backend.managers.orchestrator.kinds import State
+from backend.managers.orchestrator.kinds import JobRequest, State
 from backend.managers.orchestrator.manager import OrchestratorManager
-from backend.managers.orchestrator.schemas import JobOut, JobsRetriedOut, JobsRetry
+from backend.managers.orchestrator.schemas import (
+    JobArgsOut,
+    JobCreate,
+    JobKindOut,
+    JobKindsOut,
+    JobOut,
+    JobRetry,
+    JobsCancel,
+    JobsCancelledOut,
+    JobsPart,
+    JobsRetriedOut,
+    JobsRetry,
+    JobTotalsOut,
+)
 
 router = APIRouter(prefix="/api/v1", tags=["job"])
 Jobs = Annotated[OrchestratorManager, manager_of(OrchestratorManager)]
 Reader = Annotated[Scope, requires("job:read")]
 Writer = Annotated[Scope, requires("job:write")]
 _JOB_ID = {"job_id": "$response.body#/id"}
+
+
+def _which(body: JobsPart) -> dict[str, Any]:
+    """The filters of a part of a list, as the manager takes them."""
+    before_id = None if body.cursor is None else decode_cursor(body.cursor)
+    return {**body.model_dump(exclude={"cursor"}), "before_id": before_id}
 
 
 @router.get("/jobs")
@@ -58,6 +79,61 @@ async def list_jobs(
     return page_of(JobOut, rows, page)
 
 
+@router.post(
+    "/jobs",
+    status_code=201,
+    response_model=JobOut,
+    responses={
+        201: leads_to(get_job=_JOB_ID, read_job_args=_JOB_ID, cancel_job=_JOB_ID),
+        200: {"model": JobOut, "description": "There is one of its key: it stays as it is"},
+        **problems(JobInvalidError),
+    },
+)
+async def create_job(
+    request: Request, body: JobCreate, scope: Writer, jobs: Jobs, db: Db
+) -> Response:
+    """Submit one job of a kind that `GET /api/v1/job-kinds` lists.
+
+    It runs some time later; how far it is says the job. With a `dedup_key` that another job of its
+    kind has, that one is answered, by 200.
+    """
+    asked = body.model_dump(mode="json", exclude={"kind"})
+    async with db.transaction(scope) as tx:
+        made, is_new = await jobs.hand_in(tx, body.kind, cast("JobRequest", asked))
+        return reply(request, tx, view(JobOut, made), status=201 if is_new else 200)
+
+
+@router.get("/job-kinds")
+async def list_job_kinds(_: Reader, jobs: Jobs) -> JobKindsOut:
+    """List the kinds of jobs that may be submitted, each with what it takes."""
+    return JobKindsOut(items=[view(JobKindOut, one) for one in jobs.offers.list()])
+
+
+@router.get("/jobs/totals")
+async def count_jobs(scope: Reader, jobs: Jobs, db: Db) -> JobTotalsOut:
+    """Count jobs by kind and state, and say why the newest dead ones died.
+
+    A count stops where it becomes costly, and says so.
+    """
+    async with db.read(scope) as tx:
+        found = await jobs.total(tx)
+    return view(JobTotalsOut, found, items=found.counts, failures_of=found.looked_at)
+
+
+@router.post("/jobs/cancel", response_model=JobsCancelledOut)
+async def cancel_jobs(
+    request: Request, body: JobsCancel, scope: Writer, jobs: Jobs, db: Db
+) -> Response:
+    """Cancel a part of the jobs that wait or run.
+
+    Go on with `next_cursor` until it is null: every job is come past once.
+    """
+    async with db.transaction(scope) as tx:
+        done = await jobs.cancel_jobs(tx, **_which(body))
+        after = None if done.last_id is None else encode_cursor(done.last_id)
+        return reply(request, tx, view(JobsCancelledOut, done, next_cursor=after))
+
+
 @router.post("/jobs/retry", response_model=JobsRetriedOut)
 async def retry_jobs(
     request: Request, body: JobsRetry, scope: Writer, jobs: Jobs, db: Db
@@ -67,10 +143,8 @@ async def retry_jobs(
     Go on with `next_cursor` until it is null: every job is come past once, also one that meanwhile
     failed again.
     """
-    asked = body.model_dump(exclude={"cursor"})
-    before_id = None if body.cursor is None else decode_cursor(body.cursor)
     async with db.transaction(scope) as tx:
-        done = await jobs.retry_jobs(tx, **asked, before_id=before_id)
+        done = await jobs.retry_jobs(tx, **_which(body))
         after = None if done.last_id is None else encode_cursor(done.last_id)
         return reply(request, tx, view(JobsRetriedOut, done, next_cursor=after))
 
@@ -80,6 +154,13 @@ async def get_job(job_id: IdPath, scope: Reader, jobs: Jobs, db: Db) -> JobOut:
     """Get one job."""
     async with db.read(scope) as tx:
         return view(JobOut, await jobs.get_job(tx, job_id))
+
+
+@router.get("/jobs/{job_id}/args", responses=problems(JobNotFoundError, JobArgsFixedError))
+async def read_job_args(job_id: IdPath, scope: Writer, jobs: Jobs, db: Db) -> JobArgsOut:
+    """Read what a job is given, to start it again with something else."""
+    async with db.read(scope) as tx:
+        return JobArgsOut(args=dict(await jobs.read_args(tx, job_id)))
 
 
 @router.post(
@@ -103,12 +184,20 @@ async def cancel_job(
     response_model=JobOut,
     responses={
         200: leads_to(get_job=_JOB_ID, cancel_job=_JOB_ID),
-        **problems(JobNotFoundError, JobNotRetryableError),
+        **problems(JobNotFoundError, JobNotRetryableError, JobArgsFixedError, JobInvalidError),
     },
 )
 async def retry_job(
-    job_id: IdPath, request: Request, scope: Writer, jobs: Jobs, db: Db
+    job_id: IdPath,
+    request: Request,
+    scope: Writer,
+    jobs: Jobs,
+    db: Db,
+    body: JobRetry = JobRetry(),  # noqa: B008 - it is read only
 ) -> Response:
-    """Start a dead or cancelled job again with all its attempts."""
+    """Start a dead or cancelled job again with all its attempts.
+
+    With `args` it is given these from now on; of a kind that `GET /api/v1/job-kinds` lists.
+    """
     async with db.transaction(scope) as tx:
-        return reply(request, tx, view(JobOut, await jobs.retry_job(tx, job_id)))
+        return reply(request, tx, view(JobOut, await jobs.retry_job(tx, job_id, args=body.args)))

@@ -846,6 +846,7 @@ async def use_everything(house: House, ada: TenantClient) -> None:
     done = [await house.ask(ada, "POST /api/v1/jobs/retry", json=part) for part in parts]
     assert [one.status_code for one in done] == [200] * len(parts)
     assert done[-1].json()["retried"] == 1, done[-1].text
+    await use_jobs(house, ada)
     await use_graphs(house, ada)
     await use_schedules(house, ada)
     await use_data_keys(house, ada)
@@ -1723,6 +1724,30 @@ GRAPH = {
         {"name": "else", **REQUEST, "depends_on": ["first"], "runs_on": "failure"},
     ],
 }
+
+
+async def use_jobs(house: House, ada: TenantClient) -> None:
+    """One that is handed in, twice, cancelled with others, and begun again with something else."""
+    asked = {**REQUEST, "delay_seconds": 600}
+    made = await house.ask(ada, "POST /api/v1/jobs", json={**asked, "dedup_key": uuid7()})
+    assert made.status_code == 201, made.text
+    plain = await house.ask(ada, "POST /api/v1/jobs", json=asked)
+    one = {"path": {"job_id": made.json()["id"]}}
+    args = {"args": {"url": "https://hooks.example.com/other"}}
+    since = {"created_after": plain.json()["created_at"]}
+    acts: list[tuple[str, dict[str, Any]]] = [
+        ("GET /api/v1/job-kinds", {}),
+        ("GET /api/v1/jobs/totals", {}),
+        ("GET /api/v1/jobs/{job_id}/args", one),
+        ("POST /api/v1/jobs/cancel", {"json": {"kind": "nothing.such"}}),
+        ("POST /api/v1/jobs/cancel", {"json": {"state": "running", **since}}),
+        ("POST /api/v1/jobs/cancel", {"json": {"state": "blocked", **since}}),
+        ("POST /api/v1/jobs/cancel", {"json": {"kind": REQUEST["kind"]}}),
+        ("POST /api/v1/jobs/{job_id}/retry", {**one, "json": args}),
+    ]
+    for operation, more in acts:
+        done = await house.ask(ada, operation, **more)
+        assert done.status_code == 200, done.text
 
 
 async def use_graphs(house: House, ada: TenantClient) -> None:

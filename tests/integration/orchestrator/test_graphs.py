@@ -128,7 +128,7 @@ class TestSubmit:
                 [task("t0"), *(task(f"t{n}", f"t{n - 1}") for n in range(1, MAX_DEPTH + 1))],
                 "in a row",
             ),
-            ([TaskDraft("a", "email.send", {})], "A task is one of test.work"),
+            ([TaskDraft("a", "email.send", {})], "The kind is one of test.work"),
             ([TaskDraft("a", "test.work", {"wrong": 1})], "unknown field"),
         ],
     )

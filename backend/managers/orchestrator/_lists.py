@@ -1,0 +1,206 @@
+"""Lists of a tenant's jobs: a page of one, a part of one to act on, and how long they are."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, cast
+
+import sqlalchemy as sa
+
+from backend.core.database import ReadTx, Tx
+from backend.core.errors import InvalidInputError
+from backend.managers.orchestrator._rows import is_id
+from backend.managers.orchestrator.kinds import (
+    MAX_LINE_CHARS,
+    Count,
+    Failure,
+    State,
+    Totals,
+    Which,
+    first_line,
+)
+from backend.managers.orchestrator.models import JobRow
+
+STATES: Final[tuple[State, ...]] = (
+    "blocked",
+    "ready",
+    "running",
+    "succeeded",
+    "dead",
+    "cancelled",
+    "skipped",
+)
+MOST_COUNTED: Final = 10_000
+"""Of a kind and a state; a count that stops there says so."""
+MOST_COUNTS: Final = 200
+"""Kinds and their states: each is a statement or two."""
+MOST_FAILURES: Final = 10
+LOOKED_AT: Final = 1000
+"""Dead jobs, the newest, of which it is read why."""
+_BY_KIND: Final = "INDEXED BY ix_jobs_kind"
+_NEWEST_FIRST: Final = (JobRow.created_at.desc(), JobRow.id.desc())
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Jobs of a list that are locked; the next part is after ``last_id``, None: there is none."""
+
+    jobs: Sequence[JobRow]
+    last_id: str | None
+
+
+async def newest(
+    tx: ReadTx,
+    *,
+    state: str | None = None,
+    kind: str | None = None,
+    created_after: datetime | None = None,
+    created_before: datetime | None = None,
+    limit: int = 50,
+    before_id: str | None = None,
+) -> Sequence[JobRow]:
+    """Jobs after ``before_id``, newest first: one more than ``limit``, if there is one.
+
+    Raises:
+        InvalidInputError: ``before_id`` is not an id.
+    """
+    place: list[sa.ColumnElement[bool]] = []
+    if before_id is not None:
+        if not is_id(before_id):
+            detail = "The cursor is not one of ours."
+            raise InvalidInputError(detail)
+        anchor = await tx.scalar(sa.select(JobRow.created_at).where(JobRow.id == before_id))
+        if anchor is None:
+            return []
+        place += [
+            JobRow.created_at <= anchor,
+            sa.or_(JobRow.created_at < anchor, JobRow.id < before_id),
+        ]
+    if created_after is not None:
+        place.append(JobRow.created_at >= created_after)
+    if created_before is not None:
+        place.append(JobRow.created_at < created_before)
+    # A list for each state, then the newest of them all: every one ends where its page is
+    # full, along an index that has the state, and perhaps the kind, before the time.
+    lists = [
+        sa.select(JobRow.id)
+        # Statistics of averages say that all kinds are alike, and no index better than another.
+        .with_hint(JobRow, _BY_KIND if kind is not None else "", "sqlite")
+        .where(
+            JobRow.tenant_id == tx.tenant_id,
+            JobRow.state == each,
+            *((JobRow.kind == kind,) if kind is not None else ()),
+            *place,
+        )
+        .order_by(*_NEWEST_FIRST)
+        .limit(limit + 1)
+        .subquery(each)
+        for each in ([state] if state is not None else STATES)
+    ]
+    found = sa.union_all(*(sa.select(each.c.id) for each in lists))
+    rows: Sequence[JobRow] = await tx.scalars(
+        sa.select(JobRow).where(JobRow.id.in_(found)).order_by(*_NEWEST_FIRST).limit(limit + 1)
+    )
+    return rows
+
+
+async def lock_part(tx: Tx, state: State, which: Which) -> Part:
+    """The jobs of a part of a list, those of them that are still in that state.
+
+    Raises:
+        InvalidInputError: ``before_id`` is not an id.
+    """
+    filters: dict[str, Any] = {"limit": 100, **which}
+    error, limit = filters.pop("error", None), filters["limit"]
+    found = await newest(tx, state=state, **filters)
+    part = found[:limit]
+    last_id = part[-1].id if len(found) > limit else None
+    # Of a part that is bounded: no index has the error.
+    ids = [one.id for one in part if error is None or first_line(one.error) == first_line(error)]
+    statement = (
+        sa.select(JobRow)
+        # Another may have changed some of them meanwhile.
+        .where(JobRow.id.in_(ids), JobRow.state == state)
+        # In one order: two who act on the same part wait for each other.
+        .order_by(JobRow.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    # For nobody, planners would look at all there are.
+    return Part(await tx.scalars(statement) if ids else [], last_id)
+
+
+async def total(tx: ReadTx) -> Totals:
+    """How many jobs there are by kind and state, and why the newest of the dead died.
+
+    However many there are: of each kind and state so many entries of an index are counted at most,
+    and of dead jobs so many rows are read.
+    """
+    counts: list[Count] = []
+    while len(counts) < MOST_COUNTS:
+        # From one kind and state to the next: the index is stepped through, and not walked.
+        after = counts[-1] if counts else None
+        there = (
+            await tx.execute(
+                sa.select(JobRow.kind, JobRow.state)
+                .with_hint(JobRow, _BY_KIND, "sqlite")
+                .where(
+                    JobRow.tenant_id == tx.tenant_id,
+                    *(
+                        (sa.tuple_(JobRow.kind, JobRow.state) > (after.kind, after.state),)
+                        if after
+                        else ()
+                    ),
+                )
+                .order_by(JobRow.kind, JobRow.state)
+                .limit(1)
+            )
+        ).first()
+        if there is None:
+            break
+        some = (
+            # In an order that an index has, or PostgreSQL takes the table for so many.
+            _of(tx, JobRow.created_at, kind=there.kind, state=there.state)
+            .with_hint(JobRow, _BY_KIND, "sqlite")
+            .limit(MOST_COUNTED + 1)
+            .subquery()
+        )
+        count = int(await tx.scalar(sa.select(sa.func.count()).select_from(some)))
+        state = cast("State", there.state)
+        counts.append(
+            Count(there.kind, state, min(count, MOST_COUNTED), at_least=count > MOST_COUNTED)
+        )
+    failures, looked_at = await _failures(tx)
+    return Totals(counts, len(counts) < MOST_COUNTS, failures, looked_at)
+
+
+async def _failures(tx: ReadTx) -> tuple[Sequence[Failure], int]:
+    # Twice as much as is shown: a message may begin with blanks.
+    said = sa.func.substr(JobRow.error, 1, 2 * MAX_LINE_CHARS)
+    dead = (
+        await tx.execute(_of(tx, JobRow.id, JobRow.kind, said, state="dead").limit(LOOKED_AT))
+    ).all()
+    alike: Counter[tuple[str, str]] = Counter()
+    newest_of: dict[tuple[str, str], str] = {}
+    for job_id, kind, error in dead:
+        which = kind, first_line(error)
+        alike[which] += 1
+        newest_of.setdefault(which, job_id)
+    return [
+        Failure(kind, error, count, newest_of[kind, error])
+        for (kind, error), count in alike.most_common(MOST_FAILURES)
+    ], len(dead)
+
+
+def _of(tx: ReadTx, *columns: Any, state: str, kind: str | None = None) -> sa.Select[Any]:
+    """Columns of the jobs in a state, perhaps of one kind, the newest first."""
+    return (
+        sa.select(*columns)
+        .where(
+            JobRow.tenant_id == tx.tenant_id,
+            JobRow.state == state,
+            *((JobRow.kind == kind,) if kind is not None else ()),
+        )
+        .order_by(*_NEWEST_FIRST)
+    )
