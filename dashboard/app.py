@@ -65,6 +65,7 @@ ENTRIES: Final = (
     _entry(_MAIL, "suppressions", "Suppressions", "block", "suppression:read"),
     _entry(_MAIL, "email_settings", "E-mail settings", "outgoing_mail", "email_settings:read"),
     _entry(_WORK, "jobs", "Jobs", "work_history", "job:read"),
+    _entry(_WORK, "dead_letters", "Dead letters", "report", "job:read"),
     _entry(_WORK, "job_graphs", "Job graphs", "schema", "job:read"),
     _entry(_WORK, "job_schedules", "Schedules", "calendar_clock", "job:read"),
     _entry(_WORK, "webhooks", "Webhooks", "webhook", "webhook:read"),

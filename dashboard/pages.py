@@ -333,7 +333,7 @@ class ListPage(Generic[_T]):
         edits: What can be changed of one, field by field.
         change: What can be changed of one, all at once.
         acts: What can be done with one.
-        bulk: What can be done with all that the filters leave.
+        bulks: What can be done with all that the filters leave.
         below: Draws the rest of an opened row.
         detail: Draws one thing by its id in a view of its own, instead of a card above the list.
         shown: The heading above what is shown once, ``{0}`` being the thing's name, and what is
@@ -363,7 +363,7 @@ class ListPage(Generic[_T]):
     edits: Sequence[Edit] = ()
     change: Change | None = None
     acts: Sequence[Act] = ()
-    bulk: Bulk | None = None
+    bulks: Sequence[Bulk] = ()
     below: Callable[[_T], None] | None = None
     detail: Callable[[str], None] | None = None
     shown: tuple[str, str] = (
@@ -463,8 +463,9 @@ def draw_list(page: ListPage[_T]) -> None:
         return page.fetch(session.api, **query)
 
     wanted, words, merged = _draw_filters(session, page, fetch)
-    if page.bulk and session.can(page.write) and page.bulk.offered(wanted):
-        _bulk(session, page.key, page.bulk, wanted)
+    for bulk in page.bulks if session.can(page.write) else ():
+        if bulk.offered(wanted):
+            draw_bulk(session, page.key, bulk, wanted)
     if page.between:
         page.between(wanted)
     here = paging.place(f"{page.key}-place", *_told(wanted))
@@ -703,7 +704,10 @@ def _act(session: state.Session, page: ListPage[_T], act: Act, item: _T) -> None
     st.rerun()
 
 
-def _bulk(session: state.Session, key: str, bulk: Bulk, wanted: Mapping[str, str | None]) -> None:
+def draw_bulk(
+    session: state.Session, key: str, bulk: Bulk, wanted: Mapping[str, str | None]
+) -> None:
+    """Draw what can be done with a whole list, and do it part by part once that was asked for."""
     if not confirm.ask(
         f"{key}-{bulk.key}",
         bulk.label,

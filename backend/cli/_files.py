@@ -21,12 +21,13 @@ async def read_text(file: str) -> str:
         raise CommandError(f"{file} cannot be read: {exc}") from None
 
 
-async def read_json(file: str, what: str) -> dict[str, Any]:
+async def read_json(file: str, what: str, member: str = "name") -> dict[str, Any]:
     """An object that has a name, as the API takes it.
 
     Args:
         file: Where it is.
         what: As people call it.
+        member: The text in it that says which, where that is no name.
 
     Raises:
         CommandError: It cannot be read, or is none, and why.
@@ -35,8 +36,8 @@ async def read_json(file: str, what: str) -> dict[str, Any]:
         body = json.loads(await read_text(file))
     except ValueError as exc:
         raise CommandError(f"{file} cannot be read: {exc}") from None
-    if not isinstance(body, dict) or not isinstance(body.get("name"), str):
-        raise CommandError(f"{file} is no {what}: it has no name")
+    if not isinstance(body, dict) or not isinstance(body.get(member), str):
+        raise CommandError(f"{file} is no {what}: it has no {member}")
     return body
 
 

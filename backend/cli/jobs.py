@@ -1,10 +1,12 @@
-"""Jobs: what a tenant may use of the workers, and a new start for many at once."""
+"""Jobs: what a tenant may use of the workers, one more of them, and acts on many at once."""
 
 import argparse
 import sys
-from typing import Final
+from typing import Any, Final
 
 from backend.app import Platform
+from backend.cli._api import Api, api_command, print_rows
+from backend.cli._files import read_json
 from backend.cli.command import tenant_command, time_of
 from backend.core.context import Scope
 from backend.managers.orchestrator import OrchestratorManager
@@ -46,6 +48,7 @@ async def _retry(platform: Platform, scope: Scope, options: argparse.Namespace) 
                 kind=options.kind,
                 created_after=options.created_after,
                 created_before=options.created_before,
+                error=options.error,
                 before_id=last_id,
             )
         retried, refused = retried + done.retried, refused + done.refused
@@ -57,9 +60,60 @@ async def _retry(platform: Platform, scope: Scope, options: argparse.Namespace) 
 
 def _retry_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", choices=("dead", "cancelled"), default="dead")
+    _filters(parser)
+
+
+def _filters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kind", help="exact, as email.send; default: all")
     parser.add_argument("--created-after", type=time_of, metavar="TIME", help="made then or later")
     parser.add_argument("--created-before", type=time_of, metavar="TIME", help="made earlier")
+    parser.add_argument("--error", help="first line of why the last attempt failed; default: any")
+
+
+async def _submit(api: Api, options: argparse.Namespace) -> None:
+    """Submit what a file says, or standard input: JSON with a kind and args; print id and state."""
+    body = await read_json(options.file, "job", "kind")
+    print_rows([await api.post("jobs", body)], "id", "state", "kind", "due_at")
+
+
+def _submit_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="- reads standard input")
+
+
+async def _cancel(api: Api, options: argparse.Namespace) -> None:
+    """Cancel all that the filters leave, part by part; print how many."""
+    asked: dict[str, Any] = {"state": options.state, "kind": options.kind, "error": options.error}
+    for name in ("created_after", "created_before"):
+        at = getattr(options, name)
+        asked[name] = None if at is None else at.isoformat()
+    cancelled = running = 0
+    cursor: str | None = None
+    while True:
+        part = await api.post("jobs/cancel", {**asked, "cursor": cursor})
+        cancelled, running = cancelled + part["cancelled"], running + part["asked"]
+        cursor = part["next_cursor"]
+        if cursor is None:
+            break
+    sys.stdout.write(f"{cancelled} cancelled, {running} asked to stop\n")
+
+
+def _cancel_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--state", choices=("ready", "blocked", "running"), default="ready")
+    _filters(parser)
+
+
+async def _totals(api: Api, options: argparse.Namespace) -> None:
+    """A kind and state a line, and how many; or a kind and error of dead jobs, and how many."""
+    found = await api.get("jobs/totals")
+    if options.errors:
+        print_rows(found["failures"], "count", "kind", "error", "job_id")
+        return
+    rows = [{**one, "count": f"{one['count']}{'+' * one['at_least']}"} for one in found["items"]]
+    print_rows(rows, "kind", "state", "count")
+
+
+def _totals_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--errors", action="store_true", help="why the newest dead jobs died")
 
 
 COMMANDS: Final = (
@@ -75,4 +129,7 @@ COMMANDS: Final = (
         _retry,
         _retry_options,
     ),
+    api_command("jobs-submit", "submit one job", _submit, _submit_options),
+    api_command("jobs-cancel", "cancel all that wait, or ask what runs", _cancel, _cancel_options),
+    api_command("jobs-totals", "count jobs by kind and state", _totals, _totals_options),
 )

@@ -308,16 +308,18 @@ PAGE: Final = ListPage(
         Choice("severity", "Severity", SEVERITIES),
         Words("matchers", "Labels", 'team="db"', width=320),
     ),
-    bulk=Bulk(
-        key="acknowledge-all",
-        label="Acknowledge all",
-        icon=":material/done_all:",
-        offered=lambda wanted: wanted["state"] == "firing",
-        call=_acknowledge_part,
-        will=_what_acknowledging_does,
-        yes="Acknowledge all of them",
-        sums=("acknowledged",),
-        said=lambda acknowledged: f"Somebody sees to {acknowledged:,} more.",
+    bulks=(
+        Bulk(
+            key="acknowledge-all",
+            label="Acknowledge all",
+            icon=":material/done_all:",
+            offered=lambda wanted: wanted["state"] == "firing",
+            call=_acknowledge_part,
+            will=_what_acknowledging_does,
+            yes="Acknowledge all of them",
+            sums=("acknowledged",),
+            said=lambda acknowledged: f"Somebody sees to {acknowledged:,} more.",
+        ),
     ),
     form=Form(
         inputs=(

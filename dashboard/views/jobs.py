@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
 import streamlit as st
 
-from dashboard import pages, state, theme
+from dashboard import client, pages, state, theme
 from dashboard.client import Api, ApiProblem, models
-from dashboard.pages import Bulk, Choice, Column, ListPage, Words
-from dashboard.widgets import confirm, findings, markup, problems, traced, workers
+from dashboard.pages import Bulk, Choice, Column, Days, ListPage, Words
+from dashboard.widgets import confirm, findings, markup, problems, table, traced, workers
 
 CANCELLABLE: Final = frozenset({"blocked", "ready", "running"})
 RETRYABLE: Final = frozenset({"dead", "cancelled"})
 WATCH_SECONDS: Final = 3
 _ACTED: Final = "jobs-acted"
 _DRAWN: Final = "jobs-drawn"
+_MAIL: Final = "jobs-mail"
+_MOST_MAIL: Final = 5000
+_BESIDE: Final = timedelta(seconds=1)
 _ENDS: Final = {"dead": "gave up", "cancelled": "was cancelled", "skipped": "was skipped"}
 # E-mail is tried for a time and not so many times; its jobs have a limit that none will meet.
 UNCOUNTED: Final = 1_000_000
@@ -42,6 +46,8 @@ def detail(job_id: str) -> None:
             markup.facts(_facts(job))
             if email_id := _email_of(job):
                 findings.way(f"/emails?id={email_id}", "Open its e-mail")
+            if job.graph_id is not None:
+                findings.way(f"/job_graphs?id={job.graph_id}", "Open its graph")
             if job.trace_id is not None:
                 traced.way("jobs-trace", trace_id=job.trace_id)
         error = _error(job)
@@ -137,6 +143,56 @@ def _acts(session: state.Session, job: models.JobOut) -> None:
             session.api.cancel_job(job.id)
             st.session_state[_ACTED] = "cancel", job.id, job.attempt
             st.rerun()
+    if job.state in RETRYABLE:
+        with problems.guard():
+            _change(session, job)
+
+
+def _change(session: state.Session, job: models.JobOut) -> None:
+    """Draw the way to start it again with something else, for kinds that may be handed in."""
+    opened = f"jobs-changing-{job.id}"
+    if not st.session_state.get(opened):
+        if job.kind in {one.kind for one in session.api.list_job_kinds().items}:
+            st.button(
+                "Change and run again",
+                key="jobs-change",
+                icon=":material/edit:",
+                on_click=_open,
+                args=(opened, True),
+            )
+        return
+    args = session.api.read_job_args(job.id).args
+    with st.form("jobs-args", border=False):
+        given = st.text_area(
+            "What it is given",
+            json.dumps(args, ensure_ascii=False, indent=2),
+            key=f"jobs-args-{job.id}",
+            height=240,
+            help="JSON. From now on it is given this, and nothing of what it was given before.",
+        )
+        with st.container(horizontal=True):
+            is_sent = st.form_submit_button("Run again with this", type="primary")
+            is_left = st.form_submit_button("Leave it")
+    if is_left:
+        _open(opened, False)
+        st.rerun()
+    if is_sent:
+        try:
+            said = json.loads(given)
+        except ValueError as exc:
+            st.warning(f"This is not JSON: {exc}.")
+            return
+        if not isinstance(said, dict):
+            st.warning("Give an object: names and their values in braces.")
+            return
+        session.api.retry_job(job.id, models.JobRetry(args=said))
+        _open(opened, False)
+        st.session_state[_ACTED] = "retry", job.id, job.attempt
+        st.rerun()
+
+
+def _open(key: str, value: object) -> None:
+    st.session_state[key] = value
 
 
 def _say_what_became_of(job: models.JobOut) -> None:
@@ -213,17 +269,85 @@ def _facts(job: models.JobOut) -> list[tuple[str, str]]:
         ("Last attempt took", _took(job)),
         ("Priority", str(job.priority)),
         ("Worker", job.worker or markup.NONE),
+        ("About", about(job)),
         ("Subject", job.subject or markup.NONE),
         ("Id", job.id),
     ]
 
 
-def _retry_part(api: Api, **asked: Any) -> models.JobsRetriedOut:
+def about(job: models.JobOut) -> str:
+    """Return what a job is about, by its name where that is known; of nothing said, its kind."""
+    if not job.subject:
+        return job.kind
+    if email_id := _email_of(job):
+        known: Mapping[str, str] = st.session_state.get(_MAIL, {})
+        return known.get(email_id, job.subject)
+    return state.current().names.of(job.subject)
+
+
+def _learn_mail(session: state.Session, jobs: Sequence[models.JobOut]) -> None:
+    """Ask what the e-mails say that jobs are about: those of the same time, in one go.
+
+    A job is made with its e-mail. Of a list that leaves out many jobs not all may be among them.
+    """
+    known: dict[str, str] = st.session_state.setdefault(_MAIL, {})
+    times = [job.created_at for job in jobs if (mail := _email_of(job)) and mail not in known]
+    if not times or not session.can("email:read"):
+        return
+    found = session.api.list_emails(
+        created_after=min(times) - _BESIDE,
+        created_before=max(times) + _BESIDE,
+        limit=client.EXPORT_LIMIT,
+    )
+    if len(known) > _MOST_MAIL:
+        known.clear()
+    known |= {one.id: one.subject or "(no subject)" for one in found.items}
+
+
+def _fetch(api: Api, **query: Any) -> models.JobPage:
+    found = api.list_jobs(**query)
+    with problems.guard():
+        _learn_mail(state.current(), found.items)
+    return found
+
+
+def _totals(_: Mapping[str, Any]) -> None:
+    """Draw how many jobs there are, by kind and state."""
+    found = state.current().api.count_jobs()
+    if not found.items:
+        return
+    rows: dict[str, dict[str, str]] = {}
+    for one in found.items:
+        row = rows.setdefault(one.kind, {"kind": one.kind, **dict.fromkeys(theme.JOB_STATES, "0")})
+        row[one.state] = f"{one.count:,}{' or more' if one.at_least else ''}"
+    shown = [name for name in theme.JOB_STATES if any(row[name] != "0" for row in rows.values())]
+    with st.container(key="card-totals"):
+        markup.section("How many")
+        table.draw(
+            "jobs-totals",
+            "Jobs by kind and state",
+            [
+                table.Column("kind", "Kind", "strong"),
+                *(table.Column(name, name.capitalize(), "number") for name in shown),
+            ],
+            list(rows.values()),
+        )
+        if not found.complete:
+            markup.note("There are more kinds and states than are counted.")
+
+
+def retry_part(api: Api, **asked: Any) -> models.JobsRetriedOut:
+    """Start a part of what is asked for again."""
     return api.retry_jobs(models.JobsRetry(**asked))
 
 
+def _which(wanted: Mapping[str, str | None]) -> str:
+    kind = f" of the kind {wanted['kind']}" if wanted["kind"] else ""
+    return f"{kind} of that time" if wanted.get("created_after") else kind
+
+
 def _what_retrying_does(wanted: Mapping[str, str | None]) -> str:
-    which = f" of the kind {wanted['kind']}" if wanted["kind"] else ""
+    which = _which(wanted)
     mail = "A message is sent again to everybody whose server has not accepted it. "
     return (
         f"Every {wanted['state']} job{which} is started again with all its attempts, on all pages. "
@@ -232,9 +356,33 @@ def _what_retrying_does(wanted: Mapping[str, str | None]) -> str:
     )
 
 
-def _said_of_retried(retried: int, refused: int) -> str:
+def said_of_retried(retried: int, refused: int) -> str:
+    """Return what is said of all parts."""
     said = f"{retried:,} {'job waits' if retried == 1 else 'jobs wait'} for a worker"
     return f"{said}; {refused:,} cannot be started again." if refused else f"{said}."
+
+
+def _cancel_part(api: Api, **asked: Any) -> models.JobsCancelledOut:
+    return api.cancel_jobs(models.JobsCancel(**asked))
+
+
+def _what_cancelling_all_does(wanted: Mapping[str, str | None]) -> str:
+    if wanted["state"] == "running":
+        return (
+            f"The workers of every running job{_which(wanted)} are asked to stop, on all pages. "
+            "What was done stays done."
+        )
+    return (
+        f"Every {wanted['state']} job{_which(wanted)} is taken out of the queue until somebody "
+        "runs it again, on all pages, and jobs that wait for it are skipped. What attempts did "
+        "stays done."
+    )
+
+
+def _said_of_cancelled(cancelled: int, asked: int) -> str:
+    if asked:
+        return f"{asked:,} {'job is' if asked == 1 else 'jobs are'} asked to stop."
+    return f"{cancelled:,} {'job is' if cancelled == 1 else 'jobs are'} cancelled."
 
 
 PAGE: Final = ListPage(
@@ -244,21 +392,36 @@ PAGE: Final = ListPage(
     lead="Work that survives a restart: waiting, running, done or given up.",
     noun="job",
     nothing="Sending an e-mail makes the first one.",
-    fetch=Api.list_jobs,
+    fetch=_fetch,
     write="job:write",
-    bulk=Bulk(
-        key="retry-all",
-        label="Run all again",
-        icon=":material/replay:",
-        offered=lambda wanted: wanted["state"] in RETRYABLE,
-        call=_retry_part,
-        will=_what_retrying_does,
-        yes="Run all of them again",
-        sums=("retried", "refused"),
-        said=_said_of_retried,
+    bulks=(
+        Bulk(
+            key="retry-all",
+            label="Run all again",
+            icon=":material/replay:",
+            offered=lambda wanted: wanted["state"] in RETRYABLE,
+            call=retry_part,
+            will=_what_retrying_does,
+            yes="Run all of them again",
+            sums=("retried", "refused"),
+            said=said_of_retried,
+        ),
+        Bulk(
+            key="cancel-all",
+            label="Cancel all",
+            icon=":material/cancel:",
+            offered=lambda wanted: wanted["state"] in CANCELLABLE,
+            call=_cancel_part,
+            will=_what_cancelling_all_does,
+            yes="Cancel all of them",
+            sums=("cancelled", "asked"),
+            said=_said_of_cancelled,
+        ),
     ),
+    between=_totals,
     columns=(
-        Column("kind", "Kind", "strong"),
+        Column("about", "About", "strong", about),
+        Column("kind", "Kind"),
         Column("state", "State", "badge"),
         Column("attempt", "Attempts", "number", _tried),
         Column("took", "Took", "number", _took),
@@ -268,11 +431,12 @@ PAGE: Final = ListPage(
     ),
     export=(
         "id", "kind", "state", "attempt", "max_attempts", "priority", "due_at", "created_at",
-        "started_at", "finished_at", "worker", "error", "subject", "cancel_requested",
+        "started_at", "finished_at", "worker", "error", "subject", "graph_id", "cancel_requested",
     ),
     filters=(
         Choice("state", "State", theme.JOB_STATES),
         Words("kind", "Kind", "email.send", width=260),
+        Days("Created"),
     ),
     notice=workers.warn,
     detail=detail,

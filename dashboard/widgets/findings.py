@@ -22,6 +22,7 @@ _LOOKS: Final = {
 _PAGES: Final = {
     "status": ("Status", "status:read"),
     "jobs": ("Jobs", "job:read"),
+    "job_graphs": ("Job graphs", "job:read"),
     "emails": ("E-mails", "email:read"),
     "traces": ("Traces", "trace:read"),
     "logs": ("Logs", "log:read"),

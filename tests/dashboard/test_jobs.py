@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.dashboard.conftest import VIC
@@ -87,6 +89,167 @@ class TestRunAllAgain:
         screen = visit("jobs", VIC)
         screen.app.selectbox(key="jobs-state").select("dead").run()
         assert not screen.has_button("jobs-retry-all-start")
+
+
+class TestTotals:
+    def test_counts_each_kind_by_its_states(self, visit, platform):
+        counted = {}
+        for job in platform.items("jobs"):
+            key = job["kind"], job["state"]
+            counted[key] = counted.get(key, 0) + 1
+        rows = {row["kind"]: row for row in visit("jobs").rows("jobs-totals")}
+        assert {
+            (kind, state): int(count)
+            for kind, row in rows.items()
+            for state, count in row.items()
+            if state != "kind" and count != "0"
+        } == counted
+
+    def test_says_where_it_stopped(self, visit, platform):
+        many = {"kind": "email.send", "state": "dead", "count": 10_000, "at_least": True}
+        facts = {"items": [many], "complete": False}
+        platform.wire.alter("GET", "/api/v1/jobs/totals", lambda found: {**found, **facts})
+        screen = visit("jobs")
+        (row,) = screen.rows("jobs-totals")
+        assert row["dead"] == "10,000 or more"
+        assert "There are more kinds and states than are counted." in screen.text
+
+
+class TestAbout:
+    def test_names_the_mail_that_a_job_is_about(self, visit, platform):
+        mail = {one["job_id"]: one["subject"] for one in platform.items("emails")}
+        rows = [row for row in visit("jobs").rows("jobs") if row["kind"] == "email.send"]
+        assert rows
+        assert {row["about"] for row in rows} <= set(mail.values())
+        # One request, however many jobs are shown.
+        assert len(platform.called("GET", "emails")) == 1
+
+    def test_whoever_may_not_read_mail_sees_the_reference(self, visit, platform):
+        role = {"description": "", "permissions": ["job:read"]}
+        platform.api().put("/api/v1/roles/watcher", json=role).raise_for_status()
+        platform.give_role(VIC, "watcher")
+        rows = visit("jobs", VIC).rows("jobs")
+        assert not platform.called("GET", "emails")
+        assert any(row["about"].startswith("email:") for row in rows)
+
+
+class TestCancelAll:
+    def test_asks_once_and_cancels_all_that_the_filters_leave(self, visit, platform):
+        ready, dead = platform.items("jobs", state="ready"), one(platform, "dead")
+        screen = visit("jobs")
+        assert not screen.has_button("jobs-cancel-all-start")
+        screen.app.selectbox(key="jobs-state").select("ready").run()
+        assert not screen.has_button("jobs-retry-all-start")
+        screen.click("jobs-cancel-all-start")
+        assert "Every ready job is taken out of the queue" in screen.text
+        assert platform.items("jobs", state="ready") == ready
+        screen.click("jobs-cancel-all-yes")
+        assert {now(platform, job)["state"] for job in ready} == {"cancelled"}
+        assert now(platform, dead) == dead
+        assert screen.said.startswith(f"{len(ready)} job")
+
+    def test_says_that_what_runs_is_asked(self, visit, platform):
+        job = one(platform, "running")
+        screen = visit("jobs")
+        screen.app.selectbox(key="jobs-state").select("running").run()
+        screen.click("jobs-cancel-all-start")
+        assert "are asked to stop" in screen.text
+        screen.click("jobs-cancel-all-yes")
+        assert now(platform, job)["cancel_requested"]
+        assert screen.said == "1 job is asked to stop."
+
+    def test_is_not_offered_to_who_may_not(self, visit):
+        screen = visit("jobs", VIC)
+        screen.app.selectbox(key="jobs-state").select("ready").run()
+        assert not screen.has_button("jobs-cancel-all-start")
+
+
+@pytest.fixture
+def given_up(platform):
+    """A job of a kind that may be handed in; it was cancelled, as dead ones need a worker."""
+    asked = {"kind": "http.request", "args": {"url": "https://wrong.example.com/"}}
+    made = platform.api().post("/api/v1/jobs", json=asked).raise_for_status().json()
+    cancel = f"/api/v1/jobs/{made['id']}/cancel"
+    return platform.api().post(cancel).raise_for_status().json()
+
+
+class TestChangeAndRunAgain:
+    def change(self, visit, job, text):
+        screen = visit("jobs", id=job["id"]).click("jobs-change")
+        screen.app.text_area(key=f"jobs-args-{job['id']}").set_value(text)
+        return screen.press("Run again with this")
+
+    def test_runs_it_with_what_it_is_given_now(self, visit, platform, given_up):
+        screen = visit("jobs", id=given_up["id"]).click("jobs-change")
+        field = screen.app.text_area(key=f"jobs-args-{given_up['id']}")
+        assert json.loads(field.value) == {"url": "https://wrong.example.com/"}
+        screen = self.change(visit, given_up, '{"url": "https://right.example.com/"}')
+        assert now(platform, given_up)["state"] == "ready"
+        assert platform.get(f"jobs/{given_up['id']}/args") == {
+            "args": {"url": "https://right.example.com/"}
+        }
+        assert screen.said == "The job waits for a worker, with all its attempts."
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("{", "This is not JSON"),
+            ("[]", "Give an object"),
+            ('{"wrong": 1}', "Not a job that may be submitted"),
+        ],
+    )
+    def test_says_what_is_wrong_and_leaves_the_job(self, visit, platform, given_up, text, said):
+        screen = self.change(visit, given_up, text)
+        warned = " ".join(one.value for one in screen.app.warning)
+        assert said in f"{screen.text} {warned}"
+        assert now(platform, given_up)["state"] == "cancelled"
+
+    def test_is_left_by_a_click(self, visit, given_up):
+        screen = visit("jobs", id=given_up["id"]).click("jobs-change")
+        screen.press("Leave it")
+        assert screen.has_button("jobs-change")
+
+    def test_is_not_offered_for_what_the_product_makes(self, visit, platform):
+        screen = visit("jobs", id=one(platform, "dead")["id"])
+        assert not screen.has_button("jobs-change")
+
+
+class TestDeadLetters:
+    def opened(self, visit, platform, who=None):
+        group = platform.get("jobs/totals")["failures"][0]
+        screen = visit("dead_letters", who) if who else visit("dead_letters")
+        screen.app.session_state["dead_letters-open"] = group["job_id"]
+        screen.app.run()
+        return screen, group
+
+    def test_are_together_with_what_failed_alike(self, visit, platform):
+        groups = platform.get("jobs/totals")["failures"]
+        rows = visit("dead_letters").rows("dead_letters")
+        assert [(row["kind"], row["error"], row["count"]) for row in rows] == [
+            (one["kind"], one["error"], str(one["count"])) for one in groups
+        ]
+        assert sum(one["count"] for one in groups) == len(platform.items("jobs", state="dead"))
+
+    def test_run_again_those_that_failed_alike_and_no_other(self, visit, platform):
+        screen, group = self.opened(visit, platform)
+        alike = [
+            job
+            for job in platform.items("jobs", state="dead", kind=group["kind"])
+            if job["error"].splitlines()[0] == group["error"]
+        ]
+        others = [job for job in platform.items("jobs", state="dead") if job not in alike]
+        screen.click("dead_letters-retry-all-start")
+        assert "Every dead job of the kind email.send that failed so" in screen.text
+        screen.click("dead_letters-retry-all-yes")
+        assert {now(platform, job)["state"] for job in alike} == {"ready"}
+        assert len(alike) == group["count"]
+        assert [now(platform, job) for job in others] == others
+        assert screen.said.startswith(f"{len(alike)} job")
+
+    def test_are_only_shown_to_who_may_not(self, visit, platform):
+        screen, group = self.opened(visit, platform, VIC)
+        assert group["error"] in screen.text
+        assert not screen.has_button("dead_letters-retry-all-start")
 
 
 class TestDetail:

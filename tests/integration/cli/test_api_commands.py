@@ -548,6 +548,24 @@ class TestGraphsAndSchedules:
         broken.write_text("[]")
         assert "is no graph" in logged_in.fail("graphs-submit", str(broken))
 
+    def test_jobs_are_submitted_counted_and_cancelled(self, logged_in, tmp_path):
+        file = tmp_path / "job.json"
+        asked = {"kind": "http.request", "args": {"url": "https://books.example/"}}
+        file.write_text(json.dumps({**asked, "delay_seconds": 600}))
+        made = [rows(logged_in.run("jobs-submit", str(file)))[0] for _ in range(3)]
+        assert {tuple(one[1:3]) for one in made} == {("ready", "http.request")}
+        assert rows(logged_in.run("jobs-totals")) == [["http.request", "ready", "3"]]
+        assert logged_in.run("jobs-totals", "--errors") == ""
+        since = ("--created-after", "2099-01-01T00:00:00Z")
+        assert logged_in.run("jobs-cancel", *since) == "0 cancelled, 0 asked to stop\n"
+        done = logged_in.run("jobs-cancel", "--kind", "http.request")
+        assert done == "3 cancelled, 0 asked to stop\n"
+        assert rows(logged_in.run("jobs-totals")) == [["http.request", "cancelled", "3"]]
+        file.write_text(json.dumps({"kind": "email.send"}))
+        assert "The kind is one of http.request" in logged_in.fail("jobs-submit", str(file))
+        file.write_text(json.dumps({"name": "x"}))
+        assert "is no job: it has no kind" in logged_in.fail("jobs-submit", str(file))
+
     def test_a_schedule_is_kept_changed_run_paused_and_removed(self, logged_in, tmp_path):
         file = tmp_path / "nightly.json"
         timing = {"type": "cron", "expression": "30 2 * * *", "zone": "Europe/Paris"}

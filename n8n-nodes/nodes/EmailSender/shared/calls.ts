@@ -33,6 +33,8 @@ import {
 } from './values';
 
 const LARGEST_PAGE = 200;
+const FIRST_LOOK_MS = 500;
+const LONGEST_GAP_MS = 10_000;
 const PLAIN = ['string', 'number', 'boolean'];
 /** An expression gives a time as an object of its own. */
 const TIMES = ['string', 'object'];
@@ -129,6 +131,59 @@ async function lookUp(
 	const [found] = (items ?? []) as IDataObject[];
 	if (found) return String(found.id);
 	throw refuse(place, `Nothing has the ${label.toLowerCase()} ${shown(value)}`);
+}
+
+export interface Until extends Declaration, Named {
+	route: `GET ${string}/{${string}}`;
+	/** Whether there is nothing more to wait for. */
+	isOver: (object: IDataObject) => boolean;
+	/** How long is waited at most, when the builder says nothing else. */
+	seconds: number;
+}
+
+/**
+ * One look after another at an object, until it is over or the time is; it comes out as it then stands.
+ *
+ * Running out of time is no failure: the object says how far it is. When n8n ends the execution, the waiting ends too.
+ */
+export function until({
+	id,
+	placeholder,
+	label,
+	isOver,
+	seconds,
+	...declared
+}: Until): Operation {
+	const field = idField(declared.route, { id, placeholder, label });
+	const most: INodeProperties = {
+		displayName: 'Wait at Most (Seconds)',
+		name: 'waitSeconds',
+		type: 'number',
+		typeOptions: { minValue: 0 },
+		default: seconds,
+		description: 'After this time it comes out as it stands. n8n may end the execution earlier.',
+	};
+	return {
+		...declared,
+		fields: [field, most],
+		async execute(context, item, api) {
+			const params = paramsOf(field, context, item);
+			const place = {
+				context,
+				item,
+				label: most.displayName,
+				written: writtenIn(context, most.name),
+			};
+			const given = asNumber(place, context.getNodeParameter(most.name, item)) ?? seconds;
+			const end = api.now() + given * 1000;
+			for (let gap = FIRST_LOOK_MS; ; gap = Math.min(gap * 1.5, LONGEST_GAP_MS)) {
+				const found = await api.object({ route: declared.route, params });
+				const left = end - api.now();
+				if (isOver(found) || left <= 0) return [found];
+				await api.pause(Math.min(gap, left));
+			}
+		},
+	};
 }
 
 export interface Ask extends Declaration {
