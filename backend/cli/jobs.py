@@ -9,7 +9,7 @@ from backend.cli._api import Api, api_command, print_rows
 from backend.cli._files import read_json
 from backend.cli.command import tenant_command, time_of
 from backend.core.context import Scope
-from backend.managers.orchestrator import OrchestratorManager
+from backend.managers.orchestrator import JOBS, OrchestratorManager
 
 
 async def _limit(platform: Platform, scope: Scope, options: argparse.Namespace) -> None:
@@ -73,7 +73,7 @@ def _filters(parser: argparse.ArgumentParser) -> None:
 async def _submit(api: Api, options: argparse.Namespace) -> None:
     """Submit what a file says, or standard input: JSON with a kind and args; print id and state."""
     body = await read_json(options.file, "job", "kind")
-    print_rows([await api.post("jobs", body)], "id", "state", "kind", "due_at")
+    print_rows([await api.post(JOBS, body)], "id", "state", "kind", "due_at")
 
 
 def _submit_options(parser: argparse.ArgumentParser) -> None:
@@ -89,7 +89,7 @@ async def _cancel(api: Api, options: argparse.Namespace) -> None:
     cancelled = running = 0
     cursor: str | None = None
     while True:
-        part = await api.post("jobs/cancel", {**asked, "cursor": cursor})
+        part = await api.post(f"{JOBS}/cancel", {**asked, "cursor": cursor})
         cancelled, running = cancelled + part["cancelled"], running + part["asked"]
         cursor = part["next_cursor"]
         if cursor is None:
@@ -104,7 +104,7 @@ def _cancel_options(parser: argparse.ArgumentParser) -> None:
 
 async def _totals(api: Api, options: argparse.Namespace) -> None:
     """A kind and state a line, and how many; or a kind and error of dead jobs, and how many."""
-    found = await api.get("jobs/totals")
+    found = await api.get(f"{JOBS}/totals")
     if options.errors:
         print_rows(found["failures"], "count", "kind", "error", "job_id")
         return

@@ -137,7 +137,7 @@ class TestGenerate:
                         "parameters": [
                             {"in": "header", "name": "If-Match", "schema": {"type": "string"}}
                         ],
-                        "requestBody": {"content": {"text/csv": {}}},
+                        "requestBody": {"required": True, "content": {"text/csv": {}}},
                         "responses": {"200": {"content": {"application/json": {"schema": page}}}},
                     },
                 },
@@ -145,6 +145,13 @@ class TestGenerate:
                     "get": {
                         "operationId": "stream_events",
                         "responses": {"200": {"content": {"text/event-stream": {}}}},
+                    }
+                },
+                "/api/v1/things/retry": {
+                    "post": {
+                        "operationId": "retry_things",
+                        "requestBody": {"content": {"application/json": {"schema": page}}},
+                        "responses": {"204": {}},
                     }
                 },
                 "/elsewhere": {"get": {"operationId": "elsewhere"}},
@@ -159,6 +166,7 @@ class TestGenerate:
         assert "def import_things(\n        self, body: bytes, *, if_match: str | None" in code
         assert "-> Tagged[models.PageThing]:" in code
         assert 'media_type="text/csv"' in code
+        assert "def retry_things(self, body: models.PageThing | None = None) -> None:" in code
         assert "stream_events" not in code
         assert "elsewhere" not in code
 

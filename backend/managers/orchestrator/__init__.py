@@ -57,6 +57,8 @@ from backend.managers.orchestrator.models import (
 from backend.managers.orchestrator.settings import OrchestratorSettings
 
 SCHEDULE_SECONDS = 5.0
+JOBS = "jobs"
+"""Where the API has them, below its version."""
 
 ROOM = Room(
     name="orchestrator",
@@ -129,6 +131,7 @@ ROOM = Room(
 
 __all__ = [
     "COUNT",
+    "JOBS",
     "RETENTION",
     "ROOM",
     "WATCH",

@@ -138,27 +138,8 @@ async def total(tx: ReadTx) -> Totals:
     and of dead jobs so many rows are read.
     """
     counts: list[Count] = []
-    while len(counts) < MOST_COUNTS:
-        # From one kind and state to the next: the index is stepped through, and not walked.
-        after = counts[-1] if counts else None
-        there = (
-            await tx.execute(
-                sa.select(JobRow.kind, JobRow.state)
-                .with_hint(JobRow, _BY_KIND, "sqlite")
-                .where(
-                    JobRow.tenant_id == tx.tenant_id,
-                    *(
-                        (sa.tuple_(JobRow.kind, JobRow.state) > (after.kind, after.state),)
-                        if after
-                        else ()
-                    ),
-                )
-                .order_by(JobRow.kind, JobRow.state)
-                .limit(1)
-            )
-        ).first()
-        if there is None:
-            break
+    there = await _first(tx)
+    while there is not None and len(counts) < MOST_COUNTS:
         some = (
             # In an order that an index has, or PostgreSQL takes the table for so many.
             _of(tx, JobRow.created_at, kind=there.kind, state=there.state)
@@ -171,8 +152,24 @@ async def total(tx: ReadTx) -> Totals:
         counts.append(
             Count(there.kind, state, min(count, MOST_COUNTED), at_least=count > MOST_COUNTED)
         )
+        # Two steps, and not one over both columns: SQLite would walk through the rest of the kind.
+        there = await _first(tx, JobRow.kind == there.kind, JobRow.state > state) or await _first(
+            tx, JobRow.kind > there.kind
+        )
     failures, looked_at = await _failures(tx)
-    return Totals(counts, len(counts) < MOST_COUNTS, failures, looked_at)
+    return Totals(counts, there is None, failures, looked_at)
+
+
+async def _first(tx: ReadTx, *where: sa.ColumnElement[bool]) -> sa.Row[tuple[str, str]] | None:
+    """The first kind and state, of those that there are: the index is stepped through."""
+    found = await tx.execute(
+        sa.select(JobRow.kind, JobRow.state)
+        .with_hint(JobRow, _BY_KIND, "sqlite")
+        .where(JobRow.tenant_id == tx.tenant_id, *where)
+        .order_by(JobRow.kind, JobRow.state)
+        .limit(1)
+    )
+    return found.first()
 
 
 async def _failures(tx: ReadTx) -> tuple[Sequence[Failure], int]:

@@ -1744,6 +1744,7 @@ async def use_jobs(house: House, ada: TenantClient) -> None:
         ("POST /api/v1/jobs/cancel", {"json": {"state": "blocked", **since}}),
         ("POST /api/v1/jobs/cancel", {"json": {"kind": REQUEST["kind"]}}),
         ("POST /api/v1/jobs/{job_id}/retry", {**one, "json": args}),
+        ("POST /api/v1/jobs/{job_id}/retry", {"path": {"job_id": plain.json()["id"]}}),
     ]
     for operation, more in acts:
         done = await house.ask(ada, operation, **more)
