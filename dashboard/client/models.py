@@ -1769,6 +1769,7 @@ class GraphTaskOut(Wire, frozen=True, kw_only=True):
     depends_on: list[str]
     error: str | None
     finished_at: datetime | None
+    grown_by: str | None
     id: str
     kind: str
     name: str
@@ -4649,6 +4650,7 @@ class TaskModel(Wire, frozen=True, kw_only=True):
     delay_seconds: float | UnsetType = 0.0
     depends_on: list[str] | UnsetType = UNSET
     foreach: ForeachModel | None | UnsetType = UNSET
+    grows: str | None | UnsetType = UNSET
     max_attempts: int | UnsetType = 5
     priority: int | UnsetType = 0
     runs_on: str | UnsetType = "success"

@@ -24,6 +24,7 @@ _TASKS: Final = (
     table.Column("state", "State", "badge"),
     table.Column("kind", "Kind", "code"),
     table.Column("after", "After"),
+    table.Column("grown_by", "Handed in by"),
     table.Column("attempt", "Attempts", "number"),
     table.Column("took", "Took"),
     table.Column("error", "Error"),
@@ -85,16 +86,23 @@ def _draw(graph_id: str) -> models.GraphOut:
 
 
 def _nodes(tasks: Sequence[models.GraphTaskOut]) -> list[flow.Node]:
-    """Who stands for others comes after these, and they after whom it waits for."""
+    """Who stands for others comes after these, and they after whom it waits for.
+
+    Who waits for a task waits for what this has handed in as well.
+    """
     wholes = {one.name: one for one in tasks}
     parts: dict[str, list[str]] = {}
+    grown: dict[str, list[str]] = {}
     for one in tasks:
         if one.part_of is not None:
             parts.setdefault(one.part_of, []).append(one.name)
+        if one.grown_by is not None:
+            grown.setdefault(one.grown_by, []).append(one.name)
     found = []
     for one in tasks:
-        whole = wholes.get(one.part_of or "", one)
-        found.append(flow.Node(one.name, one.state, parts.get(one.name, whole.depends_on)))
+        before = wholes.get(one.part_of or "", one).depends_on
+        more = [each for name in before if name != one.grown_by for each in grown.get(name, ())]
+        found.append(flow.Node(one.name, one.state, parts.get(one.name, [*before, *more])))
     return found
 
 
@@ -105,6 +113,7 @@ def _row(one: models.GraphTaskOut) -> dict[str, str]:
         "state": one.state,
         "kind": one.kind,
         "after": ", ".join(one.depends_on) or markup.NONE,
+        "grown_by": one.grown_by or markup.NONE,
         "attempt": str(one.attempt),
         "took": markup.duration(one.started_at, one.finished_at),
         "error": one.error or markup.NONE,

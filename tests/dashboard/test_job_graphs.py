@@ -6,6 +6,8 @@ from datetime import timedelta
 
 import pytest
 
+from dashboard.client import models
+from dashboard.views.job_graphs import _nodes
 from dashboard.widgets.markup import NONE
 from tests.dashboard.conftest import VIC
 
@@ -73,6 +75,36 @@ class TestGraph:
         visit("job_graphs", id=graph["id"]).click("graphs-retry")
         (now,) = platform.items("job-graphs")
         assert (now["state"], now["by_state"]) == ("running", {"ready": 1, "blocked": 2})
+
+    def test_what_was_handed_in_is_drawn_between_the_task_and_who_waited_for_it(self):
+        def told(name, *depends_on, grown_by=None):
+            return models.GraphTaskOut(
+                id=name,
+                name=name,
+                kind="http.request",
+                state="succeeded",
+                runs_on="success",
+                depends_on=list(depends_on),
+                part_of=None,
+                grown_by=grown_by,
+                attempt=1,
+                started_at=None,
+                finished_at=None,
+                error=None,
+            )
+
+        tasks = [
+            told("grow"),
+            told("after", "grow"),
+            told("x", "grow", grown_by="grow"),
+            told("y", "grow", "x", grown_by="grow"),
+        ]
+        assert {one.name: list(one.parents) for one in _nodes(tasks)} == {
+            "grow": [],
+            "after": ["grow", "x", "y"],
+            "x": ["grow"],
+            "y": ["grow", "x"],
+        }
 
     def test_offers_no_act_to_whoever_may_only_look(self, visit, graph):
         screen = visit("job_graphs", person=VIC, id=graph["id"])

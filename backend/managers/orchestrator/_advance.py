@@ -70,25 +70,47 @@ class Free:
         return self.wiring is not None and self.wiring.get("unfolded") is not None
 
 
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """What a job that ended has added to its graph.
+
+    Attributes:
+        tenant_id: Whose they are.
+        free: Those that wait for nobody.
+        ended: All of them, where they are not to run.
+    """
+
+    tenant_id: str
+    free: Sequence[Free] = ()
+    ended: Sequence[Ended] = ()
+
+
 def ended_of(claims: Iterable[Claim], state: str) -> list[Ended]:
     """Those of them that are of a graph."""
     return [Ended(one.graph_id, one.id, state) for one in claims if one.graph_id is not None]
 
 
-async def advance_all(tx: Tx, ended: Iterable[tuple[Claim, str]]) -> None:
+async def advance_all(
+    tx: Tx, ended: Iterable[tuple[Claim, str]], growths: Iterable[Growth] = ()
+) -> None:
     """Let the graphs of jobs of any tenants go on; needs the errand.
 
     Args:
         tx: The errand's.
         ended: Which jobs, and how each ended; those without a graph are passed over.
+        growths: What these have added.
     """
     by_tenant: dict[str, list[Ended]] = {}
     for claim, state in ended:
         by_tenant.setdefault(claim.tenant_id, []).extend(ended_of([claim], state))
+    free: dict[str, list[Free]] = {}
+    for one in growths:
+        by_tenant.setdefault(one.tenant_id, []).extend(one.ended)
+        free.setdefault(one.tenant_id, []).extend(one.free)
     for tenant_id, theirs in by_tenant.items():
         if theirs:
             async with tx.within(tenant_id) as part:
-                await advance(part, theirs)
+                await advance(part, theirs, free.get(tenant_id, ()))
 
 
 async def advance(tx: Tx, ended: Sequence[Ended] = (), free: Sequence[Free] = ()) -> None:

@@ -6,11 +6,14 @@ circles, and more than anybody may hand in at once.
 
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
+from msgspec import Meta
 
+from backend.core.errors import placed
+from backend.managers.orchestrator._offers import Offers
 from backend.managers.orchestrator._wiring import (
     read_wiring,
     references,
@@ -18,6 +21,7 @@ from backend.managers.orchestrator._wiring import (
     wiring_of,
 )
 from backend.managers.orchestrator.errors import GraphInvalidError
+from backend.managers.orchestrator.kinds import JobKind
 
 RunsOn = Literal["success", "failure", "always"]
 
@@ -26,6 +30,9 @@ MAX_EDGES: Final = 50_000
 MAX_DEPTH: Final = 1_000
 """Of the longest way from one that waits for nobody: what is skipped goes down it step by step."""
 _NAMED: Final = 5
+
+Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][\w.:-]*$")]
+Kind = Annotated[str, Meta(max_length=100, pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)*$")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,26 +49,29 @@ class TaskDraft:
         condition: What has to hold of their results, or it is skipped; all of it.
         foreach: The list among their results for each of whose elements there is a job; the task
             itself stands for all of these, and ends when they have.
+        grows: Where in its result a list of more tasks is, which become the graph's when it
+            succeeds; None: it hands in none.
     """
 
-    name: str
-    kind: str
+    name: Name
+    kind: Kind
     args: Mapping[str, Any]
-    depends_on: Sequence[str] = ()
+    depends_on: Annotated[Sequence[Name], Meta(max_length=1000)] = ()
     runs_on: RunsOn = "success"
     subject: str | None = None
-    priority: int = 0
-    delay_seconds: float = 0.0
-    max_attempts: int = 5
-    backoff_seconds: float = 1.0
-    timeout_seconds: float = 60.0
-    condition: Sequence[Mapping[str, Any]] = ()
+    priority: Annotated[int, Meta(ge=-100, le=100)] = 0
+    delay_seconds: Annotated[float, Meta(ge=0, le=30 * 86_400)] = 0.0
+    max_attempts: Annotated[int, Meta(ge=1, le=100)] = 5
+    backoff_seconds: Annotated[float, Meta(ge=0.1, le=3600)] = 1.0
+    timeout_seconds: Annotated[float, Meta(ge=1, le=3600)] = 60.0
+    condition: Annotated[Sequence[Mapping[str, Any]], Meta(max_length=20)] = ()
     foreach: Mapping[str, Any] | None = None
+    grows: str | None = None
 
     @property
     def wiring(self) -> dict[str, Any] | None:
-        """What it takes from those it waits for; None if it takes nothing."""
-        return wiring_of(self.condition, self.foreach, self.args)
+        """What it takes from those it waits for, and hands in; None if it is nothing."""
+        return wiring_of(self.condition, self.foreach, self.args, self.grows)
 
     def check_wiring(self, place: int) -> None:
         """See that it takes only from those it waits for.
@@ -79,6 +89,11 @@ class TaskDraft:
         for number, check in enumerate(wiring.condition):
             if odd := refuse_odd(check):
                 raise GraphInvalidError(odd).at("tasks", place, "condition", number)
+        if wiring.grows is not None and wiring.foreach is not None:
+            # It runs nothing itself, so it has no result.
+            raise GraphInvalidError("A task for each of a list has no result to grow by").at(
+                "tasks", place, "grows"
+            )
         named = {check.task: "condition" for check in wiring.condition}
         if wiring.foreach is not None:
             named[wiring.foreach.task] = "foreach"
@@ -92,6 +107,28 @@ class TaskDraft:
         for task, where in named.items():
             if task not in self.depends_on:
                 raise GraphInvalidError(f"It does not wait for {task}").at("tasks", place, where)
+
+
+_SAID: Final = frozenset(one.name for one in fields(TaskDraft)) - {"subject"}
+"""What of a task is said from outside."""
+
+
+def read_tasks(said: Sequence[Any]) -> list[TaskDraft]:
+    """Tasks as JSON has them, by the bounds that the API's own type has.
+
+    Raises:
+        GraphInvalidError: One of them is none, and which.
+    """
+    found = []
+    for place, one in enumerate(said):
+        try:
+            told = msgspec.convert(one, dict[str, Any])
+            if unknown := sorted(told.keys() - _SAID):
+                raise GraphInvalidError(f"A task has no {unknown[0]}").at("tasks", place)
+            found.append(msgspec.convert({"args": {}, **told}, TaskDraft))
+        except msgspec.ValidationError as exc:
+            raise GraphInvalidError(str(exc)).at("tasks", place) from None
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +151,11 @@ class GraphDraft:
             for parent in dict.fromkeys(task.depends_on):
                 yield parent, task.name
 
-    def check(self) -> None:
+    def check(self, *, after: str | None = None) -> None:
         """See that it is a graph.
+
+        Args:
+            after: A task that is there and has ended: they may wait for it as well.
 
         Raises:
             GraphInvalidError: It is none, and where.
@@ -123,12 +163,11 @@ class GraphDraft:
         if not 1 <= len(self.tasks) <= MAX_TASKS:
             raise GraphInvalidError(f"It has 1 to {MAX_TASKS} tasks").at("tasks")
         names = Counter(task.name for task in self.tasks)
-        twice = [name for name, times in names.items() if times > 1]
-        if twice:
-            raise GraphInvalidError(f"Several tasks are called {_some(twice)}").at("tasks")
+        refuse_twice([name for name, times in names.items() if times > 1])
         edges = list(self.edges())
         if len(edges) > MAX_EDGES:
             raise GraphInvalidError(f"Its tasks wait for more than {MAX_EDGES} others").at("tasks")
+        edges = [one for one in edges if one[0] != after]
         unknown = sorted({parent for parent, _ in edges} - names.keys())
         if unknown:
             raise GraphInvalidError(f"There is no task {_some(unknown)} to wait for").at("tasks")
@@ -157,6 +196,49 @@ class GraphDraft:
             raise GraphInvalidError(f"{_some(circle)} wait for each other").at("tasks")
         if max(depth.values()) > MAX_DEPTH:
             raise GraphInvalidError(f"More than {MAX_DEPTH} wait in a row").at("tasks")
+
+
+def refuse_twice(names: Sequence[str]) -> None:
+    """Refuse names that several tasks of a graph would have.
+
+    Raises:
+        GraphInvalidError: There are some.
+    """
+    if names:
+        raise GraphInvalidError(f"Several tasks are called {_some(names)}").at("tasks")
+
+
+def check_kinds(tasks: Sequence[TaskDraft], kinds: Mapping[str, JobKind]) -> None:
+    """See that tenants may submit all of their kinds, with such arguments.
+
+    Raises:
+        GraphInvalidError: One they may not, or not so.
+    """
+    offers = Offers(kinds)
+    for place, task in enumerate(tasks):
+        # What they refer to is known when it starts, and refused by its handler then.
+        args = None if any(True for _ in references(task.args)) else task.args
+        with placed("tasks", place):
+            offers.check(task.kind, args, GraphInvalidError)
+
+
+def job_of_task(task: TaskDraft, **more: Any) -> dict[str, Any]:
+    """What the row of a task is made of, with what it does not say itself."""
+    return {
+        "key": task.name,
+        "kind": task.kind,
+        "args": dict(task.args),
+        "subject": task.subject,
+        "runs_on": task.runs_on,
+        "priority": task.priority,
+        "delay_seconds": task.delay_seconds,
+        "due_in": task.delay_seconds,
+        "wiring": task.wiring,
+        "max_attempts": task.max_attempts,
+        "backoff_seconds": task.backoff_seconds,
+        "timeout_seconds": task.timeout_seconds,
+        **more,
+    }
 
 
 def _some(names: Sequence[str]) -> str:

@@ -11,7 +11,8 @@ from sqlalchemy.dialects import postgresql
 
 from backend.core.database import Tx, UtcTime, db_now
 from backend.core.json_rows import json_id, json_rows
-from backend.managers.orchestrator._advance import advance_all
+from backend.managers.orchestrator._advance import Growth, advance_all
+from backend.managers.orchestrator._growth import grow
 from backend.managers.orchestrator.kinds import (
     Claim,
     JobKind,
@@ -108,7 +109,7 @@ def _record(dialect: str) -> Any:
             error=rows["error"],
             result=result,
         )
-        .returning(JobRow.id, JobRow.state)
+        .returning(JobRow.id, JobRow.state, JobRow.wiring, JobRow.cancel_requested)
         .execution_options(synchronize_session=False)
     )
 
@@ -148,8 +149,20 @@ async def finish(
     )
     accepted = []
     over: list[tuple[Claim, str]] = []
-    for job_id, state in recorded:
+    growths: list[Growth] = []
+    for job_id, recorded_state, wiring, cancelled in recorded:
         claim, outcome, delay_seconds = by_id[job_id]
+        state = recorded_state
+        if state == "succeeded" and wiring is not None and "grows" in wiring:
+            async with tx.within(claim.tenant_id) as part:
+                said = await grow(
+                    part, claim, wiring["grows"], outcome.result, kinds, cancelled=cancelled
+                )
+            if isinstance(said, Growth):
+                growths.append(said)
+            else:
+                state, outcome = "dead", Outcome.fail(said, outcome.effect)
+                await _bury(tx, claim, said)
         accepted.append((claim, outcome.resolved(_RESOLUTIONS[state]), delay_seconds))
         if state != "ready" and claim.graph_id is not None:
             over.append((claim, state))
@@ -158,8 +171,18 @@ async def finish(
             tell(tx, event, [claim])
     if hooks != "none":
         await _run_hooks(tx, accepted, kinds, apply=hooks == "all")
-    await advance_all(tx, over)
+    await advance_all(tx, over, growths)
     return accepted
+
+
+async def _bury(tx: Tx, claim: Claim, error: str) -> None:
+    """A job whose result is not what it should be; the result stays, for whoever looks why."""
+    await tx.execute(
+        sa.update(JobRow)
+        .where(JobRow.tenant_id == claim.tenant_id, JobRow.id == claim.id)
+        .values(state="dead", error=storable(error))
+        .execution_options(synchronize_session=False)
+    )
 
 
 async def _run_hooks(

@@ -1,7 +1,7 @@
 """Graphs of jobs: handed in whole or not at all, looked at, stopped, and started again."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -9,7 +9,6 @@ from typing import Any, Final, Literal
 import sqlalchemy as sa
 
 from backend.core.database import ReadTx, Tx
-from backend.core.errors import placed
 from backend.core.ids import uuid7
 from backend.core.paging import newest
 from backend.managers.orchestrator._advance import (
@@ -21,12 +20,9 @@ from backend.managers.orchestrator._advance import (
     of_jobs,
     parents_of,
 )
-from backend.managers.orchestrator._drafts import GraphDraft, TaskDraft
-from backend.managers.orchestrator._offers import Offers
+from backend.managers.orchestrator._drafts import GraphDraft, check_kinds, job_of_task
 from backend.managers.orchestrator._rows import claim_of, insert_jobs
-from backend.managers.orchestrator._wiring import references
 from backend.managers.orchestrator.errors import (
-    GraphInvalidError,
     GraphNotFoundError,
     GraphNotRetryableError,
     GraphOverError,
@@ -69,6 +65,7 @@ class GraphTask:
     runs_on: str
     depends_on: Sequence[str]
     part_of: str | None
+    grown_by: str | None
     attempt: int
     started_at: datetime | None
     finished_at: datetime | None
@@ -80,18 +77,15 @@ class Graphs:
 
     Args:
         kinds: That this process knows.
-        offers: Those of them that tenants may submit.
         prepare: Sees to the tenant's limits and its quota of waiting jobs before some are added.
     """
 
     def __init__(
         self,
         kinds: Mapping[str, JobKind],
-        offers: Offers,
         prepare: Callable[[Tx, int], Awaitable[None]],
     ) -> None:
         self._kinds = kinds
-        self._offers = offers
         self._prepare = prepare
 
     async def submit(self, tx: Tx, draft: GraphDraft) -> tuple[Graph, bool]:
@@ -133,7 +127,21 @@ class Graphs:
         edges = list(draft.edges())
         waits = Counter(child for _, child in edges)
         await tx.execute(
-            insert_jobs(), [self._job(tx, row["id"], ids, waits, task) for task in draft.tasks]
+            insert_jobs(),
+            [
+                job_of_task(
+                    task,
+                    id=ids[task.name],
+                    tenant_id=tx.tenant_id,
+                    graph_id=row["id"],
+                    state="blocked" if waits[task.name] else "ready",
+                    waiting=waits[task.name],
+                    traceparent=tx.scope.traceparent,
+                    actor=tx.scope.actor,
+                    created_at=now,
+                )
+                for task in draft.tasks
+            ],
         )
         await tx.insert(
             EdgeRow,
@@ -152,38 +160,7 @@ class Graphs:
         Raises:
             GraphInvalidError: One they may not, or not so.
         """
-        for place, task in enumerate(draft.tasks):
-            # What they refer to is known when it starts, and refused by its handler then.
-            args = None if any(True for _ in references(task.args)) else task.args
-            with placed("tasks", place):
-                self._offers.check(task.kind, args, GraphInvalidError)
-
-    @staticmethod
-    def _job(
-        tx: Tx, graph_id: Any, ids: Mapping[str, str], waits: Mapping[str, int], task: TaskDraft
-    ) -> dict[str, Any]:
-        return {
-            "id": ids[task.name],
-            "tenant_id": tx.tenant_id,
-            "graph_id": graph_id,
-            "key": task.name,
-            "kind": task.kind,
-            "args": dict(task.args),
-            "subject": task.subject,
-            "state": "blocked" if waits[task.name] else "ready",
-            "waiting": waits[task.name],
-            "runs_on": task.runs_on,
-            "priority": task.priority,
-            "delay_seconds": task.delay_seconds,
-            "wiring": task.wiring,
-            "due_in": task.delay_seconds,
-            "max_attempts": task.max_attempts,
-            "backoff_seconds": task.backoff_seconds,
-            "timeout_seconds": task.timeout_seconds,
-            "traceparent": tx.scope.traceparent,
-            "actor": tx.scope.actor,
-            "created_at": tx.now(),
-        }
+        check_kinds(draft.tasks, self._kinds)
 
     async def get(self, tx: ReadTx, graph_id: str) -> Graph:
         """One graph.
@@ -239,7 +216,16 @@ class Graphs:
         parents = await parents_of(tx, [row.id for row in rows])
         before = {one.id: one for one in await of_jobs(tx, parents, JobRow.key, JobRow.part_of)}
         wholes = {row.id: [row.part_of] for row in rows if row.part_of is not None}
-        names = dict(await of_jobs(tx, wholes, JobRow.key))
+        of = {one.id: one for one in await of_jobs(tx, wholes, JobRow.key, JobRow.wiring)}
+
+        def shown(row: JobRow) -> Iterator[str]:
+            theirs = parents.get(row.id, ())
+            for one in map(before.__getitem__, theirs):
+                # Its own parts it waits for as well, and for what a task before it handed in:
+                # of both there may be thousands.
+                if one.part_of in (None, row.part_of) or one.part_of not in (row.id, *theirs):
+                    yield one.key
+
         return [
             GraphTask(
                 id=row.id,
@@ -247,19 +233,16 @@ class Graphs:
                 kind=row.kind,
                 state=row.state,
                 runs_on=row.runs_on,
-                # Its own parts it waits for as well, of which there may be thousands.
-                depends_on=sorted(
-                    before[one].key
-                    for one in parents.get(row.id, ())
-                    if before[one].part_of != row.id
-                ),
-                part_of=names.get(row.part_of),
+                depends_on=sorted(shown(row)),
+                part_of=whole.key if whole is not None and not _grows(whole) else None,
+                grown_by=whole.key if whole is not None and _grows(whole) else None,
                 attempt=row.attempt,
                 started_at=row.started_at,
                 finished_at=row.finished_at,
                 error=row.error,
             )
             for row in rows
+            for whole in [of.get(row.part_of)]
         ]
 
     async def pause(self, tx: Tx, graph_id: str) -> Graph:
@@ -392,6 +375,10 @@ class Graphs:
             hook = self._kinds[kind].on_retry if kind in self._kinds else None
             if hook is not None:
                 await hook(tx, claims)
+
+
+def _grows(whole: Any) -> bool:
+    return whole.wiring is not None and "grows" in whole.wiring
 
 
 def _free(row: JobRow) -> Free:

@@ -46,11 +46,13 @@ class Wiring(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
         condition: All of these have to hold, or the task is skipped.
         foreach: Of a task that stands for many.
         unfolded: How many; None before they are there.
+        grows: Where in its own result more tasks of its graph are; None where none are looked for.
     """
 
     condition: tuple[Check, ...] = ()
     foreach: Each | None = None
     unfolded: int | None = None
+    grows: Path | None = None
 
 
 def read_wiring(said: Mapping[str, Any]) -> Wiring:
@@ -66,12 +68,15 @@ def wiring_of(
     condition: Sequence[Mapping[str, Any]],
     foreach: Mapping[str, Any] | None,
     args: Mapping[str, Any],
+    grows: str | None = None,
 ) -> dict[str, Any] | None:
-    """What a row keeps of it; None where a task takes nothing from others."""
-    if not condition and foreach is None and not any(True for _ in references(args)):
-        return None
+    """What a row keeps of it; None where a task takes nothing from others and hands in none."""
     said: dict[str, Any] = {"condition": [dict(one) for one in condition]} if condition else {}
-    return said | ({"foreach": dict(foreach)} if foreach is not None else {})
+    if foreach is not None:
+        said["foreach"] = dict(foreach)
+    if grows is not None:
+        said["grows"] = grows
+    return said if said or any(True for _ in references(args)) else None
 
 
 def references(args: Any) -> Iterator[tuple[str, str]]:

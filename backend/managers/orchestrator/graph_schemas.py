@@ -59,6 +59,11 @@ class TaskModel(Work):
     foreach: ForeachModel | None = Field(
         None, description="It stands for a job for each element, and ends when these have"
     )
+    grows: ResultPath | None = Field(
+        None,
+        description="Where in its result a list of more tasks of this graph is, as they would be "
+        "here; what waits for this task waits for them as well",
+    )
 
 
 class GraphCreate(Input):
@@ -132,6 +137,7 @@ class GraphTaskOut(BaseModel):
     runs_on: Literal["success", "failure", "always"]
     depends_on: list[str]
     part_of: str | None = Field(description="The task that stands for it and others")
+    grown_by: str | None = Field(description="The task that handed it in with its result")
     attempt: int
     started_at: datetime | None
     finished_at: datetime | None

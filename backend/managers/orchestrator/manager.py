@@ -84,7 +84,7 @@ class OrchestratorManager:
         self.kinds: dict[str, JobKind] = {}
         self._with_limits: set[str] = set()
         self.offers = Offers(self.kinds)
-        self.graphs = Graphs(self.kinds, self.offers, self._make_room)
+        self.graphs = Graphs(self.kinds, self._make_room)
         self.schedules = Schedules(self.graphs, SCHEDULES)
         self.workers = Workers(settings.ttl_seconds)
         for kind in kinds:

@@ -97,7 +97,7 @@ export const jobGraph: Resource = {
 					default: example,
 					required: true,
 					description:
-						'A list of tasks: name, kind, args, depends_on, runs_on (success, failure, always), condition, foreach',
+						'A list of tasks: name, kind, args, depends_on, runs_on (success, failure, always), condition, foreach, grows',
 				},
 				{
 					displayName: 'Additional Fields',

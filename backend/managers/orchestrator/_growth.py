@@ -1,0 +1,181 @@
+"""Graphs grow: a task hands in more tasks with its result, which become jobs of its own graph.
+
+They are held to what a graph is held to when it is submitted. Who waited for the task waits for all
+of them as well, so nothing that follows starts before what it brought about is over.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from backend.core.database import Tx
+from backend.core.errors import AppError
+from backend.core.ids import uuid7
+from backend.managers.orchestrator._advance import BY_GRAPH, Ended, Free, Growth, bites
+from backend.managers.orchestrator._drafts import (
+    MAX_EDGES,
+    MAX_TASKS,
+    GraphDraft,
+    TaskDraft,
+    check_kinds,
+    job_of_task,
+    read_tasks,
+    refuse_twice,
+)
+from backend.managers.orchestrator._rows import insert_jobs, load
+from backend.managers.orchestrator._wiring import Each, WiringError, elements
+from backend.managers.orchestrator.errors import GraphInvalidError
+from backend.managers.orchestrator.kinds import Claim, JobKind
+from backend.managers.orchestrator.models import EdgeRow, GraphRow, JobRow
+
+_CANCELLED = "The task that handed it in was to be cancelled"
+
+
+async def grow(
+    tx: Tx,
+    claim: Claim,
+    path: str,
+    result: Any,
+    kinds: Mapping[str, JobKind],
+    *,
+    cancelled: bool,
+) -> Growth | str:
+    """Add the tasks that a job handed in; or say why they are none, and add nothing.
+
+    Args:
+        tx: In the scope of the tenant whose it is, where its end is written by now.
+        claim: The job.
+        path: Where in its result the list of them is.
+        result: Its result.
+        kinds: What there is to be done.
+        cancelled: Whether it was to be cancelled, and ended before it was: then they are too.
+    """
+    grower = await load(tx, claim.id)
+    name, graph_id = str(grower.key), str(grower.graph_id)
+    try:
+        said = elements(Each(name, path), {name: result})
+        if not said:
+            return Growth(tx.tenant_id)
+        draft = GraphDraft(name, read_tasks(said))
+        draft.check(after=name)
+        check_kinds(draft.tasks, kinds)
+        followers = list(
+            await tx.scalars(
+                sa.select(EdgeRow.child_id)
+                .where(EdgeRow.tenant_id == tx.tenant_id, EdgeRow.parent_id == claim.id)
+                .order_by(EdgeRow.child_id)
+            )
+        )
+        edges = list(draft.edges())
+        if len(edges) + len(said) * (len(followers) + 1) > MAX_EDGES:
+            raise GraphInvalidError(
+                f"With those that wait for {name}, more than {MAX_EDGES} wait for others"
+            )
+        await _make_room(tx, followers, graph_id, draft)
+    except WiringError as exc:
+        return str(exc)
+    except GraphInvalidError as exc:
+        return _told(exc)
+    rows = _rows(draft.tasks, edges, grower, tx, cancelled=cancelled)
+    ids = {row["key"]: row["id"] for row in rows}
+    await tx.execute(insert_jobs(), rows)
+    pairs = [({**ids, name: claim.id}[parent], ids[child]) for parent, child in edges]
+    # Who waits for nobody else waits for the task: that is whom it comes after.
+    waiting = {child for _, child in edges}
+    pairs += [(claim.id, id_) for key, id_ in ids.items() if key not in waiting]
+    pairs += [(id_, follower) for id_ in ids.values() for follower in followers]
+    await tx.insert(
+        EdgeRow,
+        [{"tenant_id": tx.tenant_id, "parent_id": one, "child_id": two} for one, two in pairs],
+    )
+    for some in bites(followers):
+        await tx.execute(
+            sa.update(JobRow)
+            .where(JobRow.tenant_id == tx.tenant_id, JobRow.id.in_(some))
+            .values(waiting=JobRow.waiting + len(rows))
+            .execution_options(synchronize_session=False)
+        )
+    await tx.execute(
+        sa.update(GraphRow)
+        .where(GraphRow.tenant_id == tx.tenant_id, GraphRow.id == graph_id)
+        .values(total=GraphRow.total + len(rows))
+        .execution_options(synchronize_session=False)
+    )
+    if cancelled:
+        ended = [Ended(graph_id, str(row["id"]), "cancelled") for row in rows]
+        return Growth(tx.tenant_id, ended=ended)
+    free = [
+        Free(row["id"], graph_id, row["runs_on"], row["wiring"])
+        for row in rows
+        if not row["waiting"]
+    ]
+    return Growth(tx.tenant_id, free)
+
+
+async def _make_room(tx: Tx, followers: Sequence[str], graph_id: str, draft: GraphDraft) -> None:
+    """Lock what they are added to, jobs first, and see that they fit into it.
+
+    Raises:
+        GraphInvalidError: They do not.
+    """
+    for some in bites(followers):
+        await tx.execute(
+            sa.select(JobRow.id)
+            .where(JobRow.tenant_id == tx.tenant_id, JobRow.id.in_(some))
+            .order_by(JobRow.id)
+            .with_for_update()
+        )
+    # Of two tasks that hand in the same name at once the second one sees the first one's.
+    total = await tx.scalar(
+        sa.select(GraphRow.total)
+        .where(GraphRow.tenant_id == tx.tenant_id, GraphRow.id == graph_id)
+        .with_for_update()
+    )
+    if int(total) + len(draft.tasks) > MAX_TASKS:
+        raise GraphInvalidError(
+            f"With {len(draft.tasks)} more the graph would have more than {MAX_TASKS} jobs"
+        )
+    known = set(
+        await tx.scalars(
+            sa.select(JobRow.key)
+            .with_hint(JobRow, BY_GRAPH, "sqlite")
+            .where(JobRow.tenant_id == tx.tenant_id, JobRow.graph_id == graph_id)
+        )
+    )
+    refuse_twice([one.name for one in draft.tasks if one.name in known])
+
+
+def _rows(
+    tasks: Sequence[TaskDraft],
+    edges: Sequence[tuple[str, str]],
+    grower: JobRow,
+    tx: Tx,
+    *,
+    cancelled: bool,
+) -> list[dict[str, Any]]:
+    waits = Counter(child for parent, child in edges if parent != grower.key)
+    return [
+        job_of_task(
+            task,
+            id=uuid7(),
+            tenant_id=tx.tenant_id,
+            graph_id=grower.graph_id,
+            part_of=grower.id,
+            state="cancelled" if cancelled else "blocked",
+            waiting=waits[task.name],
+            error=_CANCELLED if cancelled else None,
+            traceparent=grower.traceparent,
+            actor=grower.actor,
+            created_at=tx.now(),
+            finished_at=tx.now() if cancelled else None,
+        )
+        for task in tasks
+    ]
+
+
+def _told(exc: AppError) -> str:
+    """What is wrong, and where in the list."""
+    place = ".".join(map(str, exc.place))
+    return f"{place}: {exc}" if place else str(exc)
