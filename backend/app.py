@@ -42,7 +42,7 @@ from backend.managers.logging import SETTINGS_CHANGED as LOGS_CHANGED
 from backend.managers.logging import LoggingManager, find_warned
 from backend.managers.metrics import MetricsManager
 from backend.managers.monitoring import MonitoringManager, check_clock, check_disk, read_free_share
-from backend.managers.orchestrator import OrchestratorManager
+from backend.managers.orchestrator import Callbacks, OrchestratorManager
 from backend.managers.secrets import SecretManager
 from backend.managers.security import (
     KEYS_GONE,
@@ -247,7 +247,10 @@ def compose(
     database.signals.subscribe(TENANT_GONE, security.openings.leave)
     jobs = hold(
         OrchestratorManager(
-            settings=settings.orchestrator, quotas=tenants.quotas, outbound=outbound
+            settings=settings.orchestrator,
+            quotas=tenants.quotas,
+            outbound=outbound,
+            callbacks=Callbacks(settings.identity.issuer, security.callback_key),
         )
     )
     audit = hold(AuditManager(maker, security, jobs, outbound, settings.audit))

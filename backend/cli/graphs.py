@@ -71,7 +71,7 @@ def _file(parser: argparse.ArgumentParser) -> None:
 
 def _tasks_options(parser: argparse.ArgumentParser) -> None:
     _one(parser)
-    parser.add_argument("--state", choices=("blocked", "ready", "running", *_OVER))
+    parser.add_argument("--state", choices=("blocked", "ready", "running", "awaiting", *_OVER))
 
 
 def _retry_options(parser: argparse.ArgumentParser) -> None:

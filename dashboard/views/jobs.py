@@ -15,7 +15,7 @@ from dashboard.client import Api, ApiProblem, models
 from dashboard.pages import Bulk, Choice, Column, Days, ListPage, Words
 from dashboard.widgets import confirm, findings, markup, problems, table, traced, workers
 
-CANCELLABLE: Final = frozenset({"blocked", "ready", "running"})
+CANCELLABLE: Final = frozenset({"blocked", "ready", "running", "awaiting"})
 RETRYABLE: Final = frozenset({"dead", "cancelled"})
 WATCH_SECONDS: Final = 3
 _ACTED: Final = "jobs-acted"
@@ -94,6 +94,9 @@ def _attempts(job: models.JobOut) -> str:
     if job.state == "running":
         asked = ", asked to stop" if job.cancel_requested else ""
         return f"Attempt {_tried(job)} is running{asked}"
+    if job.state == "awaiting":
+        until = markup.moment(job.due_at)
+        return f"Attempt {_tried(job)} waits for an answer from elsewhere, until {until}"
     if not job.attempt:
         most = f"; {job.max_attempts} attempts at most" if _counted(job) else ""
         return f"Not started{most}"
@@ -211,6 +214,8 @@ def _say_what_became_of(job: models.JobOut) -> None:
         said = f"The job {again}; the next attempt is due {markup.moment(job.due_at)}."
     elif job.state == "running":
         said = "The job runs again." if act == "retry" else "The job runs."
+    elif job.state == "awaiting":
+        said = "The job waits for an answer from elsewhere."
     else:
         again = "ran again and " if act == "retry" else ""
         said = f"The job {again}{_ENDS.get(job.state, job.state)}."
@@ -222,6 +227,11 @@ def _what_cancelling_does(session: state.Session, job: models.JobOut) -> str:
         return (
             f"Attempt {job.attempt} of this job is running. Cancelling asks its worker to stop; "
             f"what was done stays done. {_delivered(session, job)}It is not tried again by itself."
+        )
+    if job.state == "awaiting":
+        return (
+            f"Attempt {job.attempt} of this job waits for an answer from elsewhere. Cancelling "
+            "does not stop who was asked, and what they answer then is refused."
         )
     ends = (
         "takes it out of the queue until somebody runs it again, and jobs that wait for it are "

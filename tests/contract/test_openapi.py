@@ -28,13 +28,15 @@ EXAMPLES = int(os.environ.get("EMAIL_SENDER_SCHEMATHESIS_EXAMPLES", "1"))
 WHOLE = bool(os.environ.get("EMAIL_SENDER_ASK_ALL"))
 """Whether the systematic requests are sent to all operations, and not to a ninth of them."""
 CONFIG = Path(__file__).with_name("schemathesis.toml")
-# What takes an authenticator's code of this half minute, or a browser between two of its pages:
-# test_second_factor and test_external_log_ins do these.
+# What takes an authenticator's code of this half minute, a browser between two of its pages, or a
+# worker that has told somebody where to answer: test_second_factor, test_external_log_ins and
+# test_asks do these.
 TAKES_A_PERSON = {
     "POST /api/v1/me/totp/confirm",
     "POST /api/v1/me/totp/recovery-codes",
     "POST /oauth/second-factor",
     "POST /oauth/external",
+    "POST /job-callbacks/{token}",
     "GET /oauth/external/{provider_id}/callback",
 }
 

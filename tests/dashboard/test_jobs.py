@@ -292,6 +292,7 @@ class TestDetail:
             ({"state": "ready"}, "The job failed; the next attempt is due 20"),
             ({"state": "ready", "attempt": 0}, "The job waits for a worker."),
             ({"state": "running", "attempt": 2}, "The job runs."),
+            ({"state": "awaiting"}, "The job waits for an answer from elsewhere."),
         ],
     )
     def test_says_what_became_of_a_job_that_was_watched(self, visit, platform, facts, said):

@@ -16,6 +16,8 @@ class HookServer(ABC):
         """Headers of requests whose sender was gone before they were answered."""
         self.more_headers: Mapping[str, str] = {}
         """What is answered beside the status."""
+        self.said = b""
+        """The body of the answer."""
         self._serving: set[asyncio.Task[None]] = set()
 
     @property
@@ -61,7 +63,7 @@ class HookServer(ABC):
                     if reader.at_eof():
                         self.unheard.append(headers)
                 more = "".join(f"{name}: {value}\r\n" for name, value in self.more_headers.items())
-                answer = f"HTTP/1.1 {status} X\r\n{more}content-length: 0\r\n\r\n"
-                writer.write(answer.encode())
+                head = f"HTTP/1.1 {status} X\r\n{more}content-length: {len(self.said)}\r\n\r\n"
+                writer.write(head.encode() + self.said)
                 await writer.drain()
         writer.close()

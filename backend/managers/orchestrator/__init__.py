@@ -2,9 +2,9 @@
 
 Tables: ``jobs``, ``job_tenants``, ``job_workers``; ``job_graphs`` and ``job_edges`` hold the
 dependencies between jobs. Audits ``job.submitted``, ``job.cancelled``, ``job.bulk_cancelled``,
-``job.args_changed``, ``job.retried``, ``job.bulk_retried``, ``job_limits.changed``,
-``job_graph.submitted``, ``.paused``, ``.resumed``, ``.cancelled`` and ``.retried``, and of the
-platform ``worker.drained`` and ``worker.resumed``.
+``job.args_changed``, ``job.retried``, ``job.bulk_retried``, ``job.answered``,
+``job_limits.changed``, ``job_graph.submitted``, ``.paused``, ``.resumed``, ``.cancelled`` and
+``.retried``, and of the platform ``worker.drained`` and ``worker.resumed``.
 Signals ``jobs`` (there may be work), ``job_cancel`` (a running job should stop) and ``job_drain``
 (a worker should ask whether it is to drain).
 
@@ -23,6 +23,7 @@ from backend.core.room import (
     Sweep,
     Tick,
 )
+from backend.managers.orchestrator._answers import Callbacks
 from backend.managers.orchestrator._drafts import GraphDraft, TaskDraft
 from backend.managers.orchestrator._worker import OnEvent, Worker
 from backend.managers.orchestrator._workers import WORKER_STATES
@@ -59,6 +60,8 @@ from backend.managers.orchestrator.settings import OrchestratorSettings
 SCHEDULE_SECONDS = 5.0
 JOBS = "jobs"
 """Where the API has them, below its version."""
+ANSWER_SECONDS = 5.0
+"""So much later than its time an attempt that nobody answered fails."""
 
 ROOM = Room(
     name="orchestrator",
@@ -75,6 +78,8 @@ ROOM = Room(
         "backend.managers.orchestrator.schedule_routes:schedule_router",
         "backend.managers.orchestrator.worker_routes:worker_router",
     ),
+    mounts="backend.managers.orchestrator.callback_routes:callback_routes",
+    document="backend.managers.orchestrator.callback_routes:DOCUMENT",
     events=dict.fromkeys(
         (
             "job.succeeded",
@@ -93,6 +98,11 @@ ROOM = Room(
             "orchestrator.schedules",
             SCHEDULE_SECONDS,
             lambda jobs, database: jobs.schedules.run(database),
+        ),
+        Tick(
+            "orchestrator.answers",
+            ANSWER_SECONDS,
+            lambda jobs, database: jobs.answers.give_up(database),
         ),
     ),
     standing=OrchestratorManager.keep_standing,
@@ -137,6 +147,7 @@ __all__ = [
     "WATCH",
     "WORK",
     "Batch",
+    "Callbacks",
     "Claim",
     "Fleet",
     "GraphDraft",

@@ -22,7 +22,7 @@ from backend.managers.orchestrator.kinds import (
     storable,
     tell,
 )
-from backend.managers.orchestrator.models import READY, RUNNING, JobRow
+from backend.managers.orchestrator.models import AWAITING, READY, RUNNING, JobRow
 
 Hooks = Literal["all", "without apply", "none"]
 
@@ -30,6 +30,7 @@ MAX_BACKOFF_SECONDS: Final = 3600.0
 _RESOLUTIONS: Final[dict[str, Resolution]] = {
     "succeeded": "done",
     "ready": "retrying",
+    "awaiting": "waiting",
     "dead": "dead",
     "cancelled": "cancelled",
 }
@@ -58,6 +59,8 @@ def judge(claim: Claim, outcome: Outcome) -> tuple[str, float | None]:
         return "succeeded", None
     if outcome.verdict == "cancel":
         return "cancelled", None
+    if outcome.verdict == "wait":
+        return "awaiting", outcome.delay_seconds
     if outcome.verdict == "retry" and claim.failures_left > 0:
         delay = outcome.delay_seconds
         own = backoff(claim) if delay is None else max(delay, 0.0)
@@ -66,7 +69,7 @@ def judge(claim: Claim, outcome: Outcome) -> tuple[str, float | None]:
 
 
 @cache
-def _record(dialect: str) -> Any:
+def _record(dialect: str, *, by_worker: bool) -> Any:
     rows = json_rows(
         dialect,
         {
@@ -79,32 +82,39 @@ def _record(dialect: str) -> Any:
             "result": sa.Text(),
         },
     )
-    again = sa.and_(rows["state"] == READY, JobRow.cancel_requested.is_(sa.false()))
+    goes_on = sa.and_(rows["state"].in_([READY, AWAITING]), JobRow.cancel_requested.is_(sa.false()))
     if dialect == "postgresql":
         result: Any = sa.cast(rows["result"], postgresql.JSONB)
     else:
         result = sa.type_coerce(rows["result"], sa.Text())
+    # The fence: whoever lost the job meanwhile, or holds an older attempt, changes nothing.
+    fence = [
+        JobRow.tenant_id == rows["tenant_id"],
+        JobRow.id == rows["id"],
+        JobRow.attempt == rows["attempt"],
+    ]
+    if by_worker:
+        holder = sa.bindparam("finishing_worker", type_=sa.Text())
+        fence += [JobRow.worker == holder, JobRow.state == RUNNING]
+    else:
+        fence.append(JobRow.state.in_([RUNNING, AWAITING]))
     return (
         sa.update(JobRow)
-        # The fence: whoever lost the job meanwhile, or holds an older attempt, changes nothing.
-        .where(
-            JobRow.tenant_id == rows["tenant_id"],
-            JobRow.id == rows["id"],
-            JobRow.attempt == rows["attempt"],
-            JobRow.worker == sa.bindparam("finishing_worker", type_=sa.Text()),
-            JobRow.state == RUNNING,
-        )
+        .where(*fence)
         .values(
             state=sa.case(
-                (again, READY),
+                (goes_on, rows["state"]),
                 # Cancelled while it ran and failed: it must not come back.
-                (rows["state"] == READY, sa.literal_column("'cancelled'", sa.Text())),
+                (
+                    rows["state"].in_([READY, AWAITING]),
+                    sa.literal_column("'cancelled'", sa.Text()),
+                ),
                 else_=rows["state"],
             ),
-            due_at=sa.case((again, db_now(rows["delay"])), else_=JobRow.due_at),
-            worker=sa.case((again, sa.null()), else_=JobRow.worker),
+            due_at=sa.case((goes_on, db_now(rows["delay"])), else_=JobRow.due_at),
+            worker=sa.case((goes_on, sa.null()), else_=JobRow.worker),
             finished_at=sa.case(
-                (again, sa.null()), else_=sa.bindparam("ended_at", type_=UtcTime())
+                (goes_on, sa.null()), else_=sa.bindparam("ended_at", type_=UtcTime())
             ),
             error=rows["error"],
             result=result,
@@ -116,13 +126,16 @@ def _record(dialect: str) -> Any:
 
 async def finish(
     tx: Tx,
-    worker: str,
+    worker: str | None,
     outcomes: Sequence[tuple[Claim, Outcome]],
     kinds: Mapping[str, JobKind],
     *,
     hooks: Hooks = "all",
 ) -> list[tuple[Claim, Outcome, float]]:
     """Record the outcomes that pass the fence and run their kinds' hooks.
+
+    Without a worker they are of attempts that were answered from elsewhere, or were not in time:
+    the caller has locked their jobs, and nobody else's outcome of such an attempt counts any more.
 
     Returns the accepted ones, resolved, with the seconds until the next attempt (0 when there is
     none). Statements do not grow with the batch, hooks aside. ``hooks`` is for outcomes that
@@ -144,8 +157,10 @@ async def finish(
                 "result": None if outcome.result is None else json.dumps(outcome.result),
             }
         )
+    holder = {} if worker is None else {"finishing_worker": worker}
     recorded = await tx.execute(
-        _record(tx.dialect), {"rows": rows, "finishing_worker": worker, "ended_at": tx.now()}
+        _record(tx.dialect, by_worker=worker is not None),
+        {"rows": rows, "ended_at": tx.now(), **holder},
     )
     accepted = []
     over: list[tuple[Claim, str]] = []
@@ -164,7 +179,7 @@ async def finish(
                 state, outcome = "dead", Outcome.fail(said, outcome.effect)
                 await _bury(tx, claim, said)
         accepted.append((claim, outcome.resolved(_RESOLUTIONS[state]), delay_seconds))
-        if state != "ready" and claim.graph_id is not None:
+        if state not in ("ready", "awaiting") and claim.graph_id is not None:
             over.append((claim, state))
         event = _EVENTS.get(_RESOLUTIONS[state])
         if event is not None and (state != "succeeded" or kinds[claim.kind].announce):

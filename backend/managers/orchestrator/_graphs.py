@@ -33,7 +33,7 @@ from backend.managers.orchestrator.models import EdgeRow, GraphRow, JobRow
 GraphState = Literal["running", "succeeded", "failed", "cancelled"]
 _ENDED: Final = frozenset({"succeeded", "dead", "cancelled", "skipped"})
 _AGAIN: Final = frozenset({"dead", "cancelled", "skipped"})
-_STOPPABLE: Final = ("blocked", "ready")
+_STOPPABLE: Final = ("blocked", "ready", "awaiting")
 _OPEN: Final = (*_STOPPABLE, "running")
 _SWEPT: Final = 50
 _SWEPT_JOBS: Final = 1000

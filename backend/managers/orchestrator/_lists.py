@@ -26,6 +26,7 @@ STATES: Final[tuple[State, ...]] = (
     "blocked",
     "ready",
     "running",
+    "awaiting",
     "succeeded",
     "dead",
     "cancelled",

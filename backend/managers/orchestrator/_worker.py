@@ -467,14 +467,18 @@ class Worker:
             async with self._database.transaction(self._scope) as tx:
                 accepted = await finish(tx, self.id, current, self._kinds, hooks=hooks)
         runs = {claim.id: run for run, claim, _ in batch}
+        # Of one that waits the answer may have been quicker, and has ended it.
+        quiet = {claim.id for _, claim, outcome in batch if outcome.verdict == "wait"}
         for claim_, outcome, delay in accepted:
             self._note(runs.pop(claim_.id), claim_, outcome, delay)
             self._drop(claim_.id)
         for job_id, run in runs.items():
-            if job_id not in run.gone:
+            if job_id in run.gone:
+                continue
+            if job_id not in quiet:
                 self._on_event("job_refused", kind=run.kind.name)
                 logger.warning("job_outcome_refused", extra={"job": job_id, "worker": self.id})
-                self._drop(job_id)
+            self._drop(job_id)
         self._wake.set()
 
     def _drop(self, job_id: str) -> None:
@@ -495,7 +499,8 @@ class Worker:
         )
         if outcome.resolution == "retrying" and delay < self._poll:
             asyncio.get_running_loop().call_later(delay, self._wake.set)
-        level = logging.DEBUG if outcome.resolution == "done" else logging.WARNING
+        fine = outcome.resolution in ("done", "waiting")
+        level = logging.DEBUG if fine else logging.WARNING
         if logger.isEnabledFor(level):
             logger.log(
                 level,

@@ -46,6 +46,12 @@ class UnknownKindError(AppError):
     code, title = "orchestrator.unknown_kind", "Unknown job kind"
 
 
+class CallbackNotFoundError(NotFoundError):
+    """No attempt is to be answered there: made up, too late, of another attempt, or cancelled."""
+
+    code, title = "orchestrator.callback_not_found", "Nothing to be answered here"
+
+
 class NoWorkerError(UnavailableError):
     """Jobs are due and no worker lives; nobody is answered so, the readiness check says it."""
 

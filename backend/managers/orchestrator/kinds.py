@@ -13,10 +13,12 @@ from backend.core.telemetry import Step
 
 T = TypeVar("T")
 
-State = Literal["blocked", "ready", "running", "succeeded", "dead", "cancelled", "skipped"]
+State = Literal[
+    "blocked", "ready", "running", "awaiting", "succeeded", "dead", "cancelled", "skipped"
+]
 RetryableState = Literal["dead", "cancelled"]
-CancellableState = Literal["ready", "blocked", "running"]
-Resolution = Literal["", "done", "retrying", "dead", "cancelled"]
+CancellableState = Literal["ready", "blocked", "awaiting", "running"]
+Resolution = Literal["", "done", "retrying", "waiting", "dead", "cancelled"]
 
 MAX_ERROR_CHARS = 2000
 MAX_LINE_CHARS = 200
@@ -200,7 +202,7 @@ class Outcome:
     outcome has passed the fence; then it says what the rules made of it.
     """
 
-    verdict: Literal["done", "retry", "fail", "cancel"]
+    verdict: Literal["done", "retry", "fail", "cancel", "wait"]
     result: Any = None
     error: str | None = None
     delay_seconds: float | None = None
@@ -245,6 +247,15 @@ class Outcome:
     def fail(cls, error: str, effect: Any = None) -> Self:
         """Failed for good, whatever attempts are left."""
         return cls("fail", error=error, effect=effect)
+
+    @classmethod
+    def wait(cls, seconds: float, effect: Any = None) -> Self:
+        """The rest is done elsewhere, and whoever does it answers by the callback's address.
+
+        Nobody holds the job meanwhile. Without an answer in so many seconds the attempt has failed,
+        as by :meth:`retry`.
+        """
+        return cls("wait", delay_seconds=seconds, effect=effect)
 
     @classmethod
     def cancelled(cls, effect: Any = None) -> Self:
@@ -337,8 +348,8 @@ class JobKind:
     the job, so the job and what it stands for can never disagree:
 
     * ``apply(tx, accepted)``: outcomes that passed the fence, with ``resolution`` ``done``,
-      ``retrying`` or ``dead``; also ``cancelled`` (before ``on_cancel``) when the handler reported
-      an effect.
+      ``retrying``, ``waiting`` or ``dead``; also ``cancelled`` (before ``on_cancel``) when the
+      handler reported an effect.
     * ``on_dead(tx, [(claim, error)])``: jobs that died without ``apply`` seeing it: their workers
       crashed too often, ``apply`` itself failed, or the kind has none.
     * ``on_cancel(tx, claims)``: cancelled jobs, either at once by the caller or later by the worker

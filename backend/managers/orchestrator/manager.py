@@ -14,8 +14,9 @@ from backend.core.room import Standing
 from backend.core.subject import ERASED, ROWS_AT_ONCE, Bite, Subject
 from backend.kit.outbound import Outbound
 from backend.managers.orchestrator._advance import advance, ended_of
+from backend.managers.orchestrator._answers import Answers, Callbacks
 from backend.managers.orchestrator._graphs import Graphs, sweep_graphs
-from backend.managers.orchestrator._http_request import http_kind
+from backend.managers.orchestrator._http_request import Asks
 from backend.managers.orchestrator._lists import STATES, lock_part, newest, total
 from backend.managers.orchestrator._liveness import read_fleet
 from backend.managers.orchestrator._offers import Offers
@@ -59,7 +60,7 @@ from backend.managers.orchestrator.settings import OrchestratorSettings
 from backend.managers.tenant import Quotas
 
 _DEDUP = ("tenant_id", "kind", "dedup_key")
-_OPEN_STATES: tuple[State, ...] = ("blocked", "ready", "running")
+_OPEN_STATES: tuple[State, ...] = ("blocked", "ready", "running", "awaiting")
 T = TypeVar("T")
 _RETRYABLE: tuple[State, ...] = ("dead", "cancelled")
 
@@ -78,6 +79,7 @@ class OrchestratorManager:
         *,
         quotas: Quotas | None = None,
         outbound: Outbound | None = None,
+        callbacks: Callbacks | None = None,
     ) -> None:
         self._settings = settings
         self._quotas = quotas
@@ -87,10 +89,13 @@ class OrchestratorManager:
         self.graphs = Graphs(self.kinds, self._make_room)
         self.schedules = Schedules(self.graphs, SCHEDULES)
         self.workers = Workers(settings.ttl_seconds)
+        self.answers = Answers(self.kinds, callbacks)
         for kind in kinds:
             self.register(kind)
-        if outbound is not None:
-            self.register(http_kind(outbound, public_only=not settings.allow_private_targets))
+        if outbound is not None and callbacks is not None:
+            public_only = not settings.allow_private_targets
+            for kind in Asks(outbound, public_only=public_only, callbacks=callbacks).kinds():
+                self.register(kind)
 
     def register(self, kind: JobKind) -> None:
         """Make a kind known to this process: to submit it, to run it, to call its hooks.

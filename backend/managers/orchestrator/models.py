@@ -12,6 +12,7 @@ from backend.core.database import Base, Id, Json, TenantOwned
 # (SQLite always, PostgreSQL as soon as it plans generically).
 READY: Final[sa.ColumnElement[str]] = sa.literal_column("'ready'", sa.Text())
 RUNNING: Final[sa.ColumnElement[str]] = sa.literal_column("'running'", sa.Text())
+AWAITING: Final[sa.ColumnElement[str]] = sa.literal_column("'awaiting'", sa.Text())
 
 
 def _where(condition: str) -> dict[str, Any]:
@@ -48,6 +49,8 @@ class JobRow(TenantOwned, Base):
     forgiven: Mapped[int] = mapped_column(default=0)
     max_attempts: Mapped[int]
     backoff_seconds: Mapped[float]
+    # The attempt that was answered from elsewhere: who answers it again is told the same.
+    answered: Mapped[int | None]
     worker: Mapped[str | None] = mapped_column()
     cancel_requested: Mapped[bool] = mapped_column(default=False)
     result: Mapped[Any | None] = mapped_column(Json)
@@ -73,6 +76,8 @@ class JobRow(TenantOwned, Base):
         sa.Index(
             "ix_jobs_graph", tenant_id, "graph_id", "state", id, **_where("graph_id IS NOT NULL")
         ),
+        # Whose time to be answered has passed, whatever the tenant.
+        sa.Index("ix_jobs_awaiting", due_at, **_where("state = 'awaiting'")),
         # What retention looks for, whatever the tenant.
         sa.Index("ix_jobs_finished_at", "finished_at", **_where("finished_at IS NOT NULL")),
         # A queue table turns over completely many times a day: the default of 20 % dead rows

@@ -107,6 +107,11 @@ class SecurityManager:
         """What seals the copies of the local mail sink."""
         return self.root.derive(SINK)
 
+    @property
+    def callback_key(self) -> bytes:
+        """What signs the addresses at which jobs are answered from elsewhere."""
+        return self.root.derive(label("job callback", PLATFORM_TENANT))
+
     async def keyring(self, tx: ReadTx) -> Keyring:
         """The keyring of the transaction's tenant; made at first need in a write transaction.
 

@@ -235,7 +235,7 @@ class TracingManager:
         if parsed is None:
             return
         trace_id, parent_id, forced = parsed
-        failed = outcome != "done"
+        failed = outcome not in ("done", "waiting")
         notable = forced or failed or any(step.failed for step in steps)
         span_id, duration_ns = new_span_id(), int(seconds * 1e9)
         started_ns = epoch_nanoseconds() - duration_ns

@@ -119,6 +119,7 @@ ACROSS_TENANTS = {
     "ix_job_firings_decided_at": "retention, whatever the tenant",
     "ix_job_graphs_finished_at": "retention, whatever the tenant",
     "ix_job_schedules_due": "whose schedules are due",
+    "ix_jobs_awaiting": "whose time to be answered has passed",
     "ix_jobs_finished_at": "a sweep",
     "ix_memberships_user_id": "a log-in: of which tenants is this person?",
     "ix_metric_rollups_window_at": "a sweep",

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -41,7 +42,9 @@ from backend.managers.logging import LoggingManager, LoggingSettings
 from backend.managers.logging import manager as log_rules
 from backend.managers.metrics import MetricsManager, _windows
 from backend.managers.monitoring import MonitoringManager, MonitoringSettings
-from backend.managers.orchestrator import OrchestratorManager, Worker
+from backend.managers.orchestrator import Callbacks, OrchestratorManager, Worker
+from backend.managers.orchestrator._rows import claim_of
+from backend.managers.orchestrator.models import JobRow
 from backend.managers.security import SecurityManager, SecuritySettings
 from backend.managers.security.errands import PURGE
 from backend.managers.security.models import KeyRow
@@ -111,6 +114,7 @@ SPANNING = frozenset(
     {
         "ix_audit_records_unsequenced",
         "ix_events_unsequenced",
+        "ix_jobs_awaiting",
         "ix_jobs_due",
         "ix_jobs_ready",
         "ix_jobs_running",
@@ -848,6 +852,7 @@ async def use_everything(house: House, ada: TenantClient) -> None:
     assert done[-1].json()["retried"] == 1, done[-1].text
     await use_jobs(house, ada)
     await use_graphs(house, ada)
+    await use_callbacks(house, ada)
     await use_schedules(house, ada)
     await use_data_keys(house, ada)
     await house.ask(ada, "GET /api/v1/email-settings")
@@ -1769,6 +1774,33 @@ async def use_graphs(house: House, ada: TenantClient) -> None:
     for operation, more in acts:
         done = await house.ask(ada, operation, **more)
         assert done.status_code == 200, done.text
+
+
+async def use_callbacks(house: House, ada: TenantClient) -> None:
+    """A job that hands in another when it is answered, and one that nobody answers."""
+    task = {**REQUEST, "grows": "more"}
+    tasks = [{"name": name, **task} for name in ("answered", "late")]
+    tasks.append({"name": "then", **REQUEST, "depends_on": ["answered", "late"]})
+    made = await house.ask(ada, "POST /api/v1/job-graphs", json={"name": "Asks", "tasks": tasks})
+    assert made.status_code == 201, made.text
+    database = house.platform.database
+    async with database.transaction(Scope("test", ada.tenant.id)) as tx:
+        ready = await tx.scalars(
+            sa.select(JobRow)
+            .with_hint(JobRow, "INDEXED BY ix_jobs_graph", "sqlite")
+            .where(JobRow.graph_id == made.json()["id"], JobRow.state == "ready")
+            .order_by(JobRow.id)
+        )
+        answered, _ = (claim_of(row) for row in ready)
+        for row in ready:
+            row.state, row.attempt = "awaiting", 1
+        claim = replace(answered, attempt=1)
+        ready[0].due_at = tx.now() + timedelta(hours=1)
+    callbacks = Callbacks("", house.platform.of(SecurityManager).callback_key)
+    address = callbacks.address(claim, datetime.now(UTC) + timedelta(hours=1))
+    for _ in range(2):
+        done = await house.client().post(address, json={"more": [{"name": "more", **REQUEST}]})
+        assert done.status_code == 204, done.text
 
 
 async def use_schedules(house: House, ada: TenantClient) -> None:

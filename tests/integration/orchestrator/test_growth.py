@@ -59,6 +59,10 @@ async def run(bench: Bench, *tasks: TaskDraft) -> Graph:
         return await over(bench, made.id)
 
 
+async def by_name(bench: Bench) -> dict[str | None, Any]:
+    return {row.key: row for row in (await bench.rows()).values()}
+
+
 class TestGrowth:
     async def test_who_waited_for_the_task_waits_for_what_it_handed_in(
         self, bench: Bench, works: Works
@@ -86,7 +90,7 @@ class TestGrowth:
             "y": (["x"], "grow", None),
             "z": (["grow"], "grow", None),
         }
-        rows = {row.key: row for row in (await bench.rows()).values()}
+        rows = await by_name(bench)
         assert rows["y"].result["gives"] == 1
         assert rows["z"].result["gives"] == "whoever"
         grown = [rows[name] for name in "xyz"]
@@ -101,7 +105,7 @@ class TestGrowth:
         inner = more("inner", gives=[more("leaf")], grows="gives")
         done = await run(bench, growing([inner]), task("after", "grow"))
         assert (done.state, done.total) == ("succeeded", 4)
-        rows = {row.key: row for row in (await bench.rows()).values()}
+        rows = await by_name(bench)
         assert rows["leaf"].finished_at <= rows["after"].started_at
 
     async def test_of_one_that_failed_what_comes_after_is_skipped_until_it_is_retried(

@@ -82,6 +82,7 @@ export const job: Resource = {
 					name: 'state',
 					type: 'options',
 					options: [
+						{ name: 'Awaiting', value: 'awaiting' },
 						{ name: 'Blocked', value: 'blocked' },
 						{ name: 'Cancelled', value: 'cancelled' },
 						{ name: 'Dead', value: 'dead' },
