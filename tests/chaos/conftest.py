@@ -1,17 +1,15 @@
 """Databases that write to the disk before they say so, as in production."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from scripts.drills.rig import Where
+from tests.support.asking import ASK_ALL
 from tests.support.postgres import MISSING, PostgresServer, find_programs
 
 KINDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)]
-WHOLE = bool(os.environ.get("EMAIL_SENDER_ASK_ALL"))
-"""Whether each drill is held on both databases."""
 
 _HERE = Path(__file__).parent
 _TURNS = {
@@ -31,7 +29,7 @@ each on both."""
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the drills whose turn it is not."""
-    if WHOLE:
+    if ASK_ALL:
         return
     left = [item for item in items if _is_elsewhere(item)]
     if left:

@@ -21,12 +21,11 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.core.result import Ok
 from schemathesis.engine import Status, events, from_schema
 
+from tests.support.asking import ASK_ALL
 from tests.support.operations import Operations
 from tests.support.serving import Served, serving
 
 EXAMPLES = int(os.environ.get("EMAIL_SENDER_SCHEMATHESIS_EXAMPLES", "1"))
-WHOLE = bool(os.environ.get("EMAIL_SENDER_ASK_ALL"))
-"""Whether the systematic requests are sent to all operations, and not to a ninth of them."""
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 # What takes an authenticator's code of this half minute, a browser between two of its pages, or a
 # worker that has told somebody where to answer: test_second_factor, test_external_log_ins and
@@ -99,7 +98,7 @@ def read(address: str, *phases: str) -> Any:
 
 def is_spared(context: Any) -> bool:
     """Whether an operation gets no systematic requests: always the same eight of nine."""
-    return not WHOLE and crc32(context.operation.label.encode()) % 9 > 0
+    return not ASK_ALL and crc32(context.operation.label.encode()) % 9 > 0
 
 
 class TestEveryOperation:

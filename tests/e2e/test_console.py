@@ -12,13 +12,14 @@ import httpx
 import pytest
 
 from tests.e2e.conftest import ROOT, RunningPlatform
+from tests.support.asking import ASK_ALL
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.slow,
     pytest.mark.timeout(2400),
     pytest.mark.skipif(
-        not os.environ.get("EMAIL_SENDER_ASK_ALL"),
+        not ASK_ALL,
         reason="tests/dashboard sees each page: set EMAIL_SENDER_ASK_ALL=1 for these",
     ),
 ]

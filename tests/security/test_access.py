@@ -41,6 +41,7 @@ from tests.support.access import (
     unlimited,
     write_matrix,
 )
+from tests.support.asking import ASK_ALL
 from tests.support.errands import EVERYTHING
 from tests.support.operations import PROMISED
 from tests.support.platform import App
@@ -63,10 +64,6 @@ LATER = TOKEN_SECONDS + 1
 """Seconds after which every token and key of the cast is over."""
 
 
-WHOLE = bool(os.environ.get("EMAIL_SENDER_ASK_ALL"))
-"""Whether everything is asked on both databases, which takes three times as long."""
-
-
 def share(app: App, of: list[Any], number: int) -> list[Any]:
     """What is asked of much: a third on SQLite, another on PostgreSQL, unless all is asked for.
 
@@ -74,7 +71,7 @@ def share(app: App, of: list[Any], number: int) -> list[Any]:
     role, for those of a role stand together, one by each kind of credential: every role asks for
     every operation on both databases, and every kind of credential for a third of them on each.
     """
-    if WHOLE:
+    if ASK_ALL:
         return of
     first = number if app.platform.database.dialect == "sqlite" else number + 1
     return of[first % 3 :: 3]
@@ -294,7 +291,7 @@ def _fitting(app: App, things: dict[str, str], field: str, number: int) -> list[
     """What is put into a field: all that is called like it, and of the rest a few, in turns."""
     alike = [one for one, what in things.items() if what in field]
     rest = [one for one, what in things.items() if what not in field]
-    return alike + (rest if WHOLE else share(app, rest, number)[number // 3 % 16 :: 16])
+    return alike + (rest if ASK_ALL else share(app, rest, number)[number // 3 % 16 :: 16])
 
 
 def _with_each(

@@ -1,7 +1,6 @@
 """A graph as large as any may be: in order, once each, and stopped in the middle."""
 
 import logging
-import os
 from collections import Counter
 from time import monotonic
 from typing import Any
@@ -13,12 +12,12 @@ from backend.managers.orchestrator import Claim, GraphDraft, JobKind, TaskDraft
 from backend.managers.orchestrator._drafts import MAX_TASKS
 from backend.managers.orchestrator._graphs import Graph
 from tests.integration.orchestrator.conftest import Bench
+from tests.support.asking import ASK_ALL
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 logger = logging.getLogger(__name__)
-WHOLE = bool(os.environ.get("EMAIL_SENDER_ASK_ALL"))
-SIZE = MAX_TASKS if WHOLE else 1500
+SIZE = MAX_TASKS if ASK_ALL else 1500
 WIDE = SIZE // 3
 STEPS = 40
 
