@@ -98,7 +98,9 @@ async def _cancel(api: Api, options: argparse.Namespace) -> None:
 
 
 def _cancel_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--state", choices=("ready", "blocked", "awaiting", "running"), default="ready")
+    parser.add_argument(
+        "--state", choices=("ready", "blocked", "awaiting", "running"), default="ready"
+    )
     _filters(parser)
 
 

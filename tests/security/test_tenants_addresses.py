@@ -126,7 +126,7 @@ def addresses(port: int) -> list[str]:
 
 BODIES: dict[str, Any] = {
     "alert-channels": lambda name, url: {"name": name, "kind": "webhook", "url": url},
-    "webhooks": lambda name, url: {"name": name, "url": url, "events": ["alert.fired"]},
+    "webhooks": lambda name, url: {"name": name, "url": url, "kinds": ["alert.fired"]},
 }
 
 
@@ -140,6 +140,7 @@ async def test_nothing_that_a_tenant_writes_leads_inside(app: App, path: str) ->
             assert made.status_code in {201, 422}, (url, made.text)
             tried += 1
             if made.status_code == 422:
+                assert [one["pointer"] for one in made.json()["errors"]] == ["/body/url"], made.text
                 refused += 1
                 continue
             done = await who.http.post(f"/api/v1/{path}/{made.json()['id']}/test")

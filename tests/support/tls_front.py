@@ -6,7 +6,7 @@ import ipaddress
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,7 @@ def _certificate(
     issuer_key: ec.EllipticCurvePrivateKey,
     *,
     ca: bool,
+    names: Sequence[str] = (),
 ) -> bytes:
     address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
     made = (
@@ -46,17 +47,23 @@ def _certificate(
         .not_valid_before(dt.datetime(2020, 1, 1, tzinfo=dt.UTC))
         .not_valid_after(dt.datetime(2120, 1, 1, tzinfo=dt.UTC))
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(
+            x509.SubjectAlternativeName([address, *(x509.DNSName(name) for name in names)]),
+            critical=False,
+        )
         .sign(issuer_key, hashes.SHA256())
     )
     return made.public_bytes(serialization.Encoding.PEM)
 
 
-def certificate_for(folder: Path) -> tuple[str, Path]:
-    """A private authority, and a file with a certificate of it for 127.0.0.1 and its key; PEM."""
+def certificate_for(folder: Path, *names: str) -> tuple[str, Path]:
+    """A private authority, and a file with a certificate of it for 127.0.0.1 and its key; PEM.
+
+    The certificate is that of hosts of these names, too.
+    """
     ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     ca = _certificate("Private CA", ca_key, "Private CA", ca_key, ca=True)
-    leaf = _certificate("127.0.0.1", key, "Private CA", ca_key, ca=False)
+    leaf = _certificate("127.0.0.1", key, "Private CA", ca_key, ca=False, names=names)
     pem = folder / "front.pem"
     pem.write_bytes(
         leaf

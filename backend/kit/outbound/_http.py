@@ -16,6 +16,7 @@ from backend.kit.outbound.errors import NotAllowedError, UnreachableError
 
 _KEPT: Final = 4
 _KEPT_SECONDS: Final = 30.0
+_MAX_PORT: Final = 65_535
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,9 @@ async def ask(
         UnreachableError: The network failed, or there was no whole answer in time or in bounds.
     """
     where = destination_of(request.url)
+    if request.url.port is not None and not 0 < request.url.port <= _MAX_PORT:
+        # Nobody asks it: what connects would fail with an error of its own kind.
+        raise NotAllowedError("This is no address of http or https")
     try:
         async with asyncio.timeout_at(deadline):
             answer = await client.send(request, stream=True)

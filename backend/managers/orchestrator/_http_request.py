@@ -18,7 +18,7 @@ from msgspec import Meta
 
 from backend.core.clock import system_clock
 from backend.core.errors import AppError, RateLimitedError, UnavailableError, UpstreamError
-from backend.kit.outbound import HttpAnswer, Outbound
+from backend.kit.outbound import HttpAnswer, Outbound, is_web_address
 from backend.managers.orchestrator._answers import Callbacks
 from backend.managers.orchestrator.kinds import Batch, Claim, JobKind, Outcome
 
@@ -38,17 +38,31 @@ Headers = Annotated[dict[str, Annotated[str, Meta(max_length=2000)]], Meta(max_l
 Seconds = Annotated[float, Meta(gt=0, le=300)]
 
 
-class HttpRequestArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is asked; ``body`` is sent as JSON."""
+class _Addressed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Something that is sent to an address."""
 
     url: Url
+
+    def __post_init__(self) -> None:
+        """Refuse what is shown to whoever may look at jobs, or reads as another address than it is.
+
+        Raises:
+            ValueError: A name or password before the host, another scheme, or no host.
+        """
+        if not is_web_address(self.url, plain=True):
+            raise ValueError("The url is one of http or https with a host and no credentials")
+
+
+class HttpRequestArgs(_Addressed, frozen=True, forbid_unknown_fields=True):
+    """What is asked; ``body`` is sent as JSON."""
+
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] = "GET"
     headers: Headers = {}
     body: Any = None
     seconds: Seconds = 30.0
 
 
-class WorkflowArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class WorkflowArgs(_Addressed, frozen=True, forbid_unknown_fields=True):
     """Which webhook is told what, and how it answers.
 
     Attributes:
@@ -57,7 +71,6 @@ class WorkflowArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         answer: Whether that is the result, or what comes to the callback within ``wait_seconds``.
     """
 
-    url: Url
     method: Literal["POST", "PUT", "PATCH"] = "POST"
     headers: Headers = {}
     payload: dict[str, Any] = {}

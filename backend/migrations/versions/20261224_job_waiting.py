@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "20261224_job_waiting"
-down_revision = "20261222_job_wiring"
+down_revision = "20261223_job_workers"
 branch_labels = None
 depends_on = None
 

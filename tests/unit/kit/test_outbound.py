@@ -354,6 +354,18 @@ class TestGuard:
 
 
 class TestRequest:
+    @pytest.mark.parametrize("port", [0, 65_536, 99_999])
+    async def test_refuses_what_is_no_port(self, tmp_path, port):
+        """As a server may say in a redirect, or in a document that has addresses."""
+        async with name_server() as server:
+            outbound = outbound_of(server, tmp_path)
+            for public_only in (True, False):
+                with pytest.raises(NotAllowedError):
+                    await outbound.request(
+                        "GET", f"http://9.9.9.9:{port}/", tenant_id="t", public_only=public_only
+                    )
+            await outbound.aclose()
+
     async def test_follows_as_many_redirects_as_it_may(self, tmp_path):
         async with name_server() as server:
             outbound = outbound_of(server, tmp_path)

@@ -53,6 +53,7 @@ export const job: Resource = {
 					name: 'state',
 					type: 'options',
 					options: [
+						{ name: 'Awaiting', value: 'awaiting', description: 'Those that wait for an answer' },
 						{ name: 'Blocked', value: 'blocked', description: 'Those that wait for other jobs' },
 						{ name: 'Ready', value: 'ready', description: 'Those that wait for a worker or a time' },
 						{ name: 'Running', value: 'running', description: 'These are asked to stop' },
