@@ -33,6 +33,7 @@ from scripts.drills import (
     rewrap,
     rollups,
     services,
+    shares,
     smtp,
     tampering,
     webhooks,
@@ -107,6 +108,7 @@ DRILLS: Final[dict[str, Drill | BareDrill]] = {
     "fairness": Drill(
         fairness.fairness, fairness.settings, limit_seconds=900.0, takes=("seconds",)
     ),
+    "shares": BareDrill(shares.shares, limit_seconds=3600.0, takes=("backlog", "tenants")),
     "webhooks": Drill(
         webhooks.kill_deliverers,
         webhooks.SETTINGS,
@@ -160,6 +162,20 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--seconds", type=int, default=120, metavar="N", help="of load in `fairness`; default: 120"
+    )
+    parser.add_argument(
+        "--backlog",
+        type=int,
+        default=100_000,
+        metavar="N",
+        help="jobs of one tenant that wait in `shares`; default: 100000",
+    )
+    parser.add_argument(
+        "--tenants",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="with a job each in `shares`; default: 1000",
     )
     parser.add_argument(
         "--alerts", type=int, default=500, metavar="N", help="of `alerts`; default: 500"

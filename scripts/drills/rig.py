@@ -27,7 +27,9 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import httpx
+import sqlalchemy as sa
 
+from backend.migrations import runner
 from backend.sink import count_copies, read_copies
 from scripts.installation import Client, Installation, InstallationError, run_module
 from tests.support.postgres import PostgresServer
@@ -57,6 +59,17 @@ class Where:
             return {}
         made = self.server.create_database(name)
         return {"DATABASE__URL": made.url, "DATABASE__OWNER_URL": made.owner_url}
+
+    def migrated(self, folder: Path, name: str) -> str:
+        """The address of a new, migrated database of this name; a file of SQLite is in a folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        if self.server is None:
+            url = f"sqlite:///{folder / name}.db"
+            runner.upgrade(url)
+            return url
+        made = self.server.create_database(name)
+        runner.upgrade(made.owner_url, role=sa.make_url(made.url).username)
+        return made.url
 
 
 @dataclass(frozen=True, slots=True)

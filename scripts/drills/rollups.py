@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import sqlalchemy as sa
 
 from backend.core.clock import perf_counter
 from backend.core.context import Scope
@@ -30,7 +29,6 @@ from backend.core.ids import uuid7
 from backend.kit.turns import Turns
 from backend.managers.metrics import MetricsManager, MetricsSettings, Wanted, query
 from backend.managers.metrics._windows import RELATIVE_ERROR
-from backend.migrations import runner
 from scripts.drills.recorder import COUNTED, HOURS, LASTED, SHOPS, START, observed, run
 from scripts.drills.rig import DrillError, Where
 from tests.support.series import write_histograms, write_hours
@@ -113,7 +111,7 @@ async def rollups(
     where: Where, rng: random.Random, folder: Path, *, days: int = 30
 ) -> RollupsReport:
     """Record a month from three processes, and compare."""
-    url = await asyncio.to_thread(_migrated, where, folder, rng)
+    url = await asyncio.to_thread(where.migrated, folder, f"rollups_{rng.randrange(10**9)}")
     tenant_id, seed = uuid7(), rng.randrange(2**31)
     kill_on = set(rng.sample(range(days), max(1, days // 6)))
     recorders = [_start(url, tenant_id, seed, folder, n) for n in range(_PROCESSES)]
@@ -153,18 +151,6 @@ async def rollups(
         worst_error=worst,
         medians_ms=medians,
     )
-
-
-def _migrated(where: Where, folder: Path, rng: random.Random) -> str:
-    """A database of its own; the DSN of the service's role."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if where.server is None:
-        url = f"sqlite:///{folder / 'rollups.db'}"
-        runner.upgrade(url)
-        return url
-    made = where.server.create_database(f"rollups_{rng.randrange(10**9)}")
-    runner.upgrade(made.owner_url, role=sa.make_url(made.url).username)
-    return made.url
 
 
 @asynccontextmanager

@@ -21,6 +21,7 @@ _TURNS = {
     "test_outage": "sqlite",
     "test_refusals": "postgresql",
     "test_rollups": "sqlite",
+    "test_shares": "postgresql",
 }
 """Where a drill is held in each run: one takes a minute or two, and most of what it strikes is the
 same on both. Those that are not here say little in so short a time. ``scripts/drill`` holds all of
