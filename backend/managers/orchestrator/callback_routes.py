@@ -84,6 +84,8 @@ def _read(body: bytes | bytearray) -> Any:
         raise MalformedError("The body is not JSON") from None
     try:
         refuse_unsound_text(said)
+        # A number may be JSON and yet more than any that we keep.
+        json.dumps(said, allow_nan=False)
     except (ValueError, RecursionError) as exc:
         raise InvalidInputError(str(exc)) from None
     return said

@@ -151,6 +151,7 @@ class TestWorkflow:
             b"NaN": (400, "malformed_json"),
             b"": (400, "malformed_json"),
             b'"\\u0000"': (422, "invalid_input"),
+            b"[1e999]": (422, "invalid_input"),
             b'"' + b"a" * 65_536 + b'"': (413, "too_large"),
         }
         for body, expected in refusals.items():
