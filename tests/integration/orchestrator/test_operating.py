@@ -82,7 +82,8 @@ class TestHandIn:
     async def test_runs_as_it_was_asked_for_and_is_on_record(
         self, bench: Bench, takes: list[dict[str, Any]]
     ) -> None:
-        asked = {"priority": 7, "max_attempts": 2, "backoff_seconds": 3.0, "timeout_seconds": 9.0}
+        asked: dict[str, Any] = {"priority": 7, "max_attempts": 2}
+        asked |= {"backoff_seconds": 3.0, "timeout_seconds": 9.0}
         job, is_new = await hand_in(bench, args={"wanted": 4}, **asked)
         assert (job.kind, job.state, job.priority, job.max_attempts) == ("test.take", "ready", 7, 2)
         assert is_new
