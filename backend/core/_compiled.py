@@ -28,6 +28,7 @@ _FUNCTIONS: Final = frozenset(
     {
         "coalesce",
         "count",
+        "hashtextextended",
         "json_each",
         "json_extract",
         "json_type",
@@ -38,6 +39,7 @@ _FUNCTIONS: Final = frozenset(
         "max",
         "min",
         "octet_length",
+        "pg_advisory_xact_lock",
         "row_number",
         "substr",
         "sum",

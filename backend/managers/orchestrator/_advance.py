@@ -76,11 +76,15 @@ class Growth:
 
     Attributes:
         tenant_id: Whose they are.
+        graph_id: What they were added to.
+        added: How many.
         free: Those that wait for nobody.
         ended: All of them, where they are not to run.
     """
 
     tenant_id: str
+    graph_id: str
+    added: int = 0
     free: Sequence[Free] = ()
     ended: Sequence[Ended] = ()
 
@@ -103,25 +107,36 @@ async def advance_all(
     by_tenant: dict[str, list[Ended]] = {}
     for claim, state in ended:
         by_tenant.setdefault(claim.tenant_id, []).extend(ended_of([claim], state))
-    free: dict[str, list[Free]] = {}
+    grown: dict[str, list[Growth]] = {}
     for one in growths:
         by_tenant.setdefault(one.tenant_id, []).extend(one.ended)
-        free.setdefault(one.tenant_id, []).extend(one.free)
-    for tenant_id, theirs in by_tenant.items():
+        grown.setdefault(one.tenant_id, []).append(one)
+    # In one order, or two that end jobs of the same tenants would wait for each other.
+    for tenant_id, theirs in sorted(by_tenant.items()):
         if theirs:
             async with tx.within(tenant_id) as part:
-                await advance(part, theirs, free.get(tenant_id, ()))
+                await advance(part, theirs, growths=grown.get(tenant_id, ()))
 
 
-async def advance(tx: Tx, ended: Sequence[Ended] = (), free: Sequence[Free] = ()) -> None:
+async def advance(
+    tx: Tx,
+    ended: Sequence[Ended] = (),
+    free: Sequence[Free] = (),
+    *,
+    growths: Sequence[Growth] = (),
+) -> None:
     """Let graphs go on after some of their jobs ended.
 
     Args:
         tx: In the scope of the tenant whose they are, where their states are written by now.
         ended: What ended in this transaction; nothing of it is looked at twice.
         free: What waited for nobody already, and was kept.
+        growths: What those that ended have added.
     """
     counts: dict[str, Counter[str]] = {}
+    for each in growths:
+        counts.setdefault(each.graph_id, Counter())["total"] += each.added
+    free = [*free, *(one for each in growths for one in each.free)]
     wave = [*ended, *await _decide(tx, free, counts)]
     while wave:
         for one in wave:

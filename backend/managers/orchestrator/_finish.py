@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql
 from backend.core.database import Tx, UtcTime, db_now
 from backend.core.json_rows import json_id, json_rows
 from backend.managers.orchestrator._advance import Growth, advance_all
-from backend.managers.orchestrator._growth import grow
+from backend.managers.orchestrator._growth import grow, hold
 from backend.managers.orchestrator.kinds import (
     Claim,
     JobKind,
@@ -158,20 +158,29 @@ async def finish(
             }
         )
     holder = {} if worker is None else {"finishing_worker": worker}
-    recorded = await tx.execute(
+    done = await tx.execute(
         _record(tx.dialect, by_worker=worker is not None),
         {"rows": rows, "ended_at": tx.now(), **holder},
     )
+    recorded = done.all()
+    await _hold_growing(tx, [(by_id[row.id][0], row.state, row.wiring) for row in recorded])
     accepted = []
     over: list[tuple[Claim, str]] = []
     growths: list[Growth] = []
     for job_id, recorded_state, wiring, cancelled in recorded:
         claim, outcome, delay_seconds = by_id[job_id]
         state = recorded_state
-        if state == "succeeded" and wiring is not None and "grows" in wiring:
+        if _grows(state, wiring):
+            added = sum(one.added for one in growths if one.graph_id == claim.graph_id)
             async with tx.within(claim.tenant_id) as part:
                 said = await grow(
-                    part, claim, wiring["grows"], outcome.result, kinds, cancelled=cancelled
+                    part,
+                    claim,
+                    wiring["grows"],
+                    outcome.result,
+                    kinds,
+                    before=added,
+                    cancelled=cancelled,
                 )
             if isinstance(said, Growth):
                 growths.append(said)
@@ -188,6 +197,23 @@ async def finish(
         await _run_hooks(tx, accepted, kinds, apply=hooks == "all")
     await advance_all(tx, over, growths)
     return accepted
+
+
+def _grows(state: str, wiring: Mapping[str, Any] | None) -> bool:
+    return state == "succeeded" and wiring is not None and "grows" in wiring
+
+
+async def _hold_growing(
+    tx: Tx, recorded: Sequence[tuple[Claim, str, Mapping[str, Any] | None]]
+) -> None:
+    graphs: dict[str, set[str]] = {}
+    for claim, state, wiring in recorded:
+        if _grows(state, wiring) and claim.graph_id is not None:
+            graphs.setdefault(claim.tenant_id, set()).add(claim.graph_id)
+    for tenant_id, theirs in sorted(graphs.items()):
+        async with tx.within(tenant_id) as part:
+            ended = [claim.id for claim, _, _ in recorded if claim.tenant_id == tenant_id]
+            await hold(part, theirs, ended)
 
 
 async def _bury(tx: Tx, claim: Claim, error: str) -> None:

@@ -5,7 +5,7 @@ of them as well, so nothing that follows starts before what it brought about is 
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -40,16 +40,19 @@ async def grow(
     result: Any,
     kinds: Mapping[str, JobKind],
     *,
+    before: int,
     cancelled: bool,
 ) -> Growth | str:
     """Add the tasks that a job handed in; or say why they are none, and add nothing.
 
     Args:
-        tx: In the scope of the tenant whose it is, where its end is written by now.
+        tx: In the scope of the tenant whose it is, where its end is written by now; it holds the
+            graph (:func:`hold`).
         claim: The job.
         path: Where in its result the list of them is.
         result: Its result.
         kinds: What there is to be done.
+        before: How many this transaction has added to the graph, and not counted yet.
         cancelled: Whether it was to be cancelled, and ended before it was: then they are too.
     """
     grower = await load(tx, claim.id)
@@ -57,7 +60,7 @@ async def grow(
     try:
         said = elements(Each(name, path), {name: result})
         if not said:
-            return Growth(tx.tenant_id)
+            return Growth(tx.tenant_id, graph_id)
         draft = GraphDraft(name, read_tasks(said))
         draft.check(after=name)
         check_kinds(draft.tasks, kinds)
@@ -73,7 +76,7 @@ async def grow(
             raise GraphInvalidError(
                 f"With those that wait for {name}, more than {MAX_EDGES} wait for others"
             )
-        await _make_room(tx, followers, graph_id, draft)
+        await _check_room(tx, graph_id, draft, before)
     except WiringError as exc:
         return str(exc)
     except GraphInvalidError as exc:
@@ -97,43 +100,61 @@ async def grow(
             .values(waiting=JobRow.waiting + len(rows))
             .execution_options(synchronize_session=False)
         )
-    await tx.execute(
-        sa.update(GraphRow)
-        .where(GraphRow.tenant_id == tx.tenant_id, GraphRow.id == graph_id)
-        .values(total=GraphRow.total + len(rows))
-        .execution_options(synchronize_session=False)
-    )
     if cancelled:
         ended = [Ended(graph_id, str(row["id"]), "cancelled") for row in rows]
-        return Growth(tx.tenant_id, ended=ended)
+        return Growth(tx.tenant_id, graph_id, len(rows), ended=ended)
     free = [
         Free(row["id"], graph_id, row["runs_on"], row["wiring"])
         for row in rows
         if not row["waiting"]
     ]
-    return Growth(tx.tenant_id, free)
+    return Growth(tx.tenant_id, graph_id, len(rows), free)
 
 
-async def _make_room(tx: Tx, followers: Sequence[str], graph_id: str, draft: GraphDraft) -> None:
-    """Lock what they are added to, jobs first, and see that they fit into it.
+async def hold(tx: Tx, graph_ids: Iterable[str], ended: Sequence[str]) -> None:
+    """Have nobody else grow these graphs, and lock who waits for jobs that ended.
 
-    Raises:
-        GraphInvalidError: They do not.
+    Their rows are what everybody locks last, so what grows takes turns by a lock of its own: of two
+    tasks that hand in the same name at once the second one finds the first one's. And it holds all
+    that its jobs let go on at once, in the order of everybody, before it adds to some of them.
+
+    Args:
+        tx: In the scope of their tenant.
+        graph_ids: Which grow in this transaction.
+        ended: The jobs that end in it, of whatever graph.
     """
-    for some in bites(followers):
+    if tx.dialect == "postgresql":
+        for graph_id in sorted(graph_ids):
+            turn = sa.func.hashtextextended(f"job_graph:{graph_id}", 0)
+            await tx.execute(sa.select(sa.func.pg_advisory_xact_lock(turn)))
+    children: set[str] = set()
+    for some in bites(ended):
+        children.update(
+            await tx.scalars(
+                sa.select(EdgeRow.child_id).where(
+                    EdgeRow.tenant_id == tx.tenant_id, EdgeRow.parent_id.in_(some)
+                )
+            )
+        )
+    for some in bites(sorted(children)):
         await tx.execute(
             sa.select(JobRow.id)
             .where(JobRow.tenant_id == tx.tenant_id, JobRow.id.in_(some))
             .order_by(JobRow.id)
             .with_for_update()
         )
-    # Of two tasks that hand in the same name at once the second one sees the first one's.
+
+
+async def _check_room(tx: Tx, graph_id: str, draft: GraphDraft, before: int) -> None:
+    """See that the graph has place for them, and none of their names.
+
+    Raises:
+        GraphInvalidError: It has not.
+    """
     total = await tx.scalar(
-        sa.select(GraphRow.total)
-        .where(GraphRow.tenant_id == tx.tenant_id, GraphRow.id == graph_id)
-        .with_for_update()
+        sa.select(GraphRow.total).where(GraphRow.tenant_id == tx.tenant_id, GraphRow.id == graph_id)
     )
-    if int(total) + len(draft.tasks) > MAX_TASKS:
+    if int(total) + before + len(draft.tasks) > MAX_TASKS:
         raise GraphInvalidError(
             f"With {len(draft.tasks)} more the graph would have more than {MAX_TASKS} jobs"
         )

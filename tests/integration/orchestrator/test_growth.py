@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from backend.managers.orchestrator import Batch, Claim, JobKind, Outcome, TaskDraft
 from backend.managers.orchestrator._graphs import Graph
-from backend.managers.orchestrator.models import EdgeRow
+from backend.managers.orchestrator.models import EdgeRow, GraphRow, JobRow
 from tests.integration.orchestrator.conftest import Bench
 from tests.integration.orchestrator.test_graphs import (
     Works,
@@ -139,7 +139,7 @@ class TestGrowth:
             ([more("after")], "tasks: Several tasks are called after"),
             ([more("x", "after")], "tasks: There is no task after to wait for"),
             ([more("x", "y"), more("y", "x")], "tasks: x, y wait for each other"),
-            ([more("x", kind="email.send")], "tasks.0.kind: A task is one of test.work"),
+            ([more("x", kind="email.send")], "tasks.0.kind: The kind is one of test.work"),
             (
                 [more("x", args={"wrong": 1})],
                 "tasks.0.args: Object contains unknown field `wrong`",
@@ -188,6 +188,33 @@ class TestGrowth:
                 bench,
                 [task("a"), task("b", "a", foreach={"task": "a", "path": "gives"}, grows="gives")],
             )
+
+
+class TestTogether:
+    async def test_who_ends_others_of_the_graph_meanwhile_is_not_in_the_way(
+        self, bench: Bench, works: Works
+    ) -> None:
+        """Jobs are locked before their graph: in another order one would be refused."""
+        tasks = [growing([], "g"), task("p"), task("q"), task("x", "p", "q")]
+        made = await submit(bench, tasks)
+        claims = {claim.subject: claim for claim in await bench.claim()}
+        x = (await by_name(bench))["x"]
+        grown = Outcome.done({"gives": [more("n")]})
+        both = [(claims["task:g"], grown), (claims["task:p"], Outcome.done())]
+        async with bench.database.transaction(bench.system) as tx:
+            # As whoever ends q: x first, and then the graph.
+            locked = sa.select(JobRow.id).where(JobRow.tenant_id == x.tenant_id, JobRow.id == x.id)
+            await tx.execute(locked.with_for_update())
+            ends = asyncio.create_task(bench.finish(*both))
+            await asyncio.sleep(0.5)
+            await tx.execute(
+                sa.update(GraphRow)
+                .where(GraphRow.tenant_id == x.tenant_id, GraphRow.id == made.id)
+                .values(name="B")
+            )
+            assert not ends.done()
+        assert len(await ends) == 2
+        assert (await look(bench, made.id)).total == 5
 
 
 class TestActs:
