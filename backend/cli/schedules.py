@@ -14,6 +14,7 @@ def _told(one: dict[str, Any]) -> dict[str, Any]:
     timing = one["timing"]
     said = {
         "cron": "{expression} {zone}",
+        "calendar": "each {every} {unit} {zone}",
         "interval": "each {seconds} s",
         "once": "once",
     }[timing["type"]]

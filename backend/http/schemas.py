@@ -1,7 +1,7 @@
 """What all request bodies have in common, what several managers take, how a value is shown."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from types import UnionType
 from typing import Annotated, Any, ClassVar, Final, TypeVar, Union, get_args, get_origin
 from unicodedata import normalize
@@ -20,6 +20,7 @@ from pydantic import (
 _RFC_3339: Final = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.IGNORECASE
 )
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 _FEW_UNKNOWN: Final = 20
 
@@ -73,6 +74,19 @@ def _in_utc(value: datetime) -> datetime:
 
 Time = Annotated[AwareDatetime, BeforeValidator(_rfc_3339), AfterValidator(_in_utc)]
 """An RFC 3339 time, given back in UTC."""
+
+
+def _full_date(value: Any) -> Any:
+    # As for a time: pydantic would read a number, and text that is one.
+    if not isinstance(value, str):
+        return value
+    if not _DATE.fullmatch(value):
+        raise ValueError("a date is written like 2027-01-31")
+    return date.fromisoformat(value)
+
+
+Day = Annotated[date, BeforeValidator(_full_date)]
+"""An RFC 3339 date."""
 
 
 def _is_of_integers(annotation: Any) -> bool:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from itertools import islice
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 from zoneinfo import ZoneInfo
 
 from backend.kit.wall_clock import wall_of
@@ -58,6 +58,13 @@ _NEAR: Final = timedelta(hours=26)
 _MARGIN: Final = timedelta(hours=3)
 _WITHOUT_SECONDS: Final = 5
 _SUNDAY: Final = 7
+
+
+class Walls(Protocol):
+    """What is at times that clocks show."""
+
+    def walls(self, since: datetime) -> Iterator[datetime]:
+        """The times from a naive one on, this included, in order; they may end."""
 
 
 class CronInvalidError(ValueError):
@@ -162,7 +169,7 @@ def _number(at: int, text: str) -> int:
 
 
 def firings(
-    cron: Cron, zone: ZoneInfo, after: datetime, *, skipped: Skipped, repeated: Repeated
+    cron: Walls, zone: ZoneInfo, after: datetime, *, skipped: Skipped, repeated: Repeated
 ) -> Iterator[datetime]:
     """The instants after one, in order and each once, in UTC; they may end after some years."""
     at: datetime | None = after
@@ -186,7 +193,7 @@ def preview(
 
 
 def _next(
-    cron: Cron, zone: ZoneInfo, after: datetime, skipped: Skipped, repeated: Repeated
+    cron: Walls, zone: ZoneInfo, after: datetime, skipped: Skipped, repeated: Repeated
 ) -> datetime | None:
     """Look at the times from this one on; near a change of the clocks also at those before.
 

@@ -871,6 +871,20 @@ class CalendarIn(Wire, frozen=True, kw_only=True):
     method: str | UnsetType = "REQUEST"
 
 
+class CalendarTimingModel(Wire, frozen=True, kw_only=True):
+    """Times of some days of each so many days, weeks, months or years."""
+
+    since: str
+    times: list[str]
+    type: str
+    days: list[str] | UnsetType = field(default_factory=list)
+    every: int | UnsetType = 1
+    repeated: str | UnsetType = "first"
+    skipped: str | UnsetType = "shift"
+    unit: str | UnsetType = "day"
+    zone: str | UnsetType = "UTC"
+
+
 class CauseOut(Wire, frozen=True, kw_only=True):
     """Something that is not as it should be."""
 

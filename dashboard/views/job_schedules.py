@@ -41,6 +41,11 @@ def when(timing: dict[str, Any]) -> str:
     """Return what a timing says, for people."""
     if timing["type"] == "cron":
         return f"{timing['expression']} ({timing['zone']})"
+    if timing["type"] == "calendar":
+        days = ", ".join(timing["days"])
+        period = timing["unit"] if timing["every"] == 1 else f"{timing['every']} {timing['unit']}s"
+        said = f"each {period}{f' on {days}' if days else ''}"
+        return f"{said} at {', '.join(timing['times'])} ({timing['zone']})"
     if timing["type"] == "interval":
         return f"each {timedelta(seconds=timing['seconds'])}"
     return f"once, {markup.moment(datetime.fromisoformat(timing['at']))}"

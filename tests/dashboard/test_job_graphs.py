@@ -147,6 +147,23 @@ class TestSchedule:
         assert "Due next" in screen.text
         assert "It was not due in the last week." in screen.text
 
+    def test_says_what_a_calendar_is(self, visit, platform):
+        timing = {
+            "type": "calendar",
+            "since": "2026-12-01",
+            "times": ["06:00", "18:00"],
+            "unit": "month",
+            "every": 3,
+            "days": ["1mon", "-1workday"],
+            "zone": "Europe/Paris",
+        }
+        said = {"name": "Quarter", "timing": timing, "graph": GRAPH}
+        made = platform.api().post("/api/v1/job-schedules", json=said)
+        assert made.is_success, made.text
+        rows = visit("job_schedules").rows("job-schedules")
+        told = "each 3 months on 1mon, -1workday at 06:00, 18:00 (Europe/Paris)"
+        assert [row["timing"] for row in rows if row["name"] == "Quarter"] == [told]
+
     def test_is_run_paused_and_resumed(self, visit, platform, schedule):
         screen = opened(visit, schedule)
         screen.click("job-schedules-run-start").click("job-schedules-run-yes")

@@ -1,11 +1,11 @@
-"""When a schedule is due: by crontab's times in a zone, each so many seconds, or once.
+"""When a schedule is due: by crontab or by a calendar in a zone, each so many seconds, or once.
 
 A timing is a value that is kept as JSON. It knows the first instant after another one, and nothing
 of what becomes of it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
@@ -14,10 +14,14 @@ import msgspec
 from msgspec import Meta
 
 from backend.kit.cron import Repeated, Skipped, firings, read_cron
+from backend.kit.recurrence import Recurrence, Unit, read_recurrence
 from backend.kit.wall_clock import zone_named
 from backend.managers.orchestrator.errors import JobScheduleInvalidError
 
 MOST_SHOWN: Final = 100
+
+WallTime = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$")]
+Day = Annotated[str, Meta(min_length=1, max_length=12)]
 
 
 class CronTiming(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="cron"):
@@ -46,6 +50,36 @@ class CronTiming(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="c
             skipped=self.skipped,
             repeated=self.repeated,
         )
+
+
+class CalendarTiming(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="calendar"):
+    """Times of some days of each so many days, weeks, months or years, by the clocks of a zone."""
+
+    since: date
+    times: Annotated[Sequence[WallTime], Meta(min_length=1, max_length=24)]
+    unit: Unit = "day"
+    every: Annotated[int, Meta(ge=1, le=1000)] = 1
+    days: Annotated[Sequence[Day], Meta(max_length=31)] = ()
+    zone: Annotated[str, Meta(min_length=1, max_length=64)] = "UTC"
+    skipped: Skipped = "shift"
+    repeated: Repeated = "first"
+
+    def __post_init__(self) -> None:
+        """Refuse what are no days of such a period, and what is no zone.
+
+        Raises:
+            ValueError: They are none.
+        """
+        self._read()
+        zone_named(self.zone)
+
+    def after(self, instant: datetime) -> Iterator[datetime]:
+        """The instants after one."""
+        zone = zone_named(self.zone)
+        return firings(self._read(), zone, instant, skipped=self.skipped, repeated=self.repeated)
+
+    def _read(self) -> Recurrence:
+        return read_recurrence(self.since, self.unit, self.every, self.days, self.times)
 
 
 class IntervalTiming(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="interval"):
@@ -77,7 +111,7 @@ class OnceTiming(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="o
             yield at
 
 
-Timing = CronTiming | IntervalTiming | OnceTiming
+Timing = CronTiming | CalendarTiming | IntervalTiming | OnceTiming
 
 
 def read_timing(said: Mapping[str, Any]) -> Timing:

@@ -5,7 +5,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from backend.http.schemas import Input, Time
+from backend.http.schemas import Day, Input, Time
+from backend.kit.cron import Repeated, Skipped
+from backend.kit.recurrence import Unit
 from backend.managers.orchestrator._schedules import Schedule, ScheduleDraft
 from backend.managers.orchestrator._timing import MOST_SHOWN
 from backend.managers.orchestrator.graph_schemas import TaskModel
@@ -21,6 +23,14 @@ ZoneName = Annotated[
 ]
 
 
+ClockTime = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$")]
+PeriodDay = Annotated[str, Field(min_length=1, max_length=12)]
+SkippedPolicy = Annotated[Skipped, Field(description="What becomes of a time that clocks skip")]
+RepeatedPolicy = Annotated[
+    Repeated, Field(description="Which is meant of a time that clocks show twice")
+]
+
+
 class CronTimingModel(Input):
     """Crontab's times by the clocks of a zone."""
 
@@ -32,12 +42,37 @@ class CronTimingModel(Input):
         description="Five fields as in crontab, or six with seconds before them",
     )
     zone: ZoneName = "UTC"
-    skipped: Literal["skip", "shift", "gap_end"] = Field(
-        "shift", description="What becomes of a time that clocks skip"
+    skipped: SkippedPolicy = "shift"
+    repeated: RepeatedPolicy = "first"
+
+
+class CalendarTimingModel(Input):
+    """Times of some days of each so many days, weeks, months or years."""
+
+    type: Literal["calendar"]
+    since: Day = Field(
+        description="Nothing is due before it, and periods are counted from the one it is in"
     )
-    repeated: Literal["first", "last", "both"] = Field(
-        "first", description="Which is meant of a time that clocks show twice"
+    times: list[ClockTime] = Field(
+        min_length=1,
+        max_length=24,
+        examples=[["18:00"]],
+        description="What clocks show, as `HH:MM` or `HH:MM:SS`",
     )
+    unit: Unit = "day"
+    every: int = Field(1, ge=1, le=1000, description="Of so many periods the first")
+    days: list[PeriodDay] = Field(
+        [],
+        max_length=31,
+        examples=[["-1workday"]],
+        description="Of a week `mon` to `sun` or `workday`; of a month `1` to `31`, from its end "
+        "`-1` to `-31`, all of a weekday, or the first or last of them as `1mon` or `-1workday`; "
+        "of a year `MM-DD`. None: the day that `since` is. One that a period does not have is not "
+        "due then",
+    )
+    zone: ZoneName = "UTC"
+    skipped: SkippedPolicy = "shift"
+    repeated: RepeatedPolicy = "first"
 
 
 class IntervalTimingModel(Input):
@@ -56,7 +91,7 @@ class OnceTimingModel(Input):
 
 
 TimingModel = Annotated[
-    CronTimingModel | IntervalTimingModel | OnceTimingModel,
+    CronTimingModel | CalendarTimingModel | IntervalTimingModel | OnceTimingModel,
     Field(
         discriminator="type",
         examples=[{"type": "cron", "expression": "30 2 * * mon-fri", "zone": "Europe/Paris"}],

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
@@ -188,6 +189,10 @@ async def test_it_is_run_now_changed_and_removed(bench: Bench, clock: Clock) -> 
         {"type": "cron", "expression": "61 * * * *"},
         {"type": "cron", "expression": "* * * * *", "zone": "Mars/Olympus"},
         {"type": "cron", "expression": "* * * * *", "skipped": "never"},
+        {"type": "calendar", "since": "2026-12-01", "times": []},
+        {"type": "calendar", "since": "2026-12-01", "times": ["24:00"]},
+        {"type": "calendar", "since": "2026-12-01", "times": ["06:00"], "zone": "Mars/Olympus"},
+        {"type": "calendar", "since": "2026-12-01", "times": ["06:00"], "days": ["mon"]},
         {"type": "interval", "seconds": 5, "since": NOON.isoformat()},
         {"type": "interval", "seconds": 60, "since": "2026-12-01T12:00:00"},
         {"type": "once", "at": "soon"},
@@ -199,6 +204,23 @@ async def test_what_is_no_schedule_is_refused(
 ) -> None:
     with pytest.raises(JobScheduleInvalidError):
         await make(bench, timing)
+
+
+async def test_follows_a_calendar(bench: Bench, clock: Clock) -> None:
+    timing = {
+        "type": "calendar",
+        "since": NOON.date().isoformat(),
+        "times": ["18:00"],
+        "unit": "month",
+        "days": ["-1workday"],
+        "zone": "Asia/Tokyo",
+    }
+    made = await make(bench, timing)
+    assert made.draft.timing == timing
+    assert made.due_at is not None
+    last = made.due_at.astimezone(ZoneInfo("Asia/Tokyo"))
+    # The 31st of January 2027 is a Sunday, and the 31st of December 2026 a Thursday.
+    assert last.isoformat() == "2026-12-31T18:00:00+09:00"
 
 
 async def test_what_it_would_submit_is_looked_at_first(bench: Bench, clock: Clock) -> None:
