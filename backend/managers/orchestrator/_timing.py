@@ -19,6 +19,8 @@ from backend.kit.wall_clock import zone_named
 from backend.managers.orchestrator.errors import JobScheduleInvalidError
 
 MOST_SHOWN: Final = 100
+LAST_YEAR: Final = 2999
+"""Far from where the calendar of this language ends: what comes after it could not be counted."""
 
 WallTime = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$")]
 Day = Annotated[str, Meta(min_length=1, max_length=12)]
@@ -126,6 +128,10 @@ def read_timing(said: Mapping[str, Any]) -> Timing:
         raise JobScheduleInvalidError(str(exc)).at("timing") from None
     for name in ("since", "at"):
         moment = getattr(found, name, None)
+        if isinstance(moment, date) and moment.year > LAST_YEAR:
+            raise JobScheduleInvalidError(f"It is in the year {LAST_YEAR} at the latest").at(
+                "timing", name
+            )
         if isinstance(moment, datetime) and moment.tzinfo is None:
             raise JobScheduleInvalidError("A time without an offset is none").at("timing", name)
     return found

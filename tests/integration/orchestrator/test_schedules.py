@@ -193,6 +193,8 @@ async def test_it_is_run_now_changed_and_removed(bench: Bench, clock: Clock) -> 
         {"type": "calendar", "since": "2026-12-01", "times": ["24:00"]},
         {"type": "calendar", "since": "2026-12-01", "times": ["06:00"], "zone": "Mars/Olympus"},
         {"type": "calendar", "since": "2026-12-01", "times": ["06:00"], "days": ["mon"]},
+        {"type": "calendar", "since": "9999-12-31", "times": ["23:59"]},
+        {"type": "interval", "seconds": 60, "since": "9999-12-31T23:59:50Z"},
         {"type": "interval", "seconds": 5, "since": NOON.isoformat()},
         {"type": "interval", "seconds": 60, "since": "2026-12-01T12:00:00"},
         {"type": "once", "at": "soon"},
