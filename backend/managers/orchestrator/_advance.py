@@ -148,15 +148,7 @@ async def advance(
 
 async def _count_down(tx: Tx, parents: Sequence[str]) -> list[Free]:
     """Tell those that wait for these; returns the ones that wait for nobody any more."""
-    waits: Counter[str] = Counter()
-    for some in bites(parents):
-        waits.update(
-            await tx.scalars(
-                sa.select(EdgeRow.child_id).where(
-                    EdgeRow.tenant_id == tx.tenant_id, EdgeRow.parent_id.in_(some)
-                )
-            )
-        )
+    waits = Counter(await children_of(tx, parents))
     free: list[Free] = []
     # In one order, or two that end parents of the same jobs would wait for each other.
     for some in bites(sorted(waits)):
@@ -390,6 +382,18 @@ async def _ends_of_parents(tx: Tx, children: Sequence[str]) -> dict[str, Counter
     parents = await parents_of(tx, children)
     states = dict(await of_jobs(tx, parents, JobRow.state))
     return {child: Counter(states[one] for one in ids) for child, ids in parents.items()}
+
+
+async def children_of(tx: ReadTx, parents: Sequence[str]) -> list[str]:
+    """The ids of those that wait for these: each as often as it waits for one of them."""
+    found: list[str] = []
+    for some in bites(parents):
+        found += await tx.scalars(
+            sa.select(EdgeRow.child_id).where(
+                EdgeRow.tenant_id == tx.tenant_id, EdgeRow.parent_id.in_(some)
+            )
+        )
+    return found
 
 
 async def parents_of(tx: ReadTx, children: Sequence[str]) -> dict[str, list[str]]:

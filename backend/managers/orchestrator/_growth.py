@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from backend.core.database import Tx
 from backend.core.errors import AppError
 from backend.core.ids import uuid7
-from backend.managers.orchestrator._advance import BY_GRAPH, Ended, Free, Growth, bites
+from backend.managers.orchestrator._advance import BY_GRAPH, Ended, Free, Growth, bites, children_of
 from backend.managers.orchestrator._drafts import (
     MAX_EDGES,
     MAX_TASKS,
@@ -64,13 +64,7 @@ async def grow(
         draft = GraphDraft(name, read_tasks(said))
         draft.check(after=name)
         check_kinds(draft.tasks, kinds)
-        followers = list(
-            await tx.scalars(
-                sa.select(EdgeRow.child_id)
-                .where(EdgeRow.tenant_id == tx.tenant_id, EdgeRow.parent_id == claim.id)
-                .order_by(EdgeRow.child_id)
-            )
-        )
+        followers = sorted(await children_of(tx, [claim.id]))
         edges = list(draft.edges())
         if len(edges) + len(said) * (len(followers) + 1) > MAX_EDGES:
             raise GraphInvalidError(
@@ -127,16 +121,7 @@ async def hold(tx: Tx, graph_ids: Iterable[str], ended: Sequence[str]) -> None:
         for graph_id in sorted(graph_ids):
             turn = sa.func.hashtextextended(f"job_graph:{graph_id}", 0)
             await tx.execute(sa.select(sa.func.pg_advisory_xact_lock(turn)))
-    children: set[str] = set()
-    for some in bites(ended):
-        children.update(
-            await tx.scalars(
-                sa.select(EdgeRow.child_id).where(
-                    EdgeRow.tenant_id == tx.tenant_id, EdgeRow.parent_id.in_(some)
-                )
-            )
-        )
-    for some in bites(sorted(children)):
+    for some in bites(sorted(set(await children_of(tx, ended)))):
         await tx.execute(
             sa.select(JobRow.id)
             .where(JobRow.tenant_id == tx.tenant_id, JobRow.id.in_(some))

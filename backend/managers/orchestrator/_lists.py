@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, cast
+from typing import Any, Final, cast, get_args
 
 import sqlalchemy as sa
 
@@ -22,16 +22,7 @@ from backend.managers.orchestrator.kinds import (
 )
 from backend.managers.orchestrator.models import JobRow
 
-STATES: Final[tuple[State, ...]] = (
-    "blocked",
-    "ready",
-    "running",
-    "awaiting",
-    "succeeded",
-    "dead",
-    "cancelled",
-    "skipped",
-)
+STATES: Final[tuple[State, ...]] = get_args(State)
 MOST_COUNTED: Final = 10_000
 """Of a kind and a state; a count that stops there says so."""
 MOST_COUNTS: Final = 200
