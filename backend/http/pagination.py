@@ -1,6 +1,5 @@
 """Keyset pagination: opaque cursors over time-ordered ids or names, no totals."""
 
-import base64
 import re
 import uuid
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from pydantic import BaseModel, Field
 
 from backend.core.errors import InvalidInputError
 from backend.http.schemas import Time, view
+from backend.kit import base64url
 
 _Out = TypeVar("_Out", bound=BaseModel)
 
@@ -93,7 +93,7 @@ NamedPageQuery = Annotated[NamedSlice, Depends(_named_page)]
 
 def encode_cursor(row_id: str) -> str:
     """An opaque cursor that continues after the row with this id."""
-    return base64.urlsafe_b64encode(uuid.UUID(row_id).bytes).decode().rstrip("=")
+    return base64url.encode(uuid.UUID(row_id).bytes)
 
 
 def decode_cursor(cursor: str) -> str:
@@ -102,10 +102,9 @@ def decode_cursor(cursor: str) -> str:
     Raises:
         CursorInvalidError: It is not one of ours.
     """
-    # The decoder would skip what is not of its alphabet.
     if not re.fullmatch(_CURSOR, cursor):
         raise CursorInvalidError
-    return str(uuid.UUID(bytes=base64.urlsafe_b64decode(cursor + "==")))
+    return str(uuid.UUID(bytes=base64url.decode(cursor)))
 
 
 def encode_named_cursor(name: str) -> str:

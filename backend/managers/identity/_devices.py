@@ -6,14 +6,13 @@ It opens nothing: password and second factor are asked for all the same. It coun
 reads the mail of the address sets a new password: the browsers before may be somebody else's.
 """
 
-import base64
-import binascii
 import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from backend.core.context import SystemScope
 from backend.core.database import Database, Tx
+from backend.kit import base64url
 from backend.managers.identity._failures import digest_of
 from backend.managers.identity.errands import AUTHENTICATE
 from backend.managers.security import KeyUnavailableError, SealBrokenError, SecurityManager
@@ -43,7 +42,7 @@ class KnownDevices:
         made_at = ((tx.now() - _EPOCH) // _TICK).to_bytes(_TIME_BYTES, "big")
         content = secrets.token_bytes(_NONCE_BYTES) + made_at
         sealed = keyring.seal(_context(account_of(email)), content)
-        return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+        return base64url.encode(sealed)
 
     async def attempts_of(self, email: str, cookie: str | None) -> str:
         """Whose attempts a browser spends: its own when it is known, else the account's."""
@@ -51,13 +50,13 @@ class KnownDevices:
         if not cookie or len(cookie) > _MAX_CHARACTERS:
             return account
         try:
-            sealed = base64.urlsafe_b64decode(cookie + "=" * (-len(cookie) % 4))
+            sealed = base64url.decode(cookie)
             async with self._database.read(SystemScope(AUTHENTICATE)) as view:
                 keyring = await self._security.keyring(view)
                 content = keyring.open(_context(account), sealed)
                 # After the seal: only who was logged in once makes us look for the account.
                 found = await self._tenants.find_login(view, email)
-        except (binascii.Error, ValueError, SealBrokenError, KeyUnavailableError):
+        except (ValueError, SealBrokenError, KeyUnavailableError):
             return account
         nonce, time = content[:_NONCE_BYTES], content[_NONCE_BYTES:]
         made_at = _EPOCH + int.from_bytes(time, "big") * _TICK

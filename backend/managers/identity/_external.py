@@ -23,6 +23,7 @@ from joserfc import jws, jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import import_key
 
+from backend.kit import base64url
 from backend.kit.outbound import Outbound, UnreachableError
 from backend.managers.identity.errors import ExternalLogInError, ProviderUnusableError
 
@@ -79,7 +80,7 @@ class Trip(NamedTuple):
     @property
     def challenge(self) -> str:
         """The PKCE challenge of the verifier (S256)."""
-        return _url_safe(hashlib.sha256(self.verifier.encode()).digest())
+        return base64url.encode(hashlib.sha256(self.verifier.encode()).digest())
 
     @property
     def state_hash(self) -> bytes:
@@ -117,7 +118,7 @@ def trip_of(cookie: str) -> Trip:
         hmac.digest(cookie.encode(), f"external_log_in:{what}".encode(), "sha256")
         for what in ("state", "nonce", "verifier")
     )
-    return Trip(*(_url_safe(one) for one in parts))
+    return Trip(*(base64url.encode(one) for one in parts))
 
 
 class ExternalProviders:
@@ -444,7 +445,3 @@ def _json(body: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ProviderUnusableError("It does not answer in JSON")
     return found
-
-
-def _url_safe(value: bytes) -> str:
-    return base64.urlsafe_b64encode(value).decode().rstrip("=")

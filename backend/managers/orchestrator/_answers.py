@@ -5,8 +5,6 @@ answered any more, and is signed by a key that lies in no database. Nothing is k
 made one up, came late, or answers an attempt that was given up is told the same.
 """
 
-import base64
-import binascii
 import hmac
 import struct
 import uuid
@@ -19,6 +17,7 @@ import sqlalchemy as sa
 
 from backend.core.context import SystemScope
 from backend.core.database import Database, Tx, db_now
+from backend.kit import base64url
 from backend.managers.orchestrator._claim import CLAIM_COLUMNS
 from backend.managers.orchestrator._finish import finish
 from backend.managers.orchestrator._rows import claim_of
@@ -61,14 +60,14 @@ class Callbacks:
         """Where this attempt is answered until then."""
         ids = (uuid.UUID(claim.tenant_id).bytes, uuid.UUID(claim.id).bytes)
         said = _SHAPE.pack(*ids, claim.attempt, int(until.timestamp()))
-        token = base64.urlsafe_b64encode(said + self._mac(said)).rstrip(b"=").decode()
+        token = base64url.encode(said + self._mac(said))
         return f"{self._base}{PATH}{token}"
 
     def read(self, token: str) -> _Ticket | None:
         """What it names; None for one that is none of ours."""
         try:
-            found = base64.b64decode(f"{token}{'=' * (-len(token) % 4)}", b"-_", validate=True)
-        except (binascii.Error, ValueError):
+            found = base64url.decode(token)
+        except ValueError:
             return None
         if len(found) != _SHAPE.size + _MAC_BYTES:
             return None

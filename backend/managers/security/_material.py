@@ -9,8 +9,6 @@ the point is as everybody else has it: RFC 8032 for Ed25519, the 64 bytes R and 
 (section 3.4) for ECDSA with SHA-256, and HMAC-SHA256 of RFC 2104.
 """
 
-import base64
-import binascii
 import hashlib
 import hmac
 import os
@@ -27,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from backend.kit import base64url
 from backend.managers.security._format import MATERIAL_BYTES, VersionCipher
 
 KeyType = Literal["aes256-gcm", "hmac-sha256", "ed25519", "ecdsa-p256"]
@@ -173,7 +172,7 @@ def public_key_of(key_type: KeyType, material: bytes) -> str | None:
 
 def signature_text(version: int, signature: bytes) -> str:
     """A signature with the version that made it."""
-    return f"v{version}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
+    return f"v{version}.{base64url.encode(signature)}"
 
 
 def read_signature(text: str) -> tuple[int, bytes] | None:
@@ -182,8 +181,8 @@ def read_signature(text: str) -> tuple[int, bytes] | None:
     if found is None:
         return None
     try:
-        bare = base64.urlsafe_b64decode(found[2] + "=" * (-len(found[2]) % 4))
-    except binascii.Error:
+        bare = base64url.decode(found[2])
+    except ValueError:
         return None
     version = int(found[1])
     # One text for one signature: whoever keeps those that were used must not be told two.
