@@ -190,9 +190,10 @@ class Input:
         name: The body's field.
         label: What stands above it.
         kind: ``role`` offers the tenant's roles; ``last_day`` a day, until whose end it holds;
-            ``number`` is a whole one, from 1, or 0 for nothing; ``days`` are asked for what the
-            API has in seconds; ``words`` stand between spaces; ``choice`` is one of ``options``,
-            or, with an ``example``, what is typed instead.
+            ``day`` a day, at first today; ``moment`` a time of whoever looks, at first the next
+            hour; ``number`` is a whole one, from 1, or 0 for nothing; ``days`` are asked for what
+            the API has in seconds; ``words`` stand between spaces; ``choice`` is one of
+            ``options``, or, with an ``example``, what is typed instead.
         example: Shown in the empty field.
         help: Said on request.
         usual: The role chosen at first, as the mightiest is no default; the choice; or the number,
@@ -204,9 +205,9 @@ class Input:
 
     name: str
     label: str
-    kind: Literal["text", "password", "role", "last_day", "number", "days", "words", "choice"] = (
-        "text"
-    )
+    kind: Literal[
+        "text", "password", "role", "last_day", "day", "moment", "number", "days", "words", "choice"
+    ] = "text"
     example: str = ""
     help: str | None = None
     usual: str = ""
@@ -267,6 +268,7 @@ class Form:
         button: What the heading's button says, when not "New" and the noun.
         icon: That button's icon.
         by: The choice that decides which others are asked for; it stands above them.
+        tries: Draws, on request, what would come of what the form says; it makes nothing.
     """
 
     inputs: Sequence[Input]
@@ -279,6 +281,7 @@ class Form:
     button: str = ""
     icon: str = ":material/add:"
     by: str = ""
+    tries: Callable[[state.Session, Mapping[str, Any]], None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -764,7 +767,11 @@ def _form(session: state.Session, page: ListPage[_T], form: Form) -> None:
                 given |= ask(asked)
                 with st.container(horizontal=True):
                     sent = st.form_submit_button(f"{form.verb} {page.noun}", type="primary")
+                    tried = form.tries and st.form_submit_button("Preview")
                     st.form_submit_button("Close", on_click=_set, args=(opened, False))
+        with card, problems.guard():
+            if form.tries and tried:
+                form.tries(session, given)
         if not sent:
             return
         with card, problems.guard():
@@ -848,16 +855,8 @@ def draw_input(
         usual = now or one.usual
         first = names.index(usual) if usual in names else 0
         return st.selectbox(one.label, names, index=first, key=key, help=one.help, width=width)
-    if one.kind == "last_day":
-        zone = markup.zone()
-        held = now if isinstance(now, datetime) else None
-        before = held.astimezone(zone).date() if held else None
-        day: date | None = st.date_input(
-            one.label, value=before, key=key, format="YYYY-MM-DD", help=one.help
-        )
-        if day is not None and day == before:
-            return held  # to the second: it may not end with its day
-        return datetime.combine(day, _END_OF_DAY, zone) if day else None
+    if one.kind in {"last_day", "day", "moment"}:
+        return _time(key, one, now or None)
     if one.kind == "number":
         begin = int(now or one.usual or one.required) or None
         # Once there is a number, Streamlit takes no empty field any more: nought is nothing then.
@@ -887,6 +886,29 @@ def draw_input(
     if one.kind == "words":
         return text.replace(",", " ").split() or None
     return (text if hidden else text.strip()) or None
+
+
+def _time(key: str, one: Input, now: date | None) -> date | None:
+    zone = markup.zone()
+    held = now.astimezone(zone) if isinstance(now, datetime) else None
+    if one.kind == "moment":
+        hour = markup.now().astimezone(zone).replace(minute=0) + timedelta(hours=1)
+        begin = (held or hour).replace(second=0, microsecond=0, tzinfo=None)
+        at: datetime | None = st.datetime_input(
+            one.label, begin, key=key, format="YYYY-MM-DD", help=one.help, step=60
+        )
+        # To the second where nothing was changed: it may have been set elsewhere.
+        return now if held and at == begin else at and at.replace(tzinfo=zone)
+    before = held.date() if held else now
+    usual = "today" if one.kind == "day" else None
+    day: date | None = st.date_input(
+        one.label, value=before or usual, key=key, format="YYYY-MM-DD", help=one.help
+    )
+    if one.kind == "day" or day is None:
+        return day
+    if day == before:
+        return held  # to the second: it may not end with its day
+    return datetime.combine(day, _END_OF_DAY, zone)
 
 
 def _choice(

@@ -13,15 +13,14 @@ import streamlit as st
 from dashboard import pages, state
 from dashboard.client import Api, models
 from dashboard.pages import Act, Column, Form, Input, ListPage
-from dashboard.widgets import calendar, confirm, markup, problems, table
+from dashboard.widgets import calendar, confirm, markup, problems, table, timing
 
 _WRITE: Final = "job:write"
 _SHOWN: Final = 50
 _COMING: Final = 100
 _NEXT: Final = 5
-_SOON: Final = timedelta(days=60)
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
-_CRON_HELP: Final = "Minute, hour, day, month and weekday as in crontab, or with seconds before"
+_MISSING: Final = "It needs a name, when it is due, and an address."
 _TONES: Final[dict[str, calendar.Tone]] = {
     "ran": "green",
     "late": "amber",
@@ -37,36 +36,21 @@ _TIMES: Final = (
 )
 
 
-def when(timing: dict[str, Any]) -> str:
-    """Return what a timing says, for people."""
-    if timing["type"] == "cron":
-        return f"{timing['expression']} ({timing['zone']})"
-    if timing["type"] == "calendar":
-        days = ", ".join(timing["days"])
-        period = timing["unit"] if timing["every"] == 1 else f"{timing['every']} {timing['unit']}s"
-        said = f"each {period}{f' on {days}' if days else ''}"
-        return f"{said} at {', '.join(timing['times'])} ({timing['zone']})"
-    if timing["type"] == "interval":
-        return f"each {timedelta(seconds=timing['seconds'])}"
-    return f"once, {markup.moment(datetime.fromisoformat(timing['at']))}"
-
-
 def submits(tasks: Sequence[dict[str, Any]]) -> str:
     """Return the names of some tasks, and how many there are besides."""
     said = ", ".join(one["name"] for one in tasks[:_NEXT])
     return said if len(tasks) <= _NEXT else f"{said} and {len(tasks) - _NEXT:,} more"
 
 
-def draft(
-    *, name: str | None, expression: str | None, zone: str | None, method: str | None,
-    url: str | None,
-) -> models.JobSchedulePut:  # fmt: skip
-    """Return the request for one that asks an address by crontab's times."""
+def draft(*, name: str | None, method: str | None, url: str | None, **due: Any) -> (
+    models.JobSchedulePut
+):  # fmt: skip
+    """Return the request for one that asks an address when it is time."""
     args = {"method": method or "GET", "url": url or ""}
     task = models.TaskModel(name="ask", kind="http.request", args=args)
     return models.JobSchedulePut(
         name=name or "",
-        timing={"type": "cron", "expression": expression or "", "zone": zone or "UTC"},
+        timing=timing.body(due),
         graph=models.ScheduledGraph(name=name or "", tasks=[task]),
     )
 
@@ -90,84 +74,46 @@ def _coming(session: state.Session, one: models.JobScheduleOut) -> None:
     if one.due_at is None:
         markup.note("It is not due any more." if one.enabled else "It is paused.")
         return
-    told = _preview(session, one.timing, _NEXT)
-    _tell(told)
-
-
-def _preview(
-    session: state.Session, timing: dict[str, Any], count: int
-) -> models.JobSchedulePreviewOut:
-    asked = msgspec.convert({"timing": timing, "count": count}, models.JobSchedulePreview)
-    return session.api.preview_job_schedule(asked)
-
-
-def _tell(told: models.JobSchedulePreviewOut) -> None:
-    """Say when it is due next, and warn of clocks that change soon."""
-    markup.label("Due next")
-    st.markdown("\n".join(f"- {markup.moment(at)}" for at in told.times[:_NEXT]))
-    soon = [at for at in told.changes if at - markup.now() < _SOON]
-    if soon:
-        markup.status(
-            "amber",
-            "Clocks change",
-            f"In its zone they are put on or back {markup.moment(soon[0])}: a time that they skip "
-            "or show twice is taken as the schedule says.",
-        )
+    timing.tell(session, one.timing)
 
 
 def _change(session: state.Session, one: models.JobScheduleOut) -> None:
+    key = f"schedules-timing-{one.id}"
+    begins = timing.fields(one.timing)
+
+    def ask(each: Input) -> Any:
+        name = f"{key}-{each.name.replace('_', '-')}"
+        return pages.draw_input(session, name, each, begins.get(each.name, ""))
+
     with st.expander("Change when it is due", icon=":material/schedule:"):
-        if one.timing["type"] != "cron":
-            markup.note("It follows no crontab: from here on it does.")
-        with st.form("schedules-timing", border=False):
-            said = st.text_input(
-                "Crontab", value=one.timing.get("expression", "0 * * * *"), help=_CRON_HELP
-            )
-            zone = st.text_input("Zone", value=one.timing.get("zone", "UTC"))
-            skipped = st.selectbox(
-                "A time that clocks skip",
-                ("shift", "skip", "gap_end"),
-                index=("shift", "skip", "gap_end").index(one.timing.get("skipped", "shift")),
-                format_func={
-                    "shift": "comes as much later",
-                    "skip": "is left out",
-                    "gap_end": "comes when the gap ends",
-                }.__getitem__,
-            )
-            repeated = st.selectbox(
-                "A time that clocks show twice",
-                ("first", "last", "both"),
-                index=("first", "last", "both").index(one.timing.get("repeated", "first")),
-                format_func={
-                    "first": "is the first of both",
-                    "last": "is the last of both",
-                    "both": "is due both times",
-                }.__getitem__,
-            )
+        # Above the form: what stands in one is not heard of before it is sent.
+        kind = ask(timing.TYPE)
+        asked = [each for each in timing.INPUTS if kind in each.of]
+        with st.form(key, border=False):
+            given = {each.name: ask(each) for each in asked}
             with st.container(horizontal=True):
-                tried = st.form_submit_button("Preview")
-                saved = st.form_submit_button("Save", type="primary")
-        timing = {
-            "type": "cron",
-            "expression": said.strip(),
-            "zone": zone.strip(),
-            "skipped": skipped,
-            "repeated": repeated,
-        }
+                tried = st.form_submit_button("Preview", key=f"{key}-preview")
+                saved = st.form_submit_button("Save", key=f"{key}-save", type="primary")
+        if not tried and not saved:
+            return
         with problems.guard():
+            if not all(given[each.name] for each in asked if each.required):
+                st.warning(_MISSING)
+                return
+            due = timing.body({"type": kind, **given})
             if tried:
-                _tell(_preview(session, timing, _NEXT))
-            if saved:
-                _save(session, one, timing)
-                confirm.say_after_rerun(f"{one.name} is due by what it says now.")
-                st.rerun()
+                timing.tell(session, due)
+                return
+            _save(session, one, due)
+            confirm.say_after_rerun(f"{one.name} is due by what it says now.")
+            st.rerun()
 
 
-def _save(session: state.Session, one: models.JobScheduleOut, timing: dict[str, Any]) -> None:
+def _save(session: state.Session, one: models.JobScheduleOut, due: dict[str, Any]) -> None:
     now = session.api.get_job_schedule(one.id)
     kept = msgspec.to_builtins(now.value)
     names = (each.encode_name for each in msgspec.structs.fields(models.JobSchedulePut))
-    body = {name: kept[name] for name in names} | {"timing": timing}
+    body = {name: kept[name] for name in names} | {"timing": due}
     session.api.put_job_schedule(
         one.id, msgspec.convert(body, models.JobSchedulePut), if_match=now.etag
     )
@@ -200,7 +146,7 @@ def _days(one: models.JobScheduleOut, begin: datetime, end: datetime) -> Sequenc
     past = [(each.due_at, each.outcome, each.times) for each in reversed(found.items)]
     coming: list[tuple[datetime, str, int]] = []
     if one.due_at is not None and one.due_at < end:
-        told = _preview(session, one.timing, _COMING)
+        told = timing.preview(session, one.timing, _COMING)
         coming = [(at, "due", 1) for at in told.times if begin <= at < end]
     return list(_entries([*past, *coming]))
 
@@ -258,7 +204,7 @@ PAGE: Final = ListPage(
     columns=(
         Column("name", "Schedule", "strong"),
         Column("enabled", "State", "badge", value=lambda one: "on" if one.enabled else "paused"),
-        Column("timing", "When", value=lambda one: when(one.timing)),
+        Column("timing", "When", value=lambda one: timing.words(one.timing)),
         Column("due_at", "Due next", "time", none="never"),
         Column("updated_by", "Changed by", "who"),
     ),
@@ -277,10 +223,7 @@ PAGE: Final = ListPage(
     form=Form(
         inputs=(
             Input("name", "Name", example="Nightly import"),
-            Input("expression", "Crontab", example="30 2 * * mon-fri", help=_CRON_HELP),
-            Input(
-                "zone", "Zone", required=False, example="Europe/Paris", help="UTC unless said"
-            ),
+            *timing.INPUTS,
             Input(
                 "method", "Method", "choice",
                 options=lambda _: [(one, one) for one in _METHODS], usual="POST",
@@ -289,7 +232,9 @@ PAGE: Final = ListPage(
         ),
         body=draft,
         call=Api.create_job_schedule,
-        missing="It needs a name, when it is due, and an address.",
+        by=timing.TYPE.name,
+        tries=lambda session, given: timing.tell(session, timing.body(given)),
+        missing=_MISSING,
         said="{0} is submitted when it is time.",
     ),
     acts=(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 
 import pytest
 
 from dashboard.client import models
 from dashboard.views.job_graphs import _nodes
 from dashboard.widgets.markup import NONE
+from dashboard.widgets.timing import words
 from tests.dashboard.conftest import VIC
 
 pytestmark = pytest.mark.page
@@ -147,22 +148,83 @@ class TestSchedule:
         assert "Due next" in screen.text
         assert "It was not due in the last week." in screen.text
 
-    def test_says_what_a_calendar_is(self, visit, platform):
-        timing = {
-            "type": "calendar",
-            "since": "2026-12-01",
-            "times": ["06:00", "18:00"],
-            "unit": "month",
-            "every": 3,
-            "days": ["1mon", "-1workday"],
-            "zone": "Europe/Paris",
+    @pytest.mark.parametrize(
+        ("said", "told"),
+        [
+            (
+                {"unit": "month", "every": 3, "days": ["1mon", "-1workday"]},
+                "every 3 months on the 1st Monday and the last workday",
+            ),
+            (
+                {"unit": "month", "days": ["fri", "-2", "22"]},
+                "each month on each Friday, the 2nd last day and the 22nd",
+            ),
+            ({"unit": "month"}, "each month on the 1st"),
+            ({"unit": "week", "days": ["mon", "workday"]}, "each week on Monday and each workday"),
+            ({"unit": "week"}, "each week on Tuesday"),
+            ({"unit": "year", "days": ["02-29"]}, "each year on 29 February"),
+            ({"unit": "year"}, "each year on 1 December"),
+            ({"every": 2}, "every 2 days"),
+        ],
+    )
+    def test_says_what_a_calendar_is(self, said, told):
+        timing = {"type": "calendar", "since": "2026-12-01", "zone": "Europe/Paris"}
+        usual = {"unit": "day", "every": 1, "days": [], "times": ["06:00", "18:00"]}
+        read = words(timing | usual | said)
+        assert read == f"{told} at 06:00 and 18:00 (Europe/Paris)"
+
+    def test_is_made_of_a_calendar_s_days_after_a_look_at_the_next(self, visit, platform):
+        screen = visit("job_schedules").click("job-schedules-new")
+        screen.app.selectbox(key="job-schedules-new-type").set_value("calendar").run()
+        said = {
+            "name": "Close the month",
+            "days": "1mon -1workday",
+            "times": "06:00, 18:00",
+            "url": "https://books.example.com/close",
         }
-        said = {"name": "Quarter", "timing": timing, "graph": GRAPH}
-        made = platform.api().post("/api/v1/job-schedules", json=said)
-        assert made.is_success, made.text
-        rows = visit("job_schedules").rows("job-schedules")
-        told = "each 3 months on 1mon, -1workday at 06:00, 18:00 (Europe/Paris)"
-        assert [row["timing"] for row in rows if row["name"] == "Quarter"] == [told]
+        for name, value in said.items():
+            screen.app.text_input(key=f"job-schedules-new-{name}").set_value(value)
+        screen.app.selectbox(key="job-schedules-new-unit").set_value("month")
+        screen.app.date_input(key="job-schedules-new-first-day").set_value(date(2027, 2, 1))
+        screen.press("Preview")
+        (listed,) = [one.value for one in screen.app.markdown if "2027" in one.value]
+        assert [line[:18] for line in listed.splitlines()] == [
+            "- 2027-02-01 06:00",
+            "- 2027-02-01 18:00",
+            "- 2027-02-26 06:00",
+            "- 2027-02-26 18:00",
+            "- 2027-03-01 06:00",
+        ]
+        assert platform.items("job-schedules") == []
+        screen.press("Create schedule")
+        (made,) = platform.items("job-schedules")
+        assert made["timing"] == {
+            "type": "calendar",
+            "unit": "month",
+            "every": 1,
+            "days": ["1mon", "-1workday"],
+            "times": ["06:00", "18:00"],
+            "since": "2027-02-01",
+            "zone": "UTC",
+            "skipped": "shift",
+            "repeated": "first",
+        }
+
+    @pytest.mark.parametrize(
+        ("kind", "kept"),
+        [("interval", {"seconds": 3600, "since": ...}), ("once", {"at": ...})],
+    )
+    def test_is_made_of_times_of_whoever_makes_it(self, visit, platform, kind, kept):
+        screen = visit("job_schedules").click("job-schedules-new")
+        screen.app.selectbox(key="job-schedules-new-type").set_value(kind).run()
+        for name, value in {"name": "Ping", "url": "https://books.example.com/"}.items():
+            screen.app.text_input(key=f"job-schedules-new-{name}").set_value(value)
+        at = screen.app.datetime_input[0]
+        at.set_value(datetime(2027, 2, 1, 6, 30))  # noqa: DTZ001 - as the widget has it
+        screen.press("Create schedule")
+        (made,) = platform.items("job-schedules")
+        moment = {name: "2027-02-01T06:30:00Z" if one is ... else one for name, one in kept.items()}
+        assert made["timing"] == {"type": kind, **moment}
 
     def test_is_run_paused_and_resumed(self, visit, platform, schedule):
         screen = opened(visit, schedule)
@@ -184,6 +246,25 @@ class TestSchedule:
         (now,) = platform.items("job-schedules")
         assert now["timing"]["expression"] == "0 12 * * *"
         assert now["graph"] == schedule["graph"]
+
+    def test_follows_a_calendar_from_here_on(self, visit, platform, schedule):
+        screen = opened(visit, schedule)
+        key = f"schedules-timing-{schedule['id']}"
+        screen.app.selectbox(key=f"{key}-type").set_value("calendar").run()
+        screen.click(f"{key}-save")
+        assert "It needs" in screen.app.warning[0].value
+        screen.app.text_input(key=f"{key}-times").set_value("18:00")
+        screen.app.selectbox(key=f"{key}-unit").set_value("week")
+        screen.app.text_input(key=f"{key}-days").set_value("mon fri")
+        screen.click(f"{key}-save")
+        (now,) = platform.items("job-schedules")
+        assert now["timing"]["days"] == ["mon", "fri"]
+        assert now["timing"]["zone"] == "Europe/Paris"
+        screen = opened(visit, schedule)
+        assert "each week on Monday and Friday at 18:00 (Europe/Paris)" in screen.text
+        # Nothing was changed in it: it is kept as it is.
+        screen.click(f"{key}-save")
+        assert platform.items("job-schedules")[0]["timing"] == now["timing"]
 
     def test_what_did_not_run_is_run(self, visit, platform, schedule):
         screen = opened(visit, schedule)
