@@ -9,7 +9,7 @@ from backend.cli._api import Api, api_command, print_rows
 from backend.cli._files import read_json
 from backend.cli.command import tenant_command, time_of
 from backend.core.context import Scope
-from backend.managers.orchestrator import JOBS, OrchestratorManager
+from backend.managers.orchestrator import JOBS, STATES, OrchestratorManager
 
 
 async def _limit(platform: Platform, scope: Scope, options: argparse.Namespace) -> None:
@@ -46,6 +46,8 @@ async def _retry(platform: Platform, scope: Scope, options: argparse.Namespace) 
                 tx,
                 state=options.state,
                 kind=options.kind,
+                subject=options.subject,
+                graph_id=options.graph,
                 created_after=options.created_after,
                 created_before=options.created_before,
                 error=options.error,
@@ -61,13 +63,41 @@ async def _retry(platform: Platform, scope: Scope, options: argparse.Namespace) 
 def _retry_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", choices=("dead", "cancelled"), default="dead")
     _filters(parser)
+    _error(parser)
 
 
 def _filters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kind", help="exact, as email.send; default: all")
+    parser.add_argument("--subject", help="what they are about, as email:ID; default: any")
+    parser.add_argument("--graph", metavar="ID", help="of this graph; default: any and none")
     parser.add_argument("--created-after", type=time_of, metavar="TIME", help="made then or later")
     parser.add_argument("--created-before", type=time_of, metavar="TIME", help="made earlier")
+
+
+def _error(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--error", help="first line of why the last attempt failed; default: any")
+
+
+def _asked(options: argparse.Namespace) -> dict[str, Any]:
+    """The filters that are set, as the API takes them."""
+    said = {"state": options.state, "kind": options.kind, "subject": options.subject}
+    said |= {"graph_id": options.graph}
+    for name in ("created_after", "created_before"):
+        at = getattr(options, name)
+        said[name] = None if at is None else at.isoformat()
+    return {name: value for name, value in said.items() if value is not None}
+
+
+async def _list(api: Api, options: argparse.Namespace) -> None:
+    """A job a line, the newest first: id, state, attempt, kind, subject, why it failed."""
+    found = await api.get(JOBS, **_asked(options), limit=options.limit)
+    print_rows(found["items"], "id", "state", "attempt", "kind", "subject", "error")
+
+
+def _list_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--state", choices=STATES, help="default: any")
+    parser.add_argument("--limit", type=int, default=50, help="1 to 200; default: 50")
+    _filters(parser)
 
 
 async def _submit(api: Api, options: argparse.Namespace) -> None:
@@ -82,10 +112,7 @@ def _submit_options(parser: argparse.ArgumentParser) -> None:
 
 async def _cancel(api: Api, options: argparse.Namespace) -> None:
     """Cancel all that the filters leave, part by part; print how many."""
-    asked: dict[str, Any] = {"state": options.state, "kind": options.kind, "error": options.error}
-    for name in ("created_after", "created_before"):
-        at = getattr(options, name)
-        asked[name] = None if at is None else at.isoformat()
+    asked = {**_asked(options), "error": options.error}
     cancelled = running = 0
     cursor: str | None = None
     while True:
@@ -102,6 +129,7 @@ def _cancel_options(parser: argparse.ArgumentParser) -> None:
         "--state", choices=("ready", "blocked", "awaiting", "running"), default="ready"
     )
     _filters(parser)
+    _error(parser)
 
 
 async def _totals(api: Api, options: argparse.Namespace) -> None:
@@ -131,6 +159,7 @@ COMMANDS: Final = (
         _retry,
         _retry_options,
     ),
+    api_command("jobs-list", "jobs, the newest first", _list, _list_options),
     api_command("jobs-submit", "submit one job", _submit, _submit_options),
     api_command("jobs-cancel", "cancel all that wait, or ask what runs", _cancel, _cancel_options),
     api_command("jobs-totals", "count jobs by kind and state", _totals, _totals_options),

@@ -72,6 +72,9 @@ def _in_utc(value: datetime) -> datetime:
         raise ValueError("the time lies beyond the calendar") from exc
 
 
+IdText = Annotated[str, Field(pattern="^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+"""An id as it is given out: others are no thing's, and some databases take them for errors."""
+
 Time = Annotated[AwareDatetime, BeforeValidator(_rfc_3339), AfterValidator(_in_utc)]
 """An RFC 3339 time, given back in UTC."""
 

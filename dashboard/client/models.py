@@ -2376,9 +2376,11 @@ class JobsCancel(Wire, frozen=True, kw_only=True):
     created_before: datetime | None | UnsetType = UNSET
     cursor: str | None | UnsetType = UNSET
     error: str | None | UnsetType = UNSET
+    graph_id: str | None | UnsetType = UNSET
     kind: str | None | UnsetType = UNSET
     limit: int | UnsetType = 100
     state: str | UnsetType = "ready"
+    subject: str | None | UnsetType = UNSET
 
 
 class JobsCancelledOut(Wire, frozen=True, kw_only=True):
@@ -2404,9 +2406,11 @@ class JobsRetry(Wire, frozen=True, kw_only=True):
     created_before: datetime | None | UnsetType = UNSET
     cursor: str | None | UnsetType = UNSET
     error: str | None | UnsetType = UNSET
+    graph_id: str | None | UnsetType = UNSET
     kind: str | None | UnsetType = UNSET
     limit: int | UnsetType = 100
     state: str | UnsetType = "dead"
+    subject: str | None | UnsetType = UNSET
 
 
 class KeepDays(Wire, frozen=True, kw_only=True):

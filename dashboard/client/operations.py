@@ -1562,6 +1562,8 @@ class Api:
         *,
         state: str | None = None,
         kind: str | None = None,
+        subject: str | None = None,
+        graph_id: str | None = None,
         created_after: datetime | None = None,
         created_before: datetime | None = None,
         limit: int | None = None,
@@ -1575,6 +1577,8 @@ class Api:
             query={
                 "state": state,
                 "kind": kind,
+                "subject": subject,
+                "graph_id": graph_id,
                 "created_after": created_after,
                 "created_before": created_before,
                 "limit": limit,

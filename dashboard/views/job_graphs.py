@@ -81,7 +81,7 @@ def _draw(graph_id: str) -> models.GraphOut:
     with st.container(key="card-facts"):
         markup.section("Details")
         markup.facts(_facts(session, found))
-    findings.way("/jobs", "All jobs")
+    findings.way(f"/jobs?graph_id={found.id}", "Open its jobs as a list, to filter or act on many")
     return found
 
 

@@ -352,8 +352,11 @@ def retry_part(api: Api, **asked: Any) -> models.JobsRetriedOut:
 
 
 def _which(wanted: Mapping[str, str | None]) -> str:
-    kind = f" of the kind {wanted['kind']}" if wanted["kind"] else ""
-    return f"{kind} of that time" if wanted.get("created_after") else kind
+    """Return which jobs of a state the filters leave; empty for all of them."""
+    named = (("kind", "of the kind {}"), ("subject", "about {}"), ("graph_id", "of graph {}"))
+    said = [words.format(wanted[name]) for name, words in named if wanted.get(name)]
+    said += ["of that time"] * bool(wanted.get("created_after"))
+    return "".join(f" {one}" for one in said)
 
 
 def _what_retrying_does(wanted: Mapping[str, str | None]) -> str:
@@ -446,6 +449,8 @@ PAGE: Final = ListPage(
     filters=(
         Choice("state", "State", theme.JOB_STATES),
         Words("kind", "Kind", "email.send", width=260),
+        Words("subject", "About", "email:0192…", width=200),
+        Words("graph_id", "Graph", "Its id", width=200),
         Days("Created"),
     ),
     notice=workers.warn,

@@ -107,6 +107,23 @@ class TestGraph:
             "y": ["grow", "x"],
         }
 
+    def test_leads_to_its_jobs_to_act_on_some_of_them(self, visit, platform, graph):
+        asked = {"kind": "http.request", "args": TASK["args"], "delay_seconds": 600}
+        alone = platform.api().post("/api/v1/jobs", json=asked).raise_for_status().json()
+        screen = visit("job_graphs", id=graph["id"])
+        screen.follow("Open its jobs as a list, to filter or act on many")
+        assert sorted(row["state"] for row in screen.rows("jobs")) == [
+            "blocked",
+            "blocked",
+            "ready",
+        ]
+        screen.app.selectbox(key="jobs-state").select("ready").run()
+        screen.click("jobs-cancel-all-start")
+        assert f"Every ready job of graph {graph['id']} is taken out of the queue" in screen.text
+        screen.click("jobs-cancel-all-yes")
+        assert platform.get(f"jobs/{alone['id']}")["state"] == "ready"
+        assert platform.get(f"job-graphs/{graph['id']}")["by_state"]["cancelled"] == 1
+
     def test_offers_no_act_to_whoever_may_only_look(self, visit, graph):
         screen = visit("job_graphs", person=VIC, id=graph["id"])
         assert "0 of 3 jobs have ended" in screen.text

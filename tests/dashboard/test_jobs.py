@@ -47,6 +47,13 @@ class TestList:
         query = platform.called("GET", "jobs")[-1].query
         assert query == {"state": "dead", "kind": "email.send", "limit": "50"}
 
+    def test_filters_by_what_they_are_about(self, visit, platform):
+        job = one(platform, "dead")
+        screen = visit("jobs", subject=job["subject"])
+        assert [row["id"] for row in screen.rows("jobs")] == [job["id"]]
+        screen.app.text_input(key="jobs-subject").set_value("email:none").run()
+        assert "No job matches" in screen.text
+
     def test_shows_attempts_and_the_last_error(self, visit, platform):
         screen = visit("jobs")
         screen.app.selectbox(key="jobs-state").select("dead").run()

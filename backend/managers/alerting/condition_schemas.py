@@ -10,7 +10,6 @@ from backend.managers.alerting._finding import Comparison
 from backend.managers.alerting.window_schemas import Zone
 from backend.managers.metrics import Aggregate
 
-Id = Annotated[str, Field(pattern="^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 Matchers = Annotated[
     str, Field(max_length=2000, json_schema_extra={"format": "alertmanager-matchers"})
 ]

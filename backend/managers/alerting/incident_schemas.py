@@ -5,14 +5,13 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from backend.http.schemas import Input
+from backend.http.schemas import IdText, Input
 from backend.managers.alerting._incidents import MAX_SHOWN, IncidentDraft
-from backend.managers.alerting.condition_schemas import Id
 from backend.managers.alerting.schemas import Severity
 
 IncidentState = Literal["open", "over"]
 AlertIds = Annotated[
-    list[Id],
+    list[IdText],
     Field(max_length=100),
 ]
 _Text = Annotated[str, Field(max_length=10_000)]

@@ -6,13 +6,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from backend.http.pagination import CursorText
-from backend.http.schemas import PRINTED, Input
+from backend.http.schemas import PRINTED, IdText, Input
 from backend.managers.alerting._conditions import read_condition
 from backend.managers.alerting._raised import Raised
 from backend.managers.alerting._rules import RuleDraft
 from backend.managers.alerting.condition_schemas import (
     ConditionModel,
-    Id,
     Labels,
     Matchers,
     Signal,
@@ -189,7 +188,7 @@ class AlertsAcknowledge(Input):
     """Which of the alerts that fire somebody sees to: all that these leave."""
 
     severity: Severity | None = None
-    rule_id: Id | None = None
+    rule_id: IdText | None = None
     matchers: Matchers = Field("", description='As Alertmanager writes them: `team="db"`')
     cursor: CursorText | None = Field(None, description="`next_cursor` of the part before")
 

@@ -5,11 +5,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from backend.http.schemas import Email, Input, Name, ShownOnce
+from backend.http.schemas import Email, IdText, Input, Name, ShownOnce
 from backend.managers.alerting._channels import ChannelDraft
 from backend.managers.alerting._policies import MAX_REPEATS, MAX_STEPS, PolicyDraft, Step
 from backend.managers.alerting._tree import MAX_GATHERINGS, MAX_INHIBITIONS, Routing
-from backend.managers.alerting.condition_schemas import Id, LabelName, Labels, Matchers
+from backend.managers.alerting.condition_schemas import LabelName, Labels, Matchers
 
 ChannelKind = Literal["email", "on_call", "webhook", "n8n", "slack", "teams", "syslog"]
 NotificationState = Literal["waiting", "queued", "sent", "failed", "dropped"]
@@ -24,7 +24,7 @@ class AlertChannelPut(Input):
     to: Annotated[list[Email], Field(max_length=20)] = Field(
         default_factory=list, examples=[["ada@example.com"]], description="Of `email`: whom to"
     )
-    schedule_id: Id | None = Field(
+    schedule_id: IdText | None = Field(
         None, description="Of `on_call`: mail goes to who is on call by this schedule then"
     )
     url: Annotated[str, Field(max_length=2000)] | None = Field(
@@ -46,7 +46,7 @@ class AlertChannelPut(Input):
     send_resolved: bool = Field(
         True, description="Whether who was told that an alert fires is told that it is over"
     )
-    fallback_id: Id | None = Field(
+    fallback_id: IdText | None = Field(
         None, description="The channel by which what this one cannot take goes"
     )
 
@@ -87,7 +87,7 @@ class AlertChannelMadeOut(ShownOnce, AlertChannelOut):
 class AlertPolicyStep(Input):
     """Some channels at a time."""
 
-    channels: Annotated[list[Id], Field(max_length=10)] = Field(
+    channels: Annotated[list[IdText], Field(max_length=10)] = Field(
         description="None: nobody, and the next step comes at once"
     )
     after_seconds: int = Field(
@@ -139,7 +139,9 @@ class AlertRouteModel(Input):
     """A place in the tree. What it does not say, the one above it says."""
 
     matchers: Matchers = Field("", examples=['team="db"'], description="Of the topmost none")
-    policy: Id | None = Field(None, description="Whom alerts go to that end here; null: as above")
+    policy: IdText | None = Field(
+        None, description="Whom alerts go to that end here; null: as above"
+    )
     group_by: Annotated[list[LabelName | Literal["..."]], Field(max_length=20)] | None = Field(
         None, description="Alerts of one message agree in these; `...` alone: each by itself"
     )

@@ -25,6 +25,7 @@ from backend.core.room import (
 )
 from backend.managers.orchestrator._answers import Callbacks
 from backend.managers.orchestrator._drafts import GraphDraft, TaskDraft
+from backend.managers.orchestrator._lists import STATES
 from backend.managers.orchestrator._worker import OnEvent, Worker
 from backend.managers.orchestrator._workers import WORKER_STATES
 from backend.managers.orchestrator.errands import COUNT, RETENTION, SCHEDULES, WATCH, WORK, WORKERS
@@ -144,6 +145,7 @@ __all__ = [
     "JOBS",
     "RETENTION",
     "ROOM",
+    "STATES",
     "WATCH",
     "WORK",
     "Batch",

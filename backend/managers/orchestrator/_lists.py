@@ -1,20 +1,21 @@
 """Lists of a tenant's jobs: a page of one, a part of one to act on, and how long they are."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Final, cast, get_args
+from typing import Any, Final, Unpack, cast, get_args
 
 import sqlalchemy as sa
 
 from backend.core.database import ReadTx, Tx
 from backend.core.errors import InvalidInputError
+from backend.managers.orchestrator._advance import BY_GRAPH
 from backend.managers.orchestrator._rows import is_id
 from backend.managers.orchestrator.kinds import (
     MAX_LINE_CHARS,
     Count,
     Failure,
+    Listed,
     State,
     Totals,
     Which,
@@ -30,7 +31,13 @@ MOST_COUNTS: Final = 200
 MOST_FAILURES: Final = 10
 LOOKED_AT: Final = 1000
 """Dead jobs, the newest, of which it is read why."""
+USUAL: Final = 50
 _BY_KIND: Final = "INDEXED BY ix_jobs_kind"
+_INDEX: Final[Mapping[Any, str]] = {
+    JobRow.subject: "INDEXED BY ix_jobs_subject",
+    JobRow.graph_id: BY_GRAPH,
+    JobRow.kind: _BY_KIND,
+}
 _NEWEST_FIRST: Final = (JobRow.created_at.desc(), JobRow.id.desc())
 
 
@@ -43,21 +50,25 @@ class Part:
 
 
 async def newest(
-    tx: ReadTx,
-    *,
-    state: str | None = None,
-    kind: str | None = None,
-    created_after: datetime | None = None,
-    created_before: datetime | None = None,
-    limit: int = 50,
-    before_id: str | None = None,
+    tx: ReadTx, *, state: str | None = None, **which: Unpack[Listed]
 ) -> Sequence[JobRow]:
-    """Jobs after ``before_id``, newest first: one more than ``limit``, if there is one.
+    """Jobs of a list: one more than its ``limit``, if there is one.
 
     Raises:
         InvalidInputError: ``before_id`` is not an id.
     """
-    place: list[sa.ColumnElement[bool]] = []
+    limit = which.get("limit", USUAL)
+    narrowed = {
+        column: value
+        for column, value in (
+            (JobRow.subject, which.get("subject")),
+            (JobRow.graph_id, which.get("graph_id")),
+            (JobRow.kind, which.get("kind")),
+        )
+        if value is not None
+    }
+    place = [column == value for column, value in narrowed.items()]
+    before_id = which.get("before_id")
     if before_id is not None:
         if not is_id(before_id):
             detail = "The cursor is not one of ours."
@@ -69,22 +80,17 @@ async def newest(
             JobRow.created_at <= anchor,
             sa.or_(JobRow.created_at < anchor, JobRow.id < before_id),
         ]
-    if created_after is not None:
-        place.append(JobRow.created_at >= created_after)
-    if created_before is not None:
-        place.append(JobRow.created_at < created_before)
+    if (after := which.get("created_after")) is not None:
+        place.append(JobRow.created_at >= after)
+    if (before := which.get("created_before")) is not None:
+        place.append(JobRow.created_at < before)
     # A list for each state, then the newest of them all: every one ends where its page is
-    # full, along an index that has the state, and perhaps the kind, before the time.
+    # full, along an index that has the state, and perhaps what narrows it, before the time.
     lists = [
         sa.select(JobRow.id)
         # Statistics of averages say that all kinds are alike, and no index better than another.
-        .with_hint(JobRow, _BY_KIND if kind is not None else "", "sqlite")
-        .where(
-            JobRow.tenant_id == tx.tenant_id,
-            JobRow.state == each,
-            *((JobRow.kind == kind,) if kind is not None else ()),
-            *place,
-        )
+        .with_hint(JobRow, _INDEX[next(iter(narrowed))] if narrowed else "", "sqlite")
+        .where(JobRow.tenant_id == tx.tenant_id, JobRow.state == each, *place)
         .order_by(*_NEWEST_FIRST)
         .limit(limit + 1)
         .subquery(each)

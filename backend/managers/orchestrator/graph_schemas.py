@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from backend.http.schemas import Input
+from backend.http.schemas import IdText, Input
 from backend.managers.orchestrator._drafts import MAX_TASKS, GraphDraft, TaskDraft
 from backend.managers.orchestrator.kinds import State
 from backend.managers.orchestrator.schemas import Work
@@ -108,8 +108,8 @@ class GraphCreate(Input):
 class GraphRetry(Input):
     """What of a graph to start again."""
 
-    job_id: Annotated[str, Field(pattern="^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")] | None = (
-        Field(None, description="This one and what waits for it; null: all that did not succeed")
+    job_id: IdText | None = Field(
+        None, description="This one and what waits for it; null: all that did not succeed"
     )
 
 

@@ -77,20 +77,30 @@ class Stopped:
     last_id: str | None
 
 
-class Which(TypedDict, total=False):
-    """Of which jobs in a state a part is acted on, the newest first.
+class Listed(TypedDict, total=False):
+    """Which jobs a list has, the newest first; each is narrowed by what is said and not None.
 
-    ``kind`` is exact, ``created_after`` the first moment that counts and ``created_before`` the
-    first that does not any more, ``error`` the first line of why the latest attempt failed. Looked
-    at are up to ``limit`` jobs after ``before_id``.
+    ``kind`` and ``subject`` are exact, ``created_after`` the first moment that counts and
+    ``created_before`` the first that does not any more. Looked at are up to ``limit`` jobs, 50
+    unless said, after ``before_id``.
     """
 
     kind: str | None
+    subject: str | None
+    graph_id: str | None
     created_after: datetime | None
     created_before: datetime | None
-    error: str | None
     limit: int
     before_id: str | None
+
+
+class Which(Listed, total=False):
+    """Of which jobs in a state a part is acted on.
+
+    ``error`` is the first line of why the latest attempt failed.
+    """
+
+    error: str | None
 
 
 @dataclass(frozen=True, slots=True)

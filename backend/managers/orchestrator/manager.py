@@ -40,6 +40,7 @@ from backend.managers.orchestrator.kinds import (
     Job,
     JobKind,
     JobRequest,
+    Listed,
     Retried,
     RetryableState,
     State,
@@ -295,30 +296,14 @@ class OrchestratorManager:
         tx: ReadTx,
         *,
         state: str | None = None,
-        kind: str | None = None,
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
-        limit: int = 50,
-        before_id: str | None = None,
+        **which: Unpack[Listed],
     ) -> list[Job]:
-        """Jobs after ``before_id``, newest first: one more than ``limit``, if there is one.
-
-        ``created_after`` is the first moment that counts, ``created_before`` the first that does
-        not any more.
+        """Jobs of a list: one more than its ``limit``, if there is one.
 
         Raises:
             InvalidInputError: ``before_id`` is not an id.
         """
-        rows = await newest(
-            tx,
-            state=state,
-            kind=kind,
-            created_after=created_after,
-            created_before=created_before,
-            limit=limit,
-            before_id=before_id,
-        )
-        return [view_of(row) for row in rows]
+        return [view_of(row) for row in await newest(tx, state=state, **which)]
 
     async def total(self, tx: ReadTx) -> Totals:
         """How many jobs there are by kind and state, and why the newest of the dead died."""

@@ -76,6 +76,11 @@ class JobRow(TenantOwned, Base):
         sa.Index(
             "ix_jobs_graph", tenant_id, "graph_id", "state", id, **_where("graph_id IS NOT NULL")
         ),
+        sa.Index(
+            "ix_jobs_subject",
+            *(tenant_id, "subject", state, created_at, id),
+            **_where("subject IS NOT NULL"),
+        ),
         # Whose time to be answered has passed, whatever the tenant.
         sa.Index("ix_jobs_awaiting", due_at, **_where("state = 'awaiting'")),
         # What retention looks for, whatever the tenant.

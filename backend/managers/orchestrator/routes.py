@@ -5,7 +5,7 @@ from typing import Annotated, Any, cast
 from fastapi import APIRouter, Query, Request, Response
 
 from backend.core.context import Scope
-from backend.http.deps import Db, IdPath, manager_of, requires
+from backend.http.deps import Db, IdPath, IdQuery, manager_of, requires
 from backend.http.pagination import (
     CreatedAfter,
     CreatedBefore,
@@ -62,6 +62,8 @@ async def list_jobs(
     page: PageQuery,
     state: State | None = None,
     kind: Annotated[str | None, Query(max_length=100, description="Exact kind")] = None,
+    subject: Annotated[str | None, Query(max_length=200, description="What it is about")] = None,
+    graph_id: IdQuery = None,
     created_after: CreatedAfter = None,
     created_before: CreatedBefore = None,
 ) -> Page[JobOut]:
@@ -71,6 +73,8 @@ async def list_jobs(
             tx,
             state=state,
             kind=kind,
+            subject=subject,
+            graph_id=graph_id,
             created_after=created_after,
             created_before=created_before,
             limit=page.limit,

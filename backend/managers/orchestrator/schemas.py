@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from backend.http.pagination import CursorText
-from backend.http.schemas import Input, Time
+from backend.http.schemas import IdText, Input, Time
 from backend.managers.orchestrator._lists import (
     LOOKED_AT,
     MOST_COUNTED,
@@ -167,6 +167,13 @@ class JobsPart(Input):
     """Which jobs: those that a list has with the same filters, newest first, part by part."""
 
     kind: str | None = Field(None, max_length=100, examples=["email.send"])
+    subject: str | None = Field(
+        None,
+        max_length=200,
+        description="What it is about",
+        examples=["email:0192f7a4-3c1e-7a40-9d0e-5b7c2f4e8a11"],
+    )
+    graph_id: IdText | None = Field(None, description="Of this graph")
     created_after: Time | None = Field(None, description="RFC 3339; made then or later")
     created_before: Time | None = Field(None, description="RFC 3339; made earlier")
     error: str | None = Field(

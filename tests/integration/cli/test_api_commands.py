@@ -558,6 +558,13 @@ class TestGraphsAndSchedules:
         assert logged_in.run("jobs-totals", "--errors") == ""
         since = ("--created-after", "2099-01-01T00:00:00Z")
         assert logged_in.run("jobs-cancel", *since) == "0 cancelled, 0 asked to stop\n"
+        assert (
+            logged_in.run("jobs-cancel", "--subject", "email:1") == "0 cancelled, 0 asked to stop\n"
+        )
+        newest = [one[0] for one in reversed(made)]
+        assert [one[0] for one in rows(logged_in.run("jobs-list"))] == newest
+        assert len(rows(logged_in.run("jobs-list", "--state", "ready", "--limit", "2"))) == 2
+        assert logged_in.run("jobs-list", "--graph", made[0][0]) == ""
         done = logged_in.run("jobs-cancel", "--kind", "http.request")
         assert done == "3 cancelled, 0 asked to stop\n"
         assert rows(logged_in.run("jobs-totals")) == [["http.request", "cancelled", "3"]]

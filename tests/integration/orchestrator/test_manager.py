@@ -89,6 +89,31 @@ class TestListJobs:
         assert await listed(bench, kind="other") == [second]
         assert await listed(bench, kind="other", state="dead") == []
 
+    async def test_filters_by_what_they_are_about_and_by_graph(self, bench):
+        bench.simple("other", lambda _: None)
+        plain, about, same, of_graph = await bench.submit_many(4)
+        other = await bench.submit("other")
+        graph_id = uuid7()
+        for job_id in (about, same, other):
+            await bench.change(job_id, subject="email:1")
+        for job_id in (of_graph, other):
+            await bench.change(job_id, graph_id=graph_id)
+        await bench.change(same, state="dead")
+        assert await listed(bench, subject="email:1") == [other, same, about]
+        assert await listed(bench, subject="email:1", limit=1, before_id=other) == [same, about]
+        assert await listed(bench, subject="email:1", state="dead") == [same]
+        assert await listed(bench, subject="email:1", kind="other") == [other]
+        assert await listed(bench, graph_id=graph_id) == [other, of_graph]
+        assert await listed(bench, graph_id=graph_id, subject="email:1") == [other]
+        assert await listed(bench, graph_id=uuid7()) == await listed(bench, subject="email") == []
+        async with bench.database.transaction(bench.scope) as tx:
+            done = await bench.manager.cancel_jobs(tx, subject="email:1")
+            assert (done.cancelled, done.last_id) == (2, None)
+        async with bench.database.transaction(bench.scope) as tx:
+            done = await bench.manager.retry_jobs(tx, state="cancelled", graph_id=uuid7())
+            assert (done.retried, done.last_id) == (0, None)
+        assert await listed(bench, state="ready") == [of_graph, plain]
+
     async def test_refuses_a_cursor_that_is_no_id(self, bench):
         with pytest.raises(InvalidInputError):
             await listed(bench, before_id="x")

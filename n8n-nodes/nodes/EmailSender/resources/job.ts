@@ -13,6 +13,23 @@ const kind: INodeProperties = {
 	description: 'Only jobs of this kind',
 };
 
+const graph: INodeProperties = {
+	displayName: 'Graph ID',
+	name: 'graph_id',
+	type: 'string',
+	default: '',
+	description: 'Only jobs of this graph',
+};
+
+const subject: INodeProperties = {
+	displayName: 'Subject',
+	name: 'subject',
+	type: 'string',
+	default: '',
+	placeholder: 'email:0192f7a4-3c1e-7a40-9d0e-5b7c2f4e8a11',
+	description: 'Only jobs about this, as noun:ID',
+};
+
 const error: INodeProperties = {
 	displayName: 'Error',
 	name: 'error',
@@ -61,7 +78,7 @@ export const job: Resource = {
 					default: 'ready',
 				},
 			],
-			filters: [...createdBetween, error, kind],
+			filters: [...createdBetween, error, graph, kind, subject],
 			sums: ['cancelled', 'asked'],
 		}),
 		get: byId({
@@ -77,6 +94,7 @@ export const job: Resource = {
 			description: 'Get many jobs, newest first',
 			filters: [
 				...createdBetween,
+				graph,
 				kind,
 				{
 					displayName: 'State',
@@ -95,6 +113,7 @@ export const job: Resource = {
 					default: 'dead',
 					description: 'Only jobs in this state',
 				},
+				subject,
 			],
 		}),
 		retry: send({
@@ -139,7 +158,7 @@ export const job: Resource = {
 					default: 'dead',
 				},
 			],
-			filters: [...createdBetween, error, kind],
+			filters: [...createdBetween, error, graph, kind, subject],
 			sums: ['retried', 'refused'],
 		}),
 		submit: send({
