@@ -239,7 +239,7 @@ async def _submit(
 
 async def _count_open(platform: Installation, manager: OrchestratorManager) -> int:
     async with _open(platform) as database, database.read(SystemScope(COUNT)) as view:
-        return sum((await manager.count_waiting(view)).values())
+        return sum((await manager.count_unfinished(view)).values())
 
 
 # --- the reference --------------------------------------------------------------------------------

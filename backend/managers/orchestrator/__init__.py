@@ -110,7 +110,7 @@ ROOM = Room(
     erasures={JobRow.__tablename__: OrchestratorManager.erase_finished},
     pauses=(OrchestratorManager.tell_running_since,),
     stocks={
-        "jobs_waiting": OrchestratorManager.count_ready,
+        "jobs_waiting": OrchestratorManager.count_waiting,
         "jobs_running": OrchestratorManager.count_running,
     },
     figures=dict.fromkeys(("job.succeeded", "job.dead", "job.cancelled"), ("jobs_ended",)),
@@ -125,9 +125,9 @@ ROOM = Room(
             "email_sender_orchestrator_jobs",
             "Jobs that are not finished, by state.",
             COUNT,
-            OrchestratorManager.count_waiting,
+            OrchestratorManager.count_unfinished,
             label="state",
-            values=("ready", "running"),
+            values=("ready", "running", "awaiting"),
         ),
         FleetGauge(
             "email_sender_orchestrator_workers",

@@ -147,10 +147,12 @@ class TestCountJobs:
 
     async def test_counts_what_waits_over_all_tenants(self, bench):
         await bench.submit_many(3)
-        await bench.submit_many(2, tenant=uuid7())
+        others = await bench.submit_many(2, tenant=uuid7())
+        await bench.change(others[0], state="awaiting")
         await bench.claim(1)
         async with bench.database.read(bench.system) as tx:
-            assert await bench.manager.count_waiting(tx) == {"ready": 4, "running": 1}
+            counts = await bench.manager.count_unfinished(tx)
+        assert counts == {"ready": 3, "running": 1, "awaiting": 1}
 
 
 class TestCancelJob:

@@ -11,6 +11,7 @@ from backend.core.context import Scope, SystemScope
 from backend.core.events import EventRecord
 from backend.managers.orchestrator import WORK
 from backend.managers.orchestrator._claim import Places, claim
+from backend.managers.orchestrator.models import JobRow
 from backend.managers.tenant import QuotaReachedError, TenantManager
 from backend.managers.tenant._quotas import Quotas, window_of
 from backend.managers.tenant.models import CountRow
@@ -236,6 +237,21 @@ class TestStocks:
         await limit(root, ada.tenant, jobs_waiting=2)
         answers = await asyncio.gather(*(send(ada) for _ in range(5)))
         assert sorted(one.status_code for one in answers) == [202, 202, 409, 409, 409]
+
+    async def test_jobs_that_wait_for_an_answer_are_waiting_ones(self, app, root, ada):
+        await limit(root, ada.tenant, jobs_waiting=2)
+        assert [(await send(ada)).status_code for _ in range(2)] == [202, 202]
+        database = app.platform.database
+
+        async def make(state):
+            async with database.transaction(Scope("test", ada.tenant.id)) as tx:
+                await tx.execute(sa.update(JobRow).values(state=state))
+
+        await make("awaiting")
+        refused = await send(ada)
+        assert (refused.status_code, refused.json()["quota"]) == (409, "jobs_waiting")
+        await make("succeeded")
+        assert (await send(ada)).status_code == 202
 
     async def test_running_jobs_wait_and_are_no_error(self, app, root, ada):
         await limit(root, ada.tenant, jobs_running=2)
