@@ -40,10 +40,8 @@ PUBLIC_URL = "http://localhost:8401"
 _STALE_SECONDS = 600
 ADA = "ada@example.test"
 VIC = "vic@example.test"
-APP = Path(__file__).parents[2] / "dashboard" / "app.py"
-
-
 CONSOLE = Path(__file__).resolve().parents[2] / "dashboard"
+APP = CONSOLE / "app.py"
 
 
 class _Words(HTMLParser):
