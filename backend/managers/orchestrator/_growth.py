@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from backend.core.database import Tx
 from backend.core.errors import AppError
 from backend.core.ids import uuid7
-from backend.managers.orchestrator._advance import BY_GRAPH, Ended, Free, Growth, bites, children_of
+from backend.managers.orchestrator._advance import Ended, Free, Growth, bites, children_of
 from backend.managers.orchestrator._drafts import (
     MAX_EDGES,
     MAX_TASKS,
@@ -143,14 +143,22 @@ async def _check_room(tx: Tx, graph_id: str, draft: GraphDraft, before: int) -> 
         raise GraphInvalidError(
             f"With {len(draft.tasks)} more the graph would have more than {MAX_TASKS} jobs"
         )
-    known = set(
-        await tx.scalars(
-            sa.select(JobRow.key)
-            .with_hint(JobRow, BY_GRAPH, "sqlite")
-            .where(JobRow.tenant_id == tx.tenant_id, JobRow.graph_id == graph_id)
+    names = [one.name for one in draft.tasks]
+    known: set[str | None] = set()
+    for some in bites(names):
+        known |= set(
+            await tx.scalars(
+                # Each name is looked for: a graph that grows again and again is not read each time.
+                sa.select(JobRow.key)
+                .with_hint(JobRow, "INDEXED BY ix_jobs_key", "sqlite")
+                .where(
+                    JobRow.tenant_id == tx.tenant_id,
+                    JobRow.graph_id == graph_id,
+                    JobRow.key.in_(some),
+                )
+            )
         )
-    )
-    refuse_twice([one.name for one in draft.tasks if one.name in known])
+    refuse_twice([name for name in names if name in known])
 
 
 def _rows(

@@ -76,6 +76,8 @@ class JobRow(TenantOwned, Base):
         sa.Index(
             "ix_jobs_graph", tenant_id, "graph_id", "state", id, **_where("graph_id IS NOT NULL")
         ),
+        # Whether a graph has a task of this name, however many it has.
+        sa.Index("ix_jobs_key", tenant_id, "graph_id", "key", **_where("graph_id IS NOT NULL")),
         sa.Index(
             "ix_jobs_subject",
             *(tenant_id, "subject", state, created_at, id),

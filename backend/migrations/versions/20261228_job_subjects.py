@@ -1,4 +1,4 @@
-"""Jobs are found by what they are about."""
+"""Jobs are found by what they are about, and in their graph by their name."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,10 +11,11 @@ branch_labels = None
 depends_on = None
 
 _ABOUT = sa.text("subject IS NOT NULL")
+_OF_GRAPH = sa.text("graph_id IS NOT NULL")
 
 
 def upgrade() -> None:
-    """Add the index; those that are about nothing are not in it."""
+    """Add the indexes; those that are about nothing, or of no graph, are not in them."""
     create_tenant_index(
         "ix_jobs_subject",
         "jobs",
@@ -22,8 +23,16 @@ def upgrade() -> None:
         sqlite_where=_ABOUT,
         postgresql_where=_ABOUT,
     )
+    create_tenant_index(
+        "ix_jobs_key",
+        "jobs",
+        ["graph_id", "key"],
+        sqlite_where=_OF_GRAPH,
+        postgresql_where=_OF_GRAPH,
+    )
 
 
 def downgrade() -> None:
-    """Drop it."""
+    """Drop them."""
+    op.drop_index("ix_jobs_key", table_name="jobs")
     op.drop_index("ix_jobs_subject", table_name="jobs")
