@@ -12,6 +12,8 @@ from typing import Final, NamedTuple
 
 import streamlit as st
 
+from dashboard.client import VALUES
+
 ASSETS: Final = Path(__file__).parent / "assets"
 MARK: Final = ASSETS / "mark.svg"
 PRODUCT: Final = "Email Sender"
@@ -133,16 +135,7 @@ EMAIL_STATES: Final = (
     "cancelled",
 )
 LOG_LEVELS: Final = ("trace", "debug", "info", "warn", "error", "fatal")
-JOB_STATES: Final = (
-    "blocked",
-    "ready",
-    "running",
-    "awaiting",
-    "succeeded",
-    "dead",
-    "cancelled",
-    "skipped",
-)
+JOB_STATES: Final = VALUES["list_jobs.state"]
 
 
 def look(state: str) -> Look:

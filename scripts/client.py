@@ -117,6 +117,7 @@ def write_operations(document: Json) -> str:
     """Return the module of methods: one for each operation of version 1."""
     names: set[str] = set()
     methods: list[str] = []
+    values: list[str] = []
     for path, item in document["paths"].items():
         if not path.startswith(_VERSION):
             continue
@@ -127,8 +128,20 @@ def write_operations(document: Json) -> str:
                 raise GeneratorError(f"two operations are called {name}")
             names.add(name)
             methods.extend(_method(verb.upper(), path, operation, tagged=tagged))
+            values.extend(_values(operation))
     body = textwrap.indent("\n\n".join(methods), "    ")
-    return _formatted("operations.py", _OPERATIONS.format(header=_HEADER, methods=body))
+    made = _OPERATIONS.format(header=_HEADER, methods=body, values="\n".join(values))
+    return _formatted("operations.py", made)
+
+
+def _values(operation: Json) -> Iterator[str]:
+    """Yield what a query parameter may be, where that is one of a few: by operation and name."""
+    for parameter in operation.get("parameters", []):
+        schema = parameter["schema"]
+        for one in schema.get("anyOf", [schema]):
+            if parameter["in"] == "query" and "enum" in one:
+                key = f"{operation['operationId']}.{parameter['name']}"
+                yield f"    {json.dumps(key)}: {tuple(one['enum'])!r},"
 
 
 _OPERATIONS: Final = '''{header}
@@ -136,7 +149,9 @@ _OPERATIONS: Final = '''{header}
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Final
 
 from dashboard.client import models
 from dashboard.client.transport import (
@@ -147,6 +162,12 @@ from dashboard.client.transport import (
     segment,
     uuid_segment,
 )
+
+
+VALUES: Final[Mapping[str, tuple[str, ...]]] = {{
+{values}
+}}
+"""What query parameters take that are one of a few, in the document's order."""
 
 
 class Api:

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Final
 
 from dashboard.client import models
 from dashboard.client.transport import (
@@ -14,6 +16,56 @@ from dashboard.client.transport import (
     segment,
     uuid_segment,
 )
+
+VALUES: Final[Mapping[str, tuple[str, ...]]] = {
+    "list_alerts.state": ("waiting", "firing", "over"),
+    "list_alerts.severity": ("critical", "warning", "info"),
+    "list_emails.state": (
+        "queued",
+        "sending",
+        "accepted",
+        "deferred",
+        "bounced",
+        "partial",
+        "cancelled",
+        "suppressed",
+    ),
+    "list_incidents.state": ("open", "over"),
+    "list_job_graphs.state": ("running", "succeeded", "failed", "cancelled"),
+    "list_job_graph_tasks.state": (
+        "blocked",
+        "ready",
+        "running",
+        "awaiting",
+        "succeeded",
+        "dead",
+        "cancelled",
+        "skipped",
+    ),
+    "list_jobs.state": (
+        "blocked",
+        "ready",
+        "running",
+        "awaiting",
+        "succeeded",
+        "dead",
+        "cancelled",
+        "skipped",
+    ),
+    "list_logs.level": ("trace", "debug", "info", "warn", "error", "fatal"),
+    "find_log_patterns.level": ("trace", "debug", "info", "warn", "error", "fatal"),
+    "sum_up_logs.level": ("trace", "debug", "info", "warn", "error", "fatal"),
+    "tail_logs.level": ("trace", "debug", "info", "warn", "error", "fatal"),
+    "score_metric.aggregate": ("rate", "sum", "count", "avg", "min", "max", "last", "quantile"),
+    "forecast_metric.aggregate": ("rate", "sum", "count", "avg", "min", "max", "last", "quantile"),
+    "query_metric.aggregate": ("rate", "sum", "count", "avg", "min", "max", "last", "quantile"),
+    "get_metric_trend.aggregate": ("rate", "sum", "count", "avg", "min", "max", "last", "quantile"),
+    "list_evidence.kind": ("throughput", "failover", "recovery", "security_incidents"),
+    "read_secret.references": ("resolve", "keep"),
+    "list_silences.state": ("scheduled", "active", "expired"),
+    "list_suppressions.reason": ("manual", "import", "hard_bounce"),
+}
+"""What query parameters take that are one of a few, in the document's order."""
 
 
 class Api:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import streamlit as st
 
 from dashboard import pages, state
-from dashboard.client import Api, models
+from dashboard.client import VALUES, Api, models
 from dashboard.pages import Choice, Column, ListPage
 from dashboard.widgets import confirm, findings, flow, markup, problems, table
 
@@ -190,7 +190,7 @@ PAGE: Final = ListPage(
         Column("created_at", "Submitted", "time"),
         Column("finished_at", "Ended", "time", none="no"),
     ),
-    filters=(Choice("state", "State", ("running", "succeeded", "failed", "cancelled")),),
+    filters=(Choice("state", "State", VALUES["list_job_graphs.state"]),),
     detail=detail,
 )
 

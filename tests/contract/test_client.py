@@ -129,6 +129,16 @@ class TestGenerate:
                                 "name": "state",
                                 "schema": {"type": "array", "items": {"type": "string"}},
                             },
+                            {
+                                "in": "query",
+                                "name": "kind",
+                                "schema": {
+                                    "anyOf": [
+                                        {"type": "string", "enum": ["b", "a"]},
+                                        {"type": "null"},
+                                    ]
+                                },
+                            },
                         ],
                         "responses": {"200": {"content": {"text/csv": {}}}},
                     },
@@ -159,9 +169,10 @@ class TestGenerate:
         }
         code = generator.write_operations(document)
         assert (
-            "def export_things(self, *, since: datetime, state: list[str] | None = None)"
-            " -> Download:"
+            "def export_things(\n        self, *, since: datetime, state: list[str] | None = None, "
+            "kind: str | None = None\n    ) -> Download:"
         ) in code
+        assert '"export_things.kind": ("b", "a")' in code
         assert "from datetime import datetime" in code
         assert "def import_things(\n        self, body: bytes, *, if_match: str | None" in code
         assert "-> Tagged[models.PageThing]:" in code
