@@ -16,7 +16,7 @@ from dashboard import client
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
-_OWN: Final = {"system": "the platform"}
+_OWN: Final = {"system": "the platform", "system:schedules": "its schedule"}
 _KINDS: Final = {"user": "Person", "client": "API client", "api_key": "API key"}
 _FRESH_SECONDS: Final = 60.0
 # Who is not among them may have come since: looked for again, but not for each of many that left.

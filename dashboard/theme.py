@@ -51,7 +51,7 @@ STATES: Final[dict[str, Look]] = {
     # mail servers
     "ok": Look("green", "#1FA97A"),
     "slowed": Look("amber", "#D08A1D"),
-    "paused": Look("red", "#E0555F"),
+    "paused": Look("amber", "#D08A1D"),
     # jobs
     "blocked": Look("gray", "#9A8FB0"),
     "ready": Look("blue", "#5B8DEF"),

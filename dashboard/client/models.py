@@ -2274,6 +2274,7 @@ class JobOut(Wire, frozen=True, kw_only=True):
     started_at: datetime | None
     state: str
     subject: str | None
+    task: str | None
     trace_id: str | None
     worker: str | None
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from itertools import groupby
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from dashboard.pages import Act, Column, Form, Input, ListPage
 from dashboard.widgets import calendar, confirm, markup, problems, table, timing
 
 _WRITE: Final = "job:write"
-_SHOWN: Final = 50
+_SHOWN: Final = 15
 _COMING: Final = 100
 _NEXT: Final = 5
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -28,11 +29,13 @@ _TONES: Final[dict[str, calendar.Tone]] = {
     "skipped": "gray",
     "due": "blue",
 }
+_WORST_FIRST: Final = ("missed", "late", "skipped", "ran")
+_HEAT_DAYS: Final = 7
 _TIMES: Final = (
     table.Column("at", "Due", "time"),
     table.Column("outcome", "What came of it", "badge"),
     table.Column("times", "Times", "number"),
-    table.Column("why", "Why"),
+    table.Column("why", "Why", "prose"),
 )
 
 
@@ -145,26 +148,32 @@ def _days(one: models.JobScheduleOut, begin: datetime, end: datetime) -> Sequenc
     found = session.api.list_job_schedule_firings(one.id, since=begin, until=end)
     past = [(each.due_at, each.outcome, each.times) for each in reversed(found.items)]
     coming: list[tuple[datetime, str, int]] = []
+    last: date | None = None
+    zone = markup.zone()
     if one.due_at is not None and one.due_at < end:
         told = timing.preview(session, one.timing, _COMING)
         coming = [(at, "due", 1) for at in told.times if begin <= at < end]
-    return list(_entries([*past, *coming]))
+        if len(told.times) == _COMING:
+            last = told.times[-1].astimezone(zone).date()
+    return list(_entries([*past, *coming], last))
 
 
-def _entries(times: Sequence[tuple[datetime, str, int]]) -> Iterable[calendar.Entry]:
-    """Yield an entry a day and outcome: how often."""
+def _entries(
+    times: Sequence[tuple[datetime, str, int]], last: date | None
+) -> Iterable[calendar.Entry]:
+    """Yield an entry a day and outcome: how often; of what comes ``last`` may have more."""
     zone = markup.zone()
 
     def of(each: tuple[datetime, str, int]) -> tuple[Any, str]:
         return each[0].astimezone(zone).date(), each[1]
 
-    for (_, outcome), some in groupby(sorted(times, key=of), key=of):
+    for (day, outcome), some in groupby(sorted(times, key=of), key=of):
         all_ = list(some)
         count = sum(each[2] for each in all_)
         yield calendar.Entry(
             begins_at=all_[0][0],
             ends_at=all_[-1][0] + timedelta(seconds=1),
-            words=f"{count:,} {outcome}",
+            words=f"{count:,}{' or more' * (outcome == 'due' and day == last)} {outcome}",
             tone=_TONES[outcome],
         )
 
@@ -175,6 +184,7 @@ def _firings(session: state.Session, one: models.JobScheduleOut) -> None:
     if not found.items:
         markup.note("It was not due in the last week.")
         return
+    _heat(found.items)
     rows = [
         {
             "id": each.graph_id or f"none-{at}",
@@ -192,6 +202,39 @@ def _firings(session: state.Session, one: models.JobScheduleOut) -> None:
         markup.note(f"The newest {_SHOWN} are shown.")
 
 
+def _heat(firings: Sequence[models.JobFiringOut]) -> None:
+    """Draw the hours of the last week by the worst that became of a time of theirs."""
+    hours: dict[tuple[date, int], Counter[str]] = {}
+    total: Counter[str] = Counter()
+    for each in firings:
+        at = each.due_at.astimezone(markup.zone())
+        hours.setdefault((at.date(), at.hour), Counter())[each.outcome] += each.times
+        total[each.outcome] += each.times
+    most = max(sum(one.values()) for one in hours.values())
+
+    def cell(day: date, hour: int) -> tuple[str, float, str]:
+        found = hours.get((day, hour))
+        if not found:
+            return "none", 1.0, f"{day} {hour:02d}:00: not due"
+        worst = next(name for name in _WORST_FIRST if name in found)
+        return _TONES[worst], sum(found.values()) / most, f"{day} {hour:02d}:00: {_said(found)}"
+
+    today = markup.now().astimezone(markup.zone()).date()
+    days = [today - timedelta(days=back) for back in reversed(range(_HEAT_DAYS))]
+    markup.heat(
+        f"The last week by hours: {_said(total)}",
+        [(f"{day:%a %d}", [cell(day, hour) for hour in range(24)]) for day in days],
+    )
+    markup.note(
+        f"{_said(total).capitalize()}. Each cell is an hour: red if one was missed, amber if one "
+        "was late, grey if one was skipped, green if all ran; the stronger, the more."
+    )
+
+
+def _said(found: Counter[str]) -> str:
+    return ", ".join(f"{found[name]:,} {name}" for name in _WORST_FIRST if found[name])
+
+
 PAGE: Final = ListPage(
     key="job-schedules",
     of=models.JobScheduleOut,
@@ -204,7 +247,7 @@ PAGE: Final = ListPage(
     columns=(
         Column("name", "Schedule", "strong"),
         Column("enabled", "State", "badge", value=lambda one: "on" if one.enabled else "paused"),
-        Column("timing", "When", value=lambda one: timing.words(one.timing)),
+        Column("timing", "When", "prose", value=lambda one: timing.words(one.timing)),
         Column("due_at", "Due next", "time", none="never"),
         Column("updated_by", "Changed by", "who"),
     ),

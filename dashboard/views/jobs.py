@@ -21,7 +21,8 @@ WATCH_SECONDS: Final = 3
 _ACTED: Final = "jobs-acted"
 _DRAWN: Final = "jobs-drawn"
 _MAIL: Final = "jobs-mail"
-_MOST_MAIL: Final = 5000
+_GRAPHS: Final = "jobs-graphs"
+_MOST_KNOWN: Final = 5000
 _BESIDE: Final = timedelta(seconds=1)
 _ENDS: Final = {"dead": "gave up", "cancelled": "was cancelled", "skipped": "was skipped"}
 # E-mail is tried for a time and not so many times; its jobs have a limit that none will meet.
@@ -34,11 +35,13 @@ def detail(job_id: str) -> None:
     st.button("All jobs", key="jobs-back", icon=":material/arrow_back:", on_click=_back)
     with problems.guard():
         job = session.api.get_job(job_id)
+        _learn_graphs(session, [job])
         _say_what_became_of(job)
         if job.state in CANCELLABLE:
             st.session_state[_DRAWN] = True
             _watch(job.id, job.state, job.attempt)
-        markup.object_heading(job.kind, job.state, _attempts(job))
+        name = about(job) if job.task else job.kind
+        markup.object_heading(name, job.state, _attempts(job))
         if session.can("job:write"):
             _acts(session, job)
         with st.container(key="card-facts"):
@@ -280,15 +283,22 @@ def _facts(job: models.JobOut) -> list[tuple[str, str]]:
         ("Priority", str(job.priority)),
         ("Worker", job.worker or markup.NONE),
         ("About", about(job)),
+        ("Kind", job.kind),
         ("Subject", job.subject or markup.NONE),
         ("Id", job.id),
     ]
 
 
 def about(job: models.JobOut) -> str:
-    """Return what a job is about, by its name where that is known; of nothing said, its kind."""
+    """Return what a job is about, by its name where that is known.
+
+    Of a task of a graph which one it is; of nothing said, its kind.
+    """
     if not job.subject:
-        return job.kind
+        if not job.task or job.graph_id is None:
+            return job.kind
+        graph = st.session_state.get(_GRAPHS, {}).get(job.graph_id)
+        return f"{job.task} \u00b7 {graph}" if graph else job.task
     if email_id := _email_of(job):
         known: Mapping[str, str] = st.session_state.get(_MAIL, {})
         return known.get(email_id, job.subject)
@@ -309,15 +319,29 @@ def _learn_mail(session: state.Session, jobs: Sequence[models.JobOut]) -> None:
         created_before=max(times) + _BESIDE,
         limit=client.EXPORT_LIMIT,
     )
-    if len(known) > _MOST_MAIL:
+    if len(known) > _MOST_KNOWN:
         known.clear()
     known |= {one.id: one.subject or "(no subject)" for one in found.items}
+
+
+def _learn_graphs(session: state.Session, jobs: Sequence[models.JobOut]) -> None:
+    """Ask what the newest graphs are called, if jobs are of one that is not known."""
+    known: dict[str, str] = st.session_state.setdefault(_GRAPHS, {})
+    asked = {job.graph_id for job in jobs if job.graph_id is not None} - known.keys()
+    if not asked:
+        return
+    if len(known) > _MOST_KNOWN:
+        known.clear()
+    found = session.api.list_job_graphs(limit=client.EXPORT_LIMIT)
+    # An older one stays without a name, and is not asked for again and again.
+    known |= dict.fromkeys(asked, "") | {one.id: one.name for one in found.items}
 
 
 def _fetch(api: Api, **query: Any) -> models.JobPage:
     found = api.list_jobs(**query)
     with problems.guard():
         _learn_mail(state.current(), found.items)
+        _learn_graphs(state.current(), found.items)
     return found
 
 
@@ -438,7 +462,6 @@ PAGE: Final = ListPage(
         Column("state", "State", "badge"),
         Column("attempt", "Attempts", "number", _tried),
         Column("took", "Took", "number", _took),
-        Column("worker", "Worker", "code"),
         Column("error", "Last error", value=_error),
         Column("created_at", "Created", "time"),
     ),
@@ -448,9 +471,9 @@ PAGE: Final = ListPage(
     ),
     filters=(
         Choice("state", "State", theme.JOB_STATES),
-        Words("kind", "Kind", "email.send", width=260),
-        Words("subject", "About", "email:0192…", width=200),
-        Words("graph_id", "Graph", "Its id", width=200),
+        Words("kind", "Kind", "email.send", width=180),
+        Words("subject", "Subject", "email:0192…", width=180),
+        Words("graph_id", "Graph", "Its id", width=150),
         Days("Created"),
     ),
     notice=workers.warn,

@@ -201,6 +201,31 @@ def strip(says: str, parts: Iterable[tuple[str, str]]) -> None:
     st.html(f'<div class="es-strip" role="img" aria-label="{escape(says)}">{drawn}</div>')
 
 
+def heat(says: str, rows: Iterable[tuple[str, Iterable[tuple[str, float, str]]]]) -> None:
+    """Draw days as rows of hours: how each was, and how much there was of it.
+
+    Args:
+        says: All of it in words, for whoever does not see the colours.
+        rows: A day's name and its 24 hours: a tone or ``none``, a share of the most there was in
+            an hour, and the words that a pointer shows.
+    """
+    drawn = "".join(
+        f'<span>{escape(day)}</span><div class="es-strip">'
+        + "".join(
+            f'<i class="es-{escape(tone)}" style="opacity:{0.35 + 0.65 * share:.2f}" '
+            f'title="{escape(words)}"></i>'
+            for tone, share, words in hours
+        )
+        + "</div>"
+        for day, hours in rows
+    )
+    marks = "".join(f"<span>{hour:02d}</span>" for hour in (0, 6, 12, 18, 24))
+    st.html(
+        f'<div class="es-heat" role="img" aria-label="{escape(says)}">{drawn}'
+        f'<span></span><div class="es-hours">{marks}</div></div>'
+    )
+
+
 def timeline(entries: Iterable[tuple[datetime, str, str]]) -> None:
     """Draw what happened, oldest first: when, the event's name, and a remark."""
     rows = "".join(

@@ -105,7 +105,7 @@ def words(timing: Mapping[str, Any]) -> str:
     if timing["type"] == "cron":
         return f"{timing['expression']} ({timing['zone']})"
     if timing["type"] == "interval":
-        return f"each {markup.span(timing['seconds'])}"
+        return _each(timing["seconds"])
     if timing["type"] == "once":
         return f"once, {markup.moment(datetime.fromisoformat(timing['at']))}"
     unit, every = timing["unit"], timing["every"]
@@ -113,6 +113,14 @@ def words(timing: Mapping[str, Any]) -> str:
     days = _listed([_day(unit, one) for one in timing["days"] or _like(timing)])
     on = f" on {days}" if days else ""
     return f"{period}{on} at {_listed(timing['times'])} ({timing['zone']})"
+
+
+def _each(seconds: int) -> str:
+    """Return a step in its largest whole unit: ``each hour``, ``every 90 minutes``."""
+    units = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
+    unit, length = next(one for one in units if not seconds % one[1])
+    count = seconds // length
+    return f"each {unit}" if count == 1 else f"every {count:,} {unit}s"
 
 
 def _like(timing: Mapping[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime, timedelta
 
 import pytest
@@ -117,6 +118,8 @@ class TestGraph:
             "blocked",
             "ready",
         ]
+        names = {row["about"] for row in screen.rows("jobs")}
+        assert names == {f"{name} \u00b7 Month's end" for name in ("collect", "close", "complain")}
         screen.app.selectbox(key="jobs-state").select("ready").run()
         screen.click("jobs-cancel-all-start")
         assert f"Every ready job of graph {graph['id']} is taken out of the queue" in screen.text
@@ -189,6 +192,13 @@ class TestSchedule:
         usual = {"unit": "day", "every": 1, "days": [], "times": ["06:00", "18:00"]}
         read = words(timing | usual | said)
         assert read == f"{told} at 06:00 and 18:00 (Europe/Paris)"
+
+    @pytest.mark.parametrize(
+        ("seconds", "told"),
+        [(60, "each minute"), (5400, "every 90 minutes"), (172_800, "every 2 days")],
+    )
+    def test_says_what_an_interval_is(self, seconds, told):
+        assert words({"type": "interval", "seconds": seconds}) == told
 
     def test_is_made_of_a_calendar_s_days_after_a_look_at_the_next(self, visit, platform):
         screen = visit("job_schedules").click("job-schedules-new")
@@ -291,5 +301,15 @@ class TestSchedule:
         count = len(platform.items("job-graphs"))
         assert count >= 5
         assert screen.said == f"{count} of its times are submitted, 0 had run."
-        (_, *rows) = opened(visit, schedule).rows("schedule-times")
+        screen = opened(visit, schedule)
+        (_, *rows) = screen.rows("schedule-times")
         assert {row["outcome"] for row in rows} == {"late"}
+        assert f"{count} late. Each cell is an hour" in screen.text
+        hours = re.findall(
+            r'<i class="es-(\w+)" style="opacity:1.00" title="([^"]*)"', screen.markup
+        )
+        assert len(hours) == 7 * 24
+        late = [words for tone, words in hours if tone == "amber"]
+        # By UTC: half past two in winter, in Paris. The day before the week is in no row.
+        assert count - 1 <= len(late) <= count
+        assert all(words.endswith("01:00: 1 late") for words in late), late

@@ -69,6 +69,7 @@ def view_of(row: JobRow) -> Job:
         subject=row.subject,
         cancel_requested=row.cancel_requested,
         graph_id=row.graph_id,
+        task=row.key,
         trace_id=trace[0] if (trace := parse_traceparent(row.traceparent)) else None,
     )
 

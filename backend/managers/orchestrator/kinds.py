@@ -44,6 +44,7 @@ class Job:
     subject: str | None
     cancel_requested: bool
     graph_id: str | None = None
+    task: str | None = None
     trace_id: str | None = None
 
 

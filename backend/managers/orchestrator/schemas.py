@@ -42,6 +42,7 @@ class JobOut(BaseModel):
     subject: str | None = Field(description="What the job is about, as `<noun>:<id>`")
     cancel_requested: bool = Field(description="Asked to stop; a running attempt may not have yet")
     graph_id: str | None = Field(description="Of a task of a graph of jobs: which")
+    task: str | None = Field(description="Its name in its graph; null: it is of none")
     trace_id: str | None = Field(
         description="Trace of the request that submitted it, and of its attempts; null: of none"
     )
