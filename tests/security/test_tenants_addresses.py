@@ -62,10 +62,12 @@ LITERALS = (
     "\u2460\u2461\u2466.0.0.1",  # circled digits
     "loc\u00adalhost",  # a soft hyphen, which IDNA leaves out
 )
+# Of the relays that RFC 7526 has taken away: public to whoever looks, and led nowhere.
+PUBLIC = "192.88.99.9"
 NAMES: dict[str, Any] = {
     "in.test": ["127.0.0.1"],
     "meta.test": ["169.254.169.254"],
-    "both.test": ["203.0.113.9", "127.0.0.1"],
+    "both.test": [PUBLIC, "127.0.0.1"],
     "wide.test": ["0.0.0.0"],
 }
 WRITTEN = (
@@ -86,7 +88,7 @@ WRITTEN = (
 
 @pytest_asyncio.fixture
 async def names() -> AsyncIterator[NameServer]:
-    turns = cycle([["203.0.113.9"], ["127.0.0.1"]])
+    turns = cycle([[PUBLIC], ["127.0.0.1"]])
     records = {**NAMES, "turns.test": lambda: next(turns)}
     async with name_server(records=records, ttl=0) as server:
         yield server
