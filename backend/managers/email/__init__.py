@@ -2,7 +2,8 @@
 
 Owns ``email_messages``, ``email_contents``, ``email_recipients``, ``email_events``,
 ``email_templates``, ``email_settings``, ``email_named_relays``, ``email_relays`` and
-``email_suppressions``. Its job kind ``email.send`` reaches the orchestrator through ``app``.
+``email_suppressions``. Its job kinds reach the orchestrator through ``app``: ``email.send`` hands a
+message over, and ``email`` makes one of what a tenant's job says.
 """
 
 from backend.core.room import (
@@ -28,10 +29,11 @@ from backend.managers.email._suppressions import (
     Imported,
     SuppressionList,
 )
+from backend.managers.email._tasks import task_kind
 from backend.managers.email._values import Draft, Email
 from backend.managers.email.errors import EmailNotFoundError, TemplateNotFoundError
 from backend.managers.email.jobs import EmailDelivery, delivery_kind
-from backend.managers.email.manager import JOB_KIND, READ_CONTENT, EmailManager, scope_of
+from backend.managers.email.manager import JOB_KIND, READ_CONTENT, SEND, EmailManager, scope_of
 from backend.managers.email.models import (
     ContentRow,
     EmailRow,
@@ -62,7 +64,7 @@ ROOM = Room(
     permissions={
         "email:read": VIEWER | WORKFLOW,
         READ_CONTENT: OPERATOR,
-        "email:send": OPERATOR | WORKFLOW,
+        SEND: OPERATOR | WORKFLOW,
         "email_template:read": VIEWER | WORKFLOW,
         "email_template:write": OPERATOR,
         "email_settings:read": VIEWER,
@@ -104,7 +106,7 @@ ROOM = Room(
         Sweep(RETENTION, lambda emails, tx: emails.retention.sweep(tx)),
         Sweep(SUPPRESSIONS, lambda emails, tx: emails.suppressions.sweep(tx)),
     ),
-    job_kinds=(delivery_kind,),
+    job_kinds=(delivery_kind, task_kind),
     stocks={"storage_bytes": EmailManager.count_bytes},
     # The job of a message ends with it, and announces nothing for itself.
     figures={

@@ -43,6 +43,52 @@ class Draft:
     place: tuple[int | str, ...] = ()
 
 
+def refuse_odd(said: Any) -> None:
+    """See that a message, as a request or a job says it, has one content, and is for somebody.
+
+    Raises:
+        ValueError: It does not, in words for its author.
+    """
+    given = said.text is not None or said.html is not None
+    if said.template is not None and (given or said.subject is not None):
+        raise ValueError("give either a template or subject, text and html")
+    if said.template is None and not (given and said.subject is not None):
+        raise ValueError("give subject and text or html, or a template")
+    if said.variables and said.template is None:
+        raise ValueError("variables need a template")
+    if not (said.to or said.cc or said.bcc):
+        raise ValueError("give at least one recipient")
+
+
+def draft_of(said: Any) -> Draft:
+    """A message, as a request or a job says it, as the manager takes it."""
+    return Draft(
+        to=said.to,
+        cc=said.cc,
+        bcc=said.bcc,
+        subject=said.subject,
+        text=said.text,
+        html=said.html,
+        reply_to=said.reply_to,
+        sender=said.from_,
+        message_id=said.message_id,
+        calendar=None
+        if said.calendar is None
+        else Calendar(said.calendar.method, said.calendar.content),
+        send_at=said.send_at,
+        relay=said.relay,
+        headers=said.headers,
+        attachments=[
+            Attachment(a.filename, a.content_type, a.content, a.content_id)
+            for a in said.attachments
+        ],
+        template=said.template,
+        variables=said.variables,
+        business_key=said.business_key,
+        returns_first=said.on_key_conflict == "return_first",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Recipient:
     """One address and what the mail server said about it."""

@@ -78,6 +78,8 @@ from backend.managers.security import Keyring, SecurityManager
 from backend.managers.tenant import Quotas
 
 JOB_KIND: Final = "email.send"
+SEND: Final = "email:send"
+"""The permission to send, whoever hands the message in."""
 READ_CONTENT: Final = "email:read_content"
 """The permission to read what messages say, wherever a copy of it lies."""
 # A conversation ends when a step of it does not come to its end, and by nothing else: a slow server

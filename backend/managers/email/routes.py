@@ -1,13 +1,13 @@
 """HTTP face of e-mail: parse, call, shape. No rules here."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import asdict, replace
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from backend.core.context import Scope
-from backend.core.database import Database, Tx
+from backend.core.database import Tx
 from backend.core.errors import InvalidInputError, placed
 from backend.core.paging import in_parts
 from backend.http.deps import Db, IdPath, manager_of, requires
@@ -28,12 +28,11 @@ from backend.http.schemas import view
 from backend.kit.csv_table import write_rows
 from backend.kit.mime import AttachmentsTooLargeError, InvalidAddressError, InvalidHeaderError
 from backend.kit.templating import TemplateInvalidError, TemplateVariablesError
+from backend.managers.email._preparing import prepare
 from backend.managers.email._suppressions import Imported, Reason
 from backend.managers.email._trials import ANSWER_SECONDS
 from backend.managers.email._values import (
-    Draft,
     NamedRelay,
-    Prepared,
     RelayChoice,
     RelayState,
     TenantEmailSettings,
@@ -60,7 +59,7 @@ from backend.managers.email.errors import (
     TooManyRecipientsError,
     TooManyRelaysError,
 )
-from backend.managers.email.manager import READ_CONTENT, EmailManager
+from backend.managers.email.manager import READ_CONTENT, SEND, EmailManager
 from backend.managers.email.schemas import (
     AttachmentOut,
     BatchCreate,
@@ -95,7 +94,7 @@ from backend.managers.tenant import QuotaReachedError, StockReachedError
 
 router = APIRouter(prefix="/api/v1", tags=["email"], route_class=LargeBodyRoute)
 Emails = Annotated[EmailManager, manager_of(EmailManager)]
-Sender = Annotated[Scope, requires("email:send")]
+Sender = Annotated[Scope, requires(SEND)]
 Reader = Annotated[Scope, requires("email:read")]
 ContentReader = Annotated[Scope, requires(READ_CONTENT)]
 NamePath = Annotated[TemplateName, Path(description="Template name", examples=["welcome"])]
@@ -144,7 +143,7 @@ async def send_email(
     request: Request, body: EmailCreate, scope: Sender, emails: Emails, db: Db
 ) -> Response:
     """Accept a message for delivery. It is durable when this answers."""
-    prepared = await _prepared(emails, db, scope, [body.draft()])
+    prepared = await prepare(emails, db, scope, [body.draft()])
 
     async def send(tx: Tx) -> Response:
         (email,) = await emails.queue_emails(tx, prepared)
@@ -172,7 +171,7 @@ async def send_batch(
         replace(message.draft(), place=("messages", number))
         for number, message in enumerate(body.messages)
     ]
-    prepared = await _prepared(emails, db, scope, drafts)
+    prepared = await prepare(emails, db, scope, drafts)
     async with db.transaction(scope) as tx:
         made = await emails.queue_emails(tx, prepared)
         answer = BatchOut(items=[view(SubmittedOut, email) for email in made])
@@ -666,18 +665,3 @@ async def remove_suppression(
     """Let an address be mailed again."""
     async with db.transaction(scope) as tx:
         await emails.suppressions.remove(tx, suppression_id)
-
-
-async def _prepared(
-    emails: EmailManager, db: Database, scope: Scope, drafts: Sequence[Draft]
-) -> list[Prepared]:
-    templates = {}
-    if names := {draft.template for draft in drafts if draft.template}:
-        async with db.read(scope) as tx:
-            templates = await emails.templates.load_sources(tx, names)
-    prepared = await emails.prepare_emails(scope.tenant_id, drafts, templates)
-    if not any(one.is_large for one in prepared):
-        return prepared
-    async with db.transaction(scope) as tx:  # it may have to make the key
-        keyring = await emails.keyring(tx)
-    return await emails.seal_large(scope.tenant_id, prepared, keyring)

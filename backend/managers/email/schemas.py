@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic_core import PydanticKnownError
 
 from backend.http.schemas import Input, Time
-from backend.kit.mime import MAX_HEADERS, Attachment, Calendar, CalendarMethod
+from backend.kit.mime import MAX_HEADERS, CalendarMethod
 from backend.kit.smtp import Login, PauseKind, Result, StepName
 from backend.managers.email._suppressions import MAX_COMMENT, Reason
 from backend.managers.email._values import (
@@ -29,6 +29,8 @@ from backend.managers.email._values import (
     RelayOptions,
     RetryPolicy,
     SettingsChange,
+    draft_of,
+    refuse_odd,
 )
 
 State = Literal[
@@ -182,48 +184,12 @@ class EmailCreate(Input):
 
     @model_validator(mode="after")
     def _one_content(self) -> Self:
-        given = self.text is not None or self.html is not None
-        if self.template is not None and (given or self.subject is not None):
-            msg = "give either a template or subject, text and html"
-            raise ValueError(msg)
-        if self.template is None and not (given and self.subject is not None):
-            msg = "give subject and text or html, or a template"
-            raise ValueError(msg)
-        if self.variables and self.template is None:
-            msg = "variables need a template"
-            raise ValueError(msg)
-        if not (self.to or self.cc or self.bcc):
-            msg = "give at least one recipient"
-            raise ValueError(msg)
+        refuse_odd(self)
         return self
 
     def draft(self) -> Draft:
         """The same, as the manager takes it."""
-        return Draft(
-            to=self.to,
-            cc=self.cc,
-            bcc=self.bcc,
-            subject=self.subject,
-            text=self.text,
-            html=self.html,
-            reply_to=self.reply_to,
-            sender=self.from_,
-            message_id=self.message_id,
-            calendar=None
-            if self.calendar is None
-            else Calendar(self.calendar.method, self.calendar.content),
-            send_at=self.send_at,
-            relay=self.relay,
-            headers=self.headers,
-            attachments=[
-                Attachment(a.filename, a.content_type, a.content, a.content_id)
-                for a in self.attachments
-            ],
-            template=self.template,
-            variables=self.variables,
-            business_key=self.business_key,
-            returns_first=self.on_key_conflict == "return_first",
-        )
+        return draft_of(self)
 
 
 class BatchCreate(Input):

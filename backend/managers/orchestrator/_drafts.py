@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from backend.core.database import Tx
 from backend.core.errors import placed
 from backend.managers.orchestrator._offers import Offers
 from backend.managers.orchestrator._wiring import (
@@ -208,18 +209,21 @@ def refuse_twice(names: Sequence[str]) -> None:
         raise GraphInvalidError(f"Several tasks are called {_some(names)}").at("tasks")
 
 
-def check_kinds(tasks: Sequence[TaskDraft], kinds: Mapping[str, JobKind]) -> None:
-    """See that tenants may submit all of their kinds, with such arguments.
+def check_kinds(
+    tx: Tx, tasks: Sequence[TaskDraft], kinds: Mapping[str, JobKind], permissions: frozenset[str]
+) -> None:
+    """See that one with these permissions may submit all of their kinds, with such arguments.
 
     Raises:
-        GraphInvalidError: One they may not, or not so.
+        GraphInvalidError: One that no tenant may, or not so.
+        JobForbiddenError: One takes a permission that is not among them.
     """
     offers = Offers(kinds)
     for place, task in enumerate(tasks):
         # What they refer to is known when it starts, and refused by its handler then.
         args = None if any(True for _ in references(task.args)) else task.args
         with placed("tasks", place):
-            offers.check(task.kind, args, GraphInvalidError)
+            offers.check(tx, task.kind, args, GraphInvalidError, permissions=permissions)
 
 
 def job_of_task(task: TaskDraft, **more: Any) -> dict[str, Any]:

@@ -1,7 +1,15 @@
 """Graphs of jobs: handed in whole or not at all, looked at, stopped, and started again."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -21,6 +29,7 @@ from backend.managers.orchestrator._advance import (
     parents_of,
 )
 from backend.managers.orchestrator._drafts import GraphDraft, check_kinds, job_of_task
+from backend.managers.orchestrator._offers import Offers
 from backend.managers.orchestrator._rows import claim_of, insert_jobs
 from backend.managers.orchestrator.errors import (
     GraphNotFoundError,
@@ -88,17 +97,21 @@ class Graphs:
         self._kinds = kinds
         self._prepare = prepare
 
-    async def submit(self, tx: Tx, draft: GraphDraft) -> tuple[Graph, bool]:
+    async def submit(
+        self, tx: Tx, draft: GraphDraft, *, permissions: frozenset[str] = frozenset()
+    ) -> tuple[Graph, bool]:
         """Add a graph, or find the one that has its key; and whether it is new.
 
-        It exists, and its jobs start, only if the caller's transaction commits.
+        It exists, and its jobs start, only if the caller's transaction commits. ``permissions`` are
+        the submitter's; what it grows is held to them.
 
         Raises:
             GraphInvalidError: It is none, and where.
-                StockReachedError: The tenant would have more waiting jobs than its quota allows.
+            JobForbiddenError: A kind takes a permission that the submitter lacks.
+            StockReachedError: The tenant would have more waiting jobs than its quota allows.
         """
         draft.check()
-        self.check_kinds(draft)
+        rights = self.check_kinds(tx, draft, permissions)
         now = tx.now()
         row = {
             "id": uuid7(),
@@ -110,6 +123,7 @@ class Graphs:
             **dict.fromkeys(("succeeded", "failed", "cancelled", "skipped"), 0),
             "dedup_key": draft.dedup_key,
             "actor": tx.scope.actor,
+            "rights": rights,
             "created_at": now,
             "finished_at": None,
         }
@@ -154,13 +168,17 @@ class Graphs:
         tx.signal("jobs")
         return await self.get(tx, str(row["id"])), True
 
-    def check_kinds(self, draft: GraphDraft) -> None:
-        """See that tenants may submit all of its kinds, with such arguments.
+    def check_kinds(self, tx: Tx, draft: GraphDraft, permissions: frozenset[str]) -> Sequence[str]:
+        """See that one with these permissions may submit all of its kinds, with such arguments.
+
+        Returns those of them that are kept of whoever submits it.
 
         Raises:
-            GraphInvalidError: One they may not, or not so.
+            GraphInvalidError: One that no tenant may, or not so.
+            JobForbiddenError: One takes a permission that is not among them.
         """
-        check_kinds(draft.tasks, self._kinds)
+        check_kinds(tx, draft.tasks, self._kinds, permissions)
+        return Offers(self._kinds).rights(permissions)
 
     async def get(self, tx: ReadTx, graph_id: str) -> Graph:
         """One graph.

@@ -26,7 +26,7 @@ from backend.managers.orchestrator._drafts import (
 )
 from backend.managers.orchestrator._rows import insert_jobs, load
 from backend.managers.orchestrator._wiring import Each, WiringError, elements
-from backend.managers.orchestrator.errors import GraphInvalidError
+from backend.managers.orchestrator.errors import GraphInvalidError, JobForbiddenError
 from backend.managers.orchestrator.kinds import Claim, JobKind
 from backend.managers.orchestrator.models import EdgeRow, GraphRow, JobRow
 
@@ -63,17 +63,18 @@ async def grow(
             return Growth(tx.tenant_id, graph_id)
         draft = GraphDraft(name, read_tasks(said))
         draft.check(after=name)
-        check_kinds(draft.tasks, kinds)
+        graph = await _load_graph(tx, graph_id)
+        check_kinds(tx, draft.tasks, kinds, frozenset(graph.rights or ()))
         followers = sorted(await children_of(tx, [claim.id]))
         edges = list(draft.edges())
         if len(edges) + len(said) * (len(followers) + 1) > MAX_EDGES:
             raise GraphInvalidError(
                 f"With those that wait for {name}, more than {MAX_EDGES} wait for others"
             )
-        await _check_room(tx, graph_id, draft, before)
+        await _check_room(tx, graph_id, draft, graph.total + before)
     except WiringError as exc:
         return str(exc)
-    except GraphInvalidError as exc:
+    except (GraphInvalidError, JobForbiddenError) as exc:
         return _told(exc)
     rows = _rows(draft.tasks, edges, grower, tx, cancelled=cancelled)
     ids = {row["key"]: row["id"] for row in rows}
@@ -130,16 +131,23 @@ async def hold(tx: Tx, graph_ids: Iterable[str], ended: Sequence[str]) -> None:
         )
 
 
-async def _check_room(tx: Tx, graph_id: str, draft: GraphDraft, before: int) -> None:
-    """See that the graph has place for them, and none of their names.
+async def _load_graph(tx: Tx, graph_id: str) -> Any:
+    """How many jobs it has, and what its submitter held that kinds take."""
+    found = await tx.execute(
+        sa.select(GraphRow.total, GraphRow.rights).where(
+            GraphRow.tenant_id == tx.tenant_id, GraphRow.id == graph_id
+        )
+    )
+    return found.one()
+
+
+async def _check_room(tx: Tx, graph_id: str, draft: GraphDraft, total: int) -> None:
+    """See that the graph, of so many jobs, has place for them, and none of their names.
 
     Raises:
         GraphInvalidError: It has not.
     """
-    total = await tx.scalar(
-        sa.select(GraphRow.total).where(GraphRow.tenant_id == tx.tenant_id, GraphRow.id == graph_id)
-    )
-    if int(total) + before + len(draft.tasks) > MAX_TASKS:
+    if total + len(draft.tasks) > MAX_TASKS:
         raise GraphInvalidError(
             f"With {len(draft.tasks)} more the graph would have more than {MAX_TASKS} jobs"
         )

@@ -6,16 +6,22 @@ from typing import Any
 
 import msgspec
 
+from backend.core.database import Tx
 from backend.core.errors import InvalidInputError
+from backend.managers.orchestrator.errors import JobForbiddenError
 from backend.managers.orchestrator.kinds import JobKind
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A kind that tenants may submit; ``args`` is a JSON Schema of what it takes."""
+    """A kind that tenants may submit; ``args`` is a JSON Schema of what it takes.
+
+    ``permission`` is what its submitter must hold beside that of submitting jobs.
+    """
 
     kind: str
     args: Mapping[str, Any]
+    permission: str | None
 
 
 class Offers:
@@ -28,7 +34,7 @@ class Offers:
     def list(self) -> Sequence[Offer]:
         """All of them, by their names."""
         return [
-            Offer(name, msgspec.json.schema(kind.takes))
+            Offer(name, msgspec.json.schema(kind.takes), kind.needs)
             for name, kind in sorted(self._kinds.items())
             if kind.takes is not None
         ]
@@ -38,18 +44,38 @@ class Offers:
         known = self._kinds.get(kind)
         return known is not None and known.takes is not None
 
+    def rights(self, permissions: frozenset[str]) -> Sequence[str]:
+        """Of these permissions the ones that some kind takes: what is kept of a submitter's."""
+        return sorted({one.needs for one in self._kinds.values() if one.needs in permissions})
+
     def check(
-        self, kind: str, args: Mapping[str, Any] | None, refused: type[InvalidInputError]
+        self,
+        tx: Tx,
+        kind: str,
+        args: Mapping[str, Any] | None,
+        refused: type[InvalidInputError],
+        *,
+        permissions: frozenset[str],
     ) -> None:
-        """See that tenants may submit the kind, and so; ``args`` that are not known yet are None.
+        """See that one with these permissions may submit the kind, and so.
+
+        ``args`` that are not known yet are None. What it takes is noted in ``tx``.
 
         Raises:
             InvalidInputError: ``refused``, at ``kind`` or at ``args``.
+            JobForbiddenError: It takes a permission that is not among them.
         """
         known = self._kinds.get(kind)
         if known is None or known.takes is None:
             offered = ", ".join(one.kind for one in self.list())
             raise refused(f"The kind is one of {offered}").at("kind")
+        if known.needs is not None:
+            if known.needs not in permissions:
+                raise JobForbiddenError(
+                    f"A job of the kind {kind} takes the permission {known.needs}",
+                    permission=known.needs,
+                )
+            tx.demand(frozenset({known.needs}))
         if args is None:
             return
         try:

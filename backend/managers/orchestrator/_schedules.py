@@ -135,16 +135,19 @@ class Schedules:
         self._graphs = graphs
         self._errand = errand
 
-    async def create(self, tx: Tx, draft: ScheduleDraft) -> Schedule:
-        """Add one.
+    async def create(
+        self, tx: Tx, draft: ScheduleDraft, *, permissions: frozenset[str] = frozenset()
+    ) -> Schedule:
+        """Add one; what it submits is held to ``permissions``, those of who saved it last.
 
         Raises:
             JobScheduleInvalidError, GraphInvalidError: It is none, and why.
+            JobForbiddenError: A kind takes a permission that is not among them.
             JobScheduleExistsError: Another one has its name.
             TooManyJobSchedulesError: There are a thousand.
         """
         timing, graph = draft.read()
-        self._graphs.check_kinds(graph)
+        rights = self._graphs.check_kinds(tx, graph, permissions)
         count = await tx.scalar(
             sa.select(sa.func.count()).select_from(JobScheduleRow).where(
                 JobScheduleRow.tenant_id == tx.tenant_id
@@ -157,6 +160,7 @@ class Schedules:
             "id": uuid7(),
             "tenant_id": tx.tenant_id,
             **_columns(draft),
+            "rights": rights,
             "due_at": due_at,
             "next_at": _jittered(due_at, draft.jitter_seconds),
             "last_graph_id": None,
@@ -188,18 +192,25 @@ class Schedules:
         return [_view(row) for row in rows]
 
     async def replace(
-        self, tx: Tx, schedule_id: str, draft: ScheduleDraft, *, expected_version: str | None = None
+        self,
+        tx: Tx,
+        schedule_id: str,
+        draft: ScheduleDraft,
+        *,
+        permissions: frozenset[str] = frozenset(),
+        expected_version: str | None = None,
     ) -> Schedule:
-        """Change one; it is due by what it says now, from now on.
+        """Change one; it is due by what it says now, from now on, by ``permissions`` as new ones.
 
         Raises:
             JobScheduleNotFoundError: No such one in this tenant.
             JobScheduleInvalidError, GraphInvalidError: It is none, and why.
+            JobForbiddenError: A kind takes a permission that is not among them.
             JobScheduleExistsError: Another one has its name.
             JobScheduleChangedError: It is not as it was when it was read.
         """
         timing, graph = draft.read()
-        self._graphs.check_kinds(graph)
+        rights = self._graphs.check_kinds(tx, graph, permissions)
         row = await _load(tx, schedule_id, expected_version=expected_version, lock=True)
         taken = await tx.scalar(
             sa.select(JobScheduleRow.id).where(
@@ -210,7 +221,7 @@ class Schedules:
         )
         if taken is not None:
             raise JobScheduleExistsError
-        for name, value in _columns(draft).items():
+        for name, value in {**_columns(draft), "rights": rights}.items():
             setattr(row, name, value)
         row.due_at = _first(timing, tx.now()) if draft.enabled else None
         row.next_at = _jittered(row.due_at, draft.jitter_seconds)
@@ -258,21 +269,30 @@ class Schedules:
         await tx.session.delete(row)
         tx.audit("job_schedule.deleted", f"job_schedule:{row.id}", name=row.name)
 
-    async def run_now(self, tx: Tx, schedule_id: str) -> str:
+    async def run_now(
+        self, tx: Tx, schedule_id: str, *, permissions: frozenset[str] = frozenset()
+    ) -> str:
         """Submit what it submits once more, whatever its timing says; returns the graph's id.
 
         Raises:
             JobScheduleNotFoundError: No such one in this tenant.
+            JobForbiddenError: A kind takes a permission that is not among those of who asks.
         """
         row = await _load(tx, schedule_id, lock=True)
-        made, _ = await self._graphs.submit(tx, graph_of(row.graph))
+        made, _ = await self._graphs.submit(tx, graph_of(row.graph), permissions=permissions)
         row.last_graph_id = made.id
         tx.audit("job_schedule.submitted", f"job_schedule:{row.id}", name=row.name, graph=made.id)
         await tx.session.flush()
         return made.id
 
     async def backfill(
-        self, tx: Tx, schedule_id: str, *, since: datetime, until: datetime
+        self,
+        tx: Tx,
+        schedule_id: str,
+        *,
+        since: datetime,
+        until: datetime,
+        permissions: frozenset[str] = frozenset(),
     ) -> Backfill:
         """Submit what it submits for each of its times in a stretch that did not run.
 
@@ -282,6 +302,7 @@ class Schedules:
             JobScheduleNotFoundError: No such one in this tenant.
             JobScheduleInvalidError: The stretch ends before it begins or is not over, has more than
                 a hundred times, or a timing by which nothing can be due any more.
+            JobForbiddenError: A kind takes a permission that is not among those of who asks.
             StockReachedError: The tenant would have more waiting jobs than its quota allows.
         """
         row = await _load(tx, schedule_id, lock=True)
@@ -315,7 +336,7 @@ class Schedules:
             if at in ran:
                 continue
             draft = graph_of(row.graph, dedup_key=_key(row, at))
-            made, _ = await self._graphs.submit(tx, draft)
+            made, _ = await self._graphs.submit(tx, draft, permissions=permissions)
             await self._take_out(tx, timing, known, at)
             firing = {**_firing(tx, row, at, "late", _BACKFILLED), "graph_id": made.id}
             await tx.insert(JobFiringRow, [firing])
@@ -478,7 +499,8 @@ class Schedules:
         draft = graph_of(row.graph, dedup_key=_key(row, at))
         try:
             async with tx.savepoint():
-                made, _ = await self._graphs.submit(tx, draft)
+                rights = frozenset(row.rights or ())
+                made, _ = await self._graphs.submit(tx, draft, permissions=rights)
         except AppError as exc:
             # Of the tenant's other schedules none waits for what this one may not do.
             return _firing(tx, row, at, "skipped", exc.detail or exc.title)

@@ -3,6 +3,7 @@
 from backend.core.errors import (
     AppError,
     ConflictError,
+    ForbiddenError,
     InvalidInputError,
     NotFoundError,
     PreconditionError,
@@ -32,6 +33,12 @@ class JobInvalidError(InvalidInputError):
     """Tenants may not submit such a kind, or not with such arguments."""
 
     code, title = "orchestrator.job_invalid", "Not a job that may be submitted"
+
+
+class JobForbiddenError(ForbiddenError):
+    """Whoever submits it lacks the permission that its kind takes."""
+
+    code, title = "orchestrator.job_forbidden", "A job that you may not submit"
 
 
 class JobArgsFixedError(ConflictError):

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Request, Response
 
 from backend.core.context import Scope
-from backend.http.deps import Db, IdPath, manager_of, requires
+from backend.http.deps import Caller, Db, IdPath, manager_of, requires
 from backend.http.pagination import Page, PageQuery, page_of
 from backend.http.reply import leads_to, problems, reply
 from backend.http.schemas import view
@@ -15,6 +15,7 @@ from backend.managers.orchestrator.errors import (
     GraphNotFoundError,
     GraphNotRetryableError,
     GraphOverError,
+    JobForbiddenError,
     JobNotRetryableError,
 )
 from backend.managers.orchestrator.graph_schemas import (
@@ -57,18 +58,18 @@ async def list_job_graphs(
     responses={
         201: leads_to(**_LEADS),
         200: {"model": GraphOut, "description": "There is one of its key: it stays as it is"},
-        **problems(GraphInvalidError),
+        **problems(GraphInvalidError, JobForbiddenError),
     },
 )
 async def create_job_graph(
-    request: Request, body: GraphCreate, scope: Writer, jobs: Jobs, db: Db
+    request: Request, body: GraphCreate, scope: Writer, caller: Caller, jobs: Jobs, db: Db
 ) -> Response:
     """Submit jobs that wait for each other; all of them, or none.
 
     With a `dedup_key` that another graph has, that one is answered, by 200.
     """
     async with db.transaction(scope) as tx:
-        made, is_new = await jobs.graphs.submit(tx, body.draft())
+        made, is_new = await jobs.graphs.submit(tx, body.draft(), permissions=caller.permissions)
         return reply(request, tx, view(GraphOut, made), status=201 if is_new else 200)
 
 

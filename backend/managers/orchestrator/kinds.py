@@ -378,6 +378,7 @@ class JobKind:
     those that ``announce`` it, because most owners tell of what the job was for themselves.
 
     ``takes`` is what tenants may hand in as its ``args``; without it only our own code submits it.
+    ``needs`` is the permission that whoever hands one in must hold, beside that of submitting jobs.
     """
 
     name: str
@@ -391,6 +392,7 @@ class JobKind:
     aclose: Callable[[], Awaitable[None]] | None = None
     announce: bool = False
     takes: type[msgspec.Struct] | None = None
+    needs: str | None = None
 
     def __post_init__(self) -> None:
         if not self.name or self.batch_size < 1 or self.max_crashes < 1:

@@ -165,16 +165,20 @@ class OrchestratorManager:
         await tx.execute(insert_jobs(), row)
         return cast("str", row["id"])
 
-    async def hand_in(self, tx: Tx, kind: str, asked: JobRequest) -> tuple[Job, bool]:
+    async def hand_in(
+        self, tx: Tx, kind: str, asked: JobRequest, *, permissions: frozenset[str] = frozenset()
+    ) -> tuple[Job, bool]:
         """Submit a job for the tenant, and whether it is new; audited as ``job.submitted``.
 
-        ``asked`` is as for :meth:`submit`. The job that has its ``dedup_key`` stays as it is.
+        ``asked`` is as for :meth:`submit`, ``permissions`` are the submitter's. The job that has
+        its ``dedup_key`` stays as it is.
 
         Raises:
             JobInvalidError: Tenants may not submit such a kind, or not with such arguments.
+            JobForbiddenError: The kind takes a permission that the submitter lacks.
             StockReachedError: The tenant has as many waiting jobs as its quota allows.
         """
-        self.offers.check(kind, asked["args"], JobInvalidError)
+        self.offers.check(tx, kind, asked["args"], JobInvalidError, permissions=permissions)
         row = {**asked, "id": uuid7()}
         (job_id,) = await self.submit_many(tx, kind, [cast("JobRequest", row)])
         is_new = job_id == row["id"]
@@ -483,7 +487,14 @@ class OrchestratorManager:
         if job.wiring is not None and job.wiring.get("foreach") is not None:
             raise JobArgsFixedError("It stands for a job for each element of a list.")
 
-    async def retry_job(self, tx: Tx, job_id: str, *, args: Mapping[str, Any] | None = None) -> Job:
+    async def retry_job(
+        self,
+        tx: Tx,
+        job_id: str,
+        *,
+        args: Mapping[str, Any] | None = None,
+        permissions: frozenset[str] = frozenset(),
+    ) -> Job:
         """Start a dead or cancelled job again with all its attempts; audited as ``job.retried``.
 
         One of a graph with what waits for it and was therefore skipped: ``job_graph.retried``.
@@ -497,22 +508,25 @@ class OrchestratorManager:
             JobNotRetryableError: The job is neither dead nor cancelled.
             JobArgsFixedError: Its arguments are nobody's to change: :meth:`read_args`.
             JobInvalidError: Its kind does not take these.
+            JobForbiddenError: With others it takes a permission that is not among these.
         """
         job = await load(tx, job_id, lock=True)
         if job.state not in _RETRYABLE:
             detail = f"The job is {job.state}."
             raise JobNotRetryableError(detail)
         if args is not None:
-            await self._change_args(tx, job, args)
+            await self._change_args(tx, job, args, permissions)
         if job.graph_id is not None:
             await self.graphs.retry(tx, job.graph_id, job_ids=[job.id])
             return view_of(await load(tx, job_id, fresh=True))
         await self._start_over(tx, [job])
         return view_of(job)
 
-    async def _change_args(self, tx: Tx, job: JobRow, args: Mapping[str, Any]) -> None:
+    async def _change_args(
+        self, tx: Tx, job: JobRow, args: Mapping[str, Any], permissions: frozenset[str]
+    ) -> None:
         self._refuse_fixed(job)
-        self.offers.check(job.kind, args, JobInvalidError)
+        self.offers.check(tx, job.kind, args, JobInvalidError, permissions=permissions)
         if job.graph_id is not None and any(True for _ in references(args)):
             # Whom it waits for has ended: there is nothing left to refer to that is not known.
             raise JobInvalidError("Here stands what it is given, and not where that is").at("args")

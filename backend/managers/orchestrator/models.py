@@ -108,6 +108,8 @@ class GraphRow(TenantOwned, Base):
     skipped: Mapped[int] = mapped_column(default=0)
     dedup_key: Mapped[str | None]
     actor: Mapped[str]
+    # What its submitter held, of the permissions that kinds take: what it grows is held to them.
+    rights: Mapped[list[str] | None] = mapped_column(Json)
     created_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
 
@@ -137,6 +139,8 @@ class JobScheduleRow(TenantOwned, Base):
     name: Mapped[str]
     timing: Mapped[dict[str, Any]] = mapped_column(Json)
     graph: Mapped[dict[str, Any]] = mapped_column(Json)
+    # Of who saved it last, as a graph's.
+    rights: Mapped[list[str] | None] = mapped_column(Json)
     overlap: Mapped[str]
     catch_up: Mapped[str]
     jitter_seconds: Mapped[int]

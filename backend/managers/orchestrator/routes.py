@@ -5,7 +5,7 @@ from typing import Annotated, Any, cast
 from fastapi import APIRouter, Query, Request, Response
 
 from backend.core.context import Scope
-from backend.http.deps import Db, IdPath, IdQuery, manager_of, requires
+from backend.http.deps import Caller, Db, IdPath, IdQuery, manager_of, requires
 from backend.http.pagination import (
     CreatedAfter,
     CreatedBefore,
@@ -19,6 +19,7 @@ from backend.http.reply import leads_to, problems, reply
 from backend.http.schemas import view
 from backend.managers.orchestrator.errors import (
     JobArgsFixedError,
+    JobForbiddenError,
     JobInvalidError,
     JobNotCancellableError,
     JobNotFoundError,
@@ -90,20 +91,22 @@ async def list_jobs(
     responses={
         201: leads_to(get_job=_JOB_ID, read_job_args=_JOB_ID, cancel_job=_JOB_ID),
         200: {"model": JobOut, "description": "There is one of its key: it stays as it is"},
-        **problems(JobInvalidError),
+        **problems(JobInvalidError, JobForbiddenError),
     },
 )
 async def create_job(
-    request: Request, body: JobCreate, scope: Writer, jobs: Jobs, db: Db
+    request: Request, body: JobCreate, scope: Writer, caller: Caller, jobs: Jobs, db: Db
 ) -> Response:
-    """Submit one job of a kind that `GET /api/v1/job-kinds` lists.
+    """Submit one job of a kind that `GET /api/v1/job-kinds` lists, with what permission it takes.
 
     It runs some time later; how far it is says the job. With a `dedup_key` that another job of its
     kind has, that one is answered, by 200.
     """
     asked = body.model_dump(mode="json", exclude={"kind"})
     async with db.transaction(scope) as tx:
-        made, is_new = await jobs.hand_in(tx, body.kind, cast("JobRequest", asked))
+        made, is_new = await jobs.hand_in(
+            tx, body.kind, cast("JobRequest", asked), permissions=caller.permissions
+        )
         return reply(request, tx, view(JobOut, made), status=201 if is_new else 200)
 
 
@@ -188,13 +191,20 @@ async def cancel_job(
     response_model=JobOut,
     responses={
         200: leads_to(get_job=_JOB_ID, cancel_job=_JOB_ID),
-        **problems(JobNotFoundError, JobNotRetryableError, JobArgsFixedError, JobInvalidError),
+        **problems(
+            JobNotFoundError,
+            JobNotRetryableError,
+            JobArgsFixedError,
+            JobInvalidError,
+            JobForbiddenError,
+        ),
     },
 )
 async def retry_job(
     job_id: IdPath,
     request: Request,
     scope: Writer,
+    caller: Caller,
     jobs: Jobs,
     db: Db,
     body: JobRetry = JobRetry(),  # noqa: B008 - it is read only
@@ -204,4 +214,5 @@ async def retry_job(
     With `args` it is given these from now on; of a kind that `GET /api/v1/job-kinds` lists.
     """
     async with db.transaction(scope) as tx:
-        return reply(request, tx, view(JobOut, await jobs.retry_job(tx, job_id, args=body.args)))
+        job = await jobs.retry_job(tx, job_id, args=body.args, permissions=caller.permissions)
+        return reply(request, tx, view(JobOut, job))

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from backend.core.context import Scope
-from backend.http.deps import Db, IdPath, manager_of, requires
+from backend.http.deps import Caller, Db, IdPath, manager_of, requires
 from backend.http.etag import IfMatch, etag, expected_version
 from backend.http.openapi import ONLY_READS
 from backend.http.pagination import Page, PageQuery, page_of
@@ -16,6 +16,7 @@ from backend.kit.wall_clock import zone_named
 from backend.managers.orchestrator._timing import changes_of_clocks, next_of, read_timing
 from backend.managers.orchestrator.errors import (
     GraphInvalidError,
+    JobForbiddenError,
     JobScheduleChangedError,
     JobScheduleExistsError,
     JobScheduleInvalidError,
@@ -72,17 +73,18 @@ async def list_job_schedules(
         **problems(
             JobScheduleInvalidError,
             GraphInvalidError,
+            JobForbiddenError,
             JobScheduleExistsError,
             TooManyJobSchedulesError,
         ),
     },
 )
 async def create_job_schedule(
-    request: Request, body: JobSchedulePut, scope: Writer, jobs: Jobs, db: Db
+    request: Request, body: JobSchedulePut, scope: Writer, caller: Caller, jobs: Jobs, db: Db
 ) -> Response:
     """Have jobs submitted again and again, or once at a time to come."""
     async with db.transaction(scope) as tx:
-        made = await jobs.schedules.create(tx, body.draft())
+        made = await jobs.schedules.create(tx, body.draft(), permissions=caller.permissions)
         headers = {"ETag": etag(str(made.revision))}
         return reply(request, tx, JobScheduleOut.of(made), status=201, headers=headers)
 
@@ -124,6 +126,7 @@ async def get_job_schedule(
         JobScheduleNotFoundError,
         JobScheduleInvalidError,
         GraphInvalidError,
+        JobForbiddenError,
         JobScheduleExistsError,
         JobScheduleChangedError,
     ),
@@ -133,6 +136,7 @@ async def put_job_schedule(
     schedule_id: IdPath,
     body: JobSchedulePut,
     scope: Writer,
+    caller: Caller,
     jobs: Jobs,
     db: Db,
     if_match: IfMatch = None,
@@ -143,6 +147,7 @@ async def put_job_schedule(
             tx,
             schedule_id,
             body.draft(),
+            permissions=caller.permissions,
             expected_version=expected_version(if_match, JobScheduleChangedError),
         )
         headers = {"ETag": etag(str(made.revision))}
@@ -208,33 +213,42 @@ async def resume_job_schedule(
 @schedule_router.post(
     "/{schedule_id}/run",
     response_model=JobScheduleRunOut,
-    responses=problems(JobScheduleNotFoundError, GraphInvalidError),
+    responses=problems(JobScheduleNotFoundError, GraphInvalidError, JobForbiddenError),
 )
 async def run_job_schedule(
-    request: Request, schedule_id: IdPath, scope: Writer, jobs: Jobs, db: Db
+    request: Request, schedule_id: IdPath, scope: Writer, caller: Caller, jobs: Jobs, db: Db
 ) -> Response:
     """Submit what it submits once more, whatever its timing says."""
     async with db.transaction(scope) as tx:
-        graph_id = await jobs.schedules.run_now(tx, schedule_id)
+        graph_id = await jobs.schedules.run_now(tx, schedule_id, permissions=caller.permissions)
         return reply(request, tx, JobScheduleRunOut(graph_id=graph_id))
 
 
 @schedule_router.post(
     "/{schedule_id}/backfill",
     response_model=JobScheduleBackfillOut,
-    responses=problems(JobScheduleNotFoundError, JobScheduleInvalidError, GraphInvalidError),
+    responses=problems(
+        JobScheduleNotFoundError, JobScheduleInvalidError, GraphInvalidError, JobForbiddenError
+    ),
 )
 async def backfill_job_schedule(
     request: Request,
     schedule_id: IdPath,
     body: JobScheduleBackfill,
     scope: Writer,
+    caller: Caller,
     jobs: Jobs,
     db: Db,
 ) -> Response:
     """Run every time of a past stretch that did not, a hundred at most, all at once."""
     async with db.transaction(scope) as tx:
-        done = await jobs.schedules.backfill(tx, schedule_id, since=body.since, until=body.until)
+        done = await jobs.schedules.backfill(
+            tx,
+            schedule_id,
+            since=body.since,
+            until=body.until,
+            permissions=caller.permissions,
+        )
         return reply(request, tx, view(JobScheduleBackfillOut, done))
 
 

@@ -122,6 +122,9 @@ class JobKindOut(BaseModel):
 
     kind: str = Field(examples=["http.request"])
     args: dict[str, Any] = Field(description="JSON Schema of what it takes")
+    permission: str | None = Field(
+        description="What its submitter must hold beside `job:write`; null: nothing more"
+    )
 
 
 class JobKindsOut(BaseModel):

@@ -569,7 +569,7 @@ class TestGraphsAndSchedules:
         assert done == "3 cancelled, 0 asked to stop\n"
         assert rows(logged_in.run("jobs-totals")) == [["http.request", "cancelled", "3"]]
         file.write_text(json.dumps({"kind": "email.send"}))
-        assert "The kind is one of http.request" in logged_in.fail("jobs-submit", str(file))
+        assert "The kind is one of email, http.request" in logged_in.fail("jobs-submit", str(file))
         file.write_text(json.dumps({"name": "x"}))
         assert "is no job: it has no kind" in logged_in.fail("jobs-submit", str(file))
 

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from backend.managers.orchestrator import Batch, Claim, JobKind, Outcome, TaskDraft
+from backend.managers.orchestrator import Batch, Claim, GraphDraft, JobKind, Outcome, TaskDraft
 from backend.managers.orchestrator._graphs import Graph
 from backend.managers.orchestrator.models import EdgeRow, GraphRow, JobRow
 from tests.integration.orchestrator.conftest import Bench
@@ -267,3 +267,38 @@ class TestActs:
             async with bench.database.transaction(bench.scope) as tx:
                 await bench.manager.graphs.retry(tx, made.id)
             assert (await over(bench, made.id)).by_state == {"succeeded": 3}
+
+
+class TestRights:
+    """What grows is held to what whoever submitted the graph may."""
+
+    @pytest.fixture(autouse=True)
+    def guarded(self, bench: Bench) -> None:
+        async def nothing(_: Claim) -> None:
+            return None
+
+        kind = JobKind.simple("test.guarded", nothing, takes=Nothing, needs="thing:do")
+        bench.manager.register(kind)
+
+    async def submitted(self, bench: Bench, *permissions: str) -> Graph:
+        inner = {"name": "leaf", "kind": "test.guarded"}
+        draft = GraphDraft("g", [growing([more("inner", gives=[inner], grows="gives")])])
+        async with bench.database.transaction(bench.scope) as tx:
+            made, _ = await bench.manager.graphs.submit(
+                tx, draft, permissions=frozenset(permissions)
+            )
+        async with bench.working():
+            return await over(bench, made.id)
+
+    async def test_it_grows_what_its_submitter_may_submit(self, bench: Bench, works: Works) -> None:
+        done = await self.submitted(bench, "thing:do", "thing:else")
+        assert (done.state, done.by_state) == ("succeeded", {"succeeded": 3})
+        async with bench.database.read(bench.scope) as tx:
+            assert await tx.scalar(sa.select(GraphRow.rights)) == ["thing:do"]
+
+    async def test_it_grows_nothing_else(self, bench: Bench, works: Works) -> None:
+        done = await self.submitted(bench, "thing:else")
+        assert (done.state, done.total) == ("failed", 2)
+        assert (await by_name(bench))["inner"].error == (
+            "tasks.0: A job of the kind test.guarded takes the permission thing:do"
+        )

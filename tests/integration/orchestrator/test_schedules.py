@@ -25,6 +25,7 @@ from backend.managers.orchestrator._schedules import (
 )
 from backend.managers.orchestrator.errors import (
     GraphInvalidError,
+    JobForbiddenError,
     JobScheduleExistsError,
     JobScheduleInvalidError,
     JobScheduleNotFoundError,
@@ -353,3 +354,31 @@ async def test_what_is_no_stretch_is_refused(
     clock.move(hours=1)
     with pytest.raises(JobScheduleInvalidError, match=why):
         await backfill(bench, made.id, *minutes)
+
+
+async def test_it_submits_by_the_rights_of_who_saved_it_last(bench: Bench, clock: Clock) -> None:
+    nothing: Any = None
+    kind = JobKind.simple("test.guarded", nothing, takes=Nothing, needs="thing:do")
+    bench.manager.register(kind)
+    graph = {"name": "g", "tasks": [{"name": "a", "kind": "test.guarded", "args": {}}]}
+    draft = ScheduleDraft("s", each(60), graph, overlap="allow")
+    may = frozenset({"thing:do", "thing:else"})
+    with pytest.raises(JobForbiddenError, match="takes the permission thing:do"):
+        async with bench.database.transaction(bench.scope) as tx:
+            await bench.manager.schedules.create(tx, draft, permissions=frozenset({"thing:else"}))
+    async with bench.database.transaction(bench.scope) as tx:
+        made = await bench.manager.schedules.create(tx, draft, permissions=may)
+    clock.move(seconds=60)
+    await bench.manager.schedules.run(bench.database)
+    with pytest.raises(JobForbiddenError):
+        async with bench.database.transaction(bench.scope) as tx:
+            await bench.manager.schedules.replace(tx, made.id, draft)
+    # Of one that was there before rights were kept nothing is known.
+    async with bench.database.transaction(bench.scope) as tx:
+        await tx.execute(sa.update(JobScheduleRow).values(rights=None))
+    clock.move(seconds=60)
+    await bench.manager.schedules.run(bench.database)
+    assert [(one.outcome, one.why) for one in await firings(bench, made.id)] == [
+        ("ran", None),
+        ("skipped", "A job of the kind test.guarded takes the permission thing:do"),
+    ]
