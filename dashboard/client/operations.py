@@ -1641,7 +1641,7 @@ class Api:
     def create_job(
         self, body: models.JobCreate, *, idempotency_key: str | None = None
     ) -> models.JobOut:
-        """Submit one job of a kind that `GET /api/v1/job-kinds` lists, with what permission it takes."""
+        """Submit one job of a kind that `GET /api/v1/job-kinds` lists."""
         return self.connection.ask(
             "POST",
             "/api/v1/jobs",

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from email.message import EmailMessage
 from email.policy import default as modern
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import pytest
@@ -30,6 +30,7 @@ from tests.support.login import person_token
 from tests.support.sink import stored_copies
 
 ROOT = Path(__file__).resolve().parents[2]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -285,6 +286,17 @@ def enter(browser: Browser, platform: RunningPlatform) -> Iterator[Enter]:
     assert [(one.target.user, one.complaints) for one in visitors if one.complaints] == []
     assert [(one.target.user, one.failed) for one in visitors if one.failed] == []
     assert [one.external for one in visitors if one.external] == []
+
+
+def until(look: Callable[[], T | None], seconds: float = 300) -> T:
+    """What there is to see, as soon as there is something."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = look()
+        if found:
+            return found
+        assert time.monotonic() < deadline, found
+        time.sleep(0.2)
 
 
 def mail_to(platform: RunningPlatform, address: str) -> EmailMessage:

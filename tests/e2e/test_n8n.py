@@ -4,6 +4,7 @@ Skipped, with the command to run, where `scripts/n8n/install.sh` has not install
 """
 
 import json
+import re
 import subprocess
 import tarfile
 import time
@@ -14,7 +15,7 @@ from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from unittest.mock import ANY
 
 import httpx
@@ -34,7 +35,7 @@ from scripts.n8n.api import (
     webhook_chain,
 )
 from scripts.n8n.server import Installation, N8nServer, pack_nodes
-from tests.e2e.conftest import ROOT, free_port, numbered
+from tests.e2e.conftest import ROOT, free_port, numbered, until
 from tests.support.chat_model import chat_model
 from tests.support.sink import stored_copies
 from tests.support.tls_front import tls_front
@@ -1155,3 +1156,114 @@ class TestSecrets:
         keeps = n8n.ensure_workflow(f"{path}-keeps", webhook_chain(f"{path}-keeps", oauth2, get))
         n8n.run_webhook(keeps, f"{path}-keeps", {})
         assert canary.encode() in stored()
+
+
+class TestSendAndWait:
+    ASK: ClassVar = {
+        "resource": "email",
+        "operation": "sendAndWait",
+        "to": ADA,
+        "subject": "={{ $json.subject }}",
+        "message": "May <b>this</b> be sent?",
+        "approvalOptions": {"values": {"approvalType": "double", "disapproveLabel": "Not yet"}},
+    }
+
+    @pytest.fixture
+    def ask(self, n8n, oauth2, platform) -> Callable[..., tuple[str, list[str]]]:
+        """Has a workflow ask, one subject after the other; its id, and the links of the first."""
+
+        def start(*subjects: str, **more: object) -> tuple[str, list[str]]:
+            path = f"test-{uuid.uuid4()}"
+            hook, sender, _ = webhook_chain(path, oauth2, {**self.ASK, **more})
+            hook["parameters"]["responseMode"] = "onReceived"
+            split = make_node(
+                path, "Split Out", "n8n-nodes-base.splitOut", 1, {"fieldToSplitOut": "body.asked"}
+            )
+            loop = make_node(path, "Loop", "n8n-nodes-base.splitInBatches", 3, {"options": {}})
+            workflow = n8n.ensure_workflow(
+                path,
+                [hook, split, loop, sender],
+                connect(
+                    ("Webhook", 0, "Split Out"),
+                    ("Split Out", 0, "Loop"),
+                    ("Loop", 1, "Email Sender"),
+                    ("Email Sender", 0, "Loop"),
+                ),
+            )
+            n8n.call_webhook(path, {"asked": [{"subject": one} for one in subjects]})
+            return workflow, links(platform.data_dir, subjects[0])
+
+        return start
+
+    def runs(self, n8n: N8nApi, workflow: str) -> list[str]:
+        """The states of its executions."""
+        found = n8n.call("GET", f"/api/v1/executions?workflowId={workflow}&limit=10")["data"]
+        return [one["status"] for one in found]
+
+    def test_goes_on_by_who_presses_the_button_and_not_by_who_opens_the_link(
+        self, n8n, platform, ask
+    ):
+        limit = {"limitType": "afterTimeInterval", "resumeAmount": 1, "resumeUnit": "minutes"}
+        late, (unanswered, _) = ask(
+            f"Late {uuid.uuid4()}", options={"limitWaitTime": {"values": limit}}
+        )
+        first, second = f"First {uuid.uuid4()}", f"Second {uuid.uuid4()}"
+        workflow, (yes, no) = ask(first, second)
+        until(lambda: self.runs(n8n, workflow) == ["waiting"])
+        with httpx.Client(trust_env=False) as scanner:
+            for link, label in ((yes, "Approve"), (no, "Not yet"), (yes, "Approve")):
+                page = scanner.get(link)
+                assert page.status_code == 200, page.text
+                assert f'<form method="post"><button type="submit">{label}</button>' in page.text
+                assert first in page.text
+                assert "default-src 'none'" in page.headers["content-security-policy"]
+            for forged in (yes.replace("approved=true", "approved=false"), yes.split("&sig")[0]):
+                assert scanner.get(forged).status_code == 401
+                assert scanner.post(forged).status_code == 401
+            assert self.runs(n8n, workflow) == ["waiting"]
+
+            answer = scanner.post(no)
+            assert (answer.status_code, "Your answer was taken" in answer.text) == (200, True)
+            # The next turn of the loop asks something else, which the old links do not answer.
+            again, _ = links(platform.data_dir, second)
+            until(lambda: self.runs(n8n, workflow) == ["waiting"])
+            assert scanner.post(yes).status_code == 410
+            assert self.runs(n8n, workflow) == ["waiting"]
+            assert scanner.post(again).status_code == 200
+            run = n8n.last_execution(workflow)
+            answers = [
+                turn["data"]["main"][0][0]["json"]
+                for turn in run.data["resultData"]["runData"]["Email Sender"]
+            ]
+            assert run.status == "success", run.error
+            assert answers == [
+                {"data": {"approved": approved, "respondedAt": ANY}} for approved in (False, True)
+            ]
+            once_more = scanner.post(again)
+            assert "Your answer was taken" not in once_more.text
+            assert self.runs(n8n, workflow) == ["success"]
+
+            # Nobody answers: it goes on with what came in.
+            run = n8n.last_execution(late, seconds=300)
+            assert run.status == "success", run.error
+            assert [list(one) for one in run.items("Email Sender")] == [["subject"]]
+            assert "Your answer was taken" not in scanner.post(unanswered).text
+            assert self.runs(n8n, late) == ["success"]
+
+
+def links(data_dir: Path, subject: str) -> list[str]:
+    """Where the e-mail of this subject is answered, once it has arrived."""
+
+    def arrived() -> list[EmailMessage]:
+        mails = [
+            message_from_bytes(copy, _class=EmailMessage, policy=default)
+            for copy in stored_copies(data_dir)
+        ]
+        return [mail for mail in mails if mail["Subject"] == subject]
+
+    (mail,) = until(arrived)
+    found = re.findall(r"http\S+", body_of(mail, "plain"))
+    html = body_of(mail, "html")
+    assert "May &#60;b&#62;this&#60;/b&#62; be sent?" in html
+    assert all(link.replace("&", "&#38;") in html for link in found)
+    return found

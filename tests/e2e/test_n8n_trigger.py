@@ -5,21 +5,20 @@ Skipped, with the command to run, where `scripts/n8n/install.sh` has not install
 
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 import pytest
 
 from scripts.n8n.api import NODE_TYPE, NODE_VERSION, Credential, N8nApi, make_node
 from scripts.n8n.server import N8nServer
-from tests.e2e.conftest import numbered
+from tests.e2e.conftest import numbered, until
 
 pytestmark = [pytest.mark.n8n, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 TRIGGER_TYPE = f"{NODE_TYPE}Trigger"
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -74,17 +73,6 @@ class Paging:
     def unpublish(self) -> None:
         """Have n8n start it no more."""
         self.n8n.call("POST", f"/api/v1/workflows/{self.workflow}/unpublish")
-
-
-def until(look: Callable[[], T | None], seconds: float = 300) -> T:
-    """What there is to see, as soon as there is something."""
-    deadline = time.monotonic() + seconds
-    while True:
-        found = look()
-        if found:
-            return found
-        assert time.monotonic() < deadline, found
-        time.sleep(0.2)
 
 
 def paging_nodes(path: str, credential: Credential) -> list[dict[str, Any]]:

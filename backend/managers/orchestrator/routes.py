@@ -97,7 +97,7 @@ async def list_jobs(
 async def create_job(
     request: Request, body: JobCreate, scope: Writer, caller: Caller, jobs: Jobs, db: Db
 ) -> Response:
-    """Submit one job of a kind that `GET /api/v1/job-kinds` lists, with what permission it takes.
+    """Submit one job of a kind that `GET /api/v1/job-kinds` lists.
 
     It runs some time later; how far it is says the job. With a `dedup_key` that another job of its
     kind has, that one is answered, by 200.

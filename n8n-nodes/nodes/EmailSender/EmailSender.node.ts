@@ -3,9 +3,12 @@ import type {
 	INodeExecutionData,
 	INodeType,
 	INodeTypeDescription,
+	IWebhookFunctions,
+	IWebhookResponseData,
 } from 'n8n-workflow';
 import { NodeConnectionTypes } from 'n8n-workflow';
 import { resources } from './resources';
+import { ANSWER_WEBHOOKS, answer, WAITING_TOOLTIP } from './resources/email/approval';
 import { getRelays, getTemplates, getTemplateVariables } from './resources/email/choices';
 import { AUTHENTICATION, testApiKey, testClient } from './shared/credential';
 import { propertiesOf, runForEachItem } from './shared/operation';
@@ -42,6 +45,8 @@ export class EmailSender implements INodeType {
 				displayOptions: { show: { authentication: ['apiKey'] } },
 			},
 		],
+		webhooks: ANSWER_WEBHOOKS,
+		waitingNodeTooltip: WAITING_TOOLTIP,
 		properties: [
 			AUTHENTICATION,
 			...propertiesOf(resources),
@@ -55,5 +60,9 @@ export class EmailSender implements INodeType {
 
 	async execute(this: IExecuteFunctions): Promise<INodeExecutionData[][]> {
 		return await runForEachItem(this, resources);
+	}
+
+	async webhook(this: IWebhookFunctions): Promise<IWebhookResponseData> {
+		return await answer(this);
 	}
 }

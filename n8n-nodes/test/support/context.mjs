@@ -1,4 +1,5 @@
 /** A hand-made `this` for the node: the part of n8n's execution context that the package uses, and nothing else. */
+import { createHmac } from 'node:crypto';
 import { NodeApiError, NodeHelpers, NodeOperationError } from './n8n.mjs';
 import { EmailSender } from '../../dist/nodes/EmailSender/EmailSender.node.js';
 import { resources } from '../../dist/nodes/EmailSender/resources/index.js';
@@ -62,12 +63,14 @@ export function makeContext({
 		parameters: written ?? (typeof parameters === 'function' ? {} : parameters),
 	};
 	const hints = [];
+	const waits = [];
 	const valuesOf = (item) => (typeof parameters === 'function' ? parameters(item) : parameters);
 	const [authentication] = description.properties;
 	const properties = [authentication, ...propertiesOf(offered)];
 	const context = {
 		requests,
 		hints,
+		waits,
 		resources: offered,
 		helpers: {
 			// n8n's own: its OpenTelemetry writes into the headers, then the request goes out, unless it is cancelled.
@@ -136,6 +139,8 @@ export function makeContext({
 			}),
 		}),
 		addExecutionHints: (...more) => hints.push(...more),
+		getSignedResumeUrl: (said) => signedUrl(said),
+		putExecutionToWait: async (until) => waits.push(until),
 		evaluateExpression(expression) {
 			if (!(expression in expressions)) throw new Error(`nobody said what ${expression} gives`);
 			return expressions[expression];
@@ -144,6 +149,15 @@ export function makeContext({
 		continueOnFail: () => continueOnFail,
 	};
 	return context;
+}
+
+/** An address of a waiting execution, signed as n8n does: over its path and what it says. */
+export function signedUrl(said = {}, secret = 'secret') {
+	const url = new URL('http://n8n.test/webhook-waiting/17/node-1');
+	for (const [name, value] of Object.entries(said)) url.searchParams.set(name, value);
+	const signed = createHmac('sha256', secret).update(url.pathname + url.search).digest('hex');
+	url.searchParams.set('signature', signed);
+	return url.toString();
 }
 
 function readBody({ body, headers }) {

@@ -2,6 +2,6 @@
 // `instanceof` fail.
 import { createRequire } from 'node:module';
 
-export const { NodeApiError, NodeHelpers, NodeOperationError } = createRequire(import.meta.url)(
-	'n8n-workflow',
-);
+export const { NodeApiError, NodeHelpers, NodeOperationError, WAIT_INDEFINITELY } = createRequire(
+	import.meta.url,
+)('n8n-workflow');

@@ -1,5 +1,6 @@
 import { businessKey, byId, createdBetween, pages } from '../../shared/calls';
 import type { Resource } from '../../shared/operation';
+import { sendAndWait } from './approval';
 import { ONE_EMAIL, sendEmail } from './send';
 import { sendBatch } from './sendBatch';
 
@@ -64,6 +65,7 @@ export const email: Resource = {
 			],
 		}),
 		send: sendEmail,
+		sendAndWait,
 		sendBatch,
 	},
 };
