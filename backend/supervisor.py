@@ -6,27 +6,22 @@ not leave a worker running that nobody watches.
 
 import asyncio
 import contextlib
-import ctypes
 import fcntl
 import json
 import os
-import signal
 import socket
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final, Self
 
 from backend.core.clock import monotonic
+from backend.kit.parent import die_with_parent
 
-_PR_SET_PDEATHSIG: Final = 1
 _STEADY_SECONDS: Final = 10.0
 _MAX_PAUSE_SECONDS: Final = 15.0
 _STOP_SECONDS: Final = 25.0
 _LOCK_FILE: Final = "in-use.lock"
-# Loaded before any fork: between fork and exec only async-signal-safe work is allowed.
-_LIBC: Final = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,29 +35,6 @@ class Program:
 
 class PortTakenError(RuntimeError):
     """Something else listens where we would; it is never killed."""
-
-
-def die_with_parent(number: signal.Signals = signal.SIGTERM) -> Callable[[], None] | None:
-    """What a child runs before its program (``preexec_fn``) to get ``number`` when we die.
-
-    Two system calls and no lock, which makes it safe to run between fork and exec. To Linux the
-    parent is the *thread* that forks: fork from one that lives as long as the child should.
-
-    Returns:
-        None where the kernel has no such signal, which is everywhere but on Linux.
-    """
-    libc = _LIBC
-    if libc is None:
-        return None
-    # Taken here and not compared with 1: in a container the supervisor may be process 1 itself.
-    parent = os.getpid()
-
-    def ask() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, number)
-        if os.getppid() != parent:  # it died before the line above: no signal will ever come
-            os._exit(1)
-
-    return ask
 
 
 class FolderInUseError(RuntimeError):

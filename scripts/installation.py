@@ -19,8 +19,8 @@ from typing import Final, Self
 
 import httpx
 
+from backend.kit.parent import die_with_parent
 from backend.managers.security import SecuritySettings, load_root_keys, sink_key
-from backend.supervisor import die_with_parent
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 HOST: Final = "127.0.0.1"

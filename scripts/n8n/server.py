@@ -25,7 +25,7 @@ from typing import Self
 
 import httpx
 
-from backend.supervisor import die_with_parent
+from backend.kit.parent import die_with_parent
 from scripts.n8n.api import PACKAGE, N8nApi, N8nError
 
 OWNER_EMAIL = "owner@example.test"

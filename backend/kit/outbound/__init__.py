@@ -16,7 +16,6 @@ from backend.kit.outbound._session import (
     RefusedAnswerError,
     SlowAnswerError,
 )
-from backend.kit.outbound._shares import Shares
 from backend.kit.outbound._syslog import syslog_message
 from backend.kit.outbound._trust import tls_context, trusting
 from backend.kit.outbound.errors import NotAllowedError, UnreachableError
@@ -31,7 +30,6 @@ __all__ = [
     "Outbound",
     "OutboundSettings",
     "RefusedAnswerError",
-    "Shares",
     "SlowAnswerError",
     "UnreachableError",
     "is_public",

@@ -15,11 +15,11 @@ from backend.kit.outbound import _addresses
 from backend.kit.outbound._breaker import Breaker
 from backend.kit.outbound._http import Borrowed, HttpAnswer, TenantTransport, ask, destination_of
 from backend.kit.outbound._resolver import Resolver
-from backend.kit.outbound._shares import Shares
 from backend.kit.outbound._syslog import send_syslog
 from backend.kit.outbound._trust import tls_context, trusting
 from backend.kit.outbound.errors import NotAllowedError, UnreachableError
 from backend.kit.outbound.settings import OutboundSettings
+from backend.kit.shares import Shares
 
 _MAX_TRANSPORTS: Final = 64
 

@@ -23,9 +23,9 @@ from dns.nameserver import Do53Nameserver
 from dns.rdatatype import RdataType
 
 from backend.kit.outbound._addresses import is_literal, looks_numeric
-from backend.kit.outbound._shares import Shares
 from backend.kit.outbound.errors import NotAllowedError, UnreachableError
 from backend.kit.outbound.settings import OutboundSettings
+from backend.kit.shares import Shares
 
 _HOSTS: Final = Path("/etc/hosts")
 _CONFIGURATION: Final = Path("/etc/resolv.conf")

@@ -20,10 +20,10 @@ from backend.kit.outbound import (
     Breaker,
     LongAnswerError,
     RefusedAnswerError,
-    Shares,
     SlowAnswerError,
     UnreachableError,
 )
+from backend.kit.shares import Shares
 from backend.managers.monitoring._promql import (
     MAX_CHARACTERS,
     confine,

@@ -24,7 +24,7 @@ import random
 import secrets
 import socket
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from backend.core.clock import elapsed, monotonic
@@ -102,6 +102,22 @@ class _Run:
         noted = self.steps.setdefault(claim.id, [])
         if len(noted) < _MOST_STEPS:
             noted.append(step)
+
+    @contextlib.contextmanager
+    def untimed(self) -> Iterator[None]:
+        """Stop the clock of the handler's timeout; it starts anew afterwards."""
+        if self.deadline is None or self.deadline.expired():
+            yield
+            return
+        self.deadline.reschedule(None)
+        yield
+        self.start_clock()
+
+    def start_clock(self) -> None:
+        """Give the handler as much time from now as an unreported claim may take."""
+        if self.deadline is not None and not self.deadline.expired():
+            now = asyncio.get_running_loop().time()
+            self.deadline.reschedule(now + self.patience())
 
     def patience(self) -> float:
         """The longest time that any unreported claim may take."""
@@ -325,6 +341,7 @@ class Worker:
             self._stopping.is_set,
             lambda claim: self._begin(run, claim),
             note=run.note,
+            untimed=run.untimed,
         )
         error = _UNREPORTED
         try:
@@ -400,7 +417,7 @@ class Worker:
         self._report_wake.set()
         if run.open and run.deadline is not None and not run.deadline.expired():
             # The limit is per job: whoever reports one has earned the time for the next.
-            run.deadline.reschedule(asyncio.get_running_loop().time() + run.patience())
+            run.start_clock()
             # A cancelled claim that had begun may have been what kept the handler going.
             run.stop_if_idle()
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal, Self, TypedDict, TypeVar
@@ -10,6 +11,13 @@ import msgspec
 
 from backend.core.database import Tx
 from backend.core.telemetry import Step
+from backend.kit.children import (
+    MEMORY_BYTES,
+    RESULT_BYTES,
+    ChildError,
+    Children,
+    Place,
+)
 
 T = TypeVar("T")
 
@@ -281,7 +289,7 @@ class Outcome:
 class Batch:
     """The claims that one call of a handler works on: all of one kind and one tenant."""
 
-    __slots__ = ("_begun", "_cancelled", "_note", "_report", "_stopping", "claims")
+    __slots__ = ("_begun", "_cancelled", "_note", "_report", "_stopping", "_untimed", "claims")
 
     def __init__(
         self,
@@ -292,8 +300,10 @@ class Batch:
         begun: Callable[[Claim], bool] = lambda _: True,
         *,
         note: Callable[[Claim, Step], None] = lambda *_: None,
+        untimed: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self.claims = claims
+        self._untimed = untimed
         self._note = note
         self._begun = begun
         self._report = report
@@ -320,6 +330,13 @@ class Batch:
         if self.is_stopping or self.is_cancelled(claim):
             return False
         return self._begun(claim)
+
+    def untimed(self) -> AbstractContextManager[None]:
+        """A block that does not count to the timeout, which begins anew after it.
+
+        For waiting in line with other jobs, which is no fault of this one.
+        """
+        return self._untimed()
 
     def note(self, claim: Claim, step: Step) -> None:
         """Tell what the attempt asked of another service: it is seen in the attempt's trace.
@@ -410,6 +427,65 @@ class JobKind:
             batch.finish(claim, Outcome.done(await handle(claim)))
 
         return cls(name, run, **hooks)
+
+    @classmethod
+    def blocking(
+        cls,
+        name: str,
+        work: Callable[[dict[str, Any]], Any],
+        children: Children,
+        *,
+        memory_bytes: int = MEMORY_BYTES,
+        result_bytes: int = RESULT_BYTES,
+        **hooks: Any,
+    ) -> "JobKind":
+        """A kind whose handler is a plain function that may compute as long as it likes.
+
+        It is given the job's ``args`` in a child process, where it has neither a database nor
+        secrets, and returns its result. The process is killed, with all that it started, when the
+        job's timeout is over, its cancellation is requested, or the worker loses it or dies.
+        Waiting for one of the worker's few children does not count to the timeout.
+
+        What goes beyond a limit, raises or kills its process has failed, as by
+        :meth:`Outcome.retry`, and its error says which of these it was. A result that is too large
+        or no plain data is the end: it would be so again.
+
+        Args:
+            name: The kind's.
+            work: A function of a module, by its own name.
+            children: The process's, as :attr:`OrchestratorManager.children`.
+            memory_bytes: What it may take beside what an interpreter has.
+            result_bytes: What its result may take.
+            hooks: As for the kind itself.
+
+        Raises:
+            ValueError: ``work`` is no function of a module.
+        """
+        children.expect(work)
+
+        async def run(batch: Batch) -> None:
+            (claim,) = batch.claims
+            async with AsyncExitStack() as stack:
+                with batch.untimed():
+                    place = await stack.enter_async_context(children.place(claim.tenant_id))
+                if batch.is_stopping or batch.is_cancelled(claim):
+                    return
+                batch.finish(claim, await _outcome(place, claim))
+
+        async def _outcome(place: Place, claim: Claim) -> Outcome:
+            try:
+                result = await place.run(
+                    work,
+                    claim.args,
+                    seconds=claim.timeout_seconds,
+                    memory_bytes=memory_bytes,
+                    result_bytes=result_bytes,
+                )
+            except ChildError as exc:
+                return Outcome.fail(str(exc)) if exc.reason == "result" else Outcome.retry(str(exc))
+            return Outcome.done(result)
+
+        return cls(name, run, aclose=children.aclose, **hooks)
 
 
 class JobRequest(TypedDict, total=False):

@@ -12,6 +12,7 @@ from backend.core.errors import InvalidInputError
 from backend.core.ids import uuid7
 from backend.core.room import Standing
 from backend.core.subject import ERASED, ROWS_AT_ONCE, Bite, Subject
+from backend.kit.children import Children
 from backend.kit.outbound import Outbound
 from backend.managers.orchestrator._advance import advance, ended_of
 from backend.managers.orchestrator._answers import Answers, Callbacks
@@ -86,6 +87,7 @@ class OrchestratorManager:
         self._settings = settings
         self._quotas = quotas
         self.kinds: dict[str, JobKind] = {}
+        self.children = Children(settings.children)
         self._with_limits: set[str] = set()
         self.offers = Offers(self.kinds)
         self.graphs = Graphs(self.kinds, self._make_room)

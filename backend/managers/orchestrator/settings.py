@@ -27,6 +27,9 @@ class OrchestratorSettings(BaseModel):
     grace_seconds: float = Field(
         default=20.0, ge=0.0, le=600.0, description="What running jobs get to end at a stop"
     )
+    children: int = Field(
+        default=2, ge=1, le=64, description="Child processes one worker runs blocking jobs in"
+    )
     keep_finished_days: int = Field(
         default=30, ge=1, le=3650, description="How long finished jobs are kept"
     )

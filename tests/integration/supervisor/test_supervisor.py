@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from backend import supervisor
+from backend.kit.parent import die_with_parent
 from backend.supervisor import (
     FolderInUseError,
     PortTakenError,
     Program,
     Supervisor,
-    die_with_parent,
     hold_folder,
     refuse_held_folder,
     refuse_taken_ports,
