@@ -25,8 +25,10 @@ from backend.managers.orchestrator._claim import CLAIM_COLUMNS
 from backend.managers.orchestrator.kinds import Claim, Fleet, JobKind, by_owner, tell
 from backend.managers.orchestrator.models import READY, RUNNING, JobRow, WorkerRow
 
-_TOGETHER_CRASHES: Final = 2
+_TOGETHER_CRASHES: Final = 1
 _MAX_APART_SECONDS: Final = 60.0
+_AMBIGUOUS_CRASHES: Final = 3
+"""So many more it may see beside others that saw as many: several may kill, always together."""
 _REAP_LIMIT: Final = 1000
 LOST_SECONDS: Final = 3600.0
 """For so long a worker that fell silent is missed, unless another begins in its place."""
@@ -312,7 +314,7 @@ def _stranded() -> sa.Select[Any]:
         )
         .exists()
     )
-    return sa.select(*CLAIM_COLUMNS).where(
+    return sa.select(*CLAIM_COLUMNS, JobRow.worker).where(
         JobRow.state == RUNNING,
         JobRow.kind.in_(sa.bindparam("kinds", expanding=True)),
         ~alive,
@@ -333,9 +335,11 @@ async def reap(
     ``silent`` are the workers that somebody watched, each with the heartbeat it stopped at; one
     that has beaten since keeps its jobs.
 
-    A job whose worker died as often as its kind allows is dead: it probably kills them. Only kinds
-    this process knows are touched, because only for those it can run the owner's hook. A worker
-    that was merely frozen loses its jobs too; the fence refuses what it reports later.
+    A job whose workers died as often as its kind allows is dead, if no other job of the last one
+    has seen as many die: it probably kills them. While another has, either may be the cause, and
+    they come back apart. Only kinds this process knows are touched, because only for those it can
+    run the owner's hook. A worker that was merely frozen loses its jobs too; the fence refuses what
+    it reports later.
     """
     # Locked: a heartbeat on its way now waits, and learns what has become of its jobs.
     beats = await tx.execute(
@@ -346,15 +350,22 @@ async def reap(
     )
     gone = [worker for worker, beat_at in beats if silent[worker] == beat_at]
     found = await tx.execute(
-        _stranded().limit(_REAP_LIMIT).with_for_update(skip_locked=True, of=JobRow),
+        # Who crashed most first: of more than fit, all that are suspect are judged together.
+        _stranded()
+        .order_by(JobRow.crashes.desc(), JobRow.id)
+        .limit(_REAP_LIMIT)
+        .with_for_update(skip_locked=True, of=JobRow),
         {"silent": gone, "kinds": list(kinds)},
     )
-    stranded = [Claim(*row) for row in found]
+    stranded = [(Claim(*columns), worker) for *columns, worker in found]
+    suspects = await _suspects(tx, {worker for _, worker in stranded})
     poison: list[Claim] = []
     others: list[Claim] = []
-    for each in stranded:
-        crashed_enough = each.crashes + 1 >= kinds[each.kind].max_crashes
-        (poison if crashed_enough else others).append(each)
+    for each, worker in stranded:
+        beyond = each.crashes + 1 - kinds[each.kind].max_crashes
+        alone = suspects.get(worker) == each.id
+        guilty = beyond >= (0 if alone else _AMBIGUOUS_CRASHES)
+        (poison if guilty else others).append(each)
     back: list[Claim] = []
     if others:
         rows = json_rows(tx.dialect, {"tenant_id": sa.Uuid(), "id": sa.Uuid(), "delay": sa.Float()})
@@ -389,20 +400,44 @@ async def reap(
     return back, poison
 
 
+async def _suspects(tx: Tx, workers: Collection[str]) -> dict[str, str | None]:
+    """Of each dead worker the job that saw more others die than any beside it; None: several did.
+
+    Whatever it is that kills was there each time, so one that saw fewer die did not kill those.
+    """
+    if not workers:
+        return {}
+    seen = await tx.execute(
+        # Of whatever kind, and locked or not: any may have been the cause.
+        sa.select(JobRow.worker, JobRow.id, JobRow.crashes)
+        .where(JobRow.state == RUNNING, JobRow.worker.in_(list(workers)))
+        .order_by(JobRow.crashes.desc())
+    )
+    found: dict[str, str | None] = {}
+    most: dict[str, int] = {}
+    for worker, job_id, crashes in seen:
+        if worker not in most:
+            found[worker], most[worker] = job_id, crashes
+        elif crashes == most[worker]:
+            found[worker] = None
+    return found
+
+
 def _apart(crashes: int) -> float | None:
     """Seconds until a job starts again after its n-th crash; None is at once.
 
     A worker dies with all it holds, so whatever is claimed beside the job that kills it shares
-    its crashes. Coming back one by one, the innocent get done, and the killer dies alone.
+    its crashes. Coming back one by one, the innocent get done, and the killer dies alone. The first
+    time it is likelier that somebody ended the worker.
     """
     if crashes <= _TOGETHER_CRASHES:
         return None
-    return random.uniform(0.0, min(2.0**crashes, _MAX_APART_SECONDS))  # noqa: S311 - no secret
+    return random.uniform(0.0, min(2.0 ** (crashes - 1), _MAX_APART_SECONDS))  # noqa: S311 - no secret
 
 
 async def _bury(tx: Tx, poison: list[Claim], kinds: Mapping[str, JobKind]) -> None:
     for tenant_id, name, dead in by_owner(poison, lambda each: each):
-        error = f"its worker died {kinds[name].max_crashes} times while running it"
+        error = f"its worker died {max(one.crashes for one in dead) + 1} times while running it"
         await tx.execute(
             sa.update(JobRow)
             .where(

@@ -388,8 +388,8 @@ class JobKind:
 
     ``aclose`` gives up what the handler keeps, at the end of the process.
 
-    A job that saw ``max_crashes`` of its workers die is taken to be what kills them, and is dead.
-    Allow more where giving up costs more than a few further crashes.
+    A job that saw ``max_crashes`` of its workers die, and no job beside it as many, is taken to be
+    what kills them, and is dead. Allow more where giving up costs more than a few further crashes.
 
     ``job.dead``, ``job.cancelled`` and ``job.retried`` are told of every kind; ``job.succeeded`` of
     those that ``announce`` it, because most owners tell of what the job was for themselves.
