@@ -152,6 +152,7 @@ def environment(options: argparse.Namespace, ports: Ports) -> dict[str, str]:
     if options.with_n8n:
         # It is on this machine, and speaks no TLS: its trigger could not be told of anything.
         decided["WEBHOOKS__ALLOW_PRIVATE"] = "true"
+        decided["ORCHESTRATOR__ALLOW_PRIVATE_TARGETS"] = "true"
     if options.with_prometheus:
         decided["MONITORING__PROMETHEUS_URL"] = f"http://127.0.0.1:{ports.prometheus}"
     return {

@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
 import { createHmac, randomBytes } from 'node:crypto';
+import { createRequire } from 'node:module';
 import { beforeEach, describe, it } from 'node:test';
 import { EmailSenderTrigger } from '../dist/nodes/EmailSenderTrigger/EmailSenderTrigger.node.js';
 import { sampleOf } from '../dist/nodes/EmailSenderTrigger/sample.js';
 import { seal, unseal } from '../dist/nodes/EmailSenderTrigger/signature.js';
 import { problem } from './support/context.mjs';
 
+// What it offers to imports does not load in Node.
+const { Workflow } = createRequire(import.meta.url)('n8n-workflow');
 const trigger = new EmailSenderTrigger();
 const { checkExists, create, delete: remove } = trigger.webhookMethods.default;
 const ROOT = '/api/v1/webhooks';
@@ -70,6 +73,7 @@ function contextOf(api, kept, more = {}) {
 		activation = 'activate',
 		url = 'https://n8n.test/webhook/1/events',
 		request = {},
+		workflow,
 	} = more;
 	const values = { authentication: 'apiKey', events: ['alert.fired'], options: {}, ...parameters };
 	const warnings = [];
@@ -77,6 +81,7 @@ function contextOf(api, kept, more = {}) {
 	const context = {
 		warnings,
 		answers,
+		workflow,
 		logger: { warn: (said) => warnings.push(said) },
 		helpers: {
 			async httpRequestWithAuthentication(credential, options) {
@@ -103,7 +108,7 @@ function contextOf(api, kept, more = {}) {
 		getWorkflow: () => ({ id: 'workflow-1', name: 'Page somebody' }),
 		getWorkflowStaticData: (kind) => {
 			assert.equal(kind, 'node');
-			return kept;
+			return workflow ? workflow.getStaticData(kind, { name: 'Trigger' }) : kept;
 		},
 	};
 	return context;
@@ -348,6 +353,18 @@ describe('event', () => {
 		assert.equal((await tell(requestOf(fired()))).length, 1);
 		const parameters = { options: { repeated: true } };
 		assert.equal((await tell(requestOf(event), { parameters })).length, 1);
+	});
+
+	it('is written down, though n8n makes the workflow of the execution of the same object', async () => {
+		const raw = { 'node:Trigger': kept };
+		const made = () =>
+			new Workflow({ active: true, connections: {}, nodes: [], nodeTypes: {}, staticData: raw });
+		const workflow = made();
+		const event = fired();
+		assert.equal((await tell(requestOf(event), { workflow })).length, 1);
+		made();
+		assert.equal(workflow.staticData.__dataChanged, true);
+		assert.deepEqual(workflow.staticData['node:Trigger'].seen, [event.id]);
 	});
 
 	it('is remembered among the last two hundred', async () => {

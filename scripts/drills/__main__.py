@@ -113,7 +113,7 @@ DRILLS: Final[dict[str, Drill | BareDrill]] = {
         webhooks.kill_deliverers,
         webhooks.SETTINGS,
         limit_seconds=3600.0,
-        takes=("hook_events", "hook_tenants", "hook_kills"),
+        takes=("hook_events", "hook_tenants", "hook_kills", "hook_n8n_seconds"),
     ),
     "database": Drill(services.restart_database, services.DATABASE_SETTINGS, ("postgresql",)),
 }
@@ -194,6 +194,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         ("events", 5000, "that programs are told of"),
         ("tenants", 20, "whose programs they are"),
         ("kills", 20, "of who tells them"),
+        ("n8n-seconds", 120, "that a real n8n is down for, 0 without one,"),
     ):
         parser.add_argument(
             f"--hook-{name}",

@@ -111,6 +111,7 @@ class Launcher:
         clean = {k: v for k, v in os.environ.items() if not k.startswith("EMAIL_SENDER__")}
         # The n8n of the tests is on this machine, and speaks no TLS.
         clean["EMAIL_SENDER__WEBHOOKS__ALLOW_PRIVATE"] = "true"
+        clean["EMAIL_SENDER__ORCHESTRATOR__ALLOW_PRIVATE_TARGETS"] = "true"
         self._file = Path(tempfile.mkstemp(prefix="launcher-", suffix=".log")[1])
         with self._file.open("w") as log:
             self.process = subprocess.Popen(

@@ -1,4 +1,7 @@
-"""The trigger node in a real n8n: an alert starts a workflow once, whatever happens meanwhile.
+"""Workflows of a real n8n that are started from here: by the trigger node, and by jobs.
+
+An alert starts a workflow once, whatever happens meanwhile; what a workflow answers a job, at once
+or later, is what the job results in.
 
 Skipped, with the command to run, where `scripts/n8n/install.sh` has not installed n8n.
 """
@@ -163,6 +166,19 @@ class TestAlert:
         # It is the webhook of before: nothing was made anew, and nothing of the place was lost.
         assert [one["id"] for one in paging.webhooks()] == [webhook["id"]]
 
+    def test_that_is_told_again_starts_it_no_second_time(self, paging):
+        before = paging.raise_alert()
+        paging.seen_to(before)
+        (webhook,) = paging.webhooks()
+        path = f"/api/v1/webhooks/{webhook['id']}"
+        paging.api.post(f"{path}/replay", json={"after_seq": 0}).raise_for_status()
+        after = paging.raise_alert()
+        paging.seen_to(after)
+        paging.n8n.last_execution(paging.workflow)
+        assert paging.subjects() == [before, after]
+        told = paging.api.get(f"{path}/deliveries").raise_for_status().json()["items"]
+        assert [one["subject"] for one in told].count(f"alert:{before}") == 2
+
     def test_that_nobody_signed_starts_nothing(self, paging):
         event = {"id": "e-1", "kind": "alert.fired", "subject": "alert:1", "data": {}}
         signed = {
@@ -191,3 +207,132 @@ class TestAlert:
         (told,) = run.items("Trigger")
         assert told["kind"] == "alert.fired"
         assert until(lambda: not paging.webhooks())
+
+
+@pytest.fixture
+def path() -> str:
+    """Of a webhook that no other test has."""
+    return f"job-{uuid.uuid4()}"
+
+
+def webhook_node(path: str, mode: str) -> dict[str, Any]:
+    parameters = {"httpMethod": "POST", "path": path, "responseMode": mode, "options": {}}
+    return make_node(
+        path, "Webhook", "n8n-nodes-base.webhook", 2.1, parameters, webhookId=f"wh-{path}"
+    )
+
+
+def totals(path: str) -> dict[str, Any]:
+    """Of the orders that the webhook was told."""
+    parameters = {
+        "mode": "raw",
+        "jsonOutput": "={{ { sum: $json.body.orders.reduce((a, b) => a + b, 0), "
+        "key: $json.headers['idempotency-key'] } }}",
+        "options": {},
+    }
+    return make_node(path, "Totals", "n8n-nodes-base.set", 3.4, parameters)
+
+
+def answering(n8n: N8nApi, path: str) -> str:
+    """A workflow that responds when its last node finishes."""
+    return n8n.ensure_workflow(path, [webhook_node(path, "lastNode"), totals(path)])
+
+
+def calling_back(n8n: N8nApi, path: str) -> str:
+    """A workflow that responds at once, waits, and calls back with what it came to."""
+    waits = {"resume": "timeInterval", "amount": 2, "unit": "seconds"}
+    calls = {
+        "method": "POST",
+        "url": "={{ $('Webhook').first().json.headers['x-callback-url'] }}",
+        "sendBody": True,
+        "specifyBody": "json",
+        "jsonBody": "={{ JSON.stringify({ sum: $json.sum }) }}",
+        "options": {},
+    }
+    nodes = [
+        webhook_node(path, "onReceived"),
+        totals(path),
+        make_node(path, "Wait", "n8n-nodes-base.wait", 1.1, waits, webhookId=f"wait-{path}"),
+        make_node(path, "Call Back", "n8n-nodes-base.httpRequest", 4.2, calls),
+    ]
+    return n8n.ensure_workflow(path, nodes)
+
+
+def asks(n8n: N8nApi, path: str, **more: Any) -> dict[str, Any]:
+    return {"url": f"{n8n.url}/webhook/{path}", "payload": {"orders": [3, 4]}, **more}
+
+
+def submit(api: httpx.Client, args: dict[str, Any], **more: Any) -> str:
+    answer = api.post("/api/v1/jobs", json={"kind": "n8n.workflow", "args": args, **more})
+    return str(answer.raise_for_status().json()["id"])
+
+
+def ended(api: httpx.Client, job_id: str) -> dict[str, Any]:
+    """The job, once it is over."""
+
+    def look() -> dict[str, Any] | None:
+        job: dict[str, Any] = api.get(f"/api/v1/jobs/{job_id}").raise_for_status().json()
+        return job if job["state"] in {"succeeded", "dead", "cancelled", "skipped"} else None
+
+    return until(look)
+
+
+@pytest.fixture
+def published(n8n: N8nApi) -> Iterator[list[str]]:
+    """Ids of workflows that are to answer no more afterwards."""
+    made: list[str] = []
+    yield made
+    for workflow in made:
+        n8n.call("POST", f"/api/v1/workflows/{workflow}/unpublish")
+
+
+class TestJob:
+    def test_results_in_what_the_last_node_responds(self, n8n, api, path, published):
+        published.append(answering(n8n, path))
+        job = ended(api, submit(api, asks(n8n, path)))
+        assert (job["state"], job["error"]) == ("succeeded", None)
+        assert job["result"] == {"status": 200, "body": {"sum": 7, "key": job["id"]}}
+        run = n8n.last_execution(published[0])
+        assert run.items("Webhook")[0]["headers"]["traceparent"].split("-")[1] == job["trace_id"]
+
+    def test_results_in_what_the_workflow_calls_back_with(self, n8n, api, path, published):
+        published.append(calling_back(n8n, path))
+        job_id = submit(api, asks(n8n, path, answer="callback", wait_seconds=300))
+        job = ended(api, job_id)
+        assert (job["state"], job["error"]) == ("succeeded", None)
+        assert (job["result"], job["attempt"]) == ({"sum": 7}, 1)
+        run = n8n.last_execution(published[0])
+        assert run.status == "success", run.error
+        told = run.items("Webhook")[0]
+        assert told["body"]["callback_url"] == told["headers"]["x-callback-url"]
+
+    def test_says_that_no_workflow_is_active(self, n8n, api, path):
+        workflow = answering(n8n, path)
+        n8n.call("POST", f"/api/v1/workflows/{workflow}/unpublish")
+        job = ended(api, submit(api, asks(n8n, path), max_attempts=1))
+        said = f"No active workflow has the webhook POST /webhook/{path}"
+        assert (job["state"], job["error"]) == ("dead", said)
+
+
+class TestGraph:
+    def test_hands_the_result_of_a_workflow_to_the_next(self, n8n, api, path, published):
+        first, second = f"{path}-a", f"{path}-b"
+        published += [answering(n8n, first), calling_back(n8n, second)]
+        orders = {"orders": [{"$result": "add", "path": "body.sum"}, 10]}
+        tasks = [
+            {"name": "add", "kind": "n8n.workflow", "args": asks(n8n, first)},
+            {
+                "name": "more",
+                "kind": "n8n.workflow",
+                "depends_on": ["add"],
+                "args": asks(n8n, second, payload=orders, answer="callback", wait_seconds=300),
+            },
+        ]
+        graph = api.post("/api/v1/job-graphs", json={"name": path, "tasks": tasks})
+        where = f"/api/v1/job-graphs/{graph.raise_for_status().json()['id']}"
+        items = api.get(f"{where}/tasks").raise_for_status().json()["items"]
+        jobs = {one["name"]: ended(api, one["id"]) for one in items}
+        assert jobs["add"]["result"]["body"]["sum"] == 7
+        assert (jobs["more"]["state"], jobs["more"]["error"]) == ("succeeded", None)
+        assert jobs["more"]["result"] == {"sum": 17}
+        assert api.get(where).raise_for_status().json()["state"] == "succeeded"

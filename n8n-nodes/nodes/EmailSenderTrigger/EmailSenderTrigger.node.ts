@@ -8,7 +8,7 @@ import type {
 } from 'n8n-workflow';
 import { NodeConnectionTypes } from 'n8n-workflow';
 import { AUTHENTICATION, testApiKey, testClient } from '../EmailSender/shared/credential';
-import { create, exists, heal, keptOf, remove, secretsOf } from './endpoint';
+import { create, exists, heal, keptOf, remove, secretsOf, writeDown } from './endpoint';
 import { EVENTS } from './events';
 import { itemOf, sampleOf, type Told } from './sample';
 import { isSigned, readSigned } from './signature';
@@ -178,7 +178,9 @@ export class EmailSenderTrigger implements INodeType {
 		}
 		const options = this.getNodeParameter('options', {}) as Options;
 		if (!isTest && !isFirst(this, event) && !options.repeated) return {};
-		return isChosen(event, options) ? started(event) : {};
+		if (!isChosen(event, options)) return {};
+		if (!isTest) writeDown(this);
+		return started(event);
 	}
 }
 

@@ -60,6 +60,19 @@ export function keptOf(context: Context): Kept {
 	return context.getWorkflowStaticData('node') as Kept;
 }
 
+/**
+ * Has n8n write down what the node keeps, when the execution that is being started is on record.
+ *
+ * n8n 2 makes the execution's workflow of the same object as the request's, and thereby forgets that it has changed, before
+ * it asks whether there is anything to write. A copy is the request's alone.
+ */
+export function writeDown(context: IWebhookFunctions): void {
+	const { workflow } = context as unknown as {
+		workflow?: { staticData: IDataObject; overrideStaticData?: (data: IDataObject) => void };
+	};
+	workflow?.overrideStaticData?.(JSON.parse(JSON.stringify(workflow.staticData)) as IDataObject);
+}
+
 /** Whether the webhook is there and does what the node says; one that was changed meanwhile is put right. */
 export async function exists(context: IHookFunctions): Promise<boolean> {
 	const kept = keptOf(context);
