@@ -71,11 +71,11 @@ class EventSettings(_Section):
     """How long events stay, and how many may be followed live."""
 
     keep_hours: float = Field(
-        96,
+        240,
         gt=0,
         description="Events that every consumer has read stay so long, for streams and webhooks.",
     )
-    keep_days: float = Field(7, gt=0, description="Events go after so long, read or not.")
+    keep_days: float = Field(11, gt=0, description="Events go after so long, read or not.")
     keep_rows: int = Field(1_000_000, ge=1000, description="Events kept of one tenant at most.")
     streams: int = Field(200, ge=1, description="Streams that a process keeps open.")
     streams_per_tenant: int = Field(20, ge=1, description="Of these, one tenant's.")

@@ -150,7 +150,7 @@ def environment(options: argparse.Namespace, ports: Ports) -> dict[str, str]:
     if options.database_url:
         decided["DATABASE__URL"] = options.database_url
     if options.with_n8n:
-        # It is on this machine, and speaks no TLS: its trigger could not be told of anything.
+        # It is on this machine, and speaks no TLS: its workflows could not be started from here.
         decided["WEBHOOKS__ALLOW_PRIVATE"] = "true"
         decided["ORCHESTRATOR__ALLOW_PRIVATE_TARGETS"] = "true"
     if options.with_prometheus:

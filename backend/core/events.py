@@ -330,8 +330,8 @@ class Retention:
         rows: At most so many stay of one tenant, read or not.
     """
 
-    read_hours: float = 96
-    unread_days: float = 7
+    read_hours: float = 240
+    unread_days: float = 11
     rows: int = 1_000_000
 
 

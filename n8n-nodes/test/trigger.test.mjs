@@ -3,6 +3,7 @@ import { createHmac, randomBytes } from 'node:crypto';
 import { createRequire } from 'node:module';
 import { beforeEach, describe, it } from 'node:test';
 import { EmailSenderTrigger } from '../dist/nodes/EmailSenderTrigger/EmailSenderTrigger.node.js';
+import { EVENTS } from '../dist/nodes/EmailSenderTrigger/events.js';
 import { sampleOf } from '../dist/nodes/EmailSenderTrigger/sample.js';
 import { seal, unseal } from '../dist/nodes/EmailSenderTrigger/signature.js';
 import { problem } from './support/context.mjs';
@@ -416,5 +417,14 @@ describe('event', () => {
 		const [item] = await tell(requestOf(trial), { mode: 'manual' });
 		assert.equal(item.kind, 'alert.fired');
 		assert.equal(item.data.severity, 'critical');
+	});
+
+	it('has a sample of every kind, with what is told of it', () => {
+		for (const { value } of EVENTS) {
+			const { kind, subject, data } = sampleOf(value);
+			assert.deepEqual([kind, subject.split(':')[0]], [value, value.split('.')[0]]);
+			// That it is late is all there is to say of a message.
+			assert.equal(Object.keys(data).length > 0, value !== 'email.delayed', value);
+		}
 	});
 });

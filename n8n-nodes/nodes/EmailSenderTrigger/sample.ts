@@ -14,6 +14,12 @@ export interface Told extends IDataObject {
 	data: IDataObject;
 }
 
+const LATER = '2026-01-01T10:00:00+00:00';
+
+const [name, operator, value] = ['team', '=', 'data'];
+const HUSHED = { matchers: [{ name, operator, value }], starts_at: LATER, ends_at: LATER };
+
+/** What is told beside the kind and the subject: of all kinds of a noun, or of one. */
 const DATA: Record<string, IDataObject> = {
 	alert: {
 		rule: null,
@@ -21,7 +27,24 @@ const DATA: Record<string, IDataObject> = {
 		severity: 'critical',
 		labels: { team: 'data' },
 	},
+	email: { recipients: { accepted: 2, bounced: 1 } },
+	'email.delayed': {},
+	'email.queued': { business_key: 'order-4711' },
 	incident: { title: 'The import stands still', severity: 'critical' },
+	job: { kind: 'http.request', subject: null, attempt: 1 },
+	job_graph: { name: 'Nightly', total: 3, succeeded: 2, failed: 1, cancelled: 0, skipped: 0 },
+	job_schedule: { name: 'Nightly', due_at: '2026-01-01T08:00:00+00:00', until: LATER, times: 2 },
+	key: { name: 'orders', version: 2 },
+	'key.changed': { name: 'orders', changed: ['rotate_days'] },
+	'key.created': { name: 'orders', type: 'aes256-gcm' },
+	maintenance: { kind: 'maintenance', ...HUSHED },
+	quota: { limit: 1000, used: 800, resets_at: LATER },
+	secret: { path: '/shop/db', environment: 'production', version: 2, expires_at: LATER },
+	secret_token: { secret_id: ID },
+	silence: { kind: 'silence', ...HUSHED },
+	suppression: { address: 'ada@example.com', reason: 'bounce' },
+	'suppression.imported': { added: 12, known: 3 },
+	webhook: { name: 'Orders', why: 'It answered 410 Gone' },
 };
 
 /** An event of a kind that never was. */
@@ -34,7 +57,7 @@ export function sampleOf(kind: string): Told {
 		subject: `${noun}:${ID}`,
 		at: '2026-01-01T09:00:00+00:00',
 		actor: 'system:alerting',
-		data: DATA[noun] ?? {},
+		data: DATA[kind] ?? DATA[noun] ?? {},
 	};
 }
 

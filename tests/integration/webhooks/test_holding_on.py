@@ -236,8 +236,11 @@ class TestWhatIsNoLongerKept:
             while await sweep_events(tx, Retention(unread_days=-1)):
                 pass
 
-    def test_stays_for_longer_than_a_receiver_may_stand_still(self) -> None:
-        assert timedelta(hours=EventSettings().keep_hours) >= HORIZON + timedelta(days=1)
+    def test_stays_until_its_last_delivery_is_forgotten(self) -> None:
+        """The body of a delivery is made of the event, also after three days of standing still."""
+        kept = EventSettings()
+        assert timedelta(hours=kept.keep_hours) >= HORIZON + _delivering.KEPT
+        assert timedelta(days=kept.keep_days) >= timedelta(hours=kept.keep_hours)
 
 
 class TestNeighbours:
