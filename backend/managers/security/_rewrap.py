@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Final
 import sqlalchemy as sa
 
 from backend.core.context import Scope, SystemScope
-from backend.core.database import Database, ReadTx, TenantOwned, Tx
+from backend.core.database import Database, Integrity, ReadTx, TenantOwned, Tx
 from backend.core.ids import PLATFORM_TENANT, uuid7
 from backend.core.room import SealedColumn
 from backend.core.walks import Walker
@@ -146,9 +146,19 @@ class Rewraps:
         """
         newest = (await keys_of(tx))[-1]
         row = await self._load(tx, lock=True)
-        if row is None:
-            row = RewrapRow(tenant_id=tx.tenant_id, left=None)
-            tx.session.add(row)
+        if row is not None:
+            return self._set_out(tx, row, newest)
+        try:
+            async with tx.savepoint():
+                row = RewrapRow(tenant_id=tx.tenant_id, left=None)
+                shown = self._set_out(tx, row, newest)
+                tx.session.add(row)
+        except Integrity:
+            # Somebody else began the tenant's first one since the look.
+            return await self.follow(tx)
+        return shown
+
+    def _set_out(self, tx: Tx, row: RewrapRow, newest: DataKey) -> Rewrap:
         row.id, row.state, row.version, row.round = uuid7(), "running", newest.version, 0
         row.written, row.started_by, row.finished_at = 0, tx.scope.actor, None
         # Where an earlier walk found nothing left, that says nothing of the version it sealed with.

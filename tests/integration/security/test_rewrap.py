@@ -266,6 +266,28 @@ class TestRotateDue:
         assert (await walk(database, security, young)).version == 1
         assert (await walk(database, security, old)).version == 2
 
+    async def test_begins_the_first_walk_once_though_two_saw_none(
+        self,
+        database: Database,
+        security: SecurityManager,
+        tenant_id: str,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        await ring(database, security, tenant_id)
+        await process().rotate_data_keys_due(database)
+        first = await walk(database, security, tenant_id)
+        look = security.rewraps._load
+
+        async def see_none(*_: Any, **__: Any) -> None:
+            # As it was before the other one committed.
+            monkeypatch.setattr(security.rewraps, "_load", look)
+
+        monkeypatch.setattr(security.rewraps, "_load", see_none)
+        async with database.transaction(scope(tenant_id)) as tx:
+            again = await security.start_rewrap(tx)
+        assert (again.id, again.state) == (first.id, "running")
+        assert await walk(database, security, tenant_id) == again
+
     async def test_leaves_an_outage_to_the_tick(
         self, database: Database, security: SecurityManager, monkeypatch: pytest.MonkeyPatch
     ) -> None:
