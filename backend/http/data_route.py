@@ -20,10 +20,10 @@ from backend.core.context import Principal
 from backend.core.context import Scope as TenantScope
 from backend.core.database import Database, Tx
 from backend.core.errors import AppError, InvalidInputError, MalformedError
+from backend.core.sound_json import refuse_unsound
 from backend.http.body import read_body
 from backend.http.problem import pointer
 from backend.http.reply import keep_answer
-from backend.http.schemas import refuse_unsound_text
 
 M = TypeVar("M")
 B = TypeVar("B")
@@ -305,7 +305,7 @@ def _decoded(decoder: msgspec.json.Decoder[Any], scope: Scope, body: bytes) -> A
         decoded = decoder.decode(body)
         # JSON spells a NUL only so; the body is looked through when it may hold one.
         if b"\\u0000" in body:
-            refuse_unsound_text(msgspec.json.decode(body))
+            refuse_unsound(msgspec.json.decode(body))
     except msgspec.ValidationError as exc:
         raise _invalid("body", str(exc)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:

@@ -17,6 +17,8 @@ from pydantic import (
     model_validator,
 )
 
+from backend.core.sound_json import refuse_unsound
+
 _RFC_3339: Final = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.IGNORECASE
 )
@@ -150,8 +152,8 @@ class Input(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _refuse_unsound_text(cls, data: Any) -> Any:
-        refuse_unsound_text(data)
+    def _refuse_unsound(cls, data: Any) -> Any:
+        refuse_unsound(data)
         return data
 
 
@@ -179,34 +181,6 @@ class ShownOnce(BaseModel):
         said = f"The secret was shown once, in the first answer to this request. {self.another}"
         kept = self.model_copy(update={"secret_withheld": said})
         return kept.model_dump_json(by_alias=True, exclude=set(self.secrets)).encode()
-
-
-def refuse_unsound_text(data: Any) -> None:
-    """Refuse text that cannot be kept, wherever in parsed JSON it stands.
-
-    Raises:
-        ValueError: There is a NUL or half of a surrogate pair.
-    """
-    waiting = [data]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, str):
-            _refuse_unsound(item)
-        elif isinstance(item, dict):
-            waiting += item.keys()
-            waiting += item.values()
-        elif isinstance(item, list):
-            waiting += item
-
-
-def _refuse_unsound(text: str) -> None:
-    if "\x00" in text:
-        raise ValueError("a text may not contain the character U+0000")
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError as exc:
-            raise ValueError("a text may not contain half of a surrogate pair") from exc
 
 
 def view(out: type[_Out], value: object, **more: Any) -> _Out:

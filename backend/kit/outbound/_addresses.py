@@ -56,6 +56,10 @@ def is_web_address(text: str, *, plain: bool, scheme: str = "https") -> bool:
         plain: Whether one of ``http`` is, too.
         scheme: Of those that are.
     """
+    # Blanks and marks that turn the writing round: it reads as another address than is asked, and
+    # what reads it may leave them out.
+    if " " in text or not text.isprintable():
+        return False
     try:
         parts = urlsplit(text)
         fits = parts.scheme == scheme or (plain and parts.scheme == "http")

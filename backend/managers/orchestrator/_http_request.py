@@ -7,8 +7,9 @@ A workflow of n8n is asked by its webhook. It gives its result as the answer to 
 it is told an address for it, and the job waits there without a worker.
 """
 
-import json
+import re
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import Annotated, Any, Final, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from msgspec import Meta
 
 from backend.core.clock import system_clock
 from backend.core.errors import AppError, RateLimitedError, UnavailableError, UpstreamError
+from backend.core.sound_json import read_json
 from backend.kit.outbound import HttpAnswer, Outbound, is_web_address
 from backend.managers.orchestrator._answers import Callbacks
 from backend.managers.orchestrator.kinds import Batch, Claim, JobKind, Outcome
@@ -31,6 +33,14 @@ _CLIENT_ERROR: Final = 400
 _SERVER_ERROR: Final = 500
 _NOT_REGISTERED: Final = "is not registered"
 _SAID_CHARS: Final = 300
+_TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_FIELD: Final = re.compile(r"[\t -~]*")
+_OURS: Final = frozenset(
+    {
+        *("connection", "content-length", "expect", "host", "keep-alive", "proxy-connection"),
+        *("te", "trailer", "transfer-encoding", "upgrade"),
+    }
+)
 A = TypeVar("A", bound=msgspec.Struct)
 
 Url = Annotated[str, Meta(min_length=1, max_length=2000)]
@@ -42,22 +52,28 @@ class _Addressed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Something that is sent to an address."""
 
     url: Url
+    headers: Headers = {}
 
     def __post_init__(self) -> None:
-        """Refuse what is shown to whoever may look at jobs, or reads as another address than it is.
+        """Refuse what is shown to whoever may look at jobs, or reads as something else than it is.
 
         Raises:
-            ValueError: A name or password before the host, another scheme, or no host.
+            ValueError: A name or password before the host, another scheme, or no host; a header
+                that is none, or says what is ours to say: to whom, and where the request ends.
         """
         if not is_web_address(self.url, plain=True):
             raise ValueError("The url is one of http or https with a host and no credentials")
+        for name, value in self.headers.items():
+            if not _TOKEN.fullmatch(name) or not _FIELD.fullmatch(value):
+                raise ValueError(f"The header {name!r} is none: a token, and ASCII in one line")
+            if name.lower() in _OURS:
+                raise ValueError(f"The header {name} is set by whoever sends the request")
 
 
 class HttpRequestArgs(_Addressed, frozen=True, forbid_unknown_fields=True):
     """What is asked; ``body`` is sent as JSON."""
 
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] = "GET"
-    headers: Headers = {}
     body: Any = None
     seconds: Seconds = 30.0
 
@@ -72,7 +88,6 @@ class WorkflowArgs(_Addressed, frozen=True, forbid_unknown_fields=True):
     """
 
     method: Literal["POST", "PUT", "PATCH"] = "POST"
-    headers: Headers = {}
     payload: dict[str, Any] = {}
     seconds: Seconds = 30.0
     answer: Literal["response", "callback"] = "response"
@@ -117,7 +132,7 @@ class Asks:
             # From before it is sent: a workflow may be quicker than the webhook's own answer.
             most = timedelta(seconds=claim.timeout_seconds + asked.wait_seconds)
             address = self._callbacks.address(claim, system_clock() + most)
-            headers = {**headers, "X-Callback-Url": address}
+            headers = _with(headers, {"X-Callback-Url": address})
             body = {**body, "callback_url": address}
         answer = await self._send(
             claim, asked.method, asked.url, headers, body=body, seconds=asked.seconds
@@ -145,11 +160,12 @@ class Asks:
         seconds: float,
     ) -> HttpAnswer | Outcome:
         """What was answered, or what it comes to that nothing was."""
-        sent = {"Idempotency-Key": claim.id, "traceparent": claim.traceparent, **headers}
+        sent = {"Idempotency-Key": claim.id, "traceparent": claim.traceparent}
         content = b""
         if body is not None:
-            sent.setdefault("Content-Type", "application/json")
+            sent["Content-Type"] = "application/json"
             content = msgspec.json.encode(body)
+        sent = _with(sent, headers)
         try:
             return await self._outbound.request(
                 method,
@@ -168,6 +184,12 @@ class Asks:
             return Outcome.retry("It did not answer in time")
         except AppError as exc:
             return Outcome.fail(exc.detail or exc.title)
+
+
+def _with(headers: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
+    """The headers and more, which win over those of their names, however these are written."""
+    names = {name.lower() for name in more}
+    return {name: value for name, value in headers.items() if name.lower() not in names} | {**more}
 
 
 def _kind(name: str, takes: type[A], ask: Callable[[Claim, A], Awaitable[Outcome]]) -> JobKind:
@@ -195,15 +217,11 @@ def _outcome(answer: HttpAnswer, said: str = "") -> Outcome:
 
 
 def _said(answer: HttpAnswer) -> Any:
-    """The body as JSON where it is, else as text."""
+    """The body as JSON where it is such that it is kept, else as text."""
     if "json" in answer.headers.get("content-type", ""):
-        try:
-            said: Mapping[str, Any] = json.loads(answer.body)
-        except ValueError:
-            pass
-        else:
-            return said
-    return answer.body.decode("utf-8", "replace")
+        with suppress(ValueError):
+            return read_json(answer.body)
+    return answer.body.decode("utf-8", "replace").replace("\x00", "\ufffd")
 
 
 def _message(answer: HttpAnswer) -> str:

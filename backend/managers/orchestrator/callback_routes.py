@@ -3,7 +3,6 @@
 Below the API's own root every route asks who calls, so these are not there.
 """
 
-import json
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -11,9 +10,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from backend.core.errors import InvalidInputError, MalformedError
+from backend.core.sound_json import UnsoundError, read_json
 from backend.http.body import BodyTooLargeError, read_body
 from backend.http.reply import problems
-from backend.http.schemas import refuse_unsound_text
 from backend.managers.orchestrator._answers import PATH
 from backend.managers.orchestrator.errors import CallbackNotFoundError
 from backend.managers.orchestrator.manager import OrchestratorManager
@@ -79,17 +78,8 @@ def callback_routes(jobs: OrchestratorManager) -> list[Route]:
 
 def _read(body: bytes | bytearray) -> Any:
     try:
-        said = json.loads(body, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        raise MalformedError("The body is not JSON") from None
-    try:
-        refuse_unsound_text(said)
-        # A number may be JSON and yet more than any that we keep.
-        json.dumps(said, allow_nan=False)
-    except (ValueError, RecursionError) as exc:
+        return read_json(body)
+    except UnsoundError as exc:
         raise InvalidInputError(str(exc)) from None
-    return said
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
+    except ValueError:
+        raise MalformedError("The body is not JSON") from None

@@ -90,6 +90,61 @@ class TestRequest:
         assert (body, headers["x-a"], headers["idempotency-key"]) == ({"a": 1}, "b", job_id)
         assert headers["traceparent"].split("-")[1] == job["trace_id"]
 
+    async def test_its_answer_is_kept_as_text_where_it_is_no_json_that_is_kept(
+        self, ada: TenantClient, n8n: N8n
+    ) -> None:
+        n8n.more_headers = {"content-type": "application/json"}
+        for body in (
+            b'{"a": "\\u0000"}',
+            b'{"\\ud800": 1}',
+            b'{"a": NaN}',
+            b"[1e999]",
+            b"9" * 5000,
+            b"[" * 101 + b"]" * 101,
+            b"[" * 30_000 + b"]" * 30_000,
+            b"\x00\xff",
+        ):
+            n8n.said = body
+            job_id = await submit(ada, "http.request", {"url": n8n.url})
+            job = await until(ada, job_id, "succeeded")
+            text = body.decode("utf-8", "replace").replace("\x00", "\ufffd")
+            assert (job["result"], job["attempt"]) == ({"status": 200, "body": text}, 1)
+
+    async def test_says_nothing_in_headers_that_is_none_or_ours_to_say(
+        self, ada: TenantClient, n8n: N8n
+    ) -> None:
+        refused = ("a\r\nB: c", "caf\u00e9", "\x7f")
+        headers: list[dict[str, str]] = [{"X-A": value} for value in refused]
+        headers += [{name: "3"} for name in ("", "X A:", "X\u00e9", "Content-length", "HOST", "TE")]
+        for said in headers:
+            args = {"url": n8n.url, "method": "POST", "body": {"a": 1}, "headers": said}
+            answer = await ada.http.post(
+                "/api/v1/jobs", json={"kind": "http.request", "args": args}
+            )
+            assert (answer.status_code, answer.json()["code"]) == (422, "orchestrator.job_invalid")
+        args = {"url": n8n.url, "headers": {"idempotency-key": "mine", "X-A": "a\tb~"}}
+        await until(ada, await submit(ada, "http.request", args), "succeeded")
+        ((_, heard, _),) = n8n.taken
+        assert (heard["idempotency-key"], heard["x-a"]) == ("mine", "a\tb~")
+
+    async def test_what_is_nested_as_deeply_as_may_be_is_shown(
+        self, ada: TenantClient, n8n: N8n
+    ) -> None:
+        """A level more was kept once, and no page with its job opened any more."""
+        deepest, more = (json.loads("[" * n + "]" * n) for n in (95, 101))
+        args = {"url": n8n.url, "method": "POST", "body": deepest}
+        n8n.will_say(200, deepest)
+        job_id = await submit(ada, "http.request", args)
+        job = await until(ada, job_id, "succeeded")
+        assert job["result"]["body"] == deepest
+        listed = await ada.http.get("/api/v1/jobs")
+        assert [one["id"] for one in listed.json()["items"]] == [job_id]
+        shown = await ada.http.get(f"/api/v1/jobs/{job_id}/args")
+        assert shown.json()["args"]["body"] == deepest
+        body = {"kind": "http.request", "args": {**args, "body": more}}
+        refused = await ada.http.post("/api/v1/jobs", json=body)
+        assert (refused.status_code, refused.json()["code"]) == (422, "invalid_input")
+
     @pytest.mark.parametrize(
         ("status", "state", "error"),
         [
@@ -125,6 +180,7 @@ class TestWorkflow:
 
     async def test_its_call_back_is_the_result(self, app: App, ada: TenantClient, n8n: N8n) -> None:
         args = {"url": n8n.url, "payload": {"list": 3}, "answer": "callback"}
+        args["headers"] = {"x-callback-url": "https://example.com/mine"}
         job_id = await submit(ada, "n8n.workflow", args)
         job = await until(ada, job_id, "awaiting")
         assert (job["worker"], job["error"]) == (None, None)
@@ -151,7 +207,10 @@ class TestWorkflow:
             b"NaN": (400, "malformed_json"),
             b"": (400, "malformed_json"),
             b'"\\u0000"': (422, "invalid_input"),
+            b'{"\\ud800": 1}': (422, "invalid_input"),
             b"[1e999]": (422, "invalid_input"),
+            b"[" * 101 + b"]" * 101: (422, "invalid_input"),
+            b"[" * 30_000 + b"]" * 30_000: (422, "invalid_input"),
             b'"' + b"a" * 65_536 + b'"': (413, "too_large"),
         }
         for body, expected in refusals.items():

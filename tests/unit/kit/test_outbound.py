@@ -15,6 +15,7 @@ from backend.kit.outbound import (
     Outbound,
     OutboundSettings,
     UnreachableError,
+    is_web_address,
 )
 from backend.kit.outbound import _addresses as addresses
 from backend.kit.outbound._resolver import Resolver
@@ -549,3 +550,31 @@ def test_how_long_a_server_asks_to_be_left_alone(written, seconds):
     now = datetime(1994, 11, 6, 8, 49, tzinfo=UTC)
     headers = {"retry-after": written} if written else {}
     assert HttpAnswer("https://a.example", 429, headers, b"").retry_after(now) == seconds
+
+
+class TestIsWebAddress:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "https://a b/",
+            "https://a.example/a b",
+            "https://a.example/\r\nX: y",
+            "https://a\t.example/",
+            "https://a.example/\u202e",
+            "https://a\u00a0.example/",
+            "https://a:b@c.example/",
+            "https://a.example:0/",
+            "https://a.example:99999/",
+            "https://[::1",
+            "http://a.example/",
+            "ftp://a.example/",
+        ],
+    )
+    def test_is_none_that_reads_as_another_or_leads_nowhere(self, text):
+        assert not is_web_address(text, plain=False)
+
+    @pytest.mark.parametrize(
+        "text", ["https://a.example", "https://bücher.example/é?a=b", "https://[2001:db8::1]:8443/"]
+    )
+    def test_is_one_with_a_host(self, text):
+        assert is_web_address(text, plain=False)
