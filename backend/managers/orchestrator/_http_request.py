@@ -38,7 +38,7 @@ _FIELD: Final = re.compile(r"[\t -~]*")
 _OURS: Final = frozenset(
     {
         *("connection", "content-length", "expect", "host", "keep-alive", "proxy-connection"),
-        *("te", "trailer", "transfer-encoding", "upgrade"),
+        *("trailer", "transfer-encoding", "upgrade"),
     }
 )
 A = TypeVar("A", bound=msgspec.Struct)

@@ -113,9 +113,11 @@ class TestRequest:
     async def test_says_nothing_in_headers_that_is_none_or_ours_to_say(
         self, ada: TenantClient, n8n: N8n
     ) -> None:
-        refused = ("a\r\nB: c", "caf\u00e9", "\x7f")
+        refused = ("a\r\nB: c", "\u00e9", "\x7f")
         headers: list[dict[str, str]] = [{"X-A": value} for value in refused]
-        headers += [{name: "3"} for name in ("", "X A:", "X\u00e9", "Content-length", "HOST", "TE")]
+        headers += [
+            {name: "3"} for name in ("", "X A:", "X\u00e9", "Content-length", "HOST", "Upgrade")
+        ]
         for said in headers:
             args = {"url": n8n.url, "method": "POST", "body": {"a": 1}, "headers": said}
             answer = await ada.http.post(
