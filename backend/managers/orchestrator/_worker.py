@@ -204,7 +204,8 @@ class Worker:
         self._unflushed: set[str] = set()
         self._claiming = False
         self._draining = False
-        self._suspects: dict[tuple[str, int], float] = {}
+        self._claims_begun = 0
+        self._strays: dict[tuple[str, int], tuple[float, int]] = {}
         self._wake = asyncio.Event()
         self._report_wake = asyncio.Event()
         self._beat_wake = asyncio.Event()
@@ -294,6 +295,7 @@ class Worker:
             if not found or self._draining or self._stopping.is_set():
                 return Claimed([], more=False)
         self._claiming = True
+        self._claims_begun += 1
         try:
             async with self._database.transaction(self._scope) as tx:
                 claimed = await claim(tx, self.id, places, self._names, most=room)
@@ -607,21 +609,22 @@ class Worker:
         """Give back claims that this worker never heard of.
 
         A claim's COMMIT can reach the server while its answer is lost. Only what stays unknown
-        for a whole beat counts, and nothing while a claim is on its way to us.
+        for a whole beat counts, and nothing that a claim on its way to us may have taken: one that
+        began after it was seen has not. A worker with much to do claims without a pause, and would
+        keep what it never heard of for as long.
         """
-        if self._claiming:
-            return
         now = monotonic()
-        self._suspects = {
-            (job_id, attempt): self._suspects.get((job_id, attempt), now)
+        self._strays = {
+            (job_id, attempt): self._strays.get((job_id, attempt), (now, self._claims_begun))
             for job_id, (attempt, _) in mine.items()
             if job_id not in self._held
         }
         # Beats can come faster than their interval: each cancellation asks for one.
         ghosts = [
             job_id
-            for (job_id, _), since in self._suspects.items()
+            for (job_id, _), (since, begun) in self._strays.items()
             if now - since >= 0.9 * self._beat_every
+            and (self._claims_begun > begun or not self._claiming)
         ]
         if ghosts:
             async with self._database.transaction(self._scope) as tx:

@@ -12,6 +12,7 @@ from backend.core.database import DatabaseUnavailableError, db_now
 from backend.core.ids import uuid7
 from backend.managers.orchestrator import JobKind, Outcome, Worker
 from backend.managers.orchestrator import _worker as worker_module
+from backend.managers.orchestrator._claim import Claimed
 from backend.managers.orchestrator._claim import claim as real_claim
 from backend.managers.orchestrator._finish import finish as real_finish
 from backend.managers.orchestrator._liveness import beat as real_beat
@@ -570,6 +571,33 @@ class TestLease:
             row = await bench.until_state(job_id, "succeeded")
         assert runs == {job_id: 1}
         assert (row.attempt, row.crashes) == (1, 0)
+
+    async def test_gives_back_what_it_never_heard_of_while_it_claims_without_a_pause(
+        self, bench, monkeypatch
+    ):
+        async def busy(*_, **__):
+            await asyncio.sleep(0.3)
+            return Claimed([], more=True)
+
+        async def amid_a_claim(*args, **kwargs):
+            heard = await real_beat(*args, **kwargs)
+            while not (worker._claiming or worker._stopping.is_set()):
+                await asyncio.sleep(0.001)
+            return heard
+
+        async def always(*_, **__):
+            return True
+
+        monkeypatch.setattr(worker_module, "has_candidates", always)
+        monkeypatch.setattr(worker_module, "claim", busy)
+        async with bench.working() as worker:
+            await bench.until(lambda: has_worker(bench))
+            monkeypatch.setattr(worker_module, "beat", amid_a_claim)
+            job_id = await bench.submit()
+            await bench.change(job_id, state="running", worker=worker.id, attempt=1)
+            row = await bench.until_state(job_id, "ready")
+            assert row.attempt == 0
+            monkeypatch.setattr(worker_module, "beat", real_beat)
 
 
 class TestStop:
