@@ -22,6 +22,7 @@ _SQLITE: Final = {
     sqlite3.SQLITE_CANTOPEN: "its file cannot be opened",
 }
 _READ_ONLY: Final = "25006"
+_SILENT_SESSION: Final = "25P03"
 # Appendix A of PostgreSQL's manual.
 _POSTGRESQL: Final = {
     "53100": DISK_FULL,
@@ -29,7 +30,9 @@ _POSTGRESQL: Final = {
     "57P03": "it is starting or stopping",
     "57P01": "it is stopping",
     _READ_ONLY: "it can only be read",
+    _SILENT_SESSION: "it ended a session that was silent for too long",
 }
+_INTERNAL: Final = frozenset({_READ_ONLY, _SILENT_SESSION})
 
 
 def reason_of(error: BaseException) -> str:
@@ -45,9 +48,10 @@ def reason_of(error: BaseException) -> str:
     return _SILENT if state is None else _POSTGRESQL.get(state, "it refuses")
 
 
-def is_read_only(error: BaseException) -> bool:
-    """Whether PostgreSQL refused a write because it can only be read, as a standby can.
+def is_outage(error: BaseException) -> bool:
+    """Whether an internal error is none of ours: the driver counts some of the server's among them.
 
-    Its driver counts that among internal errors, of which the others are ours and no outage.
+    It can only be read, as a standby can; or it has ended a session that sat in a transaction, as
+    a process does that was frozen there: what that one did is undone, and may be done anew.
     """
-    return getattr(getattr(error, "orig", None), "sqlstate", None) == _READ_ONLY
+    return getattr(getattr(error, "orig", None), "sqlstate", None) in _INTERNAL

@@ -53,7 +53,7 @@ from backend.core._confinement import (
     refuse_foreign_rows,
 )
 from backend.core._grouping import Act, Attempt, Groups
-from backend.core._outages import DISK_FULL, OUTAGES, is_read_only, reason_of
+from backend.core._outages import DISK_FULL, OUTAGES, is_outage, reason_of
 from backend.core.clock import Clock, monotonic, system_clock
 from backend.core.columns import Base, Id, Json, Lease, TenantOwned, UtcTime, db_now
 from backend.core.context import AnyScope, Scope, SystemScope
@@ -839,7 +839,7 @@ class Database:
                     .on_conflict_do_update(index_elements=["name"], set_={"expires_at": db_now()})
                 )
         except (*OUTAGES, sa.exc.InternalError) as exc:
-            if isinstance(exc, sa.exc.InternalError) and not is_read_only(exc):
+            if isinstance(exc, sa.exc.InternalError) and not is_outage(exc):
                 raise
             raise DatabaseUnavailableError(reason_of(exc)) from exc
 
@@ -895,7 +895,7 @@ def _outages_told(note: Callable[[str], None] = lambda _: None) -> Iterator[None
     except (*OUTAGES, sa.exc.InternalError) as exc:
         if isinstance(exc, PendingRollbackError) and exc.code != _CONNECTION_GONE:
             raise
-        if isinstance(exc, sa.exc.InternalError) and not is_read_only(exc):
+        if isinstance(exc, sa.exc.InternalError) and not is_outage(exc):
             raise
         reason = reason_of(exc)
         logger.warning(

@@ -233,6 +233,23 @@ class TestTransaction:
                 await tx.scalars(sa.select(TemplateRow))
         assert await names(database, ME) == []
 
+    async def test_a_session_that_was_silent_for_too_long_is_an_outage(
+        self, database: Database
+    ) -> None:
+        if database.dialect == "sqlite":
+            pytest.skip("SQLite ends no session")
+        with pytest.raises(DatabaseUnavailableError):
+            async with database.transaction(scope()) as tx:
+                tx.session.add(template(ME, "lost"))
+                await tx.session.flush()
+                raw: Any = await (await tx.session.connection()).get_raw_connection()
+                await raw.driver_connection.execute(
+                    "SET LOCAL idle_in_transaction_session_timeout = '50ms'"
+                )
+                await asyncio.sleep(0.5)
+                await tx.scalars(sa.select(TemplateRow))
+        assert await names(database, ME) == []
+
     # SQLAlchemy's own word for it: the part's rollback has ended what the whole then ends.
     @pytest.mark.filterwarnings("ignore:transaction already deassociated")
     async def test_one_that_broke_in_a_part_is_not_opened_anew_to_be_told_whose_it_is(
