@@ -225,17 +225,19 @@ class Installation:
         """
         return run_module("backend", arguments, self.env, self._by)
 
-    def start(self, name: str) -> subprocess.Popen[bytes]:
+    def start(self, name: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         """Start ``api``, ``worker`` or ``sink``; :meth:`serves` tells when it can be used.
 
         A further worker is ``worker-2`` and so on; none of them may then have a port for metrics.
+        ``env`` is what this process alone finds in its environment.
         """
         arguments = {
             "api": ["serve"],
             "worker": ["worker"],
             "sink": ["sink", "--port", str(self.sink_port)],
         }[name.partition("-")[0]]
-        process = spawn("backend", arguments, self.env, self.logs / f"{name}.log", self._by)
+        log = self.logs / f"{name}.log"
+        process = spawn("backend", arguments, self.env | dict(env or {}), log, self._by)
         self._processes[name] = process
         return process
 

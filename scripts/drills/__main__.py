@@ -28,6 +28,7 @@ from scripts.drills import (
     export_full,
     fairness,
     image,
+    jobs,
     outages,
     refusals,
     rewrap,
@@ -115,6 +116,7 @@ DRILLS: Final[dict[str, Drill | BareDrill]] = {
         limit_seconds=3600.0,
         takes=("hook_events", "hook_tenants", "hook_kills", "hook_n8n_seconds"),
     ),
+    "jobs": BareDrill(jobs.jobs, limit_seconds=2 * 3600.0, takes=("faults",)),
     "database": Drill(services.restart_database, services.DATABASE_SETTINGS, ("postgresql",)),
 }
 
@@ -142,6 +144,13 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         default=20,
         metavar="N",
         help="outages of `outage`, kills of `audit-kill` and `export...`; default: 20",
+    )
+    parser.add_argument(
+        "--faults",
+        type=int,
+        default=10,
+        metavar="N",
+        help="times that each fault of `jobs` strikes; default: 10",
     )
     parser.add_argument(
         "--lines",

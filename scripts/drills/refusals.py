@@ -99,22 +99,33 @@ class RefusalsReport:
 async def refuse(where: Where, rng: random.Random, folder: Path) -> RefusalsReport:
     """Fill the disk, take the database away, and have four callers act all the while."""
     await asyncio.to_thread(folder.mkdir)
+    with on_small_disk(where, folder) as (own, disk):
+        async with open_rig(folder, own, SETTINGS) as rig:
+            return await _refuse(rig, rng, disk)
+
+
+@contextmanager
+def on_small_disk(where: Where, folder: Path) -> Iterator[tuple[Where, Path]]:
+    """A place for an installation in this folder whose database lies on a disk to be filled.
+
+    A PostgreSQL of its own, which ends with the thread that starts it: call from one that lasts.
+
+    Raises:
+        DrillError: It cannot be mounted.
+    """
     with ExitStack() as stack:
         if where.server is None:
             # All that the installation keeps.
             disk = folder / "data"
-            await asyncio.to_thread(disk.mkdir)
+            disk.mkdir()
         else:
             # Where PostgreSQL's own user comes to, as it does not to our folder.
             disk = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="email-sender-")))
-        await asyncio.to_thread(stack.enter_context, small_disk(disk, _SIZE[where.kind]))
+        stack.enter_context(small_disk(disk, _SIZE[where.kind]))
         own = where
         if where.server is not None:
-            # In this thread, that lasts: the server ends with the one that started it.
-            server = stack.enter_context(PostgresServer(fsync=True, place=disk))
-            own = Where(where.kind, server)
-        async with open_rig(folder, own, SETTINGS) as rig:
-            return await _refuse(rig, rng, disk)
+            own = Where(where.kind, stack.enter_context(PostgresServer(fsync=True, place=disk)))
+        yield own, disk
 
 
 @contextmanager

@@ -195,16 +195,16 @@ class Rig:
 
     # --- processes ----------------------------------------------------------------------------
 
-    async def start(self, name: str) -> None:
+    async def start(self, name: str, env: Mapping[str, str] | None = None) -> None:
         """Start ``api``, ``worker`` or ``sink``; returns once it serves (a worker: at once).
 
-        A further worker is ``worker-2`` and so on.
+        A further worker is ``worker-2`` and so on. ``env`` is what it alone is told besides.
 
         Raises:
             DrillError: It ended, or does not serve after three minutes.
         """
         # Not in a thread of its own: the process would be killed with it.
-        process = self._installation.start(name)
+        process = self._installation.start(name, env)
         if name.startswith("worker"):
             self._worker_pid = process.pid
         else:

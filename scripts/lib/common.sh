@@ -283,6 +283,24 @@ _install_redis() {
   _find_redis || apt_install 10 redis-server
 }
 
+# ensure_faketime: the library that gives one process a clock of its own; the drill that steps it leaves
+# that out without it.
+ensure_faketime() {
+  _find_faketime && return
+  if ! _can_apt; then
+    complain "libfaketime is missing: install it (Debian: sudo apt-get install faketime)"
+    return
+  fi
+  with_lock apt _install_faketime || return
+  _find_faketime || complain "libfaketime is installed, but not where Debian has it"
+}
+
+_find_faketime() { ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1; }
+
+_install_faketime() {
+  _find_faketime || apt_install 10 faketime
+}
+
 # ensure_prometheus: the server that walls between tenants are tested against; the tests skip themselves
 # without it.
 ensure_prometheus() {

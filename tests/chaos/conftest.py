@@ -13,6 +13,7 @@ KINDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)]
 
 _HERE = Path(__file__).parent
 _TURNS = {
+    "test_jobs": "postgresql",
     "test_kill_consumer": "sqlite",
     "test_kill_deliverers": "postgresql",
     "test_kill_rewrap": "sqlite",

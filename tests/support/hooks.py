@@ -26,8 +26,13 @@ class HookServer(ABC):
         return f"http://127.0.0.1:{self.port}/hook"
 
     @abstractmethod
-    async def take(self, path: str, headers: Mapping[str, str], body: bytes) -> int:
-        """Take a request; the status that it is answered with. Names of headers are small."""
+    async def take(
+        self, path: str, headers: Mapping[str, str], body: bytes
+    ) -> int | tuple[int, bytes]:
+        """Take a request; the status that it is answered with. Names of headers are small.
+
+        With a body that is said to this one alone, where it matters.
+        """
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
@@ -55,15 +60,16 @@ class HookServer(ABC):
                 headers = {name.lower(): value for name, _, value in lines}
                 body = await reader.readexactly(int(headers.get("content-length", 0)))
                 try:
-                    status = await self.take(first.split()[1], headers, body)
+                    answer = await self.take(first.split()[1], headers, body)
                     # What the socket knows by now: it may have ended while this loop was busy.
                     await asyncio.sleep(0)
                 finally:
                     # Also where nobody listens any more before it was answered.
                     if reader.at_eof():
                         self.unheard.append(headers)
+                status, said = answer if isinstance(answer, tuple) else (answer, self.said)
                 more = "".join(f"{name}: {value}\r\n" for name, value in self.more_headers.items())
-                head = f"HTTP/1.1 {status} X\r\n{more}content-length: {len(self.said)}\r\n\r\n"
-                writer.write(head.encode() + self.said)
+                head = f"HTTP/1.1 {status} X\r\n{more}content-length: {len(said)}\r\n\r\n"
+                writer.write(head.encode() + said)
                 await writer.drain()
         writer.close()
