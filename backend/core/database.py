@@ -926,6 +926,9 @@ def make_engine(url: str, *, pool_size: int = 10, prepared: bool = True) -> Asyn
             max_overflow=pool_size,
             pool_timeout=10,
             pool_recycle=1800,
+            # The one used last, which has the statements prepared: taken in turns, each of many
+            # would plan the long ones of a claim anew for its first five.
+            pool_use_lifo=True,
             hide_parameters=True,
             connect_args={
                 "async_creator_fn": row_security.Connection.connect,

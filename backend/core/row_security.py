@@ -94,6 +94,19 @@ if psycopg is not None:
                 if result.status == psycopg.pq.ExecStatus.FATAL_ERROR:
                     raise psycopg.errors.error_from_result(result, encoding=self.info.encoding)
 
+        def _rollback_gen(self) -> Iterator[Any]:
+            """Roll back, and know all prepared statements for another time.
+
+            The driver would have the server forget them, because a rollback may undo the making of
+            what they name. Nothing of ours makes tables, and each look at the database ends in a
+            rollback: no statement would be asked often enough to be prepared.
+            """
+            kept, self._prepared = self._prepared, type(self._prepared)()
+            try:
+                yield from super()._rollback_gen()
+            finally:
+                self._prepared = kept
+
         @property
         def misnamed(self) -> bool:
             """Whether the server takes this transaction for somebody else's than it is by now."""

@@ -356,3 +356,21 @@ class TestClosing:
         await database.aclose()
         assert looking.cancelled()
         assert pool.checkedout() == 0
+
+
+@pytest.mark.parametrize(
+    "database_url", [pytest.param("postgresql", marks=pytest.mark.postgresql)], indirect=True
+)
+class TestPrepared:
+    async def test_looks_and_rollbacks_keep_what_is_prepared(self, database: Database) -> None:
+        # More often than the driver waits for, on the connection that was used last.
+        for _ in range(8):
+            await names(database, ME)
+        with pytest.raises(TenantConfinementError):
+            async with database.transaction(scope()) as tx:
+                await tx.scalars(sa.select(TemplateRow.name))
+                tx.session.add(template(OTHER, "smuggled"))
+                await tx.session.flush()
+        async with database.engine.connect() as connection:
+            told = await connection.execute(sa.text("SELECT statement FROM pg_prepared_statements"))
+            assert [one for (one,) in told if "FROM email_templates" in one]
