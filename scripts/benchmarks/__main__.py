@@ -30,7 +30,7 @@ from scripts.benchmarks.measure import MIN_ROUNDS, BenchmarkError, Result
 from scripts.installation import InstallationError
 
 _GROWTH: Final = growth.Growth()
-_SIZES: Final = {"lines": search.LINES}
+_SIZES: Final = {"lines": search.LINES, "finished": jobs.FINISHED}
 """What options of the command line change before a case runs."""
 CASES: Final[Mapping[str, Callable[[int], Result]]] = {
     "pipeline/introspect": partial(pipeline.run_introspect, seconds=5.0),
@@ -51,6 +51,7 @@ CASES: Final[Mapping[str, Callable[[int], Result]]] = {
     "events/postgresql": lambda rounds: events.run_case("postgresql", rounds, 10_000),
     "events/sqlite": lambda rounds: events.run_case("sqlite", rounds, 10_000),
     "export/elasticsearch": lambda rounds: export.run_case(rounds, 50_000),
+    "graph/graph-200": jobs.run_graph,
     **_GROWTH.cases(),
     "ingest-logs/postgresql": lambda rounds: ingest.run_logs("postgresql", rounds, 40_000),
     "ingest-logs/sqlite": lambda rounds: ingest.run_logs("sqlite", rounds, 40_000),
@@ -67,6 +68,7 @@ CASES: Final[Mapping[str, Callable[[int], Result]]] = {
         f"jobs/pgqueuer-{workers}w": partial(jobs.run_workers, workers, count=10_000)
         for workers in (1, 2)
     },
+    "jobs/finished-10M": lambda rounds: jobs.run_finished(rounds, 10_000, _SIZES["finished"]),
     "jobs/sqlite": lambda rounds: jobs.run_case("sqlite", rounds, jobs.Backlog(5000, 1500)),
     "limiter/memory-3-levels": lambda rounds: limiter.run_memory(rounds, 200_000),
     "limiter/redis-3-levels": lambda rounds: limiter.run_redis(rounds, 10_000),
@@ -80,7 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
     # The default would end us without the blocks that stop what we started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     _GROWTH.messages = options.messages
-    _SIZES["lines"] = options.lines
+    _SIZES.update(lines=options.lines, finished=options.finished)
     with _GROWTH:
         return _run(options)
 
@@ -122,7 +124,15 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         default=search.LINES,
         help=f"stored for search ({search.LINES}); fewer for trying",
     )
+    parser.add_argument(
+        "--finished",
+        type=int,
+        default=jobs.FINISHED,
+        help=f"jobs that have ended, for jobs/finished-10M ({jobs.FINISHED}); fewer for trying",
+    )
     options = parser.parse_args(arguments)
+    if options.finished < jobs.FEW:
+        parser.error(f"--finished must be {jobs.FEW} at least")
     if options.lines < search.FEW:
         parser.error(f"--lines must be {search.FEW} at least")
     if options.messages < growth.FEW:

@@ -6,8 +6,11 @@ their own tables tell it, so neither is charged for its start-up or its idle pol
 
 import asyncio
 import contextlib
+import json
 import statistics
-from collections.abc import AsyncIterator, Iterator, Sequence
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -15,14 +18,16 @@ import procrastinate
 import psycopg
 import uvloop
 
+from backend.core.clock import monotonic
 from backend.core.context import Scope, SystemScope
 from backend.core.database import Database, make_engine
 from backend.core.events import event_maker
 from backend.core.ids import uuid7
 from backend.core.signals import PostgresCarrier, Signals
-from backend.managers.orchestrator import COUNT, Job, OrchestratorManager
+from backend.managers.orchestrator import COUNT, GraphDraft, Job, OrchestratorManager, TaskDraft
 from backend.rooms import HOUSE
 from scripts.benchmarks import jobs_pgqueuer
+from scripts.benchmarks.jobs_finished import OWNER_URL, fill_finished
 from scripts.benchmarks.jobs_reference import TASK, make_app
 from scripts.benchmarks.jobs_worker import NOOP
 from scripts.benchmarks.measure import BenchmarkError, Result, alternate
@@ -36,6 +41,12 @@ _CONCURRENCIES: Final = (5, 20, 50)
 _DRAIN_SECONDS: Final = 300.0
 _POLL_SECONDS: Final = 0.2
 _FLOOR: Final = 0.8
+_FINISHED_FLOOR: Final = 0.85
+_GRAPH_FLOOR: Final = 5.0
+_STEPS: Final = 9
+_ACROSS: Final = 21
+FINISHED: Final = 10_000_000
+FEW: Final = 10_000
 _PICKUP_FLOOR: Final = 0.5
 _APART_SECONDS: Final = 0.1
 _WORKER: Final = "scripts.benchmarks.jobs_worker"
@@ -86,6 +97,32 @@ def run_workers(workers: int, rounds: int, count: int) -> Result:
     )
 
 
+def run_finished(rounds: int, count: int, finished: int) -> Result:
+    """Jobs a second by a worker that stands ready, beside so many that have ended and beside none.
+
+    Raises:
+        BenchmarkError: PostgreSQL's programs are missing, or a job did not end well.
+    """
+    if find_programs() is None:
+        raise BenchmarkError(MISSING)
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(PostgresServer(fsync=True))
+        full, new = (
+            stack.enter_context(installation(settings=_settings(server, name)))[0]
+            for name in ("full", "new")
+        )
+        began = monotonic()
+        fill_finished(full.env[OWNER_URL], scope := Scope("bench", uuid7()), finished)
+        sys.stderr.write(f"    {finished:,} finished jobs in {monotonic() - began:,.0f} s\n")
+        mine, theirs = alternate(
+            rounds,
+            lambda: _measure_ready(full, count, 1, scope),
+            lambda: _measure_ready(new, count, 1, scope),
+        )
+    name = "the same without any that have ended"
+    return Result("jobs", "finished-10M", mine, theirs, name, "jobs/s", _FINISHED_FLOOR)
+
+
 def run_pickup(rounds: int, count: int) -> Result:
     """How soon an idle worker on PostgreSQL begins what comes alone: a rate by its 95th percentile.
 
@@ -103,6 +140,35 @@ def run_pickup(rounds: int, count: int) -> Result:
     return Result("pickup", "postgresql", mine, theirs, name, "pick-ups/s at p95", _PICKUP_FLOOR)
 
 
+def run_graph(rounds: int) -> Result:
+    """Tasks a second of a graph of 200, which nine times spreads out and comes together again.
+
+    Raises:
+        BenchmarkError: PostgreSQL's programs are missing, or not all of a graph succeeded.
+    """
+    with _both() as (platform, url):
+        mine, theirs = alternate(
+            rounds,
+            lambda: _measure_graph(platform, _spread()),
+            lambda: _measure_dbos(platform, url, _spread()),
+        )
+    name = f"DBOS {version('dbos')}"
+    return Result("graph", "graph-200", mine, theirs, name, "tasks/s", _GRAPH_FLOOR)
+
+
+def _spread() -> dict[str, list[str]]:
+    """Names, each with those that it waits for."""
+    graph: dict[str, list[str]] = {"begin": []}
+    last = "begin"
+    for step in range(_STEPS):
+        parts = [f"part-{step}-{number}" for number in range(_ACROSS)]
+        graph |= {name: [last] for name in parts}
+        last = f"gather-{step}"
+        graph[last] = parts
+    graph["end"] = [last]
+    return graph
+
+
 @contextlib.contextmanager
 def _both(case: str = "postgresql") -> Iterator[tuple[Installation, str]]:
     """Our installation, and the address of an empty database for the reference."""
@@ -115,8 +181,8 @@ def _both(case: str = "postgresql") -> Iterator[tuple[Installation, str]]:
         yield platform, server.create_database("theirs").owner_url
 
 
-def _settings(server: PostgresServer) -> dict[str, str]:
-    made = server.create_database("ours")
+def _settings(server: PostgresServer, name: str = "ours") -> dict[str, str]:
+    made = server.create_database(name)
     return {
         "DATABASE__URL": made.url,
         "DATABASE__OWNER_URL": made.owner_url,
@@ -157,8 +223,10 @@ def _measure_pickup(platform: Installation, count: int) -> float:
     return _at_p95(begun, count)
 
 
-def _measure_ready(platform: Installation, count: int, workers: int) -> float:
-    scope = Scope("bench", uuid7())
+def _measure_ready(
+    platform: Installation, count: int, workers: int, scope: Scope | None = None
+) -> float:
+    scope = scope or Scope("bench", uuid7())
     manager = OrchestratorManager([NOOP])
     with contextlib.ExitStack() as stack:
         logs = [platform.logs / f"worker-{number}.log" for number in range(workers)]
@@ -169,6 +237,56 @@ def _measure_ready(platform: Installation, count: int, workers: int) -> float:
         uvloop.run(_submit(platform, scope, manager, count, at_once=True))
         _wait_for_the_end(platform, manager, count)
     return uvloop.run(_rate(platform, scope, manager, count))
+
+
+def _measure_graph(platform: Installation, depends_on: Mapping[str, Sequence[str]]) -> float:
+    """From the graph's row to its end."""
+    scope = Scope("bench", uuid7())
+    manager = OrchestratorManager([NOOP])
+    tasks = [TaskDraft(name, NOOP.name, {}, before) for name, before in depends_on.items()]
+
+    async def submit() -> str:
+        carrier = PostgresCarrier(platform.database_url)
+        async with _open(platform, Signals(carrier)) as database, database.signals.running():
+            async with database.transaction(scope) as tx:
+                made, _ = await manager.graphs.submit(tx, GraphDraft("bench", tasks))
+            # The signal leaves after the commit.
+            await asyncio.sleep(_APART_SECONDS)
+        return made.id
+
+    async def took(graph_id: str) -> float | None:
+        async with _open(platform) as database, database.read(scope) as view:
+            graph = await manager.graphs.get(view, graph_id)
+        if graph.state not in ("running", "succeeded"):
+            raise BenchmarkError(f"our graph is {graph.state}")
+        ended = graph.finished_at
+        return None if ended is None else (ended - graph.created_at).total_seconds()
+
+    log = platform.logs / "worker.log"
+    log.unlink(missing_ok=True)
+    with started(_WORKER, [], platform.env, log):
+        wait_until(lambda: _READY in log.read_text(), "our worker's start")
+        graph_id = uvloop.run(submit())
+        wait_until(
+            lambda: uvloop.run(took(graph_id)) is not None,
+            "the graph's end",
+            _DRAIN_SECONDS,
+            every=_POLL_SECONDS,
+        )
+    seconds = uvloop.run(took(graph_id))
+    if seconds is None:
+        raise BenchmarkError("our graph goes on again")
+    return len(tasks) / seconds
+
+
+def _measure_dbos(
+    platform: Installation, url: str, depends_on: Mapping[str, Sequence[str]]
+) -> float:
+    said = run_module("scripts.benchmarks.jobs_dbos", [url, json.dumps(depends_on)], platform.env)
+    told = json.loads(said.splitlines()[-1])
+    if told["ended"] != len(depends_on):
+        raise BenchmarkError(f"DBOS ended {told['ended']} of {len(depends_on)} tasks")
+    return float(told["ended"] / told["seconds"])
 
 
 def _measure_ours(platform: Installation, count: int) -> float:
@@ -193,7 +311,8 @@ async def _ended(
     platform: Installation, scope: Scope, manager: OrchestratorManager, count: int
 ) -> Sequence[Job]:
     async with _open(platform) as database, database.read(scope) as view:
-        return await manager.list_jobs(view, limit=count)
+        # One more comes, if the tenant has had some before.
+        return (await manager.list_jobs(view, limit=count))[:count]
 
 
 async def _rate(

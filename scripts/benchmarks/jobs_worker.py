@@ -3,6 +3,7 @@
 import asyncio
 from typing import Final
 
+import msgspec
 import uvloop
 
 from backend.app import SERVICE, compose
@@ -16,7 +17,11 @@ async def _nothing(_: Claim) -> None:
     return None
 
 
-NOOP: Final = JobKind.simple("bench.noop", _nothing)
+class _Takes(msgspec.Struct, forbid_unknown_fields=True):
+    """What a tenant may hand in: nothing."""
+
+
+NOOP: Final = JobKind.simple("bench.noop", _nothing, takes=_Takes)
 
 
 def main() -> None:
