@@ -73,6 +73,7 @@ if psycopg is not None:
         """Whose the next statement is."""
         named: AnyScope | None = None
         """What the server was told in this transaction; None: nobody knows."""
+        _prepared: Any
 
         def _start_query(self) -> Iterator[Any]:
             """Begin a transaction, unless one goes on."""
