@@ -164,6 +164,23 @@ def hidden(column: Any) -> Any:
     return sa.func.coalesce(column, column)
 
 
+def counted_between(
+    query: sa.Select[*tuple[Any, ...]], at: Any, bounds: Sequence[datetime]
+) -> sa.Select[*tuple[Any, ...]]:
+    """How many rows of ``query`` are between each two of ``bounds``, by their time ``at``.
+
+    Its rows are the place of the first of the two, the columns of ``query`` and the count, in this
+    order; there is none where there are none.
+    """
+    last = sa.literal(len(bounds) - 2)
+    spans = [(at < bound, place) for place, bound in enumerate(bounds[1:-1])]
+    span = (sa.case(*spans, else_=last) if spans else last).label("span")
+    # Grouped from outside: with bounds that are bound anew it is another expression to PostgreSQL.
+    within = query.add_columns(span).where(at >= bounds[0], at < bounds[-1]).subquery()
+    columns = [within.c.span, *(column for column in within.c if column.key != "span")]
+    return sa.select(*columns, sa.func.count()).group_by(*columns).order_by(*columns)
+
+
 async def newest_of(  # noqa: PLR0917 - newest() and two
     tx: ReadTx,
     query: sa.Select[*_Columns],

@@ -2248,7 +2248,7 @@ class JobKindOut(Wire, frozen=True, kw_only=True):
 
     args: dict[str, Any]
     kind: str
-    permission: str | None
+    permissions: list[str]
 
 
 class JobKindsOut(Wire, frozen=True, kw_only=True):

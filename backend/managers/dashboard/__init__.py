@@ -2,6 +2,7 @@
 
 Owns the tables ``dashboards`` and ``dashboard_versions``. Audits ``dashboard.created``,
 ``dashboard.imported``, ``dashboard.changed``, ``dashboard.restored`` and ``dashboard.deleted``.
+Its job kind ``report`` counts what other rooms have.
 """
 
 from backend.core.room import OPERATOR, VIEWER, Room
@@ -41,6 +42,7 @@ ROOM = Room(
         "backend.managers.dashboard.board_routes:platform_boards_router",
         "backend.managers.dashboard.board_routes:templates_router",
     ),
+    job_kinds=(lambda dashboard, database: dashboard.reports.kind(database),),
     erasures={
         DashboardRow.__tablename__: lambda boards, tx, who, after: boards.dashboards.erase(
             tx, who, after

@@ -10,6 +10,7 @@ from backend.core.clock import monotonic as system_monotonic
 from backend.core.database import ReadTx
 from backend.core.events import read_unnumbered_seconds
 from backend.managers.dashboard._dashboards import Dashboards
+from backend.managers.dashboard._reports import Reports
 from backend.managers.dashboard._verdict import (
     SLOW_MS,
     CheckFact,
@@ -165,6 +166,7 @@ class DashboardManager:
             monotonic: Seconds that only pass.
         """
         self.dashboards = Dashboards()
+        self.reports = Reports(jobs, emails)
         self._metrics = metrics
         self._jobs = jobs
         self._emails = emails

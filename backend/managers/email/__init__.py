@@ -33,7 +33,14 @@ from backend.managers.email._tasks import task_kind
 from backend.managers.email._values import Draft, Email
 from backend.managers.email.errors import EmailNotFoundError, TemplateNotFoundError
 from backend.managers.email.jobs import EmailDelivery, delivery_kind
-from backend.managers.email.manager import JOB_KIND, READ_CONTENT, SEND, EmailManager, scope_of
+from backend.managers.email.manager import (
+    JOB_KIND,
+    READ,
+    READ_CONTENT,
+    SEND,
+    EmailManager,
+    scope_of,
+)
 from backend.managers.email.models import (
     ContentRow,
     EmailRow,
@@ -62,7 +69,7 @@ ROOM = Room(
         SuppressionRow,
     ),
     permissions={
-        "email:read": VIEWER | WORKFLOW,
+        READ: VIEWER | WORKFLOW,
         READ_CONTENT: OPERATOR,
         SEND: OPERATOR | WORKFLOW,
         "email_template:read": VIEWER | WORKFLOW,
@@ -130,7 +137,7 @@ ROOM = Room(
             "email.cancelled",
             "email.suppressed",
         ),
-        "email:read",
+        READ,
     )
     | dict.fromkeys(
         ("suppression.added", "suppression.removed", "suppression.imported"), "suppression:read"
@@ -141,6 +148,7 @@ ROOM = Room(
 
 __all__ = [
     "JOB_KIND",
+    "READ",
     "READ_CONTENT",
     "ROOM",
     "Draft",

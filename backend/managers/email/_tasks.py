@@ -89,7 +89,9 @@ class EmailTasks:
 
     def kind(self) -> JobKind:
         """The job kind to register."""
-        return JobKind(TASK, self.run, announce=True, takes=EmailArgs, needs=SEND)
+        return JobKind(
+            TASK, self.run, announce=True, takes=EmailArgs, needs=lambda _: frozenset({SEND})
+        )
 
     async def run(self, batch: Batch) -> None:
         """Make the message of one claim durable."""

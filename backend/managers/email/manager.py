@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from backend.core.database import ReadTx, Scope, Tx
 from backend.core.errors import AppError, InvalidInputError, placed
 from backend.core.ids import PLATFORM_TENANT, uuid7
-from backend.core.paging import Made, Side, hidden, matches, newest, newest_of
+from backend.core.paging import Made, Side, counted_between, hidden, matches, newest, newest_of
 from backend.kit.mime import (
     Content,
     Mailbox,
@@ -78,6 +78,7 @@ from backend.managers.security import Keyring, SecurityManager
 from backend.managers.tenant import Quotas
 
 JOB_KIND: Final = "email.send"
+READ: Final = "email:read"
 SEND: Final = "email:send"
 """The permission to send, whoever hands the message in."""
 READ_CONTENT: Final = "email:read_content"
@@ -636,6 +637,14 @@ class EmailManager:
             )
         )
         return {state: count for state, count in found.all() if count}
+
+    async def count_spans(
+        self, tx: ReadTx, bounds: Sequence[datetime]
+    ) -> list[tuple[int, str, int]]:
+        """How many messages were made from each bound to the next, as ``(place, state, count)``."""
+        of = sa.select(EmailRow.state).where(EmailRow.tenant_id == tx.tenant_id)
+        found = await tx.execute(counted_between(of, EmailRow.created_at, bounds))
+        return [(int(place), state, int(count)) for place, state, count in found]
 
     async def list_failures(self, tx: ReadTx, limit: int) -> list[tuple[Email, str]]:
         """The last messages that bounced or wait after a deferral, with the server's words."""

@@ -59,6 +59,8 @@ from backend.managers.orchestrator.models import (
 from backend.managers.orchestrator.settings import OrchestratorSettings
 
 SCHEDULE_SECONDS = 5.0
+READ = "job:read"
+"""The permission to look at jobs."""
 JOBS = "jobs"
 """Where the API has them, below its version."""
 ANSWER_SECONDS = 5.0
@@ -71,7 +73,7 @@ ROOM = Room(
         *(JobRow, GraphRow, EdgeRow, JobLimitsRow, WorkerRow),
         *(JobScheduleRow, JobFiringRow),
     ),
-    permissions={"job:read": VIEWER | WORKFLOW, "job:write": OPERATOR | WORKFLOW},
+    permissions={READ: VIEWER | WORKFLOW, "job:write": OPERATOR | WORKFLOW},
     errands=(WORK, COUNT, WATCH, WORKERS, SCHEDULES, RETENTION),
     routers=(
         "backend.managers.orchestrator.routes:router",
@@ -92,7 +94,7 @@ ROOM = Room(
             "job_graph.cancelled",
             "job_schedule.missed",
         ),
-        "job:read",
+        READ,
     ),
     ticks=(
         Tick(
@@ -143,6 +145,7 @@ ROOM = Room(
 __all__ = [
     "COUNT",
     "JOBS",
+    "READ",
     "RETENTION",
     "ROOM",
     "STATES",

@@ -3,12 +3,14 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, Unpack, cast, get_args
 
 import sqlalchemy as sa
 
 from backend.core.database import ReadTx, Tx
 from backend.core.errors import InvalidInputError
+from backend.core.paging import counted_between
 from backend.managers.orchestrator._advance import BY_GRAPH
 from backend.managers.orchestrator._rows import is_id
 from backend.managers.orchestrator.kinds import (
@@ -156,6 +158,20 @@ async def total(tx: ReadTx) -> Totals:
         )
     failures, looked_at = await _failures(tx)
     return Totals(counts, there is None, failures, looked_at)
+
+
+async def count_spans(tx: ReadTx, bounds: Sequence[datetime]) -> list[tuple[int, str, str, int]]:
+    """How many jobs were made from each bound to the next, by kind and present state.
+
+    Returns ``(place, kind, state, count)``, in that order; of what there are none there is no row.
+    """
+    of = (
+        sa.select(JobRow.kind, JobRow.state)
+        .with_hint(JobRow, _BY_KIND, "sqlite")
+        .where(JobRow.tenant_id == tx.tenant_id)
+    )
+    found = await tx.execute(counted_between(of, JobRow.created_at, bounds))
+    return [(int(place), kind, state, int(count)) for place, kind, state, count in found]
 
 
 async def _first(tx: ReadTx, *where: sa.ColumnElement[bool]) -> sa.Row[tuple[str, str]] | None:

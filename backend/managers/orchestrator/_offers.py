@@ -16,12 +16,12 @@ from backend.managers.orchestrator.kinds import JobKind
 class Offer:
     """A kind that tenants may submit; ``args`` is a JSON Schema of what it takes.
 
-    ``permission`` is what its submitter must hold beside that of submitting jobs.
+    ``permissions`` are those that its submitter may have to hold beside that of submitting jobs.
     """
 
     kind: str
     args: Mapping[str, Any]
-    permission: str | None
+    permissions: Sequence[str]
 
 
 class Offers:
@@ -34,7 +34,7 @@ class Offers:
     def list(self) -> Sequence[Offer]:
         """All of them, by their names."""
         return [
-            Offer(name, msgspec.json.schema(kind.takes), kind.needs)
+            Offer(name, msgspec.json.schema(kind.takes), sorted(kind.needs(None)))
             for name, kind in sorted(self._kinds.items())
             if kind.takes is not None
         ]
@@ -46,7 +46,8 @@ class Offers:
 
     def rights(self, permissions: frozenset[str]) -> Sequence[str]:
         """Of these permissions the ones that some kind takes: what is kept of a submitter's."""
-        return sorted({one.needs for one in self._kinds.values() if one.needs in permissions})
+        needed = frozenset[str]().union(*(one.needs(None) for one in self._kinds.values()))
+        return sorted(needed & permissions)
 
     def check(
         self,
@@ -69,16 +70,14 @@ class Offers:
         if known is None or known.takes is None:
             offered = ", ".join(one.kind for one in self.list())
             raise refused(f"The kind is one of {offered}").at("kind")
-        if known.needs is not None:
-            if known.needs not in permissions:
-                raise JobForbiddenError(
-                    f"A job of the kind {kind} takes the permission {known.needs}",
-                    permission=known.needs,
-                )
-            tx.demand(frozenset({known.needs}))
-        if args is None:
-            return
-        try:
-            msgspec.convert(dict(args), known.takes)
-        except msgspec.ValidationError as exc:
-            raise refused(str(exc)).at("args") from None
+        if args is not None:
+            try:
+                msgspec.convert(dict(args), known.takes)
+            except msgspec.ValidationError as exc:
+                raise refused(str(exc)).at("args") from None
+        needed = known.needs(args)
+        for lacking in sorted(needed - permissions):
+            raise JobForbiddenError(
+                f"A job of the kind {kind} takes the permission {lacking}", permission=lacking
+            )
+        tx.demand(needed)

@@ -362,10 +362,15 @@ class Batch:
         return self._cancelled(claim)
 
 
+Needs = Callable[[Mapping[str, Any] | None], frozenset[str]]
 Run = Callable[[Batch], Awaitable[None]]
 Apply = Callable[[Tx, list[tuple[Claim, Outcome]]], Awaitable[None]]
 ClaimsHook = Callable[[Tx, list[Claim]], Awaitable[None]]
 DeadHook = Callable[[Tx, list[tuple[Claim, str]]], Awaitable[None]]
+
+
+def _nothing(_: Mapping[str, Any] | None) -> frozenset[str]:
+    return frozenset()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -395,7 +400,8 @@ class JobKind:
     those that ``announce`` it, because most owners tell of what the job was for themselves.
 
     ``takes`` is what tenants may hand in as its ``args``; without it only our own code submits it.
-    ``needs`` is the permission that whoever hands one in must hold, beside that of submitting jobs.
+    ``needs`` says with which permissions they may, beside that of submitting jobs. Of arguments
+    that are not known yet (None) it says all that it might.
     """
 
     name: str
@@ -409,7 +415,7 @@ class JobKind:
     aclose: Callable[[], Awaitable[None]] | None = None
     announce: bool = False
     takes: type[msgspec.Struct] | None = None
-    needs: str | None = None
+    needs: Needs = _nothing
 
     def __post_init__(self) -> None:
         if not self.name or self.batch_size < 1 or self.max_crashes < 1:

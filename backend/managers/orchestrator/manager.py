@@ -18,7 +18,7 @@ from backend.managers.orchestrator._advance import advance, ended_of
 from backend.managers.orchestrator._answers import Answers, Callbacks
 from backend.managers.orchestrator._graphs import Graphs, sweep_graphs
 from backend.managers.orchestrator._http_request import Asks
-from backend.managers.orchestrator._lists import STATES, lock_part, newest, total
+from backend.managers.orchestrator._lists import STATES, count_spans, lock_part, newest, total
 from backend.managers.orchestrator._liveness import read_fleet
 from backend.managers.orchestrator._offers import Offers
 from backend.managers.orchestrator._rows import claim_of, insert_jobs, load, view_of
@@ -318,6 +318,15 @@ class OrchestratorManager:
     async def total(self, tx: ReadTx) -> Totals:
         """How many jobs there are by kind and state, and why the newest of the dead died."""
         return await total(tx)
+
+    async def count_spans(
+        self, tx: ReadTx, bounds: Sequence[datetime]
+    ) -> list[tuple[int, str, str, int]]:
+        """How many jobs were made from each bound to the next, as ``(place, kind, state, count)``.
+
+        It reads an entry of an index for each job that the tenant has.
+        """
+        return await count_spans(tx, bounds)
 
     async def count_jobs(self, tx: ReadTx, since: datetime) -> dict[str, int]:
         """Jobs by their present state; states without any are 0.

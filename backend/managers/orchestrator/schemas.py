@@ -122,8 +122,9 @@ class JobKindOut(BaseModel):
 
     kind: str = Field(examples=["http.request"])
     args: dict[str, Any] = Field(description="JSON Schema of what it takes")
-    permission: str | None = Field(
-        description="What its submitter must hold beside `job:write`; null: nothing more"
+    permissions: list[str] = Field(
+        description="Those that its submitter may have to hold beside `job:write`, by its `args`",
+        examples=[["email:send"]],
     )
 
 

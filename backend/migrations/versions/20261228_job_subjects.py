@@ -6,7 +6,7 @@ from alembic import op
 from backend.migrations.tables import create_tenant_index
 
 revision = "20261228_job_subjects"
-down_revision = "20261224_job_waiting"
+down_revision = "20261226_job_rights"
 branch_labels = None
 depends_on = None
 

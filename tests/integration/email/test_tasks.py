@@ -195,10 +195,11 @@ class TestArgs:
     async def test_are_listed_with_what_sending_takes(self, mailing: Mailing) -> None:
         ada = await mailing.caller("viewer")
         items = (await ada.http.get("/api/v1/job-kinds")).json()["items"]
-        assert [(one["kind"], one["permission"]) for one in items] == [
-            ("email", "email:send"),
-            ("http.request", None),
-            ("n8n.workflow", None),
+        assert [(one["kind"], one["permissions"]) for one in items] == [
+            ("email", ["email:send"]),
+            ("http.request", []),
+            ("n8n.workflow", []),
+            ("report", ["email:read", "job:read"]),
         ]
         assert "from" in items[0]["args"]["$defs"]["EmailArgs"]["properties"]
 

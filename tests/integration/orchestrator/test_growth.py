@@ -277,7 +277,9 @@ class TestRights:
         async def nothing(_: Claim) -> None:
             return None
 
-        kind = JobKind.simple("test.guarded", nothing, takes=Nothing, needs="thing:do")
+        kind = JobKind.simple(
+            "test.guarded", nothing, takes=Nothing, needs=lambda _: frozenset({"thing:do"})
+        )
         bench.manager.register(kind)
 
     async def submitted(self, bench: Bench, *permissions: str) -> Graph:

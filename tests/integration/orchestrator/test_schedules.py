@@ -358,7 +358,9 @@ async def test_what_is_no_stretch_is_refused(
 
 async def test_it_submits_by_the_rights_of_who_saved_it_last(bench: Bench, clock: Clock) -> None:
     nothing: Any = None
-    kind = JobKind.simple("test.guarded", nothing, takes=Nothing, needs="thing:do")
+    kind = JobKind.simple(
+        "test.guarded", nothing, takes=Nothing, needs=lambda _: frozenset({"thing:do"})
+    )
     bench.manager.register(kind)
     graph = {"name": "g", "tasks": [{"name": "a", "kind": "test.guarded", "args": {}}]}
     draft = ScheduleDraft("s", each(60), graph, overlap="allow")
