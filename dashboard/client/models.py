@@ -1743,6 +1743,16 @@ class GrafanaAlertsIn(Wire, frozen=True, kw_only=True):
     status: str | UnsetType = ""
 
 
+class GraphBoxOut(Wire, frozen=True, kw_only=True):
+    """Jobs of a graph that stand together, or one."""
+
+    after: list[int]
+    by_state: dict[str, int]
+    kind: str | None
+    name: str
+    size: int
+
+
 class GraphCreate(Wire, frozen=True, kw_only=True):
     """Jobs that wait for each other."""
 
@@ -1763,6 +1773,12 @@ class GraphOut(Wire, frozen=True, kw_only=True):
     paused: bool
     state: str
     total: int
+
+
+class GraphOutlineOut(Wire, frozen=True, kw_only=True):
+    """Who waits for whom in a graph."""
+
+    boxes: list[GraphBoxOut]
 
 
 class GraphPage(Wire, frozen=True, kw_only=True):

@@ -1437,6 +1437,12 @@ class Api:
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
 
+    def get_job_graph_outline(self, graph_id: str) -> models.GraphOutlineOut:
+        """Get who waits for whom in a graph, with what is alike in one box if there are many."""
+        return self.connection.ask(
+            "GET", f"/api/v1/job-graphs/{uuid_segment(graph_id)}/outline", models.GraphOutlineOut
+        )
+
     def pause_job_graph(
         self, graph_id: str, *, idempotency_key: str | None = None
     ) -> models.GraphOut:

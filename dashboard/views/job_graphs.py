@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import streamlit as st
 
 from dashboard import pages, state
 from dashboard.client import VALUES, Api, models
 from dashboard.pages import Choice, Column, ListPage
-from dashboard.widgets import confirm, findings, flow, markup, problems, table
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from dashboard.widgets import confirm, findings, flow, markup, paging, problems, table
 
 _WRITE: Final = "job:write"
-_PAGE: Final = 200
+_PAGE: Final = 50
 _REFRESH_SECONDS: Final = 3
 _FAILED: Final = ("dead", "cancelled", "skipped")
 _OVER: Final = ("succeeded", *_FAILED)
+_STATES: Final = ("blocked", "ready", "running", "awaiting", *_OVER)
 _TASKS: Final = (
     table.Column("name", "Task", "strong"),
     table.Column("state", "State", "badge"),
@@ -61,23 +59,18 @@ def _draw(graph_id: str) -> models.GraphOut:
     st.progress(over / found.total)
     if session.can(_WRITE):
         _acts(session, found)
-    tasks = session.api.list_job_graph_tasks(graph_id, limit=_PAGE)
-    if found.total <= flow.MOST:
-        with st.container(key="card-flow"):
-            markup.section("Who waits for whom")
-            flow.draw(
-                f"Jobs of {found.name}",
-                _nodes(tasks.items),
-            )
+    boxes = session.api.get_job_graph_outline(graph_id).boxes
+    with st.container(key="card-flow"):
+        markup.section("Who waits for whom")
+        flow.draw(
+            f"Jobs of {found.name}",
+            [flow.Node(one.name, one.by_state, one.after) for one in boxes],
+        )
+        if len(boxes) < found.total:
+            markup.note("Jobs that are alike stand in one box, with how many they are.")
     with st.container(key="card-tasks"):
         markup.section("Jobs")
-        opened = table.draw(
-            "graph-tasks", "Jobs of this graph", _TASKS, list(map(_row, tasks.items)), opens=True
-        )
-        if opened:
-            st.switch_page("views/jobs.py", query_params=state.address(id=opened))
-        if found.total > _PAGE:
-            markup.note(f"The first {_PAGE} of {found.total:,}.")
+        _tasks(session, found)
     with st.container(key="card-facts"):
         markup.section("Details")
         markup.facts(_facts(session, found))
@@ -85,25 +78,18 @@ def _draw(graph_id: str) -> models.GraphOut:
     return found
 
 
-def _nodes(tasks: Sequence[models.GraphTaskOut]) -> list[flow.Node]:
-    """Who stands for others comes after these, and they after whom it waits for.
-
-    Who waits for a task waits for what this has handed in as well.
-    """
-    wholes = {one.name: one for one in tasks}
-    parts: dict[str, list[str]] = {}
-    grown: dict[str, list[str]] = {}
-    for one in tasks:
-        if one.part_of is not None:
-            parts.setdefault(one.part_of, []).append(one.name)
-        if one.grown_by is not None:
-            grown.setdefault(one.grown_by, []).append(one.name)
-    found = []
-    for one in tasks:
-        before = wholes.get(one.part_of or "", one).depends_on
-        more = [each for name in before if name != one.grown_by for each in grown.get(name, ())]
-        found.append(flow.Node(one.name, one.state, parts.get(one.name, [*before, *more])))
-    return found
+def _tasks(session: state.Session, found: models.GraphOut) -> None:
+    which = st.pills("State", _STATES, key="graph-tasks-state", label_visibility="collapsed")
+    here = paging.place("graph-tasks-page", found.id, which)
+    page = session.api.list_job_graph_tasks(found.id, state=which, cursor=here.cursor, limit=_PAGE)
+    opened = table.draw(
+        "graph-tasks", "Jobs of this graph", _TASKS, list(map(_row, page.items)), opens=True
+    )
+    if opened:
+        st.switch_page("views/jobs.py", query_params=state.address(id=opened))
+    paging.buttons(
+        "graph-tasks", here, page.next_cursor, len(page.items), words=("Before", "After")
+    )
 
 
 def _row(one: models.GraphTaskOut) -> dict[str, str]:

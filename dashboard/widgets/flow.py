@@ -1,7 +1,8 @@
-"""Draws jobs that wait for each other: each below those it waits for, coloured by its state."""
+"""Draws boxes of jobs that wait for each other: each below those it waits for, in its colours."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -12,8 +13,6 @@ import streamlit as st
 from dashboard import theme
 from dashboard.widgets import markup
 
-MOST: Final = 120
-"""More are told by a table alone: nobody finds anything in such a picture."""
 _WIDTH, _HEIGHT, _ACROSS, _DOWN = 150, 34, 24, 42
 _GREY: Final = "#8a94a3"
 """To be seen on light and on dark."""
@@ -21,26 +20,35 @@ _GREY: Final = "#8a94a3"
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A job, the names of those it waits for, and how it is."""
+    """A box of one job or several: how many of them are how, and the places of boxes before it."""
 
     name: str
-    state: str
-    parents: Sequence[str]
+    states: Mapping[str, int]
+    parents: Sequence[int]
+
+    @property
+    def size(self) -> int:
+        """How many jobs stand in it."""
+        return sum(self.states.values())
 
 
 def draw(title: str, nodes: Sequence[Node]) -> None:
-    """Draw them; ``title`` says to who cannot see it what it is."""
+    """Draw them, each after its parents; ``title`` says to who cannot see it what it is."""
     rows = _rows(nodes)
     wide = max(len(row) for row in rows)
     width = wide * (_WIDTH + _ACROSS) - _ACROSS + 4
     height = len(rows) * (_HEIGHT + _DOWN) - _DOWN + 4
-    place: dict[str, tuple[float, float]] = {}
+    place: dict[int, tuple[float, float]] = {}
     for down, row in enumerate(rows):
         left = (width - (len(row) * (_WIDTH + _ACROSS) - _ACROSS)) / 2
-        for across, node in enumerate(row):
-            place[node.name] = (left + across * (_WIDTH + _ACROSS), 2 + down * (_HEIGHT + _DOWN))
-    lines = "".join(_line(place, parent, node.name) for node in nodes for parent in node.parents)
-    boxes = "".join(_box(place[node.name], node) for node in nodes)
+        for across, number in enumerate(row):
+            place[number] = (left + across * (_WIDTH + _ACROSS), 2 + down * (_HEIGHT + _DOWN))
+    lines = "".join(
+        _line(place[parent], place[number])
+        for number, node in enumerate(nodes)
+        for parent in node.parents
+    )
+    boxes = "".join(_box(place[number], node) for number, node in enumerate(nodes))
     said = escape(f"{title}: {_in_words(nodes)}", quote=True)
     # The lines alone are a picture: st.html takes the element away, and an image has no theme.
     picture = markup.as_image(
@@ -55,40 +63,24 @@ def draw(title: str, nodes: Sequence[Node]) -> None:
 
 
 def _in_words(nodes: Sequence[Node]) -> str:
-    counts: dict[str, int] = {}
+    counts: Counter[str] = Counter()
     for node in nodes:
-        counts[node.state] = counts.get(node.state, 0) + 1
-    return ", ".join(f"{count} {state}" for state, count in counts.items())
+        counts.update(node.states)
+    return ", ".join(f"{count:,} {state}" for state, count in counts.items())
 
 
-def _rows(nodes: Sequence[Node]) -> list[list[Node]]:
-    """Each in the row after the last of its parents; what the page does not have waits for none."""
-    known = {node.name: node for node in nodes}
-    depth: dict[str, int] = {}
-
-    def of(name: str) -> int:
-        waiting = [name]
-        while waiting:
-            one = waiting[-1]
-            parents = [parent for parent in known[one].parents if parent in known]
-            missing = [parent for parent in parents if parent not in depth]
-            if missing:
-                waiting += missing
-                continue
-            depth[one] = max((depth[parent] + 1 for parent in parents), default=0)
-            waiting.pop()
-        return depth[name]
-
-    rows: dict[int, list[Node]] = {}
-    for node in nodes:
-        rows.setdefault(of(node.name), []).append(node)
-    return [rows[number] for number in sorted(rows)]
+def _rows(nodes: Sequence[Node]) -> list[list[int]]:
+    """Places of boxes, each in the row after the last of its parents."""
+    depth: list[int] = []
+    rows: dict[int, list[int]] = {}
+    for number, node in enumerate(nodes):
+        depth.append(max((depth[parent] + 1 for parent in node.parents), default=0))
+        rows.setdefault(depth[number], []).append(number)
+    return [rows[each] for each in sorted(rows)]
 
 
-def _line(place: Mapping[str, tuple[float, float]], parent: str, child: str) -> str:
-    if parent not in place:
-        return ""
-    (x1, y1), (x2, y2) = place[parent], place[child]
+def _line(above: tuple[float, float], below: tuple[float, float]) -> str:
+    (x1, y1), (x2, y2) = above, below
     x1, x2, y1 = x1 + _WIDTH / 2, x2 + _WIDTH / 2, y1 + _HEIGHT
     half = (y1 + y2) / 2
     return (
@@ -98,10 +90,20 @@ def _line(place: Mapping[str, tuple[float, float]], parent: str, child: str) -> 
 
 def _box(at: tuple[float, float], node: Node) -> str:
     x, y = at
-    colour = theme.look(node.state).color
-    told = f"{escape(node.name)}: {escape(node.state)}"
+    said = ", ".join(f"{count:,} {state}" for state, count in sorted(node.states.items()))
+    told = f"{escape(node.name)}: {escape(said if node.size > 1 else next(iter(node.states)))}"
+    count = f"<em>{node.size:,}</em>" if node.size > 1 else ""
     return (
         f'<span class="es-flow-box" title="{told}" style="left:{x:.0f}px;top:{y:.0f}px;'
-        f'width:{_WIDTH}px;height:{_HEIGHT}px"><i style="background:{colour}"></i>'
-        f"<b>{escape(node.name)}</b></span>"
+        f'width:{_WIDTH}px;height:{_HEIGHT}px"><i style="background:{_colours(node)}"></i>'
+        f"<b>{escape(node.name)}</b>{count}</span>"
     )
+
+
+def _colours(node: Node) -> str:
+    """Of its jobs' states, each as much of the disc as there are of it."""
+    parts, until = [], 0.0
+    for state, count in sorted(node.states.items()):
+        since, until = until, until + 100 * count / node.size
+        parts.append(f"{theme.look(state).color} {since:.1f}% {until:.1f}%")
+    return f"conic-gradient({','.join(parts)})"

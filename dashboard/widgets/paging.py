@@ -36,8 +36,17 @@ def place(key: str, *filters: str | None) -> Place:
     return made
 
 
-def buttons(key: str, here: Place, next_cursor: str | None, count: int) -> None:
-    """Draw where we are and the ways on; nothing when one page is all there is."""
+def buttons(
+    key: str,
+    here: Place,
+    next_cursor: str | None,
+    count: int,
+    words: tuple[str, str] = ("Newer", "Older"),
+) -> None:
+    """Draw where we are and the ways on; nothing when one page is all there is.
+
+    ``words`` say what is on the page before and on the next one.
+    """
     if len(here.trail) == 1 and next_cursor is None:
         markup.note(f"{count:,} shown. That is all.")
         return
@@ -50,14 +59,14 @@ def buttons(key: str, here: Place, next_cursor: str | None, count: int) -> None:
 
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
-            "Newer",
+            words[0],
             key=f"{key}-newer",
             icon=":material/chevron_left:",
             disabled=len(here.trail) == 1,
             on_click=newer,
         )
         st.button(
-            "Older",
+            words[1],
             key=f"{key}-older",
             icon=":material/chevron_right:",
             icon_position="right",

@@ -7,8 +7,6 @@ from datetime import date, datetime, timedelta
 
 import pytest
 
-from dashboard.client import models
-from dashboard.views.job_graphs import _nodes
 from dashboard.widgets.markup import NONE
 from dashboard.widgets.timing import words
 from tests.dashboard.conftest import VIC
@@ -78,35 +76,25 @@ class TestGraph:
         (now,) = platform.items("job-graphs")
         assert (now["state"], now["by_state"]) == ("running", {"ready": 1, "blocked": 2})
 
-    def test_what_was_handed_in_is_drawn_between_the_task_and_who_waited_for_it(self):
-        def told(name, *depends_on, grown_by=None):
-            return models.GraphTaskOut(
-                id=name,
-                name=name,
-                kind="http.request",
-                state="succeeded",
-                runs_on="success",
-                depends_on=list(depends_on),
-                part_of=None,
-                grown_by=grown_by,
-                attempt=1,
-                started_at=None,
-                finished_at=None,
-                error=None,
-            )
-
+    def test_of_many_alike_ones_a_box_is_drawn_and_a_page_is_listed(self, visit, platform):
+        names = [f"page-{number}" for number in range(140)]
         tasks = [
-            told("grow"),
-            told("after", "grow"),
-            told("x", "grow", grown_by="grow"),
-            told("y", "grow", "x", grown_by="grow"),
+            {"name": "collect", **TASK},
+            *({"name": name, **TASK, "depends_on": ["collect"]} for name in names),
+            {"name": "close", **TASK, "depends_on": names},
         ]
-        assert {one.name: list(one.parents) for one in _nodes(tasks)} == {
-            "grow": [],
-            "after": ["grow", "x", "y"],
-            "x": ["grow"],
-            "y": ["grow", "x"],
-        }
+        made = platform.api().post("/api/v1/job-graphs", json={"name": "Wide", "tasks": tasks})
+        screen = visit("job_graphs", id=made.raise_for_status().json()["id"])
+        shown = [one.proto.body for one in screen.app.get("html")]
+        (picture,) = [one for one in shown if 'class="es-flow"' in one]
+        titles = re.findall(r'class="es-flow-box" title="([^"]*)"', picture)
+        assert titles == ["collect: ready", "page-…: 140 blocked", "close: blocked"]
+        assert "1 ready, 141 blocked" in picture
+        assert [one["name"] for one in screen.rows("graph-tasks")] == ["collect", *names[:49]]
+        screen.click("graph-tasks-older")
+        assert [one["name"] for one in screen.rows("graph-tasks")] == names[49:99]
+        screen.app.pills(key="graph-tasks-state").set_value("ready").run()
+        assert [one["name"] for one in screen.rows("graph-tasks")] == ["collect"]
 
     def test_leads_to_its_jobs_to_act_on_some_of_them(self, visit, platform, graph):
         asked = {"kind": "http.request", "args": TASK["args"], "delay_seconds": 600}

@@ -30,6 +30,7 @@ from backend.managers.orchestrator._advance import (
 )
 from backend.managers.orchestrator._drafts import GraphDraft, check_kinds, job_of_task
 from backend.managers.orchestrator._offers import Offers
+from backend.managers.orchestrator._outline import Box, read_outline
 from backend.managers.orchestrator._rows import claim_of, insert_jobs
 from backend.managers.orchestrator.errors import (
     GraphNotFoundError,
@@ -262,6 +263,15 @@ class Graphs:
             for row in rows
             for whole in [of.get(row.part_of)]
         ]
+
+    async def outline(self, tx: ReadTx, graph_id: str) -> Sequence[Box]:
+        """A graph in so few boxes that somebody can look at it (:func:`outline`).
+
+        Raises:
+            GraphNotFoundError: No such graph in this tenant.
+        """
+        await _load(tx, graph_id)
+        return await read_outline(tx, graph_id)
 
     async def pause(self, tx: Tx, graph_id: str) -> Graph:
         """Start no more of its jobs; those that run go on.

@@ -19,8 +19,10 @@ from backend.managers.orchestrator.errors import (
     JobNotRetryableError,
 )
 from backend.managers.orchestrator.graph_schemas import (
+    GraphBoxOut,
     GraphCreate,
     GraphOut,
+    GraphOutlineOut,
     GraphRetry,
     GraphTaskOut,
 )
@@ -35,6 +37,7 @@ _ID = {"graph_id": "$response.body#/id"}
 _LEADS = {
     "get_job_graph": _ID,
     "list_job_graph_tasks": _ID,
+    "get_job_graph_outline": _ID,
     "pause_job_graph": _ID,
     "resume_job_graph": _ID,
     "cancel_job_graph": _ID,
@@ -95,6 +98,16 @@ async def list_job_graph_tasks(
             tx, graph_id, state=state, limit=page.limit, after_id=page.before_id
         )
     return page_of(GraphTaskOut, found, page)
+
+
+@graph_router.get("/{graph_id}/outline", responses=problems(GraphNotFoundError))
+async def get_job_graph_outline(
+    graph_id: IdPath, scope: Reader, jobs: Jobs, db: Db
+) -> GraphOutlineOut:
+    """Get who waits for whom in a graph, with what is alike in one box if there are many."""
+    async with db.read(scope) as tx:
+        boxes = await jobs.graphs.outline(tx, graph_id)
+    return GraphOutlineOut(boxes=[view(GraphBoxOut, one) for one in boxes])
 
 
 @graph_router.post(

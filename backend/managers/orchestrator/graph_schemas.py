@@ -142,3 +142,25 @@ class GraphTaskOut(BaseModel):
     started_at: datetime | None
     finished_at: datetime | None
     error: str | None
+
+
+class GraphBoxOut(BaseModel):
+    """Jobs of a graph that stand together, or one."""
+
+    name: str = Field(description="Of the one, or what theirs begin with and an ellipsis")
+    kind: str | None = Field(description="Of all of them; null: they are of several")
+    size: int = Field(description="How many they are")
+    by_state: dict[str, int] = Field(description="How many by their present state")
+    after: list[int] = Field(
+        description="Places in `boxes`, from 0, of those with whom some of them wait for"
+    )
+
+
+class GraphOutlineOut(BaseModel):
+    """Who waits for whom in a graph."""
+
+    boxes: list[GraphBoxOut] = Field(
+        description="Up to 120, each after all that it waits for. Of a graph that has more jobs, "
+        "those stand together that are of a kind and wait for the same, or are as far from its "
+        "beginning"
+    )

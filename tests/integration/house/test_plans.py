@@ -1768,6 +1768,7 @@ async def use_graphs(house: House, ada: TenantClient) -> None:
         (f"GET {of}", one),
         (f"GET {of}/tasks", one),
         (f"GET {of}/tasks", {**one, "params": {"state": "blocked"}}),
+        (f"GET {of}/outline", one),
         (f"POST {of}/cancel", one),
         (f"POST {of}/retry", {**one, "json": {}}),
     ]
