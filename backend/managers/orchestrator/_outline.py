@@ -1,5 +1,6 @@
 """A graph in so few boxes that somebody can look at it: what is alike stands together."""
 
+import asyncio
 import itertools
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -63,7 +64,7 @@ def outline(parts: Sequence[Part], most: int = MOST) -> list[Box]:
         lambda one, _: step[one.id] * most // steps,
     )
     boxes: list[Box] = []
-    for share in shares:
+    for share in shares[len(parts) > most :]:
         boxes = _group(ordered, share)
         if len(boxes) <= most:
             break
@@ -136,7 +137,9 @@ async def read_outline(tx: ReadTx, graph_id: str) -> list[Box]:
             .order_by(JobRow.id)
         )
     ).all()
-    return outline(list(_parts(rows, await parents_of(tx, [row.id for row in rows]))))
+    before = await parents_of(tx, [row.id for row in rows])
+    # Of ten thousand it takes tenths of a second, for which nobody else is to wait.
+    return await asyncio.to_thread(lambda: outline(list(_parts(rows, before))))
 
 
 def _parts(rows: Sequence[Any], before: Mapping[str, Sequence[str]]) -> Iterator[Part]:
