@@ -3,10 +3,10 @@
 import gc
 import importlib
 import signal
-from typing import Any
+from types import ModuleType
 
 
-def load(module: str) -> Any:
+def load(module: str) -> ModuleType:
     """Load a module that takes its time; a Ctrl-C meanwhile ends the process without a word.
 
     Python would answer it with a traceback of whatever is just being loaded.
@@ -19,7 +19,7 @@ def load(module: str) -> Any:
     return loaded
 
 
-def _import(module: str) -> Any:
+def _import(module: str) -> ModuleType:
     # What is loaded stays to the end: to look through it for garbage, again and again as it grows,
     # takes a sixth of the start, and afterwards a part of each collection.
     gc.disable()
