@@ -264,8 +264,10 @@ class Graphs:
             for whole in [of.get(row.part_of)]
         ]
 
-    async def outline(self, tx: ReadTx, graph_id: str) -> Sequence[Box]:
-        """A graph in so few boxes that somebody can look at it (:func:`outline`).
+    async def outline(self, tx: ReadTx, graph_id: str) -> Callable[[], Sequence[Box]]:
+        """What draws a graph in so few boxes that somebody can look at it (:func:`outline`).
+
+        Of ten thousand jobs that takes a second: work for a turn beside the event loop.
 
         Raises:
             GraphNotFoundError: No such graph in this tenant.

@@ -9,6 +9,7 @@ from backend.http.deps import Caller, Db, IdPath, manager_of, requires
 from backend.http.pagination import Page, PageQuery, page_of
 from backend.http.reply import leads_to, problems, reply
 from backend.http.schemas import view
+from backend.kit.turns import Turns
 from backend.managers.orchestrator._graphs import GraphState
 from backend.managers.orchestrator.errors import (
     GraphInvalidError,
@@ -102,11 +103,13 @@ async def list_job_graph_tasks(
 
 @graph_router.get("/{graph_id}/outline", responses=problems(GraphNotFoundError))
 async def get_job_graph_outline(
-    graph_id: IdPath, scope: Reader, jobs: Jobs, db: Db
+    request: Request, graph_id: IdPath, scope: Reader, jobs: Jobs, db: Db
 ) -> GraphOutlineOut:
     """Get who waits for whom in a graph, with what is alike in one box if there are many."""
     async with db.read(scope) as tx:
-        boxes = await jobs.graphs.outline(tx, graph_id)
+        draw = await jobs.graphs.outline(tx, graph_id)
+    turns: Turns = request.app.state.turns
+    boxes = await turns.run(scope.tenant_id, draw)
     return GraphOutlineOut(boxes=[view(GraphBoxOut, one) for one in boxes])
 
 

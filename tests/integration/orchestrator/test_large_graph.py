@@ -8,9 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from backend.core.ids import uuid7
 from backend.managers.orchestrator import Claim, GraphDraft, JobKind, TaskDraft
 from backend.managers.orchestrator._drafts import MAX_TASKS
 from backend.managers.orchestrator._graphs import Graph
+from backend.managers.orchestrator._outline import MOST
+from backend.managers.orchestrator.errors import GraphNotFoundError
 from tests.integration.orchestrator.conftest import Bench
 from tests.support.asking import ASK_ALL
 
@@ -120,3 +123,24 @@ async def test_stops_in_the_middle(bench: Bench) -> None:
     # What stands for others runs nothing, and had ended by then; who is asked to stop may have run.
     assert SIZE // 2 < done.by_state["succeeded"] <= len(counts.ran) + 1
     assert "end" not in counts.ran
+
+
+async def test_is_drawn_in_few_boxes(bench: Bench) -> None:
+    made, _ = await submit(bench)
+    began = monotonic()
+    async with bench.database.read(bench.scope) as tx:
+        draw = await bench.manager.graphs.outline(tx, made.id)
+    found = monotonic()
+    boxes = draw()
+    logger.warning("read in %.2f s, drawn in %.2f s", found - began, monotonic() - found)
+    assert sum(one.size for one in boxes) == made.total
+    assert len(boxes) <= MOST
+    assert [one.name for one in boxes[:2]] == ["list", "each"]
+    assert (boxes[0].by_state, boxes[0].after) == ({"ready": 1}, [])
+    assert all(before < place for place, one in enumerate(boxes) for before in one.after)
+
+
+async def test_nobody_draws_one_that_is_not_theirs(bench: Bench) -> None:
+    async with bench.database.read(bench.scope) as tx:
+        with pytest.raises(GraphNotFoundError):
+            await bench.manager.graphs.outline(tx, uuid7())
