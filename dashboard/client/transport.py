@@ -19,7 +19,7 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from dashboard.client import models
+from dashboard.client import models, shapes
 from dashboard.settings import Settings
 
 _T = TypeVar("_T")
@@ -357,7 +357,7 @@ def decode(response: httpx.Response, shape: type[_T]) -> _T:
         ApiProblem: ``console.unreadable`` when the answer has another form than agreed.
     """
     try:
-        return msgspec.json.decode(response.content, type=shape)
+        return shapes.decode(response.content, shape)
     except msgspec.MsgspecError as error:
         raise ApiProblem(
             "The platform answered in a form this console does not know.",

@@ -8,7 +8,7 @@ import msgspec
 import streamlit as st
 
 from dashboard import client, pages, state
-from dashboard.client import Api, models
+from dashboard.client import Api, models, shapes
 from dashboard.pages import Act, Column, Form, Input, ListPage
 from dashboard.views.alert_channels import channels
 from dashboard.widgets import confirm, markup, problems, table
@@ -118,7 +118,7 @@ def _editor(
             sent = st.form_submit_button("Save the routes", type="primary")
         if sent:
             try:
-                body = msgspec.json.decode(text.encode(), type=models.AlertRoutingPut)
+                body = shapes.decode(text.encode(), models.AlertRoutingPut)
             except msgspec.DecodeError as exc:
                 raise client.ApiProblem(
                     "The routes cannot be read", detail=str(exc), code="not_json"

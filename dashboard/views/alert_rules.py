@@ -9,7 +9,7 @@ import msgspec
 import streamlit as st
 
 from dashboard import pages, state
-from dashboard.client import Api, models
+from dashboard.client import Api, models, shapes
 from dashboard.pages import Act, Column, Form, ListPage, Upload
 from dashboard.widgets import charts, confirm, markup, problems, rule_form, table
 
@@ -67,7 +67,7 @@ def try_out(one: models.AlertRuleOut) -> None:
     fields = [field.name for field in msgspec.structs.fields(models.AlertRuleTry)]
     body = {name: told[name] for name in fields if name in told}
     found = session.api.try_alert_rule(
-        msgspec.convert({**body, "days": _TRIED_DAYS}, models.AlertRuleTry)
+        shapes.convert({**body, "days": _TRIED_DAYS}, models.AlertRuleTry)
     )
     markup.section(f"What it would have done in {_TRIED_DAYS} days")
     markup.note(f"With a look each {markup.span(found.step_seconds)}, at the time before it.")

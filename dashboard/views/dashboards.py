@@ -16,7 +16,7 @@ import msgspec
 import streamlit as st
 
 from dashboard import client, state
-from dashboard.client import models
+from dashboard.client import models, shapes
 from dashboard.widgets import board_form, confirm, markup, panels, problems, table
 
 _KINDS: Final = ("dashboard", "platform", "template")
@@ -211,7 +211,7 @@ def _import() -> None:
             if given is None:
                 return
             try:
-                document = msgspec.json.decode(given.getvalue(), type=models.DashboardDocument)
+                document = shapes.decode(given.getvalue(), models.DashboardDocument)
             except msgspec.MsgspecError as exc:
                 markup.field_error(f"This is no dashboard: {exc}")
                 return
@@ -505,7 +505,7 @@ def _leave() -> None:
 
 
 def _as(kind: type[Any], content: Mapping[str, Any]) -> Any:
-    return msgspec.convert(content, kind)
+    return shapes.convert(content, kind)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import msgspec
 import streamlit as st
 
 from dashboard import pages, state
-from dashboard.client import Api, models
+from dashboard.client import Api, models, shapes
 from dashboard.pages import Act, Column, Form, Input, ListPage
 from dashboard.widgets import calendar, confirm, markup, problems, table, timing
 
@@ -118,7 +118,7 @@ def _save(session: state.Session, one: models.JobScheduleOut, due: dict[str, Any
     names = (each.encode_name for each in msgspec.structs.fields(models.JobSchedulePut))
     body = {name: kept[name] for name in names} | {"timing": due}
     session.api.put_job_schedule(
-        one.id, msgspec.convert(body, models.JobSchedulePut), if_match=now.etag
+        one.id, shapes.convert(body, models.JobSchedulePut), if_match=now.etag
     )
 
 

@@ -11,7 +11,7 @@ import msgspec
 import streamlit as st
 
 from dashboard import state
-from dashboard.client import models
+from dashboard.client import models, shapes
 from dashboard.pages import Input
 from dashboard.widgets import markup
 
@@ -168,7 +168,7 @@ def preview(
     session: state.Session, timing: Mapping[str, Any], count: int = _NEXT
 ) -> models.JobSchedulePreviewOut:
     """Ask when a timing is due next."""
-    asked = msgspec.convert({"timing": timing, "count": count}, models.JobSchedulePreview)
+    asked = shapes.convert({"timing": timing, "count": count}, models.JobSchedulePreview)
     return session.api.preview_job_schedule(asked)
 
 
