@@ -257,7 +257,7 @@ PAGE: Final = ListPage(
             call=lambda api, webhook_id: _switch(api, webhook_id, on=False),
             yes="Stop it",
             said="{0} is told of nothing. Its place is kept.",
-            will="{0} is told of nothing until somebody starts it. Events wait for four days.",
+            will="{0} is told of nothing until somebody starts it. Events wait for ten days.",
             ends=False,
             offered=lambda one: one.enabled,
         ),

@@ -1,15 +1,7 @@
 """Graphs of jobs: handed in whole or not at all, looked at, stopped, and started again."""
 
 from collections import Counter
-from collections.abc import (
-    Awaitable,
-    Callable,
-    Collection,
-    Iterable,
-    Iterator,
-    Mapping,
-    Sequence,
-)
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -267,7 +259,7 @@ class Graphs:
     async def outline(self, tx: ReadTx, graph_id: str) -> Callable[[], Sequence[Box]]:
         """What draws a graph in so few boxes that somebody can look at it (:func:`outline`).
 
-        Of ten thousand jobs that takes a second: work for a turn beside the event loop.
+        Of ten thousand jobs that takes tenths of a second: work for a turn beside the event loop.
 
         Raises:
             GraphNotFoundError: No such graph in this tenant.
