@@ -372,7 +372,7 @@ class TestSweep:
         assert await self.sweep(database, Retention(read_hours=24)) == 4
         assert [len(await happened(database, each)) for each in (tenant_id, other)] == [4, 0]
         assert not [each for each in caplog.records if each.levelno >= logging.ERROR]
-        clock.now += timedelta(days=6)
+        clock.now += timedelta(days=Retention().unread_days)
         assert await self.sweep(database, Retention(read_hours=24)) == 4
         assert [r.message for r in caplog.records if r.levelno >= logging.ERROR] == [
             "events_dropped_unread"
