@@ -378,23 +378,29 @@ class _Drill:
 
         await self._rig.until(ready, _LIMIT_SECONDS, "both workers to be there")
 
-    async def _recovery(self, since: Mapping[str, float]) -> list[float]:
+    async def _recovery(
+        self, since: Mapping[str, float], until: asyncio.Event | None = None
+    ) -> list[float]:
         """How long after its moment each of these jobs had ended.
 
+        Args:
+            since: By job. While ``until`` is not set it may get more, and later moments.
+            until: Not before this.
+
         Raises:
-            DrillError: One had not after two minutes.
+            DrillError: One had not two minutes after the last moment.
         """
-        left, seconds = dict(since), []
-        end = max(since.values(), default=0.0) + _LIMIT_SECONDS
-        while left:
-            ended = [JobRow.id.in_(list(left)), JobRow.state.in_(_ENDED)]
-            found = await self._look(JobRow.id, where=ended)
+        ended: dict[str, float] = {}
+        while since.keys() - ended.keys() or not (until is None or until.is_set()):
+            left = since.keys() - ended.keys()
+            wanted = [JobRow.id.in_(list(left)), JobRow.state.in_(_ENDED)]
+            found = await self._look(JobRow.id, where=wanted) if left else []
             now = time.monotonic()
-            seconds += [max(0.0, now - left.pop(id_)) for (id_,) in found]
-            if left and now > end:
+            ended |= {id_: max(0.0, now - since[id_]) for (id_,) in found}
+            if left and now > max(since.values()) + _LIMIT_SECONDS:
                 raise DrillError(f"{self._fault}: {len(left)} jobs did not end in two minutes")
             await asyncio.sleep(0.05)
-        return seconds
+        return list(ended.values())
 
     # --- faults ---------------------------------------------------------------------------------
 
@@ -501,12 +507,17 @@ class _Drill:
             nonlocal kills
             ((worker,),) = await self._look(JobRow.worker, where=[JobRow.id == job_id])
             (name,) = (one for one in _WORKERS if f":{self._rig.pid(one)}:" in worker)
-            since.update(await self._stop(name))
+            # The task itself is meant to end so; what was beside it is not.
+            held = await self._stop(name)
+            since.update({one: at for one, at in held.items() if one != job_id})
             kills += 1
             await self._rig.kill(name)
             await self._start(name)
 
         self._program.poisoned = kill
+        is_buried = asyncio.Event()
+        # Beside it: what ended long before is not to wait for the burial to be seen.
+        recovery = asyncio.create_task(self._recovery(since, is_buried))
         graph = await self._submit(_POISONED)
 
         async def buried() -> bool:
@@ -514,14 +525,10 @@ class _Drill:
             return bool(await self._look(JobRow.id, where=mine))
 
         await self._rig.until(buried, _LIMIT_SECONDS, "the task that kills its workers to be dead")
+        is_buried.set()
         if kills != _CRASHES:
             self._wrong.append(f"poison: a task was dead after {kills} workers")
-        ((pill,),) = await self._look(
-            JobRow.id, where=[JobRow.graph_id == graph.id, JobRow.key == _PILL]
-        )
-        # It is meant to end so; what was beside it is not.
-        since.pop(pill, None)
-        return await self._recovery(since)
+        return await recovery
 
     async def set_clock(self) -> list[float]:
         """Set the clock of one worker, and set it right again."""

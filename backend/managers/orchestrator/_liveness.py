@@ -71,15 +71,18 @@ class Watch:
     """Who has fallen silent, by what this process saw itself.
 
     A worker is silent when its heartbeat has not changed for ``ttl_seconds`` in which it was looked
-    at. A time in which nobody could look (an outage, a frozen process) counts as one interval: the
-    others could not beat then either, and get as long as ever to do so now. Only at the first look
-    the heartbeat's own age counts, so that a fresh fleet does not wait for the long dead; but two
-    intervals remain for those that live.
+    at. A time in which nobody could look (an outage, a frozen process) counts as one heartbeat's at
+    most: the others could not beat then either, and get as long as ever to do so now. Only at the
+    first look the heartbeat's own age counts, so that a fresh fleet does not wait for the long
+    dead; but two heartbeats' time remains for those that live.
+
+    Who looks more often than others beat knows sooner: silence begins with the look that saw the
+    last heartbeat, and ends with the one after its time.
     """
 
     def __init__(self, ttl_seconds: float, beat_seconds: float) -> None:
         self._ttl = ttl_seconds
-        self._interval = 1.5 * beat_seconds
+        self._interval = beat_seconds
         self._credit = max(ttl_seconds - 2 * beat_seconds, 0.0)
         self._looked_at: float | None = None
         self._seen: dict[str, tuple[datetime, float]] = {}

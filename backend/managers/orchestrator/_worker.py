@@ -54,6 +54,7 @@ logger = logging.getLogger(__name__)
 _FLUSH_LIMIT: Final = 500
 _CLAIM_GAP_SECONDS: Final = 0.005
 _LAST_WORDS_SECONDS: Final = 10.0
+_LOOKS_PER_BEAT: Final = 4
 # What lies between asking and doing: a few steps of the event loop. A quarter of a short lease.
 _BEGIN_SECONDS: Final = 1.0
 _HOOKS: Final[tuple[Hooks, ...]] = ("all", "without apply", "none")
@@ -192,6 +193,7 @@ class Worker:
         self._ttl = ttl_seconds
         self._lease = Lease(ttl_seconds)
         self._watch = Watch(ttl_seconds, beat_seconds)
+        self._silent: frozenset[str] = frozenset()
         self._begin_seconds = min(_BEGIN_SECONDS, (ttl_seconds - beat_seconds) / 4)
         self._beat_every = beat_seconds
         self._poll = poll_seconds
@@ -538,18 +540,25 @@ class Worker:
     # ------------------------------------------------------------------ liveness
 
     async def _beat_forever(self) -> None:
+        look_every = self._beat_every / _LOOKS_PER_BEAT
+        looked_at = -look_every
         while not self._closing.is_set():
             # Counted from the last one that was kept: after an outage it is due at once.
-            due = self._beat_every - self._lease.age(elapsed())
+            now = elapsed()
+            due = min(self._beat_every - self._lease.age(now), look_every - (now - looked_at))
             if due > 0:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(due):
                         await self._beat_wake.wait()
+            asked = self._beat_wake.is_set()
             self._beat_wake.clear()
             if self._closing.is_set():
                 return
-            await self._beat()
-            await self._reap()
+            beats = asked or self._lease.age(elapsed()) >= self._beat_every
+            if beats:
+                await self._beat()
+            looked_at = elapsed()
+            await self._reap(looked_at, thoroughly=beats)
 
     async def _beat(self) -> None:
         held_before = dict(self._held)
@@ -632,10 +641,16 @@ class Worker:
             self._on_event("job_released", count=len(ghosts))
             logger.warning("claims_released", extra={"count": len(ghosts), "worker": self.id})
 
-    async def _reap(self) -> None:
+    async def _reap(self, now: float, *, thoroughly: bool) -> None:
+        """Give the jobs of the dead to the living.
+
+        Jobs of workers that never were are looked for ``thoroughly``: at each heartbeat.
+        """
         async with self._database.read(self._scope) as view:
-            silent = await self._watch.look(view, elapsed())
-            if not await has_stranded(view, silent, self._kinds):
+            silent = await self._watch.look(view, now)
+            news = silent.keys() - self._silent
+            self._silent = frozenset(silent)
+            if not (news or thoroughly) or not await has_stranded(view, silent, self._kinds):
                 return
         async with self._database.transaction(self._scope) as tx:
             back, dead = await reap(tx, silent, self._kinds)

@@ -244,7 +244,14 @@ class TestWatch:
         assert await watcher.look(60) == []
         await bench.beat("w")
         assert await watcher.look(2) == []
-        assert [await watcher.look(60) for _ in range(2)] == [[], ["w"]]
+        assert [await watcher.look(60) for _ in range(3)] == [[], [], ["w"]]
+
+    async def test_who_looks_often_knows_soon(self, bench):
+        await bench.beat("w")
+        watcher = Watcher(bench)
+        await watcher.look(0.5)
+        assert [await watcher.look(0.5) for _ in range(11)] == [[]] * 11
+        assert await watcher.look(0.5) == ["w"]
 
 
 class TestLease:
