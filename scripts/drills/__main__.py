@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from scripts.drills import (
     alerts,
@@ -116,7 +116,7 @@ DRILLS: Final[dict[str, Drill | BareDrill]] = {
         limit_seconds=3600.0,
         takes=("hook_events", "hook_tenants", "hook_kills", "hook_n8n_seconds"),
     ),
-    "jobs": BareDrill(jobs.jobs, limit_seconds=2 * 3600.0, takes=("faults",)),
+    "jobs": BareDrill(jobs.jobs, limit_seconds=2 * 3600.0, takes=("faults", "only")),
     "database": Drill(services.restart_database, services.DATABASE_SETTINGS, ("postgresql",)),
 }
 
@@ -151,6 +151,14 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         default=10,
         metavar="N",
         help="times that each fault of `jobs` strikes; default: 10",
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=list(jobs.FAULTS),
+        default=[],
+        metavar="FAULT",
+        help=f"of `jobs`: {', '.join(jobs.FAULTS)}; may be said again; default: all",
     )
     parser.add_argument(
         "--lines",
@@ -252,7 +260,7 @@ async def _hold(
     where: Where,
     rng: random.Random,
     folder: Path,
-    given: Mapping[str, float],
+    given: Mapping[str, Any],
 ) -> Report:
     async with asyncio.timeout(drill.limit_seconds):
         if isinstance(drill, BareDrill):

@@ -291,7 +291,7 @@ class _Drill:
                     self._fault = what
                     await self._until_ready()
                     before = self._program.again
-                    found[what].seconds += await _FAULTS[what](self)
+                    found[what].seconds += await FAULTS[what](self)
                     found[what].again += self._program.again - before
                     found[what].rounds += 1
                     if submitting.done():
@@ -697,7 +697,7 @@ _POISONED: Final = {
     "complaint": (_PILL,),
     "end": _INNOCENTS,
 }
-_FAULTS: Final[Mapping[str, Callable[[_Drill], Awaitable[list[float]]]]] = {
+FAULTS: Final[Mapping[str, Callable[[_Drill], Awaitable[list[float]]]]] = {
     "kill -9": _Drill.kill_worker,
     "frozen": _Drill.freeze_worker,
     "restart": _Drill.restart_server,
@@ -712,7 +712,7 @@ _FAULTS: Final[Mapping[str, Callable[[_Drill], Awaitable[list[float]]]]] = {
 
 def _faults_of(where: Where) -> dict[str, str]:
     """All faults, each with why it cannot be made here; empty: it can."""
-    why = dict.fromkeys(_FAULTS, "")
+    why = dict.fromkeys(FAULTS, "")
     if where.server is None:
         for what in ("restart", "lost reply", "pool exhausted"):
             why[what] = "SQLite is no server"
