@@ -13,7 +13,7 @@ import streamlit as st
 from dashboard import client, pages, state, theme
 from dashboard.client import Api, ApiProblem, models
 from dashboard.pages import Bulk, Choice, Column, Days, ListPage, Words
-from dashboard.widgets import confirm, findings, markup, problems, table, traced, workers
+from dashboard.widgets import confirm, findings, log_lines, markup, problems, table, traced, workers
 
 CANCELLABLE: Final = frozenset({"blocked", "ready", "running", "awaiting"})
 RETRYABLE: Final = frozenset({"dead", "cancelled"})
@@ -23,6 +23,10 @@ _DRAWN: Final = "jobs-drawn"
 _MAIL: Final = "jobs-mail"
 _GRAPHS: Final = "jobs-graphs"
 _MOST_KNOWN: Final = 5000
+_MOST_SHOWN: Final = 100_000
+_TALL: Final = 480
+_TALL_LINES: Final = 24
+_LOG_LINES: Final = 20
 _BESIDE: Final = timedelta(seconds=1)
 _ENDS: Final = {"dead": "gave up", "cancelled": "was cancelled", "skipped": "was skipped"}
 # E-mail is tried for a time and not so many times; its jobs have a limit that none will meet.
@@ -59,9 +63,58 @@ def detail(job_id: str) -> None:
             st.code(error, language=None, wrap_lines=True)
         if job.result is not None:
             markup.section("Result")
-            st.code(
-                json.dumps(job.result, ensure_ascii=False, indent=2), language=None, wrap_lines=True
-            )
+            _json(job.result)
+        _given(session, job)
+        _log(session, job)
+
+
+def _json(value: object) -> None:
+    said = json.dumps(value, ensure_ascii=False, indent=2)
+    if len(said) > _MOST_SHOWN:
+        markup.note(f"The first {_MOST_SHOWN:,} of {len(said):,} characters are shown.")
+    st.code(
+        said[:_MOST_SHOWN],
+        language=None,
+        wrap_lines=True,
+        height=_TALL if said.count("\n") > _TALL_LINES else "content",
+    )
+
+
+def _given(session: state.Session, job: models.JobOut) -> None:
+    """Draw what it was given, on demand: it may be large, and is seldom what one comes for."""
+    opened = f"jobs-given-{job.id}"
+    if not st.session_state.get(opened):
+        st.button(
+            "What it is given",
+            key="jobs-given",
+            icon=":material/data_object:",
+            on_click=_open,
+            args=(opened, True),
+        )
+        return
+    markup.section("What it is given")
+    with problems.guard():
+        args = session.api.get_job_payload(job.id).args
+        if args is None:
+            markup.note("That is the product's own, or told of a person who was forgotten.")
+        else:
+            _json(args)
+            markup.note("Without what the settings of Logs hide.")
+
+
+def _log(session: state.Session, job: models.JobOut) -> None:
+    """Draw what programs said in the trace of the job: whoever it called, and who submitted it."""
+    if job.trace_id is None or not session.can("log:read"):
+        return
+    with problems.guard():
+        found = session.api.list_logs(trace_id=job.trace_id, limit=_LOG_LINES)
+        if not found.items:
+            return
+        markup.section("Log")
+        opened_line = log_lines.draw("jobs-log", "Lines in its trace", found.items)
+        if opened_line:
+            st.switch_page("views/logs.py", query_params=state.address(id=opened_line))
+        findings.way(f"/logs?trace_id={job.trace_id}&range=any", "Open them in Logs")
 
 
 @st.fragment(run_every=WATCH_SECONDS)

@@ -22,12 +22,12 @@ from dashboard.widgets import (
     charts,
     export,
     facets,
+    log_lines,
     log_patterns,
     log_settings,
     markup,
     paging,
     problems,
-    table,
     traced,
 )
 
@@ -35,7 +35,6 @@ POLL_SECONDS: Final = 2
 _FOLLOWED: Final = 200
 _ASKED_AT_ONCE: Final = 200
 _POLLS: Final = 5
-_LONGEST_SHOWN: Final = 500
 _AROUND: Final = 5
 _MORE_AROUND: Final = 50
 _USUAL: Final = "1h"
@@ -66,12 +65,6 @@ _SHOWN: Final = "logs-shown"
 _LINES: Final = "Lines"
 _PATTERNS: Final = "Patterns"
 _CLOCK: Final = "%Y-%m-%d %H:%M:%S"
-_COLUMNS: Final = (
-    table.Column("message", "Message", "strong"),
-    table.Column("level", "Level", "badge"),
-    table.Column("source", "Source"),
-    table.Column("at", "When", "time"),
-)
 _EXPORTED: Final = (
     "id", "seq", "at", "received_at", "level", "severity", "source", "message", "fields",
     "trace_id", "span_id", "request_id", "workflow_id", "execution_id",
@@ -482,7 +475,7 @@ def _store(store: models.LogStoreOut) -> None:
 def _list(found: _Found, here: paging.Place) -> None:
     items, more = found.page.items, found.page.next_cursor
     if items:
-        _open(table.draw("logs", "Log lines", _COLUMNS, [_row(one) for one in items], opens=True))
+        _open(log_lines.draw("logs", "Log lines", items))
     elif more:
         markup.empty("None so far", "There are older lines that were not looked through yet.")
     else:
@@ -492,22 +485,6 @@ def _list(found: _Found, here: paging.Place) -> None:
     if more and len(items) < client.PAGE_LIMIT:
         markup.note("This page is short: as many lines were looked through as one look may. It "
                     "goes on with Older.")  # fmt: skip
-
-
-def _row(line: models.LogRecordOut) -> dict[str, str]:
-    text = " ".join(line.message.split())
-    return {
-        "id": line.id,
-        "message": text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…",
-        "level": line.level,
-        "source": line.source or markup.NONE,
-        "at": _when(line.at),
-    }
-
-
-def _when(at: datetime) -> str:
-    """Return a time to the millisecond: lines of one second are told apart."""
-    return f"{markup.when(at)}.{at.microsecond // 1000:03}"
 
 
 def _open(line_id: str | None) -> None:
@@ -544,10 +521,7 @@ def _line(line_id: str) -> None:
             )  # fmt: skip
         _ways(line)
         markup.section(f"Around it, of {line.source}" if line.source else "Around it")
-        rows = [_row(one) for one in lines]
-        for row in rows:
-            row["message"] = f"{'▸ ' if row['id'] == line_id else ''}{row['message']}"
-        _open(table.draw("logs-context", "Lines around it", _COLUMNS, rows, opens=True))
+        _open(log_lines.draw("logs-context", "Lines around it", lines, marked=line_id))
         if around == _AROUND:
             st.button(
                 "More around it",
@@ -560,8 +534,8 @@ def _line(line_id: str) -> None:
 
 def _facts(line: models.LogRecordOut) -> list[tuple[str, str | None]]:
     return [
-        ("When", _when(line.at)),
-        ("Came", _when(line.received_at)),
+        ("When", log_lines.when(line.at)),
+        ("Came", log_lines.when(line.received_at)),
         ("Source", line.source),
         ("Severity", f"{line.severity}, {line.level}"),
         ("Number", f"{line.seq:,}"),
@@ -646,8 +620,7 @@ def follow(told: Mapping[str, str]) -> None:
         if not tail.lines:
             markup.empty("Nothing yet", "The next line that matches is shown here.")
             return
-        rows = [_row(line) for line in tail.lines]
-        opened = table.draw("logs-following", "Lines as they come", _COLUMNS, rows, opens=True)
+        opened = log_lines.draw("logs-following", "Lines as they come", tail.lines)
         if opened:
             # What is read should not move.
             st.session_state[_PAUSED] = True

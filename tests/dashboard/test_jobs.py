@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import secrets
 
 import pytest
 
 from tests.dashboard.conftest import VIC
+from tests.support.factories import make_logs
 
 pytestmark = pytest.mark.page
 
@@ -178,6 +180,45 @@ def given_up(platform):
     made = platform.api().post("/api/v1/jobs", json=asked).raise_for_status().json()
     cancel = f"/api/v1/jobs/{made['id']}/cancel"
     return platform.api().post(cancel).raise_for_status().json()
+
+
+class TestWhatItIsGiven:
+    def test_is_shown_on_demand_without_secrets(self, visit, platform):
+        args = {"url": "https://books.example.com/", "headers": {"X-Token": "abc-123-def"}}
+        body = {"kind": "http.request", "args": args, "delay_seconds": 600}
+        job = platform.api().post("/api/v1/jobs", json=body).raise_for_status().json()
+        screen = visit("jobs", id=job["id"])
+        assert "books.example.com" not in screen.text
+        assert not platform.called("GET", f"jobs/{job['id']}/payload")
+        screen.click("jobs-given")
+        shown = json.loads(next(one.value for one in screen.app.code if "books" in one.value))
+        assert shown == {"url": args["url"], "headers": {"X-Token": "[credential]"}}
+
+    def test_of_mail_it_is_said_to_be_the_products_own(self, visit, platform):
+        screen = visit("jobs", id=one(platform, "dead")["id"]).click("jobs-given")
+        assert "the product's own" in screen.text
+
+
+class TestLog:
+    def test_shows_what_was_said_in_its_trace(self, visit, platform):
+        trace = secrets.token_hex(16)
+        sent = platform.api().post(
+            "/api/v1/jobs",
+            json={
+                "kind": "http.request",
+                "args": {"url": "https://books.example.com/"},
+                "delay_seconds": 600,
+            },
+            headers={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"},
+        )
+        job = sent.raise_for_status().json()
+        assert job["trace_id"] == trace
+        assert "Lines in its trace" not in visit("jobs", id=job["id"]).markup
+        line = {"message": "Booked in 3 s", "trace.id": trace, "service.name": "books"}
+        make_logs(platform.api(), [line])
+        screen = visit("jobs", id=job["id"])
+        (row,) = screen.rows("jobs-log")
+        assert (row["message"], row["source"]) == ("Booked in 3 s", "books")
 
 
 class TestChangeAndRunAgain:

@@ -19,7 +19,7 @@ from backend.core.errors import AppError, RateLimitedError, UnavailableError
 from backend.kit.mime import MAX_HEADERS, CalendarMethod
 from backend.managers.email._preparing import prepare
 from backend.managers.email._values import Email, draft_of, refuse_odd
-from backend.managers.email.manager import SEND, EmailManager
+from backend.managers.email.manager import READ_CONTENT, SEND, EmailManager
 from backend.managers.orchestrator import Batch, Claim, JobKind, Outcome
 from backend.managers.tenant import StockReachedError
 
@@ -90,7 +90,12 @@ class EmailTasks:
     def kind(self) -> JobKind:
         """The job kind to register."""
         return JobKind(
-            TASK, self.run, announce=True, takes=EmailArgs, needs=lambda _: frozenset({SEND})
+            TASK,
+            self.run,
+            announce=True,
+            takes=EmailArgs,
+            needs=lambda _: frozenset({SEND}),
+            shown_to=READ_CONTENT,
         )
 
     async def run(self, batch: Batch) -> None:

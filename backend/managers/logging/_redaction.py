@@ -21,7 +21,7 @@ MAX_PATTERN: Final = 500
 MAX_STEPS: Final = 1000
 """Instructions of a tenant's patterns, compiled, together: a character may cost each of them."""
 _MEMORY_BYTES: Final = 256 * 1024
-_MAX_DEPTH: Final = 32
+_MAX_DEPTH: Final = 128
 _COSTLY_STEPS: Final = 500
 _GROWTH: Final = 4
 _LEAST_GROWTH: Final = 256
@@ -52,6 +52,9 @@ KINDS: Final[Mapping[str, tuple[str, int]]] = MappingProxyType(
 
 USUAL: Final = ("credential", "bearer_token", "jwt", "private_key")
 """Those of a tenant that has said nothing: what lets somebody in is nobody's to read in logs."""
+
+_TOO_LONG: Final = "[too long without what is hidden]"
+_TOO_DEEP: Final = "[nested too deep]"
 
 _SECRET_NAME: Final = re2.compile(rf"(?i)(^|[._-])({_SECRETS}|authorization|cookie|set-cookie)$")
 
@@ -196,6 +199,13 @@ class Redaction:
         self._by_name = "credential" in kinds
         self.is_costly = sum(one.compiled.programsize for one in self._rules) > _COSTLY_STEPS
 
+    def hide(self, value: Any) -> Any:
+        """Parsed JSON without what the rules find; what would grow far too long is left out."""
+        try:
+            return self.value(value, Room(len(repr(value))))
+        except GrownError:
+            return _TOO_LONG
+
     def text(self, text: str, room: Room) -> str:
         """The text without what the rules find.
 
@@ -221,14 +231,15 @@ class Redaction:
         """
         if isinstance(value, str):
             return self.text(value, room)
-        if depth < _MAX_DEPTH:
-            if isinstance(value, dict):
-                return {
-                    name: "[credential]"
-                    if self._by_name and one is not None and _SECRET_NAME.search(name) is not None
-                    else self.value(one, room, depth + 1)
-                    for name, one in value.items()
-                }
-            if isinstance(value, list):
-                return [self.value(one, room, depth + 1) for one in value]
-        return value
+        if not isinstance(value, dict | list):
+            return value
+        if depth == _MAX_DEPTH:
+            return _TOO_DEEP
+        if isinstance(value, list):
+            return [self.value(one, room, depth + 1) for one in value]
+        return {
+            name: "[credential]"
+            if self._by_name and one is not None and _SECRET_NAME.search(name) is not None
+            else self.value(one, room, depth + 1)
+            for name, one in value.items()
+        }

@@ -235,8 +235,7 @@ class LoggingManager:
             return known[1]
         since = monotonic()
         async with database.read(scope) as view:
-            found = await self.get_settings(view)
-        made = Redaction(found.hidden, found.patterns)
+            made = await self.get_redaction(view)
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
         self._known[scope.tenant_id] = since, made
@@ -250,6 +249,14 @@ class LoggingManager:
             self._known.clear()
 
     # --- settings -------------------------------------------------------------------------------
+
+    async def get_redaction(self, tx: ReadTx) -> Redaction:
+        """What the tenant has hidden in its lines, for whatever else of it is shown.
+
+        Its ``hide`` may take long for a tenant's own patterns: it is for a turn beside the loop.
+        """
+        found = await self.get_settings(tx)
+        return Redaction(found.hidden, found.patterns)
 
     async def get_settings(self, tx: ReadTx) -> LogSettings:
         """What the tenant says, or what holds where it has said nothing."""

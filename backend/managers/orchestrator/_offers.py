@@ -81,3 +81,16 @@ class Offers:
                 f"A job of the kind {kind} takes the permission {lacking}", permission=lacking
             )
         tx.demand(needed)
+
+    def check_shown(self, kind: str, permissions: frozenset[str]) -> None:
+        """See that one with these permissions may see what a job of the kind is given.
+
+        Raises:
+            JobForbiddenError: It takes a permission that is not among them.
+        """
+        needed = self._kinds[kind].shown_to
+        if needed is not None and needed not in permissions:
+            raise JobForbiddenError(
+                f"What a job of the kind {kind} is given takes the permission {needed} to see",
+                permission=needed,
+            )

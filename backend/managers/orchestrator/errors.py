@@ -36,9 +36,9 @@ class JobInvalidError(InvalidInputError):
 
 
 class JobForbiddenError(ForbiddenError):
-    """Whoever submits it lacks the permission that its kind takes."""
+    """Whoever submits it, or sees what it is given, lacks the permission that its kind takes."""
 
-    code, title = "orchestrator.job_forbidden", "A job that you may not submit"
+    code, title = "orchestrator.job_forbidden", "A job of a kind that takes another permission"
 
 
 class JobArgsFixedError(ConflictError):

@@ -401,7 +401,8 @@ class JobKind:
 
     ``takes`` is what tenants may hand in as its ``args``; without it only our own code submits it.
     ``needs`` says with which permissions they may, beside that of submitting jobs. Of arguments
-    that are not known yet (None) it says all that it might.
+    that are not known yet (None) it says all that it might. ``shown_to`` is the permission that
+    seeing them takes, beside that of seeing jobs.
     """
 
     name: str
@@ -416,6 +417,7 @@ class JobKind:
     announce: bool = False
     takes: type[msgspec.Struct] | None = None
     needs: Needs = _nothing
+    shown_to: str | None = None
 
     def __post_init__(self) -> None:
         if not self.name or self.batch_size < 1 or self.max_crashes < 1:

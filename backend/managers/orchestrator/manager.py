@@ -478,16 +478,35 @@ class OrchestratorManager:
         for job in jobs:
             tx.audit("job.cancelled", f"job:{job.id}", kind=job.kind, subject=job.subject)
 
-    async def read_args(self, tx: ReadTx, job_id: str) -> Mapping[str, Any]:
+    async def get_payload(
+        self, tx: ReadTx, job_id: str, *, permissions: frozenset[str]
+    ) -> Mapping[str, Any] | None:
+        """What a job is given; None: it is the product's own, or told of who was forgotten.
+
+        Raises:
+            JobNotFoundError: No such job in this tenant.
+            JobForbiddenError: To see it takes a permission that is not among these.
+        """
+        job = await load(tx, job_id)
+        if not self.offers.has(job.kind) or job.args == {ERASED: True}:
+            return None
+        self.offers.check_shown(job.kind, permissions)
+        return job.args
+
+    async def read_args(
+        self, tx: ReadTx, job_id: str, *, permissions: frozenset[str]
+    ) -> Mapping[str, Any]:
         """What a job is given; of a kind that tenants may submit, for whoever may give it.
 
         Raises:
             JobNotFoundError: No such job in this tenant.
+            JobForbiddenError: To see it takes a permission that is not among these.
             JobArgsFixedError: Its arguments are ours, or a person's who was forgotten, or what
                 the arguments of other jobs are made of.
         """
         job = await load(tx, job_id)
         self._refuse_fixed(job)
+        self.offers.check_shown(job.kind, permissions)
         return job.args
 
     def _refuse_fixed(self, job: JobRow) -> None:

@@ -1,5 +1,6 @@
 """HTTP face of jobs: parse, call, shape. No rules here."""
 
+from functools import partial
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Query, Request, Response
@@ -17,6 +18,8 @@ from backend.http.pagination import (
 )
 from backend.http.reply import leads_to, problems, reply
 from backend.http.schemas import view
+from backend.kit.turns import Turns
+from backend.managers.logging import LoggingManager
 from backend.managers.orchestrator.errors import (
     JobArgsFixedError,
     JobForbiddenError,
@@ -33,6 +36,7 @@ from backend.managers.orchestrator.schemas import (
     JobKindOut,
     JobKindsOut,
     JobOut,
+    JobPayloadOut,
     JobRetry,
     JobsCancel,
     JobsCancelledOut,
@@ -44,6 +48,7 @@ from backend.managers.orchestrator.schemas import (
 
 router = APIRouter(prefix="/api/v1", tags=["job"])
 Jobs = Annotated[OrchestratorManager, manager_of(OrchestratorManager)]
+Logs = Annotated[LoggingManager, manager_of(LoggingManager)]
 Reader = Annotated[Scope, requires("job:read")]
 Writer = Annotated[Scope, requires("job:write")]
 _JOB_ID = {"job_id": "$response.body#/id"}
@@ -163,11 +168,31 @@ async def get_job(job_id: IdPath, scope: Reader, jobs: Jobs, db: Db) -> JobOut:
         return view(JobOut, await jobs.get_job(tx, job_id))
 
 
-@router.get("/jobs/{job_id}/args", responses=problems(JobNotFoundError, JobArgsFixedError))
-async def read_job_args(job_id: IdPath, scope: Writer, jobs: Jobs, db: Db) -> JobArgsOut:
+@router.get("/jobs/{job_id}/payload", responses=problems(JobNotFoundError, JobForbiddenError))
+async def get_job_payload(
+    request: Request, job_id: IdPath, scope: Reader, caller: Caller, jobs: Jobs, logs: Logs, db: Db
+) -> JobPayloadOut:
+    """Show what a job is given, without what the tenant has hidden in its log lines."""
+    async with db.read(scope) as tx:
+        args = await jobs.get_payload(tx, job_id, permissions=caller.permissions)
+        redaction = await logs.get_redaction(tx)
+    if args is None:
+        return JobPayloadOut(args=None)
+    turns: Turns = request.app.state.turns
+    return JobPayloadOut(args=await turns.run(scope.tenant_id, partial(redaction.hide, args)))
+
+
+@router.get(
+    "/jobs/{job_id}/args",
+    responses=problems(JobNotFoundError, JobForbiddenError, JobArgsFixedError),
+)
+async def read_job_args(
+    job_id: IdPath, scope: Writer, caller: Caller, jobs: Jobs, db: Db
+) -> JobArgsOut:
     """Read what a job is given, to start it again with something else."""
     async with db.read(scope) as tx:
-        return JobArgsOut(args=dict(await jobs.read_args(tx, job_id)))
+        args = await jobs.read_args(tx, job_id, permissions=caller.permissions)
+        return JobArgsOut(args=dict(args))
 
 
 @router.post(

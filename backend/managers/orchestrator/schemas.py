@@ -117,6 +117,16 @@ class JobArgsOut(BaseModel):
     args: dict[str, Any] = Field(examples=[{"url": "https://books.example/close"}])
 
 
+class JobPayloadOut(BaseModel):
+    """What a job is given, as it may be shown to whoever sees the job."""
+
+    args: dict[str, Any] | None = Field(
+        description="Without what the tenant has hidden in its log lines (`[credential]` and the "
+        "like); null: they are the product's own, or told of a person who was forgotten",
+        examples=[{"url": "https://books.example/close", "token": "[credential]"}],
+    )
+
+
 class JobKindOut(BaseModel):
     """A kind of job that may be submitted."""
 

@@ -72,6 +72,31 @@ def refusal(answer: Any) -> dict[str, Any]:
     return {name: said[name] for name in FORBIDDEN}
 
 
+class TestShowing:
+    async def test_who_may_not_read_mail_reads_none_in_a_job(self, mailing: Mailing) -> None:
+        ada = await mailing.caller("operator")
+        job_id = await submit(ada, MAIL, delay_seconds=600)
+        said = {"permissions": ["job:read", "job:write", "email:read"]}
+        owner = await mailing.caller("owner", ada.tenant)
+        assert (await owner.http.put("/api/v1/roles/clerk", json=said)).is_success
+        bob = await mailing.caller("clerk", ada.tenant)
+        for what in ("payload", "args"):
+            path = f"/api/v1/jobs/{job_id}/{what}"
+            assert (await ada.http.get(path)).json()["args"]["text"] == "There"
+            assert refusal(await bob.http.get(path)) == {
+                "code": "orchestrator.job_forbidden",
+                "detail": "What a job of the kind email is given takes the permission "
+                "email:read_content to see",
+                "permission": "email:read_content",
+            }
+
+    async def test_what_is_the_products_own_is_not_shown(self, mailing: Mailing) -> None:
+        ada = await mailing.caller("operator")
+        sent = await ada.http.post("/api/v1/emails", json=MAIL)
+        shown = await ada.http.get(f"/api/v1/jobs/{sent.json()['job_id']}/payload")
+        assert shown.json() == {"args": None}
+
+
 class TestSending:
     async def test_a_job_sends_and_says_what_became_of_it(self, mailing: Mailing) -> None:
         ada = await mailing.caller("workflow")

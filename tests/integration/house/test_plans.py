@@ -1744,6 +1744,7 @@ async def use_jobs(house: House, ada: TenantClient) -> None:
         ("GET /api/v1/job-kinds", {}),
         ("GET /api/v1/jobs/totals", {}),
         ("GET /api/v1/jobs/{job_id}/args", one),
+        ("GET /api/v1/jobs/{job_id}/payload", one),
         ("POST /api/v1/jobs/cancel", {"json": {"kind": "nothing.such"}}),
         ("POST /api/v1/jobs/cancel", {"json": {"state": "running", **since}}),
         ("POST /api/v1/jobs/cancel", {"json": {"state": "blocked", **since}}),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from backend.core.ids import uuid7
 from backend.managers.orchestrator import OrchestratorManager, OrchestratorSettings, Worker
 from backend.settings import Settings
 from tests.support.hooks import HookServer
@@ -146,6 +147,42 @@ class TestRequest:
         body = {"kind": "http.request", "args": {**args, "body": more}}
         refused = await ada.http.post("/api/v1/jobs", json=body)
         assert (refused.status_code, refused.json()["code"]) == (422, "invalid_input")
+
+    async def test_what_it_is_given_is_shown_without_secrets(
+        self, app: App, ada: TenantClient, n8n: N8n
+    ) -> None:
+        n8n.will_say(200, None)
+        deep: Any = {"password": "three-words-here"}  # pragma: allowlist secret
+        for _ in range(60):
+            deep = [deep]
+        args = {
+            "url": n8n.url,
+            "method": "POST",
+            "headers": {"X-Access-Token": "abc-123", "X-Plain": "Bearer abcdefgh12345"},
+            "body": {"customer": "C-4711", "deep": deep},
+        }
+        job_id = await submit(ada, "http.request", args)
+        await until(ada, job_id, "succeeded")
+        path = f"/api/v1/jobs/{job_id}/payload"
+        for role in ("viewer", "operator"):
+            caller = await app.caller(role, ada.tenant)
+            shown = (await caller.http.get(path)).json()["args"]
+            assert shown["url"] == n8n.url
+            assert shown["headers"] == {
+                "X-Access-Token": "[credential]",
+                "X-Plain": "Bearer [bearer_token]",
+            }
+            assert shown["body"]["customer"] == "C-4711"
+            assert "three-words" not in json.dumps(shown)
+            assert "[credential]" in json.dumps(shown["body"]["deep"])
+        owner = await app.caller("owner", ada.tenant)
+        ours = {"name": "customer", "expression": "C-[0-9]+"}
+        said = {"keep_days": 30, "patterns": [ours]}
+        kept = await owner.http.put("/api/v1/log-settings", json=said)
+        assert kept.is_success, kept.text
+        assert (await ada.http.get(path)).json()["args"]["body"]["customer"] == "[customer]"
+        missing = await ada.http.get(f"/api/v1/jobs/{uuid7()}/payload")
+        assert (missing.status_code, missing.json()["code"]) == (404, "orchestrator.job_not_found")
 
     @pytest.mark.parametrize(
         ("status", "state", "error"),
