@@ -260,6 +260,9 @@ class PostgresCarrier:
     async def _notify(self, messages: list[str]) -> None:
         if self._sender is None:
             self._sender = await psycopg.AsyncConnection.connect(self._dsn, autocommit=True)
+            # A notification is a transaction of its own, and waits for the disk as any does. What
+            # may be lost, and is only told of what is committed, need not.
+            await self._sender.execute("SET synchronous_commit = off")
         for message in messages:
             await self._sender.execute(
                 "SELECT pg_notify(%s, %s)", (CHANNEL, message[:_MAX_DATAGRAM])
