@@ -2301,6 +2301,12 @@ class JobPage(Wire, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
+class JobPayloadOut(Wire, frozen=True, kw_only=True):
+    """What a job is given, as it may be shown to whoever sees the job."""
+
+    args: dict[str, Any] | None
+
+
 class JobRetry(Wire, frozen=True, kw_only=True):
     """How to start a job again."""
 

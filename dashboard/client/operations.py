@@ -1703,6 +1703,12 @@ class Api:
             headers={"Idempotency-Key": idempotency_key or fresh_key()},
         )
 
+    def get_job_payload(self, job_id: str) -> models.JobPayloadOut:
+        """Show what a job is given, without what the tenant has hidden in its log lines."""
+        return self.connection.ask(
+            "GET", f"/api/v1/jobs/{uuid_segment(job_id)}/payload", models.JobPayloadOut
+        )
+
     def retry_job(
         self,
         job_id: str,

@@ -94,7 +94,9 @@ async def list_jobs(
     status_code=201,
     response_model=JobOut,
     responses={
-        201: leads_to(get_job=_JOB_ID, read_job_args=_JOB_ID, cancel_job=_JOB_ID),
+        201: leads_to(
+            get_job=_JOB_ID, get_job_payload=_JOB_ID, read_job_args=_JOB_ID, cancel_job=_JOB_ID
+        ),
         200: {"model": JobOut, "description": "There is one of its key: it stays as it is"},
         **problems(JobInvalidError, JobForbiddenError),
     },

@@ -189,16 +189,18 @@ class TestEditAndRetry:
                 await retry(bench, job_id, args={"wanted": 1})
             async with bench.database.read(bench.scope) as tx:
                 with pytest.raises(JobArgsFixedError, match=said):
-                    await bench.manager.read_args(tx, job_id)
+                    await bench.manager.read_args(tx, job_id, permissions=frozenset())
             assert (await bench.row(job_id)).state == "dead"
 
     async def test_what_it_is_given_is_shown_to_its_tenant_alone(self, bench: Bench) -> None:
         job_id = await self.dead(bench)
         async with bench.database.read(bench.scope) as tx:
-            assert await bench.manager.read_args(tx, job_id) == {"wanted": 1}
+            assert await bench.manager.read_args(tx, job_id, permissions=frozenset()) == {
+                "wanted": 1
+            }
         async with bench.database.read(bench.scope_of(uuid7())) as tx:
             with pytest.raises(JobNotFoundError):
-                await bench.manager.read_args(tx, job_id)
+                await bench.manager.read_args(tx, job_id, permissions=frozenset())
 
     async def test_a_task_of_a_graph_goes_on_with_what_waits_for_it(
         self, bench: Bench, takes: list[dict[str, Any]]
