@@ -200,7 +200,7 @@ class Input:
             which else is 1, or nothing where the form may be sent without it.
         required: Whether the form may be sent without it.
         options: What can be chosen: each value and what it is called. An empty value is None.
-        of: What the choice that decides over the form is for it to be asked for; nothing: any.
+        of: What a choice that decides over the form is for it to be asked for; nothing: any.
     """
 
     name: str
@@ -267,7 +267,7 @@ class Form:
         verb: What the form's button does, as in "Create client".
         button: What the heading's button says, when not "New" and the noun.
         icon: That button's icon.
-        by: The choice that decides which others are asked for; it stands above them.
+        by: The choices that decide which others are asked for; they stand above them.
         tries: Draws, on request, what would come of what the form says; it makes nothing.
     """
 
@@ -280,7 +280,7 @@ class Form:
     verb: str = "Create"
     button: str = ""
     icon: str = ":material/add:"
-    by: str = ""
+    by: Sequence[str] = ()
     tries: Callable[[state.Session, Mapping[str, Any]], None] | None = None
 
 
@@ -757,11 +757,12 @@ def _form(session: state.Session, page: ListPage[_T], form: Form) -> None:
             given: dict[str, Any] = {}
             if form.by:
                 with st.container(key=f"decides-{page.key}"):
-                    given = ask([one for one in form.inputs if one.name == form.by])
+                    given = ask([one for one in form.inputs if one.name in form.by])
+            chosen = frozenset(given.values())
             asked = [
                 one
                 for one in form.inputs
-                if one.name not in given and (not one.of or given[form.by] in one.of)
+                if one.name not in given and (not one.of or chosen.intersection(one.of))
             ]
             with st.form(f"{page.key}-form", border=False):
                 given |= ask(asked)

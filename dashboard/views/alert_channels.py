@@ -116,7 +116,7 @@ PAGE: Final = ListPage(
         missing="It needs a name, and whom or where to.",
         said="{0} can be told.",
         shows=(("The secret of its signatures", "secret"),),
-        by="kind",
+        by=("kind",),
     ),
     shown=(
         "The secret of {0}",

@@ -176,7 +176,7 @@ PAGE: Final = ListPage(
         inputs=rule_form.INPUTS,
         body=rule_form.body,
         call=Api.create_alert_rule,
-        by="kind",
+        by=("kind",),
         missing="It needs a name, a severity and something to look at.",
         said="{0} is looked at from now on.",
     ),

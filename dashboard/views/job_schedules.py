@@ -14,14 +14,13 @@ import streamlit as st
 from dashboard import pages, state
 from dashboard.client import Api, models, shapes
 from dashboard.pages import Act, Column, Form, Input, ListPage
-from dashboard.widgets import calendar, confirm, markup, problems, table, timing
+from dashboard.widgets import calendar, confirm, markup, problems, table, tasks, timing
 
 _WRITE: Final = "job:write"
 _SHOWN: Final = 15
 _COMING: Final = 100
 _NEXT: Final = 5
-_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
-_MISSING: Final = "It needs a name, when it is due, and an address."
+_MISSING: Final = "It needs a name, when it is due, and what it does."
 _TONES: Final[dict[str, calendar.Tone]] = {
     "ran": "green",
     "late": "amber",
@@ -39,22 +38,21 @@ _TIMES: Final = (
 )
 
 
-def submits(tasks: Sequence[dict[str, Any]]) -> str:
+def submits(some: Sequence[dict[str, Any]]) -> str:
     """Return the names of some tasks, and how many there are besides."""
-    said = ", ".join(one["name"] for one in tasks[:_NEXT])
-    return said if len(tasks) <= _NEXT else f"{said} and {len(tasks) - _NEXT:,} more"
+    said = ", ".join(one["name"] for one in some[:_NEXT])
+    return said if len(some) <= _NEXT else f"{said} and {len(some) - _NEXT:,} more"
 
 
-def draft(*, name: str | None, method: str | None, url: str | None, **due: Any) -> (
-    models.JobSchedulePut
-):  # fmt: skip
-    """Return the request for one that asks an address when it is time."""
-    args = {"method": method or "GET", "url": url or ""}
-    task = models.TaskModel(name="ask", kind="http.request", args=args)
+def draft(*, name: str | None, **said: Any) -> models.JobSchedulePut:
+    """Return the request for one that does what is said when it is due."""
+    does = {key: value for key, value in said.items() if key in tasks.NAMES}
+    due = {key: value for key, value in said.items() if key not in tasks.NAMES}
+    named = name or ""
     return models.JobSchedulePut(
-        name=name or "",
+        name=named,
         timing=timing.body(due),
-        graph=models.ScheduledGraph(name=name or "", tasks=[task]),
+        graph=models.ScheduledGraph(name=named, tasks=tasks.made(named, does)),
     )
 
 
@@ -241,7 +239,7 @@ PAGE: Final = ListPage(
     title="Schedules",
     lead="Jobs that are submitted when it is time, and what became of each time.",
     noun="schedule",
-    nothing="Have an address asked by the clock; workflows and programs make others.",
+    nothing="Have an address asked, a report sent or a workflow run by the clock.",
     fetch=Api.list_job_schedules,
     write=_WRITE,
     columns=(
@@ -267,15 +265,11 @@ PAGE: Final = ListPage(
         inputs=(
             Input("name", "Name", example="Nightly import"),
             *timing.INPUTS,
-            Input(
-                "method", "Method", "choice",
-                options=lambda _: [(one, one) for one in _METHODS], usual="POST",
-            ),
-            Input("url", "Address", example="https://books.example.com/import"),
+            *tasks.INPUTS,
         ),
         body=draft,
         call=Api.create_job_schedule,
-        by=timing.TYPE.name,
+        by=(timing.TYPE.name, tasks.KIND.name),
         tries=lambda session, given: timing.tell(session, timing.body(given)),
         missing=_MISSING,
         said="{0} is submitted when it is time.",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from dashboard.widgets.markup import NONE
+from dashboard.widgets.tasks import KIND
 from dashboard.widgets.timing import words
 from tests.dashboard.conftest import VIC
 
@@ -139,6 +141,84 @@ class TestSchedule:
         assert made["timing"]["expression"] == "*/5 * * * *"
         args = {"method": "POST", "url": said["url"]}
         assert [one["args"] for one in made["graph"]["tasks"]] == [args]
+
+    @pytest.mark.parametrize(
+        ("kind", "said", "chosen", "tasks"),
+        [
+            (
+                "report",
+                {"parts": "day state", "clocks": "Europe/Paris", "mailed-to": "eve@example.test"},
+                {"counts": "email"},
+                [
+                    (
+                        "report",
+                        {
+                            "of": "email",
+                            "days": 1,
+                            "zone": "Europe/Paris",
+                            "by": ["day", "state"],
+                            "csv": True,
+                        },
+                    ),
+                    (
+                        "email",
+                        {
+                            "to": ["eve@example.test"],
+                            "subject": "Nightly",
+                            "text": {"$result": "report", "path": "csv"},
+                        },
+                    ),
+                ],
+            ),
+            ("report", {}, {}, [("report", {"of": "job", "days": 1})]),
+            (
+                "email",
+                {"to": "ada@example.test bob@example.test", "subject": "Close", "text": "It is."},
+                {},
+                [
+                    (
+                        "email",
+                        {
+                            "to": ["ada@example.test", "bob@example.test"],
+                            "subject": "Close",
+                            "text": "It is.",
+                        },
+                    )
+                ],
+            ),
+            (
+                "n8n.workflow",
+                {"url": "https://n8n.example.com/webhook/close"},
+                {"answer": "callback"},
+                [
+                    (
+                        "n8n.workflow",
+                        {"url": "https://n8n.example.com/webhook/close", "answer": "callback"},
+                    )
+                ],
+            ),
+        ],
+        ids=["report by mail", "report", "e-mail", "workflow"],
+    )
+    def test_is_made_of_what_it_does(self, visit, platform, kind, said, chosen, tasks):
+        screen = visit("job_schedules").click("job-schedules-new")
+        screen.app.selectbox(key="job-schedules-new-kind").set_value(kind).run()
+        for name, value in {"name": "Nightly", "expression": "0 6 * * *", **said}.items():
+            screen.app.text_input(key=f"job-schedules-new-{name}").set_value(value)
+        for name, value in chosen.items():
+            screen.app.selectbox(key=f"job-schedules-new-{name}").set_value(value)
+        screen.press("Create schedule")
+        assert screen.said == "Nightly is submitted when it is time."
+        (made,) = platform.items("job-schedules")
+        made = made["graph"]["tasks"]
+        assert [(one["kind"], one["args"]) for one in made] == tasks
+        after = [one.get("depends_on") or [] for one in made]
+        assert after == [[], ["report"]][: len(made)]
+
+    def test_offers_no_mail_to_who_may_not_send(self):
+        session = SimpleNamespace(can=lambda needed: needed.startswith("job:"))
+        offered = {value for value, _ in KIND.options(session)}
+        assert offered == {"http.request", "n8n.workflow", "report"}
 
     def test_what_is_no_crontab_is_told(self, visit, platform):
         screen = visit("job_schedules").click("job-schedules-new")
