@@ -52,7 +52,7 @@ def draft(*, name: str | None, **said: Any) -> models.JobSchedulePut:
     return models.JobSchedulePut(
         name=named,
         timing=timing.body(due),
-        graph=models.ScheduledGraph(name=named, tasks=tasks.made(named, does)),
+        graph=models.ScheduledGraph(name=named, tasks=tasks.made(named, said.get("zone"), does)),
     )
 
 

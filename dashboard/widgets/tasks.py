@@ -47,9 +47,8 @@ INPUTS: Final = (
     Input("counts", "Of", "choice", usual="job", of=[_REPORT],
         options=lambda session: _able(_COUNTED, session)),
     Input("whole_days", "Days", "number", of=[_REPORT],
-        help="So many whole days before the one on which it runs, 31 at most."),
-    Input("clocks", "By the clocks of", required=False, example="Europe/Paris", of=[_REPORT],
-        help="A zone of the IANA's database; UTC unless said."),
+        help="So many whole days before the one on which it runs, 31 at most, by the schedule's "
+        "zone."),
     Input("parts", "A row for each", "words", required=False, example="day state", of=[_REPORT],
         help="Some of day, kind and state, between spaces; e-mails have no kind. Else state."),
     Input("mailed_to", "Is sent to", "words", required=False, example="ada@example.com",
@@ -64,8 +63,14 @@ INPUTS: Final = (
 NAMES: Final = frozenset(one.name for one in INPUTS)
 
 
-def made(name: str, given: Mapping[str, Any]) -> list[models.TaskModel]:
-    """Return the tasks that a form's fields make; ``name`` is what their mail is about."""
+def made(name: str, zone: str | None, given: Mapping[str, Any]) -> list[models.TaskModel]:
+    """Return the tasks that a form's fields make.
+
+    Args:
+        name: What their mail is about.
+        zone: By whose clocks a report's days are; UTC unless said.
+        given: What the fields of this form say.
+    """
     kind = given["kind"]
     if kind == _EMAIL:
         return [_mail(given["to"], given["subject"], given["text"])]
@@ -79,7 +84,7 @@ def made(name: str, given: Mapping[str, Any]) -> list[models.TaskModel]:
     asked = {
         "of": given["counts"],
         "days": given["whole_days"],
-        "zone": given.get("clocks"),
+        "zone": zone,
         "by": given.get("parts"),
         "csv": bool(mailed) or None,
     }

@@ -147,7 +147,7 @@ class TestSchedule:
         [
             (
                 "report",
-                {"parts": "day state", "clocks": "Europe/Paris", "mailed-to": "eve@example.test"},
+                {"parts": "day state", "zone": "Europe/Paris", "mailed-to": "eve@example.test"},
                 {"counts": "email"},
                 [
                     (

@@ -20,6 +20,7 @@ from backend.core.room import (
     FleetCheck,
     FleetGauge,
     Room,
+    RouteClass,
     Sweep,
     Tick,
 )
@@ -83,6 +84,13 @@ ROOM = Room(
     ),
     mounts="backend.managers.orchestrator.callback_routes:callback_routes",
     document="backend.managers.orchestrator.callback_routes:DOCUMENT",
+    route_classes=(
+        RouteClass(
+            "job_graphs",
+            "/api/v1/job-graphs",
+            body_bytes=lambda settings: settings.graph_bytes,
+        ),
+    ),
     events=dict.fromkeys(
         (
             "job.succeeded",

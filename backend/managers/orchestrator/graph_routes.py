@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from backend.core.context import Scope
 from backend.http.deps import Caller, Db, IdPath, manager_of, requires
+from backend.http.large import LargeBodyRoute
 from backend.http.pagination import Page, PageQuery, page_of
 from backend.http.reply import leads_to, problems, reply
 from backend.http.schemas import view
@@ -30,7 +31,7 @@ from backend.managers.orchestrator.graph_schemas import (
 from backend.managers.orchestrator.kinds import State
 from backend.managers.orchestrator.manager import OrchestratorManager
 
-graph_router = APIRouter(prefix="/api/v1/job-graphs", tags=["job"])
+graph_router = APIRouter(prefix="/api/v1/job-graphs", tags=["job"], route_class=LargeBodyRoute)
 Jobs = Annotated[OrchestratorManager, manager_of(OrchestratorManager)]
 Reader = Annotated[Scope, requires("job:read")]
 Writer = Annotated[Scope, requires("job:write")]

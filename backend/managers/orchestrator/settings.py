@@ -34,6 +34,12 @@ class OrchestratorSettings(BaseModel):
         default=30, ge=1, le=3650, description="How long finished jobs are kept"
     )
 
+    graph_bytes: int = Field(
+        default=8 * 2**20,
+        ge=2**20,
+        le=32 * 2**20,
+        description="Largest graph of jobs that is submitted, as JSON",
+    )
     allow_private_targets: bool = Field(
         default=False, description="Whether jobs of tenants may ask private and local addresses"
     )

@@ -9,6 +9,7 @@ import pytest
 
 from backend.core.ids import uuid7
 from backend.managers.orchestrator import OrchestratorManager, OrchestratorSettings, Worker
+from backend.managers.orchestrator._drafts import MAX_TASKS
 from backend.settings import Settings
 from tests.support.hooks import HookServer
 from tests.support.platform import App, TenantClient
@@ -326,3 +327,23 @@ class TestWorkflow:
                 "/api/v1/job-graphs", json={"name": "One", "tasks": [task]}
             )
             assert answer.status_code == 422
+
+
+class TestLargeGraphs:
+    async def test_as_many_as_a_graph_may_have_are_handed_in_at_once(
+        self, ada: TenantClient
+    ) -> None:
+        asks = {"kind": "http.request", "args": {"url": f"https://example.test/{'x' * 200}"}}
+        tasks: list[dict[str, Any]] = [{"name": "begin", "delay_seconds": 3600, **asks}]
+        tasks += [{"name": f"t{n}", "depends_on": ["begin"], **asks} for n in range(MAX_TASKS - 2)]
+        tasks += [{"name": "end", "depends_on": [f"t{n}" for n in range(0, 9_900, 11)], **asks}]
+        made = await ada.http.post("/api/v1/job-graphs", json={"name": "All", "tasks": tasks})
+        assert made.status_code == 201, made.text
+        path = f"/api/v1/job-graphs/{made.json()['id']}"
+        graph = (await ada.http.get(path)).json()
+        assert (graph["state"], graph["total"]) == ("running", MAX_TASKS)
+        assert (await ada.http.post(f"{path}/cancel")).is_success
+        over = {"name": "All", "tasks": [{"name": "a", "subject": "x" * 9_000_000, **asks}]}
+        refused = await ada.http.post("/api/v1/job-graphs", json=over)
+        assert (refused.status_code, refused.json()["code"]) == (413, "too_large")
+        assert refused.json()["limit_bytes"] == 8 * 2**20
