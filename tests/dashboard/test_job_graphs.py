@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -216,7 +217,7 @@ class TestSchedule:
         assert after == [[], ["report"]][: len(made)]
 
     def test_offers_no_mail_to_who_may_not_send(self):
-        session = SimpleNamespace(can=lambda needed: needed.startswith("job:"))
+        session: Any = SimpleNamespace(can=lambda needed: needed.startswith("job:"))
         offered = {value for value, _ in KIND.options(session)}
         assert offered == {"http.request", "n8n.workflow", "report"}
 
