@@ -64,6 +64,13 @@ CASES: Final[Mapping[str, Callable[[int], Result]]] = {
     "permission/cedarpy-1000": permission.run_cedarpy,
     "permission/flat": permission.run_flat,
     "jobs/postgresql": lambda rounds: jobs.run_case("postgresql", rounds, jobs.Backlog(5000, 1500)),
+    "jobs/procrastinate-1w": partial(
+        jobs.run_case,
+        "postgresql",
+        backlog=jobs.Backlog(5000, 1500),
+        label="procrastinate-1w",
+        floor=jobs.PROCRASTINATE_FLOOR,
+    ),
     **{
         f"jobs/pgqueuer-{workers}w": partial(jobs.run_workers, workers, count=10_000)
         for workers in (1, 2)

@@ -41,6 +41,7 @@ _CONCURRENCIES: Final = (5, 20, 50)
 _DRAIN_SECONDS: Final = 300.0
 _POLL_SECONDS: Final = 0.2
 _FLOOR: Final = 0.8
+PROCRASTINATE_FLOOR: Final = 6.0
 _FINISHED_FLOOR: Final = 0.85
 _GRAPH_FLOOR: Final = 5.0
 _STEPS: Final = 9
@@ -60,8 +61,17 @@ class Backlog(NamedTuple):
     reference: int
 
 
-def run_case(case: str, rounds: int, backlog: Backlog) -> Result:
+def run_case(
+    case: str, rounds: int, backlog: Backlog, *, label: str = "", floor: float | None = None
+) -> Result:
     """Jobs a second on PostgreSQL (fsync on) or SQLite (FULL); the reference has PostgreSQL only.
+
+    Args:
+        case: The database.
+        rounds: Alternating runs of each side.
+        backlog: What each is given.
+        label: Of the case, if not the database's name.
+        floor: Of the ratio.
 
     Raises:
         BenchmarkError: PostgreSQL's programs are missing, or a job did not end well.
@@ -76,7 +86,7 @@ def run_case(case: str, rounds: int, backlog: Backlog) -> Result:
             lambda: other.measure(backlog.reference, best),
         )
     name = f"procrastinate {procrastinate.__version__} on PostgreSQL (concurrency {best})"
-    return Result("jobs", case, mine, theirs, name, "jobs/s")
+    return Result("jobs", label or case, mine, theirs, name, "jobs/s", floor)
 
 
 def run_workers(workers: int, rounds: int, count: int) -> Result:
