@@ -427,7 +427,7 @@ class TestLooks:
         page.get_by_label("Name").fill("Nightly import")
         page.get_by_role("textbox", name="Crontab").first.fill("30 2 * * mon-fri")
         page.get_by_role("textbox", name="Zone").first.fill("Europe/Paris")
-        page.get_by_label("Address").fill("https://books.example.com/import")
+        page.get_by_role("textbox", name="Address").fill("https://books.example.com/import")
         visitor.survey("job-schedules-new")
         page.get_by_role("button", name="Create schedule").click()
         expect(page.get_by_text("Nightly import is submitted when it is time.")).to_be_visible()
