@@ -75,10 +75,8 @@ def made(name: str, zone: str | None, given: Mapping[str, Any]) -> list[models.T
     if kind == _EMAIL:
         return [_mail(given["to"], given["subject"], given["text"])]
     if kind != _REPORT:
-        args = {"url": given["url"]}
-        args["answer" if kind == _WORKFLOW else "method"] = (
-            given["answer"] if kind == _WORKFLOW else given["method"]
-        )
+        how = "answer" if kind == _WORKFLOW else "method"
+        args = {"url": given["url"], how: given[how]}
         return [models.TaskModel(name="ask", kind=kind, args=args)]
     mailed = given.get("mailed_to")
     asked = {
