@@ -14,7 +14,7 @@ from typing import Final
 import sqlalchemy as sa
 import uvicorn
 
-from backend.app import compose
+from backend.app import Platform, compose
 from backend.cli.command import Command, CommandError, run_async
 from backend.core.database import Base, make_engine
 from backend.core.row_security import check_role
@@ -102,9 +102,13 @@ def _refuse_taken(host: str, port: int) -> None:
 
 
 def _worker(settings: Settings, _: argparse.Namespace) -> None:
-    sys.setswitchinterval(_SWITCH_SECONDS)
     run_async(_refuse_weak_role(settings))
-    platform = compose(settings)
+    work(compose(settings))
+
+
+def work(platform: Platform) -> None:
+    """Be a worker of this platform until SIGTERM."""
+    sys.setswitchinterval(_SWITCH_SECONDS)
     _spare_heap()
     run_async(run_worker(platform))
 

@@ -1,16 +1,14 @@
 """Our worker process as shipped, ticks and metrics included, plus one kind of job: a no-op."""
 
-import asyncio
 from typing import Final
 
 import msgspec
-import uvloop
 
 from backend.app import SERVICE, compose
+from backend.cli.processes import work
 from backend.core.log import configure_logging
 from backend.managers.orchestrator import Claim, JobKind, OrchestratorManager
 from backend.settings import Settings
-from backend.worker import run_worker
 
 
 async def _nothing(_: Claim) -> None:
@@ -30,8 +28,7 @@ def main() -> None:
     configure_logging(f"{SERVICE}-worker", settings.telemetry.log_level)
     platform = compose(settings)
     platform.of(OrchestratorManager).register(NOOP)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run_worker(platform))
+    work(platform)
 
 
 if __name__ == "__main__":
