@@ -125,6 +125,16 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     server.drop_database(name)
 
 
+@pytest.fixture
+def owner_url(request: pytest.FixtureRequest, database_url: str) -> sa.URL:
+    """The DSN of the role that owns the tables, which reads all of them."""
+    url = sa.make_url(database_url)
+    if url.drivername == "sqlite":
+        return url
+    owned = request.getfixturevalue("postgres_template").database(url.database).owner_url
+    return sa.make_url(runner.sync_url(owned))
+
+
 @pytest_asyncio.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     """A migrated, empty database."""

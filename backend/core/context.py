@@ -70,12 +70,17 @@ class Errand:
         tables: The only tables it may read or change.
         of_platform: It speaks for the platform itself, whoever asks, and not for their tenant.
         confined: Of tables with tenants it reaches the rows of its scope's tenant alone.
+        in_order: Its statements read the first rows of an index that is in their order already.
+            PostgreSQL is not to sort for them what it can read sorted: of a table that was all but
+            empty when it was last analysed it believes that to collect and to sort all of it costs
+            nothing, however much has come since.
     """
 
     name: str
     tables: frozenset[str]
     of_platform: bool = False
     confined: bool = False
+    in_order: bool = False
 
 
 @dataclass(frozen=True, slots=True)

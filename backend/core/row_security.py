@@ -29,6 +29,10 @@ NO_TENANT: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 """What work across tenants names: no row has it, and unlike nothing at all it is a scope."""
 
 
+_IN_ORDER: Final = (("enable_sort", "off"), ("enable_bitmapscan", "off"), ("jit", "off"))
+"""What has to be sorted all the same looks so dear that PostgreSQL would compile it for that."""
+
+
 class WeakRoleError(UnavailableError):
     """The service's role could pass the wall: nothing may be served."""
 
@@ -36,13 +40,16 @@ class WeakRoleError(UnavailableError):
 
 
 def begin_with(scope: AnyScope) -> bytes:
-    """SQL that names the scope until the transaction ends."""
+    """SQL that names the scope, and what plans it is to have, until the transaction ends."""
     tenant, errand = scope.tenant_id, ""
+    plans: tuple[tuple[str, str], ...] = ()
     if isinstance(scope, SystemScope):
         errand = scope.errand.name
         if not scope.errand.confined:
             tenant = NO_TENANT
-    given = ((TENANT_SETTING, tenant), (ERRAND_SETTING, errand))
+        if scope.errand.in_order:
+            plans = _IN_ORDER
+    given = ((TENANT_SETTING, tenant), (ERRAND_SETTING, errand), *plans)
     calls = (f"set_config('{name}', {_quoted(value)}, true)" for name, value in given)
     return f"SELECT {', '.join(calls)}".encode()
 

@@ -205,12 +205,16 @@ class PostgresServer:
             # The default since 15 writes every page to the log: ten times slower for small copies.
             statement += sql.SQL(" STRATEGY file_copy")
         self._administer(statement)
-        return PostgresDatabase(name, self.url(RUNTIME, name), self.url(OWNER, name))
+        return self.database(name)
 
     def drop_database(self, name: str) -> None:
         """Drop the database if it exists, ending whoever is still connected to it."""
         statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
         self._administer(statement)
+
+    def database(self, name: str) -> PostgresDatabase:
+        """One of this name, which exists."""
+        return PostgresDatabase(name, self.url(RUNTIME, name), self.url(OWNER, name))
 
     def url(self, role: str, database: str) -> str:
         """The address of ``database`` for ``role``; roles need no password here."""

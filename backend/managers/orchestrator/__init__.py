@@ -29,7 +29,15 @@ from backend.managers.orchestrator._drafts import GraphDraft, TaskDraft
 from backend.managers.orchestrator._lists import STATES
 from backend.managers.orchestrator._worker import OnEvent, Worker
 from backend.managers.orchestrator._workers import WORKER_STATES
-from backend.managers.orchestrator.errands import COUNT, RETENTION, SCHEDULES, WATCH, WORK, WORKERS
+from backend.managers.orchestrator.errands import (
+    CLAIM,
+    COUNT,
+    RETENTION,
+    SCHEDULES,
+    WATCH,
+    WORK,
+    WORKERS,
+)
 from backend.managers.orchestrator.errors import (
     JobNotCancellableError,
     JobNotFoundError,
@@ -75,7 +83,7 @@ ROOM = Room(
         *(JobScheduleRow, JobFiringRow),
     ),
     permissions={READ: VIEWER | WORKFLOW, "job:write": OPERATOR | WORKFLOW},
-    errands=(WORK, COUNT, WATCH, WORKERS, SCHEDULES, RETENTION),
+    errands=(WORK, CLAIM, COUNT, WATCH, WORKERS, SCHEDULES, RETENTION),
     routers=(
         "backend.managers.orchestrator.routes:router",
         "backend.managers.orchestrator.graph_routes:graph_router",

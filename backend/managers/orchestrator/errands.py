@@ -15,9 +15,13 @@ from backend.managers.orchestrator.models import (
 )
 
 WORK: Final = Errand(
-    "orchestrator.work", tables_of(JobRow, GraphRow, EdgeRow, JobLimitsRow, WorkerRow)
+    "orchestrator.work",
+    tables_of(JobRow, GraphRow, EdgeRow, JobLimitsRow, WorkerRow),
 )
-"""Claiming, finishing and reaping; the hooks of a kind run within their jobs' tenants instead."""
+"""Finishing and reaping; the hooks of a kind run within their jobs' tenants instead."""
+
+CLAIM: Final = Errand("orchestrator.claim", tables_of(JobRow, JobLimitsRow), in_order=True)
+"""Claiming."""
 
 COUNT: Final = Errand("orchestrator.count", tables_of(JobRow))
 """Counting what waits."""

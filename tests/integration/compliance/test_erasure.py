@@ -29,7 +29,6 @@ from backend.managers.security import (
 from backend.managers.security.models import SubjectKeyRow
 from backend.managers.tenant import PLATFORM, TenantManager
 from backend.migrations.row_security import pass_as_owner
-from tests.support.postgres import OWNER
 
 ADDRESS = "Grace.Hopper@navy.example.test"
 ALIKE = "grace.hopper@NAVY.example.test"
@@ -89,16 +88,6 @@ async def everything(app, owner_url):
             text.extend(repr(tuple(row)) for row in rows)
     reading.dispose()
     return "\n".join(text).lower()
-
-
-@pytest.fixture
-def owner_url(request, database_url):
-    """Of the role that owns the tables, which reads all of them."""
-    url = sa.make_url(database_url)
-    if url.drivername == "sqlite":
-        return database_url
-    server = request.getfixturevalue("postgres_template")
-    return sa.make_url(server.url(OWNER, url.database)).set(drivername="postgresql+psycopg")
 
 
 async def ask(caller, **body):

@@ -15,6 +15,7 @@ from backend.managers.orchestrator import WORK, Claim, Job, JobKind, Orchestrato
 from backend.managers.orchestrator._claim import Places, claim
 from backend.managers.orchestrator._finish import finish
 from backend.managers.orchestrator._liveness import beat
+from backend.managers.orchestrator.errands import CLAIM
 from backend.managers.orchestrator.models import JobRow, WorkerRow
 
 
@@ -22,6 +23,7 @@ class Bench:
     """Submits, claims, finishes and looks, each in its own transaction."""
 
     system = SystemScope(WORK)
+    claiming = SystemScope(CLAIM)
 
     def __init__(self, database: Database, tenant_id: str) -> None:
         self.database = database
@@ -65,7 +67,7 @@ class Bench:
         """Claim as a worker with a heartbeat would; with so many places free, or these."""
         await self.beat(worker)
         places = places or Places(most)
-        async with self.database.transaction(self.system) as tx:
+        async with self.database.transaction(self.claiming) as tx:
             return (await claim(tx, worker, places, list(self.manager.kinds))).claims
 
     async def finish(self, *outcomes: tuple[Claim, Any], worker: str = "w") -> Sequence[Any]:
