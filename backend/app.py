@@ -204,7 +204,7 @@ def compose(
         audit_row=maker,
         event_row=event_maker(house.events),
         clock=clock,
-        signals=Signals(carrier),
+        signals=Signals(carrier, house.vague_topics),
         durable_topics=house.durable_topics,
     )
 

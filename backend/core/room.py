@@ -278,6 +278,8 @@ class Room(Generic[M]):
         observe_work: Takes what a worker did with a job: the event's name, then its labels.
         serving: What works while an API or a worker serves.
         durable_topics: Signals that must not be lost: what they end would go on without them.
+        vague_topics: Signals that say where to look, and of several that come together no more than
+            that there is something to see.
     """
 
     name: str
@@ -315,6 +317,7 @@ class Room(Generic[M]):
     observe_work: Callable[..., None] | None = None
     serving: Callable[[M, Database], AbstractAsyncContextManager[Any]] | None = None
     durable_topics: tuple[str, ...] = ()
+    vague_topics: tuple[str, ...] = ()
 
 
 class RoomClashError(RuntimeError):
@@ -335,6 +338,7 @@ class House:
         along: Tables that every request's transaction may touch.
         open_paths: Paths that ask nobody who they are.
         durable_topics: Signals that must not be lost.
+        vague_topics: Signals of which several become one without a payload.
     """
 
     def __init__(self, rooms: Iterable[Room[Any]], *, errands: Iterable[Errand] = ()) -> None:
@@ -371,6 +375,9 @@ class House:
         self.durable_topics: frozenset[str] = frozenset().union(
             *(room.durable_topics for room in self.rooms)
         )
+        self.vague_topics: frozenset[str] = frozenset().union(
+            *(room.vague_topics for room in self.rooms)
+        )
         for name in self.errands:
             claim("errand", name, "core")
         for name in self.permissions:
@@ -388,6 +395,7 @@ class House:
                 ("class of routes", (one.name for one in room.route_classes)),
                 ("class of routes below", (one.prefix for one in room.route_classes)),
                 ("durable topic", room.durable_topics),
+                ("vague topic", room.vague_topics),
                 ("tick", (tick.name for tick in room.ticks)),
                 ("check", (check.name for check in room.checks)),
                 ("check", (check.name for check in room.fleet_checks)),

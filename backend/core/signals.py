@@ -15,7 +15,7 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -64,12 +64,22 @@ class _Carrier(Protocol):
 
 
 class Signals:
-    """Publish a topic to every process, this one included."""
+    """Publish a topic to every process, this one included.
 
-    def __init__(self, carrier: "_Carrier | None" = None) -> None:
+    Args:
+        carrier: Between processes; None: there is one.
+        vague_topics: Topics of which one payload is told and several are not: who hears of any
+            looks at all there is.
+    """
+
+    def __init__(
+        self, carrier: "_Carrier | None" = None, vague_topics: Collection[str] = ()
+    ) -> None:
         self._carrier = carrier
+        self._vague_topics = frozenset(vague_topics)
         self._subscribers: dict[str, list[Callable[[str], None]]] = {}
         self._outgoing: dict[str, None] = {}
+        self._vague: dict[str, str] = {}
         self._delivered: dict[str, None] = {}
         self._pending = asyncio.Event()
         self._id = uuid7()[-12:]
@@ -87,9 +97,16 @@ class Signals:
             record: The id of its :class:`SignalRecord`, if it has one.
         """
         self.deliver(topic, payload, record)
-        if self._carrier is not None:
-            self._outgoing[f"{self._id} {topic} {record} {payload}"] = None
-            self._pending.set()
+        if self._carrier is None:
+            return
+        message = f"{self._id} {topic} {record} {payload}"
+        if topic in self._vague_topics:
+            before = self._vague.setdefault(topic, message)
+            if before != message:
+                self._outgoing.pop(before, None)
+                message = self._vague[topic] = f"{self._id} {topic}  "
+        self._outgoing[message] = None
+        self._pending.set()
 
     def deliver(self, topic: str, payload: str, record: str = "") -> None:
         """Call this process's subscribers; for a record that they have been told of, nobody."""
@@ -136,6 +153,7 @@ class Signals:
             await asyncio.sleep(max(0.0, quiet_from - monotonic()))
             self._pending.clear()
             messages, self._outgoing = list(self._outgoing), {}
+            self._vague.clear()
             try:
                 await carrier.send(messages)
             except Exception as exc:  # noqa: BLE001 - a lost hint must not stop the next one

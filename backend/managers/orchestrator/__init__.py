@@ -83,6 +83,7 @@ ROOM = Room(
         *(JobScheduleRow, JobFiringRow),
     ),
     permissions={READ: VIEWER | WORKFLOW, "job:write": OPERATOR | WORKFLOW},
+    vague_topics=("jobs",),
     errands=(WORK, CLAIM, COUNT, WATCH, WORKERS, SCHEDULES, RETENTION),
     routers=(
         "backend.managers.orchestrator.routes:router",

@@ -2,8 +2,10 @@
 
 Tenants are served least loaded first (running jobs divided by weight), then least recently. The
 rows of the chosen tenants stay locked until commit, so ``max_running`` and the rate are exact on
-any number of hosts; the rows of other tenants stay free for other workers (SKIP LOCKED). On SQLite
-the write transaction itself is the lock.
+any number of hosts; the rows of other tenants stay free for other workers (SKIP LOCKED). Who finds
+all of them locked takes of those without a limit nevertheless, past what others are taking: any
+number of workers serve one tenant at once, and what was being taken in the moment in which it was
+paused or limited counts as taken before. On SQLite the write transaction itself is the lock.
 
 A tenant that nobody competes with may use a worker's idle places only so far as a newcomer still
 finds some at once (:class:`Places`): jobs that hang give theirs back to nobody, so what is lent out
@@ -28,6 +30,9 @@ from backend.managers.orchestrator.models import READY, RUNNING, JobLimitsRow, J
 
 MAX_TENANTS: Final = 10
 """Tenants served by one claim: bounds the work under lock; the others come first next time."""
+
+_LOOKED_AT: Final = 5 * MAX_TENANTS
+"""Tenants that a claim chooses from: of the first, others may be taking the last job meanwhile."""
 
 _EXECUTION: Final = {"synchronize_session": False}
 CLAIM_COLUMNS: Final = (
@@ -108,6 +113,11 @@ class _Candidate:
     held: int = 0
     """The places it has at the worker that claims."""
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether others may not serve it at the same time."""
+        return self.max_running is not None or self.rate is not None
+
     def may_have(self, places: int, left: int, eagerness: float | None) -> bool:
         """Whether it may have so many places of a worker that then has ``left`` for it."""
         return places <= 1 or eagerness is None or places <= eagerness * self.weight * left
@@ -159,8 +169,36 @@ def _due(dialect: str) -> sa.ColumnElement[bool]:
 
 
 @cache
-def _candidates(dialect: str, *, lock: bool) -> Any:
-    """Tenants with due work and room, best served first.
+def _most() -> sa.ColumnElement[Any]:
+    """How many jobs of a tenant may run: the less of what it says and what it is given."""
+    own, given = JobLimitsRow.max_running, JobLimitsRow.quota_running
+    return sa.case((given.is_(None), own), (own.is_(None), given), (own < given, own), else_=given)
+
+
+@cache
+def _next_due() -> sa.ScalarSelect[Any]:
+    """When the first job of a tenant is due.
+
+    Rather than EXISTS: "some third of the table will do" makes PostgreSQL read the table from its
+    oldest, long finished end.
+    """
+    return (
+        sa.select(JobRow.due_at)
+        .where(
+            JobRow.tenant_id == JobLimitsRow.tenant_id,
+            JobRow.state == READY,
+            JobRow.kind.in_(sa.bindparam("kinds", expanding=True)),
+        )
+        .order_by(JobRow.due_at)
+        .limit(1)
+        .correlate(JobLimitsRow)
+        .scalar_subquery()
+    )
+
+
+@cache
+def _candidates(dialect: str) -> Any:
+    """Tenants with due work and room, best served first. Takes no lock.
 
     The recursive part is a loose index scan: it jumps from tenant to tenant along the partial
     index, so its cost follows the number of waiting tenants and not the backlog.
@@ -188,23 +226,11 @@ def _candidates(dialect: str, *, lock: bool) -> Any:
         sa.select(JobRow.tenant_id, sa.func.count(JobRow.worker).label("running"))
         .where(JobRow.state == RUNNING)
         .group_by(JobRow.tenant_id)
-        .subquery("busy")
+        .cte("busy")
+        # Expecting one tenant, the planner would count anew for each that waits.
+        .prefix_with("MATERIALIZED", dialect="postgresql")
     )
     running = sa.func.coalesce(busy.c.running, 0)
-    # The earliest due time rather than EXISTS: "some third of the table will do" makes
-    # PostgreSQL read the table from its oldest, long finished end.
-    next_due = (
-        sa.select(JobRow.due_at)
-        .where(
-            JobRow.tenant_id == JobLimitsRow.tenant_id,
-            JobRow.state == READY,
-            JobRow.kind.in_(sa.bindparam("kinds", expanding=True)),
-        )
-        .order_by(JobRow.due_at)
-        .limit(1)
-        .correlate(JobLimitsRow)
-        .scalar_subquery()
-    )
     rows = json_rows(dialect, {"tenant_id": sa.Uuid(), "held": sa.BigInteger()})
     mine = (
         sa.select(rows["held"]).where(rows["tenant_id"] == JobLimitsRow.tenant_id).scalar_subquery()
@@ -212,14 +238,8 @@ def _candidates(dialect: str, *, lock: bool) -> Any:
     held = sa.func.coalesce(mine, 0)
     eagerness = sa.bindparam("eagerness", type_=sa.Float())
     left = sa.bindparam("left", type_=sa.BigInteger())
-    own, given = JobLimitsRow.max_running, JobLimitsRow.quota_running
-    most = sa.case(
-        (given.is_(None), own),
-        (own.is_(None), given),
-        (own < given, own),
-        else_=given,
-    )
-    statement = (
+    most = _most()
+    return (
         sa.select(
             JobLimitsRow.tenant_id,
             most,
@@ -247,12 +267,40 @@ def _candidates(dialect: str, *, lock: bool) -> Any:
                 sa.cast(eagerness, sa.Float()).is_(None),
                 held + 1 <= eagerness * JobLimitsRow.weight * left,
             ),
-            next_due <= db_now(),
+            _next_due() <= db_now(),
         )
         .order_by(running / JobLimitsRow.weight, JobLimitsRow.last_claim_at.nulls_first())
-        .limit(MAX_TENANTS)
+        .limit(_LOOKED_AT)
     )
-    return statement.with_for_update(skip_locked=True, of=JobLimitsRow) if lock else statement
+
+
+@cache
+def _lock() -> Any:
+    """Have the first of these tenants alone that nobody has, and their limits as they are now.
+
+    They have work due still, or again: to look at all who wait takes so long that others have
+    served the first of them meanwhile.
+    """
+    rows = json_rows("postgresql", {"tenant_id": sa.Uuid(), "place": sa.BigInteger()})
+    return (
+        sa.select(
+            JobLimitsRow.tenant_id,
+            _most(),
+            JobLimitsRow.rate,
+            JobLimitsRow.burst,
+            JobLimitsRow.open_at,
+            db_now(),
+        )
+        .where(
+            JobLimitsRow.tenant_id == rows["tenant_id"],
+            JobLimitsRow.paused.is_(sa.false()),
+            JobLimitsRow.held.is_(sa.false()),
+            _next_due() <= db_now(),
+        )
+        .order_by(rows["place"])
+        .limit(MAX_TENANTS)
+        .with_for_update(skip_locked=True, of=JobLimitsRow)
+    )
 
 
 @cache
@@ -277,10 +325,31 @@ def _take(dialect: str, tenants: int) -> Any:
     """
     picks = []
     for place in range(tenants):
+        tenant = sa.bindparam(f"tenant_{place}", type_=Id())
+        is_open = (
+            sa.select(JobLimitsRow.tenant_id)
+            .where(
+                JobLimitsRow.tenant_id == tenant,
+                JobLimitsRow.paused.is_(sa.false()),
+                JobLimitsRow.held.is_(sa.false()),
+                # Of those that others have: it may have got a limit, and nobody counts then.
+                sa.or_(
+                    sa.bindparam(f"alone_{place}", type_=sa.Boolean()),
+                    sa.and_(
+                        JobLimitsRow.max_running.is_(None),
+                        JobLimitsRow.quota_running.is_(None),
+                        JobLimitsRow.rate.is_(None),
+                    ),
+                ),
+            )
+            .scalar_subquery()
+        )
         first = (
             sa.select(JobRow.tenant_id, JobRow.id)
             .where(
-                JobRow.tenant_id == sa.bindparam(f"tenant_{place}", type_=Id()),
+                # One that others have is not locked, not even shared: whoever pauses it would wait
+                # for as long as one worker or another takes of it.
+                JobRow.tenant_id == (is_open if dialect == "postgresql" else tenant),
                 JobRow.state == READY,
                 _due(dialect),
                 JobRow.kind.in_(sa.bindparam("kinds", expanding=True)),
@@ -331,7 +400,7 @@ def _charge(dialect: str) -> Any:
 async def has_candidates(tx: ReadTx, places: Places, kinds: Sequence[str]) -> bool:
     """Whether any tenant has work due and room for it. Takes no lock."""
     found = await tx.execute(
-        _candidates(tx.dialect, lock=False), {"kinds": kinds, **places.parameters(tx.dialect)}
+        _candidates(tx.dialect), {"kinds": kinds, **places.parameters(tx.dialect)}
     )
     return found.first() is not None
 
@@ -356,20 +425,19 @@ async def claim(
     """
     most = places.free if most is None else min(most, places.free)
     found = await tx.execute(
-        _candidates(tx.dialect, lock=True), {"kinds": kinds, **places.parameters(tx.dialect)}
+        _candidates(tx.dialect), {"kinds": kinds, **places.parameters(tx.dialect)}
     )
-    candidates = [_Candidate(*row) for row in found]
-    if not candidates:
-        locked = tx.dialect == "postgresql" and await has_candidates(tx, places, kinds)
-        return Claimed([], more=locked)
-    limited = [each.tenant_id for each in candidates if each.max_running is not None]
-    if limited and tx.dialect == "postgresql":
-        # READ COMMITTED: this statement sees what others committed before we had the locks.
-        recount = await tx.execute(_recount(), {"limited": limited})
-        running = {str(tenant): int(count) for tenant, count in recount}
-        for each in candidates:
-            if each.max_running is not None:
-                each.running = running.get(each.tenant_id, 0)
+    waiting = [_Candidate(*row) for row in found]
+    if not waiting:
+        return Claimed([], more=False)
+    candidates, is_alone = waiting[:MAX_TENANTS], True
+    if tx.dialect == "postgresql":
+        candidates = await _have_alone(tx, waiting, kinds)
+        if not candidates and len(waiting) < _LOOKED_AT:
+            is_alone = False
+            candidates = [each for each in waiting[:MAX_TENANTS] if not each.is_limited]
+        if not candidates:
+            return Claimed([], more=True)
     shares = _share(candidates, most, places)
     if not shares:
         return Claimed([], more=False)
@@ -381,18 +449,70 @@ async def claim(
     for place, (candidate, share) in enumerate(shares):
         parameters[f"tenant_{place}"] = candidate.tenant_id
         parameters[f"share_{place}"] = share
+        if tx.dialect == "postgresql":
+            parameters[f"alone_{place}"] = is_alone
     taken = await tx.execute(_take(tx.dialect, len(shares)), parameters)
     claims = [Claim(*row) for row in taken]
     started = Counter(each.tenant_id for each in claims)
-    await _charge_tenants(tx, candidates, started)
+    if is_alone:
+        await _charge_tenants(tx, candidates, started)
     # RETURNING has no order. UUIDv7 sorts by creation, which is the tie-break after priority.
     claims.sort(key=lambda each: (-each.priority, each.id))
     return Claimed(
         claims,
-        # Somebody got all that was dealt to them, or there are tenants we have not looked at.
-        more=len(candidates) == MAX_TENANTS
+        # Somebody got all that was dealt to them, or what is due is being taken by others this
+        # moment, or there are tenants that were not asked.
+        more=not claims
+        or len(waiting) > len(candidates)
         or any(started[each.tenant_id] == share for each, share in shares),
     )
+
+
+async def claim_one(tx: Tx, worker: str, tenant_id: str, kinds: Sequence[str]) -> Claimed:
+    """Take the first due job of one tenant, for a worker that has none and was told of it.
+
+    Who is next is not asked: whoever else was would have been served by an idle worker before.
+    A tenant with a limit gets nothing so, and is for :func:`claim`.
+    """
+    taken = await tx.execute(
+        _take(tx.dialect, 1),
+        {
+            "kinds": kinds,
+            "claiming_worker": worker,
+            "claimed_at": tx.now(),
+            "tenant_0": tenant_id,
+            "share_0": 1,
+            "alone_0": False,
+        },
+    )
+    return Claimed([Claim(*row) for row in taken], more=True)
+
+
+async def _have_alone(
+    tx: Tx, waiting: Sequence[_Candidate], kinds: Sequence[str]
+) -> list[_Candidate]:
+    """The first of them that nobody else has: locked, with their limits and loads as of now."""
+    rows = [
+        {"tenant_id": json_id(tx.dialect, each.tenant_id), "place": place}
+        for place, each in enumerate(waiting)
+    ]
+    locked = {
+        str(tenant_id): now
+        for tenant_id, *now in await tx.execute(_lock(), {"kinds": kinds, "rows": rows})
+    }
+    ours = [each for each in waiting if each.tenant_id in locked]
+    for each in ours:
+        each.max_running, each.rate, each.burst, each.open_at, each.now = locked[each.tenant_id]
+    limited = [each for each in ours if each.max_running is not None]
+    if limited:
+        # READ COMMITTED: this statement sees what others committed before we had the locks.
+        counted = {"limited": [each.tenant_id for each in limited]}
+        running = {
+            str(tenant_id): count for tenant_id, count in await tx.execute(_recount(), counted)
+        }
+        for each in limited:
+            each.running = int(running.get(each.tenant_id, 0))
+    return ours
 
 
 def _share(candidates: list[_Candidate], most: int, places: Places) -> list[tuple[_Candidate, int]]:

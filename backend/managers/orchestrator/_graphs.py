@@ -158,7 +158,7 @@ class Graphs:
             ],
         )
         tx.audit("job_graph.submitted", f"job_graph:{row['id']}", name=draft.name, total=len(ids))
-        tx.signal("jobs")
+        tx.signal("jobs", tx.tenant_id)
         return await self.get(tx, str(row["id"])), True
 
     def check_kinds(self, tx: Tx, draft: GraphDraft, permissions: frozenset[str]) -> Sequence[str]:

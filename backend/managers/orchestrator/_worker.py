@@ -31,7 +31,7 @@ from backend.core.clock import elapsed, monotonic
 from backend.core.context import SystemScope
 from backend.core.database import Database, DatabaseUnavailableError
 from backend.core.telemetry import Step
-from backend.managers.orchestrator._claim import Claimed, Places, claim, has_candidates
+from backend.managers.orchestrator._claim import Claimed, Places, claim, claim_one, has_candidates
 from backend.managers.orchestrator._finish import Hooks, finish
 from backend.managers.orchestrator._liveness import (
     Heard,
@@ -45,12 +45,13 @@ from backend.managers.orchestrator._liveness import (
     say_goodbye,
 )
 from backend.managers.orchestrator._workers import DRAIN_SIGNAL
-from backend.managers.orchestrator.errands import WORK
+from backend.managers.orchestrator.errands import CLAIM, WORK
 from backend.managers.orchestrator.kinds import Batch, Claim, JobKind, Outcome, describe
 from backend.managers.orchestrator.manager import OrchestratorManager
 
 logger = logging.getLogger(__name__)
 
+_CLAIMING: Final = SystemScope(CLAIM)
 _FLUSH_LIMIT: Final = 500
 _CLAIM_GAP_SECONDS: Final = 0.005
 _LAST_WORDS_SECONDS: Final = 10.0
@@ -141,7 +142,7 @@ class Worker:
         database: Where the jobs are; its signals wake the worker.
         manager: Registers the kinds, so that operators' verbs find their hooks.
         kinds: What this worker runs; default: everything the manager knows when it starts.
-        scope: The errand for all its transactions; hooks run in their jobs' tenants' scopes.
+        scope: The errand for what it does but claim; hooks run in their jobs' tenants' scopes.
         concurrency: Claims held at once. A batch keeps its places until its handler returns, so
             that the next batch can be as large.
         tenant_share: Share of them that one tenant alone may hold (:class:`Places`).
@@ -209,13 +210,14 @@ class Worker:
         self._claims_begun = 0
         self._strays: dict[tuple[str, int], tuple[float, int]] = {}
         self._wake = asyncio.Event()
+        self._named = ""
         self._report_wake = asyncio.Event()
         self._beat_wake = asyncio.Event()
         self._renewed = asyncio.Event()
         self._flushed = asyncio.Event()
         self._stopping = asyncio.Event()
         self._closing = asyncio.Event()
-        database.signals.subscribe("jobs", lambda _: self._wake.set())
+        database.signals.subscribe("jobs", self._hint)
         database.signals.subscribe("job_cancel", lambda _: self._beat_wake.set())
         database.signals.subscribe(DRAIN_SIGNAL, self._hear)
 
@@ -258,6 +260,7 @@ class Worker:
     async def _claim_until_stopped(self) -> None:
         while not self._stopping.is_set():
             self._wake.clear()
+            named, self._named = self._named, ""
             # Nothing is claimed without a heartbeat: the others would take it for stranded.
             if not self._lease.holds(elapsed(), self._begin_seconds):
                 await self._until_renewed()
@@ -266,7 +269,7 @@ class Worker:
             # Outcomes that the database has not taken yet count as well: when it is slow, work
             # must not pile up here.
             room = min(room, 2 * self._concurrency - len(self._held))
-            found = await self._claim(room) if room > 0 else Claimed([], more=False)
+            found = await self._claim(room, named) if room > 0 else Claimed([], more=False)
             if found.claims:
                 # Lets the new tasks run, and lets places and work gather: one claim for ten jobs
                 # costs little more than one claim for a single job.
@@ -285,13 +288,18 @@ class Worker:
             async with asyncio.timeout(self._poll):
                 await self._renewed.wait()
 
-    async def _claim(self, room: int) -> Claimed:
+    def _hint(self, tenant_id: str) -> None:
+        # Of several nobody is named: then it matters who is next.
+        self._named = "" if self._wake.is_set() else tenant_id
+        self._wake.set()
+
+    async def _claim(self, room: int, named: str) -> Claimed:
         started = monotonic()
         term = self._lease.term
         places = Places(self._concurrency, self._busy, self._tenant_share)
         if self._database.dialect == "sqlite":
             # One writer at a time: an idle worker looks without becoming it.
-            async with self._database.read(self._scope) as view:
+            async with self._database.read(_CLAIMING) as view:
                 found = await has_candidates(view, places, self._names)
             # Asked to end or to drain meanwhile: what is due now is for others.
             if not found or self._draining or self._stopping.is_set():
@@ -299,8 +307,14 @@ class Worker:
         self._claiming = True
         self._claims_begun += 1
         try:
-            async with self._database.transaction(self._scope) as tx:
-                claimed = await claim(tx, self.id, places, self._names, most=room)
+            async with self._database.transaction(_CLAIMING) as tx:
+                # Idle, and told of one tenant: the sooner it has begun the better, and no other
+                # waits for this worker.
+                claimed = Claimed([], more=False)
+                if named and not self._held and self._database.dialect == "postgresql":
+                    claimed = await claim_one(tx, self.id, named, self._names)
+                if not claimed.claims:
+                    claimed = await claim(tx, self.id, places, self._names, most=room)
         finally:
             self._claiming = False
             if self._draining:
@@ -325,6 +339,8 @@ class Worker:
                 self._launch(kind, groups.pop((each.kind, each.tenant_id)))
         for (name, _), group in groups.items():
             self._launch(self._kinds[name], group)
+        for name, count in Counter(each.kind for each in claims).items():
+            self._on_event("job_claimed", kind=name, count=count)
 
     def _launch(self, kind: JobKind, claims: list[Claim]) -> None:
         run = _Run(kind, claims, self._lease.term)
@@ -332,7 +348,6 @@ class Worker:
         self._busy[claims[0].tenant_id] += len(claims)
         for each in claims:
             self._held[each.id] = run
-        self._on_event("job_claimed", kind=kind.name, count=len(claims))
         run.task = asyncio.create_task(self._execute(run))
 
     # ------------------------------------------------------------------ running

@@ -161,7 +161,7 @@ class OrchestratorManager:
             },
         )
         await self._make_room(tx, 1)
-        tx.signal("jobs")
+        tx.signal("jobs", tx.tenant_id)
         if dedup_key is not None:
             return await self._insert_once(tx, row)
         await tx.execute(insert_jobs(), row)
@@ -201,7 +201,7 @@ class OrchestratorManager:
         if not made:
             return []
         await self._make_room(tx, len(made))
-        tx.signal("jobs")
+        tx.signal("jobs", tx.tenant_id)
         tx.append(insert_jobs(), [row for row in made if row["dedup_key"] is None])
         return [
             cast("str", row["id"]) if row["dedup_key"] is None else await self._insert_once(tx, row)

@@ -78,6 +78,37 @@ class TestSignals:
             await until(lambda: carrier.sent == 2)
         assert caplog.messages.count("signal_not_sent") == 2
 
+    async def test_of_several_that_may_be_vague_none_is_named(self):
+        class Kept:
+            def __init__(self):
+                self.told = []
+
+            @contextlib.asynccontextmanager
+            async def listening(self, _):
+                yield
+
+            async def send(self, messages):
+                self.told.append([message.split(" ", 1)[1] for message in messages])
+
+        carrier = Kept()
+        signals = Signals(carrier, {"jobs"})
+        async with signals.running():
+            signals.publish("jobs", "a")
+            signals.publish("jobs", "a")
+            await until(lambda: len(carrier.told) == 1)
+            for tenant in ("a", "b", "c", "c"):
+                signals.publish("jobs", tenant)
+            signals.publish("principals", "user:1")
+            signals.publish("principals", "user:2")
+            await until(lambda: len(carrier.told) == 2)
+            signals.publish("jobs", "d")
+            await until(lambda: len(carrier.told) == 3)
+        assert carrier.told == [
+            ["jobs  a"],
+            ["jobs  ", "principals  user:1", "principals  user:2"],
+            ["jobs  d"],
+        ]
+
 
 class TestUnixCarrier:
     async def test_reaches_every_other_process_once(self, directory):
