@@ -63,7 +63,8 @@ _IDLE_SECONDS: Final = 30.0
 _MOST_OPEN: Final = 5
 _AGAIN_SECONDS: Final = 0.5
 _LIMIT_SECONDS: Final = 120.0
-_CRASHES: Final = 3
+# In company it may be more than three, but never more than six: record 0045.
+_CRASHES: Final = range(3, 7)
 _ENDED: Final = ("succeeded", "dead", "cancelled", "skipped")
 _ENDS: Final = ("job.succeeded", "job.dead", "job.cancelled")
 
@@ -526,7 +527,7 @@ class _Drill:
 
         await self._rig.until(buried, _LIMIT_SECONDS, "the task that kills its workers to be dead")
         is_buried.set()
-        if kills != _CRASHES:
+        if kills not in _CRASHES:
             self._wrong.append(f"poison: a task was dead after {kills} workers")
         return await recovery
 
