@@ -234,9 +234,10 @@ class TestLimits:
 class TestMany:
     """What a claim reads, however much waits, and whatever the database believes of that."""
 
-    async def test_nothing_is_read_to_be_sorted(self, bench, owner_url):
+    @pytest.mark.parametrize("waited", [0, 4])
+    async def test_is_no_more_than_what_is_taken(self, bench, owner_url, waited):
         ids = [await bench.submit(tenant=uuid7()) for _ in range(300)]
-        ended = sa.update(JobRow).where(JobRow.id.in_(ids[4:])).values(state="succeeded")
+        ended = sa.update(JobRow).where(JobRow.id.in_(ids[waited:])).values(state="succeeded")
         await bench._execute(ended)
         owner = sa.create_engine(owner_url)
         with owner.begin() as connection:
@@ -245,7 +246,7 @@ class TestMany:
         await bench.submit_many(plans.MAX_ROWS + 1000)
         found = Plans(frozenset({"jobs"}), frozenset(), frozenset())
         with plans.watch(bench.database.engine.sync_engine, found):
-            assert await bench.claim(20)
+            assert await bench.claim(100)
         assert any("busy" in one for one in found.statements)
         reading = [one for one in found.findings.values() if re.search(r"\d (rows|steps)$", one)]
         assert reading == []
