@@ -203,6 +203,7 @@ async def _route(tx: Any, policies: Policies, routings: Routings) -> None:
         host="bench.test",
         sealed_target=b"",
         per_minute=10**6,
+        send_resolved=True,
         fallback_id=None,
         revision=1,
         created_at=tx.now(),
