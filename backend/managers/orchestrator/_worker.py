@@ -308,9 +308,9 @@ class Worker:
         self._claims_begun += 1
         try:
             async with self._database.transaction(_CLAIMING) as tx:
+                claimed = Claimed([], more=False)
                 # Idle, and told of one tenant: the sooner it has begun the better, and no other
                 # waits for this worker.
-                claimed = Claimed([], more=False)
                 if named and not self._held and self._database.dialect == "postgresql":
                     claimed = await claim_one(tx, self.id, named, self._names)
                 if not claimed.claims:
