@@ -411,7 +411,7 @@ class Tx(ReadTx):
         statement = (
             self._insert(model)
             .values(**row)
-            .on_conflict_do_nothing(index_elements=list(conflict))
+            .on_conflict_do_nothing(**_of_key(model, tuple(conflict)))
             .returning(*sa.inspect(model).primary_key)
         )
         return (await self.session.execute(statement)).first() is not None
@@ -423,7 +423,7 @@ class Tx(ReadTx):
         if not rows:
             return
         await self._write_appended(model)
-        statement = self._insert(model).on_conflict_do_nothing(index_elements=list(conflict))
+        statement = self._insert(model).on_conflict_do_nothing(**_of_key(model, tuple(conflict)))
         await self.session.execute(statement, list(rows))
 
     async def upsert(
@@ -450,7 +450,7 @@ class Tx(ReadTx):
         statement = (
             self._insert(model)
             .values(**row)
-            .on_conflict_do_update(index_elements=list(conflict), set_=dict(update), where=own)
+            .on_conflict_do_update(**_of_key(model, tuple(conflict)), set_=dict(update), where=own)
             .returning(*(returning or sa.inspect(model).primary_key))
         )
         found = (await self.session.execute(statement)).first()
@@ -629,6 +629,18 @@ class Tx(ReadTx):
             .values(holder=holder, expires_at=db_now(seconds))
         )
         return cast("sa.CursorResult[Any]", result).rowcount == 1
+
+
+@cache
+def _of_key(model: type[Base], columns: tuple[str, ...]) -> Mapping[str, Any]:
+    """What an ON CONFLICT names: these columns, and of which rows their index has them alone."""
+    table: Any = model.__table__
+    conditions = (
+        index.dialect_options["postgresql"]["where"]
+        for index in table.indexes
+        if index.unique and tuple(index.columns.keys()) == columns
+    )
+    return {"index_elements": columns, "index_where": next(conditions, None)}
 
 
 @cache

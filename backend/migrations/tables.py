@@ -75,6 +75,52 @@ def _rekey_postgresql(table: str, key: Sequence[str], added: Mapping[str, str]) 
 
 
 def _rekey_sqlite(table: str, key: Sequence[str], added: Mapping[str, str]) -> None:
+    more = "".join(f"{name} TEXT NOT NULL, " for name in added)
+    order = ", ".join(key)
+    _remake_sqlite(
+        table,
+        rf"CONSTRAINT pk_{table} PRIMARY KEY \([^)]*\)",
+        f"{more}CONSTRAINT pk_{table} PRIMARY KEY ({order})",
+        order,
+        added,
+    )
+
+
+def unique_where(table: str, name: str, columns: Sequence[str]) -> None:
+    """Hold only rows with the last of these columns to a unique constraint, by a partial index.
+
+    Those without it were as many entries under one key, which each change of a row adds to.
+
+    Args:
+        table: Whose.
+        name: Of the constraint, and then of the index.
+        columns: After the tenant.
+    """
+    if op.get_bind().dialect.name == "postgresql":
+        op.drop_constraint(name, table)
+    else:
+        order = ", ".join(sa.inspect(op.get_bind()).get_pk_constraint(table)["constrained_columns"])
+        _remake_sqlite(table, rf",\s*CONSTRAINT {name} UNIQUE \([^)]*\)", "", order, {})
+    given = sa.text(f"{columns[-1]} IS NOT NULL")
+    create_tenant_index(
+        name, table, columns, unique=True, sqlite_where=given, postgresql_where=given
+    )
+
+
+def unique_always(table: str, name: str, columns: Sequence[str]) -> None:
+    """Undo :func:`unique_where`."""
+    op.drop_index(name, table)
+    if op.get_bind().dialect.name == "postgresql":
+        op.create_unique_constraint(name, table, [_TENANT, *columns])
+        return
+    order = ", ".join(sa.inspect(op.get_bind()).get_pk_constraint(table)["constrained_columns"])
+    held = ", ".join([_TENANT, *columns])
+    _remake_sqlite(table, r"(CONSTRAINT pk_)", rf"CONSTRAINT {name} UNIQUE ({held}), \1", order, {})
+
+
+def _remake_sqlite(
+    table: str, pattern: str, instead: str, order: str, added: Mapping[str, str]
+) -> None:
     """The procedure of https://sqlite.org/lang_altertable.html, section 7."""
     bind = op.get_bind()
     known = bind.exec_driver_sql(
@@ -82,13 +128,10 @@ def _rekey_sqlite(table: str, key: Sequence[str], added: Mapping[str, str]) -> N
     ).all()
     made = next(sql for kind, sql in known if kind == "table")
     columns = [row[1] for row in bind.exec_driver_sql(f"PRAGMA table_info({table})").all()]
-    order = ", ".join(key)
     head, body = re.fullmatch(rf"(CREATE TABLE )\W?{table}\W? ?(\(.*)", made, re.DOTALL).groups()  # type: ignore[union-attr]
-    body, found = re.subn(rf"CONSTRAINT pk_{table} PRIMARY KEY \([^)]*\)", "%KEY%", body)
+    body, found = re.subn(pattern, instead, body)
     if found != 1:
-        raise RuntimeError(f"{table} has no primary key of the usual name")
-    more = "".join(f"{name} TEXT NOT NULL, " for name in added)
-    body = body.replace("%KEY%", f"{more}CONSTRAINT pk_{table} PRIMARY KEY ({order})")
+        raise RuntimeError(f"{table} was not made in the usual words: {pattern}")
     bind.exec_driver_sql(f"{head}{table}_new {body}")
     into = ", ".join([*columns, *added])
     source = ", ".join([*columns, *added.values()])

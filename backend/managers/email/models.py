@@ -20,7 +20,7 @@ class EmailRow(TenantOwned, Base):
     subject: Mapped[str]
     sealed_subject: Mapped[bytes | None]
     sender: Mapped[str]
-    business_key: Mapped[str | None]
+    business_key: Mapped[str | None] = mapped_column()
     size_bytes: Mapped[int]
     job_id: Mapped[str] = mapped_column(Id)
     attempts: Mapped[int]
@@ -36,7 +36,14 @@ class EmailRow(TenantOwned, Base):
     relay: Mapped[str | None]
 
     __table_args__ = (
-        sa.UniqueConstraint("tenant_id", "business_key"),
+        # Not of those without a key: each change of one would be noted among as many equal entries.
+        sa.Index(
+            "uq_email_messages_tenant_id_business_key",
+            *("tenant_id", business_key),
+            unique=True,
+            sqlite_where=business_key.is_not(None),
+            postgresql_where=business_key.is_not(None),
+        ),
         sa.Index(None, "tenant_id", "state", "id"),
         # With the state: counting a day's messages by it reads nothing else.
         sa.Index("ix_email_messages_created_at", "tenant_id", "created_at", "state"),

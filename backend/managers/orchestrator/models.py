@@ -15,8 +15,8 @@ RUNNING: Final[sa.ColumnElement[str]] = sa.literal_column("'running'", sa.Text()
 AWAITING: Final[sa.ColumnElement[str]] = sa.literal_column("'awaiting'", sa.Text())
 
 
-def _where(condition: str) -> dict[str, Any]:
-    clause = sa.literal_column(condition, sa.Boolean())
+def _where(condition: str | sa.ColumnElement[bool]) -> dict[str, Any]:
+    clause = sa.literal_column(condition, sa.Boolean()) if isinstance(condition, str) else condition
     return {"sqlite_where": clause, "postgresql_where": clause}
 
 
@@ -57,13 +57,19 @@ class JobRow(TenantOwned, Base):
     error: Mapped[str | None]
     traceparent: Mapped[str]
     actor: Mapped[str]
-    dedup_key: Mapped[str | None]
+    dedup_key: Mapped[str | None] = mapped_column()
     created_at: Mapped[datetime] = mapped_column()
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
 
     __table_args__ = (
-        sa.UniqueConstraint("tenant_id", "kind", "dedup_key"),
+        # Not of those without a key: each change of one would be noted among as many equal entries.
+        sa.Index(
+            "uq_jobs_tenant_id_kind_dedup_key",
+            *(tenant_id, kind, dedup_key),
+            unique=True,
+            **_where(dedup_key.is_not(None)),
+        ),
         # The order of claiming. Only ready rows: the index stays as small as the backlog.
         sa.Index(
             "ix_jobs_ready", tenant_id, priority.desc(), due_at, id, **_where("state = 'ready'")
@@ -106,7 +112,7 @@ class GraphRow(TenantOwned, Base):
     failed: Mapped[int] = mapped_column(default=0)
     cancelled: Mapped[int] = mapped_column(default=0)
     skipped: Mapped[int] = mapped_column(default=0)
-    dedup_key: Mapped[str | None]
+    dedup_key: Mapped[str | None] = mapped_column()
     actor: Mapped[str]
     # What its submitter held, of the permissions that kinds take: what it grows is held to them.
     rights: Mapped[list[str] | None] = mapped_column(Json)
@@ -114,7 +120,12 @@ class GraphRow(TenantOwned, Base):
     finished_at: Mapped[datetime | None]
 
     __table_args__ = (
-        sa.UniqueConstraint("tenant_id", "dedup_key"),
+        sa.Index(
+            "uq_job_graphs_tenant_id_dedup_key",
+            *("tenant_id", dedup_key),
+            unique=True,
+            **_where(dedup_key.is_not(None)),
+        ),
         sa.Index("ix_job_graphs_tenant_id_created_at", "tenant_id", "created_at", "id"),
         sa.Index("ix_job_graphs_state", "tenant_id", "state", "id"),
         sa.Index("ix_job_graphs_finished_at", "finished_at", **_where("finished_at IS NOT NULL")),
