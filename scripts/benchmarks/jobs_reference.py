@@ -6,12 +6,15 @@ from typing import Final
 import procrastinate
 import uvloop
 
+from scripts.benchmarks.measure import say_picked_up
+
 TASK: Final = "noop"
+TIMED_TASK: Final = "timed"
 _MAX_POOL: Final = 20
 
 
 def make_app(url: str, concurrency: int = 1) -> procrastinate.App:
-    """An application with one task that does nothing, and a connection for each running job."""
+    """An application with tasks that do nothing, and a connection for each running job."""
     pool = min(concurrency, _MAX_POOL) + 2
     connector = procrastinate.PsycopgConnector(conninfo=url, min_size=pool, max_size=pool)
     app = procrastinate.App(connector=connector)
@@ -19,6 +22,10 @@ def make_app(url: str, concurrency: int = 1) -> procrastinate.App:
     @app.task(name=TASK)
     async def noop() -> None:
         return None
+
+    @app.task(name=TIMED_TASK)
+    async def timed(called_at: float) -> None:
+        say_picked_up(called_at)
 
     return app
 

@@ -8,8 +8,12 @@ import json
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+from backend.core.clock import perf_counter
 
 MIN_ROUNDS = 3
+_PICKED_UP = "picked up "
 
 
 class BenchmarkError(Exception):
@@ -80,3 +84,19 @@ def alternate(
         raise ValueError(f"at least {MIN_ROUNDS} rounds make a median")
     pairs = [(ours(), reference()) for _ in range(rounds)]
     return [mine for mine, _ in pairs], [theirs for _, theirs in pairs]
+
+
+def say_picked_up(called_at: float) -> None:
+    """Print how long a job was on its way, from its caller to its handler.
+
+    Args:
+        called_at: When its caller began to hand it in, by the clock that all processes of a
+            machine share.
+    """
+    print(f"{_PICKED_UP}{perf_counter() - called_at:.6f}", flush=True)
+
+
+def read_picked_up(log: Path) -> list[float]:
+    """The seconds that a worker's handlers have said so far."""
+    lines = log.read_text(encoding="utf-8").splitlines()
+    return [float(line.removeprefix(_PICKED_UP)) for line in lines if line.startswith(_PICKED_UP)]

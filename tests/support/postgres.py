@@ -212,6 +212,10 @@ class PostgresServer:
         statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
         self._administer(statement)
 
+    def checkpoint(self) -> None:
+        """Write all that was changed to the disk, now: it would go on for minutes by itself."""
+        self._administer(sql.SQL("CHECKPOINT"))
+
     def database(self, name: str) -> PostgresDatabase:
         """One of this name, which exists."""
         return PostgresDatabase(name, self.url(RUNTIME, name), self.url(OWNER, name))
@@ -296,7 +300,7 @@ class PostgresServer:
             statement = sql.SQL("CREATE ROLE {} " + options).format(sql.Identifier(role))
             self._administer(statement)
 
-    def _administer(self, statement: sql.Composed) -> None:
+    def _administer(self, statement: sql.Composed | sql.SQL) -> None:
         address = self.url(SUPERUSER, "postgres")
         with psycopg.connect(address, autocommit=True) as connection:
             connection.execute(statement)
