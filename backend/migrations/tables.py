@@ -115,7 +115,14 @@ def unique_always(table: str, name: str, columns: Sequence[str]) -> None:
         return
     order = ", ".join(sa.inspect(op.get_bind()).get_pk_constraint(table)["constrained_columns"])
     held = ", ".join([_TENANT, *columns])
-    _remake_sqlite(table, r"(CONSTRAINT pk_)", rf"CONSTRAINT {name} UNIQUE ({held}), \1", order, {})
+    # After the primary key: SQLite numbers their indexes, and statements name the first as its.
+    _remake_sqlite(
+        table,
+        rf"(CONSTRAINT pk_{table} PRIMARY KEY \([^)]*\))",
+        rf"\1, CONSTRAINT {name} UNIQUE ({held})",
+        order,
+        {},
+    )
 
 
 def _remake_sqlite(

@@ -119,6 +119,7 @@ ACROSS_TENANTS = {
     "ix_events_unsequenced": "the sequencer, in the order of telling",
     "ix_idempotency_records_expires_at": "a sweep",
     "ix_invitations_expires_at": "a sweep",
+    "ix_job_attempts_ended_at": "retention, whatever the tenant",
     "ix_job_firings_decided_at": "retention, whatever the tenant",
     "ix_job_graphs_finished_at": "retention, whatever the tenant",
     "ix_job_schedules_due": "whose schedules are due",
@@ -302,6 +303,32 @@ def contents(url: str) -> dict[str, list[str]]:
             )
     engine.dispose()
     return found
+
+
+def test_only_what_has_a_key_is_in_an_index_of_keys(empty_url: str) -> None:
+    """And the first index of SQLite's own is the primary key's, whichever way was gone."""
+    runner.upgrade(empty_url)
+    engine = sa.create_engine(runner.sync_url(empty_url))
+    for goes_down in (False, True, False):
+        if goes_down:
+            runner.downgrade(empty_url, "20261228_job_subjects")
+        else:
+            runner.upgrade(empty_url)
+        found = sa.inspect(engine)
+        for table in ("jobs", "job_graphs", "email_messages"):
+            partial = [
+                one["name"]
+                for one in found.get_indexes(table)
+                if one["unique"] and f"{engine.dialect.name}_where" in one["dialect_options"]
+            ]
+            assert len(partial) == (not goes_down), table
+            assert bool(found.get_unique_constraints(table)) == goes_down, table
+            if engine.dialect.name == "sqlite":
+                with engine.connect() as connection:
+                    first = f"PRAGMA index_info(sqlite_autoindex_{table}_1)"
+                    columns = [row[2] for row in connection.exec_driver_sql(first)]
+                assert columns == ["tenant_id", "id"], table
+    engine.dispose()
 
 
 @pytest.mark.slow
