@@ -60,6 +60,7 @@ STATES: Final[dict[str, Look]] = {
     "succeeded": Look("green", "#1FA97A"),
     "dead": Look("red", "#E0555F"),
     "skipped": _NEUTRAL,
+    "crashed": Look("red", "#E0555F"),
     # workers
     "working": Look("green", "#1FA97A"),
     "draining": Look("amber", "#D08A1D"),

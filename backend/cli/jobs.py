@@ -5,7 +5,7 @@ import sys
 from typing import Any, Final
 
 from backend.app import Platform
-from backend.cli._api import Api, api_command, print_rows
+from backend.cli._api import Api, api_command, print_rows, segment
 from backend.cli._files import read_json
 from backend.cli.command import tenant_command, time_of
 from backend.core.context import Scope
@@ -100,6 +100,16 @@ def _list_options(parser: argparse.ArgumentParser) -> None:
     _filters(parser)
 
 
+async def _attempts(api: Api, options: argparse.Namespace) -> None:
+    """An attempt a line, the newest first: number, outcome, begin, end, worker, why it failed."""
+    found = await api.get(f"{JOBS}/{segment(options.job)}/attempts")
+    print_rows(found["items"], "attempt", "outcome", "started_at", "ended_at", "worker", "error")
+
+
+def _attempts_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("job", metavar="JOB")
+
+
 async def _submit(api: Api, options: argparse.Namespace) -> None:
     """Submit what a file says, or standard input: JSON with a kind and args; print id and state."""
     body = await read_json(options.file, "job", "kind")
@@ -160,6 +170,7 @@ COMMANDS: Final = (
         _retry_options,
     ),
     api_command("jobs-list", "jobs, the newest first", _list, _list_options),
+    api_command("jobs-attempts", "what became of a job's attempts", _attempts, _attempts_options),
     api_command("jobs-submit", "submit one job", _submit, _submit_options),
     api_command("jobs-cancel", "cancel all that wait, or ask what runs", _cancel, _cancel_options),
     api_command("jobs-totals", "count jobs by kind and state", _totals, _totals_options),

@@ -580,11 +580,13 @@ class Tx(ReadTx):
         *,
         after: str,
         limit: int,
+        by: InstrumentedAttribute[str] | None = None,
     ) -> Stretch:
         """Set ``values`` on rows of the tenant that meet a condition without an index.
 
         Of the next ``limit`` rows, in the order of their ids, which are all read: so that a walk
-        over a whole table is made of short transactions. The table has a tenant's rows by ``id``.
+        over a whole table is made of short transactions. The table has a tenant's rows by ``id``,
+        or by another id, of which it may have some rows each: those of the last all belong to it.
 
         Args:
             model: The table.
@@ -592,8 +594,9 @@ class Tx(ReadTx):
             values: What is set.
             after: The id that the stretch begins behind; empty: the first row.
             limit: Rows.
+            by: The other id.
         """
-        key: Any = model.id  # type: ignore[attr-defined]
+        key: Any = model.id if by is None else by  # type: ignore[attr-defined]
         own = (model.tenant_id == self.tenant_id, key > (after or _BEFORE_ALL))
         last = await self.scalar(
             sa.select(key).where(*own).order_by(key).offset(limit - 1).limit(1)

@@ -2209,6 +2209,23 @@ class JobArgsOut(Wire, frozen=True, kw_only=True):
     args: dict[str, Any]
 
 
+class JobAttemptOut(Wire, frozen=True, kw_only=True):
+    """One attempt at a job."""
+
+    attempt: int
+    ended_at: datetime | None
+    error: str | None
+    outcome: str
+    started_at: datetime | None
+    worker: str | None
+
+
+class JobAttemptsOut(Wire, frozen=True, kw_only=True):
+    """The latest attempts at a job, the newest first."""
+
+    items: list[JobAttemptOut]
+
+
 class JobCountOut(Wire, frozen=True, kw_only=True):
     """How many jobs of a kind are in a state."""
 

@@ -1694,6 +1694,12 @@ class Api:
             "GET", f"/api/v1/jobs/{uuid_segment(job_id)}/args", models.JobArgsOut
         )
 
+    def list_job_attempts(self, job_id: str) -> models.JobAttemptsOut:
+        """List what became of the latest attempts at a job, the newest first."""
+        return self.connection.ask(
+            "GET", f"/api/v1/jobs/{uuid_segment(job_id)}/attempts", models.JobAttemptsOut
+        )
+
     def cancel_job(self, job_id: str, *, idempotency_key: str | None = None) -> models.JobOut:
         """Cancel a waiting job at once, or ask a running one to stop."""
         return self.connection.ask(

@@ -24,6 +24,14 @@ _MAIL: Final = "jobs-mail"
 _GRAPHS: Final = "jobs-graphs"
 _MOST_KNOWN: Final = 5000
 _MOST_SHOWN: Final = 100_000
+_ATTEMPTS: Final = (
+    table.Column("attempt", "Attempt", "strong"),
+    table.Column("outcome", "What became of it", "badge"),
+    table.Column("began", "Began", "time"),
+    table.Column("took", "Took", "number"),
+    table.Column("worker", "Worker", "code"),
+    table.Column("error", "Why it did not succeed", "prose"),
+)
 _TALL: Final = 480
 _TALL_LINES: Final = 24
 _LOG_LINES: Final = 20
@@ -61,11 +69,36 @@ def detail(job_id: str) -> None:
         if error != markup.NONE:
             markup.section("Last error")
             st.code(error, language=None, wrap_lines=True)
+        _made(session, job)
         if job.result is not None:
             markup.section("Result")
             _json(job.result)
         _given(session, job)
         _log(session, job)
+
+
+def _made(session: state.Session, job: models.JobOut) -> None:
+    """Draw what became of each attempt; of a single one that goes on or ended the job tells all."""
+    if not job.attempt or (job.attempt == 1 and not _waits(job)):
+        return
+    found = session.api.list_job_attempts(job.id).items
+    if not found:
+        return
+    markup.section("Attempts")
+    rows = [
+        {
+            "attempt": str(one.attempt),
+            "outcome": one.outcome,
+            "began": markup.when(one.started_at),
+            "took": markup.duration(one.started_at, one.ended_at),
+            "worker": one.worker or markup.NONE,
+            "error": one.error or markup.NONE,
+        }
+        for one in found
+    ]
+    table.draw("jobs-attempts", "Attempts", _ATTEMPTS, rows)
+    if len(found) < job.attempt:
+        markup.note("Of others nothing is kept: they are older, or nothing was tried in them.")
 
 
 def _json(value: object) -> None:

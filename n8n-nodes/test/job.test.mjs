@@ -215,3 +215,22 @@ describe('retry many', () => {
 		assert.match((await failNode(context)).message, /The expression in "Kind" gives nothing/);
 	});
 });
+
+describe('getAttempts', () => {
+	it('gives an item for each', async () => {
+		const parameters = { resource: 'job', operation: 'getAttempts', jobId: 'job-1' };
+		const attempts = [
+			{ attempt: 2, outcome: 'running', error: null },
+			{ attempt: 1, outcome: 'failed', error: 'It answered 503' },
+		];
+		const answer = () => ({ status: 200, body: { items: attempts } });
+		const context = makeContext({ parameters, answer });
+		const output = await runNode(context);
+		const [{ method, path }] = context.requests;
+		assert.equal(`${method} ${path}`, 'GET /api/v1/jobs/job-1/attempts');
+		assert.deepEqual(
+			output,
+			attempts.map((json) => ({ json, pairedItem: { item: 0 } })),
+		);
+	});
+});

@@ -199,6 +199,33 @@ class TestWhatItIsGiven:
         assert "the product's own" in screen.text
 
 
+class TestAttempts:
+    def test_are_told_once_there_are_several(self, visit, platform):
+        job = one(platform, "dead")
+        path = f"/api/v1/jobs/{job['id']}"
+        screen = visit("jobs", id=job["id"])
+        assert not platform.called("GET", f"jobs/{job['id']}/attempts")
+        (made,) = platform.get(f"jobs/{job['id']}/attempts")["items"]
+        assert (made["attempt"], made["outcome"], made["error"]) == (1, "failed", job["error"])
+        crashed = {**made, "outcome": "crashed", "worker": None, "error": "Its worker died"}
+        platform.wire.alter("GET", path, lambda found: {**found, "attempt": 9})
+        platform.wire.alter(
+            "GET",
+            f"{path}/attempts",
+            lambda _: {"items": [{**made, "attempt": 9}, {**crashed, "attempt": 8}]},
+        )
+        screen = visit("jobs", id=job["id"])
+        newest, oldest = screen.rows("jobs-attempts")
+        assert (newest["attempt"], newest["outcome"], newest["error"]) == (
+            "9",
+            "failed",
+            job["error"],
+        )
+        assert newest["worker"] == made["worker"]
+        assert (oldest["attempt"], oldest["outcome"], oldest["worker"]) == ("8", "crashed", "–")
+        assert "Of others nothing is kept" in screen.text
+
+
 class TestLog:
     def test_shows_what_was_said_in_its_trace(self, visit, platform):
         trace = secrets.token_hex(16)

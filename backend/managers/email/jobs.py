@@ -264,7 +264,8 @@ def _compose(delivery: Delivery, content: Content) -> bytes:
 def _held(hold: Hold) -> Outcome:
     """Nothing was tried; everybody comes back in time, and not all at the same moment."""
     effect = Held(hold.reason, hold.code, hold.refused_us)
-    return Outcome.retry(hold.reason, delay_seconds=_spread(hold.seconds), effect=effect)
+    seconds = _spread(hold.seconds)
+    return Outcome.retry(hold.reason, delay_seconds=seconds, effect=effect, tried=False)
 
 
 def _outcome(delivery: Delivery, found: Sequence[RecipientOutcome]) -> Outcome:

@@ -1,7 +1,8 @@
 """Durable jobs: submitted in the caller's transaction, run at least once, recovered after crashes.
 
-Tables: ``jobs``, ``job_tenants``, ``job_workers``; ``job_graphs`` and ``job_edges`` hold the
-dependencies between jobs. Audits ``job.submitted``, ``job.cancelled``, ``job.bulk_cancelled``,
+Tables: ``jobs``, ``job_attempts``, ``job_tenants``, ``job_workers``; ``job_graphs`` and
+``job_edges`` hold the dependencies between jobs. Audits ``job.submitted``, ``job.cancelled``,
+``job.bulk_cancelled``,
 ``job.args_changed``, ``job.retried``, ``job.bulk_retried``, ``job.answered``,
 ``job_limits.changed``, ``job_graph.submitted``, ``.paused``, ``.resumed``, ``.cancelled`` and
 ``.retried``, and of the platform ``worker.drained`` and ``worker.resumed``.
@@ -59,6 +60,7 @@ from backend.managers.orchestrator.manager import OrchestratorManager
 from backend.managers.orchestrator.models import (
     EdgeRow,
     GraphRow,
+    JobAttemptRow,
     JobFiringRow,
     JobLimitsRow,
     JobRow,
@@ -79,7 +81,7 @@ ROOM = Room(
     name="orchestrator",
     manager=OrchestratorManager,
     models=(
-        *(JobRow, GraphRow, EdgeRow, JobLimitsRow, WorkerRow),
+        *(JobRow, JobAttemptRow, GraphRow, EdgeRow, JobLimitsRow, WorkerRow),
         *(JobScheduleRow, JobFiringRow),
     ),
     permissions={READ: VIEWER | WORKFLOW, "job:write": OPERATOR | WORKFLOW},
@@ -126,7 +128,10 @@ ROOM = Room(
         ),
     ),
     standing=OrchestratorManager.keep_standing,
-    erasures={JobRow.__tablename__: OrchestratorManager.erase_finished},
+    erasures={
+        JobRow.__tablename__: OrchestratorManager.erase_finished,
+        JobAttemptRow.__tablename__: OrchestratorManager.erase_attempts,
+    },
     pauses=(OrchestratorManager.tell_running_since,),
     stocks={
         "jobs_waiting": OrchestratorManager.count_waiting,

@@ -112,12 +112,15 @@ class Answers:
             outcome = Outcome.done(said)
         async with database.transaction(SystemScope(WORK, ACTOR)) as tx:
             async with tx.within(ticket.tenant_id) as part:
-                claim = await self._find(part, ticket)
-            if claim is not None:
-                await finish(tx, None, [(claim, outcome)], self._kinds)
+                found = await self._find(part, ticket)
+            if found is not None:
+                claim, worker = found
+                await finish(tx, None, [(claim, outcome)], self._kinds, answered_at=worker)
 
-    async def _find(self, tx: Tx, ticket: _Ticket) -> Claim | None:
-        """The attempt that the ticket is for, locked and noted as answered; None: it was before.
+    async def _find(self, tx: Tx, ticket: _Ticket) -> tuple[Claim, str | None] | None:
+        """The attempt that the ticket is for and who runs it still; None: it was answered before.
+
+        Its job is locked, and noted as answered.
 
         Raises:
             CallbackNotFoundError: There is none, or not any more.
@@ -143,7 +146,7 @@ class Answers:
         row.answered = ticket.attempt
         await tx.session.flush()
         tx.audit("job.answered", f"job:{row.id}", kind=row.kind, subject=row.subject)
-        return claim_of(row)
+        return claim_of(row), row.worker
 
     async def give_up(self, database: Database) -> int:
         """End the attempts that were not answered in time, as failures; returns how many."""

@@ -51,6 +51,7 @@ CLAIM_COLUMNS: Final = (
     JobRow.priority,
     JobRow.forgiven,
     JobRow.graph_id,
+    JobRow.started_at,
 )
 
 

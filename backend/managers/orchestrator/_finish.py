@@ -12,8 +12,10 @@ from sqlalchemy.dialects import postgresql
 from backend.core.database import Tx, UtcTime, db_now
 from backend.core.json_rows import json_id, json_rows
 from backend.managers.orchestrator._advance import Growth, advance_all
+from backend.managers.orchestrator._attempts import as_ended, note
 from backend.managers.orchestrator._growth import grow, hold
 from backend.managers.orchestrator.kinds import (
+    AttemptOutcome,
     Claim,
     JobKind,
     Outcome,
@@ -131,11 +133,13 @@ async def finish(
     kinds: Mapping[str, JobKind],
     *,
     hooks: Hooks = "all",
+    answered_at: str | None = None,
 ) -> list[tuple[Claim, Outcome, float]]:
     """Record the outcomes that pass the fence and run their kinds' hooks.
 
     Without a worker they are of attempts that were answered from elsewhere, or were not in time:
     the caller has locked their jobs, and nobody else's outcome of such an attempt counts any more.
+    ``answered_at`` is the worker that was running one of these still.
 
     Returns the accepted ones, resolved, with the seconds until the next attempt (0 when there is
     none). Statements do not grow with the batch, hooks aside. ``hooks`` is for outcomes that
@@ -166,6 +170,7 @@ async def finish(
     await _hold_growing(tx, [(by_id[row.id][0], row.state, row.wiring) for row in recorded])
     accepted = []
     over: list[tuple[Claim, str]] = []
+    failed: list[dict[str, Any]] = []
     growths: list[Growth] = []
     for job_id, recorded_state, wiring, cancelled in recorded:
         claim, outcome, delay_seconds = by_id[job_id]
@@ -188,11 +193,16 @@ async def finish(
                 state, outcome = "dead", Outcome.fail(said, outcome.effect)
                 await _bury(tx, claim, said)
         accepted.append((claim, outcome.resolved(_RESOLUTIONS[state]), delay_seconds))
+        if state not in ("succeeded", "awaiting") and outcome.tried:
+            became: AttemptOutcome = "cancelled" if state == "cancelled" else "failed"
+            ran_by = worker or answered_at
+            failed.append(as_ended(tx, claim, became, worker=ran_by, error=outcome.error))
         if state not in ("ready", "awaiting") and claim.graph_id is not None:
             over.append((claim, state))
         event = _EVENTS.get(_RESOLUTIONS[state])
         if event is not None and (state != "succeeded" or kinds[claim.kind].announce):
             tell(tx, event, [claim])
+    await note(tx, failed)
     if hooks != "none":
         await _run_hooks(tx, accepted, kinds, apply=hooks == "all")
     await advance_all(tx, over, growths)

@@ -20,6 +20,7 @@ from backend.managers.orchestrator._advance import (
     of_jobs,
     parents_of,
 )
+from backend.managers.orchestrator._attempts import cancel_waiting
 from backend.managers.orchestrator._drafts import GraphDraft, check_kinds, job_of_task
 from backend.managers.orchestrator._offers import Offers
 from backend.managers.orchestrator._outline import Box, read_outline
@@ -315,10 +316,7 @@ class Graphs:
         cancelled: list[JobRow] = []
         # What became ready meanwhile is found by the second look: the first has locked the rest.
         while waiting := await _locked(tx, graph_id, _STOPPABLE):
-            for job in waiting:
-                job.state, job.error = "cancelled", job.error or "cancelled"
-                job.finished_at = tx.now()
-            await tx.session.flush()
+            await cancel_waiting(tx, waiting)
             cancelled += waiting
         for job in await _locked(tx, graph_id, ("running",)):
             job.cancel_requested = True

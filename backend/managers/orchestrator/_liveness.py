@@ -21,10 +21,12 @@ import sqlalchemy as sa
 from backend.core.database import ReadTx, Tx, UtcTime, db_now
 from backend.core.json_rows import json_id, json_rows
 from backend.managers.orchestrator._advance import advance_all
+from backend.managers.orchestrator._attempts import as_ended, note
 from backend.managers.orchestrator._claim import CLAIM_COLUMNS
 from backend.managers.orchestrator.kinds import Claim, Fleet, JobKind, by_owner, tell
 from backend.managers.orchestrator.models import READY, RUNNING, JobRow, WorkerRow
 
+_CRASHED: Final = "Its worker died, or was not heard of for too long, while it ran"
 _TOGETHER_CRASHES: Final = 1
 _MAX_APART_SECONDS: Final = 60.0
 _AMBIGUOUS_CRASHES: Final = 3
@@ -361,6 +363,10 @@ async def reap(
         {"silent": gone, "kinds": list(kinds)},
     )
     stranded = [(Claim(*columns), worker) for *columns, worker in found]
+    await note(
+        tx,
+        [as_ended(tx, each, "crashed", worker=worker, error=_CRASHED) for each, worker in stranded],
+    )
     suspects = await _suspects(tx, {worker for _, worker in stranded})
     poison: list[Claim] = []
     others: list[Claim] = []

@@ -92,4 +92,5 @@ def claim_of(row: JobRow) -> Claim:
         priority=row.priority,
         forgiven=row.forgiven,
         graph_id=row.graph_id,
+        started_at=row.started_at,
     )

@@ -7,6 +7,7 @@ from backend.core.context import Errand
 from backend.managers.orchestrator.models import (
     EdgeRow,
     GraphRow,
+    JobAttemptRow,
     JobFiringRow,
     JobLimitsRow,
     JobRow,
@@ -16,7 +17,7 @@ from backend.managers.orchestrator.models import (
 
 WORK: Final = Errand(
     "orchestrator.work",
-    tables_of(JobRow, GraphRow, EdgeRow, JobLimitsRow, WorkerRow),
+    tables_of(JobRow, JobAttemptRow, GraphRow, EdgeRow, JobLimitsRow, WorkerRow),
 )
 """Finishing and reaping; the hooks of a kind run within their jobs' tenants instead."""
 
@@ -36,6 +37,6 @@ SCHEDULES: Final = Errand("orchestrator.schedules", tables_of(JobScheduleRow))
 """Finding whose schedules are due; what is submitted is each tenant's."""
 
 RETENTION: Final = Errand(
-    "orchestrator.retention", tables_of(JobRow, GraphRow, EdgeRow, JobFiringRow)
+    "orchestrator.retention", tables_of(JobRow, JobAttemptRow, GraphRow, EdgeRow, JobFiringRow)
 )
 """Forgetting what has ended."""

@@ -56,6 +56,31 @@ class Job:
     trace_id: str | None = None
 
 
+AttemptOutcome = Literal["running", "awaiting", "succeeded", "failed", "crashed", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt at a job.
+
+    Attributes:
+        attempt: Which, from 1. One that its worker gave back as it ended, unbegun or cut off, is
+            not counted.
+        outcome: What became of it; ``crashed``: its worker died, or fell silent, while it ran.
+        worker: Who ran it; None: it waited for an answer from elsewhere.
+        started_at: When it began.
+        ended_at: When that was recorded; None: it goes on.
+        error: Why it did not succeed.
+    """
+
+    attempt: int
+    outcome: AttemptOutcome
+    worker: str | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    error: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Retried:
     """What became of a part of a list that was started again.
@@ -198,6 +223,7 @@ class Claim:
     priority: int = 0
     forgiven: int = 0
     graph_id: str | None = None
+    started_at: datetime | None = None
 
     @property
     def failures(self) -> int:
@@ -227,6 +253,7 @@ class Outcome:
     delay_seconds: float | None = None
     asked_seconds: float = 0.0
     effect: Any = None
+    tried: bool = True
     resolution: Resolution = ""
 
     @classmethod
@@ -248,11 +275,13 @@ class Outcome:
         effect: Any = None,
         *,
         asked_seconds: float = 0.0,
+        tried: bool = True,
     ) -> Self:
         """Failed for now: again after ``delay_seconds``, or after the job's own backoff.
 
         When no attempt is left the job is dead. Whoever refuses and asks to be left alone for
-        ``asked_seconds`` is left alone so long, an hour at most, and never for less than that.
+        ``asked_seconds`` is left alone so long, an hour at most, and never for less than that. What
+        was not ``tried`` at all, as its turn has not come, is kept in no list of attempts.
         """
         return cls(
             "retry",
@@ -260,6 +289,7 @@ class Outcome:
             delay_seconds=delay_seconds,
             asked_seconds=asked_seconds,
             effect=effect,
+            tried=tried,
         )
 
     @classmethod

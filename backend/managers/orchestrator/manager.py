@@ -16,6 +16,7 @@ from backend.kit.children import Children
 from backend.kit.outbound import Outbound
 from backend.managers.orchestrator._advance import advance, ended_of
 from backend.managers.orchestrator._answers import Answers, Callbacks
+from backend.managers.orchestrator._attempts import cancel_waiting, erase_attempts, list_attempts
 from backend.managers.orchestrator._graphs import Graphs, sweep_graphs
 from backend.managers.orchestrator._http_request import Asks
 from backend.managers.orchestrator._lists import STATES, count_spans, lock_part, newest, total
@@ -36,6 +37,7 @@ from backend.managers.orchestrator.errors import (
     WorkerLostError,
 )
 from backend.managers.orchestrator.kinds import (
+    Attempt,
     CancellableState,
     Fleet,
     Job,
@@ -55,6 +57,7 @@ from backend.managers.orchestrator.models import (
     AWAITING,
     READY,
     RUNNING,
+    JobAttemptRow,
     JobFiringRow,
     JobLimitsRow,
     JobRow,
@@ -301,6 +304,14 @@ class OrchestratorManager:
         """
         return view_of(await load(tx, job_id))
 
+    async def list_attempts(self, tx: ReadTx, job_id: str) -> list[Attempt]:
+        """What became of the latest attempts at a job, the newest first.
+
+        Raises:
+            JobNotFoundError: No such job in this tenant.
+        """
+        return await list_attempts(tx, await load(tx, job_id))
+
     async def list_jobs(
         self,
         tx: ReadTx,
@@ -462,12 +473,7 @@ class OrchestratorManager:
             if job.state == "running":
                 job.cancel_requested = True
                 tx.signal("job_cancel")
-        for job in waiting:
-            job.state = "cancelled"
-            # Why the latest attempt failed stays; that it was cancelled its state says.
-            job.error = job.error or "cancelled"
-            job.finished_at = tx.now()
-        await tx.session.flush()
+        await cancel_waiting(tx, waiting)
         claims = [claim_of(job) for job in waiting]
         tell(tx, "job.cancelled", claims)
         for _, name, same in by_owner(claims, lambda one: one):
@@ -671,8 +677,8 @@ class OrchestratorManager:
         """Forget up to ``limit`` jobs that ended too long ago; needs the errand.
 
         Those of a graph go when all of it ended so long ago, then what became of the times of
-        schedules. What jobs did stays where it was recorded. Returns how many rows went, so that
-        the caller can go on in transactions that stay short.
+        schedules, and of attempts. What jobs did stays where it was recorded. Returns how many rows
+        went, so that the caller can go on in transactions that stay short.
         """
         before = tx.now() - timedelta(days=self._settings.keep_finished_days)
         gone = await tx.delete_some(
@@ -690,6 +696,12 @@ class OrchestratorManager:
                 JobFiringRow.decided_at < before,
                 limit=limit,
                 by=JobFiringRow.decided_at,
+            )
+            or await tx.delete_some(
+                JobAttemptRow,
+                JobAttemptRow.ended_at < before,
+                limit=limit,
+                by=JobAttemptRow.ended_at,
             )
         )
 
@@ -718,6 +730,10 @@ class OrchestratorManager:
         )
         waiting = await tx.scalar(sa.select(sa.func.count(JobRow.id)).where(*done.within, theirs))
         return Bite(done.looked_at, {JobRow.__tablename__: done.changed}, waiting, done.after)
+
+    async def erase_attempts(self, tx: Tx, who: Subject, after: str) -> Bite:
+        """What attempts at jobs of the tenant failed of, where that tells of a person."""
+        return await erase_attempts(tx, who, after)
 
     async def tell_running_since(self, tx: Tx, since: datetime) -> str | None:
         """What the end of an erasure waits for: attempts that had begun by then, and still run."""

@@ -99,6 +99,22 @@ class JobRow(TenantOwned, Base):
     )
 
 
+class JobAttemptRow(TenantOwned, Base):
+    """What became of an attempt that did not succeed."""
+
+    __tablename__ = "job_attempts"
+    job_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    attempt: Mapped[int] = mapped_column(primary_key=True)
+    outcome: Mapped[str]
+    worker: Mapped[str | None]
+    started_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime]
+    error: Mapped[str | None]
+
+    # What retention looks for, whatever the tenant.
+    __table_args__ = (sa.Index("ix_job_attempts_ended_at", "ended_at"),)
+
+
 class GraphRow(TenantOwned, Base):
     """A set of jobs that depend on each other and end together."""
 

@@ -32,6 +32,8 @@ from backend.managers.orchestrator.kinds import JobRequest, State
 from backend.managers.orchestrator.manager import OrchestratorManager
 from backend.managers.orchestrator.schemas import (
     JobArgsOut,
+    JobAttemptOut,
+    JobAttemptsOut,
     JobCreate,
     JobKindOut,
     JobKindsOut,
@@ -95,7 +97,11 @@ async def list_jobs(
     response_model=JobOut,
     responses={
         201: leads_to(
-            get_job=_JOB_ID, get_job_payload=_JOB_ID, read_job_args=_JOB_ID, cancel_job=_JOB_ID
+            get_job=_JOB_ID,
+            get_job_payload=_JOB_ID,
+            list_job_attempts=_JOB_ID,
+            read_job_args=_JOB_ID,
+            cancel_job=_JOB_ID,
         ),
         200: {"model": JobOut, "description": "There is one of its key: it stays as it is"},
         **problems(JobInvalidError, JobForbiddenError),
@@ -182,6 +188,14 @@ async def get_job_payload(
         return JobPayloadOut(args=None)
     turns: Turns = request.app.state.turns
     return JobPayloadOut(args=await turns.run(scope.tenant_id, partial(redaction.hide, args)))
+
+
+@router.get("/jobs/{job_id}/attempts", responses=problems(JobNotFoundError))
+async def list_job_attempts(job_id: IdPath, scope: Reader, jobs: Jobs, db: Db) -> JobAttemptsOut:
+    """List what became of the latest attempts at a job, the newest first."""
+    async with db.read(scope) as tx:
+        found = await jobs.list_attempts(tx, job_id)
+    return JobAttemptsOut(items=[view(JobAttemptOut, one) for one in found])
 
 
 @router.get(

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from backend.http.pagination import CursorText
 from backend.http.schemas import IdText, Input, Time
+from backend.managers.orchestrator._attempts import KEPT
 from backend.managers.orchestrator._lists import (
     LOOKED_AT,
     MOST_COUNTED,
@@ -15,6 +16,7 @@ from backend.managers.orchestrator._lists import (
 )
 from backend.managers.orchestrator.kinds import (
     MAX_LINE_CHARS,
+    AttemptOutcome,
     CancellableState,
     RetryableState,
     State,
@@ -125,6 +127,27 @@ class JobPayloadOut(BaseModel):
         "like); null: they are the product's own, or told of a person who was forgotten",
         examples=[{"url": "https://books.example/close", "token": "[credential]"}],
     )
+
+
+class JobAttemptOut(BaseModel):
+    """One attempt at a job."""
+
+    attempt: int = Field(description="Which, from 1; a retry counts on")
+    outcome: AttemptOutcome = Field(
+        description="What became of it; `crashed`: its worker died, or fell silent, while it ran"
+    )
+    worker: str | None = Field(
+        description="Who ran it; null: it waited for an answer from elsewhere"
+    )
+    started_at: datetime | None
+    ended_at: datetime | None = Field(description="When that was recorded; null: it goes on")
+    error: str | None = Field(description="Why it did not succeed", examples=["It answered 503"])
+
+
+class JobAttemptsOut(BaseModel):
+    """The latest attempts at a job, the newest first."""
+
+    items: list[JobAttemptOut] = Field(description=f"At most {KEPT} that did not succeed")
 
 
 class JobKindOut(BaseModel):

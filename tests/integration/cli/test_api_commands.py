@@ -565,6 +565,8 @@ class TestGraphsAndSchedules:
         assert [one[0] for one in rows(logged_in.run("jobs-list"))] == newest
         assert len(rows(logged_in.run("jobs-list", "--state", "ready", "--limit", "2"))) == 2
         assert logged_in.run("jobs-list", "--graph", made[0][0]) == ""
+        assert logged_in.run("jobs-attempts", newest[0]) == ""
+        assert "Job not found" in logged_in.fail("jobs-attempts", made[0][0][:-4] + "ffff")
         done = logged_in.run("jobs-cancel", "--kind", "http.request")
         assert done == "3 cancelled, 0 asked to stop\n"
         assert rows(logged_in.run("jobs-totals")) == [["http.request", "cancelled", "3"]]

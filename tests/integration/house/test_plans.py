@@ -43,6 +43,7 @@ from backend.managers.logging import manager as log_rules
 from backend.managers.metrics import MetricsManager, _windows
 from backend.managers.monitoring import MonitoringManager, MonitoringSettings
 from backend.managers.orchestrator import Callbacks, OrchestratorManager, Worker
+from backend.managers.orchestrator._attempts import KEPT
 from backend.managers.orchestrator._rows import claim_of
 from backend.managers.orchestrator.models import JobRow
 from backend.managers.security import SecurityManager, SecuritySettings
@@ -90,6 +91,7 @@ GROWING = frozenset(
         "email_suppressions",
         "events",
         "idempotency_records",
+        "job_attempts",
         "job_edges",
         "job_firings",
         "job_graphs",
@@ -261,6 +263,7 @@ def crowd(owner_url: str, tenant_id: str) -> None:
             "audit_tiles": [tile(tenant_id, number) for number in numbers],
             "email_suppressions": [suppression(tenant_id, number, now) for number in numbers],
             "idempotency_records": [answer(tenant_id, number, now) for number in fewer],
+            "job_attempts": [attempt(tenant_id, number, now) for number in numbers],
             "job_edges": [edge(tenant_id, number, now) for number in numbers],
             "job_firings": [firing(tenant_id, number, now) for number in numbers],
             "job_graphs": [graph(tenant_id, number, now) for number in numbers],
@@ -649,6 +652,21 @@ def task(tenant_id: str, number: int, now: datetime) -> dict[str, Any]:
         "actor": "system:schedules",
         "created_at": of["created_at"],
         "finished_at": of["finished_at"],
+    }
+
+
+def attempt(tenant_id: str, number: int, now: datetime) -> dict[str, Any]:
+    """The second at each job, over forty days."""
+    at = now - timedelta(seconds=(number + 1) * 40 * 86_400 // MESSAGES)
+    return {
+        "tenant_id": tenant_id,
+        "job_id": task(tenant_id, number, now)["id"],
+        "attempt": 2,
+        "outcome": "failed",
+        "worker": "host:1:a1b2c3",
+        "started_at": at,
+        "ended_at": at,
+        "error": "It answered 503",
     }
 
 
@@ -1744,6 +1762,7 @@ async def use_jobs(house: House, ada: TenantClient) -> None:
         ("GET /api/v1/job-kinds", {}),
         ("GET /api/v1/jobs/totals", {}),
         ("GET /api/v1/jobs/{job_id}/args", one),
+        ("GET /api/v1/jobs/{job_id}/attempts", one),
         ("GET /api/v1/jobs/{job_id}/payload", one),
         ("POST /api/v1/jobs/cancel", {"json": {"kind": "nothing.such"}}),
         ("POST /api/v1/jobs/cancel", {"json": {"state": "running", **since}}),
@@ -1794,8 +1813,9 @@ async def use_callbacks(house: House, ada: TenantClient) -> None:
             .order_by(JobRow.id)
         )
         answered, _ = (claim_of(row) for row in ready)
-        for row in ready:
-            row.state, row.attempt = "awaiting", 1
+        # More than are kept, of the one that is not answered.
+        for row, made_so_far in zip(ready, (1, KEPT + 1), strict=True):
+            row.state, row.attempt = "awaiting", made_so_far
         claim = replace(answered, attempt=1)
         ready[0].due_at = tx.now() + timedelta(hours=1)
     callbacks = Callbacks("", house.platform.of(SecurityManager).callback_key)

@@ -87,6 +87,13 @@ export const job: Resource = {
 			description: 'Get the state of a job',
 			id,
 		}),
+		getAttempts: byId({
+			route: 'GET /api/v1/jobs/{job_id}/attempts',
+			action: 'Get the attempts at a job',
+			description: 'Get what became of the latest attempts at a job, the newest first',
+			id,
+			isList: true,
+		}),
 		list: pages({
 			name: 'Get Many',
 			route: 'GET /api/v1/jobs',

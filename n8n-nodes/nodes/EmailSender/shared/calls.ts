@@ -64,6 +64,8 @@ export interface ById extends Declaration, Named {
 	route: `${'GET' | 'POST' | 'DELETE'} ${string}/{${string}}${string}`;
 	/** What else names the object: a filter of a list, which at most one object passes. */
 	orBy?: { route: `GET ${string}`; field: INodeProperties };
+	/** The answer is a list without pages: an item for each. */
+	isList?: boolean;
 }
 
 /**
@@ -72,7 +74,7 @@ export interface ById extends Declaration, Named {
  * The object comes out as the API answers. A call that is answered without content still gives an item, or the workflow
  * would stop there: `{ deleted: true }`, as nodes of n8n do, or `{ success: true }`.
  */
-export function byId({ id, placeholder, label, orBy, ...declared }: ById): Operation {
+export function byId({ id, placeholder, label, orBy, isList, ...declared }: ById): Operation {
 	const field = idField(declared.route, { id, placeholder, label });
 	return {
 		...declared,
@@ -85,7 +87,8 @@ export function byId({ id, placeholder, label, orBy, ...declared }: ById): Opera
 				: paramsOf(field, context, item);
 			const request = { route: declared.route, params };
 			const done = declared.route.startsWith('DELETE ') ? { deleted: true } : { success: true };
-			return [(await api.objectOrNothing(request)) ?? done];
+			const answer = (await api.objectOrNothing(request)) ?? done;
+			return isList ? ((answer as IDataObject).items as IDataObject[]) : [answer];
 		},
 	};
 }
